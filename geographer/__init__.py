@@ -1,0 +1,49 @@
+"""geographer: event-sourced versioning of object-centric remote-sensing datasets.
+
+`Dataset` is all of the public API; what it answers and raises is here too. The package, from the top down:
+
+- `cli`         commands; they translate, and decide nothing
+- `demo`        the example on real data that `geographer demo` runs
+- `dataset`     the facade, and the only place where the parts meet
+- `recorder`    one change, carried through: plan, pixels, ONE event, projection, workspace
+- `provenance`  checkout and verify
+- `recipes`     cut, label, split: query, plan, make, hand back an event
+- `intake`      vector files, rasters and catalogues, checked and turned into rows
+- `queries`     reads at any revision, differences, history
+- `rasters`     pixels: read, cut, burn, hash; and the DVC store
+- `projections` the SQL that derives the state (features, rasters, edges …) from the log
+- `log`         append, read, digests: the truth
+- `database`    the DuckDB engine, and a person's SQL confined
+- `planning`    pure decisions: windows, components, splits
+- `execution`   the one place where work goes to many cores
+- `events`, `values`, `errors`
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Dataset", "GeographerError", "Recorded", "Table", "__version__"]
+
+if TYPE_CHECKING:
+    from geographer.dataset import Dataset
+    from geographer.errors import GeographerError
+    from geographer.events import Recorded
+    from geographer.queries.table import Table
+
+_HOMES = {
+    "Dataset": "geographer.dataset",
+    "GeographerError": "geographer.errors",
+    "Recorded": "geographer.events",
+    "Table": "geographer.queries.table",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Import the public names when they are first used, so that `geographer --help` is instant."""
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'geographer' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,104 @@
+"""The command line: one module for each group of commands. They translate, and decide nothing."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from geographer import __version__
+
+_COMMANDS: Final = {
+    "init": ("making", "Make a dataset in a folder."),
+    "add": ("making", "Add features, rasters, a catalogue or classes."),
+    "remove": ("making", "Remove features or rasters; earlier revisions keep them."),
+    "cut": ("recipes", "Cut chips from rasters: around features, or in a grid."),
+    "label": ("recipes", "Make labels for rasters."),
+    "split": ("recipes", "Assign rasters to parts so that nothing leaks between them."),
+    "update": ("recipes", "Run every recipe for what is new."),
+    "status": ("history", "Where the dataset stands."),
+    "log": ("history", "The events, newest first."),
+    "show": ("history", "One event, whole."),
+    "history": ("history", "What happened to one feature or raster."),
+    "tag": ("history", "Name a revision, for good."),
+    "tags": ("history", "The tags, with their digests."),
+    "diff": ("history", "What differs between two revisions."),
+    "features": ("tables", "The features at a revision."),
+    "rasters": ("tables", "The rasters at a revision."),
+    "edges": ("tables", "Which raster contains or intersects which feature."),
+    "chips": ("tables", "The chips, with their parents and windows."),
+    "labels": ("tables", "The labels at a revision."),
+    "splits": ("tables", "Which part each raster is assigned to."),
+    "sql": ("tables", "A read-only SELECT over the tables of a revision."),
+    "checkout": ("proof", "Bring back the files of a revision."),
+    "verify": ("proof", "Prove that nothing was altered, or say what was."),
+    "demo": ("demo", "The whole workflow on real data, in a new folder."),
+}
+"""Every command: the module that it lives in, and its first line of help, so that --help need not import it."""
+
+INTERRUPTED: Final = 130
+
+
+class _Commands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"geographer.cli.{module}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in _COMMANDS.items()])
+
+
+class _WithoutPandas:
+    """DuckDB imports pandas, where it is installed, at the first query with parameters: over a second for nothing."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:  # noqa: ARG002
+        if name == "pandas":
+            raise ModuleNotFoundError("the command line does without pandas", name=name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="geographer")
+@click.option(
+    "-C",
+    "folder",
+    default=".",
+    metavar="DIR",
+    help="Work on the dataset in DIR, or in the nearest folder above.",
+)
+@click.pass_context
+def cli(ctx: click.Context, folder: str) -> None:
+    """Version object-centric remote-sensing datasets: every change an event, every version kept.
+
+    A dataset starts from features, gathers rasters that show them, and becomes chips, labels and a leakage-free split.
+    Errors end with a code of their family: 2 usage, 3 not found, 4 conflict, 5 corrupt, 6 storage.
+    """
+    ctx.obj = folder
+
+
+def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401
+    """Run the command line; ends the process with the exit code of the family of what went wrong."""
+    from geographer.errors import GeographerError
+
+    sys.meta_path.insert(0, _WithoutPandas())
+    try:
+        sys.exit(cli.main(arguments, prog_name="geographer", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except GeographerError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted: nothing half-made is recorded; the same command goes on.", err=True)
+        sys.exit(INTERRUPTED)

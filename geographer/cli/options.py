@@ -1,0 +1,165 @@
+"""Options that many commands share: each has one name and one meaning everywhere."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+from geographer.cli import render
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def dataset(command: Command) -> Command:
+    """Pass the dataset that the command works on as its first argument."""
+
+    @click.pass_obj
+    @wraps(command)
+    def opened(folder: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        from geographer.dataset import Dataset
+
+        return command(
+            Dataset.open(folder, command=command_line(), progress=render.progress), *args, **kwargs
+        )
+
+    return opened  # type: ignore[return-value]
+
+
+def changing(command: Command) -> Command:
+    """The options of every command that changes the dataset; they arrive in `signature`, and `as_json` beside it."""
+
+    @click.option("-m", "--message", default="", help="Why; kept in the log.")
+    @click.option("--author", default=None, help="Who; Git's or the system's user name when left out.")
+    @click.option(
+        "--idempotency-key",
+        default=None,
+        metavar="KEY",
+        help="Repeated with the same key, nothing happens twice.",
+    )
+    @click.option(
+        "--expect-head", default=None, metavar="DIGEST", help="Refuse unless the head's digest begins so."
+    )
+    @click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+    @as_json
+    @wraps(command)
+    def with_signature(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        signature = {
+            "message": kwargs.pop("message"),
+            "author": kwargs.pop("author") or _git_author(),
+            "idempotency_key": kwargs.pop("idempotency_key"),
+            "expected_head": kwargs.pop("expect_head"),
+            "dry_run": kwargs.pop("dry_run"),
+        }
+        return command(*args, signature=signature, **kwargs)
+
+    return with_signature  # type: ignore[return-value]
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+at = click.option(
+    "--at",
+    default=None,
+    metavar="REV",
+    help="A tag, digest prefix, @17, HEAD~2 or date; the head when left out.",
+)
+workers = click.option(
+    "--workers",
+    default=os.cpu_count() or 1,
+    show_default="all cores",
+    type=click.IntRange(1),
+    help="Processes at once.",
+)
+on_conflict = click.option(
+    "--on-conflict",
+    type=click.Choice(["exclude", "move"]),
+    default=None,
+    help="Where new features weld two parts: leave their chips unassigned, or move the smaller side.",
+)
+
+
+class Size(click.ParamType):
+    """`512` or `640x480`: width and height in pixels."""
+
+    name = "PIXELS"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:  # noqa: ANN401
+        """Read the size."""
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).lower().split("x")
+        if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+            self.fail(f"'{value}' is no size: give pixels, such as 512 or 640x480", param, ctx)
+        return int(parts[0]), int(parts[-1])
+
+
+class Numbers(click.ParamType):
+    """`1,2,3`: whole numbers."""
+
+    name = "1,2,3"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:  # noqa: ANN401
+        """Read the numbers."""
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split(",")
+        if not all(part.strip().isdigit() for part in parts):
+            self.fail(f"'{value}' are no band numbers: give such as 1,2,3", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+class Shares(click.ParamType):
+    """`train=0.7,val=0.15,test=0.15`: parts and their shares."""
+
+    name = "NAME=SHARE,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, float]:  # noqa: ANN401
+        """Read the shares."""
+        if isinstance(value, dict):
+            return value
+        shares: dict[str, float] = {}
+        for part in str(value).split(","):
+            name, equals, share = part.partition("=")
+            try:
+                number = float(share)
+            except ValueError:
+                number = -1.0
+            if not equals or number <= 0 or name.strip() in shares:
+                self.fail(
+                    f"'{part}' is no part: give such as train=0.7,val=0.15,test=0.15, each name once",
+                    param,
+                    ctx,
+                )
+            shares[name.strip()] = number
+        return shares
+
+
+def command_line() -> str:
+    """The command line as the log records it."""
+    return shlex.join(["geographer", *sys.argv[1:]])
+
+
+def _git_author() -> str | None:
+    """Git's user, as it would stand in a commit."""
+    import subprocess
+
+    if os.environ.get("GEOGRAPHER_AUTHOR"):
+        return None
+    try:
+        name = subprocess.run(
+            ["git", "config", "user.name"], capture_output=True, text=True, check=False
+        ).stdout.strip()  # noqa: S603, S607
+    except OSError:
+        return None
+    return name or None

@@ -1,0 +1,48 @@
+"""What a person can act on: every error names the thing and the next step, and belongs to an exit-code family."""
+
+from __future__ import annotations
+
+
+class GeographerError(Exception):
+    """Base of the errors that `geographer` raises on purpose.
+
+    `exit_code` is the family that the command line reports; a script can tell them apart without reading text.
+    """
+
+    exit_code = 1
+
+
+class UsageError(GeographerError):
+    """What was passed can't be used: a bad option, an invalid geometry, a raster without a CRS."""
+
+    exit_code = 2
+
+
+class NotFoundError(GeographerError):
+    """No file, class, column, collection, revision or id of that name."""
+
+    exit_code = 3
+
+
+class ConflictError(GeographerError):
+    """It clashes with what is there: an id that exists, a head that moved, a split that would leak."""
+
+    exit_code = 4
+
+
+class CorruptError(GeographerError):
+    """Bytes that are not what the log says, or a file that is damaged."""
+
+    exit_code = 5
+
+
+class StorageError(GeographerError):
+    """The disk, a remote or a lock: nothing is wrong with what was asked; try again when it is mended."""
+
+    exit_code = 6
+
+
+def naming(things: list[str], most: int = 5) -> str:
+    """`'a', 'b', 'c' and 7 more`: as many names as a person reads."""
+    shown = ", ".join(f"'{thing}'" for thing in things[:most])
+    return shown if len(things) <= most else f"{shown} and {len(things) - most:,} more"

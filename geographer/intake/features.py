@@ -1,0 +1,227 @@
+"""Features in: read, checked row by row in SQL, and staged as the rows of one `features_added` event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from geographer.database.confine import confined_expression
+from geographer.database.engine import identifier
+from geographer.errors import ConflictError, NotFoundError, UsageError, naming
+from geographer.events import Draft
+from geographer.intake.sources import Source, opened_source, properties_sql
+from geographer.log.tables import arrow_table
+
+if TYPE_CHECKING:
+    from geographer.queries.revision import Revision
+
+_ID_COLUMNS: Final = ("feature_id", "id")
+_INTEGERS: Final = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "HUGEINT",
+)
+_DEFAULT_CLASS: Final = "object"
+_RESERVED: Final = {"feature_id", "class", "geometry"}
+_CONFLICTS: Final = ("its id stands twice in the file", "its id is in the dataset already")
+
+# Why a row can't become a feature; the first reason that applies.
+_REASON: Final = """CASE
+    WHEN geometry IS NULL THEN 'it has no geometry'
+    WHEN ST_IsEmpty(geometry) THEN 'its geometry is empty'
+    WHEN feature_id IS NULL OR feature_id = '' THEN 'it has no id'
+    WHEN ST_GeometryType(geometry) = 'GEOMETRYCOLLECTION' THEN 'its geometry is a collection: use points, lines or polygons'
+    WHEN NOT isfinite(ST_XMin(geometry) + ST_YMin(geometry) + ST_XMax(geometry) + ST_YMax(geometry))
+        THEN 'its coordinates are not finite'
+    WHEN $lonlat AND (ST_XMin(geometry) < -180 OR ST_XMax(geometry) > 180 OR ST_YMin(geometry) < -90 OR ST_YMax(geometry) > 90)
+        THEN 'its coordinates are out of range: longitude is -180 to 180, latitude -90 to 90'
+    WHEN NOT $lonlat AND NOT isfinite(ST_XMin(lonlat) + ST_YMin(lonlat) + ST_XMax(lonlat) + ST_YMax(lonlat))
+        THEN 'its coordinates are out of range for its CRS'
+    WHEN NOT ST_IsValid(geometry) THEN 'its geometry is invalid: see ST_IsValid, or repair it with make_valid'
+    WHEN occurrence > 1 THEN 'its id stands twice in the file'
+    WHEN known THEN 'its id is in the dataset already'
+END"""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureOptions:
+    """How features are read: which columns, which rows, and what to do with rows that are not fit."""
+
+    id_column: str | None = None
+    class_column: str | None = None
+    where: str | None = None
+    crs: str | None = None
+    on_error: Literal["fail", "skip"] = "fail"
+
+
+def plan_features(revision: Revision, data: Any, options: FeatureOptions, request: dict[str, Any]) -> Draft:  # noqa: ANN401
+    """The `features_added` event that adding `data` would be; its rows are staged in the revision's connection.
+
+    Raises:
+        NotFoundError: no such file, column or class.
+        UsageError: a geometry is missing, empty, invalid or out of range, or there is no id or CRS.
+        ConflictError: ids stand twice, or are in the dataset.
+    """
+    with opened_source(revision.connection, data, options.crs) as source:
+        own = _stage(revision, source, options)
+    _refuse_metres(revision, source)
+    skipped = _skipped(revision, source, options.on_error)
+    classes = _new_classes(revision, source)
+    count = revision.value("SELECT count(*) FROM new_feature")
+    payload = {
+        "request": request,
+        "source": source.name,
+        "crs": source.crs,
+        "columns": {name: kind for name, (_, kind) in own.items()},
+        "features": count,
+        "skipped": len(skipped["name"]),
+        "classes": classes,
+    }
+    rows: dict[str, Any] = {"feature_change": "new_feature"} if count else {}
+    if skipped["name"]:
+        rows["skipped_input"] = arrow_table("skipped_input", skipped)
+    if classes:
+        rows["class_change"] = class_rows(revision, classes)
+    return Draft("features_added", payload, rows)
+
+
+def class_rows(revision: Revision, names: list[str]) -> Any:  # noqa: ANN401
+    """Rows that add classes with the next values; 0 is the background's."""
+    last = revision.value("SELECT coalesce(max(value), 0) FROM classes")
+    return arrow_table("class_change", {"class": names, "value": [last + 1 + i for i in range(len(names))]})
+
+
+def _stage(revision: Revision, source: Source, options: FeatureOptions) -> dict[str, tuple[str, str]]:
+    """Make the temporary table `read_feature`: every row of the source, with the reason why it is not fit."""
+    id_column = _id_column(source, options.id_column)
+    class_column = _class_column(revision, source, options.class_column)
+    used = {id_column} | ({class_column} if class_column else set())
+    own = source.own_columns(used, _RESERVED)
+    where = "true"
+    if options.where is not None:
+        where = confined_expression(revision.connection, options.where, [*source.columns, source.geometry])
+    classes = f"{identifier(class_column)}::VARCHAR" if class_column else f"'{_only_class(revision, source)}'"
+    geometry = f"ST_Force2D({identifier(source.geometry)}::GEOMETRY)"
+    # The reasons look at each geometry once; the window finds ids that stand twice.
+    revision.connection.execute(
+        "CREATE OR REPLACE TEMP TABLE read_feature AS "
+        f"WITH given AS (SELECT {identifier(id_column)}::VARCHAR AS feature_id, {classes} AS class, "  # noqa: S608
+        f"{geometry} AS geometry, {properties_sql(own)} AS properties FROM {source.relation} WHERE {where}), "
+        "numbered AS (SELECT *, row_number() OVER () AS line FROM given), "
+        "known_id AS (SELECT feature_id AS known_feature FROM feature_now SEMI JOIN numbered USING (feature_id)), "
+        "twice AS (SELECT line, row_number() OVER (PARTITION BY feature_id ORDER BY line) AS occurrence FROM numbered "
+        "WHERE feature_id IN (SELECT feature_id FROM numbered GROUP BY ALL HAVING count(*) > 1)), "
+        "looked_up AS (SELECT numbered.*, coalesce(twice.occurrence, 1) AS occurrence, known_feature IS NOT NULL AS known, "
+        "CASE WHEN NOT $lonlat THEN ST_Transform(geometry, $crs, 'EPSG:4326', always_xy := true) END AS lonlat "
+        "FROM numbered LEFT JOIN twice USING (line) LEFT JOIN known_id ON known_feature = feature_id) "
+        f"SELECT line, feature_id, class, geometry, properties, {_REASON} AS reason FROM looked_up ORDER BY line",
+        {"lonlat": source.crs == "EPSG:4326", "crs": source.crs},
+    )
+    revision.connection.execute(
+        "CREATE OR REPLACE TEMP VIEW new_feature AS SELECT 'added' AS change, feature_id, "
+        f"{str(source.columns[id_column] in _INTEGERS).lower()} AS id_is_integer, class, "  # noqa: S608
+        f"ST_AsWKB(geometry)::BLOB AS geometry, '{source.crs.replace(chr(39), chr(39) * 2)}' AS crs, properties "
+        "FROM read_feature WHERE reason IS NULL ORDER BY line"
+    )
+    return own
+
+
+def _id_column(source: Source, asked: str | None) -> str:
+    if asked is not None:
+        return source.column(asked)
+    found = next((name for name in _ID_COLUMNS if name in source.columns), None)
+    if found is None:
+        names = ", ".join(source.columns) or "none"
+        raise UsageError(
+            f"'{source.name}' has no column 'feature_id' or 'id': pass --id COLUMN; the columns are {names}"
+        )
+    return found
+
+
+def _class_column(revision: Revision, source: Source, asked: str | None) -> str | None:
+    if asked is not None:
+        return source.column(asked)
+    if "class" in source.columns:
+        return "class"
+    declared = [name for name, value in revision.rows("SELECT class, value FROM classes") if value > 0]
+    if len(declared) > 1:
+        raise UsageError(
+            f"the dataset has the classes {naming(declared)}: pass --class COLUMN to say which is which"
+        )
+    return None
+
+
+def _only_class(revision: Revision, source: Source) -> str:
+    """The class of features that come without one."""
+    declared = revision.rows("SELECT class FROM classes WHERE value > 0")
+    return str(declared[0][0]).replace("'", "''") if declared else _DEFAULT_CLASS
+
+
+def _refuse_metres(revision: Revision, source: Source) -> None:
+    """Raise when most of a file that claims degrees can't be degrees."""
+    if source.crs != "EPSG:4326":
+        return
+    row = revision.rows(
+        "SELECT count(*) FILTER (starts_with(reason, 'its coordinates are out of range')), count(*), "
+        "any_value(ST_AsText(ST_Centroid(geometry))) FILTER (starts_with(reason, 'its coordinates are out of range')) "
+        "FROM read_feature WHERE geometry IS NOT NULL"
+    )[0]
+    if row[1] and row[0] * 2 > row[1]:
+        raise UsageError(
+            f"'{source.name}' claims longitude/latitude (EPSG:4326) but holds coordinates like {row[2]}: "
+            "pass --crs with the CRS that they are in"
+        )
+
+
+def _skipped(revision: Revision, source: Source, on_error: str) -> dict[str, list[str]]:
+    rows = revision.rows(
+        "SELECT coalesce(feature_id, 'row ' || line), reason FROM read_feature WHERE reason IS NOT NULL ORDER BY line"
+    )
+    if rows and on_error == "fail":
+        reason = rows[0][1]
+        same = [name for name, why in rows if why == reason]
+        more = f" ({len(rows) - len(same):,} rows have other faults)" if len(rows) > len(same) else ""
+        error = ConflictError if reason in _CONFLICTS else UsageError
+        raise error(
+            f"'{source.name}': {naming(same)} can't be added, because {reason}{more}; mend it, or pass --on-error skip"
+        )
+    return {
+        "input": [source.name] * len(rows),
+        "name": [name for name, _ in rows],
+        "reason": [reason for _, reason in rows],
+    }
+
+
+def _new_classes(revision: Revision, source: Source) -> list[str]:
+    """The classes that this file adds; none where the dataset was given its classes.
+
+    Raises:
+        NotFoundError: the dataset was given its classes, and the file has others.
+        UsageError: features without a class.
+    """
+    rows = revision.rows(
+        "SELECT class, min(feature_id) FROM read_feature WHERE reason IS NULL "
+        "AND (class IS NULL OR class NOT IN (SELECT class FROM classes)) GROUP BY class ORDER BY class"
+    )
+    missing = [first for name, first in rows if name is None or name == ""]
+    if missing:
+        raise UsageError(
+            f"'{source.name}': feature '{missing[0]}' has no class: fill the column, or leave such rows out with --where"
+        )
+    names = [name for name, _ in rows]
+    declared = revision.value(
+        "SELECT json_array_length(payload, '$.classes') > 0 FROM log.event WHERE position = 1"
+    )
+    if names and declared:
+        known = [row[0] for row in revision.rows("SELECT class FROM classes")]
+        raise NotFoundError(
+            f"'{source.name}': no class {naming(names)} in this dataset, which has {naming(known)}: "
+            "add it with geographer add classes, or pass --class COLUMN with those"
+        )
+    return names

@@ -1,0 +1,154 @@
+"""Vector data from anywhere: a file that GDAL reads, GeoParquet, Arrow, a GeoDataFrame; as one relation with a known CRS."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from geographer.database.engine import identifier, quoted
+from geographer.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PARQUET: Final = (".parquet", ".geoparquet", ".pq")
+_LONLAT: Final = frozenset({"EPSG:4326", "OGC:CRS84"})
+_ROW_NUMBERS: Final = frozenset({"OGC_FID", "ogc_fid", "fid"})
+_OWN_TYPES: Final = {
+    "BOOLEAN": "BOOLEAN",
+    **dict.fromkeys(
+        ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "BIGINT"
+    ),
+    **dict.fromkeys(("FLOAT", "DOUBLE"), "DOUBLE"),
+    "DATE": "DATE",
+    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "TIMESTAMP"),
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMP",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Vector data as DuckDB sees it.
+
+    Attributes:
+        name: What a person calls it: the file, or 'the table'.
+        relation: SQL that stands after FROM.
+        geometry: The name of its geometry column.
+        crs: `EPSG:nnnn`, WKT or PROJJSON; longitude/latitude in any spelling is `EPSG:4326`.
+        columns: The other columns, name to DuckDB type, in their order.
+    """
+
+    name: str
+    relation: str
+    geometry: str
+    crs: str
+    columns: dict[str, str]
+
+    def column(self, name: str) -> str:
+        """`name`, if it is a column.
+
+        Raises:
+            NotFoundError: it is not; the message names those that are.
+        """
+        if name not in self.columns:
+            raise NotFoundError(f"'{self.name}' has no column '{name}': it has {', '.join(self.columns)}")
+        return name
+
+    def own_columns(self, used: set[str], reserved: set[str]) -> dict[str, tuple[str, str]]:
+        """The person's own columns: new name to (column, type); a reserved name gets an underscore."""
+        return {
+            name + "_" if name in reserved else name: (name, _OWN_TYPES.get(kind, "VARCHAR"))
+            for name, kind in self.columns.items()
+            if name not in used and name not in _ROW_NUMBERS
+        }
+
+
+def properties_sql(own: dict[str, tuple[str, str]]) -> str:
+    """SQL for a JSON text of a person's own columns; what JSON has no type for is text."""
+    if not own:
+        return "'{}'"
+    members = ", ".join(
+        f"'{quoted(name)}': {_json_value(column, kind)}" for name, (column, kind) in own.items()
+    )
+    return f"to_json({{{members}}})::VARCHAR"
+
+
+def _json_value(column: str, kind: str) -> str:
+    name = identifier(column)
+    return name if kind in ("BOOLEAN", "BIGINT", "DOUBLE") else f"{name}::VARCHAR"
+
+
+@contextmanager
+def opened_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: str | None) -> Iterator[Source]:  # noqa: ANN401
+    """`data`, opened: a path, an Arrow table (or anything that streams as one), or a GeoDataFrame.
+
+    Args:
+        connection: One with the spatial functions.
+        data: What was passed.
+        crs: Overrides the CRS that the data states.
+
+    Raises:
+        NotFoundError: no such file.
+        UsageError: it can't be read, or it has no geometry or no CRS.
+    """
+    if isinstance(data, str | Path):
+        yield _described(connection, str(data), _file_relation(Path(data)), crs)
+        return
+    connection.register("given_data", _arrow(data))
+    try:
+        yield _described(connection, "the table", "given_data", crs)
+    finally:
+        connection.unregister("given_data")
+
+
+def _file_relation(path: Path) -> str:
+    if not path.exists():
+        raise NotFoundError(f"no such file: '{path}'")
+    reader = "read_parquet" if path.suffix.lower() in _PARQUET else "ST_Read"
+    return f"{reader}('{quoted(str(path))}')"
+
+
+def _arrow(data: Any) -> Any:  # noqa: ANN401
+    """A GeoDataFrame as Arrow, with its index as a column where that has a name; other data as it is."""
+    if hasattr(data, "to_arrow") and hasattr(data, "geometry"):
+        import pyarrow as pa
+
+        return pa.table(data.to_arrow(index=data.index.name is not None))
+    return getattr(data, "arrow", data)
+
+
+def _described(connection: duckdb.DuckDBPyConnection, name: str, relation: str, crs: str | None) -> Source:
+    try:
+        rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()  # noqa: S608
+    except duckdb.Error as error:
+        raise UsageError(f"'{name}' can't be read as vector data: {_first_line(error)}") from error
+    types = {row[0]: row[1] for row in rows}
+    geometry = next((column for column, kind in types.items() if kind.startswith("GEOMETRY")), None)
+    if geometry is None:
+        raise UsageError(f"'{name}' has no geometry column: it has {', '.join(types)}")
+    stated = re.fullmatch(r"GEOMETRY\('(.*)'\)", types.pop(geometry), re.DOTALL)
+    known = crs or (stated[1].replace("''", "'") if stated else None)
+    if known is None:
+        raise UsageError(f"'{name}' does not say its CRS: pass --crs EPSG:…")
+    return Source(name, relation, geometry, _checked_crs(connection, known), types)
+
+
+def _checked_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:
+    if crs.upper() in _LONLAT:
+        return "EPSG:4326"
+    try:
+        connection.execute(
+            "SELECT ST_Transform(ST_Point(0, 0), $crs, 'EPSG:4326', always_xy := true)", {"crs": crs}
+        )
+    except duckdb.Error as error:
+        raise UsageError(f"'{crs}' is not a CRS that PROJ knows: pass --crs EPSG:…") from error
+    return crs.upper() if crs.upper().startswith("EPSG:") else crs
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]

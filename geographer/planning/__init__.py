@@ -1,0 +1,1 @@
+"""Pure decisions over Arrow tables and numpy arrays: nothing here reads or writes."""

@@ -1,0 +1,249 @@
+"""Where a window can lie so that it contains a feature, and which features a window contains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import shapely
+
+from geographer.errors import NotFoundError, UsageError, naming
+from geographer.values import Window
+
+Mode = Literal["centered", "random"]
+AtBorder = Literal["shift", "pad", "skip"]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+# Why a raster gives a feature no chip, by number. Where several hold, the last one is told.
+OBSTACLES = (
+    "",
+    "its chip would cross the raster's edge",
+    "no window inside the raster holds it",
+    "raster smaller than a chip",
+    "larger than a chip",
+)
+CROSSES, NONE_INSIDE, RASTER_SMALLER, LARGER = range(1, len(OBSTACLES))
+_STEPS = 1024  # a feature's centre is rounded to this fraction of a pixel
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Pairs of feature and raster along one axis of the raster, turned so that coordinates grow with pixels.
+
+    `low` and `high` bound the feature, `origin + step * n` is where the raster's pixel n begins (all float64,
+    in the unit of the raster's CRS, `step` > 0), and `extent` is the raster's size in pixels (int64). All
+    have the shape (pairs,).
+    """
+
+    low: Floats
+    high: Floats
+    origin: Floats
+    step: Floats
+    extent: Ints
+
+    @classmethod
+    def turned(cls, low: Floats, high: Floats, origin: Floats, step: Floats, extent: Ints) -> Axis:
+        """The axis, all negated where `step` is negative; negation is exact, so this moves no edge."""
+        falls = step < 0
+        sign = np.where(falls, -1.0, 1.0)
+        return cls(
+            np.where(falls, -high, low), np.where(falls, -low, high), origin * sign, step * sign, extent
+        )
+
+    def edges(
+        self, position: Ints | int, size: int, pairs: Ints | slice = slice(None)
+    ) -> tuple[Floats, Floats]:
+        """Where windows begin and end, rounded as by `values.Transform.of` and rasterio's `bounds`."""
+        step = self.step[pairs]
+        begin = self.origin[pairs] + step * position
+        return begin, begin + step * size
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Pairs of a feature and a raster that contains it, ordered by feature, then raster.
+
+    `feature` and `raster` are row numbers (int64) of the caller's tables; all have the shape (pairs,).
+    """
+
+    feature: Ints
+    raster: Ints
+    columns: Axis
+    rows: Axis
+
+
+def pairs_of(candidates: pa.Table, features: pa.Table, scenes: pa.Table) -> Pairs:
+    """The candidates by feature, then raster, with the features' bounds and the rasters' edges.
+
+    The pixels of a rotated raster stand in for its CRS: there its edges are upright, at whole numbers.
+    """
+    feature = _rows_of(candidates["feature_key"], features["feature_key"], "selected features")
+    raster = _rows_of(candidates["raster_id"], scenes["raster_id"], "rasters")
+    order = np.lexsort((raster, feature))
+    feature, raster = feature[order], raster[order]
+    a, b, c, d, e, f = _floats(scenes, list("abcdef"))
+    if (flat := a * e == b * d).any():
+        ids = scenes["raster_id"].filter(pa.array(flat)).to_pylist()
+        raise UsageError(f"the transform of raster {naming(ids)} has no inverse: correct it and add it again")
+    rotated = (b != 0) | (d != 0)
+    origins, steps = np.where(rotated, 0.0, (c, f)), np.where(rotated, 1.0, (a, e))
+    upright = _floats(candidates, ["xmin", "ymin", "xmax", "ymax"])
+    in_pixels = _floats(candidates, ["pmin_col", "pmin_row", "pmax_col", "pmax_row"])
+    bounds = np.where(rotated[raster], in_pixels[:, order], upright[:, order])
+    if (missing := ~np.isfinite(bounds).all(axis=0)).any():
+        ids = features["feature_id"].take(pa.array(np.unique(feature[missing]))).to_pylist()
+        raise UsageError(f"feature {naming(ids)} has no finite bounds in a raster: correct or remove it")
+    widths, heights = (scenes[name].to_numpy()[raster] for name in ("width", "height"))
+    (left, top), (across, down), (xmin, ymin, xmax, ymax) = origins[:, raster], steps[:, raster], bounds
+    return Pairs(
+        feature,
+        raster,
+        columns=Axis.turned(xmin, xmax, left, across, widths),
+        rows=Axis.turned(ymin, ymax, top, down, heights),
+    )
+
+
+def _rows_of(wanted: pa.ChunkedArray, ids: pa.ChunkedArray, table: str) -> Ints:
+    """The row of each wanted id."""
+    found = pc.index_in(wanted, value_set=ids)
+    if found.null_count:
+        missing = [str(value) for value in wanted.filter(found.is_null()).unique().to_pylist()]
+        raise NotFoundError(f"candidates name {naming(missing)}, not among the {table}: pass their rows too")
+    rows: Ints = found.to_numpy().astype(np.int64)
+    return rows
+
+
+def _floats(table: pa.Table, names: Sequence[str]) -> Floats:
+    """Columns as rows of a float64 array; NaN where null or missing."""
+    missing = np.full(len(table), np.nan)
+    present = set(table.column_names)
+    return np.stack(
+        [table[name].cast("float64").to_numpy() if name in present else missing for name in names]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where windows may lie along one axis: any position of `first..last`; `centred` is the best one.
+
+    `obstacle` (a row number of `OBSTACLES`) is 0 where there is such a position. All are int64 of shape
+    (pairs,).
+    """
+
+    first: Ints
+    last: Ints
+    centred: Ints
+    obstacle: Ints
+
+    def at(self, pair: int, random: np.random.Generator | None) -> int:
+        """The window's position: the centred one, or with `random` one drawn uniformly."""
+        if random is None:
+            return int(self.centred[pair])
+        return int(random.integers(self.first[pair], self.last[pair], endpoint=True))
+
+
+def places(axis: Axis, size: int, mode: Mode, at_border: AtBorder) -> Places:
+    """Where windows of `size` pixels contain their features, and what becomes of those at the border."""
+    first, last = _reach(axis, size)
+    wanted = np.clip(_centred(axis, size), first, last)
+    obstacle = np.where(first > last, LARGER, 0)
+    if at_border == "pad":
+        return Places(first, last, wanted, obstacle)
+    inside_first, inside_last = np.maximum(first, 0), np.minimum(last, axis.extent - size)
+    centred = np.clip(wanted, inside_first, inside_last)
+    if at_border == "skip" and mode == "centered":
+        obstacle = np.maximum(obstacle, np.where(centred != wanted, CROSSES, 0))
+    obstacle = np.maximum(obstacle, np.where(inside_first > inside_last, NONE_INSIDE, 0))
+    obstacle = np.maximum(obstacle, np.where(axis.extent < size, RASTER_SMALLER, 0))
+    return Places(inside_first, inside_last, centred, obstacle)
+
+
+def _reach(axis: Axis, size: int) -> tuple[Ints, Ints]:
+    """The first and last position of windows that contain the feature; none where first > last.
+
+    The quotients only say where to look: the edges decide, since rounding can move either by a pixel.
+    """
+    first = np.floor((axis.high - axis.origin) / axis.step - size).astype(np.int64) - 1
+    last = np.ceil((axis.low - axis.origin) / axis.step).astype(np.int64) + 1
+    while (short := _ends_short(axis, first, size)).any():
+        first += short
+    while (late := _begins_late(axis, last, size)).any():
+        last -= late
+    return first, last
+
+
+def _ends_short(axis: Axis, position: Ints, size: int) -> Bools:
+    """Whether windows end before their feature does, or where it begins."""
+    _, end = axis.edges(position, size)
+    return (end < axis.high) | (end <= axis.low)
+
+
+def _begins_late(axis: Axis, position: Ints, size: int) -> Bools:
+    """Whether windows begin after their feature does, or where it ends."""
+    begin, _ = axis.edges(position, size)
+    return (begin > axis.low) | (begin >= axis.high)
+
+
+def _centred(axis: Axis, size: int) -> Ints:
+    """The position at which a window's centre is nearest to the feature's, ties upwards."""
+    centre = ((axis.low - axis.origin) / axis.step + (axis.high - axis.origin) / axis.step) / 2
+    steps = np.rint(centre * _STEPS).astype(np.int64)
+    return (2 * steps - _STEPS * size + _STEPS) // (2 * _STEPS)
+
+
+class Tally:
+    """How many chips of a raster contain its feature (`of_pair`), and of all rasters (`of_feature`)."""
+
+    def __init__(self, pairs: Pairs, features: int) -> None:
+        self.of_pair = np.zeros(len(pairs.feature), np.int64)
+        self.of_feature = np.zeros(features, np.int64)
+        self._pairs = pairs
+        self._taken: set[tuple[int, Window]] = set()
+        self._trees: dict[int, shapely.STRtree] = {}
+        order = np.argsort(pairs.raster, kind="stable")
+        rasters, starts = np.unique(pairs.raster[order], return_index=True)
+        self._of_raster = dict(zip(rasters.tolist(), np.split(order, starts[1:]), strict=False))
+
+    def seen(self, pair: int) -> bool:
+        """Whether a chip of the pair's raster contains its feature."""
+        return bool(self.of_pair[pair])
+
+    def add(self, raster: int, window: Window) -> bool:
+        """Count what a chip contains, unless there is one at that window already; whether there was none."""
+        if (raster, window) in self._taken:
+            return False
+        self._taken.add((raster, window))
+        if raster in self._of_raster:
+            contained = self._contained(raster, window)
+            self.of_pair[contained] += 1
+            self.of_feature[self._pairs.feature[contained]] += 1
+        return True
+
+    def _contained(self, raster: int, window: Window) -> Ints:
+        """The pairs whose feature the window contains: found near it by the tree, decided by bounds."""
+        here, columns, rows = self._of_raster[raster], self._pairs.columns, self._pairs.rows
+        (left,), (right,) = columns.edges(window.col, window.width, here[:1])
+        (low,), (high,) = rows.edges(window.row, window.height, here[:1])
+        near: Ints = here[self._tree(raster).query(shapely.box(left, low, right, high))]
+        contained: Ints = near[
+            (columns.low[near] >= left) & (columns.high[near] <= right)
+            & (columns.low[near] < right) & (columns.high[near] > left)
+            & (rows.low[near] >= low) & (rows.high[near] <= high)
+            & (rows.low[near] < high) & (rows.high[near] > low)
+        ]  # fmt: skip
+        return contained
+
+    def _tree(self, raster: int) -> shapely.STRtree:
+        """The index of the features' bounds in a raster, made when first asked for."""
+        if raster not in self._trees:
+            here, columns, rows = self._of_raster[raster], self._pairs.columns, self._pairs.rows
+            boxes = shapely.box(columns.low[here], rows.low[here], columns.high[here], rows.high[here])
+            self._trees[raster] = shapely.STRtree(boxes)
+        return self._trees[raster]

@@ -1,0 +1,38 @@
+-- 020_feature.sql: the versions of each feature, in longitude/latitude, with a box that no straight edge leaves
+UPDATE state.feature SET valid_to = change.position
+FROM (SELECT feature_id, min(position) AS position FROM log.feature_change
+      WHERE position > $after AND position <= $up_to AND change <> 'added' GROUP BY feature_id) AS change
+WHERE state.feature.feature_id = change.feature_id AND valid_to = open_end();
+
+INSERT INTO state.feature BY NAME
+WITH version AS (
+    SELECT *, ST_GeomFromWKB(geometry) AS native,
+           coalesce(lead(position) OVER (PARTITION BY feature_id ORDER BY position), open_end()) AS until
+    FROM log.feature_change
+    WHERE position > $after AND position <= $up_to
+), placed AS (
+    SELECT * REPLACE (into_crs(native, crs, 'EPSG:4326') AS geometry) FROM version WHERE change <> 'removed'
+), boxed AS (
+    SELECT *, ST_XMin(geometry) AS west, ST_YMin(geometry) AS south, ST_XMax(geometry) AS east,
+           ST_YMax(geometry) AS north
+    FROM placed
+), padded AS (
+    SELECT *, east - west > 180 AS round_the_globe,
+           bulge(east - west, north - south, greatest(abs(south), abs(north))) + 1e-9 AS pad
+    FROM boxed
+)
+SELECT (position << 32) + ordinal AS feature_key, feature_id, id_is_integer, class, geometry,
+       CASE WHEN crs <> 'EPSG:4326' THEN native END AS native, crs,
+       CASE WHEN round_the_globe THEN -180 ELSE west - pad END AS xmin,
+       -- A polygon around a pole has its pole inside, which no vertex shows.
+       CASE WHEN round_the_globe AND crs <> 'EPSG:4326' AND south + north < 0 THEN -90 ELSE south - pad END AS ymin,
+       CASE WHEN round_the_globe THEN 180 ELSE east + pad END AS xmax,
+       CASE WHEN round_the_globe AND crs <> 'EPSG:4326' AND south + north >= 0 THEN 90 ELSE north + pad END AS ymax,
+       properties, row_digest, position AS valid_from, until AS valid_to
+FROM padded
+ORDER BY position, ordinal;
+
+INSERT INTO state.own_column
+SELECT 'feature', own.key, own.value->>'$', own.rowid, position
+FROM log.event, json_each(payload, '$.columns') AS own
+WHERE kind = 'features_added' AND position > $after AND position <= $up_to;

@@ -1,0 +1,36 @@
+-- macros.sql: the geometry that the projections share; longitude/latitude is always x, y in degrees on EPSG:4326
+CREATE OR REPLACE TEMP MACRO open_end() AS 9223372036854775807;
+
+-- A geometry in another CRS, vertex by vertex.
+CREATE OR REPLACE TEMP MACRO into_crs(g, from_crs, to_crs) AS
+    CASE WHEN from_crs = to_crs THEN g ELSE ST_Transform(g, from_crs, to_crs, always_xy := true) END;
+
+-- How far, in degrees, a straight edge of some CRS can leave the longitude/latitude box of its ends: the sagitta of a
+-- geodesic or rhumb line is below length²·tan(latitude)/8; this is some ten times that.
+CREATE OR REPLACE TEMP MACRO bulge(width, height, latitude) AS
+    0.01 * (width * width + height * height) / greatest(cos(radians(least(abs(latitude), 89.0))), 0.02);
+
+-- The coordinates `xs` (or `ys`) of a closed ring, with 15 more on each edge and the last, which is the first, left out.
+CREATE OR REPLACE TEMP MACRO densified(xs) AS
+    flatten([[xs[i] + (xs[i + 1] - xs[i]) * k / 16.0 for k in range(16)] for i in range(1, len(xs))]);
+
+-- The coordinates of a line's vertices.
+CREATE OR REPLACE TEMP MACRO xs_of(line) AS [ST_X(ST_PointN(line, i::INTEGER)) for i in range(1, ST_NPoints(line)::BIGINT + 1)];
+CREATE OR REPLACE TEMP MACRO ys_of(line) AS [ST_Y(ST_PointN(line, i::INTEGER)) for i in range(1, ST_NPoints(line)::BIGINT + 1)];
+
+-- The line with vertices at `xs`, `ys`.
+CREATE OR REPLACE TEMP MACRO line_of(xs, ys) AS ST_MakeLine([ST_Point(p[1], p[2]) for p in list_zip(xs, ys)]);
+
+-- The polygon with vertices at `lons`, `lats`.
+CREATE OR REPLACE TEMP MACRO polygon_of(lons, lats) AS
+    ST_MakePolygon(line_of(list_append(lons, lons[1]), list_append(lats, lats[1])));
+
+-- The part of a polygon between `from_lon` and `from_lon` + 360, moved by whole turns to where longitudes are -180 to 180.
+CREATE OR REPLACE TEMP MACRO turn_of(g, from_lon) AS
+    ST_Translate(ST_Intersection(g, ST_MakeEnvelope(from_lon, -90, from_lon + 360, 90)), -180.0 - from_lon, 0.0);
+
+-- The parts of a longitude/latitude geometry, each moved by whole turns to where it is nearest to longitude `middle`.
+CREATE OR REPLACE TEMP MACRO turned_to(g, middle) AS
+    ST_Collect([ST_Translate(part.geom,
+                             360.0 * round((middle - (ST_XMin(part.geom) + ST_XMax(part.geom)) / 2) / 360.0), 0.0)
+                for part in ST_Dump(g)]);

@@ -1,0 +1,73 @@
+"""Bring the projection up to the log's head, or up to a position: the same SQL for one event and for all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from geographer.database.engine import run_script
+from geographer.errors import StorageError
+from geographer.log.read import head_of
+
+if TYPE_CHECKING:
+    from geographer.database.engine import Engine
+
+_FOLDER = Path(__file__).parent
+_SCHEMA = _FOLDER / "000_schema.sql"
+MACROS = _FOLDER / "macros.sql"
+_STEPS = sorted(path for path in _FOLDER.glob("[0-9]*.sql") if path != _SCHEMA)
+
+
+def position_of_state(engine: Engine) -> int:
+    """How far the projection has come; 0 when it is not there."""
+    if not engine.file("state").exists():
+        return 0
+    with engine.attached(state="r") as connection:
+        return _position(connection)
+
+
+def project(engine: Engine) -> int:
+    """Bring the projection up to the log's head, and return that position. Costs what changed, not what is there."""
+    with engine.attached(log="r") as connection:
+        head = head_of(connection).position
+    if position_of_state(engine) >= head:
+        return head
+    with engine.attached(log="r", state="w", spatial=True) as connection:
+        run_script(connection, _SCHEMA.read_text())
+        run_script(connection, MACROS.read_text())
+        after, head = _position(connection), head_of(connection).position
+        connection.execute("BEGIN")
+        try:
+            for step in _STEPS:
+                run_script(connection, step.read_text(), {"after": after, "up_to": head})
+            connection.execute("DELETE FROM state.meta")
+            connection.execute("INSERT INTO state.meta VALUES ($head)", {"head": head})
+            connection.execute("COMMIT")
+        except duckdb.IOException as error:
+            connection.execute("ROLLBACK")
+            raise StorageError(
+                f"the event is recorded, its projection could not be written ({error}): free some space; "
+                "the next command goes on from here"
+            ) from error
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+    return head
+
+
+def rebuild(engine: Engine) -> int:
+    """Delete the projection and derive it anew from the log."""
+    with engine.attached():
+        for path in (engine.file("state"), engine.file("state").with_suffix(".duckdb.wal")):
+            path.unlink(missing_ok=True)
+    return project(engine)
+
+
+def _position(connection: duckdb.DuckDBPyConnection) -> int:
+    known = connection.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = 'state' AND table_name = 'meta'"
+    ).fetchone()
+    row = connection.execute("SELECT max(position) FROM state.meta").fetchone() if known else None
+    return int(row[0]) if row and row[0] is not None else 0

@@ -1,0 +1,219 @@
+"""Checkout: the files of a revision, brought into the workspace or into another folder, at the cost of what differs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from geographer.errors import ConflictError, CorruptError, naming
+from geographer.queries.read import Filter, write_parquet
+from geographer.values import Checksums
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from geographer.queries.revision import Revision
+    from geographer.rasters.store import Store
+
+_FILES: Final = Path(__file__).with_name("files.sql")
+_MARK: Final = ".geographer-checkout.json"
+_TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "splits", "classes")
+
+
+class File(NamedTuple):
+    """A file of a revision: its path from the dataset's folder, its checksums, and the raster (or its label) that it is."""
+
+    path: str
+    checksums: Checksums
+    raster_id: str
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a checkout did: files written, files removed, and files that were right already."""
+
+    written: int
+    removed: int
+    kept: int
+
+
+def files_of(revision: Revision, position: int, *, but_not_at: int = 0) -> list[File]:
+    """The files that DVC keeps for the revision at `position`, by path, without those that stand at `but_not_at` too."""
+    revision.connection.execute(_FILES.read_text())
+    rows = revision.rows(
+        "SELECT path, size, md5, sha256, raster_id, label FROM file_at($at) ANTI JOIN file_at($but) USING (path, md5) "
+        "ORDER BY path",
+        {"at": position, "but": but_not_at},
+    )
+    return [File(path, Checksums(*sums), raster_id, label) for path, *sums, raster_id, label in rows]
+
+
+def bring(
+    revision: Revision,
+    store: Store,
+    *,
+    frm: int | None,
+    trusted: Collection[str] = (),
+    linked: Collection[str] = (),
+) -> Delivered:
+    """Bring the workspace from the revision at `frm` to `revision`: files, then the `.dvc` files of their folders.
+
+    Args:
+        revision: Where to.
+        store: The workspace's bytes.
+        frm: The position that the workspace shows; None when that is not known: then every file is looked at.
+        trusted: MD5s of files made a moment ago, which need no second look.
+        linked: MD5s of files to link to the cache rather than to copy.
+
+    Raises:
+        CorruptError: a file is missing or altered in the cache and the remote; it names the rasters and features.
+    """
+    missing = files_of(revision, revision.position, but_not_at=frm or 0)
+    gone = _paths_gone(revision, frm) if frm is not None else []
+    folders = {_folder(file.path) for file in missing} | {_folder(path) for path in gone}
+    if frm is None:
+        missing = [file for file in missing if not _is_right(store.root / file.path, file.checksums)]
+    _restore(revision, store, store.root, missing, trusted, linked)
+    for path in gone:
+        (store.root / path).unlink(missing_ok=True)
+    for folder in sorted(folders):
+        store.track(folder, _entries(revision, folder))
+        _remove_if_empty(store.root / folder)
+    store.save_state([(store.root / file.path, file.checksums) for file in missing])
+    kept = revision.value("SELECT count(*) FROM file_at($at)", {"at": revision.position}) - len(missing)
+    return Delivered(len(missing), len(gone), kept)
+
+
+def export(revision: Revision, store: Store, folder: Path) -> Delivered:
+    """The files and tables of `revision` in `folder`, byte for byte. What an earlier export left there is reused.
+
+    The tables are written as Parquet (GeoParquet where there is a geometry) under `tables/`.
+
+    Raises:
+        ConflictError: the folder holds something else.
+        CorruptError: a file can't be restored.
+    """
+    known = _known_export(folder)
+    wanted = {file.path: file for file in files_of(revision, revision.position)}
+    missing = [
+        file
+        for path, file in wanted.items()
+        if known.get(path) != [file.checksums.sha256, *_stat(folder / path)]
+    ]
+    gone = [path for path in known if path not in wanted]
+    folder.mkdir(parents=True, exist_ok=True)
+    # Until all is there, the mark knows only what certainly is.
+    _mark(folder, {path: known[path] for path in known if path in wanted})
+    _restore(revision, store, folder, missing, (), ())
+    for path in gone:
+        (folder / path).unlink(missing_ok=True)
+    (folder / "tables").mkdir(exist_ok=True)
+    for table in _TABLES:
+        write_parquet(revision, table, Filter(), folder / "tables" / f"{table}.parquet")
+    _mark(folder, {path: [file.checksums.sha256, *_stat(folder / path)] for path, file in wanted.items()})
+    return Delivered(len(missing), len(gone), len(wanted) - len(missing))
+
+
+def features_shown(revision: Revision, raster_ids: Iterable[str]) -> list[str]:
+    """The ids of the features that any of the rasters contains or intersects."""
+    import pyarrow as pa
+
+    revision.connection.register(
+        "shown_raster", pa.table({"raster_id": pa.array(list(raster_ids), pa.string())})
+    )
+    try:
+        rows = revision.rows(
+            "SELECT DISTINCT feature_id::VARCHAR FROM edges SEMI JOIN shown_raster USING (raster_id) ORDER BY ALL"
+        )
+    finally:
+        revision.connection.unregister("shown_raster")
+    return [row[0] for row in rows]
+
+
+def _restore(
+    revision: Revision,
+    store: Store,
+    folder: Path,
+    files: list[File],
+    trusted: Collection[str],
+    linked: Collection[str],
+) -> None:
+    failures: list[tuple[Path, Checksums, Any]] = []
+    for link in (False, True):
+        chosen = [
+            (file.checksums, folder / file.path) for file in files if (file.checksums.md5 in linked) == link
+        ]
+        if chosen:
+            failures += store.restore(chosen, trusted=trusted, link=link)
+    if not failures:
+        return
+    by_path = {folder / file.path: file for file in files}
+    bad = [by_path[path] for path, _, _ in failures]
+    rasters = sorted({file.raster_id for file in bad})
+    touched = features_shown(revision, rasters)
+    what = "altered" if any(damage == "altered" for _, _, damage in failures) else "missing"
+    raise CorruptError(
+        f"{len(failures):,} of {len(files):,} files can't be restored: {what} in the cache: raster {naming(rasters)}, which "
+        f"show the features {naming(touched) if touched else 'none'}; the others were delivered. Run dvc pull if a remote has "
+        "them, and geographer verify to see all"
+    )
+
+
+def _paths_gone(revision: Revision, frm: int) -> list[str]:
+    rows = revision.rows(
+        "SELECT path FROM file_at($frm) ANTI JOIN file_at($to) USING (path) ORDER BY path",
+        {"frm": frm, "to": revision.position},
+    )
+    return [row[0] for row in rows]
+
+
+def _entries(revision: Revision, folder: str) -> list[tuple[str, str, int]]:
+    """The whole content of a tracked folder at the revision: path in the folder, MD5, size."""
+    rows = revision.rows(
+        "SELECT path[len($prefix) + 1 :], md5, size FROM file_at($at) WHERE starts_with(path, $prefix) "
+        "AND NOT contains(path[len($prefix) + 1 :], '/') ORDER BY path",
+        {"prefix": folder + "/", "at": revision.position},
+    )
+    return list(rows)  # type: ignore[arg-type]
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _is_right(path: Path, checksums: Checksums) -> bool:
+    from geographer.rasters.checksums import checksums_of_file
+
+    return path.is_file() and checksums_of_file(path) == checksums
+
+
+def _known_export(folder: Path) -> dict[str, list[Any]]:
+    mark = folder / _MARK
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return {}
+    if not mark.exists():
+        raise ConflictError(f"'{folder}' is not empty, and no earlier checkout: give another folder to --to")
+    files: dict[str, list[Any]] = json.loads(mark.read_text())["files"]
+    return files
+
+
+def _mark(folder: Path, files: dict[str, list[Any]]) -> None:
+    aside = folder / (_MARK + ".part")
+    aside.write_text(json.dumps({"files": files}, indent=0, sort_keys=True))
+    aside.replace(folder / _MARK)
+
+
+def _stat(path: Path) -> list[int]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return []
+    return [status.st_size, status.st_mtime_ns, status.st_ino]

@@ -1,0 +1,194 @@
+"""Reads of one revision: its tables, filtered, in the form that was asked for, and the graph's questions by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+import duckdb
+
+from geographer.database.engine import SETTINGS, identifier, load_spatial, quoted
+from geographer.errors import NotFoundError, UsageError, naming
+from geographer.queries.revision import GEOMETRY_OF, Revision
+from geographer.queries.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geographer.database.engine import Engine
+
+Relation = Literal["contains", "intersects"]
+
+_SHOWING_FEATURE: Final = (
+    "raster_id IN (SELECT raster_id FROM edges WHERE feature_id::VARCHAR = $feature "
+    "AND relation = coalesce($relation, relation))"
+)
+_SHOWN_BY_RASTER: Final = (
+    "feature_id IN (SELECT feature_id FROM edges WHERE raster_id = $raster "
+    "AND relation = coalesce($relation, relation))"
+)
+_FEATURE_FILTER: Final = {
+    "features": "feature_id::VARCHAR = $feature",
+    "edges": "feature_id::VARCHAR = $feature",
+    "rasters": _SHOWING_FEATURE,
+    "labels": _SHOWING_FEATURE,
+    "splits": _SHOWING_FEATURE,
+}
+_RASTER_FILTER: Final = {
+    "features": _SHOWN_BY_RASTER,
+    "edges": "raster_id = $raster",
+    "rasters": "raster_id = $raster",
+    "labels": "raster_id = $raster",
+    "splits": "raster_id = $raster",
+}
+
+
+class Filter(NamedTuple):
+    """Which rows of a table: a person's SQL expression, one feature, one raster, one relation; all that are given."""
+
+    where: str | None = None
+    feature: str | None = None
+    raster: str | None = None
+    relation: Relation | None = None
+
+
+def selection(revision: Revision, table: str, wanted: Filter) -> tuple[str, dict[str, Any]]:
+    """The query for the wanted rows of a table, and its parameters.
+
+    Raises:
+        NotFoundError: the feature, the raster or a column of the filter is not there at this revision.
+        UsageError: the filter is not one SQL expression.
+    """
+    conditions, parameters = [revision.where(table, wanted.where)], {}
+    if wanted.feature is not None:
+        _require(revision, "feature", wanted.feature)
+        conditions.append(_FEATURE_FILTER[table])
+        parameters["feature"] = wanted.feature
+    if wanted.raster is not None:
+        _require(revision, "raster", wanted.raster)
+        conditions.append(_RASTER_FILTER[table])
+        parameters["raster"] = wanted.raster
+    if table == "edges" and wanted.relation is not None:
+        conditions.append("relation = $relation")
+    query = f"SELECT * FROM {table} WHERE {' AND '.join(conditions)}"  # noqa: S608
+    return query, {**parameters, **({"relation": wanted.relation} if "$relation" in query else {})}
+
+
+def read(revision: Revision, table: str, wanted: Filter) -> Table:
+    """The wanted rows as Arrow, geometry as WKB."""
+    query, parameters = selection(revision, table, wanted)
+    geometry = GEOMETRY_OF.get(table)
+    if geometry is not None:
+        query = f"SELECT * REPLACE (ST_AsWKB({geometry})::BLOB AS {geometry}) FROM ({query})"  # noqa: S608
+    return Table(revision.arrow(query, parameters), geometry)
+
+
+def json_lines(revision: Revision, table: str, wanted: Filter) -> list[str]:
+    """The wanted rows as JSON objects, geometry as GeoJSON."""
+    query, parameters = selection(revision, table, wanted)
+    geometry = GEOMETRY_OF.get(table)
+    if geometry is not None:
+        query = f"SELECT * REPLACE (ST_AsGeoJSON({geometry})::JSON AS {geometry}) FROM ({query})"  # noqa: S608
+    rows = revision.rows(f"SELECT to_json(r)::VARCHAR FROM ({query}) AS r", parameters)  # noqa: S608
+    return [row[0] for row in rows]
+
+
+def geojson_features(revision: Revision, table: str, wanted: Filter) -> list[str]:
+    """The wanted rows of a table with a geometry, as GeoJSON features.
+
+    Raises:
+        UsageError: the table has no geometry.
+    """
+    geometry = GEOMETRY_OF.get(table)
+    if geometry is None:
+        raise UsageError(f"'{table}' have no geometry: use --format json, table or parquet")
+    query, parameters = selection(revision, table, wanted)
+    columns = revision.columns(table)
+    properties = ", ".join(f"'{quoted(name)}': {identifier(name)}" for name in columns if name != geometry)
+    rows = revision.rows(
+        f"SELECT to_json({{'type': 'Feature', 'id': {columns[0]}, 'geometry': ST_AsGeoJSON({geometry})::JSON, "  # noqa: S608
+        f"'properties': {{{properties}}}}})::VARCHAR FROM ({query})",
+        parameters,
+    )
+    return [row[0] for row in rows]
+
+
+def write_parquet(revision: Revision, table: str, wanted: Filter, path: Path) -> None:
+    """The wanted rows as a Parquet file; GeoParquet where the table has a geometry. Written aside, then renamed."""
+    query, parameters = selection(revision, table, wanted)
+    aside = path.with_name(path.name + ".part")
+    revision.connection.execute(f"COPY ({query}) TO '{quoted(str(aside))}' (FORMAT parquet)", parameters)
+    aside.replace(path)
+
+
+def sql(engine: Engine, query: str, position: int) -> duckdb.DuckDBPyConnection:
+    """A connection that has run a person's SELECT over the tables of a revision: read-only, and confined to them.
+
+    It is a connection of its own, which can reach no file and change no setting.
+
+    Raises:
+        UsageError: it is not one SELECT, or DuckDB refuses it.
+    """
+    from geographer.database.confine import checked_query
+
+    connection = duckdb.connect(":memory:", config=SETTINGS)
+    connection.execute("SET TimeZone = 'UTC'")
+    checked_query(connection, query)
+    load_spatial(connection)
+    for name in ("log", "state"):
+        connection.execute(f"ATTACH '{quoted(str(engine.file(name)))}' AS {name} (READ_ONLY)")  # type: ignore[arg-type]
+    Revision(connection, position)
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    try:
+        connection.execute(query)
+    except duckdb.Error as error:
+        connection.close()
+        raise UsageError(f"that SQL can't be run: {error}") from error
+    return connection
+
+
+def neighbours(
+    revision: Revision, given: Literal["feature", "raster"], ids: Sequence[str], *, containing_only: bool
+) -> dict[str, list[Any]]:
+    """For each of `ids`, what the graph joins it to: rasters of features, or features of rasters; in one query.
+
+    Raises:
+        NotFoundError: an id is not there at this revision.
+    """
+    import pyarrow as pa
+
+    other = "raster" if given == "feature" else "feature"
+    revision.connection.register("asked", pa.table({"id": pa.array(ids, pa.string())}))
+    try:
+        unknown = revision.rows(
+            f"SELECT id FROM asked ANTI JOIN {given}_now ON id = {given}_id ORDER BY id"  # noqa: S608
+        )
+        if unknown:
+            raise NotFoundError(
+                f"no {given} {naming([row[0] for row in unknown])} at @{revision.position}: see geographer {given}s"
+            )
+        # The keys are joined before the names, so that 100,000 ids cost one pass over the edges.
+        pairs = revision.rows(
+            f"SELECT id, o.{other}_id{'::BIGINT' if other == 'feature' and _integer_ids(revision) else ''} "  # noqa: S608
+            f"FROM (SELECT DISTINCT id FROM asked) JOIN (SELECT {given}_key, {given}_id FROM {given}_now) ON id = {given}_id "
+            f"JOIN edge_now USING ({given}_key) JOIN (SELECT {other}_key, {other}_id FROM {other}_now) AS o USING ({other}_key) "
+            f"WHERE contains OR NOT $containing_only ORDER BY {other}_key",
+            {"containing_only": containing_only},
+        )
+    finally:
+        revision.connection.unregister("asked")
+    found: dict[str, list[Any]] = {identity: [] for identity in ids}
+    for identity, neighbour in pairs:
+        found[identity].append(neighbour)
+    return found
+
+
+def _integer_ids(revision: Revision) -> bool:
+    return bool(revision.value("SELECT bool_and(id_is_integer) FROM feature_now"))
+
+
+def _require(revision: Revision, subject: Literal["feature", "raster"], identity: str) -> None:
+    known = revision.value(f"SELECT 1 FROM {subject}_now WHERE {subject}_id = $id", {"id": identity})  # noqa: S608
+    if known is None:
+        raise NotFoundError(f"no {subject} '{identity}' at @{revision.position}: see geographer {subject}s")

@@ -1,0 +1,129 @@
+"""One revision, open for reading: its tables as views, with a person's own columns beside ours."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from geographer.database.confine import confined_expression
+from geographer.database.engine import identifier, run_script
+from geographer.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import duckdb
+    import pyarrow as pa
+
+    from geographer.database.engine import Engine
+
+_FOLDER: Final = Path(__file__).parent
+_TYPES: Final = frozenset({"BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP"})
+
+TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "splits", "events", "tags", "classes")
+"""The tables of a revision, by the names that SQL, the command line and Python share."""
+
+GEOMETRY_OF: Final = {"features": "geometry", "rasters": "footprint"}
+"""Which column of a table is a geometry in longitude/latitude (EPSG:4326, x before y)."""
+
+
+class Revision:
+    """A revision of the dataset on an open connection: `position`, and views named as in `TABLES`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, position: int) -> None:
+        self.connection = connection
+        self.position = position
+        connection.execute("SET VARIABLE position = $position", {"position": position})
+        run_script(connection, (_FOLDER / "views.sql").read_text())
+        self._define_own_views()
+
+    def rows(self, query: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """The rows of a query over the views."""
+        return self.connection.execute(query, parameters).fetchall()
+
+    def arrow(self, query: str, parameters: dict[str, Any] | None = None) -> pa.Table:
+        """The same as an Arrow table."""
+        return self.connection.execute(query, parameters).to_arrow_table()
+
+    def value(self, query: str, parameters: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
+        """The single value of a query that has one."""
+        row = self.connection.execute(query, parameters).fetchone()
+        return row[0] if row else None
+
+    def columns(self, table: str) -> list[str]:
+        """The columns of one of the tables, a person's own after ours."""
+        return [row[0] for row in self.rows(f"DESCRIBE {identifier(table)}")]
+
+    def where(self, table: str, expression: str | None) -> str:
+        """A person's filter over `table`, checked; `true` when there is none."""
+        if expression is None:
+            return "true"
+        return confined_expression(self.connection, expression, self.columns(table))
+
+    def content_digest(self) -> str:
+        """The identity of this state, whatever its history; in hex. See `content_digest.sql`."""
+        return str(self.value((_FOLDER / "content_digest.sql").read_text()))
+
+    def require_collection(self, name: str) -> None:
+        """Raise `NotFoundError` unless rasters, or a recipe that makes them, go by that collection name."""
+        known = {row[0] for row in self.rows("SELECT DISTINCT collection FROM raster_now")}
+        known |= {row[0] for row in self.rows("SELECT name FROM recipes WHERE kind LIKE 'cut%'")}
+        if name not in known:
+            names = ", ".join(sorted(known)) or "none yet"
+            raise NotFoundError(f"no collection '{name}': there are {names}")
+
+    def _define_own_views(self) -> None:
+        integers = self.value("SELECT coalesce(bool_and(id_is_integer), false) FROM feature_now")
+        feature_id = "feature_id::BIGINT" if integers else "feature_id"
+        own = self._own_columns("feature", {"feature_id", "class", "geometry"})
+        self._view(
+            "features",
+            f"{feature_id} AS feature_id, class, geometry{own} FROM feature_now ORDER BY feature_key",
+        )
+        ours = (
+            "raster_id, collection, path, crs, width, height, md5, sha256, pixel_digest, footprint, acquired"
+        )
+        own = self._own_columns("raster", set(ours.split(", ")))
+        self._view("rasters", f"{ours}{own} FROM raster_now ORDER BY raster_key")
+        self._view(
+            "edges",
+            f"{feature_id} AS feature_id, raster_id, if(contains, 'contains', 'intersects') AS relation "
+            "FROM edge_now JOIN (SELECT feature_key, feature_id FROM feature_now) USING (feature_key) "
+            "JOIN (SELECT raster_key, raster_id FROM raster_now) USING (raster_key) ORDER BY feature_key, raster_key",
+        )
+
+    def _view(self, name: str, body: str) -> None:
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {body}")  # noqa: S608
+
+    def _own_columns(self, subject: str, taken: set[str]) -> str:
+        """The select list of a person's own columns; one that came with two types is read as text."""
+        rows = self.rows(
+            "SELECT name, list(DISTINCT type) FROM state.own_column WHERE subject = $subject AND position <= $position "
+            "GROUP BY name ORDER BY min((position, ordinal))",
+            {"subject": subject, "position": self.position},
+        )
+        return "".join(
+            f", (properties->>{_json_path(name)})::{_one_type(types)} AS {identifier(name)}"
+            for name, types in rows
+            if name not in taken
+        )
+
+
+def _one_type(types: list[str]) -> str:
+    known = set(types) & _TYPES
+    if known == {"BIGINT", "DOUBLE"}:
+        return "DOUBLE"
+    return known.pop() if len(known) == len(types) == 1 else "VARCHAR"
+
+
+def _json_path(name: str) -> str:
+    escaped = name.replace('"', '\\"').replace("'", "''")
+    return f"'$.\"{escaped}\"'"
+
+
+@contextmanager
+def opened(engine: Engine, position: int, *, spatial: bool = True) -> Iterator[Revision]:
+    """The revision at `position`, for as long as the block lasts."""
+    with engine.attached(log="r", state="r", spatial=spatial) as connection:
+        yield Revision(connection, position)

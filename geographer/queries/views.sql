@@ -1,0 +1,40 @@
+-- views.sql: the dataset as of the position in the variable 'position', as the tables that people query
+CREATE OR REPLACE TEMP VIEW feature_now AS
+SELECT * FROM state.feature WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position');
+
+CREATE OR REPLACE TEMP VIEW raster_now AS
+SELECT * FROM state.raster WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position');
+
+CREATE OR REPLACE TEMP VIEW edge_now AS
+SELECT * FROM state.edge WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position');
+
+CREATE OR REPLACE TEMP VIEW label_now AS
+SELECT * FROM state.label WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position');
+
+CREATE OR REPLACE TEMP VIEW split_now AS
+SELECT * FROM state.split WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position');
+
+CREATE OR REPLACE TEMP VIEW classes AS
+SELECT class, value FROM state.class
+WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position') ORDER BY value;
+
+CREATE OR REPLACE TEMP VIEW chips AS
+SELECT raster_id, parent_id, col, "row", width, height FROM raster_now WHERE parent_id IS NOT NULL ORDER BY raster_key;
+
+CREATE OR REPLACE TEMP VIEW labels AS
+SELECT label, raster_id, path, md5 FROM label_now ORDER BY label, raster_id;
+
+CREATE OR REPLACE TEMP VIEW splits AS
+SELECT split, raster_id, part FROM split_now ORDER BY split, raster_id;
+
+CREATE OR REPLACE TEMP VIEW events AS
+SELECT position, kind, recorded_at::TIMESTAMP AS recorded_at, author, message, digest FROM log.event
+WHERE position <= getvariable('position') ORDER BY position;
+
+CREATE OR REPLACE TEMP VIEW tags AS
+SELECT payload->>'$.tag.tag' AS tag, (payload->>'$.tag.position')::BIGINT AS position,
+       payload->>'$.tag.digest' AS digest, payload->>'$.tag.content_digest' AS content_digest
+FROM log.event WHERE kind = 'revision_tagged' AND log.event.position <= getvariable('position') ORDER BY tag;
+
+CREATE OR REPLACE TEMP VIEW recipes AS
+SELECT name, kind, parameters, position FROM state.recipe WHERE position <= getvariable('position') ORDER BY position;

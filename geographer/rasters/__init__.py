@@ -1,0 +1,1 @@
+"""Pixels: reading, cutting, burning and writing rasters, and storing their bytes by checksum."""

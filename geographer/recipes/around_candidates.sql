@@ -1,0 +1,27 @@
+-- around_candidates.sql: for each selected feature and each raster of $collection that contains it, its bounds in that
+-- raster's CRS, and in its pixels where the raster is turned
+WITH pair AS (
+    SELECT feature_key, raster_id, transform,
+           into_crs(coalesce(native, geometry), feature.crs, raster.crs) AS g,
+           if(wraps, (raster.xmin + raster.xmax) / 2, NULL) AS middle
+    FROM edge_now JOIN selected_feature USING (feature_key)
+    JOIN (SELECT feature_key, geometry, native, crs FROM feature_now) AS feature USING (feature_key)
+    JOIN (SELECT * FROM raster_now WHERE collection = $collection AND storage <> 'catalogue') AS raster
+    USING (raster_key)
+    WHERE contains
+), placed AS (
+    SELECT feature_key, raster_id, transform, if(middle IS NULL, g, turned_to(g, middle)) AS g FROM pair
+), turned AS (
+    SELECT *, transform[1] * transform[5] - transform[2] * transform[4] AS determinant,
+           transform[2] <> 0 OR transform[4] <> 0 AS is_turned
+    FROM placed
+), in_pixels AS (
+    SELECT *, CASE WHEN is_turned THEN ST_Affine(
+        ST_Translate(g, -transform[3], -transform[6]), transform[5] / determinant, -transform[2] / determinant,
+        -transform[4] / determinant, transform[1] / determinant, 0.0, 0.0) END AS p
+    FROM turned
+)
+SELECT feature_key, raster_id, ST_XMin(g) AS xmin, ST_YMin(g) AS ymin, ST_XMax(g) AS xmax, ST_YMax(g) AS ymax,
+       ST_XMin(p) AS pmin_col, ST_YMin(p) AS pmin_row, ST_XMax(p) AS pmax_col, ST_YMax(p) AS pmax_row
+FROM in_pixels
+ORDER BY feature_key, raster_id;

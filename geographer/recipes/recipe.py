@@ -1,0 +1,112 @@
+"""What every recipe is: a name, parameters that the log records, a plan, and a run that makes what the plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+from geographer.errors import ConflictError
+from geographer.log.digests import canonical_json
+
+if TYPE_CHECKING:
+    from geographer.events import Draft
+    from geographer.queries.revision import Revision
+    from geographer.values import Checksums
+
+_WORTH_PROCESSES: Final = 128
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being made, how many are done, and how many there will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where and how a recipe's pixels are made.
+
+    Attributes:
+        root: The dataset's folder.
+        staging: An empty folder for drafts, on the dataset's file system; gone afterwards.
+        workers: How many processes work at once.
+        progress: Told how far it is.
+    """
+
+    root: Path
+    staging: Path
+    workers: int
+    progress: Progress
+
+    def workers_for(self, count: int) -> int:
+        """How many processes are worth starting for `count` files: each takes half a second to start."""
+        return self.workers if count >= _WORTH_PROCESSES else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run made: the event to append, and the staged files whose bytes DVC is to store first."""
+
+    draft: Draft
+    files: list[tuple[Path, Checksums]] = field(default_factory=list)
+
+
+class Plan(Protocol):
+    """What a run would do. `summary` is small JSON; `empty` says that there is nothing new."""
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The counts that a person wants to see before and after."""
+        ...
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to make."""
+        ...
+
+    def make(self, workshop: Workshop) -> Outcome:
+        """Make it."""
+        ...
+
+
+class Recipe(Protocol):
+    """A recipe: frozen, made from a name and parameters, and equal when those are."""
+
+    kind: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """Its name in this dataset."""
+        ...
+
+    def parameters(self) -> dict[str, Any]:
+        """What the log records of it, as JSON; `from_parameters` takes it back."""
+        ...
+
+    def plan(self, revision: Revision) -> Plan:
+        """What a run would do for what is new at `revision`."""
+        ...
+
+
+def recipe_entry(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as an event's payload records it."""
+    return {"name": recipe.name, "kind": recipe.kind, "parameters": recipe.parameters()}
+
+
+def require_same(revision: Revision, recipe: Recipe) -> bool:
+    """Whether the recipe is known already.
+
+    Raises:
+        ConflictError: its name stands for another recipe, or for a collection that no recipe made.
+    """
+    known = revision.rows("SELECT kind, parameters FROM recipes WHERE name = $name", {"name": recipe.name})
+    if known:
+        kind, parameters = known[0]
+        if kind != recipe.kind or parameters != canonical_json(recipe.parameters()):
+            raise ConflictError(
+                f"'{recipe.name}' is a {kind} recipe with the parameters {parameters}: give this one another name, "
+                "or run geographer update for that one"
+            )
+        return True
+    if revision.value("SELECT 1 FROM raster_now WHERE collection = $name LIMIT 1", {"name": recipe.name}):
+        raise ConflictError(f"'{recipe.name}' names a collection already: give the recipe another name")
+    return False

@@ -1,0 +1,233 @@
+"""One change, carried through: planned, its pixels stored, ONE event appended, projected, and shown in the workspace."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from geographer import __version__
+from geographer.database.engine import Engine
+from geographer.errors import ConflictError, NotFoundError
+from geographer.events import Draft, Event, Head, Recorded, Signature
+from geographer.log.append import append, create, same_request
+from geographer.log.read import event_by_key, head_of, position_of
+from geographer.log.secrets import without_secrets
+from geographer.projections.project import position_of_state, project
+from geographer.queries.revision import Revision, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from geographer.recipes.recipe import Progress
+    from geographer.rasters.store import Store
+    from geographer.values import Checksums
+
+FOLDER: Final = ".geographer"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that is planned: its event, and what has to happen to bytes before that is appended.
+
+    Attributes:
+        draft: The event.
+        files: Files whose bytes DVC is to store, with their checksums.
+        staged: Whether `files` are our own drafts, which are moved, or a person's, which are copied.
+        linked: MD5s of files that the workspace shows as links to the cache.
+    """
+
+    draft: Draft
+    files: list[tuple[Path, Checksums]] = field(default_factory=list)
+    staged: bool = False
+    linked: Collection[str] = ()
+
+
+class Recorder:
+    """The log, the projection and the workspace of one dataset folder, and the way a change takes through them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / FOLDER
+        self.engine = Engine(self.folder)
+        self._store: Store | None = None
+
+    @property
+    def store(self) -> Store:
+        """The bytes of the workspace, in DVC."""
+        from geographer.rasters.store import Store
+
+        if self._store is None:
+            self._store = Store(self.root)
+        return self._store
+
+    def begin(self, draft: Draft, signature: Signature) -> Recorded:
+        """Make the log, with its first event."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        create(self.engine)
+        event = append(self.engine, _complete(draft, self), signature, Head(0, ""))
+        project(self.engine)
+        self._show(event.position)
+        return _recorded(event)
+
+    def head(self) -> Head:
+        """The log's last event."""
+        with self.engine.attached(log="r") as connection:
+            return head_of(connection)
+
+    def position_of(self, revision: str | int | None) -> int:
+        """The position that a revision names."""
+        with self.engine.attached(log="r") as connection:
+            return position_of(connection, revision)
+
+    @contextmanager
+    def at(self, revision: str | int | None = None) -> Iterator[Revision]:
+        """A revision, open for reading; the projection is brought up to date first."""
+        position = self.position_of(revision)
+        if position_of_state(self.engine) < position:
+            project(self.engine)
+        with opened(self.engine, position) as view:
+            yield view
+
+    def known(self, signature: Signature, kind: str, request: dict[str, Any]) -> Recorded | None:
+        """What was recorded under the signature's idempotency key for this same request."""
+        with self.engine.attached(log="r") as connection:
+            event = event_by_key(connection, signature.idempotency_key)
+        if event is None:
+            return None
+        return _recorded(
+            same_request(event, kind, without_secrets(json.loads(json.dumps(request)))), changed=False
+        )
+
+    def planning_head(self, expected: str | None) -> Head:
+        """The head to plan on, after what an interrupted command left behind has been caught up with.
+
+        Raises:
+            ConflictError: it is not the expected one, or the workspace shows an older revision.
+        """
+        head = self.head()
+        if expected is not None and not (head.digest.startswith(expected) and expected):
+            raise ConflictError(
+                f"the head is @{head.position} {head.digest[:12]}, not the expected {expected}: look again"
+            )
+        project(self.engine)
+        self.catch_up(head.position)
+        return head
+
+    def catch_up(self, head: int) -> None:
+        """Bring the workspace to the head where an interrupted command stopped short of it."""
+        shown, chosen = self._shown()
+        if shown == head:
+            return
+        if chosen:
+            raise ConflictError(
+                f"the workspace shows @{shown}, which was checked out; the head is @{head}: go back with "
+                "geographer checkout HEAD first, or leave the old revision in a folder of its own with --to"
+            )
+        self.show(head)
+
+    def show(
+        self,
+        position: int,
+        *,
+        chosen: bool = False,
+        trusted: Collection[str] = (),
+        linked: Collection[str] = (),
+    ) -> Any:  # noqa: ANN401
+        """Bring the workspace's files to a revision; `chosen` when a person asked for that one."""
+        from geographer.provenance.checkout import bring
+
+        shown, _ = self._shown()
+        with self.at(position) as revision:
+            delivered = bring(revision, self.store, frm=shown, trusted=trusted, linked=linked)
+        self._show(position, chosen=chosen)
+        return delivered
+
+    @property
+    def shown(self) -> int | None:
+        """The position that the workspace's files are at, where that is known."""
+        return self._shown()[0]
+
+    def record(self, change: Change, signature: Signature, head: Head) -> Recorded:
+        """Store the bytes, append the event, project it, and show it in the workspace.
+
+        The bytes come first: a crash leaves files that no event knows, never an event without its files. What comes
+        after the append is derived from it, and the next command catches up with it.
+        """
+        if change.files:
+            self.store.ingest(change.files, move=change.staged)
+        event = append(self.engine, _complete(change.draft, self), signature, head)
+        project(self.engine)
+        if change.files or "raster_change" in change.draft.rows or "label_change" in change.draft.rows:
+            self.show(event.position, trusted={sums.md5 for _, sums in change.files}, linked=change.linked)
+        else:
+            self._show(event.position)
+        return _recorded(event)
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """An empty folder for drafts on the dataset's file system, gone afterwards."""
+        folder = self.folder / "staging" / uuid4().hex
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _shown(self) -> tuple[int | None, bool]:
+        try:
+            mark = json.loads((self.folder / "workspace.json").read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None, False
+        return mark["position"], mark["chosen"]
+
+    def _show(self, position: int, *, chosen: bool = False) -> None:
+        aside = self.folder / "workspace.json.part"
+        aside.write_text(json.dumps({"position": position, "chosen": chosen}))
+        aside.replace(self.folder / "workspace.json")
+
+
+def existing(root: Path) -> Path:
+    """The folder of the dataset that `root` lies in.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    whole = root.resolve()
+    for folder in (whole, *whole.parents):
+        if (folder / FOLDER / "log.duckdb").is_file():
+            return folder
+    raise NotFoundError(f"no dataset in '{root}' or above it: make one with geographer init")
+
+
+def _recorded(event: Event, *, changed: bool = True) -> Recorded:
+    summary = {
+        key: value for key, value in event.payload.items() if key not in ("request", "software", "columns")
+    }
+    return Recorded(event.position, event.digest, event.kind, summary, changed)
+
+
+def _complete(draft: Draft, recorder: Recorder) -> Draft:
+    """The draft with the software that can change bytes, and without secrets."""
+    pixels = "raster_change" in draft.rows or "label_change" in draft.rows
+    payload = {
+        **draft.payload,
+        "software": _software(pixels=pixels and draft.kind not in ("catalogue_added", "rasters_removed")),
+    }
+    return Draft(draft.kind, without_secrets(payload), draft.rows)
+
+
+def _software(*, pixels: bool) -> dict[str, str]:
+    versions = {"geographer": __version__, "duckdb": version("duckdb")}
+    if pixels:
+        import rasterio
+
+        versions |= {"gdal": rasterio.__gdal_version__, "proj": rasterio.__proj_version__}
+        versions |= {"geos": rasterio.__geos_version__}
+        versions |= {name: version(name) for name in ("numpy", "rasterio")}
+    return versions
