@@ -131,6 +131,7 @@ class Dataset:
         *,
         id: str | None = None,  # noqa: A002
         class_: str | None = None,
+        as_class: str | None = None,
         where: str | None = None,
         crs: str | None = None,
         on_error: Literal["fail", "skip"] = "fail",
@@ -143,6 +144,7 @@ class Dataset:
                 with a GeoArrow WKB column, or a GeoDataFrame.
             id: The column of ids, text or whole numbers; `feature_id` or `id` when left out.
             class_: The column of classes; `class` when left out, or the dataset's only class.
+            as_class: One class for all of them, instead of a column.
             where: Only the rows for which this SQL expression over the file's columns is true.
             crs: The CRS of the data, where it does not say, or says wrongly.
             on_error: 'skip' leaves out rows that are not fit, and records which and why.
@@ -155,7 +157,7 @@ class Dataset:
         """
         from geographer.intake.features import FeatureOptions, plan_features
 
-        options = FeatureOptions(id, class_, where, crs, on_error)
+        options = FeatureOptions(id, class_, as_class, where, crs, on_error)
         request = {"data": _named(data), **asdict(options)}
         return self._change(
             "features_added",
@@ -397,6 +399,7 @@ class Dataset:
         collection: str,
         parts: dict[str, float],
         by: Literal["object", "overlap"] = "overlap",
+        where: str | None = None,
         buffer: float = 0.0,
         stratify: Literal["class"] | None = None,
         seed: int = 0,
@@ -410,6 +413,7 @@ class Dataset:
             collection: Whose rasters.
             parts: Name to share, such as `{"train": 0.7, "val": 0.15, "test": 0.15}`.
             by: What is never parted: rasters that share an 'object', or also those that 'overlap' in pixels.
+            where: Only the features for which this SQL expression is true count as objects.
             buffer: Nor rasters that lie within so many metres of each other, geodesic on WGS84.
             stratify: 'class': also near to the shares in every class.
             seed: Decides among assignments that are equally good.
@@ -424,7 +428,14 @@ class Dataset:
         from geographer.recipes.split import Split
 
         recipe = Split(
-            name=name, collection=collection, parts=parts, by=by, buffer=buffer, stratify=stratify, seed=seed
+            name=name,
+            collection=collection,
+            parts=tuple(parts.items()),
+            by=by,
+            where=where,
+            buffer=float(buffer),
+            stratify=stratify,
+            seed=seed,
         )
         return self._run(recipe, "split_assigned", signature, 1, on_conflict=on_conflict)
 

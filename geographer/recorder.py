@@ -225,9 +225,7 @@ def _complete(draft: Draft, recorder: Recorder) -> Draft:
 def _software(*, pixels: bool) -> dict[str, str]:
     versions = {"geographer": __version__, "duckdb": version("duckdb")}
     if pixels:
-        import rasterio
+        from geographer.rasters.versions import pixel_software
 
-        versions |= {"gdal": rasterio.__gdal_version__, "proj": rasterio.__proj_version__}
-        versions |= {"geos": rasterio.__geos_version__}
-        versions |= {name: version(name) for name in ("numpy", "rasterio")}
+        versions |= pixel_software()
     return versions

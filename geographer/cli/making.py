@@ -99,6 +99,7 @@ def add() -> None:
     metavar="COLUMN",
     help="The column of classes; 'class' when left out, or the dataset's only class.",
 )
+@click.option("--as-class", default=None, metavar="NAME", help="Give all of them this class.")
 @click.option(
     "--where",
     default=None,
@@ -110,7 +111,7 @@ def add() -> None:
 @options.changing
 @options.dataset
 def features(
-    dataset: Dataset, file: str, id_column: str | None, class_column: str | None, where: str | None, crs: str | None,
+    dataset: Dataset, file: str, id_column: str | None, class_column: str | None, as_class: str | None, where: str | None, crs: str | None,
     on_error: Any, signature: dict[str, Any], as_json: bool,  # noqa: ANN401
 ) -> None:  # fmt: skip
     """Add the features of a vector file: points, lines or polygons, in any CRS.
@@ -118,7 +119,7 @@ def features(
     FILE is anything that GDAL reads (GeoJSON, GeoPackage, Shapefile, FlatGeobuf, KML), or GeoParquet.
     """
     result = dataset.add_features(
-        file, id=id_column, class_=class_column, where=where, crs=crs, on_error=on_error, **signature
+        file, id=id_column, class_=class_column, as_class=as_class, where=where, crs=crs, on_error=on_error, **signature
     )
     render.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from geographer.database.confine import confined_expression
-from geographer.database.engine import identifier
+from geographer.database.engine import identifier, quoted
 from geographer.errors import ConflictError, NotFoundError, UsageError, naming
 from geographer.events import Draft
 from geographer.intake.sources import Source, opened_source, properties_sql
@@ -55,6 +55,7 @@ class FeatureOptions:
 
     id_column: str | None = None
     class_column: str | None = None
+    as_class: str | None = None
     where: str | None = None
     crs: str | None = None
     on_error: Literal["fail", "skip"] = "fail"
@@ -100,13 +101,14 @@ def class_rows(revision: Revision, names: list[str]) -> Any:  # noqa: ANN401
 def _stage(revision: Revision, source: Source, options: FeatureOptions) -> dict[str, tuple[str, str]]:
     """Make the temporary table `read_feature`: every row of the source, with the reason why it is not fit."""
     id_column = _id_column(source, options.id_column)
-    class_column = _class_column(revision, source, options.class_column)
+    class_column = None if options.as_class else _class_column(revision, source, options.class_column)
     used = {id_column} | ({class_column} if class_column else set())
     own = source.own_columns(used, _RESERVED)
     where = "true"
     if options.where is not None:
         where = confined_expression(revision.connection, options.where, [*source.columns, source.geometry])
-    classes = f"{identifier(class_column)}::VARCHAR" if class_column else f"'{_only_class(revision, source)}'"
+    one_class = quoted(options.as_class or _only_class(revision))
+    classes = f"{identifier(class_column)}::VARCHAR" if class_column else f"'{one_class}'"
     geometry = f"ST_Force2D({identifier(source.geometry)}::GEOMETRY)"
     # The reasons look at each geometry once; the window finds ids that stand twice.
     revision.connection.execute(
@@ -152,15 +154,15 @@ def _class_column(revision: Revision, source: Source, asked: str | None) -> str 
     declared = [name for name, value in revision.rows("SELECT class, value FROM classes") if value > 0]
     if len(declared) > 1:
         raise UsageError(
-            f"the dataset has the classes {naming(declared)}: pass --class COLUMN to say which is which"
+            f"the dataset has the classes {naming(declared)}: pass --class COLUMN to say which is which, or --as-class NAME for all"
         )
     return None
 
 
-def _only_class(revision: Revision, source: Source) -> str:
+def _only_class(revision: Revision) -> str:
     """The class of features that come without one."""
     declared = revision.rows("SELECT class FROM classes WHERE value > 0")
-    return str(declared[0][0]).replace("'", "''") if declared else _DEFAULT_CLASS
+    return str(declared[0][0]) if declared else _DEFAULT_CLASS
 
 
 def _refuse_metres(revision: Revision, source: Source) -> None:

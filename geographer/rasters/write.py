@@ -112,7 +112,7 @@ def _profile(metadata: Metadata, height: int, width: int) -> dict[str, Any]:
     if max(height, width) > _LARGEST_IN_STRIPS:
         blocks = {"tiled": True, "blockxsize": 256, "blockysize": 256}
     else:
-        blocks = {"tiled": False, "blockysize": min(height, _ROWS_OF_STRIP)}
+        blocks = {"tiled": False, "blockysize": _ROWS_OF_STRIP}
     return {
         "driver": "GTiff",
         "height": height,

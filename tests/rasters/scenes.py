@@ -33,7 +33,8 @@ def write_scene(
     """A deflate GeoTIFF of `array`, shape (bands, rows, columns), in tiles of 16 pixels unless told otherwise."""
     count, height, width = array.shape
     profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": array.dtype.name}
-    layout = {"compress": "deflate", "tiled": True, "blockxsize": 16, "blockysize": 16}
+    tiles = {"tiled": True, "blockxsize": 16, "blockysize": 16} if options.get("tiled", True) else {}
+    layout = {"compress": "deflate", **tiles}
     place = {"crs": crs, "transform": rasterio.Affine(*transform)}
     with rasterio.open(path, "w", **{**profile, **place, **layout, **options}) as raster:
         raster.write(array)
