@@ -459,7 +459,8 @@ class Dataset:
         recorded = []
         for recipe in recipes:
             keyed = {**signature, "idempotency_key": f"{key}/{recipe.name}"} if key else signature
-            recorded.append(self._run(recipe, EVENT_OF[recipe.kind], keyed, workers, on_conflict=on_conflict))
+            choices = {"on_conflict": on_conflict} if recipe.kind == "split" else {}
+            recorded.append(self._run(recipe, EVENT_OF[recipe.kind], keyed, workers, **choices))
             # Whoever expected the head has seen it at the first recipe.
             signature.pop("expected_head", None)
         return recorded

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from geographer import Dataset
+from tests.story import Story, told
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -39,3 +40,9 @@ def empty_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dataset(tmp_path: Path, empty_dataset: Path) -> Dataset:
     """An empty dataset in `tmp_path / "dataset"`."""
     return Dataset.open(shutil.copytree(empty_dataset, tmp_path / "dataset"))
+
+
+@pytest.fixture(scope="session")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """A dataset with every kind of event in its history, and how it was at its tag v1; copy before you change it."""
+    return told(tmp_path_factory.mktemp("story"))

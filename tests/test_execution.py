@@ -130,7 +130,9 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path):
     parent, workers = started(tmp_path)
     parent.kill()
     parent.communicate(timeout=10)
-    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], timeout=10)
+    _, alive = psutil.wait_procs(
+        [psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], timeout=10
+    )
     assert alive == []
 
 

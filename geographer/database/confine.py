@@ -1,8 +1,9 @@
-"""A person's SQL, confined: one expression for `--where`, one SELECT for `geographer sql`, and no way out of the dataset."""
+"""A person's SQL, confined: one expression for `--where`, one SELECT for `sql`, and no way out of the dataset."""
 
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -12,14 +13,20 @@ from geographer.errors import NotFoundError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-_FORBIDDEN_FUNCTIONS: Final = frozenset(
-    {"getenv", "write_log", "nextval", "currval", "setseed", "random", "uuid", "gen_random_uuid", "now", "today"}
-    | {"current_date", "current_timestamp", "get_current_timestamp", "current_setting", "getvariable", "error"}
+_CHANGING: Final = frozenset(
+    {
+        *("age", "ago", "currval", "error", "getenv", "getvariable", "gen_random_uuid", "in_search_path"),
+        *("nextval", "now", "query", "random", "session_user", "setseed", "sleep_ms", "stats", "today"),
+        *("transaction_timestamp", "txid_current", "user", "uuid", "uuidv4", "uuidv7", "version", "write_log"),
+    }
 )
+_CHANGING_PREFIXES: Final = ("current_", "get_block", "get_current", "has_", "inet_", "pg_")
 
 
-def confined_expression(connection: duckdb.DuckDBPyConnection, expression: str, columns: Collection[str]) -> str:
-    """`expression`, checked to be a single scalar SQL expression over `columns`, ready to stand in `WHERE (…)`.
+def confined_expression(
+    connection: duckdb.DuckDBPyConnection, expression: str, columns: Collection[str]
+) -> str:
+    """`expression`, checked to be a single scalar SQL expression over `columns`, ready to stand in a WHERE clause.
 
     Subqueries, and functions that read the machine, the clock or a random source, are refused: a recorded filter must
     mean the same when it is read again.
@@ -28,11 +35,9 @@ def confined_expression(connection: duckdb.DuckDBPyConnection, expression: str, 
         UsageError: it is not one expression, or it reaches out.
         NotFoundError: it names a column that is not there.
     """
-    text = f"SELECT 1 FROM t WHERE (\n{expression}\n)"
-    tree = json.loads(_serialised(connection, text))
-    if tree["error"]:
-        raise UsageError(f"--where {expression!r} is not an SQL expression: {tree['error_message']}")
-    where = _only_where(tree, expression)
+    # Without parentheses of ours, so that `true) or (true` is none; within them, so that `true LIMIT 1` is none.
+    _where_clause(connection, expression, f"\n{expression}\n")
+    where = _where_clause(connection, expression, f"(\n{expression}\n)")
     known = {name.lower() for name in columns}
     for node in _nodes(where):
         if node.get("class") == "SUBQUERY":
@@ -40,12 +45,28 @@ def confined_expression(connection: duckdb.DuckDBPyConnection, expression: str, 
         if node.get("class") == "PARAMETER":
             raise UsageError(f"--where {expression!r} holds a parameter: write the value itself")
         function = str(node.get("function_name", "")).lower()
-        if function in _FORBIDDEN_FUNCTIONS:
+        if changes(function):
             raise UsageError(f"--where {expression!r} calls '{function}', whose answer changes: leave it out")
         if node.get("class") == "COLUMN_REF" and node["column_names"][0].lower() not in known:
             names = ", ".join(sorted(columns))
             raise NotFoundError(f"--where names '{node['column_names'][0]}': the columns are {names}")
     return f"(\n{expression}\n)"
+
+
+def changes(function: str) -> bool:
+    """Whether the answer of a DuckDB function can be another one tomorrow, or on another machine."""
+    return function in _CHANGING or function.startswith(_CHANGING_PREFIXES)
+
+
+@contextmanager
+def evaluating(expression: str | None) -> Iterator[None]:
+    """Turns what DuckDB finds wrong with a person's expression, once it meets the columns, into a `UsageError`."""
+    try:
+        yield
+    except (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError) as error:
+        if expression is None:
+            raise
+        raise UsageError(f"--where {expression!r} can't be evaluated: {_first_line(error)}") from error
 
 
 def checked_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
@@ -63,17 +84,26 @@ def checked_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     return query
 
 
-def _serialised(connection: duckdb.DuckDBPyConnection, text: str) -> str:
-    row = connection.execute("SELECT json_serialize_sql($text)", {"text": text}).fetchone()
+def _where_clause(connection: duckdb.DuckDBPyConnection, expression: str, condition: str) -> dict[str, Any]:
+    """The syntax tree of `condition`, which must be the whole WHERE clause of one plain SELECT."""
+    row = connection.execute(
+        "SELECT json_serialize_sql($text)",
+        {"text": f"SELECT 1 FROM t WHERE {condition}"},  # noqa: S608
+    ).fetchone()
     assert row is not None
-    return str(row[0])
-
-
-def _only_where(tree: dict[str, Any], expression: str) -> dict[str, Any]:
-    """The WHERE clause of the one plain SELECT that `tree` must be."""
+    tree = json.loads(row[0])
+    if tree["error"]:
+        raise UsageError(f"--where {expression!r} is not an SQL expression: {tree['error_message']}")
     statements = tree["statements"]
     node = statements[0]["node"] if len(statements) == 1 else {}
-    plain = (
+    if not _is_plain(node):
+        raise UsageError(f"--where {expression!r} must be one SQL expression over the columns")
+    clause: dict[str, Any] = node["where_clause"]
+    return clause
+
+
+def _is_plain(node: dict[str, Any]) -> bool:
+    return (
         node.get("type") == "SELECT_NODE"
         and not node["modifiers"]
         and not node["cte_map"]["map"]
@@ -83,10 +113,6 @@ def _only_where(tree: dict[str, Any], expression: str) -> dict[str, Any]:
         and node["sample"] is None
         and node["from_table"]["type"] == "BASE_TABLE"
     )
-    if not plain:
-        raise UsageError(f"--where {expression!r} must be one SQL expression over the columns")
-    clause: dict[str, Any] = node["where_clause"]
-    return clause
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
@@ -97,3 +123,7 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
     elif isinstance(tree, list):
         for value in tree:
             yield from _nodes(value)
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).partition("\n")[0]

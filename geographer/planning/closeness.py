@@ -166,8 +166,8 @@ def cell_spheres(outlines: Outlines, members: Ints, first: Ints) -> tuple[np.nda
 def joining(outlines: Outlines, labels: Ints, pairs: Links, distance: float, tolerance: float) -> Links:
     """Near pairs out of `pairs` that join all components which any of them can join.
 
-    As Borůvka grows a spanning tree: each component measures the pair whose spheres are nearest, what is found
-    near is joined, and so on with two pairs of each component, then four, so that vain looks end soon.
+    As Borůvka grows a spanning tree: each component measures the pair whose spheres are nearest, what is
+    found near is joined, and so on with two pairs of each component, then four, so that vain looks end soon.
     """
     pairs = unjoined(labels, pairs)
     apart = gaps(outlines.centre, outlines.radius, pairs)
@@ -199,4 +199,5 @@ def unjoined(labels: Ints, pairs: Links) -> Links:
 
 def relabelled(labels: Ints, links: Links) -> Ints:
     """`labels` once `links` join them."""
-    return np.asarray(components(int(labels.max()) + 1, labels[links])[labels], dtype=np.int64)
+    joined: Ints = labels[links]
+    return np.asarray(components(int(labels.max()) + 1, joined)[labels])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import duckdb
 
+from geographer.database.confine import evaluating
 from geographer.database.engine import SETTINGS, identifier, load_spatial, quoted
 from geographer.errors import NotFoundError, UsageError, naming
 from geographer.queries.revision import GEOMETRY_OF, Revision
@@ -80,7 +81,8 @@ def read(revision: Revision, table: str, wanted: Filter) -> Table:
     geometry = GEOMETRY_OF.get(table)
     if geometry is not None:
         query = f"SELECT * REPLACE (ST_AsWKB({geometry})::BLOB AS {geometry}) FROM ({query})"  # noqa: S608
-    return Table(revision.arrow(query, parameters), geometry)
+    with evaluating(wanted.where):
+        return Table(revision.arrow(query, parameters), geometry)
 
 
 def json_lines(revision: Revision, table: str, wanted: Filter) -> list[str]:
@@ -89,7 +91,8 @@ def json_lines(revision: Revision, table: str, wanted: Filter) -> list[str]:
     geometry = GEOMETRY_OF.get(table)
     if geometry is not None:
         query = f"SELECT * REPLACE (ST_AsGeoJSON({geometry})::JSON AS {geometry}) FROM ({query})"  # noqa: S608
-    rows = revision.rows(f"SELECT to_json(r)::VARCHAR FROM ({query}) AS r", parameters)  # noqa: S608
+    with evaluating(wanted.where):
+        rows = revision.rows(f"SELECT to_json(r)::VARCHAR FROM ({query}) AS r", parameters)  # noqa: S608
     return [row[0] for row in rows]
 
 

@@ -113,7 +113,7 @@ def _runs(orders: Sequence[ChipOrder], workers: int, crs: Mapping[str, str]) -> 
 
 
 def _cut_run(run: _Run) -> Iterator[ChipMade]:
-    """Settles chips here if all cores have a process; else in a thread, while the next is read and compressed."""
+    """Settles chips in a thread while the next is read; not so if every core has a process already."""
     return (_settled_in_thread if run.alone else _settled)(_unsettled(run))
 
 

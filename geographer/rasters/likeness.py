@@ -122,6 +122,4 @@ def _same_colours(metadata: Metadata, kept: DatasetReader) -> bool:
     def plain(colour: ColorInterp) -> ColorInterp:
         return ColorInterp.undefined if colour == ColorInterp.gray else colour
 
-    return [plain(colour) for colour in metadata.interpretation] == [
-        plain(colour) for colour in kept.colorinterp
-    ]
+    return _same(tuple(map(plain, metadata.interpretation)), tuple(map(plain, kept.colorinterp)))

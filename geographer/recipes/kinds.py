@@ -8,9 +8,9 @@ from typing import Final
 from geographer.recipes.cut import CutAround, CutGrid
 from geographer.recipes.label import LabelMask
 from geographer.recipes.recipe import Recipe
-# SPLIT
+from geographer.recipes.split import Split
 
-KINDS: Final = {kind.kind: kind for kind in (CutAround, CutGrid, LabelMask)}
+KINDS: Final = {kind.kind: kind for kind in (CutAround, CutGrid, LabelMask, Split)}
 
 
 def recipe_of(name: str, kind: str, parameters: str) -> Recipe:

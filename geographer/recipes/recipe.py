@@ -82,8 +82,8 @@ class Recipe(Protocol):
         """What the log records of it, as JSON; `from_parameters` takes it back."""
         ...
 
-    def plan(self, revision: Revision) -> Plan:
-        """What a run would do for what is new at `revision`."""
+    def plan(self, revision: Revision, **choices: Any) -> Plan:  # noqa: ANN401
+        """What a run would do for what is new at `revision`; `choices` belong to this run, not to the recipe."""
         ...
 
 

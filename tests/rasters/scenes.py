@@ -30,7 +30,7 @@ def write_scene(
     crs: str | None = "EPSG:32633",
     **options: Any,
 ) -> Path:
-    """A deflate GeoTIFF of `array`, shape (bands, rows, columns), in tiles of 16 pixels unless told otherwise."""
+    """A deflate GeoTIFF of `array`, shape (bands, rows, columns), in tiles of 16 unless told otherwise."""
     count, height, width = array.shape
     profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": array.dtype.name}
     tiles = {"tiled": True, "blockxsize": 16, "blockysize": 16} if options.get("tiled", True) else {}

@@ -50,7 +50,9 @@ def test_nodata_may_be_missing_or_not_a_number(tmp_path: Path):
     assert math.isnan(describe(path).nodata)
 
 
-@pytest.mark.parametrize("code", ["EPSG:32633", "EPSG:4326", "EPSG:3035", "EPSG:3413", "EPSG:2193", "EPSG:27700"])
+@pytest.mark.parametrize(
+    "code", ["EPSG:32633", "EPSG:4326", "EPSG:3035", "EPSG:3413", "EPSG:2193", "EPSG:27700"]
+)
 def test_a_crs_with_a_code_is_told_by_it(tmp_path: Path, code: str):
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs=code, transform=(1, 0, 10, 0, -1, 50))
     assert describe(path).grid.crs == code
@@ -131,7 +133,9 @@ def test_the_valid_footprint_has_exact_pixel_edges_and_no_points_inside_them(
     assert sorted(map(sorted, found)) == sorted(map(sorted, expected))
 
 
-def test_the_valid_footprint_does_not_depend_on_where_strips_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_valid_footprint_does_not_depend_on_where_strips_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     array = pixels(1, 96, 30)
     array[:, 20:70, 8:20] = 0
     path = write_scene(tmp_path / "a.tif", array, nodata=0)
@@ -184,9 +188,9 @@ def test_a_missing_tag_names_those_there_are_and_a_bad_one_its_text(tmp_path: Pa
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4))
     with rasterio.open(path, "r+") as raster:
         raster.update_tags(SENSED="last summer", TIFFTAG_DATETIME="2024:06:30 10:20:30")
-    with pytest.raises(UsageError, match="no tag 'ACQUIRED'.*'SENSED', 'TIFFTAG_DATETIME'"):
+    with pytest.raises(UsageError, match=r"no tag 'ACQUIRED'.*'SENSED', 'TIFFTAG_DATETIME'"):
         describe(path, acquired="ACQUIRED")
-    with pytest.raises(UsageError, match="'SENSED'.*'last summer'.*ISO 8601"):
+    with pytest.raises(UsageError, match=r"'SENSED'.*'last summer'.*ISO 8601"):
         describe(path, acquired="SENSED")
 
 
@@ -266,8 +270,12 @@ def test_metres_that_claim_to_be_degrees_are_refused(tmp_path: Path):
     assert "500000, 5.19996e+06, 500040, 5.2e+06" in str(error)
 
 
-@pytest.mark.parametrize("transform", [(5, 0, -2.5, 0, -5, 92.5), (1, 0, 179, 0, -1, 10), (1, 0, 356, 0, -1, 10)])
-def test_degrees_over_the_pole_or_past_the_antimeridian_are_degrees(tmp_path: Path, transform: tuple[float, ...]):
+@pytest.mark.parametrize(
+    "transform", [(5, 0, -2.5, 0, -5, 92.5), (1, 0, 179, 0, -1, 10), (1, 0, 356, 0, -1, 10)]
+)
+def test_degrees_over_the_pole_or_past_the_antimeridian_are_degrees(
+    tmp_path: Path, transform: tuple[float, ...]
+):
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs="EPSG:4326", transform=transform)
     assert describe(path).grid.transform == transform
 

@@ -1,0 +1,118 @@
+"""The schemas of events: one for every kind, which what is written fits, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+from referencing import Registry, Resource
+
+from geographer import Dataset
+from geographer.events import KINDS
+
+FOLDER = Path(__file__).parents[1] / "schemas"
+SCHEMAS = {path.name: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+REGISTRY = Registry().with_resources(
+    [(schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values()]
+)
+
+formats = FormatChecker()
+formats.checks("date-time", ValueError)(lambda text: bool(datetime.fromisoformat(text).tzinfo))
+
+
+def faults(envelope):
+    """What the schema of its kind and version has against an event."""
+    schema = SCHEMAS[f"{envelope['kind']}.v{envelope['version']}.json"]
+    found = Draft202012Validator(schema, registry=REGISTRY, format_checker=formats).iter_errors(envelope)
+    return [f"{fault.json_path}: {fault.message}" for fault in found]
+
+
+@pytest.fixture(scope="module")
+def events(story):
+    return [event.envelope() for event in Dataset.open(story.root).log()]
+
+
+@pytest.fixture(scope="module")
+def one_of_each(events):
+    return {event["kind"]: event for event in events}
+
+
+def test_every_kind_and_version_has_a_schema_named_after_it():
+    assert {f"{kind}.v{version}.json" for kind, version in KINDS.items()} | {"event.v1.json"} == set(SCHEMAS)
+    for name, schema in SCHEMAS.items():
+        Draft202012Validator.check_schema(schema)
+        assert schema["$id"] == name
+
+
+def test_every_event_that_is_written_fits_its_schema(events):
+    assert {event["kind"] for event in events} == set(KINDS)
+    assert {event["position"]: found for event in events if (found := faults(event))} == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_foreign_key_in_the_payload_does_not_fit(kind, one_of_each):
+    event = deepcopy(one_of_each[kind])
+    event["payload"]["colour"] = "blue"
+    assert len(faults(event)) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_payload_that_lacks_any_of_its_keys_does_not_fit(kind, one_of_each):
+    for key in one_of_each[kind]["payload"]:
+        event = deepcopy(one_of_each[kind])
+        del event["payload"][key]
+        assert faults(event), key
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_request_or_a_recipe_with_a_key_too_many_or_too_few_does_not_fit(kind, one_of_each):
+    payload = one_of_each[kind]["payload"]
+    for part in payload.keys() & {"request", "recipe", "tag"}:
+        for key in payload[part]:
+            event = deepcopy(one_of_each[kind])
+            del event["payload"][part][key]
+            assert faults(event), (part, key)
+        event = deepcopy(one_of_each[kind])
+        event["payload"][part]["colour"] = "blue"
+        assert faults(event), part
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_event_that_lacks_or_gains_a_field_does_not_fit(kind, one_of_each):
+    for key in one_of_each[kind].keys() - {"kind", "version"}:
+        event = deepcopy(one_of_each[kind])
+        del event[key]
+        assert faults(event), key
+    assert len(faults({**one_of_each[kind], "colour": "blue"})) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("position", 0),
+        ("position", 1),
+        ("position", 2**53),
+        ("event_id", "0190b8a2-7b1c-4f3a-9d2e-1f0a2b3c4d5e"),
+        ("kind", "revision_untagged"),
+        ("version", 2),
+        ("recorded_at", "2026-02-30T10:00:00.000000Z"),
+        ("recorded_at", "2026-02-20T10:00:00.000000"),
+        ("author", ""),
+        ("message", None),
+        ("idempotency_key", 7),
+        ("rows_digest", "E3B0"),
+        ("parents", []),
+        ("parents", ["0" * 64, "1" * 64, "2" * 64]),
+        ("digest", "0" * 63),
+    ],
+)
+def test_a_field_of_another_form_does_not_fit(field, value, one_of_each):
+    tagged = one_of_each["revision_tagged"]
+    schema = SCHEMAS["revision_tagged.v1.json"]
+    validator = Draft202012Validator(schema, registry=REGISTRY, format_checker=formats)
+    assert validator.is_valid(tagged)
+    assert not validator.is_valid({**tagged, field: value})
