@@ -13,7 +13,16 @@ from geographer.errors import ConflictError, NotFoundError, UsageError, naming
 from geographer.events import Draft, Event, Recorded, Signature
 from geographer.log.read import event_at, events_between, position_of
 from geographer.projections.project import project
-from geographer.queries.read import Filter, geojson_features, json_lines, neighbours, read, sql, write_parquet
+from geographer.queries.read import (
+    Filter,
+    geojson_features,
+    json_lines,
+    neighbours,
+    read,
+    sql,
+    sql_json_lines,
+    write_parquet,
+)
 from geographer.queries.table import Table
 from geographer.recorder import Change, Recorder, existing
 
@@ -584,13 +593,11 @@ class Dataset:
         Raises:
             UsageError: it is not one SELECT, or DuckDB refuses it.
         """
-        with self._recorder.at(at) as view:
-            position = view.position
-        connection = sql(self._recorder.engine, query, position)
-        try:
-            return connection.to_arrow_table()
-        finally:
-            connection.close()
+        return sql(self._recorder.engine, query, self._projected(at))
+
+    def sql_json_lines(self, query: str, at: Rev = None) -> list[str]:
+        """The same as JSON objects, one for each row, geometry as GeoJSON."""
+        return sql_json_lines(self._recorder.engine, query, self._projected(at))
 
     def content_digest(self, at: Rev = None) -> str:
         """The identity of the state at a revision, whatever its history: cite it beside the event's digest."""
@@ -769,6 +776,11 @@ class Dataset:
 
     def _signature(self, message: str, author: str | None, key: str | None) -> Signature:
         return Signature(author or _user(), message or "", self._command, key)
+
+    def _projected(self, at: Rev) -> int:
+        """The position of a revision that the projection has come to."""
+        with self._recorder.at(at) as view:
+            return view.position
 
     def _neighbours(
         self, given: Literal["feature", "raster"], ids: Any, at: Rev, *, containing_only: bool

@@ -70,7 +70,7 @@ class Recorder:
         """Make the log, with its first event."""
         self.folder.mkdir(parents=True, exist_ok=True)
         create(self.engine)
-        event = append(self.engine, _complete(draft, self), signature, Head(0, ""))
+        event = append(self.engine, _complete(draft), _public(signature), Head(0, ""))
         project(self.engine)
         self._show(event.position)
         return _recorded(event)
@@ -161,7 +161,7 @@ class Recorder:
         """
         if change.files:
             self.store.ingest(change.files, move=change.staged)
-        event = append(self.engine, _complete(change.draft, self), signature, head)
+        event = append(self.engine, _complete(change.draft), _public(signature), head)
         project(self.engine)
         if change.files or "raster_change" in change.draft.rows or "label_change" in change.draft.rows:
             self.show(event.position, trusted={sums.md5 for _, sums in change.files}, linked=change.linked)
@@ -212,19 +212,22 @@ def _recorded(event: Event, *, changed: bool = True) -> Recorded:
     return Recorded(event.position, event.digest, event.kind, summary, changed)
 
 
-def _complete(draft: Draft, recorder: Recorder) -> Draft:
-    """The draft with the software that can change bytes, and without secrets."""
-    pixels = "raster_change" in draft.rows or "label_change" in draft.rows
-    payload = {
-        **draft.payload,
-        "software": _software(pixels=pixels and draft.kind not in ("catalogue_added", "rasters_removed")),
-    }
-    return Draft(draft.kind, without_secrets(payload), draft.rows)
+def _public(signature: Signature) -> Signature:
+    """The signature without secrets: a command line may name URLs too."""
+    texts = {name: without_secrets(getattr(signature, name)) for name in ("author", "message", "command")}
+    return signature._replace(**texts)
 
 
-def _software(*, pixels: bool) -> dict[str, str]:
+def _complete(draft: Draft) -> Draft:
+    """The draft with the software that can change its outcome, and without secrets."""
+    return Draft(draft.kind, without_secrets({**draft.payload, "software": _software(draft)}), draft.rows)
+
+
+def _software(draft: Draft) -> dict[str, str]:
     versions = {"geographer": __version__, "duckdb": version("duckdb")}
-    if pixels:
+    if draft.kind == "split_assigned":
+        versions |= {name: version(name) for name in ("numpy", "scipy", "shapely")}
+    elif draft.kind in ("rasters_added", "chips_cut", "labels_made") and draft.rows:
         from geographer.rasters.versions import pixel_software
 
         versions |= pixel_software()

@@ -81,7 +81,7 @@ MORE = {"p1": ("pond", square(9, 9, 3)), "p3": ("pond", point(70.5, 30.5)), "w1"
 
 
 def begin(root: Path, inputs: Path) -> Dataset:
-    """The dataset up to its tag v1: features, rasters, a catalogue, chips around features and in a grid, masks."""
+    """The dataset up to its tag v1: features, rasters, a catalogue, chips around features and in a grid, masks, a split."""
     inputs.mkdir(parents=True, exist_ok=True)
     dataset = Dataset.init(root, background="water", scm=False, message="begin")
     first = write_features(inputs / "first.geojson", FIRST)
@@ -91,6 +91,7 @@ def begin(root: Path, inputs: Path) -> Dataset:
     dataset.cut_around_features("around", size=16)
     dataset.cut_grid("grid", size=(32, 32), bands=[2])
     dataset.label_masks("mask", collection="around")
+    dataset.split("parts", collection="around", parts=SHARES, stratify="class")
     dataset.tag("v1", message="as published")
     return dataset
 

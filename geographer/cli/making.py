@@ -119,7 +119,14 @@ def features(
     FILE is anything that GDAL reads (GeoJSON, GeoPackage, Shapefile, FlatGeobuf, KML), or GeoParquet.
     """
     result = dataset.add_features(
-        file, id=id_column, class_=class_column, as_class=as_class, where=where, crs=crs, on_error=on_error, **signature
+        file,
+        id=id_column,
+        class_=class_column,
+        as_class=as_class,
+        where=where,
+        crs=crs,
+        on_error=on_error,
+        **signature,
     )
     render.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
 

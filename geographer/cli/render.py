@@ -36,11 +36,12 @@ def recorded(result: Recorded, *, as_json: bool, dry_run: bool = False) -> None:
             }
         )
         return
-    told = _sentence(result.summary)
+    told, recipe = _sentence(result.summary), result.summary.get("recipe")
+    what = f"{result.kind} '{recipe['name']}'" if recipe else result.kind
     if result.changed:
-        click.echo(f"@{result.position} {result.digest[:12]} {result.kind}: {told}")
+        click.echo(f"@{result.position} {result.digest[:12]} {what}: {told}")
     elif dry_run:
-        click.echo(f"would be {result.kind}: {told}; nothing was changed")
+        click.echo(f"would be {what}: {told}; nothing was changed")
     else:
         click.echo(f"nothing new; the revision is still @{result.position} {result.digest[:12]}")
     for warning in result.summary.get("warnings", []):
@@ -84,28 +85,33 @@ def progress(what: str, done: int, of: int) -> None:
 
 
 def _sentence(summary: dict[str, Any]) -> str:
-    """The numbers and names of a summary."""
-    parts = []
-    for name, value in summary.items():
-        if name == "recipe":
-            parts.append(f"recipe '{value['name']}' ({value['kind']})")
-        elif isinstance(value, dict):
-            parts += [f"{inner}: {_plain(number)}" for inner, number in value.items()]
-        elif isinstance(value, list):
-            parts += [f"{name} {', '.join(map(str, value))}"] if value and name != "warnings" else []
-        elif isinstance(value, int) and not isinstance(value, bool):
-            parts += [f"{value:,} {name}"] if value or name not in ("skipped",) else []
-        elif value is not None:
-            parts.append(f"{name} {value}")
-    return ", ".join(parts)
+    """What a change did, in words."""
+    parts = [_told(name, value) for name, value in summary.items()]
+    return ", ".join(part for part in parts if part)
 
 
-def _plain(value: Any) -> str:  # noqa: ANN401
-    if isinstance(value, dict):
-        return " ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _told(name: str, value: Any) -> str:  # noqa: ANN401
+    """One entry of a summary; entries that say nothing, or that are for machines, say nothing here."""
+    if name == "tag":
+        return f"'{value['tag']}' is @{value['position']} {value['digest']}, content {value['content_digest']}"
+    if name == "parts":
+        shares = [
+            f"{part} {told['rasters']} ({told['got']:.0%} of {told['asked']:.0%})" for part, told in value.items()
+        ]
+        return "; ".join(shares)
+    if name == "unmet":
+        return "; ".join(f"{count:,} not: {reason}" for reason, count in value.items())
+    if name == "classes" and isinstance(value, list):
+        return f"classes {', '.join(value)}" if value else ""
+    if name in ("crs", "dtype", "collection"):
+        return f"{name} {value}" if len(str(value)) < 40 else ""
+    if isinstance(value, int) and not isinstance(value, bool) and name != "largest_component":
+        return f"{value:,} {name.removesuffix('s') if value == 1 else name}" if value else ""
+    if name == "deviation":
+        return f"off by {value:.3f} in all"
+    return ""
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401
-    text = "" if value is None else str(value)
+    text = f"({len(value):,} bytes)" if isinstance(value, bytes) else "" if value is None else str(value)
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"

@@ -91,9 +91,9 @@ def sql(dataset: Dataset, query: str, at: str | None, as_json: bool) -> None:
 
     The tables are features, rasters, edges, chips, labels, splits, events, tags and classes.
     """
-    table = dataset.sql(query, at=at)
     if as_json:
-        for row in table.to_pylist():
-            render.json_line(row)
-    else:
-        render.table(table.column_names, zip(*(column.to_pylist() for column in table.columns), strict=True))
+        for line in dataset.sql_json_lines(query, at=at):
+            click.echo(line)
+        return
+    table = dataset.sql(query, at=at)
+    render.table(table.column_names, zip(*(column.to_pylist() for column in table.columns), strict=True))

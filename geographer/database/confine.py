@@ -17,7 +17,16 @@ _CHANGING: Final = frozenset(
     {
         *("age", "ago", "currval", "error", "getenv", "getvariable", "gen_random_uuid", "in_search_path"),
         *("nextval", "now", "query", "random", "session_user", "setseed", "sleep_ms", "stats", "today"),
-        *("transaction_timestamp", "txid_current", "user", "uuid", "uuidv4", "uuidv7", "version", "write_log"),
+        *(
+            "transaction_timestamp",
+            "txid_current",
+            "user",
+            "uuid",
+            "uuidv4",
+            "uuidv7",
+            "version",
+            "write_log",
+        ),
     }
 )
 _CHANGING_PREFIXES: Final = ("current_", "get_block", "get_current", "has_", "inet_", "pg_")
@@ -70,7 +79,7 @@ def evaluating(expression: str | None) -> Iterator[None]:
 
 
 def checked_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """`query`, checked to be one SELECT.
+    """`query`, checked to be one SELECT; without the semicolon at its end.
 
     Raises:
         UsageError: it can't be parsed, or it is anything but one SELECT.
@@ -81,7 +90,7 @@ def checked_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
         raise UsageError(f"that SQL can't be read: {error}") from error
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise UsageError("geographer sql takes one SELECT: the log is changed by commands only")
-    return query
+    return statements[0].query.strip().rstrip(";")
 
 
 def _where_clause(connection: duckdb.DuckDBPyConnection, expression: str, condition: str) -> dict[str, Any]:

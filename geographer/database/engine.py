@@ -59,7 +59,9 @@ def run_script(
     DuckDB binds parameters to the last statement of a script only, so the statements are run one by one.
     """
     for statement in connection.extract_statements(script):
-        bound = {name: value for name, value in (parameters or {}).items() if name in statement.named_parameters}
+        bound = {
+            name: value for name, value in (parameters or {}).items() if name in statement.named_parameters
+        }
         connection.execute(statement, bound or None)
 
 
@@ -80,6 +82,10 @@ class Engine:
     def file(self, name: Literal["log", "state"]) -> Path:
         """Where the log or the projection lies."""
         return self._files[name]
+
+    def apart(self) -> Engine:
+        """Another engine for the same files, whose settings and views are its own."""
+        return Engine(self._files["log"].parent)
 
     @contextmanager
     def attached(
@@ -137,7 +143,9 @@ def _waiting(attach: Any, path: Path) -> None:  # noqa: ANN401
             if not any(sign in str(error) for sign in _HELD):
                 raise
             if time.monotonic() > deadline:
-                message = f"'{path}' is still held by another process after {LOCK_TIMEOUT_S:.0f} s: try again later"
+                message = (
+                    f"'{path}' is still held by another process after {LOCK_TIMEOUT_S:.0f} s: try again later"
+                )
                 raise StorageError(message) from error
             if pause > 0.2 and not told:
                 logger.warning("waiting for another process that holds '%s' …", path.name)

@@ -30,7 +30,9 @@ def example_data() -> Path:
         NotFoundError: the package is not installed. It is never imported: its dependencies are not needed.
     """
     spec = find_spec(DATA_PACKAGE)
-    folders = [Path(folder) / "example-data" for folder in (spec.submodule_search_locations or [])] if spec else []
+    folders = (
+        [Path(folder) / "example-data" for folder in (spec.submodule_search_locations or [])] if spec else []
+    )
     for folder in folders:
         if folder.is_dir():
             return folder
@@ -50,7 +52,9 @@ def run(folder: Path, tell: Callable[[str], None]) -> Path:
     data = example_data()
     if folder.exists() and any(folder.iterdir()):
         raise ConflictError(f"'{folder}' is not empty: name a new folder for the demo")
-    dataset = Dataset.init(folder / "dataset", classes=["county", "park", "glacier"], scm=False, command="geographer demo")
+    dataset = Dataset.init(
+        folder / "dataset", classes=["county", "park", "glacier"], scm=False, command="geographer demo"
+    )
 
     def told(what: str, result: Recorded) -> None:
         tell(f"  {what:<58} @{result.position} {result.digest[:8]}  {_counts(result.summary)}")
@@ -76,14 +80,22 @@ def run(folder: Path, tell: Callable[[str], None]) -> Path:
 def _gather(dataset: Dataset, data: Path, told: Callable[[str, Recorded], None]) -> None:
     counties, park = data / "colorado-counties.geojson", data / "rmnp.shp"
     told("add features colorado-glaciers.geojson --where 'the west'", _glaciers(dataset, data, WEST))
-    told("add features colorado-counties.geojson --id geoid", dataset.add_features(counties, id="geoid", as_class="county"))
+    told(
+        "add features colorado-counties.geojson --id geoid",
+        dataset.add_features(counties, id="geoid", as_class="county"),
+    )
     told("add features rmnp.shp --id UNITCOD", dataset.add_features(park, id="UNITCOD", as_class="park"))
     told("add rasters rmnp-rgb.tif", dataset.add_rasters(data / "rmnp-rgb.tif"))
-    told("add rasters rmnp-dem.tif --collection dem", dataset.add_rasters(data / "rmnp-dem.tif", collection="dem"))
+    told(
+        "add rasters rmnp-dem.tif --collection dem",
+        dataset.add_rasters(data / "rmnp-dem.tif", collection="dem"),
+    )
 
 
 def _glaciers(dataset: Dataset, data: Path, where: str) -> Recorded:
-    return dataset.add_features(data / "colorado-glaciers.geojson", id="glacier_id", as_class="glacier", where=where)
+    return dataset.add_features(
+        data / "colorado-glaciers.geojson", id="glacier_id", as_class="glacier", where=where
+    )
 
 
 def _derive(dataset: Dataset, told: Callable[[str, Recorded], None]) -> None:
@@ -110,7 +122,10 @@ def _report(dataset: Dataset) -> dict[str, Any]:
     return {
         tag["tag"]: {
             "content_digest": tag["content_digest"],
-            **{table: len(dataset.table(table, tag["tag"])) for table in ("features", "rasters", "edges", "labels", "splits")},
+            **{
+                table: len(dataset.table(table, tag["tag"]))
+                for table in ("features", "rasters", "edges", "labels", "splits")
+            },
         }
         for tag in dataset.tags().to_pylist()
     }
@@ -131,17 +146,33 @@ def _picture(dataset: Dataset, path: Path) -> Path:
         pixels, bounds = raster.read([1, 2, 3]), raster.bounds
     parts = dict(zip(*(dataset.splits()[name].to_pylist() for name in ("raster_id", "part")), strict=True))
     chips = dataset.rasters(where=f"collection = '{CHIPS}'")
-    figure, axes = pyplot.subplots(figsize=(7.5, 9), dpi=110, layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(8.6, 6.9), dpi=110, layout="constrained")
     axes.imshow(pixels.transpose(1, 2, 0), extent=(bounds.left, bounds.right, bounds.bottom, bounds.top))
-    frames = zip(chips["raster_id"].to_pylist(), shapely.from_wkb(chips["footprint"].to_pylist()), strict=True)
+    frames = zip(
+        chips["raster_id"].to_pylist(), shapely.from_wkb(chips["footprint"].to_pylist()), strict=True
+    )
     for raster_id, frame in frames:
         part = parts.get(raster_id)
         axes.plot(*frame.exterior.xy, color=colours[part], linewidth=2, label=part or "left out")
     dots = shapely.from_wkb(dataset.features(where="class = 'glacier'")["geometry"].to_pylist())
-    axes.scatter(shapely.get_x(dots), shapely.get_y(dots), s=9, color="white", edgecolor="black", linewidth=0.6, label="glacier", zorder=3)
+    axes.scatter(
+        shapely.get_x(dots),
+        shapely.get_y(dots),
+        s=9,
+        color="white",
+        edgecolor="black",
+        linewidth=0.6,
+        label="glacier",
+        zorder=3,
+    )
     unique = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     axes.legend(unique.values(), unique.keys(), loc="lower right")
-    axes.set(xlim=(bounds.left, bounds.right), ylim=(bounds.bottom, bounds.top), xlabel="longitude (°)", ylabel="latitude (°)")
+    axes.set(
+        xlim=(bounds.left, bounds.right),
+        ylim=(bounds.bottom, bounds.top),
+        xlabel="longitude (°)",
+        ylabel="latitude (°)",
+    )
     axes.set_title("Glaciers of the Rocky Mountain National Park: chips by part of the split", fontsize=11)
     aside = path.with_suffix(".part.png")
     figure.savefig(aside, metadata={"Software": None})

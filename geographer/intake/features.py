@@ -24,9 +24,8 @@ _INTEGERS: Final = (
     "UTINYINT",
     "USMALLINT",
     "UINTEGER",
-    "UBIGINT",
-    "HUGEINT",
 )
+_WIDE_INTEGERS: Final = ("UBIGINT", "HUGEINT", "UHUGEINT")
 _DEFAULT_CLASS: Final = "object"
 _RESERVED: Final = {"feature_id", "class", "geometry"}
 _CONFLICTS: Final = ("its id stands twice in the file", "its id is in the dataset already")
@@ -111,7 +110,7 @@ def _stage(revision: Revision, source: Source, options: FeatureOptions) -> dict[
     classes = f"{identifier(class_column)}::VARCHAR" if class_column else f"'{one_class}'"
     geometry = f"ST_Force2D({identifier(source.geometry)}::GEOMETRY)"
     # The reasons look at each geometry once; the window finds ids that stand twice.
-    revision.connection.execute(
+    query = (
         "CREATE OR REPLACE TEMP TABLE read_feature AS "
         f"WITH given AS (SELECT {identifier(id_column)}::VARCHAR AS feature_id, {classes} AS class, "  # noqa: S608
         f"{geometry} AS geometry, {properties_sql(own)} AS properties FROM {source.relation} WHERE {where}), "
@@ -122,16 +121,26 @@ def _stage(revision: Revision, source: Source, options: FeatureOptions) -> dict[
         "looked_up AS (SELECT numbered.*, coalesce(twice.occurrence, 1) AS occurrence, known_feature IS NOT NULL AS known, "
         "CASE WHEN NOT $lonlat THEN ST_Transform(geometry, $crs, 'EPSG:4326', always_xy := true) END AS lonlat "
         "FROM numbered LEFT JOIN twice USING (line) LEFT JOIN known_id ON known_feature = feature_id) "
-        f"SELECT line, feature_id, class, geometry, properties, {_REASON} AS reason FROM looked_up ORDER BY line",
-        {"lonlat": source.crs == "EPSG:4326", "crs": source.crs},
+        f"SELECT line, feature_id, class, geometry, properties, {_REASON} AS reason FROM looked_up ORDER BY line"
     )
+    with source.reading(options.where):
+        revision.connection.execute(query, {"lonlat": source.crs == "EPSG:4326", "crs": source.crs})
     revision.connection.execute(
         "CREATE OR REPLACE TEMP VIEW new_feature AS SELECT 'added' AS change, feature_id, "
-        f"{str(source.columns[id_column] in _INTEGERS).lower()} AS id_is_integer, class, "  # noqa: S608
+        f"{_is_integer(source.columns[id_column])} AS id_is_integer, class, "  # noqa: S608
         f"ST_AsWKB(geometry)::BLOB AS geometry, '{source.crs.replace(chr(39), chr(39) * 2)}' AS crs, properties "
         "FROM read_feature WHERE reason IS NULL ORDER BY line"
     )
     return own
+
+
+def _is_integer(kind: str) -> str:
+    """SQL for whether ids of a DuckDB type are integers that every reader can hold; larger ones stay text."""
+    if kind in _WIDE_INTEGERS:
+        return (
+            "coalesce((SELECT bool_and(TRY_CAST(feature_id AS BIGINT) IS NOT NULL) FROM read_feature), true)"
+        )
+    return str(kind in _INTEGERS).lower()
 
 
 def _id_column(source: Source, asked: str | None) -> str:

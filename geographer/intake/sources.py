@@ -59,13 +59,36 @@ class Source:
             raise NotFoundError(f"'{self.name}' has no column '{name}': it has {', '.join(self.columns)}")
         return name
 
+    @contextmanager
+    def reading(self, where: str | None = None) -> Iterator[None]:
+        """Turns what DuckDB finds wrong with the rows, or with a person's expression over them, into a `UsageError`."""
+        try:
+            yield
+        except (
+            duckdb.DataError,
+            duckdb.ProgrammingError,
+            duckdb.NotSupportedError,
+            duckdb.IOException,
+        ) as error:
+            told = f" with --where {where!r}" if where else ""
+            raise UsageError(f"'{self.name}' can't be read{told}: {_first_line(error)}") from error
+
     def own_columns(self, used: set[str], reserved: set[str]) -> dict[str, tuple[str, str]]:
-        """The person's own columns: new name to (column, type); a reserved name gets an underscore."""
-        return {
-            name + "_" if name in reserved else name: (name, _OWN_TYPES.get(kind, "VARCHAR"))
-            for name, kind in self.columns.items()
-            if name not in used and name not in _ROW_NUMBERS
-        }
+        """The person's own columns: new name to (column, type). A name that is taken gets an underscore.
+
+        SQL does not tell `Class` from `class`, so neither does this.
+        """
+        own: dict[str, tuple[str, str]] = {}
+        taken = {name.lower() for name in reserved}
+        for column, kind in self.columns.items():
+            if column in used or column in _ROW_NUMBERS:
+                continue
+            name = column
+            while name.lower() in taken:
+                name += "_"
+            taken.add(name.lower())
+            own[name] = (column, _own_type(kind))
+        return own
 
 
 def properties_sql(own: dict[str, tuple[str, str]]) -> str:
@@ -78,9 +101,16 @@ def properties_sql(own: dict[str, tuple[str, str]]) -> str:
     return f"to_json({{{members}}})::VARCHAR"
 
 
+def _own_type(kind: str) -> str:
+    return "DOUBLE" if kind.startswith("DECIMAL") else _OWN_TYPES.get(kind, "VARCHAR")
+
+
 def _json_value(column: str, kind: str) -> str:
     name = identifier(column)
-    return name if kind in ("BOOLEAN", "BIGINT", "DOUBLE") else f"{name}::VARCHAR"
+    if kind == "DOUBLE":
+        # JSON has neither NaN nor infinity; as text they are read back as what they were.
+        return f"if(isfinite({name}::DOUBLE), to_json({name}::DOUBLE), to_json({name}::VARCHAR))"
+    return name if kind in ("BOOLEAN", "BIGINT") else f"{name}::VARCHAR"
 
 
 @contextmanager
@@ -130,7 +160,9 @@ def _described(connection: duckdb.DuckDBPyConnection, name: str, relation: str, 
     types = {row[0]: row[1] for row in rows}
     geometry = next((column for column, kind in types.items() if kind.startswith("GEOMETRY")), None)
     if geometry is None:
-        raise UsageError(f"'{name}' has no geometry column: it has {', '.join(types)}")
+        raise UsageError(
+            f"'{name}' has no geometry column: it has {', '.join(types)}; in Arrow, geometry is a geoarrow.wkb column"
+        )
     stated = re.fullmatch(r"GEOMETRY\('(.*)'\)", types.pop(geometry), re.DOTALL)
     known = crs or (stated[1].replace("''", "'") if stated else None)
     if known is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,14 @@ import duckdb
 from geographer.database.engine import run_script
 from geographer.errors import ConflictError, StorageError
 from geographer.events import KINDS, NO_HEAD, Draft, Event, Head, Signature
-from geographer.log.digests import EMPTY, canonical_json, event_digest, row_digest_sql, rows_digests
+from geographer.log.digests import (
+    EMPTY,
+    canonical_json,
+    event_digest,
+    parsed_json,
+    row_digest_sql,
+    rows_digests,
+)
 from geographer.log.read import event_by_key, head_of
 from geographer.log.tables import TABLES
 
@@ -114,9 +120,7 @@ def _relation(connection: duckdb.DuckDBPyConnection, rows: pa.Table | str) -> It
         connection.unregister("appended_rows")
 
 
-def _event(
-    connection: duckdb.DuckDBPyConnection, draft: Draft, signature: Signature, head: Head
-) -> Event:
+def _event(connection: duckdb.DuckDBPyConnection, draft: Draft, signature: Signature, head: Head) -> Event:
     position = head.position + 1
     row = connection.execute("SELECT uuidv7()::VARCHAR").fetchone()
     assert row is not None
@@ -130,7 +134,7 @@ def _event(
         message=signature.message,
         command=signature.command,
         idempotency_key=signature.idempotency_key,
-        payload=json.loads(canonical_json(draft.payload)),
+        payload=parsed_json(canonical_json(draft.payload)),
         rows_digest=rows_digests(connection, position).get(position, EMPTY),
         parents=[] if head == NO_HEAD else [head.digest],
         digest="",

@@ -14,10 +14,12 @@ decimal, booleans `true` or `false`, WKB columns the lower-case hex SHA-256 of t
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import rfc8785
 
+from geographer.errors import UsageError
 from geographer.log.tables import BLOBS, TABLES
 
 if TYPE_CHECKING:
@@ -30,8 +32,24 @@ EMPTY = hashlib.sha256(b"").hexdigest()
 
 
 def canonical_json(value: Any) -> str:  # noqa: ANN401
-    """RFC 8785 (JSON Canonicalization Scheme) text of `value`."""
-    return rfc8785.dumps(value).decode()
+    """RFC 8785 (JSON Canonicalization Scheme) text of `value`.
+
+    Raises:
+        UsageError: it holds what JSON has no number for: NaN, infinity, whole numbers from 2^53 on.
+    """
+    try:
+        return rfc8785.dumps(value).decode()
+    except rfc8785.CanonicalizationError as error:
+        raise UsageError(
+            f"that can't be recorded: {error}; use a number below 2^53, no NaN, no infinity"
+        ) from error
+
+
+def parsed_json(text: str) -> Any:  # noqa: ANN401
+    """What a canonical text says; digits from 2^53 on were a float's, which is written without a point."""
+    return json.loads(
+        text, parse_int=lambda digits: int(digits) if abs(int(digits)) < 2**53 else float(digits)
+    )
 
 
 def event_digest(fact: Mapping[str, Any]) -> str:

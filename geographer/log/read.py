@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from geographer.errors import NotFoundError, UsageError
 from geographer.events import NO_HEAD, Event, Head
+from geographer.log.digests import parsed_json
 
 if TYPE_CHECKING:
     import duckdb
@@ -23,7 +24,9 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{6,64}")
 
 def head_of(connection: duckdb.DuckDBPyConnection) -> Head:
     """The last event's position and digest."""
-    row = connection.execute("SELECT position, digest FROM log.event ORDER BY position DESC LIMIT 1").fetchone()
+    row = connection.execute(
+        "SELECT position, digest FROM log.event ORDER BY position DESC LIMIT 1"
+    ).fetchone()
     return Head(*row) if row else NO_HEAD
 
 
@@ -60,7 +63,7 @@ def event_by_key(connection: duckdb.DuckDBPyConnection, key: str | None) -> Even
 
 def _event(row: tuple[Any, ...]) -> Event:
     event = Event(*row)
-    return Event(**{**event.envelope(), "payload": json.loads(row[9])})
+    return Event(**{**event.envelope(), "payload": parsed_json(row[9])})
 
 
 def tags_up_to(connection: duckdb.DuckDBPyConnection, position: int) -> list[dict[str, Any]]:

@@ -22,7 +22,8 @@ ECCENTRICITY_SQUARED = 0.0066943799901413165
 """WGS84: metres, and first eccentricity squared."""
 
 CURVATURE_RADIUS = 6.5e6
-"""Metres; above every second derivative of the position on WGS84 by latitude and longitude in radians."""
+"""Metres; above every first and second derivative of the position on WGS84 by latitude and longitude in
+radians, for those by longitude also once divided by the cosine of the latitude."""
 
 COARSE = 50.0
 """Metres between a curve and its chord at the start; finer only where it matters."""
@@ -85,12 +86,22 @@ def sagitta(ends: Floats) -> Floats:
     true.
     """
     step = np.radians(np.abs(ends[:, 1] - ends[:, 0]))
-    lat = np.radians(np.abs(ends[..., 1]))
-    crosses = ends[:, 0, 1] * ends[:, 1, 1] < 0
-    widest = np.where(crosses, 1.0, np.cos(lat.min(axis=1)))
-    steepest = np.sin(lat.max(axis=1))
+    steepest = np.sin(np.radians(np.abs(ends[..., 1])).max(axis=1))
+    widest = widest_parallel(ends)
     bend = step[:, 1] ** 2 + 2.0 * steepest * step[:, 0] * step[:, 1] + widest * step[:, 0] ** 2
     return np.asarray(CURVATURE_RADIUS * bend / 8.0)
+
+
+def length_bounds(ends: Floats) -> Floats:
+    """No curve is longer than this, in metres, shape (n,), for `ends` of shape (n, 2, 2) in degrees."""
+    step = np.radians(np.abs(ends[:, 1] - ends[:, 0]))
+    return np.asarray(CURVATURE_RADIUS * np.hypot(step[:, 1], widest_parallel(ends) * step[:, 0]))
+
+
+def widest_parallel(ends: Floats) -> Floats:
+    """The largest cosine of the latitude along each curve: 1 where it crosses the equator."""
+    crosses = ends[:, 0, 1] * ends[:, 1, 1] < 0
+    return np.where(crosses, 1.0, np.cos(np.radians(np.abs(ends[..., 1]).min(axis=1))))
 
 
 def cut(ends: Floats, pieces: Ints) -> tuple[Floats, Ints]:

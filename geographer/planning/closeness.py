@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import shapely
+from scipy.spatial import cKDTree
 
 from geographer.errors import UsageError
 from geographer.planning.components import NO_LINKS, Bools, Ints, Links, components, links_through
@@ -19,6 +21,7 @@ from geographer.planning.outlines import (
     SHORTCUT_REACH,
     SOME_PAIRS,
     Outlines,
+    boundary_points,
     gaps,
     neighbours,
     portions,
@@ -28,6 +31,9 @@ from geographer.planning.outlines import (
 
 ROUNDING = 1e-6
 """Metres that rounding may add to a distance, with room to spare: a shared corner is at distance 0."""
+
+MANY = 256
+"""Pairs of footprints between two cells from which on it pays to look at the cells as wholes first."""
 
 MEMBERS = 1000
 """How many footprints a cell holds at most, so that the pairs of two cells can be held at once."""
@@ -130,7 +136,13 @@ def spanning(outlines: Outlines, among: Ints, links: Links, distance: float, tol
     for pairs in neighbours(centre, radius, distance):
         pairs = pairs[np.argsort(gaps(centre, radius, pairs), kind="stable")]
         for portion in portions(count[pairs[:, 0]] * count[pairs[:, 1]], SOME_PAIRS):
-            one, other = unjoined(labels[members[first[:-1]]], pairs[portion]).T
+            open_pairs = unjoined(labels[members[first[:-1]]], pairs[portion])
+            meet = [
+                count[one] * count[other] < MANY
+                or may_meet(outlines, *(members[first[cell] : first[cell + 1]] for cell in (one, other)), distance)
+                for one, other in open_pairs
+            ]
+            one, other = open_pairs[np.array(meet, dtype=np.bool_)].T
             i, j, _ = products(first[one], count[one], first[other], count[other])
             added = joining(outlines, labels, np.column_stack([members[i], members[j]]), distance, tolerance)
             links = np.concatenate([links, added])
@@ -161,6 +173,19 @@ def cell_spheres(outlines: Outlines, members: Ints, first: Ints) -> tuple[np.nda
     centre = np.add.reduceat(outlines.centre[members], first[:-1]) / count[:, None]
     away = np.linalg.norm(outlines.centre[members] - np.repeat(centre, count, axis=0), axis=1)
     return centre, np.maximum.reduceat(away + outlines.radius[members], first[:-1])
+
+
+def may_meet(outlines: Outlines, one: Ints, other: Ints, distance: float) -> bool:
+    """Whether any of the footprints `one` can lie within `distance` of any of `other`; False is certain.
+
+    Two heaps of scenes of two places side by side have many pairs whose spheres meet, and none that is near.
+    """
+    boxes = [shapely.total_bounds(outlines.polygons[members]) for members in (one, other)]
+    if (boxes[0][:2] <= boxes[1][2:]).all() and (boxes[1][:2] <= boxes[0][2:]).all():
+        return True
+    step = max(distance, outlines.radius[one].max() / 64, outlines.radius[other].max() / 64)
+    trees = [cKDTree(boundary_points(outlines, members, step)) for members in (one, other)]
+    return bool(trees[0].count_neighbors(trees[1], distance + 2.0 * step))
 
 
 def joining(outlines: Outlines, labels: Ints, pairs: Links, distance: float, tolerance: float) -> Links:
@@ -199,5 +224,4 @@ def unjoined(labels: Ints, pairs: Links) -> Links:
 
 def relabelled(labels: Ints, links: Links) -> Ints:
     """`labels` once `links` join them."""
-    joined: Ints = labels[links]
-    return np.asarray(components(int(labels.max()) + 1, joined)[labels])
+    return np.take(components(int(labels.max()) + 1, labels[links]), labels)

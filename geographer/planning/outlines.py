@@ -12,7 +12,16 @@ import shapely
 from scipy.spatial import cKDTree
 
 from geographer.errors import UsageError
-from geographer.planning.arcs import Arcs, Floats, any_within, coarse_arcs, earth_centred, point_to_chord
+from geographer.planning.arcs import (
+    Arcs,
+    Floats,
+    any_within,
+    coarse_arcs,
+    cut,
+    earth_centred,
+    length_bounds,
+    point_to_chord,
+)
 from geographer.planning.components import Bools, Ints, Links
 
 REGIONAL = 1.0e6
@@ -73,9 +82,7 @@ class Outlines:
 def polygons_from(footprints: Sequence[bytes]) -> npt.NDArray[np.object_]:
     """The footprints as shapely polygons, checked; shape (n,)."""
     polygons: npt.NDArray[np.object_] = shapely.from_wkb(np.array(list(footprints), dtype=np.object_))
-    shapes = np.isin(
-        shapely.get_type_id(polygons), [shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON]
-    )
+    shapes = np.isin(shapely.get_type_id(polygons), [shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON])
     low_x, low_y, high_x, high_y = shapely.bounds(polygons).T
     on_earth = (low_x >= -180.0) & (high_x <= 180.0) & (low_y >= -90.0) & (high_y <= 90.0)
     for index in np.flatnonzero(~(shapes & on_earth))[:1]:
@@ -95,6 +102,16 @@ def boundary_lines(polygons: npt.NDArray[np.object_]) -> tuple[Floats, Ints]:
     within = ring[1:] == ring[:-1]
     ends = np.stack([corners[:-1][within], corners[1:][within]], axis=1)
     return ends, part_owner[ring_part[ring[1:][within]]]
+
+
+def boundary_points(outlines: Outlines, members: Ints, step: float) -> Floats:
+    """Places so close together that all of the boundaries of `members` lies within `step` metres of one, (m,
+    3)."""
+    one = np.ones(len(members), dtype=np.int64)
+    arc, _, _ = products(outlines.first[members], np.diff(outlines.first)[members], one, one)
+    ends = outlines.arcs.ends[arc]
+    pieces = np.ceil(length_bounds(ends) / step).astype(np.int64)
+    return earth_centred(cut(ends, np.maximum(1, pieces))[0][:, 0])
 
 
 def inner_points(polygons: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:

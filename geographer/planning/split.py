@@ -100,7 +100,7 @@ def plan_split(request: SplitRequest) -> SplitPlan:
     weights = _class_weights(request, objects)
     method, bound = _distribute(request, labels, part, shares, weights)
     report = _report(request, names, shares, labels, part, weights)
-    report |= {"method": method, "bound": bound}
+    report |= {"method": method, "bound": None if bound is None else _share(bound)}
     moved = int(((before >= 0) & (before != part)).sum())
     return SplitPlan([names[p] if p >= 0 else None for p in part], labels, moved, report)
 
@@ -121,7 +121,9 @@ def leaks(parts: list[str | None], objects: Ints, links: Ints) -> list[tuple[int
 def _shares(request: SplitRequest) -> tuple[list[str], NDArray[np.float64]]:
     wrong = [name for name, share in request.parts.items() if not (name and np.isfinite(share) and share > 0)]
     if wrong or len(request.parts) < 1:
-        raise UsageError(f"part {naming(wrong)} has no share above 0: give such as train=0.7,val=0.15,test=0.15")
+        raise UsageError(
+            f"part {naming(wrong)} has no share above 0: give such as train=0.7,val=0.15,test=0.15"
+        )
     shares = np.array(list(request.parts.values()), float)
     return list(request.parts), shares / shares.sum()
 
@@ -145,7 +147,12 @@ def _conflicts(labels: Ints, part: Ints) -> list[int]:
 
 
 def _settle(
-    request: SplitRequest, names: list[str], part: Ints, members: NDArray[np.bool_], objects: Ints, links: Ints
+    request: SplitRequest,
+    names: list[str],
+    part: Ints,
+    members: NDArray[np.bool_],
+    objects: Ints,
+    links: Ints,
 ) -> None:
     """Settle one conflict in place, as `on_conflict` says."""
     sides = np.bincount(part[members & (part >= 0)], minlength=len(names))
@@ -171,7 +178,12 @@ def _settle(
 
 
 def _conflict_told(
-    request: SplitRequest, names: list[str], part: Ints, members: NDArray[np.bool_], objects: Ints, links: Ints
+    request: SplitRequest,
+    names: list[str],
+    part: Ints,
+    members: NDArray[np.bool_],
+    objects: Ints,
+    links: Ints,
 ) -> str:
     """Which features and rasters weld which parts, and the ways out."""
     sides = sorted({names[p] for p in part[members] if p >= 0})
@@ -226,7 +238,10 @@ def _distribute(
     if len(types) * len(shares) <= _MOST_VARIABLES:
         method, (numbers, bound) = "exact (HiGHS)", _solved(np.array(types), counts, base, shares)
     else:
-        method, (numbers, bound) = "greedy, largest first", (_greedy(np.array(types), counts, base, shares), None)
+        method, (numbers, bound) = (
+            "greedy, largest first",
+            (_greedy(np.array(types), counts, base, shares), None),
+        )
     for kind, row in zip(types, numbers, strict=True):
         waiting = iter(of_type[kind])
         for p, number in enumerate(row):
@@ -328,18 +343,24 @@ def _report(
     sizes = Counter(labels[placed].tolist())
     largest = max(sizes.values(), default=0)
     parts = {
-        name: {"rasters": int((part == p).sum()), "asked": float(shares[p]), "got": float((part == p).sum() / total)}
+        name: {
+            "rasters": int((part == p).sum()),
+            "asked": _share(shares[p]),
+            "got": _share((part == p).sum() / total),
+        }
         for p, name in enumerate(names)
     }
     classes = {
         name: {
-            part_name: float(weights[part == p, c].sum() / max(1.0, weights[placed, c].sum()))
+            part_name: _share(weights[part == p, c].sum() / max(1.0, weights[placed, c].sum()))
             for p, part_name in enumerate(names)
         }
         for c, name in enumerate(request.classes)
     }
     warnings = [
-        f"part '{name}' is empty: there are only {len(sizes)} components" for name, got in parts.items() if not got["rasters"]
+        f"part '{name}' is empty: there are only {len(sizes)} components"
+        for name, got in parts.items()
+        if not got["rasters"]
     ]
     if largest / total > float(shares.max()) + 1e-9 and len(names) > 1:
         warnings.append(
@@ -351,6 +372,11 @@ def _report(
         "classes": classes,
         "components": len(sizes),
         "largest_component": largest,
-        "deviation": float(sum(abs(got["got"] - got["asked"]) for got in parts.values())),
+        "deviation": _share(sum(abs(got["got"] - got["asked"]) for got in parts.values())),
         "warnings": warnings,
     }
+
+
+def _share(value: float) -> float:
+    """A share to six digits: what a reader needs, and the same on every machine."""
+    return round(float(value), 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from geographer.rasters.store import Store
 
 _FILES: Final = Path(__file__).with_name("files.sql")
-_MARK: Final = ".geographer-checkout.json"
 _TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "splits", "classes")
 
 
@@ -96,7 +96,8 @@ def export(revision: Revision, store: Store, folder: Path) -> Delivered:
         ConflictError: the folder holds something else.
         CorruptError: a file can't be restored.
     """
-    known = _known_export(folder)
+    mark = _mark_of(store.root, folder)
+    known = _known_export(folder, mark)
     wanted = {file.path: file for file in files_of(revision, revision.position)}
     missing = [
         file
@@ -106,14 +107,14 @@ def export(revision: Revision, store: Store, folder: Path) -> Delivered:
     gone = [path for path in known if path not in wanted]
     folder.mkdir(parents=True, exist_ok=True)
     # Until all is there, the mark knows only what certainly is.
-    _mark(folder, {path: known[path] for path in known if path in wanted})
+    _note(mark, {path: known[path] for path in known if path in wanted})
     _restore(revision, store, folder, missing, (), ())
     for path in gone:
         (folder / path).unlink(missing_ok=True)
     (folder / "tables").mkdir(exist_ok=True)
     for table in _TABLES:
         write_parquet(revision, table, Filter(), folder / "tables" / f"{table}.parquet")
-    _mark(folder, {path: [file.checksums.sha256, *_stat(folder / path)] for path, file in wanted.items()})
+    _note(mark, {path: [file.checksums.sha256, *_stat(folder / path)] for path, file in wanted.items()})
     return Delivered(len(missing), len(gone), len(wanted) - len(missing))
 
 
@@ -195,20 +196,26 @@ def _is_right(path: Path, checksums: Checksums) -> bool:
     return path.is_file() and checksums_of_file(path) == checksums
 
 
-def _known_export(folder: Path) -> dict[str, list[Any]]:
-    mark = folder / _MARK
+def _mark_of(root: Path, folder: Path) -> Path:
+    """Where it is noted what an export left in `folder`: beside the log, so that the folder holds the revision alone."""
+    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    return root / ".geographer" / "checkouts" / f"{name}.json"
+
+
+def _known_export(folder: Path, mark: Path) -> dict[str, list[Any]]:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return {}
     if not mark.exists():
         raise ConflictError(f"'{folder}' is not empty, and no earlier checkout: give another folder to --to")
-    files: dict[str, list[Any]] = json.loads(mark.read_text())["files"]
+    files: dict[str, list[Any]] = json.loads(mark.read_text())
     return files
 
 
-def _mark(folder: Path, files: dict[str, list[Any]]) -> None:
-    aside = folder / (_MARK + ".part")
-    aside.write_text(json.dumps({"files": files}, indent=0, sort_keys=True))
-    aside.replace(folder / _MARK)
+def _note(mark: Path, files: dict[str, list[Any]]) -> None:
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    aside = mark.with_suffix(".part")
+    aside.write_text(json.dumps(files, indent=0, sort_keys=True))
+    aside.replace(mark)
 
 
 def _stat(path: Path) -> list[int]:

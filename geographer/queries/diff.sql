@@ -64,5 +64,5 @@ WITH class_pair AS (
     FROM pair
 )
 SELECT object, id, change, c.what AS what, c.was AS "from", c.became AS "to"
-FROM (SELECT sort, object, id, change, unnest(coalesce(columns, [{what: NULL, was: NULL, became: NULL}])) AS c FROM told)
+FROM (SELECT sort, object, id, change, unnest(if(len(columns) > 0, columns, [{what: NULL, was: NULL, became: NULL}])) AS c FROM told)
 ORDER BY sort, change, id, what;

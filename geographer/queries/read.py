@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import duckdb
 
-from geographer.database.confine import evaluating
-from geographer.database.engine import SETTINGS, identifier, load_spatial, quoted
-from geographer.errors import NotFoundError, UsageError, naming
-from geographer.queries.revision import GEOMETRY_OF, Revision
+from geographer.database.confine import checked_query, evaluating
+from geographer.database.engine import identifier, quoted
+from geographer.errors import NotFoundError, StorageError, UsageError, naming
+from geographer.queries.revision import GEOMETRY_OF, TABLES, Revision
 from geographer.queries.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
 
     from geographer.database.engine import Engine
 
@@ -86,14 +89,10 @@ def read(revision: Revision, table: str, wanted: Filter) -> Table:
 
 
 def json_lines(revision: Revision, table: str, wanted: Filter) -> list[str]:
-    """The wanted rows as JSON objects, geometry as GeoJSON."""
+    """The wanted rows as JSON objects, geometry as GeoJSON, null for numbers that JSON does not have."""
     query, parameters = selection(revision, table, wanted)
-    geometry = GEOMETRY_OF.get(table)
-    if geometry is not None:
-        query = f"SELECT * REPLACE (ST_AsGeoJSON({geometry})::JSON AS {geometry}) FROM ({query})"  # noqa: S608
     with evaluating(wanted.where):
-        rows = revision.rows(f"SELECT to_json(r)::VARCHAR FROM ({query}) AS r", parameters)  # noqa: S608
-    return [row[0] for row in rows]
+        return _json_rows(revision.connection, query, parameters)
 
 
 def geojson_features(revision: Revision, table: str, wanted: Filter) -> list[str]:
@@ -108,47 +107,88 @@ def geojson_features(revision: Revision, table: str, wanted: Filter) -> list[str
     query, parameters = selection(revision, table, wanted)
     columns = revision.columns(table)
     properties = ", ".join(f"'{quoted(name)}': {identifier(name)}" for name in columns if name != geometry)
-    rows = revision.rows(
-        f"SELECT to_json({{'type': 'Feature', 'id': {columns[0]}, 'geometry': ST_AsGeoJSON({geometry})::JSON, "  # noqa: S608
-        f"'properties': {{{properties}}}}})::VARCHAR FROM ({query})",
-        parameters,
+    feature = (
+        f"SELECT 'Feature' AS type, {columns[0]} AS id, {geometry} AS geometry, {{{properties}}} AS properties "  # noqa: S608
+        f"FROM ({_for_json(revision.connection, query, parameters, but=geometry)})"
     )
-    return [row[0] for row in rows]
+    with evaluating(wanted.where):
+        return _json_rows(revision.connection, feature, parameters)
 
 
 def write_parquet(revision: Revision, table: str, wanted: Filter, path: Path) -> None:
-    """The wanted rows as a Parquet file; GeoParquet where the table has a geometry. Written aside, then renamed."""
+    """The wanted rows as a Parquet file; GeoParquet where the table has a geometry. Written aside, then renamed.
+
+    Raises:
+        StorageError: the file can't be written.
+    """
     query, parameters = selection(revision, table, wanted)
     aside = path.with_name(path.name + ".part")
-    revision.connection.execute(f"COPY ({query}) TO '{quoted(str(aside))}' (FORMAT parquet)", parameters)
-    aside.replace(path)
+    copy = f"COPY ({query}) TO '{quoted(str(aside))}' (FORMAT parquet)"
+    try:
+        with evaluating(wanted.where):
+            revision.connection.execute(copy, parameters)
+        aside.replace(path)
+    except (duckdb.IOException, OSError) as error:
+        raise StorageError(f"can't write '{path}': {error}") from error
+    finally:
+        aside.unlink(missing_ok=True)
 
 
-def sql(engine: Engine, query: str, position: int) -> duckdb.DuckDBPyConnection:
-    """A connection that has run a person's SELECT over the tables of a revision: read-only, and confined to them.
-
-    It is a connection of its own, which can reach no file and change no setting.
+@contextmanager
+def asked(engine: Engine, query: str, position: int) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+    """A person's SELECT, and a connection of its own to run it on: it reads a revision's tables, and nothing else.
 
     Raises:
         UsageError: it is not one SELECT, or DuckDB refuses it.
     """
-    from geographer.database.confine import checked_query
+    with engine.apart().attached(log="r", state="r", spatial=True) as connection:
+        select = checked_query(connection, query)
+        Revision(connection, position)
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        try:
+            yield connection, select
+        except duckdb.Error as error:
+            tables = ", ".join(TABLES)
+            raise UsageError(f"that SQL can't be run: {error}\nThe tables are {tables}.") from error
 
-    connection = duckdb.connect(":memory:", config=SETTINGS)
-    connection.execute("SET TimeZone = 'UTC'")
-    checked_query(connection, query)
-    load_spatial(connection)
-    for name in ("log", "state"):
-        connection.execute(f"ATTACH '{quoted(str(engine.file(name)))}' AS {name} (READ_ONLY)")  # type: ignore[arg-type]
-    Revision(connection, position)
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
-    try:
-        connection.execute(query)
-    except duckdb.Error as error:
-        connection.close()
-        raise UsageError(f"that SQL can't be run: {error}") from error
-    return connection
+
+def sql(engine: Engine, query: str, position: int) -> pa.Table:
+    """What a person's SELECT answers over the tables of a revision, as Arrow. See `asked`."""
+    with asked(engine, query, position) as (connection, select):
+        return connection.execute(select).to_arrow_table()
+
+
+def sql_json_lines(engine: Engine, query: str, position: int) -> list[str]:
+    """The same, each row as a JSON object, geometry as GeoJSON."""
+    with asked(engine, query, position) as (connection, select):
+        return _json_rows(connection, select)
+
+
+def _json_rows(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, Any] | None = None
+) -> list[str]:
+    plain = _for_json(connection, query, parameters)
+    rows = connection.execute(f"SELECT to_json(r)::VARCHAR FROM ({plain}) AS r", parameters).fetchall()  # noqa: S608
+    return [row[0] for row in rows]
+
+
+def _for_json(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, Any] | None, but: str = ""
+) -> str:
+    """`query` with its columns as JSON has them, all but one."""
+    columns = connection.execute(f"DESCRIBE ({query}\n)", parameters).fetchall()
+    shown = ", ".join(_shown_in_json(name, "" if name == but else kind) for name, kind, *_ in columns)
+    return f"SELECT {shown} FROM ({query}\n)"  # noqa: S608
+
+
+def _shown_in_json(name: str, kind: str) -> str:
+    column = identifier(name)
+    if kind.startswith("GEOMETRY"):
+        return f"ST_AsGeoJSON({column})::JSON AS {column}"
+    if kind in ("DOUBLE", "FLOAT"):
+        return f"if(isfinite({column}), {column}, NULL) AS {column}"
+    return column
 
 
 def neighbours(

@@ -72,7 +72,9 @@ class LabelPlan:
         from geographer.rasters.burn import burn
 
         made: list[MaskMade] = []
-        for mask in burn(self._orders(workshop), dtype=self._dtype, workers=workshop.workers_for(len(self._rasters))):
+        for mask in burn(
+            self._orders(workshop), dtype=self._dtype, workers=workshop.workers_for(len(self._rasters))
+        ):
             made.append(mask)
             workshop.progress("masks burned", len(made), len(self._rasters))
         new = [

@@ -51,7 +51,9 @@ class Split:
             "seed": self.seed,
         }
 
-    def plan(self, revision: Revision, *, on_conflict: Literal["exclude", "move"] | None = None) -> AssignmentPlan:
+    def plan(
+        self, revision: Revision, *, on_conflict: Literal["exclude", "move"] | None = None
+    ) -> AssignmentPlan:
         """The parts of the rasters that have none yet. See `planning.split.plan_split`.
 
         Raises:
@@ -77,14 +79,19 @@ class Split:
             parts=dict(self.parts),
             features=features,
             objects=np.column_stack(
-                [np.array([place[f] for f in objects["feature_id"].to_pylist()], np.int64), objects["number"].to_numpy()]
+                [
+                    np.array([place[f] for f in objects["feature_id"].to_pylist()], np.int64),
+                    objects["number"].to_numpy(),
+                ]
             ).reshape(-1, 2),
             links=self._links(revision),
             classes=classes,
             class_of=class_of,
             seed=self.seed,
             assigned=assigned,
-            left_out=frozenset(raster for raster, part, split in members if split is not None and part is None),
+            left_out=frozenset(
+                raster for raster, part, split in members if split is not None and part is None
+            ),
             on_conflict=on_conflict,
         )
         return AssignmentPlan(self, members, plan_split(request))
@@ -124,7 +131,9 @@ class Split:
 class AssignmentPlan:
     """The changes that a split makes: new assignments, and those that a conflict changed."""
 
-    def __init__(self, recipe: Split, members: list[tuple[str, str | None, str | None]], plan: SplitPlan) -> None:
+    def __init__(
+        self, recipe: Split, members: list[tuple[str, str | None, str | None]], plan: SplitPlan
+    ) -> None:
         self.recipe, self._report = recipe, plan.report
         self._changes = [
             (raster, part, split is not None)
@@ -152,4 +161,10 @@ class AssignmentPlan:
             "part": [part for _, part, _ in self._changes],
         }
         payload = {"recipe": recipe_entry(self.recipe), **self.summary}
-        return Outcome(Draft("split_assigned", payload, {"split_change": arrow_table("split_change", rows)} if self._changes else {}))
+        return Outcome(
+            Draft(
+                "split_assigned",
+                payload,
+                {"split_change": arrow_table("split_change", rows)} if self._changes else {},
+            )
+        )
