@@ -5,6 +5,7 @@
 - `cli`         commands; they translate, and decide nothing
 - `demo`        the example on real data that `geographer demo` runs
 - `dataset`     the facade, and the only place where the parts meet
+- `readings`    the questions that the facade answers
 - `recorder`    one change, carried through: plan, pixels, ONE event, projection, workspace
 - `provenance`  checkout and verify
 - `recipes`     cut, label, split: query, plan, make, hand back an event
@@ -40,7 +41,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     """Import the public names when they are first used, so that `geographer --help` is instant."""
     from importlib import import_module
 

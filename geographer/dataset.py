@@ -3,50 +3,33 @@
 from __future__ import annotations
 
 import getpass
-import html
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
-from geographer.errors import ConflictError, NotFoundError, UsageError, naming
-from geographer.events import Draft, Event, Recorded, Signature
-from geographer.log.read import event_at, events_between, position_of
+from geographer.errors import ConflictError, UsageError, naming
+from geographer.events import Draft, Recorded, Signature
+from geographer.log.read import event_at
 from geographer.projections.project import project
-from geographer.queries.read import (
-    Filter,
-    geojson_features,
-    json_lines,
-    neighbours,
-    read,
-    sql,
-    sql_json_lines,
-    write_parquet,
-)
-from geographer.queries.table import Table
+from geographer.readings import Readings, Rev
 from geographer.recorder import Change, Recorder, existing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import pyarrow as pa
-
     from geographer.intake.rasters import Mode
     from geographer.provenance.checkout import Delivered
     from geographer.provenance.verify import Finding
-    from geographer.queries.compare import Difference
     from geographer.queries.revision import Revision
-    from geographer.recipes.recipe import Progress, Recipe
-
-Rev = str | int | None
-"""A revision: a tag, a digest prefix, `@17`, `HEAD~2`, a date, a position; None is the head."""
+    from geographer.recipes.recipe import OnConflict, Progress, Recipe
 
 
 def _silent(_what: str, _done: int, _of: int) -> None:
     return
 
 
-class Dataset:
+class Dataset(Readings):
     """An object-centric remote-sensing dataset with all its versions, in a folder.
 
     Make one with `Dataset.init`, open one with `Dataset.open`. Every method that changes the dataset appends one event
@@ -115,12 +98,8 @@ class Dataset:
         store.close()
         values = [*([0] if background else []), *range(1, len(classes) + 1)]
         payload = {"classes": list(classes), "background": background}
-        rows = (
-            {"class_change": arrow_table("class_change", {"class": names, "value": values})} if names else {}
-        )
-        dataset._recorder.begin(
-            Draft("dataset_initialised", payload, rows), dataset._signature(message, author, None)
-        )
+        rows = {"class_change": arrow_table("class_change", {"class": names, "value": values})} if names else {}
+        dataset._recorder.begin(Draft("dataset_initialised", payload, rows), dataset._signature(message, author, None))
         return dataset
 
     @classmethod
@@ -136,15 +115,15 @@ class Dataset:
 
     def add_features(
         self,
-        data: Any,  # noqa: ANN401
+        data: Any,
         *,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,
         class_: str | None = None,
         as_class: str | None = None,
         where: str | None = None,
         crs: str | None = None,
         on_error: Literal["fail", "skip"] = "fail",
-        **signature: Any,  # noqa: ANN401
+        **signature: Any,
     ) -> Recorded:
         """Add features: points, lines or polygons, multi or not, in any CRS.
 
@@ -185,14 +164,14 @@ class Dataset:
         footprint: Literal["bounds", "valid"] = "bounds",
         acquired: str | None = None,
         on_error: Literal["fail", "skip"] = "fail",
-        **signature: Any,  # noqa: ANN401
+        **signature: Any,
     ) -> Recorded:
         """Add raster files, or all rasters in folders. A raster's id is the stem of its file's name.
 
         Args:
             paths: Files and folders.
             collection: The named set that they join.
-            mode: 'copy' keeps the bytes in DVC and a copy in the workspace; 'link' the bytes in DVC and a read-only link;
+            mode: 'copy' keeps the bytes in DVC and a copy in the workspace; 'link' in DVC and a read-only link;
                 'reference' leaves the file where it is and records its checksums.
             crs: The CRS of the rasters, where their files do not say, or say wrongly.
             footprint: 'bounds' of the grid, or only the 'valid' pixels.
@@ -221,12 +200,12 @@ class Dataset:
 
     def add_catalogue(
         self,
-        data: Any,  # noqa: ANN401
+        data: Any,
         *,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,
         crs: str | None = None,
         acquired: str | None = None,
-        **signature: Any,  # noqa: ANN401
+        **signature: Any,
     ) -> Recorded:
         """Add footprints without pixels: a vector file, GeoParquet, Arrow, a GeoDataFrame, or STAC items, in any CRS.
 
@@ -247,12 +226,10 @@ class Dataset:
             "catalogue_added",
             request,
             signature,
-            lambda view: Change(
-                plan_catalogue(view, data, id_column=id, crs=crs, acquired=acquired, request=request)
-            ),
+            lambda view: Change(plan_catalogue(view, data, id_column=id, crs=crs, acquired=acquired, request=request)),
         )
 
-    def add_classes(self, names: Sequence[str], **signature: Any) -> Recorded:  # noqa: ANN401
+    def add_classes(self, names: Sequence[str], **signature: Any) -> Recorded:
         """Add classes after those that there are; their values go on counting.
 
         Raises:
@@ -264,9 +241,7 @@ class Dataset:
 
         def plan(view: Revision) -> Change:
             known = {row[0] for row in view.rows("SELECT class FROM classes")}
-            again = sorted(known.intersection(names)) or sorted(
-                {name for name in names if list(names).count(name) > 1}
-            )
+            again = sorted(known.intersection(names)) or sorted({name for name in names if list(names).count(name) > 1})
             if again:
                 raise ConflictError(f"class {naming(again)} is there already, or stands twice: leave it out")
             return Change(
@@ -279,7 +254,7 @@ class Dataset:
 
         return self._change("classes_added", request, signature, plan)
 
-    def remove_features(self, ids: Sequence[Any], **signature: Any) -> Recorded:  # noqa: ANN401
+    def remove_features(self, ids: Sequence[Any], **signature: Any) -> Recorded:
         """Remove features; every earlier revision keeps them.
 
         Raises:
@@ -292,7 +267,7 @@ class Dataset:
             "features_removed", request, signature, lambda view: Change(plan_feature_removal(view, request))
         )
 
-    def remove_rasters(self, ids: Sequence[str], **signature: Any) -> Recorded:  # noqa: ANN401
+    def remove_rasters(self, ids: Sequence[str], **signature: Any) -> Recorded:
         """Remove rasters, their labels and their places in splits; the bytes stay in the cache for earlier revisions.
 
         Raises:
@@ -321,7 +296,7 @@ class Dataset:
         at_border: Literal["shift", "pad", "skip"] = "shift",
         pad_value: float | None = None,
         workers: int = 1,
-        **signature: Any,  # noqa: ANN401
+        **signature: Any,
     ) -> Recorded:
         """Cut chips around features: the recipe `name`, whose chips become the collection `name`.
 
@@ -373,9 +348,9 @@ class Dataset:
         at_border: Literal["shift", "pad", "skip"] = "shift",
         pad_value: float | None = None,
         workers: int = 1,
-        **signature: Any,  # noqa: ANN401
+        **signature: Any,
     ) -> Recorded:
-        """Cut each raster of a collection into a grid of chips from its upper left; arguments as `cut_around_features`."""
+        """Cut rasters into a grid of chips from their upper left; arguments as `cut_around_features`."""
         from geographer.recipes.cut import CutGrid
 
         recipe = CutGrid(
@@ -388,7 +363,7 @@ class Dataset:
         )
         return self._run(recipe, "chips_cut", signature, workers)
 
-    def label_masks(self, name: str, *, collection: str, workers: int = 1, **signature: Any) -> Recorded:  # noqa: ANN401
+    def label_masks(self, name: str, *, collection: str, workers: int = 1, **signature: Any) -> Recorded:
         """Burn a class mask for each raster of a collection: the label `name`, pixel for pixel on the raster's grid.
 
         Values come from the dataset's classes, 0 is background; where features overlap, the class with the larger value
@@ -412,8 +387,8 @@ class Dataset:
         buffer: float = 0.0,
         stratify: Literal["class"] | None = None,
         seed: int = 0,
-        on_conflict: Literal["exclude", "move"] | None = None,
-        **signature: Any,  # noqa: ANN401
+        on_conflict: OnConflict | None = None,
+        **signature: Any,
     ) -> Recorded:
         """Assign the rasters of a collection to parts so that nothing leaks from one part into another.
 
@@ -446,14 +421,14 @@ class Dataset:
             stratify=stratify,
             seed=seed,
         )
-        return self._run(recipe, "split_assigned", signature, 1, on_conflict=on_conflict)
+        return self._run(recipe, "split_assigned", signature, 1, on_conflict)
 
     def update(
         self,
         *,
         workers: int = 1,
-        on_conflict: Literal["exclude", "move"] | None = None,
-        **signature: Any,  # noqa: ANN401
+        on_conflict: OnConflict | None = None,
+        **signature: Any,
     ) -> list[Recorded]:
         """Run every recipe for what is new: one event for each recipe that had something to do, in their order.
 
@@ -468,13 +443,12 @@ class Dataset:
         recorded = []
         for recipe in recipes:
             keyed = {**signature, "idempotency_key": f"{key}/{recipe.name}"} if key else signature
-            choices = {"on_conflict": on_conflict} if recipe.kind == "split" else {}
-            recorded.append(self._run(recipe, EVENT_OF[recipe.kind], keyed, workers, **choices))
+            recorded.append(self._run(recipe, EVENT_OF[recipe.kind], keyed, workers, on_conflict))
             # Whoever expected the head has seen it at the first recipe.
             signature.pop("expected_head", None)
         return recorded
 
-    def tag(self, name: str, revision: Rev = None, **signature: Any) -> Recorded:  # noqa: ANN401
+    def tag(self, name: str, revision: Rev = None, **signature: Any) -> Recorded:
         """Name a revision, for good: a tag does not move.
 
         Raises:
@@ -485,9 +459,7 @@ class Dataset:
 
         position = self._recorder.position_of(revision)
         if name.upper().startswith("HEAD") or all(letter in "0123456789abcdef" for letter in name.lower()):
-            raise UsageError(
-                f"'{name}' can't name a tag: it could be a digest, a date or HEAD; take a name such as v1"
-            )
+            raise UsageError(f"'{name}' can't name a tag: it could be a digest, a date or HEAD; take a name such as v1")
         check_name("tag", name)
         with self._recorder.at(position) as view:
             content = view.content_digest()
@@ -495,150 +467,12 @@ class Dataset:
 
         def plan(view: Revision) -> Change:
             if view.value("SELECT 1 FROM tags WHERE tag = $name", {"name": name}):
-                raise ConflictError(
-                    f"tag '{name}' is there already, and a tag does not move: choose another name"
-                )
+                raise ConflictError(f"tag '{name}' is there already, and a tag does not move: choose another name")
             digest = event_at(view.connection, position).digest
             tag = {"tag": name, "position": position, "digest": digest, "content_digest": content}
             return Change(Draft("revision_tagged", {"request": request, "tag": tag}))
 
         return self._change("revision_tagged", request, signature, plan)
-
-    # --- reading --------------------------------------------------------------------------------------------------
-
-    def features(self, at: Rev = None, **wanted: Any) -> Table:  # noqa: ANN401
-        """Features with their geometry; `where`, `feature`, `raster`, `relation` narrow them down."""
-        return self.table("features", at, **wanted)
-
-    def rasters(self, at: Rev = None, **wanted: Any) -> Table:  # noqa: ANN401
-        """Rasters with their footprint; narrowed as `features`."""
-        return self.table("rasters", at, **wanted)
-
-    def edges(self, at: Rev = None, **wanted: Any) -> Table:  # noqa: ANN401
-        """Which raster contains or intersects which feature: one row a pair; narrowed as `features`."""
-        return self.table("edges", at, **wanted)
-
-    def chips(self, at: Rev = None, **wanted: Any) -> Table:  # noqa: ANN401
-        """Chips: their parents and windows in the parents' pixels."""
-        return self.table("chips", at, **wanted)
-
-    def labels(self, at: Rev = None, **wanted: Any) -> Table:  # noqa: ANN401
-        """Labels of rasters; narrowed as `features`."""
-        return self.table("labels", at, **wanted)
-
-    def splits(self, at: Rev = None, **wanted: Any) -> Table:  # noqa: ANN401
-        """Which part each raster is assigned to; no part means left out by a decision. Narrowed as `features`."""
-        return self.table("splits", at, **wanted)
-
-    def tags(self, at: Rev = None) -> Table:
-        """The tags with the position, digest and content digest of each."""
-        return self.table("tags", at)
-
-    def table(self, name: str, at: Rev = None, **wanted: Any) -> Table:  # noqa: ANN401
-        """One of the tables of a revision, as Arrow."""
-        with self._recorder.at(at) as view:
-            return read(view, name, _filter(wanted))
-
-    def json_lines(self, name: str, at: Rev = None, **wanted: Any) -> list[str]:  # noqa: ANN401
-        """One of the tables, each row as a JSON object with its geometry as GeoJSON."""
-        with self._recorder.at(at) as view:
-            return json_lines(view, name, _filter(wanted))
-
-    def geojson_features(self, name: str, at: Rev = None, **wanted: Any) -> list[str]:  # noqa: ANN401
-        """Features or rasters, each row as a GeoJSON feature.
-
-        Raises:
-            UsageError: the table has no geometry.
-        """
-        with self._recorder.at(at) as view:
-            return geojson_features(view, name, _filter(wanted))
-
-    def write_parquet(self, name: str, path: str | Path, at: Rev = None, **wanted: Any) -> None:  # noqa: ANN401
-        """One of the tables as a Parquet file; GeoParquet where it has a geometry."""
-        with self._recorder.at(at) as view:
-            write_parquet(view, name, _filter(wanted), Path(path))
-
-    def log(self, last: int | None = None) -> list[Event]:
-        """The events, oldest first; only the `last` of them when that is given."""
-        with self._recorder.engine.attached(log="r") as connection:
-            return events_between(connection, last=last)
-
-    def show(self, revision: Rev = None) -> Event:
-        """The event that made a revision."""
-        with self._recorder.engine.attached(log="r") as connection:
-            return event_at(connection, position_of(connection, revision))
-
-    def history(self, identity: str | int) -> list[dict[str, Any]]:
-        """Every event that touched a feature or raster, oldest first.
-
-        Raises:
-            NotFoundError: no event ever did.
-        """
-        from geographer.queries.compare import history
-
-        with self._recorder.at() as view:
-            return history(view, str(identity))
-
-    def diff(self, a: Rev, b: Rev = None) -> Difference:
-        """What was added, removed or changed between two revisions: classes, features, rasters, edges, labels, splits."""
-        from geographer.queries.compare import diff
-
-        before, after = self._recorder.position_of(a), self._recorder.position_of(b)
-        with self._recorder.at(max(before, after)) as view:
-            return diff(view, before, after)
-
-    def sql(self, query: str, at: Rev = None) -> pa.Table:
-        """The answer of a read-only SELECT over features, rasters, edges, chips, labels, splits, events, tags, classes.
-
-        Raises:
-            UsageError: it is not one SELECT, or DuckDB refuses it.
-        """
-        return sql(self._recorder.engine, query, self._projected(at))
-
-    def sql_json_lines(self, query: str, at: Rev = None) -> list[str]:
-        """The same as JSON objects, one for each row, geometry as GeoJSON."""
-        return sql_json_lines(self._recorder.engine, query, self._projected(at))
-
-    def content_digest(self, at: Rev = None) -> str:
-        """The identity of the state at a revision, whatever its history: cite it beside the event's digest."""
-        with self._recorder.at(at) as view:
-            return view.content_digest()
-
-    @overload
-    def rasters_containing(self, features: str | int, *, at: Rev = None) -> list[str]: ...
-    @overload
-    def rasters_containing(
-        self, features: Sequence[str | int], *, at: Rev = None
-    ) -> dict[Any, list[str]]: ...
-    def rasters_containing(self, features: Any, *, at: Rev = None) -> Any:
-        """The rasters that contain a feature; for many features, a dictionary with each feature's."""
-        return self._neighbours("feature", features, at, containing_only=True)
-
-    @overload
-    def rasters_intersecting(self, features: str | int, *, at: Rev = None) -> list[str]: ...
-    @overload
-    def rasters_intersecting(
-        self, features: Sequence[str | int], *, at: Rev = None
-    ) -> dict[Any, list[str]]: ...
-    def rasters_intersecting(self, features: Any, *, at: Rev = None) -> Any:
-        """The rasters that intersect a feature, those that contain it included; one feature or many."""
-        return self._neighbours("feature", features, at, containing_only=False)
-
-    @overload
-    def features_contained_in(self, rasters: str, *, at: Rev = None) -> list[Any]: ...
-    @overload
-    def features_contained_in(self, rasters: Sequence[str], *, at: Rev = None) -> dict[str, list[Any]]: ...
-    def features_contained_in(self, rasters: Any, *, at: Rev = None) -> Any:
-        """The features that a raster contains; for many rasters, a dictionary with each raster's."""
-        return self._neighbours("raster", rasters, at, containing_only=True)
-
-    @overload
-    def features_intersecting(self, rasters: str, *, at: Rev = None) -> list[Any]: ...
-    @overload
-    def features_intersecting(self, rasters: Sequence[str], *, at: Rev = None) -> dict[str, list[Any]]: ...
-    def features_intersecting(self, rasters: Any, *, at: Rev = None) -> Any:
-        """The features that a raster intersects, those that it contains included; one raster or many."""
-        return self._neighbours("raster", rasters, at, containing_only=False)
 
     # --- going back, and proof ------------------------------------------------------------------------------------
 
@@ -646,7 +480,7 @@ class Dataset:
         """Bring the files of a revision into the workspace, or with its tables into the folder `to`, byte for byte.
 
         Raises:
-            CorruptError: a file is missing or altered in the cache and the remote; the message names raster and features.
+            CorruptError: a file is missing or altered in cache and remote; the message names raster and features.
             ConflictError: the folder holds something else.
         """
         from geographer.provenance.checkout import export
@@ -655,14 +489,10 @@ class Dataset:
         if to is not None:
             with self._recorder.at(position) as view:
                 return export(view, self._recorder.store, Path(to))
-        delivered: Delivered = self._recorder.show(
-            position, chosen=position != self._recorder.head().position
-        )
+        delivered: Delivered = self._recorder.show(position, chosen=position != self._recorder.head().position)
         return delivered
 
-    def verify(
-        self, revision: Rev = None, *, expect: str | None = None, repair: bool = False
-    ) -> list[Finding]:
+    def verify(self, revision: Rev = None, *, expect: str | None = None, repair: bool = False) -> list[Finding]:
         """Re-read the log and every raster of a revision; answer what is not as it was recorded (nothing, when all is).
 
         Args:
@@ -674,45 +504,7 @@ class Dataset:
 
         recorder, position = self._recorder, self._recorder.position_of(revision)
         project(recorder.engine)
-        return verify(
-            recorder.engine, recorder.store, position, shown=recorder.shown, expect=expect, repair=repair
-        )
-
-    # --- showing itself -------------------------------------------------------------------------------------------
-
-    def status(self) -> dict[str, Any]:
-        """Where the dataset stands: head, counts, recipes, tags, and what the workspace shows."""
-        head = self._recorder.head()
-        with self._recorder.at(head.position) as view:
-            counts = {
-                name: view.value(f"SELECT count(*) FROM {source}")  # noqa: S608
-                for name, source in _COUNTED.items()
-            }
-            recipes = [f"{name} ({kind})" for name, kind in view.rows("SELECT name, kind FROM recipes")]
-            return {
-                "root": str(self.root),
-                "position": head.position,
-                "digest": head.digest,
-                "workspace": self._recorder.shown,
-                **counts,
-                "classes": [row[0] for row in view.rows("SELECT class FROM classes ORDER BY value")],
-                "recipes": recipes,
-                "tags": [row[0] for row in view.rows("SELECT tag FROM tags")],
-            }
-
-    def __repr__(self) -> str:
-        status = self.status()
-        return (
-            f"Dataset('{self.root}', @{status['position']}: {status['features']:,} features, "
-            f"{status['rasters']:,} rasters, {status['edges']:,} edges)"
-        )
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(_shown(value))}</td></tr>"
-            for name, value in self.status().items()
-        )
-        return f"<table>{rows}</table>"
+        return verify(recorder.engine, recorder.store, position, shown=recorder.shown, expect=expect, repair=repair)
 
     # --- how a change goes through --------------------------------------------------------------------------------
 
@@ -726,7 +518,7 @@ class Dataset:
         head = self._recorder.planning_head(expected)
         with self._recorder.at(head.position) as view:
             change = plan(view)
-        if dry_run or not change.draft.rows and kind in _EMPTY_IS_NOTHING:
+        if dry_run or (not change.draft.rows and kind in _EMPTY_IS_NOTHING):
             summary = {key: value for key, value in change.draft.payload.items() if key != "request"}
             return Recorded(head.position, head.digest, kind, summary, changed=False)
         return self._recorder.record(change, signature, head)
@@ -737,19 +529,19 @@ class Dataset:
         kind: str,
         options: dict[str, Any],
         workers: int,
-        **run: Any,  # noqa: ANN401
+        on_conflict: OnConflict | None = None,
     ) -> Recorded:
         from geographer.recipes.recipe import Workshop, recipe_entry, require_same
 
         signature, expected, dry_run = self._signed(options)
-        request = {**recipe_entry(recipe), **{key: value for key, value in run.items() if value is not None}}
+        request = {**recipe_entry(recipe), **({"on_conflict": on_conflict} if on_conflict else {})}
         known = self._recorder.known(signature, kind, request)
         if known is not None:
             return known
         head = self._recorder.planning_head(expected)
         with self._recorder.at(head.position) as view:
             again = require_same(view, recipe)
-            plan = recipe.plan(view, **{key: value for key, value in run.items() if value is not None})
+            plan = recipe.plan(view, on_conflict=on_conflict)
         if dry_run or (again and plan.empty):
             return Recorded(
                 head.position,
@@ -760,36 +552,18 @@ class Dataset:
             )
         with self._recorder.staging() as staging:
             outcome = plan.make(Workshop(self.root, staging, workers, self._progress))
-            draft = Draft(
-                outcome.draft.kind, {**outcome.draft.payload, "request": request}, outcome.draft.rows
-            )
+            draft = Draft(outcome.draft.kind, {**outcome.draft.payload, "request": request}, outcome.draft.rows)
             return self._recorder.record(Change(draft, outcome.files, staged=True), signature, head)
 
     def _signed(self, options: dict[str, Any]) -> tuple[Signature, str | None, bool]:
         unknown = options.keys() - {"message", "author", "idempotency_key", "expected_head", "dry_run"}
         if unknown:
             raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
-        signature = self._signature(
-            options.get("message", ""), options.get("author"), options.get("idempotency_key")
-        )
+        signature = self._signature(options.get("message", ""), options.get("author"), options.get("idempotency_key"))
         return signature, options.get("expected_head"), bool(options.get("dry_run", False))
 
     def _signature(self, message: str, author: str | None, key: str | None) -> Signature:
         return Signature(author or _user(), message or "", self._command, key)
-
-    def _projected(self, at: Rev) -> int:
-        """The position of a revision that the projection has come to."""
-        with self._recorder.at(at) as view:
-            return view.position
-
-    def _neighbours(
-        self, given: Literal["feature", "raster"], ids: Any, at: Rev, *, containing_only: bool
-    ) -> Any:  # noqa: ANN401
-        single = isinstance(ids, str | int)
-        asked = [ids] if single else list(ids)
-        with self._recorder.at(at) as view:
-            found = neighbours(view, given, [str(one) for one in asked], containing_only=containing_only)
-        return found[str(ids)] if single else {one: found[str(one)] for one in asked}
 
 
 EVENT_OF = {
@@ -799,35 +573,14 @@ EVENT_OF = {
     "split": "split_assigned",
 }
 _EMPTY_IS_NOTHING = ("features_added", "rasters_added", "catalogue_added")
-_COUNTED = {
-    "features": "feature_now",
-    "rasters": "raster_now",
-    "edges": "edge_now",
-    "chips": "chips",
-    "labels": "label_now",
-    "splits": "split_now",
-}
 
 
 def _size(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
-def _filter(wanted: dict[str, Any]) -> Filter:
-    named = {
-        key: str(value) if key in ("feature", "raster") else value
-        for key, value in wanted.items()
-        if value is not None
-    }
-    return Filter(**named)
-
-
-def _named(data: Any) -> str:  # noqa: ANN401
+def _named(data: Any) -> str:
     return str(data) if isinstance(data, str | Path) else type(data).__name__
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _user() -> str:

@@ -1,4 +1,4 @@
-"""What happened: an event is a fact in the past tense, with its parameters as a payload and its objects as typed rows."""
+"""What happened: an event is a fact in the past tense: parameters as a payload, objects as typed rows."""
 
 from __future__ import annotations
 

@@ -27,9 +27,7 @@ Result = TypeVar("Result")
 class Executor(Protocol):
     """Runs a function over batches of work."""
 
-    def run(
-        self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]
-    ) -> Iterator[Result]:
+    def run(self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]) -> Iterator[Result]:
         """Every result of `function(batch)`, in the order of the batches and, within one, of its results.
 
         Batches are taken one by one, as there is room, so their iterable may be long or lazy. On the first
@@ -42,9 +40,7 @@ class Executor(Protocol):
 class Inline:
     """Runs in this process; each result is handed over before the next is made."""
 
-    def run(
-        self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]
-    ) -> Iterator[Result]:
+    def run(self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]) -> Iterator[Result]:
         """See `Executor.run`."""
         for batch in batches:
             yield from function(batch)
@@ -61,14 +57,10 @@ class Processes:
     def __init__(self, workers: int) -> None:
         self._workers = workers
 
-    def run(
-        self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]
-    ) -> Iterator[Result]:
+    def run(self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]) -> Iterator[Result]:
         """See `Executor.run`; a worker that dies (killed, out of memory) is a `StorageError`."""
         before = set(multiprocessing.active_children())
         pool = ProcessPoolExecutor(self._workers, _context(function), _start_worker)
-        pool.submit(int)  # starts all workers, so that it is known which are ours
-        workers = set(multiprocessing.active_children()) - before
         try:
             for future in _submitted(pool, function, batches, ahead=2 * self._workers):
                 yield from future.result()
@@ -76,8 +68,7 @@ class Processes:
             message = "a worker process ended before its work was done (out of memory?)"
             raise StorageError(f"{message}: try again with fewer workers") from error
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in workers:
+            for worker in set(multiprocessing.active_children()) - before:
                 worker.terminate()
             raise
         finally:

@@ -1,4 +1,4 @@
-"""One change, carried through: planned, its pixels stored, ONE event appended, projected, and shown in the workspace."""
+"""One change, carried through: planned, its pixels stored, ONE event appended, projected, shown in the workspace."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ from geographer.projections.project import position_of_state, project
 from geographer.queries.revision import Revision, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
-    from geographer.recipes.recipe import Progress
     from geographer.rasters.store import Store
     from geographer.values import Checksums
 
@@ -100,9 +99,7 @@ class Recorder:
             event = event_by_key(connection, signature.idempotency_key)
         if event is None:
             return None
-        return _recorded(
-            same_request(event, kind, without_secrets(json.loads(json.dumps(request)))), changed=False
-        )
+        return _recorded(same_request(event, kind, without_secrets(json.loads(json.dumps(request)))), changed=False)
 
     def planning_head(self, expected: str | None) -> Head:
         """The head to plan on, after what an interrupted command left behind has been caught up with.
@@ -138,7 +135,7 @@ class Recorder:
         chosen: bool = False,
         trusted: Collection[str] = (),
         linked: Collection[str] = (),
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         """Bring the workspace's files to a revision; `chosen` when a person asked for that one."""
         from geographer.provenance.checkout import bring
 
@@ -162,11 +159,13 @@ class Recorder:
         if change.files:
             self.store.ingest(change.files, move=change.staged)
         event = append(self.engine, _complete(change.draft), _public(signature), head)
-        project(self.engine)
-        if change.files or "raster_change" in change.draft.rows or "label_change" in change.draft.rows:
-            self.show(event.position, trusted={sums.md5 for _, sums in change.files}, linked=change.linked)
+        now = project(self.engine)
+        moves_files = "raster_change" in change.draft.rows or "label_change" in change.draft.rows
+        if moves_files or now != head.position + 1:
+            # Whoever appended meanwhile may have shown a later revision already: not back to this one.
+            self.show(now, trusted={sums.md5 for _, sums in change.files}, linked=change.linked)
         else:
-            self._show(event.position)
+            self._show(now)
         return _recorded(event)
 
     @contextmanager
@@ -206,9 +205,7 @@ def existing(root: Path) -> Path:
 
 
 def _recorded(event: Event, *, changed: bool = True) -> Recorded:
-    summary = {
-        key: value for key, value in event.payload.items() if key not in ("request", "software", "columns")
-    }
+    summary = {key: value for key, value in event.payload.items() if key not in ("request", "software", "columns")}
     return Recorded(event.position, event.digest, event.kind, summary, changed)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count, islice
 from pathlib import Path
 
@@ -109,53 +110,53 @@ def test_one_worker_is_inline_and_none_is_an_error():
 
 
 def test_ctrl_c_unwinds_the_workers_and_says_so_once(tmp_path: Path):
-    parent, workers = started(tmp_path)
-    os.killpg(parent.pid, signal.SIGINT)
-    _, errors = parent.communicate(timeout=10)
-    assert parent.returncode != 0
-    assert errors.count("Traceback") == errors.count("\nKeyboardInterrupt") == 1
-    assert not any(psutil.pid_exists(worker) for worker in workers)
-    assert list(tmp_path.iterdir()) == []
+    with working(tmp_path) as (parent, workers):
+        os.killpg(parent.pid, signal.SIGINT)
+        _, errors = parent.communicate(timeout=10)
+        assert parent.returncode != 0
+        assert errors.count("Traceback") == errors.count("\nKeyboardInterrupt") == 1
+        assert not any(psutil.pid_exists(worker) for worker in workers)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupt_of_the_parent_alone_does_not_wait_for_the_work(tmp_path: Path):
-    parent, workers = started(tmp_path)
-    parent.send_signal(signal.SIGINT)
-    parent.communicate(timeout=10)
-    assert not any(psutil.pid_exists(worker) for worker in workers)
-    assert list(tmp_path.iterdir()) == []
+    with working(tmp_path) as (parent, workers):
+        parent.send_signal(signal.SIGINT)
+        parent.communicate(timeout=10)
+        assert not any(psutil.pid_exists(worker) for worker in workers)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path):
-    parent, workers = started(tmp_path)
-    parent.kill()
-    parent.communicate(timeout=10)
-    _, alive = psutil.wait_procs(
-        [psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], timeout=10
-    )
-    assert alive == []
+    with working(tmp_path) as (parent, workers):
+        parent.kill()
+        parent.wait()
+        left = [psutil.Process(worker) for worker in workers if psutil.pid_exists(worker)]
+        assert psutil.wait_procs(left, timeout=10)[1] == []
 
 
-def started(folder: Path) -> tuple[subprocess.Popen[str], list[int]]:
-    """A Python process of its own whose two workers are in the middle of `sleeps`, and their ids."""
-    code = (
-        "import sys; from pathlib import Path; from geographer.execution import Processes\n"
+@contextmanager
+def working(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A Python process, in a group of its own, whose two workers are in the middle of `sleeps`; and their ids."""
+    script = folder.with_name(folder.name + ".py")
+    script.write_text(
+        "import signal, sys; from pathlib import Path; from geographer.execution import Processes\n"
         f"from {__name__} import sleeps\n"
         "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it\n"
         "    list(Processes(2).run(sleeps, [Path(sys.argv[1])] * 9))\n"
     )
-    script = folder.with_name(folder.name + ".py")
-    script.write_text(code)
-    parent = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, str(script), str(folder)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    for _ in range(400):
-        if len(marks := list(folder.iterdir())) == 2:
-            return parent, [int(mark.name) for mark in marks]
-        time.sleep(0.05)
-    parent.kill()
-    raise AssertionError(parent.communicate()[1])
+    ) as parent:
+        try:
+            while len(marks := list(folder.iterdir())) < 2 and parent.poll() is None:
+                time.sleep(0.02)
+            yield parent, [int(mark.name) for mark in marks]
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(parent.pid, signal.SIGKILL)

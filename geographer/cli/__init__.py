@@ -44,17 +44,17 @@ INTERRUPTED: Final = 130
 class _Commands(click.Group):
     """A group whose commands are imported when they are called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
         module, _ = _COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(f"geographer.cli.{module}"), cmd_name)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_text) for name, (_, help_text) in _COMMANDS.items()])
 
@@ -62,7 +62,7 @@ class _Commands(click.Group):
 class _WithoutPandas:
     """DuckDB imports pandas, where it is installed, at the first query with parameters: over a second for nothing."""
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:  # noqa: ARG002
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name == "pandas":
             raise ModuleNotFoundError("the command line does without pandas", name=name)
 
@@ -86,7 +86,7 @@ def cli(ctx: click.Context, folder: str) -> None:
     ctx.obj = folder
 
 
-def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401
+def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; ends the process with the exit code of the family of what went wrong."""
     from geographer.errors import GeographerError
 

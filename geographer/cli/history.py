@@ -35,10 +35,7 @@ def log(dataset: Dataset, last: int | None, as_json: bool) -> None:
     for event in reversed(dataset.log(last)):
         if as_json:
             render.json_line(
-                {
-                    key: getattr(event, key)
-                    for key in ("position", "kind", "recorded_at", "author", "message", "digest")
-                }
+                {key: getattr(event, key) for key in ("position", "kind", "recorded_at", "author", "message", "digest")}
             )
         else:
             render.event_line(event)
@@ -118,11 +115,7 @@ def diff(dataset: Dataset, a: str, b: str | None, as_json: bool) -> None:
         return
     signs = {"added": "+", "removed": "-", "changed": "~"}
     for row in rows:
-        moved = (
-            f"  {row['what']}: {row['from']} → {row['to']}"
-            if row["what"] and row["change"] == "changed"
-            else ""
-        )
+        moved = f"  {row['what']}: {row['from']} → {row['to']}" if row["what"] and row["change"] == "changed" else ""
         told = f"  ({row['to'] or row['from']})" if row["what"] and not moved else ""
         click.echo(f"{signs[row['change']]} {row['object']:<8} {row['id']}{moved}{told}")
     counts = [f"{count:,} {thing}s {change}" for (thing, change), count in difference.counts.items()]

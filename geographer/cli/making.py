@@ -111,8 +111,9 @@ def add() -> None:
 @options.changing
 @options.dataset
 def features(
-    dataset: Dataset, file: str, id_column: str | None, class_column: str | None, as_class: str | None, where: str | None, crs: str | None,
-    on_error: Any, signature: dict[str, Any], as_json: bool,  # noqa: ANN401
+    dataset: Dataset, file: str, id_column: str | None, class_column: str | None, as_class: str | None,
+    where: str | None, crs: str | None,
+    on_error: Any, signature: dict[str, Any], as_json: bool,
 ) -> None:  # fmt: skip
     """Add the features of a vector file: points, lines or polygons, in any CRS.
 
@@ -133,9 +134,7 @@ def features(
 
 @add.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option(
-    "--collection", default="source", show_default=True, help="The named set of rasters that they join."
-)
+@click.option("--collection", default="source", show_default=True, help="The named set of rasters that they join.")
 @click.option(
     "--mode", type=click.Choice(["link", "copy", "reference"]), default="copy", show_default=True,
     help="Bytes in DVC and a copy or a read-only link in the workspace; or left where they are.",
@@ -150,8 +149,8 @@ def features(
 @options.changing
 @options.dataset
 def rasters(
-    dataset: Dataset, paths: tuple[str, ...], collection: str, mode: Any, crs: str | None, footprint: Any,  # noqa: ANN401
-    acquired: str | None, on_error: Any, signature: dict[str, Any], as_json: bool,  # noqa: ANN401
+    dataset: Dataset, paths: tuple[str, ...], collection: str, mode: Any, crs: str | None, footprint: Any,
+    acquired: str | None, on_error: Any, signature: dict[str, Any], as_json: bool,
 ) -> None:  # fmt: skip
     """Add raster files, or all rasters in folders. A raster's id is the stem of its file's name."""
     result = dataset.add_rasters(
@@ -177,9 +176,7 @@ def rasters(
     help="The column of ids; 'raster_id' or 'id' when left out.",
 )
 @_crs
-@click.option(
-    "--acquired", default=None, metavar="COLUMN", help="The column that holds the time of acquisition."
-)
+@click.option("--acquired", default=None, metavar="COLUMN", help="The column that holds the time of acquisition.")
 @options.changing
 @options.dataset
 def catalogue(

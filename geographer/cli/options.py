@@ -21,12 +21,10 @@ def dataset(command: Command) -> Command:
 
     @click.pass_obj
     @wraps(command)
-    def opened(folder: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def opened(folder: str, *args: Any, **kwargs: Any) -> Any:
         from geographer.dataset import Dataset
 
-        return command(
-            Dataset.open(folder, command=command_line(), progress=render.progress), *args, **kwargs
-        )
+        return command(Dataset.open(folder, command=command_line(), progress=render.progress), *args, **kwargs)
 
     return opened  # type: ignore[return-value]
 
@@ -42,13 +40,11 @@ def changing(command: Command) -> Command:
         metavar="KEY",
         help="Repeated with the same key, nothing happens twice.",
     )
-    @click.option(
-        "--expect-head", default=None, metavar="DIGEST", help="Refuse unless the head's digest begins so."
-    )
+    @click.option("--expect-head", default=None, metavar="DIGEST", help="Refuse unless the head's digest begins so.")
     @click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
     @as_json
     @wraps(command)
-    def with_signature(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def with_signature(*args: Any, **kwargs: Any) -> Any:
         signature = {
             "message": kwargs.pop("message"),
             "author": kwargs.pop("author") or _git_author(),
@@ -83,14 +79,12 @@ on_conflict = click.option(
 )
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[tuple[int, int]]):
     """`512` or `640x480`: width and height in pixels."""
 
     name = "PIXELS"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Read the size."""
         if isinstance(value, tuple):
             return value
@@ -100,14 +94,12 @@ class Size(click.ParamType):
         return int(parts[0]), int(parts[-1])
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType[tuple[int, ...]]):
     """`1,2,3`: whole numbers."""
 
     name = "1,2,3"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         """Read the numbers."""
         if isinstance(value, tuple):
             return value
@@ -117,14 +109,12 @@ class Numbers(click.ParamType):
         return tuple(int(part) for part in parts)
 
 
-class Shares(click.ParamType):
+class Shares(click.ParamType[dict[str, float]]):
     """`train=0.7,val=0.15,test=0.15`: parts and their shares."""
 
     name = "NAME=SHARE,…"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, float]:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, float]:
         """Read the shares."""
         if isinstance(value, dict):
             return value
@@ -159,7 +149,7 @@ def _git_author() -> str | None:
     try:
         name = subprocess.run(
             ["git", "config", "user.name"], capture_output=True, text=True, check=False
-        ).stdout.strip()  # noqa: S603, S607
+        ).stdout.strip()
     except OSError:
         return None
     return name or None

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("revision", metavar="REV")
-@click.option(
-    "--to", default=None, metavar="DIR", help="Into this folder, with the tables, instead of the workspace."
-)
+@click.option("--to", default=None, metavar="DIR", help="Into this folder, with the tables, instead of the workspace.")
 @options.as_json
 @options.dataset
 def checkout(dataset: Dataset, revision: str, to: str | None, as_json: bool) -> None:
@@ -28,7 +26,8 @@ def checkout(dataset: Dataset, revision: str, to: str | None, as_json: bool) -> 
     else:
         where = f"'{to}'" if to else "the workspace"
         click.echo(
-            f"{where} shows {revision}: {delivered.written:,} files written, {delivered.removed:,} removed, {delivered.kept:,} kept"
+            f"{where} shows {revision}: {delivered.written:,} files written, {delivered.removed:,} removed, "
+            f"{delivered.kept:,} kept"
         )
 
 

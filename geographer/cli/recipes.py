@@ -18,14 +18,16 @@ def _cutting(command: Callable[..., Any]) -> Callable[..., Any]:
     """What both cuts share."""
     for option in reversed(
         (
-            click.option("--size", required=True, type=options.Size(), help="Width and height of a chip, such as 512 or 640x480."),
-            click.option("--bands", default=None, type=options.Numbers(), help="Which bands, from 1; all when left out."),
-            click.option("--from", "source", default="source", show_default=True, metavar="COLLECTION", help="The rasters to cut."),
+            click.option("--size", required=True, type=options.Size(), help="Of a chip, such as 512 or 640x480."),
+            click.option("--bands", default=None, type=options.Numbers(), help="Which, from 1; all when left out."),
+            click.option(
+                "--from", "source", default="source", show_default=True, metavar="COLLECTION", help="The rasters to cut."
+            ),
             click.option(
                 "--at-border", type=click.Choice(["shift", "pad", "skip"]), default="shift", show_default=True,
                 help="Shift a chip inside the raster, pad it with nodata, or skip it.",
             ),
-            click.option("--pad-value", default=None, type=float, help="What to pad with where a raster has no nodata value."),
+            click.option("--pad-value", default=None, type=float, help="What to pad with, instead of nodata."),
             options.workers,
         )
     ):  # fmt: skip
@@ -56,12 +58,10 @@ def cut() -> None:
     type=click.IntRange(1),
     help="How many chips, from different rasters, are to contain each feature.",
 )
-@click.option(
-    "--where", default=None, metavar="SQL", help="Only the features for which this expression is true."
-)
+@click.option("--where", default=None, metavar="SQL", help="Only the features for which this expression is true.")
 @options.changing
 @options.dataset
-def around(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **cutting: Any) -> None:  # noqa: ANN401
+def around(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **cutting: Any) -> None:
     """Cut chips around features: the recipe NAME, whose chips become the collection NAME.
 
     A feature that enough chips of the recipe contain already gets none, so clusters are not over-represented.
@@ -75,11 +75,9 @@ def around(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool
 @_cutting
 @options.changing
 @options.dataset
-def grid(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **cutting: Any) -> None:  # noqa: ANN401
+def grid(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **cutting: Any) -> None:
     """Cut rasters into a grid of chips: the recipe NAME, whose chips become the collection NAME."""
-    render.recorded(
-        dataset.cut_grid(name, **cutting, **signature), as_json=as_json, dry_run=signature["dry_run"]
-    )
+    render.recorded(dataset.cut_grid(name, **cutting, **signature), as_json=as_json, dry_run=signature["dry_run"])
 
 
 @click.group()
@@ -93,9 +91,7 @@ def label() -> None:
 @options.workers
 @options.changing
 @options.dataset
-def mask(
-    dataset: Dataset, name: str, collection: str, workers: int, signature: dict[str, Any], as_json: bool
-) -> None:
+def mask(dataset: Dataset, name: str, collection: str, workers: int, signature: dict[str, Any], as_json: bool) -> None:
     """Burn a class mask for each raster of a collection: one class value a pixel, 0 is background."""
     result = dataset.label_masks(name, collection=collection, workers=workers, **signature)
     render.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
@@ -135,7 +131,7 @@ def mask(
 @options.on_conflict
 @options.changing
 @options.dataset
-def split(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **wanted: Any) -> None:  # noqa: ANN401
+def split(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **wanted: Any) -> None:
     """Assign rasters to parts so that nothing leaks between them."""
     render.recorded(dataset.split(name, **wanted, **signature), as_json=as_json, dry_run=signature["dry_run"])
 
@@ -145,9 +141,7 @@ def split(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool,
 @options.on_conflict
 @options.changing
 @options.dataset
-def update(
-    dataset: Dataset, workers: int, on_conflict: Any, signature: dict[str, Any], as_json: bool
-) -> None:  # noqa: ANN401
+def update(dataset: Dataset, workers: int, on_conflict: Any, signature: dict[str, Any], as_json: bool) -> None:
     """Run every recipe for what is new.
 
     Each recipe that has something to do appends one event; what they made before stays as it is.

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from geographer.events import Event, Recorded
 
 _WIDEST = 48
+_FOR_MACHINES = ("largest_component", "bound", "deviation")
 _last_told = [0.0]
 
 
-def json_line(value: Any) -> None:  # noqa: ANN401
+def json_line(value: Any) -> None:
     """One JSON object on a line of its own."""
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
 
@@ -90,7 +91,7 @@ def _sentence(summary: dict[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _told(name: str, value: Any) -> str:  # noqa: ANN401
+def _told(name: str, value: Any) -> str:
     """One entry of a summary; entries that say nothing, or that are for machines, say nothing here."""
     if name == "tag":
         return f"'{value['tag']}' is @{value['position']} {value['digest']}, content {value['content_digest']}"
@@ -105,13 +106,13 @@ def _told(name: str, value: Any) -> str:  # noqa: ANN401
         return f"classes {', '.join(value)}" if value else ""
     if name in ("crs", "dtype", "collection"):
         return f"{name} {value}" if len(str(value)) < 40 else ""
-    if isinstance(value, int) and not isinstance(value, bool) and name != "largest_component":
+    if isinstance(value, int) and not isinstance(value, bool) and name not in _FOR_MACHINES:
         return f"{value:,} {name.removesuffix('s') if value == 1 else name}" if value else ""
     if name == "deviation":
         return f"off by {value:.3f} in all"
     return ""
 
 
-def _cell(value: Any) -> str:  # noqa: ANN401
+def _cell(value: Any) -> str:
     text = f"({len(value):,} bytes)" if isinstance(value, bytes) else "" if value is None else str(value)
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"

@@ -21,9 +21,7 @@ def _table_command(name: str, help_text: str) -> click.Command:
 
     @click.command(name, help=help_text)
     @options.at
-    @click.option(
-        "--where", default=None, metavar="SQL", help="Only the rows for which this expression is true."
-    )
+    @click.option("--where", default=None, metavar="SQL", help="Only the rows for which this expression is true.")
     @click.option("--feature", default=None, metavar="ID", help="Only what concerns this feature.")
     @click.option("--raster", default=None, metavar="ID", help="Only what concerns this raster.")
     @click.option(
@@ -39,14 +37,10 @@ def _table_command(name: str, help_text: str) -> click.Command:
         default="table",
         show_default=True,
     )
-    @click.option(
-        "-o", "--output", default=None, metavar="FILE", help="Write there instead of to the terminal."
-    )
+    @click.option("-o", "--output", default=None, metavar="FILE", help="Write there instead of to the terminal.")
     @options.as_json
     @options.dataset
-    def command(
-        dataset: Dataset, at: str | None, form: str, output: str | None, as_json: bool, **wanted: Any
-    ) -> None:  # noqa: ANN401
+    def command(dataset: Dataset, at: str | None, form: str, output: str | None, as_json: bool, **wanted: Any) -> None:
         form = "json" if as_json else form
         if form == "parquet":
             if output is None:

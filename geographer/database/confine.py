@@ -32,9 +32,7 @@ _CHANGING: Final = frozenset(
 _CHANGING_PREFIXES: Final = ("current_", "get_block", "get_current", "has_", "inet_", "pg_")
 
 
-def confined_expression(
-    connection: duckdb.DuckDBPyConnection, expression: str, columns: Collection[str]
-) -> str:
+def confined_expression(connection: duckdb.DuckDBPyConnection, expression: str, columns: Collection[str]) -> str:
     """`expression`, checked to be a single scalar SQL expression over `columns`, ready to stand in a WHERE clause.
 
     Subqueries, and functions that read the machine, the clock or a random source, are refused: a recorded filter must
@@ -124,7 +122,7 @@ def _is_plain(node: dict[str, Any]) -> bool:
     )
 
 
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
     if isinstance(tree, dict):
         yield tree
         for value in tree.values():

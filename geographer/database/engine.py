@@ -1,4 +1,4 @@
-"""One in-memory DuckDB engine, to which the log's and the projection's files are attached for as long as a step takes."""
+"""One in-memory DuckDB engine, to which the log and the projection are attached for a step."""
 
 from __future__ import annotations
 
@@ -51,17 +51,13 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def run_script(
-    connection: duckdb.DuckDBPyConnection, script: str, parameters: Mapping[str, Any] | None = None
-) -> None:
+def run_script(connection: duckdb.DuckDBPyConnection, script: str, parameters: Mapping[str, Any] | None = None) -> None:
     """Run each statement of `script` with the parameters that it names.
 
     DuckDB binds parameters to the last statement of a script only, so the statements are run one by one.
     """
     for statement in connection.extract_statements(script):
-        bound = {
-            name: value for name, value in (parameters or {}).items() if name in statement.named_parameters
-        }
+        bound = {name: value for name, value in (parameters or {}).items() if name in statement.named_parameters}
         connection.execute(statement, bound or None)
 
 
@@ -99,9 +95,7 @@ class Engine:
         with self._lock:
             connection = self._connect(spatial)
             mine = [
-                name
-                for name, mode in (("log", log), ("state", state))
-                if mode and self._attach(connection, name, mode)
+                name for name, mode in (("log", log), ("state", state)) if mode and self._attach(connection, name, mode)
             ]
             try:
                 yield connection
@@ -132,7 +126,7 @@ class Engine:
         return True
 
 
-def _waiting(attach: Any, path: Path) -> None:  # noqa: ANN401
+def _waiting(attach: Any, path: Path) -> None:
     """Call `attach`, waiting with back-off while another process holds the file."""
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     pause, told = 0.005, False
@@ -143,9 +137,7 @@ def _waiting(attach: Any, path: Path) -> None:  # noqa: ANN401
             if not any(sign in str(error) for sign in _HELD):
                 raise
             if time.monotonic() > deadline:
-                message = (
-                    f"'{path}' is still held by another process after {LOCK_TIMEOUT_S:.0f} s: try again later"
-                )
+                message = f"'{path}' is still held by another process after {LOCK_TIMEOUT_S:.0f} s: try again later"
                 raise StorageError(message) from error
             if pause > 0.2 and not told:
                 logger.warning("waiting for another process that holds '%s' …", path.name)

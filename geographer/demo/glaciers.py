@@ -1,4 +1,4 @@
-"""From a vector file and rasters to a tagged, labelled, split chip dataset; changed, compared, restored and verified."""
+"""From a vector file and rasters to a tagged, labelled, split chip dataset; changed, compared, restored, verified."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ def example_data() -> Path:
         NotFoundError: the package is not installed. It is never imported: its dependencies are not needed.
     """
     spec = find_spec(DATA_PACKAGE)
-    folders = (
-        [Path(folder) / "example-data" for folder in (spec.submodule_search_locations or [])] if spec else []
-    )
+    folders = [Path(folder) / "example-data" for folder in (spec.submodule_search_locations or [])] if spec else []
     for folder in folders:
         if folder.is_dir():
             return folder
@@ -93,9 +91,7 @@ def _gather(dataset: Dataset, data: Path, told: Callable[[str, Recorded], None])
 
 
 def _glaciers(dataset: Dataset, data: Path, where: str) -> Recorded:
-    return dataset.add_features(
-        data / "colorado-glaciers.geojson", id="glacier_id", as_class="glacier", where=where
-    )
+    return dataset.add_features(data / "colorado-glaciers.geojson", id="glacier_id", as_class="glacier", where=where)
 
 
 def _derive(dataset: Dataset, told: Callable[[str, Recorded], None]) -> None:
@@ -148,9 +144,7 @@ def _picture(dataset: Dataset, path: Path) -> Path:
     chips = dataset.rasters(where=f"collection = '{CHIPS}'")
     figure, axes = pyplot.subplots(figsize=(8.6, 6.9), dpi=110, layout="constrained")
     axes.imshow(pixels.transpose(1, 2, 0), extent=(bounds.left, bounds.right, bounds.bottom, bounds.top))
-    frames = zip(
-        chips["raster_id"].to_pylist(), shapely.from_wkb(chips["footprint"].to_pylist()), strict=True
-    )
+    frames = zip(chips["raster_id"].to_pylist(), shapely.from_wkb(chips["footprint"].to_pylist()), strict=True)
     for raster_id, frame in frames:
         part = parts.get(raster_id)
         axes.plot(*frame.exterior.xy, color=colours[part], linewidth=2, label=part or "left out")

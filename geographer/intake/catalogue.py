@@ -1,4 +1,4 @@
-"""A catalogue in: footprints without pixels, from vector files or STAC items, as the rows of one `catalogue_added` event."""
+"""A catalogue in: footprints without pixels, from vector files or STAC items; one `catalogue_added` event."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def plan_catalogue(
     id_column: str | None,
     crs: str | None,
     acquired: str | None,
-    request: dict[str, Any],  # noqa: ANN401
+    request: dict[str, Any],
 ) -> Draft:
     """The `catalogue_added` event that adding the footprints in `data` would be.
 
@@ -70,7 +70,7 @@ def _stage(
     data: Any,
     id_column: str | None,
     crs: str | None,
-    acquired: str | None,  # noqa: ANN401
+    acquired: str | None,
 ) -> tuple[str, dict[str, str]]:
     """Make the temporary tables `given_footprint` and `new_footprint`; return the source's name and its own columns."""
     items = _stac_items(data)
@@ -83,9 +83,7 @@ def _stage(
     else:
         with opened_source(revision.connection, data, crs) as source:
             chosen = (
-                source.column(id_column)
-                if id_column
-                else next((c for c in _ID_COLUMNS if c in source.columns), None)
+                source.column(id_column) if id_column else next((c for c in _ID_COLUMNS if c in source.columns), None)
             )
             if chosen is None:
                 names = ", ".join(source.columns)
@@ -93,9 +91,7 @@ def _stage(
                     f"'{source.name}' has no column 'raster_id' or 'id': pass --id COLUMN; there are {names}"
                 )
             columns = source.own_columns({chosen}, set(_RESERVED))
-            when = (
-                f"{identifier(source.column(acquired))}::TIMESTAMP::VARCHAR" if acquired else "NULL::VARCHAR"
-            )
+            when = f"{identifier(source.column(acquired))}::TIMESTAMP::VARCHAR" if acquired else "NULL::VARCHAR"
             name, own = source.name, {column: kind for column, (_, kind) in columns.items()}
             revision.connection.execute(
                 f"CREATE OR REPLACE TEMP TABLE given_footprint AS SELECT {identifier(chosen)}::VARCHAR AS raster_id, "  # noqa: S608
@@ -105,12 +101,11 @@ def _stage(
             )
     present = {"raster_id", "outline", "crs", "acquired", "properties"}
     nulls = ", ".join(
-        f"NULL AS {identifier(c)}"
-        for c in TABLES["raster_change"]
-        if c not in present | {"collection", "storage"}
+        f"NULL AS {identifier(c)}" for c in TABLES["raster_change"] if c not in present | {"collection", "storage"}
     )
     revision.connection.execute(
-        "CREATE OR REPLACE TEMP VIEW new_footprint AS SELECT 'added' AS change, * REPLACE (ST_AsWKB(outline)::BLOB AS outline), "  # noqa: S608
+        "CREATE OR REPLACE TEMP VIEW new_footprint AS SELECT 'added' AS change, "  # noqa: S608
+        "* REPLACE (ST_AsWKB(outline)::BLOB AS outline), "
         f"'{COLLECTION}' AS collection, 'catalogue' AS storage, {nulls} FROM given_footprint"
     )
     return name, own
@@ -128,7 +123,7 @@ def _refuse_unfit(revision: Revision, name: str) -> None:
         raise error(f"'{name}': footprint {naming(same)} can't be added, because {reason}")
 
 
-def _stac_items(data: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401
+def _stac_items(data: Any) -> list[dict[str, Any]] | None:
     """The STAC items in a JSON file, or None when it is something else."""
     if not isinstance(data, str | Path) or Path(data).suffix.lower() not in (".json", ".geojson"):
         return None
@@ -142,7 +137,7 @@ def _stac_items(data: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401
     return items if items and all("stac_version" in item for item in items) else None
 
 
-def _stac_rows(items: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+def _stac_rows(items: list[dict[str, Any]]) -> Any:
     """STAC items as rows: id, outline with its CRS, time and properties."""
     import shapely
 
@@ -154,9 +149,7 @@ def _stac_rows(items: list[dict[str, Any]]) -> Any:  # noqa: ANN401
         "acquired": [_stac_time(item) for item in items],
         "properties": [canonical_json(_plain(item.get("properties", {}))) for item in items],
     }
-    return arrow_table("raster_change", rows).select(
-        ["raster_id", "outline", "crs", "acquired", "properties"]
-    )
+    return arrow_table("raster_change", rows).select(["raster_id", "outline", "crs", "acquired", "properties"])
 
 
 def _stac_time(item: dict[str, Any]) -> str | None:
@@ -165,13 +158,11 @@ def _stac_time(item: dict[str, Any]) -> str | None:
 
 
 def _stac_outline(item: dict[str, Any]) -> tuple[Any, str]:
-    """An item's footprint and its CRS: exact from `proj:code` and `proj:bbox`/`proj:geometry`, else longitude/latitude."""
+    """An item's footprint and its CRS: exact where the projection extension has it."""
     import shapely
 
     properties = item.get("properties", {})
-    code = properties.get("proj:code") or (
-        f"EPSG:{properties['proj:epsg']}" if properties.get("proj:epsg") else None
-    )
+    code = properties.get("proj:code") or (f"EPSG:{properties['proj:epsg']}" if properties.get("proj:epsg") else None)
     crs = code or properties.get("proj:wkt2")
     if crs and properties.get("proj:geometry"):
         return shapely.from_geojson(json.dumps(properties["proj:geometry"])), crs

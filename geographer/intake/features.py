@@ -26,6 +26,7 @@ _INTEGERS: Final = (
     "UINTEGER",
 )
 _WIDE_INTEGERS: Final = ("UBIGINT", "HUGEINT", "UHUGEINT")
+_LONGEST_CLAIM: Final = 50
 _DEFAULT_CLASS: Final = "object"
 _RESERVED: Final = {"feature_id", "class", "geometry"}
 _CONFLICTS: Final = ("its id stands twice in the file", "its id is in the dataset already")
@@ -35,12 +36,15 @@ _REASON: Final = """CASE
     WHEN geometry IS NULL THEN 'it has no geometry'
     WHEN ST_IsEmpty(geometry) THEN 'its geometry is empty'
     WHEN feature_id IS NULL OR feature_id = '' THEN 'it has no id'
-    WHEN ST_GeometryType(geometry) = 'GEOMETRYCOLLECTION' THEN 'its geometry is a collection: use points, lines or polygons'
+    WHEN ST_GeometryType(geometry) = 'GEOMETRYCOLLECTION' 
+        THEN 'its geometry is a collection: use points, lines or polygons'
     WHEN NOT isfinite(ST_XMin(geometry) + ST_YMin(geometry) + ST_XMax(geometry) + ST_YMax(geometry))
         THEN 'its coordinates are not finite'
-    WHEN $lonlat AND (ST_XMin(geometry) < -180 OR ST_XMax(geometry) > 180 OR ST_YMin(geometry) < -90 OR ST_YMax(geometry) > 90)
+    WHEN $lonlat AND (ST_XMin(geometry) < -180 OR ST_XMax(geometry) > 180
+                      OR ST_YMin(geometry) < -90 OR ST_YMax(geometry) > 90)
         THEN 'its coordinates are out of range: longitude is -180 to 180, latitude -90 to 90'
-    WHEN NOT $lonlat AND NOT isfinite(ST_XMin(lonlat) + ST_YMin(lonlat) + ST_XMax(lonlat) + ST_YMax(lonlat))
+    WHEN NOT $lonlat AND NOT (abs(ST_XMin(lonlat)) <= 180.000001 AND abs(ST_XMax(lonlat)) <= 180.000001
+                              AND abs(ST_YMin(lonlat)) <= 90.000001 AND abs(ST_YMax(lonlat)) <= 90.000001)
         THEN 'its coordinates are out of range for its CRS'
     WHEN NOT ST_IsValid(geometry) THEN 'its geometry is invalid: see ST_IsValid, or repair it with make_valid'
     WHEN occurrence > 1 THEN 'its id stands twice in the file'
@@ -60,7 +64,7 @@ class FeatureOptions:
     on_error: Literal["fail", "skip"] = "fail"
 
 
-def plan_features(revision: Revision, data: Any, options: FeatureOptions, request: dict[str, Any]) -> Draft:  # noqa: ANN401
+def plan_features(revision: Revision, data: Any, options: FeatureOptions, request: dict[str, Any]) -> Draft:
     """The `features_added` event that adding `data` would be; its rows are staged in the revision's connection.
 
     Raises:
@@ -70,7 +74,7 @@ def plan_features(revision: Revision, data: Any, options: FeatureOptions, reques
     """
     with opened_source(revision.connection, data, options.crs) as source:
         own = _stage(revision, source, options)
-    _refuse_metres(revision, source)
+    _refuse_wrong_crs(revision, source)
     skipped = _skipped(revision, source, options.on_error)
     classes = _new_classes(revision, source)
     count = revision.value("SELECT count(*) FROM new_feature")
@@ -91,7 +95,7 @@ def plan_features(revision: Revision, data: Any, options: FeatureOptions, reques
     return Draft("features_added", payload, rows)
 
 
-def class_rows(revision: Revision, names: list[str]) -> Any:  # noqa: ANN401
+def class_rows(revision: Revision, names: list[str]) -> Any:
     """Rows that add classes with the next values; 0 is the background's."""
     last = revision.value("SELECT coalesce(max(value), 0) FROM classes")
     return arrow_table("class_change", {"class": names, "value": [last + 1 + i for i in range(len(names))]})
@@ -111,14 +115,15 @@ def _stage(revision: Revision, source: Source, options: FeatureOptions) -> dict[
     geometry = f"ST_Force2D({identifier(source.geometry)}::GEOMETRY)"
     # The reasons look at each geometry once; the window finds ids that stand twice.
     query = (
-        "CREATE OR REPLACE TEMP TABLE read_feature AS "
-        f"WITH given AS (SELECT {identifier(id_column)}::VARCHAR AS feature_id, {classes} AS class, "  # noqa: S608
+        "CREATE OR REPLACE TEMP TABLE read_feature AS "  # noqa: S608
+        f"WITH given AS (SELECT {identifier(id_column)}::VARCHAR AS feature_id, {classes} AS class, "
         f"{geometry} AS geometry, {properties_sql(own)} AS properties FROM {source.relation} WHERE {where}), "
         "numbered AS (SELECT *, row_number() OVER () AS line FROM given), "
         "known_id AS (SELECT feature_id AS known_feature FROM feature_now SEMI JOIN numbered USING (feature_id)), "
         "twice AS (SELECT line, row_number() OVER (PARTITION BY feature_id ORDER BY line) AS occurrence FROM numbered "
         "WHERE feature_id IN (SELECT feature_id FROM numbered GROUP BY ALL HAVING count(*) > 1)), "
-        "looked_up AS (SELECT numbered.*, coalesce(twice.occurrence, 1) AS occurrence, known_feature IS NOT NULL AS known, "
+        "looked_up AS (SELECT numbered.*, coalesce(twice.occurrence, 1) AS occurrence, "
+        "known_feature IS NOT NULL AS known, "
         "CASE WHEN NOT $lonlat THEN ST_Transform(geometry, $crs, 'EPSG:4326', always_xy := true) END AS lonlat "
         "FROM numbered LEFT JOIN twice USING (line) LEFT JOIN known_id ON known_feature = feature_id) "
         f"SELECT line, feature_id, class, geometry, properties, {_REASON} AS reason FROM looked_up ORDER BY line"
@@ -126,8 +131,8 @@ def _stage(revision: Revision, source: Source, options: FeatureOptions) -> dict[
     with source.reading(options.where):
         revision.connection.execute(query, {"lonlat": source.crs == "EPSG:4326", "crs": source.crs})
     revision.connection.execute(
-        "CREATE OR REPLACE TEMP VIEW new_feature AS SELECT 'added' AS change, feature_id, "
-        f"{_is_integer(source.columns[id_column])} AS id_is_integer, class, "  # noqa: S608
+        "CREATE OR REPLACE TEMP VIEW new_feature AS SELECT 'added' AS change, feature_id, "  # noqa: S608
+        f"{_is_integer(source.columns[id_column])} AS id_is_integer, class, "
         f"ST_AsWKB(geometry)::BLOB AS geometry, '{source.crs.replace(chr(39), chr(39) * 2)}' AS crs, properties "
         "FROM read_feature WHERE reason IS NULL ORDER BY line"
     )
@@ -137,9 +142,7 @@ def _stage(revision: Revision, source: Source, options: FeatureOptions) -> dict[
 def _is_integer(kind: str) -> str:
     """SQL for whether ids of a DuckDB type are integers that every reader can hold; larger ones stay text."""
     if kind in _WIDE_INTEGERS:
-        return (
-            "coalesce((SELECT bool_and(TRY_CAST(feature_id AS BIGINT) IS NOT NULL) FROM read_feature), true)"
-        )
+        return "coalesce((SELECT bool_and(TRY_CAST(feature_id AS BIGINT) IS NOT NULL) FROM read_feature), true)"
     return str(kind in _INTEGERS).lower()
 
 
@@ -163,7 +166,8 @@ def _class_column(revision: Revision, source: Source, asked: str | None) -> str 
     declared = [name for name, value in revision.rows("SELECT class, value FROM classes") if value > 0]
     if len(declared) > 1:
         raise UsageError(
-            f"the dataset has the classes {naming(declared)}: pass --class COLUMN to say which is which, or --as-class NAME for all"
+            f"the dataset has the classes {naming(declared)}: pass --class COLUMN to say which is which, "
+            "or --as-class NAME for all"
         )
     return None
 
@@ -174,18 +178,18 @@ def _only_class(revision: Revision) -> str:
     return str(declared[0][0]) if declared else _DEFAULT_CLASS
 
 
-def _refuse_metres(revision: Revision, source: Source) -> None:
-    """Raise when most of a file that claims degrees can't be degrees."""
-    if source.crs != "EPSG:4326":
-        return
-    row = revision.rows(
+def _refuse_wrong_crs(revision: Revision, source: Source) -> None:
+    """Raise when most of a file lies where its CRS has no places, as metres do that claim to be degrees."""
+    far, count, example = revision.rows(
         "SELECT count(*) FILTER (starts_with(reason, 'its coordinates are out of range')), count(*), "
         "any_value(ST_AsText(ST_Centroid(geometry))) FILTER (starts_with(reason, 'its coordinates are out of range')) "
         "FROM read_feature WHERE geometry IS NOT NULL"
     )[0]
-    if row[1] and row[0] * 2 > row[1]:
+    if far * 2 > count:
+        claim = {"EPSG:4326": "longitude/latitude (EPSG:4326)"}.get(source.crs, source.crs)
+        claim = claim if len(claim) < _LONGEST_CLAIM else "a CRS"
         raise UsageError(
-            f"'{source.name}' claims longitude/latitude (EPSG:4326) but holds coordinates like {row[2]}: "
+            f"'{source.name}' claims {claim} but holds coordinates like {example}, which it does not have: "
             "pass --crs with the CRS that they are in"
         )
 
@@ -223,12 +227,10 @@ def _new_classes(revision: Revision, source: Source) -> list[str]:
     missing = [first for name, first in rows if name is None or name == ""]
     if missing:
         raise UsageError(
-            f"'{source.name}': feature '{missing[0]}' has no class: fill the column, or leave such rows out with --where"
+            f"'{source.name}': feature '{missing[0]}' has no class: fill the column, or leave it out with --where"
         )
     names = [name for name, _ in rows]
-    declared = revision.value(
-        "SELECT json_array_length(payload, '$.classes') > 0 FROM log.event WHERE position = 1"
-    )
+    declared = revision.value("SELECT json_array_length(payload, '$.classes') > 0 FROM log.event WHERE position = 1")
     if names and declared:
         known = [row[0] for row in revision.rows("SELECT class FROM classes")]
         raise NotFoundError(

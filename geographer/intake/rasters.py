@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -86,12 +87,10 @@ def plan_rasters(
     return RasterAddition(Draft("rasters_added", payload, tables), stored)
 
 
-def raster_rows(rows: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+def raster_rows(rows: list[dict[str, Any]]) -> Any:
     """Rows of the log's raster table from dictionaries; what they leave out is null."""
     columns = sorted({name for row in rows for name in row})
-    return arrow_table(
-        "raster_change", {name: [row.get(name) for row in rows] for name in columns or ["raster_id"]}
-    )
+    return arrow_table("raster_change", {name: [row.get(name) for row in rows] for name in columns or ["raster_id"]})
 
 
 def facts_row(facts: RasterFacts) -> dict[str, Any]:
@@ -113,7 +112,7 @@ def nodata_text(nodata: float | None) -> str | None:
     """A nodata value as text: JSON has no NaN."""
     if nodata is None:
         return None
-    return "nan" if nodata != nodata else canonical_json(float(nodata))  # noqa: PLR0124
+    return "nan" if nodata != nodata else canonical_json(float(nodata))
 
 
 def check_name(what: str, name: str) -> None:
@@ -127,9 +126,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(
-                file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file()
-            )
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
             if not inside:
                 raise NotFoundError(f"no raster in folder '{path}': it has no {', '.join(_SUFFIXES)}")
             found += inside
@@ -151,9 +148,7 @@ def _refuse_taken(revision: Revision, root: Path, files: list[Path], options: Ra
 
     revision.connection.register("given_raster", pa.table({"raster_id": pa.array(stems, pa.string())}))
     try:
-        known = revision.rows(
-            "SELECT raster_id FROM given_raster SEMI JOIN raster_now USING (raster_id) ORDER BY ALL"
-        )
+        known = revision.rows("SELECT raster_id FROM given_raster SEMI JOIN raster_now USING (raster_id) ORDER BY ALL")
     finally:
         revision.connection.unregister("given_raster")
     if known:
@@ -165,14 +160,13 @@ def _refuse_taken(revision: Revision, root: Path, files: list[Path], options: Ra
         in_the_way = [str(path) for path, target in targets if target.exists() and not target.samefile(path)]
         if in_the_way:
             raise ConflictError(
-                f"{naming(in_the_way)}: another file of that name lies in rasters/{options.collection}, and the log does "
-                "not know it; move it away, or see geographer verify --repair"
+                f"{naming(in_the_way)}: another file of that name lies in rasters/{options.collection}, and "
+                "the log does not know it; move it away, or see geographer verify --repair"
             )
 
 
-def _repeated(names: Iterable[str]) -> set[str]:
-    seen: set[str] = set()
-    return {name for name in names if name in seen or seen.add(name)}
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def _path(path: Path, collection: str) -> str:

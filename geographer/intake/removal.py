@@ -25,9 +25,7 @@ def plan_feature_removal(revision: Revision, request: dict[str, Any]) -> Draft:
     ids = list(dict.fromkeys(request["ids"]))
     with _asked(revision, "feature", ids):
         pass
-    rows = {
-        "feature_change": arrow_table("feature_change", {"change": ["removed"] * len(ids), "feature_id": ids})
-    }
+    rows = {"feature_change": arrow_table("feature_change", {"change": ["removed"] * len(ids), "feature_id": ids})}
     return Draft("features_removed", {"request": request, "features": len(ids)}, rows)
 
 
@@ -40,15 +38,9 @@ def plan_raster_removal(revision: Revision, request: dict[str, Any]) -> Draft:
     """
     ids = list(dict.fromkeys(request["ids"]))
     with _asked(revision, "raster", ids):
-        labels = revision.rows(
-            "SELECT label, raster_id FROM label_now SEMI JOIN asked ON raster_id = id ORDER BY ALL"
-        )
-        splits = revision.rows(
-            "SELECT split, raster_id FROM split_now SEMI JOIN asked ON raster_id = id ORDER BY ALL"
-        )
-    rows = {
-        "raster_change": arrow_table("raster_change", {"change": ["removed"] * len(ids), "raster_id": ids})
-    }
+        labels = revision.rows("SELECT label, raster_id FROM label_now SEMI JOIN asked ON raster_id = id ORDER BY ALL")
+        splits = revision.rows("SELECT split, raster_id FROM split_now SEMI JOIN asked ON raster_id = id ORDER BY ALL")
+    rows = {"raster_change": arrow_table("raster_change", {"change": ["removed"] * len(ids), "raster_id": ids})}
     if labels:
         rows["label_change"] = _removed("label_change", "label", labels)
     if splits:
@@ -57,11 +49,9 @@ def plan_raster_removal(revision: Revision, request: dict[str, Any]) -> Draft:
     return Draft("rasters_removed", payload, rows)
 
 
-def _removed(table: str, key: str, rows: list[tuple[Any, ...]]) -> Any:  # noqa: ANN401
+def _removed(table: str, key: str, rows: list[tuple[Any, ...]]) -> Any:
     names, rasters = zip(*rows, strict=True)
-    return arrow_table(
-        table, {"change": ["removed"] * len(rows), key: list(names), "raster_id": list(rasters)}
-    )
+    return arrow_table(table, {"change": ["removed"] * len(rows), key: list(names), "raster_id": list(rasters)})
 
 
 @contextmanager
@@ -74,9 +64,7 @@ def _asked(revision: Revision, subject: Literal["feature", "raster"], ids: list[
     try:
         unknown = revision.rows(f"SELECT id FROM asked ANTI JOIN {subject}_now ON id = {subject}_id")  # noqa: S608
         if unknown:
-            raise NotFoundError(
-                f"no {subject} {naming([row[0] for row in unknown])}: see geographer {subject}s"
-            )
+            raise NotFoundError(f"no {subject} {naming([row[0] for row in unknown])}: see geographer {subject}s")
         yield
     finally:
         revision.connection.unregister("asked")

@@ -1,4 +1,4 @@
-"""Vector data from anywhere: a file that GDAL reads, GeoParquet, Arrow, a GeoDataFrame; as one relation with a known CRS."""
+"""Vector data from anywhere: a file that GDAL reads, GeoParquet, Arrow, a GeoDataFrame; one relation with a known CRS."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PARQUET: Final = (".parquet", ".geoparquet", ".pq")
+_BY_GDAL: Final = "ST_Read"
 _LONLAT: Final = frozenset({"EPSG:4326", "OGC:CRS84"})
-_ROW_NUMBERS: Final = frozenset({"OGC_FID", "ogc_fid", "fid"})
 _OWN_TYPES: Final = {
     "BOOLEAN": "BOOLEAN",
-    **dict.fromkeys(
-        ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "BIGINT"
-    ),
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "BIGINT"),
     **dict.fromkeys(("FLOAT", "DOUBLE"), "DOUBLE"),
     "DATE": "DATE",
     **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "TIMESTAMP"),
@@ -41,6 +39,7 @@ class Source:
         geometry: The name of its geometry column.
         crs: `EPSG:nnnn`, WKT or PROJJSON; longitude/latitude in any spelling is `EPSG:4326`.
         columns: The other columns, name to DuckDB type, in their order.
+        row_number: The one of them in which GDAL numbers the rows, if it read them.
     """
 
     name: str
@@ -48,6 +47,7 @@ class Source:
     geometry: str
     crs: str
     columns: dict[str, str]
+    row_number: str | None = None
 
     def column(self, name: str) -> str:
         """`name`, if it is a column.
@@ -81,7 +81,7 @@ class Source:
         own: dict[str, tuple[str, str]] = {}
         taken = {name.lower() for name in reserved}
         for column, kind in self.columns.items():
-            if column in used or column in _ROW_NUMBERS:
+            if column in used or column == self.row_number:
                 continue
             name = column
             while name.lower() in taken:
@@ -95,9 +95,7 @@ def properties_sql(own: dict[str, tuple[str, str]]) -> str:
     """SQL for a JSON text of a person's own columns; what JSON has no type for is text."""
     if not own:
         return "'{}'"
-    members = ", ".join(
-        f"'{quoted(name)}': {_json_value(column, kind)}" for name, (column, kind) in own.items()
-    )
+    members = ", ".join(f"'{quoted(name)}': {_json_value(column, kind)}" for name, (column, kind) in own.items())
     return f"to_json({{{members}}})::VARCHAR"
 
 
@@ -114,7 +112,7 @@ def _json_value(column: str, kind: str) -> str:
 
 
 @contextmanager
-def opened_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: str | None) -> Iterator[Source]:  # noqa: ANN401
+def opened_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: str | None) -> Iterator[Source]:
     """`data`, opened: a path, an Arrow table (or anything that streams as one), or a GeoDataFrame.
 
     Args:
@@ -139,11 +137,11 @@ def opened_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: str | N
 def _file_relation(path: Path) -> str:
     if not path.exists():
         raise NotFoundError(f"no such file: '{path}'")
-    reader = "read_parquet" if path.suffix.lower() in _PARQUET else "ST_Read"
+    reader = "read_parquet" if path.suffix.lower() in _PARQUET else _BY_GDAL
     return f"{reader}('{quoted(str(path))}')"
 
 
-def _arrow(data: Any) -> Any:  # noqa: ANN401
+def _arrow(data: Any) -> Any:
     """A GeoDataFrame as Arrow, with its index as a column where that has a name; other data as it is."""
     if hasattr(data, "to_arrow") and hasattr(data, "geometry"):
         import pyarrow as pa
@@ -167,16 +165,15 @@ def _described(connection: duckdb.DuckDBPyConnection, name: str, relation: str, 
     known = crs or (stated[1].replace("''", "'") if stated else None)
     if known is None:
         raise UsageError(f"'{name}' does not say its CRS: pass --crs EPSG:…")
-    return Source(name, relation, geometry, _checked_crs(connection, known), types)
+    row_number = next(iter(types)) if relation.startswith(_BY_GDAL) else None
+    return Source(name, relation, geometry, _checked_crs(connection, known), types, row_number)
 
 
 def _checked_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:
     if crs.upper() in _LONLAT:
         return "EPSG:4326"
     try:
-        connection.execute(
-            "SELECT ST_Transform(ST_Point(0, 0), $crs, 'EPSG:4326', always_xy := true)", {"crs": crs}
-        )
+        connection.execute("SELECT ST_Transform(ST_Point(0, 0), $crs, 'EPSG:4326', always_xy := true)", {"crs": crs})
     except duckdb.Error as error:
         raise UsageError(f"'{crs}' is not a CRS that PROJ knows: pass --crs EPSG:…") from error
     return crs.upper() if crs.upper().startswith("EPSG:") else crs

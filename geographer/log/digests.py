@@ -1,12 +1,12 @@
-r"""How the log is hashed: rows, then an event's rows, then the event with its parents. Written to be repeated elsewhere.
+r"""How the log is hashed: rows, then an event's rows, then the event with its parents. Meant to be repeated elsewhere.
 
 A *field* is `<length>:<text>,` with the length in UTF-8 bytes (a netstring), or `-,` for NULL. Whole numbers are
 decimal, booleans `true` or `false`, WKB columns the lower-case hex SHA-256 of their bytes; fractions never occur
 (a transform is a JSON text).
 
 - `row_digest` = SHA-256 of the row's fields, in the order of `log.tables.TABLES`: the content of an object's version.
-- `rows_digest` of an event = SHA-256 of the lines `<table> <ordinal> <change> <row_digest>\n` of its rows, sorted by the
-  table's name, then by ordinal (a row's place in the event, from 0); the SHA-256 of nothing for an event without rows.
+- `rows_digest` of an event = SHA-256 of the lines `<table> <ordinal> <change> <row_digest>\n` of its rows, sorted by
+  the table's name, then by ordinal (a row's place in the event, from 0); the SHA-256 of nothing for an event without rows.
 - `digest` of an event = SHA-256 of the RFC 8785 canonical JSON of the event without `digest`; it holds `rows_digest`
   and the digests of its parents, which makes the chain.
 """
@@ -31,7 +31,7 @@ EMPTY = hashlib.sha256(b"").hexdigest()
 """The digest of no rows."""
 
 
-def canonical_json(value: Any) -> str:  # noqa: ANN401
+def canonical_json(value: Any) -> str:
     """RFC 8785 (JSON Canonicalization Scheme) text of `value`.
 
     Raises:
@@ -40,16 +40,12 @@ def canonical_json(value: Any) -> str:  # noqa: ANN401
     try:
         return rfc8785.dumps(value).decode()
     except rfc8785.CanonicalizationError as error:
-        raise UsageError(
-            f"that can't be recorded: {error}; use a number below 2^53, no NaN, no infinity"
-        ) from error
+        raise UsageError(f"that can't be recorded: {error}; use a number below 2^53, no NaN, no infinity") from error
 
 
-def parsed_json(text: str) -> Any:  # noqa: ANN401
+def parsed_json(text: str) -> Any:
     """What a canonical text says; digits from 2^53 on were a float's, which is written without a point."""
-    return json.loads(
-        text, parse_int=lambda digits: int(digits) if abs(int(digits)) < 2**53 else float(digits)
-    )
+    return json.loads(text, parse_int=lambda digits: int(digits) if abs(int(digits)) < 2**53 else float(digits))
 
 
 def event_digest(fact: Mapping[str, Any]) -> str:
@@ -72,12 +68,11 @@ def rows_digests(connection: duckdb.DuckDBPyConnection, position: int | None = N
     """The digest of the rows of the event at `position`, or of every event that has rows, by position."""
     # One table after the other in a defined order, so that only whole numbers are sorted.
     lines = " UNION ALL ".join(
-        f"SELECT position, {rank} AS rank, ordinal, '{table} ' || ordinal || ' ' || change || ' ' || row_digest || chr(10) "  # noqa: S608
-        f"AS line FROM log.{table} WHERE position = coalesce($position, position)"
+        f"SELECT position, {rank} AS rank, ordinal, "  # noqa: S608
+        f"'{table} ' || ordinal || ' ' || change || ' ' || row_digest || chr(10) AS line FROM log.{table} WHERE position = coalesce($position, position)"
         for rank, table in enumerate(sorted(TABLES))
     )
     query = (
-        "SELECT position, sha256(string_agg(line, '' ORDER BY rank, ordinal, line)) "  # noqa: S608
-        f"FROM ({lines}) GROUP BY position"
+        f"SELECT position, sha256(string_agg(line, '' ORDER BY rank, ordinal, line)) FROM ({lines}) GROUP BY position"  # noqa: S608
     )
     return dict(connection.execute(query, {"position": position}).fetchall())

@@ -24,9 +24,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{6,64}")
 
 def head_of(connection: duckdb.DuckDBPyConnection) -> Head:
     """The last event's position and digest."""
-    row = connection.execute(
-        "SELECT position, digest FROM log.event ORDER BY position DESC LIMIT 1"
-    ).fetchone()
+    row = connection.execute("SELECT position, digest FROM log.event ORDER BY position DESC LIMIT 1").fetchone()
     return Head(*row) if row else NO_HEAD
 
 

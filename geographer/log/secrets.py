@@ -9,7 +9,7 @@ _USER: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/?#\s'\"]*@", re.I
 _QUERY: Final = re.compile(r"(?P<url>[a-z][a-z0-9+.-]*://[^\s?#'\"]+)[?#][^\s'\"]*", re.IGNORECASE)
 
 
-def without_secrets(value: Any) -> Any:  # noqa: ANN401
+def without_secrets(value: Any) -> Any:
     """`value` with user names, passwords, queries and fragments taken out of the URLs in its texts, however deep."""
     if isinstance(value, str):
         return _QUERY.sub(r"\g<url>", _USER.sub(r"\g<scheme>", value))

@@ -120,9 +120,8 @@ def pairs_within(outlines: Outlines, distance: float, tolerance: float, groups: 
 def spanning(outlines: Outlines, among: Ints, links: Links, distance: float, tolerance: float) -> Links:
     """`links` and as many more as join all that is near `among` these footprints.
 
-    Footprints in one cell of a grid are near each other without being measured, so cells take their place:
-    the neighbouring cells that nothing joins yet are looked at, the nearest first, until each has a link or
-    can't.
+    Footprints in one cell of a grid are near each other without being measured, so cells take their place: the
+    neighbouring cells that nothing joins yet are looked at, the nearest first, until each has a link or can't.
     """
     if not len(among):
         return links
@@ -136,13 +135,8 @@ def spanning(outlines: Outlines, among: Ints, links: Links, distance: float, tol
     for pairs in neighbours(centre, radius, distance):
         pairs = pairs[np.argsort(gaps(centre, radius, pairs), kind="stable")]
         for portion in portions(count[pairs[:, 0]] * count[pairs[:, 1]], SOME_PAIRS):
-            open_pairs = unjoined(labels[members[first[:-1]]], pairs[portion])
-            meet = [
-                count[one] * count[other] < MANY
-                or may_meet(outlines, *(members[first[cell] : first[cell + 1]] for cell in (one, other)), distance)
-                for one, other in open_pairs
-            ]
-            one, other = open_pairs[np.array(meet, dtype=np.bool_)].T
+            unsettled = unjoined(labels[members[first[:-1]]], pairs[portion])
+            one, other = worth_a_look(outlines, members, first, unsettled, distance).T
             i, j, _ = products(first[one], count[one], first[other], count[other])
             added = joining(outlines, labels, np.column_stack([members[i], members[j]]), distance, tolerance)
             links = np.concatenate([links, added])
@@ -175,16 +169,25 @@ def cell_spheres(outlines: Outlines, members: Ints, first: Ints) -> tuple[np.nda
     return centre, np.maximum.reduceat(away + outlines.radius[members], first[:-1])
 
 
+def worth_a_look(outlines: Outlines, members: Ints, first: Ints, pairs: Links, distance: float) -> Links:
+    """The pairs of cells without those that have many members and can't meet."""
+    count, kept = np.diff(first), np.ones(len(pairs), dtype=np.bool_)
+    for row in np.flatnonzero(count[pairs].prod(axis=1) >= MANY):
+        one, other = (members[first[cell] : first[cell + 1]] for cell in pairs[row])
+        kept[row] = may_meet(outlines, one, other, distance)
+    return pairs[kept]
+
+
 def may_meet(outlines: Outlines, one: Ints, other: Ints, distance: float) -> bool:
     """Whether any of the footprints `one` can lie within `distance` of any of `other`; False is certain.
 
     Two heaps of scenes of two places side by side have many pairs whose spheres meet, and none that is near.
     """
-    boxes = [shapely.total_bounds(outlines.polygons[members]) for members in (one, other)]
-    if (boxes[0][:2] <= boxes[1][2:]).all() and (boxes[1][:2] <= boxes[0][2:]).all():
+    low, high = zip(*(np.split(shapely.total_bounds(outlines.polygons[some]), 2) for some in (one, other)), strict=True)
+    if (low[0] <= high[1]).all() and (low[1] <= high[0]).all():
         return True
     step = max(distance, outlines.radius[one].max() / 64, outlines.radius[other].max() / 64)
-    trees = [cKDTree(boundary_points(outlines, members, step)) for members in (one, other)]
+    trees = [cKDTree(boundary_points(outlines, some, step)) for some in (one, other)]
     return bool(trees[0].count_neighbors(trees[1], distance + 2.0 * step))
 
 
@@ -219,9 +222,11 @@ def foremost(joins: Links, most: int) -> Ints:
 
 def unjoined(labels: Ints, pairs: Links) -> Links:
     """Those of the pairs whose two members lie in different components."""
-    return pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
+    apart: Bools = labels[pairs[:, 0]] != labels[pairs[:, 1]]
+    return pairs[apart]
 
 
 def relabelled(labels: Ints, links: Links) -> Ints:
     """`labels` once `links` join them."""
-    return np.take(components(int(labels.max()) + 1, labels[links]), labels)
+    joined: Ints = components(int(labels.max()) + 1, labels[links])
+    return joined[labels]

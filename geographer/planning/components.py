@@ -30,9 +30,7 @@ def components(count: int, *links: Links) -> Ints:
         ValueError: an index is negative, or not below `count`.
     """
     joined = np.concatenate([NO_LINKS, *links])
-    graph = coo_array(
-        (np.ones(len(joined), dtype=np.int8), (joined[:, 0], joined[:, 1])), shape=(count, count)
-    )
+    graph = coo_array((np.ones(len(joined), dtype=np.int8), (joined[:, 0], joined[:, 1])), shape=(count, count))
     labels = connected_components(graph, directed=False)[1]
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return ranks(first)[inverse]

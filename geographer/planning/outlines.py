@@ -105,8 +105,7 @@ def boundary_lines(polygons: npt.NDArray[np.object_]) -> tuple[Floats, Ints]:
 
 
 def boundary_points(outlines: Outlines, members: Ints, step: float) -> Floats:
-    """Places so close together that all of the boundaries of `members` lies within `step` metres of one, (m,
-    3)."""
+    """Places (m, 3) so dense that every place on the boundaries of `members` is within `step` metres of one."""
     one = np.ones(len(members), dtype=np.int64)
     arc, _, _ = products(outlines.first[members], np.diff(outlines.first)[members], one, one)
     ends = outlines.arcs.ends[arc]

@@ -53,13 +53,9 @@ class Axis:
         """The axis, all negated where `step` is negative; negation is exact, so this moves no edge."""
         falls = step < 0
         sign = np.where(falls, -1.0, 1.0)
-        return cls(
-            np.where(falls, -high, low), np.where(falls, -low, high), origin * sign, step * sign, extent
-        )
+        return cls(np.where(falls, -high, low), np.where(falls, -low, high), origin * sign, step * sign, extent)
 
-    def edges(
-        self, position: Ints | int, size: int, pairs: Ints | slice = slice(None)
-    ) -> tuple[Floats, Floats]:
+    def edges(self, position: Ints | int, size: int, pairs: Ints | slice = slice(None)) -> tuple[Floats, Floats]:
         """Where windows begin and end, rounded as by `values.Transform.of` and rasterio's `bounds`."""
         step = self.step[pairs]
         begin = self.origin[pairs] + step * position
@@ -124,9 +120,7 @@ def _floats(table: pa.Table, names: Sequence[str]) -> Floats:
     """Columns as rows of a float64 array; NaN where null or missing."""
     missing = np.full(len(table), np.nan)
     present = set(table.column_names)
-    return np.stack(
-        [table[name].cast("float64").to_numpy() if name in present else missing for name in names]
-    )
+    return np.stack([table[name].cast("float64").to_numpy() if name in present else missing for name in names])
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,9 +121,7 @@ def leaks(parts: list[str | None], objects: Ints, links: Ints) -> list[tuple[int
 def _shares(request: SplitRequest) -> tuple[list[str], NDArray[np.float64]]:
     wrong = [name for name, share in request.parts.items() if not (name and np.isfinite(share) and share > 0)]
     if wrong or len(request.parts) < 1:
-        raise UsageError(
-            f"part {naming(wrong)} has no share above 0: give such as train=0.7,val=0.15,test=0.15"
-        )
+        raise UsageError(f"part {naming(wrong)} has no share above 0: give such as train=0.7,val=0.15,test=0.15")
     shares = np.array(list(request.parts.values()), float)
     return list(request.parts), shares / shares.sum()
 
@@ -196,8 +194,8 @@ def _conflict_told(
     rasters = fresh or sorted(request.rasters[i] for i in np.flatnonzero(members))
     through = f"the features {naming(welding)}" if welding else "shared pixels or nearness"
     return (
-        f"{through} weld the parts {naming(sides)} together (raster {naming(rasters)}): pass --on-conflict exclude to leave "
-        "their rasters unassigned, or --on-conflict move to move the smaller side; nothing was assigned"
+        f"{through} weld the parts {naming(sides)} together (raster {naming(rasters)}): pass --on-conflict exclude to "
+        "leave their rasters unassigned, or --on-conflict move to move the smaller side; nothing was assigned"
     )
 
 
@@ -314,9 +312,7 @@ def _solved(
     return found, None if solution.mip_dual_bound is None else max(0.0, float(solution.mip_dual_bound))
 
 
-def _greedy(
-    types: NDArray[np.float64], counts: Ints, base: NDArray[np.float64], shares: NDArray[np.float64]
-) -> Ints:
+def _greedy(types: NDArray[np.float64], counts: Ints, base: NDArray[np.float64], shares: NDArray[np.float64]) -> Ints:
     """The same, one component at a time, the largest first, each to where it mends the most."""
     weight = _scale(types, counts, base)
     target = np.outer(shares, base.sum(axis=0) + (types * counts[:, None]).sum(axis=0))
@@ -358,14 +354,14 @@ def _report(
         for c, name in enumerate(request.classes)
     }
     warnings = [
-        f"part '{name}' is empty: there are only {len(sizes)} components"
+        f"part '{name}' is empty: there are too few components ({len(sizes)})"
         for name, got in parts.items()
         if not got["rasters"]
     ]
     if largest / total > float(shares.max()) + 1e-9 and len(names) > 1:
         warnings.append(
-            f"one component holds {largest / total:.0%} of the rasters, more than the largest share: the shares can't be "
-            "reached; a smaller --buffer, --by object or --where makes smaller components"
+            f"one component holds {largest / total:.0%} of the rasters, more than the largest share: the shares "
+            "can't be reached; a smaller --buffer, --by object or --where makes smaller components"
         )
     return {
         "parts": parts,

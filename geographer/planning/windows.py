@@ -33,9 +33,7 @@ _PIXELS = [(name, pa.int64()) for name in Window._fields]
 _CHIPS_AROUND = pa.schema(
     [("raster_id", pa.string()), ("feature_id", pa.string()), ("feature_key", pa.int64()), *_PIXELS]
 )
-_UNMET = pa.schema(
-    [("feature_id", pa.string()), ("reason", pa.string()), ("have", pa.int64()), ("wanted", pa.int64())]
-)
+_UNMET = pa.schema([("feature_id", pa.string()), ("reason", pa.string()), ("have", pa.int64()), ("wanted", pa.int64())])
 _CELLS = pa.schema([("raster_id", pa.string()), *_PIXELS])
 _UNCUT = pa.schema([("raster_id", pa.string()), ("reason", pa.string())])
 
@@ -151,9 +149,7 @@ def plan_around(
     )
 
 
-def plan_grid(
-    rasters: pa.Table, existing: pa.Table, *, size: tuple[int, int], at_border: AtBorder
-) -> GridPlan:
+def plan_grid(rasters: pa.Table, existing: pa.Table, *, size: tuple[int, int], at_border: AtBorder) -> GridPlan:
     """The windows that tile each raster from its upper-left pixel, without those that exist.
 
     Args:
@@ -230,15 +226,11 @@ def _windows(existing: pa.Table, raster_ids: Sequence[str]) -> Iterator[tuple[in
     rows = {raster_id: row for row, raster_id in enumerate(raster_ids)}
     columns = (existing[name].to_pylist() for name in ("raster_id", *Window._fields))
     return (
-        (rows[raster_id], Window(*pixels))
-        for raster_id, *pixels in zip(*columns, strict=True)
-        if raster_id in rows
+        (rows[raster_id], Window(*pixels)) for raster_id, *pixels in zip(*columns, strict=True) if raster_id in rows
     )
 
 
-def _around_table(
-    chips: Sequence[tuple[int, Window]], pairs: Pairs, features: pa.Table, scenes: pa.Table
-) -> pa.Table:
+def _around_table(chips: Sequence[tuple[int, Window]], pairs: Pairs, features: pa.Table, scenes: pa.Table) -> pa.Table:
     """The table of decided chips (pair and window) under their ids."""
     decided = np.array([pair for pair, _ in chips], np.int64)
     raster_id = scenes["raster_id"].take(_int64(pairs.raster[decided]))
@@ -247,9 +239,7 @@ def _around_table(
     return pa.table([raster_id, owner["feature_id"], owner["feature_key"], *pixels], schema=_CHIPS_AROUND)
 
 
-def _unmet_table(
-    feature_ids: Sequence[str], turns: Sequence[int], have: Ints, obstacle: Ints, wanted: int
-) -> pa.Table:
+def _unmet_table(feature_ids: Sequence[str], turns: Sequence[int], have: Ints, obstacle: Ints, wanted: int) -> pa.Table:
     """The features in fewer chips than wanted, and why; `turns` bounds each feature's rows of `obstacle`."""
     rows = [
         (

@@ -1,4 +1,13 @@
 -- 040_edge.sql: which raster contains or intersects which feature, for all that is new after $after
+-- What is gone takes its edges with it.
+UPDATE state.edge SET valid_to = gone.valid_to
+FROM (SELECT feature_key, valid_to FROM state.feature WHERE valid_to > $after AND valid_to <= $up_to) AS gone
+WHERE gone.feature_key = edge.feature_key AND gone.valid_to < edge.valid_to;
+
+UPDATE state.edge SET valid_to = gone.valid_to
+FROM (SELECT raster_key, valid_to FROM state.raster WHERE valid_to > $after AND valid_to <= $up_to) AS gone
+WHERE gone.raster_key = edge.raster_key AND gone.valid_to < edge.valid_to;
+
 INSERT INTO state.edge BY NAME
 WITH feature AS (
     SELECT feature_key, geometry, native, crs, xmin, ymin, xmax, ymax, valid_from, valid_to

@@ -23,7 +23,7 @@ _TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "splits", "
 
 
 class File(NamedTuple):
-    """A file of a revision: its path from the dataset's folder, its checksums, and the raster (or its label) that it is."""
+    """A file of a revision: its path in the dataset's folder, its checksums, and whose raster or label it is."""
 
     path: str
     checksums: Checksums
@@ -41,7 +41,7 @@ class Delivered:
 
 
 def files_of(revision: Revision, position: int, *, but_not_at: int = 0) -> list[File]:
-    """The files that DVC keeps for the revision at `position`, by path, without those that stand at `but_not_at` too."""
+    """The files that DVC keeps for a revision, by path, without those that stand at `but_not_at` too."""
     revision.connection.execute(_FILES.read_text())
     rows = revision.rows(
         "SELECT path, size, md5, sha256, raster_id, label FROM file_at($at) ANTI JOIN file_at($but) USING (path, md5) "
@@ -100,9 +100,7 @@ def export(revision: Revision, store: Store, folder: Path) -> Delivered:
     known = _known_export(folder, mark)
     wanted = {file.path: file for file in files_of(revision, revision.position)}
     missing = [
-        file
-        for path, file in wanted.items()
-        if known.get(path) != [file.checksums.sha256, *_stat(folder / path)]
+        file for path, file in wanted.items() if known.get(path) != [file.checksums.sha256, *_stat(folder / path)]
     ]
     gone = [path for path in known if path not in wanted]
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,9 +120,7 @@ def features_shown(revision: Revision, raster_ids: Iterable[str]) -> list[str]:
     """The ids of the features that any of the rasters contains or intersects."""
     import pyarrow as pa
 
-    revision.connection.register(
-        "shown_raster", pa.table({"raster_id": pa.array(list(raster_ids), pa.string())})
-    )
+    revision.connection.register("shown_raster", pa.table({"raster_id": pa.array(list(raster_ids), pa.string())}))
     try:
         rows = revision.rows(
             "SELECT DISTINCT feature_id::VARCHAR FROM edges SEMI JOIN shown_raster USING (raster_id) ORDER BY ALL"
@@ -144,9 +140,7 @@ def _restore(
 ) -> None:
     failures: list[tuple[Path, Checksums, Any]] = []
     for link in (False, True):
-        chosen = [
-            (file.checksums, folder / file.path) for file in files if (file.checksums.md5 in linked) == link
-        ]
+        chosen = [(file.checksums, folder / file.path) for file in files if (file.checksums.md5 in linked) == link]
         if chosen:
             failures += store.restore(chosen, trusted=trusted, link=link)
     if not failures:
@@ -157,9 +151,9 @@ def _restore(
     touched = features_shown(revision, rasters)
     what = "altered" if any(damage == "altered" for _, _, damage in failures) else "missing"
     raise CorruptError(
-        f"{len(failures):,} of {len(files):,} files can't be restored: {what} in the cache: raster {naming(rasters)}, which "
-        f"show the features {naming(touched) if touched else 'none'}; the others were delivered. Run dvc pull if a remote has "
-        "them, and geographer verify to see all"
+        f"{len(failures):,} of {len(files):,} files can't be restored: {what} in the cache: raster {naming(rasters)}, "
+        f"which show the features {naming(touched) if touched else 'none'}; the others were delivered. Run dvc pull if a "
+        "remote has them, and geographer verify to see all"
     )
 
 
@@ -178,7 +172,7 @@ def _entries(revision: Revision, folder: str) -> list[tuple[str, str, int]]:
         "AND NOT contains(path[len($prefix) + 1 :], '/') ORDER BY path",
         {"prefix": folder + "/", "at": revision.position},
     )
-    return list(rows)  # type: ignore[arg-type]
+    return list(rows)
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -197,7 +191,7 @@ def _is_right(path: Path, checksums: Checksums) -> bool:
 
 
 def _mark_of(root: Path, folder: Path) -> Path:
-    """Where it is noted what an export left in `folder`: beside the log, so that the folder holds the revision alone."""
+    """Where it is noted what an export left in `folder`: beside the log, for the folder is to hold the revision alone."""
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     return root / ".geographer" / "checkouts" / f"{name}.json"
 

@@ -71,9 +71,7 @@ def verify(
             findings += expectation_findings(revision, expect)
         findings += file_findings(revision, store, in_workspace=shown == position)
         known = {file.path for file in files_of(revision, shown)} if shown is not None else set()
-        known |= {
-            row[0] for row in revision.rows("SELECT path FROM state.raster WHERE storage = 'reference'")
-        }
+        known |= {row[0] for row in revision.rows("SELECT path FROM state.raster WHERE storage = 'reference'")}
     strays = orphans(store.root, known) if shown is not None else []
     if repair:
         remove(strays)
@@ -85,10 +83,11 @@ def expectation_findings(revision: Revision, expected: str) -> Iterator[Finding]
     """Whether a digest that was kept elsewhere is still here: of an event up to the revision, or of its content."""
     events = events_between(revision.connection, up_to=revision.position)
     if not any(
-        digest.startswith(expected)
-        for digest in (*(event.digest for event in events), revision.content_digest())
+        digest.startswith(expected) for digest in (*(event.digest for event in events), revision.content_digest())
     ):
-        detail = f"no event has the digest that was expected; the log ends at @{events[-1].position} {events[-1].digest}"
+        detail = (
+            f"no event has the digest that was expected; the log ends at @{events[-1].position} {events[-1].digest}"
+        )
         yield Finding("truncated or rewritten log", expected, None, detail)
 
 
@@ -106,13 +105,13 @@ def file_findings(revision: Revision, store: Store, *, in_workspace: bool) -> It
     for file, damage, place in damaged:
         yield _file_finding(revision, file, damage, place)
     rows = revision.rows(
-        "SELECT path, size, md5, sha256, raster_id, valid_from FROM raster_now WHERE storage = 'reference' ORDER BY path"
+        "SELECT path, size, md5, sha256, raster_id FROM raster_now WHERE storage = 'reference' ORDER BY path"
     )
-    for path, size, md5, sha256, raster_id, _ in rows:
+    for path, size, md5, sha256, raster_id in rows:
         file = File(path, Checksums(size, md5, sha256), raster_id, None)
-        damage = _damage(store.root / path, file)
-        if damage:
-            yield _file_finding(revision, file, damage, "where it was referenced")
+        harm = _damage(store.root / path, file)
+        if harm:
+            yield _file_finding(revision, file, harm, "where it was referenced")
 
 
 def orphans(root: Path, known: Iterable[str]) -> list[Path]:
@@ -133,9 +132,7 @@ def orphans(root: Path, known: Iterable[str]) -> list[Path]:
 def orphan_findings(root: Path, paths: Iterable[Path]) -> Iterator[Finding]:
     """A finding for each orphan."""
     for path in paths:
-        yield Finding(
-            "orphan file", path.relative_to(root).as_posix(), None, "no event knows it: --repair removes it"
-        )
+        yield Finding("orphan file", path.relative_to(root).as_posix(), None, "no event knows it: --repair removes it")
 
 
 def remove(paths: Iterable[Path]) -> None:
@@ -154,16 +151,12 @@ def _chain_findings(events: list[Event]) -> Iterator[Finding]:
         if event_digest(event.fact()) != event.digest:
             yield Finding("edited event", which, event.position, "its content does not have its digest")
         if event.kind not in KINDS:
-            yield Finding(
-                "unknown event", which, event.position, "this version of geographer does not know that kind"
-            )
+            yield Finding("unknown event", which, event.position, "this version of geographer does not know that kind")
         due = before.position + 1 if before else 1
         if event.position != due:
             yield Finding("dropped event", f"@{due}", due, f"the log goes on with @{event.position}")
         if event.parents != ([before.digest] if before else []):
-            detail = (
-                "its parent is not the event before it: one was dropped, inserted, reordered or rewritten"
-            )
+            detail = "its parent is not the event before it: one was dropped, inserted, reordered or rewritten"
             yield Finding("broken chain", which, event.position, detail)
         before = event
 
@@ -220,10 +213,6 @@ def _file_finding(revision: Revision, file: File, damage: str, place: str) -> Fi
         {"id": file.raster_id, "path": file.path},
     )
     touched = features_shown(revision, [file.raster_id])
-    what = (
-        f"label '{file.label}' of raster '{file.raster_id}'" if file.label else f"raster '{file.raster_id}'"
-    )
-    detail = (
-        f"{what} is {damage} {place}; it shows the features {', '.join(touched) if touched else '(none)'}"
-    )
+    what = f"label '{file.label}' of raster '{file.raster_id}'" if file.label else f"raster '{file.raster_id}'"
+    detail = f"{what} is {damage} {place}; it shows the features {', '.join(touched) if touched else '(none)'}"
     return Finding(f"{damage} {'label' if file.label else 'raster'}", file.path, since, detail)

@@ -29,9 +29,7 @@ def diff(revision: Revision, a: int, b: int) -> Difference:
     """How the revision at position `b` differs from the one at `a`."""
     arrow = revision.arrow((_FOLDER / "diff.sql").read_text(), {"a": a, "b": b})
     counts: dict[tuple[str, str], set[str]] = {}
-    for thing, identity, change in zip(
-        *(arrow[name].to_pylist() for name in ("object", "id", "change")), strict=True
-    ):
+    for thing, identity, change in zip(*(arrow[name].to_pylist() for name in ("object", "id", "change")), strict=True):
         counts.setdefault((thing, change), set()).add(identity)
     return Difference(Table(arrow), {key: len(ids) for key, ids in counts.items()})
 
@@ -42,9 +40,7 @@ def history(revision: Revision, identity: str) -> list[dict[str, Any]]:
     Raises:
         NotFoundError: no event ever did.
     """
-    rows = revision.arrow((_FOLDER / "history.sql").read_text(), {"id": identity}).to_pylist()
+    rows: list[dict[str, Any]] = revision.arrow((_FOLDER / "history.sql").read_text(), {"id": identity}).to_pylist()
     if not rows:
-        raise NotFoundError(
-            f"no feature or raster was ever called '{identity}': see geographer features, rasters"
-        )
+        raise NotFoundError(f"no feature or raster was ever called '{identity}': see geographer features, rasters")
     return rows

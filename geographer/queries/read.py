@@ -204,9 +204,7 @@ def neighbours(
     other = "raster" if given == "feature" else "feature"
     revision.connection.register("asked", pa.table({"id": pa.array(ids, pa.string())}))
     try:
-        unknown = revision.rows(
-            f"SELECT id FROM asked ANTI JOIN {given}_now ON id = {given}_id ORDER BY id"  # noqa: S608
-        )
+        unknown = revision.rows(f"SELECT id FROM asked ANTI JOIN {given}_now ON id = {given}_id ORDER BY id")  # noqa: S608
         if unknown:
             raise NotFoundError(
                 f"no {given} {naming([row[0] for row in unknown])} at @{revision.position}: see geographer {given}s"
@@ -214,8 +212,9 @@ def neighbours(
         # The keys are joined before the names, so that 100,000 ids cost one pass over the edges.
         pairs = revision.rows(
             f"SELECT id, o.{other}_id{'::BIGINT' if other == 'feature' and _integer_ids(revision) else ''} "  # noqa: S608
-            f"FROM (SELECT DISTINCT id FROM asked) JOIN (SELECT {given}_key, {given}_id FROM {given}_now) ON id = {given}_id "
-            f"JOIN edge_now USING ({given}_key) JOIN (SELECT {other}_key, {other}_id FROM {other}_now) AS o USING ({other}_key) "
+            f"FROM (SELECT DISTINCT id FROM asked) "
+            f"JOIN (SELECT {given}_key, {given}_id FROM {given}_now) ON id = {given}_id JOIN edge_now USING ({given}_key) "
+            f"JOIN (SELECT {other}_key, {other}_id FROM {other}_now) AS o USING ({other}_key) "
             f"WHERE contains OR NOT $containing_only ORDER BY {other}_key",
             {"containing_only": containing_only},
         )

@@ -46,7 +46,7 @@ class Revision:
         """The same as an Arrow table."""
         return self.connection.execute(query, parameters).to_arrow_table()
 
-    def value(self, query: str, parameters: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
+    def value(self, query: str, parameters: dict[str, Any] | None = None) -> Any:
         """The single value of a query that has one."""
         row = self.connection.execute(query, parameters).fetchone()
         return row[0] if row else None
@@ -81,20 +81,18 @@ class Revision:
             "features",
             f"{feature_id} AS feature_id, class, geometry{own} FROM feature_now ORDER BY feature_key",
         )
-        ours = (
-            "raster_id, collection, path, crs, width, height, md5, sha256, pixel_digest, footprint, acquired"
-        )
+        ours = "raster_id, collection, path, crs, width, height, md5, sha256, pixel_digest, footprint, acquired"
         own = self._own_columns("raster", set(ours.split(", ")))
         self._view("rasters", f"{ours}{own} FROM raster_now ORDER BY raster_key")
         self._view(
             "edges",
-            f"{feature_id} AS feature_id, raster_id, if(contains, 'contains', 'intersects') AS relation "
+            f"{feature_id} AS feature_id, raster_id, if(contains, 'contains', 'intersects') AS relation "  # noqa: S608
             "FROM edge_now JOIN (SELECT feature_key, feature_id FROM feature_now) USING (feature_key) "
             "JOIN (SELECT raster_key, raster_id FROM raster_now) USING (raster_key) ORDER BY feature_key, raster_key",
         )
 
     def _view(self, name: str, body: str) -> None:
-        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {body}")  # noqa: S608
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {body}")
 
     def _own_columns(self, subject: str, taken: set[str]) -> str:
         """The select list of a person's own columns; one that came with two types is read as text."""

@@ -1,4 +1,4 @@
-"""What a read answers: an Arrow table that knows its geometry, turns into a GeoDataFrame, and shows itself in a notebook."""
+"""What a read answers: an Arrow table that knows its geometry, and shows itself in a notebook."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Table:
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         return self.arrow.__arrow_c_stream__(requested_schema)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.arrow, name)

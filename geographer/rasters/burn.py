@@ -92,14 +92,9 @@ def _drawn(order: MaskOrder, dtype: str) -> NDArray[np.generic]:
     if unfit := [value for _, value in order.shapes if not 0 <= value <= largest]:
         what = f"class value {unfit[0]} of mask '{order.destination}'"
         raise UsageError(f"{what} doesn't fit {dtype}, 0 to {largest}: choose another value or a larger type")
-    geometries = shapely.from_wkb([wkb for wkb, _ in order.shapes])
-    drawn = [
-        (geometry, value)
-        for geometry, (_, value) in zip(geometries, order.shapes, strict=True)
-        if not geometry.is_empty
-    ]
-    if not drawn:
-        return np.zeros(size, dtype)
+    wkb, values = zip(*order.shapes, strict=True) if order.shapes else ((), ())
+    parts, shape = shapely.get_parts(shapely.from_wkb(wkb), return_index=True)
+    drawn = [(part, values[of]) for part, of in zip(parts, shape, strict=True) if not part.is_empty]
     transform = rasterio.Affine(*order.grid.transform)
-    mask: NDArray[np.generic] = rasterize(drawn, out_shape=size, transform=transform, dtype=dtype)
+    mask: NDArray[np.generic] = rasterize(drawn, out_shape=size, transform=transform, dtype=dtype, skip_invalid=False)
     return mask

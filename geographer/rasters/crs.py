@@ -69,9 +69,7 @@ def _code(crs: CRS) -> str | None:
 def _as_kept_by_geotiff(crs: CRS) -> CRS | None:
     transform = rasterio.Affine(1, 0, 1, 0, -1, 1)
     with MemoryFile() as file:
-        with file.open(
-            driver="GTiff", width=1, height=1, count=1, dtype="uint8", crs=crs, transform=transform
-        ):
+        with file.open(driver="GTiff", width=1, height=1, count=1, dtype="uint8", crs=crs, transform=transform):
             pass
         content = file.read()
     with MemoryFile(content) as file, file.open() as raster:

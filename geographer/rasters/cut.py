@@ -65,9 +65,7 @@ class _Run:
     alone: bool
 
 
-def cut(
-    orders: Sequence[ChipOrder], *, workers: int = 1, crs: Mapping[str, str] | None = None
-) -> Iterator[ChipMade]:
+def cut(orders: Sequence[ChipOrder], *, workers: int = 1, crs: Mapping[str, str] | None = None) -> Iterator[ChipMade]:
     """Makes the chips of `orders` and yields them in that order, each once it and all before it are done.
 
     A chip's pixels equal those of its window; nothing is resampled. Dtype, nodata, CRS, transform, colours,
@@ -102,9 +100,7 @@ def cut(
 
 def _runs(orders: Sequence[ChipOrder], workers: int, crs: Mapping[str, str]) -> Iterator[_Run]:
     """The orders by source and place, in contiguous runs; one worker has one, so it opens sources once."""
-    near = sorted(
-        enumerate(orders), key=lambda item: (item[1].source, item[1].window.row, item[1].window.col)
-    )
+    near = sorted(enumerate(orders), key=lambda item: (item[1].source, item[1].window.row, item[1].window.col))
     length = len(near) if workers == 1 else min(_LONGEST_RUN, -(-len(near) // workers))
     for start in range(0, len(near), length or 1):
         run = near[start : start + length]
@@ -182,9 +178,7 @@ class _Source:
         content = encode(pixels, metadata, transform, mask)
         return partial(_settle, index, order.destination, content, pixels, grid, metadata)
 
-    def _read(
-        self, order: ChipOrder, bands: tuple[int, ...]
-    ) -> tuple[NDArray[np.generic], NDArray[np.uint8] | None]:
+    def _read(self, order: ChipOrder, bands: tuple[int, ...]) -> tuple[NDArray[np.generic], NDArray[np.uint8] | None]:
         """The pixels, shape (bands, rows, columns), and the mask, shape (rows, columns), if there is one."""
         window = order.window
         pixels = empty_rows(len(bands), window.height, window.width, self._dtype)
@@ -212,9 +206,7 @@ class _Source:
             or col + width < 1
             or row + height < 1
         ):
-            raise UsageError(
-                f"{chip} holds no pixel of {size}: choose another window than {tuple(order.window)}"
-            )
+            raise UsageError(f"{chip} holds no pixel of {size}: choose another window than {tuple(order.window)}")
         if order.pad_value is not None:
             _check_pad(order.pad_value, self._dtype, chip)
         elif col < 0 or row < 0 or col + width > raster.width or row + height > raster.height:

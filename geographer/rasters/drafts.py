@@ -47,9 +47,7 @@ def on_disk_of(path: Path) -> Iterator[None]:
         yield
     except OSError as problem:
         if problem.errno in _NO_SPACE:
-            raise StorageError(
-                f"the disk of '{path}' is full: free some space, then run this again"
-            ) from problem
+            raise StorageError(f"the disk of '{path}' is full: free some space, then run this again") from problem
         raise StorageError(f"can't write '{path}': {problem.strerror or problem}") from problem
 
 

@@ -56,14 +56,13 @@ def _metadata(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -> Metada
         return () if all(value == empty for value in of_bands) else of_bands
 
     interpretation = tuple(raster.colorinterp[band - 1] for band in bands)
-    palette = interpretation == (ColorInterp.palette,)
     return Metadata(
         crs=crs_from(crs),
         count=len(bands),
         dtype=str(np.dtype(raster.dtypes[0])),
         nodata=raster.nodata,
-        interpretation=() if palette else interpretation,
-        colormap=raster.colormap(bands[0]) if palette else None,
+        interpretation=interpretation,
+        colormap=raster.colormap(bands[0]) if interpretation == (ColorInterp.palette,) else None,
         descriptions=chosen(raster.descriptions, None),
         scales=chosen(raster.scales, 1.0),
         offsets=chosen(raster.offsets, 0.0),
@@ -74,9 +73,7 @@ def _metadata(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -> Metada
 
 
 def _tags(raster: DatasetReader) -> dict[str | None, dict[str, str]]:
-    named = [
-        name for name in raster.tag_namespaces() if name not in _OF_THE_FILE and not name.startswith("xml:")
-    ]
+    named = [name for name in raster.tag_namespaces() if name not in _OF_THE_FILE and not name.startswith("xml:")]
     tags = {namespace: _kept(raster.tags(ns=namespace)) for namespace in (None, *sorted(named))}
     if tags[None].get("AREA_OR_POINT") == "Area":
         del tags[None]["AREA_OR_POINT"]
@@ -104,9 +101,7 @@ def _lost(metadata: Metadata, crs: str) -> list[str]:
 
 
 def _same_number(wanted: float | None, kept: float | None) -> bool:
-    return wanted == kept or (
-        wanted is not None and kept is not None and math.isnan(wanted) and math.isnan(kept)
-    )
+    return wanted == kept or (wanted is not None and kept is not None and math.isnan(wanted) and math.isnan(kept))
 
 
 def _same(wanted: tuple[Any, ...], kept: tuple[Any, ...]) -> bool:

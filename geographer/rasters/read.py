@@ -83,9 +83,7 @@ def describe(
             count=raster.count,
             dtype=str(np.dtype(raster.dtypes[0])),
             nodata=None if raster.nodata is None else float(raster.nodata),
-            outline=shapely.to_wkb(
-                _valid_outline(raster) if footprint == "valid" else _outline(grid), byte_order=1
-            ),
+            outline=shapely.to_wkb(_valid_outline(raster) if footprint == "valid" else _outline(grid), byte_order=1),
             upright=b == d == 0 and a != 0 and e != 0,
             acquired=None if acquired is None else _acquired(raster, acquired),
         )
@@ -123,9 +121,7 @@ def damage_named(path: str | Path) -> Iterator[None]:
     try:
         yield
     except RasterioIOError as error:
-        message = (
-            f"raster '{path}' is damaged: its pixels can't be read; get it again from where it came ({error})"
-        )
+        message = f"raster '{path}' is damaged: its pixels can't be read; get it again from where it came ({error})"
         raise CorruptError(message) from error
 
 
@@ -138,9 +134,7 @@ def grid_of(raster: DatasetReader, crs: str | None = None) -> Grid:
     system = crs_of(raster, crs)
     transform = Transform(*raster.transform[:6])
     if transform == (1, 0, 0, 0, 1, 0):
-        message = (
-            f"raster '{raster.name}' has no transform: georeference it first, as with gdal_translate -a_ullr"
-        )
+        message = f"raster '{raster.name}' has no transform: georeference it first, as with gdal_translate -a_ullr"
         raise UsageError(message)
     if transform.a * transform.e == transform.b * transform.d or not all(map(math.isfinite, transform)):
         raise UsageError(
@@ -156,18 +150,14 @@ def _unopened(path: Path) -> UsageError | CorruptError:
     with path.open("rb") as file:
         signature = file.read(4)
     if signature in _TIFF_SIGNATURES:
-        return CorruptError(
-            f"raster '{path}' is damaged: it begins as a TIFF but can't be opened; get it again"
-        )
+        return CorruptError(f"raster '{path}' is damaged: it begins as a TIFF but can't be opened; get it again")
     return UsageError(f"'{path}' is not a raster that GDAL can open: convert it to GeoTIFF, or leave it out")
 
 
 def _check_bands(raster: DatasetReader) -> None:
     if not raster.count:
         parts = naming(raster.subdatasets) if raster.subdatasets else "none"
-        raise UsageError(
-            f"'{raster.name}' has no bands of its own: convert one of its parts to GeoTIFF ({parts})"
-        )
+        raise UsageError(f"'{raster.name}' has no bands of its own: convert one of its parts to GeoTIFF ({parts})")
     for what, values in (("type", set(raster.dtypes)), ("nodata", set(map(str, raster.nodatavals)))):
         if len(values) > 1:
             message = f"the bands of raster '{raster.name}' differ in {what} ({', '.join(sorted(values))})"
@@ -182,9 +172,7 @@ def _check_degrees(name: str, grid: Grid) -> None:
     if x > _LARGEST_X or y > _LARGEST_Y:
         bounds = ", ".join(f"{value:g}" for value in (*corners.min(axis=0), *corners.max(axis=0)))
         system = grid.crs if grid.crs.startswith("EPSG:") else "longitude and latitude"
-        raise UsageError(
-            f"raster '{name}' claims {system} but its bounds are {bounds} — metres? pass --crs EPSG:…"
-        )
+        raise UsageError(f"raster '{name}' claims {system} but its bounds are {bounds} — metres? pass --crs EPSG:…")
 
 
 def _corners(grid: Grid) -> NDArray[np.float64]:
@@ -210,9 +198,7 @@ def _valid_outline(raster: DatasetReader) -> BaseGeometry:
     with damage_named(raster.name):
         valid = _valid_pixels(raster)
     if valid.is_empty:
-        raise UsageError(
-            f"raster '{raster.name}' has no valid pixel: leave it out, or use --footprint bounds"
-        )
+        raise UsageError(f"raster '{raster.name}' has no valid pixel: leave it out, or use --footprint bounds")
 
     def placed(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         columns, rows = pixels.T
@@ -227,19 +213,15 @@ def _valid_pixels(raster: DatasetReader) -> BaseGeometry:
     """The union of the valid pixels, in pixel coordinates (column, row), without points inside edges."""
     if all(MaskFlags.all_valid in flags for flags in raster.mask_flag_enums):
         return shapely.box(0, 0, raster.width, raster.height)
-    strips = [
-        _valid_in_strip(raster, window) for window in strips_of(raster, raster.width, _MASK_STRIP_BYTES)
-    ]
+    strips = [_valid_in_strip(raster, window) for window in strips_of(raster, raster.width, _MASK_STRIP_BYTES)]
     return shapely.normalize(shapely.simplify(shapely.union_all(strips), 0))
 
 
 def _valid_in_strip(raster: DatasetReader, window: RasterioWindow) -> BaseGeometry:
     valid = raster.dataset_mask(window=window) != 0
-    found = shapes(
-        valid.astype(np.uint8), mask=valid, transform=rasterio.Affine.translation(0, window.row_off)
-    )
+    found = shapes(valid.astype(np.uint8), mask=valid, transform=rasterio.Affine.translation(0, window.row_off))
     polygons = [shapely.geometry.shape(polygon) for polygon, _ in found]
-    return shapely.union_all(shapely.make_valid(np.array(polygons, dtype=object)))
+    return shapely.union_all(polygons)
 
 
 def strips_of(raster: DatasetReader, row_bytes: int, strip_bytes: int) -> Iterator[RasterioWindow]:
@@ -261,9 +243,7 @@ def _acquired(raster: DatasetReader, tag: str) -> datetime:
         raise UsageError(f"raster '{raster.name}' has no tag '{tag}': it has {known}")
     text = tags[tag].strip()
     try:
-        moment = (
-            datetime.strptime(text, "%Y:%m:%d %H:%M:%S") if text[4:5] == ":" else datetime.fromisoformat(text)
-        )
+        moment = datetime.strptime(text, "%Y:%m:%d %H:%M:%S") if text[4:5] == ":" else datetime.fromisoformat(text)
     except ValueError as error:
         message = f"tag '{tag}' of raster '{raster.name}' is no date: '{text}'; understood are ISO 8601 and "
         raise UsageError(f"{message}'YYYY:MM:DD HH:MM:SS'") from error

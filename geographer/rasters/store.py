@@ -173,9 +173,7 @@ class Store:
             problem = self._download(drafts)
             absent = {md5: damage for md5, draft in drafts.items() if (damage := self._admit(md5, draft))}
         if problem:
-            raise StorageError(
-                f"DVC's remote did not deliver: {problem}; mend it, then run this again"
-            ) from problem
+            raise StorageError(f"DVC's remote did not deliver: {problem}; mend it, then run this again") from problem
         return absent
 
     def track(self, folder: str, entries: Sequence[Entry]) -> None:
@@ -315,9 +313,7 @@ class Store:
             with Repo(str(self.root)) as repo:
                 remote = repo.cloud.get_remote_odb(command="fetch")
                 sources = [remote.oid_to_path(md5) for md5 in drafts]
-                transfer(
-                    remote.fs, sources, localfs, [str(draft) for draft in drafts.values()], on_error=note
-                )
+                transfer(remote.fs, sources, localfs, [str(draft) for draft in drafts.values()], on_error=note)
         except NoRemoteError:
             return None
         except (DvcException, ImportError, OSError) as problem:

@@ -76,9 +76,7 @@ def encode(
         return bytes(file.getbuffer())
 
 
-def settle(
-    destination: Path, content: bytes, pixels: NDArray[np.generic], grid: Grid
-) -> tuple[Checksums, str]:
+def settle(destination: Path, content: bytes, pixels: NDArray[np.generic], grid: Grid) -> tuple[Checksums, str]:
     """Writes `content` to `destination` and gives its checksums and the digest of `pixels`, which it encodes.
 
     Raises:

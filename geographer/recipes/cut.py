@@ -12,12 +12,10 @@ from geographer.events import Draft
 from geographer.intake.rasters import check_name, nodata_text, raster_rows
 from geographer.log.digests import canonical_json
 from geographer.projections.project import MACROS
-from geographer.recipes.recipe import Outcome, Recipe, Workshop, recipe_entry
-from geographer.values import Transform, Window
+from geographer.recipes.recipe import OnConflict, Outcome, Workshop, recipe_entry
+from geographer.values import Window
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from geographer.queries.revision import Revision
     from geographer.rasters.cut import ChipMade, ChipOrder
 
@@ -72,7 +70,7 @@ class CutAround(Cutting):
     target_count: int = 1
     where: str | None = None
 
-    def plan(self, revision: Revision) -> CutPlan:
+    def plan(self, revision: Revision, *, on_conflict: OnConflict | None = None) -> CutPlan:
         """The chips that features still lack. See `planning.windows.plan_around`."""
         from geographer.planning.windows import chip_name, plan_around
 
@@ -81,16 +79,15 @@ class CutAround(Cutting):
         # The keys in a table of their own: the candidates' query can begin with them.
         revision.connection.execute(
             "CREATE OR REPLACE TEMP TABLE selected_feature AS SELECT feature_key, feature_id FROM feature_now "  # noqa: S608
-            f"WHERE feature_id IN (SELECT feature_id::VARCHAR FROM features WHERE {revision.where('features', self.where)}) "
+            "WHERE feature_id IN (SELECT feature_id::VARCHAR FROM features "
+            f"WHERE {revision.where('features', self.where)}) "
             "ORDER BY feature_key"
         )
         planned = plan_around(
             revision.arrow(_CANDIDATES.read_text(), {"collection": self.source}),
             revision.arrow(_SOURCES, {"collection": self.source}),
             revision.arrow(_EXISTING, {"name": self.name}),
-            selected=revision.arrow(
-                "SELECT feature_key, feature_id FROM selected_feature ORDER BY feature_key"
-            ),
+            selected=revision.arrow("SELECT feature_key, feature_id FROM selected_feature ORDER BY feature_key"),
             size=self.size,
             mode=self.mode,
             seed=self.seed,
@@ -115,7 +112,7 @@ class CutGrid(Cutting):
 
     kind: ClassVar[str] = "cut grid"
 
-    def plan(self, revision: Revision) -> CutPlan:
+    def plan(self, revision: Revision, *, on_conflict: OnConflict | None = None) -> CutPlan:
         """The cells that are not cut yet. See `planning.windows.plan_grid`."""
         from geographer.planning.windows import cell_name, plan_grid
 
@@ -147,8 +144,7 @@ class CutPlan:
         sources = revision.arrow(_SOURCES, {"collection": recipe.source}).to_pylist()
         self._sources = {source["raster_id"]: source for source in sources}
         self._known = {
-            row[0]
-            for row in revision.rows("SELECT raster_id FROM raster_now WHERE recipe = $n", {"n": recipe.name})
+            row[0] for row in revision.rows("SELECT raster_id FROM raster_now WHERE recipe = $n", {"n": recipe.name})
         }
         self._refuse_unpaddable()
 
@@ -161,17 +157,13 @@ class CutPlan:
         """Cut the chips into the staging folder."""
         from geographer.rasters.cut import cut
 
-        orders = [
-            self._order(chip, name, workshop) for chip, name in zip(self.chips, self.names, strict=True)
-        ]
+        orders = [self._order(chip, name, workshop) for chip, name in zip(self.chips, self.names, strict=True)]
         crs = {str(workshop.root / source["path"]): source["crs"] for source in self._sources.values()}
         made: list[ChipMade] = []
         for chip in cut(orders, workers=workshop.workers_for(len(orders)), crs=crs):
             made.append(chip)
             workshop.progress("chips cut", len(made), len(orders))
-        rows = [
-            self._row(chip, name, one) for chip, name, one in zip(self.chips, self.names, made, strict=True)
-        ]
+        rows = [self._row(chip, name, one) for chip, name, one in zip(self.chips, self.names, made, strict=True)]
         draft = Draft(
             "chips_cut",
             {"recipe": recipe_entry(self.recipe), **self.summary},
@@ -182,9 +174,7 @@ class CutPlan:
     def _refuse_unpaddable(self) -> None:
         if self.recipe.at_border != "pad" or self.recipe.pad_value is not None:
             return
-        bare = sorted(
-            {chip["raster_id"] for chip in self.chips if self._sources[chip["raster_id"]]["nodata"] is None}
-        )
+        bare = sorted({chip["raster_id"] for chip in self.chips if self._sources[chip["raster_id"]]["nodata"] is None})
         if bare:
             raise UsageError(
                 f"raster {naming(bare)} has no nodata value to pad with: pass --pad-value N or --at-border shift"

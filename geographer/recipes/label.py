@@ -1,4 +1,4 @@
-"""The label recipe: class masks. Finds rasters whose label is missing or out of date, burns them, hands back `labels_made`."""
+"""The label recipe: class masks, where they are missing or out of date. Hands back `labels_made`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from geographer.events import Draft
 from geographer.intake.rasters import check_name
 from geographer.log.tables import arrow_table
 from geographer.projections.project import MACROS
-from geographer.recipes.recipe import Outcome, Recipe, Workshop, recipe_entry
+from geographer.recipes.recipe import OnConflict, Outcome, Workshop, recipe_entry
 from geographer.values import Checksums, Grid, Transform
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class LabelMask:
         """The collection that it labels."""
         return {"collection": self.collection}
 
-    def plan(self, revision: Revision) -> LabelPlan:
+    def plan(self, revision: Revision, *, on_conflict: OnConflict | None = None) -> LabelPlan:
         """The rasters without a mask, and those whose mask no longer shows what they show."""
         check_name("label", self.name)
         revision.require_collection(self.collection)
@@ -53,7 +53,7 @@ class LabelMask:
 class LabelPlan:
     """The masks to burn, with their shapes."""
 
-    def __init__(self, recipe: LabelMask, revision: Revision, dtype: Any) -> None:  # noqa: ANN401
+    def __init__(self, recipe: LabelMask, revision: Revision, dtype: Any) -> None:
         self.recipe, self._dtype = recipe, dtype
         self._rasters = revision.arrow("FROM raster_to_label ORDER BY raster_id").to_pylist()
         self._shapes = dict(revision.rows(_SHAPES.read_text()))
@@ -72,9 +72,7 @@ class LabelPlan:
         from geographer.rasters.burn import burn
 
         made: list[MaskMade] = []
-        for mask in burn(
-            self._orders(workshop), dtype=self._dtype, workers=workshop.workers_for(len(self._rasters))
-        ):
+        for mask in burn(self._orders(workshop), dtype=self._dtype, workers=workshop.workers_for(len(self._rasters))):
             made.append(mask)
             workshop.progress("masks burned", len(made), len(self._rasters))
         new = [
@@ -100,7 +98,7 @@ class LabelPlan:
                 destination=str(workshop.staging / f"{number}.tif"),
             )
 
-    def _rows(self, made: list[tuple[dict[str, Any], MaskMade]]) -> Any:  # noqa: ANN401
+    def _rows(self, made: list[tuple[dict[str, Any], MaskMade]]) -> Any:
         sums: list[Checksums] = [mask.checksums for _, mask in made]
         return arrow_table(
             "label_change",

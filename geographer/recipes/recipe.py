@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol
 
 from geographer.errors import ConflictError
 from geographer.log.digests import canonical_json
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from geographer.values import Checksums
 
 _WORTH_PROCESSES: Final = 128
+
+OnConflict = Literal["exclude", "move"]
 
 Progress = Callable[[str, int, int], None]
 """Told what is being made, how many are done, and how many there will be."""
@@ -82,8 +84,8 @@ class Recipe(Protocol):
         """What the log records of it, as JSON; `from_parameters` takes it back."""
         ...
 
-    def plan(self, revision: Revision, **choices: Any) -> Plan:  # noqa: ANN401
-        """What a run would do for what is new at `revision`; `choices` belong to this run, not to the recipe."""
+    def plan(self, revision: Revision, *, on_conflict: OnConflict | None = None) -> Plan:
+        """What a run would do for what is new at `revision`; a split heeds `on_conflict`, this run's choice."""
         ...
 
 

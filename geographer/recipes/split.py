@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
 
-from geographer.errors import UsageError
 from geographer.events import Draft
 from geographer.intake.rasters import check_name
 from geographer.log.tables import arrow_table
-from geographer.recipes.recipe import Outcome, Workshop, recipe_entry
+from geographer.recipes.recipe import OnConflict, Outcome, Workshop, recipe_entry
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,9 +50,7 @@ class Split:
             "seed": self.seed,
         }
 
-    def plan(
-        self, revision: Revision, *, on_conflict: Literal["exclude", "move"] | None = None
-    ) -> AssignmentPlan:
+    def plan(self, revision: Revision, *, on_conflict: OnConflict | None = None) -> AssignmentPlan:
         """The parts of the rasters that have none yet. See `planning.split.plan_split`.
 
         Raises:
@@ -64,7 +61,8 @@ class Split:
         check_name("recipe", self.name)
         revision.require_collection(self.collection)
         members = revision.rows(
-            "SELECT raster_id, part, split FROM raster_now LEFT JOIN (FROM split_now WHERE split = $name) USING (raster_id) "
+            "SELECT raster_id, part, split FROM raster_now "
+            "LEFT JOIN (FROM split_now WHERE split = $name) USING (raster_id) "
             "WHERE collection = $collection ORDER BY raster_id",
             {"name": self.name, "collection": self.collection},
         )
@@ -89,9 +87,7 @@ class Split:
             class_of=class_of,
             seed=self.seed,
             assigned=assigned,
-            left_out=frozenset(
-                raster for raster, part, split in members if split is not None and part is None
-            ),
+            left_out=frozenset(raster for raster, part, split in members if split is not None and part is None),
             on_conflict=on_conflict,
         )
         return AssignmentPlan(self, members, plan_split(request))
@@ -100,7 +96,8 @@ class Split:
         """Which raster (its place by id) shows which of the selected features, and of which class that is."""
         revision.connection.execute(
             "CREATE OR REPLACE TEMP TABLE selected_feature AS SELECT feature_key FROM feature_now "  # noqa: S608
-            f"WHERE feature_id IN (SELECT feature_id::VARCHAR FROM features WHERE {revision.where('features', self.where)})"
+            "WHERE feature_id IN (SELECT feature_id::VARCHAR FROM features "
+            f"WHERE {revision.where('features', self.where)})"
         )
         return revision.arrow(_OBJECTS.read_text(), {"collection": self.collection})
 
@@ -111,7 +108,7 @@ class Split:
         names = sorted(set(pairs.values()))
         return names, np.array([names.index(pairs[feature]) for feature in place], np.int64)
 
-    def _links(self, revision: Revision) -> Any:  # noqa: ANN401
+    def _links(self, revision: Revision) -> Any:
         """Pairs of rasters (their places) that share pixels or lie near each other."""
         from geographer.planning.closeness import close_pairs
 
@@ -131,9 +128,7 @@ class Split:
 class AssignmentPlan:
     """The changes that a split makes: new assignments, and those that a conflict changed."""
 
-    def __init__(
-        self, recipe: Split, members: list[tuple[str, str | None, str | None]], plan: SplitPlan
-    ) -> None:
+    def __init__(self, recipe: Split, members: list[tuple[str, str | None, str | None]], plan: SplitPlan) -> None:
         self.recipe, self._report = recipe, plan.report
         self._changes = [
             (raster, part, split is not None)
@@ -152,9 +147,9 @@ class AssignmentPlan:
         """Whether every raster has its part, or was left out."""
         return not self._changes
 
-    def make(self, workshop: Workshop) -> Outcome:  # noqa: ARG002
+    def make(self, workshop: Workshop) -> Outcome:
         """The event; a split has no pixels."""
-        rows = {
+        rows: dict[str, list[Any]] = {
             "change": ["changed" if known else "added" for _, _, known in self._changes],
             "split": [self.recipe.name] * len(self._changes),
             "raster_id": [raster for raster, _, _ in self._changes],

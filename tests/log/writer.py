@@ -14,9 +14,6 @@ import time
 from itertools import count
 from pathlib import Path
 
-# DuckDB would import pandas, where that is installed, for nothing.
-sys.modules["pandas"] = None  # type: ignore[assignment]
-
 from geographer.database.engine import Engine
 from geographer.errors import ConflictError
 from geographer.events import Draft, Event, Head, Signature
@@ -70,4 +67,6 @@ def _die(engine: Engine, step: str) -> None:
 
 
 if __name__ == "__main__":
+    # DuckDB would import it for nothing, where it is installed.
+    sys.modules["pandas"] = None
     {"append": _append, "hold": _hold, "die": _die}[sys.argv[1]](Engine(Path(sys.argv[2])), *sys.argv[3:])

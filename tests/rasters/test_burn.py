@@ -27,15 +27,11 @@ PLACES = {
 }
 
 
-def grid(
-    transform: tuple[float, ...] = NORTH_UP, width: int = 40, height: int = 30, crs: str = "EPSG:32633"
-) -> Grid:
+def grid(transform: tuple[float, ...] = NORTH_UP, width: int = 40, height: int = 30, crs: str = "EPSG:32633") -> Grid:
     return Grid(crs, Transform(*transform), width, height)
 
 
-def burn_one(
-    path: Path, where: Grid, *shapes: tuple[shapely.Geometry, int], dtype: str = "uint8"
-) -> np.ndarray:
+def burn_one(path: Path, where: Grid, *shapes: tuple[shapely.Geometry, int], dtype: str = "uint8") -> np.ndarray:
     """The pixels of the one mask of `shapes`."""
     order = MaskOrder(where, tuple((shapely.to_wkb(shape), value) for shape, value in shapes), str(path))
     list(burn([order], dtype=dtype))
@@ -56,17 +52,13 @@ def blob(where: Grid, seed: int) -> shapely.Polygon:
     radius = random.uniform(3, 17, 25)
     middle = random.uniform(0, 1, 2) * (where.width, where.height)
     return shapely.Polygon(
-        np.column_stack(
-            at(where.transform, middle[0] + radius * np.cos(angles), middle[1] + radius * np.sin(angles))
-        )
+        np.column_stack(at(where.transform, middle[0] + radius * np.cos(angles), middle[1] + radius * np.sin(angles)))
     )
 
 
 @pytest.mark.parametrize("transform", PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("seed", range(4))
-def test_a_polygon_fills_the_pixels_whose_centres_it_holds(
-    tmp_path: Path, transform: tuple[float, ...], seed: int
-):
+def test_a_polygon_fills_the_pixels_whose_centres_it_holds(tmp_path: Path, transform: tuple[float, ...], seed: int):
     where = grid(transform)
     polygon = shapely.difference(blob(where, seed), blob(where, seed + 100))
     found = burn_one(tmp_path / "m.tif", where, (polygon, 3))
@@ -113,9 +105,7 @@ def test_collections_and_multipolygons_are_drawn_whole(tmp_path: Path):
         shapely.box(500_200, 5_199_800, 500_290, 5_199_890),
     ]
     point = shapely.Point(at(NORTH_UP, 39.5, 29.5))
-    found = burn_one(
-        tmp_path / "m.tif", where, (shapely.GeometryCollection([shapely.MultiPolygon(parts), point]), 1)
-    )
+    found = burn_one(tmp_path / "m.tif", where, (shapely.GeometryCollection([shapely.MultiPolygon(parts), point]), 1))
     expected = shapely.contains(shapely.union_all(parts), centres(where)).astype(int)
     expected[29, 39] = 1
     assert np.array_equal(found, expected)
@@ -126,16 +116,12 @@ def test_collections_and_multipolygons_are_drawn_whole(tmp_path: Path):
     [(), ((shapely.Polygon(), 1),), ((shapely.box(0, 0, 1, 1), 1),)],
     ids=["none", "empty", "elsewhere"],
 )
-def test_without_anything_to_draw_all_is_background(
-    tmp_path: Path, shapes: tuple[tuple[shapely.Geometry, int], ...]
-):
+def test_without_anything_to_draw_all_is_background(tmp_path: Path, shapes: tuple[tuple[shapely.Geometry, int], ...]):
     assert np.array_equal(burn_one(tmp_path / "m.tif", grid(), *shapes), np.zeros((30, 40)))
 
 
 def test_an_empty_shape_does_not_hide_the_others(tmp_path: Path):
-    found = burn_one(
-        tmp_path / "m.tif", grid(), (shapely.Polygon(), 1), (shapely.Point(at(NORTH_UP, 1.5, 2.5)), 2)
-    )
+    found = burn_one(tmp_path / "m.tif", grid(), (shapely.Polygon(), 1), (shapely.Point(at(NORTH_UP, 1.5, 2.5)), 2))
     assert found.sum() == found[2, 1] == 2
 
 
@@ -171,12 +157,9 @@ def test_two_workers_make_the_same_bytes_as_one_in_the_same_order(tmp_path: Path
         folder = tmp_path / str(workers)
         folder.mkdir()
         shapes = [(shapely.to_wkb(blob(grid(), seed)), seed % 7 + 1) for seed in range(450)]
-        orders = (
-            MaskOrder(grid(), (shape,), str(folder / f"{number}.tif")) for number, shape in enumerate(shapes)
-        )
+        orders = (MaskOrder(grid(), (shape,), str(folder / f"{number}.tif")) for number, shape in enumerate(shapes))
         made[workers] = [
-            (Path(mask.destination).name, mask.checksums, mask.pixel_digest)
-            for mask in burn(orders, workers=workers)
+            (Path(mask.destination).name, mask.checksums, mask.pixel_digest) for mask in burn(orders, workers=workers)
         ]
     assert made[1] == made[2]
     assert [name for name, *_ in made[1]] == [f"{number}.tif" for number in range(450)]

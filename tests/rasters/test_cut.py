@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 
 from geographer.errors import CorruptError, NotFoundError, StorageError, UsageError
 from geographer.rasters.cut import ChipMade, ChipOrder, cut
 from geographer.rasters.pixels import pixel_digest
 from geographer.rasters.read import describe
-from geographer.values import Checksums, Window
+from geographer.rasters.write import Metadata, encode
+from geographer.values import Checksums, Transform, Window
 from tests.rasters.scenes import CUSTOM, NORTH_UP, SOUTH_UP, TURNED, at, pixels, write_scene
 
 
@@ -64,17 +65,13 @@ def test_a_chip_is_its_window_pixel_for_pixel(
 
 
 def test_what_is_said_of_a_chip_is_what_its_file_holds(tmp_path: Path):
-    source = write_scene(
-        tmp_path / "a.tif", pixels(3, 40, 50, "int16"), crs=CUSTOM, transform=TURNED, nodata=-9
-    )
+    source = write_scene(tmp_path / "a.tif", pixels(3, 40, 50, "int16"), crs=CUSTOM, transform=TURNED, nodata=-9)
     chip, made = cut_one(source, (3, 4, 20, 10), bands=(3, 1))
     content, facts = chip.read_bytes(), describe(chip)
     assert made == ChipMade(
         index=0,
         destination=str(chip),
-        checksums=Checksums(
-            len(content), hashlib.md5(content).hexdigest(), hashlib.sha256(content).hexdigest()
-        ),
+        checksums=Checksums(len(content), hashlib.md5(content).hexdigest(), hashlib.sha256(content).hexdigest()),
         pixel_digest=pixel_digest(chip),
         grid=facts.grid,
         count=2,
@@ -98,6 +95,7 @@ def test_what_is_said_of_a_chip_is_what_its_file_holds(tmp_path: Path):
         "float32",
         "float64",
         "complex64",
+        "complex128",
     ],
 )
 def test_every_type_is_kept(tmp_path: Path, dtype: str):
@@ -128,10 +126,9 @@ def test_bands_are_chosen_and_ordered(tmp_path: Path):
 def test_tags_are_kept_but_not_statistics(tmp_path: Path):
     source = write_scene(tmp_path / "a.tif", pixels(1, 40, 50))
     with rasterio.open(source, "r+") as raster:
-        raster.update_tags(
-            PRODUCT="S2A <L2A> & more", TIFFTAG_DATETIME="2024:06:30 10:20:30", STATISTICS_MEAN="5"
-        )
+        raster.update_tags(PRODUCT="S2A <L2A> & more", TIFFTAG_DATETIME="2024:06:30 10:20:30", STATISTICS_MEAN="5")
         raster.update_tags(ns="MISSION", ORBIT="33")
+        raster.update_tags(ns="RPC", LINE_OFF="20", SAMP_OFF="25")
         raster.update_tags(1, STATISTICS_MEAN="5", STATISTICS_VALID_PERCENT="100", SOLAR="1913")
     chip, _ = cut_one(source, (0, 0, 16, 16))
     with rasterio.open(chip) as raster:
@@ -141,13 +138,12 @@ def test_tags_are_kept_but_not_statistics(tmp_path: Path):
             "TIFFTAG_DATETIME": "2024:06:30 10:20:30",
         }
         assert raster.tags(ns="MISSION") == {"ORBIT": "33"}
+        assert raster.tags(ns="RPC") == {}
         assert raster.tags(1) == {"SOLAR": "1913"}
 
 
 def test_pixels_that_are_points_stay_so_and_stay_where_they_are(tmp_path: Path):
-    source = write_scene(
-        tmp_path / "a.tif", pixels(1, 40, 50), transform=(0.1, 0, 7.3, 0, -0.1, 51.7), crs="EPSG:4326"
-    )
+    source = write_scene(tmp_path / "a.tif", pixels(1, 40, 50), transform=(0.1, 0, 7.3, 0, -0.1, 51.7), crs="EPSG:4326")
     with rasterio.open(source, "r+") as raster:
         raster.update_tags(AREA_OR_POINT="Point")
     where = describe(source).grid.transform
@@ -210,6 +206,7 @@ def test_colours_are_kept(tmp_path: Path, dtype: str, colours: tuple[ColorInterp
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.tif", "chip.tif"]
     with rasterio.open(chip) as raster:
         assert raster.colorinterp == colours
+        assert (MaskFlags.alpha in raster.mask_flag_enums[0]) == (ColorInterp.alpha in colours)
         assert np.array_equal(raster.read(), array[:, 4:20, 4:20])
 
 
@@ -276,9 +273,7 @@ def test_padding_may_be_not_a_number(tmp_path: Path):
 
 
 def test_padding_is_never_called_valid(tmp_path: Path):
-    clear = write_scene(
-        tmp_path / "a.tif", np.full((4, 40, 50), 255, "uint8"), photometric="RGB", alpha="YES"
-    )
+    clear = write_scene(tmp_path / "a.tif", np.full((4, 40, 50), 255, "uint8"), photometric="RGB", alpha="YES")
     masked = write_scene(tmp_path / "b.tif", pixels(1, 40, 50, "uint8"))
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(masked, "r+") as raster:
         raster.write_mask(np.full((40, 50), 255, "uint8"))
@@ -320,18 +315,14 @@ def test_an_unknown_band_is_refused(tmp_path: Path):
 
 def test_a_source_is_checked_before_any_of_its_chips_is_made(tmp_path: Path):
     source = write_scene(tmp_path / "a.tif", pixels(1, 40, 50))
-    orders = [
-        ChipOrder(str(source), Window(col, 0, 16, 16), str(tmp_path / f"{col}.tif")) for col in (0, 16, 40)
-    ]
+    orders = [ChipOrder(str(source), Window(col, 0, 16, 16), str(tmp_path / f"{col}.tif")) for col in (0, 16, 40)]
     with pytest.raises(UsageError, match=r"40\.tif"):
         list(cut(orders))
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
 def test_a_crs_can_be_given_to_a_source_that_lacks_one(tmp_path: Path):
-    bare, placed = (
-        write_scene(tmp_path / f"{crs}.tif", pixels(1, 8, 8), crs=crs) for crs in (None, "EPSG:32633")
-    )
+    bare, placed = (write_scene(tmp_path / f"{crs}.tif", pixels(1, 8, 8), crs=crs) for crs in (None, "EPSG:32633"))
     orders = [ChipOrder(str(path), Window(0, 0, 4, 4), f"{path}.chip") for path in (bare, placed)]
     with pytest.raises(UsageError, match="no CRS"):
         list(cut(orders))
@@ -349,9 +340,7 @@ def test_a_crs_that_geotiff_would_change_is_refused(tmp_path: Path):
 
 def test_a_large_chip_is_tiled_and_still_its_window(tmp_path: Path):
     array = pixels(1, 700, 600)
-    chip, made = cut_one(
-        write_scene(tmp_path / "a.tif", array, blockxsize=256, blockysize=256), (10, 20, 513, 530)
-    )
+    chip, made = cut_one(write_scene(tmp_path / "a.tif", array, blockxsize=256, blockysize=256), (10, 20, 513, 530))
     with rasterio.open(chip) as raster:
         assert raster.block_shapes == [(256, 256)]
         assert np.array_equal(raster.read(), array[:, 20:550, 10:523])
@@ -391,16 +380,24 @@ def test_chips_come_in_the_order_of_the_orders(tmp_path: Path):
         )
 
 
+def test_chips_are_made_block_by_block_so_that_none_is_decoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = write_scene(tmp_path / "a.tif", pixels(1, 64, 64))
+    made = []
+
+    def noted(pixels: np.ndarray, metadata: Metadata, transform: Transform, mask: None) -> bytes:
+        made.append((round((transform.f - 5_200_000) / -10), round((transform.c - 500_000) / 10)))
+        return encode(pixels, metadata, transform, mask)
+
+    monkeypatch.setattr("geographer.rasters.cut.encode", noted)
+    corners = [(0, 0), (1, 40), (2, 0), (3, 33), (20, 3), (17, 50), (18, 1)]
+    list(cut([ChipOrder(str(source), Window(col, row, 8, 8), str(tmp_path / f"{row}.tif")) for row, col in corners]))
+    assert made == [(0, 0), (2, 0), (1, 40), (3, 33), (18, 1), (20, 3), (17, 50)]
+
+
 def test_two_workers_make_the_same_bytes_as_one_and_so_does_a_second_time(tmp_path: Path):
     runs = {"one": 1, "again": 1, "two": 2}
-    results = {
-        name: list(cut(scattered(tmp_path, tmp_path / name), workers=workers))
-        for name, workers in runs.items()
-    }
-    facts = [
-        [(chip.index, chip.checksums, chip.pixel_digest, chip.grid) for chip in made]
-        for made in results.values()
-    ]
+    results = {name: list(cut(scattered(tmp_path, tmp_path / name), workers=workers)) for name, workers in runs.items()}
+    facts = [[(chip.index, chip.checksums, chip.pixel_digest, chip.grid) for chip in made] for made in results.values()]
     assert facts[0] == facts[1] == facts[2]
     contents = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in runs]
     assert contents[0] == contents[1] == contents[2]
@@ -434,8 +431,7 @@ def test_a_source_damaged_in_the_middle_is_corrupt_and_leaves_only_whole_chips(t
     folder.mkdir()
     corners = [(col, row) for row in range(0, 400, 40) for col in range(0, 400, 40)]
     orders = [
-        ChipOrder(str(source), Window(col, row, 40, 40), str(folder / f"{col}-{row}.tif"))
-        for col, row in corners
+        ChipOrder(str(source), Window(col, row, 40, 40), str(folder / f"{col}-{row}.tif")) for col, row in corners
     ]
     with pytest.raises(CorruptError, match=r"a\.tif' is damaged"):
         list(cut(orders, workers=workers))
@@ -461,13 +457,15 @@ def test_a_disk_that_fills_is_a_storage_error_and_leaves_no_part_of_a_chip(tmp_p
     )
     folder = tmp_path / "chips"
     folder.mkdir()
+    (folder / "2.tif").write_text("what was there before")
     run = subprocess.run(
         [sys.executable, "-c", code, str(source), str(folder)], capture_output=True, text=True, check=True
     )
     assert "can't write" in run.stdout
     assert "2.tif'" in run.stdout
     assert "make room" in run.stdout
-    assert {path.name for path in folder.iterdir()} <= {f"{number}.tif" for number in (0, 1, 3, 4)}
+    assert {path.name for path in folder.iterdir()} <= {f"{number}.tif" for number in range(5)}
+    assert (folder / "2.tif").read_text() == "what was there before"
 
 
 def test_a_folder_that_is_not_there_is_a_storage_error(tmp_path: Path):

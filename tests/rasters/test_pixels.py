@@ -12,7 +12,7 @@ import rasterio
 
 from geographer.errors import CorruptError, UsageError
 from geographer.rasters.pixels import digest_of_array, pixel_digest
-from geographer.rasters.read import describe
+from geographer.rasters.read import describe, strips_of
 from geographer.values import Grid, Transform
 from tests.rasters.scenes import CUSTOM, TURNED, pixels, write_scene
 
@@ -28,9 +28,7 @@ def test_the_digest_is_that_of_the_definition_byte_for_byte(tmp_path: Path):
     assert pixel_digest(path) == hashlib.sha256(header + body).hexdigest()
 
 
-@pytest.mark.parametrize(
-    "dtype", ["uint8", "int8", "int16", "uint32", "int64", "float32", "float64", "complex64"]
-)
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint32", "int64", "float32", "float64", "complex64"])
 @pytest.mark.parametrize("crs", ["EPSG:32633", CUSTOM])
 def test_a_file_and_its_array_have_one_digest(tmp_path: Path, dtype: str, crs: str):
     array = pixels(3, 37, 53, dtype)
@@ -71,6 +69,7 @@ def test_a_file_of_very_high_blocks_is_read_in_parts(tmp_path: Path):
     path = write_scene(tmp_path / "a.tif", array, tiled=False, blockysize=2512)
     with rasterio.open(path) as raster:
         assert raster.block_shapes == [(2512, 3)]
+        assert [window.height for window in strips_of(raster, 3, 100)] == [1024, 1024, 465]
     assert pixel_digest(path) == digest_of_array(array, describe(path).grid)
 
 
@@ -105,11 +104,7 @@ def test_the_order_in_memory_does_not_matter():
     array = pixels(3, 5, 7)
     grid = Grid("EPSG:32633", Transform(1, 0, 0, 0, -1, 0), 7, 5)
     turned = np.asfortranarray(array)
-    assert (
-        digest_of_array(turned, grid)
-        == digest_of_array(array, grid)
-        == digest_of_array(array.astype(">u2"), grid)
-    )
+    assert digest_of_array(turned, grid) == digest_of_array(array, grid) == digest_of_array(array.astype(">u2"), grid)
 
 
 def test_an_array_that_is_not_the_grids_is_an_error():

@@ -50,9 +50,7 @@ def test_nodata_may_be_missing_or_not_a_number(tmp_path: Path):
     assert math.isnan(describe(path).nodata)
 
 
-@pytest.mark.parametrize(
-    "code", ["EPSG:32633", "EPSG:4326", "EPSG:3035", "EPSG:3413", "EPSG:2193", "EPSG:27700"]
-)
+@pytest.mark.parametrize("code", ["EPSG:32633", "EPSG:4326", "EPSG:3035", "EPSG:3413", "EPSG:2193", "EPSG:27700"])
 def test_a_crs_with_a_code_is_told_by_it(tmp_path: Path, code: str):
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs=code, transform=(1, 0, 10, 0, -1, 50))
     assert describe(path).grid.crs == code
@@ -133,9 +131,7 @@ def test_the_valid_footprint_has_exact_pixel_edges_and_no_points_inside_them(
     assert sorted(map(sorted, found)) == sorted(map(sorted, expected))
 
 
-def test_the_valid_footprint_does_not_depend_on_where_strips_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_the_valid_footprint_does_not_depend_on_where_strips_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     array = pixels(1, 96, 30)
     array[:, 20:70, 8:20] = 0
     path = write_scene(tmp_path / "a.tif", array, nodata=0)
@@ -157,9 +153,7 @@ def test_an_alpha_band_says_what_is_valid_whatever_its_opacity(tmp_path: Path):
 
 def test_without_nodata_or_mask_every_pixel_is_valid(tmp_path: Path):
     path = write_scene(tmp_path / "a.tif", pixels(2, 32, 32))
-    assert shapely.from_wkb(describe(path, footprint="valid").outline).equals(
-        shapely.from_wkb(describe(path).outline)
-    )
+    assert shapely.from_wkb(describe(path, footprint="valid").outline).equals(shapely.from_wkb(describe(path).outline))
 
 
 def test_a_footprint_of_no_valid_pixel_is_refused(tmp_path: Path):
@@ -211,6 +205,8 @@ def test_what_is_not_a_raster_is_a_usage_error(tmp_path: Path):
     (tmp_path / "folder.tif").mkdir()
     for name in ("text.tif", "empty.tif", "folder.tif"):
         assert isinstance(refused(tmp_path / name), UsageError)
+    assert "empty" in str(refused(tmp_path / "empty.tif"))
+    assert "a folder" in str(refused(tmp_path / "folder.tif"))
 
 
 @pytest.mark.parametrize("kept", [6, 60])
@@ -270,12 +266,14 @@ def test_metres_that_claim_to_be_degrees_are_refused(tmp_path: Path):
     assert "500000, 5.19996e+06, 500040, 5.2e+06" in str(error)
 
 
-@pytest.mark.parametrize(
-    "transform", [(5, 0, -2.5, 0, -5, 92.5), (1, 0, 179, 0, -1, 10), (1, 0, 356, 0, -1, 10)]
-)
-def test_degrees_over_the_pole_or_past_the_antimeridian_are_degrees(
-    tmp_path: Path, transform: tuple[float, ...]
-):
+def test_metres_that_are_small_in_y_are_refused_too(tmp_path: Path):
+    near_the_equator = (10, 0, 500_000, 0, -10, 60)
+    path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs="EPSG:4326", transform=near_the_equator)
+    assert "claims EPSG:4326" in str(refused(path))
+
+
+@pytest.mark.parametrize("transform", [(5, 0, -2.5, 0, -5, 92.5), (1, 0, 179, 0, -1, 10), (1, 0, 356, 0, -1, 10)])
+def test_degrees_over_the_pole_or_past_the_antimeridian_are_degrees(tmp_path: Path, transform: tuple[float, ...]):
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs="EPSG:4326", transform=transform)
     assert describe(path).grid.transform == transform
 

@@ -1,0 +1,247 @@
+"""1 and 2: which footprint contains or intersects which feature, for all of them, and for a thousand more."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+import statistics
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import numpy as np
+
+from tests.benchmarks.measure import Cost, Row, apart, below, compared, geographer, spent, told
+
+FEATURES, FOOTPRINTS, MORE, ROUNDS = 1_000_000, 10_000, 1_000, 5
+PEAK_MB = 1_500
+_SIDE_M = 17_000.0
+_ZONE = "EPSG:32632"
+
+
+class Pairs(NamedTuple):
+    """What a join found and spent: the join alone, and all of its process from the files on."""
+
+    count: int
+    digest: str
+    join: Cost
+    whole: Cost
+
+
+class Materialised(NamedTuple):
+    """What rebuilding a projection spent, whole, and CPU seconds of each of its SQL files."""
+
+    whole: Cost
+    steps: dict[str, float]
+
+
+def full(folder: Path, scale: float) -> list[Row]:
+    """1. Edges for all features and footprints, beside geopandas and sedonadb."""
+    commands = _prepared(folder, scale)
+    told("edges: rebuilding the projection")
+    ours, ours_utm = _materialised(folder / "lonlat"), _materialised(folder / "utm")
+    count, digest = apart(_pairs_of_dataset, folder / "lonlat")
+    told("edges: geopandas")
+    peers = {"geopandas": (0.5, apart(_geopandas, folder / "input", "lonlat"))}
+    told("edges: sedonadb")
+    sedona = apart(_sedonadb, folder / "input", "lonlat")
+    rows = []
+    if sedona is None:
+        rows.append(Row("edges: sedonadb is not installed (the extra 'bench'): left out", ""))
+    else:
+        peers["sedonadb"] = (1.0, sedona)
+    size = f"{round(FEATURES * scale):,} x {round(FOOTPRINTS * scale):,}"
+    for name, (target, peer) in peers.items():
+        equal = (peer.count, peer.digest) == (count, digest)
+        rows += [
+            compared(
+                f"edges, {size}: the join (040_edge.sql)",
+                ours.steps["040_edge.sql"],
+                peer.join.cpu,
+                unit="CPU s",
+                than=f"{name}, in memory",
+                at_most=target,
+            ),
+            compared(
+                "edges: the whole rebuild, log to disk",
+                ours.whole.cpu,
+                peer.whole.cpu,
+                unit="CPU s",
+                than=f"{name}, GeoParquet to memory",
+                at_most=target,
+            ),
+            Row("edges: equal results", f"{count:,} {digest}", f"{peer.count:,} {peer.digest}", "", "=", equal),
+            Row("edges: peak memory", f"{ours.whole.peak:,.0f} MB", f"{peer.whole.peak:,.0f} MB ({name})"),
+        ]
+    rows.append(below("edges: peak memory of the rebuild", ours.whole.peak, PEAK_MB, unit="MB"))
+    rows += [
+        below(f"edges: peak memory of geographer {name} ({cost.cpu:.1f} CPU s)", cost.peak, PEAK_MB, unit="MB")
+        for name, cost in commands.items()
+    ]
+    join = peers["geopandas"][1].join.cpu
+    than = "geopandas on lon/lat"
+    utm = ours_utm.steps["040_edge.sql"]
+    rows += [
+        compared("edges, UTM footprints, each decided in its CRS", utm, join, unit="CPU s", than=than, at_most=0.5),
+        below("edges, UTM footprints: peak memory of the rebuild", ours_utm.whole.peak, PEAK_MB, unit="MB"),
+    ]
+    return rows
+
+
+def incremental(folder: Path, scale: float) -> list[Row]:
+    """2. A thousand features more, beside the full materialisation."""
+    _prepared(folder, scale)
+    rows = []
+    for kind in ("lonlat", "utm"):
+        whole = _materialised(folder / kind).whole.cpu
+        told(f"adding {MORE:,} features, {kind} footprints")
+        more = apart(_add_more, folder / kind, folder / "input")
+        what = f"adding {MORE:,} features, {kind} footprints: request to projected"
+        than = "full rebuild"
+        rows.append(compared(what, more, whole, unit="CPU s", than=than, at_most=1 / 50))
+    return rows
+
+
+@cache
+def _prepared(folder: Path, scale: float) -> dict[str, Cost]:
+    """Two datasets in `folder`, with footprints in degrees and in metres; what the commands spent."""
+    told("edges: generating")
+    inputs = folder / "input"
+    inputs.mkdir(parents=True)
+    apart(_generate, inputs, scale)
+    base, lonlat, utm = folder / "base", folder / "lonlat", folder / "utm"
+    told("edges: geographer add features, add catalogue")
+    geographer(folder, "init", base, "--no-scm")
+    costs = {"add features": geographer(base, "add", "features", inputs / "features.parquet")}
+    shutil.copytree(base, lonlat)
+    base.rename(utm)
+    costs["add catalogue"] = geographer(lonlat, "add", "catalogue", inputs / "lonlat.parquet")
+    costs["add catalogue (UTM)"] = geographer(utm, "add", "catalogue", inputs / "utm.parquet")
+    return costs
+
+
+@cache
+def _materialised(root: Path) -> Materialised:
+    return apart(_rebuild, root)
+
+
+def _generate(folder: Path, scale: float) -> None:
+    """Small polygons of nine vertices, and square scenes over them; as dense at every scale."""
+    import geopandas
+    import pyproj
+    import shapely
+
+    rng = np.random.Generator(np.random.PCG64(1))
+    spread = math.sqrt(scale)
+
+    def shapes(count: int) -> np.ndarray:
+        centres = np.array([9.0, 47.5]) + spread * rng.uniform([-3.0, -2.5], [3.0, 2.5], (count, 2))
+        radii = (0.0005 + 0.02 * rng.uniform(size=(count, 1)) ** 6) * rng.uniform(0.6, 1.0, (count, 8))
+        angles = np.linspace(0, 2 * np.pi, 8, endpoint=False)
+        ring = centres[:, None] + radii[..., None] * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+        return shapely.polygons(np.concatenate([ring, ring[:, :1]], axis=1))
+
+    def write(name: str, start: int, count: int) -> None:
+        columns = {"feature_id": np.arange(start, start + count), "class": "field"}
+        geopandas.GeoDataFrame(columns, geometry=shapes(count), crs="EPSG:4326").to_parquet(folder / name)
+
+    features, footprints = round(FEATURES * scale), round(FOOTPRINTS * scale)
+    write("features.parquet", 0, features)
+    for number in range(ROUNDS + 1):
+        write(f"more{number}.parquet", features + MORE * number, MORE)
+    west, south = (
+        np.array([500_000.0, 5_260_000.0]) + spread * rng.uniform(-1, 1, (footprints, 2)) * [240_000, 270_000]
+    ).T
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * _SIDE_M
+    metres = np.stack([west, south], axis=1)[:, None] + corners
+    to_degrees = pyproj.Transformer.from_crs(_ZONE, "EPSG:4326", always_xy=True).transform
+    degrees = np.stack(to_degrees(metres[..., 0], metres[..., 1]), axis=-1)
+    ids = {"raster_id": np.arange(footprints)}
+    for name, crs, rings in (("utm", _ZONE, metres), ("lonlat", "EPSG:4326", degrees)):
+        frame = geopandas.GeoDataFrame(ids, geometry=shapely.polygons(rings), crs=crs)
+        frame.to_parquet(folder / f"{name}.parquet")
+
+
+def _rebuild(root: Path) -> Materialised:
+    from geographer.database.engine import Engine, run_script
+    from geographer.log.read import events_between
+    from geographer.projections import project
+
+    engine, steps = Engine(root / ".geographer"), {}
+    # DuckDB imports pandas at the first query with parameters: not the projection's doing.
+    with engine.attached(log="r", spatial=True) as connection:
+        events_between(connection, last=1)
+
+    def run_step(connection: object, script: str, parameters: object = None) -> None:
+        name = script.removeprefix("-- ").partition(":")[0]
+        with spent() as cost:
+            run_script(connection, script, parameters)
+        steps[name] = cost.cpu
+
+    with spent() as whole, mock.patch.object(project, "run_script", run_step):
+        project.rebuild(engine)
+    return Materialised(whole, steps)
+
+
+def _add_more(root: Path, inputs: Path) -> float:
+    """The median CPU seconds of adding `MORE` features, after a first time that warms the process."""
+    from geographer import Dataset
+
+    dataset, costs = Dataset.open(root), []
+    for number in range(ROUNDS + 1):
+        with spent() as cost:
+            dataset.add_features(inputs / f"more{number}.parquet")
+        costs.append(cost.cpu)
+    return statistics.median(costs[1:])
+
+
+def _pairs_of_dataset(root: Path) -> tuple[int, str]:
+    from geographer import Dataset
+
+    query = "SELECT feature_id, raster_id::BIGINT AS raster_id, relation = 'contains' AS contains FROM edges"
+    edges = Dataset.open(root).sql(query)
+    return _identity(*(edges[name].to_numpy() for name in ("feature_id", "raster_id", "contains")))
+
+
+def _geopandas(inputs: Path, footprints: str) -> Pairs:
+    import geopandas
+
+    with spent() as whole:
+        features = geopandas.read_parquet(inputs / "features.parquet", columns=["feature_id", "geometry"])
+        rasters = geopandas.read_parquet(inputs / f"{footprints}.parquet")
+        with spent() as join:
+            met = geopandas.sjoin(features, rasters, predicate="intersects")
+            inside = geopandas.sjoin(features, rasters, predicate="within")
+    met_codes, inside_codes = (_codes(pairs["feature_id"], pairs["raster_id"]) for pairs in (met, inside))
+    contains = np.isin(met_codes, inside_codes)
+    return Pairs(*_identity(met["feature_id"], met["raster_id"], contains), join, whole)
+
+
+def _sedonadb(inputs: Path, footprints: str) -> Pairs | None:
+    try:
+        import sedonadb
+    except ImportError:
+        return None
+    with spent() as whole:
+        sedona = sedonadb.connect()
+        for view, name in (("feature", "features"), ("raster", footprints)):
+            sedona.read_parquet(inputs / f"{name}.parquet").to_memtable().to_view(view)
+        with spent() as join:
+            pairs = sedona.sql(
+                "SELECT feature_id, raster_id, ST_Contains(raster.geometry, feature.geometry) AS contains "
+                "FROM feature JOIN raster ON ST_Intersects(raster.geometry, feature.geometry)"
+            ).to_arrow_table()
+    columns = (pairs[name].to_numpy() for name in ("feature_id", "raster_id", "contains"))
+    return Pairs(*_identity(*columns), join, whole)
+
+
+def _codes(features: np.ndarray, rasters: np.ndarray) -> np.ndarray:
+    return np.asarray(features, "int64") * 10_000_000 + np.asarray(rasters, "int64")
+
+
+def _identity(features: np.ndarray, rasters: np.ndarray, contains: np.ndarray) -> tuple[int, str]:
+    """How many pairs, and a digest of their set with the relation of each."""
+    rows = np.sort(_codes(features, rasters) * 2 + np.asarray(contains, "int64"))
+    return len(rows), hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:12]

@@ -1,0 +1,118 @@
+"""3: the features of an old revision beside those of the head, in a log of ten thousand events."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tests.benchmarks.measure import Row, apart, compared, spent, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+EVENTS, FEATURES, CHANGES, SAMPLED, ROUNDS = 10_000, 100_000, 5, 40, 5
+CLASSES = ("pond", "quarry", "field")
+_TOTALS = "SELECT class, count(*) AS features, max(ST_X(geometry)) AS east FROM features GROUP BY class ORDER BY class"
+
+
+def any_revision(folder: Path, scale: float) -> list[Row]:
+    """3. `features --at` any of 10,000 revisions, beside the same query at the head."""
+    events = round(EVENTS * scale)
+    told(f"history: a log of {events:,} events")
+    apart(_write, folder, events)
+    told("history: reading")
+    rows = []
+    for what, (head, old) in apart(_read, folder, events).items():
+        asked = f"features --at any of {events:,} revisions, {what}"
+        than = "the head"
+        rows += [
+            compared(f"{asked}: the slowest", max(old), head, unit="CPU ms", than=than, at_most=2),
+            compared(f"{asked}: the median", statistics.median(old), head, unit="CPU ms", than=than),
+        ]
+    return rows
+
+
+def _write(root: Path, events: int) -> None:
+    """A first event with all the features; each later one changes, removes and adds a few."""
+    from geographer import Dataset
+    from geographer.database.engine import Engine
+    from geographer.events import Draft, Head, Signature
+    from geographer.log.append import append
+    from geographer.log.read import head_of
+    from geographer.projections.project import project
+
+    Dataset.init(root, classes=CLASSES, scm=False)
+    engine, signature = Engine(root / ".geographer"), Signature("Ada")
+    rng = np.random.Generator(np.random.PCG64(3))
+    payload = {"request": {}, "columns": {}}
+    # The file stays attached, as in one long command: what an append costs is not what is measured here.
+    with engine.attached(log="w", spatial=True) as connection:
+        head = head_of(connection)
+        for number in range(events):
+            rows = _changes(rng, number) if number else _changed("added", np.arange(FEATURES), rng)
+            event = append(engine, Draft("features_added", payload, {"feature_change": rows}), signature, head)
+            head = Head(event.position, event.digest)
+    project(engine)
+
+
+def _changes(rng: np.random.Generator, number: int) -> pa.Table:
+    """`CHANGES` features that nothing else touches changed, as many removed, as many added."""
+    import pyarrow as pa
+
+    first = number * 2 * CHANGES % (FEATURES - 2 * CHANGES)
+    again = number * 2 * CHANGES >= FEATURES - 2 * CHANGES
+    changed, removed = np.arange(first, first + CHANGES), np.arange(first + CHANGES, first + 2 * CHANGES)
+    added = FEATURES + number * CHANGES + np.arange(CHANGES)
+    tables = [_changed("changed", changed, rng), _changed("added", added, rng)]
+    return pa.concat_tables(tables if again else [*tables, _changed("removed", removed, rng)])
+
+
+def _changed(change: str, ids: np.ndarray, rng: np.random.Generator) -> pa.Table:
+    import shapely
+
+    from geographer.log.tables import arrow_table
+
+    count = len(ids)
+    columns = {"change": [change] * count, "feature_id": [str(one) for one in ids], "id_is_integer": [True] * count}
+    if change != "removed":
+        points = shapely.points(rng.uniform([6, 45], [12, 50], (count, 2)))
+        columns |= {
+            "class": [CLASSES[one % len(CLASSES)] for one in ids],
+            "geometry": list(shapely.to_wkb(points)),
+            "crs": ["EPSG:4326"] * count,
+            "properties": ["{}"] * count,
+        }
+    return arrow_table("feature_change", columns)
+
+
+def _read(root: Path, events: int) -> dict[str, tuple[float, list[float]]]:
+    """CPU milliseconds of each query at the head, and at a sample of revisions from the first to the last."""
+    from geographer import Dataset
+
+    dataset = Dataset.open(root)
+    head = dataset.log(1)[0].position
+    revisions = np.unique(np.linspace(2, head - 1, SAMPLED).astype(int)).tolist()
+    one = str(FEATURES - 1)
+    queries: dict[str, Callable[[str], object]] = {
+        "one feature": lambda at: dataset.features(at, feature=one),
+        "an aggregate": lambda at: dataset.sql(_TOTALS, at),
+    }
+    return {what: _timed(query, head, revisions) for what, query in queries.items()}
+
+
+def _timed(query: Callable[[str], object], head: int, revisions: list[int]) -> tuple[float, list[float]]:
+    """The least of several rounds for each revision, and of as many more for the head, in turns."""
+    query(f"@{head}")
+    costs: dict[int, list[float]] = {}
+    for _ in range(ROUNDS):
+        for number, revision in enumerate([head, *revisions]):
+            for position in (revision, head) if number % 8 == 0 else (revision,):
+                with spent() as cost:
+                    query(f"@{position}")
+                costs.setdefault(position, []).append(cost.cpu * 1e3)
+    return statistics.median(costs[head]), [statistics.median(costs[revision]) for revision in revisions]

@@ -1,0 +1,632 @@
+"""Any history at all: the projection rebuilt is the one that grew, and every earlier revision reads the same later."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import duckdb
+import numpy as np
+import pyproj
+import pytest
+import rasterio
+import shapely
+from dvc.repo import Repo
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from geographer import Dataset
+from geographer.database.engine import load_spatial
+from geographer.errors import ConflictError, GeographerError, NotFoundError, UsageError
+from geographer.queries.read import Filter, read
+from tests.rasters.scenes import CUSTOM, pixels, write_scene
+
+UTM = "EPSG:32633"
+WEST, NORTH, PIXEL = 500_000.0, 5_200_000.0, 10.0
+TABLES = ("features", "rasters", "edges", "chips", "labels", "splits", "classes", "tags")
+BACKGROUND = "water"
+CLASSES = (BACKGROUND, "pond", "quarry", "reed")
+
+
+@cache
+def transformer(source: str, target: str) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(source, target, always_xy=True)
+
+
+def moved(geometry: shapely.Geometry, source: str, target: str) -> shapely.Geometry:
+    """The geometry in another CRS, vertex by vertex."""
+    if source == target:
+        return geometry
+    return shapely.transform(geometry, transformer(source, target).transform, interleaved=False)
+
+
+def _near(crs: str, east: float, south: float) -> tuple[float, float]:
+    return transformer(UTM, crs).transform(WEST + east, NORTH - south)
+
+
+LAYOUTS: dict[str, Callable[[], tuple[str, tuple[float, ...]]]] = {
+    "here": lambda: (UTM, (PIXEL, 0, WEST, 0, -PIXEL, NORTH)),
+    "east": lambda: (UTM, (PIXEL, 0, WEST + 480, 0, -PIXEL, NORTH)),
+    "beside": lambda: (UTM, (PIXEL, 0, WEST + 640, 0, -PIXEL, NORTH)),
+    "south-up": lambda: (UTM, (PIXEL, 0, WEST + 100, 0, PIXEL, NORTH - 700)),
+    "turned": lambda: (UTM, (8, 3, WEST + 50, 3, -8, NORTH)),
+    "degrees": lambda: ("EPSG:4326", (1e-4, 0, _near("EPSG:4326", 200, 0)[0], 0, -8e-5, _near("EPSG:4326", 0, 50)[1])),
+    "custom": lambda: (CUSTOM, (PIXEL, 0, _near(CUSTOM, 500, 0)[0], 0, -PIXEL, _near(CUSTOM, 500, 0)[1])),
+}
+"""Where a scene of 64 by 64 pixels can lie: CRS and transform."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A feature to be: its kind, its place and reach in pixels of the first layout, and its class."""
+
+    kind: str
+    column: float
+    row: float
+    reach: float
+    class_: str
+
+    def geometry(self) -> shapely.Geometry:
+        """In UTM."""
+        x, y, r = WEST + PIXEL * self.column, NORTH - PIXEL * self.row, PIXEL * self.reach
+        line = shapely.LineString([(x, y), (x + r, y - r / 2), (x + r, y + r)])
+        square = shapely.box(x, y - r, x + r, y)
+        return {
+            "point": shapely.Point(x, y),
+            "points": shapely.MultiPoint([(x, y), (x + r, y)]),
+            "line": line,
+            "polygon": square,
+            "polygons": shapely.MultiPolygon([square, shapely.box(x + 2 * r, y, x + 3 * r, y + r)]),
+        }[self.kind]
+
+
+SHAPES = st.builds(
+    Shape,
+    kind=st.sampled_from(["point", "points", "line", "polygon", "polygons"]),
+    column=st.integers(-24, 520).map(lambda n: n / 4),
+    row=st.integers(-24, 300).map(lambda n: n / 4),
+    reach=st.sampled_from([0.3, 1.0, 2.5, 6.0, 30.0]),
+    class_=st.sampled_from(CLASSES),
+)
+FEATURE_IDS = st.sampled_from(["f1", "f2", "f3", "a_b", "ö/1", "007", "x y", "Z"])
+SCENE_IDS = st.sampled_from(["a", "b", "c", "d"])
+FEATURE_CRS = st.sampled_from([UTM, "EPSG:4326", "EPSG:3035"])
+
+AROUND = st.fixed_dictionaries(
+    {
+        "size": st.sampled_from([8, (16, 12), 24]),
+        "mode": st.sampled_from(["centered", "random"]),
+        "seed": st.integers(0, 3),
+        "target_count": st.integers(1, 2),
+        "where": st.sampled_from([None, None, "class <> 'pond' AND feature_id <> 'ü'"]),
+        "at_border": st.sampled_from(["shift", "pad", "skip"]),
+        "bands": st.sampled_from([None, [2]]),
+    }
+)
+GRID = st.fixed_dictionaries(
+    {"size": st.sampled_from([32, (40, 30)]), "at_border": st.sampled_from(["shift", "pad", "skip"])}
+)
+SPLIT = st.fixed_dictionaries(
+    {
+        "parts": st.sampled_from([{"train": 0.5, "test": 0.5}, {"train": 0.7, "val": 0.15, "test": 1 / 7}]),
+        "by": st.sampled_from(["overlap", "overlap", "object"]),
+        "buffer": st.sampled_from([0.0, 0.0, 45.0]),
+        "stratify": st.sampled_from([None, "class"]),
+        "seed": st.integers(0, 3),
+        "where": st.sampled_from([None, None, "class <> 'reed'"]),
+    }
+)
+ON_CONFLICT = st.sampled_from([None, "exclude", "move"])
+
+
+def tables_at(dataset: Dataset, position: int) -> dict[str, Any]:
+    """Everything that can be read of a revision."""
+    with dataset._recorder.at(position) as revision:
+        tables: dict[str, Any] = {name: read(revision, name, Filter()).arrow.to_pylist() for name in TABLES}
+        tables["content_digest"] = revision.content_digest()
+    return tables
+
+
+def projected(root: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table of the projection, sorted, geometries as bytes."""
+    with duckdb.connect(root / ".geographer" / "state.duckdb", read_only=True) as connection:
+        load_spatial(connection)
+        columns: dict[str, list[str]] = {}
+        for table, column, kind in connection.execute(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
+        ).fetchall():
+            shown = f'hex(ST_AsWKB("{column}")::BLOB)' if kind.startswith("GEOMETRY") else f'"{column}"'
+            columns.setdefault(table, []).append(shown)
+        return {
+            table: sorted(connection.execute(f"SELECT {', '.join(shown)} FROM {table}").fetchall(), key=repr)
+            for table, shown in columns.items()
+        }
+
+
+def files_in(root: Path) -> dict[str, tuple[str, str]]:
+    """MD5 and SHA-256 of every data file of a workspace, by its path."""
+    return {
+        path.relative_to(root).as_posix(): tuple(
+            hashlib.new(name, path.read_bytes(), usedforsecurity=False).hexdigest() for name in ("md5", "sha256")
+        )
+        for folder in ("rasters", "labels")
+        for path in (root / folder).rglob("*")
+        if path.is_file() and path.suffix != ".dvc" and path.name != ".gitignore"
+    }
+
+
+def write_features(path: Path, shapes: dict[str, Shape], crs: str) -> Path:
+    """A GeoJSON file with the coordinates in `crs`, and a column of its own."""
+    members = [
+        {
+            "type": "Feature",
+            "properties": {"id": name, "class": shape.class_, "reach": shape.reach},
+            "geometry": json.loads(shapely.to_geojson(moved(shape.geometry(), UTM, crs))),
+        }
+        for name, shape in shapes.items()
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": members}))
+    return path
+
+
+class Histories(RuleBasedStateMachine):
+    """Everything that can happen to a dataset, in any order."""
+
+    def __init__(self, template: Path, workshop: Path) -> None:
+        super().__init__()
+        self.folder = workshop / "example"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.inputs = self.folder / "inputs"
+        self.inputs.mkdir(parents=True)
+        self.root = shutil.copytree(template, self.folder / "dataset")
+        self.dataset = Dataset.open(self.root)
+        self.shapes: dict[str, Shape] = {}
+        self.recipes: dict[str, dict[str, Any]] = {}
+        self.past: dict[int, dict[str, Any]] = {}
+        self.files: dict[int, dict[str, tuple[str, str]]] = {}
+        self.tags: list[str] = []
+        self.kept_projection = False
+        self.number = 0
+        self._look()
+
+    # --- what is there --------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> int:
+        return max(self.past)
+
+    @property
+    def now(self) -> dict[str, Any]:
+        return self.past[self.head]
+
+    def _names(self, table: str, column: str) -> list[str]:
+        return [row[column] for row in self.now[table]]
+
+    def _scenes(self) -> list[str]:
+        return [row["raster_id"] for row in self.now["rasters"] if row["collection"] == "source"]
+
+    def _cuts(self) -> list[str]:
+        return [name for name, recipe in self.recipes.items() if recipe["verb"] in ("around", "grid")]
+
+    def _fresh(self, suffix: str) -> Path:
+        self.number += 1
+        return self.inputs / f"{self.number}{suffix}"
+
+    def _scene(self, name: str, layout: str, seed: int) -> Path:
+        path = self.inputs / f"{layout} {seed}" / f"{name}.tif"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            crs, transform = LAYOUTS[layout]()
+            array = pixels(2, 64, 64, "uint8", seed=seed)
+            array[:, :6] = 0
+            write_scene(path, array, transform=transform, crs=crs, nodata=0)
+        return path
+
+    def _look(self) -> None:
+        """Keep what every new revision reads like while it is new."""
+        for position in range(max(self.past, default=0) + 1, self.dataset.log(1)[0].position + 1):
+            self.past[position] = tables_at(self.dataset, position)
+            rows = self.past[position]["rasters"]
+            owned = {row["path"]: (row["md5"], row["sha256"]) for row in rows if row["collection"] != "catalogue"}
+            for row in self.past[position]["labels"]:
+                owned[row["path"]] = (row["md5"], "")
+            self.files[position] = owned
+
+    def _unmoved(self, error: type[GeographerError], act: Callable[[], Any]) -> None:
+        """The command fails in its family, and the log has not moved."""
+        before = self.dataset.log(1)
+        with pytest.raises(error):
+            act()
+        assert self.dataset.log(1) == before
+
+    # --- adding and removing --------------------------------------------------------------------------------------
+
+    @initialize(
+        shapes=st.dictionaries(FEATURE_IDS, SHAPES, min_size=3, max_size=5),
+        crs=FEATURE_CRS,
+        first=st.sampled_from(list(LAYOUTS)),
+        second=st.sampled_from(list(LAYOUTS)),
+    )
+    def begin(self, shapes: dict[str, Shape], crs: str, first: str, second: str) -> None:
+        self.add_features(shapes, crs)
+        self.dataset.add_rasters([self._scene("a", first, 1), self._scene("b", second, 2)])
+        self._look()
+
+    @rule(shapes=st.dictionaries(FEATURE_IDS, SHAPES, min_size=1, max_size=3), crs=FEATURE_CRS)
+    def add_features(self, shapes: dict[str, Shape], crs: str) -> None:
+        """Ids that were removed come back, often as something else."""
+        known = shapes.keys() & self.shapes.keys()
+        if known:
+            path = write_features(self._fresh(".geojson"), shapes, crs)
+            self._unmoved(ConflictError, lambda: self.dataset.add_features(path, crs=crs))
+            shapes = {name: shape for name, shape in shapes.items() if name not in known}
+        if shapes:
+            self.dataset.add_features(write_features(self._fresh(".geojson"), shapes, crs), crs=crs)
+            self.shapes |= shapes
+        self._look()
+
+    @precondition(lambda self: self.shapes)
+    @rule(data=st.data())
+    def remove_features(self, data: st.DataObject) -> None:
+        ids = data.draw(st.lists(st.sampled_from(sorted(self.shapes)), min_size=1, max_size=3))
+        self.dataset.remove_features(ids)
+        for name in set(ids):
+            del self.shapes[name]
+        self._look()
+
+    @rule(
+        scenes=st.dictionaries(
+            SCENE_IDS, st.tuples(st.sampled_from(list(LAYOUTS)), st.integers(1, 3)), min_size=1, max_size=2
+        ),
+        collection=st.sampled_from(["source", "source", "extra"]),
+        mode=st.sampled_from(["copy", "link"]),
+        footprint=st.sampled_from(["bounds", "valid"]),
+    )
+    def add_rasters(
+        self, scenes: dict[str, tuple[str, int]], collection: str, mode: Any, footprint: Any
+    ) -> None:
+        taken = set(self._names("rasters", "raster_id"))
+        paths = {name: self._scene(name, *scene) for name, scene in scenes.items()}
+        how = {"collection": collection, "mode": mode, "footprint": footprint}
+        if taken & paths.keys():
+            self._unmoved(ConflictError, lambda: self.dataset.add_rasters(list(paths.values()), **how))
+        fresh = [path for name, path in paths.items() if name not in taken]
+        if fresh:
+            self.dataset.add_rasters(fresh, **how)
+        self._look()
+
+    @rule(name=st.sampled_from(["S2", "L8"]), shape=SHAPES, crs=FEATURE_CRS)
+    def add_catalogue(self, name: str, shape: Shape, crs: str) -> None:
+        outline = shapely.envelope(shapely.buffer(shape.geometry(), 50))
+        geometry = json.loads(shapely.to_geojson(moved(outline, UTM, crs)))
+        member = {"type": "Feature", "properties": {"id": name, "cloud": shape.reach}, "geometry": geometry}
+        path = self._fresh(".geojson")
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": [member]}))
+        if name in self._names("rasters", "raster_id"):
+            self._unmoved(ConflictError, lambda: self.dataset.add_catalogue(path, crs=crs))
+        else:
+            self.dataset.add_catalogue(path, crs=crs)
+        self._look()
+
+    @precondition(lambda self: self.now["rasters"])
+    @rule(data=st.data())
+    def remove_rasters(self, data: st.DataObject) -> None:
+        known = sorted(self._names("rasters", "raster_id"))
+        self.dataset.remove_rasters(data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=3)))
+        self._look()
+
+    @rule(name=st.sampled_from([*CLASSES, "moor"]))
+    def add_classes(self, name: str) -> None:
+        if name in self._names("classes", "class"):
+            self._unmoved(ConflictError, lambda: self.dataset.add_classes([name]))
+        else:
+            self.dataset.add_classes([name])
+        self._look()
+
+    # --- recipes --------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self._scenes())
+    @rule(name=st.sampled_from(["around", "again"]), options=AROUND)
+    def cut_around(self, name: str, options: dict[str, Any]) -> None:
+        known = self.recipes.setdefault(name, {"verb": "around", **options})
+        given = {key: value for key, value in known.items() if key != "verb"}
+        if given != options:
+            self._unmoved(ConflictError, lambda: self.dataset.cut_around_features(name, **options))
+        self.dataset.cut_around_features(name, **given)
+        self._look()
+        assert not self.dataset.cut_around_features(name, **given).changed
+
+    @precondition(lambda self: self._scenes())
+    @rule(options=GRID)
+    def cut_grid(self, options: dict[str, Any]) -> None:
+        known = self.recipes.setdefault("grid", {"verb": "grid", **options})
+        self.dataset.cut_grid("grid", **{key: value for key, value in known.items() if key != "verb"})
+        self._look()
+
+    @precondition(lambda self: self._cuts())
+    @rule(data=st.data())
+    def label(self, data: st.DataObject) -> None:
+        collection = data.draw(st.sampled_from(self._cuts()))
+        if not any(row["value"] for row in self.now["classes"]):
+            return
+        self.recipes[f"mask-{collection}"] = {"verb": "mask", "collection": collection}
+        self.dataset.label_masks(f"mask-{collection}", collection=collection)
+        self._look()
+        self._masks_are_right(f"mask-{collection}")
+
+    @precondition(lambda self: self._cuts())
+    @rule(data=st.data(), options=SPLIT, on_conflict=ON_CONFLICT)
+    def split(self, data: st.DataObject, options: dict[str, Any], on_conflict: Any) -> None:
+        collection = data.draw(st.sampled_from(self._cuts()))
+        name = f"split-{collection}"
+        if not any(row["collection"] == collection for row in self.now["rasters"]):
+            return
+        known = self.recipes.get(name, {"verb": "split", "collection": collection, **options})
+        given = {key: value for key, value in known.items() if key != "verb"}
+        before = self.now["splits"]
+        try:
+            self.dataset.split(name, **given, on_conflict=on_conflict)
+        except ConflictError:
+            assert on_conflict is None
+            assert name in self.recipes
+            assert self.dataset.log(1)[0].position == self.head
+            return
+        self.recipes[name] = known
+        self._look()
+        if on_conflict is None:
+            kept = [row for row in self.now["splits"] if row["split"] == name]
+            assert all(row in kept for row in before if row["split"] == name)
+        self._nothing_leaks(name)
+
+    @precondition(lambda self: self.recipes)
+    @rule(on_conflict=ON_CONFLICT)
+    def update(self, on_conflict: Any) -> None:
+        try:
+            self.dataset.update(on_conflict=on_conflict)
+        except ConflictError:
+            assert on_conflict is None
+            self._look()
+            return
+        self._look()
+        assert not any(recorded.changed for recorded in self.dataset.update(on_conflict=on_conflict))
+        for name, recipe in self.recipes.items():
+            if recipe["verb"] == "split":
+                self._nothing_leaks(name)
+            elif recipe["verb"] == "mask":
+                self._masks_are_right(name)
+
+    # --- revisions ------------------------------------------------------------------------------------------------
+
+    @rule(data=st.data(), name=st.sampled_from(["v1", "v2"]))
+    def tag(self, data: st.DataObject, name: str) -> None:
+        position = data.draw(st.sampled_from(sorted(self.past)))
+        if name in self.tags:
+            self._unmoved(ConflictError, lambda: self.dataset.tag(name, position))
+            return
+        self.dataset.tag(name, position)
+        self.tags.append(name)
+        self._look()
+        (tag,) = [row for row in self.now["tags"] if row["tag"] == name]
+        assert tag["content_digest"] == self.past[position]["content_digest"]
+
+    @rule(data=st.data())
+    def check_out_and_come_back(self, data: st.DataObject) -> None:
+        position = data.draw(st.sampled_from(sorted(self.past)))
+        self.dataset.checkout(position)
+        self._workspace_shows(position)
+        assert self.dataset.verify(position) == []
+        if position != self.head:
+            self._unmoved(ConflictError, lambda: self.dataset.add_classes(["never"]))
+        self.dataset.checkout()
+        self._workspace_shows(self.head)
+
+    @rule(data=st.data())
+    def compare(self, data: st.DataObject) -> None:
+        """A diff names what the tables of the two revisions say."""
+        a, b = (data.draw(st.sampled_from(sorted(self.past))) for _ in "ab")
+        told = {(row["object"], row["id"], row["change"]) for row in self.dataset.diff(a, b).table.to_pylist()}
+        keys = {
+            "feature": ("features", lambda row: row["feature_id"]),
+            "raster": ("rasters", lambda row: row["raster_id"]),
+            "edge": ("edges", lambda row: f"{row['feature_id']} – {row['raster_id']}"),
+            "label": ("labels", lambda row: f"{row['label']}/{row['raster_id']}"),
+            "split": ("splits", lambda row: f"{row['split']}/{row['raster_id']}"),
+            "class": ("classes", lambda row: row["class"]),
+        }
+        for thing, (table, key) in keys.items():
+            was = {key(row): row for row in self.past[a][table]}
+            became = {key(row): row for row in self.past[b][table]}
+            due = {(thing, name, "added") for name in became.keys() - was.keys()}
+            due |= {(thing, name, "removed") for name in was.keys() - became.keys()}
+            assert {one for one in told if one[0] == thing and one[2] != "changed"} == due
+            changed = {name for name in was.keys() & became.keys() if was[name] != became[name]}
+            assert changed <= {name for kind, name, change in told if (kind, change) == (thing, "changed")}
+
+    @rule()
+    def keep_projection(self) -> None:
+        """Put the projection aside as it is."""
+        shutil.copy(self.root / ".geographer" / "state.duckdb", self.folder / "kept.duckdb")
+        self.kept_projection = True
+
+    @precondition(lambda self: self.kept_projection)
+    @rule()
+    def bring_an_old_projection_back(self) -> None:
+        """As after a crash between append and projection: many events are caught up with at once."""
+        shutil.copy(self.folder / "kept.duckdb", self.root / ".geographer" / "state.duckdb")
+
+    @rule()
+    def lose_the_projection(self) -> None:
+        (self.root / ".geographer" / "state.duckdb").unlink()
+
+    # --- what fails, and moves nothing ----------------------------------------------------------------------------
+
+    @rule(data=st.data())
+    def ask_for_what_is_not_there(self, data: st.DataObject) -> None:
+        dataset = self.dataset
+        asked: dict[str, Callable[[], Any]] = {
+            "feature": lambda: dataset.remove_features([*sorted(self.shapes)[:1], "nobody"]),
+            "raster": lambda: dataset.remove_rasters([*self._names("rasters", "raster_id")[:1], "nothing"]),
+            "collection": lambda: dataset.cut_grid("cells", size=8, source="nowhere"),
+            "labelled": lambda: dataset.label_masks("mask", collection="nowhere"),
+            "split": lambda: dataset.split("parts", collection="nowhere", parts={"a": 1.0}),
+            "file": lambda: dataset.add_rasters(self.inputs / "nothing.tif"),
+            "revision": lambda: dataset.checkout(self.head + 1),
+        }
+        self._unmoved(NotFoundError, asked[data.draw(st.sampled_from(sorted(asked)))])
+
+    @rule(data=st.data())
+    def ask_for_what_can_not_be(self, data: st.DataObject) -> None:
+        dataset = self.dataset
+        asked: dict[str, tuple[type[GeographerError], Callable[[], Any]]] = {
+            "head": (ConflictError, lambda: dataset.add_classes(["never"], expected_head="f" * 64)),
+            "name": (UsageError, lambda: dataset.cut_grid("a/b", size=8)),
+            "nobody": (UsageError, lambda: dataset.remove_features([])),
+            "class": (ConflictError, lambda: dataset.add_classes(["twice", "twice"])),
+        }
+        self._unmoved(*asked[data.draw(st.sampled_from(sorted(asked)))])
+
+    @rule(name=st.sampled_from(["moss", "fern"]))
+    def repeat_a_request(self, name: str) -> None:
+        """The same key again changes nothing, and answers what was recorded."""
+        if name not in self._names("classes", "class"):
+            first = self.dataset.add_classes([name], idempotency_key=name)
+            assert first.changed
+        again = self.dataset.add_classes([name], idempotency_key=name)
+        assert not again.changed
+        self._look()
+
+    # --- what must be true ----------------------------------------------------------------------------------------
+
+    @invariant()
+    def the_head_is_as_told(self) -> None:
+        assert self.dataset.log(1)[0].position == self.head
+        assert {row["feature_id"]: row["class"] for row in self.now["features"]} == {
+            name: shape.class_ for name, shape in self.shapes.items()
+        }
+        self._workspace_shows(self.head)
+
+    def teardown(self) -> None:
+        events = self.dataset.log()
+        assert [event.parents for event in events[1:]] == [[event.digest] for event in events[:-1]]
+        for position, tables in self.past.items():
+            assert tables_at(self.dataset, position) == tables, f"@{position} reads otherwise now"
+        grown = projected(self.root)
+        (self.root / ".geographer" / "state.duckdb").unlink()
+        assert self.dataset.verify() == []
+        rebuilt = projected(self.root)
+        for table, rows in rebuilt.items():
+            assert grown[table] == rows, f"{table} rebuilt is another"
+        with Repo(str(self.root)) as repo:
+            assert repo.status() == {}
+        self.dataset._recorder.store.close()
+
+    def _workspace_shows(self, position: int) -> None:
+        found = files_in(self.root)
+        due = self.files[position]
+        assert found.keys() == due.keys()
+        wrong = {path: sums for path, sums in due.items() if (found[path][0], found[path][1] if sums[1] else "") != sums}
+        assert wrong == {}
+
+    def _nothing_leaks(self, name: str) -> None:
+        """No two rasters of different parts share a feature that counts, or pixels, or lie nearer than the buffer."""
+        recipe = self.recipes[name]
+        part = {row["raster_id"]: row["part"] for row in self.now["splits"] if row["split"] == name and row["part"]}
+        shown: dict[str, set[str]] = {raster: set() for raster in part}
+        skipped = {n for n, shape in self.shapes.items() if recipe["where"] and shape.class_ == "reed"}
+        for row in self.now["edges"]:
+            if row["raster_id"] in part and row["feature_id"] not in skipped:
+                shown[row["raster_id"]].add(row["feature_id"])
+        ground = {raster: self._ground(raster) for raster in part}
+        for a, b in combinations(sorted(part), 2):
+            if part[a] == part[b]:
+                continue
+            assert not shown[a] & shown[b], f"{a} and {b} share {shown[a] & shown[b]}"
+            if recipe["by"] == "overlap":
+                shared = shapely.area(shapely.intersection(ground[a], ground[b]))
+                assert shared < 0.01 * PIXEL**2, f"{a} and {b} share {shared} m²"
+            if recipe["buffer"]:
+                assert shapely.distance(ground[a], ground[b]) > 0.99 * recipe["buffer"], f"{a} is near {b}"
+
+    def _ground(self, raster: str) -> shapely.Geometry:
+        """What a raster covers, in UTM metres, as its file says."""
+        (path,) = [row["path"] for row in self.now["rasters"] if row["raster_id"] == raster]
+        with rasterio.open(self.root / path) as file:
+            corners = [(0, 0), (file.width, 0), (file.width, file.height), (0, file.height)]
+            outline = shapely.segmentize(shapely.Polygon([file.transform * corner for corner in corners]), file.width)
+            return moved(outline, file.crs.to_wkt(), UTM)
+
+    def _masks_are_right(self, label: str) -> None:
+        """Every mask lies on its raster's grid and shows the features that there are now."""
+        value = {row["class"]: row["value"] for row in self.now["classes"]}
+        paths = {row["raster_id"]: row["path"] for row in self.now["rasters"]}
+        masks = [row for row in self.now["labels"] if row["label"] == label]
+        collection = self.recipes[label]["collection"]
+        assert {row["raster_id"] for row in masks} == {
+            row["raster_id"] for row in self.now["rasters"] if row["collection"] == collection
+        }
+        for row in masks:
+            with rasterio.open(self.root / paths[row["raster_id"]]) as chip, rasterio.open(self.root / row["path"]) as mask:
+                assert (mask.transform, mask.crs, mask.shape) == (chip.transform, chip.crs, chip.shape)
+                drawn, transform, crs = mask.read(1), mask.transform, chip.crs.to_wkt()
+            due, sure = self._drawn(value, drawn.shape, transform, crs)
+            assert (drawn == due)[sure].all(), f"{row['raster_id']}\n{drawn}\n{due}"
+
+    def _drawn(
+        self, value: dict[str, int], shape: tuple[int, int], transform: Any, crs: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The class of each pixel by shapely, and where it leaves no doubt: lines and outlines are GDAL's affair."""
+        rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+        due, sure = np.zeros(shape, int), np.ones(shape, bool)
+        order = sorted(self.shapes.values(), key=lambda one: (value[one.class_] == 0, value[one.class_]))
+        for one in order:
+            here = shapely.transform(moved(one.geometry(), UTM, crs), lambda x, y: ~transform @ (x, y), interleaved=False)
+            if one.kind == "line":
+                sure &= shapely.distance(shapely.points(columns, rows), here) > 1.5
+            elif one.kind.startswith("polygon"):
+                due[shapely.contains_xy(here, columns, rows)] = value[one.class_]
+                sure &= shapely.distance(shapely.points(columns, rows), shapely.boundary(here)) > 1e-4
+            else:
+                for x, y in shapely.get_coordinates(here):
+                    due[(np.floor(x) == columns - 0.5) & (np.floor(y) == rows - 0.5)] = value[one.class_]
+                    sure &= np.maximum(np.abs(columns - x), np.abs(rows - y)) != 0.5
+                    if min(abs(x - round(x)), abs(y - round(y))) < 1e-4:
+                        sure &= np.maximum(np.abs(columns - x), np.abs(rows - y)) > 0.6
+        return due, sure
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset with a background class in which nothing has happened yet."""
+    return Dataset.init(tmp_path_factory.mktemp("template") / "dataset", background=BACKGROUND, scm=False).root
+
+
+def test_whatever_happens_the_rebuilt_projection_is_the_same_and_the_past_stays(
+    template: Path, tmp_path: Path
+) -> None:
+    run_state_machine_as_test(
+        lambda: Histories(template, tmp_path),
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=12,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
