@@ -24,6 +24,7 @@ from geographer.queries.revision import Revision, opened
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from geographer.provenance.checkout import Delivered
     from geographer.rasters.store import Store
     from geographer.values import Checksums
 
@@ -126,7 +127,7 @@ class Recorder:
                 f"the workspace shows @{shown}, which was checked out; the head is @{head}: go back with "
                 "geographer checkout HEAD first, or leave the old revision in a folder of its own with --to"
             )
-        self.show(head)
+        self.show(head, looking=False)
 
     def show(
         self,
@@ -135,13 +136,25 @@ class Recorder:
         chosen: bool = False,
         trusted: Collection[str] = (),
         linked: Collection[str] = (),
-    ) -> Any:
-        """Bring the workspace's files to a revision; `chosen` when a person asked for that one."""
+        looking: bool = True,
+    ) -> Delivered:
+        """Bring the workspace's files to a revision.
+
+        Args:
+            position: Of the revision.
+            chosen: A person asked for that one.
+            trusted: MD5s of files made a moment ago.
+            linked: MD5s of files to link to the cache.
+            looking: Look for files that somebody altered or removed, among those that need not change.
+        """
         from geographer.provenance.checkout import bring
 
         shown, _ = self._shown()
+        since = self._mark.stat().st_mtime_ns if looking and shown is not None else None
         with self.at(position) as revision:
-            delivered = bring(revision, self.store, frm=shown, trusted=trusted, linked=linked)
+            # Until all files are there, the workspace shows no revision: who is interrupted looks at every file.
+            self._show(None)
+            delivered = bring(revision, self.store, frm=shown, unseen_since=since, trusted=trusted, linked=linked)
         self._show(position, chosen=chosen)
         return delivered
 
@@ -163,7 +176,8 @@ class Recorder:
         moves_files = "raster_change" in change.draft.rows or "label_change" in change.draft.rows
         if moves_files or now != head.position + 1:
             # Whoever appended meanwhile may have shown a later revision already: not back to this one.
-            self.show(now, trusted={sums.md5 for _, sums in change.files}, linked=change.linked)
+            made = {sums.md5 for _, sums in change.files}
+            self.show(now, trusted=made, linked=change.linked, looking=False)
         else:
             self._show(now)
         return _recorded(event)
@@ -178,17 +192,21 @@ class Recorder:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    @property
+    def _mark(self) -> Path:
+        return self.folder / "workspace.json"
+
     def _shown(self) -> tuple[int | None, bool]:
         try:
-            mark = json.loads((self.folder / "workspace.json").read_text())
+            mark = json.loads(self._mark.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return None, False
         return mark["position"], mark["chosen"]
 
-    def _show(self, position: int, *, chosen: bool = False) -> None:
-        aside = self.folder / "workspace.json.part"
+    def _show(self, position: int | None, *, chosen: bool = False) -> None:
+        aside = self._mark.with_suffix(".part")
         aside.write_text(json.dumps({"position": position, "chosen": chosen}))
-        aside.replace(self.folder / "workspace.json")
+        aside.replace(self._mark)
 
 
 def existing(root: Path) -> Path:

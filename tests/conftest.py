@@ -18,9 +18,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A home of its own, so that neither Git nor DVC reads or writes anything of the person who runs this."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        for name in [
-            name for name in os.environ if name.startswith(("DVC_", "GIT_", "XDG_", "GEOGRAPHER_"))
-        ]:
+        for name in [name for name in os.environ if name.startswith(("DVC_", "GIT_", "XDG_", "GEOGRAPHER_"))]:
             patch.delenv(name)
         patch.setenv("HOME", str(home))
         patch.setenv("DVC_NO_ANALYTICS", "1")

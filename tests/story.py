@@ -81,7 +81,7 @@ MORE = {"p1": ("pond", square(9, 9, 3)), "p3": ("pond", point(70.5, 30.5)), "w1"
 
 
 def begin(root: Path, inputs: Path) -> Dataset:
-    """The dataset up to its tag v1: features, rasters, a catalogue, chips around features and in a grid, masks, a split."""
+    """The dataset up to its tag v1: features, rasters, a catalogue, two kinds of chips, masks, a split."""
     inputs.mkdir(parents=True, exist_ok=True)
     dataset = Dataset.init(root, background="water", scm=False, message="begin")
     first = write_features(inputs / "first.geojson", FIRST)
@@ -130,9 +130,7 @@ def told(folder: Path) -> Story:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file under a folder, by its path from there."""
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
 
 

@@ -16,9 +16,7 @@ from geographer.events import KINDS
 
 FOLDER = Path(__file__).parents[1] / "schemas"
 SCHEMAS = {path.name: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
-REGISTRY = Registry().with_resources(
-    [(schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values()]
-)
+REGISTRY = Registry().with_resources([(schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values()])
 
 formats = FormatChecker()
 formats.checks("date-time", ValueError)(lambda text: bool(datetime.fromisoformat(text).tzinfo))

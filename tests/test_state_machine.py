@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import duckdb
 import numpy as np
@@ -35,7 +34,7 @@ from geographer import Dataset
 from geographer.database.engine import load_spatial
 from geographer.errors import ConflictError, GeographerError, NotFoundError, UsageError
 from geographer.queries.read import Filter, read
-from tests.rasters.scenes import CUSTOM, pixels, write_scene
+from tests.rasters.scenes import CUSTOM, at, pixels, write_scene
 
 UTM = "EPSG:32633"
 WEST, NORTH, PIXEL = 500_000.0, 5_200_000.0, 10.0
@@ -143,9 +142,9 @@ def tables_at(dataset: Dataset, position: int) -> dict[str, Any]:
     return tables
 
 
-def projected(root: Path) -> dict[str, list[tuple[Any, ...]]]:
+def projected(projection: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table of the projection, sorted, geometries as bytes."""
-    with duckdb.connect(root / ".geographer" / "state.duckdb", read_only=True) as connection:
+    with duckdb.connect(projection, read_only=True) as connection:
         load_spatial(connection)
         columns: dict[str, list[str]] = {}
         for table, column, kind in connection.execute(
@@ -196,12 +195,12 @@ class Histories(RuleBasedStateMachine):
         self.inputs.mkdir(parents=True)
         self.root = shutil.copytree(template, self.folder / "dataset")
         self.dataset = Dataset.open(self.root)
+        self.projection = self.root / ".geographer" / "state.duckdb"
         self.shapes: dict[str, Shape] = {}
         self.recipes: dict[str, dict[str, Any]] = {}
         self.past: dict[int, dict[str, Any]] = {}
         self.files: dict[int, dict[str, tuple[str, str]]] = {}
         self.tags: list[str] = []
-        self.kept_projection = False
         self.number = 0
         self._look()
 
@@ -458,21 +457,21 @@ class Histories(RuleBasedStateMachine):
             changed = {name for name in was.keys() & became.keys() if was[name] != became[name]}
             assert changed <= {name for kind, name, change in told if (kind, change) == (thing, "changed")}
 
+    @precondition(lambda self: self.projection.exists())
     @rule()
     def keep_projection(self) -> None:
         """Put the projection aside as it is."""
-        shutil.copy(self.root / ".geographer" / "state.duckdb", self.folder / "kept.duckdb")
-        self.kept_projection = True
+        shutil.copy(self.projection, self.folder / "kept.duckdb")
 
-    @precondition(lambda self: self.kept_projection)
+    @precondition(lambda self: (self.folder / "kept.duckdb").exists())
     @rule()
     def bring_an_old_projection_back(self) -> None:
         """As after a crash between append and projection: many events are caught up with at once."""
-        shutil.copy(self.folder / "kept.duckdb", self.root / ".geographer" / "state.duckdb")
+        shutil.copy(self.folder / "kept.duckdb", self.projection)
 
     @rule()
     def lose_the_projection(self) -> None:
-        (self.root / ".geographer" / "state.duckdb").unlink()
+        self.projection.unlink(missing_ok=True)
 
     # --- what fails, and moves nothing ----------------------------------------------------------------------------
 
@@ -526,10 +525,10 @@ class Histories(RuleBasedStateMachine):
         assert [event.parents for event in events[1:]] == [[event.digest] for event in events[:-1]]
         for position, tables in self.past.items():
             assert tables_at(self.dataset, position) == tables, f"@{position} reads otherwise now"
-        grown = projected(self.root)
-        (self.root / ".geographer" / "state.duckdb").unlink()
+        grown = projected(self.projection)
+        self.projection.unlink()
         assert self.dataset.verify() == []
-        rebuilt = projected(self.root)
+        rebuilt = projected(self.projection)
         for table, rows in rebuilt.items():
             assert grown[table] == rows, f"{table} rebuilt is another"
         with Repo(str(self.root)) as repo:
@@ -568,7 +567,7 @@ class Histories(RuleBasedStateMachine):
         (path,) = [row["path"] for row in self.now["rasters"] if row["raster_id"] == raster]
         with rasterio.open(self.root / path) as file:
             corners = [(0, 0), (file.width, 0), (file.width, file.height), (0, file.height)]
-            outline = shapely.segmentize(shapely.Polygon([file.transform * corner for corner in corners]), file.width)
+            outline = shapely.segmentize(shapely.Polygon([at(file.transform[:6], *corner) for corner in corners]), file.width)
             return moved(outline, file.crs.to_wkt(), UTM)
 
     def _masks_are_right(self, label: str) -> None:
@@ -593,9 +592,11 @@ class Histories(RuleBasedStateMachine):
         """The class of each pixel by shapely, and where it leaves no doubt: lines and outlines are GDAL's affair."""
         rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
         due, sure = np.zeros(shape, int), np.ones(shape, bool)
+        origin = np.array([transform.c, transform.f])
+        to_pixels = np.linalg.inv([[transform.a, transform.b], [transform.d, transform.e]]).T
         order = sorted(self.shapes.values(), key=lambda one: (value[one.class_] == 0, value[one.class_]))
         for one in order:
-            here = shapely.transform(moved(one.geometry(), UTM, crs), lambda x, y: ~transform @ (x, y), interleaved=False)
+            here = shapely.transform(moved(one.geometry(), UTM, crs), lambda xy: (xy - origin) @ to_pixels)
             if one.kind == "line":
                 sure &= shapely.distance(shapely.points(columns, rows), here) > 1.5
             elif one.kind.startswith("polygon"):

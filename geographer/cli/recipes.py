@@ -21,7 +21,7 @@ def _cutting(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--size", required=True, type=options.Size(), help="Of a chip, such as 512 or 640x480."),
             click.option("--bands", default=None, type=options.Numbers(), help="Which, from 1; all when left out."),
             click.option(
-                "--from", "source", default="source", show_default=True, metavar="COLLECTION", help="The rasters to cut."
+                "--from", "source", default="source", show_default=True, metavar="COLLECTION", help="What to cut."
             ),
             click.option(
                 "--at-border", type=click.Choice(["shift", "pad", "skip"]), default="shift", show_default=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from geographer.database.confine import confined_expression
@@ -31,25 +32,7 @@ _DEFAULT_CLASS: Final = "object"
 _RESERVED: Final = {"feature_id", "class", "geometry"}
 _CONFLICTS: Final = ("its id stands twice in the file", "its id is in the dataset already")
 
-# Why a row can't become a feature; the first reason that applies.
-_REASON: Final = """CASE
-    WHEN geometry IS NULL THEN 'it has no geometry'
-    WHEN ST_IsEmpty(geometry) THEN 'its geometry is empty'
-    WHEN feature_id IS NULL OR feature_id = '' THEN 'it has no id'
-    WHEN ST_GeometryType(geometry) = 'GEOMETRYCOLLECTION' 
-        THEN 'its geometry is a collection: use points, lines or polygons'
-    WHEN NOT isfinite(ST_XMin(geometry) + ST_YMin(geometry) + ST_XMax(geometry) + ST_YMax(geometry))
-        THEN 'its coordinates are not finite'
-    WHEN $lonlat AND (ST_XMin(geometry) < -180 OR ST_XMax(geometry) > 180
-                      OR ST_YMin(geometry) < -90 OR ST_YMax(geometry) > 90)
-        THEN 'its coordinates are out of range: longitude is -180 to 180, latitude -90 to 90'
-    WHEN NOT $lonlat AND NOT (abs(ST_XMin(lonlat)) <= 180.000001 AND abs(ST_XMax(lonlat)) <= 180.000001
-                              AND abs(ST_YMin(lonlat)) <= 90.000001 AND abs(ST_YMax(lonlat)) <= 90.000001)
-        THEN 'its coordinates are out of range for its CRS'
-    WHEN NOT ST_IsValid(geometry) THEN 'its geometry is invalid: see ST_IsValid, or repair it with make_valid'
-    WHEN occurrence > 1 THEN 'its id stands twice in the file'
-    WHEN known THEN 'its id is in the dataset already'
-END"""
+_READ: Final = Path(__file__).with_name("read_feature.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +95,13 @@ def _stage(revision: Revision, source: Source, options: FeatureOptions) -> dict[
         where = confined_expression(revision.connection, options.where, [*source.columns, source.geometry])
     one_class = quoted(options.as_class or _only_class(revision))
     classes = f"{identifier(class_column)}::VARCHAR" if class_column else f"'{one_class}'"
-    geometry = f"ST_Force2D({identifier(source.geometry)}::GEOMETRY)"
-    # The reasons look at each geometry once; the window finds ids that stand twice.
-    query = (
-        "CREATE OR REPLACE TEMP TABLE read_feature AS "  # noqa: S608
-        f"WITH given AS (SELECT {identifier(id_column)}::VARCHAR AS feature_id, {classes} AS class, "
-        f"{geometry} AS geometry, {properties_sql(own)} AS properties FROM {source.relation} WHERE {where}), "
-        "numbered AS (SELECT *, row_number() OVER () AS line FROM given), "
-        "known_id AS (SELECT feature_id AS known_feature FROM feature_now SEMI JOIN numbered USING (feature_id)), "
-        "twice AS (SELECT line, row_number() OVER (PARTITION BY feature_id ORDER BY line) AS occurrence FROM numbered "
-        "WHERE feature_id IN (SELECT feature_id FROM numbered GROUP BY ALL HAVING count(*) > 1)), "
-        "looked_up AS (SELECT numbered.*, coalesce(twice.occurrence, 1) AS occurrence, "
-        "known_feature IS NOT NULL AS known, "
-        "CASE WHEN NOT $lonlat THEN ST_Transform(geometry, $crs, 'EPSG:4326', always_xy := true) END AS lonlat "
-        "FROM numbered LEFT JOIN twice USING (line) LEFT JOIN known_id ON known_feature = feature_id) "
-        f"SELECT line, feature_id, class, geometry, properties, {_REASON} AS reason FROM looked_up ORDER BY line"
-    )
     with source.reading(options.where):
-        revision.connection.execute(query, {"lonlat": source.crs == "EPSG:4326", "crs": source.crs})
+        revision.connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW given_feature AS SELECT {identifier(id_column)}::VARCHAR AS feature_id, "  # noqa: S608
+            f"{classes} AS class, ST_Force2D({identifier(source.geometry)}::GEOMETRY) AS geometry, "
+            f"{properties_sql(own)} AS properties FROM {source.relation} WHERE {where}"
+        )
+        revision.connection.execute(_READ.read_text(), {"crs": source.crs})
     revision.connection.execute(
         "CREATE OR REPLACE TEMP VIEW new_feature AS SELECT 'added' AS change, feature_id, "  # noqa: S608
         f"{_is_integer(source.columns[id_column])} AS id_is_integer, class, "

@@ -1,4 +1,4 @@
-"""Vector data from anywhere: a file that GDAL reads, GeoParquet, Arrow, a GeoDataFrame; one relation with a known CRS."""
+"""Vector data from anywhere: a file that GDAL reads, GeoParquet, Arrow, a GeoDataFrame: one relation, one CRS."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from geographer.database.engine import identifier, quoted
-from geographer.errors import NotFoundError, UsageError
+from geographer.errors import CorruptError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PARQUET: Final = (".parquet", ".geoparquet", ".pq")
 _BY_GDAL: Final = "ST_Read"
+_CUT_OFF_IN_SILENCE: Final = ".fgb"
 _LONLAT: Final = frozenset({"EPSG:4326", "OGC:CRS84"})
 _OWN_TYPES: Final = {
     "BOOLEAN": "BOOLEAN",
@@ -123,9 +124,13 @@ def opened_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: str | N
     Raises:
         NotFoundError: no such file.
         UsageError: it can't be read, or it has no geometry or no CRS.
+        CorruptError: it was cut off.
     """
     if isinstance(data, str | Path):
-        yield _described(connection, str(data), _file_relation(Path(data)), crs)
+        source = _described(connection, str(data), _file_relation(Path(data)), crs)
+        if Path(data).suffix.lower() == _CUT_OFF_IN_SILENCE:
+            _refuse_cut_off(connection, source)
+        yield source
         return
     connection.register("given_data", _arrow(data))
     try:
@@ -139,6 +144,23 @@ def _file_relation(path: Path) -> str:
         raise NotFoundError(f"no such file: '{path}'")
     reader = "read_parquet" if path.suffix.lower() in _PARQUET else _BY_GDAL
     return f"{reader}('{quoted(str(path))}')"
+
+
+def _refuse_cut_off(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
+    """Raise when a FlatGeobuf file holds fewer rows than its header says; GDAL reads it as far as it goes.
+
+    Raises:
+        CorruptError: it does.
+    """
+    stated = f"SELECT layers[1].feature_count FROM ST_Read_Meta('{quoted(source.name)}')"  # noqa: S608
+    row = connection.execute(
+        f"SELECT ({stated}), (SELECT count(*) FROM {source.relation})"  # noqa: S608
+    ).fetchone()
+    due, found = row or (0, 0)
+    if found < (due or 0):
+        raise CorruptError(
+            f"'{source.name}' is damaged: it says that it has {due:,} features, and {found:,} can be read; get it again"
+        )
 
 
 def _arrow(data: Any) -> Any:

@@ -6,7 +6,7 @@ decimal, booleans `true` or `false`, WKB columns the lower-case hex SHA-256 of t
 
 - `row_digest` = SHA-256 of the row's fields, in the order of `log.tables.TABLES`: the content of an object's version.
 - `rows_digest` of an event = SHA-256 of the lines `<table> <ordinal> <change> <row_digest>\n` of its rows, sorted by
-  the table's name, then by ordinal (a row's place in the event, from 0); the SHA-256 of nothing for an event without rows.
+  the table's name, then by ordinal (a row's place in the event, from 0); without rows, the SHA-256 of nothing.
 - `digest` of an event = SHA-256 of the RFC 8785 canonical JSON of the event without `digest`; it holds `rows_digest`
   and the digests of its parents, which makes the chain.
 """
@@ -69,7 +69,8 @@ def rows_digests(connection: duckdb.DuckDBPyConnection, position: int | None = N
     # One table after the other in a defined order, so that only whole numbers are sorted.
     lines = " UNION ALL ".join(
         f"SELECT position, {rank} AS rank, ordinal, "  # noqa: S608
-        f"'{table} ' || ordinal || ' ' || change || ' ' || row_digest || chr(10) AS line FROM log.{table} WHERE position = coalesce($position, position)"
+        f"'{table} ' || ordinal || ' ' || change || ' ' || row_digest || chr(10) AS line "
+        f"FROM log.{table} WHERE position = coalesce($position, position)"
         for rank, table in enumerate(sorted(TABLES))
     )
     query = (

@@ -34,7 +34,7 @@ SHORTCUT, SHORTCUT_REACH = 0.99, 3.0e6
 """A geodesic is less than 1/0.99 of its chord as long as the chord is below 3,000 km: what the cores show to
 be near by this margin needs no exact distance."""
 
-SOME_PAIRS = 1 << 20
+SOME_PAIRS = 1 << 18
 """How many pairs are held at a time: what bounds the memory."""
 
 
@@ -81,7 +81,9 @@ class Outlines:
 
 def polygons_from(footprints: Sequence[bytes]) -> npt.NDArray[np.object_]:
     """The footprints as shapely polygons, checked; shape (n,)."""
-    polygons: npt.NDArray[np.object_] = shapely.from_wkb(np.array(list(footprints), dtype=np.object_))
+    polygons: npt.NDArray[np.object_] = shapely.from_wkb(
+        np.array(list(footprints), dtype=np.object_), on_invalid="ignore"
+    )
     shapes = np.isin(shapely.get_type_id(polygons), [shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON])
     low_x, low_y, high_x, high_y = shapely.bounds(polygons).T
     on_earth = (low_x >= -180.0) & (high_x <= 180.0) & (low_y >= -90.0) & (high_y <= 90.0)

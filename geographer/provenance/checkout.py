@@ -56,6 +56,7 @@ def bring(
     store: Store,
     *,
     frm: int | None,
+    unseen_since: int | None = None,
     trusted: Collection[str] = (),
     linked: Collection[str] = (),
 ) -> Delivered:
@@ -65,6 +66,8 @@ def bring(
         revision: Where to.
         store: The workspace's bytes.
         frm: The position that the workspace shows; None when that is not known: then every file is looked at.
+        unseen_since: When given (nanoseconds since 1970), files that both revisions hold are looked at too, if they
+            were touched from then on.
         trusted: MD5s of files made a moment ago, which need no second look.
         linked: MD5s of files to link to the cache rather than to copy.
 
@@ -72,10 +75,13 @@ def bring(
         CorruptError: a file is missing or altered in the cache and the remote; it names the rasters and features.
     """
     missing = files_of(revision, revision.position, but_not_at=frm or 0)
-    gone = _paths_gone(revision, frm) if frm is not None else []
+    gone = _paths_gone(revision, frm, store.root)
     folders = {_folder(file.path) for file in missing} | {_folder(path) for path in gone}
     if frm is None:
         missing = [file for file in missing if not _is_right(store.root / file.path, file.checksums)]
+    elif unseen_since is not None:
+        kept = set(files_of(revision, revision.position)).difference(missing)
+        missing += [file for file in kept if _is_spoilt(store.root / file.path, file, unseen_since)]
     _restore(revision, store, store.root, missing, trusted, linked)
     for path in gone:
         (store.root / path).unlink(missing_ok=True)
@@ -83,8 +89,8 @@ def bring(
         store.track(folder, _entries(revision, folder))
         _remove_if_empty(store.root / folder)
     store.save_state([(store.root / file.path, file.checksums) for file in missing])
-    kept = revision.value("SELECT count(*) FROM file_at($at)", {"at": revision.position}) - len(missing)
-    return Delivered(len(missing), len(gone), kept)
+    of = revision.value("SELECT count(*) FROM file_at($at)", {"at": revision.position})
+    return Delivered(len(missing), len(gone), of - len(missing))
 
 
 def export(revision: Revision, store: Store, folder: Path) -> Delivered:
@@ -104,14 +110,14 @@ def export(revision: Revision, store: Store, folder: Path) -> Delivered:
     ]
     gone = [path for path in known if path not in wanted]
     folder.mkdir(parents=True, exist_ok=True)
-    # Until all is there, the mark knows only what certainly is.
-    _note(mark, {path: known[path] for path in known if path in wanted})
+    # Whatever interrupts this, the next checkout knows which files may be there, and that these are to be written.
+    _note(mark, known | {file.path: [] for file in missing})
     _restore(revision, store, folder, missing, (), ())
     for path in gone:
         (folder / path).unlink(missing_ok=True)
     (folder / "tables").mkdir(exist_ok=True)
     for table in _TABLES:
-        write_parquet(revision, table, Filter(), folder / "tables" / f"{table}.parquet")
+        _write_table(revision, table, folder / "tables" / f"{table}.parquet")
     _note(mark, {path: [file.checksums.sha256, *_stat(folder / path)] for path, file in wanted.items()})
     return Delivered(len(missing), len(gone), len(wanted) - len(missing))
 
@@ -152,17 +158,30 @@ def _restore(
     what = "altered" if any(damage == "altered" for _, _, damage in failures) else "missing"
     raise CorruptError(
         f"{len(failures):,} of {len(files):,} files can't be restored: {what} in the cache: raster {naming(rasters)}, "
-        f"which show the features {naming(touched) if touched else 'none'}; the others were delivered. Run dvc pull if a "
-        "remote has them, and geographer verify to see all"
+        f"which show the features {naming(touched) if touched else 'none'}; the others were delivered. Run dvc pull "
+        "if a remote has them, and geographer verify to see all"
     )
 
 
-def _paths_gone(revision: Revision, frm: int) -> list[str]:
+def _paths_gone(revision: Revision, frm: int | None, root: Path) -> list[str]:
+    """What the revision at `frm` has, and this one has not; from nowhere in particular: whatever any other left."""
+    source = "file_at($frm)" if frm is not None else "file_ever()"
+    known = {"frm": frm} if frm is not None else {}
     rows = revision.rows(
-        "SELECT path FROM file_at($frm) ANTI JOIN file_at($to) USING (path) ORDER BY path",
-        {"frm": frm, "to": revision.position},
+        f"SELECT DISTINCT path FROM {source} ANTI JOIN file_at($to) USING (path) ORDER BY path",  # noqa: S608
+        {"to": revision.position, **known},
     )
-    return [row[0] for row in rows]
+    return [row[0] for row in rows if frm is not None or (root / row[0]).exists()]
+
+
+def _write_table(revision: Revision, table: str, path: Path) -> None:
+    """Write a table, unless the file holds it already."""
+    aside = path.with_suffix(".new")
+    write_parquet(revision, table, Filter(), aside)
+    if path.is_file() and path.read_bytes() == aside.read_bytes():
+        aside.unlink()
+    else:
+        aside.replace(path)
 
 
 def _entries(revision: Revision, folder: str) -> list[tuple[str, str, int]]:
@@ -190,8 +209,18 @@ def _is_right(path: Path, checksums: Checksums) -> bool:
     return path.is_file() and checksums_of_file(path) == checksums
 
 
+def _is_spoilt(path: Path, file: File, since: int) -> bool:
+    """Whether a file that was right at `since` is gone or altered; it is read only if it was touched from then on."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return True
+    touched = max(status.st_mtime_ns, status.st_ctime_ns) >= since or status.st_size != file.checksums.size
+    return touched and not _is_right(path, file.checksums)
+
+
 def _mark_of(root: Path, folder: Path) -> Path:
-    """Where it is noted what an export left in `folder`: beside the log, for the folder is to hold the revision alone."""
+    """Where it is noted what an export left in `folder`: beside the log, for the folder holds the revision alone."""
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     return root / ".geographer" / "checkouts" / f"{name}.json"
 

@@ -5,3 +5,6 @@ FROM state.raster WHERE storage = 'dvc' AND valid_from <= as_of AND valid_to > a
 UNION ALL
 SELECT path, size, md5, sha256, raster_id, label
 FROM state.label WHERE valid_from <= as_of AND valid_to > as_of;
+
+CREATE OR REPLACE TEMP MACRO file_ever() AS TABLE
+SELECT path FROM state.raster WHERE storage = 'dvc' UNION SELECT path FROM state.label;

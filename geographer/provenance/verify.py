@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from geographer.events import KINDS, Event
-from geographer.log.digests import EMPTY, event_digest, row_digest_sql, rows_digests
-from geographer.log.read import events_between
+from geographer.errors import UsageError
+from geographer.events import KINDS, Event, Head
+from geographer.log.digests import EMPTY, canonical_json, event_digest, parsed_json, row_digest_sql, rows_digests
+from geographer.log.read import events_between, head_of
 from geographer.log.tables import KEYS, TABLES
-from geographer.projections.project import rebuild
-from geographer.provenance.checkout import File, features_shown, files_of
+from geographer.projections.project import position_of_state, rebuild
+from geographer.provenance.checkout import File, features_shown
 from geographer.queries.revision import Revision, opened
 from geographer.values import Checksums
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from geographer.rasters.store import Store
 
 DATA_FOLDERS: Final = ("rasters", "labels")
+
+_LOGGED_FILES: Final = Path(__file__).with_name("logged_files.sql")
+_DIGEST: Final = re.compile(r"[0-9a-f]{6,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,59 +64,74 @@ def verify(
         position: Whose files.
         shown: The position that the workspace's files are at; orphans are looked for against it.
         expect: A digest that was kept elsewhere.
-        repair: Remove orphans, and rebuild the projection when the log is sound. The log is never touched.
+        repair: When the log is sound, remove orphans and rebuild the projection. The log is never touched.
+
+    Raises:
+        UsageError: `expect` is no digest.
     """
     with engine.attached(log="r") as connection:
         findings = list(log_findings(connection))
-    sound = not findings
-    if repair and sound:
+        head = head_of(connection)
+    findings += truncation_findings(head, position_of_state(engine))
+    if repair and not findings:
         rebuild(engine)
     with opened(engine, position) as revision:
         if expect is not None:
             findings += expectation_findings(revision, expect)
+        sound = not findings
         findings += file_findings(revision, store, in_workspace=shown == position)
-        known = {file.path for file in files_of(revision, shown)} if shown is not None else set()
-        known |= {row[0] for row in revision.rows("SELECT path FROM state.raster WHERE storage = 'reference'")}
-    strays = orphans(store.root, known) if shown is not None else []
-    if repair:
+        strays = orphans(store.root, _known_paths(revision, shown)) if shown is not None else []
+    # What an unsound log does not know may be what somebody took out of it.
+    if repair and sound:
         remove(strays)
         return findings
     return findings + list(orphan_findings(store.root, strays))
 
 
+def truncation_findings(head: Head, projected: int) -> Iterator[Finding]:
+    """Whether the projection has seen events that the log no longer has."""
+    if projected > head.position:
+        detail = f"the projection has seen @{projected}, and the log ends at @{head.position} {head.digest}"
+        yield Finding("truncated log", f"@{head.position + 1}", head.position + 1, detail)
+
+
 def expectation_findings(revision: Revision, expected: str) -> Iterator[Finding]:
-    """Whether a digest that was kept elsewhere is still here: of an event up to the revision, or of its content."""
-    events = events_between(revision.connection, up_to=revision.position)
-    if not any(
-        digest.startswith(expected) for digest in (*(event.digest for event in events), revision.content_digest())
-    ):
-        detail = (
-            f"no event has the digest that was expected; the log ends at @{events[-1].position} {events[-1].digest}"
-        )
+    """Whether a digest that was kept elsewhere is still here: of an event up to the revision, or of its content.
+
+    Raises:
+        UsageError: it is no digest, nor enough of one.
+    """
+    if not _DIGEST.fullmatch(expected):
+        raise UsageError(f"'{expected}' is no digest: give one in hex, or the first 6 letters of it or more")
+    digests = revision.rows(
+        "SELECT digest FROM log.event WHERE position <= $at ORDER BY position DESC", {"at": revision.position}
+    )
+    known = [digest for (digest,) in digests]
+    if not any(digest.startswith(expected) for digest in (*known, revision.content_digest())):
+        detail = f"no event has the digest that was expected; the log ends at @{revision.position} {known[0]}"
         yield Finding("truncated or rewritten log", expected, None, detail)
 
 
 def log_findings(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
     """What is wrong with the log itself: edited, dropped, reordered or inserted events and rows."""
-    events = events_between(connection)
-    yield from _chain_findings(events)
-    yield from _row_findings(connection, events)
+    rewritten = list(_payload_findings(connection))
+    yield from rewritten
+    if not rewritten:
+        events = events_between(connection)
+        yield from _chain_findings(events)
+        yield from _row_findings(connection, events)
 
 
 def file_findings(revision: Revision, store: Store, *, in_workspace: bool) -> Iterator[Finding]:
     """What is wrong with the revision's files: in the cache, in the workspace if that shows it, and outside DVC."""
-    files = files_of(revision, revision.position)
-    damaged = _cache_damage(store, files, in_workspace=in_workspace)
-    for file, damage, place in damaged:
-        yield _file_finding(revision, file, damage, place)
-    rows = revision.rows(
-        "SELECT path, size, md5, sha256, raster_id FROM raster_now WHERE storage = 'reference' ORDER BY path"
-    )
-    for path, size, md5, sha256, raster_id in rows:
-        file = File(path, Checksums(size, md5, sha256), raster_id, None)
-        harm = _damage(store.root / path, file)
+    logged = _logged(revision, revision.position)
+    kept = [one for one in logged if not one.referenced]
+    for one, damage, place in _cache_damage(store, kept, in_workspace=in_workspace):
+        yield _file_finding(revision, one, damage, place)
+    for one in logged:
+        harm = _damage(store.root / one.file.path, one.file) if one.referenced else None
         if harm:
-            yield _file_finding(revision, file, harm, "where it was referenced")
+            yield _file_finding(revision, one, harm, "where it was referenced")
 
 
 def orphans(root: Path, known: Iterable[str]) -> list[Path]:
@@ -142,6 +162,43 @@ def remove(paths: Iterable[Path]) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+class _Logged(NamedTuple):
+    """A file as the log records it: whether it lies outside DVC, and the position of the event that recorded it."""
+
+    file: File
+    referenced: bool
+    since: int
+
+
+def _logged(revision: Revision, position: int) -> list[_Logged]:
+    """The files of a revision; from the log, since whoever alters a file may have altered the projection too."""
+    rows = revision.rows(_LOGGED_FILES.read_text(), {"at": position})
+    return [
+        _Logged(File(path, Checksums(*sums), raster_id, label), storage == "reference", since)
+        for path, *sums, raster_id, label, storage, since in rows
+    ]
+
+
+def _known_paths(revision: Revision, shown: int) -> set[str]:
+    """What may lie in the data folders when the workspace shows a revision: its files, and whatever was referenced."""
+    referenced = revision.rows("SELECT path FROM log.raster_change WHERE storage = 'reference'")
+    return {one.file.path for one in _logged(revision, shown)} | {path for (path,) in referenced}
+
+
+def _payload_findings(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    """Payloads that are not the text that was written, though they may say the same to one who parses them."""
+    for position, kind, payload in connection.execute(
+        "SELECT position, kind, payload FROM log.event ORDER BY position"
+    ).fetchall():
+        try:
+            same = canonical_json(parsed_json(payload)) == payload
+        except (ValueError, UsageError):
+            same = False
+        if not same:
+            detail = "its payload is not the canonical JSON that was written"
+            yield Finding("edited event", f"@{position} {kind}", position, detail)
 
 
 def _chain_findings(events: list[Event]) -> Iterator[Finding]:
@@ -179,23 +236,21 @@ def _row_findings(connection: duckdb.DuckDBPyConnection, events: list[Event]) ->
             yield Finding("edited row", f"{table.partition('_')[0]} {name}", position, detail)
 
 
-def _cache_damage(store: Store, files: list[File], *, in_workspace: bool) -> list[tuple[File, str, str]]:
+def _cache_damage(store: Store, logged: list[_Logged], *, in_workspace: bool) -> Iterator[tuple[_Logged, str, str]]:
     """Each damaged copy: the file, 'missing' or 'altered', and where."""
-    damage = store.check([file.checksums for file in files])
-    absent = [file.checksums.md5 for file in files if damage.get(file.checksums.md5) == "missing"]
+    damage: dict[str, str] = {**store.check([one.file.checksums for one in logged])}
+    # What the cache lacks may be in DVC's remote.
+    absent = [md5 for md5, harm in damage.items() if harm == "missing"]
     if absent:
-        fetched = store.fetch(absent)
-        damage = {md5: harm for md5, harm in damage.items() if md5 not in absent} | dict(fetched)
-    found: list[tuple[File, str, str]] = []
-    for file in files:
-        here = _damage(store.root / file.path, file) if in_workspace else None
+        damage = {md5: harm for md5, harm in damage.items() if harm != "missing"} | {**store.fetch(absent)}
+    for one in logged:
+        here = _damage(store.root / one.file.path, one.file) if in_workspace else None
         if here:
-            found.append((file, here, "in the workspace"))
-        harm = damage.get(file.checksums.md5)
+            yield one, here, "in the workspace"
+        harm = damage.get(one.file.checksums.md5)
         # What the cache lacks is not lost while the workspace has it.
         if harm == "altered" or (harm == "missing" and (here or not in_workspace)):
-            found.append((file, harm, "in DVC's cache and remote" if harm == "missing" else "in DVC's cache"))
-    return found
+            yield one, harm, "in DVC's cache and remote" if harm == "missing" else "in DVC's cache"
 
 
 def _damage(path: Path, file: File) -> str | None:
@@ -206,13 +261,9 @@ def _damage(path: Path, file: File) -> str | None:
     return None if checksums_of_file(path) == file.checksums else "altered"
 
 
-def _file_finding(revision: Revision, file: File, damage: str, place: str) -> Finding:
-    since = revision.value(
-        "SELECT max(valid_from) FROM (SELECT valid_from FROM raster_now WHERE raster_id = $id AND path = $path "
-        "UNION ALL SELECT valid_from FROM label_now WHERE raster_id = $id AND path = $path)",
-        {"id": file.raster_id, "path": file.path},
-    )
-    touched = features_shown(revision, [file.raster_id])
-    what = f"label '{file.label}' of raster '{file.raster_id}'" if file.label else f"raster '{file.raster_id}'"
+def _file_finding(revision: Revision, one: _Logged, damage: str, place: str) -> Finding:
+    path, _, raster_id, label = one.file
+    touched = features_shown(revision, [raster_id])
+    what = f"label '{label}' of raster '{raster_id}'" if label else f"raster '{raster_id}'"
     detail = f"{what} is {damage} {place}; it shows the features {', '.join(touched) if touched else '(none)'}"
-    return Finding(f"{damage} {'label' if file.label else 'raster'}", file.path, since, detail)
+    return Finding(f"{damage} {'label' if label else 'raster'}", path, one.since, detail)

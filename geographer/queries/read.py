@@ -213,7 +213,8 @@ def neighbours(
         pairs = revision.rows(
             f"SELECT id, o.{other}_id{'::BIGINT' if other == 'feature' and _integer_ids(revision) else ''} "  # noqa: S608
             f"FROM (SELECT DISTINCT id FROM asked) "
-            f"JOIN (SELECT {given}_key, {given}_id FROM {given}_now) ON id = {given}_id JOIN edge_now USING ({given}_key) "
+            f"JOIN (SELECT {given}_key, {given}_id FROM {given}_now) ON id = {given}_id "
+            f"JOIN edge_now USING ({given}_key) "
             f"JOIN (SELECT {other}_key, {other}_id FROM {other}_now) AS o USING ({other}_key) "
             f"WHERE contains OR NOT $containing_only ORDER BY {other}_key",
             {"containing_only": containing_only},

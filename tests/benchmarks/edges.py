@@ -220,6 +220,8 @@ def _geopandas(inputs: Path, footprints: str) -> Pairs:
 
 
 def _sedonadb(inputs: Path, footprints: str) -> Pairs | None:
+    import pyarrow as pa
+
     try:
         import sedonadb
     except ImportError:
@@ -232,7 +234,8 @@ def _sedonadb(inputs: Path, footprints: str) -> Pairs | None:
             pairs = sedona.sql(
                 "SELECT feature_id, raster_id, ST_Contains(raster.geometry, feature.geometry) AS contains "
                 "FROM feature JOIN raster ON ST_Intersects(raster.geometry, feature.geometry)"
-            ).to_arrow_table()
+            )
+            pairs = pa.table(pairs)
     columns = (pairs[name].to_numpy() for name in ("feature_id", "raster_id", "contains"))
     return Pairs(*_identity(*columns), join, whole)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-EVENTS, FEATURES, CHANGES, SAMPLED, ROUNDS = 10_000, 100_000, 5, 40, 5
+EVENTS, FEATURES, CHANGES, SAMPLED, ROUNDS = 10_000, 100_000, 5, 24, 3
 CLASSES = ("pond", "quarry", "field")
 _TOTALS = "SELECT class, count(*) AS features, max(ST_X(geometry)) AS east FROM features GROUP BY class ORDER BY class"
 

@@ -7,6 +7,7 @@ import decimal
 import json
 import math
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 import shapely
 
 from geographer import Dataset
-from geographer.errors import ConflictError, NotFoundError, UsageError
+from geographer.errors import ConflictError, CorruptError, NotFoundError, UsageError
 from tests.rasters.scenes import CUSTOM, pixels, write_scene
 
 IDS = ["a", "b", "007", "ü'\""]
@@ -34,6 +35,8 @@ SHAPES = {
     "multipolygon": shapely.MultiPolygon([SQUARE, shapely.box(11.1, 47, 11.2, 47.1)]),
 }
 CONTAINERS = ["geojson", "gpkg", "shp", "fgb", "parquet", "table", "frame"]
+MIXING = [container for container in CONTAINERS if container != "shp"]
+"""Those that hold points beside polygons, and the types of columns."""
 
 
 def frame(columns: dict[str, Any] | None = None, crs: Any = "EPSG:4326", **given: Any) -> geopandas.GeoDataFrame:
@@ -58,6 +61,11 @@ def contained(data: geopandas.GeoDataFrame, container: str, folder: Path) -> Any
     return path
 
 
+def named(container: str, names: Any = IDS) -> list[str]:
+    """Ids of one container, so that many can go into one dataset."""
+    return [f"{container}/{name}" for name in names]
+
+
 def table(columns: dict[str, Any]) -> pa.Table:
     """An Arrow table of points in longitude/latitude with columns that geopandas would change."""
     count = len(next(iter(columns.values())))
@@ -70,22 +78,43 @@ def table(columns: dict[str, Any]) -> pa.Table:
 
 def shapes_of(dataset: Dataset, **wanted: Any) -> dict[Any, Any]:
     features = dataset.features(**wanted)
-    return dict(zip(features["feature_id"].to_pylist(), shapely.from_wkb(features["geometry"].to_pylist()), strict=True))
+    return dict(
+        zip(features["feature_id"].to_pylist(), shapely.from_wkb(features["geometry"].to_pylist()), strict=True)
+    )
 
 
 def own_columns(dataset: Dataset, **wanted: Any) -> list[dict[str, Any]]:
     return dataset.features(**wanted).drop_columns(["geometry"]).to_pylist()
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
-def test_every_container_gives_the_same_ids_classes_and_places(dataset, tmp_path, container):
-    given = frame({"class": ["x", "y", "x", "x"]})
-    recorded = dataset.add_features(contained(given, container, tmp_path))
-    assert recorded.summary["features"] == 4
-    assert shapes_of(dataset) == dict(zip(IDS, given.geometry, strict=True))
+@pytest.fixture(scope="module")
+def one_for_all(tmp_path_factory: pytest.TempPathFactory, empty_dataset: Path) -> Dataset:
+    """A dataset with the features a and b and a column n, for all tests that must not change it."""
+    dataset = Dataset.open(shutil.copytree(empty_dataset, tmp_path_factory.mktemp("shared") / "dataset"))
+    dataset.add_features(table({"id": ["a", "b"], "n": [1, 2]}))
+    return dataset
+
+
+@pytest.fixture
+def unmoved(one_for_all: Dataset) -> Iterator[Dataset]:
+    """That dataset, whose head must stand afterwards where it stood."""
+    head = one_for_all.show().digest
+    yield one_for_all
+    assert one_for_all.show().digest == head
+
+
+def test_every_container_gives_the_same_ids_classes_and_places(dataset, tmp_path):
+    for container in CONTAINERS:
+        given = frame({"feature_id": named(container), "class": ["x", "y", "x", "x"]})
+        recorded = dataset.add_features(contained(given, container, tmp_path))
+        assert recorded.summary["features"] == 4
+    found = shapes_of(dataset)
     features = dataset.features().to_geopandas().set_index("feature_id")
     assert features.crs == "EPSG:4326"
-    assert features["class"].to_dict() == dict(zip(IDS, given["class"], strict=True))
+    for container in CONTAINERS:
+        ids = named(container)
+        assert [found[name] for name in ids] == list(given.geometry), container
+        assert features.loc[ids, "class"].to_list() == ["x", "y", "x", "x"], container
 
 
 def test_kml_gives_its_names_as_ids(dataset, tmp_path):
@@ -95,32 +124,39 @@ def test_kml_gives_its_names_as_ids(dataset, tmp_path):
     assert shapes_of(dataset) == dict(zip(IDS, given.geometry, strict=True))
 
 
-@pytest.mark.parametrize("container", ["geojson", "gpkg", "fgb", "parquet", "table", "frame"])
-def test_points_lines_and_polygons_multi_or_not_stand_side_by_side(dataset, tmp_path, container):
-    given = frame({"feature_id": list(SHAPES)}, geometry=list(SHAPES.values()))
-    dataset.add_features(contained(given, container, tmp_path))
+def test_points_lines_and_polygons_multi_or_not_stand_side_by_side_and_heights_are_left_out(dataset, tmp_path):
+    for container in MIXING:
+        for kind, shapes in (("flat", SHAPES.values()), ("tall", shapely.force_3d(list(SHAPES.values()), 300.0))):
+            given = frame({"feature_id": named(f"{container} {kind}", SHAPES)}, geometry=list(shapes))
+            dataset.add_features(contained(given, container, tmp_path))
     found = shapes_of(dataset)
-    assert found.keys() == SHAPES.keys()
-    assert all(found[name].equals(shape) and found[name].geom_type == shape.geom_type for name, shape in SHAPES.items())
+    assert len(found) == 2 * len(MIXING) * len(SHAPES)
+    for name, shape in found.items():
+        expected = SHAPES[name.partition("/")[2]]
+        assert (shape.geom_type, shape.has_z) == (expected.geom_type, False), name
+        assert shape.equals(expected), name
 
 
-@pytest.mark.parametrize("name", ["line", "polygon"])
-def test_a_shapefile_gives_lines_and_polygons(dataset, tmp_path, name):
-    dataset.add_features(contained(frame({"feature_id": [name]}, geometry=[SHAPES[name]]), "shp", tmp_path))
-    assert shapes_of(dataset)[name].equals(SHAPES[name])
+def test_a_shapefile_gives_lines_and_polygons(dataset, tmp_path):
+    for name in ("line", "polygon"):
+        dataset.add_features(contained(frame({"feature_id": [name]}, geometry=[SHAPES[name]]), "shp", tmp_path))
+    assert all(shape.equals(SHAPES[name]) for name, shape in shapes_of(dataset).items())
 
 
-@pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:2193", "EPSG:3413", "EPSG:4269", "OGC:CRS84", CUSTOM, WKT])
-@pytest.mark.parametrize("container", ["gpkg", "parquet", "frame"])
-def test_any_crs_is_brought_to_longitude_and_latitude(dataset, tmp_path, container, crs):
-    given = frame(geometry=[shapely.Point(174 + i / 10, -41 + i) for i in range(4)]).to_crs(crs)
-    recorded = dataset.add_features(contained(given, container, tmp_path))
+def test_any_crs_is_brought_to_longitude_and_latitude(dataset, tmp_path):
+    degrees = [shapely.Point(174 + i / 10, -41 + i) for i in range(4)]
+    expected = {}
+    for crs in ("EPSG:32760", "EPSG:2193", "EPSG:3413", "EPSG:4269", "OGC:CRS84", CUSTOM, WKT):
+        for container in ("gpkg", "parquet", "frame"):
+            ids = named(f"{container} {crs}")
+            given = frame({"feature_id": ids}, geometry=degrees).to_crs(crs)
+            recorded = dataset.add_features(contained(given, container, tmp_path))
+            kept = pyproj.CRS("EPSG:4326" if crs == "OGC:CRS84" else crs)
+            assert pyproj.CRS(recorded.summary["crs"]).equals(kept, ignore_axis_order=True)
+            expected |= dict(zip(ids, given.to_crs("EPSG:4326").geometry, strict=True))
     found = shapes_of(dataset)
-    expected = given.to_crs("EPSG:4326")
-    for name, place in zip(IDS, expected.geometry, strict=True):
-        assert found[name].distance(place) < 1e-8
-    kept = pyproj.CRS("EPSG:4326" if crs == "OGC:CRS84" else crs)
-    assert pyproj.CRS(recorded.summary["crs"]).equals(kept, ignore_axis_order=True)
+    assert found.keys() == expected.keys()
+    assert max(found[name].distance(place) for name, place in expected.items()) < 1e-8
 
 
 def test_the_coordinates_of_a_foreign_crs_are_kept_as_they_came(dataset):
@@ -136,58 +172,61 @@ def test_a_crs_that_is_passed_overrides_the_one_that_the_data_states(dataset):
     dataset.add_features(metres, crs="epsg:32632")
     expected = metres.set_crs("EPSG:32632", allow_override=True).to_crs("EPSG:4326")
     found = shapes_of(dataset)
-    assert all(
-        found[name].distance(place) < 1e-8 for name, place in zip(IDS, expected.geometry, strict=True)
-    )
+    assert all(found[name].distance(place) < 1e-8 for name, place in zip(IDS, expected.geometry, strict=True))
 
 
-def test_data_without_a_crs_asks_for_one(dataset, tmp_path):
+def test_data_without_a_crs_asks_for_one(unmoved, tmp_path):
     bare = frame(crs=None)
     with pytest.raises(UsageError, match="does not say its CRS: pass --crs EPSG"):
-        dataset.add_features(bare)
+        unmoved.add_features(bare)
     with pytest.warns(UserWarning, match="'crs' was not provided"):
         path = contained(bare, "shp", tmp_path)
     with pytest.raises(UsageError, match=r"features\.shp' does not say its CRS"):
-        dataset.add_features(path)
-    dataset.add_features(path, crs="EPSG:4326")
-    assert shapes_of(dataset) == dict(zip(IDS, bare.geometry, strict=True))
+        unmoved.add_features(path)
+    assert unmoved.add_features(path, crs="EPSG:4326", dry_run=True, where="feature_id <> 'a'").summary["features"] == 2
 
 
-def test_a_crs_that_nobody_knows_is_refused(dataset):
+def test_a_crs_that_nobody_knows_is_refused(unmoved):
     with pytest.raises(UsageError, match="'EPSG:99999' is not a CRS"):
-        dataset.add_features(frame(), crs="EPSG:99999")
+        unmoved.add_features(frame(), crs="EPSG:99999")
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
-def test_integer_ids_stay_integers_everywhere(dataset, tmp_path, container):
-    scene = write_scene(tmp_path / "scene.tif", pixels(1, 32, 32))
-    left = shapely.box(*shapely.Point(500_160, 5_199_840).buffer(20).bounds)
-    right = shapely.box(*shapely.Point(510_000, 5_199_840).buffer(20).bounds)
-    given = frame({"feature_id": [7, 2**53 - 1]}, crs="EPSG:32633", geometry=[left, right])
-    if container == "shp":
-        given["feature_id"] = [7, 8]
-    dataset.add_features(contained(given.to_crs("EPSG:4326"), container, tmp_path))
-    dataset.add_rasters(scene)
+def test_integer_ids_stay_integers_in_every_container(dataset, tmp_path):
+    ids = []
+    for number, container in enumerate(CONTAINERS):
+        ids += [100 * number + 7, 100 * number + 8]
+        dataset.add_features(contained(frame({"feature_id": ids[-2:]}), container, tmp_path))
     again = Dataset.open(dataset.root)
     assert again.features().schema.field("feature_id").type == pa.int64()
-    assert set(again.features()["feature_id"].to_pylist()) == set(given["feature_id"])
+    assert sorted(again.features()["feature_id"].to_pylist()) == ids
+
+
+def test_integer_ids_are_integers_wherever_they_are_asked_for(dataset, tmp_path):
+    place = shapely.Point(500_160, 5_199_840).buffer(20)
+    given = frame({"feature_id": [7, 2**53 - 1]}, crs="EPSG:32633", geometry=[place, shapely.Point(510_000, 5_199_840)])
+    dataset.add_features(given)
+    dataset.add_rasters(write_scene(tmp_path / "scene.tif", pixels(1, 32, 32)))
+    again = Dataset.open(dataset.root)
     assert [json.loads(line)["feature_id"] for line in again.json_lines("edges")] == [7]
     assert [json.loads(line)["id"] for line in again.geojson_features("features", feature=7)] == [7]
+    assert again.edges()["feature_id"].to_pylist() == [7]
     assert again.rasters_containing(7) == ["scene"]
-    assert again.rasters_containing([7]) == {7: ["scene"]}
+    assert again.rasters_containing([7, 2**53 - 1]) == {7: ["scene"], 2**53 - 1: []}
     assert again.features_contained_in("scene") == [7]
     assert again.features(where="feature_id + 1 = 8")["feature_id"].to_pylist() == [7]
+    assert [row["change"] for row in again.history(7)] == ["added"]
     again.remove_features([7])
-    assert 7 not in again.features()["feature_id"].to_pylist()
+    assert again.features()["feature_id"].to_pylist() == [2**53 - 1]
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
-def test_digits_that_are_text_stay_text(dataset, tmp_path, container):
-    given = frame({"feature_id": ["007", "7", "70", "1e3"]})
-    dataset.add_features(contained(given, container, tmp_path))
+def test_digits_that_are_text_stay_text_in_every_container(dataset, tmp_path):
+    ids = []
+    for number, container in enumerate(CONTAINERS):
+        ids += [f"00{number}", f"{number}", f"{number}e3"]
+        dataset.add_features(contained(frame({"feature_id": ids[-3:]}), container, tmp_path))
     again = Dataset.open(dataset.root)
-    assert set(again.features()["feature_id"].to_pylist()) == {"007", "7", "70", "1e3"}
-    assert [json.loads(line)["feature_id"] for line in again.json_lines("features", feature="007")] == ["007"]
+    assert sorted(again.features()["feature_id"].to_pylist()) == sorted(ids)
+    assert [json.loads(line)["feature_id"] for line in again.json_lines("features", feature="003")] == ["003"]
 
 
 def test_integers_that_not_every_reader_can_hold_stay_exact_as_text(dataset):
@@ -221,8 +260,7 @@ def test_ids_at_the_top_of_geojson_features_can_be_asked_for(dataset, tmp_path):
     assert own_columns(dataset) == [{"feature_id": 9, "class": "object", "a": 1}]
 
 
-@pytest.mark.parametrize("container", ["geojson", "gpkg", "fgb", "parquet", "table", "frame"])
-def test_own_columns_ride_along_with_their_types(dataset, tmp_path, container):
+def test_own_columns_ride_along_with_their_types(dataset, tmp_path):
     columns = {
         "area": [1.5, -2.0, math.nan, 4.0],
         "count": [1, 2, 3, 2**53 - 1],
@@ -230,7 +268,9 @@ def test_own_columns_ride_along_with_their_types(dataset, tmp_path, container):
         "seen": pandas.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03", "2020-02-29"]).as_unit("ms"),
         "note": ["it's", '"quoted"', None, "ü"],
     }
-    dataset.add_features(contained(frame(columns), container, tmp_path))
+    for container in MIXING:
+        given = frame({"feature_id": named(container), **columns})
+        dataset.add_features(contained(given, container, tmp_path))
     features = dataset.features()
     types = {name: features.schema.field(name).type for name in columns}
     assert types == {
@@ -241,17 +281,18 @@ def test_own_columns_ride_along_with_their_types(dataset, tmp_path, container):
         "note": pa.string(),
     }
     rows = {row.pop("feature_id"): row for row in own_columns(dataset)}
-    assert rows["007"] == {
-        "class": "object",
-        "area": None,
-        "count": 3,
-        "open": True,
-        "seen": datetime.datetime(2020, 1, 3),
-        "note": None,
-    }
+    for container in MIXING:
+        assert rows[f"{container}/007"] == {
+            "class": "object",
+            "area": None,
+            "count": 3,
+            "open": True,
+            "seen": datetime.datetime(2020, 1, 3),
+            "note": None,
+        }
     wanted = "area < 0 AND NOT open AND seen > '2020-01-01' AND note LIKE '\"%' AND count = 2"
-    assert dataset.features(where=wanted)["feature_id"].to_pylist() == ["b"]
-    assert dataset.features(where="seen = DATE '2020-02-29'")["feature_id"].to_pylist() == [IDS[3]]
+    assert dataset.features(where=wanted)["feature_id"].to_pylist() == [f"{container}/b" for container in MIXING]
+    assert len(dataset.features(where="seen = DATE '2020-02-29'")) == len(MIXING)
 
 
 def test_own_columns_of_rarer_types_are_kept_as_numbers_dates_or_text(dataset):
@@ -364,23 +405,19 @@ def test_where_takes_only_the_rows_that_it_is_true_for(dataset, tmp_path):
         ("n > 'many'", "can't be (read|evaluated).*many"),
     ],
 )
-def test_a_where_that_is_no_honest_expression_is_refused(dataset, where, told):
-    given = table({"id": ["a", "b"], "n": [1, 2]})
-    head = dataset.show().digest
+def test_a_where_that_is_no_honest_expression_is_refused(unmoved, where, told):
     with pytest.raises(UsageError, match=told):
-        dataset.add_features(given, where=where)
-    assert dataset.show().digest == head
-    dataset.add_features(given)
+        unmoved.add_features(table({"id": ["c", "d"], "n": [1, 2]}), where=where)
     with pytest.raises(UsageError, match=told):
-        dataset.features(where=where)
+        unmoved.features(where=where)
     with pytest.raises(UsageError, match=told):
-        dataset.json_lines("features", where=where)
+        unmoved.json_lines("features", where=where)
 
 
 @pytest.mark.parametrize("where", ["area > 1", "t.n > 1", "current_date > '2020-01-01'", "rowid = 1"])
-def test_a_where_over_columns_that_are_not_there_names_those_that_are(dataset, where):
+def test_a_where_over_columns_that_are_not_there_names_those_that_are(unmoved, where):
     with pytest.raises(NotFoundError, match="the columns are geometry, id, n"):
-        dataset.add_features(table({"id": ["a"], "n": [1]}), where=where)
+        unmoved.add_features(table({"id": ["a"], "n": [1]}), where=where)
 
 
 def test_every_function_that_duckdb_calls_volatile_is_refused():
@@ -440,7 +477,9 @@ def test_among_several_declared_classes_the_file_must_say_which(declared):
 
 
 def test_a_class_that_was_not_declared_is_unknown(declared):
-    with pytest.raises(NotFoundError, match="no class 'tarn' in this dataset.*'glacier', 'lake'.*geographer add classes"):
+    with pytest.raises(
+        NotFoundError, match="no class 'tarn' in this dataset.*'glacier', 'lake'.*geographer add classes"
+    ):
         declared.add_features(frame({"class": ["glacier", "lake", "tarn", "snow"]}))
     declared.add_classes(["tarn"])
     declared.add_features(frame({"class": ["glacier", "lake", "tarn", "snow"]}))
@@ -449,18 +488,9 @@ def test_a_class_that_was_not_declared_is_unknown(declared):
 
 
 @pytest.mark.parametrize("missing", [None, ""])
-def test_a_feature_whose_class_is_missing_is_named(dataset, missing):
+def test_a_feature_whose_class_is_missing_is_named(unmoved, missing):
     with pytest.raises(UsageError, match="feature 'b' has no class"):
-        dataset.add_features(table({"id": ["a", "b"], "class": ["x", missing]}))
-
-
-@pytest.mark.parametrize("container", ["geojson", "gpkg", "fgb", "parquet", "table", "frame"])
-def test_heights_are_left_out(dataset, tmp_path, container):
-    tall = [shapely.force_3d(shape, 300.0) for shape in SHAPES.values()]
-    dataset.add_features(contained(frame({"feature_id": list(SHAPES)}, geometry=tall), container, tmp_path))
-    found = shapes_of(dataset)
-    assert not any(shape.has_z for shape in found.values())
-    assert all(found[name].equals(shape) for name, shape in SHAPES.items())
+        unmoved.add_features(table({"id": ["a", "b"], "class": ["x", missing]}))
 
 
 UNFIT = {
@@ -476,27 +506,29 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("name", UNFIT)
-def test_a_geometry_that_is_not_fit_is_refused_by_name(dataset, name):
+def test_a_geometry_that_is_not_fit_is_refused_by_name(unmoved, name):
     shape, reason = UNFIT[name]
     given = frame({"feature_id": ["fit", "also fit", name]}, geometry=[SQUARE, SQUARE, shape])
     with pytest.raises(UsageError, match=f"'{name}' can't be added, because {reason}.*--on-error skip"):
-        dataset.add_features(given)
-    assert len(dataset.log()) == 1
+        unmoved.add_features(given)
 
 
-@pytest.mark.parametrize("container", ["gpkg", "parquet", "table", "frame"])
-def test_skip_leaves_out_what_is_not_fit_and_records_which_and_why(dataset, tmp_path, container):
-    names = [*SHAPES, *UNFIT]
+def test_skip_leaves_out_what_is_not_fit_and_records_which_and_why(dataset, tmp_path):
     shapes = [*SHAPES.values(), *(shape for shape, _ in UNFIT.values())]
-    given = contained(frame({"feature_id": names}, geometry=shapes), container, tmp_path)
-    recorded = dataset.add_features(given, on_error="skip")
-    assert (recorded.summary["features"], recorded.summary["skipped"]) == (len(SHAPES), len(UNFIT))
-    assert shapes_of(dataset).keys() == SHAPES.keys()
-    skipped = dataset.sql("SELECT input, name, reason FROM log.skipped_input ORDER BY ordinal").to_pylist()
-    assert [row["name"] for row in skipped] == list(UNFIT)
-    for row in skipped:
-        assert row["reason"].startswith(UNFIT[row["name"]][1])
-        assert row["input"] == (str(given) if isinstance(given, Path) else "the table")
+    containers = ("gpkg", "parquet", "table", "frame")
+    for container in containers:
+        ids = named(container, [*SHAPES, *UNFIT])
+        given = contained(frame({"feature_id": ids}, geometry=shapes), container, tmp_path)
+        recorded = dataset.add_features(given, on_error="skip")
+        assert (recorded.summary["features"], recorded.summary["skipped"]) == (len(SHAPES), len(UNFIT))
+        skipped = dataset.sql(
+            f"SELECT input, name, reason FROM log.skipped_input WHERE position = {recorded.position} ORDER BY ordinal"
+        ).to_pylist()
+        assert [row["name"] for row in skipped] == named(container, UNFIT)
+        for row, (_, reason) in zip(skipped, UNFIT.values(), strict=True):
+            assert row["reason"].startswith(reason)
+            assert row["input"] == (str(given) if isinstance(given, Path) else "the table")
+    assert list(shapes_of(dataset)) == [name for container in containers for name in named(container, SHAPES)]
 
 
 def test_skip_records_ids_that_are_missing_or_taken_or_stand_twice(dataset):
@@ -518,9 +550,9 @@ def test_skip_records_even_where_nothing_is_left(dataset):
     assert recorded.summary == {"source": "the table", "crs": "EPSG:4326", "features": 0, "skipped": 1, "classes": []}
 
 
-def test_ids_that_stand_twice_are_named(dataset):
+def test_ids_that_stand_twice_are_named(unmoved):
     with pytest.raises(ConflictError, match="'b' can't be added, because its id stands twice in the file"):
-        dataset.add_features(table({"id": ["a", "b", "b"]}))
+        unmoved.add_features(table({"id": ["a", "b", "b"]}))
 
 
 def test_ids_that_the_dataset_has_are_named(dataset):
@@ -543,46 +575,45 @@ def test_metres_that_claim_to_be_degrees_are_told_from_stray_places(dataset, crs
     assert dataset.add_features(stray, on_error="skip").summary["skipped"] == 1
 
 
-def test_places_that_a_projection_does_not_reach_are_out_of_range(dataset):
+def test_places_that_a_projection_does_not_reach_are_out_of_range(unmoved):
     far = frame(crs="EPSG:32632", geometry=[shapely.Point(500_000, 5_200_000)] * 3 + [shapely.Point(1e9, 1e9)])
     with pytest.raises(UsageError, match="its coordinates are out of range for its CRS"):
-        dataset.add_features(far)
+        unmoved.add_features(far)
 
 
-def test_what_is_no_vector_data_is_refused_with_its_name(dataset, tmp_path):
+def test_what_is_no_vector_data_is_refused_with_its_name(unmoved, tmp_path):
     (tmp_path / "notes.txt").write_text("not a feature")
     (tmp_path / "places.csv").write_text("id,name\n1,x\n")
     with pytest.raises(NotFoundError, match=r"no such file: '.*nowhere\.gpkg'"):
-        dataset.add_features(tmp_path / "nowhere.gpkg")
+        unmoved.add_features(tmp_path / "nowhere.gpkg")
     with pytest.raises(UsageError, match=r"notes\.txt' can't be read as vector data"):
-        dataset.add_features(tmp_path / "notes.txt")
+        unmoved.add_features(tmp_path / "notes.txt")
     with pytest.raises(UsageError, match=r"places\.csv' has no geometry column: it has .*name"):
-        dataset.add_features(tmp_path / "places.csv")
+        unmoved.add_features(tmp_path / "places.csv")
     with pytest.raises(UsageError, match=r"geoarrow\.wkb"):
-        dataset.add_features(pa.table({"id": ["a"], "geometry": [shapely.Point(1, 2).wkb]}))
+        unmoved.add_features(pa.table({"id": ["a"], "geometry": [shapely.Point(1, 2).wkb]}))
     with pytest.raises(NotFoundError, match="has no column 'nosuch': it has feature_id"):
-        dataset.add_features(frame(), id="nosuch")
+        unmoved.add_features(frame(), id="nosuch")
     with pytest.raises(NotFoundError, match="has no column 'nosuch': it has feature_id"):
-        dataset.add_features(frame(), class_="nosuch")
+        unmoved.add_features(frame(), class_="nosuch")
 
 
 @pytest.mark.parametrize("container", ["gpkg", "fgb", "parquet", "geojson", "shp"])
-def test_a_file_that_was_cut_off_is_refused_with_its_name(dataset, tmp_path, container):
+def test_a_file_that_was_cut_off_is_refused_with_its_name(unmoved, tmp_path, container):
     count = 400
     given = frame({"feature_id": [f"{i:060}" for i in range(count)]}, geometry=[SQUARE] * count)
     path = contained(given, container, tmp_path)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 2 // 3])
-    with pytest.raises(UsageError, match=f"features.{container}' can't be read|features.{container}'.* can't be added"):
-        dataset.add_features(path)
-    assert len(dataset.log()) == 1
+    told = "(can't be (read|added)|is damaged)"
+    with pytest.raises((UsageError, CorruptError), match=f"features.{container}'.*{told}"):
+        unmoved.add_features(path)
 
 
-def test_a_file_without_features_changes_nothing(dataset, tmp_path):
+def test_a_file_without_features_changes_nothing(unmoved, tmp_path):
     frame().iloc[:0].to_file(tmp_path / "empty.gpkg")
-    recorded = dataset.add_features(tmp_path / "empty.gpkg")
+    recorded = unmoved.add_features(tmp_path / "empty.gpkg")
     assert not recorded.changed
-    assert recorded.position == 1
 
 
 def test_a_folder_with_a_quote_in_its_name_can_be_read_from(dataset, tmp_path):

@@ -9,9 +9,7 @@ from typing import Any
 
 import duckdb
 
-ROW_TABLES = (
-    *("class_change", "feature_change", "label_change", "raster_change", "skipped_input", "split_change"),
-)
+ROW_TABLES = (*("class_change", "feature_change", "label_change", "raster_change", "skipped_input", "split_change"),)
 WKB = ("geometry", "outline")
 
 
@@ -34,10 +32,7 @@ def canonical(value: Any) -> str:
 def field(value: Any, column: str) -> str:
     if value is None:
         return "-,"
-    if isinstance(value, bool):
-        text = "true" if value else "false"
-    else:
-        text = sha256(value) if column in WKB else str(value)
+    text = sha256(value) if column in WKB else str(value).lower() if isinstance(value, bool) else str(value)
     return f"{len(text.encode())}:{text},"
 
 

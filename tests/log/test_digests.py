@@ -68,9 +68,7 @@ def test_no_value_can_pass_for_the_one_beside_it(tmp_path):
 def test_the_order_of_rows_counts_also_beyond_ten(engine):
     names = [f"n{number}" for number in range(25, 0, -1)]
     rows = {
-        "skipped_input": arrow_table(
-            "skipped_input", {"input": ["f"] * 25, "name": names, "reason": ["empty"] * 25}
-        ),
+        "skipped_input": arrow_table("skipped_input", {"input": ["f"] * 25, "name": names, "reason": ["empty"] * 25}),
         "class_change": arrow_table("class_change", {"class": ["b", "a"], "value": [1, 2]}),
     }
     event = append(engine, Draft("features_added", {}, rows), Signature("Ada"), NO_HEAD)
@@ -93,7 +91,7 @@ def test_a_payload_is_hashed_as_canonical_json(engine):
         "\U0001f600": 0.1,
         "\ufb33": [1e-7, -0.0, 123456789.5, 1e20],
         "b": {"z": None, "a": [True, False, 2**53 - 1]},
-        "a\n\x01": "\u2028 \u00e9 / \\ \"",
+        "a\n\x01": '\u2028 \u00e9 / \\ "',
     }
     event = append(engine, Draft("revision_tagged", payload), Signature("Ada"), NO_HEAD)
     assert canonical_json(payload) == oracle.canonical(payload)

@@ -99,7 +99,9 @@ def test_a_revision_names_a_position(connection, revision, position):
             position_of(connection, revision)
 
 
-@pytest.mark.parametrize("revision", ["@0", "@6", 0, 6, -1, "HEAD~5", "v1~1", "@", "@x", "v2", "abc12", "00ff00", "2026-02-30", "", "~1"])
+@pytest.mark.parametrize(
+    "revision", ["@0", "@6", 0, 6, -1, "HEAD~5", "v1~1", "@", "@x", "v2", "abc12", "00ff00", "2026-02-30", "", "~1"]
+)
 def test_a_name_of_nothing_is_not_found_and_the_message_says_what_would_be(connection, revision):
     with pytest.raises(NotFoundError, match=r"geographer log|the log goes from @1 to @5"):
         position_of(connection, revision)

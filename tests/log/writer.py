@@ -1,8 +1,7 @@
 """A process that appends to a log, for tests that start several of them, hold them up, or kill them.
 
-    python -m tests.log.writer append FOLDER NAME COUNT    append COUNT classes; say each position once it is durable
-    python -m tests.log.writer hold FOLDER SECONDS         hold the log with an unfinished append, then give it up
-    python -m tests.log.writer die FOLDER STEP             append one class; be killed before STEP of the append
+`append FOLDER NAME COUNT` appends COUNT classes and says each position once it is durable; `hold FOLDER SECONDS` holds
+the log with an unfinished append, then gives it up; `die FOLDER STEP` is killed before STEP of an append.
 """
 
 from __future__ import annotations

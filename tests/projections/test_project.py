@@ -28,9 +28,9 @@ def state(folder):
         }
 
 
-def tables(folder, position):
+def tables(engine, position):
     """All that can be read of a revision, as JSON."""
-    with opened(Engine(folder), position) as revision:
+    with opened(engine, position) as revision:
         read = {name: json_lines(revision, name, Filter()) for name in TABLES}
         return read | {"recipes": revision.rows("FROM recipes"), "content": revision.content_digest()}
 
@@ -88,9 +88,9 @@ def test_a_projection_at_the_head_is_not_touched(log, tmp_path):
     engine = Engine(tmp_path)
     assert position_of_state(engine) == 0
     project(engine)
-    before = (tmp_path / "state.duckdb").stat()
+    before = (tmp_path / "state.duckdb").stat().st_mtime_ns
     assert project(engine) == 20
-    assert (tmp_path / "state.duckdb").stat() == before
+    assert (tmp_path / "state.duckdb").stat().st_mtime_ns == before
 
 
 def test_a_deleted_projection_is_rebuilt_by_the_next_command_and_a_spoilt_one_on_request(story, grown, tmp_path):
@@ -123,15 +123,17 @@ def test_what_fails_in_the_middle_leaves_the_projection_where_it_was(log, tmp_pa
 
 def test_every_revision_reads_the_same_after_later_ones(story, log, tmp_path):
     """Each position, read in the whole history, against a dataset whose history ends there."""
+    whole, short = Engine(story.root / ".geographer"), Engine(tmp_path / "short")
     for position in range(1, 21):
-        folder = cut_short(log, tmp_path / str(position), position)
-        project(Engine(folder))
-        assert tables(folder, position) == tables(story.root / ".geographer", position), position
+        cut_short(log, tmp_path / "short", position)
+        rebuild(short)
+        assert tables(short, position) == tables(whole, position), position
 
 
 def test_what_v1_showed_when_it_was_the_head_is_what_it_shows_now(story):
     tag = next(tag for tag in Dataset.open(story.root).tags().to_pylist() if tag["tag"] == "v1")
-    now = tables(story.root / ".geographer", tag["position"])
-    assert tables(story.at_v1 / ".geographer", tag["position"]) == now
+    whole = Engine(story.root / ".geographer")
+    now = tables(whole, tag["position"])
+    assert tables(Engine(story.at_v1 / ".geographer"), tag["position"]) == now
     assert now["content"] == tag["content_digest"]
-    assert tables(story.root / ".geographer", 20)["content"] != now["content"]
+    assert tables(whole, 20)["content"] != now["content"]

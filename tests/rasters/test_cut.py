@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.rpc import RPC
 
 from geographer.errors import CorruptError, NotFoundError, StorageError, UsageError
 from geographer.rasters.cut import ChipMade, ChipOrder, cut
@@ -123,12 +124,12 @@ def test_bands_are_chosen_and_ordered(tmp_path: Path):
         assert (raster.tags(1), raster.tags(2)) == ({"WAVELENGTH": "832"}, {})
 
 
-def test_tags_are_kept_but_not_statistics(tmp_path: Path):
+def test_tags_are_kept_but_not_what_only_holds_for_the_whole_raster(tmp_path: Path):
     source = write_scene(tmp_path / "a.tif", pixels(1, 40, 50))
     with rasterio.open(source, "r+") as raster:
         raster.update_tags(PRODUCT="S2A <L2A> & more", TIFFTAG_DATETIME="2024:06:30 10:20:30", STATISTICS_MEAN="5")
         raster.update_tags(ns="MISSION", ORBIT="33")
-        raster.update_tags(ns="RPC", LINE_OFF="20", SAMP_OFF="25")
+        raster.rpcs = RPC(1, 1, 1, 1, [1.0] * 20, [1.0] * 20, 20, 1, 1, 1, [1.0] * 20, [1.0] * 20, 25, 1)
         raster.update_tags(1, STATISTICS_MEAN="5", STATISTICS_VALID_PERCENT="100", SOLAR="1913")
     chip, _ = cut_one(source, (0, 0, 16, 16))
     with rasterio.open(chip) as raster:

@@ -118,9 +118,7 @@ def gather(opened, folder, files):
 
 
 def contents(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def flip_a_byte(path):
@@ -579,9 +577,7 @@ def test_where_links_are_refused_files_are_copied(plain_store, monkeypatch):
 
     monkeypatch.setattr(system, "hardlink", refuse)
     monkeypatch.setattr(system, "symlink", refuse)
-    wanted = [
-        (ingested(plain_store, content), plain_store.root / content.decode()) for content in (b"a", b"b")
-    ]
+    wanted = [(ingested(plain_store, content), plain_store.root / content.decode()) for content in (b"a", b"b")]
     assert plain_store.restore(wanted, link=True) == []
     assert [path.read_bytes() for _, path in wanted] == [b"a", b"b"]
     assert [path.stat().st_nlink for _, path in wanted] == [1, 1]
