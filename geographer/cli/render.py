@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from geographer.events import Event, Recorded
 
 _WIDEST = 48
-_FOR_MACHINES = ("largest_component", "bound", "deviation")
+_FOR_MACHINES = ("largest", "bound", "cost", "deviation")
 _last_told = [0.0]
 
 
@@ -109,7 +109,7 @@ def _told(name: str, value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and name not in _FOR_MACHINES:
         return f"{value:,} {name.removesuffix('s') if value == 1 else name}" if value else ""
     if name == "deviation":
-        return f"off by {value:.3f} in all"
+        return f"off by {value:.0%} at most"
     return ""
 
 

@@ -57,6 +57,8 @@ def plan_rasters(
         ConflictError: ids or file names stand twice, or are in the dataset.
     """
     check_name("collection", options.collection)
+    if revision.value("SELECT 1 FROM recipes WHERE name = $name", {"name": options.collection}):
+        raise ConflictError(f"'{options.collection}' is the collection of a recipe's chips: take another --collection")
     files = _files(paths)
     _refuse_taken(revision, root, files, options)
     rows: list[dict[str, Any]] = []
@@ -177,10 +179,13 @@ def _row(path: Path, root: Path, options: RasterOptions) -> tuple[dict[str, Any]
     from geographer.rasters.checksums import checksums_of_file
     from geographer.rasters.pixels import pixel_digest
     from geographer.rasters.read import describe
+    from geographer.rasters.wholeness import require_one_file
 
     facts = describe(path, crs=options.crs, footprint=options.footprint, acquired=options.acquired)
-    checksums = checksums_of_file(path)
     reference = options.mode == "reference"
+    if not reference:
+        require_one_file(path, facts, crs=options.crs, footprint=options.footprint)
+    checksums = checksums_of_file(path)
     row = {
         "raster_id": path.stem,
         "collection": options.collection,

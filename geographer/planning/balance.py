@@ -8,13 +8,13 @@ a kind goes where is drawn by the seed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_array, csr_array, eye_array, hstack, kron
+from scipy.sparse import csr_array, eye_array, hstack, kron
 
 from geographer.planning.arcs import Floats
 from geographer.planning.components import Bools, Ints, ranks
@@ -30,8 +30,15 @@ NODES = 200
 FINE, HIGHS_GAP = 1e-4, 1e-6
 """A hundredth of a percent from the best is near enough (a cost: see `Aim`); HiGHS stops at its own figure."""
 
-MOVES, TRIED = 1000, 100
-"""The most moves that mend a deal, and how many kinds of a part are tried in exchange for those of another."""
+MOVES, TRIED, LEAST_GAIN = 1000, 100, 1e-9
+"""The most moves that mend a deal, how many kinds of a part are tried in exchange for those of another, and the
+gain from which on a move is made."""
+
+DIGITS = 12
+"""Costs are compared to so many decimals, so that ties are broken alike wherever sums are rounded otherwise."""
+
+Step = tuple[int, int, int]
+"""A component of this kind leaves this part for that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +191,13 @@ def dealt_out(kinds: Floats, count: Ints, held: Floats, aim: Aim) -> Ints:
     where it costs least.
     """
     lacking = np.maximum(aim.target[:, 0] - held[:, 0], 0.0)
-    taken = np.floor(count[:, None] * (lacking / lacking.sum())).astype(np.int64)
+    taken: Ints = np.floor(count[:, None] * (lacking / lacking.sum())).astype(np.int64)
     have = held + taken.T @ kinds
     left = count - taken.sum(axis=1)
     order = np.argsort(-kinds[:, 0], kind="stable")
     for kind in np.repeat(order, left[order]):
-        extra = (np.abs(have + kinds[kind] - aim.target) - np.abs(have - aim.target)) @ aim.price
-        part = int(extra.argmin())
+        extra = ((np.abs(have + kinds[kind] - aim.target) - np.abs(have - aim.target)) * aim.price).sum(axis=1)
+        part = int(np.round(extra, DIGITS).argmin())
         taken[kind, part] += 1
         have[part] += kinds[kind]
     return taken
@@ -201,9 +208,59 @@ def mended(taken: Ints, kinds: Floats, held: Floats, aim: Aim, wanting: Bools) -
 
     Parts that want a component get one first, whatever it costs.
     """
-    taken, have = taken.copy(), held + taken.T @ kinds
+    taken = np.array(taken)
     for _ in range(MOVES):
-        costs = np.stack([aim.part_cost(part, have[part]) for part in range(len(held))])
-        steps = [*moves(taken, kinds, have, aim, wanting, costs)]
-        steps += exchanges(taken, kinds, have, aim, costs) if ... else []
+        have = held + taken.T @ kinds
+        moving = move_costs(taken, kinds, have, aim, wanting)
+        barren = wanting & (taken.sum(axis=0) == 0)
+        if barren.any():
+            moving[:, :, ~barren] = np.inf
+        kind, giver, taker = (int(index) for index in np.unravel_index(int(moving.argmin()), moving.shape))
+        change = [(kind, giver, taker)]
+        if not barren.any() and moving[kind, giver, taker] > -LEAST_GAIN:
+            change = exchange(taken, kinds, have, aim, moving)
+        if not change:
+            break
+        for kind, giver, taker in change:
+            taken[kind, giver] -= 1
+            taken[kind, taker] += 1
     return taken
+
+
+def move_costs(taken: Ints, kinds: Floats, have: Floats, aim: Aim, wanting: Bools) -> Floats:
+    """What it costs to move one component of each kind from part to part, shape (T, P, P); infinite where none can.
+
+    A part that wants a component keeps its last.
+    """
+    parts = range(len(have))
+    leave = np.stack([aim.part_cost(p, have[p] - kinds) - aim.part_cost(p, have[p]) for p in parts], axis=1)
+    enter = np.stack([aim.part_cost(p, have[p] + kinds) - aim.part_cost(p, have[p]) for p in parts], axis=1)
+    leave[(taken == 0) | (wanting & (taken.sum(axis=0) == 1))] = np.inf
+    costs: Floats = np.round(leave[:, :, None] + enter[:, None, :], DIGITS)
+    costs[:, parts, parts] = np.inf
+    return costs
+
+
+def exchange(taken: Ints, kinds: Floats, have: Floats, aim: Aim, moving: Floats) -> list[Step]:
+    """The two moves that exchange two components of two parts to the greatest gain, or none where nothing gains.
+
+    Tried are those whose moves alone would cost least (see `move_costs` for `moving`).
+    """
+    best, gain = [], LEAST_GAIN
+    for one, other in combinations(range(len(have)), 2):
+        there, back = (cheapest(taken[:, p], moving[:, p, q]) for p, q in ((one, other), (other, one)))
+        change = kinds[back][None, :] - kinds[there][:, None]
+        before = aim.part_cost(one, have[one]) + aim.part_cost(other, have[other])
+        after = aim.part_cost(one, have[one] + change) + aim.part_cost(other, have[other] - change)
+        gained = np.round(before - after, DIGITS)
+        if gained.size and gained.max() > gain:
+            gain = float(gained.max())
+            a, b = np.unravel_index(int(gained.argmax()), gained.shape)
+            best = [(int(there[a]), one, other), (int(back[b]), other, one)]
+    return best
+
+
+def cheapest(taken: Ints, moving: Floats) -> Ints:
+    """The kinds that a part has, those first that cost least to move, `TRIED` at most."""
+    present = np.flatnonzero(taken)
+    return present[np.argsort(moving[present], kind="stable")][:TRIED]

@@ -31,9 +31,13 @@ def components(count: int, *links: Links) -> Ints:
     """
     joined = np.concatenate([NO_LINKS, *links])
     graph = coo_array((np.ones(len(joined), dtype=np.int8), (joined[:, 0], joined[:, 1])), shape=(count, count))
-    labels = connected_components(graph, directed=False)[1]
+    return numbered(connected_components(graph, directed=False)[1])
+
+
+def numbered(labels: Ints) -> Ints:
+    """The same components, numbered by their smallest members; shape (n,)."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return ranks(first)[inverse]
+    return np.asarray(ranks(first)[inverse])
 
 
 def ranks(values: Ints) -> Ints:

@@ -109,8 +109,10 @@ def _same(wanted: tuple[Any, ...], kept: tuple[Any, ...]) -> bool:
 
 
 def _same_colours(metadata: Metadata, kept: DatasetReader) -> bool:
-    """Gray and undefined are one to TIFF; it keeps no opacity in a colour map."""
-    if metadata.colormap is not None:
+    """Gray and undefined are one to TIFF; it keeps a colour map for a single band only, without opacity."""
+    if ColorInterp.palette in metadata.interpretation:
+        if metadata.colormap is None:
+            return False
         colours = kept.colormap(1)
         return all(colours[value][:3] == colour[:3] for value, colour in metadata.colormap.items())
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
+from geographer.database.confine import evaluating
 from geographer.database.engine import run_script
 from geographer.errors import UsageError, naming
 from geographer.events import Draft
@@ -77,12 +78,13 @@ class CutAround(Cutting):
         checked(self, revision)
         run_script(revision.connection, MACROS.read_text())
         # The keys in a table of their own: the candidates' query can begin with them.
-        revision.connection.execute(
-            "CREATE OR REPLACE TEMP TABLE selected_feature AS SELECT feature_key, feature_id FROM feature_now "  # noqa: S608
-            "WHERE feature_id IN (SELECT feature_id::VARCHAR FROM features "
-            f"WHERE {revision.where('features', self.where)}) "
-            "ORDER BY feature_key"
-        )
+        with evaluating(self.where):
+            revision.connection.execute(
+                "CREATE OR REPLACE TEMP TABLE selected_feature AS SELECT feature_key, feature_id FROM feature_now "  # noqa: S608
+                "WHERE feature_id IN (SELECT feature_id::VARCHAR FROM features "
+                f"WHERE {revision.where('features', self.where)}) "
+                "ORDER BY feature_key"
+            )
         planned = plan_around(
             revision.arrow(_CANDIDATES.read_text(), {"collection": self.source}),
             revision.arrow(_SOURCES, {"collection": self.source}),

@@ -115,6 +115,5 @@ class LabelPlan:
         )
 
     def _path(self, raster: dict[str, Any]) -> str:
-        stem = Path(raster["path"]).name
-        stem = stem[: -len(Path(stem).suffix)] if Path(stem).suffix else stem
+        stem = Path(raster["path"]).stem
         return f"labels/{self.recipe.name}/{self.recipe.collection}/{stem}.tif"

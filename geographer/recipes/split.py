@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geographer.events import Draft
 from geographer.intake.rasters import check_name
@@ -17,8 +18,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from geographer.planning.split import SplitPlan
+    from geographer.planning.split_report import SplitReport
     from geographer.queries.revision import Revision
 
+Ints = NDArray[np.int64]
+
+_MEMBERS: Final = """
+    SELECT raster_id, part, split IS NOT NULL, former
+    FROM raster_now LEFT JOIN (FROM split_now WHERE split = $name) USING (raster_id)
+    LEFT JOIN (SELECT raster_id, arg_max(part, valid_from) AS former FROM state.split
+               WHERE split = $name AND part IS NOT NULL AND valid_from <= getvariable('position') GROUP BY raster_id)
+    USING (raster_id)
+    WHERE collection = $collection ORDER BY raster_id
+"""
 _OBJECTS: Final = Path(__file__).with_name("split_objects.sql")
 _OVERLAPS: Final = Path(__file__).with_name("split_overlaps.sql")
 
@@ -60,34 +72,28 @@ class Split:
 
         check_name("recipe", self.name)
         revision.require_collection(self.collection)
-        members = revision.rows(
-            "SELECT raster_id, part, split FROM raster_now "
-            "LEFT JOIN (FROM split_now WHERE split = $name) USING (raster_id) "
-            "WHERE collection = $collection ORDER BY raster_id",
-            {"name": self.name, "collection": self.collection},
-        )
-        rasters = [row[0] for row in members]
+        members = revision.rows(_MEMBERS, {"name": self.name, "collection": self.collection})
+        rasters, parts = [member[0] for member in members], dict(self.parts)
+        assigned = {raster: part for raster, part, _, _ in members if part is not None}
+        excluded = {raster: former for raster, part, known, former in members if known and part is None}
         objects = self._objects(revision)
-        features = list(dict.fromkeys(objects["feature_id"].to_pylist()))
-        place = {feature: number for number, feature in enumerate(features)}
-        classes, class_of = self._classes(objects, place)
-        assigned = {raster: part for raster, part, split in members if part is not None}
+        classes, counts = self._class_counts(objects, len(rasters))
         request = SplitRequest(
             rasters=rasters,
-            parts=dict(self.parts),
-            features=features,
-            objects=np.column_stack(
-                [
-                    np.array([place[f] for f in objects["feature_id"].to_pylist()], np.int64),
-                    objects["number"].to_numpy(),
-                ]
-            ).reshape(-1, 2),
-            links=self._links(revision),
+            parts=parts,
+            feature_ids=objects["feature_id"].unique().to_pylist(),
+            incidence=(
+                objects["feature_id"].combine_chunks().dictionary_encode().indices.to_numpy(),
+                _ints(objects, "raster"),
+            ),
+            links=self._links(
+                revision, [[*parts].index(assigned[r]) if r in assigned else -1 for r in rasters], excluded
+            ),
             classes=classes,
-            class_of=class_of,
+            class_counts=counts,
             seed=self.seed,
             assigned=assigned,
-            left_out=frozenset(raster for raster, part, split in members if split is not None and part is None),
+            excluded=excluded,
             on_conflict=on_conflict,
         )
         return AssignmentPlan(self, members, plan_split(request))
@@ -101,45 +107,54 @@ class Split:
         )
         return revision.arrow(_OBJECTS.read_text(), {"collection": self.collection})
 
-    def _classes(self, objects: pa.Table, place: dict[str, int]) -> tuple[list[str], Any]:
+    def _class_counts(self, objects: pa.Table, count: int) -> tuple[list[str], Ints | None]:
+        """The classes, and how many features of each every raster shows."""
         if self.stratify is None:
-            return [], np.empty(0, np.int64)
-        pairs = dict(zip(objects["feature_id"].to_pylist(), objects["class"].to_pylist(), strict=True))
-        names = sorted(set(pairs.values()))
-        return names, np.array([names.index(pairs[feature]) for feature in place], np.int64)
+            return [], None
+        classes = sorted(objects["class"].unique().to_pylist())
+        counts = np.zeros((count, len(classes)), np.int64)
+        places = [classes.index(name) for name in objects["class"].to_pylist()]
+        np.add.at(counts, (_ints(objects, "raster"), np.array(places, np.int64)), 1)
+        return classes, counts
 
-    def _links(self, revision: Revision) -> Any:
+    def _links(self, revision: Revision, parts: list[int], excluded: dict[str, str | None]) -> dict[str, Ints]:
         """Pairs of rasters (their places) that share pixels or lie near each other."""
-        from geographer.planning.closeness import close_pairs
+        from geographer.planning.closeness import close_links
 
-        found = [np.empty((0, 2), np.int64)]
+        found: dict[str, Ints] = {}
         if self.by == "overlap":
             pairs = revision.arrow(_OVERLAPS.read_text(), {"collection": self.collection})
-            found.append(np.column_stack([pairs["a"].to_numpy(), pairs["b"].to_numpy()]).reshape(-1, 2))
+            found["overlap"] = np.column_stack([_ints(pairs, "a"), _ints(pairs, "b")])
         if self.buffer > 0:
-            footprints = revision.rows(
-                "SELECT ST_AsWKB(footprint)::BLOB FROM raster_now WHERE collection = $c ORDER BY raster_id",
+            rows = revision.rows(
+                "SELECT raster_id, ST_AsWKB(footprint)::BLOB FROM raster_now WHERE collection = $c ORDER BY raster_id",
                 {"c": self.collection},
             )
-            found.append(close_pairs([bytes(row[0]) for row in footprints], self.buffer))
-        return np.concatenate(found)
+            out = np.array([raster_id in excluded for raster_id, _ in rows], bool)
+            found["buffer"] = close_links([bytes(wkb) for _, wkb in rows], self.buffer, np.array(parts, np.int64), out)
+        return found
+
+
+def _ints(table: pa.Table, column: str) -> Ints:
+    numbers: Ints = table[column].to_numpy().astype(np.int64)
+    return numbers
 
 
 class AssignmentPlan:
     """The changes that a split makes: new assignments, and those that a conflict changed."""
 
-    def __init__(self, recipe: Split, members: list[tuple[str, str | None, str | None]], plan: SplitPlan) -> None:
-        self.recipe, self._report = recipe, plan.report
+    def __init__(self, recipe: Split, members: list[tuple[Any, ...]], plan: SplitPlan) -> None:
+        self.recipe = recipe
         self._changes = [
-            (raster, part, split is not None)
-            for (raster, before, split), part in zip(members, plan.parts, strict=True)
-            if split is None or before != part
+            (raster, part, known)
+            for (raster, before, known, _), part in zip(members, plan.parts, strict=True)
+            if not known or before != part
         ]
         self.summary = {
             "assigned": sum(part is not None for _, part, _ in self._changes),
             "left out": sum(part is None for _, part, _ in self._changes),
-            "moved": plan.moved,
-            **plan.report,
+            "moved": len(plan.moved),
+            **_told(plan.report),
         }
 
     @property
@@ -163,3 +178,31 @@ class AssignmentPlan:
                 {"split_change": arrow_table("split_change", rows)} if self._changes else {},
             )
         )
+
+
+def _told(report: SplitReport) -> dict[str, Any]:
+    """The report as the log keeps it: shares to six digits, which are the same on every machine."""
+    return {
+        "components": report.components,
+        "largest": _share(report.largest),
+        "deviation": _share(report.max_deviation),
+        "class_deviation": None if report.class_deviation is None else _share(report.class_deviation),
+        "parts": {
+            part.part: {
+                "rasters": part.rasters,
+                "asked": _share(part.asked),
+                "got": _share(part.got),
+                "classes": {name: _share(share) for name, share in part.classes.items()},
+            }
+            for part in report.parts
+        },
+        "method": report.method,
+        "cost": _share(report.cost),
+        "bound": _share(report.bound),
+        "proven": report.proven,
+        "warnings": list(report.warnings),
+    }
+
+
+def _share(value: float) -> float:
+    return round(float(value), 6)

@@ -69,7 +69,7 @@ def named(container: str, names: Any = IDS) -> list[str]:
 def table(columns: dict[str, Any]) -> pa.Table:
     """An Arrow table of points in longitude/latitude with columns that geopandas would change."""
     count = len(next(iter(columns.values())))
-    bare = geopandas.GeoDataFrame(geometry=[shapely.Point(i, i) for i in range(count)], crs="EPSG:4326")
+    bare = geopandas.GeoDataFrame(geometry=[shapely.Point(i % 180, i % 90) for i in range(count)], crs="EPSG:4326")
     made = pa.table(bare.to_arrow(index=False))
     for name, values in columns.items():
         made = made.append_column(name, values if isinstance(values, pa.Array) else pa.array(values))
@@ -126,11 +126,11 @@ def test_kml_gives_its_names_as_ids(dataset, tmp_path):
 
 def test_points_lines_and_polygons_multi_or_not_stand_side_by_side_and_heights_are_left_out(dataset, tmp_path):
     for container in MIXING:
-        for kind, shapes in (("flat", SHAPES.values()), ("tall", shapely.force_3d(list(SHAPES.values()), 300.0))):
-            given = frame({"feature_id": named(f"{container} {kind}", SHAPES)}, geometry=list(shapes))
-            dataset.add_features(contained(given, container, tmp_path))
+        given = frame({"feature_id": named(container, SHAPES)}, geometry=shapely.force_3d([*SHAPES.values()], 300.0))
+        dataset.add_features(contained(given, container, tmp_path))
+    dataset.add_features(frame({"feature_id": named("flat", SHAPES)}, geometry=[*SHAPES.values()]))
     found = shapes_of(dataset)
-    assert len(found) == 2 * len(MIXING) * len(SHAPES)
+    assert len(found) == (len(MIXING) + 1) * len(SHAPES)
     for name, shape in found.items():
         expected = SHAPES[name.partition("/")[2]]
         assert (shape.geom_type, shape.has_z) == (expected.geom_type, False), name
@@ -147,7 +147,7 @@ def test_any_crs_is_brought_to_longitude_and_latitude(dataset, tmp_path):
     degrees = [shapely.Point(174 + i / 10, -41 + i) for i in range(4)]
     expected = {}
     for crs in ("EPSG:32760", "EPSG:2193", "EPSG:3413", "EPSG:4269", "OGC:CRS84", CUSTOM, WKT):
-        for container in ("gpkg", "parquet", "frame"):
+        for container in ("gpkg", "parquet", "frame") if crs in ("EPSG:2193", WKT) else ("frame",):
             ids = named(f"{container} {crs}")
             given = frame({"feature_id": ids}, geometry=degrees).to_crs(crs)
             recorded = dataset.add_features(contained(given, container, tmp_path))
@@ -176,14 +176,14 @@ def test_a_crs_that_is_passed_overrides_the_one_that_the_data_states(dataset):
 
 
 def test_data_without_a_crs_asks_for_one(unmoved, tmp_path):
-    bare = frame(crs=None)
+    bare = frame({"feature_id": list("wxyz")}, crs=None)
     with pytest.raises(UsageError, match="does not say its CRS: pass --crs EPSG"):
         unmoved.add_features(bare)
     with pytest.warns(UserWarning, match="'crs' was not provided"):
         path = contained(bare, "shp", tmp_path)
     with pytest.raises(UsageError, match=r"features\.shp' does not say its CRS"):
         unmoved.add_features(path)
-    assert unmoved.add_features(path, crs="EPSG:4326", dry_run=True, where="feature_id <> 'a'").summary["features"] == 2
+    assert unmoved.add_features(path, crs="EPSG:4326", dry_run=True).summary["features"] == 4
 
 
 def test_a_crs_that_nobody_knows_is_refused(unmoved):
@@ -429,7 +429,8 @@ def test_every_function_that_duckdb_calls_volatile_is_refused():
     connection = duckdb.connect()
     load_spatial(connection)
     rows = connection.execute(
-        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'scalar' AND stability <> 'CONSISTENT'"
+        "SELECT DISTINCT function_name FROM duckdb_functions() "
+        "WHERE function_type = 'scalar' AND stability <> 'CONSISTENT'"
     ).fetchall()
     assert len(rows) > 20
     assert [name for (name,) in rows if not changes(name)] == []
@@ -478,7 +479,7 @@ def test_among_several_declared_classes_the_file_must_say_which(declared):
 
 def test_a_class_that_was_not_declared_is_unknown(declared):
     with pytest.raises(
-        NotFoundError, match="no class 'tarn' in this dataset.*'glacier', 'lake'.*geographer add classes"
+        NotFoundError, match=r"no class 'tarn' in this dataset.*'glacier', 'lake'.*geographer add classes"
     ):
         declared.add_features(frame({"class": ["glacier", "lake", "tarn", "snow"]}))
     declared.add_classes(["tarn"])
@@ -489,8 +490,8 @@ def test_a_class_that_was_not_declared_is_unknown(declared):
 
 @pytest.mark.parametrize("missing", [None, ""])
 def test_a_feature_whose_class_is_missing_is_named(unmoved, missing):
-    with pytest.raises(UsageError, match="feature 'b' has no class"):
-        unmoved.add_features(table({"id": ["a", "b"], "class": ["x", missing]}))
+    with pytest.raises(UsageError, match="feature 'd' has no class"):
+        unmoved.add_features(table({"id": ["c", "d"], "class": ["x", missing]}))
 
 
 UNFIT = {
@@ -551,8 +552,8 @@ def test_skip_records_even_where_nothing_is_left(dataset):
 
 
 def test_ids_that_stand_twice_are_named(unmoved):
-    with pytest.raises(ConflictError, match="'b' can't be added, because its id stands twice in the file"):
-        unmoved.add_features(table({"id": ["a", "b", "b"]}))
+    with pytest.raises(ConflictError, match="'d' can't be added, because its id stands twice in the file"):
+        unmoved.add_features(table({"id": ["c", "d", "d"]}))
 
 
 def test_ids_that_the_dataset_has_are_named(dataset):
@@ -576,7 +577,11 @@ def test_metres_that_claim_to_be_degrees_are_told_from_stray_places(dataset, crs
 
 
 def test_places_that_a_projection_does_not_reach_are_out_of_range(unmoved):
-    far = frame(crs="EPSG:32632", geometry=[shapely.Point(500_000, 5_200_000)] * 3 + [shapely.Point(1e9, 1e9)])
+    far = frame(
+        {"feature_id": list("wxyz")},
+        crs="EPSG:32632",
+        geometry=[shapely.Point(500_000, 5_200_000)] * 3 + [shapely.Point(1e9, 1e9)],
+    )
     with pytest.raises(UsageError, match="its coordinates are out of range for its CRS"):
         unmoved.add_features(far)
 

@@ -169,16 +169,28 @@ def test_nodata_is_kept(tmp_path: Path, dtype: str, nodata: float | None):
         assert np.array_equal(raster.read(), array[:, :20, :20], equal_nan=dtype == "float32")
 
 
-def test_a_nodata_that_geotiff_would_change_is_refused(tmp_path: Path):
-    write_scene(tmp_path / "a.tif", pixels(1, 8, 8, "int64"))
-    source = tmp_path / "a.vrt"
-    source.write_text(
+def virtual(path: Path, dtype: str, *bands: str) -> Path:
+    """A virtual raster with bands that are said to be `dtype` and to have what each of `bands` says in XML."""
+    write_scene(path.with_name("a.tif"), pixels(1, 8, 8, "uint8"))
+    source = "<SimpleSource><SourceFilename relativeToVRT='1'>a.tif</SourceFilename></SimpleSource>"
+    inside = "".join(f"<VRTRasterBand dataType='{dtype}'>{band}{source}</VRTRasterBand>" for band in bands)
+    path.write_text(
         "<VRTDataset rasterXSize='8' rasterYSize='8'><SRS>EPSG:32633</SRS>"
-        "<GeoTransform>500000,10,0,5200000,0,-10</GeoTransform><VRTRasterBand dataType='Int64'>"
-        "<NoDataValue>-9223372036854775808</NoDataValue><SimpleSource>"
-        "<SourceFilename relativeToVRT='1'>a.tif</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+        f"<GeoTransform>500000,10,0,5200000,0,-10</GeoTransform>{inside}</VRTDataset>"
     )
+    return path
+
+
+def test_a_nodata_that_geotiff_would_change_is_refused(tmp_path: Path):
+    source = virtual(tmp_path / "a.vrt", "Int64", "<NoDataValue>-9223372036854775808</NoDataValue>")
     with pytest.raises(UsageError, match=r"can't hold the nodata of raster.*a\.vrt"):
+        cut_one(source, (0, 0, 4, 4))
+
+
+def test_colours_that_geotiff_would_change_are_refused(tmp_path: Path):
+    table = "<ColorInterp>Palette</ColorInterp><ColorTable><Entry c1='9' c2='8' c3='7' c4='255'/></ColorTable>"
+    source = virtual(tmp_path / "a.vrt", "Byte", table, "<ColorInterp>Gray</ColorInterp>")
+    with pytest.raises(UsageError, match=r"can't hold the colours of raster.*a\.vrt"):
         cut_one(source, (0, 0, 4, 4))
 
 

@@ -205,7 +205,7 @@ def test_what_is_not_a_raster_is_a_usage_error(tmp_path: Path):
     (tmp_path / "folder.tif").mkdir()
     for name in ("text.tif", "empty.tif", "folder.tif"):
         assert isinstance(refused(tmp_path / name), UsageError)
-    assert "empty" in str(refused(tmp_path / "empty.tif"))
+    assert "not a raster but empty" in str(refused(tmp_path / "empty.tif"))
     assert "a folder" in str(refused(tmp_path / "folder.tif"))
 
 
