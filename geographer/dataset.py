@@ -219,14 +219,15 @@ class Dataset(Readings):
         Raises:
             NotFoundError, UsageError, ConflictError: as `add_features`.
         """
-        from geographer.intake.catalogue import plan_catalogue
+        from geographer.intake.catalogue import CatalogueOptions, plan_catalogue
 
+        options = CatalogueOptions(id, crs, acquired)
         request = {"data": _named(data), "id": id, "crs": crs, "acquired": acquired}
         return self._change(
             "catalogue_added",
             request,
             signature,
-            lambda view: Change(plan_catalogue(view, data, id_column=id, crs=crs, acquired=acquired, request=request)),
+            lambda view: Change(plan_catalogue(view, data, options, request)),
         )
 
     def add_classes(self, names: Sequence[str], **signature: Any) -> Recorded:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
 import numpy as np
 
 from geographer import Dataset
@@ -14,6 +15,8 @@ from tests.rasters.scenes import pixels, write_scene
 
 WEST, NORTH = 500_000.0, 5_200_000.0
 PIXEL = 10.0
+HEAD, V1 = 20, 8
+"""The positions of the story's last event, and of what its tag v1 names."""
 SHARES = {"train": 0.5, "test": 0.5}
 
 
@@ -132,6 +135,23 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
+
+
+def cached(root: Path, path: str, at: int) -> Path:
+    """The file in DVC's cache that a path of a dataset had at a position of its log."""
+    last = "WHERE path = $path AND position <= $at ORDER BY position DESC LIMIT 1"
+    with duckdb.connect(str(root / ".geographer" / "log.duckdb"), read_only=True) as connection:
+        table = "label_change" if path.startswith("labels/") else "raster_change"
+        found = connection.execute(f"SELECT md5 FROM {table} {last}", {"path": path, "at": at}).fetchone()
+    assert found is not None
+    return root / ".dvc" / "cache" / "files" / "md5" / found[0][:2] / found[0][2:]
+
+
+def alter(path: Path) -> None:
+    """Turn one bit of a file over, in place, whatever its permissions."""
+    content = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(flipped(content))
 
 
 def flipped(content: bytes, position: int = -3) -> bytes:

@@ -194,7 +194,7 @@ def _row(path: Path, root: Path, options: RasterOptions) -> tuple[dict[str, Any]
         "size": checksums.size,
         "md5": checksums.md5,
         "sha256": checksums.sha256,
-        "pixel_digest": pixel_digest(path),
+        "pixel_digest": pixel_digest(path, crs=options.crs),
         "properties": "{}",
         **facts_row(facts),
     }

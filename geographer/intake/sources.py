@@ -14,7 +14,7 @@ from geographer.database.engine import identifier, quoted
 from geographer.errors import CorruptError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 _PARQUET: Final = (".parquet", ".geoparquet", ".pq")
 _BY_GDAL: Final = "ST_Read"
@@ -74,22 +74,27 @@ class Source:
             told = f" with --where {where!r}" if where else ""
             raise UsageError(f"'{self.name}' can't be read{told}: {_first_line(error)}") from error
 
-    def own_columns(self, used: set[str], reserved: set[str]) -> dict[str, tuple[str, str]]:
-        """The person's own columns: new name to (column, type). A name that is taken gets an underscore.
+    def own_columns(self, used: set[str], reserved: Collection[str]) -> dict[str, tuple[str, str]]:
+        """The person's own columns: new name (see `unhidden`) to (column, type)."""
+        columns = [column for column in self.columns if column not in used and column != self.row_number]
+        names = unhidden(columns, reserved)
+        return {names[column]: (column, _own_type(self.columns[column])) for column in columns}
 
-        SQL does not tell `Class` from `class`, so neither does this.
-        """
-        own: dict[str, tuple[str, str]] = {}
-        taken = {name.lower() for name in reserved}
-        for column, kind in self.columns.items():
-            if column in used or column == self.row_number:
-                continue
-            name = column
-            while name.lower() in taken:
-                name += "_"
-            taken.add(name.lower())
-            own[name] = (column, _own_type(kind))
-        return own
+
+def unhidden(names: Iterable[str], reserved: Collection[str]) -> dict[str, str]:
+    """Each name of a person's column to the one that it gets: with underscores until it hides no other.
+
+    SQL does not tell `Class` from `class`, so neither does this.
+    """
+    given: dict[str, str] = {}
+    taken = {name.lower() for name in reserved}
+    for name in dict.fromkeys(names):
+        free = name
+        while free.lower() in taken:
+            free += "_"
+        taken.add(free.lower())
+        given[name] = free
+    return given
 
 
 def properties_sql(own: dict[str, tuple[str, str]]) -> str:
@@ -188,16 +193,21 @@ def _described(connection: duckdb.DuckDBPyConnection, name: str, relation: str, 
     if known is None:
         raise UsageError(f"'{name}' does not say its CRS: pass --crs EPSG:…")
     row_number = next(iter(types)) if relation.startswith(_BY_GDAL) else None
-    return Source(name, relation, geometry, _checked_crs(connection, known), types, row_number)
+    return Source(name, relation, geometry, checked_crs(connection, known), types, row_number)
 
 
-def _checked_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:
+def checked_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:
+    """The text of a CRS as the log has it: `EPSG:nnnn` where it is so short, and `EPSG:4326` for longitude/latitude.
+
+    Raises:
+        UsageError: PROJ does not know it.
+    """
     if crs.upper() in _LONLAT:
         return "EPSG:4326"
     try:
         connection.execute("SELECT ST_Transform(ST_Point(0, 0), $crs, 'EPSG:4326', always_xy := true)", {"crs": crs})
     except duckdb.Error as error:
-        raise UsageError(f"'{crs}' is not a CRS that PROJ knows: pass --crs EPSG:…") from error
+        raise UsageError(f"'{crs}' is not a CRS that PROJ knows: use EPSG:…, WKT or PROJJSON") from error
     return crs.upper() if crs.upper().startswith("EPSG:") else crs
 
 

@@ -45,9 +45,10 @@ Step = tuple[int, int, int]
 class Aim:
     """What the parts should hold and what it costs to miss it, for P parts and M measures.
 
-    A measure is the number of rasters (the first) or of features of one class. `target` (P, M): what each part
-    should hold. `price` (M,): the cost of one raster or feature too many or too few. So the cost of a deal is the
-    sum over the parts of how far their share of the rasters is off, plus the mean over the classes of the same.
+    A measure is the number of rasters (the first) or of features of one class. `target` (P, M): what each part should
+    hold. `price` (M,): the cost of one raster or feature too many or too few. So the cost of a deal is the sum over the
+    parts of how far their share of the rasters is off, plus the mean over the classes of the same. What a part lacks
+    below half of its target counts twice, so that of two deals as far off the one without a tiny part is taken.
     """
 
     target: Floats
@@ -62,15 +63,22 @@ class Aim:
 
     def cost(self, held: Floats) -> float:
         """Of parts that hold `held` (P, M): 0 where every share is met."""
-        return float((np.abs(held - self.target) * self.price).sum())
+        return float((missed(held, self.target) * self.price).sum())
 
     def part_cost(self, part: int, held: Floats) -> Floats:
         """What one part adds to the cost, for many holdings (…, M)."""
-        return np.asarray((np.abs(held - self.target[part]) * self.price).sum(axis=-1))
+        return np.asarray((missed(held, self.target[part]) * self.price).sum(axis=-1))
 
     def least_cost(self) -> float:
         """No deal costs less, because rasters and features come whole."""
-        return self.cost(np.rint(self.target))
+        whole = np.floor(self.target)
+        least = np.minimum(missed(whole, self.target), missed(whole + 1.0, self.target))
+        return float((least * self.price).sum())
+
+
+def missed(held: Floats, target: Floats) -> Floats:
+    """How far holdings are from their target; what is lacking below half of it counts twice."""
+    return np.asarray(np.abs(held - target) + np.maximum(0.0, target / 2.0 - held))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,23 +165,26 @@ def drawn(taken: Ints, kind: Ints, draws: Floats) -> Ints:
 def program(kinds: Floats, count: Ints, held: Floats, aim: Aim, wanting: Bools) -> tuple[list[Ints], float]:
     """The deal by a mixed-integer program: what it found, if anything, and a cost that no deal goes below.
 
-    Unknown are how many of each kind go to each part, and what each part's surplus of each measure costs (one
-    part's surplus is lacking in others, so twice that is the whole cost).
+    Unknown are how many of each kind go to each part, and of each part and measure what the surplus costs (what is too
+    much in one part is lacking in others, so twice that is the whole deviation) and what the lack below half costs.
     """
     (many, measures), parts = kinds.shape, len(held)
-    unknowns, surpluses = many * parts, parts * measures
+    unknowns, costs = many * parts, parts * measures
     scale = HIGHS_GAP / FINE
     priced = kron(csr_array((kinds * aim.price).T), eye_array(parts))
-    dealt = hstack([kron(eye_array(many), np.ones((1, parts))), csr_array((many, surpluses))])
-    above = hstack([priced, -eye_array(surpluses)])
-    given = hstack([kron(np.ones((1, many)), eye_array(parts)), csr_array((parts, surpluses))])
+    nothing, each = csr_array((costs, costs)), eye_array(costs)
+    dealt = hstack([kron(eye_array(many), np.ones((1, parts))), csr_array((many, 2 * costs))])
+    above = hstack([priced, -each, nothing])
+    below = hstack([priced, nothing, each])
+    given = hstack([kron(np.ones((1, many)), eye_array(parts)), csr_array((parts, 2 * costs))])
     result = milp(
-        np.repeat([0.0, 2.0 * scale], [unknowns, surpluses]),
-        integrality=np.repeat([1, 0], [unknowns, surpluses]),
-        bounds=Bounds(0.0, np.concatenate([np.repeat(count, parts), np.full(surpluses, np.inf)])),
+        np.repeat([0.0, 2.0 * scale, scale], [unknowns, costs, costs]),
+        integrality=np.repeat([1, 0], [unknowns, 2 * costs]),
+        bounds=Bounds(0.0, np.concatenate([np.repeat(count, parts), np.full(2 * costs, np.inf)])),
         constraints=[
             LinearConstraint(dealt.tocsc(), count, count),
             LinearConstraint(above.tocsc(), -np.inf, ((aim.target - held) * aim.price).T.ravel()),
+            LinearConstraint(below.tocsc(), ((aim.target / 2.0 - held) * aim.price).T.ravel(), np.inf),
             LinearConstraint(given.tocsc(), wanting.astype(float), np.inf),
         ],
         options={"node_limit": NODES, "mip_rel_gap": 0.0},
@@ -196,7 +207,7 @@ def dealt_out(kinds: Floats, count: Ints, held: Floats, aim: Aim) -> Ints:
     left = count - taken.sum(axis=1)
     order = np.argsort(-kinds[:, 0], kind="stable")
     for kind in np.repeat(order, left[order]):
-        extra = ((np.abs(have + kinds[kind] - aim.target) - np.abs(have - aim.target)) * aim.price).sum(axis=1)
+        extra = ((missed(have + kinds[kind], aim.target) - missed(have, aim.target)) * aim.price).sum(axis=1)
         part = int(np.round(extra, DIGITS).argmin())
         taken[kind, part] += 1
         have[part] += kinds[kind]

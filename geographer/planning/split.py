@@ -19,7 +19,7 @@ import numpy as np
 from geographer.errors import ConflictError, UsageError, naming
 from geographer.planning.arcs import Floats
 from geographer.planning.balance import Deal, deal
-from geographer.planning.components import Bools, Ints, Links, numbered, ranks
+from geographer.planning.components import Bools, Ints, Links, numbered
 from geographer.planning.conflicts import (
     NO_INDICES,
     Bonds,
@@ -115,7 +115,7 @@ def plan_split(request: SplitRequest) -> SplitPlan:
     """
     check(request)
     order = sorted(range(len(request.rasters)), key=request.rasters.__getitem__)
-    rank = ranks(np.array(order))
+    rank = np.argsort(order)
     plan = planned(in_order(request, order, rank))
     return replace(plan, parts=[plan.parts[place] for place in rank], components=numbered(plan.components[rank]))
 
@@ -137,7 +137,7 @@ def planned(request: SplitRequest) -> SplitPlan:
     names = sorted(request.parts)
     shares = np.array([request.parts[name] for name in names]) / sum(request.parts.values())
     bonds = Bonds(len(request.rasters), *request.incidence, request.links)
-    order = ranks(np.argsort(-shares, kind="stable"))
+    order = np.argsort(np.argsort(-shares, kind="stable"))
     settled_before = settled(bonds, standing_of(request, names), resolution(request, names, order))
     labels = bonds.among(~settled_before.excluded).components()
     weights = weights_of(request)

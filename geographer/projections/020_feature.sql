@@ -12,22 +12,31 @@ WITH version AS (
     WHERE position > $after AND position <= $up_to
 ), placed AS (
     SELECT * REPLACE (into_crs(native, crs, 'EPSG:4326') AS geometry) FROM version WHERE change <> 'removed'
+), widened AS (
+    -- Vertices far apart in longitude are those of a geometry across the antimeridian, or around a pole.
+    SELECT *, crs <> 'EPSG:4326' AND ST_XMax(geometry) - ST_XMin(geometry) > 180 AS wide,
+           CASE WHEN wide THEN into_eastings(native, crs) END AS eastern
+    FROM placed
+), cut AS (
+    SELECT * REPLACE (CASE WHEN crossing THEN cut_at_antimeridian(eastern) ELSE geometry END AS geometry),
+           wide AND NOT crossing AS around_a_pole
+    FROM (SELECT *, coalesce(ST_XMax(eastern) - ST_XMin(eastern) <= 180, false) AS crossing FROM widened)
 ), boxed AS (
     SELECT *, ST_XMin(geometry) AS west, ST_YMin(geometry) AS south, ST_XMax(geometry) AS east,
            ST_YMax(geometry) AS north
-    FROM placed
+    FROM cut
 ), padded AS (
-    SELECT *, east - west > 180 AS round_the_globe,
-           bulge(east - west, north - south, greatest(abs(south), abs(north))) + 1e-9 AS pad
+    SELECT *, bulge(east - west, north - south, greatest(abs(south), abs(north))) + 1e-9 AS pad,
+           east - west > 180 OR (pad > 10 AND (west - pad < -180 OR east + pad > 180)) AS round_the_globe
     FROM boxed
 )
 SELECT (position << 32) + ordinal AS feature_key, feature_id, id_is_integer, class, geometry,
        CASE WHEN crs <> 'EPSG:4326' THEN native END AS native, crs,
        CASE WHEN round_the_globe THEN -180 ELSE west - pad END AS xmin,
        -- A polygon around a pole has its pole inside, which no vertex shows.
-       CASE WHEN round_the_globe AND crs <> 'EPSG:4326' AND south + north < 0 THEN -90 ELSE south - pad END AS ymin,
+       CASE WHEN around_a_pole AND south + north < 0 THEN -90 ELSE south - pad END AS ymin,
        CASE WHEN round_the_globe THEN 180 ELSE east + pad END AS xmax,
-       CASE WHEN round_the_globe AND crs <> 'EPSG:4326' AND south + north >= 0 THEN 90 ELSE north + pad END AS ymax,
+       CASE WHEN around_a_pole AND south + north >= 0 THEN 90 ELSE north + pad END AS ymax,
        properties, row_digest, position AS valid_from, until AS valid_to
 FROM padded
 ORDER BY position, ordinal;

@@ -1,73 +1,103 @@
 -- 040_edge.sql: which raster contains or intersects which feature, for all that is new after $after
--- What is gone takes its edges with it.
-UPDATE state.edge SET valid_to = gone.valid_to
-FROM (SELECT feature_key, valid_to FROM state.feature WHERE valid_to > $after AND valid_to <= $up_to) AS gone
-WHERE gone.feature_key = edge.feature_key AND gone.valid_to < edge.valid_to;
+UPDATE state.edge SET valid_to = closed.valid_to
+FROM (SELECT feature_key, valid_to FROM state.feature WHERE valid_to > $after AND valid_to <= $up_to) AS closed
+WHERE edge.feature_key = closed.feature_key AND edge.valid_to > closed.valid_to;
 
-UPDATE state.edge SET valid_to = gone.valid_to
-FROM (SELECT raster_key, valid_to FROM state.raster WHERE valid_to > $after AND valid_to <= $up_to) AS gone
-WHERE gone.raster_key = edge.raster_key AND gone.valid_to < edge.valid_to;
+UPDATE state.edge SET valid_to = closed.valid_to
+FROM (SELECT raster_key, valid_to FROM state.raster WHERE valid_to > $after AND valid_to <= $up_to) AS closed
+WHERE edge.raster_key = closed.raster_key AND edge.valid_to > closed.valid_to;
 
-INSERT INTO state.edge BY NAME
+-- The edges between the features from one position on and up to another, and the rasters from a position on, that
+-- stood together after `after`. Boxes decide most of the pairs. Of the others, most are decided in the raster's frame,
+-- where u and v are nearly known without its CRS. Only what is left is expressed in that CRS.
+CREATE OR REPLACE TEMP MACRO edges_between(features_from, features_up_to, rasters_from, after) AS TABLE
 WITH feature AS (
-    SELECT feature_key, geometry, native, crs, xmin, ymin, xmax, ymax, valid_from, valid_to
-    FROM state.feature WHERE valid_to > $after
+    SELECT feature_key, geometry, native, crs, xmin, ymin, xmax, ymax, valid_from AS feature_from, valid_to AS feature_to
+    FROM state.feature WHERE valid_from > features_from AND valid_from <= features_up_to AND valid_to > after
 ), raster AS (
-    SELECT raster_key, outline, boxed, wraps, crs AS raster_crs, xmin AS west, ymin AS south, xmax AS east,
-           ymax AS north, box_xmin, box_ymin, box_xmax, box_ymax, beyond_xmin, beyond_xmax,
-           inner_xmin, inner_ymin, inner_xmax, inner_ymax, valid_from AS raster_from, valid_to AS raster_to
-    FROM state.raster WHERE valid_to > $after
-), boxed_raster AS (
-    -- One box of candidates in degrees for each raster, and a second one where it reaches over the antimeridian.
-    SELECT *, box_xmin AS from_lon, box_xmax AS to_lon, false AS second_box FROM raster
+    SELECT * FROM state.raster WHERE valid_from > rasters_from AND valid_to > after
+), box AS (
+    -- One box of candidates for each raster, and near the antimeridian a second one, a turn away.
+    SELECT raster_key AS box_of, 0.0::DOUBLE AS turned, box_xmin, box_ymin, box_xmax, box_ymax, inner_xmin, inner_ymin,
+           inner_xmax, inner_ymax, NULL::DOUBLE AS first_xmin, NULL::DOUBLE AS first_xmax,
+           valid_from AS raster_from, valid_to AS raster_to
+    FROM raster
     UNION ALL
-    SELECT *, beyond_xmin, beyond_xmax, true FROM raster WHERE beyond_xmin IS NOT NULL
+    SELECT raster_key, turn, box_xmin + turn, box_ymin, box_xmax + turn, box_ymax, inner_xmin + turn, inner_ymin,
+           inner_xmax + turn, inner_ymax, box_xmin, box_xmax, valid_from, valid_to
+    FROM raster WHERE turn IS NOT NULL
 ), candidate AS (
-    SELECT * FROM (SELECT * FROM feature WHERE valid_from > $after) JOIN boxed_raster
+    -- Any comparison beside the boxes' would turn the spatial join into another one.
+    SELECT *, greatest(feature_from, raster_from) AS since, least(feature_to, raster_to) AS until
+    FROM feature JOIN box
     ON ST_Intersects_Extent(ST_MakeEnvelope(xmin, ymin, xmax, ymax),
-                            ST_MakeEnvelope(from_lon, box_ymin, to_lon, box_ymax))
-    UNION ALL
-    SELECT * FROM (SELECT * FROM feature WHERE valid_from <= $after)
-    JOIN (SELECT * FROM boxed_raster WHERE raster_from > $after)
-    ON ST_Intersects_Extent(ST_MakeEnvelope(xmin, ymin, xmax, ymax),
-                            ST_MakeEnvelope(from_lon, box_ymin, to_lon, box_ymax))
+                            ST_MakeEnvelope(box_xmin, box_ymin, box_xmax, box_ymax))
 ), sifted AS (
-    -- Left out: versions that never stood together, and pairs that met in the raster's first box already. In a WHERE
-    -- these comparisons would become the join, and the join no spatial one.
-    SELECT *, valid_from >= raster_to OR raster_from >= valid_to
-              OR (second_box AND xmax >= box_xmin AND xmin <= box_xmax) AS apart,
-           coalesce(xmin >= inner_xmin AND xmax <= inner_xmax AND ymin >= inner_ymin AND ymax <= inner_ymax,
-                    false) AS well_inside
-    FROM candidate
-), expressed AS (
-    -- The feature in the raster's CRS, for the pairs that the inner box does not decide.
+    -- Set apart: versions that never stood together, and pairs that met in the first box already.
     SELECT *, CASE
-        WHEN apart OR well_inside THEN NULL
-        WHEN wraps THEN turned_to(into_crs(coalesce(native, geometry), crs, raster_crs), (west + east) / 2)
-        ELSE into_crs(coalesce(native, geometry), crs, raster_crs) END AS g
-    FROM sifted
+        WHEN since >= until OR (xmax >= first_xmin AND xmin <= first_xmax) THEN 'apart'
+        WHEN xmin >= inner_xmin AND xmax <= inner_xmax AND ymin >= inner_ymin AND ymax <= inner_ymax THEN 'contains'
+        ELSE 'open' END AS box_says
+    FROM candidate
+), looked_up AS (
+    SELECT feature_key, box_of, since, until, box_says, geometry, native, sifted.crs, turned, outline, footprint, boxed,
+           torn, wraps, raster.crs AS raster_crs, raster.xmin AS west, raster.ymin AS south, raster.xmax AS east,
+           raster.ymax AS north, u_lon, u_lat, u_0, v_lon, v_lat, v_0, surely_in, surely_out
+    FROM sifted LEFT JOIN raster ON raster_key = CASE WHEN box_says = 'open' THEN box_of END
+), framed AS (
+    SELECT *, CASE WHEN surely_in IS NOT NULL
+                   THEN ST_Affine(geometry, u_lon, u_lat, v_lon, v_lat, u_0 - u_lon * turned, v_0 - v_lon * turned) END AS f
+    FROM looked_up
+), spanned AS (
+    SELECT *, ST_XMin(f) AS u_min, ST_XMax(f) AS u_max, ST_YMin(f) AS v_min, ST_YMax(f) AS v_max FROM framed
+), nearly AS (
+    -- Two vertices show that a raster intersects without containing: one outside, and one inside, as is the outermost
+    -- in one direction if nothing is outside in the other.
+    SELECT *, greatest(abs(u_min), abs(u_max)) AS u_far, least(abs(u_min), abs(u_max)) AS u_near,
+           greatest(abs(v_min), abs(v_max)) AS v_far, least(abs(v_min), abs(v_max)) AS v_near
+    FROM spanned
+), told AS (
+    SELECT *, CASE
+        WHEN box_says <> 'open' THEN box_says
+        WHEN f IS NULL OR greatest(u_far, v_far) > 1.5 THEN 'open'
+        WHEN u_far < surely_in AND v_far < surely_in THEN 'contains'
+        WHEN u_min > surely_out OR u_max < -surely_out OR v_min > surely_out OR v_max < -surely_out THEN 'apart'
+        WHEN (u_near < surely_in AND u_far > surely_out AND v_far < surely_in)
+             OR (v_near < surely_in AND v_far > surely_out AND u_far < surely_in) THEN 'intersects'
+        ELSE 'open' END AS frame_says
+    FROM nearly
+), expressed AS (
+    -- The feature in the raster's CRS.
+    SELECT *, CASE
+        WHEN frame_says <> 'open' THEN NULL
+        WHEN wraps THEN turned_to(feature_in(geometry, native, crs, raster_crs, torn), (west + east) / 2)
+        ELSE feature_in(geometry, native, crs, raster_crs, torn) END AS g
+    FROM told
+), measured AS (
+    SELECT *, ST_XMin(g) AS g_west, ST_YMin(g) AS g_south, ST_XMax(g) AS g_east, ST_YMax(g) AS g_north
+    FROM expressed
 ), decided AS (
     SELECT *, CASE
-        WHEN apart THEN NULL
-        WHEN well_inside THEN 'contains'
-        WHEN NOT isfinite(ST_XMin(g) + ST_XMax(g) + ST_YMin(g) + ST_YMax(g)) THEN 'inexpressible'
-        WHEN ST_XMin(g) > east OR ST_XMax(g) < west OR ST_YMin(g) > north OR ST_YMax(g) < south THEN NULL
-        WHEN boxed AND ST_XMin(g) > west AND ST_XMax(g) < east AND ST_YMin(g) > south AND ST_YMax(g) < north
+        WHEN frame_says <> 'open' THEN frame_says
+        -- What the raster's CRS can't express reaches far beyond that raster: longitude/latitude will do.
+        WHEN NOT isfinite(g_west + g_south + g_east + g_north)
+            THEN CASE WHEN ST_Intersects(footprint, geometry) THEN 'intersects' END
+        WHEN wraps THEN CASE
+            WHEN ST_Contains(outline, g) THEN 'contains'
+            WHEN ST_Intersects(outline, g) OR ST_Intersects(outline, ST_Translate(g, 360.0, 0.0))
+                 OR ST_Intersects(outline, ST_Translate(g, -360.0, 0.0)) THEN 'intersects' END
+        WHEN g_west > east OR g_east < west OR g_south > north OR g_north < south THEN 'apart'
+        WHEN boxed AND g_west > west AND g_east < east AND g_south > south AND g_north < north THEN 'contains'
+        WHEN g_west >= west AND g_east <= east AND g_south >= south AND g_north <= north AND ST_Contains(outline, g)
             THEN 'contains'
-        WHEN ST_Contains(outline, g) THEN 'contains'
         WHEN ST_Intersects(outline, g) THEN 'intersects' END AS relation
-    FROM expressed
+    FROM measured
 )
-SELECT feature_key, raster_key, CASE relation WHEN 'contains' THEN true WHEN 'intersects' THEN false END AS contains,
-       greatest(valid_from, raster_from) AS valid_from, least(valid_to, raster_to) AS valid_to
-FROM decided
-WHERE relation IS NOT NULL;
+-- A join, because a WHERE would decide everything twice.
+SELECT feature_key, box_of AS raster_key, contains, since AS valid_from, until AS valid_to
+FROM decided JOIN (VALUES ('contains', true), ('intersects', false)) AS known (relation, contains) USING (relation);
 
--- What a raster's CRS can't express reaches far beyond that raster: it is not contained, and longitude/latitude will do
--- to see whether it intersects.
-UPDATE state.edge SET contains = false
-FROM state.feature AS feature, state.raster AS raster
-WHERE contains IS NULL AND feature.feature_key = edge.feature_key AND raster.raster_key = edge.raster_key
-  AND ST_Intersects(footprint, geometry);
+-- What is new among the features, with every raster; then the features that stood, with what is new among the rasters.
+INSERT INTO state.edge BY NAME FROM edges_between($after, $up_to, 0, $after);
 
-DELETE FROM state.edge WHERE contains IS NULL;
+INSERT INTO state.edge BY NAME FROM edges_between(0, $after, $after, $after);

@@ -5,6 +5,15 @@ CREATE OR REPLACE TEMP MACRO open_end() AS 9223372036854775807;
 CREATE OR REPLACE TEMP MACRO into_crs(g, from_crs, to_crs) AS
     CASE WHEN from_crs = to_crs THEN g ELSE ST_Transform(g, from_crs, to_crs, always_xy := true) END;
 
+-- A geometry in longitude/latitude with longitudes from 0 to 360, which is whole where it crosses the antimeridian.
+CREATE OR REPLACE TEMP MACRO into_eastings(g, from_crs) AS
+    ST_Transform(g, from_crs, '+proj=longlat +datum=WGS84 +lon_wrap=180 +type=crs', always_xy := true);
+
+-- A feature in another CRS. Where that CRS tears the antimeridian apart, a feature across it is taken as it was cut.
+CREATE OR REPLACE TEMP MACRO feature_in(geometry, native, crs, to_crs, torn) AS
+    CASE WHEN native IS NULL OR (torn AND ST_XMax(geometry) - ST_XMin(geometry) > 180)
+         THEN into_crs(geometry, 'EPSG:4326', to_crs) ELSE into_crs(native, crs, to_crs) END;
+
 -- How far, in degrees, a straight edge of some CRS can leave the longitude/latitude box of its ends: the sagitta of a
 -- geodesic or rhumb line is below length²·tan(latitude)/8; this is some ten times that.
 CREATE OR REPLACE TEMP MACRO bulge(width, height, latitude) AS
@@ -25,9 +34,22 @@ CREATE OR REPLACE TEMP MACRO line_of(xs, ys) AS ST_MakeLine([ST_Point(p[1], p[2]
 CREATE OR REPLACE TEMP MACRO polygon_of(lons, lats) AS
     ST_MakePolygon(line_of(list_append(lons, lons[1]), list_append(lats, lats[1])));
 
--- The part of a polygon between `from_lon` and `from_lon` + 360, moved by whole turns to where longitudes are -180 to 180.
+-- The greatest difference between two neighbours in a ring of longitudes; above 180 the ring crosses the antimeridian.
+CREATE OR REPLACE TEMP MACRO largest_step(lons) AS
+    list_max([abs(lons[i] - lons[i + 1]) for i in range(1, len(lons))] || [abs(lons[1] - lons[-1])]);
+
+-- `a * lon + b * lat - expected` at each point.
+CREATE OR REPLACE TEMP MACRO linear(lons, lats, a, b, expected) AS
+    [a * lons[i] + b * lats[i] - expected[i] for i in range(1, len(lons) + 1)];
+
+-- The part of a geometry between longitudes `from_lon` and `from_lon` + 360, moved by whole turns to -180 to 180.
 CREATE OR REPLACE TEMP MACRO turn_of(g, from_lon) AS
     ST_Translate(ST_Intersection(g, ST_MakeEnvelope(from_lon, -90, from_lon + 360, 90)), -180.0 - from_lon, 0.0);
+
+-- A geometry with longitudes between -540 and 540, cut at the antimeridian into parts between -180 and 180.
+CREATE OR REPLACE TEMP MACRO cut_at_antimeridian(g) AS ST_CollectionExtract(
+    ST_Collect(list_filter([turn_of(ST_MakeValid(g), from_lon) for from_lon in [-540.0, -180.0, 180.0]], lambda part: NOT ST_IsEmpty(part))),
+    ST_Dimension(g) + 1);
 
 -- The parts of a longitude/latitude geometry, each moved by whole turns to where it is nearest to longitude `middle`.
 CREATE OR REPLACE TEMP MACRO turned_to(g, middle) AS

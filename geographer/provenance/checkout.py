@@ -87,7 +87,7 @@ def bring(
         (store.root / path).unlink(missing_ok=True)
     for folder in sorted(folders):
         store.track(folder, _entries(revision, folder))
-        _remove_if_empty(store.root / folder)
+        _remove_while_empty(store.root / folder, store.root)
     store.save_state([(store.root / file.path, file.checksums) for file in missing])
     of = revision.value("SELECT count(*) FROM file_at($at)", {"at": revision.position})
     return Delivered(len(missing), len(gone), of - len(missing))
@@ -194,9 +194,11 @@ def _entries(revision: Revision, folder: str) -> list[tuple[str, str, int]]:
     return list(rows)
 
 
-def _remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
+def _remove_while_empty(folder: Path, root: Path) -> None:
+    """Remove a folder and those above it, below `root`, that hold nothing."""
+    while folder != root and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+        folder = folder.parent
 
 
 def _folder(path: str) -> str:

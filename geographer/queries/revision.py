@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from geographer.database.confine import confined_expression
 from geographer.database.engine import identifier, run_script
-from geographer.errors import NotFoundError
+from geographer.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +72,18 @@ class Revision:
         if name not in known:
             names = ", ".join(sorted(known)) or "none yet"
             raise NotFoundError(f"no collection '{name}': there are {names}")
+
+    def require_pixels(self, name: str) -> None:
+        """Raise unless the collection `name` is known, and its rasters are more than footprints.
+
+        Raises:
+            NotFoundError: it is not known.
+            UsageError: they are a catalogue.
+        """
+        self.require_collection(name)
+        catalogued = "SELECT bool_and(storage = 'catalogue') FROM raster_now WHERE collection = $name"
+        if self.value(catalogued, {"name": name}):
+            raise UsageError(f"the rasters of '{name}' are footprints without pixels: name a collection of files")
 
     def _define_own_views(self) -> None:
         integers = self.value("SELECT coalesce(bool_and(id_is_integer), false) FROM feature_now")

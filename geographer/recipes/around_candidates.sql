@@ -2,7 +2,7 @@
 -- raster's CRS, and in its pixels where the raster is turned
 WITH pair AS (
     SELECT feature_key, raster_id, transform,
-           into_crs(coalesce(native, geometry), feature.crs, raster.crs) AS g,
+           feature_in(geometry, native, feature.crs, raster.crs, torn) AS g,
            if(wraps, (raster.xmin + raster.xmax) / 2, NULL) AS middle
     FROM edge_now JOIN selected_feature USING (feature_key)
     JOIN (SELECT feature_key, geometry, native, crs FROM feature_now) AS feature USING (feature_key)

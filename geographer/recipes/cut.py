@@ -53,7 +53,7 @@ class Cutting:
 def checked(cutting: Cutting, revision: Revision) -> None:
     """Raise unless the cut can be made at all: its name, its source, its bands."""
     check_name("recipe", cutting.name)
-    revision.require_collection(cutting.source)
+    revision.require_pixels(cutting.source)
     bands = revision.value("SELECT min(bands) FROM raster_now WHERE collection = $c", {"c": cutting.source})
     wrong = [band for band in cutting.bands or () if band < 1 or (bands is not None and band > bands)]
     if wrong:

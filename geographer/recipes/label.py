@@ -42,7 +42,7 @@ class LabelMask:
     def plan(self, revision: Revision, *, on_conflict: OnConflict | None = None) -> LabelPlan:
         """The rasters without a mask, and those whose mask no longer shows what they show."""
         check_name("label", self.name)
-        revision.require_collection(self.collection)
+        revision.require_pixels(self.collection)
         run_script(revision.connection, MACROS.read_text())
         for statement in revision.connection.extract_statements(_MISSING.read_text()):
             revision.connection.execute(statement, {"name": self.name, "collection": self.collection})

@@ -4,8 +4,8 @@ SELECT raster_id, list(struct_pack(wkb := ST_AsWKB(g)::BLOB, value := value)
                        ORDER BY value = 0, value, feature_key) FILTER (g IS NOT NULL) AS shapes
 FROM (
     SELECT raster_id, raster.raster_key, feature_key, value,
-           CASE WHEN wraps THEN turned_to(into_crs(coalesce(native, geometry), feature.crs, raster.crs), (raster.xmin + raster.xmax) / 2)
-                ELSE into_crs(coalesce(native, geometry), feature.crs, raster.crs) END AS g
+           CASE WHEN wraps THEN turned_to(feature_in(geometry, native, feature.crs, raster.crs, torn), (raster.xmin + raster.xmax) / 2)
+                ELSE feature_in(geometry, native, feature.crs, raster.crs, torn) END AS g
     FROM raster_to_label JOIN raster_now AS raster USING (raster_id)
     LEFT JOIN edge_now USING (raster_key)
     LEFT JOIN (SELECT feature_key, class, geometry, native, crs FROM feature_now) AS feature USING (feature_key)

@@ -12,6 +12,7 @@ from geographer.database.engine import Engine, spatial_extension
 from geographer.projections.project import position_of_state, project, rebuild
 from geographer.queries.read import Filter, json_lines
 from geographer.queries.revision import TABLES, opened
+from tests.story import HEAD, V1
 
 STATE = ("meta", "class", "feature", "raster", "edge", "label", "split", "recipe", "own_column")
 
@@ -64,7 +65,7 @@ def test_the_story_has_all_that_a_projection_can_hold(grown):
 
 def test_a_projection_rebuilt_at_once_equals_the_one_that_grew_row_for_row(log, grown, tmp_path):
     shutil.copy(log, tmp_path)
-    assert project(Engine(tmp_path)) == 20
+    assert project(Engine(tmp_path)) == HEAD
     rebuilt = state(tmp_path)
     for table in STATE:
         assert rebuilt[table] == grown[table], table
@@ -77,7 +78,7 @@ def test_a_projection_that_stopped_anywhere_goes_on_to_the_same_rows(log, grown,
     engine = Engine(folder)
     assert project(engine) == position_of_state(engine) == position
     shutil.copy(log, folder)
-    assert project(engine) == 20
+    assert project(engine) == HEAD
     went_on = state(folder)
     for table in STATE:
         assert went_on[table] == grown[table], table
@@ -89,7 +90,7 @@ def test_a_projection_at_the_head_is_not_touched(log, tmp_path):
     assert position_of_state(engine) == 0
     project(engine)
     before = (tmp_path / "state.duckdb").stat().st_mtime_ns
-    assert project(engine) == 20
+    assert project(engine) == HEAD
     assert (tmp_path / "state.duckdb").stat().st_mtime_ns == before
 
 
@@ -124,16 +125,16 @@ def test_what_fails_in_the_middle_leaves_the_projection_where_it_was(log, tmp_pa
 def test_every_revision_reads_the_same_after_later_ones(story, log, tmp_path):
     """Each position, read in the whole history, against a dataset whose history ends there."""
     whole, short = Engine(story.root / ".geographer"), Engine(tmp_path / "short")
-    for position in range(1, 21):
+    for position in (2, 4, 5, 8, 10, 11, 13, 16, 18, 19):
         cut_short(log, tmp_path / "short", position)
         rebuild(short)
         assert tables(short, position) == tables(whole, position), position
 
 
 def test_what_v1_showed_when_it_was_the_head_is_what_it_shows_now(story):
-    tag = next(tag for tag in Dataset.open(story.root).tags().to_pylist() if tag["tag"] == "v1")
     whole = Engine(story.root / ".geographer")
-    now = tables(whole, tag["position"])
-    assert tables(Engine(story.at_v1 / ".geographer"), tag["position"]) == now
-    assert now["content"] == tag["content_digest"]
-    assert tables(whole, 20)["content"] != now["content"]
+    now = tables(whole, V1)
+    assert tables(Engine(story.at_v1 / ".geographer"), V1) == now
+    tags = Dataset.open(story.root).tags().to_pylist()
+    assert [tag["content_digest"] for tag in tags if tag["tag"] == "v1"] == [now["content"]]
+    assert tables(whole, HEAD)["content"] != now["content"]

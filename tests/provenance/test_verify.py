@@ -13,7 +13,7 @@ import pytest
 from geographer import Dataset
 from geographer.errors import UsageError
 from tests.log import oracle
-from tests.story import contents, flipped
+from tests.story import HEAD, V1, alter, cached, contents
 
 CHIP = "rasters/around/a_p1.tif"
 MASK = "labels/mask/around/a_q1.tif"
@@ -62,20 +62,6 @@ def found(dataset, revision=None, **options):
     """What is found, without its details."""
     findings = dataset.verify(revision, **options)
     return [(finding.what, finding.which, finding.since) for finding in findings]
-
-
-def cached(dataset, path, at=None):
-    """The file in DVC's cache that a path of the dataset has at a revision."""
-    files = dataset.sql("SELECT path, md5 FROM rasters UNION ALL SELECT path, md5 FROM labels", at)
-    md5 = dict(zip(files["path"].to_pylist(), files["md5"].to_pylist(), strict=True))[path]
-    return dataset.root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
-
-
-def alter(path):
-    """Turn one bit of a file over, in place, whatever its permissions."""
-    content = path.read_bytes()
-    path.chmod(0o644)
-    path.write_bytes(flipped(content))
 
 
 def sealed(root, position):
@@ -332,7 +318,7 @@ def test_a_raster_that_is_missing_from_the_workspace_is_found_with_the_features_
     (root / CHIP).unlink()
     (finding,) = damaged.verify()
     assert (finding.what, finding.which, finding.since) == ("missing raster", CHIP, 5)
-    assert finding.detail == "raster 'around/a_p1' is missing in the workspace; it shows the features p1"
+    assert finding.detail == "raster 'around/a_p1' is missing in the workspace; it shows the features p1, p2"
     assert finding.as_json() == {
         "what": "missing raster",
         "which": CHIP,
@@ -352,7 +338,7 @@ def test_a_raster_that_is_altered_in_the_workspace_is_found_though_size_and_time
 
 def test_one_bit_turned_over_in_the_cache_is_found_and_names_raster_and_features(damaged):
     scene = "rasters/source/a.tif"
-    alter(cached(damaged, scene))
+    alter(cached(root, scene, HEAD))
     (finding,) = damaged.verify()
     assert (finding.what, finding.which, finding.since) == ("altered raster", scene, 3)
     assert finding.detail == "raster 'a' is altered in DVC's cache; it shows the features p1, p2, q1, w1"
@@ -368,7 +354,7 @@ def test_a_label_that_is_altered_or_missing_is_found(damaged, root):
 
 
 def test_what_the_cache_lacks_is_no_loss_while_the_workspace_has_it_and_is_one_when_it_has_not(damaged, root):
-    cached(damaged, CHIP).unlink()
+    cached(root, CHIP, HEAD).unlink()
     assert found(damaged) == []
     (root / CHIP).unlink()
     assert found(damaged) == [("missing raster", CHIP, 5)] * 2
@@ -380,7 +366,7 @@ def test_what_the_cache_lacks_and_the_remote_has_is_fetched_and_is_no_loss(damag
     remote = tmp_path / "remote"
     shutil.copytree(root / ".dvc" / "cache", remote)
     (root / ".dvc" / "config.local").write_text(f"[core]\n    remote = r\n['remote \"r\"']\n    url = {remote}\n")
-    missing = cached(damaged, OLD_SCENE, "v1")
+    missing = cached(root, OLD_SCENE, V1)
     missing.unlink()
     assert found(damaged, "v1") == []
     assert missing.is_file()
@@ -391,7 +377,7 @@ def test_what_the_cache_lacks_and_the_remote_has_is_fetched_and_is_no_loss(damag
 
 
 def test_an_older_revision_is_verified_from_the_cache(damaged):
-    alter(cached(damaged, OLD_SCENE, "v1"))
+    alter(cached(root, OLD_SCENE, V1))
     assert found(damaged) == []
     (finding,) = damaged.verify("v1")
     assert (finding.what, finding.which, finding.since) == ("altered raster", OLD_SCENE, 3)
@@ -409,7 +395,7 @@ def test_a_referenced_raster_that_is_altered_or_missing_is_found(damaged, root, 
 def test_whoever_alters_a_raster_and_the_projection_too_is_found(damaged, root):
     """The projection would have us expect what now lies there; the log does not."""
     alter(root / CHIP)
-    alter(cached(damaged, CHIP))
+    alter(cached(root, CHIP, HEAD))
     sums = [oracle.sha256((root / CHIP).read_bytes()), CHIP]
     with duckdb.connect(str(root / ".geographer" / "state.duckdb")) as connection:
         connection.execute("UPDATE raster SET sha256 = ? WHERE path = ?", sums)
