@@ -51,19 +51,18 @@ class SplitRequest:
         parts: The share of each part by name; they may add up to anything above 0.
         feature_ids: The ids of the features, by index; they are only named in errors.
         incidence: The feature and the raster, by index, of each pair that shows one another, shape (m,) each.
-        links: Pairs of rasters that belong together for other reasons, by the reason, shape (k, 2) each:
-        `overlap` (shared pixels), `buffer` (`close_links`, with `parts` and `excluded` as they stand here).
-        classes: The names of the classes whose shares matter too (`--stratify`). class_counts: How many
-        features of each class each raster shows, shape (n, classes); None without classes.
-        seed: Decides between what counts alike. assigned: The part of each raster that was assigned before.
-        Ids that are no raster any more are ignored. excluded: The rasters that an earlier decision left out,
-        with the part that each was in until then, or None: `SplitPlan.excluded` of then. They are left alone
-        as long as they would weld parts together, and come back by themselves after that. To have the
-        decision made anew, leave them out here.
-        on_conflict: What becomes of a component that would weld parts: None refuses it, `exclude` leaves its
-            rasters without a part unassigned, and takes the part from those that a direct bond joins to a
-            part with more rasters in the component; `move` moves the whole component to the part with most of
-            its rasters.
+        links: Pairs of rasters that belong together for other reasons, by the reason, shape (k, 2) each: `overlap` (all
+            that share pixels), `buffer` (`close_links`, given the parts and the exclusions that stand here).
+        classes: The names of the classes whose shares matter too (`--stratify`).
+        class_counts: How many features of each class each raster shows, shape (n, classes); None without classes.
+        seed: Decides between what counts alike.
+        assigned: The part of each raster that was assigned before. Ids that are no raster any more are ignored.
+        excluded: The rasters that an earlier decision left out, with the part that each was in until then, or None:
+            `SplitPlan.excluded` of then. They are left alone as long as they would weld parts together, and come back
+            by themselves after that, to their former part. To have the decision made anew, leave them out here.
+        on_conflict: What becomes of a component that would weld parts: None refuses it; `exclude` leaves its rasters
+            without a part unassigned, and takes the part from those that a direct bond joins to a part with more
+            rasters in the component; `move` moves the whole component to the part with most of its rasters.
     """
 
     rasters: Sequence[str]
@@ -85,11 +84,11 @@ class SplitPlan:
 
     Attributes:
         parts: The part of each raster, in the order of the request; None where it stays unassigned.
-        components: The component of each raster, shape (n,), numbered by their first members; a raster that
-        stays unassigned is alone.
+        components: The component of each raster, shape (n,), numbered by their first members; a raster that stays
+            unassigned is alone.
         moved: Rasters whose part changes, with the old and the new one.
-        unassigned: Rasters that this plan leaves out and that were not left out before. excluded: All that
-        stay unassigned, with the part that each was in before, or None: for the next request.
+        unassigned: Rasters that this plan leaves out and that were not left out before.
+        excluded: All that stay unassigned, with the part that each was in before, or None: for the next request.
         report: How near the split comes to what was asked.
     """
 

@@ -36,11 +36,11 @@ class SplitReport:
         unassigned: How many rasters have no part.
         components: How many components the assigned rasters form.
         largest: The share of the assigned rasters in the largest of them.
-        max_deviation: The largest difference between a share of rasters got and asked. class_deviation: The
-        largest difference between a share of a class got and asked; None without classes.
-        method: How new components were dealt: `milp`, `greedy`, or `none` where there were none. cost: What
-        that was to make small: the sum over the parts of the deviation of their shares of rasters, plus the
-        mean over the classes of the same sum.
+        max_deviation: The largest difference between a share of rasters got and asked.
+        class_deviation: The largest difference between a share of a class got and asked; None without classes.
+        method: How new components were dealt: `milp`, `greedy`, or `none` where there were none.
+        cost: What that was to make small: the sum over the parts of the deviation of their shares of rasters, plus the
+            mean over the classes of the same sum; what a part lacks below half of its share counts twice.
         bound: No deal of the new components costs less, as far as it is proven.
         proven: Whether no other deal is better by more than 0.0001.
         warnings: Sentences about what a person would not expect.

@@ -122,8 +122,8 @@ def test_folders_are_searched_for_rasters_in_order(dataset, tmp_path):
 
 
 def test_a_folder_without_rasters_is_told(unmoved, tmp_path):
+    (tmp_path / "empty").mkdir()
     with pytest.raises(NotFoundError, match=f"no raster in folder '{tmp_path / 'empty'}'"):
-        (tmp_path / "empty").mkdir()
         unmoved.add_rasters(tmp_path / "empty")
     with pytest.raises(NotFoundError, match=r"no such file: '.*nowhere\.tif'"):
         unmoved.add_rasters(tmp_path / "nowhere.tif")
@@ -208,7 +208,7 @@ def test_the_time_of_acquisition_comes_from_the_tag(dataset, tmp_path):
     path = scene(tmp_path / "a.tif")
     with rasterio.open(path, "r+") as raster:
         raster.update_tags(SENSED="2020-02-29T12:00:00+02:00")
-    with pytest.raises(UsageError, match="has no tag 'ACQUIRED': it has .*'SENSED'"):
+    with pytest.raises(UsageError, match=r"has no tag 'ACQUIRED': it has .*'SENSED'"):
         dataset.add_rasters(path, acquired="ACQUIRED")
     dataset.add_rasters(path, acquired="SENSED")
     assert dataset.rasters()["acquired"].to_pylist() == [datetime.datetime(2020, 2, 29, 10)]
@@ -277,7 +277,7 @@ def test_a_raster_that_lies_in_its_place_already_can_be_added(dataset):
 def test_another_file_in_the_place_of_a_raster_is_not_written_over(dataset, tmp_path):
     stray = scene(dataset.root / "rasters" / "source" / "a.tif")
     content = stray.read_bytes()
-    with pytest.raises(ConflictError, match="another file of that name lies in rasters/source.*verify --repair"):
+    with pytest.raises(ConflictError, match=r"another file of that name lies in rasters/source.*verify --repair"):
         dataset.add_rasters(scene(tmp_path / "a.tif", seed=2))
     assert stray.read_bytes() == content
     assert len(dataset.log()) == 1

@@ -12,17 +12,24 @@ from geographer.planning.balance import deal
 
 
 def cost_of(weights, held, shares, parts):
-    """The deviation of shares: summed over the parts for rasters, and averaged over the classes that are seen."""
+    """The deviation of shares: summed over the parts for rasters, and averaged over the classes that are seen.
+
+    What a part lacks below half of its share counts twice.
+    """
     totals = [sum(column) for column in zip(*weights, *held, strict=True)]
     have = [list(some) for some in held]
     for weight, part in zip(weights, parts, strict=True):
         have[part] = [a + b for a, b in zip(have[part], weight, strict=True)]
     off = [
-        sum(abs(some[measure] / total - share) for some, share in zip(have, shares, strict=True)) if total else None
+        sum(off_by(some[measure] / total, share) for some, share in zip(have, shares, strict=True)) if total else None
         for measure, total in enumerate(totals)
     ]
     classes = [some for some in off[1:] if some is not None]
     return off[0] + (sum(classes) / len(classes) if classes else 0.0)
+
+
+def off_by(got, asked):
+    return abs(got - asked) + (asked / 2 - got if got < asked / 2 else 0)
 
 
 def best_cost(weights, held, shares):

@@ -91,7 +91,7 @@ def test_a_component_is_never_parted_and_everything_is_assigned(web, seed):
     assert len({labels[raster] for raster in names}) == len(components)
     assert all(len({labels[raster] for raster in some}) == 1 for some in components)
     assert {*parts.values()} <= {*PARTS}
-    assert not (plan.moved or plan.unassigned or plan.excluded)
+    assert (plan.moved, plan.unassigned, plan.excluded) == ({}, [], {})
 
 
 @given(webs(), st.randoms())
@@ -176,33 +176,27 @@ def test_a_component_too_large_for_the_shares_is_said():
     plan = plan_split(request(web, [("big0", "big1")], alone=[f"r{number}" for number in range(7)]))
     assert plan.report.largest == 0.83
     assert plan.report.max_deviation == pytest.approx(0.13)
+    others = "/".join(f"{share.got:.3g}" for share in plan.report.parts[1:])
+    assert others in {"0.07/0.1", "0.1/0.07", "0.08/0.09", "0.09/0.08"}
     assert plan.report.warnings == (
-        "one component holds 83 % of the rasters: no split of 0.7/0.15/0.15 can be reached, the nearest is "
-        f"0.83/{'0.1/0.07' if plan.report.parts[1].rasters == 10 else '0.07/0.1'}; a smaller --buffer makes smaller components",
+        "one component holds 83 % of the rasters: no split of 0.7/0.15/0.15 can be reached, "
+        f"the nearest is 0.83/{others}; a smaller --buffer makes smaller components",
     )
 
 
 def test_a_part_that_stays_empty_is_said():
     plan = plan_split(request({"a": ["r1", "r2", "r3"], "b": ["r4", "r5"]}))
     assert plan.parts.count(None) == 0
-    assert any(
-        sentence.endswith(
-            "stays empty: no more than 2 components to deal out; leaving out features that join rasters makes smaller components"
-        )
-        for sentence in plan.report.warnings
+    assert plan.report.warnings[1].endswith(
+        "stays empty: no more than 2 components to deal out; "
+        "leaving out features that join rasters makes smaller components"
     )
 
 
 def test_a_part_that_is_new_after_all_is_assigned_stays_empty_and_is_said():
     asked = request({}, alone=["r1", "r2", "r3"], assigned={"r1": "train", "r2": "train", "r3": "val"})
-    plan = plan_split(asked)
-    assert (
-        plan.report.warnings
-        == (
-            "a split of 0.7/0.15/0.15 is not reached, the nearest is 0.667/0.333/0: components are not parted, and what is "
-            "assigned stays",
-            "part 'test' stays empty: what is assigned stays, and too little is new",
-        )[1:]
+    assert plan_split(asked).report.warnings == (
+        "part 'test' stays empty: what is assigned stays, and too little is new",
     )
 
 
@@ -283,7 +277,7 @@ def test_a_growing_split_never_leaks_keeps_what_is_assigned_and_settles_at_once(
         again = following(asked, plan, on_conflict=None, seed=99)
         repeated = plan_split(again)
         assert (repeated.parts, repeated.excluded) == (plan.parts, plan.excluded)
-        assert not (repeated.moved or repeated.unassigned)
+        assert (repeated.moved, repeated.unassigned) == ({}, [])
         assigned, excluded = dict(again.assigned), dict(again.excluded)
 
 
@@ -313,7 +307,7 @@ def test_new_rasters_of_a_component_join_its_part_and_new_components_even_out_th
     asked = request({"lake": ["r6", "new"]}, alone=[*before, "x", "y", "z"], assigned=before)
     parts = part_of(asked, plan_split(asked))
     assert parts["new"] == "val"
-    assert sorted(parts[raster] for raster in "xyz") == ["test", "test", "train"]
+    assert sorted(parts[raster] for raster in "xyz") == ["test", "train", "train"]
 
 
 # conflicts
