@@ -24,11 +24,16 @@ from geographer.queries.revision import Revision, opened
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    import duckdb
+    import pyarrow as pa
+
     from geographer.provenance.checkout import Delivered
     from geographer.rasters.store import Store
     from geographer.values import Checksums
 
 FOLDER: Final = ".geographer"
+_SMALL: Final = 1_000
+"""Up to so many rows of a change, one thread is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +176,30 @@ class Recorder:
         """
         if change.files:
             self.store.ingest(change.files, move=change.staged)
-        event = append(self.engine, _complete(change.draft), _public(signature), head)
-        now = project(self.engine)
-        moves_files = "raster_change" in change.draft.rows or "label_change" in change.draft.rows
-        if moves_files or now != head.position + 1:
-            # Whoever appended meanwhile may have shown a later revision already: not back to this one.
-            made = {sums.md5 for _, sums in change.files}
-            self.show(now, trusted=made, linked=change.linked, looking=False)
-        else:
-            self._show(now)
+        with self._threads_for(change.draft):
+            event = append(self.engine, _complete(change.draft), _public(signature), head)
+            now = project(self.engine)
+            moves_files = "raster_change" in change.draft.rows or "label_change" in change.draft.rows
+            if moves_files or now != head.position + 1:
+                # Whoever appended meanwhile may have shown a later revision already: not back to this one.
+                made = {sums.md5 for _, sums in change.files}
+                self.show(now, trusted=made, linked=change.linked, looking=False)
+            else:
+                self._show(now)
         return _recorded(event)
+
+    @contextmanager
+    def _threads_for(self, draft: Draft) -> Iterator[None]:
+        """One of DuckDB's threads for a small change: the others would only wait for it, which costs CPU too."""
+        with self.engine.attached() as connection:
+            if any(_count(connection, rows) > _SMALL for rows in draft.rows.values()):
+                yield
+                return
+            connection.execute("SET threads = 1")
+            try:
+                yield
+            finally:
+                connection.execute("RESET threads")
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
@@ -220,6 +239,13 @@ def existing(root: Path) -> Path:
         if (folder / FOLDER / "log.duckdb").is_file():
             return folder
     raise NotFoundError(f"no dataset in '{root}' or above it: make one with geographer init")
+
+
+def _count(connection: duckdb.DuckDBPyConnection, rows: pa.Table | str) -> int:
+    if not isinstance(rows, str):
+        return int(rows.num_rows)
+    row = connection.execute(f"SELECT count(*) FROM {rows}").fetchone()  # noqa: S608
+    return int(row[0]) if row else 0
 
 
 def _recorded(event: Event, *, changed: bool = True) -> Recorded:

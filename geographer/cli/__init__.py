@@ -24,7 +24,7 @@ _COMMANDS: Final = {
     "history": ("history", "What happened to one feature or raster."),
     "tag": ("history", "Name a revision, for good."),
     "tags": ("history", "The tags, with their digests."),
-    "diff": ("history", "What differs between two revisions."),
+    "diff": ("history", "What differs between two revisions; B is the head when left out."),
     "features": ("tables", "The features at a revision."),
     "rasters": ("tables", "The rasters at a revision."),
     "edges": ("tables", "Which raster contains or intersects which feature."),

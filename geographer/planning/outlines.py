@@ -34,6 +34,9 @@ SHORTCUT, SHORTCUT_REACH = 0.99, 3.0e6
 """A geodesic is less than 1/0.99 of its chord as long as the chord is below 3,000 km: what the cores show to
 be near by this margin needs no exact distance."""
 
+SLACK = 1e-6
+"""Degrees that a transformation may round beyond ±180° or ±90°."""
+
 SOME_PAIRS = 1 << 18
 """How many pairs are held at a time: what bounds the memory."""
 
@@ -86,7 +89,8 @@ def polygons_from(footprints: Sequence[bytes]) -> npt.NDArray[np.object_]:
     )
     shapes = np.isin(shapely.get_type_id(polygons), [shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON])
     low_x, low_y, high_x, high_y = shapely.bounds(polygons).T
-    on_earth = (low_x >= -180.0) & (high_x <= 180.0) & (low_y >= -90.0) & (high_y <= 90.0)
+    width, height = 180.0 + SLACK, 90.0 + SLACK
+    on_earth = (low_x >= -width) & (high_x <= width) & (low_y >= -height) & (high_y <= height)
     for index in np.flatnonzero(~(shapes & on_earth))[:1]:
         raise UsageError(
             f"footprint {index} is no polygon in longitude/latitude within ±180° and ±90°: "

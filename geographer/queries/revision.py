@@ -66,8 +66,13 @@ class Revision:
         return str(self.value((_FOLDER / "content_digest.sql").read_text()))
 
     def require_collection(self, name: str) -> None:
-        """Raise `NotFoundError` unless rasters, or a recipe that makes them, go by that collection name."""
-        known = {row[0] for row in self.rows("SELECT DISTINCT collection FROM raster_now")}
+        """Raise `NotFoundError` unless rasters, or a recipe that makes them, go or went by that collection name."""
+        known = {
+            row[0]
+            for row in self.rows(
+                "SELECT DISTINCT collection FROM state.raster WHERE valid_from <= $at", {"at": self.position}
+            )
+        }
         known |= {row[0] for row in self.rows("SELECT name FROM recipes WHERE kind LIKE 'cut%'")}
         if name not in known:
             names = ", ".join(sorted(known)) or "none yet"

@@ -73,6 +73,8 @@ class Split:
         check_name("recipe", self.name)
         revision.require_collection(self.collection)
         members = revision.rows(_MEMBERS, {"name": self.name, "collection": self.collection})
+        if not members and revision.value("SELECT 1 FROM recipes WHERE name = $name", {"name": self.name}):
+            return AssignmentPlan(self, [], None)
         rasters, parts = [member[0] for member in members], dict(self.parts)
         assigned = {raster: part for raster, part, _, _ in members if part is not None}
         excluded = {raster: former for raster, part, known, former in members if known and part is None}
@@ -143,18 +145,19 @@ def _ints(table: pa.Table, column: str) -> Ints:
 class AssignmentPlan:
     """The changes that a split makes: new assignments, and those that a conflict changed."""
 
-    def __init__(self, recipe: Split, members: list[tuple[Any, ...]], plan: SplitPlan) -> None:
+    def __init__(self, recipe: Split, members: list[tuple[Any, ...]], plan: SplitPlan | None) -> None:
+        """Take what `plan` changes for `members`; None where an emptied collection has left nothing to plan."""
         self.recipe = recipe
         self._changes = [
             (raster, part, known)
-            for (raster, before, known, _), part in zip(members, plan.parts, strict=True)
+            for (raster, before, known, _), part in zip(members, plan.parts if plan else [], strict=True)
             if not known or before != part
         ]
         self.summary = {
             "assigned": sum(part is not None for _, part, _ in self._changes),
             "left out": sum(part is None for _, part, _ in self._changes),
-            "moved": len(plan.moved),
-            **_told(plan.report),
+            "moved": len(plan.moved) if plan else 0,
+            **(_told(plan.report) if plan else {}),
         }
 
     @property

@@ -263,7 +263,20 @@ def test_ctrl_c_in_the_middle_of_a_cut_registers_nothing_and_the_same_command_fi
     dataset = Dataset.open(root)
     dataset.add_rasters(tmp_path / "large.tif", collection="large", mode="reference")
     before = state(root)
-    command = [sys.executable, "-m", "geographer", "-C", str(root), "cut", "grid", "tiles", "--size", "125", "--from", "large"]
+    command = [
+        sys.executable,
+        "-m",
+        "geographer",
+        "-C",
+        str(root),
+        "cut",
+        "grid",
+        "tiles",
+        "--size",
+        "125",
+        "--from",
+        "large",
+    ]
     process = subprocess.Popen([*command, "--workers", "1"], stderr=subprocess.PIPE, text=True, start_new_session=True)
     staging = root / ".geographer" / "staging"
     while not any(staging.rglob("*.tif")) and process.poll() is None:

@@ -14,6 +14,7 @@ import pyproj
 import pytest
 import rasterio
 import shapely
+from rasterio.errors import NotGeoreferencedWarning
 
 from geographer import Dataset
 from geographer.errors import ConflictError, CorruptError, NotFoundError, UsageError
@@ -290,7 +291,8 @@ def delivery(tmp_path):
     scene(folder / "a.tif")
     scene(folder / "z.tif", seed=2)
     scene(folder / "bare.tif", crs=None)
-    scene(folder / "adrift.tif", transform=(1, 0, 0, 0, 1, 0))
+    with pytest.warns(NotGeoreferencedWarning):
+        scene(folder / "adrift.tif", transform=(1, 0, 0, 0, 1, 0))
     scene(folder / "metres.tif", crs="EPSG:4326")
     whole = scene(folder / "cut.tif").read_bytes()
     (folder / "cut.tif").write_bytes(whole[: len(whole) - 200])
