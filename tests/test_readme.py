@@ -83,7 +83,11 @@ def test_the_walk_has_all_steps_of_the_workflow():
 def test_the_python_snippet_runs_where_the_walk_ended(walk):
     (snippet,) = blocks("python")
     run = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", snippet], cwd=walk[0], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error::ResourceWarning", "-c", snippet],
+        cwd=walk[0],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
 

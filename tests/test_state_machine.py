@@ -315,9 +315,7 @@ class Histories(RuleBasedStateMachine):
         mode=st.sampled_from(["copy", "link"]),
         footprint=st.sampled_from(["bounds", "valid"]),
     )
-    def add_rasters(
-        self, scenes: dict[str, tuple[str, int]], collection: str, mode: Any, footprint: Any
-    ) -> None:
+    def add_rasters(self, scenes: dict[str, tuple[str, int]], collection: str, mode: Any, footprint: Any) -> None:
         taken = set(self._names("rasters", "raster_id"))
         paths = {name: self._scene(name, *scene) for name, scene in scenes.items()}
         how = {"collection": collection, "mode": mode, "footprint": footprint}
@@ -475,7 +473,9 @@ class Histories(RuleBasedStateMachine):
             both = was.keys() & became.keys()
             # A column that came with later objects is no change of an earlier one.
             changed = {
-                name for name in both if any(was[name][key] != became[name][key] for key in was[name].keys() & became[name])
+                name
+                for name in both
+                if any(was[name][key] != became[name][key] for key in was[name].keys() & became[name])
             }
             assert changed <= {name for kind, name, change in told if (kind, change) == (thing, "changed")}
 
@@ -550,7 +550,9 @@ class Histories(RuleBasedStateMachine):
         found = files_in(self.root)
         due = self.files[position]
         assert found.keys() == due.keys()
-        wrong = {path: sums for path, sums in due.items() if (found[path][0], found[path][1] if sums[1] else "") != sums}
+        wrong = {
+            path: sums for path, sums in due.items() if (found[path][0], found[path][1] if sums[1] else "") != sums
+        }
         assert wrong == {}
 
     def _nothing_leaks(self, name: str) -> None:
@@ -578,7 +580,9 @@ class Histories(RuleBasedStateMachine):
         (path,) = [row["path"] for row in self.now["rasters"] if row["raster_id"] == raster]
         with rasterio.open(self.root / path) as file:
             corners = [(0, 0), (file.width, 0), (file.width, file.height), (0, file.height)]
-            outline = shapely.segmentize(shapely.Polygon([at(file.transform[:6], *corner) for corner in corners]), file.width)
+            outline = shapely.segmentize(
+                shapely.Polygon([at(file.transform[:6], *corner) for corner in corners]), file.width
+            )
             return moved(outline, file.crs.to_wkt(), UTM)
 
     def _masks_are_right(self, label: str) -> None:
@@ -591,7 +595,10 @@ class Histories(RuleBasedStateMachine):
             row["raster_id"] for row in self.now["rasters"] if row["collection"] == collection
         }
         for row in masks:
-            with rasterio.open(self.root / paths[row["raster_id"]]) as chip, rasterio.open(self.root / row["path"]) as mask:
+            with (
+                rasterio.open(self.root / paths[row["raster_id"]]) as chip,
+                rasterio.open(self.root / row["path"]) as mask,
+            ):
                 assert (mask.transform, mask.crs, mask.shape) == (chip.transform, chip.crs, chip.shape)
                 drawn, transform, crs = mask.read(1), mask.transform, chip.crs.to_wkt()
             due, sure = self._drawn(value, drawn.shape, transform, crs)
@@ -628,9 +635,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Dataset.init(tmp_path_factory.mktemp("template") / "dataset", background=BACKGROUND, scm=False).root
 
 
-def test_whatever_happens_the_rebuilt_projection_is_the_same_and_the_past_stays(
-    template: Path, tmp_path: Path
-) -> None:
+def test_whatever_happens_the_rebuilt_projection_is_the_same_and_the_past_stays(template: Path, tmp_path: Path) -> None:
     run_state_machine_as_test(
         lambda: Histories(template, tmp_path),
         settings=settings(

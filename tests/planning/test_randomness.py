@@ -31,9 +31,4 @@ def test_generators_are_equal_only_for_equal_seeds_and_names(seed, of, other_see
 
 
 def test_names_do_not_run_into_each_other():
-    assert (
-        len(
-            {tuple(draws(1, *of)) for of in [("ab", "c"), ("a", "bc"), ("abc",), ("a", "b", "c"), ("1",), ()]}
-        )
-        == 6
-    )
+    assert len({tuple(draws(1, *of)) for of in [("ab", "c"), ("a", "bc"), ("abc",), ("a", "b", "c"), ("1",), ()]}) == 6

@@ -101,8 +101,7 @@ def candidates_of(case):
 
 def rasters_of(rasters):
     return table(
-        [("raster_id", "string"), ("width", "int64"), ("height", "int64")]
-        + [(n, "float64") for n in "abcdef"],
+        [("raster_id", "string"), ("width", "int64"), ("height", "int64")] + [(n, "float64") for n in "abcdef"],
         [(raster.id, raster.width, raster.height, *tuple(raster.transform)[:6]) for raster in rasters],
     )
 
@@ -118,9 +117,7 @@ def table(fields, rows):
 
 def plan(case, existing=None, order=None, **options):
     tables = [candidates_of(case), rasters_of(case.rasters), existing or chips_of()]
-    tables.append(
-        table([("feature_key", "int64"), ("feature_id", "string")], [(k, name(k)) for k in case.keys])
-    )
+    tables.append(table([("feature_key", "int64"), ("feature_id", "string")], [(k, name(k)) for k in case.keys]))
     if order is not None:
         tables = [it.take(order.permutation(len(it))) for it in tables]
     candidates, rasters, existing, selected = tables
@@ -139,9 +136,7 @@ def made(planned):
 
 
 def unmet(planned):
-    return {
-        row["feature_id"]: (row["reason"], row["have"], row["wanted"]) for row in planned.unmet.to_pylist()
-    }
+    return {row["feature_id"]: (row["reason"], row["have"], row["wanted"]) for row in planned.unmet.to_pylist()}
 
 
 def positions(raster, pixels, size):
@@ -160,11 +155,7 @@ def nearest(places, extent, low, high):
 def expected_window(raster, key, pixels, size, mode, seed, at_border):
     """The window that the recipe asks for, or none."""
     containing = positions(raster, pixels, size)
-    inside = [
-        (c, r)
-        for c, r in containing
-        if 0 <= c <= raster.width - size[0] and 0 <= r <= raster.height - size[1]
-    ]
+    inside = [(c, r) for c, r in containing if 0 <= c <= raster.width - size[0] and 0 <= r <= raster.height - size[1]]
     allowed = containing if at_border == "pad" else inside
     if not allowed:
         return None
@@ -331,9 +322,7 @@ def test_edges_are_compared_to_the_last_bit(transform, size, col, low_ulps, high
         at_border="pad",
     )
     holding = [
-        ("r", at, 500, size, 1)
-        for at in range(col - 2, col + 3)
-        if raster.box(at, 500, size, 1).contains(feature)
+        ("r", at, 500, size, 1) for at in range(col - 2, col + 3) if raster.box(at, 500, size, 1).contains(feature)
     ]
     assert windows(planned) == holding[-1:]
     assert unmet(planned) == ({} if holding else {"f": ("larger than a chip", 0, 1)})
@@ -576,9 +565,7 @@ def test_a_rotated_raster_needs_bounds_in_its_pixels():
 
 
 def cells(rasters, existing=(), **options):
-    planned = plan_grid(
-        rasters_of(rasters), chips_of(existing), **({"size": (4, 3), "at_border": "shift"} | options)
-    )
+    planned = plan_grid(rasters_of(rasters), chips_of(existing), **({"size": (4, 3), "at_border": "shift"} | options))
     return windows(planned), [tuple(row.values()) for row in planned.uncut.to_pylist()]
 
 
@@ -608,11 +595,7 @@ def test_a_grid_covers_what_it_can_with_as_few_windows_as_can_be(width, height, 
     else:
         assert len(found) == -(-width // w) * -(-height // h)
         assert times[:height, :width].all()
-        assert (
-            times.max() == 1
-            if at_border == "pad"
-            else not times[height:].any() and not times[:, width:].any()
-        )
+        assert times.max() == 1 if at_border == "pad" else not times[height:].any() and not times[:, width:].any()
     upright = [window for window in found if window[1] % w == 0 and window[2] % h == 0]
     assert upright[:1] == found[:1] == ([("r", 0, 0, w, h)] if found else [])
 

@@ -15,7 +15,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS, Transformer
-from shapely.geometry import LineString, MultiPoint, MultiPolygon, Point, Polygon, box
+from shapely.geometry import LineString, MultiPoint, Point, Polygon, box
 
 from geographer.database.engine import Engine
 from geographer.events import NO_HEAD, Draft, Head, Signature
@@ -73,7 +73,9 @@ def moved(shapes, source, target):
 
 def unrolled(shapes):
     """Shapes in degrees; those that span more than half the globe with longitudes from 0 to 360, if that is less."""
-    east = shapely.transform(shapes, lambda xy: xy + np.column_stack([np.where(xy[:, 0] < 0, 360, 0), np.zeros(len(xy))]))
+    east = shapely.transform(
+        shapes, lambda xy: xy + np.column_stack([np.where(xy[:, 0] < 0, 360, 0), np.zeros(len(xy))])
+    )
     low, _, high, _ = shapely.bounds(shapes).T
     east_low, _, east_high, _ = shapely.bounds(east).T
     return np.where((high > low + 180) & (east_high <= east_low + 180), east, shapes)
@@ -133,7 +135,7 @@ def relations(features, raster):
     expressed = expressible(features, shapes, raster)
     parts, owner = shapely.get_parts(np.where(expressed, shapes, Point(np.inf, np.inf)), return_index=True)
     turns = (-360, 0, 360) if raster.in_degrees else (0,)
-    tried = [shapely.transform(parts, lambda xy, turn=turn: xy + [turn, 0]) for turn in turns]
+    tried = [shapely.transform(parts, lambda xy, turn=turn: [*xy, turn, 0]) for turn in turns]
     covered = np.any([shapely.covers(raster.outline, one) for one in tried], axis=0)
     contained = np.any([shapely.contains(raster.outline, one) for one in tried], axis=0)
     met = np.any([shapely.intersects(raster.outline, one) for one in tried], axis=0)
@@ -437,7 +439,9 @@ def test_points_near_an_edge_lie_on_the_right_side_of_it(tmp_path_factory, seed)
     features = []
     for raster in rasters:
         count = 300
-        on_edge = shapely.get_coordinates(raster.outline.exterior.interpolate(random.uniform(0, 1, count), normalized=True))
+        on_edge = shapely.get_coordinates(
+            raster.outline.exterior.interpolate(random.uniform(0, 1, count), normalized=True)
+        )
         away = 10 ** random.uniform(-8, -1, (count, 1)) * random.normal(size=(count, 2)) * raster.outline.length
         points = shapely.points(on_edge + away)
         features += [Feature(f"{raster.id} {n}", point) for n, point in enumerate(moved(points, raster.crs, LONLAT))]
@@ -502,10 +506,16 @@ TOUCHING = {
 def test_a_feature_that_only_touches_is_not_contained(tmp_path, crs, vertices):
     # The fifth vertex makes the outline one that is not known for a box.
     outline = box(0, 0, 100, 60) if vertices == 4 else Polygon([(0, 0), (50, 0), (100, 0), (100, 60), (0, 60)])
-    place = (lambda shape: shapely.affinity.affine_transform(shape, [0.5, 0, 0, 0.5, 0, 0])) if crs == LONLAT else (lambda shape: shape)
+    place = (
+        (lambda shape: shapely.affinity.affine_transform(shape, [0.5, 0, 0, 0.5, 0, 0]))
+        if crs == LONLAT
+        else (lambda shape: shape)
+    )
     features = [Feature(name, place(shape), crs) for name, (shape, _) in TOUCHING.items()]
     found = edges_of(tmp_path, features, [Raster("raster", crs, place(outline))])
-    assert {name: found.get((name, "raster")) for name in TOUCHING} == {name: wanted for name, (_, wanted) in TOUCHING.items()}
+    assert {name: found.get((name, "raster")) for name in TOUCHING} == {
+        name: wanted for name, (_, wanted) in TOUCHING.items()
+    }
 
 
 # -- Event by event --------------------------------------------------------------------------------------------------
@@ -519,7 +529,11 @@ STACK = [Raster("r", "EPSG:32632", box(499000, 5090000, 560000, 5130000)), Raste
 def changed(thing):
     """The same object somewhere else."""
     if isinstance(thing, Feature):
-        return Feature(thing.id, shapely.affinity.translate(thing.shape, *((0.3, 0) if thing.crs == LONLAT else (30000, 0))), thing.crs)
+        return Feature(
+            thing.id,
+            shapely.affinity.translate(thing.shape, *((0.3, 0) if thing.crs == LONLAT else (30000, 0))),
+            thing.crs,
+        )
     return Raster(thing.id, thing.crs, shapely.affinity.scale(thing.outline, 0.5, 0.5))
 
 
@@ -536,10 +550,18 @@ class Model:
         rasters = [changed(thing) if verb == "change" else thing for thing in chosen if isinstance(thing, Raster)]
         for part in filter(None, (features, rasters)):
             if verb == "remove":
-                log.remove([thing.id for thing in part if part is features], [thing.id for thing in part if part is rasters])
-                self.standing = {name: thing for name, thing in self.standing.items() if thing not in part and name not in {one.id for one in part}}
+                log.remove(
+                    [thing.id for thing in part if part is features], [thing.id for thing in part if part is rasters]
+                )
+                self.standing = {
+                    name: thing
+                    for name, thing in self.standing.items()
+                    if thing not in part and name not in {one.id for one in part}
+                }
             else:
-                log.add(*((part, ()) if part is features else ((), part)), change="added" if verb == "add" else "changed")
+                log.add(
+                    *((part, ()) if part is features else ((), part)), change="added" if verb == "add" else "changed"
+                )
                 self.standing = self.standing | {thing.id: thing for thing in part}
             self.at.append(self.standing)
 
@@ -576,7 +598,12 @@ def check_event_by_event(folder, steps):
 def test_what_is_removed_and_added_again_has_edges_while_it_stands(tmp_path, projected):
     verbs = ["add", "remove", "add", "change"]
     steps = [(verb, things, projected) for verb in verbs for things in (POOL, STACK)]
-    apart = [("remove", POOL[:2], projected), ("remove", STACK[:1], projected), ("add", POOL[:1], projected), ("add", STACK, projected)]
+    apart = [
+        ("remove", POOL[:2], projected),
+        ("remove", STACK[:1], projected),
+        ("add", POOL[:1], projected),
+        ("add", STACK, projected),
+    ]
     check_event_by_event(tmp_path, steps + apart)
 
 
