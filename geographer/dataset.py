@@ -543,16 +543,13 @@ class Dataset(Readings):
         with self._recorder.at(head.position) as view:
             again = require_same(view, recipe)
             plan = recipe.plan(view, on_conflict=on_conflict)
+        planned = {"recipe": recipe_entry(recipe), **plan.summary}
         if dry_run or (again and plan.empty):
-            return Recorded(
-                head.position,
-                head.digest,
-                kind,
-                {"recipe": recipe_entry(recipe), **plan.summary},
-                changed=False,
-            )
+            return Recorded(head.position, head.digest, kind, planned, changed=False)
         with self._recorder.staging() as staging:
             outcome = plan.make(Workshop(self.root, staging, workers, self._progress))
+            if again and not outcome.draft.rows:
+                return Recorded(head.position, head.digest, kind, outcome.draft.payload, changed=False)
             draft = Draft(outcome.draft.kind, {**outcome.draft.payload, "request": request}, outcome.draft.rows)
             return self._recorder.record(Change(draft, outcome.files, staged=True), signature, head)
 

@@ -5,6 +5,9 @@ WITH stale AS (
     FROM label_now AS label JOIN raster_now AS raster USING (raster_id)
     WHERE label = $name AND (
         raster.valid_from > label.valid_from
+        -- The first value above a byte's: all masks of a label have one type.
+        OR label.valid_from < (SELECT min(valid_from) FROM state.class
+                               WHERE value > 255 AND valid_from <= getvariable('position'))
         OR raster_key IN (SELECT raster_key FROM state.edge
                           WHERE valid_from > label.valid_from AND valid_from <= getvariable('position'))
         OR raster_key IN (SELECT raster_key FROM state.edge

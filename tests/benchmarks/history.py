@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from geographer.database.engine import Engine
+
 EVENTS, FEATURES, CHANGES, SAMPLED, ROUNDS = 10_000, 100_000, 5, 24, 3
 CLASSES = ("pond", "quarry", "field")
+_ONE = "SELECT feature_id, class, ST_AsWKB(geometry) AS geometry FROM features WHERE feature_id::VARCHAR = $feature"
 _TOTALS = "SELECT class, count(*) AS features, max(ST_X(geometry)) AS east FROM features GROUP BY class ORDER BY class"
 
 
@@ -91,28 +94,51 @@ def _changed(change: str, ids: np.ndarray, rng: np.random.Generator) -> pa.Table
 
 
 def _read(root: Path, events: int) -> dict[str, tuple[float, list[float]]]:
-    """CPU milliseconds of each query at the head, and at a sample of revisions from the first to the last."""
+    """CPU milliseconds of each question at the head, and at a sample of revisions from the first to the last."""
     from geographer import Dataset
+    from geographer.database.engine import Engine
 
-    dataset = Dataset.open(root)
+    dataset, engine, one = Dataset.open(root), Engine(root / ".geographer"), str(FEATURES - 1)
+    questions: dict[str, Callable[[int], float]] = {
+        "one feature": _whole(lambda at: dataset.features(at, feature=one)),
+        "one feature, the query alone": _alone(engine, _ONE, {"feature": one}),
+        "an aggregate": _whole(lambda at: dataset.sql(_TOTALS, at)),
+        "an aggregate, the query alone": _alone(engine, _TOTALS, None),
+    }
     head = dataset.log(1)[0].position
     revisions = np.unique(np.linspace(2, head - 1, SAMPLED).astype(int)).tolist()
-    one = str(FEATURES - 1)
-    queries: dict[str, Callable[[str], object]] = {
-        "one feature": lambda at: dataset.features(at, feature=one),
-        "an aggregate": lambda at: dataset.sql(_TOTALS, at),
-    }
-    return {what: _timed(query, head, revisions) for what, query in queries.items()}
+    return {what: _timed(ask, head, revisions) for what, ask in questions.items()}
 
 
-def _timed(query: Callable[[str], object], head: int, revisions: list[int]) -> tuple[float, list[float]]:
-    """The least of several rounds for each revision, and of as many more for the head, in turns."""
-    query(f"@{head}")
+def _whole(call: Callable[[str], object]) -> Callable[[int], float]:
+    """The whole call, as a person makes it."""
+
+    def ask(position: int) -> float:
+        with spent() as cost:
+            call(f"@{position}")
+        return cost.cpu * 1e3
+
+    return ask
+
+
+def _alone(engine: Engine, query: str, parameters: dict[str, str] | None) -> Callable[[int], float]:
+    """The query alone, on a revision that is open: no fixed cost hides how it grows."""
+    from geographer.queries.revision import opened
+
+    def ask(position: int) -> float:
+        with opened(engine, position) as view, spent() as cost:
+            view.arrow(query, parameters)
+        return cost.cpu * 1e3
+
+    return ask
+
+
+def _timed(ask: Callable[[int], float], head: int, revisions: list[int]) -> tuple[float, list[float]]:
+    """The median of several rounds for each revision; the head has its turns among them."""
+    ask(head)
     costs: dict[int, list[float]] = {}
     for _ in range(ROUNDS):
-        for number, revision in enumerate([head, *revisions]):
-            for position in (revision, head) if number % 8 == 0 else (revision,):
-                with spent() as cost:
-                    query(f"@{position}")
-                costs.setdefault(position, []).append(cost.cpu * 1e3)
+        for number, revision in enumerate(revisions):
+            for position in (head, revision) if number % 6 == 0 else (revision,):
+                costs.setdefault(position, []).append(ask(position))
     return statistics.median(costs[head]), [statistics.median(costs[revision]) for revision in revisions]

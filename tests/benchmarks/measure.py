@@ -68,20 +68,21 @@ def below(what: str, value: float, limit: float, *, unit: str) -> Row:
 @contextmanager
 def spent() -> Iterator[Cost]:
     """What the block spends, known when it ends; `peak` is the process's so far."""
-    cost = Cost()
-    cpu, wall = _cpu(), time.perf_counter()
+    cost, before = Cost(), _children_cpu()
+    cpu, wall = time.process_time(), time.perf_counter()
     yield cost
-    cost.cpu, cost.wall = _cpu() - cpu, time.perf_counter() - wall
+    cost.cpu, cost.wall = time.process_time() - cpu, time.perf_counter() - wall
+    cost.cpu += _children_cpu() - before
     cost.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def _cpu() -> float:
-    """CPU seconds of this process and of its children, ended or (a fork server and its workers) alive."""
+def _children_cpu() -> float:
+    """CPU seconds of this process's children, ended or (a fork server and its workers) alive."""
     import psutil
 
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     alive = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
-    return time.process_time() + ended.ru_utime + ended.ru_stime + sum(sum(times[:4]) for times in alive)
+    return ended.ru_utime + ended.ru_stime + sum(sum(times[:4]) for times in alive)
 
 
 def apart(function: Callable[..., Result], *arguments: Any) -> Result:

@@ -7,7 +7,6 @@ import decimal
 import json
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import shapely
 
 from geographer import Dataset
 from geographer.errors import ConflictError, CorruptError, NotFoundError, UsageError
+from tests.intake.conftest import table
 from tests.rasters.scenes import CUSTOM, pixels, write_scene
 
 IDS = ["a", "b", "007", "ü'\""]
@@ -66,16 +66,6 @@ def named(container: str, names: Any = IDS) -> list[str]:
     return [f"{container}/{name}" for name in names]
 
 
-def table(columns: dict[str, Any]) -> pa.Table:
-    """An Arrow table of points in longitude/latitude with columns that geopandas would change."""
-    count = len(next(iter(columns.values())))
-    bare = geopandas.GeoDataFrame(geometry=[shapely.Point(i % 180, i % 90) for i in range(count)], crs="EPSG:4326")
-    made = pa.table(bare.to_arrow(index=False))
-    for name, values in columns.items():
-        made = made.append_column(name, values if isinstance(values, pa.Array) else pa.array(values))
-    return made
-
-
 def shapes_of(dataset: Dataset, **wanted: Any) -> dict[Any, Any]:
     features = dataset.features(**wanted)
     return dict(
@@ -85,22 +75,6 @@ def shapes_of(dataset: Dataset, **wanted: Any) -> dict[Any, Any]:
 
 def own_columns(dataset: Dataset, **wanted: Any) -> list[dict[str, Any]]:
     return dataset.features(**wanted).drop_columns(["geometry"]).to_pylist()
-
-
-@pytest.fixture(scope="module")
-def one_for_all(tmp_path_factory: pytest.TempPathFactory, empty_dataset: Path) -> Dataset:
-    """A dataset with the features a and b and a column n, for all tests that must not change it."""
-    dataset = Dataset.open(shutil.copytree(empty_dataset, tmp_path_factory.mktemp("shared") / "dataset"))
-    dataset.add_features(table({"id": ["a", "b"], "n": [1, 2]}))
-    return dataset
-
-
-@pytest.fixture
-def unmoved(one_for_all: Dataset) -> Iterator[Dataset]:
-    """That dataset, whose head must stand afterwards where it stood."""
-    head = one_for_all.show().digest
-    yield one_for_all
-    assert one_for_all.show().digest == head
 
 
 def test_every_container_gives_the_same_ids_classes_and_places(dataset, tmp_path):

@@ -38,15 +38,6 @@ def skipped(dataset: Dataset) -> dict[str, str]:
     return {row["name"]: row["reason"] for row in rows}
 
 
-@pytest.fixture
-def unmoved(dataset):
-    """A dataset whose head must stand afterwards where it stood."""
-    head = dataset.show().digest
-    yield dataset
-    assert dataset.show().digest == head
-    assert not list((dataset.root / "rasters").rglob("*.tif"))
-
-
 def test_a_copy_is_the_same_bytes_and_leaves_the_file_alone(dataset, tmp_path):
     path = scene(tmp_path / "S2A_T33.tif")
     content, before = path.read_bytes(), path.stat()
@@ -167,10 +158,11 @@ def test_a_raster_joins_the_collection_that_is_named(dataset, tmp_path):
     assert dataset.rasters(where="collection = 'summer-2020'")["path"].to_pylist() == ["rasters/summer-2020/a.tif"]
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "", "so long" * 20, "a b"])
-def test_a_name_that_is_no_folder_on_some_disk_can_t_be_a_collection(unmoved, tmp_path, name):
-    with pytest.raises(UsageError, match="can't name a collection: use letters, digits"):
-        unmoved.add_rasters(scene(tmp_path / "a.tif"), collection=name)
+def test_a_name_that_is_no_folder_on_some_disk_can_t_be_a_collection(unmoved, tmp_path):
+    path = scene(tmp_path / "a.tif")
+    for name in ("a/b", "..", ".hidden", "", "so long" * 20, "a b"):
+        with pytest.raises(UsageError, match="can't name a collection: use letters, digits"):
+            unmoved.add_rasters(path, collection=name)
 
 
 def test_a_recipe_keeps_its_collection_to_itself(dataset, tmp_path):
@@ -180,18 +172,25 @@ def test_a_recipe_keeps_its_collection_to_itself(dataset, tmp_path):
         dataset.add_rasters(scene(tmp_path / "b.tif"), collection="chips")
 
 
-@pytest.mark.parametrize("transform", [NORTH_UP, SOUTH_UP, TURNED])
-@pytest.mark.parametrize("crs", ["EPSG:32633", CUSTOM, "EPSG:3031"])
-def test_the_footprint_is_that_of_the_corners_whichever_way_the_grid_lies(dataset, tmp_path, transform, crs):
-    dataset.add_rasters(scene(tmp_path / "a.tif", transform=transform, crs=crs))
-    to_degrees = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-    corners = [at(transform, column, row) for column, row in ((0, 0), (32, 0), (32, 24), (0, 24))]
-    expected = shapely.Polygon([to_degrees.transform(x, y) for x, y in corners])
-    [footprint] = dataset.rasters().to_geopandas().geometry
-    assert footprint.is_valid
-    assert footprint.symmetric_difference(expected).area < 1e-3 * expected.area
-    [outline] = dataset.sql("SELECT outline FROM log.raster_change")["outline"].to_pylist()
-    assert shapely.from_wkb(outline).equals(shapely.Polygon(corners))
+def test_the_footprint_is_that_of_the_corners_whichever_way_the_grid_lies(dataset, tmp_path):
+    grids = {
+        f"{way}-{zone}": (transform, crs)
+        for way, transform in (("north", NORTH_UP), ("south", SOUTH_UP), ("turned", TURNED))
+        for zone, crs in (("utm", "EPSG:32633"), ("custom", CUSTOM), ("polar", "EPSG:3031"))
+    }
+    dataset.add_rasters([scene(tmp_path / f"{name}.tif", transform=t, crs=crs) for name, (t, crs) in grids.items()])
+    footprints = dataset.rasters().to_geopandas().set_index("raster_id").geometry
+    outlines = dataset.sql("SELECT raster_id, outline FROM log.raster_change").to_pylist()
+    assert len(outlines) == len(grids)
+    for row in outlines:
+        transform, crs = grids[row["raster_id"]]
+        corners = [at(transform, column, line) for column, line in ((0, 0), (32, 0), (32, 24), (0, 24))]
+        assert shapely.from_wkb(row["outline"]).equals(shapely.Polygon(corners)), row["raster_id"]
+        to_degrees = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+        expected = shapely.Polygon([to_degrees.transform(x, y) for x, y in corners])
+        footprint = footprints[row["raster_id"]]
+        assert footprint.is_valid
+        assert footprint.symmetric_difference(expected).area < 1e-3 * expected.area, row["raster_id"]
 
 
 def test_the_footprint_of_valid_pixels_leaves_collars_out(dataset, tmp_path):
@@ -334,4 +333,4 @@ def test_skip_leaves_out_what_is_not_fit_and_records_which_and_why(dataset, deli
 def test_a_dry_run_stores_nothing(unmoved, tmp_path):
     planned = unmoved.add_rasters(scene(tmp_path / "a.tif"), dry_run=True)
     assert (planned.changed, planned.summary["rasters"]) == (False, 1)
-    assert not (unmoved.root / ".dvc" / "cache").exists()
+    assert not list((unmoved.root / ".dvc").rglob("cache/files"))

@@ -336,7 +336,7 @@ def test_a_raster_that_is_altered_in_the_workspace_is_found_though_size_and_time
     assert found(damaged) == [("altered raster", CHIP, 5)]
 
 
-def test_one_bit_turned_over_in_the_cache_is_found_and_names_raster_and_features(damaged):
+def test_one_bit_turned_over_in_the_cache_is_found_and_names_raster_and_features(damaged, root):
     scene = "rasters/source/a.tif"
     alter(cached(root, scene, HEAD))
     (finding,) = damaged.verify()
@@ -376,7 +376,7 @@ def test_what_the_cache_lacks_and_the_remote_has_is_fetched_and_is_no_loss(damag
     assert not missing.exists()
 
 
-def test_an_older_revision_is_verified_from_the_cache(damaged):
+def test_an_older_revision_is_verified_from_the_cache(damaged, root):
     alter(cached(root, OLD_SCENE, V1))
     assert found(damaged) == []
     (finding,) = damaged.verify("v1")
