@@ -32,7 +32,7 @@ _COMMANDS: Final = {
     "labels": ("tables", "The labels at a revision."),
     "splits": ("tables", "Which part each raster is assigned to."),
     "sql": ("tables", "A read-only SELECT over the tables of a revision."),
-    "checkout": ("proof", "Bring back the files of a revision."),
+    "checkout": ("proof", "Bring back the files of a revision, byte for byte, at the cost of what differs."),
     "verify": ("proof", "Prove that nothing was altered, or say what was."),
     "demo": ("demo", "The whole workflow on real data, in a new folder."),
 }

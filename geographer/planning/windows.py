@@ -74,6 +74,7 @@ def plan_around(
     seed: int,
     target_count: int,
     at_border: AtBorder,
+    held: pa.Table | None = None,
 ) -> AroundPlan:
     """The chips it takes for each feature to lie in `target_count` chips, or as many as can be.
 
@@ -112,6 +113,8 @@ def plan_around(
         at_border: what happens to a window that reaches over the raster's edge: `shift` moves it inside,
             `pad` leaves it (`col` and `row` may be negative), `skip` drops it. `random` windows are drawn
             inside by both `shift` and `skip`.
+        held: in how many more chips selected features lie, those of rasters that aren't in `rasters`:
+            `feature_key` (each once), `chips` (int64).
 
     Raises:
         UsageError: an option is out of range, a transform has no inverse, or a feature has no finite bounds.
@@ -128,6 +131,9 @@ def plan_around(
     tally = Tally(pairs, len(feature_ids))
     for raster, window in _windows(existing, raster_ids):
         tally.add(raster, window)
+    if held is not None:
+        known = np.isin(features["feature_key"].to_numpy(), held["feature_key"].to_numpy())
+        tally.of_feature[known] += held.sort_by("feature_key")["chips"].to_numpy()
 
     def window_of(pair: int) -> Window:
         random = None

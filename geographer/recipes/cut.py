@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
@@ -28,8 +29,14 @@ _SOURCES: Final = """
            transform[5] AS e, transform[6] AS f, path, crs, bands, nodata
     FROM raster_now WHERE collection = $collection AND storage <> 'catalogue' ORDER BY raster_id
 """
-_EXISTING: Final = """
-    SELECT parent_id AS raster_id, col, "row", width, height FROM raster_now WHERE recipe = $name ORDER BY raster_id
+_EXISTING: Final = Path(__file__).with_name("existing_chips.sql")
+_THERE: Final = (
+    "SELECT raster_id, col, \"row\", width, height FROM existing_chip WHERE parent_is = 'there' ORDER BY ALL"
+)
+_HELD: Final = """
+    SELECT feature_key, count(*) AS chips
+    FROM edge_now JOIN existing_chip USING (raster_key) SEMI JOIN selected_feature USING (feature_key)
+    WHERE contains AND parent_is = 'gone' GROUP BY feature_key
 """
 
 
@@ -77,6 +84,7 @@ class CutAround(Cutting):
 
         checked(self, revision)
         run_script(revision.connection, MACROS.read_text())
+        _look_up_existing(revision, self)
         # The keys in a table of their own: the candidates' query can begin with them.
         with evaluating(self.where):
             revision.connection.execute(
@@ -88,8 +96,9 @@ class CutAround(Cutting):
         planned = plan_around(
             revision.arrow(_CANDIDATES.read_text(), {"collection": self.source}),
             revision.arrow(_SOURCES, {"collection": self.source}),
-            revision.arrow(_EXISTING, {"name": self.name}),
+            revision.arrow(_THERE),
             selected=revision.arrow("SELECT feature_key, feature_id FROM selected_feature ORDER BY feature_key"),
+            held=revision.arrow(_HELD),
             size=self.size,
             mode=self.mode,
             seed=self.seed,
@@ -103,7 +112,7 @@ class CutAround(Cutting):
             self,
             revision,
             chips,
-            names,
+            _untaken(names, revision, self),
             {"features": revision.value("SELECT count(*) FROM selected_feature"), "unmet": unmet},
         )
 
@@ -119,9 +128,10 @@ class CutGrid(Cutting):
         from geographer.planning.windows import cell_name, plan_grid
 
         checked(self, revision)
+        _look_up_existing(revision, self)
         planned = plan_grid(
             revision.arrow(_SOURCES, {"collection": self.source}),
-            revision.arrow(_EXISTING, {"name": self.name}),
+            revision.arrow(_THERE),
             size=self.size,
             at_border=self.at_border,
         )
@@ -222,6 +232,22 @@ class CutPlan:
             "feature_id": chip["feature_id"],
             "properties": "{}",
         }
+
+
+def _look_up_existing(revision: Revision, recipe: Cutting) -> None:
+    """Make the temporary table `existing_chip`. Chips of a raster that was replaced count for nothing: they are cut anew."""
+    revision.connection.execute(_EXISTING.read_text(), {"name": recipe.name, "collection": recipe.source})
+
+
+def _untaken(names: list[str], revision: Revision, recipe: Cutting) -> list[str]:
+    """The names, with `~2` (or 3 …) behind those of standing chips: one around a feature's id when that lay elsewhere."""
+    rows = revision.rows("SELECT chip_id FROM existing_chip WHERE parent_is = 'there'")
+    taken = {row[0].removeprefix(f"{recipe.name}/") for row in rows}
+    chosen = []
+    for name in names:
+        variants = (f"{name}~{number}" for number in count(2))
+        chosen.append(next(variant for variant in chain([name], variants) if variant not in taken))
+    return chosen
 
 
 def _window(chip: dict[str, Any]) -> Window:
