@@ -235,12 +235,15 @@ class Dataset(Readings):
 
         Raises:
             ConflictError: a class is there already, or stands twice.
+            UsageError: a class has no name.
         """
         from geographer.intake.features import class_rows
 
         request = {"classes": list(names)}
 
         def plan(view: Revision) -> Change:
+            if not all(names):
+                raise UsageError("a class has no name: give each a name")
             known = {row[0] for row in view.rows("SELECT class FROM classes")}
             again = sorted(known.intersection(names)) or sorted({name for name in names if list(names).count(name) > 1})
             if again:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from importlib import import_module
 from typing import Any, Final
@@ -39,6 +41,9 @@ _COMMANDS: Final = {
 """Every command: the module that it lives in, and its first line of help, so that --help need not import it."""
 
 INTERRUPTED: Final = 130
+_OF_THE_DISK: Final = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+}
 
 
 class _Commands(click.Group):
@@ -88,9 +93,10 @@ def cli(ctx: click.Context, folder: str) -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; ends the process with the exit code of the family of what went wrong."""
-    from geographer.errors import GeographerError
+    from geographer.errors import GeographerError, StorageError
 
-    sys.meta_path.insert(0, _WithoutPandas())
+    if not any(isinstance(finder, _WithoutPandas) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _WithoutPandas())
     try:
         sys.exit(cli.main(arguments, prog_name="geographer", standalone_mode=False) or 0)
     except click.ClickException as error:
@@ -102,3 +108,12 @@ def main(arguments: list[str] | None = None) -> Any:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted: nothing half-made is recorded; the same command goes on.", err=True)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has enough of it; what is still buffered must not be flushed into the broken pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        click.echo(f"Error: {error}: mend that, then run the same command again", err=True)
+        sys.exit(StorageError.exit_code)

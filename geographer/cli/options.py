@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import sys
@@ -79,60 +80,39 @@ on_conflict = click.option(
 )
 
 
-class Size(click.ParamType[tuple[int, int]]):
+def size(text: str) -> tuple[int, int]:
     """`512` or `640x480`: width and height in pixels."""
-
-    name = "PIXELS"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Read the size."""
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).lower().split("x")
-        if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
-            self.fail(f"'{value}' is no size: give pixels, such as 512 or 640x480", param, ctx)
-        return int(parts[0]), int(parts[-1])
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"'{text}' is no size: give pixels, such as 512 or 640x480")
+    return int(parts[0]), int(parts[-1])
 
 
-class Numbers(click.ParamType[tuple[int, ...]]):
+def numbers(text: str) -> tuple[int, ...]:
     """`1,2,3`: whole numbers."""
-
-    name = "1,2,3"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Read the numbers."""
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(",")
-        if not all(part.strip().isdigit() for part in parts):
-            self.fail(f"'{value}' are no band numbers: give such as 1,2,3", param, ctx)
-        return tuple(int(part) for part in parts)
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise click.BadParameter(f"'{text}' are no band numbers: give such as 1,2,3")
+    return tuple(int(part) for part in parts)
 
 
-class Shares(click.ParamType[dict[str, float]]):
+def shares(text: str) -> dict[str, float]:
     """`train=0.7,val=0.15,test=0.15`: parts and their shares."""
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, share = (piece.strip() for piece in part.partition("="))
+        number = _share(share)
+        if not name or name in found or not 0 < number < math.inf:
+            raise click.BadParameter(f"'{part}' is no part: give such as train=0.7,val=0.15,test=0.15, each name once")
+        found[name] = number
+    return found
 
-    name = "NAME=SHARE,…"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, float]:
-        """Read the shares."""
-        if isinstance(value, dict):
-            return value
-        shares: dict[str, float] = {}
-        for part in str(value).split(","):
-            name, equals, share = part.partition("=")
-            try:
-                number = float(share)
-            except ValueError:
-                number = -1.0
-            if not equals or number <= 0 or name.strip() in shares:
-                self.fail(
-                    f"'{part}' is no part: give such as train=0.7,val=0.15,test=0.15, each name once",
-                    param,
-                    ctx,
-                )
-            shares[name.strip()] = number
-        return shares
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def command_line() -> str:

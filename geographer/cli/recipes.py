@@ -16,23 +16,35 @@ if TYPE_CHECKING:
 
 def _cutting(command: Callable[..., Any]) -> Callable[..., Any]:
     """What both cuts share."""
-    for option in reversed(
-        (
-            click.option("--size", required=True, type=options.Size(), help="Of a chip, such as 512 or 640x480."),
-            click.option("--bands", default=None, type=options.Numbers(), help="Which, from 1; all when left out."),
-            click.option(
-                "--from", "source", default="source", show_default=True, metavar="COLLECTION", help="What to cut."
-            ),
-            click.option(
-                "--at-border", type=click.Choice(["shift", "pad", "skip"]), default="shift", show_default=True,
-                help="Shift a chip inside the raster, pad it with nodata, or skip it.",
-            ),
-            click.option("--pad-value", default=None, type=float, help="What to pad with, instead of nodata."),
-            options.workers,
-        )
-    ):  # fmt: skip
+    for option in reversed(_CUTTING):
         command = option(command)
     return command
+
+
+_CUTTING = (
+    click.option(
+        "--size",
+        required=True,
+        type=options.size,
+        metavar="PIXELS",
+        help="Width and height of a chip, such as 512 or 640x480.",
+    ),
+    click.option(
+        "--bands", default=None, type=options.numbers, metavar="1,2,3", help="Which bands, from 1; all when left out."
+    ),
+    click.option(
+        "--from", "source", default="source", show_default=True, metavar="COLLECTION", help="The rasters to cut."
+    ),
+    click.option(
+        "--at-border",
+        type=click.Choice(["shift", "pad", "skip"]),
+        default="shift",
+        show_default=True,
+        help="Shift a chip inside the raster, pad it with nodata, or skip it.",
+    ),
+    click.option("--pad-value", default=None, type=float, help="What to pad with, instead of nodata."),
+    options.workers,
+)
 
 
 @click.group()
@@ -103,7 +115,8 @@ def mask(dataset: Dataset, name: str, collection: str, workers: int, signature: 
 @click.option(
     "--parts",
     required=True,
-    type=options.Shares(),
+    type=options.shares,
+    metavar="NAME=SHARE,…",
     help="The parts and their shares, such as train=0.7,val=0.15,test=0.15.",
 )
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geographer.cli import options, render
-from geographer.errors import UsageError
+from geographer.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from geographer.dataset import Dataset
@@ -48,12 +48,20 @@ def _table_command(name: str, help_text: str) -> click.Command:
             dataset.write_parquet(name, output, at=at, **wanted)
             return
         text = "\n".join(_lines(dataset, name, form, at, wanted))
+        text += "\n" if text else ""
         if output is not None:
-            Path(output).write_text(text + "\n")
-        elif text:
-            click.echo(text)
+            _write(Path(output), text)
+        else:
+            click.echo(text, nl=False)
 
     return command
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"can't write '{path}': {error.strerror}; choose another --output") from error
 
 
 def _lines(dataset: Dataset, name: str, form: str, at: str | None, wanted: dict[str, Any]) -> list[str]:

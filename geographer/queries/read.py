@@ -35,6 +35,7 @@ _FEATURE_FILTER: Final = {
     "features": "feature_id::VARCHAR = $feature",
     "edges": "feature_id::VARCHAR = $feature",
     "rasters": _SHOWING_FEATURE,
+    "chips": _SHOWING_FEATURE,
     "labels": _SHOWING_FEATURE,
     "splits": _SHOWING_FEATURE,
 }
@@ -42,6 +43,7 @@ _RASTER_FILTER: Final = {
     "features": _SHOWN_BY_RASTER,
     "edges": "raster_id = $raster",
     "rasters": "raster_id = $raster",
+    "chips": "(raster_id = $raster OR parent_id = $raster)",
     "labels": "raster_id = $raster",
     "splits": "raster_id = $raster",
 }
@@ -61,7 +63,7 @@ def selection(revision: Revision, table: str, wanted: Filter) -> tuple[str, dict
 
     Raises:
         NotFoundError: the feature, the raster or a column of the filter is not there at this revision.
-        UsageError: the filter is not one SQL expression.
+        UsageError: the filter is not one SQL expression, or there is no relation to filter by.
     """
     conditions, parameters = [revision.where(table, wanted.where)], {}
     if wanted.feature is not None:
@@ -75,6 +77,8 @@ def selection(revision: Revision, table: str, wanted: Filter) -> tuple[str, dict
     if table == "edges" and wanted.relation is not None:
         conditions.append("relation = $relation")
     query = f"SELECT * FROM {table} WHERE {' AND '.join(conditions)}"  # noqa: S608
+    if wanted.relation is not None and "$relation" not in query:
+        raise UsageError(f"--relation is of a feature to a raster: ask for edges, or for {table} with the other's id")
     return query, {**parameters, **({"relation": wanted.relation} if "$relation" in query else {})}
 
 

@@ -1,7 +1,8 @@
 -- existing_chips.sql: the chips of the recipe $name, and what has become of the raster that each was cut from: it is
 -- 'there' in $collection as it was then, was 'replaced' by another of its id, or is 'gone'
 CREATE OR REPLACE TEMP TABLE existing_chip AS
-SELECT chip.raster_key, chip.raster_id AS chip_id, chip.parent_id AS raster_id, chip.col, chip."row", chip.width, chip.height,
+SELECT chip.raster_key, chip.raster_id AS chip_id, chip.parent_id AS raster_id,
+       chip.col, chip."row", chip.width, chip.height,
        CASE WHEN source.raster_id IS NULL THEN 'gone' WHEN source.row_digest = parent.row_digest THEN 'there'
             ELSE 'replaced' END AS parent_is
 FROM (FROM raster_now WHERE recipe = $name) AS chip

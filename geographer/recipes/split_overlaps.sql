@@ -3,9 +3,11 @@ WITH member AS (
     SELECT row_number() OVER (ORDER BY raster_id) - 1 AS number, * FROM raster_now WHERE collection = $collection
 ), child AS (
     -- A parent that was replaced under its id is another one: its pixels lie elsewhere.
-    SELECT number, parent.raster_key AS parent_key, member.col, member."row", member.width, member.height, member.footprint
+    SELECT number, parent.raster_key AS parent_key, member.col, member."row", member.width, member.height,
+           member.footprint
     FROM member LEFT JOIN state.raster AS parent
-    ON parent.raster_id = parent_id AND parent.valid_from < member.valid_from AND parent.valid_to >= member.valid_from
+    ON parent.raster_id = member.parent_id AND parent.valid_from < member.valid_from
+       AND parent.valid_to >= member.valid_from
 ), compared AS (
     -- Slivers are no overlap: edges that two grids share differ by a rounding in longitude/latitude.
     SELECT a.number AS a, b.number AS b, CASE
