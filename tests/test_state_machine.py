@@ -31,7 +31,6 @@ from hypothesis.stateful import (
 )
 
 from geographer import Dataset
-from geographer.database.engine import load_spatial
 from geographer.errors import ConflictError, GeographerError, NotFoundError, UsageError
 from geographer.queries.read import Filter, read
 from tests.rasters.scenes import CUSTOM, at, pixels, write_scene
@@ -146,12 +145,11 @@ def tables_at(dataset: Dataset, position: int) -> dict[str, Any]:
 def projected(projection: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table of the projection, sorted, geometries as bytes."""
     with duckdb.connect(projection, read_only=True) as connection:
-        load_spatial(connection)
         columns: dict[str, list[str]] = {}
         for table, column, kind in connection.execute(
             "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
         ).fetchall():
-            shown = f'hex(ST_AsWKB("{column}")::BLOB)' if kind.startswith("GEOMETRY") else f'"{column}"'
+            shown = f'hex(ST_AsWKB("{column}"))' if kind.startswith("GEOMETRY") else f'"{column}"'
             columns.setdefault(table, []).append(shown)
         return {
             table: sorted(connection.execute(f"SELECT {', '.join(shown)} FROM {table}").fetchall(), key=repr)

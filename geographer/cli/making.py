@@ -100,12 +100,7 @@ def add() -> None:
     help="The column of classes; 'class' when left out, or the dataset's only class.",
 )
 @click.option("--as-class", default=None, metavar="NAME", help="Give all of them this class.")
-@click.option(
-    "--where",
-    default=None,
-    metavar="SQL",
-    help="Only the rows for which this expression over the file's columns is true.",
-)
+@options.where
 @_crs
 @_on_error
 @options.changing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 import sys
@@ -65,6 +64,9 @@ at = click.option(
     metavar="REV",
     help="A tag, digest prefix, @17, HEAD~2 or date; the head when left out.",
 )
+where = click.option(
+    "--where", default=None, metavar="SQL", help="Only the rows for which this expression over their columns is true."
+)
 workers = click.option(
     "--workers",
     default=os.cpu_count() or 1,
@@ -78,6 +80,9 @@ on_conflict = click.option(
     default=None,
     help="Where new features weld two parts: leave their chips unassigned, or move the smaller side.",
 )
+
+
+_MOST = 1e9
 
 
 def size(text: str) -> tuple[int, int]:
@@ -102,7 +107,7 @@ def shares(text: str) -> dict[str, float]:
     for part in text.split(","):
         name, _, share = (piece.strip() for piece in part.partition("="))
         number = _share(share)
-        if not name or name in found or not 0 < number < math.inf:
+        if not name or name in found or not 0 < number < _MOST:
             raise click.BadParameter(f"'{part}' is no part: give such as train=0.7,val=0.15,test=0.15, each name once")
         found[name] = number
     return found

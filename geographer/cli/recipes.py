@@ -70,7 +70,7 @@ def cut() -> None:
     type=click.IntRange(1),
     help="How many chips, from different rasters, are to contain each feature.",
 )
-@click.option("--where", default=None, metavar="SQL", help="Only the features for which this expression is true.")
+@options.where
 @options.changing
 @options.dataset
 def around(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **cutting: Any) -> None:

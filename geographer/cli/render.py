@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from geographer.events import Event, Recorded
 
-_WIDEST = 48
+_WIDEST = 64
 _FOR_MACHINES = ("largest", "bound", "cost", "deviation")
 _last_told = [0.0]
 

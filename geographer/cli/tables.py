@@ -21,7 +21,7 @@ def _table_command(name: str, help_text: str) -> click.Command:
 
     @click.command(name, help=help_text)
     @options.at
-    @click.option("--where", default=None, metavar="SQL", help="Only the rows for which this expression is true.")
+    @options.where
     @click.option("--feature", default=None, metavar="ID", help="Only what concerns this feature.")
     @click.option("--raster", default=None, metavar="ID", help="Only what concerns this raster.")
     @click.option(

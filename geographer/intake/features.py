@@ -55,6 +55,8 @@ def plan_features(revision: Revision, data: Any, options: FeatureOptions, reques
         UsageError: a geometry is missing, empty, invalid or out of range, or there is no id or CRS.
         ConflictError: ids stand twice, or are in the dataset.
     """
+    if options.class_column is not None and options.as_class is not None:
+        raise UsageError("--class names a column and --as-class a class for all: pass one of them")
     with opened_source(revision.connection, data, options.crs) as source:
         own = _stage(revision, source, options)
     _refuse_wrong_crs(revision, source)

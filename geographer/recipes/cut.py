@@ -235,12 +235,12 @@ class CutPlan:
 
 
 def _look_up_existing(revision: Revision, recipe: Cutting) -> None:
-    """Make the temporary table `existing_chip`. Chips of a raster that was replaced count for nothing: they are cut anew."""
+    """Make the temporary table `existing_chip`. Chips of a replaced raster count for nothing: they are cut anew."""
     revision.connection.execute(_EXISTING.read_text(), {"name": recipe.name, "collection": recipe.source})
 
 
 def _untaken(names: list[str], revision: Revision, recipe: Cutting) -> list[str]:
-    """The names, with `~2` (or 3 …) behind those of standing chips: one around a feature's id when that lay elsewhere."""
+    """The names, with `~2` (or 3 …) behind those of chips that stand around a feature's former place."""
     rows = revision.rows("SELECT chip_id FROM existing_chip WHERE parent_is = 'there'")
     taken = {row[0].removeprefix(f"{recipe.name}/") for row in rows}
     chosen = []
