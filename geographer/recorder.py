@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from geographer import __version__
 from geographer.database.engine import Engine
-from geographer.errors import ConflictError, NotFoundError
+from geographer.errors import ConflictError, NotFoundError, StorageError
 from geographer.events import Draft, Event, Head, Recorded, Signature
 from geographer.log.append import append, create, same_request
 from geographer.log.read import event_by_key, head_of, position_of
@@ -224,8 +224,13 @@ class Recorder:
 
     def _show(self, position: int | None, *, chosen: bool = False) -> None:
         aside = self._mark.with_suffix(".part")
-        aside.write_text(json.dumps({"position": position, "chosen": chosen}))
-        aside.replace(self._mark)
+        try:
+            aside.write_text(json.dumps({"position": position, "chosen": chosen}))
+            aside.replace(self._mark)
+        except OSError as error:
+            raise StorageError(
+                f"'{self._mark}' can't be written ({error.strerror}): free some space; the next command goes on"
+            ) from error
 
 
 def existing(root: Path) -> Path:

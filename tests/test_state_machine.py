@@ -361,8 +361,10 @@ class Histories(RuleBasedStateMachine):
         given = {key: value for key, value in known.items() if key != "verb"}
         if given != options:
             self._unmoved(ConflictError, lambda: self.dataset.cut_around_features(name, **options))
+        before = self.head
         self.dataset.cut_around_features(name, **given)
         self._look()
+        self._chips_are_right(name, before)
         assert not self.dataset.cut_around_features(name, **given).changed
 
     @precondition(lambda self: self._scenes())
@@ -410,6 +412,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.recipes)
     @rule(on_conflict=ON_CONFLICT)
     def update(self, on_conflict: Any) -> None:
+        before = self.head
         try:
             self.dataset.update(on_conflict=on_conflict)
         except ConflictError:
@@ -423,6 +426,8 @@ class Histories(RuleBasedStateMachine):
                 self._nothing_leaks(name)
             elif recipe["verb"] == "mask":
                 self._masks_are_right(name)
+            elif recipe["verb"] == "around":
+                self._chips_are_right(name, before)
 
     # --- revisions ------------------------------------------------------------------------------------------------
 
@@ -552,6 +557,35 @@ class Histories(RuleBasedStateMachine):
             path: sums for path, sums in due.items() if (found[path][0], found[path][1] if sums[1] else "") != sums
         }
         assert wrong == {}
+
+    def _chips_are_right(self, recipe: str, before: int) -> None:
+        """No new chip is one too many, and what can lie in a chip does."""
+        options = self.recipes[recipe]
+        with self.dataset._recorder.at(self.head) as revision:
+            chips = revision.rows(
+                "SELECT raster_id, parent_id, feature_id, valid_from FROM raster_now WHERE recipe = $recipe "
+                "ORDER BY raster_key",
+                {"recipe": recipe},
+            )
+            since = dict(revision.rows("SELECT raster_id, valid_from FROM raster_now"))
+        contained = {
+            (row["feature_id"], row["raster_id"]) for row in self.now["edges"] if row["relation"] == "contains"
+        }
+        earlier: list[str] = []
+        for chip, parent, feature, born in chips:
+            if born > before:
+                assert sum((feature, other) in contained for other in earlier) < options["target_count"]
+            # Chips of a raster that was replaced under its id count for nothing: they are cut anew.
+            if since.get(parent, 0) < born:
+                earlier.append(chip)
+        if options["at_border"] != "shift":
+            return
+        for name, shape in self.shapes.items():
+            selected = options["where"] is None or shape.class_ != "pond"
+            small = shape.kind in ("point", "polygon") and shape.reach <= 2.5
+            shown = any((name, scene) in contained for scene in self._scenes())
+            if selected and small and shown:
+                assert any((name, chip) in contained for chip, *_ in chips), f"{name} lies in no chip"
 
     def _nothing_leaks(self, name: str) -> None:
         """No two rasters of different parts share a feature that counts, or pixels, or lie nearer than the buffer."""

@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -106,8 +106,12 @@ def main(arguments: list[str] | None = None) -> Any:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted: nothing half-made is recorded; the same command goes on.", err=True)
-        sys.exit(INTERRUPTED)
+        _end_interrupted()
+    except RuntimeError as error:
+        # DuckDB's word for Ctrl-C in the middle of a query.
+        if str(error) != "Query interrupted":
+            raise
+        _end_interrupted()
     except BrokenPipeError:
         # Whoever read our output has enough of it; what is still buffered must not be flushed into the broken pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -117,3 +121,8 @@ def main(arguments: list[str] | None = None) -> Any:
             raise
         click.echo(f"Error: {error}: mend that, then run the same command again", err=True)
         sys.exit(StorageError.exit_code)
+
+
+def _end_interrupted() -> NoReturn:
+    click.echo("Interrupted: nothing half-made is recorded; the same command goes on.", err=True)
+    sys.exit(INTERRUPTED)

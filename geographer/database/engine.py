@@ -90,7 +90,7 @@ class Engine:
         """A connection with the `log` and `state` files attached for reading ('r') or writing ('w').
 
         Raises:
-            StorageError: another process held a file for longer than two minutes.
+            StorageError: another process held a file for longer than two minutes, or the disk is full.
         """
         with self._lock:
             connection = self._connect(spatial)
@@ -101,8 +101,7 @@ class Engine:
                 yield connection
             finally:
                 for name in reversed(mine):
-                    connection.execute(f"DETACH {name}")
-                    del self._attached[name]
+                    self._let_go(connection, name)
 
     def _connect(self, spatial: bool) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
@@ -124,6 +123,16 @@ class Engine:
         _waiting(lambda: connection.execute(f"ATTACH '{path}' AS {name} ({options})"), self._files[name])
         self._attached[name] = mode
         return True
+
+    def _let_go(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        del self._attached[name]
+        try:
+            connection.execute(f"DETACH {name}")
+        except duckdb.IOException as error:
+            # What was committed is in the write-ahead log, which whoever opens the file next reads.
+            raise StorageError(
+                f"'{self._files[name]}' can't be written ({error}): free some space; what geographer log shows is safe"
+            ) from error
 
 
 def _waiting(attach: Any, path: Path) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import rfc8785
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 """The digest of no rows."""
+
+_BLOCK: Final = 4096
 
 
 def canonical_json(value: Any) -> str:
@@ -66,14 +68,20 @@ def _field_sql(column: str) -> str:
 
 def rows_digests(connection: duckdb.DuckDBPyConnection, position: int | None = None) -> dict[int, str]:
     """The digest of the rows of the event at `position`, or of every event that has rows, by position."""
-    # One table after the other in a defined order, so that only whole numbers are sorted.
+    chosen = "" if position is None else "WHERE position = $position"
     lines = " UNION ALL ".join(
         f"SELECT position, {rank} AS rank, ordinal, "  # noqa: S608
-        f"'{table} ' || ordinal || ' ' || change || ' ' || row_digest || chr(10) AS line "
-        f"FROM log.{table} WHERE position = coalesce($position, position)"
+        f"'{table} ' || ordinal || ' ' || change || ' ' || row_digest || chr(10) AS line FROM log.{table} {chosen}"
         for rank, table in enumerate(sorted(TABLES))
     )
-    query = (
-        f"SELECT position, sha256(string_agg(line, '' ORDER BY rank, ordinal, line)) FROM ({lines}) GROUP BY position"  # noqa: S608
+    # Joined a block at a time: that sorts whole numbers only, and hashlib is some times faster than SQL's sha256.
+    blocks = connection.execute(
+        f"SELECT position, string_agg(line, '' ORDER BY ordinal, line) FROM ({lines}) "  # noqa: S608
+        f"GROUP BY position, rank, ordinal // {_BLOCK} ORDER BY position, rank, ordinal // {_BLOCK}",
+        {} if position is None else {"position": position},
     )
-    return dict(connection.execute(query, {"position": position}).fetchall())
+    digests: dict[int, Any] = {}
+    while found := blocks.fetchmany(100):
+        for event, text in found:
+            digests.setdefault(event, hashlib.sha256()).update(text.encode())
+    return {event: digest.hexdigest() for event, digest in digests.items()}

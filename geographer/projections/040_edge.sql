@@ -14,7 +14,7 @@ CREATE OR REPLACE TEMP MACRO edges_between(features_from, features_up_to, raster
 WITH feature AS (
     SELECT feature_key, geometry, native, crs, xmin, ymin, xmax, ymax, valid_from AS feature_from, valid_to AS feature_to
     FROM state.feature WHERE valid_from > features_from AND valid_from <= features_up_to AND valid_to > after
-), raster AS (
+), raster AS NOT MATERIALIZED (
     SELECT * FROM state.raster WHERE valid_from > rasters_from AND valid_to > after
 ), box AS (
     -- One box of candidates for each raster, and near the antimeridian a second one, a turn away.
@@ -40,9 +40,10 @@ WITH feature AS (
         ELSE 'open' END AS box_says
     FROM candidate
 ), looked_up AS (
-    SELECT feature_key, box_of, since, until, box_says, geometry, native, sifted.crs, turned, outline, footprint, boxed,
-           torn, wraps, raster.crs AS raster_crs, raster.xmin AS west, raster.ymin AS south, raster.xmax AS east,
-           raster.ymax AS north, u_lon, u_lat, u_0, v_lon, v_lat, v_0, surely_in, surely_out
+    -- What is wide is fetched only for the pairs that are still open.
+    SELECT feature_key, box_of, since, until, box_says, geometry, native, sifted.crs, turned, outline, footprint, torn, wraps,
+           raster.crs AS raster_crs, raster.xmin AS west, raster.ymin AS south, raster.xmax AS east, raster.ymax AS north,
+           u_lon, u_lat, u_0, v_lon, v_lat, v_0, surely_in, surely_out
     FROM sifted LEFT JOIN raster ON raster_key = CASE WHEN box_says = 'open' THEN box_of END
 ), framed AS (
     SELECT *, CASE WHEN surely_in IS NOT NULL
@@ -76,28 +77,31 @@ WITH feature AS (
 ), measured AS (
     SELECT *, ST_XMin(g) AS g_west, ST_YMin(g) AS g_south, ST_XMax(g) AS g_east, ST_YMax(g) AS g_north
     FROM expressed
-), decided AS (
-    SELECT *, CASE
-        WHEN frame_says <> 'open' THEN frame_says
-        -- What the raster's CRS can't express reaches far beyond that raster: longitude/latitude will do.
-        WHEN NOT isfinite(g_west + g_south + g_east + g_north)
-            THEN CASE WHEN ST_Intersects(footprint, geometry) THEN 'intersects' END
-        WHEN wraps THEN CASE
-            WHEN ST_Contains(outline, g) THEN 'contains'
-            WHEN ST_Intersects(outline, g) OR ST_Intersects(outline, ST_Translate(g, 360.0, 0.0))
-                 OR ST_Intersects(outline, ST_Translate(g, -360.0, 0.0)) THEN 'intersects' END
-        WHEN g_west > east OR g_east < west OR g_south > north OR g_north < south THEN 'apart'
-        WHEN boxed AND g_west > west AND g_east < east AND g_south > south AND g_north < north THEN 'contains'
-        WHEN g_west >= west AND g_east <= east AND g_south >= south AND g_north <= north AND ST_Contains(outline, g)
-            THEN 'contains'
-        WHEN ST_Intersects(outline, g) THEN 'intersects' END AS relation
-    FROM measured
 )
--- A join, because a WHERE would decide everything twice.
-SELECT feature_key, box_of AS raster_key, contains, since AS valid_from, until AS valid_to
-FROM decided JOIN (VALUES ('contains', true), ('intersects', false)) AS known (relation, contains) USING (relation);
+-- The WHERE asks whether they meet, the SELECT whether one contains the other: so neither is asked twice.
+SELECT feature_key, box_of AS raster_key, since AS valid_from, until AS valid_to, CASE
+        WHEN frame_says <> 'open' THEN frame_says = 'contains'
+        WHEN NOT expressed THEN false
+        WHEN wraps THEN ST_Contains(outline, g)
+        ELSE g_west >= west AND g_east <= east AND g_south >= south AND g_north <= north AND ST_Contains(outline, g)
+    END AS contains
+FROM (SELECT *, isfinite(g_west + g_south + g_east + g_north) AS expressed FROM measured)
+WHERE CASE
+        WHEN frame_says <> 'open' THEN frame_says <> 'apart'
+        -- What the raster's CRS can't express reaches far beyond that raster: longitude/latitude will do.
+        WHEN NOT expressed THEN ST_Intersects(footprint, geometry)
+        WHEN wraps THEN ST_Intersects(outline, g) OR ST_Intersects(outline, ST_Translate(g, 360.0, 0.0))
+                        OR ST_Intersects(outline, ST_Translate(g, -360.0, 0.0))
+        ELSE g_west <= east AND g_east >= west AND g_south <= north AND g_north >= south AND ST_Intersects(outline, g)
+    END;
+
+-- The rasters' boxes are what the join keeps in memory. The optimizer would take the side that it thinks is smaller,
+-- and it does not count the rows of this transaction.
+SET disabled_optimizers = 'build_side_probe_side';
 
 -- What is new among the features, with every raster; then the features that stood, with what is new among the rasters.
 INSERT INTO state.edge BY NAME FROM edges_between($after, $up_to, 0, $after);
 
 INSERT INTO state.edge BY NAME FROM edges_between(0, $after, $after, $after);
+
+RESET disabled_optimizers;

@@ -87,8 +87,13 @@ def _children_cpu() -> float:
 
 def apart(function: Callable[..., Result], *arguments: Any) -> Result:
     """What `function` answers in a new process, so that memory and imports are its own."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _no_terminal) as process:
         return process.submit(function, *arguments).result()
+
+
+def _no_terminal() -> None:
+    """DuckDB takes a process whose main module has no file for a person at a terminal, and draws progress bars."""
+    sys.modules["__main__"].__file__ = __file__
 
 
 def command(*arguments: str | Path, quiet: bool = True) -> Cost:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from geographer.database.engine import Engine
-from geographer.events import NO_HEAD, Draft, Signature
+from geographer.events import NO_HEAD, Draft, Head, Signature
 from geographer.log.append import append, create
-from geographer.log.digests import EMPTY, canonical_json
+from geographer.log.digests import EMPTY, canonical_json, rows_digests
 from geographer.log.tables import TABLES, arrow_table
 from tests.log import oracle
 
@@ -78,6 +78,24 @@ def test_the_order_of_rows_counts_also_beyond_ten(engine):
     for row in kept["skipped_input"]:
         row["ordinal"] = 24 - row["ordinal"]
     assert oracle.rows_digest(kept, 1) != event.rows_digest
+
+
+def test_events_of_thousands_of_rows_are_hashed_as_the_words_say(engine):
+    """More rows than are joined at a time, in two tables and two events."""
+    head = NO_HEAD
+    for first in (0, 9000):
+        names = [f"n{(number * 7919) % 9001 + first}" for number in range(9000)]
+        rows = {
+            "skipped_input": arrow_table("skipped_input", {"input": ["f"] * 9000, "name": names, "reason": names}),
+            "class_change": arrow_table("class_change", {"class": names[:5000], "value": [*range(5000)]}),
+        }
+        event = append(engine, Draft("features_added", {}, rows), Signature("Ada"), head)
+        head = Head(event.position, event.digest)
+    assert oracle.faults(engine.file("log")) == []
+    with engine.attached(log="r") as connection:
+        assert rows_digests(connection) == {
+            event["position"]: event["rows_digest"] for event in oracle.read_log(engine.file("log"))[0]
+        }
 
 
 def test_an_event_without_rows_has_the_digest_of_nothing(engine):

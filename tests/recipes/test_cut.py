@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +73,9 @@ def gathered_once(empty_dataset: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
-def gathered(gathered_once: Path, tmp_path: Path) -> Dataset:
+def gathered(gathered_once: Path, begun: Callable[[Path], Dataset]) -> Dataset:
     """Nine points close together, four apart, a lake, and two scenes that share 16 columns."""
-    return Dataset.open(shutil.copytree(gathered_once, tmp_path / "dataset"))
+    return begun(gathered_once)
 
 
 @pytest.mark.parametrize(

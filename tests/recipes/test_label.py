@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -78,9 +78,9 @@ def labelled_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def labelled(labelled_once: Path, tmp_path: Path) -> Dataset:
+def labelled(labelled_once: Path, begun: Callable[[Path], Dataset]) -> Dataset:
     """A scene in 16 chips with their masks."""
-    return Dataset.open(shutil.copytree(labelled_once, tmp_path / "dataset"))
+    return begun(labelled_once)
 
 
 def test_masks_hold_the_values_of_the_dataset_s_classes_the_larger_on_top_and_background_erases(
@@ -188,7 +188,10 @@ def test_a_point_burns_the_pixel_that_it_lies_in(labelled: Dataset, tmp_path: Pa
     shows(labelled, due)
 
 
-def test_the_256th_class_makes_all_masks_of_a_label_uint16(dataset: Dataset, tmp_path: Path) -> None:
+def test_the_256th_class_makes_all_masks_of_a_label_uint16(
+    empty_dataset: Path, begun: Callable[[Path], Dataset], tmp_path: Path
+) -> None:
+    dataset = begun(empty_dataset)
     dataset.add_classes([f"class {number}" for number in range(1, 256)])
     first = write_features(tmp_path / "first.geojson", {"one": ("class 255", square(2, 2, 4))})
     dataset.add_features(first, crs="EPSG:32633")
@@ -209,7 +212,10 @@ def test_the_256th_class_makes_all_masks_of_a_label_uint16(dataset: Dataset, tmp
     assert not any(recorded.changed for recorded in dataset.update())
 
 
-def test_without_a_class_there_is_nothing_to_burn(dataset: Dataset, tmp_path: Path) -> None:
+def test_without_a_class_there_is_nothing_to_burn(
+    empty_dataset: Path, begun: Callable[[Path], Dataset], tmp_path: Path
+) -> None:
+    dataset = begun(empty_dataset)
     dataset.add_rasters(write_scenes(tmp_path, "a"))
     head = dataset.log(1)
     with pytest.raises(UsageError, match="no class to burn"):
