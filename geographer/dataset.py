@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from geographer.errors import ConflictError, StorageError, UsageError, naming
+from geographer.errors import ConflictError, UsageError, naming
 from geographer.events import Draft, Recorded, Signature
 from geographer.log.read import event_at
 from geographer.projections.project import project
@@ -66,8 +66,6 @@ class Dataset(Readings):
         scm: bool = True,
         message: str = "",
         author: str | None = None,
-        idempotency_key: str | None = None,
-        dry_run: bool = False,
         command: str = "",
     ) -> Dataset:
         """Make a dataset in the folder `path`, which becomes a DVC repository (with Git where there is one).
@@ -79,32 +77,29 @@ class Dataset(Readings):
             scm: Use Git where the folder lies in a Git repository.
             message: Why.
             author: Who.
-            idempotency_key: Repeated with the same key, nothing happens twice.
-            dry_run: Only see whether it can be made.
             command: The command line that the log records.
 
         Raises:
             ConflictError: there is a dataset already.
             UsageError: a class stands twice or has no name.
-            StorageError: the folder can't be made.
         """
         from geographer.log.tables import arrow_table
         from geographer.rasters.store import Store
 
+        root = Path(path).resolve()
+        if (root / ".geographer" / "log.duckdb").exists():
+            raise ConflictError(f"'{root}' is a dataset already: open it, or choose another folder")
         names = [*([background] if background else []), *classes]
         if len(set(names)) < len(names) or not all(names):
             raise UsageError("a class stands twice or has no name: give each --class (and --background) once")
-        dataset = cls(Path(path).resolve(), command=command)
-        payload = {"classes": list(classes), "background": background}
-        if dataset._recorder.begun(payload, idempotency_key) or dry_run:
-            return dataset
-        _make_folder(dataset.root)
-        with Store.initialise(dataset.root, scm=scm) as store:
-            store.ignore(".geographer")
+        dataset = cls(root, command=command)
+        store = Store.initialise(root, scm=scm)
+        store.ignore(".geographer")
+        store.close()
         values = [*([0] if background else []), *range(1, len(classes) + 1)]
+        payload = {"classes": list(classes), "background": background}
         rows = {"class_change": arrow_table("class_change", {"class": names, "value": values})} if names else {}
-        signature = dataset._signature(message, author, idempotency_key)
-        dataset._recorder.begin(Draft("dataset_initialised", payload, rows), signature)
+        dataset._recorder.begin(Draft("dataset_initialised", payload, rows), dataset._signature(message, author, None))
         return dataset
 
     @classmethod
@@ -579,13 +574,6 @@ EVENT_OF = {
     "split": "split_assigned",
 }
 _EMPTY_IS_NOTHING = ("features_added", "rasters_added", "catalogue_added")
-
-
-def _make_folder(root: Path) -> None:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"'{root}' can't be made ({error.strerror}): choose another folder") from error
 
 
 def _size(size: int | tuple[int, int]) -> tuple[int, int]:

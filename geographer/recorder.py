@@ -16,7 +16,7 @@ from geographer.database.engine import Engine
 from geographer.errors import ConflictError, NotFoundError, StorageError
 from geographer.events import Draft, Event, Head, Recorded, Signature
 from geographer.log.append import append, create, same_request
-from geographer.log.read import event_at, event_by_key, head_of, holds_tables, position_of
+from geographer.log.read import event_by_key, head_of, position_of
 from geographer.log.secrets import without_secrets
 from geographer.projections.project import position_of_state, project
 from geographer.queries.revision import Revision, opened
@@ -70,22 +70,6 @@ class Recorder:
         if self._store is None:
             self._store = Store(self.root)
         return self._store
-
-    def begun(self, payload: dict[str, Any], key: str | None) -> bool:
-        """Whether the log has begun, by this very request.
-
-        Raises:
-            ConflictError: it has begun by another.
-        """
-        if not self.engine.file("log").exists():
-            return False
-        with self.engine.attached(log="r") as connection:
-            if not (holds_tables(connection) and head_of(connection).position):
-                return False
-            first = event_at(connection, 1)
-        if key is None or key != first.idempotency_key or any(first.payload[name] != payload[name] for name in payload):
-            raise ConflictError(f"'{self.root}' is a dataset already: open it, or choose another folder")
-        return True
 
     def begin(self, draft: Draft, signature: Signature) -> Recorded:
         """Make the log, with its first event."""

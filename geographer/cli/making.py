@@ -49,25 +49,33 @@ def init(
     from pathlib import Path
 
     from geographer.dataset import Dataset
-    from geographer.errors import ConflictError
-    from geographer.events import Recorded
 
-    if signature.pop("expected_head") is not None:
-        raise ConflictError("a dataset that is yet to be made has no head: leave --expect-head out")
-    where = (Path(root) / folder).resolve()
-    stood = (where / ".geographer").exists()
+    where = Path(root) / folder
+    if signature["dry_run"]:
+        click.echo(f"would make a dataset in '{where.resolve()}'; nothing was changed")
+        return
     dataset = Dataset.init(
-        where, classes=classes, background=background, scm=not no_scm, command=options.command_line(), **signature
+        where,
+        classes=classes,
+        background=background,
+        scm=not no_scm,
+        message=signature["message"],
+        author=signature["author"],
+        command=options.command_line(),
     )
-    event = None if signature["dry_run"] else dataset.show("@1")
-    result = Recorded(
-        position=event.position if event else 0,
-        digest=event.digest if event else "",
-        kind="dataset_initialised",
-        summary={"root": str(where)},
-        changed=event is not None and not stood,
-    )
-    render.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    event = dataset.show()
+    if as_json:
+        render.json_line(
+            {
+                "position": 1,
+                "digest": event.digest,
+                "kind": event.kind,
+                "changed": True,
+                "root": str(dataset.root),
+            }
+        )
+    else:
+        click.echo(f"@1 {event.digest[:12]} {event.kind}: '{dataset.root}'")
 
 
 @click.group()

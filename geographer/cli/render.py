@@ -95,8 +95,6 @@ def _told(name: str, value: Any) -> str:
     """One entry of a summary; entries that say nothing, or that are for machines, say nothing here."""
     if name == "tag":
         return f"'{value['tag']}' is @{value['position']} {value['digest']}, content {value['content_digest']}"
-    if name == "root":
-        return f"'{value}'"
     if name == "parts":
         shares = [
             f"{part} {told['rasters']} ({told['got']:.0%} of {told['asked']:.0%})" for part, told in value.items()

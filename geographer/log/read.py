@@ -28,12 +28,6 @@ def head_of(connection: duckdb.DuckDBPyConnection) -> Head:
     return Head(*row) if row else NO_HEAD
 
 
-def holds_tables(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the log's tables are there: who was interrupted while making a dataset leaves a file without them."""
-    query = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'log' AND table_name = 'event'"
-    return connection.execute(query).fetchone() is not None
-
-
 def events_between(
     connection: duckdb.DuckDBPyConnection, after: int = 0, up_to: int | None = None, last: int | None = None
 ) -> list[Event]:
