@@ -183,25 +183,46 @@ def write_features(path: Path, shapes: dict[str, Shape], crs: str) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """A dataset with features, scenes, chips, masks and a split, and what the machine knows of it."""
+
+    root: Path
+    shapes: dict[str, Shape]
+    recipes: dict[str, dict[str, Any]]
+    past: dict[int, dict[str, Any]]
+    files: dict[int, dict[str, tuple[str, str]]]
+
+
 class Histories(RuleBasedStateMachine):
     """Everything that can happen to a dataset, in any order."""
 
-    def __init__(self, template: Path, workshop: Path) -> None:
+    def __init__(self, beginnings: list[Beginning], workshop: Path) -> None:
         super().__init__()
+        self.beginnings = beginnings
         self.folder = workshop / "example"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.inputs = self.folder / "inputs"
         self.inputs.mkdir(parents=True)
-        self.root = shutil.copytree(template, self.folder / "dataset")
-        self.dataset = Dataset.open(self.root)
+        self.root = self.folder / "dataset"
         self.projection = self.root / ".geographer" / "state.duckdb"
         self.shapes: dict[str, Shape] = {}
         self.recipes: dict[str, dict[str, Any]] = {}
         self.past: dict[int, dict[str, Any]] = {}
         self.files: dict[int, dict[str, tuple[str, str]]] = {}
-        self.tags: list[str] = []
         self.number = 0
+
+    def open(self, root: Path) -> None:
+        """Go on from a copy of the dataset in the folder `root`."""
+        self.dataset = Dataset.open(shutil.copytree(root, self.root))
         self._look()
+
+    @initialize(number=st.integers(0, 2))
+    def begin(self, number: int) -> None:
+        beginning = self.beginnings[number]
+        self.shapes, self.recipes = dict(beginning.shapes), dict(beginning.recipes)
+        self.past, self.files = dict(beginning.past), dict(beginning.files)
+        self.open(beginning.root)
 
     # --- what is there --------------------------------------------------------------------------------------------
 
@@ -255,34 +276,6 @@ class Histories(RuleBasedStateMachine):
 
     # --- adding and removing --------------------------------------------------------------------------------------
 
-    @initialize(
-        shapes=st.dictionaries(FEATURE_IDS, SHAPES, min_size=4, max_size=9),
-        crs=FEATURE_CRS,
-        layouts=st.tuples(st.sampled_from(list(LAYOUTS)), st.sampled_from(list(LAYOUTS))),
-        around=st.none() | AROUND,
-        mask=st.booleans(),
-        split=st.none() | SPLIT,
-    )
-    def begin(
-        self,
-        shapes: dict[str, Shape],
-        crs: str,
-        layouts: tuple[str, str],
-        around: dict[str, Any] | None,
-        mask: bool,
-        split: dict[str, Any] | None,
-    ) -> None:
-        """Features and two scenes; mostly chips, often masks and a split, so that what follows has something to change."""
-        self.add_features(shapes, crs)
-        self.dataset.add_rasters([self._scene("a", layouts[0], 1), self._scene("b", layouts[1], 2)])
-        self._look()
-        if around:
-            self.cut_around("around", around)
-            if mask:
-                self.label("around")
-            if split:
-                self.split("around", split, None)
-
     @rule(shapes=st.dictionaries(FEATURE_IDS, SHAPES, min_size=1, max_size=3), crs=FEATURE_CRS)
     def add_features(self, shapes: dict[str, Shape], crs: str) -> None:
         """Ids that were removed come back, often as something else."""
@@ -324,32 +317,20 @@ class Histories(RuleBasedStateMachine):
             self.dataset.add_rasters(fresh, **how)
         self._look()
 
-    @rule(name=st.sampled_from(["S2", "L8"]), shape=SHAPES, crs=FEATURE_CRS)
-    def add_catalogue(self, name: str, shape: Shape, crs: str) -> None:
-        outline = shapely.envelope(shapely.buffer(shape.geometry(), 50))
-        geometry = json.loads(shapely.to_geojson(moved(outline, UTM, crs)))
-        member = {"type": "Feature", "properties": {"id": name, "cloud": shape.reach}, "geometry": geometry}
-        path = self._fresh(".geojson")
-        path.write_text(json.dumps({"type": "FeatureCollection", "features": [member]}))
-        if name in self._names("rasters", "raster_id"):
-            self._unmoved(ConflictError, lambda: self.dataset.add_catalogue(path, crs=crs))
-        else:
-            self.dataset.add_catalogue(path, crs=crs)
-        self._look()
-
     @precondition(lambda self: self.now["rasters"])
-    @rule(data=st.data())
-    def remove_rasters(self, data: st.DataObject) -> None:
-        known = sorted(self._names("rasters", "raster_id"))
+    @rule(data=st.data(), scenes=st.booleans())
+    def remove_rasters(self, data: st.DataObject, scenes: bool) -> None:
+        known = self._scenes() if scenes and self._scenes() else sorted(self._names("rasters", "raster_id"))
         self.dataset.remove_rasters(data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=3)))
         self._look()
 
-    @rule(name=st.sampled_from([*CLASSES, "moor"]))
-    def add_classes(self, name: str) -> None:
-        if name in self._names("classes", "class"):
-            self._unmoved(ConflictError, lambda: self.dataset.add_classes([name]))
-        else:
-            self.dataset.add_classes([name])
+    @precondition(lambda self: self._scenes())
+    @rule(data=st.data(), layout=st.sampled_from(list(LAYOUTS)), seed=st.integers(1, 3))
+    def replace_a_scene(self, data: st.DataObject, layout: str, seed: int) -> None:
+        """Another scene, mostly at another place, under the same id."""
+        name = data.draw(st.sampled_from(self._scenes()))
+        self.dataset.remove_rasters([name])
+        self.dataset.add_rasters(self._scene(name, layout, seed))
         self._look()
 
     # --- recipes --------------------------------------------------------------------------------------------------
@@ -409,8 +390,12 @@ class Histories(RuleBasedStateMachine):
             assert all(row in kept for row in before if row["split"] == name)
         self._nothing_leaks(name)
 
+    @rule(on_conflict=st.sampled_from(["exclude", "move"]))
+    def update_with_a_choice(self, on_conflict: Any) -> None:
+        self.update(on_conflict)
+
     @precondition(lambda self: self.recipes)
-    @rule(on_conflict=ON_CONFLICT)
+    @rule(on_conflict=st.none())
     def update(self, on_conflict: Any) -> None:
         before = self.head
         try:
@@ -431,18 +416,6 @@ class Histories(RuleBasedStateMachine):
 
     # --- revisions ------------------------------------------------------------------------------------------------
 
-    @rule(data=st.data(), name=st.sampled_from(["v1", "v2"]))
-    def tag(self, data: st.DataObject, name: str) -> None:
-        position = data.draw(st.sampled_from(sorted(self.past)))
-        if name in self.tags:
-            self._unmoved(ConflictError, lambda: self.dataset.tag(name, position))
-            return
-        self.dataset.tag(name, position)
-        self.tags.append(name)
-        self._look()
-        (tag,) = [row for row in self.now["tags"] if row["tag"] == name]
-        assert tag["content_digest"] == self.past[position]["content_digest"]
-
     @rule(data=st.data())
     def check_out_and_come_back(self, data: st.DataObject) -> None:
         position = data.draw(st.sampled_from(sorted(self.past)))
@@ -454,8 +427,56 @@ class Histories(RuleBasedStateMachine):
         self.dataset.checkout()
         self._workspace_shows(self.head)
 
-    @rule(data=st.data())
-    def compare(self, data: st.DataObject) -> None:
+    # --- what happens besides -------------------------------------------------------------------------------------
+
+    @rule(
+        what=st.sampled_from(["footprint", "class", "tag", "difference", "projection", "failure", "repetition"]),
+        data=st.data(),
+    )
+    def do_besides(self, what: str, data: st.DataObject) -> None:
+        {
+            "footprint": self._add_a_footprint,
+            "class": self._add_a_class,
+            "tag": self._tag,
+            "difference": self._compare,
+            "projection": self._disturb_the_projection,
+            "failure": self._ask_for_what_can_not_be,
+            "repetition": self._repeat_a_request,
+        }[what](data)
+
+    def _add_a_footprint(self, data: st.DataObject) -> None:
+        name, shape, crs = data.draw(st.sampled_from(["S2", "L8"])), data.draw(SHAPES), data.draw(FEATURE_CRS)
+        outline = shapely.envelope(shapely.buffer(shape.geometry(), 50))
+        geometry = json.loads(shapely.to_geojson(moved(outline, UTM, crs)))
+        member = {"type": "Feature", "properties": {"id": name, "cloud": shape.reach}, "geometry": geometry}
+        path = self._fresh(".geojson")
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": [member]}))
+        if name in self._names("rasters", "raster_id"):
+            self._unmoved(ConflictError, lambda: self.dataset.add_catalogue(path, crs=crs))
+        else:
+            self.dataset.add_catalogue(path, crs=crs)
+        self._look()
+
+    def _add_a_class(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from([*CLASSES, "moor"]))
+        if name in self._names("classes", "class"):
+            self._unmoved(ConflictError, lambda: self.dataset.add_classes([name]))
+        else:
+            self.dataset.add_classes([name])
+        self._look()
+
+    def _tag(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(["v1", "v2"]))
+        position = data.draw(st.sampled_from(sorted(self.past)))
+        if name in self._names("tags", "tag"):
+            self._unmoved(ConflictError, lambda: self.dataset.tag(name, position))
+            return
+        self.dataset.tag(name, position)
+        self._look()
+        (tag,) = [row for row in self.now["tags"] if row["tag"] == name]
+        assert tag["content_digest"] == self.past[position]["content_digest"]
+
+    def _compare(self, data: st.DataObject) -> None:
         """A diff names what the tables of the two revisions say."""
         a, b = (data.draw(st.sampled_from(sorted(self.past))) for _ in "ab")
         told = {(row["object"], row["id"], row["change"]) for row in self.dataset.diff(a, b).table.to_pylist()}
@@ -482,9 +503,9 @@ class Histories(RuleBasedStateMachine):
             }
             assert changed <= {name for kind, name, change in told if (kind, change) == (thing, "changed")}
 
-    @rule(what=st.sampled_from(["lost", "kept", "brought back"]))
-    def disturb_the_projection(self, what: str) -> None:
+    def _disturb_the_projection(self, data: st.DataObject) -> None:
         """An older one comes back as after a crash between append and projection: many events are caught up with."""
+        what = data.draw(st.sampled_from(["lost", "kept", "brought back"]))
         kept = self.folder / "kept.duckdb"
         if what == "kept" and self.projection.exists():
             shutil.copy(self.projection, kept)
@@ -493,10 +514,7 @@ class Histories(RuleBasedStateMachine):
         elif what == "lost":
             self.projection.unlink(missing_ok=True)
 
-    # --- what fails, and moves nothing ----------------------------------------------------------------------------
-
-    @rule(data=st.data())
-    def ask_for_what_can_not_be(self, data: st.DataObject) -> None:
+    def _ask_for_what_can_not_be(self, data: st.DataObject) -> None:
         dataset = self.dataset
         raster = self._names("rasters", "raster_id")[:1]
         asked: dict[str, tuple[type[GeographerError], Callable[[], Any]]] = {
@@ -514,9 +532,9 @@ class Histories(RuleBasedStateMachine):
         }
         self._unmoved(*asked[data.draw(st.sampled_from(sorted(asked)))])
 
-    @rule(name=st.sampled_from(["moss", "fern"]))
-    def repeat_a_request(self, name: str) -> None:
+    def _repeat_a_request(self, data: st.DataObject) -> None:
         """The same key again changes nothing, and answers what was recorded."""
+        name = data.draw(st.sampled_from(["moss", "fern"]))
         if name not in self._names("classes", "class"):
             first = self.dataset.add_classes([name], idempotency_key=name)
             assert first.changed
@@ -661,15 +679,63 @@ class Histories(RuleBasedStateMachine):
         return due, sure
 
 
+PLAIN = {"mode": "centered", "seed": 0, "target_count": 1, "where": None, "at_border": "shift", "bands": None}
+HALVES = {
+    "parts": {"train": 0.5, "test": 0.5},
+    "by": "overlap",
+    "buffer": 0.0,
+    "stratify": None,
+    "seed": 0,
+    "where": None,
+}
+BEGINNINGS: tuple[tuple[str, str, dict[str, Any], dict[str, Any]], ...] = (
+    ("here", "east", {**PLAIN, "size": 8}, HALVES),
+    (
+        "degrees",
+        "south-up",
+        {**PLAIN, "size": (16, 12), "mode": "random", "target_count": 2},
+        {**HALVES, "buffer": 45.0},
+    ),
+    ("turned", "custom", {**PLAIN, "size": 12, "at_border": "pad"}, {**HALVES, "by": "object", "stratify": "class"}),
+)
+"""The layouts of two scenes, and how chips are cut from them and split."""
+
+
+def begun(number: int, folder: Path) -> Beginning:
+    """One of the beginnings, told in `folder`."""
+    first, second, around, split = BEGINNINGS[number]
+    draw = np.random.Generator(np.random.PCG64(number))
+    shapes = {
+        f"f{n}": Shape(
+            str(draw.choice(["point", "points", "line", "polygon", "polygons"])),
+            float(draw.integers(0, 440) / 4),
+            float(draw.integers(0, 240) / 4),
+            float(draw.choice([0.3, 1.0, 2.5])),
+            CLASSES[n % len(CLASSES)],
+        )
+        for n in range(8)
+    }
+    machine = Histories([], folder)
+    machine.open(Dataset.init(folder / "empty", background=BACKGROUND, scm=False).root)
+    machine.add_features(shapes, UTM)
+    machine.dataset.add_rasters([machine._scene("a", first, 1), machine._scene("b", second, 2)])
+    machine._look()
+    machine.cut_around("around", around)
+    machine.label("around")
+    machine.split("around", split, None)
+    return Beginning(machine.root, machine.shapes, machine.recipes, machine.past, machine.files)
+
+
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset with a background class in which nothing has happened yet."""
-    return Dataset.init(tmp_path_factory.mktemp("template") / "dataset", background=BACKGROUND, scm=False).root
+def beginnings(tmp_path_factory: pytest.TempPathFactory) -> list[Beginning]:
+    return [begun(number, tmp_path_factory.mktemp("beginning")) for number in range(len(BEGINNINGS))]
 
 
-def test_whatever_happens_the_rebuilt_projection_is_the_same_and_the_past_stays(template: Path, tmp_path: Path) -> None:
+def test_whatever_happens_the_rebuilt_projection_is_the_same_and_the_past_stays(
+    beginnings: list[Beginning], tmp_path: Path
+) -> None:
     run_state_machine_as_test(
-        lambda: Histories(template, tmp_path),
+        lambda: Histories(beginnings, tmp_path),
         settings=settings(
             max_examples=12,
             stateful_step_count=12,

@@ -25,7 +25,7 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="geographer-benchmarks-") as folder:
         _settle_in(Path(folder))
-        for number in options.only or BENCHMARKS:
+        for number in sorted(set(options.only or BENCHMARKS)):
             rows += BENCHMARKS[number](Path(folder) / BENCHMARKS[number].__module__, options.scale)
     print(table(rows))
 

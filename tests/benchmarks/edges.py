@@ -19,6 +19,7 @@ FEATURES, FOOTPRINTS, MORE, ROUNDS = 1_000_000, 10_000, 1_000, 5
 PEAK_MB = 1_500
 _SIDE_M = 17_000.0
 _ZONE = "EPSG:32632"
+_JOIN = "040_edge.sql"
 
 
 class Pairs(NamedTuple):
@@ -38,56 +39,47 @@ class Materialised(NamedTuple):
 
 
 def full(folder: Path, scale: float) -> list[Row]:
-    """1. Edges for all features and footprints, beside geopandas and sedonadb."""
+    """1. Edges for 1,000,000 features and 10,000 footprints, beside geopandas and sedonadb."""
     commands = _prepared(folder, scale)
     told("edges: rebuilding the projection")
     ours, ours_utm = _materialised(folder / "lonlat"), _materialised(folder / "utm")
-    count, digest = apart(_pairs_of_dataset, folder / "lonlat")
+    identity = apart(_pairs_of_dataset, folder / "lonlat")
     told("edges: geopandas")
-    peers = {"geopandas": (0.5, apart(_geopandas, folder / "input", "lonlat"))}
+    geopandas = apart(_geopandas, folder / "input")
     told("edges: sedonadb")
-    sedona = apart(_sedonadb, folder / "input", "lonlat")
-    rows = []
+    sedona = apart(_sedonadb, folder / "input")
+    size = f"edges, {round(FEATURES * scale):,} x {round(FOOTPRINTS * scale):,}"
+    rows = _beside(size, ours, identity, "geopandas", geopandas, at_most=0.5)
     if sedona is None:
         rows.append(Row("edges: sedonadb is not installed (the extra 'bench'): left out", ""))
     else:
-        peers["sedonadb"] = (1.0, sedona)
-    size = f"{round(FEATURES * scale):,} x {round(FOOTPRINTS * scale):,}"
-    for name, (target, peer) in peers.items():
-        equal = (peer.count, peer.digest) == (count, digest)
-        rows += [
-            compared(
-                f"edges, {size}: the join (040_edge.sql)",
-                ours.steps["040_edge.sql"],
-                peer.join.cpu,
-                unit="CPU s",
-                than=f"{name}, in memory",
-                at_most=target,
-            ),
-            compared(
-                "edges: the whole rebuild, log to disk",
-                ours.whole.cpu,
-                peer.whole.cpu,
-                unit="CPU s",
-                than=f"{name}, GeoParquet to memory",
-                at_most=target,
-            ),
-            Row("edges: equal results", f"{count:,} {digest}", f"{peer.count:,} {peer.digest}", "", "=", equal),
-            Row("edges: peak memory", f"{ours.whole.peak:,.0f} MB", f"{peer.whole.peak:,.0f} MB ({name})"),
-        ]
-    rows.append(below("edges: peak memory of the rebuild", ours.whole.peak, PEAK_MB, unit="MB"))
+        rows += _beside(size, ours, identity, "sedonadb", sedona, at_most=1.0)
+    rows.append(below(f"{size}: peak memory of the rebuild", ours.whole.peak, PEAK_MB, unit="MB"))
     rows += [
-        below(f"edges: peak memory of geographer {name} ({cost.cpu:.1f} CPU s)", cost.peak, PEAK_MB, unit="MB")
+        below(f"geographer {name} ({cost.cpu:.1f} CPU s): peak memory", cost.peak, PEAK_MB, unit="MB")
         for name, cost in commands.items()
     ]
-    join = peers["geopandas"][1].join.cpu
-    than = "geopandas on lon/lat"
-    utm = ours_utm.steps["040_edge.sql"]
-    rows += [
-        compared("edges, UTM footprints, each decided in its CRS", utm, join, unit="CPU s", than=than, at_most=0.5),
-        below("edges, UTM footprints: peak memory of the rebuild", ours_utm.whole.peak, PEAK_MB, unit="MB"),
+    what, than = f"{size}, UTM footprints", "geopandas, lon/lat"
+    utm = ours_utm.steps[_JOIN]
+    return [
+        *rows,
+        compared(f"{what}: the join ({_JOIN})", utm, geopandas.join.cpu, unit="CPU s", than=than, at_most=0.5),
+        below(f"{what}: peak memory of the rebuild", ours_utm.whole.peak, PEAK_MB, unit="MB"),
     ]
-    return rows
+
+
+def _beside(
+    size: str, ours: Materialised, identity: tuple[int, str], name: str, peer: Pairs, *, at_most: float
+) -> list[Row]:
+    """Ours beside one peer: the join alone, all from what is stored on, and whether the pairs are the same."""
+    join, whole = (ours.steps[_JOIN], peer.join.cpu), (ours.whole.cpu, peer.whole.cpu)
+    found, same = f"{peer.count:,} {peer.digest}", (peer.count, peer.digest) == identity
+    return [
+        compared(f"{size}: the join ({_JOIN})", *join, unit="CPU s", than=f"{name}, in memory", at_most=at_most),
+        compared(f"{size}: all, log to disk", *whole, unit="CPU s", than=f"{name}, file to memory", at_most=at_most),
+        Row(f"{size}: the same pairs", f"{identity[0]:,} {identity[1]}", f"{found} ({name})", "", "=", same),
+        Row(f"{size}: peak memory", f"{ours.whole.peak:,.0f} MB", f"{peer.whole.peak:,.0f} MB ({name})"),
+    ]
 
 
 def incremental(folder: Path, scale: float) -> list[Row]:
@@ -205,12 +197,12 @@ def _pairs_of_dataset(root: Path) -> tuple[int, str]:
     return _identity(*(edges[name].to_numpy() for name in ("feature_id", "raster_id", "contains")))
 
 
-def _geopandas(inputs: Path, footprints: str) -> Pairs:
+def _geopandas(inputs: Path) -> Pairs:
     import geopandas
 
     with spent() as whole:
         features = geopandas.read_parquet(inputs / "features.parquet", columns=["feature_id", "geometry"])
-        rasters = geopandas.read_parquet(inputs / f"{footprints}.parquet")
+        rasters = geopandas.read_parquet(inputs / "lonlat.parquet")
         with spent() as join:
             met = geopandas.sjoin(features, rasters, predicate="intersects")
             inside = geopandas.sjoin(features, rasters, predicate="within")
@@ -219,7 +211,7 @@ def _geopandas(inputs: Path, footprints: str) -> Pairs:
     return Pairs(*_identity(met["feature_id"], met["raster_id"], contains), join, whole)
 
 
-def _sedonadb(inputs: Path, footprints: str) -> Pairs | None:
+def _sedonadb(inputs: Path) -> Pairs | None:
     import pyarrow as pa
 
     try:
@@ -228,7 +220,7 @@ def _sedonadb(inputs: Path, footprints: str) -> Pairs | None:
         return None
     with spent() as whole:
         sedona = sedonadb.connect()
-        for view, name in (("feature", "features"), ("raster", footprints)):
+        for view, name in (("feature", "features"), ("raster", "lonlat")):
             sedona.read_parquet(inputs / f"{name}.parquet").to_memtable().to_view(view)
         with spent() as join:
             pairs = sedona.sql(
