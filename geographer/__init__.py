@@ -4,8 +4,7 @@
 
 - `cli`         commands; they translate, and decide nothing
 - `demo`        the example on real data that `geographer demo` runs
-- `dataset`     the facade, and the only place where the parts meet
-- `readings`    the questions that the facade answers
+- `dataset`     the facade, and the only place where the parts meet: questions, additions, recipes
 - `recorder`    one change, carried through: plan, pixels, ONE event, projection, workspace
 - `provenance`  checkout and verify
 - `recipes`     cut, label, split: query, plan, make, hand back an event

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from geographer.recipes.cut import CutAround, CutGrid
-from geographer.recipes.label import LabelMask
+from geographer.recipes.cut.shared import CutAround, CutGrid
+from geographer.recipes.label.shared import LabelMask
 from geographer.recipes.recipe import Recipe
 from geographer.recipes.split import Split
 

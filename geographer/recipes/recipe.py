@@ -74,6 +74,7 @@ class Recipe(Protocol):
     """A recipe: frozen, made from a name and parameters, and equal when those are."""
 
     kind: ClassVar[str]
+    event: ClassVar[str]
 
     @property
     def name(self) -> str:

@@ -40,6 +40,7 @@ class Split:
     """Parts and their shares, and what binds rasters together: objects, pixels, nearness (`buffer`, in metres)."""
 
     kind: ClassVar[str] = "split"
+    event: ClassVar[str] = "split_assigned"
 
     name: str
     collection: str

@@ -1,4 +1,4 @@
--- label_shapes.sql: what to burn on each raster whose label is missing or out of date: shapes in the raster's CRS with
+-- shapes.sql: what to burn on each raster whose label is missing or out of date: shapes in the raster's CRS with
 -- their class values, in drawing order (a class with a larger value lies on top, background erases last)
 SELECT raster_id, list(struct_pack(wkb := ST_AsWKB(g)::BLOB, value := value)
                        ORDER BY value = 0, value, feature_key) FILTER (g IS NOT NULL) AS shapes

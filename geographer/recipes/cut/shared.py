@@ -72,6 +72,7 @@ class CutAround(Cutting):
     """Chips around features: each selected feature is contained by `target_count` of them, where rasters allow."""
 
     kind: ClassVar[str] = "cut around"
+    event: ClassVar[str] = "chips_cut"
 
     mode: Literal["centered", "random"] = "centered"
     seed: int = 0
@@ -122,6 +123,7 @@ class CutGrid(Cutting):
     """Chips that tile each raster of the collection from its upper left."""
 
     kind: ClassVar[str] = "cut grid"
+    event: ClassVar[str] = "chips_cut"
 
     def plan(self, revision: Revision, *, on_conflict: OnConflict | None = None) -> CutPlan:
         """The cells that are not cut yet. See `planning.windows.plan_grid`."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from geographer.queries.revision import Revision
     from geographer.rasters.burn import MaskMade, MaskOrder
 
-_MISSING: Final = Path(__file__).with_name("label_missing.sql")
-_SHAPES: Final = Path(__file__).with_name("label_shapes.sql")
+_MISSING: Final = Path(__file__).with_name("missing.sql")
+_SHAPES: Final = Path(__file__).with_name("shapes.sql")
 _BYTE: Final = 255
 
 
@@ -31,6 +31,7 @@ class LabelMask:
     """A mask for each raster of a collection: one class value a pixel, on the raster's own grid; 0 is background."""
 
     kind: ClassVar[str] = "label mask"
+    event: ClassVar[str] = "labels_made"
 
     name: str
     collection: str

@@ -1,4 +1,4 @@
--- label_missing.sql: the rasters of $collection whose label $name is missing, or older than what it shows
+-- missing.sql: the rasters of $collection whose label $name is missing, or older than what it shows
 CREATE OR REPLACE TEMP TABLE raster_to_label AS
 WITH stale AS (
     SELECT raster.raster_id

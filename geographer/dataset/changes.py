@@ -1,0 +1,92 @@
+"""How a change goes through: asked for, planned on the head, made, and recorded as one event."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geographer.events import Draft, Recorded, Signature
+from geographer.recorder import Change, Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geographer.queries.revision import Revision
+    from geographer.recipes.recipe import OnConflict, Progress, Recipe
+
+_EMPTY_IS_NOTHING = ("features_added", "rasters_added", "catalogue_added")
+
+
+class Changing:
+    """The part of `Dataset` that all its changes go through; `root` is the dataset's folder."""
+
+    root: Path
+    _recorder: Recorder
+    _command: str
+    _progress: Progress
+
+    def _change(
+        self, kind: str, request: dict[str, Any], options: dict[str, Any], plan: Callable[[Revision], Change]
+    ) -> Recorded:
+        signature, expected, dry_run = self._signed(options)
+        known = self._recorder.known(signature, kind, request)
+        if known is not None:
+            return known
+        head = self._recorder.planning_head(expected)
+        with self._recorder.at(head.position) as view:
+            change = plan(view)
+        if dry_run or (not change.draft.rows and kind in _EMPTY_IS_NOTHING):
+            summary = {key: value for key, value in change.draft.payload.items() if key != "request"}
+            return Recorded(head.position, head.digest, kind, summary, changed=False)
+        return self._recorder.record(change, signature, head)
+
+    def _run(
+        self,
+        recipe: Recipe,
+        options: dict[str, Any],
+        workers: int,
+        on_conflict: OnConflict | None = None,
+    ) -> Recorded:
+        from geographer.recipes.recipe import Workshop, recipe_entry, require_same
+
+        signature, expected, dry_run = self._signed(options)
+        request = {**recipe_entry(recipe), **({"on_conflict": on_conflict} if on_conflict else {})}
+        known = self._recorder.known(signature, recipe.event, request)
+        if known is not None:
+            return known
+        head = self._recorder.planning_head(expected)
+        with self._recorder.at(head.position) as view:
+            again = require_same(view, recipe)
+            plan = recipe.plan(view, on_conflict=on_conflict)
+        planned = {"recipe": recipe_entry(recipe), **plan.summary}
+        if dry_run or (again and plan.empty):
+            return Recorded(head.position, head.digest, recipe.event, planned, changed=False)
+        with self._recorder.staging() as staging:
+            outcome = plan.make(Workshop(self.root, staging, workers, self._progress))
+            if again and not outcome.draft.rows:
+                return Recorded(head.position, head.digest, recipe.event, outcome.draft.payload, changed=False)
+            draft = Draft(outcome.draft.kind, {**outcome.draft.payload, "request": request}, outcome.draft.rows)
+            return self._recorder.record(Change(draft, outcome.files, staged=True), signature, head)
+
+    def _signed(self, options: dict[str, Any]) -> tuple[Signature, str | None, bool]:
+        unknown = options.keys() - {"message", "author", "idempotency_key", "expected_head", "dry_run"}
+        if unknown:
+            raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
+        signature = self._signature(options.get("message", ""), options.get("author"), options.get("idempotency_key"))
+        return signature, options.get("expected_head"), bool(options.get("dry_run", False))
+
+    def _signature(self, message: str, author: str | None, key: str | None) -> Signature:
+        return Signature(author or _user(), message or "", self._command, key)
+
+
+def _user() -> str:
+    """Git's author, else the system's user name."""
+    name = os.environ.get("GEOGRAPHER_AUTHOR") or os.environ.get("GIT_AUTHOR_NAME")
+    if name:
+        return name
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
