@@ -24,19 +24,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Dataset", "GeographerError", "Recorded", "Table", "__version__"]
+__all__ = ["Cutter", "Dataset", "GeographerError", "Recorded", "Table", "__version__"]
 
 if TYPE_CHECKING:
     from geographer.dataset import Dataset
     from geographer.errors import GeographerError
     from geographer.events import Recorded
     from geographer.queries.table import Table
+    from geographer.recipes.cut.own import Cutter
 
 _HOMES = {
     "Dataset": "geographer.dataset",
     "GeographerError": "geographer.errors",
     "Recorded": "geographer.events",
     "Table": "geographer.queries.table",
+    "Cutter": "geographer.recipes.cut.own",
 }
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from geographer.errors import UsageError
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)(?:x(\d+(?:\.\d+)?))?(m|px)?")
 
 
 class Window(NamedTuple):
@@ -16,6 +21,36 @@ class Window(NamedTuple):
     row: int
     width: int
     height: int
+
+
+class Size(NamedTuple):
+    """Width and height, in pixels (`px`, whole numbers) or in metres on the ground (`m`)."""
+
+    width: float
+    height: float
+    unit: str = "px"
+
+    @classmethod
+    def of(cls, given: int | tuple[int, int] | str) -> Size:
+        """A size from pixels (`512`, `(640, 480)`) or from text (`'512'`, `'640x480'`, `'2560m'`, `'2560x1280m'`).
+
+        Raises:
+            UsageError: it is neither, or nothing is left of it.
+        """
+        if isinstance(given, str):
+            match = _SIZE.fullmatch(given.strip().lower())
+            if match is None:
+                raise UsageError(f"'{given}' is no size: give pixels or metres, such as 512, 640x480 or 2560m")
+            width, height, unit = match[1], match[2] or match[1], match[3] or "px"
+        else:
+            width, height = (given, given) if isinstance(given, int) else given
+            unit = "px"
+        size = cls(float(width), float(height), unit)
+        if unit == "px" and not (size.width.is_integer() and size.height.is_integer()):
+            raise UsageError(f"a chip of {size.width:g} x {size.height:g} px: give whole pixels, or metres as 2560m")
+        if not (size.width > 0 and size.height > 0):
+            raise UsageError(f"a chip of {size.width:g} x {size.height:g} {unit} has no pixels: pass more than 0")
+        return size
 
 
 class Checksums(NamedTuple):

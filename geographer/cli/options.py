@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -85,12 +86,33 @@ on_conflict = click.option(
 _MOST = 1e9
 
 
-def size(text: str) -> tuple[int, int]:
-    """`512` or `640x480`: width and height in pixels."""
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise click.BadParameter(f"'{text}' is no size: give pixels, such as 512 or 640x480")
-    return int(parts[0]), int(parts[-1])
+def size(text: str) -> str:
+    """`512`, `640x480`, `2560m`: width and height in pixels, or in metres on the ground."""
+    from geographer.errors import UsageError
+    from geographer.values import Size
+
+    try:
+        Size.of(text)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from error
+    return text
+
+
+def bands(text: str) -> tuple[str, tuple[int, ...]]:
+    """`1,2,3` or `*-dem=1`: a pattern of raster ids, and which of their bands."""
+    pattern, _, wanted = text.rpartition("=")
+    return pattern or "*", numbers(wanted)
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """`key=value`, where the value is JSON, or text as it stands."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise click.BadParameter(f"'{text}' is no assignment: give such as stride=128")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -55,14 +55,18 @@ def split(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool,
 @click.command()
 @options.workers
 @options.on_conflict
+@click.option("--afresh", is_flag=True, help="Make covers anew, with the fewest chips that can be.")
 @options.changing
 @options.dataset
-def update(dataset: Dataset, workers: int, on_conflict: Any, signature: dict[str, Any], as_json: bool) -> None:
-    """Run every recipe for what is new.
+def update(
+    dataset: Dataset, workers: int, on_conflict: Any, afresh: bool, signature: dict[str, Any], as_json: bool
+) -> None:
+    """Bring what every recipe made up to the dataset.
 
-    Each recipe that has something to do appends one event; what they made before stays as it is.
+    Each recipe that has something to do appends one event. Only what a change affects is made again; what is no longer
+    wanted is retired, and stays in history.
     """
-    results = dataset.update(workers=workers, on_conflict=on_conflict, **signature)
+    results = dataset.update(workers=workers, on_conflict=on_conflict, afresh=afresh, **signature)
     for result in results:
         render.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
     if not results and not as_json:

@@ -45,19 +45,38 @@ def confined_expression(connection: duckdb.DuckDBPyConnection, expression: str, 
     # Without parentheses of ours, so that `true) or (true` is none; within them, so that `true LIMIT 1` is none.
     _where_clause(connection, expression, f"\n{expression}\n")
     where = _where_clause(connection, expression, f"(\n{expression}\n)")
+    _refuse_reaching_out(where, expression, columns, "--where")
+    return f"(\n{expression}\n)"
+
+
+def _refuse_reaching_out(tree: Any, text: str, columns: Collection[str], option: str) -> None:
     known = {name.lower() for name in columns}
-    for node in _nodes(where):
+    for node in _nodes(tree):
         if node.get("class") == "SUBQUERY":
-            raise UsageError(f"--where {expression!r} holds a subquery: use one expression over the columns")
+            raise UsageError(f"{option} {text!r} holds a subquery: use one expression over the columns")
         if node.get("class") == "PARAMETER":
-            raise UsageError(f"--where {expression!r} holds a parameter: write the value itself")
+            raise UsageError(f"{option} {text!r} holds a parameter: write the value itself")
         function = str(node.get("function_name", "")).lower()
         if changes(function):
-            raise UsageError(f"--where {expression!r} calls '{function}', whose answer changes: leave it out")
+            raise UsageError(f"{option} {text!r} calls '{function}', whose answer changes: leave it out")
         if node.get("class") == "COLUMN_REF" and node["column_names"][0].lower() not in known:
             names = ", ".join(sorted(columns))
-            raise NotFoundError(f"--where names '{node['column_names'][0]}': the columns are {names}")
-    return f"(\n{expression}\n)"
+            raise NotFoundError(f"{option} names '{node['column_names'][0]}': the columns are {names}")
+
+
+def confined_order(connection: duckdb.DuckDBPyConnection, order: str, columns: Collection[str]) -> str:
+    """`order`, checked to be what can stand in an ORDER BY over `columns`: expressions, each with or without DESC.
+
+    Raises:
+        UsageError: it is something else, or it reaches out.
+        NotFoundError: it names a column that is not there.
+    """
+    node = _parsed(connection, order, f"SELECT 1 FROM t ORDER BY (1), {order}\n", "--order-by")  # noqa: S608
+    modifiers = node.get("modifiers", [])
+    if [modifier["type"] for modifier in modifiers] != ["ORDER_MODIFIER"] or not _is_plain({**node, "modifiers": []}):
+        raise UsageError(f"--order-by {order!r} must be SQL expressions over the columns, each with or without DESC")
+    _refuse_reaching_out(modifiers, order, columns, "--order-by")
+    return order
 
 
 def changes(function: str) -> bool:
@@ -66,14 +85,14 @@ def changes(function: str) -> bool:
 
 
 @contextmanager
-def evaluating(expression: str | None) -> Iterator[None]:
+def evaluating(expression: str | None, option: str = "--where") -> Iterator[None]:
     """Turns what DuckDB finds wrong with a person's expression, once it meets the columns, into a `UsageError`."""
     try:
         yield
     except (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError) as error:
         if expression is None:
             raise
-        raise UsageError(f"--where {expression!r} can't be evaluated: {_first_line(error)}") from error
+        raise UsageError(f"{option} {expression!r} can't be evaluated: {_first_line(error)}") from error
 
 
 def checked_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
@@ -93,20 +112,23 @@ def checked_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
 
 def _where_clause(connection: duckdb.DuckDBPyConnection, expression: str, condition: str) -> dict[str, Any]:
     """The syntax tree of `condition`, which must be the whole WHERE clause of one plain SELECT."""
-    row = connection.execute(
-        "SELECT json_serialize_sql($text)",
-        {"text": f"SELECT 1 FROM t WHERE {condition}"},  # noqa: S608
-    ).fetchone()
-    assert row is not None
-    tree = json.loads(row[0])
-    if tree["error"]:
-        raise UsageError(f"--where {expression!r} is not an SQL expression: {tree['error_message']}")
-    statements = tree["statements"]
-    node = statements[0]["node"] if len(statements) == 1 else {}
+    node = _parsed(connection, expression, f"SELECT 1 FROM t WHERE {condition}", "--where")  # noqa: S608
     if not _is_plain(node):
         raise UsageError(f"--where {expression!r} must be one SQL expression over the columns")
     clause: dict[str, Any] = node["where_clause"]
     return clause
+
+
+def _parsed(connection: duckdb.DuckDBPyConnection, text: str, query: str, option: str) -> dict[str, Any]:
+    """The syntax tree of `query`, which a person's `text` is part of; empty if that makes it several statements."""
+    row = connection.execute("SELECT json_serialize_sql($query)", {"query": query}).fetchone()
+    assert row is not None
+    tree = json.loads(row[0])
+    if tree["error"]:
+        raise UsageError(f"{option} {text!r} is not an SQL expression: {tree['error_message']}")
+    statements = tree["statements"]
+    node: dict[str, Any] = statements[0]["node"] if len(statements) == 1 else {}
+    return node
 
 
 def _is_plain(node: dict[str, Any]) -> bool:

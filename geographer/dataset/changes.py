@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from geographer.queries.revision import Revision
-    from geographer.recipes.recipe import OnConflict, Progress, Recipe
+    from geographer.recipes.recipe import Progress, Recipe
 
 _EMPTY_IS_NOTHING = ("features_added", "rasters_added", "catalogue_added")
 
@@ -47,19 +47,20 @@ class Changing:
         recipe: Recipe,
         options: dict[str, Any],
         workers: int,
-        on_conflict: OnConflict | None = None,
+        **asked: Any,
     ) -> Recorded:
-        from geographer.recipes.recipe import Workshop, recipe_entry, require_same
+        from geographer.recipes.recipe import Run, Workshop, recipe_entry, require_same
 
         signature, expected, dry_run = self._signed(options)
-        request = {**recipe_entry(recipe), **({"on_conflict": on_conflict} if on_conflict else {})}
+        run = Run(self.root, **asked)
+        request = {**recipe_entry(recipe), **run.asked()}
         known = self._recorder.known(signature, recipe.event, request)
         if known is not None:
             return known
         head = self._recorder.planning_head(expected)
         with self._recorder.at(head.position) as view:
             again = require_same(view, recipe)
-            plan = recipe.plan(view, on_conflict=on_conflict)
+            plan = recipe.plan(view, run)
         planned = {"recipe": recipe_entry(recipe), **plan.summary}
         if dry_run or (again and plan.empty):
             return Recorded(head.position, head.digest, recipe.event, planned, changed=False)

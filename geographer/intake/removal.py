@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from geographer.errors import NotFoundError, UsageError, naming
 from geographer.events import Draft
-from geographer.log.tables import arrow_table
+from geographer.log.tables import KEYS, arrow_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,20 +38,39 @@ def plan_raster_removal(revision: Revision, request: dict[str, Any]) -> Draft:
     """
     ids = list(dict.fromkeys(request["ids"]))
     with _asked(revision, "raster", ids):
-        labels = revision.rows("SELECT label, raster_id FROM label_now SEMI JOIN asked ON raster_id = id ORDER BY ALL")
-        splits = revision.rows("SELECT split, raster_id FROM split_now SEMI JOIN asked ON raster_id = id ORDER BY ALL")
-    rows = {"raster_change": arrow_table("raster_change", {"change": ["removed"] * len(ids), "raster_id": ids})}
-    if labels:
-        rows["label_change"] = _removed("label_change", "label", labels)
-    if splits:
-        rows["split_change"] = _removed("split_change", "split", splits)
-    payload = {"request": request, "rasters": len(ids), "labels": len(labels), "splits": len(splits)}
-    return Draft("rasters_removed", payload, rows)
+        pass
+    rows = {
+        "raster_change": arrow_table("raster_change", {"change": ["removed"] * len(ids), "raster_id": ids}),
+        **rows_of_removed_rasters(revision, ids),
+    }
+    counts = {
+        what: rows[table].num_rows if table in rows else 0
+        for what, table in (("labels", "label_change"), ("splits", "split_change"))
+    }
+    return Draft("rasters_removed", {"request": request, "rasters": len(ids), **counts}, rows)
 
 
-def _removed(table: str, key: str, rows: list[tuple[Any, ...]]) -> Any:
-    names, rasters = zip(*rows, strict=True)
-    return arrow_table(table, {"change": ["removed"] * len(rows), key: list(names), "raster_id": list(rasters)})
+def rows_of_removed_rasters(revision: Revision, ids: list[str]) -> dict[str, Any]:
+    """What goes with rasters that go, by table of the log: their labels, and their places in splits."""
+    import pyarrow as pa
+
+    revision.connection.register("gone_raster", pa.table({"raster_id": pa.array(ids, pa.string())}))
+    try:
+        found = {
+            table: revision.rows(
+                f"SELECT {', '.join(KEYS[table])} FROM {now} SEMI JOIN gone_raster USING (raster_id) ORDER BY ALL"  # noqa: S608
+            )
+            for table, now in (("label_change", "label_now"), ("split_change", "split_now"))
+        }
+    finally:
+        revision.connection.unregister("gone_raster")
+    return {table: _removed(table, keys) for table, keys in found.items() if keys}
+
+
+def _removed(table: str, keys: list[tuple[Any, ...]]) -> Any:
+    """Rows of the log's `table` that say that the objects with these keys are gone; at least one."""
+    columns = zip(KEYS[table], zip(*keys, strict=True), strict=True)
+    return arrow_table(table, {"change": ["removed"] * len(keys), **{name: list(column) for name, column in columns}})
 
 
 @contextmanager

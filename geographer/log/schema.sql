@@ -86,6 +86,17 @@ CREATE TABLE IF NOT EXISTS log.split_change (
     part       VARCHAR,
     row_digest VARCHAR NOT NULL
 );
+CREATE TABLE IF NOT EXISTS log.recipe_input (
+    position   BIGINT NOT NULL,
+    ordinal    BIGINT NOT NULL,
+    change     VARCHAR NOT NULL,
+    recipe     VARCHAR NOT NULL,
+    subject    VARCHAR NOT NULL,
+    object_id  VARCHAR NOT NULL,
+    geometry   BLOB USING COMPRESSION uncompressed,
+    crs        VARCHAR,
+    row_digest VARCHAR NOT NULL
+);
 CREATE TABLE IF NOT EXISTS log.skipped_input (
     position   BIGINT NOT NULL,
     ordinal    BIGINT NOT NULL,

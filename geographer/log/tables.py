@@ -37,6 +37,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "label_change": ("label", "raster_id", "path", "size", "md5", "sha256", "pixel_digest"),
     "split_change": ("split", "raster_id", "part"),
+    "recipe_input": ("recipe", "subject", "object_id", "geometry", "crs"),
     "skipped_input": ("input", "name", "reason"),
 }
 
@@ -51,6 +52,7 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "raster_change": ("raster_id",),
     "label_change": ("label", "raster_id"),
     "split_change": ("split", "raster_id"),
+    "recipe_input": ("recipe", "subject", "object_id"),
     "skipped_input": ("input", "name"),
 }
 """What names an object in each table."""

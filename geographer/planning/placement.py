@@ -15,7 +15,7 @@ import shapely
 from geographer.errors import NotFoundError, UsageError, naming
 from geographer.values import Window
 
-Mode = Literal["centered", "random"]
+Mode = Literal["centered", "random", "variable"]
 AtBorder = Literal["shift", "pad", "skip"]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -28,8 +28,9 @@ OBSTACLES = (
     "no window inside the raster holds it",
     "raster smaller than a chip",
     "larger than a chip",
+    "too much nodata",
 )
-CROSSES, NONE_INSIDE, RASTER_SMALLER, LARGER = range(1, len(OBSTACLES))
+CROSSES, NONE_INSIDE, RASTER_SMALLER, LARGER, NODATA = range(1, len(OBSTACLES))
 _STEPS = 1024  # a feature's centre is rounded to this fraction of a pixel
 
 
@@ -55,7 +56,7 @@ class Axis:
         sign = np.where(falls, -1.0, 1.0)
         return cls(np.where(falls, -high, low), np.where(falls, -low, high), origin * sign, step * sign, extent)
 
-    def edges(self, position: Ints | int, size: int, pairs: Ints | slice = slice(None)) -> tuple[Floats, Floats]:
+    def edges(self, position: Ints | int, size: Ints | int, pairs: Ints | slice = slice(None)) -> tuple[Floats, Floats]:
         """Where windows begin and end, rounded as by `values.Transform.of` and rasterio's `bounds`."""
         step = self.step[pairs]
         begin = self.origin[pairs] + step * position
@@ -127,39 +128,77 @@ def _floats(table: pa.Table, names: Sequence[str]) -> Floats:
 class Places:
     """Where windows may lie along one axis: any position of `first..last`; `centred` is the best one.
 
-    `obstacle` (a row number of `OBSTACLES`) is 0 where there is such a position. All are int64 of shape
-    (pairs,).
+    A feature that is longer than a chip takes `count` chips of `size` pixels in a row, of which the position is the
+    first's. `crowded` rows are longer than their raster: its chips then overlap, and there is but one place.
+    `obstacle` (a row number of `OBSTACLES`) is 0 where there is a position. All have the shape (pairs,).
     """
 
     first: Ints
     last: Ints
     centred: Ints
+    size: Ints
+    count: Ints
+    crowded: Bools
+    extent: Ints
     obstacle: Ints
 
-    def at(self, pair: int, random: np.random.Generator | None) -> int:
-        """The window's position: the centred one, or with `random` one drawn uniformly."""
-        if random is None:
-            return int(self.centred[pair])
-        return int(random.integers(self.first[pair], self.last[pair], endpoint=True))
+    def at(self, pair: int, random: np.random.Generator | None) -> list[int]:
+        """Where the windows begin: centred, or with `random` at a place drawn uniformly."""
+        size, count = int(self.size[pair]), int(self.count[pair])
+        if self.crowded[pair]:
+            last = int(self.extent[pair]) - size
+            return [last * number // (count - 1) for number in range(count)]
+        first = int(self.centred[pair])
+        if random is not None:
+            first = int(random.integers(self.first[pair], self.last[pair], endpoint=True))
+        return [first + size * number for number in range(count)]
 
 
-def places(axis: Axis, size: int, mode: Mode, at_border: AtBorder) -> Places:
-    """Where windows of `size` pixels contain their features, and what becomes of those at the border."""
-    first, last = _reach(axis, size)
-    wanted = np.clip(_centred(axis, size), first, last)
-    obstacle = np.where(first > last, LARGER, 0)
+def places(axis: Axis, size: Ints, mode: Mode, at_border: AtBorder) -> Places:
+    """Where windows of `size` pixels, shape (pairs,), contain their features, and what becomes of those at the border.
+
+    A feature that is larger than its window gets as few windows in a row as can contain it.
+    """
+    count = _chips_in_a_row(axis, size)
+    span = size * count
+    first, last = _reach(axis, span)
+    wanted = np.clip(_centred(axis, span), first, last)
+    obstacle = np.zeros(len(size), np.int64)
+    crowded = np.zeros(len(size), np.bool_)
     if at_border == "pad":
-        return Places(first, last, wanted, obstacle)
-    inside_first, inside_last = np.maximum(first, 0), np.minimum(last, axis.extent - size)
+        return Places(first, last, wanted, size, count, crowded, axis.extent, obstacle)
+    crowded = (count > 1) & (span > axis.extent) & (size <= axis.extent)
+    inside_first, inside_last = np.maximum(first, 0), np.minimum(last, axis.extent - span)
     centred = np.clip(wanted, inside_first, inside_last)
-    if at_border == "skip" and mode == "centered":
+    if at_border == "skip" and mode != "random":
         obstacle = np.maximum(obstacle, np.where(centred != wanted, CROSSES, 0))
-    obstacle = np.maximum(obstacle, np.where(inside_first > inside_last, NONE_INSIDE, 0))
+    obstacle = np.maximum(obstacle, np.where((inside_first > inside_last) & ~crowded, NONE_INSIDE, 0))
     obstacle = np.maximum(obstacle, np.where(axis.extent < size, RASTER_SMALLER, 0))
-    return Places(inside_first, inside_last, centred, obstacle)
+    return Places(inside_first, inside_last, centred, size, count, crowded, axis.extent, obstacle)
 
 
-def _reach(axis: Axis, size: int) -> tuple[Ints, Ints]:
+def sizes_of_bounds(axis: Axis, scale: float, smallest: Ints, at_border: AtBorder) -> Ints:
+    """Windows of `scale` times the features' bounds, in pixels, at least `smallest`; shape (pairs,).
+
+    A window grows by the pixel that it takes to contain its feature between pixels. Unless it may be padded, it ends
+    with its raster.
+    """
+    bounds = (axis.high - axis.low) / axis.step
+    size: Ints = np.maximum(np.ceil(np.rint(bounds * scale * _STEPS) / _STEPS).astype(np.int64), smallest)
+    while (short := np.greater(*_reach(axis, size))).any():
+        size = size + short
+    return size if at_border == "pad" else np.minimum(size, axis.extent)
+
+
+def _chips_in_a_row(axis: Axis, size: Ints) -> Ints:
+    """The fewest windows side by side that contain the feature; shape (pairs,)."""
+    count = np.maximum(np.ceil((axis.high - axis.low) / axis.step / size).astype(np.int64) - 1, 1)
+    while (short := np.greater(*_reach(axis, size * count))).any():
+        count = count + short
+    return count
+
+
+def _reach(axis: Axis, size: Ints) -> tuple[Ints, Ints]:
     """The first and last position of windows that contain the feature; none where first > last.
 
     The quotients only say where to look: the edges decide, since rounding can move either by a pixel.
@@ -173,19 +212,19 @@ def _reach(axis: Axis, size: int) -> tuple[Ints, Ints]:
     return first, last
 
 
-def _ends_short(axis: Axis, position: Ints, size: int) -> Bools:
+def _ends_short(axis: Axis, position: Ints, size: Ints) -> Bools:
     """Whether windows end before their feature does, or where it begins."""
     _, end = axis.edges(position, size)
     return (end < axis.high) | (end <= axis.low)
 
 
-def _begins_late(axis: Axis, position: Ints, size: int) -> Bools:
+def _begins_late(axis: Axis, position: Ints, size: Ints) -> Bools:
     """Whether windows begin after their feature does, or where it ends."""
     begin, _ = axis.edges(position, size)
     return (begin > axis.low) | (begin >= axis.high)
 
 
-def _centred(axis: Axis, size: int) -> Ints:
+def _centred(axis: Axis, size: Ints) -> Ints:
     """The position at which a window's centre is nearest to the feature's, ties upwards."""
     centre = ((axis.low - axis.origin) / axis.step + (axis.high - axis.origin) / axis.step) / 2
     steps = np.rint(centre * _STEPS).astype(np.int64)
@@ -214,14 +253,24 @@ class Tally:
         if (raster, window) in self._taken:
             return False
         self._taken.add((raster, window))
-        if raster in self._of_raster:
-            contained = self._contained(raster, window)
-            self.of_pair[contained] += 1
-            self.of_feature[self._pairs.feature[contained]] += 1
+        contained = self.contained(raster, window)
+        self.of_pair[contained] += 1
+        self.of_feature[self._pairs.feature[contained]] += 1
         return True
 
-    def _contained(self, raster: int, window: Window) -> Ints:
+    def taken(self, raster: int, window: Window) -> bool:
+        """Whether there is a chip at that window already."""
+        return (raster, window) in self._taken
+
+    def count_in_parts(self, pair: int) -> None:
+        """Count a feature that several chips hold together, none of them whole."""
+        self.of_pair[pair] += 1
+        self.of_feature[self._pairs.feature[pair]] += 1
+
+    def contained(self, raster: int, window: Window) -> Ints:
         """The pairs whose feature the window contains: found near it by the tree, decided by bounds."""
+        if raster not in self._of_raster:
+            return np.empty(0, np.int64)
         here, columns, rows = self._of_raster[raster], self._pairs.columns, self._pairs.rows
         (left,), (right,) = columns.edges(window.col, window.width, here[:1])
         (low,), (high,) = rows.edges(window.row, window.height, here[:1])

@@ -56,3 +56,20 @@ CREATE OR REPLACE TEMP MACRO turned_to(g, middle) AS
     ST_Collect([ST_Translate(part.geom,
                              360.0 * round((middle - (ST_XMin(part.geom) + ST_XMax(part.geom)) / 2) / 360.0), 0.0)
                 for part in ST_Dump(g)]);
+
+-- A geometry in a raster's CRS, brought to the turn of the globe that the raster lies in.
+CREATE OR REPLACE TEMP MACRO in_frame(g, wraps, xmin, xmax) AS
+    CASE WHEN wraps THEN turned_to(g, (xmin + xmax) / 2) ELSE g END;
+
+-- A geometry in a raster's CRS, in its pixels: columns and rows from the outer corner of the first.
+CREATE OR REPLACE TEMP MACRO in_pixels(g, transform) AS ST_Affine(
+    ST_Translate(g, -transform[3], -transform[6]),
+    transform[5] / (transform[1] * transform[5] - transform[2] * transform[4]),
+    -transform[2] / (transform[1] * transform[5] - transform[2] * transform[4]),
+    -transform[4] / (transform[1] * transform[5] - transform[2] * transform[4]),
+    transform[1] / (transform[1] * transform[5] - transform[2] * transform[4]), 0.0, 0.0);
+
+-- How far two points of a CRS are apart on the ground, in metres: geodesic on WGS84. DuckDB takes latitude first there.
+CREATE OR REPLACE TEMP MACRO metres_between(x1, y1, x2, y2, crs) AS ST_Distance_Spheroid(
+    ST_FlipCoordinates(into_crs(ST_Point(x1, y1), crs, 'EPSG:4326'))::POINT_2D,
+    ST_FlipCoordinates(into_crs(ST_Point(x2, y2), crs, 'EPSG:4326'))::POINT_2D);

@@ -24,6 +24,28 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """How one run of a recipe is asked for, beside what the recipe says.
+
+    Attributes:
+        root: The dataset's folder.
+        on_conflict: What becomes of what welds the parts of a split.
+        afresh: A cover is made anew, and chips that it does without are retired.
+    """
+
+    root: Path
+    on_conflict: OnConflict | None = None
+    afresh: bool = False
+
+    def asked(self) -> dict[str, Any]:
+        """What was asked for, as the log keeps it."""
+        return {
+            **({"on_conflict": self.on_conflict} if self.on_conflict else {}),
+            **({"afresh": True} if self.afresh else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Workshop:
     """Where and how a recipe's pixels are made.
 
@@ -85,8 +107,8 @@ class Recipe(Protocol):
         """What the log records of it, as JSON; `from_parameters` takes it back."""
         ...
 
-    def plan(self, revision: Revision, *, on_conflict: OnConflict | None = None) -> Plan:
-        """What a run would do for what is new at `revision`; a split heeds `on_conflict`, this run's choice."""
+    def plan(self, revision: Revision, run: Run) -> Plan:
+        """What a run would do for what is new at `revision`."""
         ...
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from geographer.events import Draft
 from geographer.intake.rasters import check_name
 from geographer.log.tables import arrow_table
-from geographer.recipes.recipe import OnConflict, Outcome, Workshop, recipe_entry
+from geographer.recipes.recipe import Outcome, Run, Workshop, recipe_entry
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,11 +63,11 @@ class Split:
             "seed": self.seed,
         }
 
-    def plan(self, revision: Revision, *, on_conflict: OnConflict | None = None) -> AssignmentPlan:
+    def plan(self, revision: Revision, run: Run) -> AssignmentPlan:
         """The parts of the rasters that have none yet. See `planning.split.plan_split`.
 
         Raises:
-            ConflictError: new features weld two parts, and `on_conflict` is None.
+            ConflictError: new features weld two parts, and the run has no `on_conflict`.
         """
         from geographer.planning.split import SplitRequest, plan_split
 
@@ -97,7 +97,7 @@ class Split:
             seed=self.seed,
             assigned=assigned,
             excluded=excluded,
-            on_conflict=on_conflict,
+            on_conflict=run.on_conflict,
         )
         return AssignmentPlan(self, members, plan_split(request))
 

@@ -1,200 +1,253 @@
-"""The cut recipes: chips around features, or in a grid. Plans windows, makes chips, hands back `chips_cut`."""
+"""What all cuts share: the rasters that they cut from, and the way from wanted windows to chips made and retired."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from itertools import chain, count
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
-from geographer.database.confine import evaluating
+from geographer.database.confine import confined_order, evaluating
 from geographer.database.engine import run_script
-from geographer.errors import UsageError, naming
+from geographer.errors import NotFoundError, UsageError, naming
 from geographer.events import Draft
 from geographer.intake.rasters import check_name, nodata_text, raster_rows
+from geographer.intake.removal import rows_of_removed_rasters
 from geographer.log.digests import canonical_json
 from geographer.projections.project import MACROS
-from geographer.recipes.recipe import OnConflict, Outcome, Workshop, recipe_entry
-from geographer.values import Window
+from geographer.recipes.choice import Choice, Choices
+from geographer.recipes.recipe import Outcome, Run, Workshop, recipe_entry
+from geographer.values import Size, Window
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from geographer.planning.windows import Fits
     from geographer.queries.revision import Revision
     from geographer.rasters.cut import ChipMade, ChipOrder
 
-AtBorder = Literal["shift", "pad", "skip"]
+Bands = tuple[tuple[str, tuple[int, ...]], ...]
+"""Which bands, for the rasters whose id fits a pattern: the first that does counts."""
 
-_CANDIDATES: Final = Path(__file__).with_name("around_candidates.sql")
-_SOURCES: Final = """
-    SELECT raster_id, width, height, transform[1] AS a, transform[2] AS b, transform[3] AS c, transform[4] AS d,
-           transform[5] AS e, transform[6] AS f, path, crs, bands, nodata
-    FROM raster_now WHERE collection = $collection AND storage <> 'catalogue' ORDER BY raster_id
-"""
+RANDOM: Final = "random"
+_SCENES: Final = Path(__file__).with_name("scenes.sql")
 _EXISTING: Final = Path(__file__).with_name("existing_chips.sql")
-_THERE: Final = (
-    "SELECT raster_id, col, \"row\", width, height FROM existing_chip WHERE parent_is = 'there' ORDER BY ALL"
-)
-_HELD: Final = """
-    SELECT feature_key, count(*) AS chips
-    FROM edge_now JOIN existing_chip USING (raster_key) SEMI JOIN selected_feature USING (feature_key)
-    WHERE contains AND parent_is = 'gone' GROUP BY feature_key
-"""
+
+
+class Wanted(NamedTuple):
+    """The windows that a recipe wants (`planning.windows.CHIPS`), its counts, and rows that it adds to the event."""
+
+    chips: pa.Table
+    counts: dict[str, Any]
+    rows: dict[str, Any] = {}  # noqa: RUF012
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a plan of windows stands on.
+
+    Attributes:
+        revision: The state of the dataset.
+        run: How this run was asked for.
+        rasters: The rasters to cut from, as `scenes.sql` gives them.
+        existing: The recipe's chips whose raster is there as it was when they were cut: `chip_id`, `raster_id`, and
+            the window in its pixels.
+        choices: Which features and rasters are taken.
+        fits: Whether a window will do, by its pixels; None where all do.
+    """
+
+    revision: Revision
+    run: Run
+    rasters: pa.Table
+    existing: pa.Table
+    choices: Choices
+    fits: Fits | None
+
+    def select_features(self, where: Choice) -> pa.Table:
+        """The features that a recipe is about, in their order, also as the table `selected_feature`."""
+        self.choices.choose("feature", where)
+        self.revision.connection.execute(
+            "CREATE OR REPLACE TEMP TABLE selected_feature AS SELECT feature_key, feature_id, "
+            "row_number() OVER (ORDER BY added, feature_id) AS turn "
+            "FROM feature_now JOIN feature_order USING (feature_id) SEMI JOIN chosen_feature USING (feature_id)"
+        )
+        return self.revision.arrow("FROM selected_feature ORDER BY turn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cutting:
-    """What both cuts share: size in pixels (width, height), which bands of which collection, and what borders do."""
+class Cutting(ABC):
+    """A cut recipe: what it is called, which rasters it cuts in which order, and which of their bands.
+
+    Attributes:
+        name: Its name, and that of the collection of its chips.
+        size: Of a chip.
+        source: The collection that it cuts from.
+        rasters_where: Only these of the collection's rasters.
+        order_by: Which rasters come first, in SQL, or 'random'; those added first when left out.
+        bands: Which bands of which rasters; all of those that no pattern fits.
+        pad_value: What to pad with where a raster has no nodata value.
+        max_nodata: The largest share of a chip's pixels that may be nodata or padding; None: any.
+        seed: Of what is random.
+    """
+
+    kind: ClassVar[str]
+    event: ClassVar[str] = "chips_cut"
 
     name: str
-    size: tuple[int, int]
+    size: Size
     source: str = "source"
-    bands: tuple[int, ...] | None = None
-    at_border: AtBorder = "shift"
+    rasters_where: Choice = None
+    order_by: str | None = None
+    bands: Bands = ()
     pad_value: float | None = None
+    max_nodata: float | None = None
+    seed: int = 0
+
+    @property
+    @abstractmethod
+    def padded(self) -> bool:
+        """Whether windows may reach over their raster's edge."""
+
+    @abstractmethod
+    def windows(self, ground: Ground) -> Wanted:
+        """All windows that the recipe wants of this revision, whether they are cut already or not."""
 
     def parameters(self) -> dict[str, Any]:
         """Every field but the name, as JSON."""
-        fields = {key: value for key, value in asdict(self).items() if key != "name"}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
+        return {one.name: _as_json(getattr(self, one.name)) for one in fields(self) if one.name != "name"}
 
-
-def checked(cutting: Cutting, revision: Revision) -> None:
-    """Raise unless the cut can be made at all: its name, its source, its bands."""
-    check_name("recipe", cutting.name)
-    revision.require_pixels(cutting.source)
-    bands = revision.value("SELECT min(bands) FROM raster_now WHERE collection = $c", {"c": cutting.source})
-    wrong = [band for band in cutting.bands or () if band < 1 or (bands is not None and band > bands)]
-    if wrong:
-        raise UsageError(f"--bands {wrong[0]}: the rasters of '{cutting.source}' have bands 1 to {bands}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutAround(Cutting):
-    """Chips around features: each selected feature is contained by `target_count` of them, where rasters allow."""
-
-    kind: ClassVar[str] = "cut around"
-    event: ClassVar[str] = "chips_cut"
-
-    mode: Literal["centered", "random"] = "centered"
-    seed: int = 0
-    target_count: int = 1
-    where: str | None = None
-
-    def plan(self, revision: Revision, *, on_conflict: OnConflict | None = None) -> CutPlan:
-        """The chips that features still lack. See `planning.windows.plan_around`."""
-        from geographer.planning.windows import chip_name, plan_around
-
-        checked(self, revision)
+    def plan(self, revision: Revision, run: Run) -> CutPlan:
+        """What differs between the windows that are wanted and the chips that there are."""
+        self._check(revision)
         run_script(revision.connection, MACROS.read_text())
-        _look_up_existing(revision, self)
-        # The keys in a table of their own: the candidates' query can begin with them.
-        with evaluating(self.where):
-            revision.connection.execute(
-                "CREATE OR REPLACE TEMP TABLE selected_feature AS SELECT feature_key, feature_id FROM feature_now "  # noqa: S608
-                "WHERE feature_id IN (SELECT feature_id::VARCHAR FROM features "
-                f"WHERE {revision.where('features', self.where)}) "
-                "ORDER BY feature_key"
+        choices = Choices(revision, self.name)
+        rasters = self._scenes(revision, choices)
+        new = not revision.rows("SELECT 1 FROM recipes WHERE name = $name", {"name": self.name})
+        self._check_bands(rasters, new=new)
+        run_script(revision.connection, _EXISTING.read_text(), {"name": self.name, "collection": self.source})
+        existing = revision.arrow("FROM existing_chip WHERE parent_is_there ORDER BY chip_id")
+        ground = Ground(revision, run, rasters, existing, choices, self._fits(rasters, existing, run))
+        wanted = self.windows(ground)
+        wanted = wanted._replace(rows={**wanted.rows, **choices.rows()}, counts={**wanted.counts, **choices.counts()})
+        return CutPlan(self, ground, wanted)
+
+    def bands_of(self, raster_id: str) -> tuple[int, ...] | None:
+        """Which bands of a raster are cut, from 1; None: all."""
+        return next((bands for pattern, bands in self.bands if fnmatchcase(raster_id, pattern)), None)
+
+    def _check(self, revision: Revision) -> None:
+        check_name("recipe", self.name)
+        revision.require_pixels(self.source)
+        if self.max_nodata is not None and not 0 <= self.max_nodata <= 1:
+            raise UsageError(f"--max-nodata {self.max_nodata:g} is no share: pass 0 to 1")
+
+    def _check_bands(self, rasters: pa.Table, *, new: bool) -> None:
+        for raster_id, count in zip(rasters["raster_id"].to_pylist(), rasters["bands"].to_pylist(), strict=True):
+            wrong = [band for band in self.bands_of(raster_id) or () if not 1 <= band <= count]
+            if wrong:
+                raise UsageError(f"--bands {wrong[0]}: raster '{raster_id}' has bands 1 to {count}")
+        names = rasters["raster_id"].to_pylist()
+        idle = [pattern for pattern, _ in self.bands if not any(fnmatchcase(name, pattern) for name in names)]
+        if idle and names and new:
+            raise NotFoundError(
+                f"--bands {idle[0]}=…: no raster of '{self.source}' is called so; see geographer rasters"
             )
-        planned = plan_around(
-            revision.arrow(_CANDIDATES.read_text(), {"collection": self.source}),
-            revision.arrow(_SOURCES, {"collection": self.source}),
-            revision.arrow(_THERE),
-            selected=revision.arrow("SELECT feature_key, feature_id FROM selected_feature ORDER BY feature_key"),
-            held=revision.arrow(_HELD),
-            size=self.size,
-            mode=self.mode,
-            seed=self.seed,
-            target_count=self.target_count,
-            at_border=self.at_border,
-        )
-        chips = planned.chips.to_pylist()
-        unmet = _counted(planned.unmet["reason"].to_pylist())
-        names = [chip_name(chip["raster_id"], chip["feature_id"]) for chip in chips]
-        return CutPlan(
-            self,
-            revision,
-            chips,
-            _untaken(names, revision, self),
-            {"features": revision.value("SELECT count(*) FROM selected_feature"), "unmet": unmet},
-        )
 
+    def _scenes(self, revision: Revision, choices: Choices) -> pa.Table:
+        """The rasters to cut from, in order."""
+        choices.choose("raster", self.rasters_where)
+        columns = revision.columns("rasters")
+        order = "0"
+        if self.order_by == RANDOM:
+            revision.connection.execute("SET VARIABLE cut_seed = $seed", {"seed": str(self.seed)})
+            order = "md5(getvariable('cut_seed') || ':' || raster_id)"
+        elif self.order_by is not None:
+            order = confined_order(revision.connection, self.order_by, columns)
+        with evaluating(self.order_by, "--order-by"):
+            revision.connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE ranked_raster AS SELECT raster_id, rank() OVER (ORDER BY {order}\n) "  # noqa: S608
+                "AS place FROM (FROM rasters SEMI JOIN chosen_raster USING (raster_id))"
+            )
+        size = {"width": self.size.width, "height": self.size.height, "in_metres": self.size.unit == "m"}
+        return revision.arrow(_SCENES.read_text(), {"collection": self.source, **size})
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutGrid(Cutting):
-    """Chips that tile each raster of the collection from its upper left."""
+    def _fits(self, rasters: pa.Table, existing: pa.Table, run: Run) -> Fits | None:
+        """Whether a window has pixels enough; chips that there are had."""
+        if self.max_nodata is None:
+            return None
+        from geographer.rasters.nodata import NodataShares
 
-    kind: ClassVar[str] = "cut grid"
-    event: ClassVar[str] = "chips_cut"
-
-    def plan(self, revision: Revision, *, on_conflict: OnConflict | None = None) -> CutPlan:
-        """The cells that are not cut yet. See `planning.windows.plan_grid`."""
-        from geographer.planning.windows import cell_name, plan_grid
-
-        checked(self, revision)
-        _look_up_existing(revision, self)
-        planned = plan_grid(
-            revision.arrow(_SOURCES, {"collection": self.source}),
-            revision.arrow(_THERE),
-            size=self.size,
-            at_border=self.at_border,
-        )
-        chips = [{**chip, "feature_id": None} for chip in planned.chips.to_pylist()]
-        names = [cell_name(chip["raster_id"], chip["col"], chip["row"]) for chip in chips]
-        return CutPlan(self, revision, chips, names, {"unmet": _counted(planned.uncut["reason"].to_pylist())})
+        most = self.max_nodata
+        known = {(chip["raster_id"], _window(chip)) for chip in existing.to_pylist()}
+        shares = NodataShares({row["raster_id"]: str(run.root / row["path"]) for row in rasters.to_pylist()})
+        return lambda raster_id, window: (raster_id, window) in known or shares.of(raster_id, window) <= most
 
 
 class CutPlan:
-    """The chips to cut: for each the parent, the window and the name, and the counts of what can't be met."""
+    """The chips to cut, those to retire, and the counts of what can't be met."""
 
-    def __init__(
-        self,
-        recipe: CutAround | CutGrid,
-        revision: Revision,
-        chips: list[dict[str, Any]],
-        names: list[str],
-        counts: dict[str, Any],
-    ) -> None:
-        self.recipe, self.chips, self.names = recipe, chips, names
-        self.summary = {"chips": len(chips), **counts}
-        sources = revision.arrow(_SOURCES, {"collection": recipe.source}).to_pylist()
-        self._sources = {source["raster_id"]: source for source in sources}
-        self._known = {
-            row[0] for row in revision.rows("SELECT raster_id FROM raster_now WHERE recipe = $n", {"n": recipe.name})
-        }
+    def __init__(self, recipe: Cutting, ground: Ground, wanted: Wanted) -> None:
+        self.recipe = recipe
+        self._sources = {source["raster_id"]: source for source in ground.rasters.to_pylist()}
+        rows = ground.revision.rows("SELECT raster_id FROM raster_now WHERE recipe = $name", {"name": recipe.name})
+        self._known = {row[0] for row in rows}
+        standing = {(chip["chip_id"], chip["raster_id"], _window(chip)) for chip in ground.existing.to_pylist()}
+        due = {f"{recipe.name}/{chip['name']}": chip for chip in wanted.chips.to_pylist()}
+        self.chips = [chip for name, chip in due.items() if (name, chip["raster_id"], _window(chip)) not in standing]
+        self.retired = sorted(self._known.difference(due))
+        self._rows = {**wanted.rows, **rows_of_removed_rasters(ground.revision, self.retired)}
+        self.summary = {"chips": len(self.chips), "retired": len(self.retired), **wanted.counts}
         self._refuse_unpaddable()
 
     @property
     def empty(self) -> bool:
-        """Whether no chip is missing."""
-        return not self.chips
+        """Whether the chips are what they should be."""
+        return not self.chips and not self.retired
 
     def make(self, workshop: Workshop) -> Outcome:
         """Cut the chips into the staging folder."""
         from geographer.rasters.cut import cut
 
-        orders = [self._order(chip, name, workshop) for chip, name in zip(self.chips, self.names, strict=True)]
+        orders = [self._order(chip, workshop) for chip in self.chips]
         crs = {str(workshop.root / source["path"]): source["crs"] for source in self._sources.values()}
         made: list[ChipMade] = []
         for chip in cut(orders, workers=workshop.workers_for(len(orders)), crs=crs):
             made.append(chip)
             workshop.progress("chips cut", len(made), len(orders))
-        rows = [self._row(chip, name, one) for chip, name, one in zip(self.chips, self.names, made, strict=True)]
+        rows = [self._row(chip, one) for chip, one in zip(self.chips, made, strict=True)]
+        rows += [{"change": "removed", "raster_id": chip_id} for chip_id in self.retired]
         draft = Draft(
             "chips_cut",
             {"recipe": recipe_entry(self.recipe), **self.summary},
-            {"raster_change": raster_rows(rows)} if rows else {},
+            {"raster_change": raster_rows(rows), **self._rows} if rows else {},
         )
         return Outcome(draft, [(Path(one.destination), one.checksums) for one in made])
 
     def _refuse_unpaddable(self) -> None:
-        if self.recipe.at_border != "pad" or self.recipe.pad_value is not None:
+        if not self.recipe.padded or self.recipe.pad_value is not None:
             return
-        bare = sorted({chip["raster_id"] for chip in self.chips if self._sources[chip["raster_id"]]["nodata"] is None})
+        bare = [
+            chip["raster_id"]
+            for chip in self.chips
+            if self._sources[chip["raster_id"]]["nodata"] is None and self._reaches_over(chip)
+        ]
         if bare:
             raise UsageError(
-                f"raster {naming(bare)} has no nodata value to pad with: pass --pad-value N or --at-border shift"
+                f"raster {naming(sorted(set(bare)))} has no nodata value to pad with: pass --pad-value N, or let chips "
+                "be shifted"
             )
 
-    def _order(self, chip: dict[str, Any], name: str, workshop: Workshop) -> ChipOrder:
+    def _reaches_over(self, chip: dict[str, Any]) -> bool:
+        source, window = self._sources[chip["raster_id"]], _window(chip)
+        return (
+            min(window.col, window.row) < 0
+            or window.col + window.width > source["width"]
+            or window.row + window.height > source["height"]
+        )
+
+    def _order(self, chip: dict[str, Any], workshop: Workshop) -> ChipOrder:
         from geographer.rasters.cut import ChipOrder
 
         source = self._sources[chip["raster_id"]]
@@ -202,18 +255,18 @@ class CutPlan:
         return ChipOrder(
             source=str(workshop.root / source["path"]),
             window=_window(chip),
-            destination=str(workshop.staging / f"{name}.tif"),
-            bands=self.recipe.bands,
-            pad_value=pad if self.recipe.at_border == "pad" else None,
+            destination=str(workshop.staging / f"{chip['name']}.tif"),
+            bands=self.recipe.bands_of(chip["raster_id"]),
+            pad_value=pad if self.recipe.padded else None,
         )
 
-    def _row(self, chip: dict[str, Any], name: str, made: ChipMade) -> dict[str, Any]:
-        raster_id = f"{self.recipe.name}/{name}"
+    def _row(self, chip: dict[str, Any], made: ChipMade) -> dict[str, Any]:
+        raster_id = f"{self.recipe.name}/{chip['name']}"
         return {
             "change": "changed" if raster_id in self._known else "added",
             "raster_id": raster_id,
             "collection": self.recipe.name,
-            "path": f"rasters/{self.recipe.name}/{name}.tif",
+            "path": f"rasters/{self.recipe.name}/{chip['name']}.tif",
             "storage": "dvc",
             "crs": made.grid.crs,
             "width": made.grid.width,
@@ -236,20 +289,9 @@ class CutPlan:
         }
 
 
-def _look_up_existing(revision: Revision, recipe: Cutting) -> None:
-    """Make the temporary table `existing_chip`. Chips of a replaced raster count for nothing: they are cut anew."""
-    revision.connection.execute(_EXISTING.read_text(), {"name": recipe.name, "collection": recipe.source})
-
-
-def _untaken(names: list[str], revision: Revision, recipe: Cutting) -> list[str]:
-    """The names, with `~2` (or 3 …) behind those of chips that stand around a feature's former place."""
-    rows = revision.rows("SELECT chip_id FROM existing_chip WHERE parent_is = 'there'")
-    taken = {row[0].removeprefix(f"{recipe.name}/") for row in rows}
-    chosen = []
-    for name in names:
-        variants = (f"{name}~{number}" for number in count(2))
-        chosen.append(next(variant for variant in chain([name], variants) if variant not in taken))
-    return chosen
+def counted(reasons: list[str]) -> dict[str, int]:
+    """How often each reason stands there, by reason."""
+    return dict(sorted(Counter(reasons).items()))
 
 
 def _window(chip: dict[str, Any]) -> Window:
@@ -263,5 +305,10 @@ def _outline(made: ChipMade) -> bytes:
     return outline_of(made.grid)
 
 
-def _counted(reasons: list[str]) -> dict[str, int]:
-    return {reason: reasons.count(reason) for reason in sorted(set(reasons))}
+def _as_json(value: Any) -> Any:
+    """A field as the log keeps it; whole numbers as such."""
+    if hasattr(value, "as_json"):
+        return value.as_json()
+    if isinstance(value, tuple):
+        return [_as_json(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

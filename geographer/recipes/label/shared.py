@@ -12,7 +12,7 @@ from geographer.events import Draft
 from geographer.intake.rasters import check_name
 from geographer.log.tables import arrow_table
 from geographer.projections.project import MACROS
-from geographer.recipes.recipe import OnConflict, Outcome, Workshop, recipe_entry
+from geographer.recipes.recipe import Outcome, Run, Workshop, recipe_entry
 from geographer.values import Checksums, Grid, Transform
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class LabelMask:
         """The collection that it labels."""
         return {"collection": self.collection}
 
-    def plan(self, revision: Revision, *, on_conflict: OnConflict | None = None) -> LabelPlan:
+    def plan(self, revision: Revision, run: Run) -> LabelPlan:
         """The rasters without a mask, and those whose mask no longer shows what they show."""
         check_name("label", self.name)
         revision.require_pixels(self.collection)

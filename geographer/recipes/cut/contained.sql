@@ -1,4 +1,4 @@
--- around_candidates.sql: for each selected feature and each raster of $collection that contains it, its bounds in that
+-- contained.sql: for each selected feature and each chosen raster of $collection that contains it, its bounds in that
 -- raster's CRS, and in its pixels where the raster is turned
 WITH pair AS (
     SELECT feature_key, raster_id, transform,
@@ -6,7 +6,8 @@ WITH pair AS (
            if(wraps, (raster.xmin + raster.xmax) / 2, NULL) AS middle
     FROM edge_now JOIN selected_feature USING (feature_key)
     JOIN (SELECT feature_key, geometry, native, crs FROM feature_now) AS feature USING (feature_key)
-    JOIN (SELECT * FROM raster_now WHERE collection = $collection AND storage <> 'catalogue') AS raster
+    JOIN (FROM raster_now SEMI JOIN chosen_raster USING (raster_id)
+          WHERE collection = $collection AND storage <> 'catalogue') AS raster
     USING (raster_key)
     WHERE contains
 ), placed AS (

@@ -1,0 +1,126 @@
+"""Which features and rasters a recipe takes: an SQL expression, or a selector of one's own, with what it chose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from geographer.database.confine import evaluating
+from geographer.database.engine import identifier
+from geographer.errors import NotFoundError, UsageError, naming
+from geographer.log.tables import arrow_table
+from geographer.queries.read import Filter, read
+from geographer.recipes.extension import Extension
+
+if TYPE_CHECKING:
+    from geographer.queries.revision import Revision
+    from geographer.queries.table import Table
+
+Select = Callable[["Table"], Iterable[Any]]
+"""Takes the table of all features, or rasters, of a revision, and answers the ids of those that it chooses."""
+
+SELECTORS: Final = "geographer.selectors"
+"""The group of entry points that a selector can be named by."""
+
+_PLURALS: Final = {"feature": "features", "raster": "rasters"}
+
+
+@dataclass(frozen=True, slots=True)
+class Selector(Extension):
+    """A selector of one's own, by its name and version."""
+
+    @classmethod
+    def of(cls, select: Select | str) -> Selector:
+        """The selector that is a function, or that is named by an entry point or as `module:function`."""
+        return cls(*cls.identity(select, SELECTORS))
+
+    def as_json(self) -> dict[str, str]:
+        """What the log keeps."""
+        return {"selector": self.name, "version": self.version}
+
+
+Choice = str | Selector | None
+"""An SQL expression over the columns, a selector, or all."""
+
+
+def choice_of(given: str | Select | Selector | None) -> Choice:
+    """A choice as people give it: SQL text, or a function."""
+    return given if given is None or isinstance(given, str | Selector) else Selector.of(given)
+
+
+class Choices:
+    """What one run of a recipe chooses. Each choice becomes a table `chosen_feature` or `chosen_raster` of ids."""
+
+    def __init__(self, revision: Revision, recipe: str) -> None:
+        self._revision, self._recipe = revision, recipe
+        self._chosen: dict[str, list[str]] = {}
+        self._told: dict[str, Any] = {}
+
+    def choose(self, subject: Literal["feature", "raster"], choice: Choice) -> None:
+        """Make the table `chosen_<subject>`.
+
+        Raises:
+            UsageError, NotFoundError: the expression can't be used, or the selector can't be had.
+        """
+        column, table = f"{subject}_id", _PLURALS[subject]
+        if isinstance(choice, Selector):
+            ids = self._selected(subject, choice)
+            rows = arrow_table("recipe_input", {"recipe": [self._recipe] * len(ids), "object_id": ids})
+            self._revision.connection.register("selected_id", rows)
+            condition = f"{column}::VARCHAR IN (SELECT object_id FROM selected_id)"  # noqa: S608
+        else:
+            condition = self._revision.where(table, choice)
+        with evaluating(choice if isinstance(choice, str) else None):
+            self._revision.connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE {identifier('chosen_' + subject)} AS "  # noqa: S608
+                f"SELECT {column}::VARCHAR AS {column} FROM {table} WHERE {condition}"
+            )
+
+    def rows(self) -> dict[str, Any]:
+        """What selectors chose, as rows of the log."""
+        chosen = [(subject, one) for subject, ids in self._chosen.items() for one in ids]
+        if not chosen:
+            return {}
+        subjects, ids = zip(*chosen, strict=True)
+        columns = {"recipe": [self._recipe] * len(chosen), "subject": list(subjects), "object_id": list(ids)}
+        return {"recipe_input": arrow_table("recipe_input", columns)}
+
+    def counts(self) -> dict[str, Any]:
+        """What an event's payload says of them."""
+        return {"selectors": self._told} if self._told else {}
+
+    def _selected(self, subject: Literal["feature", "raster"], selector: Selector) -> list[str]:
+        """What the selector chooses now; or, where it can't be imported, what it chose when it last ran."""
+        select = selector.load(SELECTORS)
+        if select is None:
+            ids = self._last_time(subject, selector)
+        else:
+            ids = self._known(subject, selector, select(read(self._revision, _PLURALS[subject], Filter())))
+        self._chosen[subject] = ids
+        self._told[subject] = {**selector.as_json(), "chosen": len(ids), "ran": select is not None}
+        return ids
+
+    def _known(self, subject: str, selector: Selector, given: Iterable[Any]) -> list[str]:
+        ids = sorted({str(one) for one in given})
+        known = {row[0] for row in self._revision.rows(f"SELECT {subject}_id FROM {subject}_now")}  # noqa: S608
+        unknown = [one for one in ids if one not in known]
+        if unknown:
+            raise UsageError(
+                f"selector '{selector.name}' chose {naming(unknown)}, which is no {subject} of the dataset: "
+                f"let it answer ids of the table that it was given"
+            )
+        return ids
+
+    def _last_time(self, subject: str, selector: Selector) -> list[str]:
+        rows = self._revision.rows(
+            "SELECT object_id FROM log.recipe_input WHERE recipe = $recipe AND subject = $subject AND position = "
+            "(SELECT max(position) FROM log.recipe_input WHERE recipe = $recipe AND subject = $subject "
+            "AND position <= $at) ORDER BY object_id",
+            {"recipe": self._recipe, "subject": subject, "at": self._revision.position},
+        )
+        if not rows:
+            raise NotFoundError(
+                f"selector '{selector.name}' can't be imported: install what has it, or give it as module:function"
+            )
+        return [row[0] for row in rows]

@@ -1,0 +1,104 @@
+"""`cut own`: chips of windows that a person's own cutter chooses."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from geographer.errors import UsageError, naming
+from geographer.planning.names import cell_name
+from geographer.planning.windows import chips_table
+from geographer.recipes.choice import Choice
+from geographer.recipes.cut.shared import Cutting, Ground, Wanted
+from geographer.recipes.extension import Extension
+from geographer.values import Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CUTTERS: Final = "geographer.cutters"
+"""The group of entry points that a cutter can be named by."""
+
+_FEATURES: Final = (
+    "SELECT features.* REPLACE (ST_AsWKB(geometry)::BLOB AS geometry) FROM features "
+    "SEMI JOIN chosen_feature ON features.feature_id::VARCHAR = chosen_feature.feature_id"
+)
+_IN_PIXELS: Final = Path(__file__).with_name("contained_in_pixels.sql")
+
+
+class Cutter(ABC):
+    """A cutter of one's own: subclass it, and pass the class, or name it by an entry point in `geographer.cutters`.
+
+    It decides which windows of which rasters become chips; that they are read, written, hashed, recorded, made again
+    and retired is done for it. It must answer the same for the same tables; randomness comes from `seed`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Take the options that the recipe was declared with, as JSON values."""
+        self.options = options
+
+    @abstractmethod
+    def windows(
+        self, features: pa.Table, rasters: pa.Table, contained: pa.Table, *, seed: int
+    ) -> Iterable[tuple[str, Window]]:
+        """The chips, each as its raster's id and its window in the raster's pixels.
+
+        Args:
+            features: the selected features with all their columns; `geometry` is WKB in longitude/latitude.
+            rasters: the rasters to cut from, in their order: `raster_id`, `width`, `height`, the transform `a` to `f`,
+                `crs`, `bands`, `nodata`, and `chip_width`, `chip_height`, the recipe's size in their pixels.
+            contained: for each feature and each raster that contains it: `feature_id`, `raster_id`, and the feature's
+                bounds in the raster's pixels, `pmin_col`, `pmin_row`, `pmax_col`, `pmax_row` (float64).
+            seed: of the recipe.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class CutterName(Extension):
+    """A cutter, by its name and version."""
+
+    def as_json(self) -> dict[str, str]:
+        """What the log keeps."""
+        return {"cutter": self.name, "version": self.version}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutOwn(Cutting):
+    """Chips of the windows that a `Cutter` answers."""
+
+    kind: ClassVar[str] = "cut own"
+
+    cutter: CutterName
+    options: tuple[tuple[str, Any], ...] = ()
+    where: Choice = None
+
+    @property
+    def padded(self) -> bool:
+        """Only with a value to pad with."""
+        return self.pad_value is not None
+
+    def windows(self, ground: Ground) -> Wanted:
+        """What the cutter answers."""
+        cutter = self.cutter.required(CUTTERS)(**dict(self.options))
+        selected = ground.select_features(self.where)
+        given = cutter.windows(
+            ground.revision.arrow(_FEATURES),
+            ground.rasters,
+            ground.revision.arrow(_IN_PIXELS.read_text(), {"collection": self.source}),
+            seed=self.seed,
+        )
+        spots = sorted({(raster_id, Window(*map(int, window))) for raster_id, window in given})
+        unknown = sorted({raster_id for raster_id, _ in spots}.difference(ground.rasters["raster_id"].to_pylist()))
+        if unknown:
+            raise UsageError(f"cutter '{self.cutter.name}' named {naming(unknown)}: not among the rasters it was given")
+        good = [spot for spot in spots if ground.fits is None or ground.fits(*spot)]
+        chips = chips_table([(_name(raster_id, window), raster_id, None, window) for raster_id, window in good])
+        return Wanted(chips, {"features": len(selected), "unmet": {}})
+
+
+def _name(raster_id: str, window: Window) -> str:
+    """Two chips may begin at one pixel, so the size is a part of the name."""
+    return f"{cell_name(raster_id, window.col, window.row)}~{window.width}x{window.height}"
