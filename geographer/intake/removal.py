@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from geographer.errors import NotFoundError, UsageError, naming
 from geographer.events import Draft
-from geographer.log.tables import arrow_table
+from geographer.log.tables import KEYS, arrow_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,19 +39,25 @@ def plan_raster_removal(revision: Revision, request: dict[str, Any]) -> Draft:
     ids = list(dict.fromkeys(request["ids"]))
     with _asked(revision, "raster", ids):
         labels = revision.rows("SELECT label, raster_id FROM label_now SEMI JOIN asked ON raster_id = id ORDER BY ALL")
+        objects = revision.rows(
+            "SELECT label, raster_id, feature_id FROM label_object_now SEMI JOIN asked ON raster_id = id ORDER BY ALL"
+        )
         splits = revision.rows("SELECT split, raster_id FROM split_now SEMI JOIN asked ON raster_id = id ORDER BY ALL")
     rows = {"raster_change": arrow_table("raster_change", {"change": ["removed"] * len(ids), "raster_id": ids})}
     if labels:
-        rows["label_change"] = _removed("label_change", "label", labels)
+        rows["label_change"] = _removed("label_change", labels)
+    if objects:
+        rows["label_object_change"] = _removed("label_object_change", objects)
     if splits:
-        rows["split_change"] = _removed("split_change", "split", splits)
+        rows["split_change"] = _removed("split_change", splits)
     payload = {"request": request, "rasters": len(ids), "labels": len(labels), "splits": len(splits)}
     return Draft("rasters_removed", payload, rows)
 
 
-def _removed(table: str, key: str, rows: list[tuple[Any, ...]]) -> Any:
-    names, rasters = zip(*rows, strict=True)
-    return arrow_table(table, {"change": ["removed"] * len(rows), key: list(names), "raster_id": list(rasters)})
+def _removed(table: str, keys: list[tuple[Any, ...]]) -> Any:
+    """Rows of the log's `table` that say that the objects with these keys are gone; at least one."""
+    columns = zip(KEYS[table], zip(*keys, strict=True), strict=True)
+    return arrow_table(table, {"change": ["removed"] * len(keys), **{name: list(column) for name, column in columns}})
 
 
 @contextmanager

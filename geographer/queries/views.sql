@@ -11,12 +11,24 @@ SELECT * FROM state.edge WHERE valid_from <= getvariable('position') AND valid_t
 CREATE OR REPLACE TEMP VIEW label_now AS
 SELECT * FROM state.label WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position');
 
+CREATE OR REPLACE TEMP VIEW label_object_now AS
+SELECT * FROM state.label_object WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position');
+
 CREATE OR REPLACE TEMP VIEW split_now AS
 SELECT * FROM state.split WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position');
 
 CREATE OR REPLACE TEMP VIEW classes AS
 SELECT class, value FROM state.class
 WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position') ORDER BY value;
+
+-- In which order they were added: the event that began an object's present life; then its id, as text.
+CREATE OR REPLACE TEMP VIEW feature_order AS
+SELECT feature_id, max(position) AS added FROM log.feature_change
+WHERE change = 'added' AND position <= getvariable('position') GROUP BY feature_id;
+
+CREATE OR REPLACE TEMP VIEW raster_order AS
+SELECT raster_id, max(position) AS added FROM log.raster_change
+WHERE change = 'added' AND position <= getvariable('position') GROUP BY raster_id;
 
 CREATE OR REPLACE TEMP VIEW chips AS
 SELECT raster_id, parent_id, col, "row", width, height FROM raster_now WHERE parent_id IS NOT NULL ORDER BY raster_key;

@@ -7,11 +7,18 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from geographer.recipes.cut.shared import CutAround, CutGrid
-from geographer.recipes.label.shared import LabelMask
+from geographer.recipes.label.boxes import LabelBoxes
+from geographer.recipes.label.instances import LabelInstances
+from geographer.recipes.label.mask import LabelMask
+from geographer.recipes.label.multilabel import LabelMultilabel
+from geographer.recipes.label.own import LabelOwn
+from geographer.recipes.label.soft import LabelSoft
 from geographer.recipes.recipe import Recipe
 from geographer.recipes.split import Split
 
-KINDS: Final[dict[str, Callable[..., Recipe]]] = {kind.kind: kind for kind in (CutAround, CutGrid, LabelMask, Split)}
+_LABELS: Final = (LabelMask, LabelSoft, LabelInstances, LabelMultilabel, LabelBoxes, LabelOwn)
+
+KINDS: Final[dict[str, Callable[..., Recipe]]] = {kind.kind: kind for kind in (CutAround, CutGrid, *_LABELS, Split)}
 
 
 def recipe_of(name: str, kind: str, parameters: str) -> Recipe:
