@@ -29,7 +29,7 @@ class LabelObject:
         value: The class's value; 0 is the background class.
         geometry: In pixel coordinates of the raster: x is the column and y the row, both 0 at the outer corner of the
             first pixel, so `rasterio.features.rasterize` takes it without a transform. It may reach past the raster.
-        properties: The person's own columns of the feature.
+        properties: The person's own columns of the feature, as they stood in the file that it came from.
     """
 
     feature_id: str
@@ -81,19 +81,19 @@ class OwnDrawing:
             LabelObject(one.feature_id, one.class_name, one.value, geometry, dict(one.properties or {}))
             for one, geometry in zip(shapes.shown, shapes.geometries, strict=True)
         ]
-        pixels = np.asarray(maker.draw(objects, order.grid))
-        pixels = pixels[np.newaxis] if pixels.ndim == 2 else pixels
-        self._check(pixels, order)
+        drawn = np.asarray(maker.draw(objects, order.grid))
+        self._check(drawn, order)
+        pixels = drawn[np.newaxis] if drawn.ndim == 2 else drawn
         bands = tuple(str(name) for name in getattr(maker, "bands", ()))
         if bands and len(bands) != len(pixels):
             raise UsageError(f"label maker '{self.maker}' names {len(bands)} bands and draws {len(pixels)}")
         return write_label(order, pixels, bands)
 
-    def _check(self, pixels: NDArray[np.generic], order: LabelOrder) -> None:
+    def _check(self, drawn: NDArray[np.generic], order: LabelOrder) -> None:
         due = (order.grid.height, order.grid.width)
-        if pixels.ndim != 3 or pixels.shape[1:] != due or not len(pixels) or pixels.dtype.name not in _DTYPES:
+        if drawn.ndim not in (2, 3) or drawn.shape[-2:] != due or not drawn.size or drawn.dtype.name not in _DTYPES:
             raise UsageError(
-                f"label maker '{self.maker}' drew {pixels.dtype.name} of shape {pixels.shape} for raster "
+                f"label maker '{self.maker}' drew {drawn.dtype.name} of shape {drawn.shape} for raster "
                 f"'{order.raster_id}': due is (bands, {due[0]}, {due[1]}) of {', '.join(sorted(_DTYPES))}"
             )
 
