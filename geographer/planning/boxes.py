@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 from shapely.geometry.base import BaseGeometry
 
@@ -13,6 +14,10 @@ _DECIMALS = 6
 _NOTHING = 1e-6
 """A smaller area, in pixels, is what rounding leaves where two shapes only touch."""
 
+_ALIKE = 1 + 1e-4
+"""Areas and lengths that differ by less than this factor are taken for equal."""
+
+Points = npt.NDArray[np.float64]
 Corners = tuple[tuple[float, float], ...]
 
 
@@ -49,14 +54,33 @@ def _areas_of(clipped: BaseGeometry) -> BaseGeometry:
 
 def _corners(seen: BaseGeometry) -> Corners:
     """The corners of the smallest box at any angle, in the order that `Boxed` states."""
-    around = shapely.oriented_envelope(seen)
-    corners = shapely.get_coordinates(around)[:4]
-    x, y = corners[:, 0], corners[:, 1]
-    if np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) < 0:
-        corners = corners[::-1]
+    corners = _smallest_rectangle(shapely.get_coordinates(shapely.convex_hull(seen))[:-1])
     rounded = [(_rounded(x), _rounded(y)) for x, y in corners]
     first = min(range(len(rounded)), key=lambda i: (rounded[i][1], rounded[i][0]))
     return tuple(rounded[first:] + rounded[:first])
+
+
+def _smallest_rectangle(hull: Points) -> Points:
+    """The corners, shape (4, 2), of the rectangle of the least area around the convex `hull`, shape (n, 2).
+
+    One of its sides lies along an edge of the hull (Freeman and Shapira, 1975). Of rectangles that are as small, which
+    every triangle has, it is the one with the shortest sides, and then the least turned; were that left to the last
+    bits, it would be another one on another machine. GEOS has changed its mind about it, too.
+    """
+    middle = (hull.min(axis=0) + hull.max(axis=0)) / 2
+    around, edges = hull - middle, np.roll(hull, -1, axis=0) - hull
+    turns = np.unique(np.round(np.arctan2(edges[:, 1], edges[:, 0]) % (np.pi / 2), 12))
+    along = np.column_stack([np.cos(turns), np.sin(turns)])
+    across = np.column_stack([-along[:, 1], along[:, 0]])
+    u, v = along @ around.T, across @ around.T
+    low, high = np.array([u.min(axis=1), v.min(axis=1)]), np.array([u.max(axis=1), v.max(axis=1)])
+    width, height = high - low
+    alike = np.flatnonzero(width * height <= (width * height).min() * _ALIKE)
+    sides = (width + height)[alike]
+    best = alike[sides <= sides.min() * _ALIKE][0]
+    (u0, v0), (u1, v1) = low[:, best], high[:, best]
+    places = np.array([[u0, v0], [u1, v0], [u1, v1], [u0, v1]])
+    return np.asarray(places @ np.array([along[best], across[best]]) + middle)
 
 
 def _rounded(coordinate: float) -> float:

@@ -41,6 +41,31 @@ def test_the_corners_of_a_turned_rectangle_are_its_own_from_the_topmost_clockwis
     assert (x0, y0, x1, y1) == pytest.approx(rectangle.bounds, abs=1e-5)
 
 
+def test_of_the_three_smallest_rectangles_of_a_triangle_the_same_is_taken_wherever_it_lies():
+    """All have twice its area, 28; the one along the side of the length √20 has the shortest sides."""
+    triangle = np.array([(0, 0), (7, 0), (2, 4)])
+    for column, row in np.random.default_rng(1).uniform(0, 90, (200, 2)):
+        shape = shapely.Polygon(triangle + np.array([column, row]))
+        found = boxed(shape, 100, 100)
+        assert found is not None
+        corners = np.array(found.corners)
+        sides = np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1)
+        assert sorted(sides) == pytest.approx(sorted([28 / 20**0.5, 20**0.5] * 2), abs=1e-4)
+        assert shapely.Polygon(corners).area == pytest.approx(28, abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_rectangle_at_any_angle_is_smaller(seed: int):
+    shape = shapely.MultiPoint(np.random.default_rng(seed).uniform(5, 60, (9, 2))).convex_hull
+    found = boxed(shape, 100, 100)
+    assert found is not None
+    box = shapely.Polygon(found.corners)
+    assert box.buffer(1e-4).contains(shape)
+    turned = [shapely.box(*affinity.rotate(shape, angle).bounds).area for angle in np.arange(0, 90, 0.25)]
+    assert box.area <= min(turned) * (1 + 2e-4)
+    assert box.area == pytest.approx(shapely.oriented_envelope(shape).area, rel=2e-4)
+
+
 @pytest.mark.parametrize(
     "shape",
     [

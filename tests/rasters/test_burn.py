@@ -167,7 +167,8 @@ def test_two_workers_make_the_same_bytes_as_one_in_the_same_order(tmp_path: Path
         shapes = [(blob(grid(), seed), seed % 7 + 1) for seed in range(45)]
         orders = (ordered(folder / f"{number}.tif", grid(), shape) for number, shape in enumerate(shapes))
         made[workers] = [
-            (Path(mask.destination).name, mask.checksums, mask.pixel_digest) for mask in burn(orders, MaskDrawing(), workers=workers)
+            (Path(mask.destination).name, mask.checksums, mask.pixel_digest)
+            for mask in burn(orders, MaskDrawing(), workers=workers)
         ]
     assert made[1] == made[2]
     assert [name for name, *_ in made[1]] == [f"{number}.tif" for number in range(45)]

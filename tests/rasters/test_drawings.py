@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 import pyproj
+import pytest
 import rasterio
 import shapely
 

@@ -18,7 +18,11 @@ from tests.story import place, point, square, write_scenes
 Given = dict[str, tuple[str | None, dict[str, Any], dict[str, Any]]]
 
 OBJECTS: Given = {
-    "old quarry": ("quarry", square(10, 10, 24), {"depth": 9.0, "prob_of_class_quarry": 0.75, "prob_of_class_pond": 0.25}),
+    "old quarry": (
+        "quarry",
+        square(10, 10, 24),
+        {"depth": 9.0, "prob_of_class_quarry": 0.75, "prob_of_class_pond": 0.25},
+    ),
     "pond": ("pond", square(4, 4, 20), {"depth": 2.0}),
     "island": ("land", square(14, 14, 4), {}),
     "far pond": ("pond", square(40, 44, 9), {"depth": 3.0, "prob_of_class_pond": 0.5}),
@@ -82,7 +86,9 @@ class Counted:
         for one in objects:
             x0, y0, x1, y1 = (round(bound) for bound in one.geometry.bounds)
             found[0, max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] += 1
-            found[1, max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] += (one.properties.get("depth") or 0) * self.scale
+            found[1, max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] += (
+                one.properties.get("depth") or 0
+            ) * self.scale
         return found
 
 

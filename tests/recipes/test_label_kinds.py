@@ -16,13 +16,13 @@ from click.testing import CliRunner
 from geographer import Dataset
 from geographer.cli import cli
 from geographer.database.engine import Engine
-from geographer.errors import ConflictError, NotFoundError, UsageError
+from geographer.errors import NotFoundError, UsageError
 from geographer.events import Draft
 from geographer.log.tables import arrow_table
 from geographer.projections.project import rebuild
 from geographer.recorder import Change
 from tests.recipes.labelled import LATER, OBJECTS, Counted, Flat, Unversioned, begin, gather, mosaic, read
-from tests.story import point, square, write_scenes
+from tests.story import square, write_scenes
 from tests.test_schemas import faults
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -192,8 +192,8 @@ def test_probabilities_come_from_the_features_columns_and_without_them_from_thei
 
 
 def test_a_class_can_have_its_probability_in_another_column(dataset: Dataset, tmp_path: Path):
-    gather(dataset, tmp_path / "f.geojson", {"x": ("pond", square(60, 60, 3), {"wet": 0.25, "it's \"odd\"": 0.5})})
-    columns = {"pond": "wet", "quarry": "it's \"odd\""}
+    gather(dataset, tmp_path / "f.geojson", {"x": ("pond", square(60, 60, 3), {"wet": 0.25, 'it\'s "odd"': 0.5})})
+    columns = {"pond": "wet", "quarry": 'it\'s "odd"'}
     dataset.label_soft("soft", collection="grid", columns=columns, combine="max")
     assert mosaic(dataset, "soft")[:, 61, 61].tolist() == [0.25, 0.5]
     assert mosaic(dataset, "soft")[:, 30, 30].tolist() == [0, 1]
@@ -326,7 +326,9 @@ def test_a_maker_is_found_by_entry_point_with_the_version_of_its_distribution(
     (site / "deep_labels-4.2.dist-info").mkdir(parents=True)
     (site / "deep_labels-4.2.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: deep-labels\nVersion: 4.2\n")
     (site / "deep_labels-4.2.dist-info/entry_points.txt").write_text("[geographer.labels]\ndeep = deep_labels:Deep\n")
-    (site / "deep_labels.py").write_text("from tests.recipes.labelled import Unversioned\n\nclass Deep(Unversioned): ...\n")
+    (site / "deep_labels.py").write_text(
+        "from tests.recipes.labelled import Unversioned\n\nclass Deep(Unversioned): ...\n"
+    )
     monkeypatch.syspath_prepend(site)
     arguments = ["-C", str(dataset.root), "label", "own", "d", "--collection", "grid", "--maker", "deep", "--json"]
     result = CliRunner().invoke(cli, [*arguments, "--workers", "1"], catch_exceptions=False)
@@ -358,6 +360,75 @@ def test_a_class_that_no_update_could_import_is_refused(dataset: Dataset):
 
     with pytest.raises(UsageError, match="can't be imported later"):
         dataset.label_own("d", collection="grid", maker=Here)
+
+
+# --- the command line ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameters"),
+    [
+        (
+            [
+                "mask",
+                "--overlap",
+                "newest",
+                "--all-touched",
+                "--ignore",
+                "9",
+                "--ignore-where",
+                "true",
+                "--width",
+                "5m",
+            ],
+            *({"overlap": "newest", "all_touched": True, "ignore": 9, "ignore_where": "true", "width": "5m"},),
+        ),
+        (
+            ["soft", "--probability", "pond=depth", "--background-band", "--combine", "max"],
+            {"columns": {"pond": "depth"}, "background_band": True, "combine": "max", "width": None},
+        ),
+        (["instances", "--overlap", "newest", "--width", "3"], {"overlap": "newest", "width": "3px"}),
+        (["multilabel"], {"width": None}),
+        (["boxes", "--min-visible", "0.5"], {"min_visible": 0.5, "width": "1px"}),
+        (
+            ["own", "--maker", "tests.recipes.labelled:Counted", "--option", "scale=2", "--option", "b=x"],
+            *({"maker": "tests.recipes.labelled:Counted", "options": {"scale": 2, "b": "x"}, "width": None},),
+        ),
+    ],
+)
+def test_commands_hand_over_their_options(
+    dataset: Dataset, arguments: list[str], parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Counted, "__init__", lambda self, scale=1, b="": None)
+    if "depth" in str(arguments):
+        dataset.remove_features(["old quarry", "pond", "far pond", "well"])
+    shared = ["--collection", "grid", "--workers", "1", "--dry-run", "--json"]
+    command = ["-C", str(dataset.root), "label", arguments[0], "x", *arguments[1:], *shared]
+    result = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    recipe = json.loads(result.stdout)["recipe"]
+    assert recipe == {"name": "x", "kind": f"label {arguments[0]}", "parameters": {"collection": "grid", **parameters}}
+
+
+@pytest.mark.parametrize("pair", ["scale", "=2", "scale=", "a=1 a=2"])
+def test_options_that_are_no_pairs_are_refused(dataset: Dataset, pair: str):
+    options = [part for one in pair.split() for part in ("--option", one)]
+    command = ["-C", str(dataset.root), "label", "own", "x", "--collection", "grid", "--maker", "y", *options]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 2
+    assert "give --option KEY=VALUE, each once" in result.output
+
+
+def test_objects_are_a_command(labelled: Dataset):
+    result = CliRunner().invoke(cli, ["-C", str(labelled.root), "objects", "--feature", "well", "--json"])
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(line["label"], line["instance"], line["visible"]) for line in lines] == [
+        ("boxes", None, 1.0),
+        ("things", 1, None),
+    ]
+    assert list(lines[0]) == [
+        *("label", "raster_id", "feature_id", "class", "instance", "pixels", "box", "corners", "visible"),
+    ]
 
 
 # --- updates ------------------------------------------------------------------------------------------------------
@@ -402,7 +473,7 @@ def test_labels_brought_up_to_date_equal_file_for_file_those_made_from_nothing(l
 def test_labels_that_come_out_as_they_were_are_not_recorded_again(labelled: Dataset, tmp_path: Path):
     gather(labelled, tmp_path / "more.geojson", {"hidden": ("pond", square(5, 5, 2), {"prob_of_class_pond": 1.0})})
     done = {one.summary["recipe"]["name"]: one for one in labelled.update() if one.changed}
-    assert done.keys() == {"by-size", "things", "boxes", "own"} - {"by-size"}
+    assert done.keys() == {"things", "boxes", "own"}
     assert done["boxes"].summary["labels"] == 1
 
 
