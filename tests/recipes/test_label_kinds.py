@@ -455,7 +455,9 @@ def edit(dataset: Dataset, folder: Path) -> None:
     dataset.add_rasters(write_scenes(folder, "a", "b", seed=5))
 
 
-def test_labels_brought_up_to_date_equal_file_for_file_those_made_from_nothing(labelled: Dataset, tmp_path: Path):
+def test_labels_brought_up_to_date_equal_file_for_file_those_made_from_nothing(
+    labelled: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     before = {name: outcome(labelled, name) for name in KINDS}
     edit(labelled, tmp_path / "edit")
     labelled.update(workers=2)
@@ -465,7 +467,10 @@ def test_labels_brought_up_to_date_equal_file_for_file_those_made_from_nothing(l
         assert updated == outcome(labelled, f"{name}-afresh"), name
         assert updated[0].keys() - before[name][0].keys(), name
         assert updated[0] != before[name][0]
+    made: list[str] = []
+    monkeypatch.setattr(labelled, "_progress", lambda what, done, of: made.append(what))
     assert not any(recorded.changed for recorded in labelled.update())
+    assert made == []
     assert labelled.verify() == []
     assert [fault for event in labelled.log() for fault in faults(event.envelope())] == []
 
@@ -477,15 +482,79 @@ def test_labels_that_come_out_as_they_were_are_not_recorded_again(labelled: Data
     assert done["boxes"].summary["labels"] == 1
 
 
+def recorded(dataset: Dataset, kind: str, payload: dict[str, Any], **rows: dict[str, list[Any]]) -> None:
+    """An event of which no command of these tests makes one: its rows as they are given."""
+    tables = {table: arrow_table(table, columns) for table, columns in rows.items()}
+    recorder = dataset._recorder
+    recorder.record(
+        Change(Draft(kind, payload, tables)), dataset._signature("", None, None), recorder.planning_head(None)
+    )
+
+
+def test_classes_that_take_another_value_or_go_change_the_labels_of_what_shows_them(dataset: Dataset):
+    dataset.remove_features(["stream"])
+    dataset.label_masks("mask", collection="grid")
+    dataset.label_multilabel("multi", collection="grid")
+    before = outcome(dataset, "mask")[0]
+    values = {"change": ["changed"], "class": ["pond"], "value": [5]}
+    recorded(dataset, "classes_added", {"request": {"names": []}, "classes": []}, class_change=values)
+    dataset.update()
+    due = filled((2, QUARRY), (5, POND), (5, FAR), (0, ISLAND))
+    due[10, 50], due[50, 30] = 2, 5
+    assert np.array_equal(mosaic(dataset, "mask")[0], due)
+    alone = filled((1, QUARRY), (0, ISLAND))
+    alone[10, 50] = 1
+    assert np.array_equal(mosaic(dataset, "multi"), np.stack([alone, due == 5]))
+    after = outcome(dataset, "mask")[0]
+    assert {name for name in before if before[name] != after[name]} < before.keys()
+
+    gone = {"change": ["removed"], "class": ["quarry"], "value": [2]}
+    recorded(dataset, "classes_added", {"request": {"names": []}, "classes": []}, class_change=gone)
+    dataset.update()
+    due = filled((5, POND), (5, FAR), (0, ISLAND))
+    due[50, 30] = 5
+    assert np.array_equal(mosaic(dataset, "mask")[0], due)
+    assert np.array_equal(mosaic(dataset, "multi"), (due == 5)[np.newaxis])
+
+
+def test_a_feature_that_is_changed_keeps_its_place_in_the_order(dataset: Dataset, tmp_path: Path):
+    dataset.remove_features(["stream", "well", "puddle", "island"])
+    gather(dataset, tmp_path / "lid.geojson", {"lid": ("quarry", square(5, 5, 3), {})})
+    dataset.label_masks("mask", collection="grid", overlap="newest")
+    dataset.label_instances("things", collection="grid", overlap="newest")
+    with dataset._recorder.engine.attached(log="r") as connection:
+        (row,) = connection.execute(
+            "SELECT id_is_integer, geometry, crs, properties FROM log.feature_change WHERE feature_id = 'pond'"
+        ).fetchall()
+    columns = ("id_is_integer", "geometry", "crs", "properties")
+    values = {"change": ["changed"], "feature_id": ["pond"], "class": ["quarry"]}
+    payload = {"request": {}, "features": 1}
+    recorded(
+        dataset,
+        *("features_removed", payload),
+        feature_change=values | {name: [value] for name, value in zip(columns, row, strict=True)},
+    )
+    with dataset._recorder.at() as view:
+        order = dict(view.rows("SELECT feature_id, added FROM feature_order"))
+        rasters = dict(view.rows("SELECT raster_id, added FROM raster_order"))
+    assert (order["pond"], order["lid"]) == (2, 6)
+    assert (rasters["a"], rasters["grid/a_c0_r0"]) == (3, 4)
+    dataset.update()
+    due = filled((2, QUARRY), (2, POND), (1, FAR), (2, (5, 5, 3)))
+    assert np.array_equal(mosaic(dataset, "mask")[0], due)
+    rows = dataset.objects(raster="grid/a_c0_r0").to_pylist()
+    assert [(row["feature_id"], row["class"], row["instance"]) for row in rows] == [
+        ("pond", "quarry", 1),
+        ("lid", "quarry", 2),
+    ]
+
+
 def test_a_label_and_its_objects_go_when_its_raster_has_left_the_collection(dataset: Dataset):
     """Whatever made it leave."""
     dataset.label_instances("things", collection="source")
     assert set(dataset.objects()["raster_id"].to_pylist()) == {"a"}
-    rows = arrow_table("raster_change", {"change": ["removed"], "raster_id": ["a"]})
     payload = {"request": {"ids": ["a"]}, "rasters": 1, "labels": 0, "splits": 0}
-    recorder = dataset._recorder
-    change = Change(Draft("rasters_removed", payload, {"raster_change": rows}))
-    recorder.record(change, dataset._signature("", None, None), recorder.head())
+    recorded(dataset, "rasters_removed", payload, raster_change={"change": ["removed"], "raster_id": ["a"]})
     (retiring,) = (one for one in dataset.update() if one.changed)
     assert (retiring.summary["retired"], retiring.summary["labels"]) == (1, 0)
     assert (len(dataset.labels()), len(dataset.objects())) == (0, 0)
