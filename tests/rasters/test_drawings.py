@@ -19,6 +19,14 @@ from tests.rasters.shown import blob, centres, drawn, grid, made, placed, shown,
 
 MANY = [(f"f{seed}", 1 + seed * 7 % 5, blob(seed)) for seed in range(25)]
 """Twenty-five blobs of five classes, in the order in which they were added."""
+TINY = {
+    "a dot": shapely.box(3.1, 4.1, 3.3, 4.2),
+    "across four pixels": shapely.box(9.8, 9.9, 10.3, 10.2),
+    "a long sliver between centres": shapely.box(15.2, 2.6, 33.8, 3.4),
+    "a crumb of a triangle": shapely.Polygon([(20, 20), (20.4, 20), (20, 20.4)]),
+    "two crumbs": shapely.MultiPolygon([shapely.box(30.1, 20.1, 30.2, 20.2), shapely.box(35.1, 20.1, 35.2, 20.2)]),
+}
+"""Areas that hold no pixel's centre."""
 TOP = {
     "class-order": lambda place, value, shape: (value, place),
     "smallest-on-top": lambda place, value, shape: (-shape.area, place),
@@ -90,21 +98,12 @@ def test_pixels_of_the_raster_without_valid_data_are_ignored_above_all(tmp_path:
 
 def test_all_touched_burns_every_pixel_that_shares_area_with_a_polygon(tmp_path: Path):
     where = grid()
-    for seed in range(6):
-        shape = blob(seed)
+    for shape in (*map(blob, range(6)), *TINY.values()):
         found = drawn(tmp_path / "m.tif", where, shown(where, ("f", 1, shape)), MaskDrawing(all_touched=True))[0]
         assert np.array_equal(found != 0, shapely.area(shapely.intersection(shape, squares(40, 30))) > 0)
 
 
 # --- smaller than a pixel -----------------------------------------------------------------------------------------
-
-TINY = {
-    "a dot": shapely.box(3.1, 4.1, 3.3, 4.2),
-    "across four pixels": shapely.box(9.8, 9.9, 10.3, 10.2),
-    "a long sliver between centres": shapely.box(15.2, 2.6, 33.8, 3.4),
-    "a crumb of a triangle": shapely.Polygon([(20, 20), (20.4, 20), (20, 20.4)]),
-    "two crumbs": shapely.MultiPolygon([shapely.box(30.1, 20.1, 30.2, 20.2), shapely.box(35.1, 20.1, 35.2, 20.2)]),
-}
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -120,7 +119,7 @@ def test_an_area_that_holds_no_pixel_s_centre_burns_one_pixel_that_it_shares_are
 def test_an_area_that_holds_a_centre_far_from_its_representative_point_burns_as_it_is(tmp_path: Path):
     """A long sliver with a drop at its end: the point inside it lies where it is thin."""
     where = grid()
-    drop = shapely.union_all([shapely.box(-3000, 4.6, 39, 4.9), shapely.box(38.9, 4.2, 39.6, 4.9)])
+    drop = shapely.union_all([shapely.box(-3000, 4.6, 39, 4.95), shapely.box(38.9, 4.35, 39.6, 4.95)])
     found = drawn(tmp_path / "m.tif", where, shown(where, ("f", 1, drop)), MaskDrawing())[0]
     assert np.argwhere(found).tolist() == [[4, 39]]
     far = drawn(tmp_path / "n.tif", window(where, -3000, 0, 40, 30), shown(where, ("f", 1, drop)), MaskDrawing())[0]
@@ -135,7 +134,11 @@ def test_a_sliver_of_a_large_area_at_a_chip_s_border_burns_nothing(tmp_path: Pat
     assert label.told[SMALL] == ()
 
 
-@pytest.mark.parametrize("transform", [NORTH_UP, TURNED], ids=["north-up", "turned"])
+@pytest.mark.parametrize(
+    "transform",
+    [NORTH_UP, TURNED, (0.3, 0.0, 512_345.7, 0.0, -0.3, 5_198_765.4)],
+    ids=["north-up", "turned", "thirds"],
+)
 @pytest.mark.parametrize(
     "drawing",
     [
@@ -153,7 +156,9 @@ def test_the_label_of_a_chip_is_the_window_of_its_scene_s(tmp_path: Path, drawin
     crumbs = [shapely.box(x, y, x + 0.3, y + 0.2) for x, y in random.uniform(0, 30, (40, 2)).round(1)]
     lines = [shapely.LineString(random.uniform(0, 40, (4, 2))) for _ in range(5)]
     points = [shapely.Point(x, y) for x, y in random.integers(0, 80, (20, 2)) / 2]
-    more = [(f"m{number}", 1 + number % 5, shape) for number, shape in enumerate(crumbs + lines + points)]
+    on_centres = [shapely.box(x, y, x + 5, y + 3) for x, y in random.integers(0, 30, (10, 2)) + 0.5]
+    shapes = crumbs + lines + points + on_centres
+    more = [(f"m{number}", 1 + number % 5, shape) for number, shape in enumerate(shapes)]
     objects = shown(where, *MANY, *more, ("sea", 0, blob(77)))
     whole = drawn(tmp_path / "scene.tif", where, objects, drawing)
     for column, row, width, height in ((0, 0, 16, 16), (7, 3, 16, 16), (24, 14, 16, 16), (13, 0, 1, 30)):
