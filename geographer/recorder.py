@@ -277,4 +277,6 @@ def _software(draft: Draft) -> dict[str, str]:
         from geographer.rasters.versions import pixel_software
 
         versions |= pixel_software()
+        if draft.kind == "labels_made":
+            versions["shapely"] = version("shapely")
     return versions

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from geographer.errors import UsageError
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)(?:x(\d+(?:\.\d+)?))?(m|px)?")
+_WIDTH: Final = re.compile(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(px|m)?\s*")
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:x(\d+(?:\.\d+)?))?(m|px)?")
 
 
 class Window(NamedTuple):
@@ -90,3 +92,32 @@ class Grid:
     transform: Transform
     width: int
     height: int
+
+
+class Width(NamedTuple):
+    """How wide lines and points are drawn: an `amount` of pixels ('px') or of metres ('m')."""
+
+    amount: float
+    unit: Literal["px", "m"]
+
+    def __str__(self) -> str:
+        """The text that `width_of` reads back: `3px`, `7.5m`."""
+        return (
+            f"{self.amount:g}{self.unit}" if float(f"{self.amount:g}") == self.amount else f"{self.amount}{self.unit}"
+        )
+
+
+def width_of(given: str | float) -> Width:
+    """The width that a number (of pixels) or a text such as `3`, `3px` or `5m` names.
+
+    Raises:
+        UsageError: it names none, or one that is not above 0.
+    """
+    found = _WIDTH.fullmatch(str(given))
+    try:
+        amount = float(found[1]) if found else math.nan
+    except ValueError:
+        amount = math.nan
+    if found is None or not 0 < amount < math.inf:
+        raise UsageError(f"'{given}' is no width: give pixels or metres above 0, such as 3, 3px or 5m")
+    return Width(amount, "m" if found[2] == "m" else "px")

@@ -32,6 +32,7 @@ _COMMANDS: Final = {
     "edges": ("tables", "Which raster contains or intersects which feature."),
     "chips": ("tables", "The chips, with their parents and windows."),
     "labels": ("tables", "The labels at a revision."),
+    "objects": ("tables", "The objects that instance and box labels list."),
     "splits": ("tables", "Which part each raster is assigned to."),
     "sql": ("tables", "A read-only SELECT over the tables of a revision."),
     "checkout": ("proof", "Bring back the files of a revision, byte for byte, at the cost of what differs."),

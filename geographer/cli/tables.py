@@ -1,4 +1,4 @@
-"""features, rasters, edges, chips, labels, splits and sql: what there is, at any revision."""
+"""features, rasters, edges, chips, labels, objects, splits and sql: what there is, at any revision."""
 
 from __future__ import annotations
 
@@ -80,6 +80,7 @@ rasters = _table_command("rasters", "The rasters at a revision.")
 edges = _table_command("edges", "Which raster contains or intersects which feature.")
 chips = _table_command("chips", "The chips, with their parents and windows.")
 labels = _table_command("labels", "The labels at a revision.")
+objects = _table_command("objects", "The objects that instance and box labels list.")
 splits = _table_command("splits", "Which part each raster is assigned to.")
 
 
@@ -91,7 +92,7 @@ splits = _table_command("splits", "Which part each raster is assigned to.")
 def sql(dataset: Dataset, query: str, at: str | None, as_json: bool) -> None:
     """A read-only SELECT over the tables of a revision.
 
-    The tables are features, rasters, edges, chips, labels, splits, events, tags and classes.
+    The tables are features, rasters, edges, chips, labels, objects, splits, events, tags and classes.
     """
     if as_json:
         for line in dataset.sql_json_lines(query, at=at):

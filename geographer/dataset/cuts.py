@@ -232,7 +232,7 @@ class Cuts(Changing):
             name=name,
             size=Size.of(size),
             cutter=CutterName(*CutterName.identity(cutter, CUTTERS)),
-            options=tuple(sorted((options or {}).items())),
+            options=dict(options or {}),
             where=choice_of(where),
             **kept,
         )

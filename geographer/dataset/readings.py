@@ -56,6 +56,16 @@ class Readings:
         """Labels of rasters; narrowed as `features`."""
         return self.table("labels", at, **wanted)
 
+    def objects(self, at: Rev = None, **wanted: Any) -> Table:
+        """What instance and box labels list: one row for each object of each label; narrowed as `features`.
+
+        `instance` is the object's value in an instance label, and `pixels` how many pixels have it. `box` (x0, y0, x1,
+        y1) and `corners` (x, y) are in pixel coordinates of the raster: x is the column and y the row, both 0 at the
+        outer corner of the first pixel. `visible` is the share of the object's area that lies on the raster. What a
+        kind of label doesn't tell is null.
+        """
+        return self.table("objects", at, **wanted)
+
     def splits(self, at: Rev = None, **wanted: Any) -> Table:
         """Which part each raster is assigned to; no part means left out by a decision. Narrowed as `features`."""
         return self.table("splits", at, **wanted)
@@ -118,7 +128,9 @@ class Readings:
             return diff(view, before, after)
 
     def sql(self, query: str, at: Rev = None) -> pa.Table:
-        """The answer of a read-only SELECT over features, rasters, edges, chips, labels, splits, events, tags, classes.
+        """The answer of a read-only SELECT over the tables of a revision.
+
+        They are features, rasters, edges, chips, labels, objects, splits, events, tags and classes.
 
         Raises:
             UsageError: it is not one SELECT, or DuckDB refuses it.

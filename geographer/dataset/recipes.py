@@ -1,4 +1,4 @@
-"""The verbs that declare and run recipes: label, split, update; those that cut stand in `cuts`."""
+"""The verbs that run recipes: split, update; those that cut and label stand in `cuts` and `labels`."""
 
 from __future__ import annotations
 
@@ -13,19 +13,6 @@ if TYPE_CHECKING:
 
 class Recipes(Changing):
     """The part of `Dataset` that runs recipes; see there for the keyword arguments that all changes share."""
-
-    def label_masks(self, name: str, *, collection: str, workers: int = 1, **signature: Any) -> Recorded:
-        """Burn a class mask for each raster of a collection: the label `name`, pixel for pixel on the raster's grid.
-
-        Values come from the dataset's classes, 0 is background; where features overlap, the class with the larger value
-        lies on top, and the background class erases. uint8, or uint16 above 255 classes.
-
-        Raises:
-            NotFoundError: no such collection.
-        """
-        from geographer.recipes.label.shared import LabelMask
-
-        return self._run(LabelMask(name=name, collection=collection), signature, workers)
 
     def split(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from geographer.errors import NotFoundError, UsageError, naming
 from geographer.events import Draft
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from geographer.queries.revision import Revision
+
+
+_GONE_TOO: Final = {
+    "label_change": "label_now",
+    "label_object_change": "label_object_now",
+    "split_change": "split_now",
+}
+"""The log's tables of what belongs to a raster, and the views of what stands."""
 
 
 def plan_feature_removal(revision: Revision, request: dict[str, Any]) -> Draft:
@@ -51,7 +59,7 @@ def plan_raster_removal(revision: Revision, request: dict[str, Any]) -> Draft:
 
 
 def rows_of_removed_rasters(revision: Revision, ids: list[str]) -> dict[str, Any]:
-    """What goes with rasters that go, by table of the log: their labels, and their places in splits."""
+    """What goes with rasters that go, by table of the log: labels, what these show, and places in splits."""
     import pyarrow as pa
 
     revision.connection.register("gone_raster", pa.table({"raster_id": pa.array(ids, pa.string())}))
@@ -60,7 +68,7 @@ def rows_of_removed_rasters(revision: Revision, ids: list[str]) -> dict[str, Any
             table: revision.rows(
                 f"SELECT {', '.join(KEYS[table])} FROM {now} SEMI JOIN gone_raster USING (raster_id) ORDER BY ALL"  # noqa: S608
             )
-            for table, now in (("label_change", "label_now"), ("split_change", "split_now"))
+            for table, now in _GONE_TOO.items()
         }
     finally:
         revision.connection.unregister("gone_raster")

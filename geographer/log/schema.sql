@@ -77,6 +77,21 @@ CREATE TABLE IF NOT EXISTS log.label_change (
     pixel_digest VARCHAR,
     row_digest   VARCHAR NOT NULL
 );
+CREATE TABLE IF NOT EXISTS log.label_object_change (
+    position   BIGINT NOT NULL,
+    ordinal    BIGINT NOT NULL,
+    change     VARCHAR NOT NULL,
+    label      VARCHAR NOT NULL,
+    raster_id  VARCHAR NOT NULL,
+    feature_id VARCHAR NOT NULL,
+    class      VARCHAR,
+    instance   BIGINT,
+    pixels     BIGINT,
+    box        VARCHAR,
+    corners    VARCHAR,
+    visible    VARCHAR,
+    row_digest VARCHAR NOT NULL
+);
 CREATE TABLE IF NOT EXISTS log.split_change (
     position   BIGINT NOT NULL,
     ordinal    BIGINT NOT NULL,

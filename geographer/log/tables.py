@@ -36,6 +36,17 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
         "properties",
     ),
     "label_change": ("label", "raster_id", "path", "size", "md5", "sha256", "pixel_digest"),
+    "label_object_change": (
+        "label",
+        "raster_id",
+        "feature_id",
+        "class",
+        "instance",
+        "pixels",
+        "box",
+        "corners",
+        "visible",
+    ),
     "split_change": ("split", "raster_id", "part"),
     "recipe_input": ("recipe", "subject", "object_id", "geometry", "crs"),
     "skipped_input": ("input", "name", "reason"),
@@ -44,13 +55,14 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
 BLOBS: Final = frozenset({"geometry", "outline"})
 """Columns of WKB bytes: they enter a digest as the SHA-256 of their bytes."""
 
-_WHOLE: Final = frozenset({"width", "height", "bands", "size", "col", "row"})
+_WHOLE: Final = frozenset({"width", "height", "bands", "size", "col", "row", "instance", "pixels"})
 
 KEYS: Final[dict[str, tuple[str, ...]]] = {
     "class_change": ("class",),
     "feature_change": ("feature_id",),
     "raster_change": ("raster_id",),
     "label_change": ("label", "raster_id"),
+    "label_object_change": ("label", "raster_id", "feature_id"),
     "split_change": ("split", "raster_id"),
     "recipe_input": ("recipe", "subject", "object_id"),
     "skipped_input": ("input", "name"),

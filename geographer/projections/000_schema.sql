@@ -63,6 +63,10 @@ CREATE TABLE IF NOT EXISTS state.label (
     label VARCHAR, raster_id VARCHAR, path VARCHAR, size BIGINT, md5 VARCHAR, sha256 VARCHAR, pixel_digest VARCHAR,
     row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
 );
+CREATE TABLE IF NOT EXISTS state.label_object (
+    label VARCHAR, raster_id VARCHAR, feature_id VARCHAR, class VARCHAR, instance BIGINT, pixels BIGINT, box DOUBLE[],
+    corners DOUBLE[][], visible DOUBLE, row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
+);
 CREATE TABLE IF NOT EXISTS state.split (
     split VARCHAR, raster_id VARCHAR, part VARCHAR, row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
 );

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from geographer.rasters.store import Store
 
 _FILES: Final = Path(__file__).with_name("files.sql")
-_TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "splits", "classes")
+_TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "objects", "splits", "classes")
 
 
 class File(NamedTuple):

@@ -35,6 +35,15 @@ WITH class_pair AS (
     FROM (FROM state.split WHERE valid_from <= $a AND valid_to > $a) AS x
     FULL JOIN (FROM state.split WHERE valid_from <= $b AND valid_to > $b) AS y USING (split, raster_id)
     WHERE x.row_digest IS DISTINCT FROM y.row_digest
+), label_object_pair AS (
+    SELECT label || '/' || raster_id || '/' || feature_id AS id, x.row_digest AS was, y.row_digest AS became,
+           [{what: 'class', was: x.class, became: y.class}, {what: 'instance', was: x.instance::VARCHAR, became: y.instance::VARCHAR},
+            {what: 'pixels', was: x.pixels::VARCHAR, became: y.pixels::VARCHAR}, {what: 'box', was: x.box::VARCHAR, became: y.box::VARCHAR},
+            {what: 'corners', was: x.corners::VARCHAR, became: y.corners::VARCHAR},
+            {what: 'visible', was: x.visible::VARCHAR, became: y.visible::VARCHAR}] AS columns
+    FROM (FROM state.label_object WHERE valid_from <= $a AND valid_to > $a) AS x
+    FULL JOIN (FROM state.label_object WHERE valid_from <= $b AND valid_to > $b) AS y USING (label, raster_id, feature_id)
+    WHERE x.row_digest IS DISTINCT FROM y.row_digest
 ), edge_ended AS (
     -- Only edges that stand at one of the two positions and not at the other can differ.
     SELECT feature_key, raster_key, contains,
@@ -56,7 +65,8 @@ WITH class_pair AS (
     UNION ALL SELECT 3, 'raster', * FROM raster_pair
     UNION ALL SELECT 4, 'edge', * FROM edge_pair
     UNION ALL SELECT 5, 'label', * FROM label_pair
-    UNION ALL SELECT 6, 'split', * FROM split_pair
+    UNION ALL SELECT 6, 'label object', * FROM label_object_pair
+    UNION ALL SELECT 7, 'split', * FROM split_pair
 ), told AS (
     SELECT sort, object, id, if(was IS NULL, 'added', if(became IS NULL, 'removed', 'changed')) AS change,
            CASE WHEN object IN ('edge', 'split') OR (was IS NOT NULL AND became IS NOT NULL) THEN

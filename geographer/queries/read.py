@@ -37,6 +37,7 @@ _FEATURE_FILTER: Final = {
     "rasters": _SHOWING_FEATURE,
     "chips": _SHOWING_FEATURE,
     "labels": _SHOWING_FEATURE,
+    "objects": "feature_id::VARCHAR = $feature",
     "splits": _SHOWING_FEATURE,
 }
 _RASTER_FILTER: Final = {
@@ -45,6 +46,7 @@ _RASTER_FILTER: Final = {
     "rasters": "raster_id = $raster",
     "chips": "(raster_id = $raster OR parent_id = $raster)",
     "labels": "raster_id = $raster",
+    "objects": "raster_id = $raster",
     "splits": "raster_id = $raster",
 }
 

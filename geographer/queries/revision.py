@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from geographer.database.confine import confined_expression
-from geographer.database.engine import identifier, run_script
+from geographer.database.engine import identifier, quoted, run_script
 from geographer.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 _FOLDER: Final = Path(__file__).parent
 _TYPES: Final = frozenset({"BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP"})
 
-TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "splits", "events", "tags", "classes")
+TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "objects", "splits", "events", "tags", "classes")
 """The tables of a revision, by the names that SQL, the command line and Python share."""
+
+_ALIEN_OBJECT: Final = "SELECT 1 FROM label_object_now WHERE TRY_CAST(feature_id AS BIGINT) IS NULL LIMIT 1"
+"""An object that an older label lists, of a feature from a time when ids were no integers."""
 
 GEOMETRY_OF: Final = {"features": "geometry", "rasters": "footprint"}
 """Which column of a table is a geometry in longitude/latitude (EPSG:4326, x before y)."""
@@ -108,6 +111,13 @@ class Revision:
             "JOIN (SELECT raster_key, raster_id FROM raster_now) USING (raster_key) ORDER BY feature_key, raster_key",
         )
 
+        known = "feature_id::BIGINT" if integers and not self.value(_ALIEN_OBJECT) else "feature_id"
+        self._view(
+            "objects",
+            f"label, raster_id, {known} AS feature_id, class, instance, pixels, box, corners, visible "
+            "FROM label_object_now ORDER BY label, raster_id, instance, label_object_now.feature_id",
+        )
+
     def _view(self, name: str, body: str) -> None:
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {body}")
 
@@ -119,7 +129,7 @@ class Revision:
             {"subject": subject, "position": self.position},
         )
         return "".join(
-            f", (properties->>{_json_path(name)})::{_one_type(types)} AS {identifier(name)}"
+            f", (properties->>'{quoted(json_path(name))}')::{_one_type(types)} AS {identifier(name)}"
             for name, types in rows
             if name not in taken
         )
@@ -132,9 +142,10 @@ def _one_type(types: list[str]) -> str:
     return known.pop() if len(known) == len(types) == 1 else "VARCHAR"
 
 
-def _json_path(name: str) -> str:
-    escaped = name.replace('"', '\\"').replace("'", "''")
-    return f"'$.\"{escaped}\"'"
+def json_path(name: str) -> str:
+    """The path of one of a person's own columns in `properties`."""
+    escaped = name.replace('"', '\\"')
+    return f'$."{escaped}"'
 
 
 @contextmanager

@@ -11,6 +11,9 @@ SELECT * FROM state.edge WHERE valid_from <= getvariable('position') AND valid_t
 CREATE OR REPLACE TEMP VIEW label_now AS
 SELECT * FROM state.label WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position');
 
+CREATE OR REPLACE TEMP VIEW label_object_now AS
+SELECT * FROM state.label_object WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position');
+
 CREATE OR REPLACE TEMP VIEW split_now AS
 SELECT * FROM state.split WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position');
 

@@ -1,24 +1,22 @@
-"""Burns class masks: shapes drawn with their class values on exactly the grid of a chip."""
+"""Makes label files: what a raster shows, drawn on exactly its grid, as the kind of label asks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import rasterio
-import shapely
 from numpy.typing import NDArray
-from rasterio.features import rasterize
+from rasterio.enums import ColorInterp
 
-from geographer.errors import UsageError
 from geographer.execution import executor_for
 from geographer.rasters.crs import crs_from
 from geographer.rasters.likeness import check_kept
+from geographer.rasters.shapes import Shown
 from geographer.rasters.write import Metadata, encode, settle
 from geographer.values import Checksums, Grid
 
@@ -26,75 +24,118 @@ _RUN = 200
 
 
 @dataclass(frozen=True, slots=True)
-class MaskOrder:
-    """One mask to make on `grid`, as the file `destination` in a folder that exists.
+class LabelOrder:
+    """One label to make on `grid`, as the file `destination` in a folder that exists.
 
-    `shapes` are pairs of a geometry, as WKB in the CRS of `grid` (x before y), and its class value, in
-    drawing order: later ones lie on top. A value of 0 erases.
+    Attributes:
+        raster_id: The raster that it is of.
+        grid: Of that raster.
+        shown: The objects that the raster shows, in the order in which they were added.
+        destination: Where the label is to be written.
+        raster: The raster's file; only what looks at its pixels (which are valid) reads it.
     """
 
+    raster_id: str
     grid: Grid
-    shapes: tuple[tuple[bytes, int], ...]
+    shown: tuple[Shown, ...]
     destination: str
+    raster: str = ""
+
+
+class Listed(NamedTuple):
+    """An object that a label lists. What a kind of label doesn't tell is None; see `Dataset.objects`."""
+
+    feature_id: str
+    class_name: str
+    instance: int | None = None
+    pixels: int | None = None
+    box: tuple[float, ...] | None = None
+    corners: tuple[tuple[float, float], ...] | None = None
+    visible: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class MaskMade:
-    """One mask that was made."""
+class LabelMade:
+    """One label that was made.
+
+    Attributes:
+        destination: The file.
+        checksums: Of its bytes.
+        pixel_digest: Of its pixels; None for a label that is no raster.
+        listed: The objects that it lists.
+        told: By what a person should hear of, the ids of the features that it is true of.
+    """
 
     destination: str
     checksums: Checksums
-    pixel_digest: str
+    pixel_digest: str | None
+    listed: tuple[Listed, ...] = ()
+    told: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def burn(
-    orders: Iterable[MaskOrder], *, dtype: Literal["uint8", "uint16"] = "uint8", workers: int = 1
-) -> Iterator[MaskMade]:
-    """Makes the masks of `orders`, in that order: GeoTIFFs of one band with a grid's size, CRS and transform.
+class Drawing(Protocol):
+    """A kind of label with its options: how what is shown becomes a file. Frozen, so that workers can take it along."""
 
-    0 is background. A polygon fills the pixels whose centres it holds (GDAL's rule), a line those on its path
-    (Bresenham), a point the one that it lies in. There is no nodata and there are no tags.
+    def make(self, order: LabelOrder) -> LabelMade:
+        """Make one label.
+
+        Raises:
+            UsageError: it can't be: a value doesn't fit, or GeoTIFF can't keep the CRS.
+            StorageError: it can't be written; no part of it is left.
+        """
+        ...
+
+
+def burn(orders: Iterable[LabelOrder], drawing: Drawing, *, workers: int = 1) -> Iterator[LabelMade]:
+    """Makes the labels of `orders`, in that order.
 
     Args:
         orders: What to make; taken as there is room, so it may be long.
-        dtype: The type of all masks.
+        drawing: The kind of label.
         workers: How many processes work at it; the files don't depend on it.
 
     Raises:
-        UsageError: A class value doesn't fit `dtype`, or the CRS is unknown or can't be kept by GeoTIFF.
-        StorageError: A mask can't be written; no part of it is left.
+        UsageError, CorruptError, StorageError: As the drawing has it; no part of that label is left.
     """
-    yield from executor_for(workers).run(partial(_burn_run, dtype), _runs(orders))
+    yield from executor_for(workers).run(partial(_burn_run, drawing), _runs(orders))
 
 
-def _runs(orders: Iterable[MaskOrder]) -> Iterator[list[MaskOrder]]:
+def write_label(order: LabelOrder, pixels: NDArray[np.generic], bands: tuple[str, ...] = (), **more: Any) -> LabelMade:
+    """Writes `pixels`, shape (bands, rows, columns), as a GeoTIFF with the size, CRS and transform of the order's grid.
+
+    There is no nodata and there are no tags; `bands` are the names of the bands. `more` is what else was made.
+
+    Raises:
+        UsageError: The CRS is unknown or can't be kept by GeoTIFF.
+        StorageError: The label can't be written.
+    """
+    count = len(pixels)
+    metadata = Metadata(
+        crs_from(order.grid.crs),
+        count=count,
+        dtype=pixels.dtype.name,
+        # Three bands of bytes would become red, green and blue.
+        interpretation=(ColorInterp.gray, *[ColorInterp.undefined] * (count - 1)) if count > 1 else (),
+        descriptions=tuple(bands),
+    )
+    if (order.grid.crs, count, bands) not in _kept:
+        check_kept(metadata, order.grid.crs, order.raster_id)
+        _kept.add((order.grid.crs, count, bands))
+    content = encode(pixels, metadata, order.grid.transform)
+    sums, digest = settle(Path(order.destination), content, pixels, order.grid)
+    return LabelMade(order.destination, sums, digest, **more)
+
+
+_kept: set[tuple[str, int, tuple[str, ...]]] = set()
+"""The CRSs that this process knows GeoTIFF to keep, each with its bands: to ask takes as long as a label."""
+
+
+def _runs(orders: Iterable[LabelOrder]) -> Iterator[list[LabelOrder]]:
     remaining = iter(orders)
     while run := list(islice(remaining, _RUN)):
         yield run
 
 
-def _burn_run(dtype: str, orders: list[MaskOrder]) -> Iterator[MaskMade]:
-    metadata: dict[str, Metadata] = {}
+def _burn_run(drawing: Drawing, orders: list[LabelOrder]) -> Iterator[LabelMade]:
     for order in orders:
-        crs = order.grid.crs
-        if crs not in metadata:
-            metadata[crs] = Metadata(crs_from(crs), count=1, dtype=dtype)
-            check_kept(metadata[crs], crs, order.destination)
-        pixels = _drawn(order, dtype)[np.newaxis]
-        content = encode(pixels, metadata[crs], order.grid.transform)
-        yield MaskMade(order.destination, *settle(Path(order.destination), content, pixels, order.grid))
-
-
-def _drawn(order: MaskOrder, dtype: str) -> NDArray[np.generic]:
-    """The class values, shape (rows, columns)."""
-    size = (order.grid.height, order.grid.width)
-    largest = np.iinfo(dtype).max
-    if unfit := [value for _, value in order.shapes if not 0 <= value <= largest]:
-        what = f"class value {unfit[0]} of mask '{order.destination}'"
-        raise UsageError(f"{what} doesn't fit {dtype}, 0 to {largest}: choose another value or a larger type")
-    wkb, values = zip(*order.shapes, strict=True) if order.shapes else ((), ())
-    parts, shape = shapely.get_parts(shapely.from_wkb(wkb), return_index=True)
-    drawn = [(part, values[of]) for part, of in zip(parts, shape, strict=True) if not part.is_empty]
-    transform = rasterio.Affine(*order.grid.transform)
-    mask: NDArray[np.generic] = rasterize(drawn, out_shape=size, transform=transform, dtype=dtype, skip_invalid=False)
-    return mask
+        yield drawing.make(order)

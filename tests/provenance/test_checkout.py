@@ -86,7 +86,7 @@ def test_the_tables_of_a_checkout_are_those_of_the_revision(story, tmp_path):
     dataset = Dataset.open(story.root)
     dataset.checkout("v1", to=tmp_path / "v1")
     written = {path.stem: pq.read_table(path) for path in (tmp_path / "v1" / "tables").iterdir()}
-    assert set(written) == {"features", "rasters", "edges", "chips", "labels", "splits", "classes"}
+    assert set(written) == {"features", "rasters", "edges", "chips", "labels", "objects", "splits", "classes"}
     assert written["features"]["feature_id"].to_pylist() == ["p1", "p2", "q1", "q2"]
     assert written["classes"].to_pylist() == [
         {"class": "water", "value": 0},

@@ -11,11 +11,13 @@ import rasterio
 import shapely
 
 from geographer.errors import StorageError, UsageError
-from geographer.rasters.burn import MaskMade, MaskOrder, burn
+from geographer.rasters.burn import LabelOrder, burn
 from geographer.rasters.crs import crs_from, crs_text
 from geographer.rasters.cut import ChipOrder, cut
+from geographer.rasters.drawings import MaskDrawing
 from geographer.rasters.pixels import pixel_digest
 from geographer.rasters.read import describe
+from geographer.rasters.shapes import Shown
 from geographer.values import Checksums, Grid, Transform, Window
 from tests.rasters.scenes import CUSTOM, NORTH_UP, SOUTH_UP, TURNED, at, pixels, write_scene
 
@@ -31,10 +33,15 @@ def grid(transform: tuple[float, ...] = NORTH_UP, width: int = 40, height: int =
     return Grid(crs, Transform(*transform), width, height)
 
 
+def ordered(path: Path, where: Grid, *shapes: tuple[shapely.Geometry, int]) -> LabelOrder:
+    """The order of a label that shows `shapes`, each of a class with its value."""
+    shown = (Shown(f"f{n}", f"c{value}", value, shapely.to_wkb(shape)) for n, (shape, value) in enumerate(shapes))
+    return LabelOrder("a raster", where, tuple(shown), str(path))
+
+
 def burn_one(path: Path, where: Grid, *shapes: tuple[shapely.Geometry, int], dtype: str = "uint8") -> np.ndarray:
-    """The pixels of the one mask of `shapes`."""
-    order = MaskOrder(where, tuple((shapely.to_wkb(shape), value) for shape, value in shapes), str(path))
-    list(burn([order], dtype=dtype))
+    """The pixels of the one mask of `shapes`, of which the last lies on top."""
+    list(burn([ordered(path, where, *shapes)], MaskDrawing(dtype, overlap="newest")))
     with rasterio.open(path) as raster:
         return raster.read(1)
 
@@ -141,14 +148,14 @@ def test_a_mask_lies_on_its_chips_grid_and_says_nothing_else(tmp_path: Path, crs
     source = write_scene(tmp_path / "a.tif", pixels(3, 90, 90), transform=TURNED, crs=crs, nodata=4)
     (chip,) = cut([ChipOrder(str(source), Window(7, 9, 40, 33), str(tmp_path / "chip.tif"))])
     path = tmp_path / "mask.tif"
-    (made,) = burn([MaskOrder(chip.grid, ((shapely.to_wkb(blob(chip.grid, 1)), 1),), str(path))])
+    (made,) = burn([ordered(path, chip.grid, (blob(chip.grid, 1), 1))], MaskDrawing())
     content, facts = path.read_bytes(), describe(path)
     assert facts.grid == describe(tmp_path / "chip.tif").grid == chip.grid
     assert (facts.count, facts.dtype, facts.nodata) == (1, "uint8", None)
     with rasterio.open(path) as raster:
         assert raster.tags() == {"AREA_OR_POINT": "Area"}
     checksums = Checksums(len(content), hashlib.md5(content).hexdigest(), hashlib.sha256(content).hexdigest())
-    assert made == MaskMade(str(path), checksums, pixel_digest(path))
+    assert (made.destination, made.checksums, made.pixel_digest) == (str(path), checksums, pixel_digest(path))
 
 
 def test_two_workers_make_the_same_bytes_as_one_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -157,10 +164,11 @@ def test_two_workers_make_the_same_bytes_as_one_in_the_same_order(tmp_path: Path
     for workers in (1, 2):
         folder = tmp_path / str(workers)
         folder.mkdir()
-        shapes = [(shapely.to_wkb(blob(grid(), seed)), seed % 7 + 1) for seed in range(45)]
-        orders = (MaskOrder(grid(), (shape,), str(folder / f"{number}.tif")) for number, shape in enumerate(shapes))
+        shapes = [(blob(grid(), seed), seed % 7 + 1) for seed in range(45)]
+        orders = (ordered(folder / f"{number}.tif", grid(), shape) for number, shape in enumerate(shapes))
         made[workers] = [
-            (Path(mask.destination).name, mask.checksums, mask.pixel_digest) for mask in burn(orders, workers=workers)
+            (Path(mask.destination).name, mask.checksums, mask.pixel_digest)
+            for mask in burn(orders, MaskDrawing(), workers=workers)
         ]
     assert made[1] == made[2]
     assert [name for name, *_ in made[1]] == [f"{number}.tif" for number in range(45)]

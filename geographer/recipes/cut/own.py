@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -72,7 +72,7 @@ class CutOwn(Cutting):
     kind: ClassVar[str] = "cut own"
 
     cutter: CutterName
-    options: tuple[tuple[str, Any], ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
     where: Choice = None
 
     @property
@@ -82,7 +82,7 @@ class CutOwn(Cutting):
 
     def windows(self, ground: Ground) -> Wanted:
         """What the cutter answers."""
-        cutter = self.cutter.required(CUTTERS)(**dict(self.options))
+        cutter = self.cutter.required(CUTTERS)(**self.options)
         selected = ground.select_features(self.where)
         given = cutter.windows(
             ground.revision.arrow(_FEATURES),

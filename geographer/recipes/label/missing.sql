@@ -1,20 +1,34 @@
--- missing.sql: the rasters of $collection whose label $name is missing, or older than what it shows
+-- missing.sql: the rasters of $collection whose label $name is missing, or older than what it shows; and labels of others
 CREATE OR REPLACE TEMP TABLE raster_to_label AS
-WITH stale AS (
-    SELECT raster.raster_id
-    FROM label_now AS label JOIN raster_now AS raster USING (raster_id)
-    WHERE label = $name AND (
-        raster.valid_from > label.valid_from
-        -- The first value above a byte's: all masks of a label have one type.
-        OR label.valid_from < (SELECT min(valid_from) FROM state.class
-                               WHERE value > 255 AND valid_from <= getvariable('position'))
-        OR raster_key IN (SELECT raster_key FROM state.edge
-                          WHERE valid_from > label.valid_from AND valid_from <= getvariable('position'))
-        OR raster_key IN (SELECT raster_key FROM state.edge
-                          WHERE valid_to > label.valid_from AND valid_to <= getvariable('position')))
+WITH raster AS (
+    SELECT * FROM raster_now WHERE collection = $collection AND storage <> 'catalogue'
+), run AS (
+    -- A run makes all anew that was out of date then; what came out as it was is not recorded again.
+    SELECT coalesce(max(position), 0) AS run_at FROM log.event
+    WHERE kind = 'labels_made' AND position <= getvariable('position') AND (payload->>'$.recipe.name') = $name
+), labelled AS (
+    SELECT raster_id, path AS known_path, sha256 AS known_sha256, greatest(valid_from, run_at) AS since
+    FROM label_now, run WHERE label = $name
+), feature_touched AS (
+    -- Edges that began or ended.
+    SELECT raster_key, max(greatest(valid_from, CASE WHEN valid_to <= getvariable('position') THEN valid_to END)) AS moved
+    FROM shown SEMI JOIN raster USING (raster_key) WHERE valid_from <= getvariable('position') GROUP BY raster_key
+), class_touched AS (
+    -- Classes that came, went or got another value.
+    SELECT raster_key, max(moved) AS moved
+    FROM (SELECT class, max(greatest(valid_from, CASE WHEN valid_to <= getvariable('position') THEN valid_to END)) AS moved
+          FROM state.class WHERE valid_from <= getvariable('position') GROUP BY class)
+    JOIN (SELECT feature_key, class FROM feature_now) USING (class)
+    JOIN shown_now USING (feature_key) SEMI JOIN raster USING (raster_key)
+    GROUP BY raster_key
 )
-SELECT raster_id, path, width, height, transform, crs, known_sha256
-FROM raster_now LEFT JOIN (SELECT raster_id, sha256 AS known_sha256 FROM label_now WHERE label = $name) USING (raster_id)
-WHERE collection = $collection AND storage <> 'catalogue'
-  AND (known_sha256 IS NULL OR raster_id IN (SELECT raster_id FROM stale))
+SELECT raster_key, raster_id, path, width, height, transform, crs, known_path, known_sha256
+FROM raster LEFT JOIN labelled USING (raster_id)
+LEFT JOIN feature_touched AS by_feature USING (raster_key) LEFT JOIN class_touched AS by_class USING (raster_key)
+WHERE $afresh OR since IS NULL OR since < greatest(valid_from, by_feature.moved, by_class.moved)
 ORDER BY raster_id;
+
+CREATE OR REPLACE TEMP TABLE raster_that_left AS
+SELECT raster_id FROM label_now ANTI JOIN
+    (SELECT raster_id FROM raster_now WHERE collection = $collection AND storage <> 'catalogue') USING (raster_id)
+WHERE label = $name ORDER BY raster_id;
