@@ -37,6 +37,18 @@ def plan_raster_removal(revision: Revision, request: dict[str, Any]) -> Draft:
         UsageError: there are none.
     """
     ids = list(dict.fromkeys(request["ids"]))
+    rows = removal_rows(revision, ids)
+    counts = {f"{what}s": len(rows.get(f"{what}_change", ())) for what in ("label", "split")}
+    return Draft("rasters_removed", {"request": request, "rasters": len(ids), **counts}, rows)
+
+
+def removal_rows(revision: Revision, ids: list[str]) -> dict[str, Any]:
+    """The rows that remove rasters, each named once, with their labels and their places in splits.
+
+    Raises:
+        NotFoundError: one of them is not there.
+        UsageError: there are none.
+    """
     with _asked(revision, "raster", ids):
         labels = revision.rows("SELECT label, raster_id FROM label_now SEMI JOIN asked ON raster_id = id ORDER BY ALL")
         splits = revision.rows("SELECT split, raster_id FROM split_now SEMI JOIN asked ON raster_id = id ORDER BY ALL")
@@ -45,8 +57,7 @@ def plan_raster_removal(revision: Revision, request: dict[str, Any]) -> Draft:
         rows["label_change"] = _removed("label_change", "label", labels)
     if splits:
         rows["split_change"] = _removed("split_change", "split", splits)
-    payload = {"request": request, "rasters": len(ids), "labels": len(labels), "splits": len(splits)}
-    return Draft("rasters_removed", payload, rows)
+    return rows
 
 
 def _removed(table: str, key: str, rows: list[tuple[Any, ...]]) -> Any:

@@ -113,11 +113,7 @@ class Revision:
 
     def _own_columns(self, subject: str, taken: set[str]) -> str:
         """The select list of a person's own columns; one that came with two types is read as text."""
-        rows = self.rows(
-            "SELECT name, list(DISTINCT type) FROM state.own_column WHERE subject = $subject AND position <= $position "
-            "GROUP BY name ORDER BY min((position, ordinal))",
-            {"subject": subject, "position": self.position},
-        )
+        rows = self.rows((_FOLDER / "own_columns.sql").read_text(), {"subject": subject, "position": self.position})
         return "".join(
             f", (properties->>{_json_path(name)})::{_one_type(types)} AS {identifier(name)}"
             for name, types in rows
