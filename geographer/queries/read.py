@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 
 Relation = Literal["contains", "intersects"]
 
+_CLASSES: Final = Path(__file__).with_name("classes.sql")
 _SHOWING_FEATURE: Final = (
-    "raster_id IN (SELECT raster_id FROM edges WHERE feature_id::VARCHAR = $feature "
+    "raster_id IN (SELECT raster_id FROM edges WHERE feature_id::VARCHAR IN (FROM asked_feature) "
     "AND relation = coalesce($relation, relation))"
 )
 _SHOWN_BY_RASTER: Final = (
-    "feature_id IN (SELECT feature_id FROM edges WHERE raster_id = $raster "
+    "feature_id IN (SELECT feature_id FROM edges WHERE raster_id IN (FROM asked_raster) "
     "AND relation = coalesce($relation, relation))"
 )
 _FEATURE_FILTER: Final = {
-    "features": "feature_id::VARCHAR = $feature",
-    "edges": "feature_id::VARCHAR = $feature",
+    "features": "feature_id::VARCHAR IN (FROM asked_feature)",
+    "edges": "feature_id::VARCHAR IN (FROM asked_feature)",
     "rasters": _SHOWING_FEATURE,
     "chips": _SHOWING_FEATURE,
     "labels": _SHOWING_FEATURE,
@@ -41,20 +42,20 @@ _FEATURE_FILTER: Final = {
 }
 _RASTER_FILTER: Final = {
     "features": _SHOWN_BY_RASTER,
-    "edges": "raster_id = $raster",
-    "rasters": "raster_id = $raster",
-    "chips": "(raster_id = $raster OR parent_id = $raster)",
-    "labels": "raster_id = $raster",
-    "splits": "raster_id = $raster",
+    "edges": "raster_id IN (FROM asked_raster)",
+    "rasters": "raster_id IN (FROM asked_raster)",
+    "chips": "(raster_id IN (FROM asked_raster) OR parent_id IN (FROM asked_raster))",
+    "labels": "raster_id IN (FROM asked_raster)",
+    "splits": "raster_id IN (FROM asked_raster)",
 }
 
 
 class Filter(NamedTuple):
-    """Which rows of a table: a person's SQL expression, one feature, one raster, one relation; all that are given."""
+    """Which rows of a table: a person's SQL expression, features, rasters, one relation; all that are given."""
 
     where: str | None = None
-    feature: str | None = None
-    raster: str | None = None
+    feature: Sequence[str] | None = None
+    raster: Sequence[str] | None = None
     relation: Relation | None = None
 
 
@@ -62,24 +63,22 @@ def selection(revision: Revision, table: str, wanted: Filter) -> tuple[str, dict
     """The query for the wanted rows of a table, and its parameters.
 
     Raises:
-        NotFoundError: the feature, the raster or a column of the filter is not there at this revision.
+        NotFoundError: a feature, a raster or a column of the filter is not there at this revision.
         UsageError: the filter is not one SQL expression, or there is no relation to filter by.
     """
-    conditions, parameters = [revision.where(table, wanted.where)], {}
+    conditions = [revision.where(table, wanted.where)]
     if wanted.feature is not None:
-        _require(revision, "feature", wanted.feature)
+        _ask(revision, "feature", wanted.feature)
         conditions.append(_FEATURE_FILTER[table])
-        parameters["feature"] = wanted.feature
     if wanted.raster is not None:
-        _require(revision, "raster", wanted.raster)
+        _ask(revision, "raster", wanted.raster)
         conditions.append(_RASTER_FILTER[table])
-        parameters["raster"] = wanted.raster
     if table == "edges" and wanted.relation is not None:
         conditions.append("relation = $relation")
     query = f"SELECT * FROM {table} WHERE {' AND '.join(conditions)}"  # noqa: S608
     if wanted.relation is not None and "$relation" not in query:
         raise UsageError(f"--relation is of a feature to a raster: ask for edges, or for {table} with the other's id")
-    return query, {**parameters, **({"relation": wanted.relation} if "$relation" in query else {})}
+    return query, {"relation": wanted.relation} if "$relation" in query else {}
 
 
 def read(revision: Revision, table: str, wanted: Filter) -> Table:
@@ -195,6 +194,11 @@ def _shown_in_json(name: str, kind: str) -> str:
     return column
 
 
+def classes(revision: Revision) -> Table:
+    """The classes with their values, and how many features have each."""
+    return Table(revision.arrow(_CLASSES.read_text()))
+
+
 def neighbours(
     revision: Revision, given: Literal["feature", "raster"], ids: Sequence[str], *, containing_only: bool
 ) -> dict[str, list[Any]]:
@@ -203,39 +207,39 @@ def neighbours(
     Raises:
         NotFoundError: an id is not there at this revision.
     """
+    _ask(revision, given, ids)
+    other = "raster" if given == "feature" else "feature"
+    # The keys are joined before the names, so that 100,000 ids cost one pass over the edges.
+    found = revision.arrow(
+        f"SELECT id, list(o.{other}_id{'::BIGINT' if other == 'feature' and _integer_ids(revision) else ''} "  # noqa: S608
+        f"ORDER BY {other}_key) AS others FROM asked_{given} "
+        f"JOIN (SELECT {given}_key, {given}_id FROM {given}_now) ON id = {given}_id "
+        f"JOIN edge_now USING ({given}_key) "
+        f"JOIN (SELECT {other}_key, {other}_id FROM {other}_now) AS o USING ({other}_key) "
+        "WHERE contains OR NOT $containing_only GROUP BY id",
+        {"containing_only": containing_only},
+    )
+    known = dict(zip(found["id"].to_pylist(), found["others"].to_pylist(), strict=True))
+    return {identity: known.get(identity, []) for identity in ids}
+
+
+def _ask(revision: Revision, subject: Literal["feature", "raster"], ids: Sequence[str]) -> None:
+    """Make the temporary table `asked_feature` or `asked_raster`: each of `ids` once.
+
+    Raises:
+        NotFoundError: an id is not there at this revision.
+    """
     import pyarrow as pa
 
-    other = "raster" if given == "feature" else "feature"
     revision.connection.register("asked", pa.table({"id": pa.array(ids, pa.string())}))
-    try:
-        unknown = revision.rows(f"SELECT id FROM asked ANTI JOIN {given}_now ON id = {given}_id ORDER BY id")  # noqa: S608
-        if unknown:
-            raise NotFoundError(
-                f"no {given} {naming([row[0] for row in unknown])} at @{revision.position}: see geographer {given}s"
-            )
-        # The keys are joined before the names, so that 100,000 ids cost one pass over the edges.
-        pairs = revision.rows(
-            f"SELECT id, o.{other}_id{'::BIGINT' if other == 'feature' and _integer_ids(revision) else ''} "  # noqa: S608
-            f"FROM (SELECT DISTINCT id FROM asked) "
-            f"JOIN (SELECT {given}_key, {given}_id FROM {given}_now) ON id = {given}_id "
-            f"JOIN edge_now USING ({given}_key) "
-            f"JOIN (SELECT {other}_key, {other}_id FROM {other}_now) AS o USING ({other}_key) "
-            f"WHERE contains OR NOT $containing_only ORDER BY {other}_key",
-            {"containing_only": containing_only},
+    revision.connection.execute(f"CREATE OR REPLACE TEMP TABLE asked_{subject} AS SELECT DISTINCT id FROM asked")  # noqa: S608
+    revision.connection.unregister("asked")
+    unknown = revision.rows(f"SELECT id FROM asked_{subject} ANTI JOIN {subject}_now ON id = {subject}_id ORDER BY id")  # noqa: S608
+    if unknown:
+        raise NotFoundError(
+            f"no {subject} {naming([row[0] for row in unknown])} at @{revision.position}: see geographer {subject}s"
         )
-    finally:
-        revision.connection.unregister("asked")
-    found: dict[str, list[Any]] = {identity: [] for identity in ids}
-    for identity, neighbour in pairs:
-        found[identity].append(neighbour)
-    return found
 
 
 def _integer_ids(revision: Revision) -> bool:
     return bool(revision.value("SELECT bool_and(id_is_integer) FROM feature_now"))
-
-
-def _require(revision: Revision, subject: Literal["feature", "raster"], identity: str) -> None:
-    known = revision.value(f"SELECT 1 FROM {subject}_now WHERE {subject}_id = $id", {"id": identity})  # noqa: S608
-    if known is None:
-        raise NotFoundError(f"no {subject} '{identity}' at @{revision.position}: see geographer {subject}s")
