@@ -44,8 +44,8 @@ def plan_remap(
     _stage_remap(revision, known, targets, values)
     _refuse_lost_background(revision, known, targets)
     columns = _stage_soft_remap(revision, mapping)
-    gone = {name: None for name, kind in columns.items() if kind is None}
-    run_script(revision.connection, (_FOLDER / "remap.sql").read_text(), {"gone": json.dumps(gone)})
+    emptied = json.dumps(dict.fromkeys(columns))
+    run_script(revision.connection, (_FOLDER / "remap.sql").read_text(), {"emptied": emptied})
     remapped, dropped = revision.rows(
         "SELECT count(*) FILTER (change = 'changed'), count(*) FILTER (change = 'removed') FROM remapped_feature"
     )[0]

@@ -17,11 +17,12 @@ WITH touched AS (
     LEFT JOIN told USING (feature_key)
     WHERE moved OR touched.feature_key IS NOT NULL
 )
+-- A null in a patch takes the column away, so that a sum is not what stood there before.
 SELECT 'changed' AS change, feature_key, feature_id, id_is_integer, target AS class,
        ST_AsWKB(coalesce(native, geometry))::BLOB AS geometry, crs,
        json_merge_patch(
            properties,
-           CASE WHEN touched THEN $gone ELSE '{}' END,
+           CASE WHEN touched THEN $emptied ELSE '{}' END,
            coalesce(sums, '{}'),
            CASE WHEN moved AND (properties->>'$.original_class') IS NULL THEN json_object('original_class', class)
                 ELSE '{}' END)::VARCHAR AS properties
