@@ -135,7 +135,10 @@ splits = _table_command("splits", "Which part each raster is assigned to.")
 @options.as_json
 @options.dataset
 def components(dataset: Dataset, as_json: bool, **wanted: Any) -> None:
-    """The clusters of rasters that must stay together, as a split with the same options sees them."""
+    """The clusters of rasters that must stay together.
+
+    They are those that a split with the same options never parts.
+    """
     rows = dataset.components(**wanted).to_pylist()
     if as_json:
         for row in rows:

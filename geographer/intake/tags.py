@@ -25,7 +25,7 @@ def tag_columns(names: Sequence[str], tags: Sequence[Mapping[str, str]]) -> tupl
     """The columns that the tags `names` become, with their types, and the properties (JSON text) of each file.
 
     A column is BIGINT if every file that has the tag says a whole number, DOUBLE if every one says a number, else
-    VARCHAR. A name that would hide a column of ours gets an underscore. Files without the tag have null.
+    VARCHAR. A name that would hide a column of ours gets an underscore. A tag that is missing or blank gives null.
 
     Args:
         names: Which tags.
@@ -34,9 +34,11 @@ def tag_columns(names: Sequence[str], tags: Sequence[Mapping[str, str]]) -> tupl
     Raises:
         NotFoundError: no file has one of them.
     """
-    missing = [name for name in names if not any(name in one for one in tags)]
+    tags = [{name: text for name, text in one.items() if text.strip()} for one in tags]
+    found = {name for one in tags for name in one}
+    missing = [name for name in names if name not in found]
     if missing and tags:
-        known = naming(sorted({name for one in tags for name in one}), most=20) or "none"
+        known = naming(sorted(found), most=20) or "none"
         raise NotFoundError(f"no file has the tag {naming(missing)}: they have {known}")
     columns = unhidden(names, RESERVED)
     types = {name: type_of([one[name] for one in tags if name in one]) for name in columns}

@@ -11,7 +11,7 @@ import duckdb
 from geographer.database.confine import checked_query, evaluating
 from geographer.database.engine import identifier, quoted
 from geographer.errors import NotFoundError, StorageError, UsageError, naming
-from geographer.queries.revision import GEOMETRY_OF, TABLES, Revision
+from geographer.queries.revision import GEOMETRY_OF, KEY, ORDERED, TABLES, Revision
 from geographer.queries.table import Table
 
 if TYPE_CHECKING:
@@ -24,29 +24,34 @@ if TYPE_CHECKING:
 Relation = Literal["contains", "intersects"]
 
 _CLASSES: Final = Path(__file__).with_name("classes.sql")
-_SHOWING_FEATURE: Final = (
-    "raster_id IN (SELECT raster_id FROM edges WHERE feature_id::VARCHAR IN (FROM asked_feature) "
-    "AND relation = coalesce($relation, relation))"
+_SHOWING: Final = (
+    "(SELECT raster_key FROM edge_now SEMI JOIN asked_feature USING (feature_key) "
+    "WHERE contains = coalesce($relation = 'contains', contains))"
 )
-_SHOWN_BY_RASTER: Final = (
-    "feature_id IN (SELECT feature_id FROM edges WHERE raster_id IN (FROM asked_raster) "
-    "AND relation = coalesce($relation, relation))"
+_SHOWN: Final = (
+    "(SELECT feature_key FROM edge_now SEMI JOIN asked_raster USING (raster_key) "
+    "WHERE contains = coalesce($relation = 'contains', contains))"
 )
+_ASKED_FEATURES: Final = "(SELECT feature_key FROM asked_feature)"
+_ASKED_RASTERS: Final = "(SELECT raster_key FROM asked_raster)"
+_NAMES_OF_SHOWING: Final = f"(SELECT raster_id FROM raster_now WHERE raster_key IN {_SHOWING})"  # noqa: S608
+_ASKED_NAMES: Final = "(SELECT id FROM asked_raster)"
+# By keys where there are keys: whole numbers are found faster than names are.
 _FEATURE_FILTER: Final = {
-    "features": "feature_id::VARCHAR IN (FROM asked_feature)",
-    "edges": "feature_id::VARCHAR IN (FROM asked_feature)",
-    "rasters": _SHOWING_FEATURE,
-    "chips": _SHOWING_FEATURE,
-    "labels": _SHOWING_FEATURE,
-    "splits": _SHOWING_FEATURE,
+    "features": f"{KEY} IN {_ASKED_FEATURES}",
+    "edges": f"feature_key IN {_ASKED_FEATURES}",
+    "rasters": f"{KEY} IN {_SHOWING}",
+    "chips": f"{KEY} IN {_SHOWING}",
+    "labels": f"raster_id IN {_NAMES_OF_SHOWING}",
+    "splits": f"raster_id IN {_NAMES_OF_SHOWING}",
 }
 _RASTER_FILTER: Final = {
-    "features": _SHOWN_BY_RASTER,
-    "edges": "raster_id IN (FROM asked_raster)",
-    "rasters": "raster_id IN (FROM asked_raster)",
-    "chips": "(raster_id IN (FROM asked_raster) OR parent_id IN (FROM asked_raster))",
-    "labels": "raster_id IN (FROM asked_raster)",
-    "splits": "raster_id IN (FROM asked_raster)",
+    "features": f"{KEY} IN {_SHOWN}",
+    "edges": f"raster_key IN {_ASKED_RASTERS}",
+    "rasters": f"{KEY} IN {_ASKED_RASTERS}",
+    "chips": f"({KEY} IN {_ASKED_RASTERS} OR parent_id IN {_ASKED_NAMES})",
+    "labels": f"raster_id IN {_ASKED_NAMES}",
+    "splits": f"raster_id IN {_ASKED_NAMES}",
 }
 
 
@@ -75,7 +80,9 @@ def selection(revision: Revision, table: str, wanted: Filter) -> tuple[str, dict
         conditions.append(_RASTER_FILTER[table])
     if table == "edges" and wanted.relation is not None:
         conditions.append("relation = $relation")
-    query = f"SELECT * FROM {table} WHERE {' AND '.join(conditions)}"  # noqa: S608
+    source, hidden, order = ORDERED.get(table, (table, "", ""))
+    # Ordered at last: what comes out of a join has no order.
+    query = f"SELECT *{hidden} FROM {source} WHERE {' AND '.join(conditions)}{order}"  # noqa: S608
     if wanted.relation is not None and "$relation" not in query:
         raise UsageError(f"--relation is of a feature to a raster: ask for edges, or for {table} with the other's id")
     return query, {"relation": wanted.relation} if "$relation" in query else {}
@@ -212,9 +219,7 @@ def neighbours(
     # The keys are joined before the names, so that 100,000 ids cost one pass over the edges.
     found = revision.arrow(
         f"SELECT id, list(o.{other}_id{'::BIGINT' if other == 'feature' and _integer_ids(revision) else ''} "  # noqa: S608
-        f"ORDER BY {other}_key) AS others FROM asked_{given} "
-        f"JOIN (SELECT {given}_key, {given}_id FROM {given}_now) ON id = {given}_id "
-        f"JOIN edge_now USING ({given}_key) "
+        f"ORDER BY {other}_key) AS others FROM asked_{given} JOIN edge_now USING ({given}_key) "
         f"JOIN (SELECT {other}_key, {other}_id FROM {other}_now) AS o USING ({other}_key) "
         "WHERE contains OR NOT $containing_only GROUP BY id",
         {"containing_only": containing_only},
@@ -224,7 +229,7 @@ def neighbours(
 
 
 def _ask(revision: Revision, subject: Literal["feature", "raster"], ids: Sequence[str]) -> None:
-    """Make the temporary table `asked_feature` or `asked_raster`: each of `ids` once.
+    """Make the temporary table `asked_feature` or `asked_raster`: each of `ids` once, with its key.
 
     Raises:
         NotFoundError: an id is not there at this revision.
@@ -232,9 +237,13 @@ def _ask(revision: Revision, subject: Literal["feature", "raster"], ids: Sequenc
     import pyarrow as pa
 
     revision.connection.register("asked", pa.table({"id": pa.array(ids, pa.string())}))
-    revision.connection.execute(f"CREATE OR REPLACE TEMP TABLE asked_{subject} AS SELECT DISTINCT id FROM asked")  # noqa: S608
+    revision.connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE asked_{subject} AS "  # noqa: S608
+        f"SELECT id, {subject}_key FROM (SELECT DISTINCT id FROM asked) "
+        f"LEFT JOIN (SELECT {subject}_key, {subject}_id FROM {subject}_now) ON id = {subject}_id"
+    )
     revision.connection.unregister("asked")
-    unknown = revision.rows(f"SELECT id FROM asked_{subject} ANTI JOIN {subject}_now ON id = {subject}_id ORDER BY id")  # noqa: S608
+    unknown = revision.rows(f"SELECT id FROM asked_{subject} WHERE {subject}_key IS NULL ORDER BY id")  # noqa: S608
     if unknown:
         raise NotFoundError(
             f"no {subject} {naming([row[0] for row in unknown])} at @{revision.position}: see geographer {subject}s"

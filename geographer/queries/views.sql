@@ -18,9 +18,6 @@ CREATE OR REPLACE TEMP VIEW classes AS
 SELECT class, value FROM state.class
 WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position') ORDER BY value;
 
-CREATE OR REPLACE TEMP VIEW chips AS
-SELECT raster_id, parent_id, col, "row", width, height FROM raster_now WHERE parent_id IS NOT NULL ORDER BY raster_key;
-
 CREATE OR REPLACE TEMP VIEW labels AS
 SELECT label, raster_id, path, md5 FROM label_now ORDER BY label, raster_id;
 
