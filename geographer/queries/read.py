@@ -214,32 +214,43 @@ def neighbours(
     Raises:
         NotFoundError: an id is not there at this revision.
     """
-    _ask(revision, given, ids)
+    asked = list(dict.fromkeys(ids))
+    _ask(revision, given, asked)
     other = "raster" if given == "feature" else "feature"
     # The keys are joined before the names, so that 100,000 ids cost one pass over the edges.
-    found = revision.arrow(
-        f"SELECT id, list(o.{other}_id{'::BIGINT' if other == 'feature' and _integer_ids(revision) else ''} "  # noqa: S608
-        f"ORDER BY {other}_key) AS others FROM asked_{given} JOIN edge_now USING ({given}_key) "
+    pairs = revision.arrow(
+        f"SELECT place, o.{other}_id{'::BIGINT' if other == 'feature' and _integer_ids(revision) else ''} AS other "  # noqa: S608
+        f"FROM asked_{given} JOIN edge_now USING ({given}_key) "
         f"JOIN (SELECT {other}_key, {other}_id FROM {other}_now) AS o USING ({other}_key) "
-        "WHERE contains OR NOT $containing_only GROUP BY id",
+        f"WHERE contains OR NOT $containing_only ORDER BY place, {other}_key",
         {"containing_only": containing_only},
     )
-    known = dict(zip(found["id"].to_pylist(), found["others"].to_pylist(), strict=True))
-    return {identity: known.get(identity, []) for identity in ids}
+    return dict(zip(asked, _grouped(pairs, len(asked)), strict=True))
+
+
+def _grouped(pairs: pa.Table, count: int) -> list[list[Any]]:
+    """For each place below `count` the others that `pairs`, sorted by place, join to it; a name is one object."""
+    import numpy as np
+
+    encoded = pairs["other"].combine_chunks().dictionary_encode()
+    names = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    flat = names[encoded.indices.to_numpy()].tolist()
+    ends = np.cumsum(np.bincount(pairs["place"].to_numpy(), minlength=count)).tolist()
+    return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _ask(revision: Revision, subject: Literal["feature", "raster"], ids: Sequence[str]) -> None:
-    """Make the temporary table `asked_feature` or `asked_raster`: each of `ids` once, with its key.
+    """Make the temporary table `asked_feature` or `asked_raster`: each of `ids` once, with its place and its key.
 
     Raises:
         NotFoundError: an id is not there at this revision.
     """
     import pyarrow as pa
 
-    revision.connection.register("asked", pa.table({"id": pa.array(ids, pa.string())}))
+    names = pa.array(list(dict.fromkeys(ids)), pa.string())
+    revision.connection.register("asked", pa.table({"id": names, "place": pa.array(range(len(names)), pa.int64())}))
     revision.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE asked_{subject} AS "  # noqa: S608
-        f"SELECT id, {subject}_key FROM (SELECT DISTINCT id FROM asked) "
+        f"CREATE OR REPLACE TEMP TABLE asked_{subject} AS SELECT id, place, {subject}_key FROM asked "  # noqa: S608
         f"LEFT JOIN (SELECT {subject}_key, {subject}_id FROM {subject}_now) ON id = {subject}_id"
     )
     revision.connection.unregister("asked")
