@@ -43,6 +43,9 @@ class Classes(Changing):
         Soft classes follow: the columns `prob_of_class_<class>` of combined classes are summed (what is missing counts
         as nothing), those of renamed ones renamed, those of dropped ones removed, without scaling the others up.
 
+        Recipes stay as they were declared: the summary's `warnings` name those whose SQL asks for a class that is no
+        more.
+
         Args:
             mapping: Class to new class, or to None to drop it.
             prune_rasters: Also remove the chips (rasters cut from rasters) that showed an object and show none

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from geographer.database.engine import run_script
+from geographer.database.engine import quoted, run_script
 from geographer.errors import ConflictError, NotFoundError, UsageError, naming
 from geographer.events import Draft
 from geographer.intake.removal import removal_rows
@@ -64,6 +64,7 @@ def plan_remap(
         "dropped": dropped,
         "pruned": len(bare),
         **{f"{what}s": len(removed.get(f"{what}_change", ())) for what in ("label", "split")},
+        "warnings": _warnings(revision, sorted(known.keys() - values.keys())),
     }
     return Draft("classes_remapped", payload, {**rows, **removed})
 
@@ -224,6 +225,17 @@ def _feature_rows(revision: Revision, table: str) -> str:
         f"CREATE OR REPLACE TEMP VIEW reclassed_feature AS SELECT {_COLUMNS} FROM {table} ORDER BY feature_key"  # noqa: S608
     )
     return "reclassed_feature"
+
+
+def _warnings(revision: Revision, gone: list[str]) -> list[str]:
+    """What recipes still ask for: classes that are no more, named in their SQL."""
+    recipes = revision.rows("SELECT name, parameters FROM recipes")
+    return [
+        f"recipe '{recipe}' asks for class '{name}', which is no more"
+        for recipe, parameters in recipes
+        for name in gone
+        if f"'{quoted(name)}'" in parameters
+    ]
 
 
 def _bare_chips(revision: Revision) -> list[str]:

@@ -31,7 +31,8 @@ _WIDE_INTEGERS: Final = ("UBIGINT", "HUGEINT", "UHUGEINT")
 _LONGEST_CLAIM: Final = 50
 _DEFAULT_CLASS: Final = "object"
 _RESERVED: Final = {"feature_id", "class", "geometry"}
-_CONFLICTS: Final = ("its id stands twice in the file", "its id is in the dataset already")
+_KNOWN: Final = "its id is in the dataset already"
+_CONFLICTS: Final = ("its id stands twice in the file", _KNOWN)
 
 _READ: Final = Path(__file__).with_name("read_feature.sql")
 
@@ -192,8 +193,9 @@ def _skipped(revision: Revision, source: Source, on_error: str) -> dict[str, lis
         same = [name for name, why in rows if why == reason]
         more = f" ({len(rows) - len(same):,} rows have other faults)" if len(rows) > len(same) else ""
         error = ConflictError if reason in _CONFLICTS else UsageError
+        way = "pass --replace" if reason == _KNOWN else "mend it"
         raise error(
-            f"'{source.name}': {naming(same)} can't be added, because {reason}{more}; mend it, or pass --on-error skip"
+            f"'{source.name}': {naming(same)} can't be added, because {reason}{more}; {way}, or pass --on-error skip"
         )
     return {
         "input": [source.name] * len(rows),

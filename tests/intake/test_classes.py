@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geographer import Dataset
 from geographer.errors import ConflictError, NotFoundError, UsageError
+from geographer.intake.classes import values_after
 from geographer.projections.project import rebuild
 from tests.projections.test_project import state
 from tests.story import point, square, write_scenes
@@ -228,6 +231,27 @@ def test_a_remap_that_says_nothing_or_names_what_is_not_there_is_refused(dataset
     unmoved(dataset, UsageError, "a class has no name", {"track": ""})
     unmoved(dataset, UsageError, "a class has no name", {"": "track"})
     unmoved(dataset, NotFoundError, "no class 'cricket', 'golf': there are 'water'", {"golf": "track", "cricket": None})
+
+
+def test_a_recipe_that_asks_for_a_class_that_is_no_more_is_told(dataset):
+    dataset.cut_around_features("tracks", size=8, where="class IN ('track', 'golf')")
+    assert dataset.remap_classes({"football": "ball"}).summary["warnings"] == []
+    recorded = dataset.remap_classes({"track": "lane", "baseball": "ball"})
+    assert recorded.summary["warnings"] == ["recipe 'tracks' asks for class 'track', which is no more"]
+
+
+@given(st.data())
+def test_values_stay_different_and_those_of_classes_that_stay_are_theirs(data):
+    names = data.draw(st.lists(st.sampled_from("abcdef"), unique=True, min_size=1))
+    known = dict(zip(names, data.draw(st.permutations(range(len(names)))), strict=True))
+    mapping = data.draw(st.dictionaries(st.sampled_from(names), st.sampled_from([*"abcxyz", None])))
+    after = values_after(known, mapping)
+    members = {target: {name for name in names if mapping.get(name, name) == target} for target in after}
+    assert set().union(*members.values()) == {name for name in names if mapping.get(name, name) is not None}
+    assert len(set(after.values())) == len(after)
+    for target, value in after.items():
+        assert value in {known[name] for name in members[target]}
+        assert value == known[target] if target in members[target] else value == min(known[n] for n in members[target])
 
 
 def test_a_dry_run_changes_nothing_and_says_what_would_be(dataset):
