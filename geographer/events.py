@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 KINDS: Final[Mapping[str, int]] = {
     "dataset_initialised": 1,
     "classes_added": 1,
+    "classes_remapped": 1,
+    "classes_hardened": 1,
     "features_added": 1,
     "features_removed": 1,
     "rasters_added": 1,

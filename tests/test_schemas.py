@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from copy import deepcopy
 from datetime import datetime
 from pathlib import Path
@@ -30,8 +31,18 @@ def faults(envelope):
 
 
 @pytest.fixture(scope="module")
-def events(story):
-    return [event.envelope() for event in Dataset.open(story.root).log()]
+def events(story, tmp_path_factory):
+    """Those of the story, and of what follows it: changes of classes."""
+    folder = tmp_path_factory.mktemp("schemas")
+    dataset = Dataset.open(shutil.copytree(story.root, folder / "dataset"))
+    dataset.remap_classes({"quarry": "pit", "pond": "pit", "quay": None}, prune_rasters=True)
+    soft = {"id": "soft", "class": "pit", "prob_of_class_pit": 0.25, "prob_of_class_water": 0.75}
+    feature = {"type": "Feature", "properties": soft, "geometry": {"type": "Point", "coordinates": [15.0, 47.0]}}
+    path = folder / "soft.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    dataset.add_features(path)
+    dataset.harden_classes()
+    return [event.envelope() for event in dataset.log()]
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +88,16 @@ def test_a_request_or_a_recipe_with_a_key_too_many_or_too_few_does_not_fit(kind,
         event = deepcopy(one_of_each[kind])
         event["payload"][part]["colour"] = "blue"
         assert faults(event), part
+
+
+def test_additions_that_replace_fit_and_count_all_or_nothing(one_of_each):
+    for kind, asked in (("features_added", {}), ("rasters_added", {"patterns": ["*.tif"], "tags": ["CLOUDS"]})):
+        event = deepcopy(one_of_each[kind])
+        event["payload"]["request"] |= {"replace": True, **asked}
+        event["payload"] |= {"added": 1, "changed": 2, "unchanged": 3}
+        assert faults(event) == []
+        del event["payload"]["unchanged"]
+        assert faults(event)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -290,6 +290,44 @@ class Histories(RuleBasedStateMachine):
         self._look()
 
     @precondition(lambda self: self.shapes)
+    @rule(data=st.data(), crs=FEATURE_CRS, new=st.dictionaries(FEATURE_IDS, SHAPES, max_size=1))
+    def replace_features(self, data: st.DataObject, crs: str, new: dict[str, Shape]) -> None:
+        """Known ids get other shapes, mostly; what is equal is not recorded again."""
+        known = data.draw(st.lists(st.sampled_from(sorted(self.shapes)), min_size=1, max_size=3, unique=True))
+        shapes = {name: data.draw(st.one_of(SHAPES, st.just(self.shapes[name]))) for name in known} | new
+        path = write_features(self._fresh(".geojson"), shapes, crs)
+        recorded = self.dataset.add_features(path, crs=crs, replace=True)
+        assert recorded.summary["added"] == len(shapes.keys() - self.shapes.keys())
+        assert sum(recorded.summary[name] for name in ("added", "changed", "unchanged")) == len(shapes)
+        assert not self.dataset.add_features(path, crs=crs, replace=True).changed
+        self.shapes |= shapes
+        self._look()
+
+    @rule(
+        mapping=st.sampled_from(
+            [
+                {"pond": "reed", "reed": "pond"},
+                {"quarry": "pond", "reed": None},
+                {"pond": "quarry"},
+                {"quarry": BACKGROUND},
+            ]
+        ),
+        prune=st.booleans(),
+    )
+    def remap_classes(self, mapping: dict[str, str | None], prune: bool) -> None:
+        known = {row["class"] for row in self.now["classes"]}
+        chosen = {name: target for name, target in mapping.items() if name in known}
+        if not chosen:
+            self._unmoved(NotFoundError, lambda: self.dataset.remap_classes(mapping))
+            return
+        self.dataset.remap_classes(chosen, prune_rasters=prune)
+        became = {name: chosen.get(shape.class_, shape.class_) for name, shape in self.shapes.items()}
+        self.shapes = {
+            name: replace(self.shapes[name], class_=class_) for name, class_ in became.items() if class_ is not None
+        }
+        self._look()
+
+    @precondition(lambda self: self.shapes)
     @rule(data=st.data())
     def remove_features(self, data: st.DataObject) -> None:
         ids = data.draw(st.lists(st.sampled_from(sorted(self.shapes)), min_size=1, max_size=3))
@@ -325,12 +363,13 @@ class Histories(RuleBasedStateMachine):
         self._look()
 
     @precondition(lambda self: self._scenes())
-    @rule(data=st.data(), layout=st.sampled_from(list(LAYOUTS)), seed=st.integers(1, 3))
-    def replace_a_scene(self, data: st.DataObject, layout: str, seed: int) -> None:
+    @rule(data=st.data(), layout=st.sampled_from(list(LAYOUTS)), seed=st.integers(1, 3), in_place=st.booleans())
+    def replace_a_scene(self, data: st.DataObject, layout: str, seed: int, in_place: bool) -> None:
         """Another scene, mostly at another place, under the same id."""
         name = data.draw(st.sampled_from(self._scenes()))
-        self.dataset.remove_rasters([name])
-        self.dataset.add_rasters(self._scene(name, layout, seed))
+        if not in_place:
+            self.dataset.remove_rasters([name])
+        self.dataset.add_rasters(self._scene(name, layout, seed), replace=in_place)
         self._look()
 
     # --- recipes --------------------------------------------------------------------------------------------------

@@ -15,6 +15,9 @@ _on_error = click.option(
     "--on-error", type=click.Choice(["fail", "skip"]), default="fail", show_default=True,
     help="What is not fit: refuse all, or skip it and record which and why.",
 )  # fmt: skip
+_replace = click.option(
+    "--replace", is_flag=True, help="What is there under the same id gives way, unless it is equal."
+)
 _crs = click.option(
     "--crs",
     default=None,
@@ -103,12 +106,13 @@ def add() -> None:
 @options.where
 @_crs
 @_on_error
+@_replace
 @options.changing
 @options.dataset
 def features(
     dataset: Dataset, file: str, id_column: str | None, class_column: str | None, as_class: str | None,
     where: str | None, crs: str | None,
-    on_error: Any, signature: dict[str, Any], as_json: bool,
+    on_error: Any, replace: bool, signature: dict[str, Any], as_json: bool,
 ) -> None:  # fmt: skip
     """Add the features of a vector file: points, lines or polygons, in any CRS.
 
@@ -122,6 +126,7 @@ def features(
         where=where,
         crs=crs,
         on_error=on_error,
+        replace=replace,
         **signature,
     )
     render.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
@@ -140,12 +145,21 @@ def features(
     help="The bounds of the grid, or the outline of the valid pixels.",
 )  # fmt: skip
 @click.option("--acquired", default=None, metavar="TAG", help="The tag that holds the time of acquisition.")
+@click.option(
+    "--pattern", "patterns", multiple=True, metavar="GLOB",
+    help="Of a folder, only rasters whose name, or path below it, matches, such as '*_RGB.tif'. Repeat it.",
+)  # fmt: skip
+@click.option(
+    "--tag", "tags", multiple=True, metavar="NAME", help="Keep this GDAL tag of each file as a column. Repeat it."
+)
 @_on_error
+@_replace
 @options.changing
 @options.dataset
 def rasters(
     dataset: Dataset, paths: tuple[str, ...], collection: str, mode: Any, crs: str | None, footprint: Any,
-    acquired: str | None, on_error: Any, signature: dict[str, Any], as_json: bool,
+    acquired: str | None, on_error: Any, patterns: tuple[str, ...], tags: tuple[str, ...], replace: bool,
+    signature: dict[str, Any], as_json: bool,
 ) -> None:  # fmt: skip
     """Add raster files, or all rasters in folders. A raster's id is the stem of its file's name."""
     result = dataset.add_rasters(
@@ -156,6 +170,9 @@ def rasters(
         footprint=footprint,
         acquired=acquired,
         on_error=on_error,
+        patterns=patterns,
+        tags=tags,
+        replace=replace,
         **signature,
     )
     render.recorded(result, as_json=as_json, dry_run=signature["dry_run"])

@@ -75,6 +75,21 @@ workers = click.option(
     type=click.IntRange(1),
     help="Processes at once.",
 )
+bound_by = click.option(
+    "--by",
+    type=click.Choice(["object", "overlap"]),
+    default="overlap",
+    show_default=True,
+    help="Never part rasters that share an object, or also those that share pixels.",
+)
+buffer = click.option(
+    "--buffer",
+    default=0.0,
+    show_default=True,
+    metavar="METRES",
+    type=click.FloatRange(0),
+    help="Nor those within so many metres of each other.",
+)
 on_conflict = click.option(
     "--on-conflict",
     type=click.Choice(["exclude", "move"]),

@@ -22,21 +22,8 @@ if TYPE_CHECKING:
     metavar="NAME=SHARE,…",
     help="The parts and their shares, such as train=0.7,val=0.15,test=0.15.",
 )
-@click.option(
-    "--by",
-    type=click.Choice(["object", "overlap"]),
-    default="overlap",
-    show_default=True,
-    help="Never part rasters that share an object, or also those that share pixels.",
-)
-@click.option(
-    "--buffer",
-    default=0.0,
-    show_default=True,
-    metavar="METRES",
-    type=click.FloatRange(0),
-    help="Nor those within so many metres of each other.",
-)
+@options.bound_by
+@options.buffer
 @click.option(
     "--stratify",
     type=click.Choice(["class"]),

@@ -1,14 +1,17 @@
-"""features, rasters, edges, chips, labels, objects, splits and sql: what there is, at any revision."""
+"""features, rasters, edges, chips, labels, objects, splits, components and sql: what there is, at any revision."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from geographer.cli import options, render
-from geographer.errors import StorageError, UsageError
+from geographer.cli.options import Command
+from geographer.errors import NotFoundError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from geographer.dataset import Dataset
@@ -22,8 +25,8 @@ def _table_command(name: str, help_text: str) -> click.Command:
     @click.command(name, help=help_text)
     @options.at
     @options.where
-    @click.option("--feature", default=None, metavar="ID", help="Only what concerns this feature.")
-    @click.option("--raster", default=None, metavar="ID", help="Only what concerns this raster.")
+    @_naming("feature")
+    @_naming("raster")
     @click.option(
         "--relation",
         type=click.Choice(["contains", "intersects"]),
@@ -57,6 +60,44 @@ def _table_command(name: str, help_text: str) -> click.Command:
     return command
 
 
+def _naming(subject: str) -> Callable[[Command], Command]:
+    """The options that name features or rasters: some on the command line, or many in a file."""
+
+    def with_options(command: Command) -> Command:
+        @click.option(
+            f"--{subject}",
+            f"{subject}s_named",
+            multiple=True,
+            metavar="ID",
+            help=f"Only what concerns this {subject}. Repeat it.",
+        )
+        @click.option(
+            f"--{subject}s-from",
+            f"{subject}s_from",
+            default=None,
+            metavar="FILE",
+            help=f"The same for many {subject}s, in one query: one id a line; - is stdin.",
+        )
+        @wraps(command)
+        def with_ids(*args: Any, **kwargs: Any) -> Any:
+            named, file = list(kwargs.pop(f"{subject}s_named")), kwargs.pop(f"{subject}s_from")
+            ids = named + (_lines_of(file) if file is not None else [])
+            return command(*args, **kwargs, **{subject: ids if named or file is not None else None})
+
+        return with_ids  # type: ignore[return-value]
+
+    return with_options
+
+
+def _lines_of(file: str) -> list[str]:
+    """The ids in a file, one a line; empty lines are none."""
+    try:
+        with click.open_file(file, encoding="utf-8") as lines:
+            return [line for line in lines.read().splitlines() if line]
+    except FileNotFoundError as error:
+        raise NotFoundError(f"no such file: '{file}'") from error
+
+
 def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
@@ -82,6 +123,29 @@ chips = _table_command("chips", "The chips, with their parents and windows.")
 labels = _table_command("labels", "The labels at a revision.")
 objects = _table_command("objects", "The objects that instance and box labels list.")
 splits = _table_command("splits", "Which part each raster is assigned to.")
+
+
+@click.command()
+@click.option("--collection", default="source", show_default=True, help="Whose rasters.")
+@options.bound_by
+@options.buffer
+@click.option(
+    "--where", default=None, metavar="SQL", help="Only the features for which this expression is true count as objects."
+)
+@options.at
+@options.as_json
+@options.dataset
+def components(dataset: Dataset, as_json: bool, **wanted: Any) -> None:
+    """The clusters of rasters that must stay together.
+
+    They are those that a split with the same options never parts.
+    """
+    rows = dataset.components(**wanted).to_pylist()
+    if as_json:
+        for row in rows:
+            render.json_line(row)
+    else:
+        render.table(("raster_id", "component"), [list(row.values()) for row in rows])
 
 
 @click.command()

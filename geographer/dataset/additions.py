@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from geographer.dataset.changes import Changing
 from geographer.errors import ConflictError, UsageError, naming
@@ -14,8 +14,11 @@ from geographer.recorder import Change
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geographer.intake.rasters import Mode
+    from geographer.intake.features import FeatureOptions
+    from geographer.intake.rasters import Mode, RasterOptions
     from geographer.queries.revision import Revision
+
+_LATER: Final = ("patterns", "tags", "replace")
 
 
 class Additions(Changing):
@@ -31,6 +34,7 @@ class Additions(Changing):
         where: str | None = None,
         crs: str | None = None,
         on_error: Literal["fail", "skip"] = "fail",
+        replace: bool = False,
         **signature: Any,
     ) -> Recorded:
         """Add features: points, lines or polygons, multi or not, in any CRS.
@@ -44,17 +48,20 @@ class Additions(Changing):
             where: Only the rows for which this SQL expression over the file's columns is true.
             crs: The CRS of the data, where it does not say, or says wrongly.
             on_error: 'skip' leaves out rows that are not fit, and records which and why.
+            replace: Rows whose id is in the dataset replace that feature, as a whole: a column of one's own that the
+                new data lack is gone from it. Those that are equal in everything are not recorded again; the summary
+                counts `added`, `changed` and `unchanged`. Otherwise such rows are not fit.
             signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
 
         Raises:
             NotFoundError: no such file, column or class.
-            ConflictError: ids stand twice, or are in the dataset.
+            ConflictError: ids stand twice, or are in the dataset and are not to be replaced.
             UsageError: a geometry is missing, empty, invalid or out of range; no id; no CRS.
         """
         from geographer.intake.features import FeatureOptions, plan_features
 
-        options = FeatureOptions(id, class_, as_class, where, crs, on_error)
-        request = {"data": _named(data), **asdict(options)}
+        options = FeatureOptions(id, class_, as_class, where, crs, on_error, replace)
+        request = {"data": _named(data), **_asked(options)}
         return self._change(
             "features_added",
             request,
@@ -72,6 +79,9 @@ class Additions(Changing):
         footprint: Literal["bounds", "valid"] = "bounds",
         acquired: str | None = None,
         on_error: Literal["fail", "skip"] = "fail",
+        patterns: str | Sequence[str] = (),
+        tags: Sequence[str] = (),
+        replace: bool = False,
         **signature: Any,
     ) -> Recorded:
         """Add raster files, or all rasters in folders. A raster's id is the stem of its file's name.
@@ -85,19 +95,28 @@ class Additions(Changing):
             footprint: 'bounds' of the grid, or only the 'valid' pixels.
             acquired: The tag that holds the time of acquisition.
             on_error: 'skip' leaves out files that are not fit, and records which and why.
+            patterns: Of a folder, only the rasters whose name, or path below it, matches one of these, such as
+                '*_RGB.tif' or '2020/*'; `*` stands for slashes, too, and upper case is not lower case.
+            tags: GDAL tags to keep as columns of one's own: whole numbers or numbers if all are, else text; null
+                where a file has none.
+            replace: Files whose id is in the collection replace that raster; those that are equal in everything are
+                not recorded again; the summary counts `added`, `changed` and `unchanged`. In the workspace the new
+                file takes the old one's place; DVC's cache keeps both.
             signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
 
         Raises:
-            NotFoundError: no such file.
-            UsageError: a file is no raster, or has no CRS.
+            NotFoundError: no such file, no raster in a folder that matches, no file with one of the tags.
+            UsageError: a file is no raster, or has no CRS; patterns without a folder.
             CorruptError: a file is damaged.
-            ConflictError: ids stand twice, or are in the dataset.
+            ConflictError: ids stand twice, or are in the dataset and are not to be replaced, or in another collection;
+                a file lies in the way that the log does not know.
         """
         from geographer.intake.rasters import RasterOptions, plan_rasters
 
         files = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-        options = RasterOptions(collection, mode, crs, footprint, acquired, on_error)
-        request = {"paths": [str(file) for file in files], **asdict(options)}
+        wanted = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+        options = RasterOptions(collection, mode, crs, footprint, acquired, on_error, wanted, tuple(tags), replace)
+        request = {"paths": [str(file) for file in files], **_asked(options)}
 
         def plan(view: Revision) -> Change:
             addition = plan_rasters(view, self.root, files, options, request)
@@ -191,6 +210,12 @@ class Additions(Changing):
         return self._change(
             "rasters_removed", request, signature, lambda view: Change(plan_raster_removal(view, request))
         )
+
+
+def _asked(options: FeatureOptions | RasterOptions) -> dict[str, Any]:
+    """Options as the log records them; the later ones only if they say something, so that older requests stay equal."""
+    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
+    return {name: value for name, value in fields.items() if value or name not in _LATER}
 
 
 def _named(data: Any) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from geographer.queries.revision import Revision
     from geographer.recipes.recipe import Progress, Recipe
 
-_EMPTY_IS_NOTHING = ("features_added", "rasters_added", "catalogue_added")
+_EMPTY_IS_NOTHING = ("features_added", "rasters_added", "catalogue_added", "classes_hardened")
 
 
 class Changing:

@@ -37,7 +37,11 @@ class Readings:
     _recorder: Recorder
 
     def features(self, at: Rev = None, **wanted: Any) -> Table:
-        """Features with their geometry; `where`, `feature`, `raster`, `relation` narrow them down."""
+        """Features with their geometry; `where`, `feature`, `raster`, `relation` narrow them down.
+
+        `where` is a SQL expression over the columns; `feature` and `raster` are an id or many, 100,000 in one query;
+        `relation` is 'contains' or 'intersects', of the rasters to the features.
+        """
         return self.table("features", at, **wanted)
 
     def rasters(self, at: Rev = None, **wanted: Any) -> Table:
@@ -141,6 +145,37 @@ class Readings:
         """The same as JSON objects, one for each row, geometry as GeoJSON."""
         return sql_json_lines(self._recorder.engine, query, self._projected(at))
 
+    def components(
+        self,
+        collection: str = "source",
+        *,
+        by: Literal["object", "overlap"] = "overlap",
+        buffer: float = 0.0,
+        where: str | None = None,
+        at: Rev = None,
+    ) -> Table:
+        """The clusters of rasters that must stay together: those that a split with the same arguments never parts.
+
+        Args:
+            collection: Whose rasters.
+            by: What binds them: that they show one 'object', or also that they 'overlap' in pixels.
+            buffer: Or that they lie within so many metres of each other, geodesic on WGS84.
+            where: Only the features for which this SQL expression is true count as objects.
+            at: The revision.
+
+        Returns:
+            `raster_id` (text) and `component` (int64), in the order of `raster_id`; components are numbered from 0 by
+            their smallest members.
+
+        Raises:
+            NotFoundError: no such collection or column.
+            UsageError: the buffer is negative or not finite, or `where` is not one SQL expression.
+        """
+        from geographer.recipes.clusters import clusters
+
+        with self._recorder.at(at) as view:
+            return Table(clusters(view, collection, by=by, buffer=float(buffer), where=where))
+
     def content_digest(self, at: Rev = None) -> str:
         """The identity of the state at a revision, whatever its history: cite it beside the event's digest."""
         with self._recorder.at(at) as view:
@@ -202,7 +237,7 @@ class Readings:
         single = isinstance(ids, str | int)
         asked = [ids] if single else list(ids)
         with self._recorder.at(at) as view:
-            found = neighbours(view, given, [str(one) for one in asked], containing_only=containing_only)
+            found = neighbours(view, given, _texts(asked), containing_only=containing_only)
         return found[str(ids)] if single else {one: found[str(one)] for one in asked}
 
 
@@ -217,9 +252,13 @@ _COUNTED = {
 
 
 def _filter(wanted: dict[str, Any]) -> Filter:
-    """Ids may be whole numbers; the graph knows them as text."""
-    ids = {key: str(wanted[key]) for key in ("feature", "raster") if wanted.get(key) is not None}
+    """One id or many; ids may be whole numbers, and the graph knows them as text."""
+    ids = {key: _texts(wanted[key]) for key in ("feature", "raster") if wanted.get(key) is not None}
     return Filter(**{**wanted, **ids})
+
+
+def _texts(ids: Any) -> list[str]:
+    return [str(one) for one in ([ids] if isinstance(ids, str | int) else ids)]
 
 
 def _shown(value: Any) -> str:

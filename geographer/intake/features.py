@@ -11,6 +11,7 @@ from geographer.database.engine import identifier, quoted
 from geographer.errors import ConflictError, NotFoundError, UsageError, naming
 from geographer.events import Draft
 from geographer.intake.sources import Source, opened_source, properties_sql
+from geographer.log.digests import row_digest_sql
 from geographer.log.tables import arrow_table
 
 if TYPE_CHECKING:
@@ -30,14 +31,15 @@ _WIDE_INTEGERS: Final = ("UBIGINT", "HUGEINT", "UHUGEINT")
 _LONGEST_CLAIM: Final = 50
 _DEFAULT_CLASS: Final = "object"
 _RESERVED: Final = {"feature_id", "class", "geometry"}
-_CONFLICTS: Final = ("its id stands twice in the file", "its id is in the dataset already")
+_KNOWN: Final = "its id is in the dataset already"
+_CONFLICTS: Final = ("its id stands twice in the file", _KNOWN)
 
 _READ: Final = Path(__file__).with_name("read_feature.sql")
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureOptions:
-    """How features are read: which columns, which rows, and what to do with rows that are not fit."""
+    """How features are read: which columns and rows, and what becomes of rows that are not fit, or known already."""
 
     id_column: str | None = None
     class_column: str | None = None
@@ -45,6 +47,7 @@ class FeatureOptions:
     where: str | None = None
     crs: str | None = None
     on_error: Literal["fail", "skip"] = "fail"
+    replace: bool = False
 
 
 def plan_features(revision: Revision, data: Any, options: FeatureOptions, request: dict[str, Any]) -> Draft:
@@ -71,6 +74,7 @@ def plan_features(revision: Revision, data: Any, options: FeatureOptions, reques
         "features": count,
         "skipped": len(skipped["name"]),
         "classes": classes,
+        **(_replaced(revision) if options.replace else {}),
     }
     rows: dict[str, Any] = {"feature_change": "new_feature"} if count else {}
     if skipped["name"]:
@@ -78,6 +82,15 @@ def plan_features(revision: Revision, data: Any, options: FeatureOptions, reques
     if classes:
         rows["class_change"] = class_rows(revision, classes)
     return Draft("features_added", payload, rows)
+
+
+def _replaced(revision: Revision) -> dict[str, int]:
+    """How many features are new, how many are other than they were, and how many are as they were."""
+    added, changed = revision.rows(
+        "SELECT count(*) FILTER (change = 'added'), count(*) FILTER (change = 'changed') FROM new_feature"
+    )[0]
+    fit = revision.value("SELECT count(*) FROM read_feature WHERE reason IS NULL")
+    return {"added": added, "changed": changed, "unchanged": fit - added - changed}
 
 
 def class_rows(revision: Revision, names: list[str]) -> Any:
@@ -103,12 +116,15 @@ def _stage(revision: Revision, source: Source, options: FeatureOptions) -> dict[
             f"{classes} AS class, ST_Force2D({identifier(source.geometry)}::GEOMETRY) AS geometry, "
             f"{properties_sql(own)} AS properties FROM {source.relation} WHERE {where}"
         )
-        revision.connection.execute(_READ.read_text(), {"crs": source.crs})
+        revision.connection.execute(_READ.read_text(), {"crs": source.crs, "replace": options.replace})
+    # What is known, and not refused for it, is there to be replaced; what is as it was has the digest that it had.
+    other = f"known_digest IS DISTINCT FROM {row_digest_sql('feature_change')}" if options.replace else "true"
     revision.connection.execute(
-        "CREATE OR REPLACE TEMP VIEW new_feature AS SELECT 'added' AS change, feature_id, "  # noqa: S608
+        "CREATE OR REPLACE TEMP VIEW new_feature AS SELECT * EXCLUDE (line, known_digest) FROM ("  # noqa: S608
+        "SELECT line, known_digest, if(known_digest IS NULL, 'added', 'changed') AS change, feature_id, "
         f"{_is_integer(source.columns[id_column])} AS id_is_integer, class, "
-        f"ST_AsWKB(geometry)::BLOB AS geometry, '{source.crs.replace(chr(39), chr(39) * 2)}' AS crs, properties "
-        "FROM read_feature WHERE reason IS NULL ORDER BY line"
+        f"ST_AsWKB(geometry)::BLOB AS geometry, '{quoted(source.crs)}' AS crs, properties "
+        f"FROM read_feature WHERE reason IS NULL) WHERE {other} ORDER BY line"
     )
     return own
 
@@ -177,8 +193,9 @@ def _skipped(revision: Revision, source: Source, on_error: str) -> dict[str, lis
         same = [name for name, why in rows if why == reason]
         more = f" ({len(rows) - len(same):,} rows have other faults)" if len(rows) > len(same) else ""
         error = ConflictError if reason in _CONFLICTS else UsageError
+        way = "pass --replace" if reason == _KNOWN else "mend it"
         raise error(
-            f"'{source.name}': {naming(same)} can't be added, because {reason}{more}; mend it, or pass --on-error skip"
+            f"'{source.name}': {naming(same)} can't be added, because {reason}{more}; {way}, or pass --on-error skip"
         )
     return {
         "input": [source.name] * len(rows),

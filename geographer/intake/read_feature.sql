@@ -6,13 +6,13 @@ WITH numbered AS (
     SELECT line, row_number() OVER (PARTITION BY feature_id ORDER BY line) AS occurrence
     FROM numbered WHERE feature_id IN (SELECT feature_id FROM numbered GROUP BY ALL HAVING count(*) > 1)
 ), known AS (
-    SELECT feature_id AS known_feature FROM feature_now SEMI JOIN numbered USING (feature_id)
+    SELECT feature_id AS known_feature, row_digest AS known_digest FROM feature_now SEMI JOIN numbered USING (feature_id)
 ), looked_up AS (
-    SELECT numbered.*, coalesce(occurrence, 1) AS occurrence, known_feature IS NOT NULL AS is_known,
+    SELECT numbered.*, coalesce(occurrence, 1) AS occurrence, known_feature IS NOT NULL AS is_known, known_digest,
            CASE WHEN $crs <> 'EPSG:4326' THEN ST_Transform(geometry, $crs, 'EPSG:4326', always_xy := true) END AS lonlat
     FROM numbered LEFT JOIN twice USING (line) LEFT JOIN known ON known_feature = feature_id
 )
-SELECT line, feature_id, class, geometry, properties, CASE
+SELECT line, feature_id, class, geometry, properties, known_digest, CASE
     WHEN geometry IS NULL THEN 'it has no geometry'
     WHEN ST_IsEmpty(geometry) THEN 'its geometry is empty'
     WHEN feature_id IS NULL OR feature_id = '' THEN 'it has no id'
@@ -28,6 +28,6 @@ SELECT line, feature_id, class, geometry, properties, CASE
         THEN 'its coordinates are out of range for its CRS'
     WHEN NOT ST_IsValid(geometry) THEN 'its geometry is invalid: see ST_IsValid, or repair it with make_valid'
     WHEN occurrence > 1 THEN 'its id stands twice in the file'
-    WHEN is_known THEN 'its id is in the dataset already' END AS reason
+    WHEN is_known AND NOT $replace THEN 'its id is in the dataset already' END AS reason
 FROM looked_up
 ORDER BY line;

@@ -45,17 +45,22 @@ def plan_raster_removal(revision: Revision, request: dict[str, Any]) -> Draft:
         UsageError: there are none.
     """
     ids = list(dict.fromkeys(request["ids"]))
+    rows = removal_rows(revision, ids)
+    counts = {f"{what}s": len(rows.get(f"{what}_change", ())) for what in ("label", "split")}
+    return Draft("rasters_removed", {"request": request, "rasters": len(ids), **counts}, rows)
+
+
+def removal_rows(revision: Revision, ids: list[str]) -> dict[str, Any]:
+    """The rows that remove rasters, each named once, with their labels and their places in splits.
+
+    Raises:
+        NotFoundError: one of them is not there.
+        UsageError: there are none.
+    """
     with _asked(revision, "raster", ids):
         pass
-    rows = {
-        "raster_change": arrow_table("raster_change", {"change": ["removed"] * len(ids), "raster_id": ids}),
-        **rows_of_removed_rasters(revision, ids),
-    }
-    counts = {
-        what: rows[table].num_rows if table in rows else 0
-        for what, table in (("labels", "label_change"), ("splits", "split_change"))
-    }
-    return Draft("rasters_removed", {"request": request, "rasters": len(ids), **counts}, rows)
+    removed = arrow_table("raster_change", {"change": ["removed"] * len(ids), "raster_id": ids})
+    return {"raster_change": removed, **rows_of_removed_rasters(revision, ids)}
 
 
 def rows_of_removed_rasters(revision: Revision, ids: list[str]) -> dict[str, Any]:

@@ -41,7 +41,8 @@ SELECT (position << 32) + ordinal AS feature_key, feature_id, id_is_integer, cla
 FROM padded
 ORDER BY position, ordinal;
 
+-- A column whose type is null is there no more.
 INSERT INTO state.own_column
 SELECT 'feature', own.key, own.value->>'$', own.rowid, position
 FROM log.event, json_each(payload, '$.columns') AS own
-WHERE kind = 'features_added' AND position > $after AND position <= $up_to;
+WHERE kind IN ('features_added', 'classes_remapped') AND position > $after AND position <= $up_to;

@@ -12,7 +12,8 @@ WITH class_pair AS (
     WHERE x.feature_key IS DISTINCT FROM y.feature_key AND x.row_digest IS DISTINCT FROM y.row_digest
 ), raster_pair AS (
     SELECT raster_id AS id, x.row_digest AS was, y.row_digest AS became,
-           [{what: 'collection', was: x.collection, became: y.collection}, {what: 'path', was: x.path, became: y.path}, {what: 'crs', was: x.crs, became: y.crs},
+           [{what: 'collection', was: x.collection, became: y.collection}, {what: 'path', was: x.path, became: y.path}, {what: 'storage', was: x.storage, became: y.storage}, {what: 'crs', was: x.crs, became: y.crs},
+            {what: 'bands', was: x.bands::VARCHAR, became: y.bands::VARCHAR}, {what: 'dtype', was: x.dtype, became: y.dtype}, {what: 'nodata', was: x.nodata::VARCHAR, became: y.nodata::VARCHAR},
             {what: 'width', was: x.width::VARCHAR, became: y.width::VARCHAR}, {what: 'height', was: x.height::VARCHAR, became: y.height::VARCHAR},
             {what: 'transform', was: x.transform::VARCHAR, became: y.transform::VARCHAR}, {what: 'md5', was: x.md5, became: y.md5},
             {what: 'sha256', was: x.sha256, became: y.sha256}, {what: 'pixel_digest', was: x.pixel_digest, became: y.pixel_digest},

@@ -11,7 +11,7 @@ import duckdb
 from geographer.database.confine import checked_query, evaluating
 from geographer.database.engine import identifier, quoted
 from geographer.errors import NotFoundError, StorageError, UsageError, naming
-from geographer.queries.revision import GEOMETRY_OF, TABLES, Revision
+from geographer.queries.revision import GEOMETRY_OF, KEY, ORDERED, TABLES, Revision
 from geographer.queries.table import Table
 
 if TYPE_CHECKING:
@@ -23,40 +23,46 @@ if TYPE_CHECKING:
 
 Relation = Literal["contains", "intersects"]
 
-_SHOWING_FEATURE: Final = (
-    "raster_id IN (SELECT raster_id FROM edges WHERE feature_id::VARCHAR = $feature "
-    "AND relation = coalesce($relation, relation))"
+_CLASSES: Final = Path(__file__).with_name("classes.sql")
+_SHOWING: Final = (
+    "(SELECT raster_key FROM edge_now SEMI JOIN asked_feature USING (feature_key) "
+    "WHERE contains = coalesce($relation = 'contains', contains))"
 )
-_SHOWN_BY_RASTER: Final = (
-    "feature_id IN (SELECT feature_id FROM edges WHERE raster_id = $raster "
-    "AND relation = coalesce($relation, relation))"
+_SHOWN: Final = (
+    "(SELECT feature_key FROM edge_now SEMI JOIN asked_raster USING (raster_key) "
+    "WHERE contains = coalesce($relation = 'contains', contains))"
 )
+_ASKED_FEATURES: Final = "(SELECT feature_key FROM asked_feature)"
+_ASKED_RASTERS: Final = "(SELECT raster_key FROM asked_raster)"
+_NAMES_OF_SHOWING: Final = f"(SELECT raster_id FROM raster_now WHERE raster_key IN {_SHOWING})"  # noqa: S608
+_ASKED_NAMES: Final = "(SELECT id FROM asked_raster)"
+# By keys where there are keys: whole numbers are found faster than names are.
 _FEATURE_FILTER: Final = {
-    "features": "feature_id::VARCHAR = $feature",
-    "edges": "feature_id::VARCHAR = $feature",
-    "rasters": _SHOWING_FEATURE,
-    "chips": _SHOWING_FEATURE,
-    "labels": _SHOWING_FEATURE,
-    "objects": "feature_id::VARCHAR = $feature",
-    "splits": _SHOWING_FEATURE,
+    "features": f"{KEY} IN {_ASKED_FEATURES}",
+    "edges": f"feature_key IN {_ASKED_FEATURES}",
+    "rasters": f"{KEY} IN {_SHOWING}",
+    "chips": f"{KEY} IN {_SHOWING}",
+    "labels": f"raster_id IN {_NAMES_OF_SHOWING}",
+    "objects": "feature_id::VARCHAR IN (SELECT id FROM asked_feature)",
+    "splits": f"raster_id IN {_NAMES_OF_SHOWING}",
 }
 _RASTER_FILTER: Final = {
-    "features": _SHOWN_BY_RASTER,
-    "edges": "raster_id = $raster",
-    "rasters": "raster_id = $raster",
-    "chips": "(raster_id = $raster OR parent_id = $raster)",
-    "labels": "raster_id = $raster",
-    "objects": "raster_id = $raster",
-    "splits": "raster_id = $raster",
+    "features": f"{KEY} IN {_SHOWN}",
+    "edges": f"raster_key IN {_ASKED_RASTERS}",
+    "rasters": f"{KEY} IN {_ASKED_RASTERS}",
+    "chips": f"({KEY} IN {_ASKED_RASTERS} OR parent_id IN {_ASKED_NAMES})",
+    "labels": f"raster_id IN {_ASKED_NAMES}",
+    "objects": f"raster_id IN {_ASKED_NAMES}",
+    "splits": f"raster_id IN {_ASKED_NAMES}",
 }
 
 
 class Filter(NamedTuple):
-    """Which rows of a table: a person's SQL expression, one feature, one raster, one relation; all that are given."""
+    """Which rows of a table: a person's SQL expression, features, rasters, one relation; all that are given."""
 
     where: str | None = None
-    feature: str | None = None
-    raster: str | None = None
+    feature: Sequence[str] | None = None
+    raster: Sequence[str] | None = None
     relation: Relation | None = None
 
 
@@ -64,24 +70,24 @@ def selection(revision: Revision, table: str, wanted: Filter) -> tuple[str, dict
     """The query for the wanted rows of a table, and its parameters.
 
     Raises:
-        NotFoundError: the feature, the raster or a column of the filter is not there at this revision.
+        NotFoundError: a feature, a raster or a column of the filter is not there at this revision.
         UsageError: the filter is not one SQL expression, or there is no relation to filter by.
     """
-    conditions, parameters = [revision.where(table, wanted.where)], {}
+    conditions = [revision.where(table, wanted.where)]
     if wanted.feature is not None:
-        _require(revision, "feature", wanted.feature)
+        _ask(revision, "feature", wanted.feature)
         conditions.append(_FEATURE_FILTER[table])
-        parameters["feature"] = wanted.feature
     if wanted.raster is not None:
-        _require(revision, "raster", wanted.raster)
+        _ask(revision, "raster", wanted.raster)
         conditions.append(_RASTER_FILTER[table])
-        parameters["raster"] = wanted.raster
     if table == "edges" and wanted.relation is not None:
         conditions.append("relation = $relation")
-    query = f"SELECT * FROM {table} WHERE {' AND '.join(conditions)}"  # noqa: S608
+    source, hidden, order = ORDERED.get(table, (table, "", ""))
+    # Ordered at last: what comes out of a join has no order.
+    query = f"SELECT *{hidden} FROM {source} WHERE {' AND '.join(conditions)}{order}"  # noqa: S608
     if wanted.relation is not None and "$relation" not in query:
         raise UsageError(f"--relation is of a feature to a raster: ask for edges, or for {table} with the other's id")
-    return query, {**parameters, **({"relation": wanted.relation} if "$relation" in query else {})}
+    return query, {"relation": wanted.relation} if "$relation" in query else {}
 
 
 def read(revision: Revision, table: str, wanted: Filter) -> Table:
@@ -197,6 +203,11 @@ def _shown_in_json(name: str, kind: str) -> str:
     return column
 
 
+def classes(revision: Revision) -> Table:
+    """The classes with their values, and how many features have each."""
+    return Table(revision.arrow(_CLASSES.read_text()))
+
+
 def neighbours(
     revision: Revision, given: Literal["feature", "raster"], ids: Sequence[str], *, containing_only: bool
 ) -> dict[str, list[Any]]:
@@ -205,39 +216,52 @@ def neighbours(
     Raises:
         NotFoundError: an id is not there at this revision.
     """
+    asked = list(dict.fromkeys(ids))
+    _ask(revision, given, asked)
+    other = "raster" if given == "feature" else "feature"
+    # The keys are joined before the names, so that 100,000 ids cost one pass over the edges.
+    pairs = revision.arrow(
+        f"SELECT place, o.{other}_id{'::BIGINT' if other == 'feature' and _integer_ids(revision) else ''} AS other "  # noqa: S608
+        f"FROM asked_{given} JOIN edge_now USING ({given}_key) "
+        f"JOIN (SELECT {other}_key, {other}_id FROM {other}_now) AS o USING ({other}_key) "
+        f"WHERE contains OR NOT $containing_only ORDER BY place, {other}_key",
+        {"containing_only": containing_only},
+    )
+    return dict(zip(asked, _grouped(pairs, len(asked)), strict=True))
+
+
+def _grouped(pairs: pa.Table, count: int) -> list[list[Any]]:
+    """For each place below `count` the others that `pairs`, sorted by place, join to it; a name is one object."""
+    import numpy as np
+
+    encoded = pairs["other"].combine_chunks().dictionary_encode()
+    names = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    flat = names[encoded.indices.to_numpy()].tolist()
+    ends = np.cumsum(np.bincount(pairs["place"].to_numpy(), minlength=count)).tolist()
+    return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _ask(revision: Revision, subject: Literal["feature", "raster"], ids: Sequence[str]) -> None:
+    """Make the temporary table `asked_feature` or `asked_raster`: each of `ids` once, with its place and its key.
+
+    Raises:
+        NotFoundError: an id is not there at this revision.
+    """
     import pyarrow as pa
 
-    other = "raster" if given == "feature" else "feature"
-    revision.connection.register("asked", pa.table({"id": pa.array(ids, pa.string())}))
-    try:
-        unknown = revision.rows(f"SELECT id FROM asked ANTI JOIN {given}_now ON id = {given}_id ORDER BY id")  # noqa: S608
-        if unknown:
-            raise NotFoundError(
-                f"no {given} {naming([row[0] for row in unknown])} at @{revision.position}: see geographer {given}s"
-            )
-        # The keys are joined before the names, so that 100,000 ids cost one pass over the edges.
-        pairs = revision.rows(
-            f"SELECT id, o.{other}_id{'::BIGINT' if other == 'feature' and _integer_ids(revision) else ''} "  # noqa: S608
-            f"FROM (SELECT DISTINCT id FROM asked) "
-            f"JOIN (SELECT {given}_key, {given}_id FROM {given}_now) ON id = {given}_id "
-            f"JOIN edge_now USING ({given}_key) "
-            f"JOIN (SELECT {other}_key, {other}_id FROM {other}_now) AS o USING ({other}_key) "
-            f"WHERE contains OR NOT $containing_only ORDER BY {other}_key",
-            {"containing_only": containing_only},
+    names = pa.array(list(dict.fromkeys(ids)), pa.string())
+    revision.connection.register("asked", pa.table({"id": names, "place": pa.array(range(len(names)), pa.int64())}))
+    revision.connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE asked_{subject} AS SELECT id, place, {subject}_key FROM asked "  # noqa: S608
+        f"LEFT JOIN (SELECT {subject}_key, {subject}_id FROM {subject}_now) ON id = {subject}_id"
+    )
+    revision.connection.unregister("asked")
+    unknown = revision.rows(f"SELECT id FROM asked_{subject} WHERE {subject}_key IS NULL ORDER BY id")  # noqa: S608
+    if unknown:
+        raise NotFoundError(
+            f"no {subject} {naming([row[0] for row in unknown])} at @{revision.position}: see geographer {subject}s"
         )
-    finally:
-        revision.connection.unregister("asked")
-    found: dict[str, list[Any]] = {identity: [] for identity in ids}
-    for identity, neighbour in pairs:
-        found[identity].append(neighbour)
-    return found
 
 
 def _integer_ids(revision: Revision) -> bool:
     return bool(revision.value("SELECT bool_and(id_is_integer) FROM feature_now"))
-
-
-def _require(revision: Revision, subject: Literal["feature", "raster"], identity: str) -> None:
-    known = revision.value(f"SELECT 1 FROM {subject}_now WHERE {subject}_id = $id", {"id": identity})  # noqa: S608
-    if known is None:
-        raise NotFoundError(f"no {subject} '{identity}' at @{revision.position}: see geographer {subject}s")

@@ -30,6 +30,20 @@ _ALIEN_OBJECT: Final = "SELECT 1 FROM label_object_now WHERE TRY_CAST(feature_id
 GEOMETRY_OF: Final = {"features": "geometry", "rasters": "footprint"}
 """Which column of a table is a geometry in longitude/latitude (EPSG:4326, x before y)."""
 
+KEY: Final = '"(key)"'
+"""What the key of a feature or raster is called beside a person's own columns; no column is called so by chance."""
+
+ORDERED: Final = {
+    **{
+        name: (f"{name}_unordered", f" EXCLUDE ({KEY})", f" ORDER BY {KEY}")
+        for name in ("features", "rasters", "chips")
+    },
+    "edges": ("edges_unordered", " EXCLUDE (feature_key, raster_key)", " ORDER BY feature_key, raster_key"),
+    "labels": ("labels", "", " ORDER BY label, raster_id"),
+    "splits": ("splits", "", " ORDER BY split, raster_id"),
+}
+"""For tables that can be narrowed down: the same with keys and without order, what hides the keys, and the order."""
+
 
 class Revision:
     """A revision of the dataset on an open connection: `position`, and views named as in `TABLES`."""
@@ -99,16 +113,19 @@ class Revision:
         own = self._own_columns("feature", {"feature_id", "class", "geometry"})
         self._view(
             "features",
-            f"{feature_id} AS feature_id, class, geometry{own} FROM feature_now ORDER BY feature_key",
+            f"{feature_id} AS feature_id, class, geometry{own}, feature_key AS {KEY} FROM feature_now",
         )
         ours = "raster_id, collection, path, crs, width, height, md5, sha256, pixel_digest, footprint, acquired"
+        chip = 'raster_id, parent_id, col, "row", width, height'
         own = self._own_columns("raster", set(ours.split(", ")))
-        self._view("rasters", f"{ours}{own} FROM raster_now ORDER BY raster_key")
+        self._view("rasters", f"{ours}{own}, raster_key AS {KEY} FROM raster_now")
+        self._view("chips", f"{chip}, raster_key AS {KEY} FROM raster_now WHERE parent_id IS NOT NULL")
         self._view(
             "edges",
-            f"{feature_id} AS feature_id, raster_id, if(contains, 'contains', 'intersects') AS relation "  # noqa: S608
-            "FROM edge_now JOIN (SELECT feature_key, feature_id FROM feature_now) USING (feature_key) "
-            "JOIN (SELECT raster_key, raster_id FROM raster_now) USING (raster_key) ORDER BY feature_key, raster_key",
+            f"{feature_id} AS feature_id, raster_id, if(contains, 'contains', 'intersects') AS relation, "  # noqa: S608
+            "feature_key, raster_key FROM edge_now "
+            "JOIN (SELECT feature_key, feature_id FROM feature_now) USING (feature_key) "
+            "JOIN (SELECT raster_key, raster_id FROM raster_now) USING (raster_key)",
         )
 
         known = "feature_id::BIGINT" if integers and not self.value(_ALIEN_OBJECT) else "feature_id"
@@ -119,15 +136,14 @@ class Revision:
         )
 
     def _view(self, name: str, body: str) -> None:
-        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {body}")
+        source, hidden, order = ORDERED[name]
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {source} AS SELECT {body}")
+        ordered = f"SELECT *{hidden} FROM {source}{order}"  # noqa: S608
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {ordered}")
 
     def _own_columns(self, subject: str, taken: set[str]) -> str:
         """The select list of a person's own columns; one that came with two types is read as text."""
-        rows = self.rows(
-            "SELECT name, list(DISTINCT type) FROM state.own_column WHERE subject = $subject AND position <= $position "
-            "GROUP BY name ORDER BY min((position, ordinal))",
-            {"subject": subject, "position": self.position},
-        )
+        rows = self.rows((_FOLDER / "own_columns.sql").read_text(), {"subject": subject, "position": self.position})
         return "".join(
             f", (properties->>'{quoted(json_path(name))}')::{_one_type(types)} AS {identifier(name)}"
             for name, types in rows

@@ -30,9 +30,6 @@ CREATE OR REPLACE TEMP VIEW raster_order AS
 SELECT raster_id, max(position) AS added FROM log.raster_change
 WHERE change = 'added' AND position <= getvariable('position') GROUP BY raster_id;
 
-CREATE OR REPLACE TEMP VIEW chips AS
-SELECT raster_id, parent_id, col, "row", width, height FROM raster_now WHERE parent_id IS NOT NULL ORDER BY raster_key;
-
 CREATE OR REPLACE TEMP VIEW labels AS
 SELECT label, raster_id, path, md5 FROM label_now ORDER BY label, raster_id;
 

@@ -39,7 +39,7 @@ class RasterFacts:
 
     `outline` is the footprint as little-endian WKB, a Polygon or MultiPolygon in the raster's own CRS (x
     before y), with counter-clockwise shells. `nodata` may be NaN. `upright` is false if the transform turns
-    or shears. `dtype` is numpy's name. `acquired` is in UTC.
+    or shears. `dtype` is numpy's name. `acquired` is in UTC. `tags` are the file's own, of GDAL's default domain.
     """
 
     grid: Grid
@@ -49,6 +49,7 @@ class RasterFacts:
     outline: bytes
     upright: bool
     acquired: datetime | None
+    tags: dict[str, str]
 
 
 def describe(
@@ -86,6 +87,7 @@ def describe(
             outline=shapely.to_wkb(_valid_outline(raster) if footprint == "valid" else _outline(grid), byte_order=1),
             upright=b == d == 0 and a != 0 and e != 0,
             acquired=None if acquired is None else _acquired(raster, acquired),
+            tags=raster.tags(),
         )
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geographer.events import Draft
 from geographer.intake.rasters import check_name
 from geographer.log.tables import arrow_table
+from geographer.recipes.clusters import By, Ints, incidence, ints, links, objects
 from geographer.recipes.recipe import Outcome, Run, Workshop, recipe_entry
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from geographer.planning.split_report import SplitReport
     from geographer.queries.revision import Revision
 
-Ints = NDArray[np.int64]
-
 _MEMBERS: Final = """
     SELECT raster_id, part, split IS NOT NULL, former
     FROM raster_now LEFT JOIN (FROM split_now WHERE split = $name) USING (raster_id)
@@ -31,8 +28,6 @@ _MEMBERS: Final = """
     USING (raster_id)
     WHERE collection = $collection ORDER BY raster_id
 """
-_OBJECTS: Final = Path(__file__).with_name("split_objects.sql")
-_OVERLAPS: Final = Path(__file__).with_name("split_overlaps.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +40,7 @@ class Split:
     name: str
     collection: str
     parts: tuple[tuple[str, float], ...]
-    by: Literal["object", "overlap"] = "overlap"
+    by: By = "overlap"
     where: str | None = None
     buffer: float = 0.0
     stratify: Literal["class"] | None = None
@@ -79,19 +74,16 @@ class Split:
         rasters, parts = [member[0] for member in members], dict(self.parts)
         assigned = {raster: part for raster, part, _, _ in members if part is not None}
         excluded = {raster: former for raster, part, known, former in members if known and part is None}
-        objects = self._objects(revision)
-        classes, counts = self._class_counts(objects, len(rasters))
+        shown = objects(revision, self.collection, self.where)
+        classes, counts = self._class_counts(shown, len(rasters))
+        places = np.array([[*parts].index(assigned[r]) if r in assigned else -1 for r in rasters], np.int64)
+        out = np.array([raster in excluded for raster in rasters], np.bool_)
         request = SplitRequest(
             rasters=rasters,
             parts=parts,
-            feature_ids=objects["feature_id"].unique().to_pylist(),
-            incidence=(
-                objects["feature_id"].combine_chunks().dictionary_encode().indices.to_numpy(),
-                _ints(objects, "raster"),
-            ),
-            links=self._links(
-                revision, [[*parts].index(assigned[r]) if r in assigned else -1 for r in rasters], excluded
-            ),
+            feature_ids=shown["feature_id"].unique().to_pylist(),
+            incidence=incidence(shown),
+            links=links(revision, self.collection, by=self.by, buffer=self.buffer, parts=places, excluded=out),
             classes=classes,
             class_counts=counts,
             seed=self.seed,
@@ -101,15 +93,6 @@ class Split:
         )
         return AssignmentPlan(self, members, plan_split(request))
 
-    def _objects(self, revision: Revision) -> pa.Table:
-        """Which raster (its place by id) shows which of the selected features, and of which class that is."""
-        revision.connection.execute(
-            "CREATE OR REPLACE TEMP TABLE selected_feature AS SELECT feature_key FROM feature_now "  # noqa: S608
-            "WHERE feature_id IN (SELECT feature_id::VARCHAR FROM features "
-            f"WHERE {revision.where('features', self.where)})"
-        )
-        return revision.arrow(_OBJECTS.read_text(), {"collection": self.collection})
-
     def _class_counts(self, objects: pa.Table, count: int) -> tuple[list[str], Ints | None]:
         """The classes, and how many features of each every raster shows."""
         if self.stratify is None:
@@ -117,30 +100,8 @@ class Split:
         classes = sorted(objects["class"].unique().to_pylist())
         counts = np.zeros((count, len(classes)), np.int64)
         places = [classes.index(name) for name in objects["class"].to_pylist()]
-        np.add.at(counts, (_ints(objects, "raster"), np.array(places, np.int64)), 1)
+        np.add.at(counts, (ints(objects, "raster"), np.array(places, np.int64)), 1)
         return classes, counts
-
-    def _links(self, revision: Revision, parts: list[int], excluded: dict[str, str | None]) -> dict[str, Ints]:
-        """Pairs of rasters (their places) that share pixels or lie near each other."""
-        from geographer.planning.closeness import close_links
-
-        found: dict[str, Ints] = {}
-        if self.by == "overlap":
-            pairs = revision.arrow(_OVERLAPS.read_text(), {"collection": self.collection})
-            found["overlap"] = np.column_stack([_ints(pairs, "a"), _ints(pairs, "b")])
-        if self.buffer > 0:
-            rows = revision.rows(
-                "SELECT raster_id, ST_AsWKB(footprint)::BLOB FROM raster_now WHERE collection = $c ORDER BY raster_id",
-                {"c": self.collection},
-            )
-            out = np.array([raster_id in excluded for raster_id, _ in rows], bool)
-            found["buffer"] = close_links([bytes(wkb) for _, wkb in rows], self.buffer, np.array(parts, np.int64), out)
-        return found
-
-
-def _ints(table: pa.Table, column: str) -> Ints:
-    numbers: Ints = table[column].to_numpy().astype(np.int64)
-    return numbers
 
 
 class AssignmentPlan:

@@ -3,8 +3,10 @@
 import shutil
 from pathlib import Path
 
+import geopandas
 import pyarrow as pa
 import pytest
+import shapely
 
 from geographer import Dataset
 from geographer.errors import NotFoundError, UsageError
@@ -113,3 +115,40 @@ def test_a_table_is_arrow_and_a_geodataframe_and_shows_itself(dataset):
     assert "<table>" in dataset._repr_html_()
     with pytest.raises(TypeError, match="no geometry"):
         dataset.edges().to_geopandas()
+
+
+def test_the_graphs_questions_take_any_number_of_ids(dataset):
+    assert dataset.rasters_containing([]) == {}
+    features = dataset.features()["feature_id"].to_pylist()
+    each = {one: dataset.rasters_intersecting(one) for one in features}
+    assert dataset.rasters_intersecting([*reversed(features), *features]) == each
+    rasters = dataset.rasters()["raster_id"].to_pylist()
+    assert dataset.features_contained_in(rasters) == {one: dataset.features_contained_in(one) for one in rasters}
+
+
+def test_whole_numbers_come_back_as_whole_numbers(tmp_path, empty_dataset):
+    numbered = Dataset.open(shutil.copytree(empty_dataset, tmp_path / "dataset"))
+    boxes = geopandas.GeoDataFrame({"id": [8, 7, 9]}, geometry=shapely.box([0, 0, 5], 0, [2, 1, 6], 1), crs="EPSG:4326")
+    numbered.add_features(boxes)
+    scenes = geopandas.GeoDataFrame(
+        {"id": ["near", "far"]}, geometry=shapely.box([-1, 50], -1, [3, 51], 2), crs="EPSG:4326"
+    )
+    numbered.add_catalogue(scenes)
+    assert numbered.features_contained_in(["near", "far"]) == {"near": [8, 7], "far": []}
+    assert numbered.rasters_containing([7, 9, 8]) == {7: ["near"], 9: [], 8: ["near"]}
+    assert numbered.edges(feature=[8, 9]).to_pylist() == [
+        {"feature_id": 8, "raster_id": "near", "relation": "contains"}
+    ]
+    assert numbered.features(feature=(9, 7))["feature_id"].to_pylist() == [7, 9]
+
+
+def test_tables_narrowed_down_to_many_keep_their_order(dataset):
+    features = dataset.features()["feature_id"].to_pylist()
+    rasters = dataset.rasters()["raster_id"].to_pylist()
+    for name in ("features", "rasters", "edges", "chips", "labels", "splits"):
+        whole = dataset.table(name).to_pylist()
+        for narrowed in (dataset.table(name, feature=features[::-1]), dataset.table(name, raster=rasters[::-1])):
+            kept = narrowed.to_pylist()
+            assert kept == [row for row in whole if row in kept]
+            assert kept
+        assert dataset.table(name, feature=[]).num_rows == 0
