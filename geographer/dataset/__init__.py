@@ -1,6 +1,6 @@
 """The facade: a dataset as Python and the command line see it.
 
-`Dataset` opens and proves; `readings` answers questions, `additions` and `recipes` hold the verbs that change it, and
+`Dataset` opens and proves; `readings` answers questions, `additions`, `imports` and `recipes` hold the verbs that change it, and
 `changes` is the one way that every change goes through.
 """
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geographer.dataset.additions import Additions
+from geographer.dataset.imports import Imports
 from geographer.dataset.readings import Readings, Rev
 from geographer.dataset.recipes import Recipes
 from geographer.errors import ConflictError, UsageError
@@ -31,7 +32,7 @@ def _silent(_what: str, _done: int, _of: int) -> None:
     return
 
 
-class Dataset(Readings, Additions, Recipes):
+class Dataset(Readings, Additions, Imports, Recipes):
     """An object-centric remote-sensing dataset with all its versions, in a folder.
 
     Make one with `Dataset.init`, open one with `Dataset.open`. Every method that changes the dataset appends one event

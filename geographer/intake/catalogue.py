@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COLLECTION: Final = "catalogue"
 _ID_COLUMNS: Final = ("raster_id", "id")
 _GIVEN: Final = ("raster_id", "outline", "crs", "acquired", "properties")
-_RESERVED: Final = frozenset(TABLES["raster_change"]) | {"footprint"}
+RESERVED: Final = frozenset(TABLES["raster_change"]) | {"footprint"}
 _JOINED: Final = Path(__file__).with_name("joined_footprint.sql")
 _UNFIT: Final = Path(__file__).with_name("unfit_footprint.sql")
 
@@ -61,7 +61,7 @@ def _stage_items(revision: Revision, items: list[dict[str, Any]], options: Catal
     """Make the temporary table `given_footprint` from STAC items; return their own columns with types."""
     if options != CatalogueOptions():
         raise UsageError("STAC items say their id, CRS and time themselves: leave --id, --crs and --acquired out")
-    columns, own = stac_rows(items, _RESERVED)
+    columns, own = stac_rows(items, RESERVED)
     known = {crs: checked_crs(revision.connection, crs) for crs in set(columns["crs"])}
     columns["crs"] = [known[crs] for crs in columns["crs"]]
     revision.connection.register("given_items", arrow_table("raster_change", columns).select(list(_GIVEN)))
@@ -76,7 +76,7 @@ def _stage_items(revision: Revision, items: list[dict[str, Any]], options: Catal
 def _stage_source(revision: Revision, source: Source, options: CatalogueOptions) -> dict[str, str]:
     """Make the temporary table `given_footprint` from vector data; return its own columns with types."""
     chosen = _id_column(source, options.id_column)
-    own = source.own_columns({chosen}, _RESERVED)
+    own = source.own_columns({chosen}, RESERVED)
     time = options.acquired
     when = f"{identifier(source.column(time))}::TIMESTAMP::VARCHAR" if time is not None else "NULL::VARCHAR"
     with source.reading():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["link", "copy", "reference"]
 
-_SUFFIXES: Final = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".nc", ".hdf", ".asc")
+SUFFIXES: Final = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".nc", ".hdf", ".asc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +128,9 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
             if not inside:
-                raise NotFoundError(f"no raster in folder '{path}': it has no {', '.join(_SUFFIXES)}")
+                raise NotFoundError(f"no raster in folder '{path}': it has no {', '.join(SUFFIXES)}")
             found += inside
         elif not path.exists():
             raise NotFoundError(f"no such file: '{path}'")

@@ -43,5 +43,5 @@ ORDER BY position, ordinal;
 
 INSERT INTO state.own_column
 SELECT 'feature', own.key, own.value->>'$', own.rowid, position
-FROM log.event, json_each(payload, '$.columns') AS own
-WHERE kind = 'features_added' AND position > $after AND position <= $up_to;
+FROM log.event, json_each(payload, if(kind = 'features_added', '$.columns', '$.columns.feature')) AS own
+WHERE kind IN ('features_added', 'geographer_imported', 'dataset_imported') AND position > $after AND position <= $up_to;

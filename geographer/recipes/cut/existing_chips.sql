@@ -7,6 +7,6 @@ SELECT chip.raster_key, chip.raster_id AS chip_id, chip.parent_id AS raster_id,
             ELSE 'replaced' END AS parent_is
 FROM (FROM raster_now WHERE recipe = $name) AS chip
 JOIN state.raster AS parent
-ON parent.raster_id = chip.parent_id AND parent.valid_from < chip.valid_from AND parent.valid_to >= chip.valid_from
+ON parent.raster_id = chip.parent_id AND parent.valid_from <= chip.valid_from AND parent.valid_to > chip.valid_from
 LEFT JOIN (FROM raster_now WHERE collection = $collection) AS source ON source.raster_id = chip.parent_id
 ORDER BY chip.raster_key;
