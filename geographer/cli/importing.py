@@ -33,7 +33,9 @@ def __getattr__(name: str) -> click.Group:
     "--mode", type=click.Choice(["link", "copy", "reference"]), default="copy", show_default=True,
     help="Bytes in DVC and a copy or a read-only link in the workspace; or left where they are.",
 )  # fmt: skip
-@click.option("--class", "class_", default=None, metavar="COLUMN", help="The column of classes, where it is not 'type'.")
+@click.option(
+    "--class", "class_", default=None, metavar="COLUMN", help="The column of classes, where it is not 'type'."
+)
 @click.option("--as-class", default=None, metavar="NAME", help="Give all features this class.")
 @click.option(
     "--on-error", type=click.Choice(["fail", "skip"]), default="fail", show_default=True,
@@ -58,7 +60,9 @@ def geographer_directory(
         return
     counts = result.summary.get("edges")
     if counts and (result.changed or signature["dry_run"]):
-        click.echo(f"edges: {counts['before']:,} in the old graph, {counts['after']:,} here, {counts['different']:,} differ")
+        click.echo(
+            f"edges: {counts['before']:,} in the old graph, {counts['after']:,} here, {counts['different']:,} differ"
+        )
         for why, count in result.summary["differences"].items():
             click.echo(f"  {count:,}: {why}")
     if differing:
@@ -66,3 +70,37 @@ def geographer_directory(
         render.table(names, [[row[name] or "-" for name in names] for row in differing[:_SHOWN]])
     if len(differing) > _SHOWN:
         click.echo(f"… and {len(differing) - _SHOWN:,} more: all of them with --json, or Dataset.compare_geographer")
+
+
+@importing.command("dataset")
+@click.argument("other", metavar="OTHER")
+@options.at
+@click.option(
+    "--on-equal-id", type=click.Choice(["ours", "theirs"]), default=None,
+    help="Whose stays where an id has other content in both; refused when left out.",
+)  # fmt: skip
+@click.option("--prefix", default="", metavar="TEXT", help="Put before all their ids of features and rasters.")
+@click.option(
+    "--rename", multiple=True, metavar="OLD=NEW", help="Take a recipe or collection of theirs under another name."
+)
+@options.changing
+@options.dataset
+def dataset_of_another(
+    dataset: Dataset, other: str, at: str | None, on_equal_id: Any, prefix: str, rename: tuple[str, ...],
+    signature: dict[str, Any], as_json: bool,
+) -> None:  # fmt: skip
+    """Merge OTHER, the folder of another dataset, as one event that notes its history.
+
+    An id with equal content is one object. Splits are not taken over: run them again.
+    """
+    result = dataset.import_dataset(
+        other, at=at, on_equal_id=on_equal_id, prefix=prefix, rename=dict(map(_pair, rename)), **signature
+    )
+    render.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+
+
+def _pair(text: str) -> tuple[str, str]:
+    old, _, new = text.partition("=")
+    if not old or not new:
+        raise click.BadParameter(f"'{text}' is no pair of names: give such as chips=their-chips")
+    return old, new

@@ -1,7 +1,7 @@
 """The facade: a dataset as Python and the command line see it.
 
-`Dataset` opens and proves; `readings` answers questions, `additions`, `imports` and `recipes` hold the verbs that change it, and
-`changes` is the one way that every change goes through.
+`Dataset` opens and proves; `readings` answers questions, `additions`, `imports` and `recipes` hold the verbs that
+change it, and `changes` is the one way that every change goes through.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from geographer.dataset.changes import Changing
+from geographer.errors import UsageError
 from geographer.events import Recorded
 from geographer.queries.table import Table
 from geographer.recorder import Change, Recorder, existing
@@ -100,3 +101,65 @@ class Imports(Changing):
         old = old_directory(Path(directory))
         with self._recorder.at(at) as view:
             return Table(edge_differences(view, old))
+
+    def import_dataset(
+        self,
+        path: str | Path,
+        *,
+        at: str | int | None = None,
+        on_equal_id: OnEqualId | None = None,
+        prefix: str = "",
+        rename: Mapping[str, str] | None = None,
+        **signature: Any,
+    ) -> Recorded:
+        """Merge another geographer dataset at a revision, as one event that notes its history.
+
+        The payload's `history` holds the revision that was asked for, its position, digest and content digest, the
+        number of its events, and the head of that log; so the merge can be repeated and cited.
+
+        What comes:
+
+        - Classes, by name; those that the dataset lacks get the next values, and a background stays the background.
+        - Features, and rasters of all collections: the bytes from their cache, workspace or remote, each file checked
+          by its SHA-256. Chips keep parent and window. Rasters that they only refer to are referred to here as well.
+        - Recipes whose names are free. One that is there with the same parameters is the same; its collections join.
+        - Masks (labels of the kind `label mask`) that are up to date there, if all of their classes keep their values,
+          and no feature of ours alone lies where their raster does. Other labels are left out; `update` makes them.
+        - No split: two that do not leak can leak together. Their recipes come, and `update` assigns anew.
+
+        The rule for equal ids: an id with equal content is one object, kept once. An id with other content is refused,
+        unless `on_equal_id` says whose stays ('ours' leaves out their chips of such a raster too), or `prefix` gives
+        all of their features and rasters other ids; whole numbers become text then.
+
+        Args:
+            path: The folder of the other dataset, or one inside it.
+            at: Which revision of it; its head when left out.
+            on_equal_id: 'ours' or 'theirs' stays, where an id has other content.
+            prefix: What is put before all ids of their features and rasters; a chip is then `recipe/PREFIXstem`.
+            rename: Their recipes and collections, old name to new.
+            signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
+
+        Raises:
+            NotFoundError: no such dataset or revision, or nothing of that name to rename.
+            ConflictError: an id, a recipe, a collection, a class or a path stands for something else here.
+            UsageError: it is this dataset, or a prefix or a name can't be part of a path.
+            CorruptError: bytes are missing or altered there.
+        """
+        from geographer.intake.dataset import DatasetOptions, plan_dataset, read_other
+
+        other = Recorder(existing(Path(path)))
+        if other.root == self.root:
+            raise UsageError(f"'{path}' is this dataset: name another one")
+        options = DatasetOptions(on_equal_id, prefix, dict(rename or {}))
+        request = {"path": str(path), "at": None if at is None else str(at), **asdict(options)}
+
+        def plan(view: Revision) -> Change:
+            with other.at(at) as theirs:
+                held = read_other(theirs, other.root, at)
+            addition = plan_dataset(view, self.root, held, other.store, options, request)
+            return Change(addition.draft, addition.files)
+
+        try:
+            return self._change("dataset_imported", request, signature, plan)
+        finally:
+            other.store.close()

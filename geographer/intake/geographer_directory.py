@@ -88,7 +88,9 @@ def old_directory(path: Path) -> OldDirectory:
         )
     attrs = _json_object(path / "connector" / "attrs.json")
     classes = attrs.get("task_vector_classes") or _DEFAULT_CLASSES
-    return OldDirectory(path, list(classes), attrs.get("background_class"), attrs.get("raster_count_col_name") or _COUNT)
+    return OldDirectory(
+        path, list(classes), attrs.get("background_class"), attrs.get("raster_count_col_name") or _COUNT
+    )
 
 
 def plan_geographer(
@@ -127,7 +129,9 @@ def plan_geographer(
         "skipped": features.payload["skipped"] + files.draft.payload["skipped"],
         **_left_aside(revision, directory),
     }
-    payload["edges"], payload["differences"] = _rehearsed(Draft("geographer_imported", payload, rows), directory, scratch)
+    payload["edges"], payload["differences"] = _rehearsed(
+        Draft("geographer_imported", payload, rows), directory, scratch
+    )
     return RasterAddition(Draft("geographer_imported", payload, rows), files.files)
 
 
@@ -151,7 +155,8 @@ def edge_differences(revision: Revision, directory: OldDirectory) -> pa.Table:
             names = "vector_name::VARCHAR" if "vector_name" in vectors.columns else "NULL::VARCHAR"
             connection.execute(
                 f"CREATE OR REPLACE TEMP TABLE old_vector AS SELECT {names} AS feature_id, "  # noqa: S608
-                f"ST_Force2D({identifier(vectors.geometry)}::GEOMETRY) AS geometry, $crs AS crs FROM {vectors.relation}",
+                f"ST_Force2D({identifier(vectors.geometry)}::GEOMETRY) AS geometry, $crs AS crs "
+                f"FROM {vectors.relation}",
                 {"crs": vectors.crs},
             )
         return revision.arrow(_DIFFERENCES.read_text())
@@ -271,7 +276,9 @@ def _old_rasters(revision: Revision, directory: OldDirectory) -> Iterator[Source
         ids = [_raster_id(directory, name) for name in names]
         _refuse_twins(names, ids)
         there = pa.array([directory.raster(name).is_file() for name in names], pa.bool_())
-        known = pa.table({"named": pa.array(names, pa.string()), "raster_id": pa.array(ids, pa.string()), "on_disk": there})
+        known = pa.table(
+            {"named": pa.array(names, pa.string()), "raster_id": pa.array(ids, pa.string()), "on_disk": there}
+        )
         revision.connection.register("old_raster", known)
         try:
             # A column of the person's own of that name would be ambiguous.
@@ -296,7 +303,9 @@ def _refuse_twins(names: list[str], ids: list[str]) -> None:
     twice = {identity for identity, count in Counter(ids).items() if count > 1}
     if twice:
         told = sorted(name for name, identity in zip(names, ids, strict=True) if identity in twice)
-        raise ConflictError(f"rasters {naming(told)}: a raster's id is its file's stem, and these share one; rename one")
+        raise ConflictError(
+            f"rasters {naming(told)}: a raster's id is its file's stem, and these share one; rename one"
+        )
 
 
 def _raster_files(
@@ -358,7 +367,9 @@ def _merged(
     rows["class_change"] = arrow_table("class_change", {"class": names, "value": values})
     given = files.rows.get("raster_change")
     rows["raster_change"] = footprints if given is None else pa.concat_tables([given, footprints])
-    skipped = [part for part in (features.rows.get("skipped_input"), files.rows.get("skipped_input")) if part is not None]
+    skipped = [
+        part for part in (features.rows.get("skipped_input"), files.rows.get("skipped_input")) if part is not None
+    ]
     rows["skipped_input"] = pa.concat_tables(skipped) if skipped else None
     return {table: part for table, part in rows.items() if part is not None and part.num_rows}
 
@@ -379,7 +390,7 @@ def _left_aside(revision: Revision, directory: OldDirectory) -> dict[str, Any]:
             f"{len(strangers):,} files in '{directory.path / 'rasters'}' are left aside, because rasters.geojson does "
             f"not name them ({naming(strangers)}): add those that belong with geographer add rasters"
         )
-    return {"labels_left_aside": labels, "files_left_aside": len(strangers), "warnings": warnings}
+    return {"left_aside_labels": labels, "left_aside_files": len(strangers), "warnings": warnings}
 
 
 def _old_edges(directory: OldDirectory) -> pa.Table:
