@@ -275,13 +275,10 @@ def _staged(revision: Revision, other: Other, options: DatasetOptions) -> Iterat
     """Their rows, moved to their new ids and names, as relations of our connection."""
     connection = revision.connection
     tables = {"their_feature": other.feature, "their_raster": other.raster, "their_label": other.label}
-    variables = {
-        "prefix": options.prefix,
-        "root": other.root.as_posix(),
-        "cuts": [recipe.name for recipe in other.recipes if recipe.kind.startswith("cut")],
-    }
-    for name, value in variables.items():
-        connection.execute(f"SET VARIABLE {name} = $value", {"value": value})
+    cuts = [recipe.name for recipe in other.recipes if recipe.kind.startswith("cut")]
+    connection.execute("SET VARIABLE prefix = $prefix", {"prefix": options.prefix})
+    connection.execute("SET VARIABLE root = $root", {"root": other.root.as_posix()})
+    connection.execute("SET VARIABLE cuts = $cuts::VARCHAR[]", {"cuts": cuts})
     names = {"old": list(options.rename), "new": list(options.rename.values())}
     connection.execute("SET VARIABLE renames = map($old::VARCHAR[], $new::VARCHAR[])", names)
     for name, table in tables.items():
