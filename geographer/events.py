@@ -20,6 +20,8 @@ KINDS: Final[Mapping[str, int]] = {
     "rasters_added": 1,
     "catalogue_added": 1,
     "rasters_removed": 1,
+    "geographer_imported": 1,
+    "dataset_imported": 1,
     "chips_cut": 1,
     "labels_made": 1,
     "split_assigned": 1,

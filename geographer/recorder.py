@@ -273,7 +273,7 @@ def _software(draft: Draft) -> dict[str, str]:
     versions = {"geographer": __version__, "duckdb": version("duckdb")}
     if draft.kind == "split_assigned":
         versions |= {name: version(name) for name in ("numpy", "scipy", "shapely")}
-    elif draft.kind in ("rasters_added", "chips_cut", "labels_made") and draft.rows:
+    elif draft.kind in ("rasters_added", "chips_cut", "labels_made", "geographer_imported") and draft.rows:
         from geographer.rasters.versions import pixel_software
 
         versions |= pixel_software()

@@ -9,11 +9,13 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+import shapely
 from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 
 from geographer import Dataset
 from geographer.events import KINDS
+from tests.old_library import write_old
 
 FOLDER = Path(__file__).parents[1] / "schemas"
 SCHEMAS = {path.name: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
@@ -30,9 +32,18 @@ def faults(envelope):
     return [f"{fault.json_path}: {fault.message}" for fault in found]
 
 
+def imports(folder, story):
+    """The events of a dataset that took over an old directory and the story."""
+    dataset = Dataset.init(folder / "dataset", scm=False)
+    vectors = {1: ({"type": "pond"}, shapely.box(0, 0, 1, 1))}
+    dataset.import_geographer(write_old(folder / "old", vectors, {"r": ({}, shapely.box(0, 0, 2, 2))}, {}))
+    dataset.import_dataset(story.at_v1, rename={"around": "about"})
+    return dataset.log()[1:]
+
+
 @pytest.fixture(scope="module")
 def events(story, tmp_path_factory):
-    """Those of the story, and of what follows it: changes of classes."""
+    """Those of the story, and of what follows it: changes of classes, and imports."""
     folder = tmp_path_factory.mktemp("schemas")
     dataset = Dataset.open(shutil.copytree(story.root, folder / "dataset"))
     dataset.remap_classes({"quarry": "pit", "pond": "pit", "quay": None}, prune_rasters=True)
@@ -42,7 +53,8 @@ def events(story, tmp_path_factory):
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
     dataset.add_features(path)
     dataset.harden_classes()
-    return [event.envelope() for event in dataset.log()]
+    told = dataset.log() + imports(tmp_path_factory.mktemp("imports"), story)
+    return [event.envelope() for event in told]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +71,7 @@ def test_every_kind_and_version_has_a_schema_named_after_it():
 
 def test_every_event_that_is_written_fits_its_schema(events):
     assert {event["kind"] for event in events} == set(KINDS)
-    assert {event["position"]: found for event in events if (found := faults(event))} == {}
+    assert [(event["position"], found) for event in events if (found := faults(event))] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

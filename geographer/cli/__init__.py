@@ -16,6 +16,7 @@ _COMMANDS: Final = {
     "init": ("making", "Make a dataset in a folder."),
     "add": ("making", "Add features, rasters, a catalogue or classes."),
     "remove": ("making", "Remove features or rasters; earlier revisions keep them."),
+    "import": ("importing", "Take over a directory of the previous library, or another dataset."),
     "classes": ("classes", "List, combine, rename or drop classes; make soft ones hard."),
     "cut": ("cutting", "Cut chips from rasters: around features, or in a grid."),
     "label": ("labelling", "Make labels for rasters."),

@@ -104,10 +104,13 @@ def _told(name: str, value: Any) -> str:
         return "; ".join(f"{count:,} not: {reason}" for reason, count in value.items())
     if name == "classes" and isinstance(value, list):
         return f"classes {', '.join(value)}" if value else ""
+    if name == "recipes" and isinstance(value, list):
+        return f"recipes {', '.join(recipe['name'] for recipe in value)}" if value else ""
     if name in ("crs", "dtype", "collection"):
         return f"{name} {value}" if len(str(value)) < 40 else ""
     if isinstance(value, int) and not isinstance(value, bool) and name not in _FOR_MACHINES:
-        return f"{value:,} {name.removesuffix('s') if value == 1 else name}" if value else ""
+        counted = (name.removesuffix("s") if value == 1 else name).replace("_", " ")
+        return f"{value:,} {counted}" if value else ""
     if name == "deviation":
         return f"off by {value:.0%} at most"
     return ""

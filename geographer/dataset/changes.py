@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from geographer.queries.revision import Revision
     from geographer.recipes.recipe import Progress, Recipe
 
-_EMPTY_IS_NOTHING = ("features_added", "rasters_added", "catalogue_added", "classes_hardened")
+_EMPTY_IS_NOTHING = frozenset(
+    {
+        "features_added",
+        "rasters_added",
+        "catalogue_added",
+        "classes_hardened",
+        "geographer_imported",
+        "dataset_imported",
+    }
+)
 
 
 class Changing:
@@ -37,7 +46,8 @@ class Changing:
         head = self._recorder.planning_head(expected)
         with self._recorder.at(head.position) as view:
             change = plan(view)
-        if dry_run or (not change.draft.rows and kind in _EMPTY_IS_NOTHING):
+        empty = not change.draft.rows and not change.draft.payload.get("recipes")
+        if dry_run or (empty and kind in _EMPTY_IS_NOTHING):
             summary = {key: value for key, value in change.draft.payload.items() if key != "request"}
             return Recorded(head.position, head.digest, kind, summary, changed=False)
         return self._recorder.record(change, signature, head)

@@ -15,6 +15,8 @@ from geographer.log.digests import row_digest_sql
 from geographer.log.tables import arrow_table
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from geographer.queries.revision import Revision
 
 _ID_COLUMNS: Final = ("feature_id", "id")
@@ -50,8 +52,17 @@ class FeatureOptions:
     replace: bool = False
 
 
-def plan_features(revision: Revision, data: Any, options: FeatureOptions, request: dict[str, Any]) -> Draft:
+def plan_features(
+    revision: Revision,
+    data: Any,
+    options: FeatureOptions,
+    request: dict[str, Any],
+    *,
+    coming: Collection[str] = (),
+) -> Draft:
     """The `features_added` event that adding `data` would be; its rows are staged in the revision's connection.
+
+    `coming` are classes that the same event brings: features may have them, though the dataset does not yet.
 
     Raises:
         NotFoundError: no such file, column or class.
@@ -64,7 +75,7 @@ def plan_features(revision: Revision, data: Any, options: FeatureOptions, reques
         own = _stage(revision, source, options)
     _refuse_wrong_crs(revision, source)
     skipped = _skipped(revision, source, options.on_error)
-    classes = _new_classes(revision, source)
+    classes = _new_classes(revision, source, coming)
     count = revision.value("SELECT count(*) FROM new_feature")
     payload = {
         "request": request,
@@ -204,7 +215,7 @@ def _skipped(revision: Revision, source: Source, on_error: str) -> dict[str, lis
     }
 
 
-def _new_classes(revision: Revision, source: Source) -> list[str]:
+def _new_classes(revision: Revision, source: Source, coming: Collection[str]) -> list[str]:
     """The classes that this file adds; none where the dataset was given its classes.
 
     Raises:
@@ -220,7 +231,7 @@ def _new_classes(revision: Revision, source: Source) -> list[str]:
         raise UsageError(
             f"'{source.name}': feature '{missing[0]}' has no class: fill the column, or leave it out with --where"
         )
-    names = [name for name, _ in rows]
+    names = [name for name, _ in rows if name not in coming]
     declared = revision.value("SELECT json_array_length(payload, '$.classes') > 0 FROM log.event WHERE position = 1")
     if names and declared:
         known = [row[0] for row in revision.rows("SELECT class FROM classes")]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["link", "copy", "reference"]
 
-_SUFFIXES: Final = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".nc", ".hdf", ".asc")
+SUFFIXES: Final = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".nc", ".hdf", ".asc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +153,9 @@ def _files(paths: Sequence[Path], patterns: Sequence[str]) -> list[Path]:
 
 def _inside(folder: Path, patterns: Sequence[str]) -> list[Path]:
     """The rasters in a folder, by path; with patterns, those of which one matches the name, or the path from there."""
-    rasters = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+    rasters = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     if not rasters:
-        raise NotFoundError(f"no raster in folder '{folder}': it has no {', '.join(_SUFFIXES)}")
+        raise NotFoundError(f"no raster in folder '{folder}': it has no {', '.join(SUFFIXES)}")
     if not patterns:
         return rasters
     names = [(file.name, file.relative_to(folder).as_posix()) for file in rasters]

@@ -119,7 +119,7 @@ def _json_value(column: str, kind: str) -> str:
 
 @contextmanager
 def opened_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: str | None) -> Iterator[Source]:
-    """`data`, opened: a path, an Arrow table (or anything that streams as one), or a GeoDataFrame.
+    """`data`, opened: a path, an Arrow table (or anything that streams as one), a GeoDataFrame, or a source as it is.
 
     Args:
         connection: One with the spatial functions.
@@ -131,6 +131,9 @@ def opened_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: str | N
         UsageError: it can't be read, or it has no geometry or no CRS.
         CorruptError: it was cut off.
     """
+    if isinstance(data, Source):
+        yield data
+        return
     if isinstance(data, str | Path):
         source = _described(connection, str(data), _file_relation(Path(data)), crs)
         if Path(data).suffix.lower() == _CUT_OFF_IN_SILENCE:

@@ -44,5 +44,6 @@ ORDER BY position, ordinal;
 -- A column whose type is null is there no more.
 INSERT INTO state.own_column
 SELECT 'feature', own.key, own.value->>'$', own.rowid, position
-FROM log.event, json_each(payload, '$.columns') AS own
-WHERE kind IN ('features_added', 'classes_remapped') AND position > $after AND position <= $up_to;
+FROM log.event, json_each(payload, if(kind IN ('features_added', 'classes_remapped'), '$.columns', '$.columns.feature')) AS own
+WHERE kind IN ('features_added', 'classes_remapped', 'geographer_imported', 'dataset_imported')
+  AND position > $after AND position <= $up_to;

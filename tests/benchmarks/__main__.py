@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import collection, cutting, edges, history, startup
+from tests.benchmarks import collection, cutting, edges, history, previous, startup
 from tests.benchmarks.measure import Row, table
 
 BENCHMARKS = {
@@ -17,11 +17,14 @@ BENCHMARKS = {
     4: cutting.chips,
     5: collection.ten_more,
     6: startup.commands,
+    7: previous.beside,
 }
 
 
 def main() -> None:
     options = _options()
+    if options.previous:
+        os.environ[previous.VENV] = str(options.previous.resolve())
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="geographer-benchmarks-") as folder:
         _settle_in(Path(folder))
@@ -40,6 +43,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", type=int, nargs="+", choices=BENCHMARKS, help="these benchmarks only")
     parser.add_argument("--scale", type=float, default=1.0, help="a part of the sizes: 0.1 for a quick look")
     parser.add_argument("--folder", type=Path, help="where the temporary folder is made; some 10 GB at scale 1")
+    parser.add_argument(
+        "--previous", type=Path, metavar="VENV", help="a virtual environment with GeoGrapher 1.0.0; made where none is"
+    )
     return parser.parse_args()
 
 

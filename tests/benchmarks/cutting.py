@@ -95,7 +95,7 @@ def _generate(folder: Path, scene: Path, scale: float) -> None:
     tiles = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK}
     with rasterio.open(raw, "w", crs=_CRS, transform=grid, **profile, **tiles) as raster:
         for band in range(1, BANDS + 1):
-            raster.write(_structure(rng, side), band)
+            raster.write(structure(rng, side), band)
     options = {"compress": "DEFLATE", "predictor": "YES", "blocksize": BLOCK, "overviews": "NONE"}
     rasterio.shutil.copy(raw, scene, driver="COG", **options)
     raw.unlink()
@@ -110,7 +110,7 @@ def _generate(folder: Path, scene: Path, scale: float) -> None:
     features.to_parquet(folder / "features.parquet")
 
 
-def _structure(rng: np.random.Generator, side: int) -> np.ndarray:
+def structure(rng: np.random.Generator, side: int) -> np.ndarray:
     from scipy.ndimage import zoom
 
     def smooth(step: int) -> np.ndarray:

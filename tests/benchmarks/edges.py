@@ -116,7 +116,7 @@ def _prepared(folder: Path, scale: float) -> dict[str, Cost]:
 
 @cache
 def _materialised(root: Path) -> Materialised:
-    return apart(_rebuild, root)
+    return apart(rebuild, root)
 
 
 def _generate(folder: Path, scale: float) -> None:
@@ -156,7 +156,7 @@ def _generate(folder: Path, scale: float) -> None:
         frame.to_parquet(folder / f"{name}.parquet")
 
 
-def _rebuild(root: Path) -> Materialised:
+def rebuild(root: Path) -> Materialised:
     from geographer.database.engine import Engine, run_script
     from geographer.log.read import events_between
     from geographer.projections import project

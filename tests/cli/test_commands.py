@@ -108,7 +108,7 @@ def options_of(command: click.Command) -> list[click.Option]:
 
 def test_every_command_that_changes_takes_the_shared_options():
     shared = {"--message", "--author", "--idempotency-key", "--dry-run", "--json"}
-    for name in ("add", "remove", "cut", "label"):
+    for name in ("add", "remove", "import", "cut", "label"):
         group = getattr(import_module(f"geographer.cli.{_COMMANDS[name][0]}"), name)
         for inner in group.commands.values():
             assert shared <= {flag for option in options_of(inner) for flag in option.opts}, inner.name
