@@ -40,6 +40,7 @@ ORDERED: Final = {
     },
     "edges": ("edges_unordered", " EXCLUDE (feature_key, raster_key)", " ORDER BY feature_key, raster_key"),
     "labels": ("labels", "", " ORDER BY label, raster_id"),
+    "objects": ("objects_unordered", "", " ORDER BY label, raster_id, instance, feature_id::VARCHAR"),
     "splits": ("splits", "", " ORDER BY split, raster_id"),
 }
 """For tables that can be narrowed down: the same with keys and without order, what hides the keys, and the order."""
@@ -132,7 +133,7 @@ class Revision:
         self._view(
             "objects",
             f"label, raster_id, {known} AS feature_id, class, instance, pixels, box, corners, visible "
-            "FROM label_object_now ORDER BY label, raster_id, instance, label_object_now.feature_id",
+            "FROM label_object_now",
         )
 
     def _view(self, name: str, body: str) -> None:
