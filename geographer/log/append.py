@@ -39,6 +39,14 @@ def create(engine: Engine) -> None:
         run_script(connection, _SCHEMA.read_text())
 
 
+def complete(engine: Engine) -> None:
+    """Add the tables that a log of an earlier version has not: they are empty."""
+    with engine.attached(log="r") as connection:
+        rows = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'log'").fetchall()
+    if not {*TABLES, "event"} <= {row[0] for row in rows}:
+        create(engine)
+
+
 def append(engine: Engine, draft: Draft, signature: Signature, expected: Head) -> Event:
     """Append `draft` after `expected` and return the event; or, its idempotency key being known, the event of that key.
 

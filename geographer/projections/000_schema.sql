@@ -1,5 +1,5 @@
 -- 000_schema.sql: the projection's tables; a version of an object is valid from `valid_from` until just before `valid_to`
-CREATE TABLE IF NOT EXISTS state.meta (position BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS state.meta (position BIGINT NOT NULL, made_by VARCHAR NOT NULL);
 CREATE TABLE IF NOT EXISTS state.class (
     class VARCHAR, value INTEGER, row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
 );

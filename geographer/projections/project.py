@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ import duckdb
 
 from geographer.database.engine import run_script
 from geographer.errors import StorageError
+from geographer.log.append import complete
 from geographer.log.read import head_of
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ _STEPS = sorted(path for path in _FOLDER.glob("[0-9]*.sql") if path != _SCHEMA)
 
 
 def position_of_state(engine: Engine) -> int:
-    """How far the projection has come; 0 when it is not there."""
+    """How far the projection has come; 0 when it is not there, or was made by other SQL than this version's."""
     if not engine.file("state").exists():
         return 0
     with engine.attached(state="r") as connection:
@@ -32,8 +35,12 @@ def project(engine: Engine) -> int:
     """Bring the projection up to the log's head, and return that position. Costs what changed, not what is there."""
     with engine.attached(log="r") as connection:
         head = head_of(connection).position
-    if position_of_state(engine) >= head:
+    known = position_of_state(engine)
+    if known >= head:
         return head
+    if known == 0:
+        _forget(engine)
+        complete(engine)
     with engine.attached(log="r", state="w", spatial=True) as connection:
         run_script(connection, _SCHEMA.read_text())
         run_script(connection, MACROS.read_text())
@@ -43,7 +50,7 @@ def project(engine: Engine) -> int:
             for step in _STEPS:
                 run_script(connection, step.read_text(), {"after": after, "up_to": head})
             connection.execute("DELETE FROM state.meta")
-            connection.execute("INSERT INTO state.meta VALUES ($head)", {"head": head})
+            connection.execute("INSERT INTO state.meta VALUES ($head, $sql)", {"head": head, "sql": _digest_of_sql()})
             connection.execute("COMMIT")
         except duckdb.IOException as error:
             connection.execute("ROLLBACK")
@@ -59,15 +66,29 @@ def project(engine: Engine) -> int:
 
 def rebuild(engine: Engine) -> int:
     """Delete the projection and derive it anew from the log."""
+    _forget(engine)
+    return project(engine)
+
+
+def _forget(engine: Engine) -> None:
     with engine.attached():
         for path in (engine.file("state"), engine.file("state").with_suffix(".duckdb.wal")):
             path.unlink(missing_ok=True)
-    return project(engine)
 
 
 def _position(connection: duckdb.DuckDBPyConnection) -> int:
     known = connection.execute(
-        "SELECT 1 FROM duckdb_tables() WHERE database_name = 'state' AND table_name = 'meta'"
+        "SELECT 1 FROM duckdb_columns() WHERE (database_name, table_name, column_name) = ('state', 'meta', 'made_by')"
     ).fetchone()
-    row = connection.execute("SELECT max(position) FROM state.meta").fetchone() if known else None
+    made = "SELECT max(position) FROM state.meta WHERE made_by = $sql"
+    row = connection.execute(made, {"sql": _digest_of_sql()}).fetchone() if known else None
     return int(row[0]) if row and row[0] is not None else 0
+
+
+@cache
+def _digest_of_sql() -> str:
+    """What tells this version's projection from that of another: the digest of all that derives it."""
+    digest = hashlib.sha256()
+    for path in (_SCHEMA, MACROS, *_STEPS):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
