@@ -16,7 +16,7 @@ _COMMANDS: Final = {
     "init": ("making", "Make a dataset in a folder."),
     "add": ("making", "Add features, rasters, a catalogue or classes."),
     "remove": ("making", "Remove features or rasters; earlier revisions keep them."),
-    "cut": ("cutting", "Cut chips from rasters: around features, or in a grid."),
+    "cut": ("cutting", "Cut chips from rasters."),
     "label": ("labelling", "Make labels for rasters."),
     "split": ("recipes", "Assign rasters to parts so that nothing leaks between them."),
     "update": ("recipes", "Run every recipe for what is new."),

@@ -9,7 +9,15 @@ from typing import Any
 
 import duckdb
 
-ROW_TABLES = (*("class_change", "feature_change", "label_change", "raster_change", "skipped_input", "split_change"),)
+ROW_TABLES = (
+    "class_change",
+    "feature_change",
+    "label_change",
+    "raster_change",
+    "recipe_input",
+    "skipped_input",
+    "split_change",
+)
 WKB = ("geometry", "outline")
 
 

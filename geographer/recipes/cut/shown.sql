@@ -6,4 +6,4 @@ FROM edge_now JOIN selected_feature USING (feature_key)
 JOIN (SELECT feature_key, geometry, native, crs FROM feature_now) AS feature USING (feature_key)
 JOIN (FROM raster_now SEMI JOIN chosen_raster USING (raster_id)
       WHERE collection = $collection AND storage <> 'catalogue') AS raster USING (raster_key)
-ORDER BY turn, raster_id;
+ORDER BY selected_feature.turn, raster_id;
