@@ -143,7 +143,7 @@ options = st.fixed_dictionaries(
 refusals = st.integers(0, 3).map(refusing)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(cases(), options, refusals)
 def test_the_plan_is_the_one_that_trying_every_window_gives(case, options, fits):
     planned = plan(case, fits=fits, **options)
@@ -206,9 +206,11 @@ def test_edges_are_compared_to_the_last_bit(transform, size, col, low_ulps, high
     if holding:
         assert windows(planned) == holding[-1:]
     else:
-        (_, first, *_), (_, second, *_) = windows(planned)
-        assert second == first + size
-        assert raster.box(first, 500, 2 * size, 1).contains(feature)
+        first, count = windows(planned)[0][1], len(planned.chips)
+        assert windows(planned) == [("r", first + n * size, 500, size, 1) for n in range(count)]
+        assert raster.box(first, 500, count * size, 1).contains(feature)
+        fewer = [raster.box(at, 500, (count - 1) * size, 1) for at in range(col - 2, col + 3)]
+        assert not any(box.contains(feature) for box in fewer)
 
 
 def ulps(value, count):
@@ -344,15 +346,14 @@ def test_a_feature_that_takes_more_chips_than_its_raster_has_room_for(at_border)
     [
         (1.0, "shift", (4, 5, 8, 4)),
         (1.25, "shift", (3, 4, 10, 5)),
-        (2.0, "shift", (0, 3, 16, 8)),
-        (4.0, "shift", (0, 0, 20, 15)),
-        (4.0, "pad", (-8, -1, 32, 15)),
+        (2.0, "shift", (0, 3, 16, 7)),
+        (4.0, "shift", (0, 0, 20, 14)),
+        (4.0, "pad", (-8, 0, 32, 14)),
     ],
 )
 def test_a_variable_chip_is_the_bounds_times_the_scale_and_ends_with_its_raster(scale, at_border, chip):
     planned = plan(one_each(1, shapely.box(4, 5, 12, 8.5)), mode="variable", scale=scale, at_border=at_border)
-    ((_, *window),) = windows(planned)
-    assert (window[2], window[3]) == (chip[2], {3.5: 4}.get(chip[3], chip[3]) if scale != 4.0 else 14)
+    assert windows(planned) == [("r0000", *chip)]
 
 
 def test_a_variable_chip_has_its_least_size_and_grows_by_the_pixel_that_it_takes():
