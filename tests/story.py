@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 import numpy as np
 
-from geographer import Dataset
+from geographer import Cutter, Dataset
+from geographer.values import Window
 from tests.rasters.scenes import pixels, write_scene
+
+if TYPE_CHECKING:
+    from geographer.queries.table import Table
 
 WEST, NORTH = 500_000.0, 5_200_000.0
 PIXEL = 10.0
-HEAD, V1 = 20, 8
+HEAD, V1 = 24, 8
 """The positions of the story's last event, and of what its tag v1 names."""
 SHARES = {"train": 0.5, "test": 0.5}
 
@@ -83,6 +87,25 @@ FIRST = {
 MORE = {"p1": ("pond", square(9, 9, 3)), "p3": ("pond", point(70.5, 30.5)), "w1": ("water", square(41, 41, 2))}
 
 
+class Corners(Cutter):
+    """A chip in the upper left of every raster, as large as the recipe says."""
+
+    version = "1.0"
+
+    def windows(self, features: Any, rasters: Any, contained: Any, *, seed: int) -> list[tuple[str, Window]]:
+        del features, contained, seed
+        inset = self.options["inset"]
+        return [
+            (row["raster_id"], Window(inset, inset, row["chip_width"], row["chip_height"]))
+            for row in rasters.to_pylist()
+        ]
+
+
+def ponds(features: Table) -> list[str]:
+    """A selector: the features of one class."""
+    return [row["feature_id"] for row in features.to_pylist() if row["class"] == "pond"]
+
+
 def begin(root: Path, inputs: Path) -> Dataset:
     """The dataset up to its tag v1: features, rasters, a catalogue, two kinds of chips, masks, a split."""
     inputs.mkdir(parents=True, exist_ok=True)
@@ -100,7 +123,7 @@ def begin(root: Path, inputs: Path) -> Dataset:
 
 
 def go_on(dataset: Dataset, inputs: Path) -> Dataset:
-    """What happens after v1: removals, the same ids again with other shapes, updates, and a second tag."""
+    """What happens after v1: removals, the same ids again with other shapes, updates, other cuts and labels, and a second tag."""
     dataset.remove_features(["p1", "q2"], message="not ponds")
     dataset.remove_rasters(["around/a_q2", "b"])
     dataset.add_classes(["quay"])
@@ -109,8 +132,20 @@ def go_on(dataset: Dataset, inputs: Path) -> Dataset:
     archive = write_scenes(dataset.root / "archive", "d", beside=3, seed=9)
     dataset.add_rasters(archive, mode="reference", collection="archive")
     dataset.update()
+    cut_otherwise(dataset, inputs)
+    dataset.label_boxes("boxes", collection="cover")
     dataset.tag("v2")
     return dataset
+
+
+def cut_otherwise(dataset: Dataset, inputs: Path) -> None:
+    """Chips of every other kind."""
+    boxes = write_features(
+        inputs / "boxes.geojson", {"north": ("", square(4, 5, 8)), "south": ("", square(20, 40, 10))}
+    )
+    dataset.cut_boxes("boxes", boxes, crs="EPSG:32633")
+    dataset.cut_cover("cover", size=20, where=ponds, rasters_where="raster_id <> 'c'")
+    dataset.cut_own("corners", cutter=Corners, size=8, options={"inset": 2})
 
 
 class Story(NamedTuple):

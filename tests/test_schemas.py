@@ -112,6 +112,44 @@ def test_additions_that_replace_fit_and_count_all_or_nothing(one_of_each):
         assert faults(event)
 
 
+@pytest.fixture(scope="module")
+def cuts(events):
+    return {event["payload"]["recipe"]["kind"]: event for event in events if event["kind"] == "chips_cut"}
+
+
+CUTS = ("cut around", "cut grid", "cut boxes", "cut cover", "cut own")
+
+
+@pytest.mark.parametrize("kind", CUTS)
+def test_a_cut_with_a_parameter_too_many_or_too_few_does_not_fit(kind, cuts):
+    assert set(cuts) == set(CUTS)
+    for part in ("recipe", "request"):
+        for key in cuts[kind]["payload"][part]["parameters"]:
+            event = deepcopy(cuts[kind])
+            del event["payload"][part]["parameters"][key]
+            assert faults(event), (part, key)
+        event = deepcopy(cuts[kind])
+        event["payload"][part]["parameters"]["colour"] = "blue"
+        assert faults(event), part
+
+
+@pytest.mark.parametrize("kind", CUTS)
+def test_a_request_may_say_how_an_update_was_asked_for_and_a_recipe_may_not(kind, cuts):
+    event = deepcopy(cuts[kind])
+    event["payload"]["request"] |= {"afresh": True, "on_conflict": "move"}
+    assert faults(event) == []
+    event["payload"]["recipe"] |= {"afresh": True}
+    assert faults(event)
+
+
+def test_a_cover_that_did_not_ask_for_a_bound_fits(cuts):
+    event = deepcopy(cuts["cut cover"])
+    event["payload"]["cover"]["bound"] = None
+    assert faults(event) == []
+    event["payload"]["cover"]["kept"] = None
+    assert faults(event)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_event_that_lacks_or_gains_a_field_does_not_fit(kind, one_of_each):
     for key in one_of_each[kind].keys() - {"kind", "version"}:

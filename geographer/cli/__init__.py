@@ -18,7 +18,7 @@ _COMMANDS: Final = {
     "remove": ("making", "Remove features or rasters; earlier revisions keep them."),
     "import": ("importing", "Take over a directory of the previous library, or another dataset."),
     "classes": ("classes", "List, combine, rename or drop classes; make soft ones hard."),
-    "cut": ("cutting", "Cut chips from rasters: around features, or in a grid."),
+    "cut": ("cutting", "Cut chips from rasters."),
     "label": ("labelling", "Make labels for rasters."),
     "split": ("recipes", "Assign rasters to parts so that nothing leaks between them."),
     "update": ("recipes", "Run every recipe for what is new."),

@@ -171,7 +171,7 @@ def places(axis: Axis, size: Ints, mode: Mode, at_border: AtBorder) -> Places:
     inside_first, inside_last = np.maximum(first, 0), np.minimum(last, axis.extent - span)
     centred = np.clip(wanted, inside_first, inside_last)
     if at_border == "skip" and mode != "random":
-        obstacle = np.maximum(obstacle, np.where(centred != wanted, CROSSES, 0))
+        obstacle = np.maximum(obstacle, np.where(crowded | (centred != wanted), CROSSES, 0))
     obstacle = np.maximum(obstacle, np.where((inside_first > inside_last) & ~crowded, NONE_INSIDE, 0))
     obstacle = np.maximum(obstacle, np.where(axis.extent < size, RASTER_SMALLER, 0))
     return Places(inside_first, inside_last, centred, size, count, crowded, axis.extent, obstacle)

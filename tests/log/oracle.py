@@ -10,7 +10,13 @@ from typing import Any
 import duckdb
 
 ROW_TABLES = (
-    *("class_change", "feature_change", "label_change", "label_object_change", "raster_change", "skipped_input"),
+    "class_change",
+    "feature_change",
+    "label_change",
+    "label_object_change",
+    "raster_change",
+    "recipe_input",
+    "skipped_input",
     "split_change",
 )
 WKB = ("geometry", "outline")

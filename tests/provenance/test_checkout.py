@@ -193,7 +193,7 @@ def test_a_change_on_an_old_checkout_is_refused_with_the_next_step(root):
     ):
         for options in ({}, {"dry_run": True}):
             with pytest.raises(
-                ConflictError, match=r"shows @8, .*the head is @20: go back with geographer checkout HEAD"
+                ConflictError, match=rf"shows @8, .*the head is @{HEAD}: go back with geographer checkout HEAD"
             ):
                 change(**options)
     assert Dataset.open(root).log()[-1].position == HEAD

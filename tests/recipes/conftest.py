@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from geographer import Dataset
+from tests.recipes.ponds import LAKE, POINTS, SCENES, gather
+from tests.story import square, write_features, write_scenes
 
 
 @pytest.fixture(scope="package")
@@ -26,3 +28,20 @@ def begun(opened: Dataset) -> Callable[[Path], Dataset]:
         return opened
 
     return begin
+
+
+@pytest.fixture(scope="package")
+def gathered_once(empty_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gathered")
+    dataset = Dataset.open(shutil.copytree(empty_dataset, folder / "dataset"))
+    gather(dataset, folder / "inputs", POINTS)
+    lake = write_features(folder / "lake.geojson", {"lake": ("lake", square(*LAKE))})
+    dataset.add_features(lake, crs="EPSG:32633")
+    dataset.add_rasters(write_scenes(folder / "inputs", *SCENES))
+    return dataset.root
+
+
+@pytest.fixture
+def gathered(gathered_once: Path, begun: Callable[[Path], Dataset]) -> Dataset:
+    """Nine points close together, four apart, a lake, and two scenes that share 16 columns."""
+    return begun(gathered_once)

@@ -1,81 +1,33 @@
+"""Chips around features and in grids: which there are, what is in them, and what becomes of them later."""
+
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 
 from geographer import Dataset
 from geographer.errors import ConflictError, NotFoundError, UsageError
 from tests.rasters.scenes import pixels, write_scene
-from tests.story import NORTH, PIXEL, WEST, point, square, write_features, write_scenes
-
-CLUSTER = {f"p{number}": (20.3 + 2 * (number % 3), 20.6 + 2 * (number // 3)) for number in range(9)}
-LONELY = {"alone": (50.5, 10.5), "corner": (1.2, 1.3), "both": (56.5, 40.5), "east": (90.5, 30.5)}
-POINTS = CLUSTER | LONELY
-LAKE = (30, 40, 6)
-SCENES = {"a": 0, "b": 48}
-"""The scenes of 64 pixels, and how many pixels east of the first each begins."""
-
-
-def gather(dataset: Dataset, inputs: Path, points: dict[str, tuple[float, float]]) -> None:
-    inputs.mkdir(exist_ok=True)
-    path = write_features(
-        inputs / f"{len(dataset.log())}.geojson", {name: ("pond", point(*where)) for name, where in points.items()}
-    )
-    dataset.add_features(path, crs="EPSG:32633")
-
-
-def chips(dataset: Dataset, recipe: str = "around") -> list[dict]:
-    """The chips of a recipe, in the order in which they were cut."""
-    return [chip for chip in dataset.chips().to_pylist() if chip["raster_id"].startswith(f"{recipe}/")]
-
-
-def around(chip: dict) -> str:
-    """The feature that a chip was cut around: their ids have no underscore."""
-    return chip["raster_id"].rpartition("_")[2].partition("~")[0]
-
-
-def holds(chip: dict, where: tuple[float, float], scenes: dict[str, int] = SCENES) -> bool:
-    column, row = where[0] - scenes[chip["parent_id"]] - chip["col"], where[1] - chip["row"]
-    return 0 < column < chip["width"] and 0 < row < chip["height"]
-
-
-def counted(found: list[dict], names: Collection[str]) -> dict[str, int]:
-    """How many of the chips hold each point."""
-    return {name: sum(holds(chip, POINTS[name]) for chip in found) for name in names}
-
-
-def window_of(array: np.ndarray, chip: dict, padding: int) -> np.ndarray:
-    """The pixels that a chip must have, as if the raster went on with `padding` on all sides."""
-    width = 40
-    whole = np.pad(array, ((0, 0), (width, width), (width, width)), constant_values=padding)
-    top, left = chip["row"] + width, chip["col"] + width
-    return whole[:, top : top + chip["height"], left : left + chip["width"]]
-
-
-def digests(dataset: Dataset) -> dict[str, str]:
-    return {row["raster_id"]: row["sha256"] for row in dataset.rasters().to_pylist()}
-
-
-@pytest.fixture(scope="module")
-def gathered_once(empty_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("gathered")
-    dataset = Dataset.open(shutil.copytree(empty_dataset, folder / "dataset"))
-    gather(dataset, folder / "inputs", POINTS)
-    lake = write_features(folder / "lake.geojson", {"lake": ("lake", square(*LAKE))})
-    dataset.add_features(lake, crs="EPSG:32633")
-    dataset.add_rasters(write_scenes(folder / "inputs", *SCENES))
-    return dataset.root
-
-
-@pytest.fixture
-def gathered(gathered_once: Path, begun: Callable[[Path], Dataset]) -> Dataset:
-    """Nine points close together, four apart, a lake, and two scenes that share 16 columns."""
-    return begun(gathered_once)
+from tests.recipes.ponds import (
+    CLUSTER,
+    LAKE,
+    POINTS,
+    SCENES,
+    around,
+    chips,
+    counted,
+    digests,
+    gather,
+    holds,
+    window_of,
+    windows,
+)
+from tests.story import NORTH, PIXEL, SHARES, WEST, write_scenes
 
 
 @pytest.mark.parametrize(
@@ -134,12 +86,22 @@ def test_a_cluster_is_not_over_represented(gathered: Dataset, mode, target_count
     assert len([chip for chip in found if around(chip) in CLUSTER]) < len(CLUSTER) * target_count
 
 
-def test_features_that_a_filter_leaves_out_get_no_chip_and_a_feature_larger_than_a_chip_is_told(
-    gathered: Dataset,
-) -> None:
-    recorded = gathered.cut_around_features("around", size=5, where="class = 'lake' OR feature_id = 'alone'")
-    assert [around(chip) for chip in chips(gathered)] == ["alone"]
-    assert recorded.summary["unmet"] == {"larger than a chip": 1}
+def test_features_that_a_filter_leaves_out_get_no_chip(gathered: Dataset) -> None:
+    recorded = gathered.cut_around_features("around", size=5, where="feature_id IN ('alone', 'east')")
+    assert [around(chip) for chip in chips(gathered)] == ["alone", "east"]
+    assert (recorded.summary["features"], recorded.summary["unmet"]) == (2, {})
+
+
+def test_a_feature_larger_than_a_chip_gets_the_smallest_grid_of_chips_that_holds_it(gathered: Dataset) -> None:
+    gathered.cut_around_features("around", size=(4, 6), where="class = 'lake'")
+    column, row, side = LAKE
+    found = windows(gathered, "around")
+    left, top = min(chip[1] for chip in found), min(chip[2] for chip in found)
+    assert found == {("a", left + x, top + y, 4, 6) for x in (0, 4) for y in (0,)}
+    assert left <= column
+    assert column + side <= left + 8
+    assert top == row
+    assert {chip["raster_id"] for chip in chips(gathered)} == {"around/a_lake~0-0", "around/a_lake~1-0"}
 
 
 def test_the_same_recipe_again_makes_nothing_new_and_other_parameters_are_a_conflict(gathered: Dataset) -> None:
@@ -205,13 +167,35 @@ def test_a_chip_that_was_removed_is_made_again_to_the_byte(gathered: Dataset) ->
     assert digests(gathered) == before
 
 
-def test_chips_of_a_raster_that_is_gone_still_count(gathered: Dataset) -> None:
+def test_chips_of_a_raster_that_is_gone_are_retired_and_their_features_cut_elsewhere(gathered: Dataset) -> None:
     gathered.cut_around_features("around", size=12)
     assert [chip["parent_id"] for chip in chips(gathered) if holds(chip, POINTS["both"])] == ["a"]
+    gone = {chip["raster_id"] for chip in chips(gathered) if chip["parent_id"] == "a"}
     before = digests(gathered)
     gathered.remove_rasters(["a"])
+    (recorded,) = gathered.update()
+    assert (recorded.summary["chips"], recorded.summary["retired"]) == (2, len(gone))
+    after = digests(gathered)
+    assert before.keys() - after.keys() == {"a", *gone}
+    assert after.keys() - before.keys() == {"around/b_alone", "around/b_both"}
+    assert not any((gathered.root / f"rasters/{chip}.tif").exists() for chip in gone)
     assert not any(recorded.changed for recorded in gathered.update())
-    assert digests(gathered) == {name: digest for name, digest in before.items() if name != "a"}
+
+
+def test_labels_and_parts_of_a_retired_chip_go_with_it(gathered: Dataset) -> None:
+    gathered.cut_around_features("around", size=12)
+    gathered.label_masks("mask", collection="around")
+    gathered.split("parts", collection="around", parts=SHARES)
+    (chip,) = (chip["raster_id"] for chip in chips(gathered) if around(chip) == "alone")
+    gathered.remove_features(["alone"])
+    gathered.update()
+    assert chip not in digests(gathered)
+    kept = {one["raster_id"] for one in chips(gathered)}
+    assert {row["raster_id"] for row in gathered.labels().to_pylist()} == kept
+    assert {row["raster_id"] for row in gathered.splits().to_pylist()} == kept
+    assert not (gathered.root / f"labels/mask/{chip}.tif").exists()
+    assert chip in {row["raster_id"] for row in gathered.chips(at="HEAD~2").to_pylist()}
+    assert gathered.verify() == []
 
 
 def test_a_raster_that_was_replaced_under_its_id_is_cut_anew(gathered: Dataset, tmp_path: Path) -> None:
@@ -227,36 +211,48 @@ def test_a_raster_that_was_replaced_under_its_id_is_cut_anew(gathered: Dataset, 
     found = chips(gathered)
     inside = [name for name, (x, _) in POINTS.items() if 2 < x < 66]
     assert all(any(holds(chip, POINTS[name], scenes) for chip in found) for name in inside)
+    gathered.cut_around_features("anew", size=12)
+    assert windows(gathered, "anew") == windows(gathered, "around")
     cut_from_a = [chip for chip in found + chips(gathered, "grid") if chip["parent_id"] == "a"]
     renewed = [chip for chip in cut_from_a if digests(gathered)[chip["raster_id"]] != before.get(chip["raster_id"])]
-    assert {chip["raster_id"] for chip in cut_from_a} - {chip["raster_id"] for chip in renewed} == {"around/a_corner"}
+    assert renewed == cut_from_a
+    assert not any(around(chip) == "corner" for chip in found)
     for chip in renewed:
         with rasterio.open(gathered.root / f"rasters/{chip['raster_id']}.tif") as cut:
             assert (cut.read() == window_of(array, chip, 0)).all()
     assert not any(recorded.changed for recorded in gathered.update())
 
 
-def test_a_raster_that_came_back_as_it_was_is_not_cut_again(gathered: Dataset, gathered_once: Path) -> None:
+def test_a_raster_that_came_back_as_it_was_is_cut_in_its_new_turn_and_no_chip_changes_that_need_not(
+    gathered: Dataset, gathered_once: Path
+) -> None:
     gathered.cut_around_features("around", size=12)
     gathered.cut_grid("grid", size=32)
+    before = digests(gathered)
     gathered.remove_rasters(["a"])
     gathered.add_rasters(gathered_once / "rasters" / "source" / "a.tif")
-    assert not any(recorded.changed for recorded in gathered.update())
+    recorded = {one.summary["recipe"]["name"]: one.changed for one in gathered.update()}
+    assert recorded == {"around": True, "grid": False}
+    after = digests(gathered)
+    assert before.keys() - after.keys() == {"around/a_alone", "around/a_both"}
+    assert after.keys() - before.keys() == {"around/b_alone", "around/b_both"}
+    assert all(before[name] == after[name] for name in before.keys() & after.keys())
 
 
-def test_a_feature_that_came_back_elsewhere_leaves_the_chip_at_its_old_place(gathered: Dataset, tmp_path: Path) -> None:
-    """That chip holds its neighbours, too."""
+def test_a_feature_that_came_back_elsewhere_takes_its_chip_along(gathered: Dataset, tmp_path: Path) -> None:
+    """Its old neighbours get the chips that they would have without it; where it is now, it is the last in turn."""
     gathered.cut_around_features("around", size=12)
     owner = around(next(chip for chip in chips(gathered) if around(chip) in CLUSTER))
-    before = digests(gathered)
     gathered.remove_features([owner])
     gather(gathered, tmp_path / "inputs", {owner: (8.5, 56.5)})
     gathered.update()
-    assert before.items() <= digests(gathered).items()
-    (new,) = (chip for chip in chips(gathered) if chip["raster_id"] not in before)
-    assert new["raster_id"] == f"around/a_{owner}~2"
-    assert holds(new, (8.5, 56.5))
+    (moved,) = (chip for chip in chips(gathered) if chip["raster_id"] == f"around/a_{owner}")
+    assert holds(moved, (8.5, 56.5))
+    assert all(counted(chips(gathered), CLUSTER.keys() - {owner}).values())
     assert not any(recorded.changed for recorded in gathered.update())
+    gathered.cut_around_features("anew", size=12)
+    assert windows(gathered, "anew") == windows(gathered, "around")
+    assert not any("~" in chip["raster_id"] for chip in chips(gathered))
 
 
 def test_update_passes_over_a_collection_that_was_emptied(gathered: Dataset, tmp_path: Path) -> None:
@@ -264,7 +260,9 @@ def test_update_passes_over_a_collection_that_was_emptied(gathered: Dataset, tmp
     gathered.cut_grid("grid", size=32)
     gathered.label_masks("mask", collection="around")
     gathered.split("parts", collection="around", parts={"train": 0.5, "test": 0.5})
-    gathered.remove_rasters([*SCENES, *(chip["raster_id"] for chip in chips(gathered))])
+    gathered.remove_rasters(
+        [*SCENES, *(chip["raster_id"] for name in ("around", "grid") for chip in chips(gathered, name))]
+    )
     assert not any(recorded.changed for recorded in gathered.update())
     gathered.add_rasters(write_scenes(tmp_path / "inputs", "c"))
     assert all(recorded.changed for recorded in gathered.update())
@@ -276,9 +274,15 @@ def test_nothing_is_recorded_of_a_cut_that_can_not_be(gathered: Dataset, tmp_pat
     head = gathered.log(1)
     for error, told, options in [
         (NotFoundError, "no collection 'nowhere'", {"size": 8, "source": "nowhere"}),
-        (UsageError, "have bands 1 to 2", {"size": 8, "bands": [3]}),
+        (UsageError, "'a' has bands 1 to 2", {"size": 8, "bands": [3]}),
         (UsageError, "no pixels", {"size": 0}),
-        (UsageError, "'bare' has no nodata value", {"size": 16, "source": "bare", "at_border": "pad"}),
+        (UsageError, "leaves chips of 8 x 6 no step", {"size": (8, 6), "overlap": 6}),
+        (UsageError, "1.5 is no share", {"size": 8, "max_nodata": 1.5}),
+        (UsageError, "calls 'random'", {"size": 8, "order_by": "random()"}),
+        (NotFoundError, "clouds", {"size": 8, "order_by": "clouds DESC"}),
+        (NotFoundError, "no raster of 'source' is called so", {"size": 8, "bands": {"dem-*": [1]}}),
+        (UsageError, "pass --cells with-features", {"size": 8, "where": "class = 'lake'"}),
+        (UsageError, "'bare' has no nodata value", {"size": 16, "source": "bare", "edge": "pad"}),
     ]:
         with pytest.raises(error, match=told):
             gathered.cut_grid("cells", **options)
@@ -293,3 +297,142 @@ def test_a_dry_run_tells_what_would_be_cut(gathered: Dataset) -> None:
     told = gathered.cut_around_features("around", size=12, dry_run=True)
     assert (told.changed, gathered.log(1)) == (False, head)
     assert gathered.cut_around_features("around", size=12).summary["chips"] == told.summary["chips"]
+
+
+# --- which rasters, in which order, of which bands ----------------------------------------------------------------
+
+
+def parents(dataset: Dataset, recipe: str) -> dict[str, str]:
+    """For each feature that a chip was cut around, from which raster."""
+    return {around(chip): chip["parent_id"] for chip in chips(dataset, recipe)}
+
+
+def test_rasters_come_in_the_order_that_is_asked_for(gathered: Dataset) -> None:
+    options = {"size": 8, "where": "feature_id IN ('both', 'alone')"}
+    gathered.cut_around_features("first", **options)
+    gathered.cut_around_features("last", **options, order_by="width, raster_id DESC")
+    gathered.cut_around_features("east", **options, rasters_where="raster_id = 'b'")
+    assert set(parents(gathered, "first").values()) == {"a"}
+    assert parents(gathered, "last") == parents(gathered, "east") == {"both": "b", "alone": "b"}
+
+
+def test_a_random_order_is_each_feature_s_own_and_the_seed_s(gathered: Dataset, tmp_path: Path) -> None:
+    many = {f"m{number}": (56.5, 4.5 + 5 * number) for number in range(12)}
+    gather(gathered, tmp_path / "inputs", many)
+    drawn = []
+    for name, seed in (("one", 1), ("again", 1), ("two", 2)):
+        gathered.cut_around_features(name, size=4, order_by="random", seed=seed, where="feature_id LIKE 'm%'")
+        drawn.append(parents(gathered, name))
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert set(drawn[0].values()) == set(drawn[2].values()) == {"a", "b"}
+    assert drawn[0].keys() == many.keys()
+
+
+def test_bands_are_those_of_the_first_pattern_that_a_raster_s_id_fits(gathered: Dataset) -> None:
+    gathered.cut_grid("grid", size=64, bands={"a*": [2], "*": [2, 1]})
+    for name, bands in (("a", [2]), ("b", [2, 1])):
+        with (
+            rasterio.open(gathered.root / f"rasters/source/{name}.tif") as source,
+            rasterio.open(gathered.root / f"rasters/grid/{name}_c0_r0.tif") as cut,
+        ):
+            assert (cut.read() == source.read(bands)).all()
+
+
+def test_a_size_in_metres_is_one_on_the_ground(gathered: Dataset, tmp_path: Path) -> None:
+    """In a CRS of metres it is the CRS's own; in degrees it is geodesic, at the scene's middle."""
+    step = (2e-4, 1e-4)
+    west, north = 14.0, 47.0
+    degrees = write_scene(
+        tmp_path / "degrees.tif",
+        pixels(1, 80, 60, "uint8"),
+        transform=(step[0], 0, west, 0, -step[1], north),
+        crs="EPSG:4326",
+        nodata=0,
+    )
+    gathered.add_rasters(degrees)
+    gathered.cut_grid("metres", size="240x120m", edge="drop")
+    sizes = {chip["parent_id"]: (chip["width"], chip["height"]) for chip in chips(gathered, "metres")}
+    assert sizes["a"] == sizes["b"] == (24, 12)
+    x, y = west + 30 * step[0], north - 40 * step[1]
+    geod = pyproj.Geod(ellps="WGS84")
+    across, down = geod.inv(x, y, x + step[0], y)[2], geod.inv(x, y, x, y - step[1])[2]
+    assert sizes["degrees"] == (round(240 / across), round(120 / down))
+
+
+def test_no_chip_has_a_larger_share_of_nodata_than_is_allowed(gathered: Dataset, tmp_path: Path) -> None:
+    array = pixels(2, 40, 40, "uint8")
+    array[:, :, :13] = 0
+    array[0, :20] = 0
+    collar = write_scene(tmp_path / "collar.tif", array, nodata=0)
+    gathered.add_rasters(collar, collection="collar")
+    gathered.cut_grid("grid", size=16, edge="pad", source="collar", max_nodata=0.5)
+    has_data = np.pad((array != 0).any(axis=0), ((0, 8), (0, 8)))
+    due = {
+        ("collar", column, row, 16, 16)
+        for column in (0, 16, 32)
+        for row in (0, 16, 32)
+        if has_data[row : row + 16, column : column + 16].mean() >= 0.5
+    }
+    assert windows(gathered, "grid") == due
+    assert {window[1] for window in due} == {16, 32}
+
+
+# --- grids --------------------------------------------------------------------------------------------------------
+
+
+def test_a_grid_s_neighbours_share_what_is_asked_and_its_edge_is_dropped_padded_or_shifted(gathered: Dataset) -> None:
+    one = {"size": 24, "overlap": 4, "rasters_where": "raster_id = 'a'"}
+    for edge, begins in (("drop", [0, 20, 40]), ("shift", [0, 20, 40]), ("pad", [0, 20, 40])):
+        gathered.cut_grid(edge, edge=edge, **one)
+        assert windows(gathered, edge) == {("a", column, row, 24, 24) for column in begins for row in begins}
+    two = {**one, "overlap": 0}
+    for edge, begins in (("drop", [0, 24]), ("shift", [0, 24, 40]), ("pad", [0, 24, 48])):
+        gathered.cut_grid(f"{edge}2", edge=edge, **two)
+        assert windows(gathered, f"{edge}2") == {("a", column, row, 24, 24) for column in begins for row in begins}
+
+
+def test_only_cells_with_a_selected_feature_are_cut_and_they_follow_the_features(
+    gathered: Dataset, tmp_path: Path
+) -> None:
+    recorded = gathered.cut_grid("cells", size=16, cells="with-features", where="class = 'pond'")
+    assert recorded.summary["features"] == len(POINTS)
+
+    def due(points: dict[str, tuple[float, float]]) -> set[tuple]:
+        return {
+            (scene, int((x - start) // 16) * 16, int(y // 16) * 16, 16, 16)
+            for x, y in points.values()
+            for scene, start in SCENES.items()
+            if 0 <= x - start < 64
+        }
+
+    assert windows(gathered, "cells") == due(POINTS)
+    before = digests(gathered)
+    gather(gathered, tmp_path / "inputs", {"late": (40.5, 60.5)})
+    gathered.remove_features(["corner"])
+    (again,) = gathered.update()
+    assert (again.summary["chips"], again.summary["retired"]) == (1, 1)
+    left = {name: where for name, where in POINTS.items() if name != "corner"}
+    assert windows(gathered, "cells") == due(left | {"late": (40.5, 60.5)})
+    assert before.items() - digests(gathered).items() == {("cells/a_c0_r0", before["cells/a_c0_r0"])}
+
+
+# --- the same, whoever makes them, and when -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": 12, "target_count": 2},
+        {"size": 12, "mode": "random", "seed": 8, "order_by": "random"},
+        {"mode": "variable", "scale": 1.5, "min_size": 9},
+    ],
+)
+def test_one_added_feature_changes_no_chip_of_another(gathered: Dataset, tmp_path: Path, options: dict) -> None:
+    gathered.cut_around_features("around", **options)
+    before = digests(gathered)
+    gather(gathered, tmp_path / "inputs", {"aaa": (9.5, 50.5), "inside": (22.1, 22.2)})
+    gathered.update()
+    assert before.items() <= digests(gathered).items()
+    added = digests(gathered).keys() - before.keys()
+    assert added <= {"around/a_aaa", "around/a_inside", "around/b_inside"}
+    assert "around/a_aaa" in added
