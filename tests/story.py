@@ -133,7 +133,7 @@ def go_on(dataset: Dataset, inputs: Path) -> Dataset:
     dataset.add_rasters(archive, mode="reference", collection="archive")
     dataset.update()
     cut_otherwise(dataset, inputs)
-    dataset.label_boxes("boxes", collection="cover")
+    dataset.label_boxes("bounds", collection="cover")
     dataset.tag("v2")
     return dataset
 

@@ -59,7 +59,8 @@ class Changing:
         workers: int,
         **asked: Any,
     ) -> Recorded:
-        from geographer.recipes.recipe import Run, Workshop, recipe_entry, require_same
+        from geographer.recipes.kinds import require_same
+        from geographer.recipes.recipe import Run, Workshop, recipe_entry
 
         signature, expected, dry_run = self._signed(options)
         run = Run(self.root, **asked)

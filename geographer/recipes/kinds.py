@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from geographer.errors import ConflictError
 from geographer.recipes.choice import Selector
 from geographer.recipes.cut.around import CutAround
 from geographer.recipes.cut.boxes import CutBoxes
@@ -22,24 +23,62 @@ from geographer.recipes.recipe import Recipe
 from geographer.recipes.split import Split
 from geographer.values import Size
 
+if TYPE_CHECKING:
+    from geographer.queries.revision import Revision
+
 _CUTS: Final = (CutAround, CutGrid, CutBoxes, CutCover, CutOwn)
 _LABELS: Final = (LabelMask, LabelSoft, LabelInstances, LabelMultilabel, LabelBoxes, LabelOwn)
 
 KINDS: Final[dict[str, Callable[..., Recipe]]] = {kind.kind: kind for kind in (*_CUTS, *_LABELS, Split)}
 
-_OWN: Final = {"selector": Selector, "cutter": CutterName}
+_OWN: Final = {"where": Selector, "rasters_where": Selector, "cutter": CutterName}
+"""The parameters that can be an extension, which JSON has as an object."""
 
 
 def recipe_of(name: str, kind: str, parameters: str) -> Recipe:
-    """The recipe that the log records under a name."""
-    fields = {key: _frozen(value) for key, value in json.loads(parameters).items()}
-    if "size" in fields:
-        fields["size"] = Size(*fields["size"])
+    """The recipe that the log records under a name, by whichever version."""
+    fields = {
+        key: _OWN[key](*value.values()) if key in _OWN and isinstance(value, dict) else _frozen(value)
+        for key, value in json.loads(parameters).items()
+    }
+    if kind.startswith("cut"):
+        fields = _as_cuts_are_now(kind, fields)
     return KINDS[kind](name=name, **fields)
 
 
+def require_same(revision: Revision, recipe: Recipe) -> bool:
+    """Whether the recipe is known already.
+
+    Raises:
+        ConflictError: its name stands for another recipe, or for a collection that no recipe made.
+    """
+    known = revision.rows("SELECT kind, parameters FROM recipes WHERE name = $name", {"name": recipe.name})
+    if known:
+        kind, parameters = known[0]
+        if recipe_of(recipe.name, kind, parameters) != recipe:
+            raise ConflictError(
+                f"'{recipe.name}' is a {kind} recipe with the parameters {parameters}: give this one another name, "
+                "or run geographer update for that one"
+            )
+        return True
+    if revision.value("SELECT 1 FROM raster_now WHERE collection = $name LIMIT 1", {"name": recipe.name}):
+        raise ConflictError(f"'{recipe.name}' names a collection already: give the recipe another name")
+    return False
+
+
+def _as_cuts_are_now(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a cut; the first version had bands without patterns, and grids with a border for an edge."""
+    if "size" in fields:
+        fields["size"] = Size(*fields["size"])
+    bands = fields.get("bands") or ()
+    if bands and isinstance(bands[0], int):
+        bands = (("*", bands),)
+    fields["bands"] = bands
+    if kind == CutGrid.kind and "at_border" in fields:
+        edge = fields.pop("at_border")
+        fields["edge"] = "drop" if edge == "skip" else edge
+    return fields
+
+
 def _frozen(value: Any) -> Any:
-    if isinstance(value, dict):
-        made = next((made for key, made in _OWN.items() if key in value), None)
-        return made(*value.values()) if made else value
     return tuple(_frozen(inner) for inner in value) if isinstance(value, list) else value

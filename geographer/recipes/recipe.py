@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol
 
-from geographer.errors import ConflictError
-from geographer.log.digests import canonical_json
-
 if TYPE_CHECKING:
     from geographer.events import Draft
     from geographer.queries.revision import Revision
@@ -115,23 +112,3 @@ class Recipe(Protocol):
 def recipe_entry(recipe: Recipe) -> dict[str, Any]:
     """The recipe as an event's payload records it."""
     return {"name": recipe.name, "kind": recipe.kind, "parameters": recipe.parameters()}
-
-
-def require_same(revision: Revision, recipe: Recipe) -> bool:
-    """Whether the recipe is known already.
-
-    Raises:
-        ConflictError: its name stands for another recipe, or for a collection that no recipe made.
-    """
-    known = revision.rows("SELECT kind, parameters FROM recipes WHERE name = $name", {"name": recipe.name})
-    if known:
-        kind, parameters = known[0]
-        if kind != recipe.kind or parameters != canonical_json(recipe.parameters()):
-            raise ConflictError(
-                f"'{recipe.name}' is a {kind} recipe with the parameters {parameters}: give this one another name, "
-                "or run geographer update for that one"
-            )
-        return True
-    if revision.value("SELECT 1 FROM raster_now WHERE collection = $name LIMIT 1", {"name": recipe.name}):
-        raise ConflictError(f"'{recipe.name}' names a collection already: give the recipe another name")
-    return False

@@ -49,7 +49,7 @@ def data(root):
     return {
         path: content
         for path, content in contents(root).items()
-        if path.startswith(("rasters/", "labels/")) and path.endswith(".tif")
+        if path.startswith(("rasters/", "labels/")) and path.endswith((".tif", ".json"))
     }
 
 
