@@ -100,6 +100,8 @@ def _told(name: str, value: Any) -> str:
             f"{part} {told['rasters']} ({told['got']:.0%} of {told['asked']:.0%})" for part, told in value.items()
         ]
         return "; ".join(shares)
+    if name == "cover":
+        return _told_of_cover(value)
     if name == "unmet":
         return "; ".join(f"{count:,} not: {reason}" for reason, count in value.items())
     if name == "classes" and isinstance(value, list):
@@ -114,6 +116,15 @@ def _told(name: str, value: Any) -> str:
     if name == "deviation":
         return f"off by {value:.0%} at most"
     return ""
+
+
+def _told_of_cover(cover: dict[str, Any]) -> str:
+    """How near the chips of a cover come to the fewest that can be."""
+    least, chips = cover["bound"], cover["chips"]
+    if least is None:
+        return ""
+    proven = "the fewest that can be" if least == chips else f"at least {least:,} are needed"
+    return f"{chips:,} in all, {proven}"
 
 
 def _cell(value: Any) -> str:
