@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import collection, cutting, edges, history, previous, startup
+from tests.benchmarks import collection, covering, cutting, edges, history, previous, startup
 from tests.benchmarks.measure import Row, table
 
 BENCHMARKS = {
@@ -18,6 +18,7 @@ BENCHMARKS = {
     5: collection.ten_more,
     6: startup.commands,
     7: previous.beside,
+    8: covering.cover,
 }
 
 
