@@ -96,7 +96,8 @@ class Corners(Cutter):
         del features, contained, seed
         inset = self.options["inset"]
         return [
-            (row["raster_id"], Window(inset, inset, row["chip_width"], row["chip_height"])) for row in rasters.to_pylist()
+            (row["raster_id"], Window(inset, inset, row["chip_width"], row["chip_height"]))
+            for row in rasters.to_pylist()
         ]
 
 
@@ -138,7 +139,9 @@ def go_on(dataset: Dataset, inputs: Path) -> Dataset:
 
 def cut_otherwise(dataset: Dataset, inputs: Path) -> None:
     """Chips of every other kind."""
-    boxes = write_features(inputs / "boxes.geojson", {"north": ("", square(4, 5, 8)), "south": ("", square(20, 40, 10))})
+    boxes = write_features(
+        inputs / "boxes.geojson", {"north": ("", square(4, 5, 8)), "south": ("", square(20, 40, 10))}
+    )
     dataset.cut_boxes("boxes", boxes, crs="EPSG:32633")
     dataset.cut_cover("cover", size=20, where=ponds, rasters_where="raster_id <> 'c'")
     dataset.cut_own("corners", cutter=Corners, size=8, options={"inset": 2})

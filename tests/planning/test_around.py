@@ -303,9 +303,7 @@ def test_a_raster_smaller_than_a_chip_gives_none_unless_padded():
     assert windows(plan(case, at_border="pad")) == [("r0000", 0, 8, 4, 4)]
 
 
-@pytest.mark.parametrize(
-    ("right", "begins"), [(7, [3]), (7.25, [1, 5]), (8, [2, 6]), (11, [3, 7]), (11.25, [1, 5, 9])]
-)
+@pytest.mark.parametrize(("right", "begins"), [(7, [3]), (7.25, [1, 5]), (8, [2, 6]), (11, [3, 7]), (11.25, [1, 5, 9])])
 def test_a_feature_that_covers_more_pixels_than_a_chip_gets_as_few_in_a_row_as_hold_it(right, begins):
     planned = plan(one_each(1, shapely.box(3.5, 3, right, 4)), at_border="pad")
     assert windows(planned) == [("r0000", begin, 2, 4, 4) for begin in begins]

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from geographer.errors import UsageError
 from geographer.planning.grid import plan_grid
 from geographer.planning.windows import CHIPS
-from tests.planning.pixels import TRANSFORMS, Raster, chip_sizes, geometries, rasters_of, refusing, sides, table, windows
+from tests.planning.pixels import (
+    TRANSFORMS,
+    Raster,
+    chip_sizes,
+    geometries,
+    rasters_of,
+    refusing,
+    sides,
+    table,
+    windows,
+)
 
 
 def cells(rasters, **options):

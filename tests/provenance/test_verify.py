@@ -122,7 +122,9 @@ def test_an_edited_field_of_an_event_is_found(damaged, root, field):
 
 def test_an_edited_payload_is_found(damaged, root):
     with tampering(root) as connection:
-        connection.execute("UPDATE event SET payload = replace(payload, '[32,32,\"px\"]', '[64,32,\"px\"]') WHERE position = 6")
+        connection.execute(
+            "UPDATE event SET payload = replace(payload, '[32,32,\"px\"]', '[64,32,\"px\"]') WHERE position = 6"
+        )
     assert found(damaged) == [("edited event", "@6 chips_cut", 6)]
 
 

@@ -62,4 +62,6 @@ def window_of(array: np.ndarray, chip: dict, padding: int) -> np.ndarray:
 
 def digests(dataset: Dataset, recipe: str = "") -> dict[str, str]:
     """The SHA-256 of every raster, or of a recipe's chips."""
-    return {row["raster_id"]: row["sha256"] for row in dataset.rasters().to_pylist() if row["raster_id"].startswith(recipe)}
+    return {
+        row["raster_id"]: row["sha256"] for row in dataset.rasters().to_pylist() if row["raster_id"].startswith(recipe)
+    }

@@ -27,7 +27,8 @@ from tests.recipes.ponds import (
     window_of,
     windows,
 )
-from tests.story import NORTH, PIXEL, SHARES, WEST, point, square, write_features, write_scenes
+from tests.story import NORTH, PIXEL, SHARES, WEST, write_scenes
+
 
 @pytest.mark.parametrize(
     ("options", "bands"),
@@ -259,7 +260,9 @@ def test_update_passes_over_a_collection_that_was_emptied(gathered: Dataset, tmp
     gathered.cut_grid("grid", size=32)
     gathered.label_masks("mask", collection="around")
     gathered.split("parts", collection="around", parts={"train": 0.5, "test": 0.5})
-    gathered.remove_rasters([*SCENES, *(chip["raster_id"] for name in ("around", "grid") for chip in chips(gathered, name))])
+    gathered.remove_rasters(
+        [*SCENES, *(chip["raster_id"] for name in ("around", "grid") for chip in chips(gathered, name))]
+    )
     assert not any(recorded.changed for recorded in gathered.update())
     gathered.add_rasters(write_scenes(tmp_path / "inputs", "c"))
     assert all(recorded.changed for recorded in gathered.update())
