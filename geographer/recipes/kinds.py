@@ -26,9 +26,11 @@ _OWN: Final = {"selector": Selector, "cutter": CutterName}
 
 def recipe_of(name: str, kind: str, parameters: str) -> Recipe:
     """The recipe that the log records under a name."""
-    fields = {key: _frozen(value) for key, value in json.loads(parameters).items()}
+    fields = {key: value if key == "options" else _frozen(value) for key, value in json.loads(parameters).items()}
     if "size" in fields:
         fields["size"] = Size(*fields["size"])
+    if "options" in fields:
+        fields["options"] = tuple((key, value) for key, value in fields["options"])
     return KINDS[kind](name=name, **fields)
 
 
