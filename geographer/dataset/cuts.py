@@ -225,14 +225,14 @@ class Cuts(Changing):
             shared: As for `cut_around_features`; windows may reach over the edge if there is a `pad_value`.
         """
         from geographer.recipes.choice import choice_of
-        from geographer.recipes.cut.own import CUTTERS, CutOwn, CutterName
+        from geographer.recipes.cut.own import CUTTERS, CutOwn, CutterName, kept_options
 
         kept, signature, workers = _shared(shared)
         recipe = CutOwn(
             name=name,
             size=Size.of(size),
             cutter=CutterName(*CutterName.identity(cutter, CUTTERS)),
-            options=dict(options or {}),
+            options=kept_options(options or {}),
             where=choice_of(where),
             **kept,
         )

@@ -113,14 +113,15 @@ class Choices:
         return ids
 
     def _last_time(self, subject: str, selector: Selector) -> list[str]:
-        rows = self._revision.rows(
-            "SELECT object_id FROM log.recipe_input WHERE recipe = $recipe AND subject = $subject AND position = "
-            "(SELECT max(position) FROM log.recipe_input WHERE recipe = $recipe AND subject = $subject "
-            "AND position <= $at) ORDER BY object_id",
-            {"recipe": self._recipe, "subject": subject, "at": self._revision.position},
+        run = {"recipe": self._recipe, "at": self._revision.position}
+        last = self._revision.value(
+            "SELECT max(position) FROM log.event WHERE position <= $at AND (payload->>'$.recipe.name') = $recipe", run
         )
-        if not rows:
-            raise NotFoundError(
-                f"selector '{selector.name}' can't be imported: install what has it, or give it as module:function"
-            )
+        if last is None:
+            raise NotFoundError(f"selector '{selector.name}' can't be imported: install what has it")
+        rows = self._revision.rows(
+            "SELECT object_id FROM log.recipe_input WHERE recipe = $recipe AND subject = $subject AND position = $last "
+            "ORDER BY object_id",
+            {"recipe": self._recipe, "subject": subject, "last": last},
+        )
         return [row[0] for row in rows]

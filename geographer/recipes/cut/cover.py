@@ -51,14 +51,16 @@ class CutCover(Cutting):
             fits=ground.fits,
         )
         planned = cover(existing=_windows(kept))
-        least = cover().bound if len(kept) and len(planned.chips) else planned.bound
+        before = ground.revision.value("SELECT count(*) FROM raster_now WHERE recipe = $name", {"name": self.name})
+        unchanged = len(kept) == before and not len(planned.chips)
+        least = None if unchanged else cover().bound if len(kept) else planned.bound
         chips = pa.concat_tables([kept, planned.chips])
         counts = {
             "features": len(selected),
             "unmet": counted(planned.unmet["reason"].to_pylist()),
             "cover": {
                 "chips": len(chips),
-                "bound": least if len(planned.chips) or not len(kept) else None,
+                "bound": least,
                 "kept": len(kept),
                 "added": len(planned.chips),
                 "added_bound": planned.bound,

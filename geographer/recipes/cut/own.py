@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from geographer.errors import UsageError, naming
+from geographer.log.digests import canonical_json
 from geographer.planning.names import cell_name
 from geographer.planning.windows import chips_table
 from geographer.recipes.choice import Choice
@@ -97,6 +99,16 @@ class CutOwn(Cutting):
         good = [spot for spot in spots if ground.fits is None or ground.fits(*spot)]
         chips = chips_table([(_name(raster_id, window), raster_id, None, window) for raster_id, window in good])
         return Wanted(chips, {"features": len(selected), "unmet": {}})
+
+
+def kept_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A cutter's options as they come back from the log, so that its first run sees what later ones see.
+
+    Raises:
+        UsageError: they are no JSON.
+    """
+    kept: dict[str, Any] = json.loads(canonical_json(dict(given)))
+    return kept
 
 
 def _name(raster_id: str, window: Window) -> str:

@@ -130,7 +130,9 @@ class Cutting(ABC):
         existing = revision.arrow("FROM existing_chip WHERE parent_is_there ORDER BY chip_id")
         ground = Ground(revision, run, rasters, existing, choices, self._fits(rasters, existing, run))
         wanted = self.windows(ground)
-        wanted = wanted._replace(rows={**wanted.rows, **choices.rows()}, counts={**wanted.counts, **choices.counts()})
+        wanted = wanted._replace(
+            rows=_with_rows(wanted.rows, choices.rows()), counts={**wanted.counts, **choices.counts()}
+        )
         return CutPlan(self, ground, wanted)
 
     def bands_of(self, raster_id: str) -> tuple[int, ...] | None:
@@ -221,7 +223,7 @@ class CutPlan:
         draft = Draft(
             "chips_cut",
             {"recipe": recipe_entry(self.recipe), **self.summary},
-            {"raster_change": raster_rows(rows), **self._rows} if rows else {},
+            {**({"raster_change": raster_rows(rows)} if rows else {}), **self._rows},
         )
         return Outcome(draft, [(Path(one.destination), one.checksums) for one in made])
 
@@ -292,6 +294,16 @@ class CutPlan:
 def counted(reasons: list[str]) -> dict[str, int]:
     """How often each reason stands there, by reason."""
     return dict(sorted(Counter(reasons).items()))
+
+
+def _with_rows(rows: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Rows of the log's tables, and more of them."""
+    import pyarrow as pa
+
+    return {
+        table: pa.concat_tables([part[table] for part in (rows, more) if table in part])
+        for table in sorted({*rows, *more})
+    }
 
 
 def _window(chip: dict[str, Any]) -> Window:
