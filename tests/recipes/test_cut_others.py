@@ -177,7 +177,7 @@ def test_a_cutter_of_one_s_own_chooses_the_windows_and_is_kept_by_name_version_a
     assert windows(gathered, "own") == due
     kept = recorded.summary["recipe"]["parameters"]
     assert kept["cutter"] == {"cutter": "tests.recipes.test_cut_others:Beside", "version": "2.1"}
-    assert kept["options"] == [["steps", {"right": [2]}]]
+    assert kept["options"] == {"steps": {"right": [2]}}
     assert not any(recorded.changed for recorded in gathered.update())
     gathered.remove_features(["alone"])
     (again,) = gathered.update()
