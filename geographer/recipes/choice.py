@@ -11,7 +11,7 @@ from geographer.database.engine import identifier
 from geographer.errors import NotFoundError, UsageError, naming
 from geographer.log.tables import arrow_table
 from geographer.queries.read import Filter, read
-from geographer.recipes.extension import Extension
+from geographer.recipes.extension import Extension, version_of
 
 if TYPE_CHECKING:
     from geographer.queries.revision import Revision
@@ -98,7 +98,8 @@ class Choices:
         else:
             ids = self._known(subject, selector, select(read(self._revision, _PLURALS[subject], Filter())))
         self._chosen[subject] = ids
-        self._told[subject] = {**selector.as_json(), "chosen": len(ids), "ran": select is not None}
+        ran = {"version": version_of(select)} if select is not None else {}
+        self._told[subject] = {**selector.as_json(), **ran, "chosen": len(ids), "ran": select is not None}
         return ids
 
     def _known(self, subject: str, selector: Selector, given: Iterable[Any]) -> list[str]:

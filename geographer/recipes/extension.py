@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, version
 from typing import Any
 
-from geographer.errors import NotFoundError
+from geographer.errors import NotFoundError, UsageError
 
 _BROUGHT: dict[str, Any] = {}
 """What was given as an object in this process, by name."""
@@ -17,12 +17,11 @@ _BROUGHT: dict[str, Any] = {}
 class Extension:
     """A function or class of one's own: the name of its entry point or `module:name`, and its version.
 
-    The version is the attribute `version` of the object, or that of the distribution that its module belongs to, or
-    empty.
+    The version says what ran first; a newer one is the same extension, and each event says which one ran.
     """
 
     name: str
-    version: str
+    version: str = field(compare=False)
 
     @classmethod
     def identity(cls, given: Any, group: str) -> tuple[str, str]:
@@ -30,17 +29,20 @@ class Extension:
 
         Raises:
             NotFoundError: nothing is found by that name.
+            UsageError: the object has no name.
         """
         if not isinstance(given, str):
+            if not hasattr(given, "__qualname__"):
+                raise UsageError(f"{given!r} has no name to record: pass a function or a class that is defined by one")
             name = f"{given.__module__}:{given.__qualname__}"
             _BROUGHT[name] = given
-            return name, _version(given)
+            return name, version_of(given)
         found = _found(given, group)
         if found is None:
             raise NotFoundError(
                 f"no '{given}' among the entry points of {group}, and no module:name of that kind: install what has it"
             )
-        return given, _version(found)
+        return given, version_of(found)
 
     def load(self, group: str) -> Any:
         """The object, or None where it can't be had in this process."""
@@ -73,7 +75,8 @@ def _found(name: str, group: str) -> Any:
     return found if qualified else None
 
 
-def _version(given: Any) -> str:
+def version_of(given: Any) -> str:
+    """The attribute `version` of an object, or that of the distribution that its module belongs to, or nothing."""
     stated = getattr(given, "version", None)
     if isinstance(stated, str | int | float):
         return str(stated)

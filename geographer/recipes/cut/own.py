@@ -15,7 +15,7 @@ from geographer.planning.names import cell_name
 from geographer.planning.windows import chips_table
 from geographer.recipes.choice import Choice
 from geographer.recipes.cut.shared import Cutting, Ground, Wanted
-from geographer.recipes.extension import Extension
+from geographer.recipes.extension import Extension, version_of
 from geographer.values import Window
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class CutOwn(Cutting):
 
     def windows(self, ground: Ground) -> Wanted:
         """What the cutter answers."""
-        cutter = self.cutter.required(CUTTERS)(**self.options)
+        brought = self.cutter.required(CUTTERS)
+        cutter = brought(**self.options)
         selected = ground.select_features(self.where)
         given = cutter.windows(
             ground.revision.arrow(_FEATURES),
@@ -98,7 +99,8 @@ class CutOwn(Cutting):
             raise UsageError(f"cutter '{self.cutter.name}' named {naming(unknown)}: not among the rasters it was given")
         good = [spot for spot in spots if ground.fits is None or ground.fits(*spot)]
         chips = chips_table([(_name(raster_id, window), raster_id, None, window) for raster_id, window in good])
-        return Wanted(chips, {"features": len(selected), "unmet": {}})
+        ran = {"cutter": self.cutter.name, "version": version_of(brought)}
+        return Wanted(chips, {"features": len(selected), "unmet": {}, "cutter": ran})
 
 
 def kept_options(given: Mapping[str, Any]) -> dict[str, Any]:

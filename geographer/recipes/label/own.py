@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, packages_distributions, version
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from geographer.errors import NotFoundError, UsageError, naming
 from geographer.log.digests import canonical_json
+from geographer.recipes.extension import version_of
 from geographer.recipes.label.shared import Labelling
 
 if TYPE_CHECKING:
@@ -83,18 +84,10 @@ def _entry_point(name: str) -> EntryPoint | None:
 
 
 def _version_of(maker: Any) -> str:
-    own = getattr(maker, "version", None)
-    if isinstance(own, str) and own:
-        return own
-    try:
-        (distribution, *_) = packages_distributions().get(maker.__module__.partition(".")[0], [""])
-        return version(distribution) if distribution else _unversioned(maker)
-    except PackageNotFoundError:
-        return _unversioned(maker)
-
-
-def _unversioned(maker: Any) -> str:
-    raise UsageError(
-        f"label maker '{maker.__module__}:{maker.__qualname__}' has no version to record: give it an attribute "
-        'version = "1", and another one whenever it draws differently'
-    )
+    version = version_of(maker)
+    if not version:
+        raise UsageError(
+            f"label maker '{maker.__module__}:{maker.__qualname__}' has no version to record: give it an attribute "
+            'version = "1", and another one whenever it draws differently'
+        )
+    return version
