@@ -71,6 +71,7 @@ SHAPES = st.tuples(
 
 EDITS = st.one_of(
     st.tuples(st.just("add"), st.lists(SHAPES, min_size=1, max_size=4)),
+    st.tuples(st.just("change"), st.tuples(st.integers(0, 20), SHAPES)),
     st.tuples(st.just("remove"), st.lists(st.integers(0, 20), min_size=1, max_size=3)),
     st.tuples(st.just("scene"), st.tuples(st.integers(0, 50), st.integers(1, 3))),
     st.tuples(st.just("scene gone"), st.integers(0, 5)),
@@ -99,6 +100,12 @@ class Edits:
         named = {f"f{next(self.numbers):03}": drawn(shape) for shape in shapes}
         add_features(self.dataset, self.folder, named)
 
+    def _change(self, how: tuple[int, tuple]) -> None:
+        number, shape = how
+        ids = self.dataset.features()["feature_id"].to_pylist()
+        if ids:
+            add_features(self.dataset, self.folder, {ids[number % len(ids)]: drawn(shape)}, replace=True)
+
     def _remove(self, numbers: list[int]) -> None:
         ids = self.dataset.features()["feature_id"].to_pylist()
         if ids:
@@ -117,8 +124,11 @@ class Edits:
         number, column, seed = how
         ids = self._ids("source")
         name = ids[number % len(ids)]
-        self.dataset.remove_rasters([name])
-        self.dataset.add_rasters(scene(self.folder, name, column, seed))
+        if seed % 2:
+            self.dataset.add_rasters(scene(self.folder, name, column, seed), replace=True)
+        else:
+            self.dataset.remove_rasters([name])
+            self.dataset.add_rasters(scene(self.folder, name, column, seed))
 
     def _chip_gone(self, number: int) -> None:
         ids = self._ids("around")
