@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from math import ceil, floor
 from pathlib import Path
+from typing import ClassVar
 
+import geopandas
 import pyarrow as pa
 import pyproj
 import pytest
+import shapely
 
 from geographer import Cutter, Dataset
 from geographer.errors import ConflictError, NotFoundError, UsageError
@@ -216,3 +220,37 @@ def test_a_cutter_that_is_not_there_or_names_what_is_not_there_is_told(gathered,
     with pytest.raises(error, match=told):
         gathered.cut_own("own", cutter=cutter)
     assert gathered.log(1) == head
+
+
+class Looking(Cutter):
+    """It cuts nothing, and keeps what it was given."""
+
+    given: ClassVar[dict[str, pa.Table]] = {}
+
+    def windows(
+        self, features: pa.Table, rasters: pa.Table, contained: pa.Table, *, seed: int
+    ) -> list[tuple[str, Window]]:
+        self.given |= {"features": features, "rasters": rasters, "contained": contained}
+        return []
+
+
+def test_a_cutter_is_given_features_and_rasters_in_their_order_and_where_they_lie(
+    begun: Callable[[Path], Dataset], empty_dataset: Path, tmp_path: Path
+) -> None:
+    dataset = begun(empty_dataset)
+    for number in (30, 4):
+        columns = {"id": [number], "name": [f"no. {number}"]}
+        place = shapely.Point(WEST + PIXEL * number, NORTH - PIXEL * 20.5)
+        dataset.add_features(geopandas.GeoDataFrame(columns, geometry=[place], crs="EPSG:32633"))
+    dataset.add_rasters(write_scenes(tmp_path, "z", "a"))
+    dataset.cut_own("own", cutter=Looking, size="80m", order_by="raster_id")
+    features, rasters, contained = (Looking.given[table] for table in ("features", "rasters", "contained"))
+    assert features["feature_id"].to_pylist() == ["30", "4"]
+    assert features["name"].to_pylist() == ["no. 30", "no. 4"]
+    assert shapely.from_wkb(features["geometry"][0].as_py()).y == pytest.approx(46.95, abs=0.05)
+    assert rasters.select(["raster_id", "chip_width", "chip_height"]).to_pylist() == [
+        {"raster_id": name, "chip_width": 8, "chip_height": 8} for name in ("a", "z")
+    ]
+    assert [(row["feature_id"], row["raster_id"]) for row in contained.to_pylist()] == [("30", "z"), ("4", "z")]
+    assert contained["pmin_col"].to_pylist() == pytest.approx([30, 4])
+    assert contained["pmax_row"].to_pylist() == pytest.approx([20.5, 20.5])
