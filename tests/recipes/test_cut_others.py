@@ -17,6 +17,7 @@ import shapely
 from geographer import Cutter, Dataset
 from geographer.errors import ConflictError, NotFoundError, UsageError
 from geographer.values import Window
+from tests.rasters.scenes import pixels, write_scene
 from tests.recipes.ponds import POINTS, chips, counted, digests, gather, holds, windows
 from tests.story import NORTH, PIXEL, WEST, Corners, square, write_features, write_scenes
 
@@ -141,6 +142,21 @@ def test_a_cover_retires_a_chip_that_holds_nothing_any_more(gathered: Dataset) -
     told = recorded.summary["cover"]
     assert (told["kept"], told["added"], told["chips"]) == (len(before) - 1, 0, len(before) - 1)
     assert told["bound"] == told["chips"]
+
+
+def test_a_cover_s_chips_have_pixels_enough_where_some_windows_do(gathered: Dataset, tmp_path: Path) -> None:
+    """Two points in one window; the first one is so near to what is missing that its chip must begin beside it."""
+    array = pixels(1, 40, 40, "uint8")
+    array[:, :, :18] = 0
+    scene = write_scene(tmp_path / "collar.tif", array, transform=(PIXEL, 0, WEST, 0, -PIXEL, NORTH - 1000), nodata=0)
+    gathered.add_rasters(scene, collection="collar")
+    places = {"n1": (19.5, 120.5), "n2": (21.5, 120.5), "n3": (9.5, 120.5)}
+    gather(gathered, tmp_path / "inputs", places)
+    recorded = gathered.cut_cover("cover", size=12, source="collar", where="feature_id LIKE 'n%'", max_nodata=0)
+    ((_, col, row, *_),) = windows(gathered, "cover")
+    assert 18 <= col <= 19
+    assert 9 <= row <= 20
+    assert recorded.summary["unmet"] == {"too much nodata": 1}
 
 
 # --- cutters of one's own -----------------------------------------------------------------------------------------
