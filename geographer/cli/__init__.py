@@ -21,7 +21,7 @@ _COMMANDS: Final = {
     "cut": ("cutting", "Cut chips from rasters."),
     "label": ("labelling", "Make labels for rasters."),
     "split": ("recipes", "Assign rasters to parts so that nothing leaks between them."),
-    "update": ("recipes", "Run every recipe for what is new."),
+    "update": ("recipes", "Bring what every recipe made up to the dataset."),
     "status": ("history", "Where the dataset stands."),
     "log": ("history", "The events, newest first."),
     "show": ("history", "One event, whole."),

@@ -93,6 +93,68 @@ def test_a_dry_run_changes_nothing_and_a_repeated_key_happens_once(root, change)
         run(root, "add", "classes", "moss", "--expect-head", before[:12])
 
 
+CUTS = [
+    (
+        [
+            "around",
+            "near",
+            "--mode",
+            "variable",
+            "--scale",
+            "2",
+            "--min-size",
+            "8",
+            "--order-by",
+            "random",
+            "--seed",
+            "3",
+        ],
+        {"mode": "variable", "scale": 2, "size": [8, 8, "px"], "order_by": "random", "seed": 3, "where": None},
+    ),
+    (
+        ["around", "two", "--size", "8", "--target-count", "2", "--at-border", "skip", "--where", "class = 'pond'"],
+        {"mode": "centered", "scale": 1, "target_count": 2, "at_border": "skip", "where": "class = 'pond'"},
+    ),
+    (
+        [
+            *("grid", "tiles", "--size", "24x16", "--overlap", "4", "--edge", "drop", "--cells", "with-features"),
+            *("--bands", "b=1", "--bands", "2,1", "--max-nodata", "0.5", "--rasters-where", "raster_id <> 'c'"),
+        ],
+        {
+            **{"size": [24, 16, "px"], "overlap": 4, "edge": "drop", "cells": "with-features", "max_nodata": 0.5},
+            **{"bands": [["b", [1]], ["*", [2, 1]]], "rasters_where": "raster_id <> 'c'"},
+        },
+    ),
+    (
+        ["boxes", "drawn", "BOXES", "--crs", "EPSG:32633", "--at-border", "pad", "--pad-value", "7"],
+        {"at_border": "pad", "pad_value": 7, "target_count": 1},
+    ),
+    (
+        ["cover", "few", "--size", "160m", "--time-limit", "5", "--at-border", "pad"],
+        {"size": [160, 160, "m"], "time_limit": 5, "at_border": "pad"},
+    ),
+    (
+        ["own", "mine", "--cutter", "tests.story:Corners", "--size", "8", "-O", "inset=2"],
+        {
+            "size": [8, 8, "px"],
+            "cutter": {"cutter": "tests.story:Corners", "version": "1.0"},
+            "options": [["inset", 2]],
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "parameters"), CUTS, ids=[words[1] for words, _ in CUTS])
+def test_every_cut_passes_its_options_on(root, story, words, parameters):
+    words = [str(story.inputs / "boxes.geojson") if word == "BOXES" else word for word in words]
+    told = json.loads(run(root, "cut", *words, "--json"))
+    assert told["changed"]
+    event = Dataset.open(root).show()
+    kept = event.payload["recipe"]["parameters"]
+    assert {key: kept[key] for key in parameters} == parameters
+    assert event.payload["chips"] > 0
+
+
 def test_the_short_help_is_each_commands_own():
     for name, (module, short) in _COMMANDS.items():
         command = getattr(import_module(f"geographer.cli.{module}"), name)

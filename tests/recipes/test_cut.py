@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +31,7 @@ from tests.recipes.ponds import (
     window_of,
     windows,
 )
-from tests.story import NORTH, PIXEL, SHARES, WEST, write_scenes
+from tests.story import NORTH, PIXEL, SHARES, WEST, square, write_features, write_scenes
 
 
 @pytest.mark.parametrize(
@@ -436,3 +440,50 @@ def test_one_added_feature_changes_no_chip_of_another(gathered: Dataset, tmp_pat
     added = digests(gathered).keys() - before.keys()
     assert added <= {"around/a_aaa", "around/a_inside", "around/b_inside"}
     assert "around/a_aaa" in added
+
+
+def cut_every_way(dataset: Dataset) -> dict[str, str]:
+    dataset.cut_around_features("around", size=6, mode="random", seed=3, order_by="random")
+    dataset.cut_around_features("variable", mode="variable", min_size=5, target_count=2)
+    dataset.cut_grid("grid", size=8, cells="with-features")
+    dataset.cut_cover("cover", size=(9, 7), target_count=2)
+    dataset.cut_own("corners", cutter="tests.story:Corners", size=5, options={"inset": 1})
+    return {name: digest for name, digest in digests(dataset).items() if "/" in name}
+
+
+def test_chips_are_equal_in_another_process_and_with_another_order_of_the_input(
+    gathered: Dataset, empty_dataset: Path, tmp_path: Path
+) -> None:
+    found = cut_every_way(gathered)
+    other = Dataset.open(shutil.copytree(empty_dataset, tmp_path / "other"))
+    gather(other, tmp_path / "inputs", dict(reversed(POINTS.items())))
+    lake = write_features(tmp_path / "lake.geojson", {"lake": ("lake", square(*LAKE))})
+    other.add_features(lake, crs="EPSG:32633")
+    other.add_rasters(write_scenes(tmp_path / "inputs", *SCENES)[::-1])
+    script = f"""
+import json
+from geographer import Dataset
+from tests.recipes.test_cut import cut_every_way
+print(json.dumps(cut_every_way(Dataset.open({str(other.root)!r}))))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout) == found
+
+
+def test_two_workers_cut_what_one_does(gathered: Dataset) -> None:
+    """So many that both are put to work."""
+    gathered.cut_grid("one", size=8, workers=1)
+    gathered.cut_grid("two", size=8, workers=2)
+    one, two = (
+        {name.partition("/")[2]: digest for name, digest in digests(gathered, of).items()} for of in ("one/", "two/")
+    )
+    assert len(one) == 128
+    assert one == two

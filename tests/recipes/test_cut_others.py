@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from math import ceil, floor
 from pathlib import Path
+from typing import ClassVar
 
+import geopandas
 import pyarrow as pa
 import pyproj
 import pytest
+import shapely
 
 from geographer import Cutter, Dataset
 from geographer.errors import ConflictError, NotFoundError, UsageError
 from geographer.values import Window
+from tests.rasters.scenes import pixels, write_scene
 from tests.recipes.ponds import POINTS, chips, counted, digests, gather, holds, windows
 from tests.story import NORTH, PIXEL, WEST, Corners, square, write_features, write_scenes
 
@@ -139,6 +144,21 @@ def test_a_cover_retires_a_chip_that_holds_nothing_any_more(gathered: Dataset) -
     assert told["bound"] == told["chips"]
 
 
+def test_a_cover_s_chips_have_pixels_enough_where_some_windows_do(gathered: Dataset, tmp_path: Path) -> None:
+    """Two points in one window; the first one is so near to what is missing that its chip must begin beside it."""
+    array = pixels(1, 40, 40, "uint8")
+    array[:, :, :18] = 0
+    scene = write_scene(tmp_path / "collar.tif", array, transform=(PIXEL, 0, WEST, 0, -PIXEL, NORTH - 1000), nodata=0)
+    gathered.add_rasters(scene, collection="collar")
+    places = {"n1": (19.5, 120.5), "n2": (21.5, 120.5), "n3": (9.5, 120.5)}
+    gather(gathered, tmp_path / "inputs", places)
+    recorded = gathered.cut_cover("cover", size=12, source="collar", where="feature_id LIKE 'n%'", max_nodata=0)
+    ((_, col, row, *_),) = windows(gathered, "cover")
+    assert 18 <= col <= 19
+    assert 9 <= row <= 20
+    assert recorded.summary["unmet"] == {"too much nodata": 1}
+
+
 # --- cutters of one's own -----------------------------------------------------------------------------------------
 
 
@@ -216,3 +236,37 @@ def test_a_cutter_that_is_not_there_or_names_what_is_not_there_is_told(gathered,
     with pytest.raises(error, match=told):
         gathered.cut_own("own", cutter=cutter)
     assert gathered.log(1) == head
+
+
+class Looking(Cutter):
+    """It cuts nothing, and keeps what it was given."""
+
+    given: ClassVar[dict[str, pa.Table]] = {}
+
+    def windows(
+        self, features: pa.Table, rasters: pa.Table, contained: pa.Table, *, seed: int
+    ) -> list[tuple[str, Window]]:
+        self.given |= {"features": features, "rasters": rasters, "contained": contained}
+        return []
+
+
+def test_a_cutter_is_given_features_and_rasters_in_their_order_and_where_they_lie(
+    begun: Callable[[Path], Dataset], empty_dataset: Path, tmp_path: Path
+) -> None:
+    dataset = begun(empty_dataset)
+    for number in (30, 4):
+        columns = {"id": [number], "name": [f"no. {number}"]}
+        place = shapely.Point(WEST + PIXEL * number, NORTH - PIXEL * 20.5)
+        dataset.add_features(geopandas.GeoDataFrame(columns, geometry=[place], crs="EPSG:32633"))
+    dataset.add_rasters(write_scenes(tmp_path, "z", "a"))
+    dataset.cut_own("own", cutter=Looking, size="80m", order_by="raster_id")
+    features, rasters, contained = (Looking.given[table] for table in ("features", "rasters", "contained"))
+    assert features["feature_id"].to_pylist() == ["30", "4"]
+    assert features["name"].to_pylist() == ["no. 30", "no. 4"]
+    assert shapely.from_wkb(features["geometry"][0].as_py()).y == pytest.approx(46.95, abs=0.05)
+    assert rasters.select(["raster_id", "chip_width", "chip_height"]).to_pylist() == [
+        {"raster_id": name, "chip_width": 8, "chip_height": 8} for name in ("a", "z")
+    ]
+    assert [(row["feature_id"], row["raster_id"]) for row in contained.to_pylist()] == [("30", "z"), ("4", "z")]
+    assert contained["pmin_col"].to_pylist() == pytest.approx([30, 4])
+    assert contained["pmax_row"].to_pylist() == pytest.approx([20.5, 20.5])

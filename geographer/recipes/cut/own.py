@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 CUTTERS: Final = "geographer.cutters"
 """The group of entry points that a cutter can be named by."""
 
-_FEATURES: Final = (
-    "SELECT features.* REPLACE (ST_AsWKB(geometry)::BLOB AS geometry) FROM features "
-    "SEMI JOIN chosen_feature ON features.feature_id::VARCHAR = chosen_feature.feature_id"
-)
+_SELECTED: Final = Path(__file__).with_name("selected.sql")
 _IN_PIXELS: Final = Path(__file__).with_name("contained_in_pixels.sql")
 
 
@@ -49,7 +46,8 @@ class Cutter(ABC):
         """The chips, each as its raster's id and its window in the raster's pixels.
 
         Args:
-            features: the selected features with all their columns; `geometry` is WKB in longitude/latitude.
+            features: the selected features in their order, with all their columns; `feature_id` is text, and `geometry`
+                is WKB in longitude/latitude.
             rasters: the rasters to cut from, in their order: `raster_id`, `width`, `height`, the transform `a` to `f`,
                 `crs`, `bands`, `nodata`, and `chip_width`, `chip_height`, the recipe's size in their pixels.
             contained: for each feature and each raster that contains it: `feature_id`, `raster_id`, and the feature's
@@ -88,7 +86,7 @@ class CutOwn(Cutting):
         cutter = brought(**self.options)
         selected = ground.select_features(self.where)
         given = cutter.windows(
-            ground.revision.arrow(_FEATURES),
+            ground.revision.arrow(_SELECTED.read_text()),
             ground.rasters,
             ground.revision.arrow(_IN_PIXELS.read_text(), {"collection": self.source}),
             seed=self.seed,
