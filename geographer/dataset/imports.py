@@ -15,7 +15,7 @@ from geographer.recorder import Change, Recorder, existing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from geographer.intake.dataset import OnEqualId
+    from geographer.intake.imports.dataset import OnEqualId
     from geographer.intake.rasters import Mode
     from geographer.queries.revision import Revision
 
@@ -66,7 +66,7 @@ class Imports(Changing):
             UsageError: a feature or a raster is not fit; no class is known.
             CorruptError: a file is damaged.
         """
-        from geographer.intake.geographer_directory import GeographerOptions, old_directory, plan_geographer
+        from geographer.intake.imports.geographer_directory import GeographerOptions, old_directory, plan_geographer
 
         old = old_directory(Path(directory))
         options = GeographerOptions(collection, mode, class_, as_class, on_error)
@@ -96,7 +96,7 @@ class Imports(Changing):
         Raises:
             NotFoundError, CorruptError: as `import_geographer`.
         """
-        from geographer.intake.geographer_directory import edge_differences, old_directory
+        from geographer.intake.imports.geographer_directory import edge_differences, old_directory
 
         old = old_directory(Path(directory))
         with self._recorder.at(at) as view:
@@ -145,7 +145,7 @@ class Imports(Changing):
             UsageError: it is this dataset, or a prefix or a name can't be part of a path.
             CorruptError: bytes are missing or altered there.
         """
-        from geographer.intake.dataset import DatasetOptions, plan_dataset, read_other
+        from geographer.intake.imports.dataset import DatasetOptions, plan_dataset, read_other
 
         other = Recorder(existing(Path(path)))
         if other.root == self.root:

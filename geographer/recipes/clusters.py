@@ -39,7 +39,7 @@ def clusters(revision: Revision, collection: str, *, by: By, buffer: float, wher
     """
     import pyarrow as pa
 
-    from geographer.planning.conflicts import Bonds
+    from geographer.planning.splits.conflicts import Bonds
 
     revision.require_collection(collection)
     rasters = [row[0] for row in revision.rows(_MEMBERS, {"collection": collection})]
@@ -82,7 +82,7 @@ def links(
     Raises:
         UsageError: the buffer is negative or not finite.
     """
-    from geographer.planning.closeness import close_links, reaches
+    from geographer.planning.splits.closeness import close_links, reaches
 
     reaches(buffer)
     found: dict[str, Ints] = {}

@@ -16,8 +16,8 @@ from geographer.recipes.recipe import Outcome, Run, Workshop, recipe_entry
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from geographer.planning.split import SplitPlan
-    from geographer.planning.split_report import SplitReport
+    from geographer.planning.splits.report import SplitReport
+    from geographer.planning.splits.split import SplitPlan
     from geographer.queries.revision import Revision
 
 _MEMBERS: Final = """
@@ -64,7 +64,7 @@ class Split:
         Raises:
             ConflictError: new features weld two parts, and the run has no `on_conflict`.
         """
-        from geographer.planning.split import SplitRequest, plan_split
+        from geographer.planning.splits.split import SplitRequest, plan_split
 
         check_name("recipe", self.name)
         revision.require_collection(self.collection)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
-from geographer.planning.placement import AtBorder, Mode
+from geographer.planning.cuts.placement import AtBorder, Mode
 from geographer.recipes.choice import Choice
 from geographer.recipes.cut.shared import RANDOM, Cutting, Ground, Wanted, counted
 
@@ -35,7 +35,7 @@ class CutAround(Cutting):
 
     def windows(self, ground: Ground) -> Wanted:
         """See `planning.around.plan_around`."""
-        from geographer.planning.around import Around, plan_around
+        from geographer.planning.cuts.around import Around, plan_around
 
         selected = ground.select_features(self.where)
         planned = plan_around(

@@ -50,7 +50,7 @@ class CutBoxes(Cutting):
 
     def windows(self, ground: Ground) -> Wanted:
         """See `planning.given.plan_given`."""
-        from geographer.planning.given import plan_given
+        from geographer.planning.cuts.given import plan_given
 
         new = not ground.revision.value("SELECT count(*) FROM recipes WHERE name = $name", {"name": self.name})
         boxes = self._boxes(ground.revision, new=new)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import pyarrow as pa
 
-from geographer.planning.windows import CHIPS
+from geographer.planning.cuts.windows import CHIPS
 from geographer.recipes.choice import Choice
 from geographer.recipes.cut.around import CONTAINED
 from geographer.recipes.cut.shared import Cutting, Ground, Wanted, counted
@@ -36,7 +36,7 @@ class CutCover(Cutting):
 
     def windows(self, ground: Ground) -> Wanted:
         """See `planning.cover.plan_cover`. The counts say how near the chips come to the fewest that can be."""
-        from geographer.planning.cover import holding, plan_cover
+        from geographer.planning.cuts.cover import holding, plan_cover
 
         selected = ground.select_features(self.where)
         candidates = ground.revision.arrow(CONTAINED.read_text(), {"collection": self.source})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal
 
 from geographer.errors import UsageError
-from geographer.planning.grid import Edge
+from geographer.planning.cuts.grid import Edge
 from geographer.recipes.choice import Choice
 from geographer.recipes.cut.shared import Cutting, Ground, Wanted, counted
 
@@ -32,7 +32,7 @@ class CutGrid(Cutting):
 
     def windows(self, ground: Ground) -> Wanted:
         """See `planning.grid.plan_grid`."""
-        from geographer.planning.grid import plan_grid
+        from geographer.planning.cuts.grid import plan_grid
 
         if self.cells == "all" and self.where is not None:
             raise UsageError("--where selects features, and --cells all asks for none: pass --cells with-features")

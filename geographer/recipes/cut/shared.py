@@ -24,7 +24,7 @@ from geographer.values import Size, Window
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from geographer.planning.windows import Fits
+    from geographer.planning.cuts.windows import Fits
     from geographer.queries.revision import Revision
     from geographer.rasters.cut import ChipMade, ChipOrder
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geographer.planning import balance
-from geographer.planning.balance import deal
+from geographer.planning.splits import balance
+from geographer.planning.splits.balance import deal
 
 
 def cost_of(weights, held, shares, parts):

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geographer.errors import ConflictError, UsageError
-from geographer.planning import balance
-from geographer.planning.conflicts import leaks
-from geographer.planning.split import SplitRequest, plan_split
+from geographer.planning.splits import balance
+from geographer.planning.splits.conflicts import leaks
+from geographer.planning.splits.split import SplitRequest, plan_split
 
 PARTS = {"train": 0.7, "val": 0.15, "test": 0.15}
 

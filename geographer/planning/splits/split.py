@@ -17,10 +17,11 @@ from typing import Literal, get_args
 import numpy as np
 
 from geographer.errors import ConflictError, UsageError, naming
-from geographer.planning.arcs import Floats
-from geographer.planning.balance import Deal, deal
 from geographer.planning.components import Bools, Ints, Links, numbered
-from geographer.planning.conflicts import (
+from geographer.planning.randomness import generator
+from geographer.planning.splits.arcs import Floats
+from geographer.planning.splits.balance import Deal, deal
+from geographer.planning.splits.conflicts import (
     NO_INDICES,
     Bonds,
     Resolution,
@@ -30,8 +31,7 @@ from geographer.planning.conflicts import (
     settled,
     welds,
 )
-from geographer.planning.randomness import generator
-from geographer.planning.split_report import Outcome, SplitReport, amount, report_on
+from geographer.planning.splits.report import Outcome, SplitReport, amount, report_on
 
 OnConflict = Literal["exclude", "move"]
 

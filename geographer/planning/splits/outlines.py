@@ -12,7 +12,8 @@ import shapely
 from scipy.spatial import cKDTree
 
 from geographer.errors import UsageError
-from geographer.planning.arcs import (
+from geographer.planning.components import Bools, Ints, Links
+from geographer.planning.splits.arcs import (
     Arcs,
     Floats,
     any_within,
@@ -22,7 +23,6 @@ from geographer.planning.arcs import (
     length_bounds,
     point_to_chord,
 )
-from geographer.planning.components import Bools, Ints, Links
 
 REGIONAL = 1.0e6
 """Metres: an outline that needs a larger sphere gets one around the whole Earth, because what it encloses may

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from geographer.errors import naming
-from geographer.planning.arcs import Floats
-from geographer.planning.balance import Deal, Method
 from geographer.planning.components import Ints
+from geographer.planning.splits.arcs import Floats
+from geographer.planning.splits.balance import Deal, Method
 
 NOTABLE = 0.02
 """A share that is off by more than this is told."""

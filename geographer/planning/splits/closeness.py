@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from geographer.errors import UsageError
 from geographer.planning.components import NO_LINKS, Bools, Ints, Links, components, links_through
-from geographer.planning.outlines import (
+from geographer.planning.splits.outlines import (
     SHORTCUT,
     SHORTCUT_REACH,
     SOME_PAIRS,

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from geographer.errors import UsageError
-from geographer.planning.placement import OBSTACLES, Ints
+from geographer.planning.cuts.placement import OBSTACLES, Ints
 from geographer.values import Window
 
 Fits = Callable[[str, Window], bool]

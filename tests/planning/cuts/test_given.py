@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geographer.planning.given import plan_given
-from geographer.planning.windows import CHIPS
+from geographer.planning.cuts.given import plan_given
+from geographer.planning.cuts.windows import CHIPS
 from tests.planning.pixels import Raster, rasters_of, refusing, table, unmet, windows
 
 EDGES = ["pmin_col", "pmin_row", "pmax_col", "pmax_row"]

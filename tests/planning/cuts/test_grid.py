@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geographer.errors import UsageError
-from geographer.planning.grid import plan_grid
-from geographer.planning.windows import CHIPS
+from geographer.planning.cuts.grid import plan_grid
+from geographer.planning.cuts.windows import CHIPS
 from tests.planning.pixels import (
     TRANSFORMS,
     Raster,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pyproj import Geod
 
 from geographer.errors import UsageError
-from geographer.planning.closeness import close_links, close_pairs
 from geographer.planning.components import components
+from geographer.planning.splits.closeness import close_links, close_pairs
 
 WGS84 = Geod(ellps="WGS84")
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import shapely
 
 from geographer.errors import UsageError, naming
-from geographer.planning.names import cell_name
-from geographer.planning.placement import NODATA, OBSTACLES, RASTER_SMALLER
-from geographer.planning.windows import UNCUT, Fits, check_sizes, chips_table, table
+from geographer.planning.cuts.names import cell_name
+from geographer.planning.cuts.placement import NODATA, OBSTACLES, RASTER_SMALLER
+from geographer.planning.cuts.windows import UNCUT, Fits, check_sizes, chips_table, table
 from geographer.values import Window
 
 Edge = Literal["drop", "pad", "shift"]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from geographer.errors import UsageError
-from geographer.planning.cover import holding, plan_cover
-from geographer.planning.windows import CHIPS
+from geographer.planning.cuts.cover import holding, plan_cover
+from geographer.planning.cuts.windows import CHIPS
 from geographer.values import Window
 from tests.planning.pixels import (
     Case,

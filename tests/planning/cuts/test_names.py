@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geographer.planning.names import cell_name, chip_name
+from geographer.planning.cuts.names import cell_name, chip_name
 
 ids = st.text(alphabet="aA_-.~%5F é/\\:\0", min_size=1, max_size=6) | st.text(min_size=1, max_size=12)
 

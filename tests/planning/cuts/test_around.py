@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from geographer.errors import NotFoundError, UsageError
-from geographer.planning.around import Around, plan_around
+from geographer.planning.cuts.around import Around, plan_around
+from geographer.planning.cuts.windows import CHIPS
 from geographer.planning.randomness import generator
-from geographer.planning.windows import CHIPS
 from tests.planning.pixels import (
     TRANSFORMS,
     WINDOW,

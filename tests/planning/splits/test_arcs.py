@@ -6,7 +6,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 
-from geographer.planning.arcs import Arcs, chord_distances, cut, earth_centred, length_bounds
+from geographer.planning.splits.arcs import Arcs, chord_distances, cut, earth_centred, length_bounds
 
 TO_GEOCENTRIC = Transformer.from_crs("EPSG:4979", "EPSG:4978", always_xy=True)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from geographer.planning.names import chip_name
-from geographer.planning.placement import CROSSES, NODATA, Ints
-from geographer.planning.windows import Fits, chips_table, unmet_table
+from geographer.planning.cuts.names import chip_name
+from geographer.planning.cuts.placement import CROSSES, NODATA, Ints
+from geographer.planning.cuts.windows import Fits, chips_table, unmet_table
 from geographer.values import Window
 
 _STEPS = 1024  # a box's edge is rounded to this fraction of a pixel

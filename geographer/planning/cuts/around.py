@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from geographer.errors import UsageError, naming
-from geographer.planning.names import chip_name
-from geographer.planning.placement import (
+from geographer.planning.cuts.names import chip_name
+from geographer.planning.cuts.placement import (
     NODATA,
     AtBorder,
     Axis,
@@ -27,8 +27,8 @@ from geographer.planning.placement import (
     places,
     sizes_of_bounds,
 )
+from geographer.planning.cuts.windows import Fits, check_sizes, chips_table, unmet_table
 from geographer.planning.randomness import generator
-from geographer.planning.windows import Fits, check_sizes, chips_table, unmet_table
 from geographer.values import Window
 
 

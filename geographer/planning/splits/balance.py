@@ -16,8 +16,8 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, eye_array, hstack, kron
 
-from geographer.planning.arcs import Floats
 from geographer.planning.components import Bools, Ints, ranks
+from geographer.planning.splits.arcs import Floats
 
 Method = Literal["milp", "greedy", "none"]
 

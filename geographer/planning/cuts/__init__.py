@@ -1,0 +1,1 @@
+"""Pure decisions about cuts: which windows of which rasters become chips."""

@@ -1,0 +1,1 @@
+"""Pure decisions about splits: what hangs together, and which part it goes to."""
