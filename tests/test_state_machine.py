@@ -706,6 +706,9 @@ class Histories(RuleBasedStateMachine):
             elif one.kind.startswith("polygon"):
                 due[shapely.contains_xy(here, columns, rows)] = value[one.class_]
                 sure &= shapely.distance(shapely.points(columns, rows), shapely.boundary(here)) > 1e-4
+                if not _holds_a_centre(here):
+                    # It burns one of the pixels that it shares area with, wherever the grid ends.
+                    sure &= ~shapely.intersects(here, shapely.box(columns - 0.5, rows - 0.5, columns + 0.5, rows + 0.5))
             else:
                 for x, y in shapely.get_coordinates(here):
                     due[(np.floor(x) == columns - 0.5) & (np.floor(y) == rows - 0.5)] = value[one.class_]
@@ -713,6 +716,13 @@ class Histories(RuleBasedStateMachine):
                     if min(abs(x - round(x)), abs(y - round(y))) < 1e-4:
                         sure &= np.maximum(np.abs(columns - x), np.abs(rows - y)) > 0.6
         return due, sure
+
+
+def _holds_a_centre(area: shapely.Geometry) -> bool:
+    """Whether an area in pixel coordinates holds the centre of any pixel, clear of its edge."""
+    west, south, east, north = area.bounds
+    columns, rows = np.meshgrid(np.arange(np.floor(west), east) + 0.5, np.arange(np.floor(south), north) + 0.5)
+    return bool(shapely.contains_xy(shapely.buffer(area, -1e-4), columns, rows).any())
 
 
 PLAIN = {"mode": "centered", "seed": 0, "target_count": 1, "where": None, "at_border": "shift", "bands": None}

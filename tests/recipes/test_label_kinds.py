@@ -21,6 +21,7 @@ from geographer.events import Draft
 from geographer.log.tables import arrow_table
 from geographer.projections.project import rebuild
 from geographer.recorder import Change
+from tests.log import oracle
 from tests.recipes.labelled import LATER, OBJECTS, Counted, Flat, Unversioned, begin, gather, mosaic, read
 from tests.story import square, write_scenes
 from tests.test_schemas import faults
@@ -270,6 +271,9 @@ def test_objects_are_part_of_the_content_digest_the_difference_and_a_rebuilt_pro
     rebuild(Engine(labelled.root / ".geographer"))
     assert (labelled.objects().to_pylist(), labelled.objects(at=head).to_pylist()) == (now, rows)
     assert labelled.verify() == []
+    log = labelled.root / ".geographer" / "log.duckdb"
+    assert oracle.read_log(log)[1]["label_object_change"]
+    assert oracle.faults(log) == []
 
 
 def test_a_removed_raster_takes_its_labels_and_objects_along(labelled: Dataset):
