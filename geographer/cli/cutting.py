@@ -40,7 +40,7 @@ _CUTTING = (
     click.option(
         "--from", "source", default="source", show_default=True, metavar="COLLECTION", help="The rasters to cut."
     ),
-    click.option("--rasters-where", default=None, metavar="SQL", help="Only the rasters for which this is true."),
+    click.option("--rasters-where", default=None, metavar="SQL", help="Only rasters for which this is true, or @SELECTOR."),
     click.option(
         "--order-by",
         default=None,

@@ -30,7 +30,8 @@ class Cuts(Changing):
 
         source: the collection to cut from.
         rasters_where: only the rasters for which this SQL expression over their columns is true; or a function that
-            takes the table of rasters and answers the ids that it chooses.
+            takes the table of rasters and answers the ids that it chooses; or '@' and the name of one, an entry point
+            in `geographer.selectors` or 'module:function'.
         order_by: which rasters come first: SQL expressions over their columns, such as "cloud_cover, acquired DESC",
             or 'random', by the seed. Those added first, when left out.
         bands: which bands, from 1; or by patterns of raster ids, such as {"*-dem": [1], "*-rgb": [1, 2, 3]}.

@@ -45,8 +45,10 @@ Choice = str | Selector | None
 
 
 def choice_of(given: str | Select | Selector | None) -> Choice:
-    """A choice as people give it: SQL text, or a function."""
-    return given if given is None or isinstance(given, str | Selector) else Selector.of(given)
+    """A choice as people give it: SQL text, a function, or `@` and the name of a selector."""
+    if isinstance(given, str):
+        return Selector.of(given[1:]) if given.startswith("@") else given
+    return given if given is None or isinstance(given, Selector) else Selector.of(given)
 
 
 class Choices:
