@@ -24,14 +24,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Cutter", "Dataset", "GeographerError", "Recorded", "Table", "__version__"]
+__all__ = ["Cutter", "Dataset", "GeographerError", "LabelMaker", "Recorded", "Table", "Window", "__version__"]
 
 if TYPE_CHECKING:
     from geographer.dataset import Dataset
     from geographer.errors import GeographerError
     from geographer.events import Recorded
     from geographer.queries.table import Table
+    from geographer.rasters.makers import LabelMaker
     from geographer.recipes.cut.own import Cutter
+    from geographer.values import Window
 
 _HOMES = {
     "Dataset": "geographer.dataset",
@@ -39,6 +41,8 @@ _HOMES = {
     "Recorded": "geographer.events",
     "Table": "geographer.queries.table",
     "Cutter": "geographer.recipes.cut.own",
+    "LabelMaker": "geographer.rasters.makers",
+    "Window": "geographer.values",
 }
 
 
@@ -49,3 +53,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'geographer' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, for those who complete them."""
+    return __all__

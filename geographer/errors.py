@@ -24,6 +24,10 @@ class NotFoundError(GeographerError):
     exit_code = 3
 
 
+class ExtensionError(NotFoundError):
+    """A selector, cutter or label maker of a person's own that can't be imported in this process."""
+
+
 class ConflictError(GeographerError):
     """It clashes with what is there: an id that exists, a head that moved, a split that would leak."""
 

@@ -25,6 +25,7 @@ KINDS: Final[Mapping[str, int]] = {
     "chips_cut": 1,
     "labels_made": 1,
     "split_assigned": 1,
+    "recipe_removed": 1,
     "revision_tagged": 1,
 }
 """Every kind of event and the schema version that is written today; `schemas/<kind>.v<version>.json` describes each."""

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
@@ -15,7 +16,7 @@ from geographer import __version__
 _COMMANDS: Final = {
     "init": ("making", "Make a dataset in a folder."),
     "add": ("making", "Add features, rasters, a catalogue or classes."),
-    "remove": ("making", "Remove features or rasters; earlier revisions keep them."),
+    "remove": ("making", "Remove features, rasters or a recipe; earlier revisions keep them."),
     "import": ("importing", "Take over a directory of the previous library, or another dataset."),
     "classes": ("classes", "List, combine, rename or drop classes; make soft ones hard."),
     "cut": ("cutting", "Cut chips from rasters."),
@@ -101,6 +102,8 @@ def main(arguments: list[str] | None = None) -> Any:
 
     if not any(isinstance(finder, _WithoutPandas) for finder in sys.meta_path):
         sys.meta_path.insert(0, _WithoutPandas())
+    # What a person names as module:name may lie where they are; last, so that it hides nothing.
+    sys.path.append(str(Path.cwd()))
     try:
         sys.exit(cli.main(arguments, prog_name="geographer", standalone_mode=False) or 0)
     except click.ClickException as error:

@@ -40,7 +40,7 @@ _CUTTING = (
     click.option(
         "--from", "source", default="source", show_default=True, metavar="COLLECTION", help="The rasters to cut."
     ),
-    click.option("--rasters-where", default=None, metavar="SQL", help="Only rasters for which this is true, or @SELECTOR."),
+    click.option("--rasters-where", default=None, metavar="SQL", help="Only such rasters; or @SELECTOR."),
     click.option(
         "--order-by",
         default=None,
@@ -152,7 +152,7 @@ def grid(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, 
 @cut.command()
 @click.argument("name", metavar="NAME")
 @click.argument("file", metavar="FILE")
-@click.option("--id", "id", default=None, metavar="COLUMN", help="The column of ids; 'box_id' or 'id' when left out.")
+@click.option("--id", "id", default=None, metavar="COLUMN", help="Of ids; 'box_id', 'id' or the row's number.")
 @click.option("--crs", default=None, metavar="CRS", help="The CRS of the boxes, where the file does not say.")
 @_target_count
 @click.option(
@@ -174,7 +174,13 @@ def boxes(dataset: Dataset, name: str, file: str, signature: dict[str, Any], as_
 @cut.command()
 @click.argument("name", metavar="NAME")
 @_size
-@_target_count
+@click.option(
+    "--target-count",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many different chips are to contain each; of several rasters where their windows contain the same.",
+)
 @options.where
 @click.option(
     "--at-border",

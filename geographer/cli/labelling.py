@@ -37,7 +37,7 @@ def _overlap(rules: list[str], default: str) -> Callable[..., Any]:
         type=click.Choice(rules),
         default=default,
         show_default=True,
-        help="What lies on top where objects overlap.",
+        help="What lies on top where objects overlap; by class-order, the class of the larger value.",
     )
 
 

@@ -216,7 +216,7 @@ def classes(dataset: Dataset, names: tuple[str, ...], signature: dict[str, Any],
 
 @click.group()
 def remove() -> None:
-    """Remove features or rasters; earlier revisions keep them."""
+    """Remove features, rasters or a recipe; earlier revisions keep them."""
 
 
 @remove.command("features")
@@ -235,3 +235,12 @@ def remove_features(dataset: Dataset, ids: tuple[str, ...], signature: dict[str,
 def remove_rasters(dataset: Dataset, ids: tuple[str, ...], signature: dict[str, Any], as_json: bool) -> None:
     """Remove rasters, their labels and their places in splits; DVC's cache keeps the bytes."""
     render.recorded(dataset.remove_rasters(ids, **signature), as_json=as_json, dry_run=signature["dry_run"])
+
+
+@remove.command("recipe")
+@click.argument("name", metavar="NAME")
+@options.changing
+@options.dataset
+def remove_recipe(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool) -> None:
+    """Remove a recipe with all that it made; its name is free again."""
+    render.recorded(dataset.remove_recipe(name, **signature), as_json=as_json, dry_run=signature["dry_run"])

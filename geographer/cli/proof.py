@@ -54,7 +54,11 @@ def verify(dataset: Dataset, revision: str | None, expect: str | None, repair: b
             since = f" (since @{finding.since})" if finding.since is not None else ""
             click.echo(f"{finding.what}: {finding.which}{since}: {finding.detail}")
     if findings:
-        raise CorruptError(f"{len(findings):,} findings: this is not what was recorded")
+        count = "1 finding" if len(findings) == 1 else f"{len(findings):,} findings"
+        raise CorruptError(
+            f"{count}: this is not what was recorded; geographer checkout HEAD brings files back from the cache, "
+            "verify --repair removes orphans and derives the projection anew"
+        )
     if not as_json:
         event = dataset.show(revision)
         click.echo(

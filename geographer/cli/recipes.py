@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     default=None,
     help="Keep near to the shares in every class, too.",
 )
+@options.where
 @click.option("--seed", default=0, show_default=True, help="Decides among assignments that are equally good.")
 @options.on_conflict
 @options.changing
@@ -53,8 +54,9 @@ def update(
     Each recipe that has something to do appends one event. Only what a change affects is made again; what is no longer
     wanted is retired, and stays in history.
     """
-    results = dataset.update(workers=workers, on_conflict=on_conflict, afresh=afresh, **signature)
-    for result in results:
+    count = 0
+    for result in dataset.updating(workers=workers, on_conflict=on_conflict, afresh=afresh, **signature):
         render.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
-    if not results and not as_json:
+        count += 1
+    if not count and not as_json:
         click.echo("no recipe yet: see geographer cut, label and split")

@@ -42,9 +42,9 @@ def recorded(result: Recorded, *, as_json: bool, dry_run: bool = False) -> None:
     if result.changed:
         click.echo(f"@{result.position} {result.digest[:12]} {what}: {told}")
     elif dry_run:
-        click.echo(f"would be {what}: {told}; nothing was changed")
+        click.echo(f"would be {what}: {told or 'nothing new'}; nothing was changed")
     else:
-        click.echo(f"nothing new; the revision is still @{result.position} {result.digest[:12]}")
+        click.echo(f"nothing new of {what}; the revision is still @{result.position} {result.digest[:12]}")
     for warning in result.summary.get("warnings", []):
         click.echo(f"Warning: {warning}", err=True)
 

@@ -16,6 +16,16 @@ from geographer.errors import NotFoundError, StorageError, UsageError
 if TYPE_CHECKING:
     from geographer.dataset import Dataset
 
+_SUFFIXES = {
+    "": "table",
+    ".txt": "table",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".geojson": "geojson",
+    ".parquet": "parquet",
+    ".geoparquet": "parquet",
+}
 _GEOMETRIES = ("geometry", "footprint")
 
 
@@ -37,14 +47,16 @@ def _table_command(name: str, help_text: str) -> click.Command:
         "--format",
         "form",
         type=click.Choice(["table", "json", "geojson", "parquet"]),
-        default="table",
-        show_default=True,
+        default=None,
+        help="That of the output's suffix, or a table, when left out.",
     )
     @click.option("-o", "--output", default=None, metavar="FILE", help="Write there instead of to the terminal.")
     @options.as_json
     @options.dataset
-    def command(dataset: Dataset, at: str | None, form: str, output: str | None, as_json: bool, **wanted: Any) -> None:
-        form = "json" if as_json else form
+    def command(
+        dataset: Dataset, at: str | None, form: str | None, output: str | None, as_json: bool, **wanted: Any
+    ) -> None:
+        form = "json" if as_json else form or _form_of(output)
         if form == "parquet":
             if output is None:
                 raise UsageError("--format parquet is no text: pass --output FILE")
@@ -58,6 +70,14 @@ def _table_command(name: str, help_text: str) -> click.Command:
             click.echo(text, nl=False)
 
     return command
+
+
+def _form_of(output: str | None) -> str:
+    """The format that a file's suffix asks for."""
+    suffix = Path(output).suffix.lower() if output else ""
+    if suffix not in _SUFFIXES:
+        raise UsageError(f"'{output}': no format has the suffix '{suffix}': pass --format")
+    return _SUFFIXES[suffix]
 
 
 def _naming(subject: str) -> Callable[[Command], Command]:

@@ -32,7 +32,9 @@ _CHANGING: Final = frozenset(
 _CHANGING_PREFIXES: Final = ("current_", "get_block", "get_current", "has_", "inet_", "pg_")
 
 
-def confined_expression(connection: duckdb.DuckDBPyConnection, expression: str, columns: Collection[str]) -> str:
+def confined_expression(
+    connection: duckdb.DuckDBPyConnection, expression: str, columns: Collection[str], option: str = "--where"
+) -> str:
     """`expression`, checked to be a single scalar SQL expression over `columns`, ready to stand in a WHERE clause.
 
     Subqueries, and functions that read the machine, the clock or a random source, are refused: a recorded filter must
@@ -43,9 +45,9 @@ def confined_expression(connection: duckdb.DuckDBPyConnection, expression: str, 
         NotFoundError: it names a column that is not there.
     """
     # Without parentheses of ours, so that `true) or (true` is none; within them, so that `true LIMIT 1` is none.
-    _where_clause(connection, expression, f"\n{expression}\n")
-    where = _where_clause(connection, expression, f"(\n{expression}\n)")
-    _refuse_reaching_out(where, expression, columns, "--where")
+    _where_clause(connection, expression, f"\n{expression}\n", option)
+    where = _where_clause(connection, expression, f"(\n{expression}\n)", option)
+    _refuse_reaching_out(where, expression, columns, option)
     return f"(\n{expression}\n)"
 
 
@@ -110,11 +112,13 @@ def checked_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     return statements[0].query.strip().rstrip(";")
 
 
-def _where_clause(connection: duckdb.DuckDBPyConnection, expression: str, condition: str) -> dict[str, Any]:
+def _where_clause(
+    connection: duckdb.DuckDBPyConnection, expression: str, condition: str, option: str
+) -> dict[str, Any]:
     """The syntax tree of `condition`, which must be the whole WHERE clause of one plain SELECT."""
-    node = _parsed(connection, expression, f"SELECT 1 FROM t WHERE {condition}", "--where")  # noqa: S608
+    node = _parsed(connection, expression, f"SELECT 1 FROM t WHERE {condition}", option)  # noqa: S608
     if not _is_plain(node):
-        raise UsageError(f"--where {expression!r} must be one SQL expression over the columns")
+        raise UsageError(f"{option} {expression!r} must be one SQL expression over the columns")
     clause: dict[str, Any] = node["where_clause"]
     return clause
 

@@ -82,6 +82,14 @@ class Changing:
             draft = Draft(outcome.draft.kind, {**outcome.draft.payload, "request": request}, outcome.draft.rows)
             return self._recorder.record(Change(draft, outcome.files, staged=True), signature, head)
 
+    def _left(self, recipe: Recipe, warning: str) -> Recorded:
+        """A recipe that did not run, and why."""
+        from geographer.recipes.recipe import recipe_entry
+
+        head = self._recorder.head()
+        told = {"recipe": recipe_entry(recipe), "warnings": [warning]}
+        return Recorded(head.position, head.digest, recipe.event, told, changed=False)
+
     def _signed(self, options: dict[str, Any]) -> tuple[Signature, str | None, bool]:
         unknown = options.keys() - {"message", "author", "idempotency_key", "expected_head", "dry_run"}
         if unknown:

@@ -183,7 +183,8 @@ class Cuts(Changing):
         Args:
             name: The recipe's name.
             size: Of a chip.
-            target_count: How many different chips contain each feature, of different rasters as far as these go.
+            target_count: How many different chips contain each feature. Where windows of several rasters contain the
+                same features, the chips are of different ones; else some may be of one raster.
             where: Only these features, as for `cut_around_features`.
             at_border: 'shift': chips lie inside their rasters; 'pad': they may reach over the edge.
             time_limit: How many seconds the proof may take.

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from geographer.dataset.changes import Changing
+from geographer.errors import ExtensionError
 from geographer.events import Recorded
+from geographer.recorder import Change
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from geographer.recipes.recipe import OnConflict
 
 
@@ -81,18 +85,45 @@ class Recipes(Changing):
             afresh: Covers are made anew, with the fewest chips that can be.
             signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
 
+        A recipe whose cutter or label maker can't be imported here is left as it is, which its `warnings` say.
+
         Raises:
             ConflictError: a split would leak; what earlier recipes made stays recorded.
         """
+        return list(self.updating(workers=workers, on_conflict=on_conflict, afresh=afresh, **signature))
+
+    def updating(
+        self,
+        *,
+        workers: int = 1,
+        on_conflict: OnConflict | None = None,
+        afresh: bool = False,
+        **signature: Any,
+    ) -> Iterator[Recorded]:
+        """`update`, recipe by recipe: each as it is recorded."""
         from geographer.recipes.kinds import recipe_of
 
         with self._recorder.at() as view:
             recipes = [recipe_of(*row) for row in view.rows("SELECT name, kind, parameters FROM recipes")]
         key = signature.pop("idempotency_key", None)
-        recorded = []
         for recipe in recipes:
             keyed = {**signature, "idempotency_key": f"{key}/{recipe.name}"} if key else signature
-            recorded.append(self._run(recipe, keyed, workers, on_conflict=on_conflict, afresh=afresh))
+            try:
+                yield self._run(recipe, keyed, workers, on_conflict=on_conflict, afresh=afresh)
+            except ExtensionError as error:
+                yield self._left(recipe, f"'{recipe.name}' was left as it is: {error}")
             # Whoever expected the head has seen it at the first recipe.
             signature.pop("expected_head", None)
-        return recorded
+
+    def remove_recipe(self, name: str, **signature: Any) -> Recorded:
+        """Remove a recipe with all that it made; earlier revisions keep both, and its name is free again.
+
+        Raises:
+            NotFoundError: there is no such recipe.
+        """
+        from geographer.intake.removal import plan_recipe_removal
+
+        request = {"name": name}
+        return self._change(
+            "recipe_removed", request, signature, lambda view: Change(plan_recipe_removal(view, request))
+        )

@@ -50,6 +50,33 @@ def plan_raster_removal(revision: Revision, request: dict[str, Any]) -> Draft:
     return Draft("rasters_removed", {"request": request, "rasters": len(ids), **counts}, rows)
 
 
+def plan_recipe_removal(revision: Revision, request: dict[str, Any]) -> Draft:
+    """The `recipe_removed` event for the recipe named in `request`, with all that it made.
+
+    Raises:
+        NotFoundError: there is no such recipe.
+    """
+    given = {"name": request["name"]}
+    known = [row[0] for row in revision.rows("SELECT name FROM recipes ORDER BY name")]
+    if request["name"] not in known:
+        raise NotFoundError(f"no recipe '{request['name']}': there are {naming(known, most=20) or 'none'}")
+    chips = revision.rows("SELECT raster_id FROM raster_now WHERE recipe = $name ORDER BY ALL", given)
+    rows = removal_rows(revision, [row[0] for row in chips]) if chips else {}
+    for table, now, column in (
+        ("label_change", "label_now", "label"),
+        ("label_object_change", "label_object_now", "label"),
+        ("split_change", "split_now", "split"),
+    ):
+        keys = revision.rows(
+            f"SELECT {', '.join(KEYS[table])} FROM {now} WHERE {column} = $name ORDER BY ALL",  # noqa: S608
+            given,
+        )
+        if keys:
+            rows[table] = _removed(table, keys)
+    counts = {f"{what}s": len(rows.get(f"{what}_change", ())) for what in ("raster", "label", "split")}
+    return Draft("recipe_removed", {"request": request, **counts}, rows)
+
+
 def removal_rows(revision: Revision, ids: list[str]) -> dict[str, Any]:
     """The rows that remove rasters, each named once, with their labels and their places in splits.
 

@@ -70,7 +70,7 @@ CREATE TABLE IF NOT EXISTS state.label_object (
 CREATE TABLE IF NOT EXISTS state.split (
     split VARCHAR, raster_id VARCHAR, part VARCHAR, row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
 );
-CREATE TABLE IF NOT EXISTS state.recipe (name VARCHAR, kind VARCHAR, parameters VARCHAR, position BIGINT);
+CREATE TABLE IF NOT EXISTS state.recipe (name VARCHAR, kind VARCHAR, parameters VARCHAR, position BIGINT, valid_to BIGINT);
 CREATE TABLE IF NOT EXISTS state.own_column (
     subject VARCHAR, name VARCHAR, type VARCHAR, ordinal BIGINT, position BIGINT
 );

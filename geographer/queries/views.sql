@@ -46,4 +46,5 @@ SELECT payload->>'$.tag.tag' AS tag, (payload->>'$.tag.position')::BIGINT AS pos
 FROM log.event WHERE kind = 'revision_tagged' AND log.event.position <= getvariable('position') ORDER BY tag;
 
 CREATE OR REPLACE TEMP VIEW recipes AS
-SELECT name, kind, parameters, position FROM state.recipe WHERE position <= getvariable('position') ORDER BY position, rowid;
+SELECT name, kind, parameters, position FROM state.recipe
+WHERE position <= getvariable('position') AND valid_to > getvariable('position') ORDER BY position, rowid;

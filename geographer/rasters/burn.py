@@ -18,7 +18,7 @@ from geographer.rasters.crs import crs_from
 from geographer.rasters.likeness import check_kept
 from geographer.rasters.shapes import Shown
 from geographer.rasters.write import Metadata, encode, settle
-from geographer.values import Checksums, Grid
+from geographer.values import Checksums, Grid, Window
 
 _RUN = 200
 
@@ -33,6 +33,7 @@ class LabelOrder:
         shown: The objects that the raster shows, in the order in which they were added.
         destination: Where the label is to be written.
         raster: The raster's file; only what looks at its pixels (which are valid) reads it.
+        inside: The pixels that are no padding: those that lie in the raster that it was cut from; None: all.
     """
 
     raster_id: str
@@ -40,6 +41,7 @@ class LabelOrder:
     shown: tuple[Shown, ...]
     destination: str
     raster: str = ""
+    inside: Window | None = None
 
 
 class Listed(NamedTuple):

@@ -196,7 +196,7 @@ class _Source:
 
     def _check(self, order: ChipOrder) -> None:
         raster, (col, row, width, height) = self._raster, order.window
-        chip = f"chip '{order.destination}'"
+        chip = f"chip '{Path(order.destination).stem}'"
         size = f"raster '{self._path}' of {raster.width} by {raster.height} pixels"
         if (
             width < 1

@@ -54,7 +54,7 @@ class MaskDrawing:
         shapes = shapes_on(order.grid, order.shown, self.width, standing_in=not self.all_touched)
         pixels = painted(shapes, self._layers(shapes, order), order.grid, self.dtype, all_touched=self.all_touched)
         if self.ignore is not None:
-            pixels[invalid(order.raster, order.grid)] = self.ignore
+            pixels[invalid(order.raster, order.grid) | padding(order)] = self.ignore
         return write_label(order, pixels[np.newaxis], told=small_ones(shapes, order.grid))
 
     def _layers(self, shapes: Shapes, order: LabelOrder) -> list[tuple[int, int]]:
@@ -179,3 +179,13 @@ def invalid(raster: str, grid: Grid) -> NDArray[np.bool_]:
     if mask.shape != (grid.height, grid.width):
         raise UsageError(f"raster '{raster}' is not the one that was recorded: see geographer verify")
     return np.asarray(mask == 0)
+
+
+def padding(order: LabelOrder) -> NDArray[np.bool_]:
+    """Which pixels of a chip lie outside the raster that it was cut from; shape (rows, columns)."""
+    outside = np.full((order.grid.height, order.grid.width), order.inside is not None)
+    if order.inside is not None:
+        left, top = max(order.inside.col, 0), max(order.inside.row, 0)
+        right, bottom = order.inside.col + order.inside.width, order.inside.row + order.inside.height
+        outside[top : max(bottom, 0), left : max(right, 0)] = False
+    return outside

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from geographer.database.confine import evaluating
 from geographer.database.engine import identifier
-from geographer.errors import NotFoundError, UsageError, naming
+from geographer.errors import ExtensionError, UsageError, naming
 from geographer.log.tables import arrow_table
 from geographer.queries.read import Filter, read
 from geographer.recipes.extension import Extension, version_of
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from geographer.queries.table import Table
 
 Select = Callable[["Table"], Iterable[Any]]
-"""Takes the table of all features, or rasters, of a revision, and answers the ids of those that it chooses."""
+"""Takes the table of all features, or rasters, of a revision (Arrow, geometry as WKB), and answers the ids of those
+that it chooses, or a mask: true or false for each row."""
 
 SELECTORS: Final = "geographer.selectors"
 """The group of entry points that a selector can be named by."""
@@ -66,14 +67,15 @@ class Choices:
             UsageError, NotFoundError: the expression can't be used, or the selector can't be had.
         """
         column, table = f"{subject}_id", _PLURALS[subject]
+        option = "--where" if subject == "feature" else "--rasters-where"
         if isinstance(choice, Selector):
             ids = self._selected(subject, choice)
             rows = arrow_table("recipe_input", {"recipe": [self._recipe] * len(ids), "object_id": ids})
             self._revision.connection.register("selected_id", rows)
             condition = f"{column}::VARCHAR IN (SELECT object_id FROM selected_id)"  # noqa: S608
         else:
-            condition = self._revision.where(table, choice)
-        with evaluating(choice if isinstance(choice, str) else None):
+            condition = self._revision.where(table, choice, option)
+        with evaluating(choice if isinstance(choice, str) else None, option):
             self._revision.connection.execute(
                 f"CREATE OR REPLACE TEMP TABLE {identifier('chosen_' + subject)} AS "  # noqa: S608
                 f"SELECT {column}::VARCHAR AS {column} FROM {table} WHERE {condition}"
@@ -92,20 +94,28 @@ class Choices:
         """What an event's payload says of them."""
         return {"selectors": self._told} if self._told else {}
 
+    def warnings(self) -> list[str]:
+        """What a person should know of them."""
+        return [
+            f"selector '{told['selector']}' can't be imported here: what it chose when it last ran counts"
+            for told in self._told.values()
+            if not told["ran"]
+        ]
+
     def _selected(self, subject: Literal["feature", "raster"], selector: Selector) -> list[str]:
         """What the selector chooses now; or, where it can't be imported, what it chose when it last ran."""
         select = selector.load(SELECTORS)
         if select is None:
             ids = self._last_time(subject, selector)
         else:
-            ids = self._known(subject, selector, select(read(self._revision, _PLURALS[subject], Filter())))
+            table = read(self._revision, _PLURALS[subject], Filter())
+            ids = self._known(subject, selector, _ids(select(table), table, f"{subject}_id", selector))
         self._chosen[subject] = ids
         ran = {"version": version_of(select)} if select is not None else {}
         self._told[subject] = {**selector.as_json(), **ran, "chosen": len(ids), "ran": select is not None}
         return ids
 
-    def _known(self, subject: str, selector: Selector, given: Iterable[Any]) -> list[str]:
-        ids = sorted({str(one) for one in given})
+    def _known(self, subject: str, selector: Selector, ids: list[str]) -> list[str]:
         known = {row[0] for row in self._revision.rows(f"SELECT {subject}_id FROM {subject}_now")}  # noqa: S608
         unknown = [one for one in ids if one not in known]
         if unknown:
@@ -121,10 +131,25 @@ class Choices:
             "SELECT max(position) FROM log.event WHERE position <= $at AND (payload->>'$.recipe.name') = $recipe", run
         )
         if last is None:
-            raise NotFoundError(f"selector '{selector.name}' can't be imported: install what has it")
+            raise ExtensionError(f"selector '{selector.name}' can't be imported: install what has it")
         rows = self._revision.rows(
             "SELECT object_id FROM log.recipe_input WHERE recipe = $recipe AND subject = $subject AND position = $last "
             "ORDER BY object_id",
             {"recipe": self._recipe, "subject": subject, "last": last},
         )
         return [row[0] for row in rows]
+
+
+def _ids(answer: Any, table: Table, column: str, selector: Selector) -> list[str]:
+    """The ids that a selector answered, or of which it answered in a mask as long as its table; sorted."""
+    answer = getattr(answer, "to_pylist", getattr(answer, "tolist", lambda: answer))()
+    if not isinstance(answer, Iterable) or isinstance(answer, str | bytes | dict):
+        raise UsageError(f"selector '{selector.name}' answered {answer!r}: let it answer ids, or a mask of the table")
+    values = list(answer)
+    if values and all(isinstance(value, bool) for value in values):
+        if len(values) != len(table):
+            raise UsageError(
+                f"selector '{selector.name}' answered a mask of {len(values):,} for {len(table):,} rows: one each"
+            )
+        values = [one for one, taken in zip(table[column].to_pylist(), values, strict=True) if taken]
+    return sorted({str(value) for value in values})

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, version
 from typing import Any
 
-from geographer.errors import NotFoundError, UsageError
+from geographer.errors import ExtensionError, NotFoundError, UsageError
 
 _BROUGHT: dict[str, Any] = {}
 """What was given as an object in this process, by name."""
@@ -32,8 +32,10 @@ class Extension:
             UsageError: the object has no name.
         """
         if not isinstance(given, str):
-            if not hasattr(given, "__qualname__"):
-                raise UsageError(f"{given!r} has no name to record: pass a function or a class that is defined by one")
+            if "<" in getattr(given, "__qualname__", "<"):
+                raise UsageError(
+                    f"{given!r} has no name by which it is found again: define it by one at the top of a module"
+                )
             name = f"{given.__module__}:{given.__qualname__}"
             _BROUGHT[name] = given
             return name, version_of(given)
@@ -52,11 +54,11 @@ class Extension:
         """The object.
 
         Raises:
-            NotFoundError: it can't be had in this process.
+            ExtensionError: it can't be had in this process.
         """
         found = self.load(group)
         if found is None:
-            raise NotFoundError(f"'{self.name}' {self.version} can't be imported here: install what has it")
+            raise ExtensionError(f"'{self.name}' {self.version} can't be imported here: install what has it")
         return found
 
 

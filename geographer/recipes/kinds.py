@@ -56,14 +56,24 @@ def require_same(revision: Revision, recipe: Recipe) -> bool:
     if known:
         kind, parameters = known[0]
         if recipe_of(recipe.name, kind, parameters) != recipe:
+            known_as = f"'{recipe.name}' is a {kind} recipe{_difference(recipe, kind, parameters)}"
             raise ConflictError(
-                f"'{recipe.name}' is a {kind} recipe with the parameters {parameters}: give this one another name, "
-                "or run geographer update for that one"
+                f"{known_as}: give this one another name, run geographer update for that one, or remove it with "
+                "geographer remove recipe"
             )
         return True
     if revision.value("SELECT 1 FROM raster_now WHERE collection = $name LIMIT 1", {"name": recipe.name}):
         raise ConflictError(f"'{recipe.name}' names a collection already: give the recipe another name")
     return False
+
+
+def _difference(recipe: Recipe, kind: str, parameters: str) -> str:
+    """In which parameters the recorded recipe differs from one of the same kind."""
+    if kind != recipe.kind:
+        return ""
+    known, asked = recipe_of(recipe.name, kind, parameters).parameters(), recipe.parameters()
+    other = [f"{name} {json.dumps(known[name])}" for name in sorted(known) if known[name] != asked.get(name)]
+    return f" with {', '.join(other)}"
 
 
 def _as_cuts_are_now(kind: str, fields: dict[str, Any]) -> dict[str, Any]:

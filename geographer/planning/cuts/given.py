@@ -49,7 +49,8 @@ def plan_given(
     scenes = {row["raster_id"]: row for row in rasters.to_pylist()}
     names = boxes["box_id"].to_pylist()
     place = {name: number for number, name in enumerate(names)}
-    rows = sorted(candidates.to_pylist(), key=lambda row: (place[row["box_id"]], scenes[row["raster_id"]]["turn"]))
+    shown = [row for row in candidates.to_pylist() if _meets(_window(row), scenes[row["raster_id"]])]
+    rows = sorted(shown, key=lambda row: (place[row["box_id"]], scenes[row["raster_id"]]["turn"]))
     have, obstacle = np.zeros(len(names), np.int64), np.zeros(len(rows), np.int64)
     chips = []
     for number, row in enumerate(rows):
@@ -73,9 +74,14 @@ def _window(row: dict[str, float]) -> Window:
 
 
 def _obstacle(raster_id: str, window: Window, scene: dict[str, int], *, padded: bool, fits: Fits | None) -> int:
-    left, top, right, bottom = window.col, window.row, window.col + window.width, window.row + window.height
-    outside = left >= scene["width"] or top >= scene["height"] or right <= 0 or bottom <= 0
-    crosses = left < 0 or top < 0 or right > scene["width"] or bottom > scene["height"]
-    if outside or (crosses and not padded):
+    right, bottom = window.col + window.width, window.row + window.height
+    crosses = window.col < 0 or window.row < 0 or right > scene["width"] or bottom > scene["height"]
+    if crosses and not padded:
         return CROSSES
     return NODATA if fits and not fits(raster_id, window) else 0
+
+
+def _meets(window: Window, scene: dict[str, int]) -> bool:
+    """Whether some of a window's pixels are the raster's."""
+    inside_across = window.col < scene["width"] and window.col + window.width > 0
+    return inside_across and window.row < scene["height"] and window.row + window.height > 0

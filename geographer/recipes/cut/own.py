@@ -43,7 +43,7 @@ class Cutter(ABC):
     def windows(
         self, features: pa.Table, rasters: pa.Table, contained: pa.Table, *, seed: int
     ) -> Iterable[tuple[str, Window]]:
-        """The chips, each as its raster's id and its window in the raster's pixels.
+        """The chips, each as its raster's id and its window in the raster's pixels: `geographer.Window`, or rasterio's.
 
         Args:
             features: the selected features in their order, with all their columns; `feature_id` is text, and `geometry`
@@ -83,7 +83,7 @@ class CutOwn(Cutting):
     def windows(self, ground: Ground) -> Wanted:
         """What the cutter answers."""
         brought = self.cutter.required(CUTTERS)
-        cutter = brought(**self.options)
+        cutter = _made(brought, self)
         selected = ground.select_features(self.where)
         given = cutter.windows(
             ground.revision.arrow(_SELECTED.read_text()),
@@ -91,7 +91,7 @@ class CutOwn(Cutting):
             ground.revision.arrow(_IN_PIXELS.read_text(), {"collection": self.source}),
             seed=self.seed,
         )
-        spots = sorted({(raster_id, Window(*map(int, window))) for raster_id, window in given})
+        spots = sorted({_spot(one, self) for one in given or ()})
         unknown = sorted({raster_id for raster_id, _ in spots}.difference(ground.rasters["raster_id"].to_pylist()))
         if unknown:
             raise UsageError(f"cutter '{self.cutter.name}' named {naming(unknown)}: not among the rasters it was given")
@@ -99,6 +99,32 @@ class CutOwn(Cutting):
         chips = chips_table([(_name(raster_id, window), raster_id, None, window) for raster_id, window in good])
         ran = {"cutter": self.cutter.name, "version": version_of(brought)}
         return Wanted(chips, {"features": len(selected), "unmet": {}, "cutter": ran})
+
+
+def _made(brought: Any, recipe: CutOwn) -> Cutter:
+    """The cutter, made with the recipe's options."""
+    try:
+        cutter = brought(**recipe.options)
+    except TypeError as error:
+        raise UsageError(f"cutter '{recipe.cutter.name}' can't be made of its options: {error}") from error
+    if not isinstance(cutter, Cutter):
+        raise UsageError(f"cutter '{recipe.cutter.name}' is no geographer.Cutter: make it a subclass of that")
+    return cutter
+
+
+def _spot(given: Any, recipe: CutOwn) -> tuple[str, Window]:
+    """A raster's id and a window of whole pixels, which may be one of rasterio's."""
+    try:
+        raster_id, window = given
+        sides = getattr(window, "flatten", lambda: tuple(window))()
+        whole = Window(*map(int, sides))
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"cutter '{recipe.cutter.name}' answered {given!r}: let it answer pairs of a raster's id and a window"
+        ) from error
+    if tuple(sides) != whole:
+        raise UsageError(f"cutter '{recipe.cutter.name}' answered {given!r}: a window has whole pixels")
+    return str(raster_id), whole
 
 
 def kept_options(given: Mapping[str, Any]) -> dict[str, Any]:

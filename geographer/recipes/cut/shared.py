@@ -126,13 +126,14 @@ class Cutting(ABC):
         rasters = self._scenes(revision, choices)
         new = not revision.rows("SELECT 1 FROM recipes WHERE name = $name", {"name": self.name})
         self._check_bands(rasters, new=new)
+        self._check_size(rasters)
         run_script(revision.connection, _EXISTING.read_text(), {"name": self.name, "collection": self.source})
         existing = revision.arrow("FROM existing_chip WHERE parent_is_there ORDER BY chip_id")
         ground = Ground(revision, run, rasters, existing, choices, self._fits(rasters, existing, run))
         wanted = self.windows(ground)
-        wanted = wanted._replace(
-            rows=_with_rows(wanted.rows, choices.rows()), counts={**wanted.counts, **choices.counts()}
-        )
+        warnings = [*choices.warnings(), *self._warnings(rasters, wanted)]
+        counts = {**wanted.counts, **choices.counts(), **({"warnings": warnings} if warnings else {})}
+        wanted = wanted._replace(rows=_with_rows(wanted.rows, choices.rows()), counts=counts)
         return CutPlan(self, ground, wanted)
 
     def bands_of(self, raster_id: str) -> tuple[int, ...] | None:
@@ -144,6 +145,22 @@ class Cutting(ABC):
         revision.require_pixels(self.source)
         if self.max_nodata is not None and not 0 <= self.max_nodata <= 1:
             raise UsageError(f"--max-nodata {self.max_nodata:g} is no share: pass 0 to 1")
+
+    def _warnings(self, rasters: pa.Table, wanted: Wanted) -> list[str]:
+        """What may be a slip of the pen."""
+        if not len(rasters):
+            return [f"no raster of '{self.source}' is chosen: see --rasters-where"]
+        return ["no feature is selected: see --where"] if wanted.counts.get("features") == 0 else []
+
+    def _check_size(self, rasters: pa.Table) -> None:
+        if self.size.unit != "m":
+            return
+        for raster in rasters.to_pylist():
+            if min(raster["chip_width"], raster["chip_height"]) <= 1:
+                raise UsageError(
+                    f"{self.size.width:g} x {self.size.height:g} m are but a pixel wide in raster "
+                    f"'{raster['raster_id']}': give a larger size, or one in pixels"
+                )
 
     def _check_bands(self, rasters: pa.Table, *, new: bool) -> None:
         for raster_id, count in zip(rasters["raster_id"].to_pylist(), rasters["bands"].to_pylist(), strict=True):

@@ -68,7 +68,7 @@ class LabelMask(Labelling):
             Labelling.extra(self, revision)
             return
         with evaluating(self.ignore_where):
-            revision.connection.execute(_IGNORED + revision.where("features", self.ignore_where))
+            revision.connection.execute(_IGNORED + revision.where("features", self.ignore_where, "--ignore-where"))
 
     def drawing(self, form: dict[str, Any]) -> MaskDrawing:
         """See `MaskDrawing`."""

@@ -2,6 +2,11 @@
 CREATE OR REPLACE TEMP TABLE raster_to_label AS
 WITH raster AS (
     SELECT * FROM raster_now WHERE collection = $collection AND storage <> 'catalogue'
+), parent AS (
+    -- What each chip was cut from, as it was then.
+    SELECT raster.raster_key, source.width AS parent_width, source.height AS parent_height
+    FROM raster JOIN state.raster AS source ON source.raster_id = raster.parent_id
+    AND source.valid_from <= raster.valid_from AND source.valid_to > raster.valid_from
 ), run AS (
     -- A run makes all anew that was out of date then; what came out as it was is not recorded again.
     SELECT coalesce(max(position), 0) AS run_at FROM log.event
@@ -22,8 +27,9 @@ WITH raster AS (
     JOIN shown_now USING (feature_key) SEMI JOIN raster USING (raster_key)
     GROUP BY raster_key
 )
-SELECT raster_key, raster_id, path, width, height, transform, crs, known_path, known_sha256
-FROM raster LEFT JOIN labelled USING (raster_id)
+SELECT raster_key, raster_id, path, width, height, transform, crs, col, "row", parent_width, parent_height, known_path,
+       known_sha256
+FROM raster LEFT JOIN labelled USING (raster_id) LEFT JOIN parent USING (raster_key)
 LEFT JOIN feature_touched AS by_feature USING (raster_key) LEFT JOIN class_touched AS by_class USING (raster_key)
 WHERE $afresh OR since IS NULL OR since < greatest(valid_from, by_feature.moved, by_class.moved)
 ORDER BY raster_id;

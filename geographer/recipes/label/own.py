@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from geographer.errors import NotFoundError, UsageError, naming
+from geographer.errors import ExtensionError, UsageError, naming
 from geographer.log.digests import canonical_json
 from geographer.recipes.extension import version_of
 from geographer.recipes.label.shared import Labelling
@@ -38,7 +38,7 @@ class LabelOwn(Labelling):
         """The maker's class and version.
 
         Raises:
-            NotFoundError: no label maker of that name is installed.
+            ExtensionError: no label maker of that name is installed.
             UsageError: it can't be used, or has no version, or doesn't take its options.
         """
         from geographer.rasters.makers import made, maker_class
@@ -79,7 +79,7 @@ def _entry_point(name: str) -> EntryPoint | None:
         return points[name]
     if ":" not in name:
         known = naming(sorted(points), most=20) or "none"
-        raise NotFoundError(f"no label maker '{name}' is installed: there are {known}; or give module:Class")
+        raise ExtensionError(f"no label maker '{name}' is installed: there are {known}; or give module:Class")
     return None
 
 

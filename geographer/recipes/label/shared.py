@@ -15,7 +15,7 @@ from geographer.log.digests import canonical_json
 from geographer.log.tables import TABLES, arrow_table
 from geographer.projections.project import MACROS
 from geographer.recipes.recipe import Outcome, Run, Workshop, recipe_entry
-from geographer.values import Checksums, Grid, Transform, Width, width_of
+from geographer.values import Checksums, Grid, Transform, Width, Window, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,6 +165,7 @@ class LabelPlan:
                 shown=tuple(_shown(Shown, row) for row in self._shown.get(raster["raster_id"], ())),
                 destination=str(workshop.staging / f"{number}{self.recipe.suffix}"),
                 raster=str(workshop.root / raster["path"]),
+                inside=_inside(raster),
             )
 
     def _differs(self, raster: dict[str, Any], label: LabelMade) -> bool:
@@ -260,3 +261,10 @@ def _told(made: list[LabelMade]) -> dict[str, int]:
         for what, ids in label.told.items():
             features.setdefault(what, set()).update(ids)
     return {what: len(ids) for what, ids in features.items() if ids}
+
+
+def _inside(raster: dict[str, Any]) -> Window | None:
+    """Where the raster that a chip was cut from lies in the chip's pixels."""
+    if raster["parent_width"] is None:
+        return None
+    return Window(-raster["col"], -raster["row"], raster["parent_width"], raster["parent_height"])
