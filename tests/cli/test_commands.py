@@ -138,7 +138,7 @@ CUTS = [
         {
             "size": [8, 8, "px"],
             "cutter": {"cutter": "tests.story:Corners", "version": "1.0"},
-            "options": [["inset", 2]],
+            "options": {"inset": 2},
         },
     ),
 ]

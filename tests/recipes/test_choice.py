@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 
 from geographer import Dataset, Table
-from geographer.errors import NotFoundError, UsageError
+from geographer.errors import GeographerError, NotFoundError
 from tests.recipes.ponds import POINTS, around, chips, gather, windows
 
 
@@ -64,14 +64,46 @@ def test_every_cut_takes_a_function(gathered: Dataset, verb: str) -> None:
     assert len(windows(gathered, "some")) == 2
 
 
-def test_a_selector_that_answers_what_is_not_there_is_told(gathered: Dataset) -> None:
-    def wrong(_: Table) -> list[str]:
-        return ["alone", "nobody"]
+def strangers(_: Table) -> list[str]:
+    return ["alone", "nobody"]
 
+
+def nothing(_: Table) -> None:
+    return None
+
+
+def short(_: Table) -> list[bool]:
+    return [True]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (strangers, "chose 'nobody', which is no feature of the dataset"),
+        (nothing, "answered None: let it answer ids, or a mask"),
+        (short, "answered a mask of 1 for 14 rows"),
+        (lambda features: features["feature_id"], "has no name by which it is found again"),
+        ("@tests.recipes.test_choice:nobody", "no 'tests.recipes.test_choice:nobody' among the entry points"),
+    ],
+)
+def test_a_selector_that_can_not_be_is_told(gathered: Dataset, wrong, told: str) -> None:
     head = gathered.log(1)
-    with pytest.raises(UsageError, match=r"chose 'nobody', which is no feature of the dataset"):
+    with pytest.raises(GeographerError, match=told):
         gathered.cut_around_features("around", size=8, where=wrong)
     assert gathered.log(1) == head
+
+
+def first_and_last(features: Table) -> list[bool]:
+    """A mask."""
+    ids = features["feature_id"].to_pylist()
+    return [name in (min(ids), max(ids)) for name in ids]
+
+
+def test_a_selector_may_be_named_and_may_answer_a_mask(gathered: Dataset) -> None:
+    gathered.cut_around_features("around", size=8, where="@tests.recipes.test_choice:first_and_last")
+    ids = gathered.features()["feature_id"].to_pylist()
+    assert kept(gathered, "feature")[-1][1] == sorted([min(ids), max(ids)])
+    assert not gathered.cut_around_features("around", size=8, where=first_and_last).changed
 
 
 SELECTORS = """

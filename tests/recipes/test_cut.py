@@ -113,7 +113,7 @@ def test_the_same_recipe_again_makes_nothing_new_and_other_parameters_are_a_conf
     head, before = gathered.log(1), digests(gathered)
     again = gathered.cut_around_features("around", size=12)
     assert (again.changed, again.position, again.summary["chips"]) == (False, head[0].position, 0)
-    with pytest.raises(ConflictError, match="'around' is a cut around recipe with the parameters"):
+    with pytest.raises(ConflictError, match=r"'around' is a cut around recipe with size \[12, 12, \"px\"\]"):
         gathered.cut_around_features("around", size=16)
     with pytest.raises(ConflictError, match="'around' is a cut around recipe"):
         gathered.cut_grid("around", size=12)
@@ -487,3 +487,25 @@ def test_two_workers_cut_what_one_does(gathered: Dataset) -> None:
     )
     assert len(one) == 128
     assert one == two
+
+
+def test_a_recipe_that_is_removed_takes_along_what_it_made_and_frees_its_name(gathered: Dataset) -> None:
+    gathered.cut_around_features("around", size=12)
+    gathered.cut_grid("grid", size=32)
+    gathered.label_masks("mask", collection="around")
+    gathered.split("parts", collection="around", parts={"train": 0.5, "test": 0.5})
+    before = gathered.content_digest()
+    removed = gathered.remove_recipe("around")
+    assert removed.summary["rasters"] == removed.summary["labels"] == removed.summary["splits"] > 0
+    assert (len(chips(gathered)), len(gathered.labels()), len(gathered.splits())) == (0, 0, 0)
+    assert not (gathered.root / "rasters" / "around").exists()
+    assert [name.partition(" ")[0] for name in gathered.status()["recipes"]] == ["grid", "mask", "parts"]
+    assert not any(recorded.changed for recorded in gathered.update())
+    gathered.cut_around_features("around", size=16)
+    assert {(chip["width"], chip["height"]) for chip in chips(gathered)} == {(16, 16)}
+    assert gathered.content_digest(at=removed.position - 1) == before
+    with pytest.raises(NotFoundError, match="no recipe 'arround': there are 'around', 'grid', 'mask', 'parts'"):
+        gathered.remove_recipe("arround")
+    grown = gathered.status()["recipes"]
+    (gathered.root / ".geographer" / "state.duckdb").unlink()
+    assert gathered.status()["recipes"] == grown

@@ -60,7 +60,7 @@ def test_boxes_in_another_crs_are_cut_where_their_corners_lie(gathered: Dataset,
 def test_boxes_are_kept_and_cut_from_rasters_that_come_later(gathered: Dataset, tmp_path: Path) -> None:
     """Also where no raster showed any when they were given, and with a selector of rasters beside them."""
     path = boxes_file(tmp_path / "boxes.geojson", {"far": (150, 5, 8)})
-    gathered.cut_boxes("far", path, crs="EPSG:32633", rasters_where=lambda rasters: all_of(rasters))
+    gathered.cut_boxes("far", path, crs="EPSG:32633", rasters_where=all_of)
     path.unlink()
     assert chips(gathered, "far") == []
     gathered.add_rasters(write_scenes(tmp_path / "later", "c", beside=3))
@@ -270,3 +270,23 @@ def test_a_cutter_is_given_features_and_rasters_in_their_order_and_where_they_li
     assert [(row["feature_id"], row["raster_id"]) for row in contained.to_pylist()] == [("30", "z"), ("4", "z")]
     assert contained["pmin_col"].to_pylist() == pytest.approx([30, 4])
     assert contained["pmax_row"].to_pylist() == pytest.approx([20.5, 20.5])
+
+
+class Vanishing(Cutter):
+    """A cutter that a later process does not have."""
+
+    def windows(self, features, rasters, contained, *, seed):
+        return [("a", Window(0, 0, 8, 8))]
+
+
+def test_update_goes_on_past_a_recipe_whose_cutter_is_not_there(gathered: Dataset, tmp_path: Path, monkeypatch) -> None:
+    gathered.cut_own("own", cutter=Vanishing, size=8)
+    gathered.cut_around_features("around", size=12)
+    monkeypatch.setattr("geographer.recipes.extension._BROUGHT", {})
+    monkeypatch.delattr(f"{__name__}.Vanishing")
+    gather(gathered, tmp_path / "inputs", {"apart": (8.5, 56.5)})
+    own, around = gathered.update()
+    assert (own.changed, around.changed) == (False, True)
+    (warning,) = own.summary["warnings"]
+    assert warning.startswith(f"'own' was left as it is: '{__name__}:Vanishing'")
+    assert len(chips(gathered, "own")) == 1

@@ -126,6 +126,16 @@ def test_pixels_without_valid_data_take_the_ignore_value(dataset: Dataset):
     assert np.array_equal(read(dataset.root / "labels/ignoring/holed/holed.tif"), due)
 
 
+def test_padding_takes_the_ignore_value_as_pixels_without_valid_data_do(dataset: Dataset):
+    dataset.cut_grid("padded", size=40, edge="pad", pad_value=9)
+    dataset.label_masks("mask", collection="padded", ignore=99)
+    with rasterio.open(dataset.root / "labels/mask/padded/a_c40_r40.tif") as mask:
+        ignored = mask.read(1) == 99
+    assert ignored[24:].all()
+    assert ignored[:, 24:].all()
+    assert not ignored[:24, :24].any()
+
+
 def test_an_ignore_value_above_a_byte_makes_masks_uint16(dataset: Dataset):
     assert dataset.label_masks("m", collection="grid", ignore=1000).summary["dtype"] == "uint16"
     assert mosaic(dataset, "m").dtype == "uint16"
