@@ -45,5 +45,12 @@ SELECT payload->>'$.tag.tag' AS tag, (payload->>'$.tag.position')::BIGINT AS pos
        payload->>'$.tag.digest' AS digest, payload->>'$.tag.content_digest' AS content_digest
 FROM log.event WHERE kind = 'revision_tagged' AND log.event.position <= getvariable('position') ORDER BY tag;
 
+-- What the selectors of each recipe chose when it last ran, and what imports brought of that since.
+CREATE OR REPLACE TEMP VIEW chosen_input AS
+SELECT recipe, subject, object_id
+FROM (FROM log.recipe_input WHERE subject <> 'box' AND position <= getvariable('position')) AS input
+WHERE position >= (SELECT coalesce(max(event.position), 0) FROM log.event AS event
+                   WHERE event.position <= getvariable('position') AND (event.payload->>'$.recipe.name') = input.recipe);
+
 CREATE OR REPLACE TEMP VIEW recipes AS
 SELECT name, kind, parameters, position FROM state.recipe WHERE position <= getvariable('position') ORDER BY position, rowid;
