@@ -120,16 +120,16 @@ class Imports(Changing):
         What comes:
 
         - Classes, by name; those that the dataset lacks get the next values, and a background stays the background.
-        - Features, and rasters of all collections: the bytes from their cache, workspace or remote, each file checked
-          by its SHA-256. Chips keep parent and window. Rasters that they only refer to are referred to here as well.
+        - Features, and rasters of all collections, in the order of their addition: the bytes from their cache,
+          workspace or remote, each file checked by its SHA-256. Chips keep parent and window. Rasters that they only
+          refer to are referred to here as well.
         - Recipes whose names are free. One that is there with the same parameters is the same; its collections join.
         - Labels that are up to date there, with the objects that they list, if all of their classes keep their values,
           and no feature of ours alone lies where their raster does. Labels that would come out otherwise here are left
           out, as are those that a person's own label maker draws and masks that ignore by an expression: those with a
           band for each class, if there are more classes here; those that depend on the order in which features were
-          added (instances, boxes, masks where the newest or smallest lies on top), if that is another one here, for
-          all that comes is added at once, in the order of ids; boxes, which name ids, if these change. `update` makes
-          them.
+          added (instances, boxes, masks where the newest or smallest lies on top), if that is another one here; boxes,
+          which name ids, if these change. `update` makes them.
         - What recipes were given: boxes, and what selectors chose last, which counts where a selector can't be
           imported.
         - No split: two that do not leak can leak together. Their recipes come, and `update` assigns anew.

@@ -21,13 +21,16 @@ CREATE OR REPLACE TEMP VIEW classes AS
 SELECT class, value FROM state.class
 WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position') ORDER BY value;
 
--- In which order they were added: the event that began an object's present life; then its id, as text.
+-- In which order they were added: the event that began an object's present life; then its id, as text. What another
+-- dataset brought keeps the order that it had there.
+CREATE OR REPLACE TEMP VIEW merging AS SELECT position FROM log.event WHERE kind = 'dataset_imported';
+
 CREATE OR REPLACE TEMP VIEW feature_order AS
-SELECT feature_id, max(position) AS added FROM log.feature_change
+SELECT feature_id, max((position << 32) + if(position IN (FROM merging), ordinal, 0)) AS added FROM log.feature_change
 WHERE change = 'added' AND position <= getvariable('position') GROUP BY feature_id;
 
 CREATE OR REPLACE TEMP VIEW raster_order AS
-SELECT raster_id, max(position) AS added FROM log.raster_change
+SELECT raster_id, max((position << 32) + if(position IN (FROM merging), ordinal, 0)) AS added FROM log.raster_change
 WHERE change = 'added' AND position <= getvariable('position') GROUP BY raster_id;
 
 CREATE OR REPLACE TEMP VIEW labels AS

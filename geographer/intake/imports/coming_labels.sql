@@ -16,8 +16,9 @@ WITH candidate AS (
     SELECT DISTINCT label, raster_id FROM box JOIN ours
     ON ST_Intersects_Extent(ST_MakeEnvelope(xmin, ymin, xmax, ymax), ST_MakeEnvelope(west, south, east, north))
 ), placed AS (
-    -- What comes anew is added after all that is here.
-    SELECT label, raster_id, place, row_number() OVER (PARTITION BY label, raster_id ORDER BY added NULLS LAST, feature_id) AS place_here
+    -- What comes anew is added after all that is here, in the order that it has there.
+    SELECT label, raster_id, place, row_number() OVER (
+        PARTITION BY label, raster_id ORDER BY added NULLS LAST, CASE WHEN added IS NULL THEN place END, feature_id) AS place_here
     FROM moved_object_shown LEFT JOIN feature_order USING (feature_id)
 ), misplaced AS (
     SELECT DISTINCT label, raster_id FROM placed WHERE place <> place_here

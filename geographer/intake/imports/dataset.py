@@ -200,12 +200,13 @@ def plan_dataset(
 
 
 def _logged(theirs: Revision, subject: Literal["feature", "raster"]) -> pa.Table:
-    """The rows of the log that hold what features, or rasters, are at the revision; in their order, as `place`."""
+    """The rows of the log that hold what features, or rasters, are at the revision; `place`: in which order added."""
     columns = ", ".join(f"change.{identifier(name)}" for name in TABLES[f"{subject}_change"])
     return theirs.arrow(
-        f"SELECT {columns}, {subject}_key AS place FROM log.{subject}_change AS change "  # noqa: S608
-        f"JOIN (SELECT {subject}_key FROM {subject}_now) "
-        f"ON position = {subject}_key >> 32 AND ordinal = {subject}_key & 4294967295 ORDER BY place"
+        f"SELECT {columns}, row_number() OVER (ORDER BY added, change.{subject}_id) AS place "  # noqa: S608
+        f"FROM log.{subject}_change AS change JOIN (SELECT {subject}_key FROM {subject}_now) "
+        f"ON position = {subject}_key >> 32 AND ordinal = {subject}_key & 4294967295 "
+        f"JOIN {subject}_order USING ({subject}_id) ORDER BY place"
     )
 
 
