@@ -120,11 +120,18 @@ class Imports(Changing):
         What comes:
 
         - Classes, by name; those that the dataset lacks get the next values, and a background stays the background.
-        - Features, and rasters of all collections: the bytes from their cache, workspace or remote, each file checked
-          by its SHA-256. Chips keep parent and window. Rasters that they only refer to are referred to here as well.
+        - Features, and rasters of all collections, in the order of their addition: the bytes from their cache,
+          workspace or remote, each file checked by its SHA-256. Chips keep parent and window. Rasters that they only
+          refer to are referred to here as well.
         - Recipes whose names are free. One that is there with the same parameters is the same; its collections join.
-        - Masks (labels of the kind `label mask`) that are up to date there, if all of their classes keep their values,
-          and no feature of ours alone lies where their raster does. Other labels are left out; `update` makes them.
+        - Labels that are up to date there, with the objects that they list, if all of their classes keep their values,
+          and no feature of ours alone lies where their raster does. Labels that would come out otherwise here are left
+          out, as are those that a person's own label maker draws and masks that ignore by an expression: those with a
+          band for each class, if there are more classes here; those that depend on the order in which features were
+          added (instances, boxes, masks where the newest or smallest lies on top), if that is another one here; boxes,
+          which name ids, if these change. `update` makes them.
+        - What recipes were given: boxes, and what selectors chose last, which counts where a selector can't be
+          imported.
         - No split: two that do not leak can leak together. Their recipes come, and `update` assigns anew.
 
         The rule for equal ids: an id with equal content is one object, kept once. An id with other content is refused,
@@ -146,6 +153,7 @@ class Imports(Changing):
             CorruptError: bytes are missing or altered there.
         """
         from geographer.intake.imports.dataset import DatasetOptions, plan_dataset, read_other
+        from geographer.recipes.label.standing import standing_labels
 
         other = Recorder(existing(Path(path)))
         if other.root == self.root:
@@ -155,7 +163,7 @@ class Imports(Changing):
 
         def plan(view: Revision) -> Change:
             with other.at(at) as theirs:
-                held = read_other(theirs, other.root, at)
+                held = read_other(theirs, other.root, at, standing_labels(theirs))
             addition = plan_dataset(view, self.root, held, other.store, options, request)
             return Change(addition.draft, addition.files)
 

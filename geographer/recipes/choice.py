@@ -24,6 +24,9 @@ that it chooses, or a mask: true or false for each row."""
 SELECTORS: Final = "geographer.selectors"
 """The group of entry points that a selector can be named by."""
 
+_LAST_CHOSEN: Final = (
+    "SELECT DISTINCT object_id FROM chosen_input WHERE recipe = $recipe AND subject = $subject ORDER BY object_id"
+)
 _PLURALS: Final = {"feature": "features", "raster": "rasters"}
 
 
@@ -126,17 +129,9 @@ class Choices:
         return ids
 
     def _last_time(self, subject: str, selector: Selector) -> list[str]:
-        run = {"recipe": self._recipe, "at": self._revision.position}
-        last = self._revision.value(
-            "SELECT max(position) FROM log.event WHERE position <= $at AND (payload->>'$.recipe.name') = $recipe", run
-        )
-        if last is None:
+        if not self._revision.value("SELECT count(*) FROM recipes WHERE name = $name", {"name": self._recipe}):
             raise ExtensionError(f"selector '{selector.name}' can't be imported: install what has it")
-        rows = self._revision.rows(
-            "SELECT object_id FROM log.recipe_input WHERE recipe = $recipe AND subject = $subject AND position = $last "
-            "ORDER BY object_id",
-            {"recipe": self._recipe, "subject": subject, "last": last},
-        )
+        rows = self._revision.rows(_LAST_CHOSEN, {"recipe": self._recipe, "subject": subject})
         return [row[0] for row in rows]
 
 

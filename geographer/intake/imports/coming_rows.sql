@@ -28,7 +28,25 @@ FROM their_raster;
 
 CREATE OR REPLACE TEMP VIEW moved_label AS
 SELECT renamed(label) AS label, raster_called(raster_id) AS raster_id, size, md5, sha256, pixel_digest, path AS their_path,
+       label AS their_label, raster_id AS their_raster_id,
        concat_ws('/', 'labels', renamed(label), renamed(split_part(path, '/', 3)),
                  getvariable('prefix') || parse_filename(path)) AS path,
-       box_xmin, box_ymin, box_xmax, box_ymax, turn
+       stands, west, south, east, north, turn, by_order, by_name
 FROM their_label;
+
+CREATE OR REPLACE TEMP VIEW moved_object AS
+SELECT * REPLACE (renamed(label) AS label, raster_called(raster_id) AS raster_id,
+                  getvariable('prefix') || feature_id AS feature_id)
+FROM their_object;
+
+CREATE OR REPLACE TEMP VIEW moved_object_shown AS
+SELECT * REPLACE (renamed(label) AS label, raster_called(raster_id) AS raster_id,
+                  getvariable('prefix') || feature_id AS feature_id)
+FROM their_shown;
+
+-- Boxes keep their ids: those of features and rasters go through the prefix.
+CREATE OR REPLACE TEMP VIEW moved_input AS
+SELECT * REPLACE (renamed(recipe) AS recipe,
+                  CASE subject WHEN 'raster' THEN raster_called(object_id)
+                               WHEN 'feature' THEN getvariable('prefix') || object_id ELSE object_id END AS object_id)
+FROM their_input;

@@ -1,4 +1,4 @@
-"""Another dataset in: its classes, features, rasters, masks and recipes at a revision, as the rows of one event."""
+"""Another dataset in: its classes, features, rasters, labels and recipes at a revision, as the rows of one event."""
 
 from __future__ import annotations
 
@@ -30,8 +30,12 @@ OnEqualId = Literal["ours", "theirs"]
 _FOLDER: Final = Path(__file__).parent
 _MOVED: Final = _FOLDER / "coming_rows.sql"
 _THEIR_LABELS: Final = _FOLDER / "their_labels.sql"
+_THEIR_OBJECTS: Final = _FOLDER / "their_objects.sql"
+_THEIR_INPUTS: Final = _FOLDER / "their_inputs.sql"
 _COMING_LABELS: Final = _FOLDER / "coming_labels.sql"
+_COMING_INPUTS: Final = _FOLDER / "coming_inputs.sql"
 _ORPHANS: Final = _FOLDER / "orphaned_chips.sql"
+_BYTE: Final = 255
 _COLLECTIONS_OF: Final = ("source", "collection")
 """The parameters of recipes that name a collection."""
 
@@ -59,12 +63,29 @@ class Recipe(NamedTuple):
     parameters: str
 
 
+class Standing(NamedTuple):
+    """The labels of a revision that are neither stale nor unwanted, but for those whose dependencies nobody can tell.
+
+    Attributes:
+        labels: `label`, `raster_id`; the box in longitude/latitude in which a feature may be drawn on it, `west`,
+            `south`, `east`, `north`, and `turn` as the raster has it; whether it depends on the order in which features
+            were added, `by_order`, and whether its bytes name ids, `by_name`.
+        objects: What each of those that go by order shows: `label`, `raster_id`, `feature_id` and its `place`.
+        forms: By label, what all labels of the recipe have in common, as `Labelling.form` gives it.
+    """
+
+    labels: pa.Table
+    objects: pa.Table
+    forms: dict[str, dict[str, Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class Other:
     """What another dataset holds at a revision, read into memory.
 
-    `feature` and `raster` have the columns of the log and `place`, their order; `label` the masks that are up to
-    date, with the boxes of their rasters; `columns` are a person's own, for 'feature' and 'raster'.
+    `feature` and `raster` have the columns of the log and `place`, their order; `label` the labels, and of
+    those that stand what they depend on; `object` what they list; `shown` and `forms` are as `Standing` has them;
+    `input` the boxes and choices of recipes; `columns` are a person's own, for 'feature' and 'raster'.
     """
 
     root: Path
@@ -73,7 +94,11 @@ class Other:
     feature: pa.Table
     raster: pa.Table
     label: pa.Table
-    counts: dict[str, int]
+    object: pa.Table
+    shown: pa.Table
+    input: pa.Table
+    forms: dict[str, dict[str, Any]]
+    splits: int
     columns: dict[str, dict[str, str]]
     history: dict[str, Any]
 
@@ -86,7 +111,7 @@ class DatasetAddition:
     files: list[tuple[Path, Checksums]]
 
 
-def read_other(theirs: Revision, root: Path, asked: str | int | None) -> Other:
+def read_other(theirs: Revision, root: Path, asked: str | int | None, standing: Standing) -> Other:
     """What a dataset in `root` holds at an opened revision, and which revision that is, for the record."""
     event = event_at(theirs.connection, theirs.position)
     head = head_of(theirs.connection)
@@ -105,11 +130,12 @@ def read_other(theirs: Revision, root: Path, asked: str | int | None) -> Other:
         recipes=[Recipe(*row) for row in recipes],
         feature=_logged(theirs, "feature"),
         raster=_logged(theirs, "raster"),
-        label=theirs.arrow(_THEIR_LABELS.read_text()),
-        counts={
-            "label": theirs.value("SELECT count(*) FROM label_now"),
-            "split": theirs.value("SELECT count(DISTINCT split) FROM split_now"),
-        },
+        label=_their_labels(theirs, standing),
+        object=theirs.arrow(_THEIR_OBJECTS.read_text()),
+        shown=standing.objects,
+        input=theirs.arrow(_THEIR_INPUTS.read_text()),
+        forms=standing.forms,
+        splits=theirs.value("SELECT count(DISTINCT split) FROM split_now"),
         columns={subject: _own_columns(theirs, subject) for subject in ("feature", "raster")},
         history=history,
     )
@@ -128,7 +154,7 @@ def plan_dataset(
     """
     _check(other, options)
     recipes = _new_recipes(revision, other, options)
-    classes, agree = _classes(revision, other)
+    classes, values = _classes(revision, other)
     with _staged(revision, other, options):
         for subject in ("feature", "raster"):
             _judge(revision, subject, options)
@@ -144,37 +170,52 @@ def plan_dataset(
             "SELECT raster_id, their_path, size, md5, sha256 FROM coming_raster "
             "WHERE comes AND storage = 'dvc' ORDER BY place"
         )
-        labels = _labels(revision, options) if agree else []
-        left = other.counts["label"] - len(labels) - _labels_known(revision)
+        forms = _same_forms(other, values)
+        labels = _labels(revision, options, list(forms))
+        tables["label_change"] = _label_rows(labels)
+        tables["label_object_change"] = _objects(revision, tables["label_change"])
+        new = [recipe.name for recipe in recipes]
+        tables["recipe_input"] = revision.arrow(_COMING_INPUTS.read_text(), {"new": new})
+        left = len(other.label) - len(labels) - _labels_known(revision)
         counts = _counts(revision, options)
-    tables["label_change"] = _label_rows(labels)
     wanted += [(row["raster_id"], row["their_path"], row["size"], row["md5"], row["sha256"]) for row in labels]
     payload = {
         "request": request,
         "history": other.history,
         "columns": other.columns,
         "classes": [name for name, _ in classes],
-        "recipes": [{**recipe._asdict(), "parameters": json.loads(recipe.parameters)} for recipe in recipes],
+        "recipes": [
+            _entry(recipe, {options.rename.get(name, name): form for name, form in forms.items()}) for recipe in recipes
+        ],
         "features": tables["feature_change"].num_rows,
         "rasters": tables["raster_change"].num_rows,
         "labels": len(labels),
         **counts,
         "left_out_labels": left,
-        "left_out_splits": other.counts["split"],
-        "warnings": _warnings(other, left, agree, counts["left_out_chips"]),
+        "left_out_splits": other.splits,
+        "warnings": _warnings(other, left, _agree(other, values), counts["left_out_chips"]),
     }
     rows = {table: part for table, part in tables.items() if part.num_rows}
     return DatasetAddition(Draft("dataset_imported", payload, rows), _located(store, wanted))
 
 
 def _logged(theirs: Revision, subject: Literal["feature", "raster"]) -> pa.Table:
-    """The rows of the log that hold what features, or rasters, are at the revision; in their order, as `place`."""
+    """The rows of the log that hold what features, or rasters, are at the revision; `place`: in which order added."""
     columns = ", ".join(f"change.{identifier(name)}" for name in TABLES[f"{subject}_change"])
     return theirs.arrow(
-        f"SELECT {columns}, {subject}_key AS place FROM log.{subject}_change AS change "  # noqa: S608
-        f"JOIN (SELECT {subject}_key FROM {subject}_now) "
-        f"ON position = {subject}_key >> 32 AND ordinal = {subject}_key & 4294967295 ORDER BY place"
+        f"SELECT {columns}, row_number() OVER (ORDER BY added, change.{subject}_id) AS place "  # noqa: S608
+        f"FROM log.{subject}_change AS change JOIN (SELECT {subject}_key FROM {subject}_now) "
+        f"ON position = {subject}_key >> 32 AND ordinal = {subject}_key & 4294967295 "
+        f"JOIN {subject}_order USING ({subject}_id) ORDER BY place"
     )
+
+
+def _their_labels(theirs: Revision, standing: Standing) -> pa.Table:
+    theirs.connection.register("standing_label", standing.labels)
+    try:
+        return theirs.arrow(_THEIR_LABELS.read_text())
+    finally:
+        theirs.connection.unregister("standing_label")
 
 
 def _own_columns(theirs: Revision, subject: str) -> dict[str, str]:
@@ -247,8 +288,14 @@ def _renamed(recipe: Recipe, rename: Mapping[str, str]) -> Recipe:
     return Recipe(rename.get(recipe.name, recipe.name), recipe.kind, canonical_json(parameters))
 
 
-def _classes(revision: Revision, other: Other) -> tuple[list[tuple[str, int]], bool]:
-    """Their classes that the dataset lacks, with values after ours; and whether all of theirs keep their values.
+def _entry(recipe: Recipe, forms: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A recipe as the payload has it; with the form of the labels that come, so that another one makes all anew."""
+    form = {"form": forms[recipe.name]} if recipe.name in forms else {}
+    return {**recipe._asdict(), "parameters": json.loads(recipe.parameters), **form}
+
+
+def _classes(revision: Revision, other: Other) -> tuple[list[tuple[str, int]], dict[str, int]]:
+    """Their classes that the dataset lacks, with values after ours; and the values of all classes then.
 
     Raises:
         ConflictError: a class is the background on one side only.
@@ -267,14 +314,39 @@ def _classes(revision: Revision, other: Other) -> tuple[list[tuple[str, int]], b
             last += value != 0
             fresh.append((name, last if value else 0))
     values |= dict(fresh)
-    return fresh, all(values[name] == value for name, value in other.classes)
+    return fresh, values
+
+
+def _agree(other: Other, values: dict[str, int]) -> bool:
+    """Whether all of their classes keep their values."""
+    return all(values[name] == value for name, value in other.classes)
+
+
+def _same_forms(other: Other, values: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """The forms of their labels that are those of the labels to be made here, where classes have `values`.
+
+    With other classes beside theirs, labels with a band for each class get more bands, and masks may get a wider type.
+    """
+    if dict(other.classes) == values:
+        return other.forms
+    if not _agree(other, values):
+        return {}
+    narrow = max(values.values(), default=0) <= _BYTE
+    return {name: form for name, form in other.forms.items() if "bands" not in form and ("dtype" not in form or narrow)}
 
 
 @contextmanager
 def _staged(revision: Revision, other: Other, options: DatasetOptions) -> Iterator[None]:
     """Their rows, moved to their new ids and names, as relations of our connection."""
     connection = revision.connection
-    tables = {"their_feature": other.feature, "their_raster": other.raster, "their_label": other.label}
+    tables = {
+        "their_feature": other.feature,
+        "their_raster": other.raster,
+        "their_label": other.label,
+        "their_object": other.object,
+        "their_shown": other.shown,
+        "their_input": other.input,
+    }
     cuts = [recipe.name for recipe in other.recipes if recipe.kind.startswith("cut")]
     connection.execute("SET VARIABLE prefix = $prefix", {"prefix": options.prefix})
     connection.execute("SET VARIABLE root = $root", {"root": other.root.as_posix()})
@@ -344,17 +416,17 @@ def _coming(revision: Revision, subject: Literal["feature", "raster"]) -> pa.Tab
     )
 
 
-def _labels(revision: Revision, options: DatasetOptions) -> list[dict[str, Any]]:
-    """Their masks that hold here too. Where a feature of theirs gives way to ours, no mask of theirs is sure to."""
+def _labels(revision: Revision, options: DatasetOptions, labels: list[str]) -> list[dict[str, Any]]:
+    """Those of their `labels` that hold here too. Where a feature of theirs gives way to ours, none is sure to."""
     if revision.value("SELECT count(*) FROM coming_feature WHERE fate = 'other' AND NOT comes"):
         return []
-    theirs = {"theirs": options.on_equal_id == "theirs"}
-    rows: list[dict[str, Any]] = revision.arrow(_COMING_LABELS.read_text(), theirs).to_pylist()
+    asked = {"theirs": options.on_equal_id == "theirs", "labels": labels}
+    rows: list[dict[str, Any]] = revision.arrow(_COMING_LABELS.read_text(), asked).to_pylist()
     return rows
 
 
 def _labels_known(revision: Revision) -> int:
-    """How many of their masks are labels here already, of equal rasters; whether right or not, `update` sees."""
+    """How many of their labels are here already, of equal rasters; whether they are right, `update` sees."""
     return int(
         revision.value(
             "SELECT count(*) FROM moved_label SEMI JOIN (FROM coming_raster WHERE fate = 'equal') USING (raster_id) "
@@ -366,6 +438,19 @@ def _labels_known(revision: Revision) -> int:
 def _label_rows(labels: list[dict[str, Any]]) -> pa.Table:
     columns = TABLES["label_change"]
     return arrow_table("label_change", {name: [row[name] for row in labels] for name in columns})
+
+
+def _objects(revision: Revision, labels: pa.Table) -> pa.Table:
+    """What the labels that come list."""
+    columns = ", ".join(map(identifier, TABLES["label_object_change"]))
+    revision.connection.register("coming_label", labels)
+    try:
+        return revision.arrow(
+            f"SELECT 'added' AS change, {columns} FROM moved_object "  # noqa: S608
+            "SEMI JOIN coming_label USING (label, raster_id) ORDER BY label, raster_id, feature_id"
+        )
+    finally:
+        revision.connection.unregister("coming_label")
 
 
 def _counts(revision: Revision, options: DatasetOptions) -> dict[str, int]:
@@ -389,10 +474,10 @@ def _counts(revision: Revision, options: DatasetOptions) -> dict[str, int]:
 def _warnings(other: Other, labels: int, agree: bool, orphans: int) -> list[str]:
     told = []
     if labels:
-        why = "features of ours lie on their rasters, or they are out of date, or no masks"
+        why = "features of ours lie on their rasters, or they are out of date there, or could come out otherwise here"
         why = why if agree else "the values of the classes differ"
         told.append(f"{labels:,} labels are left out, because {why}: geographer update makes them")
-    if other.counts["split"]:
+    if other.splits:
         told.append("splits are not taken over, because together they could leak: geographer update assigns anew")
     if orphans:
         told.append(f"{orphans:,} chips are left out, because the rasters that they were cut from stay as ours")

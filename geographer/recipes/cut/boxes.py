@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _BOXED: Final = Path(__file__).with_name("boxed.sql")
 _RECORDED: Final = (
     "SELECT * EXCLUDE (position, ordinal, row_digest) FROM log.recipe_input WHERE recipe = $name AND subject = 'box' "
-    "AND position <= getvariable('position') ORDER BY ordinal"
+    "AND position >= (SELECT position FROM recipes WHERE name = $name) AND position <= getvariable('position') "
+    "ORDER BY position, ordinal"
 )
 
 

@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from geographer.rasters.shapes import Shown
 
 _FOLDER: Final = Path(__file__).parent
-_LAST: Final = """
-    SELECT payload FROM log.event
-    WHERE kind = 'labels_made' AND position <= getvariable('position') AND (payload->>'$.recipe.name') = $name
-    ORDER BY position DESC LIMIT 1
-"""
+_LAST: Final = _FOLDER / "last_form.sql"
 _NOTHING_TO_DRAW: Final = (
     "SELECT (SELECT count(*) FROM classes WHERE value > 0) = 0 AND (SELECT count(*) FROM raster_to_label) > 0"
 )
@@ -95,12 +91,16 @@ class Labelling:
             UsageError: its rasters are a catalogue, there is no class, or as `form` has it.
         """
         check_name("label", self.name)
+        return LabelPlan(self, revision, self.look_up(revision))
+
+    def look_up(self, revision: Revision) -> dict[str, Any]:
+        """The form, and as temporary tables which labels are to be made or retired; raises as `plan`."""
         revision.require_pixels(self.collection)
         form = self.form(revision)
-        last = json.loads(revision.value(_LAST, {"name": self.name}) or "{}")
+        last = json.loads(revision.value(_LAST.read_text(), {"name": self.name}) or "{}")
         reformed = bool(last) and any(last.get(key) != value for key, value in form.items())
         self._look_up(revision, reformed)
-        return LabelPlan(self, revision, form)
+        return form
 
     def _look_up(self, revision: Revision, reformed: bool) -> None:
         """Make the temporary tables that `shapes.sql` reads, and those of what is to be made and retired."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from click.testing import CliRunner
 from geographer import Dataset
 from geographer.cli import cli
 from geographer.errors import ConflictError, CorruptError, NotFoundError, UsageError
+from geographer.recipes.choice import Selector
 from tests.rasters.scenes import pixels, write_scene
 from tests.story import alter, cached, contents, point, square, write_features, write_scenes
 
-TABLES = ("features", "edges", "chips", "labels", "classes")
+TABLES = ("features", "edges", "chips", "labels", "objects", "classes")
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,11 @@ def add(dataset, folder, features):
 
 def table(dataset, name, **wanted):
     return dataset.table(name, **wanted).arrow.to_pylist()
+
+
+def rows(dataset, name, **wanted):
+    """The rows of a table, whatever their order: within an import they lie by id, as recipes take them."""
+    return sorted(table(dataset, name, **wanted), key=repr)
 
 
 ONE = {"p1": ("pond", point(10.5, 10.5)), "q1": ("quarry", square(40, 40, 6))}
@@ -70,7 +77,7 @@ def test_into_an_empty_dataset_everything_comes_but_splits(dataset, story, their
     recorded = dataset.import_dataset(story.root, message="merged")
     assert recorded.position == 2
     for name in TABLES:
-        assert table(dataset, name) == table(theirs, name), name
+        assert rows(dataset, name) == rows(theirs, name), name
     assert {row["raster_id"]: row["sha256"] for row in table(dataset, "rasters")} == {
         row["raster_id"]: row["sha256"] for row in table(theirs, "rasters")
     }
@@ -95,18 +102,14 @@ def test_the_payload_notes_the_history_that_was_taken(dataset, story, theirs):
         "head": {"position": head.position, "digest": head.digest},
     }
     for name in TABLES:
-        assert table(dataset, name) == table(theirs, name, at="v1"), name
+        assert rows(dataset, name) == rows(theirs, name, at="v1"), name
     assert contents(dataset.root / "rasters" / "around") == contents(story.at_v1 / "rasters" / "around")
 
 
 def test_what_came_needs_no_update_but_the_split(dataset, story, theirs):
     dataset.import_dataset(story.root)
     assert dataset.status()["recipes"] == theirs.status()["recipes"]
-    assert {run.kind: run.changed for run in dataset.update()} == {
-        "chips_cut": False,
-        "labels_made": False,
-        "split_assigned": True,
-    }
+    assert [run.summary["recipe"]["name"] for run in dataset.update() if run.changed] == ["parts"]
 
 
 def test_the_rebuilt_projection_is_the_same(dataset, story):
@@ -123,7 +126,8 @@ def test_equal_ids_with_equal_content_are_one_object(dataset, story):
     dataset.import_dataset(story.root)
     again = dataset.import_dataset(story.root)
     assert not again.changed
-    assert (again.summary["features"], again.summary["rasters"], again.summary["equal"]) == (0, 0, 25)
+    assert (again.summary["features"], again.summary["rasters"]) == (0, 0)
+    assert again.summary["equal"] == len(table(dataset, "features")) + len(table(dataset, "rasters"))
     assert again.summary["left_out_labels"] == 0
 
 
@@ -207,7 +211,8 @@ def test_masks_come_unless_a_feature_of_ours_lies_on_their_raster(small, tmp_pat
     other = small(tmp_path / "other")
     far, near = fresh(tmp_path / "far", background="water"), fresh(tmp_path / "near", background="water")
     add(far, tmp_path / "far inputs", {"mine": ("pond", point(500, 500))})
-    add(near, tmp_path / "near inputs", {"mine": ("quarry", square(11, 11, 2))})
+    # It reaches over the scene's edge, so that it gets no chip of its own.
+    add(near, tmp_path / "near inputs", {"mine": ("quarry", square(-4, 9, 8))})
     assert far.import_dataset(other.root).summary["labels"] == 2
     assert contents(far.root / "labels") == contents(other.root / "labels")
     summary = near.import_dataset(other.root).summary
@@ -217,9 +222,9 @@ def test_masks_come_unless_a_feature_of_ours_lies_on_their_raster(small, tmp_pat
     near.update()
     path = next(row["path"] for row in table(near, "labels") if row["raster_id"] == "chips/a_p1")
     chip = next(row for row in table(near, "chips") if row["raster_id"] == "chips/a_p1")
-    # Quarry is class 1 here, pond 2; `mine` covers 2 by 2 pixels of the scene from (11, 11) on, p1 that at (10, 10).
+    # Quarry is class 1 here, pond 2; `mine` covers the scene's first four columns in rows 9 to 16, p1 a pixel.
     scene = np.zeros((64, 64), np.uint8)
-    scene[11:13, 11:13] = 1
+    scene[9:17, :4] = 1
     scene[10, 10] = 2
     expected = scene[chip["row"] : chip["row"] + 16, chip["col"] : chip["col"] + 16]
     assert (burned(near.root / path) == expected).all()
@@ -227,13 +232,15 @@ def test_masks_come_unless_a_feature_of_ours_lies_on_their_raster(small, tmp_pat
 
 def test_a_mask_under_a_feature_of_ours_is_made_again(small, tmp_path):
     other, near = small(tmp_path / "other"), fresh(tmp_path / "near", background="water")
-    add(near, tmp_path / "inputs", {"mine": ("pond", square(11, 11, 2)), "b": ("quarry", point(900, 900))})
+    add(near, tmp_path / "inputs", {"mine": ("pond", square(-4, 9, 8)), "b": ("quarry", point(900, 900))})
     summary = near.import_dataset(other.root).summary
     assert (summary["labels"], summary["left_out_labels"]) == (1, 1)
     assert [row["raster_id"] for row in table(near, "labels")] == ["chips/a_q1"]
     near.update()
     path = next(row["path"] for row in table(near, "labels") if row["raster_id"] == "chips/a_p1")
-    assert burned(near.root / path).sum() == 5
+    chip = next(row for row in table(near, "chips") if row["raster_id"] == "chips/a_p1")
+    # `mine` covers the scene's first four columns in eight rows, all of them the chip's; p1 is a pixel.
+    assert burned(near.root / path).sum() == 8 * (4 - chip["col"]) + 1
 
 
 def test_a_mask_that_is_out_of_date_there_is_left_out(small, tmp_path):
@@ -242,6 +249,200 @@ def test_a_mask_that_is_out_of_date_there_is_left_out(small, tmp_path):
     into = fresh(tmp_path / "into")
     assert into.import_dataset(other.root).summary["left_out_labels"] == 1
     assert [row["raster_id"] for row in table(into, "labels")] == ["chips/a_q1"]
+
+
+LABELS = ("boxes", "instances", "mask", "multilabel", "soft")
+
+
+def labelled(dataset):
+    """Labels of all kinds for its chips, beside the masks that it has."""
+    dataset.label_boxes("boxes", collection="chips")
+    dataset.label_instances("instances", collection="chips")
+    dataset.label_multilabel("multilabel", collection="chips")
+    dataset.label_soft("soft", collection="chips")
+    return dataset
+
+
+@pytest.fixture(scope="module")
+def many(small, tmp_path_factory):
+    """A dataset with labels of five kinds for each of two chips; not to be changed."""
+    return labelled(small(tmp_path_factory.mktemp("many") / "many"))
+
+
+def labels_of(dataset):
+    """Each chip that has it, by label."""
+    found = {}
+    for row in table(dataset, "labels"):
+        found.setdefault(row["label"], []).append(row["raster_id"])
+    return found
+
+
+def changes(dataset):
+    """The recipes whose update changed something, but for splits."""
+    runs = dataset.update(on_conflict="move")
+    return [run.summary["recipe"]["name"] for run in runs if run.changed and run.kind != "split_assigned"]
+
+
+def test_labels_of_all_kinds_come_with_what_they_list(many, dataset):
+    summary = dataset.import_dataset(many.root).summary
+    assert (summary["labels"], summary["left_out_labels"]) == (10, 0)
+    assert contents(dataset.root / "labels") == contents(many.root / "labels")
+    assert table(dataset, "objects") == table(many, "objects")
+    assert {row["label"] for row in table(dataset, "objects")} == {"boxes", "instances"}
+    assert not changes(dataset)
+    assert not dataset.verify()
+
+
+def test_with_a_prefix_labels_come_but_those_that_name_ids(many, dataset):
+    summary = dataset.import_dataset(many.root, prefix="x-").summary
+    assert (summary["labels"], summary["left_out_labels"]) == (8, 2)
+    here, there = ([row for row in table(one, "objects") if row["label"] == "instances"] for one in (dataset, many))
+    moved = [
+        {**row, "feature_id": f"x-{row['feature_id']}", "raster_id": row["raster_id"].replace("/", "/x-")}
+        for row in there
+    ]
+    assert here == moved
+
+
+def test_labels_with_a_band_for_each_class_are_made_again_where_there_are_more(many, tmp_path):
+    into = fresh(tmp_path / "into", background="water", classes=["pond", "quarry", "rock"])
+    into.import_dataset(many.root)
+    assert labels_of(into) == {label: ["chips/a_p1", "chips/a_q1"] for label in ("boxes", "instances", "mask")}
+    assert changes(into) == ["multilabel", "soft"]
+    with rasterio.open(into.root / "labels/multilabel/chips/a_p1.tif") as label:
+        assert label.descriptions == ("pond", "quarry", "rock")
+    assert not changes(into)
+
+
+def test_a_class_that_comes_after_an_import_gives_imported_labels_its_band(many, dataset):
+    dataset.import_dataset(many.root)
+    dataset.add_classes(["rock"])
+    assert changes(dataset) == ["multilabel", "soft"]
+    with rasterio.open(dataset.root / "labels/soft/chips/a_q1.tif") as label:
+        assert label.count == 3
+
+
+def test_a_label_is_left_out_where_a_feature_of_ours_beside_it_would_be_drawn_on_it(small, tmp_path):
+    other, near = small(tmp_path / "other"), fresh(tmp_path / "near", background="water", classes=["pond", "quarry"])
+    other.label_masks("wide", collection="chips", width="12px")
+    # The chip around p1 ends before the scene's column 20.
+    add(near, tmp_path / "inputs", {"mine": ("pond", point(23.5, 10.5))})
+    near.import_dataset(other.root)
+    assert labels_of(near) == {"mask": ["chips/a_p1", "chips/a_q1"], "wide": ["chips/a_q1"]}
+
+
+def test_labels_that_go_by_the_order_of_addition_are_made_again_where_that_is_another(small, dataset, tmp_path):
+    late = {"a0": ("pond", square(-4, 9, 8))}
+    other = small(tmp_path / "other")
+    # It reaches over the scene's edge, so that it gets no chip of its own, and into the chip around p1.
+    add(other, tmp_path / "late", late)
+    other.update(on_conflict="move")
+    other.label_instances("instances", collection="chips")
+    other.label_masks("newest", collection="chips", overlap="newest")
+    # a0 was added there after p1. An import keeps that, unless both are here already, added at once.
+    dataset.import_dataset(other.root)
+    assert labels_of(dataset) == labels_of(other)
+    assert not changes(dataset)
+    into = fresh(tmp_path / "into", background="water", classes=["pond", "quarry"])
+    add(into, tmp_path / "inputs", {**late, "p1": ONE["p1"]})
+    summary = into.import_dataset(other.root).summary
+    kept = ["chips/a_q1"]
+    assert labels_of(into) == {"instances": kept, "mask": ["chips/a_p1", *kept], "newest": kept}
+    assert summary["left_out_labels"] == 2
+    assert "could come out otherwise here" in summary["warnings"][0]
+    assert changes(into) == ["instances", "newest"]
+    assert labels_of(into) == labels_of(other)
+
+
+def test_masks_that_ignore_by_an_expression_are_made_again(small, dataset, tmp_path):
+    other = small(tmp_path / "other")
+    other.label_masks("doubt", collection="chips", ignore=9, ignore_where="depth > 1")
+    assert dataset.import_dataset(other.root).summary["left_out_labels"] == 2
+    assert changes(dataset) == ["doubt"]
+    assert contents(dataset.root / "labels") == contents(other.root / "labels")
+
+
+def inputs_of(dataset, recipe):
+    """What the log holds as inputs of a recipe: subject and id."""
+    with dataset._recorder.at() as revision:
+        return revision.rows(
+            "SELECT subject, object_id FROM log.recipe_input WHERE recipe = $recipe ORDER BY ALL", {"recipe": recipe}
+        )
+
+
+def test_boxes_come_with_their_recipe_and_are_cut_from_rasters_that_come_later(dataset, tmp_path):
+    other = fresh(tmp_path / "other")
+    other.add_rasters(write_scenes(tmp_path / "scenes", "a"))
+    boxes = write_features(tmp_path / "boxes.geojson", {"in": ("", square(4, 5, 8)), "off": ("", square(70, 5, 8))})
+    other.cut_boxes("given", boxes, crs="EPSG:32633")
+    summary = dataset.import_dataset(other.root, prefix="x-", rename={"given": "drawn"}).summary
+    assert [recipe["name"] for recipe in summary["recipes"]] == ["drawn"]
+    assert inputs_of(dataset, "drawn") == [("box", "in"), ("box", "off")]
+    assert not changes(dataset)
+    dataset.add_rasters(write_scenes(tmp_path / "more", "b", beside=1))
+    assert changes(dataset) == ["drawn"]
+    # The second scene begins 48 pixels east of the first.
+    windows = {row["raster_id"]: (row["col"], row["row"], row["width"]) for row in table(dataset, "chips")}
+    assert windows == {"drawn/x-a_in": (4, 5, 8), "drawn/b_off": (22, 5, 8)}
+    third = fresh(tmp_path / "third")
+    third.import_dataset(dataset.root)
+    assert inputs_of(third, "drawn") == [("box", "in"), ("box", "off")]
+    assert not changes(third)
+
+
+@pytest.fixture
+def chosen(tmp_path, monkeypatch):
+    """Makes a dataset whose chips are around what a selector chose that can't be imported any more: all ponds."""
+    (tmp_path / "gone_selectors.py").write_text(
+        "def some(features):\n"
+        "    return [row['feature_id'] for row in features.to_pylist() if row['class'] == 'pond']\n\n"
+        "def first(rasters):\n    return [rasters.to_pylist()[0]['raster_id']]\n"
+    )
+
+    def made(name, features, scene, beside):
+        dataset = fresh(tmp_path / name)
+        add(dataset, tmp_path / f"{name} inputs", features)
+        dataset.add_rasters(write_scenes(tmp_path / f"{name} scenes", scene, beside=beside))
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(tmp_path)
+            where, rasters_where = (Selector.of(f"gone_selectors:{one}") for one in ("some", "first"))
+            dataset.cut_around_features("chips", size=8, where=where, rasters_where=rasters_where)
+        del sys.modules["gone_selectors"]
+        assert where.load("geographer.selectors") is None
+        return dataset
+
+    return made
+
+
+PONDS = {"p": ("pond", point(10.5, 10.5)), "q": ("quarry", point(30.5, 30.5))}
+
+
+def test_what_selectors_chose_comes_and_counts_where_they_can_not_be_imported(chosen, dataset, tmp_path):
+    other = chosen("other", PONDS, "a", 0)
+    dataset.import_dataset(other.root)
+    assert inputs_of(dataset, "chips") == [("feature", "p"), ("raster", "a")]
+    assert not changes(dataset)
+    assert [row["raster_id"] for row in table(dataset, "chips")] == ["chips/a_p"]
+    prefixed = fresh(tmp_path / "prefixed")
+    prefixed.import_dataset(other.root, prefix="x-")
+    assert inputs_of(prefixed, "chips") == [("feature", "x-p"), ("raster", "x-a")]
+
+
+def test_a_choice_of_nothing_is_one_too(chosen, dataset):
+    other = chosen("other", {"q": ("quarry", point(30.5, 30.5))}, "a", 0)
+    dataset.import_dataset(other.root)
+    assert inputs_of(dataset, "chips") == [("raster", "a")]
+    assert not changes(dataset)
+
+
+def test_where_a_recipe_joins_both_choices_count(chosen):
+    one = chosen("one", PONDS, "a", 0)
+    two = chosen("two", {"p2": ("pond", point(100.5, 10.5)), "q": PONDS["q"]}, "b", 1)
+    summary = one.import_dataset(two.root).summary
+    assert summary["recipes"] == []
+    assert not changes(one)
+    assert [row["raster_id"] for row in table(one, "chips")] == ["chips/a_p", "chips/b_p2"]
+    assert not one.import_dataset(two.root).changed
 
 
 def test_recipes_of_the_same_name_must_be_the_same(small, tmp_path):
