@@ -102,7 +102,7 @@ def test_a_cover_holds_every_feature_and_says_how_few_chips_it_takes(gathered: D
     """Nine points within five pixels take one chip of seven; the four others lie far from each other."""
     recorded = gathered.cut_cover("cover", size=7, where="class = 'pond'")
     assert all(counted(chips(gathered, "cover"), POINTS).values())
-    assert recorded.summary["cover"] == {"chips": 5, "bound": 5, "kept": 0, "added": 5, "added_bound": 5}
+    assert recorded.summary["cover"] == {"chips": 5, "bound": 5, "gap": 0.0, "kept": 0, "added": 5, "added_bound": 5}
     assert (recorded.summary["features"], recorded.summary["unmet"]) == (13, {})
     twice = gathered.cut_cover("twice", size=7, target_count=2, where="class = 'pond'")
     assert all(count >= 2 for count in counted(chips(gathered, "twice"), POINTS).values())
@@ -119,12 +119,12 @@ def test_a_cover_keeps_its_chips_and_adds_the_fewest_until_it_is_made_afresh(gat
     late = {"n2": (first[1] - 2.5, 55.5), "n3": (first[1] - 3.5, 54.5)}
     gather(gathered, tmp_path / "inputs", late)
     (recorded,) = gathered.update()
-    assert recorded.summary["cover"] == {"chips": 2, "bound": 1, "kept": 1, "added": 1, "added_bound": 1}
+    assert recorded.summary["cover"] == {"chips": 2, "bound": 1, "gap": 0.5, "kept": 1, "added": 1, "added_bound": 1}
     assert before.items() <= digests(gathered, "cover").items()
     assert not any(recorded.changed for recorded in gathered.update())
     (recorded,) = gathered.update(afresh=True)
     assert gathered.log(1)[0].payload["request"]["afresh"] is True
-    assert recorded.summary["cover"] == {"chips": 1, "bound": 1, "kept": 0, "added": 1, "added_bound": 1}
+    assert recorded.summary["cover"] == {"chips": 1, "bound": 1, "gap": 0.0, "kept": 0, "added": 1, "added_bound": 1}
     (chip,) = chips(gathered, "cover")
     assert all(holds(chip, where) for where in [(30.5, 55.5), *late.values()])
     gathered.cut_cover("anew", size=12, where="feature_id LIKE 'n%'")

@@ -61,6 +61,7 @@ class CutCover(Cutting):
             "cover": {
                 "chips": len(chips),
                 "bound": least,
+                "gap": _gap(len(chips), least),
                 "kept": len(kept),
                 "added": len(planned.chips),
                 "added_bound": planned.bound,
@@ -77,6 +78,11 @@ class CutCover(Cutting):
             if holds
         ]
         return pa.Table.from_pylist(rows, schema=CHIPS)
+
+
+def _gap(chips: int, bound: int | None) -> float | None:
+    """Which share of the chips a fresh cover might do without, at most; to six digits."""
+    return None if bound is None else round(1 - bound / chips, 6) if chips else 0.0
 
 
 def _windows(chips: pa.Table) -> list[tuple[str, Window]]:
