@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+import threading
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, NoReturn
 
 import click
@@ -104,6 +107,8 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.meta_path.insert(0, _WithoutPandas())
     # What a person names as module:name may lie where they are; last, so that it hides nothing.
     sys.path.append(str(Path.cwd()))
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         sys.exit(cli.main(arguments, prog_name="geographer", standalone_mode=False) or 0)
     except click.ClickException as error:
@@ -128,6 +133,14 @@ def main(arguments: list[str] | None = None) -> Any:
             raise
         click.echo(f"Error: {error}: mend that, then run the same command again", err=True)
         sys.exit(StorageError.exit_code)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Ctrl-C. Libraries in C can swallow the exception, so it is noted, and raised again at the next progress."""
+    from geographer.cli import render
+
+    render.interrupted.set()
+    raise KeyboardInterrupt
 
 
 def _end_interrupted() -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 _WIDEST = 64
 _FOR_MACHINES = ("largest", "bound", "cost", "deviation")
 _last_told = [0.0]
+
+interrupted = threading.Event()
+"""Whether a person has pressed Ctrl-C."""
 
 
 def json_line(value: Any) -> None:
@@ -73,7 +77,13 @@ def table_lines(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str
 
 
 def progress(what: str, done: int, of: int) -> None:
-    """How far it is, on one line of stderr that vanishes; nothing where that is no terminal."""
+    """How far it is, on one line of stderr that vanishes; nothing where that is no terminal.
+
+    Raises:
+        KeyboardInterrupt: there was one, which got lost on its way.
+    """
+    if interrupted.is_set():
+        raise KeyboardInterrupt
     if not sys.stderr.isatty():
         return
     now = time.monotonic()

@@ -16,7 +16,7 @@ import pytest
 import rasterio
 
 from geographer import Dataset
-from geographer.cli import cli
+from geographer.cli import cli, render
 from geographer.errors import GeographerError
 from tests.rasters.scenes import pixels, write_scene
 from tests.story import write_scenes
@@ -291,3 +291,12 @@ def test_ctrl_c_in_the_middle_of_a_cut_registers_nothing_and_the_same_command_fi
     assert again.returncode == 0, again.stderr
     assert len(dataset.chips(where="parent_id = 'large'")) == 32 * 32
     assert dataset.verify() == []
+
+
+def test_an_interruption_that_a_library_swallowed_is_raised_at_the_next_progress():
+    render.interrupted.set()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            render.progress("chips cut", 1, 2)
+    finally:
+        render.interrupted.clear()

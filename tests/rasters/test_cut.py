@@ -329,7 +329,7 @@ def test_an_unknown_band_is_refused(tmp_path: Path):
 def test_a_source_is_checked_before_any_of_its_chips_is_made(tmp_path: Path):
     source = write_scene(tmp_path / "a.tif", pixels(1, 40, 50))
     orders = [ChipOrder(str(source), Window(col, 0, 16, 16), str(tmp_path / f"{col}.tif")) for col in (0, 16, 40)]
-    with pytest.raises(UsageError, match=r"40\.tif"):
+    with pytest.raises(UsageError, match="chip '40' reaches outside"):
         list(cut(orders))
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 

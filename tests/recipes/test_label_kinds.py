@@ -551,8 +551,8 @@ def test_a_feature_that_is_changed_keeps_its_place_in_the_order(dataset: Dataset
     with dataset._recorder.at() as view:
         order = dict(view.rows("SELECT feature_id, added FROM feature_order"))
         rasters = dict(view.rows("SELECT raster_id, added FROM raster_order"))
-    assert (order["pond"], order["lid"]) == (2, 6)
-    assert (rasters["a"], rasters["grid/a_c0_r0"]) == (3, 4)
+    assert (order["pond"] >> 32, order["lid"] >> 32) == (2, 6)
+    assert (rasters["a"] >> 32, rasters["grid/a_c0_r0"] >> 32) == (3, 4)
     dataset.update()
     due = filled((2, QUARRY), (2, POND), (1, FAR), (2, (5, 5, 3)))
     assert np.array_equal(mosaic(dataset, "mask")[0], due)
