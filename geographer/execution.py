@@ -110,6 +110,7 @@ def _context(function: Callable[..., object]) -> BaseContext:
 
 
 _stopping = False
+_working = False
 
 
 def _start_worker() -> None:
@@ -130,12 +131,19 @@ def _end_with_parent() -> None:
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
+    """Unwinds the work; between two pieces of it only a note is taken, for a lock of the pool's may be held there."""
     global _stopping
     _stopping = True
-    raise SystemExit
+    if _working:
+        raise SystemExit
 
 
 def _results(function: Callable[[Batch], Iterable[Result]], batch: Batch) -> list[Result]:
+    global _working
     if _stopping:
         raise SystemExit
-    return list(function(batch))
+    _working = True
+    try:
+        return list(function(batch))
+    finally:
+        _working = False
