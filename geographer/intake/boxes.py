@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from geographer.database.engine import identifier
 from geographer.errors import ConflictError, UsageError, naming
-from geographer.intake.sources import opened_source
+from geographer.intake.vectors import opened_source
 from geographer.log.tables import arrow_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from geographer.intake.sources import Source
+    from geographer.intake.vectors import Source
     from geographer.queries.revision import Revision
 
 _ID_COLUMNS: Final = ("box_id", "id")

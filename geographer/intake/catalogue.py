@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from geographer.database.engine import identifier
 from geographer.errors import ConflictError, UsageError, naming
 from geographer.events import Draft
-from geographer.intake.sources import Source, checked_crs, opened_source, properties_sql
 from geographer.intake.stac import stac_items, stac_rows
 from geographer.intake.tags import RESERVED
+from geographer.intake.vectors import Source, checked_crs, opened_source, properties_sql
 from geographer.log.tables import TABLES, arrow_table
 
 if TYPE_CHECKING:

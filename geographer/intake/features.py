@@ -10,7 +10,7 @@ from geographer.database.confine import confined_expression
 from geographer.database.engine import identifier, quoted
 from geographer.errors import ConflictError, NotFoundError, UsageError, naming
 from geographer.events import Draft
-from geographer.intake.sources import Source, opened_source, properties_sql
+from geographer.intake.vectors import Source, opened_source, properties_sql
 from geographer.log.digests import row_digest_sql
 from geographer.log.tables import arrow_table
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from geographer.errors import UsageError
-from geographer.intake.sources import unhidden
+from geographer.intake.vectors import unhidden
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

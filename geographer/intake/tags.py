@@ -8,7 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from geographer.errors import NotFoundError, naming
-from geographer.intake.sources import unhidden
+from geographer.intake.vectors import unhidden
 from geographer.log.tables import TABLES
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from geographer.events import NO_HEAD, Draft, Signature
 from geographer.intake.catalogue import CatalogueOptions, plan_catalogue
 from geographer.intake.features import FeatureOptions, plan_features
 from geographer.intake.rasters import SUFFIXES, Mode, RasterAddition, RasterOptions, plan_rasters
-from geographer.intake.sources import Source, opened_source, properties_sql
 from geographer.intake.tags import RESERVED
+from geographer.intake.vectors import Source, opened_source, properties_sql
 from geographer.log.append import append, create
 from geographer.log.tables import arrow_table
 from geographer.projections.project import MACROS, project

@@ -1,0 +1,9 @@
+"""What arrived from an archive, read into one GeoTIFF a product.
+
+- `reader`    what a reader is, and which one reads a product
+- `unpack`    archives (zip, tar) unpacked where no path leads out and no bomb goes off
+- `geotiff`   a single GeoTIFF or COG, kept as it is
+- `bands`     bands in files of their own, on one grid
+- `safe`      Sentinel-2 products in the SAFE format, L1C and L2A
+- `stack`     bands of different resolution written as one GeoTIFF
+"""
