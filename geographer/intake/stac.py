@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from geographer.errors import UsageError
+from geographer.intake.tags import column_type
 from geographer.intake.vectors import unhidden
 
 if TYPE_CHECKING:
@@ -55,23 +56,13 @@ def stac_rows(items: list[dict[str, Any]], reserved: Collection[str]) -> tuple[d
         "acquired": [_acquired(item) for item in items],
         "properties": [json.dumps(one, ensure_ascii=False, sort_keys=True) for one in named],
     }
-    return columns, {name: _type_of([one[name] for one in named if name in one]) for name in names.values()}
+    return columns, {name: column_type([one[name] for one in named if name in one]) for name in names.values()}
 
 
 def _plain(item: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in (item.get("properties") or {}).items():
         if isinstance(value, str | int | float) and not name.startswith("proj:"):
             yield name, str(value) if isinstance(value, float) and not isfinite(value) else value
-
-
-def _type_of(values: list[Any]) -> str:
-    """The type of an own column that holds all of `values`."""
-    kinds = {type(value) for value in values}
-    if kinds == {bool}:
-        return "BOOLEAN"
-    if kinds == {int} and all(-(2**63) <= value < 2**63 for value in values):
-        return "BIGINT"
-    return "DOUBLE" if kinds <= {int, float} else "VARCHAR"
 
 
 def _acquired(item: dict[str, Any]) -> str | None:
