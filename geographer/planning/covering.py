@@ -68,7 +68,10 @@ def fewest(problem: Problem, deadline: float) -> Cover:
     for component in order:
         rows, columns = members[component], sets[component]
         costs = None if problem.costs is None else problem.costs[columns]
-        part = _solved(incidence[rows][:, columns], needs[rows], problem.most[columns], costs, deadline)
+        if len(rows) == 1:
+            part = _of_one(int(needs[rows[0]]), problem.most[columns], costs)
+        else:
+            part = _solved(incidence[rows][:, columns], needs[rows], problem.most[columns], costs, deadline)
         taken[columns] = part.taken
         bound += part.bound
     return Cover(taken, bound)
@@ -94,6 +97,15 @@ def _grouped(labels: Ints) -> dict[int, Ints]:
     order = np.argsort(labels, kind="stable")
     names, starts = np.unique(labels[order], return_index=True)
     return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=False))
+
+
+def _of_one(need: int, most: Ints, costs: Floats | None) -> Cover:
+    """A component of a single member, which all its sets cover: the cheapest are taken, or else the first."""
+    order = np.arange(len(most)) if costs is None else np.argsort(costs, kind="stable")
+    before = np.cumsum(most[order]) - most[order]
+    taken = np.zeros(len(most), np.int64)
+    taken[order] = np.clip(need - before, 0, most[order])
+    return Cover(taken, need)
 
 
 def _solved(incidence: csr_array, needs: Ints, most: Ints, costs: Floats | None, deadline: float) -> Cover:

@@ -30,6 +30,12 @@ Ints = npt.NDArray[np.int64]
 
 _FOLDER: Final = Path(__file__).parent
 _UNTOLD_CLOUD: Final = 50.0
+_REVISIT: Final = 5.0
+"""Days between two scenes of a place, as far as is known before a search."""
+
+_ANY_DAYS: Final = 365.0
+"""So many days an open span is taken for."""
+
 _FULL: Final = 0.995
 """A stated footprint of at least this share of a scene's outline means all of it: its edges are drawn straight."""
 
@@ -139,8 +145,13 @@ def _queries(geometries: npt.NDArray[np.object_], wanted: Wanted) -> list[Query]
     import shapely
 
     boxes = shapely.bounds(shapely.get_parts(geometries)) if len(geometries) else np.empty((0, 4))
+    first, final = wanted.span
+    days = (final - first).days + 1 if first and final else _ANY_DAYS
     start, end = (None if one is None else f"{one.isoformat(timespec='milliseconds')}Z" for one in wanted.span)
-    return [Query(west, south, east, north, start, end) for west, south, east, north in search_boxes(boxes).tolist()]
+    return [
+        Query(west, south, east, north, start, end)
+        for west, south, east, north in search_boxes(boxes, days / _REVISIT).tolist()
+    ]
 
 
 def _searched(source: Source, queries: list[Query]) -> tuple[list[Product], list[int], list[Search]]:
@@ -151,7 +162,7 @@ def _searched(source: Source, queries: list[Query]) -> tuple[list[Product], list
     products: dict[tuple[str, str, str], tuple[Product, int]] = {}
     searches: list[Search] = []
     for query in queries:
-        pages = patience.retrying(lambda query=query: list(source.search(query)))
+        pages = patience.tried(lambda query=query: list(source.search(query)))
         for product in (one for page in pages for one in page):
             products.setdefault((product.provider, product.collection, product.product_id), (product, len(searches)))
         searches.append(Search(query, len(pages), sum(map(len, pages))))
