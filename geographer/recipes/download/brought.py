@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from geographer.errors import UsageError
-from geographer.recipes.extension import Extension
+from geographer.extension import Extension
 from geographer.sources.source import SOURCES, Source
 
 if TYPE_CHECKING:

@@ -232,7 +232,7 @@ def test_what_arrived_is_kept_byte_for_byte_and_cleared_away_once_it_is_recorded
     download(dataset, shelf)
 
     assert (dataset.root / "rasters" / "source" / "one.tif").read_bytes() == (shelf / "one.tif").read_bytes()
-    assert not [path for path in (dataset.root / ".geographer" / "downloads").rglob("*.tif")]
+    assert not list((dataset.root / ".geographer" / "downloads").rglob("*.tif"))
     assert dataset.verify() == []
 
 
