@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from geographer.sources.source import Product, Query, Source, Told
-from tests.benchmarks.measure import Cost, Row, apart, below, spent, told
+from tests.benchmarks.measure import Cost, Row, apart, below, compared, spent, told
 
 _PITCH, _SIDE = 100_000.0, 109_800.0
 _DATES = ("2026-06-03T10:30:00", "2026-06-13T10:30:00", "2026-06-23T10:30:00")
