@@ -81,11 +81,11 @@ def read_product(recipe: Download, fetched: Fetched, aside: Path, destination: P
         UsageError, CorruptError, StorageError: as the reader says.
     """
     from geographer.readers.reader import Arrived, reader_for
-    from geographer.readers.unpack import unpacked
+    from geographer.readers.unpack import unpack
 
     product = fetched.product
     try:
-        unpacked(fetched.folder, aside)
+        unpack(fetched.folder, aside)
         arrived = Arrived(aside, product.product_id, product.collection, dict(product.properties))
         reader = reader_for(
             arrived, recipe.reader, {"bands": recipe.bands, "resolution": recipe.resolution, **recipe.reading}
