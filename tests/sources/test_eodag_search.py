@@ -237,7 +237,7 @@ def test_a_search_that_is_refused_is_not_tried_again(archive: FaultyArchive, has
     ("provider", "collection", "message"),
     [
         ("earth_serch", "S2_MSI_L2A", "no provider 'earth_serch' is known to eodag; there is 'earth_search'"),
-        ("earth_search", "S2_MSI_L2B", "no collection 'S2_MSI_L2B' of provider 'earth_search'.*'S2_MSI_L2A'"),
+        ("earth_search", "S2_MSI_L2B", "no collection 'S2_MSI_L2B' of provider 'earth_search'.*'S2_MSI_L2A_COG'"),
         (None, "S2_MSI_2A", "no collection 'S2_MSI_2A' is known to eodag.*'S2_MSI_L2A"),
         ("dedl", "S2_MSI_L2A", "provider 'dedl' can't be searched without logging in: put the credentials for 'dedl'"),
     ],
