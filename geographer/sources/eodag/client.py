@@ -68,7 +68,6 @@ def ready(provider: str | None, collection: str, options: dict[str, Any]) -> Cli
         UsageError: eodag's configuration can't be read, or the name of the provider is taken.
         SourceError: credentials are missing.
     """
-    silence()
     dag, given = _gateway()
     configurations = [one.config for one in dag._providers.values()]
     configurations += list(dag._providers.pruned_providers_config.values())
@@ -81,11 +80,13 @@ def ready(provider: str | None, collection: str, options: dict[str, Any]) -> Cli
 
 
 def silence() -> None:
-    """Keep eodag's log, which quotes URLs and answers, from stderr; unless the person has set up logging for it."""
+    """Keep eodag's log, which quotes URLs and answers, to handlers that the person has set up for eodag, if any.
+
+    To be called once eodag is imported, for that sets up its log anew.
+    """
     logger = logging.getLogger("eodag")
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
-        logger.propagate = False
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
 
 
 def _gateway() -> tuple[Any, Any]:
@@ -95,6 +96,7 @@ def _gateway() -> tuple[Any, Any]:
         from eodag import EODataAccessGateway
         from eodag.config import EODAGSettings
 
+        silence()
         empty, locations = Path(folder, "eodag.yml"), Path(folder, "locations.yml")
         empty.write_text("{}\n", encoding="utf-8")
         locations.write_text("shapefiles: []\n", encoding="utf-8")
