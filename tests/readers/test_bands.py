@@ -154,7 +154,7 @@ def test_a_value_that_would_become_nodata_is_an_error(tmp_path: Path) -> None:
         ("int16", "uint16", "int32"),
         ("float32", "uint16", "float32"),
         ("int32", "float32", "float64"),
-    ],  # fmt: skip
+    ],
 )
 def test_the_dtype_holds_all_values(tmp_path: Path, one: str, other: str, common: str) -> None:
     tops = {name: np.iinfo(name).max if "int" in name else 0.1 for name in (one, other)}
