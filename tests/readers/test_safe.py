@@ -337,6 +337,15 @@ def test_damaged_and_hostile_metadata_are_refused(broken: Path, tmp_path: Path, 
         read(broken, tmp_path / "o.tif")
 
 
+def test_metadata_that_declare_entities_are_refused(broken: Path, tmp_path: Path) -> None:
+    """Else a few of them, each made of ten of the one before, would fill the memory."""
+    path = broken / "MTD_MSIL2A.xml"
+    content = path.read_text().replace("<n1:Level", '<!DOCTYPE x [<!ENTITY a "05.09">]><n1:Level', 1)
+    path.write_text(content.replace(">05.09<", ">&a;<"))
+    with pytest.raises(CorruptError, match=r"MTD_MSIL2A\.xml.*document type"):
+        read(broken, tmp_path / "o.tif")
+
+
 @pytest.mark.parametrize("relative", [True, False])
 def test_metadata_lead_out_of_no_product(broken: Path, tmp_path: Path, relative: bool) -> None:
     secret = "../secret_B02_10m" if relative else f"{tmp_path}/secret_B02_10m"

@@ -242,14 +242,14 @@ def test_a_header_that_says_it_has_gigabytes_is_not_read(arrived: Path) -> None:
 
 
 def test_a_sparse_file_is_refused(arrived: Path) -> None:
-    sparse = tarfile.TarInfo("sparse")
+    sparse = tarfile.TarInfo("holes")
     sparse.type = tarfile.GNUTYPE_SPARSE
     raw = bytearray(sparse.tobuf(tarfile.GNU_FORMAT))
-    raw[483:495] = b"77777777777\0"
+    raw[483:495] = b"00000001000\0"
     raw[148:156] = b"        "
     raw[148:156] = b"%06o\0 " % sum(raw)
     (arrived / "bad.tar").write_bytes(bytes(raw) + bytes(1024))
-    assert "sparse" in refused(arrived)
+    assert "a sparse file" in refused(arrived)
 
 
 def test_an_encrypted_zip_is_told_as_that(arrived: Path) -> None:
@@ -258,7 +258,7 @@ def test_an_encrypted_zip_is_told_as_that(arrived: Path) -> None:
     content[6] |= 1
     content[content.index(b"PK\1\2") + 8] |= 1
     path.write_bytes(content)
-    assert "encrypted" in refused(arrived, UsageError)
+    assert "is encrypted (its member" in refused(arrived, UsageError)
 
 
 def test_a_method_that_is_not_understood_is_told_as_that(arrived: Path) -> None:
