@@ -212,7 +212,9 @@ def test_a_sentinel_2_product_in_a_zip_becomes_one_geotiff(features, tmp_path):
         assert read.nodata == 0
         assert read.shape == (blue.shape[0] // 2, blue.shape[1] // 2)
     row = features.rasters().to_pylist()[0]
-    assert (row["tile"], row["reader"]) == ("32TPT", "safe")
+    assert (row["tile"], row["reader"], row["processing_level"]) == ("32TPT", "safe", "L2A")
+    assert row["acquisition"].endswith("/32TPT/L2A")
+    assert json.loads(row["reading"])["bands"]
 
 
 def test_no_secret_gets_into_the_log_an_error_or_a_file(features, archive, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.errors import UsageError
 from geographer.extension import Extension
@@ -88,8 +88,16 @@ def _reader_options(recipe: Download) -> dict[str, Any]:
     return {"bands": recipe.bands, "resolution": recipe.resolution, **recipe.reading}
 
 
-def read_product(recipe: Download, fetched: Fetched, aside: Path, destination: Path) -> dict[str, Any]:
-    """Read what arrived of a product into the GeoTIFF `destination`; what its reader did, for the log.
+class Read(NamedTuple):
+    """Which reader read a product, what it did, and what the product's files say of it, as `Product.properties`."""
+
+    reader: str
+    notes: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def read_product(recipe: Download, fetched: Fetched, aside: Path, destination: Path) -> Read:
+    """Read what arrived of a product into the GeoTIFF `destination`.
 
     `aside` is a folder for what is unpacked; it is gone afterwards.
 
@@ -104,7 +112,7 @@ def read_product(recipe: Download, fetched: Fetched, aside: Path, destination: P
         unpack(fetched.folder, aside)
         arrived = Arrived(aside, product.product_id, product.collection, dict(product.properties))
         reader = reader_for(arrived, recipe.reader, _reader_options(recipe))
-        notes = reader.read(arrived, destination).notes
+        notes = dict(reader.read(arrived, destination).notes)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return {**notes, "reader": reader.name}
+    return Read(reader.name, notes, dict(notes.pop("facts", {})))

@@ -16,9 +16,10 @@ from geographer.events import Draft
 from geographer.intake.rasters import RasterOptions, raster_row, raster_rows
 from geographer.intake.tags import RESERVED, column_type
 from geographer.intake.vectors import unhidden
+from geographer.log.digests import canonical_json
 from geographer.log.tables import arrow_table
 from geographer.planning.scenes.twins import acquisition_of
-from geographer.recipes.download.brought import made, read_product
+from geographer.recipes.download.brought import Read, made, read_product
 from geographer.recipes.download.finding import Found, Scene, Wanted, find
 from geographer.recipes.download.moments import moment_of
 from geographer.recipes.recipe import Outcome, Run, Workshop, recipe_entry
@@ -219,7 +220,7 @@ class DownloadPlan:
 
         product, path = fetched.product, workshop.staging / f"{raster_id}.tif"
         try:
-            notes = read_product(self.recipe, fetched, workshop.staging / "unpacked", path)
+            read = read_product(self.recipe, fetched, workshop.staging / "unpacked", path)
             options = RasterOptions(collection=self.recipe.into, footprint=self.recipe.footprint)
             row, checksums, _ = raster_row(path, self._root, options)
         except GeographerError as error:
@@ -228,9 +229,10 @@ class DownloadPlan:
                 # What arrived was all that the archive stated, and still damaged: the next run fetches it anew.
                 discard(self._root / _FOLDER, [product])
             raise
-        when = moment_of(product.acquired)
-        row["acquired"] = when.isoformat() if when else row["acquired"]
-        return Brought(product.product_id, row, _origin(fetched, scene, notes), path, checksums)
+        told = read.facts.pop("acquired", None)
+        when = moment_of(product.acquired or told)
+        row["acquired"] = when.isoformat() if when else None
+        return Brought(product.product_id, row, _origin(fetched, scene, read), path, checksums)
 
     def _refuse_taken(self, later: Revision, raster_ids: list[str]) -> None:
         """Raise if rasters of these ids have come in the meantime."""
@@ -240,27 +242,25 @@ class DownloadPlan:
             raise ConflictError(f"raster {naming(both)} was added while it was downloaded: run it again")
 
 
-def _origin(fetched: Fetched, scene: Scene, notes: dict[str, Any]) -> dict[str, Any]:
-    """Where a raster came from, as columns of its own."""
+def _origin(fetched: Fetched, scene: Scene, read: Read) -> dict[str, Any]:
+    """Where a raster came from, as columns of its own: what the archive states counts before what the files say."""
     product = fetched.product
+    facts = {**read.facts, **product.properties}
     told = {
+        **facts,
         "provider": product.provider,
         "product_collection": product.collection,
         "product_id": product.product_id,
-        "acquisition": acquisition_of(product.properties),
-        "cloud_cover": product.cloud_cover,
+        "acquisition": acquisition_of(facts),
+        "cloud_cover": product.cloud_cover if product.cloud_cover is not None else facts.get("cloud_cover"),
         "licence": product.licence,
-        **product.properties,
         "search": scene.search,
         "arrived_bytes": fetched.total,
         "arrived_sha256": fetched.digest,
-        **{name: _plain(value) for name, value in notes.items()},
+        "reader": read.reader,
+        "reading": canonical_json(read.notes),
     }
     return {name: value for name, value in told.items() if value is not None}
-
-
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, str | int | float | bool) else json.dumps(value)
 
 
 def _own_columns(origins: Sequence[dict[str, Any]]) -> tuple[dict[str, str], list[str]]:
