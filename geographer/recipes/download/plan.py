@@ -201,7 +201,7 @@ class DownloadPlan:
         with closing(arrivals):
             for arrival in arrivals:
                 if not isinstance(arrival, Fetched):
-                    refused.append(Refused(arrival.product.product_id, arrival.reason))
+                    refused.append(Refused(arrival.product.product_id, _without_paths(arrival.reason, workshop)))
                     continue
                 key = _key(arrival.product)
                 try:
@@ -298,4 +298,6 @@ def _told(refused: Sequence[Refused]) -> str:
 
 def _without_paths(text: str, workshop: Workshop) -> str:
     """An error's text without this machine's paths: the log keeps it."""
-    return text.replace(f"{workshop.staging / 'unpacked'}/", "").replace(f"{workshop.staging}/", "")
+    for folder in (workshop.staging / "unpacked", workshop.staging, workshop.root):
+        text = text.replace(f"{folder}/", "")
+    return text
