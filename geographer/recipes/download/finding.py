@@ -6,18 +6,16 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from geographer.database.engine import run_script, scratch
 from geographer.planning.scenes.choice import choose
 from geographer.planning.scenes.searches import search_boxes
 from geographer.planning.scenes.twins import acquisition_of, older_twins
-from geographer.projections.project import MACROS
 from geographer.recipes.download.moments import moment_of
+from geographer.recipes.download.showing import Members, shown
 from geographer.sources.source import Query
 
 if TYPE_CHECKING:
@@ -32,16 +30,12 @@ if TYPE_CHECKING:
 
 Ints = npt.NDArray[np.int64]
 
-_FOLDER: Final = Path(__file__).parent
 _UNTOLD_CLOUD: Final = 50.0
 _REVISIT: Final = 5.0
 """Days between two scenes of a place, as far as is known before a search."""
 
 _ANY_DAYS: Final = 365.0
 """So many days an open span is taken for."""
-
-_FULL: Final = 0.995
-"""A stated footprint of at least this share of a scene's outline means all of it: its edges are drawn straight."""
 
 NONE_SHOWS: Final = "no scene of the archive shows it"
 TOO_FEW_SHOW: Final = "too few scenes of the archive show it"
@@ -120,7 +114,8 @@ def find(recipe: Download, wanted: Wanted, source: Source, progress: Progress) -
     products, found_by, searches = _searched(source, queries, progress)
     kept = _eligible(recipe, wanted, products)
     candidates, searched = [products[place] for place in kept], [found_by[place] for place in kept]
-    pairs, members = _shown(recipe, wanted, geometries, candidates)
+    places = [(one.footprint, one.crs, one.outline) for one in candidates]
+    pairs, members = shown(wanted.missing, places, union=recipe.union)
     needs = members.needs
     costs = _costs(candidates, wanted)
     chosen = choose(pairs[:, 1], pairs[:, 0], needs, costs, seconds=recipe.time_limit)
@@ -132,13 +127,6 @@ def find(recipe: Download, wanted: Wanted, source: Source, progress: Progress) -
     ]
     unmet = _unmet(members, chosen.short, needs)
     return Found(sorted(scenes, key=_identity), chosen.bound, searches, len(candidates), unmet)
-
-
-class Members(NamedTuple):
-    """What is to be shown: of each, by its place, its feature's place and by how many scenes."""
-
-    features: Ints
-    needs: Ints
 
 
 def _identity(scene: Scene) -> tuple[str, str]:
@@ -227,59 +215,6 @@ def _target(wanted: Wanted, times: list[datetime]) -> datetime | None:
     if wanted.near is not None:
         return wanted.near
     return start + (end - start) / 2 if start and end else max(times, default=None)
-
-
-def _shown(
-    recipe: Download, wanted: Wanted, geometries: npt.NDArray[np.object_], products: Sequence[Product]
-) -> tuple[Ints, Members]:
-    """Which product shows which member: pairs of places, shape (pairs, 2); and the members."""
-    places: dict[tuple[bytes, str | None, bytes | None], list[int]] = {}
-    for number, product in enumerate(products):
-        places.setdefault((product.footprint, product.crs, product.outline), []).append(number)
-    if recipe.union:
-        spots, members = _in_pieces(geometries, list(places))
-    else:
-        lacking = wanted.missing["lacking"].to_numpy().astype(np.int64)
-        spots, members = _contained(wanted.missing, list(places)), Members(np.arange(len(lacking)), lacking)
-    numbers = list(places.values())
-    pairs = [(number, member) for spot, member in spots.tolist() for number in numbers[spot]]
-    return np.array(pairs, np.int64).reshape(-1, 2), members
-
-
-def _contained(missing: pa.Table, places: list[tuple[bytes, str | None, bytes | None]]) -> Ints:
-    """Which place contains which feature: pairs, shape (n, 2)."""
-    import pyarrow as pa
-
-    footprints, systems, outlines = zip(*places, strict=True) if places else ((), (), ())
-    spots = pa.table(
-        {
-            "spot": pa.array(range(len(places)), pa.int64()),
-            "footprint": pa.array(footprints, pa.binary()),
-            "crs": pa.array(systems, pa.string()),
-            "outline": pa.array(outlines, pa.binary()),
-        }
-    )
-    members = pa.table({"member": pa.array(range(len(missing)), pa.int64()), "geometry": missing["geometry"]})
-    with scratch() as connection:
-        run_script(connection, MACROS.read_text())
-        connection.register("given_spot", spots)
-        connection.register("given_member", members)
-        run_script(connection, (_FOLDER / "shown.sql").read_text(), {"full": _FULL})
-        found = connection.execute("FROM shown ORDER BY member, spot").to_arrow_table()
-    return np.column_stack([found["spot"].to_numpy(), found["member"].to_numpy()]).astype(np.int64)
-
-
-def _in_pieces(
-    geometries: npt.NDArray[np.object_], places: list[tuple[bytes, str | None, bytes | None]]
-) -> tuple[Ints, Members]:
-    """Which place shows which piece of a feature."""
-    import shapely
-
-    from geographer.planning.scenes.pieces import pieces_of
-
-    found = pieces_of(geometries, shapely.make_valid(shapely.from_wkb([footprint for footprint, _, _ in places])))
-    pairs = np.column_stack([found.footprints, found.pieces])
-    return pairs, Members(found.features, np.ones(len(found.features), np.int64))
 
 
 def _unmet(members: Members, short: Ints, needs: Ints) -> dict[str, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,14 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from geographer.errors import ConflictError, CorruptError, GeographerError, naming
 from geographer.events import Draft
 from geographer.intake.rasters import RasterOptions, raster_row, raster_rows
-from geographer.intake.tags import RESERVED, column_type
-from geographer.intake.vectors import unhidden
-from geographer.log.digests import canonical_json
 from geographer.log.tables import arrow_table
-from geographer.planning.scenes.twins import acquisition_of
-from geographer.recipes.download.brought import Read, made, read_product
+from geographer.recipes.download.brought import made, read_product
 from geographer.recipes.download.finding import Found, Scene, Wanted, find
 from geographer.recipes.download.moments import moment_of
+from geographer.recipes.download.origin import key_of, origin_of, own_columns, raster_ids
 from geographer.recipes.recipe import Outcome, Run, Workshop, recipe_entry
 from geographer.sources.source import SourceError
 
@@ -152,7 +147,7 @@ class DownloadPlan:
         brought, refused = self._brought(workshop)
         if refused and not brought:
             raise SourceError(f"{_told(refused)}; what arrived is kept: run it again")
-        columns, properties = _own_columns([one.origin for one in brought])
+        columns, properties = own_columns([one.origin for one in brought])
         rows = [
             {**one.row, "change": "added", "recipe": self.recipe.name, "properties": own}
             for one, own in zip(brought, properties, strict=True)
@@ -186,8 +181,8 @@ class DownloadPlan:
         """What was fetched and read, and what was not, each by id."""
         from geographer.sources.fetching import Fetched, fetch_all
 
-        names = _raster_ids(self.scenes, self._taken, self.recipe.into)
-        scenes = {_key(scene.product): scene for scene in self.scenes}
+        names = raster_ids(self.scenes, self._taken, self.recipe.into)
+        scenes = {key_of(scene.product): scene for scene in self.scenes}
         products = [scene.product for scene in self.scenes]
         brought: list[Brought] = []
         refused: list[Refused] = []
@@ -203,7 +198,7 @@ class DownloadPlan:
                 if not isinstance(arrival, Fetched):
                     refused.append(Refused(arrival.product.product_id, _without_paths(arrival.reason, workshop)))
                     continue
-                key = _key(arrival.product)
+                key = key_of(arrival.product)
                 try:
                     brought.append(self._read(arrival, scenes[key], names[key], workshop))
                 except GeographerError as error:
@@ -232,7 +227,7 @@ class DownloadPlan:
         told = read.facts.pop("acquired", None)
         when = moment_of(product.acquired or told)
         row["acquired"] = when.isoformat() if when else None
-        return Brought(product.product_id, row, _origin(fetched, scene, read), path, checksums)
+        return Brought(product.product_id, row, origin_of(fetched, scene, read), path, checksums)
 
     def _refuse_taken(self, later: Revision, raster_ids: list[str]) -> None:
         """Raise if rasters of these ids have come in the meantime."""
@@ -240,53 +235,6 @@ class DownloadPlan:
         both = sorted(standing.intersection(raster_ids))
         if both:
             raise ConflictError(f"raster {naming(both)} was added while it was downloaded: run it again")
-
-
-def _origin(fetched: Fetched, scene: Scene, read: Read) -> dict[str, Any]:
-    """Where a raster came from, as columns of its own: what the archive states counts before what the files say."""
-    product = fetched.product
-    facts = {**read.facts, **product.properties}
-    told = {
-        **facts,
-        "provider": product.provider,
-        "product_collection": product.collection,
-        "product_id": product.product_id,
-        "acquisition": acquisition_of(facts),
-        "cloud_cover": product.cloud_cover if product.cloud_cover is not None else facts.get("cloud_cover"),
-        "licence": product.licence,
-        "search": scene.search,
-        "arrived_bytes": fetched.total,
-        "arrived_sha256": fetched.digest,
-        "reader": read.reader,
-        "reading": canonical_json(read.notes),
-    }
-    return {name: value for name, value in told.items() if value is not None}
-
-
-def _own_columns(origins: Sequence[dict[str, Any]]) -> tuple[dict[str, str], list[str]]:
-    """The columns with their types, and each raster's values as JSON text."""
-    names = unhidden((name for one in origins for name in one), RESERVED)
-    renamed = [{names[name]: value for name, value in one.items()} for one in origins]
-    columns = {name: column_type([one[name] for one in renamed if name in one]) for name in names.values()}
-    return columns, [json.dumps(one, ensure_ascii=False, sort_keys=True) for one in renamed]
-
-
-def _raster_ids(scenes: Sequence[Scene], taken: set[str], into: str) -> dict[tuple[str, str, str], str]:
-    """The id of each product's raster: the product's, fit for a file name, and unlike any that is taken."""
-    ids: dict[tuple[str, str, str], str] = {}
-    used = set(taken)
-    for scene in scenes:
-        key = _key(scene.product)
-        plain = _UNFIT.sub("_", scene.product.product_id.removesuffix(".SAFE")).strip(".") or "raster"
-        digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:8]
-        choices = (plain, f"{plain}.{into}", f"{plain}.{digest}", f"{plain}.{into}.{digest}")
-        ids[key] = next(one for one in choices if one not in used)
-        used.add(ids[key])
-    return ids
-
-
-def _key(product: Any) -> tuple[str, str, str]:
-    return product.provider, product.collection, product.product_id
 
 
 def _told(refused: Sequence[Refused]) -> str:

@@ -1,0 +1,71 @@
+"""What the log keeps of where a raster came from, and what it is called."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from geographer.intake.tags import RESERVED, column_type
+from geographer.intake.vectors import unhidden
+from geographer.log.digests import canonical_json
+from geographer.planning.scenes.twins import acquisition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geographer.recipes.download.brought import Read
+    from geographer.recipes.download.finding import Scene
+    from geographer.sources.fetching import Fetched
+    from geographer.sources.source import Product
+
+_UNFIT: Final = re.compile(r"[^\w.-]+")
+
+
+def origin_of(fetched: Fetched, scene: Scene, read: Read) -> dict[str, Any]:
+    """Where a raster came from, as columns of its own: what the archive states counts before what the files say."""
+    product = fetched.product
+    facts = {**read.facts, **product.properties}
+    told = {
+        **facts,
+        "provider": product.provider,
+        "product_collection": product.collection,
+        "product_id": product.product_id,
+        "acquisition": acquisition_of(facts),
+        "cloud_cover": product.cloud_cover if product.cloud_cover is not None else facts.get("cloud_cover"),
+        "licence": product.licence,
+        "search": scene.search,
+        "arrived_bytes": fetched.total,
+        "arrived_sha256": fetched.digest,
+        "reader": read.reader,
+        "reading": canonical_json(read.notes),
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def own_columns(origins: Sequence[dict[str, Any]]) -> tuple[dict[str, str], list[str]]:
+    """The columns with their types, and each raster's values as JSON text."""
+    names = unhidden((name for one in origins for name in one), RESERVED)
+    renamed = [{names[name]: value for name, value in one.items()} for one in origins]
+    columns = {name: column_type([one[name] for one in renamed if name in one]) for name in names.values()}
+    return columns, [json.dumps(one, ensure_ascii=False, sort_keys=True) for one in renamed]
+
+
+def raster_ids(scenes: Sequence[Scene], taken: set[str], into: str) -> dict[tuple[str, str, str], str]:
+    """The id of each product's raster: the product's, fit for a file name, and unlike any that is taken."""
+    ids: dict[tuple[str, str, str], str] = {}
+    used = set(taken)
+    for scene in scenes:
+        key = key_of(scene.product)
+        plain = _UNFIT.sub("_", scene.product.product_id.removesuffix(".SAFE")).strip(".") or "raster"
+        digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:8]
+        choices = (plain, f"{plain}.{into}", f"{plain}.{digest}", f"{plain}.{into}.{digest}")
+        ids[key] = next(one for one in choices if one not in used)
+        used.add(ids[key])
+    return ids
+
+
+def key_of(product: Product) -> tuple[str, str, str]:
+    """What names a product among all."""
+    return product.provider, product.collection, product.product_id

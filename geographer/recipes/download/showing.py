@@ -1,0 +1,90 @@
+"""Which scene shows which feature, or which piece of one: as the graph will tell once the scene is here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from geographer.database.engine import run_script, scratch
+from geographer.projections.project import MACROS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+Ints = npt.NDArray[np.int64]
+
+Place = tuple[bytes, str | None, bytes | None]
+"""Where a scene has pixels: its footprint (WKB, longitude/latitude); its CRS and its outline in that, where told."""
+
+_SHOWN: Final = Path(__file__).with_name("shown.sql")
+_FULL: Final = 0.995
+"""A stated footprint of at least this share of a scene's outline means all of it: its edges are drawn straight."""
+
+
+class Members(NamedTuple):
+    """What is to be shown: of each, by its place, its feature's place and by how many scenes."""
+
+    features: Ints
+    needs: Ints
+
+
+def shown(missing: pa.Table, places: Sequence[Place], *, union: bool) -> tuple[Ints, Members]:
+    """Which scene shows which member: pairs of their places in the order given, shape (pairs, 2); and the members.
+
+    Args:
+        missing: The features, with `geometry` (WKB, longitude/latitude) and `lacking`, by how many scenes.
+        places: Where each scene has pixels; scenes of one place are looked at once.
+        union: Scenes may show a feature together: its pieces are the members.
+    """
+    scenes: dict[Place, list[int]] = {}
+    for number, place in enumerate(places):
+        scenes.setdefault(place, []).append(number)
+    if union:
+        spots, members = _in_pieces(missing, list(scenes))
+    else:
+        lacking = missing["lacking"].to_numpy().astype(np.int64)
+        spots, members = _contained(missing, list(scenes)), Members(np.arange(len(lacking)), lacking)
+    numbers = list(scenes.values())
+    pairs = [(number, member) for spot, member in spots.tolist() for number in numbers[spot]]
+    return np.array(pairs, np.int64).reshape(-1, 2), members
+
+
+def _contained(missing: pa.Table, places: list[Place]) -> Ints:
+    """Which place contains which feature: pairs, shape (n, 2)."""
+    import pyarrow as pa
+
+    footprints, systems, outlines = zip(*places, strict=True) if places else ((), (), ())
+    spots = pa.table(
+        {
+            "spot": pa.array(range(len(places)), pa.int64()),
+            "footprint": pa.array(footprints, pa.binary()),
+            "crs": pa.array(systems, pa.string()),
+            "outline": pa.array(outlines, pa.binary()),
+        }
+    )
+    members = pa.table({"member": pa.array(range(len(missing)), pa.int64()), "geometry": missing["geometry"]})
+    with scratch() as connection:
+        run_script(connection, MACROS.read_text())
+        connection.register("given_spot", spots)
+        connection.register("given_member", members)
+        run_script(connection, _SHOWN.read_text(), {"full": _FULL})
+        found = connection.execute("FROM shown ORDER BY member, spot").to_arrow_table()
+    return np.column_stack([found["spot"].to_numpy(), found["member"].to_numpy()]).astype(np.int64)
+
+
+def _in_pieces(missing: pa.Table, places: list[Place]) -> tuple[Ints, Members]:
+    """Which place shows which piece of a feature."""
+    import shapely
+
+    from geographer.planning.scenes.pieces import pieces_of
+
+    geometries = shapely.from_wkb(missing["geometry"].to_pylist())
+    footprints = shapely.make_valid(shapely.from_wkb([footprint for footprint, _, _ in places]))
+    found = pieces_of(geometries, footprints)
+    pairs = np.column_stack([found.footprints, found.pieces])
+    return pairs, Members(found.features, np.ones(len(found.features), np.int64))
