@@ -115,7 +115,8 @@ def tiles(stadiums: Iterable[Stadium]) -> list[Tile]:
 def scenes(tile: Tile) -> list[Scene]:
     """What there is of a tile: three acquisitions, of which the clear one may be there in two processings."""
     chance = _chance(tile.code)
-    orbit_day = _FIRST_DAY + timedelta(days=tile.column // 5 % 5, hours=10, minutes=tile.row % 60)
+    morning = (10 - (tile.epsg % 100 * 6 - 183) // 15) % 24
+    orbit_day = _FIRST_DAY + timedelta(days=tile.column // 5 % 5, hours=morning, minutes=tile.row % 60)
     days = [orbit_day + timedelta(days=_DAYS_BETWEEN * number) for number in range(3)]
     aspects = chance.permutation(["clear", "cloudy", "edge"])
     found = [Scene(tile, day, str(aspect), 5.11) for day, aspect in zip(days, aspects, strict=True)]
@@ -354,7 +355,7 @@ def _item(scene: Scene, path: Path, outline: shapely.Polygon, cloudy: float, uns
             "sat:orbit_state": "descending",
             "sat:relative_orbit": orbit,
             "sat:absolute_orbit": 50_000 + 143 * ((scene.acquired - _FIRST_DAY).days // 10) + orbit,
-            "s2:datatake_id": f"GS2{scene.platform.upper()}_{scene.acquired:%Y%m%d}T100000_{50_000 + orbit:06d}",
+            "s2:datatake_id": f"GS2{scene.platform.upper()}_{scene.acquired:%Y%m%dT%H0000}_{50_000 + orbit:06d}",
             "s2:nodata_pixel_percentage": round(unseen, 2),
             "s2:processing_baseline": f"{scene.baseline:05.2f}",
             "s2:product_type": "S2MSI2A",
@@ -364,7 +365,7 @@ def _item(scene: Scene, path: Path, outline: shapely.Polygon, cloudy: float, uns
             "data": {
                 "href": path.name,
                 "type": "image/tiff; application=geotiff; profile=cloud-optimized",
-                "title": "Reflectances × 10,000, offset applied; 0 is no data",
+                "title": "Reflectances times 10,000, offset applied; 0 is no data",
                 "roles": ["data", "reflectance"],
                 "eo:bands": [{"name": name, "common_name": common} for name, common in BANDS.items()],
                 "file:size": len(content),

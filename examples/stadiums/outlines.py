@@ -32,8 +32,9 @@ class Stadium(NamedTuple):
     @property
     def identity(self) -> str:
         """Its name in lower-case ASCII, words joined by hyphens."""
-        plain = unicodedata.normalize("NFKD", self.name.replace("ı", "i")).encode("ascii", "ignore").decode().lower()
-        return "-".join(re.findall(r"[a-z0-9]+", plain.replace("'", "")))
+        dotted = self.name.replace("\N{LATIN SMALL LETTER DOTLESS I}", "i").replace("'", "")
+        plain = unicodedata.normalize("NFKD", dotted).encode("ascii", "ignore").decode().lower()
+        return "-".join(re.findall(r"[a-z0-9]+", plain))
 
 
 def stadiums(file: Path) -> list[Stadium]:
