@@ -323,6 +323,8 @@ def _write(path: Path, scene: Scene, values: npt.NDArray[np.uint16]) -> None:
 def _item(scene: Scene, path: Path, outline: shapely.Polygon, cloudy: float, unseen: float) -> dict[str, Any]:
     content = path.read_bytes()
     orbit = 1 + scene.tile.column // 5 * 7 % 143
+    orbits = 50_000 + 143 * ((scene.acquired - _FIRST_DAY).days // 10) + orbit
+    baseline = f"{scene.baseline:05.2f}"
     footprint = _lonlat(scene.tile, outline)
     processed = scene.acquired + timedelta(days=1 if scene.baseline < 5.11 else 40)
     return {
@@ -354,10 +356,10 @@ def _item(scene: Scene, path: Path, outline: shapely.Polygon, cloudy: float, uns
             "proj:transform": list(scene.tile.transform)[:6],
             "sat:orbit_state": "descending",
             "sat:relative_orbit": orbit,
-            "sat:absolute_orbit": 50_000 + 143 * ((scene.acquired - _FIRST_DAY).days // 10) + orbit,
-            "s2:datatake_id": f"GS2{scene.platform.upper()}_{scene.acquired:%Y%m%dT%H0000}_{50_000 + orbit:06d}",
+            "sat:absolute_orbit": orbits,
+            "s2:datatake_id": f"GS2{scene.platform.upper()}_{scene.acquired:%Y%m%dT%H0000}_{orbits:06d}_N{baseline}",
             "s2:nodata_pixel_percentage": round(unseen, 2),
-            "s2:processing_baseline": f"{scene.baseline:05.2f}",
+            "s2:processing_baseline": baseline,
             "s2:product_type": "S2MSI2A",
         },
         "links": [],
