@@ -224,7 +224,8 @@ def _chance(*what: str) -> np.random.Generator:
 
 def _draw(ground: Pixels, tile: Tile, stadium: Stadium) -> None:
     (easting,), (northing,) = transform("EPSG:4326", f"EPSG:{tile.epsg}", [stadium.longitude], [stadium.latitude])
-    column, row = ~tile.transform * (easting, northing)
+    west, _, _, north = tile.bounds
+    column, row = (easting - west) / PIXEL, (north - northing) / PIXEL
     reach = SIDES[stadium.kind] // PIXEL
     columns = np.arange(max(int(column) - reach, 0), min(int(column) + reach + 1, SIZE))
     rows = np.arange(max(int(row) - reach, 0), min(int(row) + reach + 1, SIZE))

@@ -1,7 +1,7 @@
 """The whole story on the command line: `python examples/stadiums/run.py OUT` makes OUT and shows each command of it.
 
-64 stadiums; the fewest scenes that show them, downloaded; the fewest chips; masks; a split with 25 km between its parts;
-v1; 15 stadiums more; an update; v2; and what changed. The archive is generated, and served on this machine only.
+64 stadiums; the fewest scenes that show them, downloaded; the fewest chips; masks; a split with 25 km between its
+parts; v1; 15 stadiums more; an update; v2; and what changed. The archive is generated, and served on this machine only.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def story(folder: Path, first: str, more: str, url: str) -> dict[str, dict[str, 
 
     download = ["download", "sentinel", "--provider", "local", "--collection", archive.COLLECTION]
     download += ["--source-option", f"url={url}", "--start", "2026-05-01", "--end", "2026-08-31", "--max-cloud", "20"]
-    geographer("add", "features", f"../{first}", "--id", "stadium", "-m", "stadiums of 13 cities")
+    geographer("add", "features", f"../{first}", "--id", "stadium", "-m", "stadiums of 14 cities")
     geographer(*download, "--plan")
     geographer(*download)
     geographer("cut", "cover", "chips", "--size", "256")
