@@ -16,7 +16,7 @@
 - `database`    the DuckDB engine, and a person's SQL confined
 - `planning`    pure decisions: windows, components, splits
 - `execution`   the one place where work goes to many cores
-- `events`, `values`, `errors`
+- `events`, `values`, `extension`, `errors`
 """
 
 from __future__ import annotations

@@ -46,6 +46,24 @@ class StorageError(GeographerError):
     exit_code = 6
 
 
+class SourceError(StorageError):
+    """An archive did not deliver.
+
+    Attributes:
+        passing: It may pass by itself, so it is worth trying again soon.
+        wait: How many seconds the archive asked to wait before that.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.passing = passing
+        self.wait = wait
+
+
+class OfflineError(SourceError):
+    """A product that the archive has to bring back from its store first: it was ordered; a later run gets it."""
+
+
 def naming(things: list[str], most: int = 5) -> str:
     """`'a', 'b', 'c' and 7 more`: as many names as a person reads."""
     shown = ", ".join(f"'{thing}'" for thing in things[:most])

@@ -18,6 +18,7 @@ KINDS: Final[Mapping[str, int]] = {
     "features_added": 1,
     "features_removed": 1,
     "rasters_added": 1,
+    "rasters_downloaded": 1,
     "catalogue_added": 1,
     "rasters_removed": 1,
     "geographer_imported": 1,

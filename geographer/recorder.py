@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from geographer.values import Checksums
 
 FOLDER: Final = ".geographer"
+_OF_PIXELS: Final = frozenset(
+    {"rasters_added", "rasters_downloaded", "chips_cut", "labels_made", "geographer_imported"}
+)
 _SMALL: Final = 1_000
 """Up to so many rows of a change, one thread is enough."""
 
@@ -273,7 +276,7 @@ def _software(draft: Draft) -> dict[str, str]:
     versions = {"geographer": __version__, "duckdb": version("duckdb")}
     if draft.kind == "split_assigned":
         versions |= {name: version(name) for name in ("numpy", "scipy", "shapely")}
-    elif draft.kind in ("rasters_added", "chips_cut", "labels_made", "geographer_imported") and draft.rows:
+    elif draft.kind in _OF_PIXELS and draft.rows:
         from geographer.rasters.versions import pixel_software
 
         versions |= pixel_software()

@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "remove": ("making", "Remove features, rasters or a recipe; earlier revisions keep them."),
     "import": ("importing", "Take over a directory of the previous library, or another dataset."),
     "classes": ("classes", "List, combine, rename or drop classes; make soft ones hard."),
+    "download": ("downloading", "Find and fetch the rasters that features still lack."),
     "cut": ("cutting", "Cut chips from rasters."),
     "label": ("labelling", "Make labels for rasters."),
     "split": ("recipes", "Assign rasters to parts so that nothing leaks between them."),

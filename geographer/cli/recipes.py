@@ -43,20 +43,29 @@ def split(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool,
 @click.command()
 @options.workers
 @options.on_conflict
+@click.option("--no-downloads", "downloads", is_flag=True, default=True, flag_value=False, help="Ask no archive.")
 @click.option("--afresh", is_flag=True, help="Make covers anew, with the fewest chips that can be.")
 @options.changing
 @options.dataset
 def update(
-    dataset: Dataset, workers: int, on_conflict: Any, afresh: bool, signature: dict[str, Any], as_json: bool
+    dataset: Dataset,
+    workers: int,
+    on_conflict: Any,
+    afresh: bool,
+    downloads: bool,
+    signature: dict[str, Any],
+    as_json: bool,
 ) -> None:
     """Bring what every recipe made up to the dataset.
 
     Each recipe that has something to do appends one event. Only what a change affects is made again; what is no longer
-    wanted is retired, and stays in history.
+    wanted is retired, and stays in history. Downloads run first; what they can't have makes the exit code 6.
     """
-    count = 0
-    for result in dataset.updating(workers=workers, on_conflict=on_conflict, afresh=afresh, **signature):
+    results = []
+    asked = {"workers": workers, "on_conflict": on_conflict, "afresh": afresh, "downloads": downloads}
+    for result in dataset.updating(**asked, **signature):
         render.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
-        count += 1
-    if not count and not as_json:
-        click.echo("no recipe yet: see geographer cut, label and split")
+        results.append(result)
+    if not results and not as_json:
+        click.echo("no recipe yet: see geographer download, cut, label and split")
+    render.end_if_incomplete(results)

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geographer.errors import StorageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from geographer.events import Event, Recorded
+    from geographer.queries.table import Table
 
 _WIDEST = 64
 _FOR_MACHINES = ("largest", "bound", "cost", "deviation")
@@ -51,6 +54,25 @@ def recorded(result: Recorded, *, as_json: bool, dry_run: bool = False) -> None:
         click.echo(f"nothing new of {what}; the revision is still @{result.position} {result.digest[:12]}")
     for warning in result.summary.get("warnings", []):
         click.echo(f"Warning: {warning}", err=True)
+
+
+def plan(name: str, scenes: Table, summary: dict[str, Any], *, as_json: bool) -> None:
+    """The scenes that a download would fetch, and what that comes to."""
+    rows = scenes.to_pylist()
+    if as_json:
+        json_line({"plan": name, **summary, "scenes": rows})
+        return
+    if rows:
+        table(list(rows[0]), [[_rounded(value) for value in row.values()] for row in rows])
+    click.echo(f"would be rasters_downloaded '{name}': {_sentence(summary) or 'nothing new'}; nothing was changed")
+    for warning in summary.get("warnings", []):
+        click.echo(f"Warning: {warning}", err=True)
+
+
+def end_if_incomplete(results: Iterable[Recorded]) -> None:
+    """End with the exit code of the family 'storage' where products could not be had; the warnings have named them."""
+    if any(result.summary.get("failed") for result in results):
+        sys.exit(StorageError.exit_code)
 
 
 def event_line(event: Event) -> None:
@@ -112,6 +134,8 @@ def _told(name: str, value: Any) -> str:
         return "; ".join(shares)
     if name == "cover":
         return _told_of_cover(value)
+    if name == "bytes":
+        return f"{value / 1e6:,.1f} MB" if value else ""
     if name == "unmet":
         return "; ".join(f"{count:,} not: {reason}" for reason, count in value.items())
     if name == "classes" and isinstance(value, list):
@@ -129,12 +153,19 @@ def _told(name: str, value: Any) -> str:
 
 
 def _told_of_cover(cover: dict[str, Any]) -> str:
-    """How near the chips of a cover come to the fewest that can be."""
-    least, chips = cover["bound"], cover["chips"]
+    """How near the chips, or scenes, of a cover come to the fewest that can be."""
+    least = cover["bound"]
     if least is None:
         return ""
-    proven = "the fewest that can be" if least == chips else f"at least {least:,} are needed"
-    return f"{chips:,} in all, {proven}"
+    taken = cover["scenes"] if "scenes" in cover else cover["chips"]
+    proven = "the fewest that can be" if least == taken else f"at least {least:,} are needed"
+    if "scenes" in cover:
+        return f"{taken:,} scenes chosen, {proven}" if taken else ""
+    return f"{taken:,} in all, {proven}"
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def _cell(value: Any) -> str:

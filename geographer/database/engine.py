@@ -61,6 +61,14 @@ def run_script(connection: duckdb.DuckDBPyConnection, script: str, parameters: M
         connection.execute(statement, bound or None)
 
 
+@contextmanager
+def scratch() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection of its own, with the spatial functions and no file: for a question about tables in memory."""
+    with duckdb.connect(":memory:", config=SETTINGS) as connection:
+        load_spatial(connection)
+        yield connection
+
+
 class Engine:
     """A DuckDB engine for one dataset folder: `log` and `state` are attached for a step, then let go.
 

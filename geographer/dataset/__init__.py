@@ -1,7 +1,7 @@
 """The facade: a dataset as Python and the command line see it.
 
-`Dataset` opens and proves; `readings` answers questions; `additions`, `imports`, `classes`, `cuts`, `labels` and
-`recipes` hold the verbs that change it, and `changes` is the one way that every change goes through.
+`Dataset` opens and proves; `readings` answers questions; `additions`, `imports`, `classes`, `downloads`, `cuts`,
+`labels` and `recipes` hold the verbs that change it, and `changes` is the one way that every change goes through.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from geographer.dataset.additions import Additions
 from geographer.dataset.classes import Classes
 from geographer.dataset.cuts import Cuts
+from geographer.dataset.downloads import Downloads
 from geographer.dataset.imports import Imports
 from geographer.dataset.labels import Labels
 from geographer.dataset.readings import Readings, Rev
@@ -35,7 +36,7 @@ def _silent(_what: str, _done: int, _of: int) -> None:
     return
 
 
-class Dataset(Readings, Additions, Imports, Classes, Cuts, Labels, Recipes):
+class Dataset(Readings, Additions, Imports, Classes, Downloads, Cuts, Labels, Recipes):
     """An object-centric remote-sensing dataset with all its versions, in a folder.
 
     Make one with `Dataset.init`, open one with `Dataset.open`. Every method that changes the dataset appends one event

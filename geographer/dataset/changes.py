@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geographer.events import Draft, Recorded, Signature
+from geographer.events import Draft, Head, Recorded, Signature
 from geographer.recorder import Change, Recorder
 
 if TYPE_CHECKING:
@@ -80,7 +80,22 @@ class Changing:
             if again and not outcome.draft.rows:
                 return Recorded(head.position, head.digest, recipe.event, outcome.draft.payload, changed=False)
             draft = Draft(outcome.draft.kind, {**outcome.draft.payload, "request": request}, outcome.draft.rows)
-            return self._recorder.record(Change(draft, outcome.files, staged=True), signature, head)
+            if outcome.holds_at is not None and expected is None:
+                head = self._moved_on(recipe, outcome.holds_at)
+            recorded = self._recorder.record(Change(draft, outcome.files, staged=True), signature, head)
+        if outcome.afterwards is not None:
+            outcome.afterwards()
+        return recorded
+
+    def _moved_on(self, recipe: Recipe, holds_at: Callable[[Revision], None]) -> Head:
+        """The head as it is now, on which what was made still holds."""
+        from geographer.recipes.kinds import require_same
+
+        head = self._recorder.planning_head(None)
+        with self._recorder.at(head.position) as view:
+            require_same(view, recipe)
+            holds_at(view)
+        return head
 
     def _left(self, recipe: Recipe, warning: str) -> Recorded:
         """A recipe that did not run, and why."""

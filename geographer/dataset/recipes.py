@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from geographer.dataset.changes import Changing
-from geographer.errors import ExtensionError
+from geographer.errors import ExtensionError, SourceError
 from geographer.events import Recorded
 from geographer.recorder import Change
 
@@ -71,9 +71,10 @@ class Recipes(Changing):
         workers: int = 1,
         on_conflict: OnConflict | None = None,
         afresh: bool = False,
+        downloads: bool = True,
         **signature: Any,
     ) -> list[Recorded]:
-        """Run every recipe: one event for each recipe that had something to do, in their order.
+        """Run every recipe: one event for each recipe that had something to do; downloads first, then in their order.
 
         What a recipe made comes to what it would make from nothing: what is affected by a change is made again, and
         what is no longer wanted is retired, and stays in history. Only covers keep the chips that they have, and splits
@@ -83,14 +84,18 @@ class Recipes(Changing):
             workers: How many processes work at once.
             on_conflict: As for `split`.
             afresh: Covers are made anew, with the fewest chips that can be.
+            downloads: Run the download recipes too.
             signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
 
-        A recipe whose cutter or label maker can't be imported here is left as it is, which its `warnings` say.
+        A recipe whose cutter or label maker can't be imported here, or whose archive does not answer, is left as it is,
+        which its `warnings` say.
 
         Raises:
             ConflictError: a split would leak; what earlier recipes made stays recorded.
         """
-        return list(self.updating(workers=workers, on_conflict=on_conflict, afresh=afresh, **signature))
+        return list(
+            self.updating(workers=workers, on_conflict=on_conflict, afresh=afresh, downloads=downloads, **signature)
+        )
 
     def updating(
         self,
@@ -98,19 +103,25 @@ class Recipes(Changing):
         workers: int = 1,
         on_conflict: OnConflict | None = None,
         afresh: bool = False,
+        downloads: bool = True,
         **signature: Any,
     ) -> Iterator[Recorded]:
         """`update`, recipe by recipe: each as it is recorded."""
+        from geographer.recipes.download.recipe import Download
         from geographer.recipes.kinds import recipe_of
 
         with self._recorder.at() as view:
             recipes = [recipe_of(*row) for row in view.rows("SELECT name, kind, parameters FROM recipes")]
+        # The others make what they make of what downloads bring.
+        recipes = sorted(recipes, key=lambda recipe: recipe.kind != Download.kind)
+        if not downloads:
+            recipes = [recipe for recipe in recipes if recipe.kind != Download.kind]
         key = signature.pop("idempotency_key", None)
         for recipe in recipes:
             keyed = {**signature, "idempotency_key": f"{key}/{recipe.name}"} if key else signature
             try:
                 yield self._run(recipe, keyed, workers, on_conflict=on_conflict, afresh=afresh)
-            except ExtensionError as error:
+            except (ExtensionError, SourceError) as error:
                 yield self._left(recipe, f"'{recipe.name}' was left as it is: {error}")
             # Whoever expected the head has seen it at the first recipe.
             signature.pop("expected_head", None)

@@ -102,6 +102,36 @@ def plan_rasters(
     return RasterAddition(Draft("rasters_added", payload, tables), kept)
 
 
+def raster_row(path: Path, root: Path, options: RasterOptions) -> tuple[dict[str, Any], Checksums, dict[str, str]]:
+    """The file at `path` as a row of the log's raster table, with its checksums and its tags. Every pixel is read.
+
+    Raises:
+        UsageError, CorruptError: as `plan_rasters`.
+    """
+    from geographer.rasters.checksums import checksums_of_file
+    from geographer.rasters.pixels import pixel_digest
+    from geographer.rasters.read import describe
+    from geographer.rasters.wholeness import require_one_file
+
+    facts = describe(path, crs=options.crs, footprint=options.footprint, acquired=options.acquired)
+    reference = options.mode == "reference"
+    if not reference:
+        require_one_file(path, facts, crs=options.crs, footprint=options.footprint)
+    checksums = checksums_of_file(path)
+    row = {
+        "raster_id": path.stem,
+        "collection": options.collection,
+        "path": _reference(path, root) if reference else _path(path, options.collection),
+        "storage": "reference" if reference else "dvc",
+        "size": checksums.size,
+        "md5": checksums.md5,
+        "sha256": checksums.sha256,
+        "pixel_digest": pixel_digest(path, crs=options.crs),
+        **facts_row(facts),
+    }
+    return row, checksums, facts.tags
+
+
 def raster_rows(rows: list[dict[str, Any]]) -> Any:
     """Rows of the log's raster table from dictionaries; what they leave out is null."""
     columns = sorted({name for row in rows for name in row})
@@ -275,7 +305,7 @@ def _described(
     skipped: dict[str, list[str]] = {"input": [], "name": [], "reason": []}
     for path in files:
         try:
-            row, checksums, own = _row(path, root, options)
+            row, checksums, own = raster_row(path, root, options)
         except GeographerError as error:
             if options.on_error == "fail":
                 raise
@@ -295,31 +325,6 @@ def _repeated(names: Iterable[str]) -> list[str]:
 
 def _path(path: Path, collection: str) -> str:
     return f"rasters/{collection}/{path.name}"
-
-
-def _row(path: Path, root: Path, options: RasterOptions) -> tuple[dict[str, Any], Checksums, dict[str, str]]:
-    from geographer.rasters.checksums import checksums_of_file
-    from geographer.rasters.pixels import pixel_digest
-    from geographer.rasters.read import describe
-    from geographer.rasters.wholeness import require_one_file
-
-    facts = describe(path, crs=options.crs, footprint=options.footprint, acquired=options.acquired)
-    reference = options.mode == "reference"
-    if not reference:
-        require_one_file(path, facts, crs=options.crs, footprint=options.footprint)
-    checksums = checksums_of_file(path)
-    row = {
-        "raster_id": path.stem,
-        "collection": options.collection,
-        "path": _reference(path, root) if reference else _path(path, options.collection),
-        "storage": "reference" if reference else "dvc",
-        "size": checksums.size,
-        "md5": checksums.md5,
-        "sha256": checksums.sha256,
-        "pixel_digest": pixel_digest(path, crs=options.crs),
-        **facts_row(facts),
-    }
-    return row, checksums, facts.tags
 
 
 def _reference(path: Path, root: Path) -> str:

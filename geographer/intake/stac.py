@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from geographer.errors import UsageError
+from geographer.intake.tags import column_type
 from geographer.intake.vectors import unhidden
+from geographer.sources.stac import acquired_of, outline_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _SUFFIXES: Final = (".json", ".geojson")
 _LONLAT: Final = "EPSG:4326"
-_BOX_3D: Final = 6
 
 
 def stac_items(data: Any) -> list[dict[str, Any]] | None:
@@ -55,7 +55,7 @@ def stac_rows(items: list[dict[str, Any]], reserved: Collection[str]) -> tuple[d
         "acquired": [_acquired(item) for item in items],
         "properties": [json.dumps(one, ensure_ascii=False, sort_keys=True) for one in named],
     }
-    return columns, {name: _type_of([one[name] for one in named if name in one]) for name in names.values()}
+    return columns, {name: column_type([one[name] for one in named if name in one]) for name in names.values()}
 
 
 def _plain(item: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -64,73 +64,28 @@ def _plain(item: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, str(value) if isinstance(value, float) and not isfinite(value) else value
 
 
-def _type_of(values: list[Any]) -> str:
-    """The type of an own column that holds all of `values`."""
-    kinds = {type(value) for value in values}
-    if kinds == {bool}:
-        return "BOOLEAN"
-    if kinds == {int} and all(-(2**63) <= value < 2**63 for value in values):
-        return "BIGINT"
-    return "DOUBLE" if kinds <= {int, float} else "VARCHAR"
-
-
 def _acquired(item: dict[str, Any]) -> str | None:
     properties = item.get("properties") or {}
-    text = properties.get("datetime") or properties.get("start_datetime")
-    if text is None:
-        return None
     try:
-        moment = datetime.fromisoformat(text)
+        return acquired_of(properties)
     except (ValueError, TypeError) as error:
+        text = properties.get("datetime") or properties.get("start_datetime")
         raise UsageError(f"STAC item '{item.get('id')}' has no time in ISO 8601 but {text!r}: mend it") from error
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() if moment.tzinfo else moment.isoformat()
 
 
 def _outline(item: dict[str, Any]) -> tuple[shapely.Geometry | None, str]:
     """An item's footprint and its CRS: exact where the item, or an asset of it, has the projection extension."""
     import shapely
 
-    properties = item.get("properties") or {}
     try:
-        for fields in (properties, *(item.get("assets") or {}).values()):
-            outline = _projected({**properties, **fields})
-            if outline is not None:
-                return outline
+        outline = outline_of(item.get("properties") or {}, (item.get("assets") or {}).values())
+        if outline is not None:
+            return outline
         if not item.get("geometry"):
             return None, _LONLAT
         return _unwrapped(shapely.from_geojson(json.dumps(item["geometry"])), item.get("bbox")), _LONLAT
     except (ValueError, TypeError, IndexError, shapely.errors.ShapelyError) as error:
         raise UsageError(f"STAC item '{item.get('id')}' has a place that can't be understood: {error}") from error
-
-
-def _projected(fields: dict[str, Any]) -> tuple[shapely.Geometry, str] | None:
-    """The outline that fields of the projection extension tell, or None when they tell none."""
-    import shapely
-
-    crs = _crs_of(fields)
-    if crs is None:
-        return None
-    if fields.get("proj:transform") and fields.get("proj:shape"):
-        a, b, c, d, e, f = fields["proj:transform"][:6]
-        height, width = fields["proj:shape"]
-        corners = [(0, 0), (0, height), (width, height), (width, 0)]
-        return shapely.Polygon([(a * col + b * row + c, d * col + e * row + f) for col, row in corners]), crs
-    if fields.get("proj:geometry"):
-        return shapely.from_geojson(json.dumps(fields["proj:geometry"])), crs
-    if fields.get("proj:bbox"):
-        box = fields["proj:bbox"]
-        return shapely.box(*(box[:2] + box[3:5] if len(box) == _BOX_3D else box)), crs
-    return None
-
-
-def _crs_of(fields: dict[str, Any]) -> str | None:
-    if fields.get("proj:code"):
-        return str(fields["proj:code"])
-    if fields.get("proj:epsg"):
-        return f"EPSG:{fields['proj:epsg']}"
-    if fields.get("proj:wkt2"):
-        return str(fields["proj:wkt2"])
-    return json.dumps(fields["proj:projjson"]) if fields.get("proj:projjson") else None
 
 
 def _unwrapped(outline: shapely.Geometry, box: list[float] | None) -> shapely.Geometry:

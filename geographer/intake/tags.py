@@ -21,6 +21,16 @@ _WHOLE: Final = re.compile(r"\s*[+-]?[0-9]+\s*")
 _NUMBER: Final = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 
 
+def column_type(values: Sequence[Any]) -> str:
+    """The type of an own column that holds all of `values`: texts, numbers and truth values."""
+    kinds = {type(value) for value in values}
+    if kinds == {bool}:
+        return "BOOLEAN"
+    if kinds == {int} and all(-(2**63) <= value < 2**63 for value in values):
+        return "BIGINT"
+    return "DOUBLE" if kinds <= {int, float} else "VARCHAR"
+
+
 def tag_columns(names: Sequence[str], tags: Sequence[Mapping[str, str]]) -> tuple[dict[str, str], list[str]]:
     """The columns that the tags `names` become, with their types, and the properties (JSON text) of each file.
 

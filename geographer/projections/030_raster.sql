@@ -161,4 +161,5 @@ DROP TABLE inside_of_new;
 INSERT INTO state.own_column
 SELECT 'raster', own.key, own.value->>'$', own.rowid, position
 FROM log.event, json_each(payload, if(ends_with(kind, '_imported'), '$.columns.raster', '$.columns')) AS own
-WHERE kind IN ('rasters_added', 'catalogue_added', 'geographer_imported', 'dataset_imported') AND position > $after AND position <= $up_to;
+WHERE kind IN ('rasters_added', 'rasters_downloaded', 'catalogue_added', 'geographer_imported', 'dataset_imported')
+  AND position > $after AND position <= $up_to;

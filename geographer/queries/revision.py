@@ -92,6 +92,7 @@ class Revision:
             )
         }
         known |= {row[0] for row in self.rows("SELECT name FROM recipes WHERE kind LIKE 'cut%'")}
+        known |= {row[0] for row in self.rows("SELECT parameters->>'$.into' FROM recipes WHERE kind = 'download'")}
         if name not in known:
             names = ", ".join(sorted(known)) or "none yet"
             raise NotFoundError(f"no collection '{name}': there are {names}")

@@ -68,8 +68,8 @@ def encode(
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
         MemoryFile() as file,
     ):
-        with file.open(**_profile(metadata, height, width), transform=rasterio.Affine(*transform)) as raster:
-            _write_metadata(raster, metadata)
+        with file.open(**profile(metadata, height, width), transform=rasterio.Affine(*transform)) as raster:
+            write_metadata(raster, metadata)
             raster.write(pixels)
             if mask is not None:
                 raster.write_mask(mask)
@@ -105,7 +105,7 @@ def write_whole(destination: Path, content: bytes) -> None:
         raise
 
 
-def _profile(metadata: Metadata, height: int, width: int) -> dict[str, Any]:
+def profile(metadata: Metadata, height: int, width: int) -> dict[str, Any]:
     """Creation options. Strips of 64 rows were the fastest to write and to read for chips of 256 pixels."""
     if max(height, width) > _LARGEST_IN_STRIPS:
         blocks = {"tiled": True, "blockxsize": 256, "blockysize": 256}
@@ -127,7 +127,7 @@ def _profile(metadata: Metadata, height: int, width: int) -> dict[str, Any]:
     }
 
 
-def _write_metadata(raster: DatasetWriter, metadata: Metadata) -> None:
+def write_metadata(raster: DatasetWriter, metadata: Metadata) -> None:
     """Comes before the pixels: GDAL then writes one directory, with colours where TIFF has a place."""
     if metadata.colormap is not None:
         raster.write_colormap(1, dict(metadata.colormap))

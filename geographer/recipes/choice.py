@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from geographer.database.confine import evaluating
 from geographer.database.engine import identifier
 from geographer.errors import ExtensionError, UsageError, naming
+from geographer.extension import Extension, version_of
 from geographer.log.tables import arrow_table
 from geographer.queries.read import Filter, read
-from geographer.recipes.extension import Extension, version_of
 
 if TYPE_CHECKING:
     from geographer.queries.revision import Revision

@@ -13,6 +13,8 @@ from geographer.recipes.cut.boxes import CutBoxes
 from geographer.recipes.cut.cover import CutCover
 from geographer.recipes.cut.grid import CutGrid
 from geographer.recipes.cut.own import CutOwn, CutterName
+from geographer.recipes.download.brought import SourceName
+from geographer.recipes.download.recipe import Download
 from geographer.recipes.label.boxes import LabelBoxes
 from geographer.recipes.label.instances import LabelInstances
 from geographer.recipes.label.mask import LabelMask
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
 _CUTS: Final = (CutAround, CutGrid, CutBoxes, CutCover, CutOwn)
 _LABELS: Final = (LabelMask, LabelSoft, LabelInstances, LabelMultilabel, LabelBoxes, LabelOwn)
 
-KINDS: Final[dict[str, Callable[..., Recipe]]] = {kind.kind: kind for kind in (*_CUTS, *_LABELS, Split)}
+KINDS: Final[dict[str, Callable[..., Recipe]]] = {kind.kind: kind for kind in (Download, *_CUTS, *_LABELS, Split)}
 
-_OWN: Final = {"where": Selector, "rasters_where": Selector, "cutter": CutterName}
+_OWN: Final = {"where": Selector, "rasters_where": Selector, "cutter": CutterName, "archive": SourceName}
 """The parameters that can be an extension, which JSON has as an object."""
 
 

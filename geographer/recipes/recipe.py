@@ -65,10 +65,20 @@ class Workshop:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run made: the event to append, and the staged files whose bytes DVC is to store first."""
+    """What a run made.
+
+    Attributes:
+        draft: The event to append.
+        files: The staged files whose bytes DVC is to store first.
+        holds_at: Raises where a later revision leaves no room for what was made; None: it is for the revision that was
+            planned on alone. What took hours to fetch must not be lost because a tag was set meanwhile.
+        afterwards: What is left to do once the event is recorded.
+    """
 
     draft: Draft
     files: list[tuple[Path, Checksums]] = field(default_factory=list)
+    holds_at: Callable[[Revision], None] | None = None
+    afterwards: Callable[[], None] | None = None
 
 
 class Plan(Protocol):

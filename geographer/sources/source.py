@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
 
-from geographer.errors import StorageError
+from geographer.errors import OfflineError, SourceError
+
+__all__ = ["SOURCES", "OfflineError", "Product", "Query", "Source", "SourceError", "Stated", "Told"]
 
 SOURCES: Final = "geographer.sources"
 """The group of entry points that a source can be named by."""
@@ -74,24 +76,6 @@ class Product:
     properties: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     files: Mapping[str, Stated] = field(default_factory=dict)
     handle: Any = field(default=None, compare=False, repr=False)
-
-
-class SourceError(StorageError):
-    """An archive did not deliver.
-
-    Attributes:
-        passing: It may pass by itself, so it is worth trying again soon.
-        wait: How many seconds the archive asked to wait before that.
-    """
-
-    def __init__(self, message: str, *, passing: bool = False, wait: float | None = None) -> None:
-        super().__init__(message)
-        self.passing = passing
-        self.wait = wait
-
-
-class OfflineError(SourceError):
-    """A product that the archive has to bring back from its store first: it was ordered; a later run gets it."""
 
 
 class Source(ABC):

@@ -282,7 +282,7 @@ class Vanishing(Cutter):
 def test_update_goes_on_past_a_recipe_whose_cutter_is_not_there(gathered: Dataset, tmp_path: Path, monkeypatch) -> None:
     gathered.cut_own("own", cutter=Vanishing, size=8)
     gathered.cut_around_features("around", size=12)
-    monkeypatch.setattr("geographer.recipes.extension._BROUGHT", {})
+    monkeypatch.setattr("geographer.extension._BROUGHT", {})
     monkeypatch.delattr(f"{__name__}.Vanishing")
     gather(gathered, tmp_path / "inputs", {"apart": (8.5, 56.5)})
     own, around = gathered.update()

@@ -36,7 +36,7 @@ _COMING_LABELS: Final = _FOLDER / "coming_labels.sql"
 _COMING_INPUTS: Final = _FOLDER / "coming_inputs.sql"
 _ORPHANS: Final = _FOLDER / "orphaned_chips.sql"
 _BYTE: Final = 255
-_COLLECTIONS_OF: Final = ("source", "collection")
+_COLLECTIONS_OF: Final = ("source", "collection", "into")
 """The parameters of recipes that name a collection."""
 
 

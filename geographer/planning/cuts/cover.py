@@ -21,7 +21,7 @@ import shapely
 
 from geographer.errors import UsageError
 from geographer.planning.components import NO_LINKS, Ints, Links, components
-from geographer.planning.cuts.covering import Problem, fewest
+from geographer.planning.covering import Problem, fewest
 from geographer.planning.cuts.names import cell_name
 from geographer.planning.cuts.placement import LARGER, NODATA, AtBorder, Pairs, Tally, pairs_of, places
 from geographer.planning.cuts.windows import Fits, check_sizes, chips_table, unmet_table

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from geographer.errors import UsageError, naming
+from geographer.extension import Extension, version_of
 from geographer.log.digests import canonical_json
 from geographer.planning.cuts.names import cell_name
 from geographer.planning.cuts.windows import chips_table
 from geographer.recipes.choice import Choice
 from geographer.recipes.cut.shared import Cutting, Ground, Wanted
-from geographer.recipes.extension import Extension, version_of
 from geographer.values import Window
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from geographer.errors import ExtensionError, UsageError, naming
+from geographer.extension import version_of
 from geographer.log.digests import canonical_json
-from geographer.recipes.extension import version_of
 from geographer.recipes.label.shared import Labelling
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geographer.planning.cuts.covering import Problem, fewest
+from geographer.planning.covering import Problem, fewest
 
 LONG, NO_TIME = 60.0, -1.0
 

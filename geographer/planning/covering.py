@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array, csr_array
 
 from geographer.planning.components import Ints, components
 
 _CERTAIN = 1e-6
+
+Floats = npt.NDArray[np.float64]
 
 
 class Cover(NamedTuple):
@@ -36,11 +39,14 @@ class Problem:
         sets: The members of each set, int64, each once.
         most: How often each set can be taken, shape (sets,).
         needs: How often each member is to be covered, shape (members,); more than its sets allow is taken as that.
+        costs: What each set costs, shape (sets,), not negative: of covers with equally many sets, the cheapest is
+            wanted. None: they are all as good.
     """
 
     sets: Sequence[Ints]
     most: Ints
     needs: Ints
+    costs: Floats | None = None
 
 
 def fewest(problem: Problem, deadline: float) -> Cover:
@@ -61,7 +67,11 @@ def fewest(problem: Problem, deadline: float) -> Cover:
     members, sets = _grouped(of_member), _grouped(of_set)
     for component in order:
         rows, columns = members[component], sets[component]
-        part = _solved(incidence[rows][:, columns], needs[rows], problem.most[columns], deadline)
+        costs = None if problem.costs is None else problem.costs[columns]
+        if len(rows) == 1:
+            part = _of_one(int(needs[rows[0]]), problem.most[columns], costs)
+        else:
+            part = _solved(incidence[rows][:, columns], needs[rows], problem.most[columns], costs, deadline)
         taken[columns] = part.taken
         bound += part.bound
     return Cover(taken, bound)
@@ -89,38 +99,78 @@ def _grouped(labels: Ints) -> dict[int, Ints]:
     return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=False))
 
 
-def _solved(incidence: csr_array, needs: Ints, most: Ints, deadline: float) -> Cover:
-    """One component."""
-    by_greed = _greedy(incidence, needs, most)
+def _of_one(need: int, most: Ints, costs: Floats | None) -> Cover:
+    """A component of a single member, which all its sets cover: the cheapest are taken, or else the first."""
+    order = np.arange(len(most)) if costs is None else np.argsort(costs, kind="stable")
+    before = np.cumsum(most[order]) - most[order]
+    taken = np.zeros(len(most), np.int64)
+    taken[order] = np.clip(need - before, 0, most[order])
+    return Cover(taken, need)
+
+
+def _solved(incidence: csr_array, needs: Ints, most: Ints, costs: Floats | None, deadline: float) -> Cover:
+    """One component: as few sets as can be, and then as cheap as can be."""
+    cover = _smallest(incidence, needs, most, costs, deadline)
+    return cover if costs is None else _cheapest(cover, incidence, needs, most, costs, deadline)
+
+
+def _smallest(incidence: csr_array, needs: Ints, most: Ints, costs: Floats | None, deadline: float) -> Cover:
+    by_greed = _greedy(incidence, needs, most, costs)
     least = _least(incidence, needs)
     if by_greed.sum() == least:
         return Cover(by_greed, least)
+    found, dual = _optimum(np.ones(len(most)), incidence, needs, most, deadline)
+    if dual is not None:
+        least = max(least, int(np.ceil(dual - _CERTAIN)))
+    best = by_greed if found is None or found.sum() > by_greed.sum() else found
+    return Cover(best, min(least, int(best.sum())))
+
+
+def _cheapest(cover: Cover, incidence: csr_array, needs: Ints, most: Ints, costs: Floats, deadline: float) -> Cover:
+    """A cover with no more sets than `cover`, and the least cost."""
+    if costs.max() - costs.min() <= _CERTAIN:
+        return cover
+    at_most = int(cover.taken.sum())
+    found, _ = _optimum(costs, incidence, needs, most, deadline, at_most=at_most)
+    cheaper = found is not None and found.sum() <= at_most and found @ costs < cover.taken @ costs
+    return cover._replace(taken=found) if cheaper and found is not None else cover
+
+
+def _optimum(
+    objective: Floats, incidence: csr_array, needs: Ints, most: Ints, deadline: float, *, at_most: int | None = None
+) -> tuple[Ints | None, float | None]:
+    """The cover (None: none was found in time) that minimises `objective`, and the bound that was proven."""
     remaining = deadline - time.monotonic()
     if remaining <= 0:
-        return Cover(by_greed, least)
+        return None, None
+    constraints = [LinearConstraint(incidence, lb=needs)]
+    if at_most is not None:
+        constraints.append(LinearConstraint(np.ones((1, len(most))), ub=at_most))
     found = milp(
-        np.ones(len(most)),
-        constraints=LinearConstraint(incidence, lb=needs),
+        objective,
+        constraints=constraints,
         integrality=np.ones(len(most)),
         bounds=Bounds(0, most),
         options={"time_limit": remaining, "mip_rel_gap": 0.0},
     )
     dual = found.get("mip_dual_bound")
-    if dual is not None and np.isfinite(dual):
-        least = max(least, int(np.ceil(dual - _CERTAIN)))
+    proven = float(dual) if dual is not None and np.isfinite(dual) else None
     if found.x is None:
-        return Cover(by_greed, least)
+        return None, proven
     exact = np.rint(found.x).astype(np.int64)
-    best = exact if exact.sum() <= by_greed.sum() and (incidence @ exact >= needs).all() else by_greed
-    return Cover(best, min(least, int(best.sum())))
+    return (exact if (incidence @ exact >= needs).all() else None), proven
 
 
-def _greedy(incidence: csr_array, needs: Ints, most: Ints) -> Ints:
-    """A cover, and one from which no set can be left out: always the set that covers most of what is still needed."""
+def _greedy(incidence: csr_array, needs: Ints, most: Ints, costs: Floats | None) -> Ints:
+    """A cover, and one from which no set can be left out: always the set that covers most of what is still needed.
+
+    Of those that cover equally much, the cheapest.
+    """
     taken, left, by_set = np.zeros(len(most), np.int64), needs.copy(), incidence.T.tocsr()
+    cheapest_first = np.arange(len(most)) if costs is None else np.argsort(costs, kind="stable")
     gain = by_set @ (left > 0)
     while (left > 0).any():
-        chosen = int(np.argmax(np.where(taken < most, gain, -1)))
+        chosen = int(cheapest_first[np.argmax(np.where(taken < most, gain, -1)[cheapest_first])])
         taken[chosen] += 1
         members = by_set.indices[by_set.indptr[chosen] : by_set.indptr[chosen + 1]]
         left[members] -= 1

@@ -1,0 +1,96 @@
+"""The source and the reader of a download, by their names: ours, or a person's own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from geographer.errors import UsageError
+from geographer.recipes.extension import Extension
+from geographer.sources.source import SOURCES, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from geographer.recipes.download.recipe import Download
+    from geographer.sources.fetching import Fetched
+
+_OURS: Final = {"eodag": "geographer.sources.eodag:EodagSource", "alos": "geographer.sources.alos:AlosWorld3d"}
+_SECRET: Final = re.compile(r"passw|secret|token|api.?key|credential|authorization|signature", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceName(Extension):
+    """A kind of archive, by its name and version."""
+
+    @classmethod
+    def of(cls, given: str | type[Source]) -> SourceName:
+        """The source of that name: 'eodag', 'alos', an entry point in `geographer.sources`, 'module:Class', or a class.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        if isinstance(given, str) and given in _OURS:
+            return cls(given, "")
+        return cls(*cls.identity(given, SOURCES))
+
+    def as_json(self) -> dict[str, str]:
+        """What the log keeps."""
+        return {"source": self.name, "version": self.version}
+
+
+def made(recipe: Download) -> Source:
+    """The recipe's source, made with its options.
+
+    Raises:
+        ExtensionError: it can't be imported here.
+        UsageError: it is no source, or can't be made of its options.
+    """
+    name = recipe.archive
+    brought = Extension(_OURS.get(name.name, name.name), name.version).required(SOURCES)
+    query = {"query": dict(recipe.query)} if recipe.query else {}
+    try:
+        source = brought(provider=recipe.provider, collection=recipe.product_collection, **query, **recipe.options)
+    except TypeError as error:
+        raise UsageError(f"source '{name.name}' can't be made of its options: {error}") from error
+    if not isinstance(source, Source):
+        raise UsageError(f"source '{name.name}' is no geographer.Source: make it a subclass of that")
+    return source
+
+
+def refuse_secrets(given: Mapping[str, Any], option: str) -> None:
+    """Raise `UsageError` where an option holds a credential: the log would keep it for ever."""
+    for key, value in given.items():
+        text = str(value)
+        if _SECRET.search(key) or re.search(r"://[^/\s]*@", text) or re.search(r"[?&][^=&]*(sig|token|key)=", text):
+            raise UsageError(
+                f"{option} {key}=… looks like a credential, which the log would keep: give it to the source's own "
+                "configuration or environment instead"
+            )
+
+
+def read_product(recipe: Download, fetched: Fetched, aside: Path, destination: Path) -> dict[str, Any]:
+    """Read what arrived of a product into the GeoTIFF `destination`; what its reader did, for the log.
+
+    `aside` is a folder for what is unpacked; it is gone afterwards.
+
+    Raises:
+        UsageError, CorruptError, StorageError: as the reader says.
+    """
+    from geographer.readers.reader import Arrived, reader_for
+    from geographer.readers.unpack import unpacked
+
+    product = fetched.product
+    try:
+        unpacked(fetched.folder, aside)
+        arrived = Arrived(aside, product.product_id, product.collection, dict(product.properties))
+        reader = reader_for(
+            arrived, recipe.reader, {"bands": recipe.bands, "resolution": recipe.resolution, **recipe.reading}
+        )
+        notes = reader.read(arrived, destination).notes
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return {**notes, "reader": reader.name}

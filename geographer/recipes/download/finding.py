@@ -1,0 +1,281 @@
+"""What a download would fetch: few searches of the archive, and of what they find the fewest scenes that show all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from geographer.database.engine import run_script, scratch
+from geographer.planning.scenes.choice import choose
+from geographer.planning.scenes.searches import search_boxes
+from geographer.planning.scenes.twins import acquisition_of, older_twins
+from geographer.projections.project import MACROS
+from geographer.sources.source import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+    from geographer.recipes.download.recipe import Download
+    from geographer.sources.source import Product, Source
+
+Ints = npt.NDArray[np.int64]
+
+_FOLDER: Final = Path(__file__).parent
+_UNTOLD_CLOUD: Final = 50.0
+_REVISIT: Final = 5.0
+"""Days between two scenes of a place, as far as is known before a search."""
+
+_ANY_DAYS: Final = 365.0
+"""So many days an open span is taken for."""
+
+_FULL: Final = 0.995
+"""A stated footprint of at least this share of a scene's outline means all of it: its edges are drawn straight."""
+
+NONE_SHOWS: Final = "no scene of the archive shows it"
+TOO_FEW_SHOW: Final = "too few scenes of the archive show it"
+
+
+class Wanted(NamedTuple):
+    """What a download looks for.
+
+    Attributes:
+        missing: The features to show: `feature_key`, `feature_id`, `geometry` (WKB, longitude/latitude: what of them is
+            to be shown), `lacking` (by how many scenes).
+        known: Id and properties of the products that are not to be fetched again.
+        span: The first and the last moment of acquisition, UTC, or None.
+        near: The moment that scenes should be near to, or None.
+    """
+
+    missing: pa.Table
+    known: list[tuple[str, dict[str, Any]]]
+    span: tuple[datetime | None, datetime | None]
+    near: datetime | None
+
+
+class Search(NamedTuple):
+    """One search that was made: its box and span, how many pages the archive gave, and how many products."""
+
+    query: Query
+    pages: int
+    found: int
+
+    def as_json(self) -> dict[str, Any]:
+        """What the log keeps."""
+        start, end = self.query.start, self.query.end
+        span = {**({"start": start} if start else {}), **({"end": end} if end else {})}
+        return {"box": [round(side, 6) for side in self.query[:4]], **span, "pages": self.pages, "found": self.found}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A product to fetch: by which search it was found first, how many missing features it shows, what it costs."""
+
+    product: Product
+    search: int
+    shows: int
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the searches found, and what was chosen of it.
+
+    Attributes:
+        scenes: The chosen ones, by id.
+        bound: Nobody could do with fewer.
+        searches: All that were made.
+        candidates: How many products there were to choose from.
+        unmet: How many features lack scenes after all, by reason.
+    """
+
+    scenes: list[Scene]
+    bound: int
+    searches: list[Search]
+    candidates: int
+    unmet: dict[str, int]
+
+
+def find(recipe: Download, wanted: Wanted, source: Source) -> Found:
+    """Search the archive, and choose.
+
+    Raises:
+        SourceError: a search could not be had whole.
+    """
+    import shapely
+
+    geometries = shapely.from_wkb(wanted.missing["geometry"].to_pylist())
+    queries = _queries(geometries, wanted)
+    products, found_by, searches = _searched(source, queries)
+    kept = _eligible(recipe, wanted, products)
+    candidates, searched = [products[place] for place in kept], [found_by[place] for place in kept]
+    pairs, members = _shown(recipe, wanted, geometries, candidates)
+    needs = members.needs
+    costs = _costs(candidates, wanted)
+    chosen = choose(pairs[:, 1], pairs[:, 0], needs, costs, seconds=recipe.time_limit)
+    by_scene = np.unique(np.column_stack([pairs[:, 0], members.features[pairs[:, 1]]]), axis=0)
+    shows = np.bincount(by_scene[:, 0], minlength=len(candidates))
+    scenes = [
+        Scene(candidates[place], searched[place], int(shows[place]), float(costs[place]))
+        for place in np.flatnonzero(chosen.taken).tolist()
+    ]
+    unmet = _unmet(members, chosen.short, needs)
+    return Found(sorted(scenes, key=_identity), chosen.bound, searches, len(candidates), unmet)
+
+
+class Members(NamedTuple):
+    """What is to be shown: of each, by its place, its feature's place and by how many scenes."""
+
+    features: Ints
+    needs: Ints
+
+
+def _identity(scene: Scene) -> tuple[str, str]:
+    return scene.product.product_id, scene.product.provider
+
+
+def _queries(geometries: npt.NDArray[np.object_], wanted: Wanted) -> list[Query]:
+    import shapely
+
+    boxes = shapely.bounds(shapely.get_parts(geometries)) if len(geometries) else np.empty((0, 4))
+    first, final = wanted.span
+    days = (final - first).days + 1 if first and final else _ANY_DAYS
+    start, end = (None if one is None else f"{one.isoformat(timespec='milliseconds')}Z" for one in wanted.span)
+    return [
+        Query(west, south, east, north, start, end)
+        for west, south, east, north in search_boxes(boxes, days / _REVISIT).tolist()
+    ]
+
+
+def _searched(source: Source, queries: list[Query]) -> tuple[list[Product], list[int], list[Search]]:
+    """All products, each once, the number of the search that found each first, and the searches."""
+    from geographer.sources.patience import Patience
+
+    patience = Patience()
+    products: dict[tuple[str, str, str], tuple[Product, int]] = {}
+    searches: list[Search] = []
+    for query in queries:
+        pages = patience.tried(lambda query=query: list(source.search(query)))
+        for product in (one for page in pages for one in page):
+            products.setdefault((product.provider, product.collection, product.product_id), (product, len(searches)))
+        searches.append(Search(query, len(pages), sum(map(len, pages))))
+    return [one for one, _ in products.values()], [number for _, number in products.values()], searches
+
+
+def _eligible(recipe: Download, wanted: Wanted, products: Sequence[Product]) -> list[int]:
+    """The places of the products that may be fetched: not here yet, in the span, clear enough, no older twin."""
+    known_ids = {product_id for product_id, _ in wanted.known}
+    known_acquisitions = {acquisition_of(properties) for _, properties in wanted.known} - {None}
+    fit = [
+        place
+        for place, product in enumerate(products)
+        if product.product_id not in known_ids
+        and (recipe.keep_twins or acquisition_of(product.properties) not in known_acquisitions)
+        and (recipe.max_cloud is None or (product.cloud_cover or 0) <= recipe.max_cloud)
+        and _within(product, wanted.span)
+    ]
+    if recipe.keep_twins:
+        return fit
+    older = older_twins((products[place].product_id, products[place].properties) for place in fit)
+    return [place for order, place in enumerate(fit) if order not in older]
+
+
+def _within(product: Product, span: tuple[datetime | None, datetime | None]) -> bool:
+    if product.acquired is None:
+        return True
+    when, (start, end) = datetime.fromisoformat(product.acquired), span
+    return (start is None or when >= start) and (end is None or when <= end)
+
+
+def _costs(products: Sequence[Product], wanted: Wanted) -> npt.NDArray[np.float64]:
+    """Of each product: its cloud cover, its bytes and its distance in time, each from 0 to 1, added up.
+
+    The largest and the farthest product count 1 each. What an archive does not say counts half.
+    """
+    cloud = [(_UNTOLD_CLOUD if one.cloud_cover is None else one.cloud_cover) / 100 for one in products]
+    largest = max((one.size or 0 for one in products), default=0)
+    size = [(one.size / largest if one.size is not None else 0.5) if largest else 0.0 for one in products]
+    times = [None if one.acquired is None else datetime.fromisoformat(one.acquired) for one in products]
+    target = _target(wanted, [time for time in times if time is not None])
+    away = [None if time is None or target is None else abs(time - target) for time in times]
+    farthest = max((one for one in away if one is not None), default=timedelta(0))
+    distance = [(0.5 if one is None else one / farthest) if farthest else 0.0 for one in away]
+    return np.asarray(np.array(cloud) + np.array(size) + np.array(distance), np.float64)
+
+
+def _target(wanted: Wanted, times: list[datetime]) -> datetime | None:
+    """The moment to be near to: what was asked, the middle of the span, or the newest scene's."""
+    start, end = wanted.span
+    if wanted.near is not None:
+        return wanted.near
+    return start + (end - start) / 2 if start and end else max(times, default=None)
+
+
+def _shown(
+    recipe: Download, wanted: Wanted, geometries: npt.NDArray[np.object_], products: Sequence[Product]
+) -> tuple[Ints, Members]:
+    """Which product shows which member: pairs of places, shape (pairs, 2); and the members."""
+    places: dict[tuple[bytes, str | None, bytes | None], list[int]] = {}
+    for number, product in enumerate(products):
+        places.setdefault((product.footprint, product.crs, product.outline), []).append(number)
+    if recipe.union:
+        spots, members = _in_pieces(geometries, list(places))
+    else:
+        lacking = wanted.missing["lacking"].to_numpy().astype(np.int64)
+        spots, members = _contained(wanted.missing, list(places)), Members(np.arange(len(lacking)), lacking)
+    numbers = list(places.values())
+    pairs = [(number, member) for spot, member in spots.tolist() for number in numbers[spot]]
+    return np.array(pairs, np.int64).reshape(-1, 2), members
+
+
+def _contained(missing: pa.Table, places: list[tuple[bytes, str | None, bytes | None]]) -> Ints:
+    """Which place contains which feature: pairs, shape (n, 2)."""
+    import pyarrow as pa
+
+    footprints, systems, outlines = zip(*places, strict=True) if places else ((), (), ())
+    spots = pa.table(
+        {
+            "spot": pa.array(range(len(places)), pa.int64()),
+            "footprint": pa.array(footprints, pa.binary()),
+            "crs": pa.array(systems, pa.string()),
+            "outline": pa.array(outlines, pa.binary()),
+        }
+    )
+    members = pa.table({"member": pa.array(range(len(missing)), pa.int64()), "geometry": missing["geometry"]})
+    with scratch() as connection:
+        run_script(connection, MACROS.read_text())
+        connection.register("given_spot", spots)
+        connection.register("given_member", members)
+        run_script(connection, (_FOLDER / "shown.sql").read_text(), {"full": _FULL})
+        found = connection.execute("FROM shown ORDER BY member, spot").to_arrow_table()
+    return np.column_stack([found["spot"].to_numpy(), found["member"].to_numpy()]).astype(np.int64)
+
+
+def _in_pieces(
+    geometries: npt.NDArray[np.object_], places: list[tuple[bytes, str | None, bytes | None]]
+) -> tuple[Ints, Members]:
+    """Which place shows which piece of a feature."""
+    import shapely
+
+    from geographer.planning.scenes.pieces import pieces_of
+
+    found = pieces_of(geometries, shapely.from_wkb([footprint for footprint, _, _ in places]))
+    pairs = np.column_stack([found.footprints, found.pieces])
+    return pairs, Members(found.features, np.ones(len(found.features), np.int64))
+
+
+def _unmet(members: Members, short: Ints, needs: Ints) -> dict[str, int]:
+    """How many features are not shown as often as they should be, by reason."""
+    reasons: dict[int, str] = {}
+    for member in np.flatnonzero(short).tolist():
+        feature = int(members.features[member])
+        none = short[member] == needs[member] and reasons.get(feature) != TOO_FEW_SHOW
+        reasons[feature] = NONE_SHOWS if none else TOO_FEW_SHOW
+    return dict(sorted(Counter(reasons.values()).items()))
