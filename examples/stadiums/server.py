@@ -32,6 +32,15 @@ class _Files(http.server.SimpleHTTPRequestHandler):
         """Say nothing: what is asked for is no news."""
 
 
+class _FileServer(http.server.ThreadingHTTPServer):
+    """Hands out files; a client that goes away in the middle is no trouble."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of everything but connections that the client broke off."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def serving(archive: Path) -> Iterator[str]:
     """Serve what `archive.make` wrote into a folder; the context's value is the URL of the STAC API.
@@ -56,7 +65,7 @@ def serving(archive: Path) -> Iterator[str]:
 @contextmanager
 def _files(folder: Path) -> Iterator[str]:
     handler = partial(_Files, directory=str(folder))
-    with http.server.ThreadingHTTPServer((HOST, 0), handler) as server:
+    with _FileServer((HOST, 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
