@@ -20,7 +20,6 @@ import rasterio
 import shapely
 from nbclient import NotebookClient
 from pyproj import Geod, Transformer
-from traitlets.config import Config
 
 from geographer import Dataset
 
@@ -261,7 +260,6 @@ def told_again() -> nbformat.NotebookNode:
             kernel_name="python3",
             record_timing=False,
             resources={"metadata": {"path": str(EXAMPLE)}},
-            config=Config({"KernelManager": {"transport": "ipc"}}),
         )
         client.execute()
     return notebook
