@@ -7,15 +7,18 @@
 - `dataset`     the facade, and the only place where the parts meet: questions, additions, recipes
 - `recorder`    one change, carried through: plan, pixels, ONE event, projection, workspace
 - `provenance`  checkout and verify
-- `recipes`     cut, label, split: query, plan, make, hand back an event
+- `recipes`     download, cut, label, split: query, plan, make, hand back an event
 - `intake`      vector files, rasters and catalogues, checked and turned into rows
+- `sources`     archives that rasters come from: searched, and fetched from
+- `readers`     what arrived from them, read into GeoTIFFs
 - `queries`     reads at any revision, differences, history
 - `rasters`     pixels: read, cut, burn, hash; and the DVC store
 - `projections` the SQL that derives the state (features, rasters, edges …) from the log
 - `log`         append, read, digests: the truth
 - `database`    the DuckDB engine, and a person's SQL confined
-- `planning`    pure decisions: windows, components, splits
+- `planning`    pure decisions: windows, scenes, components, splits
 - `execution`   the one place where work goes to many cores
+- `extension`   what a person brings along, found by name
 - `events`, `values`, `extension`, `errors`
 """
 
@@ -24,7 +27,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Cutter", "Dataset", "GeographerError", "LabelMaker", "Recorded", "Table", "Window", "__version__"]
+__all__ = [
+    "Arrived",
+    "Cutter",
+    "Dataset",
+    "GeographerError",
+    "LabelMaker",
+    "Product",
+    "Query",
+    "Reader",
+    "Reading",
+    "Recorded",
+    "Source",
+    "Stated",
+    "Table",
+    "Window",
+    "__version__",
+]
 
 if TYPE_CHECKING:
     from geographer.dataset import Dataset
@@ -32,7 +51,9 @@ if TYPE_CHECKING:
     from geographer.events import Recorded
     from geographer.queries.table import Table
     from geographer.rasters.makers import LabelMaker
+    from geographer.readers.reader import Arrived, Reader, Reading
     from geographer.recipes.cut.own import Cutter
+    from geographer.sources.source import Product, Query, Source, Stated
     from geographer.values import Window
 
 _HOMES = {
@@ -43,6 +64,8 @@ _HOMES = {
     "Cutter": "geographer.recipes.cut.own",
     "LabelMaker": "geographer.rasters.makers",
     "Window": "geographer.values",
+    **dict.fromkeys(("Product", "Query", "Source", "Stated"), "geographer.sources.source"),
+    **dict.fromkeys(("Arrived", "Reader", "Reading"), "geographer.readers.reader"),
 }
 
 

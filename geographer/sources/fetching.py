@@ -14,7 +14,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -107,7 +107,7 @@ def fetch_all(
     workers: int = 4,
     told: Told | None = None,
     patience: Patience | None = None,
-) -> Iterator[Fetched | Failed]:
+) -> Generator[Fetched | Failed, None, None]:
     """Fetch products, and hand each over as it is done, in no particular order.
 
     What an earlier run has fetched whole is checked (sizes and SHA-256) and not fetched again. Close the iterator, as

@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import collection, covering, cutting, edges, history, previous, startup
+from tests.benchmarks import collection, covering, cutting, downloading, edges, history, previous, startup
 from tests.benchmarks.measure import Row, table
 
 BENCHMARKS = {
@@ -19,6 +19,7 @@ BENCHMARKS = {
     6: startup.commands,
     7: previous.beside,
     8: covering.cover,
+    9: downloading.download,
 }
 
 

@@ -134,4 +134,56 @@ def _geodata(points: Any) -> Any:
 
 
 def _served(folder: Path, scale: float) -> list[Row]:
-    return []
+    """Scenes of clusters of features, searched and fetched through eodag from a server that counts."""
+    clusters = max(round(50 * scale), 2)
+    told(f"downloading: {20 * clusters:,} features in {clusters} clusters")
+    (folder / "served").mkdir()
+    searches, sent, chosen, scenes = apart(_fetched, folder / "served", clusters)
+    what = f"download, {20 * clusters:,} features in {clusters} clusters"
+    return [
+        compared(f"{what}: requests", searches, 20 * clusters, unit="searches", than="one for each", at_most=0.1),
+        Row(f"{what}: scenes", f"{scenes:,} scenes", f"{clusters:,} clusters"),
+        compared(f"{what}: bytes", sent, chosen, unit="bytes", than="the cover's", at_most=1.01),
+    ]
+
+
+def _fetched(folder: Path, clusters: int) -> tuple[int, int, int, int]:
+    """Searches that the server was asked, bytes that it sent, bytes of the scenes that were chosen, and their number."""
+    import pyarrow as pa
+
+    from geographer import Dataset
+    from tests.archives import faulty_archive
+    from tests.rasters.scenes import pixels, write_scene
+
+    random = np.random.Generator(np.random.PCG64(10))
+    middles = np.array([(lon, lat) for lon in range(-170, 170, 20) for lat in (-45, -15, 15, 45)], float)[:clusters]
+    places = np.repeat(middles, 20, axis=0) + random.uniform(-0.08, 0.08, (20 * clusters, 2))
+    dataset = Dataset.init(folder / "dataset", scm=False)
+    ids = [str(one) for one in range(len(places))]
+    dataset.add_features(_geodata(pa.table({"id": ids, "x": places[:, 0], "y": places[:, 1]})))
+    with faulty_archive() as archive:
+        for number, (lon, lat) in enumerate(middles.tolist()):
+            for date in range(3):
+                west, north = lon - 0.1 - 0.05 * (date == 2), lat + 0.1
+                scene = write_scene(
+                    folder / "scene.tif",
+                    pixels(1, 200, 200, "uint16", seed=3 * number + date + 1),
+                    crs="EPSG:4326",
+                    transform=(0.001, 0.0, west, 0.0, -0.001, north),
+                )
+                box = (west, north - 0.2, west + 0.2, north)
+                name, when = f"scene-{number}-{date}", f"2026-06-{3 + 10 * date:02d}T10:00:00Z"
+                archive.add(name, box, {"data.tif": scene.read_bytes()}, when=when, cloud=float(random.uniform(0, 60)))
+        recorded = dataset.download(
+            "scenes",
+            provider="local",
+            collection="scenes",
+            source_options={"url": archive.url},
+            start="2026-06-01",
+            end="2026-06-30",
+        )
+        paths = [one.path.removeprefix("/files/") for one in archive.log if one.path.startswith("/files/")]
+        sent = sum(len(archive.files[path]) for path in paths)
+        searches = len(archive.searches())
+    chosen = sum(dataset.rasters()["arrived_bytes"].to_pylist())
+    return searches, sent, chosen, recorded.summary["rasters"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from geographer.errors import UsageError
-from geographer.recipes.extension import Extension
+from geographer.extension import Extension
 from geographer.sources.source import SOURCES, Source
 
 if TYPE_CHECKING:
@@ -81,11 +81,11 @@ def read_product(recipe: Download, fetched: Fetched, aside: Path, destination: P
         UsageError, CorruptError, StorageError: as the reader says.
     """
     from geographer.readers.reader import Arrived, reader_for
-    from geographer.readers.unpack import unpacked
+    from geographer.readers.unpack import unpack
 
     product = fetched.product
     try:
-        unpacked(fetched.folder, aside)
+        unpack(fetched.folder, aside)
         arrived = Arrived(aside, product.product_id, product.collection, dict(product.properties))
         reader = reader_for(
             arrived, recipe.reader, {"bands": recipe.bands, "resolution": recipe.resolution, **recipe.reading}

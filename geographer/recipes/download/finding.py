@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -162,11 +163,15 @@ def _searched(source: Source, queries: list[Query]) -> tuple[list[Product], list
     products: dict[tuple[str, str, str], tuple[Product, int]] = {}
     searches: list[Search] = []
     for query in queries:
-        pages = patience.tried(lambda query=query: list(source.search(query)))
+        pages = patience.tried(partial(_pages, source, query))
         for product in (one for page in pages for one in page):
             products.setdefault((product.provider, product.collection, product.product_id), (product, len(searches)))
         searches.append(Search(query, len(pages), sum(map(len, pages))))
     return [one for one, _ in products.values()], [number for _, number in products.values()], searches
+
+
+def _pages(source: Source, query: Query) -> list[list[Product]]:
+    return list(source.search(query))
 
 
 def _eligible(recipe: Download, wanted: Wanted, products: Sequence[Product]) -> list[int]:

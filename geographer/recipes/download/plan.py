@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -194,15 +195,16 @@ class DownloadPlan:
             workers=workshop.workers,
             told=lambda done, of, arrived: workshop.progress(f"products, {arrived / 1e6:,.1f} MB", done, of),
         )
-        for arrival in arrivals:
-            if not isinstance(arrival, Fetched):
-                refused.append(Refused(arrival.product.product_id, arrival.reason))
-                continue
-            key = _key(arrival.product)
-            try:
-                brought.append(self._read(arrival, scenes[key], names[key], workshop))
-            except GeographerError as error:
-                refused.append(Refused(arrival.product.product_id, _without_paths(str(error), workshop)))
+        with closing(arrivals):
+            for arrival in arrivals:
+                if not isinstance(arrival, Fetched):
+                    refused.append(Refused(arrival.product.product_id, arrival.reason))
+                    continue
+                key = _key(arrival.product)
+                try:
+                    brought.append(self._read(arrival, scenes[key], names[key], workshop))
+                except GeographerError as error:
+                    refused.append(Refused(arrival.product.product_id, _without_paths(str(error), workshop)))
         return sorted(brought, key=lambda one: one.row["raster_id"]), sorted(refused, key=lambda one: one.product_id)
 
     def _read(self, fetched: Fetched, scene: Scene, raster_id: str, workshop: Workshop) -> Brought:
@@ -247,8 +249,8 @@ def _origin(fetched: Fetched, scene: Scene, notes: dict[str, Any]) -> dict[str, 
         "licence": product.licence,
         **product.properties,
         "search": scene.search,
-        "arrived_bytes": fetched.size,
-        "arrived_sha256": fetched.sha256,
+        "arrived_bytes": fetched.total,
+        "arrived_sha256": fetched.digest,
         **{name: _plain(value) for name, value in notes.items()},
     }
     return {name: value for name, value in told.items() if value is not None}
