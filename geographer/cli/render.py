@@ -71,7 +71,7 @@ def plan(name: str, scenes: Table, summary: dict[str, Any], *, as_json: bool) ->
 
 def end_if_incomplete(results: Iterable[Recorded]) -> None:
     """End with the exit code of the family 'storage' where products could not be had; the warnings have named them."""
-    if any(result.summary.get("failed") for result in results):
+    if any(result.summary.get("failed") or result.summary.get("incomplete") for result in results):
         sys.exit(StorageError.exit_code)
 
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geographer.errors import GeographerError, SourceError
 from geographer.events import Draft, Head, Recorded, Signature
 from geographer.recorder import Change, Recorder
 
@@ -97,12 +98,16 @@ class Changing:
             holds_at(view)
         return head
 
-    def _left(self, recipe: Recipe, warning: str) -> Recorded:
-        """A recipe that did not run, and why."""
+    def _left(self, recipe: Recipe, error: GeographerError) -> Recorded:
+        """A recipe that did not run, and why; it is `incomplete` where the next run may do better by itself."""
         from geographer.recipes.recipe import recipe_entry
 
         head = self._recorder.head()
-        told = {"recipe": recipe_entry(recipe), "warnings": [warning]}
+        told = {
+            "recipe": recipe_entry(recipe),
+            "incomplete": isinstance(error, SourceError),
+            "warnings": [f"'{recipe.name}' was left as it is: {error}"],
+        }
         return Recorded(head.position, head.digest, recipe.event, told, changed=False)
 
     def _signed(self, options: dict[str, Any]) -> tuple[Signature, str | None, bool]:

@@ -122,7 +122,7 @@ class Recipes(Changing):
             try:
                 yield self._run(recipe, keyed, workers, on_conflict=on_conflict, afresh=afresh)
             except (ExtensionError, SourceError) as error:
-                yield self._left(recipe, f"'{recipe.name}' was left as it is: {error}")
+                yield self._left(recipe, error)
             # Whoever expected the head has seen it at the first recipe.
             signature.pop("expected_head", None)
 

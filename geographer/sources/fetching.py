@@ -185,11 +185,13 @@ class _Run:
             yield outcome
 
     def stop(self) -> None:
-        """Ask the threads to end, and wait for them a little."""
+        """Ask the threads to end, wait for them a little, and leave no part behind."""
         self._stopping.set()
         end = time.monotonic() + _FAREWELL
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
+        for part in self._folder.glob(f"*.{self._number}{_PART}"):
+            shutil.rmtree(part, ignore_errors=True)
 
     def _tell(self, told: Told, done: int) -> None:
         told(done, len(self._places), sum(self._arrived.values()))

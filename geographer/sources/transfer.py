@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ftplib
 import netrc
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
@@ -14,7 +13,8 @@ from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlparse
 
 from geographer.log.secrets import without_secrets
-from geographer.sources.source import SourceError, Told
+from geographer.sources.facts import size_of
+from geographer.sources.source import SourceError, Stated, Told
 from geographer.sources.trouble import Answer, refused, trouble, waiting
 
 TIMEOUT: Final = 30.0
@@ -43,8 +43,10 @@ def fetch_file(url: str, destination: Path, told: Told) -> None:
         _fetch_http(url, destination, told)
 
 
-def names_in(url: str) -> set[str]:
-    """The names of what a folder at `url` (which ends with '/') holds: of an FTP server, or an index page's links.
+def listed(url: str) -> dict[str, int | None]:
+    """What a folder at `url` (which ends with '/') holds, by name, with sizes in bytes where they are told.
+
+    It is the listing of an FTP server, or the links of an index page that lead into the folder.
 
     Raises:
         MissingError: there is no such folder.
@@ -52,18 +54,18 @@ def names_in(url: str) -> set[str]:
     """
     if urlparse(url).scheme == "ftp":
         with _ftp(url) as (server, path):
-            return {line.rstrip("/").rpartition("/")[2] for line in _listing(server, path)}
+            return _listing(server, path)
     with _http("GET", url) as response:
         page = _Links()
         page.feed(_text(response, url))
     addresses = [urlparse(urljoin(url, link)) for link in page.links]
     folder = urlparse(url).path
     inside = [unquote(one.path.removeprefix(folder)) for one in addresses if one.path.startswith(folder)]
-    return {name.rstrip("/") for name in inside} - {""}
+    return {name.rstrip("/"): None for name in inside if name.rstrip("/")}
 
 
-def exists(url: str) -> bool:
-    """Whether there is a file at `url`.
+def stated_at(url: str) -> Stated | None:
+    """What is stated of the file at `url`; None when there is none.
 
     Raises:
         SourceError: there is no telling.
@@ -72,13 +74,13 @@ def exists(url: str) -> bool:
         if urlparse(url).scheme == "ftp":
             with _ftp(url) as (server, path):
                 server.voidcmd("TYPE I")
-                server.size(path)
-        else:
-            with _http("HEAD", url):
-                pass
+                return Stated(server.size(path))
+        with _http("HEAD", url) as response:
+            if _is_page(response):
+                return None
+            return Stated(size_of(response.headers.get("Content-Length")))
     except MissingError:
-        return False
-    return True
+        return None
 
 
 def json_at(url: str) -> Any:
@@ -96,6 +98,10 @@ def json_at(url: str) -> Any:
 
 def _fetch_http(url: str, destination: Path, told: Told) -> None:
     with _http("GET", url) as response, destination.open("wb") as file:
+        if _is_page(response):
+            raise SourceError(
+                f"{_shown(url)}: a page came instead of the file: {_CREDENTIALS}, or look at it in a browser"
+            )
         announced = response.headers.get("Content-Length")
         coded = response.headers.get("Content-Encoding", "identity") != "identity"
         arrived = 0
@@ -158,14 +164,20 @@ def _received(receive: Callable[[int], bytes], url: str) -> bytes:
         return receive(_BLOCK)
 
 
-def _listing(server: ftplib.FTP, path: str) -> list[str]:
+def _is_page(response: Any) -> bool:
+    """Whether a page for people came, as archives send it in place of what they have not, or don't give to everyone."""
+    return str(response.headers.get("Content-Type", "")).startswith("text/html")
+
+
+def _listing(server: ftplib.FTP, path: str) -> dict[str, int | None]:
+    """The names in a folder, with sizes where the server knows the command for that (RFC 3659)."""
     try:
-        return server.nlst(path)
+        facts = list(server.mlsd(path, ["type", "size"]))
     except ftplib.error_perm as error:
-        # Some servers answer an empty folder so; then it can still be entered.
-        if str(error).startswith(_NOT_THERE) and re.search(r"no files", str(error), re.IGNORECASE):
-            return []
-        raise
+        if not str(error).startswith(("500", "502", "504")):
+            raise
+        return {line.rstrip("/").rpartition("/")[2]: None for line in server.nlst(path)}
+    return {name: size_of(about.get("size")) for name, about in facts if about.get("type", "file") in {"file", "dir"}}
 
 
 @contextmanager

@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+import shapely
+
+from geographer.errors import GeographerError, NotFoundError, UsageError
+from geographer.sources.eodag import EodagSource
+from geographer.sources.patience import Patience
+from geographer.sources.searching import search_all
+from geographer.sources.source import Query, SourceError
+from tests.archives import Fault, FaultyArchive, asset_of, stac_item, stac_server
+
+EVERYWHERE = Query(-180, -90, 180, 90)
+ONCE = Patience(tries=1)
+
+
+def source_of(archive: FaultyArchive, **options: object) -> EodagSource:
+    return EodagSource(provider="loopback", collection="scenes", url=archive.url, **{"page_size": 3, **options})
+
+
+def filled(archive: FaultyArchive, count: int = 7) -> FaultyArchive:
+    for number in range(count):
+        archive.add(f"scene-{number}", (number, 0, number + 1, 1), {"B02.tif": b"pixels"})
+    return archive
+
+
+def ids(source: EodagSource, query: Query = EVERYWHERE, patience: Patience = ONCE) -> list[str]:
+    return [product.product_id for product in search_all(source, query, patience)]
+
+
+def test_all_pages_of_a_real_stac_server_are_found(tmp_path: Path) -> None:
+    items = [
+        stac_item(
+            f"scene-{number}",
+            (number, 0, number + 1, 1),
+            {"B02": asset_of("http://127.0.0.1:9/B02.tif", b"x")},
+            cloud=12.5,
+        )
+        for number in range(7)
+    ]
+    with stac_server(items, tmp_path) as url:
+        source = EodagSource(provider="rustac", collection="scenes", url=url, page_size=2)
+        found = search_all(source, Query(0.5, 0.2, 5.5, 0.8, "2023-06-01", "2023-06-01"), ONCE)
+        nothing = search_all(source, Query(0.5, 0.2, 5.5, 0.8, "2023-06-02", None), ONCE)
+        with pytest.raises(NotFoundError, match="no collection 'scene' in the archive 'rustac'; there is 'scenes'"):
+            search_all(EodagSource(provider="rustac", collection="scene", url=url), EVERYWHERE, ONCE)
+    assert [product.product_id for product in found] == [f"scene-{number}" for number in range(6)]
+    assert nothing == []
+    first = found[0]
+    assert (first.provider, first.collection, first.cloud_cover, first.size) == ("rustac", "scenes", 12.5, 1)
+    assert first.acquired == "2023-06-01T10:00:00"
+    assert shapely.from_wkb(first.footprint).equals(shapely.box(0, 0, 1, 1))
+
+
+def test_requests_grow_with_pages_not_with_products(archive: FaultyArchive) -> None:
+    assert len(ids(source_of(filled(archive, 7)))) == 7
+    assert len(archive.searches()) == 3
+    assert [body.get("token") for body in archive.searches()] == [None, "2", "3"]
+
+
+def test_a_search_asks_for_the_box_the_time_and_what_else_is_wanted(archive: FaultyArchive) -> None:
+    filled(archive)
+    list(
+        source_of(archive, query={"eo:cloud_cover": 20}).search(Query(1.5, 0.25, 2.5, 0.75, "2023-06-01", "2023-06-30"))
+    )
+    (body,) = archive.searches()
+    asked = shapely.from_geojson(json.dumps(body["intersects"]))
+    assert asked.equals(shapely.box(1.5, 0.25, 2.5, 0.75))
+    assert body["collections"] == ["scenes"]
+    assert body["datetime"] == "2023-06-01T00:00:00.000Z/2023-06-30T23:59:59.999Z"
+    assert body["query"] == {"eo:cloud_cover": {"lte": 20}}
+
+
+def test_what_an_item_tells_is_in_the_product(archive: FaultyArchive) -> None:
+    name = "S2B_MSIL2A_20230601T101031_N0509_R022_T32TPT_20230601T140000"
+    properties = {
+        "proj__code": "EPSG:32632",
+        "proj__shape": [2, 2],
+        "proj__transform": [10, 0, 600000, 0, -10, 5100000],
+    }
+    archive.add(
+        name,
+        (11, 45, 12, 46),
+        {"B02.tif": b"blue", "SCL.tif": b"class"},
+        cloud=3.25,
+        license="CC-BY-SA-4.0",
+        **properties,
+    )
+    (product,) = search_all(source_of(archive), EVERYWHERE, ONCE)
+    assert product.crs == "EPSG:32632"
+    assert shapely.from_wkb(product.outline).equals(shapely.box(600000, 5099980, 600020, 5100000))
+    assert (product.cloud_cover, product.size, product.licence) == (3.25, 9, "CC-BY-SA-4.0")
+    assert product.properties["datatake"] == "S2B_20230601T101031"
+    assert sorted(product.files) == ["B02.tif", "SCL.tif"]
+    assert product.files["SCL.tif"].size == 5
+
+
+def test_a_licence_is_that_of_the_collection_unless_the_item_tells_one(archive: FaultyArchive) -> None:
+    (product,) = search_all(source_of(filled(archive, 1)), EVERYWHERE, ONCE)
+    assert product.licence == "CC-BY-4.0"
+
+
+def test_a_product_that_has_pixels_nowhere_is_left_out(archive: FaultyArchive) -> None:
+    filled(archive, 2).items[0]["geometry"] = {"type": "Point", "coordinates": [0.5, 0.5]}
+    assert ids(source_of(archive)) == ["scene-1"]
+
+
+def test_only_the_wanted_assets_count(archive: FaultyArchive) -> None:
+    archive.add("scene", (0, 0, 1, 1), {"B02.tif": b"bb", "B03.tif": b"ccc", "thumb.png": b"dddd"})
+    archive.items[0]["assets"]["thumb"]["roles"] = ["thumbnail"]
+    sizes = {}
+    for assets in (None, "B0.", ["B03"], ["thumb"]):
+        (product,) = search_all(source_of(archive, assets=assets), EVERYWHERE, ONCE)
+        sizes[str(assets)] = (product.size, sorted(product.files))
+    assert sizes == {
+        "None": (5, ["B02.tif", "B03.tif"]),
+        "B0.": (5, ["B02.tif", "B03.tif"]),
+        "['B03']": (3, ["B03.tif"]),
+        "['thumb']": (4, ["thumb.png"]),
+    }
+    with pytest.raises(SourceError, match="has none of the assets that are wanted, but B02, B03, thumb"):
+        search_all(source_of(archive, assets=["B99"]), EVERYWHERE, ONCE)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(404),
+        Fault(500),
+        Fault(200, body=b""),
+        Fault(200, body=b"<html>maintenance</html>"),
+        Fault(200, body=b"[]"),
+        Fault(200, body=b'{"type": "FeatureCollection"}'),
+        Fault(200, body=b'{"features": null}'),
+        Fault(200, body=b'{"features": {}}'),
+        Fault(200, body=b'{"features": [], "numberReturned": 3}'),
+        Fault(200, body=b'{"features": [{"type": "Feature", "properties": {}, "geometry": null}]}'),
+        Fault(200, only=40),
+        Fault(None),
+        Fault(None, reset=True),
+    ],
+    ids=lambda fault: f"{fault.status}-{(fault.body or b'')[:24].decode()}-{fault.only}-{fault.reset}",
+)
+def test_a_page_that_fails_is_never_the_end(archive: FaultyArchive, fault: Fault) -> None:
+    filled(archive).always("page=2", fault)
+    with pytest.raises(SourceError):
+        ids(source_of(archive))
+
+
+def test_a_page_that_fails_for_a_while_is_asked_for_again(archive: FaultyArchive, hasty: Patience) -> None:
+    filled(archive).fail("page=2", Fault(503), Fault(None, reset=True))
+    assert len(ids(source_of(archive), patience=hasty)) == 7
+
+
+def test_a_page_that_comes_again_and_again_is_an_error(archive: FaultyArchive) -> None:
+    filled(archive).next_token = lambda _number: "2"
+    with pytest.raises(SourceError, match="was there before"):
+        ids(source_of(archive))
+
+
+def test_a_first_page_that_comes_again_is_an_error(archive: FaultyArchive) -> None:
+    filled(archive)
+    archive.always("page=2", Fault(200, body=json.dumps(archive.answer({"limit": 3})[1]).encode()))
+    with pytest.raises(SourceError, match="page 2 is one that was there before"):
+        ids(source_of(archive))
+
+
+def test_fewer_products_than_the_archive_has_are_an_error(archive: FaultyArchive) -> None:
+    filled(archive).matched = 9
+    with pytest.raises(SourceError, match="the archive has 9 products but gave only 7"):
+        ids(source_of(archive))
+
+
+def test_an_archive_may_give_shorter_pages_than_were_asked_for(archive: FaultyArchive) -> None:
+    filled(archive).most = 2
+    assert len(ids(source_of(archive, page_size=100))) == 7
+
+
+def test_an_end_that_is_a_full_page_is_an_end(archive: FaultyArchive) -> None:
+    assert len(ids(source_of(filled(archive, 6)))) == 6
+    assert len(archive.searches()) == 2
+
+
+def test_a_product_that_moves_to_the_next_page_is_given_once(archive: FaultyArchive) -> None:
+    filled(archive)
+    shifted = archive.answer({"limit": 3, "token": "2"})[1]
+    shifted["features"][0] = archive.items[2]
+    archive.fail("page=2", Fault(200, body=json.dumps(shifted).encode()))
+    found = [product.product_id for page in source_of(archive).search(EVERYWHERE) for product in page]
+    assert len(found) == len(set(found)) == 6
+
+
+@pytest.mark.parametrize("name", ["next", "page", "cursor"])
+def test_the_next_page_is_found_by_many_names(archive: FaultyArchive, name: str) -> None:
+    filled(archive).page_by = name
+    assert len(ids(source_of(archive))) == 7
+
+
+def test_a_next_page_that_can_not_be_asked_for_is_an_error_unless_its_name_is_told(archive: FaultyArchive) -> None:
+    filled(archive).page_by = "weiter"
+    with pytest.raises(SourceError, match="next_page_token_key"):
+        ids(source_of(archive))
+    assert len(ids(source_of(archive, next_page_token_key="weiter"))) == 7
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_the_archive_asks_to_wait_is_told(archive: FaultyArchive, status: int) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
+    filled(archive).fail("/search", Fault(status, {"Retry-After": "7"}), Fault(status, {"Retry-After": later}))
+    waits = []
+    for _ in range(2):
+        with pytest.raises(SourceError, match=str(status)) as raised:
+            list(source_of(archive).search(EVERYWHERE))
+        assert raised.value.passing
+        waits.append(raised.value.wait)
+    assert waits[0] == 7
+    assert 590 < waits[1] <= 600
+    assert len(archive.searches()) == 2
+
+
+def test_a_search_that_is_refused_is_not_tried_again(archive: FaultyArchive, hasty: Patience) -> None:
+    complaint = b'{"description": "no such parameter"}'
+    filled(archive).always("/search", Fault(400, {"Content-Type": "application/json"}, complaint))
+    with pytest.raises(SourceError, match="no such parameter"):
+        ids(source_of(archive), patience=hasty)
+    assert len(archive.searches()) == 1
+
+
+@pytest.mark.parametrize(
+    ("provider", "collection", "message"),
+    [
+        ("earth_serch", "S2_MSI_L2A", "no provider 'earth_serch' is known to eodag; there is 'earth_search'"),
+        ("earth_search", "S2_MSI_L2B", "no collection 'S2_MSI_L2B' of provider 'earth_search'.*'S2_MSI_L2A_COG'"),
+        (None, "S2_MSI_2A", "no collection 'S2_MSI_2A' is known to eodag.*'S2_MSI_L2A"),
+        ("dedl", "S2_MSI_L2A", "provider 'dedl' can't be searched without logging in: put the credentials for 'dedl'"),
+    ],
+)
+def test_what_eodag_does_not_know_is_named_with_what_is_alike(
+    provider: str | None, collection: str, message: str
+) -> None:
+    with pytest.raises(GeographerError, match=message):
+        EodagSource(provider=provider, collection=collection)
+
+
+def test_the_provider_that_eodag_prefers_is_recorded() -> None:
+    source = EodagSource(provider=None, collection="S2_MSI_L2A")
+    assert source.provider == "cop_dataspace"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"colour": "red"},
+        {"page_size": 0},
+        {"page_size": "3"},
+        {"url": "ftp://127.0.0.1/"},
+        {"url": "http://user:geheim@127.0.0.1/"},
+        {"url": "http://127.0.0.1/?token=x"},
+        {"query": {"start": "2023"}},
+        {"query": ["a"]},
+        {"assets": "("},
+        {"assets": 3},
+        {"generic": "yes"},
+        {"next_page_token_key": "a b"},
+    ],
+)
+def test_options_that_can_not_be_used_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError) as raised:
+        EodagSource(provider="earth_search", collection="S2_MSI_L2A", **options)
+    assert "geheim" not in str(raised.value)
+
+
+def test_a_collection_is_needed() -> None:
+    with pytest.raises(UsageError, match="pass its name"):
+        EodagSource(provider="earth_search", collection=None)
+
+
+def test_a_url_needs_a_name_of_its_own(archive: FaultyArchive) -> None:
+    with pytest.raises(UsageError, match="needs a name to record"):
+        EodagSource(provider=None, collection="scenes", url=archive.url)
+    with pytest.raises(UsageError, match="is one that eodag knows"):
+        EodagSource(provider="earth_search", collection="scenes", url=archive.url)
+
+
+def test_a_collection_that_eodag_does_not_list_is_taken_when_it_is_said_to_be_the_archives_own() -> None:
+    source = EodagSource(provider="earth_search", collection="cop-dem-glo-30", generic=True)
+    assert (source.provider, source.collection) == ("earth_search", "cop-dem-glo-30")
+
+
+def test_nothing_is_written_at_home_and_nothing_is_said(archive: FaultyArchive, tmp_path: Path) -> None:
+    filled(archive).always("page=2", Fault(500))
+    home = tmp_path / "home"
+    home.mkdir()
+    script = (
+        "from geographer.sources.eodag import EodagSource\n"
+        "from geographer.sources.source import Query, SourceError\n"
+        f"source = EodagSource(provider='loopback', collection='scenes', url='{archive.url}', page_size=3)\n"
+        "try:\n    list(source.search(Query(-180, -90, 180, 90)))\nexcept SourceError:\n    print('failed')\n"
+    )
+    home.chmod(0o500)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        env={"HOME": str(home), "PATH": ""},
+        cwd=Path(__file__).parents[2],
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "failed\n", "")
+    assert list(home.iterdir()) == []
+
+
+def test_eodag_is_imported_only_when_it_is_used() -> None:
+    script = "import sys, geographer.sources.eodag; sys.exit('eodag' in sys.modules or 'requests' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2], check=False).returncode == 0
