@@ -21,8 +21,8 @@ DATASET: Final = "dataset"
 CLASSES: Final = tuple(outlines.SIDES)
 COUNTS: Final = (
     "SELECT (SELECT count(*) FROM features) AS stadiums,"
-    " (SELECT count(*) FROM rasters WHERE collection = 'source') AS scenes,"
-    " (SELECT count(*) FROM rasters WHERE collection = 'chips') AS chips"
+    " (SELECT count(*) FROM rasters ANTI JOIN chips USING (raster_id)) AS scenes,"
+    " (SELECT count(*) FROM chips) AS chips"
 )
 
 
@@ -67,18 +67,20 @@ def story(folder: Path, first: str, more: str, url: str) -> dict[str, dict[str, 
     geographer("add", "features", f"../{more}", "--id", "stadium", "-m", "15 more, in old and new cities")
     geographer("update", "--on-conflict", "exclude")
     geographer("tag", "v2")
-    geographer("diff", "v1", "v2")
+    typed(dataset, "diff", "v1", "v2", last=1)
     geographer("verify")
     return {tag: counted(geographer("sql", COUNTS, "--at", tag, "--json")) for tag in ("v1", "v2")}
 
 
-def typed(where: Path, *words: str) -> str:
+def typed(where: Path, *words: str, last: int | None = None) -> str:
     """Run `geographer` with these words in a folder, show the command and what it printed; answer its output.
+
+    Of long output only the `last` lines are shown.
 
     Raises:
         SystemExit: the command failed.
     """
-    tell(f"$ geographer {shlex.join(words)}\n")
+    tell(f"$ geographer {shlex.join(words)}" + (f" | tail -{last}\n" if last else "\n"))
     run = subprocess.run(
         [sys.executable, "-m", "geographer", *words],
         cwd=where,
@@ -88,7 +90,7 @@ def typed(where: Path, *words: str) -> str:
         text=True,
         check=False,
     )
-    tell(run.stdout)
+    tell("".join(run.stdout.splitlines(keepends=True)[-last:]) if last and not run.returncode else run.stdout)
     if run.returncode:
         sys.exit(run.returncode)
     return run.stdout
