@@ -176,10 +176,12 @@ def _ground(tile: Tile) -> Pixels:
 
 def _noise(tile: Tile, what: str, spacing: int) -> Pixels:
     """Smooth noise in 0 … 1: random numbers on a lattice of `spacing` pixels, and smooth steps between them."""
-    columns, across = _steps(tile.column * STEP, spacing)
-    rows, down = _steps(-tile.row * STEP - SIZE, spacing)
+    columns, left, across = _steps(tile.column * STEP, spacing)
+    rows, top, down = _steps(-tile.row * STEP - SIZE, spacing)
     lattice = _hashed(f"{tile.epsg} {what}", rows, columns)
-    return down @ lattice @ across.T
+    # Products and sums one by one: a matrix product may differ between processors in the last bit.
+    lines = lattice[:, left] * (1 - across) + lattice[:, left + 1] * across
+    return lines[top] * (1 - down[:, None]) + lines[top + 1] * down[:, None]
 
 
 def _blocks(tile: Tile, spacing: int) -> Pixels:
@@ -189,17 +191,13 @@ def _blocks(tile: Tile, spacing: int) -> Pixels:
     return each[np.ix_(rows - rows[0], columns - columns[0])]
 
 
-def _steps(first: int, spacing: int) -> tuple[npt.NDArray[np.int64], Pixels]:
-    """The lattice's numbers along an axis, and with which weights (pixel, number) each pixel takes them."""
+def _steps(first: int, spacing: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Pixels]:
+    """Along an axis: the lattice's numbers, the place among them of the one before each pixel, and how far it is past."""
     places = (first + np.arange(SIZE)) / spacing
-    numbers = np.arange(int(np.floor(places[0])), int(np.floor(places[-1])) + 2)
-    below = np.floor(places).astype(int) - numbers[0]
-    part = places - np.floor(places)
-    part = (part * part * (3 - 2 * part)).astype(np.float32)
-    weights = np.zeros((SIZE, len(numbers)), np.float32)
-    weights[np.arange(SIZE), below] = 1 - part
-    weights[np.arange(SIZE), below + 1] = part
-    return numbers, weights
+    below = np.floor(places).astype(np.int64)
+    part = places - below
+    numbers = np.arange(below[0], below[-1] + 2)
+    return numbers, below - below[0], (part * part * (3 - 2 * part)).astype(np.float32)
 
 
 def _hashed(what: str, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Pixels:
@@ -243,12 +241,12 @@ def _draw(ground: Pixels, tile: Tile, stadium: Stadium) -> None:
 def _parts(kind: str, x: Pixels, y: Pixels) -> Iterator[tuple[npt.NDArray[np.bool_], tuple[int, ...]]]:
     """Masks and reflectances from the bottom up, over metres east (x) and south (y) of the centre."""
     half = SIDES[kind] / 2
-    yield np.hypot(x / (0.85 * half), y / half) < 1, _STAND
+    yield (x / (0.85 * half)) ** 2 + (y / half) ** 2 < 1, _STAND
     if kind == "cricket":
-        yield np.hypot(x / 65, y / 75) < 1, _GRASS
+        yield (x / 65) ** 2 + (y / 75) ** 2 < 1, _GRASS
         yield (abs(x) < 8) & (abs(y) < 16), _EARTH
     elif kind == "baseball":
-        yield (np.hypot(x, y - 65) < 125) & (abs(x) < 65 - y), _GRASS
+        yield (x**2 + (y - 65) ** 2 < 125**2) & (abs(x) < 65 - y), _GRASS
         yield (abs(x) + abs(y - 38) < 30), _EARTH
     else:
         yield (abs(x) < 40) & (abs(y) < 60), _GRASS
