@@ -18,10 +18,11 @@ def _names(_context: click.Context, _parameter: click.Parameter, text: str | Non
     return tuple(one.strip() for one in text.split(",") if one.strip()) if text else ()
 
 
-def _given(flag: str, help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _given(flag: str, name: str, help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A repeated option KEY=VALUE, which arrives as a dictionary."""
     return click.option(
         flag,
+        name,
         multiple=True,
         type=options.assignment,
         callback=lambda _context, _parameter, given: dict(given),
@@ -45,7 +46,7 @@ def _given(flag: str, help_text: str) -> Callable[[Callable[..., Any]], Callable
     metavar="TIME",
     help="Of equally few scenes, rather those near to it; the middle of start and end when left out.",
 )
-@_given("--query", "More to ask the archive for, in its own words.")
+@_given("--query", "query", "More to ask the archive for, in its own words.")
 @click.option(
     "--target-count",
     default=1,
@@ -71,7 +72,7 @@ def _given(flag: str, help_text: str) -> Callable[[Callable[..., Any]], Callable
     "--resolution", default=None, type=click.FloatRange(0, min_open=True), metavar="METRES", help="Of the pixels."
 )
 @click.option("--reader", default=None, help="geotiff, bands, safe or one's own; by the files when left out.")
-@_given("--reader-option", "For the reader.")
+@_given("--reader-option", "reader_options", "For the reader.")
 @click.option(
     "--footprint",
     type=click.Choice(["valid", "bounds"]),
@@ -80,7 +81,11 @@ def _given(flag: str, help_text: str) -> Callable[[Callable[..., Any]], Callable
     help="What a raster shows: its valid pixels, or all within its bounds.",
 )
 @click.option("--source", default="eodag", show_default=True, help="eodag, alos or one's own.")
-@_given("--source-option", "For the source, such as url=https://… for a STAC API that eodag does not know.")
+@_given(
+    "--source-option",
+    "source_options",
+    "For the source, such as url=https://… for a STAC API that eodag does not know.",
+)
 @click.option(
     "--workers",
     default=4,
