@@ -192,7 +192,7 @@ def _blocks(tile: Tile, spacing: int) -> Pixels:
 
 
 def _steps(first: int, spacing: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Pixels]:
-    """Along an axis: the lattice's numbers, and for each pixel the place of the one before it, and how far it is past."""
+    """Along an axis: the lattice's numbers, the place of the one before each pixel, and how far that is past it."""
     places = (first + np.arange(SIZE)) / spacing
     below = np.floor(places).astype(np.int64)
     part = places - below
