@@ -52,7 +52,7 @@ def opened(path: Path) -> Iterator[DatasetReader]:
     """
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
         try:
-            raster = rasterio.open(path, driver=_DRIVERS)
+            raster = DatasetReader(str(path), driver=_DRIVERS)
         except RasterioIOError as error:
             raise CorruptError(f"raster '{path}' is damaged, or none at all: fetch it again ({error})") from error
         with raster:

@@ -85,8 +85,8 @@ class GeoTiff(Reader):
                 f"product '{arrived.product_id}' has no GeoTIFF: it has {names_in(arrived.files(), arrived)}"
             )
         raise UsageError(
-            f"{len(found)} GeoTIFFs of product '{arrived.product_id}' are meant, and one is needed: choose it by the option "
-            f"pattern, such as pattern=*_DSM.tif, or read them as bands (there are {names_in(every, arrived)})"
+            f"{len(found)} GeoTIFFs of product '{arrived.product_id}' are meant, and one is needed: choose it by the "
+            f"option pattern, such as pattern=*_DSM.tif, or read them as bands (there are {names_in(every, arrived)})"
         )
 
     def _chosen(self, raster: DatasetReader) -> tuple[int, ...]:

@@ -84,8 +84,7 @@ class SafeReader(Reader):
 
     def read(self, arrived: Arrived, destination: Path) -> Reading:
         """See `Reader.read`."""
-        tile = self._tile or arrived.properties.get("tile")
-        safe = safe_in(arrived.folder, arrived.product_id, tile if isinstance(tile, str) and tile else None)
+        safe = safe_in(arrived.folder, arrived.product_id, self._tile, str(arrived.properties.get("tile") or ""))
         wanted = self._wanted(safe)
         resolution = int(self.resolution or min(min(safe.images[band]) for band in wanted))
         grid = _grid_at(safe, resolution)
@@ -246,7 +245,8 @@ def _check_place(raster: DatasetReader, path: Path, grid: Grid) -> None:
 def _apart(raster: DatasetReader, grid: Grid) -> float:
     """How many pixels apart the upper left corners are."""
     across, down = pixel_size(grid)
-    return max(abs(raster.transform.c - grid.transform.c) / across, abs(raster.transform.f - grid.transform.f) / down)
+    x, y = float(raster.transform.c), float(raster.transform.f)
+    return max(abs(x - grid.transform.c) / across, abs(y - grid.transform.f) / down)
 
 
 def _scale(safe: Safe, band: str) -> float:

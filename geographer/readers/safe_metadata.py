@@ -65,8 +65,8 @@ def products_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*.xml") if _PRODUCT.fullmatch(path.name) and path.is_file())
 
 
-def safe_in(folder: Path, product_id: str = "", tile: str | None = None) -> Safe:
-    """The product in `folder`, which is its `.SAFE` or holds it; of one with several tiles, `tile`.
+def safe_in(folder: Path, product_id: str = "", tile: str | None = None, hint: str = "") -> Safe:
+    """The product in `folder`, which is its `.SAFE` or holds it; of one with several tiles, `tile`, or else `hint`.
 
     Raises:
         UsageError: there are several products, or tiles, and nothing says which one is meant.
@@ -76,7 +76,7 @@ def safe_in(folder: Path, product_id: str = "", tile: str | None = None) -> Safe
     level = "L1C" if "L1C" in path.name else "L2A"
     root = path.parent
     product = _xml(path)
-    name, metadata = _granule(root, product, tile)
+    name, metadata = _granule(root, product, tile, hint)
     granule = _xml(metadata)
     facts = _facts(path, level, product, granule)
     facts["tile"] = _tile_of(name) or str(facts.get("tile", ""))
@@ -97,8 +97,8 @@ def facts(folder: Path, product_id: str = "", tile: str | None = None) -> dict[s
     """What a product's metadata say that is worth recording, by the names of `Product.properties` where it has one.
 
     `product_uri`, `processing_level`, `processing_baseline`, `processed` (ISO 8601, UTC), `platform`,
-    `datatake`, `absolute_orbit`, `relative_orbit`, `orbit_direction`, `tile`, `acquired` (of the tile) and `cloud_cover` in percent;
-    as far as they are there.
+    `datatake`, `absolute_orbit`, `relative_orbit`, `orbit_direction`, `tile`, `acquired` (of the tile) and
+    `cloud_cover` in percent; as far as they are there.
 
     Raises:
         UsageError, CorruptError: as `safe_in`.
@@ -159,7 +159,7 @@ class _WithoutDoctype(ElementTree.TreeBuilder):
         raise ValueError(f"they declare a document type, {name}")
 
 
-def _granule(root: Path, product: ElementTree.Element, tile: str | None) -> tuple[str, Path]:
+def _granule(root: Path, product: ElementTree.Element, tile: str | None, hint: str) -> tuple[str, Path]:
     """The identifier of the tile's granule, or nothing, and its metadata."""
     files = sorted(path for path in root.rglob("*.xml") if _GRANULE.fullmatch(path.name))
     names = [element.get("granuleIdentifier", "") for element in _granules(product)]
@@ -167,14 +167,11 @@ def _granule(root: Path, product: ElementTree.Element, tile: str | None) -> tupl
         raise CorruptError(f"product '{root}' has no metadata of its tile (MTD_TL.xml): fetch it again")
     tiles = {file: _tile_of(file.parent.name) or _tile_of(file.stem) or "" for file in files}
     if tile is not None:
-        wanted = tile.upper().replace("MGRS-", "").removeprefix("T")
-        chosen = [file for file in files if tiles[file] in (wanted, "")]
+        chosen = [file for file in files if tiles[file] == _plain_tile(tile)]
         if not chosen:
-            raise UsageError(
-                f"product '{root.name}' has no tile {wanted}: it has {naming(sorted(set(tiles.values())))}"
-            )
+            raise UsageError(f"product '{root.name}' has no tile {tile}: it has {naming(sorted(set(tiles.values())))}")
     else:
-        chosen = files
+        chosen = [file for file in files if hint and tiles[file] == _plain_tile(hint)] or files
     if len(chosen) > 1:
         raise UsageError(
             f"product '{root.name}' has {len(chosen)} tiles, and one is read at a time: pass one of "
@@ -193,6 +190,11 @@ def _granules(product: ElementTree.Element) -> Iterator[ElementTree.Element]:
 def _tile_of(name: str) -> str | None:
     found = _TILE.search(name)
     return found[1] if found else None
+
+
+def _plain_tile(name: str) -> str:
+    """`32TPT` for `MGRS-32TPT`, `T32TPT` or `32/T/PT`."""
+    return re.sub(r"[^0-9A-Z]", "", name.upper())[-5:]
 
 
 def _text(element: ElementTree.Element, *names: str) -> str | None:
@@ -242,7 +244,10 @@ def _grids(path: Path, granule: ElementTree.Element) -> dict[int, Grid]:
     places = {one.get("resolution"): one for one in granule.iterfind(".//{*}Tile_Geocoding/{*}Geoposition")}
     if not crs or not sizes or sizes.keys() != places.keys():
         raise CorruptError(f"metadata '{path}' don't say where the tile lies: fetch the product again")
-    system = crs_text(crs_from(crs))
+    try:
+        system = crs_text(crs_from(crs))
+    except UsageError as error:
+        raise CorruptError(f"metadata '{path}' are damaged: {error}") from error
     grids = {}
     for resolution, size in sizes.items():
         rows, columns = (_required(path, size, name) for name in ("NROWS", "NCOLS"))

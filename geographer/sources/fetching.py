@@ -169,6 +169,7 @@ class _Run:
         self._done: queue.SimpleQueue[Fetched | Failed | BaseException] = queue.SimpleQueue()
         self._arrived: dict[str, int] = {}
         self._stopping = threading.Event()
+        self._not_before = 0.0
         self._threads: list[threading.Thread] = []
         self._number = f"{os.getpid()}-{next(_runs)}"
 
@@ -221,10 +222,21 @@ class _Run:
                 self._done.put(error)
                 return
 
+    def _tried(self, name: str, product: Product) -> Fetched:
+        """One try; when the archive asks one thread to wait, the others wait, too."""
+        if self._patience.sleep is time.sleep:
+            self._sleep(self._not_before - time.monotonic())
+        try:
+            return self._fetched(name, product)
+        except SourceError as error:
+            if error.wait is not None and error.wait <= self._patience.bound:
+                self._not_before = max(self._not_before, time.monotonic() + error.wait)
+            raise
+
     def _outcome(self, name: str, product: Product) -> Fetched | Failed:
         """What came of one product; only an error that nobody foresaw gets out."""
         try:
-            return self._kept(name, product) or self._patience.tried(lambda: self._fetched(name, product), self._sleep)
+            return self._kept(name, product) or self._patience.tried(lambda: self._tried(name, product), self._sleep)
         except GeographerError as error:
             return Failed(product, str(error), isinstance(error, OfflineError))
         except OSError as error:
@@ -284,7 +296,7 @@ class _Run:
     def _sleep(self, seconds: float) -> None:
         """Wait, unless this run is stopped meanwhile."""
         if self._patience.sleep is time.sleep:
-            self._stopping.wait(seconds)
+            self._stopping.wait(max(0.0, seconds))
         else:
             self._patience.sleep(seconds)
         self._checkpoint()

@@ -173,9 +173,7 @@ def _listing(server: ftplib.FTP, path: str) -> dict[str, int | None]:
     """The names in a folder, with sizes where the server knows the command for that (RFC 3659)."""
     try:
         facts = list(server.mlsd(path, ["type", "size"]))
-    except ftplib.error_perm as error:
-        if not str(error).startswith(("500", "502", "504")):
-            raise
+    except ftplib.error_perm:  # it may know the command, and have no such folder: the other command tells
         return {line.rstrip("/").rpartition("/")[2]: None for line in server.nlst(path)}
     return {name: size_of(about.get("size")) for name, about in facts if about.get("type", "file") in {"file", "dir"}}
 

@@ -75,6 +75,24 @@ def test_only_wanted_assets_are_asked_for(scene: FaultyArchive, tmp_path: Path) 
     assert [asked.path for asked in scene.log if asked.path.startswith("/files/")] == ["/files/scene/SCL.tif"]
 
 
+def test_a_file_whose_size_is_not_stated_is_asked_for_once(scene: FaultyArchive, tmp_path: Path) -> None:
+    for asset in scene.items[0]["assets"].values():
+        del asset["file:size"], asset["file:checksum"]
+    source, (product,) = found_in(scene, assets=["SCL"])
+    assert (product.size, product.files["SCL.tif"].size) == (None, None)
+    scene.log.clear()
+    (one,) = fetch_all(source, [product], tmp_path, patience=ONCE)
+    assert isinstance(one, Fetched)
+    assert [asked.method for asked in scene.log] == ["GET"]
+
+
+def test_a_product_without_anything_to_fetch_says_so(archive: FaultyArchive, tmp_path: Path) -> None:
+    archive.items.append(stac_item("bare", (0, 0, 1, 1), {}))
+    (failed,) = fetched(archive, tmp_path)
+    assert isinstance(failed, Failed)
+    assert "has nothing that can be fetched" in failed.reason
+
+
 def test_another_choice_of_assets_is_another_download(scene: FaultyArchive, tmp_path: Path) -> None:
     fetched(scene, tmp_path, assets=["SCL"])
     (one,) = fetched(scene, tmp_path)

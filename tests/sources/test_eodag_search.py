@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import shapely
 
 from geographer.errors import GeographerError, NotFoundError, UsageError
 from geographer.sources.eodag import EodagSource
+from geographer.sources.fetching import fetch_all
 from geographer.sources.patience import Patience
 from geographer.sources.searching import search_all
 from geographer.sources.source import Query, SourceError
@@ -292,6 +296,103 @@ def test_a_url_needs_a_name_of_its_own(archive: FaultyArchive) -> None:
 def test_a_collection_that_eodag_does_not_list_is_taken_when_it_is_said_to_be_the_archives_own() -> None:
     source = EodagSource(provider="earth_search", collection="cop-dem-glo-30", generic=True)
     assert (source.provider, source.collection) == ("earth_search", "cop-dem-glo-30")
+
+
+def test_a_point_is_asked_for_as_a_tiny_box(archive: FaultyArchive) -> None:
+    assert ids(source_of(filled(archive)), Query(1.5, 0.5, 1.5, 0.5)) == ["scene-1"]
+    (body,) = archive.searches()
+    asked = shapely.from_geojson(json.dumps(body["intersects"]))
+    assert asked.is_valid
+    assert 0 < asked.area < 1e-12
+
+
+def test_an_archive_that_does_not_answer_is_given_up(archive: FaultyArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eodag.plugins.search.qssearch.DEFAULT_SEARCH_TIMEOUT", 0.2)
+    filled(archive).always("/search", Fault(pause=1.0))
+    with pytest.raises(SourceError, match="did not answer in time") as raised:
+        ids(source_of(archive))
+    assert raised.value.passing
+
+
+NUMBERED = """
+numbered:
+  url: {url}
+  priority: 1
+  search:
+    type: StacSearch
+    api_endpoint: {url}/search
+    need_auth: false
+    discover_queryables: {{fetch_url: null, collection_fetch_url: null}}
+    discover_collections: {{fetch_url: null}}
+    pagination:
+      next_page_url_key_path: null
+      next_page_query_obj_key_path: null
+      next_page_token_key: page
+      max_limit: 3
+  products:
+    scenes: {{_collection: scenes}}
+    GENERIC_COLLECTION: {{_collection: "{{collection}}"}}
+  download:
+    type: HTTPDownload
+"""
+
+
+@pytest.fixture
+def numbered(archive: FaultyArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultyArchive:
+    """An archive whose pages are asked for by number, as the person's own configuration has it."""
+    (tmp_path / "eodag.yml").write_text(NUMBERED.format(url=archive.url))
+    monkeypatch.setenv("EODAG_CFG_FILE", str(tmp_path / "eodag.yml"))
+    archive.page_by = "page"
+    return archive
+
+
+@pytest.mark.parametrize(("count", "requests"), [(0, 1), (2, 1), (3, 2), (7, 3)])
+def test_pages_by_number_end_with_one_that_is_not_full(numbered: FaultyArchive, count: int, requests: int) -> None:
+    filled(numbered, count)
+    assert len(ids(EodagSource(provider="numbered", collection="scenes"))) == count
+    assert len(numbered.searches()) == requests
+
+
+def test_pages_by_number_that_are_shorter_than_the_archive_says_are_an_error(numbered: FaultyArchive) -> None:
+    filled(numbered, 7).most = 2
+    numbered.matched = 7
+    with pytest.raises(SourceError, match="has 7 products but gave only 2"):
+        ids(EodagSource(provider="numbered", collection="scenes"))
+
+
+def test_an_archive_that_gives_the_same_page_for_every_number_is_an_error(numbered: FaultyArchive) -> None:
+    page = json.dumps(filled(numbered, 3).answer({"limit": 3})[1]).encode()
+    numbered.always("/search", Fault(200, body=page))
+    with pytest.raises(SourceError, match="was there before"):
+        ids(EodagSource(provider="numbered", collection="scenes"))
+
+
+def test_the_archives_own_collection_is_searched_when_eodag_does_not_list_it(numbered: FaultyArchive) -> None:
+    numbered.add("other", (0, 0, 1, 1), {"B02.tif": b"x"}, collection="unlisted")
+    source = EodagSource(provider="numbered", collection="unlisted", generic=True)
+    (product,) = search_all(source, EVERYWHERE, ONCE)
+    assert (product.product_id, product.collection) == ("other", "unlisted")
+
+
+def test_not_one_request_leaves_loopback(
+    numbered: FaultyArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(numbered)
+    hosts: set[str] = set()
+    resolve = socket.getaddrinfo
+
+    def watched(host: Any, *args: Any, **more: Any) -> Any:
+        hosts.add(str(host))
+        return resolve(host, *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", watched)
+    for options in ({}, {"generic": True}):
+        source = EodagSource(provider="numbered", collection="scenes", **options)
+        list(fetch_all(source, search_all(source, EVERYWHERE, ONCE), tmp_path / "downloads", patience=ONCE))
+    for provider, collection in (("earth_search", "S2_MSI_L1C"), (None, "S2_MSI_L2A"), (None, "no-such-thing")):
+        with contextlib.suppress(NotFoundError):
+            EodagSource(provider=provider, collection=collection)
+    assert hosts == {"127.0.0.1"}
 
 
 def test_nothing_is_written_at_home_and_nothing_is_said(archive: FaultyArchive, tmp_path: Path) -> None:

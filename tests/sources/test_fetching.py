@@ -229,6 +229,30 @@ def test_progress_is_told_in_products_and_bytes(tmp_path: Path) -> None:
     assert len(threads) == 1
 
 
+def test_when_one_is_asked_to_wait_the_others_wait_too(tmp_path: Path) -> None:
+    times: dict[str, list[float]] = {"a": [], "b": []}
+    asked = threading.Event()
+
+    def busy(folder: Path, _told: Told) -> None:
+        times["a"].append(time.monotonic())
+        if len(times["a"]) == 1:
+            asked.set()
+            raise SourceError("busy", passing=True, wait=0.3)
+        (folder / "a.tif").write_bytes(b"x")
+
+    def idle(folder: Path, _told: Told) -> None:
+        times["b"].append(time.monotonic())
+        if len(times["b"]) == 1:
+            asked.wait(5)
+            time.sleep(0.05)
+            raise SourceError("broke off", passing=True)
+        (folder / "b.tif").write_bytes(b"x")
+
+    outcomes = fetched(Shelf(a=busy, b=idle), tmp_path, Patience(first=0.01), workers=2)
+    assert all(isinstance(one, Fetched) for one in outcomes.values())
+    assert times["b"][1] - times["a"][0] >= 0.3
+
+
 def test_a_product_that_is_named_twice_is_fetched_once(tmp_path: Path) -> None:
     source = Shelf(a={"a.tif": b"pixels"})
     assert len(list(fetch_all(source, [product("a"), product("a")], tmp_path, patience=ONCE))) == 1

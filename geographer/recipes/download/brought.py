@@ -72,6 +72,22 @@ def refuse_secrets(given: Mapping[str, Any], option: str) -> None:
             )
 
 
+def check_reader(recipe: Download) -> None:
+    """Raise where the recipe names a reader that is not there, or that can't be made of its options.
+
+    Raises:
+        NotFoundError, UsageError: as the message says.
+    """
+    from geographer.readers import reader
+
+    if recipe.reader is not None:
+        reader.made(reader.reader_named(recipe.reader), _reader_options(recipe))
+
+
+def _reader_options(recipe: Download) -> dict[str, Any]:
+    return {"bands": recipe.bands, "resolution": recipe.resolution, **recipe.reading}
+
+
 def read_product(recipe: Download, fetched: Fetched, aside: Path, destination: Path) -> dict[str, Any]:
     """Read what arrived of a product into the GeoTIFF `destination`; what its reader did, for the log.
 
@@ -87,9 +103,7 @@ def read_product(recipe: Download, fetched: Fetched, aside: Path, destination: P
     try:
         unpack(fetched.folder, aside)
         arrived = Arrived(aside, product.product_id, product.collection, dict(product.properties))
-        reader = reader_for(
-            arrived, recipe.reader, {"bands": recipe.bands, "resolution": recipe.resolution, **recipe.reading}
-        )
+        reader = reader_for(arrived, recipe.reader, _reader_options(recipe))
         notes = reader.read(arrived, destination).notes
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -14,7 +14,7 @@ from geographer.errors import ConflictError, UsageError
 from geographer.intake.rasters import check_name
 from geographer.projections.project import MACROS
 from geographer.recipes.choice import Choice, Choices
-from geographer.recipes.download.brought import SourceName
+from geographer.recipes.download.brought import SourceName, check_reader
 from geographer.recipes.download.finding import Wanted
 from geographer.recipes.download.plan import DownloadPlan
 
@@ -114,6 +114,7 @@ class Download:
         check_name("collection", self.into)
         if revision.value("SELECT 1 FROM recipes WHERE name = $into AND kind LIKE 'cut%'", {"into": self.into}):
             raise ConflictError(f"'{self.into}' is the collection of a recipe's chips: take another --into")
+        check_reader(self)
         start, end = moment(self.start, "--start"), moment(self.end, "--end", last=True)
         if start and end and start > end:
             raise UsageError(f"--start {self.start} is after --end {self.end}: turn them round")

@@ -18,7 +18,9 @@ from geographer.sources.source import SourceError
 
 _GENERIC: Final = "GENERIC_COLLECTION"
 _MOST_OF_A_PAGE: Final = 500
-_USUAL_PAGE: Final = 100
+_PAGE_OF_AN_API: Final = 100
+_PAGE_OF_A_PROVIDER: Final = 50
+"""What eodag takes for the longest page of a provider that it tells nothing else of."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,6 @@ def ready(provider: str | None, collection: str, options: dict[str, Any]) -> Cli
         UsageError: eodag's configuration can't be read, or the name of the provider is taken.
         SourceError: credentials are missing.
     """
-    silence()
     dag, given = _gateway()
     configurations = [one.config for one in dag._providers.values()]
     configurations += list(dag._providers.pruned_providers_config.values())
@@ -81,11 +82,13 @@ def ready(provider: str | None, collection: str, options: dict[str, Any]) -> Cli
 
 
 def silence() -> None:
-    """Keep eodag's log, which quotes URLs and answers, from stderr; unless the person has set up logging for it."""
+    """Keep eodag's log, which quotes URLs and answers, to handlers that the person has set up for eodag, if any.
+
+    To be called once eodag is imported, for that sets up its log anew.
+    """
     logger = logging.getLogger("eodag")
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
-        logger.propagate = False
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
 
 
 def _gateway() -> tuple[Any, Any]:
@@ -95,6 +98,7 @@ def _gateway() -> tuple[Any, Any]:
         from eodag import EODataAccessGateway
         from eodag.config import EODAGSettings
 
+        silence()
         empty, locations = Path(folder, "eodag.yml"), Path(folder, "locations.yml")
         empty.write_text("{}\n", encoding="utf-8")
         locations.write_text("shapefiles: []\n", encoding="utf-8")
@@ -148,10 +152,8 @@ def _added(dag: Any, provider: str | None, collection: str, options: dict[str, A
         "asset_key_from_href": False,
         "discover_queryables": {"fetch_url": None, "collection_fetch_url": None},
         "discover_collections": {"fetch_url": None},
-        "pagination": {"max_limit": 10_000},
+        "pagination": {"max_limit": options.get("page_size") or _PAGE_OF_AN_API},
     }
-    if options.get("next_page_token_key"):
-        search["pagination"]["next_page_token_key"] = options["next_page_token_key"]
     configuration = {
         "name": provider,
         "url": url,
@@ -247,4 +249,4 @@ def _page_size(dag: Any, provider: str, asked: int | None) -> int:
     configuration = dag._providers[provider].config
     search = getattr(configuration, "search", None) or getattr(configuration, "api", None)
     most = (getattr(search, "pagination", None) or {}).get("max_limit")
-    return _USUAL_PAGE if not isinstance(most, int) or most == 10_000 else max(1, min(most, _MOST_OF_A_PAGE))
+    return max(1, min(most, _MOST_OF_A_PAGE)) if isinstance(most, int) and most else _PAGE_OF_A_PROVIDER

@@ -41,6 +41,7 @@ def download(client: Client, product: Product, folder: Path, told: Told) -> None
             arrived = _fetched(client, product, working / str(index), progress, asset)
             _placed(arrived, working / str(index), folder / name)
         if not handle.names:
+            _check_link(product, handle)
             _fetched(client, product, working / "whole", progress, None)
             _whole(product, handle, working / "whole", folder)
     finally:
@@ -88,6 +89,8 @@ def _fetched(client: Client, product: Product, folder: Path, progress: Progress,
         options["asset"] = re.escape(asset)
         # A name that the archive sends may point anywhere; with one given beforehand eodag does not look for it.
         found.assets[asset].filename = "asset"
+        # For progress eodag would ask for a size that is not stated, up to twice, before it fetches the file.
+        found.assets[asset].data.setdefault("file:size", 0)
     with _translated(client, product):
         _serialise_logins(client, found)
         client.dag.download(found, progress_callback=progress, executor=_Inline(), **options)
@@ -95,6 +98,11 @@ def _fetched(client: Client, product: Product, folder: Path, progress: Progress,
     if not files:
         raise SourceError(f"{_what(product)}: nothing of it arrived", passing=True)
     return files
+
+
+def _check_link(product: Product, handle: Handle) -> None:
+    if handle.found.remote_location in {"", "Not Available"}:
+        raise SourceError(f"{_what(product)} has nothing that can be fetched: leave it out, or take another collection")
 
 
 class _Inline(Executor):

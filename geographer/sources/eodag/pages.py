@@ -23,6 +23,9 @@ _TOKENS: Final = ("token", "next", "page", "skip", "cursor", "page_token", "offs
 _EMPTY_PAGES: Final = 10
 """More empty pages in a row than this are no paging any more."""
 
+_TINY: Final = 1e-7
+"""Degrees; about a centimetre."""
+
 _END_OF_DAY: Final = "T23:59:59.999Z"
 _DAY: Final = len("2023-01-31")
 
@@ -92,6 +95,8 @@ def _prepared(client: Client, query: Query, asked: dict[str, Any]) -> tuple[Any,
 
     end = query.end + _END_OF_DAY if query.end and len(query.end) == _DAY else query.end
     place = shapely.box(query.west, query.south, query.east, query.north)
+    if not place.area:  # a point or a line is no polygon to an archive
+        place = shapely.box(query.west - _TINY, query.south - _TINY, query.east + _TINY, query.north + _TINY)
     with client.lock:
         try:
             plugins, arguments = client.dag._prepare_search(

@@ -33,7 +33,8 @@ class EodagSource(Source):
     Options:
         url: A STAC API (its root, or its `search`) that eodag does not know; `provider` is then the name that is
             recorded for it. Without user, password or query: the log keeps it.
-        page_size: Products asked for at once; else what the provider gives at most, up to 500, or 100.
+        page_size: Products asked for at once; else what the provider gives at most, as far as eodag knows, up to 500;
+            100 of an API by its URL.
         next_page_token_key: What an archive calls the parameter of the next page, where that is not guessed.
         query: What else to ask for, in eodag's words, such as `{"eo:cloud_cover": 20}`.
         assets: Which assets to fetch: a regular expression that must match the whole name, or a list of names. Else all

@@ -414,7 +414,7 @@ def test_it_can_be_checked_out_and_its_bytes_come_back(dataset, shelf, tmp_path)
         ({"query": {"api_key": "1234"}}, UsageError, "--query api_key=… looks like a credential"),
         ({"where": "no_such = 1"}, NotFoundError, "no_such"),
         ({"into": "a/b"}, UsageError, "can't name a collection"),
-        ({"reader": "no-such-reader"}, SourceError, "no-such-reader"),
+        ({"reader": "no-such-reader"}, NotFoundError, "no-such-reader"),
     ],
 )
 def test_what_can_not_be_is_refused_and_changes_nothing(dataset, shelf, tmp_path, wanted, error, says):
