@@ -35,6 +35,8 @@ STEP: Final = 1000
 
 _FIRST_DAY: Final = datetime(2026, 5, 4, tzinfo=UTC)
 _DAYS_BETWEEN: Final = 35
+_NEWEST, _OLDER = 5.11, 5.10
+"""Baselines: the older one comes to slightly darker pixels."""
 _STEP_OF_VALUES: Final = 64
 """Reflectances are multiples of it, which compresses well."""
 _WATER: Final = (620, 560, 380, 240)
@@ -119,9 +121,9 @@ def scenes(tile: Tile) -> list[Scene]:
     orbit_day = _FIRST_DAY + timedelta(days=tile.column // 5 % 5, hours=morning, minutes=tile.row % 60)
     days = [orbit_day + timedelta(days=_DAYS_BETWEEN * number) for number in range(3)]
     aspects = chance.permutation(["clear", "cloudy", "edge"])
-    found = [Scene(tile, day, str(aspect), 5.11) for day, aspect in zip(days, aspects, strict=True)]
+    found = [Scene(tile, day, str(aspect), _NEWEST) for day, aspect in zip(days, aspects, strict=True)]
     if chance.random() < 0.2:
-        found += [Scene(tile, scene.acquired, "clear", 5.10) for scene in found if scene.aspect == "clear"]
+        found += [Scene(tile, scene.acquired, "clear", _OLDER) for scene in found if scene.aspect == "clear"]
     return found
 
 
@@ -258,6 +260,7 @@ def _parts(kind: str, x: Pixels, y: Pixels) -> Iterator[tuple[npt.NDArray[np.boo
 def _written(folder: Path, scene: Scene, ground: Pixels) -> dict[str, Any]:
     chance = _chance(scene.tile.code, f"{scene.acquired:%Y%m%d}")
     season = np.float32([1, 1, 1, 1 + chance.uniform(-0.12, 0.12)]) * np.float32(chance.uniform(0.94, 1.06))
+    season *= np.float32(1 if scene.baseline == _NEWEST else 0.98)
     cover = {"clear": chance.uniform(0.005, 0.1), "edge": chance.uniform(0, 0.08), "cloudy": chance.uniform(0.35, 0.8)}
     clouds = _clouds(scene, cover[scene.aspect])
     valid, outline = _swath(scene)
@@ -325,7 +328,7 @@ def _item(scene: Scene, path: Path, outline: shapely.Polygon, cloudy: float, uns
     orbits = 50_000 + 143 * ((scene.acquired - _FIRST_DAY).days // 10) + orbit
     baseline = f"{scene.baseline:05.2f}"
     footprint = _lonlat(scene.tile, outline)
-    processed = scene.acquired + timedelta(days=1 if scene.baseline < 5.11 else 40)
+    processed = scene.acquired + timedelta(days=40 if scene.baseline == _NEWEST else 1)
     return {
         "type": "Feature",
         "stac_version": "1.0.0",

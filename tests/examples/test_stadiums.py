@@ -218,11 +218,14 @@ def test_what_is_told_is_what_the_dataset_holds_and_each_stadium_is_shown_by_a_s
 
 def test_no_cloudy_scene_and_no_older_processing_is_fetched(story):
     items = json.loads((story[0] / "archive" / "items.json").read_text())["features"]
-    clouds = {item["assets"]["data"]["file:checksum"][4:]: item for item in items}
-    fetched = Dataset.open(story[0] / "dataset").rasters(where="collection = 'source'")["sha256"].to_pylist()
-    for digest in fetched:
-        assert clouds[digest]["properties"]["eo:cloud_cover"] <= 20
-        assert clouds[digest]["properties"]["s2:processing_baseline"] == "05.11"
+    offered = {item["id"]: item for item in items}
+    assert {item["properties"]["s2:processing_baseline"] for item in items} == {"05.10", "05.11"}
+    fetched = Dataset.open(story[0] / "dataset").rasters(where="collection = 'source'").to_pylist()
+    for raster in fetched:
+        item = offered[raster["product_id"]]
+        assert item["assets"]["data"]["file:checksum"] == "1220" + raster["sha256"]
+        assert item["properties"]["eo:cloud_cover"] <= 20
+        assert item["properties"]["s2:processing_baseline"] == "05.11"
 
 
 def test_parts_of_the_split_are_25_km_apart(story):
