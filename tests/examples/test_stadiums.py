@@ -193,6 +193,10 @@ def test_the_story_tells_each_of_its_commands(story):
     assert "all is as it was recorded" in story[1]
 
 
+def test_the_readme_shows_what_it_came_to(story):
+    assert counts((EXAMPLE / "README.md").read_text(encoding="utf-8")) == counts(story[1])
+
+
 def test_fewer_scenes_and_chips_are_used_than_stadiums_there_are(story):
     told = counts(story[1])
     for tag, stadiums in (("v1", len(rows(FIRST))), ("v2", len(rows(FIRST, MORE)))):
@@ -280,7 +284,6 @@ def texts(notebook: nbformat.NotebookNode) -> list[str]:
 def test_the_notebook_runs_from_first_to_last_and_tells_what_it_shows(told_again):
     assert [cell.execution_count for cell in code(told_again)] == list(range(1, len(code(told_again)) + 1))
     assert texts(told_again) == texts(nbformat.read(NOTEBOOK, as_version=4))
-    assert texts(told_again)[-1] == "'all is as it was recorded'"
 
 
 def test_the_notebook_is_kept_with_its_pictures_and_without_traces_of_a_machine():
@@ -296,3 +299,5 @@ def test_the_notebook_comes_to_the_same_as_the_commands(told_again, story):
     (came_to,) = [text for text in texts(told_again) if text.startswith("{'v1': {'stadiums'")]
     numbers = [int(number) for number in re.findall(r": (\d+)", came_to)]
     assert numbers == table["v1, used"] + table["v2, used"]
+    (content,) = re.findall(r"revision_tagged: 'v2' is .* content ([0-9a-f]{64})$", story[1], flags=re.MULTILINE)
+    assert texts(told_again)[-1] == f"'{content}'"
