@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.transform import from_origin
+from rasterio import Affine
 
 EAST, NORTH = 600_000.0, 5_200_020.0
 """The upper left corner of generated tiles, in their UTM zone."""
@@ -30,6 +30,11 @@ L2A_FILES = {
     60: (*("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B8A", "B09", "B11", "B12", "AOT", "WVP", "SCL", "TCI"),),
 }
 """Which bands an L2A product has at which resolution."""
+
+
+def from_origin(x: float, y: float, across: float, down: float) -> Affine:
+    """The transform of pixels from an upper left corner; rasterio's own warns with a new affine."""
+    return Affine(across, 0.0, x, 0.0, -down, y)
 
 
 def pixels_of(band: str, resolution: int, size: int, *, collar: float = 0.2, seed: int = 0) -> np.ndarray:

@@ -17,6 +17,7 @@ from rasterio.warp import transform_bounds
 
 from geographer import Dataset
 from geographer.errors import SourceError
+from geographer.sources.patience import Patience
 from tests.archives import Fault, asset_of, faulty_archive, file_server, multihash, stac_item, stac_server
 from tests.products import write_safe
 from tests.rasters.scenes import pixels, write_scene
@@ -124,7 +125,8 @@ def test_trouble_that_passes_is_waited_for(features, archive):
     assert rasters(features) == ["one", "three", "two"]
 
 
-def test_a_wrong_checksum_is_never_taken_and_the_rest_goes_on(features, archive):
+def test_a_wrong_checksum_is_never_taken_and_the_rest_goes_on(features, archive, monkeypatch):
+    monkeypatch.setattr(Patience, "pause", lambda self, attempt, wait=None: 0.01)
     right = archive.files["two/data.tif"]
     archive.files["two/data.tif"] = right[:-1] + bytes([right[-1] ^ 1])
 

@@ -16,6 +16,8 @@ from referencing import Registry, Resource
 from geographer import Dataset
 from geographer.events import KINDS
 from tests.old_library import write_old
+from tests.recipes.shelf import Shelf, shelve
+from tests.story import point, write_features
 
 FOLDER = Path(__file__).parents[1] / "schemas"
 SCHEMAS = {path.name: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
@@ -53,6 +55,10 @@ def events(story, tmp_path_factory):
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
     dataset.add_features(path)
     dataset.harden_classes()
+    shelve(folder / "shelf", "one", column=3_000)
+    far = write_features(folder / "far.geojson", {"far": ("pond", point(3_005, 5))})
+    dataset.add_features(far, crs="EPSG:32633")
+    dataset.download("scenes", source=Shelf, source_options={"folder": str(folder / "shelf")})
     told = dataset.log() + imports(tmp_path_factory.mktemp("imports"), story)
     return [event.envelope() for event in told]
 

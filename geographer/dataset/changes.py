@@ -64,7 +64,7 @@ class Changing:
         from geographer.recipes.recipe import Run, Workshop, recipe_entry
 
         signature, expected, dry_run = self._signed(options)
-        run = Run(self.root, **asked)
+        run = Run(self.root, progress=self._progress, **asked)
         request = {**recipe_entry(recipe), **run.asked()}
         known = self._recorder.known(signature, recipe.event, request)
         if known is not None:

@@ -81,7 +81,7 @@ class Downloads(Changing):
         head = self._recorder.planning_head(None)
         with self._recorder.at(head.position) as view:
             require_same(view, recipe)
-            plan = recipe.plan(view, Run(self.root))
+            plan = recipe.plan(view, Run(self.root, progress=self._progress))
         return Table(plan.table()), plan.summary
 
 

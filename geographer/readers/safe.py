@@ -177,7 +177,7 @@ class _Image:
 
 @dataclass(frozen=True, slots=True)
 class _Offset:
-    """Adds an offset; see `SafeReader`."""
+    """Adds an offset to all but saturated pixels; see `SafeReader`. Nodata is put in again after it."""
 
     added: int
     saturated: int
@@ -185,8 +185,7 @@ class _Offset:
     def __call__(self, pixels: Pixels) -> Pixels:
         largest = np.iinfo(pixels.dtype).max
         moved = np.clip(pixels.astype(np.int32) + self.added, SMALLEST, largest)
-        untouched = (pixels == NODATA) | (pixels == self.saturated)
-        return np.where(untouched, pixels, moved.astype(pixels.dtype))
+        return np.where(pixels == self.saturated, pixels, moved.astype(pixels.dtype))
 
 
 def _band_named(name: str) -> str:

@@ -312,8 +312,8 @@ def _stated(root: Path, product: ElementTree.Element, granule: str, folder: Path
             continue
         for image in element:
             inside = PurePosixPath((image.text or "").strip() + ".jp2")
-            if not inside.stem or inside.is_absolute() or ".." in inside.parts:
-                continue
+            if inside.is_absolute() or ".." in inside.parts:
+                raise CorruptError(f"the metadata of product '{root.name}' name a file that is none of it: '{inside}'")
             if "/" in str(inside):
                 yield root / inside
             else:

@@ -20,6 +20,10 @@ Progress = Callable[[str, int, int], None]
 """Told what is being made, how many are done, and how many there will be."""
 
 
+def _untold(_what: str, _done: int, _of: int) -> None:
+    """Nobody is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """How one run of a recipe is asked for, beside what the recipe says.
@@ -28,11 +32,13 @@ class Run:
         root: The dataset's folder.
         on_conflict: What becomes of what welds the parts of a split.
         afresh: A cover is made anew, and chips that it does without are retired.
+        progress: Told how far planning is, where that takes long.
     """
 
     root: Path
     on_conflict: OnConflict | None = None
     afresh: bool = False
+    progress: Progress = _untold
 
     def asked(self) -> dict[str, Any]:
         """What was asked for, as the log keeps it."""

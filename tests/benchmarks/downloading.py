@@ -100,10 +100,10 @@ def _airports(folder: Path, scale: float) -> list[Row]:
 
 
 def _five_thousand(folder: Path, scale: float) -> list[Row]:
-    """Features all over a continent or two, so that some ten thousand scenes may show them."""
+    """Features so spread that some ten thousand scenes may show them."""
     random = np.random.Generator(np.random.PCG64(9))
     count = round(5_000 * scale)
-    places = np.column_stack([random.uniform(-20, 60, count), random.uniform(-35, 60, count)])
+    places = np.column_stack([random.uniform(0, 27, count), random.uniform(-35, 60, count)])
     told(f"downloading: {count:,} features")
     summary, cost = apart(_planned, folder / "features", places, 3)
     what = f"download --plan, {count:,} features, {summary['candidates']:,} candidates"

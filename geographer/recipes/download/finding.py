@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -17,14 +17,17 @@ from geographer.planning.scenes.choice import choose
 from geographer.planning.scenes.searches import search_boxes
 from geographer.planning.scenes.twins import acquisition_of, older_twins
 from geographer.projections.project import MACROS
+from geographer.recipes.download.moments import moment_of
 from geographer.sources.source import Query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     import pyarrow as pa
 
     from geographer.recipes.download.recipe import Download
+    from geographer.recipes.recipe import Progress
     from geographer.sources.source import Product, Source
 
 Ints = npt.NDArray[np.int64]
@@ -104,7 +107,7 @@ class Found:
     unmet: dict[str, int]
 
 
-def find(recipe: Download, wanted: Wanted, source: Source) -> Found:
+def find(recipe: Download, wanted: Wanted, source: Source, progress: Progress) -> Found:
     """Search the archive, and choose.
 
     Raises:
@@ -114,7 +117,7 @@ def find(recipe: Download, wanted: Wanted, source: Source) -> Found:
 
     geometries = shapely.from_wkb(wanted.missing["geometry"].to_pylist())
     queries = _queries(geometries, wanted)
-    products, found_by, searches = _searched(source, queries)
+    products, found_by, searches = _searched(source, queries, progress)
     kept = _eligible(recipe, wanted, products)
     candidates, searched = [products[place] for place in kept], [found_by[place] for place in kept]
     pairs, members = _shown(recipe, wanted, geometries, candidates)
@@ -155,7 +158,9 @@ def _queries(geometries: npt.NDArray[np.object_], wanted: Wanted) -> list[Query]
     ]
 
 
-def _searched(source: Source, queries: list[Query]) -> tuple[list[Product], list[int], list[Search]]:
+def _searched(
+    source: Source, queries: list[Query], progress: Progress
+) -> tuple[list[Product], list[int], list[Search]]:
     """All products, each once, the number of the search that found each first, and the searches."""
     from geographer.sources.patience import Patience
 
@@ -167,6 +172,7 @@ def _searched(source: Source, queries: list[Query]) -> tuple[list[Product], list
         for product in (one for page in pages for one in page):
             products.setdefault((product.provider, product.collection, product.product_id), (product, len(searches)))
         searches.append(Search(query, len(pages), sum(map(len, pages))))
+        progress("searches", len(searches), len(queries))
     return [one for one, _ in products.values()], [number for _, number in products.values()], searches
 
 
@@ -193,9 +199,9 @@ def _eligible(recipe: Download, wanted: Wanted, products: Sequence[Product]) -> 
 
 
 def _within(product: Product, span: tuple[datetime | None, datetime | None]) -> bool:
-    if product.acquired is None:
+    when, (start, end) = moment_of(product.acquired), span
+    if when is None:
         return True
-    when, (start, end) = datetime.fromisoformat(product.acquired), span
     return (start is None or when >= start) and (end is None or when <= end)
 
 
@@ -207,7 +213,7 @@ def _costs(products: Sequence[Product], wanted: Wanted) -> npt.NDArray[np.float6
     cloud = [(_UNTOLD_CLOUD if one.cloud_cover is None else one.cloud_cover) / 100 for one in products]
     largest = max((one.size or 0 for one in products), default=0)
     size = [(one.size / largest if one.size is not None else 0.5) if largest else 0.0 for one in products]
-    times = [None if one.acquired is None else datetime.fromisoformat(one.acquired) for one in products]
+    times = [moment_of(one.acquired) for one in products]
     target = _target(wanted, [time for time in times if time is not None])
     away = [None if time is None or target is None else abs(time - target) for time in times]
     farthest = max((one for one in away if one is not None), default=timedelta(0))
@@ -271,7 +277,7 @@ def _in_pieces(
 
     from geographer.planning.scenes.pieces import pieces_of
 
-    found = pieces_of(geometries, shapely.from_wkb([footprint for footprint, _, _ in places]))
+    found = pieces_of(geometries, shapely.make_valid(shapely.from_wkb([footprint for footprint, _, _ in places])))
     pairs = np.column_stack([found.footprints, found.pieces])
     return pairs, Members(found.features, np.ones(len(found.features), np.int64))
 

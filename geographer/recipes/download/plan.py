@@ -20,7 +20,8 @@ from geographer.log.tables import arrow_table
 from geographer.planning.scenes.twins import acquisition_of
 from geographer.recipes.download.brought import made, read_product
 from geographer.recipes.download.finding import Found, Scene, Wanted, find
-from geographer.recipes.recipe import Outcome, Workshop, recipe_entry
+from geographer.recipes.download.moments import moment_of
+from geographer.recipes.recipe import Outcome, Run, Workshop, recipe_entry
 from geographer.sources.source import SourceError
 
 if TYPE_CHECKING:
@@ -72,14 +73,15 @@ class DownloadPlan:
     def __init__(
         self,
         recipe: Download,
-        root: Path,
+        run: Run,
         wanted: Wanted,
         taken: set[str],
         counts: dict[str, Any],
         warnings: list[str],
         rows: dict[str, Any],
     ) -> None:
-        self.recipe, self._root, self._wanted, self._taken = recipe, root, wanted, taken
+        self.recipe, self._root, self._progress = recipe, run.root, run.progress
+        self._wanted, self._taken = wanted, taken
         self._counts, self._warnings, self._rows = counts, warnings, rows
 
     @cached_property
@@ -90,7 +92,7 @@ class DownloadPlan:
     def _found(self) -> Found:
         if not len(self._wanted.missing):
             return Found([], 0, [], 0, {})
-        return find(self.recipe, self._wanted, self._source)
+        return find(self.recipe, self._wanted, self._source, self._progress)
 
     def table(self) -> pa.Table:
         """A row for each scene that would be fetched."""
@@ -226,7 +228,8 @@ class DownloadPlan:
                 # What arrived was all that the archive stated, and still damaged: the next run fetches it anew.
                 discard(self._root / _FOLDER, [product])
             raise
-        row["acquired"] = product.acquired
+        when = moment_of(product.acquired)
+        row["acquired"] = when.isoformat() if when else row["acquired"]
         return Brought(product.product_id, row, _origin(fetched, scene, notes), path, checksums)
 
     def _refuse_taken(self, later: Revision, raster_ids: list[str]) -> None:

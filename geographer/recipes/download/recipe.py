@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
@@ -16,6 +15,7 @@ from geographer.projections.project import MACROS
 from geographer.recipes.choice import Choice, Choices
 from geographer.recipes.download.brought import SourceName, check_reader
 from geographer.recipes.download.finding import Wanted
+from geographer.recipes.download.moments import asked_moment
 from geographer.recipes.download.plan import DownloadPlan
 
 if TYPE_CHECKING:
@@ -101,13 +101,15 @@ class Download:
         wanted = Wanted(
             missing=self._missing(revision),
             known=self._known(revision),
-            span=(moment(self.start, "--start"), moment(self.end, "--end", last=True)),
-            near=moment(self.near, "--near"),
+            span=(asked_moment(self.start, "--start"), asked_moment(self.end, "--end", last=True)),
+            near=asked_moment(self.near, "--near"),
         )
         taken = {row[0] for row in revision.rows("SELECT raster_id FROM raster_now")}
+        # A file that the log does not know is not to be written over.
+        taken |= {path.stem for path in (run.root / "rasters" / self.into).glob("*.tif")}
         counts = {"features": selected, **choices.counts()}
         warnings = [*choices.warnings(), *(["no feature is selected: see --where"] if not selected else [])]
-        return DownloadPlan(self, run.root, wanted, taken, counts, warnings, choices.rows())
+        return DownloadPlan(self, run, wanted, taken, counts, warnings, choices.rows())
 
     def _check(self, revision: Revision) -> None:
         check_name("recipe", self.name)
@@ -115,7 +117,7 @@ class Download:
         if revision.value("SELECT 1 FROM recipes WHERE name = $into AND kind LIKE 'cut%'", {"into": self.into}):
             raise ConflictError(f"'{self.into}' is the collection of a recipe's chips: take another --into")
         check_reader(self)
-        start, end = moment(self.start, "--start"), moment(self.end, "--end", last=True)
+        start, end = asked_moment(self.start, "--start"), asked_moment(self.end, "--end", last=True)
         if start and end and start > end:
             raise UsageError(f"--start {self.start} is after --end {self.end}: turn them round")
 
@@ -131,24 +133,6 @@ class Download:
         """Id and properties of the products that the collection has, and of those that a person removed from it."""
         rows = revision.rows((_FOLDER / "known.sql").read_text(), {"collection": self.into, "recipe": self.name})
         return [(product_id, json.loads(properties)) for product_id, properties in rows]
-
-
-def moment(text: str | None, option: str, *, last: bool = False) -> datetime | None:
-    """The moment that a text names, in UTC without an offset; `last`: a date means the end of its day.
-
-    Raises:
-        UsageError: it names none.
-    """
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{option} {text} is no moment: give ISO 8601, such as 2026-05-01") from error
-    if found.tzinfo is not None:
-        found = found.astimezone(UTC).replace(tzinfo=None)
-    is_date = len(text.strip()) <= len("2026-05-01")
-    return found + timedelta(days=1, microseconds=-1) if last and is_date else found
 
 
 def _as_json(value: Any) -> Any:

@@ -5,7 +5,7 @@ CREATE OR REPLACE TEMP TABLE missing AS SELECT member, ST_GeomFromWKB(geometry) 
 CREATE OR REPLACE TEMP TABLE spot AS
 SELECT spot, footprint, crs, outline,
        coalesce(ST_Area(footprint) >= $full * ST_Area(into_crs(outline, crs, 'EPSG:4326')), false) AS whole
-FROM (SELECT spot, ST_GeomFromWKB(footprint) AS footprint, crs, ST_GeomFromWKB(outline) AS outline FROM given_spot);
+FROM (SELECT spot, ST_MakeValid(ST_GeomFromWKB(footprint)) AS footprint, crs, ST_GeomFromWKB(outline) AS outline FROM given_spot);
 
 CREATE OR REPLACE TEMP TABLE shown AS
 WITH placed AS (
