@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from filelock import FileLock
 from nbclient import NotebookClient
 from pyproj import Geod, Transformer
 
@@ -162,21 +163,37 @@ def test_every_stadium_lies_wholly_in_some_tile(example):
 # The story
 
 
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """What `make` writes into a new folder; it does so once, however many processes run the tests."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            aside = folder.with_suffix(".part")
+            aside.mkdir()
+            make(aside)
+            aside.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder that the story made, and what it told."""
-    folder = tmp_path_factory.mktemp("story") / "out"
-    environment = {**os.environ, "PYTHONPATH": str(EXAMPLE.parents[1]), "PYTHONUNBUFFERED": "1"}
-    run = subprocess.run(
-        [sys.executable, str(EXAMPLE / "run.py"), str(folder)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return folder, run.stdout
+
+    def tell(folder: Path) -> None:
+        run = subprocess.run(
+            [sys.executable, str(EXAMPLE / "run.py"), str(folder / "out")],
+            env={**os.environ, "PYTHONPATH": str(EXAMPLE.parents[1])},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+        (folder / "told.txt").write_text(run.stdout)
+
+    folder = once(tmp_path_factory, "stadiums-told", tell)
+    return folder / "out", (folder / "told.txt").read_text()
 
 
 def counts(told: str) -> dict[str, list[int]]:
@@ -252,24 +269,21 @@ def test_the_archive_is_small(story):
 
 
 @pytest.fixture(scope="module")
-def told_again() -> nbformat.NotebookNode:
+def told_again(tmp_path_factory: pytest.TempPathFactory) -> nbformat.NotebookNode:
     """The notebook, run from its first cell to its last."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_PLATFORM_DIRS", "1")
-        patch.setenv("PYTHONPATH", str(EXAMPLE.parents[1]))
+
+    def tell(folder: Path) -> None:
         notebook = nbformat.read(NOTEBOOK, as_version=4)
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs = []
-        client = NotebookClient(
-            notebook,
-            timeout=300,
-            kernel_name="python3",
-            record_timing=False,
-            resources={"metadata": {"path": str(EXAMPLE)}},
-        )
-        client.execute()
-    return notebook
+        for cell in code(notebook):
+            cell.outputs, cell.execution_count = [], None
+        where = {"metadata": {"path": str(EXAMPLE)}}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+            patch.setenv("PYTHONPATH", str(EXAMPLE.parents[1]))
+            NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False, resources=where).execute()
+        nbformat.write(notebook, folder / "told.ipynb")
+
+    return nbformat.read(once(tmp_path_factory, "stadiums-told-again", tell) / "told.ipynb", as_version=4)
 
 
 def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
