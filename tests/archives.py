@@ -264,8 +264,11 @@ def faulty_archive() -> Iterator[FaultyArchive]:
 
 
 @contextmanager
-def ftp_server(folder: Path) -> Iterator[str]:
-    """Serves the files of a folder over FTP to anyone; gives the URL, without a '/' at its end."""
+def ftp_server(folder: Path, missing: int = 0) -> Iterator[str]:
+    """Serves the files of a folder over FTP to anyone; gives the URL, without a '/' at its end.
+
+    With `missing`, it announces so many bytes more than it sends.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of asyncore, which it brings along where Python has none
         from pyftpdlib.authorizers import DummyAuthorizer
@@ -274,7 +277,12 @@ def ftp_server(folder: Path) -> Iterator[str]:
 
     authorizer = DummyAuthorizer()
     authorizer.add_anonymous(str(folder))
-    handler = type("Handler", (FTPHandler,), {"authorizer": authorizer, "log": lambda *_args, **_more: None})
+
+    def announce(self: Any, path: str) -> None:
+        self.respond(f"213 {Path(path).stat().st_size + missing}")
+
+    quiet: dict[str, Any] = {"authorizer": authorizer, "log": lambda *_args, **_more: None, "ftp_SIZE": announce}
+    handler = type("Handler", (FTPHandler,), quiet)
     server = FTPServer((LOOPBACK, 0), handler)
     ending = threading.Event()
 

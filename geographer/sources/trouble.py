@@ -36,7 +36,7 @@ def answer_in(error: BaseException) -> Answer | None:
     found: Answer | None = None
     for one in chain(error):
         if isinstance(one, HTTPError):
-            return Answer(one.code, waiting(one.headers))
+            return Answer(one.code, waiting(dict(one.headers)))
         response = getattr(one, "response", None)
         if response is not None and isinstance(getattr(response, "status_code", None), int):
             return Answer(response.status_code, waiting(response.headers), _words(response))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import io
+import time
 import zipfile
 from pathlib import Path
 
@@ -299,10 +300,12 @@ def test_a_product_that_is_offline_is_ordered_once_and_fetched_by_a_later_run(
     add_whole(archive, "orderable", content)
     archive.always("whole/$value", Fault(202))
     source = shop(archive, tmp_path, monkeypatch)
+    start = time.monotonic()
     (failed,) = fetch_all(source, search_all(source, EVERYWHERE, ONCE), tmp_path / "downloads", patience=hasty)
     assert isinstance(failed, Failed)
     assert failed.offline
     assert "is offline" in failed.reason
+    assert time.monotonic() - start < 5
     assert archive.asked_for("/files/order/S2.SAFE") == 1
 
     add_whole(archive, "succeeded", content)
