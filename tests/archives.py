@@ -279,7 +279,8 @@ def ftp_server(folder: Path, missing: int = 0) -> Iterator[str]:
     authorizer.add_anonymous(str(folder))
 
     def announce(self: Any, path: str) -> None:
-        self.respond(f"213 {Path(path).stat().st_size + missing}")
+        there = Path(path).is_file()
+        self.respond(f"213 {Path(path).stat().st_size + missing}" if there else "550 No such file.")
 
     quiet: dict[str, Any] = {"authorizer": authorizer, "log": lambda *_args, **_more: None, "ftp_SIZE": announce}
     handler = type("Handler", (FTPHandler,), quiet)
