@@ -20,6 +20,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlparse
 
 LOOPBACK = "127.0.0.1"
 
@@ -149,13 +150,13 @@ class Asked:
 class FaultyArchive:
     """A small STAC API and asset server that keeps a log of requests and gives scripted trouble.
 
-    `url` is the API, `files` what it hands out by path, `fail(path, fault, …)` the trouble: each fault is given once, in
+    `url` is the API, `files` what it hands out by path (bytes, or what makes them of a query), `fail(path, fault, …)` the trouble: each fault is given once, in
     turn, to requests whose path (or `page=n` of a search) it names; `always` gives it for ever.
     """
 
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
-        self.files: dict[str, bytes] = {}
+        self.files: dict[str, bytes | Callable[[dict[str, str]], bytes]] = {}
         self.log: list[Asked] = []
         self.matched: int | None = None
         self.page_by: str = "token"
@@ -263,8 +264,11 @@ def faulty_archive() -> Iterator[FaultyArchive]:
 
 
 @contextmanager
-def ftp_server(folder: Path) -> Iterator[str]:
-    """Serves the files of a folder over FTP to anyone; gives the URL, without a '/' at its end."""
+def ftp_server(folder: Path, missing: int = 0) -> Iterator[str]:
+    """Serves the files of a folder over FTP to anyone; gives the URL, without a '/' at its end.
+
+    With `missing`, it announces so many bytes more than it sends.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of asyncore, which it brings along where Python has none
         from pyftpdlib.authorizers import DummyAuthorizer
@@ -273,7 +277,13 @@ def ftp_server(folder: Path) -> Iterator[str]:
 
     authorizer = DummyAuthorizer()
     authorizer.add_anonymous(str(folder))
-    handler = type("Handler", (FTPHandler,), {"authorizer": authorizer, "log": lambda *_args, **_more: None})
+
+    def announce(self: Any, path: str) -> None:
+        there = Path(path).is_file()
+        self.respond(f"213 {Path(path).stat().st_size + missing}" if there else "550 No such file.")
+
+    quiet: dict[str, Any] = {"authorizer": authorizer, "log": lambda *_args, **_more: None, "ftp_SIZE": announce}
+    handler = type("Handler", (FTPHandler,), quiet)
     server = FTPServer((LOOPBACK, 0), handler)
     ending = threading.Event()
 
@@ -347,6 +357,7 @@ class _Faulty(BaseHTTPRequestHandler):
             return 200, json.dumps(page).encode(), (f"page={number}", path)
         if path.startswith("/files/"):
             content = archive.files.get(path.removeprefix("/files/"))
+            content = content(dict(parse_qsl(urlparse(self.path).query))) if callable(content) else content
             return (
                 (404, b"", (path.removeprefix("/files/"), path))
                 if content is None

@@ -320,12 +320,11 @@ def _verified(folder: Path, product: Product, checkpoint: Callable[[], None]) ->
         CorruptError: nothing is there, a file is empty, or something is not what the archive states.
     """
     what = f"product '{product.product_id}' of '{product.provider}'"
-    paths = sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
-    if not paths:
+    found = [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
+    if not found:
         raise CorruptError(f"{what}: nothing of it arrived")
     files: dict[str, File] = {}
-    for path in paths:
-        name = path.relative_to(folder).as_posix()
+    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in found):
         if path.is_symlink() or not path.is_file() or path.stat().st_size == 0:
             raise CorruptError(f"{what}: '{name}' is empty, or no file")
         files[name] = _checked(path, name, product.files.get(name, Stated()), what, checkpoint)

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
+from urllib.error import HTTPError
 
 from geographer.sources.source import SourceError
 
-_PASSING: Final = frozenset({408, 409, 423, 425, 429})
+_PASSING: Final = frozenset({408, 423, 425, 429})
 _LASTING: Final = frozenset({501, 505, 511})
 _SERVER: Final = 500
 _MOST: Final = 200
@@ -34,6 +35,8 @@ def answer_in(error: BaseException) -> Answer | None:
     """The HTTP answer that an exception, or one that led to it, is about; None if there was none."""
     found: Answer | None = None
     for one in chain(error):
+        if isinstance(one, HTTPError):
+            return Answer(one.code, waiting(dict(one.headers)))
         response = getattr(one, "response", None)
         if response is not None and isinstance(getattr(response, "status_code", None), int):
             return Answer(response.status_code, waiting(response.headers), _words(response))

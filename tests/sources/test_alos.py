@@ -172,6 +172,16 @@ def test_earlier_releases_have_tarballs(folder: Path) -> None:
         assert ids(AlosWorld3d(url=url, layout="{tile}.tar.gz"), AROUND_THE_CORNER) == ["ALPSMLC30_N044E004"]
 
 
+def test_half_a_tile_over_ftp_is_no_tile(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    with ftp_server(folder, missing=10) as url:
+        source = AlosWorld3d(url=f"{url}/release_v2404")
+        (product,) = search_all(source, Query(5, 44, 5, 44), ONCE)
+        with pytest.raises(SourceError, match="bytes arrived") as raised:
+            source.fetch(product, tmp_path / "here", lambda _arrived: None)
+    assert raised.value.passing
+
+
 def test_an_ftp_server_that_is_not_there_is_trouble_that_passes(tmp_path: Path) -> None:
     with ftp_server(tmp_path) as url:
         pass

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import io
+import time
 import zipfile
 from pathlib import Path
 
@@ -299,10 +300,12 @@ def test_a_product_that_is_offline_is_ordered_once_and_fetched_by_a_later_run(
     add_whole(archive, "orderable", content)
     archive.always("whole/$value", Fault(202))
     source = shop(archive, tmp_path, monkeypatch)
+    start = time.monotonic()
     (failed,) = fetch_all(source, search_all(source, EVERYWHERE, ONCE), tmp_path / "downloads", patience=hasty)
     assert isinstance(failed, Failed)
     assert failed.offline
     assert "is offline" in failed.reason
+    assert time.monotonic() - start < 5
     assert archive.asked_for("/files/order/S2.SAFE") == 1
 
     add_whole(archive, "succeeded", content)
@@ -311,3 +314,26 @@ def test_a_product_that_is_offline_is_ordered_once_and_fetched_by_a_later_run(
     (one,) = fetch_all(source, search_all(source, EVERYWHERE, ONCE), tmp_path / "downloads", patience=hasty)
     assert isinstance(one, Fetched)
     assert archive.asked_for("/files/order/S2.SAFE") == 1
+
+
+def test_assets_that_are_offline_are_ordered_first(
+    archive: FaultyArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.files["order/scene"] = b"{}"
+    archive.add(
+        "scene", (0, 0, 1, 1), {"B02.tif": BLUE}, order__status="orderable", order_link=archive.href("order/scene")
+    )
+    monkeypatch.setattr("tests.sources.test_eodag_fetch.SHOP", SHOP.replace("      assets: $.null\n", ""))
+    source = shop(archive, tmp_path, monkeypatch)
+    (failed,) = fetch_all(source, search_all(source, EVERYWHERE, ONCE), tmp_path / "downloads", patience=ONCE)
+    assert isinstance(failed, Failed)
+    assert failed.offline
+    assert [archive.asked_for(f"/files/{path}") for path in ("order/scene", "scene/B02.tif")] == [1, 0]
+
+
+def test_what_a_stac_api_tells_to_be_offline_is_not_asked_for(archive: FaultyArchive, tmp_path: Path) -> None:
+    archive.add("scene", (0, 0, 1, 1), {"B02.tif": BLUE}, order__status="orderable")
+    (failed,) = fetched(archive, tmp_path)
+    assert isinstance(failed, Failed)
+    assert failed.offline
+    assert archive.asked_for("/files/scene/B02.tif") == 0

@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -293,6 +294,13 @@ def test_a_url_needs_a_name_of_its_own(archive: FaultyArchive) -> None:
         EodagSource(provider="earth_search", collection="scenes", url=archive.url)
 
 
+def test_a_list_of_allowed_providers_does_not_shut_out_a_stac_api(
+    archive: FaultyArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EODAG_PROVIDERS_WHITELIST", '["earth_search"]')
+    assert len(ids(source_of(filled(archive)))) == 7
+
+
 def test_a_collection_that_eodag_does_not_list_is_taken_when_it_is_said_to_be_the_archives_own() -> None:
     source = EodagSource(provider="earth_search", collection="cop-dem-glo-30", generic=True)
     assert (source.provider, source.collection) == ("earth_search", "cop-dem-glo-30")
@@ -372,6 +380,86 @@ def test_the_archives_own_collection_is_searched_when_eodag_does_not_list_it(num
     source = EodagSource(provider="numbered", collection="unlisted", generic=True)
     (product,) = search_all(source, EVERYWHERE, ONCE)
     assert (product.product_id, product.collection) == ("other", "unlisted")
+
+
+def odata(archive: FaultyArchive, count: int) -> Callable[[dict[str, str]], bytes]:
+    """The catalogue of the Copernicus Data Space, with `count` products."""
+
+    def page(query: dict[str, str]) -> bytes:
+        start, most = int(query["$skip"]), min(int(query["$top"]), 2)
+        found = [odata_product(number) for number in range(count)][start : start + most]
+        answer: dict[str, Any] = {"value": found, "@odata.count": count}
+        if start + most < count:
+            answer["@odata.nextLink"] = f"{archive.url}/files/odata?%24top={most}&%24skip={start + most}"
+        return json.dumps(answer).encode()
+
+    return page
+
+
+def odata_product(number: int) -> dict[str, Any]:
+    attributes = {
+        "cloudCover": 4.5,
+        "tileId": "32TPT",
+        "orbitNumber": 39310,
+        "relativeOrbitNumber": 22,
+        "processingLevel": "S2MSI2A",
+        "processorVersion": "05.09",
+        "productGroupId": "GS2A_20230101T101011_039310_N05.09",
+        "platformSerialIdentifier": "A",
+    }
+    return {
+        "Id": f"0000-{number}",
+        "Name": f"S2A_MSIL2A_20230101T101011_N0509_R022_T32TPT_20230101T12345{number}.SAFE",
+        "ContentLength": 1234,
+        "ContentDate": {"Start": "2023-01-01T10:10:11.000Z", "End": "2023-01-01T10:10:12.000Z"},
+        "Footprint": "geography'SRID=4326;POLYGON ((11 45, 12 45, 12 46, 11 46, 11 45))'",
+        "Checksum": [{"Algorithm": "MD5", "Value": "a" * 32}],
+        "Online": number == 0,
+        "Attributes": [{"Name": name, "Value": value} for name, value in attributes.items()],
+        "Assets": [],
+    }
+
+
+@pytest.fixture
+def copernicus(archive: FaultyArchive, monkeypatch: pytest.MonkeyPatch) -> FaultyArchive:
+    """The provider as eodag has it, but on loopback."""
+    monkeypatch.setenv("EODAG__COP_DATASPACE__SEARCH__API_ENDPOINT", f"{archive.url}/files/odata")
+    archive.files["odata"] = odata(archive, 5)
+    return archive
+
+
+def test_the_copernicus_data_space_is_searched_to_the_end(copernicus: FaultyArchive) -> None:
+    found = search_all(EodagSource(provider=None, collection="S2_MSI_L2A"), EVERYWHERE, ONCE)
+    assert len(found) == 5
+    assert len(copernicus.log) == 3
+    first = found[0]
+    assert (first.provider, first.collection) == ("cop_dataspace", "S2_MSI_L2A")
+    assert first.product_id == "S2A_MSIL2A_20230101T101011_N0509_R022_T32TPT_20230101T123450"
+    assert (first.cloud_cover, first.size, first.acquired) == (4.5, 1234, "2023-01-01T10:10:11")
+    assert first.files == {}
+    expected = {
+        "tile": "32TPT",
+        "datatake": "S2A_20230101T101011",
+        "processing_baseline": "05.09",
+        "absolute_orbit": 39310,
+    }
+    assert expected.items() <= first.properties.items()
+    assert shapely.from_wkb(first.footprint).equals(shapely.box(11, 45, 12, 46))
+
+
+def test_fewer_than_the_copernicus_data_space_counts_are_an_error(copernicus: FaultyArchive) -> None:
+    page = json.loads(odata(copernicus, 5)({"$skip": "4", "$top": "2"}))
+    page["@odata.count"] = 7
+    copernicus.files["odata"] = lambda _query: json.dumps(page).encode()
+    with pytest.raises(SourceError, match="has 7 products but gave only 1"):
+        ids(EodagSource(provider="cop_dataspace", collection="S2_MSI_L2A"))
+
+
+def test_a_page_of_the_copernicus_data_space_that_fails_is_never_the_end(copernicus: FaultyArchive) -> None:
+    copernicus.fail("odata", Fault(200), Fault(503, {"Retry-After": "3"}))
+    with pytest.raises(SourceError) as raised:
+        ids(EodagSource(provider="cop_dataspace", collection="S2_MSI_L2A"))
+    assert (raised.value.passing, raised.value.wait, len(copernicus.log)) == (True, 3, 2)
 
 
 def test_not_one_request_leaves_loopback(

@@ -18,6 +18,9 @@ from geographer.sources.source import SourceError
 
 _GENERIC: Final = "GENERIC_COLLECTION"
 _MOST_OF_A_PAGE: Final = 500
+_STATUS: Final = '{$.properties."order:status"#replace_str("Not Available","succeeded")}'
+"""As the order extension of STAC tells it; eodag itself takes all that a STAC API has to be online."""
+
 _PAGE_OF_AN_API: Final = 100
 _PAGE_OF_A_PROVIDER: Final = 50
 """What eodag takes for the longest page of a provider that it tells nothing else of."""
@@ -70,7 +73,7 @@ def ready(provider: str | None, collection: str, options: dict[str, Any]) -> Cli
         UsageError: eodag's configuration can't be read, or the name of the provider is taken.
         SourceError: credentials are missing.
     """
-    dag, given = _gateway()
+    dag, given = _gateway(provider if options.get("url") else None)
     configurations = [one.config for one in dag._providers.values()]
     configurations += list(dag._providers.pruned_providers_config.values())
     clean = Clean(known(configurations, given))
@@ -91,8 +94,8 @@ def silence() -> None:
     logger.propagate = False
 
 
-def _gateway() -> tuple[Any, Any]:
-    """The gateway of eodag, and what the person's own configuration file holds."""
+def _gateway(also: str | None) -> tuple[Any, Any]:
+    """The gateway of eodag, open to a provider `also`, and what the person's own configuration file holds."""
     with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="geographer-eodag-") as folder:
         warnings.simplefilter("ignore")
         from eodag import EODataAccessGateway
@@ -102,16 +105,24 @@ def _gateway() -> tuple[Any, Any]:
         empty, locations = Path(folder, "eodag.yml"), Path(folder, "locations.yml")
         empty.write_text("{}\n", encoding="utf-8")
         locations.write_text("shapefiles: []\n", encoding="utf-8")
-        asked = EODAGSettings()
+        try:
+            asked = EODAGSettings()
+        except Exception as error:
+            raise UsageError(f"eodag does not take the EODAG_… variables ({type(error).__name__}): mend them") from None
         file = asked.resolved_cfg_file
         if not file.is_file():
             if asked.cfg_file is not None:
                 raise NotFoundError(f"EODAG_CFG_FILE names '{file}', which is not there: mend or unset it")
             file = empty
         given = _read(file)
+        allowed = [*asked.providers_whitelist, *([also] if also and asked.providers_whitelist else [])]
         try:
             settings = EODAGSettings(
-                cfg_dir=Path(folder), cfg_file=file, locations_cfg_file=locations, ext_collections_cfg_uri=""
+                cfg_dir=Path(folder),
+                cfg_file=file,
+                locations_cfg_file=locations,
+                ext_collections_cfg_uri="",
+                providers_whitelist=allowed,
             )
             return EODataAccessGateway(settings=settings), given
         except Exception as error:
@@ -152,6 +163,7 @@ def _added(dag: Any, provider: str | None, collection: str, options: dict[str, A
         "asset_key_from_href": False,
         "discover_queryables": {"fetch_url": None, "collection_fetch_url": None},
         "discover_collections": {"fetch_url": None},
+        "metadata_mapping": {"order:status": _STATUS},
         "pagination": {"max_limit": options.get("page_size") or _PAGE_OF_AN_API},
     }
     configuration = {

@@ -36,6 +36,8 @@ def download(client: Client, product: Product, folder: Path, told: Told) -> None
     working.mkdir(parents=True)
     progress = Progress(told)
     try:
+        with _translated(client, product), client.lock:
+            client.dag._setup_downloader(handle.found)
         _order(client, product, handle)
         for index, (asset, name) in enumerate(handle.names.items()):
             arrived = _fetched(client, product, working / str(index), progress, asset)

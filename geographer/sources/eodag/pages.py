@@ -41,6 +41,8 @@ class _Seen:
     token: Any = None
     key: str | None = None
     body: dict[str, Any] | None = None
+    bodies: int = 0
+    told: int | None = None
 
 
 def pages(client: Client, query: Query, asked: dict[str, Any], token_key: str | None) -> Iterator[list[Found]]:
@@ -142,27 +144,34 @@ def _watched(client: Client, plugin: Any, number: int) -> Iterator[_Seen]:
     def request(prep: Any) -> Any:
         response = originals["_request"](prep)
         if hasattr(prep, "search_urls") and getattr(plugin.config, "result_type", "json") == "json":
-            seen.body = _body(client, plugin, response, number)
+            seen.body, seen.told = _body(client, plugin, response, number)
+            seen.bodies += 1
         return response
 
     def normalize(results: Any, **kwargs: Any) -> Any:
         seen.items = list(results)
         seen.token = getattr(results, "next_page_token", None)
         seen.key = getattr(results, "next_page_token_key", None)
-        return originals["normalize_results"](results, **kwargs)
+        products = originals["normalize_results"](results, **kwargs)
+        for product in products:
+            # eodag would set up a login for every product that it finds: a request, and an error where that fails.
+            product.search_intersection = None
+        return products
 
     watching = {"_request": request, "normalize_results": normalize}
-    for name in originals:
-        setattr(plugin, name, watching[name])
+    own = dict(vars(plugin))
+    vars(plugin).update({name: watching[name] for name in originals})
     try:
         yield seen
     finally:
         for name in originals:
-            delattr(plugin, name)
+            vars(plugin).pop(name)
+            if name in own:
+                setattr(plugin, name, own[name])
 
 
-def _body(client: Client, plugin: Any, response: Any, number: int) -> dict[str, Any]:
-    """The answer, if it is a page of products."""
+def _body(client: Client, plugin: Any, response: Any, number: int) -> tuple[dict[str, Any], int | None]:
+    """The answer, if it is a page of products, and how many those are, where that can be told."""
     problem = SourceError(f"{_what(client)}: page {number} is not what a search should answer", passing=True)
     try:
         body = response.json()
@@ -180,7 +189,8 @@ def _body(client: Client, plugin: Any, response: Any, number: int) -> dict[str, 
         returned = body.get("numberReturned")
         if isinstance(returned, int) and returned != len(inner):
             raise problem
-    return body
+        return body, len(inner)
+    return body, None
 
 
 def _paired(client: Client, result: Any, seen: _Seen) -> list[Found]:
@@ -192,6 +202,10 @@ def _paired(client: Client, result: Any, seen: _Seen) -> list[Found]:
             isinstance(item, dict) and item.get("type") == "Feature" and not item.get("id")
         ):
             raise SourceError(f"{_what(client)}: it answers with a product that has no id", passing=True)
+    if seen.bodies == 1 and seen.told is not None and len(seen.items) < seen.told:
+        raise SourceError(
+            f"{_what(client)}: {seen.told - len(seen.items)} products of a page are missing", passing=True
+        )
     if len(products) < len(seen.items):
         raise SourceError(f"{_what(client)}: eodag understands only {len(products)} of {len(seen.items)} products")
     return list(zip(products, items, strict=True))
@@ -199,30 +213,36 @@ def _paired(client: Client, result: Any, seen: _Seen) -> list[Found]:
 
 def _total(result: Any, seen: _Seen) -> int | None:
     """How many products there are in all, if the archive says so."""
-    total = (seen.body or {}).get("numberMatched", result.number_matched)
+    total = result.number_matched
+    if total is None and seen.bodies == 1:
+        total = (seen.body or {}).get("numberMatched")
     return total if isinstance(total, int) and not isinstance(total, bool) else None
 
 
 def _following(client: Client, plugin: Any, seen: _Seen, count: int, token_key: str | None) -> tuple[Any, str | None]:
     """The token of the next page and what it is called; None when this was the last one."""
-    pagination = plugin.config.pagination
-    if not (pagination.get("next_page_query_obj_key_path") or pagination.get("next_page_url_key_path")):
+    pagination = getattr(plugin.config, "pagination", None) or {}
+    paths = [pagination.get(name) for name in ("next_page_query_obj_key_path", "next_page_url_key_path")]
+    if not any(paths):
         return (seen.token, seen.key) if count >= client.page_size else (None, None)
     link = _next_link(seen.body)
-    if link is None and "links" in (seen.body or {}):
-        return None, None
     if link is not None:
         token, key = _token(link, token_key)
         if token is not None:
             return token, key
     if seen.token is not None:
         return seen.token, seen.key
-    if link is not None:
+    if link is not None or any(_leads_on(path, seen.body) for path in paths):
         raise SourceError(
             f"{_what(client)}: there is a next page, but no telling how to ask for it; pass the option "
             "next_page_token_key: what the parameter is called in the link to it"
         )
     return None, None
+
+
+def _leads_on(path: Any, body: dict[str, Any] | None) -> bool:
+    """Whether an answer has something where eodag is told to look for the next page."""
+    return bool(body) and hasattr(path, "find") and any(match.value for match in path.find(body))
 
 
 def _next_link(body: dict[str, Any] | None) -> dict[str, Any] | None:

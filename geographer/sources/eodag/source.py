@@ -70,7 +70,7 @@ class EodagSource(Source):
 
         nothing = True
         for page in pages(self._client, query, self._query, self.options.get("next_page_token_key")):
-            products = [product_of(one, self._wanted, _comes_by_assets, self._licence) for one in page]
+            products = [product_of(one, self._wanted, self._comes_by_assets, self._licence) for one in page]
             nothing = nothing and not products
             yield [product for product in products if product is not None]
         if nothing and self.options.get("url"):
@@ -96,6 +96,13 @@ class EodagSource(Source):
             return None
         return found.get("license") if isinstance(found, dict) else None
 
+    def _comes_by_assets(self, found: Any) -> bool:
+        """Whether eodag would fetch a product by its assets, over HTTP."""
+        downloader = self._client.dag._plugins_manager.get_download_plugin(found)
+        if not len(found.assets) or not hasattr(downloader, "_should_ignore_assets"):
+            return False
+        return not downloader._should_ignore_assets(found)
+
     def _check_collection(self) -> None:
         """Tell a STAC API that has nothing there from one that has no such collection, which answers the same."""
         from geographer.sources.eodag.client import alike
@@ -115,14 +122,6 @@ class EodagSource(Source):
 
     def _root(self) -> str:
         return str(self.options["url"]).rstrip("/").removesuffix("/search")
-
-
-def _comes_by_assets(found: Any) -> bool:
-    """Whether eodag would fetch a product by its assets, over HTTP."""
-    downloader = found.downloader
-    if not len(found.assets) or not hasattr(downloader, "_should_ignore_assets"):
-        return False
-    return not downloader._should_ignore_assets(found)
 
 
 def _check(options: Mapping[str, Any]) -> None:
