@@ -2,13 +2,18 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from geographer import Dataset
 from geographer.demo.glaciers import example_data
+from geographer.sources.eodag import EodagSource
+from tests.recipes.shelf import shelve
+from tests.story import point, write_features
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -90,6 +95,29 @@ def test_the_python_snippet_runs_where_the_walk_ended(walk):
         check=False,
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_the_download_can_be_asked_for_as_it_stands(tmp_path):
+    (snippet,) = [block for block in blocks("bash") if block.startswith("geographer download")]
+    shelve(tmp_path / "shelf", "one")
+    features = write_features(tmp_path / "features.geojson", {"a": ("pond", point(5, 5))})
+    Dataset.init(tmp_path / "dataset", scm=False).add_features(features, crs="EPSG:32633")
+    elsewhere = ["--source", "tests.recipes.shelf:Shelf", "--source-option", f"folder={tmp_path / 'shelf'}", "--plan"]
+    words = [*shlex.split(snippet.replace("\\\n", "")), *elsewhere]
+    run = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=tmp_path / "dataset",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[1].split()[:2] == ["one", "cop_dataspace"]
+
+
+def test_the_archive_that_is_named_is_one_that_eodag_knows():
+    assert EodagSource(provider="cop_dataspace", collection="S2_MSI_L2A").provider == "cop_dataspace"
 
 
 def test_the_reference_names_every_command():
