@@ -47,6 +47,9 @@ def download(client: Client, product: Product, folder: Path, told: Told) -> None
             _fetched(client, product, working / "whole", progress, None)
             _whole(product, handle, working / "whole", folder)
     finally:
+        stream = getattr(handle.found, "_stream", None)
+        if stream is not None:
+            stream.close()  # eodag leaves the connection open after an error
         shutil.rmtree(working, ignore_errors=True)
 
 

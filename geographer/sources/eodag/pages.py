@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlparse
 
 from geographer.errors import NotFoundError, UsageError
 from geographer.sources.eodag.client import Client
 from geographer.sources.source import Query, SourceError
-from geographer.sources.trouble import trouble
+from geographer.sources.trouble import chain, trouble
 
 _TOKENS: Final = ("token", "next", "page", "skip", "cursor", "page_token", "offset")
 """What the parameter of the next page is called by archives; eodag guesses from the first four."""
@@ -278,6 +279,9 @@ def _failed(client: Client, error: Exception, number: int = 1) -> Exception:
     if isinstance(error, exceptions.UnsupportedProvider | exceptions.UnsupportedCollection):
         return NotFoundError(f"{_what(client)}: eodag knows no such thing: mend the provider or the collection")
     found = trouble(error, what, client.clean, client.credentials)
+    for one in chain(error):
+        if isinstance(one, HTTPError):
+            one.close()  # it holds the connection, which eodag leaves open
     if isinstance(error, exceptions.AuthenticationError | exceptions.MisconfiguredError) and not found.passing:
         return SourceError(f"{what}: the archive can't be logged in to: {client.credentials}")
     return found
