@@ -246,7 +246,7 @@ class FaultyArchive:
         area = body.get("intersects")
         if area:
             xs, ys = zip(*area["coordinates"][0], strict=True)
-            west, south, east, north = item["bbox"]
+            west, south, east, north = item.get("bbox", [-180, -90, 180, 90])
             if min(xs) > east or max(xs) < west or min(ys) > north or max(ys) < south:
                 return False
         start, _, end = str(body.get("datetime", "../..")).partition("/")

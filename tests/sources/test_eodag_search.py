@@ -112,6 +112,14 @@ def test_a_licence_is_that_of_the_collection_unless_the_item_tells_one(archive: 
     assert product.licence == "CC-BY-4.0"
 
 
+def test_a_product_without_a_geometry_is_where_its_box_is_or_nowhere(archive: FaultyArchive) -> None:
+    for item in filled(archive, 2).items:
+        item["geometry"] = None
+    del archive.items[1]["bbox"]
+    (product,) = search_all(source_of(archive), EVERYWHERE, ONCE)
+    assert shapely.from_wkb(product.footprint).equals(shapely.box(0, 0, 1, 1))
+
+
 def test_a_product_that_has_pixels_nowhere_is_left_out(archive: FaultyArchive) -> None:
     filled(archive, 2).items[0]["geometry"] = {"type": "Point", "coordinates": [0.5, 0.5]}
     assert ids(source_of(archive)) == ["scene-1"]

@@ -109,7 +109,12 @@ def _places(
     """The footprint, and where the item is exact the outline in the CRS of the pixels; the geometries as WKB."""
     import shapely
 
-    footprint = footprint_of(found.geometry, stac.get("bbox"))
+    stated = found.geometry
+    if stac and not stac.get("geometry"):
+        # eodag takes an item without a geometry for one of the whole world.
+        box = stac.get("bbox")
+        stated = shapely.box(*box[:2], *box[len(box) // 2 :][:2]) if box else shapely.Point()
+    footprint = footprint_of(stated, stac.get("bbox"))
     outline, crs = outline_of(fields, assets) or (None, None)
     return (
         None if footprint is None else shapely.to_wkb(footprint),
