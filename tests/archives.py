@@ -22,6 +22,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlparse
 
+from geographer.sources.patience import Patience
+from geographer.sources.searching import all_pages
+from geographer.sources.source import Product, Query, Source
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -71,6 +75,12 @@ def stac_item(
 def asset_of(href: str, content: bytes, **fields: Any) -> dict[str, Any]:
     """A STAC asset with its size and checksum."""
     return {"href": href, "file:size": len(content), "file:checksum": multihash(content), "roles": ["data"], **fields}
+
+
+def search_all(source: Source, query: Query, patience: Patience | None = None) -> list[Product]:
+    """Every product that a search finds, each once."""
+    found = [product for page in all_pages(source, query, patience) for product in page]
+    return list({(one.provider, one.collection, one.product_id): one for one in found}.values())
 
 
 @contextmanager

@@ -6,16 +6,15 @@ from geographer.sources.patience import Patience
 from geographer.sources.source import Product, Query, Source
 
 
-def search_all(source: Source, query: Query, patience: Patience | None = None) -> list[Product]:
-    """Every product that a search finds, in the archive's order; one that comes twice is given once.
+def all_pages(source: Source, query: Query, patience: Patience | None = None) -> list[list[Product]]:
+    """Every page of what a search finds, in the archive's order.
 
     Raises:
         SourceError: a page can't be had, now or for good.
         UsageError, NotFoundError: what was asked can't be answered.
     """
 
-    def once() -> list[Product]:
-        found = [product for page in source.search(query) for product in page]
-        return list({(one.provider, one.collection, one.product_id): one for one in found}.values())
+    def once() -> list[list[Product]]:
+        return list(source.search(query))
 
     return (patience or Patience()).tried(once)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from geographer.sources.eodag import EodagSource
 from geographer.sources.fetching import fetch_all
-from geographer.sources.searching import search_all
 from geographer.sources.source import Query
+from tests.archives import search_all
 
 if __name__ == "__main__":
     source = EodagSource(provider="loopback", collection="scenes", url=sys.argv[1])

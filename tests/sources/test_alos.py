@@ -12,9 +12,8 @@ from geographer.errors import NotFoundError, UsageError
 from geographer.sources.alos import AlosWorld3d
 from geographer.sources.fetching import Failed, Fetched, fetch_all
 from geographer.sources.patience import Patience
-from geographer.sources.searching import search_all
 from geographer.sources.source import Query, SourceError
-from tests.archives import Fault, FaultyArchive, file_server, ftp_server
+from tests.archives import Fault, FaultyArchive, file_server, ftp_server, search_all
 
 ONCE = Patience(tries=1)
 AROUND_THE_CORNER = Query(4.5, 44.5, 6.5, 45.5)

@@ -11,9 +11,8 @@ import pytest
 from geographer.sources.eodag import EodagSource
 from geographer.sources.fetching import Failed, Fetched, fetch_all, leftovers
 from geographer.sources.patience import Patience
-from geographer.sources.searching import search_all
 from geographer.sources.source import OfflineError, Product, Query, SourceError
-from tests.archives import Fault, FaultyArchive, asset_of, file_server, stac_item, stac_server
+from tests.archives import Fault, FaultyArchive, asset_of, file_server, search_all, stac_item, stac_server
 
 EVERYWHERE = Query(-180, -90, 180, 90)
 ONCE = Patience(tries=1)

@@ -18,9 +18,8 @@ from geographer.errors import GeographerError, NotFoundError, UsageError
 from geographer.sources.eodag import EodagSource
 from geographer.sources.fetching import fetch_all
 from geographer.sources.patience import Patience
-from geographer.sources.searching import search_all
 from geographer.sources.source import Query, SourceError
-from tests.archives import Fault, FaultyArchive, asset_of, stac_item, stac_server
+from tests.archives import Fault, FaultyArchive, asset_of, search_all, stac_item, stac_server
 
 EVERYWHERE = Query(-180, -90, 180, 90)
 ONCE = Patience(tries=1)

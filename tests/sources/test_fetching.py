@@ -22,9 +22,8 @@ from geographer.errors import ConflictError
 from geographer.sources.eodag import EodagSource
 from geographer.sources.fetching import Failed, Fetched, discard, fetch_all, leftovers
 from geographer.sources.patience import Patience
-from geographer.sources.searching import search_all
 from geographer.sources.source import Product, Query, Source, SourceError, Stated, Told
-from tests.archives import Fault, FaultyArchive
+from tests.archives import Fault, FaultyArchive, search_all
 
 ONCE = Patience(tries=1)
 

@@ -13,9 +13,8 @@ from geographer.sources.eodag import EodagSource
 from geographer.sources.eodag.secrets import Clean
 from geographer.sources.fetching import Failed, Fetched, fetch_all
 from geographer.sources.patience import Patience
-from geographer.sources.searching import search_all
 from geographer.sources.source import Query
-from tests.archives import Fault, FaultyArchive
+from tests.archives import Fault, FaultyArchive, search_all
 
 EVERYWHERE = Query(-180, -90, 180, 90)
 ONCE = Patience(tries=1)

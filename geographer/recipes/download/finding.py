@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -150,22 +149,17 @@ def _searched(
     source: Source, queries: list[Query], progress: Progress
 ) -> tuple[list[Product], list[int], list[Search]]:
     """All products, each once, the number of the search that found each first, and the searches."""
-    from geographer.sources.patience import Patience
+    from geographer.sources.searching import all_pages
 
-    patience = Patience()
     products: dict[tuple[str, str, str], tuple[Product, int]] = {}
     searches: list[Search] = []
     for query in queries:
-        pages = patience.tried(partial(_pages, source, query))
+        pages = all_pages(source, query)
         for product in (one for page in pages for one in page):
             products.setdefault((product.provider, product.collection, product.product_id), (product, len(searches)))
         searches.append(Search(query, len(pages), sum(map(len, pages))))
         progress("searches", len(searches), len(queries))
     return [one for one, _ in products.values()], [number for _, number in products.values()], searches
-
-
-def _pages(source: Source, query: Query) -> list[list[Product]]:
-    return list(source.search(query))
 
 
 def _eligible(recipe: Download, wanted: Wanted, products: Sequence[Product]) -> list[int]:
