@@ -18,8 +18,8 @@ from rasterio.warp import transform_bounds
 from geographer import Dataset
 from geographer.errors import SourceError
 from geographer.sources.patience import Patience
-from tests.archives import Fault, asset_of, faulty_archive, file_server, multihash, stac_item, stac_server
-from tests.products import write_safe
+from tests.archives import Fault, asset_of, faulty_archive, file_server, ftp_server, multihash, stac_item, stac_server
+from tests.products import write_safe, zip_of
 from tests.rasters.scenes import pixels, write_scene
 
 BOXES = {"one": (10.0, 50.0, 10.2, 50.2), "two": (20.0, 50.0, 20.2, 50.2), "three": (30.0, 50.0, 30.2, 50.2)}
@@ -235,3 +235,33 @@ def test_no_secret_gets_into_the_log_an_error_or_a_file(features, archive, tmp_p
     assert SECRET not in told.stdout + told.stderr
     kept = [path for path in features.root.rglob("*") if path.is_file()]
     assert [path for path in kept if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_tiles_of_the_elevation_model_come_over_ftp(dataset, tmp_path):
+    model = tmp_path / "model"
+    (model / "N045E010").mkdir(parents=True)
+    for west in (10, 11):
+        place = {"crs": "EPSG:4326", "transform": (0.01, 0.0, float(west), 0.0, -0.01, 48.0)}
+        tile, inside = f"N047E{west:03d}", {}
+        for layer in ("DSM", "MSK"):
+            path = write_scene(tmp_path / f"{layer}.tif", pixels(1, 100, 100, "int16", seed=west), **place)
+            inside[f"{tile}/ALPSMLC30_{tile}_{layer}.tif"] = path.read_bytes()
+        zip_of(model / "N045E010" / f"{tile}.zip", inside)
+    shapes = {
+        "summit": {"type": "Point", "coordinates": [10.5, 47.5]},
+        "ridge": {"type": "LineString", "coordinates": [[10.9, 47.2], [11.1, 47.2]]},
+        "sea": {"type": "Point", "coordinates": [12.5, 47.5]},
+    }
+    members = [{"type": "Feature", "properties": {"id": name}, "geometry": one} for name, one in shapes.items()]
+    path = tmp_path / "summits.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": members}))
+    dataset.add_features(path)
+
+    with ftp_server(model) as url:
+        alone = dataset.download("dem", source="alos", source_options={"url": url})
+        together = dataset.download("dems", source="alos", source_options={"url": url}, union=True)
+
+    assert alone.summary["unmet"] == {"no scene of the archive shows it": 2}
+    assert (alone.summary["rasters"], together.summary["rasters"]) == (1, 1)
+    assert rasters(dataset) == ["ALPSMLC30_N047E010", "ALPSMLC30_N047E011"]
+    assert set(dataset.rasters()["reader"].to_pylist()) == {"geotiff"}

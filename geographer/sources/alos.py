@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from math import ceil, floor
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlparse
 
@@ -57,6 +58,9 @@ class AlosWorld3d(Source):
     """
 
     at_once = 2
+    reader = "geotiff"
+    # Beside the heights lie a mask, and how many scenes each is made of.
+    reader_options = MappingProxyType({"pattern": "*DSM.tif"})
 
     def __init__(self, *, provider: str | None = None, collection: str | None = None, **options: Any) -> None:
         """See `Source`; `provider` is the name that is recorded, 'jaxa' unless it is a mirror's."""

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple
 
 from geographer.errors import OfflineError, SourceError
@@ -87,6 +88,12 @@ class Source(ABC):
 
     at_once: ClassVar[int] = 4
     """How many products it hands over at once, at most."""
+
+    reader: ClassVar[str | None] = None
+    """The reader that fits what it hands over, where a recipe names none; None: the one that knows the files."""
+
+    reader_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """That reader's options, beside those of the recipe."""
 
     def __init__(self, *, provider: str | None, collection: str | None, **options: Any) -> None:
         """Take what the recipe was declared with; `options` are JSON values.

@@ -96,8 +96,8 @@ class Read(NamedTuple):
     facts: dict[str, Any]
 
 
-def read_product(recipe: Download, fetched: Fetched, aside: Path, destination: Path) -> Read:
-    """Read what arrived of a product into the GeoTIFF `destination`.
+def read_product(recipe: Download, source: Source, fetched: Fetched, aside: Path, destination: Path) -> Read:
+    """Read what arrived of a product into the GeoTIFF `destination`, by the recipe's reader, or else the source's.
 
     `aside` is a folder for what is unpacked; it is gone afterwards.
 
@@ -111,7 +111,8 @@ def read_product(recipe: Download, fetched: Fetched, aside: Path, destination: P
     try:
         unpack(fetched.folder, aside)
         arrived = Arrived(aside, product.product_id, product.collection, dict(product.properties))
-        reader = reader_for(arrived, recipe.reader, _reader_options(recipe))
+        options = _reader_options(recipe) if recipe.reader else {**source.reader_options, **_reader_options(recipe)}
+        reader = reader_for(arrived, recipe.reader or source.reader, options)
         notes = dict(reader.read(arrived, destination).notes)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -215,7 +215,7 @@ class DownloadPlan:
 
         product, path = fetched.product, workshop.staging / f"{raster_id}.tif"
         try:
-            read = read_product(self.recipe, fetched, workshop.staging / "unpacked", path)
+            read = read_product(self.recipe, self._source, fetched, workshop.staging / "unpacked", path)
             options = RasterOptions(collection=self.recipe.into, footprint=self.recipe.footprint)
             row, checksums, _ = raster_row(path, self._root, options)
         except GeographerError as error:
