@@ -113,9 +113,9 @@ def download(
     as_json: bool,
     **wanted: Any,
 ) -> None:
-    """Find and fetch the rasters that features still lack: the fewest scenes that show them all.
+    """Find and fetch the rasters that features still lack.
 
-    Credentials are eodag's business: its configuration file and environment variables. What can't be had is told in the
+    The fewest scenes that show them all are chosen. Credentials are eodag's business: its configuration file and environment variables. What can't be had is told in the
     event and tried again by the next run; the exit code is then 6.
     """
     if planning:
