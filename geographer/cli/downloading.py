@@ -115,8 +115,9 @@ def download(
 ) -> None:
     """Find and fetch the rasters that features still lack.
 
-    The fewest scenes that show them all are chosen. Credentials are eodag's business: its configuration file and environment variables. What can't be had is told in the
-    event and tried again by the next run; the exit code is then 6.
+    The fewest scenes that show them all are chosen. Credentials are eodag's business: its configuration file and
+    environment variables. What can't be had is told in the event and tried again by the next run; the exit code is
+    then 6.
     """
     if planning:
         scenes, summary = dataset.plan_download(name, **wanted)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from geographer.queries.table import Table
 
 _WIDEST = 64
+_BAR = 24
 _FOR_MACHINES = ("largest", "bound", "cost", "deviation")
 _last_told = [0.0]
 
@@ -99,7 +100,7 @@ def table_lines(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str
 
 
 def progress(what: str, done: int, of: int) -> None:
-    """How far it is, on one line of stderr that vanishes; nothing where that is no terminal.
+    """How far it is, as a bar on one line of stderr that vanishes; nothing where that is no terminal.
 
     Raises:
         KeyboardInterrupt: there was one, which got lost on its way.
@@ -113,7 +114,8 @@ def progress(what: str, done: int, of: int) -> None:
         sys.stderr.write("\r\033[K")
     elif now - _last_told[0] > 0.1:
         _last_told[0] = now
-        sys.stderr.write(f"\r{what}: {done:,} of {of:,}\033[K")
+        filled = round(_BAR * done / of)
+        sys.stderr.write(f"\r[{'#' * filled}{'.' * (_BAR - filled)}] {what}: {done:,} of {of:,}\033[K")
     sys.stderr.flush()
 
 

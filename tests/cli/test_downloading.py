@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -134,3 +139,29 @@ def test_wrong_options_are_named(run, asked, shelf, wrong, code, says):
     assert ended == code
     assert says in err
     assert fetched(shelf) == []
+
+
+def test_on_a_terminal_a_bar_tells_products_and_bytes(run, asked, shelf, dataset):
+    for number in range(2):
+        shelve(shelf, f"scene-{number}", column=400 * number)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "geographer", "-C", str(dataset.root), *asked], stdout=subprocess.DEVNULL, stderr=theirs
+    )
+    os.close(theirs)
+    told = b""
+    # Reading a terminal that is closed ends with an error.
+    with contextlib.suppress(OSError):
+        while piece := os.read(ours, 4096):
+            told += piece
+    os.close(ours)
+
+    assert process.wait() == 0, told
+    assert re.search(rb"\r\[#{12}\.{12}\] products, \d\.\d MB: 1 of 2", told)
+    assert told.endswith(b"\r\x1b[K")
+
+
+def test_off_a_terminal_there_is_no_bar(run, asked, shelf):
+    shelve(shelf, "one")
+
+    assert run(*asked)[2] == ""
