@@ -46,7 +46,7 @@ class Wanted(NamedTuple):
 
     Attributes:
         missing: The features to show: `feature_key`, `feature_id`, `geometry` (WKB, longitude/latitude: what of them is
-            to be shown), `lacking` (by how many scenes).
+            to be shown), `lacking` (by how many scenes); of whole features also `native` (WKB) in `crs`.
         known: Id and properties of the products that are not to be fetched again.
         span: The first and the last moment of acquisition, UTC, or None.
         near: The moment that scenes should be near to, or None.

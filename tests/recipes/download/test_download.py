@@ -13,6 +13,7 @@ from pyproj import Transformer
 
 from geographer import Dataset
 from geographer.errors import ConflictError, NotFoundError, SourceError, UsageError
+from tests.rasters.scenes import pixels, write_scene
 from tests.recipes.shelf import Shelf, bring_back, close, fetched, searches, shelve
 from tests.story import point, square, write_features, write_scenes
 
@@ -248,6 +249,15 @@ def test_a_scene_whose_pixels_end_before_its_edge_shows_only_what_they_show(data
     assert contained(dataset) == [("a", "half"), ("b", "right")]
 
 
+def test_a_feature_that_fills_a_scene_to_its_edges_is_shown_by_it(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=square(0, 0, 64))
+    shelve(shelf, "one")
+
+    download(dataset, shelf)
+
+    assert contained(dataset) == [("a", "one")]
+
+
 def test_a_scene_that_shows_less_than_it_claimed_is_followed_by_another(dataset, shelf, tmp_path):
     add(dataset, tmp_path, a=point(60, 5))
     shelve(shelf, "boaster", valid_columns=32)
@@ -279,6 +289,18 @@ def test_a_feature_larger_than_any_scene_is_covered_by_several_together(dataset,
     assert ids(dataset) == ["0-0", "0-60", "60-0", "60-60"]
     assert recorded.summary["cover"] == {"scenes": 4, "bound": 4, "gap": 0}
     assert not dataset.download("together", source=Shelf, source_options={"folder": str(shelf)}, union=True).changed
+
+
+def test_what_one_raster_contains_is_covered_however_its_edge_is_drawn_in_degrees(dataset, shelf, tmp_path):
+    big = {"transform": (1700.0, 0.0, 445_000.0, 0.0, -1700.0, 5_609_800.0)}
+    dataset.add_rasters(write_scene(tmp_path / "big.tif", pixels(1, 64, 64, "uint8", seed=1), **big))
+    corners = [(0, 0), (0.3, 0), (0.3, 0.3), (0, 0.3), (0, 0)]
+    ring = [[502_800 + x, 5_609_799.6 + y] for x, y in corners]
+    add(dataset, tmp_path, tiny={"type": "Polygon", "coordinates": [ring]})
+    shelve(shelf, "one")
+
+    assert contained(dataset) == [("tiny", "big")]
+    assert download(dataset, shelf, union=True).summary["missing"] == 0
 
 
 def test_of_two_processings_the_newest_is_fetched_and_later_the_other_neither(dataset, shelf, tmp_path):
