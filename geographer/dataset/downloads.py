@@ -149,7 +149,7 @@ def _recipe(
         keep_twins=keep_twins,
         footprint=footprint,
         reader=reader,
-        bands=tuple(bands),
+        bands=(bands,) if isinstance(bands, str) else tuple(bands),
         resolution=None if resolution is None else float(resolution),
         reading=kept_options(reader_options or {}),
         time_limit=float(time_limit),

@@ -174,14 +174,20 @@ def _greedy(incidence: csr_array, needs: Ints, most: Ints, costs: Floats | None)
         taken[chosen] += 1
         members = by_set.indices[by_set.indptr[chosen] : by_set.indptr[chosen + 1]]
         left[members] -= 1
-        met = members[left[members] == 0]
-        gain -= by_set[:, met].sum(axis=1)
+        np.subtract.at(gain, _indices_of(incidence, members[left[members] == 0]), 1)
     for chosen in np.flatnonzero(taken)[::-1]:
         members = by_set.indices[by_set.indptr[chosen] : by_set.indptr[chosen + 1]]
         spare = min(int(-left[members].max(initial=-taken[chosen])), int(taken[chosen]))
         taken[chosen] -= spare
         left[members] += spare
     return taken
+
+
+def _indices_of(matrix: csr_array, rows: Ints) -> Ints:
+    """The columns of all that stands in some rows, one after another."""
+    first, counts = matrix.indptr[rows], np.diff(matrix.indptr)[rows]
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.asarray(matrix.indices[np.repeat(first, counts) + within])
 
 
 def _least(incidence: csr_array, needs: Ints) -> int:
@@ -192,6 +198,5 @@ def _least(incidence: csr_array, needs: Ints) -> int:
         if free[member]:
             bound += int(needs[member])
             sets = incidence.indices[incidence.indptr[member] : incidence.indptr[member + 1]]
-            for one in sets:
-                free[by_set.indices[by_set.indptr[one] : by_set.indptr[one + 1]]] = False
+            free[_indices_of(by_set, sets)] = False
     return bound

@@ -29,12 +29,10 @@ WITH version AS (
 ), about_crs AS (
     -- Of each CRS: is it in degrees, so that longitude/latitude stays as it is; if not, where do the poles lie? And do
     -- the two sides of the antimeridian lie apart?
-    SELECT crs, degrees, degrees OR abs(ST_X(into_crs(ST_Point(180, 0), 'EPSG:4326', crs))
-                                        - ST_X(into_crs(ST_Point(-180, 0), 'EPSG:4326', crs))) > 1 AS torn,
+    SELECT crs, degrees, degrees OR apart_at_antimeridian(crs) AS torn,
            CASE WHEN NOT degrees THEN into_crs(ST_Point(0, 90), 'EPSG:4326', crs) END AS north_pole,
            CASE WHEN NOT degrees THEN into_crs(ST_Point(0, -90), 'EPSG:4326', crs) END AS south_pole
-    FROM (SELECT crs, abs(ST_X(one_one) - 1) < 0.01 AND abs(ST_Y(one_one) - 1) < 0.01 AS degrees
-          FROM (SELECT DISTINCT crs, into_crs(ST_Point(1, 1), crs, 'EPSG:4326') AS one_one FROM shaped))
+    FROM (SELECT crs, in_degrees(crs) AS degrees FROM (SELECT DISTINCT crs FROM shaped))
 ), ringed AS MATERIALIZED (
     SELECT * EXCLUDE (four_edges, xs, ys), parallelogram AND ST_Equals(outline, ST_Envelope(outline)) AS boxed,
            coalesce(ST_Intersects(hull, north_pole), false) AS holds_north,

@@ -9,6 +9,13 @@ CREATE OR REPLACE TEMP MACRO into_crs(g, from_crs, to_crs) AS
 CREATE OR REPLACE TEMP MACRO into_eastings(g, from_crs) AS
     ST_Transform(g, from_crs, '+proj=longlat +datum=WGS84 +lon_wrap=180 +type=crs', always_xy := true);
 
+-- Whether a CRS is in degrees, so that longitude/latitude stays as it is; and whether the two sides of the antimeridian
+-- lie apart in one.
+CREATE OR REPLACE TEMP MACRO in_degrees(crs) AS
+    abs(ST_X(into_crs(ST_Point(1, 1), crs, 'EPSG:4326')) - 1) < 0.01 AND abs(ST_Y(into_crs(ST_Point(1, 1), crs, 'EPSG:4326')) - 1) < 0.01;
+CREATE OR REPLACE TEMP MACRO apart_at_antimeridian(crs) AS
+    abs(ST_X(into_crs(ST_Point(180, 0), 'EPSG:4326', crs)) - ST_X(into_crs(ST_Point(-180, 0), 'EPSG:4326', crs))) > 1;
+
 -- A feature in another CRS. Where that CRS tears the antimeridian apart, a feature across it is taken as it was cut.
 CREATE OR REPLACE TEMP MACRO feature_in(geometry, native, crs, to_crs, torn) AS
     CASE WHEN native IS NULL OR (torn AND ST_XMax(geometry) - ST_XMin(geometry) > 180)

@@ -11,7 +11,7 @@ from geographer.database.engine import identifier, quoted, run_script
 from geographer.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import duckdb
     import pyarrow as pa
@@ -73,11 +73,11 @@ class Revision:
         """The columns of one of the tables, a person's own after ours."""
         return [row[0] for row in self.rows(f"DESCRIBE {identifier(table)}")]
 
-    def where(self, table: str, expression: str | None, option: str = "--where") -> str:
-        """A person's filter over `table`, given as `option`, checked; `true` when there is none."""
+    def where(self, table: str, expression: str | None, option: str = "--where", to_come: Iterable[str] = ()) -> str:
+        """A person's filter over `table` and columns `to_come`, given as `option`, checked; `true` if there is none."""
         if expression is None:
             return "true"
-        return confined_expression(self.connection, expression, self.columns(table), option)
+        return confined_expression(self.connection, expression, [*self.columns(table), *to_come], option)
 
     def content_digest(self) -> str:
         """The identity of this state, whatever its history; in hex. See `content_digest.sql`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -63,25 +63,36 @@ class Choices:
         self._chosen: dict[str, list[str]] = {}
         self._told: dict[str, Any] = {}
 
-    def choose(self, subject: Literal["feature", "raster"], choice: Choice) -> None:
+    def choose(
+        self, subject: Literal["feature", "raster"], choice: Choice, to_come: Mapping[str, str] | None = None
+    ) -> None:
         """Make the table `chosen_<subject>`.
+
+        Args:
+            subject: Of what.
+            choice: Which ones.
+            to_come: Columns, with their types, that the recipe brings: an expression may name them, and until they are
+                there they are null.
 
         Raises:
             UsageError, NotFoundError: the expression can't be used, or the selector can't be had.
         """
         column, table = f"{subject}_id", _PLURALS[subject]
         option = "--where" if subject == "feature" else "--rasters-where"
+        here = {name.lower() for name in self._revision.columns(table)}
+        absent = {name: kind for name, kind in (to_come or {}).items() if name not in here}
         if isinstance(choice, Selector):
             ids = self._selected(subject, choice)
             rows = arrow_table("recipe_input", {"recipe": [self._recipe] * len(ids), "object_id": ids})
             self._revision.connection.register("selected_id", rows)
             condition = f"{column}::VARCHAR IN (SELECT object_id FROM selected_id)"  # noqa: S608
         else:
-            condition = self._revision.where(table, choice, option)
+            condition = self._revision.where(table, choice, option, absent)
+        nothing = "".join(f", NULL::{kind} AS {identifier(name)}" for name, kind in absent.items())
         with evaluating(choice if isinstance(choice, str) else None, option):
             self._revision.connection.execute(
                 f"CREATE OR REPLACE TEMP TABLE {identifier('chosen_' + subject)} AS "  # noqa: S608
-                f"SELECT {column}::VARCHAR AS {column} FROM {table} WHERE {condition}"
+                f"SELECT {column}::VARCHAR AS {column} FROM (SELECT *{nothing} FROM {table}) WHERE {condition}"
             )
 
     def rows(self) -> dict[str, Any]:

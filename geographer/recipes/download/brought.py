@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.errors import UsageError
 from geographer.extension import Extension
+from geographer.log.secrets import without_secrets
 from geographer.sources.source import SOURCES, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from geographer.recipes.download.recipe import Download
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _OURS: Final = {"eodag": "geographer.sources.eodag:EodagSource", "alos": "geographer.sources.alos:AlosWorld3d"}
 _SECRET: Final = re.compile(r"passw|secret|token|api.?key|credential|authorization|signature", re.IGNORECASE)
+_SIGNED: Final = re.compile(r"://[^/\s]*@|[?&][^=&]*(sig|token|key)=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +64,29 @@ def made(recipe: Download) -> Source:
 
 
 def refuse_secrets(given: Mapping[str, Any], option: str) -> None:
-    """Raise `UsageError` where an option holds a credential: the log would keep it for ever."""
+    """Raise `UsageError` where an option holds a credential, however deep, or a URL that the log can't keep whole."""
     for key, value in given.items():
-        text = str(value)
-        if _SECRET.search(key) or re.search(r"://[^/\s]*@", text) or re.search(r"[?&][^=&]*(sig|token|key)=", text):
+        if any(_SECRET.search(name) for name in _names_in({key: value})) or _SIGNED.search(str(value)):
             raise UsageError(
                 f"{option} {key}=… looks like a credential, which the log would keep: give it to the source's own "
                 "configuration or environment instead"
             )
+        if without_secrets(value) != value:
+            raise UsageError(
+                f"{option} {key}=… holds a URL with a query or fragment, which the log leaves out, so that the recipe "
+                "would come back as another one: give the URL without it"
+            )
+
+
+def _names_in(value: Any) -> Iterator[str]:
+    """The names in what JSON can hold."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield str(name)
+            yield from _names_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _names_in(inner)
 
 
 def check_reader(recipe: Download) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -15,7 +15,7 @@ from geographer.planning.scenes.searches import search_boxes
 from geographer.planning.scenes.twins import acquisition_of, older_twins
 from geographer.recipes.download.moments import moment_of
 from geographer.recipes.download.showing import Members, shown
-from geographer.sources.source import Query
+from geographer.sources.source import Query, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Wanted(NamedTuple):
 
     Attributes:
         missing: The features to show: `feature_key`, `feature_id`, `geometry` (WKB, longitude/latitude: what of them is
-            to be shown), `lacking` (by how many scenes).
+            to be shown), `lacking` (by how many scenes); of whole features also `native` (WKB) in `crs`.
         known: Id and properties of the products that are not to be fetched again.
         span: The first and the last moment of acquisition, UTC, or None.
         near: The moment that scenes should be near to, or None.
@@ -155,11 +155,29 @@ def _searched(
     searches: list[Search] = []
     for query in queries:
         pages = all_pages(source, query)
-        for product in (one for page in pages for one in page):
+        for product in (_sound(one) for page in pages for one in page):
             products.setdefault((product.provider, product.collection, product.product_id), (product, len(searches)))
         searches.append(Search(query, len(pages), sum(map(len, pages))))
         progress("searches", len(searches), len(queries))
     return [one for one, _ in products.values()], [number for _, number in products.values()], searches
+
+
+def _sound(product: Product) -> Product:
+    """A product, without a cloud cover or size that is no number, as tables have it where something is not told.
+
+    Raises:
+        SourceError: its time of acquisition can't be read.
+    """
+    try:
+        moment_of(product.acquired)
+    except (TypeError, ValueError) as error:
+        raise SourceError(
+            f"product '{product.product_id}' was acquired at '{product.acquired}', which is not ISO 8601: let the "
+            "source put it right"
+        ) from error
+    cloud_cover = None if product.cloud_cover != product.cloud_cover else product.cloud_cover
+    size = None if product.size != product.size else product.size
+    return replace(product, cloud_cover=cloud_cover, size=size)
 
 
 def _eligible(recipe: Download, wanted: Wanted, products: Sequence[Product]) -> list[int]:

@@ -1,5 +1,6 @@
 -- missing.sql: the selected features that fewer than $target_count chosen rasters of $collection contain, and how many they lack
-SELECT feature_key, feature_id, ST_AsWKB(geometry)::BLOB AS geometry, $target_count - coalesce(count, 0) AS lacking
+SELECT feature_key, feature_id, ST_AsWKB(geometry)::BLOB AS geometry, ST_AsWKB(native)::BLOB AS native, crs,
+       $target_count - coalesce(count, 0) AS lacking
 FROM (SELECT feature_key, turn FROM selected_feature) AS selected JOIN feature_now USING (feature_key)
 LEFT JOIN (
     SELECT feature_key, count(*) AS count

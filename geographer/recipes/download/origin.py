@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
+
+from numpy import generic
 
 from geographer.intake.tags import RESERVED, column_type
 from geographer.intake.vectors import unhidden
@@ -20,6 +23,16 @@ if TYPE_CHECKING:
     from geographer.sources.fetching import Fetched
     from geographer.sources.source import Product
 
+COLUMNS: Final = {
+    **dict.fromkeys(("provider", "product_collection", "product_id", "acquisition", "licence"), "VARCHAR"),
+    **dict.fromkeys(("platform", "tile", "datatake"), "VARCHAR"),
+    **dict.fromkeys(("processing_level", "processing_baseline", "processed"), "VARCHAR"),
+    **dict.fromkeys(("relative_orbit", "absolute_orbit", "search", "arrived_bytes"), "BIGINT"),
+    **dict.fromkeys(("arrived_sha256", "reader", "reading"), "VARCHAR"),
+    "cloud_cover": "DOUBLE",
+}
+"""The columns that downloads fill, as far as they can, with their types."""
+
 _UNFIT: Final = re.compile(r"[^\w.-]+")
 
 
@@ -27,13 +40,13 @@ def origin_of(fetched: Fetched, scene: Scene, read: Read) -> dict[str, Any]:
     """Where a raster came from, as columns of its own: what the archive states counts before what the files say."""
     product = fetched.product
     facts = {**read.facts, **product.properties}
-    told = {
-        **facts,
+    cloud_cover = product.cloud_cover if product.cloud_cover is not None else facts.get("cloud_cover")
+    ours = {
         "provider": product.provider,
         "product_collection": product.collection,
         "product_id": product.product_id,
         "acquisition": acquisition_of(facts),
-        "cloud_cover": product.cloud_cover if product.cloud_cover is not None else facts.get("cloud_cover"),
+        "cloud_cover": cloud_cover,
         "licence": product.licence,
         "search": scene.search,
         "arrived_bytes": fetched.total,
@@ -41,14 +54,26 @@ def origin_of(fetched: Fetched, scene: Scene, read: Read) -> dict[str, Any]:
         "reader": read.reader,
         "reading": canonical_json(read.notes),
     }
-    return {name: value for name, value in told.items() if value is not None}
+    told = {**ours, **{name: value for name, value in facts.items() if name not in ours}}
+    return {name: kept for name, value in told.items() if (kept := _kept(value)) is not None}
+
+
+def _kept(value: Any) -> str | int | float | bool | None:
+    """A text, a number or a truth value as JSON knows it; of anything else its text; nothing where it is not finite."""
+    if isinstance(value, generic):
+        value = value.item()
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def own_columns(origins: Sequence[dict[str, Any]]) -> tuple[dict[str, str], list[str]]:
     """The columns with their types, and each raster's values as JSON text."""
-    names = unhidden((name for one in origins for name in one), RESERVED)
+    # Ours first: a source's `Product_ID` must not take the name by which a product is known again.
+    names = unhidden([*COLUMNS, *(name for one in origins for name in one)], RESERVED)
     renamed = [{names[name]: value for name, value in one.items()} for one in origins]
-    columns = {name: column_type([one[name] for one in renamed if name in one]) for name in names.values()}
+    given = dict.fromkeys(name for one in renamed for name in one)
+    columns = {name: column_type([one[name] for one in renamed if name in one]) for name in given}
     return columns, [json.dumps(one, ensure_ascii=False, sort_keys=True) for one in renamed]
 
 

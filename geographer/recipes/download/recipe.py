@@ -16,6 +16,7 @@ from geographer.recipes.choice import Choice, Choices
 from geographer.recipes.download.brought import SourceName, check_reader
 from geographer.recipes.download.finding import Wanted
 from geographer.recipes.download.moments import asked_moment
+from geographer.recipes.download.origin import COLUMNS
 from geographer.recipes.download.plan import DownloadPlan
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Download:
         options: The source's own.
         into: The collection that the rasters go to, and whose rasters count.
         where: Only these features.
-        rasters_where: Only these rasters of the collection count.
+        rasters_where: Only these rasters of the collection count. What downloads tell of rasters may be named before
+            the first of them ran.
         target_count: How many rasters are to contain each feature.
         union: Rasters are to cover each feature together instead.
         keep_twins: All processings of an acquisition count, not only the newest.
@@ -95,7 +97,7 @@ class Download:
         run_script(revision.connection, MACROS.read_text())
         choices = Choices(revision, self.name)
         choices.choose("feature", self.where)
-        choices.choose("raster", self.rasters_where)
+        choices.choose("raster", self.rasters_where, COLUMNS)
         revision.connection.execute(_SELECT)
         selected = int(revision.value("SELECT count(*) FROM selected_feature"))
         wanted = Wanted(

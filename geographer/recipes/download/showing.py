@@ -14,14 +14,22 @@ from geographer.projections.project import MACROS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import duckdb
     import pyarrow as pa
+
+    Connection = duckdb.DuckDBPyConnection
 
 Ints = npt.NDArray[np.int64]
 
 Place = tuple[bytes, str | None, bytes | None]
 """Where a scene has pixels: its footprint (WKB, longitude/latitude); its CRS and its outline in that, where told."""
 
+_SPOTS: Final = Path(__file__).with_name("spots.sql")
 _SHOWN: Final = Path(__file__).with_name("shown.sql")
+_AREAS: Final = (
+    "SELECT ST_AsWKB(CASE WHEN drawn IS NULL THEN footprint WHEN whole THEN drawn "
+    "ELSE ST_Intersection(drawn, footprint) END)::BLOB AS area FROM spot ORDER BY spot"
+)
 _FULL: Final = 0.995
 """A stated footprint of at least this share of a scene's outline means all of it: its edges are drawn straight."""
 
@@ -37,7 +45,8 @@ def shown(missing: pa.Table, places: Sequence[Place], *, union: bool) -> tuple[I
     """Which scene shows which member: pairs of their places in the order given, shape (pairs, 2); and the members.
 
     Args:
-        missing: The features, with `geometry` (WKB, longitude/latitude) and `lacking`, by how many scenes.
+        missing: The features, with `geometry` (WKB, longitude/latitude) and `lacking`, by how many scenes; and, without
+            `union`, with `native` (WKB) in `crs`, where they came in another one.
         places: Where each scene has pixels; scenes of one place are looked at once.
         union: Scenes may show a feature together: its pieces are the members.
     """
@@ -58,21 +67,11 @@ def _contained(missing: pa.Table, places: list[Place]) -> Ints:
     """Which place contains which feature: pairs, shape (n, 2)."""
     import pyarrow as pa
 
-    footprints, systems, outlines = zip(*places, strict=True) if places else ((), (), ())
-    spots = pa.table(
-        {
-            "spot": pa.array(range(len(places)), pa.int64()),
-            "footprint": pa.array(footprints, pa.binary()),
-            "crs": pa.array(systems, pa.string()),
-            "outline": pa.array(outlines, pa.binary()),
-        }
-    )
-    members = pa.table({"member": pa.array(range(len(missing)), pa.int64()), "geometry": missing["geometry"]})
+    numbers = pa.array(range(len(missing)), pa.int64())
     with scratch() as connection:
-        run_script(connection, MACROS.read_text())
-        connection.register("given_spot", spots)
-        connection.register("given_member", members)
-        run_script(connection, _SHOWN.read_text(), {"full": _FULL})
+        _set_up(connection, places)
+        connection.register("given_member", missing.append_column("member", numbers))
+        run_script(connection, _SHOWN.read_text())
         found = connection.execute("FROM shown ORDER BY member, spot").to_arrow_table()
     return np.column_stack([found["spot"].to_numpy(), found["member"].to_numpy()]).astype(np.int64)
 
@@ -83,8 +82,28 @@ def _in_pieces(missing: pa.Table, places: list[Place]) -> tuple[Ints, Members]:
 
     from geographer.planning.scenes.pieces import pieces_of
 
+    with scratch() as connection:
+        _set_up(connection, places)
+        areas = connection.execute(_AREAS).to_arrow_table()["area"].to_pylist()
     geometries = shapely.from_wkb(missing["geometry"].to_pylist())
-    footprints = shapely.make_valid(shapely.from_wkb([footprint for footprint, _, _ in places]))
-    found = pieces_of(geometries, footprints)
+    found = pieces_of(geometries, shapely.make_valid(shapely.from_wkb(areas)))
     pairs = np.column_stack([found.footprints, found.pieces])
     return pairs, Members(found.features, np.ones(len(found.features), np.int64))
+
+
+def _set_up(connection: Connection, places: list[Place]) -> None:
+    """Make the table `spot` of places, by their number."""
+    import pyarrow as pa
+
+    footprints, systems, outlines = zip(*places, strict=True) if places else ((), (), ())
+    spots = pa.table(
+        {
+            "spot": pa.array(range(len(places)), pa.int64()),
+            "footprint": pa.array(footprints, pa.binary()),
+            "crs": pa.array(systems, pa.string()),
+            "outline": pa.array(outlines, pa.binary()),
+        }
+    )
+    connection.register("given_spot", spots)
+    run_script(connection, MACROS.read_text())
+    run_script(connection, _SPOTS.read_text(), {"full": _FULL})

@@ -13,6 +13,7 @@ from pyproj import Transformer
 
 from geographer import Dataset
 from geographer.errors import ConflictError, NotFoundError, SourceError, UsageError
+from tests.rasters.scenes import pixels, write_scene
 from tests.recipes.shelf import Shelf, bring_back, close, fetched, searches, shelve
 from tests.story import point, square, write_features, write_scenes
 
@@ -227,6 +228,43 @@ def test_the_event_and_the_rows_tell_where_each_raster_came_from(dataset, shelf,
     assert (search["pages"], search["found"]) == (1, 1)
 
 
+def test_no_property_of_a_product_takes_the_name_by_which_it_is_known_again(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=point(5, 5))
+    shelve(shelf, "one", Product_ID="another", size="large", tags=["a", "b"], gap=float("nan"))
+
+    download(dataset, shelf, target_count=2)
+
+    row = dataset.rasters().to_pylist()[0]
+    assert (row["product_id"], row["Product_ID_"], row["size_"], row["tags"]) == (
+        "one",
+        "another",
+        "large",
+        "['a', 'b']",
+    )
+    assert "gap" not in row
+    assert not download(dataset, shelf, target_count=2).changed
+    assert fetched(shelf) == ["one"]
+
+
+def test_what_a_table_has_for_nothing_is_nothing(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=point(5, 5))
+    shelve(shelf, "untold", cloud=float("nan"))
+    shelve(shelf, "clear", cloud=20.0)
+
+    download(dataset, shelf, max_cloud=30, target_count=2)
+
+    rows = {row["raster_id"]: row["cloud_cover"] for row in dataset.rasters().to_pylist()}
+    assert rows == {"untold": None, "clear": 20.0}
+
+
+def test_a_time_that_can_not_be_read_is_named_with_its_product(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=point(5, 5))
+    shelve(shelf, "one", acquired="last summer")
+
+    with pytest.raises(SourceError, match="product 'one' was acquired at 'last summer', which is not ISO 8601"):
+        download(dataset, shelf)
+
+
 def test_what_arrived_is_kept_byte_for_byte_and_cleared_away_once_it_is_recorded(dataset, shelf, tmp_path):
     add(dataset, tmp_path, a=point(5, 5))
     shelve(shelf, "one")
@@ -246,6 +284,15 @@ def test_a_scene_whose_pixels_end_before_its_edge_shows_only_what_they_show(data
     download(dataset, shelf)
 
     assert contained(dataset) == [("a", "half"), ("b", "right")]
+
+
+def test_a_feature_that_fills_a_scene_to_its_edges_is_shown_by_it(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=square(0, 0, 64))
+    shelve(shelf, "one")
+
+    download(dataset, shelf)
+
+    assert contained(dataset) == [("a", "one")]
 
 
 def test_a_scene_that_shows_less_than_it_claimed_is_followed_by_another(dataset, shelf, tmp_path):
@@ -279,6 +326,18 @@ def test_a_feature_larger_than_any_scene_is_covered_by_several_together(dataset,
     assert ids(dataset) == ["0-0", "0-60", "60-0", "60-60"]
     assert recorded.summary["cover"] == {"scenes": 4, "bound": 4, "gap": 0}
     assert not dataset.download("together", source=Shelf, source_options={"folder": str(shelf)}, union=True).changed
+
+
+def test_what_one_raster_contains_is_covered_however_its_edge_is_drawn_in_degrees(dataset, shelf, tmp_path):
+    big = {"transform": (1700.0, 0.0, 445_000.0, 0.0, -1700.0, 5_609_800.0)}
+    dataset.add_rasters(write_scene(tmp_path / "big.tif", pixels(1, 64, 64, "uint8", seed=1), **big))
+    corners = [(0, 0), (0.3, 0), (0.3, 0.3), (0, 0.3), (0, 0)]
+    ring = [[502_800 + x, 5_609_799.6 + y] for x, y in corners]
+    add(dataset, tmp_path, tiny={"type": "Polygon", "coordinates": [ring]})
+    shelve(shelf, "one")
+
+    assert contained(dataset) == [("tiny", "big")]
+    assert download(dataset, shelf, union=True).summary["missing"] == 0
 
 
 def test_of_two_processings_the_newest_is_fetched_and_later_the_other_neither(dataset, shelf, tmp_path):
@@ -338,6 +397,18 @@ def test_only_the_chosen_features_and_rasters_count(dataset, shelf, tmp_path):
     download(dataset, shelf, where="feature_id = 'a'", rasters_where="raster_id <> 'own'")
 
     assert ids(dataset) == ["one", "own"]
+
+
+def test_what_downloads_tell_of_rasters_may_be_named_before_the_first_one_ran(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=point(5, 5))
+    dataset.add_rasters(write_scenes(tmp_path / "own", "own"))
+    shelve(shelf, "one")
+    wanted = {"rasters_where": "provider = 'shelf' AND cloud_cover < 10 AND coalesce(relative_orbit, 1) = 1"}
+
+    download(dataset, shelf, **wanted)
+
+    assert ids(dataset) == ["one", "own"]
+    assert not download(dataset, shelf, **wanted).changed
 
 
 def test_another_collection_is_another_matter(dataset, shelf, tmp_path):
@@ -412,6 +483,9 @@ def test_it_can_be_checked_out_and_its_bytes_come_back(dataset, shelf, tmp_path)
         ({"target_count": 0}, UsageError, "--target-count 0"),
         ({"union": True, "target_count": 2}, UsageError, "--union"),
         ({"query": {"api_key": "1234"}}, UsageError, "--query api_key=… looks like a credential"),
+        ({"query": {"auth": [{"password": "x"}]}}, UsageError, "--query auth=… looks like a credential"),
+        ({"query": {"at": "http://x.org/a?b=c"}}, UsageError, "--query at=… holds a URL with a query or fragment"),
+        ({"rasters_where": "no_such = 1"}, NotFoundError, "--rasters-where names 'no_such'"),
         ({"where": "no_such = 1"}, NotFoundError, "no_such"),
         ({"into": "a/b"}, UsageError, "can't name a collection"),
         ({"reader": "no-such-reader"}, NotFoundError, "no-such-reader"),
