@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, version
 from typing import Any
@@ -77,13 +79,19 @@ def _found(name: str, group: str) -> Any:
     return found if qualified else None
 
 
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Which distributions each package belongs to: that takes half a second to find out."""
+    return packages_distributions()
+
+
 def version_of(given: Any) -> str:
     """The attribute `version` of an object, or that of the distribution that its module belongs to, or nothing."""
     stated = getattr(given, "version", None)
     if isinstance(stated, str | int | float):
         return str(stated)
     package = str(getattr(given, "__module__", "")).partition(".")[0]
-    for distribution in packages_distributions().get(package, ()):
+    for distribution in _distributions().get(package, ()):
         try:
             return version(distribution)
         except PackageNotFoundError:
