@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import queue
 import re
@@ -26,7 +27,9 @@ import rfc8785
 
 from geographer.errors import ConflictError, CorruptError, GeographerError
 from geographer.sources.patience import Patience
-from geographer.sources.source import OfflineError, Product, Source, SourceError, Stated
+from geographer.sources.source import OfflineError, Product, Source, SourceError, Stated, failure_of
+
+logger = logging.getLogger("geographer")
 
 Told = Callable[[int, int, int], None]
 """Told how many products are done, of how many, and how many bytes of them all are here."""
@@ -234,7 +237,7 @@ class _Run:
             raise
 
     def _outcome(self, name: str, product: Product) -> Fetched | Failed:
-        """What came of one product; only an error that nobody foresaw gets out."""
+        """What came of one product."""
         try:
             return self._kept(name, product) or self._patience.tried(lambda: self._tried(name, product), self._sleep)
         except GeographerError as error:
@@ -245,6 +248,10 @@ class _Run:
                 product,
                 f"product '{product.product_id}' can't be kept in '{self._folder}' ({reason}): mend or free the disk",
             )
+        except Exception as error:
+            # A source of a person's own may raise anything, and must not take the other products with it.
+            logger.debug("a source failed", exc_info=True)
+            return Failed(product, f"product '{product.product_id}': {failure_of(self._source, error)}")
 
     def _kept(self, name: str, product: Product) -> Fetched | None:
         """The product as an earlier run has fetched it; None, and nothing left of it, if that is not whole."""

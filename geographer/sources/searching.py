@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from geographer.errors import GeographerError
 from geographer.sources.patience import Patience
-from geographer.sources.source import Product, Query, Source
+from geographer.sources.source import Product, Query, Source, SourceError, failure_of
 
 
 def all_pages(source: Source, query: Query, patience: Patience | None = None) -> list[list[Product]]:
     """Every page of what a search finds, in the archive's order.
 
     Raises:
-        SourceError: a page can't be had, now or for good.
+        SourceError: a page can't be had, now or for good; or the source failed.
         UsageError, NotFoundError: what was asked can't be answered.
     """
 
     def once() -> list[list[Product]]:
-        return list(source.search(query))
+        try:
+            return [list(page) for page in source.search(query)]
+        except GeographerError:
+            raise
+        except Exception as error:
+            raise SourceError(failure_of(source, error)) from error
 
     return (patience or Patience()).tried(once)

@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple
 
 from geographer.errors import OfflineError, SourceError
+from geographer.log.secrets import without_secrets
 
-__all__ = ["SOURCES", "OfflineError", "Product", "Query", "Source", "SourceError", "Stated", "Told"]
+__all__ = ["SOURCES", "OfflineError", "Product", "Query", "Source", "SourceError", "Stated", "Told", "failure_of"]
 
 SOURCES: Final = "geographer.sources"
 """The group of entry points that a source can be named by."""
@@ -95,6 +96,9 @@ class Source(ABC):
     reader_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     """That reader's options, beside those of the recipe."""
 
+    bands: tuple[str, ...] = ()
+    """The bands that the recipe asks for: who hands bands over as files of their own may leave the others out."""
+
     def __init__(self, *, provider: str | None, collection: str | None, **options: Any) -> None:
         """Take what the recipe was declared with; `options` are JSON values.
 
@@ -126,3 +130,9 @@ class Source(ABC):
             OfflineError: it has to be brought back first.
             OSError: the folder can't be written.
         """
+
+
+def failure_of(source: Source, error: Exception) -> str:
+    """What to say when a source raised what it should not."""
+    told = without_secrets(f"{type(error).__name__}: {error}")
+    return f"source '{type(source).__qualname__}' failed ({told}): mend it, or report it to whoever made it"

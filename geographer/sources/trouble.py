@@ -5,7 +5,9 @@ The texts are made here: those of libraries quote URLs and bodies, and with them
 
 from __future__ import annotations
 
+import errno
 import ftplib
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from geographer.sources.source import SourceError
 _PASSING: Final = frozenset({408, 423, 425, 429})
 _LASTING: Final = frozenset({501, 505, 511})
 _SERVER: Final = 500
+_NO_WAY: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 _MOST: Final = 200
 """Characters of an archive's own words that are repeated."""
 
@@ -128,12 +131,18 @@ def _words(response: Any) -> str:
         return ""
 
 
+def _unreached(error: BaseException) -> bool:
+    """Whether nobody was there: no such host, no way to it, or nobody who listens."""
+    absent = isinstance(error, ConnectionRefusedError | socket.gaierror)
+    return absent or (isinstance(error, OSError) and error.errno in _NO_WAY)
+
+
 def _reason(errors: list[BaseException]) -> tuple[str, bool]:
     """Why there was no answer, or half of one, and whether that may pass."""
     names = {kind.__name__ for error in errors for kind in type(error).__mro__}
     if any(isinstance(error, ssl.SSLCertVerificationError) for error in errors):
         return "its certificate can't be trusted: mend the certificates of this machine", False
-    if any(isinstance(error, ConnectionRefusedError) for error in errors) or "NameResolutionError" in names:
+    if any(_unreached(error) for error in errors) or "NameResolutionError" in names:
         return "the archive can't be reached", True
     if any(isinstance(error, TimeoutError) for error in errors) or names & {"Timeout", "TimeOutError", "TimeoutError"}:
         return "the archive did not answer in time", True

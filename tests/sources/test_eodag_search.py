@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import socket
 import subprocess
@@ -122,6 +123,36 @@ def test_a_product_without_a_geometry_is_where_its_box_is_or_nowhere(archive: Fa
 def test_a_product_that_has_pixels_nowhere_is_left_out(archive: FaultyArchive) -> None:
     filled(archive, 2).items[0]["geometry"] = {"type": "Point", "coordinates": [0.5, 0.5]}
     assert ids(source_of(archive)) == ["scene-1"]
+
+
+def test_of_bands_in_files_of_their_own_only_those_that_are_asked_for_count(archive: FaultyArchive) -> None:
+    archive.add("scene", (0, 0, 1, 1), {"B02.tif": b"bb", "B03.tif": b"ccc", "SCL.tif": b"dddd"})
+    source = source_of(archive)
+    for bands, files in ((("b02", "SCL"), ["B02.tif", "SCL.tif"]), (("B02", "B99"), ["B02.tif", "B03.tif", "SCL.tif"])):
+        source.bands = bands
+        (product,) = search_all(source, EVERYWHERE, ONCE)
+        assert sorted(product.files) == files
+
+
+def test_assets_may_be_named_with_commas(archive: FaultyArchive) -> None:
+    archive.add("scene", (0, 0, 1, 1), {"B02.tif": b"bb", "B03.tif": b"ccc", "SCL.tif": b"dddd"})
+    (product,) = search_all(source_of(archive, assets="B02, SCL"), EVERYWHERE, ONCE)
+    assert sorted(product.files) == ["B02.tif", "SCL.tif"]
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(-3, "try again"), OSError(errno.ENETUNREACH, "no network")])
+def test_an_archive_that_nobody_can_reach_is_told_as_that(
+    archive: FaultyArchive, error: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = EodagSource(provider="cop_dataspace", collection="S2_MSI_L2A")
+
+    def unreachable(*_args: object, **_more: object) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    with pytest.raises(SourceError, match="the archive can't be reached") as raised:
+        search_all(source, EVERYWHERE, ONCE)
+    assert raised.value.passing
 
 
 def test_only_the_wanted_assets_count(archive: FaultyArchive) -> None:

@@ -192,13 +192,14 @@ def test_a_full_disk_fails_one_product_and_the_others_go_on(tmp_path: Path) -> N
     assert f"product 'a' can't be kept in '{tmp_path}' (No space left on device)" in outcomes["a"].reason
 
 
-def test_an_error_that_nobody_foresaw_keeps_its_traceback(tmp_path: Path) -> None:
+def test_an_error_that_nobody_foresaw_fails_one_product_and_the_others_go_on(tmp_path: Path) -> None:
     def wrong(_folder: Path, _told: Told) -> None:
-        raise ZeroDivisionError
+        raise KeyError("https://ada:hunter2@archive.example/a?sig=hunter2")
 
-    with pytest.raises(ZeroDivisionError):
-        fetched(Shelf(a=wrong), tmp_path)
-    assert leftovers(tmp_path) == []
+    outcomes = fetched(Shelf(a=wrong, b={"b.tif": b"others"}), tmp_path)
+    assert isinstance(outcomes["b"], Fetched)
+    assert isinstance(outcomes["a"], Failed)
+    assert "source 'Shelf' failed (KeyError: 'https://archive.example/a')" in outcomes["a"].reason
 
 
 @pytest.mark.parametrize(("workers", "at_once", "expected"), [(1, 4, 1), (8, 3, 3), (2, 4, 2)])

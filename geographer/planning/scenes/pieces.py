@@ -46,7 +46,8 @@ def pieces_of(geometries: npt.NDArray[np.object_], footprints: npt.NDArray[np.ob
 
 def _cut(geometry: shapely.Geometry, footprints: list[tuple[int, shapely.Geometry]]) -> list[tuple[int, ...]]:
     """The footprints that show each piece of a geometry; pieces that the same ones show are one."""
-    whole = _extent(geometry)
+    dimension = int(shapely.get_dimensions(geometry))
+    whole = _extent(geometry, dimension)
     parts: dict[tuple[int, ...], shapely.Geometry] = {(): geometry}
     for number, footprint in footprints:
         cut: dict[tuple[int, ...], shapely.Geometry] = {}
@@ -54,12 +55,14 @@ def _cut(geometry: shapely.Geometry, footprints: list[tuple[int, shapely.Geometr
             inside = shapely.intersection(part, footprint)
             outside = shapely.difference(part, footprint)
             for name, piece in (((*within, number), inside), (within, outside)):
-                if not piece.is_empty and _extent(piece) >= _NEGLIGIBLE * whole:
+                if not piece.is_empty and _extent(piece, dimension) > _NEGLIGIBLE * whole:
                     cut[name] = piece
         parts = cut
     return sorted(parts)
 
 
-def _extent(geometry: shapely.Geometry) -> float:
-    """The area of what has one, else the length, else the number of points."""
-    return geometry.area or geometry.length or float(shapely.get_num_geometries(geometry))
+def _extent(geometry: shapely.Geometry, dimension: int) -> float:
+    """The area (of dimension 2), the length (1) or the number of points (0): what only touches has none of it."""
+    if dimension == 0:
+        return float(shapely.get_num_coordinates(geometry))
+    return float(geometry.area if dimension == 2 else geometry.length)

@@ -60,6 +60,7 @@ def made(recipe: Download) -> Source:
         raise UsageError(f"source '{name.name}' can't be made of its options: {error}") from error
     if not isinstance(source, Source):
         raise UsageError(f"source '{name.name}' is no geographer.Source: make it a subclass of that")
+    source.bands = recipe.bands
     return source
 
 

@@ -37,8 +37,9 @@ class EodagSource(Source):
             100 of an API by its URL.
         next_page_token_key: What an archive calls the parameter of the next page, where that is not guessed.
         query: What else to ask for, in eodag's words, such as `{"eo:cloud_cover": 20}`.
-        assets: Which assets to fetch: a regular expression that must match the whole name, or a list of names. Else all
-            but thumbnails and overviews, or the whole product where the archive hands it over as one file.
+        assets: Which assets to fetch: a regular expression that must match the whole name, or a list of names, also as
+            a text with commas. Else the bands that the recipe asks for, if each is an asset; else all but thumbnails
+            and overviews, or the whole product where the archive hands it over as one file.
         generic: `collection` is the archive's own name of a collection that eodag does not list.
 
     Files are called as their assets, with the extension of what is fetched: `B02.tif`. A product that comes whole is
@@ -70,7 +71,7 @@ class EodagSource(Source):
 
         nothing = True
         for page in pages(self._client, query, self._query, self.options.get("next_page_token_key")):
-            products = [product_of(one, self._wanted, self._comes_by_assets, self._licence) for one in page]
+            products = [product_of(one, self._wanted_of(one[0]), self._comes_by_assets, self._licence) for one in page]
             nothing = nothing and not products
             yield [product for product in products if product is not None]
         if nothing and self.options.get("url"):
@@ -81,6 +82,14 @@ class EodagSource(Source):
         from geographer.sources.eodag.download import download
 
         download(self._client, product, folder, told)
+
+    def _wanted_of(self, found: Any) -> Callable[[str], bool] | None:
+        """Which assets are wanted: those of the option, or the bands that are, if each is an asset; None: all."""
+        if self._wanted is not None or not self.bands:
+            return self._wanted
+        names = {str(key).casefold() for key in found.assets}
+        bands = {band.casefold() for band in self.bands}
+        return (lambda name: name.casefold() in bands) if bands <= names else None
 
     @cached_property
     def _licence(self) -> str | None:
@@ -167,6 +176,8 @@ def _chosen(assets: Any) -> Callable[[str], bool] | None:
     """Whether an asset is wanted, by its name."""
     if assets is None:
         return None
+    if isinstance(assets, str) and "," in assets and not re.search(r"[\[({]", assets):
+        assets = [name.strip() for name in assets.split(",")]
     if isinstance(assets, str):
         try:
             pattern = re.compile(assets)

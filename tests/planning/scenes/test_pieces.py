@@ -48,3 +48,12 @@ def test_slivers_of_rounding_are_no_pieces():
     found = pieces_of(np.array([shapely.box(0.5, 0.2, 1.5, 0.8)]), halves)
 
     assert sorted(map(sorted, (shown(found, piece) for piece in range(len(found.features))))) == [[0], [1]]
+
+
+def test_a_footprint_that_only_touches_shows_nothing():
+    around = [shapely.box(1, 0, 2, 1), shapely.box(0, 1, 1, 2), shapely.box(1, 1, 2, 2)]
+
+    found = pieces_of(np.array([shapely.box(0, 0, 1, 1)]), np.array(around))
+
+    assert found.features.tolist() == [0]
+    assert shown(found, 0) == frozenset()
