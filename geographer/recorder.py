@@ -15,6 +15,7 @@ from geographer import __version__
 from geographer.database.engine import Engine
 from geographer.errors import ConflictError, NotFoundError, StorageError
 from geographer.events import Draft, Event, Head, Recorded, Signature
+from geographer.locks import held
 from geographer.log.append import append, create, same_request
 from geographer.log.read import event_by_key, head_of, position_of
 from geographer.log.secrets import without_secrets
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from geographer.values import Checksums
 
 FOLDER: Final = ".geographer"
+_LOCK: Final = ".lock"
+"""What stands beside a folder of drafts, and is held as long as somebody works in there."""
 _OF_PIXELS: Final = frozenset(
     {"rasters_added", "rasters_downloaded", "chips_cut", "labels_made", "geographer_imported"}
 )
@@ -206,13 +209,18 @@ class Recorder:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """An empty folder for drafts on the dataset's file system, gone afterwards."""
+        """An empty folder for drafts on the dataset's file system, gone afterwards; those of the killed go now."""
         folder = self.folder / "staging" / uuid4().hex
-        folder.mkdir(parents=True)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(exist_ok=True)
+        lock = folder.with_suffix(_LOCK)
+        with held(lock):
+            folder.mkdir()
+            _sweep(folder.parent)
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+                lock.unlink(missing_ok=True)
 
     @property
     def _mark(self) -> Path:
@@ -234,6 +242,15 @@ class Recorder:
             raise StorageError(
                 f"'{self._mark}' can't be written ({error.strerror}): free some space; the next command goes on"
             ) from error
+
+
+def _sweep(staging: Path) -> None:
+    """Remove the folders of drafts whose locks no process holds any more."""
+    for lock in staging.glob(f"*{_LOCK}"):
+        with held(lock) as ours:
+            if ours:
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink(missing_ok=True)
 
 
 def existing(root: Path) -> Path:

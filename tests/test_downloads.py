@@ -156,6 +156,15 @@ def test_a_page_that_fails_is_never_taken_for_the_end(features, archive):
     assert fetched(archive) == []
 
 
+def wait_for_two(dataset: Dataset) -> None:
+    """Until two products are there, whole."""
+    deadline = time.monotonic() + 60
+    folder = dataset.root / ".geographer" / "downloads"
+    while len([one for one in folder.glob("*/manifest.json") if one.parent.suffix != ".part"]) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_kill_in_the_middle_costs_only_what_was_under_way(features, archive):
     archive.always("/files/three/data.tif", Fault(drip=0.5))
     process = subprocess.Popen(
@@ -164,11 +173,7 @@ def test_a_kill_in_the_middle_costs_only_what_was_under_way(features, archive):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    downloads = features.root / ".geographer" / "downloads"
-    deadline = time.monotonic() + 60
-    while len(list(downloads.glob("*/manifest.json"))) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for_two(features)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     archive.always("/files/three/data.tif", None)
@@ -177,7 +182,22 @@ def test_a_kill_in_the_middle_costs_only_what_was_under_way(features, archive):
 
     assert rasters(features) == ["one", "three", "two"]
     assert fetched(archive) == ["one", "three", "three", "two"]
-    assert not list(downloads.rglob("*.tif"))
+    assert not list((features.root / ".geographer" / "downloads").rglob("*.tif"))
+    assert not list((features.root / ".geographer" / "staging").iterdir())
+    assert features.verify() == []
+
+
+def test_a_batch_system_that_ends_it_leaves_no_half_of_anything(features, archive):
+    archive.always("/files/three/data.tif", Fault(drip=0.5))
+    process = subprocess.Popen(command(features.root, archive.url), stderr=subprocess.PIPE, text=True)
+    wait_for_two(features)
+    process.terminate()
+
+    assert process.wait(timeout=30) == 130
+    assert "the same command goes on" in process.stderr.read()
+    process.stderr.close()
+    assert features.verify() == []
+    assert rasters(features) == []
 
 
 def test_a_sentinel_2_product_in_a_zip_becomes_one_geotiff(features, tmp_path):

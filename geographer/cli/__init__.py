@@ -109,7 +109,8 @@ def main(arguments: list[str] | None = None) -> Any:
     # What a person names as module:name may lie where they are; last, so that it hides nothing.
     sys.path.append(str(Path.cwd()))
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, _interrupt)
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, _interrupt)
     try:
         sys.exit(cli.main(arguments, prog_name="geographer", standalone_mode=False) or 0)
     except click.ClickException as error:
@@ -137,7 +138,7 @@ def main(arguments: list[str] | None = None) -> Any:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """Ctrl-C. Libraries in C can swallow the exception, so it is noted, and raised again at the next progress."""
+    """Ctrl-C, or SIGTERM. Libraries in C can swallow the exception: it is noted, and raised at the next progress."""
     from geographer.cli import render
 
     render.interrupted.set()

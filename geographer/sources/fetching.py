@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple
 import rfc8785
 
 from geographer.errors import ConflictError, CorruptError, GeographerError
+from geographer.locks import held
 from geographer.sources.patience import Patience
 from geographer.sources.source import OfflineError, Product, Source, SourceError, Stated, failure_of
 
@@ -429,31 +430,8 @@ def _sweep(folder: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder; the operating system lets go of it when this process ends, however it ends."""
-    with (folder / _LOCK).open("a+b") as file:
-        if not _lock(file.fileno()):
+    """Hold the folder."""
+    with held(folder / _LOCK) as ours:
+        if not ours:
             raise ConflictError(f"another process downloads into '{folder}': wait for it, or stop it")
         yield
-
-
-def _lock(handle: int) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return _lock_on_windows(handle)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _lock_on_windows(handle: int) -> bool:
-    import importlib
-
-    msvcrt: Any = importlib.import_module("msvcrt")
-    try:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-    except OSError:
-        return False
-    return True
