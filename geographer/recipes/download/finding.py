@@ -179,6 +179,8 @@ def _sound(product: Product) -> Product:
         ) from error
     cloud_cover = None if product.cloud_cover != product.cloud_cover else product.cloud_cover
     size = None if product.size != product.size else product.size
+    if (cloud_cover, size) == (product.cloud_cover, product.size):
+        return product
     return replace(product, cloud_cover=cloud_cover, size=size)
 
 
