@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -238,10 +237,7 @@ def _target(wanted: Wanted, times: list[datetime]) -> datetime | None:
 
 
 def _unmet(members: Members, short: Ints, needs: Ints) -> dict[str, int]:
-    """How many features are not shown as often as they should be, by reason."""
-    reasons: dict[int, str] = {}
-    for member in np.flatnonzero(short).tolist():
-        feature = int(members.features[member])
-        none = short[member] == needs[member] and reasons.get(feature) != TOO_FEW_SHOW
-        reasons[feature] = NONE_SHOWS if none else TOO_FEW_SHOW
-    return dict(sorted(Counter(reasons.values()).items()))
+    """How many features are not shown as often, or not as far, as they should be, by reason."""
+    lacking, wanted = (np.bincount(members.features, weights=counts) for counts in (short, needs))
+    told = {NONE_SHOWS: (lacking > 0) & (lacking == wanted), TOO_FEW_SHOW: (lacking > 0) & (lacking < wanted)}
+    return {reason: int(which.sum()) for reason, which in told.items() if which.any()}
