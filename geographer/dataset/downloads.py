@@ -77,8 +77,8 @@ class Downloads(Changing):
         from geographer.recipes.kinds import require_same
         from geographer.recipes.recipe import Run
 
-        recipe, _ = _declared(name, wanted)
-        head = self._recorder.planning_head(None)
+        recipe, signature = _declared(name, wanted)
+        head = self._recorder.planning_head(signature.get("expected_head"))
         with self._recorder.at(head.position) as view:
             require_same(view, recipe)
             plan = recipe.plan(view, Run(self.root, progress=self._progress))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -177,6 +176,8 @@ def _sound(product: Product) -> Product:
         ) from error
     cloud_cover = None if product.cloud_cover != product.cloud_cover else product.cloud_cover
     size = None if product.size != product.size else product.size
+    if (cloud_cover, size) == (product.cloud_cover, product.size):
+        return product
     return replace(product, cloud_cover=cloud_cover, size=size)
 
 
@@ -230,10 +231,7 @@ def _target(wanted: Wanted, times: list[datetime]) -> datetime | None:
 
 
 def _unmet(members: Members, short: Ints, needs: Ints) -> dict[str, int]:
-    """How many features are not shown as often as they should be, by reason."""
-    reasons: dict[int, str] = {}
-    for member in np.flatnonzero(short).tolist():
-        feature = int(members.features[member])
-        none = short[member] == needs[member] and reasons.get(feature) != TOO_FEW_SHOW
-        reasons[feature] = NONE_SHOWS if none else TOO_FEW_SHOW
-    return dict(sorted(Counter(reasons.values()).items()))
+    """How many features are not shown as often, or not as far, as they should be, by reason."""
+    lacking, wanted = (np.bincount(members.features, weights=counts) for counts in (short, needs))
+    told = {NONE_SHOWS: (lacking > 0) & (lacking == wanted), TOO_FEW_SHOW: (lacking > 0) & (lacking < wanted)}
+    return {reason: int(which.sum()) for reason, which in told.items() if which.any()}

@@ -133,7 +133,7 @@ class Download:
 
     def _known(self, revision: Revision) -> list[tuple[str, dict[str, Any]]]:
         """Id and properties of the products that the collection has, and of those that a person removed from it."""
-        rows = revision.rows((_FOLDER / "known.sql").read_text(), {"collection": self.into, "recipe": self.name})
+        rows = revision.rows((_FOLDER / "known.sql").read_text(), {"collection": self.into})
         return [(product_id, json.loads(properties)) for product_id, properties in rows]
 
 

@@ -12,24 +12,28 @@ WITH about_crs AS (
            if(known, ST_GeomFromWKB(outline), NULL) AS outline
     FROM (SELECT *, outline IS NOT NULL AND about_crs.crs IS NOT NULL AS known
           FROM given_spot LEFT JOIN about_crs USING (crs)) AS given_spot
-), ringed AS (
-    SELECT *, into_crs(line_of(densified(xs_of(edge)), densified(ys_of(edge))), crs, 'EPSG:4326') AS ring
+), cornered AS MATERIALIZED (
+    SELECT *, xs_of(edge) AS xs, ys_of(edge) AS ys
     FROM (SELECT *, CASE WHEN ST_GeometryType(outline) = 'POLYGON' THEN ST_ExteriorRing(outline) END AS edge FROM shaped)
-), located AS (
+), ringed AS (
+    SELECT *, into_crs(line_of(densified(xs), densified(ys)), crs, 'EPSG:4326') AS ring FROM cornered
+), located AS MATERIALIZED (
     SELECT *, xs_of(ring) AS lons, ys_of(ring) AS lats FROM ringed
 ), turned AS (
     SELECT * REPLACE (CASE WHEN largest_step(lons) > 180 THEN [CASE WHEN lon < 0 THEN lon + 360 ELSE lon END for lon in lons]
                       ELSE lons END AS lons)
     FROM located
-), told AS (
+), told AS MATERIALIZED (
     -- A ring around a pole still has a step of a turn: its outline counts, and no footprint in longitude/latitude.
     SELECT *, isfinite(list_sum(lons) + list_sum(lats)) AS finite, finite AND largest_step(lons) > 180 AS polar,
            ST_Area(into_crs(footprint, 'EPSG:4326', crs)) AS shown_area
     FROM turned
 ), drawn AS (
-    SELECT *, CASE WHEN finite AND NOT polar THEN cut_at_antimeridian(polygon_of(lons, lats))
-                   WHEN polar AND list_min(lats) > 0 THEN ST_MakeEnvelope(-180, list_min(lats), 180, 90)
-                   WHEN polar THEN ST_MakeEnvelope(-180, -90, 180, list_max(lats)) END AS drawn
+    SELECT *, CASE WHEN NOT finite THEN NULL
+                   WHEN NOT polar AND list_min(lons) >= -180 AND list_max(lons) <= 180 THEN polygon_of(lons, lats)
+                   WHEN NOT polar THEN cut_at_antimeridian(polygon_of(lons, lats))
+                   WHEN list_min(lats) > 0 THEN ST_MakeEnvelope(-180, list_min(lats), 180, 90)
+                   ELSE ST_MakeEnvelope(-180, -90, 180, list_max(lats)) END AS drawn
     FROM told
 )
 SELECT spot, footprint, outline, crs, torn, if(polar, NULL, drawn) AS drawn,

@@ -376,6 +376,32 @@ def test_a_raster_that_a_person_removed_is_not_fetched_again(dataset, shelf, tmp
     assert fetched(shelf) == ["bad", "good"]
 
 
+def test_nor_does_another_recipe_for_the_same_collection_fetch_it(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=point(5, 5))
+    shelve(shelf, "bad")
+    shelve(shelf, "good", cloud=40.0)
+    download(dataset, shelf)
+    dataset.remove_rasters(["bad"])
+
+    dataset.download("others", source=SHELF, source_options={"folder": str(shelf)}, max_cloud=90)
+
+    assert ids(dataset) == ["good"]
+
+
+def test_of_a_feature_that_is_shown_in_part_that_part_is_fetched_and_the_rest_is_told(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=square(10, 10, 100), b=square(300, 0, 10))
+    shelve(shelf, "one")
+
+    recorded = download(dataset, shelf, union=True)
+
+    assert ids(dataset) == ["one"]
+    assert recorded.summary["unmet"] == {
+        "no scene of the archive shows it": 1,
+        "too few scenes of the archive show it": 1,
+    }
+    assert not download(dataset, shelf, union=True).changed
+
+
 def test_a_recipe_removed_and_declared_anew_fetches_anew(dataset, shelf, tmp_path):
     add(dataset, tmp_path, a=point(5, 5))
     shelve(shelf, "one")
@@ -428,6 +454,8 @@ def test_a_dry_run_and_a_plan_search_and_fetch_nothing(dataset, shelf, tmp_path)
     head = dataset.log()[-1].position
     wanted = {"source": SHELF, "source_options": {"folder": str(shelf)}}
 
+    with pytest.raises(ConflictError, match="not the expected"):
+        dataset.plan_download("scenes", expected_head="0" * 64, **wanted)
     scenes, summary = dataset.plan_download("scenes", **wanted)
     planned = dataset.download("scenes", dry_run=True, **wanted)
 
@@ -526,5 +554,11 @@ def test_a_download_comes_with_an_import(dataset, shelf, tmp_path, empty_dataset
 
     assert other.rasters()["product_id"].to_pylist() == ["one"]
     assert not any(recorded.changed for recorded in other.update())
+    assert not download(other, shelf, into="theirs").changed
+    assert not any(recorded.changed for recorded in other.update())
     with rasterio.open(other.root / "rasters" / "theirs" / "one.tif") as raster:
         assert raster.count == 2
+    other.remove_rasters(["one"])
+    other.update()
+    assert ids(other) == []
+    assert fetched(shelf) == ["one"]
