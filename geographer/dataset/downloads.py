@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from geographer.dataset.changes import Changing
@@ -120,13 +121,20 @@ def _recipe(
     from geographer.errors import UsageError
     from geographer.recipes.choice import choice_of
     from geographer.recipes.cut.own import kept_options
-    from geographer.recipes.download.brought import SourceName, refuse_secrets
+    from geographer.recipes.download.archive import refuse_secrets
+    from geographer.recipes.download.asked import SourceName
     from geographer.recipes.download.recipe import Download
 
     if target_count < 1:
         raise UsageError(f"--target-count {target_count} asks for nothing: pass 1 or more")
     if union and target_count != 1:
         raise UsageError("--union covers each feature once: leave --target-count out")
+    numbers = {"--max-cloud": max_cloud, "--resolution": resolution, "--time-limit": time_limit}
+    for option, number in numbers.items():
+        if number is not None and not isfinite(number):
+            raise UsageError(f"{option} {number} is no number: leave it out, or give one")
+    if len(set(bands)) < len(bands):
+        raise UsageError(f"--bands {','.join(bands)} names a band twice: name each once")
     options = {"--query": query or {}, "--source-option": source_options or {}, "--reader-option": reader_options or {}}
     for option, given in options.items():
         refuse_secrets(given, option)

@@ -13,7 +13,7 @@ from geographer.recipes.cut.boxes import CutBoxes
 from geographer.recipes.cut.cover import CutCover
 from geographer.recipes.cut.grid import CutGrid
 from geographer.recipes.cut.own import CutOwn, CutterName
-from geographer.recipes.download.brought import SourceName
+from geographer.recipes.download.asked import SourceName
 from geographer.recipes.download.recipe import Download
 from geographer.recipes.label.boxes import LabelBoxes
 from geographer.recipes.label.instances import LabelInstances

@@ -105,11 +105,10 @@ class Plan(Protocol):
         ...
 
 
-class Recipe(Protocol):
-    """A recipe: frozen, made from a name and parameters, and equal when those are."""
+class Declared(Protocol):
+    """What is declared by a recipe: its name, and its parameters of a kind."""
 
     kind: ClassVar[str]
-    event: ClassVar[str]
 
     @property
     def name(self) -> str:
@@ -117,14 +116,20 @@ class Recipe(Protocol):
         ...
 
     def parameters(self) -> dict[str, Any]:
-        """What the log records of it, as JSON; `from_parameters` takes it back."""
+        """What the log records of it, as JSON; `kinds.recipe_of` takes it back."""
         ...
+
+
+class Recipe(Declared, Protocol):
+    """A recipe: frozen, made from a name and parameters, and equal when those are."""
+
+    event: ClassVar[str]
 
     def plan(self, revision: Revision, run: Run) -> Plan:
         """What a run would do for what is new at `revision`."""
         ...
 
 
-def recipe_entry(recipe: Recipe) -> dict[str, Any]:
+def recipe_entry(recipe: Declared) -> dict[str, Any]:
     """The recipe as an event's payload records it."""
     return {"name": recipe.name, "kind": recipe.kind, "parameters": recipe.parameters()}

@@ -11,6 +11,7 @@ from typing import Any
 import shapely
 
 from geographer.errors import SourceError
+from geographer.readers.reader import Arrived, Reader, Reading
 from geographer.sources.source import Product, Query, Source, Told
 from tests.rasters.scenes import pixels, write_scene
 from tests.story import NORTH, PIXEL, WEST, place
@@ -61,6 +62,31 @@ class Shelf(Source):
             licence="CC0",
             properties=one["properties"],
         )
+
+
+class Broken(Reader):
+    """A reader that raises what it should not."""
+
+    name = "broken"
+
+    @classmethod
+    def reads(cls, arrived: Arrived) -> bool:
+        """See `Reader.reads`."""
+        return False
+
+    def read(self, arrived: Arrived, destination: Path) -> Reading:
+        """See `Reader.read`."""
+        raise KeyError("nothing")
+
+
+class Idle(Broken):
+    """A reader that makes nothing."""
+
+    name = "idle"
+
+    def read(self, arrived: Arrived, destination: Path) -> Reading:
+        """See `Reader.read`."""
+        return Reading()
 
 
 def shelve(

@@ -1,10 +1,12 @@
 """`download`: the scenes that a dataset's features still lack, found in an archive, chosen, fetched and read.
 
-- `recipe`   what is asked for, and what that means at a revision: which features lack scenes, which products are here
-- `moments`  when that was, in UTC
+- `asked`    what is asked for, of which archive
+- `recipe`   what that means at a revision: which features lack scenes, which products are here
+- `plan`     what is chosen; its making, and the event
 - `finding`  few searches, and of what they find the fewest scenes that show everything
 - `showing`  which scene shows which feature
-- `plan`     the chosen products fetched and read, and the event
-- `brought`  the source and the reader that this takes
+- `bringing` the chosen products fetched and read, each whatever becomes of the others
+- `archive`, `reading`  the source and the reader that this takes
 - `origin`   what the log keeps of where a raster came from
+- `moments`  times, in UTC
 """

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from geographer.recipes.download.recipe import Download
+    from geographer.recipes.download.asked import Asked
     from geographer.recipes.recipe import Progress
     from geographer.sources.source import Product, Source
 
 Ints = npt.NDArray[np.int64]
 
 _UNTOLD_CLOUD: Final = 50.0
+_OF_BYTES: Final = 0.1
+_YEAR: Final = timedelta(days=365.25)
 _REVISIT: Final = 5.0
 """Days between two scenes of a place, as far as is known before a search."""
 
@@ -99,7 +101,7 @@ class Found:
     unmet: dict[str, int]
 
 
-def find(recipe: Download, wanted: Wanted, source: Source, progress: Progress) -> Found:
+def find(asked: Asked, wanted: Wanted, source: Source, progress: Progress) -> Found:
     """Search the archive, and choose.
 
     Raises:
@@ -110,13 +112,13 @@ def find(recipe: Download, wanted: Wanted, source: Source, progress: Progress) -
     geometries = shapely.from_wkb(wanted.missing["geometry"].to_pylist())
     queries = _queries(geometries, wanted)
     products, found_by, searches = _searched(source, queries, progress)
-    kept = _eligible(recipe, wanted, products)
+    kept = _eligible(asked, wanted, products)
     candidates, searched = [products[place] for place in kept], [found_by[place] for place in kept]
     places = [(one.footprint, one.crs, one.outline) for one in candidates]
-    pairs, members = shown(wanted.missing, places, union=recipe.union)
+    pairs, members = shown(wanted.missing, places, union=asked.union)
     needs = members.needs
     costs = _costs(candidates, wanted)
-    chosen = choose(pairs[:, 1], pairs[:, 0], needs, costs, seconds=recipe.time_limit)
+    chosen = choose(pairs[:, 1], pairs[:, 0], needs, costs, seconds=asked.time_limit)
     by_scene = np.unique(np.column_stack([pairs[:, 0], members.features[pairs[:, 1]]]), axis=0)
     shows = np.bincount(by_scene[:, 0], minlength=len(candidates))
     scenes = [
@@ -181,19 +183,19 @@ def _sound(product: Product) -> Product:
     return replace(product, cloud_cover=cloud_cover, size=size)
 
 
-def _eligible(recipe: Download, wanted: Wanted, products: Sequence[Product]) -> list[int]:
+def _eligible(asked: Asked, wanted: Wanted, products: Sequence[Product]) -> list[int]:
     """The places of the products that may be fetched: not here yet, in the span, clear enough, no older twin."""
-    known_ids = {product_id for product_id, _ in wanted.known}
+    known = {(properties.get("product_collection"), product_id) for product_id, properties in wanted.known}
     known_acquisitions = {acquisition_of(properties) for _, properties in wanted.known} - {None}
     fit = [
         place
         for place, product in enumerate(products)
-        if product.product_id not in known_ids
-        and (recipe.keep_twins or acquisition_of(product.properties) not in known_acquisitions)
-        and (recipe.max_cloud is None or (product.cloud_cover or 0) <= recipe.max_cloud)
+        if (product.collection, product.product_id) not in known
+        and (asked.keep_twins or acquisition_of(product.properties) not in known_acquisitions)
+        and (asked.max_cloud is None or (product.cloud_cover or 0) <= asked.max_cloud)
         and _within(product, wanted.span)
     ]
-    if recipe.keep_twins:
+    if asked.keep_twins:
         return fit
     older = older_twins((products[place].product_id, products[place].properties) for place in fit)
     return [place for order, place in enumerate(fit) if order not in older]
@@ -207,18 +209,18 @@ def _within(product: Product, span: tuple[datetime | None, datetime | None]) -> 
 
 
 def _costs(products: Sequence[Product], wanted: Wanted) -> npt.NDArray[np.float64]:
-    """Of each product: its cloud cover, its bytes and its distance in time, each from 0 to 1, added up.
+    """Of each product: its cloud cover from 0 to 1, its bytes up to a tenth, its distance in time in years, added up.
 
-    The largest and the farthest product count 1 each. What an archive does not say counts half.
+    The largest product counts a tenth, and a year or more counts 1: so a scene a month farther away is worth it for a
+    twelfth less cloud. What an archive does not say counts half.
     """
     cloud = [(_UNTOLD_CLOUD if one.cloud_cover is None else one.cloud_cover) / 100 for one in products]
     largest = max((one.size or 0 for one in products), default=0)
-    size = [(one.size / largest if one.size is not None else 0.5) if largest else 0.0 for one in products]
+    size = [(one.size / largest if one.size is not None else 0.5) * _OF_BYTES if largest else 0.0 for one in products]
     times = [moment_of(one.acquired) for one in products]
     target = _target(wanted, [time for time in times if time is not None])
     away = [None if time is None or target is None else abs(time - target) for time in times]
-    farthest = max((one for one in away if one is not None), default=timedelta(0))
-    distance = [(0.5 if one is None else one / farthest) if farthest else 0.0 for one in away]
+    distance = [0.5 if one is None else min(one / _YEAR, 1.0) for one in away]
     return np.asarray(np.array(cloud) + np.array(size) + np.array(distance), np.float64)
 
 

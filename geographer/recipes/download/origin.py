@@ -18,8 +18,8 @@ from geographer.planning.scenes.twins import acquisition_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geographer.recipes.download.brought import Read
     from geographer.recipes.download.finding import Scene
+    from geographer.recipes.download.reading import Read
     from geographer.sources.fetching import Fetched
     from geographer.sources.source import Product
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from contextlib import closing
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from geographer.errors import ConflictError, CorruptError, GeographerError, naming
+from geographer.errors import ConflictError, naming
 from geographer.events import Draft
-from geographer.intake.rasters import RasterOptions, raster_row, raster_rows
+from geographer.intake.rasters import raster_rows
 from geographer.log.tables import arrow_table
-from geographer.recipes.download.brought import made, read_product
+from geographer.recipes.download.archive import archive_of
+from geographer.recipes.download.bringing import Brought, Refused, bring, discard, failure, told
 from geographer.recipes.download.finding import Found, Scene, Wanted, find
-from geographer.recipes.download.moments import moment_of
-from geographer.recipes.download.origin import key_of, origin_of, own_columns, raster_ids
+from geographer.recipes.download.origin import own_columns, raster_ids
+from geographer.recipes.download.showing import shown
 from geographer.recipes.recipe import Outcome, Run, Workshop, recipe_entry
-from geographer.sources.source import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,12 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from geographer.queries.revision import Revision
-    from geographer.recipes.download.recipe import Download
-    from geographer.sources.fetching import Fetched
+    from geographer.recipes.download.asked import Asked
     from geographer.sources.source import Source
-    from geographer.values import Checksums
 
-_FOLDER: Final = Path(".geographer") / "downloads"
 _SCENES: Final = {
     "product_id": "string",
     "provider": "string",
@@ -41,26 +34,6 @@ _SCENES: Final = {
     "shows": "int64",
     "cost": "float64",
 }
-_UNFIT: Final = re.compile(r"[^\w.-]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Brought:
-    """A product that is a raster now: its row, what the log is to know of where it came from, and its file."""
-
-    product_id: str
-    row: dict[str, Any]
-    origin: dict[str, Any]
-    path: Path
-    checksums: Checksums
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A product that could not be had, or not be read, and why."""
-
-    product_id: str
-    reason: str
 
 
 class DownloadPlan:
@@ -68,7 +41,7 @@ class DownloadPlan:
 
     def __init__(
         self,
-        recipe: Download,
+        recipe: Asked,
         run: Run,
         wanted: Wanted,
         taken: set[str],
@@ -82,7 +55,7 @@ class DownloadPlan:
 
     @cached_property
     def _source(self) -> Source:
-        return made(self.recipe)
+        return archive_of(self.recipe)
 
     @cached_property
     def _found(self) -> Found:
@@ -141,12 +114,12 @@ class DownloadPlan:
 
         Raises:
             SourceError: not one of them could be had.
+            UsageError: not one of them could be read with these options.
         """
-        from geographer.sources.fetching import discard
-
-        brought, refused = self._brought(workshop)
+        names = raster_ids(self.scenes, self._taken, self.recipe.into)
+        brought, refused = bring(self.recipe, self._source, self.scenes, names, workshop)
         if refused and not brought:
-            raise SourceError(f"{_told(refused)}; what arrived is kept: run it again")
+            raise failure(refused)
         columns, properties = own_columns([one.origin for one in brought])
         rows = [
             {**one.row, "change": "added", "recipe": self.recipe.name, "properties": own}
@@ -158,76 +131,43 @@ class DownloadPlan:
             "rasters": len(brought),
             "failed": len(refused),
             **self.summary,
+            **self._outcome(brought, refused),
             "columns": columns,
         }
-        tables = dict(self._rows)
-        if rows:
-            tables["raster_change"] = raster_rows(rows)
-        if refused:
-            payload["warnings"] = [*self._warnings, f"{_told(refused)}; geographer update tries again"]
-            names, reasons = [one.product_id for one in refused], [one.reason for one in refused]
-            skipped = {"input": ["downloads"] * len(refused), "name": names, "reason": reasons}
-            tables["skipped_input"] = arrow_table("skipped_input", skipped)
-        taken_over = {one.product_id for one in brought}
-        done = [scene.product for scene in self.scenes if scene.product.product_id in taken_over]
+        tables = {**self._rows, **({"raster_change": raster_rows(rows)} if rows else {}), **_skipped(refused)}
+        done = [one.scene.product for one in brought]
         return Outcome(
             Draft(self.recipe.event, payload, tables),
             [(one.path, one.checksums) for one in brought],
             holds_at=lambda later: self._refuse_taken(later, [one.row["raster_id"] for one in brought]),
-            afterwards=lambda: discard(self._root / _FOLDER, done),
+            afterwards=lambda: discard(done, self._root),
         )
 
-    def _brought(self, workshop: Workshop) -> tuple[list[Brought], list[Refused]]:
-        """What was fetched and read, and what was not, each by id."""
-        from geographer.sources.fetching import Fetched, fetch_all
+    def _outcome(self, brought: Sequence[Brought], refused: Sequence[Refused]) -> dict[str, Any]:
+        """What did not come to what was planned, as counts and warnings."""
+        warnings = list(self._warnings)
+        if refused:
+            warnings.append(f"{told(refused)}; geographer update tries again")
+        short = self._short(brought)
+        if short:
+            features = "feature is" if short == 1 else "features are"
+            warnings.append(
+                f"{short:,} {features} not shown by what was fetched for it, whose valid pixels end before: geographer "
+                "update looks for another scene"
+            )
+        return {**({"short": short} if short else {}), **({"warnings": warnings} if warnings else {})}
 
-        names = raster_ids(self.scenes, self._taken, self.recipe.into)
-        scenes = {key_of(scene.product): scene for scene in self.scenes}
-        products = [scene.product for scene in self.scenes]
-        brought: list[Brought] = []
-        refused: list[Refused] = []
-        arrivals = fetch_all(
-            self._source,
-            products,
-            self._root / _FOLDER,
-            workers=workshop.workers,
-            told=lambda done, of, arrived: workshop.progress(f"products, {arrived / 1e6:,.1f} MB", done, of),
+    def _short(self, brought: Sequence[Brought]) -> int:
+        """How many features the scenes that came do not contain, though the archive had said so."""
+        if self.recipe.union:
+            return 0
+        stated = [(one.scene.product.footprint, one.scene.product.crs, one.scene.product.outline) for one in brought]
+        came = [(one.scene.product.footprint, one.row["crs"], one.row["outline"]) for one in brought]
+        missing = self._wanted.missing
+        planned, actual = (
+            {tuple(pair) for pair in shown(missing, places, union=False)[0].tolist()} for places in (stated, came)
         )
-        with closing(arrivals):
-            for arrival in arrivals:
-                if not isinstance(arrival, Fetched):
-                    refused.append(Refused(arrival.product.product_id, _without_paths(arrival.reason, workshop)))
-                    continue
-                key = key_of(arrival.product)
-                try:
-                    brought.append(self._read(arrival, scenes[key], names[key], workshop))
-                except GeographerError as error:
-                    refused.append(Refused(arrival.product.product_id, _without_paths(str(error), workshop)))
-        return sorted(brought, key=lambda one: one.row["raster_id"]), sorted(refused, key=lambda one: one.product_id)
-
-    def _read(self, fetched: Fetched, scene: Scene, raster_id: str, workshop: Workshop) -> Brought:
-        """Turn what arrived into a GeoTIFF in the staging folder, described as a row.
-
-        Raises:
-            UsageError, CorruptError, StorageError: it can't be read; nothing is left in the staging folder.
-        """
-        from geographer.sources.fetching import discard
-
-        product, path = fetched.product, workshop.staging / f"{raster_id}.tif"
-        try:
-            read = read_product(self.recipe, self._source, fetched, workshop.staging / "unpacked", path)
-            options = RasterOptions(collection=self.recipe.into, footprint=self.recipe.footprint)
-            row, checksums, _ = raster_row(path, self._root, options)
-        except GeographerError as error:
-            path.unlink(missing_ok=True)
-            if isinstance(error, CorruptError):
-                # What arrived was all that the archive stated, and still damaged: the next run fetches it anew.
-                discard(self._root / _FOLDER, [product])
-            raise
-        told = read.facts.pop("acquired", None)
-        when = moment_of(product.acquired or told)
-        row["acquired"] = when.isoformat() if when else None
-        return Brought(product.product_id, row, origin_of(fetched, scene, read), path, checksums)
+        return len({feature for _, feature in planned - actual})
 
     def _refuse_taken(self, later: Revision, raster_ids: list[str]) -> None:
         """Raise if rasters of these ids have come in the meantime."""
@@ -237,15 +177,13 @@ class DownloadPlan:
             raise ConflictError(f"raster {naming(both)} was added while it was downloaded: run it again")
 
 
-def _told(refused: Sequence[Refused]) -> str:
-    """The failures, in words: how many, and why the first ones."""
-    shown = "; ".join(f"'{one.product_id}': {one.reason}" for one in refused[:3])
-    more = f"; and {len(refused) - 3:,} more" if len(refused) > 3 else ""
-    return f"{len(refused):,} of the products could not be had ({shown}{more})"
-
-
-def _without_paths(text: str, workshop: Workshop) -> str:
-    """An error's text without this machine's paths: the log keeps it."""
-    for folder in (workshop.staging / "unpacked", workshop.staging, workshop.root):
-        text = text.replace(f"{folder}/", "")
-    return text
+def _skipped(refused: Sequence[Refused]) -> dict[str, Any]:
+    """What could not be had, as rows of the log."""
+    if not refused:
+        return {}
+    columns = {
+        "input": ["downloads"] * len(refused),
+        "name": [one.product_id for one in refused],
+        "reason": [one.reason for one in refused],
+    }
+    return {"skipped_input": arrow_table("skipped_input", columns)}

@@ -312,6 +312,61 @@ def test_a_scene_that_shows_less_than_it_claimed_is_followed_by_another(dataset,
     assert contained(dataset) == [("a", "whole")]
 
 
+def test_what_a_scene_does_not_show_after_all_is_told(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=point(60, 5), b=point(5, 5))
+    shelve(shelf, "boaster", valid_columns=32)
+    index = json.loads((shelf / "index.json").read_text())
+    index["products"][0]["footprint"] = "POLYGON ((14 46, 16 46, 16 48, 14 48, 14 46))"
+    (shelf / "index.json").write_text(json.dumps(index))
+
+    recorded = download(dataset, shelf)
+
+    assert recorded.summary["short"] == 1
+    assert recorded.summary["warnings"][0].startswith("1 feature is not shown by what was fetched for it")
+
+
+def test_a_reader_of_ones_own_that_fails_is_told_and_what_arrived_is_kept(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=point(5, 5))
+    shelve(shelf, "one")
+
+    with pytest.raises(UsageError, match=r"reader 'broken' failed \(KeyError: 'nothing'\)"):
+        download(dataset, shelf, reader="tests.recipes.shelf:Broken")
+    with pytest.raises(UsageError, match="reader 'idle' made no GeoTIFF"):
+        download(dataset, shelf, reader="tests.recipes.shelf:Idle")
+    download(dataset, shelf)
+
+    assert fetched(shelf) == ["one"]
+
+
+def test_a_source_of_ones_own_that_fails_in_a_search_is_told(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=point(5, 5))
+    shelf.mkdir()
+    (shelf / "index.json").write_text("no JSON")
+
+    with pytest.raises(SourceError, match="source 'Shelf' failed"):
+        download(dataset, shelf)
+
+
+def test_products_of_one_id_in_two_collections_are_two(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=point(5, 5))
+    shelve(shelf, "one")
+    download(dataset, shelf)
+
+    dataset.download("other", source=SHELF, collection="other", source_options={"folder": str(shelf)}, target_count=2)
+
+    assert len(ids(dataset)) == 2
+
+
+def test_clear_sky_counts_more_than_a_month(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=point(5, 5))
+    shelve(shelf, "cloudy", acquired="2026-07-15T10:00:00", cloud=90.0)
+    shelve(shelf, "clear", acquired="2026-06-15T10:00:00", cloud=0.0)
+
+    download(dataset, shelf, start="2026-06-01", end="2026-08-31")
+
+    assert ids(dataset) == ["clear"]
+
+
 def test_a_feature_larger_than_any_scene_is_covered_by_several_together(dataset, shelf, tmp_path):
     add(dataset, tmp_path, a=square(10, 10, 100))
     for column in (0, 60):
@@ -467,7 +522,7 @@ def test_a_dry_run_and_a_plan_search_and_fetch_nothing(dataset, shelf, tmp_path)
             "cloud_cover": 5.0,
             "bytes": (shelf / "one.tif").stat().st_size,
             "shows": 2,
-            "cost": pytest.approx(1.05),
+            "cost": pytest.approx(0.15),
         }
     ]
     assert summary["bytes"] == planned.summary["bytes"] == (shelf / "one.tif").stat().st_size
@@ -509,6 +564,8 @@ def test_it_can_be_checked_out_and_its_bytes_come_back(dataset, shelf, tmp_path)
         ({"start": "May"}, UsageError, "--start May is no moment"),
         ({"start": "2026-06-02", "end": "2026-06-01"}, UsageError, "is after --end"),
         ({"target_count": 0}, UsageError, "--target-count 0"),
+        ({"resolution": float("nan")}, UsageError, "--resolution nan is no number"),
+        ({"bands": ["B02", "B02"]}, UsageError, "--bands B02,B02 names a band twice"),
         ({"union": True, "target_count": 2}, UsageError, "--union"),
         ({"query": {"api_key": "1234"}}, UsageError, "--query api_key=… looks like a credential"),
         ({"query": {"auth": [{"password": "x"}]}}, UsageError, "--query auth=… looks like a credential"),
