@@ -38,7 +38,11 @@ def _given(flag: str, name: str, help_text: str) -> Callable[[Callable[..., Any]
 @click.option("--start", default=None, metavar="TIME", help="The first moment of acquisition, such as 2026-05-01.")
 @click.option("--end", default=None, metavar="TIME", help="The last one; a date counts to its end.")
 @click.option(
-    "--max-cloud", default=None, type=click.FloatRange(0, 100), metavar="PERCENT", help="No scene with more cloud."
+    "--max-cloud",
+    default=None,
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="No scene that states more cloud.",
 )
 @click.option(
     "--near",

@@ -239,8 +239,10 @@ def remove_rasters(dataset: Dataset, ids: tuple[str, ...], signature: dict[str, 
 
 @remove.command("recipe")
 @click.argument("name", metavar="NAME")
+@click.option("--keep", is_flag=True, help="Keep what it made, such as rasters that were downloaded.")
 @options.changing
 @options.dataset
-def remove_recipe(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool) -> None:
+def remove_recipe(dataset: Dataset, name: str, keep: bool, signature: dict[str, Any], as_json: bool) -> None:
     """Remove a recipe with all that it made; its name is free again."""
-    render.recorded(dataset.remove_recipe(name, **signature), as_json=as_json, dry_run=signature["dry_run"])
+    result = dataset.remove_recipe(name, keep=keep, **signature)
+    render.recorded(result, as_json=as_json, dry_run=signature["dry_run"])

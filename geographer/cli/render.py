@@ -162,7 +162,7 @@ def _told_of_cover(cover: dict[str, Any]) -> str:
     taken = cover["scenes"] if "scenes" in cover else cover["chips"]
     proven = "the fewest that can be" if least == taken else f"at least {least:,} are needed"
     if "scenes" in cover:
-        return f"{taken:,} scenes chosen, {proven}" if taken else ""
+        return f"{taken:,} {'scene' if taken == 1 else 'scenes'} chosen, {proven}" if taken else ""
     return f"{taken:,} in all, {proven}"
 
 

@@ -126,15 +126,20 @@ class Recipes(Changing):
             # Whoever expected the head has seen it at the first recipe.
             signature.pop("expected_head", None)
 
-    def remove_recipe(self, name: str, **signature: Any) -> Recorded:
+    def remove_recipe(self, name: str, *, keep: bool = False, **signature: Any) -> Recorded:
         """Remove a recipe with all that it made; earlier revisions keep both, and its name is free again.
+
+        Args:
+            name: The recipe's name.
+            keep: What it made stays, such as rasters from an archive that is no more.
+            signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
 
         Raises:
             NotFoundError: there is no such recipe.
         """
         from geographer.intake.removal import plan_recipe_removal
 
-        request = {"name": name}
+        request = {"name": name, **({"keep": True} if keep else {})}
         return self._change(
             "recipe_removed", request, signature, lambda view: Change(plan_recipe_removal(view, request))
         )

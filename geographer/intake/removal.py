@@ -51,7 +51,7 @@ def plan_raster_removal(revision: Revision, request: dict[str, Any]) -> Draft:
 
 
 def plan_recipe_removal(revision: Revision, request: dict[str, Any]) -> Draft:
-    """The `recipe_removed` event for the recipe named in `request`, with all that it made.
+    """The `recipe_removed` event for the recipe named in `request`, with all that it made unless that is to be kept.
 
     Raises:
         NotFoundError: there is no such recipe.
@@ -60,6 +60,8 @@ def plan_recipe_removal(revision: Revision, request: dict[str, Any]) -> Draft:
     known = [row[0] for row in revision.rows("SELECT name FROM recipes ORDER BY name")]
     if request["name"] not in known:
         raise NotFoundError(f"no recipe '{request['name']}': there are {naming(known, most=20) or 'none'}")
+    if request.get("keep"):
+        return Draft("recipe_removed", {"request": request, "rasters": 0, "labels": 0, "splits": 0})
     chips = revision.rows("SELECT raster_id FROM raster_now WHERE recipe = $name ORDER BY ALL", given)
     rows = removal_rows(revision, [row[0] for row in chips]) if chips else {}
     for table, now, column in (

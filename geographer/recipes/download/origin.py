@@ -34,6 +34,8 @@ COLUMNS: Final = {
 """The columns that downloads fill, as far as they can, with their types."""
 
 _UNFIT: Final = re.compile(r"[^\w.-]+")
+_LONGEST: Final = 150
+"""Characters of a raster's id: with what is put behind it, a file system takes it as a name."""
 
 
 def origin_of(fetched: Fetched, scene: Scene, read: Read) -> dict[str, Any]:
@@ -83,7 +85,7 @@ def raster_ids(scenes: Sequence[Scene], taken: set[str], into: str) -> dict[tupl
     used = set(taken)
     for scene in scenes:
         key = key_of(scene.product)
-        plain = _UNFIT.sub("_", scene.product.product_id.removesuffix(".SAFE")).strip(".") or "raster"
+        plain = _UNFIT.sub("_", scene.product.product_id.removesuffix(".SAFE")).strip(".")[:_LONGEST] or "raster"
         digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:8]
         choices = (plain, f"{plain}.{into}", f"{plain}.{digest}", f"{plain}.{into}.{digest}")
         ids[key] = next(one for one in choices if one not in used)

@@ -469,6 +469,21 @@ def test_a_recipe_removed_and_declared_anew_fetches_anew(dataset, shelf, tmp_pat
     assert ids(dataset) == ["one"]
 
 
+def test_a_recipe_can_go_without_its_rasters(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=point(5, 5))
+    shelve(shelf, "one")
+    download(dataset, shelf)
+    close(shelf)
+
+    dataset.remove_recipe("scenes", keep=True)
+
+    assert ids(dataset) == ["one"]
+    assert dataset.update() == []
+    close(shelf, closed=False)
+    download(dataset, shelf)
+    assert fetched(shelf) == ["one"]
+
+
 def test_only_the_chosen_features_and_rasters_count(dataset, shelf, tmp_path):
     add(dataset, tmp_path, a=point(5, 5), b=point(405, 5))
     dataset.add_rasters(write_scenes(tmp_path / "own", "own"))
