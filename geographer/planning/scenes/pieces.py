@@ -13,6 +13,9 @@ Ints = npt.NDArray[np.int64]
 _NEGLIGIBLE: Final = 1e-6
 """A piece of less than this share of its feature (by area, or length) is what rounding leaves between scenes."""
 
+_EXTENTS: Final = (shapely.get_num_geometries, shapely.length, shapely.area)
+"""How much there is of a geometry, by its dimension: a line along which an area meets a footprint is nothing of it."""
+
 
 class Pieces(NamedTuple):
     """The pieces of features: of which feature each is, shape (pieces,), and which footprint shows which.
@@ -46,7 +49,8 @@ def pieces_of(geometries: npt.NDArray[np.object_], footprints: npt.NDArray[np.ob
 
 def _cut(geometry: shapely.Geometry, footprints: list[tuple[int, shapely.Geometry]]) -> list[tuple[int, ...]]:
     """The footprints that show each piece of a geometry; pieces that the same ones show are one."""
-    whole = _extent(geometry)
+    extent = _EXTENTS[int(shapely.get_dimensions(geometry))]
+    least = _NEGLIGIBLE * extent(geometry)
     parts: dict[tuple[int, ...], shapely.Geometry] = {(): geometry}
     for number, footprint in footprints:
         cut: dict[tuple[int, ...], shapely.Geometry] = {}
@@ -54,12 +58,7 @@ def _cut(geometry: shapely.Geometry, footprints: list[tuple[int, shapely.Geometr
             inside = shapely.intersection(part, footprint)
             outside = shapely.difference(part, footprint)
             for name, piece in (((*within, number), inside), (within, outside)):
-                if not piece.is_empty and _extent(piece) >= _NEGLIGIBLE * whole:
+                if not piece.is_empty and extent(piece) >= least:
                     cut[name] = piece
         parts = cut
     return sorted(parts)
-
-
-def _extent(geometry: shapely.Geometry) -> float:
-    """The area of what has one, else the length, else the number of points."""
-    return geometry.area or geometry.length or float(shapely.get_num_geometries(geometry))
