@@ -61,7 +61,7 @@ def require_same(revision: Revision, recipe: Recipe) -> bool:
             known_as = f"'{recipe.name}' is a {kind} recipe{_difference(recipe, kind, parameters)}"
             raise ConflictError(
                 f"{known_as}: give this one another name, run geographer update for that one, or remove it with "
-                "geographer remove recipe"
+                "geographer remove recipe (with --keep, what it made stays)"
             )
         return True
     if revision.value("SELECT 1 FROM raster_now WHERE collection = $name LIMIT 1", {"name": recipe.name}):

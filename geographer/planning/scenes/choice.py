@@ -48,9 +48,7 @@ def choose(members: Ints, scenes: Ints, needs: Ints, costs: Floats, *, seconds: 
     number = np.full(len(costs), -1, np.int64)
     number[useful] = np.arange(len(useful))
     known = (number[scenes] >= 0) & (wanted[groups] > 0)
-    pairs = np.unique(np.column_stack([number[scenes[known]], groups[known]]), axis=0)
-    starts = np.searchsorted(pairs[:, 0], np.arange(len(useful) + 1))
-    sets = [pairs[first:last, 1] for first, last in pairwise(starts)]
+    sets = _things_of(number[scenes[known]], groups[known], len(useful))
     cover = fewest(Problem(sets, np.ones(len(useful), np.int64), wanted, costs[useful]), deadline)
     taken = np.zeros(len(costs), np.bool_)
     taken[useful] = cover.taken > 0
@@ -82,8 +80,15 @@ def _useful(members: Ints, scenes: Ints, needs: Ints, costs: Floats) -> Ints:
 
 def _by_content(owners: Ints, things: Ints, count: int) -> Ints:
     """A number for each of `count` owners, equal for those that have the same things; shape (count,)."""
-    pairs = np.unique(np.column_stack([owners, things]), axis=0)
-    starts = np.searchsorted(pairs[:, 0], np.arange(count + 1))
     numbers: dict[bytes, int] = {}
-    contents = (pairs[first:last, 1].tobytes() for first, last in pairwise(starts))
+    contents = (held.tobytes() for held in _things_of(owners, things, count))
     return np.fromiter((numbers.setdefault(content, len(numbers)) for content in contents), np.int64, count)
+
+
+def _things_of(owners: Ints, things: Ints, count: int) -> list[Ints]:
+    """What each of `count` owners has, ascending, each thing once."""
+    # As one number, pairs are sorted much faster than as rows.
+    span = int(things.max(initial=0)) + 1
+    owner, thing = np.divmod(np.unique(owners * span + things), span)
+    starts = np.searchsorted(owner, np.arange(count + 1))
+    return [thing[first:last] for first, last in pairwise(starts)]

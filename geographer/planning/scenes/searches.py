@@ -46,12 +46,14 @@ def search_boxes(boxes: Floats, dates: float = 10.0) -> Floats:
     if not len(boxes):
         return boxes
     worth = float(np.clip(_SCENES_A_CELL * dates / _PAGE, 0.02, 0.5))
-    tree = shapely.STRtree(shapely.box(*boxes.T))
-    around = shapely.box(*(boxes + _outwards(_NEAR)).T)
-    labels = components(len(boxes), tree.query(around, predicate="intersects").T)
-    order = np.argsort(labels, kind="stable")
-    clusters = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
-    small = [part for cluster in clusters for part in _parted(boxes, [np.array([one]) for one in cluster], worth)]
+    # Boxes with their middles in one cell, half as wide as what is near, are near in any case: so that a city of a
+    # million features has few pairs.
+    spots = _by_number(_cells((boxes[:, :2] + boxes[:, 2:]) / _NEAR))
+    hulls = np.array([_hull(boxes[spot]) for spot in spots])
+    tree = shapely.STRtree(shapely.box(*hulls.T))
+    around = shapely.box(*(hulls + _outwards(_NEAR)).T)
+    clusters = _by_number(components(len(spots), tree.query(around, predicate="intersects").T))
+    small = [part for cluster in clusters for part in _parted(boxes, [spots[one] for one in cluster], worth)]
     padded = np.array([_hull(boxes[part]) for part in _parted(boxes, small, worth)]) + _outwards(_MARGIN)
     clipped = np.clip(padded, [-180, -90, -180, -90], [180, 90, 180, 90])
     return np.asarray(clipped[np.lexsort(clipped.T[::-1])])
@@ -81,7 +83,19 @@ def _share_filled(boxes: Floats, hull: Floats) -> float:
     """Which share of the cells of 1° that a hull meets holds the middle, or a corner, of a box."""
     first, last = np.floor(hull[:2]), np.floor(hull[2:])
     places = np.concatenate([boxes[:, :2], boxes[:, 2:], (boxes[:, :2] + boxes[:, 2:]) / 2])
-    return len(np.unique(np.floor(places), axis=0)) / float(np.prod(last - first + 1))
+    return len(np.unique(_cells(places))) / float(np.prod(last - first + 1))
+
+
+def _cells(places: Floats) -> Ints:
+    """A number for the cell, one unit wide and high, that each place lies in."""
+    columns, rows = np.floor(places).astype(np.int64).T
+    return np.asarray(columns * 1_000_000 + rows)
+
+
+def _by_number(numbers: Ints) -> list[Ints]:
+    """The places at which each number stands."""
+    order = np.argsort(numbers, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
 
 
 def _outwards(degrees: float) -> Floats:

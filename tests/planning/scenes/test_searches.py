@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,19 @@ def test_a_ring_of_features_does_not_search_what_it_surrounds():
 
     area = np.prod(searches[:, 2:] - searches[:, :2], axis=1).sum()
     assert area < 30 * 30 / 2
+
+
+def test_a_city_of_very_many_features_is_one_search_found_without_comparing_all_with_all():
+    random = np.random.default_rng(3)
+    lons, lats = random.uniform(0, 0.3, 100_000), random.uniform(0, 0.3, 100_000)
+    tracemalloc.start()
+
+    searches = search_boxes(points(lons, lats))
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(searches) == 1
+    assert peak < 100e6
 
 
 def test_nothing_missing_is_no_search():
