@@ -105,7 +105,7 @@ def test_without_a_single_product_it_is_an_error(run, asked, shelf):
     code, out, err = run(*asked)
 
     assert (code, out) == (6, "")
-    assert err.startswith("Error: 1 of the products could not be had ('gone': it has fallen off the shelf")
+    assert err.startswith("Error: 1 product could not be had ('gone': it has fallen off the shelf")
 
 
 def test_update_may_leave_archives_alone(run, asked, shelf):
