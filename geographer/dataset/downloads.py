@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from geographer.dataset.changes import Changing
 
@@ -17,16 +17,53 @@ if TYPE_CHECKING:
     from geographer.sources.source import Source
 
 
+class _Signed(TypedDict, total=False):
+    """The keyword arguments that all changes share."""
+
+    message: str
+    author: str | None
+    idempotency_key: str | None
+    expected_head: str | None
+    dry_run: bool
+
+
+class _Wanted(_Signed, total=False):
+    """What a download is asked for; `Downloads.download` says what each means."""
+
+    source: str | type[Source]
+    provider: str | None
+    collection: str | None
+    start: str | None
+    end: str | None
+    max_cloud: float | None
+    near: str | None
+    query: Mapping[str, Any] | None
+    source_options: Mapping[str, Any] | None
+    into: str
+    where: str | Select | None
+    rasters_where: str | Select | None
+    target_count: int
+    union: bool
+    keep_twins: bool
+    footprint: Literal["bounds", "valid"]
+    reader: str | None
+    bands: Sequence[str]
+    resolution: float | None
+    reader_options: Mapping[str, Any] | None
+    time_limit: float
+
+
 class Downloads(Changing):
     """The part of `Dataset` that fetches rasters; see there for the keyword arguments that all changes share."""
 
-    def download(self, name: str, *, workers: int = 4, **wanted: Any) -> Recorded:
+    def download(self, name: str, *, workers: int = 4, **wanted: Unpack[_Wanted]) -> Recorded:
         """Find and fetch the rasters that features still lack: the fewest scenes that show them all.
 
         A feature lacks rasters when fewer than `target_count` of the collection `into` contain it. The archive is
         searched in few boxes around those features; of what it has, the fewest scenes are chosen, and of equally few
-        those with the least cloud, bytes and distance in time. Each becomes one GeoTIFF, and a row that tells where it
-        came from. A product that is here is never fetched again, nor another processing of its acquisition.
+        those that cost least: their cloud cover from 0 to 1, up to a tenth for bytes, and the years that they are away
+        from `near`. Each becomes one GeoTIFF, and a row that tells where it came from. A product that is here is never
+        fetched again, nor another processing of its acquisition.
 
         A product that can't be had does not stop the others: it stands in the event, and a second run, or `update`,
         fetches only those. What had arrived when a run was stopped is not fetched again either.
@@ -67,7 +104,7 @@ class Downloads(Changing):
         recipe, signature = _declared(name, wanted)
         return self._run(recipe, signature, workers)
 
-    def plan_download(self, name: str, **wanted: Any) -> tuple[Table, dict[str, Any]]:
+    def plan_download(self, name: str, **wanted: Unpack[_Wanted]) -> tuple[Table, dict[str, Any]]:
         """What `download` would fetch, without fetching it: the archive is searched, and nothing is changed.
 
         Returns:
@@ -86,11 +123,13 @@ class Downloads(Changing):
         return Table(plan.table()), plan.summary
 
 
-def _declared(name: str, wanted: dict[str, Any]) -> tuple[Download, dict[str, Any]]:
+def _declared(name: str, wanted: Mapping[str, Any]) -> tuple[Download, dict[str, Any]]:
     """The recipe, and the keyword arguments that all changes share."""
-    shared = {"message", "author", "idempotency_key", "expected_head", "dry_run"}
-    signature = {key: value for key, value in wanted.items() if key in shared}
-    return _recipe(name, **{key: value for key, value in wanted.items() if key not in shared}), signature
+    unknown = sorted(wanted.keys() - _Wanted.__annotations__.keys() - _Signed.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"unexpected keyword arguments: {', '.join(unknown)}")
+    signature = {key: value for key, value in wanted.items() if key in _Signed.__annotations__}
+    return _recipe(name, **{key: value for key, value in wanted.items() if key not in signature}), signature
 
 
 def _recipe(
