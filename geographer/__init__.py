@@ -39,6 +39,7 @@ __all__ = [
     "Reading",
     "Recorded",
     "Source",
+    "SourceError",
     "Stated",
     "Table",
     "Window",
@@ -47,7 +48,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from geographer.dataset import Dataset
-    from geographer.errors import GeographerError
+    from geographer.errors import GeographerError, SourceError
     from geographer.events import Recorded
     from geographer.queries.table import Table
     from geographer.rasters.makers import LabelMaker
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Dataset": "geographer.dataset",
     "GeographerError": "geographer.errors",
+    "SourceError": "geographer.errors",
     "Recorded": "geographer.events",
     "Table": "geographer.queries.table",
     "Cutter": "geographer.recipes.cut.own",

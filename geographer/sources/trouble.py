@@ -75,7 +75,7 @@ def refused(answer: Answer, what: str, clean: Callable[[str], str], credentials:
     if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         step = f": {credentials}"
     elif answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        step = ": it is not there (any more); search again, or leave it out"
+        step = ": nothing is there (any more); see that the address is right, or search again"
     else:
         words = clean(answer.words)
         step = f": {words}" if words else ""
