@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import shapely
+
+_SHARED: Final = 0.5
+
+
+class Processing(NamedTuple):
+    """A product: its id, its properties, and where it has pixels (WKB, longitude/latitude), as far as that is known."""
+
+    product_id: str
+    properties: Mapping[str, Any]
+    footprint: bytes | None = None
 
 
 def acquisition_of(properties: Mapping[str, Any]) -> str | None:
@@ -18,28 +30,43 @@ def acquisition_of(properties: Mapping[str, Any]) -> str | None:
     return "/".join(str(part) for part in (_without_baseline(str(datatake)), tile, level) if part)
 
 
-def older_twins(products: Iterable[tuple[str, Mapping[str, Any]]]) -> set[int]:
-    """Which products, by their place, are processings that a newer one replaces.
+def twins_to_leave(products: Sequence[Processing], standing: Sequence[Processing] = ()) -> set[int]:
+    """Which products, by their place, another processing stands in for: a newer one of them, or any that is here.
 
     The newest is the one with the highest processing baseline, then the latest time of processing, then the last id.
-
-    Args:
-        products: Of each, its id and its properties.
+    Two parts of one acquisition (an archive cuts it where the satellite began a new strip) are no twins: they hardly
+    overlap.
     """
-    newest: dict[str, tuple[tuple[str, str, str], int]] = {}
-    older: set[int] = set()
-    for place, (product_id, properties) in enumerate(products):
-        acquisition = acquisition_of(properties)
+    of_acquisition: dict[str, list[Processing]] = {}
+    for one in standing:
+        acquisition = acquisition_of(one.properties)
+        if acquisition is not None:
+            of_acquisition.setdefault(acquisition, []).append(one)
+    left: set[int] = set()
+    for place in sorted(range(len(products)), key=lambda place: _rank(products[place]), reverse=True):
+        one = products[place]
+        acquisition = acquisition_of(one.properties)
         if acquisition is None:
             continue
-        rank = (_baseline(properties.get("processing_baseline")), str(properties.get("processed") or ""), product_id)
-        standing = newest.get(acquisition)
-        if standing is None or rank > standing[0]:
-            newest[acquisition] = (rank, place)
-            older |= {standing[1]} if standing else set()
+        others = of_acquisition.setdefault(acquisition, [])
+        if any(_overlap(one, other) for other in others):
+            left.add(place)
         else:
-            older.add(place)
-    return older
+            others.append(one)
+    return left
+
+
+def _rank(one: Processing) -> tuple[str, str, str]:
+    baseline = _baseline(one.properties.get("processing_baseline"))
+    return baseline, str(one.properties.get("processed") or ""), one.product_id
+
+
+def _overlap(one: Processing, other: Processing) -> bool:
+    """Whether two footprints share at least half of the smaller one; a footprint that is not known shares all."""
+    if one.footprint is None or other.footprint is None:
+        return True
+    both = [shapely.make_valid(shapely.from_wkb(each.footprint)) for each in (one, other)]
+    return bool(shapely.intersection(*both).area >= _SHARED * min(both[0].area, both[1].area))
 
 
 def _without_baseline(datatake: str) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from geographer.planning.scenes.choice import choose
 from geographer.planning.scenes.searches import search_boxes
-from geographer.planning.scenes.twins import acquisition_of, older_twins
+from geographer.planning.scenes.twins import Processing, twins_to_leave
 from geographer.recipes.download.moments import moment_of
 from geographer.recipes.download.showing import Members, shown
 from geographer.sources.source import Query, SourceError
@@ -47,13 +47,13 @@ class Wanted(NamedTuple):
     Attributes:
         missing: The features to show: `feature_key`, `feature_id`, `geometry` (WKB, longitude/latitude: what of them is
             to be shown), `lacking` (by how many scenes); of whole features also `native` (WKB) in `crs`.
-        known: Id and properties of the products that are not to be fetched again.
+        known: The products that are not to be fetched again.
         span: The first and the last moment of acquisition, UTC, or None.
         near: The moment that scenes should be near to, or None.
     """
 
     missing: pa.Table
-    known: list[tuple[str, dict[str, Any]]]
+    known: list[Processing]
     span: tuple[datetime | None, datetime | None]
     near: datetime | None
 
@@ -185,20 +185,19 @@ def _sound(product: Product) -> Product:
 
 def _eligible(asked: Asked, wanted: Wanted, products: Sequence[Product]) -> list[int]:
     """The places of the products that may be fetched: not here yet, in the span, clear enough, no older twin."""
-    known = {(properties.get("product_collection"), product_id) for product_id, properties in wanted.known}
-    known_acquisitions = {acquisition_of(properties) for _, properties in wanted.known} - {None}
+    known = {(one.properties.get("product_collection"), one.product_id) for one in wanted.known}
     fit = [
         place
         for place, product in enumerate(products)
         if (product.collection, product.product_id) not in known
-        and (asked.keep_twins or acquisition_of(product.properties) not in known_acquisitions)
         and (asked.max_cloud is None or (product.cloud_cover or 0) <= asked.max_cloud)
         and _within(product, wanted.span)
     ]
     if asked.keep_twins:
         return fit
-    older = older_twins((products[place].product_id, products[place].properties) for place in fit)
-    return [place for order, place in enumerate(fit) if order not in older]
+    processings = [Processing(one.product_id, one.properties, one.footprint) for one in (products[p] for p in fit)]
+    left = twins_to_leave(processings, wanted.known)
+    return [place for order, place in enumerate(fit) if order not in left]
 
 
 def _within(product: Product, span: tuple[datetime | None, datetime | None]) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from geographer.database.engine import run_script
 from geographer.errors import ConflictError, UsageError
 from geographer.intake.rasters import check_name
+from geographer.planning.scenes.twins import Processing
 from geographer.projections.project import MACROS
 from geographer.recipes.choice import Choices
 from geographer.recipes.download.asked import Asked
@@ -75,10 +76,10 @@ class Download(Asked):
             (_FOLDER / "missing.sql").read_text(), {"collection": self.into, "target_count": self.target_count}
         )
 
-    def _known(self, revision: Revision) -> list[tuple[str, dict[str, Any]]]:
-        """Id and properties of the products that the collection has, and of those that a person removed from it."""
+    def _known(self, revision: Revision) -> list[Processing]:
+        """The products that the collection has, and those that a person removed from it."""
         rows = revision.rows((_FOLDER / "known.sql").read_text(), {"collection": self.into})
-        return [(product_id, json.loads(properties)) for product_id, properties in rows]
+        return [Processing(product_id, json.loads(properties), footprint) for product_id, properties, footprint in rows]
 
 
 def _none_selected(revision: Revision) -> str:
