@@ -548,3 +548,20 @@ def test_nothing_is_written_at_home_and_nothing_is_said(archive: FaultyArchive, 
 def test_eodag_is_imported_only_when_it_is_used() -> None:
     script = "import sys, geographer.sources.eodag; sys.exit('eodag' in sys.modules or 'requests' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+def test_a_provider_of_ones_own_may_take_any_collection(
+    archive: FaultyArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "eodag.yml"
+    nothing = {"fetch_url": None, "collection_fetch_url": None}
+    search = {"type": "StacSearch", "api_endpoint": f"{archive.url}/search", "need_auth": False}
+    search |= {"discover_queryables": nothing, "discover_collections": {"fetch_url": None}}
+    mine = {"priority": 1, "search": search, "download": {"type": "HTTPDownload", "extract": True}}
+    config.write_text(
+        json.dumps({"mine": {**mine, "products": {"GENERIC_COLLECTION": {"_collection": "{collection}"}}}})
+    )
+    monkeypatch.setenv("EODAG_CFG_FILE", str(config))
+    filled(archive, 2)
+
+    assert ids(EodagSource(provider="mine", collection="scenes")) == ["scene-0", "scene-1"]

@@ -192,6 +192,8 @@ def _resolved(dag: Any, provider: str | None, collection: str, generic: bool) ->
         return _generic(dag, provider, collection)
     offered = _collections(dag, provider)
     name = offered.get(collection)
+    if name is None and provider is not None and _takes_any(dag, provider):
+        return _generic(dag, provider, collection)
     if name is None:
         where = f" of provider '{provider}'" if provider else ""
         raise NotFoundError(
@@ -231,6 +233,14 @@ def _collections(dag: Any, provider: str | None) -> dict[str, str]:
         name = str(one._id or one.id)
         offered[name] = offered[str(one.id)] = name
     return offered
+
+
+def _takes_any(dag: Any, provider: str) -> bool:
+    """Whether a person has configured a provider of their own, to take any collection by the archive's name."""
+    from eodag.config import DEFAULT_PROVIDERS_DIR
+
+    own = not (DEFAULT_PROVIDERS_DIR / f"{provider}.yml").is_file()
+    return own and provider in dag._providers and _GENERIC in dag._providers[provider].collections_config
 
 
 def _generic(dag: Any, provider: str | None, collection: str) -> tuple[str, str]:
