@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rasterio
 from rasterio.warp import transform_bounds
@@ -19,7 +20,7 @@ from geographer import Dataset
 from geographer.errors import SourceError
 from geographer.sources.patience import Patience
 from tests.archives import Fault, asset_of, faulty_archive, file_server, ftp_server, multihash, stac_item, stac_server
-from tests.products import write_safe, zip_of
+from tests.products import write_band_files, write_safe, zip_of
 from tests.rasters.scenes import pixels, write_scene
 
 BOXES = {"one": (10.0, 50.0, 10.2, 50.2), "two": (20.0, 50.0, 20.2, 50.2), "three": (30.0, 50.0, 30.2, 50.2)}
@@ -285,3 +286,28 @@ def test_tiles_of_the_elevation_model_come_over_ftp(dataset, tmp_path):
     assert (alone.summary["rasters"], together.summary["rasters"]) == (1, 1)
     assert rasters(dataset) == ["ALPSMLC30_N047E010", "ALPSMLC30_N047E011"]
     assert set(dataset.rasters()["reader"].to_pylist()) == {"geotiff"}
+
+
+def test_bands_in_files_of_their_own_become_one_geotiff_and_only_those_asked_for_are_fetched(dataset, tmp_path):
+    rng = np.random.Generator(np.random.PCG64(4))
+    blue, red = (rng.integers(1, 9_000, (120, 120)).astype("uint16") for _ in range(2))
+    classes = rng.integers(1, 12, (60, 60)).astype("uint8")
+    bands = {"B02": blue, "B04": red, "SCL": classes}
+    files = write_band_files(tmp_path / "bands", bands, {"B02": 10.0, "B04": 10.0, "SCL": 20.0})
+    with rasterio.open(files["B02"]) as band:
+        box, crs, middle = transform_bounds(band.crs, "EPSG:4326", *band.bounds), band.crs.to_string(), band.xy(60, 60)
+    place = tmp_path / "place.geojson"
+    inside = {"type": "Point", "coordinates": [float(one) for one in middle]}
+    place.write_text(json.dumps({"type": "Feature", "properties": {"id": "inside"}, "geometry": inside}))
+    dataset.add_features(place, crs=crs)
+    with faulty_archive() as archive:
+        archive.add("apart", box, {path.name: path.read_bytes() for path in files.values()})
+        recorded = download(dataset, archive.url, bands=["SCL", "B02"])
+        asked = sorted(one.path for one in archive.log if one.path.startswith("/files/"))
+
+    assert asked == ["/files/apart/B02.tif", "/files/apart/SCL.tif"]
+    assert recorded.summary["bytes"] == sum(files[name].stat().st_size for name in ("B02", "SCL"))
+    with rasterio.open(dataset.root / "rasters" / "source" / "apart.tif") as raster:
+        assert raster.descriptions == ("SCL", "B02")
+        assert (raster.read(1) == np.kron(classes, np.ones((2, 2)))).all()
+        assert (raster.read(2) == blue).all()
