@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,6 +60,26 @@ def run_script(connection: duckdb.DuckDBPyConnection, script: str, parameters: M
     for statement in connection.extract_statements(script):
         bound = {name: value for name, value in (parameters or {}).items() if name in statement.named_parameters}
         connection.execute(statement, bound or None)
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection, unwritten: str) -> Iterator[None]:
+    """All or nothing of what the block writes.
+
+    Raises:
+        StorageError: it could not be written, for which `unwritten` is the text; `{}` in it stands for DuckDB's.
+    """
+    connection.execute("BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException as error:
+        # A COMMIT that failed has ended the transaction already.
+        with suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+        if isinstance(error, duckdb.IOException) or "No space left" in str(error):
+            raise StorageError(unwritten.format(error)) from error
+        raise
 
 
 @contextmanager

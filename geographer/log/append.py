@@ -7,10 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
-from geographer.database.engine import run_script
-from geographer.errors import ConflictError, StorageError
+from geographer.database.engine import run_script, transaction
+from geographer.errors import ConflictError
 from geographer.events import KINDS, NO_HEAD, Draft, Event, Head, Signature
 from geographer.log.digests import (
     EMPTY,
@@ -26,11 +24,13 @@ from geographer.log.tables import TABLES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import duckdb
     import pyarrow as pa
 
     from geographer.database.engine import Engine
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
+_UNWRITTEN = "the log could not be written, nothing was recorded: {}"
 
 
 def create(engine: Engine) -> None:
@@ -54,7 +54,7 @@ def append(engine: Engine, draft: Draft, signature: Signature, expected: Head) -
         ConflictError: the log has moved past `expected`: plan again; or the key belongs to another request.
         StorageError: the disk is full; nothing was appended.
     """
-    with engine.attached(log="w") as connection, _transaction(connection):
+    with engine.attached(log="w") as connection, transaction(connection, _UNWRITTEN):
         known = event_by_key(connection, signature.idempotency_key)
         if known is not None:
             return same_request(known, draft.kind, draft.payload.get("request"))
@@ -81,27 +81,6 @@ def same_request(known: Event, kind: str, request: object) -> Event:
             "with other parameters: use a new key"
         )
     return known
-
-
-@contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    connection.execute("BEGIN")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException as error:
-        _roll_back(connection)
-        if isinstance(error, duckdb.IOException) or "No space left" in str(error):
-            raise StorageError(f"the log could not be written, nothing was recorded: {error}") from error
-        raise
-
-
-def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
-    try:
-        connection.execute("ROLLBACK")
-    except duckdb.Error:
-        # A failed COMMIT has ended the transaction already.
-        return
 
 
 def _insert_rows(connection: duckdb.DuckDBPyConnection, draft: Draft, position: int) -> None:

@@ -7,19 +7,19 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
-from geographer.database.engine import run_script
-from geographer.errors import StorageError
+from geographer.database.engine import run_script, transaction
 from geographer.log.append import complete
 from geographer.log.read import head_of
 
 if TYPE_CHECKING:
+    import duckdb
+
     from geographer.database.engine import Engine
 
 _FOLDER = Path(__file__).parent
 _SCHEMA = _FOLDER / "000_schema.sql"
 MACROS = _FOLDER / "macros.sql"
+_UNWRITTEN = "the event is recorded, its projection could not be written ({}): free some space; the next command goes on from here"
 _STEPS = sorted(path for path in _FOLDER.glob("[0-9]*.sql") if path != _SCHEMA)
 
 
@@ -45,22 +45,11 @@ def project(engine: Engine) -> int:
         run_script(connection, _SCHEMA.read_text())
         run_script(connection, MACROS.read_text())
         after, head = _position(connection), head_of(connection).position
-        connection.execute("BEGIN")
-        try:
+        with transaction(connection, _UNWRITTEN):
             for step in _STEPS:
                 run_script(connection, step.read_text(), {"after": after, "up_to": head})
             connection.execute("DELETE FROM state.meta")
             connection.execute("INSERT INTO state.meta VALUES ($head, $sql)", {"head": head, "sql": _digest_of_sql()})
-            connection.execute("COMMIT")
-        except duckdb.IOException as error:
-            connection.execute("ROLLBACK")
-            raise StorageError(
-                f"the event is recorded, its projection could not be written ({error}): free some space; "
-                "the next command goes on from here"
-            ) from error
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
     return head
 
 
