@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent
 _SCHEMA = _FOLDER / "000_schema.sql"
 MACROS = _FOLDER / "macros.sql"
-_UNWRITTEN = "the event is recorded, its projection could not be written ({}): free some space; the next command goes on from here"
+_UNWRITTEN = "the event is recorded, but not projected ({}): free some space; the next command goes on from here"
 _STEPS = sorted(path for path in _FOLDER.glob("[0-9]*.sql") if path != _SCHEMA)
 
 
