@@ -18,6 +18,10 @@ class UsageError(GeographerError):
     exit_code = 2
 
 
+class UnreadableError(UsageError):
+    """What an archive delivered can't be read with these options; others may read it."""
+
+
 class NotFoundError(GeographerError):
     """No file, class, column, collection, revision or id of that name."""
 

@@ -28,13 +28,7 @@ _size = click.option(
     metavar="SIZE",
     help="Of a chip: pixels, as 512 or 640x480, or metres on the ground, as 2560m.",
 )
-_target_count = click.option(
-    "--target-count",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1),
-    help="How many chips are to contain each, from different rasters.",
-)
+_target_count = options.target_count("How many chips are to contain each, from different rasters.")
 
 _CUTTING = (
     click.option(
@@ -174,12 +168,8 @@ def boxes(dataset: Dataset, name: str, file: str, signature: dict[str, Any], as_
 @cut.command()
 @click.argument("name", metavar="NAME")
 @_size
-@click.option(
-    "--target-count",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1),
-    help="How many different chips are to contain each; of several rasters where their windows contain the same.",
+@options.target_count(
+    "How many different chips are to contain each; of several rasters where their windows contain the same."
 )
 @options.where
 @click.option(
@@ -189,14 +179,7 @@ def boxes(dataset: Dataset, name: str, file: str, signature: dict[str, Any], as_
     show_default=True,
     help="Chips lie inside their rasters, or are padded with nodata.",
 )
-@click.option(
-    "--time-limit",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(0),
-    metavar="SECONDS",
-    help="How long the proof that there is no smaller cover may take.",
-)
+@options.time_limit
 @_cutting
 @options.changing
 @options.dataset

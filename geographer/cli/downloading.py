@@ -51,13 +51,7 @@ def _given(flag: str, name: str, help_text: str) -> Callable[[Callable[..., Any]
     help="Of equally few scenes, rather those near to it; the middle of start and end when left out.",
 )
 @_given("--query", "query", "More to ask the archive for, in its own words.")
-@click.option(
-    "--target-count",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1),
-    help="How many rasters are to contain each feature.",
-)
+@options.target_count("How many rasters are to contain each feature.")
 @click.option("--union", is_flag=True, help="Rasters are to cover each feature together instead.")
 @options.where
 @click.option("--rasters-where", default=None, metavar="SQL", help="Only such rasters count; or @SELECTOR.")
@@ -97,14 +91,7 @@ def _given(flag: str, name: str, help_text: str) -> Callable[[Callable[..., Any]
     type=click.IntRange(1),
     help="Products at once.",
 )
-@click.option(
-    "--time-limit",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(0),
-    metavar="SECONDS",
-    help="How long the proof that there is no smaller choice may take.",
-)
+@options.time_limit
 @click.option("--plan", "planning", is_flag=True, help="Search and choose; show the scenes, fetch nothing.")
 @options.changing
 @options.dataset

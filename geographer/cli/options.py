@@ -90,6 +90,21 @@ buffer = click.option(
     type=click.FloatRange(0),
     help="Nor those within so many metres of each other.",
 )
+
+
+def target_count(help_text: str) -> Callable[[Command], Command]:
+    """How many times each feature is to be shown."""
+    return click.option("--target-count", default=1, show_default=True, type=click.IntRange(1), help=help_text)
+
+
+time_limit = click.option(
+    "--time-limit",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="How long the proof that fewer would not do may take.",
+)
 on_conflict = click.option(
     "--on-conflict",
     type=click.Choice(["exclude", "move"]),

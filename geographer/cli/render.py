@@ -53,8 +53,7 @@ def recorded(result: Recorded, *, as_json: bool, dry_run: bool = False) -> None:
         click.echo(f"would be {what}: {told or 'nothing new'}; nothing was changed")
     else:
         click.echo(f"nothing new of {what}; the revision is still @{result.position} {result.digest[:12]}")
-    for warning in result.summary.get("warnings", []):
-        click.echo(f"Warning: {warning}", err=True)
+    _warn(result.summary)
 
 
 def plan(name: str, scenes: Table, summary: dict[str, Any], *, as_json: bool) -> None:
@@ -66,6 +65,10 @@ def plan(name: str, scenes: Table, summary: dict[str, Any], *, as_json: bool) ->
     if rows:
         table(list(rows[0]), [[_rounded(value) for value in row.values()] for row in rows])
     click.echo(f"would be rasters_downloaded '{name}': {_sentence(summary) or 'nothing new'}; nothing was changed")
+    _warn(summary)
+
+
+def _warn(summary: dict[str, Any]) -> None:
     for warning in summary.get("warnings", []):
         click.echo(f"Warning: {warning}", err=True)
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from geographer.queries.revision import Revision
     from geographer.recipes.recipe import Progress, Recipe
 
+SIGNATURE = frozenset({"message", "author", "idempotency_key", "expected_head", "dry_run"})
+"""The keyword arguments that all changes share."""
+
 _EMPTY_IS_NOTHING = frozenset(
     {
         "features_added",
@@ -111,7 +114,7 @@ class Changing:
         return Recorded(head.position, head.digest, recipe.event, told, changed=False)
 
     def _signed(self, options: dict[str, Any]) -> tuple[Signature, str | None, bool]:
-        unknown = options.keys() - {"message", "author", "idempotency_key", "expected_head", "dry_run"}
+        unknown = options.keys() - SIGNATURE
         if unknown:
             raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
         signature = self._signature(options.get("message", ""), options.get("author"), options.get("idempotency_key"))

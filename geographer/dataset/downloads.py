@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-from geographer.dataset.changes import Changing
+from geographer.dataset.changes import SIGNATURE, Changing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from geographer.recipes.choice import Select
     from geographer.recipes.download.recipe import Download
     from geographer.sources.source import Source
+
+
+_NUMBERS = ("max_cloud", "resolution", "time_limit")
+_OPTIONS = {"query": "--query", "source_options": "--source-option", "reader_options": "--reader-option"}
+_FIELDS = {
+    "source": "archive",
+    "collection": "product_collection",
+    "source_options": "options",
+    "reader_options": "reading",
+}
+"""What the recipe calls what is given under another name."""
 
 
 class _Signed(TypedDict, total=False):
@@ -125,79 +136,51 @@ class Downloads(Changing):
 
 def _declared(name: str, wanted: Mapping[str, Any]) -> tuple[Download, dict[str, Any]]:
     """The recipe, and the keyword arguments that all changes share."""
-    unknown = sorted(wanted.keys() - _Wanted.__annotations__.keys() - _Signed.__annotations__.keys())
-    if unknown:
-        raise TypeError(f"unexpected keyword arguments: {', '.join(unknown)}")
-    signature = {key: value for key, value in wanted.items() if key in _Signed.__annotations__}
-    return _recipe(name, **{key: value for key, value in wanted.items() if key not in signature}), signature
-
-
-def _recipe(
-    name: str,
-    *,
-    source: str | type[Source] = "eodag",
-    provider: str | None = None,
-    collection: str | None = None,
-    start: str | None = None,
-    end: str | None = None,
-    max_cloud: float | None = None,
-    near: str | None = None,
-    query: Mapping[str, Any] | None = None,
-    source_options: Mapping[str, Any] | None = None,
-    into: str = "source",
-    where: str | Select | None = None,
-    rasters_where: str | Select | None = None,
-    target_count: int = 1,
-    union: bool = False,
-    keep_twins: bool = False,
-    footprint: Literal["bounds", "valid"] = "valid",
-    reader: str | None = None,
-    bands: Sequence[str] = (),
-    resolution: float | None = None,
-    reader_options: Mapping[str, Any] | None = None,
-    time_limit: float = 60.0,
-) -> Download:
-    from geographer.errors import UsageError
-    from geographer.recipes.choice import choice_of
-    from geographer.recipes.cut.own import kept_options
-    from geographer.recipes.download.archive import refuse_secrets
-    from geographer.recipes.download.asked import SourceName
     from geographer.recipes.download.recipe import Download
 
-    if target_count < 1:
-        raise UsageError(f"--target-count {target_count} asks for nothing: pass 1 or more")
-    if union and target_count != 1:
+    signature = {key: value for key, value in wanted.items() if key in SIGNATURE}
+    given = {key: value for key, value in wanted.items() if key not in SIGNATURE}
+    unknown = sorted(given.keys() - _Wanted.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"unexpected keyword arguments: {', '.join(unknown)}")
+    _refuse_nonsense(given)
+    return Download(name=name, **_fields(given)), signature
+
+
+def _refuse_nonsense(given: Mapping[str, Any]) -> None:
+    """Raise `UsageError` where options can't be, or hold a credential."""
+    from geographer.errors import UsageError
+    from geographer.recipes.download.archive import refuse_secrets
+
+    count, bands = given.get("target_count", 1), given.get("bands", ())
+    if count < 1:
+        raise UsageError(f"--target-count {count} asks for nothing: pass 1 or more")
+    if given.get("union") and count != 1:
         raise UsageError("--union covers each feature once: leave --target-count out")
-    numbers = {"--max-cloud": max_cloud, "--resolution": resolution, "--time-limit": time_limit}
-    for option, number in numbers.items():
-        if number is not None and not isfinite(number):
-            raise UsageError(f"{option} {number} is no number: leave it out, or give one")
-    if len(set(bands)) < len(bands):
+    for key in _NUMBERS:
+        if given.get(key) is not None and not isfinite(given[key]):
+            raise UsageError(f"--{key.replace('_', '-')} {given[key]} is no number: leave it out, or give one")
+    if not isinstance(bands, str) and len(set(bands)) < len(bands):
         raise UsageError(f"--bands {','.join(bands)} names a band twice: name each once")
-    options = {"--query": query or {}, "--source-option": source_options or {}, "--reader-option": reader_options or {}}
-    for option, given in options.items():
-        refuse_secrets(given, option)
-    return Download(
-        name=name,
-        archive=SourceName.of(source),
-        provider=provider,
-        product_collection=collection,
-        start=start,
-        end=end,
-        max_cloud=None if max_cloud is None else float(max_cloud),
-        near=near,
-        query=kept_options(query or {}),
-        options=kept_options(source_options or {}),
-        into=into,
-        where=choice_of(where),
-        rasters_where=choice_of(rasters_where),
-        target_count=target_count,
-        union=union,
-        keep_twins=keep_twins,
-        footprint=footprint,
-        reader=reader,
-        bands=(bands,) if isinstance(bands, str) else tuple(bands),
-        resolution=None if resolution is None else float(resolution),
-        reading=kept_options(reader_options or {}),
-        time_limit=float(time_limit),
-    )
+    for key, option in _OPTIONS.items():
+        refuse_secrets(given.get(key) or {}, option)
+
+
+def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given as the fields of the recipe, in the types in which they come back from the log."""
+    from geographer.recipes.choice import choice_of
+    from geographer.recipes.cut.own import kept_options
+    from geographer.recipes.download.asked import SourceName
+
+    found = {"source": "eodag", **given}
+    for key in _NUMBERS:
+        if found.get(key) is not None:
+            found[key] = float(found[key])
+    for key in ("where", "rasters_where"):
+        found[key] = choice_of(found.get(key))
+    for key in _OPTIONS:
+        found[key] = kept_options(found.get(key) or {})
+    found["source"] = SourceName.of(found["source"])
+    bands = found.get("bands", ())
+    found["bands"] = (bands,) if isinstance(bands, str) else tuple(bands)
+    return {_FIELDS.get(key, key): value for key, value in found.items()}

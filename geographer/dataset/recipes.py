@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from geographer.dataset.changes import Changing
-from geographer.errors import ExtensionError, SourceError
+from geographer.errors import ExtensionError, SourceError, UnreadableError
 from geographer.events import Recorded
 from geographer.recorder import Change
 
@@ -87,8 +87,8 @@ class Recipes(Changing):
             downloads: Run the download recipes too.
             signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
 
-        A recipe whose cutter or label maker can't be imported here, or whose archive does not answer, is left as it is,
-        which its `warnings` say.
+        A recipe whose cutter or label maker can't be imported here, or whose archive does not answer, or delivers what
+        can't be read, is left as it is, which its `warnings` say.
 
         Raises:
             ConflictError: a split would leak; what earlier recipes made stays recorded.
@@ -121,7 +121,7 @@ class Recipes(Changing):
             keyed = {**signature, "idempotency_key": f"{key}/{recipe.name}"} if key else signature
             try:
                 yield self._run(recipe, keyed, workers, on_conflict=on_conflict, afresh=afresh)
-            except (ExtensionError, SourceError) as error:
+            except (ExtensionError, SourceError, UnreadableError) as error:
                 yield self._left(recipe, error)
             # Whoever expected the head has seen it at the first recipe.
             signature.pop("expected_head", None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from geographer.errors import CorruptError, GeographerError, SourceError, UsageError
+from geographer.errors import CorruptError, GeographerError, SourceError, UnreadableError, UsageError
 from geographer.intake.rasters import RasterOptions, raster_row
 from geographer.recipes.download.moments import moment_of
 from geographer.recipes.download.origin import key_of, origin_of
@@ -98,7 +98,7 @@ def discard(products: Sequence[Product], root: Path) -> None:
 def failure(refused: Sequence[Refused]) -> GeographerError:
     """What to raise where not one product could be had: it says whether trying again will do."""
     if all(one.misread for one in refused):
-        return UsageError(
+        return UnreadableError(
             f"{told(refused)}; what arrived is kept: run it again with other options, and it is only read"
         )
     return SourceError(f"{told(refused)}; what arrived is kept: run it again")

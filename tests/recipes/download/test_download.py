@@ -338,6 +338,27 @@ def test_a_reader_of_ones_own_that_fails_is_told_and_what_arrived_is_kept(datase
     assert fetched(shelf) == ["one"]
 
 
+def test_what_can_not_be_read_does_not_stop_what_comes_after_it_in_an_update(dataset, shelf, tmp_path):
+    add(dataset, tmp_path, a=point(5, 5))
+    download(dataset, shelf=_empty(shelf), reader="tests.recipes.shelf:Broken")
+    dataset.add_rasters(write_scenes(tmp_path / "own", "own", beside=2))
+    dataset.cut_around_features("chips", size=16)
+    add(dataset, tmp_path, b=point(110, 5))
+    shelve(shelf, "one")
+
+    unread, cut = dataset.update()
+
+    assert not unread.changed
+    assert "reader 'broken' failed" in unread.summary["warnings"][0]
+    assert cut.changed
+
+
+def _empty(shelf: Path) -> Path:
+    shelf.mkdir()
+    (shelf / "index.json").write_text('{"products": []}')
+    return shelf
+
+
 def test_a_source_of_ones_own_that_fails_in_a_search_is_told(dataset, shelf, tmp_path):
     add(dataset, tmp_path, a=point(5, 5))
     shelf.mkdir()
