@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -128,13 +129,18 @@ def main() -> None:
     import archive
     import outlines
 
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit("usage: python server.py ARCHIVE")
+    # Ended by SIGTERM as by Ctrl-C: what it started ends with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     folder = Path(sys.argv[1])
     if not (folder / "items.json").exists():
         archive.make(folder, [*outlines.stadiums(outlines.FIRST), *outlines.stadiums(outlines.MORE)])
     with serving(folder) as url:
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
-        threading.Event().wait()
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 if __name__ == "__main__":

@@ -67,5 +67,5 @@ def update(
         render.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
         results.append(result)
     if not results and not as_json:
-        click.echo("no recipe yet: see geographer download, cut, label and split")
+        click.echo("no recipe to run: see geographer download, cut, label and split")
     render.end_if_incomplete(results)
