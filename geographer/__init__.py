@@ -47,27 +47,27 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from geographer.archives.base import Product, Query, Source, Stated
+    from geographer.base.errors import GeographerError, SourceError
+    from geographer.base.values import Window
     from geographer.dataset import Dataset
-    from geographer.errors import GeographerError, SourceError
-    from geographer.events import Recorded
-    from geographer.queries.table import Table
-    from geographer.rasters.makers import LabelMaker
-    from geographer.readers.reader import Arrived, Reader, Reading
-    from geographer.recipes.cut.own import Cutter
-    from geographer.sources.source import Product, Query, Source, Stated
-    from geographer.values import Window
+    from geographer.operations.cut.custom import Cutter
+    from geographer.operations.label.rendering.custom import LabelMaker
+    from geographer.readers.base import Arrived, Reader, Reading
+    from geographer.storage.events import Recorded
+    from geographer.storage.queries.table import Table
 
 _HOMES = {
     "Dataset": "geographer.dataset",
-    "GeographerError": "geographer.errors",
-    "SourceError": "geographer.errors",
-    "Recorded": "geographer.events",
-    "Table": "geographer.queries.table",
-    "Cutter": "geographer.recipes.cut.own",
-    "LabelMaker": "geographer.rasters.makers",
-    "Window": "geographer.values",
-    **dict.fromkeys(("Product", "Query", "Source", "Stated"), "geographer.sources.source"),
-    **dict.fromkeys(("Arrived", "Reader", "Reading"), "geographer.readers.reader"),
+    "GeographerError": "geographer.base.errors",
+    "SourceError": "geographer.base.errors",
+    "Recorded": "geographer.storage.events",
+    "Table": "geographer.storage.queries.table",
+    "Cutter": "geographer.operations.cut.custom",
+    "LabelMaker": "geographer.operations.label.rendering.custom",
+    "Window": "geographer.base.values",
+    **dict.fromkeys(("Product", "Query", "Source", "Stated"), "geographer.archives.base"),
+    **dict.fromkeys(("Arrived", "Reader", "Reading"), "geographer.readers.base"),
 }
 
 

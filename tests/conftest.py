@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from geographer import Dataset
-from tests.story import Story, told
+from tests.sample_history import Story, told
 
 # In CI the examples are the same on every run; by hand they differ, and find more.
 settings.register_profile("ci", derandomize=True, database=None)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests import REPOSITORY
+
 TOOLS = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
@@ -17,8 +18,8 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The glaciers example, reproduced in a copy of the repository's DVC project."""
     root = tmp_path_factory.mktemp("repository")
     (root / ".dvc").mkdir()
-    shutil.copy(ROOT / ".dvc" / "config", root / ".dvc" / "config")
-    shutil.copytree(ROOT / "examples", root / "examples", ignore=shutil.ignore_patterns("build"))
+    shutil.copy(REPOSITORY / ".dvc" / "config", root / ".dvc" / "config")
+    shutil.copytree(REPOSITORY / "examples", root / "examples", ignore=shutil.ignore_patterns("build"))
     environment = {**os.environ, "PATH": TOOLS, "HOME": str(root), "DVC_NO_ANALYTICS": "1"}
     subprocess.run(["git", "init", "-q"], cwd=root, check=True, env=environment)
     run = subprocess.run(
@@ -34,7 +35,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_glaciers_pipeline_makes_what_its_lock_says(reproduced):
-    assert (reproduced / "dvc.lock").read_text() == (ROOT / "examples" / "glaciers" / "dvc.lock").read_text()
+    assert (reproduced / "dvc.lock").read_text() == (REPOSITORY / "examples" / "glaciers" / "dvc.lock").read_text()
 
 
 def test_the_glaciers_example_ends_with_a_picture_and_a_report(reproduced):
@@ -44,5 +45,5 @@ def test_the_glaciers_example_ends_with_a_picture_and_a_report(reproduced):
 
 
 def test_the_repository_is_a_dvc_repository_without_analytics():
-    config = (ROOT / ".dvc" / "config").read_text()
+    config = (REPOSITORY / ".dvc" / "config").read_text()
     assert "analytics = false" in config

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from geographer import Dataset
+from geographer.archives.eodag import EodagSource
 from geographer.demo.glaciers import example_data
-from geographer.sources.eodag import EodagSource
-from tests.recipes.shelf import shelve
-from tests.story import point, write_features
+from tests import REPOSITORY
+from tests.folder_source import shelve
+from tests.sample_history import point, write_features
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = (REPOSITORY / "README.md").read_text()
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
@@ -102,12 +102,12 @@ def test_the_download_can_be_asked_for_as_it_stands(tmp_path):
     shelve(tmp_path / "shelf", "one")
     features = write_features(tmp_path / "features.geojson", {"a": ("pond", point(5, 5))})
     Dataset.init(tmp_path / "dataset", scm=False).add_features(features, crs="EPSG:32633")
-    elsewhere = ["--source", "tests.recipes.shelf:Shelf", "--source-option", f"folder={tmp_path / 'shelf'}", "--plan"]
+    elsewhere = ["--source", "tests.folder_source:Shelf", "--source-option", f"folder={tmp_path / 'shelf'}", "--plan"]
     words = [*shlex.split(snippet.replace("\\\n", "")), *elsewhere]
     run = subprocess.run(
         [sys.executable, "-m", *words],
         cwd=tmp_path / "dataset",
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         check=False,
@@ -135,7 +135,7 @@ def test_the_two_commands_stand_where_ci_finds_them():
 
 
 def test_the_lock_pins_exact_versions_and_no_address():
-    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    lines = [line for line in (REPOSITORY / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+", line) for line in lines)
     pinned = {line.partition("==")[0].lower() for line in lines}
     assert {"duckdb", "dvc", "rasterio", "numpy", "shapely", "earthpy", "matplotlib"} <= pinned

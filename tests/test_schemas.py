@@ -6,7 +6,6 @@ import json
 import shutil
 from copy import deepcopy
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 import shapely
@@ -14,12 +13,13 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 
 from geographer import Dataset
-from geographer.events import KINDS
+from geographer.storage.events import KINDS
+from tests import REPOSITORY
+from tests.folder_source import Shelf, shelve
 from tests.old_library import write_old
-from tests.recipes.shelf import Shelf, shelve
-from tests.story import point, write_features
+from tests.sample_history import point, write_features
 
-FOLDER = Path(__file__).parents[1] / "schemas"
+FOLDER = REPOSITORY / "schemas"
 SCHEMAS = {path.name: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
 REGISTRY = Registry().with_resources([(schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values()])
 

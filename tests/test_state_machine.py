@@ -31,9 +31,9 @@ from hypothesis.stateful import (
 )
 
 from geographer import Dataset
-from geographer.errors import ConflictError, GeographerError, NotFoundError, UsageError
-from geographer.queries.read import Filter, read
-from tests.rasters.scenes import CUSTOM, at, pixels, write_scene
+from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError
+from geographer.storage.queries.tables import Filter, read
+from tests.sample_rasters import CUSTOM, at, pixels, write_scene
 
 UTM = "EPSG:32633"
 WEST, NORTH, PIXEL = 500_000.0, 5_200_000.0, 10.0

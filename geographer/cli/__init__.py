@@ -17,34 +17,34 @@ import click
 from geographer import __version__
 
 _COMMANDS: Final = {
-    "init": ("making", "Make a dataset in a folder."),
-    "add": ("making", "Add features, rasters, a catalogue or classes."),
-    "remove": ("making", "Remove features, rasters or a recipe; earlier revisions keep them."),
-    "import": ("importing", "Take over a directory of the previous library, or another dataset."),
+    "init": ("add", "Make a dataset in a folder."),
+    "add": ("add", "Add features, rasters, a catalogue or classes."),
+    "remove": ("add", "Remove features, rasters or a recipe; earlier revisions keep them."),
+    "import": ("import_", "Take over a directory of the previous library, or another dataset."),
     "classes": ("classes", "List, combine, rename or drop classes; make soft ones hard."),
-    "download": ("downloading", "Find and fetch the rasters that features still lack."),
-    "cut": ("cutting", "Cut chips from rasters."),
-    "label": ("labelling", "Make labels for rasters."),
-    "split": ("recipes", "Assign rasters to parts so that nothing leaks between them."),
-    "update": ("recipes", "Bring what every recipe made up to the dataset."),
-    "status": ("history", "Where the dataset stands."),
-    "log": ("history", "The events, newest first."),
-    "show": ("history", "One event, whole."),
-    "history": ("history", "What happened to one feature or raster."),
-    "tag": ("history", "Name a revision, for good."),
-    "tags": ("history", "The tags, with their digests."),
-    "diff": ("history", "What differs between two revisions; B is the head when left out."),
-    "features": ("tables", "The features at a revision."),
-    "rasters": ("tables", "The rasters at a revision."),
-    "edges": ("tables", "Which raster contains or intersects which feature."),
-    "chips": ("tables", "The chips, with their parents and windows."),
-    "labels": ("tables", "The labels at a revision."),
-    "objects": ("tables", "The objects that instance and box labels list."),
-    "splits": ("tables", "Which part each raster is assigned to."),
-    "components": ("tables", "The clusters of rasters that must stay together."),
-    "sql": ("tables", "A read-only SELECT over the tables of a revision."),
-    "checkout": ("proof", "Bring back the files of a revision, byte for byte, at the cost of what differs."),
-    "verify": ("proof", "Prove that nothing was altered, or say what was."),
+    "download": ("download", "Find and fetch the rasters that features still lack."),
+    "cut": ("cut", "Cut chips from rasters."),
+    "label": ("label", "Make labels for rasters."),
+    "split": ("update", "Assign rasters to parts so that nothing leaks between them."),
+    "update": ("update", "Bring what every recipe made up to the dataset."),
+    "status": ("log", "Where the dataset stands."),
+    "log": ("log", "The events, newest first."),
+    "show": ("log", "One event, whole."),
+    "history": ("log", "What happened to one feature or raster."),
+    "tag": ("log", "Name a revision, for good."),
+    "tags": ("log", "The tags, with their digests."),
+    "diff": ("log", "What differs between two revisions; B is the head when left out."),
+    "features": ("query", "The features at a revision."),
+    "rasters": ("query", "The rasters at a revision."),
+    "edges": ("query", "Which raster contains or intersects which feature."),
+    "chips": ("query", "The chips, with their parents and windows."),
+    "labels": ("query", "The labels at a revision."),
+    "objects": ("query", "The objects that instance and box labels list."),
+    "splits": ("query", "Which part each raster is assigned to."),
+    "components": ("query", "The clusters of rasters that must stay together."),
+    "sql": ("query", "A read-only SELECT over the tables of a revision."),
+    "checkout": ("verify", "Bring back the files of a revision, byte for byte, at the cost of what differs."),
+    "verify": ("verify", "Prove that nothing was altered, or say what was."),
     "demo": ("demo", "The whole workflow on real data, in a new folder."),
 }
 """Every command: the module that it lives in, and its first line of help, so that --help need not import it."""
@@ -102,7 +102,7 @@ def cli(ctx: click.Context, folder: str) -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; ends the process with the exit code of the family of what went wrong."""
-    from geographer.errors import GeographerError, StorageError
+    from geographer.base.errors import GeographerError, StorageError
 
     if not any(isinstance(finder, _WithoutPandas) for finder in sys.meta_path):
         sys.meta_path.insert(0, _WithoutPandas())
@@ -139,9 +139,9 @@ def main(arguments: list[str] | None = None) -> Any:
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     """Ctrl-C, or SIGTERM. Libraries in C can swallow the exception: it is noted, and raised at the next progress."""
-    from geographer.cli import render
+    from geographer.cli import output
 
-    render.interrupted.set()
+    output.interrupted.set()
     raise KeyboardInterrupt
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from geographer.cli import render
+from geographer.cli import output
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,7 +25,7 @@ def dataset(command: Command) -> Command:
     def opened(folder: str, *args: Any, **kwargs: Any) -> Any:
         from geographer.dataset import Dataset
 
-        return command(Dataset.open(folder, command=command_line(), progress=render.progress), *args, **kwargs)
+        return command(Dataset.open(folder, command=command_line(), progress=output.progress), *args, **kwargs)
 
     return opened  # type: ignore[return-value]
 
@@ -118,8 +118,8 @@ _MOST = 1e9
 
 def size(text: str) -> str:
     """`512`, `640x480`, `2560m`: width and height in pixels, or in metres on the ground."""
-    from geographer.errors import UsageError
-    from geographer.values import Size
+    from geographer.base.errors import UsageError
+    from geographer.base.values import Size
 
     try:
         Size.of(text)

@@ -9,27 +9,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geographer.dataset.additions import Additions
+from geographer.base.errors import ConflictError, UsageError
+from geographer.dataset.add_remove import Additions
 from geographer.dataset.classes import Classes
-from geographer.dataset.cuts import Cuts
-from geographer.dataset.downloads import Downloads
-from geographer.dataset.imports import Imports
-from geographer.dataset.labels import Labels
-from geographer.dataset.readings import Readings, Rev
+from geographer.dataset.cut import Cuts
+from geographer.dataset.download import Downloads
+from geographer.dataset.label import Labels
+from geographer.dataset.merge import Imports
+from geographer.dataset.queries import Readings, Rev
 from geographer.dataset.recipes import Recipes
-from geographer.errors import ConflictError, UsageError
-from geographer.events import Draft, Recorded
-from geographer.log.read import event_at
-from geographer.projections.project import project
-from geographer.recorder import Change, Recorder, existing
+from geographer.storage.events import Draft, Recorded
+from geographer.storage.log.read import event_at
+from geographer.storage.state.update import project
+from geographer.storage.unit_of_work import Change, Recorder, existing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geographer.provenance.checkout import Delivered
-    from geographer.provenance.verify import Finding
-    from geographer.queries.revision import Revision
-    from geographer.recipes.recipe import Progress
+    from geographer.planning.recipe import Progress
+    from geographer.storage.queries.revision import Revision
+    from geographer.storage.workspace.checkout import Delivered
+    from geographer.storage.workspace.verify import Finding
 
 
 def _silent(_what: str, _done: int, _of: int) -> None:
@@ -90,8 +90,8 @@ class Dataset(Readings, Additions, Imports, Classes, Downloads, Cuts, Labels, Re
             ConflictError: there is a dataset already.
             UsageError: a class stands twice or has no name.
         """
-        from geographer.log.tables import arrow_table
-        from geographer.rasters.store import Store
+        from geographer.storage.dvc.store import Store
+        from geographer.storage.log.row_tables import arrow_table
 
         root = Path(path).resolve()
         if (root / ".geographer" / "log.duckdb").exists():
@@ -125,7 +125,7 @@ class Dataset(Readings, Additions, Imports, Classes, Downloads, Cuts, Labels, Re
             ConflictError: the tag is there already.
             UsageError: the name could be taken for something else.
         """
-        from geographer.intake.rasters import check_name
+        from geographer.base.values import check_name
 
         position = self._recorder.position_of(revision)
         if name.upper().startswith("HEAD") or all(letter in "0123456789abcdef" for letter in name.lower()):
@@ -153,7 +153,7 @@ class Dataset(Readings, Additions, Imports, Classes, Downloads, Cuts, Labels, Re
             CorruptError: a file is missing or altered in cache and remote; the message names raster and features.
             ConflictError: the folder holds something else.
         """
-        from geographer.provenance.checkout import export
+        from geographer.outputs.export_folder import export
 
         position = self._recorder.position_of(revision)
         if to is not None:
@@ -170,7 +170,7 @@ class Dataset(Readings, Additions, Imports, Classes, Downloads, Cuts, Labels, Re
             expect: A digest that was kept elsewhere, of an event or of the content; it shows a lost tail.
             repair: Remove orphan files and rebuild the projection; never touches the log.
         """
-        from geographer.provenance.verify import verify
+        from geographer.storage.workspace.verify import verify
 
         recorder, position = self._recorder, self._recorder.position_of(revision)
         project(recorder.engine)

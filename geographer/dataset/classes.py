@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from geographer.dataset.changes import Changing
-from geographer.recorder import Change
+from geographer.dataset.commit import Changing
+from geographer.storage.unit_of_work import Change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from geographer.dataset.readings import Rev
-    from geographer.events import Recorded
-    from geographer.queries.table import Table
+    from geographer.dataset.queries import Rev
+    from geographer.storage.events import Recorded
+    from geographer.storage.queries.table import Table
 
 
 class Classes(Changing):
@@ -20,7 +20,7 @@ class Classes(Changing):
 
     def classes(self, at: Rev = None) -> Table:
         """The classes by value: `class` (text), `value` (int32, what it burns; 0 is background), `features` (int64)."""
-        from geographer.queries.read import classes
+        from geographer.storage.queries.tables import classes
 
         with self._recorder.at(at) as view:
             return classes(view)
@@ -57,7 +57,7 @@ class Classes(Changing):
             NotFoundError: a class is not there.
             ConflictError: the background class would be dropped while features have it.
         """
-        from geographer.intake.classes import plan_remap
+        from geographer.operations.classes.plan import plan_remap
 
         request = {"classes": dict(mapping), "prune_rasters": prune_rasters}
         return self._change(
@@ -83,7 +83,7 @@ class Classes(Changing):
             NotFoundError: no such columns, or one is named after a class that is not there.
             UsageError: the threshold is not between 0 and 1, or a probability is no finite number.
         """
-        from geographer.intake.classes import plan_hardening
+        from geographer.operations.classes.plan import plan_hardening
 
         request = {"threshold": threshold}
         return self._change(

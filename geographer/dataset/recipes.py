@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from geographer.dataset.changes import Changing
-from geographer.errors import ExtensionError, SourceError, UnreadableError
-from geographer.events import Recorded
-from geographer.recorder import Change
+from geographer.base.errors import ExtensionError, SourceError, UnreadableError
+from geographer.dataset.commit import Changing
+from geographer.storage.events import Recorded
+from geographer.storage.unit_of_work import Change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from geographer.recipes.recipe import OnConflict
+    from geographer.planning.recipe import OnConflict
 
 
 class Recipes(Changing):
@@ -51,7 +51,7 @@ class Recipes(Changing):
             UsageError: shares that can't be.
             NotFoundError: no such collection.
         """
-        from geographer.recipes.split import Split
+        from geographer.operations.split.recipe import Split
 
         recipe = Split(
             name=name,
@@ -107,8 +107,8 @@ class Recipes(Changing):
         **signature: Any,
     ) -> Iterator[Recorded]:
         """`update`, recipe by recipe: each as it is recorded."""
-        from geographer.recipes.download.recipe import Download
-        from geographer.recipes.kinds import recipe_of
+        from geographer.dataset.recipe_registry import recipe_of
+        from geographer.operations.download.recipe import Download
 
         with self._recorder.at() as view:
             recipes = [recipe_of(*row) for row in view.rows("SELECT name, kind, parameters FROM recipes")]
@@ -137,7 +137,7 @@ class Recipes(Changing):
         Raises:
             NotFoundError: there is no such recipe.
         """
-        from geographer.intake.removal import plan_recipe_removal
+        from geographer.operations.remove.plan import plan_recipe_removal
 
         request = {"name": name, **({"keep": True} if keep else {})}
         return self._change(

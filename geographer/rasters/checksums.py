@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from geographer.values import Checksums
+from geographer.base.values import Checksums
 
 _BLOCK = 1 << 20
 

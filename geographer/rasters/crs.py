@@ -9,7 +9,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.io import DatasetReader, MemoryFile
 
-from geographer.errors import UsageError
+from geographer.base.errors import UsageError
 
 
 def crs_of(raster: DatasetReader, crs: str | None = None) -> CRS:

@@ -23,9 +23,9 @@ from rasterio.windows import Window as RasterioWindow
 from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
-from geographer.errors import CorruptError, NotFoundError, UsageError, naming
+from geographer.base.errors import CorruptError, NotFoundError, UsageError, naming
+from geographer.base.values import Grid, Transform
 from geographer.rasters.crs import crs_of, crs_text
-from geographer.values import Grid, Transform
 
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _LARGEST_X, _LARGEST_Y = 400.0, 100.0

@@ -15,9 +15,9 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetWriter, MemoryFile
 
-from geographer.errors import StorageError
-from geographer.rasters.pixels import digest_of_array
-from geographer.values import Checksums, Grid, Transform
+from geographer.base.errors import StorageError
+from geographer.base.values import Checksums, Grid, Transform
+from geographer.rasters.pixel_digest import digest_of_array
 
 _LARGEST_IN_STRIPS = 512
 _ROWS_OF_STRIP = 64

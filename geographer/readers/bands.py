@@ -14,15 +14,15 @@ import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader
 
-from geographer.errors import CorruptError, UsageError, naming
+from geographer.base.errors import CorruptError, UsageError, naming
+from geographer.base.values import Grid
 from geographer.rasters.crs import crs_from
-from geographer.rasters.likeness import check_kept
+from geographer.rasters.metadata import check_kept
 from geographer.rasters.write import Metadata
-from geographer.readers.found import JP2S, TIFFS, names_in, opened, placed, rasters_in
+from geographer.readers.band_stack import Layer, grid_at, pixel_size, resampling_between, resampling_named, write_stack
+from geographer.readers.base import Arrived, Reader, Reading
+from geographer.readers.open_rasters import JP2S, TIFFS, names_in, opened, placed, rasters_in
 from geographer.readers.options import checked, number, text, texts
-from geographer.readers.reader import Arrived, Reader, Reading
-from geographer.readers.stack import Layer, grid_at, pixel_size, resampling_between, resampling_named, write_stack
-from geographer.values import Grid
 
 CLASS_WORDS: Final = frozenset(
     {"scl", "fmask", "qa", "bqa", "qa60", "radsat", "msk", "mask", "classi", "class", "classes", "classification"}

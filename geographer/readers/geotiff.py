@@ -9,14 +9,12 @@ from typing import Any, ClassVar
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader
 
-from geographer.errors import CorruptError, UsageError, naming
+from geographer.base.atomic_files import draft_beside, on_disk_of
+from geographer.base.errors import CorruptError, UsageError, naming
+from geographer.base.values import Grid
 from geographer.rasters.crs import crs_text
-from geographer.rasters.drafts import draft_beside, on_disk_of
-from geographer.rasters.likeness import metadata_of
-from geographer.readers.found import TIFFS, check_pixels, names_in, opened, placed, rasters_in
-from geographer.readers.options import checked, text
-from geographer.readers.reader import Arrived, Reader, Reading
-from geographer.readers.stack import (
+from geographer.rasters.metadata import metadata_of
+from geographer.readers.band_stack import (
     Layer,
     grid_at,
     pixel_size,
@@ -25,8 +23,10 @@ from geographer.readers.stack import (
     same_grid,
     write_stack,
 )
+from geographer.readers.base import Arrived, Reader, Reading
+from geographer.readers.open_rasters import TIFFS, check_pixels, names_in, opened, placed, rasters_in
+from geographer.readers.options import checked, text
 from geographer.readers.unpack import link_or_copy
-from geographer.values import Grid
 
 
 class GeoTiff(Reader):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from geographer.errors import UsageError, naming
-from geographer.readers.reader import Reader
+from geographer.base.errors import UsageError, naming
+from geographer.readers.base import Reader
 
 
 def checked(reader: Reader, known: set[str]) -> None:

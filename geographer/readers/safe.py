@@ -12,15 +12,15 @@ import numpy as np
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.io import DatasetReader
 
-from geographer.errors import CorruptError, UsageError, naming
+from geographer.base.errors import CorruptError, UsageError, naming
+from geographer.base.values import Grid
 from geographer.rasters.crs import crs_from, crs_text
 from geographer.rasters.write import Metadata
-from geographer.readers.found import opened
+from geographer.readers.band_stack import Layer, Pixels, pixel_size, resampling_between, resampling_named, write_stack
+from geographer.readers.base import Arrived, Reader, Reading
+from geographer.readers.open_rasters import opened
 from geographer.readers.options import checked, text, truth
-from geographer.readers.reader import Arrived, Reader, Reading
 from geographer.readers.safe_metadata import BANDS, Safe, check_sum, products_in, safe_in
-from geographer.readers.stack import Layer, Pixels, pixel_size, resampling_between, resampling_named, write_stack
-from geographer.values import Grid
 
 RESOLUTIONS: Final = (10, 20, 60)
 """In metres."""

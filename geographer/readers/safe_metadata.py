@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from xml.etree import ElementTree
 
-from geographer.errors import CorruptError, UsageError, naming
+from geographer.base.errors import CorruptError, UsageError, naming
+from geographer.base.values import Grid, Transform
 from geographer.rasters.crs import crs_from, crs_text
-from geographer.values import Grid, Transform
 
 BANDS: Final = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 """In the order of wavelengths' numbers, the order of `band_id` too."""

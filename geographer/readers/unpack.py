@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
-from geographer.errors import CorruptError, UsageError
-from geographer.rasters.drafts import on_disk_of
+from geographer.base.atomic_files import on_disk_of
+from geographer.base.errors import CorruptError, UsageError
 
 MOST_BYTES: Final = 64 << 30
 """What a product may unpack to. The largest that archives hand over, radar scenes, have 10 GB."""

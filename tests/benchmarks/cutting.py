@@ -139,7 +139,6 @@ def _command(dataset: Path, copy: Path, workers: int) -> Cost:
     """All of `cut_around_features`, from the request to chips in the cache, in the log and in the workspace."""
     import dvc.repo  # noqa: F401
 
-    import geographer.rasters.cut  # noqa: F401
     from geographer import Dataset
 
     shutil.rmtree(copy, ignore_errors=True)
@@ -153,8 +152,8 @@ def _command(dataset: Path, copy: Path, workers: int) -> Cost:
 
 def _cut(scene: Path, wanted: list[Chip], out: Path) -> Cost:
     """Only the cutting of ours: reading, writing, and the digests."""
-    from geographer.rasters.cut import ChipOrder, cut
-    from geographer.values import Window
+    from geographer.base.values import Window
+    from geographer.operations.cut.render import ChipOrder, cut
 
     _emptied(out)
     orders = [

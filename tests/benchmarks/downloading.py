@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from geographer.sources.source import Product, Query, Source, Told
+from geographer.archives.base import Product, Query, Source, Told
 from tests.benchmarks.measure import Cost, Row, apart, below, compared, spent, told
 
 _PITCH, _SIDE = 100_000.0, 109_800.0
@@ -152,8 +152,8 @@ def _fetched(folder: Path, clusters: int) -> tuple[int, int, int, int]:
     import pyarrow as pa
 
     from geographer import Dataset
-    from tests.archives import faulty_archive
-    from tests.rasters.scenes import pixels, write_scene
+    from tests.sample_rasters import pixels, write_scene
+    from tests.stac_servers import faulty_archive
 
     random = np.random.Generator(np.random.PCG64(10))
     middles = np.array([(lon, lat) for lon in range(-170, 170, 20) for lat in (-45, -15, 15, 45)], float)[:clusters]

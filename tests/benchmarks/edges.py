@@ -157,9 +157,9 @@ def _generate(folder: Path, scale: float) -> None:
 
 
 def rebuild(root: Path) -> Materialised:
-    from geographer.database.engine import Engine, run_script
-    from geographer.log.read import events_between
-    from geographer.projections import project
+    from geographer.storage.database.connection import Engine, run_script
+    from geographer.storage.log.read import events_between
+    from geographer.storage.state import update as project
 
     engine, steps = Engine(root / ".geographer"), {}
     # DuckDB imports pandas at the first query with parameters: not the projection's doing.

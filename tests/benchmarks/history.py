@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from geographer.database.engine import Engine
+    from geographer.storage.database.connection import Engine
 
 EVENTS, FEATURES, CHANGES, SAMPLED, ROUNDS = 10_000, 100_000, 5, 24, 3
 CLASSES = ("pond", "quarry", "field")
@@ -43,11 +43,11 @@ def any_revision(folder: Path, scale: float) -> list[Row]:
 def _write(root: Path, events: int) -> None:
     """A first event with all the features; each later one changes, removes and adds a few."""
     from geographer import Dataset
-    from geographer.database.engine import Engine
-    from geographer.events import Draft, Head, Signature
-    from geographer.log.append import append
-    from geographer.log.read import head_of
-    from geographer.projections.project import project
+    from geographer.storage.database.connection import Engine
+    from geographer.storage.events import Draft, Head, Signature
+    from geographer.storage.log.append import append
+    from geographer.storage.log.read import head_of
+    from geographer.storage.state.update import project
 
     Dataset.init(root, classes=CLASSES, scm=False)
     engine, signature = Engine(root / ".geographer"), Signature("Ada")
@@ -79,7 +79,7 @@ def _changes(rng: np.random.Generator, number: int) -> pa.Table:
 def _changed(change: str, ids: np.ndarray, rng: np.random.Generator) -> pa.Table:
     import shapely
 
-    from geographer.log.tables import arrow_table
+    from geographer.storage.log.row_tables import arrow_table
 
     count = len(ids)
     columns = {"change": [change] * count, "feature_id": [str(one) for one in ids], "id_is_integer": [True] * count}
@@ -97,7 +97,7 @@ def _changed(change: str, ids: np.ndarray, rng: np.random.Generator) -> pa.Table
 def _read(root: Path, events: int) -> dict[str, tuple[float, list[float]]]:
     """CPU milliseconds of each question at the head, and at a sample of revisions from the first to the last."""
     from geographer import Dataset
-    from geographer.database.engine import Engine
+    from geographer.storage.database.connection import Engine
 
     dataset, engine, one = Dataset.open(root), Engine(root / ".geographer"), str(FEATURES - 1)
     questions: dict[str, Callable[[int], float]] = {
@@ -124,7 +124,7 @@ def _whole(call: Callable[[str], object]) -> Callable[[int], float]:
 
 def _alone(engine: Engine, query: str, parameters: dict[str, str] | None) -> Callable[[int], float]:
     """The query alone, on a revision that is open: no fixed cost hides how it grows."""
-    from geographer.queries.revision import opened
+    from geographer.storage.queries.revision import opened
 
     def ask(position: int) -> float:
         with opened(engine, position) as view, spent() as cost:

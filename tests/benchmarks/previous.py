@@ -203,7 +203,6 @@ def _cut(folder: Path, workers: int) -> Made:
     """All of a cut, from the request to chips in the cache, in the log and in the workspace."""
     import dvc.repo  # noqa: F401
 
-    import geographer.rasters.cut  # noqa: F401
     from geographer import Dataset
 
     shutil.rmtree(folder / "copy", ignore_errors=True)
@@ -219,7 +218,6 @@ def _masks(folder: Path) -> Made:
     """The same of masks for the chips that were cut last."""
     import dvc.repo  # noqa: F401
 
-    import geographer.rasters.burn  # noqa: F401
     from geographer import Dataset
 
     dataset = Dataset.open(folder / "copy")

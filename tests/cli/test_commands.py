@@ -134,10 +134,10 @@ CUTS = [
         {"size": [160, 160, "m"], "time_limit": 5, "at_border": "pad"},
     ),
     (
-        ["own", "mine", "--cutter", "tests.story:Corners", "--size", "8", "-O", "inset=2"],
+        ["own", "mine", "--cutter", "tests.sample_history:Corners", "--size", "8", "-O", "inset=2"],
         {
             "size": [8, 8, "px"],
-            "cutter": {"cutter": "tests.story:Corners", "version": "1.0"},
+            "cutter": {"cutter": "tests.sample_history:Corners", "version": "1.0"},
             "options": {"inset": 2},
         },
     ),

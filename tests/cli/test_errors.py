@@ -16,10 +16,10 @@ import pytest
 import rasterio
 
 from geographer import Dataset
-from geographer.cli import cli, render
-from geographer.errors import GeographerError
-from tests.rasters.scenes import pixels, write_scene
-from tests.story import write_scenes
+from geographer.base.errors import GeographerError
+from geographer.cli import cli
+from tests.sample_history import write_scenes
+from tests.sample_rasters import pixels, write_scene
 
 USAGE, NOT_FOUND, CONFLICT, CORRUPT, STORAGE = 2, 3, 4, 5, 6
 
@@ -294,9 +294,9 @@ def test_ctrl_c_in_the_middle_of_a_cut_registers_nothing_and_the_same_command_fi
 
 
 def test_an_interruption_that_a_library_swallowed_is_raised_at_the_next_progress():
-    render.interrupted.set()
+    output.interrupted.set()
     try:
         with pytest.raises(KeyboardInterrupt):
-            render.progress("chips cut", 1, 2)
+            output.progress("chips cut", 1, 2)
     finally:
-        render.interrupted.clear()
+        output.interrupted.clear()

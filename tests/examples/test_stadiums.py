@@ -23,8 +23,9 @@ from nbclient import NotebookClient
 from pyproj import Geod, Transformer
 
 from geographer import Dataset
+from tests import REPOSITORY
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "stadiums"
+EXAMPLE = REPOSITORY / "examples" / "stadiums"
 FIRST, MORE = EXAMPLE / "stadiums.csv", EXAMPLE / "more.csv"
 NOTEBOOK = EXAMPLE / "stadiums.ipynb"
 WGS84 = Geod(ellps="WGS84")

@@ -12,9 +12,9 @@ import pytest
 import rasterio
 import shapely
 
-from geographer.errors import CorruptError, GeographerError, NotFoundError, UsageError
+from geographer.base.errors import CorruptError, GeographerError, NotFoundError, UsageError
 from geographer.rasters.read import describe, grid_of, open_raster
-from tests.rasters.scenes import CUSTOM, NORTH_UP, SOUTH_UP, TURNED, at, pixels, write_scene
+from tests.sample_rasters import CUSTOM, NORTH_UP, SOUTH_UP, TURNED, at, pixels, write_scene
 
 PLACES = {"north-up": NORTH_UP, "south-up": SOUTH_UP, "turned": TURNED}
 

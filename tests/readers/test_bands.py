@@ -13,10 +13,10 @@ import pytest
 import rasterio
 from scipy.ndimage import map_coordinates
 
-from geographer.errors import CorruptError, StorageError, UsageError
+from geographer.base.errors import CorruptError, StorageError, UsageError
 from geographer.readers.bands import Bands
-from geographer.readers.reader import Arrived, Reading
-from tests.products import EAST, NORTH, from_origin, write_band_files, write_cog, write_jp2
+from geographer.readers.base import Arrived, Reading
+from tests.sample_products import EAST, NORTH, from_origin, write_band_files, write_cog, write_jp2
 
 RNG = np.random.default_rng(0)
 FINE = RNG.integers(1, 6000, (120, 120), dtype=np.uint16)
@@ -266,9 +266,9 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.
     write_band_files(tmp_path / "in", pixels, {"a": 10, "b": 20})
     _, made = read(tmp_path / "in")
     first = made.read_bytes()
-    monkeypatch.setattr("geographer.readers.stack._CACHE_MEGABYTES", 1)
+    monkeypatch.setattr("geographer.readers.band_stack._CACHE_MEGABYTES", 1)
     assert read(tmp_path / "in")[1].read_bytes() == first
-    monkeypatch.setattr("geographer.readers.stack._STRIP_BYTES", 1)
+    monkeypatch.setattr("geographer.readers.band_stack._STRIP_BYTES", 1)
     assert read(tmp_path / "in")[1].read_bytes() == first
 
 
@@ -279,9 +279,9 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, size: int) -> No
     script = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
-        "from geographer.errors import StorageError\n"
+        "from geographer.base.errors import StorageError\n"
         "from geographer.readers.bands import Bands\n"
-        "from geographer.readers.reader import Arrived\n"
+        "from geographer.readers.base import Arrived\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
         "folder = Path(sys.argv[1])\n"

@@ -10,10 +10,10 @@ import pytest
 import rasterio
 from rasterio.enums import ColorInterp
 
-from geographer.errors import CorruptError, UsageError
+from geographer.base.errors import CorruptError, UsageError
+from geographer.readers.base import Arrived, Reading
 from geographer.readers.geotiff import GeoTiff
-from geographer.readers.reader import Arrived, Reading
-from tests.products import EAST, NORTH, from_origin, write_cog
+from tests.sample_products import EAST, NORTH, from_origin, write_cog
 
 PIXELS = np.random.default_rng(0).integers(1, 6000, (3, 120, 90), dtype=np.uint16)
 
@@ -103,7 +103,7 @@ def test_a_mask_is_kept(tmp_path: Path, resolution: float | None) -> None:
 
 
 def test_a_raster_larger_than_a_strip_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geographer.readers.stack._STRIP_BYTES", 1)
+    monkeypatch.setattr("geographer.readers.band_stack._STRIP_BYTES", 1)
     pixels = np.random.default_rng(0).integers(0, 60000, (2, 700, 600), dtype=np.uint16)
     write_cog(tmp_path / "in" / "s.tif", pixels)
     _, made = read(tmp_path / "in", bands=("2",))

@@ -12,11 +12,11 @@ import rasterio
 from rasterio.enums import ColorInterp
 from scipy.ndimage import map_coordinates
 
-from geographer.errors import CorruptError, UsageError
-from geographer.readers.reader import Arrived, Reading
+from geographer.base.errors import CorruptError, UsageError
+from geographer.readers.base import Arrived, Reading
 from geographer.readers.safe import SafeReader
 from geographer.readers.safe_metadata import facts
-from tests.products import BANDS, EAST, NATIVE, NORTH, from_origin, pixels_of, write_jp2, write_safe
+from tests.sample_products import BANDS, EAST, NATIVE, NORTH, from_origin, pixels_of, write_jp2, write_safe
 
 SIZE = 120
 L2A_BANDS = tuple(band for band in BANDS if band != "B10")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from geographer.errors import CorruptError, GeographerError, StorageError, UsageError
+from geographer.base.errors import CorruptError, GeographerError, StorageError, UsageError
 from geographer.readers.unpack import Limits, unpack
-from tests.products import tar_of, zip_of
+from tests.sample_products import tar_of, zip_of
 
 
 @pytest.fixture

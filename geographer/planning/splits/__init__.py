@@ -1,1 +1,0 @@
-"""Pure decisions about splits: what hangs together, and which part it goes to."""

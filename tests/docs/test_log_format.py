@@ -1,0 +1,207 @@
+"""docs/log-format.md and docs/recompute_digests.py describe the digests of a real log, and detect altered values."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests import REPOSITORY
+
+SCRIPT = REPOSITORY / "docs" / "recompute_digests.py"
+DOCUMENT = REPOSITORY / "docs" / "log-format.md"
+
+
+@pytest.fixture
+def log(story, tmp_path):
+    """Return a copy of a log that holds every kind of event and two tags."""
+    return Path(shutil.copy(story.root / ".geographer" / "log.duckdb", tmp_path))
+
+
+def run_script(*arguments):
+    """Return the exit code and the lines that the script prints."""
+    command = [sys.executable, "-I", str(SCRIPT), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.returncode, done.stdout.splitlines()
+
+
+def alter(log, statement):
+    """Run one statement on a log, behind the back of the chain."""
+    with duckdb.connect(str(log)) as connection:
+        connection.execute(statement)
+
+
+def mismatches(log):
+    """Return the check and the subject of every mismatch, and require the exit code that goes with them."""
+    code, lines = run_script(log, "--quiet")
+    found = [tuple(line.split("  recorded ")[0].split(maxsplit=2)[1:]) for line in lines if line.startswith("MISMATCH")]
+    assert code == (1 if found else 0)
+    assert lines[-1].endswith(f", {len(found)} mismatches")
+    return found
+
+
+def test_script_confirms_real_log(log):
+    code, lines = run_script(log)
+    assert code == 0
+    checks = [line.split()[1] for line in lines if line.startswith("ok ")]
+    with duckdb.connect(str(log), read_only=True) as connection:
+        tables = [row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
+        counts = {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+    events = counts.pop("event")
+    assert min(counts.values()) > 0
+    assert {check: checks.count(check) for check in sorted(set(checks))} == {
+        "content_digest": 2,
+        "digest": events,
+        "parents": events,
+        "payload": events,
+        "position": events,
+        "row_digest": sum(counts.values()),
+        "rows_digest": events,
+        "tag": 2,
+    }
+    assert lines[-1] == f"{len(checks)} checks, 0 mismatches"
+
+
+def test_script_imports_no_product_code():
+    imports = re.findall(r"^(?:from|import) (\w+)", SCRIPT.read_text(), re.MULTILINE)
+    third_party = {name for name in imports if name not in sys.stdlib_module_names}
+    assert third_party == {"duckdb", "rfc8785"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        (
+            """UPDATE event SET payload = replace(payload, '"features":4', '"features":5') WHERE position = 2""",
+            [("digest", "@2")],
+        ),
+        (
+            """UPDATE event SET payload = '{ ' || payload[2:] WHERE position = 2""",
+            [("payload", "@2")],
+        ),
+        ("UPDATE event SET payload = 'no JSON' WHERE position = 2", [("payload", "@2")]),
+        ("UPDATE event SET author = 'Eve' WHERE position = 3", [("digest", "@3")]),
+        ("UPDATE event SET parents = ['0'] WHERE position = 4", [("parents", "@4"), ("digest", "@4")]),
+        (
+            "UPDATE feature_change SET class = 'quarry' WHERE position = 13 AND feature_id = 'p3'",
+            [("row_digest", "@13 feature_change 1"), ("rows_digest", "@13"), ("content_digest", "@25 tag v2 = @24")],
+        ),
+        (
+            "UPDATE feature_change SET row_digest = sha256('') WHERE position = 2 AND ordinal = 0",
+            [("row_digest", "@2 feature_change 0")],
+        ),
+        ("UPDATE split_change SET change = 'changed' WHERE position = 8 AND ordinal = 1", [("rows_digest", "@8")]),
+        ("UPDATE skipped_input SET ordinal = 7", [("rows_digest", "@2")]),
+        (
+            "DELETE FROM split_change WHERE position = 8 AND raster_id = 'around/a_q1'",
+            [
+                ("rows_digest", "@8"),
+                ("content_digest", "@9 tag v1 = @8"),
+                ("content_digest", "@25 tag v2 = @24"),
+            ],
+        ),
+        ("DELETE FROM event WHERE position = 12", [("position", "@13"), ("parents", "@13"), ("rows_digest", "@12")]),
+        (
+            "INSERT INTO class_change BY NAME SELECT 99 AS position, * EXCLUDE (position) FROM class_change LIMIT 1",
+            [("rows_digest", "@99")],
+        ),
+    ],
+    ids=[
+        "payload",
+        "payload-spacing",
+        "payload-not-json",
+        "author",
+        "parent",
+        "row",
+        "row-digest",
+        "change",
+        "ordinal",
+        "row-deleted",
+        "event-deleted",
+        "row-without-event",
+    ],
+)
+def test_script_reports_altered_value(log, statement, expected):
+    alter(log, statement)
+    assert mismatches(log) == expected
+
+
+def test_script_reports_forged_tag(log):
+    """A forger recomputes the digest of the last event; the content digest that it records is still compared."""
+    payload = 'replace(payload, \'"content_digest":"\', \'"content_digest":"0\')'
+    alter(log, f"UPDATE event SET payload = {payload} WHERE position = 25")
+    assert mismatches(log) == [("digest", "@25"), ("content_digest", "@25 tag v2 = @24")]
+
+
+def test_script_compares_expected_digest(log):
+    """A log without its last events has an intact chain: only a digest that was kept elsewhere shows the loss."""
+    code, lines = run_script(log, "--at", 24, "--quiet")
+    revision = next(line for line in lines if line.startswith("revision @24"))
+    digest, content = re.findall(r"\b[0-9a-f]{64}\b", revision)
+    assert code == 0
+    assert [run_script(log, "--at", 24, "--expect", kept, "--quiet")[0] for kept in (digest, content)] == [0, 0]
+    with duckdb.connect(str(log)) as connection:
+        for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+            connection.execute(f"DELETE FROM {table} WHERE position > 20")
+    assert mismatches(log) == []
+    assert run_script(log, "--expect", digest, "--quiet")[0] == 1
+    assert run_script(log, "--at", 24, "--quiet")[0] == 1
+
+
+def test_script_rejects_other_files(tmp_path):
+    missing = subprocess.run(
+        [sys.executable, str(SCRIPT), str(tmp_path / "log.duckdb")], capture_output=True, check=False
+    )
+    assert missing.returncode == 2
+    other = tmp_path / "other.duckdb"
+    alter(other, "CREATE TABLE event (position BIGINT)")
+    refused = subprocess.run([sys.executable, str(SCRIPT), str(other)], capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "event" in refused.stderr
+
+
+def test_document_lists_hashed_columns(log):
+    """The document's tables name the columns of every table, in the order of the file."""
+    document = DOCUMENT.read_text()
+    with duckdb.connect(str(log), read_only=True) as connection:
+        columns = connection.execute(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal "
+            "ORDER BY table_name, column_index"
+        ).fetchall()
+    shared = {"position", "ordinal", "change", "row_digest"}
+    for table in sorted({row[0] for row in columns}):
+        section = document.split(f"### `{table}`\n")[1].split("\n#")[0]
+        documented = re.findall(r"^\| `(\w+)` \| ([A-Z\[\]]+)", section, re.MULTILINE)
+        skipped = set() if table == "event" else shared
+        assert documented == [(name, kind) for owner, name, kind in columns if owner == table and name not in skipped]
+
+
+def test_worked_example_is_reproducible():
+    """Every command of the document's examples prints what the document says."""
+    blocks = re.findall(r"```console\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    examples = [block for block in blocks if "sha256sum" in block]
+    assert len(examples) >= 4
+    for example in examples:
+        steps = re.findall(r"^\$ (.*?)\n((?:[^$\n].*\n)*)", example, re.MULTILINE)
+        for command, output in steps:
+            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+            assert done.stdout == output
+
+
+def test_example_digests_follow_each_other():
+    """A digest that a step of the example uses was printed by an earlier step."""
+    document = DOCUMENT.read_text()
+    example = document.split("## Worked example")[1].split("\n## ")[0]
+    printed = {hashlib.sha256(b"").hexdigest()}
+    for line in example.splitlines():
+        if line.startswith("$ "):
+            assert set(re.findall(r"\b[0-9a-f]{64}\b", line)) <= printed
+        elif re.fullmatch(r"[0-9a-f]{64}  -", line):
+            printed.add(line[:64])

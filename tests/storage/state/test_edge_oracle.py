@@ -1,0 +1,574 @@
+"""Edges against an oracle of shapely and pyproj alone: vertices into the raster's CRS, then contains and intersects.
+
+The oracle knows one more thing: degrees come round again, so what a raster in degrees shows is sought a turn away too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyproj import CRS, Transformer
+from shapely.geometry import LineString, MultiPoint, Point, Polygon, box
+
+from geographer.storage.database.connection import Engine
+from geographer.storage.events import NO_HEAD, Draft, Head, Signature
+from geographer.storage.log.append import append, create
+from geographer.storage.log.row_tables import arrow_table
+from geographer.storage.state.update import project, rebuild
+
+LONLAT = "EPSG:4326"
+FAR_NORTH, FAR_SOUTH = "EPSG:3413", "EPSG:3031"
+LAEA = CRS.from_proj4("+proj=laea +lat_0=46.5 +lon_0=8.25 +x_0=1000 +y_0=-500 +datum=WGS84 +units=m").to_wkt()
+SINUSOIDAL = CRS.from_proj4("+proj=sinu +lon_0=0 +R=6371007.181 +units=m").to_wkt()
+DEGREES = CRS.from_proj4("+proj=longlat +ellps=GRS80").to_wkt()
+GEOSTATIONARY = CRS.from_proj4("+proj=geos +h=35785831 +lon_0=0 +sweep=y +datum=WGS84 +units=m").to_wkt()
+
+
+@dataclass(frozen=True)
+class Feature:
+    id: str
+    shape: shapely.Geometry
+    crs: str = LONLAT
+
+
+@dataclass(frozen=True)
+class Raster:
+    id: str
+    crs: str
+    outline: shapely.Geometry = field(hash=False)
+    parent: str | None = None
+
+    @property
+    def in_degrees(self):
+        return self.crs in (LONLAT, DEGREES)
+
+    @property
+    def torn(self):
+        """Whether the two sides of the antimeridian lie far apart in its CRS."""
+        return self.in_degrees or self.crs in ("EPSG:3857", SINUSOIDAL)
+
+
+# -- The oracle ------------------------------------------------------------------------------------------------------
+
+
+@cache
+def transformer(source, target):
+    return Transformer.from_crs(source, target, always_xy=True)
+
+
+def moved(shapes, source, target):
+    """Shapes in another CRS, vertex by vertex."""
+    if source == target:
+        return np.asarray(shapes)
+    change = transformer(source, target).transform
+    return shapely.transform(shapes, lambda xy: np.column_stack(change(xy[:, 0], xy[:, 1])))
+
+
+def unrolled(shapes):
+    """Shapes in degrees; those that span more than half the globe with longitudes from 0 to 360, if that is less."""
+    east = shapely.transform(
+        shapes, lambda xy: xy + np.column_stack([np.where(xy[:, 0] < 0, 360, 0), np.zeros(len(xy))])
+    )
+    low, _, high, _ = shapely.bounds(shapes).T
+    east_low, _, east_high, _ = shapely.bounds(east).T
+    return np.where((high > low + 180) & (east_high <= east_low + 180), east, shapes)
+
+
+def cut(shape):
+    """A shape with longitudes up to 360 as its parts on both sides of the antimeridian."""
+    parts = [(shape & box(180, -90, 540, 90), -360), (shape & box(-180, -90, 180, 90), 0)]
+    return shapely.union_all([shapely.affinity.translate(part, turn) for part, turn in parts if not part.is_empty])
+
+
+def in_crs(features, crs):
+    """The features' shapes in a CRS, vertex by vertex."""
+    shapes = np.array([feature.shape for feature in features])
+    given = np.array([feature.crs for feature in features], object)
+    for source in set(given):
+        shapes[given == source] = moved(shapes[given == source], source, crs)
+    return shapes
+
+
+def placed(features, raster):
+    """The features' shapes in the raster's CRS; cut, where they lie across the antimeridian and it is torn apart."""
+    shapes = in_crs(features, raster.crs)
+    if raster.torn:
+        lonlat = in_crs(features, LONLAT)
+        whole = unrolled(lonlat)
+        for number in np.flatnonzero(whole != lonlat):
+            if features[number].crs != LONLAT:
+                (shapes[number],) = moved([cut(whole[number])], LONLAT, raster.crs)
+    return shapes
+
+
+def expressible(features, shapes, raster):
+    """Which features the raster's CRS can express: wholly, and with transverse Mercator not far from home."""
+    there = np.isfinite(shapely.bounds(shapes)).all(axis=1)
+    if not raster.crs.startswith(("EPSG:326", "EPSG:327", "EPSG:2193")):
+        return there
+    (home,) = moved([raster.outline.centroid], raster.crs, LONLAT)
+    places, owner = shapely.get_coordinates(in_crs(features, LONLAT), return_index=True)
+    np.logical_and.at(there, owner, on_sphere(places) @ on_sphere([home.coords[0]])[0] > 0.5)
+    return there
+
+
+def on_sphere(lonlat):
+    lon, lat = np.radians(lonlat).T
+    return np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
+
+
+def reaches(feature, raster):
+    """Whether the raster's CRS can express the feature."""
+    return bool(expressible([feature], in_crs([feature], raster.crs), raster)[0])
+
+
+def relations(features, raster):
+    """What the raster does with each feature: 'contains', 'intersects' or None; '?' where its CRS can't express it."""
+    shapes = placed(features, raster)
+    expressed = expressible(features, shapes, raster)
+    parts, owner = shapely.get_parts(np.where(expressed, shapes, Point(np.inf, np.inf)), return_index=True)
+    turns = (-360, 0, 360) if raster.in_degrees else (0,)
+    tried = [shapely.transform(parts, lambda xy, turn=turn: xy + np.array([turn, 0])) for turn in turns]
+    covered = np.any([shapely.covers(raster.outline, one) for one in tried], axis=0)
+    contained = np.any([shapely.contains(raster.outline, one) for one in tried], axis=0)
+    met = np.any([shapely.intersects(raster.outline, one) for one in tried], axis=0)
+    all_covered, one_contained, one_met = np.ones(len(features), bool), *np.zeros((2, len(features)), bool)
+    np.logical_and.at(all_covered, owner, covered)
+    np.logical_or.at(one_contained, owner, contained)
+    np.logical_or.at(one_met, owner, met)
+    found = np.where(all_covered & one_contained, "contains", np.where(one_met, "intersects", None))
+    return np.where(expressed, found, "?")
+
+
+# -- The log ---------------------------------------------------------------------------------------------------------
+
+
+class Log:
+    """A log and its projection in a folder."""
+
+    def __init__(self, folder: Path):
+        self.engine = Engine(folder)
+        self.head = NO_HEAD
+        create(self.engine)
+
+    def record(self, change, things):
+        """Append one event: features, or rasters, are 'added', 'changed' or 'removed'."""
+        name, rows = ("feature", feature_rows) if isinstance(things[0], Feature) else ("raster", raster_rows)
+        kind = f"{name}s_{'removed' if change == 'removed' else 'added'}"
+        draft = Draft(kind, {"request": {}, "columns": {}}, {f"{name}_change": rows(things, change)})
+        event = append(self.engine, draft, Signature("Ada"), self.head)
+        self.head = Head(event.position, event.digest)
+
+    def edges(self, position=None):
+        """The relation of each (feature id, raster id) as of a position."""
+        with self.engine.attached(state="r", spatial=True) as connection:
+            rows = connection.execute(
+                "SELECT feature.feature_id, raster.raster_id, contains FROM state.edge AS edge "
+                "JOIN state.feature AS feature USING (feature_key) JOIN state.raster AS raster USING (raster_key) "
+                "WHERE edge.valid_from <= $position AND edge.valid_to > $position",
+                {"position": position or self.head.position},
+            ).fetchall()
+        found = {(feature, raster): "contains" if contains else "intersects" for feature, raster, contains in rows}
+        assert len(found) == len(rows)
+        return found
+
+    def tables(self):
+        """Every row of the projection's tables of features, rasters and edges."""
+        with self.engine.attached(state="r", spatial=True) as connection:
+            return {
+                table: sorted(map(repr, connection.execute(f"FROM state.{table}").fetchall()))
+                for table in ("feature", "raster", "edge")
+            }
+
+
+def feature_rows(features, change):
+    columns = {
+        "id_is_integer": [False] * len(features),
+        "class": ["object"] * len(features),
+        "geometry": [shapely.to_wkb(feature.shape) for feature in features],
+        "crs": [feature.crs for feature in features],
+        "properties": ["{}"] * len(features),
+    }
+    names = {"change": [change] * len(features), "feature_id": [feature.id for feature in features]}
+    return arrow_table("feature_change", names | (columns if change != "removed" else {}))
+
+
+def raster_rows(rasters, change):
+    columns = {
+        "collection": ["source"] * len(rasters),
+        "storage": ["catalogue"] * len(rasters),
+        "crs": [raster.crs for raster in rasters],
+        "outline": [shapely.to_wkb(raster.outline) for raster in rasters],
+        "parent_id": [raster.parent for raster in rasters],
+        "properties": ["{}"] * len(rasters),
+    }
+    names = {"change": [change] * len(rasters), "raster_id": [raster.id for raster in rasters]}
+    return arrow_table("raster_change", names | (columns if change != "removed" else {}))
+
+
+def edges_of(folder, features, rasters):
+    log = Log(folder)
+    log.record("added", features)
+    log.record("added", rasters)
+    project(log.engine)
+    return log.edges()
+
+
+def expected(features, rasters):
+    """What `Log.edges` should give."""
+    found = ((raster.id, relations(features, raster)) for raster in rasters)
+    return {
+        (feature.id, name): relation
+        for name, column in found
+        for feature, relation in zip(features, column, strict=True)
+        if relation in ("contains", "intersects")
+    }
+
+
+# -- Rasters and features of every sort ------------------------------------------------------------------------------
+
+
+def turned(shape, degrees, shear=0.0):
+    return shapely.affinity.skew(shapely.affinity.rotate(shape, degrees), xs=shear)
+
+
+RASTERS = [
+    Raster("utm", "EPSG:32632", box(399960, 5090220, 509760, 5200020)),
+    Raster("utm chip", "EPSG:32632", box(430000, 5120000, 432560, 5122560), parent="utm"),
+    Raster("utm, south-up", "EPSG:32632", box(300000, 5000000, 320000, 5030000, ccw=False)),
+    Raster("utm, far from its meridian", "EPSG:32632", box(1200000, 6300000, 1320000, 6400000)),
+    Raster("rotated", "EPSG:32632", turned(box(600000, 5100000, 680000, 5160000), 33)),
+    Raster("rotated and sheared", "EPSG:32632", turned(box(600000, 5300000, 780000, 5360000), -71, 20)),
+    Raster("rotated chip", "EPSG:32632", turned(box(640000, 5120000, 642000, 5121000), 33), parent="rotated"),
+    Raster("lonlat", LONLAT, box(6.5, 44.25, 8.125, 47)),
+    Raster("lonlat, rotated", LONLAT, turned(box(20, 50, 26, 53), 25)),
+    Raster("degrees without a code", DEGREES, box(10, 60, 13, 63)),
+    Raster("custom WKT", LAEA, box(-60000, -40000, 90000, 70000)),
+    Raster("a continent", LAEA, box(-2500000, -2300000, 1600000, 1800000)),
+    Raster("a continent, rotated", LAEA, turned(box(-1200000, -900000, 1500000, 800000), 50)),
+    Raster("sinusoidal", SINUSOIDAL, box(0, 4447802, 1111951, 5559753)),
+    Raster("sinusoidal, past the edge of the world", SINUSOIDAL, box(-20015109, 1111951, -18903159, 2223901)),
+    Raster("sinusoidal, at the pole", SINUSOIDAL, box(-1111951, 8895604, 0, 10007555)),
+    Raster("northing before easting", "EPSG:2193", box(1500000, 5200000, 1600000, 5300000)),
+    Raster("antimeridian, utm 1", "EPSG:32601", box(199980, 7190220, 309780, 7300020)),
+    Raster("antimeridian, utm 60", "EPSG:32660", box(699960, 7190220, 809760, 7300020)),
+    Raster("antimeridian, south", "EPSG:32760", turned(box(760000, 8000000, 860000, 8080000), 12)),
+    Raster("beside the antimeridian", "EPSG:32601", box(300000, 7790220, 409800, 7900020)),
+    Raster("170 to 190", LONLAT, box(170, -25, 190, -10)),
+    Raster("-190 to -170", LONLAT, box(-190, 50, -170, 60)),
+    Raster("0 to 360", LONLAT, box(0, -60, 360, 60)),
+    Raster("half a pixel past -180", LONLAT, box(-180.25, -90, 179.75, 90)),
+    Raster("190 to 200", LONLAT, box(190, -25, 200, -10)),
+    Raster("the globe", LONLAT, box(-180, -60, 180, 60)),
+    Raster("north pole", FAR_NORTH, box(-400000, -300000, 500000, 350000)),
+    Raster("south pole", FAR_SOUTH, box(-2700000, -2500000, 2800000, 2400000)),
+    Raster("corner at the pole", FAR_NORTH, box(0, 0, 1000000, 1000000)),
+    Raster("beside the pole", FAR_NORTH, box(20000, -150000, 320000, 150000)),
+    Raster("around the pole, rotated", FAR_SOUTH, turned(box(-100000, -120000, 90000, 200000), 40)),
+    Raster("polar, across the antimeridian", FAR_NORTH, box(-1200000, 800000, -900000, 1100000)),
+    Raster("mercator", "EPSG:3857", box(900000, 5700000, 950000, 5760000)),
+    Raster("mercator, upper right at 0, 0", "EPSG:3857", box(-200000, -100000, 0, 0)),
+    Raster("mercator, the world", "EPSG:3857", box(-20037508.3, -20037508.3, 20037508.3, 20037508.3)),
+    Raster("mercator, up to the antimeridian", "EPSG:3857", box(19900000, 1000000, 20037508.34, 1100000)),
+    Raster("whole disk from space", GEOSTATIONARY, box(-5570000, -5570000, 5570000, 5570000)),
+    Raster("valid pixels, a hole", "EPSG:32632", box(8e5, 5e6, 9e5, 5.1e6) - box(8.4e5, 5.02e6, 8.7e5, 5.08e6)),
+    Raster("valid pixels, a C", "EPSG:32632", box(8e5, 5.2e6, 9e5, 5.3e6) - box(8.2e5, 5.23e6, 9.5e5, 5.26e6)),
+    Raster("valid pixels, a swath", "EPSG:32633",
+           Polygon([(4e5, 4.7e6), (4.9e5, 4.68e6), (5.1e5, 4.78e6), (4.2e5, 4.8e6), (4.1e5, 4.76e6)])),
+    Raster("valid pixels, two parts", "EPSG:32633", box(3e5, 4.5e6, 3.4e5, 4.6e6) | box(3.6e5, 4.5e6, 4e5, 4.6e6)),
+    Raster("valid pixels, across the antimeridian", "EPSG:32601",
+           box(199980, 6990220, 309780, 7100020) - box(270000, 7050000, 400000, 7200000)),
+    Raster("valid pixels, a ring around the pole", FAR_NORTH, Point(0, 0).buffer(2e6, 4) - Point(0, 0).buffer(2e5, 3)),
+    Raster("catalogue", LONLAT, Polygon([(-3.1, 36.1), (-1.9, 36.3), (-2.2, 37.3), (-3.5, 37.1)])),
+    Raster("catalogue, split", LONLAT, box(179, 64, 180, 66) | box(-180, 64, -178.5, 66)),
+    Raster("catalogue, wide", LONLAT, Polygon([(-60, 20), (-20, 25), (-25, 50), (-70, 45)])),
+]  # fmt: skip
+
+
+def shapes_about(outline, count, random):
+    """Points, lines and polygons, small and large, inside the outline and around its edge, in its CRS."""
+    west, south, east, north = outline.bounds
+    width, height = east - west, north - south
+    for number in range(count):
+        size = 10 ** random.uniform(-4, 0.2)
+        on_edge = np.array(outline.boundary.interpolate(random.uniform(), normalized=True).coords[0])
+        anywhere = np.array([random.uniform(west, east), random.uniform(south, north)])
+        middle = anywhere if number % 3 == 0 else on_edge + random.uniform(-size, size, 2) * [width, height] / 2
+        vertices = random.integers(4, 9)
+        angles = (np.arange(vertices) + random.uniform(0, 0.9, vertices)) * 2 * np.pi / vertices
+        radii = random.uniform(0.3, 1, vertices) * size / 2
+        around = middle + np.column_stack([np.cos(angles), np.sin(angles)]) * radii[:, None] * [width, height]
+        match number % 6:
+            case 0:
+                yield Point(middle)
+            case 1:
+                yield LineString(around)
+            case 2:
+                yield MultiPoint(around)
+            case _:
+                polygon = Polygon(around)
+                hole = shapely.affinity.scale(polygon, 0.5, 0.5)
+                yield polygon - hole if number % 6 == 5 else polygon
+
+
+def in_lonlat(shape, crs):
+    """The shape in longitude/latitude, cut at the antimeridian; None where it has no simple one."""
+    (lonlat,) = unrolled(moved([shape], crs, LONLAT))
+    west, south, east, north = lonlat.bounds
+    if not (lonlat.is_valid and -90 <= south <= north <= 90 and east <= west + 180):
+        return None
+    simple = cut(shapely.affinity.translate(lonlat, 360) if west < -180 else lonlat)
+    return None if simple.geom_type == "GeometryCollection" else simple
+
+
+def features_about(raster, count, random):
+    """Features about a raster, in longitude/latitude, in its own CRS, and in a third one."""
+    for number, shape in enumerate(shapes_about(raster.outline, count, random)):
+        kind = ("lonlat", "lonlat", "own", "other")[number % 4]
+        name = f"{raster.id} {kind} {number}"
+        lonlat = in_lonlat(shape, raster.crs)
+        if kind == "own" and not raster.in_degrees and on_earth(shape, raster.crs):
+            yield Feature(name, shape, raster.crs)
+        elif lonlat is None:
+            continue
+        elif kind == "other":
+            crs = third_crs(lonlat)
+            (there,) = moved([lonlat], LONLAT, crs)
+            if there.geom_type.startswith("Multi") or not there.is_valid:
+                continue
+            yield Feature(name, there, crs)
+        else:
+            yield Feature(name, lonlat)
+
+
+def on_earth(shape, crs):
+    """Whether a shape goes to longitude/latitude and comes back."""
+    return shape.equals_exact(moved(moved([shape], crs, LONLAT), LONLAT, crs)[0], 1e-3)
+
+
+def third_crs(lonlat):
+    """The UTM zone in which a shape has its middle, or polar stereographic."""
+    west, south, east, north = lonlat.bounds
+    if abs(south + north) / 2 > 75:
+        return FAR_NORTH if north > 0 else FAR_SOUTH
+    zone = int(((west + east) / 2 + 180) // 6) % 60 + 1
+    return f"EPSG:{326 if south >= 0 else 327}{zone:02}" if east - west < 20 else LONLAT
+
+
+def around_a_pole(feature):
+    """Whether a feature encloses a pole: then its vertices say nothing in degrees."""
+    if feature.crs == LONLAT:
+        return False
+    poles = moved([Point(0, 90), Point(0, -90)], LONLAT, feature.crs)
+    return bool(shapely.intersects(shapely.convex_hull(feature.shape), poles[np.isfinite(shapely.get_x(poles))]).any())
+
+
+SPECIAL = [
+    Feature("around the pole", Point(0, 0).buffer(600000, 5), FAR_NORTH),
+    Feature("square around the pole", box(-150000, -150000, 150000, 150000), FAR_NORTH),
+    Feature("ring around the pole", Point(0, 0).buffer(2500000) - Point(0, 0).buffer(1000000), FAR_NORTH),
+    Feature("around the south pole", Point(0, 0).buffer(1900000), FAR_SOUTH),
+    Feature("hole around a raster", box(6, 44, 12, 48) - box(7.2, 45.5, 9.6, 47.3)),
+    Feature("over all of a raster", box(7.2, 45.5, 9.6, 47.3)),
+    Feature("split at the antimeridian", box(177, 62, 180, 68) | box(-180, 62, -170, 68)),
+    Feature("wide, split at the antimeridian", box(30, 60, 180, 75) | box(-180, 62, -170, 68)),
+    Feature("once round the globe", LineString([(-180, 55), (-100, -30), (0, 40), (100, -40), (176, -20), (180, 55)])),
+    Feature("a long line in the far north", LineString([(-100, 72), (70, 72)])),
+]
+
+
+@pytest.fixture(scope="module")
+def features():
+    random = np.random.default_rng(7)
+    return SPECIAL + [feature for raster in RASTERS for feature in features_about(raster, 60, random)]
+
+
+@pytest.fixture(scope="module")
+def edges(tmp_path_factory, features):
+    return edges_of(tmp_path_factory.mktemp("world"), features, RASTERS)
+
+
+@pytest.mark.parametrize("raster", RASTERS, ids=lambda raster: raster.id)
+def test_edges_are_those_of_shapely_in_the_raster_s_crs(raster, features, edges):
+    telling = [feature for feature in features if not (raster.torn and around_a_pole(feature))]
+    found = {feature.id: edges.get((feature.id, raster.id)) for feature in telling}
+    wanted = dict(zip(found, relations(telling, raster), strict=True))
+    expressed = [name for name, relation in wanted.items() if relation != "?"]
+    assert {name: found[name] for name in expressed} == {name: wanted[name] for name in expressed}
+    assert "contains" not in {found[name] for name in found.keys() - set(expressed)}
+    assert "contains" in wanted.values()
+
+
+def random_raster(name, crs, random):
+    """A box or a rotated box, from 100 m to 3,000 km wide, somewhere in its CRS near longitude 9, latitude 50."""
+    (middle,) = moved([Point(random.uniform(2, 16), random.uniform(30, 65))], LONLAT, crs)
+    width, height = 10 ** random.uniform(2, 6.5, 2) / (1 if crs != LONLAT else 111000)
+    outline = shapely.affinity.translate(box(0, 0, width, height), middle.x, middle.y)
+    return Raster(name, crs, turned(outline, random.uniform(0, 360)) if random.uniform() < 0.6 else outline)
+
+
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_points_near_an_edge_lie_on_the_right_side_of_it(tmp_path_factory, seed):
+    random = np.random.default_rng(seed)
+    codes = ["EPSG:32632", LAEA, LONLAT, "EPSG:3857", FAR_NORTH, SINUSOIDAL]
+    rasters = [random_raster(str(number), crs, random) for number, crs in enumerate(codes * 2)]
+    features = []
+    for raster in rasters:
+        count = 300
+        on_edge = shapely.get_coordinates(
+            raster.outline.exterior.interpolate(random.uniform(0, 1, count), normalized=True)
+        )
+        away = 10 ** random.uniform(-8, -1, (count, 1)) * random.normal(size=(count, 2)) * raster.outline.length
+        points = shapely.points(on_edge + away)
+        features += [Feature(f"{raster.id} {n}", point) for n, point in enumerate(moved(points, raster.crs, LONLAT))]
+    found = edges_of(tmp_path_factory.mktemp("near"), features, rasters)
+    assert found == expected(features, rasters)
+
+
+def test_large_features_are_found_where_their_straight_edges_run_in_the_raster_s_crs(tmp_path):
+    random = np.random.default_rng(11)
+    rasters = []
+    for crs in (FAR_NORTH, LAEA, "EPSG:3857", "EPSG:32601"):
+        for number, (lon, lat) in enumerate(random.uniform([-180, 40], [180, 84], (60, 2))):
+            place = (lon, lat) if crs == FAR_NORTH else (lon / 4, lat) if crs != "EPSG:32601" else (175 + lon / 18, lat)
+            (middle,) = moved([Point(place)], LONLAT, crs)
+            rasters.append(Raster(f"{crs[:10]} {number}", crs, middle.buffer(50000, cap_style="square")))
+    shapes = []
+    for _ in range(40):
+        west, south = random.uniform([-180, 40], [150, 75])
+        width, height = random.uniform(2, min(175, 180 - west)), random.uniform(0, 9)
+        east, north = west + width, south + height
+        shapes.append(LineString([(west, south), (east, north)]))
+        shapes.append(Polygon([(west, south), (east, south), (east, north + 1), (west, north + 2)]))
+        shapes.append(LineString([(180, south), (180 - width / 9, north + 4), (180, south + 12)]))
+    features = [Feature(f"feature {number}", shape) for number, shape in enumerate(shapes)]
+    found, wanted = edges_of(tmp_path, features, rasters), {}
+    for raster in rasters:
+        wanted |= expected([feature for feature in features if reaches(feature, raster)], [raster])
+    reached = {(feature.id, raster.id) for raster in rasters for feature in features if reaches(feature, raster)}
+    assert {pair: relation for pair, relation in found.items() if pair in reached} == wanted
+    assert len(wanted) > 200
+
+
+TOUCHING = {
+    "on an edge": (Point(0, 30), "intersects"),
+    "at a corner": (Point(100, 60), "intersects"),
+    "just inside": (Point(np.nextafter(100, 0), 30), "contains"),
+    "just outside": (Point(np.nextafter(100, 101), 30), None),
+    "line along an edge": (LineString([(0, 10), (0, 40)]), "intersects"),
+    "line from edge to edge": (LineString([(0, 10), (100, 50)]), "contains"),
+    "line over a corner": (LineString([(-10, 50), (10, 70)]), "intersects"),
+    "line past a corner": (LineString([(-10, 51), (10, 71)]), None),
+    "line from end to end": (LineString([(-10, 20), (110, 30)]), "intersects"),
+    "line outside, box over the box": (LineString([(-10, 50), (-10, 70), (90, 70)]), None),
+    "points on an edge and inside": (MultiPoint([(0, 30), (50, 30)]), "contains"),
+    "points on edges": (MultiPoint([(0, 30), (50, 60)]), "intersects"),
+    "points inside and outside": (MultiPoint([(50, 30), (500, 30)]), "intersects"),
+    "points left and right": (MultiPoint([(-10, 30), (110, 30)]), None),
+    "polygon along an edge inside": (box(0, 10, 20, 30), "contains"),
+    "polygon along an edge outside": (box(-20, 10, 0, 30), "intersects"),
+    "polygon at a corner outside": (box(100, 60, 120, 80), "intersects"),
+    "the outline": (box(0, 0, 100, 60), "contains"),
+    "around": (box(-10, -10, 110, 70), "intersects"),
+    "hole that fits": (box(-10, -10, 110, 70) - box(0, 0, 100, 60), "intersects"),
+    "hole that is larger": (box(-10, -10, 110, 70) - box(-1, -1, 101, 61), None),
+    "two parts": (box(10, 10, 20, 20) | box(30, 30, 40, 60), "contains"),
+    "two parts, one outside": (box(10, 10, 20, 20) | box(130, 30, 140, 60), "intersects"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32632", LAEA, LONLAT])
+@pytest.mark.parametrize("vertices", [4, 5])
+def test_a_feature_that_only_touches_is_not_contained(tmp_path, crs, vertices):
+    # The fifth vertex makes the outline one that is not known for a box.
+    outline = box(0, 0, 100, 60) if vertices == 4 else Polygon([(0, 0), (50, 0), (100, 0), (100, 60), (0, 60)])
+    place = (
+        (lambda shape: shapely.affinity.affine_transform(shape, [0.5, 0, 0, 0.5, 0, 0]))
+        if crs == LONLAT
+        else (lambda shape: shape)
+    )
+    features = [Feature(name, place(shape), crs) for name, (shape, _) in TOUCHING.items()]
+    found = edges_of(tmp_path, features, [Raster("raster", crs, place(outline))])
+    assert {name: found.get((name, "raster")) for name in TOUCHING} == {
+        name: wanted for name, (_, wanted) in TOUCHING.items()
+    }
+
+
+# -- Event by event --------------------------------------------------------------------------------------------------
+
+THINGS = [
+    Feature("point", Point(9.01, 46.02)),
+    Feature("box", box(8.9, 45.9, 9.1, 46.1)),
+    Feature("line", LineString([(9, 46), (10, 46.5)])),
+    Feature("projected", Point(500000, 5100000).buffer(30000), "EPSG:32632"),
+    Raster("utm", "EPSG:32632", box(499000, 5090000, 560000, 5130000)),
+    Raster("lonlat", LONLAT, box(8, 45, 9.05, 47)),
+    Raster("custom", LAEA, turned(box(0, -90000, 90000, 0), 20)),
+]
+
+
+def elsewhere(thing):
+    """The same object, changed."""
+    if isinstance(thing, Raster):
+        return replace(thing, outline=shapely.affinity.scale(thing.outline, 0.5, 0.5))
+    return replace(thing, shape=shapely.affinity.translate(thing.shape, 0.3 if thing.crs == LONLAT else 30000))
+
+
+def happen(log, standing, change, things):
+    """Record what of `things` can be added, changed or removed; yield what stands by id after each event."""
+    possible = [thing for thing in things if (thing.id in standing) != (change == "added")]
+    for kind in (Feature, Raster):
+        chosen = [elsewhere(thing) if change == "changed" else thing for thing in possible if isinstance(thing, kind)]
+        if chosen:
+            log.record(change, chosen)
+            now = {thing.id: thing for thing in chosen}
+            standing = {**standing, **now} if change != "removed" else {k: standing[k] for k in standing.keys() - now}
+            yield standing
+
+
+def check_event_by_event(folder, steps):
+    """Each position has the oracle's edges, whether projected one by one or many at once; and a rebuild is the same."""
+    log, stood = Log(folder), [{}]
+    for change, things, projected in steps:
+        stood += happen(log, stood[-1], change, things)
+        if projected:
+            project(log.engine)
+    project(log.engine)
+    for position, standing in enumerate(stood[1:], 1):
+        features = [thing for thing in standing.values() if isinstance(thing, Feature)]
+        rasters = [thing for thing in standing.values() if isinstance(thing, Raster)]
+        assert log.edges(position) == (expected(features, rasters) if features else {})
+    kept = log.tables()
+    rebuild(log.engine)
+    assert log.tables() == kept
+
+
+@pytest.mark.parametrize("projected", [True, False])
+def test_what_is_removed_and_added_again_has_edges_while_it_stands(tmp_path, projected):
+    steps = [(change, THINGS, projected) for change in ("added", "removed", "added", "changed")]
+    steps += [("removed", [THINGS[0], THINGS[1], THINGS[4]], projected), ("added", THINGS, projected)]
+    check_event_by_event(tmp_path, steps)
+
+
+@settings(max_examples=6, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["added", "added", "removed", "changed"]),
+            st.lists(st.sampled_from(THINGS), min_size=1, max_size=5, unique_by=lambda thing: thing.id),
+            st.booleans(),
+        ),
+        min_size=3,
+        max_size=6,
+    )
+)
+def test_projecting_event_by_event_equals_a_rebuild_and_the_oracle_at_each_position(tmp_path_factory, steps):
+    check_event_by_event(tmp_path_factory.mktemp("events"), [("added", THINGS, True), *steps])
