@@ -28,40 +28,40 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "Arrived",
+    "ChangeResult",
     "Cutter",
     "Dataset",
+    "FileInfo",
     "GeographerError",
     "LabelMaker",
     "Product",
-    "Query",
+    "ProductFiles",
+    "ReadResult",
     "Reader",
-    "Reading",
-    "Recorded",
+    "SearchQuery",
     "Source",
     "SourceError",
-    "Stated",
     "Table",
     "Window",
     "__version__",
 ]
 
 if TYPE_CHECKING:
-    from geographer.archives.base import Product, Query, Source, Stated
+    from geographer.archives.base import FileInfo, Product, SearchQuery, Source
     from geographer.base.errors import GeographerError, SourceError
     from geographer.base.values import Window
     from geographer.dataset import Dataset
     from geographer.operations.cut.custom import Cutter
     from geographer.operations.label.rendering.custom import LabelMaker
-    from geographer.readers.base import Arrived, Reader, Reading
-    from geographer.storage.events import Recorded
+    from geographer.readers.base import ProductFiles, Reader, ReadResult
+    from geographer.storage.events import ChangeResult
     from geographer.storage.queries.table import Table
 
 _HOMES = {
     "Dataset": "geographer.dataset",
     "GeographerError": "geographer.base.errors",
     "SourceError": "geographer.base.errors",
-    "Recorded": "geographer.storage.events",
+    "ChangeResult": "geographer.storage.events",
     "Table": "geographer.storage.queries.table",
     "Cutter": "geographer.operations.cut.custom",
     "LabelMaker": "geographer.operations.label.rendering.custom",

@@ -10,9 +10,9 @@ from typing import Any
 
 import shapely
 
-from geographer.archives.base import Product, Query, Source, Told
+from geographer.archives.base import BytesCallback, Product, SearchQuery, Source
 from geographer.base.errors import SourceError
-from geographer.readers.base import Arrived, Reader, Reading
+from geographer.readers.base import ProductFiles, Reader, ReadResult
 from tests.sample_history import NORTH, PIXEL, WEST, place
 from tests.sample_rasters import pixels, write_scene
 
@@ -26,7 +26,7 @@ class Shelf(Source):
         super().__init__(provider=provider or "shelf", collection=collection, folder=folder)
         self.folder, self.query = Path(folder), query or {}
 
-    def search(self, query: Query) -> Iterator[list[Product]]:
+    def search(self, query: SearchQuery) -> Iterator[list[Product]]:
         """See `Source.search`; what was asked is noted in `asked.jsonl`."""
         index = json.loads((self.folder / "index.json").read_text())
         with (self.folder / "asked.jsonl").open("a") as asked:
@@ -38,7 +38,7 @@ class Shelf(Source):
         for first in range(0, max(len(met), 1), 2):
             yield [self._product(one) for one in met[first : first + 2]]
 
-    def fetch(self, product: Product, folder: Path, told: Told) -> None:
+    def fetch(self, product: Product, folder: Path, told: BytesCallback) -> None:
         """See `Source.fetch`; what was fetched is noted in `fetched.txt`."""
         with (self.folder / "fetched.txt").open("a") as fetched:
             fetched.write(f"{product.product_id}\n")
@@ -70,11 +70,11 @@ class Broken(Reader):
     name = "broken"
 
     @classmethod
-    def reads(cls, arrived: Arrived) -> bool:
+    def can_read(cls, arrived: ProductFiles) -> bool:
         """See `Reader.reads`."""
         return False
 
-    def read(self, arrived: Arrived, destination: Path) -> Reading:
+    def read(self, arrived: ProductFiles, destination: Path) -> ReadResult:
         """See `Reader.read`."""
         raise KeyError("nothing")
 
@@ -84,9 +84,9 @@ class Idle(Broken):
 
     name = "idle"
 
-    def read(self, arrived: Arrived, destination: Path) -> Reading:
+    def read(self, arrived: ProductFiles, destination: Path) -> ReadResult:
         """See `Reader.read`."""
-        return Reading()
+        return ReadResult()
 
 
 def shelve(

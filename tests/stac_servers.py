@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlparse
 
-from geographer.archives.base import Product, Query, Source
+from geographer.archives.base import Product, SearchQuery, Source
 from geographer.archives.search import all_pages
-from geographer.base.retry import Patience
+from geographer.base.retry import RetryPolicy
 
 LOOPBACK = "127.0.0.1"
 
@@ -77,7 +77,7 @@ def asset_of(href: str, content: bytes, **fields: Any) -> dict[str, Any]:
     return {"href": href, "file:size": len(content), "file:checksum": multihash(content), "roles": ["data"], **fields}
 
 
-def search_all(source: Source, query: Query, patience: Patience | None = None) -> list[Product]:
+def search_all(source: Source, query: SearchQuery, patience: RetryPolicy | None = None) -> list[Product]:
     """Every product that a search finds, each once."""
     found = [product for page in all_pages(source, query, patience) for product in page]
     return list({(one.provider, one.collection, one.product_id): one for one in found}.values())

@@ -60,7 +60,7 @@ def events(story, tmp_path_factory):
     dataset.add_features(far, crs="EPSG:32633")
     dataset.download("scenes", source=Shelf, source_options={"folder": str(folder / "shelf")})
     told = dataset.log() + imports(tmp_path_factory.mktemp("imports"), story)
-    return [event.envelope() for event in told]
+    return [event.to_dict() for event in told]
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from hypothesis.stateful import (
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError
-from geographer.storage.queries.tables import Filter, read
+from geographer.storage.queries.tables import TableFilter, read_table
 from tests.sample_rasters import CUSTOM, at, pixels, write_scene
 
 UTM = "EPSG:32633"
@@ -140,9 +140,9 @@ ON_CONFLICT = st.sampled_from([None, "exclude", "move"])
 
 def tables_at(dataset: Dataset, position: int) -> dict[str, Any]:
     """Everything that can be read of a revision."""
-    with dataset._recorder.at(position) as revision:
-        tables: dict[str, Any] = {name: read(revision, name, Filter()).arrow.to_pylist() for name in TABLES}
-        tables["content_digest"] = revision.content_digest()
+    with dataset._recorder.open_revision(position) as revision:
+        tables: dict[str, Any] = {name: read_table(revision, name, TableFilter()).arrow.to_pylist() for name in TABLES}
+        tables["content_digest"] = revision.compute_content_digest()
     return tables
 
 
@@ -620,8 +620,8 @@ class Histories(RuleBasedStateMachine):
     def _chips_are_right(self, recipe: str) -> None:
         """Each chip has its raster and its feature still, and what can lie in a chip does."""
         options = self.recipes[recipe]
-        with self.dataset._recorder.at(self.head) as revision:
-            chips = revision.rows(
+        with self.dataset._recorder.open_revision(self.head) as revision:
+            chips = revision.fetch_rows(
                 "SELECT raster_id, parent_id, feature_id FROM raster_now WHERE recipe = $recipe ORDER BY raster_key",
                 {"recipe": recipe},
             )

@@ -8,7 +8,7 @@ import json
 import numpy as np
 
 
-def generator(seed: int, *names: str) -> np.random.Generator:
+def make_rng(seed: int, *names: str) -> np.random.Generator:
     """A generator of its own for `names` (a feature's id, a raster's id …) under a recipe's `seed`.
 
     PCG64 seeded with the SHA-256 of the JSON array `[seed, *names]` (ASCII, no spaces). JSON keeps the names

@@ -49,7 +49,7 @@ class Problem:
     costs: Floats | None = None
 
 
-def fewest(problem: Problem, deadline: float) -> Cover:
+def solve_set_cover(problem: Problem, deadline: float) -> Cover:
     """The fewest sets that cover all that is needed, proven where `deadline` (of `time.monotonic`) allows.
 
     What hangs together is solved by itself, the smallest first. The answer is the same on every run, unless time ran

@@ -10,10 +10,10 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlparse
 
-from geographer.archives.base import Product, Query, Source, SourceError, Stated, Told
+from geographer.archives.base import BytesCallback, FileInfo, Product, SearchQuery, Source, SourceError
 from geographer.archives.http_ftp import MissingError, fetch_file, listed, stated_at
 from geographer.archives.stac_properties import Fact
-from geographer.base.errors import NotFoundError, UsageError, naming
+from geographer.base.errors import NotFoundError, UsageError, quote_names
 
 _COLLECTION: Final = "AW3D30"
 _URL: Final = "https://www.eorc.jaxa.jp/ALOS/aw3d30/data/release_v2404"
@@ -57,7 +57,7 @@ class AlosWorld3d(Source):
             corner of the five degrees around it, N045E005.
     """
 
-    at_once = 2
+    max_concurrent = 2
     reader = "geotiff"
     # Beside the heights lie a mask, and how many scenes each is made of.
     reader_options = MappingProxyType({"pattern": "*DSM.tif"})
@@ -70,12 +70,12 @@ class AlosWorld3d(Source):
         unknown = sorted(set(options) - _OPTIONS)
         if unknown:
             raise UsageError(
-                f"the source of AW3D30 has no option {naming(unknown)}: it has {', '.join(sorted(_OPTIONS))}"
+                f"the source of AW3D30 has no option {quote_names(unknown)}: it has {', '.join(sorted(_OPTIONS))}"
             )
         self._url = _checked_url(options.get("url", _URL))
         self._layout = _checked_layout(options.get("layout", _LAYOUT))
 
-    def search(self, query: Query) -> Iterator[list[Product]]:
+    def search(self, query: SearchQuery) -> Iterator[list[Product]]:
         """See `Source.search`: one page, of the tiles that the box meets and that are there.
 
         It asks for one listing a block of five degrees, or where a server lists nothing, for every tile.
@@ -88,12 +88,12 @@ class AlosWorld3d(Source):
             page += [self._product(cell, stated) for cell, stated in self._there(cells)]
         yield sorted(page, key=lambda product: product.product_id)
 
-    def fetch(self, product: Product, folder: Path, told: Told) -> None:
+    def fetch(self, product: Product, folder: Path, told: BytesCallback) -> None:
         """See `Source.fetch`: the archive, as it is."""
         path = str(product.handle)
         fetch_file(f"{self._url}/{path}", folder / PurePosixPath(path).name, told)
 
-    def _there(self, cells: list[Cell]) -> Iterator[tuple[Cell, Stated]]:
+    def _there(self, cells: list[Cell]) -> Iterator[tuple[Cell, FileInfo]]:
         """Of the cells of one block, those that the archive has."""
         names = self._listed(PurePosixPath(self._path(cells[0])).parent)
         for cell in cells:
@@ -103,7 +103,7 @@ class AlosWorld3d(Source):
                 if stated is not None:
                     yield cell, stated
             elif PurePosixPath(path).name in names:
-                yield cell, Stated(names[PurePosixPath(path).name])
+                yield cell, FileInfo(names[PurePosixPath(path).name])
 
     def _listed(self, folder: PurePosixPath) -> dict[str, int | None] | None:
         """The names in a folder; None when the server does not tell them.
@@ -117,7 +117,7 @@ class AlosWorld3d(Source):
         except MissingError:
             return {} if over_ftp else None
         except SourceError as error:
-            if over_ftp or error.passing:
+            if over_ftp or error.retryable:
                 raise
             return None
         return names if over_ftp or any(_TILE.search(name) for name in names) else None
@@ -125,7 +125,7 @@ class AlosWorld3d(Source):
     def _path(self, cell: Cell) -> str:
         return self._layout.format(block=cell.block.name, tile=cell.name)
 
-    def _product(self, cell: Cell, stated: Stated) -> Product:
+    def _product(self, cell: Cell, stated: FileInfo) -> Product:
         import shapely
 
         place = shapely.to_wkb(shapely.box(cell.west, cell.south, cell.west + 1, cell.south + 1))
@@ -149,7 +149,7 @@ class AlosWorld3d(Source):
         )
 
 
-def _cells(query: Query) -> list[Cell]:
+def _cells(query: SearchQuery) -> list[Cell]:
     """The cells that the box meets, also a box that is only a point or a line; by latitude, then longitude."""
     columns = range(floor(query.west), max(ceil(query.east), floor(query.west) + 1))
     rows = range(max(floor(query.south), -90), min(max(ceil(query.north), floor(query.south) + 1), 90))

@@ -9,19 +9,29 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple
 
-from geographer.base.errors import OfflineError, SourceError
-from geographer.base.redaction import without_secrets
+from geographer.base.errors import OrderRequiredError, SourceError
+from geographer.base.redaction import redact_urls
 
-__all__ = ["SOURCES", "OfflineError", "Product", "Query", "Source", "SourceError", "Stated", "Told", "failure_of"]
+__all__ = [
+    "SOURCES",
+    "BytesCallback",
+    "FileInfo",
+    "OrderRequiredError",
+    "Product",
+    "SearchQuery",
+    "Source",
+    "SourceError",
+    "describe_plugin_failure",
+]
 
 SOURCES: Final = "geographer.sources"
 """The group of entry points that a source can be named by."""
 
-Told = Callable[[int], None]
+BytesCallback = Callable[[int], None]
 """Told how many bytes of a product have arrived so far."""
 
 
-class Query(NamedTuple):
+class SearchQuery(NamedTuple):
     """One search: a box in degrees of longitude and latitude, and a span of time.
 
     `west` is never east of `east`: a search across the antimeridian is two. `start` and `end` are ISO 8601 in UTC, both
@@ -36,7 +46,7 @@ class Query(NamedTuple):
     end: str | None = None
 
 
-class Stated(NamedTuple):
+class FileInfo(NamedTuple):
     """What an archive states of a file, or None: its `size` in bytes, and its digest as `algorithm:hex`."""
 
     size: int | None = None
@@ -76,7 +86,7 @@ class Product:
     size: int | None = None
     licence: str | None = None
     properties: Mapping[str, str | int | float | bool] = field(default_factory=dict)
-    files: Mapping[str, Stated] = field(default_factory=dict)
+    files: Mapping[str, FileInfo] = field(default_factory=dict)
     handle: Any = field(default=None, compare=False, repr=False)
 
 
@@ -87,7 +97,7 @@ class Source(ABC):
     its own business: they come from its configuration or the environment, never from `options`, which the log keeps.
     """
 
-    at_once: ClassVar[int] = 4
+    max_concurrent: ClassVar[int] = 4
     """How many products it hands over at once, at most."""
 
     reader: ClassVar[str | None] = None
@@ -109,7 +119,7 @@ class Source(ABC):
         self.provider, self.collection, self.options = provider, collection, options
 
     @abstractmethod
-    def search(self, query: Query) -> Iterator[list[Product]]:
+    def search(self, query: SearchQuery) -> Iterator[list[Product]]:
         """All products that may show something in the box, a page at a time; one request to the archive for each.
 
         A page that can't be had is an error, never the end.
@@ -120,7 +130,7 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def fetch(self, product: Product, folder: Path, told: Told) -> None:
+    def fetch(self, product: Product, folder: Path, on_progress: BytesCallback) -> None:
         """Write the product's files into `folder`, which is empty; archives as they arrive, not unpacked.
 
         Called from several threads at once, for different products. It is one try: whoever calls it tries again.
@@ -132,7 +142,7 @@ class Source(ABC):
         """
 
 
-def failure_of(source: Source, error: Exception) -> str:
+def describe_plugin_failure(source: Source, error: Exception) -> str:
     """What to say when a source raised what it should not."""
-    told = without_secrets(f"{type(error).__name__}: {error}")
+    told = redact_urls(f"{type(error).__name__}: {error}")
     return f"source '{type(source).__qualname__}' failed ({told}): mend it, or report it to whoever made it"

@@ -25,10 +25,10 @@ from typing import Any, Final, NamedTuple
 
 import rfc8785
 
-from geographer.archives.base import OfflineError, Product, Source, SourceError, Stated, failure_of
+from geographer.archives.base import FileInfo, OrderRequiredError, Product, Source, SourceError, describe_plugin_failure
 from geographer.base.errors import ConflictError, CorruptError, GeographerError
-from geographer.base.file_lock import held
-from geographer.base.retry import Patience
+from geographer.base.file_lock import try_lock
+from geographer.base.retry import RetryPolicy
 
 logger = logging.getLogger("geographer")
 
@@ -110,7 +110,7 @@ def fetch_all(
     *,
     workers: int = 4,
     told: Told | None = None,
-    patience: Patience | None = None,
+    patience: RetryPolicy | None = None,
 ) -> Generator[Fetched | Failed, None, None]:
     """Fetch products, and hand each over as it is done, in no particular order.
 
@@ -133,9 +133,9 @@ def fetch_all(
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         _sweep(folder)
-        run = _Run(source, places, folder, patience or Patience())
+        run = _Run(source, places, folder, patience or RetryPolicy())
         try:
-            yield from run.outcomes(max(1, min(workers, source.at_once)), told or _untold)
+            yield from run.outcomes(max(1, min(workers, source.max_concurrent)), told or _untold)
         finally:
             run.stop()
 
@@ -167,7 +167,7 @@ class _StoppedError(BaseException):
 class _Run:
     """One run: products that wait, threads that fetch them, and what came of them."""
 
-    def __init__(self, source: Source, places: Mapping[str, Product], folder: Path, patience: Patience) -> None:
+    def __init__(self, source: Source, places: Mapping[str, Product], folder: Path, patience: RetryPolicy) -> None:
         self._source, self._places, self._folder, self._patience = source, places, folder, patience
         self._waiting: queue.SimpleQueue[tuple[str, Product]] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Fetched | Failed | BaseException] = queue.SimpleQueue()
@@ -233,16 +233,18 @@ class _Run:
         try:
             return self._fetched(name, product)
         except SourceError as error:
-            if error.wait is not None and error.wait <= self._patience.bound:
-                self._not_before = max(self._not_before, time.monotonic() + error.wait)
+            if error.retry_after is not None and error.retry_after <= self._patience.bound:
+                self._not_before = max(self._not_before, time.monotonic() + error.retry_after)
             raise
 
     def _outcome(self, name: str, product: Product) -> Fetched | Failed:
         """What came of one product."""
         try:
-            return self._kept(name, product) or self._patience.tried(lambda: self._tried(name, product), self._sleep)
+            return self._kept(name, product) or self._patience.call_with_retry(
+                lambda: self._tried(name, product), self._sleep
+            )
         except GeographerError as error:
-            return Failed(product, str(error), isinstance(error, OfflineError))
+            return Failed(product, str(error), isinstance(error, OrderRequiredError))
         except OSError as error:
             reason = error.strerror or type(error).__name__
             return Failed(
@@ -252,7 +254,7 @@ class _Run:
         except Exception as error:
             # A source of a person's own may raise anything, and must not take the other products with it.
             logger.debug("a source failed", exc_info=True)
-            return Failed(product, f"product '{product.product_id}': {failure_of(self._source, error)}")
+            return Failed(product, f"product '{product.product_id}': {describe_plugin_failure(self._source, error)}")
 
     def _kept(self, name: str, product: Product) -> Fetched | None:
         """The product as an earlier run has fetched it; None, and nothing left of it, if that is not whole."""
@@ -282,7 +284,7 @@ class _Run:
             try:
                 files = _verified(files_folder, product, self._checkpoint)
             except CorruptError as error:
-                raise SourceError(str(error), passing=True) from None
+                raise SourceError(str(error), retryable=True) from None
             _write(part, product, files)
             part.rename(self._folder / name)
             _sync(self._folder)
@@ -335,14 +337,14 @@ def _verified(folder: Path, product: Product, checkpoint: Callable[[], None]) ->
     for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in found):
         if path.is_symlink() or not path.is_file() or path.stat().st_size == 0:
             raise CorruptError(f"{what}: '{name}' is empty, or no file")
-        files[name] = _checked(path, name, product.files.get(name, Stated()), what, checkpoint)
+        files[name] = _checked(path, name, product.files.get(name, FileInfo()), what, checkpoint)
     missing = sorted(set(product.files) - set(files))
     if missing:
         raise CorruptError(f"{what}: '{missing[0]}' did not arrive")
     return files
 
 
-def _checked(path: Path, name: str, stated: Stated, what: str, checkpoint: Callable[[], None]) -> File:
+def _checked(path: Path, name: str, stated: FileInfo, what: str, checkpoint: Callable[[], None]) -> File:
     """Size and SHA-256 of a file, from one read, which also checks them against what the archive states."""
     size = path.stat().st_size
     if stated.size is not None and size != stated.size:
@@ -431,7 +433,7 @@ def _sweep(folder: Path) -> None:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder."""
-    with held(folder / _LOCK) as ours:
+    with try_lock(folder / _LOCK) as ours:
         if not ours:
             raise ConflictError(f"another process downloads into '{folder}': wait for it, or stop it")
         yield

@@ -66,7 +66,7 @@ def trouble(error: BaseException, what: str, clean: Callable[[str], str], creden
     if answer is not None and answer.status >= HTTPStatus.BAD_REQUEST:
         return refused(answer, what, clean, credentials)
     reason, passing = _reason(list(chain(error)))
-    return SourceError(f"{what}: {reason}", passing=passing)
+    return SourceError(f"{what}: {reason}", retryable=passing)
 
 
 def refused(answer: Answer, what: str, clean: Callable[[str], str], credentials: str) -> SourceError:
@@ -79,7 +79,9 @@ def refused(answer: Answer, what: str, clean: Callable[[str], str], credentials:
     else:
         words = clean(answer.words)
         step = f": {words}" if words else ""
-    return SourceError(f"{what}: the archive answered {_named(answer.status)}{step}", passing=passing, wait=answer.wait)
+    return SourceError(
+        f"{what}: the archive answered {_named(answer.status)}{step}", retryable=passing, retry_after=answer.wait
+    )
 
 
 def waiting(headers: Mapping[str, str]) -> float | None:

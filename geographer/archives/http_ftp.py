@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlparse
 
-from geographer.archives.base import SourceError, Stated, Told
+from geographer.archives.base import BytesCallback, FileInfo, SourceError
 from geographer.archives.http_errors import Answer, refused, trouble, waiting
 from geographer.archives.stac_properties import size_of
-from geographer.base.redaction import without_secrets
+from geographer.base.redaction import redact_urls
 
 TIMEOUT: Final = 30.0
 """Seconds without a byte after which a connection is given up."""
@@ -29,7 +29,7 @@ class MissingError(SourceError):
     """There is nothing at this address."""
 
 
-def fetch_file(url: str, destination: Path, told: Told) -> None:
+def fetch_file(url: str, destination: Path, told: BytesCallback) -> None:
     """Write what is at an http, https or ftp `url` to `destination`.
 
     Raises:
@@ -64,7 +64,7 @@ def listed(url: str) -> dict[str, int | None]:
     return {name.rstrip("/"): None for name in inside if name.rstrip("/")}
 
 
-def stated_at(url: str) -> Stated | None:
+def stated_at(url: str) -> FileInfo | None:
     """What is stated of the file at `url`; None when there is none.
 
     Raises:
@@ -74,11 +74,11 @@ def stated_at(url: str) -> Stated | None:
         if urlparse(url).scheme == "ftp":
             with _ftp(url) as (server, path):
                 server.voidcmd("TYPE I")
-                return Stated(server.size(path))
+                return FileInfo(server.size(path))
         with _http("HEAD", url) as response:
             if _is_page(response):
                 return None
-            return Stated(size_of(response.headers.get("Content-Length")))
+            return FileInfo(size_of(response.headers.get("Content-Length")))
     except MissingError:
         return None
 
@@ -93,10 +93,10 @@ def json_at(url: str) -> Any:
         try:
             return response.json()
         except ValueError:
-            raise SourceError(f"{_shown(url)} is no JSON", passing=True) from None
+            raise SourceError(f"{_shown(url)} is no JSON", retryable=True) from None
 
 
-def _fetch_http(url: str, destination: Path, told: Told) -> None:
+def _fetch_http(url: str, destination: Path, told: BytesCallback) -> None:
     with _http("GET", url) as response, destination.open("wb") as file:
         if _is_page(response):
             raise SourceError(
@@ -111,7 +111,7 @@ def _fetch_http(url: str, destination: Path, told: Told) -> None:
             arrived += len(block)
             told(arrived)
     if announced is not None and not coded and arrived != int(announced):
-        raise SourceError(f"{_shown(url)}: {arrived:,} of {int(announced):,} bytes arrived", passing=True)
+        raise SourceError(f"{_shown(url)}: {arrived:,} of {int(announced):,} bytes arrived", retryable=True)
 
 
 def _next(blocks: Iterator[bytes], url: str) -> bytes:
@@ -143,7 +143,7 @@ def _text(response: Any, url: str) -> str:
         return str(response.text)
 
 
-def _fetch_ftp(url: str, destination: Path, told: Told) -> None:
+def _fetch_ftp(url: str, destination: Path, told: BytesCallback) -> None:
     with _ftp(url) as (server, path), destination.open("wb") as file:
         server.voidcmd("TYPE I")
         announced = server.size(path)
@@ -155,7 +155,7 @@ def _fetch_ftp(url: str, destination: Path, told: Told) -> None:
                 arrived += len(block)
                 told(arrived)
         if announced is not None and arrived != announced:
-            raise SourceError(f"{_shown(url)}: {arrived:,} of {announced:,} bytes arrived", passing=True)
+            raise SourceError(f"{_shown(url)}: {arrived:,} of {announced:,} bytes arrived", retryable=True)
         server.voidresp()
 
 
@@ -230,7 +230,7 @@ def _shown(url: str) -> str:
 
 
 def _clean(text: str) -> str:
-    return str(without_secrets(text))
+    return str(redact_urls(text))
 
 
 class _Links(HTMLParser):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from geographer.archives.base import Product, Query, Source, SourceError, failure_of
+from geographer.archives.base import Product, SearchQuery, Source, SourceError, describe_plugin_failure
 from geographer.base.errors import GeographerError
-from geographer.base.retry import Patience
+from geographer.base.retry import RetryPolicy
 
 
-def all_pages(source: Source, query: Query, patience: Patience | None = None) -> list[list[Product]]:
+def all_pages(source: Source, query: SearchQuery, patience: RetryPolicy | None = None) -> list[list[Product]]:
     """Every page of what a search finds, in the archive's order.
 
     Raises:
@@ -21,6 +21,6 @@ def all_pages(source: Source, query: Query, patience: Patience | None = None) ->
         except GeographerError:
             raise
         except Exception as error:
-            raise SourceError(failure_of(source, error)) from error
+            raise SourceError(describe_plugin_failure(source, error)) from error
 
-    return (patience or Patience()).tried(once)
+    return (patience or RetryPolicy()).call_with_retry(once)

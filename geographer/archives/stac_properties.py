@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from geographer.archives.base import Stated
+from geographer.archives.base import FileInfo
 from geographer.archives.stac_items import in_utc
 
 Fact = str | int | float | bool
@@ -37,9 +37,9 @@ def facts_of(fields: Mapping[str, Any], *names: str) -> dict[str, Fact]:
     return facts
 
 
-def stated_of(asset: Mapping[str, Any]) -> Stated:
+def stated_of(asset: Mapping[str, Any]) -> FileInfo:
     """What the file extension of STAC (`file:size`, `file:checksum`) says of a file."""
-    return Stated(size_of(asset.get("file:size")), digest_of(asset.get("file:checksum")))
+    return FileInfo(size_of(asset.get("file:size")), digest_of(asset.get("file:checksum")))
 
 
 def size_of(value: Any) -> int | None:

@@ -16,7 +16,7 @@ from geographer.base.errors import StorageError
 if TYPE_CHECKING:
     from geographer.base.values import Checksums
 
-Damage = Literal["missing", "altered"]
+FileDamage = Literal["missing", "altered"]
 Protect = Callable[[Path], None]
 
 DRAFTS = ".geographer-*"
@@ -26,7 +26,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextmanager
-def draft_beside(target: Path) -> Iterator[Path]:
+def temporary_sibling(target: Path) -> Iterator[Path]:
     """A path in the folder of `target`, which is made, to write to and rename from; removed if it is left."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".geographer-{secrets.token_hex(8)}")
@@ -38,7 +38,7 @@ def draft_beside(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def on_disk_of(path: Path) -> Iterator[None]:
+def translate_os_errors(path: Path) -> Iterator[None]:
     """Turns an `OSError` into a `StorageError` that names `path`, and a full disk by that name."""
     try:
         yield
@@ -48,16 +48,16 @@ def on_disk_of(path: Path) -> Iterator[None]:
         raise StorageError(f"can't write '{path}': {problem.strerror or problem}") from problem
 
 
-def write_whole(target: Path, content: bytes, protect: Protect | None = None) -> None:
+def write_atomic(target: Path, content: bytes, protect: Protect | None = None) -> None:
     """Makes `content` the file at `target`; a file that is that already is not touched.
 
     Raises:
         StorageError: the disk is full or can't be written.
     """
-    with on_disk_of(target):
+    with translate_os_errors(target):
         if target.is_file() and target.read_bytes() == content:
             return
-        with draft_beside(target) as draft:
+        with temporary_sibling(target) as draft:
             draft.write_bytes(content)
             if protect:
                 protect(draft)
@@ -69,10 +69,10 @@ def add_line(path: Path, line: str) -> None:
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     if line not in text.splitlines():
         gap = "" if text.endswith("\n") or not text else "\n"
-        write_whole(path, f"{text}{gap}{line}\n".encode())
+        write_atomic(path, f"{text}{gap}{line}\n".encode())
 
 
-def damage_of(path: Path, sums: Checksums, *, hashed: bool = True) -> Damage | None:
+def check_file(path: Path, sums: Checksums, *, hashed: bool = True) -> FileDamage | None:
     """What is wrong with the file at `path`, by its size in bytes and, if `hashed`, its SHA-256; or None."""
     try:
         with path.open("rb", buffering=0) as file:

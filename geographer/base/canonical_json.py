@@ -22,6 +22,6 @@ def canonical_json(value: Any) -> str:
         raise UsageError(f"that can't be recorded: {error}; use a number below 2^53, no NaN, no infinity") from error
 
 
-def parsed_json(text: str) -> Any:
+def parse_canonical_json(text: str) -> Any:
     """What a canonical text says; digits from 2^53 on were a float's, which is written without a point."""
     return json.loads(text, parse_int=lambda digits: int(digits) if abs(int(digits)) < 2**53 else float(digits))

@@ -18,7 +18,7 @@ class UsageError(GeographerError):
     exit_code = 2
 
 
-class UnreadableError(UsageError):
+class UnsupportedProductError(UsageError):
     """What an archive delivered can't be read with these options; others may read it."""
 
 
@@ -28,7 +28,7 @@ class NotFoundError(GeographerError):
     exit_code = 3
 
 
-class ExtensionError(NotFoundError):
+class PluginError(NotFoundError):
     """A selector, cutter or label maker of a person's own that can't be imported in this process."""
 
 
@@ -58,17 +58,17 @@ class SourceError(StorageError):
         wait: How many seconds the archive asked to wait before that.
     """
 
-    def __init__(self, message: str, *, passing: bool = False, wait: float | None = None) -> None:
+    def __init__(self, message: str, *, retryable: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.passing = passing
-        self.wait = wait
+        self.retryable = retryable
+        self.retry_after = retry_after
 
 
-class OfflineError(SourceError):
+class OrderRequiredError(SourceError):
     """A product that the archive has to bring back from its store first: it was ordered; a later run gets it."""
 
 
-def naming(things: list[str], most: int = 5) -> str:
+def quote_names(names: list[str], limit: int = 5) -> str:
     """`'a', 'b', 'c' and 7 more`: as many names as a person reads."""
-    shown = ", ".join(f"'{thing}'" for thing in things[:most])
-    return shown if len(things) <= most else f"{shown} and {len(things) - most:,} more"
+    shown = ", ".join(f"'{thing}'" for thing in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"

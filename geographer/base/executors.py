@@ -77,7 +77,7 @@ class Processes:
             pool.shutdown(cancel_futures=True)
 
 
-def executor_for(workers: int) -> Executor:
+def make_executor(workers: int) -> Executor:
     """`Inline` for one worker, else `Processes`.
 
     Raises:

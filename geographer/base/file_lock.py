@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[bool]:
+def try_lock(path: Path) -> Iterator[bool]:
     """Hold the file at `path`, which is made if need be, for as long as the block lasts; whether that was to be had."""
     with path.open("a+b") as file:
         yield _lock(file.fileno())

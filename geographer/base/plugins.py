@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, version
 from typing import TYPE_CHECKING, Any
 
-from geographer.base.errors import ExtensionError, NotFoundError, UsageError
+from geographer.base.errors import NotFoundError, PluginError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ _BROUGHT: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Extension:
+class Plugin:
     """A function or class of one's own: the name of its entry point or `module:name`, and its version.
 
     The version says what ran first; a newer one is the same extension, and each event says which one ran.
@@ -28,7 +28,7 @@ class Extension:
     version: str = field(compare=False)
 
     @classmethod
-    def identity(cls, given: Any, group: str) -> tuple[str, str]:
+    def resolve(cls, given: Any, group: str) -> tuple[str, str]:
         """The name and version of an object, or of what a name in the group of entry points stands for.
 
         Raises:
@@ -42,19 +42,19 @@ class Extension:
                 )
             name = f"{given.__module__}:{given.__qualname__}"
             _BROUGHT[name] = given
-            return name, version_of(given)
+            return name, plugin_version(given)
         found = _found(given, group)
         if found is None:
             raise NotFoundError(
                 f"no '{given}' among the entry points of {group}, and no module:name of that kind: install what has it"
             )
-        return given, version_of(found)
+        return given, plugin_version(found)
 
     def load(self, group: str) -> Any:
         """The object, or None where it can't be had in this process."""
         return _found(self.name, group)
 
-    def required(self, group: str) -> Any:
+    def load_or_raise(self, group: str) -> Any:
         """The object.
 
         Raises:
@@ -62,7 +62,7 @@ class Extension:
         """
         found = self.load(group)
         if found is None:
-            raise ExtensionError(f"'{self.name}' {self.version} can't be imported here: install what has it")
+            raise PluginError(f"'{self.name}' {self.version} can't be imported here: install what has it")
         return found
 
 
@@ -87,7 +87,7 @@ def _distributions() -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
-def version_of(given: Any) -> str:
+def plugin_version(given: Any) -> str:
     """The attribute `version` of an object, or that of the distribution that its module belongs to, or nothing."""
     stated = getattr(given, "version", None)
     if isinstance(stated, str | int | float):

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from geographer.base.errors import OfflineError, SourceError
+from geographer.base.errors import OrderRequiredError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often, and with which pauses, something is tried that an archive did not deliver.
 
     The pause before try n + 1 is at least what the archive asked for by `Retry-After`, else `first * 2 ** (n - 1)`
@@ -39,7 +39,7 @@ class Patience:
     sleep: Callable[[float], object] = field(default=time.sleep, repr=False)
     chance: Callable[[], float] = field(default=random.random, repr=False)
 
-    def tried(self, work: Callable[[], Result], sleep: Callable[[float], object] | None = None) -> Result:
+    def call_with_retry(self, work: Callable[[], Result], sleep: Callable[[float], object] | None = None) -> Result:
         """What `work` returns, once it does; `sleep` stands in for the own one.
 
         Raises:
@@ -49,22 +49,24 @@ class Patience:
             try:
                 return work()
             except SourceError as error:
-                if isinstance(error, OfflineError) or not error.passing:
+                if isinstance(error, OrderRequiredError) or not error.retryable:
                     raise
                 trouble = error
-            if trouble.wait is not None and trouble.wait > self.bound:
+            if trouble.retry_after is not None and trouble.retry_after > self.bound:
                 raise SourceError(
-                    f"{trouble}; it asks to wait {_spoken(trouble.wait)}: run this again after that",
-                    passing=True,
-                    wait=trouble.wait,
+                    f"{trouble}; it asks to wait {_spoken(trouble.retry_after)}: run this again after that",
+                    retryable=True,
+                    retry_after=trouble.retry_after,
                 )
             if attempt < self.tries:
-                (sleep or self.sleep)(self.pause(attempt, trouble.wait))
+                (sleep or self.sleep)(self.compute_delay(attempt, trouble.retry_after))
         raise SourceError(
-            f"{trouble} (tried {self.tries} times): run this again later", passing=True, wait=trouble.wait
+            f"{trouble} (tried {self.tries} times): run this again later",
+            retryable=True,
+            retry_after=trouble.retry_after,
         )
 
-    def pause(self, attempt: int, wait: float | None = None) -> float:
+    def compute_delay(self, attempt: int, wait: float | None = None) -> float:
         """How many seconds to wait after the failure number `attempt` (from 1), if the archive asked for `wait`."""
         own = min(self.first * 2.0 ** (attempt - 1), self.longest)
         own *= 1 - self.chance() / 2

@@ -33,7 +33,7 @@ class Size(NamedTuple):
     unit: str = "px"
 
     @classmethod
-    def of(cls, given: int | tuple[int, int] | str) -> Size:
+    def parse(cls, given: int | tuple[int, int] | str) -> Size:
         """A size from pixels (`512`, `(640, 480)`) or from text (`'512'`, `'640x480'`, `'2560m'`, `'2560x1280m'`).
 
         Raises:
@@ -76,7 +76,7 @@ class Transform(NamedTuple):
     e: float
     f: float
 
-    def of(self, window: Window) -> Transform:
+    def for_window(self, window: Window) -> Transform:
         """The transform of the pixels of `window`, whose upper-left pixel becomes (0, 0)."""
         return self._replace(
             c=self.a * window.col + self.b * window.row + self.c,
@@ -94,7 +94,7 @@ class Grid:
     height: int
 
 
-class Width(NamedTuple):
+class LineWidth(NamedTuple):
     """How wide lines and points are drawn: an `amount` of pixels ('px') or of metres ('m')."""
 
     amount: float
@@ -107,7 +107,7 @@ class Width(NamedTuple):
         )
 
 
-def width_of(given: str | float) -> Width:
+def parse_line_width(given: str | float) -> LineWidth:
     """The width that a number (of pixels) or a text such as `3`, `3px` or `5m` names.
 
     Raises:
@@ -120,11 +120,11 @@ def width_of(given: str | float) -> Width:
         amount = math.nan
     if found is None or not 0 < amount < math.inf:
         raise UsageError(f"'{given}' is no width: give pixels or metres above 0, such as 3, 3px or 5m")
-    return Width(amount, "m" if found[2] == "m" else "px")
+    return LineWidth(amount, "m" if found[2] == "m" else "px")
 
 
-def check_name(what: str, name: str) -> None:
+def validate_name(subject: str, name: str) -> None:
     """Raise `UsageError` unless `name` can name a folder on any file system."""
     allowed = all(letter.isalnum() or letter in "-_." for letter in name)
     if not name or not allowed or name.startswith(".") or len(name) > 100:
-        raise UsageError(f"'{name}' can't name a {what}: use letters, digits, '-', '_' and '.'")
+        raise UsageError(f"'{name}' can't name a {subject}: use letters, digits, '-', '_' and '.'")

@@ -68,7 +68,7 @@ def init(
     )
     event = dataset.show()
     if as_json:
-        output.json_line(
+        output.print_json_line(
             {
                 "position": 1,
                 "digest": event.digest,
@@ -129,7 +129,7 @@ def features(
         replace=replace,
         **signature,
     )
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @add.command()
@@ -175,7 +175,7 @@ def rasters(
         replace=replace,
         **signature,
     )
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @add.command()
@@ -202,7 +202,7 @@ def catalogue(
 ) -> None:
     """Add footprints without pixels: GeoJSON, GeoParquet or STAC items, in any CRS."""
     result = dataset.add_catalogue(file, id=id_column, crs=crs, acquired=acquired, **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @add.command()
@@ -211,7 +211,7 @@ def catalogue(
 @options.dataset
 def classes(dataset: Dataset, names: tuple[str, ...], signature: dict[str, Any], as_json: bool) -> None:
     """Add classes after those that there are."""
-    output.recorded(dataset.add_classes(names, **signature), as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(dataset.add_classes(names, **signature), as_json=as_json, dry_run=signature["dry_run"])
 
 
 @click.group()
@@ -225,7 +225,7 @@ def remove() -> None:
 @options.dataset
 def remove_features(dataset: Dataset, ids: tuple[str, ...], signature: dict[str, Any], as_json: bool) -> None:
     """Remove features."""
-    output.recorded(dataset.remove_features(ids, **signature), as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(dataset.remove_features(ids, **signature), as_json=as_json, dry_run=signature["dry_run"])
 
 
 @remove.command("rasters")
@@ -234,7 +234,7 @@ def remove_features(dataset: Dataset, ids: tuple[str, ...], signature: dict[str,
 @options.dataset
 def remove_rasters(dataset: Dataset, ids: tuple[str, ...], signature: dict[str, Any], as_json: bool) -> None:
     """Remove rasters, their labels and their places in splits; DVC's cache keeps the bytes."""
-    output.recorded(dataset.remove_rasters(ids, **signature), as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(dataset.remove_rasters(ids, **signature), as_json=as_json, dry_run=signature["dry_run"])
 
 
 @remove.command("recipe")
@@ -245,4 +245,4 @@ def remove_rasters(dataset: Dataset, ids: tuple[str, ...], signature: dict[str, 
 def remove_recipe(dataset: Dataset, name: str, keep: bool, signature: dict[str, Any], as_json: bool) -> None:
     """Remove a recipe with all that it made; its name is free again."""
     result = dataset.remove_recipe(name, keep=keep, **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])

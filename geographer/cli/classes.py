@@ -26,9 +26,9 @@ def list_(dataset: Dataset, at: str | None, as_json: bool) -> None:
     rows = dataset.classes(at).to_pylist()
     if as_json:
         for row in rows:
-            output.json_line(row)
+            output.print_json_line(row)
     else:
-        output.table(("class", "value", "features"), [list(row.values()) for row in rows])
+        output.print_table(("class", "value", "features"), [list(row.values()) for row in rows])
 
 
 @classes.command()
@@ -47,7 +47,7 @@ def remap(
     earlier revisions keep them. The class that a feature had before stands in its column original_class.
     """
     result = dataset.remap_classes(_mapping(changes), prune_rasters=prune_rasters, **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @classes.command()
@@ -63,7 +63,7 @@ def remap(
 def harden(dataset: Dataset, threshold: float | None, signature: dict[str, Any], as_json: bool) -> None:
     """Give each feature the class of its greatest probability, from its columns prob_of_class_<class>."""
     result = dataset.harden_classes(threshold, **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 def _mapping(changes: tuple[str, ...]) -> dict[str, str | None]:

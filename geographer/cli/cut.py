@@ -112,7 +112,7 @@ def around(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool
     is larger than a chip gets the smallest grid of chips that holds it.
     """
     result = dataset.cut_around_features(name, **_given(cutting), **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @cut.command()
@@ -140,7 +140,7 @@ def around(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool
 def grid(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **cutting: Any) -> None:
     """Cut rasters into a grid of chips."""
     result = dataset.cut_grid(name, **_given(cutting), **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @cut.command()
@@ -162,7 +162,7 @@ def grid(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, 
 def boxes(dataset: Dataset, name: str, file: str, signature: dict[str, Any], as_json: bool, **cutting: Any) -> None:
     """Cut the boxes in FILE: for each the smallest window of whole pixels that holds it."""
     result = dataset.cut_boxes(name, file, **_given(cutting), **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @cut.command()
@@ -186,7 +186,7 @@ def boxes(dataset: Dataset, name: str, file: str, signature: dict[str, Any], as_
 def cover(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **cutting: Any) -> None:
     """Cut the fewest chips that contain all features, and record how few are proven to be possible."""
     result = dataset.cut_cover(name, **_given(cutting), **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @cut.command()
@@ -218,7 +218,7 @@ def own(
 ) -> None:
     """Cut the windows that a cutter of your own chooses: a subclass of geographer.Cutter."""
     result = dataset.cut_own(name, options=dict(given), **_given(cutting), **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 def _given(cutting: dict[str, Any]) -> dict[str, Any]:

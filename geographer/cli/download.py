@@ -112,8 +112,8 @@ def download(
     """
     if planning:
         scenes, summary = dataset.plan_download(name, **wanted)
-        output.plan(name, scenes, summary, as_json=as_json)
+        output.print_download_plan(name, scenes, summary, as_json=as_json)
         return
     result = dataset.download(name, workers=workers, **wanted, **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
-    output.end_if_incomplete([result])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.exit_if_incomplete([result])

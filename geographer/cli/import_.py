@@ -52,11 +52,11 @@ def geographer_directory(
     each edge that differs is a line of its own after the first.
     """
     result = dataset.import_geographer(directory, **wanted, **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
     differing = dataset.compare_geographer(directory).to_pylist() if result.changed else []
     if as_json:
         for row in differing:
-            output.json_line({"object": "edge", **row})
+            output.print_json_line({"object": "edge", **row})
         return
     counts = result.summary.get("edges")
     if counts and (result.changed or signature["dry_run"]):
@@ -67,7 +67,7 @@ def geographer_directory(
             click.echo(f"  {count:,}: {why}")
     if differing:
         names = ("feature_id", "raster_id", "was", "now")
-        output.table(names, [[row[name] or "-" for name in names] for row in differing[:_SHOWN]])
+        output.print_table(names, [[row[name] or "-" for name in names] for row in differing[:_SHOWN]])
     if len(differing) > _SHOWN:
         click.echo(f"… and {len(differing) - _SHOWN:,} more: all of them with --json, or Dataset.compare_geographer")
 
@@ -96,7 +96,7 @@ def dataset_of_another(
     result = dataset.import_dataset(
         other, at=at, on_equal_id=on_equal_id, prefix=prefix, rename=dict(map(_pair, rename)), **signature
     )
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -65,7 +65,7 @@ def label() -> None:
 def mask(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **wanted: Any) -> None:
     """Burn a class mask for each raster of a collection: one class value a pixel, 0 is background."""
     result = dataset.label_masks(name, **wanted, **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @label.command()
@@ -94,7 +94,7 @@ def soft(
 ) -> None:
     """Draw a band of probabilities for each class, from the features' own columns."""
     result = dataset.label_soft(name, columns=_pairs(columns, "--probability CLASS=COLUMN"), **wanted, **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @label.command()
@@ -107,7 +107,7 @@ def soft(
 def instances(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **wanted: Any) -> None:
     """Draw each object with an id of its own; geographer objects lists them."""
     result = dataset.label_instances(name, **wanted, **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @label.command()
@@ -119,7 +119,7 @@ def instances(dataset: Dataset, name: str, signature: dict[str, Any], as_json: b
 def multilabel(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **wanted: Any) -> None:
     """Draw a band of 0 and 1 for each class, so that classes may overlap."""
     result = dataset.label_multilabel(name, **wanted, **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @label.command()
@@ -141,7 +141,7 @@ def multilabel(dataset: Dataset, name: str, signature: dict[str, Any], as_json: 
 def boxes(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **wanted: Any) -> None:
     """Box each object, upright and oriented, in pixel coordinates: as JSON files, and in geographer objects."""
     result = dataset.label_boxes(name, **wanted, **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @label.command()
@@ -164,7 +164,7 @@ def own(
     """Draw labels with a label maker of one's own: an entry point of the group geographer.labels."""
     pairs = {key: _value(text) for key, text in _pairs(chosen, "--option KEY=VALUE").items()}
     result = dataset.label_own(name, options=pairs, **wanted, **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 def _pairs(given: Iterable[str], form: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ def status(dataset: Dataset, as_json: bool) -> None:
     """Where the dataset stands."""
     report = dataset.status()
     if as_json:
-        output.json_line(report)
+        output.print_json_line(report)
         return
     for name, value in report.items():
         text = (", ".join(map(str, value)) or "none") if isinstance(value, list) else value
@@ -34,11 +34,11 @@ def log(dataset: Dataset, last: int | None, as_json: bool) -> None:
     """The events, newest first."""
     for event in reversed(dataset.log(last)):
         if as_json:
-            output.json_line(
+            output.print_json_line(
                 {key: getattr(event, key) for key in ("position", "kind", "recorded_at", "author", "message", "digest")}
             )
         else:
-            output.event_line(event)
+            output.print_event_line(event)
 
 
 @click.command()
@@ -51,9 +51,9 @@ def show(dataset: Dataset, revision: str, as_json: bool) -> None:
 
     event = dataset.show(revision)
     if as_json:
-        output.json_line(event.envelope())
+        output.print_json_line(event.to_dict())
         return
-    for name, value in event.envelope().items():
+    for name, value in event.to_dict().items():
         text = json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else value
         click.echo(f"{name:<16} {text if text is not None else ''}")
 
@@ -67,10 +67,10 @@ def history(dataset: Dataset, identity: str, as_json: bool) -> None:
     rows = dataset.history(identity)
     if as_json:
         for row in rows:
-            output.json_line(row)
+            output.print_json_line(row)
         return
     shown = ("position", "kind", "object", "change", "detail", "author", "message")
-    output.table(shown, [[row[name] for name in shown] for row in rows])
+    output.print_table(shown, [[row[name] for name in shown] for row in rows])
 
 
 @click.command()
@@ -81,7 +81,7 @@ def history(dataset: Dataset, identity: str, as_json: bool) -> None:
 def tag(dataset: Dataset, name: str, revision: str | None, signature: dict[str, Any], as_json: bool) -> None:
     """Name a revision, for good."""
     result = dataset.tag(name, revision, **signature)
-    output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
 
 
 @click.command()
@@ -92,9 +92,9 @@ def tags(dataset: Dataset, as_json: bool) -> None:
     rows = dataset.tags().to_pylist()
     if as_json:
         for row in rows:
-            output.json_line(row)
+            output.print_json_line(row)
     else:
-        output.table(("tag", "position", "digest", "content_digest"), [list(row.values()) for row in rows])
+        output.print_table(("tag", "position", "digest", "content_digest"), [list(row.values()) for row in rows])
 
 
 @click.command()
@@ -108,7 +108,7 @@ def diff(dataset: Dataset, a: str, b: str | None, as_json: bool) -> None:
     rows = difference.table.to_pylist()
     if as_json:
         for row in rows:
-            output.json_line(row)
+            output.print_json_line(row)
         return
     if not rows:
         click.echo("nothing differs")

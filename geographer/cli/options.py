@@ -25,7 +25,7 @@ def dataset(command: Command) -> Command:
     def opened(folder: str, *args: Any, **kwargs: Any) -> Any:
         from geographer.dataset import Dataset
 
-        return command(Dataset.open(folder, command=command_line(), progress=output.progress), *args, **kwargs)
+        return command(Dataset.open(folder, command=command_line(), progress=output.show_progress), *args, **kwargs)
 
     return opened  # type: ignore[return-value]
 
@@ -122,7 +122,7 @@ def size(text: str) -> str:
     from geographer.base.values import Size
 
     try:
-        Size.of(text)
+        Size.parse(text)
     except UsageError as error:
         raise click.BadParameter(str(error)) from error
     return text

@@ -15,7 +15,7 @@ from geographer.base.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from geographer.storage.events import Event, Recorded
+    from geographer.storage.events import ChangeResult, Event
     from geographer.storage.queries.table import Table
 
 _WIDEST = 64
@@ -27,15 +27,15 @@ interrupted = threading.Event()
 """Whether a person has pressed Ctrl-C."""
 
 
-def json_line(value: Any) -> None:
+def print_json_line(value: Any) -> None:
     """One JSON object on a line of its own."""
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def recorded(result: Recorded, *, as_json: bool, dry_run: bool = False) -> None:
+def print_result(result: ChangeResult, *, as_json: bool, dry_run: bool = False) -> None:
     """What a change did, and the new revision."""
     if as_json:
-        json_line(
+        print_json_line(
             {
                 "position": result.position,
                 "digest": result.digest,
@@ -56,14 +56,14 @@ def recorded(result: Recorded, *, as_json: bool, dry_run: bool = False) -> None:
     _warn(result.summary)
 
 
-def plan(name: str, scenes: Table, summary: dict[str, Any], *, as_json: bool) -> None:
+def print_download_plan(name: str, scenes: Table, summary: dict[str, Any], *, as_json: bool) -> None:
     """The scenes that a download would fetch, and what that comes to."""
     rows = scenes.to_pylist()
     if as_json:
-        json_line({"plan": name, **summary, "scenes": rows})
+        print_json_line({"plan": name, **summary, "scenes": rows})
         return
     if rows:
-        table(list(rows[0]), [[_rounded(value) for value in row.values()] for row in rows])
+        print_table(list(rows[0]), [[_rounded(value) for value in row.values()] for row in rows])
     click.echo(f"would be rasters_downloaded '{name}': {_sentence(summary) or 'nothing new'}; nothing was changed")
     _warn(summary)
 
@@ -73,26 +73,26 @@ def _warn(summary: dict[str, Any]) -> None:
         click.echo(f"Warning: {warning}", err=True)
 
 
-def end_if_incomplete(results: Iterable[Recorded]) -> None:
+def exit_if_incomplete(results: Iterable[ChangeResult]) -> None:
     """End with the exit code of the family 'storage' where products could not be had; the warnings have named them."""
     if any(result.summary.get("failed") or result.summary.get("incomplete") for result in results):
         sys.exit(StorageError.exit_code)
 
 
-def event_line(event: Event) -> None:
+def print_event_line(event: Event) -> None:
     """An event on one line."""
     when = event.recorded_at[:19].replace("T", " ")
     message = f"  {event.message}" if event.message else ""
     click.echo(f"@{event.position:<5} {event.digest[:12]}  {when}  {event.kind:<20} {event.author}{message}")
 
 
-def table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Columns under their names, printed."""
-    for line in table_lines(names, rows):
+    for line in format_table(names, rows):
         click.echo(line)
 
 
-def table_lines(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+def format_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
     """Columns under their names, each as wide as it needs, within reason."""
     texts = [[_cell(value) for value in row] for row in rows]
     widths = [max([len(name), *(len(row[i]) for row in texts)]) for i, name in enumerate(names)]
@@ -102,7 +102,7 @@ def table_lines(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str
     ]
 
 
-def progress(what: str, done: int, of: int) -> None:
+def show_progress(what: str, done: int, of: int) -> None:
     """How far it is, as a bar on one line of stderr that vanishes; nothing where that is no terminal.
 
     Raises:

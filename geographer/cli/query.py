@@ -133,7 +133,7 @@ def _lines(dataset: Dataset, name: str, form: str, at: str | None, wanted: dict[
         return ['{"type": "FeatureCollection", "features": [', ",\n".join(features), "]}"]
     table = dataset.table(name, at=at, **wanted)
     shown = [column for column in table.column_names if column not in _GEOMETRIES]
-    return output.table_lines(shown, zip(*(table[column].to_pylist() for column in shown), strict=True))
+    return output.format_table(shown, zip(*(table[column].to_pylist() for column in shown), strict=True))
 
 
 features = _table_command("features", "The features at a revision.")
@@ -163,9 +163,9 @@ def components(dataset: Dataset, as_json: bool, **wanted: Any) -> None:
     rows = dataset.components(**wanted).to_pylist()
     if as_json:
         for row in rows:
-            output.json_line(row)
+            output.print_json_line(row)
     else:
-        output.table(("raster_id", "component"), [list(row.values()) for row in rows])
+        output.print_table(("raster_id", "component"), [list(row.values()) for row in rows])
 
 
 @click.command()
@@ -183,4 +183,4 @@ def sql(dataset: Dataset, query: str, at: str | None, as_json: bool) -> None:
             click.echo(line)
         return
     table = dataset.sql(query, at=at)
-    output.table(table.column_names, zip(*(column.to_pylist() for column in table.columns), strict=True))
+    output.print_table(table.column_names, zip(*(column.to_pylist() for column in table.columns), strict=True))

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @options.dataset
 def split(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **wanted: Any) -> None:
     """Assign rasters to parts so that nothing leaks between them."""
-    output.recorded(dataset.split(name, **wanted, **signature), as_json=as_json, dry_run=signature["dry_run"])
+    output.print_result(dataset.split(name, **wanted, **signature), as_json=as_json, dry_run=signature["dry_run"])
 
 
 @click.command()
@@ -64,8 +64,8 @@ def update(
     results = []
     asked = {"workers": workers, "on_conflict": on_conflict, "afresh": afresh, "downloads": downloads}
     for result in dataset.updating(**asked, **signature):
-        output.recorded(result, as_json=as_json, dry_run=signature["dry_run"])
+        output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
         results.append(result)
     if not results and not as_json:
         click.echo("no recipe to run: see geographer download, cut, label and split")
-    output.end_if_incomplete(results)
+    output.exit_if_incomplete(results)

@@ -22,12 +22,14 @@ def checkout(dataset: Dataset, revision: str, to: str | None, as_json: bool) -> 
     """Bring back the files of a revision, byte for byte, at the cost of what differs."""
     delivered = dataset.checkout(revision, to=to)
     if as_json:
-        output.json_line({"written": delivered.written, "removed": delivered.removed, "kept": delivered.kept})
+        output.print_json_line(
+            {"written": delivered.written, "removed": delivered.removed, "kept": delivered.unchanged}
+        )
     else:
         where = f"'{to}'" if to else "the workspace"
         click.echo(
             f"{where} shows {revision}: {delivered.written:,} files written, {delivered.removed:,} removed, "
-            f"{delivered.kept:,} kept"
+            f"{delivered.unchanged:,} kept"
         )
 
 
@@ -49,7 +51,7 @@ def verify(dataset: Dataset, revision: str | None, expect: str | None, repair: b
     findings = dataset.verify(revision, expect=expect, repair=repair)
     for finding in findings:
         if as_json:
-            output.json_line(finding.as_json())
+            output.print_json_line(finding.to_dict())
         else:
             since = f" (since @{finding.since})" if finding.since is not None else ""
             click.echo(f"{finding.what}: {finding.which}{since}: {finding.detail}")

@@ -18,17 +18,17 @@ from geographer.dataset.label import Labels
 from geographer.dataset.merge import Imports
 from geographer.dataset.queries import Readings, Rev
 from geographer.dataset.recipes import Recipes
-from geographer.storage.events import Draft, Recorded
-from geographer.storage.log.read import event_at
-from geographer.storage.state.update import project
-from geographer.storage.unit_of_work import Change, Recorder, existing
+from geographer.storage.events import ChangeResult, EventDraft
+from geographer.storage.log.read import read_event
+from geographer.storage.state.update import update_state
+from geographer.storage.unit_of_work import Change, UnitOfWork, find_dataset_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geographer.planning.recipe import Progress
+    from geographer.planning.recipe import ProgressCallback
     from geographer.storage.queries.revision import Revision
-    from geographer.storage.workspace.checkout import Delivered
+    from geographer.storage.workspace.checkout import CheckoutResult
     from geographer.storage.workspace.verify import Finding
 
 
@@ -54,10 +54,10 @@ class Dataset(Readings, Additions, Imports, Classes, Downloads, Cuts, Labels, Re
     `CorruptError`, `StorageError`.
     """
 
-    def __init__(self, root: Path, *, command: str = "", progress: Progress = _silent) -> None:
+    def __init__(self, root: Path, *, command: str = "", progress: ProgressCallback = _silent) -> None:
         """Take the dataset in the folder `root`; `command` is the command line that the log records."""
         self.root = root
-        self._recorder = Recorder(root)
+        self._recorder = UnitOfWork(root)
         self._command = command
         self._progress = progress
 
@@ -91,7 +91,7 @@ class Dataset(Readings, Additions, Imports, Classes, Downloads, Cuts, Labels, Re
             UsageError: a class stands twice or has no name.
         """
         from geographer.storage.dvc.store import Store
-        from geographer.storage.log.row_tables import arrow_table
+        from geographer.storage.log.row_tables import make_row_table
 
         root = Path(path).resolve()
         if (root / ".geographer" / "log.duckdb").exists():
@@ -105,61 +105,65 @@ class Dataset(Readings, Additions, Imports, Classes, Downloads, Cuts, Labels, Re
         store.close()
         values = [*([0] if background else []), *range(1, len(classes) + 1)]
         payload = {"classes": list(classes), "background": background}
-        rows = {"class_change": arrow_table("class_change", {"class": names, "value": values})} if names else {}
-        dataset._recorder.begin(Draft("dataset_initialised", payload, rows), dataset._signature(message, author, None))
+        rows = {"class_change": make_row_table("class_change", {"class": names, "value": values})} if names else {}
+        dataset._recorder.create_log(
+            EventDraft("dataset_initialised", payload, rows), dataset._signature(message, author, None)
+        )
         return dataset
 
     @classmethod
-    def open(cls, path: str | Path = ".", *, command: str = "", progress: Progress = _silent) -> Dataset:
+    def open(cls, path: str | Path = ".", *, command: str = "", progress: ProgressCallback = _silent) -> Dataset:
         """Open the dataset in the folder `path`, or in the nearest folder above it.
 
         Raises:
             NotFoundError: there is none.
         """
-        return cls(existing(Path(path)), command=command, progress=progress)
+        return cls(find_dataset_root(Path(path)), command=command, progress=progress)
 
-    def tag(self, name: str, revision: Rev = None, **signature: Any) -> Recorded:
+    def tag(self, name: str, revision: Rev = None, **signature: Any) -> ChangeResult:
         """Name a revision, for good: a tag does not move.
 
         Raises:
             ConflictError: the tag is there already.
             UsageError: the name could be taken for something else.
         """
-        from geographer.base.values import check_name
+        from geographer.base.values import validate_name
 
-        position = self._recorder.position_of(revision)
+        position = self._recorder.resolve_revision(revision)
         if name.upper().startswith("HEAD") or all(letter in "0123456789abcdef" for letter in name.lower()):
             raise UsageError(f"'{name}' can't name a tag: it could be a digest, a date or HEAD; take a name such as v1")
-        check_name("tag", name)
-        with self._recorder.at(position) as view:
-            content = view.content_digest()
+        validate_name("tag", name)
+        with self._recorder.open_revision(position) as view:
+            content = view.compute_content_digest()
         request = {"tag": name, "revision": str(revision) if revision is not None else None}
 
         def plan(view: Revision) -> Change:
-            if view.value("SELECT 1 FROM tags WHERE tag = $name", {"name": name}):
+            if view.fetch_value("SELECT 1 FROM tags WHERE tag = $name", {"name": name}):
                 raise ConflictError(f"tag '{name}' is there already, and a tag does not move: choose another name")
-            digest = event_at(view.connection, position).digest
+            digest = read_event(view.connection, position).digest
             tag = {"tag": name, "position": position, "digest": digest, "content_digest": content}
-            return Change(Draft("revision_tagged", {"request": request, "tag": tag}))
+            return Change(EventDraft("revision_tagged", {"request": request, "tag": tag}))
 
         return self._change("revision_tagged", request, signature, plan)
 
     # --- going back, and proof ------------------------------------------------------------------------------------
 
-    def checkout(self, revision: Rev = None, *, to: str | Path | None = None) -> Delivered:
+    def checkout(self, revision: Rev = None, *, to: str | Path | None = None) -> CheckoutResult:
         """Bring the files of a revision into the workspace, or with its tables into the folder `to`, byte for byte.
 
         Raises:
             CorruptError: a file is missing or altered in cache and remote; the message names raster and features.
             ConflictError: the folder holds something else.
         """
-        from geographer.outputs.export_folder import export
+        from geographer.outputs.export_folder import export_folder
 
-        position = self._recorder.position_of(revision)
+        position = self._recorder.resolve_revision(revision)
         if to is not None:
-            with self._recorder.at(position) as view:
-                return export(view, self._recorder.store, Path(to))
-        delivered: Delivered = self._recorder.show(position, chosen=position != self._recorder.head().position)
+            with self._recorder.open_revision(position) as view:
+                return export_folder(view, self._recorder.store, Path(to))
+        delivered: CheckoutResult = self._recorder.checkout_workspace(
+            position, chosen=position != self._recorder.read_head().position
+        )
         return delivered
 
     def verify(self, revision: Rev = None, *, expect: str | None = None, repair: bool = False) -> list[Finding]:
@@ -170,8 +174,10 @@ class Dataset(Readings, Additions, Imports, Classes, Downloads, Cuts, Labels, Re
             expect: A digest that was kept elsewhere, of an event or of the content; it shows a lost tail.
             repair: Remove orphan files and rebuild the projection; never touches the log.
         """
-        from geographer.storage.workspace.verify import verify
+        from geographer.storage.workspace.verify import verify_dataset
 
-        recorder, position = self._recorder, self._recorder.position_of(revision)
-        project(recorder.engine)
-        return verify(recorder.engine, recorder.store, position, shown=recorder.shown, expect=expect, repair=repair)
+        recorder, position = self._recorder, self._recorder.resolve_revision(revision)
+        update_state(recorder.database)
+        return verify_dataset(
+            recorder.database, recorder.store, position, shown=recorder.workspace_position, expect=expect, repair=repair
+        )

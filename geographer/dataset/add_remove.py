@@ -6,16 +6,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from geographer.base.errors import ConflictError, UsageError, naming
+from geographer.base.errors import ConflictError, UsageError, quote_names
 from geographer.dataset.commit import Changing
-from geographer.storage.events import Draft, Recorded
+from geographer.storage.events import ChangeResult, EventDraft
 from geographer.storage.unit_of_work import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from geographer.operations.add.features import FeatureOptions
-    from geographer.planning.raster_rows import Mode, RasterOptions
+    from geographer.planning.raster_rows import RasterOptions, StorageMode
     from geographer.storage.queries.revision import Revision
 
 _LATER: Final = ("patterns", "tags", "replace")
@@ -36,7 +36,7 @@ class Additions(Changing):
         on_error: Literal["fail", "skip"] = "fail",
         replace: bool = False,
         **signature: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Add features: points, lines or polygons, multi or not, in any CRS.
 
         Args:
@@ -74,7 +74,7 @@ class Additions(Changing):
         paths: str | Path | Sequence[str | Path],
         *,
         collection: str = "source",
-        mode: Mode = "copy",
+        mode: StorageMode = "copy",
         crs: str | None = None,
         footprint: Literal["bounds", "valid"] = "bounds",
         acquired: str | None = None,
@@ -83,7 +83,7 @@ class Additions(Changing):
         tags: Sequence[str] = (),
         replace: bool = False,
         **signature: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Add raster files, or all rasters in folders. A raster's id is the stem of its file's name.
 
         Args:
@@ -134,7 +134,7 @@ class Additions(Changing):
         crs: str | None = None,
         acquired: str | None = None,
         **signature: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Add footprints without pixels: a vector file, GeoParquet, Arrow, a GeoDataFrame, or STAC items, in any CRS.
 
         Args:
@@ -158,7 +158,7 @@ class Additions(Changing):
             lambda view: Change(plan_catalogue(view, data, options, request)),
         )
 
-    def add_classes(self, names: Sequence[str], **signature: Any) -> Recorded:
+    def add_classes(self, names: Sequence[str], **signature: Any) -> ChangeResult:
         """Add classes after those that there are; their values go on counting.
 
         Raises:
@@ -172,12 +172,12 @@ class Additions(Changing):
         def plan(view: Revision) -> Change:
             if not all(names):
                 raise UsageError("a class has no name: give each a name")
-            known = {row[0] for row in view.rows("SELECT class FROM classes")}
+            known = {row[0] for row in view.fetch_rows("SELECT class FROM classes")}
             again = sorted(known.intersection(names)) or sorted({name for name in names if list(names).count(name) > 1})
             if again:
-                raise ConflictError(f"class {naming(again)} is there already, or stands twice: leave it out")
+                raise ConflictError(f"class {quote_names(again)} is there already, or stands twice: leave it out")
             return Change(
-                Draft(
+                EventDraft(
                     "classes_added",
                     {"request": request, **request},
                     {"class_change": class_rows(view, list(names))},
@@ -186,7 +186,7 @@ class Additions(Changing):
 
         return self._change("classes_added", request, signature, plan)
 
-    def remove_features(self, ids: Sequence[Any], **signature: Any) -> Recorded:
+    def remove_features(self, ids: Sequence[Any], **signature: Any) -> ChangeResult:
         """Remove features; every earlier revision keeps them.
 
         Raises:
@@ -199,7 +199,7 @@ class Additions(Changing):
             "features_removed", request, signature, lambda view: Change(plan_feature_removal(view, request))
         )
 
-    def remove_rasters(self, ids: Sequence[str], **signature: Any) -> Recorded:
+    def remove_rasters(self, ids: Sequence[str], **signature: Any) -> ChangeResult:
         """Remove rasters, their labels and their places in splits; the bytes stay in the cache for earlier revisions.
 
         Raises:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from geographer.dataset.queries import Rev
-    from geographer.storage.events import Recorded
+    from geographer.storage.events import ChangeResult
     from geographer.storage.queries.table import Table
 
 
@@ -20,14 +20,14 @@ class Classes(Changing):
 
     def classes(self, at: Rev = None) -> Table:
         """The classes by value: `class` (text), `value` (int32, what it burns; 0 is background), `features` (int64)."""
-        from geographer.storage.queries.tables import classes
+        from geographer.storage.queries.tables import list_classes
 
-        with self._recorder.at(at) as view:
-            return classes(view)
+        with self._recorder.open_revision(at) as view:
+            return list_classes(view)
 
     def remap_classes(
         self, mapping: Mapping[str, str | None], *, prune_rasters: bool = False, **signature: Any
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Combine, rename and drop classes, all at once: one event.
 
         What `mapping` does not name stays. A class that stays keeps its value, and if it is a target, its features
@@ -67,7 +67,7 @@ class Classes(Changing):
             lambda view: Change(plan_remap(view, mapping, prune_rasters=prune_rasters, request=request)),
         )
 
-    def harden_classes(self, threshold: float | None = None, **signature: Any) -> Recorded:
+    def harden_classes(self, threshold: float | None = None, **signature: Any) -> ChangeResult:
         """Make soft classes hard: each feature gets the class of its greatest probability; one event.
 
         The probabilities stand in the columns `prob_of_class_<class>`, and stay there. Of equal ones, that of the

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from geographer.operations.cut.base import Bands
     from geographer.operations.cut.custom import Cutter
-    from geographer.planning.selection import Select
-    from geographer.storage.events import Recorded
+    from geographer.planning.selection import SelectorFunction
+    from geographer.storage.events import ChangeResult
 
 SizeGiven = int | tuple[int, int] | str
 """Pixels (`512`, `(640, 480)`), or text: `'640x480'`, `'2560m'` for metres on the ground."""
@@ -56,10 +56,10 @@ class Cuts(Changing):
         scale: float = 1.2,
         min_size: SizeGiven = _SMALLEST,
         target_count: int = 1,
-        where: str | Select | None = None,
+        where: str | SelectorFunction | None = None,
         at_border: Literal["shift", "pad", "skip"] = "shift",
         **shared: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Cut chips around features.
 
         A feature that `target_count` chips of the recipe contain already gets none, so clusters are not
@@ -80,7 +80,7 @@ class Cuts(Changing):
         """
         from geographer.base.errors import UsageError
         from geographer.operations.cut.around import CutAround
-        from geographer.planning.selection import choice_of
+        from geographer.planning.selection import parse_selection
 
         variable = mode == "variable"
         if variable == (size is not None):
@@ -88,11 +88,11 @@ class Cuts(Changing):
         options, signature, workers = _shared(shared)
         recipe = CutAround(
             name=name,
-            size=Size.of(min_size if size is None else size),
+            size=Size.parse(min_size if size is None else size),
             mode=mode,
             scale=float(scale) if variable else 1.0,
             target_count=target_count,
-            where=choice_of(where),
+            where=parse_selection(where),
             at_border=at_border,
             **options,
         )
@@ -106,9 +106,9 @@ class Cuts(Changing):
         overlap: int = 0,
         edge: Literal["drop", "pad", "shift"] = "shift",
         cells: Literal["all", "with-features"] = "all",
-        where: str | Select | None = None,
+        where: str | SelectorFunction | None = None,
         **shared: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Cut rasters into a grid of chips from their upper left.
 
         Args:
@@ -121,11 +121,17 @@ class Cuts(Changing):
             shared: As for `cut_around_features`.
         """
         from geographer.operations.cut.grid import CutGrid
-        from geographer.planning.selection import choice_of
+        from geographer.planning.selection import parse_selection
 
         options, signature, workers = _shared(shared)
         recipe = CutGrid(
-            name=name, size=Size.of(size), overlap=overlap, edge=edge, cells=cells, where=choice_of(where), **options
+            name=name,
+            size=Size.parse(size),
+            overlap=overlap,
+            edge=edge,
+            cells=cells,
+            where=parse_selection(where),
+            **options,
         )
         return self._run(recipe, signature, workers)
 
@@ -139,7 +145,7 @@ class Cuts(Changing):
         target_count: int = 1,
         at_border: Literal["pad", "skip"] = "skip",
         **shared: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Cut given boxes: for each the smallest window of whole pixels that holds it.
 
         The boxes are kept in the log; `update` cuts them from rasters that come later.
@@ -157,7 +163,7 @@ class Cuts(Changing):
         from geographer.operations.cut.read_boxes import read_boxes
 
         options, signature, workers = _shared(shared)
-        with self._recorder.at() as view:
+        with self._recorder.open_revision() as view:
             given, digest = read_boxes(view, name, boxes, id, crs)
         recipe = CutBoxes(
             name=name, boxes=digest, target_count=target_count, at_border=at_border, given=given, **options
@@ -170,11 +176,11 @@ class Cuts(Changing):
         *,
         size: SizeGiven,
         target_count: int = 1,
-        where: str | Select | None = None,
+        where: str | SelectorFunction | None = None,
         at_border: Literal["shift", "pad"] = "shift",
         time_limit: float = 60.0,
         **shared: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Cut the fewest chips of one size such that every selected feature is contained `target_count` times.
 
         The event records how many there are, and how many it takes at least: the `bound` is proven. Where time runs
@@ -191,14 +197,14 @@ class Cuts(Changing):
             shared: As for `cut_around_features`.
         """
         from geographer.operations.cut.cover import CutCover
-        from geographer.planning.selection import choice_of
+        from geographer.planning.selection import parse_selection
 
         options, signature, workers = _shared(shared)
         recipe = CutCover(
             name=name,
-            size=Size.of(size),
+            size=Size.parse(size),
             target_count=target_count,
-            where=choice_of(where),
+            where=parse_selection(where),
             at_border=at_border,
             time_limit=float(time_limit),
             **options,
@@ -212,9 +218,9 @@ class Cuts(Changing):
         cutter: type[Cutter] | str,
         size: SizeGiven = 512,
         options: Mapping[str, Any] | None = None,
-        where: str | Select | None = None,
+        where: str | SelectorFunction | None = None,
         **shared: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Cut the windows that a cutter of one's own chooses.
 
         Args:
@@ -227,15 +233,15 @@ class Cuts(Changing):
             shared: As for `cut_around_features`; windows may reach over the edge if there is a `pad_value`.
         """
         from geographer.operations.cut.custom import CUTTERS, CutOwn, CutterName, kept_options
-        from geographer.planning.selection import choice_of
+        from geographer.planning.selection import parse_selection
 
         kept, signature, workers = _shared(shared)
         recipe = CutOwn(
             name=name,
-            size=Size.of(size),
-            cutter=CutterName(*CutterName.identity(cutter, CUTTERS)),
+            size=Size.parse(size),
+            cutter=CutterName(*CutterName.resolve(cutter, CUTTERS)),
             options=kept_options(options or {}),
-            where=choice_of(where),
+            where=parse_selection(where),
             **kept,
         )
         return self._run(recipe, signature, workers)
@@ -243,13 +249,13 @@ class Cuts(Changing):
 
 def _shared(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], int]:
     """The options that all cuts share; those of all changes; and how many workers there are."""
-    from geographer.planning.selection import choice_of
+    from geographer.planning.selection import parse_selection
 
     taken: dict[str, Any] = {name: given[name] for name in _OF_ALL_CUTS if name in given}
     signature = {name: value for name, value in given.items() if name not in taken}
     workers = taken.pop("workers", 1)
     taken["bands"] = _bands(taken.get("bands"))
-    taken["rasters_where"] = choice_of(taken.get("rasters_where"))
+    taken["rasters_where"] = parse_selection(taken.get("rasters_where"))
     return taken, signature, workers
 
 

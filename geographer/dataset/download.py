@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from geographer.archives.base import Source
     from geographer.operations.download.recipe import Download
-    from geographer.planning.selection import Select
-    from geographer.storage.events import Recorded
+    from geographer.planning.selection import SelectorFunction
+    from geographer.storage.events import ChangeResult
     from geographer.storage.queries.table import Table
 
 
@@ -51,8 +51,8 @@ class _Wanted(_Signed, total=False):
     query: Mapping[str, Any] | None
     source_options: Mapping[str, Any] | None
     into: str
-    where: str | Select | None
-    rasters_where: str | Select | None
+    where: str | SelectorFunction | None
+    rasters_where: str | SelectorFunction | None
     target_count: int
     union: bool
     keep_twins: bool
@@ -67,7 +67,7 @@ class _Wanted(_Signed, total=False):
 class Downloads(Changing):
     """The part of `Dataset` that fetches rasters; see there for the keyword arguments that all changes share."""
 
-    def download(self, name: str, *, workers: int = 4, **wanted: Unpack[_Wanted]) -> Recorded:
+    def download(self, name: str, *, workers: int = 4, **wanted: Unpack[_Wanted]) -> ChangeResult:
         """Find and fetch the rasters that features still lack: the fewest scenes that show them all.
 
         A feature lacks rasters when fewer than `target_count` of the collection `into` contain it. The archive is
@@ -122,15 +122,15 @@ class Downloads(Changing):
             A table with a row for each scene: `product_id`, `provider`, `acquired`, `cloud_cover` (percent), `bytes`,
             `shows` (how many of the missing features), `cost`; and the counts, as the event would tell them.
         """
-        from geographer.dataset.recipe_registry import require_same
-        from geographer.planning.recipe import Run
+        from geographer.dataset.recipe_registry import check_recipe_unchanged
+        from geographer.planning.recipe import RunOptions
         from geographer.storage.queries.table import Table
 
         recipe, signature = _declared(name, wanted)
-        head = self._recorder.planning_head(signature.get("expected_head"))
-        with self._recorder.at(head.position) as view:
-            require_same(view, recipe)
-            plan = recipe.plan(view, Run(self.root, progress=self._progress))
+        head = self._recorder.prepare_head(signature.get("expected_head"))
+        with self._recorder.open_revision(head.position) as view:
+            check_recipe_unchanged(view, recipe)
+            plan = recipe.make_plan(view, RunOptions(self.root, progress=self._progress))
         return Table(plan.table()), plan.summary
 
 
@@ -170,14 +170,14 @@ def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """What is given as the fields of the recipe, in the types in which they come back from the log."""
     from geographer.operations.cut.custom import kept_options
     from geographer.operations.download.parameters import SourceName
-    from geographer.planning.selection import choice_of
+    from geographer.planning.selection import parse_selection
 
     found = {"source": "eodag", **given}
     for key in _NUMBERS:
         if found.get(key) is not None:
             found[key] = float(found[key])
     for key in ("where", "rasters_where"):
-        found[key] = choice_of(found.get(key))
+        found[key] = parse_selection(found.get(key))
     for key in _OPTIONS:
         found[key] = kept_options(found.get(key) or {})
     found["source"] = SourceName.of(found["source"])

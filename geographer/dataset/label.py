@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from geographer.base.values import width_of
+from geographer.base.values import parse_line_width
 from geographer.dataset.commit import Changing
-from geographer.storage.events import Recorded
+from geographer.storage.events import ChangeResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ class Labels(Changing):
         width: str | float | None = None,
         workers: int = 1,
         **signature: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Burn a class mask for each raster of a collection: one class value a pixel, 0 where there is nothing.
 
         A polygon fills the pixels whose centres it holds; one that holds none burns the pixel that its representative
@@ -95,7 +95,7 @@ class Labels(Changing):
         width: str | float | None = None,
         workers: int = 1,
         **signature: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Draw a soft label for each raster: float32, one band for each class with a value above 0, in order of value.
 
         A feature's probabilities stand in its columns `prob_of_class_<class>`; of several, nulls are 0. A feature that
@@ -138,7 +138,7 @@ class Labels(Changing):
         width: str | float | None = None,
         workers: int = 1,
         **signature: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Draw the objects of each raster with an id of their own: 1 to n in each raster, in the order of addition.
 
         One band, uint16, or uint32 where a raster shows more than 65,535 objects; 0 is nothing, and the background
@@ -152,7 +152,7 @@ class Labels(Changing):
 
     def label_multilabel(
         self, name: str, *, collection: str, width: str | float | None = None, workers: int = 1, **signature: Any
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Draw a band of 0 and 1 for each class with a value above 0, in order of value and named after it; uint8.
 
         Objects of different classes may overlap; the background class erases in all bands.
@@ -171,7 +171,7 @@ class Labels(Changing):
         width: str | float = "1px",
         workers: int = 1,
         **signature: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Box the objects of each raster, upright and oriented: a JSON file for each raster, and rows of `objects`.
 
         An object is transformed into the raster's pixel grid first, then clipped to the raster, then boxed. Coordinates
@@ -206,7 +206,7 @@ class Labels(Changing):
         width: str | float | None = None,
         workers: int = 1,
         **signature: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Draw labels with one's own label maker: a class with a method `draw(objects, grid)` that answers pixels.
 
         See `geographer.operations.label.rendering.custom.LabelMaker` for what it is given and must answer.
@@ -235,4 +235,4 @@ class Labels(Changing):
 
 def _width(given: str | float | None) -> str | None:
     """The one text of a width."""
-    return None if given is None else str(width_of(given))
+    return None if given is None else str(parse_line_width(given))

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from geographer.base.errors import UsageError
 from geographer.dataset.commit import Changing
-from geographer.storage.events import Recorded
+from geographer.storage.events import ChangeResult
 from geographer.storage.queries.table import Table
-from geographer.storage.unit_of_work import Change, Recorder, existing
+from geographer.storage.unit_of_work import Change, UnitOfWork, find_dataset_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from geographer.operations.merge.plan import OnEqualId
-    from geographer.planning.raster_rows import Mode
+    from geographer.planning.raster_rows import StorageMode
     from geographer.storage.queries.revision import Revision
 
 
@@ -28,12 +28,12 @@ class Imports(Changing):
         directory: str | Path,
         *,
         collection: str = "source",
-        mode: Mode = "copy",
+        mode: StorageMode = "copy",
         class_: str | None = None,
         as_class: str | None = None,
         on_error: Literal["fail", "skip"] = "fail",
         **signature: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Take over a data directory of the previous library, GeoGrapher 1.0, as one event.
 
         What comes: the task classes in their order, and the background class with the value 0; the features with their
@@ -73,7 +73,7 @@ class Imports(Changing):
         request = {"directory": str(directory), **asdict(options)}
 
         def plan(view: Revision) -> Change:
-            with self._recorder.staging() as scratch:
+            with self._recorder.make_staging_folder() as scratch:
                 addition = plan_geographer(view, self.root, old, options, request, scratch)
             linked = {sums.md5 for _, sums in addition.files} if mode == "link" else set()
             return Change(addition.draft, addition.files, linked=linked)
@@ -99,7 +99,7 @@ class Imports(Changing):
         from geographer.operations.add.geographer_directory import edge_differences, old_directory
 
         old = old_directory(Path(directory))
-        with self._recorder.at(at) as view:
+        with self._recorder.open_revision(at) as view:
             return Table(edge_differences(view, old))
 
     def import_dataset(
@@ -111,7 +111,7 @@ class Imports(Changing):
         prefix: str = "",
         rename: Mapping[str, str] | None = None,
         **signature: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Merge another geographer dataset at a revision, as one event that notes its history.
 
         The payload's `history` holds the revision that was asked for, its position, digest and content digest, the
@@ -152,19 +152,19 @@ class Imports(Changing):
             UsageError: it is this dataset, or a prefix or a name can't be part of a path.
             CorruptError: bytes are missing or altered there.
         """
-        from geographer.dataset.recipe_registry import recipe_of
-        from geographer.operations.label.up_to_date import standing_labels
+        from geographer.dataset.recipe_registry import load_recipe
+        from geographer.operations.label.up_to_date import find_up_to_date_labels
         from geographer.operations.merge.plan import DatasetOptions, plan_dataset, read_other
 
-        other = Recorder(existing(Path(path)))
+        other = UnitOfWork(find_dataset_root(Path(path)))
         if other.root == self.root:
             raise UsageError(f"'{path}' is this dataset: name another one")
         options = DatasetOptions(on_equal_id, prefix, dict(rename or {}))
         request = {"path": str(path), "at": None if at is None else str(at), **asdict(options)}
 
         def plan(view: Revision) -> Change:
-            with other.at(at) as theirs:
-                held = read_other(theirs, other.root, at, standing_labels(theirs, recipe_of))
+            with other.open_revision(at) as theirs:
+                held = read_other(theirs, other.root, at, find_up_to_date_labels(theirs, load_recipe))
             addition = plan_dataset(view, self.root, held, other.store, options, request)
             return Change(addition.draft, addition.files)
 

@@ -6,17 +6,17 @@ import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from geographer.outputs.export import geojson_features, json_lines, sql_json_lines, write_parquet
-from geographer.storage.log.read import event_at, events_between, position_of
+from geographer.outputs.export import format_geojson_features, format_json_lines, format_query_json_lines, write_parquet
+from geographer.storage.log.read import read_event, read_events_between, resolve_revision
 from geographer.storage.queries.table import Table
-from geographer.storage.queries.tables import Filter, neighbours, read, sql
+from geographer.storage.queries.tables import TableFilter, find_related_ids, read_table, run_user_query
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from geographer.outputs.diff import Difference
+    from geographer.outputs.diff import Diff
     from geographer.storage.events import Event
-    from geographer.storage.unit_of_work import Recorder
+    from geographer.storage.unit_of_work import UnitOfWork
 
 Rev = str | int | None
 """A revision: a tag, a digest prefix, `@17`, `HEAD~2`, a date, a position; None is the head."""
@@ -26,7 +26,7 @@ class Readings:
     """The reading half of `Dataset`: `root` is the dataset's folder; nothing here changes anything."""
 
     root: Path
-    _recorder: Recorder
+    _recorder: UnitOfWork
 
     def features(self, at: Rev = None, **wanted: Any) -> Table:
         """Features with their geometry; `where`, `feature`, `raster`, `relation` narrow them down.
@@ -72,13 +72,13 @@ class Readings:
 
     def table(self, name: str, at: Rev = None, **wanted: Any) -> Table:
         """One of the tables of a revision, as Arrow."""
-        with self._recorder.at(at) as view:
-            return read(view, name, _filter(wanted))
+        with self._recorder.open_revision(at) as view:
+            return read_table(view, name, _filter(wanted))
 
     def json_lines(self, name: str, at: Rev = None, **wanted: Any) -> list[str]:
         """One of the tables, each row as a JSON object with its geometry as GeoJSON."""
-        with self._recorder.at(at) as view:
-            return json_lines(view, name, _filter(wanted))
+        with self._recorder.open_revision(at) as view:
+            return format_json_lines(view, name, _filter(wanted))
 
     def geojson_features(self, name: str, at: Rev = None, **wanted: Any) -> list[str]:
         """Features or rasters, each row as a GeoJSON feature.
@@ -86,23 +86,23 @@ class Readings:
         Raises:
             UsageError: the table has no geometry.
         """
-        with self._recorder.at(at) as view:
-            return geojson_features(view, name, _filter(wanted))
+        with self._recorder.open_revision(at) as view:
+            return format_geojson_features(view, name, _filter(wanted))
 
     def write_parquet(self, name: str, path: str | Path, at: Rev = None, **wanted: Any) -> None:
         """One of the tables as a Parquet file; GeoParquet where it has a geometry."""
-        with self._recorder.at(at) as view:
+        with self._recorder.open_revision(at) as view:
             write_parquet(view, name, _filter(wanted), Path(path))
 
     def log(self, last: int | None = None) -> list[Event]:
         """The events, oldest first; only the `last` of them when that is given."""
-        with self._recorder.engine.attached(log="r") as connection:
-            return events_between(connection, last=last)
+        with self._recorder.database.open_connection(log="r") as connection:
+            return read_events_between(connection, last=last)
 
     def show(self, revision: Rev = None) -> Event:
         """The event that made a revision."""
-        with self._recorder.engine.attached(log="r") as connection:
-            return event_at(connection, position_of(connection, revision))
+        with self._recorder.database.open_connection(log="r") as connection:
+            return read_event(connection, resolve_revision(connection, revision))
 
     def history(self, identity: str | int) -> list[dict[str, Any]]:
         """Every event that touched a feature or raster, oldest first.
@@ -110,18 +110,18 @@ class Readings:
         Raises:
             NotFoundError: no event ever did.
         """
-        from geographer.outputs.history import history
+        from geographer.outputs.history import read_history
 
-        with self._recorder.at() as view:
-            return history(view, str(identity))
+        with self._recorder.open_revision() as view:
+            return read_history(view, str(identity))
 
-    def diff(self, a: Rev, b: Rev = None) -> Difference:
+    def diff(self, a: Rev, b: Rev = None) -> Diff:
         """What was added, removed or changed between two revisions, object by object."""
-        from geographer.outputs.diff import diff
+        from geographer.outputs.diff import compute_diff
 
-        before, after = self._recorder.position_of(a), self._recorder.position_of(b)
-        with self._recorder.at(max(before, after)) as view:
-            return diff(view, before, after)
+        before, after = self._recorder.resolve_revision(a), self._recorder.resolve_revision(b)
+        with self._recorder.open_revision(max(before, after)) as view:
+            return compute_diff(view, before, after)
 
     def sql(self, query: str, at: Rev = None) -> pa.Table:
         """The answer of a read-only SELECT over the tables of a revision.
@@ -131,11 +131,11 @@ class Readings:
         Raises:
             UsageError: it is not one SELECT, or DuckDB refuses it.
         """
-        return sql(self._recorder.engine, query, self._projected(at))
+        return run_user_query(self._recorder.database, query, self._projected(at))
 
     def sql_json_lines(self, query: str, at: Rev = None) -> list[str]:
         """The same as JSON objects, one for each row, geometry as GeoJSON."""
-        return sql_json_lines(self._recorder.engine, query, self._projected(at))
+        return format_query_json_lines(self._recorder.database, query, self._projected(at))
 
     def components(
         self,
@@ -165,13 +165,13 @@ class Readings:
         """
         from geographer.operations.split.groups import clusters
 
-        with self._recorder.at(at) as view:
+        with self._recorder.open_revision(at) as view:
             return Table(clusters(view, collection, by=by, buffer=float(buffer), where=where))
 
     def content_digest(self, at: Rev = None) -> str:
         """The identity of the state at a revision, whatever its history: cite it beside the event's digest."""
-        with self._recorder.at(at) as view:
-            return view.content_digest()
+        with self._recorder.open_revision(at) as view:
+            return view.compute_content_digest()
 
     def rasters_containing(self, features: Any, *, at: Rev = None) -> Any:
         """The rasters that contain a feature; for many features, a dictionary with each feature's."""
@@ -191,19 +191,19 @@ class Readings:
 
     def status(self) -> dict[str, Any]:
         """Where the dataset stands: head, counts, recipes, tags, and what the workspace shows."""
-        head = self._recorder.head()
-        with self._recorder.at(head.position) as view:
-            counts = {name: view.value(f"SELECT count(*) FROM {source}") for name, source in _COUNTED.items()}  # noqa: S608
-            recipes = [f"{name} ({kind})" for name, kind in view.rows("SELECT name, kind FROM recipes")]
+        head = self._recorder.read_head()
+        with self._recorder.open_revision(head.position) as view:
+            counts = {name: view.fetch_value(f"SELECT count(*) FROM {source}") for name, source in _COUNTED.items()}  # noqa: S608
+            recipes = [f"{name} ({kind})" for name, kind in view.fetch_rows("SELECT name, kind FROM recipes")]
             return {
                 "root": str(self.root),
                 "position": head.position,
                 "digest": head.digest,
-                "workspace": self._recorder.shown,
+                "workspace": self._recorder.workspace_position,
                 **counts,
-                "classes": [row[0] for row in view.rows("SELECT class FROM classes ORDER BY value")],
+                "classes": [row[0] for row in view.fetch_rows("SELECT class FROM classes ORDER BY value")],
                 "recipes": recipes,
-                "tags": [row[0] for row in view.rows("SELECT tag FROM tags")],
+                "tags": [row[0] for row in view.fetch_rows("SELECT tag FROM tags")],
             }
 
     def __repr__(self) -> str:
@@ -222,14 +222,14 @@ class Readings:
 
     def _projected(self, at: Rev) -> int:
         """The position of a revision that the projection has come to."""
-        with self._recorder.at(at) as view:
+        with self._recorder.open_revision(at) as view:
             return view.position
 
     def _neighbours(self, given: Literal["feature", "raster"], ids: Any, at: Rev, *, containing_only: bool) -> Any:
         single = isinstance(ids, str | int)
         asked = [ids] if single else list(ids)
-        with self._recorder.at(at) as view:
-            found = neighbours(view, given, _texts(asked), containing_only=containing_only)
+        with self._recorder.open_revision(at) as view:
+            found = find_related_ids(view, given, _texts(asked), containing_only=containing_only)
         return found[str(ids)] if single else {one: found[str(one)] for one in asked}
 
 
@@ -243,10 +243,10 @@ _COUNTED = {
 }
 
 
-def _filter(wanted: dict[str, Any]) -> Filter:
+def _filter(wanted: dict[str, Any]) -> TableFilter:
     """One id or many; ids may be whole numbers, and the graph knows them as text."""
     ids = {key: _texts(wanted[key]) for key in ("feature", "raster") if wanted.get(key) is not None}
-    return Filter(**{**wanted, **ids})
+    return TableFilter(**{**wanted, **ids})
 
 
 def _texts(ids: Any) -> list[str]:

@@ -37,7 +37,7 @@ _OWN: Final = {"where": Selector, "rasters_where": Selector, "cutter": CutterNam
 """The parameters that can be an extension, which JSON has as an object."""
 
 
-def recipe_of(name: str, kind: str, parameters: str) -> Recipe:
+def load_recipe(name: str, kind: str, parameters: str) -> Recipe:
     """The recipe that the log records under a name, by whichever version."""
     fields = {
         key: _OWN[key](*value.values()) if key in _OWN and isinstance(value, dict) else _frozen(value)
@@ -48,23 +48,23 @@ def recipe_of(name: str, kind: str, parameters: str) -> Recipe:
     return KINDS[kind](name=name, **fields)
 
 
-def require_same(revision: Revision, recipe: Recipe) -> bool:
+def check_recipe_unchanged(revision: Revision, recipe: Recipe) -> bool:
     """Whether the recipe is known already.
 
     Raises:
         ConflictError: its name stands for another recipe, or for a collection that no recipe made.
     """
-    known = revision.rows("SELECT kind, parameters FROM recipes WHERE name = $name", {"name": recipe.name})
+    known = revision.fetch_rows("SELECT kind, parameters FROM recipes WHERE name = $name", {"name": recipe.name})
     if known:
         kind, parameters = known[0]
-        if recipe_of(recipe.name, kind, parameters) != recipe:
+        if load_recipe(recipe.name, kind, parameters) != recipe:
             known_as = f"'{recipe.name}' is a {kind} recipe{_difference(recipe, kind, parameters)}"
             raise ConflictError(
                 f"{known_as}: give this one another name, run geographer update for that one, or remove it with "
                 "geographer remove recipe (with --keep, what it made stays)"
             )
         return True
-    if revision.value("SELECT 1 FROM raster_now WHERE collection = $name LIMIT 1", {"name": recipe.name}):
+    if revision.fetch_value("SELECT 1 FROM raster_now WHERE collection = $name LIMIT 1", {"name": recipe.name}):
         raise ConflictError(f"'{recipe.name}' names a collection already: give the recipe another name")
     return False
 
@@ -73,7 +73,7 @@ def _difference(recipe: Recipe, kind: str, parameters: str) -> str:
     """In which parameters the recorded recipe differs from one of the same kind."""
     if kind != recipe.kind:
         return ""
-    known, asked = recipe_of(recipe.name, kind, parameters).parameters(), recipe.parameters()
+    known, asked = load_recipe(recipe.name, kind, parameters).to_parameters(), recipe.to_parameters()
     other = [f"{name} {json.dumps(known[name])}" for name in sorted(known) if known[name] != asked.get(name)]
     return f" with {', '.join(other)}"
 

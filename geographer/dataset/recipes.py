@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from geographer.base.errors import ExtensionError, SourceError, UnreadableError
+from geographer.base.errors import PluginError, SourceError, UnsupportedProductError
 from geographer.dataset.commit import Changing
-from geographer.storage.events import Recorded
+from geographer.storage.events import ChangeResult
 from geographer.storage.unit_of_work import Change
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Recipes(Changing):
         seed: int = 0,
         on_conflict: OnConflict | None = None,
         **signature: Any,
-    ) -> Recorded:
+    ) -> ChangeResult:
         """Assign the rasters of a collection to parts so that nothing leaks from one part into another.
 
         Args:
@@ -73,7 +73,7 @@ class Recipes(Changing):
         afresh: bool = False,
         downloads: bool = True,
         **signature: Any,
-    ) -> list[Recorded]:
+    ) -> list[ChangeResult]:
         """Run every recipe: one event for each recipe that had something to do; downloads first, then in their order.
 
         What a recipe made comes to what it would make from nothing: what is affected by a change is made again, and
@@ -105,13 +105,13 @@ class Recipes(Changing):
         afresh: bool = False,
         downloads: bool = True,
         **signature: Any,
-    ) -> Iterator[Recorded]:
+    ) -> Iterator[ChangeResult]:
         """`update`, recipe by recipe: each as it is recorded."""
-        from geographer.dataset.recipe_registry import recipe_of
+        from geographer.dataset.recipe_registry import load_recipe
         from geographer.operations.download.recipe import Download
 
-        with self._recorder.at() as view:
-            recipes = [recipe_of(*row) for row in view.rows("SELECT name, kind, parameters FROM recipes")]
+        with self._recorder.open_revision() as view:
+            recipes = [load_recipe(*row) for row in view.fetch_rows("SELECT name, kind, parameters FROM recipes")]
         # The others make what they make of what downloads bring.
         recipes = sorted(recipes, key=lambda recipe: recipe.kind != Download.kind)
         if not downloads:
@@ -121,12 +121,12 @@ class Recipes(Changing):
             keyed = {**signature, "idempotency_key": f"{key}/{recipe.name}"} if key else signature
             try:
                 yield self._run(recipe, keyed, workers, on_conflict=on_conflict, afresh=afresh)
-            except (ExtensionError, SourceError, UnreadableError) as error:
+            except (PluginError, SourceError, UnsupportedProductError) as error:
                 yield self._left(recipe, error)
             # Whoever expected the head has seen it at the first recipe.
             signature.pop("expected_head", None)
 
-    def remove_recipe(self, name: str, *, keep: bool = False, **signature: Any) -> Recorded:
+    def remove_recipe(self, name: str, *, keep: bool = False, **signature: Any) -> ChangeResult:
         """Remove a recipe with all that it made; earlier revisions keep both, and its name is free again.
 
         Args:

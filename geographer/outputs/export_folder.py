@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from geographer.base.errors import ConflictError
 from geographer.outputs.export import write_parquet
-from geographer.storage.queries.tables import Filter
-from geographer.storage.workspace.checkout import Delivered, _restore, files_of
+from geographer.storage.queries.tables import TableFilter
+from geographer.storage.workspace.checkout import CheckoutResult, list_files, restore_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "objects", "splits", "classes")
 
 
-def export(revision: Revision, store: Store, folder: Path) -> Delivered:
+def export_folder(revision: Revision, store: Store, folder: Path) -> CheckoutResult:
     """The files and tables of `revision` in `folder`, byte for byte. What an earlier export left there is reused.
 
     The tables are written as Parquet (GeoParquet where there is a geometry) under `tables/`.
@@ -31,7 +31,7 @@ def export(revision: Revision, store: Store, folder: Path) -> Delivered:
     """
     mark = _mark_of(store.root, folder)
     known = _known_export(folder, mark)
-    wanted = {file.path: file for file in files_of(revision, revision.position)}
+    wanted = {file.path: file for file in list_files(revision, revision.position)}
     missing = [
         file for path, file in wanted.items() if known.get(path) != [file.checksums.sha256, *_stat(folder / path)]
     ]
@@ -39,20 +39,20 @@ def export(revision: Revision, store: Store, folder: Path) -> Delivered:
     folder.mkdir(parents=True, exist_ok=True)
     # Whatever interrupts this, the next checkout knows which files may be there, and that these are to be written.
     _note(mark, known | {file.path: [] for file in missing})
-    _restore(revision, store, folder, missing, (), ())
+    restore_files(revision, store, folder, missing, (), ())
     for path in gone:
         (folder / path).unlink(missing_ok=True)
     (folder / "tables").mkdir(exist_ok=True)
     for table in _TABLES:
         _write_table(revision, table, folder / "tables" / f"{table}.parquet")
     _note(mark, {path: [file.checksums.sha256, *_stat(folder / path)] for path, file in wanted.items()})
-    return Delivered(len(missing), len(gone), len(wanted) - len(missing))
+    return CheckoutResult(len(missing), len(gone), len(wanted) - len(missing))
 
 
 def _write_table(revision: Revision, table: str, path: Path) -> None:
     """Write a table, unless the file holds it already."""
     aside = path.with_suffix(".new")
-    write_parquet(revision, table, Filter(), aside)
+    write_parquet(revision, table, TableFilter(), aside)
     if path.is_file() and path.read_bytes() == aside.read_bytes():
         aside.unlink()
     else:

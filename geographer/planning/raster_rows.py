@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from geographer.base.canonical_json import canonical_json
-from geographer.storage.log.row_tables import arrow_table
+from geographer.storage.log.row_tables import make_row_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from geographer.base.values import Checksums
-    from geographer.rasters.read import RasterFacts
+    from geographer.rasters.read import RasterInfo
 
-Mode = Literal["link", "copy", "reference"]
+StorageMode = Literal["link", "copy", "reference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class RasterOptions:
     """How rasters are added: under which collection, with which bytes kept where, and how they are read."""
 
     collection: str = "source"
-    mode: Mode = "copy"
+    mode: StorageMode = "copy"
     crs: str | None = None
     footprint: Literal["bounds", "valid"] = "bounds"
     acquired: str | None = None
@@ -32,22 +32,22 @@ class RasterOptions:
     replace: bool = False
 
 
-def raster_row(path: Path, root: Path, options: RasterOptions) -> tuple[dict[str, Any], Checksums, dict[str, str]]:
+def describe_raster(path: Path, root: Path, options: RasterOptions) -> tuple[dict[str, Any], Checksums, dict[str, str]]:
     """The file at `path` as a row of the log's raster table, with its checksums and its tags. Every pixel is read.
 
     Raises:
         UsageError, CorruptError: as `plan_rasters`.
     """
-    from geographer.rasters.checksums import checksums_of_file
-    from geographer.rasters.pixel_digest import pixel_digest
-    from geographer.rasters.read import describe
-    from geographer.rasters.sidecars import require_one_file
+    from geographer.rasters.checksums import compute_checksums
+    from geographer.rasters.pixel_digest import compute_pixel_digest
+    from geographer.rasters.read import read_raster_info
+    from geographer.rasters.sidecars import reject_sidecars
 
-    facts = describe(path, crs=options.crs, footprint=options.footprint, acquired=options.acquired)
+    facts = read_raster_info(path, crs=options.crs, footprint=options.footprint, acquired=options.acquired)
     reference = options.mode == "reference"
     if not reference:
-        require_one_file(path, facts, crs=options.crs, footprint=options.footprint)
-    checksums = checksums_of_file(path)
+        reject_sidecars(path, facts, crs=options.crs, footprint=options.footprint)
+    checksums = compute_checksums(path)
     row = {
         "raster_id": path.stem,
         "collection": options.collection,
@@ -56,19 +56,19 @@ def raster_row(path: Path, root: Path, options: RasterOptions) -> tuple[dict[str
         "size": checksums.size,
         "md5": checksums.md5,
         "sha256": checksums.sha256,
-        "pixel_digest": pixel_digest(path, crs=options.crs),
-        **facts_row(facts),
+        "pixel_digest": compute_pixel_digest(path, crs=options.crs),
+        **make_info_columns(facts),
     }
     return row, checksums, facts.tags
 
 
-def raster_rows(rows: list[dict[str, Any]]) -> Any:
+def make_raster_rows(rows: list[dict[str, Any]]) -> Any:
     """Rows of the log's raster table from dictionaries; what they leave out is null."""
     columns = sorted({name for row in rows for name in row})
-    return arrow_table("raster_change", {name: [row.get(name) for row in rows] for name in columns or ["raster_id"]})
+    return make_row_table("raster_change", {name: [row.get(name) for row in rows] for name in columns or ["raster_id"]})
 
 
-def facts_row(facts: RasterFacts) -> dict[str, Any]:
+def make_info_columns(facts: RasterInfo) -> dict[str, Any]:
     """What a raster's file says of itself, as columns of the log: numbers with fractions as JSON text."""
     return {
         "crs": facts.grid.crs,
@@ -77,13 +77,13 @@ def facts_row(facts: RasterFacts) -> dict[str, Any]:
         "transform": canonical_json([float(number) for number in facts.grid.transform]),
         "bands": facts.count,
         "dtype": facts.dtype,
-        "nodata": nodata_text(facts.nodata),
+        "nodata": nodata_to_text(facts.nodata),
         "acquired": facts.acquired.isoformat() if facts.acquired else None,
         "outline": facts.outline,
     }
 
 
-def nodata_text(nodata: float | None) -> str | None:
+def nodata_to_text(nodata: float | None) -> str | None:
     """A nodata value as text: JSON has no NaN."""
     if nodata is None:
         return None

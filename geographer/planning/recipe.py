@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from geographer.base.values import Checksums
-    from geographer.storage.events import Draft
+    from geographer.storage.events import EventDraft
     from geographer.storage.queries.revision import Revision
 
 _WORTH_PROCESSES: Final = 128
 
 OnConflict = Literal["exclude", "move"]
 
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Told what is being made, how many are done, and how many there will be."""
 
 
@@ -26,7 +26,7 @@ def _untold(_what: str, _done: int, _of: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunOptions:
     """How one run of a recipe is asked for, beside what the recipe says.
 
     Attributes:
@@ -39,9 +39,9 @@ class Run:
     root: Path
     on_conflict: OnConflict | None = None
     afresh: bool = False
-    progress: Progress = _untold
+    progress: ProgressCallback = _untold
 
-    def asked(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """What was asked for, as the log keeps it."""
         return {
             **({"on_conflict": self.on_conflict} if self.on_conflict else {}),
@@ -50,7 +50,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class BuildContext:
     """Where and how a recipe's pixels are made.
 
     Attributes:
@@ -63,15 +63,15 @@ class Workshop:
     root: Path
     staging: Path
     workers: int
-    progress: Progress
+    progress: ProgressCallback
 
-    def workers_for(self, count: int) -> int:
+    def count_workers(self, count: int) -> int:
         """How many processes are worth starting for `count` files: each takes half a second to start."""
         return self.workers if count >= _WORTH_PROCESSES else 1
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BuildResult:
     """What a run made.
 
     Attributes:
@@ -82,10 +82,10 @@ class Outcome:
         afterwards: What is left to do once the event is recorded.
     """
 
-    draft: Draft
+    draft: EventDraft
     files: list[tuple[Path, Checksums]] = field(default_factory=list)
-    holds_at: Callable[[Revision], None] | None = None
-    afterwards: Callable[[], None] | None = None
+    check_still_valid: Callable[[Revision], None] | None = None
+    on_recorded: Callable[[], None] | None = None
 
 
 class Plan(Protocol):
@@ -97,16 +97,16 @@ class Plan(Protocol):
         ...
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether there is nothing to make."""
         ...
 
-    def make(self, workshop: Workshop) -> Outcome:
+    def build_outputs(self, workshop: BuildContext) -> BuildResult:
         """Make it."""
         ...
 
 
-class Declared(Protocol):
+class RecipeParameters(Protocol):
     """What is declared by a recipe: its name, and its parameters of a kind."""
 
     kind: ClassVar[str]
@@ -116,21 +116,21 @@ class Declared(Protocol):
         """Its name in this dataset."""
         ...
 
-    def parameters(self) -> dict[str, Any]:
+    def to_parameters(self) -> dict[str, Any]:
         """What the log records of it, as JSON; `kinds.recipe_of` takes it back."""
         ...
 
 
-class Recipe(Declared, Protocol):
+class Recipe(RecipeParameters, Protocol):
     """A recipe: frozen, made from a name and parameters, and equal when those are."""
 
     event: ClassVar[str]
 
-    def plan(self, revision: Revision, run: Run) -> Plan:
+    def make_plan(self, revision: Revision, run: RunOptions) -> Plan:
         """What a run would do for what is new at `revision`."""
         ...
 
 
-def recipe_entry(recipe: Declared) -> dict[str, Any]:
+def recipe_to_json(recipe: RecipeParameters) -> dict[str, Any]:
     """The recipe as an event's payload records it."""
-    return {"name": recipe.name, "kind": recipe.kind, "parameters": recipe.parameters()}
+    return {"name": recipe.name, "kind": recipe.kind, "parameters": recipe.to_parameters()}

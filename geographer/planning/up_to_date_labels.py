@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Standing(NamedTuple):
+class UpToDateLabels(NamedTuple):
     """The labels of a revision that are neither stale nor unwanted, but for those whose dependencies nobody can tell.
 
     Attributes:

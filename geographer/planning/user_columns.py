@@ -9,11 +9,11 @@ from geographer.storage.log.row_tables import TABLES
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-RESERVED: Final = frozenset(TABLES["raster_change"]) | {"footprint"}
+RESERVED_COLUMNS: Final = frozenset(TABLES["raster_change"]) | {"footprint"}
 """What the columns of rasters are called already."""
 
 
-def column_type(values: Sequence[Any]) -> str:
+def common_column_type(values: Sequence[Any]) -> str:
     """The type of an own column that holds all of `values`: texts, numbers and truth values."""
     kinds = {type(value) for value in values}
     if kinds == {bool}:
@@ -23,7 +23,7 @@ def column_type(values: Sequence[Any]) -> str:
     return "DOUBLE" if kinds <= {int, float} else "VARCHAR"
 
 
-def unhidden(names: Iterable[str], reserved: Collection[str]) -> dict[str, str]:
+def deduplicate_column_names(names: Iterable[str], reserved: Collection[str]) -> dict[str, str]:
     """Each name of a person's column to the one that it gets: with underscores until it hides no other.
 
     SQL does not tell `Class` from `class`, so neither does this.

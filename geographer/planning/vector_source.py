@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from geographer.base.errors import CorruptError, NotFoundError, UsageError
-from geographer.planning.user_columns import unhidden
-from geographer.storage.database.connection import identifier, quoted
+from geographer.planning.user_columns import deduplicate_column_names
+from geographer.storage.database.connection import escape_literal, quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -32,7 +32,7 @@ _OWN_TYPES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class VectorSource:
     """Vector data as DuckDB sees it.
 
     Attributes:
@@ -51,7 +51,7 @@ class Source:
     columns: dict[str, str]
     row_number: str | None = None
 
-    def column(self, name: str) -> str:
+    def require_column(self, name: str) -> str:
         """`name`, if it is a column.
 
         Raises:
@@ -62,7 +62,7 @@ class Source:
         return name
 
     @contextmanager
-    def reading(self, where: str | None = None) -> Iterator[None]:
+    def translate_errors(self, where: str | None = None) -> Iterator[None]:
         """Turns what DuckDB finds wrong with the rows, or with a person's expression over them, into a `UsageError`."""
         try:
             yield
@@ -75,10 +75,10 @@ class Source:
             told = f" with --where {where!r}" if where else ""
             raise UsageError(f"'{self.name}' can't be read{told}: {_first_line(error)}") from error
 
-    def own_columns(self, used: set[str], reserved: Collection[str]) -> dict[str, tuple[str, str]]:
+    def list_user_columns(self, used: set[str], reserved: Collection[str]) -> dict[str, tuple[str, str]]:
         """The person's own columns: new name (see `unhidden`) to (column, type)."""
         columns = [column for column in self.columns if column not in used and column != self.row_number]
-        names = unhidden(columns, reserved)
+        names = deduplicate_column_names(columns, reserved)
         return {names[column]: (column, _own_type(self.columns[column])) for column in columns}
 
 
@@ -86,7 +86,9 @@ def properties_sql(own: dict[str, tuple[str, str]]) -> str:
     """SQL for a JSON text of a person's own columns; what JSON has no type for is text."""
     if not own:
         return "'{}'"
-    members = ", ".join(f"'{quoted(name)}': {_json_value(column, kind)}" for name, (column, kind) in own.items())
+    members = ", ".join(
+        f"'{escape_literal(name)}': {_json_value(column, kind)}" for name, (column, kind) in own.items()
+    )
     return f"to_json({{{members}}})::VARCHAR"
 
 
@@ -95,7 +97,7 @@ def _own_type(kind: str) -> str:
 
 
 def _json_value(column: str, kind: str) -> str:
-    name = identifier(column)
+    name = quote_identifier(column)
     if kind == "DOUBLE":
         # JSON has neither NaN nor infinity; as text they are read back as what they were.
         return f"if(isfinite({name}::DOUBLE), to_json({name}::DOUBLE), to_json({name}::VARCHAR))"
@@ -103,7 +105,7 @@ def _json_value(column: str, kind: str) -> str:
 
 
 @contextmanager
-def opened_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: str | None) -> Iterator[Source]:
+def open_vector_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: str | None) -> Iterator[VectorSource]:
     """`data`, opened: a path, an Arrow table (or anything that streams as one), a GeoDataFrame, or a source as it is.
 
     Args:
@@ -116,7 +118,7 @@ def opened_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: str | N
         UsageError: it can't be read, or it has no geometry or no CRS.
         CorruptError: it was cut off.
     """
-    if isinstance(data, Source):
+    if isinstance(data, VectorSource):
         yield data
         return
     if isinstance(data, str | Path):
@@ -136,16 +138,16 @@ def _file_relation(path: Path) -> str:
     if not path.exists():
         raise NotFoundError(f"no such file: '{path}'")
     reader = "read_parquet" if path.suffix.lower() in _PARQUET else _BY_GDAL
-    return f"{reader}('{quoted(str(path))}')"
+    return f"{reader}('{escape_literal(str(path))}')"
 
 
-def _refuse_cut_off(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
+def _refuse_cut_off(connection: duckdb.DuckDBPyConnection, source: VectorSource) -> None:
     """Raise when a FlatGeobuf file holds fewer rows than its header says; GDAL reads it as far as it goes.
 
     Raises:
         CorruptError: it does.
     """
-    stated = f"SELECT layers[1].feature_count FROM ST_Read_Meta('{quoted(source.name)}')"  # noqa: S608
+    stated = f"SELECT layers[1].feature_count FROM ST_Read_Meta('{escape_literal(source.name)}')"  # noqa: S608
     row = connection.execute(
         f"SELECT ({stated}), (SELECT count(*) FROM {source.relation})"  # noqa: S608
     ).fetchone()
@@ -165,7 +167,7 @@ def _arrow(data: Any) -> Any:
     return getattr(data, "arrow", data)
 
 
-def _described(connection: duckdb.DuckDBPyConnection, name: str, relation: str, crs: str | None) -> Source:
+def _described(connection: duckdb.DuckDBPyConnection, name: str, relation: str, crs: str | None) -> VectorSource:
     try:
         rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()  # noqa: S608
     except duckdb.Error as error:
@@ -181,10 +183,10 @@ def _described(connection: duckdb.DuckDBPyConnection, name: str, relation: str, 
     if known is None:
         raise UsageError(f"'{name}' does not say its CRS: pass --crs EPSG:…")
     row_number = next(iter(types)) if relation.startswith(_BY_GDAL) else None
-    return Source(name, relation, geometry, checked_crs(connection, known), types, row_number)
+    return VectorSource(name, relation, geometry, normalise_crs(connection, known), types, row_number)
 
 
-def checked_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:
+def normalise_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:
     """The text of a CRS as the log has it: `EPSG:nnnn` where it is so short, and `EPSG:4326` for longitude/latitude.
 
     Raises:

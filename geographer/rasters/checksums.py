@@ -10,7 +10,7 @@ from geographer.base.values import Checksums
 _BLOCK = 1 << 20
 
 
-def checksums_of_file(path: Path) -> Checksums:
+def compute_checksums(path: Path) -> Checksums:
     """The size in bytes, MD5 and SHA-256 of the file at `path`, from one read in blocks of 1 MiB.
 
     Raises:

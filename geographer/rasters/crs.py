@@ -12,21 +12,21 @@ from rasterio.io import DatasetReader, MemoryFile
 from geographer.base.errors import UsageError
 
 
-def crs_of(raster: DatasetReader, crs: str | None = None) -> CRS:
+def read_crs(raster: DatasetReader, crs: str | None = None) -> CRS:
     """The CRS of an open raster, or `crs` in its place.
 
     Raises:
         UsageError: There is none, or `crs` is unknown.
     """
     if crs is not None:
-        return crs_from(crs)
+        return parse_crs(crs)
     if not raster.crs:
         raise UsageError(f"raster '{raster.name}' has no CRS: pass --crs EPSG:…")
     return raster.crs
 
 
 @lru_cache(maxsize=256)
-def crs_from(text: str) -> CRS:
+def parse_crs(text: str) -> CRS:
     """The CRS of a text such as `EPSG:32633` or WKT.
 
     Raises:
@@ -38,7 +38,7 @@ def crs_from(text: str) -> CRS:
         raise UsageError(f"no CRS '{text}': pass a code such as EPSG:32633, or WKT") from error
 
 
-def crs_text(crs: CRS) -> str:
+def crs_to_text(crs: CRS) -> str:
     """The one text of a CRS: `EPSG:nnnn` where PROJ is sure of the code, else WKT2:2019.
 
     GeoTIFF keeps less than WKT does (names of axes, ids of parameters). So that a raster and the chips cut

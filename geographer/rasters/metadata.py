@@ -12,8 +12,8 @@ from rasterio.io import DatasetReader, MemoryFile
 
 from geographer.base.errors import UsageError
 from geographer.base.values import Transform
-from geographer.rasters.crs import crs_from, crs_text
-from geographer.rasters.write import Metadata, encode
+from geographer.rasters.crs import crs_to_text, parse_crs
+from geographer.rasters.write import GeoTiffMetadata, encode_geotiff
 
 _STATISTICS = "STATISTICS_"
 _OF_THE_FILE = {
@@ -27,18 +27,18 @@ _OF_THE_FILE = {
 """Namespaces that speak of the file's structure, or of pixels by their place in the whole raster."""
 
 
-def metadata_of(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -> Metadata:
+def read_metadata(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -> GeoTiffMetadata:
     """What chips of `bands` (counted from 1) of an open raster say; `crs` is its `Grid.crs`.
 
     Raises:
         UsageError: GeoTIFF can't hold it: the CRS, nodata, colours, names, scales, offsets or units.
     """
     metadata = _metadata(raster, crs, bands)
-    check_kept(metadata, crs, raster.name)
+    require_geotiff_roundtrip(metadata, crs, raster.name)
     return metadata
 
 
-def check_kept(metadata: Metadata, crs: str, name: str) -> None:
+def require_geotiff_roundtrip(metadata: GeoTiffMetadata, crs: str, name: str) -> None:
     """Makes sure that a GeoTIFF keeps all of `metadata`, whose CRS has the text `crs`.
 
     Raises:
@@ -49,15 +49,15 @@ def check_kept(metadata: Metadata, crs: str, name: str) -> None:
         raise UsageError(f"{message}: give it a plainer one first, as with gdal_translate, or another --crs")
 
 
-def _metadata(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -> Metadata:
+def _metadata(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -> GeoTiffMetadata:
     def chosen(values: Sequence[Any], empty: object) -> tuple[Any, ...]:
         """Of these bands; nothing if they are all empty, since each call that writes one takes time."""
         of_bands = tuple(values[band - 1] for band in bands)
         return () if all(value == empty for value in of_bands) else of_bands
 
     interpretation = tuple(raster.colorinterp[band - 1] for band in bands)
-    return Metadata(
-        crs=crs_from(crs),
+    return GeoTiffMetadata(
+        crs=parse_crs(crs),
         count=len(bands),
         dtype=str(np.dtype(raster.dtypes[0])),
         nodata=raster.nodata,
@@ -84,12 +84,12 @@ def _kept(tags: dict[str, str]) -> dict[str, str]:
     return {name: tags[name] for name in sorted(tags) if not name.startswith(_STATISTICS)}
 
 
-def _lost(metadata: Metadata, crs: str) -> list[str]:
+def _lost(metadata: GeoTiffMetadata, crs: str) -> list[str]:
     """What is not the same when it is read back from a GeoTIFF of one pixel, without files beside it."""
     pixel = np.zeros((metadata.count, 1, 1), metadata.dtype)
-    with MemoryFile(encode(pixel, metadata, Transform(1, 0, 1, 0, -1, 1))) as file, file.open() as kept:
+    with MemoryFile(encode_geotiff(pixel, metadata, Transform(1, 0, 1, 0, -1, 1))) as file, file.open() as kept:
         kept_alike: dict[str, bool] = {
-            "CRS": bool(kept.crs) and crs_text(kept.crs) == crs,
+            "CRS": bool(kept.crs) and crs_to_text(kept.crs) == crs,
             "nodata": _same_number(metadata.nodata, kept.nodata),
             "colours": _same_colours(metadata, kept),
             "names of bands": _same(metadata.descriptions, kept.descriptions),
@@ -108,7 +108,7 @@ def _same(wanted: tuple[Any, ...], kept: tuple[Any, ...]) -> bool:
     return not wanted or wanted == tuple(kept)
 
 
-def _same_colours(metadata: Metadata, kept: DatasetReader) -> bool:
+def _same_colours(metadata: GeoTiffMetadata, kept: DatasetReader) -> bool:
     """Gray and undefined are one to TIFF; it keeps a colour map for a single band only, without opacity."""
     if ColorInterp.palette in metadata.interpretation:
         if metadata.colormap is None:

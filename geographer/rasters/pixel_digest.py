@@ -10,12 +10,12 @@ import rfc8785
 from numpy.typing import NDArray
 
 from geographer.base.values import Grid
-from geographer.rasters.read import damage_named, grid_of, open_raster, strips_of
+from geographer.rasters.read import iter_strips, open_raster, read_grid, translate_read_errors
 
 _STRIP_BYTES = 1 << 25
 
 
-def pixel_digest(path: Path, *, crs: str | None = None) -> str:
+def compute_pixel_digest(path: Path, *, crs: str | None = None) -> str:
     """The pixel digest of the raster at `path`: SHA-256, in hex, over a header and then all pixels.
 
     The header is the RFC 8785 (JCS) canonical JSON, in UTF-8, of an object with six members:
@@ -43,18 +43,18 @@ def pixel_digest(path: Path, *, crs: str | None = None) -> str:
         CorruptError: Some of its pixels can't be read.
     """
     with open_raster(path) as raster:
-        grid = grid_of(raster, crs)
+        grid = read_grid(raster, crs)
         dtype = np.dtype(raster.dtypes[0])
         digest = hashlib.sha256(_header(raster.count, dtype, grid))
         row_bytes = raster.count * raster.width * dtype.itemsize
-        with damage_named(path):
-            for window in strips_of(raster, row_bytes, _STRIP_BYTES):
+        with translate_read_errors(path):
+            for window in iter_strips(raster, row_bytes, _STRIP_BYTES):
                 rows = empty_rows(raster.count, window.height, window.width, dtype)
                 digest.update(_little_endian(raster.read(window=window, out=rows)))
     return digest.hexdigest()
 
 
-def digest_of_array(array: NDArray[np.generic], grid: Grid) -> str:
+def compute_array_digest(array: NDArray[np.generic], grid: Grid) -> str:
     """The pixel digest of pixels that are in memory: what `pixel_digest` gives for a raster that holds them.
 
     Args:

@@ -23,9 +23,9 @@ from rasterio.windows import Window as RasterioWindow
 from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
-from geographer.base.errors import CorruptError, NotFoundError, UsageError, naming
+from geographer.base.errors import CorruptError, NotFoundError, UsageError, quote_names
 from geographer.base.values import Grid, Transform
-from geographer.rasters.crs import crs_of, crs_text
+from geographer.rasters.crs import crs_to_text, read_crs
 
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _LARGEST_X, _LARGEST_Y = 400.0, 100.0
@@ -34,7 +34,7 @@ _MASK_STRIP_BYTES = 1 << 25
 
 
 @dataclass(frozen=True, slots=True)
-class RasterFacts:
+class RasterInfo:
     """What a raster file says of itself.
 
     `outline` is the footprint as little-endian WKB, a Polygon or MultiPolygon in the raster's own CRS (x
@@ -52,13 +52,13 @@ class RasterFacts:
     tags: dict[str, str]
 
 
-def describe(
+def read_raster_info(
     path: Path,
     *,
     crs: str | None = None,
     footprint: Literal["bounds", "valid"] = "bounds",
     acquired: str | None = None,
-) -> RasterFacts:
+) -> RasterInfo:
     """What the raster at `path` says of itself; no pixels are read, but for `footprint="valid"` the mask's.
 
     Args:
@@ -77,9 +77,9 @@ def describe(
         CorruptError: It is a raster, but damaged.
     """
     with open_raster(path) as raster:
-        grid = grid_of(raster, crs)
+        grid = read_grid(raster, crs)
         a, b, _, d, e, _ = grid.transform
-        return RasterFacts(
+        return RasterInfo(
             grid=grid,
             count=raster.count,
             dtype=str(np.dtype(raster.dtypes[0])),
@@ -118,7 +118,7 @@ def open_raster(path: Path) -> DatasetReader:
 
 
 @contextmanager
-def damage_named(path: str | Path) -> Iterator[None]:
+def translate_read_errors(path: str | Path) -> Iterator[None]:
     """Turns an error of reading pixels into a `CorruptError` that names the file."""
     try:
         yield
@@ -127,13 +127,13 @@ def damage_named(path: str | Path) -> Iterator[None]:
         raise CorruptError(message) from error
 
 
-def grid_of(raster: DatasetReader, crs: str | None = None) -> Grid:
+def read_grid(raster: DatasetReader, crs: str | None = None) -> Grid:
     """Where the pixels of an open raster lie; `crs` stands in for the file's own.
 
     Raises:
         UsageError: The CRS is missing, unknown or can't be true, or the transform is missing or collapses.
     """
-    system = crs_of(raster, crs)
+    system = read_crs(raster, crs)
     transform = Transform(*raster.transform[:6])
     if transform == (1, 0, 0, 0, 1, 0):
         message = f"raster '{raster.name}' has no transform: georeference it first, as with gdal_translate -a_ullr"
@@ -142,7 +142,7 @@ def grid_of(raster: DatasetReader, crs: str | None = None) -> Grid:
         raise UsageError(
             f"raster '{raster.name}' has a transform without area, {tuple(transform)}: georeference it again"
         )
-    grid = Grid(crs_text(system), transform, raster.width, raster.height)
+    grid = Grid(crs_to_text(system), transform, raster.width, raster.height)
     if system.is_geographic:
         _check_degrees(raster.name, grid)
     return grid
@@ -158,7 +158,7 @@ def _unopened(path: Path) -> UsageError | CorruptError:
 
 def _check_bands(raster: DatasetReader) -> None:
     if not raster.count:
-        parts = naming(raster.subdatasets) if raster.subdatasets else "none"
+        parts = quote_names(raster.subdatasets) if raster.subdatasets else "none"
         raise UsageError(f"'{raster.name}' has no bands of its own: convert one of its parts to GeoTIFF ({parts})")
     for what, values in (("type", set(raster.dtypes)), ("nodata", set(map(str, raster.nodatavals)))):
         if len(values) > 1:
@@ -185,7 +185,7 @@ def _corners(grid: Grid) -> NDArray[np.float64]:
     return np.column_stack([a * columns + b * rows + c, d * columns + e * rows + f])
 
 
-def outline_of(grid: Grid) -> bytes:
+def grid_outline_wkb(grid: Grid) -> bytes:
     """The outer corners of a grid's pixels as a counter-clockwise polygon in its CRS: little-endian WKB."""
     return bytes(shapely.to_wkb(_outline(grid), byte_order=1))
 
@@ -197,7 +197,7 @@ def _outline(grid: Grid) -> BaseGeometry:
 def _valid_outline(raster: DatasetReader) -> BaseGeometry:
     """The valid pixels' union, made in whole pixels, where it is exact, and only then brought to the CRS."""
     a, b, c, d, e, f = raster.transform[:6]
-    with damage_named(raster.name):
+    with translate_read_errors(raster.name):
         valid = _valid_pixels(raster)
     if valid.is_empty:
         raise UsageError(f"raster '{raster.name}' has no valid pixel: leave it out, or use --footprint bounds")
@@ -215,7 +215,7 @@ def _valid_pixels(raster: DatasetReader) -> BaseGeometry:
     """The union of the valid pixels, in pixel coordinates (column, row), without points inside edges."""
     if all(MaskFlags.all_valid in flags for flags in raster.mask_flag_enums):
         return shapely.box(0, 0, raster.width, raster.height)
-    strips = [_valid_in_strip(raster, window) for window in strips_of(raster, raster.width, _MASK_STRIP_BYTES)]
+    strips = [_valid_in_strip(raster, window) for window in iter_strips(raster, raster.width, _MASK_STRIP_BYTES)]
     return shapely.normalize(shapely.simplify(shapely.union_all(strips), 0))
 
 
@@ -226,7 +226,7 @@ def _valid_in_strip(raster: DatasetReader, window: RasterioWindow) -> BaseGeomet
     return shapely.union_all(polygons)
 
 
-def strips_of(raster: DatasetReader, row_bytes: int, strip_bytes: int) -> Iterator[RasterioWindow]:
+def iter_strips(raster: DatasetReader, row_bytes: int, strip_bytes: int) -> Iterator[RasterioWindow]:
     """Windows over the raster's full width, from the top, in order; each of whole rows of blocks.
 
     A strip has as many rows of blocks as fit in `strip_bytes`, at `row_bytes` a row of pixels, but at least
@@ -241,7 +241,7 @@ def strips_of(raster: DatasetReader, row_bytes: int, strip_bytes: int) -> Iterat
 def _acquired(raster: DatasetReader, tag: str) -> datetime:
     tags = raster.tags()
     if tag not in tags:
-        known = naming(sorted(tags), most=20) or "none"
+        known = quote_names(sorted(tags), limit=20) or "none"
         raise UsageError(f"raster '{raster.name}' has no tag '{tag}': it has {known}")
     text = tags[tag].strip()
     try:

@@ -8,14 +8,14 @@ from typing import Literal
 
 import rasterio
 
-from geographer.base.errors import GeographerError, UsageError, naming
-from geographer.rasters.read import RasterFacts, describe, open_raster
+from geographer.base.errors import GeographerError, UsageError, quote_names
+from geographer.rasters.read import RasterInfo, open_raster, read_raster_info
 
 _MASK = ".msk"
 
 
-def require_one_file(
-    path: Path, facts: RasterFacts, *, crs: str | None = None, footprint: Literal["bounds", "valid"] = "bounds"
+def reject_sidecars(
+    path: Path, facts: RasterInfo, *, crs: str | None = None, footprint: Literal["bounds", "valid"] = "bounds"
 ) -> None:
     """Raise unless the file at `path` says all of `facts` by itself, and holds all its pixels.
 
@@ -32,18 +32,18 @@ def require_one_file(
         virtual or any(file.suffix == _MASK for file in beside) or _differs(path, facts, crs, footprint)
     ):
         return
-    names = naming([file.name for file in beside])
+    names = quote_names([file.name for file in beside])
     raise UsageError(
         f"raster '{path}' is more than one file, its CRS, place, mask or pixels lie in {names}: convert it to GeoTIFF, "
         "or leave it where it is with --mode reference"
     )
 
 
-def _differs(path: Path, facts: RasterFacts, crs: str | None, footprint: Literal["bounds", "valid"]) -> bool:
+def _differs(path: Path, facts: RasterInfo, crs: str | None, footprint: Literal["bounds", "valid"]) -> bool:
     """Whether the raster is another one when GDAL doesn't look at the files beside it."""
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
         try:
-            alone = describe(path, crs=crs, footprint=footprint)
+            alone = read_raster_info(path, crs=crs, footprint=footprint)
         except GeographerError:
             return True
     return replace(alone, acquired=None) != replace(facts, acquired=None)

@@ -17,7 +17,7 @@ from rasterio.io import DatasetWriter, MemoryFile
 
 from geographer.base.errors import StorageError
 from geographer.base.values import Checksums, Grid, Transform
-from geographer.rasters.pixel_digest import digest_of_array
+from geographer.rasters.pixel_digest import compute_array_digest
 
 _LARGEST_IN_STRIPS = 512
 _ROWS_OF_STRIP = 64
@@ -25,7 +25,7 @@ _PREDICTORS = {"i": 2, "u": 2, "f": 3, "c": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Metadata:
+class GeoTiffMetadata:
     """What a GeoTIFF says besides its pixels and its place; what is empty or None is not written.
 
     `tags` are per namespace (None is GDAL's default), `band_tags` per band. Everything about bands is in
@@ -46,9 +46,9 @@ class Metadata:
     band_tags: tuple[Mapping[str, str], ...] = ()
 
 
-def encode(
+def encode_geotiff(
     pixels: NDArray[np.generic],
-    metadata: Metadata,
+    metadata: GeoTiffMetadata,
     transform: Transform,
     mask: NDArray[np.uint8] | None = None,
 ) -> bytes:
@@ -76,7 +76,7 @@ def encode(
         return bytes(file.getbuffer())
 
 
-def settle(destination: Path, content: bytes, pixels: NDArray[np.generic], grid: Grid) -> tuple[Checksums, str]:
+def write_and_hash(destination: Path, content: bytes, pixels: NDArray[np.generic], grid: Grid) -> tuple[Checksums, str]:
     """Writes `content` to `destination` and gives its checksums and the digest of `pixels`, which it encodes.
 
     Raises:
@@ -84,7 +84,7 @@ def settle(destination: Path, content: bytes, pixels: NDArray[np.generic], grid:
     """
     write_whole(destination, content)
     md5, sha256 = hashlib.md5(content, usedforsecurity=False), hashlib.sha256(content)
-    return Checksums(len(content), md5.hexdigest(), sha256.hexdigest()), digest_of_array(pixels, grid)
+    return Checksums(len(content), md5.hexdigest(), sha256.hexdigest()), compute_array_digest(pixels, grid)
 
 
 def write_whole(destination: Path, content: bytes) -> None:
@@ -105,7 +105,7 @@ def write_whole(destination: Path, content: bytes) -> None:
         raise
 
 
-def profile(metadata: Metadata, height: int, width: int) -> dict[str, Any]:
+def profile(metadata: GeoTiffMetadata, height: int, width: int) -> dict[str, Any]:
     """Creation options. Strips of 64 rows were the fastest to write and to read for chips of 256 pixels."""
     if max(height, width) > _LARGEST_IN_STRIPS:
         blocks = {"tiled": True, "blockxsize": 256, "blockysize": 256}
@@ -127,7 +127,7 @@ def profile(metadata: Metadata, height: int, width: int) -> dict[str, Any]:
     }
 
 
-def write_metadata(raster: DatasetWriter, metadata: Metadata) -> None:
+def write_metadata(raster: DatasetWriter, metadata: GeoTiffMetadata) -> None:
     """Comes before the pixels: GDAL then writes one directory, with colours where TIFF has a place."""
     if metadata.colormap is not None:
         raster.write_colormap(1, dict(metadata.colormap))

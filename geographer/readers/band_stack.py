@@ -19,12 +19,12 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
-from geographer.base.atomic_files import draft_beside, on_disk_of
+from geographer.base.atomic_files import temporary_sibling, translate_os_errors
 from geographer.base.errors import CorruptError, StorageError, UsageError
 from geographer.base.values import Grid, Transform
-from geographer.rasters.crs import crs_from
-from geographer.rasters.read import damage_named
-from geographer.rasters.write import Metadata, profile, write_metadata
+from geographer.rasters.crs import parse_crs
+from geographer.rasters.read import translate_read_errors
+from geographer.rasters.write import GeoTiffMetadata, profile, write_metadata
 from geographer.readers.open_rasters import opened
 
 Pixels = NDArray[Any]
@@ -71,7 +71,7 @@ class Layer:
 
 
 def write_stack(
-    layers: Sequence[Layer], grid: Grid, metadata: Metadata, destination: Path, *, mask: Layer | None = None
+    layers: Sequence[Layer], grid: Grid, metadata: GeoTiffMetadata, destination: Path, *, mask: Layer | None = None
 ) -> None:
     """Write the GeoTIFF `destination` of `layers`, in order, on `grid`; whole or not at all.
 
@@ -91,7 +91,7 @@ def write_stack(
         StorageError: the disk is full or can't be written.
     """
     options = {"GDAL_TIFF_INTERNAL_MASK": True, "GDAL_CACHEMAX": _CACHE_MEGABYTES, "GDAL_NUM_THREADS": 1}
-    with on_disk_of(destination), draft_beside(destination) as draft, rasterio.Env(**options):
+    with translate_os_errors(destination), temporary_sibling(destination) as draft, rasterio.Env(**options):
         with ExitStack() as open_files:
             bands = [open_files.enter_context(_onto(layer, grid)) for layer in layers]
             masking = open_files.enter_context(_onto(mask, grid)) if mask else None
@@ -170,8 +170,8 @@ class _Onto:
     layer: Layer
     raster: DatasetReader | WarpedVRT
 
-    def read(self, window: RasterioWindow, metadata: Metadata) -> Pixels:
-        with damage_named(self.layer.path):
+    def read(self, window: RasterioWindow, metadata: GeoTiffMetadata) -> Pixels:
+        with translate_read_errors(self.layer.path):
             stored = self.raster.read(self.layer.band, window=window)
             missing = self._missing(stored, window)
         pixels: Pixels = stored.astype(metadata.dtype, copy=False)
@@ -183,7 +183,7 @@ class _Onto:
         return np.where(missing, np.array(metadata.nodata, metadata.dtype), pixels)
 
     def mask(self, window: RasterioWindow) -> NDArray[np.uint8]:
-        with damage_named(self.layer.path):
+        with translate_read_errors(self.layer.path):
             return np.asarray(self.raster.read_masks(self.layer.band, window=window))
 
     def _missing(self, stored: Pixels, window: RasterioWindow) -> NDArray[np.bool_] | None:
@@ -208,7 +208,7 @@ def _onto(layer: Layer, grid: Grid) -> Iterator[_Onto]:
         if same_grid(layer.grid, grid):
             yield _Onto(layer, raster)
             return
-        crs = crs_from(grid.crs)
+        crs = parse_crs(grid.crs)
         with WarpedVRT(
             raster,
             src_crs=crs,
@@ -223,7 +223,7 @@ def _onto(layer: Layer, grid: Grid) -> Iterator[_Onto]:
             yield _Onto(layer, warped)
 
 
-def _write(draft: Path, bands: list[_Onto], masking: _Onto | None, grid: Grid, metadata: Metadata) -> _Sums:
+def _write(draft: Path, bands: list[_Onto], masking: _Onto | None, grid: Grid, metadata: GeoTiffMetadata) -> _Sums:
     options = profile(metadata, grid.height, grid.width)
     sums = []
     with rasterio.open(draft, "w", **options, transform=rasterio.Affine(*grid.transform), BIGTIFF="IF_SAFER") as raster:
@@ -248,7 +248,7 @@ def _check_written(draft: Path, sums: _Sums, destination: Path) -> None:
         raise StorageError(f"can't write '{destination}' whole: the disk may be full; free some space, and try again")
 
 
-def _strips(grid: Grid, metadata: Metadata, block: int) -> Iterator[RasterioWindow]:
+def _strips(grid: Grid, metadata: GeoTiffMetadata, block: int) -> Iterator[RasterioWindow]:
     """Windows of whole rows of blocks, from the top: so blocks reach the file in order, whatever the cache holds."""
     row_bytes = grid.width * metadata.count * np.dtype(metadata.dtype).itemsize
     height = max(_STRIP_BYTES // row_bytes // block, 1) * block

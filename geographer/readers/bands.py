@@ -14,13 +14,13 @@ import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader
 
-from geographer.base.errors import CorruptError, UsageError, naming
+from geographer.base.errors import CorruptError, UsageError, quote_names
 from geographer.base.values import Grid
-from geographer.rasters.crs import crs_from
-from geographer.rasters.metadata import check_kept
-from geographer.rasters.write import Metadata
+from geographer.rasters.crs import parse_crs
+from geographer.rasters.metadata import require_geotiff_roundtrip
+from geographer.rasters.write import GeoTiffMetadata
 from geographer.readers.band_stack import Layer, grid_at, pixel_size, resampling_between, resampling_named, write_stack
-from geographer.readers.base import Arrived, Reader, Reading
+from geographer.readers.base import ProductFiles, Reader, ReadResult
 from geographer.readers.open_rasters import JP2S, TIFFS, names_in, opened, placed, rasters_in
 from geographer.readers.options import checked, number, text, texts
 
@@ -64,11 +64,11 @@ class Bands(Reader):
         self._nodata = number(self, "nodata")
 
     @classmethod
-    def reads(cls, arrived: Arrived) -> bool:
+    def can_read(cls, arrived: ProductFiles) -> bool:
         """Whether there is a GeoTIFF or JPEG 2000."""
         return bool(rasters_in(arrived, TIFFS + JP2S))
 
-    def read(self, arrived: Arrived, destination: Path) -> Reading:
+    def read(self, arrived: ProductFiles, destination: Path) -> ReadResult:
         """See `Reader.read`."""
         found = [band for name, path in self._files(arrived).items() for band in _bands_of(name, path)]
         _check_alike(found)
@@ -77,11 +77,11 @@ class Bands(Reader):
         nodata = self._common_nodata(found)
         layers = [self._layer(band, grid) for band in found]
         metadata = _metadata(found, grid, nodata)
-        check_kept(metadata, grid.crs, arrived.product_id)
+        require_geotiff_roundtrip(metadata, grid.crs, arrived.product_id)
         write_stack(layers, grid, metadata, destination)
-        return Reading(self._notes(arrived, found, layers, grid))
+        return ReadResult(self._notes(arrived, found, layers, grid))
 
-    def _files(self, arrived: Arrived) -> dict[str, Path]:
+    def _files(self, arrived: ProductFiles) -> dict[str, Path]:
         paths = rasters_in(arrived, TIFFS + JP2S, self._pattern)
         if not paths:
             has = names_in(arrived.files(), arrived)
@@ -98,7 +98,7 @@ class Bands(Reader):
             chosen.setdefault(name, []).append(path)
         return {name: self._best(name, several) for name, several in chosen.items()}
 
-    def _named(self, band: str, paths: list[Path], arrived: Arrived) -> Path:
+    def _named(self, band: str, paths: list[Path], arrived: ProductFiles) -> Path:
         plain = _plain(band)
         found = [path for path in paths if _plain(path.stem) == plain]
         found = found or [path for path in paths if f"_{plain}_" in f"_{_plain(path.stem)}_"]
@@ -115,7 +115,7 @@ class Bands(Reader):
         right = [path for path, size in sizes.items() if self.resolution and math.isclose(size, self.resolution)]
         right = right or [path for path, size in sizes.items() if size == min(sizes.values())]
         if len(right) > 1:
-            names = naming([path.name for path in right])
+            names = quote_names([path.name for path in right])
             raise UsageError(f"band '{band}' may be any of {names}: name it in full, or choose by the option pattern")
         return right[0]
 
@@ -124,7 +124,7 @@ class Bands(Reader):
         stated = [band.nodata for band in found if band.nodata is not None]
         nodata = self._nodata if self._nodata is not None else next((one for one in stated if _fits(one, dtype)), None)
         if nodata is None and (stated or any(band.masked for band in found)):
-            names = naming([band.name for band in found if band.masked or band.nodata is not None])
+            names = quote_names([band.name for band in found if band.masked or band.nodata is not None])
             raise UsageError(f"the nodata of {names} can't be that of all bands: pass a value as the option nodata")
         if nodata is not None and not _fits(nodata, dtype):
             raise UsageError(f"nodata {nodata:g} is no {dtype}: pass another one as the option nodata")
@@ -137,7 +137,7 @@ class Bands(Reader):
         return Layer(band.name, band.path, band.number, band.grid, band.nodata, band.masked, how)
 
     def _notes(
-        self, arrived: Arrived, found: Sequence[_Band], layers: Sequence[Layer], grid: Grid
+        self, arrived: ProductFiles, found: Sequence[_Band], layers: Sequence[Layer], grid: Grid
     ) -> Mapping[str, Any]:
         sizes = [pixel_size(band.grid)[0] for band in found]
         resolution = pixel_size(grid)[0]
@@ -235,7 +235,7 @@ def _common_dtype(found: Sequence[_Band]) -> np.dtype[Any]:
     dtypes = {np.dtype(band.dtype) for band in found}
     common = np.result_type(*dtypes)
     if any(one.kind in "iu" and one.itemsize == 8 for one in dtypes) and common.kind in "fc":
-        names = naming([f"{band.name} ({band.dtype})" for band in found])
+        names = quote_names([f"{band.name} ({band.dtype})" for band in found])
         raise UsageError(f"no dtype holds the values of all of {names}: read some of them as a raster of their own")
     return common
 
@@ -246,11 +246,11 @@ def _fits(value: float, dtype: np.dtype[Any]) -> bool:
     return float(value).is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
 
 
-def _metadata(found: Sequence[_Band], grid: Grid, nodata: float | None) -> Metadata:
+def _metadata(found: Sequence[_Band], grid: Grid, nodata: float | None) -> GeoTiffMetadata:
     one_file = len({band.path for band in found}) == 1
     scaled = any((band.scale, band.offset) != (1, 0) for band in found)
-    return Metadata(
-        crs_from(grid.crs),
+    return GeoTiffMetadata(
+        parse_crs(grid.crs),
         count=len(found),
         dtype=str(_common_dtype(found)),
         nodata=nodata,

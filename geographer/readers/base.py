@@ -10,15 +10,15 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from geographer.base.errors import ExtensionError, UsageError, naming
-from geographer.base.plugins import Extension
+from geographer.base.errors import PluginError, UsageError, quote_names
+from geographer.base.plugins import Plugin
 
 READERS: Final = "geographer.readers"
 """The group of entry points that a reader can be named by."""
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class ProductFiles:
     """A product's files, archives unpacked.
 
     Attributes:
@@ -39,7 +39,7 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadResult:
     """What a reader made.
 
     Attributes:
@@ -48,7 +48,7 @@ class Reading:
     """
 
     notes: Mapping[str, Any] = field(default_factory=dict)
-    kept: bool = False
+    unchanged_bytes: bool = False
 
 
 class Reader(ABC):
@@ -74,11 +74,11 @@ class Reader(ABC):
 
     @classmethod
     @abstractmethod
-    def reads(cls, arrived: Arrived) -> bool:
+    def can_read(cls, arrived: ProductFiles) -> bool:
         """Whether it knows how to read these files; a look at their names will do."""
 
     @abstractmethod
-    def read(self, arrived: Arrived, destination: Path) -> Reading:
+    def read(self, arrived: ProductFiles, destination: Path) -> ReadResult:
         """Write the GeoTIFF `destination`, whole or not at all.
 
         Raises:
@@ -96,7 +96,7 @@ BUILT_IN: Final = {
 """The readers that come along, in the order in which they are asked whether they read what arrived."""
 
 
-def reader_named(name: str) -> type[Reader]:
+def find_reader(name: str) -> type[Reader]:
     """The reader of a name: `safe`, `geotiff`, `bands`, an entry point of `geographer.readers`, or `module:Class`.
 
     Raises:
@@ -105,11 +105,11 @@ def reader_named(name: str) -> type[Reader]:
     """
     if name in BUILT_IN:
         return _built_in(name)
-    Extension.identity(name, READERS)
-    return _checked(name, Extension(name, "").required(READERS))
+    Plugin.resolve(name, READERS)
+    return _checked(name, Plugin(name, "").load_or_raise(READERS))
 
 
-def reader_for(arrived: Arrived, name: str | None = None, options: Mapping[str, Any] | None = None) -> Reader:
+def choose_reader(arrived: ProductFiles, name: str | None = None, options: Mapping[str, Any] | None = None) -> Reader:
     """The reader of what arrived: the one of that `name`, or else the first that knows how to read it.
 
     Readers of one's own, by their entry points' names in order, are asked before those that come along: `safe`; then
@@ -124,11 +124,11 @@ def reader_for(arrived: Arrived, name: str | None = None, options: Mapping[str, 
         NotFoundError: there is no reader of that name, or one of one's own can't be imported.
         UsageError: none of them reads these files, or the options can't be used.
     """
-    reader = reader_named(name) if name else _first(arrived)
-    return made(reader, options or {})
+    reader = find_reader(name) if name else _first(arrived)
+    return make_reader(reader, options or {})
 
 
-def made(reader: type[Reader], options: Mapping[str, Any]) -> Reader:
+def make_reader(reader: type[Reader], options: Mapping[str, Any]) -> Reader:
     """A reader with its options, which are JSON values; without files, so that a recipe is checked when it is declared.
 
     Raises:
@@ -143,11 +143,11 @@ def made(reader: type[Reader], options: Mapping[str, Any]) -> Reader:
     return reader(bands=tuple(bands), resolution=None if resolution is None else float(resolution), **own)
 
 
-def _first(arrived: Arrived) -> type[Reader]:
+def _first(arrived: ProductFiles) -> type[Reader]:
     for reader in _every():
-        if reader.reads(arrived):
+        if reader.can_read(arrived):
             return reader
-    files = naming([str(path.relative_to(arrived.folder)) for path in arrived.files()]) or "none"
+    files = quote_names([str(path.relative_to(arrived.folder)) for path in arrived.files()]) or "none"
     raise UsageError(
         f"no reader knows the files of product '{arrived.product_id}' ({files}): name one by --reader, or bring "
         f"one of your own by an entry point in {READERS}"
@@ -161,9 +161,7 @@ def _every() -> Iterator[type[Reader]]:
         try:
             found = entry.load()
         except (ImportError, AttributeError) as error:
-            raise ExtensionError(
-                f"reader '{entry.name}' can't be imported here: install what has it ({error})"
-            ) from error
+            raise PluginError(f"reader '{entry.name}' can't be imported here: install what has it ({error})") from error
         yield _checked(entry.name, found)
     for name in BUILT_IN:
         yield _built_in(name)

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader
 
-from geographer.base.atomic_files import draft_beside, on_disk_of
-from geographer.base.errors import CorruptError, UsageError, naming
+from geographer.base.atomic_files import temporary_sibling, translate_os_errors
+from geographer.base.errors import CorruptError, UsageError, quote_names
 from geographer.base.values import Grid
-from geographer.rasters.crs import crs_text
-from geographer.rasters.metadata import metadata_of
+from geographer.rasters.crs import crs_to_text
+from geographer.rasters.metadata import read_metadata
 from geographer.readers.band_stack import (
     Layer,
     grid_at,
@@ -23,7 +23,7 @@ from geographer.readers.band_stack import (
     same_grid,
     write_stack,
 )
-from geographer.readers.base import Arrived, Reader, Reading
+from geographer.readers.base import ProductFiles, Reader, ReadResult
 from geographer.readers.open_rasters import TIFFS, check_pixels, names_in, opened, placed, rasters_in
 from geographer.readers.options import checked, text
 from geographer.readers.unpack import link_or_copy
@@ -52,11 +52,11 @@ class GeoTiff(Reader):
         self._resampling = resampling_named(options.get("resampling"))
 
     @classmethod
-    def reads(cls, arrived: Arrived) -> bool:
+    def can_read(cls, arrived: ProductFiles) -> bool:
         """Whether there is exactly one GeoTIFF."""
         return len(rasters_in(arrived, TIFFS)) == 1
 
-    def read(self, arrived: Arrived, destination: Path) -> Reading:
+    def read(self, arrived: ProductFiles, destination: Path) -> ReadResult:
         """See `Reader.read`. All pixels are decoded once, so that damage is found."""
         path = self._file(arrived)
         notes: dict[str, Any] = {"reader": self.name, "file": path.relative_to(arrived.folder).as_posix()}
@@ -66,16 +66,16 @@ class GeoTiff(Reader):
             grid = grid_at(given, self.resolution)
             if same_grid(given, grid) and chosen == raster.indexes:
                 check_pixels(raster)
-                with on_disk_of(destination), draft_beside(destination) as draft:
+                with translate_os_errors(destination), temporary_sibling(destination) as draft:
                     link_or_copy(path, draft)
                     draft.replace(destination)
-                return Reading(notes, kept=True)
+                return ReadResult(notes, unchanged_bytes=True)
             how = self._write(path, raster, chosen, (given, grid), destination)
         if not same_grid(given, grid):
             notes |= {"resampling": how.name, "from": pixel_size(given)[0], "resolution": self.resolution}
-        return Reading(notes | {"bands": list(self.bands) or [str(band) for band in chosen]})
+        return ReadResult(notes | {"bands": list(self.bands) or [str(band) for band in chosen]})
 
-    def _file(self, arrived: Arrived) -> Path:
+    def _file(self, arrived: ProductFiles) -> Path:
         found = rasters_in(arrived, TIFFS, self._pattern)
         if len(found) == 1:
             return found[0]
@@ -99,15 +99,15 @@ class GeoTiff(Reader):
         }
         missing = [band for band in self.bands if band.casefold() not in known]
         if missing:
-            has = naming([name or str(band) for band, name in enumerate(raster.descriptions, 1)], most=20)
-            raise UsageError(f"raster '{raster.name}' has no band {naming(missing)}: it has {has}")
+            has = quote_names([name or str(band) for band, name in enumerate(raster.descriptions, 1)], limit=20)
+            raise UsageError(f"raster '{raster.name}' has no band {quote_names(missing)}: it has {has}")
         return tuple(known[band.casefold()] for band in self.bands)
 
     def _write(
         self, path: Path, raster: DatasetReader, chosen: tuple[int, ...], grids: tuple[Grid, Grid], destination: Path
     ) -> Resampling:
         given, grid = grids
-        metadata = metadata_of(raster, crs_text(raster.crs), chosen)
+        metadata = read_metadata(raster, crs_to_text(raster.crs), chosen)
         how = resampling_between(given, grid, self._resampling)
         if ColorInterp.palette in metadata.interpretation:
             how = Resampling.nearest

@@ -13,10 +13,10 @@ import rasterio
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 
-from geographer.base.errors import CorruptError, UsageError, naming
+from geographer.base.errors import CorruptError, UsageError, quote_names
 from geographer.base.values import Grid
-from geographer.rasters.read import grid_of, strips_of
-from geographer.readers.base import Arrived
+from geographer.rasters.read import iter_strips, read_grid
+from geographer.readers.base import ProductFiles
 
 TIFFS: Final = (".tif", ".tiff")
 JP2S: Final = (".jp2", ".j2k", ".jpx")
@@ -26,7 +26,7 @@ _DRIVERS: Final = ["GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "JPEG
 _STRIP_BYTES = 1 << 25
 
 
-def rasters_in(arrived: Arrived, suffixes: tuple[str, ...], pattern: str | None = None) -> list[Path]:
+def rasters_in(arrived: ProductFiles, suffixes: tuple[str, ...], pattern: str | None = None) -> list[Path]:
     """Files that arrived whose name ends as one of `suffixes`, by path; hidden ones, as of some tars, don't count.
 
     `pattern` is as in a shell, such as `*_DSM.tif`, for a file's name or its path in the folder, in any case.
@@ -38,9 +38,9 @@ def rasters_in(arrived: Arrived, suffixes: tuple[str, ...], pattern: str | None 
     return [path for path in found if any(fnmatchcase(name.casefold(), wanted) for name in _names(path, arrived))]
 
 
-def names_in(paths: list[Path], arrived: Arrived) -> str:
+def names_in(paths: list[Path], arrived: ProductFiles) -> str:
     """The files for an error: their paths in the folder."""
-    return naming([str(path.relative_to(arrived.folder)) for path in paths]) or "none"
+    return quote_names([str(path.relative_to(arrived.folder)) for path in paths]) or "none"
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def placed(raster: DatasetReader) -> Grid:
         CorruptError: it doesn't say so.
     """
     try:
-        return grid_of(raster)
+        return read_grid(raster)
     except UsageError as error:
         raise CorruptError(f"the product can't be read: {error}") from error
 
@@ -79,11 +79,11 @@ def check_pixels(raster: DatasetReader) -> None:
     """
     row_bytes = raster.count * raster.width * np.dtype(raster.dtypes[0]).itemsize
     try:
-        for window in strips_of(raster, row_bytes, _STRIP_BYTES):
+        for window in iter_strips(raster, row_bytes, _STRIP_BYTES):
             raster.read(window=window)
     except RasterioIOError as error:
         raise CorruptError(f"raster '{raster.name}' is damaged: fetch it again ({error})") from error
 
 
-def _names(path: Path, arrived: Arrived) -> tuple[str, str]:
+def _names(path: Path, arrived: ProductFiles) -> tuple[str, str]:
     return path.name, path.relative_to(arrived.folder).as_posix()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geographer.base.errors import UsageError, naming
+from geographer.base.errors import UsageError, quote_names
 from geographer.readers.base import Reader
 
 
@@ -14,7 +14,7 @@ def checked(reader: Reader, known: set[str]) -> None:
     """
     unknown = sorted(set(reader.options) - known)
     if unknown:
-        message = f"reader '{reader.name}' knows no option {naming(unknown)}: it knows bands, resolution"
+        message = f"reader '{reader.name}' knows no option {quote_names(unknown)}: it knows bands, resolution"
         raise UsageError(", ".join([message, *sorted(known)]))
 
 

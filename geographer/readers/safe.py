@@ -12,12 +12,12 @@ import numpy as np
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.io import DatasetReader
 
-from geographer.base.errors import CorruptError, UsageError, naming
+from geographer.base.errors import CorruptError, UsageError, quote_names
 from geographer.base.values import Grid
-from geographer.rasters.crs import crs_from, crs_text
-from geographer.rasters.write import Metadata
+from geographer.rasters.crs import crs_to_text, parse_crs
+from geographer.rasters.write import GeoTiffMetadata
 from geographer.readers.band_stack import Layer, Pixels, pixel_size, resampling_between, resampling_named, write_stack
-from geographer.readers.base import Arrived, Reader, Reading
+from geographer.readers.base import ProductFiles, Reader, ReadResult
 from geographer.readers.open_rasters import opened
 from geographer.readers.options import checked, text, truth
 from geographer.readers.safe_metadata import BANDS, Safe, check_sum, products_in, safe_in
@@ -71,18 +71,18 @@ class SafeReader(Reader):
             raise UsageError(f"option offset of reader 'safe' is '{self._offset}': choose apply or record")
         self._named = [_band_named(band) for band in bands]
         if len(set(self._named)) < len(self._named):
-            raise UsageError(f"a band is asked for twice: {naming(list(bands), most=20)}")
+            raise UsageError(f"a band is asked for twice: {quote_names(list(bands), limit=20)}")
         asked = {"CLDPRB": truth(self, "clouds"), "SNWPRB": truth(self, "snow")}
         self._besides = [band for band, wanted in asked.items() if wanted and band not in self._named]
         self._tile = text(self, "tile")
         self._resampling = resampling_named(options.get("resampling"))
 
     @classmethod
-    def reads(cls, arrived: Arrived) -> bool:
+    def can_read(cls, arrived: ProductFiles) -> bool:
         """Whether there is a file with a product's metadata."""
         return bool(products_in(arrived.folder))
 
-    def read(self, arrived: Arrived, destination: Path) -> Reading:
+    def read(self, arrived: ProductFiles, destination: Path) -> ReadResult:
         """See `Reader.read`."""
         safe = safe_in(arrived.folder, arrived.product_id, self._tile, str(arrived.properties.get("tile") or ""))
         wanted = self._wanted(safe)
@@ -91,18 +91,22 @@ class SafeReader(Reader):
         images = [_image(safe, band, resolution) for band in wanted]
         layers = [layer for image in images for layer in self._layers(safe, image, grid)]
         write_stack(layers, grid, self._metadata(safe, images, layers, grid), destination)
-        return Reading(self._notes(safe, images, layers, resolution))
+        return ReadResult(self._notes(safe, images, layers, resolution))
 
     def _wanted(self, safe: Safe) -> list[str]:
         standard = [band for band in BANDS if band != "B10" or safe.level == "L1C"]
         wanted = (self._named or standard) + self._besides
         missing = [band for band in wanted if band not in safe.images]
         unknown = [band for band in missing if band not in standard and (band not in _MORE or safe.level == "L1C")]
-        has = naming([band for band in (*BANDS, *_MORE) if band in safe.images], most=20)
+        has = quote_names([band for band in (*BANDS, *_MORE) if band in safe.images], limit=20)
         if unknown:
-            raise UsageError(f"{safe.level} product '{safe.root.name}' has no band {naming(unknown)}: it has {has}")
+            raise UsageError(
+                f"{safe.level} product '{safe.root.name}' has no band {quote_names(unknown)}: it has {has}"
+            )
         if missing:
-            raise CorruptError(f"product '{safe.root.name}' lacks band {naming(missing)}: it has {has}; fetch it again")
+            raise CorruptError(
+                f"product '{safe.root.name}' lacks band {quote_names(missing)}: it has {has}; fetch it again"
+            )
         return wanted
 
     def _layers(self, safe: Safe, image: _Image, grid: Grid) -> list[Layer]:
@@ -115,13 +119,13 @@ class SafeReader(Reader):
             for number, name in enumerate(image.names, start=1)
         ]
 
-    def _metadata(self, safe: Safe, images: Sequence[_Image], layers: Sequence[Layer], grid: Grid) -> Metadata:
+    def _metadata(self, safe: Safe, images: Sequence[_Image], layers: Sequence[Layer], grid: Grid) -> GeoTiffMetadata:
         scales = [_scale(safe, image.band) for image in images for _ in image.names]
         offsets = [self._recorded(safe, image.band) for image in images for _ in image.names]
         tags = {name.upper(): str(safe.facts[name]) for name in _TAGS if name in safe.facts}
         tags |= {"QUANTIFICATION_VALUE": f"{safe.quantification['']:g}", "ADD_OFFSET": self._done(safe)}
-        return Metadata(
-            crs=crs_from(grid.crs),
+        return GeoTiffMetadata(
+            crs=parse_crs(grid.crs),
             count=len(layers),
             dtype=str(np.result_type(*{image.dtype for image in images})),
             nodata=None if all(image.band in _PROBABILITIES for image in images) else NODATA,
@@ -232,8 +236,8 @@ def _check_place(raster: DatasetReader, path: Path, grid: Grid) -> None:
     """The tile's metadata have the say; an image that is georeferenced has to agree, up to a pixel."""
     if (raster.width, raster.height) != (grid.width, grid.height):
         what = f"has {raster.width} by {raster.height} pixels, and its tile {grid.width} by {grid.height}"
-    elif raster.crs and crs_text(raster.crs) != grid.crs:
-        what = f"lies in {crs_text(raster.crs)}, and its tile in {grid.crs}"
+    elif raster.crs and crs_to_text(raster.crs) != grid.crs:
+        what = f"lies in {crs_to_text(raster.crs)}, and its tile in {grid.crs}"
     elif raster.crs and _apart(raster, grid) > 1:
         what = f"begins at {raster.transform.c:.10g}, {raster.transform.f:.10g}, and its tile elsewhere"
     else:

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from xml.etree import ElementTree
 
-from geographer.base.errors import CorruptError, UsageError, naming
+from geographer.base.errors import CorruptError, UsageError, quote_names
 from geographer.base.values import Grid, Transform
-from geographer.rasters.crs import crs_from, crs_text
+from geographer.rasters.crs import crs_to_text, parse_crs
 
 BANDS: Final = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 """In the order of wavelengths' numbers, the order of `band_id` too."""
@@ -140,7 +140,7 @@ def _product_file(folder: Path, product_id: str) -> Path:
         if product_id and path.parent.name.removesuffix(".SAFE") == product_id.removesuffix(".SAFE")
     ]
     if len(named or found) > 1:
-        names = naming([str(path.parent.relative_to(folder)) for path in found])
+        names = quote_names([str(path.parent.relative_to(folder)) for path in found])
         raise UsageError(f"'{folder}' has {len(found)} Sentinel-2 products, and one is read at a time: {names}")
     return (named or found)[0]
 
@@ -169,13 +169,15 @@ def _granule(root: Path, product: ElementTree.Element, tile: str | None, hint: s
     if tile is not None:
         chosen = [file for file in files if tiles[file] == _plain_tile(tile)]
         if not chosen:
-            raise UsageError(f"product '{root.name}' has no tile {tile}: it has {naming(sorted(set(tiles.values())))}")
+            raise UsageError(
+                f"product '{root.name}' has no tile {tile}: it has {quote_names(sorted(set(tiles.values())))}"
+            )
     else:
         chosen = [file for file in files if hint and tiles[file] == _plain_tile(hint)] or files
     if len(chosen) > 1:
         raise UsageError(
             f"product '{root.name}' has {len(chosen)} tiles, and one is read at a time: pass one of "
-            f"{naming(sorted(set(tiles.values())), most=20)} as the option tile"
+            f"{quote_names(sorted(set(tiles.values())), limit=20)} as the option tile"
         )
     right = [name for name in names if _tile_of(name) == tiles[chosen[0]]] or (names if len(names) == 1 else [])
     return (right or [chosen[0].parent.name])[0], chosen[0]
@@ -245,7 +247,7 @@ def _grids(path: Path, granule: ElementTree.Element) -> dict[int, Grid]:
     if not crs or not sizes or sizes.keys() != places.keys():
         raise CorruptError(f"metadata '{path}' don't say where the tile lies: fetch the product again")
     try:
-        system = crs_text(crs_from(crs))
+        system = crs_to_text(parse_crs(crs))
     except UsageError as error:
         raise CorruptError(f"metadata '{path}' are damaged: {error}") from error
     grids = {}

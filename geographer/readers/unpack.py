@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
-from geographer.base.atomic_files import on_disk_of
+from geographer.base.atomic_files import translate_os_errors
 from geographer.base.errors import CorruptError, UsageError
 
 MOST_BYTES: Final = 64 << 30
@@ -79,7 +79,7 @@ def unpack(folder: Path, into: Path, limits: Limits | None = None) -> None:
         UsageError: an archive is encrypted, or packed in a way that isn't understood here.
         StorageError: the disk is full or can't be written.
     """
-    with on_disk_of(into):
+    with translate_os_errors(into):
         into.mkdir(parents=True, exist_ok=True)
         if any(into.iterdir()):
             raise UsageError(f"folder '{into}' is not empty: unpack into one that is")

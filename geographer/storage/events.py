@@ -39,10 +39,10 @@ class Head(NamedTuple):
     digest: str
 
 
-NO_HEAD: Final = Head(0, "")
+EMPTY_LOG_HEAD: Final = Head(0, "")
 
 
-class Signature(NamedTuple):
+class CommitInfo(NamedTuple):
     """Who asked for a change, why, with which command line, and under which idempotency key."""
 
     author: str
@@ -52,7 +52,7 @@ class Signature(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class EventDraft:
     """An event that is planned and not yet appended.
 
     Attributes:
@@ -85,7 +85,7 @@ class Event:
     parents: list[str]
     digest: str
 
-    def fact(self) -> dict[str, Any]:
+    def hashed_fields(self) -> dict[str, Any]:
         """What `digest` is taken over: everything but the digest itself."""
         return {
             "position": self.position,
@@ -102,12 +102,12 @@ class Event:
             "parents": self.parents,
         }
 
-    def envelope(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The whole event as JSON, as its schema describes it."""
-        return {**self.fact(), "digest": self.digest}
+        return {**self.hashed_fields(), "digest": self.digest}
 
 
-class Recorded(NamedTuple):
+class ChangeResult(NamedTuple):
     """What a command that changes the dataset answers: the new revision, and what it did.
 
     `position` and `digest` name the revision. `summary` holds the counts, as in the event's payload. `changed` is

@@ -13,14 +13,14 @@ from uuid import uuid4
 
 from geographer import __version__
 from geographer.base.errors import ConflictError, NotFoundError, StorageError
-from geographer.base.file_lock import held
-from geographer.base.redaction import without_secrets
-from geographer.storage.database.connection import Engine
-from geographer.storage.events import Draft, Event, Head, Recorded, Signature
-from geographer.storage.log.append import append, create, same_request
-from geographer.storage.log.read import event_by_key, head_of, position_of
-from geographer.storage.queries.revision import Revision, opened
-from geographer.storage.state.update import position_of_state, project
+from geographer.base.file_lock import try_lock
+from geographer.base.redaction import redact_urls
+from geographer.storage.database.connection import Database
+from geographer.storage.events import ChangeResult, CommitInfo, Event, EventDraft, Head
+from geographer.storage.log.append import append_event, create_log, require_same_request
+from geographer.storage.log.read import find_event_by_key, read_head, resolve_revision
+from geographer.storage.queries.revision import Revision, open_revision
+from geographer.storage.state.update import read_state_position, update_state
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from geographer.base.values import Checksums
     from geographer.storage.dvc.store import Store
-    from geographer.storage.workspace.checkout import Delivered
+    from geographer.storage.workspace.checkout import CheckoutResult
 
 FOLDER: Final = ".geographer"
 _LOCK: Final = ".lock"
@@ -53,19 +53,19 @@ class Change:
         linked: MD5s of files that the workspace shows as links to the cache.
     """
 
-    draft: Draft
+    draft: EventDraft
     files: list[tuple[Path, Checksums]] = field(default_factory=list)
     staged: bool = False
     linked: Collection[str] = ()
 
 
-class Recorder:
+class UnitOfWork:
     """The log, the projection and the workspace of one dataset folder, and the way a change takes through them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.folder = root / FOLDER
-        self.engine = Engine(self.folder)
+        self.database = Database(self.folder)
         self._store: Store | None = None
 
     @property
@@ -77,58 +77,58 @@ class Recorder:
             self._store = Store(self.root)
         return self._store
 
-    def begin(self, draft: Draft, signature: Signature) -> Recorded:
+    def create_log(self, draft: EventDraft, signature: CommitInfo) -> ChangeResult:
         """Make the log, with its first event."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        create(self.engine)
-        event = append(self.engine, _complete(draft), _public(signature), Head(0, ""))
-        project(self.engine)
+        create_log(self.database)
+        event = append_event(self.database, _complete(draft), _public(signature), Head(0, ""))
+        update_state(self.database)
         self._show(event.position)
         return _recorded(event)
 
-    def head(self) -> Head:
+    def read_head(self) -> Head:
         """The log's last event."""
-        with self.engine.attached(log="r") as connection:
-            return head_of(connection)
+        with self.database.open_connection(log="r") as connection:
+            return read_head(connection)
 
-    def position_of(self, revision: str | int | None) -> int:
+    def resolve_revision(self, revision: str | int | None) -> int:
         """The position that a revision names."""
-        with self.engine.attached(log="r") as connection:
-            return position_of(connection, revision)
+        with self.database.open_connection(log="r") as connection:
+            return resolve_revision(connection, revision)
 
     @contextmanager
-    def at(self, revision: str | int | None = None) -> Iterator[Revision]:
+    def open_revision(self, revision: str | int | None = None) -> Iterator[Revision]:
         """A revision, open for reading; the projection is brought up to date first."""
-        position = self.position_of(revision)
-        if position_of_state(self.engine) < position:
-            project(self.engine)
-        with opened(self.engine, position) as view:
+        position = self.resolve_revision(revision)
+        if read_state_position(self.database) < position:
+            update_state(self.database)
+        with open_revision(self.database, position) as view:
             yield view
 
-    def known(self, signature: Signature, kind: str, request: dict[str, Any]) -> Recorded | None:
+    def find_repeated_request(self, signature: CommitInfo, kind: str, request: dict[str, Any]) -> ChangeResult | None:
         """What was recorded under the signature's idempotency key for this same request."""
-        with self.engine.attached(log="r") as connection:
-            event = event_by_key(connection, signature.idempotency_key)
+        with self.database.open_connection(log="r") as connection:
+            event = find_event_by_key(connection, signature.idempotency_key)
         if event is None:
             return None
-        return _recorded(same_request(event, kind, without_secrets(json.loads(json.dumps(request)))), changed=False)
+        return _recorded(require_same_request(event, kind, redact_urls(json.loads(json.dumps(request)))), changed=False)
 
-    def planning_head(self, expected: str | None) -> Head:
+    def prepare_head(self, expected: str | None) -> Head:
         """The head to plan on, after what an interrupted command left behind has been caught up with.
 
         Raises:
             ConflictError: it is not the expected one, or the workspace shows an older revision.
         """
-        head = self.head()
+        head = self.read_head()
         if expected is not None and not (head.digest.startswith(expected) and expected):
             raise ConflictError(
                 f"the head is @{head.position} {head.digest[:12]}, not the expected {expected}: look again"
             )
-        project(self.engine)
-        self.catch_up(head.position)
+        update_state(self.database)
+        self.sync_workspace(head.position)
         return head
 
-    def catch_up(self, head: int) -> None:
+    def sync_workspace(self, head: int) -> None:
         """Bring the workspace to the head where an interrupted command stopped short of it."""
         shown, chosen = self._shown()
         if shown == head:
@@ -138,9 +138,9 @@ class Recorder:
                 f"the workspace shows @{shown}, which was checked out; the head is @{head}: go back with "
                 "geographer checkout HEAD first, or leave the old revision in a folder of its own with --to"
             )
-        self.show(head, looking=False)
+        self.checkout_workspace(head, looking=False)
 
-    def show(
+    def checkout_workspace(
         self,
         position: int,
         *,
@@ -148,7 +148,7 @@ class Recorder:
         trusted: Collection[str] = (),
         linked: Collection[str] = (),
         looking: bool = True,
-    ) -> Delivered:
+    ) -> CheckoutResult:
         """Bring the workspace's files to a revision.
 
         Args:
@@ -158,23 +158,25 @@ class Recorder:
             linked: MD5s of files to link to the cache.
             looking: Look for files that somebody altered or removed, among those that need not change.
         """
-        from geographer.storage.workspace.checkout import bring
+        from geographer.storage.workspace.checkout import update_workspace
 
         shown, _ = self._shown()
         since = self._mark.stat().st_mtime_ns if looking and shown is not None else None
-        with self.at(position) as revision:
+        with self.open_revision(position) as revision:
             # Until all files are there, the workspace shows no revision: who is interrupted looks at every file.
             self._show(None)
-            delivered = bring(revision, self.store, frm=shown, unseen_since=since, trusted=trusted, linked=linked)
+            delivered = update_workspace(
+                revision, self.store, frm=shown, unseen_since=since, trusted=trusted, linked=linked
+            )
         self._show(position, chosen=chosen)
         return delivered
 
     @property
-    def shown(self) -> int | None:
+    def workspace_position(self) -> int | None:
         """The position that the workspace's files are at, where that is known."""
         return self._shown()[0]
 
-    def record(self, change: Change, signature: Signature, head: Head) -> Recorded:
+    def record_change(self, change: Change, signature: CommitInfo, head: Head) -> ChangeResult:
         """Store the bytes, append the event, project it, and show it in the workspace.
 
         The bytes come first: a crash leaves files that no event knows, never an event without its files. What comes
@@ -183,21 +185,21 @@ class Recorder:
         if change.files:
             self.store.ingest(change.files, move=change.staged)
         with self._threads_for(change.draft):
-            event = append(self.engine, _complete(change.draft), _public(signature), head)
-            now = project(self.engine)
+            event = append_event(self.database, _complete(change.draft), _public(signature), head)
+            now = update_state(self.database)
             moves_files = "raster_change" in change.draft.rows or "label_change" in change.draft.rows
             if moves_files or now != head.position + 1:
                 # Whoever appended meanwhile may have shown a later revision already: not back to this one.
                 made = {sums.md5 for _, sums in change.files}
-                self.show(now, trusted=made, linked=change.linked, looking=False)
+                self.checkout_workspace(now, trusted=made, linked=change.linked, looking=False)
             else:
                 self._show(now)
         return _recorded(event)
 
     @contextmanager
-    def _threads_for(self, draft: Draft) -> Iterator[None]:
+    def _threads_for(self, draft: EventDraft) -> Iterator[None]:
         """One of DuckDB's threads for a small change: the others would only wait for it, which costs CPU too."""
-        with self.engine.attached() as connection:
+        with self.database.open_connection() as connection:
             if any(_count(connection, rows) > _SMALL for rows in draft.rows.values()):
                 yield
                 return
@@ -208,12 +210,12 @@ class Recorder:
                 connection.execute("RESET threads")
 
     @contextmanager
-    def staging(self) -> Iterator[Path]:
+    def make_staging_folder(self) -> Iterator[Path]:
         """An empty folder for drafts on the dataset's file system, gone afterwards; those of the killed go now."""
         folder = self.folder / "staging" / uuid4().hex
         folder.parent.mkdir(exist_ok=True)
         lock = folder.with_suffix(_LOCK)
-        with held(lock):
+        with try_lock(lock):
             folder.mkdir()
             _sweep(folder.parent)
             try:
@@ -247,13 +249,13 @@ class Recorder:
 def _sweep(staging: Path) -> None:
     """Remove the folders of drafts whose locks no process holds any more."""
     for lock in staging.glob(f"*{_LOCK}"):
-        with held(lock) as ours:
+        with try_lock(lock) as ours:
             if ours:
                 shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
                 lock.unlink(missing_ok=True)
 
 
-def existing(root: Path) -> Path:
+def find_dataset_root(root: Path) -> Path:
     """The folder of the dataset that `root` lies in.
 
     Raises:
@@ -273,23 +275,23 @@ def _count(connection: duckdb.DuckDBPyConnection, rows: pa.Table | str) -> int:
     return int(row[0]) if row else 0
 
 
-def _recorded(event: Event, *, changed: bool = True) -> Recorded:
+def _recorded(event: Event, *, changed: bool = True) -> ChangeResult:
     summary = {key: value for key, value in event.payload.items() if key not in ("request", "software", "columns")}
-    return Recorded(event.position, event.digest, event.kind, summary, changed)
+    return ChangeResult(event.position, event.digest, event.kind, summary, changed)
 
 
-def _public(signature: Signature) -> Signature:
+def _public(signature: CommitInfo) -> CommitInfo:
     """The signature without secrets: a command line may name URLs too."""
-    texts = {name: without_secrets(getattr(signature, name)) for name in ("author", "message", "command")}
+    texts = {name: redact_urls(getattr(signature, name)) for name in ("author", "message", "command")}
     return signature._replace(**texts)
 
 
-def _complete(draft: Draft) -> Draft:
+def _complete(draft: EventDraft) -> EventDraft:
     """The draft with the software that can change its outcome, and without secrets."""
-    return Draft(draft.kind, without_secrets({**draft.payload, "software": _software(draft)}), draft.rows)
+    return EventDraft(draft.kind, redact_urls({**draft.payload, "software": _software(draft)}), draft.rows)
 
 
-def _software(draft: Draft) -> dict[str, str]:
+def _software(draft: EventDraft) -> dict[str, str]:
     versions = {"geographer": __version__, "duckdb": version("duckdb")}
     if draft.kind == "split_assigned":
         versions |= {name: version(name) for name in ("numpy", "scipy", "shapely")}

@@ -4,13 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geographer.algorithms.rng import generator
+from geographer.algorithms.rng import make_rng
 
 names = st.lists(st.text(max_size=4), max_size=3).map(tuple)
 
 
 def draws(seed, *of):
-    return generator(seed, *of).integers(0, 2**62, 2).tolist()
+    return make_rng(seed, *of).integers(0, 2**62, 2).tolist()
 
 
 def test_numbers_are_the_same_on_every_machine_and_with_every_numpy():
@@ -22,7 +22,7 @@ def test_numbers_are_the_same_on_every_machine_and_with_every_numpy():
 def test_a_generator_is_pcg64_seeded_from_the_sha256_of_a_json_array():
     digest = hashlib.sha256(b'[7,"G239","a\\"b"]').hexdigest()
     expected = np.random.PCG64(int(digest, 16))
-    assert generator(7, "G239", 'a"b').bit_generator.state == expected.state
+    assert make_rng(7, "G239", 'a"b').bit_generator.state == expected.state
 
 
 @given(st.integers(), names, st.integers(), names)

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geographer.algorithms.set_cover import Problem, fewest
+from geographer.algorithms.set_cover import Problem, solve_set_cover
 
 LONG, NO_TIME = 60.0, -1.0
 
 
 def solved(sets, most, needs, seconds=LONG):
     problem = Problem([np.array(sorted(one), np.int64) for one in sets], np.array(most, np.int64), np.array(needs))
-    return fewest(problem, time.monotonic() + seconds)
+    return solve_set_cover(problem, time.monotonic() + seconds)
 
 
 def held(sets, taken, members):

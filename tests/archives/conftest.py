@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from geographer.base.retry import Patience
+from geographer.base.retry import RetryPolicy
 from tests.stac_servers import FaultyArchive, faulty_archive
 
 
@@ -31,6 +31,6 @@ def pauses() -> list[float]:
 
 
 @pytest.fixture
-def hasty(pauses: list[float]) -> Patience:
+def hasty(pauses: list[float]) -> RetryPolicy:
     """Three tries, and no sleep between them."""
-    return Patience(tries=3, sleep=pauses.append, chance=lambda: 0.0)
+    return RetryPolicy(tries=3, sleep=pauses.append, chance=lambda: 0.0)

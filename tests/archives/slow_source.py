@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from geographer.archives.base import Query
+from geographer.archives.base import SearchQuery
 from geographer.archives.download_pool import fetch_all
 from geographer.archives.eodag import EodagSource
 from tests.stac_servers import search_all
 
 if __name__ == "__main__":
     source = EodagSource(provider="loopback", collection="scenes", url=sys.argv[1])
-    products = search_all(source, Query(-180, -90, 180, 90))
+    products = search_all(source, SearchQuery(-180, -90, 180, 90))
     for outcome in fetch_all(source, products, Path(sys.argv[2]), workers=2):
         print(outcome.product.product_id, flush=True)

@@ -9,14 +9,14 @@ import pytest
 import shapely
 
 from geographer.archives.alos import AlosWorld3d
-from geographer.archives.base import Query, SourceError
+from geographer.archives.base import SearchQuery, SourceError
 from geographer.archives.download_pool import Failed, Fetched, fetch_all
 from geographer.base.errors import NotFoundError, UsageError
-from geographer.base.retry import Patience
+from geographer.base.retry import RetryPolicy
 from tests.stac_servers import Fault, FaultyArchive, file_server, ftp_server, search_all
 
-ONCE = Patience(tries=1)
-AROUND_THE_CORNER = Query(4.5, 44.5, 6.5, 45.5)
+ONCE = RetryPolicy(tries=1)
+AROUND_THE_CORNER = SearchQuery(4.5, 44.5, 6.5, 45.5)
 """Over the corner of four blocks of five degrees."""
 
 
@@ -51,7 +51,7 @@ def url(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
         yield f"{url}/release_v2404"
 
 
-def ids(source: AlosWorld3d, query: Query) -> list[str]:
+def ids(source: AlosWorld3d, query: SearchQuery) -> list[str]:
     return [product.product_id for product in search_all(source, query, ONCE)]
 
 
@@ -67,15 +67,15 @@ def test_the_tiles_that_a_box_meets_and_that_are_there_are_found(url: str) -> No
 
 
 def test_tiles_west_and_south_are_named_by_their_corner(url: str) -> None:
-    assert ids(AlosWorld3d(url=url), Query(-180, -0.5, -179.5, 0.5)) == ["ALPSMLC30_S001W180"]
+    assert ids(AlosWorld3d(url=url), SearchQuery(-180, -0.5, -179.5, 0.5)) == ["ALPSMLC30_S001W180"]
 
 
 def test_a_point_is_in_one_tile(url: str) -> None:
-    assert ids(AlosWorld3d(url=url), Query(5, 44, 5, 44)) == ["ALPSMLC30_N044E005"]
+    assert ids(AlosWorld3d(url=url), SearchQuery(5, 44, 5, 44)) == ["ALPSMLC30_N044E005"]
 
 
 def test_where_there_is_only_sea_there_is_nothing(url: str) -> None:
-    assert list(AlosWorld3d(url=url).search(Query(-30, 0, -29, 1))) == [[]]
+    assert list(AlosWorld3d(url=url).search(SearchQuery(-30, 0, -29, 1))) == [[]]
 
 
 def test_tiles_arrive_as_the_archives_that_they_are(url: str, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_tiles_arrive_as_the_archives_that_they_are(url: str, tmp_path: Path) ->
 
 def test_a_tile_that_is_gone_since_the_search_fails_for_good(url: str, folder: Path, tmp_path: Path) -> None:
     source = AlosWorld3d(url=url)
-    products = search_all(source, Query(5, 44, 5, 44), ONCE)
+    products = search_all(source, SearchQuery(5, 44, 5, 44), ONCE)
     (folder / "release_v2404" / "N040E005" / "N044E005.zip").unlink()
     (failed,) = fetch_all(source, products, tmp_path / "downloads")
     assert isinstance(failed, Failed)
@@ -104,7 +104,7 @@ def test_requests_grow_with_blocks_not_with_tiles(archive: FaultyArchive) -> Non
     names = [f"N0{north}E00{east}" for north in range(45, 50) for east in range(5, 10)]
     page = "".join(f'<a href="{name}.zip">{name}</a>' for name in names).encode()
     archive.files["N045E005/"] = page
-    assert len(ids(AlosWorld3d(url=f"{archive.url}/files"), Query(5.1, 45.1, 9.9, 49.9))) == 25
+    assert len(ids(AlosWorld3d(url=f"{archive.url}/files"), SearchQuery(5.1, 45.1, 9.9, 49.9))) == 25
     assert [(one.method, one.path) for one in archive.log] == [("GET", "/files/N045E005/")]
 
 
@@ -112,7 +112,7 @@ def test_requests_grow_with_blocks_not_with_tiles(archive: FaultyArchive) -> Non
 def test_where_no_folder_is_listed_every_tile_is_asked_for(archive: FaultyArchive, fault: Fault) -> None:
     archive.files["N045E005/N045E006.zip"] = tile("N045E006")
     archive.always("N045E005/", fault)
-    (product,) = search_all(AlosWorld3d(url=f"{archive.url}/files"), Query(5.5, 45.5, 7.5, 46.5), ONCE)
+    (product,) = search_all(AlosWorld3d(url=f"{archive.url}/files"), SearchQuery(5.5, 45.5, 7.5, 46.5), ONCE)
     assert (product.product_id, product.size) == ("ALPSMLC30_N045E006", len(tile("N045E006")))
     assert sum(one.method == "HEAD" for one in archive.log) == 6
 
@@ -121,8 +121,8 @@ def test_where_no_folder_is_listed_every_tile_is_asked_for(archive: FaultyArchiv
 def test_no_answer_is_not_no_tile(archive: FaultyArchive, fault: Fault) -> None:
     archive.always("N045E005/", fault)
     with pytest.raises(SourceError) as raised:
-        ids(AlosWorld3d(url=f"{archive.url}/files"), Query(5.5, 45.5, 5.6, 45.6))
-    assert raised.value.passing
+        ids(AlosWorld3d(url=f"{archive.url}/files"), SearchQuery(5.5, 45.5, 5.6, 45.6))
+    assert raised.value.retryable
 
 
 @pytest.mark.parametrize(
@@ -141,11 +141,11 @@ def test_half_a_tile_and_pages_are_no_tiles(
 ) -> None:
     archive.files["N045E005/N045E005.zip"] = tile("N045E005")
     source = AlosWorld3d(url=f"{archive.url}/files")
-    (product,) = search_all(source, Query(5.5, 45.5, 5.6, 45.6), ONCE)
+    (product,) = search_all(source, SearchQuery(5.5, 45.5, 5.6, 45.6), ONCE)
     archive.always("N045E005/N045E005.zip", fault)
     with pytest.raises(SourceError) as raised:
         source.fetch(product, tmp_path, lambda _arrived: None)
-    assert raised.value.passing == passing
+    assert raised.value.retryable == passing
     assert ("netrc" in str(raised.value)) != passing
 
 
@@ -157,7 +157,7 @@ def test_user_and_password_come_from_netrc_and_are_never_told(
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     archive.files["N045E005/N045E005.zip"] = tile("N045E005")
     source = AlosWorld3d(url=f"{archive.url}/files")
-    (product,) = search_all(source, Query(5.5, 45.5, 5.6, 45.6), ONCE)
+    (product,) = search_all(source, SearchQuery(5.5, 45.5, 5.6, 45.6), ONCE)
     assert archive.log[-1].headers["Authorization"].startswith("Basic ")
     archive.always("N045E005/N045E005.zip", Fault(403))
     with pytest.raises(SourceError) as raised:
@@ -175,10 +175,10 @@ def test_half_a_tile_over_ftp_is_no_tile(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     with ftp_server(folder, missing=10) as url:
         source = AlosWorld3d(url=f"{url}/release_v2404")
-        (product,) = search_all(source, Query(5, 44, 5, 44), ONCE)
+        (product,) = search_all(source, SearchQuery(5, 44, 5, 44), ONCE)
         with pytest.raises(SourceError, match="bytes arrived") as raised:
             source.fetch(product, tmp_path / "here", lambda _arrived: None)
-    assert raised.value.passing
+    assert raised.value.retryable
 
 
 def test_an_ftp_server_that_is_not_there_is_trouble_that_passes(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_an_ftp_server_that_is_not_there_is_trouble_that_passes(tmp_path: Path) 
         pass
     with pytest.raises(SourceError) as raised:
         ids(AlosWorld3d(url=url), AROUND_THE_CORNER)
-    assert raised.value.passing
+    assert raised.value.retryable
 
 
 @pytest.mark.parametrize(

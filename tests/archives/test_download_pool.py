@@ -18,29 +18,29 @@ import pytest
 import rfc8785
 import shapely
 
-from geographer.archives.base import Product, Query, Source, SourceError, Stated, Told
+from geographer.archives.base import BytesCallback, FileInfo, Product, SearchQuery, Source, SourceError
 from geographer.archives.download_pool import Failed, Fetched, discard, fetch_all, leftovers
 from geographer.archives.eodag import EodagSource
 from geographer.base.errors import ConflictError
-from geographer.base.retry import Patience
+from geographer.base.retry import RetryPolicy
 from tests import REPOSITORY
 from tests.stac_servers import Fault, FaultyArchive, search_all
 
-ONCE = Patience(tries=1)
+ONCE = RetryPolicy(tries=1)
 
 
 class Shelf(Source):
     """An archive of one's own, in memory: what it hands over is scripted."""
 
-    def __init__(self, **files: Callable[[Path, Told], None] | dict[str, bytes]) -> None:
+    def __init__(self, **files: Callable[[Path, BytesCallback], None] | dict[str, bytes]) -> None:
         super().__init__(provider="shelf", collection="books")
         self.files, self.asked, self.now, self.most = files, [], 0, 0
         self.lock = threading.Lock()
 
-    def search(self, query: Query) -> Iterator[list[Product]]:
+    def search(self, query: SearchQuery) -> Iterator[list[Product]]:
         yield [product(name) for name in self.files]
 
-    def fetch(self, product: Product, folder: Path, told: Told) -> None:
+    def fetch(self, product: Product, folder: Path, told: BytesCallback) -> None:
         with self.lock:
             self.asked.append(product.product_id)
             self.now += 1
@@ -63,8 +63,8 @@ def product(name: str, **more: Any) -> Product:
     return Product("shelf", "books", name, shapely.to_wkb(shapely.box(0, 0, 1, 1)), **more)
 
 
-def fetched(source: Shelf, folder: Path, patience: Patience = ONCE, **options: Any) -> dict[str, Fetched | Failed]:
-    products = [one for page in source.search(Query(0, 0, 1, 1)) for one in page]
+def fetched(source: Shelf, folder: Path, patience: RetryPolicy = ONCE, **options: Any) -> dict[str, Fetched | Failed]:
+    products = [one for page in source.search(SearchQuery(0, 0, 1, 1)) for one in page]
     return {one.product.product_id: one for one in fetch_all(source, products, folder, patience=patience, **options)}
 
 
@@ -134,7 +134,7 @@ def test_what_is_damaged_here_is_fetched_again(tmp_path: Path, way: str) -> None
 def test_what_the_archive_has_changed_meanwhile_is_fetched_again(tmp_path: Path) -> None:
     source = Shelf(a={"a.tif": b"pixels"})
     stated = [
-        product("a", files={"a.tif": Stated(6, f"sha256:{sha256(content)}")}) for content in (b"pixels", b"PIXELS")
+        product("a", files={"a.tif": FileInfo(6, f"sha256:{sha256(content)}")}) for content in (b"pixels", b"PIXELS")
     ]
     list(fetch_all(source, stated[:1], tmp_path, patience=ONCE))
     source.files["a"] = {"a.tif": b"PIXELS"}
@@ -146,12 +146,12 @@ def test_what_the_archive_has_changed_meanwhile_is_fetched_again(tmp_path: Path)
 @pytest.mark.parametrize(
     ("stated", "reason"),
     [
-        (Stated(7, None), "has 6 bytes, but the archive states 7"),
-        (Stated(None, "md5:" + "0" * 32), "has not the digest"),
-        (Stated(6, "sha256:" + "0" * 64), "has not the digest"),
+        (FileInfo(7, None), "has 6 bytes, but the archive states 7"),
+        (FileInfo(None, "md5:" + "0" * 32), "has not the digest"),
+        (FileInfo(6, "sha256:" + "0" * 64), "has not the digest"),
     ],
 )
-def test_what_is_not_as_stated_is_not_kept(tmp_path: Path, hasty: Patience, stated: Stated, reason: str) -> None:
+def test_what_is_not_as_stated_is_not_kept(tmp_path: Path, hasty: RetryPolicy, stated: FileInfo, reason: str) -> None:
     source = Shelf(a={"a.tif": b"pixels"})
     (failed,) = fetch_all(source, [product("a", files={"a.tif": stated})], tmp_path, patience=hasty)
     assert isinstance(failed, Failed)
@@ -161,13 +161,13 @@ def test_what_is_not_as_stated_is_not_kept(tmp_path: Path, hasty: Patience, stat
 
 
 def test_a_digest_of_another_kind_is_checked_too(tmp_path: Path) -> None:
-    stated = Stated(6, f"md5:{hashlib.md5(b'pixels').hexdigest()}")
+    stated = FileInfo(6, f"md5:{hashlib.md5(b'pixels').hexdigest()}")
     (one,) = fetch_all(Shelf(a={"a.tif": b"pixels"}), [product("a", files={"a.tif": stated})], tmp_path, patience=ONCE)
     assert isinstance(one, Fetched)
 
 
 def test_half_a_product_is_not_kept(tmp_path: Path) -> None:
-    both = {"a.tif": Stated(6), "b.tif": Stated(6)}
+    both = {"a.tif": FileInfo(6), "b.tif": FileInfo(6)}
     (failed,) = fetch_all(Shelf(a={"a.tif": b"pixels"}), [product("a", files=both)], tmp_path, patience=ONCE)
     assert isinstance(failed, Failed)
     assert "'b.tif' did not arrive" in failed.reason
@@ -184,7 +184,7 @@ def test_links_are_no_files(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_fails_one_product_and_the_others_go_on(tmp_path: Path) -> None:
-    def full(_folder: Path, _told: Told) -> None:
+    def full(_folder: Path, _told: BytesCallback) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     outcomes = fetched(Shelf(a=full, b={"b.tif": b"others"}), tmp_path, workers=1)
@@ -194,7 +194,7 @@ def test_a_full_disk_fails_one_product_and_the_others_go_on(tmp_path: Path) -> N
 
 
 def test_an_error_that_nobody_foresaw_fails_one_product_and_the_others_go_on(tmp_path: Path) -> None:
-    def wrong(_folder: Path, _told: Told) -> None:
+    def wrong(_folder: Path, _told: BytesCallback) -> None:
         raise KeyError("https://ada:hunter2@archive.example/a?sig=hunter2")
 
     outcomes = fetched(Shelf(a=wrong, b={"b.tif": b"others"}), tmp_path)
@@ -209,12 +209,12 @@ def test_no_more_are_fetched_at_once_than_both_sides_want(
 ) -> None:
     gate = threading.Barrier(expected)
 
-    def together(folder: Path, _told: Told) -> None:
+    def together(folder: Path, _told: BytesCallback) -> None:
         gate.wait(5)
         (folder / "a.tif").write_bytes(b"x")
 
     source = Shelf(**dict.fromkeys("abcdefghijkl"[: expected * 3], together))
-    source.at_once = at_once  # type: ignore[misc]
+    source.max_concurrent = at_once  # type: ignore[misc]
     assert all(isinstance(one, Fetched) for one in fetched(source, tmp_path, workers=workers).values())
     assert source.most == expected
 
@@ -234,22 +234,22 @@ def test_when_one_is_asked_to_wait_the_others_wait_too(tmp_path: Path) -> None:
     times: dict[str, list[float]] = {"a": [], "b": []}
     asked = threading.Event()
 
-    def busy(folder: Path, _told: Told) -> None:
+    def busy(folder: Path, _told: BytesCallback) -> None:
         times["a"].append(time.monotonic())
         if len(times["a"]) == 1:
             asked.set()
-            raise SourceError("busy", passing=True, wait=0.3)
+            raise SourceError("busy", retryable=True, retry_after=0.3)
         (folder / "a.tif").write_bytes(b"x")
 
-    def idle(folder: Path, _told: Told) -> None:
+    def idle(folder: Path, _told: BytesCallback) -> None:
         times["b"].append(time.monotonic())
         if len(times["b"]) == 1:
             asked.wait(5)
             time.sleep(0.05)
-            raise SourceError("broke off", passing=True)
+            raise SourceError("broke off", retryable=True)
         (folder / "b.tif").write_bytes(b"x")
 
-    outcomes = fetched(Shelf(a=busy, b=idle), tmp_path, Patience(first=0.01), workers=2)
+    outcomes = fetched(Shelf(a=busy, b=idle), tmp_path, RetryPolicy(first=0.01), workers=2)
     assert all(isinstance(one, Fetched) for one in outcomes.values())
     assert times["b"][1] - times["a"][0] >= 0.3
 
@@ -268,7 +268,7 @@ def test_names_that_are_no_file_names_get_folders_of_their_own(tmp_path: Path) -
 
 
 def test_a_run_that_is_closed_stops_its_threads_and_leaves_no_parts(tmp_path: Path) -> None:
-    def endless(_folder: Path, told: Told) -> None:
+    def endless(_folder: Path, told: BytesCallback) -> None:
         for arrived in range(10_000):
             time.sleep(0.005)
             told(arrived)
@@ -284,8 +284,8 @@ def test_a_run_that_is_closed_stops_its_threads_and_leaves_no_parts(tmp_path: Pa
 
 
 def test_a_run_that_is_closed_while_it_waits_to_try_again_stops_at_once(tmp_path: Path) -> None:
-    def refusing(_folder: Path, _told: Told) -> None:
-        raise SourceError("later", passing=True, wait=60)
+    def refusing(_folder: Path, _told: BytesCallback) -> None:
+        raise SourceError("later", retryable=True, retry_after=60)
 
     source = Shelf(a={"a.tif": b"pixels"}, b=refusing)
     start = time.monotonic()
@@ -300,7 +300,7 @@ def test_a_thread_that_can_not_be_stopped_is_left_behind_and_does_no_harm(
     monkeypatch.setattr("geographer.archives.download_pool._FAREWELL", 0.05)
     free, ended = threading.Event(), threading.Event()
 
-    def deaf(folder: Path, _told: Told) -> None:
+    def deaf(folder: Path, _told: BytesCallback) -> None:
         free.wait(5)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "late.tif").write_bytes(b"late")
@@ -380,7 +380,7 @@ def test_after_a_process_was_killed_only_what_it_had_not_is_fetched(
         archive.always(f"scene-{number}/B02.tif", None)
     archive.log.clear()
     source = EodagSource(provider="loopback", collection="scenes", url=archive.url)
-    products = search_all(source, Query(-180, -90, 180, 90))
+    products = search_all(source, SearchQuery(-180, -90, 180, 90))
     outcomes = {one.product.product_id: one for one in fetch_all(source, products, tmp_path)}
     assert {name: one.reused for name, one in outcomes.items()} == {f"scene-{n}": n < 2 for n in range(4)}
     asked = sorted(one.path for one in archive.log if one.path.startswith("/files/"))

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from geographer.base.errors import CorruptError, StorageError, UsageError
-from geographer.base.executors import Inline, Processes, executor_for
+from geographer.base.executors import Inline, Processes, make_executor
 
 
 def twice(batch: list[int]) -> Iterator[int]:
@@ -103,10 +103,10 @@ def test_a_worker_that_is_killed_is_a_storage_error_with_a_next_step():
 
 
 def test_one_worker_is_inline_and_none_is_an_error():
-    assert isinstance(executor_for(1), Inline)
-    assert isinstance(executor_for(2), Processes)
+    assert isinstance(make_executor(1), Inline)
+    assert isinstance(make_executor(2), Processes)
     with pytest.raises(UsageError, match="1 or more"):
-        executor_for(0)
+        make_executor(0)
 
 
 def test_ctrl_c_unwinds_the_workers_and_says_so_once(tmp_path: Path):

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from geographer import Dataset
-from geographer.base.redaction import without_secrets
+from geographer.base.redaction import redact_urls
 from tests.sample_history import FIRST, write_features
 
 
@@ -25,7 +25,7 @@ from tests.sample_history import FIRST, write_features
     ],
 )
 def test_user_password_and_query_are_taken_out_of_a_url(text, kept):
-    assert without_secrets(text) == kept
+    assert redact_urls(text) == kept
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def test_user_password_and_query_are_taken_out_of_a_url(text, kept):
     ],
 )
 def test_what_is_no_secret_stays(text):
-    assert without_secrets(text) == text
+    assert redact_urls(text) == text
 
 
 def test_secrets_are_found_however_deep_and_other_values_stay():
     url = "https://a:b@c.org/d?e=f"
-    assert without_secrets({"request": {"paths": [url, ("x", url)]}, "n": 7, "none": None, "t": True}) == {
+    assert redact_urls({"request": {"paths": [url, ("x", url)]}, "n": 7, "none": None, "t": True}) == {
         "request": {"paths": ["https://c.org/d", ["x", "https://c.org/d"]]},
         "n": 7,
         "none": None,

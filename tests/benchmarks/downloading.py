@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from geographer.archives.base import Product, Query, Source, Told
+from geographer.archives.base import BytesCallback, Product, SearchQuery, Source
 from tests.benchmarks.measure import Cost, Row, apart, below, compared, spent, told
 
 _PITCH, _SIDE = 100_000.0, 109_800.0
@@ -23,7 +23,7 @@ class Tiling(Source):
         super().__init__(provider=provider, collection=collection, dates=dates)
         self.dates = _DATES[:dates]
 
-    def search(self, query: Query) -> Iterator[list[Product]]:
+    def search(self, query: SearchQuery) -> Iterator[list[Product]]:
         """See `Source.search`."""
         west, south, east, north = query[:4]
         tiles = _tiles()
@@ -32,7 +32,7 @@ class Tiling(Source):
         for first in range(0, max(len(found), 1), 500):
             yield found[first : first + 500]
 
-    def fetch(self, product: Product, folder: Path, told: Told) -> None:
+    def fetch(self, product: Product, folder: Path, told: BytesCallback) -> None:
         """Nothing is ever fetched from here."""
         raise NotImplementedError
 

@@ -157,14 +157,14 @@ def _generate(folder: Path, scale: float) -> None:
 
 
 def rebuild(root: Path) -> Materialised:
-    from geographer.storage.database.connection import Engine, run_script
-    from geographer.storage.log.read import events_between
+    from geographer.storage.database.connection import Database, run_script
+    from geographer.storage.log.read import read_events_between
     from geographer.storage.state import update as project
 
-    engine, steps = Engine(root / ".geographer"), {}
+    engine, steps = Database(root / ".geographer"), {}
     # DuckDB imports pandas at the first query with parameters: not the projection's doing.
-    with engine.attached(log="r", spatial=True) as connection:
-        events_between(connection, last=1)
+    with engine.open_connection(log="r", spatial=True) as connection:
+        read_events_between(connection, last=1)
 
     def run_step(connection: object, script: str, parameters: object = None) -> None:
         name = script.removeprefix("-- ").partition(":")[0]
@@ -173,7 +173,7 @@ def rebuild(root: Path) -> Materialised:
         steps[name] = cost.cpu
 
     with spent() as whole, mock.patch.object(project, "run_script", run_step):
-        project.rebuild(engine)
+        project.rebuild_state(engine)
     return Materialised(whole, steps)
 
 

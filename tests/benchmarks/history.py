@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from geographer.storage.database.connection import Engine
+    from geographer.storage.database.connection import Database
 
 EVENTS, FEATURES, CHANGES, SAMPLED, ROUNDS = 10_000, 100_000, 5, 24, 3
 CLASSES = ("pond", "quarry", "field")
@@ -43,25 +43,27 @@ def any_revision(folder: Path, scale: float) -> list[Row]:
 def _write(root: Path, events: int) -> None:
     """A first event with all the features; each later one changes, removes and adds a few."""
     from geographer import Dataset
-    from geographer.storage.database.connection import Engine
-    from geographer.storage.events import Draft, Head, Signature
-    from geographer.storage.log.append import append
-    from geographer.storage.log.read import head_of
-    from geographer.storage.state.update import project
+    from geographer.storage.database.connection import Database
+    from geographer.storage.events import CommitInfo, EventDraft, Head
+    from geographer.storage.log.append import append_event
+    from geographer.storage.log.read import read_head
+    from geographer.storage.state.update import update_state
 
     Dataset.init(root, classes=CLASSES, scm=False)
-    engine, signature = Engine(root / ".geographer"), Signature("Ada")
+    engine, signature = Database(root / ".geographer"), CommitInfo("Ada")
     rng = np.random.Generator(np.random.PCG64(3))
     payload = {"request": {}, "columns": {}}
     # The file stays attached, and one thread does it: what an append costs is not what is measured here.
-    with engine.attached(log="w", spatial=True) as connection:
+    with engine.open_connection(log="w", spatial=True) as connection:
         connection.execute("SET threads = 1")
-        head = head_of(connection)
+        head = read_head(connection)
         for number in range(events):
             rows = _changes(rng, number) if number else _changed("added", np.arange(FEATURES), rng)
-            event = append(engine, Draft("features_added", payload, {"feature_change": rows}), signature, head)
+            event = append_event(
+                engine, EventDraft("features_added", payload, {"feature_change": rows}), signature, head
+            )
             head = Head(event.position, event.digest)
-    project(engine)
+    update_state(engine)
 
 
 def _changes(rng: np.random.Generator, number: int) -> pa.Table:
@@ -79,7 +81,7 @@ def _changes(rng: np.random.Generator, number: int) -> pa.Table:
 def _changed(change: str, ids: np.ndarray, rng: np.random.Generator) -> pa.Table:
     import shapely
 
-    from geographer.storage.log.row_tables import arrow_table
+    from geographer.storage.log.row_tables import make_row_table
 
     count = len(ids)
     columns = {"change": [change] * count, "feature_id": [str(one) for one in ids], "id_is_integer": [True] * count}
@@ -91,15 +93,15 @@ def _changed(change: str, ids: np.ndarray, rng: np.random.Generator) -> pa.Table
             "crs": ["EPSG:4326"] * count,
             "properties": ["{}"] * count,
         }
-    return arrow_table("feature_change", columns)
+    return make_row_table("feature_change", columns)
 
 
 def _read(root: Path, events: int) -> dict[str, tuple[float, list[float]]]:
     """CPU milliseconds of each question at the head, and at a sample of revisions from the first to the last."""
     from geographer import Dataset
-    from geographer.storage.database.connection import Engine
+    from geographer.storage.database.connection import Database
 
-    dataset, engine, one = Dataset.open(root), Engine(root / ".geographer"), str(FEATURES - 1)
+    dataset, engine, one = Dataset.open(root), Database(root / ".geographer"), str(FEATURES - 1)
     questions: dict[str, Callable[[int], float]] = {
         "one feature": _whole(lambda at: dataset.features(at, feature=one)),
         "one feature, the query alone": _alone(engine, _ONE, {"feature": one}),
@@ -122,13 +124,13 @@ def _whole(call: Callable[[str], object]) -> Callable[[int], float]:
     return ask
 
 
-def _alone(engine: Engine, query: str, parameters: dict[str, str] | None) -> Callable[[int], float]:
+def _alone(engine: Database, query: str, parameters: dict[str, str] | None) -> Callable[[int], float]:
     """The query alone, on a revision that is open: no fixed cost hides how it grows."""
-    from geographer.storage.queries.revision import opened
+    from geographer.storage.queries.revision import open_revision
 
     def ask(position: int) -> float:
-        with opened(engine, position) as view, spent() as cost:
-            view.arrow(query, parameters)
+        with open_revision(engine, position) as view, spent() as cost:
+            view.fetch_arrow(query, parameters)
         return cost.cpu * 1e3
 
     return ask

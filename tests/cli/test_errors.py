@@ -17,7 +17,7 @@ import rasterio
 
 from geographer import Dataset
 from geographer.base.errors import GeographerError
-from geographer.cli import cli
+from geographer.cli import cli, output
 from tests.sample_history import write_scenes
 from tests.sample_rasters import pixels, write_scene
 
@@ -297,6 +297,6 @@ def test_an_interruption_that_a_library_swallowed_is_raised_at_the_next_progress
     output.interrupted.set()
     try:
         with pytest.raises(KeyboardInterrupt):
-            output.progress("chips cut", 1, 2)
+            output.show_progress("chips cut", 1, 2)
     finally:
         output.interrupted.clear()

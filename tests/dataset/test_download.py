@@ -18,7 +18,7 @@ from rasterio.warp import transform_bounds
 
 from geographer import Dataset
 from geographer.base.errors import SourceError
-from geographer.base.retry import Patience
+from geographer.base.retry import RetryPolicy
 from tests.sample_products import write_band_files, write_safe, zip_of
 from tests.sample_rasters import pixels, write_scene
 from tests.stac_servers import (
@@ -136,7 +136,7 @@ def test_trouble_that_passes_is_waited_for(features, archive):
 
 
 def test_a_wrong_checksum_is_never_taken_and_the_rest_goes_on(features, archive, monkeypatch):
-    monkeypatch.setattr(Patience, "pause", lambda self, attempt, wait=None: 0.01)
+    monkeypatch.setattr(RetryPolicy, "pause", lambda self, attempt, wait=None: 0.01)
     right = archive.files["two/data.tif"]
     archive.files["two/data.tif"] = right[:-1] + bytes([right[-1] ^ 1])
 

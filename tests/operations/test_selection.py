@@ -34,8 +34,8 @@ def kept(dataset: Dataset, subject: str) -> list[tuple[int, list[str]]]:
         "SELECT position, list(object_id ORDER BY object_id) FROM log.recipe_input "
         f"WHERE subject = '{subject}' GROUP BY position ORDER BY position"
     )
-    with dataset._recorder.at() as revision:
-        return revision.rows(query)
+    with dataset._recorder.open_revision() as revision:
+        return revision.fetch_rows(query)
 
 
 def test_functions_choose_features_and_rasters_and_the_log_keeps_whom(gathered: Dataset) -> None:

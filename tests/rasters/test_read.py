@@ -13,7 +13,7 @@ import rasterio
 import shapely
 
 from geographer.base.errors import CorruptError, GeographerError, NotFoundError, UsageError
-from geographer.rasters.read import describe, grid_of, open_raster
+from geographer.rasters.read import open_raster, read_grid, read_raster_info
 from tests.sample_rasters import CUSTOM, NORTH_UP, SOUTH_UP, TURNED, at, pixels, write_scene
 
 PLACES = {"north-up": NORTH_UP, "south-up": SOUTH_UP, "turned": TURNED}
@@ -26,7 +26,7 @@ def corners(transform: tuple[float, ...], width: int, height: int) -> list[tuple
 @pytest.mark.parametrize("transform", PLACES.values(), ids=PLACES)
 def test_facts_are_those_that_were_written(tmp_path: Path, transform: tuple[float, ...]):
     path = write_scene(tmp_path / "a.tif", pixels(3, 20, 30), transform=transform, nodata=7)
-    facts = describe(path)
+    facts = read_raster_info(path)
     assert facts.grid.crs == "EPSG:32633"
     assert facts.grid.transform == transform
     assert (facts.grid.width, facts.grid.height, facts.count, facts.dtype) == (30, 20, 3, "uint16")
@@ -38,32 +38,32 @@ def test_facts_are_those_that_were_written(tmp_path: Path, transform: tuple[floa
 @pytest.mark.parametrize("transform", PLACES.values(), ids=PLACES)
 def test_bounds_are_the_four_corners_counter_clockwise(tmp_path: Path, transform: tuple[float, ...]):
     path = write_scene(tmp_path / "a.tif", pixels(1, 20, 30), transform=transform)
-    outline = shapely.from_wkb(describe(path).outline)
+    outline = shapely.from_wkb(read_raster_info(path).outline)
     assert outline.exterior.is_ccw
     assert set(outline.exterior.coords) == set(corners(transform, 30, 20))
     assert outline.equals(shapely.Polygon(corners(transform, 30, 20)))
 
 
 def test_nodata_may_be_missing_or_not_a_number(tmp_path: Path):
-    assert describe(write_scene(tmp_path / "a.tif", pixels(1, 4, 4))).nodata is None
+    assert read_raster_info(write_scene(tmp_path / "a.tif", pixels(1, 4, 4))).nodata is None
     path = write_scene(tmp_path / "b.tif", pixels(1, 4, 4, "float32"), nodata=math.nan)
-    assert math.isnan(describe(path).nodata)
+    assert math.isnan(read_raster_info(path).nodata)
 
 
 @pytest.mark.parametrize("code", ["EPSG:32633", "EPSG:4326", "EPSG:3035", "EPSG:3413", "EPSG:2193", "EPSG:27700"])
 def test_a_crs_with_a_code_is_told_by_it(tmp_path: Path, code: str):
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs=code, transform=(1, 0, 10, 0, -1, 50))
-    assert describe(path).grid.crs == code
+    assert read_raster_info(path).grid.crs == code
 
 
 def test_longitude_latitude_of_ogc_is_that_of_epsg_as_x_always_comes_first(tmp_path: Path):
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4), transform=(1, 0, 10, 0, -1, 50))
-    assert describe(path, crs="OGC:CRS84").grid.crs == "EPSG:4326"
+    assert read_raster_info(path, crs="OGC:CRS84").grid.crs == "EPSG:4326"
 
 
 def test_a_crs_without_a_code_is_told_by_wkt_that_means_the_same(tmp_path: Path):
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs=CUSTOM)
-    text = describe(path).grid.crs
+    text = read_raster_info(path).grid.crs
     assert text.startswith("PROJCRS[")
     there = pyproj.Transformer.from_crs("EPSG:4326", text, always_xy=True).transform(12.0, 48.0)
     expected = pyproj.Transformer.from_crs("EPSG:4326", CUSTOM, always_xy=True).transform(12.0, 48.0)
@@ -71,27 +71,27 @@ def test_a_crs_without_a_code_is_told_by_wkt_that_means_the_same(tmp_path: Path)
 
 
 def test_a_crs_keeps_its_text_through_copies_and_through_wkt(tmp_path: Path):
-    text = describe(write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs=CUSTOM)).grid.crs
-    copied = describe(write_scene(tmp_path / "b.tif", pixels(1, 4, 4), crs=text)).grid.crs
-    passed = describe(write_scene(tmp_path / "c.tif", pixels(1, 4, 4), crs=None), crs=CUSTOM).grid.crs
+    text = read_raster_info(write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs=CUSTOM)).grid.crs
+    copied = read_raster_info(write_scene(tmp_path / "b.tif", pixels(1, 4, 4), crs=text)).grid.crs
+    passed = read_raster_info(write_scene(tmp_path / "c.tif", pixels(1, 4, 4), crs=None), crs=CUSTOM).grid.crs
     assert text == copied == passed
 
 
 def test_a_datum_shift_is_not_lost_to_a_code(tmp_path: Path):
     shifted = "+proj=utm +zone=33 +ellps=WGS84 +towgs84=500,100,400 +units=m"
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs=shifted)
-    assert describe(path).grid.crs.startswith("BOUNDCRS[")
+    assert read_raster_info(path).grid.crs.startswith("BOUNDCRS[")
 
 
 def test_a_crs_that_geotiff_would_change_keeps_its_own_text(tmp_path: Path):
     krovak = "+proj=krovak +ellps=bessel"
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs=None)
-    assert rasterio.CRS.from_wkt(describe(path, crs=krovak).grid.crs) == rasterio.CRS.from_string(krovak)
+    assert rasterio.CRS.from_wkt(read_raster_info(path, crs=krovak).grid.crs) == rasterio.CRS.from_string(krovak)
 
 
 def test_a_crs_that_is_passed_stands_in_for_the_files_own(tmp_path: Path):
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs="EPSG:4326")
-    assert describe(path, crs="EPSG:32633").grid.crs == "EPSG:32633"
+    assert read_raster_info(path, crs="EPSG:32633").grid.crs == "EPSG:32633"
 
 
 @pytest.mark.parametrize("transform", PLACES.values(), ids=PLACES)
@@ -99,7 +99,7 @@ def test_the_valid_footprint_is_the_union_of_the_valid_pixels(tmp_path: Path, tr
     array = pixels(1, 40, 30)
     array[np.random.default_rng(2).random(array.shape) < 0.4] = 0
     path = write_scene(tmp_path / "a.tif", array, transform=transform, nodata=0)
-    outline = shapely.from_wkb(describe(path, footprint="valid").outline)
+    outline = shapely.from_wkb(read_raster_info(path, footprint="valid").outline)
     rows, columns = np.nonzero(array[0])
     squares = [
         shapely.Polygon([at(transform, c + i, r + j) for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))])
@@ -121,7 +121,7 @@ def test_the_valid_footprint_has_exact_pixel_edges_and_no_points_inside_them(
     array[0, 0, 0] = 5
     transform = (0.1, 0, 0.3, 0, -0.1, 0.7)
     path = write_scene(tmp_path / "a.tif", array, transform=transform, nodata=0)
-    outline = shapely.from_wkb(describe(path, footprint="valid").outline)
+    outline = shapely.from_wkb(read_raster_info(path, footprint="valid").outline)
     boxes = [(0, 0, 1, 1), (7, 100, 40, 2000)]
     expected = [
         {at(transform, column, row) for column in (left, right) for row in (top, bottom)}
@@ -135,9 +135,9 @@ def test_the_valid_footprint_does_not_depend_on_where_strips_end(tmp_path: Path,
     array = pixels(1, 96, 30)
     array[:, 20:70, 8:20] = 0
     path = write_scene(tmp_path / "a.tif", array, nodata=0)
-    whole = describe(path, footprint="valid").outline
+    whole = read_raster_info(path, footprint="valid").outline
     monkeypatch.setattr("geographer.rasters.read._MASK_STRIP_BYTES", 30 * 16)
-    assert shapely.from_wkb(describe(path, footprint="valid").outline).equals(shapely.from_wkb(whole))
+    assert shapely.from_wkb(read_raster_info(path, footprint="valid").outline).equals(shapely.from_wkb(whole))
     assert len(shapely.from_wkb(whole).interiors) == 1
 
 
@@ -146,20 +146,22 @@ def test_an_alpha_band_says_what_is_valid_whatever_its_opacity(tmp_path: Path):
     array[3] = 0
     array[3, 4:12, 4:12] = np.arange(1, 9)
     path = write_scene(tmp_path / "a.tif", array, photometric="RGB", alpha="YES")
-    outline = shapely.from_wkb(describe(path, footprint="valid").outline)
+    outline = shapely.from_wkb(read_raster_info(path, footprint="valid").outline)
     left, top = at(NORTH_UP, 4, 4)
     assert outline.equals(shapely.box(left, top - 80, left + 80, top))
 
 
 def test_without_nodata_or_mask_every_pixel_is_valid(tmp_path: Path):
     path = write_scene(tmp_path / "a.tif", pixels(2, 32, 32))
-    assert shapely.from_wkb(describe(path, footprint="valid").outline).equals(shapely.from_wkb(describe(path).outline))
+    assert shapely.from_wkb(read_raster_info(path, footprint="valid").outline).equals(
+        shapely.from_wkb(read_raster_info(path).outline)
+    )
 
 
 def test_a_footprint_of_no_valid_pixel_is_refused(tmp_path: Path):
     path = write_scene(tmp_path / "a.tif", np.zeros((1, 8, 8), "uint8"), nodata=0)
     with pytest.raises(UsageError, match="no valid pixel"):
-        describe(path, footprint="valid")
+        read_raster_info(path, footprint="valid")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_the_time_of_acquisition_is_read_from_the_named_tag(tmp_path: Path, text
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4))
     with rasterio.open(path, "r+") as raster:
         raster.update_tags(SENSED=text)
-    assert describe(path, acquired="SENSED").acquired == moment
+    assert read_raster_info(path, acquired="SENSED").acquired == moment
 
 
 def test_a_missing_tag_names_those_there_are_and_a_bad_one_its_text(tmp_path: Path):
@@ -183,14 +185,14 @@ def test_a_missing_tag_names_those_there_are_and_a_bad_one_its_text(tmp_path: Pa
     with rasterio.open(path, "r+") as raster:
         raster.update_tags(SENSED="last summer", TIFFTAG_DATETIME="2024:06:30 10:20:30")
     with pytest.raises(UsageError, match=r"no tag 'ACQUIRED'.*'SENSED', 'TIFFTAG_DATETIME'"):
-        describe(path, acquired="ACQUIRED")
+        read_raster_info(path, acquired="ACQUIRED")
     with pytest.raises(UsageError, match=r"'SENSED'.*'last summer'.*ISO 8601"):
-        describe(path, acquired="SENSED")
+        read_raster_info(path, acquired="SENSED")
 
 
 def refused(path: Path, **options: str) -> GeographerError:
     with pytest.raises(GeographerError) as caught:
-        describe(path, **options)
+        read_raster_info(path, **options)
     assert path.name in str(caught.value)
     return caught.value
 
@@ -219,7 +221,7 @@ def test_a_tiff_cut_short_of_its_directory_is_corrupt(tmp_path: Path, kept: int)
 def test_a_mask_that_cant_be_read_is_corrupt(tmp_path: Path):
     path = write_scene(tmp_path / "a.tif", pixels(1, 400, 400), nodata=0)
     path.write_bytes(path.read_bytes()[:-2000])
-    assert describe(path).nodata == 0
+    assert read_raster_info(path).nodata == 0
     assert isinstance(refused(path, footprint="valid"), CorruptError)
 
 
@@ -228,13 +230,13 @@ def test_a_raster_without_a_crs_asks_for_one(tmp_path: Path):
     error = refused(path)
     assert isinstance(error, UsageError)
     assert "pass --crs EPSG:" in str(error)
-    assert describe(path, crs="EPSG:32633").grid.crs == "EPSG:32633"
+    assert read_raster_info(path, crs="EPSG:32633").grid.crs == "EPSG:32633"
 
 
 def test_an_unknown_crs_is_refused(tmp_path: Path):
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4))
     with pytest.raises(UsageError, match="no CRS 'EPSG:99999999'"):
-        describe(path, crs="EPSG:99999999")
+        read_raster_info(path, crs="EPSG:99999999")
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -248,9 +250,9 @@ def test_a_raster_without_a_transform_gives_no_warning(tmp_path: Path):
 
     Image.fromarray(pixels(1, 8, 8, "uint8")[0]).save(tmp_path / "photo.png")
     with pytest.raises(UsageError, match="no CRS"):
-        describe(tmp_path / "photo.png")
+        read_raster_info(tmp_path / "photo.png")
     with pytest.raises(UsageError, match="no transform"):
-        describe(tmp_path / "photo.png", crs="EPSG:32633")
+        read_raster_info(tmp_path / "photo.png", crs="EPSG:32633")
 
 
 def test_a_transform_without_area_is_refused(tmp_path: Path):
@@ -275,7 +277,7 @@ def test_metres_that_are_small_in_y_are_refused_too(tmp_path: Path):
 @pytest.mark.parametrize("transform", [(5, 0, -2.5, 0, -5, 92.5), (1, 0, 179, 0, -1, 10), (1, 0, 356, 0, -1, 10)])
 def test_degrees_over_the_pole_or_past_the_antimeridian_are_degrees(tmp_path: Path, transform: tuple[float, ...]):
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs="EPSG:4326", transform=transform)
-    assert describe(path).grid.transform == transform
+    assert read_raster_info(path).grid.transform == transform
 
 
 def vrt(path: Path, *bands: str) -> Path:
@@ -300,7 +302,7 @@ def test_bands_that_differ_in_type_or_nodata_are_refused(tmp_path: Path):
 
 def test_nodata_outside_the_type_is_no_nodata(tmp_path: Path):
     path = vrt(tmp_path / "a.vrt", "<VRTRasterBand dataType='Byte'><NoDataValue>-9999</NoDataValue>")
-    assert describe(path).nodata is None
+    assert read_raster_info(path).nodata is None
 
 
 def test_complex_integers_are_refused(tmp_path: Path):
@@ -311,4 +313,4 @@ def test_complex_integers_are_refused(tmp_path: Path):
 def test_the_grid_of_an_open_raster_is_that_of_its_description(tmp_path: Path):
     path = write_scene(tmp_path / "a.tif", pixels(1, 4, 4), crs=CUSTOM)
     with open_raster(path) as raster:
-        assert grid_of(raster) == describe(path).grid
+        assert read_grid(raster) == read_raster_info(path).grid

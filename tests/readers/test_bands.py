@@ -15,7 +15,7 @@ from scipy.ndimage import map_coordinates
 
 from geographer.base.errors import CorruptError, StorageError, UsageError
 from geographer.readers.bands import Bands
-from geographer.readers.base import Arrived, Reading
+from geographer.readers.base import ProductFiles, ReadResult
 from tests.sample_products import EAST, NORTH, from_origin, write_band_files, write_cog, write_jp2
 
 RNG = np.random.default_rng(0)
@@ -25,9 +25,9 @@ CLASSES = RNG.choice(np.array([4, 11], np.uint8), (60, 60))
 TWICE = np.ones((2, 2), np.uint8)
 
 
-def read(folder: Path, **options: Any) -> tuple[Reading, Path]:
+def read(folder: Path, **options: Any) -> tuple[ReadResult, Path]:
     destination = folder.parent / "out.tif"
-    return Bands(**options).read(Arrived(folder, "product"), destination), destination
+    return Bands(**options).read(ProductFiles(folder, "product"), destination), destination
 
 
 def write(folder: Path, **more: Any) -> None:
@@ -59,7 +59,7 @@ def test_bands_come_onto_the_finest_grid_in_the_order_asked(tmp_path: Path) -> N
         assert raster.nodata == 0
         assert raster.transform == from_origin(EAST, NORTH, 10, 10)
         assert raster.crs == "EPSG:32632"
-    assert not reading.kept
+    assert not reading.unchanged_bytes
     assert reading.notes["resampled"] == {"SCL": "nearest from 20", "B05": "bilinear from 20"}
 
 

@@ -11,9 +11,9 @@ import pytest
 import rasterio
 
 import geographer.readers.base as module
-from geographer.base.errors import ExtensionError, NotFoundError, UsageError
+from geographer.base.errors import NotFoundError, PluginError, UsageError
 from geographer.readers.bands import Bands
-from geographer.readers.base import Arrived, Reader, Reading, reader_for
+from geographer.readers.base import ProductFiles, Reader, ReadResult, choose_reader
 from geographer.readers.geotiff import GeoTiff
 from geographer.readers.safe import SafeReader
 from geographer.readers.unpack import unpack
@@ -26,12 +26,12 @@ class Own(Reader):
     name = "own"
 
     @classmethod
-    def reads(cls, arrived: Arrived) -> bool:
+    def can_read(cls, arrived: ProductFiles) -> bool:
         return any(path.suffix == ".own" for path in arrived.files())
 
-    def read(self, arrived: Arrived, destination: Path) -> Reading:
+    def read(self, arrived: ProductFiles, destination: Path) -> ReadResult:
         write_cog(destination, PIXELS[np.newaxis])
-        return Reading({"options": dict(self.options)})
+        return ReadResult({"options": dict(self.options)})
 
 
 @pytest.fixture
@@ -53,22 +53,22 @@ def test_files_say_which_reader_reads_them(tmp_path: Path) -> None:
     write_cog(tmp_path / "one" / "deep" / "a.TIF", PIXELS[np.newaxis])
     write_band_files(tmp_path / "many", {"B02": PIXELS, "B03": PIXELS}, {"B02": 10, "B03": 10})
 
-    assert isinstance(reader_for(Arrived(tmp_path / "safe", "x")), SafeReader)
-    assert isinstance(reader_for(Arrived(tmp_path / "one", "x")), GeoTiff)
-    assert isinstance(reader_for(Arrived(tmp_path / "many", "x")), Bands)
+    assert isinstance(choose_reader(ProductFiles(tmp_path / "safe", "x")), SafeReader)
+    assert isinstance(choose_reader(ProductFiles(tmp_path / "one", "x")), GeoTiff)
+    assert isinstance(choose_reader(ProductFiles(tmp_path / "many", "x")), Bands)
 
 
 def test_files_that_nobody_reads_are_named(tmp_path: Path) -> None:
     (tmp_path / "scene.nc").write_bytes(b"CDF")
     with pytest.raises(UsageError, match=r"'scene\.nc'.*--reader.*geographer\.readers"):
-        reader_for(Arrived(tmp_path, "x"))
+        choose_reader(ProductFiles(tmp_path, "x"))
 
 
 def test_a_name_has_the_last_word(tmp_path: Path) -> None:
     write_cog(tmp_path / "a.tif", PIXELS[np.newaxis])
-    arrived = Arrived(tmp_path, "x")
-    assert isinstance(reader_for(arrived, "bands"), Bands)
-    own = reader_for(arrived, f"{__name__}:Own", {"bands": ["a"], "resolution": 20, "more": [1]})
+    arrived = ProductFiles(tmp_path, "x")
+    assert isinstance(choose_reader(arrived, "bands"), Bands)
+    own = choose_reader(arrived, f"{__name__}:Own", {"bands": ["a"], "resolution": 20, "more": [1]})
     assert isinstance(own, Own)
     assert (own.bands, own.resolution, own.options) == (("a",), 20.0, {"more": [1]})
 
@@ -76,29 +76,29 @@ def test_a_name_has_the_last_word(tmp_path: Path) -> None:
 def test_entry_points_are_asked_first_and_found_by_name(tmp_path: Path, installed: Any) -> None:
     installed(mine=f"{__name__}:Own")
     write_cog(tmp_path / "a.tif", PIXELS[np.newaxis])
-    assert isinstance(reader_for(Arrived(tmp_path, "x")), GeoTiff)
+    assert isinstance(choose_reader(ProductFiles(tmp_path, "x")), GeoTiff)
     (tmp_path / "a.own").write_bytes(b"")
-    assert isinstance(reader_for(Arrived(tmp_path, "x")), Own)
-    assert isinstance(reader_for(Arrived(tmp_path, "x"), "mine"), Own)
+    assert isinstance(choose_reader(ProductFiles(tmp_path, "x")), Own)
+    assert isinstance(choose_reader(ProductFiles(tmp_path, "x"), "mine"), Own)
 
 
 def test_an_entry_point_that_is_broken_is_named(tmp_path: Path, installed: Any) -> None:
     installed(gone="not_there.at_all:Own")
-    with pytest.raises(ExtensionError, match="'gone'"):
-        reader_for(Arrived(tmp_path, "x"))
+    with pytest.raises(PluginError, match="'gone'"):
+        choose_reader(ProductFiles(tmp_path, "x"))
 
 
 def test_names_that_stand_for_no_reader_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="'nothing'"):
-        reader_for(Arrived(tmp_path, "x"), "nothing")
+        choose_reader(ProductFiles(tmp_path, "x"), "nothing")
     with pytest.raises(UsageError, match="no reader"):
-        reader_for(Arrived(tmp_path, "x"), "pathlib:Path")
+        choose_reader(ProductFiles(tmp_path, "x"), "pathlib:Path")
 
 
 @pytest.mark.parametrize("options", [{"bands": "B02"}, {"bands": [2]}, {"resolution": "10"}, {"resolution": True}])
 def test_options_of_the_wrong_kind_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        reader_for(Arrived(tmp_path, "x"), "bands", options)
+        choose_reader(ProductFiles(tmp_path, "x"), "bands", options)
 
 
 def test_a_zipped_product_goes_from_archive_to_raster(tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_a_zipped_product_goes_from_archive_to_raster(tmp_path: Path) -> None:
     zipped(tmp_path / "arrived" / "product.zip", safe)
 
     unpack(tmp_path / "arrived", tmp_path / "unpacked")
-    arrived = Arrived(tmp_path / "unpacked", safe.stem)
-    reader_for(arrived, None, {"bands": ["B03", "B02"]}).read(arrived, tmp_path / "o.tif")
+    arrived = ProductFiles(tmp_path / "unpacked", safe.stem)
+    choose_reader(arrived, None, {"bands": ["B03", "B02"]}).read(arrived, tmp_path / "o.tif")
 
     with rasterio.open(tmp_path / "o.tif") as raster:
         np.testing.assert_array_equal(raster.read(), [pixels_of(band, 10, 60)[0] for band in ("B03", "B02")])

@@ -11,16 +11,16 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from geographer.base.errors import CorruptError, UsageError
-from geographer.readers.base import Arrived, Reading
+from geographer.readers.base import ProductFiles, ReadResult
 from geographer.readers.geotiff import GeoTiff
 from tests.sample_products import EAST, NORTH, from_origin, write_cog
 
 PIXELS = np.random.default_rng(0).integers(1, 6000, (3, 120, 90), dtype=np.uint16)
 
 
-def read(folder: Path, **options: Any) -> tuple[Reading, Path]:
+def read(folder: Path, **options: Any) -> tuple[ReadResult, Path]:
     destination = folder.parent / "out.tif"
-    return GeoTiff(**options).read(Arrived(folder, "product"), destination), destination
+    return GeoTiff(**options).read(ProductFiles(folder, "product"), destination), destination
 
 
 @pytest.mark.parametrize("options", [{}, {"bands": ("red", "GREEN", "3")}, {"resolution": 10.0}])
@@ -31,7 +31,7 @@ def test_its_bytes_are_kept_where_all_of_it_is_wanted(tmp_path: Path, options: d
 
     reading, made = read(tmp_path / "in", **options)
 
-    assert reading.kept
+    assert reading.unchanged_bytes
     assert reading.notes == {"reader": "geotiff", "file": "scene.tif"}
     assert made.read_bytes() == path.read_bytes()
     assert path.exists()
@@ -49,7 +49,7 @@ def test_bands_are_chosen_by_name_and_number(tmp_path: Path) -> None:
         assert raster.tags()["SENSOR"] == "x"
         assert raster.transform == from_origin(EAST, NORTH, 10, 10)
         assert raster.crs == "EPSG:32632"
-    assert not reading.kept
+    assert not reading.unchanged_bytes
     assert reading.notes["bands"] == ["NIR", "1"]
 
 
@@ -117,7 +117,7 @@ def test_a_pattern_chooses_among_several(tmp_path: Path) -> None:
 
     reading, made = read(tmp_path / "in", pattern="*_dsm.TIF")
 
-    assert reading.kept
+    assert reading.unchanged_bytes
     assert reading.notes["file"] == "N047E008/N047E008_DSM.tif"
     assert made.read_bytes() == path.read_bytes()
 

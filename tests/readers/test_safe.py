@@ -13,7 +13,7 @@ from rasterio.enums import ColorInterp
 from scipy.ndimage import map_coordinates
 
 from geographer.base.errors import CorruptError, UsageError
-from geographer.readers.base import Arrived, Reading
+from geographer.readers.base import ProductFiles, ReadResult
 from geographer.readers.safe import SafeReader
 from geographer.readers.safe_metadata import facts
 from tests.sample_products import BANDS, EAST, NATIVE, NORTH, from_origin, pixels_of, write_jp2, write_safe
@@ -32,9 +32,9 @@ def l1c(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_safe(tmp_path_factory.mktemp("l1c"), "L1C", size_10m=SIZE)
 
 
-def read(safe: Path, destination: Path, **options: Any) -> tuple[Reading, np.ndarray]:
+def read(safe: Path, destination: Path, **options: Any) -> tuple[ReadResult, np.ndarray]:
     properties = options.pop("properties", {})
-    reading = SafeReader(**options).read(Arrived(safe, "product", properties=properties), destination)
+    reading = SafeReader(**options).read(ProductFiles(safe, "product", properties=properties), destination)
     with rasterio.open(destination) as raster:
         return reading, raster.read()
 
@@ -73,7 +73,7 @@ def test_l2a_has_its_bands_in_order_at_10_m(l2a: Path, tmp_path: Path) -> None:
     assert tags["QUANTIFICATION_VALUE"] == "10000"
     assert tags["PROCESSING_BASELINE"] == "05.09"
     assert tags["PRODUCT_URI"] == l2a.name
-    assert not reading.kept
+    assert not reading.unchanged_bytes
     assert reading.notes["bands"] == list(L2A_BANDS)
     assert reading.notes["offset"] == "applied"
     assert reading.notes["offsets"]["B8A"] == -1000
@@ -236,7 +236,7 @@ def test_of_an_old_product_with_several_tiles_one_is_read(tmp_path: Path) -> Non
 
 
 def test_the_folder_may_hold_the_product(l2a: Path, tmp_path: Path) -> None:
-    assert SafeReader.reads(Arrived(l2a.parent, "x"))
+    assert SafeReader.can_read(ProductFiles(l2a.parent, "x"))
     reading, _ = read(l2a.parent, tmp_path / "o.tif", bands=("B02",))
     assert reading.notes["facts"]["product_uri"] == l2a.name
 
@@ -246,7 +246,7 @@ def test_of_several_products_the_one_with_the_id_is_read(tmp_path: Path) -> None
     other = write_safe(tmp_path / "in", size_10m=60, bands=("B02",), seed=2, generated="2027-01-01T00:00:00")
     with pytest.raises(UsageError, match="2 Sentinel-2 products"):
         read(tmp_path / "in", tmp_path / "o.tif", bands=("B02",))
-    SafeReader(bands=("B02",)).read(Arrived(tmp_path / "in", other.stem), tmp_path / "o.tif")
+    SafeReader(bands=("B02",)).read(ProductFiles(tmp_path / "in", other.stem), tmp_path / "o.tif")
     with rasterio.open(tmp_path / "o.tif") as raster:
         np.testing.assert_array_equal(raster.read(1), lowered(pixels_of("B02", 10, 60, seed=2)[0]))
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from geographer.archives.base import SourceError
 from geographer.archives.eodag.redaction import Clean, known
-from geographer.base.errors import NotFoundError, UsageError, naming
+from geographer.base.errors import NotFoundError, UsageError, quote_names
 
 _GENERIC: Final = "GENERIC_COLLECTION"
 _MOST_OF_A_PAGE: Final = 500
@@ -261,7 +261,7 @@ def alike(name: str, names: Iterable[str]) -> str:
     wanted = name.casefold().replace("-", "_")
     near = [by_fold[one] for one in difflib.get_close_matches(wanted, by_fold, n=5, cutoff=0.5)]
     near += [one for fold, one in by_fold.items() if wanted in fold and one not in near][: 5 - len(near)]
-    return f"; there is {naming(near)}" if near else ""
+    return f"; there is {quote_names(near)}" if near else ""
 
 
 def _page_size(dag: Any, provider: str, asked: int | None) -> int:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from geographer.archives.base import OfflineError, Product, SourceError, Told
+from geographer.archives.base import BytesCallback, OrderRequiredError, Product, SourceError
 from geographer.archives.eodag.client import Client
 from geographer.archives.eodag.products import Handle, safe_name
 from geographer.archives.http_errors import chain, trouble
@@ -29,7 +29,7 @@ _PAUSE: Final = 1.0
 """Minutes between tries of eodag's own; there are none, but zero would mean that it never pauses."""
 
 
-def download(client: Client, product: Product, folder: Path, told: Told) -> None:
+def download(client: Client, product: Product, folder: Path, told: BytesCallback) -> None:
     """See `Source.fetch`. Assets come one after the other, so that no thread is left that writes after an error."""
     handle: Handle = product.handle
     working = folder / _WORKING
@@ -56,7 +56,7 @@ def download(client: Client, product: Product, folder: Path, told: Told) -> None
 class Progress:
     """What eodag tells its progress to: counts bytes, and draws nothing."""
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: BytesCallback) -> None:
         self._told, self._arrived, self._lock = told, 0, threading.Lock()
         self.unit, self.unit_scale, self.desc, self.pos, self.total = "B", True, "", 0, None
 
@@ -101,7 +101,7 @@ def _fetched(client: Client, product: Product, folder: Path, progress: Progress,
         client.dag.download(found, progress_callback=progress, executor=_Inline(), **options)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and ".downloaded" not in path.parts)
     if not files:
-        raise SourceError(f"{_what(product)}: nothing of it arrived", passing=True)
+        raise SourceError(f"{_what(product)}: nothing of it arrived", retryable=True)
     return files
 
 
@@ -161,8 +161,8 @@ def _is_online(found: Any) -> bool:
     return bool(found.properties.get("order:status", _ONLINE) == _ONLINE)
 
 
-def _offline(product: Product) -> OfflineError:
-    return OfflineError(
+def _offline(product: Product) -> OrderRequiredError:
+    return OrderRequiredError(
         f"{_what(product)} is offline: the archive has to bring it back first; run this again in some hours"
     )
 
@@ -202,7 +202,7 @@ def _failed(client: Client, product: Product, error: Exception) -> Exception:
     if getattr(response, "status_code", None) == _ACCEPTED and not product.handle.names:
         return _offline(product)
     reason = trouble(error, _what(product), client.clean, client.credentials)
-    if isinstance(error, exceptions.AuthenticationError | exceptions.MisconfiguredError) and not reason.passing:
+    if isinstance(error, exceptions.AuthenticationError | exceptions.MisconfiguredError) and not reason.retryable:
         return SourceError(f"{_what(product)}: the archive can't be logged in to: {client.credentials}")
     return reason
 
@@ -235,7 +235,7 @@ def _whole(product: Product, handle: Handle, folder: Path, destination: Path) ->
         return
     (file,) = files
     if handle.digest is not None and not _has_digest(file, handle.digest):
-        raise SourceError(f"{_what(product)}: what arrived has not the digest that the archive states", passing=True)
+        raise SourceError(f"{_what(product)}: what arrived has not the digest that the archive states", retryable=True)
     name = safe_name(product.product_id)
     extension = _kind(file)
     file.rename(destination / (name if name.lower().endswith(extension) and extension else name + extension))

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlparse
 
-from geographer.archives.base import Query, SourceError
+from geographer.archives.base import SearchQuery, SourceError
 from geographer.archives.eodag.client import Client
 from geographer.archives.http_errors import chain, trouble
 from geographer.base.errors import NotFoundError, UsageError
@@ -46,7 +46,7 @@ class _Seen:
     told: int | None = None
 
 
-def pages(client: Client, query: Query, asked: dict[str, Any], token_key: str | None) -> Iterator[list[Found]]:
+def pages(client: Client, query: SearchQuery, asked: dict[str, Any], token_key: str | None) -> Iterator[list[Found]]:
     """The pages of a search; a product that comes twice because the archive changes meanwhile is given once.
 
     Args:
@@ -71,7 +71,7 @@ def pages(client: Client, query: Query, asked: dict[str, Any], token_key: str | 
         found = _paired(client, result, seen)
         new = [one for one in found if str(one[0].properties["id"]) not in ids]
         if found and not new:
-            raise SourceError(f"{_what(client)}: page {number} is one that was there before", passing=True)
+            raise SourceError(f"{_what(client)}: page {number} is one that was there before", retryable=True)
         empty = 0 if found else empty + 1
         ids.update(str(one[0].properties["id"]) for one in new)
         if new:
@@ -80,11 +80,11 @@ def pages(client: Client, query: Query, asked: dict[str, Any], token_key: str | 
         if token is None:
             break
         if str(token) in tokens or empty > _EMPTY_PAGES:
-            raise SourceError(f"{_what(client)}: page {number} leads to one that was there before", passing=True)
+            raise SourceError(f"{_what(client)}: page {number} leads to one that was there before", retryable=True)
         tokens.add(str(token))
     if total is not None and len(ids) < total:
         raise SourceError(
-            f"{_what(client)}: the archive has {total:,} products but gave only {len(ids):,}", passing=True
+            f"{_what(client)}: the archive has {total:,} products but gave only {len(ids):,}", retryable=True
         )
 
 
@@ -92,7 +92,7 @@ def _what(client: Client) -> str:
     return f"search in '{client.collection}' of '{client.provider}'"
 
 
-def _prepared(client: Client, query: Query, asked: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def _prepared(client: Client, query: SearchQuery, asked: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The search plugin of eodag, and the arguments of the search in its words."""
     import shapely
 
@@ -173,7 +173,7 @@ def _watched(client: Client, plugin: Any, number: int) -> Iterator[_Seen]:
 
 def _body(client: Client, plugin: Any, response: Any, number: int) -> tuple[dict[str, Any], int | None]:
     """The answer, if it is a page of products, and how many those are, where that can be told."""
-    problem = SourceError(f"{_what(client)}: page {number} is not what a search should answer", passing=True)
+    problem = SourceError(f"{_what(client)}: page {number} is not what a search should answer", retryable=True)
     try:
         body = response.json()
     except ValueError:
@@ -202,10 +202,10 @@ def _paired(client: Client, result: Any, seen: _Seen) -> list[Found]:
         if not product.properties.get("id") or (
             isinstance(item, dict) and item.get("type") == "Feature" and not item.get("id")
         ):
-            raise SourceError(f"{_what(client)}: it answers with a product that has no id", passing=True)
+            raise SourceError(f"{_what(client)}: it answers with a product that has no id", retryable=True)
     if seen.bodies == 1 and seen.told is not None and len(seen.items) < seen.told:
         raise SourceError(
-            f"{_what(client)}: {seen.told - len(seen.items)} products of a page are missing", passing=True
+            f"{_what(client)}: {seen.told - len(seen.items)} products of a page are missing", retryable=True
         )
     if len(products) < len(seen.items):
         raise SourceError(f"{_what(client)}: eodag understands only {len(products)} of {len(seen.items)} products")
@@ -282,6 +282,6 @@ def _failed(client: Client, error: Exception, number: int = 1) -> Exception:
     for one in chain(error):
         if isinstance(one, HTTPError):
             one.close()  # it holds the connection, which eodag leaves open
-    if isinstance(error, exceptions.AuthenticationError | exceptions.MisconfiguredError) and not found.passing:
+    if isinstance(error, exceptions.AuthenticationError | exceptions.MisconfiguredError) and not found.retryable:
         return SourceError(f"{what}: the archive can't be logged in to: {client.credentials}")
     return found

@@ -10,7 +10,7 @@ from itertools import permutations
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
-from geographer.base.redaction import without_secrets
+from geographer.base.redaction import redact_urls
 
 _SHORTEST: Final = 4
 """A shorter value can't be told from a part of any word; nobody's password has so few characters."""
@@ -38,7 +38,7 @@ class Clean:
         """`text` without anything secret, and without the user, query and fragment of its URLs."""
         for written in self._written:
             text = text.replace(written, _HIDDEN)
-        return _PAIRS.sub(rf"\g<name>\g<between>{_HIDDEN}", str(without_secrets(text)))
+        return _PAIRS.sub(rf"\g<name>\g<between>{_HIDDEN}", str(redact_urls(text)))
 
 
 def known(configurations: Iterable[Any], given: Any) -> set[str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlparse
 
-from geographer.archives.base import Product, Query, Source, SourceError, Told
-from geographer.base.errors import NotFoundError, UsageError, naming
+from geographer.archives.base import BytesCallback, Product, SearchQuery, Source, SourceError
+from geographer.base.errors import NotFoundError, UsageError, quote_names
 
 if TYPE_CHECKING:
     from geographer.archives.eodag.client import Client
@@ -46,7 +46,7 @@ class EodagSource(Source):
     `<product id>.zip`, or whatever it is.
     """
 
-    at_once = 4
+    max_concurrent = 4
 
     def __init__(self, *, provider: str | None, collection: str | None, **options: Any) -> None:
         """See `Source`; it sets eodag up, which takes about a second the first time."""
@@ -64,7 +64,7 @@ class EodagSource(Source):
 
         return ready(self.provider, collection, self.options)
 
-    def search(self, query: Query) -> Iterator[list[Product]]:
+    def search(self, query: SearchQuery) -> Iterator[list[Product]]:
         """See `Source.search`. A product that has pixels nowhere (a point for a footprint) is left out."""
         from geographer.archives.eodag.pagination import pages
         from geographer.archives.eodag.products import product_of
@@ -77,7 +77,7 @@ class EodagSource(Source):
         if nothing and self.options.get("url"):
             self._check_collection()
 
-    def fetch(self, product: Product, folder: Path, told: Told) -> None:
+    def fetch(self, product: Product, folder: Path, told: BytesCallback) -> None:
         """See `Source.fetch`."""
         from geographer.archives.eodag.download import download
 
@@ -136,7 +136,7 @@ class EodagSource(Source):
 def _check(options: Mapping[str, Any]) -> None:
     unknown = sorted(set(options) - _OPTIONS)
     if unknown:
-        raise UsageError(f"eodag's source has no option {naming(unknown)}: it has {', '.join(sorted(_OPTIONS))}")
+        raise UsageError(f"eodag's source has no option {quote_names(unknown)}: it has {', '.join(sorted(_OPTIONS))}")
     size = options.get("page_size")
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= _MOST_OF_A_PAGE):
         raise UsageError(f"page_size {size!r} is no number of products from 1 to {_MOST_OF_A_PAGE:,}")
@@ -169,7 +169,7 @@ def _check_query(query: Any) -> None:
         raise UsageError("the option query is no mapping from names to values")
     taken = sorted(_RESERVED & set(query))
     if taken:
-        raise UsageError(f"the query can't ask for {naming(taken)}: there are options of their own for that")
+        raise UsageError(f"the query can't ask for {quote_names(taken)}: there are options of their own for that")
 
 
 def _chosen(assets: Any) -> Callable[[str], bool] | None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from geographer.base.errors import ConflictError, UsageError, naming
+from geographer.base.errors import ConflictError, UsageError, quote_names
 from geographer.operations.add.stac_catalogue import stac_items, stac_rows
-from geographer.planning.user_columns import RESERVED
-from geographer.planning.vector_source import Source, checked_crs, opened_source, properties_sql
-from geographer.storage.database.connection import identifier
-from geographer.storage.events import Draft
-from geographer.storage.log.row_tables import TABLES, arrow_table
+from geographer.planning.user_columns import RESERVED_COLUMNS
+from geographer.planning.vector_source import VectorSource, normalise_crs, open_vector_source, properties_sql
+from geographer.storage.database.connection import quote_identifier
+from geographer.storage.events import EventDraft
+from geographer.storage.log.row_tables import TABLES, make_row_table
 
 if TYPE_CHECKING:
     from geographer.storage.queries.revision import Revision
@@ -33,7 +33,7 @@ class CatalogueOptions:
     acquired: str | None = None
 
 
-def plan_catalogue(revision: Revision, data: Any, options: CatalogueOptions, request: dict[str, Any]) -> Draft:
+def plan_catalogue(revision: Revision, data: Any, options: CatalogueOptions, request: dict[str, Any]) -> EventDraft:
     """The `catalogue_added` event that adding the footprints in `data` would be.
 
     `data` is a vector file, GeoParquet, Arrow or a GeoDataFrame in any CRS; or a JSON file of STAC items, whose exact
@@ -48,23 +48,23 @@ def plan_catalogue(revision: Revision, data: Any, options: CatalogueOptions, req
     if items is not None:
         name, columns = str(data), _stage_items(revision, items, options)
     else:
-        with opened_source(revision.connection, data, options.crs) as source:
+        with open_vector_source(revision.connection, data, options.crs) as source:
             name, columns = source.name, _stage_source(revision, source, options)
     _refuse_unfit(revision, name)
     revision.connection.execute(_JOINED.read_text())
-    count = revision.value("SELECT count(*) FROM given_footprint")
+    count = revision.fetch_value("SELECT count(*) FROM given_footprint")
     payload = {"request": request, "source": name, "collection": COLLECTION, "columns": columns, "rasters": count}
-    return Draft("catalogue_added", payload, {"raster_change": _rows(revision)} if count else {})
+    return EventDraft("catalogue_added", payload, {"raster_change": _rows(revision)} if count else {})
 
 
 def _stage_items(revision: Revision, items: list[dict[str, Any]], options: CatalogueOptions) -> dict[str, str]:
     """Make the temporary table `given_footprint` from STAC items; return their own columns with types."""
     if options != CatalogueOptions():
         raise UsageError("STAC items say their id, CRS and time themselves: leave --id, --crs and --acquired out")
-    columns, own = stac_rows(items, RESERVED)
-    known = {crs: checked_crs(revision.connection, crs) for crs in set(columns["crs"])}
+    columns, own = stac_rows(items, RESERVED_COLUMNS)
+    known = {crs: normalise_crs(revision.connection, crs) for crs in set(columns["crs"])}
     columns["crs"] = [known[crs] for crs in columns["crs"]]
-    revision.connection.register("given_items", arrow_table("raster_change", columns).select(list(_GIVEN)))
+    revision.connection.register("given_items", make_row_table("raster_change", columns).select(list(_GIVEN)))
     revision.connection.execute(
         "CREATE OR REPLACE TEMP TABLE given_footprint AS "
         "SELECT * REPLACE (ST_GeomFromWKB(outline) AS outline) FROM given_items"
@@ -73,25 +73,27 @@ def _stage_items(revision: Revision, items: list[dict[str, Any]], options: Catal
     return own
 
 
-def _stage_source(revision: Revision, source: Source, options: CatalogueOptions) -> dict[str, str]:
+def _stage_source(revision: Revision, source: VectorSource, options: CatalogueOptions) -> dict[str, str]:
     """Make the temporary table `given_footprint` from vector data; return its own columns with types."""
     chosen = _id_column(source, options.id_column)
-    own = source.own_columns({chosen}, RESERVED)
+    own = source.list_user_columns({chosen}, RESERVED_COLUMNS)
     time = options.acquired
-    when = f"{identifier(source.column(time))}::TIMESTAMP::VARCHAR" if time is not None else "NULL::VARCHAR"
-    with source.reading():
+    when = (
+        f"{quote_identifier(source.require_column(time))}::TIMESTAMP::VARCHAR" if time is not None else "NULL::VARCHAR"
+    )
+    with source.translate_errors():
         revision.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE given_footprint AS SELECT {identifier(chosen)}::VARCHAR AS raster_id, "  # noqa: S608
-            f"ST_Force2D({identifier(source.geometry)}::GEOMETRY) AS outline, $crs AS crs, {when} AS acquired, "
+            f"CREATE OR REPLACE TEMP TABLE given_footprint AS SELECT {quote_identifier(chosen)}::VARCHAR AS raster_id, "  # noqa: S608
+            f"ST_Force2D({quote_identifier(source.geometry)}::GEOMETRY) AS outline, $crs AS crs, {when} AS acquired, "
             f"{properties_sql(own)} AS properties FROM {source.relation}",
             {"crs": source.crs},
         )
     return {name: kind for name, (_, kind) in own.items()}
 
 
-def _id_column(source: Source, asked: str | None) -> str:
+def _id_column(source: VectorSource, asked: str | None) -> str:
     if asked is not None:
-        return source.column(asked)
+        return source.require_column(asked)
     found = next((name for name in _ID_COLUMNS if name in source.columns), None)
     if found is None:
         names = ", ".join(source.columns) or "none"
@@ -104,7 +106,7 @@ def _id_column(source: Source, asked: str | None) -> str:
 def _rows(revision: Revision) -> str:
     """The name of a view of `given_footprint` with all columns of the log's table."""
     missing = [name for name in TABLES["raster_change"] if name not in (*_GIVEN, "collection", "storage")]
-    nulls = ", ".join(f"NULL AS {identifier(name)}" for name in missing)
+    nulls = ", ".join(f"NULL AS {quote_identifier(name)}" for name in missing)
     revision.connection.execute(
         "CREATE OR REPLACE TEMP VIEW new_footprint AS SELECT 'added' AS change, "  # noqa: S608
         "* REPLACE (ST_AsWKB(outline)::BLOB AS outline), "
@@ -114,9 +116,9 @@ def _rows(revision: Revision) -> str:
 
 
 def _refuse_unfit(revision: Revision, name: str) -> None:
-    rows = revision.rows(_UNFIT.read_text())
+    rows = revision.fetch_rows(_UNFIT.read_text())
     if rows:
         reason = rows[0][1]
         error = ConflictError if "its id" in reason else UsageError
         same = [identity for identity, why in rows if why == reason]
-        raise error(f"'{name}': footprint {naming(same)} can't be added, because {reason}")
+        raise error(f"'{name}': footprint {quote_names(same)} can't be added, because {reason}")

@@ -7,8 +7,8 @@ import re
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from geographer.base.errors import NotFoundError, naming
-from geographer.planning.user_columns import RESERVED, unhidden
+from geographer.base.errors import NotFoundError, quote_names
+from geographer.planning.user_columns import RESERVED_COLUMNS, deduplicate_column_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,9 +35,9 @@ def tag_columns(names: Sequence[str], tags: Sequence[Mapping[str, str]]) -> tupl
     found = {name for one in tags for name in one}
     missing = [name for name in names if name not in found]
     if missing and tags:
-        known = naming(sorted(found), most=20) or "none"
-        raise NotFoundError(f"no file has the tag {naming(missing)}: they have {known}")
-    columns = unhidden(names, RESERVED)
+        known = quote_names(sorted(found), limit=20) or "none"
+        raise NotFoundError(f"no file has the tag {quote_names(missing)}: they have {known}")
+    columns = deduplicate_column_names(names, RESERVED_COLUMNS)
     types = {name: type_of([one[name] for one in tags if name in one]) for name in columns}
     rows = [{columns[name]: _value(one.get(name), types[name]) for name in columns} for one in tags]
     return {columns[name]: types[name] for name in columns}, [json.dumps(row, ensure_ascii=False) for row in rows]

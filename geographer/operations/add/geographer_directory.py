@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError, naming
+from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError, quote_names
 from geographer.operations.add.catalogue import CatalogueOptions, plan_catalogue
 from geographer.operations.add.features import FeatureOptions, plan_features
 from geographer.operations.add.rasters import SUFFIXES, RasterAddition, plan_rasters
-from geographer.planning.raster_rows import Mode, RasterOptions
-from geographer.planning.user_columns import RESERVED
-from geographer.planning.vector_source import Source, opened_source, properties_sql
-from geographer.storage.database.connection import Engine, identifier, quoted, run_script
-from geographer.storage.events import NO_HEAD, Draft, Signature
-from geographer.storage.log.append import append, create
-from geographer.storage.log.row_tables import arrow_table
-from geographer.storage.queries.revision import opened
-from geographer.storage.state.update import MACROS, project
+from geographer.planning.raster_rows import RasterOptions, StorageMode
+from geographer.planning.user_columns import RESERVED_COLUMNS
+from geographer.planning.vector_source import VectorSource, open_vector_source, properties_sql
+from geographer.storage.database.connection import Database, escape_literal, quote_identifier, run_script
+from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, EventDraft
+from geographer.storage.log.append import append_event, create_log
+from geographer.storage.log.row_tables import make_row_table
+from geographer.storage.queries.revision import open_revision
+from geographer.storage.state.update import MACROS, update_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ class GeographerOptions:
     """How a directory is taken over; `class_column` and `as_class` where its features have no column `type`."""
 
     collection: str = "source"
-    mode: Mode = "copy"
+    mode: StorageMode = "copy"
     class_column: str | None = None
     as_class: str | None = None
     on_error: Literal["fail", "skip"] = "fail"
@@ -85,7 +85,7 @@ def old_directory(path: Path) -> OldDirectory:
     lacking = [name for name in _FILES if not (path / "connector" / name).is_file()]
     if lacking:
         raise NotFoundError(
-            f"'{path}' is no data directory of GeoGrapher 1.0: its connector lacks {naming(lacking)}; "
+            f"'{path}' is no data directory of GeoGrapher 1.0: its connector lacks {quote_names(lacking)}; "
             "give the folder that holds 'connector' and 'rasters'"
         )
     attrs = _json_object(path / "connector" / "attrs.json")
@@ -132,9 +132,9 @@ def plan_geographer(
         **_left_aside(revision, directory),
     }
     payload["edges"], payload["differences"] = _rehearsed(
-        Draft("geographer_imported", payload, rows), directory, scratch
+        EventDraft("geographer_imported", payload, rows), directory, scratch
     )
-    return RasterAddition(Draft("geographer_imported", payload, rows), files.files)
+    return RasterAddition(EventDraft("geographer_imported", payload, rows), files.files)
 
 
 def edge_differences(revision: Revision, directory: OldDirectory) -> pa.Table:
@@ -150,31 +150,31 @@ def edge_differences(revision: Revision, directory: OldDirectory) -> pa.Table:
         with _old_rasters(revision, directory) as rasters, _opened(revision, directory, "vectors.geojson") as vectors:
             connection.execute(
                 "CREATE OR REPLACE TEMP TABLE old_footprint AS "  # noqa: S608
-                f"SELECT raster_id, raster_name, ST_Force2D({identifier(rasters.geometry)}::GEOMETRY) AS footprint, "
+                f"SELECT raster_id, raster_name, ST_Force2D({quote_identifier(rasters.geometry)}::GEOMETRY) AS footprint, "
                 f"$crs AS crs FROM {rasters.relation}",
                 {"crs": rasters.crs},
             )
             names = "vector_name::VARCHAR" if "vector_name" in vectors.columns else "NULL::VARCHAR"
             connection.execute(
                 f"CREATE OR REPLACE TEMP TABLE old_vector AS SELECT {names} AS feature_id, "  # noqa: S608
-                f"ST_Force2D({identifier(vectors.geometry)}::GEOMETRY) AS geometry, $crs AS crs "
+                f"ST_Force2D({quote_identifier(vectors.geometry)}::GEOMETRY) AS geometry, $crs AS crs "
                 f"FROM {vectors.relation}",
                 {"crs": vectors.crs},
             )
-        return revision.arrow(_DIFFERENCES.read_text())
+        return revision.fetch_arrow(_DIFFERENCES.read_text())
     finally:
         connection.unregister("old_edge")
 
 
-def _rehearsed(draft: Draft, directory: OldDirectory, scratch: Path) -> tuple[dict[str, int], dict[str, int]]:
+def _rehearsed(draft: EventDraft, directory: OldDirectory, scratch: Path) -> tuple[dict[str, int], dict[str, int]]:
     """How many edges the old graph, and the one that the event would give, have; and how often they differ, and why."""
-    engine = Engine(scratch)
-    create(engine)
-    append(engine, draft, Signature("rehearsal"), NO_HEAD)
-    project(engine)
-    with opened(engine, 1) as view:
+    engine = Database(scratch)
+    create_log(engine)
+    append_event(engine, draft, CommitInfo("rehearsal"), EMPTY_LOG_HEAD)
+    update_state(engine)
+    with open_revision(engine, 1) as view:
         differences = edge_differences(view, directory)
-        ours = int(view.value("SELECT count(*) FROM edge_now"))
+        ours = int(view.fetch_value("SELECT count(*) FROM edge_now"))
     counts = {"before": _old_edges(directory).num_rows, "after": ours, "different": differences.num_rows}
     return counts, dict(sorted(Counter(differences["why"].to_pylist()).items()))
 
@@ -185,13 +185,13 @@ def _new_classes(revision: Revision, directory: OldDirectory) -> list[tuple[str,
     Raises:
         ConflictError: a class is the background on one side, and one to be found on the other.
     """
-    known = dict(revision.rows("SELECT class, value FROM classes"))
+    known = dict(revision.fetch_rows("SELECT class, value FROM classes"))
     background = [directory.background] if directory.background else []
     clashing = [name for name in background if known.get(name)]
     clashing += [name for name in directory.classes if known.get(name) == 0]
     if clashing:
         raise ConflictError(
-            f"class {naming(clashing)} is the background on one side, and has a value on the other: rename it in "
+            f"class {quote_names(clashing)} is the background on one side, and has a value on the other: rename it in "
             f"'{directory.file('attrs.json')}' and 'vectors.geojson', or import into a dataset of its own"
         )
     fresh = [name for name in directory.classes if name not in known]
@@ -199,19 +199,19 @@ def _new_classes(revision: Revision, directory: OldDirectory) -> list[tuple[str,
 
 
 def _numbered(revision: Revision, names: Sequence[str], after: int) -> list[tuple[str, int]]:
-    last = revision.value("SELECT coalesce(max(value), 0) FROM classes") + after
+    last = revision.fetch_value("SELECT coalesce(max(value), 0) FROM classes") + after
     return [(name, last + 1 + number) for number, name in enumerate(names)]
 
 
 def _features(
     revision: Revision, directory: OldDirectory, options: GeographerOptions, request: dict[str, Any], coming: list[str]
-) -> Draft:
+) -> EventDraft:
     """The rows of the features, whose class is the column `type`, or the most probable of `prob_of_class_*`."""
     with _opened(revision, directory, "vectors.geojson") as source:
         if "vector_name" not in source.columns:
             _require_empty(revision, source, "vector_name")
             empty = {"crs": source.crs, "columns": {}, "features": 0, "skipped": 0, "classes": []}
-            return Draft("features_added", empty)
+            return EventDraft("features_added", empty)
         kept = {name: kind for name, kind in source.columns.items() if name != directory.count_column}
         classed, column = _with_class(replace(source, columns=kept), directory, options)
         wanted = FeatureOptions("vector_name", column, options.as_class, None, None, options.on_error)
@@ -221,14 +221,16 @@ def _features(
         if column is None and wanted.as_class is None:
             raise UsageError(
                 f"'{source.name}' has neither a column 'type' nor prob_of_class_…, and the task classes are "
-                f"{naming(directory.classes)}: pass --class COLUMN to say which is which, or --as-class NAME for all"
+                f"{quote_names(directory.classes)}: pass --class COLUMN to say which is which, or --as-class NAME for all"
             )
         draft = plan_features(revision, classed, wanted, request, coming=coming)
-        rows = {**draft.rows, "feature_change": revision.arrow("FROM new_feature")}
-    return Draft(draft.kind, draft.payload, rows)
+        rows = {**draft.rows, "feature_change": revision.fetch_arrow("FROM new_feature")}
+    return EventDraft(draft.kind, draft.payload, rows)
 
 
-def _with_class(source: Source, directory: OldDirectory, options: GeographerOptions) -> tuple[Source, str | None]:
+def _with_class(
+    source: VectorSource, directory: OldDirectory, options: GeographerOptions
+) -> tuple[VectorSource, str | None]:
     """The source, and which of its columns is the class; of soft classes the most probable, the first where equal."""
     if options.as_class is not None:
         return source, None
@@ -239,14 +241,14 @@ def _with_class(source: Source, directory: OldDirectory, options: GeographerOpti
     if not soft:
         return source, None
     column = _free("most_probable_class", source)
-    shares = ", ".join(f"coalesce({identifier(name)}::DOUBLE, -1)" for name in soft)
-    names = ", ".join(f"'{quoted(name.removeprefix(_SOFT))}'" for name in soft)
+    shares = ", ".join(f"coalesce({quote_identifier(name)}::DOUBLE, -1)" for name in soft)
+    names = ", ".join(f"'{escape_literal(name.removeprefix(_SOFT))}'" for name in soft)
     most = f"CASE WHEN list_max([{shares}]) >= 0 THEN ([{names}])[list_position([{shares}], list_max([{shares}]))] END"
-    relation = f"(SELECT *, {most} AS {identifier(column)} FROM {source.relation})"  # noqa: S608
+    relation = f"(SELECT *, {most} AS {quote_identifier(column)} FROM {source.relation})"  # noqa: S608
     return replace(source, relation=relation, columns={**source.columns, column: "VARCHAR"}), column
 
 
-def _free(name: str, source: Source) -> str:
+def _free(name: str, source: VectorSource) -> str:
     taken = {column.lower() for column in (*source.columns, source.geometry)}
     while name.lower() in taken:
         name += "_"
@@ -254,13 +256,13 @@ def _free(name: str, source: Source) -> str:
 
 
 @contextmanager
-def _opened(revision: Revision, directory: OldDirectory, name: str) -> Iterator[Source]:
-    with opened_source(revision.connection, directory.file(name), None) as source:
+def _opened(revision: Revision, directory: OldDirectory, name: str) -> Iterator[VectorSource]:
+    with open_vector_source(revision.connection, directory.file(name), None) as source:
         yield source
 
 
 @contextmanager
-def _old_rasters(revision: Revision, directory: OldDirectory) -> Iterator[Source]:
+def _old_rasters(revision: Revision, directory: OldDirectory) -> Iterator[VectorSource]:
     """`rasters.geojson` with two columns more: `raster_id`, which is ours, and `on_disk`.
 
     Raises:
@@ -274,7 +276,7 @@ def _old_rasters(revision: Revision, directory: OldDirectory) -> Iterator[Source
             nothing = "NULL::VARCHAR AS raster_name, NULL::VARCHAR AS raster_id, false AS on_disk"
             yield replace(source, relation=f"(SELECT *, {nothing} FROM {source.relation} WHERE false)")  # noqa: S608
             return
-        names = [str(row[0]) for row in revision.rows(f"SELECT DISTINCT raster_name FROM {source.relation}")]  # noqa: S608
+        names = [str(row[0]) for row in revision.fetch_rows(f"SELECT DISTINCT raster_name FROM {source.relation}")]  # noqa: S608
         ids = [_raster_id(directory, name) for name in names]
         _refuse_twins(names, ids)
         there = pa.array([directory.raster(name).is_file() for name in names], pa.bool_())
@@ -306,7 +308,7 @@ def _refuse_twins(names: list[str], ids: list[str]) -> None:
     if twice:
         told = sorted(name for name, identity in zip(names, ids, strict=True) if identity in twice)
         raise ConflictError(
-            f"rasters {naming(told)}: a raster's id is its file's stem, and these share one; rename one"
+            f"rasters {quote_names(told)}: a raster's id is its file's stem, and these share one; rename one"
         )
 
 
@@ -314,7 +316,7 @@ def _raster_files(
     revision: Revision,
     root: Path,
     directory: OldDirectory,
-    source: Source,
+    source: VectorSource,
     options: GeographerOptions,
     request: dict[str, Any],
 ) -> RasterAddition:
@@ -322,7 +324,7 @@ def _raster_files(
     import pyarrow as pa
 
     own = _own_columns(source)
-    found = revision.rows(
+    found = revision.fetch_rows(
         f"SELECT raster_name, raster_id, {properties_sql(own)} FROM {source.relation} WHERE on_disk ORDER BY ALL"  # noqa: S608
     )
     wanted = RasterOptions(options.collection, options.mode, on_error=options.on_error)
@@ -333,40 +335,40 @@ def _raster_files(
     properties = {identity: text for _, identity, text in found}
     column = pa.array([properties[identity] for identity in rows["raster_id"].to_pylist()], pa.string())
     filled = rows.set_column(rows.schema.get_field_index("properties"), "properties", column)
-    draft = Draft(addition.draft.kind, addition.draft.payload, {**addition.draft.rows, "raster_change": filled})
+    draft = EventDraft(addition.draft.kind, addition.draft.payload, {**addition.draft.rows, "raster_change": filled})
     return RasterAddition(draft, addition.files)
 
 
-def _footprints(revision: Revision, source: Source, request: dict[str, Any]) -> tuple[pa.Table, dict[str, str]]:
+def _footprints(revision: Revision, source: VectorSource, request: dict[str, Any]) -> tuple[pa.Table, dict[str, str]]:
     """The rows of the rasters without a file, as of a catalogue; and the own columns of all, with their types."""
     own = {name: kind for name, (_, kind) in _own_columns(source).items()}
     absent = replace(source, relation=f"(FROM {source.relation} WHERE NOT on_disk)")
-    none = arrow_table("raster_change", {"raster_id": []})
-    if not revision.value(f"SELECT count(*) FROM {absent.relation}"):  # noqa: S608
+    none = make_row_table("raster_change", {"raster_id": []})
+    if not revision.fetch_value(f"SELECT count(*) FROM {absent.relation}"):  # noqa: S608
         return none, own
     plan_catalogue(revision, absent, CatalogueOptions("raster_id"), request)
-    columns = ", ".join(map(identifier, none.column_names))
-    return revision.arrow(f"SELECT {columns} FROM new_footprint").cast(none.schema), own  # noqa: S608
+    columns = ", ".join(map(quote_identifier, none.column_names))
+    return revision.fetch_arrow(f"SELECT {columns} FROM new_footprint").cast(none.schema), own  # noqa: S608
 
 
-def _own_columns(source: Source) -> dict[str, tuple[str, str]]:
-    return source.own_columns({"raster_id"}, RESERVED)
+def _own_columns(source: VectorSource) -> dict[str, tuple[str, str]]:
+    return source.list_user_columns({"raster_id"}, RESERVED_COLUMNS)
 
 
-def _require_empty(revision: Revision, source: Source, column: str) -> None:
-    if revision.value(f"SELECT count(*) FROM {source.relation}"):  # noqa: S608
+def _require_empty(revision: Revision, source: VectorSource, column: str) -> None:
+    if revision.fetch_value(f"SELECT count(*) FROM {source.relation}"):  # noqa: S608
         raise UsageError(f"'{source.name}' has no column '{column}': is it GeoGrapher 1.0 that wrote it?")
 
 
 def _merged(
-    revision: Revision, classes: list[tuple[str, int]], features: Draft, files: Draft, footprints: pa.Table
+    revision: Revision, classes: list[tuple[str, int]], features: EventDraft, files: EventDraft, footprints: pa.Table
 ) -> dict[str, Any]:
     """The rows of all of them, table by table; those without any are left out."""
     import pyarrow as pa
 
     rows: dict[str, Any] = {"feature_change": features.rows.get("feature_change")}
     names, values = [name for name, _ in classes], [value for _, value in classes]
-    rows["class_change"] = arrow_table("class_change", {"class": names, "value": values})
+    rows["class_change"] = make_row_table("class_change", {"class": names, "value": values})
     given = files.rows.get("raster_change")
     rows["raster_change"] = footprints if given is None else pa.concat_tables([given, footprints])
     skipped = [
@@ -382,7 +384,7 @@ def _left_aside(revision: Revision, directory: OldDirectory) -> dict[str, Any]:
     with _opened(revision, directory, "rasters.geojson") as source:
         listed = set()
         if "raster_name" in source.columns:
-            listed = {str(row[0]) for row in revision.rows(f"SELECT raster_name FROM {source.relation}")}  # noqa: S608
+            listed = {str(row[0]) for row in revision.fetch_rows(f"SELECT raster_name FROM {source.relation}")}  # noqa: S608
     strangers = [name for name in directory.files_in("rasters") if name not in listed]
     warnings = []
     if labels:
@@ -390,7 +392,7 @@ def _left_aside(revision: Revision, directory: OldDirectory) -> dict[str, Any]:
     if strangers:
         warnings.append(
             f"{len(strangers):,} files in '{directory.path / 'rasters'}' are left aside, because rasters.geojson does "
-            f"not name them ({naming(strangers)}): add those that belong with geographer add rasters"
+            f"not name them ({quote_names(strangers)}): add those that belong with geographer add rasters"
         )
     return {"left_aside_labels": labels, "left_aside_files": len(strangers), "warnings": warnings}
 

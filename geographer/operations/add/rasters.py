@@ -8,13 +8,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError, naming
-from geographer.base.values import check_name
+from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError, quote_names
+from geographer.base.values import validate_name
 from geographer.operations.add.gdal_tags import tag_columns
-from geographer.planning.raster_rows import RasterOptions, _path, raster_row, raster_rows
-from geographer.storage.events import Draft
+from geographer.planning.raster_rows import RasterOptions, _path, describe_raster, make_raster_rows
+from geographer.storage.events import EventDraft
 from geographer.storage.log.digests import row_digest_sql
-from geographer.storage.log.row_tables import arrow_table
+from geographer.storage.log.row_tables import make_row_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,7 +40,7 @@ class Known(NamedTuple):
 class RasterAddition:
     """A planned `rasters_added` event, and the files whose bytes DVC is to store, with their checksums."""
 
-    draft: Draft
+    draft: EventDraft
     files: list[tuple[Path, Checksums]]
 
 
@@ -57,8 +57,8 @@ def plan_rasters(
         UsageError, CorruptError: a file is no raster, has no CRS, is damaged.
         ConflictError: ids or file names stand twice, or are in the dataset.
     """
-    check_name("collection", options.collection)
-    if revision.value("SELECT 1 FROM recipes WHERE name = $name", {"name": options.collection}):
+    validate_name("collection", options.collection)
+    if revision.fetch_value("SELECT 1 FROM recipes WHERE name = $name", {"name": options.collection}):
         raise ConflictError(f"'{options.collection}' is the collection of a recipe's chips: take another --collection")
     files = _files(paths, options.patterns)
     known = _known(revision, files)
@@ -80,16 +80,16 @@ def plan_rasters(
         "skipped": len(skipped["name"]),
         **(_counts(fresh, same) if options.replace else {}),
     }
-    tables: dict[str, Any] = {"raster_change": raster_rows(fresh)} if fresh else {}
+    tables: dict[str, Any] = {"raster_change": make_raster_rows(fresh)} if fresh else {}
     if skipped["name"]:
-        tables["skipped_input"] = arrow_table("skipped_input", skipped)
+        tables["skipped_input"] = make_row_table("skipped_input", skipped)
     kept = [(path, sums) for path, sums in stored if path.stem not in same]
-    return RasterAddition(Draft("rasters_added", payload, tables), kept)
+    return RasterAddition(EventDraft("rasters_added", payload, tables), kept)
 
 
 def _files(paths: Sequence[Path], patterns: Sequence[str]) -> list[Path]:
     if patterns and not any(path.is_dir() for path in paths):
-        raise UsageError(f"--pattern {naming([*patterns])} chooses among the rasters of a folder: name a folder")
+        raise UsageError(f"--pattern {quote_names([*patterns])} chooses among the rasters of a folder: name a folder")
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -116,7 +116,7 @@ def _inside(folder: Path, patterns: Sequence[str]) -> list[Path]:
     ]
     if not chosen:
         raise NotFoundError(
-            f"no raster in folder '{folder}' matches {naming([*patterns])}: it has {naming([one for _, one in names])}"
+            f"no raster in folder '{folder}' matches {quote_names([*patterns])}: it has {quote_names([one for _, one in names])}"
         )
     return chosen
 
@@ -128,7 +128,7 @@ def _known(revision: Revision, files: list[Path]) -> dict[str, Known]:
     stems = pa.table({"raster_id": pa.array([path.stem for path in files], pa.string())})
     revision.connection.register("given_raster", stems)
     try:
-        rows = revision.rows(
+        rows = revision.fetch_rows(
             "SELECT raster_id, collection, path, storage, md5, row_digest FROM raster_now "
             "SEMI JOIN given_raster USING (raster_id) ORDER BY raster_id"
         )
@@ -141,22 +141,24 @@ def _refuse_taken(root: Path, files: list[Path], known: dict[str, Known], option
     twice = sorted(_repeated(path.stem for path in files))
     if twice:
         raise ConflictError(
-            f"{naming(twice)} stand twice among the files: a raster's id is its file's stem; rename one"
+            f"{quote_names(twice)} stand twice among the files: a raster's id is its file's stem; rename one"
         )
     if known and not options.replace:
         raise ConflictError(
-            f"raster {naming([*known])}: its id is in the dataset already; rename the file, or pass --replace"
+            f"raster {quote_names([*known])}: its id is in the dataset already; rename the file, or pass --replace"
         )
     elsewhere = [name for name, raster in known.items() if raster.collection != options.collection]
     if elsewhere:
         raise ConflictError(
-            f"raster {naming(elsewhere)}: its id is in the collection '{known[elsewhere[0]].collection}', and is "
+            f"raster {quote_names(elsewhere)}: its id is in the collection '{known[elsewhere[0]].collection}', and is "
             f"replaced only there: pass --collection {known[elsewhere[0]].collection}, or rename the file"
         )
     if options.mode == "reference":
         ours = [str(path) for path in files if path.stem in known and _is_ours(path, root, known[path.stem])]
         if ours:
-            raise ConflictError(f"{naming(ours)}: that file is the dataset's own: move it away to refer to it there")
+            raise ConflictError(
+                f"{quote_names(ours)}: that file is the dataset's own: move it away to refer to it there"
+            )
         return
     targets = [(path, _path(path, options.collection)) for path in files]
     in_the_way = [
@@ -168,7 +170,7 @@ def _refuse_taken(root: Path, files: list[Path], known: dict[str, Known], option
     ]
     if in_the_way:
         raise ConflictError(
-            f"{naming(in_the_way)}: another file of that name lies in rasters/{options.collection}, and "
+            f"{quote_names(in_the_way)}: another file of that name lies in rasters/{options.collection}, and "
             "the log does not know it; move it away, or see geographer verify --repair"
         )
 
@@ -181,7 +183,7 @@ def _is_ours(path: Path, root: Path, known: Known) -> bool:
 
 def _refuse_lost_work(root: Path, files: list[Path], fresh: list[dict[str, Any]], known: dict[str, Known]) -> None:
     """Raise when a file that would give way is neither the new one nor as the log knows it: it would be lost."""
-    from geographer.rasters.checksums import checksums_of_file
+    from geographer.rasters.checksums import compute_checksums
 
     given = {path.stem: path for path in files}
     altered = []
@@ -189,11 +191,11 @@ def _refuse_lost_work(root: Path, files: list[Path], fresh: list[dict[str, Any]]
         shown = root / known[name].path
         if known[name].storage != "dvc" or not shown.is_file() or shown.samefile(given[name]):
             continue
-        if checksums_of_file(shown).md5 != known[name].md5:
+        if compute_checksums(shown).md5 != known[name].md5:
             altered.append(known[name].path)
     if altered:
         raise ConflictError(
-            f"{naming(altered)} is not as the log knows it, and would be lost: move it away, or add it with --replace"
+            f"{quote_names(altered)} is not as the log knows it, and would be lost: move it away, or add it with --replace"
         )
 
 
@@ -202,9 +204,9 @@ def _unchanged(revision: Revision, rows: list[dict[str, Any]], known: dict[str, 
     again = [row for row in rows if row["raster_id"] in known]
     if not again:
         return set()
-    revision.connection.register("given_raster", raster_rows(again))
+    revision.connection.register("given_raster", make_raster_rows(again))
     try:
-        digests = revision.rows(f"SELECT raster_id, {row_digest_sql('raster_change')} FROM given_raster")  # noqa: S608
+        digests = revision.fetch_rows(f"SELECT raster_id, {row_digest_sql('raster_change')} FROM given_raster")  # noqa: S608
     finally:
         revision.connection.unregister("given_raster")
     return {name for name, digest in digests if known[name].digest == digest}
@@ -225,7 +227,7 @@ def _described(
     skipped: dict[str, list[str]] = {"input": [], "name": [], "reason": []}
     for path in files:
         try:
-            row, checksums, own = raster_row(path, root, options)
+            row, checksums, own = describe_raster(path, root, options)
         except GeographerError as error:
             if options.on_error == "fail":
                 raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from geographer.archives.stac_items import acquired_of, outline_of
 from geographer.base.errors import UsageError
-from geographer.planning.user_columns import column_type, unhidden
+from geographer.planning.user_columns import common_column_type, deduplicate_column_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -44,7 +44,7 @@ def stac_rows(items: list[dict[str, Any]], reserved: Collection[str]) -> tuple[d
     import shapely
 
     properties = [dict(_plain(item)) for item in items]
-    names = unhidden((name for one in properties for name in one), reserved)
+    names = deduplicate_column_names((name for one in properties for name in one), reserved)
     named = [{names[name]: value for name, value in one.items()} for one in properties]
     shapes = [_outline(item) for item in items]
     columns = {
@@ -54,7 +54,7 @@ def stac_rows(items: list[dict[str, Any]], reserved: Collection[str]) -> tuple[d
         "acquired": [_acquired(item) for item in items],
         "properties": [json.dumps(one, ensure_ascii=False, sort_keys=True) for one in named],
     }
-    return columns, {name: column_type([one[name] for one in named if name in one]) for name in names.values()}
+    return columns, {name: common_column_type([one[name] for one in named if name in one]) for name in names.values()}
 
 
 def _plain(item: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from geographer.base.errors import ConflictError, NotFoundError, UsageError, naming
-from geographer.planning.removed_rasters import removal_rows
-from geographer.storage.database.connection import quoted, run_script
-from geographer.storage.events import Draft
-from geographer.storage.log.row_tables import arrow_table
+from geographer.base.errors import ConflictError, NotFoundError, UsageError, quote_names
+from geographer.planning.removed_rasters import make_removal_rows
+from geographer.storage.database.connection import escape_literal, run_script
+from geographer.storage.events import EventDraft
+from geographer.storage.log.row_tables import make_row_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ _COLUMNS: Final = "change, feature_id, id_is_integer, class, geometry, crs, prop
 
 def plan_remap(
     revision: Revision, mapping: Mapping[str, str | None], *, prune_rasters: bool, request: dict[str, Any]
-) -> Draft:
+) -> EventDraft:
     """The `classes_remapped` event that giving each class in `mapping` its target would be; None drops it.
 
     Raises:
@@ -37,7 +37,7 @@ def plan_remap(
         NotFoundError: a class is not there.
         ConflictError: the background class would be dropped while features have it.
     """
-    known: dict[str, int] = dict(revision.rows("SELECT class, value FROM classes"))
+    known: dict[str, int] = dict(revision.fetch_rows("SELECT class, value FROM classes"))
     _check_mapping(mapping, known)
     values = values_after(known, mapping)
     targets = {name: mapping.get(name, name) for name in known}
@@ -46,16 +46,16 @@ def plan_remap(
     columns = _stage_soft_remap(revision, mapping)
     emptied = json.dumps(dict.fromkeys(columns))
     run_script(revision.connection, (_FOLDER / "remap.sql").read_text(), {"emptied": emptied})
-    remapped, dropped = revision.rows(
+    remapped, dropped = revision.fetch_rows(
         "SELECT count(*) FILTER (change = 'changed'), count(*) FILTER (change = 'removed') FROM remapped_feature"
     )[0]
-    if revision.value(f"SELECT bool_or((properties->>'$.{ORIGINAL}') IS NOT NULL) FROM remapped_feature"):  # noqa: S608
+    if revision.fetch_value(f"SELECT bool_or((properties->>'$.{ORIGINAL}') IS NOT NULL) FROM remapped_feature"):  # noqa: S608
         columns[ORIGINAL] = "VARCHAR"
     rows: dict[str, Any] = _class_rows(known, values)
     if remapped or dropped:
         rows["feature_change"] = _feature_rows(revision, "remapped_feature")
     bare = _bare_chips(revision) if prune_rasters else []
-    removed = removal_rows(revision, bare) if bare else {}
+    removed = make_removal_rows(revision, bare) if bare else {}
     payload = {
         "request": request,
         "columns": columns,
@@ -66,10 +66,10 @@ def plan_remap(
         **{f"{what}s": len(removed.get(f"{what}_change", ())) for what in ("label", "split")},
         "warnings": _warnings(revision, sorted(known.keys() - values.keys())),
     }
-    return Draft("classes_remapped", payload, {**rows, **removed})
+    return EventDraft("classes_remapped", payload, {**rows, **removed})
 
 
-def plan_hardening(revision: Revision, threshold: float | None, request: dict[str, Any]) -> Draft:
+def plan_hardening(revision: Revision, threshold: float | None, request: dict[str, Any]) -> EventDraft:
     """The `classes_hardened` event: features get the class that their soft classes make the likeliest.
 
     Raises:
@@ -78,23 +78,23 @@ def plan_hardening(revision: Revision, threshold: float | None, request: dict[st
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise UsageError(f"--threshold {threshold:g} is no probability: give a number from 0 to 1")
-    values = dict(revision.rows("SELECT class, value FROM classes"))
+    values = dict(revision.fetch_rows("SELECT class, value FROM classes"))
     names = soft_columns(revision)
     if not names:
         raise NotFoundError(f"the features have no column {SOFT}…: add features that have their soft classes there")
     unknown = [name for name in names if name.removeprefix(SOFT) not in values]
     if unknown:
         raise NotFoundError(
-            f"column {naming(unknown)} is named after a class that is not in this dataset, which has "
-            f"{naming([*values])}: add it with geographer add classes"
+            f"column {quote_names(unknown)} is named after a class that is not in this dataset, which has "
+            f"{quote_names([*values])}: add it with geographer add classes"
         )
     classes = [name.removeprefix(SOFT) for name in names]
     _stage_soft_values(revision, names)
     _stage(revision, "soft_class", {"name": names, "class": classes, "value": [values[name] for name in classes]})
     run_script(revision.connection, (_FOLDER / "argmax_class.sql").read_text(), {"threshold": threshold})
-    count = revision.value("SELECT count(*) FROM hardened_feature")
+    count = revision.fetch_value("SELECT count(*) FROM hardened_feature")
     rows = {"feature_change": _feature_rows(revision, "hardened_feature")} if count else {}
-    return Draft("classes_hardened", {"request": request, "features": count}, rows)
+    return EventDraft("classes_hardened", {"request": request, "features": count}, rows)
 
 
 def values_after(known: Mapping[str, int], mapping: Mapping[str, str | None]) -> dict[str, int]:
@@ -116,7 +116,7 @@ def values_after(known: Mapping[str, int], mapping: Mapping[str, str | None]) ->
 
 def soft_columns(revision: Revision) -> list[str]:
     """The features' columns of soft classes, by name."""
-    return sorted(name for name in revision.columns("features") if name.startswith(SOFT) and name != SOFT)
+    return sorted(name for name in revision.list_columns("features") if name.startswith(SOFT) and name != SOFT)
 
 
 def _check_mapping(mapping: Mapping[str, str | None], known: Iterable[str]) -> None:
@@ -126,10 +126,10 @@ def _check_mapping(mapping: Mapping[str, str | None], known: Iterable[str]) -> N
         raise UsageError("a class has no name: give each as 'old=new'; to drop one, 'old=' (in Python: None)")
     unknown = sorted(set(mapping).difference(known))
     if unknown:
-        names = naming([*known]) if known else "none yet"
-        raise NotFoundError(f"no class {naming(unknown)}: there are {names}; see geographer classes list")
+        names = quote_names([*known]) if known else "none yet"
+        raise NotFoundError(f"no class {quote_names(unknown)}: there are {names}; see geographer classes list")
     if all(name == target for name, target in mapping.items()):
-        raise UsageError(f"{naming([*mapping])} would stay what they are: name a class that changes")
+        raise UsageError(f"{quote_names([*mapping])} would stay what they are: name a class that changes")
 
 
 def _stage_remap(
@@ -152,7 +152,7 @@ def _stage_remap(
 def _refuse_lost_background(revision: Revision, known: dict[str, int], targets: dict[str, str | None]) -> None:
     for name, value in known.items():
         if value == 0 and targets[name] is None:
-            count = revision.value("SELECT count(*) FROM feature_now WHERE class = $name", {"name": name})
+            count = revision.fetch_value("SELECT count(*) FROM feature_now WHERE class = $name", {"name": name})
             if count:
                 raise ConflictError(
                     f"background class '{name}' can't be dropped: {count:,} features have it, and erase in masks; "
@@ -187,7 +187,7 @@ def _stage_soft_values(revision: Revision, names: list[str]) -> None:
     pointers = ["/" + name.replace("~", "~0").replace("/", "~1") for name in names]
     _stage(revision, "soft_column", {"name": names, "pointer": pointers})
     run_script(revision.connection, (_FOLDER / "probability_values.sql").read_text())
-    wrong = revision.rows(
+    wrong = revision.fetch_rows(
         "SELECT name, feature_id, said FROM soft_value JOIN (SELECT feature_key, feature_id FROM feature_now) "
         "USING (feature_key) WHERE probability IS NULL OR NOT isfinite(probability) ORDER BY name, feature_key LIMIT 1"
     )
@@ -216,7 +216,7 @@ def _class_rows(before: dict[str, int], after: dict[str, int]) -> dict[str, Any]
     ]
     kinds, names, values = ([change[i] for change in changes] for i in range(3))
     rows = {"change": kinds, "class": names, "value": values}
-    return {"class_change": arrow_table("class_change", rows)} if changes else {}
+    return {"class_change": make_row_table("class_change", rows)} if changes else {}
 
 
 def _feature_rows(revision: Revision, table: str) -> str:
@@ -229,14 +229,14 @@ def _feature_rows(revision: Revision, table: str) -> str:
 
 def _warnings(revision: Revision, gone: list[str]) -> list[str]:
     """What recipes still ask for: classes that are no more, named in their SQL."""
-    recipes = revision.rows("SELECT name, parameters FROM recipes")
+    recipes = revision.fetch_rows("SELECT name, parameters FROM recipes")
     return [
         f"recipe '{recipe}' asks for class '{name}', which is no more"
         for recipe, parameters in recipes
         for name in gone
-        if f"'{quoted(name)}'" in parameters
+        if f"'{escape_literal(name)}'" in parameters
     ]
 
 
 def _bare_chips(revision: Revision) -> list[str]:
-    return [row[0] for row in revision.rows((_FOLDER / "chips_without_objects.sql").read_text())]
+    return [row[0] for row in revision.fetch_rows((_FOLDER / "chips_without_objects.sql").read_text())]

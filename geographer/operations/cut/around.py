@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
-from geographer.operations.cut.base import RANDOM, Cutting, Ground, Wanted, counted
+from geographer.operations.cut.base import RANDOM, CutRecipe, Ground, Wanted, counted
 from geographer.operations.cut.windows.positions import AtBorder, Mode
-from geographer.planning.selection import Choice
+from geographer.planning.selection import SelectionSpec
 
 CONTAINED: Final = Path(__file__).with_name("contained.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CutAround(Cutting):
+class CutAround(CutRecipe):
     """Chips around features: each selected feature is contained by `target_count` of them, where rasters allow.
 
     `size` is the least size where `mode` is 'variable'.
@@ -26,7 +26,7 @@ class CutAround(Cutting):
     scale: float = 1.0
     target_count: int = 1
     at_border: AtBorder = "shift"
-    where: Choice = None
+    where: SelectionSpec = None
 
     @property
     def padded(self) -> bool:
@@ -39,7 +39,7 @@ class CutAround(Cutting):
 
         selected = ground.select_features(self.where)
         planned = plan_around(
-            ground.revision.arrow(CONTAINED.read_text(), {"collection": self.source}),
+            ground.revision.fetch_arrow(CONTAINED.read_text(), {"collection": self.source}),
             ground.rasters,
             selected,
             Around(

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from geographer.base.canonical_json import canonical_json
-from geographer.base.errors import NotFoundError, UsageError, naming
-from geographer.base.values import Size, Window, check_name
-from geographer.planning.raster_rows import nodata_text, raster_rows
-from geographer.planning.recipe import Outcome, Run, Workshop, recipe_entry
-from geographer.planning.removed_rasters import rows_of_removed_rasters
-from geographer.planning.selection import Choice, Choices
+from geographer.base.errors import NotFoundError, UsageError, quote_names
+from geographer.base.values import Size, Window, validate_name
+from geographer.planning.raster_rows import make_raster_rows, nodata_to_text
+from geographer.planning.recipe import BuildContext, BuildResult, RunOptions, recipe_to_json
+from geographer.planning.removed_rasters import make_dependent_removal_rows
+from geographer.planning.selection import Selections, SelectionSpec
 from geographer.storage.database.connection import run_script
-from geographer.storage.database.sql_sandbox import confined_order, evaluating
-from geographer.storage.events import Draft
+from geographer.storage.database.sql_sandbox import translate_sql_errors, validate_order_by
+from geographer.storage.events import EventDraft
 from geographer.storage.state.update import MACROS
 
 if TYPE_CHECKING:
@@ -59,25 +59,25 @@ class Ground:
     """
 
     revision: Revision
-    run: Run
+    run: RunOptions
     rasters: pa.Table
     existing: pa.Table
-    choices: Choices
+    choices: Selections
     fits: Fits | None
 
-    def select_features(self, where: Choice) -> pa.Table:
+    def select_features(self, where: SelectionSpec) -> pa.Table:
         """The features that a recipe is about, in their order, also as the table `selected_feature`."""
-        self.choices.choose("feature", where)
+        self.choices.stage_selection("feature", where)
         self.revision.connection.execute(
             "CREATE OR REPLACE TEMP TABLE selected_feature AS SELECT feature_key, feature_id, "
             "row_number() OVER (ORDER BY added, feature_id) AS turn "
             "FROM feature_now JOIN feature_order USING (feature_id) SEMI JOIN chosen_feature USING (feature_id)"
         )
-        return self.revision.arrow("FROM selected_feature ORDER BY turn")
+        return self.revision.fetch_arrow("FROM selected_feature ORDER BY turn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cutting(ABC):
+class CutRecipe(ABC):
     """A cut recipe: what it is called, which rasters it cuts in which order, and which of their bands.
 
     Attributes:
@@ -98,7 +98,7 @@ class Cutting(ABC):
     name: str
     size: Size
     source: str = "source"
-    rasters_where: Choice = None
+    rasters_where: SelectionSpec = None
     order_by: str | None = None
     bands: Bands = ()
     pad_value: float | None = None
@@ -114,26 +114,26 @@ class Cutting(ABC):
     def windows(self, ground: Ground) -> Wanted:
         """All windows that the recipe wants of this revision, whether they are cut already or not."""
 
-    def parameters(self) -> dict[str, Any]:
+    def to_parameters(self) -> dict[str, Any]:
         """Every field but the name, as JSON."""
         return {one.name: _as_json(getattr(self, one.name)) for one in fields(self) if one.name != "name"}
 
-    def plan(self, revision: Revision, run: Run) -> CutPlan:
+    def make_plan(self, revision: Revision, run: RunOptions) -> CutPlan:
         """What differs between the windows that are wanted and the chips that there are."""
         self._check(revision)
         run_script(revision.connection, MACROS.read_text())
-        choices = Choices(revision, self.name)
+        choices = Selections(revision, self.name)
         rasters = self._scenes(revision, choices)
-        new = not revision.rows("SELECT 1 FROM recipes WHERE name = $name", {"name": self.name})
+        new = not revision.fetch_rows("SELECT 1 FROM recipes WHERE name = $name", {"name": self.name})
         self._check_bands(rasters, new=new)
         self._check_size(rasters)
         run_script(revision.connection, _EXISTING.read_text(), {"name": self.name, "collection": self.source})
-        existing = revision.arrow("FROM existing_chip WHERE parent_is_there ORDER BY chip_id")
+        existing = revision.fetch_arrow("FROM existing_chip WHERE parent_is_there ORDER BY chip_id")
         ground = Ground(revision, run, rasters, existing, choices, self._fits(rasters, existing, run))
         wanted = self.windows(ground)
-        warnings = [*choices.warnings(), *self._warnings(rasters, wanted)]
-        counts = {**wanted.counts, **choices.counts(), **({"warnings": warnings} if warnings else {})}
-        wanted = wanted._replace(rows=_with_rows(wanted.rows, choices.rows()), counts=counts)
+        warnings = [*choices.list_warnings(), *self._warnings(rasters, wanted)]
+        counts = {**wanted.counts, **choices.to_summary(), **({"warnings": warnings} if warnings else {})}
+        wanted = wanted._replace(rows=_with_rows(wanted.rows, choices.to_rows()), counts=counts)
         return CutPlan(self, ground, wanted)
 
     def bands_of(self, raster_id: str) -> tuple[int, ...] | None:
@@ -141,7 +141,7 @@ class Cutting(ABC):
         return next((bands for pattern, bands in self.bands if fnmatchcase(raster_id, pattern)), None)
 
     def _check(self, revision: Revision) -> None:
-        check_name("recipe", self.name)
+        validate_name("recipe", self.name)
         revision.require_pixels(self.source)
         if self.max_nodata is not None and not 0 <= self.max_nodata <= 1:
             raise UsageError(f"--max-nodata {self.max_nodata:g} is no share: pass 0 to 1")
@@ -174,25 +174,25 @@ class Cutting(ABC):
                 f"--bands {idle[0]}=…: no raster of '{self.source}' is called so; see geographer rasters"
             )
 
-    def _scenes(self, revision: Revision, choices: Choices) -> pa.Table:
+    def _scenes(self, revision: Revision, choices: Selections) -> pa.Table:
         """The rasters to cut from, in order."""
-        choices.choose("raster", self.rasters_where)
-        columns = revision.columns("rasters")
+        choices.stage_selection("raster", self.rasters_where)
+        columns = revision.list_columns("rasters")
         order = "0"
         if self.order_by == RANDOM:
             revision.connection.execute("SET VARIABLE cut_seed = $seed", {"seed": str(self.seed)})
             order = "md5(getvariable('cut_seed') || ':' || raster_id)"
         elif self.order_by is not None:
-            order = confined_order(revision.connection, self.order_by, columns)
-        with evaluating(self.order_by, "--order-by"):
+            order = validate_order_by(revision.connection, self.order_by, columns)
+        with translate_sql_errors(self.order_by, "--order-by"):
             revision.connection.execute(
                 f"CREATE OR REPLACE TEMP TABLE ranked_raster AS SELECT raster_id, rank() OVER (ORDER BY {order}\n) "  # noqa: S608
                 "AS place FROM (FROM rasters SEMI JOIN chosen_raster USING (raster_id))"
             )
         size = {"width": self.size.width, "height": self.size.height, "in_metres": self.size.unit == "m"}
-        return revision.arrow(_SCENES.read_text(), {"collection": self.source, **size})
+        return revision.fetch_arrow(_SCENES.read_text(), {"collection": self.source, **size})
 
-    def _fits(self, rasters: pa.Table, existing: pa.Table, run: Run) -> Fits | None:
+    def _fits(self, rasters: pa.Table, existing: pa.Table, run: RunOptions) -> Fits | None:
         """Whether a window has pixels enough; chips that there are had."""
         if self.max_nodata is None:
             return None
@@ -207,42 +207,44 @@ class Cutting(ABC):
 class CutPlan:
     """The chips to cut, those to retire, and the counts of what can't be met."""
 
-    def __init__(self, recipe: Cutting, ground: Ground, wanted: Wanted) -> None:
+    def __init__(self, recipe: CutRecipe, ground: Ground, wanted: Wanted) -> None:
         self.recipe = recipe
         self._sources = {source["raster_id"]: source for source in ground.rasters.to_pylist()}
-        rows = ground.revision.rows("SELECT raster_id FROM raster_now WHERE recipe = $name", {"name": recipe.name})
+        rows = ground.revision.fetch_rows(
+            "SELECT raster_id FROM raster_now WHERE recipe = $name", {"name": recipe.name}
+        )
         self._known = {row[0] for row in rows}
         standing = {(chip["chip_id"], chip["raster_id"], _window(chip)) for chip in ground.existing.to_pylist()}
         due = {f"{recipe.name}/{chip['name']}": chip for chip in wanted.chips.to_pylist()}
         self.chips = [chip for name, chip in due.items() if (name, chip["raster_id"], _window(chip)) not in standing]
         self.retired = sorted(self._known.difference(due))
-        self._rows = {**wanted.rows, **rows_of_removed_rasters(ground.revision, self.retired)}
+        self._rows = {**wanted.rows, **make_dependent_removal_rows(ground.revision, self.retired)}
         self.summary = {"chips": len(self.chips), "retired": len(self.retired), **wanted.counts}
         self._refuse_unpaddable()
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether the chips are what they should be."""
         return not self.chips and not self.retired
 
-    def make(self, workshop: Workshop) -> Outcome:
+    def build_outputs(self, workshop: BuildContext) -> BuildResult:
         """Cut the chips into the staging folder."""
         from geographer.operations.cut.render import cut
 
         orders = [self._order(chip, workshop) for chip in self.chips]
         crs = {str(workshop.root / source["path"]): source["crs"] for source in self._sources.values()}
         made: list[ChipMade] = []
-        for chip in cut(orders, workers=workshop.workers_for(len(orders)), crs=crs):
+        for chip in cut(orders, workers=workshop.count_workers(len(orders)), crs=crs):
             made.append(chip)
             workshop.progress("chips cut", len(made), len(orders))
         rows = [self._row(chip, one) for chip, one in zip(self.chips, made, strict=True)]
         rows += [{"change": "removed", "raster_id": chip_id} for chip_id in self.retired]
-        draft = Draft(
+        draft = EventDraft(
             "chips_cut",
-            {"recipe": recipe_entry(self.recipe), **self.summary},
-            {**({"raster_change": raster_rows(rows)} if rows else {}), **self._rows},
+            {"recipe": recipe_to_json(self.recipe), **self.summary},
+            {**({"raster_change": make_raster_rows(rows)} if rows else {}), **self._rows},
         )
-        return Outcome(draft, [(Path(one.destination), one.checksums) for one in made])
+        return BuildResult(draft, [(Path(one.destination), one.checksums) for one in made])
 
     def _refuse_unpaddable(self) -> None:
         if not self.recipe.padded or self.recipe.pad_value is not None:
@@ -254,7 +256,7 @@ class CutPlan:
         ]
         if bare:
             raise UsageError(
-                f"raster {naming(sorted(set(bare)))} has no nodata value to pad with: pass --pad-value N, or let chips "
+                f"raster {quote_names(sorted(set(bare)))} has no nodata value to pad with: pass --pad-value N, or let chips "
                 "be shifted"
             )
 
@@ -266,7 +268,7 @@ class CutPlan:
             or window.row + window.height > source["height"]
         )
 
-    def _order(self, chip: dict[str, Any], workshop: Workshop) -> ChipOrder:
+    def _order(self, chip: dict[str, Any], workshop: BuildContext) -> ChipOrder:
         from geographer.operations.cut.render import ChipOrder
 
         source = self._sources[chip["raster_id"]]
@@ -293,7 +295,7 @@ class CutPlan:
             "transform": canonical_json([float(number) for number in made.grid.transform]),
             "bands": made.count,
             "dtype": made.dtype,
-            "nodata": nodata_text(made.nodata),
+            "nodata": nodata_to_text(made.nodata),
             "size": made.checksums.size,
             "md5": made.checksums.md5,
             "sha256": made.checksums.sha256,
@@ -329,9 +331,9 @@ def _window(chip: dict[str, Any]) -> Window:
 
 def _outline(made: ChipMade) -> bytes:
     """A chip's corners in its CRS, as rasterio computes them from its transform."""
-    from geographer.rasters.read import outline_of
+    from geographer.rasters.read import grid_outline_wkb
 
-    return outline_of(made.grid)
+    return grid_outline_wkb(made.grid)
 
 
 def _as_json(value: Any) -> Any:

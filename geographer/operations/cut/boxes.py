@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from geographer.base.values import Size
-from geographer.operations.cut.base import Cutting, Ground, Wanted, counted
+from geographer.operations.cut.base import CutRecipe, Ground, Wanted, counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,7 @@ _RECORDED: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CutBoxes(Cutting):
+class CutBoxes(CutRecipe):
     """Chips of given boxes, each from `target_count` rasters that hold it; `size` is what their bounds make it.
 
     Attributes:
@@ -44,19 +44,19 @@ class CutBoxes(Cutting):
         """See `Cutting.padded`."""
         return self.at_border == "pad"
 
-    def parameters(self) -> dict[str, Any]:
+    def to_parameters(self) -> dict[str, Any]:
         """Every field that the log keeps."""
-        kept = super(CutBoxes, self).parameters()
+        kept = super(CutBoxes, self).to_parameters()
         return {name: value for name, value in kept.items() if name not in ("given", "size")}
 
     def windows(self, ground: Ground) -> Wanted:
         """See `planning.given.plan_given`."""
         from geographer.operations.cut.windows.boxes import plan_given
 
-        new = not ground.revision.value("SELECT count(*) FROM recipes WHERE name = $name", {"name": self.name})
+        new = not ground.revision.fetch_value("SELECT count(*) FROM recipes WHERE name = $name", {"name": self.name})
         boxes = self._boxes(ground.revision, new=new)
         planned = plan_given(
-            ground.revision.arrow(_BOXED.read_text(), {"collection": self.source}),
+            ground.revision.fetch_arrow(_BOXED.read_text(), {"collection": self.source}),
             ground.rasters,
             boxes.rename_columns({"object_id": "box_id"}),
             target_count=self.target_count,
@@ -68,7 +68,7 @@ class CutBoxes(Cutting):
 
     def _boxes(self, revision: Revision, *, new: bool) -> pa.Table:
         """The boxes, also as the table `given_box`: as given, or as the log has them."""
-        boxes = self.given if new and self.given is not None else revision.arrow(_RECORDED, {"name": self.name})
+        boxes = self.given if new and self.given is not None else revision.fetch_arrow(_RECORDED, {"name": self.name})
         revision.connection.register("given_rows", boxes)
         revision.connection.execute("CREATE OR REPLACE TEMP TABLE given_box AS FROM given_rows")
         revision.connection.unregister("given_rows")

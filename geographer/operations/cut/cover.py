@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from geographer.base.values import Window
 from geographer.operations.cut.around import CONTAINED
-from geographer.operations.cut.base import Cutting, Ground, Wanted, counted
+from geographer.operations.cut.base import CutRecipe, Ground, Wanted, counted
 from geographer.operations.cut.windows.plan_tables import CHIPS
-from geographer.planning.selection import Choice
+from geographer.planning.selection import SelectionSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CutCover(Cutting):
+class CutCover(CutRecipe):
     """The fewest chips of one size such that every selected feature is contained `target_count` times.
 
     Chips that there are stay as long as they hold a selected feature, unless a run is `afresh`.
@@ -26,7 +26,7 @@ class CutCover(Cutting):
 
     target_count: int = 1
     at_border: Literal["shift", "pad"] = "shift"
-    where: Choice = None
+    where: SelectionSpec = None
     time_limit: float = 60.0
 
     @property
@@ -39,7 +39,7 @@ class CutCover(Cutting):
         from geographer.operations.cut.windows.cover import holding, plan_cover
 
         selected = ground.select_features(self.where)
-        candidates = ground.revision.arrow(CONTAINED.read_text(), {"collection": self.source})
+        candidates = ground.revision.fetch_arrow(CONTAINED.read_text(), {"collection": self.source})
         tables = candidates, ground.rasters, selected
         kept = self._kept(ground, [] if ground.run.afresh else holding(*tables, _windows(ground.existing)))
         cover = partial(
@@ -51,7 +51,9 @@ class CutCover(Cutting):
             fits=ground.fits,
         )
         planned = cover(existing=_windows(kept))
-        before = ground.revision.value("SELECT count(*) FROM raster_now WHERE recipe = $name", {"name": self.name})
+        before = ground.revision.fetch_value(
+            "SELECT count(*) FROM raster_now WHERE recipe = $name", {"name": self.name}
+        )
         unchanged = len(kept) == before and not len(planned.chips)
         least = None if unchanged else cover().bound if len(kept) else planned.bound
         chips = pa.concat_tables([kept, planned.chips])

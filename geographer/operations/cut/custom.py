@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from geographer.base.canonical_json import canonical_json
-from geographer.base.errors import UsageError, naming
-from geographer.base.plugins import Extension, version_of
+from geographer.base.errors import UsageError, quote_names
+from geographer.base.plugins import Plugin, plugin_version
 from geographer.base.values import Window
-from geographer.operations.cut.base import Cutting, Ground, Wanted
+from geographer.operations.cut.base import CutRecipe, Ground, Wanted
 from geographer.operations.cut.windows.chip_names import cell_name
 from geographer.operations.cut.windows.plan_tables import chips_table
-from geographer.planning.selection import Choice
+from geographer.planning.selection import SelectionSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +57,7 @@ class Cutter(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class CutterName(Extension):
+class CutterName(Plugin):
     """A cutter, by its name and version."""
 
     def as_json(self) -> dict[str, str]:
@@ -66,14 +66,14 @@ class CutterName(Extension):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CutOwn(Cutting):
+class CutOwn(CutRecipe):
     """Chips of the windows that a `Cutter` answers."""
 
     kind: ClassVar[str] = "cut own"
 
     cutter: CutterName
     options: Mapping[str, Any] = field(default_factory=dict)
-    where: Choice = None
+    where: SelectionSpec = None
 
     @property
     def padded(self) -> bool:
@@ -82,22 +82,24 @@ class CutOwn(Cutting):
 
     def windows(self, ground: Ground) -> Wanted:
         """What the cutter answers."""
-        brought = self.cutter.required(CUTTERS)
+        brought = self.cutter.load_or_raise(CUTTERS)
         cutter = _made(brought, self)
         selected = ground.select_features(self.where)
         given = cutter.windows(
-            ground.revision.arrow(_SELECTED.read_text()),
+            ground.revision.fetch_arrow(_SELECTED.read_text()),
             ground.rasters,
-            ground.revision.arrow(_IN_PIXELS.read_text(), {"collection": self.source}),
+            ground.revision.fetch_arrow(_IN_PIXELS.read_text(), {"collection": self.source}),
             seed=self.seed,
         )
         spots = sorted({_spot(one, self) for one in given or ()})
         unknown = sorted({raster_id for raster_id, _ in spots}.difference(ground.rasters["raster_id"].to_pylist()))
         if unknown:
-            raise UsageError(f"cutter '{self.cutter.name}' named {naming(unknown)}: not among the rasters it was given")
+            raise UsageError(
+                f"cutter '{self.cutter.name}' named {quote_names(unknown)}: not among the rasters it was given"
+            )
         good = [spot for spot in spots if ground.fits is None or ground.fits(*spot)]
         chips = chips_table([(_name(raster_id, window), raster_id, None, window) for raster_id, window in good])
-        ran = {"cutter": self.cutter.name, "version": version_of(brought)}
+        ran = {"cutter": self.cutter.name, "version": plugin_version(brought)}
         return Wanted(chips, {"features": len(selected), "unmet": {}, "cutter": ran})
 
 

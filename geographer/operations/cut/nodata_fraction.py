@@ -10,7 +10,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from geographer.base.values import Window
-from geographer.rasters.read import damage_named, open_raster
+from geographer.rasters.read import open_raster, translate_read_errors
 
 _MOST_OPEN = 64
 
@@ -35,7 +35,7 @@ class NodataShares:
         right, bottom = min(window.col + window.width, raster.width), min(window.row + window.height, raster.height)
         if right <= left or bottom <= top:
             return 1.0
-        with damage_named(raster.name):
+        with translate_read_errors(raster.name):
             mask = raster.dataset_mask(window=RasterioWindow(left, top, right - left, bottom - top))
         return 1.0 - float(np.count_nonzero(mask)) / (window.width * window.height)
 

@@ -17,12 +17,12 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from geographer.base.errors import UsageError
-from geographer.base.executors import executor_for
+from geographer.base.executors import make_executor
 from geographer.base.values import Checksums, Grid, Window
-from geographer.rasters.metadata import metadata_of
+from geographer.rasters.metadata import read_metadata
 from geographer.rasters.pixel_digest import empty_rows
-from geographer.rasters.read import damage_named, grid_of, open_raster
-from geographer.rasters.write import Metadata, encode, settle
+from geographer.rasters.read import open_raster, read_grid, translate_read_errors
+from geographer.rasters.write import GeoTiffMetadata, encode_geotiff, write_and_hash
 
 _LONGEST_RUN = 1000
 """Chips that a process makes before handing them over; each run decodes the blocks at its border again."""
@@ -91,7 +91,7 @@ def cut(orders: Sequence[ChipOrder], *, workers: int = 1, crs: Mapping[str, str]
         raise ValueError("two chips with one destination")
     done: dict[int, ChipMade] = {}
     following = 0
-    for chip in executor_for(workers).run(_cut_run, _runs(orders, workers, crs or {})):
+    for chip in make_executor(workers).run(_cut_run, _runs(orders, workers, crs or {})):
         done[chip.index] = chip
         while following in done:
             yield done.pop(following)
@@ -143,10 +143,10 @@ class _Source:
     def __init__(self, path: str, crs: str | None) -> None:
         self._path = path
         self._raster = open_raster(Path(path))
-        self._grid = grid_of(self._raster, crs)
+        self._grid = read_grid(self._raster, crs)
         self._dtype = np.dtype(self._raster.dtypes[0])
         self._masked = _has_own_mask(self._raster)
-        self._metadata: dict[tuple[int, ...], Metadata] = {}
+        self._metadata: dict[tuple[int, ...], GeoTiffMetadata] = {}
 
     def __enter__(self) -> _Source:
         return self
@@ -170,12 +170,12 @@ class _Source:
         """Reads and compresses a chip; what is returned writes and hashes it."""
         bands = order.bands or tuple(self._raster.indexes)
         if bands not in self._metadata:
-            self._metadata[bands] = metadata_of(self._raster, self._grid.crs, bands)
+            self._metadata[bands] = read_metadata(self._raster, self._grid.crs, bands)
         metadata = self._metadata[bands]
-        transform = self._grid.transform.of(order.window)
+        transform = self._grid.transform.for_window(order.window)
         grid = Grid(self._grid.crs, transform, order.window.width, order.window.height)
         pixels, mask = self._read(order, bands)
-        content = encode(pixels, metadata, transform, mask)
+        content = encode_geotiff(pixels, metadata, transform, mask)
         return partial(_settle, index, order.destination, content, pixels, grid, metadata)
 
     def _read(self, order: ChipOrder, bands: tuple[int, ...]) -> tuple[NDArray[np.generic], NDArray[np.uint8] | None]:
@@ -188,7 +188,7 @@ class _Source:
             for position, band in enumerate(bands):
                 alpha = self._raster.colorinterp[band - 1] == ColorInterp.alpha
                 pixels[position] = self._dtype.type(0 if alpha else order.pad_value)
-        with damage_named(self._path):
+        with translate_read_errors(self._path):
             self._raster.read(list(bands), window=inside, out=pixels[:, rows, columns])
             if mask is not None:
                 mask[rows, columns] = self._raster.read_masks(1, window=inside)
@@ -222,9 +222,9 @@ def _settle(
     content: bytes,
     pixels: NDArray[np.generic],
     grid: Grid,
-    metadata: Metadata,
+    metadata: GeoTiffMetadata,
 ) -> ChipMade:
-    checksums, digest = settle(Path(destination), content, pixels, grid)
+    checksums, digest = write_and_hash(Path(destination), content, pixels, grid)
     nodata = None if metadata.nodata is None else float(metadata.nodata)
     return ChipMade(index, destination, checksums, digest, grid, metadata.count, metadata.dtype, nodata)
 

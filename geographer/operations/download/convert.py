@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geographer.base.errors import GeographerError, UsageError
-from geographer.base.redaction import without_secrets
+from geographer.base.redaction import redact_urls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from geographer.archives.base import Source
     from geographer.archives.download_pool import Fetched
     from geographer.operations.download.parameters import Asked
-    from geographer.readers.base import Arrived, Reader
+    from geographer.readers.base import ProductFiles, Reader
 
 logger = logging.getLogger("geographer")
 
@@ -29,7 +29,7 @@ def check_reader(asked: Asked) -> None:
     from geographer.readers import base
 
     if asked.reader is not None:
-        base.made(base.reader_named(asked.reader), _options(asked))
+        base.make_reader(base.find_reader(asked.reader), _options(asked))
 
 
 def _options(asked: Asked) -> dict[str, Any]:
@@ -52,24 +52,24 @@ def read_product(asked: Asked, source: Source, fetched: Fetched, aside: Path, de
     Raises:
         UsageError, CorruptError, StorageError: as the reader says.
     """
-    from geographer.readers.base import Arrived, reader_for
+    from geographer.readers.base import ProductFiles, choose_reader
     from geographer.readers.unpack import unpack
 
     product = fetched.product
     try:
         unpack(fetched.folder, aside)
-        arrived = Arrived(aside, product.product_id, product.collection, dict(product.properties))
+        arrived = ProductFiles(aside, product.product_id, product.collection, dict(product.properties))
         options = _options(asked) if asked.reader else {**source.reader_options, **_options(asked)}
-        reader = reader_for(arrived, asked.reader or source.reader, options)
+        reader = choose_reader(arrived, asked.reader or source.reader, options)
         notes = _notes(reader, arrived, destination)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return Read(reader.name, notes, dict(notes.pop("facts", {})))
 
 
-def _notes(reader: Reader, arrived: Arrived, destination: Path) -> dict[str, Any]:
+def _notes(reader: Reader, arrived: ProductFiles, destination: Path) -> dict[str, Any]:
     """What a reader told of its work. One of a person's own may raise anything, or make nothing."""
-    from geographer.readers.base import Reading
+    from geographer.readers.base import ReadResult
 
     try:
         done = reader.read(arrived, destination)
@@ -77,8 +77,8 @@ def _notes(reader: Reader, arrived: Arrived, destination: Path) -> dict[str, Any
         raise
     except Exception as error:
         logger.debug("a reader failed", exc_info=True)
-        told = without_secrets(f"{type(error).__name__}: {error}")
+        told = redact_urls(f"{type(error).__name__}: {error}")
         raise UsageError(f"reader '{reader.name}' failed ({told}): mend it, or name another by --reader") from error
-    if not isinstance(done, Reading) or not destination.is_file():
+    if not isinstance(done, ReadResult) or not destination.is_file():
         raise UsageError(f"reader '{reader.name}' made no GeoTIFF, or answered no geographer.Reading: mend it")
     return dict(done.notes)

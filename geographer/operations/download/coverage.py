@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geographer.storage.database.connection import run_script, scratch
+from geographer.storage.database.connection import memory_connection, run_script
 from geographer.storage.state.update import MACROS
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _contained(missing: pa.Table, places: list[Place]) -> Ints:
     import pyarrow as pa
 
     numbers = pa.array(range(len(missing)), pa.int64())
-    with scratch() as connection:
+    with memory_connection() as connection:
         _set_up(connection, places)
         connection.register("given_member", missing.append_column("member", numbers))
         run_script(connection, _SHOWN.read_text())
@@ -82,7 +82,7 @@ def _in_pieces(missing: pa.Table, places: list[Place]) -> tuple[Ints, Members]:
 
     from geographer.operations.download.split_by_footprint import pieces_of
 
-    with scratch() as connection:
+    with memory_connection() as connection:
         _set_up(connection, places)
         areas = connection.execute(_AREAS).to_arrow_table()["area"].to_pylist()
     geometries = shapely.from_wkb(missing["geometry"].to_pylist())

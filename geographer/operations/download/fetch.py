@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from geographer.base.errors import CorruptError, GeographerError, SourceError, UnreadableError, UsageError
+from geographer.base.errors import CorruptError, GeographerError, SourceError, UnsupportedProductError, UsageError
 from geographer.base.timestamps import moment_of
 from geographer.operations.download.convert import read_product
 from geographer.operations.download.metadata_columns import key_of, origin_of
-from geographer.planning.raster_rows import RasterOptions, raster_row
+from geographer.planning.raster_rows import RasterOptions, describe_raster
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from geographer.base.values import Checksums
     from geographer.operations.download.parameters import Asked
     from geographer.operations.download.search import Scene
-    from geographer.planning.recipe import Workshop
+    from geographer.planning.recipe import BuildContext
 
 FOLDER: Final = Path(".geographer") / "downloads"
 """Where products are kept until the dataset has taken them over."""
@@ -50,7 +50,7 @@ class Refused:
 
 
 def bring(
-    asked: Asked, source: Source, scenes: Sequence[Scene], names: Mapping[Any, str], workshop: Workshop
+    asked: Asked, source: Source, scenes: Sequence[Scene], names: Mapping[Any, str], workshop: BuildContext
 ) -> tuple[list[Brought], list[Refused]]:
     """What was fetched and read into the staging folder, and what was not; each by id.
 
@@ -98,7 +98,7 @@ def discard(products: Sequence[Product], root: Path) -> None:
 def failure(refused: Sequence[Refused]) -> GeographerError:
     """What to raise where not one product could be had: it says whether trying again will do."""
     if all(one.misread for one in refused):
-        return UnreadableError(
+        return UnsupportedProductError(
             f"{told(refused)}; what arrived is kept: run it again with other options, and it is only read"
         )
     return SourceError(f"{told(refused)}; what arrived is kept: run it again")
@@ -112,7 +112,9 @@ def told(refused: Sequence[Refused]) -> str:
     return f"{len(refused):,} {products} could not be had ({shown}{more})"
 
 
-def _read(asked: Asked, source: Source, fetched: Fetched, scene: Scene, raster_id: str, workshop: Workshop) -> Brought:
+def _read(
+    asked: Asked, source: Source, fetched: Fetched, scene: Scene, raster_id: str, workshop: BuildContext
+) -> Brought:
     """Turn what arrived into a GeoTIFF in the staging folder, described as a row.
 
     Raises:
@@ -122,7 +124,7 @@ def _read(asked: Asked, source: Source, fetched: Fetched, scene: Scene, raster_i
     try:
         read = read_product(asked, source, fetched, workshop.staging / f"{raster_id}.arrived", path)
         options = RasterOptions(collection=asked.into, footprint=asked.footprint)
-        row, checksums, _ = raster_row(path, workshop.root, options)
+        row, checksums, _ = describe_raster(path, workshop.root, options)
     except GeographerError as error:
         path.unlink(missing_ok=True)
         if isinstance(error, CorruptError):
@@ -135,7 +137,7 @@ def _read(asked: Asked, source: Source, fetched: Fetched, scene: Scene, raster_i
     return Brought(scene, row, origin_of(fetched, scene, read), path, checksums)
 
 
-def _without_paths(text: str, workshop: Workshop) -> str:
+def _without_paths(text: str, workshop: BuildContext) -> str:
     """An error's text without this machine's paths: the log keeps it."""
     for folder in (workshop.staging, workshop.root):
         text = text.replace(f"{folder}/", "")

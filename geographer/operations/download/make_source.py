@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from geographer.archives.base import SOURCES, Source
 from geographer.base.errors import UsageError
-from geographer.base.plugins import Extension
-from geographer.base.redaction import without_secrets
+from geographer.base.plugins import Plugin
+from geographer.base.redaction import redact_urls
 from geographer.operations.download.parameters import OURS
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def archive_of(asked: Asked) -> Source:
         UsageError: it is no source, or can't be made of its options.
     """
     name = asked.archive
-    brought = Extension(OURS.get(name.name, name.name), name.version).required(SOURCES)
+    brought = Plugin(OURS.get(name.name, name.name), name.version).load_or_raise(SOURCES)
     query = {"query": dict(asked.query)} if asked.query else {}
     try:
         source = brought(provider=asked.provider, collection=asked.product_collection, **query, **asked.options)
@@ -47,7 +47,7 @@ def refuse_secrets(given: Mapping[str, Any], option: str) -> None:
                 f"{option} {key}=… looks like a credential, which the log would keep: give it to the source's own "
                 "configuration or environment instead"
             )
-        if without_secrets(value) != value:
+        if redact_urls(value) != value:
             raise UsageError(
                 f"{option} {key}=… holds a URL with a query or fragment, which the log leaves out, so that the recipe "
                 "would come back as another one: give the URL without it"

@@ -12,7 +12,7 @@ from numpy import generic
 
 from geographer.base.canonical_json import canonical_json
 from geographer.operations.download.deduplicate import acquisition_of
-from geographer.planning.user_columns import RESERVED, column_type, unhidden
+from geographer.planning.user_columns import RESERVED_COLUMNS, common_column_type, deduplicate_column_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,10 +71,10 @@ def _kept(value: Any) -> str | int | float | bool | None:
 def own_columns(origins: Sequence[dict[str, Any]]) -> tuple[dict[str, str], list[str]]:
     """The columns with their types, and each raster's values as JSON text."""
     # Ours first: a source's `Product_ID` must not take the name by which a product is known again.
-    names = unhidden([*COLUMNS, *(name for one in origins for name in one)], RESERVED)
+    names = deduplicate_column_names([*COLUMNS, *(name for one in origins for name in one)], RESERVED_COLUMNS)
     renamed = [{names[name]: value for name, value in one.items()} for one in origins]
     given = dict.fromkeys(name for one in renamed for name in one)
-    columns = {name: column_type([one[name] for one in renamed if name in one]) for name in given}
+    columns = {name: common_column_type([one[name] for one in renamed if name in one]) for name in given}
     return columns, [json.dumps(one, ensure_ascii=False, sort_keys=True) for one in renamed]
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from geographer.archives.base import SOURCES
-from geographer.base.plugins import Extension
-from geographer.planning.selection import Choice
+from geographer.base.plugins import Plugin
+from geographer.planning.selection import SelectionSpec
 
 if TYPE_CHECKING:
     from geographer.archives.base import Source
@@ -18,7 +18,7 @@ OURS: Final = {"eodag": "geographer.archives.eodag:EodagSource", "alos": "geogra
 
 
 @dataclass(frozen=True, slots=True)
-class SourceName(Extension):
+class SourceName(Plugin):
     """A kind of archive, by its name and version."""
 
     @classmethod
@@ -30,7 +30,7 @@ class SourceName(Extension):
         """
         if isinstance(given, str) and given in OURS:
             return cls(given, "")
-        return cls(*cls.identity(given, SOURCES))
+        return cls(*cls.resolve(given, SOURCES))
 
     def as_json(self) -> dict[str, str]:
         """What the log keeps."""
@@ -81,8 +81,8 @@ class Asked:
     query: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     into: str = "source"
-    where: Choice = None
-    rasters_where: Choice = None
+    where: SelectionSpec = None
+    rasters_where: SelectionSpec = None
     target_count: int = 1
     union: bool = False
     keep_twins: bool = False
@@ -93,7 +93,7 @@ class Asked:
     reading: Mapping[str, Any] = field(default_factory=dict)
     time_limit: float = 60.0
 
-    def parameters(self) -> dict[str, Any]:
+    def to_parameters(self) -> dict[str, Any]:
         """Every field but the name, as JSON."""
         return {one.name: _as_json(getattr(self, one.name)) for one in fields(self) if one.name != "name"}
 

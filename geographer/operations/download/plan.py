@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from geographer.base.errors import ConflictError, naming
+from geographer.base.errors import ConflictError, quote_names
 from geographer.operations.download.coverage import shown
 from geographer.operations.download.fetch import Brought, Refused, bring, discard, failure, told
 from geographer.operations.download.make_source import archive_of
 from geographer.operations.download.metadata_columns import own_columns, raster_ids
 from geographer.operations.download.search import Found, Scene, Wanted, find
-from geographer.planning.raster_rows import raster_rows
-from geographer.planning.recipe import Outcome, Run, Workshop, recipe_entry
-from geographer.storage.events import Draft
-from geographer.storage.log.row_tables import arrow_table
+from geographer.planning.raster_rows import make_raster_rows
+from geographer.planning.recipe import BuildContext, BuildResult, RunOptions, recipe_to_json
+from geographer.storage.events import EventDraft
+from geographer.storage.log.row_tables import make_row_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ class DownloadPlan:
     def __init__(
         self,
         recipe: Asked,
-        run: Run,
+        run: RunOptions,
         wanted: Wanted,
         taken: set[str],
         counts: dict[str, Any],
@@ -105,11 +105,11 @@ class DownloadPlan:
         }
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether nothing is missing that the archive has."""
         return not self._found.scenes
 
-    def make(self, workshop: Workshop) -> Outcome:
+    def build_outputs(self, workshop: BuildContext) -> BuildResult:
         """Fetch the products, as many at once as the workshop has workers, and read each as soon as it is there.
 
         Raises:
@@ -126,7 +126,7 @@ class DownloadPlan:
             for one, own in zip(brought, properties, strict=True)
         ]
         payload = {
-            "recipe": recipe_entry(self.recipe),
+            "recipe": recipe_to_json(self.recipe),
             "collection": self.recipe.into,
             "rasters": len(brought),
             "failed": len(refused),
@@ -134,13 +134,13 @@ class DownloadPlan:
             **self._outcome(brought, refused),
             "columns": columns,
         }
-        tables = {**self._rows, **({"raster_change": raster_rows(rows)} if rows else {}), **_skipped(refused)}
+        tables = {**self._rows, **({"raster_change": make_raster_rows(rows)} if rows else {}), **_skipped(refused)}
         done = [one.scene.product for one in brought]
-        return Outcome(
-            Draft(self.recipe.event, payload, tables),
+        return BuildResult(
+            EventDraft(self.recipe.event, payload, tables),
             [(one.path, one.checksums) for one in brought],
-            holds_at=lambda later: self._refuse_taken(later, [one.row["raster_id"] for one in brought]),
-            afterwards=lambda: discard(done, self._root),
+            check_still_valid=lambda later: self._refuse_taken(later, [one.row["raster_id"] for one in brought]),
+            on_recorded=lambda: discard(done, self._root),
         )
 
     def _outcome(self, brought: Sequence[Brought], refused: Sequence[Refused]) -> dict[str, Any]:
@@ -171,10 +171,10 @@ class DownloadPlan:
 
     def _refuse_taken(self, later: Revision, raster_ids: list[str]) -> None:
         """Raise if rasters of these ids have come in the meantime."""
-        standing = {row[0] for row in later.rows("SELECT raster_id FROM raster_now")}
+        standing = {row[0] for row in later.fetch_rows("SELECT raster_id FROM raster_now")}
         both = sorted(standing.intersection(raster_ids))
         if both:
-            raise ConflictError(f"raster {naming(both)} was added while it was downloaded: run it again")
+            raise ConflictError(f"raster {quote_names(both)} was added while it was downloaded: run it again")
 
 
 def _skipped(refused: Sequence[Refused]) -> dict[str, Any]:
@@ -186,4 +186,4 @@ def _skipped(refused: Sequence[Refused]) -> dict[str, Any]:
         "name": [one.product_id for one in refused],
         "reason": [one.reason for one in refused],
     }
-    return {"skipped_input": arrow_table("skipped_input", columns)}
+    return {"skipped_input": make_row_table("skipped_input", columns)}

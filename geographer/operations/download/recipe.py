@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from geographer.base.errors import ConflictError, UsageError
 from geographer.base.timestamps import asked_moment
-from geographer.base.values import check_name
+from geographer.base.values import validate_name
 from geographer.operations.download.convert import check_reader
 from geographer.operations.download.deduplicate import Processing
 from geographer.operations.download.metadata_columns import COLUMNS
 from geographer.operations.download.parameters import Asked
 from geographer.operations.download.plan import DownloadPlan
 from geographer.operations.download.search import Wanted
-from geographer.planning.selection import Choices
+from geographer.planning.selection import Selections
 from geographer.storage.database.connection import run_script
 from geographer.storage.state.update import MACROS
 
 if TYPE_CHECKING:
-    from geographer.planning.recipe import Run
+    from geographer.planning.recipe import RunOptions
     from geographer.storage.queries.revision import Revision
 
 _FOLDER: Final = Path(__file__).parent
@@ -36,32 +36,32 @@ class Download(Asked):
 
     __slots__ = ()
 
-    def plan(self, revision: Revision, run: Run) -> DownloadPlan:
+    def make_plan(self, revision: Revision, run: RunOptions) -> DownloadPlan:
         """What is missing at this revision; the archive is searched when the plan is looked at, with no file held."""
         self._check(revision)
         run_script(revision.connection, MACROS.read_text())
-        choices = Choices(revision, self.name)
-        choices.choose("feature", self.where)
-        choices.choose("raster", self.rasters_where, COLUMNS)
+        choices = Selections(revision, self.name)
+        choices.stage_selection("feature", self.where)
+        choices.stage_selection("raster", self.rasters_where, COLUMNS)
         revision.connection.execute(_SELECT)
-        selected = int(revision.value("SELECT count(*) FROM selected_feature"))
+        selected = int(revision.fetch_value("SELECT count(*) FROM selected_feature"))
         wanted = Wanted(
             missing=self._missing(revision),
             known=self._known(revision),
             span=(asked_moment(self.start, "--start"), asked_moment(self.end, "--end", last=True)),
             near=asked_moment(self.near, "--near"),
         )
-        taken = {row[0] for row in revision.rows("SELECT raster_id FROM raster_now")}
+        taken = {row[0] for row in revision.fetch_rows("SELECT raster_id FROM raster_now")}
         # A file that the log does not know is not to be written over.
         taken |= {path.stem for path in (run.root / "rasters" / self.into).glob("*.tif")}
-        counts = {"features": selected, **choices.counts()}
-        warnings = [*choices.warnings(), *([] if selected else [_none_selected(revision)])]
-        return DownloadPlan(self, run, wanted, taken, counts, warnings, choices.rows())
+        counts = {"features": selected, **choices.to_summary()}
+        warnings = [*choices.list_warnings(), *([] if selected else [_none_selected(revision)])]
+        return DownloadPlan(self, run, wanted, taken, counts, warnings, choices.to_rows())
 
     def _check(self, revision: Revision) -> None:
-        check_name("recipe", self.name)
-        check_name("collection", self.into)
-        if revision.value("SELECT 1 FROM recipes WHERE name = $into AND kind LIKE 'cut%'", {"into": self.into}):
+        validate_name("recipe", self.name)
+        validate_name("collection", self.into)
+        if revision.fetch_value("SELECT 1 FROM recipes WHERE name = $into AND kind LIKE 'cut%'", {"into": self.into}):
             raise ConflictError(f"'{self.into}' is the collection of a recipe's chips: take another --into")
         check_reader(self)
         start, end = asked_moment(self.start, "--start"), asked_moment(self.end, "--end", last=True)
@@ -71,18 +71,18 @@ class Download(Asked):
     def _missing(self, revision: Revision) -> Any:
         """What is to be shown: `feature_key`, `feature_id`, `geometry` (WKB, longitude/latitude) and `lacking`."""
         if self.union:
-            return revision.arrow((_FOLDER / "uncovered_area.sql").read_text(), {"collection": self.into})
-        return revision.arrow(
+            return revision.fetch_arrow((_FOLDER / "uncovered_area.sql").read_text(), {"collection": self.into})
+        return revision.fetch_arrow(
             (_FOLDER / "features_lacking_rasters.sql").read_text(),
             {"collection": self.into, "target_count": self.target_count},
         )
 
     def _known(self, revision: Revision) -> list[Processing]:
         """The products that the collection has, and those that a person removed from it."""
-        rows = revision.rows((_FOLDER / "existing_products.sql").read_text(), {"collection": self.into})
+        rows = revision.fetch_rows((_FOLDER / "existing_products.sql").read_text(), {"collection": self.into})
         return [Processing(product_id, json.loads(properties), footprint) for product_id, properties, footprint in rows]
 
 
 def _none_selected(revision: Revision) -> str:
-    known = revision.value("SELECT count(*) FROM feature_now")
+    known = revision.fetch_value("SELECT count(*) FROM feature_now")
     return "no feature is selected: see --where" if known else "there is no feature: see geographer add features"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geographer.archives.base import Query, SourceError
+from geographer.archives.base import SearchQuery, SourceError
 from geographer.base.timestamps import moment_of
 from geographer.operations.download.coverage import Members, shown
 from geographer.operations.download.deduplicate import Processing, twins_to_leave
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from geographer.archives.base import Product, Source
     from geographer.operations.download.parameters import Asked
-    from geographer.planning.recipe import Progress
+    from geographer.planning.recipe import ProgressCallback
 
 Ints = npt.NDArray[np.int64]
 
@@ -61,7 +61,7 @@ class Wanted(NamedTuple):
 class Search(NamedTuple):
     """One search that was made: its box and span, how many pages the archive gave, and how many products."""
 
-    query: Query
+    query: SearchQuery
     pages: int
     found: int
 
@@ -101,7 +101,7 @@ class Found:
     unmet: dict[str, int]
 
 
-def find(asked: Asked, wanted: Wanted, source: Source, progress: Progress) -> Found:
+def find(asked: Asked, wanted: Wanted, source: Source, progress: ProgressCallback) -> Found:
     """Search the archive, and choose.
 
     Raises:
@@ -133,7 +133,7 @@ def _identity(scene: Scene) -> tuple[str, str]:
     return scene.product.product_id, scene.product.provider
 
 
-def _queries(geometries: npt.NDArray[np.object_], wanted: Wanted) -> list[Query]:
+def _queries(geometries: npt.NDArray[np.object_], wanted: Wanted) -> list[SearchQuery]:
     import shapely
 
     boxes = shapely.bounds(shapely.get_parts(geometries)) if len(geometries) else np.empty((0, 4))
@@ -141,13 +141,13 @@ def _queries(geometries: npt.NDArray[np.object_], wanted: Wanted) -> list[Query]
     days = (final - first).days + 1 if first and final else _ANY_DAYS
     start, end = (None if one is None else f"{one.isoformat(timespec='milliseconds')}Z" for one in wanted.span)
     return [
-        Query(west, south, east, north, start, end)
+        SearchQuery(west, south, east, north, start, end)
         for west, south, east, north in search_boxes(boxes, days / _REVISIT).tolist()
     ]
 
 
 def _searched(
-    source: Source, queries: list[Query], progress: Progress
+    source: Source, queries: list[SearchQuery], progress: ProgressCallback
 ) -> tuple[list[Product], list[int], list[Search]]:
     """All products, each once, the number of the search that found each first, and the searches."""
     from geographer.archives.search import all_pages

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from geographer.algorithms.set_cover import Problem, fewest
+from geographer.algorithms.set_cover import Problem, solve_set_cover
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -49,7 +49,7 @@ def choose(members: Ints, scenes: Ints, needs: Ints, costs: Floats, *, seconds: 
     number[useful] = np.arange(len(useful))
     known = (number[scenes] >= 0) & (wanted[groups] > 0)
     sets = _things_of(number[scenes[known]], groups[known], len(useful))
-    cover = fewest(Problem(sets, np.ones(len(useful), np.int64), wanted, costs[useful]), deadline)
+    cover = solve_set_cover(Problem(sets, np.ones(len(useful), np.int64), wanted, costs[useful]), deadline)
     taken = np.zeros(len(costs), np.bool_)
     taken[useful] = cover.taken > 0
     return Chosen(taken, cover.bound, np.maximum(needs - np.bincount(members[taken[scenes]], minlength=len(needs)), 0))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import UsageError
-from geographer.base.values import Checksums, Grid, Transform, Width, Window, check_name, width_of
-from geographer.planning.recipe import Outcome, Run, Workshop, recipe_entry
+from geographer.base.values import Checksums, Grid, LineWidth, Transform, Window, parse_line_width, validate_name
+from geographer.planning.recipe import BuildContext, BuildResult, RunOptions, recipe_to_json
 from geographer.storage.database.connection import run_script
-from geographer.storage.events import Draft
-from geographer.storage.log.row_tables import TABLES, arrow_table
+from geographer.storage.events import EventDraft
+from geographer.storage.log.row_tables import TABLES, make_row_table
 from geographer.storage.state.update import MACROS
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _OBJECT: Final = TABLES["label_object_change"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Labelling:
+class LabelRecipe:
     """A label recipe: a file for each raster of a collection, on the raster's own grid.
 
     `width`, as `3px` or `5m`, is how wide lines and points are drawn; None: a line as the pixels along it, a point as
@@ -58,7 +58,7 @@ class Labelling:
     collection: str
     width: str | None = None
 
-    def parameters(self) -> dict[str, Any]:
+    def to_parameters(self) -> dict[str, Any]:
         """Every field but the name, as JSON."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
 
@@ -78,25 +78,25 @@ class Labelling:
         """How a label is drawn."""
         raise NotImplementedError
 
-    def drawn_width(self) -> Width | None:
+    def drawn_width(self) -> LineWidth | None:
         """How wide lines and points are drawn."""
-        return None if self.width is None else width_of(self.width)
+        return None if self.width is None else parse_line_width(self.width)
 
-    def plan(self, revision: Revision, run: Run) -> LabelPlan:
+    def make_plan(self, revision: Revision, run: RunOptions) -> LabelPlan:
         """The rasters without a label, and those whose label no longer shows what they show.
 
         Raises:
             NotFoundError: no such collection.
             UsageError: its rasters are a catalogue, there is no class, or as `form` has it.
         """
-        check_name("label", self.name)
+        validate_name("label", self.name)
         return LabelPlan(self, revision, self.look_up(revision))
 
     def look_up(self, revision: Revision) -> dict[str, Any]:
         """The form, and as temporary tables which labels are to be made or retired; raises as `plan`."""
         revision.require_pixels(self.collection)
         form = self.form(revision)
-        last = json.loads(revision.value(_LAST.read_text(), {"name": self.name}) or "{}")
+        last = json.loads(revision.fetch_value(_LAST.read_text(), {"name": self.name}) or "{}")
         reformed = bool(last) and any(last.get(key) != value for key, value in form.items())
         self._look_up(revision, reformed)
         return form
@@ -114,7 +114,7 @@ class Labelling:
         }
         for script in ("feature_digests.sql", "rasters_to_label.sql"):
             run_script(revision.connection, (_FOLDER / script).read_text(), values)
-        if self.needs_classes and revision.value(_NOTHING_TO_DRAW):
+        if self.needs_classes and revision.fetch_value(_NOTHING_TO_DRAW):
             raise UsageError("the dataset has no class to burn: add features, or geographer add classes")
         self.extra(revision)
 
@@ -122,38 +122,40 @@ class Labelling:
 class LabelPlan:
     """The labels to make, with what they show, and those to retire."""
 
-    def __init__(self, recipe: Labelling, revision: Revision, form: dict[str, Any]) -> None:
+    def __init__(self, recipe: LabelRecipe, revision: Revision, form: dict[str, Any]) -> None:
         """Read what has to be made from the temporary tables."""
         self.recipe, self._form = recipe, form
-        self._rasters = revision.arrow("FROM raster_to_label ORDER BY raster_id").to_pylist()
-        self._left = [row[0] for row in revision.rows("FROM raster_that_left ORDER BY raster_id")]
+        self._rasters = revision.fetch_arrow("FROM raster_to_label ORDER BY raster_id").to_pylist()
+        self._left = [row[0] for row in revision.fetch_rows("FROM raster_that_left ORDER BY raster_id")]
         shapes = (_FOLDER / "features_on_rasters.sql").read_text()
-        self._shown = _by_raster(revision.rows(shapes, {"with_properties": recipe.needs_properties}))
-        self._listed = _by_raster(revision.rows(_KNOWN_OBJECTS, {"name": recipe.name}))
+        self._shown = _by_raster(revision.fetch_rows(shapes, {"with_properties": recipe.needs_properties}))
+        self._listed = _by_raster(revision.fetch_rows(_KNOWN_OBJECTS, {"name": recipe.name}))
         self.summary = {recipe.what: len(self._rasters), **form, "retired": len(self._left)}
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether every raster has its label, and no other has one."""
         return not self._rasters and not self._left
 
-    def make(self, workshop: Workshop) -> Outcome:
+    def build_outputs(self, workshop: BuildContext) -> BuildResult:
         """Make the labels in the staging folder; those that come out as they were are left as they are."""
         from geographer.operations.label.rendering.render import burn
 
         made: list[LabelMade] = []
         count = len(self._rasters)
         drawing = self.recipe.drawing(self._form)
-        for label in burn(self._orders(workshop), drawing, workers=workshop.workers_for(count)):
+        for label in burn(self._orders(workshop), drawing, workers=workshop.count_workers(count)):
             made.append(label)
             workshop.progress(f"{self.recipe.what} made", len(made), count)
         new = [pair for pair in zip(self._rasters, made, strict=True) if self._differs(*pair)]
-        payload = {"recipe": recipe_entry(self.recipe), **self.summary, self.recipe.what: len(new), **_told(made)}
+        payload = {"recipe": recipe_to_json(self.recipe), **self.summary, self.recipe.what: len(new), **_told(made)}
         rows = {"label_change": self._label_rows(new), "label_object_change": self._object_rows(made)}
         files = [(Path(label.destination), label.checksums) for _, label in new]
-        return Outcome(Draft("labels_made", payload, {table: one for table, one in rows.items() if len(one)}), files)
+        return BuildResult(
+            EventDraft("labels_made", payload, {table: one for table, one in rows.items() if len(one)}), files
+        )
 
-    def _orders(self, workshop: Workshop) -> Iterator[LabelOrder]:
+    def _orders(self, workshop: BuildContext) -> Iterator[LabelOrder]:
         from geographer.operations.label.rendering.pixel_geometries import Shown
         from geographer.operations.label.rendering.render import LabelOrder
 
@@ -177,7 +179,7 @@ class LabelPlan:
     def _label_rows(self, made: list[tuple[dict[str, Any], LabelMade]]) -> Any:
         sums: list[Checksums] = [label.checksums for _, label in made]
         nothing = [None] * len(self._left)
-        return arrow_table(
+        return make_row_table(
             "label_change",
             {
                 "change": ["added" if raster["known_sha256"] is None else "changed" for raster, _ in made]
@@ -208,12 +210,12 @@ class LabelPlan:
         rows += [_gone(raster_id, row[0]) for raster_id in self._left for row in self._listed.get(raster_id, ())]
         columns = dict(zip(("change", *_OBJECT[1:]), zip(*rows, strict=True), strict=True)) if rows else {"change": ()}
         values = {name: list(column) for name, column in columns.items()}
-        return arrow_table("label_object_change", {**values, "label": [self.recipe.name] * len(rows)})
+        return make_row_table("label_object_change", {**values, "label": [self.recipe.name] * len(rows)})
 
 
 def band_classes(revision: Revision) -> list[str]:
     """The classes whose value is above 0, in order of value: the bands of labels that have one for each class."""
-    return [row[0] for row in revision.rows("SELECT class FROM classes WHERE value > 0 ORDER BY value")]
+    return [row[0] for row in revision.fetch_rows("SELECT class FROM classes WHERE value > 0 ORDER BY value")]
 
 
 def _by_raster(rows: list[tuple[Any, ...]]) -> dict[str, list[tuple[Any, ...]]]:

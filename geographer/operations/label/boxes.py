@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from geographer.base.errors import UsageError
-from geographer.base.values import width_of
-from geographer.operations.label.base import Labelling
+from geographer.base.values import parse_line_width
+from geographer.operations.label.base import LabelRecipe
 
 if TYPE_CHECKING:
     from geographer.operations.label.rendering.box_files import BoxDrawing
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelBoxes(Labelling):
+class LabelBoxes(LabelRecipe):
     """A JSON file for each raster, with its objects' boxes in pixel coordinates; the table `objects` has them too.
 
     Of an object, `min_visible` is the least share of its area that must lie on the raster.
@@ -41,4 +41,4 @@ class LabelBoxes(Labelling):
         """See `BoxDrawing`."""
         from geographer.operations.label.rendering.box_files import BoxDrawing
 
-        return BoxDrawing(width_of(self.width or "1px"), self.min_visible)
+        return BoxDrawing(parse_line_width(self.width or "1px"), self.min_visible)

@@ -7,9 +7,9 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from geographer.base.canonical_json import canonical_json
-from geographer.base.errors import ExtensionError, UsageError, naming
-from geographer.base.plugins import version_of
-from geographer.operations.label.base import Labelling
+from geographer.base.errors import PluginError, UsageError, quote_names
+from geographer.base.plugins import plugin_version
+from geographer.operations.label.base import LabelRecipe
 
 if TYPE_CHECKING:
     from geographer.operations.label.rendering.custom import OwnDrawing
@@ -20,7 +20,7 @@ GROUP: Final = "geographer.labels"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelOwn(Labelling):
+class LabelOwn(LabelRecipe):
     """What the label maker `maker` draws, with `options`; see `LabelMaker`.
 
     `maker` is the name of an entry point, or `module:Class`. The version of its distribution, or else its own attribute
@@ -78,13 +78,13 @@ def _entry_point(name: str) -> EntryPoint | None:
     if name in points:
         return points[name]
     if ":" not in name:
-        known = naming(sorted(points), most=20) or "none"
-        raise ExtensionError(f"no label maker '{name}' is installed: there are {known}; or give module:Class")
+        known = quote_names(sorted(points), limit=20) or "none"
+        raise PluginError(f"no label maker '{name}' is installed: there are {known}; or give module:Class")
     return None
 
 
 def _version_of(maker: Any) -> str:
-    version = version_of(maker)
+    version = plugin_version(maker)
     if not version:
         raise UsageError(
             f"label maker '{maker.__module__}:{maker.__qualname__}' has no version to record: give it an attribute "

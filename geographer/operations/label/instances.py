@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from geographer.operations.label.base import Labelling
+from geographer.operations.label.base import LabelRecipe
 
 if TYPE_CHECKING:
     from geographer.operations.label.rendering.rasterize import InstanceDrawing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelInstances(Labelling):
+class LabelInstances(LabelRecipe):
     """The id of an object for each pixel, from 1 in each raster; the table `objects` says which object that is."""
 
     kind: ClassVar[str] = "label instances"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from geographer.base.errors import UsageError
-from geographer.operations.label.base import Labelling
-from geographer.storage.database.sql_sandbox import evaluating
+from geographer.operations.label.base import LabelRecipe
+from geographer.storage.database.sql_sandbox import translate_sql_errors
 
 if TYPE_CHECKING:
     from geographer.operations.label.rendering.rasterize import MaskDrawing
@@ -23,7 +23,7 @@ _IGNORED: Final = """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelMask(Labelling):
+class LabelMask(LabelRecipe):
     """A mask for each raster: 0 where there is nothing, else a class value; see `MaskDrawing` for what lies on top.
 
     `ignore` is the value of pixels that a training is to leave out: those of the features for which `ignore_where` is
@@ -48,7 +48,7 @@ class LabelMask(Labelling):
             raise UsageError("--ignore-where chooses what to ignore: pass --ignore VALUE, which it burns")
         if self.ignore is not None:
             self._check_ignore(revision)
-        largest = max(revision.value("SELECT coalesce(max(value), 0) FROM classes"), self.ignore or 0)
+        largest = max(revision.fetch_value("SELECT coalesce(max(value), 0) FROM classes"), self.ignore or 0)
         if largest > _TWO_BYTES:
             raise UsageError(f"class value {largest} doesn't fit a mask: values go up to {_TWO_BYTES}")
         return {"dtype": "uint8" if largest <= _BYTE else "uint16"}
@@ -56,7 +56,7 @@ class LabelMask(Labelling):
     def _check_ignore(self, revision: Revision) -> None:
         if self.ignore is None or not 0 < self.ignore <= _TWO_BYTES:
             raise UsageError(f"{self.ignore} can't mark what is ignored: choose a value from 1 to {_TWO_BYTES}")
-        taken = revision.value("SELECT class FROM classes WHERE value = $value", {"value": self.ignore})
+        taken = revision.fetch_value("SELECT class FROM classes WHERE value = $value", {"value": self.ignore})
         if taken is not None:
             raise UsageError(
                 f"{self.ignore} is the value of class '{taken}': choose another --ignore, for a label of another name"
@@ -65,10 +65,12 @@ class LabelMask(Labelling):
     def extra(self, revision: Revision) -> None:
         """Which features are ignored."""
         if self.ignore_where is None:
-            Labelling.extra(self, revision)
+            LabelRecipe.extra(self, revision)
             return
-        with evaluating(self.ignore_where):
-            revision.connection.execute(_IGNORED + revision.where("features", self.ignore_where, "--ignore-where"))
+        with translate_sql_errors(self.ignore_where):
+            revision.connection.execute(
+                _IGNORED + revision.validate_filter("features", self.ignore_where, "--ignore-where")
+            )
 
     def drawing(self, form: dict[str, Any]) -> MaskDrawing:
         """See `MaskDrawing`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from geographer.operations.label.base import Labelling, band_classes
+from geographer.operations.label.base import LabelRecipe, band_classes
 
 if TYPE_CHECKING:
     from geographer.operations.label.rendering.rasterize import MultilabelDrawing
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelMultilabel(Labelling):
+class LabelMultilabel(LabelRecipe):
     """A band for each class whose value is above 0, in order of value, named after the class."""
 
     kind: ClassVar[str] = "label multilabel"

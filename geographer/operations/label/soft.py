@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-from geographer.base.errors import NotFoundError, UsageError, naming
-from geographer.operations.label.base import Labelling, band_classes
+from geographer.base.errors import NotFoundError, UsageError, quote_names
+from geographer.operations.label.base import LabelRecipe, band_classes
 from geographer.storage.queries.revision import json_path
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _BACKGROUND: Final = "SELECT coalesce(max(class) FILTER (value = 0), 'background
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelSoft(Labelling):
+class LabelSoft(LabelRecipe):
     """A band of probabilities for each class whose value is above 0, in order of value, named after the class.
 
     They stand in the columns `prob_of_class_<name>` of the features, or in those that `columns` has for a class; where
@@ -48,18 +48,22 @@ class LabelSoft(Labelling):
         """
         classes = band_classes(revision)
         self._check_columns(revision, classes)
-        background = [revision.value(_BACKGROUND)] if self.background_band else []
+        background = [revision.fetch_value(_BACKGROUND)] if self.background_band else []
         return {"bands": background + classes}
 
     def _check_columns(self, revision: Revision, classes: list[str]) -> None:
         """What an update meets may have lost a class; then its column has no band to go to."""
-        if revision.value("SELECT 1 FROM recipes WHERE name = $name", {"name": self.name}):
+        if revision.fetch_value("SELECT 1 FROM recipes WHERE name = $name", {"name": self.name}):
             return
         if unknown := sorted(self.columns.keys() - set(classes)):
-            raise NotFoundError(f"no class {naming(unknown)} with a value above 0: there are {naming(classes, 20)}")
-        known = revision.columns("features")
+            raise NotFoundError(
+                f"no class {quote_names(unknown)} with a value above 0: there are {quote_names(classes, 20)}"
+            )
+        known = revision.list_columns("features")
         if unknown := sorted(set(self.columns.values()) - set(known)):
-            raise NotFoundError(f"features have no column {naming(unknown)}: the columns are {naming(known, 20)}")
+            raise NotFoundError(
+                f"features have no column {quote_names(unknown)}: the columns are {quote_names(known, 20)}"
+            )
 
     def extra(self, revision: Revision) -> None:
         """The probabilities of the features that are to be drawn.
@@ -70,13 +74,13 @@ class LabelSoft(Labelling):
         names = band_classes(revision)
         paths = [json_path(self.columns.get(name, PREFIX + name)) for name in names]
         revision.connection.execute(_PROBABILITIES.read_text(), {"names": names, "paths": paths})
-        unfit = revision.rows(_UNFIT)
+        unfit = revision.fetch_rows(_UNFIT)
         if unfit:
             told = ", ".join(
                 f"{name} {text}" for name, text in zip(names, unfit[0][1], strict=True) if text is not None
             )
             raise UsageError(
-                f"feature {naming([row[0] for row in unfit])}: probabilities go from 0 to 1 and add up to 1 at most, "
+                f"feature {quote_names([row[0] for row in unfit])}: probabilities go from 0 to 1 and add up to 1 at most, "
                 f"and '{unfit[0][0]}' has {told}: correct them in the file that it came from"
             )
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final, TypeGuard
 import pyarrow as pa
 
 from geographer.base.errors import NotFoundError, UsageError
-from geographer.operations.label.base import Labelling
+from geographer.operations.label.base import LabelRecipe
 from geographer.operations.label.boxes import LabelBoxes
 from geographer.operations.label.custom import LabelOwn
 from geographer.operations.label.instances import LabelInstances
 from geographer.operations.label.mask import LabelMask
-from geographer.planning.up_to_date_labels import Standing
+from geographer.planning.up_to_date_labels import UpToDateLabels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,14 +39,14 @@ _OBJECTS_NONE: Final = pa.table(
 )
 
 
-def standing_labels(revision: Revision, load_recipe: Callable[[str, str, str], Recipe]) -> Standing:
+def find_up_to_date_labels(revision: Revision, load_recipe: Callable[[str, str, str], Recipe]) -> UpToDateLabels:
     """The labels of a revision that stand, by what their own recipes would make again, and what they depend on.
 
     Left out are labels that a person's own code draws, those whose recipe can't run on this revision, and masks that
     an SQL expression has a part in: it may read differently beside other columns.
     """
     labels, objects, forms = [], [], {}
-    for row in revision.rows("SELECT name, kind, parameters FROM recipes WHERE kind LIKE 'label%'"):
+    for row in revision.fetch_rows("SELECT name, kind, parameters FROM recipes WHERE kind LIKE 'label%'"):
         recipe = load_recipe(*row)
         if not _can_be_told(recipe):
             continue
@@ -55,18 +55,20 @@ def standing_labels(revision: Revision, load_recipe: Callable[[str, str, str], R
         except (UsageError, NotFoundError):
             continue
         values = {"name": recipe.name, "by_order": _by_order(recipe), "by_name": isinstance(recipe, LabelBoxes)}
-        labels.append(revision.arrow(_LABELS.read_text(), values))
-        objects.append(revision.arrow(_OBJECTS.read_text(), {"name": recipe.name, "by_order": values["by_order"]}))
-    return Standing(pa.concat_tables([_LABELS_NONE, *labels]), pa.concat_tables([_OBJECTS_NONE, *objects]), forms)
+        labels.append(revision.fetch_arrow(_LABELS.read_text(), values))
+        objects.append(
+            revision.fetch_arrow(_OBJECTS.read_text(), {"name": recipe.name, "by_order": values["by_order"]})
+        )
+    return UpToDateLabels(pa.concat_tables([_LABELS_NONE, *labels]), pa.concat_tables([_OBJECTS_NONE, *objects]), forms)
 
 
-def _can_be_told(recipe: Recipe) -> TypeGuard[Labelling]:
-    if isinstance(recipe, LabelOwn) or not isinstance(recipe, Labelling):
+def _can_be_told(recipe: Recipe) -> TypeGuard[LabelRecipe]:
+    if isinstance(recipe, LabelOwn) or not isinstance(recipe, LabelRecipe):
         return False
     return not (isinstance(recipe, LabelMask) and recipe.ignore_where is not None)
 
 
-def _by_order(recipe: Labelling) -> bool:
+def _by_order(recipe: LabelRecipe) -> bool:
     """Instances are numbered in that order, boxes listed in it, and among equals the last of it lies on top."""
     if isinstance(recipe, LabelMask):
         return recipe.overlap != "class-order"

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from geographer.base.canonical_json import canonical_json
-from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError, naming
-from geographer.base.values import Checksums, check_name
-from geographer.storage.database.connection import identifier, run_script
-from geographer.storage.events import Draft
+from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError, quote_names
+from geographer.base.values import Checksums, validate_name
+from geographer.storage.database.connection import quote_identifier, run_script
+from geographer.storage.events import EventDraft
 from geographer.storage.log.digests import row_digest_sql
-from geographer.storage.log.read import event_at, head_of
-from geographer.storage.log.row_tables import TABLES, arrow_table
+from geographer.storage.log.read import read_event, read_head
+from geographer.storage.log.row_tables import TABLES, make_row_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
 
-    from geographer.planning.up_to_date_labels import Standing
+    from geographer.planning.up_to_date_labels import UpToDateLabels
     from geographer.storage.dvc.store import Store
     from geographer.storage.queries.revision import Revision
 
@@ -92,35 +92,35 @@ class Other:
 class DatasetAddition:
     """A planned `dataset_imported` event, and the files whose bytes DVC is to store, with their checksums."""
 
-    draft: Draft
+    draft: EventDraft
     files: list[tuple[Path, Checksums]]
 
 
-def read_other(theirs: Revision, root: Path, asked: str | int | None, standing: Standing) -> Other:
+def read_other(theirs: Revision, root: Path, asked: str | int | None, standing: UpToDateLabels) -> Other:
     """What a dataset in `root` holds at an opened revision, and which revision that is, for the record."""
-    event = event_at(theirs.connection, theirs.position)
-    head = head_of(theirs.connection)
+    event = read_event(theirs.connection, theirs.position)
+    head = read_head(theirs.connection)
     history = {
         "revision": None if asked is None else str(asked),
         "position": theirs.position,
         "digest": event.digest,
-        "content_digest": theirs.content_digest(),
+        "content_digest": theirs.compute_content_digest(),
         "events": theirs.position,
         "head": {"position": head.position, "digest": head.digest},
     }
-    recipes = theirs.rows("SELECT name, kind, parameters FROM recipes")
+    recipes = theirs.fetch_rows("SELECT name, kind, parameters FROM recipes")
     return Other(
         root=root,
-        classes=theirs.rows("SELECT class, value FROM classes ORDER BY value, class"),
+        classes=theirs.fetch_rows("SELECT class, value FROM classes ORDER BY value, class"),
         recipes=[Recipe(*row) for row in recipes],
         feature=_logged(theirs, "feature"),
         raster=_logged(theirs, "raster"),
         label=_their_labels(theirs, standing),
-        object=theirs.arrow(_THEIR_OBJECTS.read_text()),
+        object=theirs.fetch_arrow(_THEIR_OBJECTS.read_text()),
         shown=standing.objects,
-        input=theirs.arrow(_THEIR_INPUTS.read_text()),
+        input=theirs.fetch_arrow(_THEIR_INPUTS.read_text()),
         forms=standing.forms,
-        splits=theirs.value("SELECT count(DISTINCT split) FROM split_now"),
+        splits=theirs.fetch_value("SELECT count(DISTINCT split) FROM split_now"),
         columns={subject: _own_columns(theirs, subject) for subject in ("feature", "raster")},
         history=history,
     )
@@ -145,13 +145,13 @@ def plan_dataset(
             _judge(revision, subject, options)
         _settle_rasters(revision, root)
         tables = {
-            "class_change": arrow_table(
+            "class_change": make_row_table(
                 "class_change", {"class": [c for c, _ in classes], "value": [v for _, v in classes]}
             ),
             "feature_change": _coming(revision, "feature"),
             "raster_change": _coming(revision, "raster"),
         }
-        wanted = revision.rows(
+        wanted = revision.fetch_rows(
             "SELECT raster_id, their_path, size, md5, sha256 FROM coming_raster "
             "WHERE comes AND storage = 'dvc' ORDER BY place"
         )
@@ -160,7 +160,7 @@ def plan_dataset(
         tables["label_change"] = _label_rows(labels)
         tables["label_object_change"] = _objects(revision, tables["label_change"])
         new = [recipe.name for recipe in recipes]
-        tables["recipe_input"] = revision.arrow(_COMING_INPUTS.read_text(), {"new": new})
+        tables["recipe_input"] = revision.fetch_arrow(_COMING_INPUTS.read_text(), {"new": new})
         left = len(other.label) - len(labels) - _labels_known(revision)
         counts = _counts(revision, options)
     wanted += [(row["raster_id"], row["their_path"], row["size"], row["md5"], row["sha256"]) for row in labels]
@@ -181,13 +181,13 @@ def plan_dataset(
         "warnings": _warnings(other, left, _agree(other, values), counts["left_out_chips"]),
     }
     rows = {table: part for table, part in tables.items() if part.num_rows}
-    return DatasetAddition(Draft("dataset_imported", payload, rows), _located(store, wanted))
+    return DatasetAddition(EventDraft("dataset_imported", payload, rows), _located(store, wanted))
 
 
 def _logged(theirs: Revision, subject: Literal["feature", "raster"]) -> pa.Table:
     """The rows of the log that hold what features, or rasters, are at the revision; `place`: in which order added."""
-    columns = ", ".join(f"change.{identifier(name)}" for name in TABLES[f"{subject}_change"])
-    return theirs.arrow(
+    columns = ", ".join(f"change.{quote_identifier(name)}" for name in TABLES[f"{subject}_change"])
+    return theirs.fetch_arrow(
         f"SELECT {columns}, row_number() OVER (ORDER BY added, change.{subject}_id) AS place "  # noqa: S608
         f"FROM log.{subject}_change AS change JOIN (SELECT {subject}_key FROM {subject}_now) "
         f"ON position = {subject}_key >> 32 AND ordinal = {subject}_key & 4294967295 "
@@ -195,17 +195,17 @@ def _logged(theirs: Revision, subject: Literal["feature", "raster"]) -> pa.Table
     )
 
 
-def _their_labels(theirs: Revision, standing: Standing) -> pa.Table:
+def _their_labels(theirs: Revision, standing: UpToDateLabels) -> pa.Table:
     theirs.connection.register("standing_label", standing.labels)
     try:
-        return theirs.arrow(_THEIR_LABELS.read_text())
+        return theirs.fetch_arrow(_THEIR_LABELS.read_text())
     finally:
         theirs.connection.unregister("standing_label")
 
 
 def _own_columns(theirs: Revision, subject: str) -> dict[str, str]:
     """A person's own columns with a type that holds all that came under that name."""
-    rows = theirs.rows(
+    rows = theirs.fetch_rows(
         "SELECT name, list(DISTINCT type) FROM state.own_column WHERE subject = $subject AND position <= $position "
         "GROUP BY name ORDER BY min((position, ordinal))",
         {"subject": subject, "position": theirs.position},
@@ -218,19 +218,21 @@ def _own_columns(theirs: Revision, subject: str) -> dict[str, str]:
 
 def _check(other: Other, options: DatasetOptions) -> None:
     if options.prefix:
-        check_name("prefix", options.prefix)
+        validate_name("prefix", options.prefix)
     names = {recipe.name for recipe in other.recipes} | _collections(other)
     unknown = sorted(set(options.rename) - names)
     if unknown:
         raise NotFoundError(
-            f"no recipe or collection {naming(unknown)} to rename: '{other.root}' has {naming(sorted(names))}"
+            f"no recipe or collection {quote_names(unknown)} to rename: '{other.root}' has {quote_names(sorted(names))}"
         )
     for name in options.rename.values():
-        check_name("recipe", name)
+        validate_name("recipe", name)
     new = [options.rename.get(name, name) for name in names]
     twice = sorted({name for name in new if new.count(name) > 1})
     if twice:
-        raise UsageError(f"--rename gives {naming(twice)} to two recipes or collections: choose another name for one")
+        raise UsageError(
+            f"--rename gives {quote_names(twice)} to two recipes or collections: choose another name for one"
+        )
 
 
 def _collections(other: Other) -> set[str]:
@@ -243,23 +245,23 @@ def _new_recipes(revision: Revision, other: Other, options: DatasetOptions) -> l
     Raises:
         ConflictError: a name stands for another recipe, or for a collection of another kind.
     """
-    ours = {row[0]: Recipe(*row) for row in revision.rows("SELECT name, kind, parameters FROM recipes")}
+    ours = {row[0]: Recipe(*row) for row in revision.fetch_rows("SELECT name, kind, parameters FROM recipes")}
     made = {recipe.name for recipe in other.recipes if recipe.kind.startswith("cut")}
     theirs = [_renamed(recipe, options.rename) for recipe in other.recipes]
     changed = [recipe.name for recipe in theirs if ours.get(recipe.name, recipe) != recipe]
     if changed:
         known = ours[changed[0]]
         raise ConflictError(
-            f"recipe {naming(changed)} has other parameters here ({known.kind} {known.parameters}): "
+            f"recipe {quote_names(changed)} has other parameters here ({known.kind} {known.parameters}): "
             f"take theirs under another name with --rename {changed[0]}=NEW"
         )
-    plain = {row[0] for row in revision.rows("SELECT DISTINCT collection FROM raster_now WHERE recipe IS NULL")}
+    plain = {row[0] for row in revision.fetch_rows("SELECT DISTINCT collection FROM raster_now WHERE recipe IS NULL")}
     cuts = {recipe.name for recipe in ours.values() if recipe.kind.startswith("cut")}
     clashing = sorted({recipe.name for recipe in theirs if recipe.kind.startswith("cut")} & plain)
     clashing += sorted({options.rename.get(name, name) for name in _collections(other) - made} & cuts)
     if clashing:
         raise ConflictError(
-            f"{naming(clashing)} is a recipe's collection on one side, and one of added rasters on the other: "
+            f"{quote_names(clashing)} is a recipe's collection on one side, and one of added rasters on the other: "
             f"rename theirs with --rename {clashing[0]}=NEW"
         )
     return [recipe for recipe in theirs if recipe.name not in ours]
@@ -285,11 +287,11 @@ def _classes(revision: Revision, other: Other) -> tuple[list[tuple[str, int]], d
     Raises:
         ConflictError: a class is the background on one side only.
     """
-    values = dict(revision.rows("SELECT class, value FROM classes"))
+    values = dict(revision.fetch_rows("SELECT class, value FROM classes"))
     clashing = [name for name, value in other.classes if name in values and (values[name] == 0) != (value == 0)]
     if clashing:
         raise ConflictError(
-            f"class {naming(clashing)} is the background on one side, and has a value on the other: rename it on one "
+            f"class {quote_names(clashing)} is the background on one side, and has a value on the other: rename it on one "
             "side, then import again"
         )
     fresh: list[tuple[str, int]] = []
@@ -362,10 +364,10 @@ def _judge(revision: Revision, subject: Literal["feature", "raster"], options: D
         f"FROM (SELECT *, {row_digest_sql(f'{subject}_change')} AS digest FROM moved_{subject}) AS moved "
         f"LEFT JOIN (SELECT {subject}_id, row_digest FROM {subject}_now) USING ({subject}_id))"
     )
-    others = revision.rows(f"SELECT {subject}_id FROM coming_{subject} WHERE fate = 'other' ORDER BY place")  # noqa: S608
+    others = revision.fetch_rows(f"SELECT {subject}_id FROM coming_{subject} WHERE fate = 'other' ORDER BY place")  # noqa: S608
     if others and options.on_equal_id is None:
         raise ConflictError(
-            f"{subject} {naming([row[0] for row in others])}: both datasets have that id, with other content: pass "
+            f"{subject} {quote_names([row[0] for row in others])}: both datasets have that id, with other content: pass "
             "--on-equal-id ours or theirs, or --prefix P for all their ids"
         )
 
@@ -377,25 +379,25 @@ def _settle_rasters(revision: Revision, root: Path) -> None:
         ConflictError: another raster, or a file that the log does not know, has the path of one that comes.
     """
     revision.connection.execute(_ORPHANS.read_text())
-    paths = revision.rows(
+    paths = revision.fetch_rows(
         "SELECT path FROM coming_raster AS coming WHERE comes AND storage = 'dvc' AND path IN "
         "(SELECT path FROM raster_now WHERE storage = 'dvc' AND raster_now.raster_id <> coming.raster_id) ORDER BY path"
     )
-    known = {row[0] for row in revision.rows("SELECT path FROM raster_now WHERE storage = 'dvc'")}
-    coming = revision.rows("SELECT path FROM coming_raster WHERE comes AND storage = 'dvc' ORDER BY path")
+    known = {row[0] for row in revision.fetch_rows("SELECT path FROM raster_now WHERE storage = 'dvc'")}
+    coming = revision.fetch_rows("SELECT path FROM coming_raster WHERE comes AND storage = 'dvc' ORDER BY path")
     in_the_way = [row[0] for row in paths] or [
         path for (path,) in coming if path not in known and (root / path).exists()
     ]
     if in_the_way:
         raise ConflictError(
-            f"another file lies at {naming(in_the_way)}: move it away (see geographer verify --repair), or pass "
+            f"another file lies at {quote_names(in_the_way)}: move it away (see geographer verify --repair), or pass "
             "--prefix P or --rename OLD=NEW"
         )
 
 
 def _coming(revision: Revision, subject: Literal["feature", "raster"]) -> pa.Table:
-    columns = ", ".join(map(identifier, TABLES[f"{subject}_change"]))
-    return revision.arrow(
+    columns = ", ".join(map(quote_identifier, TABLES[f"{subject}_change"]))
+    return revision.fetch_arrow(
         f"SELECT if(fate = 'added', 'added', 'changed') AS change, {columns} FROM coming_{subject} "  # noqa: S608
         "WHERE comes ORDER BY place"
     )
@@ -403,17 +405,17 @@ def _coming(revision: Revision, subject: Literal["feature", "raster"]) -> pa.Tab
 
 def _labels(revision: Revision, options: DatasetOptions, labels: list[str]) -> list[dict[str, Any]]:
     """Those of their `labels` that hold here too. Where a feature of theirs gives way to ours, none is sure to."""
-    if revision.value("SELECT count(*) FROM coming_feature WHERE fate = 'other' AND NOT comes"):
+    if revision.fetch_value("SELECT count(*) FROM coming_feature WHERE fate = 'other' AND NOT comes"):
         return []
     asked = {"theirs": options.on_equal_id == "theirs", "labels": labels}
-    rows: list[dict[str, Any]] = revision.arrow(_COMING_LABELS.read_text(), asked).to_pylist()
+    rows: list[dict[str, Any]] = revision.fetch_arrow(_COMING_LABELS.read_text(), asked).to_pylist()
     return rows
 
 
 def _labels_known(revision: Revision) -> int:
     """How many of their labels are here already, of equal rasters; whether they are right, `update` sees."""
     return int(
-        revision.value(
+        revision.fetch_value(
             "SELECT count(*) FROM moved_label SEMI JOIN (FROM coming_raster WHERE fate = 'equal') USING (raster_id) "
             "SEMI JOIN label_now USING (label, raster_id)"
         )
@@ -422,15 +424,15 @@ def _labels_known(revision: Revision) -> int:
 
 def _label_rows(labels: list[dict[str, Any]]) -> pa.Table:
     columns = TABLES["label_change"]
-    return arrow_table("label_change", {name: [row[name] for row in labels] for name in columns})
+    return make_row_table("label_change", {name: [row[name] for row in labels] for name in columns})
 
 
 def _objects(revision: Revision, labels: pa.Table) -> pa.Table:
     """What the labels that come list."""
-    columns = ", ".join(map(identifier, TABLES["label_object_change"]))
+    columns = ", ".join(map(quote_identifier, TABLES["label_object_change"]))
     revision.connection.register("coming_label", labels)
     try:
-        return revision.arrow(
+        return revision.fetch_arrow(
             f"SELECT 'added' AS change, {columns} FROM moved_object "  # noqa: S608
             "SEMI JOIN coming_label USING (label, raster_id) ORDER BY label, raster_id, feature_id"
         )
@@ -441,7 +443,7 @@ def _objects(revision: Revision, labels: pa.Table) -> pa.Table:
 def _counts(revision: Revision, options: DatasetOptions) -> dict[str, int]:
     """How many objects were equal, and what became of the others."""
     of = dict(
-        revision.rows(
+        revision.fetch_rows(
             "SELECT fate, count(*) FROM (SELECT fate FROM coming_feature UNION ALL SELECT fate FROM coming_raster) "
             "GROUP BY fate"
         )
@@ -475,18 +477,18 @@ def _located(store: Store, wanted: list[tuple[Any, ...]]) -> list[tuple[Path, Ch
     Raises:
         CorruptError: one is nowhere; the message names whose.
     """
-    from geographer.base.atomic_files import damage_of
+    from geographer.base.atomic_files import check_file
 
     files = [(raster, store.root / path, Checksums(*sums)) for raster, path, *sums in wanted]
     damaged = store.check([sums for _, _, sums in files])
     lost = {md5 for md5, damage in damaged.items() if damage == "missing"}
-    elsewhere = {sums.md5: path for _, path, sums in files if sums.md5 in damaged and damage_of(path, sums) is None}
+    elsewhere = {sums.md5: path for _, path, sums in files if sums.md5 in damaged and check_file(path, sums) is None}
     store.fetch(sorted(lost - elsewhere.keys()))
     still = store.check([sums for _, _, sums in files if sums.md5 in damaged and sums.md5 not in elsewhere])
     if still:
         whose = sorted({raster for raster, _, sums in files if sums.md5 in still})
         raise CorruptError(
-            f"the bytes of raster {naming(whose)} are missing or altered in '{store.root}': run geographer verify "
+            f"the bytes of raster {quote_names(whose)} are missing or altered in '{store.root}': run geographer verify "
             "there, and bring them back"
         )
     return [(elsewhere.get(sums.md5, store.path_of(sums.md5)), sums) for _, _, sums in files]

@@ -16,7 +16,7 @@ NO_INDICES: Ints = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Bonds:
+class GroupingConstraints:
     """What may not be parted, among `count` rasters: direct links only, whatever follows from them left to others.
 
     Attributes:
@@ -31,11 +31,11 @@ class Bonds:
     rasters: Ints = field(default_factory=NO_INDICES.copy)
     links: Mapping[str, Links] = field(default_factory=dict)
 
-    def among(self, kept: Bools) -> Bonds:
+    def among(self, kept: Bools) -> GroupingConstraints:
         """The bonds between the rasters `kept`, shape (count,)."""
         shown = kept[self.rasters]
         links = {reason: pairs[kept[pairs].all(axis=1)] for reason, pairs in self.links.items()}
-        return Bonds(self.count, self.features[shown], self.rasters[shown], links)
+        return GroupingConstraints(self.count, self.features[shown], self.rasters[shown], links)
 
     def components(self) -> Ints:
         """The component of each raster, shape (count,), numbered by their smallest members."""
@@ -47,7 +47,7 @@ class Bonds:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Assignment:
     """Where each of n rasters stands; parts are numbers, and -1 is none.
 
     Attributes:
@@ -61,11 +61,11 @@ class Standing:
     excluded: Bools
 
 
-Resolution = Callable[[Bonds, Standing, Ints, Bools], Standing]
+ConflictResolver = Callable[[GroupingConstraints, Assignment, Ints, Bools], Assignment]
 """Given the bonds, the standing, the component of each raster and which components are torn: the standing after."""
 
 
-def settled(bonds: Bonds, standing: Standing, resolve: Resolution) -> Standing:
+def resolve_conflicts(bonds: GroupingConstraints, standing: Assignment, resolve: ConflictResolver) -> Assignment:
     """The standing once what was excluded is looked at again, and no component is torn between parts.
 
     Left out stays what would still weld parts: what hangs together, excluded rasters included, with two or more
@@ -73,7 +73,7 @@ def settled(bonds: Bonds, standing: Standing, resolve: Resolution) -> Standing:
     question asked again leaves out as well. Other excluded rasters come back, to their former part if they had one.
     """
     while True:
-        standing = readmitted(bonds, standing)
+        standing = readmit_excluded(bonds, standing)
         within = bonds.among(~standing.excluded)
         labels = within.components()
         torn = of_many_parts(labels, standing.part)
@@ -82,7 +82,7 @@ def settled(bonds: Bonds, standing: Standing, resolve: Resolution) -> Standing:
         standing = resolve(within, standing, labels, torn)
 
 
-def readmitted(bonds: Bonds, standing: Standing) -> Standing:
+def readmit_excluded(bonds: GroupingConstraints, standing: Assignment) -> Assignment:
     """The standing with those excluded rasters back that weld nothing any more."""
     labels = bonds.components()
     remembered = np.where(standing.part >= 0, standing.part, standing.former)
@@ -110,20 +110,20 @@ def precedence(labels: Ints, part: Ints, order: Ints) -> Ints:
     return np.argsort(np.argsort(order - sizes * len(order), axis=1), axis=1)
 
 
-def leaving_out(order: Ints) -> Resolution:
+def leaving_out(order: Ints) -> ConflictResolver:
     """The resolution `exclude`: what would weld is left out, and stays out until it welds nothing.
 
     Rasters of a torn component that have no part stay without one. Where a direct bond joins rasters of two parts,
     those of the part with fewer rasters in the component (ties: by `order`) lose theirs.
     """
 
-    def resolve(bonds: Bonds, standing: Standing, labels: Ints, torn: Bools) -> Standing:
+    def resolve(bonds: GroupingConstraints, standing: Assignment, labels: Ints, torn: Bools) -> Assignment:
         place = np.take_along_axis(
             precedence(labels, standing.part, order)[labels], np.maximum(standing.part, 0)[:, None], axis=1
         )[:, 0]
         losing = losers(bonds, standing.part, place)
         newcomers = torn[labels] & (standing.part < 0) & ~standing.excluded
-        return Standing(
+        return Assignment(
             np.where(losing, -1, standing.part),
             np.where(losing, standing.part, standing.former),
             standing.excluded | losing | newcomers,
@@ -132,7 +132,7 @@ def leaving_out(order: Ints) -> Resolution:
     return resolve
 
 
-def losers(bonds: Bonds, part: Ints, place: Ints) -> Bools:
+def losers(bonds: GroupingConstraints, part: Ints, place: Ints) -> Bools:
     """Rasters directly bound to one of another part whose `place` (0 is best) is better, shape (n,)."""
     losing = np.zeros(len(part), dtype=np.bool_)
     given = part[bonds.rasters] >= 0
@@ -147,10 +147,10 @@ def losers(bonds: Bonds, part: Ints, place: Ints) -> Bools:
     return losing
 
 
-def moving_over(order: Ints) -> Resolution:
+def moving_over(order: Ints) -> ConflictResolver:
     """The resolution `move`: a torn component goes to the part that most of its rasters are in (ties: `order`)."""
 
-    def resolve(bonds: Bonds, standing: Standing, labels: Ints, torn: Bools) -> Standing:
+    def resolve(bonds: GroupingConstraints, standing: Assignment, labels: Ints, torn: Bools) -> Assignment:
         strongest = precedence(labels, standing.part, order).argmin(axis=1)
         return replace(standing, part=np.where(torn[labels], strongest[labels], standing.part))
 
@@ -185,7 +185,9 @@ def leaks(parts: Sequence[str | None], incidence: tuple[Ints, Ints], links: Link
     return np.concatenate([shown, np.column_stack([np.full(len(pairs), -1), pairs])])
 
 
-def welds(bonds: Bonds, part: Ints, labels: Ints, torn: Bools, most: int) -> Iterator[list[tuple[str, int]]]:
+def welds(
+    bonds: GroupingConstraints, part: Ints, labels: Ints, torn: Bools, most: int
+) -> Iterator[list[tuple[str, int]]]:
     """How rasters of two parts hang together, in the first `most` torn components: a shortest way in each.
 
     Yields:
@@ -208,7 +210,7 @@ def welds(bonds: Bonds, part: Ints, labels: Ints, torn: Bools, most: int) -> Ite
         yield [*steps(bonds, path)]
 
 
-def steps(bonds: Bonds, path: list[int]) -> Iterator[tuple[str, int]]:
+def steps(bonds: GroupingConstraints, path: list[int]) -> Iterator[tuple[str, int]]:
     """The nodes of a path by what they are, with the reason of a link between two rasters."""
     for node, following in pairwise([*path, -1]):
         yield ("raster", node) if node < bonds.count else ("feature", node - bonds.count)
@@ -216,7 +218,7 @@ def steps(bonds: Bonds, path: list[int]) -> Iterator[tuple[str, int]]:
             yield reason_of(bonds, node, following), -1
 
 
-def reason_of(bonds: Bonds, one: int, other: int) -> str:
+def reason_of(bonds: GroupingConstraints, one: int, other: int) -> str:
     """Why two rasters are linked."""
     wanted = [min(one, other), max(one, other)]
     return next(why for why, pairs in bonds.links.items() if (np.sort(pairs, axis=1) == wanted).all(axis=1).any())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from geographer.storage.database.sql_sandbox import evaluating
+from geographer.storage.database.sql_sandbox import translate_sql_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,25 +39,25 @@ def clusters(revision: Revision, collection: str, *, by: By, buffer: float, wher
     """
     import pyarrow as pa
 
-    from geographer.operations.split.conflicts import Bonds
+    from geographer.operations.split.conflicts import GroupingConstraints
 
     revision.require_collection(collection)
-    rasters = [row[0] for row in revision.rows(_MEMBERS, {"collection": collection})]
+    rasters = [row[0] for row in revision.fetch_rows(_MEMBERS, {"collection": collection})]
     unassigned, kept = np.full(len(rasters), -1, np.int64), np.zeros(len(rasters), np.bool_)
     found = links(revision, collection, by=by, buffer=buffer, parts=unassigned, excluded=kept)
-    bonds = Bonds(len(rasters), *incidence(objects(revision, collection, where)), found)
+    bonds = GroupingConstraints(len(rasters), *incidence(objects(revision, collection, where)), found)
     return pa.table({"raster_id": pa.array(rasters, pa.string()), "component": bonds.components()})
 
 
 def objects(revision: Revision, collection: str, where: str | None) -> pa.Table:
     """Which raster (its place by id) shows which of the features that `where` selects, and of which class that is."""
-    with evaluating(where):
+    with translate_sql_errors(where):
         revision.connection.execute(
             "CREATE OR REPLACE TEMP TABLE selected_feature AS SELECT feature_key FROM feature_now "  # noqa: S608
             "WHERE feature_id IN (SELECT feature_id::VARCHAR FROM features "
-            f"WHERE {revision.where('features', where)})"
+            f"WHERE {revision.validate_filter('features', where)})"
         )
-    return revision.arrow(_OBJECTS.read_text(), {"collection": collection})
+    return revision.fetch_arrow(_OBJECTS.read_text(), {"collection": collection})
 
 
 def incidence(objects: pa.Table) -> tuple[Ints, Ints]:
@@ -87,10 +87,10 @@ def links(
     reaches(buffer)
     found: dict[str, Ints] = {}
     if by == "overlap":
-        pairs = revision.arrow(_OVERLAPS.read_text(), {"collection": collection})
+        pairs = revision.fetch_arrow(_OVERLAPS.read_text(), {"collection": collection})
         found["overlap"] = np.column_stack([ints(pairs, "a"), ints(pairs, "b")])
     if buffer > 0:
-        rows = revision.rows(_FOOTPRINTS, {"collection": collection})
+        rows = revision.fetch_rows(_FOOTPRINTS, {"collection": collection})
         found["buffer"] = close_links([bytes(wkb) for (wkb,) in rows], buffer, parts, excluded)
     return found
 

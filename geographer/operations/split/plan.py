@@ -18,17 +18,17 @@ import numpy as np
 
 from geographer.algorithms.connected_components import Bools, Ints, Links, numbered
 from geographer.algorithms.geodesic_distance.arcs import Floats
-from geographer.algorithms.rng import generator
-from geographer.base.errors import ConflictError, UsageError, naming
+from geographer.algorithms.rng import make_rng
+from geographer.base.errors import ConflictError, UsageError, quote_names
 from geographer.operations.split.assign import Deal, deal
 from geographer.operations.split.conflicts import (
     NO_INDICES,
-    Bonds,
-    Resolution,
-    Standing,
+    Assignment,
+    ConflictResolver,
+    GroupingConstraints,
     leaving_out,
     moving_over,
-    settled,
+    resolve_conflicts,
     welds,
 )
 from geographer.operations.split.report import Outcome, SplitReport, amount, report_on
@@ -135,9 +135,9 @@ def planned(request: SplitRequest) -> SplitPlan:
     """The plan for rasters that are in order."""
     names = sorted(request.parts)
     shares = np.array([request.parts[name] for name in names]) / sum(request.parts.values())
-    bonds = Bonds(len(request.rasters), *request.incidence, request.links)
+    bonds = GroupingConstraints(len(request.rasters), *request.incidence, request.links)
     order = np.argsort(np.argsort(-shares, kind="stable"))
-    settled_before = settled(bonds, standing_of(request, names), resolution(request, names, order))
+    settled_before = resolve_conflicts(bonds, standing_of(request, names), resolution(request, names, order))
     labels = bonds.among(~settled_before.excluded).components()
     weights = weights_of(request)
     after, dealt = with_new(request, settled_before, labels, weights, shares)
@@ -164,11 +164,11 @@ def planned(request: SplitRequest) -> SplitPlan:
     )
 
 
-def standing_of(request: SplitRequest, names: list[str]) -> Standing:
+def standing_of(request: SplitRequest, names: list[str]) -> Assignment:
     """Where the rasters stand before the plan; parts as places in `names`."""
     code = {name: number for number, name in enumerate(names)}
     former = [request.excluded.get(raster) for raster in request.rasters]
-    return Standing(
+    return Assignment(
         np.array([code.get(request.assigned.get(raster, ""), -1) for raster in request.rasters]),
         np.array([-1 if part is None else code.get(part, -1) for part in former]),
         np.array([raster in request.excluded for raster in request.rasters]),
@@ -182,8 +182,8 @@ def weights_of(request: SplitRequest) -> Floats:
 
 
 def with_new(
-    request: SplitRequest, standing: Standing, labels: Ints, weights: Floats, shares: Floats
-) -> tuple[Standing, Deal]:
+    request: SplitRequest, standing: Assignment, labels: Ints, weights: Floats, shares: Floats
+) -> tuple[Assignment, Deal]:
     """The standing with a part for all that is not excluded, and the deal of the new components."""
     component_part = np.full(labels.max() + 1, -1)
     np.maximum.at(component_part, labels, standing.part)
@@ -192,14 +192,14 @@ def with_new(
     held = np.stack([totals[component_part == part].sum(axis=0) for part in range(len(shares))])
     new = np.flatnonzero((component_part < 0) & (totals[:, 0] > 0))
     first = np.unique(labels, return_index=True)[1][new]
-    draws = np.array([generator(request.seed, request.rasters[raster]).random() for raster in first])
+    draws = np.array([make_rng(request.seed, request.rasters[raster]).random() for raster in first])
     dealt = deal(totals[new], held, shares, draws)
     component_part[new] = dealt.parts
     return replace(standing, part=np.where(standing.excluded, -1, component_part[labels])), dealt
 
 
 def changes(
-    request: SplitRequest, parts: list[str | None], after: Standing
+    request: SplitRequest, parts: list[str | None], after: Assignment
 ) -> tuple[dict[str, tuple[str, str]], list[str]]:
     """The rasters that change their part, and those that are left out from now on."""
     moved = {
@@ -211,20 +211,20 @@ def changes(
     return moved, [raster for raster in excluded if raster not in request.excluded]
 
 
-def excluded_of(request: SplitRequest, names: list[str], after: Standing) -> dict[str, str | None]:
+def excluded_of(request: SplitRequest, names: list[str], after: Assignment) -> dict[str, str | None]:
     """What stays unassigned, with the part that it was in."""
     former = [names[part] if part >= 0 else None for part in after.former]
     return {request.rasters[raster]: former[raster] for raster in np.flatnonzero(after.excluded).tolist()}
 
 
-def resolution(request: SplitRequest, names: list[str], order: Ints) -> Resolution:
+def resolution(request: SplitRequest, names: list[str], order: Ints) -> ConflictResolver:
     """What is done about torn components; `order` is the place of each part where their sizes do not decide."""
     if request.on_conflict == "exclude":
         return leaving_out(order)
     if request.on_conflict == "move":
         return moving_over(order)
 
-    def refuse(bonds: Bonds, standing: Standing, labels: Ints, torn: Bools) -> Standing:
+    def refuse(bonds: GroupingConstraints, standing: Assignment, labels: Ints, torn: Bools) -> Assignment:
         chains = welds(bonds, standing.part, labels, torn, TOLD)
         told = [in_words(request, names, standing, chain) for chain in chains]
         if torn.sum() > TOLD:
@@ -236,7 +236,7 @@ def resolution(request: SplitRequest, names: list[str], order: Ints) -> Resoluti
     return refuse
 
 
-def in_words(request: SplitRequest, names: list[str], standing: Standing, chain: list[tuple[str, int]]) -> str:
+def in_words(request: SplitRequest, names: list[str], standing: Assignment, chain: list[tuple[str, int]]) -> str:
     """How two rasters of two parts hang together."""
     ends = [
         f"raster '{request.rasters[raster]}' ({names[standing.part[raster]]})" for _, raster in chain[:: len(chain) - 1]
@@ -249,7 +249,7 @@ def in_words(request: SplitRequest, names: list[str], standing: Standing, chain:
     return f"{' and '.join(ends)} hang together by {', '.join(between)}"
 
 
-def ways_out(before: Standing, left_out: Standing, moved: Standing) -> str:
+def ways_out(before: Assignment, left_out: Assignment, moved: Assignment) -> str:
     """What to do about a conflict, and what that does to how many rasters."""
     unassigned = int((left_out.excluded & ~before.excluded).sum())
     losing = int(((before.part >= 0) & (left_out.part < 0)).sum())
@@ -267,7 +267,7 @@ def check(request: SplitRequest) -> None:
         raise UsageError("there are no rasters to split: add some first, or name another --collection")
     repeated = [raster for raster, times in Counter(request.rasters).items() if times > 1]
     if repeated:
-        raise UsageError(f"rasters are listed more than once: {naming(repeated)}: list each once")
+        raise UsageError(f"rasters are listed more than once: {quote_names(repeated)}: list each once")
     if request.on_conflict not in (None, *get_args(OnConflict)):
         raise UsageError(f"--on-conflict '{request.on_conflict}' is unknown: pass exclude or move, or leave it out")
     check_decisions(request)
@@ -284,7 +284,7 @@ def check_parts(parts: Mapping[str, float]) -> None:
         raise UsageError(f"a part has no name: {example}")
     repeated = [name for name, times in names.items() if times > 1]
     if repeated:
-        raise UsageError(f"parts are named more than once: {naming(repeated)}: {example}")
+        raise UsageError(f"parts are named more than once: {quote_names(repeated)}: {example}")
     for name, share in parts.items():
         if not (isfinite(share) and share > 0):
             raise UsageError(f"part '{name}' has the share {share:g}, which is not above 0: {example}")

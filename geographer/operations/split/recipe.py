@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
 
-from geographer.base.values import check_name
+from geographer.base.values import validate_name
 from geographer.operations.split.groups import By, Ints, incidence, ints, links, objects
-from geographer.planning.recipe import Outcome, Run, Workshop, recipe_entry
-from geographer.storage.events import Draft
-from geographer.storage.log.row_tables import arrow_table
+from geographer.planning.recipe import BuildContext, BuildResult, RunOptions, recipe_to_json
+from geographer.storage.events import EventDraft
+from geographer.storage.log.row_tables import make_row_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +46,7 @@ class Split:
     stratify: Literal["class"] | None = None
     seed: int = 0
 
-    def parameters(self) -> dict[str, Any]:
+    def to_parameters(self) -> dict[str, Any]:
         """Every field but the name, as JSON."""
         return {
             "collection": self.collection,
@@ -58,7 +58,7 @@ class Split:
             "seed": self.seed,
         }
 
-    def plan(self, revision: Revision, run: Run) -> AssignmentPlan:
+    def make_plan(self, revision: Revision, run: RunOptions) -> AssignmentPlan:
         """The parts of the rasters that have none yet. See `planning.split.plan_split`.
 
         Raises:
@@ -66,10 +66,10 @@ class Split:
         """
         from geographer.operations.split.plan import SplitRequest, plan_split
 
-        check_name("recipe", self.name)
+        validate_name("recipe", self.name)
         revision.require_collection(self.collection)
-        members = revision.rows(_MEMBERS, {"name": self.name, "collection": self.collection})
-        if not members and revision.value("SELECT 1 FROM recipes WHERE name = $name", {"name": self.name}):
+        members = revision.fetch_rows(_MEMBERS, {"name": self.name, "collection": self.collection})
+        if not members and revision.fetch_value("SELECT 1 FROM recipes WHERE name = $name", {"name": self.name}):
             return AssignmentPlan(self, [], None)
         rasters, parts = [member[0] for member in members], dict(self.parts)
         assigned = {raster: part for raster, part, _, _ in members if part is not None}
@@ -123,11 +123,11 @@ class AssignmentPlan:
         }
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether every raster has its part, or was left out."""
         return not self._changes
 
-    def make(self, workshop: Workshop) -> Outcome:
+    def build_outputs(self, workshop: BuildContext) -> BuildResult:
         """The event; a split has no pixels."""
         rows: dict[str, list[Any]] = {
             "change": ["changed" if known else "added" for _, _, known in self._changes],
@@ -135,12 +135,12 @@ class AssignmentPlan:
             "raster_id": [raster for raster, _, _ in self._changes],
             "part": [part for _, part, _ in self._changes],
         }
-        payload = {"recipe": recipe_entry(self.recipe), **self.summary}
-        return Outcome(
-            Draft(
+        payload = {"recipe": recipe_to_json(self.recipe), **self.summary}
+        return BuildResult(
+            EventDraft(
                 "split_assigned",
                 payload,
-                {"split_change": arrow_table("split_change", rows)} if self._changes else {},
+                {"split_change": make_row_table("split_change", rows)} if self._changes else {},
             )
         )
 

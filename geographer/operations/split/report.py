@@ -9,7 +9,7 @@ import numpy as np
 
 from geographer.algorithms.connected_components import Ints
 from geographer.algorithms.geodesic_distance.arcs import Floats
-from geographer.base.errors import naming
+from geographer.base.errors import quote_names
 from geographer.operations.split.assign import Deal, Method
 
 NOTABLE = 0.02
@@ -131,7 +131,7 @@ def warnings_on(outcome: Outcome, parts: Sequence[PartShare], sizes: Ints) -> It
     for share in parts:
         unseen = [name for name, got in share.classes.items() if not got]
         if unseen and share.rasters:
-            yield f"part '{share.part}' shows no feature of class {naming(unseen)}"
+            yield f"part '{share.part}' shows no feature of class {quote_names(unseen)}"
     if outcome.moved:
         yield f"{amount(outcome.moved, 'raster')} moved to another part, because components may not be parted"
     if outcome.left_out:
@@ -168,7 +168,7 @@ def empty_parts(outcome: Outcome, parts: Sequence[PartShare], sizes: Ints) -> It
     why = "what is assigned stays, and too little is new"
     if len(sizes) < len(parts):
         why = f"no more than {amount(len(sizes), 'component')} to deal out; {smaller_components(outcome)}"
-    yield f"{stay.format(naming(empty))}: {why}"
+    yield f"{stay.format(quote_names(empty))}: {why}"
 
 
 def smaller_components(outcome: Outcome) -> str:

@@ -39,15 +39,15 @@ def spatial_extension() -> Path:
 
 def load_spatial(connection: duckdb.DuckDBPyConnection) -> None:
     """Load the spatial functions into `connection`."""
-    connection.execute(f"LOAD '{quoted(str(spatial_extension()))}'")
+    connection.execute(f"LOAD '{escape_literal(str(spatial_extension()))}'")
 
 
-def quoted(text: str) -> str:
+def escape_literal(text: str) -> str:
     """`text` for use between single quotes, where SQL takes no bound value (ATTACH, LOAD, COPY)."""
     return text.replace("'", "''")
 
 
-def identifier(name: str) -> str:
+def quote_identifier(name: str) -> str:
     """`name` as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
@@ -63,7 +63,7 @@ def run_script(connection: duckdb.DuckDBPyConnection, script: str, parameters: M
 
 
 @contextmanager
-def transaction(connection: duckdb.DuckDBPyConnection, unwritten: str) -> Iterator[None]:
+def open_transaction(connection: duckdb.DuckDBPyConnection, unwritten: str) -> Iterator[None]:
     """All or nothing of what the block writes.
 
     Raises:
@@ -83,7 +83,7 @@ def transaction(connection: duckdb.DuckDBPyConnection, unwritten: str) -> Iterat
 
 
 @contextmanager
-def scratch() -> Iterator[duckdb.DuckDBPyConnection]:
+def memory_connection() -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection of its own, with the spatial functions and no file: for a question about tables in memory."""
     with _in_memory().cursor() as connection:
         yield connection
@@ -97,7 +97,7 @@ def _in_memory() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-class Engine:
+class Database:
     """A DuckDB engine for one dataset folder: `log` and `state` are attached for a step, then let go.
 
     DuckDB lets one process write a file, and nobody read it meanwhile. Attaching takes a millisecond, so each step
@@ -111,16 +111,16 @@ class Engine:
         self._attached: dict[str, Mode] = {}
         self._lock = RLock()
 
-    def file(self, name: Literal["log", "state"]) -> Path:
+    def file_path(self, name: Literal["log", "state"]) -> Path:
         """Where the log or the projection lies."""
         return self._files[name]
 
-    def apart(self) -> Engine:
+    def clone_connection(self) -> Database:
         """Another engine for the same files, whose settings and views are its own."""
-        return Engine(self._files["log"].parent)
+        return Database(self._files["log"].parent)
 
     @contextmanager
-    def attached(
+    def open_connection(
         self, *, log: Mode | None = None, state: Mode | None = None, spatial: bool = False
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection with the `log` and `state` files attached for reading ('r') or writing ('w').
@@ -154,7 +154,7 @@ class Engine:
             if mode == "w" and held == "r":
                 raise AssertionError(f"'{name}' is attached for reading already")
             return False
-        path = quoted(str(self._files[name]))
+        path = escape_literal(str(self._files[name]))
         options = "READ_ONLY" if mode == "r" else "STORAGE_VERSION 'v1.5.0'"
         _waiting(lambda: connection.execute(f"ATTACH '{path}' AS {name} ({options})"), self._files[name])
         self._attached[name] = mode

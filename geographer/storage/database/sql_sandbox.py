@@ -32,7 +32,7 @@ _CHANGING: Final = frozenset(
 _CHANGING_PREFIXES: Final = ("current_", "get_block", "get_current", "has_", "inet_", "pg_")
 
 
-def confined_expression(
+def validate_expression(
     connection: duckdb.DuckDBPyConnection, expression: str, columns: Collection[str], option: str = "--where"
 ) -> str:
     """`expression`, checked to be a single scalar SQL expression over `columns`, ready to stand in a WHERE clause.
@@ -59,14 +59,14 @@ def _refuse_reaching_out(tree: Any, text: str, columns: Collection[str], option:
         if node.get("class") == "PARAMETER":
             raise UsageError(f"{option} {text!r} holds a parameter: write the value itself")
         function = str(node.get("function_name", "")).lower()
-        if changes(function):
+        if is_volatile(function):
             raise UsageError(f"{option} {text!r} calls '{function}', whose answer changes: leave it out")
         if node.get("class") == "COLUMN_REF" and node["column_names"][0].lower() not in known:
             names = ", ".join(sorted(columns))
             raise NotFoundError(f"{option} names '{node['column_names'][0]}': the columns are {names}")
 
 
-def confined_order(connection: duckdb.DuckDBPyConnection, order: str, columns: Collection[str]) -> str:
+def validate_order_by(connection: duckdb.DuckDBPyConnection, order: str, columns: Collection[str]) -> str:
     """`order`, checked to be what can stand in an ORDER BY over `columns`: expressions, each with or without DESC.
 
     Raises:
@@ -81,13 +81,13 @@ def confined_order(connection: duckdb.DuckDBPyConnection, order: str, columns: C
     return order
 
 
-def changes(function: str) -> bool:
+def is_volatile(function: str) -> bool:
     """Whether the answer of a DuckDB function can be another one tomorrow, or on another machine."""
     return function in _CHANGING or function.startswith(_CHANGING_PREFIXES)
 
 
 @contextmanager
-def evaluating(expression: str | None, option: str = "--where") -> Iterator[None]:
+def translate_sql_errors(expression: str | None, option: str = "--where") -> Iterator[None]:
     """Turns what DuckDB finds wrong with a person's expression, once it meets the columns, into a `UsageError`."""
     try:
         yield
@@ -97,7 +97,7 @@ def evaluating(expression: str | None, option: str = "--where") -> Iterator[None
         raise UsageError(f"{option} {expression!r} can't be evaluated: {_first_line(error)}") from error
 
 
-def checked_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+def validate_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     """`query`, checked to be one SELECT; without the semicolon at its end.
 
     Raises:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geographer.base.atomic_files import write_whole
+from geographer.base.atomic_files import write_atomic
 from geographer.base.errors import StorageError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def write_dvc_file(repo: Repo, folder: Path, address: str, entries: Sequence[Ent
     out.hash_info = HashInfo("md5", address)
     out.meta = Meta(size=sum(size for _, _, size in entries), nfiles=len(entries), isdir=True)
     out.ignore()
-    write_whole(dvc_file, dumps_yaml(to_single_stage_file(stage)).encode())
+    write_atomic(dvc_file, dumps_yaml(to_single_stage_file(stage)).encode())
     repo.scm_context.track_file(str(dvc_file))
 
 

@@ -14,7 +14,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from geographer.base.atomic_files import DRAFTS, Damage, add_line, damage_of, draft_beside, on_disk_of, write_whole
+from geographer.base.atomic_files import (
+    DRAFTS,
+    FileDamage,
+    add_line,
+    check_file,
+    temporary_sibling,
+    translate_os_errors,
+    write_atomic,
+)
 from geographer.base.errors import ConflictError, NotFoundError, StorageError, UsageError
 from geographer.storage.dvc.dvc_files import Entry, listing, locked, remove_dvc_file, write_dvc_file
 
@@ -105,17 +113,17 @@ class Store:
         kinds = ["reflink"]
         for path, sums in files:
             target = self._room_for(sums.md5)
-            with on_disk_of(target):
+            with translate_os_errors(target):
                 if move and self._rename_in(path, sums, target):
                     continue
-                if damage_of(target, sums):
+                if check_file(target, sums):
                     self._copy_in(path, sums, target, kinds)
                 if move:
                     path.unlink()
 
     def restore(
         self, wanted: Sequence[tuple[Checksums, Path]], *, trusted: Collection[str] = (), link: bool = False
-    ) -> list[tuple[Path, Checksums, Damage]]:
+    ) -> list[tuple[Path, Checksums, FileDamage]]:
         """Delivers files from the cache, and from DVC's default remote what the cache lacks.
 
         Each is written beside its destination, hashed there (SHA-256), and renamed into place only when it is
@@ -142,12 +150,12 @@ class Store:
             outcome[i] = absent.get(sums.md5) or self._deliver(sums, path, kinds)
         return [(path, sums, damage) for (sums, path), damage in zip(wanted, outcome, strict=True) if damage]
 
-    def check(self, wanted: Sequence[Checksums]) -> dict[str, Damage]:
+    def check(self, wanted: Sequence[Checksums]) -> dict[str, FileDamage]:
         """Hashes (SHA-256) the cache's copy of each, and returns what is wrong by MD5; fetches nothing."""
-        verdicts = {sums.md5: damage_of(self.path_of(sums.md5), sums) for sums in wanted}
+        verdicts = {sums.md5: check_file(self.path_of(sums.md5), sums) for sums in wanted}
         return {md5: damage for md5, damage in verdicts.items() if damage}
 
-    def fetch(self, md5s: Sequence[str]) -> dict[str, Damage]:
+    def fetch(self, md5s: Sequence[str]) -> dict[str, FileDamage]:
         """Brings what the cache lacks of `md5s` from DVC's default remote, as the config names it now.
 
         What arrives is hashed before it enters the cache: bytes that don't have their MD5 never get there.
@@ -163,7 +171,7 @@ class Store:
         if not lacking:
             return {}
         with ExitStack() as stack:
-            drafts = {md5: stack.enter_context(draft_beside(self._room_for(md5))) for md5 in lacking}
+            drafts = {md5: stack.enter_context(temporary_sibling(self._room_for(md5))) for md5 in lacking}
             problem = self._download(drafts)
             absent = {md5: damage for md5, draft in drafts.items() if (damage := self._admit(md5, draft))}
         if problem:
@@ -246,13 +254,13 @@ class Store:
     def _room_for(self, md5: str) -> Path:
         target = self.path_of(md5)
         if not target.parent.is_dir():
-            with on_disk_of(target):
+            with translate_os_errors(target):
                 self._cache.makedirs(str(target.parent))
         return target
 
     def _keep(self, content: bytes, suffix: str) -> str:
         address = _md5(content).hexdigest() + suffix
-        write_whole(self._room_for(address), content, self._cache.protect)
+        write_atomic(self._room_for(address), content, self._cache.protect)
         return address
 
     def _rename_in(self, path: Path, sums: Checksums, target: Path) -> bool:
@@ -270,21 +278,21 @@ class Store:
         return True
 
     def _copy_in(self, path: Path, sums: Checksums, target: Path, kinds: list[str]) -> None:
-        with draft_beside(target) as draft:
+        with temporary_sibling(target) as draft:
             with _added(path):
                 place(path, draft, kinds)
-            if damage_of(draft, sums):
+            if check_file(draft, sums):
                 raise _changed(path)
             self._cache.protect(draft)
             draft.replace(target)
 
-    def _deliver(self, sums: Checksums, path: Path, kinds: list[str], *, sure: bool = False) -> Damage | None:
-        with on_disk_of(path), draft_beside(path) as draft:
+    def _deliver(self, sums: Checksums, path: Path, kinds: list[str], *, sure: bool = False) -> FileDamage | None:
+        with translate_os_errors(path), temporary_sibling(path) as draft:
             try:
                 place(self.path_of(sums.md5), draft, kinds)
             except FileNotFoundError:
                 return "missing"
-            if damage := damage_of(draft, sums, hashed=not sure):
+            if damage := check_file(draft, sums, hashed=not sure):
                 return damage
             draft.replace(path)
         return None
@@ -314,8 +322,8 @@ class Store:
             problems.append(problem)
         return problems[0] if problems else None
 
-    def _admit(self, md5: str, draft: Path) -> Damage | None:
-        with on_disk_of(draft):
+    def _admit(self, md5: str, draft: Path) -> FileDamage | None:
+        with translate_os_errors(draft):
             try:
                 with draft.open("rb", buffering=0) as file:
                     if hashlib.file_digest(file, _md5).hexdigest() != md5:

@@ -7,9 +7,9 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from geographer.base.canonical_json import parsed_json
+from geographer.base.canonical_json import parse_canonical_json
 from geographer.base.errors import NotFoundError, UsageError
-from geographer.storage.events import NO_HEAD, Event, Head
+from geographer.storage.events import EMPTY_LOG_HEAD, Event, Head
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,13 +22,13 @@ _RELATIVE: Final = re.compile(r"(?P<base>.+?)~(?P<back>\d*)")
 _DIGEST: Final = re.compile(r"[0-9a-f]{6,64}")
 
 
-def head_of(connection: duckdb.DuckDBPyConnection) -> Head:
+def read_head(connection: duckdb.DuckDBPyConnection) -> Head:
     """The last event's position and digest."""
     row = connection.execute("SELECT position, digest FROM log.event ORDER BY position DESC LIMIT 1").fetchone()
-    return Head(*row) if row else NO_HEAD
+    return Head(*row) if row else EMPTY_LOG_HEAD
 
 
-def events_between(
+def read_events_between(
     connection: duckdb.DuckDBPyConnection, after: int = 0, up_to: int | None = None, last: int | None = None
 ) -> list[Event]:
     """The events with `after < position <= up_to`, oldest first; only the `last` of them when that is given."""
@@ -40,15 +40,15 @@ def events_between(
     return [_event(row) for row in reversed(rows)]
 
 
-def event_at(connection: duckdb.DuckDBPyConnection, position: int) -> Event:
+def read_event(connection: duckdb.DuckDBPyConnection, position: int) -> Event:
     """The event at `position`."""
-    found = events_between(connection, position - 1, position)
+    found = read_events_between(connection, position - 1, position)
     if not found:
         raise NotFoundError(f"no event at @{position}: see geographer log")
     return found[0]
 
 
-def event_by_key(connection: duckdb.DuckDBPyConnection, key: str | None) -> Event | None:
+def find_event_by_key(connection: duckdb.DuckDBPyConnection, key: str | None) -> Event | None:
     """The event that was recorded under an idempotency key."""
     if key is None:
         return None
@@ -61,10 +61,10 @@ def event_by_key(connection: duckdb.DuckDBPyConnection, key: str | None) -> Even
 
 def _event(row: tuple[Any, ...]) -> Event:
     event = Event(*row)
-    return Event(**{**event.envelope(), "payload": parsed_json(row[9])})
+    return Event(**{**event.to_dict(), "payload": parse_canonical_json(row[9])})
 
 
-def tags_up_to(connection: duckdb.DuckDBPyConnection, position: int) -> list[dict[str, Any]]:
+def read_tags(connection: duckdb.DuckDBPyConnection, position: int) -> list[dict[str, Any]]:
     """The tags that stand at `position`: name, position, digest and content digest of each, by name."""
     rows = connection.execute(
         "SELECT payload FROM log.event WHERE kind = 'revision_tagged' AND position <= $position",
@@ -77,7 +77,7 @@ def tags_up_to(connection: duckdb.DuckDBPyConnection, position: int) -> list[dic
     )
 
 
-def position_of(connection: duckdb.DuckDBPyConnection, revision: str | int | None) -> int:
+def resolve_revision(connection: duckdb.DuckDBPyConnection, revision: str | int | None) -> int:
     """The position that a revision names: a tag, a digest prefix, `@17`, `HEAD`, `HEAD~2`, or a date.
 
     A date (`2026-11-23`, or with a time, UTC unless it says otherwise) names the last event recorded up to its end.
@@ -86,14 +86,14 @@ def position_of(connection: duckdb.DuckDBPyConnection, revision: str | int | Non
         NotFoundError: nothing has that name.
         UsageError: a digest prefix fits more than one event.
     """
-    head = head_of(connection).position
+    head = read_head(connection).position
     if revision is None or revision == "HEAD":
         return head
     if isinstance(revision, int):
         return _existing(revision, head, str(revision))
     relative = _RELATIVE.fullmatch(revision)
     if relative:
-        base = position_of(connection, relative["base"])
+        base = resolve_revision(connection, relative["base"])
         return _existing(base - int(relative["back"] or 1), head, revision)
     if re.fullmatch(r"@\d+", revision):
         return _existing(int(revision[1:]), head, revision)
@@ -113,8 +113,8 @@ def _existing(position: int, head: int, revision: str) -> int:
 
 
 def _by_tag(connection: duckdb.DuckDBPyConnection, name: str) -> int | None:
-    head = head_of(connection).position
-    return next((int(tag["position"]) for tag in tags_up_to(connection, head) if tag["tag"] == name), None)
+    head = read_head(connection).position
+    return next((int(tag["position"]) for tag in read_tags(connection, head) if tag["tag"] == name), None)
 
 
 def _by_digest(connection: duckdb.DuckDBPyConnection, prefix: str) -> int | None:

@@ -70,7 +70,7 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
 """What names an object in each table."""
 
 
-def arrow_table(table: str, columns: dict[str, list[Any]]) -> pa.Table:
+def make_row_table(table: str, columns: dict[str, list[Any]]) -> pa.Table:
     """`columns` as an Arrow table with every column of a row table in its type; those left out are null.
 
     `change` is 'added' unless it is given.

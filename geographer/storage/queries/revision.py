@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from geographer.base.errors import NotFoundError, UsageError
-from geographer.storage.database.connection import identifier, quoted, run_script
-from geographer.storage.database.sql_sandbox import confined_expression
+from geographer.storage.database.connection import escape_literal, quote_identifier, run_script
+from geographer.storage.database.sql_sandbox import validate_expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from geographer.storage.database.connection import Engine
+    from geographer.storage.database.connection import Database
 
 _FOLDER: Final = Path(__file__).parent
 _TYPES: Final = frozenset({"BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP"})
@@ -56,43 +56,47 @@ class Revision:
         run_script(connection, (_FOLDER / "views.sql").read_text())
         self._define_own_views()
 
-    def rows(self, query: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    def fetch_rows(self, query: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a query over the views."""
         return self.connection.execute(query, parameters).fetchall()
 
-    def arrow(self, query: str, parameters: dict[str, Any] | None = None) -> pa.Table:
+    def fetch_arrow(self, query: str, parameters: dict[str, Any] | None = None) -> pa.Table:
         """The same as an Arrow table."""
         return self.connection.execute(query, parameters).to_arrow_table()
 
-    def value(self, query: str, parameters: dict[str, Any] | None = None) -> Any:
+    def fetch_value(self, query: str, parameters: dict[str, Any] | None = None) -> Any:
         """The single value of a query that has one."""
         row = self.connection.execute(query, parameters).fetchone()
         return row[0] if row else None
 
-    def columns(self, table: str) -> list[str]:
+    def list_columns(self, table: str) -> list[str]:
         """The columns of one of the tables, a person's own after ours."""
-        return [row[0] for row in self.rows(f"DESCRIBE {identifier(table)}")]
+        return [row[0] for row in self.fetch_rows(f"DESCRIBE {quote_identifier(table)}")]
 
-    def where(self, table: str, expression: str | None, option: str = "--where", to_come: Iterable[str] = ()) -> str:
+    def validate_filter(
+        self, table: str, expression: str | None, option: str = "--where", to_come: Iterable[str] = ()
+    ) -> str:
         """A person's filter over `table` and columns `to_come`, given as `option`, checked; `true` if there is none."""
         if expression is None:
             return "true"
-        return confined_expression(self.connection, expression, [*self.columns(table), *to_come], option)
+        return validate_expression(self.connection, expression, [*self.list_columns(table), *to_come], option)
 
-    def content_digest(self) -> str:
+    def compute_content_digest(self) -> str:
         """The identity of this state, whatever its history; in hex. See `content_digest.sql`."""
-        return str(self.value((_FOLDER / "content_digest.sql").read_text()))
+        return str(self.fetch_value((_FOLDER / "content_digest.sql").read_text()))
 
     def require_collection(self, name: str) -> None:
         """Raise `NotFoundError` unless rasters, or a recipe that makes them, go or went by that collection name."""
         known = {
             row[0]
-            for row in self.rows(
+            for row in self.fetch_rows(
                 "SELECT DISTINCT collection FROM state.raster WHERE valid_from <= $at", {"at": self.position}
             )
         }
-        known |= {row[0] for row in self.rows("SELECT name FROM recipes WHERE kind LIKE 'cut%'")}
-        known |= {row[0] for row in self.rows("SELECT parameters->>'$.into' FROM recipes WHERE kind = 'download'")}
+        known |= {row[0] for row in self.fetch_rows("SELECT name FROM recipes WHERE kind LIKE 'cut%'")}
+        known |= {
+            row[0] for row in self.fetch_rows("SELECT parameters->>'$.into' FROM recipes WHERE kind = 'download'")
+        }
         if name not in known:
             names = ", ".join(sorted(known)) or "none yet"
             raise NotFoundError(f"no collection '{name}': there are {names}")
@@ -106,11 +110,11 @@ class Revision:
         """
         self.require_collection(name)
         catalogued = "SELECT bool_and(storage = 'catalogue') FROM raster_now WHERE collection = $name"
-        if self.value(catalogued, {"name": name}):
+        if self.fetch_value(catalogued, {"name": name}):
             raise UsageError(f"the rasters of '{name}' are footprints without pixels: name a collection of files")
 
     def _define_own_views(self) -> None:
-        integers = self.value("SELECT coalesce(bool_and(id_is_integer), false) FROM feature_now")
+        integers = self.fetch_value("SELECT coalesce(bool_and(id_is_integer), false) FROM feature_now")
         feature_id = "feature_id::BIGINT" if integers else "feature_id"
         own = self._own_columns("feature", {"feature_id", "class", "geometry"})
         self._view(
@@ -130,7 +134,7 @@ class Revision:
             "JOIN (SELECT raster_key, raster_id FROM raster_now) USING (raster_key)",
         )
 
-        known = "feature_id::BIGINT" if integers and not self.value(_ALIEN_OBJECT) else "feature_id"
+        known = "feature_id::BIGINT" if integers and not self.fetch_value(_ALIEN_OBJECT) else "feature_id"
         self._view(
             "objects",
             f"label, raster_id, {known} AS feature_id, class, instance, pixels, box, corners, visible "
@@ -145,9 +149,11 @@ class Revision:
 
     def _own_columns(self, subject: str, taken: set[str]) -> str:
         """The select list of a person's own columns; one that came with two types is read as text."""
-        rows = self.rows((_FOLDER / "user_columns.sql").read_text(), {"subject": subject, "position": self.position})
+        rows = self.fetch_rows(
+            (_FOLDER / "user_columns.sql").read_text(), {"subject": subject, "position": self.position}
+        )
         return "".join(
-            f", (properties->>'{quoted(json_path(name))}')::{_one_type(types)} AS {identifier(name)}"
+            f", (properties->>'{escape_literal(json_path(name))}')::{_one_type(types)} AS {quote_identifier(name)}"
             for name, types in rows
             if name not in taken
         )
@@ -167,7 +173,7 @@ def json_path(name: str) -> str:
 
 
 @contextmanager
-def opened(engine: Engine, position: int, *, spatial: bool = True) -> Iterator[Revision]:
+def open_revision(engine: Database, position: int, *, spatial: bool = True) -> Iterator[Revision]:
     """The revision at `position`, for as long as the block lasts."""
-    with engine.attached(log="r", state="r", spatial=spatial) as connection:
+    with engine.open_connection(log="r", state="r", spatial=spatial) as connection:
         yield Revision(connection, position)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import duckdb
 
-from geographer.base.errors import NotFoundError, UsageError, naming
-from geographer.storage.database.sql_sandbox import checked_query, evaluating
+from geographer.base.errors import NotFoundError, UsageError, quote_names
+from geographer.storage.database.sql_sandbox import translate_sql_errors, validate_select
 from geographer.storage.queries.revision import GEOMETRY_OF, KEY, ORDERED, TABLES, Revision
 from geographer.storage.queries.table import Table
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from geographer.storage.database.connection import Engine
+    from geographer.storage.database.connection import Database
 
 Relation = Literal["contains", "intersects"]
 
@@ -56,7 +56,7 @@ _RASTER_FILTER: Final = {
 }
 
 
-class Filter(NamedTuple):
+class TableFilter(NamedTuple):
     """Which rows of a table: a person's SQL expression, features, rasters, one relation; all that are given."""
 
     where: str | None = None
@@ -65,14 +65,14 @@ class Filter(NamedTuple):
     relation: Relation | None = None
 
 
-def selection(revision: Revision, table: str, wanted: Filter) -> tuple[str, dict[str, Any]]:
+def build_selection(revision: Revision, table: str, wanted: TableFilter) -> tuple[str, dict[str, Any]]:
     """The query for the wanted rows of a table, and its parameters.
 
     Raises:
         NotFoundError: a feature, a raster or a column of the filter is not there at this revision.
         UsageError: the filter is not one SQL expression, or there is no relation to filter by.
     """
-    conditions = [revision.where(table, wanted.where)]
+    conditions = [revision.validate_filter(table, wanted.where)]
     if wanted.feature is not None:
         _ask(revision, "feature", wanted.feature)
         conditions.append(_FEATURE_FILTER[table])
@@ -89,25 +89,25 @@ def selection(revision: Revision, table: str, wanted: Filter) -> tuple[str, dict
     return query, {"relation": wanted.relation} if "$relation" in query else {}
 
 
-def read(revision: Revision, table: str, wanted: Filter) -> Table:
+def read_table(revision: Revision, table: str, wanted: TableFilter) -> Table:
     """The wanted rows as Arrow, geometry as WKB."""
-    query, parameters = selection(revision, table, wanted)
+    query, parameters = build_selection(revision, table, wanted)
     geometry = GEOMETRY_OF.get(table)
     if geometry is not None:
         query = f"SELECT * REPLACE (ST_AsWKB({geometry})::BLOB AS {geometry}) FROM ({query})"  # noqa: S608
-    with evaluating(wanted.where):
-        return Table(revision.arrow(query, parameters), geometry)
+    with translate_sql_errors(wanted.where):
+        return Table(revision.fetch_arrow(query, parameters), geometry)
 
 
 @contextmanager
-def asked(engine: Engine, query: str, position: int) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+def open_user_query(engine: Database, query: str, position: int) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
     """A person's SELECT, and a connection of its own to run it on: it reads a revision's tables, and nothing else.
 
     Raises:
         UsageError: it is not one SELECT, or DuckDB refuses it.
     """
-    with engine.apart().attached(log="r", state="r", spatial=True) as connection:
-        select = checked_query(connection, query)
+    with engine.clone_connection().open_connection(log="r", state="r", spatial=True) as connection:
+        select = validate_select(connection, query)
         Revision(connection, position)
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
@@ -118,18 +118,18 @@ def asked(engine: Engine, query: str, position: int) -> Iterator[tuple[duckdb.Du
             raise UsageError(f"that SQL can't be run: {error}\nThe tables are {tables}.") from error
 
 
-def sql(engine: Engine, query: str, position: int) -> pa.Table:
+def run_user_query(engine: Database, query: str, position: int) -> pa.Table:
     """What a person's SELECT answers over the tables of a revision, as Arrow. See `asked`."""
-    with asked(engine, query, position) as (connection, select):
+    with open_user_query(engine, query, position) as (connection, select):
         return connection.execute(select).to_arrow_table()
 
 
-def classes(revision: Revision) -> Table:
+def list_classes(revision: Revision) -> Table:
     """The classes with their values, and how many features have each."""
-    return Table(revision.arrow(_CLASSES.read_text()))
+    return Table(revision.fetch_arrow(_CLASSES.read_text()))
 
 
-def neighbours(
+def find_related_ids(
     revision: Revision, given: Literal["feature", "raster"], ids: Sequence[str], *, containing_only: bool
 ) -> dict[str, list[Any]]:
     """For each of `ids`, what the graph joins it to: rasters of features, or features of rasters; in one query.
@@ -141,7 +141,7 @@ def neighbours(
     _ask(revision, given, asked)
     other = "raster" if given == "feature" else "feature"
     # The keys are joined before the names, so that 100,000 ids cost one pass over the edges.
-    pairs = revision.arrow(
+    pairs = revision.fetch_arrow(
         f"SELECT place, o.{other}_id{'::BIGINT' if other == 'feature' and _integer_ids(revision) else ''} AS other "  # noqa: S608
         f"FROM asked_{given} JOIN edge_now USING ({given}_key) "
         f"JOIN (SELECT {other}_key, {other}_id FROM {other}_now) AS o USING ({other}_key) "
@@ -177,12 +177,12 @@ def _ask(revision: Revision, subject: Literal["feature", "raster"], ids: Sequenc
         f"LEFT JOIN (SELECT {subject}_key, {subject}_id FROM {subject}_now) ON id = {subject}_id"
     )
     revision.connection.unregister("asked")
-    unknown = revision.rows(f"SELECT id FROM asked_{subject} WHERE {subject}_key IS NULL ORDER BY id")  # noqa: S608
+    unknown = revision.fetch_rows(f"SELECT id FROM asked_{subject} WHERE {subject}_key IS NULL ORDER BY id")  # noqa: S608
     if unknown:
         raise NotFoundError(
-            f"no {subject} {naming([row[0] for row in unknown])} at @{revision.position}: see geographer {subject}s"
+            f"no {subject} {quote_names([row[0] for row in unknown])} at @{revision.position}: see geographer {subject}s"
         )
 
 
 def _integer_ids(revision: Revision) -> bool:
-    return bool(revision.value("SELECT bool_and(id_is_integer) FROM feature_now"))
+    return bool(revision.fetch_value("SELECT bool_and(id_is_integer) FROM feature_now"))

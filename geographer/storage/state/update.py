@@ -7,14 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geographer.storage.database.connection import run_script, transaction
-from geographer.storage.log.append import complete
-from geographer.storage.log.read import head_of
+from geographer.storage.database.connection import open_transaction, run_script
+from geographer.storage.log.append import create_missing_tables
+from geographer.storage.log.read import read_head
 
 if TYPE_CHECKING:
     import duckdb
 
-    from geographer.storage.database.connection import Engine
+    from geographer.storage.database.connection import Database
 
 _FOLDER = Path(__file__).parent
 _SCHEMA = _FOLDER / "000_schema.sql"
@@ -23,29 +23,29 @@ _UNWRITTEN = "the event is recorded, but not projected ({}): free some space; th
 _STEPS = sorted(path for path in _FOLDER.glob("[0-9]*.sql") if path != _SCHEMA)
 
 
-def position_of_state(engine: Engine) -> int:
+def read_state_position(engine: Database) -> int:
     """How far the projection has come; 0 when it is not there, or was made by other SQL than this version's."""
-    if not engine.file("state").exists():
+    if not engine.file_path("state").exists():
         return 0
-    with engine.attached(state="r") as connection:
+    with engine.open_connection(state="r") as connection:
         return _position(connection)
 
 
-def project(engine: Engine) -> int:
+def update_state(engine: Database) -> int:
     """Bring the projection up to the log's head, and return that position. Costs what changed, not what is there."""
-    with engine.attached(log="r") as connection:
-        head = head_of(connection).position
-    known = position_of_state(engine)
+    with engine.open_connection(log="r") as connection:
+        head = read_head(connection).position
+    known = read_state_position(engine)
     if known >= head:
         return head
     if known == 0:
         _forget(engine)
-        complete(engine)
-    with engine.attached(log="r", state="w", spatial=True) as connection:
+        create_missing_tables(engine)
+    with engine.open_connection(log="r", state="w", spatial=True) as connection:
         run_script(connection, _SCHEMA.read_text())
         run_script(connection, MACROS.read_text())
-        after, head = _position(connection), head_of(connection).position
-        with transaction(connection, _UNWRITTEN):
+        after, head = _position(connection), read_head(connection).position
+        with open_transaction(connection, _UNWRITTEN):
             for step in _STEPS:
                 run_script(connection, step.read_text(), {"after": after, "up_to": head})
             connection.execute("DELETE FROM state.meta")
@@ -53,15 +53,15 @@ def project(engine: Engine) -> int:
     return head
 
 
-def rebuild(engine: Engine) -> int:
+def rebuild_state(engine: Database) -> int:
     """Delete the projection and derive it anew from the log."""
     _forget(engine)
-    return project(engine)
+    return update_state(engine)
 
 
-def _forget(engine: Engine) -> None:
-    with engine.attached():
-        for path in (engine.file("state"), engine.file("state").with_suffix(".duckdb.wal")):
+def _forget(engine: Database) -> None:
+    with engine.open_connection():
+        for path in (engine.file_path("state"), engine.file_path("state").with_suffix(".duckdb.wal")):
             path.unlink(missing_ok=True)
 
 

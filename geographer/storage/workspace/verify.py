@@ -8,23 +8,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from geographer.base.canonical_json import canonical_json, parsed_json
+from geographer.base.canonical_json import canonical_json, parse_canonical_json
 from geographer.base.errors import UsageError
 from geographer.base.values import Checksums
 from geographer.storage.events import KINDS, Event, Head
 from geographer.storage.log.digests import EMPTY, event_digest, row_digest_sql, rows_digests
-from geographer.storage.log.read import events_between, head_of
+from geographer.storage.log.read import read_events_between, read_head
 from geographer.storage.log.row_tables import KEYS, TABLES
-from geographer.storage.queries.revision import Revision, opened
-from geographer.storage.state.update import position_of_state, rebuild
-from geographer.storage.workspace.checkout import File, features_shown
+from geographer.storage.queries.revision import Revision, open_revision
+from geographer.storage.state.update import read_state_position, rebuild_state
+from geographer.storage.workspace.checkout import TrackedFile, find_features_on_rasters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import duckdb
 
-    from geographer.storage.database.connection import Engine
+    from geographer.storage.database.connection import Database
     from geographer.storage.dvc.store import Store
 
 DATA_FOLDERS: Final = ("rasters", "labels")
@@ -49,13 +49,13 @@ class Finding:
     since: int | None
     detail: str
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The finding as JSON."""
         return asdict(self)
 
 
-def verify(
-    engine: Engine, store: Store, position: int, *, shown: int | None, expect: str | None, repair: bool
+def verify_dataset(
+    engine: Database, store: Store, position: int, *, shown: int | None, expect: str | None, repair: bool
 ) -> list[Finding]:
     """Everything that is not as it was recorded: in the log, and in the files of the revision at `position`.
 
@@ -70,21 +70,21 @@ def verify(
     Raises:
         UsageError: `expect` is no digest.
     """
-    with engine.attached(log="r") as connection:
+    with engine.open_connection(log="r") as connection:
         findings = list(log_findings(connection))
-        head = head_of(connection)
-    findings += truncation_findings(head, position_of_state(engine))
+        head = read_head(connection)
+    findings += truncation_findings(head, read_state_position(engine))
     if repair and not findings:
-        rebuild(engine)
-    with opened(engine, position) as revision:
+        rebuild_state(engine)
+    with open_revision(engine, position) as revision:
         if expect is not None:
             findings += expectation_findings(revision, expect)
         sound = not findings
         findings += file_findings(revision, store, in_workspace=shown == position)
-        strays = orphans(store.root, _known_paths(revision, shown)) if shown is not None else []
+        strays = find_orphans(store.root, _known_paths(revision, shown)) if shown is not None else []
     # What an unsound log does not know may be what somebody took out of it.
     if repair and sound:
-        remove(strays)
+        delete_orphans(strays)
         return findings
     return findings + list(orphan_findings(store.root, strays))
 
@@ -104,11 +104,11 @@ def expectation_findings(revision: Revision, expected: str) -> Iterator[Finding]
     """
     if not _DIGEST.fullmatch(expected):
         raise UsageError(f"'{expected}' is no digest: give one in hex, or the first 6 letters of it or more")
-    digests = revision.rows(
+    digests = revision.fetch_rows(
         "SELECT digest FROM log.event WHERE position <= $at ORDER BY position DESC", {"at": revision.position}
     )
     known = [digest for (digest,) in digests]
-    if not any(digest.startswith(expected) for digest in (*known, revision.content_digest())):
+    if not any(digest.startswith(expected) for digest in (*known, revision.compute_content_digest())):
         detail = f"no event has the digest that was expected; the log ends at @{revision.position} {known[0]}"
         yield Finding("truncated or rewritten log", expected, None, detail)
 
@@ -118,7 +118,7 @@ def log_findings(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
     rewritten = list(_payload_findings(connection))
     yield from rewritten
     if not rewritten:
-        events = events_between(connection)
+        events = read_events_between(connection)
         yield from _chain_findings(events)
         yield from _row_findings(connection, events)
 
@@ -135,7 +135,7 @@ def file_findings(revision: Revision, store: Store, *, in_workspace: bool) -> It
             yield _file_finding(revision, one, harm, "where it was referenced")
 
 
-def orphans(root: Path, known: Iterable[str]) -> list[Path]:
+def find_orphans(root: Path, known: Iterable[str]) -> list[Path]:
     """Files in the data folders that no event knows, and drafts that a crash left, by path."""
     names = set(known)
     found = [
@@ -156,7 +156,7 @@ def orphan_findings(root: Path, paths: Iterable[Path]) -> Iterator[Finding]:
         yield Finding("orphan file", path.relative_to(root).as_posix(), None, "no event knows it: --repair removes it")
 
 
-def remove(paths: Iterable[Path]) -> None:
+def delete_orphans(paths: Iterable[Path]) -> None:
     """Remove orphans: files, and folders of drafts."""
     for path in paths:
         if path.is_dir():
@@ -168,23 +168,23 @@ def remove(paths: Iterable[Path]) -> None:
 class _Logged(NamedTuple):
     """A file as the log records it: whether it lies outside DVC, and the position of the event that recorded it."""
 
-    file: File
+    file: TrackedFile
     referenced: bool
     since: int
 
 
 def _logged(revision: Revision, position: int) -> list[_Logged]:
     """The files of a revision; from the log, since whoever alters a file may have altered the projection too."""
-    rows = revision.rows(_LOGGED_FILES.read_text(), {"at": position})
+    rows = revision.fetch_rows(_LOGGED_FILES.read_text(), {"at": position})
     return [
-        _Logged(File(path, Checksums(*sums), raster_id, label), storage == "reference", since)
+        _Logged(TrackedFile(path, Checksums(*sums), raster_id, label), storage == "reference", since)
         for path, *sums, raster_id, label, storage, since in rows
     ]
 
 
 def _known_paths(revision: Revision, shown: int) -> set[str]:
     """What may lie in the data folders when the workspace shows a revision: its files, and whatever was referenced."""
-    referenced = revision.rows("SELECT path FROM log.raster_change WHERE storage = 'reference'")
+    referenced = revision.fetch_rows("SELECT path FROM log.raster_change WHERE storage = 'reference'")
     return {one.file.path for one in _logged(revision, shown)} | {path for (path,) in referenced}
 
 
@@ -194,7 +194,7 @@ def _payload_findings(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding
         "SELECT position, kind, payload FROM log.event ORDER BY position"
     ).fetchall():
         try:
-            same = canonical_json(parsed_json(payload)) == payload
+            same = canonical_json(parse_canonical_json(payload)) == payload
         except (ValueError, UsageError):
             same = False
         if not same:
@@ -206,7 +206,7 @@ def _chain_findings(events: list[Event]) -> Iterator[Finding]:
     before: Event | None = None
     for event in events:
         which = f"@{event.position} {event.kind}"
-        if event_digest(event.fact()) != event.digest:
+        if event_digest(event.hashed_fields()) != event.digest:
             yield Finding("edited event", which, event.position, "its content does not have its digest")
         if event.kind not in KINDS:
             yield Finding("unknown event", which, event.position, "this version of geographer does not know that kind")
@@ -254,17 +254,17 @@ def _cache_damage(store: Store, logged: list[_Logged], *, in_workspace: bool) ->
             yield one, harm, "in DVC's cache and remote" if harm == "missing" else "in DVC's cache"
 
 
-def _damage(path: Path, file: File) -> str | None:
-    from geographer.rasters.checksums import checksums_of_file
+def _damage(path: Path, file: TrackedFile) -> str | None:
+    from geographer.rasters.checksums import compute_checksums
 
     if not path.is_file():
         return "missing"
-    return None if checksums_of_file(path) == file.checksums else "altered"
+    return None if compute_checksums(path) == file.checksums else "altered"
 
 
 def _file_finding(revision: Revision, one: _Logged, damage: str, place: str) -> Finding:
     path, _, raster_id, label = one.file
-    touched = features_shown(revision, [raster_id])
+    touched = find_features_on_rasters(revision, [raster_id])
     what = f"label '{label}' of raster '{raster_id}'" if label else f"raster '{raster_id}'"
     detail = f"{what} is {damage} {place}; it shows the features {', '.join(touched) if touched else '(none)'}"
     return Finding(f"{damage} {'label' if label else 'raster'}", path, one.since, detail)

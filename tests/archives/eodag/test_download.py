@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from geographer.archives.base import OfflineError, Product, Query, SourceError
+from geographer.archives.base import OrderRequiredError, Product, SearchQuery, SourceError
 from geographer.archives.download_pool import Failed, Fetched, fetch_all, leftovers
 from geographer.archives.eodag import EodagSource
-from geographer.base.retry import Patience
+from geographer.base.retry import RetryPolicy
 from tests.stac_servers import Fault, FaultyArchive, asset_of, file_server, search_all, stac_item, stac_server
 
-EVERYWHERE = Query(-180, -90, 180, 90)
-ONCE = Patience(tries=1)
+EVERYWHERE = SearchQuery(-180, -90, 180, 90)
+ONCE = RetryPolicy(tries=1)
 BLUE, CLASSES = b"II*\0" + bytes(range(256)) * 400, b"classes" * 100
 
 
@@ -35,7 +35,7 @@ def scene(archive: FaultyArchive) -> FaultyArchive:
 
 
 def fetched(
-    archive: FaultyArchive, folder: Path, patience: Patience = ONCE, **options: object
+    archive: FaultyArchive, folder: Path, patience: RetryPolicy = ONCE, **options: object
 ) -> list[Fetched | Failed]:
     source, products = found_in(archive, **options)
     return list(fetch_all(source, products, folder, patience=patience))
@@ -113,7 +113,7 @@ def test_bytes_are_told_as_they_arrive(scene: FaultyArchive, tmp_path: Path) -> 
 def test_answers_that_pass_are_worth_another_try(scene: FaultyArchive, tmp_path: Path, status: int) -> None:
     scene.always("scene/B02.tif", Fault(status, {"Retry-After": "11"}))
     error = refusal(scene, tmp_path / "here")
-    assert (error.passing, error.wait) == (True, 11)
+    assert (error.retryable, error.retry_after) == (True, 11)
     assert str(status) in str(error)
 
 
@@ -121,8 +121,8 @@ def test_answers_that_pass_are_worth_another_try(scene: FaultyArchive, tmp_path:
 def test_answers_that_last_are_not(scene: FaultyArchive, tmp_path: Path, status: int) -> None:
     scene.always("scene/B02.tif", Fault(status))
     error = refusal(scene, tmp_path / "here")
-    assert not error.passing
-    assert not isinstance(error, OfflineError)
+    assert not error.retryable
+    assert not isinstance(error, OrderRequiredError)
     assert ("eodag's configuration" in str(error)) == (status in {401, 403})
     assert scene.asked_for("/files/scene/B02.tif") == 1
 
@@ -134,14 +134,14 @@ def test_answers_that_last_are_not(scene: FaultyArchive, tmp_path: Path, status:
 )
 def test_connections_that_break_off_are_worth_another_try(scene: FaultyArchive, tmp_path: Path, fault: Fault) -> None:
     scene.always("scene/B02.tif", fault)
-    assert refusal(scene, tmp_path / "here").passing
+    assert refusal(scene, tmp_path / "here").retryable
 
 
 def test_a_body_that_stalls_is_given_up(scene: FaultyArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eodag.plugins.download.http.DEFAULT_STREAM_REQUESTS_TIMEOUT", 0.2)
     scene.always("scene/B02.tif", Fault(pause=1.0))
     error = refusal(scene, tmp_path / "here")
-    assert error.passing
+    assert error.retryable
     assert "did not answer in time" in str(error)
 
 
@@ -157,7 +157,7 @@ def test_a_body_that_stalls_is_given_up(scene: FaultyArchive, tmp_path: Path, mo
     ids=["flipped", "short", "empty", "page", "truncated"],
 )
 def test_what_is_not_as_stated_is_fetched_again_and_never_kept(
-    scene: FaultyArchive, tmp_path: Path, hasty: Patience, fault: Fault, reason: str
+    scene: FaultyArchive, tmp_path: Path, hasty: RetryPolicy, fault: Fault, reason: str
 ) -> None:
     scene.fail("scene/B02.tif", fault, fault, fault)
     (failed,) = fetched(scene, tmp_path, hasty)
@@ -170,7 +170,7 @@ def test_what_is_not_as_stated_is_fetched_again_and_never_kept(
 
 
 def test_trouble_that_passes_is_outlived(
-    scene: FaultyArchive, tmp_path: Path, hasty: Patience, pauses: list[float]
+    scene: FaultyArchive, tmp_path: Path, hasty: RetryPolicy, pauses: list[float]
 ) -> None:
     scene.fail("scene/B02.tif", Fault(429, {"Retry-After": "20"}), Fault(only=10))
     (one,) = fetched(scene, tmp_path, hasty)
@@ -293,7 +293,7 @@ def test_the_digest_of_a_product_that_comes_whole_is_checked(
 
 
 def test_a_product_that_is_offline_is_ordered_once_and_fetched_by_a_later_run(
-    archive: FaultyArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hasty: Patience
+    archive: FaultyArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hasty: RetryPolicy
 ) -> None:
     content = zipped("S2.SAFE/MTD.xml", b"<xml/>")
     add_whole(archive, "orderable", content)

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from geographer.archives.base import Query
+from geographer.archives.base import SearchQuery
 from geographer.archives.download_pool import Failed, Fetched, fetch_all
 from geographer.archives.eodag import EodagSource
 from geographer.archives.eodag.redaction import Clean
 from geographer.base.errors import GeographerError, UsageError
-from geographer.base.retry import Patience
+from geographer.base.retry import RetryPolicy
 from tests.stac_servers import Fault, FaultyArchive, search_all
 
-EVERYWHERE = Query(-180, -90, 180, 90)
-ONCE = Patience(tries=1)
+EVERYWHERE = SearchQuery(-180, -90, 180, 90)
+ONCE = RetryPolicy(tries=1)
 USER, PASSWORD, SIGNED = "ada.lovelace", "Sehr/Geheim+1815", "f00dSIGNATUREcafe"
 BASIC = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 ECHO = (

@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 import shapely
 
-from geographer.archives.base import Query, SourceError
+from geographer.archives.base import SearchQuery, SourceError
 from geographer.archives.download_pool import fetch_all
 from geographer.archives.eodag import EodagSource
 from geographer.base.errors import GeographerError, NotFoundError, UsageError
-from geographer.base.retry import Patience
+from geographer.base.retry import RetryPolicy
 from tests import REPOSITORY
 from tests.stac_servers import Fault, FaultyArchive, asset_of, search_all, stac_item, stac_server
 
-EVERYWHERE = Query(-180, -90, 180, 90)
-ONCE = Patience(tries=1)
+EVERYWHERE = SearchQuery(-180, -90, 180, 90)
+ONCE = RetryPolicy(tries=1)
 
 
 def source_of(archive: FaultyArchive, **options: object) -> EodagSource:
@@ -37,7 +37,7 @@ def filled(archive: FaultyArchive, count: int = 7) -> FaultyArchive:
     return archive
 
 
-def ids(source: EodagSource, query: Query = EVERYWHERE, patience: Patience = ONCE) -> list[str]:
+def ids(source: EodagSource, query: SearchQuery = EVERYWHERE, patience: RetryPolicy = ONCE) -> list[str]:
     return [product.product_id for product in search_all(source, query, patience)]
 
 
@@ -53,8 +53,8 @@ def test_all_pages_of_a_real_stac_server_are_found(tmp_path: Path) -> None:
     ]
     with stac_server(items, tmp_path) as url:
         source = EodagSource(provider="rustac", collection="scenes", url=url, page_size=2)
-        found = search_all(source, Query(0.5, 0.2, 5.5, 0.8, "2023-06-01", "2023-06-01"), ONCE)
-        nothing = search_all(source, Query(0.5, 0.2, 5.5, 0.8, "2023-06-02", None), ONCE)
+        found = search_all(source, SearchQuery(0.5, 0.2, 5.5, 0.8, "2023-06-01", "2023-06-01"), ONCE)
+        nothing = search_all(source, SearchQuery(0.5, 0.2, 5.5, 0.8, "2023-06-02", None), ONCE)
         with pytest.raises(NotFoundError, match="no collection 'scene' in the archive 'rustac'; there is 'scenes'"):
             search_all(EodagSource(provider="rustac", collection="scene", url=url), EVERYWHERE, ONCE)
     assert [product.product_id for product in found] == [f"scene-{number}" for number in range(6)]
@@ -74,7 +74,9 @@ def test_requests_grow_with_pages_not_with_products(archive: FaultyArchive) -> N
 def test_a_search_asks_for_the_box_the_time_and_what_else_is_wanted(archive: FaultyArchive) -> None:
     filled(archive)
     list(
-        source_of(archive, query={"eo:cloud_cover": 20}).search(Query(1.5, 0.25, 2.5, 0.75, "2023-06-01", "2023-06-30"))
+        source_of(archive, query={"eo:cloud_cover": 20}).search(
+            SearchQuery(1.5, 0.25, 2.5, 0.75, "2023-06-01", "2023-06-30")
+        )
     )
     (body,) = archive.searches()
     asked = shapely.from_geojson(json.dumps(body["intersects"]))
@@ -153,7 +155,7 @@ def test_an_archive_that_nobody_can_reach_is_told_as_that(
     monkeypatch.setattr(socket, "getaddrinfo", unreachable)
     with pytest.raises(SourceError, match="the archive can't be reached") as raised:
         search_all(source, EVERYWHERE, ONCE)
-    assert raised.value.passing
+    assert raised.value.retryable
 
 
 def test_only_the_wanted_assets_count(archive: FaultyArchive) -> None:
@@ -198,7 +200,7 @@ def test_a_page_that_fails_is_never_the_end(archive: FaultyArchive, fault: Fault
         ids(source_of(archive))
 
 
-def test_a_page_that_fails_for_a_while_is_asked_for_again(archive: FaultyArchive, hasty: Patience) -> None:
+def test_a_page_that_fails_for_a_while_is_asked_for_again(archive: FaultyArchive, hasty: RetryPolicy) -> None:
     filled(archive).fail("page=2", Fault(503), Fault(None, reset=True))
     assert len(ids(source_of(archive), patience=hasty)) == 7
 
@@ -262,14 +264,14 @@ def test_what_the_archive_asks_to_wait_is_told(archive: FaultyArchive, status: i
     for _ in range(2):
         with pytest.raises(SourceError, match=str(status)) as raised:
             list(source_of(archive).search(EVERYWHERE))
-        assert raised.value.passing
-        waits.append(raised.value.wait)
+        assert raised.value.retryable
+        waits.append(raised.value.retry_after)
     assert waits[0] == 7
     assert 590 < waits[1] <= 600
     assert len(archive.searches()) == 2
 
 
-def test_a_search_that_is_refused_is_not_tried_again(archive: FaultyArchive, hasty: Patience) -> None:
+def test_a_search_that_is_refused_is_not_tried_again(archive: FaultyArchive, hasty: RetryPolicy) -> None:
     complaint = b'{"description": "no such parameter"}'
     filled(archive).always("/search", Fault(400, {"Content-Type": "application/json"}, complaint))
     with pytest.raises(SourceError, match="no such parameter"):
@@ -346,7 +348,7 @@ def test_a_collection_that_eodag_does_not_list_is_taken_when_it_is_said_to_be_th
 
 
 def test_a_point_is_asked_for_as_a_tiny_box(archive: FaultyArchive) -> None:
-    assert ids(source_of(filled(archive)), Query(1.5, 0.5, 1.5, 0.5)) == ["scene-1"]
+    assert ids(source_of(filled(archive)), SearchQuery(1.5, 0.5, 1.5, 0.5)) == ["scene-1"]
     (body,) = archive.searches()
     asked = shapely.from_geojson(json.dumps(body["intersects"]))
     assert asked.is_valid
@@ -358,7 +360,7 @@ def test_an_archive_that_does_not_answer_is_given_up(archive: FaultyArchive, mon
     filled(archive).always("/search", Fault(pause=1.0))
     with pytest.raises(SourceError, match="did not answer in time") as raised:
         ids(source_of(archive))
-    assert raised.value.passing
+    assert raised.value.retryable
 
 
 NUMBERED = """
@@ -498,7 +500,7 @@ def test_a_page_of_the_copernicus_data_space_that_fails_is_never_the_end(coperni
     copernicus.fail("odata", Fault(200), Fault(503, {"Retry-After": "3"}))
     with pytest.raises(SourceError) as raised:
         ids(EodagSource(provider="cop_dataspace", collection="S2_MSI_L2A"))
-    assert (raised.value.passing, raised.value.wait, len(copernicus.log)) == (True, 3, 2)
+    assert (raised.value.retryable, raised.value.retry_after, len(copernicus.log)) == (True, 3, 2)
 
 
 def test_not_one_request_leaves_loopback(

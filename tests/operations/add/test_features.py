@@ -398,7 +398,7 @@ def test_every_function_that_duckdb_calls_volatile_is_refused():
     import duckdb
 
     from geographer.storage.database.connection import load_spatial
-    from geographer.storage.database.sql_sandbox import changes
+    from geographer.storage.database.sql_sandbox import is_volatile
 
     connection = duckdb.connect()
     load_spatial(connection)
@@ -407,7 +407,7 @@ def test_every_function_that_duckdb_calls_volatile_is_refused():
         "WHERE function_type = 'scalar' AND stability <> 'CONSISTENT'"
     ).fetchall()
     assert len(rows) > 20
-    assert [name for (name,) in rows if not changes(name)] == []
+    assert [name for (name,) in rows if not is_volatile(name)] == []
 
 
 def test_features_without_a_class_are_objects(dataset):

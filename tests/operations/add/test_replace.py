@@ -11,7 +11,7 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
-from geographer.storage.state.update import rebuild
+from geographer.storage.state.update import rebuild_state
 from tests.sample_history import NORTH, PIXEL, WEST, contents, point, square
 from tests.sample_rasters import pixels, write_scene
 from tests.storage.state.test_update import state
@@ -80,7 +80,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 def is_rebuilt_the_same(dataset: Dataset) -> bool:
     grown = state(dataset.root / ".geographer")
-    rebuild(dataset._recorder.engine)
+    rebuild_state(dataset._recorder.database)
     return state(dataset.root / ".geographer") == grown
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
 from geographer.operations.classes.plan import values_after
-from geographer.storage.state.update import rebuild
+from geographer.storage.state.update import rebuild_state
 from tests.sample_history import point, square, write_scenes
 from tests.storage.state.test_update import state
 
@@ -284,7 +284,7 @@ def test_a_projection_rebuilt_equals_the_one_that_grew_over_remaps(dataset, soft
     soft.harden_classes()
     for one in (dataset, soft):
         grown = state(one.root / ".geographer")
-        rebuild(one._recorder.engine)
+        rebuild_state(one._recorder.engine)
         assert state(one.root / ".geographer") == grown
 
 

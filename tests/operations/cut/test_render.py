@@ -20,9 +20,9 @@ from rasterio.rpc import RPC
 from geographer.base.errors import CorruptError, NotFoundError, StorageError, UsageError
 from geographer.base.values import Checksums, Transform, Window
 from geographer.operations.cut.render import ChipMade, ChipOrder, cut
-from geographer.rasters.pixel_digest import pixel_digest
-from geographer.rasters.read import describe
-from geographer.rasters.write import Metadata, encode
+from geographer.rasters.pixel_digest import compute_pixel_digest
+from geographer.rasters.read import read_raster_info
+from geographer.rasters.write import GeoTiffMetadata, encode_geotiff
 from tests.sample_rasters import CUSTOM, NORTH_UP, SOUTH_UP, TURNED, at, pixels, write_scene
 
 
@@ -58,7 +58,7 @@ def test_a_chip_is_its_window_pixel_for_pixel(
     chip, _ = cut_one(source, window)
     col, row, width, height = window
     assert np.array_equal(read(chip), array[:, row : row + height, col : col + width])
-    facts = describe(chip)
+    facts = read_raster_info(chip)
     assert facts.grid.transform[:2] == transform[:2]
     assert facts.grid.transform[3:5] == transform[3:5]
     assert at(facts.grid.transform, 0, 0) == at(transform, col, row)
@@ -68,18 +68,18 @@ def test_a_chip_is_its_window_pixel_for_pixel(
 def test_what_is_said_of_a_chip_is_what_its_file_holds(tmp_path: Path):
     source = write_scene(tmp_path / "a.tif", pixels(3, 40, 50, "int16"), crs=CUSTOM, transform=TURNED, nodata=-9)
     chip, made = cut_one(source, (3, 4, 20, 10), bands=(3, 1))
-    content, facts = chip.read_bytes(), describe(chip)
+    content, facts = chip.read_bytes(), read_raster_info(chip)
     assert made == ChipMade(
         index=0,
         destination=str(chip),
         checksums=Checksums(len(content), hashlib.md5(content).hexdigest(), hashlib.sha256(content).hexdigest()),
-        pixel_digest=pixel_digest(chip),
+        pixel_digest=compute_pixel_digest(chip),
         grid=facts.grid,
         count=2,
         dtype="int16",
         nodata=-9,
     )
-    assert facts.grid.crs == describe(source).grid.crs
+    assert facts.grid.crs == read_raster_info(source).grid.crs
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_every_type_is_kept(tmp_path: Path, dtype: str):
     kept = read(chip)
     assert kept.dtype == made.dtype == dtype
     assert np.array_equal(kept, array[:, 2:33, 1:31])
-    assert pixel_digest(chip) == made.pixel_digest
+    assert compute_pixel_digest(chip) == made.pixel_digest
 
 
 def test_bands_are_chosen_and_ordered(tmp_path: Path):
@@ -147,13 +147,13 @@ def test_pixels_that_are_points_stay_so_and_stay_where_they_are(tmp_path: Path):
     source = write_scene(tmp_path / "a.tif", pixels(1, 40, 50), transform=(0.1, 0, 7.3, 0, -0.1, 51.7), crs="EPSG:4326")
     with rasterio.open(source, "r+") as raster:
         raster.update_tags(AREA_OR_POINT="Point")
-    where = describe(source).grid.transform
+    where = read_raster_info(source).grid.transform
     chip, made = cut_one(source, (3, 5, 16, 16))
     with rasterio.open(chip) as raster:
         assert raster.tags()["AREA_OR_POINT"] == "Point"
-    assert describe(chip).grid == made.grid
+    assert read_raster_info(chip).grid == made.grid
     assert at(made.grid.transform, 0, 0) == pytest.approx(at(where, 3, 5), abs=1e-12)
-    assert pixel_digest(chip) == made.pixel_digest
+    assert compute_pixel_digest(chip) == made.pixel_digest
 
 
 @pytest.mark.parametrize(
@@ -275,8 +275,8 @@ def test_a_window_that_reaches_outside_is_padded(
     col, row, width, height = window
     around = np.pad(array, ((0, 0), (60, 60), (60, 60)), constant_values=7)
     assert np.array_equal(read(chip), around[:, row + 60 : row + 60 + height, col + 60 : col + 60 + width])
-    assert at(describe(chip).grid.transform, 0, 0) == at(transform, col, row)
-    assert pixel_digest(chip) == made.pixel_digest
+    assert at(read_raster_info(chip).grid.transform, 0, 0) == at(transform, col, row)
+    assert compute_pixel_digest(chip) == made.pixel_digest
 
 
 def test_padding_may_be_not_a_number(tmp_path: Path):
@@ -340,7 +340,11 @@ def test_a_crs_can_be_given_to_a_source_that_lacks_one(tmp_path: Path):
     with pytest.raises(UsageError, match="no CRS"):
         list(cut(orders))
     made = list(cut(orders, crs={str(bare): CUSTOM}))
-    assert made[0].grid.crs == describe(bare, crs=CUSTOM).grid.crs == describe(Path(f"{bare}.chip")).grid.crs
+    assert (
+        made[0].grid.crs
+        == read_raster_info(bare, crs=CUSTOM).grid.crs
+        == read_raster_info(Path(f"{bare}.chip")).grid.crs
+    )
     assert made[1].grid.crs == "EPSG:32633"
 
 
@@ -357,7 +361,7 @@ def test_a_large_chip_is_tiled_and_still_its_window(tmp_path: Path):
     with rasterio.open(chip) as raster:
         assert raster.block_shapes == [(256, 256)]
         assert np.array_equal(raster.read(), array[:, 20:550, 10:523])
-    assert pixel_digest(chip) == made.pixel_digest
+    assert compute_pixel_digest(chip) == made.pixel_digest
 
 
 def scattered(folder: Path, destination: Path, count: int = 40) -> list[ChipOrder]:
@@ -397,9 +401,9 @@ def test_chips_are_made_block_by_block_so_that_none_is_decoded_twice(tmp_path: P
     source = write_scene(tmp_path / "a.tif", pixels(1, 64, 64))
     made = []
 
-    def noted(pixels: np.ndarray, metadata: Metadata, transform: Transform, mask: None) -> bytes:
+    def noted(pixels: np.ndarray, metadata: GeoTiffMetadata, transform: Transform, mask: None) -> bytes:
         made.append((round((transform.f - 5_200_000) / -10), round((transform.c - 500_000) / 10)))
-        return encode(pixels, metadata, transform, mask)
+        return encode_geotiff(pixels, metadata, transform, mask)
 
     monkeypatch.setattr("geographer.operations.cut.render.encode", noted)
     corners = [(0, 0), (1, 40), (2, 0), (3, 33), (20, 3), (17, 50), (18, 1)]

@@ -16,10 +16,10 @@ from click.testing import CliRunner
 from geographer import Dataset
 from geographer.base.errors import NotFoundError, UsageError
 from geographer.cli import cli
-from geographer.storage.database.connection import Engine
-from geographer.storage.events import Draft
-from geographer.storage.log.row_tables import arrow_table
-from geographer.storage.state.update import rebuild
+from geographer.storage.database.connection import Database
+from geographer.storage.events import EventDraft
+from geographer.storage.log.row_tables import make_row_table
+from geographer.storage.state.update import rebuild_state
 from geographer.storage.unit_of_work import Change
 from tests.operations.label.label_dataset import LATER, OBJECTS, Counted, Flat, Unversioned, begin, gather, mosaic, read
 from tests.sample_history import square, write_scenes
@@ -278,7 +278,7 @@ def test_objects_are_part_of_the_content_digest_the_difference_and_a_rebuilt_pro
     assert labelled.content_digest(head) == before
     assert labelled.content_digest() != without
     now = labelled.objects().to_pylist()
-    rebuild(Engine(labelled.root / ".geographer"))
+    rebuild_state(Database(labelled.root / ".geographer"))
     assert (labelled.objects().to_pylist(), labelled.objects(at=head).to_pylist()) == (now, rows)
     assert labelled.verify() == []
     log = labelled.root / ".geographer" / "log.duckdb"
@@ -500,7 +500,7 @@ def test_labels_brought_up_to_date_equal_file_for_file_those_made_from_nothing(
     assert not any(recorded.changed for recorded in labelled.update())
     assert made == []
     assert labelled.verify() == []
-    assert [fault for event in labelled.log() for fault in faults(event.envelope())] == []
+    assert [fault for event in labelled.log() for fault in faults(event.to_dict())] == []
 
 
 def test_labels_that_come_out_as_they_were_are_not_recorded_again(labelled: Dataset, tmp_path: Path):
@@ -512,10 +512,10 @@ def test_labels_that_come_out_as_they_were_are_not_recorded_again(labelled: Data
 
 def recorded(dataset: Dataset, kind: str, payload: dict[str, Any], **rows: dict[str, list[Any]]) -> None:
     """An event of which no command of these tests makes one: its rows as they are given."""
-    tables = {table: arrow_table(table, columns) for table, columns in rows.items()}
+    tables = {table: make_row_table(table, columns) for table, columns in rows.items()}
     recorder = dataset._recorder
-    recorder.record(
-        Change(Draft(kind, payload, tables)), dataset._signature("", None, None), recorder.planning_head(None)
+    recorder.record_change(
+        Change(EventDraft(kind, payload, tables)), dataset._signature("", None, None), recorder.prepare_head(None)
     )
 
 
@@ -550,7 +550,7 @@ def test_a_feature_that_is_changed_keeps_its_place_in_the_order(dataset: Dataset
     gather(dataset, tmp_path / "lid.geojson", {"lid": ("quarry", square(5, 5, 3), {})})
     dataset.label_masks("mask", collection="grid", overlap="newest")
     dataset.label_instances("things", collection="grid", overlap="newest")
-    with dataset._recorder.engine.attached(log="r") as connection:
+    with dataset._recorder.database.open_connection(log="r") as connection:
         (row,) = connection.execute(
             "SELECT id_is_integer, geometry, crs, properties FROM log.feature_change WHERE feature_id = 'pond'"
         ).fetchall()
@@ -562,9 +562,9 @@ def test_a_feature_that_is_changed_keeps_its_place_in_the_order(dataset: Dataset
         *("features_removed", payload),
         feature_change=values | {name: [value] for name, value in zip(columns, row, strict=True)},
     )
-    with dataset._recorder.at() as view:
-        order = dict(view.rows("SELECT feature_id, added FROM feature_order"))
-        rasters = dict(view.rows("SELECT raster_id, added FROM raster_order"))
+    with dataset._recorder.open_revision() as view:
+        order = dict(view.fetch_rows("SELECT feature_id, added FROM feature_order"))
+        rasters = dict(view.fetch_rows("SELECT raster_id, added FROM raster_order"))
     assert (order["pond"] >> 32, order["lid"] >> 32) == (2, 6)
     assert (rasters["a"] >> 32, rasters["grid/a_c0_r0"] >> 32) == (3, 4)
     dataset.update()

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from geographer.base.errors import NotFoundError, UsageError
-from geographer.storage.database.sql_sandbox import confined_order, evaluating
+from geographer.storage.database.sql_sandbox import translate_sql_errors, validate_order_by
 
 COLUMNS = ("raster_id", "cloud", "acquired")
 
@@ -32,7 +32,7 @@ def connection():
     ],
 )
 def test_expressions_over_the_columns_each_with_a_direction_order_the_rows(connection, order, found):
-    clause = confined_order(connection, order, COLUMNS)
+    clause = validate_order_by(connection, order, COLUMNS)
     rows = connection.execute(f"SELECT raster_id FROM t ORDER BY {clause}\n").fetchall()
     assert "".join(name for (name,) in rows) == found
 
@@ -57,7 +57,7 @@ def test_expressions_over_the_columns_each_with_a_direction_order_the_rows(conne
 )
 def test_what_is_no_list_of_expressions_is_refused(connection, order):
     with pytest.raises(UsageError, match="--order-by"):
-        confined_order(connection, order, COLUMNS)
+        validate_order_by(connection, order, COLUMNS)
     assert connection.execute("SELECT count(*) FROM t").fetchone() == (3,)
 
 
@@ -75,19 +75,19 @@ def test_what_is_no_list_of_expressions_is_refused(connection, order):
 )
 def test_what_reaches_out_or_changes_is_refused(connection, order, told):
     with pytest.raises(UsageError, match="--order-by") as caught:
-        confined_order(connection, order, COLUMNS)
+        validate_order_by(connection, order, COLUMNS)
     assert told in str(caught.value)
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(connection):
     with pytest.raises(NotFoundError, match=r"--order-by names 'clouds': the columns are acquired, cloud, raster_id"):
-        confined_order(connection, "clouds DESC", COLUMNS)
+        validate_order_by(connection, "clouds DESC", COLUMNS)
 
 
 def test_what_only_fails_on_the_columns_is_told_of_the_option(connection):
-    clause = confined_order(connection, "sqrt(raster_id)", COLUMNS)
+    clause = validate_order_by(connection, "sqrt(raster_id)", COLUMNS)
     with (
         pytest.raises(UsageError, match=r"--order-by 'sqrt\(raster_id\)' can't be evaluated"),
-        evaluating("sqrt(raster_id)", "--order-by"),
+        translate_sql_errors("sqrt(raster_id)", "--order-by"),
     ):
         connection.execute(f"SELECT rank() OVER (ORDER BY {clause}\n) FROM t")

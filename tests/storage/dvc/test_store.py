@@ -19,7 +19,7 @@ import pytest
 from geographer.base import atomic_files as drafts
 from geographer.base.errors import ConflictError, NotFoundError, StorageError, UsageError
 from geographer.base.values import Checksums
-from geographer.rasters.checksums import checksums_of_file
+from geographer.rasters.checksums import compute_checksums
 from geographer.storage.dvc import dvc_files as tracking
 from geographer.storage.dvc.store import Store
 from tests import REPOSITORY
@@ -776,4 +776,4 @@ print([name for name in sys.modules if name.startswith("dvc")])
 def test_the_checksums_of_a_file_are_those_of_its_bytes(tmp_path, size):
     content = bytes(i * 31 % 251 for i in range(997)) * (size // 997 + 1)
     path, sums = draft(tmp_path, content[:size])
-    assert checksums_of_file(path) == sums
+    assert compute_checksums(path) == sums

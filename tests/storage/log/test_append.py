@@ -12,22 +12,22 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, UsageError
-from geographer.storage.database.connection import Engine
-from geographer.storage.events import NO_HEAD, Draft, Head, Signature
-from geographer.storage.log.append import append, create
-from geographer.storage.state.update import project
+from geographer.storage.database.connection import Database
+from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, EventDraft, Head
+from geographer.storage.log.append import append_event, create_log
+from geographer.storage.state.update import update_state
 from tests import REPOSITORY
 from tests.sample_history import FIRST, write_features
 from tests.storage.log import digest_oracle as oracle
 from tests.storage.log.writer_process import append_class, draft, head
 
-ADA = Signature("Ada")
+ADA = CommitInfo("Ada")
 
 
 @pytest.fixture
 def engine(tmp_path):
-    opened = Engine(tmp_path)
-    create(opened)
+    opened = Database(tmp_path)
+    create_log(opened)
     return opened
 
 
@@ -52,23 +52,23 @@ def test_each_event_holds_the_digest_of_the_one_before_it(engine):
 
 
 def test_what_is_appended_is_what_is_answered_and_what_is_read(engine):
-    signature = Signature("Ada", "why", "geographer add classes pond", "key")
-    event = append(engine, draft("pond"), signature, NO_HEAD)
+    signature = CommitInfo("Ada", "why", "geographer add classes pond", "key")
+    event = append_event(engine, draft("pond"), signature, EMPTY_LOG_HEAD)
     (kept,), _ = oracle.read_log(engine.file("log"))
-    assert event.envelope() == kept
+    assert event.to_dict() == kept
     assert event.author == "Ada"
     assert (event.message, event.command, event.idempotency_key) == signature[1:]
     assert (event.kind, event.version, event.payload) == ("classes_added", 1, {"request": {"classes": ["pond"]}})
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", event.event_id)
 
 
-@pytest.mark.parametrize("expected", [NO_HEAD, Head(1, "0" * 64), Head(2, "0" * 64), Head(3, "0" * 64)])
+@pytest.mark.parametrize("expected", [EMPTY_LOG_HEAD, Head(1, "0" * 64), Head(2, "0" * 64), Head(3, "0" * 64)])
 def test_a_head_that_is_not_the_expected_one_is_refused_and_nothing_is_written(engine, expected):
     append_class(engine, "pond")
     append_class(engine, "quarry")
     before = oracle.read_log(engine.file("log"))
     with pytest.raises(ConflictError, match="run it again"):
-        append(engine, draft("quay"), ADA, expected)
+        append_event(engine, draft("quay"), ADA, expected)
     assert oracle.read_log(engine.file("log")) == before
 
 
@@ -77,7 +77,7 @@ def test_rows_that_cannot_be_inserted_leave_nothing_behind(engine):
     before = oracle.read_log(engine.file("log"))
     nameless = "(SELECT 'added' AS change, NULL AS class, 1 AS value)"
     with pytest.raises(duckdb.ConstraintException):
-        append(engine, Draft("classes_added", {}, {"class_change": nameless}), ADA, head(engine))
+        append_event(engine, EventDraft("classes_added", {}, {"class_change": nameless}), ADA, head(engine))
     assert oracle.read_log(engine.file("log")) == before
     assert append_class(engine, "quay").position == 2
 
@@ -85,33 +85,33 @@ def test_rows_that_cannot_be_inserted_leave_nothing_behind(engine):
 @pytest.mark.parametrize("number", [2**53, float("nan"), float("inf")])
 def test_a_number_that_json_does_not_have_is_refused_by_name(engine, number):
     with pytest.raises(UsageError, match="can't be recorded"):
-        append(engine, Draft("chips_cut", {"seed": number}), ADA, NO_HEAD)
-    assert head(engine) == NO_HEAD
+        append_event(engine, EventDraft("chips_cut", {"seed": number}), ADA, EMPTY_LOG_HEAD)
+    assert head(engine) == EMPTY_LOG_HEAD
 
 
 # --- idempotency keys ---------------------------------------------------------------------------------------------
 
 
 def test_a_key_that_is_known_answers_its_event_though_the_head_has_moved(engine):
-    keyed = Signature("Ada", idempotency_key="k")
-    first = append(engine, draft("pond"), keyed, NO_HEAD)
+    keyed = CommitInfo("Ada", idempotency_key="k")
+    first = append_event(engine, draft("pond"), keyed, EMPTY_LOG_HEAD)
     append_class(engine, "quarry")
     before = oracle.read_log(engine.file("log"))
-    assert append(engine, draft("pond"), Signature("Eve", "again", "", "k"), NO_HEAD) == first
+    assert append_event(engine, draft("pond"), CommitInfo("Eve", "again", "", "k"), EMPTY_LOG_HEAD) == first
     assert oracle.read_log(engine.file("log")) == before
 
 
-@pytest.mark.parametrize("other", [draft("quarry"), Draft("features_added", {"request": {"classes": ["pond"]}})])
+@pytest.mark.parametrize("other", [draft("quarry"), EventDraft("features_added", {"request": {"classes": ["pond"]}})])
 def test_a_key_that_belongs_to_another_request_is_refused(engine, other):
-    keyed = Signature("Ada", idempotency_key="k")
-    append(engine, draft("pond"), keyed, NO_HEAD)
+    keyed = CommitInfo("Ada", idempotency_key="k")
+    append_event(engine, draft("pond"), keyed, EMPTY_LOG_HEAD)
     with pytest.raises(ConflictError, match=r"'k' belongs to @1 \(classes_added\).*use a new key"):
-        append(engine, other, keyed, head(engine))
+        append_event(engine, other, keyed, head(engine))
     assert head(engine).position == 1
 
 
 def test_events_without_a_key_are_never_taken_for_each_other(engine):
-    assert [append(engine, draft("pond"), ADA, head(engine)).position for _ in range(2)] == [1, 2]
+    assert [append_event(engine, draft("pond"), ADA, head(engine)).position for _ in range(2)] == [1, 2]
 
 
 def test_a_request_through_the_dataset_is_done_once_for_its_key(dataset, tmp_path):
@@ -173,7 +173,7 @@ def test_processes_that_append_at_once_wait_for_each_other_and_all_events_land(e
 def test_who_finds_the_log_held_says_so_waits_and_then_appends(engine, caplog):
     with writer("hold", engine.file("log").parent, 1) as holder:
         assert holder.stdout.readline() == "held\n"
-        assert append(engine, draft("pond"), ADA, NO_HEAD).position == 1
+        assert append_event(engine, draft("pond"), ADA, EMPTY_LOG_HEAD).position == 1
         assert holder.stdout.readline() == "released\n"
     assert [record.getMessage() for record in caplog.records] == [
         "waiting for another process that holds 'log.duckdb' …"
@@ -220,7 +220,7 @@ def test_an_append_that_is_killed_at_any_step_leaves_no_trace(engine, step):
 @pytest.mark.parametrize("trial", range(4))
 def test_kill_9_among_appends_loses_no_event_that_was_acknowledged(engine, trial):
     append_class(engine, "pond")
-    project(engine)
+    update_state(engine)
     with writer("append", engine.file("log").parent, "c", "endless") as process:
         for _ in range(3 + 4 * trial):
             assert process.stdout.readline()
@@ -232,7 +232,7 @@ def test_kill_9_among_appends_loses_no_event_that_was_acknowledged(engine, trial
     assert head(engine).position in (last, last + 1)
     assert oracle.faults(engine.file("log")) == []
     assert append_class(engine, "after").position in (last + 1, last + 2)
-    assert project(engine) == head(engine).position
+    assert update_state(engine) == head(engine).position
     with engine.attached(state="r") as connection:
         projected = dict(connection.execute("SELECT valid_from, class FROM state.class").fetchall())
     assert projected == classes(engine)

@@ -5,25 +5,25 @@ from __future__ import annotations
 import pytest
 
 from geographer.base.canonical_json import canonical_json
-from geographer.storage.database.connection import Engine
-from geographer.storage.events import NO_HEAD, Draft, Head, Signature
-from geographer.storage.log.append import append, create
+from geographer.storage.database.connection import Database
+from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, EventDraft, Head
+from geographer.storage.log.append import append_event, create_log
 from geographer.storage.log.digests import EMPTY, rows_digests
-from geographer.storage.log.row_tables import TABLES, arrow_table
+from geographer.storage.log.row_tables import TABLES, make_row_table
 from tests.storage.log import digest_oracle as oracle
 
 
 @pytest.fixture
 def engine(tmp_path):
-    opened = Engine(tmp_path)
-    create(opened)
+    opened = Database(tmp_path)
+    create_log(opened)
     return opened
 
 
 def row_of(engine, table, **columns):
     """One row, appended with these columns and read back with plain DuckDB."""
-    rows = {table: arrow_table(table, {name: [value] for name, value in columns.items()})}
-    append(engine, Draft("features_added", {}, rows), Signature("Ada"), NO_HEAD)
+    rows = {table: make_row_table(table, {name: [value] for name, value in columns.items()})}
+    append_event(engine, EventDraft("features_added", {}, rows), CommitInfo("Ada"), EMPTY_LOG_HEAD)
     return oracle.read_log(engine.file("log"))[1][table][0]
 
 
@@ -60,19 +60,21 @@ def test_no_value_can_pass_for_the_one_beside_it(tmp_path):
     for number, (kind, crs) in enumerate(pairs):
         folder = tmp_path / str(number)
         folder.mkdir()
-        create(Engine(folder))
+        create_log(Database(folder))
         columns = {"feature_id": "7", "class": kind, "crs": crs}
-        digests.add(row_of(Engine(folder), "feature_change", **columns)["row_digest"])
+        digests.add(row_of(Database(folder), "feature_change", **columns)["row_digest"])
     assert len(digests) == len(pairs)
 
 
 def test_the_order_of_rows_counts_also_beyond_ten(engine):
     names = [f"n{number}" for number in range(25, 0, -1)]
     rows = {
-        "skipped_input": arrow_table("skipped_input", {"input": ["f"] * 25, "name": names, "reason": ["empty"] * 25}),
-        "class_change": arrow_table("class_change", {"class": ["b", "a"], "value": [1, 2]}),
+        "skipped_input": make_row_table(
+            "skipped_input", {"input": ["f"] * 25, "name": names, "reason": ["empty"] * 25}
+        ),
+        "class_change": make_row_table("class_change", {"class": ["b", "a"], "value": [1, 2]}),
     }
-    event = append(engine, Draft("features_added", {}, rows), Signature("Ada"), NO_HEAD)
+    event = append_event(engine, EventDraft("features_added", {}, rows), CommitInfo("Ada"), EMPTY_LOG_HEAD)
     kept = oracle.read_log(engine.file("log"))[1]
     assert [row["name"] for row in sorted(kept["skipped_input"], key=lambda row: row["ordinal"])] == names
     assert oracle.faults(engine.file("log")) == []
@@ -83,14 +85,14 @@ def test_the_order_of_rows_counts_also_beyond_ten(engine):
 
 def test_events_of_thousands_of_rows_are_hashed_as_the_words_say(engine):
     """More rows than are joined at a time, in two tables and two events."""
-    head = NO_HEAD
+    head = EMPTY_LOG_HEAD
     for first in (0, 9000):
         names = [f"n{(number * 7919) % 9001 + first}" for number in range(9000)]
         rows = {
-            "skipped_input": arrow_table("skipped_input", {"input": ["f"] * 9000, "name": names, "reason": names}),
-            "class_change": arrow_table("class_change", {"class": names[:5000], "value": [*range(5000)]}),
+            "skipped_input": make_row_table("skipped_input", {"input": ["f"] * 9000, "name": names, "reason": names}),
+            "class_change": make_row_table("class_change", {"class": names[:5000], "value": [*range(5000)]}),
         }
-        event = append(engine, Draft("features_added", {}, rows), Signature("Ada"), head)
+        event = append_event(engine, EventDraft("features_added", {}, rows), CommitInfo("Ada"), head)
         head = Head(event.position, event.digest)
     assert oracle.faults(engine.file("log")) == []
     with engine.attached(log="r") as connection:
@@ -100,7 +102,7 @@ def test_events_of_thousands_of_rows_are_hashed_as_the_words_say(engine):
 
 
 def test_an_event_without_rows_has_the_digest_of_nothing(engine):
-    event = append(engine, Draft("revision_tagged", {}), Signature("Ada"), NO_HEAD)
+    event = append_event(engine, EventDraft("revision_tagged", {}), CommitInfo("Ada"), EMPTY_LOG_HEAD)
     assert event.rows_digest == EMPTY == oracle.sha256("")
 
 
@@ -112,7 +114,7 @@ def test_a_payload_is_hashed_as_canonical_json(engine):
         "b": {"z": None, "a": [True, False, 2**53 - 1]},
         "a\n\x01": '\u2028 \u00e9 / \\ "',
     }
-    event = append(engine, Draft("revision_tagged", payload), Signature("Ada"), NO_HEAD)
+    event = append_event(engine, EventDraft("revision_tagged", payload), CommitInfo("Ada"), EMPTY_LOG_HEAD)
     assert canonical_json(payload) == oracle.canonical(payload)
     assert oracle.faults(engine.file("log")) == []
     assert event.payload["\u20ac"] == 1

@@ -8,10 +8,17 @@ import duckdb
 import pytest
 
 from geographer.base.errors import NotFoundError, UsageError
-from geographer.storage.database.connection import Engine
-from geographer.storage.events import NO_HEAD
-from geographer.storage.log.append import create
-from geographer.storage.log.read import event_at, event_by_key, events_between, head_of, position_of, tags_up_to
+from geographer.storage.database.connection import Database
+from geographer.storage.events import EMPTY_LOG_HEAD
+from geographer.storage.log.append import create_log
+from geographer.storage.log.read import (
+    find_event_by_key,
+    read_event,
+    read_events_between,
+    read_head,
+    read_tags,
+    resolve_revision,
+)
 
 DIGESTS = {
     1: "abc123" + "0" * 58,
@@ -32,9 +39,9 @@ TAGS = {3: ("v1", 1), 5: ("early", 2)}
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    opened = Engine(tmp_path_factory.mktemp("log"))
-    create(opened)
-    with duckdb.connect(str(opened.file("log"))) as connection:
+    opened = Database(tmp_path_factory.mktemp("log"))
+    create_log(opened)
+    with duckdb.connect(str(opened.file_path("log"))) as connection:
         for position, digest in DIGESTS.items():
             payload: dict[str, object] = {}
             kind = "classes_added"
@@ -93,10 +100,10 @@ def connection(engine):
 )
 def test_a_revision_names_a_position(connection, revision, position):
     if position:
-        assert position_of(connection, revision) == position
+        assert resolve_revision(connection, revision) == position
     else:
         with pytest.raises(NotFoundError):
-            position_of(connection, revision)
+            resolve_revision(connection, revision)
 
 
 @pytest.mark.parametrize(
@@ -104,22 +111,22 @@ def test_a_revision_names_a_position(connection, revision, position):
 )
 def test_a_name_of_nothing_is_not_found_and_the_message_says_what_would_be(connection, revision):
     with pytest.raises(NotFoundError, match=r"geographer log|the log goes from @1 to @5"):
-        position_of(connection, revision)
+        resolve_revision(connection, revision)
 
 
 def test_a_date_before_the_log_began_says_so(connection):
     with pytest.raises(NotFoundError, match="the log begins later"):
-        position_of(connection, "2026-02-28")
+        resolve_revision(connection, "2026-02-28")
 
 
 def test_a_prefix_that_fits_two_digests_is_refused_and_not_guessed(connection):
     with pytest.raises(UsageError, match="'abc124' fits 2 events: give more of it"):
-        position_of(connection, "abc124")
+        resolve_revision(connection, "abc124")
 
 
 def test_events_come_oldest_first_between_positions_or_only_the_last(connection):
     def positions(**bounds):
-        return [event.position for event in events_between(connection, **bounds)]
+        return [event.position for event in read_events_between(connection, **bounds)]
 
     assert positions() == [1, 2, 3, 4, 5]
     assert positions(after=2) == [3, 4, 5]
@@ -129,27 +136,27 @@ def test_events_come_oldest_first_between_positions_or_only_the_last(connection)
 
 
 def test_one_event_is_found_by_its_position_or_its_key(connection):
-    assert event_at(connection, 3).payload["tag"]["tag"] == "v1"
-    assert event_by_key(connection, "key 3") == event_at(connection, 3)
-    assert event_by_key(connection, "key 9") is None
-    assert event_by_key(connection, None) is None
+    assert read_event(connection, 3).payload["tag"]["tag"] == "v1"
+    assert find_event_by_key(connection, "key 3") == read_event(connection, 3)
+    assert find_event_by_key(connection, "key 9") is None
+    assert find_event_by_key(connection, None) is None
     with pytest.raises(NotFoundError, match="no event at @9"):
-        event_at(connection, 9)
+        read_event(connection, 9)
 
 
 def test_tags_stand_from_the_event_that_set_them_and_in_the_order_of_their_names(connection):
-    assert tags_up_to(connection, 2) == []
-    assert [tag["tag"] for tag in tags_up_to(connection, 4)] == ["v1"]
-    assert tags_up_to(connection, 5) == [
+    assert read_tags(connection, 2) == []
+    assert [tag["tag"] for tag in read_tags(connection, 4)] == ["v1"]
+    assert read_tags(connection, 5) == [
         {"tag": name, "position": at, "digest": DIGESTS[at], "content_digest": "c" * 64}
         for name, at in (("early", 2), ("v1", 1))
     ]
 
 
 def test_a_log_without_events_has_no_head(tmp_path):
-    engine = Engine(tmp_path)
-    create(engine)
-    with engine.attached(log="r") as connection:
-        assert head_of(connection) == NO_HEAD
+    engine = Database(tmp_path)
+    create_log(engine)
+    with engine.open_connection(log="r") as connection:
+        assert read_head(connection) == EMPTY_LOG_HEAD
         with pytest.raises(NotFoundError):
-            position_of(connection, "@1")
+            resolve_revision(connection, "@1")

@@ -14,40 +14,40 @@ from itertools import count
 from pathlib import Path
 
 from geographer.base.errors import ConflictError
-from geographer.storage.database.connection import Engine
-from geographer.storage.events import Draft, Event, Head, Signature
+from geographer.storage.database.connection import Database
+from geographer.storage.events import CommitInfo, Event, EventDraft, Head
 from geographer.storage.log import append as appending
-from geographer.storage.log.read import head_of
+from geographer.storage.log.read import read_head
 
 
-def head(engine: Engine) -> Head:
-    with engine.attached(log="r") as connection:
-        return head_of(connection)
+def head(engine: Database) -> Head:
+    with engine.open_connection(log="r") as connection:
+        return read_head(connection)
 
 
-def draft(*names: str, value: int = 1) -> Draft:
+def draft(*names: str, value: int = 1) -> EventDraft:
     """An event that adds a class for each name."""
     rows = ", ".join(f"('added', '{name}', {value})" for name in names)
     relation = f"(VALUES {rows}) AS given (change, class, value)"
-    return Draft("classes_added", {"request": {"classes": [*names]}}, {"class_change": relation})
+    return EventDraft("classes_added", {"request": {"classes": [*names]}}, {"class_change": relation})
 
 
-def append_class(engine: Engine, name: str) -> Event:
+def append_class(engine: Database, name: str) -> Event:
     """Append a class after whatever stands last: planned again for as long as others are faster."""
     while True:
         try:
-            return appending.append(engine, draft(name), Signature("Ada"), head(engine))
+            return appending.append_event(engine, draft(name), CommitInfo("Ada"), head(engine))
         except ConflictError:
             continue
 
 
-def _append(engine: Engine, name: str, many: str) -> None:
+def _append(engine: Database, name: str, many: str) -> None:
     for number in range(int(many)) if many != "endless" else count():
         print(append_class(engine, f"{name}{number}").position, flush=True)
 
 
-def _hold(engine: Engine, seconds: str) -> None:
-    with engine.attached(log="w") as connection:
+def _hold(engine: Database, seconds: str) -> None:
+    with engine.open_connection(log="w") as connection:
         connection.execute("BEGIN")
         connection.execute("INSERT INTO log.class_change VALUES (99, 0, 'added', 'never', 1, '')")
         print("held", flush=True)
@@ -56,16 +56,16 @@ def _hold(engine: Engine, seconds: str) -> None:
         connection.execute("ROLLBACK")
 
 
-def _die(engine: Engine, step: str) -> None:
+def _die(engine: Database, step: str) -> None:
     def killed(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     before = head(engine)
     setattr(appending, step, killed)
-    appending.append(engine, draft("lost"), Signature("Ada"), before)
+    appending.append_event(engine, draft("lost"), CommitInfo("Ada"), before)
 
 
 if __name__ == "__main__":
     # DuckDB would import it for nothing, where it is installed.
     sys.modules["pandas"] = None
-    {"append": _append, "hold": _hold, "die": _die}[sys.argv[1]](Engine(Path(sys.argv[2])), *sys.argv[3:])
+    {"append": _append, "hold": _hold, "die": _die}[sys.argv[1]](Database(Path(sys.argv[2])), *sys.argv[3:])

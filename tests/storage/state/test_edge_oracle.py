@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 from shapely.geometry import LineString, MultiPoint, Point, Polygon, box
 
-from geographer.storage.database.connection import Engine
-from geographer.storage.events import NO_HEAD, Draft, Head, Signature
-from geographer.storage.log.append import append, create
-from geographer.storage.log.row_tables import arrow_table
-from geographer.storage.state.update import project, rebuild
+from geographer.storage.database.connection import Database
+from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, EventDraft, Head
+from geographer.storage.log.append import append_event, create_log
+from geographer.storage.log.row_tables import make_row_table
+from geographer.storage.state.update import rebuild_state, update_state
 
 LONLAT = "EPSG:4326"
 FAR_NORTH, FAR_SOUTH = "EPSG:3413", "EPSG:3031"
@@ -154,21 +154,21 @@ class Log:
     """A log and its projection in a folder."""
 
     def __init__(self, folder: Path):
-        self.engine = Engine(folder)
-        self.head = NO_HEAD
-        create(self.engine)
+        self.engine = Database(folder)
+        self.head = EMPTY_LOG_HEAD
+        create_log(self.engine)
 
     def record(self, change, things):
         """Append one event: features, or rasters, are 'added', 'changed' or 'removed'."""
         name, rows = ("feature", feature_rows) if isinstance(things[0], Feature) else ("raster", raster_rows)
         kind = f"{name}s_{'removed' if change == 'removed' else 'added'}"
-        draft = Draft(kind, {"request": {}, "columns": {}}, {f"{name}_change": rows(things, change)})
-        event = append(self.engine, draft, Signature("Ada"), self.head)
+        draft = EventDraft(kind, {"request": {}, "columns": {}}, {f"{name}_change": rows(things, change)})
+        event = append_event(self.engine, draft, CommitInfo("Ada"), self.head)
         self.head = Head(event.position, event.digest)
 
     def edges(self, position=None):
         """The relation of each (feature id, raster id) as of a position."""
-        with self.engine.attached(state="r", spatial=True) as connection:
+        with self.engine.open_connection(state="r", spatial=True) as connection:
             rows = connection.execute(
                 "SELECT feature.feature_id, raster.raster_id, contains FROM state.edge AS edge "
                 "JOIN state.feature AS feature USING (feature_key) JOIN state.raster AS raster USING (raster_key) "
@@ -181,7 +181,7 @@ class Log:
 
     def tables(self):
         """Every row of the projection's tables of features, rasters and edges."""
-        with self.engine.attached(state="r", spatial=True) as connection:
+        with self.engine.open_connection(state="r", spatial=True) as connection:
             return {
                 table: sorted(map(repr, connection.execute(f"FROM state.{table}").fetchall()))
                 for table in ("feature", "raster", "edge")
@@ -197,7 +197,7 @@ def feature_rows(features, change):
         "properties": ["{}"] * len(features),
     }
     names = {"change": [change] * len(features), "feature_id": [feature.id for feature in features]}
-    return arrow_table("feature_change", names | (columns if change != "removed" else {}))
+    return make_row_table("feature_change", names | (columns if change != "removed" else {}))
 
 
 def raster_rows(rasters, change):
@@ -210,14 +210,14 @@ def raster_rows(rasters, change):
         "properties": ["{}"] * len(rasters),
     }
     names = {"change": [change] * len(rasters), "raster_id": [raster.id for raster in rasters]}
-    return arrow_table("raster_change", names | (columns if change != "removed" else {}))
+    return make_row_table("raster_change", names | (columns if change != "removed" else {}))
 
 
 def edges_of(folder, features, rasters):
     log = Log(folder)
     log.record("added", features)
     log.record("added", rasters)
-    project(log.engine)
+    update_state(log.engine)
     return log.edges()
 
 
@@ -540,14 +540,14 @@ def check_event_by_event(folder, steps):
     for change, things, projected in steps:
         stood += happen(log, stood[-1], change, things)
         if projected:
-            project(log.engine)
-    project(log.engine)
+            update_state(log.engine)
+    update_state(log.engine)
     for position, standing in enumerate(stood[1:], 1):
         features = [thing for thing in standing.values() if isinstance(thing, Feature)]
         rasters = [thing for thing in standing.values() if isinstance(thing, Raster)]
         assert log.edges(position) == (expected(features, rasters) if features else {})
     kept = log.tables()
-    rebuild(log.engine)
+    rebuild_state(log.engine)
     assert log.tables() == kept
 
 

@@ -8,11 +8,11 @@ import duckdb
 import pytest
 
 from geographer import Dataset
-from geographer.outputs.export import json_lines
-from geographer.storage.database.connection import Engine, spatial_extension
-from geographer.storage.queries.revision import TABLES, opened
-from geographer.storage.queries.tables import Filter
-from geographer.storage.state.update import position_of_state, project, rebuild
+from geographer.outputs.export import format_json_lines
+from geographer.storage.database.connection import Database, spatial_extension
+from geographer.storage.queries.revision import TABLES, open_revision
+from geographer.storage.queries.tables import TableFilter
+from geographer.storage.state.update import read_state_position, rebuild_state, update_state
 from tests.sample_history import HEAD, V1
 
 STATE = ("meta", "class", "feature", "raster", "edge", "label", "label_object", "split", "recipe", "own_column")
@@ -32,9 +32,9 @@ def state(folder):
 
 def tables(engine, position):
     """All that can be read of a revision, as JSON."""
-    with opened(engine, position) as revision:
-        read = {name: json_lines(revision, name, Filter()) for name in TABLES}
-        return read | {"recipes": revision.rows("FROM recipes"), "content": revision.content_digest()}
+    with open_revision(engine, position) as revision:
+        read = {name: format_json_lines(revision, name, TableFilter()) for name in TABLES}
+        return read | {"recipes": revision.fetch_rows("FROM recipes"), "content": revision.compute_content_digest()}
 
 
 def cut_short(log, folder, position):
@@ -66,7 +66,7 @@ def test_the_story_has_all_that_a_projection_can_hold(grown):
 
 def test_a_projection_rebuilt_at_once_equals_the_one_that_grew_row_for_row(log, grown, tmp_path):
     shutil.copy(log, tmp_path)
-    assert project(Engine(tmp_path)) == HEAD
+    assert update_state(Database(tmp_path)) == HEAD
     rebuilt = state(tmp_path)
     for table in STATE:
         assert rebuilt[table] == grown[table], table
@@ -76,10 +76,10 @@ def test_a_projection_rebuilt_at_once_equals_the_one_that_grew_row_for_row(log, 
 def test_a_projection_that_stopped_anywhere_goes_on_to_the_same_rows(log, grown, tmp_path, position):
     """Several events at once after several at once: what one of them adds, another one of the batch may remove."""
     folder = cut_short(log, tmp_path / "short", position)
-    engine = Engine(folder)
-    assert project(engine) == position_of_state(engine) == position
+    engine = Database(folder)
+    assert update_state(engine) == read_state_position(engine) == position
     shutil.copy(log, folder)
-    assert project(engine) == HEAD
+    assert update_state(engine) == HEAD
     went_on = state(folder)
     for table in STATE:
         assert went_on[table] == grown[table], table
@@ -87,11 +87,11 @@ def test_a_projection_that_stopped_anywhere_goes_on_to_the_same_rows(log, grown,
 
 def test_a_projection_at_the_head_is_not_touched(log, tmp_path):
     shutil.copy(log, tmp_path)
-    engine = Engine(tmp_path)
-    assert position_of_state(engine) == 0
-    project(engine)
+    engine = Database(tmp_path)
+    assert read_state_position(engine) == 0
+    update_state(engine)
     before = (tmp_path / "state.duckdb").stat().st_mtime_ns
-    assert project(engine) == HEAD
+    assert update_state(engine) == HEAD
     assert (tmp_path / "state.duckdb").stat().st_mtime_ns == before
 
 
@@ -104,38 +104,38 @@ def test_a_deleted_projection_is_rebuilt_by_the_next_command_and_a_spoilt_one_on
     with duckdb.connect(str(folder / "state.duckdb")) as connection:
         connection.execute("DELETE FROM label")
     assert state(folder) != grown
-    rebuild(Engine(folder))
+    rebuild_state(Database(folder))
     assert state(folder) == grown
 
 
 def test_what_fails_in_the_middle_leaves_the_projection_where_it_was(log, tmp_path, monkeypatch):
     folder = cut_short(log, tmp_path / "short", 12)
-    engine = Engine(folder)
-    project(engine)
+    engine = Database(folder)
+    update_state(engine)
     before = state(folder)
     shutil.copy(log, folder)
     broken = tmp_path / "070_broken.sql"
     broken.write_text("SELECT error('broken') FROM state.meta")
-    steps = project.__globals__["_STEPS"]
-    monkeypatch.setitem(project.__globals__, "_STEPS", [*steps, broken])
+    steps = update_state.__globals__["_STEPS"]
+    monkeypatch.setitem(update_state.__globals__, "_STEPS", [*steps, broken])
     with pytest.raises(duckdb.Error, match="broken"):
-        project(engine)
+        update_state(engine)
     assert state(folder) == before
 
 
 def test_every_revision_reads_the_same_after_later_ones(story, log, tmp_path):
     """Each position, read in the whole history, against a dataset whose history ends there."""
-    whole, short = Engine(story.root / ".geographer"), Engine(tmp_path / "short")
+    whole, short = Database(story.root / ".geographer"), Database(tmp_path / "short")
     for position in (2, 4, 5, 8, 10, 11, 13, 16, 18, 19):
         cut_short(log, tmp_path / "short", position)
-        rebuild(short)
+        rebuild_state(short)
         assert tables(short, position) == tables(whole, position), position
 
 
 def test_what_v1_showed_when_it_was_the_head_is_what_it_shows_now(story):
-    whole = Engine(story.root / ".geographer")
+    whole = Database(story.root / ".geographer")
     now = tables(whole, V1)
-    assert tables(Engine(story.at_v1 / ".geographer"), V1) == now
+    assert tables(Database(story.at_v1 / ".geographer"), V1) == now
     tags = Dataset.open(story.root).tags().to_pylist()
     assert [tag["content_digest"] for tag in tags if tag["tag"] == "v1"] == [now["content"]]
     assert tables(whole, HEAD)["content"] != now["content"]

@@ -15,8 +15,8 @@ from dvc.repo import Repo
 from geographer import Dataset
 from geographer.base.errors import ConflictError, CorruptError
 from geographer.storage.dvc.store import Store
-from geographer.storage.unit_of_work import Recorder
-from geographer.storage.workspace.checkout import Delivered
+from geographer.storage.unit_of_work import UnitOfWork
+from geographer.storage.workspace.checkout import CheckoutResult
 from tests import REPOSITORY
 from tests.sample_history import HEAD, V1, alter, cached, contents
 
@@ -65,7 +65,7 @@ def stats(folder):
 def differing(before, after):
     """How many files of `after` have to be written, how many of `before` removed, how many stay."""
     written = [path for path in after if before.get(path) != after[path]]
-    return Delivered(len(written), len(before.keys() - after.keys()), len(after) - len(written))
+    return CheckoutResult(len(written), len(before.keys() - after.keys()), len(after) - len(written))
 
 
 # --- into a folder ------------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def test_a_checkout_after_later_history_has_the_files_and_tables_that_there_were
     assert contents(tmp_path / "now") == contents(tmp_path / "then")
     kept_then = data(story.at_v1)
     assert len(kept_then) == 16
-    assert delivered == Delivered(len(kept_then), 0, 0)
+    assert delivered == CheckoutResult(len(kept_then), 0, 0)
     assert {path: content for path, content in contents(tmp_path / "now").items() if "tables/" not in path} == kept_then
 
 
@@ -105,10 +105,10 @@ def test_another_revision_into_the_same_folder_writes_only_what_differs(story, t
     after, second = contents(folder), stats(folder)
     assert data(folder) == data(story.root)
     assert delivered == differing(data(story.at_v1), data(story.root))
-    assert all((delivered.written, delivered.removed, delivered.kept))
+    assert all((delivered.written, delivered.removed, delivered.unchanged))
     same = {path for path in before if after.get(path) == before[path]}
     assert {path: first[path] for path in same} == {path: second[path] for path in same}
-    assert dataset.checkout("v2", to=folder) == Delivered(0, 0, len(data(story.root)))
+    assert dataset.checkout("v2", to=folder) == CheckoutResult(0, 0, len(data(story.root)))
     assert stats(folder) == second
     dataset.checkout("v1", to=folder)
     assert contents(folder) == before
@@ -207,7 +207,7 @@ def test_files_that_somebody_altered_or_removed_are_brought_back(root, story):
     (root / "labels/mask/around/a_q1.tif").unlink()
     (root / "rasters/grid/a_c0_r0.tif").write_bytes(b"short")
     untouched = stats(root / "rasters" / "around")
-    assert dataset.checkout("HEAD") == Delivered(3, 0, len(data(story.root)) - 3)
+    assert dataset.checkout("HEAD") == CheckoutResult(3, 0, len(data(story.root)) - 3)
     assert data(root) == data(story.root)
     assert stats(root / "rasters" / "around") == untouched
     assert dataset.verify() == []
@@ -323,7 +323,7 @@ def test_ctrl_c_after_the_append_is_caught_up_by_the_next_command(root, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "show", interrupted)
+        patch.setattr(UnitOfWork, "show", interrupted)
         with pytest.raises(KeyboardInterrupt):
             Dataset.open(root).remove_rasters(["c"])
     assert (root / "rasters/source/c.tif").is_file()

@@ -12,8 +12,8 @@ from typing import get_args
 import numpy as np
 import pyarrow as pa
 
-from geographer.algorithms.rng import generator
-from geographer.base.errors import UsageError, naming
+from geographer.algorithms.rng import make_rng
+from geographer.base.errors import UsageError, quote_names
 from geographer.base.values import Window
 from geographer.operations.cut.windows.chip_names import chip_name
 from geographer.operations.cut.windows.plan_tables import Fits, check_sizes, chips_table, unmet_table
@@ -185,7 +185,7 @@ class _Around:
         random = None
         if self._wanted.mode == "random":
             feature, raster = self._pairs.feature[pair], self._pairs.raster[pair]
-            random = generator(self._wanted.seed, self.feature_ids[feature], self.raster_ids[raster])
+            random = make_rng(self._wanted.seed, self.feature_ids[feature], self.raster_ids[raster])
         cols, rows = self._across.at(pair, random), self._down.at(pair, random)
         size = int(self._across.size[pair]), int(self._down.size[pair])
         return {
@@ -208,4 +208,4 @@ def _check(wanted: Around) -> None:
         raise UsageError(f"a scale of {wanted.scale:g} leaves nothing of a feature's bounds: pass more than 0")
     for value, choices in ((wanted.mode, get_args(Mode)), (wanted.at_border, get_args(AtBorder))):
         if value not in choices:
-            raise UsageError(f"'{value}' is not among {naming(list(choices))}: pass one of them")
+            raise UsageError(f"'{value}' is not among {quote_names(list(choices))}: pass one of them")

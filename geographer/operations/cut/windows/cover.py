@@ -20,7 +20,7 @@ import pyarrow as pa
 import shapely
 
 from geographer.algorithms.connected_components import NO_LINKS, Ints, Links, components
-from geographer.algorithms.set_cover import Problem, fewest
+from geographer.algorithms.set_cover import Problem, solve_set_cover
 from geographer.base.errors import UsageError
 from geographer.base.values import Window
 from geographer.operations.cut.windows.chip_names import cell_name
@@ -241,7 +241,7 @@ class _Part:
                 min(choice.free(self._shut), int(self._wanted[one].max()))
                 for choice, one in zip(choices, sets, strict=True)
             ]
-            cover = fewest(Problem(sets, np.array(most, np.int64), self._wanted), deadline)
+            cover = solve_set_cover(Problem(sets, np.array(most, np.int64), self._wanted), deadline)
             counts = cover.taken.tolist()
             spots = [spot for one, count in zip(choices, counts, strict=True) for spot in self._spots(one, count)]
             bad = [spot for spot in spots if not self._is_good(spot, good)]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import shapely
 
-from geographer.base.errors import UsageError, naming
+from geographer.base.errors import UsageError, quote_names
 from geographer.base.values import Window
 from geographer.operations.cut.windows.chip_names import cell_name
 from geographer.operations.cut.windows.plan_tables import UNCUT, Fits, check_sizes, chips_table, table
@@ -56,7 +56,7 @@ def plan_grid(
     """
     check_sizes(rasters)
     if edge not in get_args(Edge):
-        raise UsageError(f"'{edge}' is not among {naming(list(get_args(Edge)))}: pass one of them")
+        raise UsageError(f"'{edge}' is not among {quote_names(list(get_args(Edge)))}: pass one of them")
     chips, uncut = [], []
     held = _by_raster(shapes) if shapes is not None else None
     for raster in rasters.sort_by("turn").to_pylist():

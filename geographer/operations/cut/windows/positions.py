@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import shapely
 
-from geographer.base.errors import NotFoundError, UsageError, naming
+from geographer.base.errors import NotFoundError, UsageError, quote_names
 from geographer.base.values import Window
 
 Mode = Literal["centered", "random", "variable"]
@@ -88,7 +88,7 @@ def pairs_of(candidates: pa.Table, features: pa.Table, scenes: pa.Table) -> Pair
     a, b, c, d, e, f = _floats(scenes, list("abcdef"))
     if (flat := a * e == b * d).any():
         ids = scenes["raster_id"].filter(pa.array(flat)).to_pylist()
-        raise UsageError(f"the transform of raster {naming(ids)} has no inverse: correct it and add it again")
+        raise UsageError(f"the transform of raster {quote_names(ids)} has no inverse: correct it and add it again")
     rotated = (b != 0) | (d != 0)
     origins, steps = np.where(rotated, 0.0, (c, f)), np.where(rotated, 1.0, (a, e))
     upright = _floats(candidates, ["xmin", "ymin", "xmax", "ymax"])
@@ -96,7 +96,7 @@ def pairs_of(candidates: pa.Table, features: pa.Table, scenes: pa.Table) -> Pair
     bounds = np.where(rotated[raster], in_pixels[:, order], upright[:, order])
     if (missing := ~np.isfinite(bounds).all(axis=0)).any():
         ids = features["feature_id"].take(pa.array(np.unique(feature[missing]))).to_pylist()
-        raise UsageError(f"feature {naming(ids)} has no finite bounds in a raster: correct or remove it")
+        raise UsageError(f"feature {quote_names(ids)} has no finite bounds in a raster: correct or remove it")
     widths, heights = (scenes[name].to_numpy()[raster] for name in ("width", "height"))
     (left, top), (across, down), (xmin, ymin, xmax, ymax) = origins[:, raster], steps[:, raster], bounds
     return Pairs(
@@ -112,7 +112,7 @@ def _rows_of(wanted: pa.ChunkedArray, ids: pa.ChunkedArray, table: str) -> Ints:
     found = pc.index_in(wanted, value_set=ids)
     if found.null_count:
         missing = [str(value) for value in wanted.filter(found.is_null()).unique().to_pylist()]
-        raise NotFoundError(f"candidates name {naming(missing)}, not among the {table}: pass their rows too")
+        raise NotFoundError(f"candidates name {quote_names(missing)}, not among the {table}: pass their rows too")
     rows: Ints = found.to_numpy().astype(np.int64)
     return rows
 

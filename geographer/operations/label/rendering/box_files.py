@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from geographer.algorithms.bounding_boxes import boxed
 from geographer.base.canonical_json import canonical_json
-from geographer.base.values import Checksums, Width
+from geographer.base.values import Checksums, LineWidth
 from geographer.operations.label.rendering.pixel_geometries import shapes_on
 from geographer.operations.label.rendering.render import LabelMade, LabelOrder, Listed
 from geographer.rasters.write import write_whole
@@ -27,7 +27,7 @@ class BoxDrawing:
     boxed at their `width`.
     """
 
-    width: Width
+    width: LineWidth
     min_visible: float = 0.0
 
     def make(self, order: LabelOrder) -> LabelMade:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from geographer.base.errors import UsageError
-from geographer.base.values import Grid, Width
+from geographer.base.values import Grid, LineWidth
 from geographer.operations.label.rendering.pixel_geometries import shapes_on
 from geographer.operations.label.rendering.render import LabelMade, LabelOrder, write_label
 
@@ -67,7 +67,7 @@ class OwnDrawing:
 
     maker: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    width: Width | None = None
+    width: LineWidth | None = None
 
     def make(self, order: LabelOrder) -> LabelMade:
         """See `Drawing.make`.

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
-from geographer.base.values import Grid, Width
-from geographer.rasters.crs import crs_from
+from geographer.base.values import Grid, LineWidth
+from geographer.rasters.crs import parse_crs
 
 Geometries = NDArray[np.object_]
 Matrix = NDArray[np.float64]
@@ -86,7 +86,9 @@ class Shapes:
         return [place for place, one in enumerate(self.shown) if one.value != 0 and not one.ignored]
 
 
-def shapes_on(grid: Grid, shown: Sequence[Shown], width: Width | None = None, *, standing_in: bool = True) -> Shapes:
+def shapes_on(
+    grid: Grid, shown: Sequence[Shown], width: LineWidth | None = None, *, standing_in: bool = True
+) -> Shapes:
     """The objects in the pixel grid; those without a place on it (empty, or not to be expressed) are left out.
 
     Args:
@@ -124,7 +126,7 @@ def in_pixels(wkb: Sequence[bytes], grid: Grid) -> Geometries:
     return np.asarray(shapely.transform(shapely.force_2d(geometries), placed), object)
 
 
-def widened(geometries: Geometries, width: Width, grid: Grid) -> Geometries:
+def widened(geometries: Geometries, width: LineWidth, grid: Grid) -> Geometries:
     """Lines and points as areas of that width, with round ends and joins; areas as they are. Shape (n,).
 
     Metres are those of the raster's pixels at its middle, along both axes: see `metres_of_pixels`. What is round on
@@ -147,7 +149,7 @@ def metres_of_pixels(grid: Grid) -> Matrix:
     In a projected CRS a unit is as many metres as the CRS says; its distortion is left out, as it is when one measures
     on the map. Degrees are measured on the WGS84 ellipsoid at the raster's middle.
     """
-    crs = crs_from(grid.crs)
+    crs = parse_crs(grid.crs)
     a, b, _, d, e, f = grid.transform
     _, factor = crs.units_factor
     pixel = np.array([[a, b], [d, e]])

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geographer.base.values import Grid, Width
+from geographer.base.values import Grid, LineWidth
 from geographer.operations.label.rendering.pixel_geometries import Shapes, burned, shapes_on
 from geographer.operations.label.rendering.rasterize import parts_of, small_ones
 from geographer.operations.label.rendering.render import LabelMade, LabelOrder, write_label
@@ -41,7 +41,7 @@ class SoftDrawing:
     classes: tuple[str, ...]
     background: str | None = None
     combine: Literal["mean", "max"] = "mean"
-    width: Width | None = None
+    width: LineWidth | None = None
 
     def make(self, order: LabelOrder) -> LabelMade:
         """See `Drawing.make`."""

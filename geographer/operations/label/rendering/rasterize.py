@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from geographer.base.errors import UsageError
-from geographer.base.values import Grid, Width
+from geographer.base.values import Grid, LineWidth
 from geographer.operations.label.rendering.pixel_geometries import Shapes, burned, shapes_on
 from geographer.operations.label.rendering.render import LabelMade, LabelOrder, Listed, write_label
-from geographer.rasters.read import damage_named, open_raster
+from geographer.rasters.read import open_raster, translate_read_errors
 
 Overlap = Literal["class-order", "smallest-on-top", "newest"]
 
@@ -47,7 +47,7 @@ class MaskDrawing:
     overlap: Overlap = "class-order"
     all_touched: bool = False
     ignore: int | None = None
-    width: Width | None = None
+    width: LineWidth | None = None
 
     def make(self, order: LabelOrder) -> LabelMade:
         """See `Drawing.make`."""
@@ -78,7 +78,7 @@ class InstanceDrawing:
     """
 
     overlap: Overlap = "smallest-on-top"
-    width: Width | None = None
+    width: LineWidth | None = None
 
     def make(self, order: LabelOrder) -> LabelMade:
         """See `Drawing.make`; uint16, or uint32 from 65,536 objects on."""
@@ -109,7 +109,7 @@ class MultilabelDrawing:
     """One band of 0 and 1 for each of `classes`, so that classes may overlap; background erases all."""
 
     classes: tuple[str, ...]
-    width: Width | None = None
+    width: LineWidth | None = None
 
     def make(self, order: LabelOrder) -> LabelMade:
         """See `Drawing.make`; uint8."""
@@ -174,7 +174,7 @@ def invalid(raster: str, grid: Grid) -> NDArray[np.bool_]:
         NotFoundError: There is no such file.
         CorruptError: It can't be read.
     """
-    with open_raster(Path(raster)) as source, damage_named(raster):
+    with open_raster(Path(raster)) as source, translate_read_errors(raster):
         mask: NDArray[np.uint8] = source.dataset_mask()
     if mask.shape != (grid.height, grid.width):
         raise UsageError(f"raster '{raster}' is not the one that was recorded: see geographer verify")

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
-from geographer.base.executors import executor_for
+from geographer.base.executors import make_executor
 from geographer.base.values import Checksums, Grid, Window
 from geographer.operations.label.rendering.pixel_geometries import Shown
-from geographer.rasters.crs import crs_from
-from geographer.rasters.metadata import check_kept
-from geographer.rasters.write import Metadata, encode, settle
+from geographer.rasters.crs import parse_crs
+from geographer.rasters.metadata import require_geotiff_roundtrip
+from geographer.rasters.write import GeoTiffMetadata, encode_geotiff, write_and_hash
 
 _RUN = 200
 
@@ -99,7 +99,7 @@ def burn(orders: Iterable[LabelOrder], drawing: Drawing, *, workers: int = 1) ->
     Raises:
         UsageError, CorruptError, StorageError: As the drawing has it; no part of that label is left.
     """
-    yield from executor_for(workers).run(partial(_burn_run, drawing), _runs(orders))
+    yield from make_executor(workers).run(partial(_burn_run, drawing), _runs(orders))
 
 
 def write_label(order: LabelOrder, pixels: NDArray[np.generic], bands: tuple[str, ...] = (), **more: Any) -> LabelMade:
@@ -112,8 +112,8 @@ def write_label(order: LabelOrder, pixels: NDArray[np.generic], bands: tuple[str
         StorageError: The label can't be written.
     """
     count = len(pixels)
-    metadata = Metadata(
-        crs_from(order.grid.crs),
+    metadata = GeoTiffMetadata(
+        parse_crs(order.grid.crs),
         count=count,
         dtype=pixels.dtype.name,
         # Three bands of bytes would become red, green and blue.
@@ -121,10 +121,10 @@ def write_label(order: LabelOrder, pixels: NDArray[np.generic], bands: tuple[str
         descriptions=tuple(bands),
     )
     if (order.grid.crs, count, bands) not in _kept:
-        check_kept(metadata, order.grid.crs, order.raster_id)
+        require_geotiff_roundtrip(metadata, order.grid.crs, order.raster_id)
         _kept.add((order.grid.crs, count, bands))
-    content = encode(pixels, metadata, order.grid.transform)
-    sums, digest = settle(Path(order.destination), content, pixels, order.grid)
+    content = encode_geotiff(pixels, metadata, order.grid.transform)
+    sums, digest = write_and_hash(Path(order.destination), content, pixels, order.grid)
     return LabelMade(order.destination, sums, digest, **more)
 
 

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from geographer.algorithms.rng import generator
+from geographer.algorithms.rng import make_rng
 from geographer.base.errors import NotFoundError, UsageError
 from geographer.operations.cut.windows.around import Around, plan_around
 from geographer.operations.cut.windows.plan_tables import CHIPS
@@ -116,7 +116,7 @@ def expected(case, fits, **options):
         for raster in turn:
             if holding(key, known) >= options["target_count"]:
                 break
-            pixels, random = case.pixels[key, raster.id], generator(options["seed"], name(key), raster.id)
+            pixels, random = case.pixels[key, raster.id], make_rng(options["seed"], name(key), raster.id)
             size = size_of(raster, pixels, options)
             cols, rows = (begins(raster, pixels, axis, size[axis], options, random) for axis in (0, 1))
             if cols is None or rows is None:

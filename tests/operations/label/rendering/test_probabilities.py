@@ -10,7 +10,7 @@ import pytest
 import rasterio
 import shapely
 
-from geographer.base.values import Width
+from geographer.base.values import LineWidth
 from geographer.operations.label.rendering.pixel_geometries import Shown
 from geographer.operations.label.rendering.probabilities import SoftDrawing
 from geographer.operations.label.rendering.rasterize import SMALL
@@ -96,7 +96,7 @@ def test_a_chip_s_soft_label_is_the_window_of_its_scene_s(tmp_path: Path):
     where = grid()
     thin = shown(where, ("road", 1, shapely.LineString([(0, 3), (39, 28)])), probabilities=(0.1, 0.2, 0.3))
     crumb = shown(where, ("crumb", 1, shapely.box(20.1, 9.8, 20.3, 10.1)), probabilities=(0.1, 0.0, 0.7))
-    given, drawing = (*objects(blob(101)), *thin, *crumb), SoftDrawing(NAMES, "land", width=Width(3, "px"))
+    given, drawing = (*objects(blob(101)), *thin, *crumb), SoftDrawing(NAMES, "land", width=LineWidth(3, "px"))
     whole = drawn(tmp_path / "scene.tif", where, given, drawing)
     for column, row in ((0, 0), (11, 5), (20, 10), (24, 14)):
         part = drawn(tmp_path / "chip.tif", window(where, column, row, 16, 16), given, drawing)

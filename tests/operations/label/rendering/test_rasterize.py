@@ -11,7 +11,7 @@ import rasterio
 import shapely
 
 from geographer.base.errors import UsageError
-from geographer.base.values import Grid, Transform, Width
+from geographer.base.values import Grid, LineWidth, Transform
 from geographer.operations.label.rendering.pixel_geometries import Shown
 from geographer.operations.label.rendering.rasterize import (
     HIDDEN,
@@ -160,9 +160,9 @@ def test_a_sliver_of_a_large_area_at_a_chip_s_border_burns_nothing(tmp_path: Pat
     [
         MaskDrawing(overlap="smallest-on-top"),
         MaskDrawing(all_touched=True),
-        MaskDrawing(width=Width(3.2, "px")),
-        MaskDrawing(width=Width(7, "m")),
-        MultilabelDrawing(("c1", "c2", "c3", "c4", "c5"), Width(0.4, "px")),
+        MaskDrawing(width=LineWidth(3.2, "px")),
+        MaskDrawing(width=LineWidth(7, "m")),
+        MultilabelDrawing(("c1", "c2", "c3", "c4", "c5"), LineWidth(0.4, "px")),
     ],
     ids=repr,
 )
@@ -188,7 +188,7 @@ def test_the_label_of_a_chip_is_the_window_of_its_scene_s(tmp_path: Path, drawin
 def test_a_width_in_pixels_covers_the_centres_within_half_of_it(tmp_path: Path):
     where = grid()
     line = shapely.LineString([(5, 5), (30, 12), (31, 28)])
-    found = drawn(tmp_path / "m.tif", where, shown(where, ("f", 1, line)), MaskDrawing(width=Width(5, "px")))[0]
+    found = drawn(tmp_path / "m.tif", where, shown(where, ("f", 1, line)), MaskDrawing(width=LineWidth(5, "px")))[0]
     away = shapely.distance(line, centres(40, 30))
     sure = abs(away - 2.5) > 0.02
     assert np.array_equal(found[sure] == 1, away[sure] < 2.5)
@@ -200,7 +200,7 @@ def test_a_width_in_metres_is_a_circle_on_the_ground_also_in_degrees(tmp_path: P
     where = Grid("EPSG:4326", Transform(0.0002, 0, 11.0, 0, -0.0001, latitude + 0.003), 60, 60)
     middle = shapely.Point(30.2, 29.7)
     objects = shown(where, ("f", 1, middle))
-    made(tmp_path / "m.tif", where, objects, MaskDrawing(width=Width(240, "m")))
+    made(tmp_path / "m.tif", where, objects, MaskDrawing(width=LineWidth(240, "m")))
     with rasterio.open(tmp_path / "m.tif") as mask:
         found = mask.read(1)
     points = shapely.get_coordinates([placed(point, where) for point in centres(60, 60).ravel()])
@@ -218,7 +218,7 @@ def test_a_width_in_metres_is_a_circle_on_the_ground_also_in_degrees(tmp_path: P
 def test_a_width_in_metres_heeds_the_unit_of_the_crs(tmp_path: Path):
     feet = Grid("EPSG:2263", Transform(10, 0, 980_000, 0, -10, 200_000), 30, 30)
     objects = shown(feet, ("f", 1, shapely.Point(15, 15)))
-    made(tmp_path / "m.tif", feet, objects, MaskDrawing(width=Width(30.48, "m")))
+    made(tmp_path / "m.tif", feet, objects, MaskDrawing(width=LineWidth(30.48, "m")))
     with rasterio.open(tmp_path / "m.tif") as mask:
         found = mask.read(1)
     away = shapely.distance(shapely.Point(15, 15), centres(30, 30))

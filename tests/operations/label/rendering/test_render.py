@@ -16,9 +16,9 @@ from geographer.operations.cut.render import ChipOrder, cut
 from geographer.operations.label.rendering.pixel_geometries import Shown
 from geographer.operations.label.rendering.rasterize import MaskDrawing
 from geographer.operations.label.rendering.render import LabelOrder, burn
-from geographer.rasters.crs import crs_from, crs_text
-from geographer.rasters.pixel_digest import pixel_digest
-from geographer.rasters.read import describe
+from geographer.rasters.crs import crs_to_text, parse_crs
+from geographer.rasters.pixel_digest import compute_pixel_digest
+from geographer.rasters.read import read_raster_info
 from tests.sample_rasters import CUSTOM, NORTH_UP, SOUTH_UP, TURNED, at, pixels, write_scene
 
 PLACES = {
@@ -149,13 +149,13 @@ def test_a_mask_lies_on_its_chips_grid_and_says_nothing_else(tmp_path: Path, crs
     (chip,) = cut([ChipOrder(str(source), Window(7, 9, 40, 33), str(tmp_path / "chip.tif"))])
     path = tmp_path / "mask.tif"
     (made,) = burn([ordered(path, chip.grid, (blob(chip.grid, 1), 1))], MaskDrawing())
-    content, facts = path.read_bytes(), describe(path)
-    assert facts.grid == describe(tmp_path / "chip.tif").grid == chip.grid
+    content, facts = path.read_bytes(), read_raster_info(path)
+    assert facts.grid == read_raster_info(tmp_path / "chip.tif").grid == chip.grid
     assert (facts.count, facts.dtype, facts.nodata) == (1, "uint8", None)
     with rasterio.open(path) as raster:
         assert raster.tags() == {"AREA_OR_POINT": "Area"}
     checksums = Checksums(len(content), hashlib.md5(content).hexdigest(), hashlib.sha256(content).hexdigest())
-    assert (made.destination, made.checksums, made.pixel_digest) == (str(path), checksums, pixel_digest(path))
+    assert (made.destination, made.checksums, made.pixel_digest) == (str(path), checksums, compute_pixel_digest(path))
 
 
 def test_two_workers_make_the_same_bytes_as_one_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -177,7 +177,7 @@ def test_two_workers_make_the_same_bytes_as_one_in_the_same_order(tmp_path: Path
 
 
 def test_a_crs_that_geotiff_would_change_is_refused(tmp_path: Path):
-    krovak = crs_text(crs_from("+proj=krovak +ellps=bessel"))
+    krovak = crs_to_text(parse_crs("+proj=krovak +ellps=bessel"))
     with pytest.raises(UsageError, match="can't hold the CRS"):
         burn_one(tmp_path / "m.tif", grid(crs=krovak))
 
