@@ -1,39 +1,38 @@
 """geographer: event-sourced versioning of object-centric remote-sensing datasets.
 
-`Dataset` is all of the public API; what it answers and raises is here too. The package, from the top down:
+`Dataset` is the public API; what it returns, what it raises and what users subclass is importable from here too.
+The package, from the top down (import-linter enforces that imports run downwards only):
 
-- `cli`         commands; they translate, and decide nothing
-- `demo`        the example on real data that `geographer demo` runs
-- `dataset`     the facade, and the only place where the parts meet: questions, additions, recipes
-- `recorder`    one change, carried through: plan, pixels, ONE event, projection, workspace
-- `provenance`  checkout and verify
-- `recipes`     download, cut, label, split: query, plan, make, hand back an event
-- `intake`      vector files, rasters and catalogues, checked and turned into rows
-- `sources`     archives that rasters come from: searched, and fetched from
-- `readers`     what arrived from them, read into GeoTIFFs
-- `queries`     reads at any revision, differences, history
-- `rasters`     pixels: read, cut, burn, hash; and the DVC store
-- `projections` the SQL that derives the state (features, rasters, edges …) from the log
-- `log`         append, read, digests: the truth
-- `database`    the DuckDB engine, and a person's SQL confined
-- `planning`    pure decisions: windows, scenes, components, splits
-- `execution`   the one place where work goes to many cores
-- `extension`   what a person brings along, found by name
-- `events`, `values`, `extension`, `errors`
+- `cli`         the commands: they parse, call `Dataset` and print
+- `demo`        the example that `geographer demo` runs on real data
+- `dataset`     `Dataset`, the public API: one module for each group of methods
+- `operations`  one package for each kind of change: add, remove, classes, merge, download, cut, label, split
+- `outputs`     what reads a dataset without changing it: diff, history, export
+- `planning`    what the plans of several operations share: recipes, selections, rows of rasters, vector files
+- `archives`    where rasters are downloaded from: eodag, STAC APIs, ALOS World 3D
+- `readers`     how a downloaded product becomes one GeoTIFF
+- `storage`     events, log, state, queries, DVC, workspace; the unit of work that every change goes through
+- `rasters`     reading, writing and hashing GeoTIFFs
+- `algorithms`  pure algorithms: set cover, connected components, geodesic distance
+- `base`        errors, values, plugins, executors, atomic files, retries
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "ChangeResult",
+    "ConflictError",
+    "CorruptError",
     "Cutter",
     "Dataset",
     "FileInfo",
     "GeographerError",
     "LabelMaker",
+    "NotFoundError",
+    "OrderRequiredError",
     "Product",
     "ProductFiles",
     "ReadResult",
@@ -41,14 +40,25 @@ __all__ = [
     "SearchQuery",
     "Source",
     "SourceError",
+    "StorageError",
     "Table",
+    "UsageError",
     "Window",
     "__version__",
 ]
 
 if TYPE_CHECKING:
     from geographer.archives.base import FileInfo, Product, SearchQuery, Source
-    from geographer.base.errors import GeographerError, SourceError
+    from geographer.base.errors import (
+        ConflictError,
+        CorruptError,
+        GeographerError,
+        NotFoundError,
+        OrderRequiredError,
+        SourceError,
+        StorageError,
+        UsageError,
+    )
     from geographer.base.values import Window
     from geographer.dataset import Dataset
     from geographer.operations.cut.custom import Cutter
@@ -57,29 +67,38 @@ if TYPE_CHECKING:
     from geographer.storage.events import ChangeResult
     from geographer.storage.queries.table import Table
 
-_HOMES = {
-    "Dataset": "geographer.dataset",
-    "GeographerError": "geographer.base.errors",
-    "SourceError": "geographer.base.errors",
+_MODULES = {
     "ChangeResult": "geographer.storage.events",
-    "Table": "geographer.storage.queries.table",
     "Cutter": "geographer.operations.cut.custom",
+    "Dataset": "geographer.dataset",
     "LabelMaker": "geographer.operations.label.rendering.custom",
+    "Table": "geographer.storage.queries.table",
     "Window": "geographer.base.values",
-    **dict.fromkeys(("Product", "Query", "Source", "Stated"), "geographer.archives.base"),
-    **dict.fromkeys(("Arrived", "Reader", "Reading"), "geographer.readers.base"),
+    **dict.fromkeys(("ConflictError", "CorruptError", "GeographerError", "NotFoundError"), "geographer.base.errors"),
+    **dict.fromkeys(("OrderRequiredError", "SourceError", "StorageError", "UsageError"), "geographer.base.errors"),
+    **dict.fromkeys(("FileInfo", "Product", "SearchQuery", "Source"), "geographer.archives.base"),
+    **dict.fromkeys(("ProductFiles", "ReadResult", "Reader"), "geographer.readers.base"),
 }
+_OLD_NAMES = {
+    "Arrived": "ProductFiles",
+    "Query": "SearchQuery",
+    "Reading": "ReadResult",
+    "Recorded": "ChangeResult",
+    "Stated": "FileInfo",
+}
+"""Names of version 0.1.0, importable for one more release."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public names when they are first used, so that `geographer --help` is instant."""
+    """Import a public name when it is first used, so that `geographer --help` starts fast."""
     from importlib import import_module
 
-    if name not in _HOMES:
+    current = _OLD_NAMES.get(name, name)
+    if current not in _MODULES:
         raise AttributeError(f"module 'geographer' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[current]), current)
 
 
 def __dir__() -> list[str]:
-    """The public names, for those who complete them."""
+    """List the public names for completion."""
     return __all__

@@ -1,4 +1,4 @@
-"""What every test stands on: a home of its own, and an empty dataset to begin with."""
+"""Fixtures for all tests: an isolated home folder, an empty dataset, a dataset with a history, a retry policy."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import pytest
 from hypothesis import settings
 
 from geographer import Dataset
-from tests.sample_history import Story, told
+from geographer.base.retry import RetryPolicy
+from tests.sample_history import SampleHistory, create_sample_history
 
-# In CI the examples are the same on every run; by hand they differ, and find more.
+# In CI, Hypothesis uses the same examples on every run. HYPOTHESIS_PROFILE=long has twice as many; tests with slow
+# examples scale their number by it.
 settings.register_profile("ci", derandomize=True, database=None)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+settings.register_profile("long", derandomize=bool(os.environ.get("CI")), max_examples=200)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A home of its own, so that neither Git nor DVC reads or writes anything of the person who runs this."""
+    """Set an isolated home folder, so that Git and DVC neither read nor write files of the user."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("DVC_", "GIT_", "XDG_", "GEOGRAPHER_"))]:
@@ -36,7 +38,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def empty_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a dataset without Git in which nothing has happened yet; copy it before anything does."""
+    """The folder of an empty dataset without Git; copy it before changing it."""
     return Dataset.init(tmp_path_factory.mktemp("template") / "dataset", scm=False).root
 
 
@@ -47,6 +49,20 @@ def dataset(tmp_path: Path, empty_dataset: Path) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """A dataset with every kind of event in its history, and how it was at its tag v1; copy before you change it."""
-    return told(tmp_path_factory.mktemp("story"))
+def sample_history(tmp_path_factory: pytest.TempPathFactory) -> SampleHistory:
+    """A dataset with every kind of event in its history, and a copy as of tag v1; copy before changing it."""
+    return create_sample_history(tmp_path_factory.mktemp("sample_history"))
+
+
+@pytest.fixture
+def recorded_delays() -> list[float]:
+    """Collects the delays that `fast_retry` would have slept, in seconds."""
+    return []
+
+
+@pytest.fixture
+def fast_retry(recorded_delays: list[float]) -> RetryPolicy:
+    """Make three attempts without sleeping between them."""
+    return RetryPolicy(
+        max_attempts=3, sleep=lambda seconds, _stop: recorded_delays.append(seconds), draw_fraction=lambda: 0.0
+    )

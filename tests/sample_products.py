@@ -1,6 +1,6 @@
-"""Products as archives have them, generated: Sentinel-2 SAFE, COGs, bands in files of their own, and archives of them.
+"""Generate products for tests: Sentinel-2 SAFE, COGs, bands in separate files, and zip and tar archives.
 
-All pixels come from a seed, so that a test knows them without reading the files: see `pixels_of`.
+All pixels come from a seed, so that tests know them without reading the files; see `make_band_pixels`.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ import rasterio
 from rasterio import Affine
 
 EAST, NORTH = 600_000.0, 5_200_020.0
-"""The upper left corner of generated tiles, in their UTM zone."""
+"""Upper left corner of the generated tiles, in metres of their UTM zone."""
 
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 NATIVE = {"B02": 10, "B03": 10, "B04": 10, "B08": 10, "TCI": 10, "B01": 60, "B09": 60, "B10": 60}
-"""The finest resolution of each band in metres; of all others it is 20."""
+"""The finest resolution of each band in metres; 20 for all others."""
 L2A_FILES = {
     10: ("B02", "B03", "B04", "B08", "AOT", "WVP", "TCI"),
     20: ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B8A", "B11", "B12", "AOT", "WVP", "SCL", "TCI"),
     60: (*("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B8A", "B09", "B11", "B12", "AOT", "WVP", "SCL", "TCI"),),
 }
-"""Which bands an L2A product has at which resolution."""
+"""The bands of an L2A product by resolution in metres."""
 
 
-def from_origin(x: float, y: float, across: float, down: float) -> Affine:
-    """The transform of pixels from an upper left corner; rasterio's own warns with a new affine."""
-    return Affine(across, 0.0, x, 0.0, -down, y)
+def from_origin(x: float, y: float, pixel_width: float, pixel_height: float) -> Affine:
+    """Return the transform for an upper left corner; rasterio's function warns with a new affine."""
+    return Affine(pixel_width, 0.0, x, 0.0, -pixel_height, y)
 
 
-def pixels_of(band: str, resolution: int, size: int, *, collar: float = 0.2, seed: int = 0) -> np.ndarray:
-    """What a generated product has for a band: uint16 or uint8 of shape (bands, size, size).
+def make_band_pixels(band: str, resolution: int, size: int, *, collar: float = 0.2, seed: int = 0) -> np.ndarray:
+    """Make a band's pixels in a generated product: uint16 or uint8 of shape (bands, size, size).
 
-    The right `collar` of the tile has no data: whole 60 m pixels, 0 in all bands but the probabilities.
+    The fraction `collar` at the right of the tile has no data: whole 60 m pixels, 0 in all bands but the probabilities.
     """
     rng = np.random.default_rng([seed, resolution, zlib.crc32(band.encode())])
     if band == "TCI":
@@ -50,7 +50,7 @@ def pixels_of(band: str, resolution: int, size: int, *, collar: float = 0.2, see
     elif band in ("CLDPRB", "SNWPRB"):
         return rng.integers(0, 101, (1, size, size), dtype=np.uint8)
     else:
-        # Some are so dark that an offset of -1000 takes them below 0, and some are saturated.
+        # Some pixels are below 1000, so that the offset of -1000 makes them negative; some are saturated.
         pixels = rng.integers(900, 6000, (1, size, size), dtype=np.uint16)
         pixels[:, ::7, ::5] = 65535
     coarse = size * resolution // 60
@@ -59,10 +59,10 @@ def pixels_of(band: str, resolution: int, size: int, *, collar: float = 0.2, see
 
 
 def write_jp2(path: Path, pixels: np.ndarray, resolution: float, crs: str, corner: tuple[float, float]) -> None:
-    """A lossless JPEG 2000, in tiles of 1,024 pixels as Sentinel-2 has them."""
+    """Write a lossless JPEG 2000 in tiles of 1,024 pixels, as in Sentinel-2 products."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = pixels.shape
-    # GDAL leaves an .aux.xml beside it otherwise, which products don't have.
+    # Without this, GDAL writes an .aux.xml, which products don't have.
     with (
         rasterio.Env(GDAL_PAM_ENABLED=False),
         rasterio.open(
@@ -104,68 +104,67 @@ def write_safe(
     manifest: bool = True,
     collar: float = 0.2,
 ) -> Path:
-    """A Sentinel-2 product in `folder`; answers its `.SAFE`.
+    """Write a Sentinel-2 product to `folder`; return its `.SAFE` folder.
 
     Args:
-        folder: Made if it isn't there.
+        folder: Created if missing.
         level: `L1C` or `L2A`.
-        tile: Its first two digits are the UTM zone.
-        size_10m: Pixels at 10 m on a side; a multiple of 6.
-        baseline: Products from 04.00 on have an offset of -1000, unless `offset` says otherwise.
-        seed: Of the pixels; see `pixels_of`.
-        acquired: ISO 8601, UTC; of the tile.
-        generated: ISO 8601, UTC; of the product.
+        tile: MGRS tile; the first two digits are the UTM zone.
+        size_10m: Width and height in pixels of 10 m; a multiple of 6.
+        baseline: Processing baseline; from 04.00 on, products have an offset of -1000 by default.
+        seed: Seed of the pixels; see `make_band_pixels`.
+        acquired: Sensing time of the tile, ISO 8601, UTC.
+        generated: Processing time of the product, ISO 8601, UTC.
         platform: `S2A`, `S2B`, `S2C`.
-        orbit: The absolute one.
+        orbit: Absolute orbit.
         relative_orbit: 1 to 143.
         cloud_cover: In percent.
-        offset: Of all bands.
+        offset: Radiometric offset of all bands.
         naming: `compact`, or `old` as until December 2016.
-        corner: x and y of the upper left one.
-        bands: Those that there are files of; None: all.
-        manifest: Whether a manifest.safe has the files' sizes and digests.
-        collar: The share of the tile on the right that has no data.
+        corner: x and y of the upper left corner.
+        bands: The bands that have files; None: all.
+        manifest: Whether to write manifest.safe with sizes and digests of the files.
+        collar: The fraction of the tile, at the right, without data.
     """
     crs = f"EPSG:{(32600 if tile[2] >= 'N' else 32700) + int(tile[:2])}"
     if offset is None:
         offset = -1000 if float(baseline) >= 4 else 0
-    sensed, made = (text.replace("-", "").replace(":", "") for text in (acquired, generated))
-    processed = f"N{baseline.replace('.', '')}"
-    short = level[1:]
-    uri = f"{platform}_MSI{level}_{sensed}_{processed}_R{relative_orbit:03}_T{tile}_{made}.SAFE"
-    granule = f"{level}_T{tile}_A{orbit:06}_{sensed}"
-    names = {"product": f"MTD_MSI{level}.xml", "granule": "MTD_TL.xml", "image": f"T{tile}_{sensed}"}
+    sensing_time, processing_time = (text.replace("-", "").replace(":", "") for text in (acquired, generated))
+    baseline_text = f"N{baseline.replace('.', '')}"
+    uri = f"{platform}_MSI{level}_{sensing_time}_{baseline_text}_R{relative_orbit:03}_T{tile}_{processing_time}.SAFE"
+    granule = f"{level}_T{tile}_A{orbit:06}_{sensing_time}"
+    names = {"product": f"MTD_MSI{level}.xml", "granule": "MTD_TL.xml", "image": f"T{tile}_{sensing_time}"}
     if naming == "old":
-        uri = f"{platform}_OPER_PRD_MSI{level}_PDMC_{made}_R{relative_orbit:03}_V{sensed}_{sensed}.SAFE"
-        granule = f"{platform}_OPER_MSI_{level}_TL_SGS__{made}_A{orbit:06}_T{tile}_N{baseline}"
+        uri = f"{platform}_OPER_PRD_MSI{level}_PDMC_{processing_time}_R{relative_orbit:03}_V{sensing_time}_{sensing_time}.SAFE"
+        granule = f"{platform}_OPER_MSI_{level}_TL_SGS__{processing_time}_A{orbit:06}_T{tile}_N{baseline}"
         names = {
-            "product": f"{platform}_OPER_MTD_SAF{level}_PDMC_{made}_R{relative_orbit:03}_V{sensed}_{sensed}.xml",
-            "granule": f"{platform}_OPER_MTD_{level}_TL_SGS__{made}_A{orbit:06}_T{tile}.xml",
-            "image": f"{platform}_OPER_MSI_{level}_TL_SGS__{made}_A{orbit:06}_T{tile}",
+            "product": f"{platform}_OPER_MTD_SAF{level}_PDMC_{processing_time}_R{relative_orbit:03}_V{sensing_time}_{sensing_time}.xml",
+            "granule": f"{platform}_OPER_MTD_{level}_TL_SGS__{processing_time}_A{orbit:06}_T{tile}.xml",
+            "image": f"{platform}_OPER_MSI_{level}_TL_SGS__{processing_time}_A{orbit:06}_T{tile}",
         }
     safe = folder / uri
-    inside = Path("GRANULE", granule)
+    granule_folder = Path("GRANULE", granule)
     images: list[Path] = []
-    for band, resolution, suffix in _files_of(level, bands):
+    for band, resolution, suffix in _list_image_files(level, bands):
         stem = f"{names['image']}_{band}{suffix}"
-        images.append(inside / "IMG_DATA" / (f"R{resolution}m" if level == "L2A" else "") / stem)
+        images.append(granule_folder / "IMG_DATA" / (f"R{resolution}m" if level == "L2A" else "") / stem)
         size = size_10m * 10 // resolution
-        pixels = pixels_of(band, resolution, size, seed=seed, collar=collar)
+        pixels = make_band_pixels(band, resolution, size, seed=seed, collar=collar)
         write_jp2(safe / f"{images[-1]}.jp2", pixels, resolution, crs, corner)
     if level == "L2A":
         for band in ("CLDPRB", "SNWPRB"):
             for resolution in (20, 60):
-                pixels = pixels_of(band, resolution, size_10m * 10 // resolution, seed=seed)
-                path = safe / inside / "QI_DATA" / f"MSK_{band}_{resolution}m.jp2"
+                pixels = make_band_pixels(band, resolution, size_10m * 10 // resolution, seed=seed)
+                path = safe / granule_folder / "QI_DATA" / f"MSK_{band}_{resolution}m.jp2"
                 write_jp2(path, pixels, resolution, crs, corner)
-    facts = {
+    properties = {
         "uri": uri,
-        "short": short,
+        "short_level": level[1:],
         "baseline": baseline,
         "generated": generated,
         "acquired": acquired,
         "platform": f"Sentinel-2{platform[-1]}",
-        "datatake": f"G{platform}_{sensed}_{orbit:06}_N{baseline}",
+        "datatake": f"G{platform}_{sensing_time}_{orbit:06}_N{baseline}",
         "relative_orbit": relative_orbit,
         "cloud_cover": cloud_cover,
         "granule": granule,
@@ -173,23 +172,26 @@ def write_safe(
         "has_offset": float(baseline) >= 4,
         "old": naming == "old",
     }
-    (safe / names["product"]).write_text(_product_xml(facts, images), encoding="utf-8")
-    (safe / inside / names["granule"]).write_text(_granule_xml(facts, tile, crs, size_10m, corner), encoding="utf-8")
+    (safe / names["product"]).write_text(_make_product_xml(properties, images), encoding="utf-8")
+    (safe / granule_folder / names["granule"]).write_text(
+        _make_granule_xml(properties, tile, crs, size_10m, corner), encoding="utf-8"
+    )
     if manifest:
-        (safe / "manifest.safe").write_text(_manifest(safe), encoding="utf-8")
+        (safe / "manifest.safe").write_text(_make_manifest(safe), encoding="utf-8")
     return safe
 
 
-def write_cog(path: Path, pixels: np.ndarray, **more: Any) -> Path:
-    """A COG of `pixels`, shape (bands, rows, columns), of 10 m in EPSG:32632 unless `more` says otherwise.
+def write_cog(path: Path, pixels: np.ndarray, **options: Any) -> Path:
+    """Write a tiled GeoTIFF of `pixels`, shape (bands, rows, columns), by default of 10 m in EPSG:32632.
 
-    `descriptions` are the bands' names, `mask` a mask of uint8, `tags` the file's; the rest goes to rasterio.
+    Options: `descriptions` are the bands' names, `mask` is a mask of uint8, `tags` the file's tags; others are
+    rasterio's.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = pixels.shape
-    descriptions, mask, tags = more.pop("descriptions", None), more.pop("mask", None), more.pop("tags", None)
+    descriptions, mask, tags = options.pop("descriptions", None), options.pop("mask", None), options.pop("tags", None)
     profile = {"driver": "GTiff", "crs": "EPSG:32632", "transform": from_origin(EAST, NORTH, 10, 10), "tiled": True}
-    profile |= {"blockxsize": 64, "blockysize": 64, "compress": "deflate"} | more
+    profile |= {"blockxsize": 64, "blockysize": 64, "compress": "deflate"} | options
     with (
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
         rasterio.open(path, "w", width=width, height=height, count=count, dtype=pixels.dtype.name, **profile) as raster,
@@ -205,27 +207,27 @@ def write_cog(path: Path, pixels: np.ndarray, **more: Any) -> Path:
 
 
 def write_band_files(
-    folder: Path, bands: Mapping[str, np.ndarray], resolution: Mapping[str, float], **more: Any
+    folder: Path, bands: Mapping[str, np.ndarray], resolutions: Mapping[str, float], **options: Any
 ) -> dict[str, Path]:
-    """A GeoTIFF for each band, named by it, whose pixels (rows, columns) begin at the same upper left corner.
+    """Write a GeoTIFF for each band of pixels (rows, columns), all with the same upper left corner.
 
-    `nodata` in `more` is by band. Answers the files by band.
+    The option `nodata` is by band; others are those of `write_cog`. Return the files by band.
     """
-    nodata = more.pop("nodata", {})
+    nodata = options.pop("nodata", {})
     return {
         name: write_cog(
             folder / f"{name}.tif",
             pixels[np.newaxis],
-            **{"transform": from_origin(EAST, NORTH, resolution[name], resolution[name])}
+            **{"transform": from_origin(EAST, NORTH, resolutions[name], resolutions[name])}
             | ({"nodata": nodata[name]} if name in nodata else {})
-            | more,
+            | options,
         )
         for name, pixels in bands.items()
     }
 
 
-def zipped(archive: Path, source: Path) -> Path:
-    """A zip of a file, or of a folder with its own name inside."""
+def zip_path(archive: Path, source: Path) -> Path:
+    """Write a zip of a file, or of a folder under its name."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in [source, *sorted(source.rglob("*"))] if source.is_dir() else [source]:
@@ -233,18 +235,18 @@ def zipped(archive: Path, source: Path) -> Path:
     return archive
 
 
-def zip_of(archive: Path, members: Mapping[str, bytes]) -> Path:
-    """A zip of members by name."""
+def write_zip(archive: Path, members: Mapping[str, bytes]) -> Path:
+    """Write a zip of members by name."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, content in members.items():
             packed.writestr(name, content)
     return archive
 
 
-def tar_of(
-    archive: Path, members: Mapping[str, bytes] | Sequence[tuple[tarfile.TarInfo, bytes]], mode: str = "w"
+def write_tar(
+    archive: Path, members: Mapping[str, bytes] | Sequence[tuple[tarfile.TarInfo, bytes]], mode: Any = "w"
 ) -> Path:
-    """A tar of members by name, or of headers with contents; `mode` as `w:gz`."""
+    """Write a tar of members by name, or of headers with contents; `mode` is that of tarfile, such as `w:gz`."""
     pairs = (
         [(tarfile.TarInfo(name), data) for name, data in members.items()] if isinstance(members, Mapping) else members
     )
@@ -255,21 +257,23 @@ def tar_of(
     return archive
 
 
-def _files_of(level: str, bands: Sequence[str] | None) -> list[tuple[str, int, str]]:
-    """Each image's band, resolution and end of name."""
+def _list_image_files(level: str, bands: Sequence[str] | None) -> list[tuple[str, int, str]]:
+    """List each image's band, resolution and name suffix."""
     if level == "L1C":
         files = [(band, NATIVE.get(band, 20), "") for band in (*BANDS, "TCI")]
     else:
-        files = [(band, resolution, f"_{resolution}m") for resolution, some in L2A_FILES.items() for band in some]
+        files = [(band, resolution, f"_{resolution}m") for resolution, names in L2A_FILES.items() for band in names]
     return [file for file in files if bands is None or file[0] in bands]
 
 
-def _product_xml(facts: Mapping[str, Any], images: Sequence[Path]) -> str:
-    level = facts["short"]
-    two = level == "2A"
-    granules, image = ("Granules", "IMAGE_ID") if facts["old"] else ("Granule", "IMAGE_FILE")
-    listed = "".join(f"<{image}>{path.name if facts['old'] else path.as_posix()}</{image}>" for path in images)
-    if two:
+def _make_product_xml(properties: Mapping[str, Any], images: Sequence[Path]) -> str:
+    level = properties["short_level"]
+    is_l2a = level == "2A"
+    granules, image = ("Granules", "IMAGE_ID") if properties["old"] else ("Granule", "IMAGE_FILE")
+    image_elements = "".join(
+        f"<{image}>{path.name if properties['old'] else path.as_posix()}</{image}>" for path in images
+    )
+    if is_l2a:
         quantification = (
             '<QUANTIFICATION_VALUES_LIST><BOA_QUANTIFICATION_VALUE unit="none">10000</BOA_QUANTIFICATION_VALUE>'
             '<AOT_QUANTIFICATION_VALUE unit="none">1000.0</AOT_QUANTIFICATION_VALUE>'
@@ -277,10 +281,10 @@ def _product_xml(facts: Mapping[str, Any], images: Sequence[Path]) -> str:
         )
     else:
         quantification = '<QUANTIFICATION_VALUE unit="none">10000</QUANTIFICATION_VALUE>'
-    name, around = (
-        ("BOA_ADD_OFFSET", "BOA_ADD_OFFSET_VALUES_LIST") if two else ("RADIO_ADD_OFFSET", "Radiometric_Offset_List")
+    name, list_name = (
+        ("BOA_ADD_OFFSET", "BOA_ADD_OFFSET_VALUES_LIST") if is_l2a else ("RADIO_ADD_OFFSET", "Radiometric_Offset_List")
     )
-    offsets = "".join(f'<{name} band_id="{number}">{facts["offset"]}</{name}>' for number in range(13))
+    offsets = "".join(f'<{name} band_id="{number}">{properties["offset"]}</{name}>' for number in range(13))
     spectral = "".join(
         f'<Spectral_Information bandId="{number}" physicalBand="{band.replace("B0", "B")}"/>'
         for number, band in enumerate(BANDS)
@@ -288,48 +292,51 @@ def _product_xml(facts: Mapping[str, Any], images: Sequence[Path]) -> str:
     return f"""<?xml version="1.0" encoding="UTF-8" standalone="no" ?>
 <n1:Level-{level}_User_Product xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/User_Product_Level-{level}.xsd">
 <n1:General_Info><Product_Info>
-<PRODUCT_START_TIME>{facts["acquired"]}.024Z</PRODUCT_START_TIME>
-<PRODUCT_URI>{facts["uri"]}</PRODUCT_URI>
-<PROCESSING_LEVEL>Level-{level}</PROCESSING_LEVEL><PROCESSING_BASELINE>{facts["baseline"]}</PROCESSING_BASELINE>
-<GENERATION_TIME>{facts["generated"]}.000000Z</GENERATION_TIME>
-<Datatake datatakeIdentifier="{facts["datatake"]}"><SPACECRAFT_NAME>{facts["platform"]}</SPACECRAFT_NAME>
-<SENSING_ORBIT_NUMBER>{facts["relative_orbit"]}</SENSING_ORBIT_NUMBER>
+<PRODUCT_START_TIME>{properties["acquired"]}.024Z</PRODUCT_START_TIME>
+<PRODUCT_URI>{properties["uri"]}</PRODUCT_URI>
+<PROCESSING_LEVEL>Level-{level}</PROCESSING_LEVEL><PROCESSING_BASELINE>{properties["baseline"]}</PROCESSING_BASELINE>
+<GENERATION_TIME>{properties["generated"]}.000000Z</GENERATION_TIME>
+<Datatake datatakeIdentifier="{properties["datatake"]}"><SPACECRAFT_NAME>{properties["platform"]}</SPACECRAFT_NAME>
+<SENSING_ORBIT_NUMBER>{properties["relative_orbit"]}</SENSING_ORBIT_NUMBER>
 <SENSING_ORBIT_DIRECTION>DESCENDING</SENSING_ORBIT_DIRECTION></Datatake>
-<Product_Organisation><Granule_List><{granules} granuleIdentifier="{facts["granule"]}" imageFormat="JPEG2000">{listed}\
+<Product_Organisation><Granule_List><{granules} granuleIdentifier="{properties["granule"]}" imageFormat="JPEG2000">{image_elements}\
 </{granules}></Granule_List></Product_Organisation></Product_Info>
 <Product_Image_Characteristics>
 <Special_Values><SPECIAL_VALUE_TEXT>NODATA</SPECIAL_VALUE_TEXT><SPECIAL_VALUE_INDEX>0</SPECIAL_VALUE_INDEX></Special_Values>
 <Special_Values><SPECIAL_VALUE_TEXT>SATURATED</SPECIAL_VALUE_TEXT><SPECIAL_VALUE_INDEX>65535</SPECIAL_VALUE_INDEX>\
 </Special_Values>{quantification}
-{f"<{around}>{offsets}</{around}>" if facts["has_offset"] else ""}<Spectral_Information_List>{spectral}</Spectral_Information_List>
+{f"<{list_name}>{offsets}</{list_name}>" if properties["has_offset"] else ""}<Spectral_Information_List>{spectral}</Spectral_Information_List>
 </Product_Image_Characteristics></n1:General_Info>
-<n1:Quality_Indicators_Info><Cloud_Coverage_Assessment>{facts["cloud_cover"]}</Cloud_Coverage_Assessment>
+<n1:Quality_Indicators_Info><Cloud_Coverage_Assessment>{properties["cloud_cover"]}</Cloud_Coverage_Assessment>
 </n1:Quality_Indicators_Info></n1:Level-{level}_User_Product>
 """
 
 
-def _granule_xml(facts: Mapping[str, Any], tile: str, crs: str, size_10m: int, corner: tuple[float, float]) -> str:
+def _make_granule_xml(
+    properties: Mapping[str, Any], tile: str, crs: str, size_10m: int, corner: tuple[float, float]
+) -> str:
     x, y = corner
     sizes = "".join(
-        f'<Size resolution="{one}"><NROWS>{size_10m * 10 // one}</NROWS><NCOLS>{size_10m * 10 // one}</NCOLS></Size>'
-        for one in (10, 20, 60)
+        f'<Size resolution="{resolution}"><NROWS>{size_10m * 10 // resolution}</NROWS><NCOLS>{size_10m * 10 // resolution}</NCOLS></Size>'
+        for resolution in (10, 20, 60)
     )
-    places = "".join(
-        f'<Geoposition resolution="{one}"><ULX>{x:g}</ULX><ULY>{y:.10g}</ULY><XDIM>{one}</XDIM><YDIM>-{one}</YDIM></Geoposition>'
-        for one in (10, 20, 60)
+    positions = "".join(
+        f'<Geoposition resolution="{resolution}"><ULX>{x:g}</ULX><ULY>{y:.10g}</ULY>'
+        f"<XDIM>{resolution}</XDIM><YDIM>-{resolution}</YDIM></Geoposition>"
+        for resolution in (10, 20, 60)
     )
-    level = facts["short"]
+    level = properties["short_level"]
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <n1:Level-{level}_Tile_ID xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/S2_PDI_Level-{level}_Tile_Metadata.xsd">
-<n1:General_Info><TILE_ID metadataLevel="Brief">S2B_OPER_MSI_L{level}_TL_2BPS_A042123_T{tile}_N{facts["baseline"]}</TILE_ID>
-<SENSING_TIME metadataLevel="Standard">{facts["acquired"]}.500000Z</SENSING_TIME></n1:General_Info>
+<n1:General_Info><TILE_ID metadataLevel="Brief">S2B_OPER_MSI_L{level}_TL_2BPS_A042123_T{tile}_N{properties["baseline"]}</TILE_ID>
+<SENSING_TIME metadataLevel="Standard">{properties["acquired"]}.500000Z</SENSING_TIME></n1:General_Info>
 <n1:Geometric_Info><Tile_Geocoding metadataLevel="Brief"><HORIZONTAL_CS_NAME>WGS84 / UTM zone {tile[:2]}</HORIZONTAL_CS_NAME>
-<HORIZONTAL_CS_CODE>{crs}</HORIZONTAL_CS_CODE>{sizes}{places}</Tile_Geocoding></n1:Geometric_Info>
+<HORIZONTAL_CS_CODE>{crs}</HORIZONTAL_CS_CODE>{sizes}{positions}</Tile_Geocoding></n1:Geometric_Info>
 </n1:Level-{level}_Tile_ID>
 """
 
 
-def _manifest(safe: Path) -> str:
+def _make_manifest(safe: Path) -> str:
     streams = "".join(
         f'<dataObject ID="{number}"><byteStream mimeType="application/octet-stream" size="{path.stat().st_size}">'
         f'<fileLocation locatorType="URL" href="./{path.relative_to(safe).as_posix()}"/>'

@@ -1,4 +1,4 @@
-"""Archives on loopback: a real STAC server with items of one's own, and one that gives the trouble it is told to give."""
+"""Archives on loopback: a real STAC server for given items, and a fake one with scripted faults."""
 
 from __future__ import annotations
 
@@ -22,36 +22,35 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlparse
 
-from geographer.archives.base import Product, SearchQuery, Source
-from geographer.archives.search import all_pages
+from geographer.archives.base import Product, SearchQuery, Source, search_all_pages
 from geographer.base.retry import RetryPolicy
 
 LOOPBACK = "127.0.0.1"
 
 
-def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.socket() as one:
-        one.bind((LOOPBACK, 0))
-        return int(one.getsockname()[1])
+def find_free_port() -> int:
+    """Return a free port on loopback."""
+    with socket.socket() as entry:
+        entry.bind((LOOPBACK, 0))
+        return int(entry.getsockname()[1])
 
 
-def multihash(content: bytes) -> str:
-    """The SHA-256 of `content` as STAC's file extension writes it."""
+def make_multihash(content: bytes) -> str:
+    """Return the SHA-256 of `content` as a multihash, as in STAC's file extension."""
     return "1220" + hashlib.sha256(content).hexdigest()
 
 
-def stac_item(
+def make_stac_item(
     item_id: str,
     box: tuple[float, float, float, float],
     assets: Mapping[str, Mapping[str, Any]],
     *,
     collection: str = "scenes",
-    when: str = "2023-06-01T10:00:00Z",
-    cloud: float = 0.0,
+    acquired: str = "2023-06-01T10:00:00Z",
+    cloud_cover: float = 0.0,
     **properties: Any,
 ) -> dict[str, Any]:
-    """A STAC item whose footprint is a box in longitude/latitude; further properties take '__' for ':'."""
+    """Return a STAC item with a longitude/latitude box as its footprint; property names use '__' for ':'."""
     west, south, east, north = box
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     return {
@@ -63,8 +62,8 @@ def stac_item(
         "geometry": {"type": "Polygon", "coordinates": [ring]},
         "bbox": [west, south, east, north],
         "properties": {
-            "datetime": when,
-            "eo:cloud_cover": cloud,
+            "datetime": acquired,
+            "eo:cloud_cover": cloud_cover,
             **{name.replace("__", ":"): value for name, value in properties.items()},
         },
         "links": [],
@@ -72,35 +71,41 @@ def stac_item(
     }
 
 
-def asset_of(href: str, content: bytes, **fields: Any) -> dict[str, Any]:
-    """A STAC asset with its size and checksum."""
-    return {"href": href, "file:size": len(content), "file:checksum": multihash(content), "roles": ["data"], **fields}
+def make_asset(href: str, content: bytes, **fields: Any) -> dict[str, Any]:
+    """Return a STAC asset with size and checksum."""
+    return {
+        "href": href,
+        "file:size": len(content),
+        "file:checksum": make_multihash(content),
+        "roles": ["data"],
+        **fields,
+    }
 
 
-def search_all(source: Source, query: SearchQuery, patience: RetryPolicy | None = None) -> list[Product]:
-    """Every product that a search finds, each once."""
-    found = [product for page in all_pages(source, query, patience) for product in page]
-    return list({(one.provider, one.collection, one.product_id): one for one in found}.values())
+def search_products(items_file: Source, query: SearchQuery, retry_policy: RetryPolicy | None = None) -> list[Product]:
+    """Return every product of a search without duplicates."""
+    matching = [product for page in search_all_pages(items_file, query, retry_policy) for product in page]
+    return list({(entry.provider, entry.collection, entry.product_id): entry for entry in matching}.values())
 
 
 @contextmanager
-def file_server(folder: Path) -> Iterator[str]:
-    """Serves the files of a folder over HTTP; gives the URL, without a '/' at its end."""
+def serve_files(folder: Path) -> Iterator[str]:
+    """Serve the files of a folder over HTTP; yield the URL without a trailing '/'."""
     with _serving(partial(_QuietFiles, directory=str(folder))) as url:
         yield url
 
 
 @contextmanager
-def stac_server(items: list[dict[str, Any]], folder: Path) -> Iterator[str]:
-    """A `rustac serve` with these items, which are written to `folder` for it; gives the URL of the API."""
-    source = folder / "items.json"
-    source.write_text(json.dumps({"type": "FeatureCollection", "features": items}), encoding="utf-8")
+def serve_stac(items: list[dict[str, Any]], folder: Path) -> Iterator[str]:
+    """Run `rustac serve` for these items, which are written to `folder`; yield the URL of the API."""
+    items_file = folder / "items.json"
+    items_file.write_text(json.dumps({"type": "FeatureCollection", "features": items}), encoding="utf-8")
     command = shutil.which("rustac", path=str(Path(sys.executable).parent)) or shutil.which("rustac")
-    assert command, "install the test extra: rustac is not there"
-    port = free_port()
+    assert command, "rustac is not installed: install the test extra"
+    port = find_free_port()
     url = f"http://{LOOPBACK}:{port}"
     process = subprocess.Popen(
-        [command, "serve", str(source), "--addr", f"{LOOPBACK}:{port}", "--create-collections"],
+        [command, "serve", str(items_file), "--addr", f"{LOOPBACK}:{port}", "--create-collections"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -115,7 +120,7 @@ def stac_server(items: list[dict[str, Any]], folder: Path) -> Iterator[str]:
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     for _ in range(400):
-        assert process.poll() is None, "rustac serve ended by itself"
+        assert process.poll() is None, "rustac serve exited"
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return
@@ -126,30 +131,30 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 
 @dataclass
 class Fault:
-    """What a `FaultyArchive` does instead of answering: a status, with headers and a body; or less than that.
+    """A faulty response of a `FaultyArchive`.
 
     Attributes:
-        status: The HTTP status; None: no answer at all, the connection is cut.
+        status: The HTTP status; None: no response, the connection is closed.
         headers: Further headers.
-        body: What is sent in place of the answer; None: an empty body for a status of its own, else the real one.
-        only: Bytes of the body after which the connection is cut; the announced length is the whole.
-        pause: Seconds before the answer begins.
-        drip: Seconds between the 64 pieces that the body is sent in.
-        reset: The connection is reset, not closed.
+        body: The body to send; None: the real one for status 200, else an empty one.
+        max_bytes: Close the connection after so many bytes of the body; the announced length is the full one.
+        delay: Seconds before the response begins.
+        piece_delay: Seconds between the 64 pieces of the body.
+        is_reset: Reset the connection instead of closing it.
     """
 
     status: int | None = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
-    only: int | None = None
-    pause: float = 0.0
-    drip: float = 0.0
-    reset: bool = False
+    max_bytes: int | None = None
+    delay: float = 0.0
+    piece_delay: float = 0.0
+    is_reset: bool = False
 
 
 @dataclass
-class Asked:
-    """A request that an archive got."""
+class ReceivedRequest:
+    """A request that an archive received."""
 
     method: str
     path: str
@@ -158,93 +163,100 @@ class Asked:
 
 
 class FaultyArchive:
-    """A small STAC API and asset server that keeps a log of requests and gives scripted trouble.
+    """A small STAC API and asset server that records requests and returns scripted faults.
 
-    `url` is the API, `files` what it hands out by path (bytes, or what makes them of a query), `fail(path, fault, …)` the trouble: each fault is given once, in
-    turn, to requests whose path (or `page=n` of a search) it names; `always` gives it for ever.
+    Attributes:
+        items: The STAC items.
+        files: Contents by path: bytes, or a function of the query parameters.
+        requests: All requests received.
+        number_matched: The total that search results state; None: not stated.
+        page_key: Parameter of the next page.
+        format_token: Returns the token of a page number.
+        max_page_size: Maximum number of items per page.
+        url: URL of the API.
     """
 
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
         self.files: dict[str, bytes | Callable[[dict[str, str]], bytes]] = {}
-        self.log: list[Asked] = []
-        self.matched: int | None = None
-        self.page_by: str = "token"
-        self.next_token: Callable[[int], str] = str
-        self.most: int = 10_000
+        self.requests: list[ReceivedRequest] = []
+        self.number_matched: int | None = None
+        self.page_key: str = "token"
+        self.format_token: Callable[[int], str] = str
+        self.max_page_size: int = 10_000
         self._faults: dict[str, list[Fault]] = {}
-        self._lasting: dict[str, Fault] = {}
+        self._lasting_faults: dict[str, Fault] = {}
         self._lock = threading.Lock()
         self.url = ""
 
-    def href(self, path: str) -> str:
-        """Where a file is served."""
+    def make_url(self, path: str) -> str:
+        """Return the URL of a file."""
         return f"{self.url}/files/{path}"
 
-    def add(
+    def add_item(
         self, item_id: str, box: tuple[float, float, float, float], files: Mapping[str, bytes], **properties: Any
     ) -> None:
-        """An item with an asset for every file, called as the file without its extension."""
+        """Add an item with one asset per file, named after the file without its extension."""
         assets = {}
         for name, content in files.items():
             path = f"{item_id}/{name}"
             self.files[path] = content
-            assets[name.partition(".")[0]] = asset_of(self.href(path), content)
-        self.items.append(stac_item(item_id, box, assets, **properties))
+            assets[name.partition(".")[0]] = make_asset(self.make_url(path), content)
+        self.items.append(make_stac_item(item_id, box, assets, **properties))
 
-    def fail(self, where: str, *faults: Fault) -> None:
-        """Give these faults, each once, to the next requests for `where`."""
+    def add_faults(self, key: str, *faults: Fault) -> None:
+        """Return these faults in turn, each once, for requests of a path or `page=n` of a search."""
         with self._lock:
-            self._faults.setdefault(where, []).extend(faults)
+            self._faults.setdefault(key, []).extend(faults)
 
-    def always(self, where: str, fault: Fault | None) -> None:
-        """Give this fault to every request for `where`; None: to none any more."""
+    def set_fault(self, key: str, fault: Fault | None) -> None:
+        """Return this fault for every request of a path or page; None: stop."""
         with self._lock:
             if fault is None:
-                self._lasting.pop(where, None)
+                self._lasting_faults.pop(key, None)
             else:
-                self._lasting[where] = fault
+                self._lasting_faults[key] = fault
 
-    def fault_for(self, *places: str) -> Fault | None:
-        """The fault whose turn it is."""
+    def pop_fault(self, *fault_keys: str) -> Fault | None:
+        """Return the next fault for the first of these keys that has one."""
         with self._lock:
-            for place in places:
-                if self._faults.get(place):
-                    return self._faults[place].pop(0)
-                if place in self._lasting:
-                    return self._lasting[place]
+            for key in fault_keys:
+                if self._faults.get(key):
+                    return self._faults[key].pop(0)
+                if key in self._lasting_faults:
+                    return self._lasting_faults[key]
         return None
 
-    def asked_for(self, path: str, method: str = "GET") -> int:
-        """How often `path` was asked for."""
-        return sum(one.path == path and one.method == method for one in list(self.log))
+    def count_requests(self, path: str, method: str = "GET") -> int:
+        """Return how many requests for `path` were received."""
+        return sum(entry.path == path and entry.method == method for entry in list(self.requests))
 
-    def searches(self) -> list[Any]:
-        """The bodies of all searches."""
-        return [one.body for one in list(self.log) if one.path == "/search"]
+    def list_search_bodies(self) -> list[Any]:
+        """Return the bodies of all searches."""
+        return [entry.body for entry in list(self.requests) if entry.path == "/search"]
 
-    def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """The number of a search's page, and the page."""
-        limit = min(int(body.get("limit", 10)), self.most)
-        start = self._start(body.get(self.page_by), limit)
-        found = [item for item in self.items if self._meets(item, body)]
-        page = found[start : start + limit]
+    def make_page(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Return the page number of a search request, and the page."""
+        limit = min(int(body.get("limit", 10)), self.max_page_size)
+        start = self._start(body.get(self.page_key), limit)
+        matching = [item for item in self.items if self._meets(item, body)]
+        features = matching[start : start + limit]
         number = start // limit + 1
         links = []
-        if start + limit < len(found):
-            token = self.next_token(number + 1)
+        if start + limit < len(matching):
+            token = self.format_token(number + 1)
             links = [
-                {"rel": "next", "href": f"{self.url}/search", "method": "POST", "body": {**body, self.page_by: token}}
+                {"rel": "next", "href": f"{self.url}/search", "method": "POST", "body": {**body, self.page_key: token}}
             ]
-        answer: dict[str, Any] = {
+        page: dict[str, Any] = {
             "type": "FeatureCollection",
-            "features": page,
+            "features": features,
             "links": links,
-            "numberReturned": len(page),
+            "numberReturned": len(features),
         }
-        if self.matched is not None:
-            answer["numberMatched"] = self.matched
-        return number, answer
+        if self.number_matched is not None:
+            page["numberMatched"] = self.number_matched
+        return number, page
 
     def _start(self, token: Any, limit: int) -> int:
         return 0 if token is None else (int(str(token).rpartition("-")[2]) - 1) * limit
@@ -265,8 +277,8 @@ class FaultyArchive:
 
 
 @contextmanager
-def faulty_archive() -> Iterator[FaultyArchive]:
-    """A `FaultyArchive` that is being served."""
+def serve_faulty_archive() -> Iterator[FaultyArchive]:
+    """Serve a `FaultyArchive` on loopback."""
     archive = FaultyArchive()
     with _serving(partial(_Faulty, archive)) as url:
         archive.url = url
@@ -274,7 +286,7 @@ def faulty_archive() -> Iterator[FaultyArchive]:
 
 
 @contextmanager
-def ftp_server(folder: Path, missing: int = 0) -> Iterator[str]:
+def serve_ftp(folder: Path, n_missing_bytes: int = 0) -> Iterator[str]:
     """Serves the files of a folder over FTP to anyone; gives the URL, without a '/' at its end.
 
     With `missing`, it announces so many bytes more than it sends.
@@ -288,26 +300,26 @@ def ftp_server(folder: Path, missing: int = 0) -> Iterator[str]:
     authorizer = DummyAuthorizer()
     authorizer.add_anonymous(str(folder))
 
-    def announce(self: Any, path: str) -> None:
-        there = Path(path).is_file()
-        self.respond(f"213 {Path(path).stat().st_size + missing}" if there else "550 No such file.")
+    def announce_size(self: Any, path: str) -> None:
+        exists = Path(path).is_file()
+        self.respond(f"213 {Path(path).stat().st_size + n_missing_bytes}" if exists else "550 No such file.")
 
-    quiet: dict[str, Any] = {"authorizer": authorizer, "log": lambda *_args, **_more: None, "ftp_SIZE": announce}
+    quiet: dict[str, Any] = {"authorizer": authorizer, "log": lambda *_args, **_kwargs: None, "ftp_SIZE": announce_size}
     handler = type("Handler", (FTPHandler,), quiet)
     server = FTPServer((LOOPBACK, 0), handler)
-    ending = threading.Event()
+    stop_event = threading.Event()
 
-    def serve() -> None:
-        while not ending.is_set():
+    def run_server() -> None:
+        while not stop_event.is_set():
             server.serve_forever(timeout=0.02, blocking=False, handle_exit=False)
         server.close_all()
 
-    thread = threading.Thread(target=serve, daemon=True)
+    thread = threading.Thread(target=run_server, daemon=True)
     thread.start()
     try:
         yield f"ftp://{LOOPBACK}:{server.socket.getsockname()[1]}"
     finally:
-        ending.set()
+        stop_event.set()
         thread.join(5)
 
 
@@ -328,7 +340,7 @@ def _serving(handler: Any) -> Iterator[str]:
 
 class _QuietFiles(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing on stderr."""
+        """Log nothing."""
 
 
 class _Faulty(BaseHTTPRequestHandler):
@@ -339,7 +351,7 @@ class _Faulty(BaseHTTPRequestHandler):
         super().__init__(*args)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing on stderr."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         self._answer()
@@ -355,15 +367,15 @@ class _Faulty(BaseHTTPRequestHandler):
         raw = self.rfile.read(length)
         body = json.loads(raw) if raw else None
         path = self.path.partition("?")[0]
-        self.archive.log.append(Asked(self.command, self.path, body, dict(self.headers)))
-        status, content, places = self._content(path, body)
-        fault = self.archive.fault_for(*(places if self.command != "HEAD" else ()))
+        self.archive.requests.append(ReceivedRequest(self.command, self.path, body, dict(self.headers)))
+        status, content, fault_keys = self._content(path, body)
+        fault = self.archive.pop_fault(*(fault_keys if self.command != "HEAD" else ()))
         self._send(status, content, fault)
 
     def _content(self, path: str, body: Any) -> tuple[int, bytes, tuple[str, ...]]:
         archive = self.archive
         if path == "/search":
-            number, page = archive.answer(body or {})
+            number, page = archive.make_page(body or {})
             return 200, json.dumps(page).encode(), (f"page={number}", path)
         if path.startswith("/files/"):
             content = archive.files.get(path.removeprefix("/files/"))
@@ -375,45 +387,45 @@ class _Faulty(BaseHTTPRequestHandler):
             )
         collections = sorted({item["collection"] for item in archive.items})
         if path == "/collections":
-            listed = [{"id": name, "type": "Collection", "license": "CC-BY-4.0"} for name in collections]
-            return 200, json.dumps({"collections": listed, "links": []}).encode(), (path,)
+            collection_list = [{"id": name, "type": "Collection", "license": "CC-BY-4.0"} for name in collections]
+            return 200, json.dumps({"collections": collection_list, "links": []}).encode(), (path,)
         if path.startswith("/collections/"):
             name = path.removeprefix("/collections/")
-            known = {"id": name, "type": "Collection", "license": "CC-BY-4.0"}
-            return (200, json.dumps(known).encode(), (path,)) if name in collections else (404, b"", (path,))
+            collection_info = {"id": name, "type": "Collection", "license": "CC-BY-4.0"}
+            return (200, json.dumps(collection_info).encode(), (path,)) if name in collections else (404, b"", (path,))
         return 404, b"", (path,)
 
     def _send(self, status: int, content: bytes, fault: Fault | None) -> None:
         if fault is not None:
-            time.sleep(fault.pause)
-            if fault.status is None or fault.reset:
-                self._cut(fault.reset)
+            time.sleep(fault.delay)
+            if fault.status is None or fault.is_reset:
+                self._cut(fault.is_reset)
                 return
             status = fault.status
             content = fault.body if fault.body is not None else content if status == 200 else b""
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
-        given = dict(fault.headers) if fault is not None else {}
-        given.setdefault("Content-Type", "application/json" if content[:1] == b"{" else "application/octet-stream")
-        for name, value in given.items():
+        headers = dict(fault.headers) if fault is not None else {}
+        headers.setdefault("Content-Type", "application/json" if content[:1] == b"{" else "application/octet-stream")
+        for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command == "HEAD":
             return
-        if fault is not None and fault.only is not None:
-            self.wfile.write(content[: fault.only])
+        if fault is not None and fault.max_bytes is not None:
+            self.wfile.write(content[: fault.max_bytes])
             self.wfile.flush()
             self._cut(False)
             return
-        piece = len(content) // 64 + 1 if fault is not None and fault.drip else len(content) or 1
+        piece = len(content) // 64 + 1 if fault is not None and fault.piece_delay else len(content) or 1
         for start in range(0, len(content), piece):
             self.wfile.write(content[start : start + piece])
-            if fault is not None and fault.drip:
+            if fault is not None and fault.piece_delay:
                 self.wfile.flush()
-                time.sleep(fault.drip)
+                time.sleep(fault.piece_delay)
 
     def _cut(self, reset: bool) -> None:
-        """End the connection: closed in good order, or reset."""
+        """Close or reset the connection."""
         if reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         self.close_connection = True

@@ -1,4 +1,6 @@
-"""The examples are reproducible to the byte: their pipelines, run anew, leave `dvc.lock` as it is."""
+"""The glaciers example is reproducible to the byte: running its pipeline again leaves `dvc.lock` as it is."""
+
+from __future__ import annotations
 
 import os
 import shutil
@@ -10,17 +12,17 @@ import pytest
 
 from tests import REPOSITORY
 
-TOOLS = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 @pytest.fixture(scope="module")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The glaciers example, reproduced in a copy of the repository's DVC project."""
+def reproduced_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the pipeline in a copy of the repository's DVC project, and return the folder of the example."""
     root = tmp_path_factory.mktemp("repository")
     (root / ".dvc").mkdir()
     shutil.copy(REPOSITORY / ".dvc" / "config", root / ".dvc" / "config")
     shutil.copytree(REPOSITORY / "examples", root / "examples", ignore=shutil.ignore_patterns("build"))
-    environment = {**os.environ, "PATH": TOOLS, "HOME": str(root), "DVC_NO_ANALYTICS": "1"}
+    environment = {**os.environ, "PATH": PATH, "HOME": str(root), "DVC_NO_ANALYTICS": "1"}
     subprocess.run(["git", "init", "-q"], cwd=root, check=True, env=environment)
     run = subprocess.run(
         [sys.executable, "-m", "dvc", "repro", "--force"],
@@ -34,16 +36,18 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "examples" / "glaciers"
 
 
-def test_the_glaciers_pipeline_makes_what_its_lock_says(reproduced):
-    assert (reproduced / "dvc.lock").read_text() == (REPOSITORY / "examples" / "glaciers" / "dvc.lock").read_text()
+def test_glaciers_pipeline_matches_its_lock(reproduced_example):
+    expected = (REPOSITORY / "examples" / "glaciers" / "dvc.lock").read_text()
+    assert (reproduced_example / "dvc.lock").read_text() == expected
 
 
-def test_the_glaciers_example_ends_with_a_picture_and_a_report(reproduced):
-    assert (reproduced / "build" / "map.png").read_bytes().startswith(b"\x89PNG")
-    assert "content_digest" in (reproduced / "build" / "report.json").read_text()
-    assert (reproduced / "build" / "v1" / "tables" / "features.parquet").exists()
+def test_glaciers_example_makes_map_and_report(reproduced_example):
+    build = reproduced_example / "build"
+    assert (build / "map.png").read_bytes().startswith(b"\x89PNG")
+    assert "content_digest" in (build / "report.json").read_text()
+    assert (build / "v1" / "tables" / "features.parquet").exists()
 
 
-def test_the_repository_is_a_dvc_repository_without_analytics():
+def test_dvc_repository_sends_no_analytics():
     config = (REPOSITORY / ".dvc" / "config").read_text()
     assert "analytics = false" in config

@@ -1,95 +1,127 @@
-"""The README tells the truth: its walk is run, line by line, and prints what it shows; its commands exist."""
+"""README.md and docs/reference.md are true: their snippets are run, and print what they show; their commands exist."""
+
+from __future__ import annotations
 
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
+import click
 import pytest
 
 from geographer import Dataset
 from geographer.archives.eodag import EodagSource
-from geographer.demo.glaciers import example_data
+from geographer.demo.glaciers import find_example_data
 from tests import REPOSITORY
-from tests.folder_source import shelve
-from tests.sample_history import point, write_features
+from tests.folder_source import add_scene
+from tests.sample_history import point_geometry, write_features
 
 README = (REPOSITORY / "README.md").read_text()
+REFERENCE = (REPOSITORY / "docs" / "reference.md").read_text()
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+class Step(NamedTuple):
+    """A command of the walk, the output that the document shows, and the lines that it printed."""
+
+    command: str
+    documented: list[str]
+    printed: list[str]
 
 
-def commands_with_output() -> list[tuple[str, list[str]]]:
-    found: list[tuple[str, list[str]]] = []
-    for line in "".join(blocks("console")).splitlines():
+class Walk(NamedTuple):
+    """The folder in which the walk was run, and its steps."""
+
+    folder: Path
+    steps: list[Step]
+
+
+def find_blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def find_marked_block(marker: str) -> str:
+    """Return the block of the README below a marker comment."""
+    block = re.search(rf"<!-- {marker} -->\n```\w+\n(.*?)```", README, flags=re.DOTALL)
+    assert block is not None, marker
+    return block[1]
+
+
+def read_console_commands() -> list[tuple[str, list[str]]]:
+    """Return the commands of the README and then of the reference, each with the output that is shown."""
+    commands: list[tuple[str, list[str]]] = []
+    for line in "".join(find_blocks(README, "console") + find_blocks(REFERENCE, "console")).splitlines():
         if line.startswith("$ "):
-            found.append((line[2:], []))
+            commands.append((line[2:], []))
         else:
-            found[-1][1].append(line)
-    return found
+            commands[-1][1].append(line)
+    return commands
 
 
-def masked(lines: list[str]) -> list[str]:
-    """Digests, times and places differ from run to run."""
+def mask_variable_text(lines: list[str]) -> list[str]:
+    """Replace digests, times and folders, which differ from run to run."""
     text = "\n".join(line.rstrip() for line in lines)
     text = re.sub(r"\b[0-9a-f]{8,64}\b", "#", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text)
     return re.sub(r"'[^'\s]*/glaciers'", "'/…/glaciers'", text).splitlines()
 
 
+def run_bash(command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": PATH, "DVC_NO_ANALYTICS": "1", **variables}
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.fixture(scope="module")
-def walk(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, list[str], list[str]]]]:
-    """The folder in which the walk was run, and for each command what the README shows and what it printed."""
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     start = tmp_path_factory.mktemp("walk")
-    environment = {
-        **os.environ,
-        "PATH": PATH,
-        "DATA": str(example_data()),
-        "GEOGRAPHER_AUTHOR": "Ada",
-        "HOME": str(start),
-        "DVC_NO_ANALYTICS": "1",
-    }
-    folder, told = start, []
-    for command, shown in commands_with_output():
+    folder, steps = start, []
+    for command, documented in read_console_commands():
         if command.startswith("cd "):
             folder = folder / command[3:]
             continue
-        run = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", command],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        printed = (run.stdout + run.stderr).replace(str(example_data()), "$DATA").splitlines()
-        told.append((command, shown, printed))
-    return start, told
+        run = run_bash(command, folder, DATA=str(find_example_data()), GEOGRAPHER_AUTHOR="Ada", HOME=str(start))
+        printed = (run.stdout + run.stderr).replace(str(find_example_data()), "$DATA").splitlines()
+        steps.append(Step(command, documented, printed))
+    return Walk(start, steps)
 
 
-def test_each_command_of_the_walk_prints_what_the_readme_shows(walk):
-    for command, shown, printed in walk[1]:
-        assert masked(printed) == masked(shown), command
+def test_walk_prints_what_is_shown(walk):
+    for step in walk.steps:
+        assert mask_variable_text(step.printed) == mask_variable_text(step.documented), step.command
 
 
-def test_the_walk_has_all_steps_of_the_workflow():
-    walked = " ".join(command for command, _ in commands_with_output())
+def test_content_digests_are_those_shown(walk):
+    """A content digest depends on the data only, so it is the same on every run."""
+    for step in walk.steps:
+        shown, printed = (re.findall(r"content ([0-9a-f]{64})", "\n".join(lines)) for lines in step[1:])
+        assert printed == shown, step.command
+
+
+def test_walk_covers_the_workflow():
+    commands = " ".join(command for command, _ in read_console_commands())
     for step in ("init", "add features", "add rasters", "cut around", "label mask", "split", "tag", "update", "diff"):
-        assert f"geographer {step}" in walked
+        assert f"geographer {step}" in commands
     for step in ("log", "checkout", "splits --at", "sql", "verify"):
-        assert f"geographer {step}" in walked
+        assert f"geographer {step}" in commands
 
 
-def test_the_python_snippet_runs_where_the_walk_ended(walk):
-    (snippet,) = blocks("python")
+def test_python_snippet_runs_after_the_walk(walk):
+    (snippet,) = find_blocks(README, "python")
     run = subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", "-c", snippet],
-        cwd=walk[0],
+        cwd=walk.folder,
         capture_output=True,
         text=True,
         check=False,
@@ -97,44 +129,70 @@ def test_the_python_snippet_runs_where_the_walk_ended(walk):
     assert run.returncode == 0, run.stderr
 
 
-def test_the_download_can_be_asked_for_as_it_stands(tmp_path):
-    (snippet,) = [block for block in blocks("bash") if block.startswith("geographer download")]
-    shelve(tmp_path / "shelf", "one")
-    features = write_features(tmp_path / "features.geojson", {"a": ("pond", point(5, 5))})
+def test_data_line_finds_the_example_data(tmp_path):
+    run = run_bash(find_marked_block("the data folder") + 'echo "$DATA"', tmp_path)
+    assert run.stdout == f"{find_example_data()}\n", run.stderr
+
+
+def test_download_snippet_is_accepted(tmp_path):
+    (snippet,) = [block for block in find_blocks(REFERENCE, "bash") if block.startswith("geographer download")]
+    add_scene(tmp_path / "archive", "one")
+    features = write_features(tmp_path / "features.geojson", {"a": ("pond", point_geometry(5, 5))})
     Dataset.init(tmp_path / "dataset", scm=False).add_features(features, crs="EPSG:32633")
-    elsewhere = ["--source", "tests.folder_source:Shelf", "--source-option", f"folder={tmp_path / 'shelf'}", "--plan"]
-    words = [*shlex.split(snippet.replace("\\\n", "")), *elsewhere]
-    run = subprocess.run(
-        [sys.executable, "-m", *words],
-        cwd=tmp_path / "dataset",
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    archive = ["--source", "tests.folder_source:FolderSource", "--source-option", f"folder={tmp_path / 'archive'}"]
+    words = [*shlex.split(snippet.replace("\\\n", "")), *archive, "--plan"]
+    run = run_bash(f"{sys.executable} -m {shlex.join(words)}", tmp_path / "dataset", PYTHONPATH=str(REPOSITORY))
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines()[1].split()[:2] == ["one", "cop_dataspace"]
 
 
-def test_the_archive_that_is_named_is_one_that_eodag_knows():
+def test_named_provider_is_known_to_eodag():
     assert EodagSource(provider="cop_dataspace", collection="S2_MSI_L2A").provider == "cop_dataspace"
 
 
-def test_the_reference_names_every_command():
-    from geographer.cli import _COMMANDS
-
-    reference = README[README.index("## Reference") :]
-    for command in _COMMANDS:
-        assert f"`{command}" in reference or command == "demo", command
-
-
-def test_the_two_commands_stand_where_ci_finds_them():
-    assert "<!-- the test command -->\n```bash\npython3 -m venv" in README
-    assert "<!-- the demo command -->\n```bash\npython3 -m venv" in README
-    assert ".ci/check" in blocks("bash")[1]
+def test_install_commands_name_the_distribution():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    commands = find_marked_block("the install commands").splitlines()
+    assert f".venv/bin/pip install {project['name']}" in commands
+    assert 'PATH="$PWD/.venv/bin:$PATH"' in commands
+    assert commands[-1].split()[0] in project["scripts"]
 
 
-def test_the_lock_pins_exact_versions_and_no_address():
+def test_marked_commands_are_where_ci_finds_them():
+    for marker in ("the demo command", "the test command"):
+        assert find_marked_block(marker).startswith("python3 -m venv")
+    assert ".ci/check" in find_marked_block("the test command")
+
+
+def test_links_lead_to_files():
+    for folder, text in ((REPOSITORY, README), (REPOSITORY / "docs", REFERENCE)):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+            assert (folder / target).exists(), target
+
+
+def test_reference_names_every_command():
+    from geographer.cli import COMMANDS, load_command
+
+    for name in COMMANDS:
+        command = load_command(name)
+        inner = command.commands.items() if isinstance(command, click.Group) else ()
+        for words in [name, *(f"{name} {word}" for word, nested in inner if not nested.hidden)]:
+            assert re.search(rf"`{words}\b", REFERENCE), words
+
+
+def test_reference_names_only_existing_options():
+    from geographer.cli import COMMANDS, load_command
+
+    options = {"-C", "--help"}
+    for name in COMMANDS:
+        command = load_command(name)
+        for nested in command.commands.values() if isinstance(command, click.Group) else [command]:
+            options |= {flag for parameter in nested.params for flag in parameter.opts}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", REFERENCE))
+    assert named <= options
+
+
+def test_lock_pins_exact_versions():
     lines = [line for line in (REPOSITORY / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+", line) for line in lines)
     pinned = {line.partition("==")[0].lower() for line in lines}

@@ -1,4 +1,4 @@
-"""A dataset found again from nothing but a folder: its rasters and an export of its features."""
+"""Recreate a dataset from its rasters and an export of its features."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from geographer import Dataset
-from geographer.cli import cli
+from geographer.cli import geographer_command
 
 
-def run(root: Path, *arguments: str) -> None:
-    result = CliRunner().invoke(cli, ["-C", str(root), *arguments], catch_exceptions=False)
+def run_command(root: Path, *arguments: str) -> None:
+    result = CliRunner().invoke(geographer_command, ["-C", str(root), *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
 
 
-def edges(root: Path, collection: str) -> set[tuple[str, str, str]]:
-    """With rasters by the stems of their files: a chip's id had its recipe's name before it."""
+def read_edges(root: Path, collection: str) -> set[tuple[str, str, str]]:
+    """Read the edges, with rasters by file stem: a chip's id also has its recipe's name."""
     dataset = Dataset.open(root)
     stems = {
         row["raster_id"]: Path(row["path"]).stem
@@ -27,34 +27,34 @@ def edges(root: Path, collection: str) -> set[tuple[str, str, str]]:
     return {(row["feature_id"], stems[row["raster_id"]], row["relation"]) for row in rows if row["raster_id"] in stems}
 
 
-def test_rasters_and_a_geojson_of_the_features_are_enough_for_the_same_edges(story, tmp_path):
-    found, again = tmp_path / "found", tmp_path / "again"
-    shutil.copytree(story.at_v1 / "rasters", found / "rasters")
-    run(story.at_v1, "features", "--format", "geojson", "-o", str(found / "features.geojson"))
-    run(tmp_path, "init", str(again), "--background", "water", "--no-scm")
-    run(again, "add", "features", str(found / "features.geojson"))
+def test_edges_recovered_from_rasters_and_geojson(sample_history, tmp_path):
+    exported, recreated = tmp_path / "exported", tmp_path / "recreated"
+    shutil.copytree(sample_history.at_v1 / "rasters", exported / "rasters")
+    run_command(sample_history.at_v1, "features", "--format", "geojson", "-o", str(exported / "features.geojson"))
+    run_command(tmp_path, "init", str(recreated), "--background", "water", "--no-scm")
+    run_command(recreated, "add", "features", str(exported / "features.geojson"))
     for collection in ("source", "around"):
-        run(
-            again,
+        run_command(
+            recreated,
             "add",
             "rasters",
-            str(found / "rasters"),
+            str(exported / "rasters"),
             "--pattern",
             f"{collection}/*.tif",
             "--collection",
             collection,
         )
-        assert edges(again, collection) == edges(story.at_v1, collection) != set()
-    assert Dataset.open(again).verify() == []
-    was, now = (Dataset.open(root).features().to_pylist() for root in (story.at_v1, again))
-    assert [(row["feature_id"], row["class"], row["depth"]) for row in now] == [
-        (row["feature_id"], row["class"], row["depth"]) for row in was
+        assert read_edges(recreated, collection) == read_edges(sample_history.at_v1, collection) != set()
+    assert Dataset.open(recreated).verify() == []
+    expected, actual = (Dataset.open(root).features().to_pylist() for root in (sample_history.at_v1, recreated))
+    assert [(row["feature_id"], row["class"], row["depth"]) for row in actual] == [
+        (row["feature_id"], row["class"], row["depth"]) for row in expected
     ]
     pixels = [
         dict(zip(table["md5"].to_pylist(), table["pixel_digest"].to_pylist(), strict=True))
         for table in (
             Dataset.open(root).rasters(where="collection <> 'catalogue' AND collection <> 'grid'")
-            for root in (story.at_v1, again)
+            for root in (sample_history.at_v1, recreated)
         )
     ]
     assert pixels[0] == pixels[1]

@@ -1,7 +1,7 @@
-"""The whole story on the command line: `python examples/stadiums/run.py OUT` makes OUT and shows each command of it.
+"""The complete example on the command line: `python examples/stadiums/run.py OUT` creates OUT and prints each command.
 
-64 stadiums; the fewest scenes that show them, downloaded; the fewest chips; masks; a split with 25 km between its
-parts; v1; 15 stadiums more; an update; v2; and what changed. The archive is generated, and served on this machine only.
+It downloads the fewest scenes that contain 64 stadiums, cuts the fewest chips, renders masks, splits with 25 km between
+the parts, tags v1, adds 15 stadiums, updates, tags v2, and compares both. The archive is generated and served locally.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import archive
 import outlines
-from server import serving
+from server import serve_archive
 
 DATASET: Final = "dataset"
 CLASSES: Final = tuple(outlines.SIDES)
@@ -27,32 +27,31 @@ COUNTS: Final = (
 
 
 def main() -> None:
-    """Run the story in a new folder, the only argument."""
+    """Run all commands in a new folder, the only argument."""
     if len(sys.argv) != 2:
         sys.exit("usage: python run.py OUT")
     folder = Path(sys.argv[1])
     if folder.exists() and any(folder.iterdir()):
-        sys.exit(f"'{folder}' is not empty: name a new folder")
+        sys.exit(f"'{folder}' is not empty. Choose a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    first = outlines.write(outlines.FIRST, folder / outlines.FIRST.with_suffix(".geojson").name)
-    more = outlines.write(outlines.MORE, folder / outlines.MORE.with_suffix(".geojson").name)
-    there = [*outlines.stadiums(outlines.FIRST), *outlines.stadiums(outlines.MORE)]
-    scenes = archive.make(folder / "archive", there)
-    tell(
-        f"An archive of {len(scenes)} generated scenes of {len(archive.tiles(there))} tiles, served on this machine.\n"
-    )
-    with serving(folder / "archive") as url:
-        told = story(folder, first.name, more.name, url)
-    tell(compared(told))
+    first = outlines.write_geojson(outlines.FIRST, folder / outlines.FIRST.with_suffix(".geojson").name)
+    more = outlines.write_geojson(outlines.MORE, folder / outlines.MORE.with_suffix(".geojson").name)
+    stadiums = [*outlines.read_stadiums(outlines.FIRST), *outlines.read_stadiums(outlines.MORE)]
+    scenes = archive.make_archive(folder / "archive", stadiums)
+    n_tiles = len(archive.find_tiles(stadiums))
+    print_text(f"Serving an archive of {len(scenes)} generated scenes of {n_tiles} tiles on this machine.\n")
+    with serve_archive(folder / "archive") as url:
+        counts_by_tag = run_commands(folder, first.name, more.name, url)
+    print_text(format_comparison(counts_by_tag))
 
 
-def story(folder: Path, first: str, more: str, url: str) -> dict[str, dict[str, int]]:
-    """Every command of the story, shown with what it prints; answer what each tag holds, counted."""
-    typed(folder, "init", DATASET, *(word for name in CLASSES for word in ("--class", name)), "--no-scm")
+def run_commands(folder: Path, first: str, more: str, url: str) -> dict[str, dict[str, int]]:
+    """Run and print all commands; return the counts of stadiums, scenes and chips at each tag."""
+    run_geographer(folder, "init", DATASET, *(word for name in CLASSES for word in ("--class", name)), "--no-scm")
     dataset = folder / DATASET
 
     def geographer(*words: str) -> str:
-        return typed(dataset, *words)
+        return run_geographer(dataset, *words)
 
     download = ["download", "sentinel", "--provider", "local", "--collection", archive.COLLECTION]
     download += ["--source-option", f"url={url}", "--start", "2026-05-01", "--end", "2026-08-31", "--max-cloud", "20"]
@@ -67,53 +66,57 @@ def story(folder: Path, first: str, more: str, url: str) -> dict[str, dict[str, 
     geographer("add", "features", f"../{more}", "--id", "stadium", "-m", "15 more, in old and new cities")
     geographer("update", "--on-conflict", "exclude")
     geographer("tag", "v2")
-    typed(dataset, "diff", "v1", "v2", last=1)
+    run_geographer(dataset, "diff", "v1", "v2", n_last_lines=1)
     geographer("verify")
-    return {tag: counted(geographer("sql", COUNTS, "--at", tag, "--json")) for tag in ("v1", "v2")}
+    return {tag: parse_counts(geographer("sql", COUNTS, "--at", tag, "--json")) for tag in ("v1", "v2")}
 
 
-def typed(where: Path, *words: str, last: int | None = None) -> str:
-    """Run `geographer` with these words in a folder, show the command and what it printed; answer its output.
+def run_geographer(folder: Path, *words: str, n_last_lines: int | None = None) -> str:
+    """Run `geographer` with these words in a folder, print the command and its output, and return the output.
 
-    Of long output only the `last` lines are shown.
+    With `n_last_lines`, only the last lines of the output are printed.
 
     Raises:
         SystemExit: the command failed.
     """
-    tell(f"$ geographer {shlex.join(words)}" + (f" | tail -{last}\n" if last else "\n"))
+    print_text(f"$ geographer {shlex.join(words)}" + (f" | tail -{n_last_lines}\n" if n_last_lines else "\n"))
     run = subprocess.run(
         [sys.executable, "-m", "geographer", *words],
-        cwd=where,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    tell("".join(run.stdout.splitlines(keepends=True)[-last:]) if last and not run.returncode else run.stdout)
+    print_text(
+        "".join(run.stdout.splitlines(keepends=True)[-n_last_lines:])
+        if n_last_lines and not run.returncode
+        else run.stdout
+    )
     if run.returncode:
         sys.exit(run.returncode)
     return run.stdout
 
 
-def counted(told: str) -> dict[str, int]:
-    """The row that a command told as JSON."""
-    row: dict[str, Any] = json.loads(told.splitlines()[-1])
+def parse_counts(output: str) -> dict[str, int]:
+    """Return the counts in the JSON row that a command printed."""
+    row: dict[str, Any] = json.loads(output.splitlines()[-1])
     return {name: int(count) for name, count in row.items()}
 
 
-def compared(told: dict[str, dict[str, int]]) -> str:
-    """What one scene and one chip for each stadium would have been, beside what there is."""
+def format_comparison(counts_by_tag: dict[str, dict[str, int]]) -> str:
+    """Return a table that compares one scene and one chip per stadium with the actual counts."""
     lines = [f"\n{'':<16}{'stadiums':>10}{'scenes':>10}{'chips':>10}"]
-    for tag, counts in told.items():
+    for tag, counts in counts_by_tag.items():
         stadiums = counts["stadiums"]
         lines.append(f"{tag + ', one each':<16}{stadiums:>10}{stadiums:>10}{stadiums:>10}")
         lines.append(f"{tag + ', used':<16}{stadiums:>10}{counts['scenes']:>10}{counts['chips']:>10}")
     return "\n".join(lines) + "\n"
 
 
-def tell(text: str) -> None:
-    """Print at once, so that a person who waits sees how far it is."""
+def print_text(text: str) -> None:
+    """Print and flush, so that progress is visible."""
     sys.stdout.write(text)
     sys.stdout.flush()
 

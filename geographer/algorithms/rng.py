@@ -1,4 +1,4 @@
-"""Random numbers that belong to a name, so that one more feature moves no other feature's chip."""
+"""Random generators seeded per object, so that adding one feature does not change the chips of another."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 
 def make_rng(seed: int, *names: str) -> np.random.Generator:
-    """A generator of its own for `names` (a feature's id, a raster's id …) under a recipe's `seed`.
+    """Return a generator that depends on a recipe's `seed` and on `names` (ids of a feature, a raster …) only.
 
-    PCG64 seeded with the SHA-256 of the JSON array `[seed, *names]` (ASCII, no spaces). JSON keeps the names
-    apart (`'ab', 'c'` is not `'a', 'bc'`), and neither the platform nor the hash seed has a part in it, so
-    equal arguments give equal numbers everywhere.
+    PCG64 is seeded with the SHA-256 of the JSON array `[seed, *names]` (ASCII, no spaces), read as a big-endian
+    integer. JSON keeps the names apart (`'ab', 'c'` differs from `'a', 'bc'`). The numbers depend neither on the
+    platform nor on Python's hash seed.
     """
     text = json.dumps([int(seed), *names], separators=(",", ":"))
     digest = hashlib.sha256(text.encode("ascii")).digest()

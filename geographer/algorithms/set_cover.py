@@ -1,8 +1,8 @@
-"""The fewest sets that cover things: an exact solver with a time limit, and what it proves.
+"""Set multicover: the fewest sets that meet all demands, by an exact solver with a time limit and a lower bound.
 
-The integer programme is solved by HiGHS, through SciPy: Huangfu and Hall, 'Parallelizing the dual revised simplex
-method', Mathematical Programming Computation 10 (2018). Where time runs out, a greedy cover stands in (Chvátal, 'A
-greedy heuristic for the set-covering problem', 1979), and the bound is the best that was proven.
+HiGHS solves the integer programme, through SciPy (Huangfu and Hall, 'Parallelizing the dual revised simplex method',
+Mathematical Programming Computation 10, 2018). If time runs out, the solution is greedy (Chvátal, 'A greedy heuristic
+for the set-covering problem', 1979), and the lower bound is the best that was proven.
 """
 
 from __future__ import annotations
@@ -17,186 +17,185 @@ import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array, csr_array
 
-from geographer.algorithms.connected_components import Ints, components
+from geographer.algorithms.connected_components import Ints, label_components
 
-_CERTAIN = 1e-6
+_TOLERANCE = 1e-6
 
 Floats = npt.NDArray[np.float64]
 
 
-class Cover(NamedTuple):
-    """How often each set is taken, shape (sets,); no cover takes fewer than `bound` sets."""
+class CoverSolution(NamedTuple):
+    """A solution of a set multicover problem.
 
-    taken: Ints
-    bound: int
+    Attributes:
+        multiplicity: How often each set is used, int64, shape (sets,).
+        lower_bound: Proven: no solution uses fewer sets.
+    """
+
+    multiplicity: Ints
+    lower_bound: int
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Sets and what they hold.
+class SetMulticover:
+    """A set multicover problem.
 
     Attributes:
-        sets: The members of each set, int64, each once.
-        most: How often each set can be taken, shape (sets,).
-        needs: How often each member is to be covered, shape (members,); more than its sets allow is taken as that.
-        costs: What each set costs, shape (sets,), not negative: of covers with equally many sets, the cheapest is
-            wanted. None: they are all as good.
+        sets: The elements of each set, as indices, int64, each once.
+        capacities: How often each set may be used, shape (sets,).
+        demands: How often each element is to be covered, shape (elements,). A demand above what its sets allow counts
+            as what they allow.
+        costs: The cost of each set, shape (sets,), not negative: of solutions with equally many sets, the cheapest
+            wins. None: no costs.
     """
 
     sets: Sequence[Ints]
-    most: Ints
-    needs: Ints
+    capacities: Ints
+    demands: Ints
     costs: Floats | None = None
 
 
-def solve_set_cover(problem: Problem, deadline: float) -> Cover:
-    """The fewest sets that cover all that is needed, proven where `deadline` (of `time.monotonic`) allows.
+def solve_set_cover(problem: SetMulticover, deadline: float) -> CoverSolution:
+    """Find the fewest sets that meet all demands; optimal unless `deadline` (of `time.monotonic`) passes first.
 
-    What hangs together is solved by itself, the smallest first. The answer is the same on every run, unless time ran
-    out.
+    Each connected component is solved by itself, the smallest first. The result is deterministic unless time ran out.
     """
-    incidence = _incidence(problem)
-    needs = np.minimum(problem.needs, incidence @ problem.most)
-    wanted = needs > 0
-    labels = _labels(incidence[np.flatnonzero(wanted)], len(problem.sets))
-    of_member = np.full(len(needs), -1, np.int64)
-    of_member[wanted] = labels[: wanted.sum()]
-    of_set = labels[wanted.sum() :]
-    taken, bound = np.zeros(len(problem.sets), np.int64), 0
-    order = np.argsort(np.bincount(of_member[wanted]), kind="stable").tolist()
-    members, sets = _grouped(of_member), _grouped(of_set)
-    for component in order:
-        rows, columns = members[component], sets[component]
-        costs = None if problem.costs is None else problem.costs[columns]
-        if len(rows) == 1:
-            part = _of_one(int(needs[rows[0]]), problem.most[columns], costs)
-        else:
-            part = _solved(incidence[rows][:, columns], needs[rows], problem.most[columns], costs, deadline)
-        taken[columns] = part.taken
-        bound += part.bound
-    return Cover(taken, bound)
+    incidence = _make_incidence(problem)
+    demands = np.minimum(problem.demands, incidence @ problem.capacities)
+    costs = np.zeros(len(problem.sets)) if problem.costs is None else problem.costs
+    demanded = np.flatnonzero(demands)
+    labels = _label_elements_and_sets(incidence[demanded], len(problem.sets))
+    elements, sets = _group_indices(labels[: len(demanded)]), _group_indices(labels[len(demanded) :])
+    multiplicity, lower_bound = np.zeros(len(problem.sets), np.int64), 0
+    for label in sorted(elements, key=lambda label: len(elements[label])):
+        rows, columns = demanded[elements[label]], sets[label]
+        component = _Component(
+            incidence[rows][:, columns], demands[rows], problem.capacities[columns], costs[columns], deadline
+        )
+        solution = _solve_single_element(component) if len(rows) == 1 else _solve_component(component)
+        multiplicity[columns] = solution.multiplicity
+        lower_bound += solution.lower_bound
+    return CoverSolution(multiplicity, lower_bound)
 
 
-def _incidence(problem: Problem) -> csr_array:
-    """Which member (row) lies in which set (column), as 0 and 1."""
-    lengths = [len(members) for members in problem.sets]
+@dataclass(frozen=True, slots=True)
+class _Component:
+    """A connected component of a problem; `incidence` has a row for each element and a column for each set."""
+
+    incidence: csr_array
+    demands: Ints
+    capacities: Ints
+    costs: Floats
+    deadline: float
+
+
+def _make_incidence(problem: SetMulticover) -> csr_array:
+    """Return the incidence matrix of 0 and 1: elements as rows, sets as columns."""
+    lengths = [len(elements) for elements in problem.sets]
     columns = np.repeat(np.arange(len(problem.sets)), lengths)
     rows = np.concatenate([*problem.sets, np.empty(0, np.int64)])
-    shape = (len(problem.needs), len(problem.sets))
+    shape = (len(problem.demands), len(problem.sets))
     return csr_array(coo_array((np.ones(len(rows), np.int64), (rows, columns)), shape=shape))
 
 
-def _labels(incidence: csr_array, sets: int) -> Ints:
-    """The component of each wanted member, then of each set."""
+def _label_elements_and_sets(incidence: csr_array, set_count: int) -> Ints:
+    """Return the component of each element (row), then of each set (column)."""
     rows, columns = incidence.nonzero()
-    return components(incidence.shape[0] + sets, np.column_stack([rows, columns + incidence.shape[0]]))
+    return label_components(incidence.shape[0] + set_count, np.column_stack([rows, columns + incidence.shape[0]]))
 
 
-def _grouped(labels: Ints) -> dict[int, Ints]:
-    """The places at which each label stands."""
+def _group_indices(labels: Ints) -> dict[int, Ints]:
+    """Map each label to the ascending indices that have it."""
     order = np.argsort(labels, kind="stable")
     names, starts = np.unique(labels[order], return_index=True)
     return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=False))
 
 
-def _of_one(need: int, most: Ints, costs: Floats | None) -> Cover:
-    """A component of a single member, which all its sets cover: the cheapest are taken, or else the first."""
-    order = np.arange(len(most)) if costs is None else np.argsort(costs, kind="stable")
-    before = np.cumsum(most[order]) - most[order]
-    taken = np.zeros(len(most), np.int64)
-    taken[order] = np.clip(need - before, 0, most[order])
-    return Cover(taken, need)
+def _solve_single_element(component: _Component) -> CoverSolution:
+    """Solve a component of one element, which all its sets cover: use the cheapest sets, or else the first."""
+    demand, order = int(component.demands[0]), np.argsort(component.costs, kind="stable")
+    capacities = component.capacities[order]
+    multiplicity = np.zeros(len(capacities), np.int64)
+    multiplicity[order] = np.clip(demand - (np.cumsum(capacities) - capacities), 0, capacities)
+    return CoverSolution(multiplicity, demand)
 
 
-def _solved(incidence: csr_array, needs: Ints, most: Ints, costs: Floats | None, deadline: float) -> Cover:
-    """One component: as few sets as can be, and then as cheap as can be."""
-    cover = _smallest(incidence, needs, most, costs, deadline)
-    return cover if costs is None else _cheapest(cover, incidence, needs, most, costs, deadline)
+def _solve_component(component: _Component) -> CoverSolution:
+    """Minimise the number of sets, then their cost."""
+    greedy, lower_bound, costs = _solve_greedily(component), _packing_lower_bound(component), component.costs
+    best = greedy
+    if greedy.sum() > lower_bound:
+        exact, dual_bound = _solve_milp(component, np.ones(len(costs)))
+        best = greedy if exact is None or exact.sum() > greedy.sum() else exact
+        lower_bound = min(max(lower_bound, int(np.ceil(dual_bound - _TOLERANCE))), int(best.sum()))
+    if costs.max() - costs.min() > _TOLERANCE:
+        exact, _ = _solve_milp(component, costs, int(best.sum()))
+        if exact is not None and exact.sum() <= best.sum() and exact @ costs < best @ costs:
+            best = exact
+    return CoverSolution(best, lower_bound)
 
 
-def _smallest(incidence: csr_array, needs: Ints, most: Ints, costs: Floats | None, deadline: float) -> Cover:
-    by_greed = _greedy(incidence, needs, most, costs)
-    least = _least(incidence, needs)
-    if by_greed.sum() == least:
-        return Cover(by_greed, least)
-    found, dual = _optimum(np.ones(len(most)), incidence, needs, most, deadline)
-    if dual is not None:
-        least = max(least, int(np.ceil(dual - _CERTAIN)))
-    best = by_greed if found is None or found.sum() > by_greed.sum() else found
-    return Cover(best, min(least, int(best.sum())))
-
-
-def _cheapest(cover: Cover, incidence: csr_array, needs: Ints, most: Ints, costs: Floats, deadline: float) -> Cover:
-    """A cover with no more sets than `cover`, and the least cost."""
-    if costs.max() - costs.min() <= _CERTAIN:
-        return cover
-    at_most = int(cover.taken.sum())
-    found, _ = _optimum(costs, incidence, needs, most, deadline, at_most=at_most)
-    cheaper = found is not None and found.sum() <= at_most and found @ costs < cover.taken @ costs
-    return cover._replace(taken=found) if cheaper and found is not None else cover
-
-
-def _optimum(
-    objective: Floats, incidence: csr_array, needs: Ints, most: Ints, deadline: float, *, at_most: int | None = None
-) -> tuple[Ints | None, float | None]:
-    """The cover (None: none was found in time) that minimises `objective`, and the bound that was proven."""
-    remaining = deadline - time.monotonic()
+def _solve_milp(component: _Component, objective: Floats, max_count: float = np.inf) -> tuple[Ints | None, float]:
+    """Return the multiplicities that minimise `objective` (None if none was found in time) and the proven bound."""
+    incidence, demands, set_count = component.incidence, component.demands, len(component.capacities)
+    remaining = component.deadline - time.monotonic()
     if remaining <= 0:
-        return None, None
-    constraints = [LinearConstraint(incidence, lb=needs)]
-    if at_most is not None:
-        constraints.append(LinearConstraint(np.ones((1, len(most))), ub=at_most))
-    found = milp(
+        return None, 0.0
+    limits = [] if max_count == np.inf else [LinearConstraint(np.ones((1, set_count)), ub=max_count)]
+    result = milp(
         objective,
-        constraints=constraints,
-        integrality=np.ones(len(most)),
-        bounds=Bounds(0, most),
+        constraints=[LinearConstraint(incidence, lb=demands), *limits],
+        integrality=np.ones(set_count),
+        bounds=Bounds(0, component.capacities),
         options={"time_limit": remaining, "mip_rel_gap": 0.0},
     )
-    dual = found.get("mip_dual_bound")
-    proven = float(dual) if dual is not None and np.isfinite(dual) else None
-    if found.x is None:
+    dual_bound = result.get("mip_dual_bound")
+    proven = float(dual_bound) if dual_bound is not None and np.isfinite(dual_bound) else 0.0
+    if result.x is None:
         return None, proven
-    exact = np.rint(found.x).astype(np.int64)
-    return (exact if (incidence @ exact >= needs).all() else None), proven
+    exact = np.rint(result.x).astype(np.int64)
+    return (exact if (incidence @ exact >= demands).all() else None), proven
 
 
-def _greedy(incidence: csr_array, needs: Ints, most: Ints, costs: Floats | None) -> Ints:
-    """A cover, and one from which no set can be left out: always the set that covers most of what is still needed.
+def _solve_greedily(component: _Component) -> Ints:
+    """Return the multiplicities of a greedy solution from which no set can be removed.
 
-    Of those that cover equally much, the cheapest.
+    Each step uses the set that covers most elements with unmet demand, the cheapest of equals. The last loop removes
+    uses that later ones made redundant.
     """
-    taken, left, by_set = np.zeros(len(most), np.int64), needs.copy(), incidence.T.tocsr()
-    cheapest_first = np.arange(len(most)) if costs is None else np.argsort(costs, kind="stable")
-    gain = by_set @ (left > 0)
-    while (left > 0).any():
-        chosen = int(cheapest_first[np.argmax(np.where(taken < most, gain, -1)[cheapest_first])])
-        taken[chosen] += 1
-        members = by_set.indices[by_set.indptr[chosen] : by_set.indptr[chosen + 1]]
-        left[members] -= 1
-        np.subtract.at(gain, _indices_of(incidence, members[left[members] == 0]), 1)
-    for chosen in np.flatnonzero(taken)[::-1]:
-        members = by_set.indices[by_set.indptr[chosen] : by_set.indptr[chosen + 1]]
-        spare = min(int(-left[members].max(initial=-taken[chosen])), int(taken[chosen]))
-        taken[chosen] -= spare
-        left[members] += spare
-    return taken
+    incidence, capacities, unmet = component.incidence, component.capacities, component.demands.copy()
+    multiplicity, by_set = np.zeros(len(capacities), np.int64), incidence.T.tocsr()
+    cheapest_first = np.argsort(component.costs, kind="stable")
+    gain = by_set @ (unmet > 0)
+    while (unmet > 0).any():
+        best = int(cheapest_first[np.argmax(np.where(multiplicity < capacities, gain, -1)[cheapest_first])])
+        multiplicity[best] += 1
+        elements = by_set.indices[by_set.indptr[best] : by_set.indptr[best + 1]]
+        unmet[elements] -= 1
+        np.subtract.at(gain, _column_indices(incidence, elements[unmet[elements] == 0]), 1)
+    for index in np.flatnonzero(multiplicity)[::-1]:
+        elements = by_set.indices[by_set.indptr[index] : by_set.indptr[index + 1]]
+        redundant = min(int(-unmet[elements].max(initial=-multiplicity[index])), int(multiplicity[index]))
+        multiplicity[index] -= redundant
+        unmet[elements] += redundant
+    return multiplicity
 
 
-def _indices_of(matrix: csr_array, rows: Ints) -> Ints:
-    """The columns of all that stands in some rows, one after another."""
+def _column_indices(matrix: csr_array, rows: Ints) -> Ints:
+    """Return the column indices of all entries of some rows, row after row."""
     first, counts = matrix.indptr[rows], np.diff(matrix.indptr)[rows]
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.asarray(matrix.indices[np.repeat(first, counts) + within])
+    rank_in_row = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.asarray(matrix.indices[np.repeat(first, counts) + rank_in_row])
 
 
-def _least(incidence: csr_array, needs: Ints) -> int:
-    """A bound that is quick to find: members of which no two share a set need sets of their own."""
+def _packing_lower_bound(component: _Component) -> int:
+    """Return a quick lower bound: elements of which no two share a set need different sets."""
+    incidence, demands = component.incidence, component.demands
     by_set = incidence.T.tocsr()
-    free, bound = np.ones(len(needs), np.bool_), 0
-    for member in np.lexsort((np.diff(incidence.indptr), -needs)):
-        if free[member]:
-            bound += int(needs[member])
-            sets = incidence.indices[incidence.indptr[member] : incidence.indptr[member + 1]]
-            free[_indices_of(by_set, sets)] = False
-    return bound
+    is_free, lower_bound = np.ones(len(demands), np.bool_), 0
+    for element in np.lexsort((np.diff(incidence.indptr), -demands)):
+        if is_free[element]:
+            lower_bound += int(demands[element])
+            sets = incidence.indices[incidence.indptr[element] : incidence.indptr[element + 1]]
+            is_free[_column_indices(by_set, sets)] = False
+    return lower_bound

@@ -1,41 +1,39 @@
-"""What a source is: an archive that is searched by place and time, and that hands products over as files."""
+"""The `Source` interface: an archive that is searched by place and time and delivers products as files."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from urllib.parse import urlparse
 
-from geographer.base.errors import OrderRequiredError, SourceError
+from geographer.base.errors import GeographerError, SourceError, UsageError, quote_names
+from geographer.base.plugins import PluginKind, accept_old_names
 from geographer.base.redaction import redact_urls
+from geographer.base.retry import RetryPolicy
 
-__all__ = [
-    "SOURCES",
-    "BytesCallback",
-    "FileInfo",
-    "OrderRequiredError",
-    "Product",
-    "SearchQuery",
-    "Source",
-    "SourceError",
-    "describe_plugin_failure",
-]
+if TYPE_CHECKING:
+    from pathlib import Path
 
-SOURCES: Final = "geographer.sources"
-"""The group of entry points that a source can be named by."""
+SOURCES: Final = PluginKind(
+    "source",
+    "geographer.sources",
+    "geographer.Source",
+    {"eodag": "geographer.archives.eodag:EodagSource", "alos": "geographer.archives.alos:AlosWorld3d"},
+)
+"""Sources are named by entry points of this kind."""
 
 BytesCallback = Callable[[int], None]
-"""Told how many bytes of a product have arrived so far."""
+"""Called with the number of bytes of a product that have arrived so far."""
 
 
 class SearchQuery(NamedTuple):
-    """One search: a box in degrees of longitude and latitude, and a span of time.
+    """One search: a box in degrees of longitude and latitude, and a time range.
 
-    `west` is never east of `east`: a search across the antimeridian is two. `start` and `end` are ISO 8601 in UTC, both
-    included, or None.
+    `west` never exceeds `east`: a search across the antimeridian takes two queries. `start` and `end` are ISO 8601 in
+    UTC, both inclusive, or None.
     """
 
     west: float
@@ -47,7 +45,7 @@ class SearchQuery(NamedTuple):
 
 
 class FileInfo(NamedTuple):
-    """What an archive states of a file, or None: its `size` in bytes, and its digest as `algorithm:hex`."""
+    """What an archive states about a file: its `size` in bytes and its digest as `algorithm:hex`, each or None."""
 
     size: int | None = None
     digest: str | None = None
@@ -55,24 +53,24 @@ class FileInfo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One product of an archive, as a search found it.
+    """One product of an archive, as returned by a search.
 
     Attributes:
-        provider: Whose archive it is in.
-        collection: The archive's own collection (product type) that it belongs to.
-        product_id: Its id there.
-        footprint: Where it has pixels, as the archive states it: WKB, a Polygon or MultiPolygon in longitude/latitude.
-        crs: The CRS of `outline`, such as 'EPSG:32633'; None where the archive tells none.
-        outline: The corners of its pixels in `crs`, WKB; None where the archive does not tell them.
-        acquired: ISO 8601 in UTC without an offset.
+        provider: Name of the archive's operator.
+        collection: The archive's collection (product type).
+        product_id: Id of the product in the collection.
+        footprint: Area with pixels, as the archive states it: WKB Polygon or MultiPolygon, longitude/latitude.
+        crs: CRS of `outline`, such as 'EPSG:32633'; None if the archive does not state it.
+        outline: Outline of the pixel grid in `crs`, WKB; None if the archive does not state it.
+        acquired: Acquisition time, ISO 8601 in UTC without an offset.
         cloud_cover: In percent.
-        size: How many bytes there are to fetch, as far as the archive says so.
-        licence: Under which its pixels may be used.
-        properties: What else is worth keeping: texts, numbers and truth values. Names that mean the same everywhere:
-            `platform`, `tile`, `datatake`, `relative_orbit`, `absolute_orbit`, `processing_level`,
-            `processing_baseline`, `processed` (ISO 8601, UTC). Never anything secret.
-        files: What the archive states of the files that it will hand over, by name; for verification.
-        handle: The source's own; it never leaves this process.
+        size: Bytes to download, if the archive states them.
+        licence: Licence of the pixels.
+        properties: Further properties: texts, numbers and booleans. Common names are `platform`, `tile`, `datatake`,
+            `relative_orbit`, `absolute_orbit`, `processing_level`, `processing_baseline`, `processed` (ISO 8601, UTC).
+            Must not contain secrets.
+        files: What the archive states about each file to download, by name; used to verify the download.
+        handle: Private data of the source; it stays in this process.
     """
 
     provider: str
@@ -89,60 +87,116 @@ class Product:
     files: Mapping[str, FileInfo] = field(default_factory=dict)
     handle: Any = field(default=None, compare=False, repr=False)
 
+    @property
+    def display_name(self) -> str:
+        """Id and provider, as messages name the product."""
+        return f"product '{self.product_id}' of '{self.provider}'"
+
 
 class Source(ABC):
-    """An archive of one's own: subclass it, and name it by an entry point in `geographer.sources`.
+    """Base class of archives. Name a subclass by an entry point in `geographer.sources`, or as 'module:Class'.
 
-    It finds and hands over; choosing, trying again, verifying, keeping and recording is done for it. Credentials are
-    its own business: they come from its configuration or the environment, never from `options`, which the log keeps.
+    A source searches and downloads. Scene selection, retries, verification, caching and recording happen elsewhere.
+    Credentials come from the source's own configuration or from the environment, never from `options`, which the log
+    records.
     """
 
     max_concurrent: ClassVar[int] = 4
-    """How many products it hands over at once, at most."""
+    """Maximum number of concurrent downloads."""
 
     reader: ClassVar[str | None] = None
-    """The reader that fits what it hands over, where a recipe names none; None: the one that knows the files."""
+    """Reader for this source's products if the recipe names none; None: chosen by the files."""
 
     reader_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
-    """That reader's options, beside those of the recipe."""
+    """Options of that reader; those of the recipe take precedence."""
 
     bands: tuple[str, ...] = ()
-    """The bands that the recipe asks for: who hands bands over as files of their own may leave the others out."""
+    """Bands that the recipe requests. A source with one file per band may skip the others."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        accept_old_names(cls, {"at_once": "max_concurrent"})
 
     def __init__(self, *, provider: str | None, collection: str | None, **options: Any) -> None:
-        """Take what the recipe was declared with; `options` are JSON values.
+        """Store the recipe's parameters; `options` are JSON values.
 
         Raises:
-            UsageError: an option that it does not know, or can't use.
-            NotFoundError: no such provider or collection.
+            UsageError: an option is unknown or invalid.
+            NotFoundError: the provider or collection does not exist.
         """
         self.provider, self.collection, self.options = provider, collection, options
 
     @abstractmethod
     def search(self, query: SearchQuery) -> Iterator[list[Product]]:
-        """All products that may show something in the box, a page at a time; one request to the archive for each.
+        """Yield all products that may contain something in the box, page by page, one request each.
 
-        A page that can't be had is an error, never the end.
+        A page that cannot be fetched is an error, never the end of the results.
 
         Raises:
-            SourceError: a page can't be had; `passing` says whether asking again may help. The caller then begins anew.
-            UsageError, NotFoundError: what was asked can't be answered.
+            SourceError: a page cannot be fetched. If it is `retryable`, the caller repeats the whole search.
+            UsageError, NotFoundError: the query is invalid for this archive.
         """
 
     @abstractmethod
     def fetch(self, product: Product, folder: Path, on_progress: BytesCallback) -> None:
-        """Write the product's files into `folder`, which is empty; archives as they arrive, not unpacked.
+        """Write the product's files into `folder`, which is empty; do not unpack archives.
 
-        Called from several threads at once, for different products. It is one try: whoever calls it tries again.
+        Threads call this concurrently for different products. It makes one attempt: the caller retries.
 
         Raises:
-            SourceError: the archive did not deliver all of it.
-            OfflineError: it has to be brought back first.
-            OSError: the folder can't be written.
+            SourceError: the download is incomplete.
+            OrderRequiredError: the product must be ordered first.
+            OSError: the folder cannot be written.
         """
 
 
+def search_all_pages(
+    source: Source, query: SearchQuery, retry_policy: RetryPolicy | None = None
+) -> list[list[Product]]:
+    """Return every page of a search in the archive's order. After a retryable error the search starts again.
+
+    Raises:
+        SourceError: a page cannot be fetched, or the source failed.
+        UsageError, NotFoundError: the query is invalid for this archive.
+    """
+
+    def search_once() -> list[list[Product]]:
+        try:
+            return [list(page) for page in source.search(query)]
+        except GeographerError:
+            raise
+        except Exception as error:
+            raise SourceError(describe_plugin_failure(source, error)) from error
+
+    return (retry_policy or RetryPolicy()).call_with_retry(search_once)
+
+
+def check_options(source: str, options: Mapping[str, Any], known_names: frozenset[str]) -> None:
+    """Raise `UsageError` if `options` contains a name that the source does not know."""
+    unknown = sorted(set(options) - known_names)
+    if unknown:
+        names = ", ".join(sorted(known_names))
+        raise UsageError(f"source '{source}' has no option {quote_names(unknown)}. Its options are {names}.")
+
+
+def validate_url(url: Any, schemes: tuple[str, ...], hint: str) -> str:
+    """Return the option `url`, with one of these schemes and without parts that the log must not record.
+
+    Raises:
+        UsageError: the URL is malformed or contains a user, password, query or fragment; then the message ends with
+            `hint`.
+    """
+    parts = urlparse(url) if isinstance(url, str) else None
+    if parts is None or parts.scheme not in schemes or not parts.hostname:
+        prefixes = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise UsageError(f"the option url must be a URL that begins with {prefixes}.")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        reason = "contains a user, password, query or fragment, which the log would record"
+        raise UsageError(f"the option url {reason}. {hint}")
+    return str(url)
+
+
 def describe_plugin_failure(source: Source, error: Exception) -> str:
-    """What to say when a source raised what it should not."""
-    told = redact_urls(f"{type(error).__name__}: {error}")
-    return f"source '{type(source).__qualname__}' failed ({told}): mend it, or report it to whoever made it"
+    """Return the message for an unexpected exception raised by a source."""
+    message = redact_urls(f"{type(error).__name__}: {error}")
+    return f"source '{type(source).__qualname__}' failed ({message}). Fix it or report it to its maintainer."

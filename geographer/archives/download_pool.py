@@ -1,7 +1,7 @@
-"""Many products fetched at once: each verified, kept with a manifest of its own until the dataset has taken it over.
+"""Download many products in parallel into a cache folder, verified, until the dataset has imported them.
 
-A product lies in a folder of its own: `manifest.json`, and its files under `files/`. It is made under another name,
-`….part`, and gets its name when it is whole; so whatever ends this process, what has its name is whole.
+Each product has a folder with `manifest.json` and its files under `files/`. It is downloaded into `<name>.part` and
+renamed when complete, so a folder without that suffix is always complete, even after a crash.
 """
 
 from __future__ import annotations
@@ -16,424 +16,370 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import rfc8785
 
-from geographer.archives.base import FileInfo, OrderRequiredError, Product, Source, SourceError, describe_plugin_failure
-from geographer.base.errors import ConflictError, CorruptError, GeographerError
+from geographer.archives.base import FileInfo, Product, Source, describe_plugin_failure
+from geographer.base.errors import ConflictError, CorruptError, GeographerError, OrderRequiredError, SourceError
 from geographer.base.file_lock import try_lock
+from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.retry import RetryPolicy
 
-logger = logging.getLogger("geographer")
-
-Told = Callable[[int, int, int], None]
-"""Told how many products are done, of how many, and how many bytes of them all are here."""
+logger = logging.getLogger(__name__)
 
 _MANIFEST: Final = "manifest.json"
 _FILES: Final = "files"
-_PART: Final = ".part"
+_PARTIAL_SUFFIX: Final = ".part"
 _LOCK: Final = ".lock"
-_VERSION: Final = 1
-_BLOCK: Final = 1 << 20
-_TELL: Final = 0.1
-"""Seconds between two times that progress is told."""
+_MANIFEST_VERSION: Final = 1
+_BLOCK_SIZE: Final = 1 << 20
+_PROGRESS_INTERVAL_S: Final = 0.1
 
-_FAREWELL: Final = 2.0
-"""Seconds that threads have to stop; one that waits for a dead connection is left behind, and can do no harm."""
+_SHUTDOWN_TIMEOUT_S: Final = 2.0
+"""How long to wait for threads to stop. A thread that blocks on a dead connection is abandoned, which is harmless."""
 
 _UNSAFE: Final = re.compile(r"[^\w.-]+")
-_runs: Final = count()
+_run_numbers: Final = count()
 
 
-class File(NamedTuple):
-    """A file that arrived: its `size` in bytes and its SHA-256, in hex."""
+class DownloadedFile(NamedTuple):
+    """A downloaded file: `size` in bytes and SHA-256 in hex."""
 
     size: int
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
-    """A product that is here, whole and verified.
+class FetchedProduct:
+    """A complete and verified product in the cache folder.
 
     Attributes:
-        product: Which one.
-        folder: Where its files are, as they arrived.
-        files: What arrived, by path in the folder ('/' between its parts), sorted.
-        total: Bytes of all files.
-        digest: SHA-256 in hex: of the file, if it is only one; else of the listing in canonical JSON (RFC 8785), an
+        product: The product.
+        folder: Folder with its files, as delivered.
+        files: The files, by path in the folder ('/' between parts), sorted.
+        total_bytes: Bytes of all files.
+        digest: SHA-256 in hex: of the file if there is one; otherwise of the listing in canonical JSON (RFC 8785), an
             array of `[path, size, sha256]` sorted by path.
-        reused: It was fetched by an earlier run.
+        from_cache: An earlier run downloaded it.
     """
 
     product: Product
     folder: Path
-    files: Mapping[str, File]
-    total: int
+    files: Mapping[str, DownloadedFile]
+    total_bytes: int
     digest: str
-    reused: bool = False
+    from_cache: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A product that could not be had.
-
-    Attributes:
-        product: Which one.
-        reason: Why not, and the next step, for a person.
-        offline: The archive has to bring it back first, and a later run gets it.
-    """
+class FailedDownload(NamedTuple):
+    """A product that failed, and why, for the user; if it `needs_order`, a later run can download it."""
 
     product: Product
     reason: str
-    offline: bool = False
+    needs_order: bool = False
 
 
-class Leftover(NamedTuple):
-    """What lies in the folder of downloads: a `path`, its `size` in bytes, and the id of the product if it is whole."""
-
-    path: Path
-    size: int
-    product_id: str | None
-
-
-def fetch_all(
+def fetch_products(
     source: Source,
     products: Iterable[Product],
     folder: Path,
     *,
     workers: int = 4,
-    told: Told | None = None,
-    patience: RetryPolicy | None = None,
-) -> Generator[Fetched | Failed, None, None]:
-    """Fetch products, and hand each over as it is done, in no particular order.
+    on_progress: ProgressCallback | None = None,
+    retry_policy: RetryPolicy | None = None,
+) -> Generator[FetchedProduct | FailedDownload, None, None]:
+    """Download products and yield each as it finishes, in no particular order.
 
-    What an earlier run has fetched whole is checked (sizes and SHA-256) and not fetched again. Close the iterator, as
-    `contextlib.closing` does, to stop before the end.
+    Products that an earlier run completed are verified (sizes and SHA-256) and not downloaded again. To stop early,
+    close the generator, as `contextlib.closing` does.
 
     Args:
-        source: Where they come from.
-        products: As a search found them; one that is named twice is fetched once.
-        folder: Keeps them until `discard`; it is made if need be.
-        workers: Products to fetch at once; never more than the source allows.
-        told: Called now and then, and at every end of a product, in the thread that iterates.
-        patience: With trouble that passes.
+        source: The archive.
+        products: Search results; duplicates are downloaded once.
+        folder: Cache folder, created if missing; keeps products until `delete_downloads`.
+        workers: Concurrent downloads, limited by `Source.max_concurrent`.
+        on_progress: Called regularly and after each product, in the thread that iterates.
+        retry_policy: Policy for retryable errors.
 
     Raises:
-        ConflictError: another process fetches into the folder.
-        OSError: the folder can't be made.
+        ConflictError: another process downloads into the folder.
+        OSError: the folder cannot be created.
     """
-    places = {_name(product): product for product in products}
+    by_name = {_make_folder_name(product): product for product in products}
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
-        _sweep(folder)
-        run = _Run(source, places, folder, patience or RetryPolicy())
+    with try_lock(folder / _LOCK) as is_locked:
+        if not is_locked:
+            raise ConflictError(f"another process downloads into '{folder}'. Wait for it, or stop it.")
+        _delete_folders(folder.glob(f"*{_PARTIAL_SUFFIX}"))
+        pool = _DownloadPool(source, by_name, folder, retry_policy or RetryPolicy())
         try:
-            yield from run.outcomes(max(1, min(workers, source.max_concurrent)), told or _untold)
+            max_concurrent = vars(source).get("at_once", source.max_concurrent)  # its name in version 0.1.0
+            yield from pool.iter_outcomes(max(1, min(workers, max_concurrent)), on_progress or ignore_progress)
         finally:
-            run.stop()
+            pool.stop_threads()
 
 
-def discard(folder: Path, products: Iterable[Product]) -> None:
-    """Delete products that the dataset has taken over; those that are not there are passed over."""
+def delete_downloads(folder: Path, products: Iterable[Product]) -> None:
+    """Delete products from the cache folder; missing ones are ignored."""
     for product in products:
-        place = folder / _name(product)
-        if place.is_dir():
-            _remove(place)
-
-
-def leftovers(folder: Path) -> list[Leftover]:
-    """What lies in the folder of downloads, by path: whole products, and parts that a killed process has left."""
-    if not folder.is_dir():
-        return []
-    found = []
-    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
-        size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
-        manifest = None if place.suffix == _PART else _read(place)
-        found.append(Leftover(place, size, None if manifest is None else str(manifest.get("product_id"))))
-    return found
+        product_folder = folder / _make_folder_name(product)
+        if product_folder.is_dir():
+            _delete_product(product_folder)
 
 
 class _StoppedError(BaseException):
-    """Ends a thread at the next byte; no library takes it for an error of its own."""
+    """Ends a thread at its next byte. A `BaseException`, so that libraries do not catch it."""
 
 
-class _Run:
-    """One run: products that wait, threads that fetch them, and what came of them."""
+class _DownloadPool:
+    """Download threads, a queue of products for them, and a queue of their outcomes."""
 
-    def __init__(self, source: Source, places: Mapping[str, Product], folder: Path, patience: RetryPolicy) -> None:
-        self._source, self._places, self._folder, self._patience = source, places, folder, patience
-        self._waiting: queue.SimpleQueue[tuple[str, Product]] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[Fetched | Failed | BaseException] = queue.SimpleQueue()
-        self._arrived: dict[str, int] = {}
-        self._stopping = threading.Event()
-        self._not_before = 0.0
+    def __init__(self, source: Source, by_name: Mapping[str, Product], folder: Path, retry_policy: RetryPolicy) -> None:
+        self._source, self._by_name, self._folder, self._retry_policy = source, by_name, folder, retry_policy
+        self._pending: queue.SimpleQueue[tuple[str, Product]] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[FetchedProduct | FailedDownload | BaseException] = queue.SimpleQueue()
+        self._bytes_by_name: dict[str, int] = {}
+        self._stop_requested = threading.Event()
+        self._earliest_attempt = 0.0
         self._threads: list[threading.Thread] = []
-        self._number = f"{os.getpid()}-{next(_runs)}"
+        self._run_id = f"{os.getpid()}-{next(_run_numbers)}"
 
-    def outcomes(self, workers: int, told: Told) -> Iterator[Fetched | Failed]:
-        for item in self._places.items():
-            self._waiting.put(item)
-        for number in range(min(workers, len(self._places))):
-            thread = threading.Thread(target=self._work, name=f"geographer-fetch-{number}", daemon=True)
+    def iter_outcomes(self, workers: int, on_progress: ProgressCallback) -> Iterator[FetchedProduct | FailedDownload]:
+        """Start `workers` threads and yield each product's outcome."""
+        total = len(self._by_name)
+        for item in self._by_name.items():
+            self._pending.put(item)
+        for number in range(min(workers, total)):
+            thread = threading.Thread(target=self._run_worker, name=f"geographer-fetch-{number}", daemon=True)
             self._threads.append(thread)
             thread.start()
-        for done in range(len(self._places)):
-            outcome = self._next(partial(self._tell, told, done))
-            told(done + 1, len(self._places), sum(self._arrived.values()))
+        for n_done in range(total):
+            while (outcome := self._wait_for_outcome()) is None:
+                self._report_progress(on_progress, n_done, total)
+            self._report_progress(on_progress, n_done + 1, total)
             yield outcome
 
-    def stop(self) -> None:
-        """Ask the threads to end, wait for them a little, and leave no part behind."""
-        self._stopping.set()
-        end = time.monotonic() + _FAREWELL
+    def stop_threads(self) -> None:
+        """Ask the threads to stop, wait for them briefly, and delete partial downloads."""
+        self._stop_requested.set()
+        deadline = time.monotonic() + _SHUTDOWN_TIMEOUT_S
         for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
-        for part in self._folder.glob(f"*.{self._number}{_PART}"):
-            shutil.rmtree(part, ignore_errors=True)
+            thread.join(max(0.0, deadline - time.monotonic()))
+        _delete_folders(self._folder.glob(f"*.{self._run_id}{_PARTIAL_SUFFIX}"))
 
-    def _tell(self, told: Told, done: int) -> None:
-        told(done, len(self._places), sum(self._arrived.values()))
+    def _wait_for_outcome(self) -> FetchedProduct | FailedDownload | None:
+        """Return the next outcome, or None after `_PROGRESS_INTERVAL_S`; raise what a thread raised."""
+        try:
+            outcome = self._outcomes.get(timeout=_PROGRESS_INTERVAL_S)
+        except queue.Empty:
+            return None
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
-    def _next(self, meanwhile: Callable[[], None]) -> Fetched | Failed:
-        while True:
+    def _run_worker(self) -> None:
+        while not self._stop_requested.is_set():
             try:
-                outcome = self._done.get(timeout=_TELL)
-            except queue.Empty:
-                meanwhile()
-                continue
-            if isinstance(outcome, BaseException):
-                raise outcome
-            return outcome
-
-    def _work(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                name, product = self._waiting.get_nowait()
+                name, product = self._pending.get_nowait()
             except queue.Empty:
                 return
             try:
-                self._done.put(self._outcome(name, product))
+                self._outcomes.put(self._make_outcome(name, product))
             except _StoppedError:
                 return
             except BaseException as error:
-                self._done.put(error)
+                self._outcomes.put(error)
                 return
 
-    def _tried(self, name: str, product: Product) -> Fetched:
-        """One try; when the archive asks one thread to wait, the others wait, too."""
-        if self._patience.sleep is time.sleep:
-            self._sleep(self._not_before - time.monotonic())
+    def _make_outcome(self, name: str, product: Product) -> FetchedProduct | FailedDownload:
+        """Return the product from the cache or the archive, or why it failed."""
         try:
-            return self._fetched(name, product)
-        except SourceError as error:
-            if error.retry_after is not None and error.retry_after <= self._patience.bound:
-                self._not_before = max(self._not_before, time.monotonic() + error.retry_after)
-            raise
-
-    def _outcome(self, name: str, product: Product) -> Fetched | Failed:
-        """What came of one product."""
-        try:
-            return self._kept(name, product) or self._patience.call_with_retry(
-                lambda: self._tried(name, product), self._sleep
+            return self._load_cached(name, product) or self._retry_policy.call_with_retry(
+                lambda: self._attempt_download(name, product), self._stop_requested
             )
         except GeographerError as error:
-            return Failed(product, str(error), isinstance(error, OrderRequiredError))
+            return FailedDownload(product, str(error), isinstance(error, OrderRequiredError))
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            return Failed(
-                product,
-                f"product '{product.product_id}' can't be kept in '{self._folder}' ({reason}): mend or free the disk",
-            )
+            detail = error.strerror or type(error).__name__
+            reason = f"cannot be written to '{self._folder}' ({detail}). Check the disk."
+            return FailedDownload(product, f"product '{product.product_id}' {reason}")
         except Exception as error:
-            # A source of a person's own may raise anything, and must not take the other products with it.
+            # A custom source may raise anything; the other products continue.
             logger.debug("a source failed", exc_info=True)
-            return Failed(product, f"product '{product.product_id}': {describe_plugin_failure(self._source, error)}")
+            failure = describe_plugin_failure(self._source, error)
+            return FailedDownload(product, f"product '{product.product_id}': {failure}")
 
-    def _kept(self, name: str, product: Product) -> Fetched | None:
-        """The product as an earlier run has fetched it; None, and nothing left of it, if that is not whole."""
-        place = self._folder / name
-        if not place.is_dir():
+    def _load_cached(self, name: str, product: Product) -> FetchedProduct | None:
+        """Return the product that an earlier run completed; otherwise None, with its folder deleted."""
+        product_folder = self._folder / name
+        if not product_folder.is_dir():
             return None
         try:
-            files = _verified(place / _FILES, product, self._checkpoint)
-        except (CorruptError, OSError):
-            files = None
-        manifest = _read(place)
-        if files is None or manifest is None or manifest.get("files") != _listed(files):
-            _remove(place)
+            files = _verify_files(product_folder / _FILES, product, self._raise_if_stopped)
+            is_intact = _read_manifest(product_folder).get("files") == _files_to_json(files)
+        except (CorruptError, OSError, ValueError):
+            is_intact = False
+        if not is_intact:
+            _delete_product(product_folder)
             return None
-        self._arrived[name] = sum(file.size for file in files.values())
-        return _result(product, place, files, reused=True)
+        fetched = _make_fetched(product, product_folder, files, from_cache=True)
+        self._bytes_by_name[name] = fetched.total_bytes
+        return fetched
 
-    def _fetched(self, name: str, product: Product) -> Fetched:
-        """One try."""
-        part = self._folder / f"{name}.{self._number}{_PART}"
-        shutil.rmtree(part, ignore_errors=True)
-        files_folder = part / _FILES
+    def _attempt_download(self, name: str, product: Product) -> FetchedProduct:
+        """Make one attempt. After a `Retry-After`, all threads wait before their next attempt."""
+        delay = self._earliest_attempt - time.monotonic()
+        if delay > 0:
+            self._retry_policy.sleep(delay, self._stop_requested)
+        self._raise_if_stopped()
+        try:
+            return self._download_product(name, product)
+        except SourceError as error:
+            if error.retry_after is not None and error.retry_after <= self._retry_policy.max_retry_after:
+                self._earliest_attempt = max(self._earliest_attempt, time.monotonic() + error.retry_after)
+            raise
+
+    def _download_product(self, name: str, product: Product) -> FetchedProduct:
+        partial = self._folder / f"{name}.{self._run_id}{_PARTIAL_SUFFIX}"
+        shutil.rmtree(partial, ignore_errors=True)
+        files_folder = partial / _FILES
         try:
             files_folder.mkdir(parents=True)
-            self._arrived[name] = 0
-            self._source.fetch(product, files_folder, lambda arrived: self._count(name, arrived))
+            self._bytes_by_name[name] = 0
+            self._source.fetch(product, files_folder, lambda n_bytes: self._count_bytes(name, n_bytes))
             try:
-                files = _verified(files_folder, product, self._checkpoint)
+                files = _verify_files(files_folder, product, self._raise_if_stopped)
             except CorruptError as error:
                 raise SourceError(str(error), retryable=True) from None
-            _write(part, product, files)
-            part.rename(self._folder / name)
-            _sync(self._folder)
+            fetched = _make_fetched(product, self._folder / name, files)
+            _write_manifest(partial, fetched)
+            partial.rename(self._folder / name)
+            _sync_folder(self._folder)
         except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            self._arrived[name] = 0
+            shutil.rmtree(partial, ignore_errors=True)
+            self._bytes_by_name[name] = 0
             raise
-        self._arrived[name] = sum(file.size for file in files.values())
-        return _result(product, self._folder / name, files)
+        self._bytes_by_name[name] = fetched.total_bytes
+        return fetched
 
-    def _count(self, name: str, arrived: int) -> None:
-        self._checkpoint()
-        self._arrived[name] = arrived
+    def _report_progress(self, on_progress: ProgressCallback, n_done: int, total: int) -> None:
+        on_progress(f"products, {sum(self._bytes_by_name.values()) / 1e6:,.1f} MB", n_done, total)
 
-    def _checkpoint(self) -> None:
-        if self._stopping.is_set():
+    def _count_bytes(self, name: str, n_bytes: int) -> None:
+        self._raise_if_stopped()
+        self._bytes_by_name[name] = n_bytes
+
+    def _raise_if_stopped(self) -> None:
+        if self._stop_requested.is_set():
             raise _StoppedError
 
-    def _sleep(self, seconds: float) -> None:
-        """Wait, unless this run is stopped meanwhile."""
-        if self._patience.sleep is time.sleep:
-            self._stopping.wait(max(0.0, seconds))
-        else:
-            self._patience.sleep(seconds)
-        self._checkpoint()
 
-
-def _untold(_done: int, _of: int, _arrived: int) -> None:
-    """Nobody wants to know."""
-
-
-def _name(product: Product) -> str:
-    """The folder of a product: also of which files of it, for another choice of assets is another download."""
+def _make_folder_name(product: Product) -> str:
+    """Return the name of a product's folder. It depends on the file names: another choice of assets is another one."""
     key = [product.provider, product.collection, product.product_id, sorted(product.files)]
     digest = hashlib.sha256(rfc8785.dumps(key)).hexdigest()[:16]
     return f"{_UNSAFE.sub('_', product.product_id).strip('.')[:60]}-{digest}"
 
 
-def _verified(folder: Path, product: Product, checkpoint: Callable[[], None]) -> dict[str, File]:
-    """What lies in `folder`, by path.
+def _verify_files(folder: Path, product: Product, raise_if_stopped: Callable[[], None]) -> dict[str, DownloadedFile]:
+    """Hash the files in `folder` and return them by path.
 
     Raises:
-        CorruptError: nothing is there, a file is empty, or something is not what the archive states.
+        CorruptError: a file is missing, empty, or differs from what the archive states.
     """
-    what = f"product '{product.product_id}' of '{product.provider}'"
-    found = [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
-    if not found:
-        raise CorruptError(f"{what}: nothing of it arrived")
-    files: dict[str, File] = {}
-    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in found):
+    subject = product.display_name
+    paths = [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
+    if not paths:
+        raise CorruptError(f"{subject}: no file arrived")
+    files: dict[str, DownloadedFile] = {}
+    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in paths):
         if path.is_symlink() or not path.is_file() or path.stat().st_size == 0:
-            raise CorruptError(f"{what}: '{name}' is empty, or no file")
-        files[name] = _checked(path, name, product.files.get(name, FileInfo()), what, checkpoint)
+            raise CorruptError(f"{subject}: '{name}' is empty or not a regular file")
+        files[name] = _verify_file(path, product.files.get(name, FileInfo()), f"{subject}: '{name}'", raise_if_stopped)
     missing = sorted(set(product.files) - set(files))
     if missing:
-        raise CorruptError(f"{what}: '{missing[0]}' did not arrive")
+        raise CorruptError(f"{subject}: '{missing[0]}' did not arrive")
     return files
 
 
-def _checked(path: Path, name: str, stated: FileInfo, what: str, checkpoint: Callable[[], None]) -> File:
-    """Size and SHA-256 of a file, from one read, which also checks them against what the archive states."""
+def _verify_file(path: Path, stated: FileInfo, subject: str, raise_if_stopped: Callable[[], None]) -> DownloadedFile:
+    """Return size and SHA-256 of a file, read once, and compare them with what the archive states."""
     size = path.stat().st_size
     if stated.size is not None and size != stated.size:
-        raise CorruptError(f"{what}: '{name}' has {size:,} bytes, but the archive states {stated.size:,}")
+        raise CorruptError(f"{subject} has {size:,} bytes, but the archive states {stated.size:,}")
     algorithm, _, expected = (stated.digest or "").partition(":")
-    evidence = hashlib.sha256()
+    sha256 = hashlib.sha256()
     other = hashlib.new(algorithm, usedforsecurity=False) if algorithm in hashlib.algorithms_available else None
-    with path.open("rb") as content:
-        while block := content.read(_BLOCK):
-            checkpoint()
-            evidence.update(block)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_SIZE):
+            raise_if_stopped()
+            sha256.update(block)
             if other is not None:
                 other.update(block)
     if other is not None and other.hexdigest() != expected.lower():
-        raise CorruptError(f"{what}: '{name}' has not the digest that the archive states")
-    return File(size, evidence.hexdigest())
+        raise CorruptError(f"{subject} does not match the {algorithm} digest that the archive states")
+    return DownloadedFile(size, sha256.hexdigest())
 
 
-def _result(product: Product, place: Path, files: dict[str, File], *, reused: bool = False) -> Fetched:
-    total = sum(file.size for file in files.values())
-    return Fetched(product, place / _FILES, files, total, _digest(files), reused)
+def _make_fetched(
+    product: Product, product_folder: Path, files: dict[str, DownloadedFile], *, from_cache: bool = False
+) -> FetchedProduct:
+    listing: list[Any] = [[name, file.size, file.sha256] for name, file in files.items()]
+    digest = listing[0][2] if len(files) == 1 else hashlib.sha256(rfc8785.dumps(listing)).hexdigest()
+    total_bytes = sum(file.size for file in files.values())
+    return FetchedProduct(product, product_folder / _FILES, files, total_bytes, digest, from_cache)
 
 
-def _digest(files: Mapping[str, File]) -> str:
-    if len(files) == 1:
-        (file,) = files.values()
-        return file.sha256
-    return hashlib.sha256(rfc8785.dumps([[name, file.size, file.sha256] for name, file in files.items()])).hexdigest()
-
-
-def _listed(files: Mapping[str, File]) -> dict[str, Any]:
+def _files_to_json(files: Mapping[str, DownloadedFile]) -> dict[str, Any]:
     return {name: {"size": file.size, "sha256": file.sha256} for name, file in files.items()}
 
 
-def _write(part: Path, product: Product, files: Mapping[str, File]) -> None:
-    """The manifest, whole and on the disk."""
+def _write_manifest(product_folder: Path, fetched: FetchedProduct) -> None:
+    """Write the manifest and flush it to disk, before the folder is renamed."""
     content = {
-        "version": _VERSION,
-        "provider": product.provider,
-        "collection": product.collection,
-        "product_id": product.product_id,
-        "files": _listed(files),
-        "total": sum(file.size for file in files.values()),
-        "digest": _digest(files),
+        "version": _MANIFEST_VERSION,
+        "provider": fetched.product.provider,
+        "collection": fetched.product.collection,
+        "product_id": fetched.product.product_id,
+        "files": _files_to_json(fetched.files),
+        "total": fetched.total_bytes,
+        "digest": fetched.digest,
     }
-    with (part / _MANIFEST).open("w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False, indent=2)
-        file.write("\n")
+    with (product_folder / _MANIFEST).open("w", encoding="utf-8") as file:
+        file.write(json.dumps(content, ensure_ascii=False, indent=2) + "\n")
         file.flush()
         os.fsync(file.fileno())
-    _sync(part)
+    _sync_folder(product_folder)
 
 
-def _read(place: Path) -> dict[str, Any] | None:
+def _read_manifest(product_folder: Path) -> dict[str, Any]:
+    content = json.loads((product_folder / _MANIFEST).read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) and content.get("version") == _MANIFEST_VERSION else {}
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk, on systems that can open folders."""
     try:
-        content = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) and content.get("version") == _VERSION else None
-
-
-def _sync(folder: Path) -> None:
-    """Make sure that a name in a folder is on the disk, where folders can be opened for that."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
         return
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)
 
 
-def _remove(place: Path) -> None:
-    """Delete a product, first its name, so that a half-deleted one is never taken for a whole one."""
-    part = place.with_name(f"{place.name}.{os.getpid()}-{next(_runs)}{_PART}")
-    place.rename(part)
-    shutil.rmtree(part, ignore_errors=True)
+def _delete_product(product_folder: Path) -> None:
+    """Rename a product's folder, then delete it, so that a half-deleted one never counts as complete."""
+    name = f"{product_folder.name}.{os.getpid()}-{next(_run_numbers)}{_PARTIAL_SUFFIX}"
+    partial = product_folder.with_name(name)
+    _delete_folders([product_folder.rename(partial)])
 
 
-def _sweep(folder: Path) -> None:
-    for part in folder.glob(f"*{_PART}"):
-        shutil.rmtree(part, ignore_errors=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder."""
-    with try_lock(folder / _LOCK) as ours:
-        if not ours:
-            raise ConflictError(f"another process downloads into '{folder}': wait for it, or stop it")
-        yield
+def _delete_folders(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

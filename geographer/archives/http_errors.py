@@ -1,6 +1,6 @@
-"""What went wrong with an archive, told from an exception: whether it may pass, how long to wait, and in which words.
+"""Map exceptions of HTTP, FTP and S3 libraries to `SourceError`: retryable or not, how long to wait, which message.
 
-The texts are made here: those of libraries quote URLs and bodies, and with them tokens.
+The messages are written here, because those of the libraries quote URLs and response bodies, which may hold tokens.
 """
 
 from __future__ import annotations
@@ -10,151 +10,151 @@ import ftplib
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.client import responses
 from typing import Any, Final, NamedTuple
 from urllib.error import HTTPError
 
-from geographer.archives.base import SourceError
+from geographer.base.errors import SourceError
 
-_PASSING: Final = frozenset({408, 423, 425, 429})
-_LASTING: Final = frozenset({501, 505, 511})
-_SERVER: Final = 500
-_NO_WAY: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
-_MOST: Final = 200
-"""Characters of an archive's own words that are repeated."""
+_RETRYABLE_STATUSES: Final = frozenset({408, 423, 425, 429})
+_PERMANENT_SERVER_STATUSES: Final = frozenset({501, 505, 511})
+_FIRST_SERVER_STATUS: Final = 500
+_UNREACHABLE_ERRNOS: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
+_MAX_EXCERPT: Final = 200
+"""Maximum number of characters quoted from a response body."""
 
 
-class Answer(NamedTuple):
-    """What an archive answered: the HTTP `status`, the seconds it asked to `wait`, and its own `words`."""
+class HttpResponseInfo(NamedTuple):
+    """An HTTP response: `status`, `retry_after` in seconds, and the beginning of a text body."""
 
     status: int
-    wait: float | None = None
-    words: str = ""
+    retry_after: float | None = None
+    body_excerpt: str = ""
 
 
-def answer_in(error: BaseException) -> Answer | None:
-    """The HTTP answer that an exception, or one that led to it, is about; None if there was none."""
-    found: Answer | None = None
-    for one in chain(error):
-        if isinstance(one, HTTPError):
-            return Answer(one.code, waiting(dict(one.headers)))
-        response = getattr(one, "response", None)
+def _find_response(error: BaseException) -> HttpResponseInfo | None:
+    """Return the HTTP response that an exception or one of its causes refers to, or None."""
+    status_only: HttpResponseInfo | None = None
+    for cause in iter_causes(error):
+        if isinstance(cause, HTTPError):
+            return HttpResponseInfo(cause.code, parse_retry_after(dict(cause.headers)))
+        response = getattr(cause, "response", None)
         if response is not None and isinstance(getattr(response, "status_code", None), int):
-            return Answer(response.status_code, waiting(response.headers), _words(response))
+            return HttpResponseInfo(response.status_code, parse_retry_after(response.headers), _read_excerpt(response))
         if isinstance(response, Mapping):
-            about = response.get("ResponseMetadata") or {}
-            if isinstance(about.get("HTTPStatusCode"), int):
-                return Answer(about["HTTPStatusCode"], waiting(about.get("HTTPHeaders") or {}))
-        status = getattr(one, "status_code", None)
-        if isinstance(status, int) and not isinstance(status, bool) and found is None:
-            found = Answer(int(status))
-    return found
+            metadata = response.get("ResponseMetadata") or {}
+            if isinstance(metadata.get("HTTPStatusCode"), int):
+                headers = metadata.get("HTTPHeaders") or {}
+                return HttpResponseInfo(metadata["HTTPStatusCode"], parse_retry_after(headers))
+        status = getattr(cause, "status_code", None)
+        if isinstance(status, int) and not isinstance(status, bool) and status_only is None:
+            status_only = HttpResponseInfo(int(status))
+    return status_only
 
 
-def trouble(error: BaseException, what: str, clean: Callable[[str], str], credentials: str) -> SourceError:
-    """The error to raise in place of `error`, which came up while doing `what` ("product 'x'" …).
+def to_source_error(
+    error: BaseException, subject: str, redact: Callable[[str], str], credentials_hint: str
+) -> SourceError:
+    """Return the `SourceError` to raise in place of `error`.
 
     Args:
-        error: An exception of a library for HTTP or FTP, or one that such an exception led to.
-        what: What was asked for; the beginning of the text.
-        clean: Takes what is secret out of a text.
-        credentials: Where to put credentials, for the next step.
+        error: An exception of an HTTP, FTP or S3 library, or one that it caused.
+        subject: What was requested, such as "product 'x'"; begins the message.
+        redact: Removes secrets from a text.
+        credentials_hint: Where to put credentials, as an imperative sentence without its full stop.
     """
-    answer = answer_in(error)
-    if answer is not None and answer.status >= HTTPStatus.BAD_REQUEST:
-        return refused(answer, what, clean, credentials)
-    reason, passing = _reason(list(chain(error)))
-    return SourceError(f"{what}: {reason}", retryable=passing)
+    response = _find_response(error)
+    if response is not None and response.status >= HTTPStatus.BAD_REQUEST:
+        return make_status_error(response, subject, redact, credentials_hint)
+    reason, retryable = _classify_errors(list(iter_causes(error)))
+    return SourceError(f"{subject}: {reason}", retryable=retryable)
 
 
-def refused(answer: Answer, what: str, clean: Callable[[str], str], credentials: str) -> SourceError:
-    """The error for an HTTP answer that is not what was asked for."""
-    passing = answer.status in _PASSING or (answer.status >= _SERVER and answer.status not in _LASTING)
-    if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        step = f": {credentials}"
-    elif answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        step = ": nothing is there (any more); see that the address is right, or search again"
+def make_status_error(
+    response: HttpResponseInfo, subject: str, redact: Callable[[str], str], credentials_hint: str
+) -> SourceError:
+    """Return the error for an HTTP status other than the expected one; arguments as for `to_source_error`."""
+    is_server_error = response.status >= _FIRST_SERVER_STATUS and response.status not in _PERMANENT_SERVER_STATUSES
+    if response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        detail = f". Credentials are missing or wrong: {credentials_hint}."
+    elif response.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
+        detail = ": nothing is at this address. Check the address, or search again."
     else:
-        words = clean(answer.words)
-        step = f": {words}" if words else ""
+        excerpt = redact(response.body_excerpt)
+        detail = f": {excerpt}" if excerpt else ""
+    status = f"{response.status} ({responses[response.status]})" if response.status in responses else response.status
     return SourceError(
-        f"{what}: the archive answered {_named(answer.status)}{step}", retryable=passing, retry_after=answer.wait
+        f"{subject}: the archive answered {status}{detail}",
+        retryable=response.status in _RETRYABLE_STATUSES or is_server_error,
+        retry_after=response.retry_after,
     )
 
 
-def waiting(headers: Mapping[str, str]) -> float | None:
-    """The seconds that `Retry-After` asks to wait (a number or a date, RFC 9110), or None."""
-    text = headers.get("Retry-After") or headers.get("retry-after")
-    if not text:
-        return None
-    try:
+def parse_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that the `Retry-After` header asks to wait (a number or a date, RFC 9110), or None."""
+    text = headers.get("Retry-After") or headers.get("retry-after") or ""
+    with suppress(ValueError):
         return max(float(text), 0.0)
-    except ValueError:
-        pass
     try:
-        moment = parsedate_to_datetime(text)
+        retry_time = parsedate_to_datetime(text)
     except ValueError:
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
+    retry_time = retry_time if retry_time.tzinfo else retry_time.replace(tzinfo=UTC)
+    return max((retry_time - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception, and all that led to it or are told by it, each once."""
+def iter_causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, then its causes and the exceptions in its arguments, each once."""
     seen: set[int] = set()
-    waiting_ones: list[BaseException | None] = [error]
-    while waiting_ones:
-        one = waiting_ones.pop(0)
-        if one is None or id(one) in seen:
+    pending: list[BaseException | None] = [error]
+    while pending:
+        cause = pending.pop(0)
+        if cause is None or id(cause) in seen:
             continue
-        seen.add(id(one))
-        yield one
-        told = [inner for inner in (*one.args, getattr(one, "reason", None)) if isinstance(inner, BaseException)]
-        waiting_ones += [*told, one.__cause__, one.__context__]
+        seen.add(id(cause))
+        yield cause
+        nested = [inner for inner in (*cause.args, getattr(cause, "reason", None)) if isinstance(inner, BaseException)]
+        pending += [*nested, cause.__cause__, cause.__context__]
 
 
-def _named(status: int) -> str:
-    try:
-        return f"{status} ({HTTPStatus(status).phrase})"
-    except ValueError:
-        return str(status)
-
-
-def _words(response: Any) -> str:
-    """The beginning of an answer's text, when it is one that a person may read."""
-    kind = str(response.headers.get("Content-Type", "")).partition(";")[0]
-    if kind not in {"text/plain", "application/json", "application/problem+json"}:
+def _read_excerpt(response: Any) -> str:
+    """Return the beginning of a plain-text or JSON body; other media types are not quoted."""
+    media_type = str(response.headers.get("Content-Type", "")).partition(";")[0]
+    if media_type not in {"text/plain", "application/json", "application/problem+json"}:
         return ""
     try:
-        return " ".join(str(response.text).split())[:_MOST]
-    except Exception:  # the body broke off, or was read by someone else
+        return " ".join(str(response.text).split())[:_MAX_EXCERPT]
+    except Exception:  # The connection broke, or the body was consumed elsewhere.
         return ""
 
 
-def _unreached(error: BaseException) -> bool:
-    """Whether nobody was there: no such host, no way to it, or nobody who listens."""
-    absent = isinstance(error, ConnectionRefusedError | socket.gaierror)
-    return absent or (isinstance(error, OSError) and error.errno in _NO_WAY)
+def _is_unreachable(error: BaseException) -> bool:
+    """Return whether the host is unknown, has no route, or refuses connections."""
+    if isinstance(error, ConnectionRefusedError | socket.gaierror):
+        return True
+    return isinstance(error, OSError) and error.errno in _UNREACHABLE_ERRNOS
 
 
-def _reason(errors: list[BaseException]) -> tuple[str, bool]:
-    """Why there was no answer, or half of one, and whether that may pass."""
+def _classify_errors(errors: list[BaseException]) -> tuple[str, bool]:
+    """Return why a response is missing or incomplete, and whether a retry may succeed."""
     names = {kind.__name__ for error in errors for kind in type(error).__mro__}
     if any(isinstance(error, ssl.SSLCertVerificationError) for error in errors):
-        return "its certificate can't be trusted: mend the certificates of this machine", False
-    if any(_unreached(error) for error in errors) or "NameResolutionError" in names:
-        return "the archive can't be reached", True
+        return "its TLS certificate cannot be verified. Check the CA certificates of this machine.", False
+    if any(_is_unreachable(error) for error in errors) or "NameResolutionError" in names:
+        return "the archive cannot be reached", True
     if any(isinstance(error, TimeoutError) for error in errors) or names & {"Timeout", "TimeOutError", "TimeoutError"}:
         return "the archive did not answer in time", True
     if names & {"IncompleteRead", "ChunkedEncodingError"}:
-        return "the connection broke off before all had arrived", True
+        return "the connection closed before all bytes arrived", True
     if names & {"JSONDecodeError", "XMLSyntaxError"}:
-        return "what the archive answered can't be read", True
+        return "the archive's response cannot be parsed", True
     if any(isinstance(error, ftplib.error_perm) for error in errors):
-        return "the archive refused", False
-    lost = (ConnectionError, EOFError, ftplib.Error, ssl.SSLError)
-    if any(isinstance(error, lost) for error in errors) or names & {"ConnectionError", "ProtocolError", "RetryError"}:
-        return "the connection broke off", True
-    return f"it failed ({type(errors[0]).__name__})", False
+        return "the archive rejected the request", False
+    closed = (ConnectionError, EOFError, ftplib.Error, ssl.SSLError)
+    if any(isinstance(error, closed) for error in errors) or names & {"ConnectionError", "ProtocolError", "RetryError"}:
+        return "the connection was closed", True
+    return f"the request failed ({type(errors[0]).__name__})", False

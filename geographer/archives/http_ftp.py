@@ -1,240 +1,227 @@
-"""Files over HTTP and FTP: streamed, and an error when less arrives than was announced."""
+"""Download files over HTTP and FTP: streamed to disk, with an error if fewer bytes arrive than announced."""
 
 from __future__ import annotations
 
 import ftplib
 import netrc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from html.parser import HTMLParser
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlparse
 
-from geographer.archives.base import BytesCallback, FileInfo, SourceError
-from geographer.archives.http_errors import Answer, refused, trouble, waiting
-from geographer.archives.stac_properties import size_of
+from geographer.archives.base import BytesCallback, FileInfo
+from geographer.archives.http_errors import HttpResponseInfo, make_status_error, parse_retry_after, to_source_error
+from geographer.archives.stac_properties import parse_size
+from geographer.base.errors import SourceError
 from geographer.base.redaction import redact_urls
 
-TIMEOUT: Final = 30.0
-"""Seconds without a byte after which a connection is given up."""
+TIMEOUT_S: Final = 30.0
+"""Seconds without a byte after which a connection is closed."""
 
-_BLOCK: Final = 64 * 1024
-_NOT_THERE: Final = "550"
-_CREDENTIALS: Final = "put the user and password for it into ~/.netrc (or the file that NETRC names)"
-
-
-class MissingError(SourceError):
-    """There is nothing at this address."""
+_BLOCK_SIZE: Final = 64 * 1024
+_FTP_NOT_FOUND: Final = "550"
+_FTP_LOGIN_FAILED: Final = "530"
+_CREDENTIALS_HINT: Final = "put user and password for this host into ~/.netrc (or the file that NETRC names)"
 
 
-def fetch_file(url: str, destination: Path, told: BytesCallback) -> None:
-    """Write what is at an http, https or ftp `url` to `destination`.
+class UrlNotFoundError(SourceError):
+    """No file or folder exists at the URL."""
+
+
+def fetch_file(url: str, destination: Path, on_progress: BytesCallback) -> None:
+    """Download the file at an http, https or ftp `url` to `destination`.
 
     Raises:
-        MissingError: there is nothing.
-        SourceError: not all of it arrived.
-        OSError: it can't be written.
+        UrlNotFoundError: the file does not exist.
+        SourceError: the download failed or is incomplete.
+        OSError: `destination` cannot be written.
     """
     if urlparse(url).scheme == "ftp":
-        _fetch_ftp(url, destination, told)
+        _fetch_ftp(url, destination, on_progress)
     else:
-        _fetch_http(url, destination, told)
+        _fetch_http(url, destination, on_progress)
 
 
-def listed(url: str) -> dict[str, int | None]:
-    """What a folder at `url` (which ends with '/') holds, by name, with sizes in bytes where they are told.
+def list_directory(url: str) -> dict[str, FileInfo]:
+    """Return the names in the folder at `url` (ends with '/'), with what the server states about each.
 
-    It is the listing of an FTP server, or the links of an index page that lead into the folder.
+    Reads the listing of an FTP server, or the links of an HTML index page that lead into the folder.
 
     Raises:
-        MissingError: there is no such folder.
-        SourceError: it can't be listed.
+        UrlNotFoundError: the folder does not exist.
+        SourceError: the folder cannot be listed.
     """
     if urlparse(url).scheme == "ftp":
-        with _ftp(url) as (server, path):
-            return _listing(server, path)
-    with _http("GET", url) as response:
-        page = _Links()
-        page.feed(_text(response, url))
-    addresses = [urlparse(urljoin(url, link)) for link in page.links]
+        with _open_ftp(url) as (server, path):
+            return _list_ftp(server, path)
+    with _open_http("GET", url) as response:
+        parser = _LinkParser()
+        with _translate_errors(url):
+            html = str(response.text)
+        parser.feed(html)
     folder = urlparse(url).path
-    inside = [unquote(one.path.removeprefix(folder)) for one in addresses if one.path.startswith(folder)]
-    return {name.rstrip("/"): None for name in inside if name.rstrip("/")}
+    link_paths = [urlparse(urljoin(url, link)).path for link in parser.links]
+    names = [unquote(path.removeprefix(folder)).rstrip("/") for path in link_paths if path.startswith(folder)]
+    return {name: FileInfo() for name in names if name}
 
 
-def stated_at(url: str) -> FileInfo | None:
-    """What is stated of the file at `url`; None when there is none.
+def read_file_info(url: str) -> FileInfo | None:
+    """Return what the server states about the file at `url`; None if the file does not exist.
 
     Raises:
-        SourceError: there is no telling.
+        SourceError: the server cannot be asked.
     """
     try:
         if urlparse(url).scheme == "ftp":
-            with _ftp(url) as (server, path):
+            with _open_ftp(url) as (server, path):
                 server.voidcmd("TYPE I")
                 return FileInfo(server.size(path))
-        with _http("HEAD", url) as response:
-            if _is_page(response):
+        with _open_http("HEAD", url) as response:
+            if _is_html(response):
                 return None
-            return FileInfo(size_of(response.headers.get("Content-Length")))
-    except MissingError:
+            return FileInfo(parse_size(response.headers.get("Content-Length")))
+    except UrlNotFoundError:
         return None
 
 
-def json_at(url: str) -> Any:
-    """The JSON at `url`.
+def get_json(url: str) -> Any:
+    """Return the parsed JSON document at `url`.
 
     Raises:
-        SourceError: it can't be had.
+        SourceError: it cannot be downloaded or is not JSON.
     """
-    with _http("GET", url) as response:
+    with _open_http("GET", url) as response:
         try:
             return response.json()
         except ValueError:
-            raise SourceError(f"{_shown(url)} is no JSON", retryable=True) from None
+            raise SourceError(f"{_quote_url(url)} is not a JSON document", retryable=True) from None
 
 
-def _fetch_http(url: str, destination: Path, told: BytesCallback) -> None:
-    with _http("GET", url) as response, destination.open("wb") as file:
-        if _is_page(response):
+def _fetch_http(url: str, destination: Path, on_progress: BytesCallback) -> None:
+    with _open_http("GET", url) as response:
+        if _is_html(response):
             raise SourceError(
-                f"{_shown(url)}: a page came instead of the file: {_CREDENTIALS}, or look at it in a browser"
+                f"{_quote_url(url)}: the archive sent an HTML page instead of the file. If it requires a login, "
+                f"{_CREDENTIALS_HINT}; otherwise open the URL in a browser."
             )
-        announced = response.headers.get("Content-Length")
-        coded = response.headers.get("Content-Encoding", "identity") != "identity"
-        arrived = 0
-        blocks = response.iter_content(_BLOCK)
-        while block := _next(blocks, url):
+        is_encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+        announced = None if is_encoded else parse_size(response.headers.get("Content-Length"))
+        blocks = response.iter_content(_BLOCK_SIZE)
+        _write_blocks(url, lambda: next(blocks, b""), announced, destination, on_progress)
+
+
+def _write_blocks(
+    url: str, read: Callable[[], bytes], announced: int | None, destination: Path, on_progress: BytesCallback
+) -> None:
+    """Write what `read` returns until it is empty. Only errors of reading are translated, not those of the disk."""
+    n_bytes = 0
+    with destination.open("wb") as file:
+        while True:
+            with _translate_errors(url):
+                block = read()
+            if not block:
+                break
             file.write(block)
-            arrived += len(block)
-            told(arrived)
-    if announced is not None and not coded and arrived != int(announced):
-        raise SourceError(f"{_shown(url)}: {arrived:,} of {int(announced):,} bytes arrived", retryable=True)
-
-
-def _next(blocks: Iterator[bytes], url: str) -> bytes:
-    with _translated(url):
-        return next(blocks, b"")
+            n_bytes += len(block)
+            on_progress(n_bytes)
+    if announced is not None and n_bytes != announced:
+        raise SourceError(f"{_quote_url(url)}: {n_bytes:,} of {announced:,} bytes arrived", retryable=True)
 
 
 @contextmanager
-def _http(method: str, url: str) -> Iterator[Any]:
-    """The answer to one request, if it is what was asked for; nothing of it is read yet."""
+def _open_http(method: str, url: str) -> Iterator[Any]:
+    """Yield the response to one request, with status 200 and its body not yet read."""
     import requests
 
-    with _translated(url):
+    with _translate_errors(url):
         session = requests.Session()
         response = session.request(
-            method, url, stream=True, timeout=TIMEOUT, allow_redirects=True, headers={"Accept-Encoding": "identity"}
+            method, url, stream=True, timeout=TIMEOUT_S, allow_redirects=True, headers={"Accept-Encoding": "identity"}
         )
     with session, response:
         if response.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-            raise MissingError(f"{_shown(url)} is not there")
+            raise UrlNotFoundError(f"{_quote_url(url)} does not exist")
         if response.status_code != HTTPStatus.OK:
-            answer = Answer(response.status_code, waiting(response.headers))
-            raise refused(answer, _shown(url), _clean, _CREDENTIALS)
+            info = HttpResponseInfo(response.status_code, parse_retry_after(response.headers))
+            raise make_status_error(info, _quote_url(url), redact_urls, _CREDENTIALS_HINT)
         yield response
 
 
-def _text(response: Any, url: str) -> str:
-    with _translated(url):
-        return str(response.text)
-
-
-def _fetch_ftp(url: str, destination: Path, told: BytesCallback) -> None:
-    with _ftp(url) as (server, path), destination.open("wb") as file:
+def _fetch_ftp(url: str, destination: Path, on_progress: BytesCallback) -> None:
+    with _open_ftp(url) as (server, path):
         server.voidcmd("TYPE I")
         announced = server.size(path)
-        arrived = 0
-        connection = server.transfercmd(f"RETR {path}")
-        with connection:
-            while block := _received(connection.recv, url):
-                file.write(block)
-                arrived += len(block)
-                told(arrived)
-        if announced is not None and arrived != announced:
-            raise SourceError(f"{_shown(url)}: {arrived:,} of {announced:,} bytes arrived", retryable=True)
+        with server.transfercmd(f"RETR {path}") as connection:
+            _write_blocks(url, lambda: connection.recv(_BLOCK_SIZE), announced, destination, on_progress)
         server.voidresp()
 
 
-def _received(receive: Callable[[int], bytes], url: str) -> bytes:
-    with _translated(url):
-        return receive(_BLOCK)
-
-
-def _is_page(response: Any) -> bool:
-    """Whether a page for people came, as archives send it in place of what they have not, or don't give to everyone."""
+def _is_html(response: Any) -> bool:
+    """Return whether the response is an HTML page: archives send one for missing files and for logins."""
     return str(response.headers.get("Content-Type", "")).startswith("text/html")
 
 
-def _listing(server: ftplib.FTP, path: str) -> dict[str, int | None]:
-    """The names in a folder, with sizes where the server knows the command for that (RFC 3659)."""
+def _list_ftp(server: ftplib.FTP, path: str) -> dict[str, FileInfo]:
+    """List a folder with MLSD (RFC 3659), which states sizes, or else with NLST."""
     try:
-        facts = list(server.mlsd(path, ["type", "size"]))
-    except ftplib.error_perm:  # it may know the command, and have no such folder: the other command tells
-        return {line.rstrip("/").rpartition("/")[2]: None for line in server.nlst(path)}
-    return {name: size_of(about.get("size")) for name, about in facts if about.get("type", "file") in {"file", "dir"}}
+        entries = list(server.mlsd(path, ["type", "size"]))
+    except ftplib.error_perm:  # MLSD is unknown, or the folder does not exist: NLST tells which.
+        return {line.rstrip("/").rpartition("/")[2]: FileInfo() for line in server.nlst(path)}
+    files = [(name, facts) for name, facts in entries if facts.get("type", "file") in {"file", "dir"}]
+    return {name: FileInfo(parse_size(facts.get("size"))) for name, facts in files}
 
 
 @contextmanager
-def _ftp(url: str) -> Iterator[tuple[ftplib.FTP, str]]:
-    """A server that has been logged in to, and the path that the URL means there."""
+def _open_ftp(url: str) -> Iterator[tuple[ftplib.FTP, str]]:
+    """Yield a logged-in FTP connection and the path of the URL on it."""
     parts = urlparse(url)
-    user, password = _login(parts.hostname or "")
-    path = unquote(parts.path)
-    with _translated(url):
-        server = ftplib.FTP(timeout=TIMEOUT)
-        server.connect(parts.hostname or "", parts.port or ftplib.FTP_PORT)
-    try:
-        with _translated(url):
-            server.login(user, password)
+    host = parts.hostname or ""
+    with closing(ftplib.FTP(timeout=TIMEOUT_S)) as server:
+        with _translate_errors(url):
+            server.connect(host, parts.port or ftplib.FTP_PORT)
+            server.login(*_find_login(host))
         try:
-            yield server, path
+            yield server, unquote(parts.path)
         except ftplib.error_perm as error:
-            if str(error).startswith(_NOT_THERE):
-                raise MissingError(f"{_shown(url)} is not there") from None
-            raise SourceError(f"{_shown(url)}: the archive refused ({str(error)[:3]})") from None
+            if str(error).startswith(_FTP_NOT_FOUND):
+                raise UrlNotFoundError(f"{_quote_url(url)} does not exist") from None
+            raise SourceError(f"{_quote_url(url)}: the archive rejected the request ({str(error)[:3]})") from None
         except (ftplib.Error, EOFError, TimeoutError, ConnectionError) as error:
-            raise trouble(error, _shown(url), _clean, _CREDENTIALS) from None
-    finally:
-        server.close()
+            raise to_source_error(error, _quote_url(url), redact_urls, _CREDENTIALS_HINT) from None
 
 
-def _login(host: str) -> tuple[str, str]:
+def _find_login(host: str) -> tuple[str, str]:
     try:
-        found = netrc.netrc().authenticators(host)
+        login = netrc.netrc().authenticators(host)
     except (OSError, netrc.NetrcParseError):
-        found = None
-    return (found[0], found[2] or "") if found else ("anonymous", "anonymous@")
+        login = None
+    return (login[0], login[2] or "") if login else ("anonymous", "anonymous@")
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
-    """Turn what went wrong with a connection into a `SourceError`; an error of the disk stays one."""
+def _translate_errors(url: str) -> Iterator[None]:
+    """Raise errors of the connection as `SourceError`. FTP's permanent errors pass, except a failed login."""
     import requests
 
     try:
         yield
     except ftplib.error_perm as error:
-        if str(error).startswith("530"):
-            raise SourceError(f"{_shown(url)}: the archive can't be logged in to: {_CREDENTIALS}") from None
+        if str(error).startswith(_FTP_LOGIN_FAILED):
+            raise SourceError(f"{_quote_url(url)}: the login failed: {_CREDENTIALS_HINT}") from None
         raise
-    except (requests.RequestException, ftplib.Error, EOFError, TimeoutError, ConnectionError, OSError) as error:
-        raise trouble(error, _shown(url), _clean, _CREDENTIALS) from None
+    except (requests.RequestException, ftplib.Error, EOFError, OSError) as error:
+        raise to_source_error(error, _quote_url(url), redact_urls, _CREDENTIALS_HINT) from None
 
 
-def _shown(url: str) -> str:
-    return f"'{_clean(url)}'"
+def _quote_url(url: str) -> str:
+    return f"'{redact_urls(url)}'"
 
 
-def _clean(text: str) -> str:
-    return str(redact_urls(text))
-
-
-class _Links(HTMLParser):
-    """The links of a page."""
+class _LinkParser(HTMLParser):
+    """Collects the link targets of an HTML page."""
 
     def __init__(self) -> None:
         super().__init__()

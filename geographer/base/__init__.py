@@ -1,1 +1,1 @@
-"""TODO."""
+"""What every layer uses: errors, values, plugins, executors, atomic files, locks, retries."""

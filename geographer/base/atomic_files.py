@@ -1,4 +1,4 @@
-"""Files put in place whole or not at all: written beside their place, checked there, then renamed."""
+"""Atomic files: write to a temporary file in the target's folder, then rename it."""
 
 from __future__ import annotations
 
@@ -19,67 +19,65 @@ if TYPE_CHECKING:
 FileDamage = Literal["missing", "altered"]
 Protect = Callable[[Path], None]
 
-DRAFTS = ".geographer-*"
-"""What the files are called that a killed process leaves behind."""
-
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+TEMPORARY_FILES = ".geographer-*"
+"""The pattern of temporary files' names; a killed process may leave such files behind."""
 
 
 @contextmanager
 def temporary_sibling(target: Path) -> Iterator[Path]:
-    """A path in the folder of `target`, which is made, to write to and rename from; removed if it is left."""
+    """Yield a temporary path in the folder of `target`, which is created; remove the file if it was not renamed."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".geographer-{secrets.token_hex(8)}")
+    temporary = target.with_name(f".geographer-{secrets.token_hex(8)}")
     try:
-        yield draft
+        yield temporary
     finally:
-        # Also after a rename: between two hard links of one file it does nothing, and the draft stays.
-        draft.unlink(missing_ok=True)
+        # Needed after a rename too: renaming one hard link of a file to another is a no-op that keeps both.
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def translate_os_errors(path: Path) -> Iterator[None]:
-    """Turns an `OSError` into a `StorageError` that names `path`, and a full disk by that name."""
+    """Raise an `OSError` of the block as a `StorageError` that names `path`; a full disk has a separate message."""
     try:
         yield
-    except OSError as problem:
-        if problem.errno in _NO_SPACE:
-            raise StorageError(f"the disk of '{path}' is full: free some space, then run this again") from problem
-        raise StorageError(f"can't write '{path}': {problem.strerror or problem}") from problem
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(f"the disk of '{path}' is full. Free some space and run the command again.") from error
+        raise StorageError(f"cannot write '{path}': {error.strerror or error}") from error
 
 
 def write_atomic(target: Path, content: bytes, protect: Protect | None = None) -> None:
-    """Makes `content` the file at `target`; a file that is that already is not touched.
+    """Write `content` to `target` atomically; a file with equal content is not touched. `protect` gets the new file.
 
     Raises:
-        StorageError: the disk is full or can't be written.
+        StorageError: the disk is full or cannot be written.
     """
     with translate_os_errors(target):
         if target.is_file() and target.read_bytes() == content:
             return
-        with temporary_sibling(target) as draft:
-            draft.write_bytes(content)
+        with temporary_sibling(target) as temporary:
+            temporary.write_bytes(content)
             if protect:
-                protect(draft)
-            draft.replace(target)
+                protect(temporary)
+            temporary.replace(target)
 
 
 def add_line(path: Path, line: str) -> None:
-    """Appends `line` to a text file, unless it is there; makes the file if need be."""
+    """Append `line` to a text file unless it has that line; create the file if missing."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     if line not in text.splitlines():
         gap = "" if text.endswith("\n") or not text else "\n"
         write_atomic(path, f"{text}{gap}{line}\n".encode())
 
 
-def check_file(path: Path, sums: Checksums, *, hashed: bool = True) -> FileDamage | None:
-    """What is wrong with the file at `path`, by its size in bytes and, if `hashed`, its SHA-256; or None."""
+def check_file(path: Path, checksums: Checksums, *, check_digest: bool = True) -> FileDamage | None:
+    """Compare a file with its recorded size and, if `check_digest`, its SHA-256; return the damage or None."""
     try:
         with path.open("rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size != sums.size:
+            if os.fstat(file.fileno()).st_size != checksums.size:
                 return "altered"
-            if hashed and hashlib.file_digest(file, "sha256").hexdigest() != sums.sha256:
+            if check_digest and hashlib.file_digest(file, "sha256").hexdigest() != checksums.sha256:
                 return "altered"
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return "missing"
     return None

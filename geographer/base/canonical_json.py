@@ -1,4 +1,4 @@
-"""TODO."""
+"""Canonical JSON by RFC 8785 (JSON Canonicalization Scheme): equal values give equal bytes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from geographer.base.errors import UsageError
 
 
 def canonical_json(value: Any) -> str:
-    """RFC 8785 (JSON Canonicalization Scheme) text of `value`.
+    """Return the canonical text of `value`.
 
     Raises:
-        UsageError: it holds what JSON has no number for: NaN, infinity, whole numbers from 2^53 on.
+        UsageError: it holds NaN, infinity, or an integer of 2^53 or more, which JSON numbers cannot represent.
     """
     try:
         return rfc8785.dumps(value).decode()
     except rfc8785.CanonicalizationError as error:
-        raise UsageError(f"that can't be recorded: {error}; use a number below 2^53, no NaN, no infinity") from error
+        raise UsageError(f"the value cannot be recorded: {error}. Use finite numbers below 2^53.") from error
 
 
 def parse_canonical_json(text: str) -> Any:
-    """What a canonical text says; digits from 2^53 on were a float's, which is written without a point."""
+    """Parse a canonical text. Integers of 2^53 or more were floats, which are written without a decimal point."""
     return json.loads(text, parse_int=lambda digits: int(digits) if abs(int(digits)) < 2**53 else float(digits))

@@ -1,74 +1,88 @@
-"""What a person can act on: every error names the thing and the next step, and belongs to an exit-code family."""
+"""Errors that users can act on: each names what failed, why and what to do, and has an exit code."""
 
 from __future__ import annotations
 
 
 class GeographerError(Exception):
-    """Base of the errors that `geographer` raises on purpose.
-
-    `exit_code` is the family that the command line reports; a script can tell them apart without reading text.
-    """
+    """Base class of the errors that `geographer` raises on purpose; the command line exits with their `exit_code`."""
 
     exit_code = 1
 
 
 class UsageError(GeographerError):
-    """What was passed can't be used: a bad option, an invalid geometry, a raster without a CRS."""
+    """Invalid input: a bad option, an invalid geometry, a raster without a CRS."""
 
     exit_code = 2
 
 
 class UnsupportedProductError(UsageError):
-    """What an archive delivered can't be read with these options; others may read it."""
+    """A downloaded product cannot be read with the current reader options; other options may work."""
 
 
 class NotFoundError(GeographerError):
-    """No file, class, column, collection, revision or id of that name."""
+    """A file, class, column, collection, revision or id does not exist."""
 
     exit_code = 3
 
 
 class PluginError(NotFoundError):
-    """A selector, cutter or label maker of a person's own that can't be imported in this process."""
+    """A user's selector, cutter, label maker, source or reader cannot be imported in this process."""
 
 
 class ConflictError(GeographerError):
-    """It clashes with what is there: an id that exists, a head that moved, a split that would leak."""
+    """A request conflicts with the dataset: an id exists, the head has moved, a split would leak."""
 
     exit_code = 4
 
 
 class CorruptError(GeographerError):
-    """Bytes that are not what the log says, or a file that is damaged."""
+    """A file is damaged, or its bytes differ from what the log records."""
 
     exit_code = 5
 
 
 class StorageError(GeographerError):
-    """The disk, a remote or a lock: nothing is wrong with what was asked; try again when it is mended."""
+    """The disk, a remote or a lock failed; the request itself is valid and can be repeated."""
 
     exit_code = 6
 
 
 class SourceError(StorageError):
-    """An archive did not deliver.
+    """An archive failed to answer or to deliver.
 
     Attributes:
-        passing: It may pass by itself, so it is worth trying again soon.
-        wait: How many seconds the archive asked to wait before that.
+        retryable: True if a retry may succeed without any change.
+        retry_after: The seconds that the archive asked to wait before a retry, or None.
+
+    `passing` and `wait` are the names of version 0.1.0 for the same; sources may use them for one more release.
     """
 
-    def __init__(self, message: str, *, retryable: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        passing: bool = False,
+        wait: float | None = None,
+    ) -> None:
         super().__init__(message)
-        self.retryable = retryable
-        self.retry_after = retry_after
+        self.retryable = self.passing = retryable or passing
+        self.retry_after = self.wait = wait if retry_after is None else retry_after
 
 
 class OrderRequiredError(SourceError):
-    """A product that the archive has to bring back from its store first: it was ordered; a later run gets it."""
+    """A product is in the archive's long-term storage; it has been ordered, and a later run can download it."""
 
 
 def quote_names(names: list[str], limit: int = 5) -> str:
-    """`'a', 'b', 'c' and 7 more`: as many names as a person reads."""
-    shown = ", ".join(f"'{thing}'" for thing in names[:limit])
+    """Return at most `limit` names, quoted: `'a', 'b', 'c' and 7 more`."""
+    shown = ", ".join(f"'{name}'" for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
+
+
+def quote_objects(noun: str, names: list[str], verb: str = "") -> str:
+    """Return names with their noun and a verb such as "is|are" that agree: `raster 'a' is`, `rasters 'a', 'b' are`."""
+    plural = len(names) > 1
+    ending = ("es" if noun.endswith("s") else "s") if plural else ""
+    return " ".join(filter(None, (noun + ending, quote_names(names), verb.split("|")[plural] if verb else "")))

@@ -1,6 +1,6 @@
-"""Runs batches of work on one core or on many: the only place where work leaves the process.
+"""Executors: run batches of work in this process or in several; no other module starts processes.
 
-An executor is anything with `Executor`'s one method, so that a cluster's can stand in for these two.
+An executor is any object with the method of `Executor`, so a cluster's executor can replace these two.
 """
 
 from __future__ import annotations
@@ -27,20 +27,19 @@ Result = TypeVar("Result")
 
 
 class Executor(Protocol):
-    """Runs a function over batches of work."""
+    """Run a function over batches of work."""
 
     def run(self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]) -> Iterator[Result]:
-        """Every result of `function(batch)`, in the order of the batches and, within one, of its results.
+        """Yield every result of `function(batch)`, in the order of the batches and of the results within a batch.
 
-        Batches are taken one by one, as there is room, so their iterable may be long or lazy. On the first
-        error (also Ctrl-C, and an iterator that is closed early) nothing more is started, and the error goes
-        on.
+        Batches are taken from the iterable when a worker is free, so it may be long or lazy. After the first error
+        (also Ctrl-C, or an iterator that is closed early) no further batch starts, and the error is raised.
         """
         ...
 
 
-class Inline:
-    """Runs in this process; each result is handed over before the next is made."""
+class InlineExecutor:
+    """Run in this process; each result is yielded before the next is computed."""
 
     def run(self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]) -> Iterator[Result]:
         """See `Executor.run`."""
@@ -48,27 +47,27 @@ class Inline:
             yield from function(batch)
 
 
-class Processes:
-    """Runs in `workers` new processes; the results of a batch are handed over when the whole batch is done.
+class ProcessExecutor:
+    """Run in `workers` new processes; the results of a batch are yielded when the whole batch is done.
 
-    The processes are never forks of this one, which may hold threads (DuckDB's) and locks. So `function` must
-    be importable by name, batches and results must be picklable, and a script that uses this needs the usual
-    `if __name__ == "__main__":`.
+    The processes are never forks of this one, which may hold DuckDB's threads and locks. So `function` must be
+    importable by name, batches and results must be picklable, and a script needs `if __name__ == "__main__":`.
     """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
 
     def run(self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]) -> Iterator[Result]:
-        """See `Executor.run`; a worker that dies (killed, out of memory) is a `StorageError`."""
+        """See `Executor.run`; a worker process that dies (killed, out of memory) raises `StorageError`."""
         before = set(multiprocessing.active_children())
-        pool = ProcessPoolExecutor(self._workers, _context(function), _start_worker)
+        pool = ProcessPoolExecutor(self._workers, _make_context(function), _start_worker)
         try:
-            for future in _submitted(pool, function, batches, ahead=2 * self._workers):
+            for future in _submit_lazily(pool, function, batches, ahead=2 * self._workers):
                 yield from future.result()
         except BrokenProcessPool as error:
-            message = "a worker process ended before its work was done (out of memory?)"
-            raise StorageError(f"{message}: try again with fewer workers") from error
+            raise StorageError(
+                "a worker process ended before its work was done (out of memory?). Run again with fewer workers."
+            ) from error
         except BaseException:
             for worker in set(multiprocessing.active_children()) - before:
                 worker.terminate()
@@ -78,32 +77,29 @@ class Processes:
 
 
 def make_executor(workers: int) -> Executor:
-    """`Inline` for one worker, else `Processes`.
+    """Return an `InlineExecutor` for one worker, else a `ProcessExecutor`.
 
     Raises:
         UsageError: `workers` is less than 1.
     """
     if workers < 1:
-        raise UsageError(f"can't work with {workers} workers: pass 1 or more")
-    return Inline() if workers == 1 else Processes(workers)
+        raise UsageError(f"invalid number of workers {workers}. Use 1 or more.")
+    return InlineExecutor() if workers == 1 else ProcessExecutor(workers)
 
 
-def _submitted(
-    pool: ProcessPoolExecutor,
-    function: Callable[[Batch], Iterable[Result]],
-    batches: Iterable[Batch],
-    ahead: int,
+def _submit_lazily(
+    pool: ProcessPoolExecutor, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch], ahead: int
 ) -> Iterator[Future[list[Result]]]:
-    """The batches' futures in order; at most `ahead` of them are under way or waiting."""
+    """Yield the futures of the batches in order; at most `ahead` of them are running or queued."""
     remaining = iter(batches)
-    futures = deque(pool.submit(_results, function, batch) for batch in islice(remaining, ahead))
+    futures = deque(pool.submit(_run_batch, function, batch) for batch in islice(remaining, ahead))
     while futures:
         yield futures.popleft()
-        futures.extend(pool.submit(_results, function, batch) for batch in islice(remaining, 1))
+        futures.extend(pool.submit(_run_batch, function, batch) for batch in islice(remaining, 1))
 
 
-def _context(function: Callable[..., object]) -> BaseContext:
-    """How workers start: from a server that has imported the function's module once, where there is one."""
+def _make_context(function: Callable[..., object]) -> BaseContext:
+    """Return how workers start: from a fork server that has imported the function's module, else by spawning."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -116,31 +112,31 @@ _working = False
 
 
 def _start_worker() -> None:
-    """Leaves Ctrl-C to the parent, which stops its workers by SIGTERM: that unwinds and cleans files up.
+    """Ignore Ctrl-C: the parent terminates its workers by SIGTERM, which unwinds the stack and removes files.
 
-    A worker whose parent was killed would wait for work for ever, so a thread waits for the parent's end.
+    A thread ends the worker when its parent ends, because a killed parent cannot.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, _handle_sigterm)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    """Unwinds the work; between two pieces of it only a note is taken, for a lock of the pool's may be held there."""
+def _handle_sigterm(_signal: int, _frame: FrameType | None) -> None:
+    """Raise SystemExit while a batch runs; otherwise set a flag, because the pool's queue lock may be held."""
     global _stopping
     _stopping = True
     if _working:
         raise SystemExit
 
 
-def _results(function: Callable[[Batch], Iterable[Result]], batch: Batch) -> list[Result]:
+def _run_batch(function: Callable[[Batch], Iterable[Result]], batch: Batch) -> list[Result]:
     global _working
     if _stopping:
         raise SystemExit

@@ -1,9 +1,10 @@
-"""Locks between processes, which the operating system lets go of when their holder ends, however it ends."""
+"""File locks between processes; the operating system releases them when their holder ends, also when it is killed."""
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,29 +13,21 @@ if TYPE_CHECKING:
 
 @contextmanager
 def try_lock(path: Path) -> Iterator[bool]:
-    """Hold the file at `path`, which is made if need be, for as long as the block lasts; whether that was to be had."""
+    """Try to lock the file at `path`, created if missing, until the block ends; yield whether this succeeded."""
     with path.open("a+b") as file:
-        yield _lock(file.fileno())
+        yield _lock_file(file.fileno())
 
 
-def _lock(handle: int) -> bool:
+def _lock_file(handle: int) -> bool:
     try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return _lock_on_windows(handle)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        if sys.platform == "win32":
+            import msvcrt
 
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
 
-def _lock_on_windows(handle: int) -> bool:
-    import importlib
-
-    msvcrt: Any = importlib.import_module("msvcrt")
-    try:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

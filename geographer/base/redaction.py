@@ -1,4 +1,4 @@
-"""Secrets never enter the log: credentials, signed queries and fragments are taken out of URLs before the append."""
+"""Redaction: remove credentials, signed queries and fragments from URLs before anything is logged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _QUERY: Final = re.compile(r"(?P<url>[a-z][a-z0-9+.-]*://[^\s?#'\"]+)[?#][^\s'\"
 
 
 def redact_urls(value: Any) -> Any:
-    """`value` with user names, passwords, queries and fragments taken out of the URLs in its texts, however deep."""
+    """Return `value` without user names, passwords, queries and fragments in the URLs of all its texts, nested too."""
     if isinstance(value, str):
         return _QUERY.sub(r"\g<url>", _USER.sub(r"\g<scheme>", value))
     if isinstance(value, dict):

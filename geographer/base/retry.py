@@ -1,4 +1,4 @@
-"""Which trouble is worth waiting for, and how long: bounded tries, with longer and longer pauses between them."""
+"""Retry policy: a bounded number of attempts with exponential back-off, jitter and `Retry-After`."""
 
 from __future__ import annotations
 
@@ -8,74 +8,77 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from geographer.base.errors import OrderRequiredError, SourceError
+from geographer.base.text import format_count
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
 Result = TypeVar("Result")
 
 
+def sleep_until(seconds: float, stop: threading.Event | None = None) -> None:
+    """Sleep for `seconds`; return earlier when `stop` is set."""
+    if stop is None:
+        time.sleep(max(seconds, 0.0))
+    else:
+        stop.wait(max(seconds, 0.0))
+
+
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often, and with which pauses, something is tried that an archive did not deliver.
+    """How often to retry a failed request to an archive, and how long to wait between attempts.
 
-    The pause before try n + 1 is at least what the archive asked for by `Retry-After`, else `first * 2 ** (n - 1)`
-    seconds, at most `longest`, of which a random part up to a half is left out, so that many who were refused together
-    don't come back together.
+    The delay after attempt n is `base_delay * 2 ** (n - 1)` seconds, at most `max_delay`, reduced by a random fraction
+    of up to a half, so that clients that were rejected together do not return together. `Retry-After` is a lower bound.
 
     Attributes:
-        tries: At most, the first one included.
-        first: The pause after the first failure, in seconds.
-        longest: No pause of our own is longer.
-        bound: An archive that asks for a longer wait isn't tried again in this run.
-        sleep: Sleeps for a number of seconds; may raise to end the waiting.
-        chance: A random number from 0 to 1.
+        max_attempts: Attempts in all, including the first.
+        base_delay: Delay after the first failure, in seconds.
+        max_delay: Longest delay in seconds, unless `Retry-After` asks for more.
+        max_retry_after: Do not retry when `Retry-After` exceeds this many seconds.
+        sleep: Sleeps for a number of seconds, or until an event (may be None) is set.
+        draw_fraction: Returns a random number from 0 to 1.
     """
 
-    tries: int = 5
-    first: float = 1.0
-    longest: float = 60.0
-    bound: float = 120.0
-    sleep: Callable[[float], object] = field(default=time.sleep, repr=False)
-    chance: Callable[[], float] = field(default=random.random, repr=False)
+    max_attempts: int = 5
+    base_delay: float = 1.0
+    max_delay: float = 60.0
+    max_retry_after: float = 120.0
+    sleep: Callable[[float, threading.Event | None], object] = field(default=sleep_until, repr=False)
+    draw_fraction: Callable[[], float] = field(default=random.random, repr=False)
 
-    def call_with_retry(self, work: Callable[[], Result], sleep: Callable[[float], object] | None = None) -> Result:
-        """What `work` returns, once it does; `sleep` stands in for the own one.
+    def call_with_retry(self, work: Callable[[], Result], stop: threading.Event | None = None) -> Result:
+        """Return the result of `work`, called again after each retryable `SourceError`; `stop` ends a delay early.
 
         Raises:
-            SourceError: trouble that won't pass, or has not passed in time; the text says how often it was tried.
+            SourceError: the error is not retryable, or no attempt succeeded; the message gives the number of attempts.
         """
-        for attempt in range(1, self.tries + 1):
+        for attempt in range(1, self.max_attempts + 1):
             try:
                 return work()
-            except SourceError as error:
-                if isinstance(error, OrderRequiredError) or not error.retryable:
+            except SourceError as caught:
+                if isinstance(caught, OrderRequiredError) or not caught.retryable:
                     raise
-                trouble = error
-            if trouble.retry_after is not None and trouble.retry_after > self.bound:
-                raise SourceError(
-                    f"{trouble}; it asks to wait {_spoken(trouble.retry_after)}: run this again after that",
-                    retryable=True,
-                    retry_after=trouble.retry_after,
-                )
-            if attempt < self.tries:
-                (sleep or self.sleep)(self.compute_delay(attempt, trouble.retry_after))
-        raise SourceError(
-            f"{trouble} (tried {self.tries} times): run this again later",
-            retryable=True,
-            retry_after=trouble.retry_after,
-        )
+                error = caught
+            if error.retry_after is not None and error.retry_after > self.max_retry_after:
+                delay = _format_duration(error.retry_after)
+                message = f"{error}; the archive asks to wait {delay}. Run the command again after that."
+                raise SourceError(message, retryable=True, retry_after=error.retry_after)
+            if attempt < self.max_attempts:
+                self.sleep(self.compute_delay(attempt, error.retry_after), stop)
+        message = f"{error} ({format_count(self.max_attempts, 'attempt')}). Run the command again later."
+        raise SourceError(message, retryable=True, retry_after=error.retry_after)
 
-    def compute_delay(self, attempt: int, wait: float | None = None) -> float:
-        """How many seconds to wait after the failure number `attempt` (from 1), if the archive asked for `wait`."""
-        own = min(self.first * 2.0 ** (attempt - 1), self.longest)
-        own *= 1 - self.chance() / 2
-        return own if wait is None else wait + own * 0.1
+    def compute_delay(self, attempt: int, retry_after: float | None = None) -> float:
+        """Return the seconds to wait after failure number `attempt` (from 1), given the archive's `Retry-After`."""
+        delay = min(self.base_delay * 2.0 ** (attempt - 1), self.max_delay) * (1 - self.draw_fraction() / 2)
+        return delay if retry_after is None else retry_after + delay * 0.1
 
 
-def _spoken(seconds: float) -> str:
-    """`90 s`, `15 min`, `3 h`: rounded up, so that nobody comes back too early."""
-    for size, unit, most in ((1, "s", 120), (60, "min", 7200)):
-        if seconds <= most:
-            return f"{-int(-seconds // size):,} {unit}"
+def _format_duration(seconds: float) -> str:
+    """Return `90 s`, `15 min` or `3 h`, rounded up."""
+    for unit_seconds, unit, limit in ((1, "s", 120), (60, "min", 7200)):
+        if seconds <= limit:
+            return f"{-int(-seconds // unit_seconds):,} {unit}"
     return f"{-int(-seconds // 3600):,} h"

@@ -1,4 +1,4 @@
-"""Moments in time: those that a person names, and those that archives tell; all in UTC, without an offset."""
+"""Timestamps: ISO 8601 texts become naive datetimes in UTC."""
 
 from __future__ import annotations
 
@@ -6,30 +6,28 @@ from datetime import UTC, datetime, timedelta
 
 from geographer.base.errors import UsageError
 
-_DATE = len("2026-05-01")
 
-
-def moment_of(text: str | None) -> datetime | None:
-    """The moment that an ISO 8601 text names, taken as UTC where it has no offset.
+def parse_utc(text: str | None) -> datetime | None:
+    """Return the UTC time of an ISO 8601 text, without an offset; a text without an offset is taken as UTC.
 
     Raises:
-        ValueError: it names none.
+        ValueError: the text is not ISO 8601.
     """
     if text is None:
         return None
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo is None else found.astimezone(UTC).replace(tzinfo=None)
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
 
 
-def asked_moment(text: str | None, option: str, *, last: bool = False) -> datetime | None:
-    """The moment that a person gave as `option`; with `last`, a date means the end of its day.
+def parse_time_option(text: str | None, option: str, *, end_of_day: bool = False) -> datetime | None:
+    """Return the UTC time that a user passed as `option`; with `end_of_day`, a date without a time means its end.
 
     Raises:
-        UsageError: it names none.
+        UsageError: the text is not ISO 8601.
     """
     try:
-        found = moment_of(text)
+        time = parse_utc(text)
     except ValueError as error:
-        raise UsageError(f"{option} {text} is no moment: give ISO 8601, such as 2026-05-01") from error
-    is_date = text is not None and len(text.strip()) <= _DATE
-    return found + timedelta(days=1, microseconds=-1) if found is not None and last and is_date else found
+        raise UsageError(f"invalid time '{text}' for {option}. Use ISO 8601, e.g. 2026-05-01.") from error
+    is_date = text is not None and len(text.strip()) <= len("2026-05-01")
+    return time + timedelta(days=1, microseconds=-1) if time is not None and end_of_day and is_date else time

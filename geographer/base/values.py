@@ -1,4 +1,4 @@
-"""Small frozen values that carry CRS, units and axis order, so that nobody mixes columns with rows."""
+"""Small immutable values with their CRS, units and axis order: windows, sizes, grids, transforms, checksums."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final, Literal, NamedTuple
 
 from geographer.base.errors import UsageError
 
-_WIDTH: Final = re.compile(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(px|m)?\s*")
+_WIDTH: Final = re.compile(r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(px|m)?\s*")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:x(\d+(?:\.\d+)?))?(m|px)?")
 
 
 class Window(NamedTuple):
     """A rectangle of pixels: `col` and `row` of its upper-left pixel, then `width` and `height`, all in pixels.
 
-    `col` and `row` may be negative, and the window may reach past the raster: what lies outside is padding.
+    `col` and `row` may be negative, and the window may extend past the raster: pixels outside are padding.
     """
 
     col: int
@@ -33,30 +33,31 @@ class Size(NamedTuple):
     unit: str = "px"
 
     @classmethod
-    def parse(cls, given: int | tuple[int, int] | str) -> Size:
-        """A size from pixels (`512`, `(640, 480)`) or from text (`'512'`, `'640x480'`, `'2560m'`, `'2560x1280m'`).
+    def from_value(cls, value: int | tuple[int, int] | str) -> Size:
+        """Parse pixels (`512`, `(640, 480)`) or a text (`'512'`, `'640x480'`, `'2560m'`, `'2560x1280m'`).
 
         Raises:
-            UsageError: it is neither, or nothing is left of it.
+            UsageError: the value has another form, or is not positive.
         """
-        if isinstance(given, str):
-            match = _SIZE.fullmatch(given.strip().lower())
+        if isinstance(value, str):
+            match = _SIZE.fullmatch(value.strip().lower())
             if match is None:
-                raise UsageError(f"'{given}' is no size: give pixels or metres, such as 512, 640x480 or 2560m")
+                raise UsageError(f"invalid size '{value}'. Use pixels or metres, e.g. 512, 640x480 or 2560m.")
             width, height, unit = match[1], match[2] or match[1], match[3] or "px"
         else:
-            width, height = (given, given) if isinstance(given, int) else given
+            width, height = (value, value) if isinstance(value, int) else value
             unit = "px"
         size = cls(float(width), float(height), unit)
+        text = f"{size.width:g} x {size.height:g} {unit}"
         if unit == "px" and not (size.width.is_integer() and size.height.is_integer()):
-            raise UsageError(f"a chip of {size.width:g} x {size.height:g} px: give whole pixels, or metres as 2560m")
+            raise UsageError(f"invalid size {text}. Use whole pixels, or metres, e.g. 2560m.")
         if not (size.width > 0 and size.height > 0):
-            raise UsageError(f"a chip of {size.width:g} x {size.height:g} {unit} has no pixels: pass more than 0")
+            raise UsageError(f"invalid size {text}. Use a size above 0.")
         return size
 
 
 class Checksums(NamedTuple):
-    """What identifies a file's bytes: `size` in bytes, `md5` (DVC's address) and `sha256` (the evidence), in hex."""
+    """The identity of a file: `size` in bytes, `md5` (its address in DVC) and `sha256` (the evidence), in hex."""
 
     size: int
     md5: str
@@ -77,16 +78,14 @@ class Transform(NamedTuple):
     f: float
 
     def for_window(self, window: Window) -> Transform:
-        """The transform of the pixels of `window`, whose upper-left pixel becomes (0, 0)."""
-        return self._replace(
-            c=self.a * window.col + self.b * window.row + self.c,
-            f=self.d * window.col + self.e * window.row + self.f,
-        )
+        """Return the transform of the pixels of `window`, whose upper-left pixel becomes (0, 0)."""
+        col, row = window.col, window.row
+        return self._replace(c=self.a * col + self.b * row + self.c, f=self.d * col + self.e * row + self.f)
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where a raster's pixels lie: a CRS (`EPSG:32633`, or WKT where there is no code), a transform and a size."""
+    """The grid of a raster: CRS (`EPSG:32633`, or WKT where there is no code), transform, and size in pixels."""
 
     crs: str
     transform: Transform
@@ -95,36 +94,31 @@ class Grid:
 
 
 class LineWidth(NamedTuple):
-    """How wide lines and points are drawn: an `amount` of pixels ('px') or of metres ('m')."""
+    """The drawn width of lines and points: an `amount` of pixels ('px') or of metres on the ground ('m')."""
 
     amount: float
     unit: Literal["px", "m"]
 
     def __str__(self) -> str:
-        """The text that `width_of` reads back: `3px`, `7.5m`."""
-        return (
-            f"{self.amount:g}{self.unit}" if float(f"{self.amount:g}") == self.amount else f"{self.amount}{self.unit}"
-        )
+        short = f"{self.amount:g}"
+        return f"{short if float(short) == self.amount else self.amount}{self.unit}"
 
 
-def parse_line_width(given: str | float) -> LineWidth:
-    """The width that a number (of pixels) or a text such as `3`, `3px` or `5m` names.
+def parse_line_width(value: str | float) -> LineWidth:
+    """Parse a number (of pixels) or a text such as `3`, `3px` or `5m`.
 
     Raises:
-        UsageError: it names none, or one that is not above 0.
+        UsageError: the value has another form, or is not positive.
     """
-    found = _WIDTH.fullmatch(str(given))
-    try:
-        amount = float(found[1]) if found else math.nan
-    except ValueError:
-        amount = math.nan
-    if found is None or not 0 < amount < math.inf:
-        raise UsageError(f"'{given}' is no width: give pixels or metres above 0, such as 3, 3px or 5m")
-    return LineWidth(amount, "m" if found[2] == "m" else "px")
+    match = _WIDTH.fullmatch(str(value))
+    amount = float(match[1]) if match else math.nan
+    if match is None or not 0 < amount < math.inf:
+        raise UsageError(f"invalid width '{value}'. Use pixels or metres above 0, e.g. 3, 3px or 5m.")
+    return LineWidth(amount, "m" if match[2] == "m" else "px")
 
 
 def validate_name(subject: str, name: str) -> None:
     """Raise `UsageError` unless `name` can name a folder on any file system."""
     allowed = all(letter.isalnum() or letter in "-_." for letter in name)
     if not name or not allowed or name.startswith(".") or len(name) > 100:
-        raise UsageError(f"'{name}' can't name a {subject}: use letters, digits, '-', '_' and '.'")
+        raise UsageError(f"invalid {subject} name '{name}'. Use letters, digits, '-', '_' and '.'.")

@@ -1,4 +1,4 @@
-"""The command line: one module for each group of commands. They translate, and decide nothing."""
+"""The command line: one module per command, which parses, calls `Dataset` and prints."""
 
 from __future__ import annotations
 
@@ -9,110 +9,132 @@ import sys
 import threading
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, Final, NoReturn
 
 import click
 
 from geographer import __version__
+from geographer.cli.help import CommandGroup, format_example
 
-_COMMANDS: Final = {
-    "init": ("add", "Make a dataset in a folder."),
-    "add": ("add", "Add features, rasters, a catalogue or classes."),
-    "remove": ("add", "Remove features, rasters or a recipe; earlier revisions keep them."),
-    "import": ("import_", "Take over a directory of the previous library, or another dataset."),
-    "classes": ("classes", "List, combine, rename or drop classes; make soft ones hard."),
-    "download": ("download", "Find and fetch the rasters that features still lack."),
+COMMANDS: Final = {
+    "init": ("init", "Create a dataset in a folder."),
+    "add": ("add", "Add features, rasters, a catalogue of footprints, or classes."),
+    "remove": ("remove", "Remove features, rasters or a recipe; earlier revisions keep them."),
+    "import": ("import_", "Import a directory of GeoGrapher 1.0, or merge another dataset."),
+    "classes": ("classes", "List, combine, rename or drop classes; derive them from probabilities."),
+    "download": (
+        "download",
+        "Search an archive for the rasters that features lack, and fetch the fewest that suffice.",
+    ),
     "cut": ("cut", "Cut chips from rasters."),
-    "label": ("label", "Make labels for rasters."),
-    "split": ("update", "Assign rasters to parts so that nothing leaks between them."),
-    "update": ("update", "Bring what every recipe made up to the dataset."),
-    "status": ("log", "Where the dataset stands."),
-    "log": ("log", "The events, newest first."),
-    "show": ("log", "One event, whole."),
-    "history": ("log", "What happened to one feature or raster."),
-    "tag": ("log", "Name a revision, for good."),
-    "tags": ("log", "The tags, with their digests."),
-    "diff": ("log", "What differs between two revisions; B is the head when left out."),
-    "features": ("query", "The features at a revision."),
-    "rasters": ("query", "The rasters at a revision."),
-    "edges": ("query", "Which raster contains or intersects which feature."),
-    "chips": ("query", "The chips, with their parents and windows."),
-    "labels": ("query", "The labels at a revision."),
-    "objects": ("query", "The objects that instance and box labels list."),
-    "splits": ("query", "Which part each raster is assigned to."),
-    "components": ("query", "The clusters of rasters that must stay together."),
-    "sql": ("query", "A read-only SELECT over the tables of a revision."),
-    "checkout": ("verify", "Bring back the files of a revision, byte for byte, at the cost of what differs."),
-    "verify": ("verify", "Prove that nothing was altered, or say what was."),
-    "demo": ("demo", "The whole workflow on real data, in a new folder."),
+    "label": ("label", "Make labels for the rasters of a collection."),
+    "split": ("split", "Assign rasters to parts without leakage between them."),
+    "update": ("update", "Run every recipe again for what has changed."),
+    "status": ("status", "Show the head, the number of objects, and the recipes."),
+    "log": ("log", "List the events, newest first."),
+    "show": ("log", "Show one event with all its parameters and digests."),
+    "history": ("history", "List the events that changed one feature or raster."),
+    "tag": ("tag", "Give a revision (the head, if REV is omitted) a permanent name."),
+    "tags": ("tag", "List the tags with their digests."),
+    "diff": ("diff", "List the objects that differ between revisions A and B (the head, if omitted)."),
+    "features": ("query", "List the features of a revision."),
+    "rasters": ("query", "List the rasters of a revision."),
+    "edges": ("query", "List which raster contains or intersects which feature."),
+    "chips": ("query", "List the chips with their parent rasters and windows."),
+    "labels": ("query", "List the labels of a revision."),
+    "objects": ("query", "List the objects in instance and box labels."),
+    "splits": ("query", "List the part of each split that each raster is assigned to."),
+    "components": ("components", "List the groups of rasters that must stay together."),
+    "sql": ("query", "Run a read-only SELECT over the tables of a revision."),
+    "checkout": ("checkout", "Restore the files of a revision, byte for byte; only files that differ are written."),
+    "verify": ("verify", "Check that the log and all files are as recorded, or list what differs."),
+    "demo": ("demo", "Run the whole workflow on real data, in a new folder."),
 }
-"""Every command: the module that it lives in, and its first line of help, so that --help need not import it."""
+"""The module of each command, which defines `<command>_command`, and the first line of its help.
 
-INTERRUPTED: Final = 130
-_OF_THE_DISK: Final = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
-}
+So `--help` need not import the modules."""
+
+EXIT_UNEXPECTED: Final = 70
+EXIT_INTERRUPTED: Final = 130
+_DISK_ERRORS: Final = {*(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)}
 
 
-class _Commands(click.Group):
-    """A group whose commands are imported when they are called."""
+class _LazyCommandGroup(CommandGroup):
+    """A group that imports a command's module when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _ = _COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(f"geographer.cli.{module}"), cmd_name)
-        return command
+        return load_command(cmd_name) if cmd_name in COMMANDS else None
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_text) for name, (_, help_text) in _COMMANDS.items()])
+    def describe_commands(self, ctx: click.Context) -> list[tuple[str, str]]:
+        return [(name, description) for name, (_, description) in COMMANDS.items()]
 
 
-class _WithoutPandas:
-    """DuckDB imports pandas, where it is installed, at the first query with parameters: over a second for nothing."""
+class _PandasBlocker:
+    """Hide pandas from DuckDB and Arrow, which import it (over a second) at the first query with parameters.
+
+    Only imports that this package causes are blocked: plugins of users may import pandas.
+    """
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError("the command line does without pandas", name=name)
+        """Raise if this package imports pandas, or lets an extension module do so."""
+        if name != "pandas":
+            return
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+            frame = frame.f_back
+        if frame is not None and str(frame.f_globals.get("__name__")).split(".")[0] == "geographer":
+            raise ModuleNotFoundError("the command line does not use pandas", name=name)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "geographer",
+    cls=_LazyCommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=format_example("init lakes", "-C lakes add features lakes.gpkg --id lake_id", "-C lakes status"),
+)
 @click.version_option(__version__, prog_name="geographer")
 @click.option(
     "-C",
     "folder",
     default=".",
     metavar="DIR",
-    help="Work on the dataset in DIR, or in the nearest folder above.",
+    show_default="the current folder",
+    help="Work on the dataset in this folder, or in the nearest one above it.",
 )
 @click.pass_context
-def cli(ctx: click.Context, folder: str) -> None:
-    """Version object-centric remote-sensing datasets: every change an event, every version kept.
+def geographer_command(ctx: click.Context, folder: str) -> None:
+    """Version object-centric remote-sensing datasets: every change is an event, every version is kept.
 
     A dataset starts from features, gathers rasters that show them, and becomes chips, labels and a leakage-free split.
-    Errors end with a code of their family: 2 usage, 3 not found, 4 conflict, 5 corrupt, 6 storage.
+    Exit codes of errors: 2 usage, 3 not found, 4 conflict, 5 corrupt, 6 storage, 70 unexpected, 130 interrupted.
     """
     ctx.obj = folder
 
 
+def load_command(name: str) -> click.Command:
+    """Import the command of this name."""
+    command: click.Command = getattr(import_module(f"geographer.cli.{COMMANDS[name][0]}"), f"{name}_command")
+    return command
+
+
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; ends the process with the exit code of the family of what went wrong."""
+    """Run the command line, and end the process with the exit code of the error's class, or 0."""
     from geographer.base.errors import GeographerError, StorageError
 
-    if not any(isinstance(finder, _WithoutPandas) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _WithoutPandas())
-    # What a person names as module:name may lie where they are; last, so that it hides nothing.
+    if not any(isinstance(finder, _PandasBlocker) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _PandasBlocker())
+    # Plugins given as module:name may lie in the current folder; it comes last, so that it shadows nothing.
     sys.path.append(str(Path.cwd()))
+    sys.excepthook = _exit_unexpected
     if threading.current_thread() is threading.main_thread():
-        for one in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(one, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _raise_interrupt)
     try:
-        sys.exit(cli.main(arguments, prog_name="geographer", standalone_mode=False) or 0)
+        sys.exit(geographer_command.main(arguments, prog_name="geographer", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -120,31 +142,37 @@ def main(arguments: list[str] | None = None) -> Any:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _end_interrupted()
+        _exit_interrupted()
     except RuntimeError as error:
-        # DuckDB's word for Ctrl-C in the middle of a query.
+        # DuckDB raises this for Ctrl-C during a query.
         if str(error) != "Query interrupted":
             raise
-        _end_interrupted()
+        _exit_interrupted()
     except BrokenPipeError:
-        # Whoever read our output has enough of it; what is still buffered must not be flushed into the broken pipe.
+        # The reader of our output has closed the pipe: buffered text must not be flushed into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        if error.errno not in _OF_THE_DISK:
+        if error.errno not in _DISK_ERRORS:
             raise
-        click.echo(f"Error: {error}: mend that, then run the same command again", err=True)
+        click.echo(f"Error: {error}. Fix the cause, then run the same command again.", err=True)
         sys.exit(StorageError.exit_code)
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """Ctrl-C, or SIGTERM. Libraries in C can swallow the exception: it is noted, and raised at the next progress."""
+def _raise_interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Handle SIGINT and SIGTERM. C libraries can swallow the exception, so `show_progress` raises it again."""
     from geographer.cli import output
 
     output.interrupted.set()
     raise KeyboardInterrupt
 
 
-def _end_interrupted() -> NoReturn:
-    click.echo("Interrupted: nothing half-made is recorded; the same command goes on.", err=True)
-    sys.exit(INTERRUPTED)
+def _exit_unexpected(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Print the traceback of an error that nothing handles, then exit with 70."""
+    sys.__excepthook__(kind, error, traceback)
+    sys.exit(EXIT_UNEXPECTED)
+
+
+def _exit_interrupted() -> NoReturn:
+    click.echo("Interrupted. Nothing incomplete was recorded; run the same command again to continue.", err=True)
+    sys.exit(EXIT_INTERRUPTED)

@@ -2,225 +2,145 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from geographer.cli import options, output
+from geographer.cli import options
+from geographer.cli.help import CommandGroup, format_example
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from geographer.dataset import Dataset
+    from geographer.storage.events import ChangeResult
 
-
-def _cutting(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What all cuts share."""
-    for option in reversed(_CUTTING):
-        command = option(command)
-    return command
-
-
-_size = click.option(
-    "--size",
-    required=True,
-    type=options.size,
-    metavar="SIZE",
-    help="Of a chip: pixels, as 512 or 640x480, or metres on the ground, as 2560m.",
-)
-_target_count = options.target_count("How many chips are to contain each, from different rasters.")
-
-_CUTTING = (
-    click.option(
-        "--from", "source", default="source", show_default=True, metavar="COLLECTION", help="The rasters to cut."
+_SIZE_HELP = "Width and height of a chip, in pixels (512, 640x480) or metres on the ground (2560m)."
+_size_option = options.make_required_option("--size SIZE", _SIZE_HELP)
+_shared_options = options.combine_options(
+    options.make_value_option("--from source COLLECTION", "source", "The collection of rasters to cut."),
+    options.rasters_where_option,
+    options.make_option(
+        "--order-by SQL",
+        "the order of addition",
+        "Which rasters to use first, such as 'cloud_cover, acquired DESC', or random.",
     ),
-    click.option("--rasters-where", default=None, metavar="SQL", help="Only such rasters; or @SELECTOR."),
-    click.option(
-        "--order-by",
-        default=None,
-        metavar="SQL",
-        help="Which rasters come first, such as 'cloud_cover, acquired DESC', or random; as added when left out.",
+    options.make_list_option(
+        "--bands [PATTERN=]1,2,3",
+        "all bands",
+        "Band numbers, from 1; with a pattern of raster ids, only for those, such as '*-dem=1'.",
+        callback=lambda _context, _parameter, bands: dict(bands),
     ),
-    click.option(
-        "--bands",
-        multiple=True,
-        type=options.bands,
-        metavar="[PATTERN=]1,2,3",
-        help="Which bands, from 1, of the rasters whose id fits a pattern, such as '*-dem=1'. Repeat it.",
+    options.make_option("--max-nodata FRACTION", "no limit", "Skip chips with a larger fraction of nodata pixels."),
+    options.make_option(
+        "--pad-value VALUE",
+        "the raster's nodata value",
+        "The pixel value of padding, for rasters without a nodata value.",
+        type=float,
     ),
-    click.option(
-        "--max-nodata", default=None, type=click.FloatRange(0, 1), metavar="SHARE", help="No chip with more nodata."
-    ),
-    click.option("--pad-value", default=None, type=float, help="What to pad with where a raster has no nodata."),
-    click.option("--seed", default=0, show_default=True, help="Of what is random."),
-    options.workers,
+    options.make_value_option("--seed NUMBER", 0, "Seed of all random choices."),
+    options.workers_option,
+    options.print_change,
 )
 
 
-@click.group()
-def cut() -> None:
-    """Cut chips from rasters. The recipe NAME makes the collection NAME, and update keeps it up to date."""
+@click.group("cut", cls=CommandGroup, epilog=format_example("cut around chips --size 512"))
+def cut_command() -> None:
+    """Cut chips from rasters.
+
+    The recipe NAME makes the collection NAME, and 'geographer update' keeps it up to date.
+    """
 
 
-@cut.command()
-@click.argument("name", metavar="NAME")
-@click.option(
-    "--size",
-    default=None,
-    type=options.size,
-    metavar="SIZE",
-    help="Of a chip: pixels, as 512 or 640x480, or metres on the ground, as 2560m.",
+_add_command = partial(options.add_recipe_command, cut_command)
+
+
+@_add_command("around", "cut around chips --size 512 --where \"class = 'lake'\"")
+@options.make_option("--size SIZE", "required, except with --mode variable", _SIZE_HELP)
+@options.make_choice_option(
+    "--mode centered|random|variable",
+    "centered",
+    "Where the feature lies in its chip; 'variable' chips have the size of their feature, times --scale.",
 )
-@click.option(
-    "--mode",
-    type=click.Choice(["centered", "random", "variable"]),
-    default="centered",
-    show_default=True,
-    help="Where the feature lies in its chip; or a chip of variable size around it.",
+@options.make_value_option("--scale FACTOR", 1.2, "Size of a variable chip, as a multiple of the feature's bounds.")
+@options.make_value_option("--min-size SIZE", "32", "Smallest size of a variable chip, in pixels or metres.")
+@options.make_target_count_option("How many chips, of different rasters, must contain each feature.")
+@options.features_where_option
+@options.make_choice_option(
+    "--at-border shift|pad|skip",
+    "shift",
+    "At the raster's border: shift the chip inside, pad it with nodata, or skip it.",
 )
-@click.option(
-    "--scale",
-    default=1.2,
-    show_default=True,
-    type=click.FloatRange(0, min_open=True),
-    help="A variable chip's size, times the feature's bounds.",
-)
-@click.option(
-    "--min-size",
-    default="32",
-    show_default=True,
-    type=options.size,
-    metavar="SIZE",
-    help="Its least size.",
-)
-@_target_count
-@options.where
-@click.option(
-    "--at-border",
-    type=click.Choice(["shift", "pad", "skip"]),
-    default="shift",
-    show_default=True,
-    help="Shift a chip inside the raster, pad it with nodata, or skip it.",
-)
-@_cutting
-@options.changing
-@options.dataset
-def around(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **cutting: Any) -> None:
+@_shared_options
+def cut_around_command(dataset: Dataset, name: str, **cut_options: Any) -> ChangeResult:
     """Cut chips around features.
 
-    A feature that enough chips of the recipe contain already gets none, so clusters are not over-represented. One that
-    is larger than a chip gets the smallest grid of chips that holds it.
+    A feature that enough chips of the recipe contain already gets none, so clusters are not over-represented. A feature
+    larger than a chip gets the smallest grid of chips that contains it.
     """
-    result = dataset.cut_around_features(name, **_given(cutting), **signature)
-    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
+    return dataset.cut_around_features(name, **cut_options)
 
 
-@cut.command()
-@click.argument("name", metavar="NAME")
-@_size
-@click.option("--overlap", default=0, show_default=True, metavar="PIXELS", help="What neighbours share.")
-@click.option(
-    "--edge",
-    type=click.Choice(["drop", "pad", "shift"]),
-    default="shift",
-    show_default=True,
-    help="Drop the last column and row where they reach over the edge, pad them, or shift them inside.",
+@_add_command("grid", "cut grid tiles --size 256 --overlap 32 --cells with-features")
+@_size_option
+@options.make_value_option("--overlap PIXELS", 0, "How many pixels neighbouring chips share.")
+@options.make_choice_option(
+    "--edge drop|pad|shift",
+    "shift",
+    "For a last column and row that exceed the raster: drop them, pad them, or shift them inside.",
 )
-@click.option(
-    "--cells",
-    type=click.Choice(["all", "with-features"]),
-    default="all",
-    show_default=True,
-    help="All, or those in which a feature lies.",
+@options.make_choice_option(
+    "--cells all|with-features", "all", "Cut all cells of the grid, or those that intersect a feature."
 )
-@options.where
-@_cutting
-@options.changing
-@options.dataset
-def grid(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **cutting: Any) -> None:
+@options.features_where_option
+@_shared_options
+def cut_grid_command(dataset: Dataset, name: str, **cut_options: Any) -> ChangeResult:
     """Cut rasters into a grid of chips."""
-    result = dataset.cut_grid(name, **_given(cutting), **signature)
-    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
+    return dataset.cut_grid(name, **cut_options)
 
 
-@cut.command()
-@click.argument("name", metavar="NAME")
-@click.argument("file", metavar="FILE")
-@click.option("--id", "id", default=None, metavar="COLUMN", help="Of ids; 'box_id', 'id' or the row's number.")
-@click.option("--crs", default=None, metavar="CRS", help="The CRS of the boxes, where the file does not say.")
-@_target_count
-@click.option(
-    "--at-border",
-    type=click.Choice(["pad", "skip"]),
-    default="skip",
-    show_default=True,
-    help="Skip rasters that do not hold the whole box, or pad what they lack.",
+@_add_command("boxes", "cut boxes drawn boxes.geojson --id box_id")
+@click.argument("boxes", metavar="FILE")
+@options.make_option("--id COLUMN", "box_id, else id, else the row number", "The column of the boxes' ids.")
+@options.crs_option
+@options.make_target_count_option("From how many rasters to cut each box.")
+@options.make_choice_option(
+    "--at-border pad|skip",
+    "skip",
+    "For rasters that do not contain the whole box: skip them, or pad the chip with nodata.",
 )
-@_cutting
-@options.changing
-@options.dataset
-def boxes(dataset: Dataset, name: str, file: str, signature: dict[str, Any], as_json: bool, **cutting: Any) -> None:
-    """Cut the boxes in FILE: for each the smallest window of whole pixels that holds it."""
-    result = dataset.cut_boxes(name, file, **_given(cutting), **signature)
-    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
+@_shared_options
+def cut_boxes_command(dataset: Dataset, name: str, boxes: str, **cut_options: Any) -> ChangeResult:
+    """Cut the boxes in FILE, each as the smallest window of whole pixels that contains it."""
+    return dataset.cut_boxes(name, boxes, **cut_options)
 
 
-@cut.command()
-@click.argument("name", metavar="NAME")
-@_size
-@options.target_count(
-    "How many different chips are to contain each; of several rasters where their windows contain the same."
+@_add_command("cover", "cut cover chips --size 512")
+@_size_option
+@options.make_target_count_option(
+    "How many different chips must contain each feature; of different rasters where their windows are equivalent."
 )
-@options.where
-@click.option(
-    "--at-border",
-    type=click.Choice(["shift", "pad"]),
-    default="shift",
-    show_default=True,
-    help="Chips lie inside their rasters, or are padded with nodata.",
+@options.features_where_option
+@options.make_choice_option(
+    "--at-border shift|pad",
+    "shift",
+    "Keep chips inside their rasters, or let them exceed the border, padded with nodata.",
 )
-@options.time_limit
-@_cutting
-@options.changing
-@options.dataset
-def cover(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **cutting: Any) -> None:
-    """Cut the fewest chips that contain all features, and record how few are proven to be possible."""
-    result = dataset.cut_cover(name, **_given(cutting), **signature)
-    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
+@options.time_limit_option
+@_shared_options
+def cut_cover_command(dataset: Dataset, name: str, **cut_options: Any) -> ChangeResult:
+    """Cut the fewest chips that contain all features, and record the proven minimum."""
+    return dataset.cut_cover(name, **cut_options)
 
 
-@cut.command()
-@click.argument("name", metavar="NAME")
-@click.option("--cutter", required=True, metavar="CUTTER", help="An entry point, or module:Class.")
-@click.option(
-    "--size", default="512", show_default=True, type=options.size, metavar="SIZE", help="Handed to the cutter."
-)
-@click.option(
-    "-O",
-    "--option",
-    "given",
-    multiple=True,
-    type=options.assignment,
-    metavar="KEY=JSON",
-    help="For the cutter.",
-)
-@options.where
-@_cutting
-@options.changing
-@options.dataset
-def own(
-    dataset: Dataset,
-    name: str,
-    given: tuple[tuple[str, Any], ...],
-    signature: dict[str, Any],
-    as_json: bool,
-    **cutting: Any,
-) -> None:
-    """Cut the windows that a cutter of your own chooses: a subclass of geographer.Cutter."""
-    result = dataset.cut_own(name, options=dict(given), **_given(cutting), **signature)
-    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
+@_add_command("custom", "cut custom corners --cutter my_module:Corners -O inset=2")
+@options.make_required_option("--cutter NAME", "An entry point of geographer.cutters, or module:Class.")
+@options.make_value_option("--size SIZE", "512", "Size passed to the cutter, in pixels or metres.")
+@options.make_pairs_option("-O --option options KEY=VALUE", "An option of the cutter; the value is JSON or text.")
+@options.features_where_option
+@_shared_options
+def cut_custom_command(dataset: Dataset, name: str, **cut_options: Any) -> ChangeResult:
+    """Cut the windows that your subclass of geographer.Cutter chooses."""
+    return dataset.cut_custom(name, **cut_options)
 
 
-def _given(cutting: dict[str, Any]) -> dict[str, Any]:
-    """The options as `Dataset` takes them."""
-    return {**cutting, "bands": dict(cutting["bands"])}
+cut_command.add_old_name("own", cut_custom_command)

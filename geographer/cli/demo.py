@@ -6,16 +6,18 @@ from pathlib import Path
 
 import click
 
+from geographer.cli.help import format_example
 
-@click.command()
+
+@click.command("demo", epilog=format_example("demo my-demo"))
 @click.argument("folder", default="geographer-demo", metavar="[DIR]")
 @click.pass_obj
-def demo(root: str, folder: str) -> None:
-    """The whole workflow on real data, in a new folder.
+def demo_command(root: str, folder: str) -> None:
+    """Run the whole workflow on real data, in a new folder.
 
-    Glaciers of the Rocky Mountains: init, features, rasters, cut, label, split, tag v1, more features, update, tag v2,
-    diff, checkout v1, verify; and a picture of the map, with chips coloured by split.
+    Glaciers of the Rocky Mountains: init, add, cut, label, split, tag v1, more features, update, tag v2, diff, checkout
+    v1, verify; and a map with the chips coloured by part of the split.
     """
-    from geographer.demo.glaciers import run
+    from geographer.demo.glaciers import run_demo
 
-    click.echo(f"the map: {run(Path(root) / folder, click.echo)}")
+    click.echo(f"the map: {run_demo(Path(root) / folder, click.echo)}")

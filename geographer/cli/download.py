@@ -7,113 +7,89 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geographer.cli import options, output
+from geographer.cli.help import RenamedOption, format_example
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from geographer.dataset import Dataset
 
 
-def _names(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
-    return tuple(one.strip() for one in text.split(",") if one.strip()) if text else ()
+def _split_names(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
 
 
-def _given(flag: str, name: str, help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A repeated option KEY=VALUE, which arrives as a dictionary."""
-    return click.option(
-        flag,
-        name,
-        multiple=True,
-        type=options.assignment,
-        callback=lambda _context, _parameter, given: dict(given),
-        metavar="KEY=VALUE",
-        help=f"{help_text} Repeat it.",
-    )
-
-
-@click.command()
+@click.command("download", epilog=format_example("download s2 --collection S2_MSI_L2A --start 2026-05-01 --plan"))
 @click.argument("name", metavar="NAME")
-@click.option("--provider", default=None, help="Whose archive; eodag's preferred one when left out.")
-@click.option("--collection", default=None, help="The archive's own collection, such as S2_MSI_L2A.")
-@click.option("--start", default=None, metavar="TIME", help="The first moment of acquisition, such as 2026-05-01.")
-@click.option("--end", default=None, metavar="TIME", help="The last one; a date counts to its end.")
-@click.option(
-    "--max-cloud",
-    default=None,
-    type=click.FloatRange(0, 100),
-    metavar="PERCENT",
-    help="No scene that states more cloud.",
+@options.make_option("--provider NAME", "eodag's preferred provider", "Who runs the archive.")
+@options.make_option("--collection NAME", "none", "The archive's collection (product type), such as S2_MSI_L2A.")
+@options.make_option("--start TIME", "no limit", "Earliest time of acquisition, ISO 8601 in UTC, such as 2026-05-01.")
+@options.make_option("--end TIME", "no limit", "Latest time of acquisition; a date includes the whole day.")
+@options.make_option("--max-cloud PERCENT", "no limit", "Reject scenes whose stated cloud cover is higher.")
+@options.make_option(
+    "--near TIME",
+    "the middle of --start and --end",
+    "Among selections with equally few scenes, prefer scenes near this time.",
 )
-@click.option(
-    "--near",
-    default=None,
-    metavar="TIME",
-    help="Of equally few scenes, rather those near to it; the middle of start and end when left out.",
+@options.make_pairs_option("--query KEY=VALUE", "An additional search parameter, as the archive names it.")
+@options.make_target_count_option("How many rasters must contain each feature.")
+@options.make_flag("--union", "Require instead that rasters cover each feature together.")
+@options.features_where_option
+@options.rasters_where_option
+@options.make_value_option(
+    "--to-collection --into into COLLECTION",
+    "source",
+    "The collection that the rasters join, and whose rasters count as present.",
+    cls=RenamedOption,
 )
-@_given("--query", "query", "More to ask the archive for, in its own words.")
-@options.target_count("How many rasters are to contain each feature.")
-@click.option("--union", is_flag=True, help="Rasters are to cover each feature together instead.")
-@options.where
-@click.option("--rasters-where", default=None, metavar="SQL", help="Only such rasters count; or @SELECTOR.")
-@click.option(
-    "--into", default="source", show_default=True, metavar="COLLECTION", help="Where the rasters go, and which count."
+@options.make_flag(
+    "--keep-reprocessed --keep-twins keep_reprocessed",
+    "Consider all processings of an acquisition, not only the newest.",
+    cls=RenamedOption,
 )
-@click.option("--keep-twins", is_flag=True, help="All processings of an acquisition count, not only the newest.")
-@click.option(
-    "--bands",
-    default=None,
-    callback=_names,
-    metavar="B02,B03,…",
-    help="Which bands; the reader's choice if left out.",
+@options.make_option(
+    "--bands NAME,…", "chosen by the reader", "Which bands, in this order, such as B02,B03.", callback=_split_names
 )
-@click.option(
-    "--resolution", default=None, type=click.FloatRange(0, min_open=True), metavar="METRES", help="Of the pixels."
+@options.make_option(
+    "--resolution METRES",
+    "that of the finest band",
+    "Pixel size, in metres or units of the CRS.",
+    type=click.FloatRange(0, min_open=True),
 )
-@click.option("--reader", default=None, help="geotiff, bands, safe or one's own; by the files when left out.")
-@_given("--reader-option", "reader_options", "For the reader.")
-@click.option(
-    "--footprint",
-    type=click.Choice(["valid", "bounds"]),
-    default="valid",
-    show_default=True,
-    help="What a raster shows: its valid pixels, or all within its bounds.",
+@options.make_option(
+    "--reader NAME",
+    "chosen by the files",
+    "How to read products: geotiff, bands, safe, an entry point, or module:Class.",
 )
-@click.option("--source", default="eodag", show_default=True, help="eodag, alos or one's own.")
-@_given(
-    "--source-option",
-    "source_options",
-    "For the source, such as url=https://… for a STAC API that eodag does not know.",
+@options.make_pairs_option("--reader-option reader_options KEY=VALUE", "An option of the reader.")
+@options.make_choice_option(
+    "--footprint valid|bounds",
+    "valid",
+    "A raster's footprint: the outline of its valid pixels, or the bounds of its grid.",
 )
-@click.option(
-    "--workers",
-    default=4,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Products at once.",
+@options.make_value_option(
+    "--source NAME", "eodag", "How to reach the archive: eodag, alos, an entry point, or module:Class."
 )
-@options.time_limit
-@click.option("--plan", "planning", is_flag=True, help="Search and choose; show the scenes, fetch nothing.")
-@options.changing
-@options.dataset
-def download(
-    dataset: Dataset,
-    name: str,
-    planning: bool,
-    workers: int,
-    signature: dict[str, Any],
-    as_json: bool,
-    **wanted: Any,
+@options.make_pairs_option(
+    "--source-option source_options KEY=VALUE",
+    "An option of the source, such as url=https://… for a STAC API that eodag does not know.",
+)
+@options.make_value_option("--workers COUNT", 4, "How many products to fetch at the same time.")
+@options.time_limit_option
+@options.make_flag("--plan plan_only", "Search, select and print the scenes; fetch nothing.")
+@options.accept_commit_options
+@options.pass_dataset
+def download_command(
+    dataset: Dataset, name: str, plan_only: bool, commit_options: dict[str, Any], as_json: bool, **download_options: Any
 ) -> None:
-    """Find and fetch the rasters that features still lack.
+    """Search an archive for the rasters that features lack, and fetch the fewest that suffice.
 
-    The fewest scenes that show them all are chosen. Credentials are eodag's business: its configuration file and
-    environment variables. What can't be had is told in the event and tried again by the next run; the exit code is
-    then 6.
+    eodag reads credentials from its own configuration file and environment variables. Products that cannot be fetched
+    are listed in the event and tried again by the next run; the exit code is then 6.
     """
-    if planning:
-        scenes, summary = dataset.plan_download(name, **wanted)
+    if plan_only:
+        del download_options["workers"]
+        scenes, summary = dataset.plan_download(name, **download_options)
         output.print_download_plan(name, scenes, summary, as_json=as_json)
         return
-    result = dataset.download(name, workers=workers, **wanted, **signature)
-    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
+    result = dataset.download(name, **download_options, **commit_options)
+    output.print_result(result, as_json=as_json, dry_run=commit_options["dry_run"])
     output.exit_if_incomplete([result])

@@ -1,186 +1,110 @@
-"""label: what rasters show."""
+"""label: label rasters and box files on the grids of rasters."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from geographer.cli import options, output
+from geographer.cli import options
+from geographer.cli.help import CommandGroup, format_example
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from geographer.dataset import Dataset
+    from geographer.storage.events import ChangeResult
 
-
-def _labelling(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What all kinds of labels share."""
-    for option in reversed(_LABELLING):
-        command = option(command)
-    return command
-
-
-_LABELLING = (
-    click.argument("name", metavar="NAME"),
-    click.option("--collection", required=True, help="The rasters to label."),
-)
-_width = click.option(
-    "--width", default=None, metavar="3px|5m", help="How wide to draw lines and points, in pixels or metres."
+_WIDTH_HELP: Final = "Width of lines and points, in pixels or metres."
+_OVERLAP_HELP: Final = "Which of several overlapping objects is on top"
+_shared_options = options.combine_options(
+    options.make_option("--width 3px|5m", "the pixels that lines and points lie in", _WIDTH_HELP),
+    options.workers_option,
+    options.print_change,
 )
 
 
-def _overlap(rules: list[str], default: str) -> Callable[..., Any]:
-    return click.option(
-        "--overlap",
-        type=click.Choice(rules),
-        default=default,
-        show_default=True,
-        help="What lies on top where objects overlap; by class-order, the class of the larger value.",
-    )
+@click.group("label", cls=CommandGroup, epilog=format_example("label mask mask --collection chips"))
+def label_command() -> None:
+    """Make labels for the rasters of a collection.
+
+    'geographer update' keeps them up to date.
+    """
 
 
-@click.group()
-def label() -> None:
-    """Make labels for rasters."""
+def _add_command(name: str, example: str) -> options.CommandDecorator:
+    collection_option = options.make_required_option("--collection NAME", "The collection of rasters to label.")
+    return options.add_recipe_command(label_command, name, example, collection_option)
 
 
-@label.command()
-@_labelling
-@_overlap(["class-order", "smallest-on-top", "newest"], "class-order")
-@click.option(
-    "--all-touched", is_flag=True, help="Burn every pixel that is touched, not only those whose centre is held."
+@_add_command("mask", "label mask mask --collection chips --ignore 255")
+@options.make_choice_option(
+    "--overlap class-order|smallest-on-top|newest",
+    "class-order",
+    f"{_OVERLAP_HELP}; class-order: the one whose class has the larger value.",
 )
-@click.option(
-    "--ignore", default=None, type=int, metavar="VALUE", help="Burn this value where the raster has no valid data."
+@options.make_flag("--all-touched", "Burn every pixel that an object touches, not only those whose centre it covers.")
+@options.make_option(
+    "--ignore VALUE", "none", "The value of pixels without valid data, which training is to ignore.", type=int
 )
-@click.option(
-    "--ignore-where", default=None, metavar="SQL", help="And over the features for which this expression is true."
+@options.make_option(
+    "--ignore-where SQL",
+    "no features",
+    "Also burn the --ignore value over features for which this SQL expression is true.",
 )
-@_width
-@options.workers
-@options.changing
-@options.dataset
-def mask(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **wanted: Any) -> None:
-    """Burn a class mask for each raster of a collection: one class value a pixel, 0 is background."""
-    result = dataset.label_masks(name, **wanted, **signature)
-    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
+@_shared_options
+def label_mask_command(dataset: Dataset, name: str, **label_options: Any) -> ChangeResult:
+    """Make a class mask for each raster: one class value per pixel, 0 for background."""
+    return dataset.label_masks(name, **label_options)
 
 
-@label.command()
-@_labelling
-@click.option(
-    "--probability",
-    "columns",
-    multiple=True,
-    metavar="CLASS=COLUMN",
-    help="Where a class's probability stands, if not in prob_of_class_CLASS.",
+@_add_command("probabilities", "label probabilities soft --collection chips")
+@options.make_pairs_option(
+    "--probability columns CLASS=COLUMN",
+    "The column that holds the probability of a class.",
+    shown_default="prob_of_class_CLASS",
 )
-@click.option("--background-band", is_flag=True, help="A first band with what the classes leave of 1.")
-@click.option(
-    "--combine",
-    type=click.Choice(["mean", "max"]),
-    default="mean",
-    show_default=True,
-    help="Where objects overlap.",
+@options.make_flag("--background-band", "Add a first band: 1 minus the sum of the classes.")
+@options.make_choice_option("--combine mean|max", "mean", "How to combine the probabilities of overlapping objects.")
+@_shared_options
+def label_probabilities_command(dataset: Dataset, name: str, **label_options: Any) -> ChangeResult:
+    """Make a raster with one band of probabilities per class, from columns of the features."""
+    return dataset.label_probabilities(name, **label_options)
+
+
+@_add_command("instances", "label instances instances --collection chips")
+@options.make_choice_option("--overlap smallest-on-top|newest", "smallest-on-top", f"{_OVERLAP_HELP}.")
+@_shared_options
+def label_instances_command(dataset: Dataset, name: str, **label_options: Any) -> ChangeResult:
+    """Make a raster with a number per object; 'geographer objects' lists the objects."""
+    return dataset.label_instances(name, **label_options)
+
+
+@_add_command("multilabel", "label multilabel classes --collection chips")
+@_shared_options
+def label_multilabel_command(dataset: Dataset, name: str, **label_options: Any) -> ChangeResult:
+    """Make a raster with one band of 0 and 1 per class, so that classes may overlap."""
+    return dataset.label_multilabel(name, **label_options)
+
+
+@_add_command("boxes", "label boxes boxes --collection chips --min-visible 0.5")
+@options.make_value_option(
+    "--min-visible FRACTION", 0.0, "Drop objects of which a smaller fraction lies on the raster."
 )
-@_width
-@options.workers
-@options.changing
-@options.dataset
-def soft(
-    dataset: Dataset, name: str, columns: tuple[str, ...], signature: dict[str, Any], as_json: bool, **wanted: Any
-) -> None:
-    """Draw a band of probabilities for each class, from the features' own columns."""
-    result = dataset.label_soft(name, columns=_pairs(columns, "--probability CLASS=COLUMN"), **wanted, **signature)
-    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
+@options.make_value_option("--width 3px|5m", "1px", _WIDTH_HELP)
+@options.workers_option
+@options.print_change
+def label_boxes_command(dataset: Dataset, name: str, **label_options: Any) -> ChangeResult:
+    """Make a JSON file of axis-aligned and oriented boxes in pixel coordinates; 'geographer objects' lists them."""
+    return dataset.label_boxes(name, **label_options)
 
 
-@label.command()
-@_labelling
-@_overlap(["smallest-on-top", "newest"], "smallest-on-top")
-@_width
-@options.workers
-@options.changing
-@options.dataset
-def instances(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **wanted: Any) -> None:
-    """Draw each object with an id of its own; geographer objects lists them."""
-    result = dataset.label_instances(name, **wanted, **signature)
-    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
+@_add_command("custom", "label custom depth --collection chips --maker my_module:Depths")
+@options.make_required_option("--maker NAME", "A label maker: an entry point of geographer.labels, or module:Class.")
+@options.make_pairs_option("--option options KEY=VALUE", "An option of the label maker; the value is JSON or text.")
+@_shared_options
+def label_custom_command(dataset: Dataset, name: str, **label_options: Any) -> ChangeResult:
+    """Make labels with your own label maker, a class as geographer.LabelMaker describes."""
+    return dataset.label_custom(name, **label_options)
 
 
-@label.command()
-@_labelling
-@_width
-@options.workers
-@options.changing
-@options.dataset
-def multilabel(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **wanted: Any) -> None:
-    """Draw a band of 0 and 1 for each class, so that classes may overlap."""
-    result = dataset.label_multilabel(name, **wanted, **signature)
-    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
-
-
-@label.command()
-@_labelling
-@click.option(
-    "--min-visible",
-    default=0.0,
-    show_default=True,
-    type=click.FloatRange(0, 1),
-    metavar="SHARE",
-    help="Drop objects of which less lies on the raster.",
-)
-@click.option(
-    "--width", default="1px", show_default=True, metavar="3px|5m", help="How wide lines and points are taken to be."
-)
-@options.workers
-@options.changing
-@options.dataset
-def boxes(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **wanted: Any) -> None:
-    """Box each object, upright and oriented, in pixel coordinates: as JSON files, and in geographer objects."""
-    result = dataset.label_boxes(name, **wanted, **signature)
-    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
-
-
-@label.command()
-@_labelling
-@click.option("--maker", required=True, metavar="NAME", help="A label maker that is installed, or module:Class.")
-@click.option(
-    "--option",
-    "chosen",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="An option of the label maker; the value as JSON or text.",
-)
-@_width
-@options.workers
-@options.changing
-@options.dataset
-def own(
-    dataset: Dataset, name: str, chosen: tuple[str, ...], signature: dict[str, Any], as_json: bool, **wanted: Any
-) -> None:
-    """Draw labels with a label maker of one's own: an entry point of the group geographer.labels."""
-    pairs = {key: _value(text) for key, text in _pairs(chosen, "--option KEY=VALUE").items()}
-    result = dataset.label_own(name, options=pairs, **wanted, **signature)
-    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
-
-
-def _pairs(given: Iterable[str], form: str) -> dict[str, str]:
-    """`KEY=VALUE` texts as a dictionary."""
-    found: dict[str, str] = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not key or not equals or not value or key in found:
-            raise click.BadParameter(f"'{text}' is not fit: give {form}, each once")
-        found[key] = value
-    return found
-
-
-def _value(text: str) -> Any:
-    """What a text says as JSON, or the text."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+label_command.add_old_name("soft", label_probabilities_command)
+label_command.add_old_name("own", label_custom_command)

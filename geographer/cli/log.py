@@ -1,54 +1,41 @@
-"""status, log, show, history, tag, tags and diff: what happened."""
+"""log and show: the events, and one event."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from geographer.cli import options, output
+from geographer.cli.help import format_example
 
 if TYPE_CHECKING:
     from geographer.dataset import Dataset
 
-
-@click.command()
-@options.as_json
-@options.dataset
-def status(dataset: Dataset, as_json: bool) -> None:
-    """Where the dataset stands."""
-    report = dataset.status()
-    if as_json:
-        output.print_json_line(report)
-        return
-    for name, value in report.items():
-        text = (", ".join(map(str, value)) or "none") if isinstance(value, list) else value
-        click.echo(f"{name:<10} {text}")
+_JSON_FIELDS: Final = ("position", "kind", "recorded_at", "author", "message", "digest")
 
 
-@click.command()
-@click.option("-n", "last", default=None, type=click.IntRange(1), metavar="N", help="Only the last N.")
-@options.as_json
-@options.dataset
-def log(dataset: Dataset, last: int | None, as_json: bool) -> None:
-    """The events, newest first."""
+@click.command("log", epilog=format_example("log -n 5"))
+@options.make_option("-n last COUNT", "all", "How many events to list.")
+@options.json_option
+@options.pass_dataset
+def log_command(dataset: Dataset, last: int | None, as_json: bool) -> None:
+    """List the events, newest first."""
     for event in reversed(dataset.log(last)):
         if as_json:
-            output.print_json_line(
-                {key: getattr(event, key) for key in ("position", "kind", "recorded_at", "author", "message", "digest")}
-            )
-        else:
-            output.print_event_line(event)
+            output.print_json_line({field: getattr(event, field) for field in _JSON_FIELDS})
+            continue
+        recorded_at, message = event.recorded_at[:19].replace("T", " "), f"  {event.message}" if event.message else ""
+        click.echo(f"@{event.position:<5} {event.digest[:12]}  {recorded_at}  {event.kind:<20} {event.author}{message}")
 
 
-@click.command()
+@click.command("show", epilog=format_example("show HEAD~2"))
 @click.argument("revision", metavar="REV")
-@options.as_json
-@options.dataset
-def show(dataset: Dataset, revision: str, as_json: bool) -> None:
-    """One event, whole."""
-    import json
-
+@options.json_option
+@options.pass_dataset
+def show_command(dataset: Dataset, revision: str, as_json: bool) -> None:
+    """Show one event with all its parameters and digests."""
     event = dataset.show(revision)
     if as_json:
         output.print_json_line(event.to_dict())
@@ -56,67 +43,3 @@ def show(dataset: Dataset, revision: str, as_json: bool) -> None:
     for name, value in event.to_dict().items():
         text = json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else value
         click.echo(f"{name:<16} {text if text is not None else ''}")
-
-
-@click.command()
-@click.argument("identity", metavar="OBJECT")
-@options.as_json
-@options.dataset
-def history(dataset: Dataset, identity: str, as_json: bool) -> None:
-    """What happened to one feature or raster."""
-    rows = dataset.history(identity)
-    if as_json:
-        for row in rows:
-            output.print_json_line(row)
-        return
-    shown = ("position", "kind", "object", "change", "detail", "author", "message")
-    output.print_table(shown, [[row[name] for name in shown] for row in rows])
-
-
-@click.command()
-@click.argument("name", metavar="NAME")
-@click.argument("revision", default=None, required=False, metavar="[REV]")
-@options.changing
-@options.dataset
-def tag(dataset: Dataset, name: str, revision: str | None, signature: dict[str, Any], as_json: bool) -> None:
-    """Name a revision, for good."""
-    result = dataset.tag(name, revision, **signature)
-    output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
-
-
-@click.command()
-@options.as_json
-@options.dataset
-def tags(dataset: Dataset, as_json: bool) -> None:
-    """The tags, with their digests."""
-    rows = dataset.tags().to_pylist()
-    if as_json:
-        for row in rows:
-            output.print_json_line(row)
-    else:
-        output.print_table(("tag", "position", "digest", "content_digest"), [list(row.values()) for row in rows])
-
-
-@click.command()
-@click.argument("a", metavar="A")
-@click.argument("b", default=None, required=False, metavar="[B]")
-@options.as_json
-@options.dataset
-def diff(dataset: Dataset, a: str, b: str | None, as_json: bool) -> None:
-    """What differs between two revisions; B is the head when left out."""
-    difference = dataset.diff(a, b)
-    rows = difference.table.to_pylist()
-    if as_json:
-        for row in rows:
-            output.print_json_line(row)
-        return
-    if not rows:
-        click.echo("nothing differs")
-        return
-    signs = {"added": "+", "removed": "-", "changed": "~"}
-    for row in rows:
-        moved = f"  {row['what']}: {row['from']} → {row['to']}" if row["what"] and row["change"] == "changed" else ""
-        told = f"  ({row['to'] or row['from']})" if row["what"] and not moved else ""
-        click.echo(f"{signs[row['change']]} {row['object']:<8} {row['id']}{moved}{told}")
-    counts = [f"{count:,} {thing}s {change}" for (thing, change), count in difference.counts.items()]
-    click.echo(", ".join(counts).replace("classs", "classes"))

@@ -1,4 +1,4 @@
-"""What people and pipes see: tables and sentences on stdout, JSON lines when asked, progress on stderr."""
+"""What commands print: tables and sentences on stdout, JSON lines on request, warnings and progress on stderr."""
 
 from __future__ import annotations
 
@@ -6,173 +6,206 @@ import json
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from geographer.base.errors import StorageError
+from geographer.base.text import format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from geographer.storage.events import ChangeResult, Event
+    from geographer.storage.events import ChangeResult
     from geographer.storage.queries.table import Table
 
-_WIDEST = 64
-_BAR = 24
-_FOR_MACHINES = ("largest", "bound", "cost", "deviation")
-_last_told = [0.0]
+_MAX_CELL_WIDTH: Final = 64
+_BAR_WIDTH: Final = 24
+_PROGRESS_INTERVAL_S: Final = 0.1
+_last_progress_time = [0.0]
+
+_COUNTED: Final = {
+    "features": ("feature", ""),
+    "rasters": ("raster", ""),
+    "footprints": ("footprint", "without pixels"),
+    "chips": ("chip", ""),
+    "boxes": ("box", ""),
+    "masks": ("mask", ""),
+    "labels": ("label", ""),
+    "splits": ("split assignment", ""),
+    "components": ("component", ""),
+    "missing": ("feature", "without enough rasters"),
+    "candidates": ("candidate scene", ""),
+    "failed": ("product", "failed"),
+    "short": ("feature", "not contained by the scenes fetched for them"),
+    "assigned": ("raster", "assigned"),
+    "left out": ("raster", "left unassigned"),
+    "moved": ("raster", "moved to another part"),
+    "dropped": ("feature", "removed with their class"),
+    "pruned": ("chip", "removed"),
+    "equal": ("object", "equal in both datasets"),
+    "kept_as_ours": ("object", "kept as ours"),
+    "replaced_by_theirs": ("object", "replaced by theirs"),
+    "left_out_chips": ("chip", "left out"),
+    "left_out_labels": ("label", "left out"),
+    "left_out_splits": ("split assignment", "left out"),
+    "left_aside_labels": ("label", "not imported"),
+    "left_aside_files": ("file", "not imported"),
+    "smaller than a pixel": ("feature", "smaller than a pixel"),
+    "hidden": ("feature", "hidden by others"),
+    "too little of it visible": ("feature", "dropped because too little is visible"),
+}
+"""For the keys of a summary that count things: the noun, and what is true of the things counted."""
+_ADJECTIVES: Final = ("added", "changed", "unchanged", "skipped", "retired")
+_CONTEXT: Final = {"crs": "CRS", "dtype": "data type", "collection": "collection"}
 
 interrupted = threading.Event()
-"""Whether a person has pressed Ctrl-C."""
+"""Set when the process has received SIGINT (Ctrl-C) or SIGTERM."""
 
 
 def print_json_line(value: Any) -> None:
-    """One JSON object on a line of its own."""
+    """Print one JSON object as one line."""
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def print_result(result: ChangeResult, *, as_json: bool, dry_run: bool = False) -> None:
-    """What a change did, and the new revision."""
+def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+    """Print all of each row as a JSON line, or these columns as a table."""
     if as_json:
-        print_json_line(
-            {
-                "position": result.position,
-                "digest": result.digest,
-                "kind": result.kind,
-                "changed": result.changed,
-                **result.summary,
-            }
-        )
-        return
-    told, recipe = _sentence(result.summary), result.summary.get("recipe")
-    what = f"{result.kind} '{recipe['name']}'" if recipe else result.kind
-    if result.changed:
-        click.echo(f"@{result.position} {result.digest[:12]} {what}: {told}")
-    elif dry_run:
-        click.echo(f"would be {what}: {told or 'nothing new'}; nothing was changed")
+        for row in rows:
+            print_json_line(row)
     else:
-        click.echo(f"nothing new of {what}; the revision is still @{result.position} {result.digest[:12]}")
-    _warn(result.summary)
+        print_table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def print_result(result: ChangeResult, *, as_json: bool, dry_run: bool = False) -> None:
+    """Print what a change did, and the new revision."""
+    if as_json:
+        revision = {name: getattr(result, name) for name in ("position", "digest", "kind", "changed")}
+        print_json_line({**revision, **result.summary})
+        return
+    summary, recipe = _format_summary(result.summary), result.summary.get("recipe")
+    change = f"{result.kind} '{recipe['name']}'" if recipe else result.kind
+    if result.changed:
+        click.echo(f"@{result.position} {result.digest[:12]} {change}: {summary}".rstrip(": "))
+    elif dry_run:
+        _print_dry_run(change, summary)
+    else:
+        click.echo(f"{change}: nothing to do; the head is still @{result.position} {result.digest[:12]}")
+    _print_warnings(result.summary)
 
 
 def print_download_plan(name: str, scenes: Table, summary: dict[str, Any], *, as_json: bool) -> None:
-    """The scenes that a download would fetch, and what that comes to."""
+    """Print the scenes that a download would fetch, and their number and size."""
     rows = scenes.to_pylist()
     if as_json:
         print_json_line({"plan": name, **summary, "scenes": rows})
         return
     if rows:
-        print_table(list(rows[0]), [[_rounded(value) for value in row.values()] for row in rows])
-    click.echo(f"would be rasters_downloaded '{name}': {_sentence(summary) or 'nothing new'}; nothing was changed")
-    _warn(summary)
-
-
-def _warn(summary: dict[str, Any]) -> None:
-    for warning in summary.get("warnings", []):
-        click.echo(f"Warning: {warning}", err=True)
+        cells = [[round(value, 3) if isinstance(value, float) else value for value in row.values()] for row in rows]
+        print_table(list(rows[0]), cells)
+    _print_dry_run(f"rasters_downloaded '{name}'", _format_summary(summary))
+    _print_warnings(summary)
 
 
 def exit_if_incomplete(results: Iterable[ChangeResult]) -> None:
-    """End with the exit code of the family 'storage' where products could not be had; the warnings have named them."""
+    """Exit with the code for storage errors if a product could not be downloaded; warnings have named it."""
     if any(result.summary.get("failed") or result.summary.get("incomplete") for result in results):
         sys.exit(StorageError.exit_code)
 
 
-def print_event_line(event: Event) -> None:
-    """An event on one line."""
-    when = event.recorded_at[:19].replace("T", " ")
-    message = f"  {event.message}" if event.message else ""
-    click.echo(f"@{event.position:<5} {event.digest[:12]}  {when}  {event.kind:<20} {event.author}{message}")
-
-
 def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Columns under their names, printed."""
+    """Print columns under their names."""
     for line in format_table(names, rows):
         click.echo(line)
 
 
 def format_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    """Columns under their names, each as wide as it needs, within reason."""
-    texts = [[_cell(value) for value in row] for row in rows]
-    widths = [max([len(name), *(len(row[i]) for row in texts)]) for i, name in enumerate(names)]
-    return [
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in ([str(name) for name in names], *texts)
-    ]
+    """Return the lines of a table; columns are as wide as their longest cell, and cells at most 64 characters."""
+    lines = [list(map(str, names)), *([_format_cell(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
-def show_progress(what: str, done: int, of: int) -> None:
-    """How far it is, as a bar on one line of stderr that vanishes; nothing where that is no terminal.
+def show_progress(phase: str, done: int, total: int) -> None:
+    """Draw a progress bar on one line of stderr and erase it at the end; draw nothing if stderr is not a terminal.
 
     Raises:
-        KeyboardInterrupt: there was one, which got lost on its way.
+        KeyboardInterrupt: the process was interrupted while a library was running that swallowed the exception.
     """
     if interrupted.is_set():
         raise KeyboardInterrupt
     if not sys.stderr.isatty():
         return
     now = time.monotonic()
-    if done >= of:
+    if done >= total:
         sys.stderr.write("\r\033[K")
-    elif now - _last_told[0] > 0.1:
-        _last_told[0] = now
-        filled = round(_BAR * done / of)
-        sys.stderr.write(f"\r[{'#' * filled}{'.' * (_BAR - filled)}] {what}: {done:,} of {of:,}\033[K")
+    elif now - _last_progress_time[0] > _PROGRESS_INTERVAL_S:
+        _last_progress_time[0] = now
+        filled = round(_BAR_WIDTH * done / total)
+        bar = "#" * filled + "." * (_BAR_WIDTH - filled)
+        sys.stderr.write(f"\r[{bar}] {phase}: {done:,} of {total:,}\033[K")
     sys.stderr.flush()
 
 
-def _sentence(summary: dict[str, Any]) -> str:
-    """What a change did, in words."""
-    parts = [_told(name, value) for name, value in summary.items()]
-    return ", ".join(part for part in parts if part)
+def _print_dry_run(change: str, summary: str) -> None:
+    click.echo(f"would record {change}: {summary or 'nothing new'}; nothing was changed")
 
 
-def _told(name: str, value: Any) -> str:
-    """One entry of a summary; entries that say nothing, or that are for machines, say nothing here."""
-    if name == "tag":
-        return f"'{value['tag']}' is @{value['position']} {value['digest']}, content {value['content_digest']}"
-    if name == "parts":
-        shares = [
-            f"{part} {told['rasters']} ({told['got']:.0%} of {told['asked']:.0%})" for part, told in value.items()
-        ]
-        return "; ".join(shares)
-    if name == "cover":
-        return _told_of_cover(value)
-    if name == "bytes":
-        return f"{value / 1e6:,.1f} MB" if value else ""
-    if name == "unmet":
-        return "; ".join(f"{count:,} not: {reason}" for reason, count in value.items())
-    if name == "classes" and isinstance(value, list):
-        return f"classes {', '.join(value)}" if value else ""
-    if name == "recipes" and isinstance(value, list):
-        return f"recipes {', '.join(recipe['name'] for recipe in value)}" if value else ""
-    if name in ("crs", "dtype", "collection"):
-        return f"{name} {value}" if len(str(value)) < 40 else ""
-    if isinstance(value, int) and not isinstance(value, bool) and name not in _FOR_MACHINES:
-        counted = (name.removesuffix("s") if value == 1 else name).replace("_", " ")
-        return f"{value:,} {counted}" if value else ""
-    if name == "deviation":
-        return f"off by {value:.0%} at most"
+def _print_warnings(summary: dict[str, Any]) -> None:
+    for warning in summary.get("warnings", []):
+        click.echo(f"Warning: {warning}", err=True)
+
+
+def _format_summary(summary: dict[str, Any]) -> str:
+    """Return the summary of a change as one line: counts first, then settings such as the CRS."""
+    entries = sorted(summary.items(), key=lambda entry: entry[0] in _CONTEXT)
+    return ", ".join(filter(None, (_format_entry(key, value) for key, value in entries)))
+
+
+def _format_entry(key: str, value: Any) -> str:
+    """Return one entry of a summary in words, or nothing for entries that only JSON output shows."""
+    if key in _COUNTED and isinstance(value, int) and value:
+        noun, condition = _COUNTED[key]
+        return f"{format_count(value, noun)} {condition}".rstrip()
+    if key in _ADJECTIVES and value:
+        return f"{value:,} {key}"
+    if key in _CONTEXT and len(str(value)) < 40:
+        return f"{_CONTEXT[key]} {value}"
+    match key:
+        case "tag":
+            return f"'{value['tag']}' is @{value['position']} {value['digest']}, content {value['content_digest']}"
+        case "parts":
+            return "; ".join(f"{part} {_format_part(report)}" for part, report in value.items())
+        case "cover":
+            return _format_cover(value)
+        case "bytes":
+            return f"{value / 1e6:,.1f} MB" if value else ""
+        case "unmet":
+            return "; ".join(f"{count:,} skipped: {reason}" for reason, count in value.items())
+        case "classes" if isinstance(value, list) and value:
+            return f"{'class' if len(value) == 1 else 'classes'} {', '.join(value)}"
+        case "recipes" if isinstance(value, list) and value:
+            return f"{'recipe' if len(value) == 1 else 'recipes'} {', '.join(recipe['name'] for recipe in value)}"
+        case "deviation":
+            return f"at most {value:.0%} off target"
     return ""
 
 
-def _told_of_cover(cover: dict[str, Any]) -> str:
-    """How near the chips, or scenes, of a cover come to the fewest that can be."""
-    least = cover["bound"]
-    if least is None:
+def _format_part(report: dict[str, Any]) -> str:
+    """Return how many rasters a part of a split has, beside the fraction that it should have."""
+    return f"{format_count(report['rasters'], 'raster')} ({report['got']:.0%}, target {report['asked']:.0%})"
+
+
+def _format_cover(cover: dict[str, Any]) -> str:
+    """Return how many chips or scenes a cover has in total, beside the proven minimum."""
+    bound, thing = cover["bound"], "scenes" if "scenes" in cover else "chips"
+    count = cover[thing]
+    if bound is None or (thing == "scenes" and not count):
         return ""
-    taken = cover["scenes"] if "scenes" in cover else cover["chips"]
-    proven = "the fewest that can be" if least == taken else f"at least {least:,} are needed"
-    if "scenes" in cover:
-        return f"{taken:,} {'scene' if taken == 1 else 'scenes'} chosen, {proven}" if taken else ""
-    return f"{taken:,} in all, {proven}"
+    proof = "the proven minimum" if bound == count else f"at least {bound:,} needed"
+    return f"{format_count(count, thing[:-1])} {'selected' if thing == 'scenes' else 'in total'} ({proof})"
 
 
-def _rounded(value: Any) -> Any:
-    return round(value, 3) if isinstance(value, float) else value
-
-
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     text = f"({len(value):,} bytes)" if isinstance(value, bytes) else "" if value is None else str(value)
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
+    return text if len(text) <= _MAX_CELL_WIDTH else text[: _MAX_CELL_WIDTH - 1] + "…"

@@ -1,116 +1,104 @@
-"""features, rasters, edges, chips, labels, objects, splits, components and sql: what there is, at any revision."""
+"""features, rasters, edges, chips, labels, objects, splits and sql: the tables of a revision."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from geographer.base.errors import NotFoundError, StorageError, UsageError
-from geographer.cli import options, output
+from geographer.cli import COMMANDS, options, output
+from geographer.cli.help import format_example
 from geographer.cli.options import Command
 
 if TYPE_CHECKING:
     from geographer.dataset import Dataset
 
-_SUFFIXES = {
-    "": "table",
-    ".txt": "table",
-    ".json": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
+_FORMATS: Final = {
+    **dict.fromkeys(("", ".txt"), "table"),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
+    **dict.fromkeys((".parquet", ".geoparquet"), "parquet"),
     ".geojson": "geojson",
-    ".parquet": "parquet",
-    ".geoparquet": "parquet",
 }
-_GEOMETRIES = ("geometry", "footprint")
+_GEOMETRY_COLUMNS: Final = ("geometry", "footprint")
 
 
-def _table_command(name: str, help_text: str) -> click.Command:
-    """The command that reads one table."""
+def _make_table_command(name: str, example: str) -> click.Command:
+    """Return the command that prints or writes one table."""
 
-    @click.command(name, help=help_text)
-    @options.at
-    @options.where
-    @_naming("feature")
-    @_naming("raster")
-    @click.option(
-        "--relation",
-        type=click.Choice(["contains", "intersects"]),
-        default=None,
-        help="Only through this relation.",
+    @click.command(name, help=COMMANDS[name][1], epilog=format_example(example))
+    @options.at_option
+    @options.make_where_option("rows")
+    @_add_id_options("feature")
+    @_add_id_options("raster")
+    @options.make_choice_option(
+        "--relation contains|intersects", "both", "Consider only pairs of features and rasters with this relation."
     )
-    @click.option(
-        "--format",
-        "form",
-        type=click.Choice(["table", "json", "geojson", "parquet"]),
-        default=None,
-        help="That of the output's suffix, or a table, when left out.",
+    @options.make_choice_option(
+        "--format table|json|geojson|parquet", "by the suffix of --output, else table", "How to write the rows."
     )
-    @click.option("-o", "--output", default=None, metavar="FILE", help="Write there instead of to the terminal.")
-    @options.as_json
-    @options.dataset
-    def command(
-        dataset: Dataset, at: str | None, form: str | None, output: str | None, as_json: bool, **wanted: Any
+    @options.make_option("-o --output FILE", "the terminal", "Write to this file.")
+    @options.json_option
+    @options.pass_dataset
+    def table_command(
+        dataset: Dataset, at: str | None, format: str | None, output: str | None, as_json: bool, **table_filter: Any
     ) -> None:
-        form = "json" if as_json else form or _form_of(output)
-        if form == "parquet":
+        table_format = "json" if as_json else format or _choose_format(output)
+        if table_format == "parquet":
             if output is None:
-                raise UsageError("--format parquet is no text: pass --output FILE")
-            dataset.write_parquet(name, output, at=at, **wanted)
+                raise UsageError("--format parquet cannot be printed. Pass --output FILE.")
+            dataset.write_parquet(name, output, at=at, **table_filter)
             return
-        text = "\n".join(_lines(dataset, name, form, at, wanted))
+        text = "\n".join(_format_lines(dataset, name, table_format, at, table_filter))
         text += "\n" if text else ""
-        if output is not None:
-            _write(Path(output), text)
-        else:
+        if output is None:
             click.echo(text, nl=False)
+            return
+        try:
+            Path(output).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"cannot write '{output}': {error.strerror}. Choose another --output.") from error
 
-    return command
-
-
-def _form_of(output: str | None) -> str:
-    """The format that a file's suffix asks for."""
-    suffix = Path(output).suffix.lower() if output else ""
-    if suffix not in _SUFFIXES:
-        raise UsageError(f"'{output}': no format has the suffix '{suffix}': pass --format")
-    return _SUFFIXES[suffix]
+    return table_command
 
 
-def _naming(subject: str) -> Callable[[Command], Command]:
-    """The options that name features or rasters: some on the command line, or many in a file."""
+def _choose_format(path: str | None) -> str:
+    """Return the format that the suffix of a file names."""
+    suffix = Path(path).suffix.lower() if path else ""
+    if suffix not in _FORMATS:
+        raise UsageError(f"unknown suffix '{suffix}' of '{path}'. Pass --format.")
+    return _FORMATS[suffix]
 
-    def with_options(command: Command) -> Command:
-        @click.option(
-            f"--{subject}",
-            f"{subject}s_named",
-            multiple=True,
-            metavar="ID",
-            help=f"Only what concerns this {subject}. Repeat it.",
+
+def _add_id_options(subject: str) -> Callable[[Command], Command]:
+    """Return a decorator that adds `--<subject>` and `--<subject>s-from`, and passes their ids together."""
+
+    def add_options(command: Command) -> Command:
+        @options.make_list_option(
+            f"--{subject} {subject}_ids ID", f"all {subject}s", f"Only rows that concern this {subject}."
         )
-        @click.option(
-            f"--{subject}s-from",
-            f"{subject}s_from",
-            default=None,
-            metavar="FILE",
-            help=f"The same for many {subject}s, in one query: one id a line; - is stdin.",
+        @options.make_option(
+            f"--{subject}s-from {subject}s_file FILE",
+            "none",
+            f"Only rows that concern the {subject}s in this file, one id per line; - is stdin.",
         )
         @wraps(command)
-        def with_ids(*args: Any, **kwargs: Any) -> Any:
-            named, file = list(kwargs.pop(f"{subject}s_named")), kwargs.pop(f"{subject}s_from")
-            ids = named + (_lines_of(file) if file is not None else [])
-            return command(*args, **kwargs, **{subject: ids if named or file is not None else None})
+        def run_with_ids(*args: Any, **kwargs: Any) -> Any:
+            ids, file = list(kwargs.pop(f"{subject}_ids")), kwargs.pop(f"{subject}s_file")
+            if file is not None:
+                ids += _read_ids(file)
+            return command(*args, **kwargs, **{subject: ids if ids or file is not None else None})
 
-        return with_ids  # type: ignore[return-value]
+        return run_with_ids  # type: ignore[return-value]
 
-    return with_options
+    return add_options
 
 
-def _lines_of(file: str) -> list[str]:
-    """The ids in a file, one a line; empty lines are none."""
+def _read_ids(file: str) -> list[str]:
+    """Return the ids in a file, one per line; empty lines are skipped."""
     try:
         with click.open_file(file, encoding="utf-8") as lines:
             return [line for line in lines.read().splitlines() if line]
@@ -118,63 +106,36 @@ def _lines_of(file: str) -> list[str]:
         raise NotFoundError(f"no such file: '{file}'") from error
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"can't write '{path}': {error.strerror}; choose another --output") from error
-
-
-def _lines(dataset: Dataset, name: str, form: str, at: str | None, wanted: dict[str, Any]) -> list[str]:
-    if form == "json":
-        return dataset.json_lines(name, at=at, **wanted)
-    if form == "geojson":
-        features = dataset.geojson_features(name, at=at, **wanted)
+def _format_lines(
+    dataset: Dataset, name: str, table_format: str, at: str | None, table_filter: dict[str, Any]
+) -> list[str]:
+    """Return the rows of a table as lines of text; the text table omits geometries."""
+    if table_format == "json":
+        return dataset.format_json_lines(name, at=at, **table_filter)
+    if table_format == "geojson":
+        features = dataset.format_geojson_features(name, at=at, **table_filter)
         return ['{"type": "FeatureCollection", "features": [', ",\n".join(features), "]}"]
-    table = dataset.table(name, at=at, **wanted)
-    shown = [column for column in table.column_names if column not in _GEOMETRIES]
-    return output.format_table(shown, zip(*(table[column].to_pylist() for column in shown), strict=True))
+    table = dataset.read_table(name, at=at, **table_filter)
+    columns = [column for column in table.column_names if column not in _GEOMETRY_COLUMNS]
+    return output.format_table(columns, zip(*(table[column].to_pylist() for column in columns), strict=True))
 
 
-features = _table_command("features", "The features at a revision.")
-rasters = _table_command("rasters", "The rasters at a revision.")
-edges = _table_command("edges", "Which raster contains or intersects which feature.")
-chips = _table_command("chips", "The chips, with their parents and windows.")
-labels = _table_command("labels", "The labels at a revision.")
-objects = _table_command("objects", "The objects that instance and box labels list.")
-splits = _table_command("splits", "Which part each raster is assigned to.")
+features_command = _make_table_command("features", "features --where \"class = 'lake'\" -o lakes.geojson")
+rasters_command = _make_table_command("rasters", "rasters --feature lake-17 --json")
+edges_command = _make_table_command("edges", "edges --relation contains --at v1")
+chips_command = _make_table_command("chips", "chips --where 'width > 512'")
+labels_command = _make_table_command("labels", "labels --at v1")
+objects_command = _make_table_command("objects", "objects --where 'visible < 0.5'")
+splits_command = _make_table_command("splits", "splits --where \"part = 'test'\"")
 
 
-@click.command()
-@click.option("--collection", default="source", show_default=True, help="Whose rasters.")
-@options.bound_by
-@options.buffer
-@click.option(
-    "--where", default=None, metavar="SQL", help="Only the features for which this expression is true count as objects."
-)
-@options.at
-@options.as_json
-@options.dataset
-def components(dataset: Dataset, as_json: bool, **wanted: Any) -> None:
-    """The clusters of rasters that must stay together.
-
-    They are those that a split with the same options never parts.
-    """
-    rows = dataset.components(**wanted).to_pylist()
-    if as_json:
-        for row in rows:
-            output.print_json_line(row)
-    else:
-        output.print_table(("raster_id", "component"), [list(row.values()) for row in rows])
-
-
-@click.command()
+@click.command("sql", epilog=format_example("sql 'SELECT part, count(*) AS chips FROM splits GROUP BY part'"))
 @click.argument("query", metavar="QUERY")
-@options.at
-@options.as_json
-@options.dataset
-def sql(dataset: Dataset, query: str, at: str | None, as_json: bool) -> None:
-    """A read-only SELECT over the tables of a revision.
+@options.at_option
+@options.json_option
+@options.pass_dataset
+def sql_command(dataset: Dataset, query: str, at: str | None, as_json: bool) -> None:
+    """Run a read-only SELECT over the tables of a revision.
 
     The tables are features, rasters, edges, chips, labels, objects, splits, events, tags and classes.
     """

@@ -1,4 +1,4 @@
-"""split and update."""
+"""update: run every recipe again."""
 
 from __future__ import annotations
 
@@ -7,65 +7,34 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geographer.cli import options, output
+from geographer.cli.help import RenamedOption, format_example
 
 if TYPE_CHECKING:
     from geographer.dataset import Dataset
 
 
-@click.command()
-@click.argument("name", metavar="NAME")
-@click.option("--collection", required=True, help="The rasters to assign.")
-@click.option(
-    "--parts",
-    required=True,
-    type=options.shares,
-    metavar="NAME=SHARE,…",
-    help="The parts and their shares, such as train=0.7,val=0.15,test=0.15.",
+@click.command("update", epilog=format_example("update --on-conflict exclude"))
+@options.workers_option
+@options.on_conflict_option
+@options.make_flag("--no-downloads downloads", "Run no downloads.", default=True, flag_value=False)
+@options.make_flag(
+    "--rebuild-covers --afresh rebuild_covers",
+    "Replace the chips of covers by the fewest possible, instead of adding the fewest that are missing.",
+    cls=RenamedOption,
 )
-@options.bound_by
-@options.buffer
-@click.option(
-    "--stratify",
-    type=click.Choice(["class"]),
-    default=None,
-    help="Keep near to the shares in every class, too.",
-)
-@options.where
-@click.option("--seed", default=0, show_default=True, help="Decides among assignments that are equally good.")
-@options.on_conflict
-@options.changing
-@options.dataset
-def split(dataset: Dataset, name: str, signature: dict[str, Any], as_json: bool, **wanted: Any) -> None:
-    """Assign rasters to parts so that nothing leaks between them."""
-    output.print_result(dataset.split(name, **wanted, **signature), as_json=as_json, dry_run=signature["dry_run"])
+@options.accept_commit_options
+@options.pass_dataset
+def update_command(dataset: Dataset, commit_options: dict[str, Any], as_json: bool, **update_options: Any) -> None:
+    """Run every recipe again for what has changed.
 
-
-@click.command()
-@options.workers
-@options.on_conflict
-@click.option("--no-downloads", "downloads", is_flag=True, default=True, flag_value=False, help="Ask no archive.")
-@click.option("--afresh", is_flag=True, help="Make covers anew, with the fewest chips that can be.")
-@options.changing
-@options.dataset
-def update(
-    dataset: Dataset,
-    workers: int,
-    on_conflict: Any,
-    afresh: bool,
-    downloads: bool,
-    signature: dict[str, Any],
-    as_json: bool,
-) -> None:
-    """Bring what every recipe made up to the dataset.
-
-    Each recipe that has something to do appends one event. Only what a change affects is made again; what is no longer
-    wanted is retired, and stays in history. Downloads run first; what they can't have makes the exit code 6.
+    Each recipe that has something to do appends one event. It makes again only what the changes affect, and retires
+    what is no longer wanted; history keeps it. Downloads run first; the exit code is 6 if a product could not be
+    fetched.
     """
     results = []
-    asked = {"workers": workers, "on_conflict": on_conflict, "afresh": afresh, "downloads": downloads}
-    for result in dataset.updating(**asked, **signature):
-        output.print_result(result, as_json=as_json, dry_run=signature["dry_run"])
+    for result in dataset.iter_updates(**update_options, **commit_options):
+        output.print_result(result, as_json=as_json, dry_run=commit_options["dry_run"])
         results.append(result)
     if not results and not as_json:
-        click.echo("no recipe to run: see geographer download, cut, label and split")
+        click.echo("no recipes to run. Create one with geographer download, cut, label or split.")
     output.exit_if_incomplete(results)

@@ -1,7 +1,10 @@
-"""The facade: a dataset as Python and the command line see it.
+"""The public API: `Dataset`, its methods grouped by module.
 
-`Dataset` opens and proves; `readings` answers questions; `additions`, `imports`, `classes`, `downloads`, `cuts`,
-`labels` and `recipes` hold the verbs that change it, and `changes` is the one way that every change goes through.
+- `queries`          reads at any revision
+- `add_remove`, `classes`, `merge`, `download`, `cut`, `label`, `recipes`  methods that change the dataset
+- `commit`           the one way in which every change is committed
+- `recipe_registry`  recipe kinds by name
+- `old_names`        names of version 0.1.0
 """
 
 from __future__ import annotations
@@ -9,59 +12,63 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geographer.base.atomic_files import translate_os_errors
 from geographer.base.errors import ConflictError, UsageError
-from geographer.dataset.add_remove import Additions
-from geographer.dataset.classes import Classes
-from geographer.dataset.cut import Cuts
-from geographer.dataset.download import Downloads
-from geographer.dataset.label import Labels
-from geographer.dataset.merge import Imports
-from geographer.dataset.queries import Readings, Rev
-from geographer.dataset.recipes import Recipes
+from geographer.base.progress import ProgressCallback, ignore_progress
+from geographer.dataset.add_remove import AddRemoveMixin
+from geographer.dataset.classes import ClassesMixin
+from geographer.dataset.cut import CutMixin
+from geographer.dataset.download import DownloadMixin
+from geographer.dataset.label import LabelMixin
+from geographer.dataset.merge import MergeMixin
+from geographer.dataset.old_names import OLD_METHODS, replace_old_name
+from geographer.dataset.queries import QueryMixin, RevisionSpec
+from geographer.dataset.recipes import RecipeMixin
+from geographer.storage.database.dataset_folder import find_dataset_root
 from geographer.storage.events import ChangeResult, EventDraft
 from geographer.storage.log.read import read_event
 from geographer.storage.state.update import update_state
-from geographer.storage.unit_of_work import Change, UnitOfWork, find_dataset_root
+from geographer.storage.unit_of_work import Change, UnitOfWork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geographer.planning.recipe import ProgressCallback
     from geographer.storage.queries.revision import Revision
     from geographer.storage.workspace.checkout import CheckoutResult
     from geographer.storage.workspace.verify import Finding
 
 
-def _silent(_what: str, _done: int, _of: int) -> None:
-    return
-
-
-class Dataset(Readings, Additions, Imports, Classes, Downloads, Cuts, Labels, Recipes):
+class Dataset(QueryMixin, AddRemoveMixin, MergeMixin, ClassesMixin, DownloadMixin, CutMixin, LabelMixin, RecipeMixin):
     """An object-centric remote-sensing dataset with all its versions, in a folder.
 
-    Make one with `Dataset.init`, open one with `Dataset.open`. Every method that changes the dataset appends one event
-    and answers a `Recorded` with the new revision; those methods share these keyword arguments:
+    Create one with `Dataset.init`, open one with `Dataset.open`. Every method that changes the dataset appends one
+    event and returns a `ChangeResult` with the new revision. Those methods share these keyword arguments:
 
-        message: why; kept in the log.
-        author: who; Git's or the system's user name when left out.
-        idempotency_key: a name for this request; a repeated request with the same key changes nothing.
-        expected_head: refuse with `ConflictError` unless the head's digest begins with this.
-        dry_run: plan and answer what would be done, and change nothing.
+        message: The reason; kept in the log.
+        author: The author. Default: Git's or the system's user name.
+        idempotency_key: A name for this request; a repeated request with the same key changes nothing.
+        expected_head: Raise `ConflictError` unless the head's digest starts with this.
+        dry_run: Plan and return what would be done, and change nothing.
 
-    Reads take `at`, a revision, and answer a `Table`: Arrow, with `.to_geopandas()`. Longitude comes before latitude.
-
-    All errors that a person can act on are `GeographerError`s: `NotFoundError`, `ConflictError`, `UsageError`,
+    Methods that read take `at`, a revision, and return a `Table`: Arrow, with `.to_geopandas()`. Longitude precedes
+    latitude. All errors that users can act on are `GeographerError`s: `NotFoundError`, `ConflictError`, `UsageError`,
     `CorruptError`, `StorageError`.
     """
 
-    def __init__(self, root: Path, *, command: str = "", progress: ProgressCallback = _silent) -> None:
-        """Take the dataset in the folder `root`; `command` is the command line that the log records."""
+    def __init__(self, root: Path, *, command: str = "", progress: ProgressCallback = ignore_progress) -> None:
+        """Use the dataset in the folder `root`; the log records `command` as the command line."""
         self.root = root
-        self._recorder = UnitOfWork(root)
+        self._unit_of_work = UnitOfWork(root)
         self._command = command
         self._progress = progress
 
-    # --- making and opening -------------------------------------------------------------------------------------
+    if not TYPE_CHECKING:  # Type checkers report unknown names.
+
+        def __getattr__(self, name: str) -> Any:
+            """Return a method by its name in version 0.1.0."""
+            if name not in OLD_METHODS:
+                raise AttributeError(f"'Dataset' object has no attribute '{name}'")
+            return getattr(self, replace_old_name(name, OLD_METHODS))
 
     @classmethod
     def init(
@@ -75,44 +82,46 @@ class Dataset(Readings, Additions, Imports, Classes, Downloads, Cuts, Labels, Re
         author: str | None = None,
         command: str = "",
     ) -> Dataset:
-        """Make a dataset in the folder `path`, which becomes a DVC repository (with Git where there is one).
+        """Create a dataset in the folder `path`, which becomes a DVC repository.
 
         Args:
-            path: The folder; made if need be.
-            classes: The classes, whose values are 1, 2, 3 … in this order. None: they come with the features.
-            background: A class whose value is 0: it erases in masks.
-            scm: Use Git where the folder lies in a Git repository.
-            message: Why.
-            author: Who.
+            path: The folder; created if missing.
+            classes: The classes; their values are 1, 2, 3 … in this order. Default: those of the features.
+            background: A class with value 0: it erases in masks.
+            scm: Use Git if the folder lies in a Git repository.
             command: The command line that the log records.
 
         Raises:
-            ConflictError: there is a dataset already.
-            UsageError: a class stands twice or has no name.
+            ConflictError: the folder contains a dataset.
+            UsageError: a class name is repeated or empty.
         """
         from geographer.storage.dvc.store import Store
         from geographer.storage.log.row_tables import make_row_table
 
         root = Path(path).resolve()
         if (root / ".geographer" / "log.duckdb").exists():
-            raise ConflictError(f"'{root}' is a dataset already: open it, or choose another folder")
+            raise ConflictError(f"'{root}' contains a dataset already. Open it, or choose another folder.")
         names = [*([background] if background else []), *classes]
         if len(set(names)) < len(names) or not all(names):
-            raise UsageError("a class stands twice or has no name: give each --class (and --background) once")
+            raise UsageError("a class name is repeated or empty. Give each --class (and --background) once.")
+        with translate_os_errors(root):
+            root.mkdir(parents=True, exist_ok=True)
         dataset = cls(root, command=command)
-        store = Store.initialise(root, scm=scm)
-        store.ignore(".geographer")
+        store = Store.init_repository(root, scm=scm)
+        store.add_to_gitignore(".geographer")
         store.close()
         values = [*([0] if background else []), *range(1, len(classes) + 1)]
         payload = {"classes": list(classes), "background": background}
         rows = {"class_change": make_row_table("class_change", {"class": names, "value": values})} if names else {}
-        dataset._recorder.create_log(
-            EventDraft("dataset_initialised", payload, rows), dataset._signature(message, author, None)
+        dataset._unit_of_work.create_log(
+            EventDraft("dataset_initialised", payload, rows), dataset._make_commit_info(message, author, None)
         )
         return dataset
 
     @classmethod
-    def open(cls, path: str | Path = ".", *, command: str = "", progress: ProgressCallback = _silent) -> Dataset:
+    def open(
+        cls, path: str | Path = ".", *, command: str = "", progress: ProgressCallback = ignore_progress
+    ) -> Dataset:
         """Open the dataset in the folder `path`, or in the nearest folder above it.
 
         Raises:
@@ -120,36 +129,34 @@ class Dataset(Readings, Additions, Imports, Classes, Downloads, Cuts, Labels, Re
         """
         return cls(find_dataset_root(Path(path)), command=command, progress=progress)
 
-    def tag(self, name: str, revision: Rev = None, **signature: Any) -> ChangeResult:
-        """Name a revision, for good: a tag does not move.
+    def tag(self, name: str, revision: RevisionSpec = None, **commit_options: Any) -> ChangeResult:
+        """Name a revision permanently: a tag does not move.
 
         Raises:
-            ConflictError: the tag is there already.
-            UsageError: the name could be taken for something else.
+            ConflictError: the tag exists.
+            UsageError: the name could be read as a digest, a date or HEAD.
         """
         from geographer.base.values import validate_name
 
-        position = self._recorder.resolve_revision(revision)
+        position = self._unit_of_work.resolve_revision(revision)
         if name.upper().startswith("HEAD") or all(letter in "0123456789abcdef" for letter in name.lower()):
-            raise UsageError(f"'{name}' can't name a tag: it could be a digest, a date or HEAD; take a name such as v1")
+            raise UsageError(f"invalid tag '{name}': it could be a digest, a date or HEAD. Use a name such as v1.")
         validate_name("tag", name)
-        with self._recorder.open_revision(position) as view:
-            content = view.compute_content_digest()
+        with self._unit_of_work.open_revision(position) as revision_view:
+            content = revision_view.compute_content_digest()
         request = {"tag": name, "revision": str(revision) if revision is not None else None}
 
-        def plan(view: Revision) -> Change:
-            if view.fetch_value("SELECT 1 FROM tags WHERE tag = $name", {"name": name}):
-                raise ConflictError(f"tag '{name}' is there already, and a tag does not move: choose another name")
-            digest = read_event(view.connection, position).digest
+        def plan_tag(revision_view: Revision) -> Change:
+            if revision_view.fetch_value("SELECT 1 FROM tags WHERE tag = $name", {"name": name}):
+                raise ConflictError(f"tag '{name}' exists, and a tag does not move. Choose another name.")
+            digest = read_event(revision_view.connection, position).digest
             tag = {"tag": name, "position": position, "digest": digest, "content_digest": content}
             return Change(EventDraft("revision_tagged", {"request": request, "tag": tag}))
 
-        return self._change("revision_tagged", request, signature, plan)
+        return self._commit_change("revision_tagged", request, commit_options, plan_tag)
 
-    # --- going back, and proof ------------------------------------------------------------------------------------
-
-    def checkout(self, revision: Rev = None, *, to: str | Path | None = None) -> CheckoutResult:
-        """Bring the files of a revision into the workspace, or with its tables into the folder `to`, byte for byte.
+    def checkout(self, revision: RevisionSpec = None, *, to: str | Path | None = None) -> CheckoutResult:
+        """Write the files of a revision to the workspace, or with its tables to the folder `to`, byte for byte.
 
         Raises:
             CorruptError: a file is missing or altered in cache and remote; the message names raster and features.
@@ -157,27 +164,28 @@ class Dataset(Readings, Additions, Imports, Classes, Downloads, Cuts, Labels, Re
         """
         from geographer.outputs.export_folder import export_folder
 
-        position = self._recorder.resolve_revision(revision)
+        position = self._unit_of_work.resolve_revision(revision)
         if to is not None:
-            with self._recorder.open_revision(position) as view:
-                return export_folder(view, self._recorder.store, Path(to))
-        delivered: CheckoutResult = self._recorder.checkout_workspace(
-            position, chosen=position != self._recorder.read_head().position
-        )
-        return delivered
+            with self._unit_of_work.open_revision(position) as revision_view:
+                return export_folder(revision_view, self._unit_of_work.file_store, Path(to))
+        head = self._unit_of_work.read_head().position
+        return self._unit_of_work.checkout_workspace(position, is_requested=position != head)
 
-    def verify(self, revision: Rev = None, *, expect: str | None = None, repair: bool = False) -> list[Finding]:
-        """Re-read the log and every raster of a revision; answer what is not as it was recorded (nothing, when all is).
+    def verify(
+        self, revision: RevisionSpec = None, *, expect: str | None = None, repair: bool = False
+    ) -> list[Finding]:
+        """Read the whole log and every raster of a revision; return what differs from what was recorded.
 
         Args:
-            revision: Whose files; the log is read whole.
-            expect: A digest that was kept elsewhere, of an event or of the content; it shows a lost tail.
-            repair: Remove orphan files and rebuild the projection; never touches the log.
+            revision: The revision whose files are checked.
+            expect: A digest kept elsewhere, of an event or of the content; it reveals a truncated log.
+            repair: Remove orphan files and rebuild the state; the log is never changed.
         """
         from geographer.storage.workspace.verify import verify_dataset
 
-        recorder, position = self._recorder, self._recorder.resolve_revision(revision)
-        update_state(recorder.database)
+        work, position = self._unit_of_work, self._unit_of_work.resolve_revision(revision)
+        update_state(work.database)
+        shown = work.workspace_position
         return verify_dataset(
-            recorder.database, recorder.store, position, shown=recorder.workspace_position, expect=expect, repair=repair
+            work.database, work.file_store, position, workspace_position=shown, expected_digest=expect, repair=repair
         )

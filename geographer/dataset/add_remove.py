@@ -1,4 +1,4 @@
-"""The verbs that add and remove: features, rasters, catalogues, classes."""
+"""The methods of `Dataset` that add and remove features, rasters, catalogues and classes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from geographer.base.errors import ConflictError, UsageError, quote_names
-from geographer.dataset.commit import Changing
+from geographer.base.errors import ConflictError, UsageError, quote_objects
+from geographer.dataset.commit import CommitMixin
 from geographer.storage.events import ChangeResult, EventDraft
-from geographer.storage.unit_of_work import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
     from geographer.planning.raster_rows import RasterOptions, StorageMode
     from geographer.storage.queries.revision import Revision
 
-_LATER: Final = ("patterns", "tags", "replace")
+_LATER_OPTIONS: Final = ("patterns", "tags", "replace")
 
 
-class Additions(Changing):
-    """The part of `Dataset` that adds and removes; see there for the keyword arguments that all changes share."""
+class AddRemoveMixin(CommitMixin):
+    """The part of `Dataset` that adds and removes; see `Dataset` for the arguments that all changes share."""
 
     def add_features(
         self,
@@ -35,38 +34,34 @@ class Additions(Changing):
         crs: str | None = None,
         on_error: Literal["fail", "skip"] = "fail",
         replace: bool = False,
-        **signature: Any,
+        **commit_options: Any,
     ) -> ChangeResult:
-        """Add features: points, lines or polygons, multi or not, in any CRS.
+        """Add points, lines or polygons (or multi-geometries) in any CRS.
 
         Args:
-            data: A file that GDAL reads (GeoJSON, GeoPackage, Shapefile, FlatGeobuf, KML …), GeoParquet, an Arrow table
-                with a GeoArrow WKB column, or a GeoDataFrame.
-            id: The column of ids, text or whole numbers; `feature_id` or `id` when left out.
-            class_: The column of classes; `class` when left out, or the dataset's only class.
-            as_class: One class for all of them, instead of a column.
-            where: Only the rows for which this SQL expression over the file's columns is true.
-            crs: The CRS of the data, where it does not say, or says wrongly.
-            on_error: 'skip' leaves out rows that are not fit, and records which and why.
-            replace: Rows whose id is in the dataset replace that feature, as a whole: a column of one's own that the
-                new data lack is gone from it. Those that are equal in everything are not recorded again; the summary
-                counts `added`, `changed` and `unchanged`. Otherwise such rows are not fit.
-            signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
+            data: A file that GDAL reads (GeoJSON, GeoPackage, Shapefile …), GeoParquet, an Arrow table with a GeoArrow
+                WKB column, or a GeoDataFrame.
+            id: The column of ids, text or integers. Default: `feature_id` or `id`.
+            class_: The column of classes. Default: `class`, or the dataset's only class.
+            as_class: One class for all features, instead of a column.
+            where: Only rows for which this SQL expression over the file's columns is true.
+            crs: The CRS of the data, if they do not state it or state it wrongly.
+            on_error: 'skip' leaves out invalid rows, and records which and why.
+            replace: A row whose id is in the dataset replaces that feature completely: user columns that the new data
+                lack are removed from it. Rows that are equal in everything are not recorded again. The summary counts
+                `added`, `changed` and `unchanged`. Otherwise such rows are invalid.
 
         Raises:
-            NotFoundError: no such file, column or class.
-            ConflictError: ids stand twice, or are in the dataset and are not to be replaced.
-            UsageError: a geometry is missing, empty, invalid or out of range; no id; no CRS.
+            NotFoundError: a file, column or class does not exist.
+            ConflictError: ids are repeated, or are in the dataset and are not to be replaced.
+            UsageError: a geometry is missing, empty, invalid or out of range; an id or the CRS is missing.
         """
-        from geographer.operations.add.features import FeatureOptions, plan_features
+        from geographer.operations.add.features import FeatureOptions, plan_feature_addition
 
         options = FeatureOptions(id, class_, as_class, where, crs, on_error, replace)
-        request = {"data": _named(data), **_asked(options)}
-        return self._change(
-            "features_added",
-            request,
-            signature,
-            lambda view: Change(plan_features(view, data, options, request)),
+        request = {"data": _describe_input(data), **_options_to_json(options)}
+        return self._commit_change(
+            "features_added", request, commit_options, plan_feature_addition, data, options, request
         )
 
     def add_rasters(
@@ -82,49 +77,44 @@ class Additions(Changing):
         patterns: str | Sequence[str] = (),
         tags: Sequence[str] = (),
         replace: bool = False,
-        **signature: Any,
+        **commit_options: Any,
     ) -> ChangeResult:
-        """Add raster files, or all rasters in folders. A raster's id is the stem of its file's name.
+        """Add raster files, or all rasters in folders. A raster's id is the stem of its file name.
 
         Args:
             paths: Files and folders.
-            collection: The named set that they join.
-            mode: 'copy' keeps the bytes in DVC and a copy in the workspace; 'link' in DVC and a read-only link;
-                'reference' leaves the file where it is and records its checksums.
-            crs: The CRS of the rasters, where their files do not say, or say wrongly.
-            footprint: 'bounds' of the grid, or only the 'valid' pixels.
-            acquired: The tag that holds the time of acquisition.
-            on_error: 'skip' leaves out files that are not fit, and records which and why.
-            patterns: Of a folder, only the rasters whose name, or path below it, matches one of these, such as
-                '*_RGB.tif' or '2020/*'; `*` stands for slashes, too, and upper case is not lower case.
-            tags: GDAL tags to keep as columns of one's own: whole numbers or numbers if all are, else text; null
-                where a file has none.
-            replace: Files whose id is in the collection replace that raster; those that are equal in everything are
-                not recorded again; the summary counts `added`, `changed` and `unchanged`. In the workspace the new
-                file takes the old one's place; DVC's cache keeps both.
-            signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
+            collection: The collection that they join.
+            mode: 'copy' stores the bytes in DVC and copies them to the workspace; 'link' stores them in DVC and links
+                to them, read-only; 'reference' leaves the file where it is and records its checksums.
+            crs: The CRS of the rasters, if their files do not state it or state it wrongly.
+            footprint: The 'bounds' of the grid, or only the 'valid' pixels.
+            acquired: The GDAL tag that holds the time of acquisition.
+            on_error: 'skip' leaves out invalid files, and records which and why.
+            patterns: In a folder, only rasters whose name, or path below the folder, matches one of these patterns,
+                e.g. '*_RGB.tif' or '2020/*'; `*` matches slashes too, and matching is case-sensitive.
+            tags: GDAL tags to keep as user columns: integers or floats if all values are, else text; null if a file
+                lacks it.
+            replace: A file whose id is in the collection replaces that raster; equal files are not recorded again. The
+                summary counts `added`, `changed` and `unchanged`. The workspace shows the new file; DVC's cache keeps
+                both.
 
         Raises:
-            NotFoundError: no such file, no raster in a folder that matches, no file with one of the tags.
-            UsageError: a file is no raster, or has no CRS; patterns without a folder.
+            NotFoundError: a file does not exist, no raster in a folder matches, or no file has one of the tags.
+            UsageError: a file is not a raster or has no CRS, or there are patterns without a folder.
             CorruptError: a file is damaged.
-            ConflictError: ids stand twice, or are in the dataset and are not to be replaced, or in another collection;
-                a file lies in the way that the log does not know.
+            ConflictError: ids are repeated, are in the dataset and not to be replaced, or are in another collection; or
+                a file that the log does not know has the target's path.
         """
-        from geographer.operations.add.rasters import plan_rasters
+        from geographer.operations.add.rasters import plan_raster_addition
         from geographer.planning.raster_rows import RasterOptions
 
         files = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-        wanted = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-        options = RasterOptions(collection, mode, crs, footprint, acquired, on_error, wanted, tuple(tags), replace)
-        request = {"paths": [str(file) for file in files], **_asked(options)}
-
-        def plan(view: Revision) -> Change:
-            addition = plan_rasters(view, self.root, files, options, request)
-            linked = {sums.md5 for _, sums in addition.files} if mode == "link" else set()
-            return Change(addition.draft, addition.files, linked=linked)
-
-        return self._change("rasters_added", request, signature, plan)
+        globs = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+        options = RasterOptions(collection, mode, crs, footprint, acquired, on_error, globs, tuple(tags), replace)
+        request = {"paths": [str(file) for file in files], **_options_to_json(options)}
+        return self._commit_change(
+            "rasters_added", request, commit_options, plan_raster_addition, self.root, files, options, request
+        )
 
     def add_catalogue(
         self,
@@ -133,91 +123,80 @@ class Additions(Changing):
         id: str | None = None,
         crs: str | None = None,
         acquired: str | None = None,
-        **signature: Any,
+        **commit_options: Any,
     ) -> ChangeResult:
         """Add footprints without pixels: a vector file, GeoParquet, Arrow, a GeoDataFrame, or STAC items, in any CRS.
 
         Args:
             data: Polygons; their edges are straight in their own CRS.
-            id: The column of ids; `raster_id` or `id` when left out.
-            crs: The CRS of the data, where it does not say, or says wrongly.
+            id: The column of ids. Default: `raster_id` or `id`.
+            crs: The CRS of the data, if they do not state it or state it wrongly.
             acquired: The column that holds the time of acquisition.
-            signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
 
         Raises:
             NotFoundError, UsageError, ConflictError: as `add_features`.
         """
-        from geographer.operations.add.catalogue import CatalogueOptions, plan_catalogue
+        from geographer.operations.add.catalogue import CatalogueOptions, plan_catalogue_addition
 
         options = CatalogueOptions(id, crs, acquired)
-        request = {"data": _named(data), "id": id, "crs": crs, "acquired": acquired}
-        return self._change(
-            "catalogue_added",
-            request,
-            signature,
-            lambda view: Change(plan_catalogue(view, data, options, request)),
+        request = {"data": _describe_input(data), "id": id, "crs": crs, "acquired": acquired}
+        return self._commit_change(
+            "catalogue_added", request, commit_options, plan_catalogue_addition, data, options, request
         )
 
-    def add_classes(self, names: Sequence[str], **signature: Any) -> ChangeResult:
-        """Add classes after those that there are; their values go on counting.
+    def add_classes(self, names: Sequence[str], **commit_options: Any) -> ChangeResult:
+        """Add classes; they get the next values.
 
         Raises:
-            ConflictError: a class is there already, or stands twice.
-            UsageError: a class has no name.
+            ConflictError: a class exists or is repeated.
+            UsageError: a class name is empty.
         """
-        from geographer.operations.add.features import class_rows
+        from geographer.planning.class_values import make_class_rows, number_classes
 
         request = {"classes": list(names)}
 
-        def plan(view: Revision) -> Change:
+        def plan_addition(revision: Revision) -> EventDraft:
             if not all(names):
-                raise UsageError("a class has no name: give each a name")
-            known = {row[0] for row in view.fetch_rows("SELECT class FROM classes")}
-            again = sorted(known.intersection(names)) or sorted({name for name in names if list(names).count(name) > 1})
-            if again:
-                raise ConflictError(f"class {quote_names(again)} is there already, or stands twice: leave it out")
-            return Change(
-                EventDraft(
-                    "classes_added",
-                    {"request": request, **request},
-                    {"class_change": class_rows(view, list(names))},
+                raise UsageError("a class name is empty. Give every class a name.")
+            existing = dict(revision.fetch_rows("SELECT class, value FROM classes"))
+            conflicts = sorted({name for name in names if name in existing or list(names).count(name) > 1})
+            if conflicts:
+                raise ConflictError(
+                    f"{quote_objects('class', conflicts, 'is|are')} in the dataset already, or repeated. Leave it out."
                 )
-            )
+            rows = {"class_change": make_class_rows(number_classes(existing, dict.fromkeys(names, 1)))}
+            return EventDraft("classes_added", {"request": request, **request}, rows)
 
-        return self._change("classes_added", request, signature, plan)
+        return self._commit_change("classes_added", request, commit_options, plan_addition)
 
-    def remove_features(self, ids: Sequence[Any], **signature: Any) -> ChangeResult:
-        """Remove features; every earlier revision keeps them.
+    def remove_features(self, ids: Sequence[Any], **commit_options: Any) -> ChangeResult:
+        """Remove features; earlier revisions keep them.
 
         Raises:
-            NotFoundError: one of them is not there.
+            NotFoundError: an id does not exist.
         """
         from geographer.operations.remove.plan import plan_feature_removal
 
-        request = {"ids": [str(one) for one in ids]}
-        return self._change(
-            "features_removed", request, signature, lambda view: Change(plan_feature_removal(view, request))
-        )
+        request = {"ids": [str(feature_id) for feature_id in ids]}
+        return self._commit_change("features_removed", request, commit_options, plan_feature_removal, request)
 
-    def remove_rasters(self, ids: Sequence[str], **signature: Any) -> ChangeResult:
-        """Remove rasters, their labels and their places in splits; the bytes stay in the cache for earlier revisions.
+    def remove_rasters(self, ids: Sequence[str], **commit_options: Any) -> ChangeResult:
+        """Remove rasters, their labels and their assignments; the cache keeps the bytes for earlier revisions.
 
         Raises:
-            NotFoundError: one of them is not there.
+            NotFoundError: an id does not exist.
         """
         from geographer.operations.remove.plan import plan_raster_removal
 
         request = {"ids": list(ids)}
-        return self._change(
-            "rasters_removed", request, signature, lambda view: Change(plan_raster_removal(view, request))
-        )
+        return self._commit_change("rasters_removed", request, commit_options, plan_raster_removal, request)
 
 
-def _asked(options: FeatureOptions | RasterOptions) -> dict[str, Any]:
-    """Options as the log records them; the later ones only if they say something, so that older requests stay equal."""
+def _options_to_json(options: FeatureOptions | RasterOptions) -> dict[str, Any]:
+    """Return options as the log records them; later options only if set, so that older requests stay equal."""
     fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
-    return {name: value for name, value in fields.items() if value or name not in _LATER}
+    return {name: value for name, value in fields.items() if value or name not in _LATER_OPTIONS}
 
 
-def _named(data: Any) -> str:
+def _describe_input(data: Any) -> str:
     return str(data) if isinstance(data, str | Path) else type(data).__name__

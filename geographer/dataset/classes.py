@@ -1,91 +1,81 @@
-"""The verbs for classes: what there is, combined, renamed, dropped, and hard classes from soft ones."""
+"""The methods of `Dataset` that list, remap and set classes."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from geographer.dataset.commit import Changing
-from geographer.storage.unit_of_work import Change
+from geographer.dataset.commit import CommitMixin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from geographer.dataset.queries import Rev
+    from geographer.dataset.queries import RevisionSpec
     from geographer.storage.events import ChangeResult
     from geographer.storage.queries.table import Table
 
 
-class Classes(Changing):
-    """The part of `Dataset` that deals with classes; see there for the keyword arguments that all changes share."""
+class ClassesMixin(CommitMixin):
+    """The part of `Dataset` for classes; see `Dataset` for the keyword arguments that all changes share."""
 
-    def classes(self, at: Rev = None) -> Table:
-        """The classes by value: `class` (text), `value` (int32, what it burns; 0 is background), `features` (int64)."""
-        from geographer.storage.queries.tables import list_classes
+    def classes(self, at: RevisionSpec = None) -> Table:
+        """Return the classes by value: `class` (text), `value` (int32, 0 is background), `features` (int64)."""
+        from geographer.storage.queries.read_tables import list_classes
 
-        with self._recorder.open_revision(at) as view:
-            return list_classes(view)
+        with self._unit_of_work.open_revision(at) as revision:
+            return list_classes(revision)
 
     def remap_classes(
-        self, mapping: Mapping[str, str | None], *, prune_rasters: bool = False, **signature: Any
+        self, mapping: Mapping[str, str | None], *, prune_rasters: bool = False, **commit_options: Any
     ) -> ChangeResult:
-        """Combine, rename and drop classes, all at once: one event.
+        """Combine, rename and drop classes in one event.
 
-        What `mapping` does not name stays. A class that stays keeps its value, and if it is a target, its features
-        take part beside those that join them. A target that is new gets the smallest value among its sources, so that
-        a class that is merely renamed keeps its value. A target that itself becomes something else counts as new: two
-        classes can be swapped, and each takes its value along.
+        Classes that `mapping` does not name stay. A class that stays keeps its value; if it is a target, its features
+        are combined with those mapped to it. A new target gets the smallest value of its sources, so a renamed class
+        keeps its value. A target that is itself mapped counts as new, so two classes can be swapped and take their
+        values along.
 
-        Features that get another class keep the one that they had before their first remap in their column
-        `original_class`; one that they brought along under that name stays. Features of a dropped class are removed;
-        earlier revisions keep them. The background class (value 0) can be renamed and combined, but not dropped
-        while features have it: they erase in masks. What is combined with it into a new class is background, too.
+        Features of a remapped class keep their class before the first remap in the column `original_class`, unless the
+        data have such a column. Features of a dropped class are removed; earlier revisions keep them. The background
+        class (value 0) can be renamed and combined, but not dropped while features have it, because it erases in masks.
+        A new class that the background class is combined into is background too.
 
-        Soft classes follow: the columns `prob_of_class_<class>` of combined classes are summed (what is missing counts
-        as nothing), those of renamed ones renamed, those of dropped ones removed, without scaling the others up.
-
-        Recipes stay as they were declared: the summary's `warnings` name those whose SQL asks for a class that is no
-        more.
+        Probability columns `prob_of_class_<class>` follow: those of combined classes are summed (missing values count
+        as 0), those of renamed classes are renamed, those of dropped classes are removed without rescaling the others.
+        Recipes are not changed: `warnings` in the summary names recipes whose SQL mentions a class that no longer
+        exists.
 
         Args:
             mapping: Class to new class, or to None to drop it.
-            prune_rasters: Also remove the chips (rasters cut from rasters) that showed an object and show none
-                afterwards, with their labels and places in splits. Background is no object.
-            signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
+            prune_rasters: Also remove chips that showed an object before and show none afterwards, with their labels
+                and assignments. Background is not an object.
 
         Raises:
-            UsageError: the mapping is empty or changes nothing, a name is empty, a probability is no number.
-            NotFoundError: a class is not there.
+            UsageError: the mapping is empty or changes nothing, a name is empty, or a probability is not a number.
+            NotFoundError: a class does not exist.
             ConflictError: the background class would be dropped while features have it.
         """
-        from geographer.operations.classes.plan import plan_remap
+        from geographer.operations.classes.remap import plan_remap
 
         request = {"classes": dict(mapping), "prune_rasters": prune_rasters}
-        return self._change(
-            "classes_remapped",
-            request,
-            signature,
-            lambda view: Change(plan_remap(view, mapping, prune_rasters=prune_rasters, request=request)),
-        )
+        plan = partial(plan_remap, mapping=mapping, prune_rasters=prune_rasters, request=request)
+        return self._commit_change("classes_remapped", request, commit_options, plan)
 
-    def harden_classes(self, threshold: float | None = None, **signature: Any) -> ChangeResult:
-        """Make soft classes hard: each feature gets the class of its greatest probability; one event.
+    def set_classes_from_probabilities(self, threshold: float | None = None, **commit_options: Any) -> ChangeResult:
+        """Give each feature the class of its largest probability, in one event.
 
-        The probabilities stand in the columns `prob_of_class_<class>`, and stay there. Of equal ones, that of the
-        smaller class value counts. A feature without any probability keeps its class. Where nothing changes, no event
-        is recorded.
+        The columns `prob_of_class_<class>` hold the probabilities and are kept. The smaller class value wins ties. A
+        feature without probabilities keeps its class. Nothing is recorded if no class changes.
 
         Args:
-            threshold: Where the greatest probability is below it, the feature gets the background class, or keeps its
-                class if there is no background.
-            signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
+            threshold: A feature whose largest probability is smaller gets the background class, or keeps its class if
+                there is no background class.
 
         Raises:
-            NotFoundError: no such columns, or one is named after a class that is not there.
-            UsageError: the threshold is not between 0 and 1, or a probability is no finite number.
+            NotFoundError: there are no such columns, or a column names a class that does not exist.
+            UsageError: the threshold is not between 0 and 1, or a probability is not a finite number.
         """
-        from geographer.operations.classes.plan import plan_hardening
+        from geographer.operations.classes.probabilities import plan_hardening
 
         request = {"threshold": threshold}
-        return self._change(
-            "classes_hardened", request, signature, lambda view: Change(plan_hardening(view, threshold, request))
-        )
+        return self._commit_change("classes_hardened", request, commit_options, plan_hardening, threshold, request)

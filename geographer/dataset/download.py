@@ -1,45 +1,37 @@
-"""The verb that downloads: the scenes that features still lack, from an archive."""
+"""The methods of `Dataset` that download rasters which features still lack."""
 
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from geographer.dataset.commit import SIGNATURE, Changing
+from geographer.dataset.commit import CommitMixin, CommitOptions
+from geographer.dataset.old_names import accept_old_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from geographer.archives.base import Source
-    from geographer.operations.download.recipe import Download
+    from geographer.operations.download.recipe import DownloadRecipe
     from geographer.planning.selection import SelectorFunction
     from geographer.storage.events import ChangeResult
     from geographer.storage.queries.table import Table
 
 
-_NUMBERS = ("max_cloud", "resolution", "time_limit")
-_OPTIONS = {"query": "--query", "source_options": "--source-option", "reader_options": "--reader-option"}
-_FIELDS = {
+_NUMBER_OPTIONS = ("max_cloud", "resolution", "time_limit")
+_JSON_OPTIONS = {"query": "--query", "source_options": "--source-option", "reader_options": "--reader-option"}
+_FIELD_NAMES = {
     "source": "archive",
     "collection": "product_collection",
     "source_options": "options",
+    "keep_reprocessed": "keep_twins",
     "reader_options": "reading",
 }
-"""What the recipe calls what is given under another name."""
+"""The arguments that the recipe has under another name, with that name."""
 
 
-class _Signed(TypedDict, total=False):
-    """The keyword arguments that all changes share."""
-
-    message: str
-    author: str | None
-    idempotency_key: str | None
-    expected_head: str | None
-    dry_run: bool
-
-
-class _Wanted(_Signed, total=False):
-    """What a download is asked for; `Downloads.download` says what each means."""
+class _DownloadOptions(CommitOptions, total=False):
+    """The keyword arguments of a download; `DownloadMixin.download` documents them."""
 
     source: str | type[Source]
     provider: str | None
@@ -55,7 +47,7 @@ class _Wanted(_Signed, total=False):
     rasters_where: str | SelectorFunction | None
     target_count: int
     union: bool
-    keep_twins: bool
+    keep_reprocessed: bool
     footprint: Literal["bounds", "valid"]
     reader: str | None
     bands: Sequence[str]
@@ -64,123 +56,120 @@ class _Wanted(_Signed, total=False):
     time_limit: float
 
 
-class Downloads(Changing):
-    """The part of `Dataset` that fetches rasters; see there for the keyword arguments that all changes share."""
+class DownloadMixin(CommitMixin):
+    """The part of `Dataset` that downloads rasters; see `Dataset` for the arguments that all changes share."""
 
-    def download(self, name: str, *, workers: int = 4, **wanted: Unpack[_Wanted]) -> ChangeResult:
-        """Find and fetch the rasters that features still lack: the fewest scenes that show them all.
+    @accept_old_arguments
+    def download(self, name: str, *, workers: int = 4, **options: Unpack[_DownloadOptions]) -> ChangeResult:
+        """Find and download the fewest scenes that contain the features which still lack rasters.
 
-        A feature lacks rasters when fewer than `target_count` of the collection `into` contain it. The archive is
-        searched in few boxes around those features; of what it has, the fewest scenes are chosen, and of equally few
-        those that cost least: their cloud cover from 0 to 1, up to a tenth for bytes, and the years that they are away
-        from `near`. Each becomes one GeoTIFF, and a row that tells where it came from. A product that is here is never
-        fetched again, nor another processing of its acquisition.
+        A feature lacks rasters if fewer than `target_count` rasters of the collection `into` contain it. The archive is
+        searched in few boxes around those features. The fewest scenes are selected, and among equally few the cheapest:
+        the cost is the cloud cover (0 to 1), up to 0.1 for bytes, and the years from `near`. Each scene becomes one
+        GeoTIFF and a row with its origin. A product that the dataset has, or another processing of its acquisition, is
+        not downloaded again.
 
-        A product that can't be had does not stop the others: it stands in the event, and a second run, or `update`,
-        fetches only those. What had arrived when a run was stopped is not fetched again either.
+        A product that fails does not stop the others: the event lists it, and the next run, or `update`, downloads only
+        what is missing. Products that were complete when a run was interrupted are not downloaded again.
 
         Args:
-            name: The recipe's name.
-            source: Which kind of archive: 'eodag' (default), 'alos', a subclass of `geographer.Source`, or the name of
-                one: an entry point in `geographer.sources`, or 'module:Class'.
-            provider: Whose archive; the source's own choice when left out.
-            collection: The archive's own collection (product type), such as 'S2_MSI_L2A'.
-            start: The first moment of acquisition, ISO 8601, in UTC where it has no offset.
-            end: The last one; a date is meant to its end.
-            max_cloud: The highest cloud cover, in percent. Scenes that state none pass.
-            near: The moment that scenes should be near to; the middle of `start` and `end`, or else the newest scene's.
-            query: More that the archive is asked for, in its own words.
-            source_options: The source's own; JSON values, no credentials: those belong into its own configuration.
-            into: The collection that the rasters go to ('source'), and whose rasters count.
-            where: Only the features for which this SQL expression is true; or a function, as for cuts.
+            source: The kind of archive: 'eodag' (default), 'alos', a subclass of `geographer.Source`, or a name: an
+                entry point in `geographer.sources` or 'module:Class'.
+            provider: The provider of the archive. Default: the source chooses.
+            collection: The archive's collection (product type), e.g. 'S2_MSI_L2A'.
+            start: The first time of acquisition, ISO 8601, UTC if it has no offset.
+            end: The last time of acquisition; a date means its end.
+            max_cloud: The largest cloud cover in percent. Scenes that do not state it pass.
+            near: The preferred time of acquisition. Default: the middle of `start` and `end`, else the newest scene.
+            query: Further search parameters, in the archive's own terms.
+            source_options: The options of the source; JSON values. Credentials belong in the source's own
+                configuration.
+            into: The collection that the rasters join ('source'), and whose rasters count.
+            where: Only features for which this SQL expression is true; or a function, as for cuts.
             rasters_where: Only these rasters of the collection count.
-            target_count: How many rasters are to contain each feature (1).
-            union: Instead, rasters are to cover each feature together.
-            keep_twins: All processings of one acquisition count, not only the newest.
-            footprint: 'valid' (default): a raster shows what its valid pixels show; 'bounds': all within its bounds.
-            reader: 'geotiff', 'bands', 'safe', the name of one's own; the one that knows the files when left out.
-            bands: Which bands, by name, in this order.
-            resolution: Of the pixels, in metres or units of the CRS; the finest of the bands when left out.
-            reader_options: The reader's own; JSON values.
-            time_limit: How many seconds the proof that the scenes are the fewest may take (60).
-            workers: How many products are fetched at once; never more than the source allows.
-            wanted: All of the above, and `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
+            target_count: The number of rasters that contain each feature (1).
+            union: Rasters cover each feature together instead.
+            keep_reprocessed: Count all processings of an acquisition, not only the newest.
+            footprint: 'valid' (default): the valid pixels count; 'bounds': everything within the bounds counts.
+            reader: 'geotiff', 'bands', 'safe' or the name of a plugin. Default: the first reader that can read the
+                files.
+            bands: The bands by name, in this order.
+            resolution: The pixel size in metres or units of the CRS. Default: the finest of the bands.
+            reader_options: The options of the reader; JSON values.
+            time_limit: The seconds that the proof of the fewest scenes may take (60).
+            workers: The number of concurrent downloads; at most what the source allows.
 
         Raises:
-            SourceError: the archive can't be searched whole, or not one product could be had.
-            NotFoundError: no such provider, collection of the archive, reader or column.
-            UsageError: options that can't be, or that hold a credential.
-            ConflictError: the name stands for another recipe, or another process downloads.
+            SourceError: the archive cannot be searched completely, or no product could be downloaded.
+            NotFoundError: a provider, collection, reader or column does not exist.
+            UsageError: an option is invalid or holds a credential.
+            ConflictError: the name belongs to another recipe, or another process is downloading.
         """
-        recipe, signature = _declared(name, wanted)
-        return self._run(recipe, signature, workers)
+        recipe, commit_options = _make_recipe(name, options)
+        return self._run_recipe(recipe, commit_options, workers)
 
-    def plan_download(self, name: str, **wanted: Unpack[_Wanted]) -> tuple[Table, dict[str, Any]]:
-        """What `download` would fetch, without fetching it: the archive is searched, and nothing is changed.
+    @accept_old_arguments
+    def plan_download(self, name: str, **options: Unpack[_DownloadOptions]) -> tuple[Table, dict[str, Any]]:
+        """Search the archive and return what `download` would download; nothing is changed.
 
         Returns:
             A table with a row for each scene: `product_id`, `provider`, `acquired`, `cloud_cover` (percent), `bytes`,
-            `shows` (how many of the missing features), `cost`; and the counts, as the event would tell them.
+            `shows` (the number of lacking features that it covers), `cost`; and the counts of the event's payload.
         """
         from geographer.dataset.recipe_registry import check_recipe_unchanged
         from geographer.planning.recipe import RunOptions
         from geographer.storage.queries.table import Table
 
-        recipe, signature = _declared(name, wanted)
-        head = self._recorder.prepare_head(signature.get("expected_head"))
-        with self._recorder.open_revision(head.position) as view:
-            check_recipe_unchanged(view, recipe)
-            plan = recipe.make_plan(view, RunOptions(self.root, progress=self._progress))
-        return Table(plan.table()), plan.summary
+        recipe, commit_options = _make_recipe(name, options)
+        _, expected_head, _ = self._parse_commit_options(commit_options)
+        head = self._unit_of_work.prepare_head(expected_head)
+        with self._unit_of_work.open_revision(head.position) as revision:
+            check_recipe_unchanged(revision, recipe)
+            plan = recipe.make_plan(revision, RunOptions(self.root, progress=self._progress))
+        return Table(plan.make_scene_table()), plan.summary_fields
 
 
-def _declared(name: str, wanted: Mapping[str, Any]) -> tuple[Download, dict[str, Any]]:
-    """The recipe, and the keyword arguments that all changes share."""
-    from geographer.operations.download.recipe import Download
+def _make_recipe(name: str, options: Mapping[str, Any]) -> tuple[DownloadRecipe, dict[str, Any]]:
+    """Return the recipe and the commit options."""
+    from geographer.operations.download.recipe import DownloadRecipe
 
-    signature = {key: value for key, value in wanted.items() if key in SIGNATURE}
-    given = {key: value for key, value in wanted.items() if key not in SIGNATURE}
-    unknown = sorted(given.keys() - _Wanted.__annotations__.keys())
-    if unknown:
-        raise TypeError(f"unexpected keyword arguments: {', '.join(unknown)}")
-    _refuse_nonsense(given)
-    return Download(name=name, **_fields(given)), signature
+    fields = _DownloadOptions.__annotations__.keys() - CommitOptions.__annotations__.keys()
+    download_options = {key: value for key, value in options.items() if key in fields}
+    commit_options = {key: value for key, value in options.items() if key not in fields}
+    return DownloadRecipe(name=name, **_parse_options(download_options)), commit_options
 
 
-def _refuse_nonsense(given: Mapping[str, Any]) -> None:
-    """Raise `UsageError` where options can't be, or hold a credential."""
+def _parse_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options as fields of the recipe, with the types that the log gives back.
+
+    Raises:
+        UsageError: an option is invalid or holds a credential.
+    """
+    from geographer.archives.base import SOURCES
     from geographer.base.errors import UsageError
-    from geographer.operations.download.make_source import refuse_secrets
-
-    count, bands = given.get("target_count", 1), given.get("bands", ())
-    if count < 1:
-        raise UsageError(f"--target-count {count} asks for nothing: pass 1 or more")
-    if given.get("union") and count != 1:
-        raise UsageError("--union covers each feature once: leave --target-count out")
-    for key in _NUMBERS:
-        if given.get(key) is not None and not isfinite(given[key]):
-            raise UsageError(f"--{key.replace('_', '-')} {given[key]} is no number: leave it out, or give one")
-    if not isinstance(bands, str) and len(set(bands)) < len(bands):
-        raise UsageError(f"--bands {','.join(bands)} names a band twice: name each once")
-    for key, option in _OPTIONS.items():
-        refuse_secrets(given.get(key) or {}, option)
-
-
-def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given as the fields of the recipe, in the types in which they come back from the log."""
-    from geographer.operations.cut.custom import kept_options
-    from geographer.operations.download.parameters import SourceName
+    from geographer.operations.download.make_source import reject_credentials
+    from geographer.planning.recipe import normalise_options
     from geographer.planning.selection import parse_selection
 
-    found = {"source": "eodag", **given}
-    for key in _NUMBERS:
-        if found.get(key) is not None:
-            found[key] = float(found[key])
+    fields, count, bands = dict(options), options.get("target_count", 1), options.get("bands", ())
+    if count < 1:
+        raise UsageError(f"invalid --target-count {count}. Use 1 or more.")
+    if options.get("union") and count != 1:
+        raise UsageError("--union covers each feature once. Leave out --target-count.")
+    for key in _NUMBER_OPTIONS:
+        number = options.get(key)
+        if number is not None and not isfinite(number):
+            option = f"--{key.replace('_', '-')}"
+            raise UsageError(f"{option} {number} is not a finite number. Leave it out, or give a number.")
+        if number is not None:
+            fields[key] = float(number)
+    fields["bands"] = (bands,) if isinstance(bands, str) else tuple(bands)
+    if len(set(fields["bands"])) < len(fields["bands"]):
+        raise UsageError(f"--bands {','.join(bands)} repeats a band. Name each band once.")
+    for key, option in _JSON_OPTIONS.items():
+        reject_credentials(options.get(key) or {}, option)
+        fields[key] = normalise_options(options.get(key) or {})
     for key in ("where", "rasters_where"):
-        found[key] = parse_selection(found.get(key))
-    for key in _OPTIONS:
-        found[key] = kept_options(found.get(key) or {})
-    found["source"] = SourceName.of(found["source"])
-    bands = found.get("bands", ())
-    found["bands"] = (bands,) if isinstance(bands, str) else tuple(bands)
-    return {_FIELDS.get(key, key): value for key, value in found.items()}
+        fields[key] = parse_selection(options.get(key))
+    fields["source"] = SOURCES.resolve_plugin(options.get("source", "eodag"))
+    return {_FIELD_NAMES.get(key, key): value for key, value in fields.items()}

@@ -1,37 +1,47 @@
-"""The verbs that declare and run label recipes: masks, soft labels, instances, multilabels, boxes, one's own."""
+"""The methods of `Dataset` that make labels."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from geographer.base.values import parse_line_width
-from geographer.dataset.commit import Changing
-from geographer.storage.events import ChangeResult
+from geographer.dataset.commit import CommitMixin, CommitOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from geographer.planning.recipe import Recipe
+    from geographer.storage.events import ChangeResult
 
 
-class Labels(Changing):
-    """The part of `Dataset` that labels rasters; see there for the keyword arguments that all changes share.
+class _LabelOptions(CommitOptions, total=False):
+    """The options that all labels share; `LabelMixin` documents them."""
 
-    Every label is on exactly its raster's grid. Run again, or by `update`, a recipe makes the labels that are missing
-    or out of date (features, classes or rasters have changed), and retires those whose rasters have left.
+    width: str | float | None
+    workers: int
 
-    All take:
-        name: The recipe's name; its files lie in `labels/<name>/<collection>/`, named after their rasters.
+
+class LabelMixin(CommitMixin):
+    """The part of `Dataset` that labels rasters. Every label has exactly the grid of its raster.
+
+    A recipe that runs again, by itself or through `update`, makes labels that are missing or outdated (features,
+    classes or rasters have changed) and retires labels whose rasters have left the collection.
+
+    All methods take the keyword arguments of all changes (see `Dataset`) and:
+
+        name: The recipe's name; its files lie in `labels/<name>/<collection>/` and have the names of their rasters.
         collection: The rasters to label.
-        width: How wide lines and points are drawn: a number of pixels, or a text such as '3px' or '5m'. Metres are
-            those of the raster's pixels at its middle. None: a line as the pixels along it, a point as the one that it
-            lies in.
-        workers: How many processes draw. Scripts that set more than 1 need an `if __name__ == "__main__"` guard.
-        signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
+        width: The drawn width of lines and points: a number of pixels, or a text, e.g. '3px' or '5m'. Metres are
+            converted at the middle of the raster. None: a line covers the pixels along it, a point the pixel that
+            contains it.
+        workers: The number of processes. A script that sets more than 1 needs an `if __name__ == "__main__"` guard.
 
-    All raise:
-        NotFoundError: no such collection.
-        ConflictError: the name stands for another recipe.
-        UsageError: there is no class, or an option can't be.
-        CorruptError, StorageError: as the messages say; nothing is recorded then.
+    All methods raise:
+
+        NotFoundError: the collection does not exist.
+        ConflictError: the name belongs to another recipe or collection.
+        UsageError: there is no class, or an option is invalid.
+        CorruptError, StorageError: see the message; nothing is recorded.
     """
 
     def label_masks(
@@ -43,48 +53,34 @@ class Labels(Changing):
         all_touched: bool = False,
         ignore: int | None = None,
         ignore_where: str | None = None,
-        width: str | float | None = None,
-        workers: int = 1,
-        **signature: Any,
+        **shared: Unpack[_LabelOptions],
     ) -> ChangeResult:
-        """Burn a class mask for each raster of a collection: one class value a pixel, 0 where there is nothing.
+        """Rasterize a class mask for each raster: one class value per pixel, 0 where there is no object.
 
-        A polygon fills the pixels whose centres it holds; one that holds none burns the pixel that its representative
-        point lies in, and the summary counts it as 'smaller than a pixel'. That is decided for the whole object, so a
-        chip's mask is the window that the chip is in its scene's. The background class erases what lies below it. One
-        band, uint8, or uint16 where a class's value or `ignore` is above 255; no nodata value.
+        A polygon fills the pixels whose centres it contains; a polygon that contains none fills the pixel of its
+        representative point, and the summary counts it as 'smaller than a pixel'. This is decided for the whole object,
+        so a chip's mask equals the chip's window in the mask of its parent raster. The background class erases what
+        lies below it. The mask has one band, uint8, or uint16 if a class value or `ignore` is above 255, and no nodata
+        value.
 
         Args:
-            name: As for all labels.
-            collection: As for all labels.
-            overlap: What lies on top. 'class-order': the larger class value; 'smallest-on-top': the smaller area in the
-                raster's pixels (lines and points have none); 'newest': what was added later, as in all cases when that
-                does not decide.
-            all_touched: Burn every pixel that is touched.
-            ignore: The value, from 1 to 65,535, that marks pixels to be ignored: those of the raster without valid data
-                (its dataset mask is 0), on top of all, and below them those of the features that `ignore_where` names.
+            overlap: Which object is on top. 'class-order': the larger class value; 'smallest-on-top': the smaller area
+                in the raster's pixels (lines and points have none); 'newest': the object added last, which also decides
+                ties.
+            all_touched: Fill every pixel that an object touches.
+            ignore: The value (1 to 65,535) of pixels to ignore: those without valid data in the raster (its dataset
+                mask is 0), on top of everything; below them the pixels of the features selected by `ignore_where`.
             ignore_where: An SQL expression over the columns of features.
-            width: As for all labels.
-            workers: As for all labels.
-            signature: As for all labels.
 
         Raises:
-            UsageError: `ignore` is the value of a class; or as for all labels.
+            UsageError: `ignore` is the value of a class.
         """
-        from geographer.operations.label.mask import LabelMask
+        from geographer.operations.label.masks import LabelMask
 
-        recipe = LabelMask(
-            name=name,
-            collection=collection,
-            overlap=overlap,
-            all_touched=all_touched,
-            ignore=ignore,
-            ignore_where=ignore_where,
-            width=_width(width),
-        )
-        return self._run(recipe, signature, workers)
+        masks = {"all_touched": all_touched, "ignore": ignore, "ignore_where": ignore_where}
+        return self._run_label(LabelMask, shared, name=name, collection=collection, overlap=overlap, **masks)
 
-    def label_soft(
+    def label_probabilities(
         self,
         name: str,
         *,
@@ -92,42 +88,27 @@ class Labels(Changing):
         columns: Mapping[str, str] | None = None,
         background_band: bool = False,
         combine: Literal["mean", "max"] = "mean",
-        width: str | float | None = None,
-        workers: int = 1,
-        **signature: Any,
+        **shared: Unpack[_LabelOptions],
     ) -> ChangeResult:
-        """Draw a soft label for each raster: float32, one band for each class with a value above 0, in order of value.
+        """Draw class probabilities for each raster: float32, one band for each class value above 0, ordered by value.
 
-        A feature's probabilities stand in its columns `prob_of_class_<class>`; of several, nulls are 0. A feature that
-        has none belongs to its own class with probability 1. Bands are named after their classes. Where features of the
-        background class lie, all classes are 0.
+        The columns `prob_of_class_<class>` hold a feature's probabilities; if it has some, the missing ones are 0. A
+        feature without any has probability 1 for its own class. Bands are named after their classes. All classes are 0
+        where features of the background class lie.
 
         Args:
-            name: As for all labels.
-            collection: As for all labels.
             columns: Class to column, where the column has another name.
-            background_band: A first band with 1 minus the sum of the others, clipped to 0 and 1.
-            combine: Of the objects that cover a pixel, the 'mean' or the 'max' of each class; their order does not
-                matter, to the last bit.
-            width: As for all labels.
-            workers: As for all labels.
-            signature: As for all labels.
+            background_band: Add a first band: 1 minus the sum of the others, clipped to 0 and 1.
+            combine: The 'mean' or the 'max' of each class over the objects that cover a pixel, whatever their order.
 
         Raises:
-            NotFoundError: no such class or column.
-            UsageError: a feature's probabilities lie outside 0 to 1, or add up to more than 1; or as for all labels.
+            NotFoundError: a class or column does not exist.
+            UsageError: the probabilities of a feature lie outside 0 to 1 or sum to more than 1.
         """
-        from geographer.operations.label.soft import LabelSoft
+        from geographer.operations.label.probabilities import LabelProbabilities
 
-        recipe = LabelSoft(
-            name=name,
-            collection=collection,
-            columns=dict(sorted((columns or {}).items())),
-            background_band=background_band,
-            combine=combine,
-            width=_width(width),
-        )
-        return self._run(recipe, signature, workers)
+        bands = {"columns": dict(sorted((columns or {}).items())), "background_band": background_band}
+        return self._run_label(LabelProbabilities, shared, name=name, collection=collection, combine=combine, **bands)
 
     def label_instances(
         self,
@@ -135,104 +116,79 @@ class Labels(Changing):
         *,
         collection: str,
         overlap: Literal["smallest-on-top", "newest"] = "smallest-on-top",
-        width: str | float | None = None,
-        workers: int = 1,
-        **signature: Any,
+        **shared: Unpack[_LabelOptions],
     ) -> ChangeResult:
-        """Draw the objects of each raster with an id of their own: 1 to n in each raster, in the order of addition.
+        """Draw the number of an object per pixel: 1 to n in each raster, in the order in which the objects were added.
 
-        One band, uint16, or uint32 where a raster shows more than 65,535 objects; 0 is nothing, and the background
-        class erases. Only what is seen has an id; `objects` lists it with its class and the number of its pixels, and
-        the summary counts what others hide. `overlap`, the rule for what lies on top, is as for masks.
+        The label has one band, uint16, or uint32 if a raster shows more than 65,535 objects; 0 is no object, and the
+        background class erases. Only visible objects get a number; the table `objects` lists each with its class and
+        number of pixels, and the summary counts hidden objects. `overlap` decides which object is on top, as in
+        `label_masks`.
         """
-        from geographer.operations.label.instances import LabelInstances
+        from geographer.operations.label.masks import LabelInstances
 
-        recipe = LabelInstances(name=name, collection=collection, overlap=overlap, width=_width(width))
-        return self._run(recipe, signature, workers)
+        return self._run_label(LabelInstances, shared, name=name, collection=collection, overlap=overlap)
 
-    def label_multilabel(
-        self, name: str, *, collection: str, width: str | float | None = None, workers: int = 1, **signature: Any
-    ) -> ChangeResult:
-        """Draw a band of 0 and 1 for each class with a value above 0, in order of value and named after it; uint8.
+    def label_multilabel(self, name: str, *, collection: str, **shared: Unpack[_LabelOptions]) -> ChangeResult:
+        """Draw a band of 0 and 1 (uint8) for each class value above 0, ordered by value and named by its class.
 
         Objects of different classes may overlap; the background class erases in all bands.
         """
-        from geographer.operations.label.multilabel import LabelMultilabel
+        from geographer.operations.label.masks import LabelMultilabel
 
-        recipe = LabelMultilabel(name=name, collection=collection, width=_width(width))
-        return self._run(recipe, signature, workers)
+        return self._run_label(LabelMultilabel, shared, name=name, collection=collection)
 
     def label_boxes(
-        self,
-        name: str,
-        *,
-        collection: str,
-        min_visible: float = 0.0,
-        width: str | float = "1px",
-        workers: int = 1,
-        **signature: Any,
+        self, name: str, *, collection: str, min_visible: float = 0.0, **shared: Unpack[_LabelOptions]
     ) -> ChangeResult:
-        """Box the objects of each raster, upright and oriented: a JSON file for each raster, and rows of `objects`.
+        """Compute axis-aligned and oriented boxes of each raster's objects: a JSON file, and rows of `objects`.
 
-        An object is transformed into the raster's pixel grid first, then clipped to the raster, then boxed. Coordinates
-        are in pixels, with fractions: x is the column and y the row, both 0 at the outer corner of the first pixel. The
-        oriented box is the smallest rectangle around what is seen; its corners go from the topmost one in the sense in
-        which x turns to y, and may lie outside the raster. `visible` is the share of the object's area that is seen.
-        The background class has no boxes, and hides none.
+        An object is transformed into the raster's pixel grid, clipped to the raster, then boxed. Coordinates are
+        fractional pixels (x = column, y = row, both 0 at the outer corner of the first pixel). The oriented box is the
+        smallest rectangle around the visible part; its corners start at the topmost one, run from x towards y, and may
+        lie outside the raster. `visible` is the visible fraction of the object's area. The background class has no
+        boxes and hides none.
 
         Args:
-            name: As for all labels.
-            collection: As for all labels.
-            min_visible: Drop objects of which a smaller share is seen; 0 drops only what isn't seen at all.
-            width: As for all labels; lines and points need one to have a box.
-            workers: As for all labels.
-            signature: As for all labels.
+            min_visible: Drop objects whose visible fraction is smaller; 0 drops only invisible objects.
+            width: Lines and points need a width to have a box. Default: '1px'.
 
         Raises:
-            UsageError: `min_visible` isn't from 0 to 1; or as for all labels.
+            UsageError: `min_visible` is not in 0 to 1.
         """
         from geographer.operations.label.boxes import LabelBoxes
 
-        recipe = LabelBoxes(name=name, collection=collection, min_visible=float(min_visible), width=_width(width))
-        return self._run(recipe, signature, workers)
+        shared = {"width": "1px", **shared}
+        return self._run_label(LabelBoxes, shared, name=name, collection=collection, min_visible=float(min_visible))
 
-    def label_own(
+    def label_custom(
         self,
         name: str,
         *,
         collection: str,
         maker: str | type,
         options: Mapping[str, Any] | None = None,
-        width: str | float | None = None,
-        workers: int = 1,
-        **signature: Any,
+        **shared: Unpack[_LabelOptions],
     ) -> ChangeResult:
-        """Draw labels with one's own label maker: a class with a method `draw(objects, grid)` that answers pixels.
-
-        See `geographer.operations.label.rendering.custom.LabelMaker` for what it is given and must answer.
+        """Draw labels with a user's label maker: a class with a method `draw(objects, grid)` that returns pixels.
 
         Args:
-            name: As for all labels.
-            collection: As for all labels.
-            maker: The class; or the name of an entry point of the group `geographer.labels`, or `module:Class`. The
-                version of its distribution is recorded, or else its attribute `version`.
-            options: Keyword arguments that the class is made with; as JSON.
-            width: As for all labels.
-            workers: As for all labels.
-            signature: As for all labels.
+            maker: The class (see `geographer.LabelMaker`), the name of an entry point in `geographer.labels`, or
+                'module:Class'. The log records the version of its distribution, else its attribute `version`.
+            options: The keyword arguments of the class; JSON values.
 
         Raises:
-            NotFoundError: no such label maker is installed.
-            UsageError: it can't be imported, has no version, or draws what is no label; or as for all labels.
+            NotFoundError: the label maker is not installed.
+            UsageError: it cannot be imported, has no version, or returns an invalid label.
         """
-        from geographer.operations.label.custom import LabelOwn, name_of
+        from geographer.operations.label.custom import LabelCustom, name_label_maker
 
-        recipe = LabelOwn(
-            name=name, collection=collection, maker=name_of(maker), options=dict(options or {}), width=_width(width)
-        )
-        return self._run(recipe, signature, workers)
+        custom = {"maker": name_label_maker(maker), "options": dict(options or {})}
+        return self._run_label(LabelCustom, shared, name=name, collection=collection, **custom)
 
-
-def _width(given: str | float | None) -> str | None:
-    """The one text of a width."""
-    return None if given is None else str(parse_line_width(given))
+    def _run_label(self, recipe_class: Callable[..., Recipe], shared: Mapping[str, Any], **fields: Any) -> ChangeResult:
+        """Run the recipe with these fields and the options that all labels share."""
+        options = dict(shared)
+        width, workers = options.pop("width", None), options.pop("workers", 1)
+        fields["width"] = None if width is None else str(parse_line_width(width))
+        return self._run_recipe(recipe_class(**fields), options, workers)

@@ -1,4 +1,4 @@
-"""What a dataset answers: its tables at any revision, its graph, its history, and how it shows itself."""
+"""The methods of `Dataset` that read: tables at any revision, the graph, the history."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from geographer.outputs.export import format_geojson_features, format_json_lines, format_query_json_lines, write_parquet
 from geographer.storage.log.read import read_event, read_events_between, resolve_revision
+from geographer.storage.queries.read_tables import TableFilter, find_related_ids, read_table, run_user_query
 from geographer.storage.queries.table import Table
-from geographer.storage.queries.tables import TableFilter, find_related_ids, read_table, run_user_query
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,124 +18,124 @@ if TYPE_CHECKING:
     from geographer.storage.events import Event
     from geographer.storage.unit_of_work import UnitOfWork
 
-Rev = str | int | None
+RevisionSpec = str | int | None
 """A revision: a tag, a digest prefix, `@17`, `HEAD~2`, a date, a position; None is the head."""
 
 
-class Readings:
-    """The reading half of `Dataset`: `root` is the dataset's folder; nothing here changes anything."""
+class QueryMixin:
+    """The part of `Dataset` that reads; `root` is the dataset's folder. Nothing here changes the dataset."""
 
     root: Path
-    _recorder: UnitOfWork
+    _unit_of_work: UnitOfWork
 
-    def features(self, at: Rev = None, **wanted: Any) -> Table:
-        """Features with their geometry; `where`, `feature`, `raster`, `relation` narrow them down.
+    def features(self, at: RevisionSpec = None, **filters: Any) -> Table:
+        """Return the features with their geometry, selected by `where`, `feature`, `raster` and `relation`.
 
-        `where` is a SQL expression over the columns; `feature` and `raster` are an id or many, 100,000 in one query;
+        `where` is an SQL expression over the columns; `feature` and `raster` are one id or many (100,000 in one query);
         `relation` is 'contains' or 'intersects', of the rasters to the features.
         """
-        return self.table("features", at, **wanted)
+        return self.read_table("features", at, **filters)
 
-    def rasters(self, at: Rev = None, **wanted: Any) -> Table:
-        """Rasters with their footprint; narrowed as `features`."""
-        return self.table("rasters", at, **wanted)
+    def rasters(self, at: RevisionSpec = None, **filters: Any) -> Table:
+        """Return the rasters with their footprint; selected as in `features`."""
+        return self.read_table("rasters", at, **filters)
 
-    def edges(self, at: Rev = None, **wanted: Any) -> Table:
-        """Which raster contains or intersects which feature: one row a pair; narrowed as `features`."""
-        return self.table("edges", at, **wanted)
+    def edges(self, at: RevisionSpec = None, **filters: Any) -> Table:
+        """Return which raster contains or intersects which feature, one row per pair; selected by filters."""
+        return self.read_table("edges", at, **filters)
 
-    def chips(self, at: Rev = None, **wanted: Any) -> Table:
-        """Chips: their parents and windows in the parents' pixels."""
-        return self.table("chips", at, **wanted)
+    def chips(self, at: RevisionSpec = None, **filters: Any) -> Table:
+        """Return the chips with their parents and their windows in the parents' pixels."""
+        return self.read_table("chips", at, **filters)
 
-    def labels(self, at: Rev = None, **wanted: Any) -> Table:
-        """Labels of rasters; narrowed as `features`."""
-        return self.table("labels", at, **wanted)
+    def labels(self, at: RevisionSpec = None, **filters: Any) -> Table:
+        """Return the labels of rasters; selected as in `features`."""
+        return self.read_table("labels", at, **filters)
 
-    def objects(self, at: Rev = None, **wanted: Any) -> Table:
-        """What instance and box labels list: one row for each object of each label; narrowed as `features`.
+    def objects(self, at: RevisionSpec = None, **filters: Any) -> Table:
+        """Return the objects that instance and box labels list, one row per object and label.
 
-        `instance` is the object's value in an instance label, and `pixels` how many pixels have it. `box` (x0, y0, x1,
-        y1) and `corners` (x, y) are in pixel coordinates of the raster: x is the column and y the row, both 0 at the
-        outer corner of the first pixel. `visible` is the share of the object's area that lies on the raster. What a
-        kind of label doesn't tell is null.
+        `instance` is the object's value in an instance label, and `pixels` its number of pixels. `box` (x0, y0, x1, y1)
+        and `corners` (x, y) are in pixel coordinates of the raster: x is the column and y the row, both 0 at the outer
+        corner of the first pixel. `visible` is the fraction of the object's area that lies on the raster. Columns that
+        a kind of label does not have are null.
         """
-        return self.table("objects", at, **wanted)
+        return self.read_table("objects", at, **filters)
 
-    def splits(self, at: Rev = None, **wanted: Any) -> Table:
-        """Which part each raster is assigned to; no part means left out by a decision. Narrowed as `features`."""
-        return self.table("splits", at, **wanted)
+    def splits(self, at: RevisionSpec = None, **filters: Any) -> Table:
+        """Return the part of each raster; null if a conflict excluded it. Selected as in `features`."""
+        return self.read_table("splits", at, **filters)
 
-    def tags(self, at: Rev = None) -> Table:
-        """The tags with the position, digest and content digest of each."""
-        return self.table("tags", at)
+    def tags(self, at: RevisionSpec = None) -> Table:
+        """Return the tags with the position, digest and content digest of each."""
+        return self.read_table("tags", at)
 
-    def table(self, name: str, at: Rev = None, **wanted: Any) -> Table:
-        """One of the tables of a revision, as Arrow."""
-        with self._recorder.open_revision(at) as view:
-            return read_table(view, name, _filter(wanted))
+    def read_table(self, name: str, at: RevisionSpec = None, **filters: Any) -> Table:
+        """Return one of the tables of a revision as Arrow."""
+        with self._unit_of_work.open_revision(at) as revision:
+            return read_table(revision, name, _make_filter(filters))
 
-    def json_lines(self, name: str, at: Rev = None, **wanted: Any) -> list[str]:
-        """One of the tables, each row as a JSON object with its geometry as GeoJSON."""
-        with self._recorder.open_revision(at) as view:
-            return format_json_lines(view, name, _filter(wanted))
+    def format_json_lines(self, name: str, at: RevisionSpec = None, **filters: Any) -> list[str]:
+        """Return the rows of a table as JSON objects, geometry as GeoJSON."""
+        with self._unit_of_work.open_revision(at) as revision:
+            return format_json_lines(revision, name, _make_filter(filters))
 
-    def geojson_features(self, name: str, at: Rev = None, **wanted: Any) -> list[str]:
-        """Features or rasters, each row as a GeoJSON feature.
+    def format_geojson_features(self, name: str, at: RevisionSpec = None, **filters: Any) -> list[str]:
+        """Return the rows of `features` or `rasters` as GeoJSON features.
 
         Raises:
             UsageError: the table has no geometry.
         """
-        with self._recorder.open_revision(at) as view:
-            return format_geojson_features(view, name, _filter(wanted))
+        with self._unit_of_work.open_revision(at) as revision:
+            return format_geojson_features(revision, name, _make_filter(filters))
 
-    def write_parquet(self, name: str, path: str | Path, at: Rev = None, **wanted: Any) -> None:
-        """One of the tables as a Parquet file; GeoParquet where it has a geometry."""
-        with self._recorder.open_revision(at) as view:
-            write_parquet(view, name, _filter(wanted), Path(path))
+    def write_parquet(self, name: str, path: str | Path, at: RevisionSpec = None, **filters: Any) -> None:
+        """Write one of the tables as Parquet; as GeoParquet if it has a geometry."""
+        with self._unit_of_work.open_revision(at) as revision:
+            write_parquet(revision, name, _make_filter(filters), Path(path))
 
     def log(self, last: int | None = None) -> list[Event]:
-        """The events, oldest first; only the `last` of them when that is given."""
-        with self._recorder.database.open_connection(log="r") as connection:
+        """Return the events, oldest first; only the `last` ones if given."""
+        with self._unit_of_work.database.open_connection(log="r") as connection:
             return read_events_between(connection, last=last)
 
-    def show(self, revision: Rev = None) -> Event:
-        """The event that made a revision."""
-        with self._recorder.database.open_connection(log="r") as connection:
+    def show(self, revision: RevisionSpec = None) -> Event:
+        """Return the event that made a revision."""
+        with self._unit_of_work.database.open_connection(log="r") as connection:
             return read_event(connection, resolve_revision(connection, revision))
 
     def history(self, identity: str | int) -> list[dict[str, Any]]:
-        """Every event that touched a feature or raster, oldest first.
+        """Return every event that changed a feature or raster, oldest first.
 
         Raises:
-            NotFoundError: no event ever did.
+            NotFoundError: no event has that id.
         """
         from geographer.outputs.history import read_history
 
-        with self._recorder.open_revision() as view:
-            return read_history(view, str(identity))
+        with self._unit_of_work.open_revision() as revision:
+            return read_history(revision, str(identity))
 
-    def diff(self, a: Rev, b: Rev = None) -> Diff:
-        """What was added, removed or changed between two revisions, object by object."""
+    def diff(self, a: RevisionSpec, b: RevisionSpec = None) -> Diff:
+        """Return what was added, removed or changed between two revisions, object by object."""
         from geographer.outputs.diff import compute_diff
 
-        before, after = self._recorder.resolve_revision(a), self._recorder.resolve_revision(b)
-        with self._recorder.open_revision(max(before, after)) as view:
-            return compute_diff(view, before, after)
+        before, after = self._unit_of_work.resolve_revision(a), self._unit_of_work.resolve_revision(b)
+        with self._unit_of_work.open_revision(max(before, after)) as revision:
+            return compute_diff(revision, before, after)
 
-    def sql(self, query: str, at: Rev = None) -> pa.Table:
-        """The answer of a read-only SELECT over the tables of a revision.
+    def sql(self, query: str, at: RevisionSpec = None) -> pa.Table:
+        """Run a read-only SELECT over the tables of a revision and return the result as Arrow.
 
-        They are features, rasters, edges, chips, labels, objects, splits, events, tags and classes.
+        The tables are features, rasters, edges, chips, labels, objects, splits, events, tags and classes.
 
         Raises:
-            UsageError: it is not one SELECT, or DuckDB refuses it.
+            UsageError: the query is not one SELECT, or DuckDB rejects it.
         """
-        return run_user_query(self._recorder.database, query, self._projected(at))
+        return run_user_query(self._unit_of_work.database, query, self._read_state_position(at))
 
-    def sql_json_lines(self, query: str, at: Rev = None) -> list[str]:
-        """The same as JSON objects, one for each row, geometry as GeoJSON."""
-        return format_query_json_lines(self._recorder.database, query, self._projected(at))
+    def sql_json_lines(self, query: str, at: RevisionSpec = None) -> list[str]:
+        """Run a SELECT as `sql` does; return the rows as JSON objects, geometry as GeoJSON."""
+        return format_query_json_lines(self._unit_of_work.database, query, self._read_state_position(at))
 
     def components(
         self,
@@ -144,66 +144,65 @@ class Readings:
         by: Literal["object", "overlap"] = "overlap",
         buffer: float = 0.0,
         where: str | None = None,
-        at: Rev = None,
+        at: RevisionSpec = None,
     ) -> Table:
-        """The clusters of rasters that must stay together: those that a split with the same arguments never parts.
+        """Return the components of rasters that a split with the same arguments keeps together.
 
         Args:
-            collection: Whose rasters.
-            by: What binds them: that they show one 'object', or also that they 'overlap' in pixels.
-            buffer: Or that they lie within so many metres of each other, geodesic on WGS84.
-            where: Only the features for which this SQL expression is true count as objects.
-            at: The revision.
+            collection: The collection of the rasters.
+            by: Connect rasters that show one 'object', or also those that 'overlap' in pixels.
+            buffer: Also connect rasters within this geodesic distance in metres (WGS84).
+            where: Only features for which this SQL expression is true count as objects.
 
         Returns:
-            `raster_id` (text) and `component` (int64), in the order of `raster_id`; components are numbered from 0 by
-            their smallest members.
+            `raster_id` (text) and `component` (int64), ordered by `raster_id`; components are numbered from 0 by their
+            smallest members.
 
         Raises:
-            NotFoundError: no such collection or column.
+            NotFoundError: the collection or a column does not exist.
             UsageError: the buffer is negative or not finite, or `where` is not one SQL expression.
         """
-        from geographer.operations.split.groups import clusters
+        from geographer.operations.split.groups import find_components
 
-        with self._recorder.open_revision(at) as view:
-            return Table(clusters(view, collection, by=by, buffer=float(buffer), where=where))
+        with self._unit_of_work.open_revision(at) as revision:
+            return Table(find_components(revision, collection, by=by, buffer=float(buffer), where=where))
 
-    def content_digest(self, at: Rev = None) -> str:
-        """The identity of the state at a revision, whatever its history: cite it beside the event's digest."""
-        with self._recorder.open_revision(at) as view:
-            return view.compute_content_digest()
+    def content_digest(self, at: RevisionSpec = None) -> str:
+        """Return the digest of the state at a revision, independent of its history."""
+        with self._unit_of_work.open_revision(at) as revision:
+            return revision.compute_content_digest()
 
-    def rasters_containing(self, features: Any, *, at: Rev = None) -> Any:
-        """The rasters that contain a feature; for many features, a dictionary with each feature's."""
-        return self._neighbours("feature", features, at, containing_only=True)
+    def rasters_containing(self, features: Any, *, at: RevisionSpec = None) -> Any:
+        """Return the ids of the rasters that contain a feature; for many features, a dictionary by feature."""
+        return self._find_related_ids("feature", features, at, containing_only=True)
 
-    def rasters_intersecting(self, features: Any, *, at: Rev = None) -> Any:
-        """The rasters that intersect a feature, those that contain it included; one feature or many."""
-        return self._neighbours("feature", features, at, containing_only=False)
+    def rasters_intersecting(self, features: Any, *, at: RevisionSpec = None) -> Any:
+        """Return the ids of the rasters that contain or intersect a feature; one feature or many."""
+        return self._find_related_ids("feature", features, at, containing_only=False)
 
-    def features_contained_in(self, rasters: Any, *, at: Rev = None) -> Any:
-        """The features that a raster contains; for many rasters, a dictionary with each raster's."""
-        return self._neighbours("raster", rasters, at, containing_only=True)
+    def features_contained_in(self, rasters: Any, *, at: RevisionSpec = None) -> Any:
+        """Return the ids of the features that a raster contains; for many rasters, a dictionary by raster."""
+        return self._find_related_ids("raster", rasters, at, containing_only=True)
 
-    def features_intersecting(self, rasters: Any, *, at: Rev = None) -> Any:
-        """The features that a raster intersects, those that it contains included; one raster or many."""
-        return self._neighbours("raster", rasters, at, containing_only=False)
+    def features_intersecting(self, rasters: Any, *, at: RevisionSpec = None) -> Any:
+        """Return the ids of the features that a raster contains or intersects; one raster or many."""
+        return self._find_related_ids("raster", rasters, at, containing_only=False)
 
     def status(self) -> dict[str, Any]:
-        """Where the dataset stands: head, counts, recipes, tags, and what the workspace shows."""
-        head = self._recorder.read_head()
-        with self._recorder.open_revision(head.position) as view:
-            counts = {name: view.fetch_value(f"SELECT count(*) FROM {source}") for name, source in _COUNTED.items()}  # noqa: S608
-            recipes = [f"{name} ({kind})" for name, kind in view.fetch_rows("SELECT name, kind FROM recipes")]
+        """Return the head, the counts, classes, recipes and tags, and the position that the workspace shows."""
+        head = self._unit_of_work.read_head()
+        with self._unit_of_work.open_revision(head.position) as revision:
+            counts = {name: revision.fetch_value(query) for name, query in _COUNT_QUERIES.items()}
+            recipes = [f"{name} ({kind})" for name, kind in revision.fetch_rows("SELECT name, kind FROM recipes")]
             return {
                 "root": str(self.root),
                 "position": head.position,
                 "digest": head.digest,
-                "workspace": self._recorder.workspace_position,
+                "workspace": self._unit_of_work.workspace_position,
                 **counts,
-                "classes": [row[0] for row in view.fetch_rows("SELECT class FROM classes ORDER BY value")],
+                "classes": [row[0] for row in revision.fetch_rows("SELECT class FROM classes ORDER BY value")],
                 "recipes": recipes,
-                "tags": [row[0] for row in view.fetch_rows("SELECT tag FROM tags")],
+                "tags": [row[0] for row in revision.fetch_rows("SELECT tag FROM tags")],
             }
 
     def __repr__(self) -> str:
@@ -215,43 +214,45 @@ class Readings:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(_shown(value))}</td></tr>"
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(_format_value(value))}</td></tr>"
             for name, value in self.status().items()
         )
         return f"<table>{rows}</table>"
 
-    def _projected(self, at: Rev) -> int:
-        """The position of a revision that the projection has come to."""
-        with self._recorder.open_revision(at) as view:
-            return view.position
+    def _read_state_position(self, at: RevisionSpec) -> int:
+        """Return the position of a revision after updating the state to it."""
+        with self._unit_of_work.open_revision(at) as revision:
+            return revision.position
 
-    def _neighbours(self, given: Literal["feature", "raster"], ids: Any, at: Rev, *, containing_only: bool) -> Any:
+    def _find_related_ids(
+        self, subject: Literal["feature", "raster"], ids: Any, at: RevisionSpec, *, containing_only: bool
+    ) -> Any:
         single = isinstance(ids, str | int)
-        asked = [ids] if single else list(ids)
-        with self._recorder.open_revision(at) as view:
-            found = find_related_ids(view, given, _texts(asked), containing_only=containing_only)
-        return found[str(ids)] if single else {one: found[str(one)] for one in asked}
+        id_list = [ids] if single else list(ids)
+        with self._unit_of_work.open_revision(at) as revision:
+            related = find_related_ids(revision, subject, _ids_to_text(id_list), containing_only=containing_only)
+        return related[str(ids)] if single else {value: related[str(value)] for value in id_list}
 
 
-_COUNTED = {
-    "features": "feature_now",
-    "rasters": "raster_now",
-    "edges": "edge_now",
-    "chips": "chips",
-    "labels": "label_now",
-    "splits": "split_now",
+_COUNT_QUERIES = {
+    "features": "SELECT count(*) FROM current_feature",
+    "rasters": "SELECT count(*) FROM current_raster",
+    "edges": "SELECT count(*) FROM current_edge",
+    "chips": "SELECT count(*) FROM chips",
+    "labels": "SELECT count(*) FROM current_label",
+    "splits": "SELECT count(*) FROM current_split",
 }
 
 
-def _filter(wanted: dict[str, Any]) -> TableFilter:
-    """One id or many; ids may be whole numbers, and the graph knows them as text."""
-    ids = {key: _texts(wanted[key]) for key in ("feature", "raster") if wanted.get(key) is not None}
-    return TableFilter(**{**wanted, **ids})
+def _make_filter(filters: dict[str, Any]) -> TableFilter:
+    """Return the table filter of keyword arguments; one id or many, integers as text."""
+    ids = {key: _ids_to_text(filters[key]) for key in ("feature", "raster") if filters.get(key) is not None}
+    return TableFilter(**{**filters, **ids})
 
 
-def _texts(ids: Any) -> list[str]:
-    return [str(one) for one in ([ids] if isinstance(ids, str | int) else ids)]
+def _ids_to_text(ids: Any) -> list[str]:
+    return [str(value) for value in ([ids] if isinstance(ids, str | int) else ids)]
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,85 +1,92 @@
-"""The kinds of recipe, by name: what `update` makes again from the log."""
+"""The classes of recipes by kind, and the recipes that the log records."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from geographer.archives.base import SOURCES
 from geographer.base.errors import ConflictError
+from geographer.base.plugins import PluginRef
 from geographer.base.values import Size
 from geographer.operations.cut.around import CutAround
 from geographer.operations.cut.boxes import CutBoxes
 from geographer.operations.cut.cover import CutCover
-from geographer.operations.cut.custom import CutOwn, CutterName
+from geographer.operations.cut.custom import CUTTERS, CutCustom
 from geographer.operations.cut.grid import CutGrid
-from geographer.operations.download.parameters import SourceName
-from geographer.operations.download.recipe import Download
+from geographer.operations.download.recipe import DownloadRecipe
 from geographer.operations.label.boxes import LabelBoxes
-from geographer.operations.label.custom import LabelOwn
-from geographer.operations.label.instances import LabelInstances
-from geographer.operations.label.mask import LabelMask
-from geographer.operations.label.multilabel import LabelMultilabel
-from geographer.operations.label.soft import LabelSoft
+from geographer.operations.label.custom import LabelCustom
+from geographer.operations.label.masks import LabelInstances, LabelMask, LabelMultilabel
+from geographer.operations.label.probabilities import LabelProbabilities
 from geographer.operations.split.recipe import Split
-from geographer.planning.recipe import Recipe
-from geographer.planning.selection import Selector
+from geographer.planning.selection import SELECTORS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geographer.planning.recipe import Recipe
     from geographer.storage.queries.revision import Revision
 
-_CUTS: Final = (CutAround, CutGrid, CutBoxes, CutCover, CutOwn)
-_LABELS: Final = (LabelMask, LabelSoft, LabelInstances, LabelMultilabel, LabelBoxes, LabelOwn)
+_CUTS: Final = (CutAround, CutGrid, CutBoxes, CutCover, CutCustom)
+_LABELS: Final = (LabelMask, LabelProbabilities, LabelInstances, LabelMultilabel, LabelBoxes, LabelCustom)
 
-KINDS: Final[dict[str, Callable[..., Recipe]]] = {kind.kind: kind for kind in (Download, *_CUTS, *_LABELS, Split)}
+RECIPE_CLASSES: Final[dict[str, Callable[..., Recipe]]] = {
+    kind.kind: kind for kind in (DownloadRecipe, *_CUTS, *_LABELS, Split)
+}
 
-_OWN: Final = {"where": Selector, "rasters_where": Selector, "cutter": CutterName, "archive": SourceName}
-"""The parameters that can be an extension, which JSON has as an object."""
+_PLUGIN_KINDS: Final = {"where": SELECTORS, "rasters_where": SELECTORS, "cutter": CUTTERS, "archive": SOURCES}
+"""The parameters that can be a plugin, which is a JSON object in the log."""
 
 
 def load_recipe(name: str, kind: str, parameters: str) -> Recipe:
-    """The recipe that the log records under a name, by whichever version."""
+    """Return the recipe that the log records under a name, whichever version recorded it."""
     fields = {
-        key: _OWN[key](*value.values()) if key in _OWN and isinstance(value, dict) else _frozen(value)
+        key: PluginRef(_PLUGIN_KINDS[key], *value.values())
+        if key in _PLUGIN_KINDS and isinstance(value, dict)
+        else _lists_to_tuples(value)
         for key, value in json.loads(parameters).items()
     }
     if kind.startswith("cut"):
-        fields = _as_cuts_are_now(kind, fields)
-    return KINDS[kind](name=name, **fields)
+        fields = _upcast_cut_parameters(kind, fields)
+    return RECIPE_CLASSES[kind](name=name, **fields)
 
 
 def check_recipe_unchanged(revision: Revision, recipe: Recipe) -> bool:
-    """Whether the recipe is known already.
+    """Return whether the dataset already has this recipe.
 
     Raises:
-        ConflictError: its name stands for another recipe, or for a collection that no recipe made.
+        ConflictError: the name belongs to another recipe, or to a collection that no recipe made.
     """
-    known = revision.fetch_rows("SELECT kind, parameters FROM recipes WHERE name = $name", {"name": recipe.name})
-    if known:
-        kind, parameters = known[0]
+    recorded = revision.fetch_rows("SELECT kind, parameters FROM recipes WHERE name = $name", {"name": recipe.name})
+    if recorded:
+        kind, parameters = recorded[0]
         if load_recipe(recipe.name, kind, parameters) != recipe:
-            known_as = f"'{recipe.name}' is a {kind} recipe{_difference(recipe, kind, parameters)}"
+            difference = _describe_differences(recipe, kind, parameters)
             raise ConflictError(
-                f"{known_as}: give this one another name, run geographer update for that one, or remove it with "
-                "geographer remove recipe (with --keep, what it made stays)"
+                f"recipe '{recipe.name}' exists as a {kind} recipe{difference}. Choose another name, run geographer "
+                "update for that recipe, or remove it with geographer remove recipe (--keep keeps its outputs)."
             )
         return True
-    if revision.fetch_value("SELECT 1 FROM raster_now WHERE collection = $name LIMIT 1", {"name": recipe.name}):
-        raise ConflictError(f"'{recipe.name}' names a collection already: give the recipe another name")
+    if revision.fetch_value("SELECT 1 FROM current_raster WHERE collection = $name LIMIT 1", {"name": recipe.name}):
+        raise ConflictError(f"a collection '{recipe.name}' exists already. Choose another name for the recipe.")
     return False
 
 
-def _difference(recipe: Recipe, kind: str, parameters: str) -> str:
-    """In which parameters the recorded recipe differs from one of the same kind."""
+def _describe_differences(recipe: Recipe, kind: str, parameters: str) -> str:
+    """Return the parameters in which a recorded recipe of the same kind differs."""
     if kind != recipe.kind:
         return ""
-    known, asked = load_recipe(recipe.name, kind, parameters).to_parameters(), recipe.to_parameters()
-    other = [f"{name} {json.dumps(known[name])}" for name in sorted(known) if known[name] != asked.get(name)]
-    return f" with {', '.join(other)}"
+    recorded, requested = load_recipe(recipe.name, kind, parameters).to_parameters(), recipe.to_parameters()
+    different = [name for name in sorted(recorded) if recorded[name] != requested.get(name)]
+    return f" with {', '.join(f'{name} {json.dumps(recorded[name])}' for name in different)}"
 
 
-def _as_cuts_are_now(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of a cut; the first version had bands without patterns, and grids with a border for an edge."""
+def _upcast_cut_parameters(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a cut as the current version has them.
+
+    The first version recorded bands without patterns, and `at_border` instead of `edge` for grids.
+    """
     if "size" in fields:
         fields["size"] = Size(*fields["size"])
     bands = fields.get("bands") or ()
@@ -92,5 +99,5 @@ def _as_cuts_are_now(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(inner) for inner in value) if isinstance(value, list) else value
+def _lists_to_tuples(value: Any) -> Any:
+    return tuple(_lists_to_tuples(item) for item in value) if isinstance(value, list) else value

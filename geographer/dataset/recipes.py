@@ -1,22 +1,22 @@
-"""The verbs that run recipes: split, update; those that cut and label stand in `cuts` and `labels`."""
+"""The methods of `Dataset` that split, update, and remove recipes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
 from geographer.base.errors import PluginError, SourceError, UnsupportedProductError
-from geographer.dataset.commit import Changing
-from geographer.storage.events import ChangeResult
-from geographer.storage.unit_of_work import Change
+from geographer.dataset.commit import CommitMixin
+from geographer.dataset.old_names import accept_old_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from geographer.planning.recipe import OnConflict
+    from geographer.storage.events import ChangeResult
 
 
-class Recipes(Changing):
-    """The part of `Dataset` that runs recipes; see there for the keyword arguments that all changes share."""
+class RecipeMixin(CommitMixin):
+    """The part of `Dataset` that runs recipes; see `Dataset` for the keyword arguments that all changes share."""
 
     def split(
         self,
@@ -30,116 +30,100 @@ class Recipes(Changing):
         stratify: Literal["class"] | None = None,
         seed: int = 0,
         on_conflict: OnConflict | None = None,
-        **signature: Any,
+        **commit_options: Any,
     ) -> ChangeResult:
-        """Assign the rasters of a collection to parts so that nothing leaks from one part into another.
+        """Assign the rasters of a collection to parts without leakage between parts.
 
         Args:
-            name: The recipe's name.
-            collection: Whose rasters.
-            parts: Name to share, such as `{"train": 0.7, "val": 0.15, "test": 0.15}`.
-            by: What is never parted: rasters that share an 'object', or also those that 'overlap' in pixels.
-            where: Only the features for which this SQL expression is true count as objects.
-            buffer: Nor rasters that lie within so many metres of each other, geodesic on WGS84.
-            stratify: 'class': also near to the shares in every class.
-            seed: Decides among assignments that are equally good.
-            on_conflict: When new features weld two parts: 'exclude' their chips, or 'move' the smaller side.
-            signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
+            collection: The collection whose rasters are assigned.
+            parts: Part to fraction, e.g. `{"train": 0.7, "val": 0.15, "test": 0.15}`.
+            by: Keep together rasters that share an 'object', or also those that 'overlap' in pixels.
+            where: Only features for which this SQL expression is true count as objects.
+            buffer: Also keep together rasters within this geodesic distance in metres (WGS84).
+            stratify: 'class' also approximates the fractions within every class.
+            seed: Decides between equally good assignments.
+            on_conflict: If new features connect two parts, 'exclude' their rasters or 'move' the smaller side.
 
         Raises:
-            ConflictError: two parts are welded together, and `on_conflict` says nothing; nothing is written.
-            UsageError: shares that can't be.
-            NotFoundError: no such collection.
+            ConflictError: two parts are connected and `on_conflict` is not set; nothing is recorded.
+            UsageError: the fractions are invalid.
+            NotFoundError: the collection does not exist.
         """
         from geographer.operations.split.recipe import Split
 
-        recipe = Split(
-            name=name,
-            collection=collection,
-            parts=tuple(parts.items()),
-            by=by,
-            where=where,
-            buffer=float(buffer),
-            stratify=stratify,
-            seed=seed,
-        )
-        return self._run(recipe, signature, 1, on_conflict=on_conflict)
+        fields: dict[str, Any] = {"by": by, "where": where, "buffer": float(buffer), "stratify": stratify}
+        recipe = Split(name=name, collection=collection, parts=tuple(parts.items()), seed=seed, **fields)
+        return self._run_recipe(recipe, commit_options, 1, on_conflict=on_conflict)
 
+    @accept_old_arguments
     def update(
         self,
         *,
         workers: int = 1,
         on_conflict: OnConflict | None = None,
-        afresh: bool = False,
+        rebuild_covers: bool = False,
         downloads: bool = True,
-        **signature: Any,
+        **commit_options: Any,
     ) -> list[ChangeResult]:
-        """Run every recipe: one event for each recipe that had something to do; downloads first, then in their order.
+        """Run every recipe: downloads first, then in their order; one event for each recipe that changes something.
 
-        What a recipe made comes to what it would make from nothing: what is affected by a change is made again, and
-        what is no longer wanted is retired, and stays in history. Only covers keep the chips that they have, and splits
-        what they assigned.
+        Each recipe ends in the state that a run from nothing would give: affected outputs are made again, and outputs
+        that are no longer selected are retired (history keeps them). Only covers keep their chips, and splits keep
+        their assignments. A recipe is skipped, with a warning in its result, if its cutter or label maker cannot be
+        imported, its archive does not answer, or a downloaded product cannot be read.
 
         Args:
-            workers: How many processes work at once.
+            workers: The number of processes.
             on_conflict: As for `split`.
-            afresh: Covers are made anew, with the fewest chips that can be.
-            downloads: Run the download recipes too.
-            signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
-
-        A recipe whose cutter or label maker can't be imported here, or whose archive does not answer, or delivers what
-        can't be read, is left as it is, which its `warnings` say.
+            rebuild_covers: Compute covers from nothing, with the fewest chips.
+            downloads: Also run download recipes.
 
         Raises:
-            ConflictError: a split would leak; what earlier recipes made stays recorded.
+            ConflictError: a split would leak; the events of earlier recipes stay recorded.
         """
-        return list(
-            self.updating(workers=workers, on_conflict=on_conflict, afresh=afresh, downloads=downloads, **signature)
-        )
+        options: dict[str, Any] = {"on_conflict": on_conflict, "rebuild_covers": rebuild_covers, **commit_options}
+        return list(self.iter_updates(workers=workers, downloads=downloads, **options))
 
-    def updating(
+    @accept_old_arguments
+    def iter_updates(
         self,
         *,
         workers: int = 1,
         on_conflict: OnConflict | None = None,
-        afresh: bool = False,
+        rebuild_covers: bool = False,
         downloads: bool = True,
-        **signature: Any,
+        **commit_options: Any,
     ) -> Iterator[ChangeResult]:
-        """`update`, recipe by recipe: each as it is recorded."""
+        """Run `update` recipe by recipe, and yield each result when it is recorded."""
         from geographer.dataset.recipe_registry import load_recipe
-        from geographer.operations.download.recipe import Download
+        from geographer.operations.download.recipe import DownloadRecipe
 
-        with self._recorder.open_revision() as view:
-            recipes = [load_recipe(*row) for row in view.fetch_rows("SELECT name, kind, parameters FROM recipes")]
-        # The others make what they make of what downloads bring.
-        recipes = sorted(recipes, key=lambda recipe: recipe.kind != Download.kind)
+        with self._unit_of_work.open_revision() as revision:
+            recipes = [load_recipe(*row) for row in revision.fetch_rows("SELECT name, kind, parameters FROM recipes")]
+        # Downloads come first, because the other recipes use what they add.
+        recipes = sorted(recipes, key=lambda recipe: recipe.kind != DownloadRecipe.kind)
         if not downloads:
-            recipes = [recipe for recipe in recipes if recipe.kind != Download.kind]
-        key = signature.pop("idempotency_key", None)
+            recipes = [recipe for recipe in recipes if recipe.kind != DownloadRecipe.kind]
+        key = commit_options.pop("idempotency_key", None)
         for recipe in recipes:
-            keyed = {**signature, "idempotency_key": f"{key}/{recipe.name}"} if key else signature
+            keyed = {**commit_options, "idempotency_key": f"{key}/{recipe.name}"} if key else commit_options
             try:
-                yield self._run(recipe, keyed, workers, on_conflict=on_conflict, afresh=afresh)
+                yield self._run_recipe(recipe, keyed, workers, on_conflict=on_conflict, rebuild_covers=rebuild_covers)
             except (PluginError, SourceError, UnsupportedProductError) as error:
-                yield self._left(recipe, error)
-            # Whoever expected the head has seen it at the first recipe.
-            signature.pop("expected_head", None)
+                yield self._skip_recipe(recipe, error)
+            # The first recipe has checked the expected head.
+            commit_options.pop("expected_head", None)
 
-    def remove_recipe(self, name: str, *, keep: bool = False, **signature: Any) -> ChangeResult:
-        """Remove a recipe with all that it made; earlier revisions keep both, and its name is free again.
+    def remove_recipe(self, name: str, *, keep: bool = False, **commit_options: Any) -> ChangeResult:
+        """Remove a recipe and its outputs; earlier revisions keep both, and the name becomes free.
 
         Args:
-            name: The recipe's name.
-            keep: What it made stays, such as rasters from an archive that is no more.
-            signature: `message`, `author`, `idempotency_key`, `expected_head`, `dry_run`.
+            keep: Keep its outputs, e.g. rasters of an archive that no longer exists.
 
         Raises:
-            NotFoundError: there is no such recipe.
+            NotFoundError: the recipe does not exist.
         """
         from geographer.operations.remove.plan import plan_recipe_removal
 
         request = {"name": name, **({"keep": True} if keep else {})}
-        return self._change(
-            "recipe_removed", request, signature, lambda view: Change(plan_recipe_removal(view, request))
-        )
+        return self._commit_change("recipe_removed", request, commit_options, plan_recipe_removal, request)

@@ -1,1 +1,11 @@
-"""Operations: one package for each kind of change to a dataset. They do not import each other."""
+"""Operations: one package for each kind of change to a dataset. They do not import each other.
+
+- `add`      features, rasters, footprints (catalogue) and directories of GeoGrapher 1.0
+- `remove`   features, rasters and recipes
+- `classes`  remap classes; assign classes from class probabilities
+- `download` fetch rasters that show the features
+- `cut`      cut chips from rasters
+- `label`    make labels for rasters
+- `split`    assign rasters to parts such as train, val and test, without leakage
+- `merge`    import another dataset
+"""

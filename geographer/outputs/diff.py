@@ -1,7 +1,8 @@
-"""Comparisons over time: how two revisions differ, and the history of one object."""
+"""Diff: the differences between two revisions, object by object."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -10,24 +11,25 @@ from geographer.storage.queries.table import Table
 if TYPE_CHECKING:
     from geographer.storage.queries.revision import Revision
 
-_FOLDER: Final = Path(__file__).parent
+_DIFF: Final = Path(__file__).with_name("diff.sql")
 
 
 class Diff(NamedTuple):
-    """What differs between two revisions, row by row, and how many objects of each kind.
+    """The differences between two revisions.
 
-    `table` has the columns object, id, change (added, removed, changed), what, from, to; `counts` maps (object,
-    change) to a number of objects.
+    Attributes:
+        table: One row for each changed value, with the columns object (class, feature, raster, edge, label, label
+            object, split), id, change (added, removed, changed), what, from and to.
+        counts: The number of objects by (object, change).
     """
 
     table: Table
     counts: dict[tuple[str, str], int]
 
 
-def compute_diff(revision: Revision, a: int, b: int) -> Diff:
-    """How the revision at position `b` differs from the one at `a`."""
-    arrow = revision.fetch_arrow((_FOLDER / "diff.sql").read_text(), {"a": a, "b": b})
-    counts: dict[tuple[str, str], set[str]] = {}
-    for thing, identity, change in zip(*(arrow[name].to_pylist() for name in ("object", "id", "change")), strict=True):
-        counts.setdefault((thing, change), set()).add(identity)
-    return Diff(Table(arrow), {key: len(ids) for key, ids in counts.items()})
+def compute_diff(revision: Revision, from_position: int, to_position: int) -> Diff:
+    """Compute how the revision at `to_position` differs from the one at `from_position`."""
+    positions = {"from_position": from_position, "to_position": to_position}
+    arrow = revision.fetch_arrow(_DIFF.read_text(), positions)
+    objects = dict.fromkeys(zip(*(arrow[name].to_pylist() for name in ("object", "change", "id")), strict=True))
+    return Diff(Table(arrow), dict(Counter((kind, change) for kind, change, _ in objects)))

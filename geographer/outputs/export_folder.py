@@ -1,4 +1,4 @@
-"""TODO."""
+"""Export a revision to a folder: its files, byte for byte, and its tables as Parquet."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from geographer.base.atomic_files import temporary_sibling, write_atomic
 from geographer.base.errors import ConflictError
 from geographer.outputs.export import write_parquet
-from geographer.storage.queries.tables import TableFilter
+from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
+from geographer.storage.queries.read_tables import TableFilter
 from geographer.storage.workspace.checkout import CheckoutResult, list_files, restore_files
 
 if TYPE_CHECKING:
@@ -21,67 +23,65 @@ _TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "objects", 
 
 
 def export_folder(revision: Revision, store: Store, folder: Path) -> CheckoutResult:
-    """The files and tables of `revision` in `folder`, byte for byte. What an earlier export left there is reused.
+    """Write the files and tables of `revision` to `folder`; correct files of an earlier export are kept.
 
-    The tables are written as Parquet (GeoParquet where there is a geometry) under `tables/`.
+    The tables are written as Parquet (GeoParquet if they have a geometry) to `tables/`.
 
     Raises:
-        ConflictError: the folder holds something else.
-        CorruptError: a file can't be restored.
+        ConflictError: the folder has other content.
+        CorruptError: a file cannot be restored.
     """
-    mark = _mark_of(store.root, folder)
-    known = _known_export(folder, mark)
-    wanted = {file.path: file for file in list_files(revision, revision.position)}
-    missing = [
-        file for path, file in wanted.items() if known.get(path) != [file.checksums.sha256, *_stat(folder / path)]
+    manifest_path = _make_manifest_path(store.root, folder)
+    exported = _read_manifest(folder, manifest_path)
+    files = {file.path: file for file in list_files(revision, revision.position)}
+    to_write = [
+        file
+        for path, file in files.items()
+        if exported.get(path) != [file.checksums.sha256, *_read_file_status(folder / path)]
     ]
-    gone = [path for path in known if path not in wanted]
+    obsolete_paths = [path for path in exported if path not in files]
     folder.mkdir(parents=True, exist_ok=True)
-    # Whatever interrupts this, the next checkout knows which files may be there, and that these are to be written.
-    _note(mark, known | {file.path: [] for file in missing})
-    restore_files(revision, store, folder, missing, (), ())
-    for path in gone:
+    # If this is interrupted, the manifest lists all files that may exist, and marks those that must be written again.
+    _write_manifest(manifest_path, exported | {file.path: [] for file in to_write})
+    restore_files(revision, store, folder, to_write, (), ())
+    for path in obsolete_paths:
         (folder / path).unlink(missing_ok=True)
     (folder / "tables").mkdir(exist_ok=True)
     for table in _TABLES:
         _write_table(revision, table, folder / "tables" / f"{table}.parquet")
-    _note(mark, {path: [file.checksums.sha256, *_stat(folder / path)] for path, file in wanted.items()})
-    return CheckoutResult(len(missing), len(gone), len(wanted) - len(missing))
+    entries = {path: [file.checksums.sha256, *_read_file_status(folder / path)] for path, file in files.items()}
+    _write_manifest(manifest_path, entries)
+    return CheckoutResult(len(to_write), len(obsolete_paths), len(files) - len(to_write))
 
 
 def _write_table(revision: Revision, table: str, path: Path) -> None:
-    """Write a table, unless the file holds it already."""
-    aside = path.with_suffix(".new")
-    write_parquet(revision, table, TableFilter(), aside)
-    if path.is_file() and path.read_bytes() == aside.read_bytes():
-        aside.unlink()
-    else:
-        aside.replace(path)
+    """Write a table unless the file has equal content."""
+    with temporary_sibling(path) as temporary:
+        write_parquet(revision, table, TableFilter(), temporary)
+        if not path.is_file() or path.read_bytes() != temporary.read_bytes():
+            temporary.replace(path)
 
 
-def _mark_of(root: Path, folder: Path) -> Path:
-    """Where it is noted what an export left in `folder`: beside the log, for the folder holds the revision alone."""
+def _make_manifest_path(root: Path, folder: Path) -> Path:
+    """Return the path of the manifest of an export; it is in the dataset, as the folder has only the revision."""
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    return root / ".geographer" / "checkouts" / f"{name}.json"
+    return root / GEOGRAPHER_FOLDER / "checkouts" / f"{name}.json"
 
 
-def _known_export(folder: Path, mark: Path) -> dict[str, list[Any]]:
+def _read_manifest(folder: Path, manifest_path: Path) -> dict[str, list[Any]]:
+    """Read the files of an earlier export: path, then SHA-256, size, modification time and inode."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return {}
-    if not mark.exists():
-        raise ConflictError(f"'{folder}' is not empty, and no earlier checkout: give another folder to --to")
-    files: dict[str, list[Any]] = json.loads(mark.read_text())
-    return files
+    if not manifest_path.exists():
+        raise ConflictError(f"'{folder}' is not empty, and not an earlier checkout. Choose another folder for --to.")
+    return dict(json.loads(manifest_path.read_text()))
 
 
-def _note(mark: Path, files: dict[str, list[Any]]) -> None:
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    aside = mark.with_suffix(".part")
-    aside.write_text(json.dumps(files, indent=0, sort_keys=True))
-    aside.replace(mark)
+def _write_manifest(manifest_path: Path, files: dict[str, list[Any]]) -> None:
+    write_atomic(manifest_path, json.dumps(files, indent=0, sort_keys=True).encode())
 
 
-def _stat(path: Path) -> list[int]:
+def _read_file_status(path: Path) -> list[int]:
     try:
         status = path.stat()
     except FileNotFoundError:

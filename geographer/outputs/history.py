@@ -1,4 +1,4 @@
-"""TODO."""
+"""History: the events of one feature or raster."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from geographer.base.errors import NotFoundError
 if TYPE_CHECKING:
     from geographer.storage.queries.revision import Revision
 
-_FOLDER: Final = Path(__file__).parent
+_HISTORY: Final = Path(__file__).with_name("history.sql")
 
 
-def read_history(revision: Revision, identity: str) -> list[dict[str, Any]]:
-    """Every event that touched a feature or raster, oldest first.
+def read_history(revision: Revision, object_id: str) -> list[dict[str, Any]]:
+    """Return the events that touched a feature or raster, oldest first, with what each changed.
 
     Raises:
-        NotFoundError: no event ever did.
+        NotFoundError: no event did.
     """
-    rows: list[dict[str, Any]] = revision.fetch_arrow(
-        (_FOLDER / "history.sql").read_text(), {"id": identity}
-    ).to_pylist()
+    rows = revision.fetch_arrow(_HISTORY.read_text(), {"id": object_id}).to_pylist()
     if not rows:
-        raise NotFoundError(f"no feature or raster was ever called '{identity}': see geographer features, rasters")
-    return rows
+        raise NotFoundError(
+            f"no feature or raster '{object_id}' in any revision. See geographer features and geographer rasters."
+        )
+    return list(rows)

@@ -1,4 +1,6 @@
--- history.sql: the events that touched the feature or raster $id, what each did to it, oldest first
+-- history.sql: the events that touched the feature or raster $id, with what each changed, oldest first
+-- needs: log.event and its row tables, $id ·
+-- makes: one result: position, kind, recorded_at, author, message, object, change, detail
 SELECT position, kind, recorded_at::TIMESTAMP AS recorded_at, author, message, object, change, detail
 FROM (
     SELECT position, ordinal, 'feature' AS object, change, class AS detail FROM log.feature_change WHERE feature_id = $id

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Up-to-date labels: the table that the label operation computes and the merge operation reads."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ if TYPE_CHECKING:
 
 
 class UpToDateLabels(NamedTuple):
-    """The labels of a revision that are neither stale nor unwanted, but for those whose dependencies nobody can tell.
+    """Labels that are up to date at a revision.
+
+    Labels whose dependencies cannot be determined are excluded: custom renderers and SQL ignore masks.
 
     Attributes:
-        labels: `label`, `raster_id`; the box in longitude/latitude in which a feature may be drawn on it, `west`,
-            `south`, `east`, `north`, and `turn` as the raster has it; whether it depends on the order in which features
-            were added, `by_order`, and whether its bytes name ids, `by_name`.
-        objects: What each of those that go by order shows: `label`, `raster_id`, `feature_id` and its `place`.
-        forms: By label, what all labels of the recipe have in common, as `Labelling.form` gives it.
+        labels: One row a label: `label`, `raster_id`; `west`, `south`, `east`, `north`, the box in degrees in which a
+            feature may be drawn on the label; `lon_shift`, the offset in degrees (360, -360 or null) of a second box
+            beyond the antimeridian; `by_order`, whether the label depends on the order in which features were added;
+            `by_name`, whether its bytes contain feature ids.
+        object_order: The features on each label that depends on their order: `label`, `raster_id`, `feature_id`,
+            `order_index`.
+        settings: By label name, the settings that all labels of the recipe share, as `LabelRecipe` records them.
     """
 
     labels: pa.Table
-    objects: pa.Table
-    forms: dict[str, dict[str, Any]]
+    object_order: pa.Table
+    settings: dict[str, dict[str, Any]]

@@ -1,20 +1,23 @@
-"""TODO."""
+"""User columns: names, types and prefixes of the columns that come from input data."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from geographer.storage.log.row_tables import TABLES
+from geographer.storage.log.row_tables import ROW_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-RESERVED_COLUMNS: Final = frozenset(TABLES["raster_change"]) | {"footprint"}
-"""What the columns of rasters are called already."""
+PROBABILITY_PREFIX: Final = "prob_of_class_"
+"""Prefix of the feature columns that hold class probabilities; the class name follows."""
+
+RESERVED_COLUMNS: Final = frozenset(ROW_TABLES["raster_change"]) | {"footprint"}
+"""Built-in columns of rasters, which a user column must not hide."""
 
 
-def common_column_type(values: Sequence[Any]) -> str:
-    """The type of an own column that holds all of `values`: texts, numbers and truth values."""
+def infer_column_type(values: Sequence[Any]) -> str:
+    """Return the narrowest DuckDB type that holds all of `values`: strings, numbers and booleans."""
     kinds = {type(value) for value in values}
     if kinds == {bool}:
         return "BOOLEAN"
@@ -24,16 +27,16 @@ def common_column_type(values: Sequence[Any]) -> str:
 
 
 def deduplicate_column_names(names: Iterable[str], reserved: Collection[str]) -> dict[str, str]:
-    """Each name of a person's column to the one that it gets: with underscores until it hides no other.
+    """Map each name to a unique one: append underscores until it equals neither a reserved nor an earlier name.
 
-    SQL does not tell `Class` from `class`, so neither does this.
+    Names that differ only in case are equal, as in SQL.
     """
-    given: dict[str, str] = {}
+    unique_names: dict[str, str] = {}
     taken = {name.lower() for name in reserved}
     for name in dict.fromkeys(names):
-        free = name
-        while free.lower() in taken:
-            free += "_"
-        taken.add(free.lower())
-        given[name] = free
-    return given
+        unique_name = name
+        while unique_name.lower() in taken:
+            unique_name += "_"
+        taken.add(unique_name.lower())
+        unique_names[name] = unique_name
+    return unique_names

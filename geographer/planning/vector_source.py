@@ -1,4 +1,4 @@
-"""Vector data from anywhere: a file that GDAL reads, GeoParquet, Arrow, a GeoDataFrame: one relation, one CRS."""
+"""Vector source: a file that GDAL reads, GeoParquet, Arrow or a GeoDataFrame as one DuckDB relation with one CRS."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from geographer.storage.database.connection import escape_literal, quote_identif
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-_PARQUET: Final = (".parquet", ".geoparquet", ".pq")
-_BY_GDAL: Final = "ST_Read"
-_CUT_OFF_IN_SILENCE: Final = ".fgb"
+_PARQUET_SUFFIXES: Final = (".parquet", ".geoparquet", ".pq")
+_GDAL_READER: Final = "ST_Read"
 _LONLAT: Final = frozenset({"EPSG:4326", "OGC:CRS84"})
-_OWN_TYPES: Final = {
+_COLUMN_TYPES: Final = {
     "BOOLEAN": "BOOLEAN",
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "BIGINT"),
     **dict.fromkeys(("FLOAT", "DOUBLE"), "DOUBLE"),
@@ -33,15 +32,15 @@ _OWN_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class VectorSource:
-    """Vector data as DuckDB sees it.
+    """Vector data as a DuckDB relation.
 
     Attributes:
-        name: What a person calls it: the file, or 'the table'.
-        relation: SQL that stands after FROM.
-        geometry: The name of its geometry column.
-        crs: `EPSG:nnnn`, WKT or PROJJSON; longitude/latitude in any spelling is `EPSG:4326`.
-        columns: The other columns, name to DuckDB type, in their order.
-        row_number: The one of them in which GDAL numbers the rows, if it read them.
+        name: The name in messages: the file's path, or 'the table'.
+        relation: The SQL that follows FROM.
+        geometry: The geometry column.
+        crs: `EPSG:nnnn`, WKT or PROJJSON; any longitude/latitude WGS 84 CRS is `EPSG:4326`. Axis order is x, y.
+        columns: The other columns in order, name to DuckDB type.
+        row_number: The column in which GDAL numbers the rows; None for other readers.
     """
 
     name: str
@@ -51,115 +50,120 @@ class VectorSource:
     columns: dict[str, str]
     row_number: str | None = None
 
-    def require_column(self, name: str) -> str:
-        """`name`, if it is a column.
+    def require_column(self, column: str) -> str:
+        """Return `column` if the source has it.
 
         Raises:
-            NotFoundError: it is not; the message names those that are.
+            NotFoundError: The source has no such column.
         """
-        if name not in self.columns:
-            raise NotFoundError(f"'{self.name}' has no column '{name}': it has {', '.join(self.columns)}")
-        return name
+        if column not in self.columns:
+            raise NotFoundError(f"'{self.name}' has no column '{column}'. Its columns are {', '.join(self.columns)}.")
+        return column
+
+    def find_id_column(self, requested: str | None, defaults: tuple[str, ...]) -> str:
+        """Return the requested column, or the first of `defaults` that the source has.
+
+        Raises:
+            NotFoundError: The requested column is missing.
+            UsageError: None was requested, and the source has none of `defaults`.
+        """
+        if requested is not None:
+            return self.require_column(requested)
+        column = next((name for name in defaults if name in self.columns), None)
+        if column is None:
+            names = ", ".join(self.columns) or "none"
+            expected = " or ".join(f"'{name}'" for name in defaults)
+            raise UsageError(f"'{self.name}' has no column {expected}. Pass --id COLUMN. Its columns: {names}.")
+        return column
 
     @contextmanager
     def translate_errors(self, where: str | None = None) -> Iterator[None]:
-        """Turns what DuckDB finds wrong with the rows, or with a person's expression over them, into a `UsageError`."""
+        """Raise DuckDB's errors about the rows, or about the user's expression `where`, as `UsageError`."""
         try:
             yield
-        except (
-            duckdb.DataError,
-            duckdb.ProgrammingError,
-            duckdb.NotSupportedError,
-            duckdb.IOException,
-        ) as error:
-            told = f" with --where {where!r}" if where else ""
-            raise UsageError(f"'{self.name}' can't be read{told}: {_first_line(error)}") from error
+        except (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.IOException) as error:
+            condition = f" with --where {where!r}" if where else ""
+            raise UsageError(f"cannot read '{self.name}'{condition}: {_first_line(error)}") from error
 
-    def list_user_columns(self, used: set[str], reserved: Collection[str]) -> dict[str, tuple[str, str]]:
-        """The person's own columns: new name (see `unhidden`) to (column, type)."""
-        columns = [column for column in self.columns if column not in used and column != self.row_number]
+    def list_user_columns(
+        self, excluded: Collection[str | None], reserved: Collection[str]
+    ) -> dict[str, tuple[str, str]]:
+        """Return the user columns: unique name (see `deduplicate_column_names`) to source column and recorded type."""
+        columns = [column for column in self.columns if column not in excluded and column != self.row_number]
         names = deduplicate_column_names(columns, reserved)
-        return {names[column]: (column, _own_type(self.columns[column])) for column in columns}
+        return {names[column]: (column, _map_column_type(self.columns[column])) for column in columns}
 
 
-def properties_sql(own: dict[str, tuple[str, str]]) -> str:
-    """SQL for a JSON text of a person's own columns; what JSON has no type for is text."""
-    if not own:
+def make_properties_sql(user_columns: dict[str, tuple[str, str]]) -> str:
+    """Return SQL for the JSON text of the user columns; values of types that JSON lacks become text."""
+    if not user_columns:
         return "'{}'"
     members = ", ".join(
-        f"'{escape_literal(name)}': {_json_value(column, kind)}" for name, (column, kind) in own.items()
+        f"'{escape_literal(name)}': {_make_json_value(column, kind)}" for name, (column, kind) in user_columns.items()
     )
     return f"to_json({{{members}}})::VARCHAR"
 
 
-def _own_type(kind: str) -> str:
-    return "DOUBLE" if kind.startswith("DECIMAL") else _OWN_TYPES.get(kind, "VARCHAR")
+def _map_column_type(kind: str) -> str:
+    return "DOUBLE" if kind.startswith("DECIMAL") else _COLUMN_TYPES.get(kind, "VARCHAR")
 
 
-def _json_value(column: str, kind: str) -> str:
+def _make_json_value(column: str, kind: str) -> str:
     name = quote_identifier(column)
     if kind == "DOUBLE":
-        # JSON has neither NaN nor infinity; as text they are read back as what they were.
+        # JSON has neither NaN nor infinity; their text is read back as the same number.
         return f"if(isfinite({name}::DOUBLE), to_json({name}::DOUBLE), to_json({name}::VARCHAR))"
     return name if kind in ("BOOLEAN", "BIGINT") else f"{name}::VARCHAR"
 
 
 @contextmanager
 def open_vector_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: str | None) -> Iterator[VectorSource]:
-    """`data`, opened: a path, an Arrow table (or anything that streams as one), a GeoDataFrame, or a source as it is.
+    """Open vector data for reading in DuckDB.
 
     Args:
-        connection: One with the spatial functions.
-        data: What was passed.
-        crs: Overrides the CRS that the data states.
+        connection: A connection with the spatial extension.
+        data: A path, an Arrow table or stream, a GeoDataFrame, or an opened source, which is returned unchanged.
+        crs: Replaces the CRS that the data states.
 
     Raises:
-        NotFoundError: no such file.
-        UsageError: it can't be read, or it has no geometry or no CRS.
-        CorruptError: it was cut off.
+        NotFoundError: The file does not exist.
+        UsageError: The data cannot be read, or lacks a geometry column or a CRS.
+        CorruptError: The file is truncated.
     """
     if isinstance(data, VectorSource):
         yield data
         return
     if isinstance(data, str | Path):
-        source = _described(connection, str(data), _file_relation(Path(data)), crs)
-        if Path(data).suffix.lower() == _CUT_OFF_IN_SILENCE:
-            _refuse_cut_off(connection, source)
+        suffix = Path(data).suffix.lower()
+        if not Path(data).exists():
+            raise NotFoundError(f"no such file: '{data}'")
+        reader = "read_parquet" if suffix in _PARQUET_SUFFIXES else _GDAL_READER
+        source = _describe_source(connection, str(data), f"{reader}('{escape_literal(str(data))}')", crs)
+        if suffix == ".fgb":
+            _reject_truncated(connection, source)
         yield source
         return
-    connection.register("given_data", _arrow(data))
+    connection.register("input_data", _convert_to_arrow(data))
     try:
-        yield _described(connection, "the table", "given_data", crs)
+        yield _describe_source(connection, "the table", "input_data", crs)
     finally:
-        connection.unregister("given_data")
+        connection.unregister("input_data")
 
 
-def _file_relation(path: Path) -> str:
-    if not path.exists():
-        raise NotFoundError(f"no such file: '{path}'")
-    reader = "read_parquet" if path.suffix.lower() in _PARQUET else _BY_GDAL
-    return f"{reader}('{escape_literal(str(path))}')"
-
-
-def _refuse_cut_off(connection: duckdb.DuckDBPyConnection, source: VectorSource) -> None:
-    """Raise when a FlatGeobuf file holds fewer rows than its header says; GDAL reads it as far as it goes.
-
-    Raises:
-        CorruptError: it does.
-    """
+def _reject_truncated(connection: duckdb.DuckDBPyConnection, source: VectorSource) -> None:
+    """Raise `CorruptError` if a FlatGeobuf file has fewer rows than its header states; GDAL reads it without error."""
     stated = f"SELECT layers[1].feature_count FROM ST_Read_Meta('{escape_literal(source.name)}')"  # noqa: S608
-    row = connection.execute(
-        f"SELECT ({stated}), (SELECT count(*) FROM {source.relation})"  # noqa: S608
-    ).fetchone()
-    due, found = row or (0, 0)
-    if found < (due or 0):
+    query = f"SELECT ({stated}), (SELECT count(*) FROM {source.relation})"  # noqa: S608
+    expected, readable = connection.execute(query).fetchone() or (0, 0)
+    if readable < (expected or 0):
         raise CorruptError(
-            f"'{source.name}' is damaged: it says that it has {due:,} features, and {found:,} can be read; get it again"
+            f"'{source.name}' is damaged: its header states {expected:,} features, but {readable:,} can be read. "
+            "Get the file again."
         )
 
 
-def _arrow(data: Any) -> Any:
-    """A GeoDataFrame as Arrow, with its index as a column where that has a name; other data as it is."""
+def _convert_to_arrow(data: Any) -> Any:
+    """Convert a GeoDataFrame, with its index if that has a name; return other data unchanged."""
     if hasattr(data, "to_arrow") and hasattr(data, "geometry"):
         import pyarrow as pa
 
@@ -167,37 +171,38 @@ def _arrow(data: Any) -> Any:
     return getattr(data, "arrow", data)
 
 
-def _described(connection: duckdb.DuckDBPyConnection, name: str, relation: str, crs: str | None) -> VectorSource:
+def _describe_source(connection: duckdb.DuckDBPyConnection, name: str, relation: str, crs: str | None) -> VectorSource:
     try:
         rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()  # noqa: S608
     except duckdb.Error as error:
-        raise UsageError(f"'{name}' can't be read as vector data: {_first_line(error)}") from error
+        raise UsageError(f"cannot read '{name}' as vector data: {_first_line(error)}") from error
     types = {row[0]: row[1] for row in rows}
     geometry = next((column for column, kind in types.items() if kind.startswith("GEOMETRY")), None)
     if geometry is None:
         raise UsageError(
-            f"'{name}' has no geometry column: it has {', '.join(types)}; in Arrow, geometry is a geoarrow.wkb column"
+            f"'{name}' has no geometry column (an Arrow table needs a geoarrow.wkb column). "
+            f"Its columns are {', '.join(types)}."
         )
     stated = re.fullmatch(r"GEOMETRY\('(.*)'\)", types.pop(geometry), re.DOTALL)
-    known = crs or (stated[1].replace("''", "'") if stated else None)
-    if known is None:
-        raise UsageError(f"'{name}' does not say its CRS: pass --crs EPSG:…")
-    row_number = next(iter(types)) if relation.startswith(_BY_GDAL) else None
-    return VectorSource(name, relation, geometry, normalise_crs(connection, known), types, row_number)
+    source_crs = crs or (stated[1].replace("''", "'") if stated else None)
+    if source_crs is None:
+        raise UsageError(f"'{name}' has no CRS. Pass --crs EPSG:….")
+    row_number = next(iter(types)) if relation.startswith(_GDAL_READER) else None
+    return VectorSource(name, relation, geometry, normalise_crs(connection, source_crs), types, row_number)
 
 
 def normalise_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:
-    """The text of a CRS as the log has it: `EPSG:nnnn` where it is so short, and `EPSG:4326` for longitude/latitude.
+    """Return a CRS as the log records it: `EPSG:4326` for longitude/latitude, `EPSG:nnnn`, or other text unchanged.
 
     Raises:
-        UsageError: PROJ does not know it.
+        UsageError: PROJ cannot read the CRS.
     """
     if crs.upper() in _LONLAT:
         return "EPSG:4326"
     try:
         connection.execute("SELECT ST_Transform(ST_Point(0, 0), $crs, 'EPSG:4326', always_xy := true)", {"crs": crs})
     except duckdb.Error as error:
-        raise UsageError(f"'{crs}' is not a CRS that PROJ knows: use EPSG:…, WKT or PROJJSON") from error
+        raise UsageError(f"unknown CRS '{crs}'. Use EPSG:nnnn, WKT or PROJJSON.") from error
     return crs.upper() if crs.upper().startswith("EPSG:") else crs
 
 

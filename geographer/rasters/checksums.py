@@ -1,4 +1,4 @@
-"""What identifies a raster: the checksums of its file."""
+"""Checksums of a file: its size, MD5 and SHA-256."""
 
 from __future__ import annotations
 
@@ -7,17 +7,11 @@ from pathlib import Path
 
 from geographer.base.values import Checksums
 
-_BLOCK = 1 << 20
-
 
 def compute_checksums(path: Path) -> Checksums:
-    """The size in bytes, MD5 and SHA-256 of the file at `path`, from one read in blocks of 1 MiB.
-
-    Raises:
-        OSError: the file can't be read.
-    """
+    """Compute the size in bytes, MD5 and SHA-256 of the file at `path`, in one pass over blocks of 1 MiB."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-    block = memoryview(bytearray(_BLOCK))
+    block = memoryview(bytearray(1 << 20))
     size = 0
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(block):
@@ -25,3 +19,9 @@ def compute_checksums(path: Path) -> Checksums:
             sha256.update(block[:count])
             size += count
     return Checksums(size, md5.hexdigest(), sha256.hexdigest())
+
+
+def compute_content_checksums(content: bytes) -> Checksums:
+    """Compute the checksums of a file's `content` in memory."""
+    md5, sha256 = hashlib.md5(content, usedforsecurity=False), hashlib.sha256(content)
+    return Checksums(len(content), md5.hexdigest(), sha256.hexdigest())

@@ -1,4 +1,4 @@
-"""What a raster says of itself that its chips keep, and the check that a GeoTIFF really keeps it."""
+"""Raster metadata that chips inherit (nodata, colours, band names, scales, tags), checked to be storable in GeoTIFF."""
 
 from __future__ import annotations
 
@@ -15,45 +15,35 @@ from geographer.base.values import Transform
 from geographer.rasters.crs import crs_to_text, parse_crs
 from geographer.rasters.write import GeoTiffMetadata, encode_geotiff
 
-_STATISTICS = "STATISTICS_"
-_OF_THE_FILE = {
-    "IMAGE_STRUCTURE",
-    "DERIVED_SUBDATASETS",
-    "SUBDATASETS",
-    "RPC",
-    "GEOLOCATION",
-    "COLOR_PROFILE",
-}
-"""Namespaces that speak of the file's structure, or of pixels by their place in the whole raster."""
+_FILE_NAMESPACES = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "GEOLOCATION", "COLOR_PROFILE"}
+"""Tag namespaces about the file's structure, or about pixels by their position in the whole raster."""
 
 
 def read_metadata(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -> GeoTiffMetadata:
-    """What chips of `bands` (counted from 1) of an open raster say; `crs` is its `Grid.crs`.
+    """Read the metadata that chips of `bands` (numbers from 1) inherit from an open raster, whose `Grid.crs` is `crs`.
 
     Raises:
-        UsageError: GeoTIFF can't hold it: the CRS, nodata, colours, names, scales, offsets or units.
+        UsageError: GeoTIFF cannot store the CRS, nodata, colours, names, scales, offsets or units.
     """
-    metadata = _metadata(raster, crs, bands)
+    metadata = _collect_metadata(raster, crs, bands)
     require_geotiff_roundtrip(metadata, crs, raster.name)
     return metadata
 
 
 def require_geotiff_roundtrip(metadata: GeoTiffMetadata, crs: str, name: str) -> None:
-    """Makes sure that a GeoTIFF keeps all of `metadata`, whose CRS has the text `crs`.
-
-    Raises:
-        UsageError: It doesn't; the message names what, and the raster by `name`.
-    """
-    if lost := _lost(metadata, crs):
-        message = f"GeoTIFF can't hold the {' and the '.join(lost)} of raster '{name}'"
-        raise UsageError(f"{message}: give it a plainer one first, as with gdal_translate, or another --crs")
+    """Raise UsageError for the raster `name` unless a GeoTIFF stores all `metadata`, whose CRS has the text `crs`."""
+    if lost := _find_lost_fields(metadata, crs):
+        raise UsageError(
+            f"GeoTIFF cannot store the {' and the '.join(lost)} of raster '{name}'. Convert the raster with "
+            "gdal_translate first, or pass another --crs."
+        )
 
 
-def _metadata(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -> GeoTiffMetadata:
-    def chosen(values: Sequence[Any], empty: object) -> tuple[Any, ...]:
-        """Of these bands; nothing if they are all empty, since each call that writes one takes time."""
-        of_bands = tuple(values[band - 1] for band in bands)
-        return () if all(value == empty for value in of_bands) else of_bands
+def _collect_metadata(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -> GeoTiffMetadata:
+    def select_values(values: Sequence[Any], default: object) -> tuple[Any, ...]:
+        """Select the values of `bands`; return nothing if all are the default, since each write call takes time."""
+        selected = tuple(values[band - 1] for band in bands)
+        return () if all(value == default for value in selected) else selected
 
     interpretation = tuple(raster.colorinterp[band - 1] for band in bands)
     return GeoTiffMetadata(
@@ -63,60 +53,62 @@ def _metadata(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -> GeoTif
         nodata=raster.nodata,
         interpretation=interpretation,
         colormap=raster.colormap(bands[0]) if interpretation == (ColorInterp.palette,) else None,
-        descriptions=chosen(raster.descriptions, None),
-        scales=chosen(raster.scales, 1.0),
-        offsets=chosen(raster.offsets, 0.0),
-        units=chosen(raster.units, None),
-        tags=_tags(raster),
-        band_tags=chosen([_kept(raster.tags(band)) for band in raster.indexes], {}),
+        descriptions=select_values(raster.descriptions, None),
+        scales=select_values(raster.scales, 1.0),
+        offsets=select_values(raster.offsets, 0.0),
+        units=select_values(raster.units, None),
+        tags=_collect_tags(raster),
+        band_tags=select_values([_drop_statistics(raster.tags(band)) for band in raster.indexes], {}),
     )
 
 
-def _tags(raster: DatasetReader) -> dict[str | None, dict[str, str]]:
-    named = [name for name in raster.tag_namespaces() if name not in _OF_THE_FILE and not name.startswith("xml:")]
-    tags = {namespace: _kept(raster.tags(ns=namespace)) for namespace in (None, *sorted(named))}
+def _collect_tags(raster: DatasetReader) -> dict[str | None, dict[str, str]]:
+    namespaces = [
+        name for name in raster.tag_namespaces() if name not in _FILE_NAMESPACES and not name.startswith("xml:")
+    ]
+    tags = {namespace: _drop_statistics(raster.tags(ns=namespace)) for namespace in (None, *sorted(namespaces))}
     if tags[None].get("AREA_OR_POINT") == "Area":
         del tags[None]["AREA_OR_POINT"]
     return {namespace: values for namespace, values in tags.items() if values}
 
 
-def _kept(tags: dict[str, str]) -> dict[str, str]:
-    return {name: tags[name] for name in sorted(tags) if not name.startswith(_STATISTICS)}
+def _drop_statistics(tags: dict[str, str]) -> dict[str, str]:
+    return {name: tags[name] for name in sorted(tags) if not name.startswith("STATISTICS_")}
 
 
-def _lost(metadata: GeoTiffMetadata, crs: str) -> list[str]:
-    """What is not the same when it is read back from a GeoTIFF of one pixel, without files beside it."""
+def _find_lost_fields(metadata: GeoTiffMetadata, crs: str) -> list[str]:
+    """List the fields that differ when read back from a GeoTIFF of one pixel without sidecar files."""
     pixel = np.zeros((metadata.count, 1, 1), metadata.dtype)
-    with MemoryFile(encode_geotiff(pixel, metadata, Transform(1, 0, 1, 0, -1, 1))) as file, file.open() as kept:
-        kept_alike: dict[str, bool] = {
-            "CRS": bool(kept.crs) and crs_to_text(kept.crs) == crs,
-            "nodata": _same_number(metadata.nodata, kept.nodata),
-            "colours": _same_colours(metadata, kept),
-            "names of bands": _same(metadata.descriptions, kept.descriptions),
-            "scales": _same(metadata.scales, kept.scales),
-            "offsets": _same(metadata.offsets, kept.offsets),
-            "units": _same(metadata.units, kept.units),
+    with MemoryFile(encode_geotiff(pixel, metadata, Transform(1, 0, 1, 0, -1, 1))) as file, file.open() as stored:
+        is_stored: dict[str, bool] = {
+            "CRS": bool(stored.crs) and crs_to_text(stored.crs) == crs,
+            "nodata": _is_same_number(metadata.nodata, stored.nodata),
+            "colours": _has_same_colours(metadata, stored),
+            "names of bands": _is_same_or_empty(metadata.descriptions, stored.descriptions),
+            "scales": _is_same_or_empty(metadata.scales, stored.scales),
+            "offsets": _is_same_or_empty(metadata.offsets, stored.offsets),
+            "units": _is_same_or_empty(metadata.units, stored.units),
         }
-    return [what for what, alike in kept_alike.items() if not alike]
+    return [field for field, is_same in is_stored.items() if not is_same]
 
 
-def _same_number(wanted: float | None, kept: float | None) -> bool:
-    return wanted == kept or (wanted is not None and kept is not None and math.isnan(wanted) and math.isnan(kept))
+def _is_same_number(a: float | None, b: float | None) -> bool:
+    return a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b))
 
 
-def _same(wanted: tuple[Any, ...], kept: tuple[Any, ...]) -> bool:
-    return not wanted or wanted == tuple(kept)
+def _is_same_or_empty(expected: tuple[Any, ...], stored: tuple[Any, ...]) -> bool:
+    return not expected or expected == tuple(stored)
 
 
-def _same_colours(metadata: GeoTiffMetadata, kept: DatasetReader) -> bool:
-    """Gray and undefined are one to TIFF; it keeps a colour map for a single band only, without opacity."""
+def _has_same_colours(metadata: GeoTiffMetadata, stored: DatasetReader) -> bool:
+    """Compare colours as TIFF stores them: gray equals undefined; a colour map needs one band, and has no opacity."""
     if ColorInterp.palette in metadata.interpretation:
         if metadata.colormap is None:
             return False
-        colours = kept.colormap(1)
+        colours = stored.colormap(1)
         return all(colours[value][:3] == colour[:3] for value, colour in metadata.colormap.items())
 
-    def plain(colour: ColorInterp) -> ColorInterp:
-        return ColorInterp.undefined if colour == ColorInterp.gray else colour
+    def ignore_gray(colours: Sequence[ColorInterp]) -> tuple[ColorInterp, ...]:
+        return tuple(ColorInterp.undefined if colour == ColorInterp.gray else colour for colour in colours)
 
-    return _same(tuple(map(plain, metadata.interpretation)), tuple(map(plain, kept.colorinterp)))
+    return _is_same_or_empty(ignore_gray(metadata.interpretation), ignore_gray(stored.colorinterp))

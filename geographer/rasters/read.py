@@ -1,4 +1,4 @@
-"""Reads what a raster file says of itself: its grid, bands, nodata, footprint and time of acquisition."""
+"""Read raster files: grid, bands, nodata, footprint, acquisition time and tags; and strips of their pixels."""
 
 from __future__ import annotations
 
@@ -27,88 +27,90 @@ from geographer.base.errors import CorruptError, NotFoundError, UsageError, quot
 from geographer.base.values import Grid, Transform
 from geographer.rasters.crs import crs_to_text, read_crs
 
-_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_LARGEST_X, _LARGEST_Y = 400.0, 100.0
-"""A full turn and a right angle, in degrees with some room for the outer edge of pixels, or in grads."""
 _MASK_STRIP_BYTES = 1 << 25
+_MAX_ABS_X, _MAX_ABS_Y = 400.0, 100.0
+"""Limits of geographic coordinates: 360° and 90° with room for the outer edges of pixels; or in grads."""
 
 
 @dataclass(frozen=True, slots=True)
 class RasterInfo:
-    """What a raster file says of itself.
+    """The properties of a raster file.
 
-    `outline` is the footprint as little-endian WKB, a Polygon or MultiPolygon in the raster's own CRS (x
-    before y), with counter-clockwise shells. `nodata` may be NaN. `upright` is false if the transform turns
-    or shears. `dtype` is numpy's name. `acquired` is in UTC. `tags` are the file's own, of GDAL's default domain.
+    Attributes:
+        grid: CRS, transform and size.
+        band_count: Number of bands.
+        dtype: Numpy's name of the pixel type, such as `uint16`.
+        nodata: The nodata value of all bands; may be NaN.
+        footprint_wkb: A Polygon or MultiPolygon in the raster's CRS (x before y), with counter-clockwise shells, as
+            little-endian WKB.
+        is_axis_aligned: False if the transform rotates or shears.
+        acquired: Time of acquisition, in UTC.
+        tags: The tags of GDAL's default domain.
     """
 
     grid: Grid
-    count: int
+    band_count: int
     dtype: str
     nodata: float | None
-    outline: bytes
-    upright: bool
+    footprint_wkb: bytes
+    is_axis_aligned: bool
     acquired: datetime | None
     tags: dict[str, str]
 
 
 def read_raster_info(
-    path: Path,
-    *,
-    crs: str | None = None,
-    footprint: Literal["bounds", "valid"] = "bounds",
-    acquired: str | None = None,
+    path: Path, *, crs: str | None = None, footprint: Literal["bounds", "valid"] = "bounds", acquired: str | None = None
 ) -> RasterInfo:
-    """What the raster at `path` says of itself; no pixels are read, but for `footprint="valid"` the mask's.
+    """Read the properties of the raster at `path`; no pixels are read, except the mask with `footprint="valid"`.
 
     Args:
         path: Any file that GDAL opens as one raster.
-        crs: Stands in for the file's own CRS: anything that rasterio takes, such as `EPSG:32633` or WKT.
-        footprint: `bounds` is the outline of all pixels; `valid` the union of those that the dataset's mask
-            (nodata, alpha or mask band; a pixel counts if any band holds it) calls valid, along exact pixel
-            edges.
-        acquired: The tag that holds the time of acquisition, `YYYY:MM:DD HH:MM:SS` as in TIFF or ISO 8601;
-            without an offset it is taken as UTC.
+        crs: Replaces the file's own CRS: anything that rasterio accepts, such as `EPSG:32633` or WKT.
+        footprint: `bounds` is the polygon around all pixels; `valid` is the union of the pixels that the dataset mask
+            (nodata, alpha or mask band) marks as valid in any band, along exact pixel edges.
+        acquired: The tag with the time of acquisition, `YYYY:MM:DD HH:MM:SS` as in TIFF or ISO 8601; without an
+            offset it counts as UTC.
 
     Raises:
-        NotFoundError: There is no such file.
-        UsageError: It isn't a raster, or lacks a CRS, a transform, a band, a valid pixel or the tag, or its
+        NotFoundError: the file does not exist.
+        UsageError: the file is not a raster, or lacks a CRS, a transform, a band, a valid pixel or the tag, or its
             bands differ in type or nodata.
-        CorruptError: It is a raster, but damaged.
+        CorruptError: the raster is damaged.
     """
     with open_raster(path) as raster:
         grid = read_grid(raster, crs)
         a, b, _, d, e, _ = grid.transform
+        polygon = _trace_valid_footprint(raster) if footprint == "valid" else _grid_footprint(grid)
         return RasterInfo(
             grid=grid,
-            count=raster.count,
+            band_count=raster.count,
             dtype=str(np.dtype(raster.dtypes[0])),
             nodata=None if raster.nodata is None else float(raster.nodata),
-            outline=shapely.to_wkb(_valid_outline(raster) if footprint == "valid" else _outline(grid), byte_order=1),
-            upright=b == d == 0 and a != 0 and e != 0,
-            acquired=None if acquired is None else _acquired(raster, acquired),
+            footprint_wkb=shapely.to_wkb(polygon, byte_order=1),
+            is_axis_aligned=b == d == 0 and a != 0 and e != 0,
+            acquired=None if acquired is None else _read_acquisition_time(raster, acquired),
             tags=raster.tags(),
         )
 
 
 def open_raster(path: Path) -> DatasetReader:
-    """The raster at `path`, open for reading, with bands that agree in type and nodata.
+    """Open the raster at `path`, and check that its bands agree in type and nodata.
 
     Raises:
-        NotFoundError: There is no such file.
-        UsageError: It isn't a raster, or one that can't be versioned as one array.
-        CorruptError: It begins as a TIFF, but can't be opened as one.
+        NotFoundError: the file does not exist.
+        UsageError: the file is not a raster, or cannot be versioned as one array.
+        CorruptError: the file begins as a TIFF, but cannot be opened.
     """
     if not path.exists():
-        raise NotFoundError(f"no raster '{path}': check the path")
+        raise NotFoundError(f"raster '{path}' not found. Check the path.")
     if not path.is_file() or not path.stat().st_size:
-        raise UsageError(f"'{path}' is not a raster but {'empty' if path.is_file() else 'a folder'}")
+        raise UsageError(f"'{path}' is {'an empty file' if path.is_file() else 'a folder'}, not a raster.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             raster = rasterio.open(path)
     except RasterioIOError as error:
-        raise _unopened(path) from error
+        raise _make_open_error(path) from error
     try:
         _check_bands(raster)
     except UsageError:
@@ -119,118 +121,122 @@ def open_raster(path: Path) -> DatasetReader:
 
 @contextmanager
 def translate_read_errors(path: str | Path) -> Iterator[None]:
-    """Turns an error of reading pixels into a `CorruptError` that names the file."""
+    """Raise an error of reading pixels as a `CorruptError` that names the file."""
     try:
         yield
     except RasterioIOError as error:
-        message = f"raster '{path}' is damaged: its pixels can't be read; get it again from where it came ({error})"
+        message = f"raster '{path}' is damaged, its pixels cannot be read ({error}). Get a new copy of the file."
         raise CorruptError(message) from error
 
 
 def read_grid(raster: DatasetReader, crs: str | None = None) -> Grid:
-    """Where the pixels of an open raster lie; `crs` stands in for the file's own.
+    """Read the grid of an open raster; `crs` replaces the file's own CRS.
 
     Raises:
-        UsageError: The CRS is missing, unknown or can't be true, or the transform is missing or collapses.
+        UsageError: the CRS is missing, unknown or contradicts the bounds, or the transform is missing or degenerate.
     """
-    system = read_crs(raster, crs)
+    parsed_crs = read_crs(raster, crs)
     transform = Transform(*raster.transform[:6])
     if transform == (1, 0, 0, 0, 1, 0):
-        message = f"raster '{raster.name}' has no transform: georeference it first, as with gdal_translate -a_ullr"
-        raise UsageError(message)
+        raise UsageError(f"raster '{raster.name}' has no transform. Georeference it with gdal_translate -a_ullr.")
     if transform.a * transform.e == transform.b * transform.d or not all(map(math.isfinite, transform)):
         raise UsageError(
-            f"raster '{raster.name}' has a transform without area, {tuple(transform)}: georeference it again"
+            f"raster '{raster.name}' has a degenerate transform, {tuple(transform)}. Georeference it again."
         )
-    grid = Grid(crs_to_text(system), transform, raster.width, raster.height)
-    if system.is_geographic:
-        _check_degrees(raster.name, grid)
+    grid = Grid(crs_to_text(parsed_crs), transform, raster.width, raster.height)
+    if parsed_crs.is_geographic:
+        _check_geographic_bounds(raster.name, grid)
     return grid
 
 
-def _unopened(path: Path) -> UsageError | CorruptError:
+def _make_open_error(path: Path) -> UsageError | CorruptError:
     with path.open("rb") as file:
         signature = file.read(4)
-    if signature in _TIFF_SIGNATURES:
-        return CorruptError(f"raster '{path}' is damaged: it begins as a TIFF but can't be opened; get it again")
-    return UsageError(f"'{path}' is not a raster that GDAL can open: convert it to GeoTIFF, or leave it out")
+    if signature in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return CorruptError(f"raster '{path}' is damaged: it cannot be opened as TIFF. Get a new copy of the file.")
+    return UsageError(f"'{path}' is not a raster that GDAL can open. Convert it to GeoTIFF, or leave it out.")
 
 
 def _check_bands(raster: DatasetReader) -> None:
     if not raster.count:
         parts = quote_names(raster.subdatasets) if raster.subdatasets else "none"
-        raise UsageError(f"'{raster.name}' has no bands of its own: convert one of its parts to GeoTIFF ({parts})")
-    for what, values in (("type", set(raster.dtypes)), ("nodata", set(map(str, raster.nodatavals)))):
+        raise UsageError(f"'{raster.name}' has no bands. Convert one of its subdatasets to GeoTIFF ({parts}).")
+    for field, values in (("type", set(raster.dtypes)), ("nodata", set(map(str, raster.nodatavals)))):
         if len(values) > 1:
-            message = f"the bands of raster '{raster.name}' differ in {what} ({', '.join(sorted(values))})"
-            raise UsageError(f"{message}: write them to one raster each")
+            differences = ", ".join(sorted(values))
+            raise UsageError(
+                f"the bands of raster '{raster.name}' differ in {field} ({differences}). Write each to its own raster."
+            )
     if raster.dtypes[0].startswith("complex_int"):
-        raise UsageError(f"raster '{raster.name}' holds complex integers: convert it to complex64")
+        raise UsageError(f"raster '{raster.name}' has complex integer pixels. Convert it to complex64.")
 
 
-def _check_degrees(name: str, grid: Grid) -> None:
-    corners = _corners(grid)
+def _check_geographic_bounds(name: str, grid: Grid) -> None:
+    corners = _grid_corners(grid)
     x, y = np.abs(corners).max(axis=0)
-    if x > _LARGEST_X or y > _LARGEST_Y:
+    if x > _MAX_ABS_X or y > _MAX_ABS_Y:
         bounds = ", ".join(f"{value:g}" for value in (*corners.min(axis=0), *corners.max(axis=0)))
-        system = grid.crs if grid.crs.startswith("EPSG:") else "longitude and latitude"
-        raise UsageError(f"raster '{name}' claims {system} but its bounds are {bounds} — metres? pass --crs EPSG:…")
+        crs = grid.crs if grid.crs.startswith("EPSG:") else "geographic"
+        raise UsageError(
+            f"the bounds of raster '{name}' ({bounds}) are not degrees, but its CRS is {crs}. If they are metres, pass "
+            "the right CRS, e.g. --crs EPSG:32633."
+        )
 
 
-def _corners(grid: Grid) -> NDArray[np.float64]:
-    """The outer corners in turn, from the first pixel: float64 of shape (4, 2), x before y."""
-    a, b, c, d, e, f = grid.transform
-    columns = np.array([0.0, grid.width, grid.width, 0.0])
-    rows = np.array([0.0, 0.0, grid.height, grid.height])
+def _grid_corners(grid: Grid) -> NDArray[np.float64]:
+    """Return the outer corners in turn, from that of the first pixel: float64 of shape (4, 2), x before y."""
+    width, height = grid.width, grid.height
+    return _apply_transform(grid.transform, np.array([0.0, width, width, 0.0]), np.array([0.0, 0.0, height, height]))
+
+
+def _apply_transform(
+    transform: Transform, columns: NDArray[np.float64], rows: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    a, b, c, d, e, f = transform
     return np.column_stack([a * columns + b * rows + c, d * columns + e * rows + f])
 
 
-def grid_outline_wkb(grid: Grid) -> bytes:
-    """The outer corners of a grid's pixels as a counter-clockwise polygon in its CRS: little-endian WKB."""
-    return bytes(shapely.to_wkb(_outline(grid), byte_order=1))
+def grid_footprint_wkb(grid: Grid) -> bytes:
+    """Return the counter-clockwise polygon around a grid's pixels in its CRS: little-endian WKB."""
+    return bytes(shapely.to_wkb(_grid_footprint(grid), byte_order=1))
 
 
-def _outline(grid: Grid) -> BaseGeometry:
-    return orient(shapely.Polygon(_corners(grid)))
+def _grid_footprint(grid: Grid) -> BaseGeometry:
+    return orient(shapely.Polygon(_grid_corners(grid)))
 
 
-def _valid_outline(raster: DatasetReader) -> BaseGeometry:
-    """The valid pixels' union, made in whole pixels, where it is exact, and only then brought to the CRS."""
-    a, b, c, d, e, f = raster.transform[:6]
+def _trace_valid_footprint(raster: DatasetReader) -> BaseGeometry:
+    """Return the union of the valid pixels: formed in pixel coordinates, where it is exact, then moved to the CRS."""
+    transform = Transform(*raster.transform[:6])
     with translate_read_errors(raster.name):
-        valid = _valid_pixels(raster)
-    if valid.is_empty:
-        raise UsageError(f"raster '{raster.name}' has no valid pixel: leave it out, or use --footprint bounds")
-
-    def placed(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-        columns, rows = pixels.T
-        return np.column_stack([a * columns + b * rows + c, d * columns + e * rows + f])
-
-    outline = shapely.transform(valid, placed)
-    parts = [orient(part) for part in getattr(outline, "geoms", [outline])]
+        valid_area = _trace_valid_pixels(raster)
+    if valid_area.is_empty:
+        raise UsageError(f"raster '{raster.name}' has no valid pixel. Leave it out, or use --footprint bounds.")
+    footprint = shapely.transform(valid_area, lambda pixels: _apply_transform(transform, *pixels.T))
+    parts = [orient(part) for part in getattr(footprint, "geoms", [footprint])]
     return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
-def _valid_pixels(raster: DatasetReader) -> BaseGeometry:
-    """The union of the valid pixels, in pixel coordinates (column, row), without points inside edges."""
+def _trace_valid_pixels(raster: DatasetReader) -> BaseGeometry:
+    """Return the union of the valid pixels in pixel coordinates (column, row), without vertices inside edges."""
     if all(MaskFlags.all_valid in flags for flags in raster.mask_flag_enums):
         return shapely.box(0, 0, raster.width, raster.height)
-    strips = [_valid_in_strip(raster, window) for window in iter_strips(raster, raster.width, _MASK_STRIP_BYTES)]
+    strips = [_trace_strip(raster, window) for window in iter_strips(raster, raster.width, _MASK_STRIP_BYTES)]
     return shapely.normalize(shapely.simplify(shapely.union_all(strips), 0))
 
 
-def _valid_in_strip(raster: DatasetReader, window: RasterioWindow) -> BaseGeometry:
-    valid = raster.dataset_mask(window=window) != 0
-    found = shapes(valid.astype(np.uint8), mask=valid, transform=rasterio.Affine.translation(0, window.row_off))
-    polygons = [shapely.geometry.shape(polygon) for polygon, _ in found]
-    return shapely.union_all(polygons)
+def _trace_strip(raster: DatasetReader, window: RasterioWindow) -> BaseGeometry:
+    is_valid = raster.dataset_mask(window=window) != 0
+    offset = rasterio.Affine.translation(0, window.row_off)
+    polygons = shapes(is_valid.astype(np.uint8), mask=is_valid, transform=offset)
+    return shapely.union_all([shapely.geometry.shape(polygon) for polygon, _ in polygons])
 
 
 def iter_strips(raster: DatasetReader, row_bytes: int, strip_bytes: int) -> Iterator[RasterioWindow]:
-    """Windows over the raster's full width, from the top, in order; each of whole rows of blocks.
+    """Yield windows over the raster's full width, from the top, each of whole rows of blocks.
 
-    A strip has as many rows of blocks as fit in `strip_bytes`, at `row_bytes` a row of pixels, but at least
-    one; only blocks of more than 1,024 rows (files that are a single block) are read in parts.
+    A strip has as many rows of blocks as fit in `strip_bytes`, at `row_bytes` per row of pixels, but at least one.
+    Only blocks of more than 1,024 rows (files that are a single block) are read in parts.
     """
     block = raster.block_shapes[0][0]
     height = max(strip_bytes // row_bytes // block * block, min(block, 1024))
@@ -238,15 +244,16 @@ def iter_strips(raster: DatasetReader, row_bytes: int, strip_bytes: int) -> Iter
         yield RasterioWindow(0, row, raster.width, min(height, raster.height - row))
 
 
-def _acquired(raster: DatasetReader, tag: str) -> datetime:
+def _read_acquisition_time(raster: DatasetReader, tag: str) -> datetime:
     tags = raster.tags()
     if tag not in tags:
-        known = quote_names(sorted(tags), limit=20) or "none"
-        raise UsageError(f"raster '{raster.name}' has no tag '{tag}': it has {known}")
+        available = quote_names(sorted(tags), limit=20) or "none"
+        raise UsageError(f"raster '{raster.name}' has no tag '{tag}'. Its tags are: {available}.")
     text = tags[tag].strip()
     try:
-        moment = datetime.strptime(text, "%Y:%m:%d %H:%M:%S") if text[4:5] == ":" else datetime.fromisoformat(text)
+        time = datetime.strptime(text, "%Y:%m:%d %H:%M:%S") if text[4:5] == ":" else datetime.fromisoformat(text)
     except ValueError as error:
-        message = f"tag '{tag}' of raster '{raster.name}' is no date: '{text}'; understood are ISO 8601 and "
-        raise UsageError(f"{message}'YYYY:MM:DD HH:MM:SS'") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        raise UsageError(
+            f"invalid time '{text}' in tag '{tag}' of raster '{raster.name}'. Use ISO 8601 or 'YYYY:MM:DD HH:MM:SS'."
+        ) from error
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Whether a raster is one file: what GDAL reads beside it is not stored, and must not matter."""
+"""Reject rasters that depend on sidecar files (.aux.xml, world files, .msk, VRT sources), which are not stored."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ import rasterio
 from geographer.base.errors import GeographerError, UsageError, quote_names
 from geographer.rasters.read import RasterInfo, open_raster, read_raster_info
 
-_MASK = ".msk"
-
 
 def reject_sidecars(
-    path: Path, facts: RasterInfo, *, crs: str | None = None, footprint: Literal["bounds", "valid"] = "bounds"
+    path: Path, info: RasterInfo, *, crs: str | None = None, footprint: Literal["bounds", "valid"] = "bounds"
 ) -> None:
-    """Raise unless the file at `path` says all of `facts` by itself, and holds all its pixels.
+    """Raise unless the file at `path` alone gives the same `info`, and holds all its pixels.
 
-    Overviews and statistics beside it do no harm. World files, `.aux.xml` with a CRS, masks in files of their own and
-    the sources of a VRT do: they would be missing beside the stored copy.
+    Overviews and statistics in sidecar files are harmless. World files, `.aux.xml` with a CRS, mask files and the
+    sources of a VRT are not: the stored copy would lack them. `read_raster_info` returned `info` for the file with the
+    same `crs` and `footprint`.
 
     Raises:
-        UsageError: it does not; the message names the files beside it.
+        UsageError: the raster depends on sidecar files; the message lists them.
     """
     with open_raster(path) as raster:
-        beside = [Path(file) for file in raster.files if not Path(file).samefile(path)]
-        virtual = raster.driver == "VRT"
-    if not beside or not (
-        virtual or any(file.suffix == _MASK for file in beside) or _differs(path, facts, crs, footprint)
-    ):
+        sidecars = [Path(file) for file in raster.files if not Path(file).samefile(path)]
+        is_virtual = raster.driver == "VRT"
+    if not sidecars:
         return
-    names = quote_names([file.name for file in beside])
-    raise UsageError(
-        f"raster '{path}' is more than one file, its CRS, place, mask or pixels lie in {names}: convert it to GeoTIFF, "
-        "or leave it where it is with --mode reference"
-    )
+    has_mask_file = any(file.suffix == ".msk" for file in sidecars)
+    if is_virtual or has_mask_file or _differs_without_sidecars(path, info, crs, footprint):
+        names = quote_names([file.name for file in sidecars])
+        raise UsageError(
+            f"raster '{path}' depends on other files: its CRS, transform, mask or pixels are in {names}. Convert it to "
+            "one GeoTIFF, or keep it in its place with --mode reference."
+        )
 
 
-def _differs(path: Path, facts: RasterInfo, crs: str | None, footprint: Literal["bounds", "valid"]) -> bool:
-    """Whether the raster is another one when GDAL doesn't look at the files beside it."""
+def _differs_without_sidecars(
+    path: Path, info: RasterInfo, crs: str | None, footprint: Literal["bounds", "valid"]
+) -> bool:
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
         try:
-            alone = read_raster_info(path, crs=crs, footprint=footprint)
+            info_of_file = read_raster_info(path, crs=crs, footprint=footprint)
         except GeographerError:
             return True
-    return replace(alone, acquired=None) != replace(facts, acquired=None)
+    return replace(info_of_file, acquired=None) != replace(info, acquired=None)

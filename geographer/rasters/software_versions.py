@@ -1,4 +1,4 @@
-"""The versions of the software that decides a raster file's bytes."""
+"""Versions of the software that determines a raster file's bytes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from importlib.metadata import version
 import rasterio
 
 
-def pixel_software() -> dict[str, str]:
-    """GDAL, PROJ and GEOS as rasterio carries them, rasterio and numpy."""
+def read_software_versions() -> dict[str, str]:
+    """Return the versions of GDAL, PROJ and GEOS that rasterio ships, and those of rasterio and numpy."""
     return {
         "gdal": rasterio.__gdal_version__,
         "proj": rasterio.__proj_version__,

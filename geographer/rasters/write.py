@@ -1,8 +1,7 @@
-"""Writes GeoTIFFs: equal pixels and metadata give equal bytes, and a file is there whole or not at all."""
+"""Write GeoTIFFs deterministically and atomically: equal pixels and metadata give equal bytes."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +14,32 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetWriter, MemoryFile
 
+from geographer.base.atomic_files import write_atomic
 from geographer.base.errors import StorageError
 from geographer.base.values import Checksums, Grid, Transform
+from geographer.rasters.checksums import compute_content_checksums
 from geographer.rasters.pixel_digest import compute_array_digest
 
-_LARGEST_IN_STRIPS = 512
-_ROWS_OF_STRIP = 64
 _PREDICTORS = {"i": 2, "u": 2, "f": 3, "c": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class GeoTiffMetadata:
-    """What a GeoTIFF says besides its pixels and its place; what is empty or None is not written.
+    """Metadata of a GeoTIFF besides its pixels and transform; empty and None fields are not written.
 
-    `tags` are per namespace (None is GDAL's default), `band_tags` per band. Everything about bands is in
-    their order.
+    Attributes:
+        crs: The CRS.
+        count: Number of bands.
+        dtype: Numpy's name of the pixel type, such as `uint16`.
+        nodata: The nodata value of all bands.
+        interpretation: The colour interpretation of each band.
+        colormap: Pixel value to (red, green, blue, alpha), 0 to 255, for a single band.
+        descriptions: The name of each band.
+        scales: The scale of each band: value = pixel * scale + offset.
+        offsets: The offset of each band.
+        units: The unit of each band.
+        tags: Tags by namespace; None is GDAL's default namespace.
+        band_tags: The tags of each band.
     """
 
     crs: CRS
@@ -47,28 +57,23 @@ class GeoTiffMetadata:
 
 
 def encode_geotiff(
-    pixels: NDArray[np.generic],
-    metadata: GeoTiffMetadata,
-    transform: Transform,
-    mask: NDArray[np.uint8] | None = None,
+    pixels: NDArray[np.generic], metadata: GeoTiffMetadata, transform: Transform, mask: NDArray[np.uint8] | None = None
 ) -> bytes:
-    """A GeoTIFF of `pixels`, shape (bands, rows, columns), compressed by ZSTD; the same bytes on every call.
+    """Encode `pixels` as a GeoTIFF compressed with ZSTD; equal arguments give equal bytes.
 
-    It is made in memory: its bytes are hashed without being read again, and a full disk shows as one failed
+    The file is made in memory: its bytes are hashed without being read again, and a full disk shows as one failed
     write.
 
     Args:
-        pixels: In the dtype of `metadata`.
-        metadata: What else it says.
-        transform: Of the outer corner of the first pixel.
-        mask: 0 where a pixel is not valid; shape (rows, columns). Written as an internal mask.
+        pixels: Shape (bands, rows, columns), in the dtype of `metadata`.
+        metadata: The other contents of the file.
+        transform: From (column, row) to CRS coordinates; (0, 0) is the outer corner of the first pixel.
+        mask: 0 where a pixel is invalid; shape (rows, columns). Written as an internal mask.
     """
     _, height, width = pixels.shape
-    with (
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
-        MemoryFile() as file,
-    ):
-        with file.open(**profile(metadata, height, width), transform=rasterio.Affine(*transform)) as raster:
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), MemoryFile() as file:
+        options = make_creation_options(metadata, height, width)
+        with file.open(**options, transform=rasterio.Affine(*transform)) as raster:
             write_metadata(raster, metadata)
             raster.write(pixels)
             if mask is not None:
@@ -77,40 +82,22 @@ def encode_geotiff(
 
 
 def write_and_hash(destination: Path, content: bytes, pixels: NDArray[np.generic], grid: Grid) -> tuple[Checksums, str]:
-    """Writes `content` to `destination` and gives its checksums and the digest of `pixels`, which it encodes.
+    """Write `content` to `destination` atomically; return its checksums and the pixel digest of its `pixels`.
 
-    Raises:
-        StorageError: It can't be written; nothing is left behind.
+    Raise StorageError if the folder does not exist, or the disk is full or cannot be written.
     """
-    write_whole(destination, content)
-    md5, sha256 = hashlib.md5(content, usedforsecurity=False), hashlib.sha256(content)
-    return Checksums(len(content), md5.hexdigest(), sha256.hexdigest()), compute_array_digest(pixels, grid)
+    if not destination.parent.exists():
+        raise StorageError(f"cannot write '{destination}': its folder does not exist.")
+    write_atomic(destination, content)
+    return compute_content_checksums(content), compute_array_digest(pixels, grid)
 
 
-def write_whole(destination: Path, content: bytes) -> None:
-    """Writes a file under a name ending in `.part`, and renames it when it is whole.
-
-    Raises:
-        StorageError: It can't be written; nothing is left behind.
-    """
-    part = destination.with_name(destination.name + ".part")
-    try:
-        part.write_bytes(content)
-        part.replace(destination)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            message = f"can't write '{destination}': {error.strerror}; make room or choose another disk"
-            raise StorageError(message) from error
-        raise
-
-
-def profile(metadata: GeoTiffMetadata, height: int, width: int) -> dict[str, Any]:
-    """Creation options. Strips of 64 rows were the fastest to write and to read for chips of 256 pixels."""
-    if max(height, width) > _LARGEST_IN_STRIPS:
+def make_creation_options(metadata: GeoTiffMetadata, height: int, width: int) -> dict[str, Any]:
+    """Return GDAL's creation options; strips of 64 rows were fastest to write and read for chips of 256 pixels."""
+    if max(height, width) > 512:
         blocks = {"tiled": True, "blockxsize": 256, "blockysize": 256}
     else:
-        blocks = {"tiled": False, "blockysize": _ROWS_OF_STRIP}
+        blocks = {"tiled": False, "blockysize": 64}
     return {
         "driver": "GTiff",
         "height": height,
@@ -128,7 +115,7 @@ def profile(metadata: GeoTiffMetadata, height: int, width: int) -> dict[str, Any
 
 
 def write_metadata(raster: DatasetWriter, metadata: GeoTiffMetadata) -> None:
-    """Comes before the pixels: GDAL then writes one directory, with colours where TIFF has a place."""
+    """Write `metadata` before the pixels, so that GDAL writes one directory, and colours where TIFF stores them."""
     if metadata.colormap is not None:
         raster.write_colormap(1, dict(metadata.colormap))
     if metadata.interpretation:

@@ -1,11 +1,12 @@
-"""What arrived from an archive, read into one GeoTIFF a product.
+"""Readers: convert the files of a downloaded product to one GeoTIFF.
 
-- `reader`    what a reader is, and which one reads a product
-- `options`   what a recipe gives a reader, checked
-- `unpack`    archives (zip, tar) unpacked where no path leads out and no bomb goes off
-- `found`     the raster files that arrived, opened as GeoTIFF or JPEG 2000 alone
-- `geotiff`   a single GeoTIFF or COG, kept as it is
-- `bands`     bands in files of their own, on one grid
-- `safe`      Sentinel-2 products in the SAFE format, L1C and L2A; `safe_metadata` reads what they say
-- `stack`     bands of different resolution written as one GeoTIFF
+- `base`           the `Reader` base class, and the choice of the reader for a product
+- `options`        validation of the options that a recipe passes to a reader
+- `unpack`         unpacking of archives (zip, tar), safe from path traversal and decompression bombs
+- `open_rasters`   finds a product's raster files, and opens them as GeoTIFF or JPEG 2000 only
+- `geotiff`        a product that is one GeoTIFF or COG; kept unchanged if possible
+- `bands`          a product with bands in separate files, resampled to one grid
+- `safe`           Sentinel-2 products (L1C, L2A) in the SAFE format
+- `safe_metadata`  the metadata files of SAFE products
+- `band_stack`     resamples bands to one grid, and writes them as one GeoTIFF
 """

@@ -1,4 +1,4 @@
-"""Writes bands of different resolution as one GeoTIFF, a strip at a time: equal files in give equal bytes."""
+"""Resample bands to one grid, and write them as one GeoTIFF, strip by strip; equal input files give equal bytes."""
 
 from __future__ import annotations
 
@@ -24,40 +24,34 @@ from geographer.base.errors import CorruptError, StorageError, UsageError
 from geographer.base.values import Grid, Transform
 from geographer.rasters.crs import parse_crs
 from geographer.rasters.read import translate_read_errors
-from geographer.rasters.write import GeoTiffMetadata, profile, write_metadata
-from geographer.readers.open_rasters import opened
+from geographer.rasters.write import GeoTiffMetadata, make_creation_options, write_metadata
+from geographer.readers.open_rasters import open_delivered_raster
 
 Pixels = NDArray[Any]
-_Sums = list[tuple[RasterioWindow, int]]
+_StripChecksums = list[tuple[RasterioWindow, int]]
 
-RESAMPLINGS: Final = {
-    one.name: one
-    for one in (
-        *(Resampling.nearest, Resampling.bilinear, Resampling.cubic, Resampling.cubic_spline, Resampling.lanczos),
-        *(Resampling.average, Resampling.mode, Resampling.min, Resampling.max, Resampling.med),
-    )
-}
-"""The resamplings that can be asked for, by name."""
+RESAMPLINGS: Final = ("nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode", "min", "max", "med")
+"""Names of the resampling methods that users can choose."""
 
 _STRIP_BYTES = 96 << 20
 _CACHE_MEGABYTES = 320
 """Holds a row of JPEG 2000 tiles (1,024 rows) of each band of a Sentinel-2 scene, so that each is decoded once."""
-_SAME = 1e-6
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One band of a stack: where its pixels are, and how they come onto the stack's grid.
+    """One band of a stack.
 
     Attributes:
-        name: For errors.
-        path: Of the file, a GeoTIFF or JPEG 2000.
-        band: Of the file, from 1.
-        grid: Where the file's pixels lie; its CRS is the stack's.
-        nodata: The value in the file that stands for no data; it never mixes into other pixels.
-        masked: The file has a mask (or alpha) that says where there is no data; `nodata` is None then.
-        resampling: How its pixels come onto another grid; on its own, they are taken as they are.
-        change: What happens to pixels on the stack's grid, in the stack's dtype, before nodata is put in.
+        name: The band's name in messages.
+        path: The file, a GeoTIFF or JPEG 2000.
+        band: The band's number in the file, from 1.
+        grid: The file's grid; its CRS is the stack's.
+        nodata: The file's nodata value; nodata pixels are never mixed with others in resampling.
+        has_mask: True if a mask or alpha band of the file marks invalid pixels; `nodata` is None then.
+        resampling: The method used if the stack's grid differs from the file's.
+        transform_pixels: Applied to pixels on the stack's grid, in the stack's dtype, before nodata is filled in.
     """
 
     name: str
@@ -65,148 +59,136 @@ class Layer:
     band: int
     grid: Grid
     nodata: float | None = None
-    masked: bool = False
+    has_mask: bool = False
     resampling: Resampling = Resampling.nearest
-    change: Callable[[Pixels], Pixels] | None = None
+    transform_pixels: Callable[[Pixels], Pixels] | None = None
 
 
 def write_stack(
     layers: Sequence[Layer], grid: Grid, metadata: GeoTiffMetadata, destination: Path, *, mask: Layer | None = None
 ) -> None:
-    """Write the GeoTIFF `destination` of `layers`, in order, on `grid`; whole or not at all.
+    """Write `layers` on `grid` as the bands of the GeoTIFF `destination`, atomically.
 
-    Pixels without data become the nodata of `metadata`. A strip of about 100 MB is in memory at a time, and as much
-    as the cache of GDAL may hold. The bytes depend on the files and what is asked only (and on the versions of GDAL).
-
-    Args:
-        layers: One for each band of `metadata`, whose dtype holds all of their values.
-        grid: Of the pixels.
-        metadata: What the GeoTIFF says; its CRS is the grid's.
-        destination: In a folder that exists.
-        mask: A layer whose mask becomes the GeoTIFF's own, for files with a mask but without nodata.
+    There is one layer for each band of `metadata`, whose dtype holds all their values and whose CRS is the grid's. The
+    mask of the layer `mask` becomes the GeoTIFF's internal mask, for files with a mask but without nodata. Invalid
+    pixels get the nodata value of `metadata`. Memory holds one strip of about 100 MB and GDAL's cache. The bytes depend
+    only on the files, the arguments and the version of GDAL.
 
     Raises:
-        UsageError: a band has the nodata of the others as a value.
+        UsageError: a band has valid pixels with the nodata value of the GeoTIFF.
         CorruptError: a file is damaged.
-        StorageError: the disk is full or can't be written.
+        StorageError: the disk is full or cannot be written.
     """
     options = {"GDAL_TIFF_INTERNAL_MASK": True, "GDAL_CACHEMAX": _CACHE_MEGABYTES, "GDAL_NUM_THREADS": 1}
-    with translate_os_errors(destination), temporary_sibling(destination) as draft, rasterio.Env(**options):
+    with translate_os_errors(destination), temporary_sibling(destination) as temporary, rasterio.Env(**options):
         with ExitStack() as open_files:
-            bands = [open_files.enter_context(_onto(layer, grid)) for layer in layers]
-            masking = open_files.enter_context(_onto(mask, grid)) if mask else None
-            sums = _write(draft, bands, masking, grid, metadata)
-        _check_written(draft, sums, destination)
-        draft.replace(destination)
+            bands = [open_files.enter_context(_align_layer(layer, grid)) for layer in layers]
+            mask_layer = open_files.enter_context(_align_layer(mask, grid)) if mask else None
+            checksums = _write_strips(temporary, bands, mask_layer, grid, metadata)
+        _verify_strips(temporary, checksums, destination)
+        temporary.replace(destination)
 
 
-def grid_at(grid: Grid, resolution: float | None) -> Grid:
-    """The grid with the same upper left corner whose pixels are `resolution` wide and high; itself with None.
+def make_grid_at_resolution(grid: Grid, resolution: float | None) -> Grid:
+    """Return the grid with the same upper left corner and pixels of `resolution`; None returns `grid` itself.
 
-    It has as many pixels as have their centre inside.
-
-    Raises:
-        UsageError: nothing is left of it.
+    The new grid has the pixels whose centres are inside `grid`. `resolution` is in units of the CRS. Raise UsageError
+    if it is invalid, or larger than the raster.
     """
-    across, down = pixel_size(grid)
-    if resolution is None or (_alike(across, resolution) and _alike(down, resolution)):
+    pixel_size = pixel_width, pixel_height = compute_pixel_size(grid)
+    if resolution is None or all(math.isclose(length, resolution, rel_tol=_TOLERANCE) for length in pixel_size):
         return grid
     if not (math.isfinite(resolution) and resolution > 0):
-        raise UsageError(f"a resolution of {resolution:g} is none: pass the size of a pixel, such as 10")
-    width, height = (_count(grid.width * across / resolution), _count(grid.height * down / resolution))
+        raise UsageError(f"invalid resolution {resolution:g}. Use the size of a pixel in units of the CRS, e.g. 10.")
+    x, y = resolution / pixel_width, resolution / pixel_height
+    width, height = (math.ceil(length - 0.5 - _TOLERANCE) for length in (grid.width / x, grid.height / y))
     if not (width and height):
-        raise UsageError(f"pixels of {resolution:g} are larger than the raster: pass a smaller resolution")
+        raise UsageError(f"resolution {resolution:g} is larger than the raster. Use a smaller one.")
     a, b, c, d, e, f = grid.transform
-    x, y = resolution / across, resolution / down
     return Grid(grid.crs, Transform(a * x, b * y, c, d * x, e * y, f), width, height)
 
 
-def pixel_size(grid: Grid) -> tuple[float, float]:
-    """How wide and high a pixel is, in units of the CRS."""
+def compute_pixel_size(grid: Grid) -> tuple[float, float]:
+    """Return the width and height of a pixel in units of the CRS."""
     a, b, _, d, e, _ = grid.transform
     return math.hypot(a, d), math.hypot(b, e)
 
 
-def resampling_between(given: Grid, wanted: Grid, asked: Resampling | None) -> Resampling:
-    """How pixels of measurements come onto another grid, if it is not `asked` for.
+def choose_resampling(source: Grid, target: Grid, requested: Resampling | None) -> Resampling:
+    """Return the requested method, or the default for measurements: bilinear to finer pixels, average to coarser ones.
 
-    Bilinear onto finer pixels, where it adds no detail and no steps; the mean of what a pixel covers onto coarser ones.
+    Bilinear adds neither detail nor steps; average uses all pixels that a coarser one covers.
     """
-    if asked is not None:
-        return asked
-    coarser = math.prod(pixel_size(wanted)) > math.prod(pixel_size(given)) * (1 + _SAME)
-    return Resampling.average if coarser else Resampling.bilinear
+    if requested is not None:
+        return requested
+    is_coarser = math.prod(compute_pixel_size(target)) > math.prod(compute_pixel_size(source)) * (1 + _TOLERANCE)
+    return Resampling.average if is_coarser else Resampling.bilinear
 
 
-def resampling_named(name: Any) -> Resampling | None:
-    """The resampling of that name; None for None.
-
-    Raises:
-        UsageError: there is none.
-    """
+def parse_resampling(name: Any) -> Resampling | None:
+    """Return the resampling method called `name`, None for None; raise UsageError if no method has that name."""
     if name is None:
         return None
     if not isinstance(name, str) or name not in RESAMPLINGS:
-        raise UsageError(f"no resampling {name!r}: choose one of {', '.join(RESAMPLINGS)}")
-    return RESAMPLINGS[name]
+        raise UsageError(f"unknown resampling {name!r}. Use one of {', '.join(RESAMPLINGS)}.")
+    return Resampling[name]
 
 
-def same_grid(one: Grid, other: Grid) -> bool:
-    """Whether pixels lie on pixels, up to a millionth of one."""
-    if (one.width, one.height) != (other.width, other.height):
+def is_same_grid(a: Grid, b: Grid) -> bool:
+    """Return whether the pixels of two grids of one CRS coincide, up to a millionth of a pixel."""
+    if (a.width, a.height) != (b.width, b.height):
         return False
-    room = _SAME * min(pixel_size(other))
-    steps = (other.width, other.height, 1, other.width, other.height, 1)
-    return all(
-        abs(mine - theirs) * step <= room
-        for mine, theirs, step in zip(one.transform, other.transform, steps, strict=True)
-    )
+    tolerance = _TOLERANCE * min(compute_pixel_size(b))
+    differences = np.abs(np.subtract(a.transform, b.transform)) * (b.width, b.height, 1, b.width, b.height, 1)
+    return bool((differences <= tolerance).all())
 
 
 @dataclass(frozen=True, slots=True)
-class _Onto:
-    """A layer whose file is open, on the stack's grid."""
+class _AlignedLayer:
+    """A layer whose open file is on the stack's grid."""
 
     layer: Layer
     raster: DatasetReader | WarpedVRT
 
-    def read(self, window: RasterioWindow, metadata: GeoTiffMetadata) -> Pixels:
+    def read_pixels(self, window: RasterioWindow, metadata: GeoTiffMetadata) -> Pixels:
+        """Read pixels of shape (rows, columns) in the stack's dtype and with its nodata value."""
         with translate_read_errors(self.layer.path):
             stored = self.raster.read(self.layer.band, window=window)
-            missing = self._missing(stored, window)
+            is_invalid = self._find_invalid(stored, window)
         pixels: Pixels = stored.astype(metadata.dtype, copy=False)
-        if self.layer.change:
-            pixels = self.layer.change(pixels)
-        if missing is None or metadata.nodata is None:
+        if self.layer.transform_pixels:
+            pixels = self.layer.transform_pixels(pixels)
+        if is_invalid is None or metadata.nodata is None:
             return pixels
-        self._check_clash(pixels, missing, metadata.nodata)
-        return np.where(missing, np.array(metadata.nodata, metadata.dtype), pixels)
+        self._reject_nodata_clash(pixels, is_invalid, metadata.nodata)
+        return np.where(is_invalid, np.array(metadata.nodata, metadata.dtype), pixels)
 
-    def mask(self, window: RasterioWindow) -> NDArray[np.uint8]:
+    def read_mask(self, window: RasterioWindow) -> NDArray[np.uint8]:
+        """Read the mask, shape (rows, columns); 0 where a pixel is invalid."""
         with translate_read_errors(self.layer.path):
             return np.asarray(self.raster.read_masks(self.layer.band, window=window))
 
-    def _missing(self, stored: Pixels, window: RasterioWindow) -> NDArray[np.bool_] | None:
-        if self.layer.masked:
+    def _find_invalid(self, stored: Pixels, window: RasterioWindow) -> NDArray[np.bool_] | None:
+        if self.layer.has_mask:
             return np.asarray(self.raster.read_masks(self.layer.band, window=window) == 0)
-        return None if self.layer.nodata is None else _equal(stored, self.layer.nodata)
+        return None if self.layer.nodata is None else _equals_value(stored, self.layer.nodata)
 
-    def _check_clash(self, pixels: Pixels, missing: NDArray[np.bool_], nodata: float) -> None:
-        """The layer says itself what is no data: whatever else becomes the stack's nodata would be lost."""
-        if not self.layer.masked and self.layer.nodata == nodata:
+    def _reject_nodata_clash(self, pixels: Pixels, is_invalid: NDArray[np.bool_], nodata: float) -> None:
+        """Raise if valid pixels equal the stack's nodata value, unless that is the layer's own nodata value."""
+        if not self.layer.has_mask and self.layer.nodata == nodata:
             return
-        if (_equal(pixels, nodata) & ~missing).any():
+        if (_equals_value(pixels, nodata) & ~is_invalid).any():
             raise UsageError(
-                f"band '{self.layer.name}' has the nodata of the other bands, {nodata:g}, as a value: pass another one "
-                "as the option nodata"
+                f"band '{self.layer.name}' has valid pixels with the nodata value of the other bands, {nodata:g}. Pass "
+                "another value as the option nodata."
             )
 
 
 @contextmanager
-def _onto(layer: Layer, grid: Grid) -> Iterator[_Onto]:
-    with opened(layer.path) as raster:
-        if same_grid(layer.grid, grid):
-            yield _Onto(layer, raster)
+def _align_layer(layer: Layer, grid: Grid) -> Iterator[_AlignedLayer]:
+    with open_delivered_raster(layer.path) as raster:
+        if is_same_grid(layer.grid, grid):
+            yield _AlignedLayer(layer, raster)
             return
         crs = parse_crs(grid.crs)
         with WarpedVRT(
@@ -218,55 +200,51 @@ def _onto(layer: Layer, grid: Grid) -> Iterator[_Onto]:
             width=grid.width,
             height=grid.height,
             resampling=layer.resampling,
-            **({"add_alpha": True} if layer.masked else {"src_nodata": layer.nodata, "nodata": layer.nodata}),
+            **({"add_alpha": True} if layer.has_mask else {"src_nodata": layer.nodata, "nodata": layer.nodata}),
         ) as warped:
-            yield _Onto(layer, warped)
+            yield _AlignedLayer(layer, warped)
 
 
-def _write(draft: Path, bands: list[_Onto], masking: _Onto | None, grid: Grid, metadata: GeoTiffMetadata) -> _Sums:
-    options = profile(metadata, grid.height, grid.width)
-    sums = []
-    with rasterio.open(draft, "w", **options, transform=rasterio.Affine(*grid.transform), BIGTIFF="IF_SAFER") as raster:
+def _write_strips(
+    path: Path, bands: list[_AlignedLayer], mask_layer: _AlignedLayer | None, grid: Grid, metadata: GeoTiffMetadata
+) -> _StripChecksums:
+    options = make_creation_options(metadata, grid.height, grid.width)
+    checksums = []
+    with rasterio.open(path, "w", **options, transform=rasterio.Affine(*grid.transform), BIGTIFF="IF_SAFER") as raster:
         write_metadata(raster, metadata)
-        for window in _strips(grid, metadata, options["blockysize"]):
-            rows = np.stack([band.read(window, metadata) for band in bands])
-            raster.write(rows, window=window)
-            if masking:
-                raster.write_mask(masking.mask(window), window=window)
-            sums.append((window, _crc(rows)))
-    return sums
+        for window in _iter_block_rows(grid, metadata, options["blockysize"]):
+            pixels = np.stack([band.read_pixels(window, metadata) for band in bands])
+            raster.write(pixels, window=window)
+            if mask_layer:
+                raster.write_mask(mask_layer.read_mask(window), window=window)
+            checksums.append((window, _compute_crc(pixels)))
+    return checksums
 
 
-def _check_written(draft: Path, sums: _Sums, destination: Path) -> None:
-    """Read all pixels back: what a full disk refuses when the file is closed, GDAL doesn't tell."""
+def _verify_strips(path: Path, checksums: _StripChecksums, destination: Path) -> None:
+    """Read all pixels back: GDAL does not report a full disk when it closes a file."""
     try:
-        with opened(draft) as raster:
-            whole = all(_crc(raster.read(window=window)) == crc for window, crc in sums)
+        with open_delivered_raster(path) as raster:
+            is_complete = all(_compute_crc(raster.read(window=window)) == crc for window, crc in checksums)
     except (CorruptError, RasterioError):
-        whole = False
-    if not whole:
-        raise StorageError(f"can't write '{destination}' whole: the disk may be full; free some space, and try again")
+        is_complete = False
+    if not is_complete:
+        raise StorageError(
+            f"cannot write '{destination}' completely, the disk may be full. Free some space and run the command again."
+        )
 
 
-def _strips(grid: Grid, metadata: GeoTiffMetadata, block: int) -> Iterator[RasterioWindow]:
-    """Windows of whole rows of blocks, from the top: so blocks reach the file in order, whatever the cache holds."""
+def _iter_block_rows(grid: Grid, metadata: GeoTiffMetadata, block: int) -> Iterator[RasterioWindow]:
+    """Yield windows of whole rows of blocks, from the top, so that blocks are written in order with any cache size."""
     row_bytes = grid.width * metadata.count * np.dtype(metadata.dtype).itemsize
     height = max(_STRIP_BYTES // row_bytes // block, 1) * block
     for row in range(0, grid.height, height):
         yield RasterioWindow(0, row, grid.width, min(height, grid.height - row))
 
 
-def _crc(rows: Pixels) -> int:
-    return zlib.crc32(np.ascontiguousarray(rows).data)
+def _compute_crc(pixels: Pixels) -> int:
+    return zlib.crc32(np.ascontiguousarray(pixels).data)
 
 
-def _equal(pixels: Pixels, value: float) -> NDArray[np.bool_]:
+def _equals_value(pixels: Pixels, value: float) -> NDArray[np.bool_]:
     return np.asarray(np.isnan(pixels) if math.isnan(value) else pixels == value)
-
-
-def _alike(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=_SAME)
-
-
-def _count(pixels: float) -> int:
-    return math.ceil(pixels - 0.5 - _SAME)

@@ -1,4 +1,4 @@
-"""Reads a product whose bands are files of their own: stacked on the grid of the finest."""
+"""Read a product whose bands are separate files: the bands are resampled to the grid of the finest."""
 
 from __future__ import annotations
 
@@ -19,278 +19,292 @@ from geographer.base.values import Grid
 from geographer.rasters.crs import parse_crs
 from geographer.rasters.metadata import require_geotiff_roundtrip
 from geographer.rasters.write import GeoTiffMetadata
-from geographer.readers.band_stack import Layer, grid_at, pixel_size, resampling_between, resampling_named, write_stack
+from geographer.readers.band_stack import (
+    Layer,
+    choose_resampling,
+    compute_pixel_size,
+    make_grid_at_resolution,
+    parse_resampling,
+    write_stack,
+)
 from geographer.readers.base import ProductFiles, Reader, ReadResult
-from geographer.readers.open_rasters import JP2S, TIFFS, names_in, opened, placed, rasters_in
-from geographer.readers.options import checked, number, text, texts
+from geographer.readers.open_rasters import (
+    JP2_SUFFIXES,
+    TIFF_SUFFIXES,
+    find_raster_files,
+    format_file_names,
+    open_delivered_raster,
+    require_grid,
+)
+from geographer.readers.options import read_names_option, read_number_option, read_text_option, reject_unknown_options
 
 CLASS_WORDS: Final = frozenset(
     {"scl", "fmask", "qa", "bqa", "qa60", "radsat", "msk", "mask", "classi", "class", "classes", "classification"}
     | {"lulc", "landcover", "worldcover", "cdl", "label", "labels"}
 )
-"""A band with one of these words in its name holds classes or bits, which mean nothing in between: as `SCL`, `Fmask`,
-`QA_PIXEL`. So does one with a colour table."""
+"""A band with one of these words in its name (`SCL`, `Fmask`, `QA_PIXEL`), or with a colour table, holds classes or
+bits, which must not be interpolated."""
 
 _SEPARATORS: Final = re.compile(r"[\s_.\-]+")
-_RESOLUTION: Final = re.compile(r"_(\d+)m$")
+_RESOLUTION_SUFFIX: Final = re.compile(r"_(\d+)m$")
 
 
-class Bands(Reader):
-    """Bands as separate files (GeoTIFF or JPEG 2000), such as `B02.tif`, `red.tif` or `T32TPT_20260101_B04_10m.jp2`.
+class BandsReader(Reader):
+    """Reads bands in separate files (GeoTIFF or JPEG 2000): `B02.tif`, `red.tif` or `T32TPT_20260101_B04_10m.jp2`.
 
-    A band is found by its name: the file's, or one or more of the words in it (`B04`, `QA_PIXEL`), in any case; the
-    finest, or the one at `resolution`, where it comes at several. Without `bands` all files are taken, by path, and
-    named by what is not common to all their names. They come onto the grid of the finest, or onto the one with its
-    upper left corner at `resolution`: measurements bilinear onto finer and by their mean onto coarser pixels, classes
-    and bits by the nearest pixel. The dtype is the smallest that holds all of them; the nodata of the first band that
-    has one becomes that of all. All of them must have one CRS and, up to a pixel of the coarsest, one outline.
+    A band is matched by the file's name, or by one or more consecutive words of it (`B04`, `QA_PIXEL`), ignoring case.
+    If a band has files of several resolutions, the finest is read, or the one at `resolution`. Without `bands` all
+    files are read, sorted by path, and named by their names without the words common to all.
+
+    Bands are resampled to the grid of the finest, or to the grid with its upper left corner at `resolution`:
+    measurements bilinear to finer pixels and by average to coarser ones, classes and bits with nearest. The dtype is
+    the smallest that holds all bands; the first nodata value of a band that fits becomes that of all. All bands must
+    have the same CRS and, up to a pixel of the coarsest, the same extent.
 
     Options:
-        pattern: Which files, such as `*_SR_*.TIF`.
-        resampling: Of measurements, by GDAL's name.
-        classes: Names of bands that hold classes, besides those that say so by `CLASS_WORDS`.
-        nodata: The value for no data in what is made.
+        pattern: Which files to read, such as `*_SR_*.TIF`.
+        resampling: GDAL's name of the method for measurements.
+        classes: Names of bands that hold classes, in addition to those matched by `CLASS_WORDS`.
+        nodata: The nodata value of the GeoTIFF.
     """
 
     name: ClassVar[str] = "bands"
 
     def __init__(self, *, bands: tuple[str, ...] = (), resolution: float | None = None, **options: Any) -> None:
-        """See `Reader`."""
         super().__init__(bands=bands, resolution=resolution, **options)
-        checked(self, {"pattern", "resampling", "classes", "nodata"})
-        self._pattern = text(self, "pattern")
-        self._resampling = resampling_named(options.get("resampling"))
-        self._classes = {_plain(name) for name in texts(self, "classes")}
-        self._nodata = number(self, "nodata")
+        reject_unknown_options(self, {"pattern", "resampling", "classes", "nodata"})
+        self._pattern = read_text_option(self, "pattern")
+        self._resampling = parse_resampling(options.get("resampling"))
+        self._classes = {_normalise_name(name) for name in read_names_option(self, "classes")}
+        self._nodata = read_number_option(self, "nodata")
 
     @classmethod
-    def can_read(cls, arrived: ProductFiles) -> bool:
-        """Whether there is a GeoTIFF or JPEG 2000."""
-        return bool(rasters_in(arrived, TIFFS + JP2S))
+    def can_read(cls, product_files: ProductFiles) -> bool:
+        """Return whether the product has a GeoTIFF or JPEG 2000."""
+        return bool(find_raster_files(product_files, TIFF_SUFFIXES + JP2_SUFFIXES))
 
-    def read(self, arrived: ProductFiles, destination: Path) -> ReadResult:
+    def read(self, product_files: ProductFiles, destination: Path) -> ReadResult:
         """See `Reader.read`."""
-        found = [band for name, path in self._files(arrived).items() for band in _bands_of(name, path)]
-        _check_alike(found)
-        finest = min(found, key=lambda band: math.prod(pixel_size(band.grid)))
-        grid = grid_at(finest.grid, self.resolution)
-        nodata = self._common_nodata(found)
-        layers = [self._layer(band, grid) for band in found]
-        metadata = _metadata(found, grid, nodata)
-        require_geotiff_roundtrip(metadata, grid.crs, arrived.product_id)
+        files = self._find_files(product_files)
+        bands = [band for name, path in files.items() for band in _read_bands(name, path)]
+        _require_same_extent(bands)
+        finest = min(bands, key=lambda band: math.prod(compute_pixel_size(band.grid)))
+        grid = make_grid_at_resolution(finest.grid, self.resolution)
+        nodata = self._find_common_nodata(bands)
+        layers = [self._make_layer(band, grid) for band in bands]
+        metadata = _make_metadata(bands, grid, nodata)
+        require_geotiff_roundtrip(metadata, grid.crs, product_files.product_id)
         write_stack(layers, grid, metadata, destination)
-        return ReadResult(self._notes(arrived, found, layers, grid))
+        return ReadResult(self._make_notes(product_files, bands, layers, grid))
 
-    def _files(self, arrived: ProductFiles) -> dict[str, Path]:
-        paths = rasters_in(arrived, TIFFS + JP2S, self._pattern)
+    def _find_files(self, product_files: ProductFiles) -> dict[str, Path]:
+        """Map each band's name to its file."""
+        paths = find_raster_files(product_files, TIFF_SUFFIXES + JP2_SUFFIXES, self._pattern)
         if not paths:
-            has = names_in(arrived.files(), arrived)
+            names = format_file_names(product_files.list_files(), product_files)
             raise CorruptError(
-                f"product '{arrived.product_id}' has no GeoTIFF or JPEG 2000 that is meant: it has {has}"
+                f"product '{product_files.product_id}' has no matching GeoTIFF or JPEG 2000. Its files are: {names}."
             )
-        if not self.bands:
-            return self._every(paths)
-        return {band: self._named(band, paths, arrived) for band in self.bands}
+        if self.bands:
+            return {band: self._find_file(band, paths, product_files) for band in self.bands}
+        paths_by_name: dict[str, list[Path]] = {}
+        for name, path in zip(_shorten_names(paths), paths, strict=True):
+            paths_by_name.setdefault(name, []).append(path)
+        return {name: self._choose_file(name, matches) for name, matches in paths_by_name.items()}
 
-    def _every(self, paths: list[Path]) -> dict[str, Path]:
-        chosen: dict[str, list[Path]] = {}
-        for name, path in zip(_short_names(paths), paths, strict=True):
-            chosen.setdefault(name, []).append(path)
-        return {name: self._best(name, several) for name, several in chosen.items()}
+    def _find_file(self, band: str, paths: list[Path], product_files: ProductFiles) -> Path:
+        name = _normalise_name(band)
+        matches = [path for path in paths if _normalise_name(path.stem) == name]
+        matches = matches or [path for path in paths if f"_{name}_" in f"_{_normalise_name(path.stem)}_"]
+        if not matches:
+            names = format_file_names(paths, product_files)
+            raise UsageError(f"product '{product_files.product_id}' has no band '{band}'. Its files are: {names}.")
+        return self._choose_file(band, matches)
 
-    def _named(self, band: str, paths: list[Path], arrived: ProductFiles) -> Path:
-        plain = _plain(band)
-        found = [path for path in paths if _plain(path.stem) == plain]
-        found = found or [path for path in paths if f"_{plain}_" in f"_{_plain(path.stem)}_"]
-        if not found:
-            has = names_in(paths, arrived)
-            raise UsageError(f"product '{arrived.product_id}' has no band '{band}': its files are {has}")
-        return self._best(band, found)
-
-    def _best(self, band: str, paths: list[Path]) -> Path:
-        """The finest of a band's files, or the one at the wanted resolution."""
+    def _choose_file(self, band: str, paths: list[Path]) -> Path:
+        """Return the finest of a band's files, or the one at the requested resolution."""
         if len(paths) == 1:
             return paths[0]
-        sizes = {path: _size_of(path) for path in paths}
-        right = [path for path, size in sizes.items() if self.resolution and math.isclose(size, self.resolution)]
-        right = right or [path for path, size in sizes.items() if size == min(sizes.values())]
-        if len(right) > 1:
-            names = quote_names([path.name for path in right])
-            raise UsageError(f"band '{band}' may be any of {names}: name it in full, or choose by the option pattern")
-        return right[0]
+        sizes = {path: _read_pixel_width(path) for path in paths}
+        best = [path for path, size in sizes.items() if self.resolution and math.isclose(size, self.resolution)]
+        best = best or [path for path, size in sizes.items() if size == min(sizes.values())]
+        if len(best) > 1:
+            names = quote_names([path.name for path in best])
+            raise UsageError(
+                f"band '{band}' matches several files: {names}. Use the full name, or choose one with the option "
+                "pattern."
+            )
+        return best[0]
 
-    def _common_nodata(self, found: Sequence[_Band]) -> float | None:
-        dtype = _common_dtype(found)
-        stated = [band.nodata for band in found if band.nodata is not None]
-        nodata = self._nodata if self._nodata is not None else next((one for one in stated if _fits(one, dtype)), None)
-        if nodata is None and (stated or any(band.masked for band in found)):
-            names = quote_names([band.name for band in found if band.masked or band.nodata is not None])
-            raise UsageError(f"the nodata of {names} can't be that of all bands: pass a value as the option nodata")
-        if nodata is not None and not _fits(nodata, dtype):
-            raise UsageError(f"nodata {nodata:g} is no {dtype}: pass another one as the option nodata")
+    def _find_common_nodata(self, bands: Sequence[_Band]) -> float | None:
+        """Return the nodata value of the GeoTIFF: the option, or the first of the bands' that fits their dtype."""
+        dtype = _find_common_dtype(bands)
+        values = [band.nodata for band in bands if band.nodata is not None]
+        fitting = [value for value in values if _fits_dtype(value, dtype)]
+        nodata = self._nodata if self._nodata is not None else next(iter(fitting), None)
+        if nodata is None and (values or any(band.has_mask for band in bands)):
+            names = quote_names([band.name for band in bands if band.has_mask or band.nodata is not None])
+            raise UsageError(f"the nodata of {names} cannot be used for all bands. Pass a value as the option nodata.")
+        if nodata is not None and not _fits_dtype(nodata, dtype):
+            raise UsageError(f"nodata {nodata:g} does not fit {dtype}. Pass another value as the option nodata.")
         return nodata
 
-    def _layer(self, band: _Band, grid: Grid) -> Layer:
-        classes = band.classes or bool(_words(band.name) & CLASS_WORDS) or _plain(band.name) in self._classes
-        classes = classes or _plain(band.asked) in self._classes or bool(_words(band.asked) & CLASS_WORDS)
-        how = Resampling.nearest if classes else resampling_between(band.grid, grid, self._resampling)
-        return Layer(band.name, band.path, band.number, band.grid, band.nodata, band.masked, how)
+    def _make_layer(self, band: _Band, grid: Grid) -> Layer:
+        names = {_normalise_name(band.name), _normalise_name(band.file_name)}
+        words = {word for name in names for word in name.split("_")}
+        is_classes = band.interpretation == ColorInterp.palette or names & self._classes or words & CLASS_WORDS
+        resampling = Resampling.nearest if is_classes else choose_resampling(band.grid, grid, self._resampling)
+        return Layer(band.name, band.path, band.number, band.grid, band.nodata, band.has_mask, resampling)
 
-    def _notes(
-        self, arrived: ProductFiles, found: Sequence[_Band], layers: Sequence[Layer], grid: Grid
+    def _make_notes(
+        self, product_files: ProductFiles, bands: Sequence[_Band], layers: Sequence[Layer], grid: Grid
     ) -> Mapping[str, Any]:
-        sizes = [pixel_size(band.grid)[0] for band in found]
-        resolution = pixel_size(grid)[0]
+        sizes = [compute_pixel_size(band.grid)[0] for band in bands]
+        resolution = compute_pixel_size(grid)[0]
         return {
             "reader": self.name,
-            "bands": [band.name for band in found],
-            "files": sorted({band.path.relative_to(arrived.folder).as_posix() for band in found}),
+            "bands": [band.name for band in bands],
+            "files": sorted({band.path.relative_to(product_files.folder).as_posix() for band in bands}),
             "resolution": resolution,
             "resampled": {
                 layer.name: f"{layer.resampling.name} from {size:g}"
                 for layer, size in zip(layers, sizes, strict=True)
                 if not math.isclose(size, resolution)
             },
-            "without nodata": [band.name for band in found if band.nodata is None and not band.masked],
+            "without nodata": [band.name for band in bands if band.nodata is None and not band.has_mask],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class _Band:
-    """One band of one file; `asked` is what its file was asked for by."""
+    """One band, number `number` (from 1) of a file that was matched as `file_name`.
+
+    `nodata` is None unless the dtype holds it. `has_mask` is True if the file has a mask or alpha band. Values are
+    `pixel * scale + offset`, in `unit`.
+    """
 
     name: str
-    asked: str
+    file_name: str
     path: Path
     number: int
     grid: Grid
     dtype: str
     nodata: float | None
-    masked: bool
-    classes: bool
-    colour: ColorInterp
+    has_mask: bool
+    interpretation: ColorInterp
     scale: float
     offset: float
     unit: str | None
 
 
-def _bands_of(name: str, path: Path) -> list[_Band]:
-    """A file's bands; those of a file with several are told apart by their descriptions or numbers. Alpha is none."""
-    with opened(path) as raster:
-        grid = placed(raster)
+def _read_bands(name: str, path: Path) -> list[_Band]:
+    """Read the bands of a file, without alpha; several bands get their descriptions or numbers as suffixes."""
+    with open_delivered_raster(path) as raster:
+        grid = require_grid(raster)
         numbers = [band for band in raster.indexes if raster.colorinterp[band - 1] != ColorInterp.alpha]
         if not numbers:
-            raise CorruptError(f"raster '{path}' has no bands: fetch it again")
-        return [_band(raster, name, path, band, grid, alone=len(numbers) == 1) for band in numbers]
+            raise CorruptError(f"raster '{path}' has no bands. Download the product again.")
+        return [_read_band(raster, name, path, band, grid, is_only_band=len(numbers) == 1) for band in numbers]
 
 
-def _band(raster: DatasetReader, name: str, path: Path, number: int, grid: Grid, *, alone: bool) -> _Band:
-    at = number - 1
-    dtype, nodata = str(np.dtype(raster.dtypes[at])), raster.nodatavals[at]
+def _read_band(raster: DatasetReader, name: str, path: Path, number: int, grid: Grid, *, is_only_band: bool) -> _Band:
+    index = number - 1
+    dtype, nodata = str(np.dtype(raster.dtypes[index])), raster.nodatavals[index]
     return _Band(
-        name=name if alone else f"{name}_{raster.descriptions[at] or number}",
-        asked=name,
+        name=name if is_only_band else f"{name}_{raster.descriptions[index] or number}",
+        file_name=name,
         path=path,
         number=number,
         grid=grid,
         dtype=dtype,
-        nodata=nodata if nodata is not None and _fits(nodata, np.dtype(dtype)) else None,
-        masked=MaskFlags.per_dataset in raster.mask_flag_enums[at],
-        classes=raster.colorinterp[at] == ColorInterp.palette,
-        colour=raster.colorinterp[at],
-        scale=raster.scales[at],
-        offset=raster.offsets[at],
-        unit=raster.units[at],
+        nodata=nodata if nodata is not None and _fits_dtype(nodata, np.dtype(dtype)) else None,
+        has_mask=MaskFlags.per_dataset in raster.mask_flag_enums[index],
+        interpretation=raster.colorinterp[index],
+        scale=raster.scales[index],
+        offset=raster.offsets[index],
+        unit=raster.units[index],
     )
 
 
-def _check_alike(found: Sequence[_Band]) -> None:
-    first = found[0]
-    room = max(max(pixel_size(band.grid)) for band in found) * (1 + 1e-6)
-    for band in found:
+def _require_same_extent(bands: Sequence[_Band]) -> None:
+    """Raise unless all bands have the CRS and, up to a pixel of the coarsest, the extent of the first."""
+    first = bands[0]
+    first_corners = _find_corners(first.grid)
+    tolerance = max(max(compute_pixel_size(band.grid)) for band in bands) * (1 + 1e-6)
+    for band in bands:
+        corners = _find_corners(band.grid)
         if band.grid.crs != first.grid.crs:
-            what = f"CRS ({first.grid.crs}, {band.grid.crs})"
-        elif any(abs(one - other) > room for one, other in zip(_ends(first.grid), _ends(band.grid), strict=True)):
-            what = f"extent ({_ends(first.grid)}, {_ends(band.grid)})"
+            difference = f"CRS ({first.grid.crs}, {band.grid.crs})"
+        elif any(abs(a - b) > tolerance for a, b in zip(first_corners, corners, strict=True)):
+            difference = f"extent ({first_corners}, {corners})"
         else:
             continue
         raise CorruptError(
-            f"bands '{first.name}' and '{band.name}' differ in {what}: read them as rasters of their own"
+            f"bands '{first.name}' and '{band.name}' differ in {difference}. Read them as separate rasters."
         )
 
 
-def _ends(grid: Grid) -> tuple[float, ...]:
-    """The outer corners at the start and the end of the pixels, and of the first row: x, y, x, y, x, y."""
+def _find_corners(grid: Grid) -> tuple[float, ...]:
+    """Return three outer corners, of the first pixel, the last pixel and the last one of the first row, as x, y, …."""
     a, b, c, d, e, f = grid.transform
     w, h = grid.width, grid.height
     return (c, f, a * w + b * h + c, d * w + e * h + f, a * w + c, d * w + f)
 
 
-def _common_dtype(found: Sequence[_Band]) -> np.dtype[Any]:
-    """The smallest dtype that holds all values.
-
-    Raises:
-        UsageError: there is none.
-    """
-    dtypes = {np.dtype(band.dtype) for band in found}
+def _find_common_dtype(bands: Sequence[_Band]) -> np.dtype[Any]:
+    """Return the smallest dtype that holds the values of all bands; raise UsageError if none does."""
+    dtypes = {np.dtype(band.dtype) for band in bands}
     common = np.result_type(*dtypes)
-    if any(one.kind in "iu" and one.itemsize == 8 for one in dtypes) and common.kind in "fc":
-        names = quote_names([f"{band.name} ({band.dtype})" for band in found])
-        raise UsageError(f"no dtype holds the values of all of {names}: read some of them as a raster of their own")
+    if any(dtype.kind in "iu" and dtype.itemsize == 8 for dtype in dtypes) and common.kind in "fc":
+        names = quote_names([f"{band.name} ({band.dtype})" for band in bands])
+        raise UsageError(f"no dtype holds the values of all of {names}. Read some of them as a separate raster.")
     return common
 
 
-def _fits(value: float, dtype: np.dtype[Any]) -> bool:
+def _fits_dtype(value: float, dtype: np.dtype[Any]) -> bool:
     if dtype.kind in "fc":
         return math.isnan(value) or math.isinf(value) or abs(value) <= float(np.finfo(dtype).max)
     return float(value).is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
 
 
-def _metadata(found: Sequence[_Band], grid: Grid, nodata: float | None) -> GeoTiffMetadata:
-    one_file = len({band.path for band in found}) == 1
-    scaled = any((band.scale, band.offset) != (1, 0) for band in found)
+def _make_metadata(bands: Sequence[_Band], grid: Grid, nodata: float | None) -> GeoTiffMetadata:
+    has_scales = any((band.scale, band.offset) != (1, 0) for band in bands)
     return GeoTiffMetadata(
         parse_crs(grid.crs),
-        count=len(found),
-        dtype=str(_common_dtype(found)),
+        count=len(bands),
+        dtype=str(_find_common_dtype(bands)),
         nodata=nodata,
-        interpretation=_colours(found) if one_file else _no_colours(len(found)),
-        descriptions=tuple(band.name for band in found),
-        scales=tuple(band.scale for band in found) if scaled else (),
-        offsets=tuple(band.offset for band in found) if scaled else (),
-        units=tuple(band.unit for band in found) if any(band.unit for band in found) else (),
+        interpretation=_find_interpretation(bands),
+        descriptions=tuple(band.name for band in bands),
+        scales=tuple(band.scale for band in bands) if has_scales else (),
+        offsets=tuple(band.offset for band in bands) if has_scales else (),
+        units=tuple(band.unit for band in bands) if any(band.unit for band in bands) else (),
     )
 
 
-def _colours(found: Sequence[_Band]) -> tuple[ColorInterp, ...]:
-    colours = tuple(band.colour for band in found)
-    return _no_colours(len(found)) if ColorInterp.palette in colours else colours
+def _find_interpretation(bands: Sequence[_Band]) -> tuple[ColorInterp, ...]:
+    """Keep the colours of a single file without a palette; otherwise set none, so that GDAL doesn't assume RGB."""
+    interpretation = tuple(band.interpretation for band in bands)
+    if len({band.path for band in bands}) == 1 and ColorInterp.palette not in interpretation:
+        return interpretation
+    return (ColorInterp.gray, *[ColorInterp.undefined] * (len(bands) - 1))
 
 
-def _no_colours(count: int) -> tuple[ColorInterp, ...]:
-    """Three bands of bytes would become red, green and blue."""
-    return (ColorInterp.gray, *[ColorInterp.undefined] * (count - 1))
-
-
-def _short_names(paths: list[Path]) -> list[str]:
-    """The files' names without what is common to all of them at the start, in whole words, and without `_10m`."""
-    stems = [_RESOLUTION.sub("", path.stem) for path in paths]
+def _shorten_names(paths: list[Path]) -> list[str]:
+    """Return the files' names without their common first words and without a suffix such as `_10m`."""
+    stems = [_RESOLUTION_SUFFIX.sub("", path.stem) for path in paths]
     if len(set(stems)) == 1:
         return stems
     words = [stem.split("_") for stem in stems]
-    alike = takewhile(lambda some: len(set(some)) == 1, zip(*words, strict=False))
-    common = min(sum(1 for _ in alike), min(map(len, words)) - 1)
-    return ["_".join(some[common:]) for some in words]
+    common_words = takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False))
+    common_count = min(sum(1 for _ in common_words), min(map(len, words)) - 1)
+    return ["_".join(stem_words[common_count:]) for stem_words in words]
 
 
-def _size_of(path: Path) -> float:
-    with opened(path) as raster:
-        return pixel_size(placed(raster))[0]
+def _read_pixel_width(path: Path) -> float:
+    with open_delivered_raster(path) as raster:
+        return compute_pixel_size(require_grid(raster))[0]
 
 
-def _plain(name: str) -> str:
+def _normalise_name(name: str) -> str:
     return _SEPARATORS.sub("_", name.strip().casefold())
-
-
-def _words(name: str) -> set[str]:
-    return set(_plain(name).split("_"))

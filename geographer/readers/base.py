@@ -1,31 +1,29 @@
-"""What a reader is: it turns the files of a product, as they arrived, into one GeoTIFF."""
+"""The base class of readers, which convert a product's files to one GeoTIFF, and the choice of a product's reader."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from importlib import import_module
+from dataclasses import InitVar, dataclass, field
 from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from geographer.base.errors import PluginError, UsageError, quote_names
-from geographer.base.plugins import Plugin
+from geographer.base.plugins import PluginKind, accept_old_names
 
-READERS: Final = "geographer.readers"
-"""The group of entry points that a reader can be named by."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class ProductFiles:
-    """A product's files, archives unpacked.
+    """The files of a downloaded product; archives are unpacked.
 
     Attributes:
-        folder: Where they are.
-        product_id: Of the product, in its archive.
-        collection: The archive's own collection.
-        properties: What the archive says of the product, as `geographer.archives.base.Product` has it.
+        folder: The folder that holds them.
+        product_id: The product's id in its archive.
+        collection: The archive's collection.
+        properties: The product's metadata in the archive, as in `geographer.archives.base.Product`.
     """
 
     folder: Path
@@ -33,147 +31,155 @@ class ProductFiles:
     collection: str = ""
     properties: Mapping[str, Any] = field(default_factory=dict)
 
-    def files(self) -> list[Path]:
-        """All files, by path."""
+    def list_files(self) -> list[Path]:
+        """List all files, sorted by path."""
         return sorted(path for path in self.folder.rglob("*") if path.is_file())
+
+    files = list_files  # its name in version 0.1.0
 
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """What a reader made.
+    """What a reader did.
 
     Attributes:
-        notes: What it did that a reviewer wants to know, as small JSON: the bands, which offset was applied, and so on.
-        kept: The GeoTIFF's bytes are those that arrived.
+        notes: Details for reviewers as small JSON: the bands, which offset was applied, and so on. The entry `facts`
+            (product properties found in the files) is recorded as properties of the product.
+        unchanged_bytes: True if the GeoTIFF has the bytes of the delivered file.
+        kept: The name of `unchanged_bytes` in version 0.1.0.
     """
 
     notes: Mapping[str, Any] = field(default_factory=dict)
     unchanged_bytes: bool = False
+    kept: InitVar[bool] = False
+
+    def __post_init__(self, kept: bool) -> None:
+        object.__setattr__(self, "unchanged_bytes", self.unchanged_bytes or kept)
 
 
 class Reader(ABC):
-    """A reader of one's own: subclass it, and name it by an entry point in `geographer.readers`.
+    """Base class of readers; users subclass it, and name theirs by an entry point in `geographer.readers`.
 
-    The same files and options must give the same bytes.
+    Equal files and options must give equal bytes.
+
+    Attributes:
+        name: The reader's name in messages and in the log.
+        bands: Names of the requested bands, in order; empty: the reader's choice.
+        resolution: The requested pixel size in units of the CRS, mostly metres; None: that of the finest band.
+        options: The reader's other options, JSON values.
     """
 
     name: ClassVar[str]
 
-    def __init__(self, *, bands: tuple[str, ...] = (), resolution: float | None = None, **options: Any) -> None:
-        """Take what the recipe was declared with; `options` are JSON values.
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        accept_old_names(cls, {"reads": "can_read"})
 
-        Args:
-            bands: Names of the bands that are wanted, in order; empty: the reader's choice.
-            resolution: The pixels' size in metres (or units of the CRS); None: the finest of the bands.
-            options: The reader's own.
+    def __init__(self, *, bands: tuple[str, ...] = (), resolution: float | None = None, **options: Any) -> None:
+        """Store the options; see the attributes. Subclasses validate them here.
 
         Raises:
-            UsageError: an option that it does not know, or can't use.
+            UsageError: an option is unknown or invalid.
         """
         self.bands, self.resolution, self.options = bands, resolution, options
 
     @classmethod
     @abstractmethod
-    def can_read(cls, arrived: ProductFiles) -> bool:
-        """Whether it knows how to read these files; a look at their names will do."""
+    def can_read(cls, product_files: ProductFiles) -> bool:
+        """Return whether the reader supports these files; checking their names is enough."""
 
     @abstractmethod
-    def read(self, arrived: ProductFiles, destination: Path) -> ReadResult:
-        """Write the GeoTIFF `destination`, whole or not at all.
+    def read(self, product_files: ProductFiles, destination: Path) -> ReadResult:
+        """Write the GeoTIFF `destination` atomically.
 
         Raises:
-            UsageError: a band or resolution that the product has not.
-            CorruptError: files are missing, damaged, or at odds with each other.
-            StorageError: the disk is full.
+            UsageError: the product lacks a requested band or resolution.
+            CorruptError: files are missing, damaged or contradict each other.
+            StorageError: the disk is full or cannot be written.
         """
 
 
-BUILT_IN: Final = {
-    "safe": "geographer.readers.safe:SafeReader",
-    "geotiff": "geographer.readers.geotiff:GeoTiff",
-    "bands": "geographer.readers.bands:Bands",
-}
-"""The readers that come along, in the order in which they are asked whether they read what arrived."""
+READERS: Final = PluginKind(
+    "reader",
+    "geographer.readers",
+    "geographer.Reader",
+    {
+        "safe": "geographer.readers.safe:SafeReader",
+        "geotiff": "geographer.readers.geotiff:GeoTiffReader",
+        "bands": "geographer.readers.bands:BandsReader",
+    },
+)
+"""The plugin kind of readers; the built-in ones are tried in this order."""
 
 
 def find_reader(name: str) -> type[Reader]:
-    """The reader of a name: `safe`, `geotiff`, `bands`, an entry point of `geographer.readers`, or `module:Class`.
+    """Return the reader class of a name: `safe`, `geotiff`, `bands`, an entry point, or `module:Class`.
 
     Raises:
-        NotFoundError: there is none.
-        UsageError: it is no subclass of `Reader`.
+        NotFoundError: no reader has that name.
+        UsageError: it is not a subclass of `Reader`.
     """
-    if name in BUILT_IN:
-        return _built_in(name)
-    Plugin.resolve(name, READERS)
-    return _checked(name, Plugin(name, "").load_or_raise(READERS))
+    return _require_subclass(name, READERS.resolve_plugin(name).require_plugin())
 
 
-def choose_reader(arrived: ProductFiles, name: str | None = None, options: Mapping[str, Any] | None = None) -> Reader:
-    """The reader of what arrived: the one of that `name`, or else the first that knows how to read it.
+def choose_reader(
+    product_files: ProductFiles, name: str | None = None, options: Mapping[str, Any] | None = None
+) -> Reader:
+    """Make the reader of a product: the one called `name`, or else the first that can read the files.
 
-    Readers of one's own, by their entry points' names in order, are asked before those that come along: `safe`; then
-    `geotiff`, for exactly one GeoTIFF; then `bands`.
-
-    Args:
-        arrived: The product's files, unpacked.
-        name: See `reader_named`.
-        options: JSON values: `bands` (a list), `resolution` and the reader's own.
+    Users' readers come first, by the names of their entry points; then `safe`, `geotiff` (for exactly one GeoTIFF)
+    and `bands`. `name` and `options` are as for `find_reader` and `make_reader`.
 
     Raises:
-        NotFoundError: there is no reader of that name, or one of one's own can't be imported.
-        UsageError: none of them reads these files, or the options can't be used.
+        NotFoundError: no reader has that name, or a user's reader cannot be imported.
+        UsageError: no reader can read the files, or the options are invalid.
     """
-    reader = find_reader(name) if name else _first(arrived)
+    reader = find_reader(name) if name else _find_matching_reader(product_files)
     return make_reader(reader, options or {})
 
 
 def make_reader(reader: type[Reader], options: Mapping[str, Any]) -> Reader:
-    """A reader with its options, which are JSON values; without files, so that a recipe is checked when it is declared.
+    """Make a reader with its options; needs no files, so that a recipe is validated when it is declared.
 
-    Raises:
-        UsageError: they can't be used.
+    `options` are JSON values: `bands` (a list), `resolution` and the reader's other options. Raise UsageError if one is
+    unknown or invalid.
     """
     bands, resolution = options.get("bands") or (), options.get("resolution")
     if not (isinstance(bands, list | tuple) and all(isinstance(band, str) and band for band in bands)):
-        raise UsageError(f"option bands is {bands!r}: give it a list of names, such as B02, B03, B04")
+        raise UsageError(f"invalid option bands: {bands!r}. Use a list of names, e.g. B02, B03, B04.")
     if resolution is not None and (isinstance(resolution, bool) or not isinstance(resolution, int | float)):
-        raise UsageError(f"option resolution is {resolution!r}: give it the size of a pixel, such as 10")
-    own = {name: value for name, value in options.items() if name not in ("bands", "resolution")}
-    return reader(bands=tuple(bands), resolution=None if resolution is None else float(resolution), **own)
+        raise UsageError(f"invalid option resolution: {resolution!r}. Use the size of a pixel, e.g. 10.")
+    other_options = {name: value for name, value in options.items() if name not in ("bands", "resolution")}
+    return reader(bands=tuple(bands), resolution=None if resolution is None else float(resolution), **other_options)
 
 
-def _first(arrived: ProductFiles) -> type[Reader]:
-    for reader in _every():
-        if reader.can_read(arrived):
+def _find_matching_reader(product_files: ProductFiles) -> type[Reader]:
+    for reader in _iter_readers():
+        if reader.can_read(product_files):
             return reader
-    files = quote_names([str(path.relative_to(arrived.folder)) for path in arrived.files()]) or "none"
+    paths = [str(path.relative_to(product_files.folder)) for path in product_files.list_files()]
     raise UsageError(
-        f"no reader knows the files of product '{arrived.product_id}' ({files}): name one by --reader, or bring "
-        f"one of your own by an entry point in {READERS}"
+        f"no reader can read the files of product '{product_files.product_id}' ({quote_names(paths) or 'none'}). "
+        f"Choose one with --reader, or provide your own by an entry point in {READERS.group}."
     )
 
 
-def _every() -> Iterator[type[Reader]]:
-    for entry in sorted(entry_points(group=READERS), key=lambda one: one.name):
-        if entry.name in BUILT_IN:
+def _iter_readers() -> Iterator[type[Reader]]:
+    """Yield users' readers by the names of their entry points, then the built-in ones."""
+    for entry in sorted(entry_points(group=READERS.group), key=lambda entry: entry.name):
+        if entry.name in READERS.built_in:
             continue
         try:
-            found = entry.load()
+            plugin = entry.load()
         except (ImportError, AttributeError) as error:
-            raise PluginError(f"reader '{entry.name}' can't be imported here: install what has it ({error})") from error
-        yield _checked(entry.name, found)
-    for name in BUILT_IN:
-        yield _built_in(name)
+            message = f"reader '{entry.name}' cannot be imported ({error}). Install the package that defines it."
+            raise PluginError(message) from error
+        yield _require_subclass(entry.name, plugin)
+    for name in READERS.built_in:
+        yield find_reader(name)
 
 
-def _built_in(name: str) -> type[Reader]:
-    """Imported when it is used: rasterio takes a while."""
-    module, _, reader = BUILT_IN[name].partition(":")
-    return _checked(name, getattr(import_module(module), reader))
-
-
-def _checked(name: str, found: Any) -> type[Reader]:
-    if not (isinstance(found, type) and issubclass(found, Reader)):
-        raise UsageError(f"'{name}' is no reader: make it a subclass of geographer.readers.base.Reader")
-    return found
+def _require_subclass(name: str, plugin: Any) -> type[Reader]:
+    if not (isinstance(plugin, type) and issubclass(plugin, Reader)):
+        raise UsageError(f"reader '{name}' is not a geographer.Reader. Make it a subclass of geographer.Reader.")
+    return plugin

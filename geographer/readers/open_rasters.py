@@ -1,4 +1,4 @@
-"""The raster files among those that arrived: which there are, and what one says of itself."""
+"""Find the raster files of a product, and open them as GeoTIFF or JPEG 2000 only."""
 
 from __future__ import annotations
 
@@ -18,72 +18,59 @@ from geographer.base.values import Grid
 from geographer.rasters.read import iter_strips, read_grid
 from geographer.readers.base import ProductFiles
 
-TIFFS: Final = (".tif", ".tiff")
-JP2S: Final = (".jp2", ".j2k", ".jpx")
+TIFF_SUFFIXES: Final = (".tif", ".tiff")
+JP2_SUFFIXES: Final = (".jp2", ".j2k", ".jpx")
 
 _DRIVERS: Final = ["GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "JPEG2000"]
-"""What arrived is opened by these alone: a VRT that calls itself a TIFF would read any file of this machine."""
-_STRIP_BYTES = 1 << 25
+"""The only GDAL drivers for delivered files: a VRT named .tif could read any file of this machine."""
 
 
-def rasters_in(arrived: ProductFiles, suffixes: tuple[str, ...], pattern: str | None = None) -> list[Path]:
-    """Files that arrived whose name ends as one of `suffixes`, by path; hidden ones, as of some tars, don't count.
+def find_raster_files(product_files: ProductFiles, suffixes: tuple[str, ...], pattern: str | None = None) -> list[Path]:
+    """Find a product's files by `suffixes` and `pattern`, sorted by path; skip hidden files, which some tars have.
 
-    `pattern` is as in a shell, such as `*_DSM.tif`, for a file's name or its path in the folder, in any case.
+    `pattern` is a shell pattern such as `*_DSM.tif` for a file's name or its path in the folder. Case is ignored in
+    both; `suffixes` are in lower case, such as `.tif`.
     """
-    found = [path for path in arrived.files() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
-    if pattern is None:
-        return found
-    wanted = pattern.casefold()
-    return [path for path in found if any(fnmatchcase(name.casefold(), wanted) for name in _names(path, arrived))]
+    paths = [path for path in product_files.list_files() if path.suffix.lower() in suffixes]
+    return [path for path in paths if not path.name.startswith(".") and _matches_pattern(path, product_files, pattern)]
 
 
-def names_in(paths: list[Path], arrived: ProductFiles) -> str:
-    """The files for an error: their paths in the folder."""
-    return quote_names([str(path.relative_to(arrived.folder)) for path in paths]) or "none"
+def _matches_pattern(path: Path, product_files: ProductFiles, pattern: str | None) -> bool:
+    names = (path.name, path.relative_to(product_files.folder).as_posix())
+    return pattern is None or any(fnmatchcase(name.casefold(), pattern.casefold()) for name in names)
+
+
+def format_file_names(paths: list[Path], product_files: ProductFiles) -> str:
+    """Format paths relative to the product's folder for an error message."""
+    return quote_names([str(path.relative_to(product_files.folder)) for path in paths]) or "none"
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[DatasetReader]:
-    """The raster at `path`, opened as GeoTIFF or JPEG 2000, without what lies beside it.
-
-    Raises:
-        CorruptError: it can't be.
-    """
+def open_delivered_raster(path: Path) -> Iterator[DatasetReader]:
+    """Open the raster at `path` as GeoTIFF or JPEG 2000, without sidecar files; raise CorruptError if that fails."""
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
         try:
             raster = DatasetReader(str(path), driver=_DRIVERS)
         except RasterioIOError as error:
-            raise CorruptError(f"raster '{path}' is damaged, or none at all: fetch it again ({error})") from error
+            message = f"raster '{path}' is damaged or not a raster ({error}). Download the product again."
+            raise CorruptError(message) from error
         with raster:
             yield raster
 
 
-def placed(raster: DatasetReader) -> Grid:
-    """Where the pixels of an open raster lie.
-
-    Raises:
-        CorruptError: it doesn't say so.
-    """
+def require_grid(raster: DatasetReader) -> Grid:
+    """Return the grid of an open raster; raise CorruptError if its CRS or transform is missing or invalid."""
     try:
         return read_grid(raster)
     except UsageError as error:
-        raise CorruptError(f"the product can't be read: {error}") from error
+        raise CorruptError(f"the product cannot be read: {error}") from error
 
 
 def check_pixels(raster: DatasetReader) -> None:
-    """Decode all pixels of an open raster once.
-
-    Raises:
-        CorruptError: some can't be.
-    """
+    """Decode all pixels of an open raster once; raise CorruptError if some cannot be decoded."""
     row_bytes = raster.count * raster.width * np.dtype(raster.dtypes[0]).itemsize
     try:
-        for window in iter_strips(raster, row_bytes, _STRIP_BYTES):
+        for window in iter_strips(raster, row_bytes, 1 << 25):
             raster.read(window=window)
     except RasterioIOError as error:
-        raise CorruptError(f"raster '{raster.name}' is damaged: fetch it again ({error})") from error
-
-
-def _names(path: Path, arrived: ProductFiles) -> tuple[str, str]:
-    return path.name, path.relative_to(arrived.folder).as_posix()
+        raise CorruptError(f"raster '{raster.name}' is damaged ({error}). Download the product again.") from error

@@ -1,4 +1,4 @@
-"""Unpacks what arrived: no member's path leaves the folder, and nothing grows past what is allowed."""
+"""Unpack a downloaded product: extract archives (zip, tar), safe from path traversal and decompression bombs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import io
 import lzma
 import os
 import re
-import secrets
 import shutil
 import stat
 import tarfile
@@ -21,81 +20,66 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
-from geographer.base.atomic_files import translate_os_errors
+from geographer.base.atomic_files import temporary_sibling, translate_os_errors
 from geographer.base.errors import CorruptError, UsageError
 
-MOST_BYTES: Final = 64 << 30
-"""What a product may unpack to. The largest that archives hand over, radar scenes, have 10 GB."""
-MOST_TIMES: Final = 100
-"""How many times its archives' size a product may unpack to. Imagery packs 2 to 10 times; masks and seas more."""
-ALWAYS_BYTES: Final = 1 << 30
-"""What any product may unpack to: a tile of sea or of one class packs a thousand times, and does no harm."""
-MOST_MEMBERS: Final = 100_000
-"""How many files and folders a product may have. Old Sentinel-2 products of many tiles have a few thousand."""
-MOST_NESTED: Final = 1
-"""How deep archives in archives are unpacked: some providers wrap their zip in another. Deeper ones are left."""
+MAX_BYTES: Final = 64 << 30
+"""Limit of unpacked bytes of a product: the largest that archives deliver, radar scenes, have 10 GB."""
+MAX_RATIO: Final = 100
+"""Limit of unpacked bytes per packed byte. Imagery has a ratio of 2 to 10; masks and sea have more."""
+MIN_ALLOWANCE: Final = 1 << 30
+"""Bytes that are unpacked whatever the ratio: a tile of sea may have a ratio of a thousand, and is harmless."""
+MAX_MEMBERS: Final = 100_000
+"""Limit of files and folders of a product. Old Sentinel-2 products with many tiles have a few thousand."""
 
-_LONGEST_PART = 255
-_LONGEST_PATH = 1024
-_LARGEST_HEADER = 1 << 20
-_HEADERS_A_MEMBER = 1 << 12
+_MAX_NAME_BYTES = 255
+_MAX_PATH_BYTES = 1024
+_MAX_HEADER_BYTES = 1 << 20
+_HEADER_BYTES_PER_MEMBER = 1 << 12
 _BLOCK: Final = 1 << 20
 _ZIP_SIGNATURES = (b"PK\3\4", b"PK\5\6", b"PK\7\10")
-_NO_ARCHIVES = {".kmz", ".npz", ".qgz", ".xlsx", ".docx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".jar", ".whl"}
-"""Formats that are a zip inside, and are used as they are."""
+_ZIP_BASED_NAME: Final = re.compile(r"\.(kmz|npz|qgz|xlsx|docx|pptx|odt|ods|odp|epub|jar|whl)$", re.IGNORECASE)
+"""Formats that are zip files inside, and are not unpacked."""
 _TAR_NAME: Final = re.compile(r"\.(tar|tgz|tbz|tbz2|txz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
-_OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+_DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
+_DAMAGE_ERRORS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
 
 
-@dataclass(slots=True)
-class Limits:
-    """What unpacking may make of a product, all its archives together."""
+def unpack_product(folder: Path, into: Path) -> None:
+    """Make `into` hold the files of `folder`: archives are extracted, other files linked, or copied if that fails.
 
-    most_bytes: int = MOST_BYTES
-    most_times: int = MOST_TIMES
-    always_bytes: int = ALWAYS_BYTES
-    most_members: int = MOST_MEMBERS
-    most_nested: int = MOST_NESTED
-
-
-def unpack(folder: Path, into: Path, limits: Limits | None = None) -> None:
-    """Make `into` hold the files of `folder`: archives unpacked, all others linked, or copied where that can't be.
-
-    A file keeps its path. An archive (zip, or tar, plain or compressed by gzip, bzip2 or xz; by its content, unless its
-    name says that it is one) becomes a folder of its own name, so that no two of them get in each other's way:
-    `x/scene.zip` is `x/scene.zip/…`. Archives in archives are unpacked one level deep. Only files and folders come out:
-    owners, modes and times don't.
+    Each file keeps its path. An archive (zip, or tar, plain or compressed with gzip, bzip2 or xz; detected by content
+    or by name) becomes a folder with the archive's name, so that two archives never collide. Archives in archives are
+    extracted to one level: some providers wrap their zip in another. Owners, modes and times are not restored.
 
     Args:
-        folder: What arrived; it is not changed.
-        into: A folder that is not there, or empty. After an error it is not there.
-        limits: Other than the module's own.
+        folder: The downloaded files; not changed.
+        into: A folder that does not exist or is empty. It is removed after an error.
 
     Raises:
-        CorruptError: an archive is damaged, or has a member that is refused: its path leads out of the folder, it is a
-            link, a device or a sparse file, its name comes twice (also in upper and lower case), or it goes past the
-            limits. It names the archive and the member.
-        UsageError: an archive is encrypted, or packed in a way that isn't understood here.
-        StorageError: the disk is full or can't be written.
+        CorruptError: an archive is damaged, or has a forbidden member: a path outside the folder, a link, device or
+            sparse file, a duplicate name (ignoring case), or one beyond the limits. The message names archive and
+            member.
+        UsageError: an archive is encrypted, or compressed by an unsupported method.
+        StorageError: the disk is full or cannot be written.
     """
     with translate_os_errors(into):
         into.mkdir(parents=True, exist_ok=True)
         if any(into.iterdir()):
-            raise UsageError(f"folder '{into}' is not empty: unpack into one that is")
+            raise UsageError(f"folder '{into}' is not empty. Unpack into an empty one.")
         try:
-            _Unpacking(folder, into, limits or Limits()).run()
+            _unpack_files(folder, into)
         except BaseException:
             shutil.rmtree(into, ignore_errors=True)
             raise
 
 
 def link_or_copy(source: Path, destination: Path) -> None:
-    """Make `destination` the same file as `source`, or a copy on file systems and disks where it can't be.
-
-    Raises:
-        OSError: as the file system has it.
-    """
+    """Make `destination` a hard link to `source`, or a copy if the file system does not support that."""
     try:
         os.link(source, destination)
     except OSError:
@@ -103,199 +87,192 @@ def link_or_copy(source: Path, destination: Path) -> None:
 
 
 @dataclass(slots=True)
-class _Unpacking:
-    """One product's; what was written so far counts over all its archives."""
+class _Allowance:
+    """What may still be unpacked; all archives of a product count together."""
 
-    folder: Path
-    into: Path
-    limits: Limits
-    bytes_left: int = 0
-    members_left: int = 0
+    bytes_left: int
+    members_left: int
 
-    def run(self) -> None:
-        files = sorted(path for path in self.folder.rglob("*") if not path.is_dir() or path.is_symlink())
-        for path in files:
-            if path.is_symlink() or not path.is_file():
-                raise CorruptError(f"'{path}' arrived as no plain file but a link or device: fetch the product again")
-        archives = {path for path in files if _is_archive(path)}
-        packed = sum(path.stat().st_size for path in archives)
-        self.bytes_left = min(self.limits.most_bytes, max(self.limits.always_bytes, self.limits.most_times * packed))
-        self.members_left = self.limits.most_members
-        for path in files:
-            target = self.into / path.relative_to(self.folder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if path in archives:
-                self._archive(path, target, self.limits.most_nested, path)
-            else:
-                link_or_copy(path, target)
 
-    def _archive(self, path: Path, target: Path, nested: int, called: Path) -> None:
-        target.mkdir()
-        with path.open("rb") as file, _damage_of(called):
-            (_Zip if _is_zip(file) or _ends_as_zip(file, called) else _Tar)(called, target, self).run(file)
-        if nested:
-            self._nested(target, nested - 1)
+def _unpack_files(folder: Path, into: Path) -> None:
+    paths = sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+    for path in paths:
+        if path.is_symlink() or not path.is_file():
+            raise CorruptError(f"'{path}' is not a regular file but a link or device. Download the product again.")
+    archives = {path for path in paths if _is_archive(path)}
+    packed_bytes = sum(path.stat().st_size for path in archives)
+    allowance = _Allowance(min(MAX_BYTES, max(MIN_ALLOWANCE, MAX_RATIO * packed_bytes)), MAX_MEMBERS)
+    for path in paths:
+        target = into / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path not in archives:
+            link_or_copy(path, target)
+            continue
+        _extract_archive(path, path, target, allowance)
+        for nested in sorted(nested for nested in target.rglob("*") if nested.is_file() and _is_archive(nested)):
+            with temporary_sibling(nested) as packed:
+                nested.rename(packed)
+                _extract_archive(packed, nested, nested, allowance)
 
-    def _nested(self, folder: Path, nested: int) -> None:
-        for path in sorted(found for found in folder.rglob("*") if found.is_file()):
-            if _is_archive(path):
-                packed = path.rename(path.with_name(f".geographer-{secrets.token_hex(8)}"))
-                self._archive(packed, path, nested, path)
-                packed.unlink()
 
-    def member(self, archive: Path, name: str) -> None:
-        self.members_left -= 1
-        if self.members_left < 0:
-            raise _refused(archive, name, f"is one more than the {self.limits.most_members:,} files that are allowed")
-
-    def room(self, archive: Path, name: str, size: int) -> None:
-        """Take `size` bytes of what is allowed."""
-        self.declared(archive, name, size)
-        self.bytes_left -= size
-
-    def declared(self, archive: Path, name: str, size: int) -> None:
-        if size > self.bytes_left:
-            raise _refused(archive, name, "makes it unpack to far more than it should: it may be a bomb")
+def _extract_archive(path: Path, archive: Path, target: Path, allowance: _Allowance) -> None:
+    """Extract the file at `path`, which messages call `archive`, to the new folder `target`."""
+    target.mkdir()
+    with path.open("rb") as file, _translate_damage_errors(archive):
+        is_zip = _has_zip_signature(file) or _is_prefixed_zip(file, archive)
+        (_ZipExtractor if is_zip else _TarExtractor)(archive, target, allowance).extract_members(file)
 
 
 @dataclass(slots=True)
-class _Members:
-    """The members of one archive, and where they go."""
+class _MemberExtractor:
+    """Writes the members of one archive to the folder `target`."""
 
     archive: Path
     target: Path
-    unpacking: _Unpacking
-    taken: dict[str, bool] = field(default_factory=dict)
-    """Whether a path, as a file system that ignores case has it, is a folder's."""
+    allowance: _Allowance
+    is_folder: dict[str, bool] = field(default_factory=dict)
+    """The paths of members so far, normalised as by a case-insensitive file system; True for folders."""
 
-    def place(self, name: str, *, folder: bool) -> Path:
-        """Where a member goes, once it is known to be inside, and to come once."""
-        self.unpacking.member(self.archive, name)
-        parts = self._parts(name)
+    def make_member_path(self, name: str, *, folder: bool) -> Path:
+        """Return the path of a member after checking that it is inside `target` and not a duplicate."""
+        self.allowance.members_left -= 1
+        if self.allowance.members_left < 0:
+            raise self.make_error(name, f"exceeds the limit of {MAX_MEMBERS:,} files")
+        parts = self._split_name(name)
         keys = [unicodedata.normalize("NFC", "/".join(parts[:end])).casefold() for end in range(1, len(parts) + 1)]
         if not keys:
             if not folder:
-                raise self.refused(name, "has no name")
+                raise self.make_error(name, "has no name")
             return self.target
-        if not all(self.taken.setdefault(key, True) for key in keys[:-1]):
-            raise self.refused(name, "lies in what is a file")
-        if keys[-1] in self.taken and not (folder and self.taken[keys[-1]]):
-            raise self.refused(name, "comes twice, or differs from another only in case")
-        self.taken[keys[-1]] = folder
+        if not all(self.is_folder.setdefault(key, True) for key in keys[:-1]):
+            raise self.make_error(name, "is inside another member that is a file")
+        if keys[-1] in self.is_folder and not (folder and self.is_folder[keys[-1]]):
+            raise self.make_error(name, "is a duplicate, or differs from another member only in case")
+        self.is_folder[keys[-1]] = folder
         return self.target.joinpath(*parts)
 
-    def _parts(self, name: str) -> list[str]:
-        """The parts of a member's path; some zips made on Windows part them by backslashes."""
+    def _split_name(self, name: str) -> list[str]:
+        """Split a member's path and check its parts; some zips made on Windows use backslashes."""
         path = name.replace("\\", "/")
         parts = [part for part in PurePosixPath(path).parts if part != "."]
         if path.startswith("/") or re.match(r"[A-Za-z]:", path) or ".." in parts:
-            raise self.refused(name, "leads out of its folder")
+            raise self.make_error(name, "has a path outside the folder")
         if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in path):
-            raise self.refused(name, "has a name with letters that names don't have")
-        if len(path.encode()) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_PART for part in parts):
-            raise self.refused(name[:60] + "…", "has too long a name")
+            raise self.make_error(name, "has a control character in its name")
+        if len(path.encode()) > _MAX_PATH_BYTES or any(len(part.encode()) > _MAX_NAME_BYTES for part in parts):
+            raise self.make_error(name[:60] + "…", "has too long a name")
         return parts
 
-    def write(self, name: str, source: IO[bytes], place: Path) -> None:
-        """Write what `source` really holds, whatever its size was declared to be."""
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("xb") as file:
+    def write_member(self, name: str, source: IO[bytes], path: Path) -> None:
+        """Write the bytes of `source`, and count them as they are read: the declared size may be wrong."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
             while block := source.read(_BLOCK):
-                self.unpacking.room(self.archive, name, len(block))
+                self.check_size(name, len(block))
+                self.allowance.bytes_left -= len(block)
                 file.write(block)
 
-    def refused(self, name: str, why: str) -> CorruptError:
-        return _refused(self.archive, name, why)
+    def check_size(self, name: str, size: int) -> None:
+        if size > self.allowance.bytes_left:
+            raise self.make_error(name, "exceeds the limit of unpacked bytes (decompression bomb?)")
+
+    def make_error(self, name: str, problem: str) -> CorruptError:
+        return _make_unpack_error(self.archive, f"member {name!r} {problem}")
 
 
-class _Zip(_Members):
-    """All of a zip's members are looked at before the first is written."""
+class _ZipExtractor(_MemberExtractor):
+    """Extracts a zip; all members are checked before the first is written."""
 
-    def run(self, file: IO[bytes]) -> None:
-        with zipfile.ZipFile(file) as packed:
-            places = [(info, self.place(info.filename, folder=info.is_dir())) for info in packed.infolist()]
-            for info, _ in places:
-                self._check(info)
-            if places:
-                largest = max(places, key=lambda one: one[0].file_size)[0].filename
-                self.unpacking.declared(self.archive, largest, sum(info.file_size for info, _ in places))
-            for info, place in places:
+    def extract_members(self, file: IO[bytes]) -> None:
+        with zipfile.ZipFile(file) as archive:
+            members = [
+                (info, self.make_member_path(info.filename, folder=info.is_dir())) for info in archive.infolist()
+            ]
+            for info, _ in members:
+                self._check_member(info)
+            if members:
+                largest = max(members, key=lambda member: member[0].file_size)[0].filename
+                self.check_size(largest, sum(info.file_size for info, _ in members))
+            for info, path in members:
                 if info.is_dir():
-                    place.mkdir(parents=True, exist_ok=True)
+                    path.mkdir(parents=True, exist_ok=True)
                 else:
-                    self._write(packed, info, place)
+                    self._extract_member(archive, info, path)
 
-    def _check(self, info: zipfile.ZipInfo) -> None:
+    def _check_member(self, info: zipfile.ZipInfo) -> None:
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise self.refused(info.filename, "is a link or a device")
+            raise self.make_error(info.filename, "is a link or a device")
         if info.flag_bits & 0x1:
-            message = f"archive '{self.archive}' is encrypted (its member {info.filename!r} is)"
-            raise UsageError(f"{message}: unpack it by hand, and add what is in it")
-
-    def _write(self, packed: zipfile.ZipFile, info: zipfile.ZipInfo, place: Path) -> None:
-        try:
-            source = packed.open(info)
-        except (NotImplementedError, RuntimeError) as error:
-            message = (
-                f"member {info.filename!r} of archive '{self.archive}' is packed in a way that isn't understood here"
+            raise UsageError(
+                f"archive '{self.archive}' is encrypted (member {info.filename!r}). Unpack it yourself and add the "
+                "rasters in it."
             )
-            raise UsageError(f"{message} ({error}): unpack it by hand, and add what is in it") from error
+
+    def _extract_member(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> None:
+        try:
+            source = archive.open(info)
+        except (NotImplementedError, RuntimeError) as error:
+            raise UsageError(
+                f"member {info.filename!r} of archive '{self.archive}' uses an unsupported compression ({error}). "
+                "Unpack it yourself and add the rasters in it."
+            ) from error
         with source:
-            self.write(info.filename, source, place)
+            self.write_member(info.filename, source, path)
 
 
-class _Tar(_Members):
-    """A tar's members are looked at as they come: it has no list of them."""
+class _TarExtractor(_MemberExtractor):
+    """Extracts a tar; members are checked one by one, since a tar has no list of them."""
 
-    def run(self, file: IO[bytes]) -> None:
-        stream = _Bounded(_decompressed(file), self)
-        with tarfile.TarFile(fileobj=stream, mode="r", tarinfo=_Header) as packed:
-            for member in packed:
-                self._check(member)
-                place = self.place(member.name, folder=member.isdir())
-                source = None if member.isdir() else packed.extractfile(member)
+    def extract_members(self, file: IO[bytes]) -> None:
+        stream = _BoundedReader(_open_decompressed(file), self.archive, self.allowance)
+        with tarfile.TarFile(fileobj=stream, mode="r", tarinfo=_StrictTarInfo) as archive:
+            for member in archive:
+                self._check_member(member)
+                path = self.make_member_path(member.name, folder=member.isdir())
+                source = None if member.isdir() else archive.extractfile(member)
                 if source is None:
-                    place.mkdir(parents=True, exist_ok=True)
+                    path.mkdir(parents=True, exist_ok=True)
                 else:
-                    self.write(member.name, source, place)
-        stream.drain()
+                    self.write_member(member.name, source, path)
+        while stream.read(_MAX_HEADER_BYTES):
+            pass  # The rest must be read: gzip, bzip2 and xz have their checksums at the end.
 
-    def _check(self, member: tarfile.TarInfo) -> None:
+    def _check_member(self, member: tarfile.TarInfo) -> None:
         if member.issparse() or not (member.isreg() or member.isdir()):
-            raise self.refused(member.name, "is a link, a device or a sparse file")
-        self.unpacking.declared(self.archive, member.name, member.size)
+            raise self.make_error(member.name, "is a link, a device or a sparse file")
+        self.check_size(member.name, member.size)
 
 
-class _Header(tarfile.TarInfo):
-    """A header that tells damage; `tarfile` alone takes it for the end, and what comes after is lost without a word."""
+class _StrictTarInfo(tarfile.TarInfo):
+    """Raises on a damaged header; `tarfile` would treat it as the end and silently drop the members after it."""
 
     @classmethod
-    def fromtarfile(cls, packed: tarfile.TarFile) -> _Header:
+    def fromtarfile(cls, archive: tarfile.TarFile) -> _StrictTarInfo:
         try:
-            return super().fromtarfile(packed)
+            return super().fromtarfile(archive)
         except tarfile.HeaderError as error:
             if type(error).__name__ == "EOFHeaderError":
                 raise
-            raise tarfile.ReadError(f"{error}, at byte {packed.offset:,}") from error
+            raise tarfile.ReadError(f"{error}, at byte {archive.offset:,}") from error
 
 
-class _Bounded(io.RawIOBase):
-    """The bytes of a tar, decompressed: no more of them than is allowed, and never many at once.
+class _BoundedReader(io.RawIOBase):
+    """Reads a decompressed tar, limiting the total bytes and the bytes of each call.
 
-    `tarfile` reads headers whole, and a header can say that it has gigabytes.
+    `tarfile` reads a header in one call, and a header can claim to have gigabytes.
     """
 
-    def __init__(self, stream: IO[bytes], members: _Members) -> None:
-        self._stream, self._members = stream, members
-        allowed = members.unpacking
-        self._most = allowed.bytes_left + _HEADERS_A_MEMBER * allowed.members_left + _LARGEST_HEADER
+    def __init__(self, stream: IO[bytes], archive: Path, allowance: _Allowance) -> None:
+        self._stream, self._archive = stream, archive
+        header_bytes = _HEADER_BYTES_PER_MEMBER * allowance.members_left + _MAX_HEADER_BYTES
+        self._max_position = allowance.bytes_left + header_bytes
 
     def read(self, size: int = -1, /) -> bytes:
-        if size < 0 or size > _LARGEST_HEADER:
-            raise self._members.refused("a header", "says that it is larger than headers are")
-        if self._stream.tell() > self._most:
-            raise self._members.refused("its end", "is nowhere near: it may be a bomb")
+        if size < 0 or size > _MAX_HEADER_BYTES:
+            raise _make_unpack_error(self._archive, "it has too large a header")
+        if self._stream.tell() > self._max_position:
+            raise _make_unpack_error(self._archive, "it exceeds the limit of unpacked bytes (decompression bomb?)")
         return self._stream.read(size)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
@@ -304,73 +281,61 @@ class _Bounded(io.RawIOBase):
     def tell(self) -> int:
         return self._stream.tell()
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def drain(self) -> None:
-        """Read on to the end, where gzip, bzip2 and xz have their checksums."""
-        while self.read(_LARGEST_HEADER):
-            pass
-
 
 @contextmanager
-def _damage_of(archive: Path) -> Iterator[None]:
+def _translate_damage_errors(archive: Path) -> Iterator[None]:
     try:
         yield
-    except _DAMAGE as error:
-        raise CorruptError(f"archive '{archive}' is damaged: fetch it again ({error})") from error
-    except OSError as error:
-        # bzip2 and gzip report damage as an OSError, which has no number then.
-        if error.errno is not None:
+    except (*_DAMAGE_ERRORS, OSError) as error:
+        # bzip2 and gzip report damage as an OSError without errno.
+        if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise CorruptError(f"archive '{archive}' is damaged: fetch it again ({error})") from error
+        raise CorruptError(f"archive '{archive}' is damaged ({error}). Download the product again.") from error
 
 
-def _refused(archive: Path, name: str, why: str) -> CorruptError:
-    return CorruptError(f"archive '{archive}' is not unpacked: its member {name!r} {why}; get it from elsewhere")
+def _make_unpack_error(archive: Path, problem: str) -> CorruptError:
+    return CorruptError(f"cannot unpack archive '{archive}': {problem}. Get the product from another source.")
 
 
 def _is_archive(path: Path) -> bool:
-    """Whether it is to be unpacked, by its name or else by how it begins."""
+    """Return whether a file is an archive to extract, by its name or else by its first bytes."""
     if path.suffix.lower() == ".zip" or _TAR_NAME.search(path.name):
         return True
-    if path.suffix.lower() in _NO_ARCHIVES:
+    if _ZIP_BASED_NAME.search(path.name):
         return False
     with path.open("rb") as file:
-        return _is_zip(file) or _is_tar(file)
+        return _has_zip_signature(file) or _has_tar_signature(file)
 
 
-def _is_zip(file: IO[bytes]) -> bool:
+def _has_zip_signature(file: IO[bytes]) -> bool:
+    return _peek_bytes(file, 4) in _ZIP_SIGNATURES
+
+
+def _is_prefixed_zip(file: IO[bytes], path: Path) -> bool:
+    """Return whether a file named .zip is a zip with other bytes before it."""
+    is_zip = path.suffix.lower() == ".zip" and zipfile.is_zipfile(file)
     file.seek(0)
-    start = file.read(4)
-    file.seek(0)
-    return start in _ZIP_SIGNATURES
+    return is_zip
 
 
-def _ends_as_zip(file: IO[bytes], called: Path) -> bool:
-    """Whether a file that is called a zip is one that has something before it."""
-    ends = called.suffix.lower() == ".zip" and zipfile.is_zipfile(file)
-    file.seek(0)
-    return ends
-
-
-def _is_tar(file: IO[bytes]) -> bool:
-    """Whether it begins with the header of a tar, once decompressed; without its name, that needs the mark `ustar`."""
+def _has_tar_signature(file: IO[bytes]) -> bool:
+    """Return whether a file, once decompressed, starts with a tar header that has the mark `ustar`."""
     try:
-        return _decompressed(file).read(512)[257:262] == b"ustar"
-    except (OSError, *_DAMAGE):
+        return _open_decompressed(file).read(512)[257:262] == b"ustar"
+    except (OSError, *_DAMAGE_ERRORS):
         return False
 
 
-def _decompressed(file: IO[bytes]) -> IO[bytes]:
+def _open_decompressed(file: IO[bytes]) -> IO[bytes]:
+    start = _peek_bytes(file, 6)
+    open_stream = next((opener for magic, opener in _DECOMPRESSORS.items() if start.startswith(magic)), None)
+    stream: IO[bytes] = open_stream(file) if open_stream else file
+    return stream
+
+
+def _peek_bytes(file: IO[bytes], size: int) -> bytes:
+    """Return the first bytes of a file, and rewind it."""
     file.seek(0)
-    start = file.read(6)
+    start = file.read(size)
     file.seek(0)
-    for signature, opened in _OPENERS.items():
-        if start.startswith(signature):
-            stream: IO[bytes] = opened(file)
-            return stream
-    return file
+    return start

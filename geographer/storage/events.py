@@ -1,4 +1,4 @@
-"""What happened: an event is a fact in the past tense: parameters as a payload, objects as typed rows."""
+"""Events: recorded changes, each with a payload (parameters and summary) and typed rows (the objects)."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ KINDS: Final[Mapping[str, int]] = {
     "recipe_removed": 1,
     "revision_tagged": 1,
 }
-"""Every kind of event and the schema version that is written today; `schemas/<kind>.v<version>.json` describes each."""
+"""Every kind of event with the schema version that is written now; see `schemas/<kind>.v<version>.json`."""
 
 
 class Head(NamedTuple):
-    """The last event of a log: its position (1, 2, 3 …; 0 when there is none) and its digest."""
+    """The last event of a log: its position (1, 2, 3 …; 0 in an empty log) and its digest."""
 
     position: int
     digest: str
@@ -43,7 +43,7 @@ EMPTY_LOG_HEAD: Final = Head(0, "")
 
 
 class CommitInfo(NamedTuple):
-    """Who asked for a change, why, with which command line, and under which idempotency key."""
+    """Who makes a change, why, with which command line, and under which idempotency key."""
 
     author: str
     message: str = ""
@@ -53,13 +53,13 @@ class CommitInfo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EventDraft:
-    """An event that is planned and not yet appended.
+    """An event that is planned but not appended.
 
     Attributes:
         kind: One of `KINDS`.
-        payload: Small JSON: what was asked, and what came of it. Whole numbers below 2^53; no secrets.
-        rows: For each log table that the event touches, its rows: an Arrow table, or the name of a relation in the
-            engine's connection, with the columns `change` and those of `log.tables.TABLES`.
+        payload: Small JSON: the request and a summary. Integers are below 2^53; no secrets.
+        rows: The event's rows by log table: an Arrow table, or the name of a relation in the database's connection,
+            with the columns `change` and those of `ROW_TABLES`.
     """
 
     kind: str
@@ -67,9 +67,8 @@ class EventDraft:
     rows: Mapping[str, pa.Table | str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event of the log, as it stands there."""
+class Event(NamedTuple):
+    """One event of the log."""
 
     position: int
     event_id: str
@@ -86,32 +85,19 @@ class Event:
     digest: str
 
     def hashed_fields(self) -> dict[str, Any]:
-        """What `digest` is taken over: everything but the digest itself."""
-        return {
-            "position": self.position,
-            "event_id": self.event_id,
-            "kind": self.kind,
-            "version": self.version,
-            "recorded_at": self.recorded_at,
-            "author": self.author,
-            "message": self.message,
-            "command": self.command,
-            "idempotency_key": self.idempotency_key,
-            "payload": self.payload,
-            "rows_digest": self.rows_digest,
-            "parents": self.parents,
-        }
+        """Return the fields that `digest` is computed from: all but the digest."""
+        return {name: value for name, value in self.to_dict().items() if name != "digest"}
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole event as JSON, as its schema describes it."""
-        return {**self.hashed_fields(), "digest": self.digest}
+        """Return the event as JSON, as its schema describes it."""
+        return self._asdict()
 
 
 class ChangeResult(NamedTuple):
-    """What a command that changes the dataset answers: the new revision, and what it did.
+    """The result of a change: the new revision (`position` and `digest`) and what changed.
 
-    `position` and `digest` name the revision. `summary` holds the counts, as in the event's payload. `changed` is
-    false when there was nothing to do, or when the idempotency key was known: then the revision is the one that stood.
+    `summary` is the event's payload without the request. `changed` is false if there was nothing to do or the request
+    was a repeated one; the revision is then the existing one.
     """
 
     position: int

@@ -1,304 +1,234 @@
-"""One change, carried through: planned, its pixels stored, ONE event appended, projected, shown in the workspace."""
+"""Unit of work: store a planned change's files, append its event, update the state and the workspace."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
-from geographer import __version__
-from geographer.base.errors import ConflictError, NotFoundError, StorageError
-from geographer.base.file_lock import try_lock
+from geographer.base.errors import ConflictError
 from geographer.base.redaction import redact_urls
 from geographer.storage.database.connection import Database
+from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, make_staging_folder
 from geographer.storage.events import ChangeResult, CommitInfo, Event, EventDraft, Head
 from geographer.storage.log.append import append_event, create_log, require_same_request
 from geographer.storage.log.read import find_event_by_key, read_head, resolve_revision
+from geographer.storage.log.software_versions import list_software_versions
 from geographer.storage.queries.revision import Revision, open_revision
 from geographer.storage.state.update import read_state_position, update_state
+from geographer.storage.workspace.checkout import (
+    CheckoutResult,
+    WorkspaceMarker,
+    read_marker,
+    update_workspace,
+    write_marker,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    import duckdb
-    import pyarrow as pa
-
     from geographer.base.values import Checksums
     from geographer.storage.dvc.store import Store
-    from geographer.storage.workspace.checkout import CheckoutResult
 
-FOLDER: Final = ".geographer"
-_LOCK: Final = ".lock"
-"""What stands beside a folder of drafts, and is held as long as somebody works in there."""
-_OF_PIXELS: Final = frozenset(
-    {"rasters_added", "rasters_downloaded", "chips_cut", "labels_made", "geographer_imported"}
-)
-_SMALL: Final = 1_000
-"""Up to so many rows of a change, one thread is enough."""
+_ONE_THREAD_ROWS: Final = 1_000
+"""A change with at most so many rows in each table is recorded on one thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that is planned: its event, and what has to happen to bytes before that is appended.
+    """A planned change: its event, and the files that it adds.
 
     Attributes:
         draft: The event.
-        files: Files whose bytes DVC is to store, with their checksums.
-        staged: Whether `files` are our own drafts, which are moved, or a person's, which are copied.
-        linked: MD5s of files that the workspace shows as links to the cache.
+        files: Files that DVC stores, with their checksums.
+        move_files: Whether to move `files` (from a staging folder) or copy them (files of the user).
+        linked_md5s: MD5s of files that are links to DVC's cache in the workspace.
     """
 
     draft: EventDraft
     files: list[tuple[Path, Checksums]] = field(default_factory=list)
-    staged: bool = False
-    linked: Collection[str] = ()
+    move_files: bool = False
+    linked_md5s: Collection[str] = ()
 
 
 class UnitOfWork:
-    """The log, the projection and the workspace of one dataset folder, and the way a change takes through them."""
+    """The log, the state and the workspace of the dataset in `root`, and the steps that change them together."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.folder = root / FOLDER
+        self.folder = root / GEOGRAPHER_FOLDER
         self.database = Database(self.folder)
-        self._store: Store | None = None
+        self._marker_path = self.folder / "workspace.json"
 
-    @property
-    def store(self) -> Store:
-        """The bytes of the workspace, in DVC."""
+    @cached_property
+    def file_store(self) -> Store:
+        """The dataset's files in DVC."""
         from geographer.storage.dvc.store import Store
 
-        if self._store is None:
-            self._store = Store(self.root)
-        return self._store
+        return Store(self.root)
 
-    def create_log(self, draft: EventDraft, signature: CommitInfo) -> ChangeResult:
-        """Make the log, with its first event."""
+    def create_log(self, draft: EventDraft, commit_info: CommitInfo) -> ChangeResult:
+        """Create the log with its first event."""
         self.folder.mkdir(parents=True, exist_ok=True)
         create_log(self.database)
-        event = append_event(self.database, _complete(draft), _public(signature), Head(0, ""))
+        event = append_event(self.database, _complete_draft(draft), _redact_commit_info(commit_info), Head(0, ""))
         update_state(self.database)
-        self._show(event.position)
-        return _recorded(event)
+        write_marker(self._marker_path, WorkspaceMarker(event.position))
+        return _make_result(event)
 
     def read_head(self) -> Head:
-        """The log's last event."""
+        """Return the head of the log."""
         with self.database.open_connection(log="r") as connection:
             return read_head(connection)
 
     def resolve_revision(self, revision: str | int | None) -> int:
-        """The position that a revision names."""
+        """Return the position of a revision."""
         with self.database.open_connection(log="r") as connection:
             return resolve_revision(connection, revision)
 
     @contextmanager
     def open_revision(self, revision: str | int | None = None) -> Iterator[Revision]:
-        """A revision, open for reading; the projection is brought up to date first."""
+        """Update the state if the revision is later, and yield the revision."""
         position = self.resolve_revision(revision)
         if read_state_position(self.database) < position:
             update_state(self.database)
         with open_revision(self.database, position) as view:
             yield view
 
-    def find_repeated_request(self, signature: CommitInfo, kind: str, request: dict[str, Any]) -> ChangeResult | None:
-        """What was recorded under the signature's idempotency key for this same request."""
-        with self.database.open_connection(log="r") as connection:
-            event = find_event_by_key(connection, signature.idempotency_key)
-        if event is None:
-            return None
-        return _recorded(require_same_request(event, kind, redact_urls(json.loads(json.dumps(request)))), changed=False)
-
-    def prepare_head(self, expected: str | None) -> Head:
-        """The head to plan on, after what an interrupted command left behind has been caught up with.
+    def find_repeated_request(self, commit_info: CommitInfo, kind: str, request: dict[str, Any]) -> ChangeResult | None:
+        """Return the result that was recorded for the same request and idempotency key, if any.
 
         Raises:
-            ConflictError: it is not the expected one, or the workspace shows an older revision.
+            ConflictError: the key was used for another request.
+        """
+        with self.database.open_connection(log="r") as connection:
+            event = find_event_by_key(connection, commit_info.idempotency_key)
+        if event is None:
+            return None
+        recorded_request = redact_urls(json.loads(json.dumps(request)))
+        return _make_result(require_same_request(event, kind, recorded_request), changed=False)
+
+    def prepare_head(self, expected_head: str | None) -> Head:
+        """Return the head to plan on, after completing what an interrupted command left undone.
+
+        Raises:
+            ConflictError: the head's digest does not start with `expected_head`, or the workspace is at an older
+                revision that was checked out.
         """
         head = self.read_head()
-        if expected is not None and not (head.digest.startswith(expected) and expected):
+        if expected_head is not None and not (head.digest.startswith(expected_head) and expected_head):
             raise ConflictError(
-                f"the head is @{head.position} {head.digest[:12]}, not the expected {expected}: look again"
+                f"the head is @{head.position} {head.digest[:12]}, not the expected {expected_head}. "
+                "See geographer log."
             )
         update_state(self.database)
         self.sync_workspace(head.position)
         return head
 
     def sync_workspace(self, head: int) -> None:
-        """Bring the workspace to the head where an interrupted command stopped short of it."""
-        shown, chosen = self._shown()
-        if shown == head:
+        """Check out the head if an interrupted command did not.
+
+        Raises:
+            ConflictError: the workspace is at an older revision that was checked out.
+        """
+        marker = read_marker(self._marker_path)
+        if marker.position == head:
             return
-        if chosen:
+        if marker.is_requested:
             raise ConflictError(
-                f"the workspace shows @{shown}, which was checked out; the head is @{head}: go back with "
-                "geographer checkout HEAD first, or leave the old revision in a folder of its own with --to"
+                f"the workspace is at @{marker.position}, which was checked out; the head is @{head}. Run geographer "
+                "checkout HEAD first, or check the old revision out to another folder with --to."
             )
-        self.checkout_workspace(head, looking=False)
+        self.checkout_workspace(head, check_unchanged=False)
 
     def checkout_workspace(
         self,
         position: int,
         *,
-        chosen: bool = False,
-        trusted: Collection[str] = (),
-        linked: Collection[str] = (),
-        looking: bool = True,
+        is_requested: bool = False,
+        trusted_md5s: Collection[str] = (),
+        linked_md5s: Collection[str] = (),
+        check_unchanged: bool = True,
     ) -> CheckoutResult:
-        """Bring the workspace's files to a revision.
+        """Update the workspace's files to a revision.
 
         Args:
-            position: Of the revision.
-            chosen: A person asked for that one.
-            trusted: MD5s of files made a moment ago.
-            linked: MD5s of files to link to the cache.
-            looking: Look for files that somebody altered or removed, among those that need not change.
+            position: The revision's position.
+            is_requested: Whether the user asked for this revision.
+            trusted_md5s: MD5s of files that this process has just stored.
+            linked_md5s: MD5s of files to link to DVC's cache.
+            check_unchanged: Whether to restore files that both revisions have and that were altered or removed.
         """
-        from geographer.storage.workspace.checkout import update_workspace
-
-        shown, _ = self._shown()
-        since = self._mark.stat().st_mtime_ns if looking and shown is not None else None
+        current = read_marker(self._marker_path).position
+        since_ns = self._marker_path.stat().st_mtime_ns if check_unchanged and current is not None else None
         with self.open_revision(position) as revision:
-            # Until all files are there, the workspace shows no revision: who is interrupted looks at every file.
-            self._show(None)
-            delivered = update_workspace(
-                revision, self.store, frm=shown, unseen_since=since, trusted=trusted, linked=linked
+            # If this is interrupted, the next checkout must look at every file.
+            write_marker(self._marker_path, WorkspaceMarker(None))
+            result = update_workspace(
+                revision,
+                self.file_store,
+                from_position=current,
+                check_modified_since_ns=since_ns,
+                trusted_md5s=trusted_md5s,
+                linked_md5s=linked_md5s,
             )
-        self._show(position, chosen=chosen)
-        return delivered
+        write_marker(self._marker_path, WorkspaceMarker(position, is_requested))
+        return result
 
     @property
     def workspace_position(self) -> int | None:
-        """The position that the workspace's files are at, where that is known."""
-        return self._shown()[0]
+        """The position of the workspace's files; None if it is not known."""
+        return read_marker(self._marker_path).position
 
-    def record_change(self, change: Change, signature: CommitInfo, head: Head) -> ChangeResult:
-        """Store the bytes, append the event, project it, and show it in the workspace.
+    def record_change(self, change: Change, commit_info: CommitInfo, head: Head) -> ChangeResult:
+        """Store the files, append the event after `head`, and update the state and the workspace.
 
-        The bytes come first: a crash leaves files that no event knows, never an event without its files. What comes
-        after the append is derived from it, and the next command catches up with it.
+        Files come first: a crash leaves files without an event, never an event without its files. State and workspace
+        follow from the log, so the next command can update them.
         """
         if change.files:
-            self.store.ingest(change.files, move=change.staged)
-        with self._threads_for(change.draft):
-            event = append_event(self.database, _complete(change.draft), _public(signature), head)
-            now = update_state(self.database)
-            moves_files = "raster_change" in change.draft.rows or "label_change" in change.draft.rows
-            if moves_files or now != head.position + 1:
-                # Whoever appended meanwhile may have shown a later revision already: not back to this one.
-                made = {sums.md5 for _, sums in change.files}
-                self.checkout_workspace(now, trusted=made, linked=change.linked, looking=False)
+            self.file_store.add_files(change.files, move=change.move_files)
+        with self.database.use_one_thread() if self._is_small(change.draft) else self.database.open_connection():
+            event = append_event(self.database, _complete_draft(change.draft), _redact_commit_info(commit_info), head)
+            position = update_state(self.database)
+            changes_files = "raster_change" in change.draft.rows or "label_change" in change.draft.rows
+            if changes_files or position != head.position + 1:
+                # Another process may have appended meanwhile: check out the state's position, not the event's.
+                stored, linked = {checksums.md5 for _, checksums in change.files}, change.linked_md5s
+                self.checkout_workspace(position, trusted_md5s=stored, linked_md5s=linked, check_unchanged=False)
             else:
-                self._show(now)
-        return _recorded(event)
+                write_marker(self._marker_path, WorkspaceMarker(position))
+        return _make_result(event)
 
-    @contextmanager
-    def _threads_for(self, draft: EventDraft) -> Iterator[None]:
-        """One of DuckDB's threads for a small change: the others would only wait for it, which costs CPU too."""
+    def make_staging_folder(self) -> AbstractContextManager[Path]:
+        """Yield an empty folder for new files on the dataset's file system; delete it afterwards."""
+        return make_staging_folder(self.root)
+
+    def _is_small(self, draft: EventDraft) -> bool:
         with self.database.open_connection() as connection:
-            if any(_count(connection, rows) > _SMALL for rows in draft.rows.values()):
-                yield
-                return
-            connection.execute("SET threads = 1")
-            try:
-                yield
-            finally:
-                connection.execute("RESET threads")
-
-    @contextmanager
-    def make_staging_folder(self) -> Iterator[Path]:
-        """An empty folder for drafts on the dataset's file system, gone afterwards; those of the killed go now."""
-        folder = self.folder / "staging" / uuid4().hex
-        folder.parent.mkdir(exist_ok=True)
-        lock = folder.with_suffix(_LOCK)
-        with try_lock(lock):
-            folder.mkdir()
-            _sweep(folder.parent)
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-                lock.unlink(missing_ok=True)
-
-    @property
-    def _mark(self) -> Path:
-        return self.folder / "workspace.json"
-
-    def _shown(self) -> tuple[int | None, bool]:
-        try:
-            mark = json.loads(self._mark.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None, False
-        return mark["position"], mark["chosen"]
-
-    def _show(self, position: int | None, *, chosen: bool = False) -> None:
-        aside = self._mark.with_suffix(".part")
-        try:
-            aside.write_text(json.dumps({"position": position, "chosen": chosen}))
-            aside.replace(self._mark)
-        except OSError as error:
-            raise StorageError(
-                f"'{self._mark}' can't be written ({error.strerror}): free some space; the next command goes on"
-            ) from error
+            for rows in draft.rows.values():
+                query = f"SELECT count(*) FROM {rows}"  # noqa: S608
+                count = connection.execute(query).fetchall()[0][0] if isinstance(rows, str) else rows.num_rows
+                if count > _ONE_THREAD_ROWS:
+                    return False
+        return True
 
 
-def _sweep(staging: Path) -> None:
-    """Remove the folders of drafts whose locks no process holds any more."""
-    for lock in staging.glob(f"*{_LOCK}"):
-        with try_lock(lock) as ours:
-            if ours:
-                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-                lock.unlink(missing_ok=True)
-
-
-def find_dataset_root(root: Path) -> Path:
-    """The folder of the dataset that `root` lies in.
-
-    Raises:
-        NotFoundError: there is none.
-    """
-    whole = root.resolve()
-    for folder in (whole, *whole.parents):
-        if (folder / FOLDER / "log.duckdb").is_file():
-            return folder
-    raise NotFoundError(f"no dataset in '{root}' or above it: make one with geographer init")
-
-
-def _count(connection: duckdb.DuckDBPyConnection, rows: pa.Table | str) -> int:
-    if not isinstance(rows, str):
-        return int(rows.num_rows)
-    row = connection.execute(f"SELECT count(*) FROM {rows}").fetchone()  # noqa: S608
-    return int(row[0]) if row else 0
-
-
-def _recorded(event: Event, *, changed: bool = True) -> ChangeResult:
+def _make_result(event: Event, *, changed: bool = True) -> ChangeResult:
     summary = {key: value for key, value in event.payload.items() if key not in ("request", "software", "columns")}
     return ChangeResult(event.position, event.digest, event.kind, summary, changed)
 
 
-def _public(signature: CommitInfo) -> CommitInfo:
-    """The signature without secrets: a command line may name URLs too."""
-    texts = {name: redact_urls(getattr(signature, name)) for name in ("author", "message", "command")}
-    return signature._replace(**texts)
+def _redact_commit_info(commit_info: CommitInfo) -> CommitInfo:
+    """Remove secrets: a command line may have URLs."""
+    texts = {name: redact_urls(getattr(commit_info, name)) for name in ("author", "message", "command")}
+    return commit_info._replace(**texts)
 
 
-def _complete(draft: EventDraft) -> EventDraft:
-    """The draft with the software that can change its outcome, and without secrets."""
-    return EventDraft(draft.kind, redact_urls({**draft.payload, "software": _software(draft)}), draft.rows)
-
-
-def _software(draft: EventDraft) -> dict[str, str]:
-    versions = {"geographer": __version__, "duckdb": version("duckdb")}
-    if draft.kind == "split_assigned":
-        versions |= {name: version(name) for name in ("numpy", "scipy", "shapely")}
-    elif draft.kind in _OF_PIXELS and draft.rows:
-        from geographer.rasters.software_versions import pixel_software
-
-        versions |= pixel_software()
-        if draft.kind == "labels_made":
-            versions["shapely"] = version("shapely")
-    return versions
+def _complete_draft(draft: EventDraft) -> EventDraft:
+    """Add software versions to the payload, and remove secrets from it."""
+    software = list_software_versions(draft.kind, has_rows=bool(draft.rows))
+    return EventDraft(draft.kind, redact_urls({**draft.payload, "software": software}), draft.rows)

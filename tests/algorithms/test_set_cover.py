@@ -1,4 +1,4 @@
-"""The fewest sets: against trying all ways to take them."""
+"""Set multicover, compared with trying all multiplicities."""
 
 import time
 from itertools import product
@@ -8,65 +8,72 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geographer.algorithms.set_cover import Problem, solve_set_cover
+from geographer.algorithms.set_cover import SetMulticover, solve_set_cover
 
 LONG, NO_TIME = 60.0, -1.0
 
 
-def solved(sets, most, needs, seconds=LONG):
-    problem = Problem([np.array(sorted(one), np.int64) for one in sets], np.array(most, np.int64), np.array(needs))
+def solve_problem(sets, capacities, demands, *, seconds=LONG):
+    elements = [np.array(sorted(members), np.int64) for members in sets]
+    problem = SetMulticover(elements, np.array(capacities, np.int64), np.array(demands))
     return solve_set_cover(problem, time.monotonic() + seconds)
 
 
-def held(sets, taken, members):
-    return [sum(count for one, count in zip(sets, taken, strict=True) if member in one) for member in range(members)]
+def count_covers(sets, multiplicity, element_count):
+    return [
+        sum(count for members, count in zip(sets, multiplicity, strict=True) if element in members)
+        for element in range(element_count)
+    ]
 
 
-def covers(sets, taken, most, needs):
-    """Whether what is taken covers all that is needed, or all that can be."""
-    enough = np.minimum(needs, held(sets, most, len(needs)))
-    return (np.array(held(sets, taken, len(needs))) >= enough).all() and (np.asarray(taken) <= most).all()
+def meets_demands(sets, multiplicity, capacities, demands):
+    """Return whether `multiplicity` meets all demands, or as much of them as the capacities allow."""
+    possible = np.minimum(demands, count_covers(sets, capacities, len(demands)))
+    is_enough = np.array(count_covers(sets, multiplicity, len(demands))) >= possible
+    return is_enough.all() and (np.asarray(multiplicity) <= capacities).all()
 
 
 @st.composite
-def problems(draw):
-    members = draw(st.integers(1, 6))
-    sets = draw(st.lists(st.sets(st.integers(0, members - 1), min_size=1), min_size=1, max_size=6))
-    most = draw(st.lists(st.integers(0, 2), min_size=len(sets), max_size=len(sets)))
-    needs = draw(st.lists(st.integers(0, 3), min_size=members, max_size=members))
-    return sets, most, needs
+def cover_problems(draw):
+    element_count = draw(st.integers(1, 6))
+    sets = draw(st.lists(st.sets(st.integers(0, element_count - 1), min_size=1), min_size=1, max_size=6))
+    capacities = draw(st.lists(st.integers(0, 2), min_size=len(sets), max_size=len(sets)))
+    demands = draw(st.lists(st.integers(0, 3), min_size=element_count, max_size=element_count))
+    return sets, capacities, demands
 
 
 @settings(max_examples=150, deadline=None)
-@given(problems())
-def test_a_cover_is_the_smallest_of_all_and_proven_to_be(problem):
-    sets, most, needs = problem
-    ways = product(*(range(count + 1) for count in most))
-    least = min(sum(taken) for taken in ways if covers(sets, taken, most, needs))
-    cover = solved(*problem)
-    assert covers(sets, cover.taken, most, needs)
-    assert cover.taken.sum() == cover.bound == least
-    hasty = solved(*problem, NO_TIME)
-    assert covers(sets, hasty.taken, most, needs)
-    assert hasty.bound <= least <= hasty.taken.sum()
-    assert (solved(*problem).taken == cover.taken).all()
+@given(cover_problems())
+def test_solution_is_minimal_and_proven(problem):
+    sets, capacities, demands = problem
+    multiplicities = product(*(range(count + 1) for count in capacities))
+    optimum = min(sum(counts) for counts in multiplicities if meets_demands(sets, counts, capacities, demands))
+    solution = solve_problem(*problem)
+    assert meets_demands(sets, solution.multiplicity, capacities, demands)
+    assert solution.multiplicity.sum() == solution.lower_bound == optimum
+    greedy = solve_problem(*problem, seconds=NO_TIME)
+    assert meets_demands(sets, greedy.multiplicity, capacities, demands)
+    assert greedy.lower_bound <= optimum <= greedy.multiplicity.sum()
+    assert (solve_problem(*problem).multiplicity == solution.multiplicity).all()
 
 
-def test_without_time_no_set_is_taken_that_could_be_left_out():
+def test_greedy_solution_has_no_redundant_set():
     rng = np.random.default_rng(3)
-    members = 60
-    sets = [set(rng.choice(members, 5, replace=False).tolist()) for _ in range(150)]
-    most, needs = [2] * len(sets), [2] * members
-    hasty = solved(sets, most, needs, NO_TIME)
-    assert covers(sets, hasty.taken, most, needs)
-    for one in np.flatnonzero(hasty.taken):
-        fewer = hasty.taken.copy()
-        fewer[one] -= 1
-        assert not covers(sets, fewer, most, needs)
-    assert 0 < hasty.bound <= hasty.taken.sum()
+    element_count = 60
+    sets = [set(rng.choice(element_count, 5, replace=False).tolist()) for _ in range(150)]
+    capacities, demands = [2] * len(sets), [2] * element_count
+    greedy = solve_problem(sets, capacities, demands, seconds=NO_TIME)
+    assert meets_demands(sets, greedy.multiplicity, capacities, demands)
+    for index in np.flatnonzero(greedy.multiplicity):
+        fewer = greedy.multiplicity.copy()
+        fewer[index] -= 1
+        assert not meets_demands(sets, fewer, capacities, demands)
+    assert 0 < greedy.lower_bound <= greedy.multiplicity.sum()
 
 
-@pytest.mark.parametrize(("sets", "most", "needs"), [([], [], []), ([], [], [2]), ([{0}], [0], [1]), ([{0}], [1], [0])])
-def test_nothing_is_taken_where_nothing_can_be_or_need_be(sets, most, needs):
-    cover = solved(sets, most, needs)
-    assert (cover.taken.sum(), cover.bound) == (0, 0)
+@pytest.mark.parametrize(
+    ("sets", "capacities", "demands"), [([], [], []), ([], [], [2]), ([{0}], [0], [1]), ([{0}], [1], [0])]
+)
+def test_no_set_is_used_without_demand(sets, capacities, demands):
+    solution = solve_problem(sets, capacities, demands)
+    assert (solution.multiplicity.sum(), solution.lower_bound) == (0, 0)

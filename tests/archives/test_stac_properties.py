@@ -4,14 +4,14 @@ import hashlib
 
 import pytest
 
-from geographer.archives.stac_properties import digest_of, facts_of, size_of
-from tests.stac_servers import multihash
+from geographer.archives.stac_properties import normalise_properties, parse_digest, parse_size
+from tests.stac_servers import make_multihash
 
 NAME = "S2A_MSIL2A_20230101T101011_N0509_R022_T32TPT_20230101T123456"
 
 
-def test_a_sentinel_2_product_tells_its_facts_by_its_name() -> None:
-    assert facts_of({}, "an-id", NAME + ".SAFE") == {
+def test_properties_from_sentinel_2_name() -> None:
+    assert normalise_properties({}, "an-id", NAME + ".SAFE") == {
         "platform": "sentinel-2a",
         "tile": "32TPT",
         "datatake": "S2A_20230101T101011",
@@ -22,8 +22,8 @@ def test_a_sentinel_2_product_tells_its_facts_by_its_name() -> None:
     }
 
 
-def test_what_the_archive_states_comes_before_what_the_name_tells() -> None:
-    stated = {
+def test_properties_prefer_stated_fields() -> None:
+    fields = {
         "platform": "Sentinel-2A",
         "constellation": "sentinel-2",
         "grid:code": "MGRS-32TPT",
@@ -34,7 +34,7 @@ def test_what_the_archive_states_comes_before_what_the_name_tells() -> None:
         "created": "2024-02-02T00:00:00Z",
         "s2:generation_time": "2023-01-01T12:34:56.000000Z",
     }
-    assert facts_of(stated, "S2A_32TPT_20230101_0_L2A") == {
+    assert normalise_properties(fields, "S2A_32TPT_20230101_0_L2A") == {
         "platform": "Sentinel-2A",
         "constellation": "sentinel-2",
         "tile": "32TPT",
@@ -47,33 +47,39 @@ def test_what_the_archive_states_comes_before_what_the_name_tells() -> None:
     }
 
 
-def test_two_processings_of_one_acquisition_have_one_datatake_and_tile() -> None:
+def test_properties_of_reprocessing_share_datatake() -> None:
     older, newer = NAME, NAME.replace("N0509", "N0510").replace("123456", "224466"[:6].replace("4466", "3040"))
-    one, other = facts_of({}, older), facts_of({"s2:datatake_id": "GS2A_20230101T101011_039310_N05.10"}, newer)
-    assert (one["datatake"], one["tile"]) == (other["datatake"], other["tile"])
-    assert one["processing_baseline"] != other["processing_baseline"]
+    first, second = (
+        normalise_properties({}, older),
+        normalise_properties({"s2:datatake_id": "GS2A_20230101T101011_039310_N05.10"}, newer),
+    )
+    assert (first["datatake"], first["tile"]) == (second["datatake"], second["tile"])
+    assert first["processing_baseline"] != second["processing_baseline"]
 
 
-def test_a_tile_may_be_told_in_parts() -> None:
-    assert facts_of({"mgrs:utm_zone": 5, "mgrs:latitude_band": "Q", "mgrs:grid_square": "KB"})["tile"] == "05QKB"
+def test_tile_from_mgrs_parts() -> None:
+    assert (
+        normalise_properties({"mgrs:utm_zone": 5, "mgrs:latitude_band": "Q", "mgrs:grid_square": "KB"})["tile"]
+        == "05QKB"
+    )
 
 
-def test_what_is_no_time_is_no_time_of_processing() -> None:
-    assert "processed" not in facts_of({"created": "yesterday"})
+def test_processed_ignores_invalid_time() -> None:
+    assert "processed" not in normalise_properties({"created": "yesterday"})
 
 
-def test_multihashes_and_bare_digests_are_understood() -> None:
+def test_digest_parses_multihash_and_hex() -> None:
     content = b"some bytes"
     md5, sha512 = hashlib.md5(content).hexdigest(), hashlib.sha512(content).hexdigest()
-    assert digest_of(multihash(content)) == f"sha256:{hashlib.sha256(content).hexdigest()}"
-    assert digest_of("d50110" + md5) == digest_of(md5.upper()) == digest_of([md5]) == f"md5:{md5}"
-    assert digest_of("1340" + sha512) == f"sha512:{sha512}"
+    assert parse_digest(make_multihash(content)) == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    assert parse_digest("d50110" + md5) == parse_digest(md5.upper()) == parse_digest([md5]) == f"md5:{md5}"
+    assert parse_digest("1340" + sha512) == f"sha512:{sha512}"
 
 
 @pytest.mark.parametrize("value", [None, "", "xyz", "1220abcd", 12, ["a", "b"], {}])
-def test_what_is_no_digest_is_none(value: object) -> None:
-    assert digest_of(value) is None
+def test_digest_rejects_other_values(value: object) -> None:
+    assert parse_digest(value) is None
 
 
-def test_sizes_are_whole_numbers_of_bytes() -> None:
-    assert [size_of(value) for value in (12, "12", -1, None, "many", 0)] == [12, 12, None, None, None, 0]
+def test_size_parses_non_negative_integers() -> None:
+    assert [parse_size(value) for value in (12, "12", -1, None, "many", 0)] == [12, 12, None, None, None, 0]

@@ -1,17 +1,19 @@
-"""What must never be read in a log: passwords, tokens and signatures of URLs."""
+"""Redaction: passwords, tokens and signatures of URLs never reach the log."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import duckdb
 import pytest
 
 from geographer import Dataset
 from geographer.base.redaction import redact_urls
-from tests.sample_history import FIRST, write_features
+from tests.sample_history import FIRST_FEATURES, write_features
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"),
+    ("text", "redacted"),
     [
         ("https://ada:s3cret@example.org/a.tif", "https://example.org/a.tif"),
         ("https://ada:p@ss@example.org/a.tif", "https://example.org/a.tif"),
@@ -24,8 +26,8 @@ from tests.sample_history import FIRST, write_features
         ("/vsicurl/https://a:b@c.org/d.tif?sig=e", "/vsicurl/https://c.org/d.tif"),
     ],
 )
-def test_user_password_and_query_are_taken_out_of_a_url(text, kept):
-    assert redact_urls(text) == kept
+def test_redact_urls_removes_user_password_and_query(text, redacted):
+    assert redact_urls(text) == redacted
 
 
 @pytest.mark.parametrize(
@@ -38,11 +40,11 @@ def test_user_password_and_query_are_taken_out_of_a_url(text, kept):
         "depth > 2 AND name <> 'a?b'",
     ],
 )
-def test_what_is_no_secret_stays(text):
+def test_redact_urls_keeps_other_texts(text):
     assert redact_urls(text) == text
 
 
-def test_secrets_are_found_however_deep_and_other_values_stay():
+def test_redact_urls_in_nested_values():
     url = "https://a:b@c.org/d?e=f"
     assert redact_urls({"request": {"paths": [url, ("x", url)]}, "n": 7, "none": None, "t": True}) == {
         "request": {"paths": ["https://c.org/d", ["x", "https://c.org/d"]]},
@@ -52,13 +54,18 @@ def test_secrets_are_found_however_deep_and_other_values_stay():
     }
 
 
-def test_neither_payload_nor_command_line_nor_message_brings_a_secret_into_the_log(dataset, tmp_path):
+def test_log_holds_no_secrets(dataset, tmp_path):
     url = "https://ada:s3cret@example.org/scene.tif?signature=t0ken"
     command = f"geographer add features first.geojson --where \"name <> '{url}'\""
     opened = Dataset.open(dataset.root, command=command)
-    first = write_features(tmp_path / "first.geojson", FIRST)
-    asked = {"crs": "EPSG:32633", "where": f"name <> '{url}'", "on_error": "skip", "idempotency_key": "k"}
-    recorded = opened.add_features(first, message=f"from {url}", **asked)
+    first = write_features(tmp_path / "first.geojson", FIRST_FEATURES)
+    options: dict[str, Any] = {
+        "crs": "EPSG:32633",
+        "where": f"name <> '{url}'",
+        "on_error": "skip",
+        "idempotency_key": "k",
+    }
+    result = opened.add_features(first, message=f"from {url}", **options)
     event = opened.show()
     assert event.message == "from https://example.org/scene.tif"
     assert event.command == command.replace(url, "https://example.org/scene.tif")
@@ -67,4 +74,4 @@ def test_neither_payload_nor_command_line_nor_message_brings_a_secret_into_the_l
         for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
             rows = connection.execute(f"SELECT t::VARCHAR FROM {table} AS t").fetchall()
             assert not [row for (row,) in rows if "s3cret" in row or "t0ken" in row]
-    assert opened.add_features(first, message="again", **asked) == recorded._replace(changed=False)
+    assert opened.add_features(first, message="again", **options) == result._replace(changed=False)

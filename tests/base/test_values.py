@@ -1,4 +1,4 @@
-"""Widths: what a person may write, and the one text that is recorded."""
+"""Line widths: accepted forms, and the canonical text that the log records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from geographer.base.values import LineWidth, parse_line_width
 
 
 @pytest.mark.parametrize(
-    ("given", "width", "text"),
+    ("value", "width", "text"),
     [
         (3, LineWidth(3, "px"), "3px"),
         ("3", LineWidth(3, "px"), "3px"),
@@ -20,13 +20,13 @@ from geographer.base.values import LineWidth, parse_line_width
         ("1e-7m", LineWidth(1e-7, "m"), "1e-07m"),
     ],
 )
-def test_a_width_is_read_and_written_so_that_it_reads_the_same(given, width, text):
-    assert parse_line_width(given) == width
+def test_parse_line_width_round_trips(value, width, text):
+    assert parse_line_width(value) == width
     assert str(width) == text
     assert parse_line_width(text) == width
 
 
-@pytest.mark.parametrize("given", ["", "m", "3km", "0", "-1px", "nan", "inf", "1..2px", "1e999px", "px3", True, None])
-def test_what_is_no_width_is_refused(given):
-    with pytest.raises(UsageError, match="no width"):
-        parse_line_width(given)
+@pytest.mark.parametrize("value", ["", "m", "3km", "0", "-1px", "nan", "inf", "1..2px", "1e999px", "px3", True, None])
+def test_parse_line_width_rejects_other_values(value):
+    with pytest.raises(UsageError, match="invalid width"):
+        parse_line_width(value)

@@ -1,1 +1,1 @@
-"""How fast, beside what else does the same: `python -m tests.benchmarks`. Not collected by pytest; asserts nothing."""
+"""Benchmarks of speed and memory, compared with other software: `python -m tests.benchmarks`; pytest skips them."""

@@ -1,58 +1,75 @@
-"""`python -m tests.benchmarks`: everything that has a target, measured in one run, as one table."""
+"""`python -m tests.benchmarks`: run all benchmarks, and print one table of results and targets."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import collection, covering, cutting, downloading, edges, history, previous, startup
-from tests.benchmarks.measure import Row, table
+from tests.benchmarks import (
+    collection,
+    covering,
+    cutting,
+    downloading,
+    edges,
+    history,
+    previous_library,
+    startup,
+)
+from tests.benchmarks.measure import Row, format_table
 
-BENCHMARKS = {
-    1: edges.full,
-    2: edges.incremental,
-    3: history.any_revision,
-    4: cutting.chips,
-    5: collection.ten_more,
-    6: startup.commands,
-    7: previous.beside,
-    8: covering.cover,
-    9: downloading.download,
+BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
+    1: edges.compare_full_joins,
+    2: edges.compare_incremental_update,
+    3: history.compare_revisions,
+    4: cutting.compare_chip_loops,
+    5: collection.compare_small_addition,
+    6: startup.compare_startup,
+    7: previous_library.compare_previous_library,
+    8: covering.check_chip_cover,
+    9: downloading.check_scene_cover,
 }
+"""Each takes a new folder and a scale; the first line of its docstring is its title in the help."""
 
 
 def main() -> None:
-    options = _options()
+    """Run the benchmarks that the command line selects."""
+    options = _parse_options()
     if options.previous:
-        os.environ[previous.VENV] = str(options.previous.resolve())
+        os.environ[previous_library.VENV] = str(options.previous.resolve())
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="geographer-benchmarks-") as folder:
-        _settle_in(Path(folder))
+        _isolate_environment(Path(folder))
         for number in sorted(set(options.only or BENCHMARKS)):
-            rows += BENCHMARKS[number](Path(folder) / BENCHMARKS[number].__module__, options.scale)
-    print(table(rows))
+            run_benchmark = BENCHMARKS[number]
+            rows += run_benchmark(Path(folder) / run_benchmark.__module__, options.scale)
+    print(format_table(rows))
 
 
-def _options() -> argparse.Namespace:
+def _parse_options() -> argparse.Namespace:
     titles = "\n".join(benchmark.__doc__ or "" for benchmark in BENCHMARKS.values())
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
-        description=f"What is fast, and beside what:\n\n{titles}\n\nCPU seconds are of all threads and processes.",
+        description=f"Measure speed and memory, and compare them with other software:\n\n{titles}\n\n"
+        "CPU seconds include all threads and child processes.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", type=int, nargs="+", choices=BENCHMARKS, help="these benchmarks only")
-    parser.add_argument("--scale", type=float, default=1.0, help="a part of the sizes: 0.1 for a quick look")
-    parser.add_argument("--folder", type=Path, help="where the temporary folder is made; some 10 GB at scale 1")
+    parser.add_argument("--only", type=int, nargs="+", choices=BENCHMARKS, help="run only these benchmarks")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiply all sizes, e.g. by 0.1 (default: 1)")
+    parser.add_argument("--folder", type=Path, help="folder for temporary files, about 10 GB at scale 1")
     parser.add_argument(
-        "--previous", type=Path, metavar="VENV", help="a virtual environment with GeoGrapher 1.0.0; made where none is"
+        "--previous",
+        type=Path,
+        metavar="VENV",
+        help="virtual environment with GeoGrapher 1.0.0; created if it does not exist",
     )
     return parser.parse_args()
 
 
-def _settle_in(folder: Path) -> None:
-    """A home in the temporary folder, so that neither Git nor DVC touches anything of the person who runs this."""
+def _isolate_environment(folder: Path) -> None:
+    """Use a home in the temporary folder, so that Git and DVC neither read nor write the user's settings and caches."""
     for name in [name for name in os.environ if name.startswith(("DVC_", "GIT_", "XDG_", "GEOGRAPHER_"))]:
         del os.environ[name]
     home = folder / "home"

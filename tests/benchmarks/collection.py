@@ -1,4 +1,4 @@
-"""5: ten rasters more in a collection of ten thousand, beside DVC's own add of such a folder."""
+"""Benchmark 5: a few rasters added to a large collection, compared with DVC's own `add` of such a folder."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.benchmarks.measure import Row, apart, compared, spent, told
+from tests.benchmarks.measure import Row, compare_values, measure_cost, report_progress, run_in_process
 
 COLLECTION, MORE, ROUNDS, SIDE = 10_000, 10, 5, 64
 
 
-def ten_more(folder: Path, scale: float) -> list[Row]:
-    """5. Adding 10 rasters to a collection of 10,000, beside DVC's Repo.add of that folder after the same change."""
+def compare_small_addition(folder: Path, scale: float) -> list[Row]:
+    """5. Adding 10 rasters to a collection of 10,000, compared with DVC's Repo.add of that folder."""
     count = round(COLLECTION * scale)
-    told(f"collection: generating and adding {count:,} rasters")
-    apart(_generate, folder / "rasters", count)
-    ours, dvc = apart(_added, folder)
-    what = f"adding {MORE} rasters to {count:,}"
-    return [compared(what, ours, dvc, unit="CPU s", than="DVC's Repo.add", at_most=1 / 5)]
+    report_progress(f"collection: generating and adding {count:,} rasters")
+    run_in_process(_write_rasters, folder / "rasters", count)
+    ours, dvc = run_in_process(_measure_additions, folder)
+    subject = f"adding {MORE} rasters to {count:,}"
+    return [compare_values(subject, ours, dvc, unit="CPU s", other_name="DVC's Repo.add", at_most=1 / 5)]
 
 
-def _generate(folder: Path, count: int) -> None:
-    """`count` small rasters side by side in `first`, and `MORE` in each folder `more0`, `more1` …"""
+def _write_rasters(folder: Path, count: int) -> None:
+    """Write `count` small rasters side by side to `first`, and `MORE` to each folder `more0`, `more1` …"""
     import rasterio
 
     rng = np.random.Generator(np.random.PCG64(5))
@@ -34,15 +34,15 @@ def _generate(folder: Path, count: int) -> None:
     for number, name in enumerate(folders):
         (folder / name).mkdir(parents=True, exist_ok=True)
         row, column = divmod(number, 100)
-        place = rasterio.Affine(10, 0, 400_000 + 640 * column, 0, -10, 5_300_000 - 640 * row)
+        transform = rasterio.Affine(10, 0, 400_000 + 640 * column, 0, -10, 5_300_000 - 640 * row)
         path = folder / name / f"r{number:05}.tif"
-        with rasterio.open(path, "w", crs="EPSG:32633", transform=place, **profile) as raster:
+        with rasterio.open(path, "w", crs="EPSG:32633", transform=transform, **profile) as raster:
             raster.write(rng.integers(0, 200, (1, SIDE, SIDE), "uint8"))
 
 
-def _added(folder: Path) -> tuple[float, float]:
-    """The median CPU seconds of ours and of DVC's, in turns, in this process, after a first time that warms it."""
-    # DVC's pygtrie does this on its own account.
+def _measure_additions(folder: Path) -> tuple[float, float]:
+    """Return the median CPU seconds of our additions and of DVC's, in turns; the first of each warms the process."""
+    # pygtrie, which DVC imports, warns.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="pygtrie")
     from dvc.repo import Repo
 
@@ -57,11 +57,11 @@ def _added(folder: Path) -> tuple[float, float]:
         repo.add(str(tracked))
         for number in range(ROUNDS + 1):
             more = rasters / f"more{number}"
-            with spent() as cost:
+            with measure_cost() as cost:
                 dataset.add_rasters(more)
             ours.append(cost.cpu)
             shutil.copytree(more, tracked, dirs_exist_ok=True)
-            with spent() as cost:
+            with measure_cost() as cost:
                 repo.add(str(tracked))
             dvc.append(cost.cpu)
     return statistics.median(ours[1:]), statistics.median(dvc[1:])

@@ -1,14 +1,14 @@
-"""3: the features of an old revision beside those of the head, in a log of ten thousand events."""
+"""Benchmark 3: queries of old revisions, compared with the head, in a log of ten thousand events."""
 
 from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tests.benchmarks.measure import Row, apart, compared, spent, told
+from tests.benchmarks.measure import Row, compare_values, measure_cost, report_progress, run_in_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,29 +19,31 @@ if TYPE_CHECKING:
 
 EVENTS, FEATURES, CHANGES, SAMPLED, ROUNDS = 10_000, 100_000, 5, 24, 3
 CLASSES = ("pond", "quarry", "field")
-_ONE = "SELECT feature_id, class, ST_AsWKB(geometry) AS geometry FROM features WHERE feature_id::VARCHAR = $feature"
+_ONE_FEATURE = (
+    "SELECT feature_id, class, ST_AsWKB(geometry) AS geometry FROM features WHERE feature_id::VARCHAR = $feature"
+)
 _TOTALS = "SELECT class, count(*) AS features, max(ST_X(geometry)) AS east FROM features GROUP BY class ORDER BY class"
 
 
-def any_revision(folder: Path, scale: float) -> list[Row]:
-    """3. `features --at` any of 10,000 revisions, beside the same query at the head."""
+def compare_revisions(folder: Path, scale: float) -> list[Row]:
+    """3. `features --at` for any of 10,000 revisions, compared with the same query at the head."""
     events = round(EVENTS * scale)
-    told(f"history: a log of {events:,} events")
-    apart(_write, folder, events)
-    told("history: reading")
+    report_progress(f"history: a log of {events:,} events")
+    run_in_process(_write_log, folder, events)
+    report_progress("history: reading")
     rows = []
-    for what, (head, old) in apart(_read, folder, events).items():
-        asked = f"features --at any of {events:,} revisions, {what}"
-        than = "the head"
+    for name, (head, old) in run_in_process(_measure_queries, folder).items():
+        subject = f"features --at any of {events:,} revisions, {name}"
+        slowest, median = max(old), statistics.median(old)
         rows += [
-            compared(f"{asked}: the slowest", max(old), head, unit="CPU ms", than=than, at_most=2),
-            compared(f"{asked}: the median", statistics.median(old), head, unit="CPU ms", than=than),
+            compare_values(f"{subject}: slowest", slowest, head, unit="CPU ms", other_name="head", at_most=2),
+            compare_values(f"{subject}: median", median, head, unit="CPU ms", other_name="head"),
         ]
     return rows
 
 
-def _write(root: Path, events: int) -> None:
-    """A first event with all the features; each later one changes, removes and adds a few."""
+def _write_log(root: Path, events: int) -> None:
+    """Write a first event that adds all features; each later event changes, removes and adds a few."""
     from geographer import Dataset
     from geographer.storage.database.connection import Database
     from geographer.storage.events import CommitInfo, EventDraft, Head
@@ -50,45 +52,48 @@ def _write(root: Path, events: int) -> None:
     from geographer.storage.state.update import update_state
 
     Dataset.init(root, classes=CLASSES, scm=False)
-    engine, signature = Database(root / ".geographer"), CommitInfo("Ada")
+    database, commit_info = Database(root / ".geographer"), CommitInfo("Ada")
     rng = np.random.Generator(np.random.PCG64(3))
-    payload = {"request": {}, "columns": {}}
-    # The file stays attached, and one thread does it: what an append costs is not what is measured here.
-    with engine.open_connection(log="w", spatial=True) as connection:
+    payload: dict[str, Any] = {"request": {}, "columns": {}}
+    # Keep the file attached and use one thread: the cost of appending is not measured here.
+    with database.open_connection(log="w", spatial=True) as connection:
         connection.execute("SET threads = 1")
         head = read_head(connection)
         for number in range(events):
-            rows = _changes(rng, number) if number else _changed("added", np.arange(FEATURES), rng)
-            event = append_event(
-                engine, EventDraft("features_added", payload, {"feature_change": rows}), signature, head
-            )
+            rows = _make_changes(rng, number) if number else _make_rows("added", np.arange(FEATURES), rng)
+            draft = EventDraft("features_added", payload, {"feature_change": rows})
+            event = append_event(database, draft, commit_info, head)
             head = Head(event.position, event.digest)
-    update_state(engine)
+    update_state(database)
 
 
-def _changes(rng: np.random.Generator, number: int) -> pa.Table:
-    """`CHANGES` features that nothing else touches changed, as many removed, as many added."""
+def _make_changes(rng: np.random.Generator, number: int) -> pa.Table:
+    """Change `CHANGES` features that no other event touches, remove as many, and add as many."""
     import pyarrow as pa
 
     first = number * 2 * CHANGES % (FEATURES - 2 * CHANGES)
-    again = number * 2 * CHANGES >= FEATURES - 2 * CHANGES
+    all_touched = number * 2 * CHANGES >= FEATURES - 2 * CHANGES
     changed, removed = np.arange(first, first + CHANGES), np.arange(first + CHANGES, first + 2 * CHANGES)
     added = FEATURES + number * CHANGES + np.arange(CHANGES)
-    tables = [_changed("changed", changed, rng), _changed("added", added, rng)]
-    return pa.concat_tables(tables if again else [*tables, _changed("removed", removed, rng)])
+    tables = [_make_rows("changed", changed, rng), _make_rows("added", added, rng)]
+    return pa.concat_tables(tables if all_touched else [*tables, _make_rows("removed", removed, rng)])
 
 
-def _changed(change: str, ids: np.ndarray, rng: np.random.Generator) -> pa.Table:
+def _make_rows(change: str, ids: np.ndarray, rng: np.random.Generator) -> pa.Table:
     import shapely
 
     from geographer.storage.log.row_tables import make_row_table
 
     count = len(ids)
-    columns = {"change": [change] * count, "feature_id": [str(one) for one in ids], "id_is_integer": [True] * count}
+    columns: dict[str, list[Any]] = {
+        "change": [change] * count,
+        "feature_id": [str(number) for number in ids],
+        "id_is_integer": [True] * count,
+    }
     if change != "removed":
         points = shapely.points(rng.uniform([6, 45], [12, 50], (count, 2)))
         columns |= {
-            "class": [CLASSES[one % len(CLASSES)] for one in ids],
+            "class": [CLASSES[number % len(CLASSES)] for number in ids],
             "geometry": list(shapely.to_wkb(points)),
             "crs": ["EPSG:4326"] * count,
             "properties": ["{}"] * count,
@@ -96,52 +101,52 @@ def _changed(change: str, ids: np.ndarray, rng: np.random.Generator) -> pa.Table
     return make_row_table("feature_change", columns)
 
 
-def _read(root: Path, events: int) -> dict[str, tuple[float, list[float]]]:
-    """CPU milliseconds of each question at the head, and at a sample of revisions from the first to the last."""
+def _measure_queries(root: Path) -> dict[str, tuple[float, list[float]]]:
+    """Measure CPU milliseconds of each query at the head, and at a sample of revisions from the first to the last."""
     from geographer import Dataset
     from geographer.storage.database.connection import Database
 
-    dataset, engine, one = Dataset.open(root), Database(root / ".geographer"), str(FEATURES - 1)
-    questions: dict[str, Callable[[int], float]] = {
-        "one feature": _whole(lambda at: dataset.features(at, feature=one)),
-        "one feature, the query alone": _alone(engine, _ONE, {"feature": one}),
-        "an aggregate": _whole(lambda at: dataset.sql(_TOTALS, at)),
-        "an aggregate, the query alone": _alone(engine, _TOTALS, None),
+    dataset, database, feature = Dataset.open(root), Database(root / ".geographer"), str(FEATURES - 1)
+    queries: dict[str, Callable[[int], float]] = {
+        "one feature": _time_call(lambda at: dataset.features(at, feature=feature)),
+        "one feature, query only": _time_query(database, _ONE_FEATURE, {"feature": feature}),
+        "totals": _time_call(lambda at: dataset.sql(_TOTALS, at)),
+        "totals, query only": _time_query(database, _TOTALS, None),
     }
     head = dataset.log(1)[0].position
     revisions = np.unique(np.linspace(2, head - 1, SAMPLED).astype(int)).tolist()
-    return {what: _timed(ask, head, revisions) for what, ask in questions.items()}
+    return {name: _find_medians(measure, head, revisions) for name, measure in queries.items()}
 
 
-def _whole(call: Callable[[str], object]) -> Callable[[int], float]:
-    """The whole call, as a person makes it."""
+def _time_call(call: Callable[[str], object]) -> Callable[[int], float]:
+    """Return a function that measures the whole call of the API at a position, in CPU milliseconds."""
 
-    def ask(position: int) -> float:
-        with spent() as cost:
+    def measure_call(position: int) -> float:
+        with measure_cost() as cost:
             call(f"@{position}")
         return cost.cpu * 1e3
 
-    return ask
+    return measure_call
 
 
-def _alone(engine: Database, query: str, parameters: dict[str, str] | None) -> Callable[[int], float]:
-    """The query alone, on a revision that is open: no fixed cost hides how it grows."""
+def _time_query(database: Database, query: str, parameters: dict[str, str] | None) -> Callable[[int], float]:
+    """Return a function that measures only the query of an open revision, whose fixed cost would hide growth."""
     from geographer.storage.queries.revision import open_revision
 
-    def ask(position: int) -> float:
-        with open_revision(engine, position) as view, spent() as cost:
+    def measure_query(position: int) -> float:
+        with open_revision(database, position) as view, measure_cost() as cost:
             view.fetch_arrow(query, parameters)
         return cost.cpu * 1e3
 
-    return ask
+    return measure_query
 
 
-def _timed(ask: Callable[[int], float], head: int, revisions: list[int]) -> tuple[float, list[float]]:
-    """The median of several rounds for each revision; the head has its turns among them."""
-    ask(head)
+def _find_medians(measure: Callable[[int], float], head: int, revisions: list[int]) -> tuple[float, list[float]]:
+    """Return the medians over all rounds at the head and at each revision; the head is measured between them."""
+    measure(head)
     costs: dict[int, list[float]] = {}
     for _ in range(ROUNDS):
         for number, revision in enumerate(revisions):
             for position in (head, revision) if number % 6 == 0 else (revision,):
-                costs.setdefault(position, []).append(ask(position))
+                costs.setdefault(position, []).append(measure(position))
     return statistics.median(costs[head]), [statistics.median(costs[revision]) for revision in revisions]

@@ -1,4 +1,4 @@
-"""`geographer download` as a person sees it: its sentences, tables, JSON and exit codes."""
+"""Output of `geographer download`: sentences, tables, JSON and exit codes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,153 +16,175 @@ import pytest
 
 from geographer import Dataset
 from geographer.cli import main
-from tests.folder_source import bring_back, fetched, shelve
-from tests.sample_history import point, write_features
+from tests.folder_source import add_scene, list_fetched, restore_scene
+from tests.sample_history import point_geometry, write_features
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Path:
-    return tmp_path / "shelf"
+def archive_folder(tmp_path: Path) -> Path:
+    return tmp_path / "archive"
+
+
+@pytest.fixture(scope="module")
+def dataset_once(empty_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli-download")
+    dataset = Dataset.open(shutil.copytree(empty_dataset, folder / "dataset"))
+    features = {"a": ("pond", point_geometry(5, 5)), "b": ("pond", point_geometry(405, 5))}
+    dataset.add_features(write_features(folder / "features.geojson", features), crs="EPSG:32633")
+    return dataset.root
 
 
 @pytest.fixture
-def run(dataset: Dataset, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    """Runs `geographer …` on a dataset with two features: the exit code, stdout and stderr."""
-    features = {"a": ("pond", point(5, 5)), "b": ("pond", point(405, 5))}
-    dataset.add_features(write_features(tmp_path / "features.geojson", features), crs="EPSG:32633")
+def dataset(dataset_once: Path, tmp_path: Path) -> Dataset:
+    """A dataset with two features."""
+    return Dataset.open(shutil.copytree(dataset_once, tmp_path / "dataset"))
+
+
+@pytest.fixture
+def run(dataset: Dataset, monkeypatch: pytest.MonkeyPatch, capsys):
+    """Return a function that runs `geographer …` on the dataset and returns exit code, stdout and stderr."""
 
     def run(*arguments: str):
         monkeypatch.setattr(sys, "argv", ["geographer", *arguments])
         with pytest.raises(SystemExit) as end:
             main(["-C", str(dataset.root), *arguments])
-        told = capsys.readouterr()
-        return end.value.code, told.out, told.err
+        captured = capsys.readouterr()
+        return end.value.code, captured.out, captured.err
 
     return run
 
 
 @pytest.fixture
-def asked(shelf: Path):
-    return ("download", "scenes", "--source", "tests.folder_source:Shelf", "--source-option", f"folder={shelf}")
+def arguments(archive_folder: Path):
+    return (
+        "download",
+        "scenes",
+        "--source",
+        "tests.folder_source:FolderSource",
+        "--source-option",
+        f"folder={archive_folder}",
+    )
 
 
-def test_it_says_what_it_did(run, asked, shelf):
-    shelve(shelf, "one")
-    shelve(shelf, "two", column=400)
+def test_download_prints_summary(run, arguments, archive_folder):
+    add_scene(archive_folder, "one")
+    add_scene(archive_folder, "two", column=400)
 
-    code, out, _ = run(*asked)
+    code, out, _ = run(*arguments)
 
     assert code == 0
     assert "rasters_downloaded 'scenes': " in out
     assert "2 rasters" in out
-    assert "2 scenes chosen, the fewest that can be" in out
+    assert "2 scenes selected (the proven minimum)" in out
 
 
-def test_a_plan_is_a_table_and_fetches_nothing(run, asked, shelf):
-    shelve(shelf, "one")
-    shelve(shelf, "two", column=400)
+def test_plan_prints_table(run, arguments, archive_folder):
+    add_scene(archive_folder, "one")
+    add_scene(archive_folder, "two", column=400)
 
-    code, out, _ = run(*asked, "--plan")
+    code, out, _ = run(*arguments, "--plan")
 
     assert code == 0
     head, first, second, sentence = out.splitlines()
     assert head.split() == ["product_id", "provider", "acquired", "cloud_cover", "bytes", "shows", "cost"]
-    assert first.split()[:4] == ["one", "shelf", "2026-06-01T10:00:00", "5.0"]
+    assert first.split()[:4] == ["one", "folder", "2026-06-01T10:00:00", "5.0"]
     assert second.split()[0] == "two"
-    assert sentence.startswith("would be rasters_downloaded 'scenes': ")
+    assert sentence.startswith("would record rasters_downloaded 'scenes': ")
     assert sentence.endswith("; nothing was changed")
-    assert fetched(shelf) == []
+    assert list_fetched(archive_folder) == []
 
 
-def test_a_plan_as_json_has_the_scenes_and_the_counts(run, asked, shelf):
-    shelve(shelf, "one")
+def test_plan_json_has_scenes_and_counts(run, arguments, archive_folder):
+    add_scene(archive_folder, "one")
 
-    _, out, _ = run(*asked, "--plan", "--json")
+    _, out, _ = run(*arguments, "--plan", "--json")
 
-    told = json.loads(out)
-    assert [scene["product_id"] for scene in told["scenes"]] == ["one"]
-    assert told["missing"] == 2
-    assert told["unmet"] == {"no scene of the archive shows it": 1}
+    captured = json.loads(out)
+    assert [scene["product_id"] for scene in captured["scenes"]] == ["one"]
+    assert captured["missing"] == 2
+    assert captured["unmet"] == {"no scene of the archive shows it": 1}
 
 
-def test_what_failed_is_named_and_makes_the_exit_code_6_until_it_is_there(run, asked, shelf):
-    shelve(shelf, "good")
-    shelve(shelf, "gone", column=400, missing=True)
+def test_failed_product_exits_6(run, arguments, archive_folder):
+    add_scene(archive_folder, "good")
+    add_scene(archive_folder, "gone", column=400, is_missing=True)
 
-    code, out, err = run(*asked, "--json")
+    code, out, err = run(*arguments, "--json")
 
     assert code == 6
     assert json.loads(out)["failed"] == 1
     assert run("update")[0] == 6
-    bring_back(shelf, "gone")
+    restore_scene(archive_folder, "gone")
     code, out, err = run("update")
     assert (code, err) == (0, "")
     assert "1 raster" in out
 
 
-def test_without_a_single_product_it_is_an_error(run, asked, shelf):
-    shelve(shelf, "gone", missing=True)
+def test_total_failure_is_an_error(run, arguments, archive_folder):
+    add_scene(archive_folder, "gone", is_missing=True)
 
-    code, out, err = run(*asked)
+    code, out, err = run(*arguments)
 
     assert (code, out) == (6, "")
-    assert err.startswith("Error: 1 product could not be had ('gone': it has fallen off the shelf")
+    assert err.startswith("Error: 1 product could not be downloaded or read ('gone': the product is missing")
 
 
-def test_update_may_leave_archives_alone(run, asked, shelf):
-    shelve(shelf, "one")
-    run(*asked)
-    shelve(shelf, "two", column=400)
+def test_update_no_downloads(run, arguments, archive_folder):
+    add_scene(archive_folder, "one")
+    run(*arguments)
+    add_scene(archive_folder, "two", column=400)
 
     code, _, _ = run("update", "--no-downloads")
 
     assert code == 0
-    assert fetched(shelf) == ["one"]
+    assert list_fetched(archive_folder) == ["one"]
 
 
 @pytest.mark.parametrize(
-    ("wrong", "code", "says"),
+    ("invalid_options", "code", "message"),
     [
         (("--max-cloud", "101"), 2, "--max-cloud"),
         (("--target-count", "0"), 2, "--target-count"),
         (("--query", "no-equals"), 2, "no-equals"),
-        (("--start", "yesterday"), 2, "--start yesterday is no moment"),
+        (("--start", "yesterday"), 2, "invalid time 'yesterday' for --start"),
         (("--source-option", "token=abc"), 2, "looks like a credential"),
         (("--reader", "no-such-reader"), 3, "no-such-reader"),
         (("--source", "no-such-source"), 3, "no-such-source"),
     ],
 )
-def test_wrong_options_are_named(run, asked, shelf, wrong, code, says):
-    shelve(shelf, "one")
+def test_invalid_options_are_named(run, arguments, archive_folder, invalid_options, code, message):
+    add_scene(archive_folder, "one")
 
-    ended, _, err = run(*asked, *wrong)
+    exit_code, _, err = run(*arguments, *invalid_options)
 
-    assert ended == code
-    assert says in err
-    assert fetched(shelf) == []
+    assert exit_code == code
+    assert message in err
+    assert list_fetched(archive_folder) == []
 
 
-def test_on_a_terminal_a_bar_tells_products_and_bytes(run, asked, shelf, dataset):
+def test_terminal_shows_progress_bar(run, arguments, archive_folder, dataset):
     for number in range(2):
-        shelve(shelf, f"scene-{number}", column=400 * number)
-    ours, theirs = pty.openpty()
+        add_scene(archive_folder, f"scene-{number}", column=400 * number)
+    parent_end, child_end = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "geographer", "-C", str(dataset.root), *asked], stdout=subprocess.DEVNULL, stderr=theirs
+        [sys.executable, "-m", "geographer", "-C", str(dataset.root), *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=child_end,
     )
-    os.close(theirs)
-    told = b""
+    os.close(child_end)
+    captured = b""
     # Reading a terminal that is closed ends with an error.
     with contextlib.suppress(OSError):
-        while piece := os.read(ours, 4096):
-            told += piece
-    os.close(ours)
+        while piece := os.read(parent_end, 4096):
+            captured += piece
+    os.close(parent_end)
 
-    assert process.wait() == 0, told
-    assert re.search(rb"\r\[#{12}\.{12}\] products, \d\.\d MB: 1 of 2", told)
-    assert told.endswith(b"\r\x1b[K")
+    assert process.wait() == 0, captured
+    assert re.search(rb"\r\[#{12}\.{12}\] products, \d\.\d MB: 1 of 2", captured)
+    assert captured.endswith(b"\r\x1b[K")
 
 
-def test_off_a_terminal_there_is_no_bar(run, asked, shelf):
-    shelve(shelf, "one")
+def test_pipe_shows_no_progress_bar(run, arguments, archive_folder):
+    add_scene(archive_folder, "one")
 
-    assert run(*asked)[2] == ""
+    assert run(*arguments)[2] == ""

@@ -161,7 +161,7 @@ def skip_signature_checks() -> None:
     """Let DuckDB load the spatial extension without a check of its signature, which takes 0.3 CPU seconds a command."""
     import duckdb
 
-    connect = duckdb.connect
+    connect: Any = duckdb.connect
 
     def connect_unchecked(*arguments: Any, config: dict[str, Any] | None = None, **options: Any) -> Any:
         return connect(*arguments, config={**(config or {}), "allow_unsigned_extensions": True}, **options)
@@ -398,7 +398,7 @@ def write_old_directory(folder: Path) -> None:
         "v2": ({"type": "pond", "raster_count": 0}, {"type": "Point", "coordinates": [15.2, 46.95]}),
     }
     write_scene(folder / "rasters" / "with-file.tif", seed=20, column=3_000)
-    rasters = {
+    rasters: dict[str, tuple[dict[str, Any], Any]] = {
         "without-file.tif": ({}, box),
         "with-file.tif": ({}, _bounds_in_degrees(folder / "rasters" / "with-file.tif")),
     }

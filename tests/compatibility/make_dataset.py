@@ -1,6 +1,6 @@
 """Write a dataset with every kind of event as `dataset-VERSION.tar.gz`, to be read by all later versions.
 
-    python tests/compatibility/make_dataset.py CHECKOUT
+    python -m tests.compatibility.make_dataset CHECKOUT
 
 Run it once for each release, under the released commit, and add what the archive holds to `test_released_datasets.py`.
 An archive is never written again. `dataset-0.1.0.tar.gz` was written by commit 92ba812.
@@ -23,7 +23,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-from compare_commits import start_commands
+from tests.compatibility.compare_commits import start_commands
 
 FOLDER = Path(__file__).parent
 HOME = Path("/home/ada")

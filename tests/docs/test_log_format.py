@@ -19,9 +19,9 @@ DOCUMENT = REPOSITORY / "docs" / "log-format.md"
 
 
 @pytest.fixture
-def log(story, tmp_path):
+def log(sample_history, tmp_path):
     """Return a copy of a log that holds every kind of event and two tags."""
-    return Path(shutil.copy(story.root / ".geographer" / "log.duckdb", tmp_path))
+    return Path(shutil.copy(sample_history.root / ".geographer" / "log.duckdb", tmp_path))
 
 
 def run_script(*arguments):
@@ -53,7 +53,7 @@ def test_script_confirms_real_log(log):
     checks = [line.split()[1] for line in lines if line.startswith("ok ")]
     with duckdb.connect(str(log), read_only=True) as connection:
         tables = [row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
-        counts = {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+        counts = {table: connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0] for table in tables}
     events = counts.pop("event")
     assert min(counts.values()) > 0
     assert {check: checks.count(check) for check in sorted(set(checks))} == {

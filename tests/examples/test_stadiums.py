@@ -1,7 +1,10 @@
-"""The stadiums' example: real positions, an archive that is what it says, and the story from first to last, told twice."""
+"""The stadiums example: its positions, its generated archive, the commands of `run.py`, and the notebook."""
 
+import contextlib
 import csv
 import hashlib
+import importlib
+import io
 import json
 import os
 import re
@@ -18,11 +21,13 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from click.testing import CliRunner
 from filelock import FileLock
 from nbclient import NotebookClient
 from pyproj import Geod, Transformer
 
 from geographer import Dataset
+from geographer.cli import geographer_command
 from tests import REPOSITORY
 
 EXAMPLE = REPOSITORY / "examples" / "stadiums"
@@ -39,9 +44,7 @@ class Modules(NamedTuple):
 
 @pytest.fixture(scope="module")
 def example() -> Iterator[Modules]:
-    """The example's own modules, which import each other as scripts in one folder do."""
-    import importlib
-
+    """Import the example's modules, which import each other like scripts in one folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(EXAMPLE))
         yield Modules(*map(importlib.import_module, Modules._fields))
@@ -49,55 +52,61 @@ def example() -> Iterator[Modules]:
             sys.modules.pop(name)
 
 
-def rows(*files: Path) -> list[dict[str, str]]:
+def read_rows(*files: Path) -> list[dict[str, str]]:
     return [row for file in files for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())]
 
 
-def place(row: dict[str, str]) -> tuple[float, float]:
+def read_position(row: dict[str, str]) -> tuple[float, float]:
     return float(row["longitude"]), float(row["latitude"])
 
 
-def metres(one: tuple[float, float], other: tuple[float, float]) -> float:
-    return float(WGS84.inv(*one, *other)[2])
+def measure_distance(start: tuple[float, float], end: tuple[float, float]) -> float:
+    """Return the geodesic distance of two positions (longitude, latitude) in metres."""
+    return float(WGS84.inv(*start, *end)[2])
 
 
 # The data
 
 
-def test_there_are_sixty_stadiums_and_fifteen_more_of_several_classes():
-    assert len(rows(FIRST)) >= 60
-    assert len(rows(MORE)) == 15
-    assert {row["class"] for row in rows(FIRST)} >= {"football", "cricket", "baseball", "rugby"}
+def test_data_has_enough_stadiums_and_classes():
+    assert len(read_rows(FIRST)) >= 60
+    assert len(read_rows(MORE)) == 15
+    assert {row["class"] for row in read_rows(FIRST)} >= {"football", "cricket", "baseball", "rugby"}
 
 
-def test_every_stadium_names_a_source_that_the_readme_names():
-    told = (EXAMPLE / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"^\| `([a-z-]+)` \|", told, flags=re.MULTILINE))
-    assert {row["source"] for row in rows(FIRST, MORE)} == named
+def test_readme_documents_every_source():
+    readme = (EXAMPLE / "README.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `([a-z-]+)` \|", readme, flags=re.MULTILINE))
+    assert {row["source"] for row in read_rows(FIRST, MORE)} == documented
 
 
-def test_no_stadium_is_there_twice(example):
-    both = rows(FIRST, MORE)
-    assert all(metres(place(one), place(other)) > 200 for one, other in combinations(both, 2))
-    stadiums = example.outlines.stadiums(FIRST) + example.outlines.stadiums(MORE)
-    assert len({stadium.identity for stadium in stadiums}) == len(both)
+def test_stadiums_are_distinct(example):
+    all_rows = read_rows(FIRST, MORE)
+    assert all(
+        measure_distance(read_position(row), read_position(other_row)) > 200
+        for row, other_row in combinations(all_rows, 2)
+    )
+    stadiums = example.outlines.read_stadiums(FIRST) + example.outlines.read_stadiums(MORE)
+    assert len({stadium.stadium_id for stadium in stadiums}) == len(all_rows)
 
 
-def test_the_stadiums_lie_in_clusters_and_each_near_its_city():
+def test_stadiums_are_clustered_by_city():
     members: dict[str, list[tuple[float, float]]] = {}
-    for row in rows(FIRST, MORE):
-        members.setdefault(row["city"], []).append(place(row))
-    assert sum(len(there) >= 3 for there in members.values()) >= 8
-    for there in members.values():
-        middle = tuple(np.median(there, axis=0))
-        assert max(metres(middle, one) for one in there) < 30_000
+    for row in read_rows(FIRST, MORE):
+        members.setdefault(row["city"], []).append(read_position(row))
+    assert sum(len(positions) >= 3 for positions in members.values()) >= 8
+    for positions in members.values():
+        centre = tuple(np.median(positions, axis=0))
+        assert max(measure_distance(centre, position) for position in positions) < 30_000
 
 
-def test_a_square_has_the_side_of_its_class_on_the_ground(example):
-    for stadium in example.outlines.stadiums(FIRST):
-        ring = shapely.Polygon(example.outlines.feature(stadium)["geometry"]["coordinates"][0])
-        lengths = [metres(*ends) for ends in zip(ring.exterior.coords[:-1], ring.exterior.coords[1:], strict=True)]
-        assert lengths == pytest.approx([example.outlines.SIDES[stadium.kind]] * 4, abs=0.05)
+def test_square_has_class_size(example):
+    for stadium in example.outlines.read_stadiums(FIRST):
+        ring = shapely.Polygon(example.outlines.make_feature(stadium)["geometry"]["coordinates"][0])
+        lengths = [
+            measure_distance(*ends) for ends in zip(ring.exterior.coords[:-1], ring.exterior.coords[1:], strict=True)
+        ]
+        assert lengths == pytest.approx([example.outlines.SIDES[stadium.class_name]] * 4, abs=0.05)
         assert ring.centroid.coords[0] == pytest.approx((stadium.longitude, stadium.latitude), abs=1e-6)
 
 
@@ -106,18 +115,18 @@ def test_a_square_has_the_side_of_its_class_on_the_ground(example):
 
 @pytest.fixture(scope="module")
 def glasgow(example, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    """The archive of Glasgow's stadiums: its folder, and its items."""
+    """Create the archive of Glasgow's stadiums; return its folder and items."""
     folder = tmp_path_factory.mktemp("glasgow")
-    stadiums = [stadium for stadium in example.outlines.stadiums(FIRST) if stadium.city == "Glasgow"]
-    return folder, example.archive.make(folder, stadiums)
+    stadiums = [stadium for stadium in example.outlines.read_stadiums(FIRST) if stadium.city == "Glasgow"]
+    return folder, example.archive.make_archive(folder, stadiums)
 
 
-def test_the_archive_is_the_same_to_the_byte_on_every_run(example, glasgow, tmp_path):
-    stadiums = [stadium for stadium in example.outlines.stadiums(FIRST) if stadium.city == "Glasgow"]
-    assert example.archive.make(tmp_path, stadiums) == glasgow[1]
+def test_archive_is_deterministic(example, glasgow, tmp_path):
+    stadiums = [stadium for stadium in example.outlines.read_stadiums(FIRST) if stadium.city == "Glasgow"]
+    assert example.archive.make_archive(tmp_path, stadiums) == glasgow[1]
 
 
-def test_an_item_tells_the_truth_about_its_file(glasgow):
+def test_item_matches_its_file(glasgow):
     folder, items = glasgow
     for item in items:
         asset, properties = item["assets"]["data"], item["properties"]
@@ -135,184 +144,207 @@ def test_an_item_tells_the_truth_about_its_file(glasgow):
         )
 
 
-def test_an_items_outline_holds_its_valid_pixels_and_no_others(glasgow):
+def test_item_geometry_matches_valid_pixels(glasgow):
     folder, items = glasgow
     aspects = {item["properties"]["s2:nodata_pixel_percentage"] > 0 for item in items}
     assert aspects == {True, False}
     for item in items:
         with rasterio.open(folder / item["assets"]["data"]["href"]) as raster:
-            seen = raster.dataset_mask()[::16, ::16] > 0
+            is_valid = raster.dataset_mask()[::16, ::16] > 0
             to_degrees = Transformer.from_crs(raster.crs, 4326, always_xy=True).transform
             (a, _, c), (_, e, f) = np.array(raster.transform)[:6].reshape(2, 3)
             x, y = np.meshgrid(
                 c + a * (np.arange(0, raster.width, 16) + 0.5), f + e * (np.arange(0, raster.height, 16) + 0.5)
             )
-        held = shapely.contains_xy(shapely.geometry.shape(item["geometry"]), *to_degrees(x, y))
-        assert (held == seen).mean() > 0.999
+        is_inside = shapely.contains_xy(shapely.geometry.shape(item["geometry"]), *to_degrees(x, y))
+        assert (is_inside == is_valid).mean() > 0.999
 
 
-def test_every_stadium_lies_wholly_in_some_tile(example):
-    for stadium in example.outlines.stadiums(FIRST) + example.outlines.stadiums(MORE):
-        ring = np.array(example.outlines.feature(stadium)["geometry"]["coordinates"][0])
-        tiles = example.archive.tiles([stadium])
+def test_every_stadium_fits_in_tile(example):
+    for stadium in example.outlines.read_stadiums(FIRST) + example.outlines.read_stadiums(MORE):
+        ring = np.array(example.outlines.make_feature(stadium)["geometry"]["coordinates"][0])
+        tiles = example.archive.find_tiles([stadium])
         (epsg,) = {tile.epsg for tile in tiles}
         x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(*ring.T)
         square = shapely.Polygon(np.column_stack([x, y]))
-        assert any(shapely.box(*tile.bounds).contains(square) for tile in tiles), stadium.name
+        assert any(shapely.box(*tile.tile_bounds).contains(square) for tile in tiles), stadium.name
 
 
-# The story
+# The commands
 
 
-def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """What `make` writes into a new folder; it does so once, however many processes run the tests."""
+def create_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that `make` filled, which is called once even if several processes run the tests."""
     base = factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
-            aside = folder.with_suffix(".part")
-            aside.mkdir()
-            make(aside)
-            aside.rename(folder)
+            temporary_folder = folder.with_suffix(".part")
+            temporary_folder.mkdir()
+            make(temporary_folder)
+            temporary_folder.rename(folder)
     return folder
 
 
+class SubprocessStub:
+    """Replaces `subprocess`: runs the first command in a process, and the others in this one, because each process
+    takes two CPU seconds to start.
+    """
+
+    DEVNULL, PIPE, STDOUT = subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.patch = patch
+        self.has_started = False
+
+    def run(self, command: list[str], *, cwd: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        if not self.has_started:
+            self.has_started = True
+            return subprocess.run(command, cwd=cwd, **kwargs)
+        assert command[:3] == [sys.executable, "-m", "geographer"]
+        self.patch.chdir(cwd)
+        result = CliRunner().invoke(geographer_command, command[3:], catch_exceptions=False)
+        return subprocess.CompletedProcess(command, result.exit_code, result.output)
+
+
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder that the story made, and what it told."""
+def example_run(example: Modules, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Run `run.py`; return its output folder and what it printed."""
 
-    def tell(folder: Path) -> None:
-        run = subprocess.run(
-            [sys.executable, str(EXAMPLE / "run.py"), str(folder / "out")],
-            env={**os.environ, "PYTHONPATH": str(EXAMPLE.parents[1])},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert run.returncode == 0, run.stdout + run.stderr
-        (folder / "told.txt").write_text(run.stdout)
+    def build(folder: Path) -> None:
+        script, stdout = importlib.import_module("run"), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(stdout):
+            patch.setenv("PYTHONPATH", str(EXAMPLE.parents[1]))
+            patch.setattr(sys, "argv", ["run.py", str(folder / "out")])
+            patch.setattr(script, "subprocess", SubprocessStub(patch))
+            script.main()
+        sys.modules.pop("run")
+        (folder / "output.txt").write_text(stdout.getvalue())
 
-    folder = once(tmp_path_factory, "stadiums-told", tell)
-    return folder / "out", (folder / "told.txt").read_text()
+    folder = create_once(tmp_path_factory, "stadiums-run", build)
+    return folder / "out", (folder / "output.txt").read_text()
 
 
-def counts(told: str) -> dict[str, list[int]]:
-    """The table at the end: what each line says of stadiums, scenes and chips."""
-    lines = re.findall(r"^(v\d, \w+(?: each)?) +(\d+) +(\d+) +(\d+)$", told, flags=re.MULTILINE)
-    return {name: [int(count) for count in found] for name, *found in lines}
+def parse_counts(output: str) -> dict[str, list[int]]:
+    """Return the numbers of stadiums, scenes and chips in each line of the final table."""
+    lines = re.findall(r"^(v\d, \w+(?: each)?) +(\d+) +(\d+) +(\d+)$", output, flags=re.MULTILINE)
+    return {name: [int(count) for count in values] for name, *values in lines}
 
 
-def test_the_story_tells_each_of_its_commands(story):
-    commands = re.findall(r"^\$ geographer (.*)$", story[1], flags=re.MULTILINE)
+def test_example_prints_every_command(example_run):
+    commands = re.findall(r"^\$ geographer (.*)$", example_run[1], flags=re.MULTILINE)
     verbs = [command.split()[0] for command in commands]
     for verb in ("init", "add", "download", "cut", "label", "split", "tag", "update", "diff", "verify"):
         assert verb in verbs
-    assert "all is as it was recorded" in story[1]
+    assert "the log and all files are as recorded" in example_run[1]
 
 
-def test_the_readme_shows_what_it_came_to(story):
-    assert counts((EXAMPLE / "README.md").read_text(encoding="utf-8")) == counts(story[1])
+def test_readme_shows_final_counts(example_run):
+    assert parse_counts((EXAMPLE / "README.md").read_text(encoding="utf-8")) == parse_counts(example_run[1])
 
 
-def test_fewer_scenes_and_chips_are_used_than_stadiums_there_are(story):
-    told = counts(story[1])
-    for tag, stadiums in (("v1", len(rows(FIRST))), ("v2", len(rows(FIRST, MORE)))):
-        assert told[f"{tag}, one each"] == [stadiums] * 3
-        there, scenes, chips = told[f"{tag}, used"]
-        assert there == stadiums
+def test_fewer_scenes_and_chips_than_stadiums(example_run):
+    counts = parse_counts(example_run[1])
+    for tag, stadiums in (("v1", len(read_rows(FIRST))), ("v2", len(read_rows(FIRST, MORE)))):
+        assert counts[f"{tag}, one each"] == [stadiums] * 3
+        n_stadiums, scenes, chips = counts[f"{tag}, used"]
+        assert n_stadiums == stadiums
         assert scenes < stadiums
         assert chips < stadiums
 
 
-def test_what_is_told_is_what_the_dataset_holds_and_each_stadium_is_shown_by_a_scene_and_a_chip(story):
-    dataset = Dataset.open(story[0] / "dataset")
+def test_printed_counts_match_dataset(example_run):
+    dataset = Dataset.open(example_run[0] / "dataset")
     for tag in ("v1", "v2"):
         collections = dataset.rasters(at=tag)["collection"].to_pylist()
-        shown = counts(story[1])[f"{tag}, used"]
-        assert shown == [len(dataset.features(at=tag)), collections.count("source"), collections.count("chips")]
+        expected = parse_counts(example_run[1])[f"{tag}, used"]
+        assert expected == [len(dataset.features(at=tag)), collections.count("source"), collections.count("chips")]
         for collection in ("source", "chips"):
             ids = set(dataset.rasters(at=tag, where=f"collection = '{collection}'")["raster_id"].to_pylist())
             containing = dataset.edges(at=tag, where="relation = 'contains'").to_pylist()
-            held = {edge["feature_id"] for edge in containing if edge["raster_id"] in ids}
-            assert held == set(dataset.features(at=tag)["feature_id"].to_pylist())
+            contained_ids = {edge["feature_id"] for edge in containing if edge["raster_id"] in ids}
+            assert contained_ids == set(dataset.features(at=tag)["feature_id"].to_pylist())
 
 
-def test_no_cloudy_scene_and_no_older_processing_is_fetched(story):
-    items = json.loads((story[0] / "archive" / "items.json").read_text())["features"]
-    offered = {item["id"]: item for item in items}
+def test_cloudy_and_older_scenes_are_skipped(example_run):
+    items = json.loads((example_run[0] / "archive" / "items.json").read_text())["features"]
+    items_by_id = {item["id"]: item for item in items}
     assert {item["properties"]["s2:processing_baseline"] for item in items} == {"05.10", "05.11"}
-    fetched = Dataset.open(story[0] / "dataset").rasters(where="collection = 'source'").to_pylist()
-    for raster in fetched:
-        item = offered[raster["product_id"]]
+    rasters = Dataset.open(example_run[0] / "dataset").rasters(where="collection = 'source'").to_pylist()
+    for raster in rasters:
+        item = items_by_id[raster["product_id"]]
         assert item["assets"]["data"]["file:checksum"] == "1220" + raster["sha256"]
         assert item["properties"]["eo:cloud_cover"] <= 20
         assert item["properties"]["s2:processing_baseline"] == "05.11"
 
 
-def test_parts_of_the_split_are_25_km_apart(story):
-    dataset = Dataset.open(story[0] / "dataset")
+def test_split_parts_are_25_km_apart(example_run):
+    dataset = Dataset.open(example_run[0] / "dataset")
     part_of = {row["raster_id"]: row["part"] for row in dataset.splits().to_pylist() if row["part"]}
     chips = dataset.rasters(where="collection = 'chips'")
     outlines = dict(zip(chips["raster_id"].to_pylist(), shapely.from_wkb(chips["footprint"].to_pylist()), strict=True))
     assert set(part_of.values()) == {"train", "val", "test"}
-    for one, other in combinations(part_of, 2):
-        if part_of[one] != part_of[other] and outlines[one].distance(outlines[other]) < 1:
-            corners = [outlines[chip].exterior.coords[:-1] for chip in (one, other)]
-            assert min(metres(a, b) for a in corners[0][::8] for b in corners[1][::8]) > 25_000
+    for chip, other_chip in combinations(part_of, 2):
+        if part_of[chip] != part_of[other_chip] and outlines[chip].distance(outlines[other_chip]) < 1:
+            corners = [outlines[raster_id].exterior.coords[:-1] for raster_id in (chip, other_chip)]
+            assert min(measure_distance(a, b) for a in corners[0][::8] for b in corners[1][::8]) > 25_000
 
 
-def test_the_archive_is_small(story):
-    assert sum(path.stat().st_size for path in (story[0] / "archive").iterdir()) < 60e6
+def test_archive_is_small(example_run):
+    assert sum(path.stat().st_size for path in (example_run[0] / "archive").iterdir()) < 60e6
 
 
 # The notebook
 
 
 @pytest.fixture(scope="module")
-def told_again(tmp_path_factory: pytest.TempPathFactory) -> nbformat.NotebookNode:
-    """The notebook, run from its first cell to its last."""
+def executed_notebook(tmp_path_factory: pytest.TempPathFactory) -> nbformat.NotebookNode:
+    """Run all cells of the notebook."""
 
-    def tell(folder: Path) -> None:
+    def build(folder: Path) -> None:
         notebook = nbformat.read(NOTEBOOK, as_version=4)
-        for cell in code(notebook):
+        for cell in list_code_cells(notebook):
             cell.outputs, cell.execution_count = [], None
-        where = {"metadata": {"path": str(EXAMPLE)}}
+        resources = {"metadata": {"path": str(EXAMPLE)}}
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("JUPYTER_PLATFORM_DIRS", "1")
             patch.setenv("PYTHONPATH", str(EXAMPLE.parents[1]))
-            NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False, resources=where).execute()
-        nbformat.write(notebook, folder / "told.ipynb")
+            NotebookClient(
+                notebook, timeout=300, kernel_name="python3", record_timing=False, resources=resources
+            ).execute()
+        nbformat.write(notebook, folder / "executed.ipynb")
 
-    return nbformat.read(once(tmp_path_factory, "stadiums-told-again", tell) / "told.ipynb", as_version=4)
+    return nbformat.read(create_once(tmp_path_factory, "stadiums-notebook", build) / "executed.ipynb", as_version=4)
 
 
-def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+def list_code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def texts(notebook: nbformat.NotebookNode) -> list[str]:
-    outputs = [output for cell in code(notebook) for output in cell.outputs]
+def list_text_results(notebook: nbformat.NotebookNode) -> list[str]:
+    outputs = [output for cell in list_code_cells(notebook) for output in cell.outputs]
     return [output.data["text/plain"] for output in outputs if output.output_type == "execute_result"]
 
 
-def test_the_notebook_runs_from_first_to_last_and_tells_what_it_shows(told_again):
-    assert [cell.execution_count for cell in code(told_again)] == list(range(1, len(code(told_again)) + 1))
-    assert texts(told_again) == texts(nbformat.read(NOTEBOOK, as_version=4))
+def test_notebook_reproduces_its_outputs(executed_notebook):
+    assert [cell.execution_count for cell in list_code_cells(executed_notebook)] == list(
+        range(1, len(list_code_cells(executed_notebook)) + 1)
+    )
+    assert list_text_results(executed_notebook) == list_text_results(nbformat.read(NOTEBOOK, as_version=4))
 
 
-def test_the_notebook_is_kept_with_its_pictures_and_without_traces_of_a_machine():
-    kept = NOTEBOOK.read_text(encoding="utf-8")
-    assert kept.count('"image/png"') >= 6
-    assert len(kept) < 1.5e6
-    assert not re.search(r"/tmp|/home|/work|/root|127\.0\.0\.1|localhost", kept)
-    nbformat.validate(nbformat.reads(kept, as_version=4))
+def test_notebook_has_figures_and_no_paths():
+    content_text = NOTEBOOK.read_text(encoding="utf-8")
+    assert content_text.count('"image/png"') >= 6
+    assert len(content_text) < 1.5e6
+    assert not re.search(r"/tmp|/home|/work|/root|127\.0\.0\.1|localhost", content_text)
+    nbformat.validate(nbformat.reads(content_text, as_version=4))
 
 
-def test_the_notebook_comes_to_the_same_as_the_commands(told_again, story):
-    table = counts(story[1])
-    (came_to,) = [text for text in texts(told_again) if text.startswith("{'v1': {'stadiums'")]
-    numbers = [int(number) for number in re.findall(r": (\d+)", came_to)]
-    assert numbers == table["v1, used"] + table["v2, used"]
-    (content,) = re.findall(r"revision_tagged: 'v2' is .* content ([0-9a-f]{64})$", story[1], flags=re.MULTILINE)
-    assert texts(told_again)[-1] == f"'{content}'"
+def test_notebook_and_commands_agree(executed_notebook, example_run):
+    table = parse_counts(example_run[1])
+    (result,) = [text for text in list_text_results(executed_notebook) if text.startswith("{'v1': {'stadiums'")]
+    counts = [int(number) for number in re.findall(r": (\d+)", result)]
+    assert counts == table["v1, used"] + table["v2, used"]
+    (content,) = re.findall(r"revision_tagged: 'v2' is .* content ([0-9a-f]{64})$", example_run[1], flags=re.MULTILINE)
+    assert list_text_results(executed_notebook)[-1] == f"'{content}'"

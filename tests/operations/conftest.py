@@ -1,4 +1,4 @@
-"""A dataset that many tests begin with, opened once: what opens DuckDB's and DVC's engines takes longest."""
+"""A dataset with points, a lake and two scenes, opened once: opening the engines of DuckDB and DVC takes longest."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from pathlib import Path
 import pytest
 
 from geographer import Dataset
-from tests.operations.pond_dataset import LAKE, POINTS, SCENES, gather
-from tests.sample_history import square, write_features, write_scenes
+from tests.operations.pond_dataset import LAKE, POINTS, SCENE_OFFSETS, add_points
+from tests.sample_history import square_geometry, write_features, write_scenes
 
 
 @pytest.fixture(scope="package")
-def opened(empty_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def open_dataset(empty_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return Dataset.open(shutil.copytree(empty_dataset, tmp_path_factory.mktemp("recipes") / "dataset"))
 
 
 @pytest.fixture(scope="package")
-def begun(opened: Dataset) -> Callable[[Path], Dataset]:
-    """The opened dataset, made what the dataset in another folder is."""
+def open_copy(open_dataset: Dataset) -> Callable[[Path], Dataset]:
+    """Return a function that replaces the folder of the open dataset by a copy of another dataset."""
 
-    def begin(template: Path) -> Dataset:
-        shutil.rmtree(opened.root)
-        shutil.copytree(template, opened.root)
-        return opened
+    def replace_folder(template: Path) -> Dataset:
+        shutil.rmtree(open_dataset.root)
+        shutil.copytree(template, open_dataset.root)
+        return open_dataset
 
-    return begin
+    return replace_folder
 
 
 @pytest.fixture(scope="package")
-def gathered_once(empty_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("gathered")
+def pond_template(empty_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ponds")
     dataset = Dataset.open(shutil.copytree(empty_dataset, folder / "dataset"))
-    gather(dataset, folder / "inputs", POINTS)
-    lake = write_features(folder / "lake.geojson", {"lake": ("lake", square(*LAKE))})
+    add_points(dataset, folder / "inputs", POINTS)
+    lake = write_features(folder / "lake.geojson", {"lake": ("lake", square_geometry(*LAKE))})
     dataset.add_features(lake, crs="EPSG:32633")
-    dataset.add_rasters(write_scenes(folder / "inputs", *SCENES))
+    dataset.add_rasters(write_scenes(folder / "inputs", *SCENE_OFFSETS))
     return dataset.root
 
 
 @pytest.fixture
-def gathered(gathered_once: Path, begun: Callable[[Path], Dataset]) -> Dataset:
-    """Nine points close together, four apart, a lake, and two scenes that share 16 columns."""
-    return begun(gathered_once)
+def pond_dataset(pond_template: Path, open_copy: Callable[[Path], Dataset]) -> Dataset:
+    """Return a dataset with nine clustered points, four isolated ones, a lake, and two scenes that share 16 columns."""
+    return open_copy(pond_template)

@@ -1,10 +1,11 @@
-"""The pixel digest, against its definition written out by hand."""
+"""The pixel digest, compared with its definition written out by hand."""
 
 from __future__ import annotations
 
 import hashlib
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,10 @@ from geographer.base.errors import CorruptError, UsageError
 from geographer.base.values import Grid, Transform
 from geographer.rasters.pixel_digest import compute_array_digest, compute_pixel_digest
 from geographer.rasters.read import iter_strips, read_raster_info
-from tests.sample_rasters import CUSTOM, TURNED, pixels, write_scene
+from tests.sample_rasters import CUSTOM_CRS, ROTATED, make_pixels, write_scene
 
 
-def test_the_digest_is_that_of_the_definition_byte_for_byte(tmp_path: Path):
+def test_digest_follows_definition(tmp_path: Path):
     array = np.array([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 65535]]], "uint16")
     path = write_scene(tmp_path / "a.tif", array, transform=(10, 0, 500_000.5, 0, -10, 5_200_000))
     header = (
@@ -29,10 +30,10 @@ def test_the_digest_is_that_of_the_definition_byte_for_byte(tmp_path: Path):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint32", "int64", "float32", "float64", "complex64"])
-@pytest.mark.parametrize("crs", ["EPSG:32633", CUSTOM])
-def test_a_file_and_its_array_have_one_digest(tmp_path: Path, dtype: str, crs: str):
-    array = pixels(3, 37, 53, dtype)
-    path = write_scene(tmp_path / "a.tif", array, transform=TURNED, crs=crs)
+@pytest.mark.parametrize("crs", ["EPSG:32633", CUSTOM_CRS])
+def test_file_and_array_have_same_digest(tmp_path: Path, dtype: str, crs: str):
+    array = make_pixels(3, 37, 53, dtype)
+    path = write_scene(tmp_path / "a.tif", array, transform=ROTATED, crs=crs)
     assert compute_pixel_digest(path) == compute_array_digest(array, read_raster_info(path).grid)
 
 
@@ -48,24 +49,22 @@ def test_a_file_and_its_array_have_one_digest(tmp_path: Path, dtype: str, crs: s
     ],
     ids=str,
 )
-def test_how_the_file_is_laid_out_does_not_matter(tmp_path: Path, options: dict[str, object]):
-    array = pixels(3, 50, 40)
-    plain = compute_pixel_digest(write_scene(tmp_path / "a.tif", array))
-    assert compute_pixel_digest(write_scene(tmp_path / "b.tif", array, **options)) == plain
+def test_digest_ignores_file_layout(tmp_path: Path, options: dict[str, Any]):
+    array = make_pixels(3, 50, 40)
+    expected = compute_pixel_digest(write_scene(tmp_path / "a.tif", array))
+    assert compute_pixel_digest(write_scene(tmp_path / "b.tif", array, **options)) == expected
 
 
 @pytest.mark.parametrize("strip_bytes", [1, 40 * 3 * 2 * 16, 40 * 3 * 2 * 40])
-def test_how_many_rows_are_read_at_a_time_does_not_matter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strip_bytes: int
-):
-    path = write_scene(tmp_path / "a.tif", pixels(3, 50, 40))
-    whole = compute_pixel_digest(path)
+def test_digest_ignores_strip_height(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strip_bytes: int):
+    path = write_scene(tmp_path / "a.tif", make_pixels(3, 50, 40))
+    expected = compute_pixel_digest(path)
     monkeypatch.setattr("geographer.rasters.pixel_digest._STRIP_BYTES", strip_bytes)
-    assert compute_pixel_digest(path) == whole
+    assert compute_pixel_digest(path) == expected
 
 
-def test_a_file_of_very_high_blocks_is_read_in_parts(tmp_path: Path):
-    array = pixels(1, 2513, 3, "uint8")
+def test_high_blocks_are_read_in_parts(tmp_path: Path):
+    array = make_pixels(1, 2513, 3, "uint8")
     path = write_scene(tmp_path / "a.tif", array, tiled=False, blockysize=2512)
     with rasterio.open(path) as raster:
         assert raster.block_shapes == [(2512, 3)]
@@ -73,8 +72,8 @@ def test_a_file_of_very_high_blocks_is_read_in_parts(tmp_path: Path):
     assert compute_pixel_digest(path) == compute_array_digest(array, read_raster_info(path).grid)
 
 
-def test_every_pixel_and_all_that_places_it_matters(tmp_path: Path):
-    array = pixels(2, 20, 20)
+def test_digest_depends_on_pixels_and_grid(tmp_path: Path):
+    array = make_pixels(2, 20, 20)
     flipped = array.copy()
     flipped[1, 19, 19] ^= 1
     paths = [
@@ -89,8 +88,8 @@ def test_every_pixel_and_all_that_places_it_matters(tmp_path: Path):
     assert len({compute_pixel_digest(path) for path in paths}) == len(paths)
 
 
-def test_no_bit_of_a_float_is_lost(tmp_path: Path):
-    array = pixels(1, 8, 8, "float32")
+def test_digest_depends_on_every_bit_of_floats(tmp_path: Path):
+    array = make_pixels(1, 8, 8, "float32")
     array[0, 0] = [np.nan, -np.nan, 0.0, -0.0, np.inf, 1e-45, -1.5, 2.0]
     array.view("uint32")[0, 1, 0] = 0x7FC00123
     path = write_scene(tmp_path / "a.tif", array, nodata=np.nan)
@@ -100,42 +99,42 @@ def test_no_bit_of_a_float_is_lost(tmp_path: Path):
     assert compute_array_digest(other, read_raster_info(path).grid) != compute_pixel_digest(path)
 
 
-def test_the_order_in_memory_does_not_matter():
-    array = pixels(3, 5, 7)
+def test_array_digest_ignores_memory_order():
+    array = make_pixels(3, 5, 7)
     grid = Grid("EPSG:32633", Transform(1, 0, 0, 0, -1, 0), 7, 5)
-    turned = np.asfortranarray(array)
+    fortran_order = np.asfortranarray(array)
     assert (
-        compute_array_digest(turned, grid)
+        compute_array_digest(fortran_order, grid)
         == compute_array_digest(array, grid)
         == compute_array_digest(array.astype(">u2"), grid)
     )
 
 
-def test_an_array_that_is_not_the_grids_is_an_error():
-    with pytest.raises(ValueError, match="5 rows of 7 pixels"):
-        compute_array_digest(pixels(3, 5, 7), Grid("EPSG:32633", Transform(1, 0, 0, 0, -1, 0), 5, 7))
+def test_array_digest_rejects_other_shape():
+    with pytest.raises(ValueError, match="7x5 pixels does not fit a grid of 5x7 pixels"):
+        compute_array_digest(make_pixels(3, 5, 7), Grid("EPSG:32633", Transform(1, 0, 0, 0, -1, 0), 5, 7))
 
 
-def test_a_crs_that_is_passed_is_in_the_digest(tmp_path: Path):
-    array = pixels(1, 8, 8)
-    bare = write_scene(tmp_path / "a.tif", array, crs=None)
-    with pytest.raises(UsageError, match="pass --crs"):
-        compute_pixel_digest(bare)
-    assert compute_pixel_digest(bare, crs=CUSTOM) == compute_pixel_digest(
-        write_scene(tmp_path / "b.tif", array, crs=CUSTOM)
+def test_digest_includes_passed_crs(tmp_path: Path):
+    array = make_pixels(1, 8, 8)
+    without_crs = write_scene(tmp_path / "a.tif", array, crs=None)
+    with pytest.raises(UsageError, match=r"has no CRS\. Pass one"):
+        compute_pixel_digest(without_crs)
+    assert compute_pixel_digest(without_crs, crs=CUSTOM_CRS) == compute_pixel_digest(
+        write_scene(tmp_path / "b.tif", array, crs=CUSTOM_CRS)
     )
 
 
 @pytest.mark.parametrize("compress", ["deflate", None])
-def test_a_truncated_file_is_corrupt_and_named(tmp_path: Path, compress: str | None):
-    path = write_scene(tmp_path / "a.tif", pixels(1, 400, 400), compress=compress)
+def test_truncated_file_is_reported_as_corrupt(tmp_path: Path, compress: str | None):
+    path = write_scene(tmp_path / "a.tif", make_pixels(1, 400, 400), compress=compress)
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(CorruptError, match=r"a\.tif' is damaged"):
         compute_pixel_digest(path)
 
 
-def test_a_damaged_block_is_corrupt(tmp_path: Path):
-    path = write_scene(tmp_path / "a.tif", pixels(1, 400, 400), compress="zstd")
+def test_damaged_block_is_reported_as_corrupt(tmp_path: Path):
+    path = write_scene(tmp_path / "a.tif", make_pixels(1, 400, 400), compress="zstd")
     content = bytearray(path.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""A GeoTIFF keeps its bytes, unless less of it is asked for."""
+"""The reader of a single GeoTIFF: its bytes are kept unless bands or resolution are requested."""
 
 from __future__ import annotations
 
@@ -12,89 +12,89 @@ from rasterio.enums import ColorInterp
 
 from geographer.base.errors import CorruptError, UsageError
 from geographer.readers.base import ProductFiles, ReadResult
-from geographer.readers.geotiff import GeoTiff
+from geographer.readers.geotiff import GeoTiffReader
 from tests.sample_products import EAST, NORTH, from_origin, write_cog
 
 PIXELS = np.random.default_rng(0).integers(1, 6000, (3, 120, 90), dtype=np.uint16)
 
 
-def read(folder: Path, **options: Any) -> tuple[ReadResult, Path]:
+def read_geotiff(folder: Path, **options: Any) -> tuple[ReadResult, Path]:
     destination = folder.parent / "out.tif"
-    return GeoTiff(**options).read(ProductFiles(folder, "product"), destination), destination
+    return GeoTiffReader(**options).read(ProductFiles(folder, "product"), destination), destination
 
 
 @pytest.mark.parametrize("options", [{}, {"bands": ("red", "GREEN", "3")}, {"resolution": 10.0}])
-def test_its_bytes_are_kept_where_all_of_it_is_wanted(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_bytes_are_kept_without_changes(tmp_path: Path, options: dict[str, Any]) -> None:
     path = write_cog(tmp_path / "in" / "scene.tif", PIXELS, descriptions=("red", "green", "blue"), nodata=0)
     (tmp_path / "in" / "preview.png").write_bytes(b"png")
     (tmp_path / "in" / "meta.xml").write_text("<x/>")
 
-    reading, made = read(tmp_path / "in", **options)
+    result, output = read_geotiff(tmp_path / "in", **options)
 
-    assert reading.unchanged_bytes
-    assert reading.notes == {"reader": "geotiff", "file": "scene.tif"}
-    assert made.read_bytes() == path.read_bytes()
+    assert result.unchanged_bytes
+    assert result.notes == {"reader": "geotiff", "file": "scene.tif"}
+    assert output.read_bytes() == path.read_bytes()
     assert path.exists()
 
 
-def test_bands_are_chosen_by_name_and_number(tmp_path: Path) -> None:
+def test_bands_are_selected_by_name_and_number(tmp_path: Path) -> None:
     write_cog(tmp_path / "in" / "s.tif", PIXELS, descriptions=("red", "green", "nir"), nodata=0, tags={"SENSOR": "x"})
 
-    reading, made = read(tmp_path / "in", bands=("NIR", "1"))
+    result, output = read_geotiff(tmp_path / "in", bands=("NIR", "1"))
 
-    with rasterio.open(made) as raster:
+    with rasterio.open(output) as raster:
         np.testing.assert_array_equal(raster.read(), PIXELS[[2, 0]])
         assert raster.descriptions == ("nir", "red")
         assert raster.nodata == 0
         assert raster.tags()["SENSOR"] == "x"
         assert raster.transform == from_origin(EAST, NORTH, 10, 10)
         assert raster.crs == "EPSG:32632"
-    assert not reading.unchanged_bytes
-    assert reading.notes["bands"] == ["NIR", "1"]
+    assert not result.unchanged_bytes
+    assert result.notes["bands"] == ["NIR", "1"]
 
 
-def test_coarser_pixels_are_means(tmp_path: Path) -> None:
+def test_coarser_pixels_are_averages(tmp_path: Path) -> None:
     write_cog(tmp_path / "in" / "s.tif", PIXELS)
 
-    reading, made = read(tmp_path / "in", resolution=30)
+    result, output = read_geotiff(tmp_path / "in", resolution=30)
 
-    with rasterio.open(made) as raster:
+    with rasterio.open(output) as raster:
         means = PIXELS.reshape(3, 40, 3, 30, 3).mean(axis=(2, 4))
         np.testing.assert_allclose(raster.read(), means, atol=0.51)
         assert raster.transform == from_origin(EAST, NORTH, 30, 30)
-    assert reading.notes["resampling"] == "average"
+    assert result.notes["resampling"] == "average"
 
 
-def test_the_nearest_pixel_is_taken_where_that_is_asked(tmp_path: Path) -> None:
+def test_nearest_resampling_repeats_pixels(tmp_path: Path) -> None:
     write_cog(tmp_path / "in" / "s.tif", PIXELS)
-    _, made = read(tmp_path / "in", resolution=5, resampling="nearest")
-    with rasterio.open(made) as raster:
+    _, output = read_geotiff(tmp_path / "in", resolution=5, resampling="nearest")
+    with rasterio.open(output) as raster:
         np.testing.assert_array_equal(raster.read(), np.kron(PIXELS, np.ones((1, 2, 2), np.uint16)))
 
 
-def test_a_colour_table_is_never_interpolated(tmp_path: Path) -> None:
+def test_colour_table_is_never_interpolated(tmp_path: Path) -> None:
     classes = np.random.default_rng(1).choice(np.array([1, 9], np.uint8), (1, 60, 60))
     path = write_cog(tmp_path / "in" / "s.tif", classes)
     with rasterio.open(path, "r+") as raster:
         raster.write_colormap(1, {1: (255, 0, 0, 255), 9: (0, 0, 255, 255)})
 
     for resolution in (5, 20, 30):
-        _, made = read(tmp_path / "in", resolution=resolution, resampling="cubic")
-        with rasterio.open(made) as raster:
+        _, output = read_geotiff(tmp_path / "in", resolution=resolution, resampling="cubic")
+        with rasterio.open(output) as raster:
             assert set(np.unique(raster.read())) == {1, 9}
             assert raster.colormap(1)[9] == (0, 0, 255, 255)
 
 
 @pytest.mark.parametrize("resolution", [None, 5, 20])
-def test_a_mask_is_kept(tmp_path: Path, resolution: float | None) -> None:
+def test_mask_is_kept(tmp_path: Path, resolution: float | None) -> None:
     mask = np.full((120, 90), 255, np.uint8)
     mask[:, 40:] = 0
     write_cog(tmp_path / "in" / "s.tif", PIXELS, mask=mask)
 
-    _, made = read(tmp_path / "in", bands=("2",), resolution=resolution)
+    _, output = read_geotiff(tmp_path / "in", bands=("2",), resolution=resolution)
 
     factor = (resolution or 10) / 10
-    with rasterio.open(made) as raster:
+    with rasterio.open(output) as raster:
         valid = raster.dataset_mask() == 255
         expected = np.zeros(raster.shape, bool)
         expected[:, : int(40 / factor)] = True
@@ -102,74 +102,74 @@ def test_a_mask_is_kept(tmp_path: Path, resolution: float | None) -> None:
         assert raster.read(1)[valid].min() >= 1
 
 
-def test_a_raster_larger_than_a_strip_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raster_larger_than_strip_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("geographer.readers.band_stack._STRIP_BYTES", 1)
     pixels = np.random.default_rng(0).integers(0, 60000, (2, 700, 600), dtype=np.uint16)
     write_cog(tmp_path / "in" / "s.tif", pixels)
-    _, made = read(tmp_path / "in", bands=("2",))
-    with rasterio.open(made) as raster:
+    _, output = read_geotiff(tmp_path / "in", bands=("2",))
+    with rasterio.open(output) as raster:
         np.testing.assert_array_equal(raster.read(1), pixels[1])
 
 
-def test_a_pattern_chooses_among_several(tmp_path: Path) -> None:
+def test_pattern_selects_file(tmp_path: Path) -> None:
     path = write_cog(tmp_path / "in" / "N047E008" / "N047E008_DSM.tif", PIXELS)
     write_cog(tmp_path / "in" / "N047E008" / "N047E008_MSK.tif", PIXELS)
 
-    reading, made = read(tmp_path / "in", pattern="*_dsm.TIF")
+    result, output = read_geotiff(tmp_path / "in", pattern="*_dsm.TIF")
 
-    assert reading.unchanged_bytes
-    assert reading.notes["file"] == "N047E008/N047E008_DSM.tif"
-    assert made.read_bytes() == path.read_bytes()
+    assert result.unchanged_bytes
+    assert result.notes["file"] == "N047E008/N047E008_DSM.tif"
+    assert output.read_bytes() == path.read_bytes()
 
 
-def test_several_without_a_pattern_are_named(tmp_path: Path) -> None:
+def test_several_files_need_pattern(tmp_path: Path) -> None:
     write_cog(tmp_path / "in" / "a_DSM.tif", PIXELS)
     write_cog(tmp_path / "in" / "a_MSK.tif", PIXELS)
     with pytest.raises(UsageError, match=r"pattern.*'a_DSM.tif', 'a_MSK.tif'"):
-        read(tmp_path / "in")
+        read_geotiff(tmp_path / "in")
 
 
-def test_what_is_cut_off_is_damaged(tmp_path: Path) -> None:
+def test_truncated_file_is_damaged(tmp_path: Path) -> None:
     path = write_cog(tmp_path / "in" / "s.tif", PIXELS, copy_src_overviews=False)
     path.write_bytes(path.read_bytes()[:-5000])
     with pytest.raises(CorruptError, match="damaged"):
-        read(tmp_path / "in")
+        read_geotiff(tmp_path / "in")
     assert not (tmp_path / "out.tif").exists()
 
 
-def test_a_vrt_that_calls_itself_a_tiff_is_not_opened(tmp_path: Path) -> None:
+def test_vrt_named_tif_is_not_opened(tmp_path: Path) -> None:
     write_cog(tmp_path / "secret.tif", PIXELS)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "s.tif").write_text(
         '<VRTDataset rasterXSize="90" rasterYSize="120"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>'
         f"<SourceFilename>{tmp_path / 'secret.tif'}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
     )
-    with pytest.raises(CorruptError, match="none at all"):
-        read(tmp_path / "in")
+    with pytest.raises(CorruptError, match="damaged or not a raster"):
+        read_geotiff(tmp_path / "in")
 
 
-def test_a_product_without_one_says_what_it_has(tmp_path: Path) -> None:
+def test_product_without_geotiff_is_reported(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "readme.txt").write_text("hello")
-    with pytest.raises(CorruptError, match=r"no GeoTIFF: it has 'readme\.txt'"):
-        read(tmp_path / "in")
+    with pytest.raises(CorruptError, match=r"no GeoTIFF\. Its files are: 'readme\.txt'"):
+        read_geotiff(tmp_path / "in")
 
 
-def test_an_unknown_band_says_which_there_are(tmp_path: Path) -> None:
+def test_unknown_band_is_reported(tmp_path: Path) -> None:
     write_cog(tmp_path / "in" / "s.tif", PIXELS, descriptions=("red", "green", "nir"))
-    with pytest.raises(UsageError, match="no band 'swir': it has 'red', 'green', 'nir'"):
-        read(tmp_path / "in", bands=("swir",))
+    with pytest.raises(UsageError, match=r"no band 'swir'\. Its bands are: 'red', 'green', 'nir'"):
+        read_geotiff(tmp_path / "in", bands=("swir",))
 
 
 @pytest.mark.parametrize("options", [{"patern": "x"}, {"pattern": 3}, {"resampling": "magic"}])
-def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
+def test_invalid_options_are_rejected(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        GeoTiff(**options)
+        GeoTiffReader(**options)
 
 
 def test_colours_are_kept(tmp_path: Path) -> None:
     pixels = PIXELS.astype(np.uint8)
     write_cog(tmp_path / "in" / "s.tif", pixels, photometric="RGB")
-    _, made = read(tmp_path / "in", resolution=20)
-    with rasterio.open(made) as raster:
+    _, output = read_geotiff(tmp_path / "in", resolution=20)
+    with rasterio.open(output) as raster:
         assert raster.colorinterp == (ColorInterp.red, ColorInterp.green, ColorInterp.blue)

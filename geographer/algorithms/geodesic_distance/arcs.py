@@ -1,8 +1,8 @@
-"""Outlines on the ellipsoid as short straight arcs in space, and how far apart the arcs of two outlines are.
+"""Boundary lines on the ellipsoid as chords with error bounds, and the distances between the lines of two footprints.
 
-A straight line in longitude/latitude is a curve over the ground. It is cut into pieces, each replaced by its
-chord in earth-centred coordinates, with a proven bound for how far the curve leaves its chord. Distances
-between chords are then exact, know neither poles nor antimeridian, and are cut finer only where the bound
+A line that is straight in longitude/latitude is a curve on the ground. It is cut into arcs, each replaced by its
+chord in geocentric coordinates, with a proven bound (the sagitta) on the distance between arc and chord. Distances
+between chords are exact and need no special cases at poles and antimeridian. Arcs are subdivided only where the bound
 leaves the answer open.
 """
 
@@ -21,42 +21,38 @@ SEMI_MAJOR = 6378137.0
 ECCENTRICITY_SQUARED = 0.0066943799901413165
 """WGS84: metres, and first eccentricity squared."""
 
-CURVATURE_RADIUS = 6.5e6
-"""Metres; above every first and second derivative of the position on WGS84 by latitude and longitude in
-radians, for those by longitude also once divided by the cosine of the latitude."""
+DERIVATIVE_BOUND = 6.5e6
+"""Metres: an upper bound of the first and second derivatives of the position on WGS84 by latitude and longitude in
+radians; derivatives by longitude may be divided once by the cosine of the latitude."""
 
-COARSE = 50.0
-"""Metres between a curve and its chord at the start; finer only where it matters."""
+COARSE_SAGITTA = 50.0
+"""Metres: the largest sagitta of the arcs at the start."""
 
-FINER = 4
-"""Into how many pieces an arc is cut when the answer is open: each then lies 16 times nearer to its chord."""
+SUBDIVISION = 4
+"""How many pieces an undecided arc is cut into; each has a 16 times smaller sagitta."""
 
 
-def earth_centred(lonlat: Floats) -> Floats:
-    """Positions on the WGS84 ellipsoid in metres from the Earth's centre, shape (…, 3).
+def to_geocentric(lonlat: Floats) -> Floats:
+    """Convert positions on the WGS84 ellipsoid to geocentric coordinates in metres, shape (…, 3).
 
-    `lonlat` is (longitude, latitude) in degrees, shape (…, 2). The closed form for height 0 (EPSG method
-    9602): x through (0° E, 0° N), y through (90° E, 0° N), z through the north pole.
+    `lonlat` is (longitude, latitude) in degrees, shape (…, 2). The closed form for height 0 (EPSG method 9602): x
+    through (0° E, 0° N), y through (90° E, 0° N), z through the north pole.
     """
     lon, lat = np.radians(lonlat[..., 0]), np.radians(lonlat[..., 1])
-    normal = SEMI_MAJOR / np.sqrt(1.0 - ECCENTRICITY_SQUARED * np.sin(lat) ** 2)
-    return np.stack(
-        [
-            normal * np.cos(lat) * np.cos(lon),
-            normal * np.cos(lat) * np.sin(lon),
-            normal * (1.0 - ECCENTRICITY_SQUARED) * np.sin(lat),
-        ],
-        axis=-1,
-    )
+    normal_radius = SEMI_MAJOR / np.sqrt(1.0 - ECCENTRICITY_SQUARED * np.sin(lat) ** 2)
+    axis_distance, z = normal_radius * np.cos(lat), normal_radius * (1.0 - ECCENTRICITY_SQUARED) * np.sin(lat)
+    return np.stack([axis_distance * np.cos(lon), axis_distance * np.sin(lon), z], axis=-1)
 
 
 @dataclass(frozen=True, slots=True)
 class Arcs:
-    """Curves over the ground that are straight in longitude/latitude, with their chords in space.
+    """Arcs on the ground that are straight in longitude/latitude, with their chords in geocentric coordinates.
 
-    `ends` holds their two ends as longitude and latitude in degrees, shape (n, 2, 2); `start` and `along` the
-    chord in metres, shape (n, 3) each; `sagitta` how far the curve may leave its chord, in metres, shape
-    (n,).
+    Attributes:
+        ends: The two ends as (longitude, latitude) in degrees, shape (n, 2, 2).
+        start: The start of the chord in metres, shape (n, 3).
+        along: The vector from its start to its end in metres, shape (n, 3).
+        sagitta: An upper bound of the distance between arc and chord in metres, shape (n,).
     """
 
     ends: Floats
@@ -65,128 +61,127 @@ class Arcs:
     sagitta: Floats
 
     @classmethod
-    def between(cls, ends: Floats) -> Arcs:
-        """The arcs with these `ends`, shape (n, 2, 2)."""
-        corners = earth_centred(ends)
-        return cls(ends, corners[:, 0], corners[:, 1] - corners[:, 0], sagitta(ends))
+    def from_ends(cls, ends: Floats) -> Arcs:
+        """Make the arcs with these `ends`, shape (n, 2, 2), in degrees."""
+        corners = to_geocentric(ends)
+        return cls(ends, corners[:, 0], corners[:, 1] - corners[:, 0], compute_sagittas(ends))
 
-    def __getitem__(self, which: Ints) -> Arcs:
-        """Those of the arcs, in that order."""
-        return Arcs(self.ends[which], self.start[which], self.along[which], self.sagitta[which])
+    def __getitem__(self, indices: Ints) -> Arcs:
+        """Return the arcs at `indices`, in that order."""
+        return Arcs(self.ends[indices], self.start[indices], self.along[indices], self.sagitta[indices])
 
     def __len__(self) -> int:
         return len(self.ends)
 
 
-def sagitta(ends: Floats) -> Floats:
-    """How far each curve may leave its chord, in metres, shape (n,); `ends`, shape (n, 2, 2), in degrees.
+def compute_sagittas(ends: Floats) -> Floats:
+    """Bound the distance between each arc and its chord, in metres, shape (n,); `ends`, shape (n, 2, 2), in degrees.
 
-    An eighth of the largest second derivative (the error of linear interpolation), each of whose terms is
-    bounded by its largest value along the curve; so near a pole, where parallels are tight circles, it stays
-    true.
+    The bound is an eighth of the largest second derivative (the error of linear interpolation). Each of its terms is
+    bounded by its largest value along the arc, so it holds near the poles too, where parallels are tight circles.
     """
     step = np.radians(np.abs(ends[:, 1] - ends[:, 0]))
-    steepest = np.sin(np.radians(np.abs(ends[..., 1])).max(axis=1))
-    widest = widest_parallel(ends)
-    bend = step[:, 1] ** 2 + 2.0 * steepest * step[:, 0] * step[:, 1] + widest * step[:, 0] ** 2
-    return np.asarray(CURVATURE_RADIUS * bend / 8.0)
+    max_sine = np.sin(np.radians(np.abs(ends[..., 1])).max(axis=1))
+    max_cosine = max_latitude_cosine(ends)
+    bend = step[:, 1] ** 2 + 2.0 * max_sine * step[:, 0] * step[:, 1] + max_cosine * step[:, 0] ** 2
+    return np.asarray(DERIVATIVE_BOUND * bend / 8.0)
 
 
-def length_bounds(ends: Floats) -> Floats:
-    """No curve is longer than this, in metres, shape (n,), for `ends` of shape (n, 2, 2) in degrees."""
+def bound_lengths(ends: Floats) -> Floats:
+    """Return an upper bound of the length of each arc in metres, shape (n,); `ends`, shape (n, 2, 2), in degrees."""
     step = np.radians(np.abs(ends[:, 1] - ends[:, 0]))
-    return np.asarray(CURVATURE_RADIUS * np.hypot(step[:, 1], widest_parallel(ends) * step[:, 0]))
+    return np.asarray(DERIVATIVE_BOUND * np.hypot(step[:, 1], max_latitude_cosine(ends) * step[:, 0]))
 
 
-def widest_parallel(ends: Floats) -> Floats:
-    """The largest cosine of the latitude along each curve: 1 where it crosses the equator."""
-    crosses = ends[:, 0, 1] * ends[:, 1, 1] < 0
-    return np.where(crosses, 1.0, np.cos(np.radians(np.abs(ends[..., 1]).min(axis=1))))
+def max_latitude_cosine(ends: Floats) -> Floats:
+    """Return the largest cosine of the latitude along each arc, shape (n,): 1 where it crosses the equator."""
+    crosses_equator = ends[:, 0, 1] * ends[:, 1, 1] < 0
+    return np.where(crosses_equator, 1.0, np.cos(np.radians(np.abs(ends[..., 1]).min(axis=1))))
 
 
-def cut(ends: Floats, pieces: Ints) -> tuple[Floats, Ints]:
-    """Each curve cut into so many `pieces` of equal steps in longitude and latitude.
+def expand_ranges(first: Ints, count: Ints) -> tuple[Ints, Ints]:
+    """List the indices of many ranges (`first`, `first + 1` …) in turn, and the range of each; shape (m,) each."""
+    owner = np.repeat(np.arange(len(count)), count)
+    return first[owner] + np.arange(len(owner)) - (np.cumsum(count) - count)[owner], owner
 
-    Returns:
-        The ends of the pieces, shape (sum of pieces, 2, 2), and the index of the curve that each belongs to.
+
+def subdivide_lines(ends: Floats, pieces: Ints) -> tuple[Floats, Ints]:
+    """Cut each line into its number of `pieces`, in equal steps of longitude and latitude.
+
+    Return the ends of the pieces, shape (sum of pieces, 2, 2), and the index of the line that each belongs to.
     """
-    owner = np.repeat(np.arange(len(ends)), pieces)
-    rank = np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    share = np.stack([rank, rank + 1], axis=1) / pieces[owner][:, None]
+    rank, owner = expand_ranges(np.zeros_like(pieces), pieces)
+    fraction = np.stack([rank, rank + 1], axis=1) / pieces[owner][:, None]
     first, last = ends[owner, 0][:, None, :], ends[owner, 1][:, None, :]
-    return first * (1.0 - share[..., None]) + last * share[..., None], owner
+    return first * (1.0 - fraction[..., None]) + last * fraction[..., None], owner
 
 
-def coarse_arcs(ends: Floats) -> tuple[Arcs, Ints]:
-    """Arcs that leave their chords by `COARSE` metres at most, and the index of the line each is cut from."""
-    pieces = np.maximum(1, np.ceil(np.sqrt(sagitta(ends) / COARSE))).astype(np.int64)
-    shorter, owner = cut(ends, pieces)
-    return Arcs.between(shorter), owner
+def make_coarse_arcs(ends: Floats) -> tuple[Arcs, Ints]:
+    """Cut lines into arcs with sagittas of at most `COARSE_SAGITTA`; also return the line of each arc, shape (n,)."""
+    pieces = np.maximum(1, np.ceil(np.sqrt(compute_sagittas(ends) / COARSE_SAGITTA))).astype(np.int64)
+    arc_ends, owner = subdivide_lines(ends, pieces)
+    return Arcs.from_ends(arc_ends), owner
 
 
-def dot(a: Floats, b: Floats) -> Floats:
-    """Scalar products of vectors, row by row."""
+def dot_products(a: Floats, b: Floats) -> Floats:
+    """Return the scalar products of vectors, shape (…, 3), row by row; shape (…)."""
     return np.asarray(np.einsum("...k,...k->...", a, b))
 
 
-def point_to_chord(point: Floats, start: Floats, along: Floats) -> Floats:
-    """Distances from points to straight segments, in metres, row by row; all of shape (n, 3)."""
-    squared = dot(along, along)
-    place = dot(point - start, along) / np.where(squared > 0.0, squared, 1.0)
-    nearest = start + np.clip(place, 0.0, 1.0)[:, None] * along
+def point_chord_distances(point: Floats, start: Floats, along: Floats) -> Floats:
+    """Return the distances from points to line segments in metres, row by row; all inputs have shape (n, 3)."""
+    squared_length = dot_products(along, along)
+    position = dot_products(point - start, along) / np.where(squared_length > 0.0, squared_length, 1.0)
+    nearest = start + np.clip(position, 0.0, 1.0)[:, None] * along
     return np.asarray(np.linalg.norm(point - nearest, axis=1))
 
 
 def chord_distances(a: Arcs, b: Arcs) -> Floats:
-    """Distances between the chords of `a` and `b`, in metres, row by row, shape (n,).
+    """Return the distances between the chords of `a` and `b` in metres, row by row, shape (n,).
 
-    The least of the four from an end to the other chord and, where the two lines are skew and come nearest
-    inside both chords, the distance there.
+    The distance is the least of the four from an end to the other chord and, where the two lines are skew and their
+    nearest points lie inside both chords, the distance of these points.
     """
     a_end, b_end = a.start + a.along, b.start + b.along
-    nearest = np.minimum.reduce(
-        [
-            point_to_chord(a.start, b.start, b.along),
-            point_to_chord(a_end, b.start, b.along),
-            point_to_chord(b.start, a.start, a.along),
-            point_to_chord(b_end, a.start, a.along),
-        ]
+    ends_and_chords = ((a.start, b), (a_end, b), (b.start, a), (b_end, a))
+    end_distance = np.minimum.reduce(
+        [point_chord_distances(end, chord.start, chord.along) for end, chord in ends_and_chords]
     )
     between = a.start - b.start
-    aa, bb, ab = dot(a.along, a.along), dot(b.along, b.along), dot(a.along, b.along)
-    ar, br = dot(a.along, between), dot(b.along, between)
+    aa, bb, ab = dot_products(a.along, a.along), dot_products(b.along, b.along), dot_products(a.along, b.along)
+    ar, br = dot_products(a.along, between), dot_products(b.along, between)
     determinant = aa * bb - ab * ab
-    skew = determinant > 1e-14 * aa * bb
-    safe = np.where(skew, determinant, 1.0)
-    on_a, on_b = (ab * br - ar * bb) / safe, (aa * br - ab * ar) / safe
-    inside = skew & (on_a > 0.0) & (on_a < 1.0) & (on_b > 0.0) & (on_b < 1.0)
-    gap = np.linalg.norm(between + on_a[:, None] * a.along - on_b[:, None] * b.along, axis=1)
-    return np.asarray(np.where(inside, np.minimum(gap, nearest), nearest))
+    is_skew = determinant > 1e-14 * aa * bb
+    divisor = np.where(is_skew, determinant, 1.0)
+    on_a, on_b = (ab * br - ar * bb) / divisor, (aa * br - ab * ar) / divisor
+    is_inside = is_skew & (on_a > 0.0) & (on_a < 1.0) & (on_b > 0.0) & (on_b < 1.0)
+    skew_distance = np.linalg.norm(between + on_a[:, None] * a.along - on_b[:, None] * b.along, axis=1)
+    return np.asarray(np.where(is_inside, np.minimum(skew_distance, end_distance), end_distance))
 
 
-def any_within(a: Arcs, b: Arcs, owner: Ints, count: int, distance: float, tolerance: float) -> Bools:
-    """Which of `count` owners have two arcs within `distance` metres of each other, in a straight line.
+def find_owners_within(a: Arcs, b: Arcs, owner: Ints, count: int, distance: float, tolerance: float) -> Bools:
+    """Decide which of `count` owners have two arcs within `distance` metres of each other, in a straight line.
 
-    Row by row, an arc of `a` and one of `b` belong to `owner`. A pair whose chords are too far apart to leave
-    the answer open is dropped, one near enough to settle it settles it for its owner, and the others are cut
-    finer, until their curves lie within `tolerance` metres of their chords; those then count as near. So
-    nothing within `distance` is missed, and nothing beyond `distance + 2 * tolerance` is taken.
+    In each row, an arc of `a` and one of `b` belong to `owner`. A pair is dropped if its chords are certainly too far
+    apart, and accepts its owner if they are certainly near enough. Others are subdivided until their sagittas add up
+    to at most `tolerance` metres; these count as near. So nothing within `distance` is missed, and nothing beyond
+    `distance + 2 * tolerance` is accepted. The result has shape (count,).
     """
-    near = np.zeros(count, dtype=np.bool_)
+    is_near = np.zeros(count, dtype=np.bool_)
     while len(owner):
         apart, slack = chord_distances(a, b), a.sagitta + b.sagitta
-        surely = apart + slack <= distance
-        near[owner[surely | ((apart - slack <= distance) & (slack <= tolerance))]] = True
-        left = np.flatnonzero((apart - slack <= distance) & ~near[owner])
-        a, b, owner = finer(a[left], b[left], owner[left])
-    return near
+        is_certain = apart + slack <= distance
+        is_near[owner[is_certain | ((apart - slack <= distance) & (slack <= tolerance))]] = True
+        undecided = np.flatnonzero((apart - slack <= distance) & ~is_near[owner])
+        a, b, owner = subdivide_pairs(a[undecided], b[undecided], owner[undecided])
+    return is_near
 
 
-def finer(a: Arcs, b: Arcs, owner: Ints) -> tuple[Arcs, Arcs, Ints]:
-    """Each pair again, the one of its two arcs that leaves its chord further cut into `FINER` pieces."""
-    pieces = np.full(len(owner), FINER, dtype=np.int64)
-    row = np.repeat(np.arange(len(owner)), FINER)
-    cut_a = (a.sagitta >= b.sagitta)[row][:, None, None]
-    a_ends = np.where(cut_a, cut(a.ends, pieces)[0], a.ends[row])
-    b_ends = np.where(cut_a, b.ends[row], cut(b.ends, pieces)[0])
-    return Arcs.between(a_ends), Arcs.between(b_ends), owner[row]
+def subdivide_pairs(a: Arcs, b: Arcs, owner: Ints) -> tuple[Arcs, Arcs, Ints]:
+    """Replace each pair by `SUBDIVISION` pairs: its arc of larger sagitta is cut, the other one repeated."""
+    pieces = np.full(len(owner), SUBDIVISION, dtype=np.int64)
+    row = np.repeat(np.arange(len(owner)), SUBDIVISION)
+    cuts_a = (a.sagitta >= b.sagitta)[row][:, None, None]
+    a_ends = np.where(cuts_a, subdivide_lines(a.ends, pieces)[0], a.ends[row])
+    b_ends = np.where(cuts_a, b.ends[row], subdivide_lines(b.ends, pieces)[0])
+    return Arcs.from_ends(a_ends), Arcs.from_ends(b_ends), owner[row]

@@ -1,9 +1,9 @@
-"""Which footprints lie within a distance of each other over the ground, and the fewest links that tell it.
+"""Join footprints by geodesic distance: find a few links that connect the same components as all close pairs do.
 
-Distances are measured straight through the Earth (a chord is never longer than the geodesic over it), so that
-no pair within the buffer is missed, near the poles and across the antimeridian too. What is linked beyond it:
-a chord is shorter by a share of (buffer / 6,371 km)² / 24 (a millionth at 30 km, 0.1 % at 1,000 km), and
-boundaries are followed to 0.05 % of the buffer or 1 mm, whichever is more.
+Distances are straight lines through the Earth. A chord is never longer than its geodesic, so no pair within the buffer
+is missed, also near the poles and across the antimeridian. Some pairs slightly beyond the buffer are included: a chord
+is shorter by a fraction of (buffer / 6,371 km)² / 24 (a millionth at 30 km, 0.1 % at 1,000 km), and boundaries are
+approximated to 0.05 % of the buffer or 1 mm, whichever is more.
 """
 
 from __future__ import annotations
@@ -14,219 +14,204 @@ import numpy as np
 import shapely
 from scipy.spatial import cKDTree
 
-from geographer.algorithms.connected_components import NO_LINKS, Bools, Ints, Links, components, links_through
-from geographer.algorithms.geodesic_distance.outlines import (
-    SHORTCUT,
-    SHORTCUT_REACH,
-    SOME_PAIRS,
-    Outlines,
-    boundary_points,
-    gaps,
-    neighbours,
-    portions,
-    products,
-    within,
+from geographer.algorithms.connected_components import (
+    NO_LINKS,
+    Bools,
+    Ints,
+    Links,
+    chain_group_members,
+    label_components,
+)
+from geographer.algorithms.geodesic_distance.arcs import Floats
+from geographer.algorithms.geodesic_distance.footprints import (
+    BALL_FACTOR,
+    BALL_REACH,
+    MAX_PAIRS,
+    Footprints,
+    are_within_distance,
+    iter_neighbours,
+    iter_portions,
+    range_products,
+    sample_boundaries,
+    sphere_gaps,
 )
 from geographer.base.errors import UsageError
 
 ROUNDING = 1e-6
-"""Metres that rounding may add to a distance, with room to spare: a shared corner is at distance 0."""
+"""Metres: more than rounding adds to a distance, so that a shared corner is at distance 0."""
 
-MANY = 256
-"""Pairs of footprints between two cells from which on it pays to look at the cells as wholes first."""
+MIN_PAIRS_FOR_CELL_TEST = 256
+"""From this many pairs of footprints between two cells on, it pays to test the cells as wholes first."""
 
-MEMBERS = 1000
-"""How many footprints a cell holds at most, so that the pairs of two cells can be held at once."""
-
-
-def close_pairs(footprints: Sequence[bytes], buffer_m: float, groups: Ints | None = None) -> Links:
-    """All pairs of footprints within `buffer_m` metres of each other over the ground (geodesic on WGS84).
-
-    Args:
-        footprints: WKB polygons or multipolygons in longitude/latitude (that axis order), WGS84 degrees,
-            split at the antimeridian. Lines between corners are straight in longitude/latitude. Those that
-            touch, overlap or hold one another are at distance 0.
-        buffer_m: The distance in metres, 0 or more.
-        groups: With it, only pairs of different groups, and none with a negative one; shape (n,).
-
-    Returns:
-        Index pairs i < j, shape (m, 2), sorted. There may be as many as n² / 2: for connectivity use
-        `close_links`.
-
-    Raises:
-        UsageError: the buffer is negative or not finite, or a footprint is no polygon on the Earth.
-    """
-    distance, tolerance = reaches(buffer_m)
-    if len(footprints) < 2:
-        return NO_LINKS
-    return pairs_within(Outlines.of(footprints), distance, tolerance, groups)
+MAX_CELL_MEMBERS = 1000
+"""Footprints in a cell at most, so that all pairs of two cells fit in memory."""
 
 
-def close_links(
+def find_close_links(
     footprints: Sequence[bytes], buffer_m: float, parts: Ints | None = None, excluded: Bools | None = None
 ) -> Links:
-    """Links between footprints within `buffer_m` metres of each other, as few as a split needs.
+    """Find few links between footprints within `buffer_m` metres that connect the same components as all pairs do.
 
-    Each link is a pair that `close_pairs` gives, and they join the same components as all of those would,
-    also when the `excluded` footprints and their links are taken away. With `parts`, every pair whose parts
-    differ is there as well, so that what leaks from part to part is seen pair by pair.
+    Distances are geodesic, on WGS84; footprints that touch, overlap or contain one another are at distance 0. The links
+    still connect the same components as all pairs after the `excluded` footprints and their links are removed. With
+    `parts`, every close pair of different parts is included, so that each leak between parts is reported.
 
     Args:
-        footprints: As for `close_pairs`.
+        footprints: WKB polygons or multipolygons in WGS84 degrees (longitude, latitude), split at the antimeridian.
+            Lines between corners are straight in longitude/latitude.
         buffer_m: The distance in metres, 0 or more.
-        parts: The number of the part that each is assigned to, negative where none is; shape (n,).
-        excluded: Which are left out of the split for now; shape (n,).
+        parts: The number of the part that each footprint is assigned to, negative if none; shape (n,).
+        excluded: Which footprints are currently left out of the split; shape (n,).
 
     Returns:
-        Index pairs i < j, shape (m, 2), sorted and without repeats. Time and memory follow the number of
-        footprints (times that of unlike neighbours), not the number of pairs.
+        Index pairs i < j, shape (m, 2), sorted, without repeats. Time and memory grow with the number of footprints
+        (times the number of their neighbours in other parts), not with the number of pairs.
 
     Raises:
-        UsageError: as for `close_pairs`.
+        UsageError: the buffer is negative or not finite, or a footprint is not a polygon on the Earth.
     """
-    distance, tolerance = reaches(buffer_m)
+    distance, tolerance = parse_buffer(buffer_m)
     if len(footprints) < 2:
         return NO_LINKS
-    outlines = Outlines.of(footprints)
-    everything = np.arange(len(outlines))
+    on_earth = Footprints.from_wkb(footprints)
+    indices = np.arange(len(on_earth))
     links = NO_LINKS
     if excluded is not None and excluded.any():
-        links = spanning(outlines, everything[~excluded], links, distance, tolerance)
-    links = spanning(outlines, everything, links, distance, tolerance)
+        links = grow_spanning_links(on_earth, indices[~excluded], links, distance, tolerance)
+    links = grow_spanning_links(on_earth, indices, links, distance, tolerance)
     if parts is not None:
-        links = np.concatenate([links, pairs_within(outlines, distance, tolerance, parts)])
+        links = np.concatenate([links, find_near_pairs(on_earth, distance, tolerance, parts)])
     return np.unique(np.sort(links, axis=1), axis=0)
 
 
-def reaches(buffer_m: float) -> tuple[float, float]:
-    """The distance that counts as near, and how well boundaries are followed where it matters, in metres."""
+def parse_buffer(buffer_m: float) -> tuple[float, float]:
+    """Return the distance that counts as near and the tolerance of boundaries in metres; validate the buffer."""
     if not (np.isfinite(buffer_m) and buffer_m >= 0):
-        raise UsageError(f"a buffer of {buffer_m:g} metres means nothing: pass --buffer 0 or more")
+        raise UsageError(f"invalid buffer {buffer_m:g}. Use metres, 0 or more, e.g. --buffer 500.")
     return buffer_m + ROUNDING, max(5e-4, 2.5e-4 * buffer_m)
 
 
-def pairs_within(outlines: Outlines, distance: float, tolerance: float, groups: Ints | None) -> Links:
-    """All near pairs, or those of different groups; sorted."""
-    found = [NO_LINKS]
-    for pairs in neighbours(outlines.centre, outlines.radius, distance):
-        if groups is not None:
-            one, other = groups[pairs].T
-            pairs = pairs[(one != other) & (one >= 0) & (other >= 0)]
-        found.append(pairs[within(outlines, pairs, distance, tolerance)])
-    joined = np.concatenate(found)
-    return joined[np.lexsort(joined.T[::-1])]
+def find_near_pairs(footprints: Footprints, distance: float, tolerance: float, groups: Ints) -> Links:
+    """Find all near pairs, shape (k, 2), of different `groups`, shape (n,); negative groups are left out."""
+    near = [NO_LINKS]
+    for pairs in iter_neighbours(footprints.centre, footprints.radius, distance):
+        a, b = groups[pairs].T
+        pairs = pairs[(a != b) & (a >= 0) & (b >= 0)]
+        near.append(pairs[are_within_distance(footprints, pairs, distance, tolerance)])
+    return np.concatenate(near)
 
 
-def spanning(outlines: Outlines, among: Ints, links: Links, distance: float, tolerance: float) -> Links:
-    """`links` and as many more as join all that is near `among` these footprints.
+def grow_spanning_links(footprints: Footprints, among: Ints, links: Links, distance: float, tolerance: float) -> Links:
+    """Extend `links` until they connect all components of the 'within distance' graph on the footprints `among`.
 
-    Footprints in one cell of a grid are near each other without being measured, so cells take their place: the
-    neighbouring cells that nothing joins yet are looked at, the nearest first, until each has a link or can't.
+    Footprints in the same grid cell are within the distance by construction. Neighbouring cells that are not connected
+    yet are tested, nearest first, until one link is found or none exists.
     """
     if not len(among):
         return links
-    cell = cells(outlines, among, distance)
+    cell = assign_cells(footprints, among, distance)
     order = np.lexsort((among, cell))
     members, first = among[order], np.searchsorted(cell[order], np.arange(cell.max() + 2))
     count = np.diff(first)
-    links = np.concatenate([links, links_through(cell, among)])
-    labels = components(len(outlines), links)
-    centre, radius = cell_spheres(outlines, members, first)
-    for pairs in neighbours(centre, radius, distance):
-        pairs = pairs[np.argsort(gaps(centre, radius, pairs), kind="stable")]
-        for portion in portions(count[pairs[:, 0]] * count[pairs[:, 1]], SOME_PAIRS):
-            unsettled = unjoined(labels[members[first[:-1]]], pairs[portion])
-            one, other = worth_a_look(outlines, members, first, unsettled, distance).T
-            i, j, _ = products(first[one], count[one], first[other], count[other])
-            added = joining(outlines, labels, np.column_stack([members[i], members[j]]), distance, tolerance)
+    links = np.concatenate([links, chain_group_members(cell, among)])
+    labels = label_components(len(footprints), links)
+    centre, radius = bound_cells(footprints, members, first)
+    for pairs in iter_neighbours(centre, radius, distance):
+        pairs = pairs[np.argsort(sphere_gaps(centre, radius, pairs), kind="stable")]
+        for portion in iter_portions(count[pairs[:, 0]] * count[pairs[:, 1]], MAX_PAIRS):
+            unconnected = select_unconnected(labels[members[first[:-1]]], pairs[portion])
+            a, b = drop_distant_cells(footprints, members, first, unconnected, distance).T
+            i, j, _ = range_products(first[a], count[a], first[b], count[b])
+            candidates = np.column_stack([members[i], members[j]])
+            added = find_joining_pairs(footprints, labels, candidates, distance, tolerance)
             links = np.concatenate([links, added])
-            labels = relabelled(labels, added)
+            labels = merge_labels(labels, added)
     return links
 
 
-def cells(outlines: Outlines, among: Ints, distance: float) -> Ints:
-    """A cell number for each of `among`: any two with the same number are within `distance` of each other.
+def assign_cells(footprints: Footprints, among: Ints, distance: float) -> Ints:
+    """Assign each of `among` to a grid cell, whose footprints are within `distance` of each other; shape (len(among),).
 
-    A cell is a cube whose diagonal is no longer than the distance plus the two balls inside the footprints;
-    its size is a power of two, chosen footprint by footprint. A cell with many members counts as several.
+    A cell is a cube whose diagonal is at most the distance plus the two inscribed balls; its size is a power of two,
+    chosen for each footprint. A cell with more than `MAX_CELL_MEMBERS` members is split.
     """
-    reach = np.minimum(SHORTCUT * (distance + 2.0 * outlines.inner[among]), SHORTCUT_REACH)
+    reach = np.minimum(BALL_FACTOR * (distance + 2.0 * footprints.inner_radius[among]), BALL_REACH)
     level = np.floor(np.log2(reach))
-    place = np.floor(outlines.core[among] / (2.0**level / np.sqrt(3.0))[:, None])
-    _, cube = np.unique(np.column_stack([level, place]), axis=0, return_inverse=True)
+    position = np.floor(footprints.inner_centre[among] / (2.0**level / np.sqrt(3.0))[:, None])
+    _, cube = np.unique(np.column_stack([level, position]), axis=0, return_inverse=True)
     order = np.argsort(cube, kind="stable")
     rank = np.empty(len(cube), dtype=np.int64)
     rank[order] = np.arange(len(cube)) - np.searchsorted(cube[order], cube[order])
-    _, cell = np.unique(np.column_stack([cube, rank // MEMBERS]), axis=0, return_inverse=True)
+    _, cell = np.unique(np.column_stack([cube, rank // MAX_CELL_MEMBERS]), axis=0, return_inverse=True)
     return cell.astype(np.int64)
 
 
-def cell_spheres(outlines: Outlines, members: Ints, first: Ints) -> tuple[np.ndarray, np.ndarray]:
-    """A sphere around the footprints of each cell: centres (c, 3) and radii (c,), in metres."""
+def bound_cells(footprints: Footprints, members: Ints, first: Ints) -> tuple[Floats, Floats]:
+    """Return a sphere around the footprints of each cell: centres, shape (c, 3), and radii, shape (c,), in metres."""
     count = np.diff(first)
-    centre = np.add.reduceat(outlines.centre[members], first[:-1]) / count[:, None]
-    away = np.linalg.norm(outlines.centre[members] - np.repeat(centre, count, axis=0), axis=1)
-    return centre, np.maximum.reduceat(away + outlines.radius[members], first[:-1])
+    centre = np.add.reduceat(footprints.centre[members], first[:-1]) / count[:, None]
+    apart = np.linalg.norm(footprints.centre[members] - np.repeat(centre, count, axis=0), axis=1)
+    return centre, np.maximum.reduceat(apart + footprints.radius[members], first[:-1])
 
 
-def worth_a_look(outlines: Outlines, members: Ints, first: Ints, pairs: Links, distance: float) -> Links:
-    """The pairs of cells without those that have many members and can't meet."""
-    count, kept = np.diff(first), np.ones(len(pairs), dtype=np.bool_)
-    for row in np.flatnonzero(count[pairs].prod(axis=1) >= MANY):
-        one, other = (members[first[cell] : first[cell + 1]] for cell in pairs[row])
-        kept[row] = may_meet(outlines, one, other, distance)
-    return pairs[kept]
+def drop_distant_cells(footprints: Footprints, members: Ints, first: Ints, pairs: Links, distance: float) -> Links:
+    """Drop the pairs of cells that have many members and no two within `distance` of each other."""
+    count, is_kept = np.diff(first), np.ones(len(pairs), dtype=np.bool_)
+    for row in np.flatnonzero(count[pairs].prod(axis=1) >= MIN_PAIRS_FOR_CELL_TEST):
+        a, b = (members[first[cell] : first[cell + 1]] for cell in pairs[row])
+        is_kept[row] = could_be_within(footprints, a, b, distance)
+    return pairs[is_kept]
 
 
-def may_meet(outlines: Outlines, one: Ints, other: Ints, distance: float) -> bool:
-    """Whether any of the footprints `one` can lie within `distance` of any of `other`; False is certain.
+def could_be_within(footprints: Footprints, a: Ints, b: Ints, distance: float) -> bool:
+    """Return False only if no footprint of `a` is within `distance` of one of `b`.
 
-    Two heaps of scenes of two places side by side have many pairs whose spheres meet, and none that is near.
+    Two stacks of scenes of neighbouring places have many pairs whose bounding spheres meet, and no near pair.
     """
-    low, high = zip(*(np.split(shapely.total_bounds(outlines.polygons[some]), 2) for some in (one, other)), strict=True)
-    if (low[0] <= high[1]).all() and (low[1] <= high[0]).all():
+    boxes = [shapely.box(*shapely.total_bounds(footprints.polygons[members])) for members in (a, b)]
+    if shapely.intersects(*boxes):
         return True
-    step = max(distance, outlines.radius[one].max() / 64, outlines.radius[other].max() / 64)
-    trees = [cKDTree(boundary_points(outlines, some, step)) for some in (one, other)]
+    step = max(distance, footprints.radius[a].max() / 64, footprints.radius[b].max() / 64)
+    trees = [cKDTree(sample_boundaries(footprints, members, step)) for members in (a, b)]
     return bool(trees[0].count_neighbors(trees[1], distance + 2.0 * step))
 
 
-def joining(outlines: Outlines, labels: Ints, pairs: Links, distance: float, tolerance: float) -> Links:
-    """Near pairs out of `pairs` that join all components which any of them can join.
+def find_joining_pairs(footprints: Footprints, labels: Ints, pairs: Links, distance: float, tolerance: float) -> Links:
+    """Select near pairs out of `pairs` that join all components which any of them can join.
 
-    As Borůvka grows a spanning tree: each component measures the pair whose spheres are nearest, what is
-    found near is joined, and so on with two pairs of each component, then four, so that vain looks end soon.
+    Like Borůvka's minimum spanning tree algorithm: each component tests the pair whose spheres are nearest, and near
+    pairs join components. Then each tests two pairs, then four, so that fruitless searches end soon.
     """
-    pairs = unjoined(labels, pairs)
-    apart = gaps(outlines.centre, outlines.radius, pairs)
-    near = np.flatnonzero(apart <= distance)
-    pairs = pairs[near[np.argsort(apart[near], kind="stable")]]
-    added, at_once = NO_LINKS, 1
+    pairs = select_unconnected(labels, pairs)
+    gaps = sphere_gaps(footprints.centre, footprints.radius, pairs)
+    candidates = np.flatnonzero(gaps <= distance)
+    pairs = pairs[candidates[np.argsort(gaps[candidates], kind="stable")]]
+    added, batch_size = NO_LINKS, 1
     while len(pairs):
-        now = foremost(labels[pairs], at_once)
-        close = within(outlines, pairs[now], distance, tolerance)
-        added = np.concatenate([added, pairs[now[close]]])
-        labels = relabelled(labels, pairs[now[close]])
-        pairs = unjoined(labels, np.delete(pairs, now, axis=0))
-        at_once *= 2
+        rows = select_first_per_component(labels[pairs], batch_size)
+        is_near = are_within_distance(footprints, pairs[rows], distance, tolerance)
+        added = np.concatenate([added, pairs[rows[is_near]]])
+        labels = merge_labels(labels, pairs[rows[is_near]])
+        pairs = select_unconnected(labels, np.delete(pairs, rows, axis=0))
+        batch_size *= 2
     return added
 
 
-def foremost(joins: Links, most: int) -> Ints:
-    """The rows that are among the first `most` to name one of their two components; ascending."""
-    row, label = np.repeat(np.arange(len(joins)), 2), joins.ravel()
+def select_first_per_component(component_pairs: Links, limit: int) -> Ints:
+    """Return the rows, ascending, that are among the first `limit` of one of their components; input shape (k, 2)."""
+    row, label = np.repeat(np.arange(len(component_pairs)), 2), component_pairs.ravel()
     order = np.argsort(label, kind="stable")
     rank = np.arange(len(label)) - np.searchsorted(label[order], label[order])
-    return np.unique(row[order[rank < most]])
+    return np.unique(row[order[rank < limit]])
 
 
-def unjoined(labels: Ints, pairs: Links) -> Links:
-    """Those of the pairs whose two members lie in different components."""
-    apart: Bools = labels[pairs[:, 0]] != labels[pairs[:, 1]]
-    return pairs[apart]
+def select_unconnected(labels: Ints, pairs: Links) -> Links:
+    """Select the pairs, shape (k, 2), whose members have different `labels`, shape (n,)."""
+    is_unconnected: Bools = labels[pairs[:, 0]] != labels[pairs[:, 1]]
+    return pairs[is_unconnected]
 
 
-def relabelled(labels: Ints, links: Links) -> Ints:
-    """`labels` once `links` join them."""
-    joined: Ints = components(int(labels.max()) + 1, labels[links])
-    return joined[labels]
+def merge_labels(labels: Ints, links: Links) -> Ints:
+    """Return `labels`, shape (n,), after the components that `links`, shape (k, 2), connect are merged."""
+    merged: Ints = label_components(int(labels.max()) + 1, labels[links])
+    return merged[labels]

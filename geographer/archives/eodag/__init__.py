@@ -1,11 +1,11 @@
-"""Any provider that eodag knows, and any STAC API, through the real eodag client.
+"""Every provider that eodag supports, and any STAC API, through the eodag client.
 
-- `source`    the source: its options, `search` and `fetch`
-- `client`    eodag made ready: silent, confined, with the person's own credentials
-- `pages`     one search page by page, complete or an error
-- `products`  what was found, as products
-- `download`  one product fetched
-- `secrets`   what must not get into a text
+- `source`      the `Source` subclass: options, search, fetch
+- `client`      an eodag gateway with the user's configuration, and provider and collection names resolved
+- `pagination`  complete search results, page by page
+- `products`    search results converted to `Product`
+- `download`    download of one product
+- `redaction`   removal of the user's credentials from messages
 """
 
 from geographer.archives.eodag.source import EodagSource

@@ -1,4 +1,4 @@
-"""Makes eodag ready for one archive: configured as the person has it, silent, with no request and no file at home."""
+"""Configure an eodag gateway for one provider and collection, without extra requests or files in the home folder."""
 
 from __future__ import annotations
 
@@ -12,149 +12,141 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from geographer.archives.base import SourceError
-from geographer.archives.eodag.redaction import Clean, known
-from geographer.base.errors import NotFoundError, UsageError, quote_names
+from geographer.archives.eodag.redaction import Redactor, collect_secrets
+from geographer.archives.http_errors import to_source_error
+from geographer.base.errors import NotFoundError, SourceError, UsageError, quote_names
 
 _GENERIC: Final = "GENERIC_COLLECTION"
-_MOST_OF_A_PAGE: Final = 500
+_MAX_PAGE_SIZE: Final = 500
 _STATUS: Final = '{$.properties."order:status"#replace_str("Not Available","succeeded")}'
-"""As the order extension of STAC tells it; eodag itself takes all that a STAC API has to be online."""
+"""Order status by STAC's order extension. eodag alone takes every product of a STAC API to be online."""
 
-_PAGE_OF_AN_API: Final = 100
-_PAGE_OF_A_PROVIDER: Final = 50
-"""What eodag takes for the longest page of a provider that it tells nothing else of."""
+_PAGE_SIZE_OF_URL: Final = 100
+_DEFAULT_PAGE_SIZE: Final = 50
+"""eodag's own default for providers without a configured limit."""
 
 
 @dataclass(frozen=True)
-class Client:
-    """eodag with what it needs to search one collection of one provider, and to fetch from it.
+class EodagClient:
+    """An `EODataAccessGateway` with eodag's names of one provider and collection, and products per request.
 
-    Attributes:
-        dag: eodag's gateway.
-        provider: Whose archive is asked.
-        collection: eodag's name of the collection.
-        page_size: Products that are asked for at once.
-        clean: Takes what is secret out of a text.
-        lock: Held while eodag searches or logs in: its plugins keep notes on themselves.
+    `redact` removes secrets from a text. `lock` is held while eodag searches or logs in: its plugins keep state.
     """
 
     dag: Any
     provider: str
     collection: str
     page_size: int
-    clean: Clean = field(repr=False)
+    redact: Redactor = field(repr=False)
     lock: Any = field(default_factory=threading.RLock, repr=False)
 
-    @property
-    def credentials(self) -> str:
-        """The next step of a person whose credentials are missing or wrong."""
-        return credentials_step(self.provider)
+    def to_source_error(self, error: Exception, subject: str) -> SourceError:
+        """Return the `SourceError` to raise in place of an exception of eodag; `subject` begins its message."""
+        from eodag.utils.exceptions import AuthenticationError, MisconfiguredError
+
+        hint = _describe_credentials(self.provider)
+        source_error = to_source_error(error, subject, self.redact, hint)
+        if isinstance(error, AuthenticationError | MisconfiguredError) and not source_error.retryable:
+            return SourceError(f"{subject}: the login failed: {hint}.")
+        return source_error
 
 
-def credentials_step(provider: str) -> str:
-    """Where eodag looks for the credentials of a provider."""
+def _describe_credentials(provider: str) -> str:
+    """Return where eodag looks for the credentials of a provider, as an imperative clause."""
     return (
         f"put the credentials for '{provider}' into eodag's configuration (the file that EODAG_CFG_FILE names, else "
         f"~/.config/eodag/eodag.yml) or into EODAG__{provider.upper()}__… variables"
     )
 
 
-def ready(provider: str | None, collection: str, options: dict[str, Any]) -> Client:
-    """The client for a collection, of a provider or of the one that eodag prefers.
+def make_client(provider: str | None, collection: str, options: dict[str, Any]) -> EodagClient:
+    """Return the client for a collection, of the given provider or of the one that eodag prefers.
 
     Args:
-        provider: A name that eodag knows, or a new one for `options['url']`.
-        collection: A name or an alias of eodag's, or the archive's own with `url` or `generic`.
-        options: As `EodagSource` has checked them.
+        provider: eodag's name of a provider, or a new name for `options['url']`.
+        collection: eodag's name or alias; the archive's own name with `url` or `generic`.
+        options: Validated options of `EodagSource`.
 
     Raises:
-        NotFoundError: no such provider or collection; the error names those that are called alike.
-        UsageError: eodag's configuration can't be read, or the name of the provider is taken.
+        NotFoundError: the provider or collection is unknown; the message lists similar names.
+        UsageError: eodag's configuration is invalid, or the provider's name is taken.
         SourceError: credentials are missing.
     """
-    dag, given = _gateway(provider if options.get("url") else None)
-    configurations = [one.config for one in dag._providers.values()]
+    dag, user_configuration = _open_gateway(provider if options.get("url") else None)
+    configurations = [entry.config for entry in dag._providers.values()]
     configurations += list(dag._providers.pruned_providers_config.values())
-    clean = Clean(known(configurations, given))
+    redact = Redactor(collect_secrets(configurations, user_configuration))
     if options.get("url"):
-        provider = _added(dag, provider, collection, options)
+        provider = _register_stac_api(dag, provider, collection, options)
     else:
-        provider, collection = _resolved(dag, provider, collection, bool(options.get("generic")))
-    return Client(dag, provider, collection, _page_size(dag, provider, options.get("page_size")), clean)
+        provider, collection = _resolve_names(dag, provider, collection, bool(options.get("generic")))
+    page_size = options.get("page_size") or _find_page_size(dag, provider)
+    return EodagClient(dag, provider, collection, page_size, redact)
 
 
-def silence() -> None:
-    """Keep eodag's log, which quotes URLs and answers, to handlers that the person has set up for eodag, if any.
-
-    To be called once eodag is imported, for that sets up its log anew.
-    """
-    logger = logging.getLogger("eodag")
-    logger.addHandler(logging.NullHandler())
-    logger.propagate = False
-
-
-def _gateway(also: str | None) -> tuple[Any, Any]:
-    """The gateway of eodag, open to a provider `also`, and what the person's own configuration file holds."""
+def _open_gateway(extra_provider: str | None) -> tuple[Any, Any]:
+    """Return an eodag gateway that also allows `extra_provider`, and the user's parsed configuration file."""
     with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="geographer-eodag-") as folder:
         warnings.simplefilter("ignore")
         from eodag import EODataAccessGateway
         from eodag.config import EODAGSettings
 
-        silence()
+        # eodag, which set up its logger when imported, logs URLs and responses: only to handlers that the user added.
+        logger = logging.getLogger("eodag")
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
         empty, locations = Path(folder, "eodag.yml"), Path(folder, "locations.yml")
         empty.write_text("{}\n", encoding="utf-8")
         locations.write_text("shapefiles: []\n", encoding="utf-8")
         try:
-            asked = EODAGSettings()
+            environment = EODAGSettings()
         except Exception as error:
-            raise UsageError(f"eodag does not take the EODAG_… variables ({type(error).__name__}): mend them") from None
-        file = asked.resolved_cfg_file
+            raise UsageError(f"eodag rejects the EODAG_… variables ({type(error).__name__}). Correct them.") from None
+        file = environment.resolved_cfg_file
         if not file.is_file():
-            if asked.cfg_file is not None:
-                raise NotFoundError(f"EODAG_CFG_FILE names '{file}', which is not there: mend or unset it")
+            if environment.cfg_file is not None:
+                raise NotFoundError(f"the file '{file}' that EODAG_CFG_FILE names does not exist. Correct or unset it.")
             file = empty
-        given = _read(file)
-        allowed = [*asked.providers_whitelist, *([also] if also and asked.providers_whitelist else [])]
+        user_configuration = _read_configuration(file)
+        allowed = list(environment.providers_whitelist)
         try:
             settings = EODAGSettings(
                 cfg_dir=Path(folder),
                 cfg_file=file,
                 locations_cfg_file=locations,
                 ext_collections_cfg_uri="",
-                providers_whitelist=allowed,
+                providers_whitelist=[*allowed, extra_provider] if extra_provider and allowed else allowed,
             )
-            return EODataAccessGateway(settings=settings), given
+            return EODataAccessGateway(settings=settings), user_configuration
         except Exception as error:
-            raise UsageError(
-                f"eodag can't be set up with '{file}' and the EODAG__… variables ({type(error).__name__}): mend them"
-            ) from None
+            reason = f"eodag rejects '{file}' or the EODAG__… variables ({type(error).__name__})"
+            raise UsageError(f"{reason}. Correct them.") from None
 
 
-def _read(file: Path) -> Any:
-    """What a configuration file holds; the errors of eodag and of the parser would quote it."""
+def _read_configuration(file: Path) -> Any:
+    """Parse a configuration file. Messages do not quote it, as those of eodag and of the parser would."""
     import yaml
 
     try:
-        given = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
-        place = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UsageError(f"eodag's configuration '{file}' is no YAML{place}: mend it") from None
+        line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+        raise UsageError(f"eodag's configuration '{file}' is not valid YAML{line}. Correct it.") from None
     except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise UsageError(f"eodag's configuration '{file}' can't be read ({type(error).__name__}): mend it") from None
-    if given is not None and not isinstance(given, dict):
-        raise UsageError(f"eodag's configuration '{file}' has no providers in it: mend it")
-    return given
+        raise UsageError(f"eodag's configuration '{file}' cannot be read ({type(error).__name__}).") from None
+    if content is not None and not isinstance(content, dict):
+        reason = f"eodag's configuration '{file}' contains no providers"
+        raise UsageError(f"{reason}. It must map provider names to settings.")
+    return content
 
 
-def _added(dag: Any, provider: str | None, collection: str, options: dict[str, Any]) -> str:
-    """A STAC API made known to eodag."""
+def _register_stac_api(dag: Any, provider: str | None, collection: str, options: dict[str, Any]) -> str:
+    """Register the STAC API at `options['url']` as a provider of eodag."""
     if provider is None:
-        raise UsageError("a STAC API by its 'url' needs a name to record: pass a provider")
+        raise UsageError("a STAC API given by 'url' needs a name to record. Pass a provider.")
     if provider in dag._providers or provider in dag._providers.pruned_providers_config:
-        raise UsageError(
-            f"provider '{provider}' is one that eodag knows: leave 'url' away, or call the API by another name"
-        )
+        advice = "Leave 'url' out, or choose another name for the API."
+        raise UsageError(f"provider '{provider}' is known to eodag. {advice}")
     url = str(options["url"]).rstrip("/")
     search: dict[str, Any] = {
         "type": "StacSearch",
@@ -164,7 +156,7 @@ def _added(dag: Any, provider: str | None, collection: str, options: dict[str, A
         "discover_queryables": {"fetch_url": None, "collection_fetch_url": None},
         "discover_collections": {"fetch_url": None},
         "metadata_mapping": {"order:status": _STATUS},
-        "pagination": {"max_limit": options.get("page_size") or _PAGE_OF_AN_API},
+        "pagination": {"max_limit": options.get("page_size") or _PAGE_SIZE_OF_URL},
     }
     configuration = {
         "name": provider,
@@ -174,101 +166,91 @@ def _added(dag: Any, provider: str | None, collection: str, options: dict[str, A
         "products": {collection: {"_collection": collection}, _GENERIC: {"_collection": "{collection}"}},
         "download": {"type": "HTTPDownload", "auth_error_code": 401, "extract": False},
     }
-    _configured(dag, provider, configuration)
+    _update_provider(dag, provider, configuration)
     return provider
 
 
-def _configured(dag: Any, provider: str, configuration: dict[str, Any]) -> None:
+def _update_provider(dag: Any, provider: str, configuration: dict[str, Any]) -> None:
     dag.update_providers_config(dict_conf={provider: configuration})
     dag._providers[provider].sync_collections(dag, False)
     dag._plugins_manager.rebuild(dag._providers)
 
 
-def _resolved(dag: Any, provider: str | None, collection: str, generic: bool) -> tuple[str, str]:
-    """The provider and collection that eodag means by these names."""
+def _resolve_names(dag: Any, provider: str | None, collection: str, is_generic: bool) -> tuple[str, str]:
+    """Return eodag's names of the provider and collection."""
     if provider is not None:
         _check_provider(dag, provider)
-    if generic:
-        return _generic(dag, provider, collection)
-    offered = _collections(dag, provider)
-    name = offered.get(collection)
-    if name is None and provider is not None and _takes_any(dag, provider):
-        return _generic(dag, provider, collection)
+    if is_generic:
+        return _add_generic_collection(dag, provider, collection)
+    name_by_alias = _list_collections(dag, provider)
+    name = name_by_alias.get(collection)
+    if name is None and provider is not None and _accepts_any_collection(dag, provider):
+        return _add_generic_collection(dag, provider, collection)
     if name is None:
         where = f" of provider '{provider}'" if provider else ""
         raise NotFoundError(
-            f"no collection '{collection}'{where} is known to eodag{alike(collection, offered)}; if it is the "
-            "archive's own name, pass the option generic=true"
+            f"collection '{collection}'{where} is not known to eodag{suggest_names(collection, name_by_alias)}. If it "
+            "is the archive's own name, pass the option generic=true."
         )
     plugins = list(dag._plugins_manager.get_search_plugins(collection=name, provider=provider))
-    return _preferred(dag, plugins), name
-
-
-def _preferred(dag: Any, plugins: list[Any]) -> str:
-    """The provider that eodag would ask first."""
-    first = dag.get_preferred_provider()[0]
     names = [str(plugin.provider) for plugin in plugins]
-    return first if first in names else names[0]
+    preferred = dag.get_preferred_provider()[0]
+    return preferred if preferred in names else names[0], name
 
 
 def _check_provider(dag: Any, provider: str) -> None:
     pruned = dag._providers.pruned_providers_config
-    names = {*dag._providers, *(getattr(one.config, "group", None) for one in dag._providers.values())} - {None}
+    names = {*dag._providers, *(getattr(entry.config, "group", None) for entry in dag._providers.values())} - {None}
     if provider in names:
         return
     if provider in pruned:
         reason = (dag._providers.pruned_providers_reasons.get(provider) or {}).get("reason_type")
         if reason == "skipped_plugin":
-            raise NotFoundError(
-                f"provider '{provider}' needs a part of eodag that is not installed: install eodag[all]"
-            )
-        raise SourceError(f"provider '{provider}' can't be searched without logging in: {credentials_step(provider)}")
-    raise NotFoundError(f"no provider '{provider}' is known to eodag{alike(provider, {*names, *pruned})}")
+            raise NotFoundError(f"provider '{provider}' needs optional packages of eodag. Install eodag[all].")
+        raise SourceError(f"provider '{provider}' requires a login for searches: {_describe_credentials(provider)}.")
+    raise NotFoundError(f"provider '{provider}' is not known to eodag{suggest_names(provider, {*names, *pruned})}.")
 
 
-def _collections(dag: Any, provider: str | None) -> dict[str, str]:
-    """What can be asked for, by eodag's names and by aliases."""
-    offered: dict[str, str] = {}
-    for one in dag.list_collections(provider, fetch_providers=False):
-        name = str(one._id or one.id)
-        offered[name] = offered[str(one.id)] = name
-    return offered
+def _list_collections(dag: Any, provider: str | None) -> dict[str, str]:
+    """Return eodag's name of each collection, by name and by alias."""
+    name_by_alias: dict[str, str] = {}
+    for collection in dag.list_collections(provider, fetch_providers=False):
+        name = str(collection._id or collection.id)
+        name_by_alias[name] = name_by_alias[str(collection.id)] = name
+    return name_by_alias
 
 
-def _takes_any(dag: Any, provider: str) -> bool:
-    """Whether a person has configured a provider of their own, to take any collection by the archive's name."""
+def _accepts_any_collection(dag: Any, provider: str) -> bool:
+    """Return whether the user configured this provider, so that it takes the archive's own collection names."""
     from eodag.config import DEFAULT_PROVIDERS_DIR
 
-    own = not (DEFAULT_PROVIDERS_DIR / f"{provider}.yml").is_file()
-    return own and provider in dag._providers and _GENERIC in dag._providers[provider].collections_config
+    is_custom = not (DEFAULT_PROVIDERS_DIR / f"{provider}.yml").is_file()
+    return is_custom and provider in dag._providers and _GENERIC in dag._providers[provider].collections_config
 
 
-def _generic(dag: Any, provider: str | None, collection: str) -> tuple[str, str]:
+def _add_generic_collection(dag: Any, provider: str | None, collection: str) -> tuple[str, str]:
     if provider is None:
-        raise UsageError("the option generic=true takes the archive's own collection: pass the provider, too")
+        reason = "needs a provider, whose own collection name is used"
+        raise UsageError(f"the option generic=true {reason}. Pass a provider.")
     if provider not in dag._providers or _GENERIC not in dag._providers[provider].collections_config:
-        raise UsageError(
-            f"provider '{provider}' takes no collections but those that eodag lists: leave generic=true away"
-        )
+        raise UsageError(f"provider '{provider}' offers only the collections that eodag lists. Leave generic=true out.")
     if collection not in dag._providers[provider].collections_config:
-        _configured(dag, provider, {"products": {collection: {"_collection": collection}}})
+        _update_provider(dag, provider, {"products": {collection: {"_collection": collection}}})
     return provider, collection
 
 
-def alike(name: str, names: Iterable[str]) -> str:
-    """`: did you mean 'a' or 'b'`, of those that are spelled alike."""
-    by_fold = {one.casefold().replace("-", "_"): one for one in sorted(names)}
-    wanted = name.casefold().replace("-", "_")
-    near = [by_fold[one] for one in difflib.get_close_matches(wanted, by_fold, n=5, cutoff=0.5)]
-    near += [one for fold, one in by_fold.items() if wanted in fold and one not in near][: 5 - len(near)]
-    return f"; there is {quote_names(near)}" if near else ""
+def suggest_names(name: str, names: Iterable[str]) -> str:
+    """Return `; similar: 'a', 'b'`, or an empty text if none is similar."""
+    by_key = {candidate.casefold().replace("-", "_"): candidate for candidate in sorted(names)}
+    key = name.casefold().replace("-", "_")
+    similar = [by_key[match] for match in difflib.get_close_matches(key, by_key, n=5, cutoff=0.5)]
+    similar += [known for fold, known in by_key.items() if key in fold and known not in similar][: 5 - len(similar)]
+    return f"; similar: {quote_names(similar)}" if similar else ""
 
 
-def _page_size(dag: Any, provider: str, asked: int | None) -> int:
-    """What is asked for, else what the provider gives at most, within reason."""
-    if asked:
-        return asked
+def _find_page_size(dag: Any, provider: str) -> int:
+    """Return the provider's maximum page size as eodag knows it, at most `_MAX_PAGE_SIZE`."""
     configuration = dag._providers[provider].config
     search = getattr(configuration, "search", None) or getattr(configuration, "api", None)
-    most = (getattr(search, "pagination", None) or {}).get("max_limit")
-    return max(1, min(most, _MOST_OF_A_PAGE)) if isinstance(most, int) and most else _PAGE_OF_A_PROVIDER
+    limit = (getattr(search, "pagination", None) or {}).get("max_limit")
+    return max(1, min(limit, _MAX_PAGE_SIZE)) if isinstance(limit, int) and limit else _DEFAULT_PAGE_SIZE

@@ -1,4 +1,4 @@
-"""One product fetched by eodag, once: its files under the names that readers look for, and nothing else."""
+"""Download one product with eodag in one attempt: files under the names that readers expect, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,113 +15,109 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from geographer.archives.base import BytesCallback, OrderRequiredError, Product, SourceError
-from geographer.archives.eodag.client import Client
-from geographer.archives.eodag.products import Handle, safe_name
-from geographer.archives.http_errors import chain, trouble
+from geographer.archives.base import BytesCallback, Product
+from geographer.archives.eodag.client import EodagClient
+from geographer.archives.eodag.products import EodagHandle, make_safe_name
+from geographer.archives.http_errors import iter_causes
+from geographer.base.errors import OrderRequiredError, SourceError
 
 _ONLINE: Final = "succeeded"
-_WORKING: Final = ".eodag"
-"""Where eodag works, inside the product's folder; it is gone afterwards."""
+_WORK_FOLDER: Final = ".eodag"
+"""eodag's temporary folder inside the product's folder."""
 
-_ACCEPTED: Final = 202
-_PAUSE: Final = 1.0
-"""Minutes between tries of eodag's own; there are none, but zero would mean that it never pauses."""
+_HTTP_ACCEPTED: Final = 202
+_EODAG_WAIT_MINUTES: Final = 1.0
+"""eodag's `wait` between its retries. It never retries here (timeout=0), but it rejects wait=0."""
+
+_DISK_ERRNOS: Final = frozenset(
+    {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO, errno.EMFILE, errno.EFBIG, getattr(errno, "EDQUOT", -1)}
+)
 
 
-def download(client: Client, product: Product, folder: Path, told: BytesCallback) -> None:
-    """See `Source.fetch`. Assets come one after the other, so that no thread is left that writes after an error."""
-    handle: Handle = product.handle
-    working = folder / _WORKING
-    working.mkdir(parents=True)
-    progress = Progress(told)
+def download_product(client: EodagClient, product: Product, folder: Path, on_progress: BytesCallback) -> None:
+    """Download a product; see `Source.fetch`. Assets come one by one, so that no thread writes after an error."""
+    handle: EodagHandle = product.handle
+    work_folder = folder / _WORK_FOLDER
+    work_folder.mkdir(parents=True)
+    progress = EodagProgress(on_progress)
     try:
-        with _translated(client, product), client.lock:
-            client.dag._setup_downloader(handle.found)
-        _order(client, product, handle)
-        for index, (asset, name) in enumerate(handle.names.items()):
-            arrived = _fetched(client, product, working / str(index), progress, asset)
-            _placed(arrived, working / str(index), folder / name)
-        if not handle.names:
-            _check_link(product, handle)
-            _fetched(client, product, working / "whole", progress, None)
-            _whole(product, handle, working / "whole", folder)
+        with _translate_errors(client, product), client.lock:
+            client.dag._setup_downloader(handle.eodag_product)
+        if handle.file_names and not _is_online(handle.eodag_product):
+            _order_product(client, product)
+        for index, (asset, name) in enumerate(handle.file_names.items()):
+            files = _download_files(client, product, work_folder / str(index), progress, asset)
+            _move_files(files, work_folder / str(index), folder / name)
+        if not handle.file_names:
+            if handle.eodag_product.remote_location in {"", "Not Available"}:
+                advice = "Exclude it, or choose another collection."
+                raise SourceError(f"{product.display_name} has no download link. {advice}")
+            files = _download_files(client, product, work_folder / "whole", progress, None)
+            destination = folder / _name_whole_product(product, files[0]) if len(files) == 1 else folder
+            _move_files(files, work_folder / "whole", destination)
     finally:
-        stream = getattr(handle.found, "_stream", None)
+        stream = getattr(handle.eodag_product, "_stream", None)
         if stream is not None:
-            stream.close()  # eodag leaves the connection open after an error
-        shutil.rmtree(working, ignore_errors=True)
+            stream.close()  # eodag leaves the connection open after an error.
+        shutil.rmtree(work_folder, ignore_errors=True)
 
 
-class Progress:
-    """What eodag tells its progress to: counts bytes, and draws nothing."""
+class EodagProgress:
+    """The progress callback that eodag expects: counts bytes over all parts of a product and draws nothing."""
 
-    def __init__(self, told: BytesCallback) -> None:
-        self._told, self._arrived, self._lock = told, 0, threading.Lock()
+    def __init__(self, on_progress: BytesCallback) -> None:
+        self._on_progress, self._n_bytes, self._lock = on_progress, 0, threading.Lock()
         self.unit, self.unit_scale, self.desc, self.pos, self.total = "B", True, "", 0, None
 
     def __call__(self, increment: int, total: int | None = None) -> None:
-        """So many bytes more; while eodag counts files, it does not matter."""
+        """Add `increment` bytes; other units, such as files, are ignored."""
         if self.unit != "B":
             return
         with self._lock:
-            self._arrived += increment
-            arrived = self._arrived
-        self._told(arrived)
+            self._n_bytes += increment
+            n_bytes = self._n_bytes
+        self._on_progress(n_bytes)
 
-    def reset(self, total: int | None = None) -> None:
-        """Nothing: what arrived counts on, over all assets."""
-
-    def refresh(self) -> None:
-        """Nothing to draw."""
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-    def copy(self, *_args: Any, **_kwargs: Any) -> Progress:
-        """Itself: bytes are counted over all parts of a product."""
+    def _ignore_call(self, *_args: Any, **_kwargs: Any) -> EodagProgress:
+        """Return this object unchanged: the count continues over all assets, and there is no bar to draw."""
         return self
 
+    reset = refresh = close = copy = _ignore_call
 
-def _fetched(client: Client, product: Product, folder: Path, progress: Progress, asset: str | None) -> list[Path]:
-    """The files that eodag writes into `folder`, for one asset or for the whole product."""
-    found = product.handle.found
-    found.location = found.remote_location
+
+def _download_files(
+    client: EodagClient, product: Product, folder: Path, progress: EodagProgress, asset: str | None
+) -> list[Path]:
+    """Download one asset, or with None the whole product, into `folder` and return its files."""
+    eodag_product = product.handle.eodag_product
+    eodag_product.location = eodag_product.remote_location
     folder.mkdir()
-    options: dict[str, Any] = {"output_dir": str(folder), "extract": False, "wait": _PAUSE, "timeout": 0.0}
+    options: dict[str, Any] = {"output_dir": str(folder), "extract": False, "wait": _EODAG_WAIT_MINUTES, "timeout": 0.0}
     progress.unit = "B"
     if asset is not None:
         options["asset"] = re.escape(asset)
-        # A name that the archive sends may point anywhere; with one given beforehand eodag does not look for it.
-        found.assets[asset].filename = "asset"
-        # For progress eodag would ask for a size that is not stated, up to twice, before it fetches the file.
-        found.assets[asset].data.setdefault("file:size", 0)
-    with _translated(client, product):
-        _serialise_logins(client, found)
-        client.dag.download(found, progress_callback=progress, executor=_Inline(), **options)
+        # A preset name prevents eodag from using one that the archive sends, which may point outside the folder.
+        eodag_product.assets[asset].filename = "asset"
+        # A preset size prevents up to two requests that eodag makes only for its progress bar.
+        eodag_product.assets[asset].data.setdefault("file:size", 0)
+    with _translate_errors(client, product):
+        _serialise_logins(client, eodag_product)
+        client.dag.download(eodag_product, progress_callback=progress, executor=_InlineExecutor(), **options)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and ".downloaded" not in path.parts)
     if not files:
-        raise SourceError(f"{_what(product)}: nothing of it arrived", retryable=True)
+        raise SourceError(f"{product.display_name}: no file arrived", retryable=True)
     return files
 
 
-def _check_link(product: Product, handle: Handle) -> None:
-    if handle.found.remote_location in {"", "Not Available"}:
-        raise SourceError(f"{_what(product)} has nothing that can be fetched: leave it out, or take another collection")
-
-
-class _Inline(Executor):
-    """Runs what eodag would give to threads of its own, which go on writing after an error, in this thread."""
+class _InlineExecutor(Executor):
+    """Runs in this thread what eodag would submit to its own threads, which continue to write after an error."""
 
     _max_workers = 1
     _thread_name_prefix = "geographer"
-
-    def _counter(self) -> int:
-        """What eodag asks for the place of its progress bar."""
-        return 1
+    _counter = staticmethod(lambda: 1)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """See `Executor.submit`; an error, also one that ends this run, is raised where the result is asked for."""
+        """Call `fn` at once; `Future.result` raises its error, see `Executor.submit`."""
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -130,125 +126,95 @@ class _Inline(Executor):
         return future
 
 
-def _serialise_logins(client: Client, found: Any) -> None:
-    """Let one thread at a time log in: eodag's plugins keep the token that they got on themselves."""
-    login = found.downloader_auth
+def _serialise_logins(client: EodagClient, eodag_product: Any) -> None:
+    """Let one thread at a time log in, because eodag's plugins store their token on themselves."""
+    login = eodag_product.downloader_auth
     if login is None or "authenticate" in vars(login):
         return
     authenticate = login.authenticate
 
-    def one_at_a_time() -> Any:
+    def authenticate_locked() -> Any:
         with client.lock:
             return authenticate()
 
-    login.authenticate = one_at_a_time
+    login.authenticate = authenticate_locked
 
 
-def _order(client: Client, product: Product, handle: Handle) -> None:
-    """Order a product that is offline and comes by its assets; one that comes whole is ordered by eodag itself."""
-    found = handle.found
-    if not handle.names or _is_online(found):
-        return
-    if getattr(found.downloader.config, "order_enabled", False) and hasattr(found.downloader, "order"):
-        with _translated(client, product):
-            login = found.downloader_auth.authenticate() if found.downloader_auth is not None else None
-            found.downloader.order(found, login, wait=_PAUSE, timeout=0.0)
-    if not _is_online(found):
-        raise _offline(product)
+def _order_product(client: EodagClient, product: Product) -> None:
+    """Order an offline product that is delivered as assets; eodag itself orders products delivered as a whole."""
+    eodag_product = product.handle.eodag_product
+    downloader = eodag_product.downloader
+    if getattr(downloader.config, "order_enabled", False) and hasattr(downloader, "order"):
+        with _translate_errors(client, product):
+            login = eodag_product.downloader_auth
+            session = login.authenticate() if login is not None else None
+            downloader.order(eodag_product, session, wait=_EODAG_WAIT_MINUTES, timeout=0.0)
+    if not _is_online(eodag_product):
+        raise _make_order_error(product)
 
 
-def _is_online(found: Any) -> bool:
-    return bool(found.properties.get("order:status", _ONLINE) == _ONLINE)
+def _is_online(eodag_product: Any) -> bool:
+    return bool(eodag_product.properties.get("order:status", _ONLINE) == _ONLINE)
 
 
-def _offline(product: Product) -> OrderRequiredError:
-    return OrderRequiredError(
-        f"{_what(product)} is offline: the archive has to bring it back first; run this again in some hours"
-    )
-
-
-def _what(product: Product) -> str:
-    return f"product '{product.product_id}' of '{product.provider}'"
+def _make_order_error(product: Product) -> OrderRequiredError:
+    reason = "is offline: the archive must restore it first"
+    return OrderRequiredError(f"{product.display_name} {reason}. Run the command again in a few hours.")
 
 
 @contextmanager
-def _translated(client: Client, product: Product) -> Iterator[None]:
-    """Turn what eodag raises into what a source may raise; a full disk stays what it is."""
+def _translate_errors(client: EodagClient, product: Product) -> Iterator[None]:
+    """Raise eodag's exceptions as those that a source may raise; errors of the disk stay `OSError`."""
     try:
         yield
-    except SourceError:
-        raise
     except Exception as error:
-        raise _failed(client, product, error) from None
+        raise _translate_exception(client, product, error) from None
 
 
-def _failed(client: Client, product: Product, error: Exception) -> Exception:
+def _translate_exception(client: EodagClient, product: Product, error: Exception) -> Exception:
     import requests
     from eodag.utils import exceptions
 
-    for one in chain(error):
-        if isinstance(one, SourceError):
-            return one
-        network = isinstance(one, requests.RequestException | ConnectionError | TimeoutError)
-        if isinstance(one, OSError) and one.errno is not None and one.filename is not None and not network:
-            return one
-        if _is_of_the_disk(one):
-            return one if isinstance(one, Exception) else error
-    found = product.handle.found
-    response = getattr(found, "_stream", None)
-    unavailable = isinstance(error, exceptions.NotAvailableError)
-    if unavailable and (not _is_online(found) or getattr(response, "status_code", None) == _ACCEPTED):
-        return _offline(product)
-    if getattr(response, "status_code", None) == _ACCEPTED and not product.handle.names:
-        return _offline(product)
-    reason = trouble(error, _what(product), client.clean, client.credentials)
-    if isinstance(error, exceptions.AuthenticationError | exceptions.MisconfiguredError) and not reason.retryable:
-        return SourceError(f"{_what(product)}: the archive can't be logged in to: {client.credentials}")
-    return reason
+    for cause in iter_causes(error):
+        if isinstance(cause, SourceError):
+            return cause
+        is_network = isinstance(cause, requests.RequestException | ConnectionError | TimeoutError)
+        if isinstance(cause, OSError) and cause.errno is not None and cause.filename is not None and not is_network:
+            return cause
+        if isinstance(cause, OSError) and cause.errno in _DISK_ERRNOS:
+            return cause
+    eodag_product = product.handle.eodag_product
+    is_accepted = getattr(getattr(eodag_product, "_stream", None), "status_code", None) == _HTTP_ACCEPTED
+    is_unavailable = isinstance(error, exceptions.NotAvailableError)
+    is_pending = is_accepted and (is_unavailable or not product.handle.file_names)
+    if is_pending or (is_unavailable and not _is_online(eodag_product)):
+        return _make_order_error(product)
+    return client.to_source_error(error, product.display_name)
 
 
-def _is_of_the_disk(error: BaseException) -> bool:
-    full = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO, errno.EMFILE, errno.EFBIG, getattr(errno, "EDQUOT", -1)}
-    return isinstance(error, OSError) and error.errno in full
-
-
-def _placed(files: list[Path], folder: Path, destination: Path) -> None:
-    """Move an asset's file to `destination`; where it is several files, their tree."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    if len(files) == 1:
-        files[0].rename(destination)
-        return
+def _move_files(files: list[Path], folder: Path, destination: Path) -> None:
+    """Move a tree of files in `folder` to `destination`; an only file becomes `destination` itself."""
     for file in files:
-        place = destination / file.relative_to(folder)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        file.rename(place)
+        target = destination / file.relative_to(folder) if len(files) > 1 else destination
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(target)
 
 
-def _whole(product: Product, handle: Handle, folder: Path, destination: Path) -> None:
-    """Move what arrived of a product that comes whole: one file by the product's name, or a tree as it is."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and ".downloaded" not in path.parts)
-    if len(files) > 1:
-        for file in files:
-            place = destination / file.relative_to(folder)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            file.rename(place)
-        return
-    (file,) = files
-    if handle.digest is not None and not _has_digest(file, handle.digest):
-        raise SourceError(f"{_what(product)}: what arrived has not the digest that the archive states", retryable=True)
-    name = safe_name(product.product_id)
-    extension = _kind(file)
-    file.rename(destination / (name if name.lower().endswith(extension) and extension else name + extension))
+def _name_whole_product(product: Product, file: Path) -> str:
+    """Check the digest of a product's only file, and return the product's name with the extension that fits."""
+    algorithm, _, digest = (product.handle.digest or "").partition(":")
+    if digest:
+        with file.open("rb") as content:
+            is_intact = hashlib.file_digest(content, algorithm).hexdigest() == digest
+        if not is_intact:
+            reason = "the download does not match the digest that the archive states"
+            raise SourceError(f"{product.display_name}: {reason}", retryable=True)
+    name, extension = make_safe_name(product.product_id), _detect_extension(file)
+    return name if name.lower().endswith(extension) else name + extension
 
 
-def _has_digest(file: Path, stated: str) -> bool:
-    algorithm, _, digest = stated.partition(":")
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, algorithm).hexdigest() == digest
-
-
-def _kind(file: Path) -> str:
-    """The extension that fits the content: archives come under many names, or none."""
+def _detect_extension(file: Path) -> str:
+    """Return the extension that fits the content: archive files arrive under arbitrary names."""
     if zipfile.is_zipfile(file):
         return ".zip"
     if tarfile.is_tarfile(file):

@@ -1,4 +1,4 @@
-"""What eodag is given to log in with, so that none of it gets into a text of ours."""
+"""Remove credentials that eodag was given from messages."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ from urllib.parse import quote, quote_plus
 
 from geographer.base.redaction import redact_urls
 
-_SHORTEST: Final = 4
-"""A shorter value can't be told from a part of any word; nobody's password has so few characters."""
+_MIN_LENGTH: Final = 4
+"""Shorter values would match parts of ordinary words, and are too short for credentials."""
 
-_SECRET: Final = re.compile(
+_SECRET_NAME: Final = re.compile(
     r"(?:^|_)(?:pass(?:word|wd|phrase)?|secret|token|api_?key|access_?key(?:_id)?|credentials?|username|login|key)$",
     re.IGNORECASE,
 )
-_PAIRS: Final = re.compile(
+_KEY_VALUE: Final = re.compile(
     r"(?P<name>\b[\w.-]*(?:sig|signature|token|secret|password|passwd|credential|apikey|api_key|authorization)[\w.-]*)"
     r"(?P<between>[\"']?\s*[=:]\s*[\"']?)(?:(?:Bearer|Basic)\s+)?[^\s&\"',;}]+",
     re.IGNORECASE,
 )
-_HIDDEN: Final = "***"
+_MASK: Final = "***"
 
 
-class Clean:
-    """Takes out of a text what is secret: known values, in the ways they are written, and what looks like one."""
+class Redactor:
+    """Masks known secrets, in every usual encoding, and `name=value` pairs whose name suggests a secret."""
 
-    def __init__(self, values: Iterable[str]) -> None:
-        written = {form for value in values if len(value) >= _SHORTEST for form in _forms(value)}
-        self._written = sorted(written, key=len, reverse=True)
+    def __init__(self, secrets: Iterable[str]) -> None:
+        encoded = {form for value in secrets if len(value) >= _MIN_LENGTH for form in _encode_value(value)}
+        self._encoded_secrets = sorted(encoded, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """`text` without anything secret, and without the user, query and fragment of its URLs."""
-        for written in self._written:
-            text = text.replace(written, _HIDDEN)
-        return _PAIRS.sub(rf"\g<name>\g<between>{_HIDDEN}", str(redact_urls(text)))
+        """Return `text` without secrets, and without user, query and fragment of its URLs."""
+        for secret in self._encoded_secrets:
+            text = text.replace(secret, _MASK)
+        return _KEY_VALUE.sub(rf"\g<name>\g<between>{_MASK}", str(redact_urls(text)))
 
 
-def known(configurations: Iterable[Any], given: Any) -> set[str]:
-    """Every value that eodag may log in with.
+def collect_secrets(configurations: Iterable[Any], user_configuration: Any) -> set[str]:
+    """Return every value that eodag may log in with.
 
     Args:
-        configurations: Of eodag's providers.
-        given: What the person's own configuration file holds.
+        configurations: Configurations of eodag's providers.
+        user_configuration: Parsed content of the user's configuration file.
     """
-    found = {value for one in configurations for value in _credentials(one)}
-    found.update(_under_names(given))
+    secrets = {value for configuration in configurations for value in _iter_credentials(configuration)}
+    secrets.update(_iter_secret_fields(user_configuration))
     for name, value in os.environ.items():
-        if name.startswith("EODAG_") and (_SECRET.search(name) or "CREDENTIALS" in name):
-            found.add(value)
+        if name.startswith("EODAG_") and (_SECRET_NAME.search(name) or "CREDENTIALS" in name):
+            secrets.add(value)
         if name in {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}:
-            found.add(value)
-    return found
+            secrets.add(value)
+    return secrets
 
 
-def _credentials(configuration: Any) -> Iterator[str]:
-    """The credentials of a provider's plugins, and `user:password` as it is sent."""
+def _iter_credentials(configuration: Any) -> Iterator[str]:
+    """Yield the credentials of a provider's plugins, and each `user:password` as HTTP Basic encodes it."""
     for plugin in list(vars(configuration).values()):
         credentials = getattr(plugin, "credentials", None)
         if isinstance(credentials, Mapping):
@@ -69,16 +69,17 @@ def _credentials(configuration: Any) -> Iterator[str]:
                 yield base64.b64encode(":".join(pair).encode()).decode()
 
 
-def _under_names(given: Any, inside: bool = False) -> Iterator[str]:
-    if isinstance(given, Mapping):
-        for name, value in given.items():
-            yield from _under_names(value, inside or bool(_SECRET.search(str(name))))
-    elif isinstance(given, list):
-        for value in given:
-            yield from _under_names(value, inside)
-    elif inside and isinstance(given, str | int) and given:
-        yield str(given)
+def _iter_secret_fields(value: Any, is_secret: bool = False) -> Iterator[str]:
+    """Yield every value below a key whose name suggests a secret."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _iter_secret_fields(inner, is_secret or bool(_SECRET_NAME.search(str(name))))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _iter_secret_fields(inner, is_secret)
+    elif is_secret and isinstance(value, str | int) and value:
+        yield str(value)
 
 
-def _forms(value: str) -> set[str]:
+def _encode_value(value: str) -> set[str]:
     return {value, quote(value, safe=""), quote(value), quote_plus(value), base64.b64encode(value.encode()).decode()}

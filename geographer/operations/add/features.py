@@ -1,4 +1,4 @@
-"""Features in: read, checked row by row in SQL, and staged as the rows of one `features_added` event."""
+"""Add features: read vector data, check each row in SQL, and plan the `features_added` event."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from geographer.base.errors import ConflictError, NotFoundError, UsageError, quote_names
-from geographer.planning.vector_source import VectorSource, open_vector_source, properties_sql
+from geographer.base.errors import NotFoundError, UsageError, quote_names, quote_objects
+from geographer.operations.add.input_problems import FEATURE_PROBLEMS, make_skipped_rows, raise_first_problem
+from geographer.planning.class_values import make_class_rows, number_classes
+from geographer.planning.vector_source import VectorSource, make_properties_sql, open_vector_source
 from geographer.storage.database.connection import escape_literal, quote_identifier
 from geographer.storage.database.sql_sandbox import validate_expression
 from geographer.storage.events import EventDraft
-from geographer.storage.log.digests import row_digest_sql
-from geographer.storage.log.row_tables import make_row_table
+from geographer.storage.log.digests import build_row_digest_sql
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,28 +21,17 @@ if TYPE_CHECKING:
     from geographer.storage.queries.revision import Revision
 
 _ID_COLUMNS: Final = ("feature_id", "id")
-_INTEGERS: Final = (
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-)
-_WIDE_INTEGERS: Final = ("UBIGINT", "HUGEINT", "UHUGEINT")
-_LONGEST_CLAIM: Final = 50
+_INTEGER_TYPES: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+_WIDE_INTEGER_TYPES: Final = ("UBIGINT", "HUGEINT", "UHUGEINT")
+_MAX_CRS_LENGTH: Final = 50
 _DEFAULT_CLASS: Final = "object"
-_RESERVED: Final = {"feature_id", "class", "geometry"}
-_KNOWN: Final = "its id is in the dataset already"
-_CONFLICTS: Final = ("its id stands twice in the file", _KNOWN)
-
-_READ: Final = Path(__file__).with_name("read_feature.sql")
+_RESERVED_COLUMNS: Final = {"feature_id", "class", "geometry"}
+_CHECK_FEATURES: Final = Path(__file__).with_name("check_features.sql")
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureOptions:
-    """How features are read: which columns and rows, and what becomes of rows that are not fit, or known already."""
+    """Options for adding features, as in `Dataset.add_features`; the event's request records them."""
 
     id_column: str | None = None
     class_column: str | None = None
@@ -52,193 +42,161 @@ class FeatureOptions:
     replace: bool = False
 
 
-def plan_features(
+def plan_feature_addition(
     revision: Revision,
     data: Any,
     options: FeatureOptions,
     request: dict[str, Any],
     *,
-    coming: Collection[str] = (),
+    incoming_classes: Collection[str] = (),
 ) -> EventDraft:
-    """The `features_added` event that adding `data` would be; its rows are staged in the revision's connection.
+    """Plan the `features_added` event for vector data. Its rows are the view `new_feature` of the connection.
 
-    `coming` are classes that the same event brings: features may have them, though the dataset does not yet.
+    Features may use the `incoming_classes`, which the same event adds.
 
     Raises:
-        NotFoundError: no such file, column or class.
-        UsageError: a geometry is missing, empty, invalid or out of range, or there is no id or CRS.
-        ConflictError: ids stand twice, or are in the dataset.
+        NotFoundError: A file, column or class does not exist.
+        UsageError: A geometry is missing, empty, invalid or out of range, or there is no id or CRS.
+        ConflictError: An id is repeated or already in the dataset.
     """
     if options.class_column is not None and options.as_class is not None:
-        raise UsageError("--class names a column and --as-class a class for all: pass one of them")
+        raise UsageError("--class (a column) and --as-class (one class for all) exclude each other. Pass one of them.")
+    existing = dict(revision.fetch_rows("SELECT class, value FROM classes"))
     with open_vector_source(revision.connection, data, options.crs) as source:
-        own = _stage(revision, source, options)
-    _refuse_wrong_crs(revision, source)
-    skipped = _skipped(revision, source, options.on_error)
-    classes = _new_classes(revision, source, coming)
-    count = revision.fetch_value("SELECT count(*) FROM new_feature")
+        user_columns = _stage_features(revision, source, options, existing)
+    _reject_implausible_crs(revision, source)
+    skipped = _collect_skipped_rows(revision, source, options.on_error)
+    classes = _list_new_classes(revision, source, {*existing, *incoming_classes})
+    added, changed = revision.fetch_rows(
+        "SELECT count(*) FILTER (change = 'added'), count(*) FILTER (change = 'changed') FROM new_feature"
+    )[0]
     payload = {
         "request": request,
         "source": source.name,
         "crs": source.crs,
-        "columns": {name: kind for name, (_, kind) in own.items()},
-        "features": count,
-        "skipped": len(skipped["name"]),
+        "columns": {name: kind for name, (_, kind) in user_columns.items()},
+        "features": added + changed,
+        "skipped": len(skipped),
         "classes": classes,
-        **(_replaced(revision) if options.replace else {}),
     }
-    rows: dict[str, Any] = {"feature_change": "new_feature"} if count else {}
-    if skipped["name"]:
-        rows["skipped_input"] = make_row_table("skipped_input", skipped)
+    if options.replace:
+        valid = revision.fetch_value("SELECT count(*) FROM checked_feature WHERE problem IS NULL")
+        payload |= {"added": added, "changed": changed, "unchanged": valid - added - changed}
+    rows: dict[str, Any] = {"feature_change": "new_feature"} if added + changed else {}
     if classes:
-        rows["class_change"] = class_rows(revision, classes)
-    return EventDraft("features_added", payload, rows)
+        rows["class_change"] = make_class_rows(number_classes(existing, dict.fromkeys(classes, 1)))
+    return EventDraft("features_added", payload, rows | make_skipped_rows(source.name, skipped))
 
 
-def _replaced(revision: Revision) -> dict[str, int]:
-    """How many features are new, how many are other than they were, and how many are as they were."""
-    added, changed = revision.fetch_rows(
-        "SELECT count(*) FILTER (change = 'added'), count(*) FILTER (change = 'changed') FROM new_feature"
-    )[0]
-    fit = revision.fetch_value("SELECT count(*) FROM read_feature WHERE reason IS NULL")
-    return {"added": added, "changed": changed, "unchanged": fit - added - changed}
-
-
-def class_rows(revision: Revision, names: list[str]) -> Any:
-    """Rows that add classes with the next values; 0 is the background's."""
-    last = revision.fetch_value("SELECT coalesce(max(value), 0) FROM classes")
-    return make_row_table("class_change", {"class": names, "value": [last + 1 + i for i in range(len(names))]})
-
-
-def _stage(revision: Revision, source: VectorSource, options: FeatureOptions) -> dict[str, tuple[str, str]]:
-    """Make the temporary table `read_feature`: every row of the source, with the reason why it is not fit."""
-    id_column = _id_column(source, options.id_column)
-    class_column = None if options.as_class else _class_column(revision, source, options.class_column)
-    used = {id_column} | ({class_column} if class_column else set())
-    own = source.list_user_columns(used, _RESERVED)
+def _stage_features(
+    revision: Revision, source: VectorSource, options: FeatureOptions, classes: dict[str, int]
+) -> dict[str, tuple[str, str]]:
+    """Make the temp table `checked_feature` and the view `new_feature` of log rows; return the user columns."""
+    id_column = source.find_id_column(options.id_column, _ID_COLUMNS)
+    class_column, class_sql = _find_class(source, options, [name for name, value in classes.items() if value > 0])
+    user_columns = source.list_user_columns({id_column, class_column}, _RESERVED_COLUMNS)
     where = "true"
     if options.where is not None:
         where = validate_expression(revision.connection, options.where, [*source.columns, source.geometry])
-    one_class = escape_literal(options.as_class or _only_class(revision))
-    classes = f"{quote_identifier(class_column)}::VARCHAR" if class_column else f"'{one_class}'"
     with source.translate_errors(options.where):
         revision.connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW given_feature AS SELECT {quote_identifier(id_column)}::VARCHAR AS feature_id, "  # noqa: S608
-            f"{classes} AS class, ST_Force2D({quote_identifier(source.geometry)}::GEOMETRY) AS geometry, "
-            f"{properties_sql(own)} AS properties FROM {source.relation} WHERE {where}"
+            "CREATE OR REPLACE TEMP VIEW input_feature AS SELECT "  # noqa: S608
+            f"{quote_identifier(id_column)}::VARCHAR AS feature_id, {class_sql} AS class, "
+            f"ST_Force2D({quote_identifier(source.geometry)}::GEOMETRY) AS geometry, "
+            f"{make_properties_sql(user_columns)} AS properties FROM {source.relation} WHERE {where}"
         )
-        revision.connection.execute(_READ.read_text(), {"crs": source.crs, "replace": options.replace})
-    # What is known, and not refused for it, is there to be replaced; what is as it was has the digest that it had.
-    other = f"known_digest IS DISTINCT FROM {row_digest_sql('feature_change')}" if options.replace else "true"
+        revision.connection.execute(_CHECK_FEATURES.read_text(), {"crs": source.crs, "replace": options.replace})
+    # With `replace`, a row whose digest equals that of the existing feature is no change.
+    differs = (
+        f"existing_digest IS DISTINCT FROM {build_row_digest_sql('feature_change')}" if options.replace else "true"
+    )
     revision.connection.execute(
-        "CREATE OR REPLACE TEMP VIEW new_feature AS SELECT * EXCLUDE (line, known_digest) FROM ("  # noqa: S608
-        "SELECT line, known_digest, if(known_digest IS NULL, 'added', 'changed') AS change, feature_id, "
-        f"{_is_integer(source.columns[id_column])} AS id_is_integer, class, "
+        "CREATE OR REPLACE TEMP VIEW new_feature AS SELECT * EXCLUDE (row_index, existing_digest) FROM ("  # noqa: S608
+        "SELECT row_index, existing_digest, if(existing_digest IS NULL, 'added', 'changed') AS change, feature_id, "
+        f"{_make_is_integer_sql(source.columns[id_column])} AS id_is_integer, class, "
         f"ST_AsWKB(geometry)::BLOB AS geometry, '{escape_literal(source.crs)}' AS crs, properties "
-        f"FROM read_feature WHERE reason IS NULL) WHERE {other} ORDER BY line"
+        f"FROM checked_feature WHERE problem IS NULL) WHERE {differs} ORDER BY row_index"
     )
-    return own
+    return user_columns
 
 
-def _is_integer(kind: str) -> str:
-    """SQL for whether ids of a DuckDB type are integers that every reader can hold; larger ones stay text."""
-    if kind in _WIDE_INTEGERS:
-        return "coalesce((SELECT bool_and(TRY_CAST(feature_id AS BIGINT) IS NOT NULL) FROM read_feature), true)"
-    return str(kind in _INTEGERS).lower()
+def _make_is_integer_sql(kind: str) -> str:
+    """Return SQL for whether ids of a DuckDB type are recorded as integers; values beyond 64 bits stay text."""
+    if kind in _WIDE_INTEGER_TYPES:
+        return "coalesce((SELECT bool_and(TRY_CAST(feature_id AS BIGINT) IS NOT NULL) FROM checked_feature), true)"
+    return str(kind in _INTEGER_TYPES).lower()
 
 
-def _id_column(source: VectorSource, asked: str | None) -> str:
-    if asked is not None:
-        return source.require_column(asked)
-    found = next((name for name in _ID_COLUMNS if name in source.columns), None)
-    if found is None:
-        names = ", ".join(source.columns) or "none"
+def _find_class(source: VectorSource, options: FeatureOptions, classes: list[str]) -> tuple[str | None, str]:
+    """Return the class column, if there is one, and SQL for the class of a row."""
+    column = options.class_column
+    if column is not None:
+        source.require_column(column)
+    elif not options.as_class and "class" in source.columns:
+        column = "class"
+    if column is not None:
+        return column, f"{quote_identifier(column)}::VARCHAR"
+    if not options.as_class and len(classes) > 1:
         raise UsageError(
-            f"'{source.name}' has no column 'feature_id' or 'id': pass --id COLUMN; the columns are {names}"
+            f"'{source.name}' has no column 'class', and the dataset has several classes ({quote_names(classes)}). "
+            "Pass --class COLUMN, or --as-class NAME for all features."
         )
-    return found
+    return None, f"'{escape_literal(options.as_class or next(iter(classes), _DEFAULT_CLASS))}'"
 
 
-def _class_column(revision: Revision, source: VectorSource, asked: str | None) -> str | None:
-    if asked is not None:
-        return source.require_column(asked)
-    if "class" in source.columns:
-        return "class"
-    declared = [name for name, value in revision.fetch_rows("SELECT class, value FROM classes") if value > 0]
-    if len(declared) > 1:
-        raise UsageError(
-            f"the dataset has the classes {quote_names(declared)}: pass --class COLUMN to say which is which, "
-            "or --as-class NAME for all"
-        )
-    return None
-
-
-def _only_class(revision: Revision) -> str:
-    """The class of features that come without one."""
-    declared = revision.fetch_rows("SELECT class FROM classes WHERE value > 0")
-    return str(declared[0][0]) if declared else _DEFAULT_CLASS
-
-
-def _refuse_wrong_crs(revision: Revision, source: VectorSource) -> None:
-    """Raise when most of a file lies where its CRS has no places, as metres do that claim to be degrees."""
-    far, count, example = revision.fetch_rows(
-        "SELECT count(*) FILTER (starts_with(reason, 'its coordinates are out of range')), count(*), "
-        "any_value(ST_AsText(ST_Centroid(geometry))) FILTER (starts_with(reason, 'its coordinates are out of range')) "
-        "FROM read_feature WHERE geometry IS NOT NULL"
+def _reject_implausible_crs(revision: Revision, source: VectorSource) -> None:
+    """Raise if most geometries lie outside their CRS, e.g. coordinates in metres that are declared as degrees."""
+    outside, count, example = revision.fetch_rows(
+        "SELECT count(*) FILTER (problem IN ('outside_lonlat', 'outside_crs')), count(*), any_value(ST_AsText("
+        "ST_Centroid(geometry))) FILTER (problem IN ('outside_lonlat', 'outside_crs')) "
+        "FROM checked_feature WHERE geometry IS NOT NULL"
     )[0]
-    if far * 2 > count:
-        claim = {"EPSG:4326": "longitude/latitude (EPSG:4326)"}.get(source.crs, source.crs)
-        claim = claim if len(claim) < _LONGEST_CLAIM else "a CRS"
+    if outside * 2 > count:
+        crs = {"EPSG:4326": "longitude/latitude (EPSG:4326)"}.get(source.crs, source.crs)
+        crs = crs if len(crs) < _MAX_CRS_LENGTH else "its CRS"
         raise UsageError(
-            f"'{source.name}' claims {claim} but holds coordinates like {example}, which it does not have: "
-            "pass --crs with the CRS that they are in"
+            f"'{source.name}' declares {crs} but has coordinates outside of it, such as {example}. "
+            "Pass --crs with the CRS of the coordinates."
         )
 
 
-def _skipped(revision: Revision, source: VectorSource, on_error: str) -> dict[str, list[str]]:
-    rows = revision.fetch_rows(
-        "SELECT coalesce(feature_id, 'row ' || line), reason FROM read_feature WHERE reason IS NOT NULL ORDER BY line"
-    )
-    if rows and on_error == "fail":
-        reason = rows[0][1]
-        same = [name for name, why in rows if why == reason]
-        more = f" ({len(rows) - len(same):,} rows have other faults)" if len(rows) > len(same) else ""
-        error = ConflictError if reason in _CONFLICTS else UsageError
-        way = "pass --replace" if reason == _KNOWN else "mend it"
-        raise error(
-            f"'{source.name}': {quote_names(same)} can't be added, because {reason}{more}; {way}, or pass --on-error skip"
-        )
-    return {
-        "input": [source.name] * len(rows),
-        "name": [name for name, _ in rows],
-        "reason": [reason for _, reason in rows],
-    }
-
-
-def _new_classes(revision: Revision, source: VectorSource, coming: Collection[str]) -> list[str]:
-    """The classes that this file adds; none where the dataset was given its classes.
+def _collect_skipped_rows(revision: Revision, source: VectorSource, on_error: str) -> list[tuple[str, str]]:
+    """Return the name and the problem of each invalid row.
 
     Raises:
-        NotFoundError: the dataset was given its classes, and the file has others.
-        UsageError: features without a class.
+        UsageError, ConflictError: `on_error` is `fail`, and a row is invalid.
     """
     rows = revision.fetch_rows(
-        "SELECT class, min(feature_id) FROM read_feature WHERE reason IS NULL "
-        "AND (class IS NULL OR class NOT IN (SELECT class FROM classes)) GROUP BY class ORDER BY class"
+        "SELECT coalesce(feature_id, 'row ' || row_index), problem FROM checked_feature "
+        "WHERE problem IS NOT NULL ORDER BY row_index"
     )
-    missing = [first for name, first in rows if name is None or name == ""]
-    if missing:
+    if rows and on_error == "fail":
+        raise_first_problem(source.name, rows, FEATURE_PROBLEMS, ", or pass --on-error skip")
+    return [(name, FEATURE_PROBLEMS[code].reason) for name, code in rows]
+
+
+def _list_new_classes(revision: Revision, source: VectorSource, classes: set[str]) -> list[str]:
+    """Return the classes that the data has beside `classes`; always none if the dataset was created with classes.
+
+    Raises:
+        NotFoundError: The dataset was created with classes, and the data has others.
+        UsageError: A feature has no class.
+    """
+    rows = revision.fetch_rows(
+        "SELECT class, min(feature_id) FROM checked_feature WHERE problem IS NULL GROUP BY class ORDER BY class"
+    )
+    unclassified = [feature_id for name, feature_id in rows if not name]
+    if unclassified:
         raise UsageError(
-            f"'{source.name}': feature '{missing[0]}' has no class: fill the column, or leave it out with --where"
+            f"feature '{unclassified[0]}' of '{source.name}' has no class. Fill the column, or exclude it with --where."
         )
-    names = [name for name, _ in rows if name not in coming]
-    declared = revision.fetch_value(
-        "SELECT json_array_length(payload, '$.classes') > 0 FROM log.event WHERE position = 1"
-    )
-    if names and declared:
-        known = [row[0] for row in revision.fetch_rows("SELECT class FROM classes")]
+    names = [name for name, _ in rows if name not in classes]
+    has_fixed_classes = "SELECT json_array_length(payload, '$.classes') > 0 FROM log.event WHERE position = 1"
+    if names and revision.fetch_value(has_fixed_classes):
+        existing = [row[0] for row in revision.fetch_rows("SELECT class FROM classes")]
         raise NotFoundError(
-            f"'{source.name}': no class {quote_names(names)} in this dataset, which has {quote_names(known)}: "
-            "add it with geographer add classes, or pass --class COLUMN with those"
+            f"'{source.name}' has the unknown {quote_objects('class', names)}; the dataset has "
+            f"{quote_names(existing)}. "
+            "Add classes with: geographer add classes. Or pass --class COLUMN with existing ones."
         )
     return names

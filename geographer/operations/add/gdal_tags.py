@@ -1,58 +1,62 @@
-"""Tags of raster files, as columns of a person's own: one type for all files, and each file's values as JSON."""
+"""GDAL tags as user columns: one type for all files, and each file's values as JSON."""
 
 from __future__ import annotations
 
 import json
 import re
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geographer.base.errors import NotFoundError, quote_names
-from geographer.planning.user_columns import RESERVED_COLUMNS, deduplicate_column_names
+from geographer.planning.user_columns import RESERVED_COLUMNS, deduplicate_column_names, infer_column_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-_WHOLE: Final = re.compile(r"\s*[+-]?[0-9]+\s*")
+_INTEGER: Final = re.compile(r"\s*[+-]?[0-9]+\s*")
 _NUMBER: Final = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 
 
-def tag_columns(names: Sequence[str], tags: Sequence[Mapping[str, str]]) -> tuple[dict[str, str], list[str]]:
-    """The columns that the tags `names` become, with their types, and the properties (JSON text) of each file.
+def make_tag_columns(names: Sequence[str], tags: Sequence[Mapping[str, str]]) -> tuple[dict[str, str], list[str]]:
+    """Turn tags into user columns.
 
-    A column is BIGINT if every file that has the tag says a whole number, DOUBLE if every one says a number, else
-    VARCHAR. A name that would hide a column of ours gets an underscore. A tag that is missing or blank gives null.
+    A column is BIGINT if all values are integers, DOUBLE if all are numbers, otherwise VARCHAR. Missing and blank tags
+    are null. A name that would hide a built-in column gets an underscore.
 
     Args:
-        names: Which tags.
+        names: The tags to keep.
         tags: The tags of each file.
 
+    Returns:
+        The columns with their types, and the JSON properties of each file.
+
     Raises:
-        NotFoundError: no file has one of them.
+        NotFoundError: No file has one of the tags.
     """
-    tags = [{name: text for name, text in one.items() if text.strip()} for one in tags]
-    found = {name for one in tags for name in one}
-    missing = [name for name in names if name not in found]
+    tags = [{name: text for name, text in file_tags.items() if text.strip()} for file_tags in tags]
+    available = {name for file_tags in tags for name in file_tags}
+    missing = [name for name in names if name not in available]
     if missing and tags:
-        known = quote_names(sorted(found), limit=20) or "none"
-        raise NotFoundError(f"no file has the tag {quote_names(missing)}: they have {known}")
+        raise NotFoundError(
+            f"no file has the tag {quote_names(missing)}. Available tags: "
+            f"{quote_names(sorted(available), limit=20) or 'none'}."
+        )
     columns = deduplicate_column_names(names, RESERVED_COLUMNS)
-    types = {name: type_of([one[name] for one in tags if name in one]) for name in columns}
-    rows = [{columns[name]: _value(one.get(name), types[name]) for name in columns} for one in tags]
+    types = {
+        name: infer_column_type([_parse_number(file_tags[name]) for file_tags in tags if name in file_tags])
+        for name in columns
+    }
+    convert = {"BIGINT": int, "DOUBLE": float, "VARCHAR": str}
+    rows = [
+        {columns[name]: convert[types[name]](file_tags[name]) if name in file_tags else None for name in columns}
+        for file_tags in tags
+    ]
     return {columns[name]: types[name] for name in columns}, [json.dumps(row, ensure_ascii=False) for row in rows]
 
 
-def type_of(texts: Sequence[str]) -> str:
-    """The narrowest type that all of `texts` can be read as."""
-    if all(_WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63 for text in texts):
-        return "BIGINT"
-    if all(_NUMBER.fullmatch(text) and isfinite(float(text)) for text in texts):
-        return "DOUBLE"
-    return "VARCHAR"
-
-
-def _value(text: str | None, kind: str) -> Any:
-    if text is None or kind == "VARCHAR":
+def _parse_number(text: str) -> int | float | str:
+    """Return a tag as an integer of 64 bits, a finite number, or unchanged text."""
+    if not _NUMBER.fullmatch(text) or not isfinite(float(text)):
         return text
-    return int(text) if kind == "BIGINT" else float(text)
+    return int(text) if _INTEGER.fullmatch(text) and -(2**63) <= int(text) < 2**63 else float(text)

@@ -1,23 +1,23 @@
-"""Rasters in: files described, hashed and planned as the rows of one `rasters_added` event."""
+"""Add rasters: read and hash raster files, and plan the `rasters_added` event."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError, quote_names
+from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError, quote_names, quote_objects
 from geographer.base.values import validate_name
-from geographer.operations.add.gdal_tags import tag_columns
-from geographer.planning.raster_rows import RasterOptions, _path, describe_raster, make_raster_rows
+from geographer.operations.add.gdal_tags import make_tag_columns
+from geographer.operations.add.input_problems import make_skipped_rows
+from geographer.planning.raster_rows import RasterOptions, describe_raster, make_raster_rows, make_stored_path
 from geographer.storage.events import EventDraft
-from geographer.storage.log.digests import row_digest_sql
-from geographer.storage.log.row_tables import make_row_table
+from geographer.storage.log.digests import build_row_digest_sql
+from geographer.storage.unit_of_work import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from geographer.base.values import Checksums
     from geographer.storage.queries.revision import Revision
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 SUFFIXES: Final = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".nc", ".hdf", ".asc")
 
 
-class Known(NamedTuple):
-    """A raster that is there under the id of a file to add: where, and the digest of its row."""
+class ExistingRaster(NamedTuple):
+    """A raster of the dataset; `digest` is the digest of its log row."""
 
     collection: str
     path: str
@@ -36,210 +36,197 @@ class Known(NamedTuple):
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class RasterAddition:
-    """A planned `rasters_added` event, and the files whose bytes DVC is to store, with their checksums."""
-
-    draft: EventDraft
-    files: list[tuple[Path, Checksums]]
-
-
-def plan_rasters(
+def plan_raster_addition(
     revision: Revision, root: Path, paths: Sequence[Path], options: RasterOptions, request: dict[str, Any]
-) -> RasterAddition:
-    """What adding the files at `paths` (rasters, or folders of them) would be. Reads every pixel once.
+) -> Change:
+    """Plan the `rasters_added` event for files and folders. Reads every pixel once.
 
-    A raster's id is the stem of its file's name. With `options.replace`, a file whose id is there gives a 'changed'
-    row, unless it is equal in everything.
+    A raster's id is the stem of its file name. With `options.replace`, a file whose id exists gives a 'changed' row, or
+    none if the row would be equal.
 
     Raises:
-        NotFoundError: no such file, no raster in a folder that matches, or no file with a tag.
-        UsageError, CorruptError: a file is no raster, has no CRS, is damaged.
-        ConflictError: ids or file names stand twice, or are in the dataset.
+        NotFoundError: A file does not exist, no raster of a folder matches, or no file has one of the tags.
+        UsageError: A file is not a raster, or has no CRS.
+        CorruptError: A file is damaged.
+        ConflictError: An id or file name is repeated or already in the dataset.
     """
     validate_name("collection", options.collection)
     if revision.fetch_value("SELECT 1 FROM recipes WHERE name = $name", {"name": options.collection}):
-        raise ConflictError(f"'{options.collection}' is the collection of a recipe's chips: take another --collection")
-    files = _files(paths, options.patterns)
-    known = _known(revision, files)
-    _refuse_taken(root, files, known, options)
-    rows, stored, tags, skipped = _described(files, root, options)
-    columns, properties = tag_columns(options.tags, tags) if rows else ({}, [])
+        raise ConflictError(
+            f"collection '{options.collection}' is reserved for the chips of the recipe of that name. "
+            "Choose another --collection."
+        )
+    files = _list_raster_files(paths, options.patterns)
+    existing = _find_existing_rasters(revision, files)
+    _reject_conflicts(root, files, existing, options)
+    described, skipped = _describe_files(files, root, options)
+    columns, properties = make_tag_columns(options.tags, [tags for *_, tags in described]) if described else ({}, [])
     rows = [
-        {**row, "properties": own, "change": "changed" if row["raster_id"] in known else "added"}
-        for row, own in zip(rows, properties, strict=True)
+        {**row, "properties": text, "change": "changed" if row["raster_id"] in existing else "added"}
+        for (_, row, _, _), text in zip(described, properties, strict=True)
     ]
-    same = _unchanged(revision, rows, known)
-    fresh = [row for row in rows if row["raster_id"] not in same]
-    _refuse_lost_work(root, files, fresh, known)
+    unchanged = _find_unchanged(revision, rows, existing)
+    rows = [row for row in rows if row["raster_id"] not in unchanged]
+    _reject_overwriting_edits(root, files, rows, existing)
     payload = {
         "request": request,
         "collection": options.collection,
         "columns": columns,
-        "rasters": len(fresh),
-        "skipped": len(skipped["name"]),
-        **(_counts(fresh, same) if options.replace else {}),
+        "rasters": len(rows),
+        "skipped": len(skipped),
     }
-    tables: dict[str, Any] = {"raster_change": make_raster_rows(fresh)} if fresh else {}
-    if skipped["name"]:
-        tables["skipped_input"] = make_row_table("skipped_input", skipped)
-    kept = [(path, sums) for path, sums in stored if path.stem not in same]
-    return RasterAddition(EventDraft("rasters_added", payload, tables), kept)
+    if options.replace:
+        n_changed = sum(row["change"] == "changed" for row in rows)
+        payload |= {"added": len(rows) - n_changed, "changed": n_changed, "unchanged": len(unchanged)}
+    tables = {"raster_change": make_raster_rows(rows)} if rows else {}
+    draft = EventDraft("rasters_added", payload, tables | make_skipped_rows("rasters", skipped))
+    if options.mode == "reference":
+        return Change(draft)
+    stored = [(path, checksums) for path, _, checksums, _ in described if path.stem not in unchanged]
+    return Change(draft, stored, linked_md5s={sums.md5 for _, sums in stored} if options.mode == "link" else ())
 
 
-def _files(paths: Sequence[Path], patterns: Sequence[str]) -> list[Path]:
+def _describe_files(
+    files: list[Path], root: Path, options: RasterOptions
+) -> tuple[list[tuple[Path, dict[str, Any], Checksums, dict[str, str]]], list[tuple[str, str]]]:
+    """Return each file with its log row, checksums and GDAL tags; and the skipped files with reasons."""
+    described, skipped = [], []
+    for path in files:
+        try:
+            described.append((path, *describe_raster(path, root, options)))
+        except GeographerError as error:
+            if options.on_error == "fail":
+                raise
+            skipped.append((path.name, str(error)))
+    return described, skipped
+
+
+def _list_raster_files(paths: Sequence[Path], patterns: Sequence[str]) -> list[Path]:
     if patterns and not any(path.is_dir() for path in paths):
-        raise UsageError(f"--pattern {quote_names([*patterns])} chooses among the rasters of a folder: name a folder")
-    found: list[Path] = []
+        raise UsageError(
+            f"--pattern {quote_names([*patterns])} needs a folder whose rasters it selects. Name a folder, or omit it."
+        )
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += _inside(path, patterns)
+            files += _list_folder(path, patterns)
         elif not path.exists():
             raise NotFoundError(f"no such file: '{path}'")
         else:
-            found.append(path)
-    return found
+            files.append(path)
+    return files
 
 
-def _inside(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    """The rasters in a folder, by path; with patterns, those of which one matches the name, or the path from there."""
-    rasters = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    if not rasters:
-        raise NotFoundError(f"no raster in folder '{folder}': it has no {', '.join(SUFFIXES)}")
+def _list_folder(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """Return the rasters of a folder, sorted by path; patterns match the file name or the path inside the folder."""
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    if not files:
+        raise NotFoundError(f"no raster in folder '{folder}'. Rasters end in {', '.join(SUFFIXES)}.")
     if not patterns:
-        return rasters
-    names = [(file.name, file.relative_to(folder).as_posix()) for file in rasters]
-    chosen = [
-        file
-        for file, both in zip(rasters, names, strict=True)
-        if any(fnmatchcase(name, pattern) for name in both for pattern in patterns)
+        return files
+    names = {file: (file.name, file.relative_to(folder).as_posix()) for file in files}
+    selected = [
+        file for file in files if any(fnmatchcase(name, pattern) for name in names[file] for pattern in patterns)
     ]
-    if not chosen:
+    if not selected:
         raise NotFoundError(
-            f"no raster in folder '{folder}' matches {quote_names([*patterns])}: it has {quote_names([one for _, one in names])}"
+            f"no raster in folder '{folder}' matches {quote_names([*patterns])}. "
+            f"Its rasters: {quote_names([relative for _, relative in names.values()])}."
         )
-    return chosen
+    return selected
 
 
-def _known(revision: Revision, files: list[Path]) -> dict[str, Known]:
-    """The rasters that are there under the ids of `files`."""
-    import pyarrow as pa
-
-    stems = pa.table({"raster_id": pa.array([path.stem for path in files], pa.string())})
-    revision.connection.register("given_raster", stems)
-    try:
-        rows = revision.fetch_rows(
-            "SELECT raster_id, collection, path, storage, md5, row_digest FROM raster_now "
-            "SEMI JOIN given_raster USING (raster_id) ORDER BY raster_id"
-        )
-    finally:
-        revision.connection.unregister("given_raster")
-    return {name: Known(*row) for name, *row in rows}
+def _find_existing_rasters(revision: Revision, files: list[Path]) -> dict[str, ExistingRaster]:
+    """Return the rasters of the dataset that have the ids of `files`, by id."""
+    rows = revision.fetch_rows(
+        "SELECT raster_id, collection, path, storage, md5, row_digest FROM current_raster "
+        "WHERE raster_id IN (SELECT unnest($ids::VARCHAR[])) ORDER BY raster_id",
+        {"ids": [path.stem for path in files]},
+    )
+    return {raster_id: ExistingRaster(*row) for raster_id, *row in rows}
 
 
-def _refuse_taken(root: Path, files: list[Path], known: dict[str, Known], options: RasterOptions) -> None:
-    twice = sorted(_repeated(path.stem for path in files))
-    if twice:
+def _reject_conflicts(
+    root: Path, files: list[Path], existing: dict[str, ExistingRaster], options: RasterOptions
+) -> None:
+    repeated = sorted(stem for stem, count in Counter(path.stem for path in files).items() if count > 1)
+    if repeated:
         raise ConflictError(
-            f"{quote_names(twice)} stand twice among the files: a raster's id is its file's stem; rename one"
+            f"several files have the stem {quote_names(repeated)}, which is the raster's id. Rename all but one."
         )
-    if known and not options.replace:
+    if existing and not options.replace:
         raise ConflictError(
-            f"raster {quote_names([*known])}: its id is in the dataset already; rename the file, or pass --replace"
+            f"{quote_objects('raster', [*existing], 'is|are')} already in the dataset. Rename the "
+            "file, or pass --replace."
         )
-    elsewhere = [name for name, raster in known.items() if raster.collection != options.collection]
+    elsewhere = [raster_id for raster_id, raster in existing.items() if raster.collection != options.collection]
     if elsewhere:
+        collection = existing[elsewhere[0]].collection
         raise ConflictError(
-            f"raster {quote_names(elsewhere)}: its id is in the collection '{known[elsewhere[0]].collection}', and is "
-            f"replaced only there: pass --collection {known[elsewhere[0]].collection}, or rename the file"
+            f"{quote_objects('raster', elsewhere, 'is|are')} in the collection '{collection}' and "
+            "can be replaced only there. "
+            f"Pass --collection {collection}, or rename the file."
         )
     if options.mode == "reference":
-        ours = [str(path) for path in files if path.stem in known and _is_ours(path, root, known[path.stem])]
-        if ours:
+        copies = {id_: root / raster.path for id_, raster in existing.items() if raster.storage == "dvc"}
+        workspace_files = [
+            str(path) for path in files if path.stem in copies and _is_same_file(copies[path.stem], path)
+        ]
+        if workspace_files:
             raise ConflictError(
-                f"{quote_names(ours)}: that file is the dataset's own: move it away to refer to it there"
+                f"cannot reference {quote_names(workspace_files)}, a file of the dataset's workspace. "
+                "Move it elsewhere and add it from there."
             )
         return
-    targets = [(path, _path(path, options.collection)) for path in files]
-    in_the_way = [
+    targets = [(path, make_stored_path(path, options.collection)) for path in files]
+    blocked = [
         str(path)
         for path, target in targets
         if (root / target).exists()
         and not (root / target).samefile(path)
-        and (path.stem not in known or known[path.stem].path != target)
+        and (path.stem not in existing or existing[path.stem].path != target)
     ]
-    if in_the_way:
+    if blocked:
         raise ConflictError(
-            f"{quote_names(in_the_way)}: another file of that name lies in rasters/{options.collection}, and "
-            "the log does not know it; move it away, or see geographer verify --repair"
+            f"cannot add {quote_names(blocked)}: rasters/{options.collection} has another file of that name that is "
+            "not in the log. Move that file away, or see geographer verify --repair."
         )
 
 
-def _is_ours(path: Path, root: Path, known: Known) -> bool:
-    """Whether a file is the one by which the workspace shows a raster that DVC keeps."""
-    shown = root / known.path if known.storage == "dvc" else None
-    return shown is not None and shown.exists() and shown.samefile(path)
+def _is_same_file(copy: Path, path: Path) -> bool:
+    return copy.exists() and copy.samefile(path)
 
 
-def _refuse_lost_work(root: Path, files: list[Path], fresh: list[dict[str, Any]], known: dict[str, Known]) -> None:
-    """Raise when a file that would give way is neither the new one nor as the log knows it: it would be lost."""
+def _reject_overwriting_edits(
+    root: Path, files: list[Path], rows: list[dict[str, Any]], existing: dict[str, ExistingRaster]
+) -> None:
+    """Raise if a workspace copy that would be replaced was edited and is not itself the file to add."""
     from geographer.rasters.checksums import compute_checksums
 
-    given = {path.stem: path for path in files}
-    altered = []
-    for name in (row["raster_id"] for row in fresh if row["raster_id"] in known):
-        shown = root / known[name].path
-        if known[name].storage != "dvc" or not shown.is_file() or shown.samefile(given[name]):
+    input_files = {path.stem: path for path in files}
+    edited = []
+    for raster_id in (row["raster_id"] for row in rows if row["raster_id"] in existing):
+        raster = existing[raster_id]
+        copy = root / raster.path
+        if raster.storage != "dvc" or not copy.is_file() or copy.samefile(input_files[raster_id]):
             continue
-        if compute_checksums(shown).md5 != known[name].md5:
-            altered.append(known[name].path)
-    if altered:
+        if compute_checksums(copy).md5 != raster.md5:
+            edited.append(raster.path)
+    if edited:
         raise ConflictError(
-            f"{quote_names(altered)} is not as the log knows it, and would be lost: move it away, or add it with --replace"
+            f"{quote_names(edited)} differs from the log and would be overwritten. "
+            "Move it away, or add it with --replace."
         )
 
 
-def _unchanged(revision: Revision, rows: list[dict[str, Any]], known: dict[str, Known]) -> set[str]:
-    """The ids of rows that are what is there already, in everything."""
-    again = [row for row in rows if row["raster_id"] in known]
-    if not again:
+def _find_unchanged(revision: Revision, rows: list[dict[str, Any]], existing: dict[str, ExistingRaster]) -> set[str]:
+    """Return the ids of the rows that equal the existing raster's row in every column."""
+    candidates = [row for row in rows if row["raster_id"] in existing]
+    if not candidates:
         return set()
-    revision.connection.register("given_raster", make_raster_rows(again))
+    revision.connection.register("input_raster", make_raster_rows(candidates))
     try:
-        digests = revision.fetch_rows(f"SELECT raster_id, {row_digest_sql('raster_change')} FROM given_raster")  # noqa: S608
+        digests = revision.fetch_rows(f"SELECT raster_id, {build_row_digest_sql('raster_change')} FROM input_raster")  # noqa: S608
     finally:
-        revision.connection.unregister("given_raster")
-    return {name for name, digest in digests if known[name].digest == digest}
-
-
-def _counts(fresh: list[dict[str, Any]], same: set[str]) -> dict[str, int]:
-    kinds = Counter(row["change"] for row in fresh)
-    return {"added": kinds["added"], "changed": kinds["changed"], "unchanged": len(same)}
-
-
-def _described(
-    files: list[Path], root: Path, options: RasterOptions
-) -> tuple[list[dict[str, Any]], list[tuple[Path, Checksums]], list[dict[str, str]], dict[str, list[str]]]:
-    """The rows of the files, those whose bytes DVC is to store, the files' tags; and the rows of what is not fit."""
-    rows: list[dict[str, Any]] = []
-    stored: list[tuple[Path, Checksums]] = []
-    tags: list[dict[str, str]] = []
-    skipped: dict[str, list[str]] = {"input": [], "name": [], "reason": []}
-    for path in files:
-        try:
-            row, checksums, own = describe_raster(path, root, options)
-        except GeographerError as error:
-            if options.on_error == "fail":
-                raise
-            for column, value in zip(skipped, ("rasters", path.name, str(error)), strict=True):
-                skipped[column].append(value)
-            continue
-        rows.append(row)
-        tags.append(own)
-        if options.mode != "reference":
-            stored.append((path, checksums))
-    return rows, stored, tags, skipped
-
-
-def _repeated(names: Iterable[str]) -> list[str]:
-    return [name for name, count in Counter(names).items() if count > 1]
+        revision.connection.unregister("input_raster")
+    return {raster_id for raster_id, digest in digests if existing[raster_id].digest == digest}

@@ -3,53 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from geographer.operations.cut.base import RANDOM, CutRecipe, Ground, Wanted, counted
-from geographer.operations.cut.windows.positions import AtBorder, Mode
+from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPlan, count_reasons
+from geographer.operations.cut.windows.positions import BorderPolicy, PlacementMode
 from geographer.planning.selection import SelectionSpec
-
-CONTAINED: Final = Path(__file__).with_name("contained.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutAround(CutRecipe):
-    """Chips around features: each selected feature is contained by `target_count` of them, where rasters allow.
+    """Cut chips around features.
 
-    `size` is the least size where `mode` is 'variable'.
+    Attributes:
+        mode: `centered`, at a `random` position, or of a `variable` size: `scale` times the feature's bounds, at least
+            `size`.
+        scale: For `variable` chips.
+        target_count: In how many chips each feature should be.
+        at_border: What to do with a window that crosses the raster's edge: `shift` moves it inside, `pad` keeps it
+            (`col` and `row` may be negative), `skip` omits it. `random` windows are drawn inside by both `shift` and
+            `skip`.
+        where: Selects features; None: all.
     """
 
     kind: ClassVar[str] = "cut around"
 
-    mode: Mode = "centered"
+    mode: PlacementMode = "centered"
     scale: float = 1.0
     target_count: int = 1
-    at_border: AtBorder = "shift"
+    at_border: BorderPolicy = "shift"
     where: SelectionSpec = None
 
     @property
-    def padded(self) -> bool:
-        """See `Cutting.padded`."""
+    def allows_padding(self) -> bool:
+        """See `CutRecipe.allows_padding`."""
         return self.at_border == "pad"
 
-    def windows(self, ground: Ground) -> Wanted:
-        """See `planning.around.plan_around`."""
-        from geographer.operations.cut.windows.around import Around, plan_around
+    def plan_windows(self, context: PlanningContext) -> WindowPlan:
+        """See `windows.around.plan_around`. Where rasters are in random order, each feature has its own order."""
+        from geographer.operations.cut.windows.around import plan_around
 
-        selected = ground.select_features(self.where)
-        planned = plan_around(
-            ground.revision.fetch_arrow(CONTAINED.read_text(), {"collection": self.source}),
-            ground.rasters,
-            selected,
-            Around(
-                mode=self.mode,
-                scale=self.scale,
-                seed=self.seed,
-                target_count=self.target_count,
-                at_border=self.at_border,
-                shuffled=self.order_by == RANDOM,
-            ),
-            ground.fits,
-        )
-        return Wanted(planned.chips, {"features": len(selected), "unmet": counted(planned.unmet["reason"].to_pylist())})
+        candidates, rasters, features = context.fetch_pair_tables(self.where)
+        chips, unmet = plan_around(candidates, rasters, features, self, context.accepts_window)
+        return WindowPlan(chips, {"features": len(features), "unmet": count_reasons(unmet)})

@@ -1,19 +1,20 @@
-"""What all cuts share: the rasters that they cut from, and the way from wanted windows to chips made and retired."""
+"""Base of all cut recipes: rank the rasters, plan windows, cut the missing chips and retire chips no longer planned."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from geographer.base.canonical_json import canonical_json
-from geographer.base.errors import NotFoundError, UsageError, quote_names
+from geographer.base.errors import NotFoundError, UsageError, quote_objects
 from geographer.base.values import Size, Window, validate_name
+from geographer.operations.cut.windows.clipping import crosses_edge
 from geographer.planning.raster_rows import make_raster_rows, nodata_to_text
-from geographer.planning.recipe import BuildContext, BuildResult, RunOptions, recipe_to_json
+from geographer.planning.recipe import BuildContext, BuildResult, RunOptions, fields_to_json, recipe_to_json
 from geographer.planning.removed_rasters import make_dependent_removal_rows
 from geographer.planning.selection import Selections, SelectionSpec
 from geographer.storage.database.connection import run_script
@@ -24,72 +25,87 @@ from geographer.storage.state.update import MACROS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from geographer.operations.cut.render import ChipMade, ChipOrder
-    from geographer.operations.cut.windows.plan_tables import Fits
+    from geographer.operations.cut.render import ChipResult, ChipTask
+    from geographer.operations.cut.windows.plan_tables import WindowPredicate
     from geographer.storage.queries.revision import Revision
 
-Bands = tuple[tuple[str, tuple[int, ...]], ...]
-"""Which bands, for the rasters whose id fits a pattern: the first that does counts."""
+BandPatterns = tuple[tuple[str, tuple[int, ...]], ...]
+"""Pairs of a glob pattern for raster ids and band numbers from 1. The first pattern that matches a raster applies."""
 
-RANDOM: Final = "random"
-_SCENES: Final = Path(__file__).with_name("rasters_to_cut.sql")
-_EXISTING: Final = Path(__file__).with_name("existing_chips.sql")
+_RASTERS: Final = Path(__file__).with_name("rasters_to_cut.sql")
+_CONTAINING_RASTERS: Final = Path(__file__).with_name("containing_rasters.sql")
+_FEATURES_IN_PIXELS: Final = Path(__file__).with_name("features_in_pixels.sql")
+_EXISTING_CHIPS: Final = "SELECT raster_id FROM current_raster WHERE recipe = $name"
+_UNCHANGED_CHIPS: Final = Path(__file__).with_name("unchanged_chips.sql")
 
 
-class Wanted(NamedTuple):
-    """The windows that a recipe wants (`planning.windows.CHIPS`), its counts, and rows that it adds to the event."""
+class WindowPlan(NamedTuple):
+    """Windows of a recipe (`plan_tables.CHIPS_SCHEMA`), fields for the event's summary, rows for `recipe_input`."""
 
     chips: pa.Table
-    counts: dict[str, Any]
-    rows: dict[str, Any] = {}  # noqa: RUF012
+    summary_fields: dict[str, Any]
+    recipe_inputs: tuple[pa.Table, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """What a plan of windows stands on.
+class PlanningContext:
+    """Input of `CutRecipe.plan_windows`.
 
     Attributes:
-        revision: The state of the dataset.
-        run: How this run was asked for.
-        rasters: The rasters to cut from, as `rasters_to_cut.sql` gives them.
-        existing: The recipe's chips whose raster is there as it was when they were cut: `chip_id`, `raster_id`, and
-            the window in its pixels.
-        choices: Which features and rasters are taken.
-        fits: Whether a window will do, by its pixels; None where all do.
+        revision: The dataset at the planned revision.
+        run: Options of this run.
+        is_new: Whether the recipe has not run before.
+        existing_ids: Ids of the recipe's chips.
+        rasters: The rasters to cut from, with the columns of `rasters_to_cut.sql`.
+        chips: The recipe's chips whose parent raster is unchanged, as `plan_tables.CHIPS_SCHEMA`.
+        selections: The selections of features and rasters.
+        accepts_window: Whether a window has enough valid pixels; None: all windows are accepted.
     """
 
     revision: Revision
     run: RunOptions
+    is_new: bool
+    existing_ids: set[str]
     rasters: pa.Table
-    existing: pa.Table
-    choices: Selections
-    fits: Fits | None
+    chips: pa.Table
+    selections: Selections
+    accepts_window: WindowPredicate | None
 
     def select_features(self, where: SelectionSpec) -> pa.Table:
-        """The features that a recipe is about, in their order, also as the table `selected_feature`."""
-        self.choices.stage_selection("feature", where)
+        """Stage the selected features as temp table `feature_to_cut` (feature_key, feature_id, rank) and return it."""
+        self.selections.stage_selection("feature", where)
         self.revision.connection.execute(
-            "CREATE OR REPLACE TEMP TABLE selected_feature AS SELECT feature_key, feature_id, "
-            "row_number() OVER (ORDER BY added, feature_id) AS turn "
-            "FROM feature_now JOIN feature_order USING (feature_id) SEMI JOIN chosen_feature USING (feature_id)"
+            "CREATE OR REPLACE TEMP TABLE feature_to_cut AS SELECT feature_key, feature_id, "
+            "row_number() OVER (ORDER BY added, feature_id) AS rank "
+            "FROM current_feature JOIN feature_order USING (feature_id) SEMI JOIN filtered_feature USING (feature_id)"
         )
-        return self.revision.fetch_arrow("FROM selected_feature ORDER BY turn")
+        return self.revision.fetch_arrow("FROM feature_to_cut ORDER BY rank")
+
+    def fetch_pair_tables(self, where: SelectionSpec) -> tuple[pa.Table, pa.Table, pa.Table]:
+        """Return the tables that `plan_around` takes: pairs of selected features and rasters, rasters, features."""
+        features = self.select_features(where)
+        return self.revision.fetch_arrow(_CONTAINING_RASTERS.read_text()), self.rasters, features
+
+    def stage_features_in_pixels(self, where: SelectionSpec) -> None:
+        """Stage the selected features in the pixels of each raster as temp table `feature_in_pixels`."""
+        self.select_features(where)
+        run_script(self.revision.connection, _FEATURES_IN_PIXELS.read_text())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutRecipe(ABC):
-    """A cut recipe: what it is called, which rasters it cuts in which order, and which of their bands.
+    """A recipe that cuts chips from the rasters of a collection.
 
     Attributes:
-        name: Its name, and that of the collection of its chips.
-        size: Of a chip.
-        source: The collection that it cuts from.
-        rasters_where: Only these of the collection's rasters.
-        order_by: Which rasters come first, in SQL, or 'random'; those added first when left out.
-        bands: Which bands of which rasters; all of those that no pattern fits.
-        pad_value: What to pad with where a raster has no nodata value.
-        max_nodata: The largest share of a chip's pixels that may be nodata or padding; None: any.
-        seed: Of what is random.
+        name: Name of the recipe and of the collection of its chips.
+        size: Size of a chip.
+        source: The collection to cut from.
+        rasters_where: Selects rasters of the collection; None: all.
+        order_by: SQL expressions that rank the rasters, or 'random'; None: by the order in which they were added.
+        bands: Bands to cut, by raster id; all bands of rasters that match no pattern.
+        pad_value: Value of padding in rasters without a nodata value.
+        max_nodata: The greatest accepted fraction of nodata and padding in a chip; None: no limit.
+        seed: Seed of random choices.
     """
 
     kind: ClassVar[str]
@@ -100,207 +116,215 @@ class CutRecipe(ABC):
     source: str = "source"
     rasters_where: SelectionSpec = None
     order_by: str | None = None
-    bands: Bands = ()
+    bands: BandPatterns = ()
     pad_value: float | None = None
     max_nodata: float | None = None
     seed: int = 0
 
     @property
     @abstractmethod
-    def padded(self) -> bool:
-        """Whether windows may reach over their raster's edge."""
+    def allows_padding(self) -> bool:
+        """Whether windows may cross the raster's edge."""
 
     @abstractmethod
-    def windows(self, ground: Ground) -> Wanted:
-        """All windows that the recipe wants of this revision, whether they are cut already or not."""
+    def plan_windows(self, context: PlanningContext) -> WindowPlan:
+        """Plan all windows of the recipe at a revision, including those whose chips exist."""
+
+    @property
+    def is_order_random(self) -> bool:
+        """Whether the order of the rasters is drawn from the seed."""
+        return self.order_by == "random"
 
     def to_parameters(self) -> dict[str, Any]:
-        """Every field but the name, as JSON."""
-        return {one.name: _as_json(getattr(self, one.name)) for one in fields(self) if one.name != "name"}
+        """Return every field but the name as JSON."""
+        return fields_to_json(self)
 
     def make_plan(self, revision: Revision, run: RunOptions) -> CutPlan:
-        """What differs between the windows that are wanted and the chips that there are."""
-        self._check(revision)
+        """Plan the chips to cut and to retire at a revision."""
+        self._validate_parameters(revision)
         run_script(revision.connection, MACROS.read_text())
-        choices = Selections(revision, self.name)
-        rasters = self._scenes(revision, choices)
-        new = not revision.fetch_rows("SELECT 1 FROM recipes WHERE name = $name", {"name": self.name})
-        self._check_bands(rasters, new=new)
-        self._check_size(rasters)
-        run_script(revision.connection, _EXISTING.read_text(), {"name": self.name, "collection": self.source})
-        existing = revision.fetch_arrow("FROM existing_chip WHERE parent_is_there ORDER BY chip_id")
-        ground = Ground(revision, run, rasters, existing, choices, self._fits(rasters, existing, run))
-        wanted = self.windows(ground)
-        warnings = [*choices.list_warnings(), *self._warnings(rasters, wanted)]
-        counts = {**wanted.counts, **choices.to_summary(), **({"warnings": warnings} if warnings else {})}
-        wanted = wanted._replace(rows=_with_rows(wanted.rows, choices.to_rows()), counts=counts)
-        return CutPlan(self, ground, wanted)
+        selections, name = Selections(revision, self.name), {"name": self.name}
+        rasters = self._rank_rasters(revision, selections)
+        is_new = not revision.fetch_rows("SELECT 1 FROM recipes WHERE name = $name", name)
+        self._validate_bands(rasters, is_new=is_new)
+        self._validate_size(rasters)
+        existing_ids = {id for (id,) in revision.fetch_rows(_EXISTING_CHIPS, name)}
+        chips = revision.fetch_arrow(_UNCHANGED_CHIPS.read_text(), name | {"collection": self.source})
+        accepts_window = self._make_window_predicate(rasters, chips, run)
+        context = PlanningContext(revision, run, is_new, existing_ids, rasters, chips, selections, accepts_window)
+        windows = self.plan_windows(context)
+        summary_fields = {**windows.summary_fields, **selections.to_summary()}
+        if warnings := [*selections.list_warnings(), *self._list_warnings(rasters, windows)]:
+            summary_fields["warnings"] = warnings
+        recipe_inputs = (*windows.recipe_inputs, *selections.to_rows().values())
+        return CutPlan(self, context, WindowPlan(windows.chips, summary_fields, recipe_inputs))
 
-    def bands_of(self, raster_id: str) -> tuple[int, ...] | None:
-        """Which bands of a raster are cut, from 1; None: all."""
+    def select_bands(self, raster_id: str) -> tuple[int, ...] | None:
+        """Return the bands, from 1, to cut from a raster; None: all."""
         return next((bands for pattern, bands in self.bands if fnmatchcase(raster_id, pattern)), None)
 
-    def _check(self, revision: Revision) -> None:
+    def _validate_parameters(self, revision: Revision) -> None:
         validate_name("recipe", self.name)
         revision.require_pixels(self.source)
         if self.max_nodata is not None and not 0 <= self.max_nodata <= 1:
-            raise UsageError(f"--max-nodata {self.max_nodata:g} is no share: pass 0 to 1")
+            raise UsageError(f"invalid --max-nodata {self.max_nodata:g}. Use a fraction from 0 to 1.")
 
-    def _warnings(self, rasters: pa.Table, wanted: Wanted) -> list[str]:
-        """What may be a slip of the pen."""
+    def _list_warnings(self, rasters: pa.Table, windows: WindowPlan) -> list[str]:
         if not len(rasters):
-            return [f"no raster of '{self.source}' is chosen: see --rasters-where"]
-        return ["no feature is selected: see --where"] if wanted.counts.get("features") == 0 else []
+            return [f"no raster of '{self.source}' is selected. Check --rasters-where."]
+        return ["no feature is selected. Check --where."] if windows.summary_fields.get("features") == 0 else []
 
-    def _check_size(self, rasters: pa.Table) -> None:
-        if self.size.unit != "m":
-            return
-        for raster in rasters.to_pylist():
-            if min(raster["chip_width"], raster["chip_height"]) <= 1:
-                raise UsageError(
-                    f"{self.size.width:g} x {self.size.height:g} m are but a pixel wide in raster "
-                    f"'{raster['raster_id']}': give a larger size, or one in pixels"
-                )
-
-    def _check_bands(self, rasters: pa.Table, *, new: bool) -> None:
-        for raster_id, count in zip(rasters["raster_id"].to_pylist(), rasters["bands"].to_pylist(), strict=True):
-            wrong = [band for band in self.bands_of(raster_id) or () if not 1 <= band <= count]
-            if wrong:
-                raise UsageError(f"--bands {wrong[0]}: raster '{raster_id}' has bands 1 to {count}")
-        names = rasters["raster_id"].to_pylist()
-        idle = [pattern for pattern, _ in self.bands if not any(fnmatchcase(name, pattern) for name in names)]
-        if idle and names and new:
-            raise NotFoundError(
-                f"--bands {idle[0]}=…: no raster of '{self.source}' is called so; see geographer rasters"
+    def _validate_size(self, rasters: pa.Table) -> None:
+        too_small = [row["raster_id"] for row in rasters.to_pylist() if min(row["chip_width"], row["chip_height"]) <= 1]
+        if too_small and self.size.unit == "m":
+            raise UsageError(
+                f"a chip of {self.size.width:g} x {self.size.height:g} m is only 1 pixel wide or high in raster "
+                f"'{too_small[0]}'. Use a larger size, or a size in pixels."
             )
 
-    def _scenes(self, revision: Revision, choices: Selections) -> pa.Table:
-        """The rasters to cut from, in order."""
-        choices.stage_selection("raster", self.rasters_where)
-        columns = revision.list_columns("rasters")
+    def _validate_bands(self, rasters: pa.Table, *, is_new: bool) -> None:
+        raster_ids = rasters["raster_id"].to_pylist()
+        for raster_id, count in zip(raster_ids, rasters["bands"].to_pylist(), strict=True):
+            invalid = [band for band in self.select_bands(raster_id) or () if not 1 <= band <= count]
+            if invalid:
+                raise UsageError(f"invalid --bands {invalid[0]}. Raster '{raster_id}' has bands 1 to {count}.")
+        unmatched = [pattern for pattern, _ in self.bands if not any(fnmatchcase(id, pattern) for id in raster_ids)]
+        if unmatched and raster_ids and is_new:
+            raise NotFoundError(
+                f"no raster of '{self.source}' matches --bands {unmatched[0]}=…. List them with geographer rasters."
+            )
+
+    def _rank_rasters(self, revision: Revision, selections: Selections) -> pa.Table:
+        """Stage the selected rasters as temp table `raster_to_cut` (raster_id, sort_rank) and return them by rank."""
+        selections.stage_selection("raster", self.rasters_where)
         order = "0"
-        if self.order_by == RANDOM:
+        if self.is_order_random:
             revision.connection.execute("SET VARIABLE cut_seed = $seed", {"seed": str(self.seed)})
             order = "md5(getvariable('cut_seed') || ':' || raster_id)"
         elif self.order_by is not None:
-            order = validate_order_by(revision.connection, self.order_by, columns)
+            order = validate_order_by(revision.connection, self.order_by, revision.list_columns("rasters"))
         with translate_sql_errors(self.order_by, "--order-by"):
             revision.connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE ranked_raster AS SELECT raster_id, rank() OVER (ORDER BY {order}\n) "  # noqa: S608
-                "AS place FROM (FROM rasters SEMI JOIN chosen_raster USING (raster_id))"
+                f"CREATE OR REPLACE TEMP TABLE raster_to_cut AS SELECT raster_id, rank() OVER (ORDER BY {order}\n) "  # noqa: S608
+                "AS sort_rank FROM (FROM rasters SEMI JOIN filtered_raster USING (raster_id) SEMI JOIN (FROM "
+                "current_raster WHERE collection = $collection AND storage <> 'catalogue') AS r USING (raster_id))",
+                {"collection": self.source},
             )
         size = {"width": self.size.width, "height": self.size.height, "in_metres": self.size.unit == "m"}
-        return revision.fetch_arrow(_SCENES.read_text(), {"collection": self.source, **size})
+        return revision.fetch_arrow(_RASTERS.read_text(), size)
 
-    def _fits(self, rasters: pa.Table, existing: pa.Table, run: RunOptions) -> Fits | None:
-        """Whether a window has pixels enough; chips that there are had."""
+    def _make_window_predicate(self, rasters: pa.Table, chips: pa.Table, run: RunOptions) -> WindowPredicate | None:
+        """Return a predicate that accepts windows of existing chips and windows with at most `max_nodata`."""
         if self.max_nodata is None:
             return None
-        from geographer.operations.cut.nodata_fraction import NodataShares
+        from geographer.operations.cut.nodata_fraction import NodataFractions
 
-        most = self.max_nodata
-        known = {(chip["raster_id"], _window(chip)) for chip in existing.to_pylist()}
-        shares = NodataShares({row["raster_id"]: str(run.root / row["path"]) for row in rasters.to_pylist()})
-        return lambda raster_id, window: (raster_id, window) in known or shares.of(raster_id, window) <= most
+        limit = self.max_nodata
+        existing = set(list_windows(chips))
+        fractions = NodataFractions({row["raster_id"]: str(run.root / row["path"]) for row in rasters.to_pylist()})
+
+        def accepts_window(raster_id: str, window: Window) -> bool:
+            return (raster_id, window) in existing or fractions.compute_fraction(raster_id, window) <= limit
+
+        return accepts_window
 
 
 class CutPlan:
-    """The chips to cut, those to retire, and the counts of what can't be met."""
+    """The chips to cut and to retire: the difference between planned windows and existing chips."""
 
-    def __init__(self, recipe: CutRecipe, ground: Ground, wanted: Wanted) -> None:
+    def __init__(self, recipe: CutRecipe, context: PlanningContext, windows: WindowPlan) -> None:
+        import pyarrow as pa
+
         self.recipe = recipe
-        self._sources = {source["raster_id"]: source for source in ground.rasters.to_pylist()}
-        rows = ground.revision.fetch_rows(
-            "SELECT raster_id FROM raster_now WHERE recipe = $name", {"name": recipe.name}
-        )
-        self._known = {row[0] for row in rows}
-        standing = {(chip["chip_id"], chip["raster_id"], _window(chip)) for chip in ground.existing.to_pylist()}
-        due = {f"{recipe.name}/{chip['name']}": chip for chip in wanted.chips.to_pylist()}
-        self.chips = [chip for name, chip in due.items() if (name, chip["raster_id"], _window(chip)) not in standing]
-        self.retired = sorted(self._known.difference(due))
-        self._rows = {**wanted.rows, **make_dependent_removal_rows(ground.revision, self.retired)}
-        self.summary = {"chips": len(self.chips), "retired": len(self.retired), **wanted.counts}
-        self._refuse_unpaddable()
+        self._rasters = {raster["raster_id"]: raster for raster in context.rasters.to_pylist()}
+        self._existing_ids = context.existing_ids
+        unchanged = {_make_chip_key(chip) for chip in context.chips.to_pylist()}
+        planned = windows.chips.to_pylist()
+        self.chips = [chip for chip in planned if _make_chip_key(chip) not in unchanged]
+        self.retired = sorted(context.existing_ids.difference(self._make_chip_id(chip) for chip in planned))
+        self._log_rows = make_dependent_removal_rows(context.revision, self.retired)
+        if windows.recipe_inputs:
+            self._log_rows["recipe_input"] = pa.concat_tables(windows.recipe_inputs)
+        self.summary_fields = {"chips": len(self.chips), "retired": len(self.retired), **windows.summary_fields}
+        self._require_pad_values()
 
     @property
     def is_empty(self) -> bool:
-        """Whether the chips are what they should be."""
+        """Whether the existing chips are the planned ones."""
         return not self.chips and not self.retired
 
-    def build_outputs(self, workshop: BuildContext) -> BuildResult:
+    def build_outputs(self, context: BuildContext) -> BuildResult:
         """Cut the chips into the staging folder."""
-        from geographer.operations.cut.render import cut
+        from geographer.operations.cut.render import cut_chips
 
-        orders = [self._order(chip, workshop) for chip in self.chips]
-        crs = {str(workshop.root / source["path"]): source["crs"] for source in self._sources.values()}
-        made: list[ChipMade] = []
-        for chip in cut(orders, workers=workshop.count_workers(len(orders)), crs=crs):
-            made.append(chip)
-            workshop.progress("chips cut", len(made), len(orders))
-        rows = [self._row(chip, one) for chip, one in zip(self.chips, made, strict=True)]
+        tasks = [self._make_task(chip, context) for chip in self.chips]
+        crs_by_path = {str(context.root / raster["path"]): raster["crs"] for raster in self._rasters.values()}
+        results: list[ChipResult] = []
+        for result in cut_chips(tasks, workers=context.count_workers(len(tasks)), crs_by_path=crs_by_path):
+            results.append(result)
+            context.progress("chips cut", len(results), len(tasks))
+        rows = [self._make_row(chip, result) for chip, result in zip(self.chips, results, strict=True)]
         rows += [{"change": "removed", "raster_id": chip_id} for chip_id in self.retired]
         draft = EventDraft(
             "chips_cut",
-            {"recipe": recipe_to_json(self.recipe), **self.summary},
-            {**({"raster_change": make_raster_rows(rows)} if rows else {}), **self._rows},
+            {"recipe": recipe_to_json(self.recipe), **self.summary_fields},
+            {**({"raster_change": make_raster_rows(rows)} if rows else {}), **self._log_rows},
         )
-        return BuildResult(draft, [(Path(one.destination), one.checksums) for one in made])
+        return BuildResult(draft, [(Path(result.destination), result.checksums) for result in results])
 
-    def _refuse_unpaddable(self) -> None:
-        if not self.recipe.padded or self.recipe.pad_value is not None:
+    def _require_pad_values(self) -> None:
+        if not self.recipe.allows_padding or self.recipe.pad_value is not None:
             return
-        bare = [
-            chip["raster_id"]
-            for chip in self.chips
-            if self._sources[chip["raster_id"]]["nodata"] is None and self._reaches_over(chip)
-        ]
-        if bare:
+        missing = set()
+        for chip in self.chips:
+            raster = self._rasters[chip["raster_id"]]
+            if raster["nodata"] is None and crosses_edge(get_window(chip), raster["width"], raster["height"]):
+                missing.add(chip["raster_id"])
+        if missing:
             raise UsageError(
-                f"raster {quote_names(sorted(set(bare)))} has no nodata value to pad with: pass --pad-value N, or let chips "
-                "be shifted"
+                f"{quote_objects('raster', sorted(missing), 'has|have')} no nodata value for "
+                "padding. Pass --pad-value N, or "
+                "shift chips inside the raster."
             )
 
-    def _reaches_over(self, chip: dict[str, Any]) -> bool:
-        source, window = self._sources[chip["raster_id"]], _window(chip)
-        return (
-            min(window.col, window.row) < 0
-            or window.col + window.width > source["width"]
-            or window.row + window.height > source["height"]
+    def _make_chip_id(self, chip: dict[str, Any]) -> str:
+        return f"{self.recipe.name}/{chip['name']}"
+
+    def _make_task(self, chip: dict[str, Any], context: BuildContext) -> ChipTask:
+        from geographer.operations.cut.render import ChipTask
+
+        raster = self._rasters[chip["raster_id"]]
+        pad_value = self.recipe.pad_value if self.recipe.pad_value is not None else raster["nodata"]
+        return ChipTask(
+            raster_path=str(context.root / raster["path"]),
+            window=get_window(chip),
+            destination=str(context.staging / f"{chip['name']}.tif"),
+            bands=self.recipe.select_bands(chip["raster_id"]),
+            pad_value=pad_value if self.recipe.allows_padding else None,
         )
 
-    def _order(self, chip: dict[str, Any], workshop: BuildContext) -> ChipOrder:
-        from geographer.operations.cut.render import ChipOrder
+    def _make_row(self, chip: dict[str, Any], result: ChipResult) -> dict[str, Any]:
+        from geographer.rasters.read import grid_footprint_wkb
 
-        source = self._sources[chip["raster_id"]]
-        pad = self.recipe.pad_value if self.recipe.pad_value is not None else source["nodata"]
-        return ChipOrder(
-            source=str(workshop.root / source["path"]),
-            window=_window(chip),
-            destination=str(workshop.staging / f"{chip['name']}.tif"),
-            bands=self.recipe.bands_of(chip["raster_id"]),
-            pad_value=pad if self.recipe.padded else None,
-        )
-
-    def _row(self, chip: dict[str, Any], made: ChipMade) -> dict[str, Any]:
-        raster_id = f"{self.recipe.name}/{chip['name']}"
+        raster_id = self._make_chip_id(chip)
         return {
-            "change": "changed" if raster_id in self._known else "added",
+            "change": "changed" if raster_id in self._existing_ids else "added",
             "raster_id": raster_id,
             "collection": self.recipe.name,
-            "path": f"rasters/{self.recipe.name}/{chip['name']}.tif",
+            "path": f"rasters/{raster_id}.tif",
             "storage": "dvc",
-            "crs": made.grid.crs,
-            "width": made.grid.width,
-            "height": made.grid.height,
-            "transform": canonical_json([float(number) for number in made.grid.transform]),
-            "bands": made.count,
-            "dtype": made.dtype,
-            "nodata": nodata_to_text(made.nodata),
-            "size": made.checksums.size,
-            "md5": made.checksums.md5,
-            "sha256": made.checksums.sha256,
-            "pixel_digest": made.pixel_digest,
-            "outline": _outline(made),
+            "crs": result.grid.crs,
+            "width": result.grid.width,
+            "height": result.grid.height,
+            "transform": canonical_json([float(number) for number in result.grid.transform]),
+            "bands": result.band_count,
+            "dtype": result.dtype,
+            "nodata": nodata_to_text(result.nodata),
+            "size": result.checksums.size,
+            "md5": result.checksums.md5,
+            "sha256": result.checksums.sha256,
+            "pixel_digest": result.pixel_digest,
+            "outline": grid_footprint_wkb(result.grid),
             "parent_id": chip["raster_id"],
             "col": chip["col"],
             "row": chip["row"],
@@ -310,36 +334,20 @@ class CutPlan:
         }
 
 
-def counted(reasons: list[str]) -> dict[str, int]:
-    """How often each reason stands there, by reason."""
-    return dict(sorted(Counter(reasons).items()))
+def get_window(chip: dict[str, Any]) -> Window:
+    """Return the window of a row with `col`, `row`, `width` and `height`."""
+    return Window(*(chip[name] for name in Window._fields))
 
 
-def _with_rows(rows: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Rows of the log's tables, and more of them."""
-    import pyarrow as pa
-
-    return {
-        table: pa.concat_tables([part[table] for part in (rows, more) if table in part])
-        for table in sorted({*rows, *more})
-    }
+def _make_chip_key(chip: dict[str, Any]) -> tuple[str, str, Window]:
+    return chip["name"], chip["raster_id"], get_window(chip)
 
 
-def _window(chip: dict[str, Any]) -> Window:
-    return Window(chip["col"], chip["row"], chip["width"], chip["height"])
+def list_windows(chips: pa.Table) -> list[tuple[str, Window]]:
+    """Return the parent's id and the window of each chip."""
+    return [(chip["raster_id"], get_window(chip)) for chip in chips.to_pylist()]
 
 
-def _outline(made: ChipMade) -> bytes:
-    """A chip's corners in its CRS, as rasterio computes them from its transform."""
-    from geographer.rasters.read import grid_outline_wkb
-
-    return grid_outline_wkb(made.grid)
-
-
-def _as_json(value: Any) -> Any:
-    """A field as the log keeps it; whole numbers as such."""
-    if hasattr(value, "as_json"):
-        return value.as_json()
-    if isinstance(value, tuple):
-        return [_as_json(one) for one in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def count_reasons(table: pa.Table) -> dict[str, int]:
+    """Count the rows of a table by their `reason`, sorted."""
+    return dict(sorted(Counter(table["reason"].to_pylist()).items()))

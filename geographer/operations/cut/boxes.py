@@ -1,4 +1,4 @@
-"""`cut boxes`: chips of given boxes."""
+"""`cut boxes`: chips of user-drawn boxes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from geographer.base.values import Size
-from geographer.operations.cut.base import CutRecipe, Ground, Wanted, counted
+from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPlan, count_reasons
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from geographer.storage.queries.revision import Revision
-
-_BOXED: Final = Path(__file__).with_name("boxes_in_pixels.sql")
-_RECORDED: Final = (
+_BOXES_IN_PIXELS: Final = Path(__file__).with_name("boxes_in_pixels.sql")
+_RECORDED_BOXES: Final = (
     "SELECT * EXCLUDE (position, ordinal, row_digest) FROM log.recipe_input WHERE recipe = $name AND subject = 'box' "
     "AND position >= (SELECT position FROM recipes WHERE name = $name) AND position <= getvariable('position') "
     "ORDER BY position, ordinal"
@@ -24,11 +22,13 @@ _RECORDED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutBoxes(CutRecipe):
-    """Chips of given boxes, each from `target_count` rasters that hold it; `size` is what their bounds make it.
+    """Cut chips of boxes, each from `target_count` rasters that contain it. The boxes' bounds determine the size.
 
     Attributes:
-        boxes: The digest of the boxes, which the log keeps as rows.
-        given: Those rows, where the recipe is new.
+        boxes: Digest of the boxes, which the log keeps as rows of `recipe_input`.
+        target_count: From how many rasters each box is cut.
+        at_border: `pad` windows that cross the raster's edge, or `skip` them.
+        box_rows: The rows of `boxes`, for a new recipe.
     """
 
     kind: ClassVar[str] = "cut boxes"
@@ -37,39 +37,35 @@ class CutBoxes(CutRecipe):
     boxes: str
     target_count: int = 1
     at_border: Literal["pad", "skip"] = "skip"
-    given: pa.Table | None = field(default=None, compare=False, repr=False)
+    box_rows: pa.Table | None = field(default=None, compare=False, repr=False)
 
     @property
-    def padded(self) -> bool:
-        """See `Cutting.padded`."""
+    def allows_padding(self) -> bool:
+        """See `CutRecipe.allows_padding`."""
         return self.at_border == "pad"
 
     def to_parameters(self) -> dict[str, Any]:
-        """Every field that the log keeps."""
-        kept = super(CutBoxes, self).to_parameters()
-        return {name: value for name, value in kept.items() if name not in ("given", "size")}
+        """Return the fields that the log records as JSON."""
+        parameters = super(CutBoxes, self).to_parameters()
+        return {name: value for name, value in parameters.items() if name not in ("box_rows", "size")}
 
-    def windows(self, ground: Ground) -> Wanted:
-        """See `planning.given.plan_given`."""
-        from geographer.operations.cut.windows.boxes import plan_given
+    def plan_windows(self, context: PlanningContext) -> WindowPlan:
+        """See `windows.boxes.plan_boxes`."""
+        from geographer.operations.cut.windows.boxes import plan_boxes
 
-        new = not ground.revision.fetch_value("SELECT count(*) FROM recipes WHERE name = $name", {"name": self.name})
-        boxes = self._boxes(ground.revision, new=new)
-        planned = plan_given(
-            ground.revision.fetch_arrow(_BOXED.read_text(), {"collection": self.source}),
-            ground.rasters,
-            boxes.rename_columns({"object_id": "box_id"}),
-            target_count=self.target_count,
-            padded=self.padded,
-            fits=ground.fits,
-        )
-        counts = {"boxes": len(boxes), "unmet": counted(planned.unmet["reason"].to_pylist())}
-        return Wanted(planned.chips, counts, {"recipe_input": boxes} if new else {})
+        boxes = self._stage_boxes(context)
+        candidates = context.revision.fetch_arrow(_BOXES_IN_PIXELS.read_text())
+        named = boxes.rename_columns({"object_id": "box_id"})
+        chips, unmet = plan_boxes(candidates, context.rasters, named, self, context.accepts_window)
+        summary_fields = {"boxes": len(boxes), "unmet": count_reasons(unmet)}
+        return WindowPlan(chips, summary_fields, (boxes,) if context.is_new else ())
 
-    def _boxes(self, revision: Revision, *, new: bool) -> pa.Table:
-        """The boxes, also as the table `given_box`: as given, or as the log has them."""
-        boxes = self.given if new and self.given is not None else revision.fetch_arrow(_RECORDED, {"name": self.name})
-        revision.connection.register("given_rows", boxes)
-        revision.connection.execute("CREATE OR REPLACE TEMP TABLE given_box AS FROM given_rows")
-        revision.connection.unregister("given_rows")
+    def _stage_boxes(self, context: PlanningContext) -> pa.Table:
+        """Stage the boxes as temp table `box_to_cut` and return them: the new recipe's rows, or those in the log."""
+        boxes, revision = self.box_rows, context.revision
+        if not context.is_new or boxes is None:
+            boxes = revision.fetch_arrow(_RECORDED_BOXES, {"name": self.name})
+        revision.connection.register("box_rows", boxes)
+        revision.connection.execute("CREATE OR REPLACE TEMP TABLE box_to_cut AS FROM box_rows")
+        revision.connection.unregister("box_rows")
         return boxes

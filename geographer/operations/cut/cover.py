@@ -1,4 +1,4 @@
-"""`cut cover`: as few chips as can be."""
+"""`cut cover`: the fewest chips that contain all features."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from typing import ClassVar, Literal
 
 import pyarrow as pa
 
-from geographer.base.values import Window
-from geographer.operations.cut.around import CONTAINED
-from geographer.operations.cut.base import CutRecipe, Ground, Wanted, counted
-from geographer.operations.cut.windows.plan_tables import CHIPS
+from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPlan, count_reasons, list_windows
+from geographer.operations.cut.windows.plan_tables import CHIPS_SCHEMA
 from geographer.planning.selection import SelectionSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutCover(CutRecipe):
-    """The fewest chips of one size such that every selected feature is contained `target_count` times.
+    """Cut the fewest chips of one size such that `target_count` chips contain every selected feature.
 
-    Chips that there are stay as long as they hold a selected feature, unless a run is `afresh`.
+    Existing chips are kept while they contain a selected feature, unless the run has `rebuild_covers`.
+
+    Attributes:
+        target_count: How many different chips contain each feature.
+        at_border: `shift`: windows lie inside their rasters; `pad`: they may cross the edge.
+        where: Selects features; None: all.
+        time_limit: Seconds for the proof. After that, the best cover found so far is used.
     """
 
     kind: ClassVar[str] = "cut cover"
@@ -30,65 +34,29 @@ class CutCover(CutRecipe):
     time_limit: float = 60.0
 
     @property
-    def padded(self) -> bool:
-        """See `Cutting.padded`."""
+    def allows_padding(self) -> bool:
+        """See `CutRecipe.allows_padding`."""
         return self.at_border == "pad"
 
-    def windows(self, ground: Ground) -> Wanted:
-        """See `planning.cover.plan_cover`. The counts say how near the chips come to the fewest that can be."""
-        from geographer.operations.cut.windows.cover import holding, plan_cover
+    def plan_windows(self, context: PlanningContext) -> WindowPlan:
+        """See `windows.cover.plan_cover`. The summary's `cover` compares the chips with the proven lower bound.
 
-        selected = ground.select_features(self.where)
-        candidates = ground.revision.fetch_arrow(CONTAINED.read_text(), {"collection": self.source})
-        tables = candidates, ground.rasters, selected
-        kept = self._kept(ground, [] if ground.run.afresh else holding(*tables, _windows(ground.existing)))
-        cover = partial(
-            plan_cover,
-            *tables,
-            times=self.target_count,
-            at_border=self.at_border,
-            seconds=self.time_limit,
-            fits=ground.fits,
-        )
-        planned = cover(existing=_windows(kept))
-        before = ground.revision.fetch_value(
-            "SELECT count(*) FROM raster_now WHERE recipe = $name", {"name": self.name}
-        )
-        unchanged = len(kept) == before and not len(planned.chips)
-        least = None if unchanged else cover().bound if len(kept) else planned.bound
-        chips = pa.concat_tables([kept, planned.chips])
-        counts = {
-            "features": len(selected),
-            "unmet": counted(planned.unmet["reason"].to_pylist()),
-            "cover": {
-                "chips": len(chips),
-                "bound": least,
-                "gap": _gap(len(chips), least),
-                "kept": len(kept),
-                "added": len(planned.chips),
-                "added_bound": planned.bound,
-            },
-        }
-        return Wanted(chips, counts)
+        `gap` is the greatest fraction of chips that a rebuilt cover might save.
+        """
+        from geographer.operations.cut.windows.cover import flag_windows_with_features, plan_cover
 
-    def _kept(self, ground: Ground, held: list[bool]) -> pa.Table:
-        """The recipe's chips that hold a selected feature, as `planning.windows.CHIPS`."""
-        prefix = f"{self.name}/"
-        rows = [
-            {**chip, "name": chip["chip_id"].removeprefix(prefix), "feature_id": None}
-            for chip, holds in zip(ground.existing.to_pylist(), held, strict=False)
-            if holds
-        ]
-        return pa.Table.from_pylist(rows, schema=CHIPS)
-
-
-def _gap(chips: int, bound: int | None) -> float | None:
-    """Which share of the chips a fresh cover might do without, at most; to six digits."""
-    return None if bound is None else round(1 - bound / chips, 6) if chips else 0.0
-
-
-def _windows(chips: pa.Table) -> list[tuple[str, Window]]:
-    return [
-        (chip["raster_id"], Window(chip["col"], chip["row"], chip["width"], chip["height"]))
-        for chip in chips.to_pylist()
-    ]
+        tables = context.fetch_pair_tables(self.where)
+        kept = CHIPS_SCHEMA.empty_table()
+        if not context.run.rebuild_covers:
+            has_feature = flag_windows_with_features(*tables, list_windows(context.chips))
+            kept = context.chips.filter(pa.array(has_feature, pa.bool_())).cast(CHIPS_SCHEMA)
+        solve = partial(plan_cover, *tables, self, accepts_window=context.accepts_window)
+        plan = solve(existing_windows=list_windows(kept))
+        is_unchanged = len(kept) == len(context.existing_ids) and not len(plan.chips)
+        bound = None if is_unchanged else solve().bound if len(kept) else plan.bound
+        chips = pa.concat_tables([kept, plan.chips])
+        count = len(chips)
+        gap = None if bound is None else round(1 - bound / count, 6) if count else 0.0
+        cover = {"chips": count, "bound": bound, "gap": gap, "kept": len(kept)}
+        cover |= {"added": len(plan.chips), "added_bound": plan.bound}
+        return WindowPlan(chips, {"features": len(tables[2]), "unmet": count_reasons(plan.unmet), "cover": cover})

@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 from geographer.base.errors import UsageError
-from geographer.operations.cut.base import CutRecipe, Ground, Wanted, counted
-from geographer.operations.cut.windows.grid import Edge
+from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPlan, count_reasons
+from geographer.operations.cut.windows.grid import EdgePolicy
 from geographer.planning.selection import SelectionSpec
-
-_SHOWN: Final = Path(__file__).with_name("features_in_pixels.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutGrid(CutRecipe):
-    """Chips that tile each raster of the collection from its upper left; all, or those that hold a selected feature."""
+    """Cut chips that tile each raster from its upper-left pixel.
+
+    Attributes:
+        overlap: Columns or rows of pixels that neighbouring windows share.
+        edge: What to do with windows of the last column and row that cross the raster's edge: `shift` moves them inside
+            (they then overlap their neighbours more), `pad` keeps them, `drop` omits them. A raster smaller than a chip
+            has no windows, except with `pad`.
+        cells: Which windows to cut.
+        where: Selects features for `with-features`; None: all.
+    """
 
     kind: ClassVar[str] = "cut grid"
 
     overlap: int = 0
-    edge: Edge = "shift"
+    edge: EdgePolicy = "shift"
     cells: Literal["all", "with-features"] = "all"
     where: SelectionSpec = None
 
     @property
-    def padded(self) -> bool:
-        """See `Cutting.padded`."""
+    def allows_padding(self) -> bool:
+        """See `CutRecipe.allows_padding`."""
         return self.edge == "pad"
 
-    def windows(self, ground: Ground) -> Wanted:
-        """See `planning.grid.plan_grid`."""
+    def plan_windows(self, context: PlanningContext) -> WindowPlan:
+        """See `windows.grid.plan_grid`."""
         from geographer.operations.cut.windows.grid import plan_grid
 
         if self.cells == "all" and self.where is not None:
-            raise UsageError("--where selects features, and --cells all asks for none: pass --cells with-features")
-        counts, shapes = {}, None
+            raise UsageError("--where selects features, but --cells all ignores features. Pass --cells with-features.")
+        counts, geometries = {}, None
         if self.cells == "with-features":
-            counts = {"features": len(ground.select_features(self.where))}
-            shapes = ground.revision.fetch_arrow(_SHOWN.read_text(), {"collection": self.source})
-        planned = plan_grid(ground.rasters, overlap=self.overlap, edge=self.edge, shapes=shapes, fits=ground.fits)
-        return Wanted(planned.chips, {**counts, "unmet": counted(planned.uncut["reason"].to_pylist())})
+            context.stage_features_in_pixels(self.where)
+            counts = {"features": context.revision.fetch_value("SELECT count(*) FROM feature_to_cut")}
+            geometries = context.revision.fetch_arrow(
+                "SELECT raster_id, ST_AsWKB(geometry)::BLOB AS wkb FROM feature_in_pixels ORDER BY rank, raster_id"
+            )
+        chips, uncut = plan_grid(context.rasters, self, geometries, context.accepts_window)
+        return WindowPlan(chips, {**counts, "unmet": count_reasons(uncut)})

@@ -1,4 +1,4 @@
-"""How much of a window is nodata, or lies outside its raster."""
+"""Compute which fraction of a window is nodata or lies outside its raster."""
 
 from __future__ import annotations
 
@@ -10,38 +10,37 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from geographer.base.values import Window
+from geographer.operations.cut.windows.clipping import clip_window
 from geographer.rasters.read import open_raster, translate_read_errors
 
-_MOST_OPEN = 64
+_MAX_OPEN_FILES = 64
 
 
-class NodataShares:
-    """The shares of pixels without data in windows of rasters, read when they are asked for."""
+class NodataFractions:
+    """Nodata fractions of windows, computed on demand; raster files (`paths` by raster id) stay open between calls."""
 
     def __init__(self, paths: Mapping[str, str]) -> None:
-        """Take the rasters' files by the rasters' ids."""
         self._paths = paths
-        self._open: dict[str, DatasetReader] = {}
+        self._open_rasters: dict[str, DatasetReader] = {}
 
-    def of(self, raster_id: str, window: Window) -> float:
-        """The share, 0 to 1, of a window's pixels that lie outside the raster or that no band has data for.
+    def compute_fraction(self, raster_id: str, window: Window) -> float:
+        """Return the fraction, 0 to 1, of pixels that lie outside the raster or are nodata in all bands.
 
         Raises:
-            NotFoundError: the file is not there.
-            CorruptError: its pixels can't be read.
+            NotFoundError: The file does not exist.
+            CorruptError: The pixels cannot be read.
         """
-        raster = self._opened(raster_id)
-        left, top = max(window.col, 0), max(window.row, 0)
-        right, bottom = min(window.col + window.width, raster.width), min(window.row + window.height, raster.height)
-        if right <= left or bottom <= top:
+        raster = self._get_raster(raster_id)
+        inside = clip_window(window, raster.width, raster.height)
+        if inside is None:
             return 1.0
         with translate_read_errors(raster.name):
-            mask = raster.dataset_mask(window=RasterioWindow(left, top, right - left, bottom - top))
+            mask = raster.dataset_mask(window=RasterioWindow(*inside))
         return 1.0 - float(np.count_nonzero(mask)) / (window.width * window.height)
 
-    def _opened(self, raster_id: str) -> DatasetReader:
-        if raster_id not in self._open:
-            if len(self._open) >= _MOST_OPEN:
-                self._open.pop(next(iter(self._open))).close()
-            self._open[raster_id] = open_raster(Path(self._paths[raster_id]))
-        return self._open[raster_id]
+    def _get_raster(self, raster_id: str) -> DatasetReader:
+        if raster_id not in self._open_rasters:
+            if len(self._open_rasters) >= _MAX_OPEN_FILES:
+                self._open_rasters.pop(next(iter(self._open_rasters))).close()
+            self._open_rasters[raster_id] = open_raster(Path(self._paths[raster_id]))
+        return self._open_rasters[raster_id]

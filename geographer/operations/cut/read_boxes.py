@@ -1,4 +1,4 @@
-"""Boxes in: the windows that a person draws, read from vector data and checked."""
+"""Read user-drawn boxes from vector data and validate them."""
 
 from __future__ import annotations
 
@@ -17,56 +17,54 @@ if TYPE_CHECKING:
     from geographer.planning.vector_source import VectorSource
     from geographer.storage.queries.revision import Revision
 
-_ID_COLUMNS: Final = ("box_id", "id")
-_UNFIT: Final = Path(__file__).with_name("invalid_box.sql")
+_INVALID_BOX: Final = Path(__file__).with_name("invalid_box.sql")
 
 
 def read_boxes(
     revision: Revision, recipe: str, data: Any, id_column: str | None, crs: str | None
 ) -> tuple[pa.Table, str]:
-    """The boxes in `data` as rows of the log's `recipe_input`, by id, and their digest.
+    """Return the boxes in `data` as rows of the log's `recipe_input`, sorted by id, and the SHA-256 of all boxes.
 
-    Their edges are straight in their own CRS; ids are the rows' numbers, from 1, where there is no column of ids.
+    Box edges are straight in the boxes' own CRS. Without an id column, row numbers from 1 are the ids.
 
     Raises:
-        NotFoundError: no such file or column.
-        UsageError: a geometry is missing, empty or no polygon, or a box has no id.
-        ConflictError: an id stands twice.
+        NotFoundError: The file or column does not exist.
+        UsageError: A geometry is missing, empty or not a polygon, a box has no id, or there are no boxes.
+        ConflictError: Two boxes have the same id.
     """
     with open_vector_source(revision.connection, data, crs) as source, source.translate_errors():
         revision.connection.execute(
             "CREATE OR REPLACE TEMP TABLE read_box AS SELECT "  # noqa: S608
-            f"{_id_sql(source, id_column)} AS object_id, "
+            f"{_make_id_sql(source, id_column)} AS object_id, "
             f"ST_Force2D({quote_identifier(source.geometry)}::GEOMETRY) AS geometry FROM {source.relation}"
         )
-        _refuse_unfit(revision, source)
+        _reject_invalid_boxes(revision, source)
         rows = revision.fetch_rows("SELECT object_id, ST_AsWKB(geometry)::BLOB FROM read_box ORDER BY object_id")
     digest = hashlib.sha256(source.crs.encode())
-    for name, wkb in rows:
-        digest.update(hashlib.sha256(name.encode()).digest() + hashlib.sha256(bytes(wkb)).digest())
+    for box_id, wkb in rows:
+        digest.update(hashlib.sha256(box_id.encode()).digest() + hashlib.sha256(bytes(wkb)).digest())
     columns = {
         "recipe": [recipe] * len(rows),
         "subject": ["box"] * len(rows),
-        "object_id": [name for name, _ in rows],
+        "object_id": [box_id for box_id, _ in rows],
         "geometry": [bytes(wkb) for _, wkb in rows],
         "crs": [source.crs] * len(rows),
     }
     return make_row_table("recipe_input", columns), digest.hexdigest()
 
 
-def _id_sql(source: VectorSource, asked: str | None) -> str:
-    name = (
-        source.require_column(asked) if asked else next((name for name in _ID_COLUMNS if name in source.columns), None)
-    )
-    return f"{quote_identifier(name)}::VARCHAR" if name else "(row_number() OVER ())::VARCHAR"
+def _make_id_sql(source: VectorSource, id_column: str | None) -> str:
+    default = next((name for name in ("box_id", "id") if name in source.columns), None)
+    column = source.require_column(id_column) if id_column else default
+    return f"{quote_identifier(column)}::VARCHAR" if column else "(row_number() OVER ())::VARCHAR"
 
 
-def _refuse_unfit(revision: Revision, source: VectorSource) -> None:
-    unfit = revision.fetch_rows(_UNFIT.read_text())
+def _reject_invalid_boxes(revision: Revision, source: VectorSource) -> None:
+    invalid = revision.fetch_rows(_INVALID_BOX.read_text())
     if not revision.fetch_value("SELECT count(*) FROM read_box"):
-        raise UsageError(f"'{source.name}' holds no box: give polygons")
-    if unfit:
-        reason = unfit[0][1]
-        error = ConflictError if reason == "its id stands twice" else UsageError
-        names = quote_names([name for name, why in unfit if why == reason])
-        raise error(f"'{source.name}': box {names} can't be cut, because {reason}: mend it, or leave it out")
+        raise UsageError(f"'{source.name}' contains no boxes. Pass polygons.")
+    if invalid:
+        first_problem = invalid[0][1]
+        error = ConflictError if first_problem == "duplicate id" else UsageError
+        box_ids = quote_names([box_id for box_id, problem in invalid if problem == first_problem])
+        raise error(f"invalid box {box_ids} in '{source.name}': {first_problem}. Correct or remove it.")

@@ -1,12 +1,14 @@
-"""`download`: the scenes that a dataset's features still lack, found in an archive, chosen, fetched and read.
+"""`download`: find scenes for features that lack rasters, download the fewest, and convert them to GeoTIFF.
 
-- `asked`    what is asked for, of which archive
-- `recipe`   what that means at a revision: which features lack scenes, which products are here
-- `plan`     what is chosen; its making, and the event
-- `finding`  few searches, and of what they find the fewest scenes that show everything
-- `showing`  which scene shows which feature
-- `bringing` the chosen products fetched and read, each whatever becomes of the others
-- `archive`, `reading`  the source and the reader that this takes
-- `origin`   what the log keeps of where a raster came from
-- `moments`  times, in UTC
+- `recipe`              parameters, and planning at a revision: features to cover, existing products
+- `plan`                the plan: selected scenes, their download, the event
+- `search`              archive searches and scene selection
+- `search_boxes`        few search boxes for many features
+- `coverage`            which scene covers which feature
+- `split_by_footprint`  pieces of features that several scenes cover together
+- `select_scenes`       the fewest scenes that cover all targets
+- `deduplicate`         the newest processing of each acquisition
+- `fetch`, `convert`    download of the selected scenes, conversion by a reader
+- `make_source`         creation of the source, rejection of credentials
+- `metadata_columns`    columns that describe a raster's product, and raster ids
 """

@@ -1,4 +1,4 @@
-"""What arrived of a product, read into a GeoTIFF by the reader that is asked for, or that fits."""
+"""Convert a downloaded product to a GeoTIFF with the requested reader, or with one that recognises its files."""
 
 from __future__ import annotations
 
@@ -13,72 +13,79 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from geographer.archives.base import Source
-    from geographer.archives.download_pool import Fetched
-    from geographer.operations.download.parameters import Asked
+    from geographer.archives.download_pool import FetchedProduct
+    from geographer.operations.download.recipe import DownloadRecipe
     from geographer.readers.base import ProductFiles, Reader
 
-logger = logging.getLogger("geographer")
+logger = logging.getLogger(__name__)
 
 
-def check_reader(asked: Asked) -> None:
-    """Raise where it names a reader that is not there, or that can't be made of its options.
+def check_reader(recipe: DownloadRecipe) -> None:
+    """Check that the requested reader exists and accepts its options.
 
     Raises:
-        NotFoundError, UsageError: as the message says.
+        NotFoundError: the reader does not exist.
+        UsageError: it rejects its options.
     """
-    from geographer.readers import base
+    from geographer.readers.base import find_reader, make_reader
 
-    if asked.reader is not None:
-        base.make_reader(base.find_reader(asked.reader), _options(asked))
-
-
-def _options(asked: Asked) -> dict[str, Any]:
-    return {"bands": asked.bands, "resolution": asked.resolution, **asked.reading}
+    if recipe.reader is not None:
+        make_reader(find_reader(recipe.reader), _make_reader_options(recipe))
 
 
-class Read(NamedTuple):
-    """Which reader read a product, what it did, and what the product's files say of it, as `Product.properties`."""
+def _make_reader_options(recipe: DownloadRecipe) -> dict[str, Any]:
+    return {"bands": recipe.bands, "resolution": recipe.resolution, **recipe.reading}
+
+
+class ConversionResult(NamedTuple):
+    """A conversion: the reader's name, its notes, and properties found in the files, as in `Product.properties`."""
 
     reader: str
     notes: dict[str, Any]
-    facts: dict[str, Any]
+    properties: dict[str, Any]
 
 
-def read_product(asked: Asked, source: Source, fetched: Fetched, aside: Path, destination: Path) -> Read:
-    """Read what arrived of a product into the GeoTIFF `destination`, by the reader asked for, or else the source's.
+def convert_product(
+    recipe: DownloadRecipe, source: Source, fetched: FetchedProduct, unpack_folder: Path, destination: Path
+) -> ConversionResult:
+    """Convert a product to the GeoTIFF `destination` with the requested reader, or else with the source's.
 
-    `aside` is a folder for what is unpacked; it is gone afterwards.
+    `unpack_folder` receives unpacked archives and is deleted afterwards.
 
     Raises:
-        UsageError, CorruptError, StorageError: as the reader says.
+        UsageError, CorruptError, StorageError: the reader cannot read the product.
     """
     from geographer.readers.base import ProductFiles, choose_reader
-    from geographer.readers.unpack import unpack
+    from geographer.readers.unpack import unpack_product
 
     product = fetched.product
     try:
-        unpack(fetched.folder, aside)
-        arrived = ProductFiles(aside, product.product_id, product.collection, dict(product.properties))
-        options = _options(asked) if asked.reader else {**source.reader_options, **_options(asked)}
-        reader = choose_reader(arrived, asked.reader or source.reader, options)
-        notes = _notes(reader, arrived, destination)
+        unpack_product(fetched.folder, unpack_folder)
+        files = ProductFiles(unpack_folder, product.product_id, product.collection, dict(product.properties))
+        options = _make_reader_options(recipe)
+        if not recipe.reader:
+            options = {**source.reader_options, **options}
+        reader = choose_reader(files, recipe.reader or source.reader, options)
+        notes = _run_reader(reader, files, destination)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return Read(reader.name, notes, dict(notes.pop("facts", {})))
+        shutil.rmtree(unpack_folder, ignore_errors=True)
+    return ConversionResult(reader.name, notes, dict(notes.pop("facts", {})))
 
 
-def _notes(reader: Reader, arrived: ProductFiles, destination: Path) -> dict[str, Any]:
-    """What a reader told of its work. One of a person's own may raise anything, or make nothing."""
+def _run_reader(reader: Reader, files: ProductFiles, destination: Path) -> dict[str, Any]:
+    """Run a reader and return its notes. A custom reader may raise anything, or write nothing."""
     from geographer.readers.base import ReadResult
 
     try:
-        done = reader.read(arrived, destination)
+        result = reader.read(files, destination)
     except GeographerError:
         raise
     except Exception as error:
         logger.debug("a reader failed", exc_info=True)
-        told = redact_urls(f"{type(error).__name__}: {error}")
-        raise UsageError(f"reader '{reader.name}' failed ({told}): mend it, or name another by --reader") from error
-    if not isinstance(done, ReadResult) or not destination.is_file():
-        raise UsageError(f"reader '{reader.name}' made no GeoTIFF, or answered no geographer.Reading: mend it")
-    return dict(done.notes)
+        message = redact_urls(f"{type(error).__name__}: {error}")
+        advice = "Fix it, or name another one with --reader."
+        raise UsageError(f"reader '{reader.name}' failed ({message}). {advice}") from error
+    if not isinstance(result, ReadResult) or not destination.is_file():
+        reason = "did not write a GeoTIFF or did not return a geographer.ReadResult"
+        raise UsageError(f"reader '{reader.name}' {reason}. Fix it.")
+    return dict(result.notes)

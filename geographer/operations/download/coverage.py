@@ -1,4 +1,4 @@
-"""Which scene shows which feature, or which piece of one: as the graph will tell once the scene is here."""
+"""Predict which features a scene will contain, with the geometry rules that the state applies after the download."""
 
 from __future__ import annotations
 
@@ -21,89 +21,79 @@ if TYPE_CHECKING:
 
 Ints = npt.NDArray[np.int64]
 
-Place = tuple[bytes, str | None, bytes | None]
-"""Where a scene has pixels: its footprint (WKB, longitude/latitude); its CRS and its outline in that, where told."""
+SceneGeometry = tuple[bytes, str | None, bytes | None]
+"""A scene's footprint (WKB, longitude/latitude), and if known its CRS and its outline in that CRS (WKB)."""
 
-_SPOTS: Final = Path(__file__).with_name("scene_geometries.sql")
-_SHOWN: Final = Path(__file__).with_name("scene_coverage.sql")
-_AREAS: Final = (
-    "SELECT ST_AsWKB(CASE WHEN drawn IS NULL THEN footprint WHEN whole THEN drawn "
-    "ELSE ST_Intersection(drawn, footprint) END)::BLOB AS area FROM spot ORDER BY spot"
-)
-_FULL: Final = 0.995
-"""A stated footprint of at least this share of a scene's outline means all of it: its edges are drawn straight."""
+_FOLDER: Final = Path(__file__).parent
+_FULL_FRACTION: Final = 0.995
+"""A stated footprint of at least this fraction of the outline means the full scene with simplified edges."""
 
 
-class Members(NamedTuple):
-    """What is to be shown: of each, by its place, its feature's place and by how many scenes."""
+class CoverTargets(NamedTuple):
+    """Whole features or pieces that scenes must cover: index of the feature, number of scenes; shape (targets,)."""
 
     features: Ints
-    needs: Ints
+    demands: Ints
 
 
-def shown(missing: pa.Table, places: Sequence[Place], *, union: bool) -> tuple[Ints, Members]:
-    """Which scene shows which member: pairs of their places in the order given, shape (pairs, 2); and the members.
+def compute_coverage(
+    features: pa.Table, scene_geometries: Sequence[SceneGeometry], *, union: bool
+) -> tuple[Ints, CoverTargets]:
+    """Return which scene covers which target, as index pairs of shape (pairs, 2), and the targets.
 
     Args:
-        missing: The features, with `geometry` (WKB, longitude/latitude) and `lacking`, by how many scenes; and, without
-            `union`, with `native` (WKB) in `crs`, where they came in another one.
-        places: Where each scene has pixels; scenes of one place are looked at once.
-        union: Scenes may show a feature together: its pieces are the members.
+        features: Features with `geometry` (WKB, longitude/latitude) and `lacking` (number of scenes); without `union`
+            also `native` (WKB) in `crs`, for features recorded in another CRS.
+        scene_geometries: Geometry of each scene; equal ones are evaluated once.
+        union: Let several scenes cover a feature together: targets are pieces of features.
     """
-    scenes: dict[Place, list[int]] = {}
-    for number, place in enumerate(places):
-        scenes.setdefault(place, []).append(number)
+    scenes_by_geometry: dict[SceneGeometry, list[int]] = {}
+    for scene, geometry in enumerate(scene_geometries):
+        scenes_by_geometry.setdefault(geometry, []).append(scene)
     if union:
-        spots, members = _in_pieces(missing, list(scenes))
+        geometry_pairs, targets = _cover_pieces(features, list(scenes_by_geometry))
     else:
-        lacking = missing["lacking"].to_numpy().astype(np.int64)
-        spots, members = _contained(missing, list(scenes)), Members(np.arange(len(lacking)), lacking)
-    numbers = list(scenes.values())
-    pairs = [(number, member) for spot, member in spots.tolist() for number in numbers[spot]]
-    return np.array(pairs, np.int64).reshape(-1, 2), members
+        lacking = features["lacking"].to_numpy().astype(np.int64)
+        targets = CoverTargets(np.arange(len(lacking)), lacking)
+        geometry_pairs = _contain_features(features, list(scenes_by_geometry))
+    scenes = list(scenes_by_geometry.values())
+    pairs = [(scene, target) for geometry, target in geometry_pairs.tolist() for scene in scenes[geometry]]
+    return np.array(pairs, np.int64).reshape(-1, 2), targets
 
 
-def _contained(missing: pa.Table, places: list[Place]) -> Ints:
-    """Which place contains which feature: pairs, shape (n, 2)."""
+def _contain_features(features: pa.Table, scene_geometries: list[SceneGeometry]) -> Ints:
+    """Return which scene geometry contains which feature, shape (pairs, 2)."""
     import pyarrow as pa
 
-    numbers = pa.array(range(len(missing)), pa.int64())
     with memory_connection() as connection:
-        _set_up(connection, places)
-        connection.register("given_member", missing.append_column("member", numbers))
-        run_script(connection, _SHOWN.read_text())
-        found = connection.execute("FROM shown ORDER BY member, spot").to_arrow_table()
-    return np.column_stack([found["spot"].to_numpy(), found["member"].to_numpy()]).astype(np.int64)
+        _stage_scene_geometries(connection, scene_geometries)
+        connection.register("target_input", features.append_column("target_index", pa.array(np.arange(len(features)))))
+        run_script(connection, (_FOLDER / "scene_coverage.sql").read_text())
+        pairs = connection.execute("FROM scene_target ORDER BY target_index, scene_index").to_arrow_table()
+    return np.column_stack([pairs["scene_index"].to_numpy(), pairs["target_index"].to_numpy()]).astype(np.int64)
 
 
-def _in_pieces(missing: pa.Table, places: list[Place]) -> tuple[Ints, Members]:
-    """Which place shows which piece of a feature."""
+def _cover_pieces(features: pa.Table, scene_geometries: list[SceneGeometry]) -> tuple[Ints, CoverTargets]:
+    """Return which scene geometry covers which piece of a feature, shape (pairs, 2), and the pieces."""
     import shapely
 
-    from geographer.operations.download.split_by_footprint import pieces_of
+    from geographer.operations.download.split_by_footprint import split_by_footprints
 
     with memory_connection() as connection:
-        _set_up(connection, places)
-        areas = connection.execute(_AREAS).to_arrow_table()["area"].to_pylist()
-    geometries = shapely.from_wkb(missing["geometry"].to_pylist())
-    found = pieces_of(geometries, shapely.make_valid(shapely.from_wkb(areas)))
-    pairs = np.column_stack([found.footprints, found.pieces])
-    return pairs, Members(found.features, np.ones(len(found.features), np.int64))
+        _stage_scene_geometries(connection, scene_geometries)
+        areas = connection.execute((_FOLDER / "scene_areas.sql").read_text()).to_arrow_table()["area"].to_pylist()
+    geometries = shapely.from_wkb(features["geometry"].to_pylist())
+    pieces = split_by_footprints(geometries, shapely.make_valid(shapely.from_wkb(areas)))
+    pairs = np.column_stack([pieces.footprints, pieces.pieces])
+    return pairs, CoverTargets(pieces.features, np.ones(len(pieces.features), np.int64))
 
 
-def _set_up(connection: Connection, places: list[Place]) -> None:
-    """Make the table `spot` of places, by their number."""
+def _stage_scene_geometries(connection: Connection, scene_geometries: list[SceneGeometry]) -> None:
+    """Create the table `scene_geometry`."""
     import pyarrow as pa
 
-    footprints, systems, outlines = zip(*places, strict=True) if places else ((), (), ())
-    spots = pa.table(
-        {
-            "spot": pa.array(range(len(places)), pa.int64()),
-            "footprint": pa.array(footprints, pa.binary()),
-            "crs": pa.array(systems, pa.string()),
-            "outline": pa.array(outlines, pa.binary()),
-        }
-    )
-    connection.register("given_spot", spots)
+    schema = pa.schema([("scene_index", "int64"), ("footprint", "binary"), ("crs", "string"), ("outline", "binary")])
+    rows = [dict(zip(schema.names, (index, *scene), strict=True)) for index, scene in enumerate(scene_geometries)]
+    connection.register("scene_input", pa.Table.from_pylist(rows, schema=schema))
     run_script(connection, MACROS.read_text())
-    run_script(connection, _SPOTS.read_text(), {"full": _FULL})
+    run_script(connection, (_FOLDER / "scene_geometries.sql").read_text(), {"full_fraction": _FULL_FRACTION})

@@ -1,84 +1,79 @@
-"""Processings of one acquisition: an archive keeps several, of which the newest counts."""
+"""Find older processings of an acquisition: archives keep several, of which only the newest is downloaded."""
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import shapely
 
-_SHARED: Final = 0.5
+from geographer.archives.stac_properties import normalise_baseline
+
+if TYPE_CHECKING:
+    from geographer.archives.base import Product
+
+_BASELINE: Final = re.compile(r"_N\.*\d[\d.]*\Z")
+_MIN_SHARED_FRACTION: Final = 0.5
 
 
-class Processing(NamedTuple):
-    """A product: its id, its properties, and where it has pixels (WKB, longitude/latitude), as far as that is known."""
+class ProductProcessing(NamedTuple):
+    """A product: id, properties, and footprint (WKB, longitude/latitude) if known."""
 
     product_id: str
     properties: Mapping[str, Any]
     footprint: bytes | None = None
 
 
-def acquisition_of(properties: Mapping[str, Any]) -> str | None:
-    """What two processings of one acquisition have in common: datatake, tile and level; None where that is not told.
+def make_acquisition_key(properties: Mapping[str, Any]) -> str | None:
+    """Return `datatake/tile/level`, equal for all processings of an acquisition; None if datatake or tile are unknown.
 
-    `properties` are those of a product: `datatake` and `tile`, and `processing_level`, which sets L1C and L2A apart.
+    `properties` are those of a product; `processing_level` separates L1C from L2A.
     """
     datatake, tile = properties.get("datatake"), properties.get("tile")
     if not datatake or not tile:
         return None
     level = properties.get("processing_level")
-    return "/".join(str(part) for part in (_without_baseline(str(datatake)), tile, level) if part)
+    # A Sentinel-2 datatake id such as GS2A_20230101T101011_039000_N05.09 ends with the processing baseline.
+    return "/".join(str(part) for part in (_BASELINE.sub("", str(datatake)), tile, level) if part)
 
 
-def twins_to_leave(products: Sequence[Processing], standing: Sequence[Processing] = ()) -> set[int]:
-    """Which products, by their place, another processing stands in for: a newer one of them, or any that is here.
+def find_replaced_products(
+    products: Sequence[ProductProcessing | Product], existing: Sequence[ProductProcessing] = ()
+) -> set[int]:
+    """Return the indices of products that a newer processing among `products`, or any existing one, replaces.
 
-    The newest is the one with the highest processing baseline, then the latest time of processing, then the last id.
-    Two parts of one acquisition (an archive cuts it where the satellite began a new strip) are no twins: they hardly
-    overlap.
+    The newest has the highest processing baseline, then the latest processing time, then the last id. Two parts of one
+    acquisition, which an archive splits where the satellite starts a new strip, hardly overlap and are both kept.
     """
-    of_acquisition: dict[str, list[Processing]] = {}
-    for one in standing:
-        acquisition = acquisition_of(one.properties)
-        if acquisition is not None:
-            of_acquisition.setdefault(acquisition, []).append(one)
-    left: set[int] = set()
-    for place in sorted(range(len(products)), key=lambda place: _rank(products[place]), reverse=True):
-        one = products[place]
-        acquisition = acquisition_of(one.properties)
-        if acquisition is None:
-            continue
-        others = of_acquisition.setdefault(acquisition, [])
-        if any(_overlap(one, other) for other in others):
-            left.add(place)
+    by_acquisition: defaultdict[str | None, list[ProductProcessing | Product]] = defaultdict(list)
+    for other in existing:
+        by_acquisition[make_acquisition_key(other.properties)].append(other)
+    replaced: set[int] = set()
+    for index in sorted(range(len(products)), key=lambda index: _make_rank(products[index]), reverse=True):
+        product = products[index]
+        key = make_acquisition_key(product.properties)
+        kept = by_acquisition[key]
+        if key is not None and any(_has_overlap(product, other) for other in kept):
+            replaced.add(index)
         else:
-            others.append(one)
-    return left
+            kept.append(product)
+    return replaced
 
 
-def _rank(one: Processing) -> tuple[str, str, str]:
-    baseline = _baseline(one.properties.get("processing_baseline"))
-    return baseline, str(one.properties.get("processed") or ""), one.product_id
+def _make_rank(product: ProductProcessing | Product) -> tuple[str, str, str]:
+    """Return a key that sorts the newest processing last; unknown baselines sort first."""
+    baseline = product.properties.get("processing_baseline")
+    major, _, minor = normalise_baseline(str(baseline if baseline is not None else "")).partition(".")
+    rank = f"{major:0>4}.{minor:0<4}" if major.isdecimal() else ""
+    return rank, str(product.properties.get("processed") or ""), product.product_id
 
 
-def _overlap(one: Processing, other: Processing) -> bool:
-    """Whether two footprints share at least half of the smaller one; a footprint that is not known shares all."""
-    if one.footprint is None or other.footprint is None:
+def _has_overlap(product: ProductProcessing | Product, other: ProductProcessing | Product) -> bool:
+    """Return whether two footprints share at least half of the smaller one; an unknown footprint overlaps all."""
+    if product.footprint is None or other.footprint is None:
         return True
-    both = [shapely.make_valid(shapely.from_wkb(each.footprint)) for each in (one, other)]
-    return bool(shapely.intersection(*both).area >= _SHARED * min(both[0].area, both[1].area))
-
-
-def _without_baseline(datatake: str) -> str:
-    """A Sentinel-2 datatake, as GS2A_20230101T101011_039000_N05.09, without the baseline, in which twins differ."""
-    head, underscore, tail = datatake.rpartition("_")
-    return head if underscore and tail[:1] == "N" and tail[1:].replace(".", "").isdecimal() else datatake
-
-
-def _baseline(given: Any) -> str:
-    """A processing baseline such as 05.09, N0509 or 5.09, so that the newer one sorts last."""
-    digits = str(given if given is not None else "").removeprefix("N")
-    if digits.isdecimal() and len(digits) == 4:
-        digits = f"{digits[:2]}.{digits[2:]}"
-    major, _, minor = digits.partition(".")
-    return f"{major:0>4}.{minor:0<4}" if major.isdecimal() else ""
+    first, second = (shapely.make_valid(shapely.from_wkb(wkb)) for wkb in (product.footprint, other.footprint))
+    shared_area = shapely.intersection(first, second).area
+    return bool(shared_area >= _MIN_SHARED_FRACTION * min(first.area, second.area))

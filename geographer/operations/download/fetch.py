@@ -1,144 +1,146 @@
-"""The chosen products, fetched and read: each as soon as it is there, whatever becomes of the others."""
+"""Download the selected products and convert each as soon as it arrives; a failure does not affect the others."""
 
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from geographer.base.errors import CorruptError, GeographerError, SourceError, UnsupportedProductError, UsageError
-from geographer.base.timestamps import moment_of
-from geographer.operations.download.convert import read_product
-from geographer.operations.download.metadata_columns import key_of, origin_of
+from geographer.base.text import format_count
+from geographer.base.timestamps import parse_utc
+from geographer.operations.download.convert import convert_product
+from geographer.operations.download.metadata_columns import collect_metadata, make_product_key
 from geographer.planning.raster_rows import RasterOptions, describe_raster
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from geographer.archives.base import Product, Source
-    from geographer.archives.download_pool import Fetched
+    from geographer.archives.download_pool import FetchedProduct
     from geographer.base.values import Checksums
-    from geographer.operations.download.parameters import Asked
-    from geographer.operations.download.search import Scene
+    from geographer.operations.download.recipe import DownloadRecipe
+    from geographer.operations.download.search import SelectedScene
     from geographer.planning.recipe import BuildContext
 
-FOLDER: Final = Path(".geographer") / "downloads"
-"""Where products are kept until the dataset has taken them over."""
+DOWNLOADS_FOLDER: Final = Path(".geographer") / "downloads"
+"""Cache of downloaded products, below the dataset's folder; a product is deleted when its raster is recorded."""
 
-_NAMED: Final = 5
+_MAX_DESCRIBED: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Brought:
-    """A scene that is a raster now: its row, what the log is to know of where it came from, and its file."""
+class ImportedScene(NamedTuple):
+    """A scene converted to a GeoTIFF: its row for the log, columns that describe the product, and the staged file."""
 
-    scene: Scene
+    scene: SelectedScene
     row: dict[str, Any]
-    origin: dict[str, Any]
+    metadata: dict[str, Any]
     path: Path
     checksums: Checksums
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A product that could not be had, or not be read, and why; `misread`: other options may read what arrived."""
+class FailedProduct(NamedTuple):
+    """A product that could not be downloaded or read, and why; `is_unreadable`: other reader options may work."""
 
     product_id: str
     reason: str
-    misread: bool = False
+    is_unreadable: bool = False
 
 
-def bring(
-    asked: Asked, source: Source, scenes: Sequence[Scene], names: Mapping[Any, str], workshop: BuildContext
-) -> tuple[list[Brought], list[Refused]]:
-    """What was fetched and read into the staging folder, and what was not; each by id.
+def import_scenes(
+    recipe: DownloadRecipe,
+    source: Source,
+    scenes: Sequence[SelectedScene],
+    raster_ids: Mapping[Any, str],
+    context: BuildContext,
+) -> tuple[list[ImportedScene], list[FailedProduct]]:
+    """Download and convert scenes; return those that succeeded and those that failed, each sorted by id.
 
-    Args:
-        asked: How they are to be read.
-        source: Where they come from.
-        scenes: What to fetch.
-        names: The id of each product's raster, by `key_of` it.
-        workshop: Where; as many products at once as it has workers.
+    `raster_ids` maps the key of each product, see `make_product_key`, to the id of its raster.
     """
-    from geographer.archives.download_pool import Fetched, fetch_all
+    from geographer.archives.download_pool import FetchedProduct, fetch_products
 
-    by_key = {key_of(scene.product): scene for scene in scenes}
-    brought: list[Brought] = []
-    refused: list[Refused] = []
-    arrivals = fetch_all(
-        source,
-        [scene.product for scene in scenes],
-        workshop.root / FOLDER,
-        workers=workshop.workers,
-        told=lambda done, of, arrived: workshop.progress(f"products, {arrived / 1e6:,.1f} MB", done, of),
-    )
-    with closing(arrivals):
-        for arrival in arrivals:
-            product = arrival.product
-            if not isinstance(arrival, Fetched):
-                refused.append(Refused(product.product_id, _without_paths(arrival.reason, workshop)))
+    scenes_by_key = {make_product_key(scene.product): scene for scene in scenes}
+    imported: list[ImportedScene] = []
+    failed: list[FailedProduct] = []
+    products, folder = [scene.product for scene in scenes], context.root / DOWNLOADS_FOLDER
+    outcomes = fetch_products(source, products, folder, workers=context.workers, on_progress=context.progress)
+    with closing(outcomes):
+        for outcome in outcomes:
+            product = outcome.product
+            if not isinstance(outcome, FetchedProduct):
+                failed.append(FailedProduct(product.product_id, _remove_paths(outcome.reason, context)))
                 continue
-            key = key_of(product)
+            key = make_product_key(product)
             try:
-                brought.append(_read(asked, source, arrival, by_key[key], names[key], workshop))
+                scene = _import_scene(recipe, source, outcome, scenes_by_key[key], raster_ids[key], context)
+                imported.append(scene)
             except GeographerError as error:
-                misread = isinstance(error, UsageError)
-                refused.append(Refused(product.product_id, _without_paths(str(error), workshop), misread))
-    return sorted(brought, key=lambda one: one.row["raster_id"]), sorted(refused, key=lambda one: one.product_id)
+                reason = _remove_paths(str(error), context)
+                failed.append(FailedProduct(product.product_id, reason, isinstance(error, UsageError)))
+    imported.sort(key=lambda scene: str(scene.row["raster_id"]))
+    return imported, sorted(failed, key=lambda product: product.product_id)
 
 
-def discard(products: Sequence[Product], root: Path) -> None:
-    """Let go of what arrived of products that the dataset has taken over."""
-    from geographer.archives import download_pool as fetching
+def delete_cached_products(products: Sequence[Product], root: Path) -> None:
+    """Delete downloaded products from the cache of the dataset at `root`."""
+    from geographer.archives.download_pool import delete_downloads
 
-    fetching.discard(root / FOLDER, products)
-
-
-def failure(refused: Sequence[Refused]) -> GeographerError:
-    """What to raise where not one product could be had: it says whether trying again will do."""
-    if all(one.misread for one in refused):
-        return UnsupportedProductError(
-            f"{told(refused)}; what arrived is kept: run it again with other options, and it is only read"
-        )
-    return SourceError(f"{told(refused)}; what arrived is kept: run it again")
+    delete_downloads(root / DOWNLOADS_FOLDER, products)
 
 
-def told(refused: Sequence[Refused]) -> str:
-    """The failures, in words: how many, and why the first ones."""
-    shown = "; ".join(f"'{one.product_id}': {one.reason}" for one in refused[:_NAMED])
-    more = f"; and {len(refused) - _NAMED:,} more" if len(refused) > _NAMED else ""
-    products = "product" if len(refused) == 1 else "products"
-    return f"{len(refused):,} {products} could not be had ({shown}{more})"
-
-
-def _read(
-    asked: Asked, source: Source, fetched: Fetched, scene: Scene, raster_id: str, workshop: BuildContext
-) -> Brought:
-    """Turn what arrived into a GeoTIFF in the staging folder, described as a row.
+def raise_failure(failed: Sequence[FailedProduct]) -> NoReturn:
+    """Raise the error for a run in which no product succeeded.
 
     Raises:
-        UsageError, CorruptError, StorageError: it can't be read; nothing is left in the staging folder.
+        UnsupportedProductError: every product arrived, but none can be read with the current options.
+        SourceError: otherwise; a later run may succeed.
     """
-    product, path = fetched.product, workshop.staging / f"{raster_id}.tif"
+    kept = f"{describe_failures(failed)}. Completed downloads are kept; run the command again"
+    if all(product.is_unreadable for product in failed):
+        raise UnsupportedProductError(f"{kept} with other reader options.")
+    raise SourceError(f"{kept} to retry.")
+
+
+def describe_failures(failed: Sequence[FailedProduct]) -> str:
+    """Return how many products failed, and the reasons of the first ones."""
+    reasons = "; ".join(f"'{product.product_id}': {product.reason.rstrip('.')}" for product in failed[:_MAX_DESCRIBED])
+    more = f"; and {len(failed) - _MAX_DESCRIBED:,} more" if len(failed) > _MAX_DESCRIBED else ""
+    return f"{format_count(len(failed), 'product')} could not be downloaded or read ({reasons}{more})"
+
+
+def _import_scene(
+    recipe: DownloadRecipe,
+    source: Source,
+    fetched: FetchedProduct,
+    scene: SelectedScene,
+    raster_id: str,
+    context: BuildContext,
+) -> ImportedScene:
+    """Convert a downloaded product to a GeoTIFF in the staging folder, and describe it as a row.
+
+    Raises:
+        UsageError, CorruptError, StorageError: it cannot be read; nothing is left in the staging folder.
+    """
+    product, path = fetched.product, context.staging / f"{raster_id}.tif"
     try:
-        read = read_product(asked, source, fetched, workshop.staging / f"{raster_id}.arrived", path)
-        options = RasterOptions(collection=asked.into, footprint=asked.footprint)
-        row, checksums, _ = describe_raster(path, workshop.root, options)
+        result = convert_product(recipe, source, fetched, context.staging / f"{raster_id}.unpacked", path)
+        options = RasterOptions(collection=recipe.into, footprint=recipe.footprint)
+        row, checksums, _ = describe_raster(path, context.root, options)
     except GeographerError as error:
         path.unlink(missing_ok=True)
         if isinstance(error, CorruptError):
-            # What arrived was all that the archive stated, and still damaged: the next run fetches it anew.
-            discard([product], workshop.root)
+            # The download matched what the archive states, but is damaged: let the next run download it again.
+            delete_cached_products([product], context.root)
         raise
-    when = moment_of(product.acquired or read.facts.pop("acquired", None))
-    read.facts.pop("acquired", None)
-    row["acquired"] = when.isoformat() if when else None
-    return Brought(scene, row, origin_of(fetched, scene, read), path, checksums)
+    acquired = parse_utc(product.acquired or result.properties.pop("acquired", None))
+    result.properties.pop("acquired", None)
+    row["acquired"] = acquired.isoformat() if acquired else None
+    return ImportedScene(scene, row, collect_metadata(fetched, scene, result), path, checksums)
 
 
-def _without_paths(text: str, workshop: BuildContext) -> str:
-    """An error's text without this machine's paths: the log keeps it."""
-    for folder in (workshop.staging, workshop.root):
+def _remove_paths(text: str, context: BuildContext) -> str:
+    """Return an error message without this machine's paths, because the log records it."""
+    for folder in (context.staging, context.root):
         text = text.replace(f"{folder}/", "")
     return text

@@ -1,4 +1,4 @@
-"""The archive of a download, made ready; and what must not be asked of it, because the log would keep it."""
+"""Create the source of a download, and reject options that contain credentials, because the log records them."""
 
 from __future__ import annotations
 
@@ -8,58 +8,58 @@ from typing import TYPE_CHECKING, Any, Final
 
 from geographer.archives.base import SOURCES, Source
 from geographer.base.errors import UsageError
-from geographer.base.plugins import Plugin
 from geographer.base.redaction import redact_urls
-from geographer.operations.download.parameters import OURS
 
 if TYPE_CHECKING:
-    from geographer.operations.download.parameters import Asked
+    from geographer.operations.download.recipe import DownloadRecipe
 
-_SECRET: Final = re.compile(r"passw|secret|token|api.?key|credential|authorization|signature", re.IGNORECASE)
-_SIGNED: Final = re.compile(r"://[^/\s]*@|[?&][^=&]*(sig|token|key)=")
+_SECRET_NAME: Final = re.compile(r"passw|secret|token|api.?key|credential|authorization|signature", re.IGNORECASE)
+_SIGNED_URL: Final = re.compile(r"://[^/\s]*@|[?&][^=&]*(sig|token|key)=")
 
 
-def archive_of(asked: Asked) -> Source:
-    """The source, made with its options.
+def make_source(recipe: DownloadRecipe) -> Source:
+    """Return an instance of the source, created with its options.
 
     Raises:
-        ExtensionError: it can't be imported here.
-        UsageError: it is no source, or can't be made of its options.
+        PluginError: the source cannot be imported.
+        UsageError: it is not a `Source`, or rejects its options.
     """
-    name = asked.archive
-    brought = Plugin(OURS.get(name.name, name.name), name.version).load_or_raise(SOURCES)
-    query = {"query": dict(asked.query)} if asked.query else {}
-    try:
-        source = brought(provider=asked.provider, collection=asked.product_collection, **query, **asked.options)
-    except TypeError as error:
-        raise UsageError(f"source '{name.name}' can't be made of its options: {error}") from error
-    if not isinstance(source, Source):
-        raise UsageError(f"source '{name.name}' is no geographer.Source: make it a subclass of that")
-    source.bands = asked.bands
+    reference = recipe.archive
+    query = {"query": dict(recipe.query)} if recipe.query else {}
+    names = {"provider": recipe.provider, "collection": recipe.product_collection}
+    named = {**names, **query}
+    if repeated := sorted(named.keys() & recipe.options.keys()):
+        raise UsageError(f"invalid --source-option {repeated[0]}. Use --{repeated[0]} instead.")
+    options = {**named, **recipe.options}
+    source: Source = SOURCES.make_instance(reference.require_plugin(), reference.name, Source, options)
+    source.bands = recipe.bands
     return source
 
 
-def refuse_secrets(given: Mapping[str, Any], option: str) -> None:
-    """Raise `UsageError` where an option holds a credential, however deep, or a URL that the log can't keep whole."""
-    for key, value in given.items():
-        if any(_SECRET.search(name) for name in _names_in({key: value})) or _SIGNED.search(str(value)):
+def reject_credentials(options: Mapping[str, Any], flag: str) -> None:
+    """Raise `UsageError` if an option contains a credential at any depth, or a URL that the log would shorten.
+
+    `flag` is the command-line option that sets them.
+    """
+    for key, value in options.items():
+        if any(_SECRET_NAME.search(name) for name in _iter_names({key: value})) or _SIGNED_URL.search(str(value)):
             raise UsageError(
-                f"{option} {key}=… looks like a credential, which the log would keep: give it to the source's own "
-                "configuration or environment instead"
+                f"{flag} {key}=… looks like a credential, which the log would record. Put it into the source's own "
+                "configuration or into the environment."
             )
         if redact_urls(value) != value:
             raise UsageError(
-                f"{option} {key}=… holds a URL with a query or fragment, which the log leaves out, so that the recipe "
-                "would come back as another one: give the URL without it"
+                f"{flag} {key}=… contains a URL with a query or fragment. The log records URLs without them, so the "
+                "recipe would change. Pass the URL without them."
             )
 
 
-def _names_in(value: Any) -> Iterator[str]:
-    """The names in what JSON can hold."""
+def _iter_names(value: Any) -> Iterator[str]:
+    """Yield all keys of a JSON value."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield str(name)
-            yield from _names_in(inner)
+            yield from _iter_names(inner)
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _names_in(inner)
+            yield from _iter_names(inner)

@@ -1,4 +1,4 @@
-"""What the log keeps of where a raster came from, and what it is called."""
+"""Columns of the rasters table that describe the downloaded product, and the ids of downloaded rasters."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 from numpy import generic
 
 from geographer.base.canonical_json import canonical_json
-from geographer.operations.download.deduplicate import acquisition_of
-from geographer.planning.user_columns import RESERVED_COLUMNS, common_column_type, deduplicate_column_names
+from geographer.operations.download.deduplicate import make_acquisition_key
+from geographer.planning.user_columns import RESERVED_COLUMNS, deduplicate_column_names, infer_column_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from geographer.archives.base import Product
-    from geographer.archives.download_pool import Fetched
-    from geographer.operations.download.convert import Read
-    from geographer.operations.download.search import Scene
+    from geographer.archives.download_pool import FetchedProduct
+    from geographer.operations.download.convert import ConversionResult
+    from geographer.operations.download.search import SelectedScene
 
-COLUMNS: Final = {
+METADATA_COLUMNS: Final = {
     **dict.fromkeys(("provider", "product_collection", "product_id", "acquisition", "licence"), "VARCHAR"),
     **dict.fromkeys(("platform", "tile", "datatake"), "VARCHAR"),
     **dict.fromkeys(("processing_level", "processing_baseline", "processed"), "VARCHAR"),
@@ -30,37 +30,37 @@ COLUMNS: Final = {
     **dict.fromkeys(("arrived_sha256", "reader", "reading"), "VARCHAR"),
     "cloud_cover": "DOUBLE",
 }
-"""The columns that downloads fill, as far as they can, with their types."""
+"""Columns that downloads fill if the values are known, with their SQL types."""
 
-_UNFIT: Final = re.compile(r"[^\w.-]+")
-_LONGEST: Final = 150
-"""Characters of a raster's id: with what is put behind it, a file system takes it as a name."""
+_UNSAFE: Final = re.compile(r"[^\w.-]+")
+_MAX_ID_LENGTH: Final = 150
+"""Maximum length of a raster id; leaves room for suffixes within the limits of file systems."""
 
 
-def origin_of(fetched: Fetched, scene: Scene, read: Read) -> dict[str, Any]:
-    """Where a raster came from, as columns of its own: what the archive states counts before what the files say."""
+def collect_metadata(fetched: FetchedProduct, scene: SelectedScene, result: ConversionResult) -> dict[str, Any]:
+    """Return the columns that describe a product; properties from the archive override those from the files."""
     product = fetched.product
-    facts = {**read.facts, **product.properties}
-    cloud_cover = product.cloud_cover if product.cloud_cover is not None else facts.get("cloud_cover")
-    ours = {
+    properties = {**result.properties, **product.properties}
+    columns = {
         "provider": product.provider,
         "product_collection": product.collection,
         "product_id": product.product_id,
-        "acquisition": acquisition_of(facts),
-        "cloud_cover": cloud_cover,
+        "acquisition": make_acquisition_key(properties),
+        "cloud_cover": properties.get("cloud_cover") if product.cloud_cover is None else product.cloud_cover,
         "licence": product.licence,
-        "search": scene.search,
-        "arrived_bytes": fetched.total,
+        "search": scene.search_index,
+        "arrived_bytes": fetched.total_bytes,
         "arrived_sha256": fetched.digest,
-        "reader": read.reader,
-        "reading": canonical_json(read.notes),
+        "reader": result.reader,
+        "reading": canonical_json(result.notes),
     }
-    told = {**ours, **{name: value for name, value in facts.items() if name not in ours}}
-    return {name: kept for name, value in told.items() if (kept := _kept(value)) is not None}
+    columns |= {name: value for name, value in properties.items() if name not in columns}
+    json_values = {name: _to_json_value(value) for name, value in columns.items()}
+    return {name: value for name, value in json_values.items() if value is not None}
 
 
-def _kept(value: Any) -> str | int | float | bool | None:
-    """A text, a number or a truth value as JSON knows it; of anything else its text; nothing where it is not finite."""
+def _to_json_value(value: Any) -> str | int | float | bool | None:
+    """Return a text, number or boolean unchanged, other values as text, and None for infinity and NaN."""
     if isinstance(value, generic):
         value = value.item()
     if isinstance(value, float) and not isfinite(value):
@@ -68,30 +68,32 @@ def _kept(value: Any) -> str | int | float | bool | None:
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
-def own_columns(origins: Sequence[dict[str, Any]]) -> tuple[dict[str, str], list[str]]:
-    """The columns with their types, and each raster's values as JSON text."""
-    # Ours first: a source's `Product_ID` must not take the name by which a product is known again.
-    names = deduplicate_column_names([*COLUMNS, *(name for one in origins for name in one)], RESERVED_COLUMNS)
-    renamed = [{names[name]: value for name, value in one.items()} for one in origins]
-    given = dict.fromkeys(name for one in renamed for name in one)
-    columns = {name: common_column_type([one[name] for one in renamed if name in one]) for name in given}
-    return columns, [json.dumps(one, ensure_ascii=False, sort_keys=True) for one in renamed]
+def make_user_columns(metadata: Sequence[dict[str, Any]]) -> tuple[dict[str, str], list[str]]:
+    """Return the SQL types of all columns of all rasters, and each raster's values as JSON text."""
+    # `METADATA_COLUMNS` come first, so that a source's `Product_ID` cannot take the name of `product_id`.
+    names = deduplicate_column_names([*METADATA_COLUMNS, *(name for row in metadata for name in row)], RESERVED_COLUMNS)
+    rows = [{names[name]: value for name, value in row.items()} for row in metadata]
+    used_names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: infer_column_type([row[name] for row in rows if name in row]) for name in used_names}
+    return columns, [json.dumps(row, ensure_ascii=False, sort_keys=True) for row in rows]
 
 
-def raster_ids(scenes: Sequence[Scene], taken: set[str], into: str) -> dict[tuple[str, str, str], str]:
-    """The id of each product's raster: the product's, fit for a file name, and unlike any that is taken."""
-    ids: dict[tuple[str, str, str], str] = {}
-    used = set(taken)
+def assign_raster_ids(
+    scenes: Sequence[SelectedScene], used_ids: set[str], collection: str
+) -> dict[tuple[str, str, str], str]:
+    """Return an unused raster id for each product, by `make_product_key`: the product's id, safe as a file name."""
+    raster_ids: dict[tuple[str, str, str], str] = {}
+    used = set(used_ids)
     for scene in scenes:
-        key = key_of(scene.product)
-        plain = _UNFIT.sub("_", scene.product.product_id.removesuffix(".SAFE")).strip(".")[:_LONGEST] or "raster"
+        key = make_product_key(scene.product)
+        plain = _UNSAFE.sub("_", scene.product.product_id.removesuffix(".SAFE")).strip(".")[:_MAX_ID_LENGTH] or "raster"
         digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:8]
-        choices = (plain, f"{plain}.{into}", f"{plain}.{digest}", f"{plain}.{into}.{digest}")
-        ids[key] = next(one for one in choices if one not in used)
-        used.add(ids[key])
-    return ids
+        candidates = (plain, f"{plain}.{collection}", f"{plain}.{digest}", f"{plain}.{collection}.{digest}")
+        raster_ids[key] = next(candidate for candidate in candidates if candidate not in used)
+        used.add(raster_ids[key])
+    return raster_ids
 
 
-def key_of(product: Product) -> tuple[str, str, str]:
-    """What names a product among all."""
+def make_product_key(product: Product) -> tuple[str, str, str]:
+    """Return the key that identifies a product: provider, collection, product id."""
     return product.provider, product.collection, product.product_id

@@ -1,16 +1,19 @@
-"""The plan of a download: what was chosen; and its making: fetched, read into GeoTIFFs, and told as one event."""
+"""The plan of a download: selected scenes; building it downloads and converts them and drafts one event."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from geographer.base.errors import ConflictError, quote_names
-from geographer.operations.download.coverage import shown
-from geographer.operations.download.fetch import Brought, Refused, bring, discard, failure, told
-from geographer.operations.download.make_source import archive_of
-from geographer.operations.download.metadata_columns import own_columns, raster_ids
-from geographer.operations.download.search import Found, Scene, Wanted, find
+from geographer.base.text import format_count
+from geographer.operations.download.coverage import compute_coverage
+from geographer.operations.download.fetch import delete_cached_products, describe_failures, import_scenes, raise_failure
+from geographer.operations.download.make_source import make_source
+from geographer.operations.download.metadata_columns import assign_raster_ids, make_user_columns
+from geographer.operations.download.search import SearchRequest, SearchResult, search_and_select
 from geographer.planning.raster_rows import make_raster_rows
 from geographer.planning.recipe import BuildContext, BuildResult, RunOptions, recipe_to_json
 from geographer.storage.events import EventDraft
@@ -22,168 +25,155 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from geographer.archives.base import Source
-    from geographer.operations.download.parameters import Asked
+    from geographer.operations.download.fetch import FailedProduct, ImportedScene
+    from geographer.operations.download.recipe import DownloadRecipe
     from geographer.storage.queries.revision import Revision
 
-_SCENES: Final = {
-    "product_id": "string",
-    "provider": "string",
-    "acquired": "string",
-    "cloud_cover": "float64",
-    "bytes": "int64",
-    "shows": "int64",
-    "cost": "float64",
+_SCENE_COLUMNS: Final = {
+    "product_id": ("product.product_id", "string"),
+    "provider": ("product.provider", "string"),
+    "acquired": ("product.acquired", "string"),
+    "cloud_cover": ("product.cloud_cover", "float64"),
+    "bytes": ("product.size", "int64"),
+    "shows": ("n_features", "int64"),
+    "cost": ("cost", "float64"),
 }
+"""Columns of the planned scenes: attribute of `SelectedScene`, Arrow type."""
 
 
+@dataclass(frozen=True, eq=False)
 class DownloadPlan:
-    """The scenes to fetch. The archive is searched when the plan is first looked at."""
+    """The scenes to download. The archive is searched when the plan is first read.
 
-    def __init__(
-        self,
-        recipe: Asked,
-        run: RunOptions,
-        wanted: Wanted,
-        taken: set[str],
-        counts: dict[str, Any],
-        warnings: list[str],
-        rows: dict[str, Any],
-    ) -> None:
-        self.recipe, self._root, self._progress = recipe, run.root, run.progress
-        self._wanted, self._taken = wanted, taken
-        self._counts, self._warnings, self._rows = counts, warnings, rows
+    `used_ids` are the raster ids that exist; `counts` and `warnings` go to the event's payload, `rows` to its rows.
+    """
+
+    recipe: DownloadRecipe
+    run: RunOptions
+    request: SearchRequest
+    used_ids: set[str]
+    counts: dict[str, Any]
+    warnings: list[str]
+    rows: dict[str, Any]
 
     @cached_property
-    def _source(self) -> Source:
-        return archive_of(self.recipe)
+    def _download_source(self) -> Source:
+        return make_source(self.recipe)
 
     @cached_property
-    def _found(self) -> Found:
-        if not len(self._wanted.missing):
-            return Found([], 0, [], 0, {})
-        return find(self.recipe, self._wanted, self._source, self._progress)
+    def _search_result(self) -> SearchResult:
+        if not len(self.request.features):
+            return SearchResult([], 0, [], 0, {})
+        return search_and_select(self.recipe, self.request, self._download_source, self.run.progress)
 
-    def table(self) -> pa.Table:
-        """A row for each scene that would be fetched."""
+    def make_scene_table(self) -> pa.Table:
+        """Return a table with one row for each scene to download."""
         import pyarrow as pa
 
-        rows = [
-            {
-                "product_id": scene.product.product_id,
-                "provider": scene.product.provider,
-                "acquired": scene.product.acquired,
-                "cloud_cover": scene.product.cloud_cover,
-                "bytes": scene.product.size,
-                "shows": scene.shows,
-                "cost": scene.cost,
-            }
-            for scene in self.scenes
-        ]
-        return pa.Table.from_pylist(rows, schema=pa.schema(list(_SCENES.items())))
+        scenes, columns = self._search_result.scenes, _SCENE_COLUMNS.items()
+        return pa.table({name: pa.array(map(attrgetter(path), scenes), kind) for name, (path, kind) in columns})
 
     @property
-    def scenes(self) -> list[Scene]:
-        """What would be fetched."""
-        return self._found.scenes
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The counts, the searches, and how near the scenes come to the fewest that can be."""
-        found = self._found
-        sizes = [scene.product.size for scene in found.scenes]
-        scenes = len(found.scenes)
-        gap = round(1 - found.bound / scenes, 6) if scenes else 0.0
+    def summary_fields(self) -> dict[str, Any]:
+        """Counts, searches, and the gap between the number of scenes and its proven lower bound."""
+        result = self._search_result
+        sizes = [scene.product.size for scene in result.scenes]
+        n_scenes = len(result.scenes)
+        gap = round(1 - result.lower_bound / n_scenes, 6) if n_scenes else 0.0
         return {
-            **self._counts,
-            "missing": len(self._wanted.missing),
-            "candidates": found.candidates,
-            "cover": {"scenes": scenes, "bound": found.bound, "gap": gap},
+            **self.counts,
+            "missing": len(self.request.features),
+            "candidates": result.n_candidates,
+            "cover": {"scenes": n_scenes, "bound": result.lower_bound, "gap": gap},
             "bytes": None if None in sizes else sum(size or 0 for size in sizes),
-            "unmet": found.unmet,
-            "searches": [search.as_json() for search in found.searches],
-            **({"warnings": self._warnings} if self._warnings else {}),
+            "unmet": result.unmet_counts,
+            "searches": [search.to_dict() for search in result.searches],
+            **({"warnings": self.warnings} if self.warnings else {}),
         }
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is missing that the archive has."""
-        return not self._found.scenes
+        """Whether no scene is to be downloaded."""
+        return not self._search_result.scenes
 
-    def build_outputs(self, workshop: BuildContext) -> BuildResult:
-        """Fetch the products, as many at once as the workshop has workers, and read each as soon as it is there.
+    def build_outputs(self, context: BuildContext) -> BuildResult:
+        """Download the products with `context.workers` threads, and convert each as soon as it arrives.
 
         Raises:
-            SourceError: not one of them could be had.
-            UsageError: not one of them could be read with these options.
+            SourceError: no product could be downloaded.
+            UnsupportedProductError: no product could be read with the current options.
         """
-        names = raster_ids(self.scenes, self._taken, self.recipe.into)
-        brought, refused = bring(self.recipe, self._source, self.scenes, names, workshop)
-        if refused and not brought:
-            raise failure(refused)
-        columns, properties = own_columns([one.origin for one in brought])
+        scenes = self._search_result.scenes
+        raster_ids = assign_raster_ids(scenes, self.used_ids, self.recipe.into)
+        imported, failed = import_scenes(self.recipe, self._download_source, scenes, raster_ids, context)
+        if failed and not imported:
+            raise_failure(failed)
+        columns, properties = make_user_columns([scene.metadata for scene in imported])
         rows = [
-            {**one.row, "change": "added", "recipe": self.recipe.name, "properties": own}
-            for one, own in zip(brought, properties, strict=True)
+            {**scene.row, "change": "added", "recipe": self.recipe.name, "properties": scene_properties}
+            for scene, scene_properties in zip(imported, properties, strict=True)
         ]
         payload = {
             "recipe": recipe_to_json(self.recipe),
             "collection": self.recipe.into,
-            "rasters": len(brought),
-            "failed": len(refused),
-            **self.summary,
-            **self._outcome(brought, refused),
+            "rasters": len(imported),
+            "failed": len(failed),
+            **self.summary_fields,
+            **self._report_shortfalls(imported, failed),
             "columns": columns,
         }
-        tables = {**self._rows, **({"raster_change": make_raster_rows(rows)} if rows else {}), **_skipped(refused)}
-        done = [one.scene.product for one in brought]
+        raster_rows = {"raster_change": make_raster_rows(rows)} if rows else {}
+        new_ids = [scene.row["raster_id"] for scene in imported]
+        products = [scene.scene.product for scene in imported]
         return BuildResult(
-            EventDraft(self.recipe.event, payload, tables),
-            [(one.path, one.checksums) for one in brought],
-            check_still_valid=lambda later: self._refuse_taken(later, [one.row["raster_id"] for one in brought]),
-            on_recorded=lambda: discard(done, self._root),
+            EventDraft(self.recipe.event, payload, {**self.rows, **raster_rows, **_make_skipped_rows(failed)}),
+            [(scene.path, scene.checksums) for scene in imported],
+            check_still_valid=lambda revision: _check_ids_unused(revision, new_ids),
+            on_recorded=lambda: delete_cached_products(products, self.run.root),
         )
 
-    def _outcome(self, brought: Sequence[Brought], refused: Sequence[Refused]) -> dict[str, Any]:
-        """What did not come to what was planned, as counts and warnings."""
-        warnings = list(self._warnings)
-        if refused:
-            warnings.append(f"{told(refused)}; geographer update tries again")
-        short = self._short(brought)
-        if short:
-            features = "feature is" if short == 1 else "features are"
+    def _report_shortfalls(self, imported: Sequence[ImportedScene], failed: Sequence[FailedProduct]) -> dict[str, Any]:
+        """Return counts and warnings about products that failed and features that stay without a raster."""
+        warnings = list(self.warnings)
+        if failed:
+            warnings.append(f"{describe_failures(failed)}. geographer update tries again.")
+        n_uncovered = self._count_uncovered_features(imported)
+        if n_uncovered:
+            verb = "is" if n_uncovered == 1 else "are"
             warnings.append(
-                f"{short:,} {features} not shown by what was fetched for it, whose valid pixels end before: geographer "
-                "update looks for another scene"
+                f"{format_count(n_uncovered, 'feature')} {verb} not within the valid pixels of the downloaded scenes, "
+                "contrary to the archive's footprints. geographer update searches for other scenes."
             )
-        return {**({"short": short} if short else {}), **({"warnings": warnings} if warnings else {})}
+        return {**({"short": n_uncovered} if n_uncovered else {}), **({"warnings": warnings} if warnings else {})}
 
-    def _short(self, brought: Sequence[Brought]) -> int:
-        """How many features the scenes that came do not contain, though the archive had said so."""
+    def _count_uncovered_features(self, imported: Sequence[ImportedScene]) -> int:
+        """Return how many features the imported rasters do not contain although the stated footprints do."""
         if self.recipe.union:
             return 0
-        stated = [(one.scene.product.footprint, one.scene.product.crs, one.scene.product.outline) for one in brought]
-        came = [(one.scene.product.footprint, one.row["crs"], one.row["outline"]) for one in brought]
-        missing = self._wanted.missing
-        planned, actual = (
-            {tuple(pair) for pair in shown(missing, places, union=False)[0].tolist()} for places in (stated, came)
-        )
-        return len({feature for _, feature in planned - actual})
-
-    def _refuse_taken(self, later: Revision, raster_ids: list[str]) -> None:
-        """Raise if rasters of these ids have come in the meantime."""
-        standing = {row[0] for row in later.fetch_rows("SELECT raster_id FROM raster_now")}
-        both = sorted(standing.intersection(raster_ids))
-        if both:
-            raise ConflictError(f"raster {quote_names(both)} was added while it was downloaded: run it again")
+        pairs = [(scene.scene.product, scene.row) for scene in imported]
+        stated = [(product.footprint, product.crs, product.outline) for product, _ in pairs]
+        actual = [(product.footprint, row["crs"], row["outline"]) for product, row in pairs]
+        covered = [compute_coverage(self.request.features, scenes, union=False)[0] for scenes in (stated, actual)]
+        stated_pairs, actual_pairs = (set(map(tuple, index_pairs.tolist())) for index_pairs in covered)
+        return len({feature for _, feature in stated_pairs - actual_pairs})
 
 
-def _skipped(refused: Sequence[Refused]) -> dict[str, Any]:
-    """What could not be had, as rows of the log."""
-    if not refused:
+def _check_ids_unused(revision: Revision, raster_ids: list[str]) -> None:
+    """Raise `ConflictError` if a later revision has rasters with these ids."""
+    existing = {row[0] for row in revision.fetch_rows("SELECT raster_id FROM current_raster")}
+    conflicts = sorted(existing.intersection(raster_ids))
+    if conflicts:
+        rasters = f"{format_count(len(conflicts), 'raster')} of the same id ({quote_names(conflicts)})"
+        raise ConflictError(f"another command added {rasters} during the download. Run the command again.")
+
+
+def _make_skipped_rows(failed: Sequence[FailedProduct]) -> dict[str, Any]:
+    """Return the failed products as rows of the log."""
+    if not failed:
         return {}
     columns = {
-        "input": ["downloads"] * len(refused),
-        "name": [one.product_id for one in refused],
-        "reason": [one.reason for one in refused],
+        "input": ["downloads"] * len(failed),
+        "name": [product.product_id for product in failed],
+        "reason": [product.reason for product in failed],
     }
     return {"skipped_input": make_row_table("skipped_input", columns)}

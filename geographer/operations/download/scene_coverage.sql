@@ -1,16 +1,18 @@
--- scene_coverage.sql: which spot contains which feature: in the CRS of the scenes, as the graph decides it, where the archive tells
--- their outline, and within the footprint that it states, unless all of the scene is meant
-CREATE OR REPLACE TEMP TABLE missing AS
-SELECT member, ST_GeomFromWKB(geometry) AS geometry, ST_GeomFromWKB(native) AS native, crs FROM given_member;
+-- scene_coverage.sql: which scene contains which feature. With a known outline this is decided in the scene's CRS, as the state
+-- decides it, and also within the stated footprint unless that means the full scene
+-- needs: scene_geometry, target_input, macros.sql · makes: temp tables target, scene_target: scene_index, target_index
+CREATE OR REPLACE TEMP TABLE target AS
+SELECT target_index, ST_GeomFromWKB(geometry) AS geometry, ST_GeomFromWKB(native) AS native, crs FROM target_input;
 
-CREATE OR REPLACE TEMP TABLE shown AS
-WITH placed AS (
-    SELECT spot, member, footprint, outline, whole, geometry,
+CREATE OR REPLACE TEMP TABLE scene_target AS
+WITH candidate_pair AS (
+    SELECT scene_index, target_index, footprint, outline, is_full_scene, geometry,
            CASE WHEN outline IS NOT NULL
-                THEN in_frame(feature_in(geometry, native, missing.crs, spot.crs, torn), wraps, ST_XMin(outline), ST_XMax(outline))
-           END AS placed
-    FROM spot JOIN missing ON ST_Intersects_Extent(spot.reach, missing.geometry)
+                THEN shift_to_raster(feature_to_crs(geometry, native, target.crs, scene_geometry.crs, splits_at_antimeridian),
+                                     crosses_180, ST_XMin(outline), ST_XMax(outline))
+           END AS geometry_in_scene_crs
+    FROM scene_geometry JOIN target ON ST_Intersects_Extent(scene_geometry.search_box, target.geometry)
 )
-SELECT spot, member FROM placed
+SELECT scene_index, target_index FROM candidate_pair
 WHERE CASE WHEN outline IS NULL THEN ST_Contains(footprint, geometry)
-           ELSE ST_Contains(outline, placed) AND (whole OR ST_Contains(footprint, geometry)) END;
+           ELSE ST_Contains(outline, geometry_in_scene_crs) AND (is_full_scene OR ST_Contains(footprint, geometry)) END;

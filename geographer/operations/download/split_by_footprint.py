@@ -1,4 +1,4 @@
-"""What a feature is made of when several scenes may show it together: pieces, each wholly in or out of every scene."""
+"""Split features along the footprints of scenes into pieces that are each inside or outside every footprint."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import shapely
 
 Ints = npt.NDArray[np.int64]
 
-_NEGLIGIBLE: Final = 1e-6
-"""A piece of less than this share of its feature (by area, or length) is what rounding leaves between scenes."""
+_MIN_FRACTION: Final = 1e-6
+"""Pieces below this fraction of their feature's area or length are rounding errors between footprints."""
 
 
-class Pieces(NamedTuple):
-    """The pieces of features: of which feature each is, shape (pieces,), and which footprint shows which.
+class FootprintPieces(NamedTuple):
+    """Pieces of features, and pairs of a piece and a footprint that contains it.
 
-    `pieces` and `footprints` are pairs, shape (pairs,). A piece that no footprint shows is in no pair.
+    `features` is the index of each piece's feature, shape (pieces,); `pieces` and `footprints` are the indices of each
+    pair, shape (pairs,).
     """
 
     features: Ints
@@ -25,44 +26,46 @@ class Pieces(NamedTuple):
     footprints: Ints
 
 
-def pieces_of(geometries: npt.NDArray[np.object_], footprints: npt.NDArray[np.object_]) -> Pieces:
-    """Cut features along the edges of footprints.
+def split_by_footprints(geometries: npt.NDArray[np.object_], footprints: npt.NDArray[np.object_]) -> FootprintPieces:
+    """Split features along the edges of footprints.
 
     Args:
-        geometries: What there is to show of each feature: shapely geometries, any kind, in longitude/latitude.
-        footprints: The different footprints, shapely polygons in longitude/latitude.
+        geometries: The part of each feature to cover: shapely geometries of any type, longitude/latitude.
+        footprints: Distinct footprints: shapely polygons, longitude/latitude.
     """
     tree = shapely.STRtree(footprints)
     features: list[int] = []
     pairs: list[tuple[int, int]] = []
     for feature, geometry in enumerate(geometries):
-        near = np.sort(tree.query(geometry, predicate="intersects"))
-        for within in _cut(geometry, [(int(one), footprints[one]) for one in near]):
-            pairs += [(len(features), one) for one in within]
+        nearby = np.sort(tree.query(geometry, predicate="intersects"))
+        for containing in _split_geometry(geometry, [(int(index), footprints[index]) for index in nearby]):
+            pairs += [(len(features), footprint) for footprint in containing]
             features.append(feature)
-    both = np.array(pairs, np.int64).reshape(-1, 2)
-    return Pieces(np.array(features, np.int64), both[:, 0], both[:, 1])
+    pair_array = np.array(pairs, np.int64).reshape(-1, 2)
+    return FootprintPieces(np.array(features, np.int64), pair_array[:, 0], pair_array[:, 1])
 
 
-def _cut(geometry: shapely.Geometry, footprints: list[tuple[int, shapely.Geometry]]) -> list[tuple[int, ...]]:
-    """The footprints that show each piece of a geometry; pieces that the same ones show are one."""
+def _split_geometry(
+    geometry: shapely.Geometry, footprints: list[tuple[int, shapely.Geometry]]
+) -> list[tuple[int, ...]]:
+    """Return the indices of the footprints that contain each piece; all parts within the same footprints are one."""
     dimension = int(shapely.get_dimensions(geometry))
-    whole = _extent(geometry, dimension)
-    parts: dict[tuple[int, ...], shapely.Geometry] = {(): geometry}
-    for number, footprint in footprints:
-        cut: dict[tuple[int, ...], shapely.Geometry] = {}
-        for within, part in parts.items():
-            inside = shapely.intersection(part, footprint)
-            outside = shapely.difference(part, footprint)
-            for name, piece in (((*within, number), inside), (within, outside)):
-                if not piece.is_empty and _extent(piece, dimension) > _NEGLIGIBLE * whole:
-                    cut[name] = piece
-        parts = cut
-    return sorted(parts)
+    min_extent = _MIN_FRACTION * _measure_extent(geometry, dimension)
+    pieces: dict[tuple[int, ...], shapely.Geometry] = {(): geometry}
+    for index, footprint in footprints:
+        split: dict[tuple[int, ...], shapely.Geometry] = {}
+        for containing, piece in pieces.items():
+            inside = shapely.intersection(piece, footprint)
+            outside = shapely.difference(piece, footprint)
+            for key, part in (((*containing, index), inside), (containing, outside)):
+                if not part.is_empty and _measure_extent(part, dimension) > min_extent:
+                    split[key] = part
+        pieces = split
+    return sorted(pieces)
 
 
-def _extent(geometry: shapely.Geometry, dimension: int) -> float:
-    """The area (of dimension 2), the length (1) or the number of points (0): what only touches has none of it."""
+def _measure_extent(geometry: shapely.Geometry, dimension: int) -> float:
+    """Return the area (dimension 2), length (1) or number of points (0) of a geometry."""
     if dimension == 0:
         return float(shapely.get_num_coordinates(geometry))
     return float(geometry.area if dimension == 2 else geometry.length)

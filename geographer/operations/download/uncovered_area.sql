@@ -1,24 +1,26 @@
--- uncovered_area.sql: what the union of the chosen rasters of $collection leaves of each selected feature: at least a millionth
--- of its area (or length), as less is what rounding leaves between rasters that touch
-WITH counting AS (
-    SELECT raster_key, footprint FROM raster_now SEMI JOIN chosen_raster USING (raster_id)
+-- uncovered_area.sql: the part of each feature outside the union of the selected rasters of $collection; less than a millionth
+-- of the feature (area or length) is a rounding error between adjacent rasters and is left out
+-- needs: feature_to_cover, current_feature, current_edge, current_raster, filtered_raster, $collection · makes: one result: feature_key, feature_id, geometry (WKB), lacking
+WITH counted_raster AS (
+    SELECT raster_key, footprint FROM current_raster SEMI JOIN filtered_raster USING (raster_id)
     WHERE collection = $collection AND storage <> 'catalogue'
-), meeting AS (
-    SELECT feature_key, raster_key, contains FROM edge_now SEMI JOIN counting USING (raster_key)
-), open AS (
-    -- What a single raster contains is decided exactly, and wants no union: these are nearly all.
-    SELECT feature_key, turn FROM selected_feature ANTI JOIN (FROM meeting WHERE contains) AS meeting USING (feature_key)
-), shown AS (
+), counted_edge AS (
+    SELECT feature_key, raster_key, contains FROM current_edge SEMI JOIN counted_raster USING (raster_key)
+), uncontained_feature AS (
+    -- The edges decide exactly for features within one raster, which are most; only the others need a union.
+    SELECT feature_key, rank FROM feature_to_cover ANTI JOIN (FROM counted_edge WHERE contains) AS containing USING (feature_key)
+), covered_area AS (
     SELECT feature_key, ST_Union_Agg(footprint) AS footprint
-    FROM (FROM meeting SEMI JOIN open USING (feature_key)) JOIN counting USING (raster_key)
+    FROM (FROM counted_edge SEMI JOIN uncontained_feature USING (feature_key)) JOIN counted_raster USING (raster_key)
     GROUP BY feature_key
-), remaining AS (
-    SELECT feature_key, feature_id, turn, geometry AS whole,
-           CASE WHEN footprint IS NULL THEN geometry ELSE ST_Difference(geometry, footprint) END AS rest
-    FROM open JOIN (SELECT feature_key, feature_id, geometry FROM feature_now) AS feature USING (feature_key)
-    LEFT JOIN shown USING (feature_key)
+), remaining_part AS (
+    SELECT feature_key, feature_id, rank, geometry,
+           CASE WHEN footprint IS NULL THEN geometry ELSE ST_Difference(geometry, footprint) END AS uncovered
+    FROM uncontained_feature JOIN (SELECT feature_key, feature_id, geometry FROM current_feature) AS feature USING (feature_key)
+    LEFT JOIN covered_area USING (feature_key)
 )
-SELECT feature_key, feature_id, ST_AsWKB(rest)::BLOB AS geometry, 1::BIGINT AS lacking
-FROM remaining
-WHERE NOT ST_IsEmpty(rest) AND ST_Area(rest) >= 1e-6 * ST_Area(whole) AND ST_Length(rest) >= 1e-6 * ST_Length(whole)
-ORDER BY turn
+SELECT feature_key, feature_id, ST_AsWKB(uncovered)::BLOB AS geometry, 1::BIGINT AS lacking
+FROM remaining_part
+WHERE NOT ST_IsEmpty(uncovered) AND ST_Area(uncovered) >= 1e-6 * ST_Area(remaining_part.geometry)
+  AND ST_Length(uncovered) >= 1e-6 * ST_Length(remaining_part.geometry)
+ORDER BY rank

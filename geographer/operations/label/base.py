@@ -1,56 +1,54 @@
-"""What all label recipes share: which labels are missing or stale, what is drawn on them, and the event's rows."""
+"""Label recipes: stage outdated labels, make them and build the event; the base class of all kinds of labels."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import UsageError
-from geographer.base.values import Checksums, Grid, LineWidth, Transform, Window, parse_line_width, validate_name
-from geographer.planning.recipe import BuildContext, BuildResult, RunOptions, recipe_to_json
+from geographer.base.values import Grid, LineWidth, Transform, Window, parse_line_width, validate_name
+from geographer.planning.recipe import BuildContext, BuildResult, RunOptions, fields_to_json, recipe_to_json
 from geographer.storage.database.connection import run_script
 from geographer.storage.events import EventDraft
-from geographer.storage.log.row_tables import TABLES, make_row_table
+from geographer.storage.log.row_tables import ROW_TABLES, make_row_table
 from geographer.storage.state.update import MACROS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from geographer.operations.label.rendering.pixel_geometries import Shown
-    from geographer.operations.label.rendering.render import Drawing, LabelMade, LabelOrder, Listed
+    from geographer.operations.label.rendering.render import LabelledObject, LabelRenderer, LabelResult, LabelTask
     from geographer.storage.queries.revision import Revision
 
 _FOLDER: Final = Path(__file__).parent
-_LAST: Final = _FOLDER / "last_label_settings.sql"
-_NOTHING_TO_DRAW: Final = (
-    "SELECT (SELECT count(*) FROM classes WHERE value > 0) = 0 AND (SELECT count(*) FROM raster_to_label) > 0"
+_LAST_SETTINGS: Final = _FOLDER / "last_label_settings.sql"
+_OBJECTS_TO_DRAW: Final = _FOLDER / "objects_to_draw.sql"
+_NO_FEATURE_DRAWING: Final = (
+    "SELECT NULL::VARCHAR AS feature_id, NULL::BOOLEAN AS ignored, NULL::DOUBLE[] AS probabilities WHERE false"
 )
-_NOTHING_ELSE: Final = """
-    CREATE OR REPLACE TEMP TABLE feature_extra (feature_id VARCHAR, ignored BOOLEAN, probabilities DOUBLE[])
-"""
-_KNOWN_OBJECTS: Final = """
-    SELECT raster_id, feature_id, class, instance, pixels, box, corners, visible FROM label_object_now
-    WHERE label = $name AND raster_id IN (FROM raster_to_label SELECT raster_id UNION ALL FROM raster_that_left)
+_RECORDED_OBJECTS: Final = """
+    SELECT raster_id, feature_id, class, instance, pixels, box, corners, visible FROM current_label_object
+    WHERE label = $name AND raster_id IN (FROM outdated_label SELECT raster_id UNION ALL FROM removed_raster)
     ORDER BY raster_id, feature_id
 """
-_OBJECT: Final = TABLES["label_object_change"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRecipe:
-    """A label recipe: a file for each raster of a collection, on the raster's own grid.
+    """A recipe that makes one label file for each raster of a collection, on the raster's grid.
 
-    `width`, as `3px` or `5m`, is how wide lines and points are drawn; None: a line as the pixels along it, a point as
-    the one that it lies in.
+    `width` is the width of lines and points, e.g. `3px` or `5m`. None: a line covers the pixels along its path, a point
+    covers the pixel that contains it. `noun` names the labels in the event's payload and in messages.
+    `needs_properties`: the renderer reads the user columns of features.
     """
 
     kind: ClassVar[str]
     event: ClassVar[str] = "labels_made"
-    what: ClassVar[str] = "labels"
-    suffix: ClassVar[str] = ".tif"
+    noun: ClassVar[str] = "labels"
+    file_suffix: ClassVar[str] = ".tif"
     needs_classes: ClassVar[bool] = True
     needs_properties: ClassVar[bool] = False
 
@@ -59,213 +57,205 @@ class LabelRecipe:
     width: str | None = None
 
     def to_parameters(self) -> dict[str, Any]:
-        """Every field but the name, as JSON."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
+        """Return all fields except the name, as JSON."""
+        return fields_to_json(self)
 
-    def form(self, revision: Revision) -> dict[str, Any]:
-        """What all labels of the recipe have in common at this revision, as JSON: when it changes, all are made anew.
+    def determine_settings(self, revision: Revision) -> dict[str, Any]:
+        """Return the settings that all labels of this recipe share at this revision, as JSON.
+
+        The event records them (e.g. dtype, band names, version of the label maker). If they change, every label is
+        rebuilt.
 
         Raises:
-            UsageError: they can't be made of this revision.
+            UsageError: the labels cannot be made at this revision.
         """
         return {}
 
-    def extra(self, revision: Revision) -> None:
-        """Make the temporary table `feature_extra`, with what the kind wants to know of features."""
-        revision.connection.execute(_NOTHING_ELSE)
+    def stage_feature_columns(self, revision: Revision) -> None:
+        """Stage what the renderer needs to know of features besides their class; see `stage_feature_drawing`."""
+        stage_feature_drawing(revision, _NO_FEATURE_DRAWING)
 
-    def drawing(self, form: dict[str, Any]) -> Drawing:
-        """How a label is drawn."""
+    def make_renderer(self, settings: dict[str, Any]) -> LabelRenderer:
+        """Return the renderer that draws the labels."""
         raise NotImplementedError
 
-    def drawn_width(self) -> LineWidth | None:
-        """How wide lines and points are drawn."""
+    def parse_width(self) -> LineWidth | None:
+        """Return the width of lines and points."""
         return None if self.width is None else parse_line_width(self.width)
 
     def make_plan(self, revision: Revision, run: RunOptions) -> LabelPlan:
-        """The rasters without a label, and those whose label no longer shows what they show.
+        """Plan the labels that are missing or outdated, and the removal of labels whose raster left the collection.
 
         Raises:
-            NotFoundError: no such collection.
-            UsageError: its rasters are a catalogue, there is no class, or as `form` has it.
+            NotFoundError: the collection does not exist.
+            UsageError: the collection is a catalogue, there is no class to draw, or see `determine_settings`.
         """
         validate_name("label", self.name)
-        return LabelPlan(self, revision, self.look_up(revision))
+        return LabelPlan(self, revision, self.stage_outdated_labels(revision))
 
-    def look_up(self, revision: Revision) -> dict[str, Any]:
-        """The form, and as temporary tables which labels are to be made or retired; raises as `plan`."""
+    def stage_outdated_labels(self, revision: Revision) -> dict[str, Any]:
+        """Create `outdated_label`, `removed_raster`, `feature_drawing` and what `drawn_features.sql` makes.
+
+        Return the settings; see `determine_settings`.
+
+        Raises:
+            NotFoundError, UsageError: see `make_plan`.
+        """
         revision.require_pixels(self.collection)
-        form = self.form(revision)
-        last = json.loads(revision.fetch_value(_LAST.read_text(), {"name": self.name}) or "{}")
-        reformed = bool(last) and any(last.get(key) != value for key, value in form.items())
-        self._look_up(revision, reformed)
-        return form
-
-    def _look_up(self, revision: Revision, reformed: bool) -> None:
-        """Create the temporary tables of labels to make and to retire, which `features_on_rasters.sql` reads."""
-        width = self.drawn_width()
-        run_script(revision.connection, MACROS.read_text())
-        values = {
+        settings = self.determine_settings(revision)
+        last = json.loads(revision.fetch_value(_LAST_SETTINGS.read_text(), {"name": self.name}) or "{}")
+        amount, unit = self.parse_width() or (None, None)
+        parameters = {
             "name": self.name,
             "collection": self.collection,
-            "afresh": reformed,
-            "amount": width.amount if width else None,
-            "unit": width.unit if width else None,
+            "rebuild_all": bool(last) and any(last.get(key) != value for key, value in settings.items()),
+            "amount": amount,
+            "unit": unit,
         }
-        for script in ("feature_digests.sql", "rasters_to_label.sql"):
-            run_script(revision.connection, (_FOLDER / script).read_text(), values)
-        if self.needs_classes and revision.fetch_value(_NOTHING_TO_DRAW):
-            raise UsageError("the dataset has no class to burn: add features, or geographer add classes")
-        self.extra(revision)
+        for script in (MACROS, _FOLDER / "drawn_features.sql", _FOLDER / "rasters_to_label.sql"):
+            run_script(revision.connection, script.read_text(), parameters)
+        is_outdated = bool(revision.fetch_rows("FROM outdated_label LIMIT 1"))
+        if self.needs_classes and is_outdated and not list_band_classes(revision):
+            raise UsageError(
+                "the dataset has no class with a value above 0. Add features, or classes with geographer add classes."
+            )
+        self.stage_feature_columns(revision)
+        return settings
 
 
 class LabelPlan:
-    """The labels to make, with what they show, and those to retire."""
+    """The labels to make, the objects to draw on them, and the labels to remove."""
 
-    def __init__(self, recipe: LabelRecipe, revision: Revision, form: dict[str, Any]) -> None:
-        """Read what has to be made from the temporary tables."""
-        self.recipe, self._form = recipe, form
-        self._rasters = revision.fetch_arrow("FROM raster_to_label ORDER BY raster_id").to_pylist()
-        self._left = [row[0] for row in revision.fetch_rows("FROM raster_that_left ORDER BY raster_id")]
-        shapes = (_FOLDER / "features_on_rasters.sql").read_text()
-        self._shown = _by_raster(revision.fetch_rows(shapes, {"with_properties": recipe.needs_properties}))
-        self._listed = _by_raster(revision.fetch_rows(_KNOWN_OBJECTS, {"name": recipe.name}))
-        self.summary = {recipe.what: len(self._rasters), **form, "retired": len(self._left)}
+    def __init__(self, recipe: LabelRecipe, revision: Revision, settings: dict[str, Any]) -> None:
+        """Read the temporary tables that `LabelRecipe.stage_outdated_labels` created."""
+        self.recipe, self._settings = recipe, settings
+        self._rasters = revision.fetch_arrow("FROM outdated_label ORDER BY raster_id").to_pylist()
+        self._removed_ids = [row[0] for row in revision.fetch_rows("FROM removed_raster ORDER BY raster_id")]
+        parameters = {"with_properties": recipe.needs_properties}
+        self._objects_to_draw = _group_by_raster(revision.fetch_rows(_OBJECTS_TO_DRAW.read_text(), parameters))
+        self._recorded_objects = _group_by_raster(revision.fetch_rows(_RECORDED_OBJECTS, {"name": recipe.name}))
+        self.summary_fields = {recipe.noun: len(self._rasters), **settings, "retired": len(self._removed_ids)}
 
     @property
     def is_empty(self) -> bool:
-        """Whether every raster has its label, and no other has one."""
-        return not self._rasters and not self._left
+        """Whether every raster has an up-to-date label and no label is to be removed."""
+        return not self._rasters and not self._removed_ids
 
-    def build_outputs(self, workshop: BuildContext) -> BuildResult:
-        """Make the labels in the staging folder; those that come out as they were are left as they are."""
-        from geographer.operations.label.rendering.render import burn
+    def build_outputs(self, context: BuildContext) -> BuildResult:
+        """Make the labels in the staging folder; record only those whose path or bytes changed."""
+        from geographer.operations.label.rendering.render import render_labels
 
-        made: list[LabelMade] = []
+        labels: list[LabelResult] = []
         count = len(self._rasters)
-        drawing = self.recipe.drawing(self._form)
-        for label in burn(self._orders(workshop), drawing, workers=workshop.count_workers(count)):
-            made.append(label)
-            workshop.progress(f"{self.recipe.what} made", len(made), count)
-        new = [pair for pair in zip(self._rasters, made, strict=True) if self._differs(*pair)]
-        payload = {"recipe": recipe_to_json(self.recipe), **self.summary, self.recipe.what: len(new), **_told(made)}
-        rows = {"label_change": self._label_rows(new), "label_object_change": self._object_rows(made)}
-        files = [(Path(label.destination), label.checksums) for _, label in new]
-        return BuildResult(
-            EventDraft("labels_made", payload, {table: one for table, one in rows.items() if len(one)}), files
-        )
+        renderer = self.recipe.make_renderer(self._settings)
+        for label in render_labels(self._iter_tasks(context), renderer, workers=context.count_workers(count)):
+            labels.append(label)
+            context.progress(f"{self.recipe.noun} made", len(labels), count)
+        changed = [
+            (raster, label)
+            for raster, label in zip(self._rasters, labels, strict=True)
+            if (raster["label_path"], raster["label_sha256"]) != (self._label_path(raster), label.checksums.sha256)
+        ]
+        payload = {
+            "recipe": recipe_to_json(self.recipe),
+            **self.summary_fields,
+            self.recipe.noun: len(changed),
+            **_count_notes(labels),
+        }
+        rows = {"label_change": self._list_label_rows(changed), "label_object_change": self._list_object_rows(labels)}
+        tables = {name: _make_table(name, table_rows) for name, table_rows in rows.items() if table_rows}
+        files = [(Path(label.destination), label.checksums) for _, label in changed]
+        return BuildResult(EventDraft(self.recipe.event, payload, tables), files)
 
-    def _orders(self, workshop: BuildContext) -> Iterator[LabelOrder]:
-        from geographer.operations.label.rendering.pixel_geometries import Shown
-        from geographer.operations.label.rendering.render import LabelOrder
+    def _iter_tasks(self, context: BuildContext) -> Iterator[LabelTask]:
+        from geographer.operations.label.rendering.pixel_geometries import VisibleObject
+        from geographer.operations.label.rendering.render import LabelTask
 
-        for number, raster in enumerate(self._rasters):
-            yield LabelOrder(
+        for index, raster in enumerate(self._rasters):
+            rows = self._objects_to_draw.get(raster["raster_id"], ())
+            objects = [
+                VisibleObject(id, name, value, bytes(wkb), ignored, tuple(values or ()), text and json.loads(text))
+                for id, name, value, wkb, ignored, values, text in rows
+            ]
+            # The extent of a chip's parent raster in the chip's pixels.
+            width, height = raster["parent_width"], raster["parent_height"]
+            window = None if width is None else Window(-raster["col"], -raster["row"], width, height)
+            yield LabelTask(
                 raster_id=raster["raster_id"],
                 grid=Grid(raster["crs"], Transform(*raster["transform"]), raster["width"], raster["height"]),
-                shown=tuple(_shown(Shown, row) for row in self._shown.get(raster["raster_id"], ())),
-                destination=str(workshop.staging / f"{number}{self.recipe.suffix}"),
-                raster=str(workshop.root / raster["path"]),
-                inside=_inside(raster),
+                objects=tuple(objects),
+                destination=str(context.staging / f"{index}{self.recipe.file_suffix}"),
+                raster_path=str(context.root / raster["path"]),
+                valid_window=window,
             )
 
-    def _differs(self, raster: dict[str, Any], label: LabelMade) -> bool:
-        return (raster["known_path"], raster["known_sha256"]) != (self._path(raster), label.checksums.sha256)
-
-    def _path(self, raster: dict[str, Any]) -> str:
+    def _label_path(self, raster: dict[str, Any]) -> str:
         stem = Path(raster["path"]).stem
-        return f"labels/{self.recipe.name}/{self.recipe.collection}/{stem}{self.recipe.suffix}"
+        return f"labels/{self.recipe.name}/{self.recipe.collection}/{stem}{self.recipe.file_suffix}"
 
-    def _label_rows(self, made: list[tuple[dict[str, Any], LabelMade]]) -> Any:
-        sums: list[Checksums] = [label.checksums for _, label in made]
-        nothing = [None] * len(self._left)
-        return make_row_table(
-            "label_change",
-            {
-                "change": ["added" if raster["known_sha256"] is None else "changed" for raster, _ in made]
-                + ["removed"] * len(self._left),
-                "label": [self.recipe.name] * (len(made) + len(self._left)),
-                "raster_id": [raster["raster_id"] for raster, _ in made] + self._left,
-                "path": [self._path(raster) for raster, _ in made] + nothing,
-                "size": [one.size for one in sums] + nothing,
-                "md5": [one.md5 for one in sums] + nothing,
-                "sha256": [one.sha256 for one in sums] + nothing,
-                "pixel_digest": [label.pixel_digest for _, label in made] + nothing,
-            },
-        )
-
-    def _object_rows(self, made: list[LabelMade]) -> Any:
-        """What the labels list that they did not list before, and what they no longer do."""
+    def _list_label_rows(self, changed: list[tuple[dict[str, Any], LabelResult]]) -> list[tuple[Any, ...]]:
+        name = self.recipe.name
         rows: list[tuple[Any, ...]] = []
-        for raster, label in zip(self._rasters, made, strict=True):
-            raster_id = raster["raster_id"]
-            known = {row[0]: _written(row) for row in self._listed.get(raster_id, ())}
-            new = {one.feature_id: _written(one) for one in label.listed}
+        for raster, label in changed:
+            change = "added" if raster["label_sha256"] is None else "changed"
+            path = self._label_path(raster)
+            rows.append((change, name, raster["raster_id"], path, *label.checksums, label.pixel_digest))
+        return rows + [("removed", name, raster_id) for raster_id in self._removed_ids]
+
+    def _list_object_rows(self, labels: list[LabelResult]) -> list[tuple[Any, ...]]:
+        """Return rows for the objects that labels list now and did not before, list otherwise, or no longer list."""
+        name = self.recipe.name
+        objects = {raster["raster_id"]: label.objects for raster, label in zip(self._rasters, labels, strict=True)}
+        rows: list[tuple[Any, ...]] = []
+        for raster_id in (*objects, *self._removed_ids):
+            before = {row[0]: _to_log_row(row) for row in self._recorded_objects.get(raster_id, ())}
+            after = {item.feature_id: _to_log_row(item) for item in objects.get(raster_id, ())}
             rows += [
-                ("changed" if one in known else "added", raster_id, *new[one])
-                for one in new
-                if known.get(one) != new[one]
+                ("changed" if feature_id in before else "added", name, raster_id, *row)
+                for feature_id, row in after.items()
+                if before.get(feature_id) != row
             ]
-            rows += [_gone(raster_id, one) for one in known if one not in new]
-        rows += [_gone(raster_id, row[0]) for raster_id in self._left for row in self._listed.get(raster_id, ())]
-        columns = dict(zip(("change", *_OBJECT[1:]), zip(*rows, strict=True), strict=True)) if rows else {"change": ()}
-        values = {name: list(column) for name, column in columns.items()}
-        return make_row_table("label_object_change", {**values, "label": [self.recipe.name] * len(rows)})
+            rows += [("removed", name, raster_id, feature_id) for feature_id in before if feature_id not in after]
+        return rows
 
 
-def band_classes(revision: Revision) -> list[str]:
-    """The classes whose value is above 0, in order of value: the bands of labels that have one for each class."""
+def stage_feature_drawing(revision: Revision, query: str) -> None:
+    """Create the temporary table `feature_drawing` from a query: `feature_id`, `ignored` and `probabilities`."""
+    revision.connection.execute(f"CREATE OR REPLACE TEMP TABLE feature_drawing AS {query}")
+
+
+def list_band_classes(revision: Revision) -> list[str]:
+    """Return the classes whose value is above 0 in order of value: the bands of labels with one band a class."""
     return [row[0] for row in revision.fetch_rows("SELECT class FROM classes WHERE value > 0 ORDER BY value")]
 
 
-def _by_raster(rows: list[tuple[Any, ...]]) -> dict[str, list[tuple[Any, ...]]]:
-    """The rows without their first column, by that."""
-    found: dict[str, list[tuple[Any, ...]]] = {}
-    for raster_id, *row in rows:
-        found.setdefault(raster_id, []).append(tuple(row))
-    return found
+def _group_by_raster(rows: list[tuple[Any, ...]]) -> dict[str, list[tuple[Any, ...]]]:
+    """Group rows, which are in order of their first column, the raster id, and drop it from the rows."""
+    return {raster_id: [row[1:] for row in group] for raster_id, group in groupby(rows, key=lambda row: row[0])}
 
 
-def _shown(shown: type[Shown], row: tuple[Any, ...]) -> Shown:
-    feature_id, class_name, value, wkb, ignored, probabilities, properties = row
-    return shown(
-        feature_id,
-        class_name,
-        value,
-        bytes(wkb),
-        ignored,
-        None if probabilities is None else tuple(probabilities),
-        None if properties is None else json.loads(properties),
-    )
+def _make_table(name: str, rows: list[tuple[Any, ...]]) -> Any:
+    """Return rows, i.e. the change and the columns of a row table, as that table; columns that a row lacks are null."""
+    columns = (list(values) for values in zip_longest(*rows))
+    return make_row_table(name, dict(zip(("change", *ROW_TABLES[name]), columns, strict=False)))
 
 
-def _written(row: tuple[Any, ...] | Listed) -> tuple[Any, ...]:
-    """An object as the log has it: what may have fractions is JSON text."""
-    feature_id, class_name, instance, pixels, *fractions = row
-    texts = [None if one is None else canonical_json(_plain(one)) for one in fractions]
+def _to_log_row(row: tuple[Any, ...] | LabelledObject) -> tuple[Any, ...]:
+    """Return an object as the log records it: box, corners and visible fraction as JSON text."""
+    feature_id, class_name, instance, pixels, *measures = row
+    texts = [None if measure is None else canonical_json(_to_json_numbers(measure)) for measure in measures]
     return (feature_id, class_name, instance, pixels, *texts)
 
 
-def _plain(value: Any) -> Any:
-    """Numbers as floats, sequences as lists."""
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else float(value)
+def _to_json_numbers(value: Any) -> Any:
+    """Return numbers as floats and sequences as lists."""
+    return [_to_json_numbers(item) for item in value] if isinstance(value, list | tuple) else float(value)
 
 
-def _gone(raster_id: str, feature_id: str) -> tuple[Any, ...]:
-    return ("removed", raster_id, feature_id, *[None] * (len(_OBJECT) - 3))
-
-
-def _told(made: list[LabelMade]) -> dict[str, int]:
-    """How many features what a person should hear of is true of, on any raster."""
-    features: dict[str, set[str]] = {}
-    for label in made:
-        for what, ids in label.told.items():
-            features.setdefault(what, set()).update(ids)
-    return {what: len(ids) for what, ids in features.items() if ids}
-
-
-def _inside(raster: dict[str, Any]) -> Window | None:
-    """Where the raster that a chip was cut from lies in the chip's pixels."""
-    if raster["parent_width"] is None:
-        return None
-    return Window(-raster["col"], -raster["row"], raster["parent_width"], raster["parent_height"])
+def _count_notes(labels: list[LabelResult]) -> dict[str, int]:
+    """Return for each note, e.g. 'hidden', the number of features that it applies to on any label."""
+    feature_ids: dict[str, set[str]] = {}
+    for label in labels:
+        for note, ids in label.notes.items():
+            feature_ids.setdefault(note, set()).update(ids)
+    return {note: len(ids) for note, ids in feature_ids.items() if ids}

@@ -1,4 +1,4 @@
-"""The recipe of labels that a person's own label maker draws, found by entry point or handed over in Python."""
+"""Recipe of custom labels: drawn by a user's label maker, found by entry point or passed as a Python class."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import PluginError, UsageError, quote_names
-from geographer.base.plugins import plugin_version
+from geographer.base.plugins import find_entry_point, plugin_version
 from geographer.operations.label.base import LabelRecipe
 
 if TYPE_CHECKING:
-    from geographer.operations.label.rendering.custom import OwnDrawing
+    from geographer.operations.label.rendering.custom import CustomRenderer
     from geographer.storage.queries.revision import Revision
 
-GROUP: Final = "geographer.labels"
-"""The entry points under which distributions offer label makers."""
+ENTRY_POINT_GROUP: Final = "geographer.labels"
+"""The group of entry points by which distributions offer label makers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelOwn(LabelRecipe):
-    """What the label maker `maker` draws, with `options`; see `LabelMaker`.
+class LabelCustom(LabelRecipe):
+    """Labels that a `LabelMaker` draws.
 
-    `maker` is the name of an entry point, or `module:Class`. The version of its distribution, or else its own attribute
-    `version`, is recorded: when another version is installed, an update makes all labels anew.
+    The event records the version of the label maker's distribution, or else its attribute `version`. If another
+    version is installed, an update rebuilds all labels.
+
+    Attributes:
+        maker: The name of an entry point, or `module:Class`.
+        options: Keyword arguments of the class, as JSON.
     """
 
     kind: ClassVar[str] = "label own"
@@ -34,60 +38,57 @@ class LabelOwn(LabelRecipe):
     maker: str
     options: dict[str, Any] = field(default_factory=dict)
 
-    def form(self, revision: Revision) -> dict[str, Any]:
-        """The maker's class and version.
+    def determine_settings(self, revision: Revision) -> dict[str, Any]:
+        """Return the label maker's class and version.
 
         Raises:
-            ExtensionError: no label maker of that name is installed.
-            UsageError: it can't be used, or has no version, or doesn't take its options.
+            PluginError: no label maker of that name is installed.
+            UsageError: it cannot be imported, has no version, or does not accept its options.
         """
-        from geographer.operations.label.rendering.custom import made, maker_class
+        from geographer.operations.label.rendering.custom import make_label_maker
 
         canonical_json(self.options)
-        point = _entry_point(self.maker)
-        place = point.value if point else self.maker
-        found = maker_class(place)
-        made(place, self.options)
-        distribution = point.dist.version if point and point.dist else _version_of(found)
-        return {"maker": {"class": place, "version": distribution}}
+        point = _find_maker_entry_point(self.maker)
+        path = point.value if point else self.maker
+        maker = make_label_maker(path, self.options)
+        version = point.dist.version if point and point.dist else _require_version(type(maker))
+        return {"maker": {"class": path, "version": version}}
 
-    def drawing(self, form: dict[str, Any]) -> OwnDrawing:
-        """See `OwnDrawing`."""
-        from geographer.operations.label.rendering.custom import OwnDrawing
+    def make_renderer(self, settings: dict[str, Any]) -> CustomRenderer:
+        """Return the renderer that runs the label maker."""
+        from geographer.operations.label.rendering.custom import CustomRenderer
 
-        return OwnDrawing(form["maker"]["class"], self.options, self.drawn_width())
+        return CustomRenderer(settings["maker"]["class"], self.options, self.parse_width())
 
 
-def name_of(maker: str | type) -> str:
-    """The name under which a label maker is recorded: as it is given, or `module:Class` of a class.
+def name_label_maker(maker: str | type) -> str:
+    """Return the name by which a label maker is recorded: the name itself, or `module:Class` of a class.
 
     Raises:
-        UsageError: the class can't be imported by that name, so no update would find it.
+        UsageError: the class cannot be imported by that name later.
     """
     if isinstance(maker, str):
         return maker
-    place = f"{maker.__module__}:{maker.__qualname__}"
-    if maker.__module__ == "__main__" or "<locals>" in place:
-        raise UsageError(f"label maker '{place}' can't be imported later: move it to a module of its own")
-    return place
+    path = f"{maker.__module__}:{maker.__qualname__}"
+    if maker.__module__ == "__main__" or "<locals>" in path:
+        raise UsageError(f"label maker '{path}' cannot be imported again. Define it at the top of a module.")
+    return path
 
 
-def _entry_point(name: str) -> EntryPoint | None:
-    """The entry point of that name; None for `module:Class`."""
-    points = {point.name: point for point in entry_points(group=GROUP)}
-    if name in points:
-        return points[name]
-    if ":" not in name:
-        known = quote_names(sorted(points), limit=20) or "none"
-        raise PluginError(f"no label maker '{name}' is installed: there are {known}; or give module:Class")
-    return None
+def _find_maker_entry_point(name: str) -> EntryPoint | None:
+    """Return the entry point of that name; None for `module:Class`."""
+    point = find_entry_point(ENTRY_POINT_GROUP, name)
+    if point is None and ":" not in name:
+        names = quote_names(sorted(entry_points(group=ENTRY_POINT_GROUP).names), limit=20) or "none"
+        raise PluginError(f"label maker '{name}' not found (installed: {names}). Install it, or pass module:Class.")
+    return point
 
 
-def _version_of(maker: Any) -> str:
+def _require_version(maker: Any) -> str:
     version = plugin_version(maker)
     if not version:
         raise UsageError(
-            f"label maker '{maker.__module__}:{maker.__qualname__}' has no version to record: give it an attribute "
-            'version = "1", and another one whenever it draws differently'
+            f"label maker '{maker.__module__}:{maker.__qualname__}' has no version to record. Give it an attribute "
+            'version = "1", and change the version whenever it draws differently.'
         )
     return version

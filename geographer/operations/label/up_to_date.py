@@ -1,4 +1,4 @@
-"""Which labels show what their rasters show, by their own recipes, and what of a dataset that depends on."""
+"""Find the labels of a dataset that are up to date, and what each of them depends on; the merge imports these."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pyarrow as pa
 from geographer.base.errors import NotFoundError, UsageError
 from geographer.operations.label.base import LabelRecipe
 from geographer.operations.label.boxes import LabelBoxes
-from geographer.operations.label.custom import LabelOwn
-from geographer.operations.label.instances import LabelInstances
-from geographer.operations.label.mask import LabelMask
+from geographer.operations.label.custom import LabelCustom
+from geographer.operations.label.masks import LabelInstances, LabelMask
 from geographer.planning.up_to_date_labels import UpToDateLabels
 
 if TYPE_CHECKING:
@@ -23,53 +22,47 @@ if TYPE_CHECKING:
 
 _FOLDER: Final = Path(__file__).parent
 _LABELS: Final = _FOLDER / "up_to_date_labels.sql"
-_OBJECTS: Final = _FOLDER / "object_order_on_labels.sql"
-_LABELS_NONE: Final = pa.table(
-    {
-        **{name: pa.array([], pa.string()) for name in ("label", "raster_id")},
-        **{name: pa.array([], pa.float64()) for name in ("west", "south", "east", "north", "turn")},
-        **{name: pa.array([], pa.bool_()) for name in ("by_order", "by_name")},
-    }
-)
-_OBJECTS_NONE: Final = pa.table(
-    {
-        **{name: pa.array([], pa.string()) for name in ("label", "raster_id", "feature_id")},
-        "place": pa.array([], pa.int64()),
-    }
-)
+_OBJECT_ORDER: Final = _FOLDER / "object_order_on_labels.sql"
+_NO_LABELS: Final = pa.schema(
+    dict.fromkeys(("label", "raster_id"), pa.string())
+    | dict.fromkeys(("west", "south", "east", "north", "lon_shift"), pa.float64())
+    | dict.fromkeys(("by_order", "by_name"), pa.bool_())
+).empty_table()
+_NO_OBJECTS: Final = pa.schema(
+    dict.fromkeys(("label", "raster_id", "feature_id"), pa.string()) | {"order_index": pa.int64()}
+).empty_table()
 
 
 def find_up_to_date_labels(revision: Revision, load_recipe: Callable[[str, str, str], Recipe]) -> UpToDateLabels:
-    """The labels of a revision that stand, by what their own recipes would make again, and what they depend on.
+    """Return the labels of a revision that their recipes would not remake, and what they depend on.
 
-    Left out are labels that a person's own code draws, those whose recipe can't run on this revision, and masks that
-    an SQL expression has a part in: it may read differently beside other columns.
+    Custom labels and masks with an SQL expression are excluded, because what they depend on cannot be determined; so
+    are labels whose recipe cannot run at this revision. `load_recipe` makes a recipe from its name, kind and JSON text.
     """
-    labels, objects, forms = [], [], {}
+    labels, object_order, settings = [_NO_LABELS], [_NO_OBJECTS], {}
     for row in revision.fetch_rows("SELECT name, kind, parameters FROM recipes WHERE kind LIKE 'label%'"):
         recipe = load_recipe(*row)
-        if not _can_be_told(recipe):
+        if not _has_known_dependencies(recipe):
             continue
         try:
-            forms[recipe.name] = recipe.look_up(revision)
+            settings[recipe.name] = recipe.stage_outdated_labels(revision)
         except (UsageError, NotFoundError):
             continue
-        values = {"name": recipe.name, "by_order": _by_order(recipe), "by_name": isinstance(recipe, LabelBoxes)}
-        labels.append(revision.fetch_arrow(_LABELS.read_text(), values))
-        objects.append(
-            revision.fetch_arrow(_OBJECTS.read_text(), {"name": recipe.name, "by_order": values["by_order"]})
-        )
-    return UpToDateLabels(pa.concat_tables([_LABELS_NONE, *labels]), pa.concat_tables([_OBJECTS_NONE, *objects]), forms)
+        parameters = {"name": recipe.name, "by_order": _depends_on_order(recipe)}
+        object_order.append(revision.fetch_arrow(_OBJECT_ORDER.read_text(), parameters))
+        parameters["by_name"] = isinstance(recipe, LabelBoxes)
+        labels.append(revision.fetch_arrow(_LABELS.read_text(), parameters))
+    return UpToDateLabels(pa.concat_tables(labels), pa.concat_tables(object_order), settings)
 
 
-def _can_be_told(recipe: Recipe) -> TypeGuard[LabelRecipe]:
-    if isinstance(recipe, LabelOwn) or not isinstance(recipe, LabelRecipe):
+def _has_known_dependencies(recipe: Recipe) -> TypeGuard[LabelRecipe]:
+    if isinstance(recipe, LabelCustom) or not isinstance(recipe, LabelRecipe):
         return False
     return not (isinstance(recipe, LabelMask) and recipe.ignore_where is not None)
 
 
-def _by_order(recipe: LabelRecipe) -> bool:
-    """Instances are numbered in that order, boxes listed in it, and among equals the last of it lies on top."""
+def _depends_on_order(recipe: LabelRecipe) -> bool:
+    """Return whether a label depends on the order of addition: it numbers instances, lists boxes, and breaks ties."""
     if isinstance(recipe, LabelMask):
         return recipe.overlap != "class-order"
     return isinstance(recipe, LabelInstances | LabelBoxes)

@@ -1,8 +1,9 @@
--- incoming_inputs.sql: which boxes and choices of another dataset come: all of the recipes $new; of a recipe that is here,
--- those among what selectors chose that come themselves
+-- incoming_inputs.sql: recipe inputs to import: all of the recipes $new_recipes; otherwise the selected objects that are imported
+-- needs: renamed_input, incoming_feature, incoming_raster, $new_recipes ·
+-- makes: one result: change, recipe, subject, object_id, geometry, crs
 SELECT 'added' AS change, recipe, subject, object_id, geometry, crs
-FROM moved_input
-WHERE list_contains($new::VARCHAR[], recipe)
-   OR (subject = 'feature' AND object_id IN (SELECT feature_id FROM coming_feature WHERE comes))
-   OR (subject = 'raster' AND object_id IN (SELECT raster_id FROM coming_raster WHERE comes))
-ORDER BY recipe, subject, place, object_id;
+FROM renamed_input
+WHERE list_contains($new_recipes::VARCHAR[], recipe)
+   OR (subject = 'feature' AND object_id IN (SELECT feature_id FROM incoming_feature WHERE is_imported))
+   OR (subject = 'raster' AND object_id IN (SELECT raster_id FROM incoming_raster WHERE is_imported))
+ORDER BY recipe, subject, order_index, object_id;

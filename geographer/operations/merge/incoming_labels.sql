@@ -1,32 +1,35 @@
--- incoming_labels.sql: which labels of another dataset ($labels, for the others have another form here) hold here too?
--- No feature of ours alone may lie where one would be drawn on their raster; where their order counts, features must have
--- theirs; and where ids are written into a label, they must stay.
+-- incoming_labels.sql: labels of the source dataset's recipes $labels that are valid here: no other feature lies in a label's
+--   box, features have the same order where it matters, and ids are unchanged where the label contains them
+-- needs: renamed_label, renamed_object_order, incoming_feature, incoming_raster, current_feature, current_label,
+--   feature_order, variable prefix, $labels, $replace_features (whether incoming features replace existing ones) ·
+-- makes: one result: label, raster_id, path, size, md5, sha256, pixel_digest, source_path
 WITH candidate AS (
-    SELECT * FROM moved_label
-    WHERE stands AND list_contains($labels::VARCHAR[], their_label)
-      AND (NOT by_name OR (getvariable('prefix') = '' AND raster_id = their_raster_id))
-), ours AS (
+    SELECT * FROM renamed_label
+    WHERE is_up_to_date AND list_contains($labels::VARCHAR[], source_label)
+      AND (NOT by_name OR (getvariable('prefix') = '' AND raster_id = source_raster_id))
+), other_feature AS (
     SELECT xmin, ymin, xmax, ymax
-    FROM feature_now ANTI JOIN (FROM coming_feature WHERE fate = 'equal' OR $theirs) USING (feature_id)
-), box AS (
+    FROM current_feature ANTI JOIN (FROM incoming_feature WHERE status = 'equal' OR $replace_features) USING (feature_id)
+), candidate_box AS (
     SELECT label, raster_id, west, south, east, north FROM candidate
     UNION ALL
-    SELECT label, raster_id, west + turn, south, east + turn, north FROM candidate WHERE turn IS NOT NULL
-), met AS (
-    SELECT DISTINCT label, raster_id FROM box JOIN ours
+    SELECT label, raster_id, west + lon_shift, south, east + lon_shift, north FROM candidate WHERE lon_shift IS NOT NULL
+), label_with_other_feature AS (
+    SELECT DISTINCT label, raster_id FROM candidate_box JOIN other_feature
     ON ST_Intersects_Extent(ST_MakeEnvelope(xmin, ymin, xmax, ymax), ST_MakeEnvelope(west, south, east, north))
-), placed AS (
-    -- What comes anew is added after all that is here, in the order that it has there.
-    SELECT label, raster_id, place, row_number() OVER (
-        PARTITION BY label, raster_id ORDER BY added NULLS LAST, CASE WHEN added IS NULL THEN place END, feature_id) AS place_here
-    FROM moved_object_shown LEFT JOIN feature_order USING (feature_id)
-), misplaced AS (
-    SELECT DISTINCT label, raster_id FROM placed WHERE place <> place_here
+), object_order AS (
+    -- New features follow all existing ones, in the order of the source dataset.
+    SELECT label, raster_id, order_index, row_number() OVER (
+        PARTITION BY label, raster_id
+        ORDER BY added NULLS LAST, CASE WHEN added IS NULL THEN order_index END, feature_id) AS merged_order_index
+    FROM renamed_object_order LEFT JOIN feature_order USING (feature_id)
+), reordered_label AS (
+    SELECT DISTINCT label, raster_id FROM object_order WHERE order_index <> merged_order_index
 )
-SELECT label, raster_id, path, size, md5, sha256, pixel_digest, their_path
+SELECT label, raster_id, path, size, md5, sha256, pixel_digest, source_path
 FROM candidate
-SEMI JOIN (FROM coming_raster WHERE fate = 'equal' OR comes) USING (raster_id)
-ANTI JOIN met USING (label, raster_id)
-ANTI JOIN misplaced USING (label, raster_id)
-ANTI JOIN label_now USING (label, raster_id)
+SEMI JOIN (FROM incoming_raster WHERE status = 'equal' OR is_imported) USING (raster_id)
+ANTI JOIN label_with_other_feature USING (label, raster_id)
+ANTI JOIN reordered_label USING (label, raster_id)
+ANTI JOIN current_label USING (label, raster_id)
 ORDER BY label, raster_id;

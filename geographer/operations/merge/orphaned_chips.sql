@@ -1,8 +1,9 @@
--- orphaned_chips.sql: chips whose raster stays as ours were cut from other pixels, and so were chips of those: left out
+-- orphaned_chips.sql: do not import chips, at any depth, that were cut from a raster whose version here is kept
+-- needs: incoming_raster · makes: updates incoming_raster.is_imported and .status
 WITH RECURSIVE orphan AS (
-    SELECT raster_id FROM coming_raster WHERE fate = 'other' AND NOT comes
+    SELECT raster_id FROM incoming_raster WHERE status = 'different' AND NOT is_imported
     UNION
-    SELECT chip.raster_id FROM coming_raster AS chip JOIN orphan ON chip.parent_id = orphan.raster_id
+    SELECT chip.raster_id FROM incoming_raster AS chip JOIN orphan ON chip.parent_id = orphan.raster_id
 )
-UPDATE coming_raster SET comes = false, fate = if(fate = 'added', 'orphan', fate)
+UPDATE incoming_raster SET is_imported = false, status = if(status = 'added', 'orphan', status)
 WHERE raster_id IN (SELECT raster_id FROM orphan);

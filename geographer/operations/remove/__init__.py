@@ -1,1 +1,1 @@
-"""TODO."""
+"""Remove operation: plan the events that remove features, rasters or recipes."""

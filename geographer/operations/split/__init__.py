@@ -1,1 +1,9 @@
-"""TODO."""
+"""Split a collection into parts such as train, val and test, without leakage between them.
+
+- `recipe`     parameters, and planning at a revision
+- `plan`       the plan of a split, a pure function of rasters, links and earlier decisions
+- `groups`     links between rasters that show the same feature, share pixels or lie near each other
+- `conflicts`  components with rasters of several parts, and how to resolve them
+- `assign`     the part of each new component
+- `report`     how close a split comes to its target fractions
+"""

@@ -1,9 +1,9 @@
-"""Which part each component goes to, so that the parts come as near to their shares as the components allow.
+"""Assign components to parts so that each part's rasters and features come close to its target fraction.
 
-Components that count alike (as many rasters, as many features of each class) are one kind, and only how many of
-a kind go to which part is decided: by dealing out the largest first and mending that move by move; and, where
-this is not provably the best and the kinds are few enough, by a mixed-integer program (HiGHS). Which component of
-a kind goes where is drawn by the seed.
+Components of equal weight (rasters, features of each class) form a group, and the solver decides only how many
+components of a group go to each part: greedily, the largest first, then by local search, and by a mixed-integer
+program (HiGHS) where the result is not proven optimal and the problem is small. Random keys, drawn from the seed,
+decide which components of a group go where.
 """
 
 from __future__ import annotations
@@ -16,262 +16,274 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, eye_array, hstack, kron
 
-from geographer.algorithms.connected_components import Bools, Ints, ranks
+from geographer.algorithms.connected_components import Bools, Ints, compute_ranks
 from geographer.algorithms.geodesic_distance.arcs import Floats
 
 Method = Literal["milp", "greedy", "none"]
 
-UNKNOWNS = 2000
-"""Kinds times parts up to which the mixed-integer program is asked."""
+MAX_UNKNOWNS = 2000
+"""The largest number of groups times parts for which the mixed-integer program runs."""
 
-NODES = 200
-"""Where it stops at the latest: nodes, not seconds, so that it stops at the same place on every machine."""
+MAX_NODES = 200
+"""Node limit of the mixed-integer program; a time limit would make the result depend on the machine."""
 
-FINE, HIGHS_GAP = 1e-4, 1e-6
-"""A hundredth of a percent from the best is near enough (a cost: see `Aim`); HiGHS stops at its own figure."""
+TOLERANCE, HIGHS_GAP = 1e-4, 1e-6
+"""The cost gap that counts as optimal (0.01 percentage points), and HiGHS's own gap, to which costs are scaled."""
 
-MOVES, TRIED, LEAST_GAIN = 1000, 100, 1e-9
-"""The most moves that mend a deal, how many kinds of a part are tried in exchange for those of another, and the
-gain from which on a move is made."""
+MAX_MOVES, MAX_CANDIDATES, MIN_GAIN = 1000, 100, 1e-9
+"""Local search: the most steps, the most groups of a part tried in an exchange, and the smallest gain of a step."""
 
-DIGITS = 12
-"""Costs are compared to so many decimals, so that ties are broken alike wherever sums are rounded otherwise."""
+DECIMALS = 12
+"""Costs are compared after rounding to this many decimals, so that ties break alike on every machine."""
 
-Step = tuple[int, int, int]
-"""A component of this kind leaves this part for that one."""
+Move = tuple[int, int, int]
+"""One component of a group leaves a part for another: (group, from part, to part)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
-    """What the parts should hold and what it costs to miss it, for P parts and M measures.
+class PartTargets:
+    """The target of each part and the cost of missing it, for P parts and M measures.
 
-    A measure is the number of rasters (the first) or of features of one class. `target` (P, M): what each part should
-    hold. `price` (M,): the cost of one raster or feature too many or too few. So the cost of a deal is the sum over the
-    parts of how far their share of the rasters is off, plus the mean over the classes of the same. What a part lacks
-    below half of its target counts twice, so that of two deals as far off the one without a tiny part is taken.
+    Measures are the number of rasters (the first) and the number of features of each class. The cost of an assignment
+    is the sum over the parts of the deviation of their fraction of rasters, plus the mean over the classes of the
+    same sum. What a part lacks below half of its target counts twice, so that tiny parts are avoided. `weights` (P, M)
+    are the targets, and `unit_costs` (M,) the cost of one raster or feature too many or too few.
     """
 
-    target: Floats
-    price: Floats
+    weights: Floats
+    unit_costs: Floats
 
     @classmethod
-    def of(cls, shares: Floats, totals: Floats) -> Aim:
-        """Parts with these `shares` (P,), which add up to 1, of these `totals` (M,)."""
-        seen = totals > 0
-        weight = np.where(np.arange(len(totals)) == 0, 1.0, 1.0 / max(1, int(seen[1:].sum())))
-        return cls(shares[:, None] * totals, np.where(seen, weight / np.where(seen, totals, 1.0), 0.0))
+    def from_fractions(cls, fractions: Floats, totals: Floats) -> PartTargets:
+        """Return the targets for fractions (P,), which sum to 1, of the totals (M,)."""
+        present = totals > 0
+        factor = np.where(np.arange(len(totals)) == 0, 1.0, 1.0 / max(1, int(present[1:].sum())))
+        return cls(fractions[:, None] * totals, np.where(present, factor / np.where(present, totals, 1.0), 0.0))
 
-    def cost(self, held: Floats) -> float:
-        """Of parts that hold `held` (P, M): 0 where every share is met."""
-        return float((missed(held, self.target) * self.price).sum())
+    def compute_cost(self, weights: Floats) -> float:
+        """Return the cost of parts with these weights (P, M): 0 if every target is met."""
+        return float((compute_deviation(weights, self.weights) * self.unit_costs).sum())
 
-    def part_cost(self, part: int, held: Floats) -> Floats:
-        """What one part adds to the cost, for many holdings (…, M)."""
-        return np.asarray((missed(held, self.target[part]) * self.price).sum(axis=-1))
+    def compute_part_cost(self, part: int, weights: Floats) -> Floats:
+        """Return the cost of one part for many alternative weights (…, M)."""
+        return np.asarray((compute_deviation(weights, self.weights[part]) * self.unit_costs).sum(axis=-1))
 
-    def least_cost(self) -> float:
-        """No deal costs less, because rasters and features come whole."""
-        whole = np.floor(self.target)
-        least = np.minimum(missed(whole, self.target), missed(whole + 1.0, self.target))
-        return float((least * self.price).sum())
+    def compute_lower_bound(self) -> float:
+        """Return a lower bound of the cost: rasters and features are indivisible."""
+        lower = np.floor(self.weights)
+        deviation = np.minimum(compute_deviation(lower, self.weights), compute_deviation(lower + 1.0, self.weights))
+        return float((deviation * self.unit_costs).sum())
 
 
-def missed(held: Floats, target: Floats) -> Floats:
-    """How far holdings are from their target; what is lacking below half of it counts twice."""
-    return np.asarray(np.abs(held - target) + np.maximum(0.0, target / 2.0 - held))
+def compute_deviation(weights: Floats, targets: Floats) -> Floats:
+    """Return the absolute deviation from the targets, shape (…, M); a lack below half of a target counts twice."""
+    return np.asarray(np.abs(weights - targets) + np.maximum(0.0, targets / 2.0 - weights))
 
 
 @dataclass(frozen=True, slots=True)
-class Deal:
-    """Where the components went: `parts` (K,), and how that was decided.
-
-    `cost`: see `Aim`. `bound`: no deal costs less, as far as it is proven.
-    """
+class ComponentAssignment:
+    """The part of each component, shape (K,), the method that found it, its cost, and a proven bound of any cost."""
 
     parts: Ints
     method: Method
     cost: float
-    bound: float
+    lower_bound: float
 
     @property
-    def proven(self) -> bool:
-        """Whether it is proven that no deal costs less, by more than `FINE`."""
-        return self.cost - self.bound <= FINE
+    def is_optimal(self) -> bool:
+        """Whether it is proven that no assignment costs less by more than `TOLERANCE`."""
+        return self.cost - self.lower_bound <= TOLERANCE
 
 
-def deal(weights: Floats, held: Floats, shares: Floats, draws: Floats) -> Deal:
-    """Deal K components to P parts, which may hold something already.
+def assign_components(
+    weights: Floats, part_weights: Floats, fractions: Floats, random_keys: Floats
+) -> ComponentAssignment:
+    """Assign K components to P parts, which may have rasters already.
 
-    Every part that holds nothing gets a component, as long as there are enough: where there are not, those with
-    the larger shares come first.
+    Every empty part gets a component; if there are fewer components than empty parts, parts with larger fractions
+    come first.
 
     Args:
-        weights: Rasters (first column, above 0) and features of each class in each component, shape (K, M).
-        held: The same for what each part holds already, shape (P, M).
-        shares: What each part should hold of all rasters and of each class, adding up to 1, shape (P,).
-        draws: A number drawn for each component, all different, shape (K,): who goes where among equals.
+        weights: The rasters (first column, above 0) and features of each class of each component, shape (K, M).
+        part_weights: The same for each part, shape (P, M).
+        fractions: The target fraction of each part, summing to 1, shape (P,).
+        random_keys: A distinct number for each component, shape (K,), that breaks ties.
 
     Returns:
-        The deal; which component goes where does not depend on their order.
+        The assignment; it does not depend on the order of the components.
     """
-    aim = Aim.of(shares, weights.sum(axis=0) + held.sum(axis=0))
+    targets = PartTargets.from_fractions(fractions, weights.sum(axis=0) + part_weights.sum(axis=0))
     if not len(weights):
-        return Deal(np.empty(0, dtype=np.int64), "none", aim.cost(held), aim.cost(held))
-    kinds, count, kind = kinds_of(weights, draws)
-    wanting = parts_wanting(held, shares, len(weights))
-    taken = mended(dealt_out(kinds, count, held, aim), kinds, held, aim, wanting)
+        cost = targets.compute_cost(part_weights)
+        return ComponentAssignment(np.empty(0, dtype=np.int64), "none", cost, cost)
+    groups, sizes, group_of = group_identical_components(weights, random_keys)
+    to_fill = select_parts_to_fill(part_weights, fractions, len(weights))
+    counts = assign_greedily(groups, sizes, part_weights, targets)
+    counts = improve_assignment(counts, groups, part_weights, targets, to_fill)
     method: Method = "greedy"
-    cost, bound = aim.cost(held + taken.T @ kinds), aim.least_cost()
-    if cost - bound > FINE and taken.size <= UNKNOWNS:
+    cost, lower_bound = targets.compute_cost(part_weights + counts.T @ groups), targets.compute_lower_bound()
+    if cost - lower_bound > TOLERANCE and counts.size <= MAX_UNKNOWNS:
         method = "milp"
-        found, proven = program(kinds, count, held, aim, wanting)
-        bound = max(bound, proven)
-        for better in found:
-            if aim.cost(held + better.T @ kinds) < cost:
-                taken, cost = better, aim.cost(held + better.T @ kinds)
-    return Deal(drawn(taken, kind, draws), method, cost, min(bound, cost))
+        solution, milp_bound = solve_milp(groups, sizes, part_weights, targets, to_fill)
+        lower_bound = max(lower_bound, milp_bound)
+        if solution is not None and (milp_cost := targets.compute_cost(part_weights + solution.T @ groups)) < cost:
+            counts, cost = solution, milp_cost
+    return ComponentAssignment(draw_components(counts, group_of, random_keys), method, cost, min(lower_bound, cost))
 
 
-def kinds_of(weights: Floats, draws: Floats) -> tuple[Floats, Ints, Ints]:
-    """Components that count alike are one kind.
+def group_identical_components(weights: Floats, random_keys: Floats) -> tuple[Floats, Ints, Ints]:
+    """Group components of equal weights.
 
     Returns:
-        What one of each kind weighs (T, M), how many there are of it (T,), and the kind of each component (K,). The
-        kinds are in the order of their smallest draws, so that the seed also chooses between deals as good.
+        The weights of one component of each group (G, M), the number of components in each group (G,), and the group
+        of each component (K,). Groups are ordered by their smallest random keys, so that the seed also decides
+        between equally good assignments.
     """
-    kinds, kind, count = np.unique(weights, axis=0, return_inverse=True, return_counts=True)
-    kind = kind.reshape(-1)
-    smallest = np.full(len(kinds), np.inf)
-    np.minimum.at(smallest, kind, draws)
-    order = np.argsort(smallest)
-    return kinds[order], count[order], ranks(smallest)[kind]
+    groups, group_of, sizes = np.unique(weights, axis=0, return_inverse=True, return_counts=True)
+    group_of = group_of.reshape(-1)
+    smallest_keys = np.full(len(groups), np.inf)
+    np.minimum.at(smallest_keys, group_of, random_keys)
+    order = np.argsort(smallest_keys)
+    return groups[order], sizes[order], compute_ranks(smallest_keys)[group_of]
 
 
-def parts_wanting(held: Floats, shares: Floats, components: int) -> Bools:
-    """Which parts hold nothing and must get one of so many components, shape (P,)."""
-    empty = np.flatnonzero(held[:, 0] == 0)
-    chosen = empty[np.argsort(-shares[empty], kind="stable")][:components]
-    return np.isin(np.arange(len(shares)), chosen)
+def select_parts_to_fill(part_weights: Floats, fractions: Floats, components: int) -> Bools:
+    """Return the empty parts that must get one of so many components, shape (P,)."""
+    empty = np.flatnonzero(part_weights[:, 0] == 0)
+    selected = empty[np.argsort(-fractions[empty], kind="stable")][:components]
+    return np.isin(np.arange(len(fractions)), selected)
 
 
-def drawn(taken: Ints, kind: Ints, draws: Floats) -> Ints:
-    """The part of each component (K,), given how many of each kind go to each part (T, P): by their draws."""
-    order = np.lexsort((draws, kind))
-    parts = np.empty(len(kind), dtype=np.int64)
-    parts[order] = np.repeat(np.tile(np.arange(taken.shape[1]), len(taken)), taken.ravel())
+def draw_components(counts: Ints, group_of: Ints, random_keys: Floats) -> Ints:
+    """Return the part of each component (K,) for the number of components of each group in each part (G, P)."""
+    order = np.lexsort((random_keys, group_of))
+    parts = np.empty(len(group_of), dtype=np.int64)
+    parts[order] = np.repeat(np.tile(np.arange(counts.shape[1]), len(counts)), counts.ravel())
     return parts
 
 
-def program(kinds: Floats, count: Ints, held: Floats, aim: Aim, wanting: Bools) -> tuple[list[Ints], float]:
-    """The deal by a mixed-integer program: what it found, if anything, and a cost that no deal goes below.
+def solve_milp(
+    groups: Floats, sizes: Ints, part_weights: Floats, targets: PartTargets, to_fill: Bools
+) -> tuple[Ints | None, float]:
+    """Assign by a mixed-integer program; return the counts (G, P), or None, and a proven lower bound of the cost.
 
-    Unknown are how many of each kind go to each part, and of each part and measure what the surplus costs (what is too
-    much in one part is lacking in others, so twice that is the whole deviation) and what the lack below half costs.
+    Variables are the counts and, for each part and measure, the cost of the surplus and of the lack below half of the
+    target. A surplus in one part is a lack in others, so twice the surplus is the whole deviation.
     """
-    (many, measures), parts = kinds.shape, len(held)
-    unknowns, costs = many * parts, parts * measures
-    scale = HIGHS_GAP / FINE
-    priced = kron(csr_array((kinds * aim.price).T), eye_array(parts))
-    nothing, each = csr_array((costs, costs)), eye_array(costs)
-    dealt = hstack([kron(eye_array(many), np.ones((1, parts))), csr_array((many, 2 * costs))])
-    above = hstack([priced, -each, nothing])
-    below = hstack([priced, nothing, each])
-    given = hstack([kron(np.ones((1, many)), eye_array(parts)), csr_array((parts, 2 * costs))])
+    (n_groups, n_measures), n_parts = groups.shape, len(part_weights)
+    n_counts, n_costs = n_groups * n_parts, n_parts * n_measures
+    scale = HIGHS_GAP / TOLERANCE
+    priced = kron(csr_array((groups * targets.unit_costs).T), eye_array(n_parts))
+    zero, identity = csr_array((n_costs, n_costs)), eye_array(n_costs)
+    assigned = hstack([kron(eye_array(n_groups), np.ones((1, n_parts))), csr_array((n_groups, 2 * n_costs))])
+    surplus = hstack([priced, -identity, zero])
+    lack = hstack([priced, zero, identity])
+    filled = hstack([kron(np.ones((1, n_groups)), eye_array(n_parts)), csr_array((n_parts, 2 * n_costs))])
+    surplus_limit = ((targets.weights - part_weights) * targets.unit_costs).T.ravel()
+    lack_limit = ((targets.weights / 2.0 - part_weights) * targets.unit_costs).T.ravel()
     result = milp(
-        np.repeat([0.0, 2.0 * scale, scale], [unknowns, costs, costs]),
-        integrality=np.repeat([1, 0], [unknowns, 2 * costs]),
-        bounds=Bounds(0.0, np.concatenate([np.repeat(count, parts), np.full(2 * costs, np.inf)])),
+        np.repeat([0.0, 2.0 * scale, scale], [n_counts, n_costs, n_costs]),
+        integrality=np.repeat([1, 0], [n_counts, 2 * n_costs]),
+        bounds=Bounds(0.0, np.concatenate([np.repeat(sizes, n_parts), np.full(2 * n_costs, np.inf)])),
         constraints=[
-            LinearConstraint(dealt.tocsc(), count, count),
-            LinearConstraint(above.tocsc(), -np.inf, ((aim.target - held) * aim.price).T.ravel()),
-            LinearConstraint(below.tocsc(), ((aim.target / 2.0 - held) * aim.price).T.ravel(), np.inf),
-            LinearConstraint(given.tocsc(), wanting.astype(float), np.inf),
+            LinearConstraint(assigned.tocsc(), sizes, sizes),
+            LinearConstraint(surplus.tocsc(), -np.inf, surplus_limit),
+            LinearConstraint(lack.tocsc(), lack_limit, np.inf),
+            LinearConstraint(filled.tocsc(), to_fill.astype(float), np.inf),
         ],
-        options={"node_limit": NODES, "mip_rel_gap": 0.0},
+        options={"node_limit": MAX_NODES, "mip_rel_gap": 0.0},
     )
-    bound = 0.0 if result.mip_dual_bound is None else max(0.0, result.mip_dual_bound / scale)
+    lower_bound = 0.0 if result.mip_dual_bound is None else max(0.0, result.mip_dual_bound / scale)
     if result.x is None:
-        return [], bound
-    return [np.rint(result.x[:unknowns]).astype(np.int64).reshape(many, parts)], bound
+        return None, lower_bound
+    return np.rint(result.x[:n_counts]).astype(np.int64).reshape(n_groups, n_parts), lower_bound
 
 
-def dealt_out(kinds: Floats, count: Ints, held: Floats, aim: Aim) -> Ints:
-    """A first deal, how many of each kind go to each part (T, P).
+def assign_greedily(groups: Floats, sizes: Ints, part_weights: Floats, targets: PartTargets) -> Ints:
+    """Return initial counts (G, P).
 
-    Of each kind the parts get in proportion to what they lack, rounded down; what is left goes, the largest first,
-    where it costs least.
+    The parts get components of each group in proportion to the rasters that they lack, rounded down. Each of the
+    others, largest first, goes to the part where it costs least.
     """
-    lacking = np.maximum(aim.target[:, 0] - held[:, 0], 0.0)
-    taken: Ints = np.floor(count[:, None] * (lacking / lacking.sum())).astype(np.int64)
-    have = held + taken.T @ kinds
-    left = count - taken.sum(axis=1)
-    order = np.argsort(-kinds[:, 0], kind="stable")
-    for kind in np.repeat(order, left[order]):
-        extra = ((missed(have + kinds[kind], aim.target) - missed(have, aim.target)) * aim.price).sum(axis=1)
-        part = int(np.round(extra, DIGITS).argmin())
-        taken[kind, part] += 1
-        have[part] += kinds[kind]
-    return taken
+    lacking = np.maximum(targets.weights[:, 0] - part_weights[:, 0], 0.0)
+    counts: Ints = np.floor(sizes[:, None] * (lacking / lacking.sum())).astype(np.int64)
+    current = part_weights + counts.T @ groups
+    remaining = sizes - counts.sum(axis=1)
+    order = np.argsort(-groups[:, 0], kind="stable")
+    for group in np.repeat(order, remaining[order]):
+        after = compute_deviation(current + groups[group], targets.weights)
+        costs = ((after - compute_deviation(current, targets.weights)) * targets.unit_costs).sum(axis=1)
+        part = int(np.round(costs, DECIMALS).argmin())
+        counts[group, part] += 1
+        current[part] += groups[group]
+    return counts
 
 
-def mended(taken: Ints, kinds: Floats, held: Floats, aim: Aim, wanting: Bools) -> Ints:
-    """`taken` with components moved to other parts, or exchanged, one step at a time while that costs less.
+def improve_assignment(
+    counts: Ints, groups: Floats, part_weights: Floats, targets: PartTargets, to_fill: Bools
+) -> Ints:
+    """Improve counts by local search: move or exchange components while that lowers the cost.
 
-    Parts that want a component get one first, whatever it costs.
+    Empty parts in `to_fill` first get a component at any cost.
     """
-    taken = np.array(taken)
-    for _ in range(MOVES):
-        have = held + taken.T @ kinds
-        moving = move_costs(taken, kinds, have, aim, wanting)
-        barren = wanting & (taken.sum(axis=0) == 0)
-        if barren.any():
-            moving[:, :, ~barren] = np.inf
-        kind, giver, taker = (int(index) for index in np.unravel_index(int(moving.argmin()), moving.shape))
-        change = [(kind, giver, taker)]
-        if not barren.any() and moving[kind, giver, taker] > -LEAST_GAIN:
-            change = exchange(taken, kinds, have, aim, moving)
-        if not change:
+    counts = np.array(counts)
+    for _ in range(MAX_MOVES):
+        current = part_weights + counts.T @ groups
+        costs = compute_move_costs(counts, groups, current, targets, to_fill)
+        empty = to_fill & (counts.sum(axis=0) == 0)
+        if empty.any():
+            costs[:, :, ~empty] = np.inf
+        group, source, target = (int(index) for index in np.unravel_index(int(costs.argmin()), costs.shape))
+        moves = [(group, source, target)]
+        if not empty.any() and costs[group, source, target] > -MIN_GAIN:
+            moves = find_best_exchange(counts, groups, current, targets, costs)
+        if not moves:
             break
-        for kind, giver, taker in change:
-            taken[kind, giver] -= 1
-            taken[kind, taker] += 1
-    return taken
+        for group, source, target in moves:
+            counts[group, source] -= 1
+            counts[group, target] += 1
+    return counts
 
 
-def move_costs(taken: Ints, kinds: Floats, have: Floats, aim: Aim, wanting: Bools) -> Floats:
-    """What it costs to move one component of each kind from part to part, shape (T, P, P); infinite where none can.
+def compute_move_costs(counts: Ints, groups: Floats, current: Floats, targets: PartTargets, to_fill: Bools) -> Floats:
+    """Return the cost of moving one component of each group between parts, shape (G, P, P); infinite if impossible.
 
-    A part that wants a component keeps its last.
+    A part in `to_fill` keeps its last component. `current` is the weights of the parts, shape (P, M).
     """
-    parts = range(len(have))
-    leave = np.stack([aim.part_cost(p, have[p] - kinds) - aim.part_cost(p, have[p]) for p in parts], axis=1)
-    enter = np.stack([aim.part_cost(p, have[p] + kinds) - aim.part_cost(p, have[p]) for p in parts], axis=1)
-    leave[(taken == 0) | (wanting & (taken.sum(axis=0) == 1))] = np.inf
-    costs: Floats = np.round(leave[:, :, None] + enter[:, None, :], DIGITS)
+    parts = range(len(current))
+    part_cost = targets.compute_part_cost
+    leave = np.stack([part_cost(p, current[p] - groups) - part_cost(p, current[p]) for p in parts], axis=1)
+    enter = np.stack([part_cost(p, current[p] + groups) - part_cost(p, current[p]) for p in parts], axis=1)
+    leave[(counts == 0) | (to_fill & (counts.sum(axis=0) == 1))] = np.inf
+    costs: Floats = np.round(leave[:, :, None] + enter[:, None, :], DECIMALS)
     costs[:, parts, parts] = np.inf
     return costs
 
 
-def exchange(taken: Ints, kinds: Floats, have: Floats, aim: Aim, moving: Floats) -> list[Step]:
-    """The two moves that exchange two components of two parts to the greatest gain, or none where nothing gains.
+def find_best_exchange(
+    counts: Ints, groups: Floats, current: Floats, targets: PartTargets, move_costs: Floats
+) -> list[Move]:
+    """Return the two moves that exchange two components between two parts with the largest gain; empty if none gains.
 
-    Tried are those whose moves alone would cost least (see `move_costs` for `moving`).
+    Only the groups whose single moves cost least are tried.
     """
-    best, gain = [], LEAST_GAIN
-    for one, other in combinations(range(len(have)), 2):
-        there, back = (cheapest(taken[:, p], moving[:, p, q]) for p, q in ((one, other), (other, one)))
-        change = kinds[back][None, :] - kinds[there][:, None]
-        before = aim.part_cost(one, have[one]) + aim.part_cost(other, have[other])
-        after = aim.part_cost(one, have[one] + change) + aim.part_cost(other, have[other] - change)
-        gained = np.round(before - after, DIGITS)
-        if gained.size and gained.max() > gain:
-            gain = float(gained.max())
-            a, b = np.unravel_index(int(gained.argmax()), gained.shape)
-            best = [(int(there[a]), one, other), (int(back[b]), other, one)]
-    return best
+    best_moves, best_gain = [], MIN_GAIN
+    part_cost = targets.compute_part_cost
+    for p, q in combinations(range(len(current)), 2):
+        from_p = select_cheapest_groups(counts[:, p], move_costs[:, p, q])
+        from_q = select_cheapest_groups(counts[:, q], move_costs[:, q, p])
+        change = groups[from_q][None, :] - groups[from_p][:, None]
+        before = part_cost(p, current[p]) + part_cost(q, current[q])
+        after = part_cost(p, current[p] + change) + part_cost(q, current[q] - change)
+        gains = np.round(before - after, DECIMALS)
+        if gains.size and gains.max() > best_gain:
+            best_gain = float(gains.max())
+            a, b = np.unravel_index(int(gains.argmax()), gains.shape)
+            best_moves = [(int(from_p[a]), p, q), (int(from_q[b]), q, p)]
+    return best_moves
 
 
-def cheapest(taken: Ints, moving: Floats) -> Ints:
-    """The kinds that a part has, those first that cost least to move, `TRIED` at most."""
-    present = np.flatnonzero(taken)
-    return present[np.argsort(moving[present], kind="stable")][:TRIED]
+def select_cheapest_groups(counts: Ints, move_costs: Floats) -> Ints:
+    """Return the groups of a part in order of the cost of moving one component, at most `MAX_CANDIDATES`."""
+    present = np.flatnonzero(counts)
+    return present[np.argsort(move_costs[present], kind="stable")][:MAX_CANDIDATES]

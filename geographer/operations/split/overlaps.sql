@@ -1,21 +1,24 @@
--- overlaps.sql: which rasters of $collection share pixels, or ground where they come from different parents
+-- overlaps.sql: pairs of rasters of $collection (index in order of id) that share pixels of their parent, or ground if they have different
+-- parents
+-- needs: current_raster, state.raster, $collection · makes: one result: raster_a, raster_b
 WITH member AS (
-    SELECT row_number() OVER (ORDER BY raster_id) - 1 AS number, * FROM raster_now WHERE collection = $collection
-), child AS (
-    -- A parent that was replaced under its id is another one: its pixels lie elsewhere.
-    SELECT number, parent.raster_key AS parent_key, member.col, member."row", member.width, member.height,
+    SELECT row_number() OVER (ORDER BY raster_id) - 1 AS raster_index, *
+    FROM current_raster WHERE collection = $collection
+), member_with_parent AS (
+    -- The parent as it was when the chip was cut: a replaced raster with the same id has other pixels.
+    SELECT raster_index, parent.raster_key AS parent_key, member.col, member."row", member.width, member.height,
            member.footprint
     FROM member LEFT JOIN state.raster AS parent
     ON parent.raster_id = member.parent_id AND parent.valid_from < member.valid_from
        AND parent.valid_to >= member.valid_from
-), compared AS (
-    -- Slivers are no overlap: edges that two grids share differ by a rounding in longitude/latitude.
-    SELECT a.number AS a, b.number AS b, CASE
-        WHEN a.number >= b.number THEN false
+), candidate_pair AS (
+    -- An overlap below 1e-6 of the smaller area is rounding: shared grid edges differ slightly in longitude/latitude.
+    SELECT a.raster_index AS raster_a, b.raster_index AS raster_b, CASE
+        WHEN a.raster_index >= b.raster_index THEN false
         WHEN a.parent_key = b.parent_key THEN a.col < b.col + b.width AND b.col < a.col + a.width
                                             AND a."row" < b."row" + b.height AND b."row" < a."row" + a.height
         ELSE ST_Area(ST_Intersection(a.footprint, b.footprint))
              > 1e-6 * least(ST_Area(a.footprint), ST_Area(b.footprint)) END AS overlap
-    FROM child AS a JOIN child AS b ON ST_Intersects_Extent(a.footprint, b.footprint)
+    FROM member_with_parent AS a JOIN member_with_parent AS b ON ST_Intersects_Extent(a.footprint, b.footprint)
 )
-SELECT a, b FROM compared WHERE overlap ORDER BY a, b;
+SELECT raster_a, raster_b FROM candidate_pair WHERE overlap ORDER BY raster_a, raster_b;

@@ -1,68 +1,67 @@
-"""Which part each raster goes to, so that nothing leaks from part to part, and the shares are nearly met.
+"""Plan a split: assign rasters to parts without leakage, close to the target fractions.
 
-What hangs together (rasters that show one feature, share pixels or lie within a buffer) is never parted. What
-is assigned stays assigned when the dataset grows: new rasters of a component join its part, new components
-are dealt so that old and new together come nearest to the shares. A component that would weld two parts is a
-conflict.
+Rasters of one component (they show the same feature, share pixels or lie within a buffer) go to the same part.
+Assigned rasters keep their part when the dataset grows: new rasters join the part of their component, and new
+components are assigned so that old and new rasters together come closest to the target fractions. A component with
+rasters of several parts is a conflict.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
-from geographer.algorithms.connected_components import Bools, Ints, Links, numbered
+from geographer.algorithms.connected_components import Ints, Links, renumber_components
 from geographer.algorithms.geodesic_distance.arcs import Floats
 from geographer.algorithms.rng import make_rng
 from geographer.base.errors import ConflictError, UsageError, quote_names
-from geographer.operations.split.assign import Deal, deal
+from geographer.base.text import format_count
+from geographer.operations.split.assign import ComponentAssignment, assign_components
 from geographer.operations.split.conflicts import (
     NO_INDICES,
-    Assignment,
-    ConflictResolver,
+    Conflicts,
     GroupingConstraints,
-    leaving_out,
-    moving_over,
+    RasterAssignment,
+    exclude_rasters,
+    find_conflict_paths,
+    move_components,
     resolve_conflicts,
-    welds,
 )
-from geographer.operations.split.report import Outcome, SplitReport, amount, report_on
+from geographer.operations.split.report import SplitReport, iter_warnings, make_report
+from geographer.planning.recipe import OnConflict
 
-OnConflict = Literal["exclude", "move"]
+MAX_CONFLICTS = 3
+"""The most conflicts that an error explains."""
 
-TOLD = 3
-"""How many conflicts an error explains."""
-
-STEPS = 9
-"""How many steps of a chain of rasters and features an error spells out."""
+MAX_PATH_NODES = 9
+"""The most rasters and features between two rasters that an error lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitRequest:
-    """What is to be split, and what binds it.
+    """The rasters to split, the links between them, and earlier decisions.
 
     Attributes:
-        rasters: The ids of the n rasters, all different; indices below mean places in this list.
-        parts: The share of each part by name; they may add up to anything above 0.
-        feature_ids: The ids of the features, by index; they are only named in errors.
-        incidence: The feature and the raster, by index, of each pair that shows one another, shape (m,) each.
-        links: Pairs of rasters that belong together for other reasons, by the reason, shape (k, 2) each: `overlap` (all
-            that share pixels), `buffer` (`close_links`, given the parts and the exclusions that stand here).
-        classes: The names of the classes whose shares matter too (`--stratify`).
-        class_counts: How many features of each class each raster shows, shape (n, classes); None without classes.
-        seed: Decides between what counts alike.
-        assigned: The part of each raster that was assigned before. Ids that are no raster any more are ignored.
-        excluded: The rasters that an earlier decision left out, with the part that each was in until then, or None:
-            `SplitPlan.excluded` of then. They are left alone as long as they would weld parts together, and come back
-            by themselves after that, to their former part. To have the decision made anew, leave them out here.
-        on_conflict: What becomes of a component that would weld parts: None refuses it; `exclude` leaves its rasters
-            without a part unassigned, and takes the part from those that a direct bond joins to a part with more
-            rasters in the component; `move` moves the whole component to the part with most of its rasters.
+        rasters: The distinct ids of the n rasters; raster indices refer to this list.
+        parts: The relative size of each part by name; the sizes may have any positive sum.
+        feature_ids: The ids of the features, by index; used in errors only.
+        incidence: The feature index and the raster index of each pair that shows one another, shape (m,) each.
+        links: Other pairs of rasters that must be in the same part, by reason, shape (k, 2) each; see `find_links`.
+        classes: The names of the classes whose fractions matter, too (`--stratify`).
+        class_counts: The number of features of each class on each raster, shape (n, classes); None without classes.
+        seed: Decides between equally good assignments.
+        assigned: The part of each raster that is already assigned; ids of other rasters are ignored.
+        excluded: The rasters that an earlier decision excluded, with the part of each before that, or None:
+            `SplitPlan.excluded` of the earlier plan. They stay excluded while they would cause a conflict, and then
+            return to that part. Leave them out to decide again.
+        on_conflict: How to resolve a conflict. None: raise an error. `exclude`: leave new rasters of the component
+            unassigned, and unassign rasters with a direct link to a part with more rasters in the component. `move`:
+            move the whole component to the part with most of its rasters.
     """
 
     rasters: Sequence[str]
@@ -80,16 +79,16 @@ class SplitRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitPlan:
-    """Where every raster goes.
+    """The part of every raster.
 
     Attributes:
-        parts: The part of each raster, in the order of the request; None where it stays unassigned.
-        components: The component of each raster, shape (n,), numbered by their first members; a raster that stays
-            unassigned is alone.
-        moved: Rasters whose part changes, with the old and the new one.
-        unassigned: Rasters that this plan leaves out and that were not left out before.
-        excluded: All that stay unassigned, with the part that each was in before, or None: for the next request.
-        report: How near the split comes to what was asked.
+        parts: The part of each raster, in the order of the request; None if it stays unassigned.
+        components: The component of each raster, shape (n,), numbered by first members; an unassigned raster is a
+            component of its own.
+        moved: The rasters that change their part, with the old and the new part.
+        unassigned: The rasters that this plan newly excludes.
+        excluded: All excluded rasters, with the part of each before its exclusion, or None: for the next request.
+        report: How close the split comes to its target fractions.
     """
 
     parts: list[str | None]
@@ -101,232 +100,191 @@ class SplitPlan:
 
 
 def plan_split(request: SplitRequest) -> SplitPlan:
-    """The split that `request` asks for; the order of its rasters, features and links does not matter.
+    """Plan a split; the order of the request's rasters, features and links does not matter.
 
-    A plan whose parts and exclusions are the `assigned` and `excluded` of an otherwise equal request is
-    planned again as it is, and raises nothing.
+    Planning is idempotent: a request with the `parts` of a plan as `assigned`, and its `excluded`, gives the same plan
+    and raises nothing.
 
     Raises:
-        UsageError: no rasters, ids or part names given twice or empty, a share that is no positive number, a
-            raster assigned to a part that is not among the parts, or arrays that do not fit the rasters.
-        ConflictError: rasters of two or more parts hang together, and `on_conflict` is None; names them, what
-            welds them, and the ways out.
+        UsageError: there are no rasters, ids or part names are repeated or empty, a size is not a positive number, a
+            raster is assigned to an unknown part, or arrays do not fit the rasters.
+        ConflictError: a component has rasters of several parts, and `on_conflict` is None; the message names them,
+            what connects them, and the remedies.
     """
-    check(request)
+    validate_request(request)
     order = sorted(range(len(request.rasters)), key=request.rasters.__getitem__)
     rank = np.argsort(order)
-    plan = planned(in_order(request, order, rank))
-    return replace(plan, parts=[plan.parts[place] for place in rank], components=numbered(plan.components[rank]))
-
-
-def in_order(request: SplitRequest, order: list[int], rank: Ints) -> SplitRequest:
-    """The same request with its rasters in the order of their ids, so that no other order has a say."""
-    counts = request.class_counts
-    return replace(
+    features, rasters = request.incidence
+    sorted_request = replace(
         request,
         rasters=[request.rasters[index] for index in order],
-        incidence=(np.asarray(request.incidence[0]), rank[request.incidence[1]]),
+        incidence=(np.asarray(features), rank[rasters]),
         links={reason: rank[pairs] for reason, pairs in request.links.items()},
-        class_counts=None if counts is None else np.asarray(counts)[order],
+        class_counts=None if request.class_counts is None else request.class_counts[order],
     )
+    plan = plan_sorted_request(sorted_request)
+    components = renumber_components(plan.components[rank])
+    return replace(plan, parts=[plan.parts[index] for index in rank], components=components)
 
 
-def planned(request: SplitRequest) -> SplitPlan:
-    """The plan for rasters that are in order."""
+def plan_sorted_request(request: SplitRequest) -> SplitPlan:
+    """Plan a split of rasters that are in order of id."""
     names = sorted(request.parts)
-    shares = np.array([request.parts[name] for name in names]) / sum(request.parts.values())
-    bonds = GroupingConstraints(len(request.rasters), *request.incidence, request.links)
-    order = np.argsort(np.argsort(-shares, kind="stable"))
-    settled_before = resolve_conflicts(bonds, standing_of(request, names), resolution(request, names, order))
-    labels = bonds.among(~settled_before.excluded).components()
-    weights = weights_of(request)
-    after, dealt = with_new(request, settled_before, labels, weights, shares)
-    parts = [names[part] if part >= 0 else None for part in after.part]
-    moved, unassigned = changes(request, parts, after)
-    outcome = Outcome(
-        asked={name: float(shares[names.index(name)]) for name in request.parts},
-        parts=parts,
-        labels=labels,
-        weights=weights,
-        classes=request.classes,
-        deal=dealt,
-        reasons=[*request.links],
-        moved=len(moved),
-        left_out=len(unassigned),
-    )
-    return SplitPlan(
-        parts=parts,
-        components=labels,
-        moved=moved,
-        unassigned=unassigned,
-        excluded=excluded_of(request, names, after),
-        report=report_on(outcome),
-    )
-
-
-def standing_of(request: SplitRequest, names: list[str]) -> Assignment:
-    """Where the rasters stand before the plan; parts as places in `names`."""
-    code = {name: number for number, name in enumerate(names)}
-    former = [request.excluded.get(raster) for raster in request.rasters]
-    return Assignment(
-        np.array([code.get(request.assigned.get(raster, ""), -1) for raster in request.rasters]),
-        np.array([-1 if part is None else code.get(part, -1) for part in former]),
-        np.array([raster in request.excluded for raster in request.rasters]),
-    )
-
-
-def weights_of(request: SplitRequest) -> Floats:
-    """What each raster counts for: 1, and its features of each class; shape (n, 1 + classes)."""
-    ones = np.ones((len(request.rasters), 1))
-    return ones if request.class_counts is None else np.hstack([ones, request.class_counts])
-
-
-def with_new(
-    request: SplitRequest, standing: Assignment, labels: Ints, weights: Floats, shares: Floats
-) -> tuple[Assignment, Deal]:
-    """The standing with a part for all that is not excluded, and the deal of the new components."""
-    component_part = np.full(labels.max() + 1, -1)
-    np.maximum.at(component_part, labels, standing.part)
-    totals = np.zeros((len(component_part), weights.shape[1]))
-    np.add.at(totals, labels[~standing.excluded], weights[~standing.excluded])
-    held = np.stack([totals[component_part == part].sum(axis=0) for part in range(len(shares))])
-    new = np.flatnonzero((component_part < 0) & (totals[:, 0] > 0))
-    first = np.unique(labels, return_index=True)[1][new]
-    draws = np.array([make_rng(request.seed, request.rasters[raster]).random() for raster in first])
-    dealt = deal(totals[new], held, shares, draws)
-    component_part[new] = dealt.parts
-    return replace(standing, part=np.where(standing.excluded, -1, component_part[labels])), dealt
-
-
-def changes(
-    request: SplitRequest, parts: list[str | None], after: Assignment
-) -> tuple[dict[str, tuple[str, str]], list[str]]:
-    """The rasters that change their part, and those that are left out from now on."""
+    fractions = np.array([request.parts[name] for name in names]) / sum(request.parts.values())
+    tie_order = np.argsort(np.argsort(-fractions, kind="stable"))
+    constraints = GroupingConstraints(len(request.rasters), *request.incidence, request.links)
+    current = make_current_assignment(request, names)
+    resolved = resolve_conflicts(constraints, current, tie_order, choose_resolver(request, names))
+    components = constraints.restrict_to(~resolved.excluded).compute_components()
+    weights = np.ones((len(request.rasters), 1))
+    if request.class_counts is not None:
+        weights = np.hstack([weights, request.class_counts])
+    assignment, solution = assign_new_components(request, resolved, components, weights, fractions)
+    parts = name_parts(assignment.part, names)
+    previous = name_parts(assignment.previous_part, names)
+    excluded = {request.rasters[raster]: previous[raster] for raster in np.flatnonzero(assignment.excluded).tolist()}
+    unassigned = [raster for raster in excluded if raster not in request.excluded]
     moved = {
         raster: (request.assigned[raster], part)
         for raster, part in zip(request.rasters, parts, strict=True)
         if part is not None and request.assigned.get(raster, part) != part
     }
-    excluded = [raster for raster, out in zip(request.rasters, after.excluded, strict=True) if out]
-    return moved, [raster for raster in excluded if raster not in request.excluded]
-
-
-def excluded_of(request: SplitRequest, names: list[str], after: Assignment) -> dict[str, str | None]:
-    """What stays unassigned, with the part that it was in."""
-    former = [names[part] if part >= 0 else None for part in after.former]
-    return {request.rasters[raster]: former[raster] for raster in np.flatnonzero(after.excluded).tolist()}
-
-
-def resolution(request: SplitRequest, names: list[str], order: Ints) -> ConflictResolver:
-    """What is done about torn components; `order` is the place of each part where their sizes do not decide."""
-    if request.on_conflict == "exclude":
-        return leaving_out(order)
-    if request.on_conflict == "move":
-        return moving_over(order)
-
-    def refuse(bonds: GroupingConstraints, standing: Assignment, labels: Ints, torn: Bools) -> Assignment:
-        chains = welds(bonds, standing.part, labels, torn, TOLD)
-        told = [in_words(request, names, standing, chain) for chain in chains]
-        if torn.sum() > TOLD:
-            told.append(f"and {torn.sum() - TOLD} more")
-        left_out = leaving_out(order)(bonds, standing, labels, torn)
-        moved = moving_over(order)(bonds, standing, labels, torn)
-        raise ConflictError(f"the split would leak: {'; '.join(told)}. {ways_out(standing, left_out, moved)}")
-
-    return refuse
-
-
-def in_words(request: SplitRequest, names: list[str], standing: Assignment, chain: list[tuple[str, int]]) -> str:
-    """How two rasters of two parts hang together."""
-    ends = [
-        f"raster '{request.rasters[raster]}' ({names[standing.part[raster]]})" for _, raster in chain[:: len(chain) - 1]
-    ]
-    ids = {"raster": request.rasters, "feature": request.feature_ids}
-    between = [f"{what} '{ids[what][index]}'" if index >= 0 else f"their {what}" for what, index in chain[1:-1]]
-    if len(between) > STEPS:
-        half = STEPS // 2
-        between[half:-half] = [f"{len(between) - 2 * half} more"]
-    return f"{' and '.join(ends)} hang together by {', '.join(between)}"
-
-
-def ways_out(before: Assignment, left_out: Assignment, moved: Assignment) -> str:
-    """What to do about a conflict, and what that does to how many rasters."""
-    unassigned = int((left_out.excluded & ~before.excluded).sum())
-    losing = int(((before.part >= 0) & (left_out.part < 0)).sum())
-    moving = int(((before.part >= 0) & (moved.part != before.part)).sum())
-    return (
-        f"Pass --on-conflict exclude to leave {amount(unassigned, 'raster')} unassigned ({losing} of them in a part "
-        f"until now), or --on-conflict move to move {amount(moving, 'raster')} to the larger side; nothing was written"
+    targets = {name: float(fractions[names.index(name)]) for name in request.parts}
+    report = make_report(targets, parts, components, weights, request.classes, solution)
+    report = replace(report, warnings=tuple(iter_warnings(report, request.links, len(moved), len(unassigned))))
+    return SplitPlan(
+        parts=parts, components=components, moved=moved, unassigned=unassigned, excluded=excluded, report=report
     )
 
 
-def check(request: SplitRequest) -> None:
-    """Refuse what can't be planned; see `plan_split`."""
-    check_parts(request.parts)
+def name_parts(part: Ints, names: list[str]) -> list[str | None]:
+    """Return the name of each part; None for -1."""
+    return [names[index] if index >= 0 else None for index in part]
+
+
+def make_current_assignment(request: SplitRequest, names: list[str]) -> RasterAssignment:
+    """Return the assignment before the plan; parts are indices into `names`."""
+    index: dict[str | None, int] = {name: number for number, name in enumerate(names)}
+    return RasterAssignment(
+        np.array([index.get(request.assigned.get(raster), -1) for raster in request.rasters]),
+        np.array([index.get(request.excluded.get(raster), -1) for raster in request.rasters]),
+        np.array([raster in request.excluded for raster in request.rasters]),
+    )
+
+
+def assign_new_components(
+    request: SplitRequest, assignment: RasterAssignment, components: Ints, weights: Floats, fractions: Floats
+) -> tuple[RasterAssignment, ComponentAssignment]:
+    """Return the assignment with a part for every raster that is not excluded, and that of the new components."""
+    component_part = np.full(components.max() + 1, -1)
+    np.maximum.at(component_part, components, assignment.part)
+    totals = np.zeros((len(component_part), weights.shape[1]))
+    np.add.at(totals, components[~assignment.excluded], weights[~assignment.excluded])
+    part_weights = np.stack([totals[component_part == part].sum(axis=0) for part in range(len(fractions))])
+    new = np.flatnonzero((component_part < 0) & (totals[:, 0] > 0))
+    first_rasters = np.unique(components, return_index=True)[1][new]
+    random_keys = np.array([make_rng(request.seed, request.rasters[raster]).random() for raster in first_rasters])
+    new_components = assign_components(totals[new], part_weights, fractions, random_keys)
+    component_part[new] = new_components.parts
+    part = np.where(assignment.excluded, -1, component_part[components])
+    return replace(assignment, part=part), new_components
+
+
+def choose_resolver(request: SplitRequest, names: list[str]) -> Callable[[Conflicts], RasterAssignment]:
+    """Return the resolver for `on_conflict`; without one, a resolver that raises ConflictError."""
+
+    def raise_conflict(conflicts: Conflicts) -> RasterAssignment:
+        paths = find_conflict_paths(conflicts, MAX_CONFLICTS)
+        messages = [describe_conflict(request, names, conflicts.assignment.part, path) for path in paths]
+        if conflicts.conflicting.sum() > MAX_CONFLICTS:
+            messages.append(f"and {conflicts.conflicting.sum() - MAX_CONFLICTS} more")
+        raise ConflictError(f"the split would leak: {'; '.join(messages)}. {describe_remedies(conflicts)}")
+
+    resolvers = {"exclude": exclude_rasters, "move": move_components}
+    return resolvers[request.on_conflict] if request.on_conflict else raise_conflict
+
+
+def describe_conflict(request: SplitRequest, names: list[str], part: Ints, path: list[tuple[str, int]]) -> str:
+    """Return what connects two rasters of two parts."""
+    ends = [f"raster '{request.rasters[index]}' ({names[part[index]]})" for _, index in (path[0], path[-1])]
+    ids = {"raster": request.rasters, "feature": request.feature_ids}
+    between = [f"{noun} '{ids[noun][index]}'" if index >= 0 else f"their {noun}" for noun, index in path[1:-1]]
+    if len(between) > MAX_PATH_NODES:
+        half = MAX_PATH_NODES // 2
+        between[half:-half] = [f"{len(between) - 2 * half} more"]
+    return f"{' and '.join(ends)} are connected by {', '.join(between)}"
+
+
+def describe_remedies(conflicts: Conflicts) -> str:
+    """Return how to resolve conflicts, and how many rasters each way affects."""
+    before, excluded, moved = conflicts.assignment, exclude_rasters(conflicts), move_components(conflicts)
+    unassigned = int((excluded.excluded & ~before.excluded).sum())
+    losing = int(((before.part >= 0) & (excluded.part < 0)).sum())
+    moving = int(((before.part >= 0) & (moved.part != before.part)).sum())
+    return (
+        f"Pass --on-conflict exclude to leave {format_count(unassigned, 'raster')} unassigned ({losing} of them "
+        f"assigned now), or --on-conflict move to move {format_count(moving, 'raster')} to the larger part. "
+        "Nothing was written."
+    )
+
+
+def validate_request(request: SplitRequest) -> None:
+    """Reject requests that cannot be planned; see `plan_split`."""
+    validate_parts(request.parts)
     if not request.rasters:
-        raise UsageError("there are no rasters to split: add some first, or name another --collection")
-    repeated = [raster for raster, times in Counter(request.rasters).items() if times > 1]
-    if repeated:
-        raise UsageError(f"rasters are listed more than once: {quote_names(repeated)}: list each once")
+        raise UsageError("there are no rasters to split. Add rasters first, or pass another --collection.")
+    if repeated := [raster for raster, count in Counter(request.rasters).items() if count > 1]:
+        raise UsageError(f"rasters are listed more than once: {quote_names(repeated)}. List each once.")
     if request.on_conflict not in (None, *get_args(OnConflict)):
-        raise UsageError(f"--on-conflict '{request.on_conflict}' is unknown: pass exclude or move, or leave it out")
-    check_decisions(request)
-    check_arrays(request)
+        raise UsageError(f"invalid --on-conflict '{request.on_conflict}'. Pass exclude or move, or omit it.")
+    validate_assignments(request)
+    validate_arrays(request)
 
 
-def check_parts(parts: Mapping[str, float]) -> None:
-    """Refuse parts without a name or a share, and names given twice."""
-    example = "pass --parts train=0.7,val=0.15,test=0.15"
+def validate_parts(parts: Mapping[str, float]) -> None:
+    """Reject parts without a name or a positive size, and repeated names."""
+    example = "Pass e.g. --parts train=0.7,val=0.15,test=0.15."
     if not parts:
-        raise UsageError(f"no parts are named: {example}")
+        raise UsageError(f"a split needs parts. {example}")
     names = Counter(name.strip() for name in parts)
     if not all(names):
-        raise UsageError(f"a part has no name: {example}")
-    repeated = [name for name, times in names.items() if times > 1]
-    if repeated:
-        raise UsageError(f"parts are named more than once: {quote_names(repeated)}: {example}")
-    for name, share in parts.items():
-        if not (isfinite(share) and share > 0):
-            raise UsageError(f"part '{name}' has the share {share:g}, which is not above 0: {example}")
+        raise UsageError(f"a part has no name. {example}")
+    if repeated := [name for name, count in names.items() if count > 1]:
+        raise UsageError(f"parts are named more than once: {quote_names(repeated)}. {example}")
+    for name, size in parts.items():
+        if not (isfinite(size) and size > 0):
+            raise UsageError(f"part '{name}' has the fraction {size:g}, which is not above 0. {example}")
 
 
-def check_decisions(request: SplitRequest) -> None:
-    """Refuse earlier assignments that contradict the parts or the exclusions."""
+def validate_assignments(request: SplitRequest) -> None:
+    """Reject earlier assignments that contradict the parts or the exclusions."""
     for raster in request.rasters:
         part = request.assigned.get(raster)
         if part is not None and part not in request.parts:
             raise UsageError(
-                f"raster '{raster}' is assigned to part '{part}', which --parts does not name: "
-                "name it, or split under another name"
+                f"raster '{raster}' is assigned to part '{part}', which --parts does not name. "
+                "Name it, or choose another name for the split."
             )
         if part is not None and raster in request.excluded:
-            raise UsageError(f"raster '{raster}' is both assigned and excluded: pass it as one of them")
+            raise UsageError(f"raster '{raster}' is both assigned and excluded. Pass it as one of them.")
 
 
-def check_arrays(request: SplitRequest) -> None:
-    """Refuse arrays that do not fit the rasters, the features or the classes."""
-    count = len(request.rasters)
+def validate_arrays(request: SplitRequest) -> None:
+    """Reject arrays that do not fit the rasters, the features or the classes."""
+    count, classes = len(request.rasters), request.classes
+    counts = np.empty((count, 0)) if request.class_counts is None else request.class_counts
     features, rasters = (np.asarray(indices) for indices in request.incidence)
-    fits = {
+    is_valid = {
         "incidence": features.shape == rasters.shape
-        and within(features, len(request.feature_ids))
-        and within(rasters, count),
-        "links": all(pairs.shape[1:] == (2,) and within(pairs, count) for pairs in request.links.values()),
-        "class_counts": counts_fit(request),
+        and are_valid_indices(features, len(request.feature_ids))
+        and are_valid_indices(rasters, count),
+        "links": all(pairs.shape[1:] == (2,) and are_valid_indices(pairs, count) for pairs in request.links.values()),
+        "class_counts": counts.shape == (count, len(classes)) and bool((counts >= 0).all()),
     }
-    for name, fit in fits.items():
-        if not fit:
-            raise UsageError(f"the split's {name} do not fit its {count} rasters: pass indices into them")
+    if invalid := [name for name, valid in is_valid.items() if not valid]:
+        raise UsageError(f"the split's {invalid[0]} do not fit its {count} rasters. Pass indices into them.")
 
 
-def counts_fit(request: SplitRequest) -> bool:
-    """Whether there are counts for each raster and class, none negative; or neither counts nor classes."""
-    if request.class_counts is None:
-        return not request.classes
-    shape = (len(request.rasters), len(request.classes))
-    return request.class_counts.shape == shape and bool((request.class_counts >= 0).all())
-
-
-def within(indices: Ints, count: int) -> bool:
-    """Whether all `indices` are at least 0 and below `count`."""
+def are_valid_indices(indices: Ints, count: int) -> bool:
+    """Return whether all indices are at least 0 and below `count`."""
     return bool(np.all((indices >= 0) & (indices < count)))

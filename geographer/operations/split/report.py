@@ -1,196 +1,170 @@
-"""How near a split comes to what was asked, in numbers and in sentences."""
+"""Report how close a split comes to its target fractions: numbers and warnings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from geographer.algorithms.connected_components import Ints
 from geographer.algorithms.geodesic_distance.arcs import Floats
-from geographer.base.errors import quote_names
-from geographer.operations.split.assign import Deal, Method
+from geographer.base.errors import quote_names, quote_objects
+from geographer.base.text import format_count
+from geographer.operations.split.assign import ComponentAssignment, Method
 
-NOTABLE = 0.02
-"""A share that is off by more than this is told."""
+WARN_DEVIATION = 0.02
+"""A fraction that misses its target by more than this is warned about."""
 
 
 @dataclass(frozen=True, slots=True)
-class PartShare:
-    """One part: its `rasters`, the share of the assigned rasters `asked` and `got`, and its share of each class."""
+class PartReport:
+    """One part: its name, number of rasters, fractions of the assigned rasters and of the features of each class."""
 
     part: str
     rasters: int
-    asked: float
-    got: float
-    classes: dict[str, float]
+    target_fraction: float
+    actual_fraction: float
+    class_fractions: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class SplitReport:
-    """How near a split comes to the shares; shares and deviations are fractions of 1.
+    """How close a split comes to its target fractions.
 
     Attributes:
-        parts: Each part, in the order asked.
-        unassigned: How many rasters have no part.
-        components: How many components the assigned rasters form.
-        largest: The share of the assigned rasters in the largest of them.
-        max_deviation: The largest difference between a share of rasters got and asked.
-        class_deviation: The largest difference between a share of a class got and asked; None without classes.
-        method: How new components were dealt: `milp`, `greedy`, or `none` where there were none.
-        cost: What that was to make small: the sum over the parts of the deviation of their shares of rasters, plus the
-            mean over the classes of the same sum; what a part lacks below half of its share counts twice.
-        bound: No deal of the new components costs less, as far as it is proven.
-        proven: Whether no other deal is better by more than 0.0001.
-        warnings: Sentences about what a person would not expect.
+        parts: The parts, in the order of the request.
+        unassigned: The number of rasters without a part.
+        components: The number of components of the assigned rasters.
+        largest_component: The fraction of the assigned rasters in the largest component.
+        max_deviation: The largest difference between the actual and the target fraction of rasters.
+        class_deviation: The largest difference between the actual and the target fraction of a class; None if the
+            split is not stratified.
+        method: How new components were assigned: `milp`, `greedy`, or `none` if there were none.
+        cost: The cost of the assignment; see `PartTargets`.
+        lower_bound: A proven lower bound of the cost.
+        is_optimal: Whether no other assignment costs less by more than 0.0001.
+        warnings: Sentences about unexpected results.
     """
 
-    parts: tuple[PartShare, ...]
+    parts: tuple[PartReport, ...]
     unassigned: int
     components: int
-    largest: float
+    largest_component: float
     max_deviation: float
     class_deviation: float | None
     method: Method
     cost: float
-    bound: float
-    proven: bool
-    warnings: tuple[str, ...]
+    lower_bound: float
+    is_optimal: bool
+    warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a report is about, for n rasters.
+def make_report(
+    targets: Mapping[str, float],
+    parts: Sequence[str | None],
+    components: Ints,
+    weights: Floats,
+    classes: Sequence[str],
+    solution: ComponentAssignment,
+) -> SplitReport:
+    """Return the report on a split, without warnings.
 
-    Attributes:
-        asked: The share of each part, adding up to 1, in the order in which they are reported.
-        parts: The part of each raster, or None.
-        labels: The component of each raster, shape (n,).
-        weights: 1, and the features of each class, for each raster; shape (n, 1 + classes).
+    Args:
+        targets: The target fraction of each part, summing to 1, in the order of the report.
+        parts: The part of each of n rasters, or None.
+        components: The component of each raster, shape (n,).
+        weights: 1 and the number of features of each class, for each raster; shape (n, 1 + classes).
         classes: The names of the classes.
-        deal: How the new components were dealt.
-        reasons: Why rasters are linked, besides features: `overlap`, `buffer`.
-        moved: How many rasters change their part.
-        left_out: How many rasters lose their part, or get none, by this plan.
+        solution: The assignment of the new components.
     """
-
-    asked: Mapping[str, float]
-    parts: Sequence[str | None]
-    labels: Ints
-    weights: Floats
-    classes: Sequence[str]
-    deal: Deal
-    reasons: Sequence[str]
-    moved: int
-    left_out: int
-
-    def held(self) -> Floats:
-        """Rasters, and features of each class, in each part; shape (parts, 1 + classes)."""
-        names = np.array([part or "" for part in self.parts])
-        return np.stack([self.weights[names == name].sum(axis=0) for name in self.asked])
-
-    def component_sizes(self) -> Ints:
-        """How many rasters each component has, without those that have no part."""
-        assigned = np.array([part is not None for part in self.parts])
-        sizes = np.bincount(self.labels[assigned])
-        return np.asarray(sizes[sizes > 0])
-
-
-def report_on(outcome: Outcome) -> SplitReport:
-    """The report on `outcome`."""
-    held, sizes = outcome.held(), outcome.component_sizes()
-    totals = held.sum(axis=0)
-    got = held / np.where(totals > 0, totals, 1.0)
-    off = np.abs(got - np.array([*outcome.asked.values()])[:, None])[:, totals > 0]
-    parts = tuple(
-        PartShare(
-            name, int(count[0]), asked, float(share[0]), dict(zip(outcome.classes, share[1:].tolist(), strict=True))
-        )
-        for (name, asked), count, share in zip(outcome.asked.items(), held, got, strict=True)
-    )
+    names = np.array([part or "" for part in parts])
+    part_weights = np.stack([weights[names == name].sum(axis=0) for name in targets])
+    totals = part_weights.sum(axis=0)
+    fractions = part_weights / np.where(totals > 0, totals, 1.0)
+    deviations = np.abs(fractions - np.array([*targets.values()])[:, None])[:, totals > 0]
+    _, component_sizes = np.unique(components[names != ""], return_counts=True)
     return SplitReport(
-        parts=parts,
-        unassigned=sum(part is None for part in outcome.parts),
-        components=len(sizes),
-        largest=float(sizes.max(initial=0) / max(1, sizes.sum())),
-        max_deviation=float(off[:, :1].max(initial=0.0)),
-        class_deviation=float(off[:, 1:].max(initial=0.0)) if outcome.classes else None,
-        method=outcome.deal.method,
-        cost=outcome.deal.cost,
-        bound=outcome.deal.bound,
-        proven=outcome.deal.proven,
-        warnings=tuple(warnings_on(outcome, parts, sizes)),
+        parts=tuple(
+            PartReport(name, int(weight[0]), targets[name], actual[0], dict(zip(classes, actual[1:], strict=True)))
+            for name, weight, actual in zip(targets, part_weights, fractions.tolist(), strict=True)
+        ),
+        unassigned=sum(part is None for part in parts),
+        components=len(component_sizes),
+        largest_component=float(component_sizes.max(initial=0) / max(1, component_sizes.sum())),
+        max_deviation=float(deviations[:, :1].max(initial=0.0)),
+        class_deviation=float(deviations[:, 1:].max(initial=0.0)) if classes else None,
+        method=solution.method,
+        cost=solution.cost,
+        lower_bound=solution.lower_bound,
+        is_optimal=solution.is_optimal,
     )
 
 
-def warnings_on(outcome: Outcome, parts: Sequence[PartShare], sizes: Ints) -> Iterator[str]:
-    """What a person would not expect of this split."""
-    yield from too_large(outcome, parts, sizes)
-    yield from empty_parts(outcome, parts, sizes)
-    for share in parts:
-        unseen = [name for name, got in share.classes.items() if not got]
-        if unseen and share.rasters:
-            yield f"part '{share.part}' shows no feature of class {quote_names(unseen)}"
-    if outcome.moved:
-        yield f"{amount(outcome.moved, 'raster')} moved to another part, because components may not be parted"
-    if outcome.left_out:
-        yield f"{amount(outcome.left_out, 'raster')} left unassigned, because they would weld parts together"
-    kept_out = sum(part is None for part in outcome.parts) - outcome.left_out
-    if kept_out:
-        yield f"{amount(kept_out, 'raster')} unassigned by an earlier decision, and would still weld parts together"
+def iter_warnings(report: SplitReport, reasons: Collection[str], moved: int, unassigned: int) -> Iterator[str]:
+    """Yield sentences about unexpected results.
+
+    Args:
+        report: The report on the split.
+        reasons: Why rasters are linked, besides features: `overlap`, `buffer`.
+        moved: The number of rasters that change their part.
+        unassigned: The number of rasters that this plan newly leaves without a part.
+    """
+    yield from warn_about_fractions(report, reasons)
+    yield from warn_about_empty_parts(report, reasons)
+    for part in report.parts:
+        missing = [name for name, fraction in part.class_fractions.items() if not fraction]
+        if missing and part.rasters:
+            yield f"part '{part.part}' shows no feature of {quote_objects('class', missing)}."
+    if moved:
+        yield f"{format_count(moved, 'raster')} moved to another part, because components are not divided."
+    for count, verb in ((unassigned, "left"), (report.unassigned - unassigned, "still")):
+        if count:
+            why = "because assigning them would put related rasters in different parts."
+            yield f"{format_count(count, 'raster')} {verb} unassigned, {why}"
 
 
-def too_large(outcome: Outcome, parts: Sequence[PartShare], sizes: Ints) -> Iterator[str]:
-    """A sentence where a component is larger than any part should be, or else where the shares are missed."""
-    count, largest = int(sizes.sum()), int(sizes.max(initial=0))
-    asked, got = (
-        "/".join(f"{share:.3g}" for share in some) for some in ([p.asked for p in parts], [p.got for p in parts])
-    )
-    nearest = "the nearest is" if outcome.deal.proven else "the nearest found is"
-    if largest >= max(outcome.asked.values()) * count + 1:
+def warn_about_fractions(report: SplitReport, reasons: Collection[str]) -> Iterator[str]:
+    """Yield a warning if a component is larger than any part should be, or else if the target fractions are missed."""
+    count = sum(part.rasters for part in report.parts)
+    targets = format_fractions([part.target_fraction for part in report.parts])
+    closest = "closest" if report.is_optimal else "closest found"
+    actual = f"the {closest} is {format_fractions([part.actual_fraction for part in report.parts])}"
+    largest_target = max(part.target_fraction for part in report.parts)
+    if round(report.largest_component * count) >= largest_target * count + 1:
         yield (
-            f"one component holds {percent(largest / count)} of the rasters: no split of {asked} can be reached, "
-            f"{nearest} {got}; {smaller_components(outcome)}"
+            f"one component holds {100 * report.largest_component:.3g} % of the rasters, so a split of {targets} "
+            f"cannot be reached: {actual}. {suggest_smaller_components(reasons)}"
         )
-    elif max(abs(p.got - p.asked) for p in parts) > max(NOTABLE, 1 / max(1, count)):
+    elif report.max_deviation > max(WARN_DEVIATION, 1 / max(1, count)):
         yield (
-            f"a split of {asked} is not reached, {nearest} {got}: components are not parted, and what is assigned stays"
+            f"a split of {targets} is not reached: {actual}. Components are not divided, and assigned rasters keep "
+            "their part."
         )
 
 
-def empty_parts(outcome: Outcome, parts: Sequence[PartShare], sizes: Ints) -> Iterator[str]:
-    """A sentence for the parts that stay empty."""
-    empty = [share.part for share in parts if not share.rasters]
+def warn_about_empty_parts(report: SplitReport, reasons: Collection[str]) -> Iterator[str]:
+    """Yield a warning about the parts without rasters, if there are any."""
+    empty = [part.part for part in report.parts if not part.rasters]
     if not empty:
         return
-    stay = "part {} stays empty" if len(empty) == 1 else "parts {} stay empty"
-    why = "what is assigned stays, and too little is new"
-    if len(sizes) < len(parts):
-        why = f"no more than {amount(len(sizes), 'component')} to deal out; {smaller_components(outcome)}"
-    yield f"{stay.format(quote_names(empty))}: {why}"
+    subject = f"part {quote_names(empty)} is" if len(empty) == 1 else f"parts {quote_names(empty)} are"
+    why = "assigned rasters keep their part, and there are too few new rasters."
+    if report.components < len(report.parts):
+        count = format_count(report.components, "component")
+        why = f"only {count} for {len(report.parts)} parts. {suggest_smaller_components(reasons)}"
+    yield f"{subject} empty: {why}"
 
 
-def smaller_components(outcome: Outcome) -> str:
-    """What makes components smaller, given what links them."""
-    ways = []
-    if "buffer" in outcome.reasons:
-        ways.append("a smaller --buffer")
-    if "overlap" in outcome.reasons:
-        ways.append("--by object")
-    return f"{' or '.join(ways) or 'leaving out features that join rasters'} makes smaller components"
+def suggest_smaller_components(reasons: Collection[str]) -> str:
+    """Return what to do for smaller components, given why rasters are linked."""
+    remedies = {"buffer": "a smaller --buffer", "overlap": "--by object"}
+    options = [remedy for reason, remedy in remedies.items() if reason in reasons]
+    if not options:
+        return "For smaller components, leave out features that connect rasters (--where)."
+    return f"For smaller components, pass {' or '.join(options)}."
 
 
-def slashed(shares: Sequence[float]) -> str:
-    """`0.7/0.15/0.15`."""
-    return "/".join(f"{share:.3g}" for share in shares)
-
-
-def amount(count: int, thing: str) -> str:
-    """`1 raster`, `2,000 rasters`."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
-
-
-def percent(share: float) -> str:
-    """`83 %`, `0.4 %`."""
-    return f"{100 * share:.3g} %"
+def format_fractions(fractions: Sequence[float]) -> str:
+    """Return fractions as `0.7/0.15/0.15`."""
+    return "/".join(f"{fraction:.3g}" for fraction in fractions)

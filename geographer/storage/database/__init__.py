@@ -1,1 +1,1 @@
-"""The DuckDB engine under the log and the projection: pinned settings, brief locks, and a person's SQL confined."""
+"""DuckDB: connections to the log and the state, the dataset folder that holds them, and the sandbox for user SQL."""

@@ -1,9 +1,8 @@
-"""One in-memory DuckDB engine, to which the log and the projection are attached for a step."""
+"""DuckDB connections with pinned settings, and the files of the log and the state, attached while they are needed."""
 
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
@@ -14,48 +13,56 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import duckdb
 
 from geographer.base.errors import StorageError
+from geographer.base.polling import acquire_with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-logger = logging.getLogger("geographer")
+    import pyarrow as pa
 
-Mode = Literal["r", "w"]
+logger = logging.getLogger(__name__)
+
+AttachMode = Literal["r", "w"]
 
 LOCK_TIMEOUT_S: Final = 120.0
-SETTINGS: Final[dict[str, Any]] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-_HELD: Final = ("Could not set lock", "Unique file handle conflict", "Conflicting lock")
+SETTINGS: Final[dict[str, Any]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    # The only extension comes from an installed wheel, like all code here; checking its signature costs 0.3 CPU s.
+    "allow_unsigned_extensions": True,
+}
+_LOCK_ERRORS: Final = ("Could not set lock", "Unique file handle conflict", "Conflicting lock")
 
 
-def spatial_extension() -> Path:
-    """The spatial extension's binary inside its wheel: loaded from there, it needs neither network nor HOME."""
+def find_spatial_extension() -> Path:
+    """Find the binary of DuckDB's spatial extension in its wheel: loading it needs neither network nor HOME."""
     spec = find_spec("duckdb_extension_spatial")
     folders = spec.submodule_search_locations if spec else None
-    found = [path for folder in folders or [] for path in Path(folder).rglob("spatial.duckdb_extension")]
-    if not found:
-        raise StorageError("DuckDB's spatial extension is missing: pip install duckdb-extension-spatial")
-    return found[0]
+    binaries = [path for folder in folders or [] for path in Path(folder).rglob("spatial.duckdb_extension")]
+    if not binaries:
+        raise StorageError("DuckDB's spatial extension is missing. Run pip install duckdb-extension-spatial.")
+    return binaries[0]
 
 
 def load_spatial(connection: duckdb.DuckDBPyConnection) -> None:
     """Load the spatial functions into `connection`."""
-    connection.execute(f"LOAD '{escape_literal(str(spatial_extension()))}'")
+    connection.execute(f"LOAD '{escape_literal(str(find_spatial_extension()))}'")
 
 
 def escape_literal(text: str) -> str:
-    """`text` for use between single quotes, where SQL takes no bound value (ATTACH, LOAD, COPY)."""
+    """Escape `text` for use between single quotes, in statements that take no parameters (ATTACH, LOAD, COPY)."""
     return text.replace("'", "''")
 
 
 def quote_identifier(name: str) -> str:
-    """`name` as a quoted SQL identifier."""
+    """Quote `name` as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def run_script(connection: duckdb.DuckDBPyConnection, script: str, parameters: Mapping[str, Any] | None = None) -> None:
-    """Run each statement of `script` with the parameters that it names.
+    """Run the statements of `script` one by one, each with the parameters that it names.
 
-    DuckDB binds parameters to the last statement of a script only, so the statements are run one by one.
+    DuckDB binds parameters to the last statement of a script only.
     """
     for statement in connection.extract_statements(script):
         bound = {name: value for name, value in (parameters or {}).items() if name in statement.named_parameters}
@@ -63,83 +70,102 @@ def run_script(connection: duckdb.DuckDBPyConnection, script: str, parameters: M
 
 
 @contextmanager
-def open_transaction(connection: duckdb.DuckDBPyConnection, unwritten: str) -> Iterator[None]:
-    """All or nothing of what the block writes.
+def register_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> Iterator[str]:
+    """Let the block's queries read an Arrow table by `name`."""
+    connection.register(name, table)
+    try:
+        yield name
+    finally:
+        connection.unregister(name)
+
+
+@contextmanager
+def open_transaction(connection: duckdb.DuckDBPyConnection, error_message: str) -> Iterator[None]:
+    """Commit what the block writes, or roll all of it back if the block or the commit fails.
 
     Raises:
-        StorageError: it could not be written, for which `unwritten` is the text; `{}` in it stands for DuckDB's.
+        StorageError: the file cannot be written; the text is `error_message` with DuckDB's message for `{}`.
     """
     connection.execute("BEGIN")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException as error:
-        # A COMMIT that failed has ended the transaction already.
+        # A failed COMMIT has already ended the transaction.
         with suppress(duckdb.Error):
             connection.execute("ROLLBACK")
         if isinstance(error, duckdb.IOException) or "No space left" in str(error):
-            raise StorageError(unwritten.format(error)) from error
+            raise StorageError(error_message.format(error)) from error
         raise
 
 
 @contextmanager
 def memory_connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection of its own, with the spatial functions and no file: for a question about tables in memory."""
-    with _in_memory().cursor() as connection:
+    """Yield a connection with the spatial functions and no file, to query tables in memory."""
+    with _memory_database().cursor() as connection:
         yield connection
 
 
 @cache
-def _in_memory() -> duckdb.DuckDBPyConnection:
-    """One for the process: the spatial functions take a third of a second to load."""
+def _memory_database() -> duckdb.DuckDBPyConnection:
+    """Return one database for the process, because loading the spatial functions takes a third of a second."""
     connection = duckdb.connect(":memory:", config=SETTINGS)
     load_spatial(connection)
     return connection
 
 
 class Database:
-    """A DuckDB engine for one dataset folder: `log` and `state` are attached for a step, then let go.
+    """An in-memory DuckDB database for one `.geographer` folder, which attaches the files `log` and `state` on demand.
 
-    DuckDB lets one process write a file, and nobody read it meanwhile. Attaching takes a millisecond, so each step
-    attaches what it needs and detaches it; who finds a file held waits, and says so.
+    While a process writes a DuckDB file, no other process can open it. Attaching takes a millisecond, so each step
+    attaches the files that it needs and detaches them; a process that finds a file locked logs a warning and waits.
     """
 
     def __init__(self, folder: Path) -> None:
         self._files = {"log": folder / "log.duckdb", "state": folder / "state.duckdb"}
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._spatial = False
-        self._attached: dict[str, Mode] = {}
+        self._attached: dict[str, AttachMode] = {}
         self._lock = RLock()
 
     def file_path(self, name: Literal["log", "state"]) -> Path:
-        """Where the log or the projection lies."""
+        """Return the path of the log or the state."""
         return self._files[name]
 
-    def clone_connection(self) -> Database:
-        """Another engine for the same files, whose settings and views are its own."""
+    def clone_database(self) -> Database:
+        """Return another database for the same files, with separate settings and views."""
         return Database(self._files["log"].parent)
 
     @contextmanager
     def open_connection(
-        self, *, log: Mode | None = None, state: Mode | None = None, spatial: bool = False
+        self, *, log: AttachMode | None = None, state: AttachMode | None = None, spatial: bool = False
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection with the `log` and `state` files attached for reading ('r') or writing ('w').
+        """Yield the connection with the `log` and `state` files attached for reading ('r') or writing ('w').
 
         Raises:
-            StorageError: another process held a file for longer than two minutes, or the disk is full.
+            StorageError: another process held a file for more than two minutes, or the disk is full.
         """
         with self._lock:
-            connection = self._connect(spatial)
-            mine = [
-                name for name, mode in (("log", log), ("state", state)) if mode and self._attach(connection, name, mode)
-            ]
+            connection = self._get_connection(spatial)
+            modes = (("log", log), ("state", state))
+            attached = [name for name, mode in modes if mode and self._attach_file(connection, name, mode)]
             try:
                 yield connection
             finally:
-                for name in reversed(mine):
-                    self._let_go(connection, name)
+                for name in reversed(attached):
+                    self._detach_file(connection, name)
 
-    def _connect(self, spatial: bool) -> duckdb.DuckDBPyConnection:
+    @contextmanager
+    def use_one_thread(self) -> Iterator[None]:
+        """Run the block's queries on one thread: for few rows, more threads only cost CPU time."""
+        with self.open_connection() as connection:
+            connection.execute("SET threads = 1")
+            try:
+                yield
+            finally:
+                connection.execute("RESET threads")
+
+    def _get_connection(self, spatial: bool) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
             self._connection = duckdb.connect(":memory:", config=SETTINGS)
             self._connection.execute("SET TimeZone = 'UTC'")
@@ -148,46 +174,35 @@ class Database:
             self._spatial = True
         return self._connection
 
-    def _attach(self, connection: duckdb.DuckDBPyConnection, name: str, mode: Mode) -> bool:
-        held = self._attached.get(name)
-        if held is not None:
-            if mode == "w" and held == "r":
-                raise AssertionError(f"'{name}' is attached for reading already")
+    def _attach_file(self, connection: duckdb.DuckDBPyConnection, name: str, mode: AttachMode) -> bool:
+        """Attach a file unless it is attached; return whether the caller must detach it."""
+        if attached_mode := self._attached.get(name):
+            if mode == "w" and attached_mode == "r":
+                raise AssertionError(f"'{name}' is already attached for reading")
             return False
-        path = escape_literal(str(self._files[name]))
+        path = self._files[name]
         options = "READ_ONLY" if mode == "r" else "STORAGE_VERSION 'v1.5.0'"
-        _waiting(lambda: connection.execute(f"ATTACH '{path}' AS {name} ({options})"), self._files[name])
+        acquire_with_timeout(
+            lambda: connection.execute(f"ATTACH '{escape_literal(str(path))}' AS {name} ({options})"),
+            _is_lock_error,
+            LOCK_TIMEOUT_S,
+            f"another process has held '{path}' for {LOCK_TIMEOUT_S:.0f} s. Run the command again later.",
+            lambda: logger.warning("waiting for another process that holds '%s' …", path.name),
+        )
         self._attached[name] = mode
         return True
 
-    def _let_go(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    def _detach_file(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
         del self._attached[name]
         try:
             connection.execute(f"DETACH {name}")
         except duckdb.IOException as error:
-            # What was committed is in the write-ahead log, which whoever opens the file next reads.
+            # Committed rows are in the write-ahead log, which the next process that opens the file reads.
             raise StorageError(
-                f"'{self._files[name]}' can't be written ({error}): free some space; what geographer log shows is safe"
+                f"cannot write '{self._files[name]}' ({error}). Free some space; recorded events are safe."
             ) from error
 
 
-def _waiting(attach: Any, path: Path) -> None:
-    """Call `attach`, waiting with back-off while another process holds the file."""
-    deadline = time.monotonic() + LOCK_TIMEOUT_S
-    pause, told = 0.005, False
-    while True:
-        try:
-            attach()
-        except (duckdb.IOException, duckdb.BinderException) as error:
-            if not any(sign in str(error) for sign in _HELD):
-                raise
-            if time.monotonic() > deadline:
-                message = f"'{path}' is still held by another process after {LOCK_TIMEOUT_S:.0f} s: try again later"
-                raise StorageError(message) from error
-            if pause > 0.2 and not told:
-                logger.warning("waiting for another process that holds '%s' …", path.name)
-                told = True
-            time.sleep(pause)
-            pause = min(pause * 1.6, 0.5)
-        else:
-            return
+def _is_lock_error(error: Exception) -> bool:
+    is_possible = isinstance(error, duckdb.IOException | duckdb.BinderException)
+    return is_possible and any(text in str(error) for text in _LOCK_ERRORS)

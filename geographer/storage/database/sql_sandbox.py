@@ -1,4 +1,4 @@
-"""A person's SQL, confined: one expression for `--where`, one SELECT for `sql`, and no way out of the dataset."""
+"""Validate user SQL: one expression for `--where`, one SELECT for `sql`; neither reaches anything but the dataset."""
 
 from __future__ import annotations
 
@@ -13,129 +13,120 @@ from geographer.base.errors import NotFoundError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-_CHANGING: Final = frozenset(
+_VOLATILE_FUNCTIONS: Final = frozenset(
     {
         *("age", "ago", "currval", "error", "getenv", "getvariable", "gen_random_uuid", "in_search_path"),
         *("nextval", "now", "query", "random", "session_user", "setseed", "sleep_ms", "stats", "today"),
-        *(
-            "transaction_timestamp",
-            "txid_current",
-            "user",
-            "uuid",
-            "uuidv4",
-            "uuidv7",
-            "version",
-            "write_log",
-        ),
+        *("transaction_timestamp", "txid_current", "user", "uuid", "uuidv4", "uuidv7", "version", "write_log"),
     }
 )
-_CHANGING_PREFIXES: Final = ("current_", "get_block", "get_current", "has_", "inet_", "pg_")
+_VOLATILE_PREFIXES: Final = ("current_", "get_block", "get_current", "has_", "inet_", "pg_")
 
 
 def validate_expression(
     connection: duckdb.DuckDBPyConnection, expression: str, columns: Collection[str], option: str = "--where"
 ) -> str:
-    """`expression`, checked to be a single scalar SQL expression over `columns`, ready to stand in a WHERE clause.
+    """Check that `expression` is one scalar SQL expression over `columns`, and return it in parentheses.
 
-    Subqueries, and functions that read the machine, the clock or a random source, are refused: a recorded filter must
-    mean the same when it is read again.
+    Subqueries, and functions that read the machine, the clock or a random source, are rejected: a recorded filter must
+    mean the same whenever it is evaluated.
 
     Raises:
-        UsageError: it is not one expression, or it reaches out.
-        NotFoundError: it names a column that is not there.
+        UsageError: it is not one expression, or it has a subquery, a parameter or a volatile function.
+        NotFoundError: an unknown column.
     """
-    # Without parentheses of ours, so that `true) or (true` is none; within them, so that `true LIMIT 1` is none.
-    _where_clause(connection, expression, f"\n{expression}\n", option)
-    where = _where_clause(connection, expression, f"(\n{expression}\n)", option)
-    _refuse_reaching_out(where, expression, columns, option)
+    # Parsed without parentheses to reject `true) or (true`, and with them to reject `true LIMIT 1`.
+    _parse_where(connection, expression, f"\n{expression}\n", option)
+    where = _parse_where(connection, expression, f"(\n{expression}\n)", option)
+    _reject_unsafe_nodes(where, expression, columns, option)
     return f"(\n{expression}\n)"
 
 
-def _refuse_reaching_out(tree: Any, text: str, columns: Collection[str], option: str) -> None:
-    known = {name.lower() for name in columns}
-    for node in _nodes(tree):
+def _reject_unsafe_nodes(tree: Any, text: str, columns: Collection[str], option: str) -> None:
+    known_columns = {name.lower() for name in columns}
+    for node in _iter_nodes(tree):
         if node.get("class") == "SUBQUERY":
-            raise UsageError(f"{option} {text!r} holds a subquery: use one expression over the columns")
+            raise UsageError(f"{option} {text!r} has a subquery. Use one expression over the columns.")
         if node.get("class") == "PARAMETER":
-            raise UsageError(f"{option} {text!r} holds a parameter: write the value itself")
+            raise UsageError(f"{option} {text!r} has a parameter. Write the value instead.")
         function = str(node.get("function_name", "")).lower()
         if is_volatile(function):
-            raise UsageError(f"{option} {text!r} calls '{function}', whose answer changes: leave it out")
-        if node.get("class") == "COLUMN_REF" and node["column_names"][0].lower() not in known:
+            raise UsageError(f"{option} {text!r} calls '{function}', whose result varies between runs. Remove it.")
+        if node.get("class") == "COLUMN_REF" and node["column_names"][0].lower() not in known_columns:
             names = ", ".join(sorted(columns))
-            raise NotFoundError(f"{option} names '{node['column_names'][0]}': the columns are {names}")
+            raise NotFoundError(f"{option}: no column '{node['column_names'][0]}'. The columns are {names}.")
 
 
 def validate_order_by(connection: duckdb.DuckDBPyConnection, order: str, columns: Collection[str]) -> str:
-    """`order`, checked to be what can stand in an ORDER BY over `columns`: expressions, each with or without DESC.
+    """Check that `order` is a list of ORDER BY expressions over `columns`, each with or without DESC; return it.
 
     Raises:
-        UsageError: it is something else, or it reaches out.
-        NotFoundError: it names a column that is not there.
+        UsageError: it is not, or it has a subquery, a parameter or a volatile function.
+        NotFoundError: an unknown column.
     """
-    node = _parsed(connection, order, f"SELECT 1 FROM t ORDER BY (1), {order}\n", "--order-by")  # noqa: S608
+    node = _parse_query(connection, order, f"SELECT 1 FROM t ORDER BY (1), {order}\n", "--order-by")  # noqa: S608
     modifiers = node.get("modifiers", [])
-    if [modifier["type"] for modifier in modifiers] != ["ORDER_MODIFIER"] or not _is_plain({**node, "modifiers": []}):
-        raise UsageError(f"--order-by {order!r} must be SQL expressions over the columns, each with or without DESC")
-    _refuse_reaching_out(modifiers, order, columns, "--order-by")
+    is_simple = _is_simple_select({**node, "modifiers": []})
+    if [modifier["type"] for modifier in modifiers] != ["ORDER_MODIFIER"] or not is_simple:
+        raise UsageError(
+            f"--order-by {order!r} is not a list of SQL expressions over the columns, each with or without DESC."
+        )
+    _reject_unsafe_nodes(modifiers, order, columns, "--order-by")
     return order
 
 
 def is_volatile(function: str) -> bool:
-    """Whether the answer of a DuckDB function can be another one tomorrow, or on another machine."""
-    return function in _CHANGING or function.startswith(_CHANGING_PREFIXES)
+    """Return whether the result of a DuckDB function can differ between runs or machines."""
+    return function in _VOLATILE_FUNCTIONS or function.startswith(_VOLATILE_PREFIXES)
 
 
 @contextmanager
 def translate_sql_errors(expression: str | None, option: str = "--where") -> Iterator[None]:
-    """Turns what DuckDB finds wrong with a person's expression, once it meets the columns, into a `UsageError`."""
+    """Raise an error that DuckDB reports when it evaluates a user's expression as a `UsageError`."""
     try:
         yield
     except (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError) as error:
         if expression is None:
             raise
-        raise UsageError(f"{option} {expression!r} can't be evaluated: {_first_line(error)}") from error
+        first_line = str(error).partition("\n")[0]
+        raise UsageError(f"cannot evaluate {option} {expression!r}: {first_line}") from error
 
 
 def validate_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """`query`, checked to be one SELECT; without the semicolon at its end.
+    """Check that `query` is one SELECT, and return it without a final semicolon.
 
     Raises:
-        UsageError: it can't be parsed, or it is anything but one SELECT.
+        UsageError: it cannot be parsed, or it is not one SELECT.
     """
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as error:
-        raise UsageError(f"that SQL can't be read: {error}") from error
+        raise UsageError(f"cannot parse the SQL: {error}") from error
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise UsageError("geographer sql takes one SELECT: the log is changed by commands only")
+        raise UsageError("geographer sql takes one SELECT. Use the other commands to change the dataset.")
     return statements[0].query.strip().rstrip(";")
 
 
-def _where_clause(
-    connection: duckdb.DuckDBPyConnection, expression: str, condition: str, option: str
-) -> dict[str, Any]:
-    """The syntax tree of `condition`, which must be the whole WHERE clause of one plain SELECT."""
-    node = _parsed(connection, expression, f"SELECT 1 FROM t WHERE {condition}", option)  # noqa: S608
-    if not _is_plain(node):
-        raise UsageError(f"{option} {expression!r} must be one SQL expression over the columns")
-    clause: dict[str, Any] = node["where_clause"]
-    return clause
+def _parse_where(connection: duckdb.DuckDBPyConnection, expression: str, condition: str, option: str) -> dict[str, Any]:
+    """Return the syntax tree of `condition`, which must be a whole WHERE clause."""
+    node = _parse_query(connection, expression, f"SELECT 1 FROM t WHERE {condition}", option)  # noqa: S608
+    if not _is_simple_select(node):
+        raise UsageError(f"{option} {expression!r} is not one SQL expression over the columns.")
+    return dict(node["where_clause"])
 
 
-def _parsed(connection: duckdb.DuckDBPyConnection, text: str, query: str, option: str) -> dict[str, Any]:
-    """The syntax tree of `query`, which a person's `text` is part of; empty if that makes it several statements."""
+def _parse_query(connection: duckdb.DuckDBPyConnection, text: str, query: str, option: str) -> dict[str, Any]:
+    """Return the syntax tree of `query`, which has the user's `text`; it is empty if these are several statements."""
     row = connection.execute("SELECT json_serialize_sql($query)", {"query": query}).fetchone()
     assert row is not None
     tree = json.loads(row[0])
     if tree["error"]:
         raise UsageError(f"{option} {text!r} is not an SQL expression: {tree['error_message']}")
     statements = tree["statements"]
-    node: dict[str, Any] = statements[0]["node"] if len(statements) == 1 else {}
-    return node
+    return dict(statements[0]["node"]) if len(statements) == 1 else {}
 
 
-def _is_plain(node: dict[str, Any]) -> bool:
+def _is_simple_select(node: dict[str, Any]) -> bool:
     return (
         node.get("type") == "SELECT_NODE"
         and not node["modifiers"]
@@ -148,15 +139,9 @@ def _is_plain(node: dict[str, Any]) -> bool:
     )
 
 
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+def _iter_nodes(tree: Any) -> Iterator[dict[str, Any]]:
     if isinstance(tree, dict):
         yield tree
-        for value in tree.values():
-            yield from _nodes(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from _nodes(value)
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).partition("\n")[0]
+    if isinstance(tree, dict | list):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from _iter_nodes(value)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""DVC: store files by checksum, write `.dvc` files. This is the only package that imports DVC."""

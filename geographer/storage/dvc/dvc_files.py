@@ -1,67 +1,62 @@
-"""The `.dvc` file of a folder, as `dvc add` would write it, from checksums that are known already."""
+"""Write the `.dvc` file of a folder as `dvc add` does, from known checksums, under DVC's repository lock."""
 
 from __future__ import annotations
 
 import json
-import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geographer.base.atomic_files import write_atomic
-from geographer.base.errors import StorageError
+from geographer.base.polling import acquire_with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dvc.repo import Repo
 
-Entry = tuple[str, str, int]
-"""A file of a tracked folder: its path relative to that folder, with `/`; its MD5; its size in bytes."""
+FolderEntry = tuple[str, str, int]
+"""A file of a tracked folder: its path in that folder, with `/`; its MD5; its size in bytes."""
 
-PATIENCE_S = 60.0
-"""How long another DVC command may hold the repository's lock before we give up, in seconds."""
+LOCK_TIMEOUT_S = 60.0
+"""How long to wait for another DVC command to release the repository's lock, in seconds."""
 
 
 @contextmanager
-def locked(repo: Repo) -> Iterator[None]:
-    """Waits for DVC's repository lock and holds it; DVC then reads settings and ignored files anew.
+def hold_dvc_lock(repo: Repo) -> Iterator[None]:
+    """Hold DVC's repository lock; DVC then reads settings and ignored files again.
 
     Raises:
-        StorageError: another command has held it for `PATIENCE_S`.
+        StorageError: another command has held it for `LOCK_TIMEOUT_S`.
     """
     from dvc.lock import LockError
     from dvc.repo import lock_repo
 
-    deadline = time.monotonic() + PATIENCE_S
     with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(lock_repo(repo))  # tries every 0.5 s, for 3 s
-                break
-            except LockError as held:
-                if time.monotonic() >= deadline:
-                    raise StorageError(
-                        f"another DVC command has held the lock of '{repo.root_dir}' for {PATIENCE_S:.0f} s: "
-                        "let it end, then run this again"
-                    ) from held
+        acquire_with_timeout(
+            lambda: stack.enter_context(lock_repo(repo)),  # tries every 0.5 s, for 3 s
+            lambda error: isinstance(error, LockError),
+            LOCK_TIMEOUT_S,
+            f"another DVC command has held the lock of '{repo.root_dir}' for {LOCK_TIMEOUT_S:.0f} s. "
+            "Wait for it to end, then run the command again.",
+        )
         yield
 
 
-def write_dvc_file(repo: Repo, folder: Path, address: str, entries: Sequence[Entry]) -> None:
-    """Writes the `.dvc` file beside `folder`, and the folder's line in the `.gitignore` there.
+def write_dvc_file(repo: Repo, folder: Path, address: str, entries: Sequence[FolderEntry]) -> None:
+    """Write the `.dvc` file next to `folder`, and the folder's line in `.gitignore`; the caller holds DVC's lock.
 
-    Call it with the repository `locked`. What a person added to the `.dvc` file (`desc`, comments) stays.
+    Additions of a user to the `.dvc` file (`desc`, comments) are kept.
 
     Args:
-        repo: the DVC repository.
-        folder: the tracked folder, absolute; it need not exist.
-        address: what the cache keeps the `listing` of `entries` under, ending in `.dir`.
-        entries: the folder's whole content, in any order.
+        repo: The DVC repository.
+        folder: The tracked folder, absolute; it need not exist.
+        address: The name of the folder's listing in the cache, ending in `.dir`; see `encode_listing`.
+        entries: The folder's whole content, in any order.
 
     Raises:
         dvc.exceptions.DvcException: Git tracks the folder or ignores its `.dvc` file, or that is damaged.
-        StorageError: the disk is full or can't be written.
+        StorageError: the disk is full or cannot be written.
     """
     from dvc.stage.serialize import to_single_stage_file
     from dvc.utils.serialize import dumps_yaml
@@ -81,13 +76,13 @@ def write_dvc_file(repo: Repo, folder: Path, address: str, entries: Sequence[Ent
 
 
 def remove_dvc_file(repo: Repo, folder: Path) -> None:
-    """Removes the `.dvc` file beside `folder` and its line in `.gitignore`; the folder's files stay."""
+    """Remove the `.dvc` file next to `folder` and its line in `.gitignore`; the folder's files stay."""
     Path(f"{folder}.dvc").unlink(missing_ok=True)
     repo.scm_context.ignore_remove(str(folder))
 
 
-def listing(entries: Sequence[Entry]) -> bytes:
-    """The bytes of a folder's listing, as `dvc_data.hashfile.tree.Tree` has them, without its objects."""
-    quoted = json.JSONEncoder().encode
-    rows = (f'{{"md5": "{md5}", "relpath": {quoted(path)}}}' for path, md5, _ in sorted(entries))
+def encode_listing(entries: Sequence[FolderEntry]) -> bytes:
+    """Return the bytes of a folder's listing, as `dvc_data.hashfile.tree.Tree` writes them."""
+    encode_text = json.JSONEncoder().encode
+    rows = (f'{{"md5": "{md5}", "relpath": {encode_text(path)}}}' for path, md5, _ in sorted(entries))
     return f"[{', '.join(rows)}]".encode()

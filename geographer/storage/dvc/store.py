@@ -1,6 +1,6 @@
-"""Raster bytes by checksum, in DVC's cache and remote; with `tracking`, the one module that knows DVC.
+"""Store files by checksum in DVC's cache, and restore them from the cache or the remote.
 
-What goes in or out is hashed here, because DVC delivers what its cache or remote holds without looking.
+All files are hashed here, on their way in and out: DVC itself does not check what its cache or remote holds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from geographer.base.atomic_files import (
-    DRAFTS,
+    TEMPORARY_FILES,
     FileDamage,
     add_line,
     check_file,
@@ -24,7 +24,8 @@ from geographer.base.atomic_files import (
     write_atomic,
 )
 from geographer.base.errors import ConflictError, NotFoundError, StorageError, UsageError
-from geographer.storage.dvc.dvc_files import Entry, listing, locked, remove_dvc_file, write_dvc_file
+from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
+from geographer.storage.dvc.dvc_files import FolderEntry, encode_listing, hold_dvc_lock, remove_dvc_file, write_dvc_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from geographer.base.values import Checksums
 
 
-class _Cache(Protocol):
-    """What we use of DVC's local object database."""
+class _ObjectDb(Protocol):
+    """The methods of DVC's local object database that are used here."""
 
     cache_types: list[str]
 
@@ -45,40 +46,40 @@ class _Cache(Protocol):
 
 
 class Store:
-    """The bytes of one dataset workspace: a DVC repository, with Git or without.
+    """The files of one dataset in a DVC repository, with or without Git.
 
-    A file's address is its MD5, as in DVC; what proves it is its SHA-256. DVC is imported by the first
-    method that needs it. `close` it, or use it as a context manager; it opens again when needed.
+    A file's address is its MD5, as in DVC; its content is checked by SHA-256. DVC is imported by the first method that
+    needs it. Close the store, or use it as a context manager; it opens again when needed.
 
     Attributes:
-        root: the workspace's folder, absolute, symbolic links resolved.
+        root: The dataset's folder, absolute, symbolic links resolved.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
 
     @classmethod
-    def initialise(cls, root: Path, *, scm: bool = True) -> Store:
-        """Makes `root` a DVC repository by DVC's own init, or takes the one that is there as it is.
+    def init_repository(cls, root: Path, *, scm: bool = True) -> Store:
+        """Make `root` a DVC repository unless it is one.
 
-        Uses Git when `root` lies in a Git work tree, at its top or below, unless `scm` is false; then, as DVC
-        does, it stages `.dvc/config` and `.dvcignore`. A new repository has DVC's analytics off. No network.
+        If `root` is in a Git work tree and `scm` is true, `.dvc/config` and `.dvcignore` are staged in Git, as DVC
+        does. DVC's analytics are switched off in a new repository. No network is used.
 
         Raises:
-            ConflictError: Git ignores `root`, so DVC can't keep its files there.
+            ConflictError: Git ignores `root`, so DVC cannot track files there.
         """
         store = cls(root)
         store.root.mkdir(parents=True, exist_ok=True)
         if (store.root / ".dvc").is_dir():
-            store._hide_from_dvc()
+            store._write_dvcignore()
         else:
-            store._create(with_git=scm and _in_git(store.root))
+            store._create_repository(with_git=scm and _is_in_git(store.root))
         return store
 
     def close(self) -> None:
-        """Lets go of DVC's database and Git's files."""
-        self.__dict__.pop("_cache", None)
-        if repo := self.__dict__.pop("_repo", None):
+        """Close DVC's database and Git's files."""
+        self.__dict__.pop("_object_db", None)
+        if repo := self.__dict__.pop("_dvc_repo", None):
             repo.close()
 
     def __enter__(self) -> Self:
@@ -87,148 +88,151 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def path_of(self, md5: str) -> Path:
-        """Where the cache keeps, or would keep, the file of that MD5."""
-        return Path(self._cache.oid_to_path(md5))
+    def cache_path(self, md5: str) -> Path:
+        """Return the path of the file with that MD5 in the cache, whether or not it exists."""
+        return Path(self._object_db.oid_to_path(md5))
 
-    def ignore(self, path: str) -> None:
-        """Has Git ignore `path`, relative to the workspace, by a line in the `.gitignore` beside it."""
-        with locked(self._repo), self._repo.scm_context(quiet=True) as scm:
+    def add_to_gitignore(self, path: str) -> None:
+        """Add `path`, relative to the workspace, to the `.gitignore` in its folder."""
+        with hold_dvc_lock(self._dvc_repo), self._dvc_repo.scm_context(quiet=True) as scm:
             scm.ignore(str(self.root / path))
 
-    def ingest(self, files: Sequence[tuple[Path, Checksums]], *, move: bool = False) -> None:
-        """Puts files into the cache, whole or not at all, also where it holds wrong bytes under their MD5.
+    def add_files(self, files: Sequence[tuple[Path, Checksums]], *, move: bool = False) -> None:
+        """Add files to the cache atomically; altered files in the cache are replaced.
 
         Args:
-            files: each file with its checksums.
-            move: the files are our own drafts, hashed when they were made: they are renamed into the cache
-                (copied from another file system) and gone afterwards. Otherwise they are somebody's: they are
-                cloned or copied, and the copy is hashed, since they may have changed in the meantime.
+            files: Each file with its checksums.
+            move: Move the files, which geographer wrote and hashed; they are renamed, or copied from another file
+                system. Otherwise they are files of the user: they are cloned or copied, and the copy is hashed, because
+                they may have changed since.
 
         Raises:
-            NotFoundError: a file is not there.
+            NotFoundError: a file does not exist.
             ConflictError: a file no longer has its checksums.
-            StorageError: the disk is full or can't be written.
+            StorageError: the disk is full or cannot be written.
         """
-        kinds = ["reflink"]
+        link_types = ["reflink"]
         for path, sums in files:
-            target = self._room_for(sums.md5)
+            target = self._prepare_object_path(sums.md5)
             with translate_os_errors(target):
-                if move and self._rename_in(path, sums, target):
+                if move and self._move_into_cache(path, sums, target):
                     continue
                 if check_file(target, sums):
-                    self._copy_in(path, sums, target, kinds)
+                    self._copy_into_cache(path, sums, target, link_types)
                 if move:
                     path.unlink()
 
-    def restore(
-        self, wanted: Sequence[tuple[Checksums, Path]], *, trusted: Collection[str] = (), link: bool = False
+    def restore_files(
+        self, files: Sequence[tuple[Checksums, Path]], *, trusted_md5s: Collection[str] = (), link: bool = False
     ) -> list[tuple[Path, Checksums, FileDamage]]:
-        """Delivers files from the cache, and from DVC's default remote what the cache lacks.
+        """Write files from the cache, or from DVC's default remote, to their destinations.
 
-        Each is written beside its destination, hashed there (SHA-256), and renamed into place only when it is
-        right. Folders are made; a file that is there is replaced. Files are cloned, copied or linked as DVC's
-        `cache.type` says, and copied where the file systems refuse that.
+        Each file is written next to its destination, hashed (SHA-256), and renamed only if it is correct. Folders are
+        created and existing files replaced. Files are cloned, copied or linked as DVC's `cache.type` says, and copied
+        where the file system does not support that.
 
         Args:
-            wanted: each file's checksums with its destination.
-            trusted: MD5s that this process ingested a moment ago: delivered without hashing again.
-            link: a hard link into the cache, or else a symbolic one, whatever `cache.type` says.
+            files: Each file's checksums with its destination.
+            trusted_md5s: MD5s that this process has just added; these files are not hashed again.
+            link: Make hard links into the cache, or else symbolic links, whatever `cache.type` says.
 
         Returns:
-            What could not be delivered, and why; everything else has been.
+            The files that could not be written, each with its damage.
 
         Raises:
-            StorageError: a destination can't be written, or the remote can't be reached.
+            StorageError: a destination cannot be written, or the remote cannot be reached.
         """
-        kinds = ["hardlink", "symlink"] if link else list(self._cache.cache_types)
-        outcome = [self._deliver(sums, path, kinds, sure=sums.md5 in trusted) for sums, path in wanted]
-        lacking = [i for i, damage in enumerate(outcome) if damage == "missing"]
-        absent = self.fetch([wanted[i][0].md5 for i in lacking])
-        for i in lacking:
-            sums, path = wanted[i]
-            outcome[i] = absent.get(sums.md5) or self._deliver(sums, path, kinds)
-        return [(path, sums, damage) for (sums, path), damage in zip(wanted, outcome, strict=True) if damage]
+        link_types = ["hardlink", "symlink"] if link else list(self._object_db.cache_types)
+        damages = [
+            self._write_workspace_file(sums, path, link_types, is_trusted=sums.md5 in trusted_md5s)
+            for sums, path in files
+        ]
+        missing = [index for index, damage in enumerate(damages) if damage == "missing"]
+        not_fetched = self.fetch_files([files[index][0].md5 for index in missing])
+        for index in missing:
+            sums, path = files[index]
+            damages[index] = not_fetched.get(sums.md5) or self._write_workspace_file(sums, path, link_types)
+        return [(path, sums, damage) for (sums, path), damage in zip(files, damages, strict=True) if damage]
 
-    def check(self, wanted: Sequence[Checksums]) -> dict[str, FileDamage]:
-        """Hashes (SHA-256) the cache's copy of each, and returns what is wrong by MD5; fetches nothing."""
-        verdicts = {sums.md5: check_file(self.path_of(sums.md5), sums) for sums in wanted}
-        return {md5: damage for md5, damage in verdicts.items() if damage}
+    def check_files(self, checksums: Sequence[Checksums]) -> dict[str, FileDamage]:
+        """Hash (SHA-256) the cache's copies and return the damaged ones by MD5; fetch nothing."""
+        damages = {sums.md5: check_file(self.cache_path(sums.md5), sums) for sums in checksums}
+        return {md5: damage for md5, damage in damages.items() if damage}
 
-    def fetch(self, md5s: Sequence[str]) -> dict[str, FileDamage]:
-        """Brings what the cache lacks of `md5s` from DVC's default remote, as the config names it now.
+    def fetch_files(self, md5s: Sequence[str]) -> dict[str, FileDamage]:
+        """Download the files that the cache lacks of `md5s` from DVC's default remote, as it is configured now.
 
-        What arrives is hashed before it enters the cache: bytes that don't have their MD5 never get there.
+        A file is hashed before it enters the cache.
 
         Returns:
-            Those still not in the cache, by MD5: `missing` when the remote has none or there is no default
-            remote, `altered` when it has wrong bytes.
+            The files still not in the cache, by MD5: `missing` if the remote lacks them or there is no default remote,
+            `altered` if it has other bytes.
 
         Raises:
-            StorageError: the remote can't be reached, or keeps no files by checksum.
+            StorageError: the remote cannot be reached, or does not store files by checksum.
         """
-        lacking = [md5 for md5 in md5s if not self.path_of(md5).is_file()]
-        if not lacking:
+        missing = [md5 for md5 in md5s if not self.cache_path(md5).is_file()]
+        if not missing:
             return {}
         with ExitStack() as stack:
-            drafts = {md5: stack.enter_context(temporary_sibling(self._room_for(md5))) for md5 in lacking}
-            problem = self._download(drafts)
-            absent = {md5: damage for md5, draft in drafts.items() if (damage := self._admit(md5, draft))}
-        if problem:
-            raise StorageError(f"DVC's remote did not deliver: {problem}; mend it, then run this again") from problem
-        return absent
+            paths = {md5: stack.enter_context(temporary_sibling(self._prepare_object_path(md5))) for md5 in missing}
+            error = self._download_files(paths)
+            damages = {md5: damage for md5, path in paths.items() if (damage := self._verify_and_add(md5, path))}
+        if error:
+            raise StorageError(f"DVC's remote failed: {error}. Fix its configuration or try again later.") from error
+        return damages
 
-    def track(self, folder: str, entries: Sequence[Entry]) -> None:
-        """Tells DVC what a folder holds, as `dvc add` would, without reading it; waits for DVC's lock.
+    def track_folder(self, folder: str, entries: Sequence[FolderEntry]) -> None:
+        """Track a folder as `dvc add` does, but without reading its files.
 
-        Writes `FOLDER.dvc`, the folder's listing into the cache, and its line in the `.gitignore` beside it.
+        Writes `FOLDER.dvc`, the folder's listing in the cache, and its line in the `.gitignore` of its parent.
 
         Args:
-            folder: like `rasters/source`, relative to the workspace, with `/`.
-            entries: the folder's whole content. None at all: the folder is no longer tracked.
+            folder: Path relative to the workspace, with `/`, such as `rasters/source`.
+            entries: The folder's whole content. Without entries, the folder is no longer tracked.
 
         Raises:
             ConflictError: Git tracks the folder's files or ignores its `.dvc` file, or that file is damaged.
-            StorageError: the lock is held too long, or the disk can't be written.
+            StorageError: another command held the lock for too long, or the disk cannot be written.
         """
         from dvc.exceptions import DvcException
 
         try:
-            with locked(self._repo), self._repo.scm_context(quiet=True):
+            with hold_dvc_lock(self._dvc_repo), self._dvc_repo.scm_context(quiet=True):
                 if entries:
-                    address = self._keep(listing(entries), ".dir")
-                    write_dvc_file(self._repo, self.root / folder, address, entries)
+                    address = self._write_object(encode_listing(entries), ".dir")
+                    write_dvc_file(self._dvc_repo, self.root / folder, address, entries)
                 else:
-                    remove_dvc_file(self._repo, self.root / folder)
-        except DvcException as refusal:
-            raise ConflictError(f"DVC can't track '{folder}': {refusal}") from refusal
+                    remove_dvc_file(self._dvc_repo, self.root / folder)
+        except DvcException as error:
+            raise ConflictError(f"DVC cannot track '{folder}': {error}") from error
 
-    def save_state(self, files: Sequence[tuple[Path, Checksums]]) -> None:
-        """Tells DVC the MD5s of workspace files just delivered, so that `dvc status` needn't hash them."""
+    def save_dvc_state(self, files: Sequence[tuple[Path, Checksums]]) -> None:
+        """Save the MD5s of new workspace files in DVC's state database, so that `dvc status` need not hash them."""
         from dvc_data.hashfile.hash_info import HashInfo
 
         items = [(str(path.absolute()), HashInfo("md5", sums.md5), None) for path, sums in files]
-        self._repo.state.save_many(items, self._repo.fs)
-        self._repo.state.close()
+        self._dvc_repo.state.save_many(items, self._dvc_repo.fs)
+        self._dvc_repo.state.close()
 
     @cached_property
-    def _repo(self) -> Repo:
+    def _dvc_repo(self) -> Repo:
         from dvc.config import ConfigError
         from dvc.repo import Repo
 
         if not (self.root / ".dvc").is_dir():
-            raise NotFoundError(f"'{self.root}' is not a DVC repository: run `geographer init` there first")
+            raise NotFoundError(f"'{self.root}' is not a DVC repository. Run geographer init there first.")
         try:
             return Repo(str(self.root))
-        except ConfigError as refusal:
-            raise UsageError(f"DVC can't read the settings of '{self.root}': {refusal}") from refusal
+        except ConfigError as error:
+            raise UsageError(f"DVC cannot read the configuration of '{self.root}': {error}") from error
 
     @cached_property
-    def _cache(self) -> _Cache:
-        cache: _Cache = self._repo.cache.local
-        return cache
+    def _object_db(self) -> _ObjectDb:
+        object_db: _ObjectDb = self._dvc_repo.cache.local
+        return object_db
 
-    def _create(self, *, with_git: bool) -> None:
+    def _create_repository(self, *, with_git: bool) -> None:
         from dvc.exceptions import InitError
         from dvc.logger import set_loggers_level
         from dvc.repo import Repo
@@ -241,105 +245,109 @@ class Store:
             ):
                 with repo.config.edit() as settings:
                     settings["core"]["analytics"] = False
-                scm.track_file([repo.config.files["repo"], str(self._hide_from_dvc())])
-        except InitError as refusal:
-            raise ConflictError(f"DVC can't keep '{self.root}': {refusal}") from refusal
+                scm.track_file([repo.config.files["repo"], str(self._write_dvcignore())])
+        except InitError as error:
+            raise ConflictError(f"DVC cannot create a repository in '{self.root}': {error}") from error
 
-    def _hide_from_dvc(self) -> Path:
+    def _write_dvcignore(self) -> Path:
         dvcignore = self.root / ".dvcignore"
-        for pattern in (".geographer", DRAFTS):
+        for pattern in (GEOGRAPHER_FOLDER, TEMPORARY_FILES):
             add_line(dvcignore, pattern)
         return dvcignore
 
-    def _room_for(self, md5: str) -> Path:
-        target = self.path_of(md5)
+    def _prepare_object_path(self, md5: str) -> Path:
+        target = self.cache_path(md5)
         if not target.parent.is_dir():
             with translate_os_errors(target):
-                self._cache.makedirs(str(target.parent))
+                self._object_db.makedirs(str(target.parent))
         return target
 
-    def _keep(self, content: bytes, suffix: str) -> str:
-        address = _md5(content).hexdigest() + suffix
-        write_atomic(self._room_for(address), content, self._cache.protect)
+    def _write_object(self, content: bytes, suffix: str) -> str:
+        address = _make_md5(content).hexdigest() + suffix
+        write_atomic(self._prepare_object_path(address), content, self._object_db.protect)
         return address
 
-    def _rename_in(self, path: Path, sums: Checksums, target: Path) -> bool:
-        """Makes a draft of ours the cache's object; false when it lies on another file system."""
-        with _added(path):
+    def _move_into_cache(self, path: Path, sums: Checksums, target: Path) -> bool:
+        """Rename a new file into the cache; return false if it is on another file system."""
+        with _translate_missing(path):
             if path.stat().st_size != sums.size:
-                raise _changed(path)
-        self._cache.protect(path)
+                raise _make_changed_error(path)
+        self._object_db.protect(path)
         try:
             path.replace(target)
-        except OSError as refusal:
-            if refusal.errno != errno.EXDEV:
+        except OSError as error:
+            if error.errno != errno.EXDEV:
                 raise
             return False
         return True
 
-    def _copy_in(self, path: Path, sums: Checksums, target: Path, kinds: list[str]) -> None:
-        with temporary_sibling(target) as draft:
-            with _added(path):
-                place(path, draft, kinds)
-            if check_file(draft, sums):
-                raise _changed(path)
-            self._cache.protect(draft)
-            draft.replace(target)
+    def _copy_into_cache(self, path: Path, sums: Checksums, target: Path, link_types: list[str]) -> None:
+        with temporary_sibling(target) as temporary:
+            with _translate_missing(path):
+                link_or_copy(path, temporary, link_types)
+            if check_file(temporary, sums):
+                raise _make_changed_error(path)
+            self._object_db.protect(temporary)
+            temporary.replace(target)
 
-    def _deliver(self, sums: Checksums, path: Path, kinds: list[str], *, sure: bool = False) -> FileDamage | None:
-        with translate_os_errors(path), temporary_sibling(path) as draft:
+    def _write_workspace_file(
+        self, sums: Checksums, path: Path, link_types: list[str], *, is_trusted: bool = False
+    ) -> FileDamage | None:
+        with translate_os_errors(path), temporary_sibling(path) as temporary:
             try:
-                place(self.path_of(sums.md5), draft, kinds)
+                link_or_copy(self.cache_path(sums.md5), temporary, link_types)
             except FileNotFoundError:
                 return "missing"
-            if damage := check_file(draft, sums, hashed=not sure):
+            if damage := check_file(temporary, sums, check_digest=not is_trusted):
                 return damage
-            draft.replace(path)
+            temporary.replace(path)
         return None
 
-    def _download(self, drafts: dict[str, Path]) -> BaseException | None:
-        """Copies what the remote has to the drafts; returns the first error but for files that it lacks."""
+    def _download_files(self, path_of_md5: dict[str, Path]) -> BaseException | None:
+        """Download files from the remote; return the first error other than files that it lacks."""
         from dvc.config import NoRemoteError
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
         from dvc_objects.fs.generic import transfer
         from dvc_objects.fs.local import localfs
 
-        problems: list[BaseException] = []
+        errors: list[BaseException] = []
 
-        def note(_source: str, _target: str, problem: BaseException) -> None:
-            if not isinstance(problem, FileNotFoundError):
-                problems.append(problem)
+        def note_error(_source: str, _target: str, error: BaseException) -> None:
+            if not isinstance(error, FileNotFoundError):
+                errors.append(error)
 
         try:
             with Repo(str(self.root)) as repo:
                 remote = repo.cloud.get_remote_odb(command="fetch")
-                sources = [remote.oid_to_path(md5) for md5 in drafts]
-                transfer(remote.fs, sources, localfs, [str(draft) for draft in drafts.values()], on_error=note)
+                sources = [remote.oid_to_path(md5) for md5 in path_of_md5]
+                targets = [str(path) for path in path_of_md5.values()]
+                transfer(remote.fs, sources, localfs, targets, on_error=note_error)
         except NoRemoteError:
             return None
-        except (DvcException, ImportError, OSError) as problem:
-            problems.append(problem)
-        return problems[0] if problems else None
+        except (DvcException, ImportError, OSError) as error:
+            errors.append(error)
+        return errors[0] if errors else None
 
-    def _admit(self, md5: str, draft: Path) -> FileDamage | None:
-        with translate_os_errors(draft):
+    def _verify_and_add(self, md5: str, path: Path) -> FileDamage | None:
+        """Move a downloaded file into the cache if it has its MD5."""
+        with translate_os_errors(path):
             try:
-                with draft.open("rb", buffering=0) as file:
-                    if hashlib.file_digest(file, _md5).hexdigest() != md5:
+                with path.open("rb", buffering=0) as file:
+                    if hashlib.file_digest(file, _make_md5).hexdigest() != md5:
                         return "altered"
             except FileNotFoundError:
                 return "missing"
-            self._cache.protect(draft)
-            draft.replace(self.path_of(md5))
+            self._object_db.protect(path)
+            path.replace(self.cache_path(md5))
         return None
 
 
-def _md5(content: bytes = b"") -> hashlib._Hash:
+def _make_md5(content: bytes = b"") -> hashlib._Hash:
     return hashlib.md5(content, usedforsecurity=False)
 
 
-def _in_git(folder: Path) -> bool:
+def _is_in_git(folder: Path) -> bool:
     from dvc.scm import SCM, SCMError
 
     try:
@@ -350,40 +358,40 @@ def _in_git(folder: Path) -> bool:
 
 
 @contextmanager
-def _added(path: Path) -> Iterator[None]:
+def _translate_missing(path: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as gone:
-        raise NotFoundError(f"no file '{path}' any more: bring it back, then add it again") from gone
+    except FileNotFoundError as error:
+        raise NotFoundError(f"file '{path}' was deleted while it was added. Restore it and add it again.") from error
 
 
-def _changed(path: Path) -> ConflictError:
-    return ConflictError(f"'{path}' changed while it was being added: add it again when nothing writes to it")
+def _make_changed_error(path: Path) -> ConflictError:
+    return ConflictError(f"'{path}' changed while it was added. Add it again when no program writes to it.")
 
 
-_REFUSALS = {
+_UNSUPPORTED_LINK = {
     *(errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.ENOTTY, errno.ENOSYS),
     *(errno.EINVAL, errno.EAGAIN, errno.EMLINK),
 }
 
 
-def place(source: Path, target: Path, kinds: list[str]) -> None:
-    """Clones, links or copies by the first of `kinds` that works, and strikes those that are refused.
+def link_or_copy(source: Path, target: Path, link_types: list[str]) -> None:
+    """Clone, link or copy a file by the first of `link_types` that works; remove unsupported types from the list.
 
-    `kinds` are DVC's (`reflink`, `hardlink`, `symlink`, `copy`); a copy is the last resort in any case.
+    `link_types` are DVC's (`reflink`, `hardlink`, `symlink`, `copy`). If none works, the file is copied.
 
     Raises:
-        OSError: as the file system has it, `FileNotFoundError` without a source.
+        OSError: any other error of the file system; `FileNotFoundError` if `source` does not exist.
     """
     from dvc_objects.fs import system
 
-    while kinds and kinds[0] != "copy":
+    while link_types and link_types[0] != "copy":
         try:
-            getattr(system, kinds[0])(source, target)
-        except OSError as refusal:
-            if refusal.errno not in _REFUSALS:
+            getattr(system, link_types[0])(source, target)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED_LINK:
                 raise
-            del kinds[0]
+            del link_types[0]
         else:
             return
     shutil.copyfile(source, target)

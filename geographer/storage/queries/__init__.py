@@ -1,1 +1,1 @@
-"""Reads: what the dataset holds at any revision, how two revisions differ, and the history of one object."""
+"""Queries of one revision: its tables as views, filters, related objects, and user SQL."""

@@ -1,10 +1,10 @@
--- content_digest.sql: which dataset is this, whatever the road to it? The digest of its objects' sorted row digests
-SELECT coalesce(sha256(string_agg(line || chr(10), '' ORDER BY line)), sha256('')) FROM (
-    SELECT 'class ' || row_digest AS line FROM state.class
-    WHERE valid_from <= getvariable('position') AND valid_to > getvariable('position')
-    UNION ALL SELECT 'feature ' || row_digest FROM feature_now
-    UNION ALL SELECT 'label ' || row_digest FROM label_now
-    UNION ALL SELECT 'label_object ' || row_digest FROM label_object_now
-    UNION ALL SELECT 'raster ' || row_digest FROM raster_now
-    UNION ALL SELECT 'split ' || row_digest FROM split_now
+-- content_digest.sql: the digest of a revision's content, whatever its history: of its objects' sorted row digests
+-- needs: current_{class, feature, label, label_object, raster, split} · makes: one result: digest
+SELECT coalesce(sha256(string_agg(line || chr(10), '' ORDER BY line)), sha256('')) AS digest FROM (
+    SELECT 'class ' || row_digest AS line FROM current_class
+    UNION ALL SELECT 'feature ' || row_digest FROM current_feature
+    UNION ALL SELECT 'label ' || row_digest FROM current_label
+    UNION ALL SELECT 'label_object ' || row_digest FROM current_label_object
+    UNION ALL SELECT 'raster ' || row_digest FROM current_raster
+    UNION ALL SELECT 'split ' || row_digest FROM current_split
 );

@@ -1,10 +1,11 @@
-"""One revision, open for reading: its tables as views, with a person's own columns beside ours."""
+"""A revision that is open for reading: its tables as views, with user columns."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from geographer.base.errors import NotFoundError, UsageError
 from geographer.storage.database.connection import escape_literal, quote_identifier, run_script
@@ -19,161 +20,189 @@ if TYPE_CHECKING:
     from geographer.storage.database.connection import Database
 
 _FOLDER: Final = Path(__file__).parent
-_TYPES: Final = frozenset({"BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP"})
+_USER_TYPES: Final = frozenset({"BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP"})
 
 TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "objects", "splits", "events", "tags", "classes")
-"""The tables of a revision, by the names that SQL, the command line and Python share."""
+"""The tables of a revision, by their names in SQL, on the command line and in Python."""
 
-_ALIEN_OBJECT: Final = "SELECT 1 FROM label_object_now WHERE TRY_CAST(feature_id AS BIGINT) IS NULL LIMIT 1"
-"""An object that an older label lists, of a feature from a time when ids were no integers."""
+_NON_INTEGER_OBJECT: Final = "SELECT 1 FROM current_label_object WHERE TRY_CAST(feature_id AS BIGINT) IS NULL LIMIT 1"
+"""Finds label objects whose feature id is not an integer: labels may be older than the present features."""
 
-GEOMETRY_OF: Final = {"features": "geometry", "rasters": "footprint"}
-"""Which column of a table is a geometry in longitude/latitude (EPSG:4326, x before y)."""
+GEOMETRY_COLUMNS: Final = {"features": "geometry", "rasters": "footprint"}
+"""The column of a table that is a geometry in longitude/latitude (EPSG:4326, x before y)."""
 
-KEY: Final = '"(key)"'
-"""What the key of a feature or raster is called beside a person's own columns; no column is called so by chance."""
+KEY_COLUMN: Final = '"(key)"'
+"""The name of the key column in views that have user columns; parentheses keep it distinct from those."""
 
-ORDERED: Final = {
+_VIEWS: Final[WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[str, str]]] = WeakKeyDictionary()
+"""The SQL of each connection's views by name: the next revision keeps equal ones, because creating all costs 30 ms."""
+
+
+class SortedView(NamedTuple):
+    """How to select from a table in its order.
+
+    Attributes:
+        source: The view without order, with key columns to filter by.
+        exclude: The clause that excludes the key columns from `SELECT *`.
+        order_by: The ORDER BY clause.
+    """
+
+    source: str
+    exclude: str = ""
+    order_by: str = ""
+
+
+SORTED_VIEWS: Final = {
     **{
-        name: (f"{name}_unordered", f" EXCLUDE ({KEY})", f" ORDER BY {KEY}")
+        name: SortedView(f"{name}_unordered", f" EXCLUDE ({KEY_COLUMN})", f" ORDER BY {KEY_COLUMN}")
         for name in ("features", "rasters", "chips")
     },
-    "edges": ("edges_unordered", " EXCLUDE (feature_key, raster_key)", " ORDER BY feature_key, raster_key"),
-    "labels": ("labels", "", " ORDER BY label, raster_id"),
-    "objects": ("objects_unordered", "", " ORDER BY label, raster_id, instance, feature_id::VARCHAR"),
-    "splits": ("splits", "", " ORDER BY split, raster_id"),
+    "edges": SortedView("edges_unordered", " EXCLUDE (feature_key, raster_key)", " ORDER BY feature_key, raster_key"),
+    "labels": SortedView("labels", order_by=" ORDER BY label, raster_id"),
+    "objects": SortedView("objects_unordered", order_by=" ORDER BY label, raster_id, instance, feature_id::VARCHAR"),
+    "splits": SortedView("splits", order_by=" ORDER BY split, raster_id"),
 }
-"""For tables that can be narrowed down: the same with keys and without order, what hides the keys, and the order."""
+"""The tables that can be filtered."""
 
 
 class Revision:
-    """A revision of the dataset on an open connection: `position`, and views named as in `TABLES`."""
+    """A revision on an open connection, with a view for each of `TABLES`.
+
+    Attributes:
+        connection: The connection, on which other code may create temporary tables.
+        position: The revision's position in the log.
+        feature_id_type: BIGINT if all features have integer ids, otherwise VARCHAR.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, position: int) -> None:
         self.connection = connection
         self.position = position
         connection.execute("SET VARIABLE position = $position", {"position": position})
-        run_script(connection, (_FOLDER / "views.sql").read_text())
-        self._define_own_views()
+        self._views = _VIEWS.setdefault(connection, {})
+        if not self._views:
+            run_script(connection, (_FOLDER / "views.sql").read_text())
+        self._create_views()
 
     def fetch_rows(self, query: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """The rows of a query over the views."""
+        """Run a query and return its rows as tuples."""
         return self.connection.execute(query, parameters).fetchall()
 
     def fetch_arrow(self, query: str, parameters: dict[str, Any] | None = None) -> pa.Table:
-        """The same as an Arrow table."""
+        """Run a query and return its rows as an Arrow table."""
         return self.connection.execute(query, parameters).to_arrow_table()
 
     def fetch_value(self, query: str, parameters: dict[str, Any] | None = None) -> Any:
-        """The single value of a query that has one."""
+        """Run a query and return the first column of its first row, or None without rows."""
         row = self.connection.execute(query, parameters).fetchone()
         return row[0] if row else None
 
     def list_columns(self, table: str) -> list[str]:
-        """The columns of one of the tables, a person's own after ours."""
+        """Return the columns of a table, user columns last."""
         return [row[0] for row in self.fetch_rows(f"DESCRIBE {quote_identifier(table)}")]
 
     def validate_filter(
-        self, table: str, expression: str | None, option: str = "--where", to_come: Iterable[str] = ()
+        self, table: str, expression: str | None, option: str = "--where", extra_columns: Iterable[str] = ()
     ) -> str:
-        """A person's filter over `table` and columns `to_come`, given as `option`, checked; `true` if there is none."""
+        """Check a user's filter over the columns of `table` and `extra_columns`; return the SQL condition.
+
+        `option` is named in errors. Without an expression the condition is `true`.
+        """
         if expression is None:
             return "true"
-        return validate_expression(self.connection, expression, [*self.list_columns(table), *to_come], option)
+        return validate_expression(self.connection, expression, [*self.list_columns(table), *extra_columns], option)
 
     def compute_content_digest(self) -> str:
-        """The identity of this state, whatever its history; in hex. See `content_digest.sql`."""
+        """Return the digest of the revision's content, whatever its history, in hex. See `content_digest.sql`."""
         return str(self.fetch_value((_FOLDER / "content_digest.sql").read_text()))
 
     def require_collection(self, name: str) -> None:
-        """Raise `NotFoundError` unless rasters, or a recipe that makes them, go or went by that collection name."""
-        known = {
-            row[0]
-            for row in self.fetch_rows(
-                "SELECT DISTINCT collection FROM state.raster WHERE valid_from <= $at", {"at": self.position}
-            )
-        }
-        known |= {row[0] for row in self.fetch_rows("SELECT name FROM recipes WHERE kind LIKE 'cut%'")}
-        known |= {
-            row[0] for row in self.fetch_rows("SELECT parameters->>'$.into' FROM recipes WHERE kind = 'download'")
-        }
-        if name not in known:
-            names = ", ".join(sorted(known)) or "none yet"
-            raise NotFoundError(f"no collection '{name}': there are {names}")
-
-    def require_pixels(self, name: str) -> None:
-        """Raise unless the collection `name` is known, and its rasters are more than footprints.
+        """Check that a collection has or had rasters, or that a recipe writes to it.
 
         Raises:
-            NotFoundError: it is not known.
-            UsageError: they are a catalogue.
+            NotFoundError: it does not exist.
+        """
+        rows = self.fetch_rows(
+            "SELECT collection FROM state.raster WHERE valid_from <= $at "
+            "UNION SELECT name FROM recipes WHERE kind LIKE 'cut%' "
+            "UNION SELECT parameters->>'$.into' FROM recipes WHERE kind = 'download'",
+            {"at": self.position},
+        )
+        if (name,) not in rows:
+            names = ", ".join(sorted(collection for (collection,) in rows)) or "none yet"
+            raise NotFoundError(f"no collection '{name}'. The collections are: {names}.")
+
+    def require_pixels(self, name: str) -> None:
+        """Check that a collection exists and has files, not only a catalogue of footprints.
+
+        Raises:
+            NotFoundError: it does not exist.
+            UsageError: it is a catalogue.
         """
         self.require_collection(name)
-        catalogued = "SELECT bool_and(storage = 'catalogue') FROM raster_now WHERE collection = $name"
-        if self.fetch_value(catalogued, {"name": name}):
-            raise UsageError(f"the rasters of '{name}' are footprints without pixels: name a collection of files")
+        is_catalogue = "SELECT bool_and(storage = 'catalogue') FROM current_raster WHERE collection = $name"
+        if self.fetch_value(is_catalogue, {"name": name}):
+            raise UsageError(f"collection '{name}' has footprints without pixels. Choose a collection of raster files.")
 
-    def _define_own_views(self) -> None:
-        integers = self.fetch_value("SELECT coalesce(bool_and(id_is_integer), false) FROM feature_now")
-        feature_id = "feature_id::BIGINT" if integers else "feature_id"
-        own = self._own_columns("feature", {"feature_id", "class", "geometry"})
-        self._view(
-            "features",
-            f"{feature_id} AS feature_id, class, geometry{own}, feature_key AS {KEY} FROM feature_now",
-        )
-        ours = "raster_id, collection, path, crs, width, height, md5, sha256, pixel_digest, footprint, acquired"
-        chip = 'raster_id, parent_id, col, "row", width, height'
-        own = self._own_columns("raster", set(ours.split(", ")))
-        self._view("rasters", f"{ours}{own}, raster_key AS {KEY} FROM raster_now")
-        self._view("chips", f"{chip}, raster_key AS {KEY} FROM raster_now WHERE parent_id IS NOT NULL")
-        self._view(
+    def _create_views(self) -> None:
+        has_integer_ids = self.fetch_value("SELECT coalesce(bool_and(id_is_integer), false) FROM current_feature")
+        self.feature_id_type = "BIGINT" if has_integer_ids else "VARCHAR"
+        feature_id = f"feature_id::{self.feature_id_type} AS feature_id"
+        has_integer_objects = has_integer_ids and not self.fetch_value(_NON_INTEGER_OBJECT)
+        object_feature_id = f"feature_id::{'BIGINT' if has_integer_objects else 'VARCHAR'} AS feature_id"
+        user_columns = self._select_user_columns("feature", {"feature_id", "class", "geometry"})
+        columns = f"{feature_id}, class, geometry{user_columns}, feature_key AS {KEY_COLUMN}"
+        self._create_view("features", columns, "current_feature")
+        columns = "raster_id, collection, path, crs, width, height, md5, sha256, pixel_digest, footprint, acquired"
+        columns += self._select_user_columns("raster", set(columns.split(", ")))
+        self._create_view("rasters", f"{columns}, raster_key AS {KEY_COLUMN}", "current_raster")
+        columns = f'raster_id, parent_id, col, "row", width, height, raster_key AS {KEY_COLUMN}'
+        self._create_view("chips", columns, "current_raster WHERE parent_id IS NOT NULL")
+        self._create_view(
             "edges",
-            f"{feature_id} AS feature_id, raster_id, if(contains, 'contains', 'intersects') AS relation, "  # noqa: S608
-            "feature_key, raster_key FROM edge_now "
-            "JOIN (SELECT feature_key, feature_id FROM feature_now) USING (feature_key) "
-            "JOIN (SELECT raster_key, raster_id FROM raster_now) USING (raster_key)",
+            f"{feature_id}, raster_id, if(contains, 'contains', 'intersects') AS relation, feature_key, raster_key",
+            "current_edge JOIN (SELECT feature_key, feature_id FROM current_feature) USING (feature_key) "
+            "JOIN (SELECT raster_key, raster_id FROM current_raster) USING (raster_key)",
         )
+        columns = f"label, raster_id, {object_feature_id}, class, instance, pixels, box, corners, visible"
+        self._create_view("objects", columns, "current_label_object")
 
-        known = "feature_id::BIGINT" if integers and not self.fetch_value(_ALIEN_OBJECT) else "feature_id"
-        self._view(
-            "objects",
-            f"label, raster_id, {known} AS feature_id, class, instance, pixels, box, corners, visible "
-            "FROM label_object_now",
-        )
-
-    def _view(self, name: str, body: str) -> None:
-        source, hidden, order = ORDERED[name]
-        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {source} AS SELECT {body}")
-        ordered = f"SELECT *{hidden} FROM {source}{order}"  # noqa: S608
+    def _create_view(self, name: str, columns: str, tables: str) -> None:
+        view, body = SORTED_VIEWS[name], f"SELECT {columns} FROM {tables}"  # noqa: S608
+        if self._views.get(name) == body:
+            return
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {view.source} AS {body}")
+        ordered = f"SELECT *{view.exclude} FROM {view.source}{view.order_by}"  # noqa: S608
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {ordered}")
+        self._views[name] = body
 
-    def _own_columns(self, subject: str, taken: set[str]) -> str:
-        """The select list of a person's own columns; one that came with two types is read as text."""
-        rows = self.fetch_rows(
-            (_FOLDER / "user_columns.sql").read_text(), {"subject": subject, "position": self.position}
-        )
-        return "".join(
-            f", (properties->>'{escape_literal(json_path(name))}')::{_one_type(types)} AS {quote_identifier(name)}"
-            for name, types in rows
-            if name not in taken
-        )
+    def _select_user_columns(self, subject: str, reserved: set[str]) -> str:
+        """Return the select list of the user columns of features or rasters, without `reserved` names."""
+        parameters = {"subject": subject, "position": self.position}
+        columns = [
+            f", (properties->>'{escape_literal(make_json_path(name))}')::{_choose_common_type(types)} "
+            f"AS {quote_identifier(name)}"
+            for name, types in self.fetch_rows((_FOLDER / "user_columns.sql").read_text(), parameters)
+            if name not in reserved
+        ]
+        return "".join(columns)
 
 
-def _one_type(types: list[str]) -> str:
-    known = set(types) & _TYPES
-    if known == {"BIGINT", "DOUBLE"}:
+def _choose_common_type(types: list[str]) -> str:
+    """Return the type of a user column that was recorded with `types`: text, unless they agree or are numbers."""
+    usable = set(types) & _USER_TYPES
+    if usable == {"BIGINT", "DOUBLE"}:
         return "DOUBLE"
-    return known.pop() if len(known) == len(types) == 1 else "VARCHAR"
+    return usable.pop() if len(usable) == len(types) == 1 else "VARCHAR"
 
 
-def json_path(name: str) -> str:
-    """The path of one of a person's own columns in `properties`."""
+def make_json_path(name: str) -> str:
+    """Return the JSON path of a user column in `properties`."""
     escaped = name.replace('"', '\\"')
     return f'$."{escaped}"'
 
 
 @contextmanager
-def open_revision(engine: Database, position: int, *, spatial: bool = True) -> Iterator[Revision]:
-    """The revision at `position`, for as long as the block lasts."""
-    with engine.open_connection(log="r", state="r", spatial=spatial) as connection:
+def open_revision(database: Database, position: int, *, spatial: bool = True) -> Iterator[Revision]:
+    """Yield the revision at `position`, which must be in the state."""
+    with database.open_connection(log="r", state="r", spatial=spatial) as connection:
         yield Revision(connection, position)

@@ -1,4 +1,4 @@
-"""What a read answers: an Arrow table that knows its geometry, and shows itself in a notebook."""
+"""Table: the result of a query, an Arrow table with a geometry column, which notebooks display."""
 
 from __future__ import annotations
 
@@ -6,35 +6,40 @@ import html
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from geographer.base.errors import UsageError
+
 if TYPE_CHECKING:
     import geopandas
     import pyarrow as pa
 
-_SHOWN_ROWS: Final = 10
+_DISPLAYED_ROWS: Final = 10
 
 
 class Table:
-    """An Arrow table (`arrow`), with its geometry column, if it has one, as WKB in EPSG:4326 (longitude, latitude).
+    """An Arrow table (`arrow`) whose geometry column, if it has one, is WKB in EPSG:4326 (longitude, latitude).
 
-    Whatever a `pyarrow.Table` answers, this answers too; libraries that take Arrow streams take it as it is.
+    It has all attributes of a `pyarrow.Table`, and can be passed to libraries that read Arrow streams.
     """
 
     def __init__(self, arrow: pa.Table, geometry: str | None = None) -> None:
-        self.arrow = arrow if geometry is None else _with_crs(arrow, geometry)
+        self.arrow = arrow if geometry is None else _mark_geometry(arrow, geometry)
         self.geometry = geometry
 
     def to_geopandas(self) -> geopandas.GeoDataFrame:
-        """The same as a GeoDataFrame in EPSG:4326.
+        """Convert the table to a GeoDataFrame in EPSG:4326.
 
         Raises:
-            ImportError: geopandas is not installed.
+            UsageError: geopandas is not installed.
             TypeError: the table has no geometry.
         """
-        import geopandas
+        try:
+            import geopandas
+        except ModuleNotFoundError as error:
+            raise UsageError("to_geopandas() needs geopandas. Run: pip install geopandas") from error
         import shapely
 
         if self.geometry is None:
-            raise TypeError("this table has no geometry: use .to_pandas()")
+            raise TypeError("this table has no geometry. Use .to_pandas().")
         frame = self.arrow.drop_columns([self.geometry]).to_pandas()
         shapes = shapely.from_wkb(self.arrow[self.geometry].to_numpy(zero_copy_only=False))
         frame = geopandas.GeoDataFrame(frame, geometry=shapes, crs="EPSG:4326")
@@ -60,23 +65,21 @@ class Table:
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.arrow.column_names)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_short(value))}</td>" for value in row.values()) + "</tr>"
-            for row in self.arrow.slice(0, _SHOWN_ROWS).to_pylist()
+            "<tr>" + "".join(f"<td>{html.escape(_abbreviate_value(value))}</td>" for value in row.values()) + "</tr>"
+            for row in self.arrow.slice(0, _DISPLAYED_ROWS).to_pylist()
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{len(self):,} rows</p>"
 
 
-def _short(value: object) -> str:
+def _abbreviate_value(value: object) -> str:
     text = f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _with_crs(arrow: pa.Table, geometry: str) -> pa.Table:
-    """The table with its geometry column marked as GeoArrow WKB in longitude/latitude."""
+def _mark_geometry(arrow: pa.Table, geometry: str) -> pa.Table:
+    """Return the table with its geometry column marked as GeoArrow WKB in longitude/latitude."""
     index = arrow.schema.get_field_index(geometry)
-    metadata = {
-        "ARROW:extension:name": "geoarrow.wkb",
-        "ARROW:extension:metadata": json.dumps({"crs": "OGC:CRS84", "crs_type": "authority_code"}),
-    }
+    crs = json.dumps({"crs": "OGC:CRS84", "crs_type": "authority_code"})
+    metadata = {"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": crs}
     field = arrow.schema.field(index).with_metadata(metadata)
     return arrow.cast(arrow.schema.set(index, field))

@@ -1,60 +1,38 @@
--- 000_schema.sql: the projection's tables; a version of an object is valid from `valid_from` until just before `valid_to`
-CREATE TABLE IF NOT EXISTS state.meta (position BIGINT NOT NULL, made_by VARCHAR NOT NULL);
+-- 000_schema.sql: tables of the state; a version of an object is valid at positions from `valid_from` to just before `valid_to`
+-- needs: nothing · makes: state.meta, state.class, state.feature, state.raster, state.edge, state.label,
+-- state.label_object, state.split, state.recipe, state.user_column
+CREATE TABLE IF NOT EXISTS state.meta (position BIGINT NOT NULL, sql_digest VARCHAR NOT NULL);
 CREATE TABLE IF NOT EXISTS state.class (
     class VARCHAR, value INTEGER, row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
 );
+-- A key is the position of the event that recorded the version, times 2^32, plus the row's ordinal in that event.
 CREATE TABLE IF NOT EXISTS state.feature (
-    feature_key   BIGINT,
-    feature_id    VARCHAR,
-    id_is_integer BOOLEAN,
-    class         VARCHAR,
-    geometry      GEOMETRY,
-    native        GEOMETRY,
-    crs           VARCHAR,
-    xmin DOUBLE, ymin DOUBLE, xmax DOUBLE, ymax DOUBLE,
-    properties    VARCHAR,
-    row_digest    VARCHAR,
-    valid_from    BIGINT,
-    valid_to      BIGINT
+    feature_key BIGINT, feature_id VARCHAR, id_is_integer BOOLEAN, class VARCHAR,
+    geometry GEOMETRY, -- in longitude/latitude, split at the antimeridian
+    native GEOMETRY, -- in `crs`; null where that is EPSG:4326
+    crs VARCHAR,
+    xmin DOUBLE, ymin DOUBLE, xmax DOUBLE, ymax DOUBLE, -- in degrees; no edge that is straight in some CRS leaves this box
+    properties VARCHAR, row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
 );
 CREATE TABLE IF NOT EXISTS state.raster (
-    raster_key   BIGINT,
-    raster_id    VARCHAR,
-    collection   VARCHAR,
-    path         VARCHAR,
-    storage      VARCHAR,
-    crs          VARCHAR,
-    width        BIGINT,
-    height       BIGINT,
-    transform    DOUBLE[],
-    bands        BIGINT,
-    dtype        VARCHAR,
-    nodata       DOUBLE,
-    acquired     TIMESTAMP,
-    size         BIGINT,
-    md5          VARCHAR,
-    sha256       VARCHAR,
-    pixel_digest VARCHAR,
-    outline      GEOMETRY,
-    boxed        BOOLEAN,
-    torn         BOOLEAN,
-    wraps        BOOLEAN,
-    footprint    GEOMETRY,
-    xmin DOUBLE, ymin DOUBLE, xmax DOUBLE, ymax DOUBLE,
-    box_xmin DOUBLE, box_ymin DOUBLE, box_xmax DOUBLE, box_ymax DOUBLE,
-    turn DOUBLE,
-    inner_xmin DOUBLE, inner_ymin DOUBLE, inner_xmax DOUBLE, inner_ymax DOUBLE,
-    u_lon DOUBLE, u_lat DOUBLE, u_0 DOUBLE, v_lon DOUBLE, v_lat DOUBLE, v_0 DOUBLE,
-    surely_in DOUBLE, surely_out DOUBLE,
-    parent_id    VARCHAR,
-    col          BIGINT,
-    "row"        BIGINT,
-    recipe       VARCHAR,
-    feature_id   VARCHAR,
-    properties   VARCHAR,
-    row_digest   VARCHAR,
-    valid_from   BIGINT,
-    valid_to     BIGINT
+    raster_key BIGINT, raster_id VARCHAR, collection VARCHAR, path VARCHAR, storage VARCHAR, crs VARCHAR, width BIGINT,
+    height BIGINT, transform DOUBLE[], bands BIGINT, dtype VARCHAR, nodata DOUBLE, acquired TIMESTAMP, size BIGINT,
+    md5 VARCHAR, sha256 VARCHAR, pixel_digest VARCHAR,
+    outline GEOMETRY, -- exact, in `crs`
+    axis_aligned BOOLEAN, -- the outline is a box
+    splits_at_antimeridian BOOLEAN, -- longitudes -180 and 180 have different coordinates in `crs`
+    crosses_180 BOOLEAN, -- `crs` is in degrees and the outline reaches beyond -180 or 180
+    footprint GEOMETRY, -- the outline in longitude/latitude, with densified edges, split at the antimeridian
+    xmin DOUBLE, ymin DOUBLE, xmax DOUBLE, ymax DOUBLE, -- bounds in `crs`
+    -- In degrees: the box around the raster, the shift of its second box near the antimeridian, a box inside the raster.
+    bbox_xmin DOUBLE, bbox_ymin DOUBLE, bbox_xmax DOUBLE, bbox_ymax DOUBLE,
+    lon_shift DOUBLE,
+    inner_bbox_xmin DOUBLE, inner_bbox_ymin DOUBLE, inner_bbox_xmax DOUBLE, inner_bbox_ymax DOUBLE,
+    -- Coordinates in the raster's frame: u = frame_u_lon * lon + frame_u_lat * lat + frame_u_0, v alike. See 020_raster.sql.
+    frame_u_lon DOUBLE, frame_u_lat DOUBLE, frame_u_0 DOUBLE, frame_v_lon DOUBLE, frame_v_lat DOUBLE, frame_v_0 DOUBLE,
+    inside_bound DOUBLE, outside_bound DOUBLE,
+    parent_id VARCHAR, col BIGINT, "row" BIGINT, recipe VARCHAR, feature_id VARCHAR, properties VARCHAR,
+    row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
 );
 CREATE TABLE IF NOT EXISTS state.edge (
     feature_key BIGINT, raster_key BIGINT, contains BOOLEAN, valid_from BIGINT, valid_to BIGINT
@@ -71,6 +49,6 @@ CREATE TABLE IF NOT EXISTS state.split (
     split VARCHAR, raster_id VARCHAR, part VARCHAR, row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
 );
 CREATE TABLE IF NOT EXISTS state.recipe (name VARCHAR, kind VARCHAR, parameters VARCHAR, position BIGINT, valid_to BIGINT);
-CREATE TABLE IF NOT EXISTS state.own_column (
+CREATE TABLE IF NOT EXISTS state.user_column (
     subject VARCHAR, name VARCHAR, type VARCHAR, ordinal BIGINT, position BIGINT
 );

@@ -1,1 +1,1 @@
-"""Projections: the state that SQL derives from the log, with validity intervals. Delete it, and it is rebuilt equal."""
+"""The state: tables that SQL derives from the log, with validity intervals. A deleted state is rebuilt, identical."""

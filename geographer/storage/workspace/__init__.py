@@ -1,1 +1,1 @@
-"""Provenance: the files of any revision brought back and checked, and the proof that nothing was altered."""
+"""The workspace: check out a revision's files, mark which revision it has, verify log and files."""

@@ -1,13 +1,16 @@
-"""Checkout: the files of a revision, brought into the workspace or into another folder, at the cost of what differs."""
+"""Check out a revision: restore and delete files of the workspace or another folder, at the cost of what differs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from geographer.base.errors import CorruptError, quote_names
+from geographer.base.atomic_files import FileDamage, check_file, temporary_sibling
+from geographer.base.errors import CorruptError, StorageError, quote_names
+from geographer.base.text import format_count
 from geographer.base.values import Checksums
+from geographer.storage.database.connection import register_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -19,7 +22,7 @@ _FILES: Final = Path(__file__).with_name("files.sql")
 
 
 class TrackedFile(NamedTuple):
-    """A file of a revision: its path in the dataset's folder, its checksums, and whose raster or label it is."""
+    """A file of a revision: its path in the dataset's folder, its checksums, and its raster and label."""
 
     path: str
     checksums: Checksums
@@ -27,80 +30,112 @@ class TrackedFile(NamedTuple):
     label: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class CheckoutResult:
-    """What a checkout did: files written, files removed, and files that were right already."""
+class CheckoutResult(NamedTuple):
+    """The numbers of files that a checkout wrote, removed and left unchanged."""
 
     written: int
     removed: int
     unchanged: int
 
 
-def list_files(revision: Revision, position: int, *, but_not_at: int = 0) -> list[TrackedFile]:
-    """The files that DVC keeps for a revision, by path, without those that stand at `but_not_at` too."""
+class WorkspaceMarker(NamedTuple):
+    """The position of the workspace's files; None while they are being changed, or when it is not known.
+
+    `is_requested` is true if a user checked out that position: then it does not follow the head.
+    """
+
+    position: int | None
+    is_requested: bool = False
+
+
+def read_marker(path: Path) -> WorkspaceMarker:
+    """Read the marker `.geographer/workspace.json`; if it is missing or damaged, the position is not known."""
+    try:
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return WorkspaceMarker(None)
+    return WorkspaceMarker(content["position"], content["chosen"])
+
+
+def write_marker(path: Path, marker: WorkspaceMarker) -> None:
+    """Write the marker atomically.
+
+    Raises:
+        StorageError: the disk is full or cannot be written.
+    """
+    try:
+        with temporary_sibling(path) as temporary:
+            temporary.write_text(json.dumps({"position": marker.position, "chosen": marker.is_requested}))
+            temporary.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write '{path}' ({error.strerror}). Free some space; the next command updates the workspace."
+        ) from error
+
+
+def list_files(revision: Revision, position: int, *, exclude_position: int = 0) -> list[TrackedFile]:
+    """Return the files that DVC stores for a revision, by path, without those that `exclude_position` has too."""
     revision.connection.execute(_FILES.read_text())
     rows = revision.fetch_rows(
-        "SELECT path, size, md5, sha256, raster_id, label FROM file_at($at) ANTI JOIN file_at($but) USING (path, md5) "
-        "ORDER BY path",
-        {"at": position, "but": but_not_at},
+        "SELECT path, size, md5, sha256, raster_id, label "
+        "FROM files_at($at) ANTI JOIN files_at($excluded) USING (path, md5) ORDER BY path",
+        {"at": position, "excluded": exclude_position},
     )
-    return [TrackedFile(path, Checksums(*sums), raster_id, label) for path, *sums, raster_id, label in rows]
+    return [TrackedFile(path, Checksums(*checksums), raster_id, label) for path, *checksums, raster_id, label in rows]
 
 
 def update_workspace(
     revision: Revision,
     store: Store,
     *,
-    frm: int | None,
-    unseen_since: int | None = None,
-    trusted: Collection[str] = (),
-    linked: Collection[str] = (),
+    from_position: int | None,
+    check_modified_since_ns: int | None = None,
+    trusted_md5s: Collection[str] = (),
+    linked_md5s: Collection[str] = (),
 ) -> CheckoutResult:
-    """Bring the workspace from the revision at `frm` to `revision`: files, then the `.dvc` files of their folders.
+    """Update the workspace's files from one revision to another, then the `.dvc` files of their folders.
 
     Args:
-        revision: Where to.
-        store: The workspace's bytes.
-        frm: The position that the workspace shows; None when that is not known: then every file is looked at.
-        unseen_since: When given (nanoseconds since 1970), files that both revisions hold are looked at too, if they
-            were touched from then on.
-        trusted: MD5s of files made a moment ago, which need no second look.
-        linked: MD5s of files to link to the cache rather than to copy.
+        revision: The target revision.
+        store: The workspace's DVC store.
+        from_position: The position of the workspace's files; None if not known: then every file is checked.
+        check_modified_since_ns: If set (nanoseconds since 1970), also check the files that both revisions have and that
+            were modified since then.
+        trusted_md5s: MD5s of files that this process has just stored; they are not hashed again.
+        linked_md5s: MD5s of files to link to the cache rather than to copy.
 
     Raises:
-        CorruptError: a file is missing or altered in the cache and the remote; it names the rasters and features.
+        CorruptError: a file is missing or altered in the cache and the remote; names the rasters and features.
     """
-    missing = list_files(revision, revision.position, but_not_at=frm or 0)
-    gone = _paths_gone(revision, frm, store.root)
-    folders = {_folder(file.path) for file in missing} | {_folder(path) for path in gone}
-    if frm is None:
-        missing = [file for file in missing if not _is_right(store.root / file.path, file.checksums)]
-    elif unseen_since is not None:
-        kept = set(list_files(revision, revision.position)).difference(missing)
-        missing += [file for file in kept if _is_spoilt(store.root / file.path, file, unseen_since)]
-    restore_files(revision, store, store.root, missing, trusted, linked)
-    for path in gone:
+    to_write = list_files(revision, revision.position, exclude_position=from_position or 0)
+    obsolete_paths = _list_obsolete_paths(revision, from_position, store.root)
+    folders = {path.rpartition("/")[0] for path in (*(file.path for file in to_write), *obsolete_paths)}
+    if from_position is None:
+        to_write = [file for file in to_write if check_file(store.root / file.path, file.checksums)]
+    elif check_modified_since_ns is not None:
+        common = set(list_files(revision, revision.position)).difference(to_write)
+        to_write += [file for file in common if _was_modified_since(store.root, file, check_modified_since_ns)]
+    restore_files(revision, store, store.root, to_write, trusted_md5s, linked_md5s)
+    for path in obsolete_paths:
         (store.root / path).unlink(missing_ok=True)
     for folder in sorted(folders):
-        store.track(folder, _entries(revision, folder))
-        _remove_while_empty(store.root / folder, store.root)
-    store.save_state([(store.root / file.path, file.checksums) for file in missing])
-    of = revision.fetch_value("SELECT count(*) FROM file_at($at)", {"at": revision.position})
-    return CheckoutResult(len(missing), len(gone), of - len(missing))
+        store.track_folder(folder, _list_folder_entries(revision, folder))
+        _remove_empty_folders(store.root / folder, store.root)
+    store.save_dvc_state([(store.root / file.path, file.checksums) for file in to_write])
+    count = revision.fetch_value("SELECT count(*) FROM files_at($at)", {"at": revision.position})
+    return CheckoutResult(len(to_write), len(obsolete_paths), count - len(to_write))
 
 
 def find_features_on_rasters(revision: Revision, raster_ids: Iterable[str]) -> list[str]:
-    """The ids of the features that any of the rasters contains or intersects."""
+    """Return the ids of the features that any of the rasters contains or intersects."""
     import pyarrow as pa
 
-    revision.connection.register("shown_raster", pa.table({"raster_id": pa.array(list(raster_ids), pa.string())}))
-    try:
-        rows = revision.fetch_rows(
-            "SELECT DISTINCT feature_id::VARCHAR FROM edges SEMI JOIN shown_raster USING (raster_id) ORDER BY ALL"
-        )
-    finally:
-        revision.connection.unregister("shown_raster")
-    return [row[0] for row in rows]
+    rasters = pa.table({"raster_id": pa.array(list(raster_ids), pa.string())})
+    query = (
+        "SELECT DISTINCT feature_id::VARCHAR FROM edges SEMI JOIN requested_raster_id USING (raster_id) ORDER BY ALL"
+    )
+    with register_table(revision.connection, "requested_raster_id", rasters):
+        return [row[0] for row in revision.fetch_rows(query)]
 
 
 def restore_files(
@@ -108,71 +143,63 @@ def restore_files(
     store: Store,
     folder: Path,
     files: list[TrackedFile],
-    trusted: Collection[str],
-    linked: Collection[str],
+    trusted_md5s: Collection[str],
+    linked_md5s: Collection[str],
 ) -> None:
-    failures: list[tuple[Path, Checksums, Any]] = []
+    """Write files of a revision to `folder`.
+
+    Raises:
+        CorruptError: some files are missing or altered in the cache and the remote; the others are written.
+    """
+    failures: list[tuple[Path, Checksums, FileDamage]] = []
     for link in (False, True):
-        chosen = [(file.checksums, folder / file.path) for file in files if (file.checksums.md5 in linked) == link]
-        if chosen:
-            failures += store.restore(chosen, trusted=trusted, link=link)
+        group = [(file.checksums, folder / file.path) for file in files if (file.checksums.md5 in linked_md5s) == link]
+        if group:
+            failures += store.restore_files(group, trusted_md5s=trusted_md5s, link=link)
     if not failures:
         return
-    by_path = {folder / file.path: file for file in files}
-    bad = [by_path[path] for path, _, _ in failures]
-    rasters = sorted({file.raster_id for file in bad})
-    touched = find_features_on_rasters(revision, rasters)
-    what = "altered" if any(damage == "altered" for _, _, damage in failures) else "missing"
+    file_of_path = {folder / file.path: file for file in files}
+    rasters = sorted({file_of_path[path].raster_id for path, _, _ in failures})
+    features = find_features_on_rasters(revision, rasters)
+    damage = "altered" if any(damage == "altered" for _, _, damage in failures) else "missing"
     raise CorruptError(
-        f"{len(failures):,} of {len(files):,} files can't be restored: {what} in the cache: raster {quote_names(rasters)}, "
-        f"which show the features {quote_names(touched) if touched else 'none'}; the others were delivered. Run dvc pull "
-        "if a remote has them, and geographer verify to see all"
+        f"cannot restore {len(failures):,} of {format_count(len(files), 'file')}: {damage} in the cache: "
+        f"{'raster' if len(rasters) == 1 else 'rasters'} {quote_names(rasters)} with the features "
+        f"{quote_names(features) if features else '(none)'}. The other files were written. Run dvc pull "
+        "if a remote has the files, and geographer verify to list all damage."
     )
 
 
-def _paths_gone(revision: Revision, frm: int | None, root: Path) -> list[str]:
-    """What the revision at `frm` has, and this one has not; from nowhere in particular: whatever any other left."""
-    source = "file_at($frm)" if frm is not None else "file_ever()"
-    known = {"frm": frm} if frm is not None else {}
-    rows = revision.fetch_rows(
-        f"SELECT DISTINCT path FROM {source} ANTI JOIN file_at($to) USING (path) ORDER BY path",  # noqa: S608
-        {"to": revision.position, **known},
-    )
-    return [row[0] for row in rows if frm is not None or (root / row[0]).exists()]
+def _list_obsolete_paths(revision: Revision, from_position: int | None, root: Path) -> list[str]:
+    """List the paths to delete: files of `from_position`, or of any revision if None, that this revision lacks."""
+    source = "files_ever()" if from_position is None else f"files_at({from_position:d})"
+    query = f"SELECT DISTINCT path FROM {source} ANTI JOIN files_at($to) USING (path) ORDER BY path"  # noqa: S608
+    rows = revision.fetch_rows(query, {"to": revision.position})
+    return [row[0] for row in rows if from_position is not None or (root / row[0]).exists()]
 
 
-def _entries(revision: Revision, folder: str) -> list[tuple[str, str, int]]:
-    """The whole content of a tracked folder at the revision: path in the folder, MD5, size."""
-    rows = revision.fetch_rows(
-        "SELECT path[len($prefix) + 1 :], md5, size FROM file_at($at) WHERE starts_with(path, $prefix) "
+def _list_folder_entries(revision: Revision, folder: str) -> list[tuple[Any, ...]]:
+    """List the files of a tracked folder at the revision: path in the folder, MD5, size."""
+    return revision.fetch_rows(
+        "SELECT path[len($prefix) + 1 :], md5, size FROM files_at($at) WHERE starts_with(path, $prefix) "
         "AND NOT contains(path[len($prefix) + 1 :], '/') ORDER BY path",
         {"prefix": folder + "/", "at": revision.position},
     )
-    return list(rows)
 
 
-def _remove_while_empty(folder: Path, root: Path) -> None:
-    """Remove a folder and those above it, below `root`, that hold nothing."""
+def _remove_empty_folders(folder: Path, root: Path) -> None:
+    """Remove `folder` and the folders above it, below `root`, while they are empty."""
     while folder != root and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent
 
 
-def _folder(path: str) -> str:
-    return path.rpartition("/")[0]
-
-
-def _is_right(path: Path, checksums: Checksums) -> bool:
-    from geographer.rasters.checksums import compute_checksums
-
-    return path.is_file() and compute_checksums(path) == checksums
-
-
-def _is_spoilt(path: Path, file: TrackedFile, since: int) -> bool:
-    """Whether a file that was right at `since` is gone or altered; it is read only if it was touched from then on."""
+def _was_modified_since(root: Path, file: TrackedFile, since_ns: int) -> bool:
+    """Return whether a file that was correct at `since_ns` is damaged; read it only if its status changed."""
+    path = root / file.path
     try:
         status = path.stat()
     except FileNotFoundError:
         return True
-    touched = max(status.st_mtime_ns, status.st_ctime_ns) >= since or status.st_size != file.checksums.size
-    return touched and not _is_right(path, file.checksums)
+    changed = max(status.st_mtime_ns, status.st_ctime_ns) >= since_ns or status.st_size != file.checksums.size
+    return changed and check_file(path, file.checksums) is not None

@@ -1,4 +1,4 @@
-"""Curves over the ground and their chords: against pyproj's geocentric coordinates and fine sampling."""
+"""Arcs and their chords, compared with transform_to_geocentric coordinates of pyproj and fine sampling."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,18 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 
-from geographer.algorithms.geodesic_distance.arcs import Arcs, chord_distances, cut, earth_centred, length_bounds
+from geographer.algorithms.geodesic_distance.arcs import (
+    Arcs,
+    bound_lengths,
+    chord_distances,
+    subdivide_lines,
+    to_geocentric,
+)
 
 TO_GEOCENTRIC = Transformer.from_crs("EPSG:4979", "EPSG:4978", always_xy=True)
 
 
-def geocentric(lonlat):
+def transform_to_geocentric(lonlat):
     lon, lat = np.moveaxis(np.asarray(lonlat, dtype=float), -1, 0)
     return np.stack(TO_GEOCENTRIC.transform(lon, lat, np.zeros_like(lon)), axis=-1)
 
@@ -23,54 +29,54 @@ lines = st.tuples(lonlats, lonlats, st.floats(1e-4, 1)).map(
 
 
 @given(lonlats)
-def test_positions_are_those_of_the_ellipsoid(lonlat):
-    assert earth_centred(np.array(lonlat)) == pytest.approx(geocentric(lonlat), abs=1e-6)
+def test_to_geocentric_agrees_with_pyproj(lonlat):
+    assert to_geocentric(np.array(lonlat)) == pytest.approx(transform_to_geocentric(lonlat), abs=1e-6)
 
 
 @given(lines)
 @example(np.array([[0.0, -30.0], [90.0, 30.0]]))
 @example(np.array([[0.0, 80.0], [90.0, 90.0]]))
 @example(np.array([[0.0, 45.0], [90.0, 45.0]]))
-def test_a_curve_leaves_its_chord_by_its_sagitta_at_most_and_is_no_longer_than_said(line):
-    arc = Arcs.between(line[None])
-    share = np.linspace(0, 1, 1001)[:, None]
-    curve = geocentric(line[0] * (1 - share) + line[1] * share)
-    start, along = curve[0], curve[-1] - curve[0]
-    nearest = np.clip((curve - start) @ along / max(along @ along, 1e-9), 0, 1)[:, None]
-    assert np.linalg.norm(curve - start - nearest * along, axis=1).max() <= arc.sagitta[0] + 1e-6
-    # Each of the thousand steps is a difference of coordinates that are rounded to some 1e-9 m.
-    assert np.linalg.norm(np.diff(curve, axis=0), axis=1).sum() <= length_bounds(line[None])[0] + 1e-5
+def test_sagitta_and_length_are_upper_bounds(line):
+    arc = Arcs.from_ends(line[None])
+    fraction = np.linspace(0, 1, 1001)[:, None]
+    positions = transform_to_geocentric(line[0] * (1 - fraction) + line[1] * fraction)
+    start, along = positions[0], positions[-1] - positions[0]
+    nearest = np.clip((positions - start) @ along / max(along @ along, 1e-9), 0, 1)[:, None]
+    assert np.linalg.norm(positions - start - nearest * along, axis=1).max() <= arc.sagitta[0] + 1e-6
+    # Each of the thousand steps is a difference of coordinates rounded to about 1e-9 m.
+    assert np.linalg.norm(np.diff(positions, axis=0), axis=1).sum() <= bound_lengths(line[None])[0] + 1e-5
 
 
 @given(lines)
-def test_the_bounds_are_not_wasteful_for_short_curves(line):
+def test_bounds_of_short_arcs_are_tight(line):
     assume(abs(line[0, 1]) < 80 and np.abs(line[1] - line[0]).max() < 5)
-    share = np.linspace(0, 1, 101)[:, None]
-    curve = geocentric(line[0] * (1 - share) + line[1] * share)
-    length = np.linalg.norm(np.diff(curve, axis=0), axis=1).sum()
-    assert length_bounds(line[None])[0] <= 1.6 * length + 1e-3
-    assert Arcs.between(line[None]).sagitta[0] <= 8 * length**2 / 8 / 6e6 + 1e-3
+    fraction = np.linspace(0, 1, 101)[:, None]
+    positions = transform_to_geocentric(line[0] * (1 - fraction) + line[1] * fraction)
+    length = np.linalg.norm(np.diff(positions, axis=0), axis=1).sum()
+    assert bound_lengths(line[None])[0] <= 1.6 * length + 1e-3
+    assert Arcs.from_ends(line[None]).sagitta[0] <= 10 * length**2 / 8 / 6e6 + 1e-3
 
 
 points = st.tuples(*[st.integers(-20, 20)] * 3)
 
 
-def distance_between(start, end, other_start, other_end):
-    """The least distance of two segments: a convex function of where on each, so closing in finds its minimum."""
+def search_distance(start, end, other_start, other_end):
+    """Find the least distance of two segments by narrowing a search grid: it is convex in the two positions."""
     low, high = np.zeros(2), np.ones(2)
     for _ in range(60):
         s, t = np.meshgrid(*np.linspace(low, high, 9).T)
-        here = start + s[..., None] * (end - start) - other_start - t[..., None] * (other_end - other_start)
-        away = np.linalg.norm(here, axis=-1)
-        row, column = np.unravel_index(away.argmin(), away.shape)
+        difference = start + s[..., None] * (end - start) - other_start - t[..., None] * (other_end - other_start)
+        distances = np.linalg.norm(difference, axis=-1)
+        row, column = np.unravel_index(distances.argmin(), distances.shape)
         middle, span = np.array([s[row, column], t[row, column]]), (high - low) * 0.4
         low, high = np.clip(middle - span, 0, 1), np.clip(middle + span, 0, 1)
-    return away.min()
+    return distances.min()
 
 
-def chord(start, end):
-    nowhere = np.zeros((1, 2, 2))
-    return Arcs(nowhere, start[None], (end - start)[None], np.zeros(1))
+def make_chord(start, end):
+    ends = np.zeros((1, 2, 2))
+    return Arcs(ends, start[None], (end - start)[None], np.zeros(1))
 
 
 @given(start=points, end=points, other_start=points, other_end=points)
@@ -82,16 +88,16 @@ def chord(start, end):
 @example(start=(0, 0, 0), end=(10, 0, 0), other_start=(3, 4, 0), other_end=(20, 4, 0))
 @example(start=(0, 0, 0), end=(0, 0, 0), other_start=(3, 4, 0), other_end=(3, 4, 0))
 @settings(max_examples=60, deadline=None)
-def test_chords_are_as_far_apart_as_their_nearest_places(start, end, other_start, other_end):
-    start, end, other_start, other_end = (np.array(some, float) for some in (start, end, other_start, other_end))
-    found = chord_distances(chord(start, end), chord(other_start, other_end))[0]
-    # Near 0, the search for the nearest places ends within some 1e-6 of it.
-    assert found == pytest.approx(distance_between(start, end, other_start, other_end), abs=1e-5)
+def test_chord_distances_agree_with_search(start, end, other_start, other_end):
+    start, end, other_start, other_end = (np.array(point, float) for point in (start, end, other_start, other_end))
+    distance = chord_distances(make_chord(start, end), make_chord(other_start, other_end))[0]
+    # Near 0, the search ends within about 1e-6 of the minimum.
+    assert distance == pytest.approx(search_distance(start, end, other_start, other_end), abs=1e-5)
 
 
-def test_cutting_keeps_the_ends_and_takes_equal_steps():
+def test_subdivide_lines_in_equal_steps():
     ends = np.array([[[0.0, 0.0], [4.0, 8.0]], [[1.0, 1.0], [2.0, 2.0]]])
-    pieces, owner = cut(ends, np.array([4, 1]))
+    pieces, owner = subdivide_lines(ends, np.array([4, 1]))
     assert owner.tolist() == [0, 0, 0, 0, 1]
     assert pieces[:, 0].tolist() == [[0, 0], [1, 2], [2, 4], [3, 6], [1, 1]]
     assert pieces[:, 1].tolist() == [[1, 2], [2, 4], [3, 6], [4, 8], [2, 2]]

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from geographer.archives.base import SearchQuery
-from geographer.archives.download_pool import Failed, Fetched, fetch_all
+from geographer.archives.download_pool import FailedDownload, FetchedProduct, fetch_products
 from geographer.archives.eodag import EodagSource
-from geographer.archives.eodag.redaction import Clean
+from geographer.archives.eodag.redaction import Redactor
 from geographer.base.errors import GeographerError, UsageError
 from geographer.base.retry import RetryPolicy
-from tests.stac_servers import Fault, FaultyArchive, search_all
+from tests.stac_servers import Fault, FaultyArchive, search_products
 
 EVERYWHERE = SearchQuery(-180, -90, 180, 90)
-ONCE = RetryPolicy(tries=1)
+ONCE = RetryPolicy(max_attempts=1)
 USER, PASSWORD, SIGNED = "ada.lovelace", "Sehr/Geheim+1815", "f00dSIGNATUREcafe"
 BASIC = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 ECHO = (
@@ -49,101 +49,103 @@ vault:
 
 
 @pytest.fixture
-def vault(archive: FaultyArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultyArchive:
-    """An archive that wants a password, and signs its URLs."""
-    archive.add("scene", (0, 0, 1, 1), {"B02.tif": b"pixels"})
+def password_archive(archive: FaultyArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultyArchive:
+    """Configure an archive that requires a password and has signed URLs."""
+    archive.add_item("scene", (0, 0, 1, 1), {"B02.tif": b"pixels"})
     archive.items[0]["assets"]["B02"]["href"] += f"?sig={SIGNED}"
     (tmp_path / "eodag.yml").write_text(CONFIGURATION.format(url=archive.url, user=USER, password=PASSWORD))
     monkeypatch.setenv("EODAG_CFG_FILE", str(tmp_path / "eodag.yml"))
     return archive
 
 
-def has_secret(text: str) -> list[str]:
+def find_secrets(text: str) -> list[str]:
     return [secret for secret in (USER, PASSWORD, BASIC, SIGNED) if secret in text]
 
 
-def test_the_credentials_of_eodags_configuration_are_used_and_kept_nowhere(
-    vault: FaultyArchive, tmp_path: Path
-) -> None:
+def test_configured_credentials_are_used_but_not_stored(password_archive: FaultyArchive, tmp_path: Path) -> None:
     source = EodagSource(provider="vault", collection="scenes")
-    (product,) = search_all(source, EVERYWHERE, ONCE)
-    (one,) = fetch_all(source, [product], tmp_path / "downloads", patience=ONCE)
-    assert isinstance(one, Fetched)
-    assert vault.searches()
-    assert {asked.headers.get("Authorization") for asked in vault.log} == {f"Basic {BASIC}"}
-    assert vault.log[-1].path.endswith(f"?sig={SIGNED}")
-    kept = [
+    (product,) = search_products(source, EVERYWHERE, ONCE)
+    (fetched,) = fetch_products(source, [product], tmp_path / "downloads", retry_policy=ONCE)
+    assert isinstance(fetched, FetchedProduct)
+    assert password_archive.list_search_bodies()
+    assert {request.headers.get("Authorization") for request in password_archive.requests} == {f"Basic {BASIC}"}
+    assert password_archive.requests[-1].path.endswith(f"?sig={SIGNED}")
+    texts = [
         path.read_text(errors="replace") + str(path) for path in (tmp_path / "downloads").rglob("*") if path.is_file()
     ]
-    assert has_secret("".join([repr(product), repr(one), str(product.properties), str(product.files), *kept])) == []
+    assert (
+        find_secrets("".join([repr(product), repr(fetched), str(product.properties), str(product.files), *texts])) == []
+    )
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
-@pytest.mark.parametrize("kind", ["text/plain", "application/json", "text/html"])
-def test_no_answer_of_an_archive_brings_a_secret_into_an_error(
-    vault: FaultyArchive,
+@pytest.mark.parametrize("media_type", ["text/plain", "application/json", "text/html"])
+def test_errors_do_not_quote_secrets(
+    password_archive: FaultyArchive,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     status: int,
-    kind: str,
+    media_type: str,
 ) -> None:
-    everything = io.StringIO()
+    log_output = io.StringIO()
     logger = logging.getLogger()
-    monkeypatch.setattr(logger, "handlers", [logging.StreamHandler(everything)])
+    monkeypatch.setattr(logger, "handlers", [logging.StreamHandler(log_output)])
     monkeypatch.setattr(logger, "level", logging.INFO)
-    fault = Fault(status, {"Content-Type": kind, "WWW-Authenticate": f"Basic {BASIC}"}, ECHO)
+    fault = Fault(status, {"Content-Type": media_type, "WWW-Authenticate": f"Basic {BASIC}"}, ECHO)
     source = EodagSource(provider="vault", collection="scenes")
-    (product,) = search_all(source, EVERYWHERE, ONCE)
-    vault.always("scene/B02.tif", fault)
-    (failed,) = fetch_all(source, [product], tmp_path / "downloads", patience=ONCE)
-    assert isinstance(failed, Failed)
-    assert has_secret(failed.reason) == []
-    vault.always("/search", fault)
+    (product,) = search_products(source, EVERYWHERE, ONCE)
+    password_archive.set_fault("scene/B02.tif", fault)
+    (failed,) = fetch_products(source, [product], tmp_path / "downloads", retry_policy=ONCE)
+    assert isinstance(failed, FailedDownload)
+    assert find_secrets(failed.reason) == []
+    password_archive.set_fault("/search", fault)
     with pytest.raises(GeographerError) as raised:
-        search_all(source, EVERYWHERE, ONCE)
-    assert has_secret(str(raised.value)) == []
-    assert has_secret("".join(traceback.format_exception(raised.value))) == []
-    said = capfd.readouterr()
-    assert (said.out, said.err) == ("", "")
-    assert has_secret(everything.getvalue()) == []
+        search_products(source, EVERYWHERE, ONCE)
+    assert find_secrets(str(raised.value)) == []
+    assert find_secrets("".join(traceback.format_exception(raised.value))) == []
+    output = capfd.readouterr()
+    assert (output.out, output.err) == ("", "")
+    assert find_secrets(log_output.getvalue()) == []
 
 
-def test_credentials_of_variables_are_secrets_too(vault: FaultyArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_redact_environment_credentials(
+    password_archive: FaultyArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EODAG__VAULT__AUTH__CREDENTIALS__PASSWORD", "Aus-der-Umgebung")
-    vault.always("/search", Fault(500, {"Content-Type": "text/plain"}, b"no: Aus-der-Umgebung"))
+    password_archive.set_fault("/search", Fault(500, {"Content-Type": "text/plain"}, b"no: Aus-der-Umgebung"))
     with pytest.raises(GeographerError) as raised:
-        search_all(EodagSource(provider="vault", collection="scenes"), EVERYWHERE, ONCE)
+        search_products(EodagSource(provider="vault", collection="scenes"), EVERYWHERE, ONCE)
     assert "no: ***" in str(raised.value)
 
 
-def test_who_may_not_is_told_where_credentials_go(vault: FaultyArchive) -> None:
-    vault.always("/search", Fault(401))
+def test_unauthorized_error_says_where_credentials_go(password_archive: FaultyArchive) -> None:
+    password_archive.set_fault("/search", Fault(401))
     with pytest.raises(GeographerError, match=r"credentials for 'vault' into eodag's configuration.*EODAG__VAULT__"):
-        search_all(EodagSource(provider="vault", collection="scenes"), EVERYWHERE, ONCE)
+        search_products(EodagSource(provider="vault", collection="scenes"), EVERYWHERE, ONCE)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (f"vault:\n  auth: {{password: {PASSWORD}\n  oops", "is no YAML at line"),
-        (f"- {PASSWORD}\n", "has no providers in it"),
+        (f"vault:\n  auth: {{password: {PASSWORD}\n  oops", "is not valid YAML"),
+        (f"- {PASSWORD}\n", "contains no providers"),
     ],
 )
-def test_a_broken_configuration_is_not_quoted(
+def test_configuration_error_does_not_quote_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], content: str, message: str
 ) -> None:
     (tmp_path / "eodag.yml").write_text(content)
     monkeypatch.setenv("EODAG_CFG_FILE", str(tmp_path / "eodag.yml"))
     with pytest.raises(UsageError, match=message) as raised:
         EodagSource(provider="earth_search", collection="S2_MSI_L1C")
-    assert has_secret(str(raised.value)) == []
+    assert find_secrets(str(raised.value)) == []
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_configuration_that_is_not_there_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_configuration_is_not_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EODAG_CFG_FILE", str(tmp_path / "none.yml"))
-    with pytest.raises(GeographerError, match="which is not there"):
+    with pytest.raises(GeographerError, match="does not exist"):
         EodagSource(provider="earth_search", collection="S2_MSI_L1C")
     assert list(tmp_path.iterdir()) == []
 
@@ -161,5 +163,5 @@ def test_a_configuration_that_is_not_there_is_not_made(tmp_path: Path, monkeypat
         ("nothing to hide", "nothing to hide"),
     ],
 )
-def test_what_is_secret_is_taken_out_of_a_text(text: str, expected: str) -> None:
-    assert Clean(["Tom+1", "x"])(text) == expected
+def test_redactor_masks_secrets(text: str, expected: str) -> None:
+    assert Redactor(["Tom+1", "x"])(text) == expected

@@ -1,4 +1,4 @@
-"""Chips around features and in grids: which there are, what is in them, and what becomes of them later."""
+"""Test chips around features and in grids: their windows, their pixels, and their updates."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -21,18 +22,26 @@ from tests.operations.pond_dataset import (
     CLUSTER,
     LAKE,
     POINTS,
-    SCENES,
-    around,
-    chips,
-    counted,
-    digests,
-    gather,
-    holds,
-    window_of,
-    windows,
+    SCENE_OFFSETS,
+    add_points,
+    contains_point,
+    count_containing_chips,
+    crop_window,
+    get_feature_id,
+    list_checksums,
+    list_chips,
+    list_windows,
 )
-from tests.sample_history import NORTH, PIXEL, SHARES, WEST, square, write_features, write_scenes
-from tests.sample_rasters import pixels, write_scene
+from tests.sample_history import NORTH, PART_FRACTIONS, PIXEL, WEST, square_geometry, write_features, write_scenes
+from tests.sample_rasters import make_pixels, write_scene
+
+
+def open_chip(dataset: Dataset, chip: dict) -> rasterio.DatasetReader:
+    return rasterio.open(dataset.root / f"rasters/{chip['raster_id']}.tif")
+
+
+def open_parent(dataset: Dataset, chip: dict) -> rasterio.DatasetReader:
+    return rasterio.open(dataset.root / f"rasters/source/{chip['parent_id']}.tif")
 
 
 @pytest.mark.parametrize(
@@ -44,384 +53,379 @@ from tests.sample_rasters import pixels, write_scene
         ({"at_border": "pad", "mode": "random", "pad_value": 9}, [1, 2]),
     ],
 )
-def test_a_chip_s_pixels_are_its_window_of_the_source(gathered: Dataset, options: dict, bands: list[int]) -> None:
-    gathered.cut_around_features("around", size=(16, 12), **options)
-    found = chips(gathered)
-    assert {(chip["width"], chip["height"]) for chip in found} == {(16, 12)}
-    inside = all(0 <= chip["col"] <= 48 and 0 <= chip["row"] <= 52 for chip in found)
-    assert inside == (options["at_border"] != "pad")
-    for chip in found:
-        with (
-            rasterio.open(gathered.root / f"rasters/source/{chip['parent_id']}.tif") as source,
-            rasterio.open(gathered.root / f"rasters/{chip['raster_id']}.tif") as cut,
-        ):
-            due = window_of(source.read(bands), chip, options.get("pad_value", 0))
-            assert (cut.read() == due).all()
+def test_chip_pixels_equal_source_window(pond_dataset: Dataset, options: dict, bands: list[int]) -> None:
+    pond_dataset.cut_around_features("around", size=(16, 12), **options)
+    chips = list_chips(pond_dataset)
+    assert {(chip["width"], chip["height"]) for chip in chips} == {(16, 12)}
+    all_inside = all(0 <= chip["col"] <= 48 and 0 <= chip["row"] <= 52 for chip in chips)
+    assert all_inside == (options["at_border"] != "pad")
+    for chip in chips:
+        with open_parent(pond_dataset, chip) as source, open_chip(pond_dataset, chip) as cut:
+            expected = crop_window(source.read(bands), chip, options.get("pad_value", 0))
+            assert (cut.read() == expected).all()
             west, north = source.transform.c + 10 * chip["col"], source.transform.f - 10 * chip["row"]
             assert cut.transform[:6] == (10, 0, west, 0, -10, north)
             assert cut.crs == source.crs
 
 
-def test_a_grid_s_chips_cover_each_raster_with_its_own_pixels(gathered: Dataset) -> None:
-    gathered.cut_grid("grid", size=(24, 40))
-    found = chips(gathered, "grid")
-    assert [(chip["col"], chip["row"]) for chip in found if chip["parent_id"] == "a"] == [
+def test_grid_chips_cover_each_raster(pond_dataset: Dataset) -> None:
+    pond_dataset.cut_grid("grid", size=(24, 40))
+    chips = list_chips(pond_dataset, "grid")
+    assert [(chip["col"], chip["row"]) for chip in chips if chip["parent_id"] == "a"] == [
         (column, row) for row in (0, 24) for column in (0, 24, 40)
     ]
-    for chip in found:
-        with (
-            rasterio.open(gathered.root / f"rasters/source/{chip['parent_id']}.tif") as source,
-            rasterio.open(gathered.root / f"rasters/{chip['raster_id']}.tif") as cut,
-        ):
-            assert (cut.read() == window_of(source.read(), chip, 0)).all()
+    for chip in chips:
+        with open_parent(pond_dataset, chip) as source, open_chip(pond_dataset, chip) as cut:
+            assert (cut.read() == crop_window(source.read(), chip, 0)).all()
 
 
 @pytest.mark.parametrize("mode", ["centered", "random"])
 @pytest.mark.parametrize("target_count", [1, 2])
-def test_a_cluster_is_not_over_represented(gathered: Dataset, mode, target_count: int) -> None:
-    gathered.cut_around_features(
+def test_cluster_is_not_over_represented(pond_dataset: Dataset, mode, target_count: int) -> None:
+    pond_dataset.cut_around_features(
         "around", size=12, mode=mode, seed=3, target_count=target_count, where="class = 'pond'"
     )
-    found = chips(gathered)
-    for number, chip in enumerate(found):
-        assert counted(found[:number], [around(chip)])[around(chip)] < target_count
-    many = counted(found, POINTS)
-    showing = {name: sum(0 < x - start < 64 for start in SCENES.values()) for name, (x, _) in POINTS.items()}
-    assert all(many[name] >= min(target_count, showing[name]) for name in POINTS)
-    assert len([chip for chip in found if around(chip) in CLUSTER]) < len(CLUSTER) * target_count
+    chips = list_chips(pond_dataset)
+    for index, chip in enumerate(chips):
+        assert count_containing_chips(chips[:index], [get_feature_id(chip)])[get_feature_id(chip)] < target_count
+    chip_counts = count_containing_chips(chips, POINTS)
+    raster_counts = {
+        name: sum(0 < x - start < 64 for start in SCENE_OFFSETS.values()) for name, (x, _) in POINTS.items()
+    }
+    assert all(chip_counts[name] >= min(target_count, raster_counts[name]) for name in POINTS)
+    assert len([chip for chip in chips if get_feature_id(chip) in CLUSTER]) < len(CLUSTER) * target_count
 
 
-def test_features_that_a_filter_leaves_out_get_no_chip(gathered: Dataset) -> None:
-    recorded = gathered.cut_around_features("around", size=5, where="feature_id IN ('alone', 'east')")
-    assert [around(chip) for chip in chips(gathered)] == ["alone", "east"]
-    assert (recorded.summary["features"], recorded.summary["unmet"]) == (2, {})
+def test_where_limits_features(pond_dataset: Dataset) -> None:
+    result = pond_dataset.cut_around_features("around", size=5, where="feature_id IN ('alone', 'east')")
+    assert [get_feature_id(chip) for chip in list_chips(pond_dataset)] == ["alone", "east"]
+    assert (result.summary["features"], result.summary["unmet"]) == (2, {})
 
 
-def test_a_feature_larger_than_a_chip_gets_the_smallest_grid_of_chips_that_holds_it(gathered: Dataset) -> None:
-    gathered.cut_around_features("around", size=(4, 6), where="class = 'lake'")
+def test_large_feature_gets_smallest_grid(pond_dataset: Dataset) -> None:
+    pond_dataset.cut_around_features("around", size=(4, 6), where="class = 'lake'")
     column, row, side = LAKE
-    found = windows(gathered, "around")
-    left, top = min(chip[1] for chip in found), min(chip[2] for chip in found)
-    assert found == {("a", left + x, top + y, 4, 6) for x in (0, 4) for y in (0,)}
+    windows = list_windows(pond_dataset, "around")
+    left, top = min(window[1] for window in windows), min(window[2] for window in windows)
+    assert windows == {("a", left + x, top + y, 4, 6) for x in (0, 4) for y in (0,)}
     assert left <= column
     assert column + side <= left + 8
     assert top == row
-    assert {chip["raster_id"] for chip in chips(gathered)} == {"around/a_lake~0-0", "around/a_lake~1-0"}
+    assert {chip["raster_id"] for chip in list_chips(pond_dataset)} == {"around/a_lake~0-0", "around/a_lake~1-0"}
 
 
-def test_the_same_recipe_again_makes_nothing_new_and_other_parameters_are_a_conflict(gathered: Dataset) -> None:
-    gathered.cut_around_features("around", size=12)
-    head, before = gathered.log(1), digests(gathered)
-    again = gathered.cut_around_features("around", size=12)
+def test_changed_parameters_are_a_conflict(pond_dataset: Dataset) -> None:
+    pond_dataset.cut_around_features("around", size=12)
+    head, before = pond_dataset.log(1), list_checksums(pond_dataset)
+    again = pond_dataset.cut_around_features("around", size=12)
     assert (again.changed, again.position, again.summary["chips"]) == (False, head[0].position, 0)
-    with pytest.raises(ConflictError, match=r"'around' is a cut around recipe with size \[12, 12, \"px\"\]"):
-        gathered.cut_around_features("around", size=16)
-    with pytest.raises(ConflictError, match="'around' is a cut around recipe"):
-        gathered.cut_grid("around", size=12)
-    with pytest.raises(ConflictError, match="'source' names a collection already"):
-        gathered.cut_grid("source", size=12)
-    assert gathered.log(1) == head
-    assert digests(gathered) == before
+    with pytest.raises(ConflictError, match=r"'around' exists as a cut around recipe with size \[12, 12, \"px\"\]"):
+        pond_dataset.cut_around_features("around", size=16)
+    with pytest.raises(ConflictError, match="'around' exists as a cut around recipe"):
+        pond_dataset.cut_grid("around", size=12)
+    with pytest.raises(ConflictError, match="a collection 'source' exists already"):
+        pond_dataset.cut_grid("source", size=12)
+    assert pond_dataset.log(1) == head
+    assert list_checksums(pond_dataset) == before
 
 
-def test_a_filter_with_any_character_is_the_same_recipe_again(gathered: Dataset) -> None:
-    odd = "class <> 'ö \"/\\ \t \u2028 \x7f 1e21'"
-    gathered.cut_around_features("around", size=12, where=odd)
-    assert not gathered.cut_around_features("around", size=12, where=odd).changed
-    assert not any(recorded.changed for recorded in gathered.update())
+def test_where_with_any_character_is_reproducible(pond_dataset: Dataset) -> None:
+    where = "class <> 'ö \"/\\ \t \u2028 \x7f 1e21'"
+    pond_dataset.cut_around_features("around", size=12, where=where)
+    assert not pond_dataset.cut_around_features("around", size=12, where=where).changed
+    assert not any(result.changed for result in pond_dataset.update())
 
 
-def test_update_cuts_for_new_features_and_rasters_and_touches_no_earlier_chip(
-    gathered: Dataset, tmp_path: Path
-) -> None:
-    gathered.cut_around_features("around", size=12)
-    gathered.cut_grid("grid", size=32)
-    before = digests(gathered)
-    first = chips(gathered)
+def test_update_cuts_only_new_chips(pond_dataset: Dataset, tmp_path: Path) -> None:
+    pond_dataset.cut_around_features("around", size=12)
+    pond_dataset.cut_grid("grid", size=32)
+    before = list_checksums(pond_dataset)
+    first_chips = list_chips(pond_dataset)
     new = {"inside": (21.1, 21.4), "apart": (8.5, 56.5)}
-    assert any(holds(chip, new["inside"]) for chip in first)
-    assert not any(holds(chip, new["apart"]) for chip in first)
-    gather(gathered, tmp_path / "inputs", new)
-    gathered.add_rasters(write_scenes(tmp_path / "inputs", "c", beside=2, seed=4))
-    assert [recorded.changed for recorded in gathered.update()] == [True, True]
-    assert before.items() <= digests(gathered).items()
-    assert {chip["raster_id"] for chip in chips(gathered)[len(first) :]} == {"around/a_apart"}
-    assert sorted(digests(gathered).keys() - before.keys() - {"c", "around/a_apart"}) == [
+    assert any(contains_point(chip, new["inside"]) for chip in first_chips)
+    assert not any(contains_point(chip, new["apart"]) for chip in first_chips)
+    add_points(pond_dataset, tmp_path / "inputs", new)
+    pond_dataset.add_rasters(write_scenes(tmp_path / "inputs", "c", offset=2, seed=4))
+    assert [result.changed for result in pond_dataset.update()] == [True, True]
+    assert before.items() <= list_checksums(pond_dataset).items()
+    assert {chip["raster_id"] for chip in list_chips(pond_dataset)[len(first_chips) :]} == {"around/a_apart"}
+    assert sorted(list_checksums(pond_dataset).keys() - before.keys() - {"c", "around/a_apart"}) == [
         f"grid/c_c{column}_r{row}" for column in (0, 32) for row in (0, 32)
     ]
-    assert not any(recorded.changed for recorded in gathered.update())
+    assert not any(result.changed for result in pond_dataset.update())
 
 
-def test_a_feature_that_comes_later_moves_no_random_chip_of_another(
-    gathered: Dataset, gathered_once: Path, tmp_path: Path
-) -> None:
-    """The places are drawn for each feature, from the recipe's seed and the feature's id."""
-    gathered.cut_around_features("around", size=12, mode="random", seed=8)
-    late = Dataset.open(shutil.copytree(gathered_once, tmp_path / "late"))
-    gather(late, tmp_path / "inputs", {"late": (9.5, 50.5)})
-    late.cut_around_features("around", size=12, mode="random", seed=8)
-    assert digests(gathered).items() <= digests(late).items()
-    assert digests(late).keys() - digests(gathered).keys() == {"around/a_late"}
+def test_later_feature_moves_no_random_chip(pond_dataset: Dataset, pond_template: Path, tmp_path: Path) -> None:
+    """Positions are drawn for each feature from the recipe's seed and the feature's id."""
+    pond_dataset.cut_around_features("around", size=12, mode="random", seed=8)
+    other = Dataset.open(shutil.copytree(pond_template, tmp_path / "late"))
+    add_points(other, tmp_path / "inputs", {"late": (9.5, 50.5)})
+    other.cut_around_features("around", size=12, mode="random", seed=8)
+    assert list_checksums(pond_dataset).items() <= list_checksums(other).items()
+    assert list_checksums(other).keys() - list_checksums(pond_dataset).keys() == {"around/a_late"}
 
 
-def test_a_chip_that_was_removed_is_made_again_to_the_byte(gathered: Dataset) -> None:
-    gathered.cut_around_features("around", size=12)
-    before = digests(gathered)
-    gathered.remove_rasters(["around/a_alone"])
-    gathered.update()
-    assert digests(gathered) == before
+def test_removed_chip_is_recut_identically(pond_dataset: Dataset) -> None:
+    pond_dataset.cut_around_features("around", size=12)
+    before = list_checksums(pond_dataset)
+    pond_dataset.remove_rasters(["around/a_alone"])
+    pond_dataset.update()
+    assert list_checksums(pond_dataset) == before
 
 
-def test_chips_of_a_raster_that_is_gone_are_retired_and_their_features_cut_elsewhere(gathered: Dataset) -> None:
-    gathered.cut_around_features("around", size=12)
-    assert [chip["parent_id"] for chip in chips(gathered) if holds(chip, POINTS["both"])] == ["a"]
-    gone = {chip["raster_id"] for chip in chips(gathered) if chip["parent_id"] == "a"}
-    before = digests(gathered)
-    gathered.remove_rasters(["a"])
-    (recorded,) = gathered.update()
-    assert (recorded.summary["chips"], recorded.summary["retired"]) == (2, len(gone))
-    after = digests(gathered)
-    assert before.keys() - after.keys() == {"a", *gone}
+def test_chips_of_removed_raster_are_retired(pond_dataset: Dataset) -> None:
+    pond_dataset.cut_around_features("around", size=12)
+    assert [chip["parent_id"] for chip in list_chips(pond_dataset) if contains_point(chip, POINTS["both"])] == ["a"]
+    retired = {chip["raster_id"] for chip in list_chips(pond_dataset) if chip["parent_id"] == "a"}
+    before = list_checksums(pond_dataset)
+    pond_dataset.remove_rasters(["a"])
+    (result,) = pond_dataset.update()
+    assert (result.summary["chips"], result.summary["retired"]) == (2, len(retired))
+    after = list_checksums(pond_dataset)
+    assert before.keys() - after.keys() == {"a", *retired}
     assert after.keys() - before.keys() == {"around/b_alone", "around/b_both"}
-    assert not any((gathered.root / f"rasters/{chip}.tif").exists() for chip in gone)
-    assert not any(recorded.changed for recorded in gathered.update())
+    assert not any((pond_dataset.root / f"rasters/{chip}.tif").exists() for chip in retired)
+    assert not any(result.changed for result in pond_dataset.update())
 
 
-def test_labels_and_parts_of_a_retired_chip_go_with_it(gathered: Dataset) -> None:
-    gathered.cut_around_features("around", size=12)
-    gathered.label_masks("mask", collection="around")
-    gathered.split("parts", collection="around", parts=SHARES)
-    (chip,) = (chip["raster_id"] for chip in chips(gathered) if around(chip) == "alone")
-    gathered.remove_features(["alone"])
-    gathered.update()
-    assert chip not in digests(gathered)
-    kept = {one["raster_id"] for one in chips(gathered)}
-    assert {row["raster_id"] for row in gathered.labels().to_pylist()} == kept
-    assert {row["raster_id"] for row in gathered.splits().to_pylist()} == kept
-    assert not (gathered.root / f"labels/mask/{chip}.tif").exists()
-    assert chip in {row["raster_id"] for row in gathered.chips(at="HEAD~2").to_pylist()}
-    assert gathered.verify() == []
+def test_retired_chip_loses_labels_and_splits(pond_dataset: Dataset) -> None:
+    pond_dataset.cut_around_features("around", size=12)
+    pond_dataset.label_masks("mask", collection="around")
+    pond_dataset.split("parts", collection="around", parts=PART_FRACTIONS)
+    (chip_id,) = (chip["raster_id"] for chip in list_chips(pond_dataset) if get_feature_id(chip) == "alone")
+    pond_dataset.remove_features(["alone"])
+    pond_dataset.update()
+    assert chip_id not in list_checksums(pond_dataset)
+    kept = {chip["raster_id"] for chip in list_chips(pond_dataset)}
+    assert {row["raster_id"] for row in pond_dataset.labels().to_pylist()} == kept
+    assert {row["raster_id"] for row in pond_dataset.splits().to_pylist()} == kept
+    assert not (pond_dataset.root / f"labels/mask/{chip_id}.tif").exists()
+    assert chip_id in {row["raster_id"] for row in pond_dataset.chips(at="HEAD~2").to_pylist()}
+    assert pond_dataset.verify() == []
 
 
-def test_a_raster_that_was_replaced_under_its_id_is_cut_anew(gathered: Dataset, tmp_path: Path) -> None:
-    gathered.cut_around_features("around", size=12)
-    gathered.cut_grid("grid", size=32)
-    before = digests(gathered)
-    gathered.remove_rasters(["a"])
-    array = pixels(2, 64, 64, "uint8", seed=77)
+def test_replaced_raster_is_recut(pond_dataset: Dataset, tmp_path: Path) -> None:
+    pond_dataset.cut_around_features("around", size=12)
+    pond_dataset.cut_grid("grid", size=32)
+    before = list_checksums(pond_dataset)
+    pond_dataset.remove_rasters(["a"])
+    array = make_pixels(2, 64, 64, "uint8", seed=77)
     scene = write_scene(tmp_path / "a.tif", array, transform=(PIXEL, 0, WEST + 20, 0, -PIXEL, NORTH), nodata=0)
-    gathered.add_rasters(scene)
-    gathered.update()
-    scenes = {"a": 2, "b": 48}
-    found = chips(gathered)
+    pond_dataset.add_rasters(scene)
+    pond_dataset.update()
+    offsets = {"a": 2, "b": 48}
+    chips = list_chips(pond_dataset)
     inside = [name for name, (x, _) in POINTS.items() if 2 < x < 66]
-    assert all(any(holds(chip, POINTS[name], scenes) for chip in found) for name in inside)
-    gathered.cut_around_features("anew", size=12)
-    assert windows(gathered, "anew") == windows(gathered, "around")
-    cut_from_a = [chip for chip in found + chips(gathered, "grid") if chip["parent_id"] == "a"]
-    renewed = [chip for chip in cut_from_a if digests(gathered)[chip["raster_id"]] != before.get(chip["raster_id"])]
-    assert renewed == cut_from_a
-    assert not any(around(chip) == "corner" for chip in found)
-    for chip in renewed:
-        with rasterio.open(gathered.root / f"rasters/{chip['raster_id']}.tif") as cut:
-            assert (cut.read() == window_of(array, chip, 0)).all()
-    assert not any(recorded.changed for recorded in gathered.update())
+    assert all(any(contains_point(chip, POINTS[name], offsets) for chip in chips) for name in inside)
+    pond_dataset.cut_around_features("new", size=12)
+    assert list_windows(pond_dataset, "new") == list_windows(pond_dataset, "around")
+    cut_from_a = [chip for chip in chips + list_chips(pond_dataset, "grid") if chip["parent_id"] == "a"]
+    recut = [
+        chip for chip in cut_from_a if list_checksums(pond_dataset)[chip["raster_id"]] != before.get(chip["raster_id"])
+    ]
+    assert recut == cut_from_a
+    assert not any(get_feature_id(chip) == "corner" for chip in chips)
+    for chip in recut:
+        with open_chip(pond_dataset, chip) as cut:
+            assert (cut.read() == crop_window(array, chip, 0)).all()
+    assert not any(result.changed for result in pond_dataset.update())
 
 
-def test_a_raster_that_came_back_as_it_was_is_cut_in_its_new_turn_and_no_chip_changes_that_need_not(
-    gathered: Dataset, gathered_once: Path
-) -> None:
-    gathered.cut_around_features("around", size=12)
-    gathered.cut_grid("grid", size=32)
-    before = digests(gathered)
-    gathered.remove_rasters(["a"])
-    gathered.add_rasters(gathered_once / "rasters" / "source" / "a.tif")
-    recorded = {one.summary["recipe"]["name"]: one.changed for one in gathered.update()}
-    assert recorded == {"around": True, "grid": False}
-    after = digests(gathered)
+def test_readded_raster_gets_new_rank(pond_dataset: Dataset, pond_template: Path) -> None:
+    pond_dataset.cut_around_features("around", size=12)
+    pond_dataset.cut_grid("grid", size=32)
+    before = list_checksums(pond_dataset)
+    pond_dataset.remove_rasters(["a"])
+    pond_dataset.add_rasters(pond_template / "rasters" / "source" / "a.tif")
+    changed = {result.summary["recipe"]["name"]: result.changed for result in pond_dataset.update()}
+    assert changed == {"around": True, "grid": False}
+    after = list_checksums(pond_dataset)
     assert before.keys() - after.keys() == {"around/a_alone", "around/a_both"}
     assert after.keys() - before.keys() == {"around/b_alone", "around/b_both"}
     assert all(before[name] == after[name] for name in before.keys() & after.keys())
 
 
-def test_a_feature_that_came_back_elsewhere_takes_its_chip_along(gathered: Dataset, tmp_path: Path) -> None:
-    """Its old neighbours get the chips that they would have without it; where it is now, it is the last in turn."""
-    gathered.cut_around_features("around", size=12)
-    owner = around(next(chip for chip in chips(gathered) if around(chip) in CLUSTER))
-    gathered.remove_features([owner])
-    gather(gathered, tmp_path / "inputs", {owner: (8.5, 56.5)})
-    gathered.update()
-    (moved,) = (chip for chip in chips(gathered) if chip["raster_id"] == f"around/a_{owner}")
-    assert holds(moved, (8.5, 56.5))
-    assert all(counted(chips(gathered), CLUSTER.keys() - {owner}).values())
-    assert not any(recorded.changed for recorded in gathered.update())
-    gathered.cut_around_features("anew", size=12)
-    assert windows(gathered, "anew") == windows(gathered, "around")
-    assert not any("~" in chip["raster_id"] for chip in chips(gathered))
+def test_moved_feature_moves_its_chip(pond_dataset: Dataset, tmp_path: Path) -> None:
+    """Its old neighbours get the chips that they would have without it; it has the last rank at its new position."""
+    pond_dataset.cut_around_features("around", size=12)
+    feature_id = get_feature_id(next(chip for chip in list_chips(pond_dataset) if get_feature_id(chip) in CLUSTER))
+    pond_dataset.remove_features([feature_id])
+    add_points(pond_dataset, tmp_path / "inputs", {feature_id: (8.5, 56.5)})
+    pond_dataset.update()
+    (moved,) = (chip for chip in list_chips(pond_dataset) if chip["raster_id"] == f"around/a_{feature_id}")
+    assert contains_point(moved, (8.5, 56.5))
+    assert all(count_containing_chips(list_chips(pond_dataset), CLUSTER.keys() - {feature_id}).values())
+    assert not any(result.changed for result in pond_dataset.update())
+    pond_dataset.cut_around_features("new", size=12)
+    assert list_windows(pond_dataset, "new") == list_windows(pond_dataset, "around")
+    assert not any("~" in chip["raster_id"] for chip in list_chips(pond_dataset))
 
 
-def test_update_passes_over_a_collection_that_was_emptied(gathered: Dataset, tmp_path: Path) -> None:
-    gathered.cut_around_features("around", size=12)
-    gathered.cut_grid("grid", size=32)
-    gathered.label_masks("mask", collection="around")
-    gathered.split("parts", collection="around", parts={"train": 0.5, "test": 0.5})
-    gathered.remove_rasters(
-        [*SCENES, *(chip["raster_id"] for name in ("around", "grid") for chip in chips(gathered, name))]
+def cut_label_and_split(dataset: Dataset) -> None:
+    """Run the recipes 'around' and 'grid', and 'mask' and 'parts' on the chips of the first."""
+    dataset.cut_around_features("around", size=12)
+    dataset.cut_grid("grid", size=32)
+    dataset.label_masks("mask", collection="around")
+    dataset.split("parts", collection="around", parts={"train": 0.5, "test": 0.5})
+
+
+def test_update_skips_empty_collection(pond_dataset: Dataset, tmp_path: Path) -> None:
+    cut_label_and_split(pond_dataset)
+    pond_dataset.remove_rasters(
+        [*SCENE_OFFSETS, *(chip["raster_id"] for name in ("around", "grid") for chip in list_chips(pond_dataset, name))]
     )
-    assert not any(recorded.changed for recorded in gathered.update())
-    gathered.add_rasters(write_scenes(tmp_path / "inputs", "c"))
-    assert all(recorded.changed for recorded in gathered.update())
+    assert not any(result.changed for result in pond_dataset.update())
+    pond_dataset.add_rasters(write_scenes(tmp_path / "inputs", "c"))
+    assert all(result.changed for result in pond_dataset.update())
 
 
-def test_nothing_is_recorded_of_a_cut_that_can_not_be(gathered: Dataset, tmp_path: Path) -> None:
-    bare = write_scene(tmp_path / "bare.tif", pixels(2, 20, 20, "uint8"))
-    gathered.add_rasters(bare, collection="bare")
-    head = gathered.log(1)
-    for error, told, options in [
+def test_invalid_cut_records_nothing(pond_dataset: Dataset, tmp_path: Path) -> None:
+    without_nodata = write_scene(tmp_path / "bare.tif", make_pixels(2, 20, 20, "uint8"))
+    pond_dataset.add_rasters(without_nodata, collection="bare")
+    head = pond_dataset.log(1)
+    cases: list[tuple[type[Exception], str, dict[str, Any]]] = [
         (NotFoundError, "no collection 'nowhere'", {"size": 8, "source": "nowhere"}),
-        (UsageError, "'a' has bands 1 to 2", {"size": 8, "bands": [3]}),
-        (UsageError, "no pixels", {"size": 0}),
-        (UsageError, "leaves chips of 8 x 6 no step", {"size": (8, 6), "overlap": 6}),
-        (UsageError, "1.5 is no share", {"size": 8, "max_nodata": 1.5}),
+        (UsageError, "Raster 'a' has bands 1 to 2", {"size": 8, "bands": [3]}),
+        (UsageError, "invalid size 0 x 0 px", {"size": 0}),
+        (UsageError, "invalid overlap 6", {"size": (8, 6), "overlap": 6}),
+        (UsageError, "invalid --max-nodata 1.5", {"size": 8, "max_nodata": 1.5}),
         (UsageError, "calls 'random'", {"size": 8, "order_by": "random()"}),
         (NotFoundError, "clouds", {"size": 8, "order_by": "clouds DESC"}),
-        (NotFoundError, "no raster of 'source' is called so", {"size": 8, "bands": {"dem-*": [1]}}),
-        (UsageError, "pass --cells with-features", {"size": 8, "where": "class = 'lake'"}),
+        (NotFoundError, "no raster of 'source' matches --bands", {"size": 8, "bands": {"dem-*": [1]}}),
+        (UsageError, "Pass --cells with-features", {"size": 8, "where": "class = 'lake'"}),
         (UsageError, "'bare' has no nodata value", {"size": 16, "source": "bare", "edge": "pad"}),
-    ]:
-        with pytest.raises(error, match=told):
-            gathered.cut_grid("cells", **options)
+    ]
+    for error, message, options in cases:
+        with pytest.raises(error, match=message):
+            pond_dataset.cut_grid("cells", **options)
     with pytest.raises(NotFoundError, match="depth_m"):
-        gathered.cut_around_features("around", size=8, where="depth_m > 2")
-    assert gathered.log(1) == head
-    assert not (gathered.root / "rasters" / "cells").exists()
+        pond_dataset.cut_around_features("around", size=8, where="depth_m > 2")
+    assert pond_dataset.log(1) == head
+    assert not (pond_dataset.root / "rasters" / "cells").exists()
 
 
-def test_a_dry_run_tells_what_would_be_cut(gathered: Dataset) -> None:
-    head = gathered.log(1)
-    told = gathered.cut_around_features("around", size=12, dry_run=True)
-    assert (told.changed, gathered.log(1)) == (False, head)
-    assert gathered.cut_around_features("around", size=12).summary["chips"] == told.summary["chips"]
+def test_dry_run_counts_chips(pond_dataset: Dataset) -> None:
+    head = pond_dataset.log(1)
+    dry_run = pond_dataset.cut_around_features("around", size=12, dry_run=True)
+    assert (dry_run.changed, pond_dataset.log(1)) == (False, head)
+    assert pond_dataset.cut_around_features("around", size=12).summary["chips"] == dry_run.summary["chips"]
 
 
-# --- which rasters, in which order, of which bands ----------------------------------------------------------------
+# --- rasters, their order, bands ----------------------------------------------------------------------------------
 
 
-def parents(dataset: Dataset, recipe: str) -> dict[str, str]:
-    """For each feature that a chip was cut around, from which raster."""
-    return {around(chip): chip["parent_id"] for chip in chips(dataset, recipe)}
+def map_parents(dataset: Dataset, recipe: str) -> dict[str, str]:
+    """Return the parent raster of each feature's chip."""
+    return {get_feature_id(chip): chip["parent_id"] for chip in list_chips(dataset, recipe)}
 
 
-def test_rasters_come_in_the_order_that_is_asked_for(gathered: Dataset) -> None:
-    options = {"size": 8, "where": "feature_id IN ('both', 'alone')"}
-    gathered.cut_around_features("first", **options)
-    gathered.cut_around_features("last", **options, order_by="width, raster_id DESC")
-    gathered.cut_around_features("east", **options, rasters_where="raster_id = 'b'")
-    assert set(parents(gathered, "first").values()) == {"a"}
-    assert parents(gathered, "last") == parents(gathered, "east") == {"both": "b", "alone": "b"}
+def test_order_by_ranks_rasters(pond_dataset: Dataset) -> None:
+    options: dict[str, Any] = {"size": 8, "where": "feature_id IN ('both', 'alone')"}
+    pond_dataset.cut_around_features("first", **options)
+    pond_dataset.cut_around_features("last", **options, order_by="width, raster_id DESC")
+    pond_dataset.cut_around_features("east", **options, rasters_where="raster_id = 'b'")
+    assert set(map_parents(pond_dataset, "first").values()) == {"a"}
+    assert map_parents(pond_dataset, "last") == map_parents(pond_dataset, "east") == {"both": "b", "alone": "b"}
 
 
-def test_a_random_order_is_each_feature_s_own_and_the_seed_s(gathered: Dataset, tmp_path: Path) -> None:
-    many = {f"m{number}": (56.5, 4.5 + 5 * number) for number in range(12)}
-    gather(gathered, tmp_path / "inputs", many)
-    drawn = []
+def test_random_order_depends_on_seed(pond_dataset: Dataset, tmp_path: Path) -> None:
+    points = {f"m{number}": (56.5, 4.5 + 5 * number) for number in range(12)}
+    add_points(pond_dataset, tmp_path / "inputs", points)
+    orders = []
     for name, seed in (("one", 1), ("again", 1), ("two", 2)):
-        gathered.cut_around_features(name, size=4, order_by="random", seed=seed, where="feature_id LIKE 'm%'")
-        drawn.append(parents(gathered, name))
-    assert drawn[0] == drawn[1] != drawn[2]
-    assert set(drawn[0].values()) == set(drawn[2].values()) == {"a", "b"}
-    assert drawn[0].keys() == many.keys()
+        pond_dataset.cut_around_features(name, size=4, order_by="random", seed=seed, where="feature_id LIKE 'm%'")
+        orders.append(map_parents(pond_dataset, name))
+    assert orders[0] == orders[1] != orders[2]
+    assert set(orders[0].values()) == set(orders[2].values()) == {"a", "b"}
+    assert orders[0].keys() == points.keys()
 
 
-def test_bands_are_those_of_the_first_pattern_that_a_raster_s_id_fits(gathered: Dataset) -> None:
-    gathered.cut_grid("grid", size=64, bands={"a*": [2], "*": [2, 1]})
-    for name, bands in (("a", [2]), ("b", [2, 1])):
-        with (
-            rasterio.open(gathered.root / f"rasters/source/{name}.tif") as source,
-            rasterio.open(gathered.root / f"rasters/grid/{name}_c0_r0.tif") as cut,
-        ):
+def test_first_matching_pattern_selects_bands(pond_dataset: Dataset) -> None:
+    pond_dataset.cut_grid("grid", size=64, bands={"a*": [2], "*": [2, 1]})
+    for chip, bands in zip(list_chips(pond_dataset, "grid"), ([2], [2, 1]), strict=True):
+        with open_parent(pond_dataset, chip) as source, open_chip(pond_dataset, chip) as cut:
             assert (cut.read() == source.read(bands)).all()
 
 
-def test_a_size_in_metres_is_one_on_the_ground(gathered: Dataset, tmp_path: Path) -> None:
-    """In a CRS of metres it is the CRS's own; in degrees it is geodesic, at the scene's middle."""
+def test_size_in_metres_is_on_ground(pond_dataset: Dataset, tmp_path: Path) -> None:
+    """Use CRS units in a metric CRS, and geodesic distances at the scene's centre in a geographic CRS."""
     step = (2e-4, 1e-4)
     west, north = 14.0, 47.0
     degrees = write_scene(
         tmp_path / "degrees.tif",
-        pixels(1, 80, 60, "uint8"),
+        make_pixels(1, 80, 60, "uint8"),
         transform=(step[0], 0, west, 0, -step[1], north),
         crs="EPSG:4326",
         nodata=0,
     )
-    gathered.add_rasters(degrees)
-    gathered.cut_grid("metres", size="240x120m", edge="drop")
-    sizes = {chip["parent_id"]: (chip["width"], chip["height"]) for chip in chips(gathered, "metres")}
+    pond_dataset.add_rasters(degrees)
+    pond_dataset.cut_grid("metres", size="240x120m", edge="drop")
+    sizes = {chip["parent_id"]: (chip["width"], chip["height"]) for chip in list_chips(pond_dataset, "metres")}
     assert sizes["a"] == sizes["b"] == (24, 12)
     x, y = west + 30 * step[0], north - 40 * step[1]
     geod = pyproj.Geod(ellps="WGS84")
-    across, down = geod.inv(x, y, x + step[0], y)[2], geod.inv(x, y, x, y - step[1])[2]
-    assert sizes["degrees"] == (round(240 / across), round(120 / down))
+    pixel_width, pixel_height = geod.inv(x, y, x + step[0], y)[2], geod.inv(x, y, x, y - step[1])[2]
+    assert sizes["degrees"] == (round(240 / pixel_width), round(120 / pixel_height))
 
 
-def test_no_chip_has_a_larger_share_of_nodata_than_is_allowed(gathered: Dataset, tmp_path: Path) -> None:
-    array = pixels(2, 40, 40, "uint8")
+def test_max_nodata_limits_nodata_fraction(pond_dataset: Dataset, tmp_path: Path) -> None:
+    array = make_pixels(2, 40, 40, "uint8")
     array[:, :, :13] = 0
     array[0, :20] = 0
     collar = write_scene(tmp_path / "collar.tif", array, nodata=0)
-    gathered.add_rasters(collar, collection="collar")
-    gathered.cut_grid("grid", size=16, edge="pad", source="collar", max_nodata=0.5)
+    pond_dataset.add_rasters(collar, collection="collar")
+    pond_dataset.cut_grid("grid", size=16, edge="pad", source="collar", max_nodata=0.5)
     has_data = np.pad((array != 0).any(axis=0), ((0, 8), (0, 8)))
-    due = {
+    expected = {
         ("collar", column, row, 16, 16)
         for column in (0, 16, 32)
         for row in (0, 16, 32)
         if has_data[row : row + 16, column : column + 16].mean() >= 0.5
     }
-    assert windows(gathered, "grid") == due
-    assert {window[1] for window in due} == {16, 32}
+    assert list_windows(pond_dataset, "grid") == expected
+    assert {window[1] for window in expected} == {16, 32}
 
 
 # --- grids --------------------------------------------------------------------------------------------------------
 
 
-def test_a_grid_s_neighbours_share_what_is_asked_and_its_edge_is_dropped_padded_or_shifted(gathered: Dataset) -> None:
-    one = {"size": 24, "overlap": 4, "rasters_where": "raster_id = 'a'"}
-    for edge, begins in (("drop", [0, 20, 40]), ("shift", [0, 20, 40]), ("pad", [0, 20, 40])):
-        gathered.cut_grid(edge, edge=edge, **one)
-        assert windows(gathered, edge) == {("a", column, row, 24, 24) for column in begins for row in begins}
-    two = {**one, "overlap": 0}
-    for edge, begins in (("drop", [0, 24]), ("shift", [0, 24, 40]), ("pad", [0, 24, 48])):
-        gathered.cut_grid(f"{edge}2", edge=edge, **two)
-        assert windows(gathered, f"{edge}2") == {("a", column, row, 24, 24) for column in begins for row in begins}
+def test_grid_overlap_and_edge(pond_dataset: Dataset) -> None:
+    starts_by_edge: dict[int, dict[Any, list[int]]] = {
+        4: {"drop": [0, 20, 40], "shift": [0, 20, 40], "pad": [0, 20, 40]},
+        0: {"drop": [0, 24], "shift": [0, 24, 40], "pad": [0, 24, 48]},
+    }
+    for overlap, edges in starts_by_edge.items():
+        for edge, starts in edges.items():
+            name = f"{edge}{overlap}"
+            pond_dataset.cut_grid(name, size=24, overlap=overlap, edge=edge, rasters_where="raster_id = 'a'")
+            expected = {("a", column, row, 24, 24) for column in starts for row in starts}
+            assert list_windows(pond_dataset, name) == expected
 
 
-def test_only_cells_with_a_selected_feature_are_cut_and_they_follow_the_features(
-    gathered: Dataset, tmp_path: Path
-) -> None:
-    recorded = gathered.cut_grid("cells", size=16, cells="with-features", where="class = 'pond'")
-    assert recorded.summary["features"] == len(POINTS)
+def test_cells_with_features_follow_the_features(pond_dataset: Dataset, tmp_path: Path) -> None:
+    result = pond_dataset.cut_grid("cells", size=16, cells="with-features", where="class = 'pond'")
+    assert result.summary["features"] == len(POINTS)
 
-    def due(points: dict[str, tuple[float, float]]) -> set[tuple]:
+    def compute_cells(points: dict[str, tuple[float, float]]) -> set[tuple]:
         return {
             (scene, int((x - start) // 16) * 16, int(y // 16) * 16, 16, 16)
             for x, y in points.values()
-            for scene, start in SCENES.items()
+            for scene, start in SCENE_OFFSETS.items()
             if 0 <= x - start < 64
         }
 
-    assert windows(gathered, "cells") == due(POINTS)
-    before = digests(gathered)
-    gather(gathered, tmp_path / "inputs", {"late": (40.5, 60.5)})
-    gathered.remove_features(["corner"])
-    (again,) = gathered.update()
+    assert list_windows(pond_dataset, "cells") == compute_cells(POINTS)
+    before = list_checksums(pond_dataset)
+    add_points(pond_dataset, tmp_path / "inputs", {"late": (40.5, 60.5)})
+    pond_dataset.remove_features(["corner"])
+    (again,) = pond_dataset.update()
     assert (again.summary["chips"], again.summary["retired"]) == (1, 1)
-    left = {name: where for name, where in POINTS.items() if name != "corner"}
-    assert windows(gathered, "cells") == due(left | {"late": (40.5, 60.5)})
-    assert before.items() - digests(gathered).items() == {("cells/a_c0_r0", before["cells/a_c0_r0"])}
+    remaining = {name: position for name, position in POINTS.items() if name != "corner"}
+    assert list_windows(pond_dataset, "cells") == compute_cells(remaining | {"late": (40.5, 60.5)})
+    assert before.items() - list_checksums(pond_dataset).items() == {("cells/a_c0_r0", before["cells/a_c0_r0"])}
 
 
-# --- the same, whoever makes them, and when -----------------------------------------------------------------------
+# --- reproducibility ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -432,40 +436,38 @@ def test_only_cells_with_a_selected_feature_are_cut_and_they_follow_the_features
         {"mode": "variable", "scale": 1.5, "min_size": 9},
     ],
 )
-def test_one_added_feature_changes_no_chip_of_another(gathered: Dataset, tmp_path: Path, options: dict) -> None:
-    gathered.cut_around_features("around", **options)
-    before = digests(gathered)
-    gather(gathered, tmp_path / "inputs", {"aaa": (9.5, 50.5), "inside": (22.1, 22.2)})
-    gathered.update()
-    assert before.items() <= digests(gathered).items()
-    added = digests(gathered).keys() - before.keys()
+def test_added_feature_changes_no_other_chip(pond_dataset: Dataset, tmp_path: Path, options: dict) -> None:
+    pond_dataset.cut_around_features("around", **options)
+    before = list_checksums(pond_dataset)
+    add_points(pond_dataset, tmp_path / "inputs", {"aaa": (9.5, 50.5), "inside": (22.1, 22.2)})
+    pond_dataset.update()
+    assert before.items() <= list_checksums(pond_dataset).items()
+    added = list_checksums(pond_dataset).keys() - before.keys()
     assert added <= {"around/a_aaa", "around/a_inside", "around/b_inside"}
     assert "around/a_aaa" in added
 
 
-def cut_every_way(dataset: Dataset) -> dict[str, str]:
+def cut_all_kinds(dataset: Dataset) -> dict[str, str]:
     dataset.cut_around_features("around", size=6, mode="random", seed=3, order_by="random")
     dataset.cut_around_features("variable", mode="variable", min_size=5, target_count=2)
     dataset.cut_grid("grid", size=8, cells="with-features")
     dataset.cut_cover("cover", size=(9, 7), target_count=2)
-    dataset.cut_own("corners", cutter="tests.sample_history:Corners", size=5, options={"inset": 1})
-    return {name: digest for name, digest in digests(dataset).items() if "/" in name}
+    dataset.cut_custom("corners", cutter="tests.sample_history:CornerCutter", size=5, options={"inset": 1})
+    return {name: digest for name, digest in list_checksums(dataset).items() if "/" in name}
 
 
-def test_chips_are_equal_in_another_process_and_with_another_order_of_the_input(
-    gathered: Dataset, empty_dataset: Path, tmp_path: Path
-) -> None:
-    found = cut_every_way(gathered)
+def test_chips_are_equal_in_another_process(pond_dataset: Dataset, empty_dataset: Path, tmp_path: Path) -> None:
+    checksums = cut_all_kinds(pond_dataset)
     other = Dataset.open(shutil.copytree(empty_dataset, tmp_path / "other"))
-    gather(other, tmp_path / "inputs", dict(reversed(POINTS.items())))
-    lake = write_features(tmp_path / "lake.geojson", {"lake": ("lake", square(*LAKE))})
+    add_points(other, tmp_path / "inputs", dict(reversed(POINTS.items())))
+    lake = write_features(tmp_path / "lake.geojson", {"lake": ("lake", square_geometry(*LAKE))})
     other.add_features(lake, crs="EPSG:32633")
-    other.add_rasters(write_scenes(tmp_path / "inputs", *SCENES)[::-1])
+    other.add_rasters(write_scenes(tmp_path / "inputs", *SCENE_OFFSETS)[::-1])
     script = f"""
 import json
 from geographer import Dataset
-from tests.operations.cut.test_cut import cut_every_way
-print(json.dumps(cut_every_way(Dataset.open({str(other.root)!r}))))
+from tests.operations.cut.test_cut import cut_all_kinds
+print(json.dumps(cut_all_kinds(Dataset.open({str(other.root)!r}))))
 """
     run = subprocess.run(
         [sys.executable, "-c", script],
@@ -476,37 +478,35 @@ print(json.dumps(cut_every_way(Dataset.open({str(other.root)!r}))))
         timeout=200,
     )
     assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout) == found
+    assert json.loads(run.stdout) == checksums
 
 
-def test_two_workers_cut_what_one_does(gathered: Dataset) -> None:
-    """So many that both are put to work."""
-    gathered.cut_grid("one", size=8, workers=1)
-    gathered.cut_grid("two", size=8, workers=2)
-    one, two = (
-        {name.partition("/")[2]: digest for name, digest in digests(gathered, of).items()} for of in ("one/", "two/")
+def test_workers_do_not_change_chips(pond_dataset: Dataset) -> None:
+    """There are enough chips for both workers."""
+    pond_dataset.cut_grid("one", size=8, workers=1)
+    pond_dataset.cut_grid("two", size=8, workers=2)
+    single, double = (
+        {name.partition("/")[2]: digest for name, digest in list_checksums(pond_dataset, prefix).items()}
+        for prefix in ("one/", "two/")
     )
-    assert len(one) == 128
-    assert one == two
+    assert len(single) == 128
+    assert single == double
 
 
-def test_a_recipe_that_is_removed_takes_along_what_it_made_and_frees_its_name(gathered: Dataset) -> None:
-    gathered.cut_around_features("around", size=12)
-    gathered.cut_grid("grid", size=32)
-    gathered.label_masks("mask", collection="around")
-    gathered.split("parts", collection="around", parts={"train": 0.5, "test": 0.5})
-    before = gathered.content_digest()
-    removed = gathered.remove_recipe("around")
+def test_remove_recipe_removes_outputs(pond_dataset: Dataset) -> None:
+    cut_label_and_split(pond_dataset)
+    before = pond_dataset.content_digest()
+    removed = pond_dataset.remove_recipe("around")
     assert removed.summary["rasters"] == removed.summary["labels"] == removed.summary["splits"] > 0
-    assert (len(chips(gathered)), len(gathered.labels()), len(gathered.splits())) == (0, 0, 0)
-    assert not (gathered.root / "rasters" / "around").exists()
-    assert [name.partition(" ")[0] for name in gathered.status()["recipes"]] == ["grid", "mask", "parts"]
-    assert not any(recorded.changed for recorded in gathered.update())
-    gathered.cut_around_features("around", size=16)
-    assert {(chip["width"], chip["height"]) for chip in chips(gathered)} == {(16, 16)}
-    assert gathered.content_digest(at=removed.position - 1) == before
-    with pytest.raises(NotFoundError, match="no recipe 'arround': there are 'around', 'grid', 'mask', 'parts'"):
-        gathered.remove_recipe("arround")
-    grown = gathered.status()["recipes"]
-    (gathered.root / ".geographer" / "state.duckdb").unlink()
-    assert gathered.status()["recipes"] == grown
+    assert (len(list_chips(pond_dataset)), len(pond_dataset.labels()), len(pond_dataset.splits())) == (0, 0, 0)
+    assert not (pond_dataset.root / "rasters" / "around").exists()
+    assert [name.partition(" ")[0] for name in pond_dataset.status()["recipes"]] == ["grid", "mask", "parts"]
+    assert not any(result.changed for result in pond_dataset.update())
+    pond_dataset.cut_around_features("around", size=16)
+    assert {(chip["width"], chip["height"]) for chip in list_chips(pond_dataset)} == {(16, 16)}
+    assert pond_dataset.content_digest(at=removed.position - 1) == before
+    with pytest.raises(NotFoundError, match=r"no recipe 'arround'\. Existing: 'around', 'grid', 'mask', 'parts'"):
+        pond_dataset.remove_recipe("arround")
+    recipes = pond_dataset.status()["recipes"]
+    (pond_dataset.root / ".geographer" / "state.duckdb").unlink()
+    assert pond_dataset.status()["recipes"] == recipes

@@ -1,4 +1,4 @@
-"""The scenes that are chosen: as few as can be, then as cheap as can be; compared with all choices there are."""
+"""The selection has the fewest scenes, then the lowest cost, compared with an exhaustive search."""
 
 from __future__ import annotations
 
@@ -7,94 +7,98 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from geographer.operations.download.select_scenes import choose
+from geographer.operations.download.select_scenes import select_scenes
 
 
-def pairs_of(shows):
-    """The pairs (member, scene) of a table of truth, shape (members, scenes)."""
-    members, scenes = np.nonzero(shows)
-    return members, scenes
+def list_pairs(covers):
+    """Return the pairs (target, scene) of a boolean table, shape (targets, scenes)."""
+    targets, scenes = np.nonzero(covers)
+    return targets, scenes
 
 
-def best(shows, needs, costs):
-    """The size and the cost of the best choice, by trying all."""
-    reachable = np.minimum(needs, shows.sum(axis=1))
-    for count in range(shows.shape[1] + 1):
-        fitting = [
-            float(costs[list(some)].sum())
-            for some in combinations(range(shows.shape[1]), count)
-            if (shows[:, list(some)].sum(axis=1) >= reachable).all()
+def find_optimum(covers, demands, costs):
+    """Return the size and cost of the best selection, by exhaustive search."""
+    reachable = np.minimum(demands, covers.sum(axis=1))
+    for count in range(covers.shape[1] + 1):
+        feasible_costs = [
+            float(costs[list(subset)].sum())
+            for subset in combinations(range(covers.shape[1]), count)
+            if (covers[:, list(subset)].sum(axis=1) >= reachable).all()
         ]
-        if fitting:
-            return count, min(fitting)
+        if feasible_costs:
+            return count, min(feasible_costs)
     raise AssertionError
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_the_choice_is_as_good_as_the_best_of_all(seed):
-    random = np.random.default_rng(seed)
-    members, scenes = int(random.integers(1, 9)), int(random.integers(1, 10))
-    shows = random.random((members, scenes)) < random.choice([0.2, 0.4])
-    needs = random.integers(0, 3, members)
-    costs = random.random(scenes).round(2)
+def test_selection_matches_exhaustive_search(seed):
+    rng = np.random.default_rng(seed)
+    n_targets, n_scenes = int(rng.integers(1, 9)), int(rng.integers(1, 10))
+    covers = rng.random((n_targets, n_scenes)) < rng.choice([0.2, 0.4])
+    demands = rng.integers(0, 3, n_targets)
+    costs = rng.random(n_scenes).round(2)
+    targets, scenes = list_pairs(covers)
 
-    chosen = choose(*pairs_of(shows), needs, costs, seconds=30)
+    selection = select_scenes(targets, scenes, demands, costs, time_limit=30)
 
-    count, cost = best(shows, needs, costs)
-    assert (chosen.taken.sum(), chosen.bound) == (count, count)
-    assert costs[chosen.taken].sum() == pytest.approx(cost)
-    assert chosen.short.tolist() == np.maximum(needs - shows[:, chosen.taken].sum(axis=1), 0).tolist()
-
-
-def test_a_cluster_gets_one_scene_not_ten():
-    members, scenes = np.arange(11) % 10, np.arange(11)
-    everything = np.full(10, 10)
-
-    chosen = choose(
-        np.append(members, range(10)), np.append(scenes, everything), np.ones(10, int), np.ones(11), seconds=5
+    count, cost = find_optimum(covers, demands, costs)
+    assert (selection.is_selected.sum(), selection.lower_bound) == (count, count)
+    assert costs[selection.is_selected].sum() == pytest.approx(cost)
+    assert (
+        selection.shortfall.tolist() == np.maximum(demands - covers[:, selection.is_selected].sum(axis=1), 0).tolist()
     )
 
-    assert chosen.taken.sum() == 1
+
+def test_one_scene_covers_cluster():
+    targets, scenes = np.arange(11) % 10, np.arange(11)
+    shared_scene = np.full(10, 10)
+
+    selection = select_scenes(
+        np.append(targets, range(10)), np.append(scenes, shared_scene), np.ones(10, int), np.ones(11), time_limit=5
+    )
+
+    assert selection.is_selected.sum() == 1
 
 
-def test_of_scenes_that_show_the_same_the_cheapest_is_taken():
-    members, scenes = np.repeat([0, 1], 3), np.tile([0, 1, 2], 2)
+def test_cheapest_equivalent_scene_is_selected():
+    targets, scenes = np.repeat([0, 1], 3), np.tile([0, 1, 2], 2)
 
-    chosen = choose(members, scenes, np.array([1, 1]), np.array([0.7, 0.1, 0.3]), seconds=5)
+    selection = select_scenes(targets, scenes, np.array([1, 1]), np.array([0.7, 0.1, 0.3]), time_limit=5)
 
-    assert chosen.taken.tolist() == [False, True, False]
-
-
-def test_several_scenes_of_one_place_are_taken_where_several_are_wanted():
-    members, scenes = np.repeat([0, 1], 3), np.tile([0, 1, 2], 2)
-
-    chosen = choose(members, scenes, np.array([2, 1]), np.array([0.7, 0.1, 0.3]), seconds=5)
-
-    assert chosen.taken.tolist() == [False, True, True]
+    assert selection.is_selected.tolist() == [False, True, False]
 
 
-def test_what_no_scene_shows_is_short():
-    chosen = choose(np.array([0]), np.array([0]), np.array([1, 2]), np.array([0.5]), seconds=5)
+def test_demand_selects_several_equivalent_scenes():
+    targets, scenes = np.repeat([0, 1], 3), np.tile([0, 1, 2], 2)
 
-    assert chosen.taken.tolist() == [True]
-    assert chosen.short.tolist() == [0, 2]
+    selection = select_scenes(targets, scenes, np.array([2, 1]), np.array([0.7, 0.1, 0.3]), time_limit=5)
 
-
-def test_without_scenes_everything_is_short():
-    nothing = np.empty(0, np.int64)
-
-    chosen = choose(nothing, nothing, np.array([1, 1]), np.empty(0), seconds=5)
-
-    assert chosen.short.tolist() == [1, 1]
-    assert chosen.bound == 0
+    assert selection.is_selected.tolist() == [False, True, True]
 
 
-def test_without_time_a_choice_is_made_all_the_same():
-    random = np.random.default_rng(1)
-    shows = random.random((30, 40)) < 0.2
-    needs = np.ones(30, int)
+def test_uncovered_target_has_shortfall():
+    selection = select_scenes(np.array([0]), np.array([0]), np.array([1, 2]), np.array([0.5]), time_limit=5)
 
-    chosen = choose(*pairs_of(shows), needs, random.random(40), seconds=0)
+    assert selection.is_selected.tolist() == [True]
+    assert selection.shortfall.tolist() == [0, 2]
 
-    assert (shows[:, chosen.taken].sum(axis=1) >= np.minimum(needs, shows.sum(axis=1))).all()
-    assert chosen.bound <= chosen.taken.sum()
+
+def test_no_scenes_leave_full_shortfall():
+    empty = np.empty(0, np.int64)
+
+    selection = select_scenes(empty, empty, np.array([1, 1]), np.empty(0), time_limit=5)
+
+    assert selection.shortfall.tolist() == [1, 1]
+    assert selection.lower_bound == 0
+
+
+def test_zero_time_limit_still_covers():
+    rng = np.random.default_rng(1)
+    covers = rng.random((30, 40)) < 0.2
+    demands = np.ones(30, int)
+    targets, scenes = list_pairs(covers)
+
+    selection = select_scenes(targets, scenes, demands, rng.random(40), time_limit=0)
+
+    assert (covers[:, selection.is_selected].sum(axis=1) >= np.minimum(demands, covers.sum(axis=1))).all()
+    assert selection.lower_bound <= selection.is_selected.sum()

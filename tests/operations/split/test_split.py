@@ -1,299 +1,313 @@
+"""Splits of a dataset's chips: reports, growth, conflicts and options."""
+
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
-from tests.sample_history import NORTH, PIXEL, WEST, point, square, write_features
-from tests.sample_rasters import pixels, write_scene
+from tests.sample_history import NORTH, PIXEL, WEST, point_geometry, square_geometry, write_features
+from tests.sample_rasters import make_pixels, write_scene
 
 SIZE = 8
 PONDS = {f"p{number}": (6.5 + 20 * number, 30.5) for number in range(6)}
-"""Six points 20 pixels apart: their chips of 8 pixels lie 12 pixels, which is 120 m, from each other."""
+"""Six points 20 pixels apart: their chips of 8 pixels are 12 pixels (120 m) from each other."""
 HALVES = {"train": 0.5, "test": 0.5}
 
 Point = tuple[float, float]
 
 
-def gather(dataset: Dataset, inputs: Path, points: dict[str, Point], class_: str = "pond") -> None:
+def add_points(dataset: Dataset, inputs: Path, points: dict[str, Point], class_name: str = "pond") -> None:
     inputs.mkdir(exist_ok=True)
     path = inputs / f"{len(dataset.log())}.geojson"
-    write_features(path, {name: (class_, point(*where)) for name, where in points.items()})
+    write_features(path, {name: (class_name, point_geometry(*position)) for name, position in points.items()})
     dataset.add_features(path, crs="EPSG:32633")
 
 
-def weld(dataset: Dataset, inputs: Path, name: str, column: float, side: float) -> None:
-    """A square that begins in the chip at `column` and reaches `side` pixels east."""
+def add_marsh(dataset: Dataset, inputs: Path, name: str, column: float, side: float) -> None:
+    """Add a square that begins in the chip at `column` and reaches `side` pixels east."""
     inputs.mkdir(exist_ok=True)
-    path = write_features(inputs / f"{name}.geojson", {name: ("marsh", square(column, 30, side))})
+    path = write_features(inputs / f"{name}.geojson", {name: ("marsh", square_geometry(column, 30, side))})
     dataset.add_features(path, crs="EPSG:32633")
 
 
-def parts_of(dataset: Dataset, split: str = "parts") -> dict[str, str | None]:
+def map_parts(dataset: Dataset, split: str = "parts") -> dict[str, str | None]:
     rows = dataset.splits(where=f"split = '{split}'").to_pylist()
     return {row["raster_id"].removeprefix("chips/a_"): row["part"] for row in rows}
 
 
-def sides(parts: dict[str, str | None]) -> set[frozenset[str]]:
-    """Which rasters are together, whatever their part is called."""
+def group_by_part(parts: dict[str, str | None]) -> set[frozenset[str]]:
+    """The sets of rasters in the same part."""
     return {frozenset(name for name in parts if parts[name] == part) for part in set(parts.values())}
 
 
-def leaks(dataset: Dataset) -> list[tuple[str, str]]:
+def find_leaks(dataset: Dataset) -> list[tuple[str, str]]:
     """Pairs of chips of different parts that share a feature or a pixel."""
     part = {row["raster_id"]: row["part"] for row in dataset.splits().to_pylist() if row["part"]}
-    shown: dict[str, set[str]] = {name: set() for name in part}
+    features_of: dict[str, set[str]] = {name: set() for name in part}
     for edge in dataset.edges().to_pylist():
         if edge["raster_id"] in part:
-            shown[edge["raster_id"]].add(edge["feature_id"])
+            features_of[edge["raster_id"]].add(edge["feature_id"])
     box = {chip["raster_id"]: (chip["col"], chip["row"]) for chip in dataset.chips().to_pylist()}
 
     def overlap(a: str, b: str) -> bool:
-        return all(abs(one - other) < SIZE for one, other in zip(box[a], box[b], strict=True))
+        return all(abs(start - other_start) < SIZE for start, other_start in zip(box[a], box[b], strict=True))
 
     return [
         (a, b)
         for a, b in combinations(sorted(part), 2)
-        if part[a] != part[b] and (shown[a] & shown[b] or overlap(a, b))
+        if part[a] != part[b] and (features_of[a] & features_of[b] or overlap(a, b))
     ]
 
 
 @pytest.fixture(scope="module")
-def chipped_once(empty_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("chipped")
+def chip_template(empty_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chip_dataset")
     dataset = Dataset.open(shutil.copytree(empty_dataset, folder / "dataset"))
-    gather(dataset, folder / "inputs", PONDS)
-    dataset.add_rasters(write_scene(folder / "a.tif", pixels(1, 64, 128, "uint8"), nodata=0))
+    add_points(dataset, folder / "inputs", PONDS)
+    dataset.add_rasters(write_scene(folder / "a.tif", make_pixels(1, 64, 128, "uint8"), nodata=0))
     dataset.cut_around_features("chips", size=SIZE, where="class <> 'marsh'")
     return dataset.root
 
 
 @pytest.fixture
-def chipped(chipped_once: Path, begun: Callable[[Path], Dataset]) -> Dataset:
-    """Six chips of one scene that share nothing."""
-    return begun(chipped_once)
+def chip_dataset(chip_template: Path, open_copy: Callable[[Path], Dataset]) -> Dataset:
+    """Six chips of a scene without common features or pixels."""
+    return open_copy(chip_template)
 
 
 @pytest.fixture(scope="module")
-def halved_once(chipped_once: Path, begun: Callable[[Path], Dataset], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    dataset = begun(chipped_once)
+def split_template(
+    chip_template: Path, open_copy: Callable[[Path], Dataset], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    dataset = open_copy(chip_template)
     dataset.split("parts", collection="chips", parts={"train": 2 / 3, "test": 1 / 3})
-    return shutil.copytree(dataset.root, tmp_path_factory.mktemp("halved") / "dataset")
+    return shutil.copytree(dataset.root, tmp_path_factory.mktemp("split_dataset") / "dataset")
 
 
 @pytest.fixture
-def halved(halved_once: Path, begun: Callable[[Path], Dataset]) -> Dataset:
-    """The same, four in train and two in test."""
-    return begun(halved_once)
+def split_dataset(split_template: Path, open_copy: Callable[[Path], Dataset]) -> Dataset:
+    """The six chips, four in train and two in test."""
+    return open_copy(split_template)
 
 
-def test_parts_are_as_near_to_their_shares_as_can_be_and_the_report_says_how_near(chipped: Dataset) -> None:
-    recorded = chipped.split("parts", collection="chips", parts={"train": 3, "val": 1, "test": 1})
-    parts = parts_of(chipped)
+def test_split_reports_fractions(chip_dataset: Dataset) -> None:
+    result = chip_dataset.split("parts", collection="chips", parts={"train": 3, "val": 1, "test": 1})
+    parts = map_parts(chip_dataset)
     assert parts.keys() == PONDS.keys()
     assert sorted(list(parts.values()).count(name) for name in ("train", "val", "test")) == [1, 1, 4]
-    told = recorded.summary
-    assert (told["components"], told["assigned"], told["warnings"]) == (6, 6, [])
-    assert told["parts"]["train"] == {"rasters": 4, "asked": 0.6, "got": 0.666667, "classes": {}}
-    assert chipped.show().payload["parts"] == told["parts"]
+    summary = result.summary
+    assert (summary["components"], summary["assigned"], summary["warnings"]) == (6, 6, [])
+    assert summary["parts"]["train"] == {"rasters": 4, "asked": 0.6, "got": 0.666667, "classes": {}}
+    assert chip_dataset.show().payload["parts"] == summary["parts"]
 
 
-def test_the_same_split_again_changes_nothing_and_other_parameters_are_a_conflict(halved: Dataset) -> None:
-    head = halved.log(1)
-    shares = {"train": 2 / 3, "test": 1 / 3}
-    assert not halved.split("parts", collection="chips", parts=shares).changed
-    for options in ({"parts": HALVES}, {"parts": shares, "seed": 1}, {"parts": shares, "by": "object"}):
-        with pytest.raises(ConflictError, match="'parts' is a split recipe"):
-            halved.split("parts", collection="chips", **options)
-    assert halved.log(1) == head
+def test_repeated_split_changes_nothing(split_dataset: Dataset) -> None:
+    head = split_dataset.log(1)
+    fractions = {"train": 2 / 3, "test": 1 / 3}
+    assert not split_dataset.split("parts", collection="chips", parts=fractions).changed
+    for options in ({"parts": HALVES}, {"parts": fractions, "seed": 1}, {"parts": fractions, "by": "object"}):
+        with pytest.raises(ConflictError, match="recipe 'parts' exists as a split recipe"):
+            split_dataset.split("parts", collection="chips", **options)
+    assert split_dataset.log(1) == head
 
 
-def test_the_seed_decides_among_splits_that_are_equally_good(chipped: Dataset) -> None:
+def test_seed_decides_between_equal_splits(chip_dataset: Dataset) -> None:
     for seed in range(6):
-        chipped.split(f"parts{seed}", collection="chips", parts=HALVES, seed=seed)
-    drawn = [parts_of(chipped, f"parts{seed}") for seed in range(6)]
-    assert len({tuple(sorted(parts.items())) for parts in drawn}) > 1
-    assert all(list(parts.values()).count("train") == 3 for parts in drawn)
+        chip_dataset.split(f"parts{seed}", collection="chips", parts=HALVES, seed=seed)
+    splits = [map_parts(chip_dataset, f"parts{seed}") for seed in range(6)]
+    assert len({tuple(sorted(parts.items())) for parts in splits}) > 1
+    assert all(list(parts.values()).count("train") == 3 for parts in splits)
 
 
-def test_assigned_once_stays_when_the_dataset_grows(halved: Dataset, tmp_path: Path) -> None:
-    before = parts_of(halved)
-    gather(halved, tmp_path / "inputs", {f"q{number}": (12.5 + 20 * number, 50.5) for number in range(5)})
-    halved.update()
-    after = parts_of(halved)
+def test_update_keeps_assigned_parts(split_dataset: Dataset, tmp_path: Path) -> None:
+    before = map_parts(split_dataset)
+    add_points(split_dataset, tmp_path / "inputs", {f"q{number}": (12.5 + 20 * number, 50.5) for number in range(5)})
+    split_dataset.update()
+    after = map_parts(split_dataset)
     assert before.items() <= after.items()
     assert after.keys() - before.keys() == {f"q{number}" for number in range(5)}
     assert sorted(list(after.values()).count(part) for part in ("train", "test")) == [4, 7]
-    assert leaks(halved) == []
+    assert find_leaks(split_dataset) == []
 
 
-def test_a_new_chip_joins_the_part_of_what_it_touches(halved: Dataset, tmp_path: Path) -> None:
-    before = parts_of(halved)
+def test_new_chip_joins_part_of_neighbour(split_dataset: Dataset, tmp_path: Path) -> None:
+    before = map_parts(split_dataset)
     near = {f"near {name}": (column + 5, row) for name, (column, row) in PONDS.items()}
-    gather(halved, tmp_path / "inputs", near)
-    halved.update()
-    after = parts_of(halved)
+    add_points(split_dataset, tmp_path / "inputs", near)
+    split_dataset.update()
+    after = map_parts(split_dataset)
     assert {name: after[f"near%20{name}"] for name in PONDS} == before
-    assert leaks(halved) == []
+    assert find_leaks(split_dataset) == []
+
+
+@pytest.fixture(scope="module")
+def conflict_template(
+    split_template: Path, open_copy: Callable[[Path], Dataset], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    dataset, folder = open_copy(split_template), tmp_path_factory.mktemp("conflict_dataset")
+    parts = map_parts(dataset)
+    first = next(number for number in range(5) if parts[f"p{number}"] != parts[f"p{number + 1}"])
+    add_marsh(dataset, folder / "inputs", "marsh", PONDS[f"p{first}"][0], 21)
+    add_points(dataset, folder / "inputs", {"apart": (60.5, 10.5)})
+    dataset.cut_around_features("chips", size=SIZE, where="class <> 'marsh'")
+    return shutil.copytree(dataset.root, folder / "dataset")
 
 
 @pytest.fixture
-def welded(halved: Dataset, tmp_path: Path) -> Dataset:
-    """A marsh shows in a chip of either part now, beside a pond that is new and lies in neither."""
-    parts = parts_of(halved)
-    first = next(number for number in range(5) if parts[f"p{number}"] != parts[f"p{number + 1}"])
-    weld(halved, tmp_path / "inputs", "marsh", PONDS[f"p{first}"][0], 21)
-    gather(halved, tmp_path / "inputs", {"apart": (60.5, 10.5)})
-    halved.cut_around_features("chips", size=SIZE, where="class <> 'marsh'")
-    return halved
+def conflict_dataset(conflict_template: Path, open_copy: Callable[[Path], Dataset]) -> Dataset:
+    """A marsh on a chip of each part, and a new pond on neither."""
+    return open_copy(conflict_template)
 
 
-def test_a_feature_that_welds_two_parts_is_a_conflict_and_nothing_is_written(welded: Dataset) -> None:
-    before, head = parts_of(welded), welded.log(1)
-    for ask in (
-        welded.update,
-        lambda: welded.split("parts", collection="chips", parts={"train": 2 / 3, "test": 1 / 3}),
-        lambda: welded.update(dry_run=True),
+def test_feature_across_parts_is_conflict(conflict_dataset: Dataset) -> None:
+    before, head = map_parts(conflict_dataset), conflict_dataset.log(1)
+    for run_split in (
+        conflict_dataset.update,
+        lambda: conflict_dataset.split("parts", collection="chips", parts={"train": 2 / 3, "test": 1 / 3}),
+        lambda: conflict_dataset.update(dry_run=True),
     ):
         with pytest.raises(ConflictError, match=r"feature 'marsh'.*--on-conflict exclude.*--on-conflict move"):
-            ask()
-    assert welded.log(1) == head
-    assert parts_of(welded) == before
+            run_split()
+    assert conflict_dataset.log(1) == head
+    assert map_parts(conflict_dataset) == before
 
 
-def test_exclude_leaves_the_smaller_side_of_the_weld_out_for_good(welded: Dataset, tmp_path: Path) -> None:
-    before = parts_of(welded)
-    (recorded,) = (one for one in welded.update(on_conflict="exclude") if one.changed)
-    after = parts_of(welded)
+def test_exclude_unassigns_smaller_side(conflict_dataset: Dataset, tmp_path: Path) -> None:
+    before = map_parts(conflict_dataset)
+    (result,) = (result for result in conflict_dataset.update(on_conflict="exclude") if result.changed)
+    after = map_parts(conflict_dataset)
     lost = {name for name, part in before.items() if after[name] != part}
     assert (len(lost), {after[name] for name in lost}) == (1, {None})
     assert after.keys() - before.keys() == {"apart"}
     assert after["apart"] is not None
-    assert (recorded.summary["left out"], recorded.summary["assigned"]) == (1, 1)
-    assert leaks(welded) == []
-    assert not any(one.changed for one in welded.update())
-    gather(welded, tmp_path / "inputs", {"later": (100.5, 10.5)})
-    welded.update()
-    assert {name: part for name, part in parts_of(welded).items() if name != "later"} == after
+    assert (result.summary["left out"], result.summary["assigned"]) == (1, 1)
+    assert find_leaks(conflict_dataset) == []
+    assert not any(result.changed for result in conflict_dataset.update())
+    add_points(conflict_dataset, tmp_path / "inputs", {"later": (100.5, 10.5)})
+    conflict_dataset.update()
+    assert {name: part for name, part in map_parts(conflict_dataset).items() if name != "later"} == after
 
 
-def test_what_was_left_out_comes_back_to_its_part_once_nothing_welds_it(welded: Dataset) -> None:
-    before = parts_of(welded)
-    welded.update(on_conflict="exclude")
-    welded.remove_features(["marsh"])
-    welded.update()
-    assert before.items() <= parts_of(welded).items()
+def test_excluded_chip_returns_after_conflict(conflict_dataset: Dataset) -> None:
+    before = map_parts(conflict_dataset)
+    conflict_dataset.update(on_conflict="exclude")
+    conflict_dataset.remove_features(["marsh"])
+    conflict_dataset.update()
+    assert before.items() <= map_parts(conflict_dataset).items()
 
 
-def test_move_brings_the_smaller_side_over(welded: Dataset) -> None:
-    before = parts_of(welded)
-    (recorded,) = (one for one in welded.update(on_conflict="move") if one.changed)
-    after = parts_of(welded)
+def test_move_moves_smaller_side(conflict_dataset: Dataset) -> None:
+    before = map_parts(conflict_dataset)
+    (result,) = (result for result in conflict_dataset.update(on_conflict="move") if result.changed)
+    after = map_parts(conflict_dataset)
     moved = {name for name, part in before.items() if after[name] != part}
-    assert (len(moved), recorded.summary["moved"]) == (1, 1)
+    assert (len(moved), result.summary["moved"]) == (1, 1)
     assert None not in after.values()
-    assert leaks(welded) == []
-    assert not any(one.changed for one in welded.update())
+    assert find_leaks(conflict_dataset) == []
+    assert not any(result.changed for result in conflict_dataset.update())
 
 
-def test_what_the_parts_are_asked_for_is_kept_through_updates_with_and_without_a_choice(welded: Dataset) -> None:
+def test_on_conflict_is_not_recorded(conflict_dataset: Dataset) -> None:
     """`--on-conflict` belongs to one run, not to the recipe."""
-    welded.split("parts", collection="chips", parts={"train": 2 / 3, "test": 1 / 3}, on_conflict="move")
-    assert not welded.split("parts", collection="chips", parts={"train": 2 / 3, "test": 1 / 3}).changed
+    conflict_dataset.split("parts", collection="chips", parts={"train": 2 / 3, "test": 1 / 3}, on_conflict="move")
+    assert not conflict_dataset.split("parts", collection="chips", parts={"train": 2 / 3, "test": 1 / 3}).changed
 
 
-def test_chips_that_share_pixels_are_parted_only_by_object(chipped: Dataset, tmp_path: Path) -> None:
-    """Chips of 8 pixels, 5 pixels apart, each with one point of its own."""
-    gather(chipped, tmp_path / "inputs", {f"r{number}": (20.5 + 5 * number, 54.5) for number in range(4)})
-    chipped.cut_around_features("row", size=SIZE, where="starts_with(feature_id, 'r')")
-    assert chipped.split("whole", collection="row", parts=HALVES).summary["components"] == 1
-    assert chipped.split("objects", collection="row", parts=HALVES, by="object").summary["components"] == 4
-    assert {row["part"] for row in chipped.splits(where="split = 'objects'").to_pylist()} == set(HALVES)
+def test_by_object_divides_overlapping_chips(chip_dataset: Dataset, tmp_path: Path) -> None:
+    """Chips of 8 pixels, 5 pixels apart, each with another point."""
+    add_points(chip_dataset, tmp_path / "inputs", {f"r{number}": (20.5 + 5 * number, 54.5) for number in range(4)})
+    chip_dataset.cut_around_features("row", size=SIZE, where="starts_with(feature_id, 'r')")
+    assert chip_dataset.split("whole", collection="row", parts=HALVES).summary["components"] == 1
+    assert chip_dataset.split("objects", collection="row", parts=HALVES, by="object").summary["components"] == 4
+    assert {row["part"] for row in chip_dataset.splits(where="split = 'objects'").to_pylist()} == set(HALVES)
 
 
-def test_a_feature_in_two_chips_binds_them_unless_a_filter_leaves_it_out(chipped: Dataset, tmp_path: Path) -> None:
-    weld(chipped, tmp_path / "inputs", "marsh", PONDS["p0"][0], 110)
-    ponds = chipped.split("ponds", collection="chips", parts=HALVES, where="class = 'pond'")
+def test_where_limits_connecting_features(chip_dataset: Dataset, tmp_path: Path) -> None:
+    add_marsh(chip_dataset, tmp_path / "inputs", "marsh", PONDS["p0"][0], 110)
+    ponds = chip_dataset.split("ponds", collection="chips", parts=HALVES, where="class = 'pond'")
     assert ponds.summary["components"] == 6
-    whole = chipped.split("all", collection="chips", parts=HALVES)
+    whole = chip_dataset.split("all", collection="chips", parts=HALVES)
     assert whole.summary["components"] == 1
 
 
-def test_a_component_that_is_too_large_is_told_and_not_parted(chipped: Dataset, tmp_path: Path) -> None:
-    weld(chipped, tmp_path / "inputs", "marsh", PONDS["p0"][0], 81)
-    recorded = chipped.split("parts", collection="chips", parts=HALVES)
-    assert sorted(len(side) for side in sides(parts_of(chipped))) == [1, 5]
-    assert leaks(chipped) == []
-    (warning,) = recorded.summary["warnings"]
+def test_large_component_is_warned_about(chip_dataset: Dataset, tmp_path: Path) -> None:
+    add_marsh(chip_dataset, tmp_path / "inputs", "marsh", PONDS["p0"][0], 81)
+    result = chip_dataset.split("parts", collection="chips", parts=HALVES)
+    assert sorted(len(side) for side in group_by_part(map_parts(chip_dataset))) == [1, 5]
+    assert find_leaks(chip_dataset) == []
+    (warning,) = result.summary["warnings"]
     assert "one component holds 83.3 % of the rasters" in warning
-    assert chipped.show().payload["warnings"] == [warning]
+    assert chip_dataset.show().payload["warnings"] == [warning]
 
 
-def test_rasters_nearer_than_the_buffer_stay_together(chipped: Dataset) -> None:
-    """120 m lie between neighbours on the ground; scale and ellipsoid make 0.1 m of difference."""
-    assert chipped.split("near", collection="chips", parts=HALVES, buffer=119).summary["components"] == 6
-    whole = chipped.split("far", collection="chips", parts=HALVES, buffer=121)
+def test_buffer_keeps_near_rasters_together(chip_dataset: Dataset) -> None:
+    """Neighbours are 120 m apart on the ground; scale and ellipsoid change that by 0.1 m."""
+    assert chip_dataset.split("near", collection="chips", parts=HALVES, buffer=119).summary["components"] == 6
+    whole = chip_dataset.split("far", collection="chips", parts=HALVES, buffer=121)
     assert whole.summary["components"] == 1
     assert any("a smaller --buffer" in warning for warning in whole.summary["warnings"])
-    assert sides(parts_of(chipped, "far")) == {frozenset(PONDS)}
+    assert group_by_part(map_parts(chip_dataset, "far")) == {frozenset(PONDS)}
 
 
-def test_stratified_parts_have_their_share_of_each_class(chipped: Dataset, tmp_path: Path) -> None:
+def test_stratified_split_meets_class_fractions(chip_dataset: Dataset, tmp_path: Path) -> None:
     rare = {f"r{number}": (6.5 + 20 * number, 54.5) for number in range(2)}
-    gather(chipped, tmp_path / "inputs", rare, "rare")
-    chipped.update()
+    add_points(chip_dataset, tmp_path / "inputs", rare, "rare")
+    chip_dataset.update()
     for seed in range(4):
-        name = f"parts{seed}"
-        told = chipped.split(name, collection="chips", parts=HALVES, stratify="class", seed=seed).summary
-        parts = parts_of(chipped, name)
+        split = f"parts{seed}"
+        summary = chip_dataset.split(split, collection="chips", parts=HALVES, stratify="class", seed=seed).summary
+        parts = map_parts(chip_dataset, split)
         for part in HALVES:
-            assert [parts[one] == part for one in rare].count(True) == 1
-            assert [parts[one] == part for one in PONDS].count(True) == 3
-            assert told["parts"][part]["classes"] == {"pond": 0.5, "rare": 0.5}
+            assert [parts[name] == part for name in rare].count(True) == 1
+            assert [parts[name] == part for name in PONDS].count(True) == 3
+            assert summary["parts"][part]["classes"] == {"pond": 0.5, "rare": 0.5}
 
 
-def test_chips_of_a_raster_that_came_back_elsewhere_are_compared_by_where_they_lie(
-    chipped: Dataset, tmp_path: Path
-) -> None:
+def test_overlap_of_replaced_raster_uses_ground(chip_dataset: Dataset, tmp_path: Path) -> None:
     """The new scene begins 100 pixels east of the old one, so its columns 0 to 8 are the old one's 100 to 108."""
-    chipped.split("before", collection="chips", parts=HALVES)
-    chipped.remove_rasters(["a"])
+    chip_dataset.split("before", collection="chips", parts=HALVES)
+    chip_dataset.remove_rasters(["a"])
     transform = (PIXEL, 0, WEST + 1000, 0, -PIXEL, NORTH)
-    scene = write_scene(tmp_path / "a.tif", pixels(1, 64, 128, "uint8", seed=3), transform=transform, nodata=0)
-    chipped.add_rasters(scene)
-    gather(chipped, tmp_path / "inputs", {"z": (112.5, 30.5), "y": (112.5, 50.5)})
-    chipped.update()
-    corner = {chip["raster_id"].rpartition("_")[2]: (chip["col"], chip["row"]) for chip in chipped.chips().to_pylist()}
+    scene = write_scene(tmp_path / "a.tif", make_pixels(1, 64, 128, "uint8", seed=3), transform=transform, nodata=0)
+    chip_dataset.add_rasters(scene)
+    add_points(chip_dataset, tmp_path / "inputs", {"z": (112.5, 30.5), "y": (112.5, 50.5)})
+    chip_dataset.update()
+    corner = {
+        chip["raster_id"].rpartition("_")[2]: (chip["col"], chip["row"]) for chip in chip_dataset.chips().to_pylist()
+    }
     assert corner == {"p5": (3, 27), "z": (9, 27), "y": (9, 47)}
-    before = parts_of(chipped, "before")
+    before = map_parts(chip_dataset, "before")
     assert before.keys() == corner.keys()
     assert before["p5"] == before["z"]
-    chipped.split("parts", collection="chips", parts=dict.fromkeys("abcdefg", 1.0))
-    assert sides(parts_of(chipped)) == {frozenset(["p5", "z"]), frozenset("y")}
+    chip_dataset.split("parts", collection="chips", parts=dict.fromkeys("abcdefg", 1.0))
+    assert group_by_part(map_parts(chip_dataset)) == {frozenset(["p5", "z"]), frozenset("y")}
 
 
-def test_a_raster_that_is_removed_gives_its_place_up(halved: Dataset) -> None:
-    before = parts_of(halved)
-    halved.remove_rasters(["chips/a_p1"])
-    assert parts_of(halved) == {name: part for name, part in before.items() if name != "p1"}
-    halved.update()
-    assert {name: part for name, part in parts_of(halved).items() if name != "p1"} == {
+def test_removed_raster_loses_its_part(split_dataset: Dataset) -> None:
+    before = map_parts(split_dataset)
+    split_dataset.remove_rasters(["chips/a_p1"])
+    assert map_parts(split_dataset) == {name: part for name, part in before.items() if name != "p1"}
+    split_dataset.update()
+    assert {name: part for name, part in map_parts(split_dataset).items() if name != "p1"} == {
         name: part for name, part in before.items() if name != "p1"
     }
 
 
-def test_nothing_is_recorded_of_a_split_that_can_not_be(chipped: Dataset) -> None:
-    head = chipped.log(1)
-    for error, told, options in [
+def test_invalid_split_records_nothing(chip_dataset: Dataset) -> None:
+    head = chip_dataset.log(1)
+    invalid: list[tuple[type[Exception], str, dict[str, Any]]] = [
         (NotFoundError, "no collection 'nowhere'", {"collection": "nowhere", "parts": HALVES}),
-        (UsageError, "'test' has the share 0", {"collection": "chips", "parts": {"train": 1, "test": 0}}),
-        (NotFoundError, "names 'depth_m'", {"collection": "chips", "parts": HALVES, "where": "depth_m > 2"}),
-    ]:
-        with pytest.raises(error, match=told):
-            chipped.split("parts", **options)
-    assert chipped.log(1) == head
+        (UsageError, "'test' has the fraction 0", {"collection": "chips", "parts": {"train": 1, "test": 0}}),
+        (NotFoundError, "no column 'depth_m'", {"collection": "chips", "parts": HALVES, "where": "depth_m > 2"}),
+    ]
+    for error, message, options in invalid:
+        with pytest.raises(error, match=message):
+            chip_dataset.split("parts", **options)
+    assert chip_dataset.log(1) == head

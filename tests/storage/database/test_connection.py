@@ -1,6 +1,8 @@
-"""The engine: all or nothing of what is written, also where the disk is full."""
+"""Transactions: all or nothing is written, also on a full disk."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import duckdb
 import pytest
@@ -9,26 +11,32 @@ from geographer.base.errors import StorageError
 from geographer.storage.database.connection import open_transaction
 
 
-@pytest.mark.parametrize("told", ["TransactionContext Error: Failed to commit: No space left on device", "IO Error: x"])
-def test_a_commit_that_the_disk_refuses_is_told_as_that(told):
-    kind = duckdb.IOException if told.startswith("IO") else duckdb.TransactionException
+@pytest.mark.parametrize(
+    "message", ["TransactionContext Error: Failed to commit: No space left on device", "IO Error: x"]
+)
+def test_transaction_reports_full_disk(message):
+    kind = duckdb.IOException if message.startswith("IO") else duckdb.TransactionException
 
-    class Full:
-        """A connection whose commit fails, and which then knows of no transaction."""
+    class FullDiskConnection:
+        """A connection whose commit fails and ends the transaction."""
 
         def execute(self, statement):
             if statement == "COMMIT":
-                raise kind(told)
+                raise kind(message)
             if statement == "ROLLBACK":
                 raise duckdb.TransactionException("no transaction is active")
 
-    with pytest.raises(StorageError, match=r"not written: .*(No space|x)"), open_transaction(Full(), "not written: {}"):
+    connection: Any = FullDiskConnection()
+    with (
+        pytest.raises(StorageError, match=r"not written: .*(No space|x)"),
+        open_transaction(connection, "not written: {}"),
+    ):
         pass
 
 
-def test_what_a_block_wrote_before_it_failed_is_taken_back():
+def test_transaction_rolls_back_failed_block():
     with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE kept (number INTEGER)")
+        connection.execute("CREATE TABLE numbers (number INTEGER)")
         with pytest.raises(duckdb.ConversionException), open_transaction(connection, "{}"):
-            connection.execute("INSERT INTO kept VALUES (1); INSERT INTO kept VALUES ('none')")
-        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+            connection.execute("INSERT INTO numbers VALUES (1); INSERT INTO numbers VALUES ('none')")
+        assert connection.execute("SELECT count(*) FROM numbers").fetchone() == (0,)

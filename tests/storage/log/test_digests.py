@@ -1,4 +1,4 @@
-"""Every digest against an oracle in plain Python that was written from the words alone."""
+"""Digests of the log, compared with an oracle that was written from the specification alone."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from geographer.base.canonical_json import canonical_json
 from geographer.storage.database.connection import Database
 from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, EventDraft, Head
 from geographer.storage.log.append import append_event, create_log
-from geographer.storage.log.digests import EMPTY, rows_digests
-from geographer.storage.log.row_tables import TABLES, make_row_table
+from geographer.storage.log.digests import EMPTY_ROWS_DIGEST, compute_rows_digests
+from geographer.storage.log.row_tables import ROW_TABLES, make_row_table
 from tests.storage.log import digest_oracle as oracle
 
 
 @pytest.fixture
-def engine(tmp_path):
-    opened = Database(tmp_path)
-    create_log(opened)
-    return opened
+def database(tmp_path):
+    created = Database(tmp_path)
+    create_log(created)
+    return created
 
 
-def row_of(engine, table, **columns):
-    """One row, appended with these columns and read back with plain DuckDB."""
+def append_row(database, table, **columns):
+    """Append one row with these columns and read it back with plain DuckDB."""
     rows = {table: make_row_table(table, {name: [value] for name, value in columns.items()})}
-    append_event(engine, EventDraft("features_added", {}, rows), CommitInfo("Ada"), EMPTY_LOG_HEAD)
-    return oracle.read_log(engine.file("log"))[1][table][0]
+    append_event(database, EventDraft("features_added", {}, rows), CommitInfo("Ada"), EMPTY_LOG_HEAD)
+    return oracle.read_log(database.file_path("log"))[1][table][0]
 
 
-def test_the_digests_of_a_whole_history_are_those_that_the_words_describe(story):
-    path = story.root / ".geographer" / "log.duckdb"
+def test_history_digests_follow_specification(sample_history):
+    path = sample_history.root / ".geographer" / "log.duckdb"
     events, rows = oracle.read_log(path)
     assert len(events) > 15
-    assert {table for table in rows if rows[table]} == set(oracle.ROW_TABLES) == set(TABLES)
-    assert oracle.faults(path) == []
+    assert {table for table in rows if rows[table]} == set(oracle.ROW_TABLES) == set(ROW_TABLES)
+    assert oracle.find_faults(path) == []
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,13 @@ def test_the_digests_of_a_whole_history_are_those_that_the_words_describe(story)
         ("skipped_input", {"input": "f.geojson", "name": "7", "reason": "it has no geometry"}),
     ],
 )
-def test_unusual_values_enter_a_row_digest_as_the_words_say(engine, table, columns):
-    row = row_of(engine, table, **columns)
+def test_row_digest_of_unusual_values(database, table, columns):
+    row = append_row(database, table, **columns)
     assert {name: row[name] for name in columns} == columns
-    assert oracle.faults(engine.file("log")) == []
+    assert oracle.find_faults(database.file_path("log")) == []
 
 
-def test_no_value_can_pass_for_the_one_beside_it(tmp_path):
+def test_row_digest_separates_fields(tmp_path):
     pairs = [("ab", "c"), ("a", "bc"), ("a", None), ("a", "-"), ("a,1:b", ""), ("a", "1:b,")]
     digests = set()
     for number, (kind, crs) in enumerate(pairs):
@@ -62,11 +62,11 @@ def test_no_value_can_pass_for_the_one_beside_it(tmp_path):
         folder.mkdir()
         create_log(Database(folder))
         columns = {"feature_id": "7", "class": kind, "crs": crs}
-        digests.add(row_of(Database(folder), "feature_change", **columns)["row_digest"])
+        digests.add(append_row(Database(folder), "feature_change", **columns)["row_digest"])
     assert len(digests) == len(pairs)
 
 
-def test_the_order_of_rows_counts_also_beyond_ten(engine):
+def test_rows_digest_depends_on_row_order(database):
     names = [f"n{number}" for number in range(25, 0, -1)]
     rows = {
         "skipped_input": make_row_table(
@@ -74,17 +74,17 @@ def test_the_order_of_rows_counts_also_beyond_ten(engine):
         ),
         "class_change": make_row_table("class_change", {"class": ["b", "a"], "value": [1, 2]}),
     }
-    event = append_event(engine, EventDraft("features_added", {}, rows), CommitInfo("Ada"), EMPTY_LOG_HEAD)
-    kept = oracle.read_log(engine.file("log"))[1]
-    assert [row["name"] for row in sorted(kept["skipped_input"], key=lambda row: row["ordinal"])] == names
-    assert oracle.faults(engine.file("log")) == []
-    for row in kept["skipped_input"]:
+    event = append_event(database, EventDraft("features_added", {}, rows), CommitInfo("Ada"), EMPTY_LOG_HEAD)
+    rows = oracle.read_log(database.file_path("log"))[1]
+    assert [row["name"] for row in sorted(rows["skipped_input"], key=lambda row: row["ordinal"])] == names
+    assert oracle.find_faults(database.file_path("log")) == []
+    for row in rows["skipped_input"]:
         row["ordinal"] = 24 - row["ordinal"]
-    assert oracle.rows_digest(kept, 1) != event.rows_digest
+    assert oracle.compute_rows_digest(rows, 1) != event.rows_digest
 
 
-def test_events_of_thousands_of_rows_are_hashed_as_the_words_say(engine):
-    """More rows than are joined at a time, in two tables and two events."""
+def test_rows_digest_of_many_rows(database):
+    """The events have more rows than a block has, in two tables."""
     head = EMPTY_LOG_HEAD
     for first in (0, 9000):
         names = [f"n{(number * 7919) % 9001 + first}" for number in range(9000)]
@@ -92,21 +92,21 @@ def test_events_of_thousands_of_rows_are_hashed_as_the_words_say(engine):
             "skipped_input": make_row_table("skipped_input", {"input": ["f"] * 9000, "name": names, "reason": names}),
             "class_change": make_row_table("class_change", {"class": names[:5000], "value": [*range(5000)]}),
         }
-        event = append_event(engine, EventDraft("features_added", {}, rows), CommitInfo("Ada"), head)
+        event = append_event(database, EventDraft("features_added", {}, rows), CommitInfo("Ada"), head)
         head = Head(event.position, event.digest)
-    assert oracle.faults(engine.file("log")) == []
-    with engine.attached(log="r") as connection:
-        assert rows_digests(connection) == {
-            event["position"]: event["rows_digest"] for event in oracle.read_log(engine.file("log"))[0]
+    assert oracle.find_faults(database.file_path("log")) == []
+    with database.open_connection(log="r") as connection:
+        assert compute_rows_digests(connection) == {
+            event["position"]: event["rows_digest"] for event in oracle.read_log(database.file_path("log"))[0]
         }
 
 
-def test_an_event_without_rows_has_the_digest_of_nothing(engine):
-    event = append_event(engine, EventDraft("revision_tagged", {}), CommitInfo("Ada"), EMPTY_LOG_HEAD)
-    assert event.rows_digest == EMPTY == oracle.sha256("")
+def test_rows_digest_without_rows(database):
+    event = append_event(database, EventDraft("revision_tagged", {}), CommitInfo("Ada"), EMPTY_LOG_HEAD)
+    assert event.rows_digest == EMPTY_ROWS_DIGEST == oracle.sha256("")
 
 
-def test_a_payload_is_hashed_as_canonical_json(engine):
+def test_payload_hashed_as_canonical_json(database):
     payload = {
         "\u20ac": 1.0,
         "\U0001f600": 0.1,
@@ -114,7 +114,7 @@ def test_a_payload_is_hashed_as_canonical_json(engine):
         "b": {"z": None, "a": [True, False, 2**53 - 1]},
         "a\n\x01": '\u2028 \u00e9 / \\ "',
     }
-    event = append_event(engine, EventDraft("revision_tagged", payload), CommitInfo("Ada"), EMPTY_LOG_HEAD)
-    assert canonical_json(payload) == oracle.canonical(payload)
-    assert oracle.faults(engine.file("log")) == []
+    event = append_event(database, EventDraft("revision_tagged", payload), CommitInfo("Ada"), EMPTY_LOG_HEAD)
+    assert canonical_json(payload) == oracle.canonical_json(payload)
+    assert oracle.find_faults(database.file_path("log")) == []
     assert event.payload["\u20ac"] == 1

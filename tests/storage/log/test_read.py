@@ -1,4 +1,4 @@
-"""The log read back: which position a revision names, and which events stand there."""
+"""Read the log: positions of revisions, events, tags."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ TAGS = {3: ("v1", 1), 5: ("early", 2)}
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    opened = Database(tmp_path_factory.mktemp("log"))
-    create_log(opened)
-    with duckdb.connect(str(opened.file_path("log"))) as connection:
+def database(tmp_path_factory):
+    created = Database(tmp_path_factory.mktemp("log"))
+    create_log(created)
+    with duckdb.connect(str(created.file_path("log"))) as connection:
         for position, digest in DIGESTS.items():
             payload: dict[str, object] = {}
             kind = "classes_added"
@@ -53,13 +53,13 @@ def engine(tmp_path_factory):
                 "INSERT INTO event VALUES (?, 'id', ?, 1, ?, 'Ada', '', '', ?, ?, '', [], ?)",
                 [position, kind, TIMES[position], f"key {position}", json.dumps(payload), digest],
             )
-    return opened
+    return created
 
 
 @pytest.fixture
-def connection(engine):
-    with engine.attached(log="r") as opened:
-        yield opened
+def connection(database):
+    with database.open_connection(log="r") as created:
+        yield created
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def connection(engine):
         ("2026-03-02T01:00+02:00~0", 0),
     ],
 )
-def test_a_revision_names_a_position(connection, revision, position):
+def test_resolve_revision(connection, revision, position):
     if position:
         assert resolve_revision(connection, revision) == position
     else:
@@ -109,33 +109,33 @@ def test_a_revision_names_a_position(connection, revision, position):
 @pytest.mark.parametrize(
     "revision", ["@0", "@6", 0, 6, -1, "HEAD~5", "v1~1", "@", "@x", "v2", "abc12", "00ff00", "2026-02-30", "", "~1"]
 )
-def test_a_name_of_nothing_is_not_found_and_the_message_says_what_would_be(connection, revision):
-    with pytest.raises(NotFoundError, match=r"geographer log|the log goes from @1 to @5"):
+def test_resolve_unknown_revision(connection, revision):
+    with pytest.raises(NotFoundError, match=r"geographer log|The log has events @1 to @5"):
         resolve_revision(connection, revision)
 
 
-def test_a_date_before_the_log_began_says_so(connection):
+def test_resolve_date_before_log(connection):
     with pytest.raises(NotFoundError, match="the log begins later"):
         resolve_revision(connection, "2026-02-28")
 
 
-def test_a_prefix_that_fits_two_digests_is_refused_and_not_guessed(connection):
-    with pytest.raises(UsageError, match="'abc124' fits 2 events: give more of it"):
+def test_resolve_ambiguous_digest_prefix(connection):
+    with pytest.raises(UsageError, match=r"'abc124' matches 2 events. Use more characters"):
         resolve_revision(connection, "abc124")
 
 
-def test_events_come_oldest_first_between_positions_or_only_the_last(connection):
-    def positions(**bounds):
+def test_read_events_between_positions(connection):
+    def read_positions(**bounds):
         return [event.position for event in read_events_between(connection, **bounds)]
 
-    assert positions() == [1, 2, 3, 4, 5]
-    assert positions(after=2) == [3, 4, 5]
-    assert positions(after=1, up_to=3) == [2, 3]
-    assert positions(last=2) == [4, 5]
-    assert positions(last=0) == positions(after=5) == []
+    assert read_positions() == [1, 2, 3, 4, 5]
+    assert read_positions(after=2) == [3, 4, 5]
+    assert read_positions(after=1, up_to=3) == [2, 3]
+    assert read_positions(last=2) == [4, 5]
+    assert read_positions(last=0) == read_positions(after=5) == []
 
 
-def test_one_event_is_found_by_its_position_or_its_key(connection):
+def test_read_event_by_position_or_key(connection):
     assert read_event(connection, 3).payload["tag"]["tag"] == "v1"
     assert find_event_by_key(connection, "key 3") == read_event(connection, 3)
     assert find_event_by_key(connection, "key 9") is None
@@ -144,7 +144,7 @@ def test_one_event_is_found_by_its_position_or_its_key(connection):
         read_event(connection, 9)
 
 
-def test_tags_stand_from_the_event_that_set_them_and_in_the_order_of_their_names(connection):
+def test_read_tags_at_position(connection):
     assert read_tags(connection, 2) == []
     assert [tag["tag"] for tag in read_tags(connection, 4)] == ["v1"]
     assert read_tags(connection, 5) == [
@@ -153,10 +153,10 @@ def test_tags_stand_from_the_event_that_set_them_and_in_the_order_of_their_names
     ]
 
 
-def test_a_log_without_events_has_no_head(tmp_path):
-    engine = Database(tmp_path)
-    create_log(engine)
-    with engine.open_connection(log="r") as connection:
+def test_empty_log_has_no_head(tmp_path):
+    database = Database(tmp_path)
+    create_log(database)
+    with database.open_connection(log="r") as connection:
         assert read_head(connection) == EMPTY_LOG_HEAD
         with pytest.raises(NotFoundError):
             resolve_revision(connection, "@1")

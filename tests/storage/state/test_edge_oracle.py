@@ -1,6 +1,6 @@
-"""Edges against an oracle of shapely and pyproj alone: vertices into the raster's CRS, then contains and intersects.
+"""Compare edges with an oracle in shapely and pyproj: transform vertices to the raster's CRS, then test relations.
 
-The oracle knows one more thing: degrees come round again, so what a raster in degrees shows is sought a turn away too.
+For rasters in degrees, the oracle also tests features shifted by 360 degrees.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,8 +51,8 @@ class Raster:
         return self.crs in (LONLAT, DEGREES)
 
     @property
-    def torn(self):
-        """Whether the two sides of the antimeridian lie far apart in its CRS."""
+    def splits_at_antimeridian(self):
+        """Whether longitudes -180 and 180 have different coordinates in its CRS."""
         return self.in_degrees or self.crs in ("EPSG:3857", SINUSOIDAL)
 
 
@@ -63,16 +64,16 @@ def transformer(source, target):
     return Transformer.from_crs(source, target, always_xy=True)
 
 
-def moved(shapes, source, target):
-    """Shapes in another CRS, vertex by vertex."""
+def reproject(shapes, source, target):
+    """Transform shapes to another CRS, vertex by vertex."""
     if source == target:
         return np.asarray(shapes)
-    change = transformer(source, target).transform
-    return shapely.transform(shapes, lambda xy: np.column_stack(change(xy[:, 0], xy[:, 1])))
+    transform = transformer(source, target).transform
+    return shapely.transform(shapes, lambda xy: np.column_stack(transform(xy[:, 0], xy[:, 1])))
 
 
-def unrolled(shapes):
-    """Shapes in degrees; those that span more than half the globe with longitudes from 0 to 360, if that is less."""
+def to_continuous_lon(shapes):
+    """Give shapes wider than 180 degrees longitudes from 0 to 360 if that makes them narrower."""
     east = shapely.transform(
         shapes, lambda xy: xy + np.column_stack([np.where(xy[:, 0] < 0, 360, 0), np.zeros(len(xy))])
     )
@@ -81,39 +82,39 @@ def unrolled(shapes):
     return np.where((high > low + 180) & (east_high <= east_low + 180), east, shapes)
 
 
-def cut(shape):
-    """A shape with longitudes up to 360 as its parts on both sides of the antimeridian."""
+def split_at_antimeridian(shape):
+    """Split a shape with longitudes up to 360 at the antimeridian."""
     parts = [(shape & box(180, -90, 540, 90), -360), (shape & box(-180, -90, 180, 90), 0)]
     return shapely.union_all([shapely.affinity.translate(part, turn) for part, turn in parts if not part.is_empty])
 
 
 def in_crs(features, crs):
-    """The features' shapes in a CRS, vertex by vertex."""
+    """Transform the features' shapes to a CRS, vertex by vertex."""
     shapes = np.array([feature.shape for feature in features])
     given = np.array([feature.crs for feature in features], object)
     for source in set(given):
-        shapes[given == source] = moved(shapes[given == source], source, crs)
+        shapes[given == source] = reproject(shapes[given == source], source, crs)
     return shapes
 
 
-def placed(features, raster):
-    """The features' shapes in the raster's CRS; cut, where they lie across the antimeridian and it is torn apart."""
+def to_raster_crs(features, raster):
+    """Transform the features' shapes to the raster's CRS; split them at the antimeridian if the CRS splits there."""
     shapes = in_crs(features, raster.crs)
-    if raster.torn:
+    if raster.splits_at_antimeridian:
         lonlat = in_crs(features, LONLAT)
-        whole = unrolled(lonlat)
+        whole = to_continuous_lon(lonlat)
         for number in np.flatnonzero(whole != lonlat):
             if features[number].crs != LONLAT:
-                (shapes[number],) = moved([cut(whole[number])], LONLAT, raster.crs)
+                (shapes[number],) = reproject([split_at_antimeridian(whole[number])], LONLAT, raster.crs)
     return shapes
 
 
-def expressible(features, shapes, raster):
-    """Which features the raster's CRS can express: wholly, and with transverse Mercator not far from home."""
+def find_expressible(features, shapes, raster):
+    """Return which features have finite coordinates in the raster's CRS, and for UTM are not far from the zone."""
     there = np.isfinite(shapely.bounds(shapes)).all(axis=1)
     if not raster.crs.startswith(("EPSG:326", "EPSG:327", "EPSG:2193")):
         return there
-    (home,) = moved([raster.outline.centroid], raster.crs, LONLAT)
+    (home,) = reproject([raster.outline.centroid], raster.crs, LONLAT)
     places, owner = shapely.get_coordinates(in_crs(features, LONLAT), return_index=True)
     np.logical_and.at(there, owner, on_sphere(places) @ on_sphere([home.coords[0]])[0] > 0.5)
     return there
@@ -125,63 +126,65 @@ def on_sphere(lonlat):
 
 
 def reaches(feature, raster):
-    """Whether the raster's CRS can express the feature."""
-    return bool(expressible([feature], in_crs([feature], raster.crs), raster)[0])
+    """Return whether the feature has coordinates in the raster's CRS."""
+    return bool(find_expressible([feature], in_crs([feature], raster.crs), raster)[0])
 
 
 def relations(features, raster):
-    """What the raster does with each feature: 'contains', 'intersects' or None; '?' where its CRS can't express it."""
-    shapes = placed(features, raster)
-    expressed = expressible(features, shapes, raster)
+    """Return each feature's relation: 'contains', 'intersects' or None; '?' if it has no coordinates in the CRS."""
+    shapes = to_raster_crs(features, raster)
+    expressed = find_expressible(features, shapes, raster)
     parts, owner = shapely.get_parts(np.where(expressed, shapes, Point(np.inf, np.inf)), return_index=True)
     turns = (-360, 0, 360) if raster.in_degrees else (0,)
-    tried = [shapely.transform(parts, lambda xy, turn=turn: xy + np.array([turn, 0])) for turn in turns]
-    covered = np.any([shapely.covers(raster.outline, one) for one in tried], axis=0)
-    contained = np.any([shapely.contains(raster.outline, one) for one in tried], axis=0)
-    met = np.any([shapely.intersects(raster.outline, one) for one in tried], axis=0)
-    all_covered, one_contained, one_met = np.ones(len(features), bool), *np.zeros((2, len(features)), bool)
+    shifted = [shapely.transform(parts, lambda xy, turn=turn: xy + np.array([turn, 0])) for turn in turns]
+    covered = np.any([shapely.covers(raster.outline, copy) for copy in shifted], axis=0)
+    contained = np.any([shapely.contains(raster.outline, copy) for copy in shifted], axis=0)
+    met = np.any([shapely.intersects(raster.outline, copy) for copy in shifted], axis=0)
+    all_covered, any_contained, any_met = np.ones(len(features), bool), *np.zeros((2, len(features)), bool)
     np.logical_and.at(all_covered, owner, covered)
-    np.logical_or.at(one_contained, owner, contained)
-    np.logical_or.at(one_met, owner, met)
-    found = np.where(all_covered & one_contained, "contains", np.where(one_met, "intersects", None))
-    return np.where(expressed, found, "?")
+    np.logical_or.at(any_contained, owner, contained)
+    np.logical_or.at(any_met, owner, met)
+    relation = np.full(len(features), None, object)
+    relation[any_met] = "intersects"
+    relation[all_covered & any_contained] = "contains"
+    return np.where(expressed, relation, "?")
 
 
 # -- The log ---------------------------------------------------------------------------------------------------------
 
 
 class Log:
-    """A log and its projection in a folder."""
+    """A log and its state in a folder."""
 
     def __init__(self, folder: Path):
-        self.engine = Database(folder)
+        self.database = Database(folder)
         self.head = EMPTY_LOG_HEAD
-        create_log(self.engine)
+        create_log(self.database)
 
-    def record(self, change, things):
-        """Append one event: features, or rasters, are 'added', 'changed' or 'removed'."""
-        name, rows = ("feature", feature_rows) if isinstance(things[0], Feature) else ("raster", raster_rows)
+    def append_change(self, change, objects):
+        """Append one event in which features or rasters are 'added', 'changed' or 'removed'."""
+        name, rows = ("feature", feature_rows) if isinstance(objects[0], Feature) else ("raster", raster_rows)
         kind = f"{name}s_{'removed' if change == 'removed' else 'added'}"
-        draft = EventDraft(kind, {"request": {}, "columns": {}}, {f"{name}_change": rows(things, change)})
-        event = append_event(self.engine, draft, CommitInfo("Ada"), self.head)
+        draft = EventDraft(kind, {"request": {}, "columns": {}}, {f"{name}_change": rows(objects, change)})
+        event = append_event(self.database, draft, CommitInfo("Ada"), self.head)
         self.head = Head(event.position, event.digest)
 
-    def edges(self, position=None):
-        """The relation of each (feature id, raster id) as of a position."""
-        with self.engine.open_connection(state="r", spatial=True) as connection:
+    def read_edges(self, position=None):
+        """Read the relation of each (feature id, raster id) at a position."""
+        with self.database.open_connection(state="r", spatial=True) as connection:
             rows = connection.execute(
                 "SELECT feature.feature_id, raster.raster_id, contains FROM state.edge AS edge "
                 "JOIN state.feature AS feature USING (feature_key) JOIN state.raster AS raster USING (raster_key) "
                 "WHERE edge.valid_from <= $position AND edge.valid_to > $position",
                 {"position": position or self.head.position},
             ).fetchall()
-        found = {(feature, raster): "contains" if contains else "intersects" for feature, raster, contains in rows}
-        assert len(found) == len(rows)
-        return found
+        edges = {(feature, raster): "contains" if contains else "intersects" for feature, raster, contains in rows}
+        assert len(edges) == len(rows)
+        return edges
 
-    def tables(self):
-        """Every row of the projection's tables of features, rasters and edges."""
-        with self.engine.open_connection(state="r", spatial=True) as connection:
+    def read_tables(self):
+        """Read every row of the state's tables of features, rasters and edges."""
+        with self.database.open_connection(state="r", spatial=True) as connection:
             return {
                 table: sorted(map(repr, connection.execute(f"FROM state.{table}").fetchall()))
                 for table in ("feature", "raster", "edge")
@@ -189,7 +192,7 @@ class Log:
 
 
 def feature_rows(features, change):
-    columns = {
+    columns: dict[str, list[Any]] = {
         "id_is_integer": [False] * len(features),
         "class": ["object"] * len(features),
         "geometry": [shapely.to_wkb(feature.shape) for feature in features],
@@ -213,26 +216,26 @@ def raster_rows(rasters, change):
     return make_row_table("raster_change", names | (columns if change != "removed" else {}))
 
 
-def edges_of(folder, features, rasters):
+def derive_edges(folder, features, rasters):
     log = Log(folder)
-    log.record("added", features)
-    log.record("added", rasters)
-    update_state(log.engine)
-    return log.edges()
+    log.append_change("added", features)
+    log.append_change("added", rasters)
+    update_state(log.database)
+    return log.read_edges()
 
 
-def expected(features, rasters):
-    """What `Log.edges` should give."""
-    found = ((raster.id, relations(features, raster)) for raster in rasters)
+def expect_edges(features, rasters):
+    """Return the edges by the oracle, like `Log.read_edges`."""
+    relations_of_rasters = ((raster.id, relations(features, raster)) for raster in rasters)
     return {
         (feature.id, name): relation
-        for name, column in found
+        for name, column in relations_of_rasters
         for feature, relation in zip(features, column, strict=True)
         if relation in ("contains", "intersects")
     }
 
 
-# -- Rasters and features of every sort ------------------------------------------------------------------------------
+# -- Rasters and features of all kinds ------------------------------------------------------------------------------
 
 
 def turned(shape, degrees, shear=0.0):
@@ -293,7 +296,7 @@ RASTERS = [
 
 
 def shapes_about(outline, count, random):
-    """Points, lines and polygons, small and large, inside the outline and around its edge, in its CRS."""
+    """Yield points, lines and polygons, small and large, inside the outline and near its border, in its CRS."""
     west, south, east, north = outline.bounds
     width, height = east - west, north - south
     for number in range(count):
@@ -319,17 +322,17 @@ def shapes_about(outline, count, random):
 
 
 def in_lonlat(shape, crs):
-    """The shape in longitude/latitude, cut at the antimeridian; None where it has no simple one."""
-    (lonlat,) = unrolled(moved([shape], crs, LONLAT))
+    """Return the shape in longitude/latitude, split at the antimeridian; None if it is not simple."""
+    (lonlat,) = to_continuous_lon(reproject([shape], crs, LONLAT))
     west, south, east, north = lonlat.bounds
     if not (lonlat.is_valid and -90 <= south <= north <= 90 and east <= west + 180):
         return None
-    simple = cut(shapely.affinity.translate(lonlat, 360) if west < -180 else lonlat)
+    simple = split_at_antimeridian(shapely.affinity.translate(lonlat, 360) if west < -180 else lonlat)
     return None if simple.geom_type == "GeometryCollection" else simple
 
 
 def features_about(raster, count, random):
-    """Features about a raster, in longitude/latitude, in its own CRS, and in a third one."""
+    """Yield features near a raster, in longitude/latitude, in its CRS, and in a third CRS."""
     for number, shape in enumerate(shapes_about(raster.outline, count, random)):
         kind = ("lonlat", "lonlat", "own", "other")[number % 4]
         name = f"{raster.id} {kind} {number}"
@@ -340,7 +343,7 @@ def features_about(raster, count, random):
             continue
         elif kind == "other":
             crs = third_crs(lonlat)
-            (there,) = moved([lonlat], LONLAT, crs)
+            (there,) = reproject([lonlat], LONLAT, crs)
             if there.geom_type.startswith("Multi") or not there.is_valid:
                 continue
             yield Feature(name, there, crs)
@@ -349,12 +352,12 @@ def features_about(raster, count, random):
 
 
 def on_earth(shape, crs):
-    """Whether a shape goes to longitude/latitude and comes back."""
-    return shape.equals_exact(moved(moved([shape], crs, LONLAT), LONLAT, crs)[0], 1e-3)
+    """Return whether a shape survives a transformation to longitude/latitude and back."""
+    return shape.equals_exact(reproject(reproject([shape], crs, LONLAT), LONLAT, crs)[0], 1e-3)
 
 
 def third_crs(lonlat):
-    """The UTM zone in which a shape has its middle, or polar stereographic."""
+    """Return the UTM zone of a shape's middle, or polar stereographic."""
     west, south, east, north = lonlat.bounds
     if abs(south + north) / 2 > 75:
         return FAR_NORTH if north > 0 else FAR_SOUTH
@@ -363,10 +366,10 @@ def third_crs(lonlat):
 
 
 def around_a_pole(feature):
-    """Whether a feature encloses a pole: then its vertices say nothing in degrees."""
+    """Return whether a feature encloses a pole, so that its vertices in degrees are not a polygon around it."""
     if feature.crs == LONLAT:
         return False
-    poles = moved([Point(0, 90), Point(0, -90)], LONLAT, feature.crs)
+    poles = reproject([Point(0, 90), Point(0, -90)], LONLAT, feature.crs)
     return bool(shapely.intersects(shapely.convex_hull(feature.shape), poles[np.isfinite(shapely.get_x(poles))]).any())
 
 
@@ -392,23 +395,23 @@ def features():
 
 @pytest.fixture(scope="module")
 def edges(tmp_path_factory, features):
-    return edges_of(tmp_path_factory.mktemp("world"), features, RASTERS)
+    return derive_edges(tmp_path_factory.mktemp("world"), features, RASTERS)
 
 
 @pytest.mark.parametrize("raster", RASTERS, ids=lambda raster: raster.id)
-def test_edges_are_those_of_shapely_in_the_raster_s_crs(raster, features, edges):
-    telling = [feature for feature in features if not (raster.torn and around_a_pole(feature))]
-    found = {feature.id: edges.get((feature.id, raster.id)) for feature in telling}
-    wanted = dict(zip(found, relations(telling, raster), strict=True))
-    expressed = [name for name, relation in wanted.items() if relation != "?"]
-    assert {name: found[name] for name in expressed} == {name: wanted[name] for name in expressed}
-    assert "contains" not in {found[name] for name in found.keys() - set(expressed)}
-    assert "contains" in wanted.values()
+def test_edges_agree_with_oracle(raster, features, edges):
+    comparable = [feature for feature in features if not (raster.splits_at_antimeridian and around_a_pole(feature))]
+    actual = {feature.id: edges.get((feature.id, raster.id)) for feature in comparable}
+    expected = dict(zip(actual, relations(comparable, raster), strict=True))
+    expressible = [name for name, relation in expected.items() if relation != "?"]
+    assert {name: actual[name] for name in expressible} == {name: expected[name] for name in expressible}
+    assert "contains" not in {actual[name] for name in actual.keys() - set(expressible)}
+    assert "contains" in expected.values()
 
 
 def random_raster(name, crs, random):
-    """A box or a rotated box, from 100 m to 3,000 km wide, somewhere in its CRS near longitude 9, latitude 50."""
-    (middle,) = moved([Point(random.uniform(2, 16), random.uniform(30, 65))], LONLAT, crs)
+    """Return a box or rotated box, 100 m to 3,000 km wide, in a CRS, near longitude 9, latitude 50."""
+    (middle,) = reproject([Point(random.uniform(2, 16), random.uniform(30, 65))], LONLAT, crs)
     width, height = 10 ** random.uniform(2, 6.5, 2) / (1 if crs != LONLAT else 111000)
     outline = shapely.affinity.translate(box(0, 0, width, height), middle.x, middle.y)
     return Raster(name, crs, turned(outline, random.uniform(0, 360)) if random.uniform() < 0.6 else outline)
@@ -416,7 +419,7 @@ def random_raster(name, crs, random):
 
 @settings(max_examples=4, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_points_near_an_edge_lie_on_the_right_side_of_it(tmp_path_factory, seed):
+def test_points_near_raster_border(tmp_path_factory, seed):
     random = np.random.default_rng(seed)
     codes = ["EPSG:32632", LAEA, LONLAT, "EPSG:3857", FAR_NORTH, SINUSOIDAL]
     rasters = [random_raster(str(number), crs, random) for number, crs in enumerate(codes * 2)]
@@ -428,18 +431,19 @@ def test_points_near_an_edge_lie_on_the_right_side_of_it(tmp_path_factory, seed)
         )
         away = 10 ** random.uniform(-8, -1, (count, 1)) * random.normal(size=(count, 2)) * raster.outline.length
         points = shapely.points(on_edge + away)
-        features += [Feature(f"{raster.id} {n}", point) for n, point in enumerate(moved(points, raster.crs, LONLAT))]
-    found = edges_of(tmp_path_factory.mktemp("near"), features, rasters)
-    assert found == expected(features, rasters)
+        features += [
+            Feature(f"{raster.id} {n}", point) for n, point in enumerate(reproject(points, raster.crs, LONLAT))
+        ]
+    assert derive_edges(tmp_path_factory.mktemp("near"), features, rasters) == expect_edges(features, rasters)
 
 
-def test_large_features_are_found_where_their_straight_edges_run_in_the_raster_s_crs(tmp_path):
+def test_large_features_have_straight_edges(tmp_path):
     random = np.random.default_rng(11)
     rasters = []
     for crs in (FAR_NORTH, LAEA, "EPSG:3857", "EPSG:32601"):
         for number, (lon, lat) in enumerate(random.uniform([-180, 40], [180, 84], (60, 2))):
             place = (lon, lat) if crs == FAR_NORTH else (lon / 4, lat) if crs != "EPSG:32601" else (175 + lon / 18, lat)
-            (middle,) = moved([Point(place)], LONLAT, crs)
+            (middle,) = reproject([Point(place)], LONLAT, crs)
             rasters.append(Raster(f"{crs[:10]} {number}", crs, middle.buffer(50000, cap_style="square")))
     shapes = []
     for _ in range(40):
@@ -450,12 +454,13 @@ def test_large_features_are_found_where_their_straight_edges_run_in_the_raster_s
         shapes.append(Polygon([(west, south), (east, south), (east, north + 1), (west, north + 2)]))
         shapes.append(LineString([(180, south), (180 - width / 9, north + 4), (180, south + 12)]))
     features = [Feature(f"feature {number}", shape) for number, shape in enumerate(shapes)]
-    found, wanted = edges_of(tmp_path, features, rasters), {}
+    actual = derive_edges(tmp_path, features, rasters)
+    expected: dict[tuple[str, str], str] = {}
     for raster in rasters:
-        wanted |= expected([feature for feature in features if reaches(feature, raster)], [raster])
+        expected |= expect_edges([feature for feature in features if reaches(feature, raster)], [raster])
     reached = {(feature.id, raster.id) for raster in rasters for feature in features if reaches(feature, raster)}
-    assert {pair: relation for pair, relation in found.items() if pair in reached} == wanted
-    assert len(wanted) > 200
+    assert {pair: relation for pair, relation in actual.items() if pair in reached} == expected
+    assert len(expected) > 200
 
 
 TOUCHING = {
@@ -487,8 +492,8 @@ TOUCHING = {
 
 @pytest.mark.parametrize("crs", ["EPSG:32632", LAEA, LONLAT])
 @pytest.mark.parametrize("vertices", [4, 5])
-def test_a_feature_that_only_touches_is_not_contained(tmp_path, crs, vertices):
-    # The fifth vertex makes the outline one that is not known for a box.
+def test_touching_feature_is_not_contained(tmp_path, crs, vertices):
+    # With a fifth vertex the outline is not recognised as a box.
     outline = box(0, 0, 100, 60) if vertices == 4 else Polygon([(0, 0), (50, 0), (100, 0), (100, 60), (0, 60)])
     place = (
         (lambda shape: shapely.affinity.affine_transform(shape, [0.5, 0, 0, 0.5, 0, 0]))
@@ -496,15 +501,15 @@ def test_a_feature_that_only_touches_is_not_contained(tmp_path, crs, vertices):
         else (lambda shape: shape)
     )
     features = [Feature(name, place(shape), crs) for name, (shape, _) in TOUCHING.items()]
-    found = edges_of(tmp_path, features, [Raster("raster", crs, place(outline))])
-    assert {name: found.get((name, "raster")) for name in TOUCHING} == {
-        name: wanted for name, (_, wanted) in TOUCHING.items()
+    edges = derive_edges(tmp_path, features, [Raster("raster", crs, place(outline))])
+    assert {name: edges.get((name, "raster")) for name in TOUCHING} == {
+        name: relation for name, (_, relation) in TOUCHING.items()
     }
 
 
 # -- Event by event --------------------------------------------------------------------------------------------------
 
-THINGS = [
+OBJECTS: list[Any] = [
     Feature("point", Point(9.01, 46.02)),
     Feature("box", box(8.9, 45.9, 9.1, 46.1)),
     Feature("line", LineString([(9, 46), (10, 46.5)])),
@@ -515,46 +520,49 @@ THINGS = [
 ]
 
 
-def elsewhere(thing):
-    """The same object, changed."""
+def change_geometry(thing):
+    """Return the same object with another geometry."""
     if isinstance(thing, Raster):
         return replace(thing, outline=shapely.affinity.scale(thing.outline, 0.5, 0.5))
     return replace(thing, shape=shapely.affinity.translate(thing.shape, 0.3 if thing.crs == LONLAT else 30000))
 
 
-def happen(log, standing, change, things):
-    """Record what of `things` can be added, changed or removed; yield what stands by id after each event."""
-    possible = [thing for thing in things if (thing.id in standing) != (change == "added")]
+def append_changes(log, present, change, objects):
+    """Append events for the objects that can be added, changed or removed; yield the present objects after each."""
+    possible = [thing for thing in objects if (thing.id in present) != (change == "added")]
     for kind in (Feature, Raster):
-        chosen = [elsewhere(thing) if change == "changed" else thing for thing in possible if isinstance(thing, kind)]
+        chosen = [
+            change_geometry(thing) if change == "changed" else thing for thing in possible if isinstance(thing, kind)
+        ]
         if chosen:
-            log.record(change, chosen)
-            now = {thing.id: thing for thing in chosen}
-            standing = {**standing, **now} if change != "removed" else {k: standing[k] for k in standing.keys() - now}
-            yield standing
+            log.append_change(change, chosen)
+            new = {thing.id: thing for thing in chosen}
+            present = {**present, **new} if change != "removed" else {k: present[k] for k in present.keys() - new}
+            yield present
 
 
 def check_event_by_event(folder, steps):
-    """Each position has the oracle's edges, whether projected one by one or many at once; and a rebuild is the same."""
-    log, stood = Log(folder), [{}]
-    for change, things, projected in steps:
-        stood += happen(log, stood[-1], change, things)
-        if projected:
-            update_state(log.engine)
-    update_state(log.engine)
-    for position, standing in enumerate(stood[1:], 1):
-        features = [thing for thing in standing.values() if isinstance(thing, Feature)]
-        rasters = [thing for thing in standing.values() if isinstance(thing, Raster)]
-        assert log.edges(position) == (expected(features, rasters) if features else {})
-    kept = log.tables()
-    rebuild_state(log.engine)
-    assert log.tables() == kept
+    """Check that each position has the oracle's edges, updated event by event or at once, and equals a rebuild."""
+    log = Log(folder)
+    states: list[dict[str, Feature | Raster]] = [{}]
+    for change, objects, update in steps:
+        states += append_changes(log, states[-1], change, objects)
+        if update:
+            update_state(log.database)
+    update_state(log.database)
+    for position, present in enumerate(states[1:], 1):
+        features = [thing for thing in present.values() if isinstance(thing, Feature)]
+        rasters = [thing for thing in present.values() if isinstance(thing, Raster)]
+        assert log.read_edges(position) == (expect_edges(features, rasters) if features else {})
+    tables = log.read_tables()
+    rebuild_state(log.database)
+    assert log.read_tables() == tables
 
 
-@pytest.mark.parametrize("projected", [True, False])
-def test_what_is_removed_and_added_again_has_edges_while_it_stands(tmp_path, projected):
-    steps = [(change, THINGS, projected) for change in ("added", "removed", "added", "changed")]
-    steps += [("removed", [THINGS[0], THINGS[1], THINGS[4]], projected), ("added", THINGS, projected)]
+@pytest.mark.parametrize("update", [True, False])
+def test_edges_of_readded_objects(tmp_path, update):
+    steps = [(change, OBJECTS, update) for change in ("added", "removed", "added", "changed")]
+    steps += [("removed", [OBJECTS[0], OBJECTS[1], OBJECTS[4]], update), ("added", OBJECTS, update)]
     check_event_by_event(tmp_path, steps)
 
 
@@ -563,12 +571,12 @@ def test_what_is_removed_and_added_again_has_edges_while_it_stands(tmp_path, pro
     st.lists(
         st.tuples(
             st.sampled_from(["added", "added", "removed", "changed"]),
-            st.lists(st.sampled_from(THINGS), min_size=1, max_size=5, unique_by=lambda thing: thing.id),
+            st.lists(st.sampled_from(OBJECTS), min_size=1, max_size=5, unique_by=lambda thing: thing.id),
             st.booleans(),
         ),
         min_size=3,
         max_size=6,
     )
 )
-def test_projecting_event_by_event_equals_a_rebuild_and_the_oracle_at_each_position(tmp_path_factory, steps):
-    check_event_by_event(tmp_path_factory.mktemp("events"), [("added", THINGS, True), *steps])
+def test_incremental_update_equals_rebuild_and_oracle(tmp_path_factory, steps):
+    check_event_by_event(tmp_path_factory.mktemp("events"), [("added", OBJECTS, True), *steps])

@@ -1,4 +1,4 @@
-"""A process that cuts a grid and is killed on the way: `… -m tests.storage.workspace.killed_process FOLDER MODULE CLASS METHOD`."""
+"""A process that cuts a grid and is killed when it calls a method: `killed_process FOLDER MODULE CLASS METHOD`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from importlib import import_module
 from geographer import Dataset
 
 
-def _killed(*_: object, **__: object) -> None:
+def _kill_process(*_: object, **__: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    folder, module, owner, method = sys.argv[1:]
-    setattr(getattr(import_module(module), owner), method, _killed)
+    folder, module, class_name, method = sys.argv[1:]
+    owner = getattr(import_module(module), class_name)
+    assert hasattr(owner, method)
+    setattr(owner, method, _kill_process)
     Dataset.open(folder).cut_grid("last", size=16)

@@ -1,1 +1,9 @@
-"""Pure decisions about cuts: which windows of which rasters become chips."""
+"""Window planning: pure functions that decide which windows of which rasters become chips.
+
+- `around`, `boxes`, `cover`, `grid`  the planners
+- `positions`             where, along one axis, windows contain a feature
+- `feature_raster_pairs`  bounds of features in the rasters that contain them, and the chips that contain features
+- `clipping`              the part of a window inside its raster
+- `chip_names`            file stems of chips
+- `plan_tables`           the tables that planners return
+"""

@@ -1,13 +1,12 @@
-"""Which windows around features become chips."""
+"""Plan windows around features."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -15,197 +14,150 @@ import pyarrow as pa
 from geographer.algorithms.rng import make_rng
 from geographer.base.errors import UsageError, quote_names
 from geographer.base.values import Window
-from geographer.operations.cut.windows.chip_names import chip_name
-from geographer.operations.cut.windows.plan_tables import Fits, check_sizes, chips_table, unmet_table
-from geographer.operations.cut.windows.positions import (
-    NODATA,
-    AtBorder,
-    Axis,
-    Ints,
-    Mode,
-    Pairs,
-    Places,
-    Tally,
-    pairs_of,
-    places,
-    sizes_of_bounds,
+from geographer.operations.cut.windows.chip_names import make_feature_chip_name
+from geographer.operations.cut.windows.feature_raster_pairs import (
+    CoverageCounter,
+    FeatureRasterPairs,
+    IntArray,
+    make_pairs,
 )
+from geographer.operations.cut.windows.plan_tables import (
+    TOO_MUCH_NODATA,
+    PlannedChips,
+    WindowPredicate,
+    make_chips_table,
+    make_unmet_table,
+)
+from geographer.operations.cut.windows.positions import BorderPolicy, PlacementMode, compute_positions
 
+if TYPE_CHECKING:
+    from geographer.operations.cut.around import CutAround
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
-    """How chips lie around features.
-
-    Attributes:
-        mode: `centered`, at a `random` place, or of a `variable` size: `scale` times the feature's bounds.
-        scale: For `variable` chips; their least size is the raster's `chip_width` and `chip_height`.
-        seed: The recipe's; of random places, and of random rasters.
-        target_count: In how many chips each feature should lie.
-        at_border: What happens to a window that reaches over the raster's edge: `shift` moves it inside, `pad` leaves
-            it (`col` and `row` may be negative), `skip` drops it. `random` windows are drawn inside by both `shift`
-            and `skip`.
-        shuffled: Each feature takes the rasters in an order of its own, drawn from the seed.
-    """
-
-    mode: Mode = "centered"
-    scale: float = 1.0
-    seed: int = 0
-    target_count: int = 1
-    at_border: AtBorder = "shift"
-    shuffled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AroundPlan:
-    """The chips around features, and the features that stay short of chips.
-
-    `chips`: a table of `windows.CHIPS`, in the order in which they were decided. `unmet`: of `windows.UNMET`, in the
-    order of the features' turns.
-    """
-
-    chips: pa.Table
-    unmet: pa.Table
+_PlannedChip = tuple[str, str, str, Window]
+"""Name, raster id, feature id, window."""
 
 
 def plan_around(
-    candidates: pa.Table, rasters: pa.Table, selected: pa.Table, wanted: Around, fits: Fits | None = None
-) -> AroundPlan:
-    """The chips it takes for each feature to lie in `target_count` chips, or as many as can be.
+    candidates: pa.Table,
+    rasters: pa.Table,
+    features: pa.Table,
+    recipe: CutAround,
+    accepts_window: WindowPredicate | None = None,
+) -> PlannedChips:
+    """Plan chips until each feature is in `target_count` chips, or as many as possible.
 
-    Features take their turn in order. One that `target_count` chips contain already gets none, so clusters are not
-    over-represented. Another gets at most one chip a raster, in the order of the rasters' turns, first from the
-    rasters whose chips don't contain it yet. No window of a raster is used twice. The order of rows in the tables
-    changes nothing, and a feature changes nothing for those with a smaller turn.
+    Features are processed by rank. A feature that `target_count` chips contain already gets no new chip, so clusters
+    are not over-represented. Any other feature gets at most one chip a raster, by the rasters' ranks, first from
+    rasters without a chip that contains it. No window of a raster is used twice. The order of rows in the tables does
+    not matter, and a feature does not affect features with a smaller rank.
 
-    A chip contains a feature when the feature's bounds lie in the chip's, edges included, and reach its interior: a
-    point or straight line on the chip's edge is outside, as in OGC `contains`. (Bounds don't show a line that runs
-    along two or more edges of a chip and nowhere else: it counts as contained here.) The chip's bounds are those that
-    rasterio gives for the chip's own transform, to the last bit.
+    A chip contains a feature if the feature's bounds lie in the chip's, edges included, and reach its interior: a point
+    or straight line on the chip's edge is outside, as in OGC `contains`. (Bounds cannot show a line that runs along two
+    or more edges of a chip and nowhere else; it counts as contained.) The chip's bounds are, to the last bit, those
+    that rasterio computes from the chip's own transform.
 
-    A `centered` window has its centre as near to the centre of the feature's bounds as whole pixels allow, with ties
-    to the greater column and row; the feature's centre is first rounded to 1/1024 pixel, so that noise in coordinates
-    doesn't decide such ties. It is then moved as little as it takes to contain the feature. A `random` window is
-    uniform among all that contain the feature (and lie inside the raster, unless padded), drawn from
-    `generator(seed, feature_id, raster_id)`: first the column, then the row. A `variable` window is centred, and ends
+    A `centered` window has its centre as near to the centre of the feature's bounds as whole pixels allow, with ties to
+    the greater column and row. The feature's centre is first rounded to 1/1024 pixel, so that noise in coordinates does
+    not decide ties. The window then moves by the minimum needed to contain the feature. A `random` window is uniform
+    among all that contain the feature (and lie inside the raster, unless padded), drawn from
+    `make_rng(seed, feature_id, raster_id)`: first the column, then the row. A `variable` window is centred, and ends
     with its raster unless padded.
 
-    A feature that is larger than a window is held by the smallest grid of windows that can, which then counts as one
-    chip. The grid lies as one window of its size would; where the raster is too small for that, it spans the raster,
-    and its windows share pixels.
+    A feature that is larger than a window gets the smallest grid of windows that contains it, which counts as one chip.
+    The grid is placed like one window of its size. Where the raster is too small for that, the grid spans the raster
+    and its windows overlap.
 
     Args:
-        candidates: one row for each pair of a selected feature and a raster that contains it: `feature_key`,
-            `raster_id`, and the feature's bounds `xmin`, `ymin`, `xmax`, `ymax` (float64, x and y of the
-            raster's CRS). For rasters with `b` or `d` non-zero `pmin_col`, `pmin_row`, `pmax_col`, `pmax_row`
-            (float64, bounds in the raster's pixels, (0, 0) the outer corner of the first) count instead; for
-            others they may be null, or the columns missing.
-        rasters: `raster_id`, `turn` (int64, all different), `width`, `height`, `chip_width`, `chip_height` (pixels)
-            and the transform `a`, `b`, `c`, `d`, `e`, `f` (as in `values.Transform`, to x and y of the raster's CRS;
-            south-up and mirrored ones too).
-        selected: all features that want chips: `feature_key`, `feature_id`, `turn` (int64, all different).
-        wanted: how they lie.
-        fits: whether a window will do, by its pixels; the feature then goes on to its next raster.
+        candidates: One row for each pair of a feature and a raster that contains it: `feature_key`, `raster_id`, and
+            the feature's bounds `xmin`, `ymin`, `xmax`, `ymax` (float64, x and y of the raster's CRS). For rasters with
+            non-zero `b` or `d`, `pmin_col`, `pmin_row`, `pmax_col`, `pmax_row` are used instead (float64, bounds in the
+            raster's pixels; (0, 0) is the outer corner of the first pixel). For others they may be null or missing.
+        rasters: `raster_id`, `rank` (int64, unique), `width`, `height`, `chip_width`, `chip_height` (pixels) and the
+            transform `a`, `b`, `c`, `d`, `e`, `f` (as in `values.Transform`, to x and y of the raster's CRS; south-up
+            and mirrored ones too).
+        features: All features that need chips: `feature_key`, `feature_id`, `rank` (int64, unique).
+        recipe: How chips are placed; its size does not matter.
+        accepts_window: Reject windows for which this is false; the feature's next raster is tried then.
 
     Raises:
-        UsageError: an option is out of range, a transform has no inverse, or a feature has no finite bounds.
-        NotFoundError: a candidate's feature or raster isn't in the other tables.
+        UsageError: An option is out of range, a transform has no inverse, or a feature has no finite bounds.
+        NotFoundError: A candidate's feature or raster is not in the other tables.
     """
-    _check(wanted)
-    check_sizes(rasters)
-    features, scenes = selected.sort_by("turn"), rasters.sort_by("turn")
-    pairs = pairs_of(candidates, features, scenes)
-    around = _Around(pairs, features["feature_id"].to_pylist(), scenes, wanted)
-    chips = [
-        (
-            around.name(pair, part),
-            around.raster_ids[pairs.raster[pair]],
-            around.feature_ids[pairs.feature[pair]],
-            window,
+    _validate_options(recipe)
+    pairs = make_pairs(candidates, rasters, features)
+    planner = _AroundPlanner(pairs, recipe, accepts_window)
+    chips = make_chips_table(list(planner.iter_chips()))
+    counts = planner.coverage.chips_per_feature
+    unmet = make_unmet_table(pairs.feature_ids, pairs.feature, planner.obstacle, counts, recipe.target_count)
+    return PlannedChips(chips, unmet)
+
+
+class _AroundPlanner:
+    """Decide the chips of each feature in turn, given those of the features before."""
+
+    def __init__(self, pairs: FeatureRasterPairs, recipe: CutAround, accepts_window: WindowPredicate | None) -> None:
+        self._pairs, self._recipe, self._accepts_window = pairs, recipe, accepts_window
+        self._columns, self._rows = (
+            compute_positions(axis, recipe.mode, recipe.at_border, recipe.scale) for axis in (pairs.columns, pairs.rows)
         )
-        for pair, part, window in around.decided(fits)
-    ]
-    return AroundPlan(
-        chips_table(chips),
-        unmet_table(around.feature_ids, around.turns, around.tally.of_feature, around.obstacle, wanted.target_count),
-    )
+        self.obstacle: IntArray = np.maximum(self._columns.obstacle, self._rows.obstacle)
+        self.coverage = CoverageCounter(pairs)
 
-
-class _Around:
-    """Who has had a turn, and what that decided."""
-
-    def __init__(self, pairs: Pairs, feature_ids: list[str], scenes: pa.Table, wanted: Around) -> None:
-        self.feature_ids, self.raster_ids = feature_ids, scenes["raster_id"].to_pylist()
-        self._pairs, self._wanted = pairs, wanted
-        self._across = _places(pairs.columns, scenes["chip_width"].to_numpy()[pairs.raster], wanted)
-        self._down = _places(pairs.rows, scenes["chip_height"].to_numpy()[pairs.raster], wanted)
-        self.obstacle: Ints = np.maximum(self._across.obstacle, self._down.obstacle)
-        self.tally = Tally(pairs, len(feature_ids))
-        self.turns: list[int] = np.searchsorted(pairs.feature, np.arange(len(feature_ids) + 1)).tolist()
-
-    def decided(self, fits: Fits | None) -> Iterator[tuple[int, tuple[int, int] | None, Window]]:
-        """Each chip as it is decided: for which pair, which part of a grid (or None), and its window."""
-        for feature, (start, stop) in enumerate(pairwise(self.turns)):
-            for pair in self._in_order(start, stop):
-                if self.tally.of_feature[feature] >= self._wanted.target_count:
+    def iter_chips(self) -> Iterator[_PlannedChip]:
+        bounds = np.searchsorted(self._pairs.feature, np.arange(len(self._pairs.feature_ids) + 1)).tolist()
+        for feature, (start, stop) in enumerate(pairwise(bounds)):
+            for pair in sorted(range(start, stop), key=self._rank_pair):
+                if self.coverage.chips_per_feature[feature] >= self._recipe.target_count:
                     break
                 if not self.obstacle[pair]:
-                    yield from self._chips(pair, fits)
+                    yield from self._iter_pair_chips(pair)
 
-    def name(self, pair: int, part: tuple[int, int] | None) -> str:
-        """The file stem of a chip."""
-        return chip_name(self.raster_ids[self._pairs.raster[pair]], self.feature_ids[self._pairs.feature[pair]], part)
+    def _get_ids(self, pair: int) -> tuple[str, str]:
+        return self._pairs.raster_ids[self._pairs.raster[pair]], self._pairs.feature_ids[self._pairs.feature[pair]]
 
-    def _in_order(self, start: int, stop: int) -> list[int]:
-        """The pairs of one feature: those first that no chip of their raster shows yet."""
-        pairs = range(start, stop)
-        if self._wanted.shuffled:
-            return sorted(pairs, key=lambda pair: (self.tally.seen(pair), self._lot(pair)))
-        return sorted(pairs, key=self.tally.seen)
+    def _rank_pair(self, pair: int) -> tuple[bool, bytes]:
+        """Rank rasters without a chip that contains the feature before others, and both at random if required."""
+        random_rank = b""
+        if self._recipe.is_order_random:
+            raster_id, feature_id = self._get_ids(pair)
+            random_rank = hashlib.sha256(
+                json.dumps([self._recipe.seed, "order", feature_id, raster_id]).encode()
+            ).digest()
+        return bool(self.coverage.chips_per_pair[pair]), random_rank
 
-    def _lot(self, pair: int) -> bytes:
-        raster, feature = self.raster_ids[self._pairs.raster[pair]], self.feature_ids[self._pairs.feature[pair]]
-        return hashlib.sha256(json.dumps([self._wanted.seed, "order", feature, raster]).encode()).digest()
-
-    def _chips(self, pair: int, fits: Fits | None) -> Iterator[tuple[int, tuple[int, int] | None, Window]]:
-        raster = int(self._pairs.raster[pair])
-        windows = self._windows(pair)
-        new = {part: window for part, window in windows.items() if not self.tally.taken(raster, window)}
-        if fits and not all(fits(self.raster_ids[raster], window) for window in new.values()):
-            self.obstacle[pair] = NODATA
+    def _iter_pair_chips(self, pair: int) -> Iterator[_PlannedChip]:
+        raster, (raster_id, feature_id) = int(self._pairs.raster[pair]), self._get_ids(pair)
+        windows = self._place_windows(pair)
+        is_grid = len(windows) > 1
+        new = {cell: window for cell, window in windows.items() if (raster, window) not in self.coverage.windows}
+        if self._accepts_window and not all(self._accepts_window(raster_id, window) for window in new.values()):
+            self.obstacle[pair] = TOO_MUCH_NODATA
             return
         for window in new.values():
-            self.tally.add(raster, window)
-        if len(windows) > 1:
-            self.tally.count_in_parts(pair)
-        for part, window in new.items():
-            yield pair, part if len(windows) > 1 else None, window
+            self.coverage.add_window(raster, window)
+        if is_grid:  # no window of it contains the feature, but together they do
+            self.coverage.count_pairs(pair)
+        for cell, window in new.items():
+            name = make_feature_chip_name(raster_id, feature_id, cell if is_grid else None)
+            yield name, raster_id, feature_id, window
 
-    def _windows(self, pair: int) -> dict[tuple[int, int], Window]:
-        """The windows of a pair by their column and row in its grid; mostly one."""
-        random = None
-        if self._wanted.mode == "random":
-            feature, raster = self._pairs.feature[pair], self._pairs.raster[pair]
-            random = make_rng(self._wanted.seed, self.feature_ids[feature], self.raster_ids[raster])
-        cols, rows = self._across.at(pair, random), self._down.at(pair, random)
-        size = int(self._across.size[pair]), int(self._down.size[pair])
+    def _place_windows(self, pair: int) -> dict[tuple[int, int], Window]:
+        """Return the windows of a pair by their column and row in its grid; mostly one."""
+        raster_id, feature_id = self._get_ids(pair)
+        rng = make_rng(self._recipe.seed, feature_id, raster_id) if self._recipe.mode == "random" else None
+        cols, rows = self._columns.choose_starts(pair, rng), self._rows.choose_starts(pair, rng)
+        size = int(self._columns.size[pair]), int(self._rows.size[pair])
         return {
             (column, row): Window(cols[column], rows[row], *size)
             for row, column in product(range(len(rows)), range(len(cols)))
         }
 
 
-def _places(axis: Axis, smallest: Ints, wanted: Around) -> Places:
-    size = smallest
-    if wanted.mode == "variable":
-        size = sizes_of_bounds(axis, wanted.scale, smallest, wanted.at_border)
-    return places(axis, size, wanted.mode, wanted.at_border)
-
-
-def _check(wanted: Around) -> None:
-    if wanted.target_count < 1:
-        raise UsageError(f"target count {wanted.target_count} asks for no chip: pass 1 or more")
-    if not wanted.scale > 0:
-        raise UsageError(f"a scale of {wanted.scale:g} leaves nothing of a feature's bounds: pass more than 0")
-    for value, choices in ((wanted.mode, get_args(Mode)), (wanted.at_border, get_args(AtBorder))):
-        if value not in choices:
-            raise UsageError(f"'{value}' is not among {quote_names(list(choices))}: pass one of them")
+def _validate_options(recipe: CutAround) -> None:
+    if recipe.target_count < 1:
+        raise UsageError(f"invalid target count {recipe.target_count}. Use 1 or more.")
+    if not recipe.scale > 0:
+        raise UsageError(f"invalid scale {recipe.scale:g}. Use a number greater than 0.")
+    for name, choices in (("mode", get_args(PlacementMode)), ("at_border", get_args(BorderPolicy))):
+        if (value := getattr(recipe, name)) not in choices:
+            raise UsageError(f"invalid {name} '{value}'. Use one of {quote_names(list(choices))}.")

@@ -1,46 +1,56 @@
-"""Which windows of one size contain all features with the fewest chips, and how few are proven to be possible.
+"""Plan the fewest windows of one size that contain all features, with a proven lower bound.
 
-Along one axis, the windows of a raster that contain a feature begin between a first and a last position; so a feature
-is a rectangle of positions, and a window is a point that pierces all the rectangles of what it contains. It is enough
-to look at windows that begin at the last position of some feature, in columns and in rows: any other can be moved on
-to one without losing a feature.
+Along one axis, the windows of a raster that contain a feature start between a first and a last position. So a feature
+is a rectangle of positions, and a window is a point in the rectangles of all features that it contains. It suffices to
+try windows that start at the last position of some feature, in columns and in rows: any other window can be moved to
+such a position without losing a feature. What remains is a set multicover problem for each connected component.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice, product
+from functools import cache
+from itertools import chain, islice, product, zip_longest
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import shapely
 
-from geographer.algorithms.connected_components import NO_LINKS, Ints, Links, components
-from geographer.algorithms.set_cover import Problem, solve_set_cover
+from geographer.algorithms.connected_components import NO_LINKS, Links, label_components
+from geographer.algorithms.set_cover import SetMulticover, solve_set_cover
 from geographer.base.errors import UsageError
 from geographer.base.values import Window
-from geographer.operations.cut.windows.chip_names import cell_name
-from geographer.operations.cut.windows.plan_tables import Fits, check_sizes, chips_table, unmet_table
-from geographer.operations.cut.windows.positions import LARGER, NODATA, AtBorder, Pairs, Tally, pairs_of, places
+from geographer.operations.cut.windows.chip_names import make_grid_chip_name
+from geographer.operations.cut.windows.feature_raster_pairs import (
+    BoolArray,
+    CoverageCounter,
+    FeatureRasterPairs,
+    IntArray,
+    RasterWindow,
+    make_pairs,
+)
+from geographer.operations.cut.windows.plan_tables import (
+    FEATURE_TOO_LARGE,
+    TOO_MUCH_NODATA,
+    WindowPredicate,
+    make_chips_table,
+    make_unmet_table,
+)
+from geographer.operations.cut.windows.positions import BorderPolicy, compute_positions
 
-_TRIED = 5  # along each axis, where windows are to be found by their pixels
+if TYPE_CHECKING:
+    from geographer.operations.cut.cover import CutCover
 
-Spot = tuple[int, Window]
-"""A raster, by its row, and one of its windows."""
-
-Good = Callable[[Spot], bool]
-"""Whether a window will do, by its pixels."""
+_SAMPLES_PER_AXIS = 5  # positions to try along each axis once a window was rejected
 
 
-@dataclass(frozen=True, slots=True)
-class CoverPlan:
-    """The chips to add (`windows.CHIPS`), the features short of chips (`windows.UNMET`), and what is proven.
+class CoverPlan(NamedTuple):
+    """The chips to add (`CHIPS_SCHEMA`), the features in too few chips (`UNMET_SCHEMA`), and a proven bound.
 
-    No cover of what the chips that there were leave uncovered takes fewer than `bound` chips.
+    Covering what the existing chips leave uncovered takes at least `bound` chips.
     """
 
     chips: pa.Table
@@ -49,378 +59,342 @@ class CoverPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
-    """The windows of a raster that contain the same features: columns and rows from a first to a last position."""
+class _WindowRegion:
+    """The windows of a raster that contain the same features, by the columns and rows where they start."""
 
     raster: int
-    first_col: int
-    last_col: int
-    first_row: int
-    last_row: int
+    cols: range
+    rows: range
+    size: tuple[int, int]
 
-    @property
-    def count(self) -> int:
-        """How many windows there are."""
-        return (self.last_col - self.first_col + 1) * (self.last_row - self.first_row + 1)
+    def contains_window(self, raster_window: RasterWindow) -> bool:
+        raster, window = raster_window
+        return raster == self.raster and window.col in self.cols and window.row in self.rows
 
-    def holds(self, spot: Spot) -> bool:
-        """Whether a window is one of them."""
-        raster, window = spot
-        return (
-            raster == self.raster
-            and self.first_col <= window.col <= self.last_col
-            and self.first_row <= window.row <= self.last_row
-        )
-
-    def positions(self) -> Iterator[tuple[int, int]]:
-        """Columns and rows of all of them: the middle first, then away from it."""
+    def iter_windows(self) -> Iterator[RasterWindow]:
+        """Yield the windows: the middle first, then the ends, then the others."""
         cols, rows = (
-            _from_middle(first, last)
-            for first, last in ((self.first_col, self.last_col), (self.first_row, self.last_row))
+            dict.fromkeys([starts[(len(starts) - 1) // 2], starts[0], starts[-1], *starts])
+            for starts in (self.cols, self.rows)
         )
-        yield from ((col, row) for row in rows for col in cols)
+        yield from ((self.raster, Window(col, row, *self.size)) for row, col in product(rows, cols))
 
 
 @dataclass(slots=True)
-class _Choice:
-    """Windows that contain these features (a set of bits): regions, each of another raster, and single windows."""
+class _CandidateSet:
+    """Windows that contain exactly these features (a bitset): regions, each of another raster, and single windows."""
 
-    members: int
-    regions: list[Region] = field(default_factory=list)
-    spots: list[Spot] = field(default_factory=list)
+    features: int
+    regions: list[_WindowRegion] = field(default_factory=list)
+    windows: list[RasterWindow] = field(default_factory=list)
 
-    def free(self, taken: Collection[Spot]) -> int:
-        """How many of the windows are not taken."""
-        return len(self.spots) + sum(
-            region.count - sum(region.holds(spot) for spot in taken) for region in self.regions
+    def count_free(self, unavailable: Collection[RasterWindow]) -> int:
+        return len(self.windows) + sum(
+            len(region.cols) * len(region.rows) - sum(map(region.contains_window, unavailable))
+            for region in self.regions
         )
 
 
 def plan_cover(
     candidates: pa.Table,
     rasters: pa.Table,
-    selected: pa.Table,
-    *,
-    times: int = 1,
-    at_border: AtBorder = "shift",
-    existing: Collection[tuple[str, Window]] = (),
-    seconds: float = 60.0,
-    fits: Fits | None = None,
+    features: pa.Table,
+    recipe: CutCover,
+    existing_windows: Collection[tuple[str, Window]] = (),
+    accepts_window: WindowPredicate | None = None,
 ) -> CoverPlan:
-    """The fewest chips that, with the `existing` ones, contain every feature `times` times.
+    """Plan the fewest chips that, with `existing_windows`, contain every feature `target_count` times.
 
-    What contains is as for `around.plan_around`. A feature that lies in fewer windows than that is contained by all of
-    them. Where windows of several rasters contain the same features, they come from different rasters as far as these
-    go, in the order of their turns. Each window is in the middle of those that contain the same.
+    A chip contains a feature by the rules of `around.plan_around`. A feature with fewer possible windows than
+    `target_count` is contained by all of them. Where windows of several rasters contain the same features, the chips
+    come from different rasters as far as possible, by the rasters' ranks. Each window is in the middle of those that
+    contain the same features.
 
     Args:
-        candidates: as for `plan_around`.
-        rasters: as for `plan_around`.
-        selected: as for `plan_around`.
-        times: how many different chips are to contain each feature.
-        at_border: `shift`: windows lie inside their rasters; `pad`: they may reach over the edge.
-        existing: chips that there are: the raster's id and the window; their features need as many fewer.
-        seconds: how long the search for a proof may take; then the best known cover is taken.
-        fits: whether a window will do, by its pixels. Where one will not, each feature in it is looked for in windows
-            spread over all that contain it in that raster, 5 along each axis (all, where there are no more); the
-            `bound` is then about these.
+        candidates: As for `plan_around`.
+        rasters: As for `plan_around`.
+        features: As for `plan_around`.
+        recipe: The options.
+        existing_windows: Raster id and window of the existing chips; they count towards `target_count`.
+        accepts_window: Reject windows for which this is false. After a rejection, each feature in the window is sought
+            in a sample of the windows that contain it in that raster, 5 along each axis (all if there are no more); the
+            `bound` then refers to this sample.
 
     Raises:
-        UsageError, NotFoundError: as for `plan_around`.
+        UsageError, NotFoundError: As for `plan_around`.
     """
-    if times < 1:
-        raise UsageError(f"to contain features {times} times asks for no chip: pass 1 or more")
-    check_sizes(rasters)
-    deadline = time.monotonic() + seconds
-    features, scenes = selected.sort_by("turn"), rasters.sort_by("turn")
-    feature_ids, raster_ids = features["feature_id"].to_pylist(), scenes["raster_id"].to_pylist()
-    pairs = pairs_of(candidates, features, scenes)
-    covering = _Covering(pairs, scenes, at_border)
-    tally = Tally(pairs, len(feature_ids))
-    row_of = {raster_id: row for row, raster_id in enumerate(raster_ids)}
-    taken = [(row_of[raster_id], window) for raster_id, window in existing if raster_id in row_of]
-    for raster, window in taken:
-        tally.add(raster, window)
-    needs = np.maximum(times - tally.of_feature, 0)
-    good = (lambda spot: fits(raster_ids[spot[0]], spot[1])) if fits else (lambda _: True)
-    spots, bound = covering.solved(needs, taken, deadline, good)
-    for raster, window in spots:
-        tally.add(raster, window)
-    turns = np.searchsorted(pairs.feature, np.arange(len(feature_ids) + 1)).tolist()
-    return CoverPlan(
-        chips_table(
-            [(cell_name(raster_ids[raster], window.col, window.row), raster_ids[raster], None, window)
-             for raster, window in spots]
-        ),
-        unmet_table(feature_ids, turns, tally.of_feature, covering.obstacle, times),
-        bound,
-    )  # fmt: skip
+    if recipe.target_count < 1:
+        raise UsageError(f"invalid target count {recipe.target_count}. Use 1 or more.")
+    deadline = time.monotonic() + recipe.time_limit
+    pairs = make_pairs(candidates, rasters, features)
+    coverage = CoverageCounter(pairs)
+    taken = list(_find_raster_windows(pairs, existing_windows).values())
+    for item in taken:
+        coverage.add_window(*item)
+    demand = np.maximum(recipe.target_count - coverage.chips_per_feature, 0)
+
+    @cache
+    def is_accepted(item: RasterWindow) -> bool:
+        return accepts_window is None or accepts_window(pairs.raster_ids[item[0]], item[1])
+
+    solver = _CoverSolver(pairs, recipe.at_border, demand, taken, is_accepted)
+    added, bound = solver.solve_components(deadline)
+    for item in added:
+        coverage.add_window(*item)
+    named = [(pairs.raster_ids[raster], window) for raster, window in added]
+    chips = [(make_grid_chip_name(id, window.col, window.row), id, None, window) for id, window in named]
+    counts = coverage.chips_per_feature
+    unmet = make_unmet_table(pairs.feature_ids, pairs.feature, solver.obstacle, counts, recipe.target_count)
+    return CoverPlan(make_chips_table(chips), unmet, bound)
 
 
-def holding(
-    candidates: pa.Table, rasters: pa.Table, selected: pa.Table, windows: Sequence[tuple[str, Window]]
+def flag_windows_with_features(
+    candidates: pa.Table, rasters: pa.Table, features: pa.Table, windows: Sequence[tuple[str, Window]]
 ) -> list[bool]:
-    """Which of the windows, each with its raster's id, contain a feature; the tables are those of `plan_cover`."""
-    features, scenes = selected.sort_by("turn"), rasters.sort_by("turn")
-    tally = Tally(pairs_of(candidates, features, scenes), len(features))
-    row_of = {raster_id: row for row, raster_id in enumerate(scenes["raster_id"].to_pylist())}
-    return [
-        raster_id in row_of and bool(len(tally.contained(row_of[raster_id], window))) for raster_id, window in windows
-    ]
+    """Return for each window, given with its raster's id, whether it contains a feature; tables as for `plan_cover`."""
+    pairs = make_pairs(candidates, rasters, features)
+    coverage, found = CoverageCounter(pairs), _find_raster_windows(pairs, windows)
+    return [item in found and len(coverage.find_contained(*found[item])) > 0 for item in windows]
 
 
-class _Covering:
-    """Rectangles of positions, raster by raster: one for each pair of a feature and a raster that contains it."""
+def _find_raster_windows(
+    pairs: FeatureRasterPairs, windows: Iterable[tuple[str, Window]]
+) -> dict[tuple[str, Window], RasterWindow]:
+    """Return the windows with their rasters' indices; windows of rasters that are not in `pairs` are left out."""
+    index_of = {raster_id: index for index, raster_id in enumerate(pairs.raster_ids)}
+    return {item: (index_of[item[0]], item[1]) for item in windows if item[0] in index_of}
 
-    def __init__(self, pairs: Pairs, scenes: pa.Table, at_border: AtBorder) -> None:
-        width, height = (scenes[name].to_numpy()[pairs.raster] for name in ("chip_width", "chip_height"))
-        self.pairs = pairs
-        self.across = places(pairs.columns, width, "centered", at_border)
-        self.down = places(pairs.rows, height, "centered", at_border)
-        single = (self.across.count == 1) & (self.down.count == 1)
-        self.obstacle: Ints = np.where(single, np.maximum(self.across.obstacle, self.down.obstacle), LARGER)
 
-    def solved(self, needs: Ints, taken: Collection[Spot], deadline: float, good: Good) -> tuple[list[Spot], int]:
-        """The windows to add, by raster, row and column, and how few are possible."""
-        open_pairs = np.flatnonzero((self.obstacle == 0) & (needs[self.pairs.feature] > 0))
-        labels = components(len(needs), self._links(open_pairs))[self.pairs.feature[open_pairs]]
-        parts = [open_pairs[labels == label] for label in np.unique(labels)]
-        spots, bound = [], 0
-        for part in sorted(parts, key=len):
-            found, least = _Part(self, part, needs, taken).solved(deadline, good)
-            spots += found
-            bound += least
-        return sorted(spots, key=lambda spot: (spot[0], spot[1].row, spot[1].col)), bound
+class _CoverSolver:
+    """Rectangles of window positions: one for each pair of a feature and a raster that contains it."""
 
-    def _links(self, rows: Ints) -> Links:
-        """Features that some window contains together, and those of one feature's pairs, which need no link."""
-        found = [NO_LINKS]
-        for here in _by_raster(self.pairs.raster, rows):
-            boxes = shapely.box(
-                self.across.first[here], self.down.first[here], self.across.last[here], self.down.last[here]
-            )
-            one, other = shapely.STRtree(boxes).query(boxes, predicate="intersects")
-            apart = one < other
-            found.append(self.pairs.feature[np.column_stack([here[one[apart]], here[other[apart]]])])
-        return np.concatenate(found)
+    def __init__(
+        self,
+        pairs: FeatureRasterPairs,
+        at_border: BorderPolicy,
+        demand: IntArray,
+        taken: Collection[RasterWindow],
+        is_accepted: Callable[[RasterWindow], bool],
+    ) -> None:
+        self.pairs, self.demand, self.taken, self.is_accepted = pairs, demand, taken, is_accepted
+        self.columns = compute_positions(pairs.columns, "centered", at_border)
+        self.rows = compute_positions(pairs.rows, "centered", at_border)
+        fits_one_chip = (self.columns.count == 1) & (self.rows.count == 1)
+        obstacle = np.maximum(self.columns.obstacle, self.rows.obstacle)
+        self.obstacle: IntArray = np.where(fits_one_chip, obstacle, FEATURE_TOO_LARGE)
 
-    def holding(self, spot: Spot, pairs: Ints) -> Ints:
-        """Those of the pairs whose feature a window of their raster contains."""
-        raster, window = spot
+    def solve_components(self, deadline: float) -> tuple[list[RasterWindow], int]:
+        """Return the windows to add, by raster, row and column, and a lower bound of their number."""
+        open_pairs = np.flatnonzero((self.obstacle == 0) & (self.demand[self.pairs.feature] > 0))
+        labels = label_components(len(self.demand), self._link_features(open_pairs))[self.pairs.feature[open_pairs]]
+        components = [open_pairs[labels == label] for label in np.unique(labels)]
+        added, total_bound = [], 0
+        for component in sorted(components, key=len):
+            windows, bound = _ComponentSolver(self, component).solve_component(deadline)
+            added += windows
+            total_bound += bound
+        return sorted(added, key=lambda item: (item[0], item[1].row, item[1].col)), total_bound
+
+    def _link_features(self, pairs: IntArray) -> Links:
+        """Link features that one window can contain together."""
+        links = [NO_LINKS]
+        for here in self.pairs.split_by_raster(pairs).values():
+            sides = (side[here] for side in (self.columns.first, self.rows.first, self.columns.last, self.rows.last))
+            boxes = shapely.box(*sides)
+            left, right = shapely.STRtree(boxes).query(boxes, predicate="intersects")
+            is_first = left < right
+            links.append(self.pairs.feature[np.column_stack([here[left[is_first]], here[right[is_first]]])])
+        return np.concatenate(links)
+
+    def select_contained(self, raster_window: RasterWindow, pairs: IntArray) -> IntArray:
+        """Return those of `pairs` whose feature the window contains."""
+        raster, window = raster_window
         here = pairs[self.pairs.raster[pairs] == raster]
-        held: Ints = here[
-            (self.across.first[here] <= window.col) & (window.col <= self.across.last[here])
-            & (self.down.first[here] <= window.row) & (window.row <= self.down.last[here])
+        contained: IntArray = here[
+            (self.columns.first[here] <= window.col) & (window.col <= self.columns.last[here])
+            & (self.rows.first[here] <= window.row) & (window.row <= self.rows.last[here])
         ]  # fmt: skip
-        return held
+        return contained
 
 
-class _Part:
-    """One component: features that have windows in common, and what is known of these windows.
+class _ComponentSolver:
+    """Solve one component: features that can share windows, directly or through others.
 
-    The windows of `_open` pairs are taken to be good until one turns out not to be. Of the other pairs those in `_good`
-    are, and there are no others.
+    All windows of `_open_pairs` are assumed to be acceptable until one is rejected. Of the other pairs, only the
+    windows in `_accepted` are.
     """
 
-    def __init__(self, covering: _Covering, pairs: Ints, needs: Ints, taken: Collection[Spot]) -> None:
-        self._covering, self._across, self._down = covering, covering.across, covering.down
-        self._feature, self._raster = covering.pairs.feature, covering.pairs.raster
-        self._pairs = self._open = pairs
+    def __init__(self, solver: _CoverSolver, pairs: IntArray) -> None:
+        self._solver, self._axes, self._feature = solver, (solver.columns, solver.rows), solver.pairs.feature
+        self._pairs = self._open_pairs = pairs
         self._features = np.unique(self._feature[pairs])
-        self._wanted = needs[self._features]
-        self._taken = {spot for spot in taken if len(covering.holding(spot, pairs))}
-        self._good: dict[Spot, int] = {}
-        self._judged: dict[Spot, bool] = {}
+        self._demand = solver.demand[self._features]
+        self._taken = {item for item in solver.taken if len(solver.select_contained(item, pairs))}
+        self._accepted: dict[RasterWindow, int] = {}
 
-    def solved(self, deadline: float, good: Good) -> tuple[list[Spot], int]:
-        """The windows to add, and how few are possible; sought again as long as some turn out to be no good."""
+    def solve_component(self, deadline: float) -> tuple[list[RasterWindow], int]:
+        """Return the windows to add and a lower bound of their number; solve again until no window is rejected."""
         while True:
-            choices = self._choices()
-            sets = [_members(choice.members) for choice in choices]
-            most = [
-                min(choice.free(self._shut), int(self._wanted[one].max()))
-                for choice, one in zip(choices, sets, strict=True)
+            candidates = self._list_candidates()
+            sets = [_list_bits(candidate.features) for candidate in candidates]
+            capacities = [
+                min(candidate.count_free(self._unavailable_windows), int(self._demand[features].max()))
+                for candidate, features in zip(candidates, sets, strict=True)
             ]
-            cover = solve_set_cover(Problem(sets, np.array(most, np.int64), self._wanted), deadline)
-            counts = cover.taken.tolist()
-            spots = [spot for one, count in zip(choices, counts, strict=True) for spot in self._spots(one, count)]
-            bad = [spot for spot in spots if not self._is_good(spot, good)]
-            if not bad:
-                return spots, cover.bound
-            for spot in bad:
-                self._look_closer(self._covering.holding(spot, self._open), good)
+            solution = solve_set_cover(SetMulticover(sets, np.array(capacities, np.int64), self._demand), deadline)
+            counts = zip(candidates, solution.multiplicity.tolist(), strict=True)
+            windows = [item for candidate, count in counts for item in self._take_windows(candidate, count)]
+            rejected = [item for item in windows if not self._solver.is_accepted(item)]
+            if not rejected:
+                return windows, solution.lower_bound
+            for item in rejected:
+                self._sample_windows(self._solver.select_contained(item, self._open_pairs))
 
-    def _is_good(self, spot: Spot, good: Good) -> bool:
-        """What `good` says, asked once."""
-        if spot not in self._judged:
-            self._judged[spot] = good(spot)
-        return self._judged[spot]
-
-    def _look_closer(self, pairs: Ints, good: Good) -> None:
-        """Find good windows of pairs among those that are spread over all of them, and leave out the others."""
+    def _sample_windows(self, pairs: IntArray) -> None:
+        """Close pairs: from now on use only the accepted ones in a sample of their windows."""
         for pair in pairs.tolist():
-            size = int(self._across.size[pair]), int(self._down.size[pair])
-            cols, rows = (_spread(int(axis.first[pair]), int(axis.last[pair])) for axis in (self._across, self._down))
+            raster, size = int(self._solver.pairs.raster[pair]), self._get_size(pair)
+            cols, rows = (_sample_evenly(int(axis.first[pair]), int(axis.last[pair])) for axis in self._axes)
             for row, col in product(rows, cols):
-                spot = int(self._raster[pair]), Window(col, row, *size)
-                if spot not in self._taken and self._is_good(spot, good):
-                    held = self._covering.holding(spot, self._pairs)
-                    self._good[spot] = _bits_of(np.searchsorted(self._features, self._feature[held]))
-        self._open = np.setdiff1d(self._open, pairs)
-        self._covering.obstacle[pairs] = NODATA
+                item = raster, Window(col, row, *size)
+                if item not in self._taken and self._solver.is_accepted(item):
+                    indices = self._index_features(self._solver.select_contained(item, self._pairs))
+                    self._accepted[item] = sum(1 << index for index in indices.tolist())
+        self._open_pairs = np.setdiff1d(self._open_pairs, pairs)
+        self._solver.obstacle[pairs] = TOO_MUCH_NODATA
 
     @property
-    def _shut(self) -> Collection[Spot]:
-        """The windows that no region has: those that are taken, and those that stand for themselves."""
-        return self._taken | self._good.keys()
+    def _unavailable_windows(self) -> Collection[RasterWindow]:
+        """The windows that no region offers: those taken, and those that are separate candidates."""
+        return self._taken | self._accepted.keys()
 
-    def _choices(self) -> list[_Choice]:
-        """Windows worth a thought: by the regions that hold the largest sets, or one by one where these are too small.
+    def _get_size(self, pair: int) -> tuple[int, int]:
+        return int(self._solver.columns.size[pair]), int(self._solver.rows.size[pair])
 
-        Windows that are told apart by all that they contain are different windows, so none is counted twice.
+    def _index_features(self, pairs: IntArray) -> IntArray:
+        return np.searchsorted(self._features, self._feature[pairs])
+
+    def _list_candidates(self) -> list[_CandidateSet]:
+        """List the candidates of the set cover: one for each maximal region.
+
+        If a region has too few free windows to meet demand, list windows one by one instead. Candidates differ in the
+        features they contain, so no window is counted twice.
         """
-        worthy = _worthy(self._with_good(self._regions()), self._wanted, self._shut)
-        if all(choice.free(self._shut) >= self._wanted[_members(choice.members)].max() for choice in worthy):
-            return worthy
-        return _worthy(self._with_good(self._windows()), self._wanted, ())
+        unavailable = self._unavailable_windows
+        candidates = _drop_dominated(self._group_candidates(self._iter_regions()), self._demand, unavailable)
+        if all(item.count_free(unavailable) >= self._demand[_list_bits(item.features)].max() for item in candidates):
+            return candidates
+        return _drop_dominated(self._group_candidates(self._iter_single_windows()), self._demand, ())
 
-    def _with_good(self, regions: Iterable[tuple[int, Region]]) -> Collection[_Choice]:
-        """Regions, and the windows that are known to be good, by what they contain."""
-        choices: dict[int, _Choice] = {}
-        for members, region in regions:
-            choices.setdefault(members, _Choice(members)).regions.append(region)
-        for spot, members in self._good.items():
-            choices.setdefault(members, _Choice(members)).spots.append(spot)
-        return choices.values()
+    def _group_candidates(self, regions: Iterable[tuple[int, _WindowRegion]]) -> Collection[_CandidateSet]:
+        """Group regions and accepted windows by the features that they contain."""
+        candidates: dict[int, _CandidateSet] = {}
+        for features, region in regions:
+            candidates.setdefault(features, _CandidateSet(features)).regions.append(region)
+        for item, features in self._accepted.items():
+            candidates.setdefault(features, _CandidateSet(features)).windows.append(item)
+        return candidates.values()
 
-    def _regions(self) -> Iterator[tuple[int, Region]]:
-        """The sets of features that windows contain which begin at features' last positions, each with its region."""
-        for here in _by_raster(self._raster, self._open):
-            raster = int(self._raster[here[0]])
-            left, right = self._across.first[here], self._across.last[here]
-            top, bottom = self._down.first[here], self._down.last[here]
-            places_of = np.searchsorted(self._features, self._feature[here])
+    def _iter_regions(self) -> Iterator[tuple[int, _WindowRegion]]:
+        """Yield the sets of features in windows that start at features' last positions, each with its region."""
+        columns, rows = self._axes
+        for raster, here in self._solver.pairs.split_by_raster(self._open_pairs).items():
             seen: set[int] = set()
-            for one in range(len(here)):
-                beside = np.flatnonzero((left <= right[one]) & (right[one] <= right))
-                rows = np.unique(bottom[beside][(top[one] <= bottom[beside]) & (bottom[beside] <= bottom[one])])
-                held = (top[beside] <= rows[:, None]) & (rows[:, None] <= bottom[beside])
-                for members, inside in zip(_bits(held, places_of[beside], len(self._features)), held, strict=True):
-                    if members not in seen:
-                        seen.add(members)
-                        among = beside[inside]
-                        yield (
-                            members,
-                            self._region(
-                                raster, int(left[among].max()), int(right[among].min()), int(top[among].max()),
-                                int(bottom[among].min()), int(here[one]),
-                            ),
-                        )  # fmt: skip
+            left, right = columns.first[here], columns.last[here]
+            for pair in here.tolist():
+                beside = here[(left <= columns.last[pair]) & (columns.last[pair] <= right)]
+                last = rows.last[beside]
+                starts = np.unique(last[(rows.first[pair] <= last) & (last <= rows.last[pair])])
+                contains, bitsets = self._match_rows(beside, starts)
+                for features, mask in zip(bitsets, contains, strict=True):
+                    if features not in seen:
+                        seen.add(features)
+                        yield features, self._make_region(raster, beside[mask])
 
-    def _region(self, raster: int, left: int, right: int, top: int, bottom: int, pair: int) -> Region:
-        """The region, without windows that reach over the raster's edge if there are others."""
-        cols = _inside(left, right, int(self._across.extent[pair] - self._across.size[pair]))
-        rows = _inside(top, bottom, int(self._down.extent[pair] - self._down.size[pair]))
-        return Region(raster, *cols, *rows)
+    def _make_region(self, raster: int, pairs: IntArray) -> _WindowRegion:
+        """Make the region that contains `pairs`, without windows across the raster's edge unless it has no others."""
+        any_pair = int(pairs[0])
+        cols, rows = (
+            _clip_range(axis.first[pairs].max(), axis.last[pairs].min(), axis.extent[any_pair] - axis.size[any_pair])
+            for axis in self._axes
+        )
+        return _WindowRegion(raster, cols, rows, self._get_size(any_pair))
 
-    def _windows(self) -> Iterator[tuple[int, Region]]:
-        """Windows one by one: those at features' last positions, and as many before each as may be needed.
+    def _iter_single_windows(self) -> Iterator[tuple[int, _WindowRegion]]:
+        """Yield windows one by one: at features' last positions, and as many before each as the demand may need.
 
-        Where windows are shut, as many before each of these, too.
+        Where windows are unavailable, yield as many before each of these, too.
         """
-        back, shut = np.arange(int(self._wanted.max())), self._shut
-        for here in _by_raster(self._raster, self._open):
-            raster, pair = int(self._raster[here[0]]), int(here[0])
-            size = int(self._across.size[pair]), int(self._down.size[pair])
-            left, right = self._across.first[here], self._across.last[here]
-            top, bottom = self._down.first[here], self._down.last[here]
-            places_of = np.searchsorted(self._features, self._feature[here])
-            shut_here = np.array([(w.col, w.row) for r, w in shut if r == raster], np.int64).reshape(-1, 2) - 1
-            rows = np.unique(np.concatenate([bottom, shut_here[:, 1]])[:, None] - back)
-            for col in np.unique(np.concatenate([right, shut_here[:, 0]])[:, None] - back).tolist():
-                beside = np.flatnonzero((left <= col) & (col <= right))
-                held = (top[beside] <= rows[:, None]) & (rows[:, None] <= bottom[beside])
-                members = _bits(held, places_of[beside], len(self._features))
-                for some, row in zip(members, rows.tolist(), strict=True):
-                    if some and (raster, Window(col, row, *size)) not in shut:
-                        yield some, Region(raster, col, col, row, row)
+        offsets, unavailable = np.arange(int(self._demand.max())), self._unavailable_windows
+        for raster, here in self._solver.pairs.split_by_raster(self._open_pairs).items():
+            left, right = self._solver.columns.first[here], self._solver.columns.last[here]
+            size = self._get_size(int(here[0]))
+            blocked = [(window.col, window.row) for other, window in unavailable if other == raster]
+            before_blocked = np.array(blocked, np.int64).reshape(-1, 2).T - 1
+            cols, rows = (
+                np.unique(np.concatenate([axis.last[here], before])[:, None] - offsets)
+                for axis, before in zip(self._axes, before_blocked, strict=True)
+            )
+            for col in cols.tolist():
+                _, bitsets = self._match_rows(here[(left <= col) & (col <= right)], rows)
+                for features, row in zip(bitsets, rows.tolist(), strict=True):
+                    if features and (raster, Window(col, row, *size)) not in unavailable:
+                        yield features, _WindowRegion(raster, range(col, col + 1), range(row, row + 1), size)
 
-    def _spots(self, choice: _Choice, count: int) -> Iterator[Spot]:
-        """So many windows of a choice, from one raster after the other."""
-        by_raster: dict[int, list[Iterable[Spot]]] = {}
-        for region in choice.regions:
-            by_raster.setdefault(region.raster, []).append(self._free_spots(region))
-        for spot in choice.spots:
-            by_raster.setdefault(spot[0], []).append([spot])
-        sources = deque(chain.from_iterable(by_raster[raster]) for raster in sorted(by_raster))
-        while count and sources:
-            source = sources.popleft()
-            for found in islice(source, 1):
-                yield found
-                count -= 1
-                sources.append(source)
+    def _match_rows(self, beside: IntArray, starts: IntArray) -> tuple[BoolArray, list[int]]:
+        """Return which pairs windows at the rows `starts` contain: as booleans, shape (rows, pairs), and as bitsets.
 
-    def _free_spots(self, region: Region) -> Iterator[Spot]:
-        pair = self._pairs[self._raster[self._pairs] == region.raster][0]
-        size, shut = (int(self._across.size[pair]), int(self._down.size[pair])), self._shut
-        for col, row in region.positions():
-            spot = region.raster, Window(col, row, *size)
-            if spot not in shut:
-                yield spot
+        The windows are in a column in which they contain all pairs in `beside`.
+        """
+        rows = self._solver.rows
+        contains = (rows.first[beside] <= starts[:, None]) & (starts[:, None] <= rows.last[beside])
+        bits = np.zeros((len(starts), len(self._features)), np.bool_)
+        bits[:, self._index_features(beside)] = contains
+        octets = np.packbits(bits, axis=1, bitorder="little")
+        return contains, [int.from_bytes(row.tobytes(), "little") for row in octets]
 
-
-def _by_raster(raster: Ints, rows: Ints) -> list[Ints]:
-    """`rows` of the pairs, raster by raster."""
-    ordered = rows[np.argsort(raster[rows], kind="stable")]
-    return np.split(ordered, np.flatnonzero(np.diff(raster[ordered])) + 1) if len(rows) else []
+    def _take_windows(self, candidate: _CandidateSet, count: int) -> Iterator[RasterWindow]:
+        """Return `count` free windows of a candidate, from its rasters in rotation."""
+        unavailable = self._unavailable_windows
+        by_raster: dict[int, list[Iterable[RasterWindow]]] = {}
+        for region in candidate.regions:
+            free = (item for item in region.iter_windows() if item not in unavailable)
+            by_raster.setdefault(region.raster, []).append(free)
+        for item in candidate.windows:
+            by_raster.setdefault(item[0], []).append([item])
+        rounds = zip_longest(*(chain.from_iterable(by_raster[raster]) for raster in sorted(by_raster)))
+        return islice((item for items in rounds for item in items if item is not None), count)
 
 
-def _worthy(choices: Iterable[_Choice], wanted: Ints, taken: Collection[Spot]) -> list[_Choice]:
-    """The choices without those whose features another contains too, in as many windows as can be needed."""
-    kept: list[_Choice] = []
-    ample: dict[int, list[int]] = {}
-    for choice in sorted(choices, key=lambda choice: -choice.members.bit_count()):
-        members = _members(choice.members)
-        fewest_to_try = min((ample.get(member, []) for member in members.tolist()), key=len)
-        if any(choice.members & other == choice.members for other in fewest_to_try):
+def _drop_dominated(
+    candidates: Iterable[_CandidateSet], demand: IntArray, unavailable: Collection[RasterWindow]
+) -> list[_CandidateSet]:
+    """Drop candidates whose features are contained in another candidate that has enough free windows."""
+    kept: list[_CandidateSet] = []
+    ample_sets: dict[int, list[int]] = {}
+    for candidate in sorted(candidates, key=lambda candidate: -candidate.features.bit_count()):
+        indices = _list_bits(candidate.features)
+        fewest_to_compare = min((ample_sets.get(index, []) for index in indices.tolist()), key=len)
+        if any(candidate.features & other == candidate.features for other in fewest_to_compare):
             continue
-        kept.append(choice)
-        if choice.free(taken) >= wanted[members].max():
-            for member in members.tolist():
-                ample.setdefault(member, []).append(choice.members)
+        kept.append(candidate)
+        if candidate.count_free(unavailable) >= demand[indices].max():
+            for index in indices.tolist():
+                ample_sets.setdefault(index, []).append(candidate.features)
     return kept
 
 
-def _bits(held: npt.NDArray[np.bool_], places_of: Ints, count: int) -> list[int]:
-    """Each row of `held` as a set of bits, at the places that its columns stand for."""
-    whole = np.zeros((len(held), count), np.bool_)
-    whole[:, places_of] = held
-    return [int.from_bytes(row.tobytes(), "little") for row in np.packbits(whole, axis=1, bitorder="little")]
-
-
-def _members(bits: int) -> Ints:
-    """The places of the bits that are set."""
-    octets = np.frombuffer(bits.to_bytes(bits.bit_length() // 8 + 1, "little"), np.uint8)
+def _list_bits(bitset: int) -> IntArray:
+    octets = np.frombuffer(bitset.to_bytes(bitset.bit_length() // 8 + 1, "little"), np.uint8)
     return np.flatnonzero(np.unpackbits(octets, bitorder="little"))
 
 
-def _bits_of(places: Ints) -> int:
-    """The set with the bits at these places."""
-    return sum(1 << place for place in places.tolist())
+def _clip_range(first: int, last: int, limit: int) -> range:
+    """Return the positions from 0 to `limit`, or all if none are."""
+    return range(max(first, 0), min(last, limit) + 1) or range(first, last + 1)
 
 
-def _inside(first: int, last: int, room: int) -> tuple[int, int]:
-    """The positions between 0 and `room`, or all if there are none."""
-    low, high = max(first, 0), min(last, room)
-    return (low, high) if low <= high else (first, last)
-
-
-def _from_middle(first: int, last: int) -> list[int]:
-    """All positions: the middle, the ends, and then the others."""
-    return list(dict.fromkeys([(first + last) // 2, first, last, *range(first, last + 1)]))
-
-
-def _spread(first: int, last: int) -> list[int]:
-    """Positions from the first to the last, evenly: the middle, and what is nearest to it."""
-    places = np.unique(np.rint(np.linspace(first, last, _TRIED)).astype(np.int64)).tolist()
-    return sorted(places, key=lambda place: (abs(2 * place - first - last), place))
+def _sample_evenly(first: int, last: int) -> list[int]:
+    """Return evenly spaced positions from first to last, sorted by their distance from the middle."""
+    positions = np.unique(np.rint(np.linspace(first, last, _SAMPLES_PER_AXIS)).astype(np.int64)).tolist()
+    return sorted(positions, key=lambda position: (abs(2 * position - first - last), position))

@@ -1,21 +1,24 @@
-"""The tables of windows that a plan of chips hands over, and what all such plans share."""
+"""Tables that window planners return: chips to cut, features in too few chips, rasters without chips, and reasons."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from geographer.base.errors import UsageError
 from geographer.base.values import Window
-from geographer.operations.cut.windows.positions import OBSTACLES, Ints
 
-Fits = Callable[[str, Window], bool]
-"""Whether the pixels that a raster, by its id, has in a window are good enough for a chip."""
+_IntArray = npt.NDArray[np.int64]
 
-CHIPS = pa.schema(
+WindowPredicate = Callable[[str, Window], bool]
+"""Takes a raster id and a window; returns whether the window has enough valid pixels for a chip."""
+
+CHIPS_SCHEMA = pa.schema(
     [
         ("name", pa.string()),
         ("raster_id", pa.string()),
@@ -23,53 +26,83 @@ CHIPS = pa.schema(
         *((name, pa.int64()) for name in Window._fields),
     ]
 )
-"""Chips to make: the file's stem, the parent, the feature that it was cut for (or null), and the parent's pixels."""
+"""Chips to cut: file stem, parent raster, the feature that it is cut for (or null), and the window in parent pixels."""
 
-UNMET = pa.schema([("feature_id", pa.string()), ("reason", pa.string()), ("have", pa.int64()), ("wanted", pa.int64())])
-"""Features in fewer chips than wanted, and why."""
+UNMET_SCHEMA = pa.schema(
+    [("feature_id", pa.string()), ("reason", pa.string()), ("chip_count", pa.int64()), ("target_count", pa.int64())]
+)
+"""Features in fewer chips than their target, and why."""
 
-UNCUT = pa.schema([("raster_id", pa.string()), ("reason", pa.string())])
-"""Rasters that give no chip, and why."""
-
-
-def chips_table(rows: Iterable[tuple[str, str, str | None, Window]]) -> pa.Table:
-    """Chips, given as name, raster, feature and window, as a table."""
-    return table([(name, raster, feature, *window) for name, raster, feature, window in rows], CHIPS)
+UNCUT_SCHEMA = pa.schema([("raster_id", pa.string()), ("reason", pa.string())])
+"""Rasters without chips, and why."""
 
 
-def table(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.Table:
-    """Rows as a table, also when there is none."""
+OBSTACLE_TEXTS = (
+    "",
+    "its chip would cross the raster's edge",
+    "no window inside the raster holds it",
+    "raster smaller than a chip",
+    "larger than a chip",
+    "too much nodata",
+)
+"""Why a raster gives a feature no chip, by number; 0 is no obstacle. Events keep these texts as keys."""
+
+CROSSES_EDGE, NO_WINDOW_INSIDE, RASTER_TOO_SMALL, FEATURE_TOO_LARGE, TOO_MUCH_NODATA = range(1, len(OBSTACLE_TEXTS))
+"""Where several apply, the greatest number is reported."""
+
+
+class PlannedChips(NamedTuple):
+    """The chips to cut (`CHIPS_SCHEMA`), in planning order, and what has too few (`UNMET_SCHEMA`), by rank."""
+
+    chips: pa.Table
+    unmet: pa.Table
+
+
+def make_chips_table(rows: Iterable[tuple[str, str, str | None, Window]]) -> pa.Table:
+    """Make a table of `CHIPS_SCHEMA` from rows of name, raster id, feature id and window."""
+    return make_table([(name, raster, feature, *window) for name, raster, feature, window in rows], CHIPS_SCHEMA)
+
+
+def make_table(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.Table:
+    """Make a table from rows, which may be empty."""
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
     )
 
 
-def unmet_table(feature_ids: Sequence[str], turns: Sequence[int], have: Ints, obstacle: Ints, wanted: int) -> pa.Table:
-    """The features in fewer chips than wanted, and why; `turns` bounds each feature's rows of `obstacle`."""
+def make_unmet_table(
+    feature_ids: Sequence[str], feature: _IntArray, obstacle: _IntArray, counts: _IntArray, target_count: int
+) -> pa.Table:
+    """Make a table of `UNMET_SCHEMA`.
+
+    Args:
+        feature_ids: All features.
+        feature: For each pair of feature and raster, the feature's index in `feature_ids`; sorted.
+        obstacle: For each pair, its obstacle (see `OBSTACLE_TEXTS`).
+        counts: In how many chips each feature is.
+        target_count: In how many chips each feature should be.
+    """
+    bounds = np.searchsorted(feature, np.arange(len(feature_ids) + 1)).tolist()
     rows = [
-        (
-            feature_ids[feature],
-            _reason(obstacle[turns[feature] : turns[feature + 1]]),
-            int(have[feature]),
-            wanted,
-        )
-        for feature in np.flatnonzero(have < wanted).tolist()
+        (feature_id, _describe_shortage(obstacle[start:stop]), count, target_count)
+        for feature_id, (start, stop), count in zip(feature_ids, pairwise(bounds), counts.tolist(), strict=True)
+        if count < target_count
     ]
-    return table(rows, UNMET)
+    return make_table(rows, UNMET_SCHEMA)
 
 
-def _reason(obstacle: Ints) -> str:
-    """Why a feature has too few chips, from the obstacles in the rasters that contain it."""
-    if not len(obstacle):
+def _describe_shortage(obstacles: _IntArray) -> str:
+    """Explain why a feature has too few chips, from its obstacle in each raster that contains it."""
+    if not len(obstacles):
         return "no raster contains it"
-    if obstacle.any():
-        return "; ".join(OBSTACLES[kind] for kind in np.unique(obstacle[obstacle > 0])[::-1].tolist())
-    return "only 1 raster contains it" if len(obstacle) == 1 else f"only {len(obstacle)} rasters contain it"
+    if obstacles.any():
+        return "; ".join(OBSTACLE_TEXTS[number] for number in np.unique(obstacles[obstacles > 0])[::-1].tolist())
+    return "only 1 raster contains it" if len(obstacles) == 1 else f"only {len(obstacles)} rasters contain it"
 
 
-def check_sizes(rasters: pa.Table) -> None:
-    """Raise unless every raster's chips have pixels."""
+def validate_chip_sizes(rasters: pa.Table) -> None:
+    """Raise `UsageError` if a raster's chips would have no pixels."""
     for name in ("chip_width", "chip_height"):
         if len(rasters) and (smallest := int(rasters[name].to_numpy().min())) < 1:
-            raise UsageError(f"a chip of {smallest} pixels has no pixels: pass a size of 1 or more")
+            raise UsageError(f"a chip size of {smallest} pixels is too small. Use 1 or more.")

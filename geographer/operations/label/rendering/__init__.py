@@ -1,1 +1,6 @@
-"""TODO."""
+"""Make label files: transform objects to a raster's pixel grid, draw them, and write a GeoTIFF or JSON file.
+
+- `pixel_geometries`  objects in pixel coordinates, and the pixels that they cover
+- `rasterize`, `probabilities`, `box_files`, `custom`  the renderers
+- `render`            workers that run a renderer and write its files
+"""

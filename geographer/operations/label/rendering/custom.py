@@ -1,35 +1,39 @@
-"""Draws labels with a person's own label maker: what such a maker is, what it is given, and what it must hand back."""
+"""Render labels with a user's label maker: its interface, and checks of what it returns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
-from shapely.geometry.base import BaseGeometry
 
 from geographer.base.errors import UsageError
-from geographer.base.values import Grid, LineWidth
-from geographer.operations.label.rendering.pixel_geometries import shapes_on
-from geographer.operations.label.rendering.render import LabelMade, LabelOrder, write_label
+from geographer.base.plugins import import_object
+from geographer.operations.label.rendering.pixel_geometries import to_pixel_geometries
+from geographer.operations.label.rendering.render import LabelResult, LabelTask, write_label
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from shapely.geometry.base import BaseGeometry
+
+    from geographer.base.values import Grid, LineWidth
 
 _DTYPES = frozenset({"uint8", "uint16", "uint32", "int16", "int32", "float32", "float64"})
 
 
 @dataclass(frozen=True, slots=True)
 class LabelObject:
-    """An object that a raster shows, as a label maker is given it.
+    """An object on a raster, as a label maker receives it.
 
     Attributes:
         feature_id: The feature's id, as text.
         class_name: Its class.
-        value: The class's value; 0 is the background class.
+        value: The class value; 0 is the background class.
         geometry: In pixel coordinates of the raster: x is the column and y the row, both 0 at the outer corner of the
-            first pixel, so `rasterio.features.rasterize` takes it without a transform. It may reach past the raster.
-        properties: The person's own columns of the feature, as they stood in the file that it came from.
+            first pixel, so that `rasterio.features.rasterize` needs no transform. Not clipped to the raster.
+        properties: The user columns of the feature, with the values of the file that it was added from.
     """
 
     feature_id: str
@@ -40,90 +44,81 @@ class LabelObject:
 
 
 class LabelMaker(Protocol):
-    """A label maker: a class that is made with the recipe's options as keyword arguments, and draws one raster's label.
+    """A user's class that draws labels. Its constructor takes the recipe's options as keyword arguments.
 
     It is found by its name in the entry points of the group `geographer.labels`, or by `module:Class`. Equal objects
-    and grids must give equal pixels, whatever the process, the order of rasters and the time of day. A maker that names
-    its bands has an attribute `bands`, a sequence of text.
+    and grids must give equal pixels in every process, in any order of rasters, and at any time. An optional attribute
+    `bands`, a sequence of text, names the bands.
     """
 
     def draw(self, objects: Sequence[LabelObject], grid: Grid) -> NDArray[np.generic]:
-        """The label of one raster.
+        """Return the label of one raster.
 
         Args:
-            objects: What the raster shows, in the order in which it was added.
+            objects: The objects on the raster, in the order in which the features were added.
             grid: The raster's CRS, transform, width and height.
 
         Returns:
             Pixels, shape (bands, rows, columns) or (rows, columns): uint8, uint16, uint32, int16, int32, float32 or
-            float64. The number of bands and the type must be the same for every raster.
+            float64. The number of bands and the dtype must be the same for every raster.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class OwnDrawing:
-    """What a person's label maker draws. `maker` is its `module:Class`; it is imported wherever labels are made."""
+class CustomRenderer:
+    """Renders labels with the label maker `maker`, `module:Class`, which each worker process imports."""
 
     maker: str
     options: Mapping[str, Any] = field(default_factory=dict)
     width: LineWidth | None = None
 
-    def make(self, order: LabelOrder) -> LabelMade:
-        """See `Drawing.make`.
+    def render_label(self, task: LabelTask) -> LabelResult:
+        """Make one label; see `LabelRenderer.render_label`.
 
         Raises:
-            UsageError: the maker's options or what it hands back can't be used.
+            UsageError: the label maker does not accept its options, or does not return a label.
         """
-        maker = made(self.maker, self.options)
-        shapes = shapes_on(order.grid, order.shown, self.width, standing_in=False)
+        maker = make_label_maker(self.maker, self.options)
+        shapes = to_pixel_geometries(task.grid, task.objects, self.width, represent_small=False)
         objects = [
-            LabelObject(one.feature_id, one.class_name, one.value, geometry, dict(one.properties or {}))
-            for one, geometry in zip(shapes.shown, shapes.geometries, strict=True)
+            LabelObject(item.feature_id, item.class_name, item.value, geometry, dict(item.properties or {}))
+            for item, geometry in zip(shapes.objects, shapes.geometries, strict=True)
         ]
-        drawn = np.asarray(maker.draw(objects, order.grid))
-        self._check(drawn, order)
+        drawn = np.asarray(maker.draw(objects, task.grid))
+        size = (task.grid.height, task.grid.width)
+        if drawn.ndim not in (2, 3) or drawn.shape[-2:] != size or not drawn.size or drawn.dtype.name not in _DTYPES:
+            raise UsageError(
+                f"label maker '{self.maker}' drew {drawn.dtype.name} of shape {drawn.shape} for raster "
+                f"'{task.raster_id}'. Expected shape (bands, {size[0]}, {size[1]}), "
+                f"dtype {', '.join(sorted(_DTYPES))}."
+            )
         pixels = drawn[np.newaxis] if drawn.ndim == 2 else drawn
         bands = tuple(str(name) for name in getattr(maker, "bands", ()))
         if bands and len(bands) != len(pixels):
-            raise UsageError(f"label maker '{self.maker}' names {len(bands)} bands and draws {len(pixels)}")
-        return write_label(order, pixels, bands)
-
-    def _check(self, drawn: NDArray[np.generic], order: LabelOrder) -> None:
-        due = (order.grid.height, order.grid.width)
-        if drawn.ndim not in (2, 3) or drawn.shape[-2:] != due or not drawn.size or drawn.dtype.name not in _DTYPES:
             raise UsageError(
-                f"label maker '{self.maker}' drew {drawn.dtype.name} of shape {drawn.shape} for raster "
-                f"'{order.raster_id}': due is (bands, {due[0]}, {due[1]}) of {', '.join(sorted(_DTYPES))}"
+                f"label maker '{self.maker}' drew pixels of shape {pixels.shape} and has band names {bands}. "
+                "Return one band for each name."
             )
+        return write_label(task, pixels, bands)
 
 
-def maker_class(name: str) -> Any:
-    """The class that `module:Class` names.
+def make_label_maker(name: str, options: Mapping[str, Any]) -> LabelMaker:
+    """Return the label maker `module:Class`, made with its options.
 
     Raises:
-        UsageError: it can't be imported, or is no label maker.
+        UsageError: it cannot be imported, has no method `draw`, or does not accept these options.
     """
-    module, _, attribute = name.partition(":")
     try:
-        found: Any = import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
+        maker_class = import_object(name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"label maker '{name}' can't be imported ({error}): install it, or set PYTHONPATH") from error
-    if not callable(getattr(found, "draw", None)):
-        raise UsageError(f"'{name}' is no label maker: it needs a method draw(objects, grid)")
-    return found
-
-
-def made(name: str, options: Mapping[str, Any]) -> LabelMaker:
-    """The label maker `module:Class`, made with its options.
-
-    Raises:
-        UsageError: it can't be imported, or doesn't take those options.
-    """
+        raise UsageError(
+            f"label maker '{name}' cannot be imported ({error}). Install it, or set PYTHONPATH."
+        ) from error
+    if not callable(getattr(maker_class, "draw", None)):
+        raise UsageError(f"'{name}' is not a label maker. Give it a method draw(objects, grid).")
     try:
-        maker: LabelMaker = maker_class(name)(**options)
+        maker: LabelMaker = maker_class(**options)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"label maker '{name}' doesn't take the options {dict(options)}: {error}") from error
+        raise UsageError(f"label maker '{name}' does not accept the options {dict(options)}: {error}") from error
     return maker

@@ -1,4 +1,4 @@
-"""Draws soft labels: for each class the probability that a pixel belongs to it."""
+"""Render probability labels: for each class, the probability that a pixel belongs to it."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
-from geographer.base.values import Grid, LineWidth
-from geographer.operations.label.rendering.pixel_geometries import Shapes, burned, shapes_on
-from geographer.operations.label.rendering.rasterize import parts_of, small_ones
-from geographer.operations.label.rendering.render import LabelMade, LabelOrder, write_label
+from geographer.base.values import LineWidth, Window
+from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, rasterize_mask, to_pixel_geometries
+from geographer.operations.label.rendering.rasterize import find_subpixel_objects
+from geographer.operations.label.rendering.render import LabelResult, LabelTask, write_label
 
-_ONE = 1 << 40
-"""Probabilities are added up as whole numbers of this part of one: so their order doesn't matter."""
+_SCALE = 1 << 40
+"""Probabilities are summed as integer multiples of 1 / _SCALE, so that sums do not depend on the order of objects."""
 
 
-class _Cover(NamedTuple):
-    """The pixels that an object covers, in a window of the raster, and its probabilities in parts of `_ONE`."""
+class _ObjectCover(NamedTuple):
+    """The pixels that an object covers, in a window of the raster, and its probabilities as multiples of 1 / _SCALE."""
 
-    rows: slice
-    columns: slice
+    window: tuple[slice, slice]
     covered: NDArray[np.bool_]
-    parts: list[int]
+    probabilities: list[int]
 
 
 @dataclass(frozen=True, slots=True)
-class SoftDrawing:
-    """One float32 band for each of `classes`, in order; objects have a probability for each of them.
+class ProbabilityRenderer:
+    """Renders one float32 band of probabilities for each class; background objects set all classes to 0.
 
     Attributes:
-        classes: Names of the bands.
-        background: The name of a first band that holds 1 minus the sum of the others, from 0 to 1; None: no such band.
-        combine: Where objects overlap: the 'mean' of those that cover a pixel, or the 'max' in each band.
-        width: Of lines and points.
+        classes: The names of the classes, in the order of the objects' probabilities.
+        background: The name of a first band with 1 minus the sum of the others, clipped to [0, 1]; None: no such band.
+        combine: How to combine objects that overlap: the 'mean' of those that cover a pixel, or the 'max' per band.
+        width: The width of lines and points.
     """
 
     classes: tuple[str, ...]
@@ -43,50 +43,47 @@ class SoftDrawing:
     combine: Literal["mean", "max"] = "mean"
     width: LineWidth | None = None
 
-    def make(self, order: LabelOrder) -> LabelMade:
-        """See `Drawing.make`."""
-        shapes = shapes_on(order.grid, order.shown, self.width)
-        size = (order.grid.height, order.grid.width)
-        covers = [cover for place in shapes.foreground() if (cover := _cover(shapes, place, order.grid))]
-        erased = burned(parts_of(shapes, shapes.background()), size)
-        count = np.zeros(size, np.int64)
+    def render_label(self, task: LabelTask) -> LabelResult:
+        """Make one label; see `LabelRenderer.render_label`."""
+        shapes = to_pixel_geometries(task.grid, task.objects, self.width)
+        covers = [cover for index in shapes.find_foreground() if (cover := _rasterize_object(shapes, index))]
+        erased = shapes.rasterize_objects(*shapes.find_background())
+        count = np.zeros(shapes.size, np.int64)
         for cover in covers:
-            count[cover.rows, cover.columns] += cover.covered
-        first = self.background is not None
-        bands = np.zeros((len(self.classes) + first, *size), np.float32)
-        total = np.zeros(size, np.float64)
-        for number in range(len(self.classes)):
-            band = self._band(covers, number, count)
+            count[cover.window] += cover.covered
+        names = self.classes if self.background is None else (self.background, *self.classes)
+        bands = np.zeros((len(names), *shapes.size), np.float32)
+        total = np.zeros(shapes.size, np.float64)
+        for index in range(-len(self.classes), 0):
+            band = self._combine_objects(covers, index, count)
             band[erased] = 0
             total += band
-            bands[number + first] = band
-        if first:
+            bands[index] = band
+        if self.background is not None:
             bands[0] = np.clip(1 - total, 0, 1)
-        names = (*([self.background] if self.background is not None else []), *self.classes)
-        return write_label(order, bands, names, told=small_ones(shapes, order.grid))
+        return write_label(task, bands, names, notes=find_subpixel_objects(shapes))
 
-    def _band(self, covers: list[_Cover], number: int, count: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The probabilities of one class, shape (rows, columns)."""
-        parts = np.zeros(count.shape, np.int64)
+    def _combine_objects(self, covers: list[_ObjectCover], index: int, count: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the probability of one class per pixel, shape (rows, columns); `count` is the objects per pixel."""
+        combined = np.zeros(count.shape, np.int64)
         for cover in covers:
-            window = parts[cover.rows, cover.columns]
+            window = combined[cover.window]
             if self.combine == "mean":
-                window += cover.covered * cover.parts[number]
+                window += cover.covered * cover.probabilities[index]
             else:
-                np.maximum(window, cover.covered * cover.parts[number], out=window)
-        many = np.maximum(count, 1) if self.combine == "mean" else 1
-        return np.asarray(parts / (many * float(_ONE)))
+                np.maximum(window, cover.covered * cover.probabilities[index], out=window)
+        divisor = np.maximum(count, 1) if self.combine == "mean" else 1
+        return np.asarray(combined / (divisor * float(_SCALE)))
 
 
-def _cover(shapes: Shapes, place: int, grid: Grid) -> _Cover | None:
-    """What an object covers of the raster; None where that is nothing."""
-    parts = shapes.drawable(place)
-    bounds = [part.bounds for part in parts]
-    west, north = (max(math.floor(min(bound[axis] for bound in bounds)), 0) for axis in (0, 1))
-    east = min(math.floor(max(bound[2] for bound in bounds)) + 1, grid.width)
-    south = min(math.floor(max(bound[3] for bound in bounds)) + 1, grid.height)
-    if west >= east or north >= south:
+def _rasterize_object(shapes: PixelGeometries, index: int) -> _ObjectCover | None:
+    """Rasterize one object in the window of its bounds; None if they lie outside the raster."""
+    parts = shapes.list_parts(index)
+    west, north, east, south = (math.floor(bound) for bound in shapely.total_bounds(parts))
+    left, top = max(west, 0), max(north, 0)
+    right, bottom = min(east + 1, shapes.size[1]), min(south + 1, shapes.size[0])
+    if left >= right or top >= bottom:
         return None
-    covered = burned(parts, (south - north, east - west), origin=(west, north))
-    probabilities = shapes.shown[place].probabilities or ()
-    return _Cover(slice(north, south), slice(west, east), covered, [round(one * _ONE) for one in probabilities])
+    covered = rasterize_mask(parts, Window(left, top, right - left, bottom - top))
+    probabilities = [round(p * _SCALE) for p in shapes.objects[index].probabilities or ()]
+    return _ObjectCover((slice(top, bottom), slice(left, right)), covered, probabilities)

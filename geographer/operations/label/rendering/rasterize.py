@@ -1,46 +1,42 @@
-"""Draws labels of whole numbers: class masks, instances, and one band for each class."""
+"""Render integer labels: class masks, instances, and multilabels with one band for each class."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.features import rasterize
 
 from geographer.base.errors import UsageError
-from geographer.base.values import Grid, LineWidth
-from geographer.operations.label.rendering.pixel_geometries import Shapes, burned, shapes_on
-from geographer.operations.label.rendering.render import LabelMade, LabelOrder, Listed, write_label
+from geographer.base.values import LineWidth
+from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, to_pixel_geometries
+from geographer.operations.label.rendering.render import LabelledObject, LabelResult, LabelTask, write_label
 from geographer.rasters.read import open_raster, translate_read_errors
 
 Overlap = Literal["class-order", "smallest-on-top", "newest"]
 
-SMALL, HIDDEN = "smaller than a pixel", "hidden"
-"""What a person hears of: objects that only stand in their pixel, and objects that others cover whole."""
+SUBPIXEL, HIDDEN = "smaller than a pixel", "hidden"
+"""Notes, and keys of the event's payload: objects drawn as one pixel only; objects that others cover completely."""
 
-_MOST_IN_UINT16 = 65_535
+_MAX_UINT16 = 65_535
 
 
 @dataclass(frozen=True, slots=True)
-class MaskDrawing:
-    """One class value a pixel, 0 where there is nothing; in layers, later ones on top.
+class MaskRenderer:
+    """Renders masks: one class value per pixel, 0 where there is no object.
 
-    First lie the objects, by the rule `overlap`; then background, which erases; then the objects that are ignored; then
-    the pixels of the raster that its dataset mask calls invalid.
+    From bottom to top: the objects in the order of `overlap`; background objects, which erase; ignored objects; the
+    pixels that the raster's dataset mask marks as invalid, and padding.
 
     Attributes:
-        dtype: Of the mask.
-        overlap: 'class-order': the larger class value on top, and of one class what was added later.
-            'smallest-on-top': the smaller area in the raster's pixels on top, and of equal ones what was added later;
-            lines and points have no area. 'newest': what was added later.
-        all_touched: Areas and lines burn every pixel that they touch.
-        ignore: The value of what is ignored and of invalid pixels; None: nothing is ignored.
-        width: Of lines and points.
+        dtype: The dtype of the mask.
+        overlap: 'class-order': the larger class value on top. 'smallest-on-top': the smaller area in pixels on top;
+            lines and points have area 0. 'newest': the feature added later on top. Ties: the feature added later.
+        all_touched: Burn every pixel that an area or a line touches.
+        ignore: The value of ignored objects, invalid pixels and padding; None: ignore nothing.
+        width: The width of lines and points.
     """
 
     dtype: Literal["uint8", "uint16"] = "uint8"
@@ -49,143 +45,112 @@ class MaskDrawing:
     ignore: int | None = None
     width: LineWidth | None = None
 
-    def make(self, order: LabelOrder) -> LabelMade:
-        """See `Drawing.make`."""
-        shapes = shapes_on(order.grid, order.shown, self.width, standing_in=not self.all_touched)
-        pixels = painted(shapes, self._layers(shapes, order), order.grid, self.dtype, all_touched=self.all_touched)
+    def render_label(self, task: LabelTask) -> LabelResult:
+        """Make one mask; see `LabelRenderer.render_label`."""
+        shapes = to_pixel_geometries(task.grid, task.objects, self.width, represent_small=not self.all_touched)
+        layers = self._make_layers(shapes, task)
+        pixels = shapes.burn_layers(layers, self.dtype, all_touched=self.all_touched)
         if self.ignore is not None:
-            pixels[invalid(order.raster, order.grid) | padding(order)] = self.ignore
-        return write_label(order, pixels[np.newaxis], told=small_ones(shapes, order.grid))
+            pixels[_read_invalid_mask(task)] = self.ignore
+        return write_label(task, pixels[np.newaxis], notes=find_subpixel_objects(shapes))
 
-    def _layers(self, shapes: Shapes, order: LabelOrder) -> list[tuple[int, int]]:
-        """The places of the objects and the values that they burn, from the bottom to the top."""
-        layers = [(place, shapes.shown[place].value) for place in bottom_up(shapes, self.overlap)]
-        layers += [(place, 0) for place in shapes.background()]
+    def _make_layers(self, shapes: PixelGeometries, task: LabelTask) -> list[tuple[int, int]]:
+        """Return (index of an object, value to burn), from bottom to top."""
+        layers = [(index, shapes.objects[index].value) for index in sort_for_drawing(shapes, self.overlap)]
+        layers += [(index, 0) for index in shapes.find_background()]
         if self.ignore is not None:
-            layers += [(place, self.ignore) for place, one in enumerate(shapes.shown) if one.ignored]
+            layers += [(index, self.ignore) for index, item in enumerate(shapes.objects) if item.ignored]
         largest = np.iinfo(self.dtype).max
-        if unfit := [value for _, value in layers if not 0 <= value <= largest]:
-            what = f"class value {unfit[0]} on raster '{order.raster_id}'"
-            raise UsageError(f"{what} doesn't fit {self.dtype}, 0 to {largest}: choose another value")
+        if invalid := [value for _, value in layers if not 0 <= value <= largest]:
+            raise UsageError(
+                f"class value {invalid[0]} on raster '{task.raster_id}' does not fit {self.dtype}. "
+                f"Choose a value from 0 to {largest}."
+            )
         return layers
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceDrawing:
-    """An id for each object that is seen on the raster: 1, 2, 3 … in the order in which they were added; 0 is nothing.
+class InstanceRenderer:
+    """Renders instance ids: 1, 2, 3 … for the visible objects in the order in which features were added, else 0.
 
-    Background erases. What others or background cover whole, or what covers no pixel here, has no id.
+    Background objects erase. Objects without a visible pixel on the raster get no id.
     """
 
     overlap: Overlap = "smallest-on-top"
     width: LineWidth | None = None
 
-    def make(self, order: LabelOrder) -> LabelMade:
-        """See `Drawing.make`; uint16, or uint32 from 65,536 objects on."""
-        shapes = shapes_on(order.grid, order.shown, self.width)
-        layers = [(place, place + 1) for place in bottom_up(shapes, self.overlap)]
-        drawn = painted(shapes, layers + [(place, 0) for place in shapes.background()], order.grid, "uint32")
-        counts = np.bincount(drawn.ravel(), minlength=len(shapes) + 1)
+    def render_label(self, task: LabelTask) -> LabelResult:
+        """Make one label, uint16 or (from 65,536 objects on) uint32; see `LabelRenderer.render_label`."""
+        shapes = to_pixel_geometries(task.grid, task.objects, self.width)
+        layers = [(index, index + 1) for index in sort_for_drawing(shapes, self.overlap)]
+        layers += [(index, 0) for index in shapes.find_background()]
+        drawn = shapes.burn_layers(layers, "uint32")
+        counts = np.bincount(drawn.ravel(), minlength=len(shapes.objects) + 1)
         counts[0] = 0
-        seen = np.flatnonzero(counts)
-        ids = np.zeros(len(counts), np.uint16 if len(seen) <= _MOST_IN_UINT16 else np.uint32)
-        ids[seen] = np.arange(1, len(seen) + 1)
-        listed = tuple(
-            Listed(shapes.shown[value - 1].feature_id, shapes.shown[value - 1].class_name, number, int(counts[value]))
-            for number, value in enumerate(seen.tolist(), start=1)
+        visible = np.flatnonzero(counts)
+        ids = np.zeros(len(counts), np.uint16 if len(visible) <= _MAX_UINT16 else np.uint32)
+        ids[visible] = np.arange(1, len(visible) + 1)
+        items = [shapes.objects[value - 1] for value in visible.tolist()]
+        objects = tuple(
+            LabelledObject(item.feature_id, item.class_name, id, count)
+            for id, (item, count) in enumerate(zip(items, counts[visible].tolist(), strict=True), start=1)
         )
-        told = {**small_ones(shapes, order.grid), HIDDEN: self._hidden(shapes, counts, order.grid)}
-        return write_label(order, ids[drawn][np.newaxis], listed=listed, told=told)
-
-    def _hidden(self, shapes: Shapes, counts: NDArray[np.int64], grid: Grid) -> tuple[str, ...]:
-        """The ids of those that would be seen if they were alone."""
-        unseen = [place for place in shapes.foreground() if not counts[place + 1]]
-        size = (grid.height, grid.width)
-        return tuple(shapes.shown[place].feature_id for place in unseen if burned(shapes.drawable(place), size).any())
+        covered = [index for index in shapes.find_foreground() if not counts[index + 1]]
+        hidden = [shapes.objects[index].feature_id for index in covered if shapes.rasterize_objects(index).any()]
+        notes = {**find_subpixel_objects(shapes), HIDDEN: tuple(hidden)}
+        return write_label(task, ids[drawn][np.newaxis], objects=objects, notes=notes)
 
 
 @dataclass(frozen=True, slots=True)
-class MultilabelDrawing:
-    """One band of 0 and 1 for each of `classes`, so that classes may overlap; background erases all."""
+class MultilabelRenderer:
+    """Renders one band of 0 and 1 for each class, so that classes may overlap; background objects erase all bands."""
 
     classes: tuple[str, ...]
     width: LineWidth | None = None
 
-    def make(self, order: LabelOrder) -> LabelMade:
-        """See `Drawing.make`; uint8."""
-        shapes = shapes_on(order.grid, order.shown, self.width)
-        size = (order.grid.height, order.grid.width)
-        of_class: dict[str, list[int]] = {name: [] for name in self.classes}
-        for place in shapes.foreground():
-            of_class[shapes.shown[place].class_name].append(place)
-        bands = np.stack([burned(parts_of(shapes, of_class[name]), size) for name in self.classes])
-        bands[:, burned(parts_of(shapes, shapes.background()), size)] = False
-        return write_label(order, bands.astype(np.uint8), self.classes, told=small_ones(shapes, order.grid))
+    def render_label(self, task: LabelTask) -> LabelResult:
+        """Make one label, uint8; see `LabelRenderer.render_label`."""
+        shapes = to_pixel_geometries(task.grid, task.objects, self.width)
+        indices: dict[str, list[int]] = {name: [] for name in self.classes}
+        for index in shapes.find_foreground():
+            indices[shapes.objects[index].class_name].append(index)
+        bands = np.stack([shapes.rasterize_objects(*indices[name]) for name in self.classes])
+        bands[:, shapes.rasterize_objects(*shapes.find_background())] = False
+        return write_label(task, bands.astype(np.uint8), self.classes, notes=find_subpixel_objects(shapes))
 
 
-def bottom_up(shapes: Shapes, overlap: Overlap) -> list[int]:
-    """The places of the objects that are neither background nor ignored, in drawing order: the last lies on top."""
-    places = shapes.foreground()
+def sort_for_drawing(shapes: PixelGeometries, overlap: Overlap) -> list[int]:
+    """Return the indices of the foreground objects from bottom to top."""
+    indices = shapes.find_foreground()
     if overlap == "class-order":
-        return sorted(places, key=lambda place: shapes.shown[place].value)
+        return sorted(indices, key=lambda index: shapes.objects[index].value)
     if overlap == "smallest-on-top":
-        areas = shapes.areas()
-        return sorted(places, key=lambda place: -areas[place])
-    return places
+        areas = shapes.compute_areas()
+        return sorted(indices, key=lambda index: -areas[index])
+    return indices
 
 
-def painted(
-    shapes: Shapes, layers: Sequence[tuple[int, int]], grid: Grid, dtype: str, *, all_touched: bool = False
-) -> NDArray[np.generic]:
-    """The pixels, shape (rows, columns), after each of `layers` (place of an object, value) was drawn over the last."""
-    drawn = [(part, value) for place, value in layers for part in shapes.drawable(place)]
-    if not drawn:
-        return np.zeros((grid.height, grid.width), dtype)
-    pixels: NDArray[np.generic] = rasterize(
-        drawn,
-        out_shape=(grid.height, grid.width),
-        transform=rasterio.Affine.identity(),
-        dtype=dtype,
-        all_touched=all_touched,
-        skip_invalid=False,
-    )
-    return pixels
-
-
-def parts_of(shapes: Shapes, places: Sequence[int]) -> list[object]:
-    """The simple parts of several objects."""
-    return [part for place in places for part in shapes.drawable(place)]
-
-
-def small_ones(shapes: Shapes, grid: Grid) -> dict[str, tuple[str, ...]]:
-    """The ids of the objects of which only the pixel that they lie in is seen, where that is one of the grid's."""
+def find_subpixel_objects(shapes: PixelGeometries) -> dict[str, tuple[str, ...]]:
+    """Return the ids of objects, except background, that are drawn as their representative pixel only."""
+    rows, columns = shapes.size
     ids = [
-        shapes.shown[place].feature_id
-        for place, (column, row) in shapes.stand_ins.items()
-        if 0 <= column < grid.width and 0 <= row < grid.height and shapes.shown[place].value != 0
+        shapes.objects[index].feature_id
+        for index, (column, row) in shapes.representative_pixels.items()
+        if 0 <= column < columns and 0 <= row < rows and shapes.objects[index].value != 0
     ]
-    return {SMALL: tuple(ids)}
+    return {SUBPIXEL: tuple(ids)}
 
 
-def invalid(raster: str, grid: Grid) -> NDArray[np.bool_]:
-    """Which pixels of a raster file its dataset mask (nodata, alpha or mask band) calls invalid; shape (rows, columns).
-
-    Raises:
-        NotFoundError: There is no such file.
-        CorruptError: It can't be read.
-    """
-    with open_raster(Path(raster)) as source, translate_read_errors(raster):
+def _read_invalid_mask(task: LabelTask) -> NDArray[np.bool_]:
+    """Return the pixels without valid data (by nodata, alpha or mask band) and padding, shape (rows, columns)."""
+    with open_raster(Path(task.raster_path)) as source, translate_read_errors(task.raster_path):
         mask: NDArray[np.uint8] = source.dataset_mask()
-    if mask.shape != (grid.height, grid.width):
-        raise UsageError(f"raster '{raster}' is not the one that was recorded: see geographer verify")
-    return np.asarray(mask == 0)
-
-
-def padding(order: LabelOrder) -> NDArray[np.bool_]:
-    """Which pixels of a chip lie outside the raster that it was cut from; shape (rows, columns)."""
-    outside = np.full((order.grid.height, order.grid.width), order.inside is not None)
-    if order.inside is not None:
-        left, top = max(order.inside.col, 0), max(order.inside.row, 0)
-        right, bottom = order.inside.col + order.inside.width, order.inside.row + order.inside.height
-        outside[top : max(bottom, 0), left : max(right, 0)] = False
-    return outside
+    if mask.shape != (task.grid.height, task.grid.width):
+        raise UsageError(f"raster '{task.raster_path}' does not have its recorded size. Run geographer verify.")
+    invalid = np.asarray(mask == 0)
+    if task.valid_window is not None:
+        column, row, width, height = task.valid_window
+        padding = np.ones_like(invalid)
+        padding[max(row, 0) : max(row + height, 0), max(column, 0) : max(column + width, 0)] = False
+        invalid |= padding
+    return invalid

@@ -1,4 +1,4 @@
-"""Makes label files: what a raster shows, drawn on exactly its grid, as the kind of label asks."""
+"""Make label files in worker processes, and write the pixels of a label as a GeoTIFF on the raster's grid."""
 
 from __future__ import annotations
 
@@ -15,37 +15,38 @@ from rasterio.enums import ColorInterp
 
 from geographer.base.executors import make_executor
 from geographer.base.values import Checksums, Grid, Window
-from geographer.operations.label.rendering.pixel_geometries import Shown
+from geographer.operations.label.rendering.pixel_geometries import VisibleObject
 from geographer.rasters.crs import parse_crs
 from geographer.rasters.metadata import require_geotiff_roundtrip
 from geographer.rasters.write import GeoTiffMetadata, encode_geotiff, write_and_hash
 
-_RUN = 200
+_BATCH_SIZE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class LabelOrder:
-    """One label to make on `grid`, as the file `destination` in a folder that exists.
+class LabelTask:
+    """One label to make.
 
     Attributes:
-        raster_id: The raster that it is of.
-        grid: Of that raster.
-        shown: The objects that the raster shows, in the order in which they were added.
-        destination: Where the label is to be written.
-        raster: The raster's file; only what looks at its pixels (which are valid) reads it.
-        inside: The pixels that are no padding: those that lie in the raster that it was cut from; None: all.
+        raster_id: The raster to label.
+        grid: Its grid, which is the label's grid.
+        objects: The objects to draw, in the order in which the features were added.
+        destination: The file to write; its folder exists.
+        raster_path: The raster's file; read only by renderers that need its valid pixels.
+        valid_window: For a chip, the extent of its parent raster in the chip's pixels: pixels outside are padding.
+            None: no padding.
     """
 
     raster_id: str
     grid: Grid
-    shown: tuple[Shown, ...]
+    objects: tuple[VisibleObject, ...]
     destination: str
-    raster: str = ""
-    inside: Window | None = None
+    raster_path: str = ""
+    valid_window: Window | None = None
 
 
-class Listed(NamedTuple):
-    """An object that a label lists. What a kind of label doesn't tell is None; see `Dataset.objects`."""
+class LabelledObject(NamedTuple):
+    """An object that a label lists; fields that a kind of label does not have are None. See `Dataset.objects`."""
 
     feature_id: str
     class_name: str
@@ -57,87 +58,79 @@ class Listed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class LabelMade:
-    """One label that was made.
+class LabelResult:
+    """A label that was made: its file, checksums, pixel digest (None if it is no raster), and the objects it lists.
 
-    Attributes:
-        destination: The file.
-        checksums: Of its bytes.
-        pixel_digest: Of its pixels; None for a label that is no raster.
-        listed: The objects that it lists.
-        told: By what a person should hear of, the ids of the features that it is true of.
+    `notes` has the ids of the features that a note applies to, by note, e.g. 'hidden'.
     """
 
     destination: str
     checksums: Checksums
     pixel_digest: str | None
-    listed: tuple[Listed, ...] = ()
-    told: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    objects: tuple[LabelledObject, ...] = ()
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-class Drawing(Protocol):
-    """A kind of label with its options: how what is shown becomes a file. Frozen, so that workers can take it along."""
+class LabelRenderer(Protocol):
+    """Makes label files of one kind with fixed options. Frozen and picklable, for worker processes."""
 
-    def make(self, order: LabelOrder) -> LabelMade:
-        """Make one label.
+    def render_label(self, task: LabelTask, /) -> LabelResult:
+        """Make one label file.
 
         Raises:
-            UsageError: it can't be: a value doesn't fit, or GeoTIFF can't keep the CRS.
-            StorageError: it can't be written; no part of it is left.
+            UsageError: a value does not fit the dtype, or GeoTIFF cannot store the CRS.
+            CorruptError: the raster cannot be read.
+            StorageError: the file cannot be written; no partial file is left.
         """
         ...
 
 
-def burn(orders: Iterable[LabelOrder], drawing: Drawing, *, workers: int = 1) -> Iterator[LabelMade]:
-    """Makes the labels of `orders`, in that order.
+def render_labels(tasks: Iterable[LabelTask], renderer: LabelRenderer, *, workers: int = 1) -> Iterator[LabelResult]:
+    """Make label files in `workers` processes, and yield the results in the order of the tasks.
 
-    Args:
-        orders: What to make; taken as there is room, so it may be long.
-        drawing: The kind of label.
-        workers: How many processes work at it; the files don't depend on it.
+    Tasks are consumed in batches as workers become free. The files do not depend on the number of processes.
 
     Raises:
-        UsageError, CorruptError, StorageError: As the drawing has it; no part of that label is left.
+        UsageError, CorruptError, StorageError: see `LabelRenderer.render_label`.
     """
-    yield from make_executor(workers).run(partial(_burn_run, drawing), _runs(orders))
+    yield from make_executor(workers).run(partial(_render_batch, renderer), _split_into_batches(tasks))
 
 
-def write_label(order: LabelOrder, pixels: NDArray[np.generic], bands: tuple[str, ...] = (), **more: Any) -> LabelMade:
-    """Writes `pixels`, shape (bands, rows, columns), as a GeoTIFF with the size, CRS and transform of the order's grid.
+def write_label(task: LabelTask, pixels: NDArray[np.generic], bands: tuple[str, ...] = (), **more: Any) -> LabelResult:
+    """Write pixels, shape (bands, rows, columns), as a GeoTIFF on the task's grid, without nodata and tags.
 
-    There is no nodata and there are no tags; `bands` are the names of the bands. `more` is what else was made.
+    `bands` are the names of the bands, or empty; `more` are further fields of the result: `objects`, `notes`.
 
     Raises:
-        UsageError: The CRS is unknown or can't be kept by GeoTIFF.
-        StorageError: The label can't be written.
+        UsageError: the CRS is unknown, or GeoTIFF cannot store it.
+        StorageError: the file cannot be written.
     """
     count = len(pixels)
     metadata = GeoTiffMetadata(
-        parse_crs(order.grid.crs),
+        parse_crs(task.grid.crs),
         count=count,
         dtype=pixels.dtype.name,
-        # Three bands of bytes would become red, green and blue.
+        # By default, three uint8 bands become red, green and blue.
         interpretation=(ColorInterp.gray, *[ColorInterp.undefined] * (count - 1)) if count > 1 else (),
         descriptions=tuple(bands),
     )
-    if (order.grid.crs, count, bands) not in _kept:
-        require_geotiff_roundtrip(metadata, order.grid.crs, order.raster_id)
-        _kept.add((order.grid.crs, count, bands))
-    content = encode_geotiff(pixels, metadata, order.grid.transform)
-    sums, digest = write_and_hash(Path(order.destination), content, pixels, order.grid)
-    return LabelMade(order.destination, sums, digest, **more)
+    if (task.grid.crs, count, bands) not in _verified_formats:
+        require_geotiff_roundtrip(metadata, task.grid.crs, task.raster_id)
+        _verified_formats.add((task.grid.crs, count, bands))
+    content = encode_geotiff(pixels, metadata, task.grid.transform)
+    checksums, digest = write_and_hash(Path(task.destination), content, pixels, task.grid)
+    return LabelResult(task.destination, checksums, digest, **more)
 
 
-_kept: set[tuple[str, int, tuple[str, ...]]] = set()
-"""The CRSs that this process knows GeoTIFF to keep, each with its bands: to ask takes as long as a label."""
+_verified_formats: set[tuple[str, int, tuple[str, ...]]] = set()
+"""CRS, band count and names that GeoTIFF is known to store: the check takes as long as writing a label."""
 
 
-def _runs(orders: Iterable[LabelOrder]) -> Iterator[list[LabelOrder]]:
-    remaining = iter(orders)
-    while run := list(islice(remaining, _RUN)):
-        yield run
+def _split_into_batches(tasks: Iterable[LabelTask]) -> Iterator[list[LabelTask]]:
+    remaining = iter(tasks)
+    while batch := list(islice(remaining, _BATCH_SIZE)):
+        yield batch
 
 
-def _burn_run(drawing: Drawing, orders: list[LabelOrder]) -> Iterator[LabelMade]:
-    for order in orders:
-        yield drawing.make(order)
+def _render_batch(renderer: LabelRenderer, tasks: list[LabelTask]) -> Iterator[LabelResult]:
+    return map(renderer.render_label, tasks)

@@ -1,4 +1,4 @@
-"""Chips around features: the oracle tries window by window."""
+"""Test windows around features against an oracle that tries every window."""
 
 from fractions import Fraction
 from itertools import product
@@ -14,121 +14,133 @@ from scipy.stats import chisquare
 
 from geographer.algorithms.rng import make_rng
 from geographer.base.errors import NotFoundError, UsageError
-from geographer.operations.cut.windows.around import Around, plan_around
-from geographer.operations.cut.windows.plan_tables import CHIPS
+from geographer.base.values import Size
+from geographer.operations.cut.around import CutAround
+from geographer.operations.cut.windows.around import plan_around
+from geographer.operations.cut.windows.plan_tables import CHIPS_SCHEMA
 from tests.operations.cut.windows.pixel_oracle import (
     TRANSFORMS,
     WINDOW,
     Case,
     Raster,
-    candidates_of,
-    cases,
-    containing,
-    name,
-    rasters_of,
-    refusing,
-    selected_of,
-    unmet,
-    windows,
+    list_containing_windows,
+    list_windows,
+    make_candidates,
+    make_feature_id,
+    make_features_table,
+    make_rasters_table,
+    predicates,
+    raster_cases,
+    read_unmet,
 )
 
 
-def plan(case, order=None, fits=None, **options):
-    return plan_around(*case.tables(order), Around(**options), fits)
+def plan_tables(tables, accepts_window=None, *, shuffled=False, **options):
+    """Plan with fields of `CutAround`; `shuffled` draws the order of rasters."""
+    recipe = CutAround(name="around", size=Size(4, 4), order_by="random" if shuffled else None, **options)
+    candidates, rasters, features = tables
+    return plan_around(candidates, rasters, features, recipe, accepts_window)
 
 
-def made(planned):
-    """Feature, raster and window of each chip."""
+def plan_case(case, order=None, accepts_window=None, **options):
+    return plan_tables(case.make_tables(order), accepts_window, **options)
+
+
+def list_chips(plan):
+    """Return feature, raster and window of each chip."""
     columns = ["feature_id", "raster_id", *WINDOW]
-    return [tuple(row[column] for column in columns) for row in planned.chips.to_pylist()]
+    return [tuple(row[column] for column in columns) for row in plan.chips.to_pylist()]
 
 
-def axis_of(pixels, axis):
-    """The geometry's bounds along an axis of its raster."""
+def get_axis_bounds(pixels, axis):
+    """Return the geometry's bounds along an axis of its raster."""
     return pixels.bounds[axis], pixels.bounds[axis + 2]
 
 
-def size_of(raster, pixels, options):
-    """A window's size: the recipe's, or times the bounds and large enough to hold the feature."""
+def compute_size(raster, pixels, options):
+    """Return the window's size: the recipe's, or `scale` times the bounds and large enough for the feature."""
     if options["mode"] != "variable":
-        return raster.size
+        return raster.chip_size
     size = []
-    for axis, smallest, extent in zip((0, 1), raster.size, (raster.width, raster.height), strict=True):
-        low, high = axis_of(pixels, axis)
-        length = max(-(-(Fraction(high) - Fraction(low)) * Fraction(options["scale"]) // 1), smallest)
-        while not positions(raster, pixels, axis, length):
+    for axis, min_size, extent in zip((0, 1), raster.chip_size, (raster.width, raster.height), strict=True):
+        low, high = get_axis_bounds(pixels, axis)
+        length = max(-(-(Fraction(high) - Fraction(low)) * Fraction(options["scale"]) // 1), min_size)
+        while not list_positions(raster, pixels, axis, length):
             length += 1
         size.append(int(length) if options["at_border"] == "pad" else int(min(length, extent)))
     return tuple(size)
 
 
-def positions(raster, pixels, axis, length):
-    """Where windows of that length begin that hold the feature along one axis."""
+def list_positions(raster, pixels, axis, length):
+    """Return the starts of windows of that length that contain the feature along one axis."""
     other = 2 * (raster.height, raster.width)[axis] + 2
     size = (int(length), other) if axis == 0 else (other, int(length))
-    return sorted({window[axis] for window in containing(raster, pixels, size)})
+    return sorted({window[axis] for window in list_containing_windows(raster, pixels, size)})
 
 
-def begins(raster, pixels, axis, size, options, random):
-    """Where the windows begin that hold the feature along one axis: one, or the fewest in a row; none if there is none."""
+def choose_starts(raster, pixels, axis, size, options, rng):
+    """Return the starts of the fewest adjacent windows that contain the feature along one axis; None: impossible."""
     extent = (raster.width, raster.height)[axis]
-    count = next(count for count in range(1, 99) if positions(raster, pixels, axis, count * size))
+    count = next(count for count in range(1, 99) if list_positions(raster, pixels, axis, count * size))
     span = count * size
-    places = positions(raster, pixels, axis, span)
-    wanted = nearest(places, span, *axis_of(pixels, axis))
+    positions = list_positions(raster, pixels, axis, span)
+    preferred = find_nearest(positions, span, *get_axis_bounds(pixels, axis))
     if options["at_border"] != "pad":
         if size > extent:
             return None
-        unmoved = options["at_border"] == "skip" and options["mode"] != "random"
+        must_not_move = options["at_border"] == "skip" and options["mode"] != "random"
         if count > 1 and span > extent:
-            return None if unmoved else [(extent - size) * n // (count - 1) for n in range(count)]
-        places = [place for place in places if 0 <= place <= extent - span]
-        if not places or (unmoved and wanted not in places):
+            return None if must_not_move else [(extent - size) * n // (count - 1) for n in range(count)]
+        positions = [position for position in positions if 0 <= position <= extent - span]
+        if not positions or (must_not_move and preferred not in positions):
             return None
     if options["mode"] == "random":
-        first = int(random.integers(min(places), max(places) + 1))
+        first = int(rng.integers(min(positions), max(positions) + 1))
     else:
-        first = nearest(places, span, *axis_of(pixels, axis))
+        first = find_nearest(positions, span, *get_axis_bounds(pixels, axis))
     return [first + n * size for n in range(count)]
 
 
-def nearest(places, extent, low, high):
+def find_nearest(positions, size, low, high):
     centre = (Fraction(low) + Fraction(high)) / 2
-    return min(places, key=lambda place: (abs(place + Fraction(extent, 2) - centre), -place))
+    return min(positions, key=lambda position: (abs(position + Fraction(size, 2) - centre), -position))
 
 
-def expected(case, fits, **options):
-    """The chips, feature by feature, and how many chips contain each feature in the end."""
-    known = {raster.id: raster for raster in case.rasters}
-    chips, in_parts = [], []
+def plan_by_brute_force(case, accepts_window, **options):
+    """Return the chips, feature by feature, and the number of chips that contain each feature."""
+    raster_by_id = {raster.id: raster for raster in case.rasters}
+    windows: list[tuple] = []
+    split_pairs: list[tuple] = []
 
-    def holding(key, raster_ids):
-        return sum((key, raster_id) in in_parts for raster_id in raster_ids) + sum(
-            known[raster_id].box(*window).contains(known[raster_id].place(case.pixels[key, raster_id]))
-            for raster_id, window in chips
+    def count_containing(key, raster_ids):
+        return sum((key, raster_id) in split_pairs for raster_id in raster_ids) + sum(
+            raster_by_id[raster_id]
+            .make_box(*window)
+            .contains(raster_by_id[raster_id].place_geometry(case.pixels[key, raster_id]))
+            for raster_id, window in windows
             if (key, raster_id) in case.pixels and raster_id in raster_ids
         )
 
-    plan = []
+    chips = []
     for key in case.keys:
-        turn = [raster for raster in case.rasters if (key, raster.id) in case.pixels]
-        turn.sort(key=lambda raster: holding(key, [raster.id]) > 0)
-        for raster in turn:
-            if holding(key, known) >= options["target_count"]:
+        rasters = [raster for raster in case.rasters if (key, raster.id) in case.pixels]
+        rasters.sort(key=lambda raster: count_containing(key, [raster.id]) > 0)
+        for raster in rasters:
+            if count_containing(key, raster_by_id) >= options["target_count"]:
                 break
-            pixels, random = case.pixels[key, raster.id], make_rng(options["seed"], name(key), raster.id)
-            size = size_of(raster, pixels, options)
-            cols, rows = (begins(raster, pixels, axis, size[axis], options, random) for axis in (0, 1))
+            pixels, rng = case.pixels[key, raster.id], make_rng(options["seed"], make_feature_id(key), raster.id)
+            size = compute_size(raster, pixels, options)
+            cols, rows = (choose_starts(raster, pixels, axis, size[axis], options, rng) for axis in (0, 1))
             if cols is None or rows is None:
                 continue
             grid = [(col, row, *size) for row, col in product(rows, cols)]
-            new = [window for window in grid if (raster.id, window) not in chips]
-            if fits and not all(fits(raster.id, window) for window in new):
+            new = [window for window in grid if (raster.id, window) not in windows]
+            if accepts_window and not all(accepts_window(raster.id, window) for window in new):
                 continue
-            chips += [(raster.id, window) for window in new]
-            in_parts += [(key, raster.id)] if len(grid) > 1 else []
-            plan += [(name(key), raster.id, *window) for window in new]
-    return plan, {name(key): holding(key, known) for key in case.keys}
+            windows += [(raster.id, window) for window in new]
+            split_pairs += [(key, raster.id)] if len(grid) > 1 else []
+            chips += [(make_feature_id(key), raster.id, *window) for window in new]
+    return chips, {make_feature_id(key): count_containing(key, raster_by_id) for key in case.keys}
 
 
 options = st.fixed_dictionaries(
@@ -140,40 +152,41 @@ options = st.fixed_dictionaries(
         "at_border": st.sampled_from(["shift", "pad", "skip"]),
     }
 )
-refusals = st.integers(0, 3).map(refusing)
 
 
 @settings(max_examples=120, deadline=None)
-@given(cases(), options, refusals)
-def test_the_plan_is_the_one_that_trying_every_window_gives(case, options, fits):
-    planned = plan(case, fits=fits, **options)
-    chips, have = expected(case, fits, **options)
-    assert made(planned) == chips
-    wanted = options["target_count"]
-    short = {id: (count, wanted) for id, count in have.items() if count < wanted}
-    assert {id: row[1:] for id, row in unmet(planned).items()} == short
-    assert planned.unmet["feature_id"].to_pylist() == [name(k) for k in case.keys if name(k) in short]
-    names = planned.chips["name"].to_pylist()
+@given(raster_cases(), options, predicates)
+def test_plan_around_matches_brute_force(case, options, accepts_window):
+    plan = plan_case(case, accepts_window=accepts_window, **options)
+    chips, counts = plan_by_brute_force(case, accepts_window, **options)
+    assert list_chips(plan) == chips
+    target_count = options["target_count"]
+    unmet = {id: (count, target_count) for id, count in counts.items() if count < target_count}
+    assert {id: row[1:] for id, row in read_unmet(plan).items()} == unmet
+    assert plan.unmet["feature_id"].to_pylist() == [
+        make_feature_id(key) for key in case.keys if make_feature_id(key) in unmet
+    ]
+    names = plan.chips["name"].to_pylist()
     assert len(set(names)) == len(names)
 
 
-shuffled_too = st.tuples(options, st.booleans()).map(lambda both: {**both[0], "shuffled": both[1]})
+options_with_shuffling = st.tuples(options, st.booleans()).map(lambda both: {**both[0], "shuffled": both[1]})
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases(), shuffled_too, refusals, st.integers(0, 2**32))
-def test_the_order_of_rows_changes_nothing(case, options, fits, shuffle):
-    shuffled = plan(case, np.random.default_rng(shuffle), fits, **options)
-    assert shuffled == plan(case, fits=fits, **options)
+@given(raster_cases(), options_with_shuffling, predicates, st.integers(0, 2**32))
+def test_plan_around_ignores_row_order(case, options, accepts_window, shuffle):
+    shuffled = plan_case(case, np.random.default_rng(shuffle), accepts_window, **options)
+    assert shuffled == plan_case(case, accepts_window=accepts_window, **options)
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases(), shuffled_too, refusals)
-def test_features_added_later_change_nothing_for_those_before(case, options, fits):
-    whole = plan(case, fits=fits, **options).chips
+@given(raster_cases(), options_with_shuffling, predicates)
+def test_plan_around_ignores_later_features(case, options, accepts_window):
+    all_chips = plan_case(case, accepts_window=accepts_window, **options).chips
     for count in range(len(case.keys)):
-        before = plan(case.until(count), fits=fits, **options).chips
-        assert before == whole[: len(before)]
+        first_chips = plan_case(case.take_first(count), accepts_window=accepts_window, **options).chips
+        assert first_chips == all_chips[: len(first_chips)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -184,11 +197,11 @@ def test_features_added_later_change_nothing_for_those_before(case, options, fit
     st.integers(-2, 2),
     st.integers(-2, 2),
 )
-def test_edges_are_compared_to_the_last_bit(transform, size, col, low_ulps, high_ulps):
-    """A feature whose bounds are a chip's, but for some ulps: exactly one window can hold it, or none."""
+def test_edges_are_compared_bit_exactly(transform, size, col, low_ulps, high_ulps):
+    """A feature's bounds equal a chip's within some ulps: at most one window contains it."""
     raster = Raster("r", 1000, 1000, transform, (size, 1))
-    left, bottom, right, top = raster.box(col, 500, size, 1).bounds
-    left, right = ulps(left, low_ulps), ulps(right, high_ulps)
+    left, bottom, right, top = raster.make_box(col, 500, size, 1).bounds
+    left, right = shift_by_ulps(left, low_ulps), shift_by_ulps(right, high_ulps)
     assume(left < right)
     middle = (bottom + top) / 2
     feature = shapely.LineString([(left, middle), (right, middle)])
@@ -198,67 +211,82 @@ def test_edges_are_compared_to_the_last_bit(transform, size, col, low_ulps, high
             **{"xmin": [left], "ymin": [middle], "xmax": [right], "ymax": [middle]},
         }
     )
-    planned = plan_around(candidates, rasters_of([raster]), selected_of([0]), Around(at_border="pad"))
-    holding = [
-        ("r", at, 500, size, 1) for at in range(col - 2, col + 3) if raster.box(at, 500, size, 1).contains(feature)
+    plan = plan_tables((candidates, make_rasters_table([raster]), make_features_table([0])), at_border="pad")
+    containing = [
+        ("r", start, 500, size, 1)
+        for start in range(col - 2, col + 3)
+        if raster.make_box(start, 500, size, 1).contains(feature)
     ]
-    assert unmet(planned) == {}
-    if holding:
-        assert windows(planned) == holding[-1:]
+    assert read_unmet(plan) == {}
+    if containing:
+        assert list_windows(plan) == containing[-1:]
     else:
-        first, count = windows(planned)[0][1], len(planned.chips)
-        assert windows(planned) == [("r", first + n * size, 500, size, 1) for n in range(count)]
-        assert raster.box(first, 500, count * size, 1).contains(feature)
-        fewer = [raster.box(at, 500, (count - 1) * size, 1) for at in range(col - 2, col + 3)]
+        first, count = list_windows(plan)[0][1], len(plan.chips)
+        assert list_windows(plan) == [("r", first + n * size, 500, size, 1) for n in range(count)]
+        assert raster.make_box(first, 500, count * size, 1).contains(feature)
+        fewer = [raster.make_box(start, 500, (count - 1) * size, 1) for start in range(col - 2, col + 3)]
         assert not any(box.contains(feature) for box in fewer)
 
 
-def ulps(value, count):
+def shift_by_ulps(value, count):
     for _ in range(abs(count)):
         value = np.nextafter(value, np.inf if count > 0 else -np.inf)
     return float(value)
 
 
-def one_each(count, pixels, width=20, height=20, size=(4, 4)):
-    """A feature in each of many equal rasters, so that no chip of one contains another."""
-    rasters = tuple(Raster(f"r{n:04d}", width, height, size=size) for n in range(count))
+TWO_RASTERS = (Raster("a", 20, 20), Raster("b", 20, 20))
+
+
+def make_case_everywhere(rasters, pixels, keys=(0,)):
+    """Make a case with features at the same pixels of every raster."""
+    return Case(rasters, keys, {(key, raster.id): pixels for key, raster in product(keys, rasters)})
+
+
+def make_case_per_raster(count, pixels, width=20, height=20, chip_size=(4, 4)):
+    """Make a case with one feature in each of many equal rasters, so that no chip contains two features."""
+    rasters = tuple(Raster(f"r{n:04d}", width, height, chip_size=chip_size) for n in range(count))
     return Case(rasters, tuple(range(count)), {(n, rasters[n].id): pixels for n in range(count)})
 
 
-def test_random_windows_are_uniform_among_those_that_contain_the_feature():
-    case = one_each(2400, shapely.box(10.5, 10, 12.25, 13), size=(5, 6))
-    found = [(col, row) for _, col, row, *_ in windows(plan(case, mode="random", seed=1))]
-    positions, counts = np.unique(found, axis=0, return_counts=True)
-    assert [tuple(it) for it in positions.tolist()] == list(product(range(8, 11), range(7, 11)))
+def check_starts_are_uniform(plan, cols, rows):
+    """Check that windows start equally often at each of `cols` and `rows`."""
+    starts = [(col, row) for _, col, row, *_ in list_windows(plan)]
+    positions, counts = np.unique(starts, axis=0, return_counts=True)
+    assert [tuple(position) for position in positions.tolist()] == list(product(cols, rows))
     assert chisquare(counts).pvalue > 0.01
+
+
+def test_random_windows_are_uniformly_distributed():
+    case = make_case_per_raster(2400, shapely.box(10.5, 10, 12.25, 13), chip_size=(5, 6))
+    check_starts_are_uniform(plan_case(case, mode="random", seed=1), range(8, 11), range(7, 11))
 
 
 @pytest.mark.parametrize(
     ("at_border", "cols", "rows"),
     [("shift", [0, 1], [15, 16]), ("skip", [0, 1], [15, 16]), ("pad", [-1, 0, 1], [15, 16, 17])],
 )
-def test_random_windows_at_a_border_are_uniform_among_those_allowed(at_border, cols, rows):
-    planned = plan(one_each(900, shapely.box(1.5, 17, 2.5, 18.5)), mode="random", at_border=at_border, seed=3)
-    found = [(col, row) for _, col, row, *_ in windows(planned)]
-    places, counts = np.unique(found, axis=0, return_counts=True)
-    assert [tuple(place) for place in places.tolist()] == list(product(cols, rows))
-    assert chisquare(counts).pvalue > 0.01
+def test_random_windows_respect_the_border(at_border, cols, rows):
+    plan = plan_case(
+        make_case_per_raster(900, shapely.box(1.5, 17, 2.5, 18.5)), mode="random", at_border=at_border, seed=3
+    )
+    check_starts_are_uniform(plan, cols, rows)
 
 
-def test_random_windows_depend_on_the_seed_the_feature_and_the_raster():
-    point = shapely.Point(50.5, 50.5)
-    rasters = tuple(Raster(id, 100, 100, size=(40, 40)) for id in "ab")
-    case = Case(rasters, (1, 2), {(key, raster.id): point for key in (1, 2) for raster in rasters})
+def test_random_windows_depend_on_seed_and_ids():
+    rasters = tuple(Raster(id, 100, 100, chip_size=(40, 40)) for id in "ab")
+    case = make_case_everywhere(rasters, shapely.Point(50.5, 50.5), keys=(1, 2))
     chips = [
         chip
         for seed, key in product((0, 1), (1, 2))
-        for chip in windows(plan(case.only(key), mode="random", seed=seed, target_count=2))
+        for chip in list_windows(plan_case(case.select_feature(key), mode="random", seed=seed, target_count=2))
     ]
     assert len(chips) == len({chip[1:] for chip in chips}) == 8
 
 
-def test_a_random_window_is_the_same_on_every_machine():
-    assert windows(plan(one_each(3, shapely.Point(10.5, 10.5), size=(8, 8)), mode="random", seed=5)) == [
+def test_random_windows_are_reproducible():
+    assert list_windows(
+        plan_case(make_case_per_raster(3, shapely.Point(10.5, 10.5), chip_size=(8, 8)), mode="random", seed=5)
+    ) == [
         ("r0000", 5, 9, 8, 8),
         ("r0001", 6, 9, 8, 8),
         ("r0002", 5, 10, 8, 8),
@@ -266,77 +294,75 @@ def test_a_random_window_is_the_same_on_every_machine():
 
 
 @pytest.mark.parametrize("noise", [-1e-6, 0, 1e-6])
-def test_noise_in_coordinates_does_not_decide_where_a_point_in_the_middle_of_a_pixel_lies(noise):
+def test_centered_window_ignores_coordinate_noise(noise):
     middle = shapely.Point(10.5 + noise, 7.5 - noise)
-    assert windows(plan(one_each(1, middle))) == [("r0000", 9, 6, 4, 4)]
+    assert list_windows(plan_case(make_case_per_raster(1, middle))) == [("r0000", 9, 6, 4, 4)]
 
 
 @pytest.mark.parametrize("at_border", ["shift", "pad", "skip"])
-def test_rounding_the_centre_does_not_push_the_feature_out_of_its_chip(at_border):
+def test_centre_rounding_keeps_feature_inside(at_border):
     almost = shapely.LineString([(3.99997, 9.25), (6.99999, 9.25)])
-    assert windows(plan(one_each(1, almost), at_border=at_border)) == [("r0000", 3, 7, 4, 4)]
+    assert list_windows(plan_case(make_case_per_raster(1, almost), at_border=at_border)) == [("r0000", 3, 7, 4, 4)]
 
 
 @pytest.mark.parametrize(
     ("at_border", "chips"),
     [("shift", [("r0000", 16, 0, 4, 4)]), ("pad", [("r0000", 17, -1, 4, 4)]), ("skip", [])],
 )
-def test_a_window_over_the_border_is_moved_padded_or_skipped(at_border, chips):
-    planned = plan(one_each(1, shapely.Point(19.25, 0.75)), at_border=at_border)
-    assert windows(planned) == chips
+def test_at_border_shifts_pads_or_skips(at_border, chips):
+    plan = plan_case(make_case_per_raster(1, shapely.Point(19.25, 0.75)), at_border=at_border)
+    assert list_windows(plan) == chips
     if not chips:
-        assert unmet(planned) == {"f0": ("its chip would cross the raster's edge", 0, 1)}
+        assert read_unmet(plan) == {"f0": ("its chip would cross the raster's edge", 0, 1)}
 
 
-def test_a_skipped_window_leaves_the_feature_to_the_next_raster():
-    rasters = (Raster("a", 20, 20), Raster("b", 20, 20))
-    case = Case(rasters, (0,), {(0, "a"): shapely.Point(1, 9.25), (0, "b"): shapely.Point(9.25, 9.25)})
-    assert windows(plan(case, at_border="skip")) == [("b", 7, 7, 4, 4)]
+def test_skipped_window_tries_next_raster():
+    case = Case(TWO_RASTERS, (0,), {(0, "a"): shapely.Point(1, 9.25), (0, "b"): shapely.Point(9.25, 9.25)})
+    assert list_windows(plan_case(case, at_border="skip")) == [("b", 7, 7, 4, 4)]
 
 
-def test_a_raster_smaller_than_a_chip_gives_none_unless_padded():
-    case = one_each(1, shapely.Point(1.5, 9.5), width=3)
+def test_small_raster_needs_padding():
+    case = make_case_per_raster(1, shapely.Point(1.5, 9.5), width=3)
     for at_border, mode in product(["shift", "skip"], ["centered", "random"]):
-        planned = plan(case, at_border=at_border, mode=mode)
-        assert planned.chips.num_rows == 0
-        assert unmet(planned) == {"f0": ("raster smaller than a chip", 0, 1)}
-    assert windows(plan(case, at_border="pad")) == [("r0000", 0, 8, 4, 4)]
+        plan = plan_case(case, at_border=at_border, mode=mode)
+        assert plan.chips.num_rows == 0
+        assert read_unmet(plan) == {"f0": ("raster smaller than a chip", 0, 1)}
+    assert list_windows(plan_case(case, at_border="pad")) == [("r0000", 0, 8, 4, 4)]
 
 
-@pytest.mark.parametrize(("right", "begins"), [(7, [3]), (7.25, [1, 5]), (8, [2, 6]), (11, [3, 7]), (11.25, [1, 5, 9])])
-def test_a_feature_that_covers_more_pixels_than_a_chip_gets_as_few_in_a_row_as_hold_it(right, begins):
-    planned = plan(one_each(1, shapely.box(3.5, 3, right, 4)), at_border="pad")
-    assert windows(planned) == [("r0000", begin, 2, 4, 4) for begin in begins]
-    assert unmet(planned) == {}
+@pytest.mark.parametrize(("right", "starts"), [(7, [3]), (7.25, [1, 5]), (8, [2, 6]), (11, [3, 7]), (11.25, [1, 5, 9])])
+def test_long_feature_gets_fewest_adjacent_chips(right, starts):
+    plan = plan_case(make_case_per_raster(1, shapely.box(3.5, 3, right, 4)), at_border="pad")
+    assert list_windows(plan) == [("r0000", start, 2, 4, 4) for start in starts]
+    assert read_unmet(plan) == {}
 
 
-def test_a_feature_larger_than_a_chip_both_ways_counts_as_in_one_chip_a_raster():
+def test_large_feature_gets_grid_counted_once():
     large = shapely.box(5, 5, 12, 10)
-    planned = plan(one_each(1, large), target_count=2)
-    assert windows(planned) == [("r0000", col, row, 4, 4) for row in (4, 8) for col in (5, 9)]
-    assert planned.chips["name"].to_pylist() == [f"r0000_f0~{col}-{row}" for row in (0, 1) for col in (0, 1)]
-    assert unmet(planned) == {"f0": ("only 1 raster contains it", 1, 2)}
-    both = (Raster("a", 20, 20), Raster("b", 20, 20))
-    planned = plan(Case(both, (0,), {(0, "a"): large, (0, "b"): large}), target_count=2)
-    assert len(windows(planned)) == 8
-    assert unmet(planned) == {}
+    plan = plan_case(make_case_per_raster(1, large), target_count=2)
+    assert list_windows(plan) == [("r0000", col, row, 4, 4) for row in (4, 8) for col in (5, 9)]
+    assert plan.chips["name"].to_pylist() == [f"r0000_f0~{col}-{row}" for row in (0, 1) for col in (0, 1)]
+    assert read_unmet(plan) == {"f0": ("only 1 raster contains it", 1, 2)}
+    plan = plan_case(make_case_everywhere(TWO_RASTERS, large), target_count=2)
+    assert len(list_windows(plan)) == 8
+    assert read_unmet(plan) == {}
 
 
-def test_equal_features_larger_than_a_chip_share_their_chips():
+def test_equal_large_features_share_chips():
     large = shapely.box(5, 5, 12, 10)
-    planned = plan(Case((Raster("r", 20, 20),), (0, 1), {(0, "r"): large, (1, "r"): large}))
-    assert planned.chips["feature_id"].to_pylist() == ["f0"] * 4
-    assert unmet(planned) == {}
+    plan = plan_case(make_case_everywhere((Raster("r", 20, 20),), large, keys=(0, 1)))
+    assert plan.chips["feature_id"].to_pylist() == ["f0"] * 4
+    assert read_unmet(plan) == {}
 
 
 @pytest.mark.parametrize("at_border", ["shift", "pad", "skip"])
-def test_a_feature_that_takes_more_chips_than_its_raster_has_room_for(at_border):
-    """Six columns hold two chips of four only when these share two."""
+def test_grid_longer_than_raster_overlaps(at_border):
+    """Two chips of four columns fit into six columns only if they share two."""
     for left, right, padded in ((0.25, 5.75, [-1, 3]), (0, 4.25, [-2, 2])):
-        planned = plan(one_each(1, shapely.box(left, 5, right, 6), width=6), at_border=at_border)
+        plan = plan_case(make_case_per_raster(1, shapely.box(left, 5, right, 6), width=6), at_border=at_border)
         columns = {"shift": [0, 2], "pad": padded, "skip": []}[at_border]
-        assert [col for _, col, *_ in windows(planned)] == columns
-        assert unmet(planned) == ({} if columns else {"f0": ("its chip would cross the raster's edge", 0, 1)})
+        assert [col for _, col, *_ in list_windows(plan)] == columns
+        assert read_unmet(plan) == ({} if columns else {"f0": ("its chip would cross the raster's edge", 0, 1)})
 
 
 @pytest.mark.parametrize(
@@ -349,181 +375,181 @@ def test_a_feature_that_takes_more_chips_than_its_raster_has_room_for(at_border)
         (4.0, "pad", (-8, 0, 32, 14)),
     ],
 )
-def test_a_variable_chip_is_the_bounds_times_the_scale_and_ends_with_its_raster(scale, at_border, chip):
-    planned = plan(one_each(1, shapely.box(4, 5, 12, 8.5)), mode="variable", scale=scale, at_border=at_border)
-    assert windows(planned) == [("r0000", *chip)]
+def test_variable_chip_scales_bounds(scale, at_border, chip):
+    plan = plan_case(
+        make_case_per_raster(1, shapely.box(4, 5, 12, 8.5)), mode="variable", scale=scale, at_border=at_border
+    )
+    assert list_windows(plan) == [("r0000", *chip)]
 
 
-def test_a_variable_chip_has_its_least_size_and_grows_by_the_pixel_that_it_takes():
-    case = one_each(1, shapely.Point(9.5, 9.5), size=(6, 5))
-    assert windows(plan(case, mode="variable", scale=3.0)) == [("r0000", 7, 7, 6, 5)]
-    case = one_each(1, shapely.box(3.5, 3.5, 8.5, 4.5), size=(1, 1))
-    assert windows(plan(case, mode="variable")) == [("r0000", 3, 3, 6, 2)]
+def test_variable_chip_has_minimum_size():
+    case = make_case_per_raster(1, shapely.Point(9.5, 9.5), chip_size=(6, 5))
+    assert list_windows(plan_case(case, mode="variable", scale=3.0)) == [("r0000", 7, 7, 6, 5)]
+    case = make_case_per_raster(1, shapely.box(3.5, 3.5, 8.5, 4.5), chip_size=(1, 1))
+    assert list_windows(plan_case(case, mode="variable")) == [("r0000", 3, 3, 6, 2)]
 
 
-def test_a_window_that_does_not_fit_leaves_the_feature_to_the_next_raster_and_is_told():
-    rasters = (Raster("a", 20, 20), Raster("b", 20, 20))
-    point = shapely.Point(9.25, 9.25)
-    case = Case(rasters, (0,), {(0, "a"): point, (0, "b"): point})
-    assert windows(plan(case, fits=lambda raster_id, _: raster_id == "b")) == [("b", 7, 7, 4, 4)]
-    planned = plan(case, fits=lambda *_: False)
-    assert (windows(planned), unmet(planned)) == ([], {"f0": ("too much nodata", 0, 1)})
+def test_rejected_window_tries_next_raster():
+    case = make_case_everywhere(TWO_RASTERS, shapely.Point(9.25, 9.25))
+    assert list_windows(plan_case(case, accepts_window=lambda raster_id, _: raster_id == "b")) == [("b", 7, 7, 4, 4)]
+    plan = plan_case(case, accepts_window=lambda *_: False)
+    assert (list_windows(plan), read_unmet(plan)) == ([], {"f0": ("too much nodata", 0, 1)})
 
 
-def test_one_part_that_does_not_fit_refuses_the_whole_grid():
-    planned = plan(one_each(1, shapely.box(5, 5, 12, 10)), fits=lambda _, window: window.col < 9)
-    assert (windows(planned), unmet(planned)) == ([], {"f0": ("too much nodata", 0, 1)})
+def test_one_rejected_window_rejects_the_grid():
+    plan = plan_case(
+        make_case_per_raster(1, shapely.box(5, 5, 12, 10)), accepts_window=lambda _, window: window.col < 9
+    )
+    assert (list_windows(plan), read_unmet(plan)) == ([], {"f0": ("too much nodata", 0, 1)})
 
 
-def test_rasters_have_chips_of_their_own_sizes_and_their_own_turns():
-    rasters = (Raster("b", 20, 20, size=(6, 2)), Raster("a", 20, 20, size=(3, 8)))
-    point = shapely.Point(9.5, 9.5)
-    case = Case(rasters, (0,), {(0, "a"): point, (0, "b"): point})
-    assert windows(plan(case)) == [("b", 7, 9, 6, 2)]
-    assert windows(plan(case, target_count=2)) == [("b", 7, 9, 6, 2), ("a", 8, 6, 3, 8)]
+def test_rasters_are_used_by_rank():
+    rasters = (Raster("b", 20, 20, chip_size=(6, 2)), Raster("a", 20, 20, chip_size=(3, 8)))
+    case = make_case_everywhere(rasters, shapely.Point(9.5, 9.5))
+    assert list_windows(plan_case(case)) == [("b", 7, 9, 6, 2)]
+    assert list_windows(plan_case(case, target_count=2)) == [("b", 7, 9, 6, 2), ("a", 8, 6, 3, 8)]
 
 
-def test_features_are_served_in_their_turns():
+def test_features_are_processed_by_rank():
     points = {(5, "r"): shapely.Point(9.5, 9.5), (1, "r"): shapely.Point(11.25, 9.5)}
-    assert made(plan(Case((Raster("r", 20, 20),), (5, 1), points))) == [("f5", "r", 8, 8, 4, 4)]
-    assert made(plan(Case((Raster("r", 20, 20),), (1, 5), points))) == [("f1", "r", 9, 8, 4, 4)]
+    assert list_chips(plan_case(Case((Raster("r", 20, 20),), (5, 1), points))) == [("f5", "r", 8, 8, 4, 4)]
+    assert list_chips(plan_case(Case((Raster("r", 20, 20),), (1, 5), points))) == [("f1", "r", 9, 8, 4, 4)]
 
 
-def test_shuffled_rasters_are_in_a_random_order_for_each_feature():
+def test_shuffled_order_differs_by_feature():
     rasters = tuple(Raster(id, 20, 20) for id in "abc")
     keys = tuple(range(600))
-    far = {key: shapely.Point(9.5, 9.5) for key in keys}
-    found = {}
+    orders_by_seed = {}
     for seed in (0, 1):
         orders = []
         for key in keys:
-            case = Case(rasters, (key,), {(key, raster.id): far[key] for raster in rasters})
-            planned = plan(case, seed=seed, shuffled=True, target_count=3)
-            orders.append("".join(planned.chips["raster_id"].to_pylist()))
-        found[seed] = orders
+            case = make_case_everywhere(rasters, shapely.Point(9.5, 9.5), keys=(key,))
+            plan = plan_case(case, seed=seed, shuffled=True, target_count=3)
+            orders.append("".join(plan.chips["raster_id"].to_pylist()))
+        orders_by_seed[seed] = orders
         names, counts = np.unique(orders, return_counts=True)
         assert names.tolist() == ["abc", "acb", "bac", "bca", "cab", "cba"]
         assert chisquare(counts).pvalue > 0.01
-    assert found[0] != found[1]
+    assert orders_by_seed[0] != orders_by_seed[1]
 
 
-def test_a_feature_s_random_order_is_the_same_with_one_raster_less():
+def test_shuffled_order_ignores_a_missing_raster():
     rasters = tuple(Raster(id, 20, 20) for id in "abcdef")
 
-    def order(rasters):
-        case = Case(rasters, (3,), {(3, raster.id): shapely.Point(9.5, 9.5) for raster in rasters})
-        return plan(case, shuffled=True, target_count=9).chips["raster_id"].to_pylist()
+    def list_order(rasters):
+        case = make_case_everywhere(rasters, shapely.Point(9.5, 9.5), keys=(3,))
+        return plan_case(case, shuffled=True, target_count=9).chips["raster_id"].to_pylist()
 
-    assert [id for id in order(rasters) if id != "c"] == order(tuple(it for it in rasters if it.id != "c"))
+    assert [id for id in list_order(rasters) if id != "c"] == list_order(
+        tuple(raster for raster in rasters if raster.id != "c")
+    )
 
 
-def test_a_feature_on_the_rounded_edge_of_its_raster_is_reported():
+def test_feature_on_rounded_raster_edge_is_unmet():
     raster = Raster("r", 10, 10, Affine(0.7, 0, 0, 0, 0.7, -8.9), (2, 2))
-    assert raster.box(0, 8, 10, 2).bounds[3] < raster.box(0, 0, 10, 10).bounds[3]
+    assert raster.make_box(0, 8, 10, 2).bounds[3] < raster.make_box(0, 0, 10, 10).bounds[3]
     case = Case((raster,), (0,), {(0, "r"): shapely.box(4, 9.5, 5, 10)})
-    assert unmet(plan(case)) == {"f0": ("no window inside the raster holds it", 0, 1)}
+    assert read_unmet(plan_case(case)) == {"f0": ("no window inside the raster holds it", 0, 1)}
 
 
-def test_a_feature_that_no_raster_contains_is_reported():
-    assert unmet(plan(Case((), (3,)))) == {"f3": ("no raster contains it", 0, 1)}
+def test_feature_without_raster_is_unmet():
+    assert read_unmet(plan_case(Case((), (3,)))) == {"f3": ("no raster contains it", 0, 1)}
 
 
-def test_a_feature_short_of_rasters_is_reported_with_their_number():
-    rasters = (Raster("a", 20, 20), Raster("b", 20, 20))
+def test_unmet_reports_number_of_rasters():
     point = shapely.Point(9.5, 9.5)
-    case = Case(rasters, (0, 1), {(0, "a"): point, (0, "b"): point, (1, "a"): shapely.Point(2.5, 2.5)})
-    assert unmet(plan(case, target_count=3)) == {
+    case = Case(TWO_RASTERS, (0, 1), {(0, "a"): point, (0, "b"): point, (1, "a"): shapely.Point(2.5, 2.5)})
+    assert read_unmet(plan_case(case, target_count=3)) == {
         "f0": ("only 2 rasters contain it", 2, 3),
         "f1": ("only 1 raster contains it", 1, 3),
     }
 
 
-def test_different_obstacles_are_all_told():
+def test_unmet_lists_all_obstacles():
     rasters = (Raster("a", 20, 20), Raster("b", 3, 20), Raster("c", 20, 20))
     pixels = {
         (0, "a"): shapely.box(1, 1, 4, 2),
         (0, "b"): shapely.Point(1.5, 9),
         (0, "c"): shapely.Point(9, 9),
     }
-    planned = plan(Case(rasters, (0,), pixels), target_count=2, fits=lambda raster_id, _: raster_id != "a")
-    assert unmet(planned) == {"f0": ("too much nodata; raster smaller than a chip", 1, 2)}
+    plan = plan_case(Case(rasters, (0,), pixels), target_count=2, accepts_window=lambda raster_id, _: raster_id != "a")
+    assert read_unmet(plan) == {"f0": ("too much nodata; raster smaller than a chip", 1, 2)}
 
 
-def test_a_cluster_shares_one_chip():
+def test_cluster_shares_one_chip():
     points = {(key, "r"): shapely.Point(9 + key / 8, 9.5) for key in range(9)}
-    assert windows(plan(Case((Raster("r", 20, 20),), tuple(range(9)), points))) == [("r", 7, 8, 4, 4)]
+    assert list_windows(plan_case(Case((Raster("r", 20, 20),), tuple(range(9)), points))) == [("r", 7, 8, 4, 4)]
 
 
-def test_chips_come_first_from_rasters_whose_chips_do_not_show_the_feature():
-    rasters = (Raster("a", 20, 20), Raster("b", 20, 20))
+def test_rasters_without_containing_chip_come_first():
     pixels = {
         (0, "a"): shapely.Point(9.25, 9.25),
         (1, "a"): shapely.Point(10.25, 9.25),
         (1, "b"): shapely.Point(5.25, 5.25),
     }
-    assert made(plan(Case(rasters, (0, 1), pixels), target_count=2)) == [
+    assert list_chips(plan_case(Case(TWO_RASTERS, (0, 1), pixels), target_count=2)) == [
         ("f0", "a", 7, 7, 4, 4),
         ("f1", "b", 3, 3, 4, 4),
     ]
 
 
-def test_a_point_or_line_on_the_edge_of_a_chip_is_not_contained():
-    """The first feature's chip takes columns 4 to 7 and rows 8 to 11."""
+def test_point_on_chip_edge_is_not_contained():
+    """The first feature's chip covers columns 4 to 7 and rows 8 to 11."""
     raster = Raster("r", 20, 20)
     first = {(9, "r"): shapely.box(4, 8, 8, 12)}
     edge = [shapely.Point(4, 9), shapely.LineString([(8, 8), (8, 9)]), shapely.Point(5, 12)]
     inside = [shapely.Point(5, 9), shapely.LineString([(4, 9), (8, 9)])]
     for shapes, count in ((edge, 2), (inside, 1)):
         for shape in shapes:
-            planned = plan(Case((raster,), (9, 0), first | {(0, "r"): shape}))
-            assert windows(planned)[0] == ("r", 4, 8, 4, 4)
-            assert len(planned.chips) == count
+            plan = plan_case(Case((raster,), (9, 0), first | {(0, "r"): shape}))
+            assert list_windows(plan)[0] == ("r", 4, 8, 4, 4)
+            assert len(plan.chips) == count
 
 
-def test_a_plan_has_the_types_that_its_docstring_gives_also_when_it_is_empty():
-    empty, full = plan(Case((), ())), plan(one_each(1, shapely.Point(5, 5)), target_count=2)
+def test_plan_around_has_documented_schema():
+    empty, full = plan_case(Case((), ())), plan_case(make_case_per_raster(1, shapely.Point(5, 5)), target_count=2)
     assert (empty.chips.schema, empty.unmet.schema) == (full.chips.schema, full.unmet.schema)
-    assert full.chips.schema == CHIPS
+    assert full.chips.schema == CHIPS_SCHEMA
     assert full.chips.column_names == ["name", "raster_id", "feature_id", *WINDOW]
-    assert full.unmet.column_names == ["feature_id", "reason", "have", "wanted"]
+    assert full.unmet.column_names == ["feature_id", "reason", "chip_count", "target_count"]
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"target_count": 0}, "target count 0"),
-        ({"scale": 0.0}, "a scale of 0"),
-        ({"scale": float("nan")}, "a scale of nan"),
-        ({"mode": "middle"}, "'middle' is not among 'centered', 'random', 'variable'"),
-        ({"at_border": "stretch"}, "'stretch' is not among 'shift', 'pad', 'skip'"),
+        ({"target_count": 0}, "invalid target count 0"),
+        ({"scale": 0.0}, "invalid scale 0"),
+        ({"scale": float("nan")}, "invalid scale nan"),
+        ({"mode": "middle"}, "invalid mode 'middle'. Use one of 'centered', 'random', 'variable'"),
+        ({"at_border": "stretch"}, "invalid at_border 'stretch'. Use one of 'shift', 'pad', 'skip'"),
     ],
 )
-def test_an_option_out_of_range_is_named(option, message):
+def test_invalid_option_is_rejected(option, message):
     with pytest.raises(UsageError, match=message):
-        plan(one_each(1, shapely.Point(5, 5)), **option)
+        plan_case(make_case_per_raster(1, shapely.Point(5, 5)), **option)
 
 
-@pytest.mark.parametrize("size", [(0, 4), (4, -1)])
-def test_a_chip_without_pixels_is_named(size):
-    with pytest.raises(UsageError, match="has no pixels"):
-        plan(one_each(1, shapely.Point(5, 5), size=size))
+@pytest.mark.parametrize("chip_size", [(0, 4), (4, -1)])
+def test_chip_without_pixels_is_rejected(chip_size):
+    with pytest.raises(UsageError, match="is too small"):
+        plan_case(make_case_per_raster(1, shapely.Point(5, 5), chip_size=chip_size))
 
 
-def test_a_candidate_of_an_unknown_raster_or_feature_is_named():
-    candidates, rasters, selected = one_each(2, shapely.Point(5, 5)).tables()
+def test_candidate_with_unknown_id_is_rejected():
+    candidates, rasters, features = make_case_per_raster(2, shapely.Point(5, 5)).make_tables()
     with pytest.raises(NotFoundError, match=r"'r0001'.*rasters"):
-        plan_around(candidates, rasters[:1], selected, Around())
+        plan_tables((candidates, rasters[:1], features))
     with pytest.raises(NotFoundError, match=r"'1'.*features"):
-        plan_around(candidates, rasters, selected[:1], Around())
+        plan_tables((candidates, rasters, features[:1]))
 
 
-def test_a_transform_without_inverse_is_named():
+def test_singular_transform_is_rejected():
     with pytest.raises(UsageError, match="'flat'"):
-        plan(Case((Raster("flat", 9, 9, Affine(1, 0, 0, 0, 0, 0)), Raster("fine", 9, 9)), ()))
+        plan_case(Case((Raster("flat", 9, 9, Affine(1, 0, 0, 0, 0, 0)), Raster("fine", 9, 9)), ()))
 
 
-def test_a_rotated_raster_needs_bounds_in_its_pixels():
+def test_rotated_raster_needs_pixel_bounds():
     case = Case((Raster("r", 9, 9, Affine(0, 2, 5, 3, 0, 7)),), (0,), {(0, "r"): shapely.Point(4, 4)})
-    candidates = candidates_of(case).drop_columns(["pmin_col", "pmin_row", "pmax_col", "pmax_row"])
+    candidates = make_candidates(case).drop_columns(["pmin_col", "pmin_row", "pmax_col", "pmax_row"])
     with pytest.raises(UsageError, match="'f0'"):
-        plan_around(candidates, rasters_of(case.rasters), selected_of([0]), Around(at_border="pad"))
+        plan_tables((candidates, make_rasters_table(case.rasters), make_features_table([0])), at_border="pad")

@@ -1,4 +1,4 @@
-"""Covers with the fewest chips: against an integer programme over every single window of every raster."""
+"""Test covers against an integer programme over every window of every raster."""
 
 from collections import Counter
 
@@ -10,196 +10,213 @@ from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from geographer.base.errors import UsageError
-from geographer.base.values import Window
-from geographer.operations.cut.windows.cover import holding, plan_cover
-from geographer.operations.cut.windows.plan_tables import CHIPS
-from tests.operations.cut.windows.pixel_oracle import Case, Raster, cases, every_window, name, refusing, unmet, windows
+from geographer.base.values import Size, Window
+from geographer.operations.cut.cover import CutCover
+from geographer.operations.cut.windows.cover import flag_windows_with_features, plan_cover
+from geographer.operations.cut.windows.plan_tables import CHIPS_SCHEMA
+from tests.operations.cut.windows.pixel_oracle import (
+    Case,
+    Raster,
+    list_all_windows,
+    list_windows,
+    make_feature_id,
+    make_predicate,
+    raster_cases,
+    read_unmet,
+)
 
 
-def plan(case, order=None, **options):
-    return plan_cover(*case.tables(order), **options)
+def plan_case(case, order=None, existing_windows=(), accepts_window=None, **options):
+    """Plan with fields of `CutCover`."""
+    recipe = CutCover(name="cover", size=Size(4, 4), **options)
+    candidates, rasters, features = case.make_tables(order)
+    return plan_cover(candidates, rasters, features, recipe, existing_windows, accepts_window)
 
 
-def contents(case, spots):
-    """Which features lie in which windows, shape (features, windows), by shapely."""
-    known = {raster.id: raster for raster in case.rasters}
-    found = np.zeros((len(case.keys), len(spots)), int)
+def compute_containment(case, windows):
+    """Compute with shapely which windows contain which features; shape (features, windows)."""
+    raster_by_id = {raster.id: raster for raster in case.rasters}
+    contains = np.zeros((len(case.keys), len(windows)), int)
     for (key, raster_id), pixels in case.pixels.items():
-        placed = known[raster_id].place(pixels)
-        for number, (spot_raster, *window) in enumerate(spots):
-            if spot_raster == raster_id:
-                found[case.keys.index(key), number] = known[raster_id].box(*window).contains(placed)
-    return found
+        raster = raster_by_id[raster_id]
+        geometry = raster.place_geometry(pixels)
+        for index, (window_raster_id, *window) in enumerate(windows):
+            if window_raster_id == raster_id:
+                contains[case.keys.index(key), index] = raster.make_box(*window).contains(geometry)
+    return contains
 
 
-def optimum(case, times, at_border, existing, fits):
-    """How few chips it takes, by all windows there are; and in how many each feature then lies."""
-    have = contents(case, existing).sum(axis=1)
-    spots = [
+def compute_optimum(case, target_count, at_border, existing, accepts_window):
+    """Return the fewest chips to add, of all possible windows, and the number of chips that then contain each feature."""
+    counts = compute_containment(case, existing).sum(axis=1)
+    windows = [
         (raster.id, *window)
         for raster in case.rasters
-        for window in every_window(raster, raster.size)
-        if (at_border == "pad" or raster.inside(*window))
+        for window in list_all_windows(raster, raster.chip_size)
+        if (at_border == "pad" or raster.contains_window(*window))
         and (raster.id, *window) not in existing
-        and (fits is None or fits(raster.id, Window(*window)))
+        and (accepts_window is None or accepts_window(raster.id, Window(*window)))
     ]
-    holds = contents(case, spots)
-    useful = holds.any(axis=0)
-    holds = holds[:, useful]
-    due = np.minimum(np.maximum(times - have, 0), holds.sum(axis=1))
-    if not due.any():
-        return 0, have
-    count = holds.shape[1]
-    found = milp(
-        np.ones(count), constraints=LinearConstraint(holds, lb=due), integrality=np.ones(count), bounds=Bounds(0, 1)
+    contains = compute_containment(case, windows)
+    contains = contains[:, contains.any(axis=0)]
+    demand = np.minimum(np.maximum(target_count - counts, 0), contains.sum(axis=1))
+    if not demand.any():
+        return 0, counts
+    size = contains.shape[1]
+    solution = milp(
+        np.ones(size), constraints=LinearConstraint(contains, lb=demand), integrality=np.ones(size), bounds=Bounds(0, 1)
     )
-    assert found.success
-    return round(found.fun), have + due
+    assert solution.success
+    return round(solution.fun), counts + demand
 
 
-def in_order(case, spot):
-    """By raster, row and column."""
-    raster_id, col, row, *_ = spot
+def make_order_key(case, window):
+    """Return a sort key by raster, row and column."""
+    raster_id, col, row, *_ = window
     return [raster.id for raster in case.rasters].index(raster_id), row, col
 
 
 @st.composite
-def chips_there_are(draw, case):
-    """Chips that a recipe has: of the rasters' sizes mostly, and one of a raster that is gone."""
-    found = []
+def existing_chips(draw, case):
+    """Draw existing chips of a recipe, possibly one of a removed raster."""
+    chips = []
     for _ in range(draw(st.integers(0, 3))):
         raster = draw(st.sampled_from(case.rasters))
         col, row = draw(st.integers(0, raster.width)), draw(st.integers(0, raster.height))
-        found.append((raster.id, col, row, *raster.size))
+        chips.append((raster.id, col, row, *raster.chip_size))
     if draw(st.booleans()):
-        found.append(("gone", 0, 0, 4, 4))
-    return list(dict.fromkeys(found))
+        chips.append(("gone", 0, 0, 4, 4))
+    return list(dict.fromkeys(chips))
 
 
 @st.composite
-def covers(draw):
-    case = draw(cases())
-    return case, draw(chips_there_are(case))
+def cover_cases(draw):
+    case = draw(raster_cases())
+    return case, draw(existing_chips(case))
 
 
-refusals = st.sampled_from([0, 0, 1, 2]).map(refusing)
+predicates = st.sampled_from([0, 0, 1, 2]).map(make_predicate)
 
 
 @settings(max_examples=120, deadline=None)
-@given(covers(), st.integers(1, 3), st.sampled_from(["shift", "pad"]), refusals, st.integers(0, 2**32))
-def test_a_cover_has_as_few_chips_as_the_best_choice_among_all_windows(cover, times, at_border, fits, shuffle):
+@given(cover_cases(), st.integers(1, 3), st.sampled_from(["shift", "pad"]), predicates, st.integers(0, 2**32))
+def test_plan_cover_is_optimal(cover, target_count, at_border, accepts_window, shuffle):
     case, existing = cover
-    options = {"times": times, "at_border": at_border, "fits": fits}
-    options["existing"] = [(raster_id, Window(*window)) for raster_id, *window in existing]
-    planned = plan(case, **options)
-    found = windows(planned)
-    standing = [spot for spot in existing if spot[0] != "gone"]
-    least, have = optimum(case, times, at_border, standing, fits)
-    assert all(count == 1 for count in Counter([*found, *existing]).values())
-    reached = contents(case, [*found, *standing]).sum(axis=1)
-    assert (reached >= np.minimum(have, times)).all()
-    assert len(found) == planned.bound == least
-    assert [found.index(spot) for spot in sorted(found, key=lambda spot: in_order(case, spot))] == list(
-        range(len(found))
-    )
-    for raster_id, *window in found:
+    options = {"target_count": target_count, "at_border": at_border, "accepts_window": accepts_window}
+    options["existing_windows"] = [(raster_id, Window(*window)) for raster_id, *window in existing]
+    plan = plan_case(case, **options)
+    added = list_windows(plan)
+    usable = [window for window in existing if window[0] != "gone"]
+    optimum, possible_counts = compute_optimum(case, target_count, at_border, usable, accepts_window)
+    assert all(count == 1 for count in Counter([*added, *existing]).values())
+    counts = compute_containment(case, [*added, *usable]).sum(axis=1)
+    assert (counts >= np.minimum(possible_counts, target_count)).all()
+    assert len(added) == plan.bound == optimum
+    assert added == sorted(added, key=lambda window: make_order_key(case, window))
+    for raster_id, *window in added:
         raster = next(raster for raster in case.rasters if raster.id == raster_id)
-        assert at_border == "pad" or raster.inside(*window)
-        assert fits is None or fits(raster_id, Window(*window))
-    short = {name(key): (int(count), times) for key, count in zip(case.keys, reached, strict=True) if count < times}
-    assert {feature: told[1:] for feature, told in unmet(planned).items()} == short
-    again = plan(case, np.random.default_rng(shuffle), **options)
-    assert (again.chips, again.unmet, again.bound) == (planned.chips, planned.unmet, planned.bound)
-    hasty = plan(case, seconds=0.0, **options)
-    assert hasty.bound <= len(hasty.chips)
-    assert least <= len(hasty.chips)
-    reached = contents(case, [*windows(hasty), *standing]).sum(axis=1)
-    assert (reached >= np.minimum(have, times)).all()
-    if fits is None:
-        assert hasty.bound <= least
+        assert at_border == "pad" or raster.contains_window(*window)
+        assert accepts_window is None or accepts_window(raster_id, Window(*window))
+    unmet = {
+        make_feature_id(key): (int(count), target_count)
+        for key, count in zip(case.keys, counts, strict=True)
+        if count < target_count
+    }
+    assert {feature: row[1:] for feature, row in read_unmet(plan).items()} == unmet
+    again = plan_case(case, np.random.default_rng(shuffle), **options)
+    assert (again.chips, again.unmet, again.bound) == (plan.chips, plan.unmet, plan.bound)
+    without_time = plan_case(case, time_limit=0.0, **options)
+    assert without_time.bound <= len(without_time.chips)
+    assert optimum <= len(without_time.chips)
+    counts = compute_containment(case, [*list_windows(without_time), *usable]).sum(axis=1)
+    assert (counts >= np.minimum(possible_counts, target_count)).all()
+    if accepts_window is None:
+        assert without_time.bound <= optimum
 
 
-def test_a_window_that_is_taken_hides_no_other():
-    """A window at row 1 holds both features, and is there; only the first feature lies in another one, too."""
+def test_existing_window_hides_no_other():
+    """The existing window at row 1 contains both features; only the first feature lies in another window, too."""
     raster = Raster("r", 4, 10)
     case = Case((raster,), (1, 2), {(1, "r"): shapely.box(0, 1, 4, 4), (2, "r"): shapely.box(0, 1, 4, 5)})
-    planned = plan(case, times=2, existing=[("r", Window(0, 1, 4, 4))])
-    assert windows(planned) == [("r", 0, 0, 4, 4)]
-    assert unmet(planned) == {"f2": ("only 1 raster contains it", 1, 2)}
+    plan = plan_case(case, target_count=2, existing_windows=[("r", Window(0, 1, 4, 4))])
+    assert list_windows(plan) == [("r", 0, 0, 4, 4)]
+    assert read_unmet(plan) == {"f2": ("only 1 raster contains it", 1, 2)}
 
 
-def test_a_window_is_in_the_middle_of_those_that_contain_the_same():
-    raster = Raster("r", 40, 40, size=(10, 8))
+def test_window_is_centred_in_its_region():
+    raster = Raster("r", 40, 40, chip_size=(10, 8))
     case = Case((raster,), (1, 2), {(1, "r"): shapely.box(10, 20, 12, 21), (2, "r"): shapely.box(15, 20, 16, 24)})
-    assert windows(plan(case)) == [("r", 8, 18, 10, 8)]
-    assert plan(case).chips["name"].to_pylist() == ["r_c8_r18"]
+    assert list_windows(plan_case(case)) == [("r", 8, 18, 10, 8)]
+    assert plan_case(case).chips["name"].to_pylist() == ["r_c8_r18"]
 
 
-def test_windows_that_contain_the_same_come_from_different_rasters_in_their_turns():
+def test_equivalent_windows_come_from_different_rasters():
     rasters = tuple(Raster(id, 20, 20) for id in "cab")
     case = Case(rasters, (1,), {(1, raster.id): shapely.Point(9.5, 9.5) for raster in rasters})
-    for times, found in ((1, ["c"]), (2, ["c", "a"]), (3, ["c", "a", "b"]), (5, ["c", "c", "a", "a", "b"])):
-        assert windows(plan(case, times=times)) == sorted(
-            windows(plan(case, times=times)), key=lambda spot: in_order(case, spot)
-        )
-        assert plan(case, times=times).chips["raster_id"].to_pylist() == found
+    for count, raster_ids in ((1, ["c"]), (2, ["c", "a"]), (3, ["c", "a", "b"]), (5, ["c", "c", "a", "a", "b"])):
+        plan = plan_case(case, target_count=count)
+        assert list_windows(plan) == sorted(list_windows(plan), key=lambda window: make_order_key(case, window))
+        assert plan.chips["raster_id"].to_pylist() == raster_ids
 
 
-def test_what_a_window_without_pixels_holds_is_looked_for_in_other_windows():
-    """The window in the middle won't do; of those further right the first feature has some, and the second has all."""
+def test_rejected_window_is_replaced():
+    """The middle window is rejected. Of those further right, some contain the first feature and all the second."""
     raster = Raster("r", 20, 20)
     case = Case((raster,), (1, 2), {(1, "r"): shapely.Point(9.5, 9.5), (2, "r"): shapely.Point(10.5, 9.5)})
-    planned = plan(case, fits=lambda _, window: window.col >= 9)
-    assert [col for _, col, *_ in windows(planned)] == [9]
-    assert (planned.bound, unmet(planned)) == (1, {})
-    planned = plan(case, fits=lambda _, window: window.col >= 10)
-    assert [col for _, col, *_ in windows(planned)] == [10]
-    assert unmet(planned) == {"f1": ("too much nodata", 0, 1)}
+    plan = plan_case(case, accepts_window=lambda _, window: window.col >= 9)
+    assert [col for _, col, *_ in list_windows(plan)] == [9]
+    assert (plan.bound, read_unmet(plan)) == (1, {})
+    plan = plan_case(case, accepts_window=lambda _, window: window.col >= 10)
+    assert [col for _, col, *_ in list_windows(plan)] == [10]
+    assert read_unmet(plan) == {"f1": ("too much nodata", 0, 1)}
 
 
-def test_windows_that_hold_a_feature_are_told_from_those_that_hold_none():
+def test_flag_windows_with_features():
     rasters = (Raster("a", 20, 20), Raster("b", 20, 20))
     case = Case(rasters, (1,), {(1, "a"): shapely.Point(9.5, 9.5), (1, "b"): shapely.Point(3.5, 3.5)})
-    spots = [("a", 7, 7), ("a", 3, 3), ("b", 3, 3), ("gone", 7, 7), ("a", 9, 9), ("a", 10, 9)]
-    given = [(raster_id, Window(col, row, 4, 4)) for raster_id, col, row in spots]
-    assert holding(*case.tables(), given) == [True, False, True, False, True, False]
+    starts = [("a", 7, 7), ("a", 3, 3), ("b", 3, 3), ("gone", 7, 7), ("a", 9, 9), ("a", 10, 9)]
+    windows = [(raster_id, Window(col, row, 4, 4)) for raster_id, col, row in starts]
+    assert flag_windows_with_features(*case.make_tables(), windows) == [True, False, True, False, True, False]
 
 
-def test_three_hundred_objects_in_clusters_take_less_than_a_third_as_many_chips():
+def test_cover_of_clusters_needs_few_chips():
     rng = np.random.default_rng(11)
-    middles = rng.uniform(60, 1940, (30, 2))
-    places = (middles[:, None] + rng.normal(0, 25, (30, 10, 2))).reshape(-1, 2)
+    centres = rng.uniform(60, 1940, (30, 2))
+    corners = (centres[:, None] + rng.normal(0, 25, (30, 10, 2))).reshape(-1, 2)
     sides = rng.uniform(2, 12, (300, 2))
-    boxes = [shapely.box(*low, *high) for low, high in zip(places, places + sides, strict=True)]
-    raster = Raster("r", 2000, 2000, size=(128, 128))
+    boxes = [shapely.box(*low, *high) for low, high in zip(corners, corners + sides, strict=True)]
+    raster = Raster("r", 2000, 2000, chip_size=(128, 128))
     case = Case((raster,), tuple(range(300)), {(key, "r"): box for key, box in enumerate(boxes)})
-    planned = plan(case)
-    assert unmet(planned) == {}
-    assert len(planned.chips) == planned.bound <= 100
-    held = shapely.STRtree([raster.place(box) for box in boxes])
-    chips = [raster.box(*window) for _, *window in windows(planned)]
-    assert set(held.query(chips, predicate="contains")[1].tolist()) == set(range(300))
+    plan = plan_case(case)
+    assert read_unmet(plan) == {}
+    assert len(plan.chips) == plan.bound <= 100
+    tree = shapely.STRtree([raster.place_geometry(box) for box in boxes])
+    chips = [raster.make_box(*window) for _, *window in list_windows(plan)]
+    assert set(tree.query(chips, predicate="contains")[1].tolist()) == set(range(300))
 
 
-def test_a_cover_has_the_types_that_its_docstring_gives_also_when_it_is_empty():
-    planned = plan(Case((), ()))
-    assert planned.chips.schema == CHIPS
-    assert planned.unmet.column_names == ["feature_id", "reason", "have", "wanted"]
-    assert planned.bound == 0
-    assert unmet(plan(Case((), (3,)))) == {"f3": ("no raster contains it", 0, 1)}
+def test_plan_cover_has_documented_schema():
+    plan = plan_case(Case((), ()))
+    assert plan.chips.schema == CHIPS_SCHEMA
+    assert plan.unmet.column_names == ["feature_id", "reason", "chip_count", "target_count"]
+    assert plan.bound == 0
+    assert read_unmet(plan_case(Case((), (3,)))) == {"f3": ("no raster contains it", 0, 1)}
 
 
-def test_what_no_chip_can_contain_is_told():
+def test_feature_without_window_is_unmet():
     case = Case(
         (Raster("r", 20, 20), Raster("s", 3, 20)),
         (1, 2),
         {(1, "r"): shapely.box(5, 5, 12, 6), (2, "s"): shapely.Point(1, 1)},
     )
-    assert unmet(plan(case)) == {"f1": ("larger than a chip", 0, 1), "f2": ("raster smaller than a chip", 0, 1)}
+    assert read_unmet(plan_case(case)) == {
+        "f1": ("larger than a chip", 0, 1),
+        "f2": ("raster smaller than a chip", 0, 1),
+    }
 
 
-def test_an_option_out_of_range_is_named():
-    with pytest.raises(UsageError, match="0 times"):
-        plan(Case((), ()), times=0)
-    with pytest.raises(UsageError, match="no pixels"):
-        plan(Case((Raster("r", 9, 9, size=(0, 4)),), ()))
+def test_invalid_option_is_rejected():
+    with pytest.raises(UsageError, match="invalid target count 0"):
+        plan_case(Case((), ()), target_count=0)
+    with pytest.raises(UsageError, match="is too small"):
+        plan_case(Case((Raster("r", 9, 9, chip_size=(0, 4)),), ()))

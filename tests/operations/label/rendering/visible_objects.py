@@ -1,4 +1,4 @@
-"""Objects to draw labels of, made in pixel coordinates, and what an oracle says of the centres of pixels."""
+"""Objects in pixel coordinates to draw labels of, and the pixel centres that an oracle tests."""
 
 from __future__ import annotations
 
@@ -10,62 +10,68 @@ import rasterio
 import shapely
 
 from geographer.base.values import Grid, Transform
-from geographer.operations.label.rendering.pixel_geometries import Shown
-from geographer.operations.label.rendering.render import Drawing, LabelMade, LabelOrder, burn
-from tests.sample_rasters import NORTH_UP, at
+from geographer.operations.label.rendering.pixel_geometries import VisibleObject
+from geographer.operations.label.rendering.render import LabelRenderer, LabelResult, LabelTask, render_labels
+from tests.sample_rasters import NORTH_UP, to_xy
 
 
-def grid(transform: tuple[float, ...] = NORTH_UP, width: int = 40, height: int = 30, crs: str = "EPSG:32633") -> Grid:
+def make_grid(
+    transform: tuple[float, ...] = NORTH_UP, width: int = 40, height: int = 30, crs: str = "EPSG:32633"
+) -> Grid:
     return Grid(crs, Transform(*transform), width, height)
 
 
-def window(of: Grid, column: int, row: int, width: int, height: int) -> Grid:
-    """The grid of a chip."""
-    x, y = at(of.transform, column, row)
-    return Grid(of.crs, of.transform._replace(c=x, f=y), width, height)
+def make_chip_grid(grid: Grid, column: int, row: int, width: int, height: int) -> Grid:
+    """The grid of a chip that is cut from `grid`."""
+    x, y = to_xy(grid.transform, column, row)
+    return Grid(grid.crs, grid.transform._replace(c=x, f=y), width, height)
 
 
-def placed(shape: shapely.Geometry, where: Grid) -> shapely.Geometry:
-    """A geometry given in pixel coordinates, in the CRS of a grid."""
-    return shapely.transform(shape, lambda xy: np.column_stack(at(where.transform, xy[:, 0], xy[:, 1])))
+def to_map(shape: shapely.Geometry, grid: Grid) -> shapely.Geometry:
+    """Transform a geometry from pixel coordinates to the CRS of a grid."""
+    return shapely.transform(shape, lambda xy: np.column_stack(to_xy(grid.transform, xy[:, 0], xy[:, 1])))
 
 
-def shown(where: Grid, *shapes: tuple[str, int, shapely.Geometry], **more: Any) -> tuple[Shown, ...]:
-    """Objects (name, class value, geometry in pixels), in the order in which they were added; class 3 is named c3."""
-    wkb = [shapely.to_wkb(placed(shape, where)) for _, _, shape in shapes]
+def make_objects(grid: Grid, *shapes: tuple[str, int, shapely.Geometry], **fields: Any) -> tuple[VisibleObject, ...]:
+    """Objects (id, class value, geometry in pixels), in the order of addition; class 3 is named c3."""
     return tuple(
-        Shown(name, f"c{value}", value, one, **more) for (name, value, _), one in zip(shapes, wkb, strict=True)
+        VisibleObject(name, f"c{value}", value, shapely.to_wkb(to_map(shape, grid)), **fields)
+        for name, value, shape in shapes
     )
 
 
-def drawn(path: Path, where: Grid, objects: tuple[Shown, ...], drawing: Drawing, raster: str = "") -> np.ndarray:
+def render_pixels(
+    path: Path, grid: Grid, objects: tuple[VisibleObject, ...], renderer: LabelRenderer, raster_path: str = ""
+) -> np.ndarray:
     """The pixels of a label, shape (bands, rows, columns)."""
-    made(path, where, objects, drawing, raster)
+    render_one(path, grid, objects, renderer, raster_path)
     with rasterio.open(path) as label:
         assert label.crs.to_epsg() == 32633
-        assert label.transform[:6] == where.transform
+        assert label.transform[:6] == grid.transform
         return label.read()
 
 
-def made(path: Path, where: Grid, objects: tuple[Shown, ...], drawing: Drawing, raster: str = "") -> LabelMade:
-    (label,) = burn([LabelOrder("a raster", where, objects, str(path), raster)], drawing)
+def render_one(
+    path: Path, grid: Grid, objects: tuple[VisibleObject, ...], renderer: LabelRenderer, raster_path: str = ""
+) -> LabelResult:
+    (label,) = render_labels([LabelTask("a raster", grid, objects, str(path), raster_path)], renderer)
     return label
 
 
-def centres(width: int, height: int) -> np.ndarray:
+def pixel_centres(width: int, height: int) -> np.ndarray:
     """The centres of pixels, as points in pixel coordinates; shape (rows, columns)."""
     columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     return shapely.points(columns, rows)
 
 
-def squares(width: int, height: int) -> np.ndarray:
+def pixel_squares(width: int, height: int) -> np.ndarray:
     """The pixels as polygons in pixel coordinates; shape (rows, columns)."""
     columns, rows = np.meshgrid(np.arange(width), np.arange(height))
     return shapely.box(columns, rows, columns + 1, rows + 1)
 
 
-def blob(seed: int, width: int = 40, height: int = 30, largest: float = 12) -> shapely.Polygon:
-    """An irregular polygon in pixel coordinates, perhaps partly outside, whose edge runs through no pixel's centre."""
+def make_blob(seed: int, width: int = 40, height: int = 30, largest: float = 12) -> shapely.Polygon:
+    """An irregular polygon in pixel coordinates, perhaps partly outside, whose edge crosses no pixel centre."""
     random = np.random.default_rng(seed)
     angles = np.sort(random.uniform(0, 2 * np.pi, 20))
     radius = random.uniform(0.3, 1, 20) * random.uniform(2, largest)

@@ -1,0 +1,47 @@
+"""How help is printed: an example at the end, complete command lists, and hidden old names."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any
+
+import click
+
+
+class CommandGroup(click.Group):
+    """A group that lists each command with the whole first sentence of its help."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands; long descriptions wrap instead of being cut off."""
+        with formatter.section("Commands"):
+            formatter.write_dl(self.describe_commands(ctx))
+
+    def describe_commands(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Return the name and the one-line description of each command that is not hidden."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        return [(name, command.get_short_help_str(500)) for name, command in commands if command and not command.hidden]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which the commands are defined."""
+        return list(self.commands)
+
+    def add_old_name(self, old_name: str, command: click.Command) -> None:
+        """Let `command` be called by an earlier name, which help does not list."""
+        hidden_command = copy(command)
+        hidden_command.name, hidden_command.hidden = old_name, True
+        self.add_command(hidden_command)
+
+
+class RenamedOption(click.Option):
+    """An option of which help shows the first name only; the others are names of earlier releases."""
+
+    def get_help_record(self, ctx: click.Context) -> Any:
+        """Return the names and the help text, without the old names."""
+        current = copy(self)
+        current.opts = self.opts[:1]
+        return super(RenamedOption, current).get_help_record(ctx)
+
+
+def format_example(*lines: str) -> str:
+    """Return an epilog that shows these command lines, given without the leading `geographer`, one per line."""
+    return "\b\nExample:\n" + "\n".join(f"  geographer {line}" for line in lines)

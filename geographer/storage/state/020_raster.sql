@@ -1,0 +1,165 @@
+-- 020_raster.sql: the versions of each raster; its outline in its own CRS is exact, its geometry in degrees finds candidates
+-- needs: log.raster_change, macros.sql, $after, $up_to · makes: new versions in state.raster, dropped temp tables raster_version,
+-- raster_version_footprint, raster_version_frame, raster_version_inner_scale
+-- The frame of a raster is its outline if that is a parallelogram, otherwise the box around its outline in the raster's
+-- CRS. The frame's own coordinates (u, v) run from -1 to 1 along its edges:
+--
+--     4 (-1, 1) ---- 3 (1, 1)      The ring is the frame's border as 64 points (16 an edge, counted from
+--     |     v ^            |       corner 1) in longitude/latitude: points 1, 17, 33 and 49 are corners 1 to 4.
+--     |       +--> u       |
+--     1 (-1, -1) --- 2 (1, -1)
+CREATE OR REPLACE TEMP TABLE raster_version AS
+WITH version AS (
+    SELECT *, coalesce(lead(position) OVER (PARTITION BY raster_id ORDER BY position), open_end()) AS until
+    FROM log.raster_change
+    WHERE position > $after AND position <= $up_to
+), parsed_version AS (
+    SELECT * REPLACE (ST_GeomFromWKB(outline) AS outline, transform::DOUBLE[] AS transform),
+           (position << 32) + ordinal AS raster_key
+    FROM version WHERE change <> 'removed'
+), bounds AS (
+    SELECT *, ST_XMin(outline) AS xmin, ST_YMin(outline) AS ymin, ST_XMax(outline) AS xmax, ST_YMax(outline) AS ymax,
+           CASE WHEN ST_GeometryType(outline) = 'POLYGON' AND ST_NPoints(outline) = 5
+                THEN ST_ExteriorRing(outline) END AS four_edges
+    FROM parsed_version
+), corners AS (
+    SELECT *, vertex_xs(four_edges) AS xs, vertex_ys(four_edges) AS ys FROM bounds
+), shape AS (
+    SELECT *, coalesce(abs(xs[1] - xs[2] + xs[3] - xs[4]) <= 1e-9 * (xmax - xmin)
+                       AND abs(ys[1] - ys[2] + ys[3] - ys[4]) <= 1e-9 * (ymax - ymin), false) AS is_parallelogram
+    FROM corners
+), crs_property AS (
+    -- A pole has one location in a projected CRS, so a frame can enclose it there.
+    SELECT crs, is_lonlat, is_lonlat OR crs_splits_at_antimeridian(crs) AS splits_at_antimeridian,
+           CASE WHEN NOT is_lonlat THEN reproject(ST_Point(0, 90), 'EPSG:4326', crs) END AS north_pole,
+           CASE WHEN NOT is_lonlat THEN reproject(ST_Point(0, -90), 'EPSG:4326', crs) END AS south_pole
+    FROM (SELECT crs, is_lonlat_crs(crs) AS is_lonlat FROM (SELECT DISTINCT crs FROM parsed_version))
+), frame_ring AS MATERIALIZED (
+    SELECT * EXCLUDE (four_edges, xs, ys), is_parallelogram AND ST_Equals(outline, ST_Envelope(outline)) AS axis_aligned,
+           coalesce(ST_Intersects(frame, north_pole), false) AS has_north_pole,
+           coalesce(ST_Intersects(frame, south_pole), false) AS has_south_pole,
+           reproject(make_line(densify_coords(xs), densify_coords(ys)), crs, 'EPSG:4326') AS ring,
+           reproject(ST_Point((xs[1] + xs[3]) / 2, (ys[1] + ys[3]) / 2), crs, 'EPSG:4326') AS middle
+    FROM (SELECT * REPLACE (CASE WHEN is_parallelogram THEN xs ELSE [xmin, xmax, xmax, xmin, xmin] END AS xs,
+                            CASE WHEN is_parallelogram THEN ys ELSE [ymin, ymin, ymax, ymax, ymin] END AS ys),
+                 CASE WHEN is_parallelogram THEN outline ELSE ST_Envelope(outline) END AS frame
+          FROM shape JOIN crs_property USING (crs))
+), ring_lonlat AS MATERIALIZED (
+    SELECT *, vertex_xs(ring) AS lons, vertex_ys(ring) AS lats, ST_X(middle) AS middle_lon, ST_Y(middle) AS middle_lat FROM frame_ring
+), continuous_ring AS (
+    SELECT * REPLACE (make_lons_continuous(lons, crosses) AS lons, make_lons_continuous([middle_lon], crosses)[1] AS middle_lon)
+    FROM (SELECT *, isfinite(list_sum(lons) + list_sum(lats)) AS is_finite, max_lon_step(lons) > 180 AS crosses FROM ring_lonlat)
+), ring_bounds AS (
+    SELECT *, list_min(lons) AS west, list_max(lons) AS east,
+           CASE WHEN has_south_pole OR NOT is_finite THEN -90 ELSE list_min(lats) END AS south,
+           CASE WHEN has_north_pole OR NOT is_finite THEN 90 ELSE list_max(lats) END AS north
+    FROM continuous_ring
+)
+-- The ring has 16 points an edge, and the sagitta grows with the square of the length: hence / 256.
+SELECT *, has_north_pole OR has_south_pole OR NOT is_finite OR east - west > 180 AS spans_globe,
+       max_edge_sagitta(least(east - west, 360), north - south, greatest(abs(south), abs(north))) / 256 + 1e-5 AS pad,
+       is_lonlat AND (xmin < -180 OR xmax > 180) AS crosses_180
+FROM ring_bounds;
+
+-- A footprint around a pole is the area between the ring, its points sorted by longitude, and the pole's parallel.
+CREATE OR REPLACE TEMP TABLE raster_version_footprint AS
+WITH with_polygon AS (
+    SELECT *, list_sort(list_zip(lons, lats)) AS ring_by_lon, CASE
+        WHEN is_parallelogram THEN make_polygon(lons, lats)
+        WHEN crosses THEN to_lon_0_360(outline, crs)
+        ELSE reproject(outline, crs, 'EPSG:4326') END AS polygon,
+        CASE WHEN has_north_pole THEN 90.0 ELSE -90.0 END AS pole_lat
+    FROM raster_version
+)
+SELECT raster_key, CASE
+    WHEN NOT is_finite OR (has_north_pole AND has_south_pole) THEN ST_MakeEnvelope(-180, -90, 180, 90)
+    WHEN has_north_pole OR has_south_pole THEN
+        make_polygon([-180.0, -180.0] || [p[1] for p in ring_by_lon] || [180.0, 180.0],
+                     [pole_lat, ring_by_lon[1][2]] || [p[2] for p in ring_by_lon] || [ring_by_lon[-1][2], pole_lat])
+    WHEN west < -180 OR east > 180 OR south < -90 OR north > 90 THEN split_at_antimeridian(polygon)
+    ELSE polygon END AS footprint
+FROM with_polygon;
+
+-- Approximate u and v by linear functions of longitude and latitude. The vectors (du_lon, du_lat) and (dv_lon, dv_lat),
+-- half the mean of two opposite edges, are the change of longitude and latitude per unit of u and v; the inverse of
+-- that 2 x 2 matrix gives the coefficients. The constant terms centre the residuals on the ring and in the middle, and
+-- `max_residual` is the largest of these.
+CREATE OR REPLACE TEMP TABLE raster_version_frame AS
+WITH frame_vector AS (
+    SELECT raster_key, lons, lats, middle_lon, middle_lat, (lons[17] + lons[33] - lons[1] - lons[49]) / 4 AS du_lon,
+           (lats[17] + lats[33] - lats[1] - lats[49]) / 4 AS du_lat,
+           (lons[33] + lons[49] - lons[1] - lons[17]) / 4 AS dv_lon,
+           (lats[33] + lats[49] - lats[1] - lats[17]) / 4 AS dv_lat
+    FROM raster_version WHERE NOT spans_globe
+), coefficient AS (
+    SELECT *, dv_lat / determinant AS frame_u_lon, -dv_lon / determinant AS frame_u_lat,
+           -du_lat / determinant AS frame_v_lon, du_lon / determinant AS frame_v_lat
+    FROM (SELECT *, du_lon * dv_lat - du_lat * dv_lon AS determinant FROM frame_vector)
+    WHERE determinant <> 0
+), residual AS (
+    SELECT *, linear_residuals(lons, lats, frame_u_lon, frame_u_lat, us) || [frame_u_lon * middle_lon + frame_u_lat * middle_lat] AS u_residuals,
+           linear_residuals(lons, lats, frame_v_lon, frame_v_lat, vs) || [frame_v_lon * middle_lon + frame_v_lat * middle_lat] AS v_residuals
+    FROM coefficient,
+         (SELECT densify_coords([-1.0, 1.0, 1.0, -1.0, -1.0]) AS us, densify_coords([-1.0, -1.0, 1.0, 1.0, -1.0]) AS vs)
+)
+SELECT raster_key, middle_lon, middle_lat,
+       frame_u_lon, frame_u_lat, -(list_min(u_residuals) + list_max(u_residuals)) / 2 AS frame_u_0,
+       frame_v_lon, frame_v_lat, -(list_min(v_residuals) + list_max(v_residuals)) / 2 AS frame_v_0,
+       greatest(list_max(u_residuals) - list_min(u_residuals), list_max(v_residuals) - list_min(v_residuals)) / 2 AS max_residual
+FROM residual;
+
+-- For an outline that is not a parallelogram: the largest factor by which its frame can be scaled about the middle and
+-- stay inside the outline, by bisection. Chips hold too few features to be worth it.
+CREATE OR REPLACE TEMP TABLE raster_version_inner_scale AS
+WITH RECURSIVE bisection AS (
+    SELECT raster_key, outline, (xmin + xmax) / 2 AS x, (ymin + ymax) / 2 AS y, (xmax - xmin) / 2 AS half_width,
+           (ymax - ymin) / 2 AS half_height, 0.0::DOUBLE AS inside, 1.0::DOUBLE AS outside, 0 AS step
+    FROM raster_version JOIN raster_version_frame USING (raster_key) WHERE NOT is_parallelogram AND parent_id IS NULL
+    UNION ALL
+    SELECT raster_key, outline, x, y, half_width, half_height,
+           CASE WHEN fits THEN half ELSE inside END, CASE WHEN fits THEN outside ELSE half END, step + 1
+    FROM (SELECT *, (inside + outside) / 2 AS half,
+                 ST_Contains(outline, ST_MakeEnvelope(x - half_width * half, y - half_height * half,
+                                                      x + half_width * half, y + half_height * half)) AS fits
+          FROM bisection WHERE step < 10)
+)
+SELECT raster_key, inside AS inner_scale FROM bisection WHERE step = 10;
+
+-- Error bounds of the linear (u, v). The error grows with the square of the distance, so the largest sampled residual is
+-- multiplied by 1.25 inside the frame, and by 4 up to 1.5 times the frame. A point with |u| and |v| below inside_bound is
+-- inside the outline; one with |u| or |v| above outside_bound (and both below 1.5) is outside. `one_metre` is 1e-5
+-- degrees in units of u and v. `inner_bbox` is the largest box with the aspect ratio of the outer one, about the middle,
+-- whose corners are inside: u and v are at most max_residual in the middle, and linear from there.
+INSERT INTO state.raster BY NAME
+WITH with_frame AS (
+    SELECT *, (east - west) / 2 AS half_width, (north - south) / 2 AS half_height,
+           1e-5 * (abs(frame_u_lon) + abs(frame_u_lat) + abs(frame_v_lon) + abs(frame_v_lat)) AS one_metre
+    FROM raster_version JOIN raster_version_footprint USING (raster_key) LEFT JOIN raster_version_frame USING (raster_key)
+    LEFT JOIN raster_version_inner_scale USING (raster_key)
+), with_error_bound AS (
+    SELECT *, CASE WHEN max_residual < 0.05
+                   THEN CASE WHEN is_parallelogram THEN 1 ELSE inner_scale END - 1.25 * max_residual - one_metre END AS inside_bound,
+           CASE WHEN max_residual < 0.05 THEN 1 + 4 * max_residual + one_metre END AS outside_bound
+    FROM with_frame
+), with_inner_box AS (
+    SELECT *, (inside_bound - max_residual) / greatest(abs(frame_u_lon) * half_width + abs(frame_u_lat) * half_height,
+                                                       abs(frame_v_lon) * half_width + abs(frame_v_lat) * half_height) AS scale
+    FROM with_error_bound
+)
+SELECT raster_key, raster_id, collection, path, storage, crs, width, height, transform, bands, dtype,
+       nodata::DOUBLE AS nodata, acquired::TIMESTAMP AS acquired, size, md5, sha256, pixel_digest, outline, axis_aligned,
+       splits_at_antimeridian, crosses_180, footprint, xmin, ymin, xmax, ymax,
+       CASE WHEN spans_globe THEN -180 ELSE west - pad END AS bbox_xmin, south - pad AS bbox_ymin,
+       CASE WHEN spans_globe THEN 180 ELSE east + pad END AS bbox_xmax, north + pad AS bbox_ymax,
+       CASE WHEN spans_globe THEN NULL WHEN east > 170 THEN -360.0 WHEN west < -170 THEN 360.0 END AS lon_shift,
+       middle_lon - half_width * scale AS inner_bbox_xmin, middle_lat - half_height * scale AS inner_bbox_ymin,
+       middle_lon + half_width * scale AS inner_bbox_xmax, middle_lat + half_height * scale AS inner_bbox_ymax,
+       frame_u_lon, frame_u_lat, frame_u_0, frame_v_lon, frame_v_lat, frame_v_0, inside_bound, outside_bound,
+       parent_id, col, "row", recipe, feature_id, properties, row_digest, position AS valid_from, until AS valid_to
+FROM with_inner_box
+ORDER BY raster_key;
+
+DROP TABLE raster_version;
+DROP TABLE raster_version_footprint;
+DROP TABLE raster_version_frame;
+DROP TABLE raster_version_inner_scale;
