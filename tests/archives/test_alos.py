@@ -98,6 +98,14 @@ def test_fetch_keeps_tile_archives(release_url: str, tmp_path: Path) -> None:
     assert progress_calls[-1] == ("products, 0.0 MB", 4, 4)
 
 
+def test_fetch_reports_all_bytes(release_url: str, tmp_path: Path) -> None:
+    source = AlosWorld3d(url=release_url)
+    reported_bytes: list[int] = []
+    (tmp_path / "fetched").mkdir()
+    source.fetch(search_products(source, AROUND_THE_CORNER, ONCE)[0], tmp_path / "fetched", reported_bytes.append)
+    assert [reported_bytes[-1]] == [path.stat().st_size for path in (tmp_path / "fetched").iterdir()]
+
+
 def test_fetch_of_deleted_tile_fails(release_url: str, tile_folder: Path, tmp_path: Path) -> None:
     source = AlosWorld3d(url=release_url)
     products = search_products(source, SearchQuery(5, 44, 5, 44), ONCE)
