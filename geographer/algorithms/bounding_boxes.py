@@ -1,34 +1,29 @@
 """Bounding boxes of an object on a raster, axis-aligned and rotated, in pixel coordinates."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from shapely.geometry.base import BaseGeometry
+
+from geographer.algorithms.connected_components import Floats
 
 _DECIMALS = 6
 """Decimals of pixel coordinates; fractions get two more. Beyond that is floating-point noise."""
 _MIN_AREA = 1e-6
 """Square pixels: a smaller intersection is what rounding leaves where two shapes only touch."""
-
 _EQUAL_FACTOR = 1 + 1e-4
 """Areas and lengths that differ by less than this factor count as equal."""
 
-Points = npt.NDArray[np.float64]
 Corners = tuple[tuple[float, float], ...]
 
 
 class ObjectBoxes(NamedTuple):
-    """The bounding boxes of an object, clipped to its raster; x is the column and y the row, in pixels.
+    """The bounding boxes of the part of an object that lies on a raster, in pixels: x is the column and y the row.
 
-    Attributes:
-        box: (x0, y0, x1, y1) of the axis-aligned bounding box of the visible part.
-        corners: The four (x, y) of the minimum-area rotated rectangle around the visible part: from the topmost (of
-            two the left one), turning from x to y, which is clockwise on the screen. They may lie outside the raster.
-        visible: The fraction of the object's area that lies on the raster, above 0 to 1.
+    `box` is (x0, y0, x1, y1) of the axis-aligned box; `corners` are the four (x, y) of the minimum-area rotated one,
+    from the topmost (of two the left one), turning from x to y, which is clockwise on the screen. They may lie outside
+    the raster. `visible` is the fraction of the object's area that lies on the raster, above 0 to 1.
     """
 
     box: tuple[float, float, float, float]
@@ -37,10 +32,7 @@ class ObjectBoxes(NamedTuple):
 
 
 def compute_boxes(area: BaseGeometry, width: int, height: int) -> ObjectBoxes | None:
-    """Compute the boxes of an area on a raster of `width` columns and `height` rows, or None if no part is visible.
-
-    The area is a polygon or multipolygon in pixel coordinates (x = column, y = row).
-    """
+    """Compute the boxes of a (multi)polygon in pixel coordinates on a raster of this size; None if it isn't visible."""
     valid_area = area if area.is_valid else shapely.make_valid(area)
     parts = shapely.get_parts(shapely.intersection(valid_area, shapely.box(0, 0, width, height)))
     # Where an object touches the border, clipping leaves lines and points.
@@ -60,12 +52,12 @@ def _find_corners(visible: BaseGeometry) -> Corners:
     return tuple(rounded[first:] + rounded[:first])
 
 
-def _minimum_rectangle(hull: Points) -> Points:
+def _minimum_rectangle(hull: Floats) -> Floats:
     """Return the corners, shape (4, 2), of the minimum-area rectangle around the convex `hull`, shape (n, 2).
 
     One of its sides lies along an edge of the hull (Freeman and Shapira, 1975). Among rectangles of equal area, which
-    every triangle has, choose the one with the shortest sides, and then the least rotated. Without that rule rounding
-    would decide, differently on each machine and GEOS version.
+    every triangle has, choose the one with the shortest sides, and then the least rotated, so that rounding does not
+    decide.
     """
     centre = (hull.min(axis=0) + hull.max(axis=0)) / 2
     centred, edges = hull - centre, np.roll(hull, -1, axis=0) - hull

@@ -1,52 +1,35 @@
 """Set multicover: the fewest sets that meet all demands, by an exact solver with a time limit and a lower bound.
 
-HiGHS solves the integer programme, through SciPy (Huangfu and Hall, 'Parallelizing the dual revised simplex method',
-Mathematical Programming Computation 10, 2018). If time runs out, the solution is greedy (Chvátal, 'A greedy heuristic
-for the set-covering problem', 1979), and the lower bound is the best that was proven.
+HiGHS solves the integer programme (Huangfu and Hall, 'Parallelizing the dual revised simplex method', 2018). If time
+runs out, the solution is greedy (Chvátal, 'A greedy heuristic for the set-covering problem', 1979), and the lower bound
+is the best that was proven.
 """
-
-from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array, csr_array
 
-from geographer.algorithms.connected_components import Ints, label_components
+from geographer.algorithms.connected_components import Floats, Ints, group_indices, label_components
 
 _TOLERANCE = 1e-6
 
-Floats = npt.NDArray[np.float64]
-
 
 class CoverSolution(NamedTuple):
-    """A solution of a set multicover problem.
-
-    Attributes:
-        multiplicity: How often each set is used, int64, shape (sets,).
-        lower_bound: Proven: no solution uses fewer sets.
-    """
+    """How often each set is used, shape (sets,), and the proven bound that no solution uses fewer sets."""
 
     multiplicity: Ints
     lower_bound: int
 
 
-@dataclass(frozen=True, slots=True)
-class SetMulticover:
-    """A set multicover problem.
+class SetMulticover(NamedTuple):
+    """A set multicover problem: the indices of each set's elements, each once, and how often each set may be used.
 
-    Attributes:
-        sets: The elements of each set, as indices, int64, each once.
-        capacities: How often each set may be used, shape (sets,).
-        demands: How often each element is to be covered, shape (elements,). A demand above what its sets allow counts
-            as what they allow.
-        costs: The cost of each set, shape (sets,), not negative: of solutions with equally many sets, the cheapest
-            wins. None: no costs.
+    `demands` are how often each element is to be covered, shape (elements,); at most what its sets allow counts. Of
+    solutions with equally many sets, the cheapest wins: `costs` are not negative, shape (sets,).
     """
 
     sets: Sequence[Ints]
@@ -60,12 +43,17 @@ def solve_set_cover(problem: SetMulticover, deadline: float) -> CoverSolution:
 
     Each connected component is solved by itself, the smallest first. The result is deterministic unless time ran out.
     """
-    incidence = _make_incidence(problem)
+    columns = np.repeat(np.arange(len(problem.sets)), [len(elements) for elements in problem.sets])
+    rows = np.concatenate([*problem.sets, np.empty(0, np.int64)])
+    shape = (len(problem.demands), len(problem.sets))
+    incidence = csr_array(coo_array((np.ones(len(rows), np.int64), (rows, columns)), shape=shape))
     demands = np.minimum(problem.demands, incidence @ problem.capacities)
     costs = np.zeros(len(problem.sets)) if problem.costs is None else problem.costs
     demanded = np.flatnonzero(demands)
-    labels = _label_elements_and_sets(incidence[demanded], len(problem.sets))
-    elements, sets = _group_indices(labels[: len(demanded)]), _group_indices(labels[len(demanded) :])
+    rows, columns = incidence[demanded].nonzero()
+    links = np.column_stack([rows, columns + len(demanded)])
+    labels = label_components(len(demanded) + len(problem.sets), links)
+    elements, sets = group_indices(labels[: len(demanded)]), group_indices(labels[len(demanded) :])
     multiplicity, lower_bound = np.zeros(len(problem.sets), np.int64), 0
     for label in sorted(elements, key=lambda label: len(elements[label])):
         rows, columns = demanded[elements[label]], sets[label]
@@ -78,8 +66,7 @@ def solve_set_cover(problem: SetMulticover, deadline: float) -> CoverSolution:
     return CoverSolution(multiplicity, lower_bound)
 
 
-@dataclass(frozen=True, slots=True)
-class _Component:
+class _Component(NamedTuple):
     """A connected component of a problem; `incidence` has a row for each element and a column for each set."""
 
     incidence: csr_array
@@ -87,28 +74,6 @@ class _Component:
     capacities: Ints
     costs: Floats
     deadline: float
-
-
-def _make_incidence(problem: SetMulticover) -> csr_array:
-    """Return the incidence matrix of 0 and 1: elements as rows, sets as columns."""
-    lengths = [len(elements) for elements in problem.sets]
-    columns = np.repeat(np.arange(len(problem.sets)), lengths)
-    rows = np.concatenate([*problem.sets, np.empty(0, np.int64)])
-    shape = (len(problem.demands), len(problem.sets))
-    return csr_array(coo_array((np.ones(len(rows), np.int64), (rows, columns)), shape=shape))
-
-
-def _label_elements_and_sets(incidence: csr_array, set_count: int) -> Ints:
-    """Return the component of each element (row), then of each set (column)."""
-    rows, columns = incidence.nonzero()
-    return label_components(incidence.shape[0] + set_count, np.column_stack([rows, columns + incidence.shape[0]]))
-
-
-def _group_indices(labels: Ints) -> dict[int, Ints]:
-    """Map each label to the ascending indices that have it."""
-    order = np.argsort(labels, kind="stable")
-    names, starts = np.unique(labels[order], return_index=True)
-    return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=False))
 
 
 def _solve_single_element(component: _Component) -> CoverSolution:
@@ -160,8 +125,7 @@ def _solve_milp(component: _Component, objective: Floats, max_count: float = np.
 def _solve_greedily(component: _Component) -> Ints:
     """Return the multiplicities of a greedy solution from which no set can be removed.
 
-    Each step uses the set that covers most elements with unmet demand, the cheapest of equals. The last loop removes
-    uses that later ones made redundant.
+    Each step uses the set that covers most elements with unmet demand, the cheapest of equals.
     """
     incidence, capacities, unmet = component.incidence, component.capacities, component.demands.copy()
     multiplicity, by_set = np.zeros(len(capacities), np.int64), incidence.T.tocsr()
@@ -170,22 +134,15 @@ def _solve_greedily(component: _Component) -> Ints:
     while (unmet > 0).any():
         best = int(cheapest_first[np.argmax(np.where(multiplicity < capacities, gain, -1)[cheapest_first])])
         multiplicity[best] += 1
-        elements = by_set.indices[by_set.indptr[best] : by_set.indptr[best + 1]]
+        elements = by_set[[best]].indices
         unmet[elements] -= 1
-        np.subtract.at(gain, _column_indices(incidence, elements[unmet[elements] == 0]), 1)
-    for index in np.flatnonzero(multiplicity)[::-1]:
-        elements = by_set.indices[by_set.indptr[index] : by_set.indptr[index + 1]]
+        np.subtract.at(gain, incidence[elements[unmet[elements] == 0]].indices, 1)
+    for index in np.flatnonzero(multiplicity)[::-1]:  # remove uses that later ones made redundant
+        elements = by_set[[index]].indices
         redundant = min(int(-unmet[elements].max(initial=-multiplicity[index])), int(multiplicity[index]))
         multiplicity[index] -= redundant
         unmet[elements] += redundant
     return multiplicity
-
-
-def _column_indices(matrix: csr_array, rows: Ints) -> Ints:
-    """Return the column indices of all entries of some rows, row after row."""
-    first, counts = matrix.indptr[rows], np.diff(matrix.indptr)[rows]
-    rank_in_row = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.asarray(matrix.indices[np.repeat(first, counts) + rank_in_row])
 
 
 def _packing_lower_bound(component: _Component) -> int:
@@ -196,6 +153,5 @@ def _packing_lower_bound(component: _Component) -> int:
     for element in np.lexsort((np.diff(incidence.indptr), -demands)):
         if is_free[element]:
             lower_bound += int(demands[element])
-            sets = incidence.indices[incidence.indptr[element] : incidence.indptr[element + 1]]
-            is_free[_column_indices(by_set, sets)] = False
+            is_free[by_set[incidence[[element]].indices].indices] = False
     return lower_bound

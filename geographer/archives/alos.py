@@ -1,7 +1,5 @@
 """ALOS World 3D: 1-degree tiles of JAXA's 30 m elevation model over HTTP or FTP, which eodag does not offer."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -9,19 +7,15 @@ from math import ceil, floor
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlparse
 
 from geographer.archives.base import BytesCallback, FileInfo, Product, SearchQuery, Source, check_options, validate_url
-from geographer.archives.http_ftp import UrlNotFoundError, fetch_file, list_directory, read_file_info
-from geographer.archives.stac_properties import PropertyValue
+from geographer.archives.http_ftp import UrlNotFoundError, fetch_file, is_ftp, list_directory, read_file_info
 from geographer.base.errors import NotFoundError, SourceError, UsageError
 
 _COLLECTION: Final = "AW3D30"
 _URL: Final = "https://www.eorc.jaxa.jp/ALOS/aw3d30/data/release_v2404"
 _LAYOUT: Final = "{block}/{tile}.zip"
 _LICENCE: Final = "JAXA terms of use, https://earth.jaxa.jp/en/data/policy/"
-_OPTIONS: Final = frozenset({"url", "layout"})
-_BLOCK_DEGREES: Final = 5
 _TILE_NAME: Final = re.compile(r"[NS]\d{3}[EW]\d{3}")
 _RELEASE: Final = re.compile(r"release_(v\d+)")
 
@@ -34,15 +28,14 @@ class Tile(NamedTuple):
 
     @property
     def tile_name(self) -> str:
-        """Name of the tile, such as `N046E007`."""
+        """Name such as `N046E007`."""
         north, east = "N" if self.south >= 0 else "S", "E" if self.west >= 0 else "W"
         return f"{north}{abs(self.south):03d}{east}{abs(self.west):03d}"
 
     @property
-    def block_corner(self) -> Tile:
+    def block_corner(self) -> "Tile":
         """The south-western tile of the block of 5 by 5 degrees that contains this tile."""
-        west, south = (floor(degrees / _BLOCK_DEGREES) * _BLOCK_DEGREES for degrees in self)
-        return Tile(west, south)
+        return Tile(self.west // 5 * 5, self.south // 5 * 5)
 
 
 class AlosWorld3d(Source):
@@ -69,7 +62,7 @@ class AlosWorld3d(Source):
         super().__init__(provider=provider or "jaxa", collection=collection or _COLLECTION, **options)
         if self.collection != _COLLECTION:
             raise NotFoundError(f"collection '{collection}' not found: this archive has only {_COLLECTION}")
-        check_options("alos", options, _OPTIONS)
+        check_options("alos", options, frozenset({"url", "layout"}))
         hint = "Leave them out, and put user and password into ~/.netrc."
         self._url = validate_url(options.get("url", _URL), ("http", "https", "ftp"), hint).rstrip("/")
         self._layout = _validate_layout(options.get("layout", _LAYOUT))
@@ -79,56 +72,47 @@ class AlosWorld3d(Source):
 
         Makes one listing request per block of five degrees, or one request per tile if the server does not list.
         """
-        page: list[Product] = []
         blocks = defaultdict(list)
         for tile in _find_tiles(query):
             blocks[tile.block_corner].append(tile)
-        for tiles in blocks.values():
-            page += [self._make_product(tile, file_info) for tile, file_info in self._find_existing(tiles)]
-        yield sorted(page, key=lambda product: product.product_id)
+        products = [product for tiles in blocks.values() for product in self._find_products(tiles)]
+        yield sorted(products, key=lambda product: product.product_id)
 
     def fetch(self, product: Product, folder: Path, on_progress: BytesCallback) -> None:
         """Download the tile's archive file; see `Source.fetch`."""
         path = str(product.handle)
         fetch_file(f"{self._url}/{path}", folder / PurePosixPath(path).name, on_progress)
 
-    def _find_existing(self, tiles: list[Tile]) -> Iterator[tuple[Tile, FileInfo]]:
-        """Yield those tiles of one block that the archive has."""
+    def _find_products(self, tiles: list[Tile]) -> Iterator[Product]:
         listing = self._list_files(PurePosixPath(self._format_path(tiles[0])).parent)
         for tile in tiles:
-            path = PurePosixPath(self._format_path(tile))
-            file_info = read_file_info(f"{self._url}/{path}") if listing is None else listing.get(path.name)
+            path = self._format_path(tile)
+            name = PurePosixPath(path).name
+            file_info = read_file_info(f"{self._url}/{path}") if listing is None else listing.get(name)
             if file_info is not None:
-                yield tile, file_info
+                yield self._make_product(tile, path, {name: file_info})
 
     def _list_files(self, folder: PurePosixPath) -> dict[str, FileInfo] | None:
-        """Return the files in a folder by name; None if the server does not list the folder.
-
-        A web server without an index page may still have files in a folder; only FTP reports a missing folder.
-        """
-        is_ftp = urlparse(self._url).scheme == "ftp"
-        url = f"{self._url}/{folder}/" if str(folder) != "." else f"{self._url}/"
+        """Return the files in a folder by name; None if a web server, which may still have files, does not list it."""
         try:
-            files = list_directory(url)
-        except UrlNotFoundError:
-            return {} if is_ftp else None
+            files = list_directory(f"{self._url}/{folder}/".removesuffix("./"))
         except SourceError as error:
-            if is_ftp or error.retryable:
+            if is_ftp(self._url) and isinstance(error, UrlNotFoundError):
+                return {}
+            if is_ftp(self._url) or error.retryable:
                 raise
             return None
-        return files if is_ftp or any(_TILE_NAME.search(name) for name in files) else None
+        return files if is_ftp(self._url) or any(map(_TILE_NAME.search, files)) else None
 
     def _format_path(self, tile: Tile) -> str:
         return self._layout.format(block=tile.block_corner.tile_name, tile=tile.tile_name)
 
-    def _make_product(self, tile: Tile, file_info: FileInfo) -> Product:
+    def _make_product(self, tile: Tile, path: str, files: dict[str, FileInfo]) -> Product:
         import shapely
 
         outline = shapely.to_wkb(shapely.box(tile.west, tile.south, tile.west + 1, tile.south + 1))
-        path = self._format_path(tile)
-        properties: dict[str, PropertyValue] = {"platform": "alos", "tile": tile.tile_name}
-        if release := _RELEASE.search(self._url):
-            properties["processing_baseline"] = release[1]
+        release = _RELEASE.search(self._url)
+        baseline = {"processing_baseline": release[1]} if release else {}
         return Product(
             provider=str(self.provider),
             collection=_COLLECTION,
@@ -136,16 +120,16 @@ class AlosWorld3d(Source):
             footprint=outline,
             crs="EPSG:4326",
             outline=outline,
-            size=file_info.size,
+            size=next(iter(files.values())).size,
             licence=_LICENCE,
-            properties=properties,
-            files={PurePosixPath(path).name: file_info},
+            properties={"platform": "alos", "tile": tile.tile_name, **baseline},
+            files=files,
             handle=path,
         )
 
 
 def _find_tiles(query: SearchQuery) -> list[Tile]:
-    """Return the tiles that the box meets, sorted by latitude, then longitude; the box may be a point or a line."""
+    """Return the tiles that the box meets, by latitude, then longitude; the box may be a point or a line."""
     columns = range(floor(query.west), max(ceil(query.east), floor(query.west) + 1))
     rows = range(max(floor(query.south), -90), min(max(ceil(query.north), floor(query.south) + 1), 90))
     return [Tile((west + 180) % 360 - 180, south) for south in rows for west in columns]

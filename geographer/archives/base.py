@@ -1,21 +1,17 @@
 """The `Source` interface: an archive that is searched by place and time and delivers products as files."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 from urllib.parse import urlparse
 
 from geographer.base.errors import GeographerError, SourceError, UsageError, quote_names
 from geographer.base.plugins import PluginKind, accept_old_names
 from geographer.base.redaction import redact_urls
 from geographer.base.retry import RetryPolicy
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SOURCES: Final = PluginKind(
     "source",
@@ -24,6 +20,8 @@ SOURCES: Final = PluginKind(
     {"eodag": "geographer.archives.eodag:EodagSource", "alos": "geographer.archives.alos:AlosWorld3d"},
 )
 """Sources are named by entry points of this kind."""
+
+PropertyValue = str | int | float | bool
 
 BytesCallback = Callable[[int], None]
 """Called with the number of bytes of a product that have arrived so far."""
@@ -83,7 +81,7 @@ class Product:
     cloud_cover: float | None = None
     size: int | None = None
     licence: str | None = None
-    properties: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    properties: Mapping[str, PropertyValue] = field(default_factory=dict)
     files: Mapping[str, FileInfo] = field(default_factory=dict)
     handle: Any = field(default=None, compare=False, repr=False)
 
@@ -118,12 +116,7 @@ class Source(ABC):
         accept_old_names(cls, {"at_once": "max_concurrent"})
 
     def __init__(self, *, provider: str | None, collection: str | None, **options: Any) -> None:
-        """Store the recipe's parameters; `options` are JSON values.
-
-        Raises:
-            UsageError: an option is unknown or invalid.
-            NotFoundError: the provider or collection does not exist.
-        """
+        """Store the recipe's parameters (`options` are JSON values), or raise `UsageError` or `NotFoundError`."""
         self.provider, self.collection, self.options = provider, collection, options
 
     @abstractmethod
@@ -150,15 +143,8 @@ class Source(ABC):
         """
 
 
-def search_all_pages(
-    source: Source, query: SearchQuery, retry_policy: RetryPolicy | None = None
-) -> list[list[Product]]:
-    """Return every page of a search in the archive's order. After a retryable error the search starts again.
-
-    Raises:
-        SourceError: a page cannot be fetched, or the source failed.
-        UsageError, NotFoundError: the query is invalid for this archive.
-    """
+def search_all_pages(source: Source, query: SearchQuery, policy: RetryPolicy | None = None) -> list[list[Product]]:
+    """Return all pages of `Source.search`, whose errors are raised; after a retryable error the search starts again."""
 
     def search_once() -> list[list[Product]]:
         try:
@@ -168,31 +154,25 @@ def search_all_pages(
         except Exception as error:
             raise SourceError(describe_plugin_failure(source, error)) from error
 
-    return (retry_policy or RetryPolicy()).call_with_retry(search_once)
+    return (policy or RetryPolicy()).call_with_retry(search_once)
 
 
 def check_options(source: str, options: Mapping[str, Any], known_names: frozenset[str]) -> None:
     """Raise `UsageError` if `options` contains a name that the source does not know."""
-    unknown = sorted(set(options) - known_names)
-    if unknown:
+    if unknown := sorted(set(options) - known_names):
         names = ", ".join(sorted(known_names))
         raise UsageError(f"source '{source}' has no option {quote_names(unknown)}. Its options are {names}.")
 
 
 def validate_url(url: Any, schemes: tuple[str, ...], hint: str) -> str:
-    """Return the option `url`, with one of these schemes and without parts that the log must not record.
-
-    Raises:
-        UsageError: the URL is malformed or contains a user, password, query or fragment; then the message ends with
-            `hint`.
-    """
+    """Return the option `url` if it has one of these schemes and no secret parts; else `UsageError`, with `hint`."""
     parts = urlparse(url) if isinstance(url, str) else None
     if parts is None or parts.scheme not in schemes or not parts.hostname:
         prefixes = " or ".join(f"{scheme}://" for scheme in schemes)
         raise UsageError(f"the option url must be a URL that begins with {prefixes}.")
     if parts.username or parts.password or parts.query or parts.fragment:
-        reason = "contains a user, password, query or fragment, which the log would record"
-        raise UsageError(f"the option url {reason}. {hint}")
+        reason = "a user, password, query or fragment, which the log would record"
+        raise UsageError(f"the option url contains {reason}. {hint}")
     return str(url)
 
 

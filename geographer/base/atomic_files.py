@@ -9,12 +9,10 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from geographer.base.errors import StorageError
-
-if TYPE_CHECKING:
-    from geographer.base.values import Checksums
+from geographer.base.values import Checksums
 
 FileDamage = Literal["missing", "altered"]
 Protect = Callable[[Path], None]
@@ -47,11 +45,7 @@ def translate_os_errors(path: Path) -> Iterator[None]:
 
 
 def write_atomic(target: Path, content: bytes, protect: Protect | None = None) -> None:
-    """Write `content` to `target` atomically; a file with equal content is not touched. `protect` gets the new file.
-
-    Raises:
-        StorageError: the disk is full or cannot be written.
-    """
+    """Write `content` to `target` atomically, or raise `StorageError`; a file with equal content is not touched."""
     with translate_os_errors(target):
         if target.is_file() and target.read_bytes() == content:
             return
@@ -74,10 +68,9 @@ def check_file(path: Path, checksums: Checksums, *, check_digest: bool = True) -
     """Compare a file with its recorded size and, if `check_digest`, its SHA-256; return the damage or None."""
     try:
         with path.open("rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size != checksums.size:
-                return "altered"
-            if check_digest and hashlib.file_digest(file, "sha256").hexdigest() != checksums.sha256:
-                return "altered"
+            is_intact = os.fstat(file.fileno()).st_size == checksums.size
+            if is_intact and check_digest:
+                is_intact = hashlib.file_digest(file, "sha256").hexdigest() == checksums.sha256
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return "missing"
-    return None
+    return None if is_intact else "altered"

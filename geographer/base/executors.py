@@ -1,7 +1,4 @@
-"""Executors: run batches of work in this process or in several; no other module starts processes.
-
-An executor is any object with the method of `Executor`, so a cluster's executor can replace these two.
-"""
+"""Executors: run batches of work in this process or in several; no other module starts processes."""
 
 from __future__ import annotations
 
@@ -10,24 +7,21 @@ import os
 import signal
 import threading
 from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from multiprocessing.context import BaseContext
+from typing import Protocol, TypeVar
 
 from geographer.base.errors import StorageError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from multiprocessing.context import BaseContext
-    from types import FrameType
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
 
 class Executor(Protocol):
-    """Run a function over batches of work."""
+    """Run a function over batches of work; any object with this method, such as a cluster's executor, can do so."""
 
     def run(self, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch]) -> Iterator[Result]:
         """Yield every result of `function(batch)`, in the order of the batches and of the results within a batch.
@@ -35,7 +29,6 @@ class Executor(Protocol):
         Batches are taken from the iterable when a worker is free, so it may be long or lazy. After the first error
         (also Ctrl-C, or an iterator that is closed early) no further batch starts, and the error is raised.
         """
-        ...
 
 
 class InlineExecutor:
@@ -62,12 +55,14 @@ class ProcessExecutor:
         before = set(multiprocessing.active_children())
         pool = ProcessPoolExecutor(self._workers, _make_context(function), _start_worker)
         try:
-            for future in _submit_lazily(pool, function, batches, ahead=2 * self._workers):
-                yield from future.result()
+            futures = (pool.submit(_run_batch, function, batch) for batch in batches)
+            queued = deque(islice(futures, 2 * self._workers))
+            while queued:
+                yield from queued.popleft().result()
+                queued.extend(islice(futures, 1))
         except BrokenProcessPool as error:
-            raise StorageError(
-                "a worker process ended before its work was done (out of memory?). Run again with fewer workers."
-            ) from error
+            reason = "a worker process ended before its work was done (out of memory?)"
+            raise StorageError(f"{reason}. Run again with fewer workers.") from error
         except BaseException:
             for worker in set(multiprocessing.active_children()) - before:
                 worker.terminate()
@@ -77,29 +72,14 @@ class ProcessExecutor:
 
 
 def make_executor(workers: int) -> Executor:
-    """Return an `InlineExecutor` for one worker, else a `ProcessExecutor`.
-
-    Raises:
-        UsageError: `workers` is less than 1.
-    """
+    """Return an `InlineExecutor` for one worker, else a `ProcessExecutor`; less than 1 is a `UsageError`."""
     if workers < 1:
         raise UsageError(f"invalid number of workers {workers}. Use 1 or more.")
     return InlineExecutor() if workers == 1 else ProcessExecutor(workers)
 
 
-def _submit_lazily(
-    pool: ProcessPoolExecutor, function: Callable[[Batch], Iterable[Result]], batches: Iterable[Batch], ahead: int
-) -> Iterator[Future[list[Result]]]:
-    """Yield the futures of the batches in order; at most `ahead` of them are running or queued."""
-    remaining = iter(batches)
-    futures = deque(pool.submit(_run_batch, function, batch) for batch in islice(remaining, ahead))
-    while futures:
-        yield futures.popleft()
-        futures.extend(pool.submit(_run_batch, function, batch) for batch in islice(remaining, 1))
-
-
 def _make_context(function: Callable[..., object]) -> BaseContext:
-    """Return how workers start: from a fork server that has imported the function's module, else by spawning."""
+    """Start workers from a fork server that has imported the function's module, else by spawning."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -112,23 +92,21 @@ _working = False
 
 
 def _start_worker() -> None:
-    """Ignore Ctrl-C: the parent terminates its workers by SIGTERM, which unwinds the stack and removes files.
-
-    A thread ends the worker when its parent ends, because a killed parent cannot.
-    """
+    """Ignore Ctrl-C: the parent terminates its workers by SIGTERM, which unwinds the stack and removes files."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _handle_sigterm)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
 def _exit_with_parent() -> None:
+    """End this worker when its parent ends: a killed parent cannot terminate it."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
 
 
-def _handle_sigterm(_signal: int, _frame: FrameType | None) -> None:
+def _handle_sigterm(*_arguments: object) -> None:
     """Raise SystemExit while a batch runs; otherwise set a flag, because the pool's queue lock may be held."""
     global _stopping
     _stopping = True

@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
 
 from geographer.base.errors import StorageError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Result = TypeVar("Result")
-
 
 def acquire_with_timeout(
-    acquire: Callable[[], Result],
+    acquire: Callable[[], object],
     is_locked: Callable[[Exception], bool],
     timeout_s: float,
     timeout_message: str,
     on_wait: Callable[[], None] | None = None,
-) -> Result:
-    """Call `acquire` until it succeeds, with pauses of 5 ms that grow to 0.5 s.
+) -> None:
+    """Call `acquire` until it succeeds, with pauses of 5 ms that grow to 0.5 s, and `on_wait` once they exceed 0.2 s.
 
-    Args:
-        acquire: Takes the lock without waiting for long.
-        is_locked: Whether an error of `acquire` means that another process holds the lock; other errors are raised.
-        timeout_s: How long to try, in seconds.
-        timeout_message: The message of the error after that.
-        on_wait: Called once, when the pauses exceed 0.2 s.
-
-    Raises:
-        StorageError: the lock was not released in time.
+    `StorageError` if `is_locked` still accepts the errors after `timeout_s` seconds; others are raised.
     """
-    deadline = time.monotonic() + timeout_s
-    pause = 0.005
+    deadline, pause = time.monotonic() + timeout_s, 0.005
     while True:
         try:
-            return acquire()
+            acquire()
+            return
         except Exception as error:
             if not is_locked(error):
                 raise

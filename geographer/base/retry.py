@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 import random
-import time
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from math import ceil
+from typing import TypeVar
 
 from geographer.base.errors import OrderRequiredError, SourceError
 from geographer.base.text import format_count
-
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable
 
 Result = TypeVar("Result")
 
 
 def sleep_until(seconds: float, stop: threading.Event | None = None) -> None:
     """Sleep for `seconds`; return earlier when `stop` is set."""
-    if stop is None:
-        time.sleep(max(seconds, 0.0))
-    else:
-        stop.wait(max(seconds, 0.0))
+    (stop or threading.Event()).wait(seconds)
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often to retry a failed request to an archive, and how long to wait between attempts.
+    """How often to retry a failed request to an archive (`max_attempts` in all), and how long to wait before.
 
     The delay after attempt n is `base_delay * 2 ** (n - 1)` seconds, at most `max_delay`, reduced by a random fraction
-    of up to a half, so that clients that were rejected together do not return together. `Retry-After` is a lower bound.
-
-    Attributes:
-        max_attempts: Attempts in all, including the first.
-        base_delay: Delay after the first failure, in seconds.
-        max_delay: Longest delay in seconds, unless `Retry-After` asks for more.
-        max_retry_after: Do not retry when `Retry-After` exceeds this many seconds.
-        sleep: Sleeps for a number of seconds, or until an event (may be None) is set.
-        draw_fraction: Returns a random number from 0 to 1.
+    of up to a half, so that clients that were rejected together do not return together. `Retry-After` is a lower bound;
+    if it exceeds `max_retry_after` seconds, there is no retry.
     """
 
     max_attempts: int = 5
@@ -49,12 +37,9 @@ class RetryPolicy:
     draw_fraction: Callable[[], float] = field(default=random.random, repr=False)
 
     def call_with_retry(self, work: Callable[[], Result], stop: threading.Event | None = None) -> Result:
-        """Return the result of `work`, called again after each retryable `SourceError`; `stop` ends a delay early.
-
-        Raises:
-            SourceError: the error is not retryable, or no attempt succeeded; the message gives the number of attempts.
-        """
-        for attempt in range(1, self.max_attempts + 1):
+        """Call `work` again after each retryable `SourceError`; the last one is raised. `stop` ends a delay early."""
+        attempt = 1
+        while True:
             try:
                 return work()
             except SourceError as caught:
@@ -63,12 +48,14 @@ class RetryPolicy:
                 error = caught
             if error.retry_after is not None and error.retry_after > self.max_retry_after:
                 delay = _format_duration(error.retry_after)
-                message = f"{error}; the archive asks to wait {delay}. Run the command again after that."
-                raise SourceError(message, retryable=True, retry_after=error.retry_after)
-            if attempt < self.max_attempts:
+                advice = f"; the archive asks to wait {delay}. Run the command again after that."
+            elif attempt >= self.max_attempts:
+                advice = f" ({format_count(attempt, 'attempt')}). Run the command again later."
+            else:
                 self.sleep(self.compute_delay(attempt, error.retry_after), stop)
-        message = f"{error} ({format_count(self.max_attempts, 'attempt')}). Run the command again later."
-        raise SourceError(message, retryable=True, retry_after=error.retry_after)
+                attempt += 1
+                continue
+            raise SourceError(f"{error}{advice}", retryable=True, retry_after=error.retry_after)
 
     def compute_delay(self, attempt: int, retry_after: float | None = None) -> float:
         """Return the seconds to wait after failure number `attempt` (from 1), given the archive's `Retry-After`."""
@@ -78,7 +65,5 @@ class RetryPolicy:
 
 def _format_duration(seconds: float) -> str:
     """Return `90 s`, `15 min` or `3 h`, rounded up."""
-    for unit_seconds, unit, limit in ((1, "s", 120), (60, "min", 7200)):
-        if seconds <= limit:
-            return f"{-int(-seconds // unit_seconds):,} {unit}"
-    return f"{-int(-seconds // 3600):,} h"
+    unit_seconds, unit = (1, "s") if seconds <= 120 else (60, "min") if seconds <= 7200 else (3600, "h")
+    return f"{ceil(seconds / unit_seconds):,} {unit}"

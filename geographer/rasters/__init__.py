@@ -1,11 +1,10 @@
 """Raster files: reading, metadata, digests and deterministic GeoTIFFs.
 
-- `read`               a raster's grid, bands, nodata, footprint and acquisition time; strips of its pixels
+- `read`               a raster's grid, bands, nodata, footprint and acquisition time; strips of its pixels; rejects
+                       rasters that depend on sidecar files
 - `crs`                one text for each CRS, equal for a raster and the GeoTIFFs made from it
 - `metadata`           metadata that chips inherit, and the check that GeoTIFF can store it
-- `sidecars`           rejects rasters that depend on sidecar files
-- `write`              encodes GeoTIFFs: equal pixels and metadata give equal bytes
+- `write`              encodes GeoTIFFs: equal pixels and metadata give equal bytes, for these versions of software
 - `checksums`          size, MD5 and SHA-256 of a file
 - `pixel_digest`       a digest of pixels and grid that does not depend on the encoding of the file
-- `software_versions`  versions of the software that determines a raster file's bytes
 """

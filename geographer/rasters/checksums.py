@@ -1,7 +1,5 @@
 """Checksums of a file: its size, MD5 and SHA-256."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 
@@ -10,14 +8,12 @@ from geographer.base.values import Checksums
 
 def compute_checksums(path: Path) -> Checksums:
     """Compute the size in bytes, MD5 and SHA-256 of the file at `path`, in one pass over blocks of 1 MiB."""
-    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-    block = memoryview(bytearray(1 << 20))
-    size = 0
+    md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
     with path.open("rb", buffering=0) as file:
-        while count := file.readinto(block):
-            md5.update(block[:count])
-            sha256.update(block[:count])
-            size += count
+        while block := file.read(1 << 20):
+            md5.update(block)
+            sha256.update(block)
+            size += len(block)
     return Checksums(size, md5.hexdigest(), sha256.hexdigest())
 
 

@@ -1,24 +1,13 @@
 """One text for each CRS, equal for a raster and for the GeoTIFFs made from it."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import rasterio
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
-from rasterio.io import DatasetReader, MemoryFile
+from rasterio.io import MemoryFile
 
 from geographer.base.errors import UsageError
-
-
-def read_crs(raster: DatasetReader, crs: str | None = None) -> CRS:
-    """Return `crs` if it is given, else that of an open raster; raise UsageError if it is unknown or there is none."""
-    if crs is not None:
-        return parse_crs(crs)
-    if not raster.crs:
-        raise UsageError(f"raster '{raster.name}' has no CRS. Pass one, e.g. --crs EPSG:32633.")
-    return raster.crs
 
 
 @lru_cache(maxsize=256)

@@ -1,7 +1,5 @@
 """Raster metadata that chips inherit (nodata, colours, band names, scales, tags), checked to be storable in GeoTIFF."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -22,31 +20,16 @@ _FILE_NAMESPACES = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RP
 def read_metadata(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -> GeoTiffMetadata:
     """Read the metadata that chips of `bands` (numbers from 1) inherit from an open raster, whose `Grid.crs` is `crs`.
 
-    Raises:
-        UsageError: GeoTIFF cannot store the CRS, nodata, colours, names, scales, offsets or units.
+    Raise UsageError if GeoTIFF cannot store the CRS, nodata, colours, names, scales, offsets or units.
     """
-    metadata = _collect_metadata(raster, crs, bands)
-    require_geotiff_roundtrip(metadata, crs, raster.name)
-    return metadata
 
-
-def require_geotiff_roundtrip(metadata: GeoTiffMetadata, crs: str, name: str) -> None:
-    """Raise UsageError for the raster `name` unless a GeoTIFF stores all `metadata`, whose CRS has the text `crs`."""
-    if lost := _find_lost_fields(metadata, crs):
-        raise UsageError(
-            f"GeoTIFF cannot store the {' and the '.join(lost)} of raster '{name}'. Convert the raster with "
-            "gdal_translate first, or pass another --crs."
-        )
-
-
-def _collect_metadata(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -> GeoTiffMetadata:
     def select_values(values: Sequence[Any], default: object) -> tuple[Any, ...]:
         """Select the values of `bands`; return nothing if all are the default, since each write call takes time."""
         selected = tuple(values[band - 1] for band in bands)
         return () if all(value == default for value in selected) else selected
 
     interpretation = tuple(raster.colorinterp[band - 1] for band in bands)
-    return GeoTiffMetadata(
+    metadata = GeoTiffMetadata(
         crs=parse_crs(crs),
         count=len(bands),
         dtype=str(np.dtype(raster.dtypes[0])),
@@ -60,6 +43,17 @@ def _collect_metadata(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -
         tags=_collect_tags(raster),
         band_tags=select_values([_drop_statistics(raster.tags(band)) for band in raster.indexes], {}),
     )
+    require_geotiff_roundtrip(metadata, crs, raster.name)
+    return metadata
+
+
+def require_geotiff_roundtrip(metadata: GeoTiffMetadata, crs: str, name: str) -> None:
+    """Raise UsageError for the raster `name` unless a GeoTIFF stores all `metadata`, whose CRS has the text `crs`."""
+    if lost := _find_lost_fields(metadata, crs):
+        raise UsageError(
+            f"GeoTIFF cannot store the {' and the '.join(lost)} of raster '{name}'. Convert the raster with "
+            "gdal_translate first, or pass another --crs."
+        )
 
 
 def _collect_tags(raster: DatasetReader) -> dict[str | None, dict[str, str]]:
@@ -80,24 +74,18 @@ def _find_lost_fields(metadata: GeoTiffMetadata, crs: str) -> list[str]:
     """List the fields that differ when read back from a GeoTIFF of one pixel without sidecar files."""
     pixel = np.zeros((metadata.count, 1, 1), metadata.dtype)
     with MemoryFile(encode_geotiff(pixel, metadata, Transform(1, 0, 1, 0, -1, 1))) as file, file.open() as stored:
-        is_stored: dict[str, bool] = {
+        tuples = {"names of bands": "descriptions", "scales": "scales", "offsets": "offsets", "units": "units"}
+        is_stored = {
             "CRS": bool(stored.crs) and crs_to_text(stored.crs) == crs,
             "nodata": _is_same_number(metadata.nodata, stored.nodata),
             "colours": _has_same_colours(metadata, stored),
-            "names of bands": _is_same_or_empty(metadata.descriptions, stored.descriptions),
-            "scales": _is_same_or_empty(metadata.scales, stored.scales),
-            "offsets": _is_same_or_empty(metadata.offsets, stored.offsets),
-            "units": _is_same_or_empty(metadata.units, stored.units),
+            **{noun: getattr(metadata, name) in ((), getattr(stored, name)) for noun, name in tuples.items()},
         }
     return [field for field, is_same in is_stored.items() if not is_same]
 
 
 def _is_same_number(a: float | None, b: float | None) -> bool:
     return a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b))
-
-
-def _is_same_or_empty(expected: tuple[Any, ...], stored: tuple[Any, ...]) -> bool:
-    return not expected or expected == tuple(stored)
 
 
 def _has_same_colours(metadata: GeoTiffMetadata, stored: DatasetReader) -> bool:
@@ -107,8 +95,7 @@ def _has_same_colours(metadata: GeoTiffMetadata, stored: DatasetReader) -> bool:
             return False
         colours = stored.colormap(1)
         return all(colours[value][:3] == colour[:3] for value, colour in metadata.colormap.items())
-
-    def ignore_gray(colours: Sequence[ColorInterp]) -> tuple[ColorInterp, ...]:
-        return tuple(ColorInterp.undefined if colour == ColorInterp.gray else colour for colour in colours)
-
-    return _is_same_or_empty(ignore_gray(metadata.interpretation), ignore_gray(stored.colorinterp))
+    return all(
+        expected == colour or {expected, colour} == {ColorInterp.gray, ColorInterp.undefined}
+        for expected, colour in zip(metadata.interpretation, stored.colorinterp, strict=False)
+    )

@@ -1,10 +1,7 @@
 """The pixel digest: identifies a raster's pixels and grid, independent of how the file is encoded."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rfc8785
@@ -19,45 +16,37 @@ _STRIP_BYTES = 1 << 25
 def compute_pixel_digest(path: Path, *, crs: str | None = None) -> str:
     """Compute the pixel digest of the raster at `path`: the SHA-256, in hex, of a header and all pixels.
 
-    The header is the RFC 8785 (JCS) canonical JSON, in UTF-8, of an object with six members:
-
-    - `bands`, `height`, `width`: the numbers of bands, rows and columns;
-    - `dtype`: numpy's name of the pixel type, such as `uint16` or `float32`;
-    - `crs`: `EPSG:nnnn`, or WKT2:2019 for a CRS without a code, exactly as in `Grid.crs`;
-    - `transform`: the six numbers `a, b, c, d, e, f` of `x = a·col + b·row + c`, `y = d·col + e·row + f`.
+    The header is the RFC 8785 (JCS) canonical JSON, in UTF-8, of an object with six members: `bands`, `height` and
+    `width` are the numbers of bands, rows and columns; `dtype` is numpy's name of the pixel type, such as `uint16`;
+    `crs` is `EPSG:nnnn`, or WKT2:2019 for a CRS without a code, exactly as in `Grid.crs`; `transform` is the numbers
+    `a, b, c, d, e, f` of `x = a·col + b·row + c`, `y = d·col + e·row + f`.
 
     The decoded pixels follow directly: row by row from the top; in a row, band by band in file order; in a band,
     column by column; each value in little-endian bytes, as stored (no scale or offset applied, NaNs with their
     payload). So the digest depends neither on the file's compression, tiling, interleaving and byte order nor on how
     many rows are read at a time. It omits what changes neither pixels nor grid: nodata, masks, colours, tags.
 
-    The whole file is decoded, in strips of about 32 MiB.
-
-    Args:
-        path: Any file that GDAL opens as one raster.
-        crs: Replaces the file's own CRS, as in `read_raster_info`.
+    The whole file is decoded, in strips of about 32 MiB. `crs` replaces the file's own CRS.
 
     Raises:
-        NotFoundError: the file does not exist.
-        UsageError: the file is not a raster, or has no CRS or transform.
-        CorruptError: some of its pixels cannot be read.
+        NotFoundError, UsageError: as for `read_raster_info`.
+        CorruptError: some pixels cannot be read.
     """
     with open_raster(path) as raster:
         grid = read_grid(raster, crs)
         dtype = np.dtype(raster.dtypes[0])
         digest = hashlib.sha256(_encode_header(raster.count, dtype, grid))
-        row_bytes = raster.count * raster.width * dtype.itemsize
         with translate_read_errors(path):
-            for window in iter_strips(raster, row_bytes, _STRIP_BYTES):
+            for window in iter_strips(raster, _STRIP_BYTES):
                 rows = make_row_buffer(raster.count, window.height, window.width, dtype)
                 digest.update(_to_digest_bytes(raster.read(window=window, out=rows)))
     return digest.hexdigest()
 
 
 def compute_array_digest(array: NDArray[np.generic], grid: Grid) -> str:
-    """Compute the pixel digest of an array of shape (bands, rows, columns): that of a raster with these pixels.
+    """Compute the pixel digest of a raster with these pixels, shape (bands, rows, columns), and this grid.
 
-    The `crs` of its `grid` must be a text that `crs_to_text` returns. Raise ValueError if the shapes differ.
+    Its CRS must be a text that `crs_to_text` returns. Raise ValueError if the shapes differ.
     """
     bands, height, width = array.shape
     if (height, width) != (grid.height, grid.width):
@@ -68,16 +57,13 @@ def compute_array_digest(array: NDArray[np.generic], grid: Grid) -> str:
 
 
 def make_row_buffer(bands: int, height: int, width: int, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
-    """Return an uninitialised array of shape (bands, rows, columns), with the memory order of the pixel digest.
-
-    Pixels read into it are hashed without a copy.
-    """
+    """Return an uninitialised array, shape (bands, rows, columns), whose pixels can be hashed without a copy."""
     return np.empty((height, bands, width), dtype).transpose(1, 0, 2)
 
 
 def _encode_header(bands: int, dtype: np.dtype[np.generic], grid: Grid) -> bytes:
-    header: dict[str, Any] = {"bands": bands, "dtype": dtype.name, "height": grid.height, "width": grid.width}
-    return rfc8785.dumps({**header, "crs": grid.crs, "transform": list(grid.transform)})
+    size = {"bands": bands, "height": grid.height, "width": grid.width}
+    return rfc8785.dumps({**size, "dtype": dtype.name, "crs": grid.crs, "transform": list(grid.transform)})
 
 
 def _to_digest_bytes(array: NDArray[np.generic]) -> memoryview:

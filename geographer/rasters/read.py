@@ -1,13 +1,12 @@
 """Read raster files: grid, bands, nodata, footprint, acquisition time and tags; and strips of their pixels."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,14 +17,16 @@ from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.features import shapes
-from rasterio.io import DatasetReader
+from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
-from geographer.base.errors import CorruptError, NotFoundError, UsageError, quote_names
+from geographer.base.errors import CorruptError, GeographerError, NotFoundError, UsageError, quote_names
 from geographer.base.values import Grid, Transform
-from geographer.rasters.crs import crs_to_text, read_crs
+from geographer.rasters.crs import crs_to_text, parse_crs
+
+FootprintKind = Literal["bounds", "valid"]
 
 _MASK_STRIP_BYTES = 1 << 25
 _MAX_ABS_X, _MAX_ABS_Y = 400.0, 100.0
@@ -36,16 +37,10 @@ _MAX_ABS_X, _MAX_ABS_Y = 400.0, 100.0
 class RasterInfo:
     """The properties of a raster file.
 
-    Attributes:
-        grid: CRS, transform and size.
-        band_count: Number of bands.
-        dtype: Numpy's name of the pixel type, such as `uint16`.
-        nodata: The nodata value of all bands; may be NaN.
-        footprint_wkb: A Polygon or MultiPolygon in the raster's CRS (x before y), with counter-clockwise shells, as
-            little-endian WKB.
-        is_axis_aligned: False if the transform rotates or shears.
-        acquired: Time of acquisition, in UTC.
-        tags: The tags of GDAL's default domain.
+    `dtype` is numpy's name of the pixel type, such as `uint16`; the `nodata` value of all bands may be NaN.
+    `footprint_wkb` is a (multi)polygon in the raster's CRS (x before y) with counter-clockwise shells, as little-endian
+    WKB. `is_axis_aligned` is False if the transform rotates or shears. `acquired` is in UTC; `tags` are those of GDAL's
+    default domain.
     """
 
     grid: Grid
@@ -59,7 +54,7 @@ class RasterInfo:
 
 
 def read_raster_info(
-    path: Path, *, crs: str | None = None, footprint: Literal["bounds", "valid"] = "bounds", acquired: str | None = None
+    path: Path, *, crs: str | None = None, footprint: FootprintKind = "bounds", acquired: str | None = None
 ) -> RasterInfo:
     """Read the properties of the raster at `path`; no pixels are read, except the mask with `footprint="valid"`.
 
@@ -72,21 +67,20 @@ def read_raster_info(
             offset it counts as UTC.
 
     Raises:
-        NotFoundError: the file does not exist.
+        NotFoundError, CorruptError: the file does not exist, or is damaged.
         UsageError: the file is not a raster, or lacks a CRS, a transform, a band, a valid pixel or the tag, or its
             bands differ in type or nodata.
-        CorruptError: the raster is damaged.
     """
     with open_raster(path) as raster:
         grid = read_grid(raster, crs)
         a, b, _, d, e, _ = grid.transform
-        polygon = _trace_valid_footprint(raster) if footprint == "valid" else _grid_footprint(grid)
+        traced = shapely.to_wkb(_trace_valid_footprint(raster), byte_order=1) if footprint == "valid" else None
         return RasterInfo(
             grid=grid,
             band_count=raster.count,
             dtype=str(np.dtype(raster.dtypes[0])),
             nodata=None if raster.nodata is None else float(raster.nodata),
-            footprint_wkb=shapely.to_wkb(polygon, byte_order=1),
+            footprint_wkb=traced or grid_footprint_wkb(grid),
             is_axis_aligned=b == d == 0 and a != 0 and e != 0,
             acquired=None if acquired is None else _read_acquisition_time(raster, acquired),
             tags=raster.tags(),
@@ -94,12 +88,9 @@ def read_raster_info(
 
 
 def open_raster(path: Path) -> DatasetReader:
-    """Open the raster at `path`, and check that its bands agree in type and nodata.
+    """Open the raster at `path`; its bands must agree in type and nodata.
 
-    Raises:
-        NotFoundError: the file does not exist.
-        UsageError: the file is not a raster, or cannot be versioned as one array.
-        CorruptError: the file begins as a TIFF, but cannot be opened.
+    Raise NotFoundError, UsageError or CorruptError if the file does not exist, is not a raster, or is a damaged TIFF.
     """
     if not path.exists():
         raise NotFoundError(f"raster '{path}' not found. Check the path.")
@@ -110,7 +101,13 @@ def open_raster(path: Path) -> DatasetReader:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             raster = rasterio.open(path)
     except RasterioIOError as error:
-        raise _make_open_error(path) from error
+        with path.open("rb") as file:
+            is_tiff = file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+        if is_tiff:
+            message = f"raster '{path}' is damaged: it cannot be opened as TIFF. Get a new copy of the file."
+            raise CorruptError(message) from error
+        message = f"'{path}' is not a raster that GDAL can open. Convert it to GeoTIFF, or leave it out."
+        raise UsageError(message) from error
     try:
         _check_bands(raster)
     except UsageError:
@@ -130,12 +127,10 @@ def translate_read_errors(path: str | Path) -> Iterator[None]:
 
 
 def read_grid(raster: DatasetReader, crs: str | None = None) -> Grid:
-    """Read the grid of an open raster; `crs` replaces the file's own CRS.
-
-    Raises:
-        UsageError: the CRS is missing, unknown or contradicts the bounds, or the transform is missing or degenerate.
-    """
-    parsed_crs = read_crs(raster, crs)
+    """Read the grid of an open raster; `crs` replaces its own. Raise UsageError if CRS or transform are invalid."""
+    parsed_crs = raster.crs if crs is None else parse_crs(crs)
+    if not parsed_crs:
+        raise UsageError(f"raster '{raster.name}' has no CRS. Pass one, e.g. --crs EPSG:32633.")
     transform = Transform(*raster.transform[:6])
     if transform == (1, 0, 0, 0, 1, 0):
         raise UsageError(f"raster '{raster.name}' has no transform. Georeference it with gdal_translate -a_ullr.")
@@ -147,14 +142,6 @@ def read_grid(raster: DatasetReader, crs: str | None = None) -> Grid:
     if parsed_crs.is_geographic:
         _check_geographic_bounds(raster.name, grid)
     return grid
-
-
-def _make_open_error(path: Path) -> UsageError | CorruptError:
-    with path.open("rb") as file:
-        signature = file.read(4)
-    if signature in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return CorruptError(f"raster '{path}' is damaged: it cannot be opened as TIFF. Get a new copy of the file.")
-    return UsageError(f"'{path}' is not a raster that GDAL can open. Convert it to GeoTIFF, or leave it out.")
 
 
 def _check_bands(raster: DatasetReader) -> None:
@@ -172,7 +159,7 @@ def _check_bands(raster: DatasetReader) -> None:
 
 
 def _check_geographic_bounds(name: str, grid: Grid) -> None:
-    corners = _grid_corners(grid)
+    corners = find_grid_corners(grid)
     x, y = np.abs(corners).max(axis=0)
     if x > _MAX_ABS_X or y > _MAX_ABS_Y:
         bounds = ", ".join(f"{value:g}" for value in (*corners.min(axis=0), *corners.max(axis=0)))
@@ -183,46 +170,35 @@ def _check_geographic_bounds(name: str, grid: Grid) -> None:
         )
 
 
-def _grid_corners(grid: Grid) -> NDArray[np.float64]:
+def find_grid_corners(grid: Grid) -> NDArray[np.float64]:
     """Return the outer corners in turn, from that of the first pixel: float64 of shape (4, 2), x before y."""
     width, height = grid.width, grid.height
-    return _apply_transform(grid.transform, np.array([0.0, width, width, 0.0]), np.array([0.0, 0.0, height, height]))
+    return _apply_transform(grid.transform, np.array([[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]]))
 
 
-def _apply_transform(
-    transform: Transform, columns: NDArray[np.float64], rows: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _apply_transform(transform: Transform, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     a, b, c, d, e, f = transform
+    columns, rows = pixels.T
     return np.column_stack([a * columns + b * rows + c, d * columns + e * rows + f])
 
 
 def grid_footprint_wkb(grid: Grid) -> bytes:
     """Return the counter-clockwise polygon around a grid's pixels in its CRS: little-endian WKB."""
-    return bytes(shapely.to_wkb(_grid_footprint(grid), byte_order=1))
-
-
-def _grid_footprint(grid: Grid) -> BaseGeometry:
-    return orient(shapely.Polygon(_grid_corners(grid)))
+    return bytes(shapely.to_wkb(orient(shapely.Polygon(find_grid_corners(grid))), byte_order=1))
 
 
 def _trace_valid_footprint(raster: DatasetReader) -> BaseGeometry:
     """Return the union of the valid pixels: formed in pixel coordinates, where it is exact, then moved to the CRS."""
-    transform = Transform(*raster.transform[:6])
-    with translate_read_errors(raster.name):
-        valid_area = _trace_valid_pixels(raster)
+    valid_area = shapely.box(0, 0, raster.width, raster.height)
+    if not all(MaskFlags.all_valid in flags for flags in raster.mask_flag_enums):
+        with translate_read_errors(raster.name):
+            strips = [_trace_strip(raster, window) for window in iter_strips(raster, _MASK_STRIP_BYTES, raster.width)]
+        valid_area = shapely.normalize(shapely.simplify(shapely.union_all(strips), 0))  # no vertices inside edges
     if valid_area.is_empty:
         raise UsageError(f"raster '{raster.name}' has no valid pixel. Leave it out, or use --footprint bounds.")
-    footprint = shapely.transform(valid_area, lambda pixels: _apply_transform(transform, *pixels.T))
+    footprint = shapely.transform(valid_area, partial(_apply_transform, Transform(*raster.transform[:6])))
     parts = [orient(part) for part in getattr(footprint, "geoms", [footprint])]
     return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
-
-
-def _trace_valid_pixels(raster: DatasetReader) -> BaseGeometry:
-    """Return the union of the valid pixels in pixel coordinates (column, row), without vertices inside edges."""
-    if all(MaskFlags.all_valid in flags for flags in raster.mask_flag_enums):
-        return shapely.box(0, 0, raster.width, raster.height)
-    strips = [_trace_strip(raster, window) for window in iter_strips(raster, raster.width, _MASK_STRIP_BYTES)]
-    return shapely.normalize(shapely.simplify(shapely.union_all(strips), 0))
 
 
 def _trace_strip(raster: DatasetReader, window: RasterioWindow) -> BaseGeometry:
@@ -232,12 +208,14 @@ def _trace_strip(raster: DatasetReader, window: RasterioWindow) -> BaseGeometry:
     return shapely.union_all([shapely.geometry.shape(polygon) for polygon, _ in polygons])
 
 
-def iter_strips(raster: DatasetReader, row_bytes: int, strip_bytes: int) -> Iterator[RasterioWindow]:
-    """Yield windows over the raster's full width, from the top, each of whole rows of blocks.
+def iter_strips(
+    raster: DatasetReader | DatasetWriter, strip_bytes: int, row_bytes: int | None = None
+) -> Iterator[RasterioWindow]:
+    """Yield windows over the raster's full width, from the top, each of as many rows of blocks as fit in `strip_bytes`.
 
-    A strip has as many rows of blocks as fit in `strip_bytes`, at `row_bytes` per row of pixels, but at least one.
-    Only blocks of more than 1,024 rows (files that are a single block) are read in parts.
+    `row_bytes` is for a row of pixels; None: of all bands. Only blocks of more than 1,024 rows are read in parts.
     """
+    row_bytes = row_bytes or raster.count * raster.width * np.dtype(raster.dtypes[0]).itemsize
     block = raster.block_shapes[0][0]
     height = max(strip_bytes // row_bytes // block * block, min(block, 1024))
     for row in range(0, raster.height, height):
@@ -257,3 +235,25 @@ def _read_acquisition_time(raster: DatasetReader, tag: str) -> datetime:
             f"invalid time '{text}' in tag '{tag}' of raster '{raster.name}'. Use ISO 8601 or 'YYYY:MM:DD HH:MM:SS'."
         ) from error
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def reject_sidecars(path: Path, info: RasterInfo, *, crs: str | None, footprint: FootprintKind) -> None:
+    """Raise UsageError if the raster at `path`, with this `info`, depends on sidecar files, which are not stored.
+
+    Overviews and statistics in sidecar files are harmless. World files, `.aux.xml` with a CRS, mask files and the
+    sources of a VRT are not. `read_raster_info` returned `info` for the file with the same `crs` and `footprint`.
+    """
+    with open_raster(path) as raster:
+        sidecars = [Path(file) for file in raster.files if not Path(file).samefile(path)]
+        is_virtual = raster.driver == "VRT"
+    if not sidecars:
+        return
+    info_of_file = None
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), suppress(GeographerError):
+        info_of_file = replace(read_raster_info(path, crs=crs, footprint=footprint), acquired=info.acquired)
+    if is_virtual or any(file.suffix == ".msk" for file in sidecars) or info_of_file != info:
+        names = quote_names([file.name for file in sidecars])
+        raise UsageError(
+            f"raster '{path}' depends on other files: its CRS, transform, mask or pixels are in {names}. Convert it to "
+            "one GeoTIFF, or keep it in its place with --mode reference."
+        )

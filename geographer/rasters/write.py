@@ -1,11 +1,9 @@
 """Write GeoTIFFs deterministically and atomically: equal pixels and metadata give equal bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rasterio
@@ -27,19 +25,10 @@ _PREDICTORS = {"i": 2, "u": 2, "f": 3, "c": 1}
 class GeoTiffMetadata:
     """Metadata of a GeoTIFF besides its pixels and transform; empty and None fields are not written.
 
-    Attributes:
-        crs: The CRS.
-        count: Number of bands.
-        dtype: Numpy's name of the pixel type, such as `uint16`.
-        nodata: The nodata value of all bands.
-        interpretation: The colour interpretation of each band.
-        colormap: Pixel value to (red, green, blue, alpha), 0 to 255, for a single band.
-        descriptions: The name of each band.
-        scales: The scale of each band: value = pixel * scale + offset.
-        offsets: The offset of each band.
-        units: The unit of each band.
-        tags: Tags by namespace; None is GDAL's default namespace.
-        band_tags: The tags of each band.
+    Tuples have an item for each band: its colour `interpretation`, name (`descriptions`), scale and offset (value =
+    pixel * scale + offset), unit and tags. The others hold for all of the `count` bands; `dtype` is numpy's name of the
+    pixel type, such as `uint16`. `colormap` maps the pixels of a single band to (red, green, blue, alpha), 0 to 255.
+    `tags` are by namespace; None is GDAL's default namespace.
     """
 
     crs: CRS
@@ -59,16 +48,10 @@ class GeoTiffMetadata:
 def encode_geotiff(
     pixels: NDArray[np.generic], metadata: GeoTiffMetadata, transform: Transform, mask: NDArray[np.uint8] | None = None
 ) -> bytes:
-    """Encode `pixels` as a GeoTIFF compressed with ZSTD; equal arguments give equal bytes.
+    """Encode `pixels`, shape (bands, rows, columns), as a GeoTIFF with ZSTD; equal arguments give equal bytes.
 
-    The file is made in memory: its bytes are hashed without being read again, and a full disk shows as one failed
-    write.
-
-    Args:
-        pixels: Shape (bands, rows, columns), in the dtype of `metadata`.
-        metadata: The other contents of the file.
-        transform: From (column, row) to CRS coordinates; (0, 0) is the outer corner of the first pixel.
-        mask: 0 where a pixel is invalid; shape (rows, columns). Written as an internal mask.
+    `mask`, shape (rows, columns), is 0 where a pixel is invalid; it becomes an internal mask. The file is made in
+    memory: its bytes are hashed without being read again, and a full disk shows as one failed write.
     """
     _, height, width = pixels.shape
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), MemoryFile() as file:
@@ -92,12 +75,10 @@ def write_and_hash(destination: Path, content: bytes, pixels: NDArray[np.generic
     return compute_content_checksums(content), compute_array_digest(pixels, grid)
 
 
-def make_creation_options(metadata: GeoTiffMetadata, height: int, width: int) -> dict[str, Any]:
+def make_creation_options(metadata: GeoTiffMetadata, height: int, width: int) -> dict[str, object]:
     """Return GDAL's creation options; strips of 64 rows were fastest to write and read for chips of 256 pixels."""
-    if max(height, width) > 512:
-        blocks = {"tiled": True, "blockxsize": 256, "blockysize": 256}
-    else:
-        blocks = {"tiled": False, "blockysize": 64}
+    tiles = {"tiled": True, "blockxsize": 256, "blockysize": 256}
+    blocks = tiles if max(height, width) > 512 else {"tiled": False, "blockysize": 64}
     return {
         "driver": "GTiff",
         "height": height,
@@ -128,3 +109,13 @@ def write_metadata(raster: DatasetWriter, metadata: GeoTiffMetadata) -> None:
     for name in ("descriptions", "scales", "offsets", "units"):
         if values := getattr(metadata, name):
             setattr(raster, name, values)
+
+
+def read_software_versions() -> dict[str, str]:
+    """Return the versions of GDAL, PROJ and GEOS that rasterio ships, and those of rasterio and numpy."""
+    return {
+        "gdal": rasterio.__gdal_version__,
+        "proj": rasterio.__proj_version__,
+        "geos": rasterio.__geos_version__,
+        **{name: version(name) for name in ("numpy", "rasterio")},
+    }

@@ -1,42 +1,42 @@
 """Read a product whose bands are separate files: the bands are resampled to the grid of the finest."""
 
-from __future__ import annotations
-
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.io import DatasetReader
 
-from geographer.base.errors import CorruptError, UsageError, quote_names
+from geographer.base.errors import CorruptError, UsageError, quote_names, quote_objects
 from geographer.base.values import Grid
 from geographer.rasters.crs import parse_crs
 from geographer.rasters.metadata import require_geotiff_roundtrip
+from geographer.rasters.read import find_grid_corners
 from geographer.rasters.write import GeoTiffMetadata
 from geographer.readers.band_stack import (
     Layer,
     choose_resampling,
     compute_pixel_size,
     make_grid_at_resolution,
-    parse_resampling,
-    write_stack,
-)
-from geographer.readers.base import ProductFiles, Reader, ReadResult
-from geographer.readers.open_rasters import (
-    JP2_SUFFIXES,
-    TIFF_SUFFIXES,
-    find_raster_files,
-    format_file_names,
     open_delivered_raster,
     require_grid,
+    write_stack,
 )
-from geographer.readers.options import read_names_option, read_number_option, read_text_option, reject_unknown_options
+from geographer.readers.base import (
+    JP2_SUFFIXES,
+    NAMES,
+    NUMBER,
+    RESAMPLINGS,
+    TEXT,
+    TIFF_SUFFIXES,
+    ProductFiles,
+    Reader,
+    ReadResult,
+)
 
 CLASS_WORDS: Final = frozenset(
     {"scl", "fmask", "qa", "bqa", "qa60", "radsat", "msk", "mask", "classi", "class", "classes", "classification"}
@@ -47,6 +47,27 @@ bits, which must not be interpolated."""
 
 _SEPARATORS: Final = re.compile(r"[\s_.\-]+")
 _RESOLUTION_SUFFIX: Final = re.compile(r"_(\d+)m$")
+
+
+class _Band(NamedTuple):
+    """One band, number `number` (from 1) of a file that was matched as `file_name`.
+
+    `nodata` is None unless the dtype holds it. `has_mask` is True if the file has a mask or alpha band. Values are
+    `pixel * scale + offset`, in `unit`.
+    """
+
+    name: str
+    file_name: str
+    path: Path
+    number: int
+    grid: Grid
+    dtype: np.dtype[np.generic]
+    nodata: float | None
+    has_mask: bool
+    interpretation: ColorInterp
+    scale: float
+    offset: float
+    unit: str | None
 
 
 class BandsReader(Reader):
@@ -68,100 +89,33 @@ class BandsReader(Reader):
         nodata: The nodata value of the GeoTIFF.
     """
 
-    name: ClassVar[str] = "bands"
+    name = "bands"
+    option_forms = MappingProxyType({"pattern": TEXT, "resampling": RESAMPLINGS, "classes": NAMES, "nodata": NUMBER})
 
     def __init__(self, *, bands: tuple[str, ...] = (), resolution: float | None = None, **options: Any) -> None:
         super().__init__(bands=bands, resolution=resolution, **options)
-        reject_unknown_options(self, {"pattern", "resampling", "classes", "nodata"})
-        self._pattern = read_text_option(self, "pattern")
-        self._resampling = parse_resampling(options.get("resampling"))
-        self._classes = {_normalise_name(name) for name in read_names_option(self, "classes")}
-        self._nodata = read_number_option(self, "nodata")
+        self._pattern, self._resampling, nodata = (options.get(name) for name in ("pattern", "resampling", "nodata"))
+        self._nodata: float | None = math.nan if nodata == "nan" else nodata
+        self._classes = {_normalise_name(name) for name in options.get("classes") or ()}
 
     @classmethod
     def can_read(cls, product_files: ProductFiles) -> bool:
         """Return whether the product has a GeoTIFF or JPEG 2000."""
-        return bool(find_raster_files(product_files, TIFF_SUFFIXES + JP2_SUFFIXES))
+        return bool(product_files.find_files(TIFF_SUFFIXES + JP2_SUFFIXES))
 
     def read(self, product_files: ProductFiles, destination: Path) -> ReadResult:
         """See `Reader.read`."""
-        files = self._find_files(product_files)
-        bands = [band for name, path in files.items() for band in _read_bands(name, path)]
+        bands = [band for name, path in self._find_files(product_files).items() for band in _read_bands(name, path)]
         _require_same_extent(bands)
         finest = min(bands, key=lambda band: math.prod(compute_pixel_size(band.grid)))
         grid = make_grid_at_resolution(finest.grid, self.resolution)
-        nodata = self._find_common_nodata(bands)
+        dtype = _find_common_dtype(bands)
+        metadata = _make_metadata(bands, grid, dtype, self._find_common_nodata(bands, dtype))
         layers = [self._make_layer(band, grid) for band in bands]
-        metadata = _make_metadata(bands, grid, nodata)
         require_geotiff_roundtrip(metadata, grid.crs, product_files.product_id)
         write_stack(layers, grid, metadata, destination)
-        return ReadResult(self._make_notes(product_files, bands, layers, grid))
-
-    def _find_files(self, product_files: ProductFiles) -> dict[str, Path]:
-        """Map each band's name to its file."""
-        paths = find_raster_files(product_files, TIFF_SUFFIXES + JP2_SUFFIXES, self._pattern)
-        if not paths:
-            names = format_file_names(product_files.list_files(), product_files)
-            raise CorruptError(
-                f"product '{product_files.product_id}' has no matching GeoTIFF or JPEG 2000. Its files are: {names}."
-            )
-        if self.bands:
-            return {band: self._find_file(band, paths, product_files) for band in self.bands}
-        paths_by_name: dict[str, list[Path]] = {}
-        for name, path in zip(_shorten_names(paths), paths, strict=True):
-            paths_by_name.setdefault(name, []).append(path)
-        return {name: self._choose_file(name, matches) for name, matches in paths_by_name.items()}
-
-    def _find_file(self, band: str, paths: list[Path], product_files: ProductFiles) -> Path:
-        name = _normalise_name(band)
-        matches = [path for path in paths if _normalise_name(path.stem) == name]
-        matches = matches or [path for path in paths if f"_{name}_" in f"_{_normalise_name(path.stem)}_"]
-        if not matches:
-            names = format_file_names(paths, product_files)
-            raise UsageError(f"product '{product_files.product_id}' has no band '{band}'. Its files are: {names}.")
-        return self._choose_file(band, matches)
-
-    def _choose_file(self, band: str, paths: list[Path]) -> Path:
-        """Return the finest of a band's files, or the one at the requested resolution."""
-        if len(paths) == 1:
-            return paths[0]
-        sizes = {path: _read_pixel_width(path) for path in paths}
-        best = [path for path, size in sizes.items() if self.resolution and math.isclose(size, self.resolution)]
-        best = best or [path for path, size in sizes.items() if size == min(sizes.values())]
-        if len(best) > 1:
-            names = quote_names([path.name for path in best])
-            raise UsageError(
-                f"band '{band}' matches several files: {names}. Use the full name, or choose one with the option "
-                "pattern."
-            )
-        return best[0]
-
-    def _find_common_nodata(self, bands: Sequence[_Band]) -> float | None:
-        """Return the nodata value of the GeoTIFF: the option, or the first of the bands' that fits their dtype."""
-        dtype = _find_common_dtype(bands)
-        values = [band.nodata for band in bands if band.nodata is not None]
-        fitting = [value for value in values if _fits_dtype(value, dtype)]
-        nodata = self._nodata if self._nodata is not None else next(iter(fitting), None)
-        if nodata is None and (values or any(band.has_mask for band in bands)):
-            names = quote_names([band.name for band in bands if band.has_mask or band.nodata is not None])
-            raise UsageError(f"the nodata of {names} cannot be used for all bands. Pass a value as the option nodata.")
-        if nodata is not None and not _fits_dtype(nodata, dtype):
-            raise UsageError(f"nodata {nodata:g} does not fit {dtype}. Pass another value as the option nodata.")
-        return nodata
-
-    def _make_layer(self, band: _Band, grid: Grid) -> Layer:
-        names = {_normalise_name(band.name), _normalise_name(band.file_name)}
-        words = {word for name in names for word in name.split("_")}
-        is_classes = band.interpretation == ColorInterp.palette or names & self._classes or words & CLASS_WORDS
-        resampling = Resampling.nearest if is_classes else choose_resampling(band.grid, grid, self._resampling)
-        return Layer(band.name, band.path, band.number, band.grid, band.nodata, band.has_mask, resampling)
-
-    def _make_notes(
-        self, product_files: ProductFiles, bands: Sequence[_Band], layers: Sequence[Layer], grid: Grid
-    ) -> Mapping[str, Any]:
-        sizes = [compute_pixel_size(band.grid)[0] for band in bands]
-        resolution = compute_pixel_size(grid)[0]
-        return {
+        sizes, resolution = [compute_pixel_size(band.grid)[0] for band in bands], compute_pixel_size(grid)[0]
+        notes = {
             "reader": self.name,
             "bands": [band.name for band in bands],
             "files": sorted({band.path.relative_to(product_files.folder).as_posix() for band in bands}),
@@ -173,28 +127,70 @@ class BandsReader(Reader):
             },
             "without nodata": [band.name for band in bands if band.nodata is None and not band.has_mask],
         }
+        return ReadResult(notes)
+
+    def _find_files(self, product_files: ProductFiles) -> dict[str, Path]:
+        """Map each band's name to its file."""
+        product = f"product '{product_files.product_id}'"
+        paths = product_files.find_files(TIFF_SUFFIXES + JP2_SUFFIXES, self._pattern)
+        if not paths:
+            names = product_files.format_names()
+            raise CorruptError(f"{product} has no matching GeoTIFF or JPEG 2000. Its files are: {names}.")
+        matches: dict[str, list[Path]] = {}
+        if self.bands:
+            matches = {band: _match_band(band, paths) for band in self.bands}
+        else:
+            for name, path in zip(_shorten_names(paths), paths, strict=True):
+                matches.setdefault(name, []).append(path)
+        if missing := [band for band, matching in matches.items() if not matching]:
+            names = product_files.format_names(paths)
+            raise UsageError(f"{product} has no {quote_objects('band', missing)}. Its files are: {names}.")
+        return {band: self._choose_file(band, matching) for band, matching in matches.items()}
+
+    def _choose_file(self, band: str, paths: list[Path]) -> Path:
+        """Return the finest of a band's files, or the one at the requested resolution."""
+        if len(paths) == 1:
+            return paths[0]
+        sizes = {}
+        for path in paths:
+            with open_delivered_raster(path) as raster:
+                sizes[path] = compute_pixel_size(require_grid(raster))[0]
+        best = [path for path, size in sizes.items() if self.resolution and math.isclose(size, self.resolution)]
+        best = best or [path for path, size in sizes.items() if size == min(sizes.values())]
+        if len(best) > 1:
+            names = quote_names([path.name for path in best])
+            raise UsageError(
+                f"band '{band}' matches several files: {names}. Use the full name, or choose one with the option "
+                "pattern."
+            )
+        return best[0]
+
+    def _find_common_nodata(self, bands: Sequence[_Band], dtype: np.dtype[np.generic]) -> float | None:
+        """Return the nodata value of the GeoTIFF: the option, or the first of the bands' that fits their dtype."""
+        fitting = (band.nodata for band in bands if band.nodata is not None and _fits_dtype(band.nodata, dtype))
+        nodata = self._nodata if self._nodata is not None else next(fitting, None)
+        names = [band.name for band in bands if band.has_mask or band.nodata is not None]
+        if nodata is None and names:
+            raise UsageError(
+                f"the nodata of {quote_names(names)} cannot be used for all bands. Pass a value as the option nodata."
+            )
+        if nodata is not None and not _fits_dtype(nodata, dtype):
+            raise UsageError(f"nodata {nodata:g} does not fit {dtype}. Pass another value as the option nodata.")
+        return nodata
+
+    def _make_layer(self, band: _Band, grid: Grid) -> Layer:
+        names = {_normalise_name(band.name), _normalise_name(band.file_name)}
+        words = {word for name in names for word in name.split("_")}
+        is_classes = band.interpretation == ColorInterp.palette or names & self._classes or words & CLASS_WORDS
+        resampling = Resampling.nearest if is_classes else choose_resampling(band.grid, grid, self._resampling)
+        return Layer(band.name, band.path, band.number, band.grid, band.nodata, band.has_mask, resampling)
 
 
-@dataclass(frozen=True, slots=True)
-class _Band:
-    """One band, number `number` (from 1) of a file that was matched as `file_name`.
-
-    `nodata` is None unless the dtype holds it. `has_mask` is True if the file has a mask or alpha band. Values are
-    `pixel * scale + offset`, in `unit`.
-    """
-
-    name: str
-    file_name: str
-    path: Path
-    number: int
-    grid: Grid
-    dtype: str
-    nodata: float | None
-    has_mask: bool
-    interpretation: ColorInterp
-    scale: float
-    offset: float
-    unit: str | None
+def _match_band(band: str, paths: list[Path]) -> list[Path]:
+    """Return the files with the band's name, or else those with its words in their names."""
+    name = _normalise_name(band)
+    matches = [path for path in paths if _normalise_name(path.stem) == name]
+    return matches or [path for path in paths if f"_{name}_" in f"_{_normalise_name(path.stem)}_"]
 
 
 def _read_bands(name: str, path: Path) -> list[_Band]:
@@ -204,39 +200,39 @@ def _read_bands(name: str, path: Path) -> list[_Band]:
         numbers = [band for band in raster.indexes if raster.colorinterp[band - 1] != ColorInterp.alpha]
         if not numbers:
             raise CorruptError(f"raster '{path}' has no bands. Download the product again.")
-        return [_read_band(raster, name, path, band, grid, is_only_band=len(numbers) == 1) for band in numbers]
-
-
-def _read_band(raster: DatasetReader, name: str, path: Path, number: int, grid: Grid, *, is_only_band: bool) -> _Band:
-    index = number - 1
-    dtype, nodata = str(np.dtype(raster.dtypes[index])), raster.nodatavals[index]
-    return _Band(
-        name=name if is_only_band else f"{name}_{raster.descriptions[index] or number}",
-        file_name=name,
-        path=path,
-        number=number,
-        grid=grid,
-        dtype=dtype,
-        nodata=nodata if nodata is not None and _fits_dtype(nodata, np.dtype(dtype)) else None,
-        has_mask=MaskFlags.per_dataset in raster.mask_flag_enums[index],
-        interpretation=raster.colorinterp[index],
-        scale=raster.scales[index],
-        offset=raster.offsets[index],
-        unit=raster.units[index],
-    )
+        bands = []
+        for number in numbers:
+            index = number - 1
+            dtype, nodata = np.dtype(raster.dtypes[index]), raster.nodatavals[index]
+            band = _Band(
+                name=name if len(numbers) == 1 else f"{name}_{raster.descriptions[index] or number}",
+                file_name=name,
+                path=path,
+                number=number,
+                grid=grid,
+                dtype=dtype,
+                nodata=nodata if nodata is not None and _fits_dtype(nodata, dtype) else None,
+                has_mask=MaskFlags.per_dataset in raster.mask_flag_enums[index],
+                interpretation=raster.colorinterp[index],
+                scale=raster.scales[index],
+                offset=raster.offsets[index],
+                unit=raster.units[index],
+            )
+            bands.append(band)
+        return bands
 
 
 def _require_same_extent(bands: Sequence[_Band]) -> None:
     """Raise unless all bands have the CRS and, up to a pixel of the coarsest, the extent of the first."""
     first = bands[0]
-    first_corners = _find_corners(first.grid)
+    first_corners = find_grid_corners(first.grid)
     tolerance = max(max(compute_pixel_size(band.grid)) for band in bands) * (1 + 1e-6)
     for band in bands:
-        corners = _find_corners(band.grid)
+        corners = find_grid_corners(band.grid)
         if band.grid.crs != first.grid.crs:
             difference = f"CRS ({first.grid.crs}, {band.grid.crs})"
-        elif any(abs(a - b) > tolerance for a, b in zip(first_corners, corners, strict=True)):
-            difference = f"extent ({first_corners}, {corners})"
+        elif (np.abs(corners - first_corners)[:3] > tolerance).any():
+            difference = f"extent (corners {first_corners.tolist()}, {corners.tolist()})"
         else:
             continue
         raise CorruptError(
@@ -244,16 +240,9 @@ def _require_same_extent(bands: Sequence[_Band]) -> None:
         )
 
 
-def _find_corners(grid: Grid) -> tuple[float, ...]:
-    """Return three outer corners, of the first pixel, the last pixel and the last one of the first row, as x, y, …."""
-    a, b, c, d, e, f = grid.transform
-    w, h = grid.width, grid.height
-    return (c, f, a * w + b * h + c, d * w + e * h + f, a * w + c, d * w + f)
-
-
-def _find_common_dtype(bands: Sequence[_Band]) -> np.dtype[Any]:
+def _find_common_dtype(bands: Sequence[_Band]) -> np.dtype[np.generic]:
     """Return the smallest dtype that holds the values of all bands; raise UsageError if none does."""
-    dtypes = {np.dtype(band.dtype) for band in bands}
+    dtypes = {band.dtype for band in bands}
     common = np.result_type(*dtypes)
     if any(dtype.kind in "iu" and dtype.itemsize == 8 for dtype in dtypes) and common.kind in "fc":
         names = quote_names([f"{band.name} ({band.dtype})" for band in bands])
@@ -267,27 +256,25 @@ def _fits_dtype(value: float, dtype: np.dtype[Any]) -> bool:
     return float(value).is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
 
 
-def _make_metadata(bands: Sequence[_Band], grid: Grid, nodata: float | None) -> GeoTiffMetadata:
+def _make_metadata(
+    bands: Sequence[_Band], grid: Grid, dtype: np.dtype[np.generic], nodata: float | None
+) -> GeoTiffMetadata:
     has_scales = any((band.scale, band.offset) != (1, 0) for band in bands)
+    interpretation = tuple(band.interpretation for band in bands)
+    without_colours = (ColorInterp.gray, *[ColorInterp.undefined] * (len(bands) - 1))
+    # Colours are kept of a single file without a palette.
+    has_colours = len({band.path for band in bands}) == 1 and ColorInterp.palette not in interpretation
     return GeoTiffMetadata(
         parse_crs(grid.crs),
         count=len(bands),
-        dtype=str(_find_common_dtype(bands)),
+        dtype=str(dtype),
         nodata=nodata,
-        interpretation=_find_interpretation(bands),
+        interpretation=interpretation if has_colours else without_colours,
         descriptions=tuple(band.name for band in bands),
         scales=tuple(band.scale for band in bands) if has_scales else (),
         offsets=tuple(band.offset for band in bands) if has_scales else (),
         units=tuple(band.unit for band in bands) if any(band.unit for band in bands) else (),
     )
-
-
-def _find_interpretation(bands: Sequence[_Band]) -> tuple[ColorInterp, ...]:
-    """Keep the colours of a single file without a palette; otherwise set none, so that GDAL doesn't assume RGB."""
-    interpretation = tuple(band.interpretation for band in bands)
-    if len({band.path for band in bands}) == 1 and ColorInterp.palette not in interpretation:
-        return interpretation
-    return (ColorInterp.gray, *[ColorInterp.undefined] * (len(bands) - 1))
 
 
 def _shorten_names(paths: list[Path]) -> list[str]:
@@ -299,11 +286,6 @@ def _shorten_names(paths: list[Path]) -> list[str]:
     common_words = takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False))
     common_count = min(sum(1 for _ in common_words), min(map(len, words)) - 1)
     return ["_".join(stem_words[common_count:]) for stem_words in words]
-
-
-def _read_pixel_width(path: Path) -> float:
-    with open_delivered_raster(path) as raster:
-        return compute_pixel_size(require_grid(raster))[0]
 
 
 def _normalise_name(name: str) -> str:

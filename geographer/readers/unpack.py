@@ -1,7 +1,5 @@
 """Unpack a downloaded product: extract archives (zip, tar), safe from path traversal and decompression bombs."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import io
@@ -14,11 +12,11 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple, Self
 
 from geographer.base.atomic_files import temporary_sibling, translate_os_errors
 from geographer.base.errors import CorruptError, UsageError
@@ -32,10 +30,8 @@ MIN_ALLOWANCE: Final = 1 << 30
 MAX_MEMBERS: Final = 100_000
 """Limit of files and folders of a product. Old Sentinel-2 products with many tiles have a few thousand."""
 
-_MAX_NAME_BYTES = 255
-_MAX_PATH_BYTES = 1024
-_MAX_HEADER_BYTES = 1 << 20
-_HEADER_BYTES_PER_MEMBER = 1 << 12
+_MAX_NAME_BYTES, _MAX_PATH_BYTES = 255, 1024
+_MAX_HEADER_BYTES, _HEADER_BYTES_PER_MEMBER = 1 << 20, 1 << 12
 _BLOCK: Final = 1 << 20
 _ZIP_SIGNATURES = (b"PK\3\4", b"PK\5\6", b"PK\7\10")
 _ZIP_BASED_NAME: Final = re.compile(r"\.(kmz|npz|qgz|xlsx|docx|pptx|odt|ods|odp|epub|jar|whl)$", re.IGNORECASE)
@@ -54,18 +50,13 @@ def unpack_product(folder: Path, into: Path) -> None:
 
     Each file keeps its path. An archive (zip, or tar, plain or compressed with gzip, bzip2 or xz; detected by content
     or by name) becomes a folder with the archive's name, so that two archives never collide. Archives in archives are
-    extracted to one level: some providers wrap their zip in another. Owners, modes and times are not restored.
-
-    Args:
-        folder: The downloaded files; not changed.
-        into: A folder that does not exist or is empty. It is removed after an error.
+    extracted to one level: some providers wrap their zip in another. Owners, modes and times are not restored. `into`
+    must not exist or be empty; it is removed after an error.
 
     Raises:
         CorruptError: an archive is damaged, or has a forbidden member: a path outside the folder, a link, device or
-            sparse file, a duplicate name (ignoring case), or one beyond the limits. The message names archive and
-            member.
-        UsageError: an archive is encrypted, or compressed by an unsupported method.
-        StorageError: the disk is full or cannot be written.
+            sparse file, a duplicate name (ignoring case), or one beyond the limits.
+        UsageError, StorageError: an archive is encrypted or has an unsupported compression; the disk cannot be written.
     """
     with translate_os_errors(into):
         into.mkdir(parents=True, exist_ok=True)
@@ -118,9 +109,30 @@ def _unpack_files(folder: Path, into: Path) -> None:
 def _extract_archive(path: Path, archive: Path, target: Path, allowance: _Allowance) -> None:
     """Extract the file at `path`, which messages call `archive`, to the new folder `target`."""
     target.mkdir()
-    with path.open("rb") as file, _translate_damage_errors(archive):
-        is_zip = _has_zip_signature(file) or _is_prefixed_zip(file, archive)
-        (_ZipExtractor if is_zip else _TarExtractor)(archive, target, allowance).extract_members(file)
+    extractor = _MemberExtractor(archive, target, allowance)
+    try:
+        with path.open("rb") as file:
+            # A file named .zip may have other bytes before the zip.
+            is_prefixed_zip = archive.suffix.lower() == ".zip" and zipfile.is_zipfile(path)
+            if file.peek(4)[:4] in _ZIP_SIGNATURES or is_prefixed_zip:
+                extractor.extract_zip(file)
+            else:
+                extractor.extract_tar(file)
+    except (*_DAMAGE_ERRORS, OSError) as error:
+        # bzip2 and gzip report damage as an OSError without errno.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise CorruptError(f"archive '{archive}' is damaged ({error}). Download the product again.") from error
+
+
+class _Member(NamedTuple):
+    """A file or folder in an archive; `problem` is why it cannot be extracted, or empty."""
+
+    name: str
+    is_folder: bool
+    size: int
+    problem: str
+    open_file: Callable[[], IO[bytes] | None]
 
 
 @dataclass(slots=True)
@@ -133,22 +145,76 @@ class _MemberExtractor:
     is_folder: dict[str, bool] = field(default_factory=dict)
     """The paths of members so far, normalised as by a case-insensitive file system; True for folders."""
 
-    def make_member_path(self, name: str, *, folder: bool) -> Path:
+    def extract_zip(self, file: IO[bytes]) -> None:
+        with zipfile.ZipFile(file) as zip_file:
+            self._extract_members([self._describe_zip_member(zip_file, info) for info in zip_file.infolist()])
+
+    def extract_tar(self, file: io.BufferedReader) -> None:
+        """Extract a tar; members are checked one by one, since a tar has no list of them."""
+        stream = _BoundedReader(_open_decompressed(file), self.archive, self.allowance)
+        with tarfile.TarFile(fileobj=stream, mode="r", tarinfo=_StrictTarInfo) as tar:
+            for info in tar:
+                is_allowed = not info.issparse() and (info.isreg() or info.isdir())
+                problem = "" if is_allowed else "is a link, a device or a sparse file"
+                open_file = partial(tar.extractfile, info)
+                self._extract_members([_Member(info.name, info.isdir(), info.size, problem, open_file)])
+        while stream.read(_MAX_HEADER_BYTES):
+            pass  # The rest must be read: gzip, bzip2 and xz have their checksums at the end.
+
+    def _describe_zip_member(self, zip_file: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+        def open_file() -> IO[bytes]:
+            try:
+                return zip_file.open(info)
+            except (NotImplementedError, RuntimeError) as error:
+                raise UsageError(
+                    f"member {info.filename!r} of archive '{self.archive}' uses an unsupported compression ({error}). "
+                    "Unpack it yourself and add the rasters in it."
+                ) from error
+
+        if info.flag_bits & 0x1:
+            raise UsageError(
+                f"archive '{self.archive}' is encrypted (member {info.filename!r}). Unpack it yourself and add the "
+                "rasters in it."
+            )
+        is_allowed = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+        problem = "" if is_allowed else "is a link or a device"
+        return _Member(info.filename, info.is_dir(), info.file_size, problem, open_file)
+
+    def _extract_members(self, members: list[_Member]) -> None:
+        """Check all members, then write them."""
+        paths = [self._make_member_path(member) for member in members]
+        if members:
+            largest = max(members, key=lambda member: member.size)
+            self.check_size(largest.name, sum(member.size for member in members))
+        for member, path in zip(members, paths, strict=True):
+            source = None if member.is_folder else member.open_file()
+            if source is None:
+                path.mkdir(parents=True, exist_ok=True)
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with source, path.open("xb") as file:
+                while block := source.read(_BLOCK):
+                    self.check_size(member.name, len(block))  # The size that the archive declares may be wrong.
+                    self.allowance.bytes_left -= len(block)
+                    file.write(block)
+
+    def _make_member_path(self, member: _Member) -> Path:
         """Return the path of a member after checking that it is inside `target` and not a duplicate."""
+        name = member.name
+        if member.problem:
+            raise self._make_error(name, member.problem)
         self.allowance.members_left -= 1
         if self.allowance.members_left < 0:
-            raise self.make_error(name, f"exceeds the limit of {MAX_MEMBERS:,} files")
+            raise self._make_error(name, f"exceeds the limit of {MAX_MEMBERS:,} files")
         parts = self._split_name(name)
-        keys = [unicodedata.normalize("NFC", "/".join(parts[:end])).casefold() for end in range(1, len(parts) + 1)]
-        if not keys:
-            if not folder:
-                raise self.make_error(name, "has no name")
-            return self.target
+        if not parts and not member.is_folder:
+            raise self._make_error(name, "has no name")
+        keys = [unicodedata.normalize("NFC", "/".join(parts[:end])).casefold() for end in range(len(parts) + 1)]
         if not all(self.is_folder.setdefault(key, True) for key in keys[:-1]):
-            raise self.make_error(name, "is inside another member that is a file")
-        if keys[-1] in self.is_folder and not (folder and self.is_folder[keys[-1]]):
-            raise self.make_error(name, "is a duplicate, or differs from another member only in case")
-        self.is_folder[keys[-1]] = folder
+            raise self._make_error(name, "is inside another member that is a file")
+        if keys[-1] in self.is_folder and not (member.is_folder and self.is_folder[keys[-1]]):
+            raise self._make_error(name, "is a duplicate, or differs from another member only in case")
+        self.is_folder[keys[-1]] = member.is_folder
         return self.target.joinpath(*parts)
 
     def _split_name(self, name: str) -> list[str]:
@@ -156,99 +222,26 @@ class _MemberExtractor:
         path = name.replace("\\", "/")
         parts = [part for part in PurePosixPath(path).parts if part != "."]
         if path.startswith("/") or re.match(r"[A-Za-z]:", path) or ".." in parts:
-            raise self.make_error(name, "has a path outside the folder")
+            raise self._make_error(name, "has a path outside the folder")
         if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in path):
-            raise self.make_error(name, "has a control character in its name")
+            raise self._make_error(name, "has a control character in its name")
         if len(path.encode()) > _MAX_PATH_BYTES or any(len(part.encode()) > _MAX_NAME_BYTES for part in parts):
-            raise self.make_error(name[:60] + "…", "has too long a name")
+            raise self._make_error(name[:60] + "…", "has too long a name")
         return parts
-
-    def write_member(self, name: str, source: IO[bytes], path: Path) -> None:
-        """Write the bytes of `source`, and count them as they are read: the declared size may be wrong."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            while block := source.read(_BLOCK):
-                self.check_size(name, len(block))
-                self.allowance.bytes_left -= len(block)
-                file.write(block)
 
     def check_size(self, name: str, size: int) -> None:
         if size > self.allowance.bytes_left:
-            raise self.make_error(name, "exceeds the limit of unpacked bytes (decompression bomb?)")
+            raise self._make_error(name, "exceeds the limit of unpacked bytes (decompression bomb?)")
 
-    def make_error(self, name: str, problem: str) -> CorruptError:
+    def _make_error(self, name: str, problem: str) -> CorruptError:
         return _make_unpack_error(self.archive, f"member {name!r} {problem}")
-
-
-class _ZipExtractor(_MemberExtractor):
-    """Extracts a zip; all members are checked before the first is written."""
-
-    def extract_members(self, file: IO[bytes]) -> None:
-        with zipfile.ZipFile(file) as archive:
-            members = [
-                (info, self.make_member_path(info.filename, folder=info.is_dir())) for info in archive.infolist()
-            ]
-            for info, _ in members:
-                self._check_member(info)
-            if members:
-                largest = max(members, key=lambda member: member[0].file_size)[0].filename
-                self.check_size(largest, sum(info.file_size for info, _ in members))
-            for info, path in members:
-                if info.is_dir():
-                    path.mkdir(parents=True, exist_ok=True)
-                else:
-                    self._extract_member(archive, info, path)
-
-    def _check_member(self, info: zipfile.ZipInfo) -> None:
-        kind = stat.S_IFMT(info.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise self.make_error(info.filename, "is a link or a device")
-        if info.flag_bits & 0x1:
-            raise UsageError(
-                f"archive '{self.archive}' is encrypted (member {info.filename!r}). Unpack it yourself and add the "
-                "rasters in it."
-            )
-
-    def _extract_member(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> None:
-        try:
-            source = archive.open(info)
-        except (NotImplementedError, RuntimeError) as error:
-            raise UsageError(
-                f"member {info.filename!r} of archive '{self.archive}' uses an unsupported compression ({error}). "
-                "Unpack it yourself and add the rasters in it."
-            ) from error
-        with source:
-            self.write_member(info.filename, source, path)
-
-
-class _TarExtractor(_MemberExtractor):
-    """Extracts a tar; members are checked one by one, since a tar has no list of them."""
-
-    def extract_members(self, file: IO[bytes]) -> None:
-        stream = _BoundedReader(_open_decompressed(file), self.archive, self.allowance)
-        with tarfile.TarFile(fileobj=stream, mode="r", tarinfo=_StrictTarInfo) as archive:
-            for member in archive:
-                self._check_member(member)
-                path = self.make_member_path(member.name, folder=member.isdir())
-                source = None if member.isdir() else archive.extractfile(member)
-                if source is None:
-                    path.mkdir(parents=True, exist_ok=True)
-                else:
-                    self.write_member(member.name, source, path)
-        while stream.read(_MAX_HEADER_BYTES):
-            pass  # The rest must be read: gzip, bzip2 and xz have their checksums at the end.
-
-    def _check_member(self, member: tarfile.TarInfo) -> None:
-        if member.issparse() or not (member.isreg() or member.isdir()):
-            raise self.make_error(member.name, "is a link, a device or a sparse file")
-        self.check_size(member.name, member.size)
 
 
 class _StrictTarInfo(tarfile.TarInfo):
     """Raises on a damaged header; `tarfile` would treat it as the end and silently drop the members after it."""
 
     @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> _StrictTarInfo:
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
         try:
             return super().fromtarfile(archive)
         except tarfile.HeaderError as error:
@@ -258,10 +251,7 @@ class _StrictTarInfo(tarfile.TarInfo):
 
 
 class _BoundedReader(io.RawIOBase):
-    """Reads a decompressed tar, limiting the total bytes and the bytes of each call.
-
-    `tarfile` reads a header in one call, and a header can claim to have gigabytes.
-    """
+    """Reads a limited number of bytes of a decompressed tar, also by call: a header may claim to have gigabytes."""
 
     def __init__(self, stream: IO[bytes], archive: Path, allowance: _Allowance) -> None:
         self._stream, self._archive = stream, archive
@@ -282,17 +272,6 @@ class _BoundedReader(io.RawIOBase):
         return self._stream.tell()
 
 
-@contextmanager
-def _translate_damage_errors(archive: Path) -> Iterator[None]:
-    try:
-        yield
-    except (*_DAMAGE_ERRORS, OSError) as error:
-        # bzip2 and gzip report damage as an OSError without errno.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise CorruptError(f"archive '{archive}' is damaged ({error}). Download the product again.") from error
-
-
 def _make_unpack_error(archive: Path, problem: str) -> CorruptError:
     return CorruptError(f"cannot unpack archive '{archive}': {problem}. Get the product from another source.")
 
@@ -304,38 +283,14 @@ def _is_archive(path: Path) -> bool:
     if _ZIP_BASED_NAME.search(path.name):
         return False
     with path.open("rb") as file:
-        return _has_zip_signature(file) or _has_tar_signature(file)
+        if file.peek(4)[:4] in _ZIP_SIGNATURES:
+            return True
+        try:
+            return _open_decompressed(file).read(512)[257:262] == b"ustar"  # the mark of a tar header
+        except (OSError, *_DAMAGE_ERRORS):
+            return False
 
 
-def _has_zip_signature(file: IO[bytes]) -> bool:
-    return _peek_bytes(file, 4) in _ZIP_SIGNATURES
-
-
-def _is_prefixed_zip(file: IO[bytes], path: Path) -> bool:
-    """Return whether a file named .zip is a zip with other bytes before it."""
-    is_zip = path.suffix.lower() == ".zip" and zipfile.is_zipfile(file)
-    file.seek(0)
-    return is_zip
-
-
-def _has_tar_signature(file: IO[bytes]) -> bool:
-    """Return whether a file, once decompressed, starts with a tar header that has the mark `ustar`."""
-    try:
-        return _open_decompressed(file).read(512)[257:262] == b"ustar"
-    except (OSError, *_DAMAGE_ERRORS):
-        return False
-
-
-def _open_decompressed(file: IO[bytes]) -> IO[bytes]:
-    start = _peek_bytes(file, 6)
-    open_stream = next((opener for magic, opener in _DECOMPRESSORS.items() if start.startswith(magic)), None)
-    stream: IO[bytes] = open_stream(file) if open_stream else file
-    return stream
-
-
-def _peek_bytes(file: IO[bytes], size: int) -> bytes:
-    """Return the first bytes of a file, and rewind it."""
-    file.seek(0)
-    start = file.read(size)
-    file.seek(0)
-    return start
+def _open_decompressed(file: io.BufferedReader) -> IO[bytes]:
+    start = file.peek(6)
+    return next((opener(file) for magic, opener in _DECOMPRESSORS.items() if start.startswith(magic)), file)

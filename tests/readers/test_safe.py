@@ -283,6 +283,14 @@ def find_image(safe: Path, band: str) -> Path:
     return next(safe.rglob(f"*_{band}.jp2"))
 
 
+def test_renamed_image_is_found_by_its_band(product_copy: Path, tmp_path: Path) -> None:
+    _, expected = read_product(product_copy, tmp_path / "o.tif", bands=("B05",))
+    path = find_image(product_copy, "B05_20m")
+    path.rename(path.with_name("renamed_B05_20m.jp2"))
+    _, pixels = read_product(product_copy, tmp_path / "o.tif", bands=("B05",))
+    np.testing.assert_array_equal(pixels, expected)
+
+
 def test_missing_band_is_reported(product_copy: Path, tmp_path: Path) -> None:
     find_image(product_copy, "B05_20m").unlink()
     with pytest.raises(CorruptError, match=r"band B05 .*T32TPT_20260601T101031_B05_20m\.jp2"):

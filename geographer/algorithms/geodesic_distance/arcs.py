@@ -6,28 +6,20 @@ between chords are exact and need no special cases at poles and antimeridian. Ar
 leaves the answer open.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from geographer.algorithms.connected_components import Bools, Ints
+from geographer.algorithms.connected_components import Bools, Floats, Ints
 
-Floats = npt.NDArray[np.float64]
-
-SEMI_MAJOR = 6378137.0
-ECCENTRICITY_SQUARED = 0.0066943799901413165
+SEMI_MAJOR, ECCENTRICITY_SQUARED = 6378137.0, 0.0066943799901413165
 """WGS84: metres, and first eccentricity squared."""
-
 DERIVATIVE_BOUND = 6.5e6
 """Metres: an upper bound of the first and second derivatives of the position on WGS84 by latitude and longitude in
 radians; derivatives by longitude may be divided once by the cosine of the latitude."""
-
 COARSE_SAGITTA = 50.0
 """Metres: the largest sagitta of the arcs at the start."""
-
 SUBDIVISION = 4
 """How many pieces an undecided arc is cut into; each has a 16 times smaller sagitta."""
 
@@ -46,13 +38,10 @@ def to_geocentric(lonlat: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Arcs:
-    """Arcs on the ground that are straight in longitude/latitude, with their chords in geocentric coordinates.
+    """Arcs on the ground that are straight in longitude/latitude: their `ends` in degrees, shape (n, 2, 2).
 
-    Attributes:
-        ends: The two ends as (longitude, latitude) in degrees, shape (n, 2, 2).
-        start: The start of the chord in metres, shape (n, 3).
-        along: The vector from its start to its end in metres, shape (n, 3).
-        sagitta: An upper bound of the distance between arc and chord in metres, shape (n,).
+    Their chords, in geocentric metres, have a `start` and a vector `along` to their end, shape (n, 3). `sagitta`, shape
+    (n,), bounds the distance between arc and chord.
     """
 
     ends: Floats
@@ -61,13 +50,12 @@ class Arcs:
     sagitta: Floats
 
     @classmethod
-    def from_ends(cls, ends: Floats) -> Arcs:
-        """Make the arcs with these `ends`, shape (n, 2, 2), in degrees."""
+    def from_ends(cls, ends: Floats) -> Self:
+        """Make the arcs with these `ends`."""
         corners = to_geocentric(ends)
         return cls(ends, corners[:, 0], corners[:, 1] - corners[:, 0], compute_sagittas(ends))
 
-    def __getitem__(self, indices: Ints) -> Arcs:
-        """Return the arcs at `indices`, in that order."""
+    def __getitem__(self, indices: Ints) -> "Arcs":
         return Arcs(self.ends[indices], self.start[indices], self.along[indices], self.sagitta[indices])
 
     def __len__(self) -> int:
@@ -106,21 +94,11 @@ def expand_ranges(first: Ints, count: Ints) -> tuple[Ints, Ints]:
 
 
 def subdivide_lines(ends: Floats, pieces: Ints) -> tuple[Floats, Ints]:
-    """Cut each line into its number of `pieces`, in equal steps of longitude and latitude.
-
-    Return the ends of the pieces, shape (sum of pieces, 2, 2), and the index of the line that each belongs to.
-    """
+    """Cut lines into `pieces` of equal steps of longitude and latitude; return their ends, and the line of each."""
     rank, owner = expand_ranges(np.zeros_like(pieces), pieces)
     fraction = np.stack([rank, rank + 1], axis=1) / pieces[owner][:, None]
     first, last = ends[owner, 0][:, None, :], ends[owner, 1][:, None, :]
     return first * (1.0 - fraction[..., None]) + last * fraction[..., None], owner
-
-
-def make_coarse_arcs(ends: Floats) -> tuple[Arcs, Ints]:
-    """Cut lines into arcs with sagittas of at most `COARSE_SAGITTA`; also return the line of each arc, shape (n,)."""
-    pieces = np.maximum(1, np.ceil(np.sqrt(compute_sagittas(ends) / COARSE_SAGITTA))).astype(np.int64)
-    arc_ends, owner = subdivide_lines(ends, pieces)
-    return Arcs.from_ends(arc_ends), owner
 
 
 def dot_products(a: Floats, b: Floats) -> Floats:
@@ -144,9 +122,8 @@ def chord_distances(a: Arcs, b: Arcs) -> Floats:
     """
     a_end, b_end = a.start + a.along, b.start + b.along
     ends_and_chords = ((a.start, b), (a_end, b), (b.start, a), (b_end, a))
-    end_distance = np.minimum.reduce(
-        [point_chord_distances(end, chord.start, chord.along) for end, chord in ends_and_chords]
-    )
+    distances = [point_chord_distances(end, chord.start, chord.along) for end, chord in ends_and_chords]
+    end_distance = np.minimum.reduce(distances)
     between = a.start - b.start
     aa, bb, ab = dot_products(a.along, a.along), dot_products(b.along, b.along), dot_products(a.along, b.along)
     ar, br = dot_products(a.along, between), dot_products(b.along, between)
@@ -173,15 +150,10 @@ def find_owners_within(a: Arcs, b: Arcs, owner: Ints, count: int, distance: floa
         is_certain = apart + slack <= distance
         is_near[owner[is_certain | ((apart - slack <= distance) & (slack <= tolerance))]] = True
         undecided = np.flatnonzero((apart - slack <= distance) & ~is_near[owner])
-        a, b, owner = subdivide_pairs(a[undecided], b[undecided], owner[undecided])
+        # Of each pair, the arc of larger sagitta is cut, the other one repeated.
+        pieces, row = np.full(len(undecided), SUBDIVISION, np.int64), np.repeat(undecided, SUBDIVISION)
+        cuts_a = (a.sagitta >= b.sagitta)[row][:, None, None]
+        a_ends = np.where(cuts_a, subdivide_lines(a.ends[undecided], pieces)[0], a.ends[row])
+        b_ends = np.where(cuts_a, b.ends[row], subdivide_lines(b.ends[undecided], pieces)[0])
+        a, b, owner = Arcs.from_ends(a_ends), Arcs.from_ends(b_ends), owner[row]
     return is_near
-
-
-def subdivide_pairs(a: Arcs, b: Arcs, owner: Ints) -> tuple[Arcs, Arcs, Ints]:
-    """Replace each pair by `SUBDIVISION` pairs: its arc of larger sagitta is cut, the other one repeated."""
-    pieces = np.full(len(owner), SUBDIVISION, dtype=np.int64)
-    row = np.repeat(np.arange(len(owner)), SUBDIVISION)
-    cuts_a = (a.sagitta >= b.sagitta)[row][:, None, None]
-    a_ends = np.where(cuts_a, subdivide_lines(a.ends, pieces)[0], a.ends[row])
-    b_ends = np.where(cuts_a, b.ends[row], subdivide_lines(b.ends, pieces)[0])
-    return Arcs.from_ends(a_ends), Arcs.from_ends(b_ends), owner[row]

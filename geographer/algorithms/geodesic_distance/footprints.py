@@ -1,24 +1,23 @@
 """Footprints on the ellipsoid: boundary arcs, bounding spheres, inscribed balls, and exact distance tests of pairs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 from scipy.spatial import cKDTree
 
-from geographer.algorithms.connected_components import Bools, Ints, Links
+from geographer.algorithms.connected_components import Bools, Floats, Ints, Links
 from geographer.algorithms.geodesic_distance.arcs import (
+    COARSE_SAGITTA,
     Arcs,
-    Floats,
     bound_lengths,
+    compute_sagittas,
     expand_ranges,
     find_owners_within,
-    make_coarse_arcs,
     point_chord_distances,
     subdivide_lines,
     to_geocentric,
@@ -31,32 +30,22 @@ Polygons = npt.NDArray[np.object_]
 MAX_REGIONAL_RADIUS = 1.0e6
 """Metres: a footprint whose bounding sphere is larger gets one around the whole Earth, because its interior may lie on
 the far side of its boundary (a global raster's boundary is the antimeridian and the poles)."""
-
 WHOLE_EARTH_RADIUS = 6.5e6
-
 BALL_FACTOR, BALL_REACH = 0.99, 3.0e6
 """A geodesic is shorter than 1/0.99 of its chord while the chord is below 3,000 km (3e6 m). Inscribed balls that are
 within that margin prove a pair near without measuring its exact distance."""
-
 DEGREE_SLACK = 1e-6
 """Degrees by which rounding in a transformation may exceed ±180° or ±90°."""
-
 MAX_PAIRS = 1 << 18
 """How many pairs are in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footprints:
-    """n footprints on the ellipsoid; coordinates are geocentric, in metres, unless stated otherwise.
+    """n footprints on the ellipsoid; coordinates are geocentric, in metres.
 
-    Attributes:
-        polygons: See `Polygons`.
-        arcs: Their boundaries; footprint i has the arcs `first[i]` to `first[i + 1] - 1`.
-        first: See `arcs`; shape (n + 1,).
-        centre: Centre of a sphere that contains the footprint, shape (n, 3).
-        radius: Radius of that sphere, shape (n,).
-        inner_centre: A point inside the footprint, shape (n, 3).
-        inner_radius: Radius of a ball around `inner_centre` that no boundary enters, shape (n,).
+    Footprint i has the boundary arcs `first[i]` to `first[i + 1] - 1`, and lies in the sphere of `radius[i]` around
+    `centre[i]`. No boundary enters the ball of `inner_radius[i]` around `inner_centre[i]`, a point inside of it.
     """
 
     polygons: Polygons
@@ -68,19 +57,23 @@ class Footprints:
     inner_radius: Floats
 
     @classmethod
-    def from_wkb(cls, footprints: Sequence[bytes]) -> Footprints:
-        """Read WKB polygons or multipolygons in longitude/latitude, WGS84 degrees.
+    def from_wkb(cls, footprints: Sequence[bytes]) -> Self:
+        """Read WKB polygons or multipolygons in WGS84 degrees (longitude, latitude).
 
-        Raises:
-            UsageError: a footprint is not a polygon, is empty, or exceeds ±180° or ±90°; the message names its index.
+        Raise UsageError, with its index, if a footprint is not a polygon, is empty, or exceeds ±180° or ±90°.
         """
         polygons = parse_polygons(footprints)
         ends, owner = extract_boundary_lines(polygons)
-        arcs, line = make_coarse_arcs(ends)
-        owner = owner[line]
+        pieces = np.maximum(1, np.ceil(np.sqrt(compute_sagittas(ends) / COARSE_SAGITTA))).astype(np.int64)
+        arc_ends, line = subdivide_lines(ends, pieces)
+        arcs, owner = Arcs.from_ends(arc_ends), owner[line]
         first = np.searchsorted(owner, np.arange(len(polygons) + 1))
         centre, radius = bound_by_spheres(arcs, owner, first)
-        inner_centre = to_geocentric(shapely.get_coordinates(find_inner_points(polygons)))
+        # The centroid, if it is inside, since it is far from the boundary.
+        centroids = shapely.centroid(polygons)
+        is_inside = shapely.contains(polygons, centroids)
+        inner_points = np.where(is_inside, centroids, shapely.point_on_surface(polygons))
+        inner_centre = to_geocentric(shapely.get_coordinates(inner_points))
         boundary_distance = point_chord_distances(inner_centre[owner], arcs.start, arcs.along) - arcs.sagitta
         inner_radius = np.maximum(0.0, np.minimum.reduceat(boundary_distance, first[:-1]))
         return cls(polygons, arcs, first, centre, radius, inner_centre, inner_radius)
@@ -126,13 +119,6 @@ def sample_boundaries(footprints: Footprints, members: Ints, step: float) -> Flo
     return to_geocentric(subdivide_lines(ends, np.maximum(1, pieces))[0][:, 0])
 
 
-def find_inner_points(polygons: Polygons) -> Polygons:
-    """Return a point inside each polygon: its centroid if that is inside, since it is far from the boundary."""
-    centroids = shapely.centroid(polygons)
-    is_inside = shapely.contains(polygons, centroids)
-    return np.asarray(np.where(is_inside, centroids, shapely.point_on_surface(polygons)))
-
-
 def bound_by_spheres(arcs: Arcs, owner: Ints, first: Ints) -> tuple[Floats, Floats]:
     """Return a sphere around each footprint and its interior: centres, shape (n, 3), and radii, shape (n,)."""
     end = arcs.start + arcs.along
@@ -146,21 +132,18 @@ def bound_by_spheres(arcs: Arcs, owner: Ints, first: Ints) -> tuple[Floats, Floa
 
 
 def range_products(first_a: Ints, count_a: Ints, first_b: Ints, count_b: Ints) -> tuple[Ints, Ints, Ints]:
-    """Pair every index of a range with every index of another range, for many pairs of ranges at once.
-
-    Return the index in the first range, the index in the second, and the number of the pair of ranges, shape (m,) each.
-    """
+    """Pair all indices of two ranges, for many pairs of ranges at once; also return the number of the pair."""
     rank, pair = expand_ranges(np.zeros_like(count_a), count_a * count_b)
     width = count_b[pair]
     return first_a[pair] + rank // width, first_b[pair] + rank % width, pair
 
 
-def iter_portions(costs: Ints, max_cost: int) -> Iterator[slice]:
-    """Yield slices of consecutive items whose `costs` add up to at most `max_cost`; a costlier item comes alone."""
+def iter_portions(costs: Ints) -> Iterator[slice]:
+    """Yield slices of consecutive items whose `costs` add up to at most `MAX_PAIRS`; a costlier item comes alone."""
     start, cumulative = 0, np.cumsum(costs)
     while start < len(costs):
         spent = cumulative[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(cumulative, spent + max_cost, side="right")))
+        stop = max(start + 1, int(np.searchsorted(cumulative, spent + MAX_PAIRS, side="right")))
         yield slice(start, stop)
         start = stop
 
@@ -183,7 +166,7 @@ def iter_neighbours(centre: Floats, radius: Floats, max_gap: float) -> Iterator[
         limit = radius[chosen].max() + radius[others].max() + max_gap + 1.0
         tree = cKDTree(centre[others])
         neighbour_counts = tree.query_ball_point(centre[chosen], limit, return_length=True)
-        for portion in iter_portions(neighbour_counts, MAX_PAIRS):
+        for portion in iter_portions(neighbour_counts):
             block = chosen[portion]
             matches = cKDTree(centre[block]).sparse_distance_matrix(tree, limit, output_type="ndarray")
             pairs = np.column_stack([block[matches["i"]], others[matches["j"]]])
@@ -192,34 +175,28 @@ def iter_neighbours(centre: Floats, radius: Floats, max_gap: float) -> Iterator[
 
 
 def are_within_distance(footprints: Footprints, pairs: Links, distance: float, tolerance: float) -> Bools:
-    """Decide which pairs of footprints lie within `distance` metres of each other.
+    """Decide which pairs, shape (k, 2), lie within `distance` metres of each other, shape (k,).
 
     Cheap tests come first: inscribed balls, then intersection of the polygons, then boundary distances. `tolerance` is
-    that of `find_owners_within`. The result has shape (k,) for `pairs` of shape (k, 2).
+    that of `find_owners_within`.
     """
-    is_near = are_inner_balls_near(footprints, pairs, distance)
+    i, j = pairs.T
+    reach = BALL_FACTOR * (distance + footprints.inner_radius[i] + footprints.inner_radius[j])
+    apart = np.linalg.norm(footprints.inner_centre[i] - footprints.inner_centre[j], axis=1)
+    is_near: Bools = apart <= np.minimum(reach, BALL_REACH)
     rest = np.flatnonzero(~is_near)
     is_near[rest] = shapely.intersects(footprints.polygons[pairs[rest, 0]], footprints.polygons[pairs[rest, 1]])
     rest = rest[~is_near[rest]]
     count = np.diff(footprints.first)
-    for portion in iter_portions(count[pairs[rest, 0]] * count[pairs[rest, 1]], MAX_PAIRS):
+    for portion in iter_portions(count[pairs[rest, 0]] * count[pairs[rest, 1]]):
         is_near[rest[portion]] = are_boundaries_near(footprints, pairs[rest[portion]], distance, tolerance)
     return is_near
 
 
-def are_inner_balls_near(footprints: Footprints, pairs: Links, distance: float) -> Bools:
-    """Decide which pairs are certainly within `distance` metres, by their inscribed balls alone; shape (k,)."""
-    i, j = pairs.T
-    reach = BALL_FACTOR * (distance + footprints.inner_radius[i] + footprints.inner_radius[j])
-    apart = np.linalg.norm(footprints.inner_centre[i] - footprints.inner_centre[j], axis=1)
-    return np.asarray(apart <= np.minimum(reach, BALL_REACH))
-
-
 def are_boundaries_near(footprints: Footprints, pairs: Links, distance: float, tolerance: float) -> Bools:
-    """Decide which pairs have boundaries within `distance` metres of each other.
+    """Decide which pairs have boundaries within `distance` metres of each other, shape (k,).
 
-    Only arcs near the other footprint's bounding sphere, and of these only pairs near each other, are measured. The
-    result has shape (k,).
+    Only arcs near the other footprint's bounding sphere, and of these only pairs near each other, are measured.
     """
     i, j = pairs.T
     facing_i, owner_i = select_facing_arcs(footprints, i, j, distance)

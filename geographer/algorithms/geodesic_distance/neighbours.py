@@ -1,12 +1,10 @@
 """Join footprints by geodesic distance: find a few links that connect the same components as all close pairs do.
 
-Distances are straight lines through the Earth. A chord is never longer than its geodesic, so no pair within the buffer
-is missed, also near the poles and across the antimeridian. Some pairs slightly beyond the buffer are included: a chord
-is shorter by a fraction of (buffer / 6,371 km)² / 24 (a millionth at 30 km, 0.1 % at 1,000 km), and boundaries are
-approximated to 0.05 % of the buffer or 1 mm, whichever is more.
+Distances are straight lines through the Earth. A chord is never longer than its geodesic on WGS84, so no pair within
+the buffer is missed, also near the poles and across the antimeridian. Some pairs slightly beyond it are included: a
+chord is shorter by a fraction of (buffer / 6,371 km)² / 24 (a millionth at 30 km, 0.1 % at 1,000 km), and boundaries
+are approximated to 0.05 % of the buffer or 1 mm, whichever is more.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 
@@ -17,16 +15,16 @@ from scipy.spatial import cKDTree
 from geographer.algorithms.connected_components import (
     NO_LINKS,
     Bools,
+    Floats,
     Ints,
     Links,
     chain_group_members,
     label_components,
+    rank_in_groups,
 )
-from geographer.algorithms.geodesic_distance.arcs import Floats
 from geographer.algorithms.geodesic_distance.footprints import (
     BALL_FACTOR,
     BALL_REACH,
-    MAX_PAIRS,
     Footprints,
     are_within_distance,
     iter_neighbours,
@@ -39,10 +37,8 @@ from geographer.base.errors import UsageError
 
 ROUNDING = 1e-6
 """Metres: more than rounding adds to a distance, so that a shared corner is at distance 0."""
-
 MIN_PAIRS_FOR_CELL_TEST = 256
 """From this many pairs of footprints between two cells on, it pays to test the cells as wholes first."""
-
 MAX_CELL_MEMBERS = 1000
 """Footprints in a cell at most, so that all pairs of two cells fit in memory."""
 
@@ -52,20 +48,20 @@ def find_close_links(
 ) -> Links:
     """Find few links between footprints within `buffer_m` metres that connect the same components as all pairs do.
 
-    Distances are geodesic, on WGS84; footprints that touch, overlap or contain one another are at distance 0. The links
-    still connect the same components as all pairs after the `excluded` footprints and their links are removed. With
-    `parts`, every close pair of different parts is included, so that each leak between parts is reported.
+    Footprints that touch, overlap or contain one another are at distance 0. Time and memory grow with the number of
+    footprints (times that of their neighbours in other parts), not of pairs.
 
     Args:
-        footprints: WKB polygons or multipolygons in WGS84 degrees (longitude, latitude), split at the antimeridian.
-            Lines between corners are straight in longitude/latitude.
+        footprints: WKB polygons or multipolygons in WGS84 degrees (longitude, latitude), split at the antimeridian;
+            their lines are straight in longitude/latitude.
         buffer_m: The distance in metres, 0 or more.
-        parts: The number of the part that each footprint is assigned to, negative if none; shape (n,).
-        excluded: Which footprints are currently left out of the split; shape (n,).
+        parts: The number of the part that each footprint is assigned to, negative if none, shape (n,): every close pair
+            of different parts is included, so that each leak between parts is reported.
+        excluded: Which footprints are currently left out of the split, shape (n,): the links still connect the same
+            components as all pairs after these are removed.
 
     Returns:
-        Index pairs i < j, shape (m, 2), sorted, without repeats. Time and memory grow with the number of footprints
-        (times the number of their neighbours in other parts), not with the number of pairs.
+        Index pairs i < j, shape (m, 2), sorted, without repeats.
 
     Raises:
         UsageError: the buffer is negative or not finite, or a footprint is not a polygon on the Earth.
@@ -118,7 +114,7 @@ def grow_spanning_links(footprints: Footprints, among: Ints, links: Links, dista
     centre, radius = bound_cells(footprints, members, first)
     for pairs in iter_neighbours(centre, radius, distance):
         pairs = pairs[np.argsort(sphere_gaps(centre, radius, pairs), kind="stable")]
-        for portion in iter_portions(count[pairs[:, 0]] * count[pairs[:, 1]], MAX_PAIRS):
+        for portion in iter_portions(count[pairs[:, 0]] * count[pairs[:, 1]]):
             unconnected = select_unconnected(labels[members[first[:-1]]], pairs[portion])
             a, b = drop_distant_cells(footprints, members, first, unconnected, distance).T
             i, j, _ = range_products(first[a], count[a], first[b], count[b])
@@ -139,10 +135,7 @@ def assign_cells(footprints: Footprints, among: Ints, distance: float) -> Ints:
     level = np.floor(np.log2(reach))
     position = np.floor(footprints.inner_centre[among] / (2.0**level / np.sqrt(3.0))[:, None])
     _, cube = np.unique(np.column_stack([level, position]), axis=0, return_inverse=True)
-    order = np.argsort(cube, kind="stable")
-    rank = np.empty(len(cube), dtype=np.int64)
-    rank[order] = np.arange(len(cube)) - np.searchsorted(cube[order], cube[order])
-    _, cell = np.unique(np.column_stack([cube, rank // MAX_CELL_MEMBERS]), axis=0, return_inverse=True)
+    _, cell = np.unique(np.column_stack([cube, rank_in_groups(cube) // MAX_CELL_MEMBERS]), axis=0, return_inverse=True)
     return cell.astype(np.int64)
 
 
@@ -155,25 +148,18 @@ def bound_cells(footprints: Footprints, members: Ints, first: Ints) -> tuple[Flo
 
 
 def drop_distant_cells(footprints: Footprints, members: Ints, first: Ints, pairs: Links, distance: float) -> Links:
-    """Drop the pairs of cells that have many members and no two within `distance` of each other."""
-    count, is_kept = np.diff(first), np.ones(len(pairs), dtype=np.bool_)
-    for row in np.flatnonzero(count[pairs].prod(axis=1) >= MIN_PAIRS_FOR_CELL_TEST):
-        a, b = (members[first[cell] : first[cell + 1]] for cell in pairs[row])
-        is_kept[row] = could_be_within(footprints, a, b, distance)
-    return pairs[is_kept]
-
-
-def could_be_within(footprints: Footprints, a: Ints, b: Ints, distance: float) -> bool:
-    """Return False only if no footprint of `a` is within `distance` of one of `b`.
+    """Drop the pairs of cells that have many members and, by samples of their boundaries, no two within `distance`.
 
     Two stacks of scenes of neighbouring places have many pairs whose bounding spheres meet, and no near pair.
     """
-    boxes = [shapely.box(*shapely.total_bounds(footprints.polygons[members])) for members in (a, b)]
-    if shapely.intersects(*boxes):
-        return True
-    step = max(distance, footprints.radius[a].max() / 64, footprints.radius[b].max() / 64)
-    trees = [cKDTree(sample_boundaries(footprints, members, step)) for members in (a, b)]
-    return bool(trees[0].count_neighbors(trees[1], distance + 2.0 * step))
+    count, is_kept = np.diff(first), np.ones(len(pairs), dtype=np.bool_)
+    for row in np.flatnonzero(count[pairs].prod(axis=1) >= MIN_PAIRS_FOR_CELL_TEST):
+        cells = [members[first[cell] : first[cell + 1]] for cell in pairs[row]]
+        if not shapely.intersects(*(shapely.box(*shapely.total_bounds(footprints.polygons[cell])) for cell in cells)):
+            step = max(distance, *(footprints.radius[cell].max() / 64 for cell in cells))
+            a, b = (cKDTree(sample_boundaries(footprints, cell, step)) for cell in cells)
+            is_kept[row] = a.count_neighbors(b, distance + 2.0 * step) > 0
+    return pairs[is_kept]
 
 
 def find_joining_pairs(footprints: Footprints, labels: Ints, pairs: Links, distance: float, tolerance: float) -> Links:
@@ -188,21 +174,14 @@ def find_joining_pairs(footprints: Footprints, labels: Ints, pairs: Links, dista
     pairs = pairs[candidates[np.argsort(gaps[candidates], kind="stable")]]
     added, batch_size = NO_LINKS, 1
     while len(pairs):
-        rows = select_first_per_component(labels[pairs], batch_size)
+        # The pairs that are among the first of one of their components.
+        rows = np.unique(np.flatnonzero(rank_in_groups(labels[pairs].ravel()) < batch_size) // 2)
         is_near = are_within_distance(footprints, pairs[rows], distance, tolerance)
         added = np.concatenate([added, pairs[rows[is_near]]])
         labels = merge_labels(labels, pairs[rows[is_near]])
         pairs = select_unconnected(labels, np.delete(pairs, rows, axis=0))
         batch_size *= 2
     return added
-
-
-def select_first_per_component(component_pairs: Links, limit: int) -> Ints:
-    """Return the rows, ascending, that are among the first `limit` of one of their components; input shape (k, 2)."""
-    row, label = np.repeat(np.arange(len(component_pairs)), 2), component_pairs.ravel()
-    order = np.argsort(label, kind="stable")
-    rank = np.arange(len(label)) - np.searchsorted(label[order], label[order])
-    return np.unique(row[order[rank < limit]])
 
 
 def select_unconnected(labels: Ints, pairs: Links) -> Links:

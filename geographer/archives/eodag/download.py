@@ -1,8 +1,5 @@
 """Download one product with eodag in one attempt: files under the names that readers expect, and nothing else."""
 
-from __future__ import annotations
-
-import errno
 import hashlib
 import re
 import shutil
@@ -12,54 +9,18 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 from geographer.archives.base import BytesCallback, Product
 from geographer.archives.eodag.client import EodagClient
 from geographer.archives.eodag.products import EodagHandle, make_safe_name
-from geographer.archives.http_errors import iter_causes
 from geographer.base.errors import OrderRequiredError, SourceError
 
 _ONLINE: Final = "succeeded"
-_WORK_FOLDER: Final = ".eodag"
-"""eodag's temporary folder inside the product's folder."""
-
-_HTTP_ACCEPTED: Final = 202
-_EODAG_WAIT_MINUTES: Final = 1.0
-"""eodag's `wait` between its retries. It never retries here (timeout=0), but it rejects wait=0."""
-
-_DISK_ERRNOS: Final = frozenset(
-    {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO, errno.EMFILE, errno.EFBIG, getattr(errno, "EDQUOT", -1)}
-)
-
-
-def download_product(client: EodagClient, product: Product, folder: Path, on_progress: BytesCallback) -> None:
-    """Download a product; see `Source.fetch`. Assets come one by one, so that no thread writes after an error."""
-    handle: EodagHandle = product.handle
-    work_folder = folder / _WORK_FOLDER
-    work_folder.mkdir(parents=True)
-    progress = EodagProgress(on_progress)
-    try:
-        with _translate_errors(client, product), client.lock:
-            client.dag._setup_downloader(handle.eodag_product)
-        if handle.file_names and not _is_online(handle.eodag_product):
-            _order_product(client, product)
-        for index, (asset, name) in enumerate(handle.file_names.items()):
-            files = _download_files(client, product, work_folder / str(index), progress, asset)
-            _move_files(files, work_folder / str(index), folder / name)
-        if not handle.file_names:
-            if handle.eodag_product.remote_location in {"", "Not Available"}:
-                advice = "Exclude it, or choose another collection."
-                raise SourceError(f"{product.display_name} has no download link. {advice}")
-            files = _download_files(client, product, work_folder / "whole", progress, None)
-            destination = folder / _name_whole_product(product, files[0]) if len(files) == 1 else folder
-            _move_files(files, work_folder / "whole", destination)
-    finally:
-        stream = getattr(handle.eodag_product, "_stream", None)
-        if stream is not None:
-            stream.close()  # eodag leaves the connection open after an error.
-        shutil.rmtree(work_folder, ignore_errors=True)
+_NO_RETRY: Final = {"wait": 1.0, "timeout": 0.0}
+"""Minutes between eodag's retries and in all. It never retries here, but it rejects wait=0."""
 
 
 class EodagProgress:
@@ -71,42 +32,17 @@ class EodagProgress:
 
     def __call__(self, increment: int, total: int | None = None) -> None:
         """Add `increment` bytes; other units, such as files, are ignored."""
-        if self.unit != "B":
-            return
-        with self._lock:
-            self._n_bytes += increment
-            n_bytes = self._n_bytes
-        self._on_progress(n_bytes)
+        if self.unit == "B":
+            with self._lock:
+                self._n_bytes += increment
+                n_bytes = self._n_bytes
+            self._on_progress(n_bytes)
 
-    def _ignore_call(self, *_args: Any, **_kwargs: Any) -> EodagProgress:
-        """Return this object unchanged: the count continues over all assets, and there is no bar to draw."""
+    def _ignore_call(self, *_args: Any, **_kwargs: Any) -> "EodagProgress":
+        """The count continues over all assets, and there is no bar to draw."""
         return self
 
     reset = refresh = close = copy = _ignore_call
-
-
-def _download_files(
-    client: EodagClient, product: Product, folder: Path, progress: EodagProgress, asset: str | None
-) -> list[Path]:
-    """Download one asset, or with None the whole product, into `folder` and return its files."""
-    eodag_product = product.handle.eodag_product
-    eodag_product.location = eodag_product.remote_location
-    folder.mkdir()
-    options: dict[str, Any] = {"output_dir": str(folder), "extract": False, "wait": _EODAG_WAIT_MINUTES, "timeout": 0.0}
-    progress.unit = "B"
-    if asset is not None:
-        options["asset"] = re.escape(asset)
-        # A preset name prevents eodag from using one that the archive sends, which may point outside the folder.
-        eodag_product.assets[asset].filename = "asset"
-        # A preset size prevents up to two requests that eodag makes only for its progress bar.
-        eodag_product.assets[asset].data.setdefault("file:size", 0)
-    with _translate_errors(client, product):
-        _serialise_logins(client, eodag_product)
-        client.dag.download(eodag_product, progress_callback=progress, executor=_InlineExecutor(), **options)
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and ".downloaded" not in path.parts)
-    if not files:
-        raise SourceError(f"{product.display_name}: no file arrived", retryable=True)
-    return files
 
 
 class _InlineExecutor(Executor):
@@ -126,78 +62,107 @@ class _InlineExecutor(Executor):
         return future
 
 
-def _serialise_logins(client: EodagClient, eodag_product: Any) -> None:
-    """Let one thread at a time log in, because eodag's plugins store their token on themselves."""
-    login = eodag_product.downloader_auth
-    if login is None or "authenticate" in vars(login):
-        return
-    authenticate = login.authenticate
+class ProductDownload:
+    """One attempt to download a product with eodag."""
 
-    def authenticate_locked() -> Any:
-        with client.lock:
-            return authenticate()
+    def __init__(self, client: EodagClient, product: Product, on_progress: BytesCallback) -> None:
+        self._client, self._product, self._progress = client, product, EodagProgress(on_progress)
+        self._handle: EodagHandle = product.handle
+        self._eodag_product = self._handle.eodag_product
 
-    login.authenticate = authenticate_locked
+    def write_files(self, folder: Path) -> None:
+        """Write the files into `folder`, see `Source.fetch`: assets one by one, so no thread writes after an error."""
+        work_folder = folder / ".eodag"  # eodag's temporary files
+        work_folder.mkdir(parents=True)
+        try:
+            with self._translate_errors(), self._client.lock:
+                self._client.dag._setup_downloader(self._eodag_product)
+            if self._handle.file_names:
+                self._require_online()
+            elif self._eodag_product.remote_location in {"", "Not Available"}:
+                reason = "has no download link. Exclude it, or choose another collection."
+                raise SourceError(f"{self._product.display_name} {reason}")
+            for index, (asset, name) in enumerate(self._handle.file_names.items() or [(None, "")]):
+                part_folder = work_folder / str(index)
+                files = self._download_files(part_folder, asset)
+                if asset is None and len(files) == 1:
+                    name = _name_whole_product(self._product, files[0])
+                for file in files:  # An only file gets the name; several keep theirs below it.
+                    target = folder / name / (file.relative_to(part_folder) if len(files) > 1 else "")
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    file.rename(target)
+        finally:
+            stream = getattr(self._eodag_product, "_stream", None)
+            if stream is not None:
+                stream.close()  # eodag leaves the connection open after an error.
+            shutil.rmtree(work_folder, ignore_errors=True)
 
+    def _download_files(self, folder: Path, asset: str | None) -> list[Path]:
+        """Download one asset, or with None the whole product, into the new `folder` and return its files."""
+        eodag_product = self._eodag_product
+        eodag_product.location = eodag_product.remote_location
+        folder.mkdir()
+        self._progress.unit = "B"
+        if asset is not None:
+            # A preset name prevents eodag from using one that the archive sends, which may point outside the folder.
+            eodag_product.assets[asset].filename = "asset"
+            # A preset size prevents up to two requests that eodag makes only for its progress bar.
+            eodag_product.assets[asset].data.setdefault("file:size", 0)
+        with self._translate_errors():
+            self._serialise_logins()
+            names = {} if asset is None else {"asset": re.escape(asset)}
+            options = {"progress_callback": self._progress, "executor": _InlineExecutor(), "output_dir": str(folder)}
+            self._client.dag.download(eodag_product, extract=False, **options, **_NO_RETRY, **names)
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and ".downloaded" not in path.parts)
+        if not files:
+            raise SourceError(f"{self._product.display_name}: no file arrived", retryable=True)
+        return files
 
-def _order_product(client: EodagClient, product: Product) -> None:
-    """Order an offline product that is delivered as assets; eodag itself orders products delivered as a whole."""
-    eodag_product = product.handle.eodag_product
-    downloader = eodag_product.downloader
-    if getattr(downloader.config, "order_enabled", False) and hasattr(downloader, "order"):
-        with _translate_errors(client, product):
-            login = eodag_product.downloader_auth
-            session = login.authenticate() if login is not None else None
-            downloader.order(eodag_product, session, wait=_EODAG_WAIT_MINUTES, timeout=0.0)
-    if not _is_online(eodag_product):
-        raise _make_order_error(product)
+    def _require_online(self) -> None:
+        """Order an offline product that is delivered as assets; eodag itself orders products delivered as a whole."""
+        downloader, login = self._eodag_product.downloader, self._eodag_product.downloader_auth
+        can_order = getattr(downloader.config, "order_enabled", False) and hasattr(downloader, "order")
+        if not self._is_online() and can_order:
+            with self._translate_errors():
+                downloader.order(self._eodag_product, login and login.authenticate(), **_NO_RETRY)
+        if not self._is_online():
+            raise self._make_order_error()
 
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        from eodag.utils.exceptions import NotAvailableError
 
-def _is_online(eodag_product: Any) -> bool:
-    return bool(eodag_product.properties.get("order:status", _ONLINE) == _ONLINE)
+        with self._client.translate_errors(self._product.display_name):
+            try:
+                yield
+            except Exception as error:
+                stream = getattr(self._eodag_product, "_stream", None)
+                is_accepted = getattr(stream, "status_code", None) == HTTPStatus.ACCEPTED
+                is_unavailable = isinstance(error, NotAvailableError)
+                is_pending = is_accepted and (is_unavailable or not self._handle.file_names)
+                if is_pending or (is_unavailable and not self._is_online()):
+                    raise self._make_order_error() from None
+                raise
 
+    def _serialise_logins(self) -> None:
+        """Let one thread at a time log in, because eodag's plugins store their token on themselves."""
+        login = self._eodag_product.downloader_auth
+        if login is None or "authenticate" in vars(login):
+            return
+        authenticate = login.authenticate
 
-def _make_order_error(product: Product) -> OrderRequiredError:
-    reason = "is offline: the archive must restore it first"
-    return OrderRequiredError(f"{product.display_name} {reason}. Run the command again in a few hours.")
+        def authenticate_locked() -> Any:
+            with self._client.lock:
+                return authenticate()
 
+        login.authenticate = authenticate_locked
 
-@contextmanager
-def _translate_errors(client: EodagClient, product: Product) -> Iterator[None]:
-    """Raise eodag's exceptions as those that a source may raise; errors of the disk stay `OSError`."""
-    try:
-        yield
-    except Exception as error:
-        raise _translate_exception(client, product, error) from None
+    def _is_online(self) -> bool:
+        return bool(self._eodag_product.properties.get("order:status", _ONLINE) == _ONLINE)
 
-
-def _translate_exception(client: EodagClient, product: Product, error: Exception) -> Exception:
-    import requests
-    from eodag.utils import exceptions
-
-    for cause in iter_causes(error):
-        if isinstance(cause, SourceError):
-            return cause
-        is_network = isinstance(cause, requests.RequestException | ConnectionError | TimeoutError)
-        if isinstance(cause, OSError) and cause.errno is not None and cause.filename is not None and not is_network:
-            return cause
-        if isinstance(cause, OSError) and cause.errno in _DISK_ERRNOS:
-            return cause
-    eodag_product = product.handle.eodag_product
-    is_accepted = getattr(getattr(eodag_product, "_stream", None), "status_code", None) == _HTTP_ACCEPTED
-    is_unavailable = isinstance(error, exceptions.NotAvailableError)
-    is_pending = is_accepted and (is_unavailable or not product.handle.file_names)
-    if is_pending or (is_unavailable and not _is_online(eodag_product)):
-        return _make_order_error(product)
-    return client.to_source_error(error, product.display_name)
-
-
-def _move_files(files: list[Path], folder: Path, destination: Path) -> None:
-    """Move a tree of files in `folder` to `destination`; an only file becomes `destination` itself."""
-    for file in files:
-        target = destination / file.relative_to(folder) if len(files) > 1 else destination
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file.rename(target)
+    def _make_order_error(self) -> OrderRequiredError:
+        reason = "is offline: the archive must restore it first"
+        return OrderRequiredError(f"{self._product.display_name} {reason}. Run the command again in a few hours.")
 
 
 def _name_whole_product(product: Product, file: Path) -> str:
@@ -214,7 +179,6 @@ def _name_whole_product(product: Product, file: Path) -> str:
 
 
 def _detect_extension(file: Path) -> str:
-    """Return the extension that fits the content: archive files arrive under arbitrary names."""
     if zipfile.is_zipfile(file):
         return ".zip"
     if tarfile.is_tarfile(file):

@@ -1,46 +1,34 @@
 """Convert eodag's search results to `Product`: footprint, outline, time, properties, and the names of the files."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote, urlparse
 
+from geographer.archives import stac_items
 from geographer.archives.base import Product
+from geographer.archives.eodag.client import EodagClient
+from geographer.archives.eodag.options import AssetFilter
 from geographer.archives.eodag.pagination import EodagItem
-from geographer.archives.stac_items import normalise_footprint, read_acquisition_time, read_outline
-from geographer.archives.stac_properties import normalise_properties, parse_digest, parse_size, read_asset_file_info
 from geographer.base.errors import SourceError
 
-AssetFilter = Callable[[str], bool]
-"""Returns whether to download the asset of that name."""
+if TYPE_CHECKING:
+    import shapely
 
 _PREVIEW_ROLES: Final = frozenset({"thumbnail", "overview"})
 _EXTENSIONS: Final = {
-    "image/tiff": ".tif",
-    "image/jp2": ".jp2",
-    "image/png": ".png",
-    "image/jpeg": ".jpg",
-    "application/xml": ".xml",
-    "text/xml": ".xml",
-    "application/json": ".json",
-    "application/geo+json": ".geojson",
-    "application/zip": ".zip",
-    "application/x-hdf5": ".h5",
-    "application/x-netcdf": ".nc",
-    "application/netcdf": ".nc",
-    "text/plain": ".txt",
+    **{"image/tiff": ".tif", "image/jp2": ".jp2", "image/png": ".png", "image/jpeg": ".jpg", "text/plain": ".txt"},
+    **{"text/xml": ".xml", "application/xml": ".xml", "application/json": ".json", "application/zip": ".zip"},
+    **{"application/geo+json": ".geojson", "application/x-hdf5": ".h5"},
+    **dict.fromkeys(("application/x-netcdf", "application/netcdf"), ".nc"),
 }
+_NAME_FIELDS: Final = ("title", "s2:product_uri")
 _UNSAFE: Final = re.compile(r"[^\w.+-]+")
 
 
 class EodagHandle(NamedTuple):
-    """An EOProduct, the path of the file of each asset to download, and a digest of the product if it has no assets.
-
-    Without file names, the product is downloaded as a whole.
-    """
+    """An EOProduct and the paths of its assets' files, or none and maybe its digest if it is downloaded as a whole."""
 
     eodag_product: Any
     file_names: Mapping[str, str]
@@ -48,56 +36,55 @@ class EodagHandle(NamedTuple):
 
 
 def make_product(
+    client: EodagClient,
     item: EodagItem,
     asset_filter: AssetFilter | None,
-    has_asset_downloads: Callable[[Any], bool],
-    licence: str | None = None,
+    bands: tuple[str, ...],
+    collection_licence: str | None,
 ) -> Product | None:
     """Return the product for a search result, or None if its footprint has no area.
 
-    Args:
-        item: The search result.
-        asset_filter: Which assets to download; None: all except thumbnails and overviews.
-        has_asset_downloads: Whether the archive delivers an EOProduct as separate assets.
-        licence: Licence of the collection.
-
-    Raises:
-        SourceError: footprint or time are malformed, or no asset passes the filter.
+    Without `asset_filter`, the assets of the `bands` are downloaded if each is an asset, else all except thumbnails and
+    overviews, or the whole product if the archive delivers it as one file. `SourceError` if footprint or time are
+    malformed, or no asset passes the filter.
     """
+    import shapely
+
     eodag_product, source_item = item
     stac_item = source_item if isinstance(source_item, dict) and source_item.get("type") == "Feature" else {}
     fields = {**eodag_product.properties, **(stac_item.get("properties") or {})}
     product_id = str(eodag_product.properties["id"])
     subject = f"product '{product_id}' of '{eodag_product.provider}'"
-    is_by_asset = asset_filter is not None or has_asset_downloads(eodag_product)
-    assets = _select_assets(eodag_product, asset_filter, subject) if is_by_asset else {}
+    assets = _select_assets(client, eodag_product, asset_filter or _make_band_filter(eodag_product, bands), subject)
     try:
-        footprint, outline, crs = _read_geometries(eodag_product, stac_item, fields, list(assets.values()))
-        acquired = read_acquisition_time(fields)
+        footprint = _read_footprint(eodag_product, stac_item)
+        outline, crs = stac_items.read_outline(fields, assets.values()) or (None, None)
+        acquired = stac_items.read_acquisition_time(fields)
     except Exception as error:
-        advice = "Exclude it from the search, or report it to the archive."
-        message = f"{subject} has a malformed geometry or time ({type(error).__name__}). {advice}"
-        raise SourceError(message) from None
+        reason = f"has a malformed geometry or time ({type(error).__name__})"
+        raise SourceError(f"{subject} {reason}. Exclude it from the search, or report it to the archive.") from None
     if footprint is None:
         return None
     file_names = _make_file_names(assets)
-    files = {file_names[key]: read_asset_file_info(asset) for key, asset in assets.items()}
-    sizes = [file_info.size for file_info in files.values()] if assets else [parse_size(fields.get("file:size"))]
-    possible_names = (product_id, str(fields.get("title", "")), str(fields.get("s2:product_uri", "")))
+    files = {file_names[key]: stac_items.read_asset_file_info(asset) for key, asset in assets.items()}
+    stated_size, digest = fields.get("file:size"), stac_items.parse_digest(fields.get("file:checksum"))
+    sizes = [file_info.size for file_info in files.values()] if assets else [stac_items.parse_size(stated_size)]
+    names = (str(fields.get(name, "")) for name in _NAME_FIELDS)
+    licences = (value for value in (fields.get("license"), collection_licence) if isinstance(value, str))
     return Product(
         provider=str(eodag_product.provider),
         collection=str(eodag_product.collection),
         product_id=product_id,
-        footprint=footprint,
+        footprint=shapely.to_wkb(footprint),
         crs=crs,
-        outline=outline,
+        outline=None if outline is None else shapely.to_wkb(outline, output_dimension=2),
         acquired=acquired,
         cloud_cover=_parse_number(fields.get("eo:cloud_cover")),
         size=None if None in sizes else sum(size or 0 for size in sizes),
-        licence=_find_licence(fields, licence),
-        properties=normalise_properties(fields, *possible_names),
+        licence=next((licence for licence in licences if licence not in {"", "other"}), None),
+        properties=stac_items.normalise_properties(fields, product_id, *names),
         files=files,
-        handle=EodagHandle(eodag_product, file_names, None if assets else parse_digest(fields.get("file:checksum"))),
+        handle=EodagHandle(eodag_product, file_names, None if assets else digest),
     )
 
 
@@ -106,47 +93,49 @@ def make_safe_name(text: str) -> str:
     return _UNSAFE.sub("_", text).lstrip(".") or "product"
 
 
-def _read_geometries(
-    eodag_product: Any, stac_item: dict[str, Any], fields: dict[str, Any], assets: list[Any]
-) -> tuple[bytes | None, bytes | None, str | None]:
-    """Return the footprint (WKB), and if the item states them, the outline (WKB) and its CRS."""
+def _read_footprint(eodag_product: Any, stac_item: Mapping[str, Any]) -> "shapely.Geometry | None":
     import shapely
 
-    geometry = eodag_product.geometry
-    bbox = stac_item.get("bbox")
+    geometry, bbox = eodag_product.geometry, stac_item.get("bbox")
     if stac_item and not stac_item.get("geometry"):
         # eodag takes an item without a geometry for one of the whole world.
-        geometry = shapely.box(*bbox[:2], *bbox[len(bbox) // 2 :][:2]) if bbox else shapely.Point()
-    footprint = normalise_footprint(geometry, bbox)
-    outline, crs = read_outline(fields, assets) or (None, None)
-    return (
-        None if footprint is None else shapely.to_wkb(footprint),
-        None if outline is None else shapely.to_wkb(outline, output_dimension=2),
-        crs,
-    )
+        geometry = stac_items.make_box(bbox) if bbox else shapely.Point()
+    return stac_items.normalise_footprint(geometry, bbox)
 
 
-def _select_assets(eodag_product: Any, asset_filter: AssetFilter | None, subject: str) -> dict[str, Any]:
-    """Return the assets to download, by name."""
+def _make_band_filter(eodag_product: Any, bands: tuple[str, ...]) -> AssetFilter | None:
+    wanted = {band.casefold() for band in bands}
+    is_complete = wanted <= {str(key).casefold() for key in eodag_product.assets}
+    return (lambda name: name.casefold() in wanted) if wanted and is_complete else None
+
+
+def _select_assets(
+    client: EodagClient, eodag_product: Any, asset_filter: AssetFilter | None, subject: str
+) -> dict[str, Mapping[str, Any]]:
+    if asset_filter is None and not _has_asset_downloads(client, eodag_product):
+        return {}
     assets = {str(key): asset for key, asset in eodag_product.assets.items() if asset.get("href")}
     if asset_filter is None:
         return {key: asset for key, asset in assets.items() if not _is_preview(asset)} or assets
     selected = {key: asset for key, asset in assets.items() if asset_filter(key)}
     if not selected:
-        names = ", ".join(sorted(assets)) or "missing"
-        advice = "Correct the option 'assets'."
-        raise SourceError(f"{subject} has none of the requested assets. Its assets are {names}. {advice}")
+        names = f"Its assets are {', '.join(sorted(assets)) or 'missing'}. Correct the option 'assets'."
+        raise SourceError(f"{subject} has none of the requested assets. {names}")
     return selected
 
 
+def _has_asset_downloads(client: EodagClient, eodag_product: Any) -> bool:
+    downloader = client.dag._plugins_manager.get_download_plugin(eodag_product)
+    can_have_assets = len(eodag_product.assets) > 0 and hasattr(downloader, "_should_ignore_assets")
+    return can_have_assets and not downloader._should_ignore_assets(eodag_product)
+
+
 def _is_preview(asset: Mapping[str, Any]) -> bool:
-    """Return whether all roles of an asset are those of thumbnails and overviews."""
     roles = asset.get("roles")
     return isinstance(roles, list) and bool(roles) and set(map(str, roles)) <= _PREVIEW_ROLES
 
 
-def _make_file_names(assets: dict[str, Any]) -> dict[str, str]:
-    """Return the path of each asset's file: the asset's name with the extension of its link."""
+def _make_file_names(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     file_names: dict[str, str] = {}
     for key, asset in assets.items():
         name = "/".join(make_safe_name(part) for part in key.split("/") if part.strip(". ")) or "asset"
@@ -170,11 +159,3 @@ def _parse_number(value: Any) -> float | None:
         return None if value is None or isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         return None
-
-
-def _find_licence(fields: Mapping[str, Any], collection_licence: str | None) -> str | None:
-    """Return the product's licence, else that of the collection; "other" is no information."""
-    for value in (fields.get("license"), collection_licence):
-        if isinstance(value, str) and value and value != "other":
-            return value
-    return None

@@ -1,13 +1,12 @@
 """Remove credentials that eodag was given from messages."""
 
-from __future__ import annotations
-
 import base64
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import permutations
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote, quote_plus
 
 from geographer.base.redaction import redact_urls
@@ -24,41 +23,36 @@ _KEY_VALUE: Final = re.compile(
     r"(?P<between>[\"']?\s*[=:]\s*[\"']?)(?:(?:Bearer|Basic)\s+)?[^\s&\"',;}]+",
     re.IGNORECASE,
 )
-_MASK: Final = "***"
+_SECRET_VARIABLES: Final = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
 
 
 class Redactor:
     """Masks known secrets, in every usual encoding, and `name=value` pairs whose name suggests a secret."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        encoded = {form for value in secrets if len(value) >= _MIN_LENGTH for form in _encode_value(value)}
+        encoders = (str, quote, quote_plus, partial(quote, safe=""), _encode_base64)
+        encoded = {encode(value) for value in secrets if len(value) >= _MIN_LENGTH for encode in encoders}
         self._encoded_secrets = sorted(encoded, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         """Return `text` without secrets, and without user, query and fragment of its URLs."""
         for secret in self._encoded_secrets:
-            text = text.replace(secret, _MASK)
-        return _KEY_VALUE.sub(rf"\g<name>\g<between>{_MASK}", str(redact_urls(text)))
+            text = text.replace(secret, "***")
+        return _KEY_VALUE.sub(r"\g<name>\g<between>***", str(redact_urls(text)))
 
 
-def collect_secrets(configurations: Iterable[Any], user_configuration: Any) -> set[str]:
-    """Return every value that eodag may log in with.
-
-    Args:
-        configurations: Configurations of eodag's providers.
-        user_configuration: Parsed content of the user's configuration file.
-    """
+def collect_secrets(configurations: Iterable[object], user_configuration: object) -> set[str]:
+    """Return every value that eodag may log in with, given its providers' configurations and the user's parsed file."""
     secrets = {value for configuration in configurations for value in _iter_credentials(configuration)}
     secrets.update(_iter_secret_fields(user_configuration))
     for name, value in os.environ.items():
-        if name.startswith("EODAG_") and (_SECRET_NAME.search(name) or "CREDENTIALS" in name):
-            secrets.add(value)
-        if name in {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}:
+        is_secret = _SECRET_NAME.search(name) or "CREDENTIALS" in name
+        if name in _SECRET_VARIABLES or (name.startswith("EODAG_") and is_secret):
             secrets.add(value)
     return secrets
 
 
-def _iter_credentials(configuration: Any) -> Iterator[str]:
+def _iter_credentials(configuration: object) -> Iterator[str]:
     """Yield the credentials of a provider's plugins, and each `user:password` as HTTP Basic encodes it."""
     for plugin in list(vars(configuration).values()):
         credentials = getattr(plugin, "credentials", None)
@@ -66,11 +60,10 @@ def _iter_credentials(configuration: Any) -> Iterator[str]:
             values = [str(value) for value in credentials.values() if isinstance(value, str | int) and value]
             yield from values
             for pair in permutations(values, 2):
-                yield base64.b64encode(":".join(pair).encode()).decode()
+                yield _encode_base64(":".join(pair))
 
 
-def _iter_secret_fields(value: Any, is_secret: bool = False) -> Iterator[str]:
-    """Yield every value below a key whose name suggests a secret."""
+def _iter_secret_fields(value: object, is_secret: bool = False) -> Iterator[str]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _iter_secret_fields(inner, is_secret or bool(_SECRET_NAME.search(str(name))))
@@ -81,5 +74,5 @@ def _iter_secret_fields(value: Any, is_secret: bool = False) -> Iterator[str]:
         yield str(value)
 
 
-def _encode_value(value: str) -> set[str]:
-    return {value, quote(value, safe=""), quote(value), quote_plus(value), base64.b64encode(value.encode()).decode()}
+def _encode_base64(value: str) -> str:
+    return base64.b64encode(value.encode()).decode()

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 from geographer.base.errors import NotFoundError
-from geographer.base.file_lock import try_lock
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 GEOGRAPHER_FOLDER: Final = ".geographer"
 _LOCK_SUFFIX: Final = ".lock"
@@ -20,11 +17,7 @@ _LOCK_SUFFIX: Final = ".lock"
 
 
 def find_dataset_root(path: Path) -> Path:
-    """Return `path` or the nearest folder above it that has a dataset.
-
-    Raises:
-        NotFoundError: no such folder.
-    """
+    """Return `path` or the nearest folder above it that has a dataset; `NotFoundError` if there is none."""
     full_path = path.resolve()
     for folder in (full_path, *full_path.parents):
         if (folder / GEOGRAPHER_FOLDER / "log.duckdb").is_file():
@@ -35,16 +28,17 @@ def find_dataset_root(path: Path) -> Path:
 @contextmanager
 def make_staging_folder(root: Path) -> Iterator[Path]:
     """Create an empty folder on the dataset's file system, and delete it and those that killed processes left."""
+    from filelock import FileLock, Timeout
+
     parent = root / GEOGRAPHER_FOLDER / "staging"
     parent.mkdir(exist_ok=True)
     lock = parent / f"{uuid4().hex}{_LOCK_SUFFIX}"
-    with try_lock(lock):
+    with FileLock(lock):
         folder = lock.with_suffix("")
         folder.mkdir()
         for other in parent.glob(f"*{_LOCK_SUFFIX}"):
-            with try_lock(other) as is_unused:
-                if is_unused:
-                    _delete_staging_folder(other)
+            with suppress(Timeout), FileLock(other, blocking=False):
+                _delete_staging_folder(other)
         try:
             yield folder
         finally:

@@ -162,12 +162,13 @@ def test_assets_option_selects_files(archive: FaultyArchive) -> None:
     archive.add_item("scene", (0, 0, 1, 1), {"B02.tif": b"bb", "B03.tif": b"ccc", "thumb.png": b"dddd"})
     archive.items[0]["assets"]["thumb"]["roles"] = ["thumbnail"]
     sizes = {}
-    for assets in (None, "B0.", ["B03"], ["thumb"]):
+    for assets in (None, "B0.", "B0[2,3]", ["B03"], ["thumb"]):
         (product,) = search_products(make_source(archive, assets=assets), EVERYWHERE, ONCE)
         sizes[str(assets)] = (product.size, sorted(product.files))
     assert sizes == {
         "None": (5, ["B02.tif", "B03.tif"]),
         "B0.": (5, ["B02.tif", "B03.tif"]),
+        "B0[2,3]": (5, ["B02.tif", "B03.tif"]),
         "['B03']": (3, ["B03.tif"]),
         "['thumb']": (4, ["thumb.png"]),
     }
