@@ -11,15 +11,13 @@ from geographer.base.errors import UsageError
 
 
 def canonical_json(value: Any) -> str:
-    """Return the canonical text of `value`.
-
-    Raises:
-        UsageError: it holds NaN, infinity, or an integer of 2^53 or more, which JSON numbers cannot represent.
-    """
+    """Return the canonical text of `value`; `UsageError` if it has NaN, infinity, or an integer of 2^53 or more."""
     try:
         return rfc8785.dumps(value).decode()
     except rfc8785.CanonicalizationError as error:
-        raise UsageError(f"the value cannot be recorded: {error}. Use finite numbers below 2^53.") from error
+        raise UsageError(
+            f"the value cannot be recorded: {error}. Use finite numbers below 2^53, and text in UTF-8."
+        ) from error
 
 
 def parse_canonical_json(text: str) -> Any:

@@ -26,13 +26,17 @@ class NotFoundError(GeographerError):
 
 
 class PluginError(NotFoundError):
-    """A user's selector, cutter, label maker, source or reader cannot be imported in this process."""
+    """A user's selector, cutter, label maker, source or reader is not installed, or importing it fails."""
 
 
 class ConflictError(GeographerError):
     """A request conflicts with the dataset: an id exists, the head has moved, a split would leak."""
 
     exit_code = 4
+
+
+class UnsupportedVersionError(ConflictError):
+    """A newer version of geographer wrote the dataset or the file."""
 
 
 class CorruptError(GeographerError):
@@ -50,11 +54,8 @@ class StorageError(GeographerError):
 class SourceError(StorageError):
     """An archive failed to answer or to deliver.
 
-    Attributes:
-        retryable: True if a retry may succeed without any change.
-        retry_after: The seconds that the archive asked to wait before a retry, or None.
-
-    `passing` and `wait` are the names of version 0.1.0 for the same; sources may use them for one more release.
+    If it is `retryable`, a retry may succeed without any change, after the `retry_after` seconds that the archive asked
+    to wait. `passing` and `wait` are the names of version 0.1.0, which sources may use for one more release.
     """
 
     def __init__(

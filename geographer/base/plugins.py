@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
-from geographer.base.errors import NotFoundError, PluginError, UsageError
+from geographer.base.errors import PluginError, UsageError, quote_names
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+_PATH: Final = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
+"""`module:qualified.name`."""
 _REGISTERED: dict[str, Any] = {}
 """Plugins that were passed as objects in this process, by `module:qualname`."""
 
@@ -23,7 +22,7 @@ class PluginKind:
     """A kind of plugin.
 
     Attributes:
-        noun: What errors call it, and its key in the log: `selector`, `cutter`, `source`, `reader`.
+        noun: What errors call it, and its key in the log.
         group: The entry points that name plugins of this kind.
         base: The class that plugins subclass, as users import it; empty for functions.
         built_in: The plugins of this package, name to `module:Class`; imported when they are used.
@@ -37,46 +36,57 @@ class PluginKind:
     def resolve_plugin(self, plugin: Any) -> PluginRef:
         """Return the reference to a plugin that is given as an object or by name.
 
-        Raises:
-            NotFoundError: no plugin has that name.
-            UsageError: the object has no name by which it can be imported again.
+        `PluginError` if it is not installed or cannot be imported, `UsageError` if an object has no importable name.
         """
         if not isinstance(plugin, str):
             if "<" in getattr(plugin, "__qualname__", "<"):
-                raise UsageError(
-                    f"{plugin!r} has no name by which it can be imported again. Define it at the top of a module."
-                )
+                reason = "has no name by which it can be imported again"
+                raise UsageError(f"{plugin!r} {reason}. Define it at the top of a module.")
             name = f"{plugin.__module__}:{plugin.__qualname__}"
             _REGISTERED[name] = plugin
             return PluginRef(self, name, plugin_version(plugin))
         if plugin in self.built_in:
             return PluginRef(self, plugin, "")
-        found = self.load_plugin(plugin)
-        if found is None:
-            raise NotFoundError(
-                f"{self.noun} '{plugin}' not found: neither an entry point of {self.group} nor an importable "
-                "module:name. Install the package that defines it."
-            )
-        return PluginRef(self, plugin, plugin_version(found))
+        return PluginRef(self, plugin, plugin_version(self.require_plugin(plugin)))
+
+    def parse_plugin(self, plugin: Any) -> PluginRef:
+        """Return the reference to a plugin: one itself, or as the log records it, or see `resolve_plugin`."""
+        if isinstance(plugin, Mapping):
+            return PluginRef(self, plugin[self.noun], plugin["version"])
+        return plugin if isinstance(plugin, PluginRef) else self.resolve_plugin(plugin)
 
     def load_plugin(self, name: str) -> Any:
-        """Return the function or class of that name, or None if this process cannot import it."""
+        """Return the function or class, or None if it is not installed; `PluginError` if importing it fails."""
         if name in _REGISTERED:
             return _REGISTERED[name]
-        entry = None if name in self.built_in else find_entry_point(self.group, name)
-        if entry:
-            return entry.load()
-        try:
-            return import_object(self.built_in.get(name, name))
-        except (ImportError, AttributeError, ValueError):
+        path = self.built_in.get(name, name)
+        registered = None if name in self.built_in else find_entry_point(self.group, name)
+        if registered is None and not _PATH.fullmatch(path):
             return None
+        entry = registered or EntryPoint(name, path, self.group)
+        try:
+            return entry.load()
+        except (Exception, SystemExit) as error:
+            is_missing = isinstance(error, ModuleNotFoundError) and f"{entry.module}.".startswith(f"{error.name}.")
+            if is_missing and registered is None:
+                return None
+            reason, advice = f"{type(error).__name__}: {error}", "Correct it, or install the packages that it needs."
+            raise PluginError(f"{self.noun} '{name}' cannot be imported ({reason}). {advice}") from error
+
+    def require_plugin(self, name: str, known_version: str = "") -> Any:
+        """Return the function or class of that name; a `PluginError` if it is not installed or importing it fails."""
+        plugin = self.load_plugin(name)
+        if plugin is None:
+            label = f"'{name}' {known_version}".rstrip()
+            installed = quote_names(sorted({*self.built_in, *entry_points(group=self.group).names}), limit=20)
+            raise PluginError(
+                f"{self.noun} {label} not found: neither an entry point of {self.group} (installed: "
+                f"{installed or 'none'}) nor an importable module:name. Install the package that defines it."
+            )
+        return plugin
 
     def make_instance(self, plugin: Any, name: str, base: type, options: Mapping[str, Any]) -> Any:
-        """Return the plugin class called with its options.
-
-        Raises:
-            UsageError: it does not accept them, or the result is not an instance of `base`.
-        """
+        """Return the plugin called with its options; `UsageError` unless it accepts them and makes a `base`."""
         try:
             instance = plugin(**options)
         except TypeError as error:
@@ -90,8 +100,7 @@ class PluginKind:
 class PluginRef:
     """A reference to a plugin: an entry point's name or `module:name`, and the version when it was first used.
 
-    Two references are equal if kind and name are equal: a newer version is the same plugin, and each event records the
-    version that ran.
+    Two references are equal if kind and name are equal; each event records the version that ran.
     """
 
     kind: PluginKind
@@ -99,36 +108,16 @@ class PluginRef:
     version: str = field(compare=False)
 
     def load_plugin(self) -> Any:
-        """Return the function or class, or None if this process cannot import it."""
+        """Return the function or class, or None if it is not installed; see `PluginKind.load_plugin`."""
         return self.kind.load_plugin(self.name)
 
     def require_plugin(self) -> Any:
-        """Return the function or class.
-
-        Raises:
-            PluginError: this process cannot import it.
-        """
-        plugin = self.load_plugin()
-        if plugin is None:
-            label = f"'{self.name}' {self.version}".rstrip()
-            raise PluginError(f"{self.kind.noun} {label} cannot be imported. Install the package that defines it.")
-        return plugin
+        """Return the function or class; see `PluginKind.require_plugin`."""
+        return self.kind.require_plugin(self.name, self.version)
 
     def to_json(self) -> dict[str, str]:
         """Return the reference as the log records it."""
         return {self.kind.noun: self.name, "version": self.version}
-
-
-def import_object(path: str) -> Any:
-    """Return what `module:qualified.name` names.
-
-    Raises:
-        ImportError, AttributeError, ValueError: it cannot be imported, or `path` has another form.
-    """
-    module, _, qualified = path.partition(":")
-    if not qualified:
-        raise ValueError(f"'{path}' is not of the form module:name")
-    return attrgetter(qualified)(import_module(module))
 
 
 def find_entry_point(group: str, name: str) -> EntryPoint | None:

@@ -34,11 +34,7 @@ class Size(NamedTuple):
 
     @classmethod
     def from_value(cls, value: int | tuple[int, int] | str) -> Size:
-        """Parse pixels (`512`, `(640, 480)`) or a text (`'512'`, `'640x480'`, `'2560m'`, `'2560x1280m'`).
-
-        Raises:
-            UsageError: the value has another form, or is not positive.
-        """
+        """Parse pixels (`512`, `(640, 480)`), `'512'`, `'640x480'`, `'2560m'` or `'2560x1280m'`; else `UsageError`."""
         if isinstance(value, str):
             match = _SIZE.fullmatch(value.strip().lower())
             if match is None:
@@ -105,11 +101,7 @@ class LineWidth(NamedTuple):
 
 
 def parse_line_width(value: str | float) -> LineWidth:
-    """Parse a number (of pixels) or a text such as `3`, `3px` or `5m`.
-
-    Raises:
-        UsageError: the value has another form, or is not positive.
-    """
+    """Parse a positive number (of pixels) or a text such as `3`, `3px` or `5m`; else `UsageError`."""
     match = _WIDTH.fullmatch(str(value))
     amount = float(match[1]) if match else math.nan
     if match is None or not 0 < amount < math.inf:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import duckdb
 
 from geographer.base.errors import StorageError
 from geographer.base.polling import acquire_with_timeout
+from geographer.storage.database.duckdb_errors import is_disk_error, is_lock_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     import pyarrow as pa
 
 logger = logging.getLogger(__name__)
@@ -31,7 +34,32 @@ SETTINGS: Final[dict[str, Any]] = {
     # The only extension comes from an installed wheel, like all code here; checking its signature costs 0.3 CPU s.
     "allow_unsigned_extensions": True,
 }
-_LOCK_ERRORS: Final = ("Could not set lock", "Unique file handle conflict", "Conflicting lock")
+
+
+class _LazyPandas(ModuleType):
+    """What DuckDB takes for pandas: it imports pandas only when DuckDB needs more of it than NaT and NA."""
+
+    def __getattr__(self, name: str) -> object:
+        if name in ("NaT", "NA") and sys.modules.get("pandas") in (None, self):
+            raise AttributeError(name)
+        return getattr(import_module("pandas"), name)
+
+
+def _delay_pandas_import() -> None:
+    """Let DuckDB keep `_LazyPandas` as its reference to pandas; nothing else ever sees it.
+
+    DuckDB compares each query parameter with pandas' NaT and NA, and imports pandas for that, which takes longer than
+    `geographer log`. While pandas is not imported, no value can be NaT or NA. Other uses of pandas get the real one.
+    """
+    if "pandas" not in sys.modules:
+        sys.modules["pandas"] = _LazyPandas("pandas")
+        try:
+            duckdb.ConstantExpression(0)
+        finally:
+            del sys.modules["pandas"]
+
+
+_delay_pandas_import()
 
 
 def find_spatial_extension() -> Path:
@@ -60,10 +88,7 @@ def quote_identifier(name: str) -> str:
 
 
 def run_script(connection: duckdb.DuckDBPyConnection, script: str, parameters: Mapping[str, Any] | None = None) -> None:
-    """Run the statements of `script` one by one, each with the parameters that it names.
-
-    DuckDB binds parameters to the last statement of a script only.
-    """
+    """Run the statements of `script` one by one, each with the parameters that it names, which DuckDB does not do."""
     for statement in connection.extract_statements(script):
         bound = {name: value for name, value in (parameters or {}).items() if name in statement.named_parameters}
         connection.execute(statement, bound or None)
@@ -81,11 +106,7 @@ def register_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.T
 
 @contextmanager
 def open_transaction(connection: duckdb.DuckDBPyConnection, error_message: str) -> Iterator[None]:
-    """Commit what the block writes, or roll all of it back if the block or the commit fails.
-
-    Raises:
-        StorageError: the file cannot be written; the text is `error_message` with DuckDB's message for `{}`.
-    """
+    """Commit what the block writes, or else roll it back; an I/O error is a `StorageError` with `error_message`."""
     connection.execute("BEGIN")
     try:
         yield
@@ -94,20 +115,32 @@ def open_transaction(connection: duckdb.DuckDBPyConnection, error_message: str) 
         # A failed COMMIT has already ended the transaction.
         with suppress(duckdb.Error):
             connection.execute("ROLLBACK")
-        if isinstance(error, duckdb.IOException) or "No space left" in str(error):
+        if is_disk_error(error):
             raise StorageError(error_message.format(error)) from error
         raise
+
+
+def attach_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path, mode: AttachMode) -> None:
+    """Attach a database file to read ('r') or write ('w'); `StorageError` if it stays locked for over two minutes."""
+    options = "READ_ONLY" if mode == "r" else "STORAGE_VERSION 'v1.5.0'"
+    acquire_with_timeout(
+        lambda: connection.execute(f"ATTACH '{escape_literal(str(path))}' AS {name} ({options})"),
+        is_lock_error,
+        LOCK_TIMEOUT_S,
+        f"another process has held '{path}' for {LOCK_TIMEOUT_S:.0f} s. Run the command again later.",
+        lambda: logger.warning("waiting for another process that holds '%s' …", path.name),
+    )
 
 
 @contextmanager
 def memory_connection() -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection with the spatial functions and no file, to query tables in memory."""
-    with _memory_database().cursor() as connection:
+    with _open_memory_database().cursor() as connection:
         yield connection
 
 
 @cache
-def _memory_database() -> duckdb.DuckDBPyConnection:
+def _open_memory_database() -> duckdb.DuckDBPyConnection:
     """Return one database for the process, because loading the spatial functions takes a third of a second."""
     connection = duckdb.connect(":memory:", config=SETTINGS)
     load_spatial(connection)
@@ -147,13 +180,11 @@ class Database:
         """
         with self._lock:
             connection = self._get_connection(spatial)
-            modes = (("log", log), ("state", state))
-            attached = [name for name, mode in modes if mode and self._attach_file(connection, name, mode)]
-            try:
+            with ExitStack() as stack:
+                for name, mode in (("log", log), ("state", state)):
+                    if mode and self._attach_file(connection, name, mode):
+                        stack.callback(self._detach_file, connection, name)
                 yield connection
-            finally:
-                for name in reversed(attached):
-                    self._detach_file(connection, name)
 
     @contextmanager
     def use_one_thread(self) -> Iterator[None]:
@@ -177,18 +208,9 @@ class Database:
     def _attach_file(self, connection: duckdb.DuckDBPyConnection, name: str, mode: AttachMode) -> bool:
         """Attach a file unless it is attached; return whether the caller must detach it."""
         if attached_mode := self._attached.get(name):
-            if mode == "w" and attached_mode == "r":
-                raise AssertionError(f"'{name}' is already attached for reading")
+            assert mode == "r" or attached_mode == "w", f"'{name}' is already attached for reading"
             return False
-        path = self._files[name]
-        options = "READ_ONLY" if mode == "r" else "STORAGE_VERSION 'v1.5.0'"
-        acquire_with_timeout(
-            lambda: connection.execute(f"ATTACH '{escape_literal(str(path))}' AS {name} ({options})"),
-            _is_lock_error,
-            LOCK_TIMEOUT_S,
-            f"another process has held '{path}' for {LOCK_TIMEOUT_S:.0f} s. Run the command again later.",
-            lambda: logger.warning("waiting for another process that holds '%s' …", path.name),
-        )
+        attach_file(connection, name, self._files[name], mode)
         self._attached[name] = mode
         return True
 
@@ -201,8 +223,3 @@ class Database:
             raise StorageError(
                 f"cannot write '{self._files[name]}' ({error}). Free some space; recorded events are safe."
             ) from error
-
-
-def _is_lock_error(error: Exception) -> bool:
-    is_possible = isinstance(error, duckdb.IOException | duckdb.BinderException)
-    return is_possible and any(text in str(error) for text in _LOCK_ERRORS)

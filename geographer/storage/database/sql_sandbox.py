@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import duckdb
 
 from geographer.base.errors import NotFoundError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
 
 _VOLATILE_FUNCTIONS: Final = frozenset(
     {
@@ -28,8 +26,7 @@ def validate_expression(
 ) -> str:
     """Check that `expression` is one scalar SQL expression over `columns`, and return it in parentheses.
 
-    Subqueries, and functions that read the machine, the clock or a random source, are rejected: a recorded filter must
-    mean the same whenever it is evaluated.
+    A recorded filter must mean the same whenever it is evaluated: subqueries and volatile functions are rejected.
 
     Raises:
         UsageError: it is not one expression, or it has a subquery, a parameter or a volatile function.
@@ -93,11 +90,7 @@ def translate_sql_errors(expression: str | None, option: str = "--where") -> Ite
 
 
 def validate_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """Check that `query` is one SELECT, and return it without a final semicolon.
-
-    Raises:
-        UsageError: it cannot be parsed, or it is not one SELECT.
-    """
+    """Return `query` without a final semicolon; `UsageError` unless it is one SELECT that can be parsed."""
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as error:
@@ -129,12 +122,8 @@ def _parse_query(connection: duckdb.DuckDBPyConnection, text: str, query: str, o
 def _is_simple_select(node: dict[str, Any]) -> bool:
     return (
         node.get("type") == "SELECT_NODE"
-        and not node["modifiers"]
+        and not any(node[name] for name in ("modifiers", "group_expressions", "having", "qualify", "sample"))
         and not node["cte_map"]["map"]
-        and not node["group_expressions"]
-        and node["having"] is None
-        and node["qualify"] is None
-        and node["sample"] is None
         and node["from_table"]["type"] == "BASE_TABLE"
     )
 
