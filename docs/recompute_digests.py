@@ -20,8 +20,7 @@ from typing import Any, Final, NamedTuple
 import duckdb
 import rfc8785
 
-EVENT_FIELDS: Final = (
-    "position",
+SHARED_FIELDS: Final = (
     "event_id",
     "kind",
     "version",
@@ -34,7 +33,8 @@ EVENT_FIELDS: Final = (
     "rows_digest",
     "parents",
 )
-"""The hashed fields of an event; the table has the column `digest` beside them."""
+HASHED_FIELDS: Final = {1: (*SHARED_FIELDS, "position"), 2: (*SHARED_FIELDS, "format", "generation")}
+"""The hashed fields of an event by its format."""
 
 HASHED_COLUMNS: Final = {
     "class_change": "class value",
@@ -59,6 +59,7 @@ OBJECT_KEYS: Final = {
 }
 """The columns that identify an object, for the tables that the content digest covers."""
 
+BRANCH: Final = "main"
 BLOCK_ROWS: Final = 10_000
 
 
@@ -76,9 +77,17 @@ class Change(NamedTuple):
 
 
 class Log(NamedTuple):
-    """What the checks of events need: the events, and the digest of the rows of each position that has rows."""
+    """What the checks of events need.
+
+    Attributes:
+        events: The events of the chain by position, with the fields of the table `event`, `position` and `event_key`.
+        unchained: How many events are in no chain.
+        rows_digests: The digest of the rows of each event that has rows, by `event_key`.
+        changes: The changes of objects, by position.
+    """
 
     events: list[dict[str, Any]]
+    unchained: int
     rows_digests: dict[int, str]
     changes: list[Change]
 
@@ -138,9 +147,9 @@ def encode_field(value: Any) -> bytes:
 
 
 def read_table(
-    connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[str, ...]
+    connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[str, ...], order: str
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a table by position and ordinal.
+    """Yield the rows of a table.
 
     Raises:
         FormatError: the table has other columns.
@@ -149,33 +158,62 @@ def read_table(
     if set(names) != set(columns):
         raise FormatError(f"table {table} has the columns {sorted(names)}, expected {sorted(columns)}")
     selected = ", ".join(f'"{column}"' for column in columns)
-    order = "position, ordinal" if "ordinal" in columns else "position"
     result = connection.execute(f"SELECT {selected} FROM {table} ORDER BY {order}")  # noqa: S608
     while rows := result.fetchmany(BLOCK_ROWS):
         yield from rows
 
 
+def read_events(connection: duckdb.DuckDBPyConnection, tables: set[str]) -> tuple[list[dict[str, Any]], int]:
+    """Read the events of the chain and the number of those in none; in the first layout the position is the key.
+
+    Raises:
+        FormatError: the log has a newer format, or other columns.
+    """
+    if "meta" not in tables:
+        fields = (*HASHED_FIELDS[1], "digest")
+        events = [dict(zip(fields, row, strict=True)) for row in read_table(connection, "event", fields, "position")]
+        return [
+            {**event, "format": 1, "generation": event["position"], "event_key": event["position"]} for event in events
+        ], 0
+    for number, version in read_table(connection, "meta", ("format", "written_by"), "format"):
+        if number not in HASHED_FIELDS:
+            raise FormatError(f"geographer {version} wrote it in format {number}")
+    fields = ("event_key", *HASHED_FIELDS[2], "digest")
+    rows = read_table(connection, "event", fields, "event_key")
+    events_by_key = {row[0]: dict(zip(fields, row, strict=True)) for row in rows}
+    chain = [
+        (position, key)
+        for branch, position, key in read_table(connection, "chain", ("branch", "position", "event_key"), "position")
+        if branch == BRANCH
+    ]
+    events = [{**events_by_key[key], "position": position} for position, key in chain if key in events_by_key]
+    return events, len(events_by_key.keys() - {key for _, key in chain})
+
+
 def read_log(connection: duckdb.DuckDBPyConnection, report: Report) -> Log:
     """Read the log, and check the digest of every row. A row table that an older log lacks is empty."""
     tables = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    fields = (*EVENT_FIELDS, "digest")
-    events = [dict(zip(fields, row, strict=True)) for row in read_table(connection, "event", fields)]
+    events, unchained = read_events(connection, tables)
+    positions = {event["event_key"]: event["position"] for event in events}
+    key_column = "event_key" if "meta" in tables else "position"
     hashes: dict[int, Any] = {}
     changes: list[Change] = []
     for table in sorted(HASHED_COLUMNS.keys() & tables):
         hashed = tuple(HASHED_COLUMNS[table].split())
-        rows = read_table(connection, table, ("position", "ordinal", "change", *hashed, "row_digest"))
-        for position, ordinal, change, *values, recorded in rows:
+        columns = (key_column, "ordinal", "change", *hashed, "row_digest")
+        for key, ordinal, change, *values, recorded in read_table(connection, table, columns, f"{key_column}, ordinal"):
             digest = sha256(b"".join(map(encode_field, values)))
-            report("row_digest", f"@{position} {table} {ordinal}", recorded, digest)
+            name = f"@{positions[key]}" if key in positions else f"key {key}"
+            report("row_digest", f"{name} {table} {ordinal}", recorded, digest)
             line = f"{table} {ordinal} {change} {digest}\n"
-            hashes.setdefault(position, hashlib.sha256()).update(line.encode())
-            if table in OBJECT_KEYS:
-                key = tuple(values[hashed.index(column)] for column in OBJECT_KEYS[table])
+            hashes.setdefault(key, hashlib.sha256()).update(line.encode())
+            if table in OBJECT_KEYS and key in positions:
+                identity = tuple(values[hashed.index(column)] for column in OBJECT_KEYS[table])
                 subject = table.removesuffix("_change")
-                changes.append(Change(position, (subject, *key), change == "removed", f"{subject} {digest}\n"))
+                line = f"{subject} {digest}"
+                changes.append(Change(positions[key], (subject, *identity), change == "removed", line))
     changes.sort(key=lambda change: change.position)
-    return Log(events, {position: digest.hexdigest() for position, digest in hashes.items()}, changes)
+    return Log(events, unchained, {key: digest.hexdigest() for key, digest in hashes.items()}, changes)
 
 
 def check_event(event: dict[str, Any], previous: dict[str, Any] | None, rows_digest: str, report: Report) -> None:
@@ -183,19 +221,25 @@ def check_event(event: dict[str, Any], previous: dict[str, Any] | None, rows_dig
     subject = f"@{event['position']}"
     report("position", subject, event["position"], previous["position"] + 1 if previous else 1)
     report("parents", subject, event["parents"], [previous["digest"]] if previous else [])
+    report("generation", subject, event["generation"], previous["generation"] + 1 if previous else 1)
     report("rows_digest", subject, event["rows_digest"], rows_digest)
+    if event["format"] not in HASHED_FIELDS:
+        report("format", subject, event["format"], max(HASHED_FIELDS))
+        return
     try:
         payload = parse_json(event["payload"])
     except (ValueError, RecursionError):
         report("payload", subject, event["payload"], None)
         return
     report("payload", subject, sha256(event["payload"].encode()), sha256((canonicalize(payload) or "").encode()))
-    text = canonicalize({**{name: event[name] for name in EVENT_FIELDS}, "payload": payload})
+    # The position that format 1 hashes is the generation, whatever chain the event is in.
+    values = {**event, "payload": payload, "position": event["generation"]}
+    text = canonicalize({name: values[name] for name in HASHED_FIELDS[event["format"]]})
     report("digest", subject, event["digest"], None if text is None else sha256(text.encode()))
 
 
-def content_digest(changes: list[Change], position: int) -> str:
-    """Return the content digest of the revision at a position: the digest of the lines of its current objects."""
+def list_content_lines(changes: list[Change], position: int) -> list[str]:
+    """Return the sorted lines of the objects at a position, from which both digests of the content are computed."""
     current: dict[tuple[str, ...], str] = {}
     for change in changes:
         if change.position > position:
@@ -204,44 +248,65 @@ def content_digest(changes: list[Change], position: int) -> str:
             current.pop(change.key, None)
         else:
             current[change.key] = change.line
-    return sha256("".join(sorted(current.values())).encode())
+    return sorted(current.values())
+
+
+def content_digest(lines: list[str]) -> str:
+    """Return the content digest of a revision with these lines."""
+    return sha256("".join(f"{line}\n" for line in lines).encode())
+
+
+def merkle_root(lines: list[str]) -> str:
+    """Return the root of the Merkle tree of RFC 9162 over these lines."""
+    level = [hashlib.sha256(b"\0" + line.encode()).digest() for line in lines]
+    while len(level) > 1:
+        pairs = zip(level[::2], level[1::2], strict=False)
+        last = level[-1:] if len(level) % 2 else []
+        level = [hashlib.sha256(b"\1" + left + right).digest() for left, right in pairs] + last
+    return level[0].hex() if level else sha256(b"")
 
 
 def check_tag(event: dict[str, Any], log: Log, report: Report) -> None:
-    """Check the two digests that a tag records against the revision that it names."""
+    """Check the digests that a tag records against the revision that it names."""
     try:
         tag = json.loads(event["payload"])["tag"]
         subject = f"@{event['position']} tag {tag['tag']} = @{tag['position']}"
-        recorded = tag["digest"], tag["content_digest"], int(tag["position"])
+        digest, content, position = tag["digest"], tag["content_digest"], int(tag["position"])
     except (ValueError, KeyError, TypeError):
         report("tag", f"@{event['position']}", event["payload"], "a payload that names a revision")
         return
-    digest, content, position = recorded
     digests = {other["position"]: other["digest"] for other in log.events}
+    lines = list_content_lines(log.changes, position)
     report("tag", subject, digest, digests.get(position))
-    report("content_digest", subject, content, content_digest(log.changes, position))
+    report("content_digest", subject, content, content_digest(lines))
+    if "merkle_root" in tag:
+        report("merkle_root", subject, tag["merkle_root"], merkle_root(lines))
 
 
 def check_log(log: Log, report: Report) -> None:
-    """Check every event, every tag, and that every row belongs to an event."""
+    """Check every event, every tag, and that every row belongs to an event and every event to the chain."""
     previous = None
     for event in log.events:
-        check_event(event, previous, log.rows_digests.get(event["position"], sha256(b"")), report)
+        check_event(event, previous, log.rows_digests.get(event["event_key"], sha256(b"")), report)
         previous = event
-    for position in sorted(log.rows_digests.keys() - {event["position"] for event in log.events}):
-        report("rows_digest", f"@{position}", "no event", log.rows_digests[position])
+    report("chain", f"@{len(log.events)}", log.unchained, 0)
+    for key in sorted(log.rows_digests.keys() - {event["event_key"] for event in log.events}):
+        report("rows_digest", f"key {key}", "no event", log.rows_digests[key])
     for event in log.events:
         if event["kind"] == "revision_tagged":
             check_tag(event, log, report)
 
 
 def check_revision(log: Log, position: int, expected: str | None, report: Report) -> None:
-    """Print the two digests of a revision; compare them with a digest that was kept outside the log."""
+    """Print the digests of a revision; compare them with a digest that was kept outside the log."""
     event = next(event for event in log.events if event["position"] == position)
-    content = content_digest(log.changes, position)
-    sys.stdout.write(f"revision @{position}: digest {event['digest']}, content digest {content}\n")
+    lines = list_content_lines(log.changes, position)
+    digests = {"digest": event["digest"], "content digest": content_digest(lines), "Merkle root": merkle_root(lines)}
+    texts = ", ".join(f"{name} {digest}" for name, digest in digests.items())
+    sys.stdout.write(f"revision @{position}: {texts}\n")
     if expected is not None:
-        report("expected", f"@{position}", expected, content if expected == content else event["digest"])
+        recomputed = expected if expected in digests.values() else event["digest"]
+        report("expected", f"@{position}", expected, recomputed)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -251,7 +316,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--at", type=int, metavar="POSITION", help="print the digests of this revision; default: the last"
     )
-    parser.add_argument("--expect", metavar="DIGEST", help="one of the two digests of that revision, in full, as cited")
+    parser.add_argument("--expect", metavar="DIGEST", help="one of the digests of that revision, in full, as cited")
     parser.add_argument("--quiet", action="store_true", help="print mismatches and the summary only")
     arguments = parser.parse_args()
     if not arguments.log.is_file():

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from geographer.storage.queries.revision import Revision
 from geographer.storage.queries.table import Table
-
-if TYPE_CHECKING:
-    from geographer.storage.queries.revision import Revision
 
 _DIFF: Final = Path(__file__).with_name("diff.sql")
 
 
 class Diff(NamedTuple):
-    """The differences between two revisions.
+    """The differences between two revisions, and the number of objects by (object, change).
 
-    Attributes:
-        table: One row for each changed value, with the columns object (class, feature, raster, edge, label, label
-            object, split), id, change (added, removed, changed), what, from and to.
-        counts: The number of objects by (object, change).
+    The table has one row for each changed value, with the columns object (class, feature, raster, edge, label, label
+    object, split), id, change (added, removed, changed), what, from and to.
     """
 
     table: Table

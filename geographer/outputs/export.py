@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -13,9 +14,6 @@ from geographer.storage.database.sql_sandbox import translate_sql_errors
 from geographer.storage.queries.read_tables import TableFilter, build_selection, open_user_query
 from geographer.storage.queries.revision import GEOMETRY_COLUMNS, Revision
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 def format_json_lines(revision: Revision, table: str, table_filter: TableFilter) -> list[str]:
     """Return a table's filtered rows as JSON objects: geometry as GeoJSON, null for infinity and NaN."""
@@ -25,17 +23,13 @@ def format_json_lines(revision: Revision, table: str, table_filter: TableFilter)
 
 
 def format_geojson_features(revision: Revision, table: str, table_filter: TableFilter) -> list[str]:
-    """Return a table's filtered rows as GeoJSON features.
-
-    Raises:
-        UsageError: the table has no geometry.
-    """
+    """Return a table's filtered rows as GeoJSON features; `UsageError` if it has no geometry."""
     geometry = GEOMETRY_COLUMNS.get(table)
     if geometry is None:
         raise UsageError(f"table '{table}' has no geometry. Use --format json, table or parquet.")
     query, parameters = build_selection(revision, table, table_filter)
     columns = revision.list_columns(table)
-    others = [name for name in columns if name != geometry]
+    others = (name for name in columns if name != geometry)
     properties = ", ".join(f"'{escape_literal(name)}': {quote_identifier(name)}" for name in others)
     converted = _convert_for_json(revision.connection, query, parameters, unchanged=geometry)
     fields = f"'Feature' AS type, {columns[0]} AS id, {geometry} AS geometry, {{{properties}}} AS properties"
@@ -45,11 +39,7 @@ def format_geojson_features(revision: Revision, table: str, table_filter: TableF
 
 
 def write_parquet(revision: Revision, table: str, table_filter: TableFilter, path: Path) -> None:
-    """Write a table's filtered rows to a Parquet file atomically; GeoParquet if the table has a geometry.
-
-    Raises:
-        StorageError: the file cannot be written.
-    """
+    """Write a table's filtered rows to a Parquet (GeoParquet) file atomically, or raise `StorageError`."""
     query, parameters = build_selection(revision, table, table_filter)
     if not path.parent.is_dir():
         raise StorageError(f"cannot write '{path}': '{path.parent}' is not a folder.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,6 @@ from geographer.base.atomic_files import write_atomic
 from geographer.base.polling import acquire_with_timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from dvc.repo import Repo
 
 FolderEntry = tuple[str, str, int]
@@ -24,11 +23,7 @@ LOCK_TIMEOUT_S = 60.0
 
 @contextmanager
 def hold_dvc_lock(repo: Repo) -> Iterator[None]:
-    """Hold DVC's repository lock; DVC then reads settings and ignored files again.
-
-    Raises:
-        StorageError: another command has held it for `LOCK_TIMEOUT_S`.
-    """
+    """Hold DVC's repository lock, or raise `StorageError`; DVC then reads settings and ignored files again."""
     from dvc.lock import LockError
     from dvc.repo import lock_repo
 
@@ -46,13 +41,8 @@ def hold_dvc_lock(repo: Repo) -> Iterator[None]:
 def write_dvc_file(repo: Repo, folder: Path, address: str, entries: Sequence[FolderEntry]) -> None:
     """Write the `.dvc` file next to `folder`, and the folder's line in `.gitignore`; the caller holds DVC's lock.
 
-    Additions of a user to the `.dvc` file (`desc`, comments) are kept.
-
-    Args:
-        repo: The DVC repository.
-        folder: The tracked folder, absolute; it need not exist.
-        address: The name of the folder's listing in the cache, ending in `.dir`; see `encode_listing`.
-        entries: The folder's whole content, in any order.
+    Additions of a user to the `.dvc` file (`desc`, comments) are kept. The absolute `folder` need not exist. `address`
+    is the name of its listing in the cache (see `encode_listing`), and `entries` is its whole content.
 
     Raises:
         dvc.exceptions.DvcException: Git tracks the folder or ignores its `.dvc` file, or that is damaged.

@@ -9,8 +9,9 @@ import errno
 import hashlib
 import logging
 import shutil
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -24,15 +25,12 @@ from geographer.base.atomic_files import (
     write_atomic,
 )
 from geographer.base.errors import ConflictError, NotFoundError, StorageError, UsageError
+from geographer.base.values import Checksums
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
 from geographer.storage.dvc.dvc_files import FolderEntry, encode_listing, hold_dvc_lock, remove_dvc_file, write_dvc_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-
     from dvc.repo import Repo
-
-    from geographer.base.values import Checksums
 
 
 class _ObjectDb(Protocol):
@@ -46,13 +44,10 @@ class _ObjectDb(Protocol):
 
 
 class Store:
-    """The files of one dataset in a DVC repository, with or without Git.
+    """The files of the dataset in the folder `root`, which is a DVC repository, with or without Git.
 
     A file's address is its MD5, as in DVC; its content is checked by SHA-256. DVC is imported by the first method that
     needs it. Close the store, or use it as a context manager; it opens again when needed.
-
-    Attributes:
-        root: The dataset's folder, absolute, symbolic links resolved.
     """
 
     def __init__(self, root: Path) -> None:
@@ -62,8 +57,8 @@ class Store:
     def init_repository(cls, root: Path, *, scm: bool = True) -> Store:
         """Make `root` a DVC repository unless it is one.
 
-        If `root` is in a Git work tree and `scm` is true, `.dvc/config` and `.dvcignore` are staged in Git, as DVC
-        does. DVC's analytics are switched off in a new repository. No network is used.
+        In a Git work tree, unless `scm` is false, `.dvc/config` and `.dvcignore` are staged, as DVC does. A new
+        repository has DVC's analytics switched off.
 
         Raises:
             ConflictError: Git ignores `root`, so DVC cannot track files there.
@@ -98,17 +93,13 @@ class Store:
             scm.ignore(str(self.root / path))
 
     def add_files(self, files: Sequence[tuple[Path, Checksums]], *, move: bool = False) -> None:
-        """Add files to the cache atomically; altered files in the cache are replaced.
+        """Add files with these checksums to the cache atomically; altered files in the cache are replaced.
 
-        Args:
-            files: Each file with its checksums.
-            move: Move the files, which geographer wrote and hashed; they are renamed, or copied from another file
-                system. Otherwise they are files of the user: they are cloned or copied, and the copy is hashed, because
-                they may have changed since.
+        With `move`, geographer wrote and hashed the files: they are renamed, or copied from another file system.
+        Otherwise they are cloned or copied, and the copy is hashed, because the user may have changed them since.
 
         Raises:
-            NotFoundError: a file does not exist.
-            ConflictError: a file no longer has its checksums.
+            NotFoundError, ConflictError: a file does not exist, or no longer has its checksums.
             StorageError: the disk is full or cannot be written.
         """
         link_types = ["reflink"]
@@ -125,19 +116,12 @@ class Store:
     def restore_files(
         self, files: Sequence[tuple[Checksums, Path]], *, trusted_md5s: Collection[str] = (), link: bool = False
     ) -> list[tuple[Path, Checksums, FileDamage]]:
-        """Write files from the cache, or from DVC's default remote, to their destinations.
+        """Write files from the cache, or from DVC's default remote, to their destinations, replacing existing files.
 
-        Each file is written next to its destination, hashed (SHA-256), and renamed only if it is correct. Folders are
-        created and existing files replaced. Files are cloned, copied or linked as DVC's `cache.type` says, and copied
-        where the file system does not support that.
-
-        Args:
-            files: Each file's checksums with its destination.
-            trusted_md5s: MD5s that this process has just added; these files are not hashed again.
-            link: Make hard links into the cache, or else symbolic links, whatever `cache.type` says.
-
-        Returns:
-            The files that could not be written, each with its damage.
+        Each file is written next to its destination, hashed (SHA-256) unless this process has just added it
+        (`trusted_md5s`), and renamed only if it is correct. Files are cloned, copied or linked as `cache.type` says;
+        with `link`, they are hard links into the cache, or else symbolic links; files that cannot be linked are copied.
+        Return the files that could not be written, each with its damage.
 
         Raises:
             StorageError: a destination cannot be written, or the remote cannot be reached.
@@ -156,20 +140,14 @@ class Store:
 
     def check_files(self, checksums: Sequence[Checksums]) -> dict[str, FileDamage]:
         """Hash (SHA-256) the cache's copies and return the damaged ones by MD5; fetch nothing."""
-        damages = {sums.md5: check_file(self.cache_path(sums.md5), sums) for sums in checksums}
-        return {md5: damage for md5, damage in damages.items() if damage}
+        damages = ((sums.md5, check_file(self.cache_path(sums.md5), sums)) for sums in checksums)
+        return {md5: damage for md5, damage in damages if damage}
 
     def fetch_files(self, md5s: Sequence[str]) -> dict[str, FileDamage]:
-        """Download the files that the cache lacks of `md5s` from DVC's default remote, as it is configured now.
+        """Download the files that the cache lacks from DVC's default remote, as it is configured now, hashing each.
 
-        A file is hashed before it enters the cache.
-
-        Returns:
-            The files still not in the cache, by MD5: `missing` if the remote lacks them or there is no default remote,
-            `altered` if it has other bytes.
-
-        Raises:
-            StorageError: the remote cannot be reached, or does not store files by checksum.
+        Returned are the files still not in the cache, by MD5: `missing` if the remote lacks them or there is none,
+        `altered` if it has other bytes. `StorageError` if the remote cannot be reached, or does not store by checksum.
         """
         missing = [md5 for md5 in md5s if not self.cache_path(md5).is_file()]
         if not missing:
@@ -185,11 +163,8 @@ class Store:
     def track_folder(self, folder: str, entries: Sequence[FolderEntry]) -> None:
         """Track a folder as `dvc add` does, but without reading its files.
 
-        Writes `FOLDER.dvc`, the folder's listing in the cache, and its line in the `.gitignore` of its parent.
-
-        Args:
-            folder: Path relative to the workspace, with `/`, such as `rasters/source`.
-            entries: The folder's whole content. Without entries, the folder is no longer tracked.
+        Writes `FOLDER.dvc`, the folder's listing in the cache, and its line in the `.gitignore` of its parent. `folder`
+        is relative to the workspace, with `/`; `entries` is its whole content, without which it is no longer tracked.
 
         Raises:
             ConflictError: Git tracks the folder's files or ignores its `.dvc` file, or that file is damaged.
@@ -200,7 +175,9 @@ class Store:
         try:
             with hold_dvc_lock(self._dvc_repo), self._dvc_repo.scm_context(quiet=True):
                 if entries:
-                    address = self._write_object(encode_listing(entries), ".dir")
+                    listing = encode_listing(entries)
+                    address = f"{_make_md5(listing).hexdigest()}.dir"
+                    write_atomic(self._prepare_object_path(address), listing, self._object_db.protect)
                     write_dvc_file(self._dvc_repo, self.root / folder, address, entries)
                 else:
                     remove_dvc_file(self._dvc_repo, self.root / folder)
@@ -262,16 +239,10 @@ class Store:
                 self._object_db.makedirs(str(target.parent))
         return target
 
-    def _write_object(self, content: bytes, suffix: str) -> str:
-        address = _make_md5(content).hexdigest() + suffix
-        write_atomic(self._prepare_object_path(address), content, self._object_db.protect)
-        return address
-
     def _move_into_cache(self, path: Path, sums: Checksums, target: Path) -> bool:
         """Rename a new file into the cache; return false if it is on another file system."""
         with _translate_missing(path):
-            if path.stat().st_size != sums.size:
-                raise _make_changed_error(path)
+            _require_unchanged(path, path.stat().st_size == sums.size)
         self._object_db.protect(path)
         try:
             path.replace(target)
@@ -285,8 +256,7 @@ class Store:
         with temporary_sibling(target) as temporary:
             with _translate_missing(path):
                 link_or_copy(path, temporary, link_types)
-            if check_file(temporary, sums):
-                raise _make_changed_error(path)
+            _require_unchanged(path, check_file(temporary, sums) is None)
             self._object_db.protect(temporary)
             temporary.replace(target)
 
@@ -312,25 +282,19 @@ class Store:
         from dvc_objects.fs.local import localfs
 
         errors: list[BaseException] = []
-
-        def note_error(_source: str, _target: str, error: BaseException) -> None:
-            if not isinstance(error, FileNotFoundError):
-                errors.append(error)
-
         try:
             with Repo(str(self.root)) as repo:
                 remote = repo.cloud.get_remote_odb(command="fetch")
                 sources = [remote.oid_to_path(md5) for md5 in path_of_md5]
                 targets = [str(path) for path in path_of_md5.values()]
-                transfer(remote.fs, sources, localfs, targets, on_error=note_error)
+                transfer(remote.fs, sources, localfs, targets, on_error=lambda *arguments: errors.append(arguments[2]))
         except NoRemoteError:
             return None
         except (DvcException, ImportError, OSError) as error:
-            errors.append(error)
-        return errors[0] if errors else None
+            return error
+        return next((error for error in errors if not isinstance(error, FileNotFoundError)), None)
 
     def _verify_and_add(self, md5: str, path: Path) -> FileDamage | None:
-        """Move a downloaded file into the cache if it has its MD5."""
         with translate_os_errors(path):
             try:
                 with path.open("rb", buffering=0) as file:
@@ -343,8 +307,7 @@ class Store:
         return None
 
 
-def _make_md5(content: bytes = b"") -> hashlib._Hash:
-    return hashlib.md5(content, usedforsecurity=False)
+_make_md5 = partial(hashlib.md5, usedforsecurity=False)
 
 
 def _is_in_git(folder: Path) -> bool:
@@ -365,8 +328,9 @@ def _translate_missing(path: Path) -> Iterator[None]:
         raise NotFoundError(f"file '{path}' was deleted while it was added. Restore it and add it again.") from error
 
 
-def _make_changed_error(path: Path) -> ConflictError:
-    return ConflictError(f"'{path}' changed while it was added. Add it again when no program writes to it.")
+def _require_unchanged(path: Path, is_unchanged: bool) -> None:
+    if not is_unchanged:
+        raise ConflictError(f"'{path}' changed while it was added. Add it again when no program writes to it.")
 
 
 _UNSUPPORTED_LINK = {
@@ -378,10 +342,8 @@ _UNSUPPORTED_LINK = {
 def link_or_copy(source: Path, target: Path, link_types: list[str]) -> None:
     """Clone, link or copy a file by the first of `link_types` that works; remove unsupported types from the list.
 
-    `link_types` are DVC's (`reflink`, `hardlink`, `symlink`, `copy`). If none works, the file is copied.
-
-    Raises:
-        OSError: any other error of the file system; `FileNotFoundError` if `source` does not exist.
+    `link_types` are DVC's (`reflink`, `hardlink`, `symlink`, `copy`). If none works, the file is copied. Other errors
+    of the file system are raised as `OSError`; `FileNotFoundError` if `source` does not exist.
     """
     from dvc_objects.fs import system
 

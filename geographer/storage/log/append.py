@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
+
+from geographer import __version__
 from geographer.base.canonical_json import canonical_json, parse_canonical_json
 from geographer.base.errors import ConflictError
-from geographer.storage.database.connection import open_transaction, register_table, run_script
-from geographer.storage.events import EMPTY_LOG_HEAD, KINDS, CommitInfo, Event, EventDraft, Head
-from geographer.storage.log.digests import (
-    EMPTY_ROWS_DIGEST,
-    build_row_digest_sql,
-    compute_event_digest,
-    compute_rows_digests,
-)
-from geographer.storage.log.read import find_event_by_key, read_head
-from geographer.storage.log.row_tables import ROW_TABLES
+from geographer.storage.database.connection import Database, open_transaction, register_table, run_script
+from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, Event, EventPayload, Head
+from geographer.storage.events.envelope import EVENT_FORMAT
+from geographer.storage.events.row_tables import ROW_TABLES, build_table_sql
+from geographer.storage.log.chain import BRANCH
+from geographer.storage.log.digests import build_row_digest_sql, compute_event_digest, compute_rows_digests
+from geographer.storage.log.read import find_event_by_key, read_head, require_supported_log
 
 if TYPE_CHECKING:
-    import duckdb
-
-    from geographer.storage.database.connection import Database
+    import pyarrow as pa
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _WRITE_ERROR = "cannot write the log; nothing was recorded: {}"
@@ -31,47 +30,53 @@ _WRITE_ERROR = "cannot write the log; nothing was recorded: {}"
 
 def create_log(database: Database) -> None:
     """Create the log's file with its empty tables."""
-    with database.open_connection(log="w") as connection:
-        run_script(connection, _SCHEMA.read_text())
+    with database.open_connection(log="w") as connection, open_transaction(connection, _WRITE_ERROR):
+        create_tables(connection)
 
 
-def create_missing_tables(database: Database) -> None:
-    """Create the tables that a log of an older version lacks; they are empty."""
-    with database.open_connection(log="r") as connection:
-        rows = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'log'").fetchall()
-    if not {*ROW_TABLES, "event"} <= {row[0] for row in rows}:
-        create_log(database)
+def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the log's empty tables, and record their format."""
+    run_script(connection, _SCHEMA.read_text())
+    for table in ROW_TABLES:
+        connection.execute(build_table_sql(table))
+    connection.execute("INSERT INTO log.meta VALUES ($1, $2)", [EVENT_FORMAT, __version__])
 
 
-def append_event(database: Database, draft: EventDraft, commit_info: CommitInfo, expected_head: Head) -> Event:
-    """Append `draft` after `expected_head` and return the event, or the event that has the same idempotency key.
+def append_event(
+    database: Database,
+    payload: EventPayload,
+    rows: Mapping[str, pa.Table | str],
+    commit_info: CommitInfo,
+    expected_head: Head,
+) -> Event:
+    """Append an event after `expected_head` and return it, or the event that has the same idempotency key.
+
+    `rows` are by log table: an Arrow table, or the name of a relation in the connection.
 
     Raises:
         ConflictError: the log's head is not `expected_head`, or the key was used for another request.
-        StorageError: the disk is full; nothing was appended.
+        StorageError, UnsupportedVersionError: the disk is full; a newer version wrote the log. Nothing was appended.
     """
     with database.open_connection(log="w") as connection, open_transaction(connection, _WRITE_ERROR):
+        require_supported_log(connection)
         existing = find_event_by_key(connection, commit_info.idempotency_key)
         if existing is not None:
-            return require_same_request(existing, draft.kind, draft.payload.get("request"))
+            return require_same_request(existing, payload.kind, payload.request)
         head = read_head(connection)
         if head != expected_head:
+            planned, now = expected_head.position, head.position
             raise ConflictError(
-                f"the change was planned on @{expected_head.position}, but the head is now @{head.position}. "
-                "Run the command again."
+                f"the change was planned on @{planned}, but the head is now @{now}. Run the command again."
             )
-        _insert_rows(connection, draft, head.position + 1)
-        event = _make_event(connection, draft, commit_info, head)
-        _insert_event(connection, event)
+        ((event_key,),) = connection.execute("SELECT coalesce(max(event_key), 0) + 1 FROM log.event").fetchall()
+        _insert_rows(connection, rows, event_key)
+        event = _make_event(connection, payload, commit_info, head, event_key)
+        _insert_event(connection, event, event_key)
     return event
 
 
 def require_same_request(event: Event, kind: str, request: object) -> Event:
-    """Return `event` if it was recorded for an equal request.
-
-    Raises:
-        ConflictError: its idempotency key was used for another request.
-    """
+    """Return `event` if it was recorded for an equal request; `ConflictError` if its key was used for another."""
     if event.kind != kind or event.payload.get("request") != request:
         raise ConflictError(
             f"idempotency key '{event.idempotency_key}' was used for another request: @{event.position} {event.kind}. "
@@ -80,42 +85,44 @@ def require_same_request(event: Event, kind: str, request: object) -> Event:
     return event
 
 
-def _insert_rows(connection: duckdb.DuckDBPyConnection, draft: EventDraft, position: int) -> None:
-    for table, rows in draft.rows.items():
+def _insert_rows(connection: duckdb.DuckDBPyConnection, rows: Mapping[str, pa.Table | str], event_key: int) -> None:
+    for table, source in rows.items():
         columns = ", ".join(f'"{column}"' for column in ROW_TABLES[table])
-        is_relation = isinstance(rows, str)
-        with nullcontext(rows) if is_relation else register_table(connection, "appended_rows", rows) as relation:
+        is_relation = isinstance(source, str)
+        with nullcontext(source) if is_relation else register_table(connection, "appended_rows", source) as relation:
             connection.execute(
-                f"INSERT INTO log.{table} (position, ordinal, change, {columns}, row_digest) "  # noqa: S608
-                f"SELECT $position, row_number() OVER () - 1, change, {columns}, {build_row_digest_sql(table)} "
+                f"INSERT INTO log.{table} (event_key, ordinal, change, {columns}, row_digest) "  # noqa: S608
+                f"SELECT $event_key, row_number() OVER () - 1, change, {columns}, {build_row_digest_sql(table)} "
                 f"FROM {relation}",
-                {"position": position},
+                {"event_key": event_key},
             )
 
 
-def _make_event(connection: duckdb.DuckDBPyConnection, draft: EventDraft, commit_info: CommitInfo, head: Head) -> Event:
-    position = head.position + 1
-    row = connection.execute("SELECT uuidv7()::VARCHAR").fetchone()
-    assert row is not None
+def _make_event(
+    connection: duckdb.DuckDBPyConnection, payload: EventPayload, commit_info: CommitInfo, head: Head, event_key: int
+) -> Event:
+    query = "SELECT uuidv7()::VARCHAR, coalesce((SELECT generation FROM log.event WHERE digest = $1), 0)"
+    ((event_id, generation),) = connection.execute(query, [head.digest]).fetchall()
     event = Event(
-        position=position,
-        event_id=row[0],
-        kind=draft.kind,
-        version=KINDS[draft.kind],
+        position=head.position + 1,
+        event_id=event_id,
+        kind=payload.kind,
+        version=payload.version,
         recorded_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        author=commit_info.author,
-        message=commit_info.message,
-        command=commit_info.command,
-        idempotency_key=commit_info.idempotency_key,
-        payload=parse_canonical_json(canonical_json(draft.payload)),
-        rows_digest=compute_rows_digests(connection, position).get(position, EMPTY_ROWS_DIGEST),
+        **commit_info._asdict(),
+        payload=parse_canonical_json(canonical_json(payload.to_json())),
+        rows_digest=compute_rows_digests(connection, event_key)[event_key],
         parents=[] if head == EMPTY_LOG_HEAD else [head.digest],
         digest="",
+        format=EVENT_FORMAT,
+        generation=1 + generation,
     )
     return event._replace(digest=compute_event_digest(event.hashed_fields()))
 
 
-def _insert_event(connection: duckdb.DuckDBPyConnection, event: Event) -> None:
-    values = {**event.to_dict(), "payload": canonical_json(event.payload)}
+def _insert_event(connection: duckdb.DuckDBPyConnection, event: Event, event_key: int) -> None:
+    values = {**event._asdict(), "event_key": event_key, "payload": canonical_json(event.payload)}
+    position = values.pop("position")
     columns, placeholders = ", ".join(values), ", ".join(f"${name}" for name in values)
     connection.execute(f"INSERT INTO log.event ({columns}) VALUES ({placeholders})", values)  # noqa: S608
+    connection.execute("INSERT INTO log.chain VALUES ($1, $2, $3)", [BRANCH, position, event_key])

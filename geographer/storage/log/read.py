@@ -1,18 +1,19 @@
-"""Read the log: its head, its events and tags, and the position of a revision."""
+"""Read the log: the head and the events of its chain, and the position of a revision."""
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import duckdb
 
 from geographer.base.canonical_json import parse_canonical_json
-from geographer.base.errors import NotFoundError, UsageError
+from geographer.base.errors import NotFoundError, UnsupportedVersionError, UsageError
 from geographer.storage.events import EMPTY_LOG_HEAD, Event, Head
-
-if TYPE_CHECKING:
-    import duckdb
+from geographer.storage.events.envelope import EVENT_FORMAT
+from geographer.storage.events.payload import find_payload_class
+from geographer.storage.log.chain import CHAIN_EVENT
 
 _COLUMNS: Final = ", ".join(Event._fields)
 _RELATIVE: Final = re.compile(r"(?P<base>.+?)~(?P<back>\d*)")
@@ -21,7 +22,8 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{6,64}")
 
 def read_head(connection: duckdb.DuckDBPyConnection) -> Head:
     """Return the position and digest of the last event."""
-    row = connection.execute("SELECT position, digest FROM log.event ORDER BY position DESC LIMIT 1").fetchone()
+    query = f"SELECT position, digest FROM {CHAIN_EVENT} ORDER BY position DESC LIMIT 1"  # noqa: S608
+    row = connection.execute(query).fetchone()
     return Head(*row) if row else EMPTY_LOG_HEAD
 
 
@@ -29,20 +31,16 @@ def read_events_between(
     connection: duckdb.DuckDBPyConnection, after: int = 0, up_to: int | None = None, last: int | None = None
 ) -> list[Event]:
     """Return the events with `after < position <= up_to`, oldest first; at most the `last` ones."""
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM log.event WHERE position > $after AND position <= coalesce($up_to, position) "  # noqa: S608
-        "ORDER BY position DESC LIMIT coalesce($last, 9223372036854775807)",
-        {"after": after, "up_to": up_to, "last": last},
-    ).fetchall()
+    query = (
+        f"SELECT {_COLUMNS} FROM {CHAIN_EVENT} WHERE position > $after AND position <= coalesce($up_to, position) "  # noqa: S608
+        "ORDER BY position DESC LIMIT coalesce($last, 9223372036854775807)"
+    )
+    rows = connection.execute(query, {"after": after, "up_to": up_to, "last": last}).fetchall()
     return [_parse_event(row) for row in reversed(rows)]
 
 
 def read_event(connection: duckdb.DuckDBPyConnection, position: int) -> Event:
-    """Return the event at `position`.
-
-    Raises:
-        NotFoundError: there is no such event.
-    """
+    """Return the event at `position`, or raise `NotFoundError`; see `read_events_between`."""
     events = read_events_between(connection, position - 1, position)
     if not events:
         raise NotFoundError(f"no event at @{position}. See geographer log.")
@@ -53,33 +51,52 @@ def find_event_by_key(connection: duckdb.DuckDBPyConnection, key: str | None) ->
     """Return the event that has an idempotency key, if any."""
     if key is None:
         return None
-    query = f"SELECT {_COLUMNS} FROM log.event WHERE idempotency_key = $key"  # noqa: S608
+    query = f"SELECT {_COLUMNS} FROM {CHAIN_EVENT} WHERE idempotency_key = $key"  # noqa: S608
     row = connection.execute(query, {"key": key}).fetchone()
     return _parse_event(row) if row else None
 
 
+def require_supported_log(connection: duckdb.DuckDBPyConnection) -> None:
+    """Raise `UnsupportedVersionError` if a newer version of geographer wrote the log."""
+    row = connection.execute("SELECT format, written_by FROM log.meta").fetchone()
+    if row and row[0] > EVENT_FORMAT:
+        raise UnsupportedVersionError(
+            f"this dataset was written by geographer {row[1]} with log format {row[0]}; this version reads up to "
+            f"format {EVENT_FORMAT}. Upgrade geographer."
+        )
+
+
+def is_supported_event(event_format: int, kind: str, version: int) -> bool:
+    """Return whether this version knows the format of an event, and its kind in that version."""
+    try:
+        find_payload_class(kind, version)
+    except UnsupportedVersionError:
+        return False
+    return event_format <= EVENT_FORMAT
+
+
+def make_version_error(event: Event) -> UnsupportedVersionError:
+    """Return the error for an event of a newer version, which names the version that wrote it."""
+    writer = event.payload.get("software", {}).get("geographer", "of a later version")
+    return UnsupportedVersionError(
+        f"event @{event.position} was written by geographer {writer} as '{event.kind}' version {event.version} in "
+        f"format {event.format}, which this version does not know. Upgrade geographer."
+    )
+
+
 def _parse_event(row: tuple[Any, ...]) -> Event:
     event = Event(*row)
-    return event._replace(payload=parse_canonical_json(row[Event._fields.index("payload")]))
-
-
-def read_tags(connection: duckdb.DuckDBPyConnection, position: int) -> list[dict[str, Any]]:
-    """Return the tags set up to `position`, by name: tag, position, digest and content digest of each."""
-    query = "SELECT payload FROM log.event WHERE kind = 'revision_tagged' AND position <= $position"
-    tags = [json.loads(payload)["tag"] for (payload,) in connection.execute(query, {"position": position}).fetchall()]
-    keys = ("tag", "position", "digest", "content_digest")
-    return sorted(({key: tag[key] for key in keys} for tag in tags), key=lambda tag: str(tag["tag"]))
+    event = event._replace(payload=parse_canonical_json(row[Event._fields.index("payload")]))
+    if event.format > EVENT_FORMAT:
+        raise make_version_error(event)
+    return event
 
 
 def resolve_revision(connection: duckdb.DuckDBPyConnection, revision: str | int | None) -> int:
     """Return the position of a revision: a tag, a digest prefix, `@17`, `HEAD`, `HEAD~2`, or a date.
 
-    A date (`2026-11-23`) means the last event up to the end of that day; a date with a time, up to that time. Times
-    are UTC unless they have an offset.
-
-    Raises:
-        NotFoundError: no such revision.
-        UsageError: a digest prefix matches several events.
+    A date (`2026-11-23`) means the last event up to the end of that day; with a time, up to that time, in UTC unless
+    it has an offset. `NotFoundError` if there is none, `UsageError` if a digest prefix matches several events.
     """
     head = read_head(connection).position
     if revision is None or revision == "HEAD":
@@ -108,14 +125,20 @@ def _check_position(position: int, head: int, revision: str) -> int:
 
 
 def _find_by_tag(connection: duckdb.DuckDBPyConnection, name: str) -> int | None:
-    head = read_head(connection).position
-    return next((int(tag["position"]) for tag in read_tags(connection, head) if tag["tag"] == name), None)
+    query = (
+        f"SELECT tagged.position, tag.digest FROM (SELECT payload->>'$.tag.digest' AS digest FROM {CHAIN_EVENT} "  # noqa: S608
+        f"WHERE (payload->>'$.tag.tag') = $name) AS tag LEFT JOIN {CHAIN_EVENT} AS tagged USING (digest)"
+    )
+    row = connection.execute(query, {"name": name}).fetchone()
+    if row and row[0] is None:
+        raise NotFoundError(f"tag '{name}' names the event {row[1]}, which the log lacks. See geographer verify.")
+    return int(row[0]) if row else None
 
 
 def _find_by_digest(connection: duckdb.DuckDBPyConnection, prefix: str) -> int | None:
     if not _DIGEST.fullmatch(prefix):
         return None
-    query = "SELECT position FROM log.event WHERE starts_with(digest, $prefix)"
+    query = f"SELECT position FROM {CHAIN_EVENT} WHERE starts_with(digest, $prefix)"  # noqa: S608
     rows = connection.execute(query, {"prefix": prefix}).fetchall()
     if len(rows) > 1:
         raise UsageError(f"digest prefix '{prefix}' matches {len(rows)} events. Use more characters.")
@@ -130,7 +153,7 @@ def _find_by_date(connection: duckdb.DuckDBPyConnection, text: str) -> int | Non
     if re.fullmatch(r"\d{4}-?\d{2}-?\d{2}", text):
         time = time.replace(hour=23, minute=59, second=59, microsecond=999_999)
     time = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
-    query = "SELECT max(position) FROM log.event WHERE recorded_at <= $time"
+    query = f"SELECT max(position) FROM {CHAIN_EVENT} WHERE recorded_at <= $time"  # noqa: S608
     row = connection.execute(query, {"time": time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}).fetchone()
     if row is None or row[0] is None:
         raise NotFoundError(f"no revision at {text}: the log begins later. See geographer log.")

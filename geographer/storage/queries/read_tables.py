@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -9,61 +10,46 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 import duckdb
 
 from geographer.base.errors import NotFoundError, UsageError, quote_names
-from geographer.storage.database.connection import register_table
+from geographer.storage.database.connection import Database, register_table
 from geographer.storage.database.sql_sandbox import translate_sql_errors, validate_select
 from geographer.storage.queries.revision import GEOMETRY_COLUMNS, KEY_COLUMN, SORTED_VIEWS, TABLES, Revision, SortedView
 from geographer.storage.queries.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     import pyarrow as pa
-
-    from geographer.storage.database.connection import Database
 
 Relation = Literal["contains", "intersects"]
 
-_RASTERS_OF_FEATURES: Final = (
-    "(SELECT raster_key FROM current_edge SEMI JOIN requested_feature USING (feature_key) "
+_RELATED: Final = (
+    "(SELECT {0}_key FROM current_edge SEMI JOIN requested_{1} USING ({1}_key) "
     "WHERE contains = coalesce($relation = 'contains', contains))"
 )
-_FEATURES_OF_RASTERS: Final = (
-    "(SELECT feature_key FROM current_edge SEMI JOIN requested_raster USING (raster_key) "
-    "WHERE contains = coalesce($relation = 'contains', contains))"
+_SETS: Final = {
+    **{"features": "(SELECT feature_key FROM requested_feature)", "feature_ids": "(SELECT id FROM requested_feature)"},
+    **{"rasters": "(SELECT raster_key FROM requested_raster)", "raster_ids": "(SELECT id FROM requested_raster)"},
+    "features_of_rasters": _RELATED.format("feature", "raster"),
+    "rasters_of_features": _RELATED.format("raster", "feature"),
+    "key": KEY_COLUMN,
+}
+_IDS_OF_FEATURES: Final = (
+    "raster_id IN (SELECT raster_id FROM current_raster WHERE raster_key IN {rasters_of_features})"
 )
-_REQUESTED_FEATURES: Final = "(SELECT feature_key FROM requested_feature)"
-_REQUESTED_RASTERS: Final = "(SELECT raster_key FROM requested_raster)"
-_RASTER_IDS_OF_FEATURES: Final = f"(SELECT raster_id FROM current_raster WHERE raster_key IN {_RASTERS_OF_FEATURES})"  # noqa: S608
-_REQUESTED_RASTER_IDS: Final = "(SELECT id FROM requested_raster)"
-# Views that have keys are filtered by keys: integers are found faster than names.
-_FEATURE_FILTER: Final = {
-    "features": f"{KEY_COLUMN} IN {_REQUESTED_FEATURES}",
-    "edges": f"feature_key IN {_REQUESTED_FEATURES}",
-    "rasters": f"{KEY_COLUMN} IN {_RASTERS_OF_FEATURES}",
-    "chips": f"{KEY_COLUMN} IN {_RASTERS_OF_FEATURES}",
-    "labels": f"raster_id IN {_RASTER_IDS_OF_FEATURES}",
-    "objects": "feature_id::VARCHAR IN (SELECT id FROM requested_feature)",
-    "splits": f"raster_id IN {_RASTER_IDS_OF_FEATURES}",
+_FILTERS: Final = {
+    "features": ("{key} IN {features}", "{key} IN {features_of_rasters}"),
+    "edges": ("feature_key IN {features}", "raster_key IN {rasters}"),
+    "rasters": ("{key} IN {rasters_of_features}", "{key} IN {rasters}"),
+    "chips": ("{key} IN {rasters_of_features}", "({key} IN {rasters} OR parent_id IN {raster_ids})"),
+    "labels": (_IDS_OF_FEATURES, "raster_id IN {raster_ids}"),
+    "objects": ("feature_id::VARCHAR IN {feature_ids}", "raster_id IN {raster_ids}"),
+    "splits": (_IDS_OF_FEATURES, "raster_id IN {raster_ids}"),
 }
-_RASTER_FILTER: Final = {
-    "features": f"{KEY_COLUMN} IN {_FEATURES_OF_RASTERS}",
-    "edges": f"raster_key IN {_REQUESTED_RASTERS}",
-    "rasters": f"{KEY_COLUMN} IN {_REQUESTED_RASTERS}",
-    "chips": f"({KEY_COLUMN} IN {_REQUESTED_RASTERS} OR parent_id IN {_REQUESTED_RASTER_IDS})",
-    "labels": f"raster_id IN {_REQUESTED_RASTER_IDS}",
-    "objects": f"raster_id IN {_REQUESTED_RASTER_IDS}",
-    "splits": f"raster_id IN {_REQUESTED_RASTER_IDS}",
-}
+"""The conditions by features and by rasters; by keys in views that have them: integers are found faster than names."""
 
 
 class TableFilter(NamedTuple):
-    """A filter of a table's rows; all conditions that are set must hold.
+    """Which rows of a table to read: those of these features or rasters, in this relation, for which `where` is true.
 
-    Attributes:
-        where: SQL expression over the table's columns.
-        feature: Ids of features that the rows concern.
-        raster: Ids of rasters that the rows concern.
-        relation: Relation between feature and raster.
+    `where` is an SQL expression over the table's columns. All conditions that are set must hold.
     """
 
     where: str | None = None
@@ -80,12 +66,13 @@ def build_selection(revision: Revision, table: str, table_filter: TableFilter) -
         UsageError: `where` is not one SQL expression, or the table has no relation to filter by.
     """
     conditions = [revision.validate_filter(table, table_filter.where)]
+    by_feature, by_raster = _FILTERS.get(table, ("", ""))
     if table_filter.feature is not None:
         _stage_ids(revision, "feature", table_filter.feature)
-        conditions.append(_FEATURE_FILTER[table])
+        conditions.append(by_feature.format(**_SETS))
     if table_filter.raster is not None:
         _stage_ids(revision, "raster", table_filter.raster)
-        conditions.append(_RASTER_FILTER[table])
+        conditions.append(by_raster.format(**_SETS))
     if table == "edges" and table_filter.relation is not None:
         conditions.append("relation = $relation")
     view = SORTED_VIEWS.get(table, SortedView(table))
@@ -110,10 +97,9 @@ def read_table(revision: Revision, table: str, table_filter: TableFilter) -> Tab
 
 @contextmanager
 def open_user_query(database: Database, query: str, position: int) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
-    """Yield a separate connection, on which only a revision's tables can be read, and the user's SELECT to run on it.
+    """Yield a separate connection, which can read only a revision's tables, and the user's SELECT to run on it.
 
-    Raises:
-        UsageError: it is not one SELECT, or DuckDB rejects it.
+    `UsageError` if it is not one SELECT, or DuckDB rejects it.
     """
     with database.clone_database().open_connection(log="r", state="r", spatial=True) as connection:
         select = validate_select(connection, query)
@@ -141,11 +127,7 @@ def list_classes(revision: Revision) -> Table:
 def find_related_ids(
     revision: Revision, subject: Literal["feature", "raster"], ids: Sequence[str], *, containing_only: bool
 ) -> dict[str, list[Any]]:
-    """Return for each of `ids`, which are features or rasters (`subject`), the ids of its rasters or features.
-
-    Raises:
-        NotFoundError: this revision lacks an id.
-    """
+    """Return the ids of the rasters or features of each of `ids` (of `subject`); `NotFoundError` if one is unknown."""
     unique_ids = list(dict.fromkeys(ids))
     _stage_ids(revision, subject, unique_ids)
     other = "raster" if subject == "feature" else "feature"
@@ -173,11 +155,7 @@ def _group_by_index(pairs: pa.Table, count: int) -> list[list[Any]]:
 
 
 def _stage_ids(revision: Revision, subject: Literal["feature", "raster"], ids: Sequence[str]) -> None:
-    """Create the temporary table `requested_feature` or `requested_raster`: each of `ids` once, with index and key.
-
-    Raises:
-        NotFoundError: this revision lacks an id.
-    """
+    """Create the temporary table `requested_feature` or `requested_raster`: each of `ids` once, with index and key."""
     import pyarrow as pa
 
     unique_ids = pa.array(list(dict.fromkeys(ids)), pa.string())

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
-from geographer.base.errors import NotFoundError, UsageError
-from geographer.storage.database.connection import escape_literal, quote_identifier, run_script
+import duckdb
+
+from geographer.storage.database.connection import Database, escape_literal, quote_identifier, run_script
 from geographer.storage.database.sql_sandbox import validate_expression
+from geographer.storage.log.chain import create_chain_views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    import duckdb
     import pyarrow as pa
-
-    from geographer.storage.database.connection import Database
 
 _FOLDER: Final = Path(__file__).parent
 _USER_TYPES: Final = frozenset({"BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP"})
@@ -39,24 +37,16 @@ _VIEWS: Final[WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[str, str]]] = We
 
 
 class SortedView(NamedTuple):
-    """How to select from a table in its order.
-
-    Attributes:
-        source: The view without order, with key columns to filter by.
-        exclude: The clause that excludes the key columns from `SELECT *`.
-        order_by: The ORDER BY clause.
-    """
+    """How to select from a table in its order: the view without order, whose key columns `exclude` removes again."""
 
     source: str
     exclude: str = ""
     order_by: str = ""
 
 
+_WITH_KEY: Final = (f" EXCLUDE ({KEY_COLUMN})", f" ORDER BY {KEY_COLUMN}")
 SORTED_VIEWS: Final = {
-    **{
-        name: SortedView(f"{name}_unordered", f" EXCLUDE ({KEY_COLUMN})", f" ORDER BY {KEY_COLUMN}")
-        for name in ("features", "rasters", "chips")
-    },
+    **{name: SortedView(f"{name}_unordered", *_WITH_KEY) for name in ("features", "rasters", "chips")},
     "edges": SortedView("edges_unordered", " EXCLUDE (feature_key, raster_key)", " ORDER BY feature_key, raster_key"),
     "labels": SortedView("labels", order_by=" ORDER BY label, raster_id"),
     "objects": SortedView("objects_unordered", order_by=" ORDER BY label, raster_id, instance, feature_id::VARCHAR"),
@@ -66,12 +56,10 @@ SORTED_VIEWS: Final = {
 
 
 class Revision:
-    """A revision on an open connection, with a view for each of `TABLES`.
+    """The revision at `position` on an open connection, with a view for each of `TABLES`.
 
-    Attributes:
-        connection: The connection, on which other code may create temporary tables.
-        position: The revision's position in the log.
-        feature_id_type: BIGINT if all features have integer ids, otherwise VARCHAR.
+    Other code may create temporary tables on the connection. `feature_id_type` is BIGINT if all features have integer
+    ids, otherwise VARCHAR.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, position: int) -> None:
@@ -80,6 +68,7 @@ class Revision:
         connection.execute("SET VARIABLE position = $position", {"position": position})
         self._views = _VIEWS.setdefault(connection, {})
         if not self._views:
+            create_chain_views(connection)
             run_script(connection, (_FOLDER / "views.sql").read_text())
         self._create_views()
 
@@ -100,13 +89,16 @@ class Revision:
         """Return the columns of a table, user columns last."""
         return [row[0] for row in self.fetch_rows(f"DESCRIBE {quote_identifier(table)}")]
 
+    def list_user_columns(self, subject: str) -> dict[str, str]:
+        """Return the user columns of 'feature' or 'raster' with types that hold the values of all events."""
+        parameters = {"subject": subject, "position": self.position}
+        rows = self.fetch_rows((_FOLDER / "user_columns.sql").read_text(), parameters)
+        return {name: _choose_common_type(types) for name, types in rows}
+
     def validate_filter(
         self, table: str, expression: str | None, option: str = "--where", extra_columns: Iterable[str] = ()
     ) -> str:
-        """Check a user's filter over the columns of `table` and `extra_columns`; return the SQL condition.
-
-        `option` is named in errors. Without an expression the condition is `true`.
-        """
+        """Return the condition of a user's filter over a table's and `extra_columns`; `true` if there is no filter."""
         if expression is None:
             return "true"
         return validate_expression(self.connection, expression, [*self.list_columns(table), *extra_columns], option)
@@ -115,33 +107,9 @@ class Revision:
         """Return the digest of the revision's content, whatever its history, in hex. See `content_digest.sql`."""
         return str(self.fetch_value((_FOLDER / "content_digest.sql").read_text()))
 
-    def require_collection(self, name: str) -> None:
-        """Check that a collection has or had rasters, or that a recipe writes to it.
-
-        Raises:
-            NotFoundError: it does not exist.
-        """
-        rows = self.fetch_rows(
-            "SELECT collection FROM state.raster WHERE valid_from <= $at "
-            "UNION SELECT name FROM recipes WHERE kind LIKE 'cut%' "
-            "UNION SELECT parameters->>'$.into' FROM recipes WHERE kind = 'download'",
-            {"at": self.position},
-        )
-        if (name,) not in rows:
-            names = ", ".join(sorted(collection for (collection,) in rows)) or "none yet"
-            raise NotFoundError(f"no collection '{name}'. The collections are: {names}.")
-
-    def require_pixels(self, name: str) -> None:
-        """Check that a collection exists and has files, not only a catalogue of footprints.
-
-        Raises:
-            NotFoundError: it does not exist.
-            UsageError: it is a catalogue.
-        """
-        self.require_collection(name)
-        is_catalogue = "SELECT bool_and(storage = 'catalogue') FROM current_raster WHERE collection = $name"
-        if self.fetch_value(is_catalogue, {"name": name}):
-            raise UsageError(f"collection '{name}' has footprints without pixels. Choose a collection of raster files.")
+    def compute_merkle_root(self) -> str:
+        """Return the root of the Merkle tree over what the content digest covers, in hex. See `merkle_root.sql`."""
+        return str(self.fetch_value((_FOLDER / "merkle_root.sql").read_text()))
 
     def _create_views(self) -> None:
         has_integer_ids = self.fetch_value("SELECT coalesce(bool_and(id_is_integer), false) FROM current_feature")
@@ -177,14 +145,11 @@ class Revision:
 
     def _select_user_columns(self, subject: str, reserved: set[str]) -> str:
         """Return the select list of the user columns of features or rasters, without `reserved` names."""
-        parameters = {"subject": subject, "position": self.position}
-        columns = [
-            f", (properties->>'{escape_literal(make_json_path(name))}')::{_choose_common_type(types)} "
-            f"AS {quote_identifier(name)}"
-            for name, types in self.fetch_rows((_FOLDER / "user_columns.sql").read_text(), parameters)
-            if name not in reserved
-        ]
-        return "".join(columns)
+        columns = {name: kind for name, kind in self.list_user_columns(subject).items() if name not in reserved}
+        return "".join(
+            f", (properties->>'{escape_literal(make_json_path(name))}')::{kind} AS {quote_identifier(name)}"
+            for name, kind in columns.items()
+        )
 
 
 def _choose_common_type(types: list[str]) -> str:
@@ -197,8 +162,7 @@ def _choose_common_type(types: list[str]) -> str:
 
 def make_json_path(name: str) -> str:
     """Return the JSON path of a user column in `properties`."""
-    escaped = name.replace('"', '\\"')
-    return f'$."{escaped}"'
+    return '$."' + name.replace('"', '\\"') + '"'
 
 
 @contextmanager

@@ -16,7 +16,7 @@ _DISPLAYED_ROWS: Final = 10
 
 
 class Table:
-    """An Arrow table (`arrow`) whose geometry column, if it has one, is WKB in EPSG:4326 (longitude, latitude).
+    """An Arrow table (`arrow`) whose geometry column, if any, is WKB in EPSG:4326 (longitude, latitude).
 
     It has all attributes of a `pyarrow.Table`, and can be passed to libraries that read Arrow streams.
     """
@@ -26,12 +26,7 @@ class Table:
         self.geometry = geometry
 
     def to_geopandas(self) -> geopandas.GeoDataFrame:
-        """Convert the table to a GeoDataFrame in EPSG:4326.
-
-        Raises:
-            UsageError: geopandas is not installed.
-            TypeError: the table has no geometry.
-        """
+        """Convert the table to a GeoDataFrame in EPSG:4326; `TypeError` if it has no geometry."""
         try:
             import geopandas
         except ModuleNotFoundError as error:

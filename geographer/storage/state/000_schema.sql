@@ -1,10 +1,9 @@
 -- 000_schema.sql: tables of the state; a version of an object is valid at positions from `valid_from` to just before `valid_to`
 -- needs: nothing · makes: state.meta, state.class, state.feature, state.raster, state.edge, state.label,
--- state.label_object, state.split, state.recipe, state.user_column
-CREATE TABLE IF NOT EXISTS state.meta (position BIGINT NOT NULL, sql_digest VARCHAR NOT NULL);
-CREATE TABLE IF NOT EXISTS state.class (
-    class VARCHAR, value INTEGER, row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
-);
+-- state.label_object, state.split, state.event, state.user_column, state.recipe, state.recipe_record, state.tag
+-- The position that the state is at, the digest of the event there, and the digests of the SQL and of all rows below.
+CREATE TABLE IF NOT EXISTS state.meta (position BIGINT, head_digest VARCHAR, sql_digest VARCHAR, state_digest HUGEINT);
+CREATE TABLE IF NOT EXISTS state.class (class VARCHAR, value INTEGER, row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT);
 -- A key is the position of the event that recorded the version, times 2^32, plus the row's ordinal in that event.
 CREATE TABLE IF NOT EXISTS state.feature (
     feature_key BIGINT, feature_id VARCHAR, id_is_integer BOOLEAN, class VARCHAR,
@@ -34,9 +33,7 @@ CREATE TABLE IF NOT EXISTS state.raster (
     parent_id VARCHAR, col BIGINT, "row" BIGINT, recipe VARCHAR, feature_id VARCHAR, properties VARCHAR,
     row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
 );
-CREATE TABLE IF NOT EXISTS state.edge (
-    feature_key BIGINT, raster_key BIGINT, contains BOOLEAN, valid_from BIGINT, valid_to BIGINT
-);
+CREATE TABLE IF NOT EXISTS state.edge (feature_key BIGINT, raster_key BIGINT, contains BOOLEAN, valid_from BIGINT, valid_to BIGINT);
 CREATE TABLE IF NOT EXISTS state.label (
     label VARCHAR, raster_id VARCHAR, path VARCHAR, size BIGINT, md5 VARCHAR, sha256 VARCHAR, pixel_digest VARCHAR,
     row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
@@ -48,7 +45,13 @@ CREATE TABLE IF NOT EXISTS state.label_object (
 CREATE TABLE IF NOT EXISTS state.split (
     split VARCHAR, raster_id VARCHAR, part VARCHAR, row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
 );
-CREATE TABLE IF NOT EXISTS state.recipe (name VARCHAR, kind VARCHAR, parameters VARCHAR, position BIGINT, valid_to BIGINT);
-CREATE TABLE IF NOT EXISTS state.user_column (
-    subject VARCHAR, name VARCHAR, type VARCHAR, ordinal BIGINT, position BIGINT
+CREATE TABLE IF NOT EXISTS state.event (position BIGINT, digest VARCHAR, keeps_row_order BOOLEAN);
+-- A null type means that the column was dropped.
+CREATE TABLE IF NOT EXISTS state.user_column (subject VARCHAR, name VARCHAR, type VARCHAR, ordinal BIGINT, position BIGINT);
+CREATE TABLE IF NOT EXISTS state.recipe (
+    name VARCHAR, kind VARCHAR, parameters VARCHAR, position BIGINT, ordinal BIGINT, valid_from BIGINT, valid_to BIGINT
+);
+CREATE TABLE IF NOT EXISTS state.recipe_record (name VARCHAR, position BIGINT);
+CREATE TABLE IF NOT EXISTS state.tag (
+    tag VARCHAR, position BIGINT, tagged_position BIGINT, digest VARCHAR, content_digest VARCHAR, merkle_root VARCHAR
 );

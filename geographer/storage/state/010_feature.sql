@@ -1,10 +1,10 @@
 -- 010_feature.sql: the versions of each feature, in longitude/latitude, with a box around its edges
--- needs: log.feature_change, macros.sql, $after, $up_to · makes: new versions in state.feature
+-- needs: chain_feature_change, macros.sql, $after, $up_to · makes: new versions in state.feature
 INSERT INTO state.feature BY NAME
 WITH version AS (
     SELECT *, ST_GeomFromWKB(geometry) AS native,
            coalesce(lead(position) OVER (PARTITION BY feature_id ORDER BY position), open_end()) AS until
-    FROM log.feature_change
+    FROM chain_feature_change
     WHERE position > $after AND position <= $up_to
 ), with_lonlat AS (
     SELECT * REPLACE (reproject(native, crs, 'EPSG:4326') AS geometry) FROM version WHERE change <> 'removed'

@@ -1,5 +1,5 @@
 -- 020_raster.sql: the versions of each raster; its outline in its own CRS is exact, its geometry in degrees finds candidates
--- needs: log.raster_change, macros.sql, $after, $up_to · makes: new versions in state.raster, dropped temp tables raster_version,
+-- needs: chain_raster_change, macros.sql, $after, $up_to · makes: new versions in state.raster, dropped temp tables raster_version,
 -- raster_version_footprint, raster_version_frame, raster_version_inner_scale
 -- The frame of a raster is its outline if that is a parallelogram, otherwise the box around its outline in the raster's
 -- CRS. The frame's own coordinates (u, v) run from -1 to 1 along its edges:
@@ -11,7 +11,7 @@
 CREATE OR REPLACE TEMP TABLE raster_version AS
 WITH version AS (
     SELECT *, coalesce(lead(position) OVER (PARTITION BY raster_id ORDER BY position), open_end()) AS until
-    FROM log.raster_change
+    FROM chain_raster_change
     WHERE position > $after AND position <= $up_to
 ), parsed_version AS (
     SELECT * REPLACE (ST_GeomFromWKB(outline) AS outline, transform::DOUBLE[] AS transform),
@@ -115,8 +115,7 @@ WITH RECURSIVE bisection AS (
     SELECT raster_key, outline, (xmin + xmax) / 2 AS x, (ymin + ymax) / 2 AS y, (xmax - xmin) / 2 AS half_width,
            (ymax - ymin) / 2 AS half_height, 0.0::DOUBLE AS inside, 1.0::DOUBLE AS outside, 0 AS step
     FROM raster_version JOIN raster_version_frame USING (raster_key) WHERE NOT is_parallelogram AND parent_id IS NULL
-    UNION ALL
-    SELECT raster_key, outline, x, y, half_width, half_height,
+    UNION ALL SELECT raster_key, outline, x, y, half_width, half_height,
            CASE WHEN fits THEN half ELSE inside END, CASE WHEN fits THEN outside ELSE half END, step + 1
     FROM (SELECT *, (inside + outside) / 2 AS half,
                  ST_Contains(outline, ST_MakeEnvelope(x - half_width * half, y - half_height * half,

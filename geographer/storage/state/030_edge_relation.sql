@@ -25,8 +25,7 @@ WITH feature AS (
            inner_bbox_xmin, inner_bbox_ymin, inner_bbox_xmax, inner_bbox_ymax,
            NULL::DOUBLE AS unshifted_xmin, NULL::DOUBLE AS unshifted_xmax, valid_from AS raster_from, valid_to AS raster_to
     FROM raster
-    UNION ALL
-    SELECT raster_key, lon_shift, bbox_xmin + lon_shift, bbox_ymin, bbox_xmax + lon_shift, bbox_ymax,
+    UNION ALL SELECT raster_key, lon_shift, bbox_xmin + lon_shift, bbox_ymin, bbox_xmax + lon_shift, bbox_ymax,
            inner_bbox_xmin + lon_shift, inner_bbox_ymin, inner_bbox_xmax + lon_shift, inner_bbox_ymax,
            bbox_xmin, bbox_xmax, valid_from, valid_to
     FROM raster WHERE lon_shift IS NOT NULL
@@ -76,10 +75,8 @@ WITH feature AS (
         ELSE 'undecided' END AS frame_relation
     FROM frame_distance
 ), in_raster_crs AS (
-    SELECT *, CASE
-        WHEN frame_relation <> 'undecided' THEN NULL
-        WHEN crosses_180 THEN shift_to_lon(feature_to_crs(geometry, native, crs, raster_crs, splits_at_antimeridian), (west + east) / 2)
-        ELSE feature_to_crs(geometry, native, crs, raster_crs, splits_at_antimeridian) END AS g
+    SELECT *, CASE WHEN frame_relation = 'undecided' THEN shift_to_raster(
+        feature_to_crs(geometry, native, crs, raster_crs, splits_at_antimeridian), crosses_180, west, east) END AS g
     FROM with_frame_relation
 ), exact_bounds AS (
     SELECT *, ST_XMin(g) AS g_west, ST_YMin(g) AS g_south, ST_XMax(g) AS g_east, ST_YMax(g) AS g_north

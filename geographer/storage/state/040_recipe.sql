@@ -1,31 +1,28 @@
--- 040_recipe.sql: the versions of each recipe: its kind and parameters, from its first record until it is removed
--- needs: log.event, macros.sql, $after, $up_to · makes: versions in state.recipe, dropped temp table recipe_removal
-CREATE OR REPLACE TEMP TABLE recipe_removal AS
-SELECT payload->>'$.request.name' AS name, position FROM log.event
-WHERE kind = 'recipe_removed' AND position > $after AND position <= $up_to;
-
-UPDATE state.recipe SET valid_to = removed.position
-FROM (SELECT name, min(position) AS position FROM recipe_removal GROUP BY name) AS removed
-WHERE state.recipe.name = removed.name AND valid_to = open_end();
-
-INSERT INTO state.recipe BY NAME
-WITH entry AS (
-    SELECT position, 0 AS ordinal, payload->'$.recipe' AS recipe FROM log.event WHERE json_exists(payload, '$.recipe')
-    UNION ALL
-    -- An import records several recipes.
-    SELECT position, imported.rowid, imported.value FROM log.event, json_each(payload, '$.recipes') AS imported
-), recorded AS (
-    SELECT recipe->>'$.name' AS name, recipe->>'$.kind' AS kind, (recipe->'$.parameters')::VARCHAR AS parameters,
-           position, ordinal
-    FROM entry WHERE position > $after AND position <= $up_to
-), with_end AS (
-    SELECT *, coalesce((SELECT min(removed.position) FROM recipe_removal AS removed
-                        WHERE removed.name = recorded.name AND removed.position > recorded.position), open_end()) AS valid_to
-    FROM recorded
+-- 040_recipe.sql: the versions of each recipe: one ends where other parameters are recorded, or where the recipe is removed
+-- needs: recipe_fact, recipe_removal_fact, macros.sql · makes: versions in state.recipe, dropped temp table recipe_version
+CREATE OR REPLACE TEMP TABLE recipe_version AS
+WITH record AS (
+    -- A recipe's `position` and `ordinal` are those of its first record since it was last removed.
+    SELECT name, kind, parameters, position, ordinal, valid_from, false AS is_new
+    FROM state.recipe WHERE valid_to = open_end()
+    UNION ALL SELECT name, kind, parameters, position, ordinal, position, true FROM recipe_fact
+), with_removal AS (
+    SELECT *, coalesce((SELECT min(removal.position) FROM recipe_removal_fact AS removal
+                        WHERE removal.name = record.name AND removal.position > record.valid_from), open_end()) AS removed_at
+    FROM record
+), with_previous AS (
+    SELECT *, lag(kind || chr(10) || parameters) OVER life AS previous
+    FROM with_removal WINDOW life AS (PARTITION BY name, removed_at ORDER BY valid_from, ordinal)
 )
-SELECT * EXCLUDE (ordinal) FROM with_end
-ANTI JOIN state.recipe AS existing ON existing.name = with_end.name AND existing.valid_to > with_end.position
-QUALIFY row_number() OVER (PARTITION BY name, valid_to ORDER BY position, ordinal) = 1
-ORDER BY position, ordinal;
+SELECT name, kind, parameters, first_value(position) OVER life AS position, first_value(ordinal) OVER life AS ordinal,
+       valid_from, lead(valid_from, 1, removed_at) OVER life AS valid_to, is_new
+FROM with_previous WHERE previous IS DISTINCT FROM kind || chr(10) || parameters
+WINDOW life AS (PARTITION BY name, removed_at ORDER BY valid_from);
 
-DROP TABLE recipe_removal;
+UPDATE state.recipe SET valid_to = version.valid_to
+FROM recipe_version AS version
+WHERE NOT version.is_new AND version.name = state.recipe.name AND state.recipe.valid_to = open_end();
+
+INSERT INTO state.recipe BY NAME SELECT * EXCLUDE (is_new) FROM recipe_version WHERE is_new ORDER BY valid_from, ordinal;
+
+DROP TABLE recipe_version;

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import cache
+from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from geographer.storage.database.connection import open_transaction, run_script
-from geographer.storage.log.append import create_missing_tables
-from geographer.storage.log.read import read_head
-from geographer.storage.log.row_tables import KEY_COLUMNS, ROW_TABLES
+import duckdb
 
-if TYPE_CHECKING:
-    import duckdb
-
-    from geographer.storage.database.connection import Database
+from geographer.storage.database.connection import Database, open_transaction, run_script
+from geographer.storage.events import Head
+from geographer.storage.events.payload import list_state_sql
+from geographer.storage.events.row_tables import CORE_TABLES, KEY_COLUMNS, ROW_TABLES
+from geographer.storage.log.chain import CHAIN_EVENT, create_chain_views
+from geographer.storage.log.read import read_events_between, read_head
+from geographer.storage.state.digest import compute_state_digest
+from geographer.storage.state.facts import stage_facts
 
 _FOLDER = Path(__file__).parent
 _SCHEMA = _FOLDER / "000_schema.sql"
@@ -25,21 +26,24 @@ _WRITE_ERROR = (
     "the event is recorded, but the state cannot be written ({}). Free some space; the next command updates it."
 )
 _STEPS = sorted(path for path in _FOLDER.glob("[0-9]*.sql") if path != _SCHEMA)
-_CHANGE_TABLES = [table for table in ROW_TABLES if table.endswith("_change")]
+_CHANGE_TABLES = [table for table in CORE_TABLES if table.endswith("_change")]
 _COPIED_TABLES = ("class", "label", "label_object", "split")
 """The tables whose versions are rows of the log. Separate steps derive the other tables."""
 
 
 def read_state_position(database: Database) -> int:
-    """Return the position that the state is at; 0 if there is none, or if other SQL derived it."""
+    """Return the position that the state is at; 0 if there is none, or if other SQL or another log led to it.
+
+    A state that is ahead of its log is kept: it shows that the log lost its last events.
+    """
     if not database.file_path("state").exists():
         return 0
-    with database.open_connection(state="r") as connection:
+    with database.open_connection(log="r", state="r") as connection:
         return _read_position(connection)
 
 
 def update_state(database: Database) -> int:
-    """Update the state to the log's head and return its position. The cost depends on the new events only."""
+    """Update the state to the log's head, at the cost of the new events, and return its position."""
     with database.open_connection(log="r") as connection:
         head = read_head(connection).position
     current = read_state_position(database)
@@ -47,29 +51,28 @@ def update_state(database: Database) -> int:
         return head
     if current == 0:
         _delete_state(database)
-        create_missing_tables(database)
     with database.open_connection(log="r", state="w", spatial=True) as connection:
         run_script(connection, _SCHEMA.read_text())
         run_script(connection, MACROS.read_text())
-        after, head = _read_position(connection), read_head(connection).position
-        positions = {"after": after, "up_to": head}
+        create_chain_views(connection)
+        after, new_head = _read_position(connection), read_head(connection)
         with open_transaction(connection, _WRITE_ERROR):
-            tables = _list_changed_tables(connection, after)
-            for table in tables:
-                _update_versions(connection, table, positions)
-            changed = {name for table in tables for name in (f"log.{table}_change", f"state.{table}")}
-            for step in _STEPS:
-                if _read_needs(step) & {"log.event", *changed}:
-                    run_script(connection, step.read_text(), positions)
-            connection.execute("DELETE FROM state.meta")
-            connection.execute("INSERT INTO state.meta VALUES ($1, $2)", [head, _compute_sql_digest()])
-    return head
+            _update_tables(connection, after, new_head.position)
+            _save_position(connection, after, new_head)
+    return new_head.position
 
 
 def rebuild_state(database: Database) -> int:
     """Delete the state and derive it from the whole log."""
     _delete_state(database)
     return update_state(database)
+
+
+def is_state_unaltered(database: Database) -> bool:
+    """Return whether the rows of the state are those that its updates wrote."""
+    with database.open_connection(state="r", spatial=True) as connection:
+        row = connection.execute("SELECT state_digest FROM state.meta").fetchone()
+        return row is not None and row[0] == compute_state_digest(connection)
 
 
 def _delete_state(database: Database) -> None:
@@ -79,19 +82,43 @@ def _delete_state(database: Database) -> None:
 
 
 def _read_position(connection: duckdb.DuckDBPyConnection) -> int:
-    columns = connection.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = 'meta'").fetchall()
-    if ("sql_digest",) not in columns:
+    query = (
+        f"SELECT meta.position, head_digest, event.digest FROM state.meta LEFT JOIN {CHAIN_EVENT} AS event "  # noqa: S608
+        "USING (position) WHERE sql_digest = $1"
+    )
+    try:
+        row = connection.execute(query, [_compute_sql_digest()]).fetchone()
+    except (duckdb.BinderException, duckdb.CatalogException):
+        # An older version wrote a table with other columns.
         return 0
-    query = "SELECT coalesce(max(position), 0) FROM state.meta WHERE sql_digest = $1"
-    row = connection.execute(query, [_compute_sql_digest()]).fetchone()
-    return int(row[0]) if row else 0
+    position, expected, actual = row or (0, None, None)
+    is_ahead = actual is None and position > 0
+    known = "FROM state.event WHERE digest = $1"
+    if actual != expected and not (is_ahead and connection.execute(known, [read_head(connection).digest]).fetchone()):
+        return 0
+    return int(position)
 
 
-def _list_changed_tables(connection: duckdb.DuckDBPyConnection, after: int) -> list[str]:
-    """List the tables of the state whose objects the log changes after a position."""
-    query = ", ".join(f"EXISTS (FROM log.{table} WHERE position > $after)" for table in _CHANGE_TABLES)
-    row = connection.execute(f"SELECT {query}", {"after": after}).fetchone() or ()
-    return [table.removesuffix("_change") for table, has_rows in zip(_CHANGE_TABLES, row, strict=True) if has_rows]
+def _update_tables(connection: duckdb.DuckDBPyConnection, after: int, up_to: int) -> None:
+    positions = {"after": after, "up_to": up_to}
+    changed = stage_facts(connection, read_events_between(connection, after, up_to))
+    query = ", ".join(f"EXISTS (FROM chain_{table} WHERE position > $after)" for table in _CHANGE_TABLES)
+    has_rows = connection.execute(f"SELECT {query}", {"after": after}).fetchall()[0]
+    for table in (table.removesuffix("_change") for table in compress(_CHANGE_TABLES, has_rows)):
+        _update_versions(connection, table, positions)
+        changed |= {f"chain_{table}_change", f"state.{table}"}
+    changed |= {f"chain_{table}" for table in ROW_TABLES.keys() - set(CORE_TABLES)}
+    for step in (*_STEPS, *list_state_sql()):
+        if _read_needs(step) & changed:
+            run_script(connection, step.read_text(), positions)
+
+
+def _save_position(connection: duckdb.DuckDBPyConnection, after: int, head: Head) -> None:
+    rows = connection.execute("SELECT state_digest FROM state.meta").fetchall() if after else []
+    digest = compute_state_digest(connection, after, head.position) + sum(row[0] for row in rows)
+    connection.execute("DELETE FROM state.meta")
+    values = [head.position, head.digest, _compute_sql_digest(), str(digest)]
+    connection.execute("INSERT INTO state.meta VALUES ($1, $2, $3, $4::HUGEINT)", values)
 
 
 def _update_versions(connection: duckdb.DuckDBPyConnection, table: str, positions: dict[str, int]) -> None:
@@ -107,13 +134,17 @@ def _update_versions(connection: duckdb.DuckDBPyConnection, table: str, position
 def _read_needs(step: Path) -> frozenset[str]:
     """Return the tables that a step reads, from the header of its SQL."""
     needs = step.read_text().partition("needs: ")[2].partition(" · makes:")[0]
-    return frozenset(re.findall(r"\b(?:log|state)\.\w+", needs))
+    return frozenset(re.findall(r"[\w.]+", needs))
+
+
+def _compute_sql_digest() -> str:
+    """Return the digest of what derives the state: a state that other SQL or another DuckDB derived is rebuilt."""
+    return _hash_files(*sorted(_FOLDER.glob("*.*")), *list_state_sql())
 
 
 @cache
-def _compute_sql_digest() -> str:
-    """Return the digest of the SQL that derives the state: a state that other SQL derived is rebuilt."""
-    digest = hashlib.sha256()
-    for path in sorted(_FOLDER.glob("*.sql")):
+def _hash_files(*paths: Path) -> str:
+    digest = hashlib.sha256(duckdb.__version__.encode())
+    for path in paths:
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from geographer.base.atomic_files import FileDamage, check_file, temporary_sibling
 from geographer.base.errors import CorruptError, StorageError, quote_names
 from geographer.base.text import format_count
 from geographer.base.values import Checksums
 from geographer.storage.database.connection import register_table
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from geographer.storage.dvc.store import Store
-    from geographer.storage.queries.revision import Revision
+from geographer.storage.dvc.store import Store
+from geographer.storage.queries.revision import Revision
 
 _FILES: Final = Path(__file__).with_name("files.sql")
+Md5s = Collection[str]
 
 
 class TrackedFile(NamedTuple):
-    """A file of a revision: its path in the dataset's folder, its checksums, and its raster and label."""
+    """A file of a revision: its path in the dataset's folder, its checksums, and its raster and label.
+
+    The log also tells whether the file is outside DVC, and the position of the event that recorded it.
+    """
 
     path: str
     checksums: Checksums
     raster_id: str
     label: str | None
+    is_referenced: bool = False
+    position: int | None = None
 
 
 class CheckoutResult(NamedTuple):
@@ -58,19 +61,14 @@ def read_marker(path: Path) -> WorkspaceMarker:
 
 
 def write_marker(path: Path, marker: WorkspaceMarker) -> None:
-    """Write the marker atomically.
-
-    Raises:
-        StorageError: the disk is full or cannot be written.
-    """
+    """Write the marker atomically; `StorageError` if the disk is full or cannot be written."""
     try:
         with temporary_sibling(path) as temporary:
             temporary.write_text(json.dumps({"position": marker.position, "chosen": marker.is_requested}))
             temporary.replace(path)
     except OSError as error:
-        raise StorageError(
-            f"cannot write '{path}' ({error.strerror}). Free some space; the next command updates the workspace."
-        ) from error
+        advice = "Free some space; the next command updates the workspace."
+        raise StorageError(f"cannot write '{path}' ({error.strerror}). {advice}") from error
 
 
 def list_files(revision: Revision, position: int, *, exclude_position: int = 0) -> list[TrackedFile]:
@@ -85,36 +83,25 @@ def list_files(revision: Revision, position: int, *, exclude_position: int = 0) 
 
 
 def update_workspace(
-    revision: Revision,
-    store: Store,
-    *,
-    from_position: int | None,
-    check_modified_since_ns: int | None = None,
-    trusted_md5s: Collection[str] = (),
-    linked_md5s: Collection[str] = (),
+    revision: Revision, store: Store, current: int | None, since_ns: int | None, trusted_md5s: Md5s, linked_md5s: Md5s
 ) -> CheckoutResult:
-    """Update the workspace's files from one revision to another, then the `.dvc` files of their folders.
+    """Update the workspace's files to `revision`, then the `.dvc` files of their folders.
 
-    Args:
-        revision: The target revision.
-        store: The workspace's DVC store.
-        from_position: The position of the workspace's files; None if not known: then every file is checked.
-        check_modified_since_ns: If set (nanoseconds since 1970), also check the files that both revisions have and that
-            were modified since then.
-        trusted_md5s: MD5s of files that this process has just stored; they are not hashed again.
-        linked_md5s: MD5s of files to link to the cache rather than to copy.
+    If `current`, the position of the present files, is not known, every file is checked; otherwise also those of both
+    revisions that were modified since `since_ns` (nanoseconds since 1970), if it is set. Files with `trusted_md5s` were
+    just stored and are not hashed again; those with `linked_md5s` become links to the cache.
 
     Raises:
         CorruptError: a file is missing or altered in the cache and the remote; names the rasters and features.
     """
-    to_write = list_files(revision, revision.position, exclude_position=from_position or 0)
-    obsolete_paths = _list_obsolete_paths(revision, from_position, store.root)
+    to_write = list_files(revision, revision.position, exclude_position=current or 0)
+    obsolete_paths = _list_obsolete_paths(revision, current, store.root)
     folders = {path.rpartition("/")[0] for path in (*(file.path for file in to_write), *obsolete_paths)}
-    if from_position is None:
+    if current is None:
         to_write = [file for file in to_write if check_file(store.root / file.path, file.checksums)]
-    elif check_modified_since_ns is not None:
+    elif since_ns is not None:
         common = set(list_files(revision, revision.position)).difference(to_write)
-        to_write += [file for file in common if _was_modified_since(store.root, file, check_modified_since_ns)]
+        to_write += [file for file in common if _was_modified_since(store.root, file, since_ns)]
     restore_files(revision, store, store.root, to_write, trusted_md5s, linked_md5s)
     for path in obsolete_paths:
         (store.root / path).unlink(missing_ok=True)
@@ -131,26 +118,15 @@ def find_features_on_rasters(revision: Revision, raster_ids: Iterable[str]) -> l
     import pyarrow as pa
 
     rasters = pa.table({"raster_id": pa.array(list(raster_ids), pa.string())})
-    query = (
-        "SELECT DISTINCT feature_id::VARCHAR FROM edges SEMI JOIN requested_raster_id USING (raster_id) ORDER BY ALL"
-    )
-    with register_table(revision.connection, "requested_raster_id", rasters):
+    query = "SELECT DISTINCT feature_id::VARCHAR FROM edges SEMI JOIN listed_raster USING (raster_id) ORDER BY ALL"
+    with register_table(revision.connection, "listed_raster", rasters):
         return [row[0] for row in revision.fetch_rows(query)]
 
 
 def restore_files(
-    revision: Revision,
-    store: Store,
-    folder: Path,
-    files: list[TrackedFile],
-    trusted_md5s: Collection[str],
-    linked_md5s: Collection[str],
+    revision: Revision, store: Store, folder: Path, files: list[TrackedFile], trusted_md5s: Md5s, linked_md5s: Md5s
 ) -> None:
-    """Write files of a revision to `folder`.
-
-    Raises:
-        CorruptError: some files are missing or altered in the cache and the remote; the others are written.
-    """
+    """Write files of a revision to a folder; `CorruptError` if some are missing or altered in cache and remote."""
     failures: list[tuple[Path, Checksums, FileDamage]] = []
     for link in (False, True):
         group = [(file.checksums, folder / file.path) for file in files if (file.checksums.md5 in linked_md5s) == link]
@@ -158,8 +134,8 @@ def restore_files(
             failures += store.restore_files(group, trusted_md5s=trusted_md5s, link=link)
     if not failures:
         return
-    file_of_path = {folder / file.path: file for file in files}
-    rasters = sorted({file_of_path[path].raster_id for path, _, _ in failures})
+    damaged_paths = {path for path, _, _ in failures}
+    rasters = sorted({file.raster_id for file in files if folder / file.path in damaged_paths})
     features = find_features_on_rasters(revision, rasters)
     damage = "altered" if any(damage == "altered" for _, _, damage in failures) else "missing"
     raise CorruptError(
@@ -171,7 +147,6 @@ def restore_files(
 
 
 def _list_obsolete_paths(revision: Revision, from_position: int | None, root: Path) -> list[str]:
-    """List the paths to delete: files of `from_position`, or of any revision if None, that this revision lacks."""
     source = "files_ever()" if from_position is None else f"files_at({from_position:d})"
     query = f"SELECT DISTINCT path FROM {source} ANTI JOIN files_at($to) USING (path) ORDER BY path"  # noqa: S608
     rows = revision.fetch_rows(query, {"to": revision.position})
@@ -179,16 +154,14 @@ def _list_obsolete_paths(revision: Revision, from_position: int | None, root: Pa
 
 
 def _list_folder_entries(revision: Revision, folder: str) -> list[tuple[Any, ...]]:
-    """List the files of a tracked folder at the revision: path in the folder, MD5, size."""
-    return revision.fetch_rows(
-        "SELECT path[len($prefix) + 1 :], md5, size FROM files_at($at) WHERE starts_with(path, $prefix) "
-        "AND NOT contains(path[len($prefix) + 1 :], '/') ORDER BY path",
-        {"prefix": folder + "/", "at": revision.position},
+    query = (
+        "SELECT path[len($prefix) + 1 :] AS name, md5, size FROM files_at($at) "
+        "WHERE starts_with(path, $prefix) AND NOT contains(name, '/') ORDER BY path"
     )
+    return revision.fetch_rows(query, {"prefix": folder + "/", "at": revision.position})
 
 
 def _remove_empty_folders(folder: Path, root: Path) -> None:
-    """Remove `folder` and the folders above it, below `root`, while they are empty."""
     while folder != root and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent
@@ -201,5 +174,5 @@ def _was_modified_since(root: Path, file: TrackedFile, since_ns: int) -> bool:
         status = path.stat()
     except FileNotFoundError:
         return True
-    changed = max(status.st_mtime_ns, status.st_ctime_ns) >= since_ns or status.st_size != file.checksums.size
-    return changed and check_file(path, file.checksums) is not None
+    is_changed = max(status.st_mtime_ns, status.st_ctime_ns) >= since_ns or status.st_size != file.checksums.size
+    return is_changed and check_file(path, file.checksums) is not None

@@ -3,8 +3,7 @@
 CREATE OR REPLACE TEMP MACRO files_at(as_of) AS TABLE
 SELECT path, size, md5, sha256, raster_id, NULL AS label
 FROM state.raster WHERE storage = 'dvc' AND valid_from <= as_of AND valid_to > as_of
-UNION ALL
-SELECT path, size, md5, sha256, raster_id, label
+UNION ALL SELECT path, size, md5, sha256, raster_id, label
 FROM state.label WHERE valid_from <= as_of AND valid_to > as_of;
 
 CREATE OR REPLACE TEMP MACRO files_ever() AS TABLE

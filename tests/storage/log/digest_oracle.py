@@ -64,20 +64,42 @@ def compute_rows_digest(rows: dict[str, list[dict[str, Any]]], position: int) ->
 
 
 def compute_event_digest(event: dict[str, Any]) -> str:
-    return sha256(canonical_json({name: value for name, value in event.items() if name != "digest"}))
+    left_out = {1: ("digest", "format", "generation"), 2: ("digest", "position")}[event["format"]]
+    return sha256(canonical_json({name: value for name, value in event.items() if name not in left_out}))
+
+
+def compute_merkle_root(lines: list[str]) -> str:
+    """Compute the root of the tree over sorted lines as RFC 9162 defines it, by recursion."""
+
+    def compute_node(leaves: list[str]) -> bytes:
+        if len(leaves) == 1:
+            return hashlib.sha256(b"\0" + leaves[0].encode()).digest()
+        left = 1 << (len(leaves) - 1).bit_length() - 1
+        return hashlib.sha256(b"\1" + compute_node(leaves[:left]) + compute_node(leaves[left:])).digest()
+
+    return compute_node(sorted(lines)).hex() if lines else sha256("")
 
 
 def read_log(path: Path) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
-    """Read the events, with parsed payloads, and the rows of every other table, with columns in the file's order."""
+    """Read the chain's events, with parsed payloads, and the rows of the row tables; `position` is that of the chain."""
     with duckdb.connect(str(path), read_only=True) as connection:
 
         def read_rows(table: str) -> list[dict[str, Any]]:
-            cursor = connection.execute(f"FROM {table} ORDER BY ALL")
+            chain = "(SELECT position, event_key FROM chain WHERE branch = 'main')"
+            cursor = connection.execute(
+                f"SELECT position, * EXCLUDE (position, event_key) FROM {table} JOIN {chain} USING (event_key) ORDER BY ALL"
+            )
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
         events = [{**event, "payload": json.loads(event["payload"])} for event in read_rows("event")]
         return events, {table: read_rows(table) for table in ROW_TABLES}
+
+
+def read_digest(path: Path, event_key: int) -> str:
+    """Read the digest of an event, which may be in no chain."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return str(connection.execute("SELECT digest FROM event WHERE event_key = ?", [event_key]).fetchall()[0][0])
 
 
 def find_faults(path: Path) -> list[str]:
@@ -91,7 +113,7 @@ def find_faults(path: Path) -> list[str]:
     ]
     parents: list[str] = []
     for number, event in enumerate(events, start=1):
-        if event["position"] != number or event["parents"] != parents:
+        if [event["position"], event["generation"], event["parents"]] != [number, number, parents]:
             faults.append(f"chain at {event['position']}")
         if event["rows_digest"] != compute_rows_digest(rows, event["position"]):
             faults.append(f"rows of {event['position']}")

@@ -13,8 +13,10 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, UsageError
+from geographer.operations.add.events import ClassesAdded
+from geographer.operations.remove.events import FeaturesRemoved
 from geographer.storage.database.connection import Database
-from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, EventDraft, Head
+from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, Head
 from geographer.storage.log.append import append_event, create_log
 from geographer.storage.state.update import update_state
 from tests import REPOSITORY
@@ -54,12 +56,14 @@ def test_append_chains_events(database):
 
 def test_append_returns_stored_event(database):
     commit_info = CommitInfo("Ada", "why", "geographer add classes pond", "key")
-    event = append_event(database, make_class_event("pond"), commit_info, EMPTY_LOG_HEAD)
+    event = append_event(database, *make_class_event("pond"), commit_info, EMPTY_LOG_HEAD)
     (stored,), _ = oracle.read_log(database.file_path("log"))
     assert event.to_dict() == stored
     assert event.author == "Ada"
     assert (event.message, event.command, event.idempotency_key) == commit_info[1:]
-    assert (event.kind, event.version, event.payload) == ("classes_added", 1, {"request": {"classes": ["pond"]}})
+    payload = {"request": {"classes": ["pond"]}, "classes": ["pond"]}
+    assert (event.kind, event.version, event.payload) == ("classes_added", 1, payload)
+    assert (event.format, event.generation) == (2, 1)
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", event.event_id)
 
 
@@ -69,18 +73,16 @@ def test_append_rejects_stale_head(database, expected):
     append_class(database, "quarry")
     before = oracle.read_log(database.file_path("log"))
     with pytest.raises(ConflictError, match="Run the command again"):
-        append_event(database, make_class_event("quay"), ADA, expected)
+        append_event(database, *make_class_event("quay"), ADA, expected)
     assert oracle.read_log(database.file_path("log")) == before
 
 
 def test_append_rolls_back_invalid_rows(database):
-    append_class(database, "pond")
+    head = append_class(database, "pond")
     before = oracle.read_log(database.file_path("log"))
     invalid_rows = "(SELECT 'added' AS change, NULL AS class, 1 AS value)"
     with pytest.raises(duckdb.ConstraintException):
-        append_event(
-            database, EventDraft("classes_added", {}, {"class_change": invalid_rows}), ADA, read_current_head(database)
-        )
+        append_event(database, ClassesAdded(classes=["x"]), {"class_change": invalid_rows}, ADA, Head(1, head.digest))
     assert oracle.read_log(database.file_path("log")) == before
     assert append_class(database, "quay").position == 2
 
@@ -88,7 +90,7 @@ def test_append_rolls_back_invalid_rows(database):
 @pytest.mark.parametrize("number", [2**53, float("nan"), float("inf")])
 def test_append_rejects_non_json_number(database, number):
     with pytest.raises(UsageError, match="cannot be recorded"):
-        append_event(database, EventDraft("chips_cut", {"seed": number}), ADA, EMPTY_LOG_HEAD)
+        append_event(database, ClassesAdded(request={"seed": number}, classes=["x"]), {}, ADA, EMPTY_LOG_HEAD)
     assert read_current_head(database) == EMPTY_LOG_HEAD
 
 
@@ -97,29 +99,30 @@ def test_append_rejects_non_json_number(database, number):
 
 def test_append_returns_event_of_known_key(database):
     keyed = CommitInfo("Ada", idempotency_key="k")
-    first = append_event(database, make_class_event("pond"), keyed, EMPTY_LOG_HEAD)
+    first = append_event(database, *make_class_event("pond"), keyed, EMPTY_LOG_HEAD)
     append_class(database, "quarry")
     before = oracle.read_log(database.file_path("log"))
     assert (
-        append_event(database, make_class_event("pond"), CommitInfo("Eve", "again", "", "k"), EMPTY_LOG_HEAD) == first
+        append_event(database, *make_class_event("pond"), CommitInfo("Eve", "again", "", "k"), EMPTY_LOG_HEAD) == first
     )
     assert oracle.read_log(database.file_path("log")) == before
 
 
 @pytest.mark.parametrize(
-    "other", [make_class_event("quarry"), EventDraft("features_added", {"request": {"classes": ["pond"]}})]
+    "other", [make_class_event("quarry"), (FeaturesRemoved(request={"classes": ["pond"]}, features=1), {})]
 )
 def test_append_rejects_key_of_other_request(database, other):
+    payload, rows = other
     keyed = CommitInfo("Ada", idempotency_key="k")
-    append_event(database, make_class_event("pond"), keyed, EMPTY_LOG_HEAD)
+    append_event(database, *make_class_event("pond"), keyed, EMPTY_LOG_HEAD)
     with pytest.raises(ConflictError, match=r"'k' was used for another request: @1 classes_added. Use a new key"):
-        append_event(database, other, keyed, read_current_head(database))
+        append_event(database, payload, rows, keyed, read_current_head(database))
     assert read_current_head(database).position == 1
 
 
 def test_append_without_key_repeats_events(database):
     assert [
-        append_event(database, make_class_event("pond"), ADA, read_current_head(database)).position for _ in range(2)
+        append_event(database, *make_class_event("pond"), ADA, read_current_head(database)).position for _ in range(2)
     ] == [1, 2]
 
 
@@ -182,7 +185,7 @@ def test_concurrent_writers_append_all_events(database):
 def test_writer_warns_and_waits_for_lock(database, caplog):
     with start_writer("hold", database.file_path("log").parent, 1) as holder:
         assert holder.stdout.readline() == "held\n"
-        assert append_event(database, make_class_event("pond"), ADA, EMPTY_LOG_HEAD).position == 1
+        assert append_event(database, *make_class_event("pond"), ADA, EMPTY_LOG_HEAD).position == 1
         assert holder.stdout.readline() == "released\n"
     assert [record.getMessage() for record in caplog.records] == [
         "waiting for another process that holds 'log.duckdb' …"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from geographer.base.canonical_json import canonical_json
+from geographer.operations.add.events import ClassesAdded
 from geographer.storage.database.connection import Database
-from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, EventDraft, Head
+from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, Head
+from geographer.storage.events.row_tables import ROW_TABLES, make_row_table
 from geographer.storage.log.append import append_event, create_log
 from geographer.storage.log.digests import EMPTY_ROWS_DIGEST, compute_rows_digests
-from geographer.storage.log.row_tables import ROW_TABLES, make_row_table
 from tests.storage.log import digest_oracle as oracle
+
+EVENT = ClassesAdded(classes=["a"])
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def database(tmp_path):
 def append_row(database, table, **columns):
     """Append one row with these columns and read it back with plain DuckDB."""
     rows = {table: make_row_table(table, {name: [value] for name, value in columns.items()})}
-    append_event(database, EventDraft("features_added", {}, rows), CommitInfo("Ada"), EMPTY_LOG_HEAD)
+    append_event(database, EVENT, rows, CommitInfo("Ada"), EMPTY_LOG_HEAD)
     return oracle.read_log(database.file_path("log"))[1][table][0]
 
 
@@ -74,7 +77,7 @@ def test_rows_digest_depends_on_row_order(database):
         ),
         "class_change": make_row_table("class_change", {"class": ["b", "a"], "value": [1, 2]}),
     }
-    event = append_event(database, EventDraft("features_added", {}, rows), CommitInfo("Ada"), EMPTY_LOG_HEAD)
+    event = append_event(database, EVENT, rows, CommitInfo("Ada"), EMPTY_LOG_HEAD)
     rows = oracle.read_log(database.file_path("log"))[1]
     assert [row["name"] for row in sorted(rows["skipped_input"], key=lambda row: row["ordinal"])] == names
     assert oracle.find_faults(database.file_path("log")) == []
@@ -92,7 +95,7 @@ def test_rows_digest_of_many_rows(database):
             "skipped_input": make_row_table("skipped_input", {"input": ["f"] * 9000, "name": names, "reason": names}),
             "class_change": make_row_table("class_change", {"class": names[:5000], "value": [*range(5000)]}),
         }
-        event = append_event(database, EventDraft("features_added", {}, rows), CommitInfo("Ada"), head)
+        event = append_event(database, EVENT, rows, CommitInfo("Ada"), head)
         head = Head(event.position, event.digest)
     assert oracle.find_faults(database.file_path("log")) == []
     with database.open_connection(log="r") as connection:
@@ -102,7 +105,7 @@ def test_rows_digest_of_many_rows(database):
 
 
 def test_rows_digest_without_rows(database):
-    event = append_event(database, EventDraft("revision_tagged", {}), CommitInfo("Ada"), EMPTY_LOG_HEAD)
+    event = append_event(database, EVENT, {}, CommitInfo("Ada"), EMPTY_LOG_HEAD)
     assert event.rows_digest == EMPTY_ROWS_DIGEST == oracle.sha256("")
 
 
@@ -114,7 +117,7 @@ def test_payload_hashed_as_canonical_json(database):
         "b": {"z": None, "a": [True, False, 2**53 - 1]},
         "a\n\x01": '\u2028 \u00e9 / \\ "',
     }
-    event = append_event(database, EventDraft("revision_tagged", payload), CommitInfo("Ada"), EMPTY_LOG_HEAD)
+    event = append_event(database, ClassesAdded(request=payload, classes=["a"]), {}, CommitInfo("Ada"), EMPTY_LOG_HEAD)
     assert canonical_json(payload) == oracle.canonical_json(payload)
     assert oracle.find_faults(database.file_path("log")) == []
-    assert event.payload["\u20ac"] == 1
+    assert event.payload["request"]["\u20ac"] == 1

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 from shapely.geometry import LineString, MultiPoint, Point, Polygon, box
 
+from geographer.operations.add.events import ClassesAdded
 from geographer.storage.database.connection import Database
-from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, EventDraft, Head
+from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, Head
+from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.log.append import append_event, create_log
-from geographer.storage.log.row_tables import make_row_table
 from geographer.storage.state.update import rebuild_state, update_state
 
 LONLAT = "EPSG:4326"
@@ -164,9 +165,9 @@ class Log:
     def append_change(self, change, objects):
         """Append one event in which features or rasters are 'added', 'changed' or 'removed'."""
         name, rows = ("feature", feature_rows) if isinstance(objects[0], Feature) else ("raster", raster_rows)
-        kind = f"{name}s_{'removed' if change == 'removed' else 'added'}"
-        draft = EventDraft(kind, {"request": {}, "columns": {}}, {f"{name}_change": rows(objects, change)})
-        event = append_event(self.database, draft, CommitInfo("Ada"), self.head)
+        changes = {f"{name}_change": rows(objects, change)}
+        # Only the rows matter, whatever the kind.
+        event = append_event(self.database, ClassesAdded(classes=["x"]), changes, CommitInfo("Ada"), self.head)
         self.head = Head(event.position, event.digest)
 
     def read_edges(self, position=None):

@@ -12,6 +12,7 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import UsageError
+from geographer.storage.database.connection import find_spatial_extension
 from tests.sample_history import HEAD, V1, find_cached_file, flip_bit_of_file, read_contents
 from tests.storage.log import digest_oracle as oracle
 
@@ -64,12 +65,15 @@ def list_findings(dataset, revision=None, **options):
     return [(finding.kind, finding.subject, finding.position) for finding in findings]
 
 
+# In this log, the key of an event is its position.
+
+
 def rehash_event(root, position):
     """Set the digest of an edited event to that of its present content."""
     event = oracle.read_log(log_path(root))[0][position - 1]
     with open_log(root) as connection:
         connection.execute(
-            "UPDATE event SET digest = ? WHERE position = ?", [oracle.compute_event_digest(event), position]
+            "UPDATE event SET digest = ? WHERE event_key = ?", [oracle.compute_event_digest(event), position]
         )
 
 
@@ -113,20 +117,24 @@ EDITS = {
     "message": "nothing happened",
     "command": "geographer cut grid",
     "idempotency_key": "key",
+    "format": 1,
+    "generation": 7,
 }
 
 
 @pytest.mark.parametrize("field", EDITS)
 def test_verify_finds_edited_field(dataset, root, field):
     with open_log(root) as connection:
-        connection.execute(f"UPDATE event SET {field} = ? WHERE position = 6", [EDITS[field]])
-    assert list_findings(dataset) == [("edited event", "@6 chips_cut", 6)]
+        connection.execute(f"UPDATE event SET {field} = ? WHERE event_key = 6", [EDITS[field]])
+    broken = {"generation": [("broken chain", "@6 chips_cut", 6), ("broken chain", "@7 labels_made", 7)]}
+    unknown = [("unknown event", "@6 chips_cut", 6)] if field == "version" else []
+    assert list_findings(dataset) == [("edited event", "@6 chips_cut", 6), *broken.get(field, []), *unknown]
 
 
 def test_verify_finds_edited_payload(dataset, root):
     with open_log(root) as connection:
         connection.execute(
-            "UPDATE event SET payload = replace(payload, '[32,32,\"px\"]', '[64,32,\"px\"]') WHERE position = 6"
+            "UPDATE event SET payload = replace(payload, '[32,32,\"px\"]', '[64,32,\"px\"]') WHERE event_key = 6"
         )
     assert list_findings(dataset) == [("edited event", "@6 chips_cut", 6)]
 
@@ -136,7 +144,8 @@ def test_verify_finds_ambiguous_payload(dataset, root):
     forged = {"tag": "v1", "position": 3, "digest": "0" * 64, "content_digest": "0" * 64}
     with open_log(root) as connection:
         connection.execute(
-            "UPDATE event SET payload = '{\"tag\":' || ? || ',' || payload[2:] WHERE position = 9", [json.dumps(forged)]
+            "UPDATE event SET payload = '{\"tag\":' || ? || ',' || payload[2:] WHERE event_key = 9",
+            [json.dumps(forged)],
         )
     assert oracle.find_faults(log_path(root)) == []
     assert list_findings(dataset) == [("edited event", "@9 revision_tagged", 9)]
@@ -145,25 +154,25 @@ def test_verify_finds_ambiguous_payload(dataset, root):
 @pytest.mark.parametrize("payload", ["", "{", '{"a":NaN}', '{"tag": {}}'])
 def test_verify_finds_invalid_json_payload(dataset, root, payload):
     with open_log(root) as connection:
-        connection.execute("UPDATE event SET payload = ? WHERE position = ?", [payload, HEAD])
+        connection.execute("UPDATE event SET payload = ? WHERE event_key = ?", [payload, HEAD])
     assert list_findings(dataset)[0] == ("edited event", f"@{HEAD} revision_tagged", HEAD)
 
 
 def test_verify_finds_edited_kind(dataset, root):
     with open_log(root) as connection:
-        connection.execute("UPDATE event SET kind = 'chips_burnt' WHERE position = 6")
+        connection.execute("UPDATE event SET kind = 'chips_burnt' WHERE event_key = 6")
     assert list_findings(dataset) == [("edited event", "@6 chips_burnt", 6), ("unknown event", "@6 chips_burnt", 6)]
 
 
 def test_verify_finds_edited_digest(dataset, root):
     with open_log(root) as connection:
-        connection.execute("UPDATE event SET digest = repeat('0', 64) WHERE position = 6")
+        connection.execute("UPDATE event SET digest = repeat('0', 64) WHERE event_key = 6")
     assert list_findings(dataset) == [("edited event", "@6 chips_cut", 6), ("broken chain", "@7 labels_made", 7)]
 
 
 def test_verify_finds_edited_rehashed_event(dataset, root):
     with open_log(root) as connection:
-        connection.execute("UPDATE event SET author = 'Eve' WHERE position = 6")
+        connection.execute("UPDATE event SET author = 'Eve' WHERE event_key = 6")
     rehash_event(root, 6)
     assert list_findings(dataset) == [("broken chain", "@7 labels_made", 7)]
 
@@ -171,42 +180,51 @@ def test_verify_finds_edited_rehashed_event(dataset, root):
 def test_verify_finds_rehashed_last_event(dataset, root):
     digest = dataset.log()[-1].digest
     with open_log(root) as connection:
-        connection.execute("UPDATE event SET author = 'Eve' WHERE position = ?", [HEAD])
+        connection.execute("UPDATE event SET author = 'Eve' WHERE event_key = ?", [HEAD])
     rehash_event(root, HEAD)
     assert list_findings(dataset) == []
     assert list_findings(dataset, expect=digest) == [("truncated or rewritten log", digest, None)]
 
 
-@pytest.mark.parametrize("with_rows", [True, False])
-def test_verify_finds_deleted_event(dataset, root, with_rows):
+@pytest.mark.parametrize("tables", [("event", "class_change", "chain"), ("event", "class_change"), ("event",)])
+def test_verify_finds_deleted_event(dataset, root, tables):
     with open_log(root) as connection:
-        connection.execute("DELETE FROM event WHERE position = 12")
-        if with_rows:
-            connection.execute("DELETE FROM class_change WHERE position = 12")
+        for table in tables:
+            connection.execute(f"DELETE FROM {table} WHERE event_key = 12")
     assert list_findings(dataset) == [
         ("dropped event", "@12", 12),
         ("broken chain", "@13 features_added", 13),
-        *([] if with_rows else [("rows without event", "@12", 12)]),
+        *([] if "class_change" in tables else [("rows without event", "key 12", None)]),
+    ]
+
+
+def test_verify_finds_event_out_of_chain(dataset, root):
+    with open_log(root) as connection:
+        connection.execute("DELETE FROM chain WHERE event_key = 12")
+    digest = oracle.read_digest(log_path(root), 12)[:12]
+    assert list_findings(dataset) == [
+        ("dropped event", "@12", 12),
+        ("broken chain", "@13 features_added", 13),
+        ("inserted event", f"@{digest} classes_added", None),
     ]
 
 
 def test_verify_finds_closed_gap(dataset, root):
     with open_log(root) as connection:
-        connection.execute("DELETE FROM event WHERE position IN (12, ?)", [HEAD])
-        connection.execute("DELETE FROM class_change WHERE position = 12")
+        for table in ("event", "chain", "class_change"):
+            connection.execute(f"DELETE FROM {table} WHERE event_key IN (12, ?)", [HEAD])
         for position in range(13, HEAD):
-            for table in ("event", *oracle.ROW_TABLES):
-                connection.execute(f"UPDATE {table} SET position = ? WHERE position = ?", [position - 1, position])
+            connection.execute("UPDATE chain SET position = ? WHERE event_key = ?", [position - 1, position])
     findings = list_findings(dataset)
-    assert ("edited event", "@12 features_added", 12) in findings
-    assert ("broken chain", "@12 features_added", 12) in findings
+    assert findings[0] == ("broken chain", "@12 features_added", 12)
     assert ("truncated log", f"@{HEAD - 1}", HEAD - 1) in findings
 
 
 def test_verify_finds_deleted_last_event(dataset, root):
     digest = dataset.log()[-1].digest
     with open_log(root) as connection:
-        connection.execute("DELETE FROM event WHERE position = ?", [HEAD])
+        for table in ("event", "chain"):
+            connection.execute(f"DELETE FROM {table} WHERE event_key = ?", [HEAD])
     assert list_findings(dataset) == [("truncated log", f"@{HEAD}", HEAD)]
     (root / ".geographer" / "state.duckdb").unlink()
     assert list_findings(dataset) == []
@@ -218,32 +236,41 @@ def test_verify_finds_deleted_last_event(dataset, root):
 def test_verify_finds_reordered_events(dataset, root):
     with open_log(root) as connection:
         for source, target in ((10, 0), (12, 10), (0, 12)):
-            for table in ("event", *oracle.ROW_TABLES):
-                connection.execute(f"UPDATE {table} SET position = ? WHERE position = ?", [target, source])
+            connection.execute("UPDATE chain SET position = ? WHERE position = ?", [target, source])
     assert list_findings(dataset) == [
-        ("edited event", "@10 classes_added", 10),
         ("broken chain", "@10 classes_added", 10),
         ("broken chain", "@11 rasters_removed", 11),
-        ("edited event", "@12 features_removed", 12),
         ("broken chain", "@12 features_removed", 12),
         ("broken chain", "@13 features_added", 13),
+    ]
+
+
+def test_verify_finds_exchanged_rows(dataset, root):
+    """The keys of two events are exchanged, so that each has the other's rows."""
+    with open_log(root) as connection:
+        for table in ("event", "chain"):
+            for source, target in ((10, 0), (12, 10), (0, 12)):
+                connection.execute(f"UPDATE {table} SET event_key = ? WHERE event_key = ?", [target, source])
+    assert list_findings(dataset) == [
+        ("altered rows", "@12 classes_added", 12),
+        ("altered rows", "@10 features_removed", 10),
     ]
 
 
 def test_verify_finds_inserted_event(dataset, root):
     with open_log(root) as connection:
         for position in range(HEAD, 9, -1):
-            for table in ("event", *oracle.ROW_TABLES):
-                connection.execute(f"UPDATE {table} SET position = ? WHERE position = ?", [position + 1, position])
-        connection.execute("INSERT INTO event SELECT * REPLACE (10 AS position) FROM event WHERE position = 9")
+            connection.execute("UPDATE chain SET position = ? WHERE event_key = ?", [position + 1, position])
         connection.execute(
-            "UPDATE event SET parents = (SELECT [digest] FROM event WHERE position = 9) WHERE position = 10"
+            "INSERT INTO event SELECT * REPLACE (99 AS event_key, [digest] AS parents, 10 AS generation, "
+            "repeat('0', 64) AS digest) FROM event WHERE event_key = 9"
         )
-    rehash_event(root, 10)
-    findings = list_findings(dataset)
-    assert findings[0] == ("edited event", "@11 features_removed", 11)
-    assert findings[1] == ("broken chain", "@11 features_removed", 11)
-    assert {kind for kind, _, _ in findings} >= {"edited event", "broken chain"}
+        connection.execute("INSERT INTO chain VALUES ('main', 10, 99)")
+    event = oracle.read_log(log_path(root))[0][9]
+    with open_log(root) as connection:
+        digest = oracle.compute_event_digest(event)
+        connection.execute("UPDATE event SET digest = ? WHERE event_key = 99", [digest])
+    assert list_findings(dataset) == [("broken chain", "@11 features_removed", 11)]
 
 
 # --- the log: rows ------------------------------------------------------------------------------------------------
@@ -266,7 +293,7 @@ def test_verify_finds_edited_row(dataset, root, sample_history, table, position,
     kind = oracle.read_log(log_path(root))[0][position - 1]["kind"]
     next_kind = oracle.read_log(log_path(root))[0][position]["kind"]
     with open_log(root) as connection:
-        connection.execute(f"UPDATE {table} SET {column} = ? WHERE position = ? AND ordinal = 0", [value, position])
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE event_key = ? AND ordinal = 0", [value, position])
     assert list_findings(dataset) == [("edited row", subject, position)]
 
     row = next(
@@ -274,7 +301,7 @@ def test_verify_finds_edited_row(dataset, root, sample_history, table, position,
     )
     with open_log(root) as connection:
         connection.execute(
-            f"UPDATE {table} SET row_digest = ? WHERE position = ? AND ordinal = 0",
+            f"UPDATE {table} SET row_digest = ? WHERE event_key = ? AND ordinal = 0",
             [oracle.compute_row_digest(row), position],
         )
     assert ("altered rows", f"@{position} {kind}", position) == list_findings(dataset)[0]
@@ -282,7 +309,7 @@ def test_verify_finds_edited_row(dataset, root, sample_history, table, position,
     rows = oracle.read_log(log_path(root))[1]
     with open_log(root) as connection:
         connection.execute(
-            "UPDATE event SET rows_digest = ? WHERE position = ?",
+            "UPDATE event SET rows_digest = ? WHERE event_key = ?",
             [oracle.compute_rows_digest(rows, position), position],
         )
     assert list_findings(dataset)[0] == ("edited event", f"@{position} {kind}", position)
@@ -294,11 +321,11 @@ def test_verify_finds_edited_row(dataset, root, sample_history, table, position,
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE feature_change SET change = 'added' WHERE position = 10 AND ordinal = 0",
-        "UPDATE feature_change SET ordinal = 1 - ordinal WHERE position = 10",
-        "DELETE FROM feature_change WHERE position = 10 AND ordinal = 1",
-        "INSERT INTO feature_change SELECT * REPLACE (2 AS ordinal) FROM feature_change WHERE position = 10 LIMIT 1",
-        "INSERT INTO class_change SELECT * REPLACE (10 AS position) FROM class_change WHERE position = 12",
+        "UPDATE feature_change SET change = 'added' WHERE event_key = 10 AND ordinal = 0",
+        "UPDATE feature_change SET ordinal = 1 - ordinal WHERE event_key = 10",
+        "DELETE FROM feature_change WHERE event_key = 10 AND ordinal = 1",
+        "INSERT INTO feature_change SELECT * REPLACE (2 AS ordinal) FROM feature_change WHERE event_key = 10 LIMIT 1",
+        "INSERT INTO class_change SELECT * REPLACE (10 AS event_key) FROM class_change WHERE event_key = 12",
     ],
 )
 def test_verify_finds_altered_rows(dataset, root, change):
@@ -310,9 +337,9 @@ def test_verify_finds_altered_rows(dataset, root, change):
 def test_verify_finds_rows_without_event(dataset, root):
     with open_log(root) as connection:
         connection.execute(
-            "INSERT INTO class_change SELECT * REPLACE (99 AS position) FROM class_change WHERE position = 12"
+            "INSERT INTO class_change SELECT * REPLACE (99 AS event_key) FROM class_change WHERE event_key = 12"
         )
-    assert list_findings(dataset) == [("rows without event", "@99", 99)]
+    assert list_findings(dataset) == [("rows without event", "key 99", None)]
 
 
 # --- rasters and labels -------------------------------------------------------------------------------------------
@@ -406,7 +433,33 @@ def test_verify_ignores_altered_state(dataset, root):
     values = [oracle.sha256((root / CHIP).read_bytes()), CHIP]
     with duckdb.connect(str(root / ".geographer" / "state.duckdb")) as connection:
         connection.execute("UPDATE raster SET sha256 = ? WHERE path = ?", values)
-    assert list_findings(dataset) == [("altered raster", CHIP, 5)] * 2
+    assert list_findings(dataset) == [("edited state", "state.duckdb", None), *[("altered raster", CHIP, 5)] * 2]
+
+
+STATE_EDITS = [
+    "UPDATE feature SET class = 'quarry' WHERE feature_id = 'p2'",
+    "UPDATE feature SET geometry = (SELECT geometry FROM feature WHERE feature_id = 'q1') WHERE feature_id = 'p2'",
+    "UPDATE raster SET valid_to = 20 WHERE raster_id = 'a'",
+    "UPDATE feature SET valid_to = valid_to + 1 WHERE feature_id = 'q2'",
+    "UPDATE feature SET valid_to = 9223372036854775807 WHERE feature_id = 'q2'",
+    "DELETE FROM edge WHERE rowid = 0",
+    "INSERT INTO label FROM label LIMIT 1",
+    "UPDATE tag SET tagged_position = 7",
+    "UPDATE recipe SET parameters = '{}' WHERE name = 'grid'",
+    "DELETE FROM recipe_record",
+    "UPDATE user_column SET type = 'VARCHAR'",
+    "UPDATE event SET keeps_row_order = true WHERE position = 2",
+]
+
+
+@pytest.mark.parametrize("edit", STATE_EDITS)
+def test_verify_finds_edited_state(dataset, root, edit):
+    with duckdb.connect(str(root / ".geographer" / "state.duckdb")) as connection:
+        connection.execute(f"LOAD '{find_spatial_extension()}'")
+        connection.execute(edit)
+    assert list_findings(dataset) == [("edited state", "state.duckdb", None)]
+    assert list_findings(dataset, repair=True) == []
+    assert list_findings(dataset) == []
 
 
 # --- orphans and repair -------------------------------------------------------------------------------------------
@@ -475,7 +528,7 @@ def test_repair_keeps_orphans_of_faulty_log(dataset, root, digest):
     """Files whose events were deleted from the log must not be deleted as orphans."""
     if digest is None:
         with open_log(root) as connection:
-            connection.execute("DELETE FROM raster_change WHERE position = 5")
+            connection.execute("DELETE FROM raster_change WHERE event_key = 5")
     orphans = write_orphans(root)
     before = read_contents(root)
     findings = list_findings(dataset, repair=True, expect=digest)

@@ -1,0 +1,184 @@
+"""Requests and plans: what a user asks for, with each parameter declared once, and the change that comes of it."""
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, Protocol, Self
+
+import msgspec
+
+from geographer.base.parameters import Parameter, join_schema, list_parameters
+from geographer.base.plugins import PluginRef
+from geographer.base.progress import ProgressCallback
+from geographer.base.values import Checksums
+from geographer.storage.events.payload import EventPayload
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from geographer.storage.queries.revision import Revision
+
+_WORTH_PROCESSES: Final = 128
+
+
+RevisionOpener = Callable[[], AbstractContextManager["Revision"]]
+"""Opens the head."""
+
+
+class PlanContext(NamedTuple):
+    """What planning needs beside the revision: the dataset's folder, and a callback for long planning."""
+
+    root: Path
+    progress: ProgressCallback
+
+
+class BuildContext(NamedTuple):
+    """What building outputs needs; `staging` is an empty folder on the dataset's file system, deleted after the run."""
+
+    root: Path
+    staging: Path
+    workers: int
+    progress: ProgressCallback
+
+    def count_workers(self, count: int) -> int:
+        """Return the number of processes for `count` files; starting one takes half a second, so few files get one."""
+        return self.workers if count >= _WORTH_PROCESSES else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that is ready to be recorded: its event and its files. It is also the plan of a change without outputs.
+
+    Attributes:
+        event: The payload, without request and software.
+        rows: The rows by log table: an Arrow table, or the name of a relation in the database's connection, with the
+            columns `change` and those of `ROW_TABLES`.
+        files: Files that DVC stores, with their checksums.
+        move_files: Whether to move `files` (from a staging folder) or copy them (files of the user).
+        linked_md5s: MD5s of files that are links to DVC's cache in the workspace.
+        check_still_valid: Called if the head moved during the run; raises if the change conflicts with the new head.
+            None: valid only for the planned revision. Set by downloads, which take hours.
+        on_recorded: Called after the event is recorded.
+    """
+
+    event: EventPayload
+    rows: Mapping[str, "pa.Table | str"] = field(default_factory=dict)
+    files: list[tuple[Path, Checksums]] = field(default_factory=list)
+    move_files: bool = False
+    linked_md5s: Collection[str] = ()
+    check_still_valid: Callable[["Revision"], None] | None = None
+    on_recorded: Callable[[], None] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the event would say nothing."""
+        return not self.rows and self.event.is_empty
+
+    def build_outputs(self, _context: BuildContext, /) -> "Change":
+        """Return the change: there is nothing to build."""
+        return self
+
+
+class Plan(Protocol):
+    """A planned change: the payload that it would record, and its outputs, which are built next."""
+
+    @property
+    def event(self) -> EventPayload:
+        """The payload, as far as it is known before the outputs are built."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to build or to record."""
+
+    def build_outputs(self, context: BuildContext, /) -> Change:
+        """Write the outputs into `context.staging` and return them with the event."""
+
+
+class Request(msgspec.Struct, kw_only=True, frozen=True):
+    """A change that a user asks for: its parameters, and the options that all changes share.
+
+    `event` is the class of the event's payload, `example` a command line for help, without the leading `geographer`.
+    """
+
+    event: ClassVar[type[EventPayload]]
+    example: ClassVar[str] = ""
+
+    message: Annotated[str, Parameter("The reason; the log keeps it.", "TEXT", flags="-m --message", key=None)] = ""
+    author: Annotated[str | None, Parameter("The author.", "NAME", "Git's or the system's user name", key=None)] = None
+    idempotency_key: Annotated[
+        str | None,
+        Parameter("A name for this request: repeating it with the same key changes nothing.", "KEY", key=None),
+    ] = None
+    expected_head: Annotated[
+        str | None,
+        Parameter(
+            "Refuse the change unless the head's digest begins with these characters.",
+            *("DIGEST", "any head", "--expect-head"),
+            key=None,
+        ),
+    ] = None
+    dry_run: Annotated[bool, Parameter("Plan the change, report it, and change nothing.", key=None)] = False
+
+    def __post_init__(self) -> None:
+        for parameter in list_parameters(type(self)):
+            value = getattr(self, parameter.name)
+            # None means the default value.
+            converted = parameter.convert_value(parameter.make_default() if value is None else value)
+            if converted is not value:
+                msgspec.structs.force_setattr(self, parameter.name, converted)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the request as the log records it."""
+        return self.list_recorded_parameters()
+
+    def list_recorded_parameters(self) -> dict[str, Any]:
+        """Return the parameters that the log records, by their names in the log."""
+        values = ((parameter, getattr(self, parameter.name)) for parameter in list_parameters(type(self)))
+        return {
+            parameter.log_key: to_json_value(value)
+            for parameter, value in values
+            if parameter.log_key is not None and (parameter.declaration.records_default or value)
+        }
+
+    @classmethod
+    def make_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of `to_json()`."""
+        fields = {field.log_key: field for field in list_parameters(cls) if field.log_key is not None}
+        required = [key for key, field in fields.items() if field.declaration.records_default]
+        return join_schema({key: field.make_schema() for key, field in fields.items()}, required)
+
+    @property
+    def max_workers(self) -> int:
+        """The largest number of worker processes that build outputs."""
+        return 1
+
+    def resolve_inputs(self, open_revision: RevisionOpener, /) -> Self:
+        """Return the request with inputs read that its recorded form depends on."""
+        return self
+
+    def check_revision(self, revision: "Revision", /) -> bool:
+        """Return whether to record an event even if nothing changes; `ConflictError` if the request does not fit."""
+        return not self.event.is_optional
+
+    def make_plan(self, revision: "Revision", context: PlanContext, /) -> Plan:
+        """Plan the change at a revision."""
+        raise NotImplementedError
+
+
+def list_request_classes(base: type[Request] = Request) -> list[type[Request]]:
+    """Return the classes of requests that record an event: those without subclasses."""
+    subclasses = base.__subclasses__()
+    leaves = [leaf for subclass in subclasses for leaf in list_request_classes(subclass)] if subclasses else [base]
+    return [leaf for leaf in leaves if hasattr(leaf, "event")]
+
+
+def to_json_value(value: Any) -> Any:
+    """Return a parameter's value as the log records it; whole floats become integers."""
+    if isinstance(value, PluginRef):
+        return value.to_json()
+    if isinstance(value, tuple | list):
+        return [to_json_value(item) for item in value]
+    if isinstance(value, Mapping):
+        return dict(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,95 @@
+"""Facts: what events say beside their rows, staged as temporary tables from which SQL derives the state."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import duckdb
+
+from geographer.base.canonical_json import canonical_json
+from geographer.storage.events import Event
+from geographer.storage.events.payload import parse_payload
+from geographer.storage.log.read import is_supported_event, make_version_error
+
+
+class EventFact(NamedTuple):
+    """An event; `keeps_row_order` is true if the order of its rows is the order in which it added its objects."""
+
+    position: int
+    digest: str
+    keeps_row_order: bool
+
+
+class UserColumnFact(NamedTuple):
+    """A user column of features or rasters (`subject`) that an event adds or changes, or drops (type None)."""
+
+    subject: str
+    name: str
+    type: str | None
+    ordinal: int
+    position: int
+
+
+class RecipeFact(NamedTuple):
+    """A recipe that an event records; `parameters` is canonical JSON."""
+
+    name: str
+    kind: str
+    parameters: str
+    position: int
+    ordinal: int
+
+
+class RecipeRemovalFact(NamedTuple):
+    """A recipe that an event removes."""
+
+    name: str
+    position: int
+
+
+class TagFact(NamedTuple):
+    """A tag, with the digests that it records; tags of older versions have no Merkle root."""
+
+    tag: str
+    position: int
+    tagged_position: int
+    digest: str
+    content_digest: str
+    merkle_root: str | None
+
+
+Fact = EventFact | UserColumnFact | RecipeFact | RecipeRemovalFact | TagFact
+
+FACT_TABLES: Final[dict[type[Fact], str]] = {
+    **{EventFact: "event_fact", UserColumnFact: "user_column_fact", TagFact: "tag_fact"},
+    **{RecipeFact: "recipe_fact", RecipeRemovalFact: "recipe_removal_fact"},
+}
+"""The temporary table of each class of facts; its columns are the fields."""
+
+_SQL_TYPES: Final = {int: "BIGINT", bool: "BOOLEAN"}
+
+
+def stage_facts(connection: duckdb.DuckDBPyConnection, events: Iterable[Event]) -> set[str]:
+    """Create the temporary tables with the facts of `events`; return the names of those that have rows."""
+    facts = [fact for event in events for fact in read_facts(event)]
+    for kind, table in FACT_TABLES.items():
+        types = {name: _SQL_TYPES.get(annotation, "VARCHAR") for name, annotation in kind.__annotations__.items()}
+        columns = ", ".join(f"unnest(${name}::{sql_type}[]) AS {name}" for name, sql_type in types.items())
+        values = {name: [getattr(fact, name) for fact in facts if isinstance(fact, kind)] for name in types}
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns}", values)
+    return {FACT_TABLES[type(fact)] for fact in facts}
+
+
+def read_facts(event: Event) -> Iterator[Fact]:
+    """Yield the facts of an event; `UnsupportedVersionError` if a newer version of geographer wrote it."""
+    if not is_supported_event(event.format, event.kind, event.version):
+        raise make_version_error(event)
+    payload, position = parse_payload(event.kind, event.version, event.payload), event.position
+    yield EventFact(position, event.digest, payload.keeps_row_order)
+    for ordinal, column in enumerate(payload.iter_user_columns()):
+        yield UserColumnFact(*column, ordinal, position)
+    for ordinal, recipe in enumerate(payload.iter_recipes()):
+        yield RecipeFact(recipe.name, recipe.kind, canonical_json(recipe.parameters), position, ordinal)
+    if payload.removed_recipe is not None:
+        yield RecipeRemovalFact(payload.removed_recipe, position)
+    if (tag := payload.recorded_tag) is not None:
+        yield TagFact(tag.tag, position, tag.position, tag.digest, tag.content_digest, tag.merkle_root)

@@ -1,0 +1,33 @@
+"""The digests of a revision's content, compared with an oracle that was written from the specification alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from geographer.storage.database.connection import Database, memory_connection
+from geographer.storage.queries import revision as revision_module
+from geographer.storage.queries.revision import open_revision
+from tests.sample_history import HEAD, V1
+from tests.storage.log import digest_oracle as oracle
+
+MERKLE_ROOT = Path(revision_module.__file__).with_name("merkle_root.sql").read_text()
+
+
+@pytest.mark.parametrize("position", [1, 2, V1, HEAD])
+def test_content_digests_follow_specification(sample_history, position):
+    with open_revision(Database(sample_history.root / ".geographer"), position) as revision:
+        lines = [line for (line,) in revision.fetch_rows("FROM content_line")]
+        assert len(lines) == len(set(lines)) > 0
+        assert revision.compute_content_digest() == oracle.sha256("".join(f"{line}\n" for line in sorted(lines)))
+        assert revision.compute_merkle_root() == oracle.compute_merkle_root(lines)
+
+
+@pytest.mark.parametrize("count", [*range(10), 15, 16, 17, 1000])
+def test_merkle_root_of_any_size(count):
+    lines = [f"feature {oracle.sha256(str(number))}" for number in range(count)]
+    with memory_connection() as connection:
+        connection.execute("CREATE OR REPLACE TEMP TABLE content_line AS SELECT unnest($1::VARCHAR[]) AS line", [lines])
+        assert connection.execute(MERKLE_ROOT).fetchall() == [(oracle.compute_merkle_root(lines),)]
+        connection.execute("DROP TABLE content_line")
