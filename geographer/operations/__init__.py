@@ -1,5 +1,8 @@
-"""Operations: one package for each kind of change to a dataset. They do not import each other.
+"""Operations: one package for each kind of change to a dataset, with its requests, events and plans.
 
+They do not import each other.
+
+- `create`   the first event of a dataset
 - `add`      features, rasters, footprints (catalogue) and directories of GeoGrapher 1.0
 - `remove`   features, rasters and recipes
 - `classes`  remap classes; assign classes from class probabilities
@@ -8,4 +11,5 @@
 - `label`    make labels for rasters
 - `split`    assign rasters to parts such as train, val and test, without leakage
 - `merge`    import another dataset
+- `tag`      name a revision
 """

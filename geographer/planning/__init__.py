@@ -1,7 +1,13 @@
 """Planning: what the plans of several operations share. Nothing here writes to the log.
 
-- `recipe`            the protocols of recipes and plans, the options of a run, and its outputs
+- `recipe`            recipes: requests that the log keeps; their registry, and the recipes of a revision
+- `recipe_events`     what the events of recipes have in common
+- `shared_parameters` declarations of parameters that several operations share
+- `event_schemas`     JSON Schemas of payloads, from their classes
+- `upcasters`         what older versions recorded otherwise
+- `collections`       named sets of rasters
 - `selection`         which features and rasters a recipe uses: an SQL expression or a selector
+- `input_problems`    why a row of input cannot be used: codes of SQL checks, the errors, and rows of skipped inputs
 - `raster_rows`       log rows of raster files
 - `class_values`      values of the classes that an event adds
 - `removed_rasters`   log rows that remove rasters and what depends on them

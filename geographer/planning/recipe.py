@@ -1,158 +1,176 @@
-"""Recipe protocol: a named operation whose parameters the log records, its plan, and the outputs that a plan builds."""
-
-from __future__ import annotations
+"""Recipes: named requests that the log keeps and that `update` runs again."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from geographer.base.canonical_json import canonical_json
+import msgspec
+
+from geographer.base.errors import ConflictError, NotFoundError, UnsupportedVersionError, quote_names
+from geographer.base.parameters import Parameter, list_parameters
 from geographer.base.plugins import PluginRef
-from geographer.base.progress import ProgressCallback, ignore_progress
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from geographer.base.values import Checksums
-    from geographer.storage.events import EventDraft
-    from geographer.storage.queries.revision import Revision
-
-_WORTH_PROCESSES: Final = 128
+from geographer.planning.upcasters import upcast_parameters
+from geographer.storage.events.payload import RecipeRecord, load_payload_classes
+from geographer.storage.queries.revision import Revision
+from geographer.storage.request import Request
 
 OnConflict = Literal["exclude", "move"]
 
+RECIPE_CLASSES: Final[dict[str, type["Recipe"]]] = {}
+"""The classes of recipes by kind."""
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """Options of one run of a recipe, beside the recipe's parameters.
-
-    Attributes:
-        root: The dataset's folder.
-        on_conflict: How a split treats rasters that connect several parts.
-        rebuild_covers: Whether a cover is computed from scratch; chips that it no longer needs are retired.
-        progress: Called during long planning.
-    """
-
-    root: Path
-    on_conflict: OnConflict | None = None
-    rebuild_covers: bool = False
-    progress: ProgressCallback = ignore_progress
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the options that the log records; defaults are left out."""
-        options = {"on_conflict": self.on_conflict, "afresh": self.rebuild_covers}
-        return {name: value for name, value in options.items() if value}
+_WORKERS_HELP: Final = "How many processes work at the same time."
+WORKERS: Final = Parameter(_WORKERS_HELP, "COUNT", "all cores", key=None, minimum=1, cli_default=os.cpu_count() or 1)
 
 
-@dataclass(frozen=True, slots=True)
-class BuildContext:
-    """Folders, worker processes and progress callback with which a plan builds its outputs.
+class NamedRequest(Request, frozen=True):
+    """A request for something that has a name."""
+
+    name: Annotated[str, Parameter("The recipe's name.", "NAME", key=None, cli="argument")]
+
+
+class Recipe(NamedRequest, kw_only=True, frozen=True):
+    """A named request that the log keeps, and that `update` runs again: cut, label, split or download.
 
     Attributes:
-        root: The dataset's folder.
-        staging: An empty folder on the dataset's file system, deleted after the run.
-        workers: The number of worker processes.
-        progress: Called after each output.
+        kind: The recipe's kind, as the log records it.
+        makes_chips: Whether it cuts chips, which form the collection of its name.
+        payload_rules: What the payload of its events must and must not have, as a fragment of JSON Schema.
     """
-
-    root: Path
-    staging: Path
-    workers: int
-    progress: ProgressCallback
-
-    def count_workers(self, count: int) -> int:
-        """Return the number of processes for `count` files; starting one takes half a second, so few files get one."""
-        return self.workers if count >= _WORTH_PROCESSES else 1
-
-
-@dataclass(frozen=True, slots=True)
-class BuildResult:
-    """Outputs of a run.
-
-    Attributes:
-        draft: The event to append.
-        files: The staged files, with checksums, that DVC stores before the event is appended.
-        check_still_valid: Called if the log head moved during the run; raises if the outputs conflict with the new
-            head. None: the outputs are valid only for the planned revision. Downloads set it, so that an unrelated
-            event does not discard hours of fetching.
-        on_recorded: Called after the event is recorded.
-    """
-
-    draft: EventDraft
-    files: list[tuple[Path, Checksums]] = field(default_factory=list)
-    check_still_valid: Callable[[Revision], None] | None = None
-    on_recorded: Callable[[], None] | None = None
-
-
-class Plan(Protocol):
-    """Outputs that a run of a recipe would build."""
-
-    @property
-    def summary_fields(self) -> dict[str, Any]:
-        """Counts for the event's payload, shown before and after the run."""
-        ...
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to build."""
-        ...
-
-    def build_outputs(self, context: BuildContext, /) -> BuildResult:
-        """Write the outputs into `context.staging` and return them with the event."""
-        ...
-
-
-class RecipeParameters(Protocol):
-    """Name, kind and parameters of a recipe."""
 
     kind: ClassVar[str]
+    payload_rules: ClassVar[Mapping[str, Any]] = {}
+    makes_chips: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "kind" in cls.__dict__:
+            RECIPE_CLASSES[cls.kind] = cls
+
+    replace: Annotated[
+        bool, Parameter("Change the recipe of this name; what the new parameters give, too, is kept.", key=None)
+    ] = False
+    workers: Annotated[int, WORKERS] = 1
+    on_conflict: Annotated[
+        OnConflict | None,
+        Parameter("For splits: how to treat rasters that connect several parts.", key=None, cli="none"),
+    ] = None
+    rebuild_covers: Annotated[bool, Parameter("Compute covers from nothing.", key=None, cli="none")] = False
+
+    @classmethod
+    def from_parameters(cls, name: str, parameters: Mapping[str, Any]) -> Self:
+        """Return the recipe with these parameters, as the current version records them."""
+        names = {parameter.log_key or parameter.name: parameter.name for parameter in list_parameters(cls)}
+        if unknown := parameters.keys() - names.keys():
+            raise make_version_error(name, f"parameters {quote_names(sorted(unknown))}")
+        return cls(name=name, **{names[key]: value for key, value in parameters.items()})
 
     @property
-    def name(self) -> str:
-        """Name, unique in the dataset."""
-        ...
+    def made_collection(self) -> str | None:
+        """The collection that its rasters join."""
+        return self.name if self.makes_chips else None
 
-    def to_parameters(self) -> dict[str, Any]:
-        """Return the parameters as JSON for the log; `recipe_registry.load_recipe` is the inverse."""
-        ...
+    @property
+    def max_workers(self) -> int:
+        """See `Request.max_workers`."""
+        return self.workers
+
+    def to_record(self) -> RecipeRecord:
+        """Return the recipe as an event records it."""
+        return RecipeRecord(self.name, self.kind, self.list_recorded_parameters())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the request as the log records it; run options only if they are set."""
+        options = {"on_conflict": self.on_conflict, "afresh": self.rebuild_covers}
+        record: dict[str, Any] = msgspec.to_builtins(self.to_record())
+        return {**record, **{name: value for name, value in options.items() if value}}
+
+    def check_revision(self, revision: Revision, /) -> bool:
+        """Return whether the recipe is new or changed.
+
+        Raises:
+            ConflictError: the name belongs to another recipe and is not to be replaced, or to a collection.
+            NotFoundError: the recipe to replace does not exist.
+        """
+        recorded = find_recipe(revision, self.name)
+        if recorded is None:
+            query = "SELECT 1 FROM current_raster WHERE collection = $name LIMIT 1"
+            if revision.fetch_value(query, {"name": self.name}):
+                raise ConflictError(f"a collection '{self.name}' exists already. Choose another name for the recipe.")
+            if self.replace:
+                raise NotFoundError(f"no recipe '{self.name}' to replace. Leave out --replace.")
+            return True
+        if recorded.has_same_parameters(self):
+            return False
+        if self.replace and recorded.event is self.event:
+            return True
+        if self.replace:
+            raise ConflictError(
+                f"recipe '{self.name}' is a {recorded.kind} recipe, which a {self.kind} recipe cannot replace. Choose "
+                "another name."
+            )
+        raise ConflictError(
+            f"recipe '{self.name}' exists as a {recorded.kind} recipe{self._describe_differences(recorded)}. Choose "
+            "another name, pass --replace to change the recipe, run geographer update for that recipe, or remove it "
+            "with geographer remove recipe (--keep keeps its outputs)."
+        )
+
+    def is_changed(self, revision: Revision) -> bool:
+        """Return whether the recipe is new at a revision, or replaces one with other parameters."""
+        recorded = find_recipe(revision, self.name)
+        return recorded is None or not recorded.has_same_parameters(self)
+
+    def has_same_parameters(self, other: "Recipe") -> bool:
+        """Return whether another recipe has the same kind and parameters; versions of plugins do not count."""
+        return other.kind == self.kind and other._list_comparable_parameters() == self._list_comparable_parameters()
+
+    def _list_comparable_parameters(self) -> Mapping[str, Any]:
+        values = ((item.log_key, getattr(self, item.name)) for item in list_parameters(type(self)))
+        plugins = {key: value.name for key, value in values if key and isinstance(value, PluginRef)}
+        return {**self.list_recorded_parameters(), **plugins}
+
+    def _describe_differences(self, recorded: "Recipe") -> str:
+        """Return the parameters in which a recorded recipe of the same kind differs."""
+        if recorded.kind != self.kind:
+            return ""
+        before, after = recorded.list_recorded_parameters(), self.list_recorded_parameters()
+        changed = [name for name in sorted(before) if before[name] != after.get(name)]
+        return f" with {', '.join(f'{name} {json.dumps(before[name])}' for name in changed)}"
 
 
-class Recipe(RecipeParameters, Protocol):
-    """Replayable operation: immutable, and equal to another with the same name and parameters."""
-
-    event: ClassVar[str]
-
-    def make_plan(self, revision: Revision, run: RunOptions, /) -> Plan:
-        """Plan the outputs that are missing or outdated at `revision`."""
-        ...
+def make_version_error(name: str, what: str) -> UnsupportedVersionError:
+    """Return the error for a recipe of a newer version."""
+    return UnsupportedVersionError(
+        f"recipe '{name}' has the {what}, which this version of geographer does not know. Upgrade geographer."
+    )
 
 
-def recipe_to_json(recipe: RecipeParameters) -> dict[str, Any]:
-    """Return the recipe as an event's payload records it."""
-    return {"name": recipe.name, "kind": recipe.kind, "parameters": recipe.to_parameters()}
+def load_recipe(record: RecipeRecord) -> Recipe:
+    """Return the recipe that the log records, whichever version recorded it."""
+    if record.kind not in RECIPE_CLASSES:
+        load_payload_classes()
+    if record.kind not in RECIPE_CLASSES:
+        raise make_version_error(record.name, f"kind '{record.kind}'")
+    parameters = {name: _lists_to_tuples(value) for name, value in upcast_parameters(record).items()}
+    return RECIPE_CLASSES[record.kind].from_parameters(record.name, parameters)
 
 
-def fields_to_json(recipe: Any) -> dict[str, Any]:
-    """Return the fields of a recipe without its name, as the log records them; whole floats become integers."""
-    return {field.name: _to_json(getattr(recipe, field.name)) for field in fields(recipe) if field.name != "name"}
+def find_recipe(revision: Revision, name: str) -> Recipe | None:
+    """Return the recipe of this name at a revision, if there is one."""
+    return next((recipe for recipe in list_recipes(revision) if recipe.name == name), None)
 
 
-def normalise_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a plugin's options as they are read back from the log, so that the first run sees what later runs see.
-
-    Raises:
-        UsageError: they are not JSON.
-    """
-    normalised: dict[str, Any] = json.loads(canonical_json(dict(options)))
-    return normalised
+def list_recipes(revision: Revision) -> list[Recipe]:
+    """Return the recipes at a revision, in the order in which they were created."""
+    return [load_recipe(record) for record in list_recipe_records(revision)]
 
 
-def _to_json(value: Any) -> Any:
-    if isinstance(value, PluginRef):
-        return value.to_json()
-    if isinstance(value, tuple):
-        return [_to_json(item) for item in value]
-    if isinstance(value, Mapping):
-        return dict(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def list_recipe_records(revision: Revision) -> list[RecipeRecord]:
+    """Return the recipes at a revision as they were recorded."""
+    rows = revision.fetch_rows("SELECT name, kind, parameters FROM recipes")
+    return [RecipeRecord(name, kind, json.loads(parameters)) for name, kind, parameters in rows]
+
+
+def _lists_to_tuples(value: Any) -> Any:
+    return tuple(_lists_to_tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,25 +1,26 @@
 """Selections: the features and rasters that a recipe uses, by an SQL expression or a selector plugin."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
-from itertools import compress
-from typing import TYPE_CHECKING, Any, Final, Literal
+from itertools import chain, compress
+from typing import Any, Final, Literal
+
+from msgspec import UNSET, UnsetType
 
 from geographer.base.errors import UsageError, quote_names
 from geographer.base.plugins import PluginKind, PluginRef, plugin_version
+from geographer.planning.recipe_events import SelectorRun, SelectorRuns
 from geographer.storage.database.connection import quote_identifier
 from geographer.storage.database.sql_sandbox import translate_sql_errors
-from geographer.storage.log.row_tables import make_row_table
+from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.queries.read_tables import TableFilter, read_table
+from geographer.storage.queries.revision import Revision
+from geographer.storage.queries.table import Table
 
-if TYPE_CHECKING:
-    from geographer.storage.queries.revision import Revision
-    from geographer.storage.queries.table import Table
+SelectorFunction = Callable[[Any], Iterable[Any]]
+"""Takes the `Table` of a revision's features or rasters (geometry as WKB); returns their ids, or a boolean a row."""
 
-SelectorFunction = Callable[["Table"], Iterable[Any]]
-"""Takes the table of all features or rasters of a revision (geometry as WKB); returns the selected ids, or a boolean a
-row."""
+Selection = str | SelectorFunction | PluginRef | None
+"""An SQL expression over the columns; a function that takes the table and returns ids or a mask; `@` and a name."""
 
 SELECTORS: Final = PluginKind("selector", "geographer.selectors")
 
@@ -28,11 +29,11 @@ SelectionSpec = str | PluginRef | None
 """An SQL expression over the columns, a selector, or None for all rows."""
 
 
-def parse_selection(selection: str | SelectorFunction | PluginRef | None) -> SelectionSpec:
-    """Return a selection from SQL text, `@` and the name of a selector, or a selector function."""
-    if isinstance(selection, str):
-        return SELECTORS.resolve_plugin(selection[1:]) if selection.startswith("@") else selection
-    return selection if selection is None or isinstance(selection, PluginRef) else SELECTORS.resolve_plugin(selection)
+def parse_selection(selection: Selection | Mapping[str, str]) -> SelectionSpec:
+    """Return a selection from SQL text, `@` and the name of a selector, a selector function, or the log's record."""
+    if isinstance(selection, str) and selection.startswith("@"):
+        return SELECTORS.resolve_plugin(selection[1:])
+    return selection if selection is None or isinstance(selection, str) else SELECTORS.parse_plugin(selection)
 
 
 class Selections:
@@ -41,10 +42,10 @@ class Selections:
     def __init__(self, revision: Revision, recipe: str) -> None:
         self._revision, self._recipe = revision, recipe
         self._selected_ids: dict[str, list[str]] = {}
-        self._selector_runs: dict[str, Any] = {}
+        self._selector_runs: dict[str, SelectorRun] = {}
 
     def stage_selection(
-        self, subject: Subject, selection: SelectionSpec, future_columns: Mapping[str, str] | None = None
+        self, subject: Subject, selection: Selection, future_columns: Mapping[str, str] | None = None
     ) -> None:
         """Make the temp table `filtered_<subject>` of ids.
 
@@ -52,9 +53,9 @@ class Selections:
 
         Raises:
             UsageError: The expression or the selector's result is invalid.
-            PluginError: A selector that has never run cannot be imported.
+            PluginError: Importing a selector fails, or it has never run and is not installed.
         """
-        column, table = f"{subject}_id", f"{subject}s"
+        selection, column, table = parse_selection(selection), f"{subject}_id", f"{subject}s"
         option = "--where" if subject == "feature" else "--rasters-where"
         existing = {name.lower() for name in self._revision.list_columns(table)}
         missing = {name: kind for name, kind in (future_columns or {}).items() if name not in existing}
@@ -74,27 +75,23 @@ class Selections:
 
     def to_rows(self) -> dict[str, Any]:
         """Return the ids that selectors selected, as rows of the log's `recipe_input`."""
-        selected = [(subject, object_id) for subject, ids in self._selected_ids.items() for object_id in ids]
-        if not selected:
-            return {}
-        subjects, ids = map(list, zip(*selected, strict=True))
-        columns = {"recipe": [self._recipe] * len(selected), "subject": subjects, "object_id": ids}
-        return {"recipe_input": make_row_table("recipe_input", columns)}
+        subjects = [subject for subject, ids in self._selected_ids.items() for _ in ids]
+        selected = [*chain.from_iterable(self._selected_ids.values())]
+        columns = {"recipe": [self._recipe] * len(selected), "subject": subjects, "object_id": selected}
+        return {"recipe_input": make_row_table("recipe_input", columns)} if selected else {}
 
-    def to_summary(self) -> dict[str, Any]:
+    def list_runs(self) -> SelectorRuns | UnsetType:
         """Return the selectors that ran, with versions and counts, for the event's payload."""
-        return {"selectors": self._selector_runs} if self._selector_runs else {}
+        return SelectorRuns(**self._selector_runs) if self._selector_runs else UNSET
 
     def list_warnings(self) -> list[str]:
         """Return a warning for each selector whose last result was reused."""
-        return [
-            f"selector '{run['selector']}' cannot be imported; the ids that it selected in its last run are used"
-            for run in self._selector_runs.values()
-            if not run["ran"]
-        ]
+        reused = [run.selector for run in self._selector_runs.values() if not run.ran]
+        reason = "cannot be imported; the ids that it selected in its last run are used"
+        return [f"selector '{selector}' {reason}" for selector in reused]
 
     def _run_selector(self, subject: Subject, selector: PluginRef) -> list[str]:
-        """Return the ids that the selector selects, or selected in its last run if it cannot be imported."""
+        """Return the ids that the selector selects, or selected in its last run if it is not installed."""
         select = selector.load_plugin()
         if select is None:
             ids = self._read_last_selected(subject, selector)
@@ -102,18 +99,16 @@ class Selections:
             table = read_table(self._revision, f"{subject}s", TableFilter())
             ids = _extract_ids(select(table), table, subject, selector)
         self._selected_ids[subject] = ids
-        ran = {"version": plugin_version(select)} if select is not None else {}
-        self._selector_runs[subject] = {**selector.to_json(), **ran, "chosen": len(ids), "ran": select is not None}
+        version = selector.version if select is None else plugin_version(select)
+        self._selector_runs[subject] = SelectorRun(selector.name, version, len(ids), select is not None)
         return ids
 
     def _read_last_selected(self, subject: str, selector: PluginRef) -> list[str]:
         if not self._revision.fetch_value("SELECT count(*) FROM recipes WHERE name = $name", {"name": self._recipe}):
             selector.require_plugin()
-        rows = self._revision.fetch_rows(
-            "SELECT DISTINCT object_id FROM selected_input WHERE recipe = $recipe AND subject = $subject ORDER BY ALL",
-            {"recipe": self._recipe, "subject": subject},
-        )
-        return [row[0] for row in rows]
+        conditions = "recipe = $recipe AND subject = $subject"
+        query = f"SELECT DISTINCT object_id FROM selected_input WHERE {conditions} ORDER BY ALL"  # noqa: S608
+        return [row[0] for row in self._revision.fetch_rows(query, {"recipe": self._recipe, "subject": subject})]
 
 
 def _extract_ids(result: Any, table: Table, subject: Subject, selector: PluginRef) -> list[str]:
@@ -130,8 +125,7 @@ def _extract_ids(result: Any, table: Table, subject: Subject, selector: PluginRe
             )
         values = list(compress(existing, values))
     ids = {str(value) for value in values}
-    unknown = sorted(ids.difference(existing))
-    if unknown:
+    if unknown := sorted(ids.difference(existing)):
         raise UsageError(
             f"selector '{selector.name}' selected {quote_names(unknown)}, but the dataset has no such {subject}. "
             "Return ids of the given table."

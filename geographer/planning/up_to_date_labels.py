@@ -1,17 +1,39 @@
-"""Up-to-date labels: the table that the label operation computes and the merge operation reads."""
+"""Up-to-date labels: those that their recipes would not make again, which a merge can copy."""
 
-from __future__ import annotations
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, runtime_checkable
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from geographer.base.errors import NotFoundError, UsageError
+from geographer.planning.recipe import list_recipes
+from geographer.storage.queries.revision import Revision
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+class MakerRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The class of a label maker, `module:Class`, and its version."""
+
+    class_path: Annotated[str, Meta(pattern="^[^:]+:[^:]+$")] = msgspec.field(name="class")
+    version: Annotated[str, Meta(min_length=1)]
+
+
+class LabelSettings(msgspec.Struct, frozen=True):
+    """What all labels of a recipe share, as events record it: if it changes, all labels are made again.
+
+    `dtype` is that of masks; `bands` has the names of the bands where each class has one; `maker` made custom labels.
+    """
+
+    dtype: Literal["uint8", "uint16"] | UnsetType = UNSET
+    bands: list[str] | UnsetType = UNSET
+    maker: MakerRun | UnsetType = UNSET
+
+
 class UpToDateLabels(NamedTuple):
     """Labels that are up to date at a revision.
-
-    Labels whose dependencies cannot be determined are excluded: custom renderers and SQL ignore masks.
 
     Attributes:
         labels: One row a label: `label`, `raster_id`; `west`, `south`, `east`, `north`, the box in degrees in which a
@@ -20,9 +42,41 @@ class UpToDateLabels(NamedTuple):
             `by_name`, whether its bytes contain feature ids.
         object_order: The features on each label that depends on their order: `label`, `raster_id`, `feature_id`,
             `order_index`.
-        settings: By label name, the settings that all labels of the recipe share, as `LabelRecipe` records them.
+        settings: The settings by label name.
     """
 
-    labels: pa.Table
-    object_order: pa.Table
-    settings: dict[str, dict[str, Any]]
+    labels: "pa.Table"
+    object_order: "pa.Table"
+    settings: dict[str, LabelSettings]
+
+
+@runtime_checkable
+class LabelSource(Protocol):
+    """A recipe of labels that a merge can copy."""
+
+    def find_up_to_date_labels(self, revision: Revision) -> UpToDateLabels | None:
+        """Return the labels that the recipe would not make again; None if what they depend on cannot be determined.
+
+        `NotFoundError` or `UsageError` if the recipe cannot run at this revision.
+        """
+
+
+def find_up_to_date_labels(revision: Revision) -> UpToDateLabels:
+    """Return the labels of a revision that their recipes would not make again, and what they depend on.
+
+    Custom labels and masks with an SQL expression are excluded, because what they depend on cannot be determined; so
+    are labels whose recipe cannot run at this revision.
+    """
+    import pyarrow as pa
+
+    text = dict.fromkeys(("label", "raster_id"), pa.string())
+    box = dict.fromkeys(("west", "south", "east", "north", "lon_shift"), pa.float64())
+    labels = [pa.schema(text | box | dict.fromkeys(("by_order", "by_name"), pa.bool_())).empty_table()]
+    order = [pa.schema(text | {"feature_id": pa.string(), "order_index": pa.int64()}).empty_table()]
+    settings: dict[str, LabelSettings] = {}
+    for source in (recipe for recipe in list_recipes(revision) if isinstance(recipe, LabelSource)):
+        with suppress(NotFoundError, UsageError):
+            if found := source.find_up_to_date_labels(revision):
+                labels, order = [*labels, found.labels], [*order, found.object_order]
+                settings |= found.settings
+    return UpToDateLabels(pa.concat_tables(labels), pa.concat_tables(order), settings)

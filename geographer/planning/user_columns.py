@@ -1,19 +1,62 @@
 """User columns: names, types and prefixes of the columns that come from input data."""
 
-from __future__ import annotations
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
-from typing import TYPE_CHECKING, Any, Final
+import msgspec
 
-from geographer.storage.log.row_tables import ROW_TABLES
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+from geographer.storage.events.payload import Columns, EventPayload, UserColumn
+from geographer.storage.events.row_tables import ROW_TABLES
 
 PROBABILITY_PREFIX: Final = "prob_of_class_"
 """Prefix of the feature columns that hold class probabilities; the class name follows."""
 
 RESERVED_COLUMNS: Final = frozenset(ROW_TABLES["raster_change"]) | {"footprint"}
 """Built-in columns of rasters, which a user column must not hide."""
+
+
+class ObjectColumns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The user columns of features and of rasters that an import brings."""
+
+    feature: Columns
+    raster: Columns
+
+
+class ImportEvent(EventPayload, kw_only=True, frozen=True):
+    """An event that adds user columns of features and of rasters."""
+
+    columns: ObjectColumns
+
+    def iter_user_columns(self) -> Iterator[UserColumn]:
+        """See `EventPayload.iter_user_columns`."""
+        for subject, columns in msgspec.structs.asdict(self.columns).items():
+            yield from (UserColumn(subject, *column) for column in columns.items())
+
+
+class ColumnsEvent(EventPayload, kw_only=True, frozen=True):
+    """An event that adds, changes or drops (type None) user columns of its `subject`, 'feature' or 'raster'."""
+
+    subject: ClassVar[str]
+
+    columns: Mapping[str, str | None]
+
+    def iter_user_columns(self) -> Iterator[UserColumn]:
+        """See `EventPayload.iter_user_columns`."""
+        for name, column_type in self.columns.items():
+            yield UserColumn(self.subject, name, column_type)
+
+
+def make_user_columns(rows: Sequence[Mapping[str, Any]], first: Iterable[str] = ()) -> tuple[Columns, list[str]]:
+    """Return the types of the user columns that `rows` of rasters have, and each row as JSON text.
+
+    Names are unique; those of `first`, which rows may lack, are made unique before others.
+    """
+    names = deduplicate_column_names((*first, *(name for row in rows for name in row)), RESERVED_COLUMNS)
+    renamed = [{names[name]: value for name, value in row.items()} for row in rows]
+    used = dict.fromkeys(name for row in renamed for name in row)
+    types = {name: infer_column_type([row[name] for row in renamed if name in row]) for name in used}
+    return types, [json.dumps(row, ensure_ascii=False, sort_keys=True) for row in renamed]
 
 
 def infer_column_type(values: Sequence[Any]) -> str:

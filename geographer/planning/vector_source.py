@@ -1,33 +1,45 @@
 """Vector source: a file that GDAL reads, GeoParquet, Arrow or a GeoDataFrame as one DuckDB relation with one CRS."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Annotated, Any, Final
 
 import duckdb
 
 from geographer.base.errors import CorruptError, NotFoundError, UsageError
-from geographer.planning.user_columns import deduplicate_column_names
-from geographer.storage.database.connection import escape_literal, quote_identifier
+from geographer.base.parameters import Parameter
+from geographer.planning.shared_parameters import TEXT
+from geographer.planning.user_columns import RESERVED_COLUMNS, deduplicate_column_names
+from geographer.storage.database.connection import escape_literal, quote_identifier, register_table
+from geographer.storage.events.payload import Columns
+from geographer.storage.request import Request
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
+_DATA_HELP: Final = "A vector file; in Python also an Arrow table with a GeoArrow WKB column, or a GeoDataFrame."
 _PARQUET_SUFFIXES: Final = (".parquet", ".geoparquet", ".pq")
 _GDAL_READER: Final = "ST_Read"
 _LONLAT: Final = frozenset({"EPSG:4326", "OGC:CRS84"})
+INTEGER_TYPES: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+"""DuckDB's types of integers that fit into 64 bits with a sign."""
+_TIMES: Final = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE")
 _COLUMN_TYPES: Final = {
-    "BOOLEAN": "BOOLEAN",
-    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "BIGINT"),
-    **dict.fromkeys(("FLOAT", "DOUBLE"), "DOUBLE"),
-    "DATE": "DATE",
-    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "TIMESTAMP"),
-    "TIMESTAMP WITH TIME ZONE": "TIMESTAMP",
+    **{"BOOLEAN": "BOOLEAN", "DATE": "DATE", "FLOAT": "DOUBLE", "DOUBLE": "DOUBLE", "DECIMAL": "DOUBLE"},
+    **dict.fromkeys(INTEGER_TYPES, "BIGINT"),
+    **dict.fromkeys(_TIMES, "TIMESTAMP"),
 }
+
+
+class VectorRequest(Request, frozen=True):
+    """A request that reads vector data; the log records the path of a file, and the type of other data."""
+
+    data: Annotated[Any, Parameter(_DATA_HELP, "FILE", cli="argument", schema=TEXT)]
+
+    def list_recorded_parameters(self) -> dict[str, Any]:
+        """See `Request.list_recorded_parameters`."""
+        data = str(self.data) if isinstance(self.data, str | Path) else type(self.data).__name__
+        return {**super().list_recorded_parameters(), "data": data}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +63,19 @@ class VectorSource:
     row_number: str | None = None
 
     def require_column(self, column: str) -> str:
-        """Return `column` if the source has it.
-
-        Raises:
-            NotFoundError: The source has no such column.
-        """
+        """Return `column`; raise `NotFoundError` if the source lacks it."""
         if column not in self.columns:
             raise NotFoundError(f"'{self.name}' has no column '{column}'. Its columns are {', '.join(self.columns)}.")
         return column
 
     def find_id_column(self, requested: str | None, defaults: tuple[str, ...]) -> str:
-        """Return the requested column, or the first of `defaults` that the source has.
-
-        Raises:
-            NotFoundError: The requested column is missing.
-            UsageError: None was requested, and the source has none of `defaults`.
-        """
+        """Return the requested column (else `NotFoundError`), or the first of `defaults` (else `UsageError`)."""
         if requested is not None:
             return self.require_column(requested)
-        column = next((name for name in defaults if name in self.columns), None)
-        if column is None:
-            names = ", ".join(self.columns) or "none"
-            expected = " or ".join(f"'{name}'" for name in defaults)
-            raise UsageError(f"'{self.name}' has no column {expected}. Pass --id COLUMN. Its columns: {names}.")
-        return column
+        if available := [name for name in defaults if name in self.columns]:
+            return available[0]
+        names, expected = ", ".join(self.columns) or "none", " or ".join(f"'{name}'" for name in defaults)
+        raise UsageError(f"'{self.name}' has no column {expected}. Pass --id COLUMN. Its columns: {names}.")
 
     @contextmanager
     def translate_errors(self, where: str | None = None) -> Iterator[None]:
@@ -83,29 +84,18 @@ class VectorSource:
             yield
         except (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.IOException) as error:
             condition = f" with --where {where!r}" if where else ""
-            raise UsageError(f"cannot read '{self.name}'{condition}: {_first_line(error)}") from error
+            raise UsageError(f"cannot read '{self.name}'{condition}: {_read_first_line(error)}") from error
 
     def list_user_columns(
-        self, excluded: Collection[str | None], reserved: Collection[str]
-    ) -> dict[str, tuple[str, str]]:
-        """Return the user columns: unique name (see `deduplicate_column_names`) to source column and recorded type."""
+        self, excluded: Collection[str | None], reserved: Collection[str] = RESERVED_COLUMNS
+    ) -> tuple[Columns, str]:
+        """Return the types of the user columns by unique names, and SQL for a row's values as JSON text."""
         columns = [column for column in self.columns if column not in excluded and column != self.row_number]
         names = deduplicate_column_names(columns, reserved)
-        return {names[column]: (column, _map_column_type(self.columns[column])) for column in columns}
-
-
-def make_properties_sql(user_columns: dict[str, tuple[str, str]]) -> str:
-    """Return SQL for the JSON text of the user columns; values of types that JSON lacks become text."""
-    if not user_columns:
-        return "'{}'"
-    members = ", ".join(
-        f"'{escape_literal(name)}': {_make_json_value(column, kind)}" for name, (column, kind) in user_columns.items()
-    )
-    return f"to_json({{{members}}})::VARCHAR"
-
-
-def _map_column_type(kind: str) -> str:
-    return "DOUBLE" if kind.startswith("DECIMAL") else _COLUMN_TYPES.get(kind, "VARCHAR")
+        kinds = {name: self.columns[column].partition("(")[0] for column, name in names.items()}
+        types = {name: _COLUMN_TYPES.get(kind, "VARCHAR") for name, kind in kinds.items()}
+        values = [f"'{escape_literal(name)}': {_make_json_value(old, types[name])}" for old, name in names.items()]
+        return types, f"to_json({{{', '.join(values)}}})::VARCHAR" if columns else "'{}'"
 
 
 def _make_json_value(column: str, kind: str) -> str:
@@ -118,12 +108,7 @@ def _make_json_value(column: str, kind: str) -> str:
 
 @contextmanager
 def open_vector_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: str | None) -> Iterator[VectorSource]:
-    """Open vector data for reading in DuckDB.
-
-    Args:
-        connection: A connection with the spatial extension.
-        data: A path, an Arrow table or stream, a GeoDataFrame, or an opened source, which is returned unchanged.
-        crs: Replaces the CRS that the data states.
+    """Open vector data, which may be an opened source, for reading in DuckDB; `crs` replaces the CRS that they state.
 
     Raises:
         NotFoundError: The file does not exist.
@@ -132,8 +117,7 @@ def open_vector_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: st
     """
     if isinstance(data, VectorSource):
         yield data
-        return
-    if isinstance(data, str | Path):
+    elif isinstance(data, str | Path):
         suffix = Path(data).suffix.lower()
         if not Path(data).exists():
             raise NotFoundError(f"no such file: '{data}'")
@@ -142,12 +126,9 @@ def open_vector_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: st
         if suffix == ".fgb":
             _reject_truncated(connection, source)
         yield source
-        return
-    connection.register("input_data", _convert_to_arrow(data))
-    try:
-        yield _describe_source(connection, "the table", "input_data", crs)
-    finally:
-        connection.unregister("input_data")
+    else:
+        with register_table(connection, "input_data", _convert_to_arrow(data)) as relation:
+            yield _describe_source(connection, "the table", relation, crs)
 
 
 def _reject_truncated(connection: duckdb.DuckDBPyConnection, source: VectorSource) -> None:
@@ -173,10 +154,9 @@ def _convert_to_arrow(data: Any) -> Any:
 
 def _describe_source(connection: duckdb.DuckDBPyConnection, name: str, relation: str, crs: str | None) -> VectorSource:
     try:
-        rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()  # noqa: S608
+        types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}  # noqa: S608
     except duckdb.Error as error:
-        raise UsageError(f"cannot read '{name}' as vector data: {_first_line(error)}") from error
-    types = {row[0]: row[1] for row in rows}
+        raise UsageError(f"cannot read '{name}' as vector data: {_read_first_line(error)}") from error
     geometry = next((column for column, kind in types.items() if kind.startswith("GEOMETRY")), None)
     if geometry is None:
         raise UsageError(
@@ -194,8 +174,7 @@ def _describe_source(connection: duckdb.DuckDBPyConnection, name: str, relation:
 def normalise_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:
     """Return a CRS as the log records it: `EPSG:4326` for longitude/latitude, `EPSG:nnnn`, or other text unchanged.
 
-    Raises:
-        UsageError: PROJ cannot read the CRS.
+    Raises `UsageError` if PROJ cannot read it.
     """
     if crs.upper() in _LONLAT:
         return "EPSG:4326"
@@ -206,5 +185,5 @@ def normalise_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:
     return crs.upper() if crs.upper().startswith("EPSG:") else crs
 
 
-def _first_line(error: duckdb.Error) -> str:
+def _read_first_line(error: duckdb.Error) -> str:
     return str(error).splitlines()[0]

@@ -1,9 +1,10 @@
 """Add operation: read features, rasters or footprints from files and plan the event that adds them.
 
+- `events`                the events
 - `features`              vector data as features
 - `rasters`               raster files; `gdal_tags` makes user columns of their tags
+- `classes`               classes without features
 - `catalogue`             footprints without pixels, from vector data or STAC items (`stac_catalogue`)
 - `geographer_directory`  reading a data directory of GeoGrapher 1.0, and comparing its graph with a dataset's edges
 - `geographer_import`     its classes, features, rasters and footprints as one event
-- `input_problems`        why an input row cannot be added
 """

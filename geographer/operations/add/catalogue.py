@@ -1,94 +1,99 @@
 """Add a catalogue: read footprints without pixels from vector data or STAC items, and plan the event that adds them."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
-from geographer.base.errors import UsageError
-from geographer.operations.add.input_problems import FOOTPRINT_PROBLEMS, raise_first_problem
+from geographer.base.errors import ConflictError, UsageError
+from geographer.base.parameters import Parameter
+from geographer.operations.add.events import CatalogueAdded
 from geographer.operations.add.stac_catalogue import make_stac_columns, read_stac_items
-from geographer.planning.user_columns import RESERVED_COLUMNS
-from geographer.planning.vector_source import VectorSource, make_properties_sql, normalise_crs, open_vector_source
-from geographer.storage.database.connection import quote_identifier
-from geographer.storage.events import EventDraft
-from geographer.storage.log.row_tables import make_row_table
+from geographer.planning.input_problems import InputProblem, raise_first_problem
+from geographer.planning.shared_parameters import CrsText
+from geographer.planning.vector_source import VectorRequest, VectorSource, normalise_crs, open_vector_source
+from geographer.storage.database.connection import quote_identifier, register_table
+from geographer.storage.events.payload import Columns
+from geographer.storage.events.row_tables import make_row_table
+from geographer.storage.queries.revision import Revision
+from geographer.storage.request import Change, PlanContext
 
-if TYPE_CHECKING:
-    from geographer.storage.queries.revision import Revision
-
-_ID_COLUMNS: Final = ("raster_id", "id")
-_CHECK_FOOTPRINTS: Final = Path(__file__).with_name("check_footprints.sql")
-_FOOTPRINT_ROWS: Final = Path(__file__).with_name("footprint_rows.sql")
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogueOptions:
-    """Options for adding footprints, as in `Dataset.add_catalogue`."""
-
-    id_column: str | None = None
-    crs: str | None = None
-    acquired: str | None = None
+_FOLDER: Final = Path(__file__).parent
+_PROBLEMS: Final = {
+    "no_id": InputProblem("it has no id"),
+    "no_footprint": InputProblem("it has no footprint"),
+    "not_polygon": InputProblem("its footprint is not a polygon"),
+    "not_finite": InputProblem("the coordinates of its footprint are not finite"),
+    "invalid_footprint": InputProblem("its footprint is invalid"),
+    "outside_crs": InputProblem("its footprint is out of range", remedy="Pass its CRS with --crs"),
+    "repeated_id": InputProblem("its id occurs more than once in the file", ConflictError),
+    "existing_id": InputProblem("its id is already in the dataset", ConflictError, "Change the id"),
+}
+"""Problems that check_footprints.sql reports."""
 
 
-def plan_catalogue_addition(
-    revision: Revision, data: Any, options: CatalogueOptions, request: dict[str, Any]
-) -> EventDraft:
-    """Plan the `catalogue_added` event for footprints. Its rows are the view `new_footprint` of the connection.
+class AddCatalogue(VectorRequest, kw_only=True, frozen=True):
+    """Add raster footprints without pixels: GeoJSON, GeoParquet or STAC items, in any CRS.
 
-    `data` is a vector file, an Arrow table or a GeoDataFrame in any CRS, or a JSON file of STAC items, whose outline
-    comes from the projection extension if present.
-
-    Raises:
-        NotFoundError: A file or column does not exist.
-        UsageError: A footprint is missing, not a polygon, invalid or out of range.
-        ConflictError: An id is repeated or already in the dataset.
+    Footprints are polygons; their edges are straight in their own CRS. The outline of a STAC item comes from its
+    projection extension, if it has one.
     """
-    items = read_stac_items(data)
-    if items is not None:
-        name, columns = str(data), _stage_items(revision, items, options)
-    else:
-        with open_vector_source(revision.connection, data, options.crs) as source:
-            name, columns = source.name, _stage_vector_source(revision, source, options)
-    invalid = revision.fetch_rows(_CHECK_FOOTPRINTS.read_text())
-    if invalid:
-        raise_first_problem(name, invalid, FOOTPRINT_PROBLEMS)
-    revision.connection.execute(_FOOTPRINT_ROWS.read_text())
-    count = revision.fetch_value("SELECT count(*) FROM input_footprint")
-    payload = {"request": request, "source": name, "collection": "catalogue", "columns": columns, "rasters": count}
-    return EventDraft("catalogue_added", payload, {"raster_change": "new_footprint"} if count else {})
+
+    event: ClassVar[type[CatalogueAdded]] = CatalogueAdded
+    example = "add catalogue scenes.parquet --acquired datetime"
+
+    id: Annotated[str | None, Parameter("The column of ids.", "COLUMN", "raster_id, else id")] = None
+    crs: CrsText = None
+    acquired: Annotated[str | None, Parameter("The column that holds the time of acquisition.", "COLUMN")] = None
+
+    def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
+        """Plan the addition of footprints. Its rows are the view `new_footprint` of the connection.
+
+        Raises:
+            NotFoundError: A file or column does not exist.
+            UsageError: A footprint is missing, not a polygon, invalid or out of range.
+            ConflictError: An id is repeated or already in the dataset.
+        """
+        if items := read_stac_items(self.data):
+            name, columns = str(self.data), _stage_items(revision, items, self)
+        else:
+            with open_vector_source(revision.connection, self.data, self.crs) as source:
+                name, columns = source.name, _stage_vector_source(revision, source, self)
+        if invalid := revision.fetch_rows((_FOLDER / "check_footprints.sql").read_text()):
+            raise_first_problem("add", name, invalid, _PROBLEMS)
+        revision.connection.execute((_FOLDER / "footprint_rows.sql").read_text())
+        count = revision.fetch_value("SELECT count(*) FROM input_footprint")
+        event = CatalogueAdded(source=name, columns=columns, rasters=count, collection="catalogue")
+        return Change(event, {"raster_change": "new_footprint"} if count else {})
 
 
-def _stage_items(revision: Revision, items: list[dict[str, Any]], options: CatalogueOptions) -> dict[str, str]:
+def _stage_items(revision: Revision, items: list[Mapping[str, Any]], request: AddCatalogue) -> Columns:
     """Make the temp table `input_footprint` from STAC items; return their user columns with types."""
-    if options != CatalogueOptions():
+    if request.id or request.crs or request.acquired:
         raise UsageError("--id, --crs and --acquired do not apply to STAC items, which state these. Omit them.")
     columns, user_columns = make_stac_columns(items)
     crs_texts = {crs: normalise_crs(revision.connection, crs) for crs in set(columns["crs"])}
     columns["crs"] = [crs_texts[crs] for crs in columns["crs"]]
-    revision.connection.register("stac_item", make_row_table("raster_change", columns))
-    revision.connection.execute(
-        "CREATE OR REPLACE TEMP TABLE input_footprint AS "
-        "SELECT raster_id, ST_GeomFromWKB(outline) AS outline, crs, acquired, properties FROM stac_item"
-    )
-    revision.connection.unregister("stac_item")
+    with register_table(revision.connection, "stac_item", make_row_table("raster_change", columns)):
+        revision.connection.execute(
+            "CREATE OR REPLACE TEMP TABLE input_footprint AS "
+            "SELECT raster_id, ST_GeomFromWKB(outline) AS outline, crs, acquired, properties FROM stac_item"
+        )
     return user_columns
 
 
-def _stage_vector_source(revision: Revision, source: VectorSource, options: CatalogueOptions) -> dict[str, str]:
+def _stage_vector_source(revision: Revision, source: VectorSource, request: AddCatalogue) -> Columns:
     """Make the temp table `input_footprint` from vector data; return its user columns with types."""
-    id_column = source.find_id_column(options.id_column, _ID_COLUMNS)
-    user_columns = source.list_user_columns({id_column}, RESERVED_COLUMNS)
+    id_column = source.find_id_column(request.id, ("raster_id", "id"))
+    types, properties = source.list_user_columns({id_column})
     acquired = "NULL::VARCHAR"
-    if options.acquired is not None:
-        acquired = f"{quote_identifier(source.require_column(options.acquired))}::TIMESTAMP::VARCHAR"
+    if request.acquired is not None:
+        acquired = f"{quote_identifier(source.require_column(request.acquired))}::TIMESTAMP::VARCHAR"
     with source.translate_errors():
         revision.connection.execute(
             "CREATE OR REPLACE TEMP TABLE input_footprint AS SELECT "  # noqa: S608
             f"{quote_identifier(id_column)}::VARCHAR AS raster_id, "
             f"ST_Force2D({quote_identifier(source.geometry)}::GEOMETRY) AS outline, $crs AS crs, "
-            f"{acquired} AS acquired, {make_properties_sql(user_columns)} AS properties FROM {source.relation}",
+            f"{acquired} AS acquired, {properties} AS properties FROM {source.relation}",
             {"crs": source.crs},
         )
-    return {name: kind for name, (_, kind) in user_columns.items()}
+    return types

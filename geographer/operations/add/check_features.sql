@@ -1,4 +1,4 @@
--- check_features.sql: input rows, each with the code of its first problem (see input_problems.py); null: can be added
+-- check_features.sql: input rows, each with the code of its first problem (see features.py); null: can be added
 -- needs: input_feature, current_feature, $crs, $replace · makes: temp table checked_feature
 CREATE OR REPLACE TEMP TABLE checked_feature AS
 WITH input_row AS (

@@ -1,4 +1,4 @@
--- check_footprints.sql: input footprints that cannot be added, with the code of the first problem (see input_problems.py)
+-- check_footprints.sql: input footprints that cannot be added, with the code of the first problem (see catalogue.py)
 -- needs: input_footprint, current_raster · makes: one result: name, problem
 SELECT coalesce(raster_id, 'row ' || row_index) AS name, problem
 FROM (

@@ -1,5 +1,5 @@
 -- footprint_rows.sql: log rows of input footprints; those that RFC 7946 splits at the antimeridian, merged (longitude 0 to 360)
--- needs: input_footprint, log.raster_change · makes: updates input_footprint.outline; temp table no_raster, temp view new_footprint
+-- needs: input_footprint, chain_raster_change · makes: updates input_footprint.outline; temp table no_raster, temp view new_footprint
 UPDATE input_footprint
 SET outline = list_reduce(
     [CASE WHEN ST_XMax(part.geom) <= 0 THEN ST_Translate(part.geom, 360.0, 0.0) ELSE part.geom END
@@ -10,7 +10,7 @@ WHERE crs = 'EPSG:4326' AND ST_GeometryType(outline) = 'MULTIPOLYGON'
 
 -- No rows: supplies the columns and types of the log, which is not attached whenever the view is read.
 CREATE OR REPLACE TEMP TABLE no_raster AS
-SELECT * EXCLUDE (position, ordinal, row_digest) FROM log.raster_change WHERE false;
+SELECT * EXCLUDE (position, ordinal, row_digest) FROM chain_raster_change WHERE false;
 
 CREATE OR REPLACE TEMP VIEW new_footprint AS
 FROM no_raster

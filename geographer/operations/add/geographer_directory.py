@@ -1,28 +1,22 @@
 """Data directory of GeoGrapher 1.0: `attrs.json`, the vector and raster layers, the raster files, and the graph."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError, quote_names
 from geographer.operations.add.rasters import SUFFIXES
-from geographer.planning.vector_source import open_vector_source
-from geographer.storage.database.connection import quote_identifier, run_script
+from geographer.planning.vector_source import VectorSource, open_vector_source
+from geographer.storage.database.connection import quote_identifier, register_table, run_script
+from geographer.storage.queries.revision import Revision
 from geographer.storage.state.update import MACROS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-
     import pyarrow as pa
-
-    from geographer.planning.vector_source import VectorSource
-    from geographer.storage.queries.revision import Revision
 
 VECTORS: Final = "vectors.geojson"
 RASTERS: Final = "rasters.geojson"
@@ -31,13 +25,9 @@ _EDGE_DIFFERENCES: Final = Path(__file__).with_name("edge_differences.sql")
 
 @dataclass(frozen=True, slots=True)
 class GeographerDirectory:
-    """A data directory of GeoGrapher 1.0.
+    """A data directory of GeoGrapher 1.0: the folder that holds `connector`, `rasters` and `labels`.
 
-    Attributes:
-        path: The folder that holds `connector`, `rasters` and `labels`.
-        classes: The task classes in order.
-        background: The background class, or None.
-        count_column: The feature column in which GeoGrapher 1.0 counted rasters.
+    `classes` are the task classes in order. `count_column` is the feature column in which it counted rasters.
     """
 
     path: Path
@@ -71,8 +61,7 @@ def open_geographer_directory(path: Path) -> GeographerDirectory:
         CorruptError: `attrs.json` is not a JSON object.
     """
     files = ("attrs.json", VECTORS, RASTERS, "graph.json")
-    missing = [name for name in files if not (path / "connector" / name).is_file()]
-    if missing:
+    if missing := [name for name in files if not (path / "connector" / name).is_file()]:
         raise NotFoundError(
             f"'{path}' is not a data directory of GeoGrapher 1.0: its connector lacks {quote_names(missing)}. "
             "Name the folder that holds 'connector' and 'rasters'."
@@ -98,23 +87,24 @@ def open_raster_layer(revision: Revision, directory: GeographerDirectory) -> Ite
             columns = "NULL::VARCHAR AS raster_name, NULL::VARCHAR AS raster_id, false AS on_disk"
             yield replace(source, relation=f"(SELECT *, {columns} FROM {source.relation} WHERE false)")  # noqa: S608
             return
-        names = [str(row[0]) for row in revision.fetch_rows(f"SELECT DISTINCT raster_name FROM {source.relation}")]  # noqa: S608
-        ids = [_make_raster_id(directory, name) for name in names]
-        _reject_equal_ids(names, ids)
-        on_disk = pa.array([directory.raster_file(name).is_file() for name in names], pa.bool_())
-        rasters = pa.table({"name": pa.array(names, pa.string()), "id": pa.array(ids, pa.string()), "on_disk": on_disk})
-        revision.connection.register("old_raster", rasters)
-        try:
-            # A user column named raster_id would be ambiguous.
-            selected = "layer.* RENAME (raster_id AS raster_id_)" if "raster_id" in source.columns else "layer.*"
-            types = {("raster_id_" if name == "raster_id" else name): kind for name, kind in source.columns.items()}
-            relation = (
-                f"(SELECT {selected}, old_raster.id AS raster_id, on_disk FROM {source.relation} AS layer "  # noqa: S608
-                "JOIN old_raster ON old_raster.name = raster_name::VARCHAR)"
-            )
+        query = f"SELECT DISTINCT raster_name::VARCHAR FROM {source.relation} WHERE raster_name IS NOT NULL"  # noqa: S608
+        ids = {name: _make_raster_id(directory, name) for (name,) in revision.fetch_rows(query)}
+        counts = Counter(ids.values())
+        if clashing := sorted(name for name, raster_id in ids.items() if counts[raster_id] > 1):
+            names = f"rasters {quote_names(clashing)} have equal ids"
+            raise ConflictError(f"{names}: an id is the stem of the file name. Rename all but one.")
+        on_disk = [directory.raster_file(name).is_file() for name in ids]
+        rasters = {"name": [*ids], "id": [*ids.values()], "on_disk": on_disk}
+        schema = pa.schema({"name": pa.string(), "id": pa.string(), "on_disk": pa.bool_()})
+        # A user column named raster_id would be ambiguous.
+        selected = "layer.* RENAME (raster_id AS raster_id_)" if "raster_id" in source.columns else "layer.*"
+        types = {("raster_id_" if name == "raster_id" else name): kind for name, kind in source.columns.items()}
+        relation = (
+            f"(SELECT {selected}, old_raster.id AS raster_id, on_disk FROM {source.relation} AS layer "  # noqa: S608
+            "JOIN old_raster ON old_raster.name = raster_name::VARCHAR)"
+        )
+        with register_table(revision.connection, "old_raster", pa.table(rasters, schema)):
             yield replace(source, relation=relation, columns={**types, "raster_id": "VARCHAR"})
-        finally:
-            revision.connection.unregister("old_raster")
 
 
 def _make_raster_id(directory: GeographerDirectory, name: str) -> str:
@@ -123,28 +113,17 @@ def _make_raster_id(directory: GeographerDirectory, name: str) -> str:
     return path.stem if path.is_file() or path.suffix.lower() in SUFFIXES else name
 
 
-def _reject_equal_ids(names: list[str], ids: list[str]) -> None:
-    repeated = {raster_id for raster_id, count in Counter(ids).items() if count > 1}
-    if repeated:
-        clashing = sorted(name for name, raster_id in zip(names, ids, strict=True) if raster_id in repeated)
-        raise ConflictError(
-            f"rasters {quote_names(clashing)} have equal ids: an id is the stem of the file name. Rename all but one."
-        )
-
-
 def require_empty(revision: Revision, source: VectorSource, column: str) -> None:
     """Raise `UsageError` if a layer that lacks `column` has rows; GeoGrapher 1.0 writes empty layers without it."""
     if revision.fetch_value(f"SELECT count(*) FROM {source.relation}"):  # noqa: S608
         raise UsageError(f"'{source.name}' has no column '{column}'. Check that GeoGrapher 1.0 wrote it.")
 
 
-def read_edges(directory: GeographerDirectory) -> pa.Table:
+def read_edges(directory: GeographerDirectory) -> "pa.Table":
     """Return the edges of `graph.json`: feature_id, raster_name, was, was_for_raster.
 
-    The file lists each relation twice: `was` comes from the feature, `was_for_raster` from the raster.
-
-    Raises:
-        CorruptError: The file is not a graph of GeoGrapher 1.0.
+    The file lists each relation twice: `was` comes from the feature, `was_for_raster` from the raster. Raise
+    `CorruptError` if it is not a graph of GeoGrapher 1.0.
     """
     import pyarrow as pa
 
@@ -155,14 +134,11 @@ def read_edges(directory: GeographerDirectory) -> pa.Table:
         by_raster = {(v, r): relation for r, vectors in graph["rasters"].items() for v, relation in vectors.items()}
     except (KeyError, AttributeError) as error:
         raise CorruptError(f"'{path}' is not a graph of GeoGrapher 1.0: {error!r}. Restore the file.") from error
-    pairs = list(dict.fromkeys([*by_feature, *by_raster]))
-    columns = {
-        "feature_id": [feature_id for feature_id, _ in pairs],
-        "raster_name": [raster_name for _, raster_name in pairs],
-        "was": [by_feature.get(pair) for pair in pairs],
-        "was_for_raster": [by_raster.get(pair) for pair in pairs],
-    }
-    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    pairs = dict.fromkeys([*by_feature, *by_raster])
+    edges = [(*pair, by_feature.get(pair), by_raster.get(pair)) for pair in pairs]
+    names = ("feature_id", "raster_name", "was", "was_for_raster")
+    rows = [dict(zip(names, edge, strict=True)) for edge in edges]
+    return pa.Table.from_pylist(rows, pa.schema(dict.fromkeys(names, pa.string())))
 
 
 def _read_json_object(path: Path) -> dict[str, Any]:
@@ -175,7 +151,7 @@ def _read_json_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def compare_edges(revision: Revision, directory: GeographerDirectory) -> pa.Table:
+def compare_edges(revision: Revision, directory: GeographerDirectory) -> "pa.Table":
     """Return the pairs about which the directory's graph and the dataset differ. Only objects of the directory count.
 
     The columns are text: feature_id; raster_id; was, the old relation (`contains`, `intersects` or null); now, the
@@ -183,8 +159,7 @@ def compare_edges(revision: Revision, directory: GeographerDirectory) -> pa.Tabl
     """
     connection = revision.connection
     run_script(connection, MACROS.read_text())
-    connection.register("old_edge", read_edges(directory))
-    try:
+    with register_table(connection, "old_edge", read_edges(directory)):
         with open_raster_layer(revision, directory) as rasters, directory.open_layer(revision, VECTORS) as vectors:
             feature_id = "vector_name::VARCHAR" if "vector_name" in vectors.columns else "NULL::VARCHAR"
             for table, ids, layer in (
@@ -197,5 +172,3 @@ def compare_edges(revision: Revision, directory: GeographerDirectory) -> pa.Tabl
                     {"crs": layer.crs},
                 )
         return revision.fetch_arrow(_EDGE_DIFFERENCES.read_text())
-    finally:
-        connection.unregister("old_edge")

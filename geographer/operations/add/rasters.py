@@ -1,29 +1,60 @@
 """Add rasters: read and hash raster files, and plan the `rasters_added` event."""
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Annotated, ClassVar, Final, NamedTuple
 
 from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError, quote_names, quote_objects
-from geographer.base.values import validate_name
+from geographer.base.parameters import Parameter
+from geographer.base.values import Checksums, validate_name
+from geographer.operations.add.events import RastersAdded
+from geographer.operations.add.features import Replace
 from geographer.operations.add.gdal_tags import make_tag_columns
-from geographer.operations.add.input_problems import make_skipped_rows
-from geographer.planning.raster_rows import RasterOptions, describe_raster, make_raster_rows, make_stored_path
-from geographer.storage.events import EventDraft
+from geographer.planning.input_problems import NamedTexts, make_skipped_rows
+from geographer.planning.raster_rows import (
+    Footprint,
+    RasterOptions,
+    RasterRow,
+    StorageMode,
+    describe_raster,
+    make_raster_rows,
+    make_stored_path,
+)
+from geographer.planning.shared_parameters import NAME_SCHEMA, TEXTS, CrsText, OnError, list_values
+from geographer.storage.database.connection import register_table
 from geographer.storage.log.digests import build_row_digest_sql
-from geographer.storage.unit_of_work import Change
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from geographer.base.values import Checksums
-    from geographer.storage.queries.revision import Revision
-
+from geographer.storage.queries.revision import Revision
+from geographer.storage.request import Change, PlanContext, Request
 
 SUFFIXES: Final = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".nc", ".hdf", ".asc")
+
+
+_PATHS: Final = Parameter(
+    "Raster files, and folders with raster files.",
+    *("PATH...",),
+    cli="arguments",
+    convert=lambda paths: tuple(str(Path(path)) for path in list_values(paths)),
+    schema=TEXTS,
+)
+_COLLECTION_HELP: Final = "The collection (named set of rasters) that the files join."
+CollectionName = Annotated[str, Parameter(_COLLECTION_HELP, "NAME", schema=NAME_SCHEMA)]
+_MODE_HELP: Final = (
+    "Store the bytes in DVC and put a copy or a read-only link into the workspace; or leave the files in place."
+)
+Mode = Annotated[StorageMode, Parameter(_MODE_HELP)]
+_FOOTPRINT_HELP: Final = "A raster's footprint: the bounds of its grid, or the outline of its valid pixels."
+_PATTERNS: Final = Parameter(
+    "Of a folder, add only rasters whose name or relative path matches, such as '*_RGB.tif'.",
+    *("GLOB", "all rasters", "--pattern", list_values),
+    cli="list",
+    records_default=False,
+    schema={**TEXTS, "minItems": 1},
+)
+_TAGS_HELP: Final = "Store this GDAL tag of each file as a column."
+_TAGS: Final = _PATTERNS._replace(help=_TAGS_HELP, metavar="NAME", default="none", flags="--tag")
 
 
 class ExistingRaster(NamedTuple):
@@ -36,13 +67,59 @@ class ExistingRaster(NamedTuple):
     digest: str
 
 
+ExistingRasters = Mapping[str, ExistingRaster]
+"""Rasters of the dataset by id."""
+
+
+class DescribedFile(NamedTuple):
+    """A raster file with its log row, checksums and GDAL tags."""
+
+    path: Path
+    row: RasterRow
+    checksums: Checksums
+    tags: Mapping[str, str]
+
+
+class RasterPaths(Request, frozen=True):
+    """A request about raster files and folders."""
+
+    paths: Annotated[str | Path | Iterable[str | Path], _PATHS]
+
+
+class AddRasters(RasterPaths, kw_only=True, frozen=True):
+    """Add raster files, or all rasters in folders.
+
+    A raster's id is the name of its file without the suffix.
+
+    A raster that is replaced must be in the same collection. Equal files are not recorded again. The workspace shows
+    the new file; DVC's cache keeps both.
+    """
+
+    event: ClassVar[type[RastersAdded]] = RastersAdded
+    example = "add rasters scenes/ --collection s2 --pattern '*_RGB.tif'"
+
+    collection: CollectionName = "source"
+    mode: Mode = "copy"
+    crs: CrsText = None
+    footprint: Annotated[Footprint, Parameter(_FOOTPRINT_HELP)] = "bounds"
+    acquired: Annotated[str | None, Parameter("The GDAL tag that holds the time of acquisition.", "TAG")] = None
+    patterns: Annotated[str | Sequence[str], _PATTERNS] = ()
+    tags: Annotated[Sequence[str], _TAGS] = ()
+    on_error: OnError = "fail"
+    replace: Replace = False
+
+    def make_plan(self, revision: Revision, context: PlanContext, /) -> Change:
+        """See `plan_raster_addition`."""
+        return plan_raster_addition(revision, context.root, self)
+
+
 def plan_raster_addition(
-    revision: Revision, root: Path, paths: Sequence[Path], options: RasterOptions, request: dict[str, Any]
+    revision: Revision, root: Path, request: AddRasters, properties_by_id: Mapping[str, str] | None = None
 ) -> Change:
     """Plan the `rasters_added` event for files and folders. Reads every pixel once.
 
-    A raster's id is the stem of its file name. With `options.replace`, a file whose id exists gives a 'changed' row, or
-    none if the row would be equal.
+    With `replace`, a file whose id exists gives a 'changed' row, or none if the row would be equal. `properties_by_id`
+    replaces the user columns, as JSON, that come from tags.
 
     Raises:
         NotFoundError: A file does not exist, no raster of a folder matches, or no file has one of the tags.
@@ -50,71 +127,67 @@ def plan_raster_addition(
         CorruptError: A file is damaged.
         ConflictError: An id or file name is repeated or already in the dataset.
     """
-    validate_name("collection", options.collection)
-    if revision.fetch_value("SELECT 1 FROM recipes WHERE name = $name", {"name": options.collection}):
+    validate_name("collection", request.collection)
+    if revision.fetch_value("SELECT 1 FROM recipes WHERE name = $name", {"name": request.collection}):
         raise ConflictError(
-            f"collection '{options.collection}' is reserved for the chips of the recipe of that name. "
+            f"collection '{request.collection}' is reserved for the chips of the recipe of that name. "
             "Choose another --collection."
         )
-    files = _list_raster_files(paths, options.patterns)
-    existing = _find_existing_rasters(revision, files)
-    _reject_conflicts(root, files, existing, options)
-    described, skipped = _describe_files(files, root, options)
-    columns, properties = make_tag_columns(options.tags, [tags for *_, tags in described]) if described else ({}, [])
-    rows = [
-        {**row, "properties": text, "change": "changed" if row["raster_id"] in existing else "added"}
-        for (_, row, _, _), text in zip(described, properties, strict=True)
-    ]
+    files = _list_raster_files(request)
+    existing = _find_existing_rasters(revision, [*files])
+    _reject_existing(existing, request)
+    _reject_workspace_conflicts(root, files, existing, request)
+    described, skipped = _describe_files([*files.values()], root, request)
+    columns, properties = make_tag_columns(request.tags if described else (), [file.tags for file in described])
+    rows: dict[str, RasterRow] = {}
+    for (path, row, _, _), text in zip(described, properties, strict=True):
+        change = "changed" if path.stem in existing else "added"
+        rows[path.stem] = {**row, "properties": (properties_by_id or {}).get(path.stem, text), "change": change}
     unchanged = _find_unchanged(revision, rows, existing)
-    rows = [row for row in rows if row["raster_id"] not in unchanged]
-    _reject_overwriting_edits(root, files, rows, existing)
-    payload = {
-        "request": request,
-        "collection": options.collection,
-        "columns": columns,
-        "rasters": len(rows),
-        "skipped": len(skipped),
-    }
-    if options.replace:
-        n_changed = sum(row["change"] == "changed" for row in rows)
-        payload |= {"added": len(rows) - n_changed, "changed": n_changed, "unchanged": len(unchanged)}
-    tables = {"raster_change": make_raster_rows(rows)} if rows else {}
-    draft = EventDraft("rasters_added", payload, tables | make_skipped_rows("rasters", skipped))
-    if options.mode == "reference":
-        return Change(draft)
-    stored = [(path, checksums) for path, _, checksums, _ in described if path.stem not in unchanged]
-    return Change(draft, stored, linked_md5s={sums.md5 for _, sums in stored} if options.mode == "link" else ())
+    rows = {raster_id: row for raster_id, row in rows.items() if raster_id not in unchanged}
+    changed = rows.keys() & existing.keys()
+    _reject_overwriting_edits(root, {raster_id: files[raster_id] for raster_id in sorted(changed)}, existing)
+    event = RastersAdded(columns=columns, rasters=len(rows), skipped=len(skipped), collection=request.collection)
+    if request.replace:
+        event = event.count_replacements(len(rows) - len(changed), len(changed), len(unchanged))
+    tables = {"raster_change": make_raster_rows([*rows.values()])} if rows else {}
+    tables |= make_skipped_rows("rasters", skipped)
+    if request.mode == "reference":
+        return Change(event, tables)
+    stored = [(file.path, file.checksums) for file in described if file.path.stem in rows]
+    linked_md5s = {checksums.md5 for _, checksums in stored} if request.mode == "link" else ()
+    return Change(event, tables, stored, linked_md5s=linked_md5s)
 
 
-def _describe_files(
-    files: list[Path], root: Path, options: RasterOptions
-) -> tuple[list[tuple[Path, dict[str, Any], Checksums, dict[str, str]]], list[tuple[str, str]]]:
-    """Return each file with its log row, checksums and GDAL tags; and the skipped files with reasons."""
+def _describe_files(files: list[Path], root: Path, request: AddRasters) -> tuple[list[DescribedFile], NamedTexts]:
+    """Return the valid files, and the names of invalid ones with the reasons."""
+    options = RasterOptions(request.collection, request.mode, request.crs, request.footprint, request.acquired)
     described, skipped = [], []
     for path in files:
         try:
-            described.append((path, *describe_raster(path, root, options)))
+            described.append(DescribedFile(path, *describe_raster(path, root, options)))
         except GeographerError as error:
-            if options.on_error == "fail":
+            if request.on_error == "fail":
                 raise
             skipped.append((path.name, str(error)))
     return described, skipped
 
 
-def _list_raster_files(paths: Sequence[Path], patterns: Sequence[str]) -> list[Path]:
+def _list_raster_files(request: AddRasters) -> dict[str, Path]:
+    """Return the files by id; raise if one does not exist, or if two have the same id."""
+    paths, patterns = [Path(path) for path in list_values(request.paths)], list_values(request.patterns)
     if patterns and not any(path.is_dir() for path in paths):
-        raise UsageError(
-            f"--pattern {quote_names([*patterns])} needs a folder whose rasters it selects. Name a folder, or omit it."
-        )
-    files: list[Path] = []
+        names = quote_names([*patterns])
+        raise UsageError(f"--pattern {names} needs a folder whose rasters it selects. Name a folder, or omit it.")
     for path in paths:
-        if path.is_dir():
-            files += _list_folder(path, patterns)
-        elif not path.exists():
+        if not path.exists():
             raise NotFoundError(f"no such file: '{path}'")
-        else:
-            files.append(path)
-    return files
+    files = [file for path in paths for file in (_list_folder(path, patterns) if path.is_dir() else [path])]
+    stems = Counter(file.stem for file in files)
+    if repeated := sorted(stem for stem in stems if stems[stem] > 1):
+        stem = quote_names(repeated)
+        raise ConflictError(f"several files have the stem {stem}, which is the raster's id. Rename all but one.")
+    return {file.stem: file for file in files}
 
 
 def _list_folder(folder: Path, patterns: Sequence[str]) -> list[Path]:
@@ -125,108 +198,72 @@ def _list_folder(folder: Path, patterns: Sequence[str]) -> list[Path]:
     if not patterns:
         return files
     names = {file: (file.name, file.relative_to(folder).as_posix()) for file in files}
-    selected = [
-        file for file in files if any(fnmatchcase(name, pattern) for name in names[file] for pattern in patterns)
-    ]
-    if not selected:
-        raise NotFoundError(
-            f"no raster in folder '{folder}' matches {quote_names([*patterns])}. "
-            f"Its rasters: {quote_names([relative for _, relative in names.values()])}."
-        )
-    return selected
+    if selected := [file for file in files if any(fnmatchcase(*pair) for pair in product(names[file], patterns))]:
+        return selected
+    rasters = quote_names([relative for _, relative in names.values()])
+    raise NotFoundError(f"no raster in folder '{folder}' matches {quote_names([*patterns])}. Its rasters: {rasters}.")
 
 
-def _find_existing_rasters(revision: Revision, files: list[Path]) -> dict[str, ExistingRaster]:
-    """Return the rasters of the dataset that have the ids of `files`, by id."""
-    rows = revision.fetch_rows(
+def _find_existing_rasters(revision: Revision, ids: list[str]) -> ExistingRasters:
+    query = (
         "SELECT raster_id, collection, path, storage, md5, row_digest FROM current_raster "
-        "WHERE raster_id IN (SELECT unnest($ids::VARCHAR[])) ORDER BY raster_id",
-        {"ids": [path.stem for path in files]},
+        "WHERE raster_id IN (SELECT unnest($ids::VARCHAR[])) ORDER BY raster_id"
     )
-    return {raster_id: ExistingRaster(*row) for raster_id, *row in rows}
+    return {raster_id: ExistingRaster(*row) for raster_id, *row in revision.fetch_rows(query, {"ids": ids})}
 
 
-def _reject_conflicts(
-    root: Path, files: list[Path], existing: dict[str, ExistingRaster], options: RasterOptions
-) -> None:
-    repeated = sorted(stem for stem, count in Counter(path.stem for path in files).items() if count > 1)
-    if repeated:
-        raise ConflictError(
-            f"several files have the stem {quote_names(repeated)}, which is the raster's id. Rename all but one."
-        )
-    if existing and not options.replace:
-        raise ConflictError(
-            f"{quote_objects('raster', [*existing], 'is|are')} already in the dataset. Rename the "
-            "file, or pass --replace."
-        )
-    elsewhere = [raster_id for raster_id, raster in existing.items() if raster.collection != options.collection]
-    if elsewhere:
+def _reject_existing(existing: ExistingRasters, request: AddRasters) -> None:
+    if existing and not request.replace:
+        rasters = quote_objects("raster", [*existing], "is|are")
+        raise ConflictError(f"{rasters} already in the dataset. Rename the file, or pass --replace.")
+    if elsewhere := [raster_id for raster_id in existing if existing[raster_id].collection != request.collection]:
         collection = existing[elsewhere[0]].collection
         raise ConflictError(
-            f"{quote_objects('raster', elsewhere, 'is|are')} in the collection '{collection}' and "
-            "can be replaced only there. "
-            f"Pass --collection {collection}, or rename the file."
+            f"{quote_objects('raster', elsewhere, 'is|are')} in the collection '{collection}' and can be replaced only "
+            f"there. Pass --collection {collection}, or rename the file."
         )
-    if options.mode == "reference":
-        copies = {id_: root / raster.path for id_, raster in existing.items() if raster.storage == "dvc"}
-        workspace_files = [
-            str(path) for path in files if path.stem in copies and _is_same_file(copies[path.stem], path)
-        ]
-        if workspace_files:
+
+
+def _reject_workspace_conflicts(
+    root: Path, files: Mapping[str, Path], existing: ExistingRasters, request: AddRasters
+) -> None:
+    """Raise if a referenced file is the workspace's own, or an unknown file lies where a file is to be stored."""
+    if request.mode == "reference":
+        pairs = [(existing[raster_id], path) for raster_id, path in files.items() if raster_id in existing]
+        stored = [(root / raster.path, path) for raster, path in pairs if raster.storage == "dvc"]
+        if own_files := [str(path) for file, path in stored if file.exists() and file.samefile(path)]:
             raise ConflictError(
-                f"cannot reference {quote_names(workspace_files)}, a file of the dataset's workspace. "
+                f"cannot reference {quote_names(own_files)}, a file of the dataset's workspace. "
                 "Move it elsewhere and add it from there."
             )
         return
-    targets = [(path, make_stored_path(path, options.collection)) for path in files]
-    blocked = [
-        str(path)
-        for path, target in targets
-        if (root / target).exists()
-        and not (root / target).samefile(path)
-        and (path.stem not in existing or existing[path.stem].path != target)
-    ]
-    if blocked:
+    known = {raster_id: raster.path for raster_id, raster in existing.items()}
+    targets = {raster_id: make_stored_path(path, request.collection) for raster_id, path in files.items()}
+    new = [(files[raster_id], root / path) for raster_id, path in targets.items() if path != known.get(raster_id)]
+    if blocked := [str(path) for path, file in new if file.exists() and not file.samefile(path)]:
         raise ConflictError(
-            f"cannot add {quote_names(blocked)}: rasters/{options.collection} has another file of that name that is "
+            f"cannot add {quote_names(blocked)}: rasters/{request.collection} has another file of that name that is "
             "not in the log. Move that file away, or see geographer verify --repair."
         )
 
 
-def _is_same_file(copy: Path, path: Path) -> bool:
-    return copy.exists() and copy.samefile(path)
-
-
-def _reject_overwriting_edits(
-    root: Path, files: list[Path], rows: list[dict[str, Any]], existing: dict[str, ExistingRaster]
-) -> None:
-    """Raise if a workspace copy that would be replaced was edited and is not itself the file to add."""
+def _reject_overwriting_edits(root: Path, files: Mapping[str, Path], existing: ExistingRasters) -> None:
+    """Raise if a workspace file that would be replaced was edited and is not itself the file to add."""
     from geographer.rasters.checksums import compute_checksums
 
-    input_files = {path.stem: path for path in files}
-    edited = []
-    for raster_id in (row["raster_id"] for row in rows if row["raster_id"] in existing):
-        raster = existing[raster_id]
-        copy = root / raster.path
-        if raster.storage != "dvc" or not copy.is_file() or copy.samefile(input_files[raster_id]):
-            continue
-        if compute_checksums(copy).md5 != raster.md5:
-            edited.append(raster.path)
-    if edited:
+    stored = [(existing[raster_id], path) for raster_id, path in files.items() if existing[raster_id].storage == "dvc"]
+    replaced = [(raster, root / raster.path, path) for raster, path in stored if (root / raster.path).is_file()]
+    others = [(raster, file) for raster, file, path in replaced if not file.samefile(path)]
+    if edited := [raster.path for raster, file in others if compute_checksums(file).md5 != raster.md5]:
         raise ConflictError(
             f"{quote_names(edited)} differs from the log and would be overwritten. "
             "Move it away, or add it with --replace."
         )
 
 
-def _find_unchanged(revision: Revision, rows: list[dict[str, Any]], existing: dict[str, ExistingRaster]) -> set[str]:
+def _find_unchanged(revision: Revision, rows: Mapping[str, RasterRow], existing: ExistingRasters) -> set[str]:
     """Return the ids of the rows that equal the existing raster's row in every column."""
-    candidates = [row for row in rows if row["raster_id"] in existing]
-    if not candidates:
-        return set()
-    revision.connection.register("input_raster", make_raster_rows(candidates))
-    try:
-        digests = revision.fetch_rows(f"SELECT raster_id, {build_row_digest_sql('raster_change')} FROM input_raster")  # noqa: S608
-    finally:
-        revision.connection.unregister("input_raster")
-    return {raster_id for raster_id, digest in digests if existing[raster_id].digest == digest}
+    candidates = [row for raster_id, row in rows.items() if raster_id in existing]
+    query = f"SELECT raster_id, {build_row_digest_sql('raster_change')} FROM input_raster"  # noqa: S608
+    with register_table(revision.connection, "input_raster", make_raster_rows(candidates)):
+        return {raster_id for raster_id, digest in revision.fetch_rows(query) if existing[raster_id].digest == digest}

@@ -1,47 +1,81 @@
 """`cut around`: chips around features."""
 
-from __future__ import annotations
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from dataclasses import dataclass
-from typing import ClassVar
+import msgspec
 
-from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPlan, count_reasons
-from geographer.operations.cut.windows.positions import BorderPolicy, PlacementMode
-from geographer.planning.selection import SelectionSpec
+from geographer.base.errors import UsageError
+from geographer.base.parameters import Parameter
+from geographer.base.values import Size
+from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPlan
+from geographer.operations.cut.events import make_payload_rules
+from geographer.planning.shared_parameters import SIZE, FeatureSelection, SizeSpec, parse_size
+from geographer.storage.request import to_json_value
+
+PlacementMode = Literal["centered", "random", "variable"]
+BorderPolicy = Literal["shift", "pad", "skip"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutAround(CutRecipe):
+class CutAround(CutRecipe, kw_only=True, frozen=True):
     """Cut chips around features.
 
-    Attributes:
-        mode: `centered`, at a `random` position, or of a `variable` size: `scale` times the feature's bounds, at least
-            `size`.
-        scale: For `variable` chips.
-        target_count: In how many chips each feature should be.
-        at_border: What to do with a window that crosses the raster's edge: `shift` moves it inside, `pad` keeps it
-            (`col` and `row` may be negative), `skip` omits it. `random` windows are drawn inside by both `shift` and
-            `skip`.
-        where: Selects features; None: all.
+    A feature that enough chips of the recipe contain already gets none, so clusters are not over-represented. A feature
+    larger than a chip gets the smallest grid of chips that contains it. Features are processed in the order in which
+    they were added, so later features do not move existing chips.
     """
 
     kind: ClassVar[str] = "cut around"
+    payload_rules: ClassVar[Mapping[str, Any]] = make_payload_rules("features")
+    example: ClassVar[str] = "cut around chips --size 512 --where \"class = 'lake'\""
 
-    mode: PlacementMode = "centered"
-    scale: float = 1.0
-    target_count: int = 1
-    at_border: BorderPolicy = "shift"
-    where: SelectionSpec = None
+    size: Annotated[SizeSpec | None, SIZE._replace(default="required, except with --mode variable")] = None
+    mode: Annotated[
+        PlacementMode,
+        Parameter("Where the feature lies in its chip; 'variable' chips have their feature's size times --scale."),
+    ] = "centered"
+    scale: Annotated[
+        float, Parameter("Size of a variable chip, in sizes of its feature.", "FACTOR", minimum=0, is_above=True)
+    ] = 1.2
+    min_size: Annotated[
+        SizeSpec, SIZE._replace(help="Smallest size of a variable chip, in pixels or metres.", default="none", key=None)
+    ] = "32"
+    target_count: Annotated[
+        int, Parameter("How many chips, of different rasters, must contain each feature.", "COUNT", minimum=1)
+    ] = 1
+    where: FeatureSelection = None
+    at_border: Annotated[
+        BorderPolicy, Parameter("At the raster's border: shift the chip inside, pad it with nodata, or skip it.")
+    ] = "shift"
+
+    def __post_init__(self) -> None:
+        is_variable = self.mode == "variable"
+        if is_variable == (self.size is not None):
+            cause = "--size has no meaning with --mode variable" if is_variable else f"--mode {self.mode} needs --size"
+            raise UsageError(f"{cause}. Pass --size, or --mode variable with --scale and --min-size.")
+        super().__post_init__()
+        if not is_variable:
+            msgspec.structs.force_setattr(self, "scale", 1.0)
+
+    @classmethod
+    def from_parameters(cls, name: str, parameters: Mapping[str, Any]) -> "CutAround":
+        """See `Recipe.from_parameters`: the log records the smallest size of variable chips as their size."""
+        if parameters["mode"] == "variable":
+            parameters = {"min_size": parameters["size"], **{k: v for k, v in parameters.items() if k != "size"}}
+        return super().from_parameters(name, parameters)
 
     @property
-    def allows_padding(self) -> bool:
-        """See `CutRecipe.allows_padding`."""
-        return self.at_border == "pad"
+    def chip_size(self) -> Size:
+        """See `CutRecipe.chip_size`."""
+        return parse_size(self.size or self.min_size)
+
+    def list_recorded_parameters(self) -> dict[str, Any]:
+        """See `Request.list_recorded_parameters`."""
+        return {**super().list_recorded_parameters(), "size": to_json_value(self.chip_size)}
 
     def plan_windows(self, context: PlanningContext) -> WindowPlan:
         """See `windows.around.plan_around`. Where rasters are in random order, each feature has its own order."""
         from geographer.operations.cut.windows.around import plan_around
 
-        candidates, rasters, features = context.fetch_pair_tables(self.where)
-        chips, unmet = plan_around(candidates, rasters, features, self, context.accepts_window)
-        return WindowPlan(chips, {"features": len(features), "unmet": count_reasons(unmet)})
+        tables = context.fetch_pair_tables(self.where)
+        return WindowPlan(*plan_around(*tables, self, context.accepts_window), features=len(tables[2]))

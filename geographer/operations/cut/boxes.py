@@ -1,71 +1,154 @@
 """`cut boxes`: chips of user-drawn boxes."""
 
-from __future__ import annotations
-
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
-from geographer.base.values import Size
-from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPlan, count_reasons
+import msgspec
+
+from geographer.base.errors import ConflictError, UsageError
+from geographer.base.parameters import Parameter
+from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPlan
+from geographer.operations.cut.events import make_payload_rules
+from geographer.planning.input_problems import InputProblem, raise_first_problem
+from geographer.planning.shared_parameters import CRS
+from geographer.planning.vector_source import VectorSource, open_vector_source
+from geographer.storage.database.connection import quote_identifier
+from geographer.storage.events.row_tables import make_row_table
+from geographer.storage.queries.revision import Revision
+from geographer.storage.request import RevisionOpener
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _BOXES_IN_PIXELS: Final = Path(__file__).with_name("boxes_in_pixels.sql")
+_INVALID_BOX: Final = Path(__file__).with_name("invalid_box.sql")
+_PROBLEMS: Final = {
+    "no_id": InputProblem("it has no id"),
+    "no_geometry": InputProblem("it has no geometry"),
+    "not_polygon": InputProblem("it is not a polygon"),
+    "repeated_id": InputProblem("its id occurs more than once", ConflictError),
+}
 _RECORDED_BOXES: Final = (
-    "SELECT * EXCLUDE (position, ordinal, row_digest) FROM log.recipe_input WHERE recipe = $name AND subject = 'box' "
-    "AND position >= (SELECT position FROM recipes WHERE name = $name) AND position <= getvariable('position') "
-    "ORDER BY position, ordinal"
+    "SELECT * EXCLUDE (position, ordinal, row_digest) FROM chain_recipe_input WHERE recipe = $name AND subject = 'box' "
+    "AND position <= getvariable('position') QUALIFY position = max(position) OVER () ORDER BY ordinal"
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutBoxes(CutRecipe):
-    """Cut chips of boxes, each from `target_count` rasters that contain it. The boxes' bounds determine the size.
+@dataclass(frozen=True, slots=True)
+class RecordedBoxes:
+    """Boxes by their digest, which is a parameter; the log keeps `rows` of `recipe_input`, read only for a request."""
 
-    Attributes:
-        boxes: Digest of the boxes, which the log keeps as rows of `recipe_input`.
-        target_count: From how many rasters each box is cut.
-        at_border: `pad` windows that cross the raster's edge, or `skip` them.
-        box_rows: The rows of `boxes`, for a new recipe.
+    digest: str
+    rows: "pa.Table | None" = field(default=None, compare=False, repr=False)
+
+
+class BoxesRequest(CutRecipe, frozen=True):
+    """A cut recipe that takes boxes as its second argument."""
+
+    boxes: Annotated[
+        Any,
+        Parameter(
+            "Polygons in a file or table, in any form that features can be added from; their bounds count.",
+            *("FILE", ""),
+            cli="argument",
+            schema={"$ref": "event.v1.json#/$defs/digest"},
+        ),
+    ]
+
+
+class CutBoxes(BoxesRequest, kw_only=True, frozen=True):
+    """Cut the boxes in FILE, each as the smallest window of whole pixels that contains it.
+
+    The log keeps the boxes: update cuts them from rasters that are added later.
     """
 
     kind: ClassVar[str] = "cut boxes"
+    payload_rules: ClassVar[Mapping[str, Any]] = make_payload_rules("boxes")
+    example: ClassVar[str] = "cut boxes drawn boxes.geojson --id box_id"
 
-    size: Size = Size(1, 1)  # noqa: RUF009
-    boxes: str
-    target_count: int = 1
-    at_border: Literal["pad", "skip"] = "skip"
-    box_rows: pa.Table | None = field(default=None, compare=False, repr=False)
+    id: Annotated[
+        str | None,
+        Parameter("The column of the boxes' ids.", "COLUMN", "box_id, else id, else the row number", key=None),
+    ] = None
+    crs: Annotated[str | None, CRS._replace(key=None)] = None
+    target_count: Annotated[int, Parameter("From how many rasters to cut each box.", "COUNT", minimum=1)] = 1
+    at_border: Annotated[
+        Literal["pad", "skip"], Parameter("For rasters without the whole box: skip them, or pad the chip with nodata.")
+    ] = "skip"
 
-    @property
-    def allows_padding(self) -> bool:
-        """See `CutRecipe.allows_padding`."""
-        return self.at_border == "pad"
+    @classmethod
+    def from_parameters(cls, name: str, parameters: Mapping[str, Any]) -> Self:
+        """See `Recipe.from_parameters`: the log records the digest of the boxes."""
+        return super().from_parameters(name, {**parameters, "boxes": RecordedBoxes(parameters["boxes"])})
 
-    def to_parameters(self) -> dict[str, Any]:
-        """Return the fields that the log records as JSON."""
-        parameters = super(CutBoxes, self).to_parameters()
-        return {name: value for name, value in parameters.items() if name not in ("box_rows", "size")}
+    def resolve_inputs(self, open_revision: RevisionOpener) -> Self:
+        """See `Request.resolve_inputs`: read the boxes."""
+        if isinstance(self.boxes, RecordedBoxes):
+            return self
+        with open_revision() as revision:
+            rows, digest = read_boxes(revision, self.name, self.boxes, self.id, self.crs)
+        return msgspec.structs.replace(self, boxes=RecordedBoxes(digest, rows), id=None, crs=None)
+
+    def list_recorded_parameters(self) -> dict[str, Any]:
+        """See `Request.list_recorded_parameters`."""
+        return {**super().list_recorded_parameters(), "boxes": self.boxes.digest}
 
     def plan_windows(self, context: PlanningContext) -> WindowPlan:
         """See `windows.boxes.plan_boxes`."""
         from geographer.operations.cut.windows.boxes import plan_boxes
 
-        boxes = self._stage_boxes(context)
-        candidates = context.revision.fetch_arrow(_BOXES_IN_PIXELS.read_text())
-        named = boxes.rename_columns({"object_id": "box_id"})
-        chips, unmet = plan_boxes(candidates, context.rasters, named, self, context.accepts_window)
-        summary_fields = {"boxes": len(boxes), "unmet": count_reasons(unmet)}
-        return WindowPlan(chips, summary_fields, (boxes,) if context.is_new else ())
-
-    def _stage_boxes(self, context: PlanningContext) -> pa.Table:
-        """Stage the boxes as temp table `box_to_cut` and return them: the new recipe's rows, or those in the log."""
-        boxes, revision = self.box_rows, context.revision
-        if not context.is_new or boxes is None:
+        boxes, revision = self.boxes.rows, context.revision
+        if boxes is None:
             boxes = revision.fetch_arrow(_RECORDED_BOXES, {"name": self.name})
         revision.connection.register("box_rows", boxes)
         revision.connection.execute("CREATE OR REPLACE TEMP TABLE box_to_cut AS FROM box_rows")
         revision.connection.unregister("box_rows")
-        return boxes
+        candidates = revision.fetch_arrow(_BOXES_IN_PIXELS.read_text())
+        planned = plan_boxes(candidates, context.rasters, boxes["object_id"].to_pylist(), self, context.accepts_window)
+        is_recorded = getattr(context.recorded, "boxes", None) == self.boxes
+        return WindowPlan(*planned, boxes=len(boxes), recipe_inputs=() if is_recorded else (boxes,))
+
+
+def read_boxes(
+    revision: Revision, recipe: str, data: Any, id_column: str | None, crs: str | None
+) -> "tuple[pa.Table, str]":
+    """Return the boxes in `data` as rows of the log's `recipe_input`, sorted by id, and the SHA-256 of all boxes.
+
+    Box edges are straight in the boxes' own CRS. Without an id column, row numbers from 1 are the ids.
+
+    Raises:
+        NotFoundError: The file or column does not exist.
+        UsageError: A geometry is missing, empty or not a polygon, a box has no id, or there are no boxes.
+        ConflictError: Two boxes have the same id.
+    """
+    with open_vector_source(revision.connection, data, crs) as source, source.translate_errors():
+        revision.connection.execute(
+            "CREATE OR REPLACE TEMP TABLE read_box AS SELECT "  # noqa: S608
+            f"{_make_id_sql(source, id_column)} AS object_id, "
+            f"ST_Force2D({quote_identifier(source.geometry)}::GEOMETRY) AS geometry FROM {source.relation}"
+        )
+        if invalid := revision.fetch_rows(_INVALID_BOX.read_text()):
+            raise_first_problem("read box", source.name, invalid, _PROBLEMS)
+        rows = revision.fetch_rows("SELECT object_id, ST_AsWKB(geometry)::BLOB FROM read_box ORDER BY object_id")
+    if not rows:
+        raise UsageError(f"'{source.name}' contains no boxes. Pass polygons.")
+    digest = hashlib.sha256(source.crs.encode())
+    for box_id, wkb in rows:
+        digest.update(hashlib.sha256(box_id.encode()).digest() + hashlib.sha256(bytes(wkb)).digest())
+    columns = {
+        "recipe": [recipe] * len(rows),
+        "subject": ["box"] * len(rows),
+        "object_id": [box_id for box_id, _ in rows],
+        "geometry": [bytes(wkb) for _, wkb in rows],
+        "crs": [source.crs] * len(rows),
+    }
+    return make_row_table("recipe_input", columns), digest.hexdigest()
+
+
+def _make_id_sql(source: VectorSource, id_column: str | None) -> str:
+    default = next((name for name in ("box_id", "id") if name in source.columns), None)
+    column = source.require_column(id_column) if id_column else default
+    return f"{quote_identifier(column)}::VARCHAR" if column else "(row_number() OVER ())::VARCHAR"

@@ -1,62 +1,57 @@
 """`cut cover`: the fewest chips that contain all features."""
 
-from __future__ import annotations
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar, Literal
-
-import pyarrow as pa
-
-from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPlan, count_reasons, list_windows
-from geographer.operations.cut.windows.plan_tables import CHIPS_SCHEMA
-from geographer.planning.selection import SelectionSpec
+from geographer.base.parameters import Parameter
+from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPlan
+from geographer.operations.cut.events import CoverReport, make_payload_rules
+from geographer.operations.cut.windows.chips import Chip
+from geographer.planning.shared_parameters import SIZE, FeatureSelection, SizeSpec, TimeLimit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutCover(CutRecipe):
-    """Cut the fewest chips of one size such that `target_count` chips contain every selected feature.
+class CutCover(CutRecipe, kw_only=True, frozen=True):
+    """Cut the fewest chips that contain all features, and record the proven minimum.
 
-    Existing chips are kept while they contain a selected feature, unless the run has `rebuild_covers`.
-
-    Attributes:
-        target_count: How many different chips contain each feature.
-        at_border: `shift`: windows lie inside their rasters; `pad`: they may cross the edge.
-        where: Selects features; None: all.
-        time_limit: Seconds for the proof. After that, the best cover found so far is used.
+    Existing chips are kept while they contain a selected feature, unless covers are rebuilt. If time runs out, there
+    may be more chips than needed. Equivalent chips come from different rasters.
     """
 
     kind: ClassVar[str] = "cut cover"
+    payload_rules: ClassVar[Mapping[str, Any]] = make_payload_rules("features", "cover")
+    example: ClassVar[str] = "cut cover chips --size 512"
 
-    target_count: int = 1
-    at_border: Literal["shift", "pad"] = "shift"
-    where: SelectionSpec = None
-    time_limit: float = 60.0
-
-    @property
-    def allows_padding(self) -> bool:
-        """See `CutRecipe.allows_padding`."""
-        return self.at_border == "pad"
+    size: Annotated[SizeSpec, SIZE]
+    target_count: Annotated[int, Parameter("How many chips must contain each feature.", "COUNT", minimum=1)] = 1
+    where: FeatureSelection = None
+    at_border: Annotated[
+        Literal["shift", "pad"],
+        Parameter("Keep chips inside their rasters, or let them exceed the border, padded with nodata."),
+    ] = "shift"
+    time_limit: TimeLimit = 60.0
 
     def plan_windows(self, context: PlanningContext) -> WindowPlan:
-        """See `windows.cover.plan_cover`. The summary's `cover` compares the chips with the proven lower bound.
-
-        `gap` is the greatest fraction of chips that a rebuilt cover might save.
-        """
-        from geographer.operations.cut.windows.cover import flag_windows_with_features, plan_cover
+        """See `windows.cover.plan_cover`. The event's `cover` compares the chips with the proven lower bound."""
+        from geographer.operations.cut.windows.cover import plan_cover
 
         tables = context.fetch_pair_tables(self.where)
-        kept = CHIPS_SCHEMA.empty_table()
-        if not context.run.rebuild_covers:
-            has_feature = flag_windows_with_features(*tables, list_windows(context.chips))
-            kept = context.chips.filter(pa.array(has_feature, pa.bool_())).cast(CHIPS_SCHEMA)
-        solve = partial(plan_cover, *tables, self, accepts_window=context.accepts_window)
-        plan = solve(existing_windows=list_windows(kept))
-        is_unchanged = len(kept) == len(context.existing_ids) and not len(plan.chips)
-        bound = None if is_unchanged else solve().bound if len(kept) else plan.bound
-        chips = pa.concat_tables([kept, plan.chips])
-        count = len(chips)
+        possible = [chip for chip in context.chips if not self.rebuild_covers and self._is_possible(chip, context)]
+        kept, added, unmet, added_bound = plan_cover(*tables, self, possible, context.accepts_window)
+        is_unchanged = len(kept) == len(context.existing_ids) and not added
+        bound = None if is_unchanged else added_bound
+        if kept and not is_unchanged:
+            bound = plan_cover(*tables, self, (), context.accepts_window).bound
+        count = len(kept) + len(added)
         gap = None if bound is None else round(1 - bound / count, 6) if count else 0.0
-        cover = {"chips": count, "bound": bound, "gap": gap, "kept": len(kept)}
-        cover |= {"added": len(plan.chips), "added_bound": plan.bound}
-        return WindowPlan(chips, {"features": len(tables[2]), "unmet": count_reasons(plan.unmet), "cover": cover})
+        cover = CoverReport(count, bound, gap, len(kept), len(added), added_bound)
+        return WindowPlan([*kept, *added], unmet, features=len(tables[2]), cover=cover)
+
+    def _is_possible(self, chip: Chip, context: PlanningContext) -> bool:
+        """Return whether an existing chip could be planned now; after a change of parameters, some could not."""
+        raster = context.raster_by_id.get(chip.raster_id)
+        return (
+            raster is not None
+            and chip.window[2:] == (raster["chip_width"], raster["chip_height"])
+            and (self.allows_padding or not context.crosses_edge(chip))
+            and context.accepts_window(chip.raster_id, chip.window)
+        )

@@ -1,40 +1,37 @@
 """`cut grid`: chips that tile rasters."""
 
-from __future__ import annotations
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from msgspec import UNSET
 
 from geographer.base.errors import UsageError
-from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPlan, count_reasons
-from geographer.operations.cut.windows.grid import EdgePolicy
-from geographer.planning.selection import SelectionSpec
+from geographer.base.parameters import Parameter
+from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPlan
+from geographer.operations.cut.events import make_payload_rules
+from geographer.planning.shared_parameters import SIZE, FeatureSelection, SizeSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutGrid(CutRecipe):
-    """Cut chips that tile each raster from its upper-left pixel.
+class CutGrid(CutRecipe, kw_only=True, frozen=True):
+    """Cut rasters into a grid of chips.
 
-    Attributes:
-        overlap: Columns or rows of pixels that neighbouring windows share.
-        edge: What to do with windows of the last column and row that cross the raster's edge: `shift` moves them inside
-            (they then overlap their neighbours more), `pad` keeps them, `drop` omits them. A raster smaller than a chip
-            has no windows, except with `pad`.
-        cells: Which windows to cut.
-        where: Selects features for `with-features`; None: all.
+    The grid starts at the upper left corner of each raster. A raster smaller than a chip has none, except with padding.
     """
 
     kind: ClassVar[str] = "cut grid"
+    payload_rules: ClassVar[Mapping[str, Any]] = make_payload_rules(optional=("features",))
+    example: ClassVar[str] = "cut grid tiles --size 256 --overlap 32 --cells with-features"
 
-    overlap: int = 0
-    edge: EdgePolicy = "shift"
-    cells: Literal["all", "with-features"] = "all"
-    where: SelectionSpec = None
-
-    @property
-    def allows_padding(self) -> bool:
-        """See `CutRecipe.allows_padding`."""
-        return self.edge == "pad"
+    size: Annotated[SizeSpec, SIZE]
+    overlap: Annotated[int, Parameter("How many pixels neighbouring chips share.", "PIXELS", minimum=0)] = 0
+    edge: Annotated[
+        Literal["drop", "pad", "shift"],
+        Parameter("For a last column and row that exceed the raster: drop them, pad them, or shift them inside."),
+    ] = "shift"
+    cells: Annotated[
+        Literal["all", "with-features"], Parameter("Cut all cells of the grid, or those that intersect a feature.")
+    ] = "all"
+    where: FeatureSelection = None
 
     def plan_windows(self, context: PlanningContext) -> WindowPlan:
         """See `windows.grid.plan_grid`."""
@@ -42,12 +39,10 @@ class CutGrid(CutRecipe):
 
         if self.cells == "all" and self.where is not None:
             raise UsageError("--where selects features, but --cells all ignores features. Pass --cells with-features.")
-        counts, geometries = {}, None
+        features, geometries = UNSET, None
         if self.cells == "with-features":
             context.stage_features_in_pixels(self.where)
-            counts = {"features": context.revision.fetch_value("SELECT count(*) FROM feature_to_cut")}
-            geometries = context.revision.fetch_arrow(
-                "SELECT raster_id, ST_AsWKB(geometry)::BLOB AS wkb FROM feature_in_pixels ORDER BY rank, raster_id"
-            )
-        chips, uncut = plan_grid(context.rasters, self, geometries, context.accepts_window)
-        return WindowPlan(chips, {**counts, "unmet": count_reasons(uncut)})
+            features = context.revision.fetch_value("SELECT count(*) FROM feature_to_cut")
+            query = "SELECT raster_id, ST_AsWKB(geometry)::BLOB AS wkb FROM feature_in_pixels ORDER BY rank, raster_id"
+            geometries = context.revision.fetch_arrow(query)
+        return WindowPlan(*plan_grid(context.rasters, self, geometries, context.accepts_window), features=features)

@@ -1,15 +1,13 @@
 """Cut chips: copy windows of rasters, pixel for pixel, into GeoTIFFs with the raster's metadata."""
 
-from __future__ import annotations
-
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +18,11 @@ from rasterio.windows import Window as RasterioWindow
 from geographer.base.errors import UsageError
 from geographer.base.executors import make_executor
 from geographer.base.values import Checksums, Grid, Window
-from geographer.operations.cut.windows.clipping import clip_window
+from geographer.operations.cut.windows.chips import clip_window
 from geographer.rasters.metadata import read_metadata
 from geographer.rasters.pixel_digest import make_row_buffer
 from geographer.rasters.read import open_raster, read_grid, translate_read_errors
-from geographer.rasters.write import GeoTiffMetadata, encode_geotiff, write_and_hash
+from geographer.rasters.write import encode_geotiff, write_and_hash
 
 _MAX_BATCH = 1000
 """Chips that a process makes before it returns them. Each batch decodes the blocks at its border again."""
@@ -36,7 +34,7 @@ class ChipTask:
     """One chip to make: copy `window` of the raster at `raster_path` to the file `destination` in an existing folder.
 
     `bands` are numbered from 1 and keep their order; None: all bands. `pad_value` fills the part of the window outside
-    the raster; None: the window must lie inside.
+    the raster; None: the window must lie inside. `crs` replaces the raster's own.
     """
 
     raster_path: str
@@ -44,6 +42,7 @@ class ChipTask:
     destination: str
     bands: tuple[int, ...] | None = None
     pad_value: float | None = None
+    crs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +60,10 @@ class ChipResult:
 
 
 _ChipWriter = Callable[[], ChipResult]
+_IndexedTask = tuple[int, ChipTask]
 
 
-class _Batch(NamedTuple):
-    tasks: list[tuple[int, ChipTask]]
-    crs_by_path: dict[str, str]
-    writes_in_thread: bool
-
-
-def cut_chips(
-    tasks: Sequence[ChipTask], *, workers: int = 1, crs_by_path: Mapping[str, str] | None = None
-) -> Iterator[ChipResult]:
+def cut_chips(tasks: Sequence[ChipTask], *, workers: int = 1) -> Iterator[ChipResult]:
     """Make the chips and yield their results in the order of `tasks`, each when it and all before it are done.
 
     A chip's pixels equal those of its window; nothing is resampled. Dtype, nodata, CRS, transform, colours, names,
@@ -79,11 +71,7 @@ def cut_chips(
     they describe the whole raster. In padding, the mask and an alpha band are 0, whatever `pad_value` is.
 
     Chips are made raster by raster in the order of blocks, so that each block is decoded once while in GDAL's cache.
-
-    Args:
-        tasks: The chips to make; destinations must differ.
-        workers: Number of processes; it does not affect the files.
-        crs_by_path: The CRS, as text, of rasters whose own is missing or wrong.
+    The number of processes does not affect the files.
 
     Raises:
         NotFoundError: A raster does not exist.
@@ -95,48 +83,45 @@ def cut_chips(
         raise ValueError("two chips have the same destination")
     done: dict[int, ChipResult] = {}
     next_index = 0
-    for result in make_executor(workers).run(_cut_batch, _make_batches(tasks, workers, crs_by_path or {})):
+    # With several workers, every core has a process already, and needs no thread to write.
+    cut_batch = _cut_batch_with_thread if workers == 1 else _cut_batch
+    for result in make_executor(workers).run(cut_batch, _make_batches(tasks, workers)):
         done[result.index] = result
         while next_index in done:
             yield done.pop(next_index)
             next_index += 1
 
 
-def _make_batches(tasks: Sequence[ChipTask], workers: int, crs_by_path: Mapping[str, str]) -> Iterator[_Batch]:
+def _make_batches(tasks: Sequence[ChipTask], workers: int) -> Iterator[list[_IndexedTask]]:
     """Sort tasks by raster and position and split them; a single worker gets one batch, so it opens rasters once."""
     ordered = sorted(enumerate(tasks), key=lambda item: (item[1].raster_path, item[1].window.row, item[1].window.col))
     length = len(ordered) if workers == 1 else min(_MAX_BATCH, -(-len(ordered) // workers))
-    for start in range(0, len(ordered), length or 1):
-        batch = ordered[start : start + length]
-        paths = {task.raster_path for _, task in batch}
-        crs = {path: crs_by_path[path] for path in paths if path in crs_by_path}
-        yield _Batch(batch, crs, writes_in_thread=workers == 1)
+    return (ordered[start : start + length] for start in range(0, len(ordered), length or 1))
 
 
-def _cut_batch(batch: _Batch) -> Iterator[ChipResult]:
-    """Write each chip in a thread while the next is read, unless every core has a process already."""
-    writers = _encode_chips(batch)
-    return _write_in_thread(writers) if batch.writes_in_thread else (write_chip() for write_chip in writers)
+def _cut_batch(batch: list[_IndexedTask]) -> Iterator[ChipResult]:
+    return (write_chip() for write_chip in _encode_chips(batch))
 
 
-def _encode_chips(batch: _Batch) -> Iterator[_ChipWriter]:
-    """Read and compress the chips in the order of blocks; yield functions that write and hash them."""
-    for path, tasks in groupby(batch.tasks, key=lambda item: item[1].raster_path):
-        with closing(open_raster(Path(path))) as raster:
-            reader = _ChipReader(raster, batch.crs_by_path.get(path))
-            for index, task in reader.sort_by_block(list(tasks)):
-                yield reader.encode_chip(index, task)
-
-
-def _write_in_thread(writers: Iterator[_ChipWriter]) -> Iterator[ChipResult]:
+def _cut_batch_with_thread(batch: list[_IndexedTask]) -> Iterator[ChipResult]:
+    """Write each chip in a thread while the next is read."""
     queue: deque[Future[ChipResult]] = deque()
     with ThreadPoolExecutor(1) as thread:
-        for write_chip in writers:
+        for write_chip in _encode_chips(batch):
             queue.append(thread.submit(write_chip))
             if len(queue) > _MAX_QUEUED:
                 yield queue.popleft().result()
         for future in queue:
             yield future.result()
+
+
+def _encode_chips(batch: list[_IndexedTask]) -> Iterator[_ChipWriter]:
+    """Read and compress the chips in the order of blocks; yield functions that write and hash them."""
+    for (path, crs), tasks in groupby(batch, key=lambda item: (item[1].raster_path, item[1].crs)):
+        with closing(open_raster(Path(path))) as raster:
+            reader = _ChipReader(raster, crs)
+            for index, task in reader.sort_by_block(list(tasks)):
+                yield reader.encode_chip(index, task)
 
 
 class _ChipReader:
@@ -148,26 +133,22 @@ class _ChipReader:
         self._dtype = np.dtype(raster.dtypes[0])
         flags = raster.mask_flag_enums[0]
         self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-        self._metadata: dict[tuple[int, ...], GeoTiffMetadata] = {}
+        self._read_metadata = cache(partial(read_metadata, raster, self._grid.crs))
 
-    def sort_by_block(self, tasks: list[tuple[int, ChipTask]]) -> list[tuple[int, ChipTask]]:
+    def sort_by_block(self, tasks: list[_IndexedTask]) -> list[_IndexedTask]:
         """Validate all tasks and sort them by the block of their first pixel."""
         height, width = self._raster.block_shapes[0]
-        for _, task in tasks:
+        keys = []
+        for index, task in tasks:
             self._validate_task(task)
-
-        def make_block_key(item: tuple[int, ChipTask]) -> tuple[int, ...]:
-            col, row, *_ = item[1].window
-            return row // height, col // width, row, col, item[0]
-
-        return sorted(tasks, key=make_block_key)
+            col, row, *_ = task.window
+            keys.append((row // height, col // width, row, col, index))
+        return [item for _, item in sorted(zip(keys, tasks, strict=True))]
 
     def encode_chip(self, index: int, task: ChipTask) -> _ChipWriter:
         """Read and compress a chip; return a function that writes and hashes it."""
         bands = task.bands or tuple(self._raster.indexes)
-        if bands not in self._metadata:
-            self._metadata[bands] = read_metadata(self._raster, self._grid.crs, bands)
-        metadata = self._metadata[bands]
+        metadata = self._read_metadata(bands)
         transform = self._grid.transform.for_window(task.window)
         grid = Grid(self._grid.crs, transform, task.window.width, task.window.height)
         pixels, mask = self._read_pixels(task, bands)

@@ -1,18 +1,14 @@
 """Find older processings of an acquisition: archives keep several, of which only the newest is downloaded."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import shapely
 
-from geographer.archives.stac_properties import normalise_baseline
-
-if TYPE_CHECKING:
-    from geographer.archives.base import Product
+from geographer.archives.base import Product
+from geographer.archives.stac_items import normalise_baseline
 
 _BASELINE: Final = re.compile(r"_N\.*\d[\d.]*\Z")
 _MIN_SHARED_FRACTION: Final = 0.5
@@ -27,16 +23,11 @@ class ProductProcessing(NamedTuple):
 
 
 def make_acquisition_key(properties: Mapping[str, Any]) -> str | None:
-    """Return `datatake/tile/level`, equal for all processings of an acquisition; None if datatake or tile are unknown.
-
-    `properties` are those of a product; `processing_level` separates L1C from L2A.
-    """
+    """Return `datatake/tile/level`, equal for all processings of an acquisition; None without datatake or tile."""
     datatake, tile = properties.get("datatake"), properties.get("tile")
-    if not datatake or not tile:
-        return None
-    level = properties.get("processing_level")
     # A Sentinel-2 datatake id such as GS2A_20230101T101011_039000_N05.09 ends with the processing baseline.
-    return "/".join(str(part) for part in (_BASELINE.sub("", str(datatake)), tile, level) if part)
+    parts = (_BASELINE.sub("", str(datatake)), tile, properties.get("processing_level"))
+    return "/".join(str(part) for part in parts if part) if datatake and tile else None
 
 
 def find_replaced_products(
@@ -47,25 +38,23 @@ def find_replaced_products(
     The newest has the highest processing baseline, then the latest processing time, then the last id. Two parts of one
     acquisition, which an archive splits where the satellite starts a new strip, hardly overlap and are both kept.
     """
-    by_acquisition: defaultdict[str | None, list[ProductProcessing | Product]] = defaultdict(list)
+    kept: defaultdict[str | None, list[ProductProcessing | Product]] = defaultdict(list)
     for other in existing:
-        by_acquisition[make_acquisition_key(other.properties)].append(other)
+        kept[make_acquisition_key(other.properties)].append(other)
     replaced: set[int] = set()
     for index in sorted(range(len(products)), key=lambda index: _make_rank(products[index]), reverse=True):
         product = products[index]
         key = make_acquisition_key(product.properties)
-        kept = by_acquisition[key]
-        if key is not None and any(_has_overlap(product, other) for other in kept):
+        if key is not None and any(_has_overlap(product, other) for other in kept[key]):
             replaced.add(index)
         else:
-            kept.append(product)
+            kept[key].append(product)
     return replaced
 
 
 def _make_rank(product: ProductProcessing | Product) -> tuple[str, str, str]:
     """Return a key that sorts the newest processing last; unknown baselines sort first."""
-    baseline = product.properties.get("processing_baseline")
-    major, _, minor = normalise_baseline(str(baseline if baseline is not None else "")).partition(".")
+    major, _, minor = normalise_baseline(str(product.properties.get("processing_baseline", ""))).partition(".")
     rank = f"{major:0>4}.{minor:0<4}" if major.isdecimal() else ""
     return rank, str(product.properties.get("processed") or ""), product.product_id
 

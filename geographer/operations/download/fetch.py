@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
+from geographer.archives.base import Product, Source
+from geographer.archives.download_pool import FetchedProduct, delete_downloads, fetch_products
 from geographer.base.errors import CorruptError, GeographerError, SourceError, UnsupportedProductError, UsageError
+from geographer.base.redaction import redact_urls
 from geographer.base.text import format_count
 from geographer.base.timestamps import parse_utc
-from geographer.operations.download.convert import convert_product
-from geographer.operations.download.metadata_columns import collect_metadata, make_product_key
-from geographer.planning.raster_rows import RasterOptions, describe_raster
+from geographer.base.values import Checksums
+from geographer.operations.download.metadata_columns import ColumnValues, collect_metadata, make_product_key
+from geographer.operations.download.search import SelectedScene
+from geographer.planning.raster_rows import RasterOptions, RasterRow, describe_raster
+from geographer.readers.base import ProductFiles, Reader, ReadResult, choose_reader
+from geographer.storage.request import BuildContext
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from geographer.archives.base import Product, Source
-    from geographer.archives.download_pool import FetchedProduct
-    from geographer.base.values import Checksums
-    from geographer.operations.download.recipe import DownloadRecipe
-    from geographer.operations.download.search import SelectedScene
-    from geographer.planning.recipe import BuildContext
+    from geographer.operations.download.recipe import Download
 
 DOWNLOADS_FOLDER: Final = Path(".geographer") / "downloads"
 """Cache of downloaded products, below the dataset's folder; a product is deleted when its raster is recorded."""
 
 _MAX_DESCRIBED: Final = 5
 
+logger = logging.getLogger(__name__)
+
 
 class ImportedScene(NamedTuple):
     """A scene converted to a GeoTIFF: its row for the log, columns that describe the product, and the staged file."""
 
-    scene: SelectedScene
-    row: dict[str, Any]
-    metadata: dict[str, Any]
+    product: Product
+    row: RasterRow
+    metadata: ColumnValues
     path: Path
     checksums: Checksums
 
@@ -48,54 +52,41 @@ class FailedProduct(NamedTuple):
 
 
 def import_scenes(
-    recipe: DownloadRecipe,
-    source: Source,
-    scenes: Sequence[SelectedScene],
-    raster_ids: Mapping[Any, str],
-    context: BuildContext,
+    scenes: Sequence[SelectedScene], raster_ids: Sequence[str], source: Source, recipe: Download, context: BuildContext
 ) -> tuple[list[ImportedScene], list[FailedProduct]]:
-    """Download and convert scenes; return those that succeeded and those that failed, each sorted by id.
-
-    `raster_ids` maps the key of each product, see `make_product_key`, to the id of its raster.
-    """
-    from geographer.archives.download_pool import FetchedProduct, fetch_products
-
-    scenes_by_key = {make_product_key(scene.product): scene for scene in scenes}
+    """Download and convert scenes, which get `raster_ids`; return the imported and the failed ones, sorted by id."""
+    products, folder = [scene.product for scene in scenes], context.root / DOWNLOADS_FOLDER
+    by_key = dict(zip(map(make_product_key, products), zip(scenes, raster_ids, strict=True), strict=True))
     imported: list[ImportedScene] = []
     failed: list[FailedProduct] = []
-    products, folder = [scene.product for scene in scenes], context.root / DOWNLOADS_FOLDER
+
+    def add_failure(product: Product, reason: str, *, is_unreadable: bool = False) -> None:
+        for path in (context.staging, context.root):  # The log records the reason, but no path of this machine.
+            reason = reason.replace(f"{path}/", "")
+        failed.append(FailedProduct(product.product_id, reason, is_unreadable))
+
     outcomes = fetch_products(source, products, folder, workers=context.workers, on_progress=context.progress)
     with closing(outcomes):
         for outcome in outcomes:
-            product = outcome.product
             if not isinstance(outcome, FetchedProduct):
-                failed.append(FailedProduct(product.product_id, _remove_paths(outcome.reason, context)))
+                add_failure(outcome.product, outcome.reason)
                 continue
-            key = make_product_key(product)
+            scene, raster_id = by_key[make_product_key(outcome.product)]
+            path = context.staging / f"{raster_id}.tif"
             try:
-                scene = _import_scene(recipe, source, outcome, scenes_by_key[key], raster_ids[key], context)
-                imported.append(scene)
+                imported.append(_import_scene(outcome, scene.search_index, path, source, recipe, context.root))
             except GeographerError as error:
-                reason = _remove_paths(str(error), context)
-                failed.append(FailedProduct(product.product_id, reason, isinstance(error, UsageError)))
-    imported.sort(key=lambda scene: str(scene.row["raster_id"]))
+                path.unlink(missing_ok=True)
+                if isinstance(error, CorruptError):
+                    # The download matched what the archive states, but is damaged: let the next run download it again.
+                    delete_downloads(folder, [outcome.product])
+                add_failure(outcome.product, str(error), is_unreadable=isinstance(error, UsageError))
+    imported.sort(key=lambda scene: scene.row["raster_id"])
     return imported, sorted(failed, key=lambda product: product.product_id)
 
 
-def delete_cached_products(products: Sequence[Product], root: Path) -> None:
-    """Delete downloaded products from the cache of the dataset at `root`."""
-    from geographer.archives.download_pool import delete_downloads
-
-    delete_downloads(root / DOWNLOADS_FOLDER, products)
-
-
 def raise_failure(failed: Sequence[FailedProduct]) -> NoReturn:
-    """Raise the error for a run in which no product succeeded.
-
-    Raises:
-        UnsupportedProductError: every product arrived, but none can be read with the current options.
-        SourceError: otherwise; a later run may succeed.
-    """
+    """Raise `UnsupportedProductError` if all products arrived, but none can be read; else `SourceError`."""
     kept = f"{describe_failures(failed)}. Completed downloads are kept; run the command again"
     if all(product.is_unreadable for product in failed):
         raise UnsupportedProductError(f"{kept} with other reader options.")
@@ -110,37 +101,41 @@ def describe_failures(failed: Sequence[FailedProduct]) -> str:
 
 
 def _import_scene(
-    recipe: DownloadRecipe,
-    source: Source,
-    fetched: FetchedProduct,
-    scene: SelectedScene,
-    raster_id: str,
-    context: BuildContext,
+    fetched: FetchedProduct, search_index: int, path: Path, source: Source, recipe: Download, root: Path
 ) -> ImportedScene:
-    """Convert a downloaded product to a GeoTIFF in the staging folder, and describe it as a row.
+    """Convert a product to the GeoTIFF `path` with the recipe's reader, or else with the source's, and describe it."""
+    from geographer.readers.unpack import unpack_product
 
-    Raises:
-        UsageError, CorruptError, StorageError: it cannot be read; nothing is left in the staging folder.
-    """
-    product, path = fetched.product, context.staging / f"{raster_id}.tif"
+    product, unpacked = fetched.product, path.with_suffix(".unpacked")
     try:
-        result = convert_product(recipe, source, fetched, context.staging / f"{raster_id}.unpacked", path)
-        options = RasterOptions(collection=recipe.into, footprint=recipe.footprint)
-        row, checksums, _ = describe_raster(path, context.root, options)
-    except GeographerError as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, CorruptError):
-            # The download matched what the archive states, but is damaged: let the next run download it again.
-            delete_cached_products([product], context.root)
-        raise
-    acquired = parse_utc(product.acquired or result.properties.pop("acquired", None))
-    result.properties.pop("acquired", None)
+        unpack_product(fetched.folder, unpacked)
+        files = ProductFiles(unpacked, product.product_id, product.collection, dict(product.properties))
+        options = {**({} if recipe.reader else source.reader_options), **recipe.all_reader_options}
+        reader = choose_reader(files, recipe.reader or source.reader, options)
+        notes = dict(_run_reader(reader, files, path).notes)
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
+    properties = dict(notes.pop("facts", {}))
+    found = properties.pop("acquired", None)
+    row, checksums, _ = describe_raster(path, root, RasterOptions(recipe.into, footprint=recipe.footprint))
+    acquired = parse_utc(product.acquired or found)
     row["acquired"] = acquired.isoformat() if acquired else None
-    return ImportedScene(scene, row, collect_metadata(fetched, scene, result), path, checksums)
+    metadata = collect_metadata(fetched, search_index, reader.name, notes, properties)
+    return ImportedScene(product, row, metadata, path, checksums)
 
 
-def _remove_paths(text: str, context: BuildContext) -> str:
-    """Return an error message without this machine's paths, because the log records it."""
-    for folder in (context.staging, context.root):
-        text = text.replace(f"{folder}/", "")
-    return text
+def _run_reader(reader: Reader, files: ProductFiles, destination: Path) -> ReadResult:
+    """Run a reader. A custom reader may raise anything, or write nothing."""
+    try:
+        result = reader.read(files, destination)
+    except GeographerError:
+        raise
+    except Exception as error:
+        logger.debug("a reader failed", exc_info=True)
+        message = redact_urls(f"{type(error).__name__}: {error}")
+        advice = "Fix it, or name another one with --reader."
+        raise UsageError(f"reader '{reader.name}' failed ({message}). {advice}") from error
+    if not isinstance(result, ReadResult) or not destination.is_file():
+        reason = "did not write a GeoTIFF or did not return a geographer.ReadResult"
+        raise UsageError(f"reader '{reader.name}' {reason}. Fix it.")
+    return result

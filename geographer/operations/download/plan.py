@@ -1,34 +1,42 @@
-"""The plan of a download: selected scenes; building it downloads and converts them and drafts one event."""
+"""The plan of a download: what features lack, the selected scenes, and their download, which gives one event."""
 
-from __future__ import annotations
-
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from geographer.base.errors import ConflictError, quote_names
+import pyarrow as pa
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from geographer.archives.base import SOURCES, Source
+from geographer.archives.download_pool import delete_downloads
+from geographer.base.errors import ConflictError, UsageError, quote_names
 from geographer.base.text import format_count
+from geographer.base.values import validate_name
+from geographer.operations.download import fetch
 from geographer.operations.download.coverage import compute_coverage
-from geographer.operations.download.fetch import delete_cached_products, describe_failures, import_scenes, raise_failure
-from geographer.operations.download.make_source import make_source
-from geographer.operations.download.metadata_columns import assign_raster_ids, make_user_columns
-from geographer.operations.download.search import SearchRequest, SearchResult, search_and_select
+from geographer.operations.download.deduplicate import ProductProcessing
+from geographer.operations.download.events import RastersDownloaded, SceneCover
+from geographer.operations.download.metadata_columns import METADATA_COLUMNS, assign_raster_ids
+from geographer.operations.download.search import SearchResult, search_and_select
+from geographer.planning.input_problems import make_skipped_rows
 from geographer.planning.raster_rows import make_raster_rows
-from geographer.planning.recipe import BuildContext, BuildResult, RunOptions, recipe_to_json
-from geographer.storage.events import EventDraft
-from geographer.storage.log.row_tables import make_row_table
+from geographer.planning.selection import Selections
+from geographer.planning.user_columns import make_user_columns
+from geographer.readers.base import find_reader, make_reader
+from geographer.storage.database.connection import run_script
+from geographer.storage.queries.revision import Revision
+from geographer.storage.request import BuildContext, Change, PlanContext
+from geographer.storage.state.update import MACROS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from geographer.operations.download.recipe import Download
 
-    import pyarrow as pa
-
-    from geographer.archives.base import Source
-    from geographer.operations.download.fetch import FailedProduct, ImportedScene
-    from geographer.operations.download.recipe import DownloadRecipe
-    from geographer.storage.queries.revision import Revision
-
+_FOLDER: Final = Path(__file__).parent
 _SCENE_COLUMNS: Final = {
     "product_id": ("product.product_id", "string"),
     "provider": ("product.provider", "string"),
@@ -41,139 +49,172 @@ _SCENE_COLUMNS: Final = {
 """Columns of the planned scenes: attribute of `SelectedScene`, Arrow type."""
 
 
+def plan_download(recipe: "Download", revision: Revision, context: PlanContext) -> "DownloadPlan":
+    """Plan a download at a revision; raise `ConflictError` if the collection contains the chips of a recipe."""
+    validate_name("recipe", recipe.name)
+    if revision.fetch_value("SELECT 1 FROM recipes WHERE name = $into AND kind LIKE 'cut%'", {"into": recipe.into}):
+        raise ConflictError(f"collection '{recipe.into}' contains a recipe's chips. Choose another --to-collection.")
+    if recipe.reader is not None:
+        make_reader(find_reader(recipe.reader), recipe.all_reader_options)
+    run_script(revision.connection, MACROS.read_text())
+    selections = Selections(revision, recipe.name)
+    selections.stage_selection("feature", recipe.where)
+    selections.stage_selection("raster", recipe.rasters_where, METADATA_COLUMNS)
+    run_script(revision.connection, (_FOLDER / "features_to_cover.sql").read_text())
+    n_features = int(revision.fetch_value("SELECT count(*) FROM feature_to_cover"))
+    query = "uncovered_area.sql" if recipe.union else "features_lacking_rasters.sql"
+    target_count = {} if recipe.union else {"target_count": recipe.target_count}
+    into = {"collection": recipe.into}
+    features = revision.fetch_arrow((_FOLDER / query).read_text(), into | target_count)
+    rows = revision.fetch_rows((_FOLDER / "existing_products.sql").read_text(), into)
+    existing = [ProductProcessing(product_id, json.loads(texts), footprint) for product_id, texts, footprint in rows]
+    # Never overwrite a file that the log does not know.
+    files = (context.root / "rasters" / recipe.into).glob("*.tif")
+    used_ids = _list_raster_ids(revision) | {path.stem for path in files}
+    warnings = selections.list_warnings()
+    if not n_features and revision.fetch_value("SELECT count(*) FROM current_feature"):
+        warnings.append("No feature is selected. Check --where.")
+    elif not n_features:
+        warnings.append("The dataset has no features. Add some with: geographer add features")
+    return DownloadPlan(recipe, context, features, existing, used_ids, n_features, selections, warnings)
+
+
 @dataclass(frozen=True, eq=False)
 class DownloadPlan:
     """The scenes to download. The archive is searched when the plan is first read.
 
-    `used_ids` are the raster ids that exist; `counts` and `warnings` go to the event's payload, `rows` to its rows.
+    `features` and `existing` are as in `search_and_select`, `used_ids` the raster ids that exist, and `n_features` the
+    number of selected features.
     """
 
-    recipe: DownloadRecipe
-    run: RunOptions
-    request: SearchRequest
+    recipe: "Download"
+    context: PlanContext
+    features: pa.Table
+    existing: list[ProductProcessing]
     used_ids: set[str]
-    counts: dict[str, Any]
+    n_features: int
+    selections: Selections
     warnings: list[str]
-    rows: dict[str, Any]
 
     @cached_property
     def _download_source(self) -> Source:
-        return make_source(self.recipe)
+        """The source; raises `PluginError` or `UsageError` if it cannot be made with its options."""
+        recipe = self.recipe
+        reference, options = SOURCES.parse_plugin(recipe.source), recipe.source_options or {}
+        query = {"query": dict(recipe.query)} if recipe.query else {}
+        named = {"provider": recipe.provider, "collection": recipe.collection, **query}
+        if repeated := sorted(named.keys() & options.keys()):
+            raise UsageError(f"invalid --source-option {repeated[0]}. Use --{repeated[0]} instead.")
+        source: Source = SOURCES.make_instance(reference.require_plugin(), reference.name, Source, {**named, **options})
+        source.bands = tuple(recipe.bands or ())
+        return source
 
     @cached_property
     def _search_result(self) -> SearchResult:
-        if not len(self.request.features):
+        if not len(self.features):
             return SearchResult([], 0, [], 0, {})
-        return search_and_select(self.recipe, self.request, self._download_source, self.run.progress)
+        source, progress = self._download_source, self.context.progress
+        return search_and_select(self.recipe, self.features, self.existing, source, progress)
 
     def make_scene_table(self) -> pa.Table:
         """Return a table with one row for each scene to download."""
-        import pyarrow as pa
-
         scenes, columns = self._search_result.scenes, _SCENE_COLUMNS.items()
         return pa.table({name: pa.array(map(attrgetter(path), scenes), kind) for name, (path, kind) in columns})
 
     @property
-    def summary_fields(self) -> dict[str, Any]:
-        """Counts, searches, and the gap between the number of scenes and its proven lower bound."""
+    def event(self) -> RastersDownloaded:
+        """The event, if all scenes can be downloaded."""
         result = self._search_result
-        sizes = [scene.product.size for scene in result.scenes]
-        n_scenes = len(result.scenes)
+        sizes, n_scenes = [scene.product.size for scene in result.scenes], len(result.scenes)
         gap = round(1 - result.lower_bound / n_scenes, 6) if n_scenes else 0.0
-        return {
-            **self.counts,
-            "missing": len(self.request.features),
-            "candidates": result.n_candidates,
-            "cover": {"scenes": n_scenes, "bound": result.lower_bound, "gap": gap},
-            "bytes": None if None in sizes else sum(size or 0 for size in sizes),
-            "unmet": result.unmet_counts,
-            "searches": [search.to_dict() for search in result.searches],
-            **({"warnings": self.warnings} if self.warnings else {}),
-        }
+        return RastersDownloaded(
+            recipe=self.recipe.to_record(),
+            collection=self.recipe.into,
+            rasters=n_scenes,
+            failed=0,
+            features=self.n_features,
+            selectors=self.selections.list_runs(),
+            missing=len(self.features),
+            candidates=result.n_candidates,
+            cover=SceneCover(n_scenes, result.lower_bound, gap),
+            bytes=None if None in sizes else sum(size or 0 for size in sizes),
+            unmet=result.unmet_counts,
+            searches=result.searches,
+            columns={},
+            warnings=self.warnings or UNSET,
+        )
 
     @property
     def is_empty(self) -> bool:
         """Whether no scene is to be downloaded."""
         return not self._search_result.scenes
 
-    def build_outputs(self, context: BuildContext) -> BuildResult:
+    def build_outputs(self, context: BuildContext) -> Change:
         """Download the products with `context.workers` threads, and convert each as soon as it arrives.
 
         Raises:
             SourceError: no product could be downloaded.
             UnsupportedProductError: no product could be read with the current options.
         """
-        scenes = self._search_result.scenes
-        raster_ids = assign_raster_ids(scenes, self.used_ids, self.recipe.into)
-        imported, failed = import_scenes(self.recipe, self._download_source, scenes, raster_ids, context)
+        recipe, scenes = self.recipe, self._search_result.scenes
+        raster_ids = assign_raster_ids([scene.product for scene in scenes], self.used_ids, recipe.into)
+        imported, failed = fetch.import_scenes(scenes, raster_ids, self._download_source, recipe, context)
         if failed and not imported:
-            raise_failure(failed)
-        columns, properties = make_user_columns([scene.metadata for scene in imported])
-        rows = [
-            {**scene.row, "change": "added", "recipe": self.recipe.name, "properties": scene_properties}
-            for scene, scene_properties in zip(imported, properties, strict=True)
-        ]
-        payload = {
-            "recipe": recipe_to_json(self.recipe),
-            "collection": self.recipe.into,
-            "rasters": len(imported),
-            "failed": len(failed),
-            **self.summary_fields,
-            **self._report_shortfalls(imported, failed),
-            "columns": columns,
-        }
-        raster_rows = {"raster_change": make_raster_rows(rows)} if rows else {}
-        new_ids = [scene.row["raster_id"] for scene in imported]
-        products = [scene.scene.product for scene in imported]
-        return BuildResult(
-            EventDraft(self.recipe.event, payload, {**self.rows, **raster_rows, **_make_skipped_rows(failed)}),
+            fetch.raise_failure(failed)
+        # `METADATA_COLUMNS` come first, so that a source's `Product_ID` cannot take the name of `product_id`.
+        columns, properties = make_user_columns([scene.metadata for scene in imported], METADATA_COLUMNS)
+        rows = self.selections.to_rows()
+        if imported:
+            shared = {"change": "added", "recipe": recipe.name}
+            pairs = zip(imported, properties, strict=True)
+            raster_rows = [{**scene.row, **shared, "properties": text} for scene, text in pairs]
+            rows["raster_change"] = make_raster_rows(raster_rows)
+        rows |= make_skipped_rows("downloads", [failure[:2] for failure in failed])
+        n_short = self._count_uncovered_features(imported)
+        event = replace(
+            self.event,
+            rasters=len(imported),
+            failed=len(failed),
+            short=n_short or UNSET,
+            columns=columns,
+            warnings=self.warnings + _list_shortfalls(failed, n_short) or UNSET,
+        )
+        new_ids, products = {scene.row["raster_id"] for scene in imported}, [scene.product for scene in imported]
+        return Change(
+            event,
+            rows,
             [(scene.path, scene.checksums) for scene in imported],
-            check_still_valid=lambda revision: _check_ids_unused(revision, new_ids),
-            on_recorded=lambda: delete_cached_products(products, self.run.root),
+            move_files=True,
+            check_still_valid=lambda later: _check_ids_unused(later, new_ids),
+            on_recorded=lambda: delete_downloads(context.root / fetch.DOWNLOADS_FOLDER, products),
         )
 
-    def _report_shortfalls(self, imported: Sequence[ImportedScene], failed: Sequence[FailedProduct]) -> dict[str, Any]:
-        """Return counts and warnings about products that failed and features that stay without a raster."""
-        warnings = list(self.warnings)
-        if failed:
-            warnings.append(f"{describe_failures(failed)}. geographer update tries again.")
-        n_uncovered = self._count_uncovered_features(imported)
-        if n_uncovered:
-            verb = "is" if n_uncovered == 1 else "are"
-            warnings.append(
-                f"{format_count(n_uncovered, 'feature')} {verb} not within the valid pixels of the downloaded scenes, "
-                "contrary to the archive's footprints. geographer update searches for other scenes."
-            )
-        return {**({"short": n_uncovered} if n_uncovered else {}), **({"warnings": warnings} if warnings else {})}
-
-    def _count_uncovered_features(self, imported: Sequence[ImportedScene]) -> int:
+    def _count_uncovered_features(self, imported: Sequence[fetch.ImportedScene]) -> int:
         """Return how many features the imported rasters do not contain although the stated footprints do."""
         if self.recipe.union:
             return 0
-        pairs = [(scene.scene.product, scene.row) for scene in imported]
-        stated = [(product.footprint, product.crs, product.outline) for product, _ in pairs]
-        actual = [(product.footprint, row["crs"], row["outline"]) for product, row in pairs]
-        covered = [compute_coverage(self.request.features, scenes, union=False)[0] for scenes in (stated, actual)]
+        stated = [(scene.product.footprint, scene.product.crs, scene.product.outline) for scene in imported]
+        actual = [(scene.product.footprint, scene.row["crs"], scene.row["outline"]) for scene in imported]
+        covered = [compute_coverage(self.features, scenes, union=False)[0] for scenes in (stated, actual)]
         stated_pairs, actual_pairs = (set(map(tuple, index_pairs.tolist())) for index_pairs in covered)
         return len({feature for _, feature in stated_pairs - actual_pairs})
 
 
-def _check_ids_unused(revision: Revision, raster_ids: list[str]) -> None:
-    """Raise `ConflictError` if a later revision has rasters with these ids."""
-    existing = {row[0] for row in revision.fetch_rows("SELECT raster_id FROM current_raster")}
-    conflicts = sorted(existing.intersection(raster_ids))
-    if conflicts:
+def _list_shortfalls(failed: Sequence[fetch.FailedProduct], n_short: int) -> list[str]:
+    warnings = [f"{fetch.describe_failures(failed)}. geographer update tries again."] if failed else []
+    if n_short:
+        warnings.append(
+            f"{format_count(n_short, 'feature')} {'is' if n_short == 1 else 'are'} not within the valid pixels of the "
+            "downloaded scenes, contrary to the archive's footprints. geographer update searches for other scenes."
+        )
+    return warnings
+
+
+def _list_raster_ids(revision: Revision) -> set[str]:
+    return {row[0] for row in revision.fetch_rows("SELECT raster_id FROM current_raster")}
+
+
+def _check_ids_unused(revision: Revision, raster_ids: set[str]) -> None:
+    if conflicts := sorted(_list_raster_ids(revision) & raster_ids):
         rasters = f"{format_count(len(conflicts), 'raster')} of the same id ({quote_names(conflicts)})"
         raise ConflictError(f"another command added {rasters} during the download. Run the command again.")
-
-
-def _make_skipped_rows(failed: Sequence[FailedProduct]) -> dict[str, Any]:
-    """Return the failed products as rows of the log."""
-    if not failed:
-        return {}
-    columns = {
-        "input": ["downloads"] * len(failed),
-        "name": [product.product_id for product in failed],
-        "reason": [product.reason for product in failed],
-    }
-    return {"skipped_input": make_row_table("skipped_input", columns)}

@@ -1,145 +1,173 @@
-"""The recipe `download`: its parameters, the features that lack rasters, and the products that exist already."""
+"""`download`: rasters from an archive."""
 
-from __future__ import annotations
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
-import json
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
-
-from geographer.base.errors import ConflictError, UsageError
+from geographer.archives.base import SOURCES, Source
+from geographer.base.errors import UsageError
+from geographer.base.parameters import Parameter, join_schema
+from geographer.base.plugins import PluginRef
+from geographer.base.redaction import redact_urls
 from geographer.base.timestamps import parse_time_option
 from geographer.base.values import validate_name
-from geographer.operations.download.convert import check_reader
-from geographer.operations.download.deduplicate import ProductProcessing
-from geographer.operations.download.metadata_columns import METADATA_COLUMNS
-from geographer.operations.download.plan import DownloadPlan
-from geographer.operations.download.search import SearchRequest, TimeRange
-from geographer.planning.recipe import fields_to_json
-from geographer.planning.selection import Selections
-from geographer.storage.database.connection import run_script
-from geographer.storage.state.update import MACROS
+from geographer.operations.download.events import RastersDownloaded
+from geographer.planning.recipe import Recipe
+from geographer.planning.shared_parameters import (
+    NAME_SCHEMA,
+    OPTIONS,
+    FeatureSelection,
+    RasterSelection,
+    TimeLimit,
+    parse_options,
+)
+from geographer.storage.queries.revision import Revision
+from geographer.storage.request import PlanContext
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from geographer.operations.download.plan import DownloadPlan
 
-    from geographer.base.plugins import PluginRef
-    from geographer.planning.recipe import RunOptions
-    from geographer.planning.selection import SelectionSpec
-    from geographer.storage.queries.revision import Revision
-
-_FOLDER: Final = Path(__file__).parent
+_NAME: Final = {"type": "string", "minLength": 1}
+_SECRET_NAME: Final = re.compile(r"passw|secret|token|api.?key|credential|authorization|signature", re.IGNORECASE)
+_SIGNED_URL: Final = re.compile(r"://[^/\s]*@|[?&][^=&]*(sig|token|key)=")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadRecipe:
-    """Download the fewest scenes such that `target_count` rasters contain each selected feature.
+def _declare_options(text: str, flag: str = "--query", key: str = "query") -> Parameter:
+    """Return the declaration of options `KEY=VALUE` of a plugin."""
 
-    Attributes:
-        name: Name of the recipe.
-        archive: The source: 'eodag', 'alos' or a custom one.
-        provider: Operator of the archive; None: the source's default.
-        product_collection: The archive's collection (product type).
-        start: Earliest acquisition time, ISO 8601, UTC without an offset.
-        end: Latest acquisition time; a date includes its whole day.
-        max_cloud: Maximum cloud cover in percent. Scenes without a stated cloud cover pass.
-        near: Prefer scenes near this time. None: the middle of `start` and `end`, or else the newest scene's time.
-        query: Further search parameters, as the archive names them.
-        options: Options of the source.
-        into: Collection of the downloaded rasters; its rasters count as covering features.
-        where: Selects features; None: all.
-        rasters_where: Selects rasters of the collection that count. It may name columns that downloads add, even before
-            the first download.
-        target_count: Number of rasters that must contain each feature.
-        union: Let rasters cover each feature together instead.
-        keep_twins: Keep all processings of an acquisition, not only the newest.
-        footprint: Area that a raster covers: its 'bounds' or its 'valid' pixels.
-        reader: Name of the reader; None: chosen by the files.
-        bands: Names of the bands to read; empty: the reader's default.
-        resolution: Pixel size in metres or units of the CRS; None: the finest.
-        reading: Options of the reader.
-        time_limit: Seconds for proving that the number of scenes is minimal.
+    def parse_safe_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
+        _reject_credentials(options, flag)
+        return parse_options(options)
+
+    return OPTIONS._replace(help=text, flags=flag, convert=parse_safe_options, key=key)
+
+
+def _reject_credentials(options: Mapping[str, object], flag: str) -> None:
+    """Raise `UsageError` if an option contains a credential at any depth, or a URL that the log would shorten."""
+    for key, value in options.items():
+        if any(map(_SECRET_NAME.search, _iter_names({key: value}))) or _SIGNED_URL.search(str(value)):
+            raise UsageError(
+                f"{flag} {key}=… looks like a credential, which the log would record. Put it into the source's own "
+                "configuration or into the environment."
+            )
+        if redact_urls(value) != value:
+            raise UsageError(
+                f"{flag} {key}=… contains a URL with a query or fragment. The log records URLs without them, so the "
+                "recipe would change. Pass the URL without them."
+            )
+
+
+def _iter_names(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from map(str, value)
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _iter_names(item)
+
+
+def _parse_band_names(bands: str | Sequence[str]) -> tuple[str, ...]:
+    names = (bands,) if isinstance(bands, str) else tuple(bands)
+    if len(set(names)) < len(names):
+        raise UsageError(f"--bands {','.join(names)} repeats a band. Name each band once.")
+    return names
+
+
+_BANDS: Final = Parameter(
+    "Which bands, in this order, such as B02,B03.",
+    *("NAME,…", "chosen by the reader"),
+    convert=_parse_band_names,
+    parse=lambda text: tuple(name.strip() for name in text.split(",") if name.strip()),
+    schema={"type": "array", "items": _NAME},
+)
+_SOURCE: Final = Parameter(
+    "How to reach the archive: eodag, alos, an entry point, or module:Class.",
+    *("NAME", "none"),
+    convert=SOURCES.parse_plugin,
+    key="archive",
+    schema=join_schema({"source": _NAME, "version": {"type": "string"}}, ["source", "version"]),
+)
+
+
+class Download(Recipe, kw_only=True, frozen=True):
+    """Search an archive for the rasters that features lack, and fetch the fewest that suffice.
+
+    A feature lacks rasters if fewer than --target-count rasters of the collection contain it. The archive is searched
+    in few boxes around those features. Of equally few scenes the cheapest are selected: the cost is the cloud cover (0
+    to 1), up to 0.1 for bytes, and the years from --near. Each scene becomes one GeoTIFF and a row with its origin. A
+    product that the dataset has, or another processing of its acquisition, is not fetched again.
+
+    eodag reads credentials from its own configuration file and environment variables. Products that cannot be fetched
+    are listed in the event and tried again by the next run; the exit code is then 6.
     """
 
     kind: ClassVar[str] = "download"
-    event: ClassVar[str] = "rasters_downloaded"
+    event: ClassVar[type[RastersDownloaded]] = RastersDownloaded
+    example: ClassVar[str] = "download s2 --collection S2_MSI_L2A --start 2026-05-01 --plan"
 
-    name: str
-    archive: PluginRef
-    provider: str | None = None
-    product_collection: str | None = None
-    start: str | None = None
-    end: str | None = None
-    max_cloud: float | None = None
-    near: str | None = None
-    query: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
-    into: str = "source"
-    where: SelectionSpec = None
-    rasters_where: SelectionSpec = None
-    target_count: int = 1
-    union: bool = False
-    keep_twins: bool = False
-    footprint: Literal["bounds", "valid"] = "valid"
-    reader: str | None = None
-    bands: tuple[str, ...] = ()
-    resolution: float | None = None
-    reading: Mapping[str, Any] = field(default_factory=dict)
-    time_limit: float = 60.0
+    provider: Annotated[str | None, Parameter("Who runs the archive.", "NAME", "eodag's preferred provider")] = None
+    collection: Annotated[str | None, Parameter("The archive's collection.", "NAME", key="product_collection")] = None
+    start: Annotated[str | None, Parameter("Earliest acquisition time, ISO 8601 in UTC.", "TIME", "no limit")] = None
+    end: Annotated[str | None, Parameter("Latest acquisition time; of a date, its end.", "TIME", "no limit")] = None
+    max_cloud: Annotated[
+        float | None, Parameter("The highest stated cloud cover.", "PERCENT", "no limit", minimum=0, maximum=100)
+    ] = None
+    near: Annotated[str | None, Parameter("The preferred time.", "TIME", "the middle of --start and --end")] = None
+    query: Annotated[Mapping[str, Any], _declare_options("A further search parameter, as the archive names it.")] = {}
+    target_count: Annotated[int, Parameter("How many rasters must contain each feature.", "COUNT", minimum=1)] = 1
+    union: Annotated[bool, Parameter("Require instead that rasters cover each feature together.")] = False
+    where: FeatureSelection = None
+    rasters_where: RasterSelection = None
+    into: Annotated[
+        str, Parameter("The rasters' collection.", "COLLECTION", flags="--to-collection --into", schema=NAME_SCHEMA)
+    ] = "source"
+    keep_reprocessed: Annotated[
+        bool, Parameter("Consider older processings, too.", flags="--keep-reprocessed --keep-twins", key="keep_twins")
+    ] = False
+    bands: Annotated[Sequence[str] | None, _BANDS] = ()
+    resolution: Annotated[
+        float | None, Parameter("Pixel size in the CRS.", "METRES", "that of the finest band", minimum=0, is_above=True)
+    ] = None
+    reader: Annotated[
+        str | None,
+        Parameter("How to read: geotiff, bands, safe, an entry point, or module:Class.", "NAME", "chosen by the files"),
+    ] = None
+    reader_options: Annotated[
+        Mapping[str, Any], _declare_options("An option of the reader.", "--reader-option", "reading")
+    ] = {}
+    footprint: Annotated[
+        Literal["valid", "bounds"], Parameter("Whether a raster's valid pixels or its bounds are its footprint.")
+    ] = "valid"
+    source: Annotated[str | type[Source] | PluginRef, _SOURCE] = "eodag"
+    source_options: Annotated[
+        Mapping[str, Any], _declare_options("An option of the source, such as its url.", "--source-option", "options")
+    ] = {}
+    workers: Annotated[int, Parameter("How many products to fetch at the same time.", "COUNT", key=None, minimum=1)] = 4
+    time_limit: TimeLimit = 60.0
 
-    def to_parameters(self) -> dict[str, Any]:
-        """Return every field except the name as JSON."""
-        return fields_to_json(self)
-
-    def make_plan(self, revision: Revision, run: RunOptions) -> DownloadPlan:
-        """Plan a download at `revision`. The plan searches the archive when it is first read, without a lock held."""
-        time_range = self._validate_parameters(revision)
-        run_script(revision.connection, MACROS.read_text())
-        selections = Selections(revision, self.name)
-        selections.stage_selection("feature", self.where)
-        selections.stage_selection("raster", self.rasters_where, METADATA_COLUMNS)
-        run_script(revision.connection, (_FOLDER / "features_to_cover.sql").read_text())
-        n_features = int(revision.fetch_value("SELECT count(*) FROM feature_to_cover"))
-        request = SearchRequest(
-            features=self._find_uncovered_features(revision),
-            existing_products=self._find_existing_products(revision),
-            time_range=time_range,
-            target_time=parse_time_option(self.near, "--near"),
-        )
-        used_ids = {row[0] for row in revision.fetch_rows("SELECT raster_id FROM current_raster")}
-        # Never overwrite a file that the log does not know.
-        used_ids |= {path.stem for path in (run.root / "rasters" / self.into).glob("*.tif")}
-        counts = {"features": n_features, **selections.to_summary()}
-        warnings = selections.list_warnings() + ([] if n_features else [_warn_no_features(revision)])
-        return DownloadPlan(self, run, request, used_ids, counts, warnings, selections.to_rows())
-
-    def _validate_parameters(self, revision: Revision) -> TimeRange:
-        """Check the parameters and return the time range."""
-        validate_name("recipe", self.name)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         validate_name("collection", self.into)
-        if revision.fetch_value("SELECT 1 FROM recipes WHERE name = $into AND kind LIKE 'cut%'", {"into": self.into}):
-            raise ConflictError(f"collection '{self.into}' contains a recipe's chips. Choose another --to-collection.")
-        check_reader(self)
-        start, end = parse_time_option(self.start, "--start"), parse_time_option(self.end, "--end", end_of_day=True)
+        if self.union and self.target_count != 1:
+            raise UsageError("--union covers each feature once. Leave out --target-count.")
+        start, end = self.time_range
         if start and end and start > end:
             raise UsageError(f"--start {self.start} is after --end {self.end}. Swap them.")
-        return start, end
+        parse_time_option(self.near, "--near")
 
-    def _find_uncovered_features(self, revision: Revision) -> Any:
-        """Return the features that lack rasters, as described in `SearchRequest.features`."""
-        parameters = {"collection": self.into}
-        if self.union:
-            return revision.fetch_arrow((_FOLDER / "uncovered_area.sql").read_text(), parameters)
-        sql = (_FOLDER / "features_lacking_rasters.sql").read_text()
-        return revision.fetch_arrow(sql, {**parameters, "target_count": self.target_count})
+    @property
+    def time_range(self) -> tuple[datetime | None, datetime | None]:
+        """Earliest and latest acquisition time, UTC, each or None."""
+        return parse_time_option(self.start, "--start"), parse_time_option(self.end, "--end", end_of_day=True)
 
-    def _find_existing_products(self, revision: Revision) -> list[ProductProcessing]:
-        """Return the products in the collection, and those that a user removed from it."""
-        rows = revision.fetch_rows((_FOLDER / "existing_products.sql").read_text(), {"collection": self.into})
-        return [ProductProcessing(product_id, json.loads(texts), footprint) for product_id, texts, footprint in rows]
+    @property
+    def all_reader_options(self) -> Mapping[str, Any]:
+        """The options of the reader with bands and resolution, which all readers have."""
+        return {"bands": self.bands, "resolution": self.resolution, **(self.reader_options or {})}
 
+    def make_plan(self, revision: Revision, context: PlanContext) -> "DownloadPlan":
+        """Plan a download at a revision. The plan searches the archive when it is first read, without a lock held."""
+        from geographer.operations.download.plan import plan_download
 
-def _warn_no_features(revision: Revision) -> str:
-    if revision.fetch_value("SELECT count(*) FROM current_feature"):
-        return "No feature is selected. Check --where."
-    return "The dataset has no features. Add some with: geographer add features"
+        return plan_download(self, revision, context)

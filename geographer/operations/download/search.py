@@ -2,84 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
+import shapely
+from msgspec import UNSET
 
-from geographer.archives.base import SearchQuery, search_all_pages
+from geographer.algorithms.connected_components import Floats, Ints
+from geographer.archives.base import Product, SearchQuery, Source, search_all_pages
 from geographer.base.errors import SourceError
-from geographer.base.timestamps import parse_utc
+from geographer.base.progress import ProgressCallback
+from geographer.base.timestamps import parse_time_option, parse_utc
 from geographer.operations.download.coverage import CoverTargets, compute_coverage
-from geographer.operations.download.deduplicate import find_replaced_products
+from geographer.operations.download.deduplicate import ProductProcessing, find_replaced_products
+from geographer.operations.download.events import ArchiveSearch
+from geographer.operations.download.metadata_columns import ProductKey, make_product_key
 from geographer.operations.download.search_boxes import make_search_boxes
 from geographer.operations.download.select_scenes import select_scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from geographer.operations.download.recipe import Download
 
-    import pyarrow as pa
-
-    from geographer.archives.base import Product, Source
-    from geographer.base.progress import ProgressCallback
-    from geographer.operations.download.deduplicate import ProductProcessing
-    from geographer.operations.download.recipe import DownloadRecipe
-
-Ints = npt.NDArray[np.int64]
-TimeRange = tuple[datetime | None, datetime | None]
+FoundProduct = tuple[Product, int]
+"""A product, and the index of the search that found it first."""
 
 _UNKNOWN_CLOUD_COVER: Final = 50.0
 _MAX_SIZE_COST: Final = 0.1
 _UNKNOWN_TIME_COST: Final = 0.5
 _YEAR: Final = timedelta(days=365.25)
-_REVISIT_DAYS: Final = 5.0
-"""Assumed time between two scenes of a location, in days."""
-
-_OPEN_RANGE_DAYS: Final = 365.0
-"""Assumed length of a time range without start or end, in days."""
+_REVISIT_DAYS, _OPEN_RANGE_DAYS = 5.0, 365.0
+"""Assumed days between two scenes of a location, and in a time range without start or end."""
 
 NO_SCENE: Final = "no scene of the archive shows it"
 TOO_FEW_SCENES: Final = "too few scenes of the archive show it"
 
 
-class SearchRequest(NamedTuple):
-    """The features to cover, and conditions for scenes.
-
-    Attributes:
-        features: Features that lack rasters: `feature_key`, `feature_id`, `geometry` (WKB, longitude/latitude: the part
-            to cover), `lacking` (number of scenes); for whole features also `native` (WKB) in `crs`.
-        existing_products: Products that must not be downloaded again.
-        time_range: Earliest and latest acquisition time, UTC, each or None.
-        target_time: The preferred acquisition time, or None.
-    """
-
-    features: pa.Table
-    existing_products: list[ProductProcessing]
-    time_range: TimeRange
-    target_time: datetime | None
-
-
-class SearchRecord(NamedTuple):
-    """A search that was made: its query, and how many pages and products the archive returned."""
-
-    query: SearchQuery
-    n_pages: int
-    n_products: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the search as the log records it."""
-        limits = {name: text for name, text in (("start", self.query.start), ("end", self.query.end)) if text}
-        box = [round(side, 6) for side in self.query[:4]]
-        return {"box": box, **limits, "pages": self.n_pages, "found": self.n_products}
-
-
 class SelectedScene(NamedTuple):
-    """A product to download, the index of the search that found it first, and its cost (see `_compute_costs`).
-
-    `n_features` is the number of features to cover that it covers, at least in part.
-    """
+    """A product, the first search that found it, how many features it covers at least in part, and its cost."""
 
     product: Product
     search_index: int
@@ -88,45 +51,38 @@ class SelectedScene(NamedTuple):
 
 
 class SearchResult(NamedTuple):
-    """Results of the searches and the selection.
+    """The selected scenes, sorted by id, and the proven lower bound on their number; all searches.
 
-    Attributes:
-        scenes: The selected scenes, sorted by id.
-        lower_bound: Proven lower bound on the number of scenes needed.
-        searches: All searches.
-        n_candidates: Number of products to select from.
-        unmet_counts: Number of features that will still lack scenes, by reason.
+    `n_candidates` is the number of products to select from; `unmet_counts` are the numbers of features that will still
+    lack scenes, by reason.
     """
 
     scenes: list[SelectedScene]
     lower_bound: int
-    searches: list[SearchRecord]
+    searches: list[ArchiveSearch]
     n_candidates: int
     unmet_counts: dict[str, int]
 
 
 def search_and_select(
-    recipe: DownloadRecipe, request: SearchRequest, source: Source, progress: ProgressCallback
+    recipe: Download, features: pa.Table, existing: list[ProductProcessing], source: Source, progress: ProgressCallback
 ) -> SearchResult:
-    """Search the archive and select scenes.
+    """Search the archive and select scenes; raise `SourceError` if a search is incomplete.
 
-    Raises:
-        SourceError: a search is incomplete.
+    `features` lack rasters: `feature_key`, `feature_id`, `geometry` (WKB, longitude/latitude: the part to cover),
+    `lacking` (number of scenes), and for whole features `native` (WKB) in `crs`. `existing` products are not selected.
     """
-    import shapely
-
-    geometries = shapely.from_wkb(request.features["geometry"].to_pylist())
-    all_products, search_indices, searches = _run_searches(source, _make_queries(geometries, request), progress)
-    kept = _filter_products(recipe, request, all_products)
-    products = [all_products[index] for index in kept]
-    scene_geometries = [(product.footprint, product.crs, product.outline) for product in products]
-    pairs, targets = compute_coverage(request.features, scene_geometries, union=recipe.union)
-    costs = _compute_costs(products, request)
+    found, searches = _run_searches(source, _make_queries(recipe, features), progress)
+    candidates = _filter_products(recipe, existing, found)
+    products = [product for product, _ in candidates]
+    geometries = [(product.footprint, product.crs, product.outline) for product in products]
+    pairs, targets = compute_coverage(features, geometries, union=recipe.union)
+    costs = _compute_costs(products, recipe)
     selection = select_scenes(pairs[:, 1], pairs[:, 0], targets.demands, costs, time_limit=recipe.time_limit)
     scene_features = np.unique(np.column_stack([pairs[:, 0], targets.features[pairs[:, 1]]]), axis=0)
     n_features = np.bincount(scene_features[:, 0], minlength=len(products))
     scenes = [
-        SelectedScene(products[index], search_indices[kept[index]], int(n_features[index]), float(costs[index]))
+        SelectedScene(*candidates[index], int(n_features[index]), float(costs[index]))
         for index in np.flatnonzero(selection.is_selected).tolist()
     ]
     scenes.sort(key=lambda scene: (scene.product.product_id, scene.product.provider))
@@ -134,98 +90,84 @@ def search_and_select(
     return SearchResult(scenes, selection.lower_bound, searches, len(products), unmet_counts)
 
 
-def _make_queries(geometries: npt.NDArray[np.object_], request: SearchRequest) -> list[SearchQuery]:
-    import shapely
-
-    boxes = shapely.bounds(shapely.get_parts(geometries)) if len(geometries) else np.empty((0, 4))
-    first, last = request.time_range
+def _make_queries(recipe: Download, features: pa.Table) -> list[SearchQuery]:
+    parts = shapely.get_parts(shapely.from_wkb(features["geometry"].to_pylist()))
+    first, last = recipe.time_range
     n_days = (last - first).days + 1 if first and last else _OPEN_RANGE_DAYS
-    start, end = (None if time is None else f"{time.isoformat(timespec='milliseconds')}Z" for time in (first, last))
-    search_boxes = make_search_boxes(boxes, n_days / _REVISIT_DAYS).tolist()
-    return [SearchQuery(west, south, east, north, start, end) for west, south, east, north in search_boxes]
+    limits = [None if time is None else f"{time.isoformat(timespec='milliseconds')}Z" for time in (first, last)]
+    boxes = make_search_boxes(shapely.bounds(parts), n_days / _REVISIT_DAYS).tolist()
+    return [SearchQuery(*box, *limits) for box in boxes]
 
 
 def _run_searches(
     source: Source, queries: list[SearchQuery], progress: ProgressCallback
-) -> tuple[list[Product], list[int], list[SearchRecord]]:
-    """Return all products without duplicates, the index of the search that found each first, and the searches."""
-    products: dict[tuple[str, str, str], tuple[Product, int]] = {}
-    searches: list[SearchRecord] = []
+) -> tuple[list[FoundProduct], list[ArchiveSearch]]:
+    """Return all products without duplicates, and the searches."""
+    found: dict[ProductKey, FoundProduct] = {}
+    searches: list[ArchiveSearch] = []
     for query in queries:
         pages = search_all_pages(source, query)
-        for product in (_normalise_product(product) for page in pages for product in page):
-            products.setdefault((product.provider, product.collection, product.product_id), (product, len(searches)))
-        searches.append(SearchRecord(query, len(pages), sum(map(len, pages))))
+        products = [_normalise_product(product) for page in pages for product in page]
+        for product in products:
+            found.setdefault(make_product_key(product), (product, len(searches)))
+        box, start, end = [round(side, 6) for side in query[:4]], query.start or UNSET, query.end or UNSET
+        searches.append(ArchiveSearch(box, len(pages), len(products), start, end))
         progress("searches", len(searches), len(queries))
-    return [product for product, _ in products.values()], [index for _, index in products.values()], searches
+    return list(found.values()), searches
 
 
 def _normalise_product(product: Product) -> Product:
-    """Return the product with None for a cloud cover or size of NaN, which sources may take from tables.
-
-    Raises:
-        SourceError: its acquisition time is not ISO 8601.
-    """
+    """Return the product with None for a cloud cover or size of NaN, which sources may take from tables."""
     try:
         parse_utc(product.acquired)
     except (TypeError, ValueError) as error:
         reason = f"has the acquisition time '{product.acquired}', which is not ISO 8601"
         raise SourceError(f"product '{product.product_id}' {reason}. Correct it in the source.") from error
-    not_numbers = [name for name in ("cloud_cover", "size") if getattr(product, name) != getattr(product, name)]
-    missing: dict[str, Any] = dict.fromkeys(not_numbers)
-    return replace(product, **missing) if missing else product
+    cloud_cover = None if product.cloud_cover != product.cloud_cover else product.cloud_cover
+    return replace(product, cloud_cover=cloud_cover, size=None if product.size != product.size else product.size)
 
 
-def _filter_products(recipe: DownloadRecipe, request: SearchRequest, products: Sequence[Product]) -> list[int]:
-    """Return the indices of products that are new, in the time range, clear enough, and not older processings."""
-    existing = {(old.properties.get("product_collection"), old.product_id) for old in request.existing_products}
+def _filter_products(
+    recipe: Download, existing: list[ProductProcessing], found: Iterable[FoundProduct]
+) -> list[FoundProduct]:
+    """Return the products that are new, in the time range, clear enough, and not older processings."""
+    existing_ids = {(old.properties.get("product_collection"), old.product_id) for old in existing}
+    start, end = recipe.time_range
+    first, last = start or datetime.min, end or datetime.max
     kept = [
-        index
-        for index, product in enumerate(products)
-        if (product.collection, product.product_id) not in existing
+        (product, index)
+        for product, index in found
+        if (product.collection, product.product_id) not in existing_ids
         and (recipe.max_cloud is None or (product.cloud_cover or 0) <= recipe.max_cloud)
-        and _is_within(product, request.time_range)
+        and first <= (parse_utc(product.acquired) or first) <= last
     ]
-    if recipe.keep_twins:
-        return kept
-    replaced = find_replaced_products([products[index] for index in kept], request.existing_products)
-    return [index for order, index in enumerate(kept) if order not in replaced]
+    replaced = set() if recipe.keep_reprocessed else find_replaced_products([product for product, _ in kept], existing)
+    return [item for order, item in enumerate(kept) if order not in replaced]
 
 
-def _is_within(product: Product, time_range: TimeRange) -> bool:
-    """Return whether a product was acquired in the time range; an unknown time passes."""
-    acquired, (start, end) = parse_utc(product.acquired), time_range
-    return acquired is None or ((start is None or acquired >= start) and (end is None or acquired <= end))
-
-
-def _compute_costs(products: Sequence[Product], request: SearchRequest) -> npt.NDArray[np.float64]:
+def _compute_costs(products: Sequence[Product], recipe: Download) -> Floats:
     """Return each product's cost: cloud cover (0 to 1), plus size (0 to 0.1), plus years from the target time (0 to 1).
 
-    Sizes are relative to the largest product. A scene one month further away is chosen for one twelfth less cloud.
-    Unknown values cost half of the maximum.
+    Sizes are relative to the largest product. The target is `--near`, else the middle of the time range, else the time
+    of the newest product: a scene one month further away is chosen for one twelfth less cloud. Unknown values cost half
+    of the maximum.
     """
-    cloud_covers = [product.cloud_cover for product in products]
-    cloud = [(_UNKNOWN_CLOUD_COVER if value is None else value) / 100 for value in cloud_covers]
     largest = max((product.size or 0 for product in products), default=0)
-    fractions = [0.5 if product.size is None else product.size / (largest or 1) for product in products]
-    size = [fraction * _MAX_SIZE_COST if largest else 0.0 for fraction in fractions]
     times = [parse_utc(product.acquired) for product in products]
-    target = _find_target_time(request, [time for time in times if time is not None])
-    distances = [None if time is None or target is None else abs(time - target) for time in times]
-    years = [_UNKNOWN_TIME_COST if distance is None else min(distance / _YEAR, 1.0) for distance in distances]
-    return np.asarray(np.array(cloud) + np.array(size) + np.array(years), np.float64)
+    start, end = recipe.time_range
+    middle = start + (end - start) / 2 if start and end else max(filter(None, times), default=None)
+    target = parse_time_option(recipe.near, "--near") or middle
 
+    def compute_cost(product: Product, time: datetime | None) -> float:
+        cloud = (_UNKNOWN_CLOUD_COVER if product.cloud_cover is None else product.cloud_cover) / 100
+        size = _MAX_SIZE_COST * (0.5 if product.size is None else product.size / largest) if largest else 0.0
+        years = _UNKNOWN_TIME_COST if time is None or target is None else min(abs(time - target) / _YEAR, 1.0)
+        return cloud + size + years
 
-def _find_target_time(request: SearchRequest, times: list[datetime]) -> datetime | None:
-    """Return the requested time, else the middle of the time range, else the newest scene's time."""
-    start, end = request.time_range
-    if request.target_time is not None:
-        return request.target_time
-    return start + (end - start) / 2 if start and end else max(times, default=None)
+    return np.array(list(map(compute_cost, products, times)), np.float64)
 
 
 def _count_unmet(targets: CoverTargets, shortfall: Ints) -> dict[str, int]:
-    """Return how many features lack scenes after the selection, by reason."""
     lacking, demanded = (np.bincount(targets.features, weights=counts) for counts in (shortfall, targets.demands))
     is_unmet = {NO_SCENE: (lacking > 0) & (lacking == demanded), TOO_FEW_SCENES: (lacking > 0) & (lacking < demanded)}
     return {reason: int(mask.sum()) for reason, mask in is_unmet.items() if mask.any()}

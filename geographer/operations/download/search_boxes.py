@@ -1,48 +1,31 @@
 """Merge the boxes of many features into few search boxes, trading requests against irrelevant results."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
-from geographer.algorithms.connected_components import Ints, label_components
-
-Floats = npt.NDArray[np.float64]
+from geographer.algorithms.connected_components import Floats, Ints, group_indices, label_components
 
 _MERGE_DISTANCE: Final = 0.5
 """Boxes closer than this, in degrees, are clustered first; it is about half the width of a scene."""
-
 _MAX_SIDE: Final = 10.0
 """Maximum side of a search box in degrees, because archives page unreliably through very many results."""
-
-_SCENES_PER_PAGE: Final = 100.0
-"""Assumed page size of an archive."""
-
-_SCENES_PER_CELL: Final = 1.5
-"""Assumed number of scenes per date that meet a cell of 1 degree."""
-
+_SCENES_PER_PAGE, _SCENES_PER_CELL = 100.0, 1.5
+"""Assumed page size of an archive, and scenes per date that meet a cell of 1 degree."""
 _MARGIN: Final = 1e-4
 """Degrees added around a search box, so that the box of a point has an area."""
-
 _OUTWARDS: Final = np.array([-1.0, -1.0, 1.0, 1.0])
 
 
 def make_search_boxes(boxes: Floats, n_dates: float = 10.0) -> Floats:
-    """Return longitude/latitude boxes that contain all of `boxes`.
+    """Return boxes to search, from west to east, that contain all of `boxes`.
 
     A search takes one request per page of results. Distant features share a search if the area between them adds fewer
-    pages than separate searches.
+    pages than separate searches. `n_dates` is the approximate number of dates with scenes of a location.
 
-    Args:
-        boxes: xmin, ymin, xmax, ymax in degrees, shape (n, 4), within -180 to 180. A geometry across the antimeridian
-            contributes a box for each of its parts.
-        n_dates: Approximate number of dates with scenes of a location.
-
-    Returns:
-        xmin, ymin, xmax, ymax of each search, shape (m, 4), within -180 to 180 and -90 to 90, sorted from west to east.
+    Boxes are xmin, ymin, xmax, ymax in degrees, shape (n, 4), within -180 to 180 and -90 to 90. A geometry across the
+    antimeridian contributes a box for each of its parts.
     """
     boxes = np.asarray(boxes, np.float64)
     if not len(boxes):
@@ -50,12 +33,12 @@ def make_search_boxes(boxes: Floats, n_dates: float = 10.0) -> Floats:
     min_fill = float(np.clip(_SCENES_PER_CELL * n_dates / _SCENES_PER_PAGE, 0.02, 0.5))
     # Boxes with centres in one cell of half the merge distance are closer than that distance. Grouping them first keeps
     # the number of pairs small for a million features in one city.
-    cells = _group_by_label(_label_cells((boxes[:, :2] + boxes[:, 2:]) / _MERGE_DISTANCE))
+    cells = list(group_indices(_label_cells((boxes[:, :2] + boxes[:, 2:]) / _MERGE_DISTANCE)).values())
     hulls = np.array([_compute_hull(boxes[cell]) for cell in cells])
     tree = shapely.STRtree(shapely.box(*hulls.T))
     padded_hulls = shapely.box(*(hulls + _MERGE_DISTANCE * _OUTWARDS).T)
     links = tree.query(padded_hulls, predicate="intersects").T
-    clusters = _group_by_label(label_components(len(cells), links))
+    clusters = group_indices(label_components(len(cells), links)).values()
     parts = [part for cluster in clusters for part in _split_groups(boxes, [cells[i] for i in cluster], min_fill)]
     merged = [_compute_hull(boxes[part]) for part in _split_groups(boxes, parts, min_fill)]
     clipped = np.clip(np.array(merged) + _MARGIN * _OUTWARDS, [-180, -90, -180, -90], [180, 90, 180, 90])
@@ -93,12 +76,6 @@ def _label_cells(points: Floats) -> Ints:
     """Return the label of the unit cell that contains each point, shape (points,)."""
     columns, rows = np.floor(points).astype(np.int64).T
     return np.asarray(columns * 1_000_000 + rows)
-
-
-def _group_by_label(labels: Ints) -> list[Ints]:
-    """Return the indices that share each label."""
-    order = np.argsort(labels, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
 
 def _compute_hull(boxes: Floats) -> Floats:

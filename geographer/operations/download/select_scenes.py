@@ -1,28 +1,19 @@
 """Select the fewest scenes that cover all targets, and of equally few the cheapest."""
 
-from __future__ import annotations
-
 import time
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from geographer.algorithms.connected_components import Bools, Floats, Ints, rank_in_groups
 from geographer.algorithms.set_cover import SetMulticover, solve_set_cover
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
 class SceneSelection(NamedTuple):
-    """The scenes to download.
+    """A mask of the scenes to download, shape (scenes,), and the proven lower bound on their number.
 
-    Attributes:
-        is_selected: Mask of the selected scenes, shape (scenes,).
-        lower_bound: Proven lower bound on the number of scenes needed.
-        shortfall: Number of scenes that each target still lacks, because too few cover it; shape (targets,).
+    `shortfall` is how many scenes each target still lacks, because too few cover it; shape (targets,).
     """
 
     is_selected: Bools
@@ -33,47 +24,41 @@ class SceneSelection(NamedTuple):
 def select_scenes(targets: Ints, scenes: Ints, demands: Ints, costs: Floats, *, time_limit: float) -> SceneSelection:
     """Select scenes, each at most once, such that each target is covered as often as demanded, if possible.
 
-    Args:
-        targets: Target index (a feature, or a piece of one) of each pair of a target and a covering scene, (pairs,).
-        scenes: Scene index of each pair, shape (pairs,).
-        demands: Number of scenes that must cover each target, shape (targets,).
-        costs: Non-negative cost of each scene, shape (scenes,). Fewer scenes take precedence over lower costs.
-        time_limit: Seconds for the optimality proof. If it runs out, the selection may have more scenes than needed.
+    `targets` and `scenes`, shape (pairs,), are the indices of each target (a feature, or a piece of one) and a scene
+    that covers it. `demands`, shape (targets,), is the number of scenes that must cover each target, and `costs`, shape
+    (scenes,), the non-negative cost of each scene; fewer scenes take precedence over lower costs. If `time_limit`
+    seconds do not suffice for the proof, the selection may have more scenes than needed.
     """
     deadline = time.monotonic() + time_limit
-    n_covering = np.bincount(targets, minlength=len(demands))
-    groups, group_demands = _merge_identical_targets(targets, scenes, np.minimum(demands, n_covering))
+    # Of targets that the same scenes cover, only the one with the largest demand matters.
+    target_groups = _group_by_members(targets, scenes, len(demands))
+    groups, group_demands = target_groups[targets], _find_maxima(target_groups, demands)
     candidates = _drop_dominated_scenes(groups, scenes, group_demands, costs)
-    candidate_index = np.full(len(costs), -1, np.int64)
-    candidate_index[candidates] = np.arange(len(candidates))
-    is_kept = (candidate_index[scenes] >= 0) & (group_demands[groups] > 0)
-    sets = _list_members(candidate_index[scenes[is_kept]], groups[is_kept], len(candidates))
-    capacities = np.ones(len(candidates), np.int64)
-    cover = solve_set_cover(SetMulticover(sets, capacities, group_demands, costs[candidates]), deadline)
+    is_kept = np.isin(scenes, candidates)
+    sets = _list_members(np.searchsorted(candidates, scenes[is_kept]), groups[is_kept], len(candidates))
+    problem = SetMulticover(sets, np.ones(len(candidates), np.int64), group_demands, costs[candidates])
+    cover = solve_set_cover(problem, deadline)
     is_selected = np.zeros(len(costs), np.bool_)
     is_selected[candidates] = cover.multiplicity > 0
     n_selected = np.bincount(targets[is_selected[scenes]], minlength=len(demands))
     return SceneSelection(is_selected, cover.lower_bound, np.maximum(demands - n_selected, 0))
 
 
-def _merge_identical_targets(targets: Ints, scenes: Ints, demands: Ints) -> tuple[Ints, Ints]:
-    """Return the group of each pair's target, equal if the same scenes cover both, and each group's largest demand."""
-    groups = _group_by_members(targets, scenes, len(demands))
-    group_demands = np.zeros(int(groups.max(initial=-1)) + 1, np.int64)
-    np.maximum.at(group_demands, groups, demands)
-    return groups[targets], group_demands
-
-
 def _drop_dominated_scenes(targets: Ints, scenes: Ints, demands: Ints, costs: Floats) -> Ints:
     """Return the scenes worth considering, ascending: of scenes with equal targets, only as many as are demanded."""
     covering = np.unique(scenes)
+    cheapest_first = covering[np.argsort(costs[covering], kind="stable")]
     groups = _group_by_members(scenes, targets, len(costs))
-    max_demands = np.zeros(int(groups.max(initial=-1)) + 1, np.int64)
-    np.maximum.at(max_demands, groups[scenes], demands[targets])
-    order = covering[np.lexsort((covering, costs[covering], groups[covering]))]
-    _, first, counts = np.unique(groups[order], return_index=True, return_counts=True)
-    rank_in_group = np.arange(len(order)) - np.repeat(first, counts)
-    return np.asarray(np.sort(order[rank_in_group < max_demands[groups[order]]]))
+    max_demands = _find_maxima(groups[scenes], demands[targets])
+    groups = groups[cheapest_first]
+    return np.sort(cheapest_first[rank_in_groups(groups) < max_demands[groups]])
+
+
+def _find_maxima(groups: Ints, values: Ints) -> Ints:
+    """Return the largest value, or 0, of each group."""
+    maxima = np.zeros(int(groups.max(initial=-1)) + 1, np.int64)
+    np.maximum.at(maxima, groups, values)
+    return maxima
 
 
 def _group_by_members(owners: Ints, members: Ints, count: int) -> Ints:

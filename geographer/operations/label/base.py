@@ -1,31 +1,33 @@
-"""Label recipes: stage outdated labels, make them and build the event; the base class of all kinds of labels."""
-
-from __future__ import annotations
+"""Base of all label recipes: stage outdated labels, make them, and retire those whose rasters left the collection."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple, get_args
+
+import msgspec
 
 from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import UsageError
+from geographer.base.parameters import Parameter
 from geographer.base.values import Grid, LineWidth, Transform, Window, parse_line_width, validate_name
-from geographer.planning.recipe import BuildContext, BuildResult, RunOptions, fields_to_json, recipe_to_json
+from geographer.operations.label.events import LabelsMade, Note
+from geographer.operations.label.tasks import LabelResult, LabelTask, VisibleObject
+from geographer.planning.collections import require_pixels
+from geographer.planning.recipe import Recipe
+from geographer.planning.shared_parameters import NAME_SCHEMA
+from geographer.planning.up_to_date_labels import LabelSettings, UpToDateLabels
 from geographer.storage.database.connection import run_script
-from geographer.storage.events import EventDraft
-from geographer.storage.log.row_tables import ROW_TABLES, make_row_table
+from geographer.storage.events.row_tables import ROW_TABLES, make_row_table
+from geographer.storage.queries.revision import Revision
+from geographer.storage.request import BuildContext, Change, PlanContext
 from geographer.storage.state.update import MACROS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from geographer.operations.label.rendering.render import LabelledObject, LabelRenderer, LabelResult, LabelTask
-    from geographer.storage.queries.revision import Revision
+    import pyarrow as pa
 
 _FOLDER: Final = Path(__file__).parent
-_LAST_SETTINGS: Final = _FOLDER / "last_label_settings.sql"
-_OBJECTS_TO_DRAW: Final = _FOLDER / "objects_to_draw.sql"
 _NO_FEATURE_DRAWING: Final = (
     "SELECT NULL::VARCHAR AS feature_id, NULL::BOOLEAN AS ignored, NULL::DOUBLE[] AS probabilities WHERE false"
 )
@@ -35,55 +37,74 @@ _RECORDED_OBJECTS: Final = """
     ORDER BY raster_id, feature_id
 """
 
+WIDTH: Final = Parameter(
+    "Width of lines and points, in pixels or metres; metres are converted at the middle of the raster.",
+    *("3px|5m", "the pixels that lines and points lie in"),
+    convert=lambda width: str(parse_line_width(width)),
+    schema={"type": ["string", "null"], "pattern": "^[0-9.e+-]+(px|m)$"},
+)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelRecipe:
-    """A recipe that makes one label file for each raster of a collection, on the raster's grid.
 
-    `width` is the width of lines and points, e.g. `3px` or `5m`. None: a line covers the pixels along its path, a point
-    covers the pixel that contains it. `noun` names the labels in the event's payload and in messages.
-    `needs_properties`: the renderer reads the user columns of features.
+class OutdatedLabel(NamedTuple):
+    """A row of `outdated_label`: a raster to label, and the path and checksum of its label if there is one."""
+
+    raster_key: int
+    raster_id: str
+    path: str
+    crs: str
+    transform: Sequence[float]
+    width: int
+    height: int
+    valid_window: Sequence[int] | None
+    label_path: str | None
+    label_sha256: str | None
+
+
+class LabelRecipe(Recipe, kw_only=True, frozen=True):
+    """A recipe that makes a label file for each raster of a collection, on the raster's grid.
+
+    Attributes:
+        renderer: `module:function` in `rendering` that makes a label: called with a `LabelTask`, the recipe and its
+            settings in a worker process, it writes the file and returns a `LabelResult`.
+        noun: What events and messages call the labels.
+        file_suffix: The suffix of files; they lie in `labels/<name>/<collection>/` and have the names of their rasters.
+        needs_classes: Whether there must be a class with a value above 0.
+        needs_properties: Whether labels depend on user columns of the features that are drawn.
+        lists_objects: Whether labels number or list their objects.
+        names_features: Whether labels contain feature ids.
     """
 
-    kind: ClassVar[str]
-    event: ClassVar[str] = "labels_made"
-    noun: ClassVar[str] = "labels"
+    event: ClassVar[type[LabelsMade]] = LabelsMade
+    renderer: ClassVar[str]
+    noun: ClassVar[Literal["masks", "labels"]] = "labels"
     file_suffix: ClassVar[str] = ".tif"
     needs_classes: ClassVar[bool] = True
     needs_properties: ClassVar[bool] = False
+    lists_objects: ClassVar[bool] = False
+    names_features: ClassVar[bool] = False
 
-    name: str
-    collection: str
-    width: str | None = None
+    collection: Annotated[str, Parameter("The collection of rasters to label.", "NAME", schema=NAME_SCHEMA)]
+    width: Annotated[str | float | None, WIDTH] = None
 
-    def to_parameters(self) -> dict[str, Any]:
-        """Return all fields except the name, as JSON."""
-        return fields_to_json(self)
-
-    def determine_settings(self, revision: Revision) -> dict[str, Any]:
-        """Return the settings that all labels of this recipe share at this revision, as JSON.
-
-        The event records them (e.g. dtype, band names, version of the label maker). If they change, every label is
-        rebuilt.
-
-        Raises:
-            UsageError: the labels cannot be made at this revision.
-        """
-        return {}
-
-    def stage_feature_columns(self, revision: Revision) -> None:
-        """Stage what the renderer needs to know of features besides their class; see `stage_feature_drawing`."""
-        stage_feature_drawing(revision, _NO_FEATURE_DRAWING)
-
-    def make_renderer(self, settings: dict[str, Any]) -> LabelRenderer:
-        """Return the renderer that draws the labels."""
-        raise NotImplementedError
-
-    def parse_width(self) -> LineWidth | None:
-        """Return the width of lines and points."""
+    @property
+    def line_width(self) -> LineWidth | None:
+        """The width of lines and points; None: lines cover the pixels along them, points the pixel they lie in."""
         return None if self.width is None else parse_line_width(self.width)
 
-    def make_plan(self, revision: Revision, run: RunOptions) -> LabelPlan:
+    @property
+    def depends_on_order(self) -> bool:
+        """Whether labels depend on the order of addition: they number or list objects, or it breaks ties."""
+        return self.lists_objects
+
+    def determine_settings(self, revision: Revision) -> LabelSettings:
+        """Return the settings of the labels; raise `NotFoundError` or `UsageError` if labels cannot be made."""
+        return LabelSettings()
+
+    def stage_feature_columns(self, revision: Revision) -> None:
+        """Stage what drawing needs to know of features besides their class; see `stage_feature_drawing`."""
+        stage_feature_drawing(revision, _NO_FEATURE_DRAWING)
+
+    def make_plan(self, revision: Revision, _context: PlanContext) -> "LabelPlan":
         """Plan the labels that are missing or outdated, and the removal of labels whose raster left the collection.
 
         Raises:
@@ -93,22 +114,20 @@ class LabelRecipe:
         validate_name("label", self.name)
         return LabelPlan(self, revision, self.stage_outdated_labels(revision))
 
-    def stage_outdated_labels(self, revision: Revision) -> dict[str, Any]:
+    def stage_outdated_labels(self, revision: Revision) -> LabelSettings:
         """Create `outdated_label`, `removed_raster`, `feature_drawing` and what `drawn_features.sql` makes.
 
-        Return the settings; see `determine_settings`.
-
-        Raises:
-            NotFoundError, UsageError: see `make_plan`.
+        Return the settings. If they or the parameters changed, all labels are outdated. See `make_plan` for errors.
         """
-        revision.require_pixels(self.collection)
-        settings = self.determine_settings(revision)
-        last = json.loads(revision.fetch_value(_LAST_SETTINGS.read_text(), {"name": self.name}) or "{}")
-        amount, unit = self.parse_width() or (None, None)
+        require_pixels(revision, self.collection)
+        settings, no_settings = self.determine_settings(revision), LabelSettings()
+        last = revision.fetch_value((_FOLDER / "last_label_settings.sql").read_text(), {"name": self.name})
+        last_settings = msgspec.json.decode(last or "{}", type=LabelSettings)
+        amount, unit = self.line_width or (None, None)
         parameters = {
             "name": self.name,
             "collection": self.collection,
-            "rebuild_all": bool(last) and any(last.get(key) != value for key, value in settings.items()),
+            "rebuild_all": last_settings not in (no_settings, settings) or self.is_changed(revision),
             "amount": amount,
             "unit": unit,
         }
@@ -122,101 +141,96 @@ class LabelRecipe:
         self.stage_feature_columns(revision)
         return settings
 
+    def find_up_to_date_labels(self, revision: Revision) -> UpToDateLabels | None:
+        """See `LabelSource`."""
+        settings, order = self.stage_outdated_labels(revision), {"name": self.name, "by_order": self.depends_on_order}
+        label_query, order_query = (_FOLDER / "up_to_date_labels.sql", _FOLDER / "object_order_on_labels.sql")
+        labels = revision.fetch_arrow(label_query.read_text(), {**order, "by_name": self.names_features})
+        return UpToDateLabels(labels, revision.fetch_arrow(order_query.read_text(), order), {self.name: settings})
+
 
 class LabelPlan:
-    """The labels to make, the objects to draw on them, and the labels to remove."""
+    """The labels to make, the objects to draw on them, and the labels to retire."""
 
-    def __init__(self, recipe: LabelRecipe, revision: Revision, settings: dict[str, Any]) -> None:
+    def __init__(self, recipe: LabelRecipe, revision: Revision, settings: LabelSettings) -> None:
         """Read the temporary tables that `LabelRecipe.stage_outdated_labels` created."""
         self.recipe, self._settings = recipe, settings
-        self._rasters = revision.fetch_arrow("FROM outdated_label ORDER BY raster_id").to_pylist()
-        self._removed_ids = [row[0] for row in revision.fetch_rows("FROM removed_raster ORDER BY raster_id")]
-        parameters = {"with_properties": recipe.needs_properties}
-        self._objects_to_draw = _group_by_raster(revision.fetch_rows(_OBJECTS_TO_DRAW.read_text(), parameters))
+        self._outdated = [OutdatedLabel(*row) for row in revision.fetch_rows("FROM outdated_label ORDER BY raster_id")]
+        self._retired = [row[0] for row in revision.fetch_rows("FROM removed_raster ORDER BY raster_id")]
+        to_draw = (_FOLDER / "objects_to_draw.sql").read_text(), {"with_properties": recipe.needs_properties}
+        self._objects_to_draw = _group_by_raster(revision.fetch_rows(*to_draw))
         self._recorded_objects = _group_by_raster(revision.fetch_rows(_RECORDED_OBJECTS, {"name": recipe.name}))
-        self.summary_fields = {recipe.noun: len(self._rasters), **settings, "retired": len(self._removed_ids)}
+        shared = {recipe.noun: len(self._outdated), **msgspec.structs.asdict(settings)}
+        self.event = LabelsMade(recipe=recipe.to_record(), retired=len(self._retired), **shared)
 
     @property
     def is_empty(self) -> bool:
-        """Whether every raster has an up-to-date label and no label is to be removed."""
-        return not self._rasters and not self._removed_ids
+        """Whether every raster has an up-to-date label and no label is to be retired."""
+        return not self._outdated and not self._retired
 
-    def build_outputs(self, context: BuildContext) -> BuildResult:
+    def build_outputs(self, context: BuildContext) -> Change:
         """Make the labels in the staging folder; record only those whose path or bytes changed."""
         from geographer.operations.label.rendering.render import render_labels
 
-        labels: list[LabelResult] = []
-        count = len(self._rasters)
-        renderer = self.recipe.make_renderer(self._settings)
-        for label in render_labels(self._iter_tasks(context), renderer, workers=context.count_workers(count)):
-            labels.append(label)
-            context.progress(f"{self.recipe.noun} made", len(labels), count)
+        results: list[tuple[OutdatedLabel, LabelResult]] = []
+        count, noun = len(self._outdated), self.recipe.noun
+        workers = context.count_workers(count)
+        labels = render_labels(self._iter_tasks(context), self.recipe, self._settings, workers=workers)
+        for pair in zip(self._outdated, labels, strict=True):
+            results.append(pair)
+            context.progress(f"{noun} made", len(results), count)
         changed = [
-            (raster, label)
-            for raster, label in zip(self._rasters, labels, strict=True)
-            if (raster["label_path"], raster["label_sha256"]) != (self._label_path(raster), label.checksums.sha256)
+            (outdated, label)
+            for outdated, label in results
+            if (outdated.label_path, outdated.label_sha256) != (self._make_path(outdated), label.checksums.sha256)
         ]
-        payload = {
-            "recipe": recipe_to_json(self.recipe),
-            **self.summary_fields,
-            self.recipe.noun: len(changed),
-            **_count_notes(labels),
+        noted = {note: {id for _, label in results for id in label.notes.get(note, ())} for note in get_args(Note)}
+        counts = {noun: len(changed), **{note: len(ids) for note, ids in noted.items() if ids}}
+        rows = {
+            "label_change": list(self._iter_label_rows(changed)),
+            "label_object_change": list(self._iter_object_rows(results)),
         }
-        rows = {"label_change": self._list_label_rows(changed), "label_object_change": self._list_object_rows(labels)}
         tables = {name: _make_table(name, table_rows) for name, table_rows in rows.items() if table_rows}
         files = [(Path(label.destination), label.checksums) for _, label in changed]
-        return BuildResult(EventDraft(self.recipe.event, payload, tables), files)
+        return Change(msgspec.structs.replace(self.event, **counts), tables, files, move_files=True)
 
     def _iter_tasks(self, context: BuildContext) -> Iterator[LabelTask]:
-        from geographer.operations.label.rendering.pixel_geometries import VisibleObject
-        from geographer.operations.label.rendering.render import LabelTask
-
-        for index, raster in enumerate(self._rasters):
-            rows = self._objects_to_draw.get(raster["raster_id"], ())
-            objects = [
+        for index, outdated in enumerate(self._outdated):
+            objects = (
                 VisibleObject(id, name, value, bytes(wkb), ignored, tuple(values or ()), text and json.loads(text))
-                for id, name, value, wkb, ignored, values, text in rows
-            ]
-            # The extent of a chip's parent raster in the chip's pixels.
-            width, height = raster["parent_width"], raster["parent_height"]
-            window = None if width is None else Window(-raster["col"], -raster["row"], width, height)
+                for id, name, value, wkb, ignored, values, text in self._objects_to_draw.get(outdated.raster_id, ())
+            )
             yield LabelTask(
-                raster_id=raster["raster_id"],
-                grid=Grid(raster["crs"], Transform(*raster["transform"]), raster["width"], raster["height"]),
+                raster_id=outdated.raster_id,
+                grid=Grid(outdated.crs, Transform(*outdated.transform), outdated.width, outdated.height),
                 objects=tuple(objects),
                 destination=str(context.staging / f"{index}{self.recipe.file_suffix}"),
-                raster_path=str(context.root / raster["path"]),
-                valid_window=window,
+                raster_path=str(context.root / outdated.path),
+                valid_window=None if outdated.valid_window is None else Window(*outdated.valid_window),
             )
 
-    def _label_path(self, raster: dict[str, Any]) -> str:
-        stem = Path(raster["path"]).stem
+    def _make_path(self, outdated: OutdatedLabel) -> str:
+        stem = Path(outdated.path).stem
         return f"labels/{self.recipe.name}/{self.recipe.collection}/{stem}{self.recipe.file_suffix}"
 
-    def _list_label_rows(self, changed: list[tuple[dict[str, Any], LabelResult]]) -> list[tuple[Any, ...]]:
+    def _iter_label_rows(self, changed: list[tuple[OutdatedLabel, LabelResult]]) -> Iterator[tuple[object, ...]]:
         name = self.recipe.name
-        rows: list[tuple[Any, ...]] = []
-        for raster, label in changed:
-            change = "added" if raster["label_sha256"] is None else "changed"
-            path = self._label_path(raster)
-            rows.append((change, name, raster["raster_id"], path, *label.checksums, label.pixel_digest))
-        return rows + [("removed", name, raster_id) for raster_id in self._removed_ids]
+        for outdated, label in changed:
+            change = "added" if outdated.label_sha256 is None else "changed"
+            yield (change, name, outdated.raster_id, self._make_path(outdated), *label.checksums, label.pixel_digest)
+        yield from (("removed", name, raster_id) for raster_id in self._retired)
 
-    def _list_object_rows(self, labels: list[LabelResult]) -> list[tuple[Any, ...]]:
-        """Return rows for the objects that labels list now and did not before, list otherwise, or no longer list."""
-        name = self.recipe.name
-        objects = {raster["raster_id"]: label.objects for raster, label in zip(self._rasters, labels, strict=True)}
-        rows: list[tuple[Any, ...]] = []
-        for raster_id in (*objects, *self._removed_ids):
+    def _iter_object_rows(self, results: list[tuple[OutdatedLabel, LabelResult]]) -> Iterator[tuple[object, ...]]:
+        """Yield rows for the objects that labels list now and did not before, list otherwise, or no longer list."""
+        objects = {outdated.raster_id: label.objects for outdated, label in results}
+        for raster_id in (*objects, *self._retired):
+            key = (self.recipe.name, raster_id)
             before = {row[0]: _to_log_row(row) for row in self._recorded_objects.get(raster_id, ())}
-            after = {item.feature_id: _to_log_row(item) for item in objects.get(raster_id, ())}
-            rows += [
-                ("changed" if feature_id in before else "added", name, raster_id, *row)
-                for feature_id, row in after.items()
-                if before.get(feature_id) != row
-            ]
-            rows += [("removed", name, raster_id, feature_id) for feature_id in before if feature_id not in after]
-        return rows
+            after = {row[0]: _to_log_row(row) for row in objects.get(raster_id, ())}
+            for feature_id, row in after.items():
+                if before.get(feature_id) != row:
+                    yield ("changed" if feature_id in before else "added", *key, *row)
+            yield from (("removed", *key, feature_id) for feature_id in before if feature_id not in after)
 
 
 def stage_feature_drawing(revision: Revision, query: str) -> None:
@@ -234,28 +248,12 @@ def _group_by_raster(rows: list[tuple[Any, ...]]) -> dict[str, list[tuple[Any, .
     return {raster_id: [row[1:] for row in group] for raster_id, group in groupby(rows, key=lambda row: row[0])}
 
 
-def _make_table(name: str, rows: list[tuple[Any, ...]]) -> Any:
+def _make_table(name: str, rows: Iterable[tuple[object, ...]]) -> "pa.Table":
     """Return rows, i.e. the change and the columns of a row table, as that table; columns that a row lacks are null."""
     columns = (list(values) for values in zip_longest(*rows))
     return make_row_table(name, dict(zip(("change", *ROW_TABLES[name]), columns, strict=False)))
 
 
-def _to_log_row(row: tuple[Any, ...] | LabelledObject) -> tuple[Any, ...]:
-    """Return an object as the log records it: box, corners and visible fraction as JSON text."""
-    feature_id, class_name, instance, pixels, *measures = row
-    texts = [None if measure is None else canonical_json(_to_json_numbers(measure)) for measure in measures]
-    return (feature_id, class_name, instance, pixels, *texts)
-
-
-def _to_json_numbers(value: Any) -> Any:
-    """Return numbers as floats and sequences as lists."""
-    return [_to_json_numbers(item) for item in value] if isinstance(value, list | tuple) else float(value)
-
-
-def _count_notes(labels: list[LabelResult]) -> dict[str, int]:
-    """Return for each note, e.g. 'hidden', the number of features that it applies to on any label."""
-    feature_ids: dict[str, set[str]] = {}
-    for label in labels:
-        for note, ids in label.notes.items():
-            feature_ids.setdefault(note, set()).update(ids)
-    return {note: len(ids) for note, ids in feature_ids.items() if ids}
+def _to_log_row(row: tuple[object, ...]) -> tuple[object, ...]:
+    """Return the fields of a `LabelledObject` as the log records them: box, corners and visible fraction as JSON."""
+    return (*row[:4], *(None if measure is None else canonical_json(measure) for measure in row[4:]))

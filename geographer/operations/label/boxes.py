@@ -1,44 +1,34 @@
-"""Recipe of box labels: axis-aligned and oriented boxes of the objects on a raster, as JSON and as table rows."""
+"""`label boxes`: axis-aligned and oriented boxes of the objects on a raster, as JSON and as table rows."""
 
-from __future__ import annotations
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from geographer.base.errors import UsageError
-from geographer.base.values import parse_line_width
-from geographer.operations.label.base import LabelRecipe
-
-if TYPE_CHECKING:
-    from geographer.operations.label.rendering.box_files import BoxRenderer
-    from geographer.storage.queries.revision import Revision
+from geographer.base.parameters import Parameter
+from geographer.operations.label.base import WIDTH, LabelRecipe
+from geographer.operations.label.events import DROPPED, make_payload_rules
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelBoxes(LabelRecipe):
-    """A JSON file for each raster with the boxes of its objects in pixel coordinates; the table `objects` has them too.
+class LabelBoxes(LabelRecipe, kw_only=True, frozen=True):
+    """Make a JSON file of axis-aligned and oriented boxes in pixel coordinates; 'geographer objects' lists them.
 
-    `min_visible` is the smallest fraction of an object's area that must lie on the raster, from 0 to 1.
+    An object is transformed into the raster's pixel grid, clipped to the raster, then boxed. Coordinates are fractional
+    pixels (x = column, y = row, both 0 at the outer corner of the first pixel). The oriented box is the smallest
+    rectangle around the visible part; its corners start at the topmost one, run from x towards y, and may lie outside
+    the raster. `visible` is the visible fraction of the object's area. The background class has no boxes and hides
+    none.
     """
 
     kind: ClassVar[str] = "label boxes"
+    renderer: ClassVar[str] = "box_files:render_boxes"
+    lists_objects: ClassVar[bool] = True
+    payload_rules: ClassVar[Mapping[str, Any]] = make_payload_rules("labels", notes=(DROPPED,))
     file_suffix: ClassVar[str] = ".json"
+    names_features: ClassVar[bool] = True
+    example: ClassVar[str] = "label boxes boxes --collection chips --min-visible 0.5"
 
-    width: str | None = "1px"
-    min_visible: float = 0.0
-
-    def determine_settings(self, revision: Revision) -> dict[str, Any]:
-        """Return no settings: the files depend on the recipe's parameters only.
-
-        Raises:
-            UsageError: `min_visible` is not from 0 to 1.
-        """
-        if not 0 <= self.min_visible <= 1:
-            raise UsageError(f"invalid visible fraction {self.min_visible}. Pass --min-visible from 0 to 1.")
-        return {}
-
-    def make_renderer(self, settings: dict[str, Any]) -> BoxRenderer:
-        """Return the renderer that writes the files."""
-        from geographer.operations.label.rendering.box_files import BoxRenderer
-
-        return BoxRenderer(parse_line_width(self.width or "1px"), self.min_visible)
+    # Lines and points need a width to have a box.
+    width: Annotated[str | float | None, WIDTH._replace(default="none")] = "1px"
+    min_visible: Annotated[
+        float,
+        Parameter("Drop objects of which a smaller fraction lies on the raster.", "FRACTION", minimum=0, maximum=1),
+    ] = 0.0

@@ -1,108 +1,120 @@
-"""Recipes of integer labels: class masks, instance ids, and multilabels with one band for each class."""
+"""`label mask`, `label instances`, `label multilabel`: rasters of integers."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from geographer.base.errors import UsageError
+from geographer.base.parameters import Parameter
 from geographer.operations.label.base import LabelRecipe, list_band_classes, stage_feature_drawing
+from geographer.operations.label.events import HIDDEN, SUBPIXEL, make_payload_rules
+from geographer.operations.label.tasks import Overlap
+from geographer.planning.up_to_date_labels import LabelSettings, UpToDateLabels
 from geographer.storage.database.sql_sandbox import translate_sql_errors
-
-if TYPE_CHECKING:
-    from geographer.operations.label.rendering.rasterize import Overlap
-    from geographer.operations.label.rendering.render import LabelRenderer
-    from geographer.storage.queries.revision import Revision
+from geographer.storage.queries.revision import Revision
 
 _MAX_UINT8, _MAX_UINT16 = 255, 65_535
 _IGNORED: Final = (
     "SELECT feature_id::VARCHAR AS feature_id, true AS ignored, NULL::DOUBLE[] AS probabilities FROM features WHERE "
 )
+_ORDERS: Final = (
+    "smallest-on-top: the one with the smaller area in pixels (lines and points have none); newest: the one added "
+    "last, which also decides ties."
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelMask(LabelRecipe):
-    """A mask for each raster: class values, and 0 where there is no object.
+class LabelMask(LabelRecipe, kw_only=True, frozen=True):
+    """Make a class mask for each raster: one class value per pixel, 0 for background.
 
-    `ignore` is the value of pixels that training should ignore: pixels of the raster without valid data, and features
-    for which the SQL expression `ignore_where` is true. See `MaskRenderer` for `overlap` and `all_touched`.
+    A polygon fills the pixels whose centres it contains; a polygon that contains none fills the pixel of its
+    representative point, and the summary counts it as 'smaller than a pixel'. This is decided for the whole object, so
+    a chip's mask equals the chip's window in the mask of its parent raster. The background class erases what lies below
+    it. The mask has one band, uint8, or uint16 if a class value or the ignored value is above 255, and no nodata value.
+    Training is to ignore pixels without valid data (by nodata, alpha or mask band) if --ignore gives them a value.
     """
 
     kind: ClassVar[str] = "label mask"
-    noun: ClassVar[str] = "masks"
+    renderer: ClassVar[str] = "rasterize:render_mask"
+    payload_rules: ClassVar[Mapping[str, Any]] = make_payload_rules("masks", "dtype", notes=(SUBPIXEL,))
+    noun: ClassVar[Literal["masks", "labels"]] = "masks"
+    example: ClassVar[str] = "label mask mask --collection chips --ignore 255"
 
-    overlap: Overlap = "class-order"
-    all_touched: bool = False
-    ignore: int | None = None
-    ignore_where: str | None = None
+    overlap: Annotated[
+        Overlap, Parameter(f"Which object is on top; class-order: the one whose class has the larger value; {_ORDERS}")
+    ] = "class-order"
+    all_touched: Annotated[bool, Parameter("Burn every pixel that an object touches.")] = False
+    ignore: Annotated[
+        int | None,
+        Parameter("The value of pixels without valid data, over all else.", "VALUE", minimum=1, maximum=_MAX_UINT16),
+    ] = None
+    ignore_where: Annotated[
+        str | None, Parameter("Also ignore features for which this SQL expression is true.", "SQL", "no features")
+    ] = None
 
-    def determine_settings(self, revision: Revision) -> dict[str, Any]:
-        """Return the dtype of the masks: uint8 if all values are at most 255, else uint16.
-
-        Raises:
-            UsageError: a value exceeds uint16, `ignore` is the value of a class, or `ignore_where` lacks `ignore`.
-        """
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.ignore_where is not None and self.ignore is None:
             raise UsageError("--ignore-where needs a value to burn. Pass --ignore VALUE, too.")
-        if self.ignore is not None:
-            self._validate_ignore(revision)
-        largest = max(revision.fetch_value("SELECT coalesce(max(value), 0) FROM classes"), self.ignore or 0)
-        if largest > _MAX_UINT16:
-            raise UsageError(
-                f"class value {largest} does not fit a mask. Give the class a value of at most {_MAX_UINT16}."
-            )
-        return {"dtype": "uint8" if largest <= _MAX_UINT8 else "uint16"}
 
-    def _validate_ignore(self, revision: Revision) -> None:
-        if self.ignore is None or not 0 < self.ignore <= _MAX_UINT16:
-            raise UsageError(f"invalid ignore value {self.ignore}. Choose a value from 1 to {_MAX_UINT16}.")
+    @property
+    def depends_on_order(self) -> bool:
+        """See `LabelRecipe.depends_on_order`."""
+        return self.overlap != "class-order"
+
+    def determine_settings(self, revision: Revision) -> LabelSettings:
+        """Return the dtype; raise `UsageError` if a value exceeds uint16, or `ignore` is the value of a class."""
         name = revision.fetch_value("SELECT class FROM classes WHERE value = $value", {"value": self.ignore})
         if name is not None:
             raise UsageError(f"ignore value {self.ignore} is the value of class '{name}'. Choose another --ignore.")
+        largest = max(revision.fetch_value("SELECT coalesce(max(value), 0) FROM classes"), self.ignore or 0)
+        if largest > _MAX_UINT16:
+            raise UsageError(f"class value {largest} does not fit a mask. Give the class one of at most {_MAX_UINT16}.")
+        return LabelSettings(dtype="uint8" if largest <= _MAX_UINT8 else "uint16")
 
     def stage_feature_columns(self, revision: Revision) -> None:
         """Stage which features are ignored."""
         if self.ignore_where is None:
-            LabelRecipe.stage_feature_columns(self, revision)
-            return
+            return super().stage_feature_columns(revision)
         with translate_sql_errors(self.ignore_where, "--ignore-where"):
             condition = revision.validate_filter("features", self.ignore_where, "--ignore-where")
-            stage_feature_drawing(revision, _IGNORED + condition)
+            return stage_feature_drawing(revision, _IGNORED + condition)
 
-    def make_renderer(self, settings: dict[str, Any]) -> LabelRenderer:
-        """Return the renderer that draws the masks."""
-        from geographer.operations.label.rendering.rasterize import MaskRenderer
-
-        return MaskRenderer(settings["dtype"], self.overlap, self.all_touched, self.ignore, self.parse_width())
+    def find_up_to_date_labels(self, revision: Revision) -> UpToDateLabels | None:
+        """See `LabelSource`; an SQL expression may depend on anything."""
+        return None if self.ignore_where is not None else super().find_up_to_date_labels(revision)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelInstances(LabelRecipe):
-    """The id of an object per pixel, counted from 1 in each raster; the table `objects` maps ids to features."""
+class LabelInstances(LabelRecipe, kw_only=True, frozen=True):
+    """Make a raster with a number per object; 'geographer objects' lists the objects.
+
+    Objects are numbered 1 to n in each raster, in the order in which they were added; 0 is no object, and the
+    background class erases. The label has one band, uint16, or uint32 if a raster shows more than 65,535 objects. Only
+    visible objects get a number; `objects` lists each with its class and number of pixels, and the summary counts
+    hidden objects.
+    """
 
     kind: ClassVar[str] = "label instances"
+    renderer: ClassVar[str] = "rasterize:render_instances"
+    lists_objects: ClassVar[bool] = True
+    payload_rules: ClassVar[Mapping[str, Any]] = make_payload_rules("labels", notes=(SUBPIXEL, HIDDEN))
+    example: ClassVar[str] = "label instances instances --collection chips"
 
-    overlap: Literal["smallest-on-top", "newest"] = "smallest-on-top"
-
-    def make_renderer(self, settings: dict[str, Any]) -> LabelRenderer:
-        """Return the renderer that draws the ids."""
-        from geographer.operations.label.rendering.rasterize import InstanceRenderer
-
-        return InstanceRenderer(self.overlap, self.parse_width())
+    overlap: Annotated[Literal["smallest-on-top", "newest"], Parameter(f"Which object is on top; {_ORDERS}")] = (
+        "smallest-on-top"
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelMultilabel(LabelRecipe):
-    """A uint8 band of 0 and 1 for each class with a value above 0, in order of value, named after the class."""
+class LabelMultilabel(LabelRecipe, kw_only=True, frozen=True):
+    """Make a raster with one band of 0 and 1 per class, so that classes may overlap.
+
+    There is a uint8 band for each class with a value above 0, in order of value, named after the class. The background
+    class erases in all bands.
+    """
 
     kind: ClassVar[str] = "label multilabel"
+    renderer: ClassVar[str] = "rasterize:render_multilabel"
+    payload_rules: ClassVar[Mapping[str, Any]] = make_payload_rules("labels", "bands", notes=(SUBPIXEL,))
+    example: ClassVar[str] = "label multilabel classes --collection chips"
 
-    def determine_settings(self, revision: Revision) -> dict[str, Any]:
+    def determine_settings(self, revision: Revision) -> LabelSettings:
         """Return the names of the bands."""
-        return {"bands": list_band_classes(revision)}
-
-    def make_renderer(self, settings: dict[str, Any]) -> LabelRenderer:
-        """Return the renderer that draws the bands."""
-        from geographer.operations.label.rendering.rasterize import MultilabelRenderer
-
-        return MultilabelRenderer(tuple(settings["bands"]), self.parse_width())
+        return LabelSettings(bands=list_band_classes(revision))

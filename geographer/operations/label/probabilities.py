@@ -1,20 +1,17 @@
-"""Recipe of probability labels: for each class, the probability that a pixel belongs to it."""
+"""`label probabilities`: for each class, the probability that a pixel belongs to it."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from geographer.base.errors import NotFoundError, UsageError, quote_names, quote_objects
+from geographer.base.parameters import Parameter
 from geographer.operations.label.base import LabelRecipe, list_band_classes, stage_feature_drawing
+from geographer.operations.label.events import SUBPIXEL, make_payload_rules
+from geographer.planning.up_to_date_labels import LabelSettings
 from geographer.planning.user_columns import PROBABILITY_PREFIX
 from geographer.storage.database.connection import run_script
-from geographer.storage.queries.revision import make_json_path
-
-if TYPE_CHECKING:
-    from geographer.operations.label.rendering.probabilities import ProbabilityRenderer
-    from geographer.storage.queries.revision import Revision
+from geographer.storage.queries.revision import Revision, make_json_path
 
 _PROBABILITIES: Final = Path(__file__).with_name("feature_probabilities.sql")
 _INVALID_PROBABILITIES: Final = """
@@ -26,56 +23,53 @@ _INVALID_PROBABILITIES: Final = """
 _BACKGROUND: Final = "SELECT coalesce(max(class) FILTER (value = 0), 'background') FROM classes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelProbabilities(LabelRecipe):
-    """A float32 band of probabilities for each class with a value above 0, in order of value, named after the class.
+class LabelProbabilities(LabelRecipe, kw_only=True, frozen=True):
+    """Make a raster with one band of probabilities per class, from columns of the features.
 
-    A feature whose probabilities are all null belongs to its class with probability 1.
-
-    Attributes:
-        columns: The column of features with the probabilities of a class, if it is not `prob_of_class_<class>`.
-        background_band: Add a first band: 1 minus the sum of the others.
-        combine: How to combine objects that overlap; see `ProbabilityRenderer`.
+    There is a float32 band for each class with a value above 0, in order of value, named after the class. The columns
+    `prob_of_class_<class>` hold a feature's probabilities; if it has some, the missing ones are 0. A feature without
+    any has probability 1 for its own class. All classes are 0 where features of the background class lie.
     """
 
     kind: ClassVar[str] = "label soft"
+    renderer: ClassVar[str] = "probabilities:render_probabilities"
+    payload_rules: ClassVar[Mapping[str, Any]] = make_payload_rules("labels", "bands", notes=(SUBPIXEL,))
+    example: ClassVar[str] = "label probabilities soft --collection chips"
 
-    columns: dict[str, str] = field(default_factory=dict)
-    background_band: bool = False
-    combine: Literal["mean", "max"] = "mean"
+    columns: Annotated[
+        Mapping[str, str],
+        Parameter(
+            "The column that holds the probability of a class.",
+            *("CLASS=COLUMN", "prob_of_class_CLASS", "--probability"),
+            cli="pairs",
+            schema={"type": "object", "additionalProperties": {"type": "string"}},
+        ),
+    ] = {}
+    background_band: Annotated[
+        bool, Parameter("Add a first band: 1 minus the sum of the classes, clipped to 0 and 1.")
+    ] = False
+    combine: Annotated[
+        Literal["mean", "max"],
+        Parameter("How to combine the probabilities of overlapping objects, whatever their order."),
+    ] = "mean"
 
-    def determine_settings(self, revision: Revision) -> dict[str, Any]:
-        """Return the names of the bands.
-
-        Raises:
-            NotFoundError: `columns` names a class or a column that does not exist.
-        """
-        classes = list_band_classes(revision)
-        self._validate_columns(revision, classes)
+    def determine_settings(self, revision: Revision) -> LabelSettings:
+        """Return the names of the bands; raise `NotFoundError` if `columns` names an unknown class or column."""
+        classes, columns = list_band_classes(revision), revision.list_columns("features")
+        # An update ignores the column of a removed class.
+        is_changed = bool(self.columns) and self.is_changed(revision)
+        if is_changed and (unknown := sorted(self.columns.keys() - set(classes))):
+            names = quote_names(classes, 20) or "none"
+            message = f"{quote_objects('class', unknown)} with a value above 0 not found. The classes are {names}."
+            raise NotFoundError(message)
+        if is_changed and (unknown := sorted(set(self.columns.values()) - set(columns))):
+            names = quote_names(columns, 20)
+            raise NotFoundError(f"{quote_objects('column', unknown)} of features not found. The columns are {names}.")
         background = [revision.fetch_value(_BACKGROUND)] if self.background_band else []
-        return {"bands": background + classes}
-
-    def _validate_columns(self, revision: Revision, classes: list[str]) -> None:
-        """Reject unknown classes and columns in a new recipe; an update ignores the column of a removed class."""
-        if revision.fetch_value("SELECT 1 FROM recipes WHERE name = $name", {"name": self.name}):
-            return
-        if unknown := sorted(self.columns.keys() - set(classes)):
-            raise NotFoundError(
-                f"{quote_objects('class', unknown)} with a value above 0 not found. "
-                f"The classes are {quote_names(classes, 20) or 'none'}."
-            )
-        columns = revision.list_columns("features")
-        if unknown := sorted(set(self.columns.values()) - set(columns)):
-            raise NotFoundError(
-                f"{quote_objects('column', unknown)} of features not found. The columns are {quote_names(columns, 20)}."
-            )
+        return LabelSettings(bands=background + classes)
 
     def stage_feature_columns(self, revision: Revision) -> None:
-        """Stage the probabilities of the features to draw.
-
-        Raises:
-            UsageError: a probability is not from 0 to 1, or the sum of a feature exceeds 1.
-        """
+        """Stage the probabilities; raise `UsageError` if one is not from 0 to 1, or the sum of a feature exceeds 1."""
         names = list_band_classes(revision)
         paths = [make_json_path(self.columns.get(name, PROBABILITY_PREFIX + name)) for name in names]
         run_script(revision.connection, _PROBABILITIES.read_text(), {"classes": names, "paths": paths})
@@ -87,10 +81,3 @@ class LabelProbabilities(LabelRecipe):
                 f"{values}. Correct them in the source file: each must be from 0 to 1, and their sum at most 1."
             )
         stage_feature_drawing(revision, "SELECT feature_id, false AS ignored, probabilities FROM feature_probability")
-
-    def make_renderer(self, settings: dict[str, Any]) -> ProbabilityRenderer:
-        """Return the renderer that draws the bands."""
-        from geographer.operations.label.rendering.probabilities import ProbabilityRenderer
-
-        background, *classes = settings["bands"] if self.background_band else (None, *settings["bands"])
-        return ProbabilityRenderer(tuple(classes), background, self.combine, self.parse_width())

@@ -1,18 +1,18 @@
 -- rasters_to_label.sql: rasters of $collection whose label $name is missing or outdated, and labels to remove
--- needs: drawn_feature, current_drawn_feature, current_raster, current_label, current_feature, state.raster, state.class, log.event,
+-- needs: drawn_feature, current_drawn_feature, current_raster, current_label, current_feature, state.raster, state.class, chain_event,
 -- variable position, $collection, $name, $rebuild_all · makes: temp tables outdated_label, removed_raster
 CREATE OR REPLACE TEMP TABLE outdated_label AS
 WITH raster AS (
     SELECT * FROM current_raster WHERE collection = $collection AND storage <> 'catalogue'
 ), parent AS (
-    -- The raster that each chip was cut from, as it was then.
-    SELECT raster.raster_key, source.width AS parent_width, source.height AS parent_height
+    -- The extent, in the pixels of each chip, of the raster that it was cut from, as that was then.
+    SELECT raster.raster_key, [-raster.col, -raster."row", source.width, source.height] AS valid_window
     FROM raster JOIN state.raster AS source ON source.raster_id = raster.parent_id
     AND source.valid_from <= raster.valid_from AND source.valid_to > raster.valid_from
 ), last_run AS (
     -- A run makes every label that is outdated then, but records only those whose bytes changed.
-    SELECT coalesce(max(position), 0) AS run_position FROM log.event
-    WHERE kind = 'labels_made' AND position <= getvariable('position') AND (payload->>'$.recipe.name') = $name
+    SELECT coalesce(max(position), 0) AS run_position FROM chain_event
+    WHERE position <= getvariable('position') AND (payload->>'$.recipe.name') = $name
 ), label AS (
     SELECT raster_id, path AS label_path, sha256 AS label_sha256, greatest(valid_from, run_position) AS made_at
     FROM current_label, last_run WHERE label = $name
@@ -29,8 +29,7 @@ WITH raster AS (
     JOIN current_drawn_feature USING (feature_key) SEMI JOIN raster USING (raster_key)
     GROUP BY raster_key
 )
-SELECT raster_key, raster_id, path, width, height, transform, crs, col, "row", parent_width, parent_height, label_path,
-       label_sha256
+SELECT raster_key, raster_id, path, crs, transform, width, height, valid_window, label_path, label_sha256
 FROM raster LEFT JOIN label USING (raster_id) LEFT JOIN parent USING (raster_key)
 LEFT JOIN feature_change USING (raster_key) LEFT JOIN class_change USING (raster_key)
 WHERE $rebuild_all OR made_at IS NULL OR made_at < greatest(valid_from, feature_change.changed_at, class_change.changed_at)

@@ -1,6 +1,7 @@
 """Merge operation: import another dataset, the source dataset, as one event.
 
+- `events`          the event
+- `request`         the request
 - `source_dataset`  read the source dataset at a revision
-- `options`         options, recipes, collections and classes: rename them, and compare them with this dataset's
-- `plan`            compare features, rasters and labels with this dataset's, and plan the event
+- `plan`            compare its recipes, features, rasters and labels with this dataset's, and plan the event
 """

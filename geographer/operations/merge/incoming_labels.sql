@@ -2,7 +2,7 @@
 --   box, features have the same order where it matters, and ids are unchanged where the label contains them
 -- needs: renamed_label, renamed_object_order, incoming_feature, incoming_raster, current_feature, current_label,
 --   feature_order, variable prefix, $labels, $replace_features (whether incoming features replace existing ones) ·
--- makes: one result: label, raster_id, path, size, md5, sha256, pixel_digest, source_path
+-- makes: one result: change, label, raster_id, path, size, md5, sha256, pixel_digest, source_path
 WITH candidate AS (
     SELECT * FROM renamed_label
     WHERE is_up_to_date AND list_contains($labels::VARCHAR[], source_label)
@@ -26,7 +26,7 @@ WITH candidate AS (
 ), reordered_label AS (
     SELECT DISTINCT label, raster_id FROM object_order WHERE order_index <> merged_order_index
 )
-SELECT label, raster_id, path, size, md5, sha256, pixel_digest, source_path
+SELECT 'added' AS change, label, raster_id, path, size, md5, sha256, pixel_digest, source_path
 FROM candidate
 SEMI JOIN (FROM incoming_raster WHERE status = 'equal' OR is_imported) USING (raster_id)
 ANTI JOIN label_with_other_feature USING (label, raster_id)

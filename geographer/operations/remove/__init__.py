@@ -1,1 +1,5 @@
-"""Remove operation: plan the events that remove features, rasters or recipes."""
+"""Remove operation: features, rasters or recipes, with everything that depends on them.
+
+- `events`   the events
+- `request`  the requests
+"""

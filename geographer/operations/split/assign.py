@@ -6,63 +6,70 @@ program (HiGHS) where the result is not proven optimal and the problem is small.
 decide which components of a group go where.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, eye_array, hstack, kron
 
-from geographer.algorithms.connected_components import Bools, Ints, compute_ranks
-from geographer.algorithms.geodesic_distance.arcs import Floats
-
-Method = Literal["milp", "greedy", "none"]
+from geographer.algorithms.connected_components import Bools, Floats, Ints, compute_ranks
+from geographer.operations.split.events import Method
 
 MAX_UNKNOWNS = 2000
 """The largest number of groups times parts for which the mixed-integer program runs."""
-
 MAX_NODES = 200
 """Node limit of the mixed-integer program; a time limit would make the result depend on the machine."""
-
 TOLERANCE, HIGHS_GAP = 1e-4, 1e-6
 """The cost gap that counts as optimal (0.01 percentage points), and HiGHS's own gap, to which costs are scaled."""
-
 MAX_MOVES, MAX_CANDIDATES, MIN_GAIN = 1000, 100, 1e-9
 """Local search: the most steps, the most groups of a part tried in an exchange, and the smallest gain of a step."""
-
 DECIMALS = 12
 """Costs are compared after rounding to this many decimals, so that ties break alike on every machine."""
 
-Move = tuple[int, int, int]
-"""One component of a group leaves a part for another: (group, from part, to part)."""
+
+class ComponentAssignment(NamedTuple):
+    """The part of each component, shape (K,), the method that found it, its cost, and a proven bound of any cost."""
+
+    parts: Ints
+    method: Method
+    cost: float
+    lower_bound: float
+
+    @property
+    def is_optimal(self) -> bool:
+        """Whether it is proven that no assignment costs less by more than `TOLERANCE`."""
+        return self.cost - self.lower_bound <= TOLERANCE
 
 
 @dataclass(frozen=True, slots=True)
 class PartTargets:
-    """The target of each part and the cost of missing it, for P parts and M measures.
+    """The target of each of P parts, and the cost of missing it.
 
-    Measures are the number of rasters (the first) and the number of features of each class. The cost of an assignment
-    is the sum over the parts of the deviation of their fraction of rasters, plus the mean over the classes of the
-    same sum. What a part lacks below half of its target counts twice, so that tiny parts are avoided. `weights` (P, M)
-    are the targets, and `unit_costs` (M,) the cost of one raster or feature too many or too few.
+    The M measures are the number of rasters (the first) and the number of features of each class. The cost is the sum
+    over the parts of the deviation of their fraction of rasters, plus the mean over the classes of the same sum. What a
+    part lacks below half of its target counts twice, so that tiny parts are avoided. `current` are the weights that the
+    parts have already and `weights` the targets, shape (P, M); `unit_costs`, shape (M,), is the cost of one raster or
+    feature too many or too few.
     """
 
+    current: Floats
     weights: Floats
     unit_costs: Floats
 
     @classmethod
-    def from_fractions(cls, fractions: Floats, totals: Floats) -> PartTargets:
-        """Return the targets for fractions (P,), which sum to 1, of the totals (M,)."""
-        present = totals > 0
-        factor = np.where(np.arange(len(totals)) == 0, 1.0, 1.0 / max(1, int(present[1:].sum())))
-        return cls(fractions[:, None] * totals, np.where(present, factor / np.where(present, totals, 1.0), 0.0))
+    def from_fractions(cls, fractions: Floats, current: Floats, weights: Floats) -> "PartTargets":
+        """Return the targets for fractions (P,), which sum to 1, of all weights: (P, M) and those to assign (K, M)."""
+        totals = weights.sum(axis=0) + current.sum(axis=0)
+        factor = np.ones(len(totals))
+        factor[1:] /= max(1, int((totals[1:] > 0).sum()))
+        unit_costs = np.divide(factor, totals, out=np.zeros(len(totals)), where=totals > 0)
+        return cls(current, fractions[:, None] * totals, unit_costs)
 
-    def compute_cost(self, weights: Floats) -> float:
-        """Return the cost of parts with these weights (P, M): 0 if every target is met."""
-        return float((compute_deviation(weights, self.weights) * self.unit_costs).sum())
+    def compute_cost(self, counts: Ints, groups: Floats) -> float:
+        """Return the cost of adding components, (G, P), of groups, (G, M): 0 if every target is met."""
+        return float((compute_deviation(self.current + counts.T @ groups, self.weights) * self.unit_costs).sum())
 
     def compute_part_cost(self, part: int, weights: Floats) -> Floats:
         """Return the cost of one part for many alternative weights (…, M)."""
@@ -80,64 +87,40 @@ def compute_deviation(weights: Floats, targets: Floats) -> Floats:
     return np.asarray(np.abs(weights - targets) + np.maximum(0.0, targets / 2.0 - weights))
 
 
-@dataclass(frozen=True, slots=True)
-class ComponentAssignment:
-    """The part of each component, shape (K,), the method that found it, its cost, and a proven bound of any cost."""
-
-    parts: Ints
-    method: Method
-    cost: float
-    lower_bound: float
-
-    @property
-    def is_optimal(self) -> bool:
-        """Whether it is proven that no assignment costs less by more than `TOLERANCE`."""
-        return self.cost - self.lower_bound <= TOLERANCE
-
-
 def assign_components(
     weights: Floats, part_weights: Floats, fractions: Floats, random_keys: Floats
 ) -> ComponentAssignment:
-    """Assign K components to P parts, which may have rasters already.
+    """Assign K components to P parts, which may have rasters already; the order of the components does not matter.
 
     Every empty part gets a component; if there are fewer components than empty parts, parts with larger fractions
-    come first.
-
-    Args:
-        weights: The rasters (first column, above 0) and features of each class of each component, shape (K, M).
-        part_weights: The same for each part, shape (P, M).
-        fractions: The target fraction of each part, summing to 1, shape (P,).
-        random_keys: A distinct number for each component, shape (K,), that breaks ties.
-
-    Returns:
-        The assignment; it does not depend on the order of the components.
+    come first. `weights`, shape (K, M), are the rasters (first column, above 0) and features of each class of each
+    component, and `part_weights`, shape (P, M), those of each part. `fractions`, shape (P,), are the target fractions,
+    summing to 1; `random_keys`, shape (K,), are distinct and break ties.
     """
-    targets = PartTargets.from_fractions(fractions, weights.sum(axis=0) + part_weights.sum(axis=0))
-    if not len(weights):
-        cost = targets.compute_cost(part_weights)
-        return ComponentAssignment(np.empty(0, dtype=np.int64), "none", cost, cost)
+    targets = PartTargets.from_fractions(fractions, part_weights, weights)
     groups, sizes, group_of = group_identical_components(weights, random_keys)
-    to_fill = select_parts_to_fill(part_weights, fractions, len(weights))
-    counts = assign_greedily(groups, sizes, part_weights, targets)
-    counts = improve_assignment(counts, groups, part_weights, targets, to_fill)
+    if not len(weights):
+        cost = targets.compute_cost(np.empty((0, len(fractions)), np.int64), groups)
+        return ComponentAssignment(group_of, "none", cost, cost)
+    empty = np.flatnonzero(part_weights[:, 0] == 0)
+    to_fill = np.zeros(len(fractions), np.bool_)
+    to_fill[empty[np.argsort(-fractions[empty], kind="stable")][: len(weights)]] = True
+    counts = improve_assignment(assign_greedily(groups, sizes, targets), groups, targets, to_fill)
     method: Method = "greedy"
-    cost, lower_bound = targets.compute_cost(part_weights + counts.T @ groups), targets.compute_lower_bound()
+    cost, lower_bound = targets.compute_cost(counts, groups), targets.compute_lower_bound()
     if cost - lower_bound > TOLERANCE and counts.size <= MAX_UNKNOWNS:
         method = "milp"
-        solution, milp_bound = solve_milp(groups, sizes, part_weights, targets, to_fill)
+        solution, milp_bound = solve_milp(groups, sizes, targets, to_fill)
         lower_bound = max(lower_bound, milp_bound)
-        if solution is not None and (milp_cost := targets.compute_cost(part_weights + solution.T @ groups)) < cost:
+        if solution is not None and (milp_cost := targets.compute_cost(solution, groups)) < cost:
             counts, cost = solution, milp_cost
     return ComponentAssignment(draw_components(counts, group_of, random_keys), method, cost, min(lower_bound, cost))
 
 
 def group_identical_components(weights: Floats, random_keys: Floats) -> tuple[Floats, Ints, Ints]:
-    """Group components of equal weights.
+    """Return the weights (G, M) and sizes (G,) of the groups of components of equal weights, and each one's group (K,).
 
-    Returns:
-        The weights of one component of each group (G, M), the number of components in each group (G,), and the group
-        of each component (K,). Groups are ordered by their smallest random keys, so that the seed also decides
-        between equally good assignments.
+    Groups are ordered by their smallest random keys, so that the seed also decides between equally good assignments.
     """
     groups, group_of, sizes = np.unique(weights, axis=0, return_inverse=True, return_counts=True)
     group_of = group_of.reshape(-1)
@@ -147,40 +130,30 @@ def group_identical_components(weights: Floats, random_keys: Floats) -> tuple[Fl
     return groups[order], sizes[order], compute_ranks(smallest_keys)[group_of]
 
 
-def select_parts_to_fill(part_weights: Floats, fractions: Floats, components: int) -> Bools:
-    """Return the empty parts that must get one of so many components, shape (P,)."""
-    empty = np.flatnonzero(part_weights[:, 0] == 0)
-    selected = empty[np.argsort(-fractions[empty], kind="stable")][:components]
-    return np.isin(np.arange(len(fractions)), selected)
-
-
 def draw_components(counts: Ints, group_of: Ints, random_keys: Floats) -> Ints:
     """Return the part of each component (K,) for the number of components of each group in each part (G, P)."""
-    order = np.lexsort((random_keys, group_of))
     parts = np.empty(len(group_of), dtype=np.int64)
-    parts[order] = np.repeat(np.tile(np.arange(counts.shape[1]), len(counts)), counts.ravel())
+    part_of_slot = np.tile(np.arange(counts.shape[1]), len(counts))
+    parts[np.lexsort((random_keys, group_of))] = np.repeat(part_of_slot, counts.ravel())
     return parts
 
 
-def solve_milp(
-    groups: Floats, sizes: Ints, part_weights: Floats, targets: PartTargets, to_fill: Bools
-) -> tuple[Ints | None, float]:
+def solve_milp(groups: Floats, sizes: Ints, targets: PartTargets, to_fill: Bools) -> tuple[Ints | None, float]:
     """Assign by a mixed-integer program; return the counts (G, P), or None, and a proven lower bound of the cost.
 
     Variables are the counts and, for each part and measure, the cost of the surplus and of the lack below half of the
     target. A surplus in one part is a lack in others, so twice the surplus is the whole deviation.
     """
-    (n_groups, n_measures), n_parts = groups.shape, len(part_weights)
+    (n_groups, n_measures), n_parts = groups.shape, len(to_fill)
     n_counts, n_costs = n_groups * n_parts, n_parts * n_measures
     scale = HIGHS_GAP / TOLERANCE
     priced = kron(csr_array((groups * targets.unit_costs).T), eye_array(n_parts))
     zero, identity = csr_array((n_costs, n_costs)), eye_array(n_costs)
     assigned = hstack([kron(eye_array(n_groups), np.ones((1, n_parts))), csr_array((n_groups, 2 * n_costs))])
-    surplus = hstack([priced, -identity, zero])
-    lack = hstack([priced, zero, identity])
+    surplus, lack = hstack([priced, -identity, zero]), hstack([priced, zero, identity])
     filled = hstack([kron(np.ones((1, n_groups)), eye_array(n_parts)), csr_array((n_parts, 2 * n_costs))])
-    surplus_limit = ((targets.weights - part_weights) * targets.unit_costs).T.ravel()
-    lack_limit = ((targets.weights / 2.0 - part_weights) * targets.unit_costs).T.ravel()
+    goals = targets.weights, targets.weights / 2.0
+    surplus_limit, lack_limit = (((goal - targets.current) * targets.unit_costs).T.ravel() for goal in goals)
     result = milp(
         np.repeat([0.0, 2.0 * scale, scale], [n_counts, n_costs, n_costs]),
         integrality=np.repeat([1, 0], [n_counts, 2 * n_costs]),
@@ -199,15 +172,15 @@ def solve_milp(
     return np.rint(result.x[:n_counts]).astype(np.int64).reshape(n_groups, n_parts), lower_bound
 
 
-def assign_greedily(groups: Floats, sizes: Ints, part_weights: Floats, targets: PartTargets) -> Ints:
+def assign_greedily(groups: Floats, sizes: Ints, targets: PartTargets) -> Ints:
     """Return initial counts (G, P).
 
     The parts get components of each group in proportion to the rasters that they lack, rounded down. Each of the
     others, largest first, goes to the part where it costs least.
     """
-    lacking = np.maximum(targets.weights[:, 0] - part_weights[:, 0], 0.0)
+    lacking = np.maximum(targets.weights[:, 0] - targets.current[:, 0], 0.0)
     counts: Ints = np.floor(sizes[:, None] * (lacking / lacking.sum())).astype(np.int64)
-    current = part_weights + counts.T @ groups
+    current = targets.current + counts.T @ groups
     remaining = sizes - counts.sum(axis=1)
     order = np.argsort(-groups[:, 0], kind="stable")
     for group in np.repeat(order, remaining[order]):
@@ -219,16 +192,13 @@ def assign_greedily(groups: Floats, sizes: Ints, part_weights: Floats, targets: 
     return counts
 
 
-def improve_assignment(
-    counts: Ints, groups: Floats, part_weights: Floats, targets: PartTargets, to_fill: Bools
-) -> Ints:
+def improve_assignment(counts: Ints, groups: Floats, targets: PartTargets, to_fill: Bools) -> Ints:
     """Improve counts by local search: move or exchange components while that lowers the cost.
 
     Empty parts in `to_fill` first get a component at any cost.
     """
-    counts = np.array(counts)
     for _ in range(MAX_MOVES):
-        current = part_weights + counts.T @ groups
+        current = targets.current + counts.T @ groups
         costs = compute_move_costs(counts, groups, current, targets, to_fill)
         empty = to_fill & (counts.sum(axis=0) == 0)
         if empty.any():
@@ -250,10 +220,11 @@ def compute_move_costs(counts: Ints, groups: Floats, current: Floats, targets: P
 
     A part in `to_fill` keeps its last component. `current` is the weights of the parts, shape (P, M).
     """
-    parts = range(len(current))
-    part_cost = targets.compute_part_cost
-    leave = np.stack([part_cost(p, current[p] - groups) - part_cost(p, current[p]) for p in parts], axis=1)
-    enter = np.stack([part_cost(p, current[p] + groups) - part_cost(p, current[p]) for p in parts], axis=1)
+    parts, part_cost = range(len(current)), targets.compute_part_cost
+    leave, enter = (
+        np.stack([part_cost(p, current[p] + change) - part_cost(p, current[p]) for p in parts], axis=1)
+        for change in (-groups, groups)
+    )
     leave[(counts == 0) | (to_fill & (counts.sum(axis=0) == 1))] = np.inf
     costs: Floats = np.round(leave[:, :, None] + enter[:, None, :], DECIMALS)
     costs[:, parts, parts] = np.inf
@@ -262,13 +233,12 @@ def compute_move_costs(counts: Ints, groups: Floats, current: Floats, targets: P
 
 def find_best_exchange(
     counts: Ints, groups: Floats, current: Floats, targets: PartTargets, move_costs: Floats
-) -> list[Move]:
-    """Return the two moves that exchange two components between two parts with the largest gain; empty if none gains.
+) -> list[tuple[int, int, int]]:
+    """Return the two moves (group, from part, to part) that exchange two components with the largest gain, if any does.
 
     Only the groups whose single moves cost least are tried.
     """
-    best_moves, best_gain = [], MIN_GAIN
-    part_cost = targets.compute_part_cost
+    best_moves, best_gain, part_cost = [], MIN_GAIN, targets.compute_part_cost
     for p, q in combinations(range(len(current)), 2):
         from_p = select_cheapest_groups(counts[:, p], move_costs[:, p, q])
         from_q = select_cheapest_groups(counts[:, q], move_costs[:, q, p])

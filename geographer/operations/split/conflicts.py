@@ -3,61 +3,45 @@
 Parts are numbers here; -1 means no part.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
-from geographer.algorithms.connected_components import (
-    NO_LINKS,
-    Bools,
-    Ints,
-    Links,
-    chain_group_members,
-    label_components,
-)
-
-NO_INDICES: Ints = np.empty(0, dtype=np.int64)
+from geographer.algorithms.connected_components import Bools, Ints, Links, chain_group_members, label_components
 
 
-@dataclass(frozen=True, slots=True)
-class GroupingConstraints:
-    """Direct links between rasters that must be in the same part.
+class GroupingConstraints(NamedTuple):
+    """Direct links between `size` rasters that must be in the same part.
 
-    Attributes:
-        count: The number of rasters.
-        features: The feature index of each incidence, shape (m,).
-        rasters: The raster index of each incidence, shape (m,): rasters that show the same feature are linked.
-        links: Other pairs of linked rasters, shape (n, 2), by reason: `overlap`, `buffer`.
+    `features` and `rasters`, shape (m,), are the indices of each feature and of a raster that shows it; rasters that
+    show the same feature are linked. `links` are other pairs of rasters, shape (n, 2), by reason.
     """
 
-    count: int
+    size: int
     features: Ints
     rasters: Ints
     links: Mapping[str, Links]
 
-    def restrict_to(self, rasters: Bools) -> GroupingConstraints:
-        """Return the constraints between the selected rasters, shape (count,); indices stay the same."""
+    def restrict_to(self, rasters: Bools) -> "GroupingConstraints":
+        """Return the constraints between the selected rasters, shape (size,); indices stay the same."""
         incident = rasters[self.rasters]
         links = {reason: pairs[rasters[pairs].all(axis=1)] for reason, pairs in self.links.items()}
-        return GroupingConstraints(self.count, self.features[incident], self.rasters[incident], links)
+        return GroupingConstraints(self.size, self.features[incident], self.rasters[incident], links)
 
     def compute_components(self) -> Ints:
-        """Return the component of each raster, shape (count,), numbered by their smallest members."""
-        return label_components(self.count, chain_group_members(self.features, self.rasters), *self.links.values())
+        """Return the component of each raster, shape (size,), numbered by their smallest members."""
+        return label_components(self.size, chain_group_members(self.features, self.rasters), *self.links.values())
 
     def list_links(self) -> Links:
         """Return the links of all reasons, shape (n, 2)."""
-        return np.concatenate([NO_LINKS, *self.links.values()])
+        return np.concatenate([np.empty((0, 2), np.int64), *self.links.values()])
 
 
-@dataclass(frozen=True, slots=True)
-class RasterAssignment:
+class RasterAssignment(NamedTuple):
     """The part of each of n rasters, its part before an exclusion, and whether it is excluded; shape (n,) each."""
 
     part: Ints
@@ -65,17 +49,10 @@ class RasterAssignment:
     excluded: Bools
 
 
-@dataclass(frozen=True, slots=True)
-class Conflicts:
-    """The components of rasters that are not excluded, and which of them have rasters of several parts.
+class Conflicts(NamedTuple):
+    """The components of rasters that are not excluded, and whether each has rasters of several parts (`conflicting`).
 
-    Attributes:
-        constraints: The constraints between rasters that are not excluded.
-        assignment: The assignment of all rasters.
-        components: The component of each raster, shape (n,).
-        conflicting: Whether each component has rasters of several parts, shape (number of components,).
-        tie_order: The rank of each part among all parts, shape (parts,): of two parts with equally many rasters in a
-            component, that of lower rank counts as larger.
+    Of two parts with equally many rasters in a component, that of the lower rank in `tie_order` counts as larger.
     """
 
     constraints: GroupingConstraints
@@ -92,11 +69,11 @@ class Conflicts:
         return np.argsort(np.argsort(self.tie_order - sizes * len(self.tie_order), axis=1), axis=1)
 
 
+Resolver = Callable[[Conflicts], RasterAssignment]
+
+
 def resolve_conflicts(
-    constraints: GroupingConstraints,
-    assignment: RasterAssignment,
-    tie_order: Ints,
-    resolve: Callable[[Conflicts], RasterAssignment],
+    constraints: GroupingConstraints, assignment: RasterAssignment, tie_order: Ints, resolve: Resolver
 ) -> RasterAssignment:
     """Readmit excluded rasters where possible, then resolve conflicts until no component spans several parts.
 
@@ -120,7 +97,7 @@ def readmit_excluded(constraints: GroupingConstraints, assignment: RasterAssignm
     last_part = np.where(assignment.part >= 0, assignment.part, assignment.previous_part)
     readmitted = assignment.excluded & ~spans_several_parts(components, last_part)[components]
     part = np.where(readmitted, assignment.previous_part, assignment.part)
-    return replace(assignment, part=part, excluded=assignment.excluded & ~readmitted)
+    return assignment._replace(part=part, excluded=assignment.excluded & ~readmitted)
 
 
 def spans_several_parts(components: Ints, part: Ints) -> Bools:
@@ -168,56 +145,25 @@ def move_components(conflicts: Conflicts) -> RasterAssignment:
     """Move each conflicting component to the part with most of its rasters (`move`)."""
     components, assignment = conflicts.components, conflicts.assignment
     largest = conflicts.rank_parts().argmin(axis=1)
-    return replace(assignment, part=np.where(conflicts.conflicting[components], largest[components], assignment.part))
-
-
-def find_leaks(parts: Sequence[str | None], incidence: tuple[Ints, Ints], links: Links) -> Links:
-    """Return every direct link between rasters of different parts; empty if the split is free of leakage.
-
-    Args:
-        parts: The part of each of n rasters, or None.
-        incidence: The feature index and the raster index of each pair that shows one another, shape (m,) each.
-        links: Pairs of rasters that must be in the same part, shape (k, 2).
-
-    Returns:
-        One row for each feature on rasters of two or more parts (its index, two such rasters), then one row for each
-        leaking link (-1, its two rasters); shape (leaks, 3), sorted.
-    """
-    codes = {part: code for code, part in enumerate(sorted({part for part in parts if part is not None}))}
-    code = np.array([-1 if part is None else codes[part] for part in parts], dtype=np.int64)
-    features, rasters = (np.asarray(indices, dtype=np.int64) for indices in incidence)
-    assigned = code[rasters] >= 0
-    features, rasters = features[assigned], rasters[assigned]
-    order = np.lexsort((rasters, code[rasters], features))
-    features, rasters = features[order], rasters[order]
-    leaking = (features[1:] == features[:-1]) & (code[rasters[1:]] != code[rasters[:-1]])
-    feature_leaks = np.column_stack([features[1:], rasters[:-1], rasters[1:]])[leaking]
-    feature_leaks = feature_leaks[np.unique(feature_leaks[:, 0], return_index=True)[1]]
-    sides = code[links]
-    link_leaks = links[(sides >= 0).all(axis=1) & (sides[:, 0] != sides[:, 1])]
-    link_leaks = link_leaks[np.lexsort(link_leaks.T[::-1])]
-    return np.concatenate([feature_leaks, np.column_stack([np.full(len(link_leaks), -1), link_leaks])])
+    return assignment._replace(part=np.where(conflicts.conflicting[components], largest[components], assignment.part))
 
 
 def find_conflict_paths(conflicts: Conflicts, limit: int) -> Iterator[list[tuple[str, int]]]:
     """Yield a shortest path between rasters of two parts for each of the first `limit` conflicting components.
 
-    Yields:
-        The nodes of the path: `('raster', index)`, `('feature', index)`, or between two linked rasters the reason of
-        the link and -1.
+    Its nodes are `('raster', index)`, `('feature', index)`, or between two linked rasters the link's reason and -1.
     """
     constraints, part = conflicts.constraints, conflicts.assignment.part
-    n_nodes = constraints.count + constraints.features.max(initial=-1) + 1
-    incidences = np.column_stack([constraints.rasters, constraints.count + constraints.features])
+    n_nodes = constraints.size + constraints.features.max(initial=-1) + 1
+    incidences = np.column_stack([constraints.rasters, constraints.size + constraints.features])
     edges = np.concatenate([incidences, constraints.list_links()])
     graph = coo_array((np.ones(len(edges), dtype=np.int8), edges.T), shape=(n_nodes, n_nodes)).tocsr()
     for component in np.flatnonzero(conflicts.conflicting)[:limit]:
         members = np.flatnonzero((conflicts.components == component) & (part >= 0))
         in_first_part = part[members] == part[members[0]]
         sources, targets = members[in_first_part], members[~in_first_part]
-        distance, predecessor, _ = dijkstra(
-            graph, directed=False, indices=sources, unweighted=True, min_only=True, return_predecessors=True
-        )
+        options = {"unweighted": True, "min_only": True, "return_predecessors": True}
+        distance, predecessor, _ = dijkstra(graph, directed=False, indices=sources, **options)
         path = [int(targets[distance[targets].argmin()])]
         while predecessor[path[0]] >= 0:
             path.insert(0, int(predecessor[path[0]]))
@@ -228,7 +174,7 @@ def iter_path_nodes(constraints: GroupingConstraints, path: list[int]) -> Iterat
     """Yield the nodes of a path by type and index, and the reason of each link between two rasters."""
     links_by_reason = {reason: np.sort(links, axis=1) for reason, links in constraints.links.items()}
     for node, following in pairwise([*path, -1]):
-        yield ("raster", node) if node < constraints.count else ("feature", node - constraints.count)
-        if node < constraints.count and 0 <= following < constraints.count:
+        yield ("raster", node) if node < constraints.size else ("feature", node - constraints.size)
+        if node < constraints.size and 0 <= following < constraints.size:
             pair = sorted((node, following))
             yield next(reason for reason, links in links_by_reason.items() if (links == pair).all(axis=1).any()), -1

@@ -1,172 +1,177 @@
-"""The split recipe: plan which rasters of a collection go to which part, and build the event `split_assigned`."""
+"""`split`: assign the rasters of a collection to parts; the parameters, and the plan at a revision."""
 
-from __future__ import annotations
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
-
-import numpy as np
-
+from geographer.base.errors import UsageError, quote_names
+from geographer.base.parameters import Parameter
 from geographer.base.values import validate_name
-from geographer.operations.split.groups import By, fetch_features_on_rasters, find_links, make_incidence, to_int_array
-from geographer.planning.recipe import BuildContext, BuildResult, RunOptions, fields_to_json, recipe_to_json
-from geographer.storage.events import EventDraft
-from geographer.storage.log.row_tables import make_row_table
+from geographer.operations.split.events import SplitAssigned
+from geographer.planning.collections import require_collection
+from geographer.planning.recipe import WORKERS, OnConflict, Recipe
+from geographer.planning.shared_parameters import NAME_SCHEMA, TEXT, WHERE
+from geographer.storage.events.row_tables import make_row_table
+from geographer.storage.queries.revision import Revision
+from geographer.storage.request import Change, PlanContext
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from geographer.algorithms.connected_components import Ints
-    from geographer.operations.split.plan import SplitPlan
     from geographer.operations.split.report import SplitReport
-    from geographer.storage.queries.revision import Revision
+
+By = Literal["object", "overlap"]
+PartSizes = tuple[tuple[str, float], ...]
+"""The name and the relative size of each part."""
 
 _MEMBERS: Final = """
-    SELECT raster_id, part, split IS NOT NULL AS is_recorded, previous_part
+    SELECT raster_id, part, split IS NOT NULL AS is_recorded, previous_part, collection = $collection AS is_member
     FROM current_raster LEFT JOIN (FROM current_split WHERE split = $name) USING (raster_id)
     LEFT JOIN (SELECT raster_id, arg_max(part, valid_from) AS previous_part FROM state.split
                WHERE split = $name AND part IS NOT NULL AND valid_from <= getvariable('position') GROUP BY raster_id)
     USING (raster_id)
-    WHERE collection = $collection ORDER BY raster_id
+    WHERE is_member OR is_recorded ORDER BY raster_id
 """
+_MAX_SIZE: Final = 1e9
+_PART_SCHEMA: Final = {
+    "type": "array",
+    "prefixItems": [TEXT | {"minLength": 1}, {"type": "number", "exclusiveMinimum": 0}],
+    **{"minItems": 2, "items": False},
+}
+_EXAMPLE: Final = "Pass e.g. --parts train=0.7,val=0.15,test=0.15."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
-    """A split of a collection into parts.
+class Member(NamedTuple):
+    """A raster of the split, its recorded and its last part; not `is_member`: it is of a collection split before."""
 
-    Attributes:
-        name: The recipe's name.
-        collection: The rasters to split.
-        parts: The name and the relative size of each part.
-        by: What keeps rasters together: 'object', if they show the same feature; 'overlap', also if they share pixels.
-        where: An SQL expression over the columns of features; only features for which it is true count.
-        buffer: Also keep rasters together within this geodesic distance, in metres.
-        stratify: Meet the fractions in each class, too.
-        seed: Breaks ties.
+    raster_id: str
+    part: str | None
+    is_recorded: bool
+    previous_part: str | None
+    is_member: bool
+
+
+def parse_parts(parts: Any) -> PartSizes:
+    """Return the parts, given as a mapping, as pairs, or as text such as `train=0.7,val=0.15,test=0.15`.
+
+    `UsageError` if there are none, a name is empty or repeated, or a size is not a positive number.
+    """
+    pairs = [_parse_part(item) for item in parts.split(",")] if isinstance(parts, str) else [*dict(parts or {}).items()]
+    names = [name.strip() for name, _ in pairs]
+    if not pairs:
+        raise UsageError(f"a split needs parts. {_EXAMPLE}")
+    if not all(names):
+        raise UsageError(f"a part has no name. {_EXAMPLE}")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"parts are named more than once: {quote_names(repeated)}. {_EXAMPLE}")
+    for name, size in pairs:
+        if not (isfinite(size) and size > 0):
+            raise UsageError(f"part '{name}' has the fraction {size:g}, which is not above 0. {_EXAMPLE}")
+    return tuple(pairs)
+
+
+def _parse_part(item: str) -> tuple[str, float]:
+    name, _, fraction = (piece.strip() for piece in item.partition("="))
+    try:
+        size = float(fraction)
+    except ValueError:
+        size = 0.0
+    if not name or not 0 < size < _MAX_SIZE:
+        raise UsageError(
+            f"invalid part '{item}'. Use NAME=FRACTION, each name once, e.g. train=0.7,val=0.15,test=0.15."
+        )
+    return name, size
+
+
+class Split(Recipe, kw_only=True, frozen=True):
+    """Assign rasters to parts without leakage between them.
+
+    Assigned rasters keep their part when the dataset grows, and when parameters are replaced, if the part still exists.
     """
 
     kind: ClassVar[str] = "split"
-    event: ClassVar[str] = "split_assigned"
+    event: ClassVar[type[SplitAssigned]] = SplitAssigned
+    example: ClassVar[str] = "split split --collection chips --parts train=0.7,val=0.2,test=0.1"
 
-    name: str
-    collection: str
-    parts: tuple[tuple[str, float], ...]
-    by: By = "overlap"
-    where: str | None = None
-    buffer: float = 0.0
-    stratify: Literal["class"] | None = None
-    seed: int = 0
+    collection: Annotated[str, Parameter("The collection of rasters to assign.", "NAME", schema=NAME_SCHEMA)]
+    parts: Annotated[
+        Mapping[str, float] | Sequence[tuple[str, float]] | str,
+        Parameter(
+            "The parts and their fractions of the rasters, such as train=0.7,val=0.15,test=0.15.",
+            "NAME=FRACTION,…",
+            convert=parse_parts,
+            schema={"type": "array", "minItems": 1, "items": _PART_SCHEMA},
+        ),
+    ]
+    by: Annotated[
+        By, Parameter("Keep rasters together that show the same object; 'overlap': also those that share pixels.")
+    ] = "overlap"
+    buffer: Annotated[
+        float, Parameter("Also keep rasters together that lie within this distance of each other.", "METRES", minimum=0)
+    ] = 0.0
+    stratify: Annotated[Literal["class"] | None, Parameter("Approximate the fractions within each class, too.")] = None
+    where: Annotated[str | None, WHERE] = None
+    seed: Annotated[int, Parameter("Seed of the choice among equally good assignments.", "NUMBER")] = 0
+    on_conflict: Annotated[
+        OnConflict | None,
+        Parameter(
+            "If new features connect rasters of two parts: leave their chips unassigned, or move the smaller side.",
+            default="refuse to assign",
+            key=None,
+        ),
+    ] = None
+    workers: Annotated[int, WORKERS._replace(cli="none")] = 1
 
-    def to_parameters(self) -> dict[str, Any]:
-        """Return all fields except the name, as JSON."""
-        return fields_to_json(self)
+    def make_plan(self, revision: Revision, _context: PlanContext) -> Change:
+        """Plan the parts of rasters that have none yet; see `plan_split`, also for the errors."""
+        import numpy as np
 
-    def make_plan(self, revision: Revision, run: RunOptions) -> AssignmentPlan:
-        """Plan the parts of rasters that have none yet; see `plan_split`.
-
-        Raises:
-            ConflictError: new features connect rasters of different parts, and the run has no `on_conflict`.
-        """
-        from geographer.operations.split.plan import SplitRequest, plan_split
+        from geographer.operations.split import groups
+        from geographer.operations.split.conflicts import RasterAssignment
+        from geographer.operations.split.plan import SplitInputs, plan_split
+        from geographer.operations.split.report import SplitReport
 
         validate_name("recipe", self.name)
-        revision.require_collection(self.collection)
-        members = revision.fetch_rows(_MEMBERS, {"name": self.name, "collection": self.collection})
-        if not members and revision.fetch_value("SELECT 1 FROM recipes WHERE name = $name", {"name": self.name}):
-            return AssignmentPlan(self, [], None)
-        rasters, names = [member[0] for member in members], [name for name, _ in self.parts]
-        assigned = {raster: part for raster, part, _, _ in members if part is not None}
-        excluded = {raster: previous for raster, part, recorded, previous in members if recorded and part is None}
-        features = fetch_features_on_rasters(revision, self.collection, self.where)
-        classes, counts = self._count_classes(features, len(rasters))
-        part = np.array([names.index(assigned[r]) if r in assigned else -1 for r in rasters], np.int64)
-        out = np.array([raster in excluded for raster in rasters], np.bool_)
-        request = SplitRequest(
-            rasters=rasters,
-            parts=dict(self.parts),
+        require_collection(revision, self.collection)
+        rows = revision.fetch_rows(_MEMBERS, {"name": self.name, "collection": self.collection})
+        members, others = ([row for row in map(Member._make, rows) if row.is_member == side] for side in (True, False))
+        if not members and not self.is_changed(revision):
+            return self._make_change([], SplitReport())
+        sizes = dict(parse_parts(self.parts))
+        names = sorted(sizes)
+        numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
+        excluded = np.array([row.is_recorded and row.part is None for row in members], np.bool_)
+        part, previous = (
+            np.array([numbers.get(name, -1) for name in side], np.int64)
+            for side in ([row.part for row in members], [row.previous_part for row in members])
+        )
+        features = groups.fetch_features_on_rasters(revision, self.collection, self.where)
+        classes, counts = groups.count_classes(features if self.stratify else features[:0], len(members))
+        constraints = groups.find_constraints(revision, self.collection, features, self.by, self.buffer, part, excluded)
+        inputs = SplitInputs(
+            rasters=[row.raster_id for row in members],
             feature_ids=features["feature_id"].unique().to_pylist(),
-            incidence=make_incidence(features),
-            links=find_links(revision, self.collection, by=self.by, buffer=self.buffer, part=part, excluded=out),
+            constraints=constraints,
+            assignment=RasterAssignment(part, np.where(excluded, previous, -1), excluded),
             classes=classes,
             class_counts=counts,
-            seed=self.seed,
-            assigned=assigned,
-            excluded=excluded,
-            on_conflict=run.on_conflict,
         )
-        return AssignmentPlan(self, members, plan_split(request))
-
-    def _count_classes(self, features: pa.Table, n_rasters: int) -> tuple[list[str], Ints | None]:
-        """Return the classes and how many features of each every raster shows, shape (rasters, classes)."""
-        if self.stratify is None:
-            return [], None
-        classes = sorted(features["class"].unique().to_pylist())
-        counts = np.zeros((n_rasters, len(classes)), np.int64)
-        indices = np.array([classes.index(name) for name in features["class"].to_pylist()], np.int64)
-        np.add.at(counts, (to_int_array(features, "raster_index"), indices), 1)
-        return classes, counts
-
-
-class AssignmentPlan:
-    """The changes of a split: rasters that are newly assigned, and assignments that a conflict changed."""
-
-    def __init__(self, recipe: Split, members: list[tuple[Any, ...]], plan: SplitPlan | None) -> None:
-        """Compare `plan` with the recorded parts of `members`; None if the collection is empty."""
-        self.recipe = recipe
-        self._changes = [
-            (raster, part, recorded)
-            for (raster, before, recorded, _), part in zip(members, plan.parts if plan else [], strict=True)
-            if not recorded or before != part
+        plan = plan_split(inputs, sizes, self.seed, self.on_conflict)
+        new_parts = [names[number] if number >= 0 else None for number in plan.assignment.part]
+        changes: list[tuple[str, str, str | None]] = [
+            ("changed" if row.is_recorded else "added", row.raster_id, new_part)
+            for row, new_part in zip(members, new_parts, strict=True)
+            if not row.is_recorded or row.part != new_part
         ]
-        self.summary_fields = {
-            "assigned": sum(part is not None for _, part, _ in self._changes),
-            "left out": sum(part is None for _, part, _ in self._changes),
-            "moved": len(plan.moved) if plan else 0,
-            **(_report_to_json(plan.report) if plan else {}),
-        }
+        changes += [("removed", row.raster_id, None) for row in others]
+        return self._make_change(changes, plan.report)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether the part or the exclusion of every raster is recorded."""
-        return not self._changes
-
-    def build_outputs(self, _context: BuildContext) -> BuildResult:
-        """Return the event; a split makes no files."""
-        rows: dict[str, list[Any]] = {
-            "change": ["changed" if recorded else "added" for _, _, recorded in self._changes],
-            "split": [self.recipe.name] * len(self._changes),
-            "raster_id": [raster for raster, _, _ in self._changes],
-            "part": [part for _, part, _ in self._changes],
-        }
-        tables = {"split_change": make_row_table("split_change", rows)} if self._changes else {}
-        payload = {"recipe": recipe_to_json(self.recipe), **self.summary_fields}
-        return BuildResult(EventDraft("split_assigned", payload, tables))
-
-
-def _report_to_json(report: SplitReport) -> dict[str, Any]:
-    """Return the report as the log records it: fractions rounded to six digits, which are equal on every machine."""
-    return {
-        "components": report.components,
-        "largest": _round_fraction(report.largest_component),
-        "deviation": _round_fraction(report.max_deviation),
-        "class_deviation": None if report.class_deviation is None else _round_fraction(report.class_deviation),
-        "parts": {
-            part.part: {
-                "rasters": part.rasters,
-                "asked": _round_fraction(part.target_fraction),
-                "got": _round_fraction(part.actual_fraction),
-                "classes": {name: _round_fraction(fraction) for name, fraction in part.class_fractions.items()},
-            }
-            for part in report.parts
-        },
-        "method": report.method,
-        "cost": _round_fraction(report.cost),
-        "bound": _round_fraction(report.lower_bound),
-        "proven": report.is_optimal,
-        "warnings": list(report.warnings),
-    }
-
-
-def _round_fraction(value: float) -> float:
-    return round(float(value), 6)
+    def _make_change(self, changes: list[tuple[str, str, str | None]], report: "SplitReport") -> Change:
+        """Return the event and its rows from the change, the raster and the part of each row."""
+        event = SplitAssigned(
+            recipe=self.to_record(),
+            assigned=sum(part is not None for _, _, part in changes),
+            left_out=sum(change != "removed" and part is None for change, _, part in changes),
+            **report.to_payload(),
+        )
+        names, rasters, parts = map(list, zip(*changes, strict=True)) if changes else ([], [], [])
+        columns = {"change": names, "split": [self.name] * len(changes), "raster_id": rasters, "part": parts}
+        return Change(event, {"split_change": make_row_table("split_change", columns)} if changes else {})

@@ -49,7 +49,7 @@ def write_items(folder: Path, *items: dict[str, Any], name: str = "items.json") 
 
 def read_outlines(dataset: Any) -> dict[str, tuple[Any, str]]:
     """Return each footprint and its CRS as the log records them."""
-    rows = dataset.sql("SELECT raster_id, outline, crs FROM log.raster_change ORDER BY position, ordinal").to_pylist()
+    rows = dataset.sql("SELECT raster_id, outline, crs FROM chain_raster_change ORDER BY position, ordinal").to_pylist()
     return {row["raster_id"]: (shapely.from_wkb(row["outline"]), row["crs"]) for row in rows}
 
 

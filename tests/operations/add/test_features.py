@@ -138,7 +138,7 @@ def test_any_crs_is_transformed_to_lonlat(dataset, tmp_path):
 def test_log_keeps_original_coordinates(dataset):
     data = make_frame(crs="EPSG:32632", geometry=[shapely.Point(500_000.125 + i, 5_200_000.25) for i in range(4)])
     dataset.add_features(data)
-    stored = dataset.sql("SELECT geometry, crs FROM log.feature_change ORDER BY ordinal")
+    stored = dataset.sql("SELECT geometry, crs FROM chain_feature_change ORDER BY ordinal")
     assert shapely.from_wkb(stored["geometry"].to_pylist()).tolist() == list(data.geometry)
     assert set(stored["crs"].to_pylist()) == {"EPSG:32632"}
 
@@ -314,7 +314,7 @@ def test_nan_and_infinity_become_json_null(dataset):
         assert [parse_line(line)["v"] for line in lines] == [None, None, 1.0]
     geojson = [parse_line(line)["properties"]["v"] for line in dataset.format_geojson_features("features")]
     assert geojson == [None, None, 1.0]
-    stored = dataset.sql("SELECT properties FROM log.feature_change").to_pylist()
+    stored = dataset.sql("SELECT properties FROM chain_feature_change").to_pylist()
     assert [parse_line(row["properties"])["v"] for row in stored] == ["inf", "nan", 1.0]
 
 
@@ -506,7 +506,7 @@ def test_skip_records_invalid_geometries(dataset, tmp_path):
         result = dataset.add_features(data, on_error="skip")
         assert (result.summary["features"], result.summary["skipped"]) == (len(SHAPES), len(INVALID_SHAPES))
         skipped = dataset.sql(
-            f"SELECT input, name, reason FROM log.skipped_input WHERE position = {result.position} ORDER BY ordinal"
+            f"SELECT input, name, reason FROM chain_skipped_input WHERE position = {result.position} ORDER BY ordinal"
         ).to_pylist()
         assert [row["name"] for row in skipped] == make_ids(container, INVALID_SHAPES)
         for row, (_, reason) in zip(skipped, INVALID_SHAPES.values(), strict=True):

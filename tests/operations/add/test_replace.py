@@ -103,7 +103,7 @@ def test_replace_adds_changes_and_keeps(dataset, tmp_path):
     result = dataset.add_features(write_geojson(tmp_path / "again.geojson", again), crs=UTM, replace=True)
     assert count_changes(result) == {"added": 1, "changed": 1, "unchanged": 1}
     assert result.summary["features"] == 2
-    log = dataset.sql("SELECT feature_id, change FROM log.feature_change WHERE position = " + str(result.position))
+    log = dataset.sql("SELECT feature_id, change FROM chain_feature_change WHERE position = " + str(result.position))
     assert log.to_pylist() == [{"feature_id": "b", "change": "changed"}, {"feature_id": "n", "change": "added"}]
     rows = {row["feature_id"]: row for row in dataset.features().to_pylist()}
     assert {name: row["class"] for name, row in rows.items()} == {"a": "pond", "b": "lake", "c": "pond", "n": "pond"}

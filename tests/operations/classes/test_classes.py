@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
-from geographer.operations.classes.remap import compute_remapped_values
+from geographer.operations.classes.remap import RemapClasses, compute_remapped_values
 from geographer.storage.state.update import rebuild_state
 from tests.sample_history import point_geometry, square_geometry, write_scenes
 from tests.storage.state.test_update import read_state
@@ -178,10 +178,10 @@ def test_remap_changes_only_classes(dataset):
         name: row["geometry"] for name, row in before.items()
     }
     [row] = dataset.sql(
-        "SELECT feature_id, change, geometry, crs FROM log.feature_change WHERE position > 6"
+        "SELECT feature_id, change, geometry, crs FROM chain_feature_change WHERE position > 6"
     ).to_pylist()
     [old_row] = dataset.sql(
-        "SELECT geometry, crs FROM log.feature_change WHERE feature_id = 'f' AND position < 6"
+        "SELECT geometry, crs FROM chain_feature_change WHERE feature_id = 'f' AND position < 6"
     ).to_pylist()
     assert (row["feature_id"], row["change"]) == ("f", "changed")
     assert (row["geometry"], row["crs"]) == (old_row["geometry"], old_row["crs"])
@@ -431,3 +431,17 @@ def test_invalid_probability_is_rejected(probability_dataset, tmp_path):
             UsageError, match="column 'prob_of_class_a' of feature 'n' has the invalid probability 'likely'"
         ):
             change()
+
+
+def test_mapping_is_parsed_from_texts():
+    request = RemapClasses(["football, baseball=ball", "track="])
+    assert request.to_json() == {
+        "classes": {"football": "ball", "baseball": "ball", "track": None},
+        "prune_rasters": False,
+    }
+
+
+@pytest.mark.parametrize("texts", [["ball"], ["=ball"], ["a=b", "a=c"]])
+def test_invalid_mapping_text_is_rejected(texts):
+    with pytest.raises(UsageError, match=r"invalid change|given twice"):
+        RemapClasses(texts)

@@ -386,6 +386,16 @@ def test_max_nodata_limits_nodata_fraction(pond_dataset: Dataset, tmp_path: Path
     assert {window[1] for window in expected} == {16, 32}
 
 
+def test_chip_has_recorded_crs_of_its_raster(pond_dataset: Dataset, tmp_path: Path) -> None:
+    """The file has no CRS; it is stated when the raster is added."""
+    bare = write_scene(tmp_path / "bare.tif", make_pixels(1, 20, 20), crs=None)
+    pond_dataset.add_rasters(bare, collection="bare", crs="EPSG:32719")
+    pond_dataset.cut_grid("tiles", size=20, source="bare")
+    (chip,) = list_chips(pond_dataset, "tiles")
+    with open_chip(pond_dataset, chip) as cut:
+        assert cut.crs.to_epsg() == 32719
+
+
 # --- grids --------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import geopandas
+import pandas
 import pyarrow as pa
 import pyproj
 import pytest
@@ -96,14 +97,24 @@ def test_other_boxes_are_a_conflict(pond_dataset: Dataset, tmp_path: Path) -> No
             pond_dataset.cut_boxes("boxes", other, crs="EPSG:32633")
 
 
-def test_invalid_box_is_rejected(pond_dataset: Dataset, tmp_path: Path) -> None:
+BOX, OTHER = shapely.box(500040, 5199860, 500120, 5199950), shapely.box(500140, 5199860, 500220, 5199950)
+BAD_BOXES = [
+    (UsageError, [("p", shapely.Point(500040, 5199860))], "cannot read box 'p' from 'the table': it is not a polygon"),
+    (UsageError, [("x", BOX), ("e", shapely.Polygon()), ("n", None)], "box 'e', 'n' .*: it has no geometry"),
+    (UsageError, [(None, BOX)], r"box '\(without id\)' .*: it has no id"),
+    (ConflictError, [("x", BOX), ("x", OTHER)], "box 'x', 'x' .*: its id occurs more than once"),
+    (UsageError, [], "contains no boxes"),
+]
+
+
+@pytest.mark.parametrize(("error", "boxes", "message"), BAD_BOXES, ids=[message for *_, message in BAD_BOXES])
+def test_invalid_box_is_rejected(pond_dataset: Dataset, error, boxes, message) -> None:
     head = pond_dataset.log(1)
-    path = write_features(tmp_path / "points.geojson", {"p": ("", {"type": "Point", "coordinates": [WEST, NORTH]})})
-    with pytest.raises(UsageError, match=r"invalid box 'p' in .*: not a polygon"):
-        pond_dataset.cut_boxes("boxes", path, crs="EPSG:32633")
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": []}))
-    with pytest.raises(UsageError, match="contains no boxes"):
-        pond_dataset.cut_boxes("boxes", path, crs="EPSG:32633")
+    ids, geometries = [name for name, _ in boxes], [geometry for _, geometry in boxes]
+    frame = geopandas.GeoDataFrame({"id": pandas.Series(ids, dtype=object)}, geometry=geometries, crs="EPSG:32633")
+    with pytest.raises(error, match=message) as raised:
+        pond_dataset.cut_boxes("boxes", frame)
+    assert type(raised.value) is error
     assert pond_dataset.log(1) == head
 
 
@@ -238,7 +249,7 @@ def test_options_must_be_json(pond_dataset: Dataset) -> None:
 @pytest.mark.parametrize(
     ("cutter", "error", "message"),
     [
-        ("tests.sample_history:Missing", NotFoundError, "cutter 'tests.sample_history:Missing' not found"),
+        ("tests.sample_history:Missing", NotFoundError, "cannot be imported .AttributeError: .*'Missing'"),
         ("nothing", NotFoundError, "Install the package that defines it"),
         (UnknownRaster, UsageError, "returned the unknown raster 'nowhere'"),
     ],

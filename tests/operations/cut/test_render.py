@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -341,14 +342,14 @@ def test_tasks_are_validated_before_cutting(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
-def test_crs_by_path_replaces_missing_crs(tmp_path: Path):
+def test_crs_of_task_replaces_missing_crs(tmp_path: Path):
     without_crs, with_crs = (
         write_scene(tmp_path / f"{crs}.tif", make_pixels(1, 8, 8), crs=crs) for crs in (None, "EPSG:32633")
     )
     tasks = [ChipTask(str(path), Window(0, 0, 4, 4), f"{path}.chip") for path in (without_crs, with_crs)]
     with pytest.raises(UsageError, match="no CRS"):
         list(cut_chips(tasks))
-    results = list(cut_chips(tasks, crs_by_path={str(without_crs): CUSTOM_CRS}))
+    results = list(cut_chips([replace(tasks[0], crs=CUSTOM_CRS), tasks[1]]))
     assert (
         results[0].grid.crs
         == read_raster_info(without_crs, crs=CUSTOM_CRS).grid.crs
@@ -359,9 +360,10 @@ def test_crs_by_path_replaces_missing_crs(tmp_path: Path):
 
 def test_crs_changed_by_geotiff_is_rejected(tmp_path: Path):
     source = write_scene(tmp_path / "a.tif", make_pixels(1, 8, 8), crs=None)
-    task = ChipTask(str(source), Window(0, 0, 4, 4), str(tmp_path / "chip.tif"))
+    crs = "+proj=krovak +ellps=bessel"
+    task = ChipTask(str(source), Window(0, 0, 4, 4), str(tmp_path / "chip.tif"), crs=crs)
     with pytest.raises(UsageError, match="cannot store the CRS"):
-        list(cut_chips([task], crs_by_path={str(source): "+proj=krovak +ellps=bessel"}))
+        list(cut_chips([task]))
 
 
 def test_large_chip_is_tiled(tmp_path: Path):

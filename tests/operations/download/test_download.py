@@ -629,7 +629,8 @@ def test_checkout_restores_downloaded_raster(dataset, archive_folder, tmp_path):
         ({"start": "May"}, UsageError, "invalid time 'May' for --start"),
         ({"start": "2026-06-02", "end": "2026-06-01"}, UsageError, "is after --end"),
         ({"target_count": 0}, UsageError, "--target-count 0"),
-        ({"resolution": float("nan")}, UsageError, "--resolution nan is not a finite number"),
+        ({"resolution": float("nan")}, UsageError, "invalid --resolution nan. Use a number above 0"),
+        ({"max_cloud": float("inf")}, UsageError, "invalid --max-cloud inf. Use a number from 0 to 100"),
         ({"bands": ["B02", "B02"]}, UsageError, "--bands B02,B02 repeats a band"),
         ({"union": True, "target_count": 2}, UsageError, "--union"),
         ({"query": {"api_key": "1234"}}, UsageError, "--query api_key=… looks like a credential"),
@@ -670,6 +671,38 @@ def test_recipe_name_is_unique(dataset, archive_folder, tmp_path):
 
     with pytest.raises(ConflictError, match="recipe 'scenes' exists as a download recipe with max_cloud null"):
         download(dataset, archive_folder, max_cloud=10)
+
+
+@pytest.mark.usefixtures("one_pond")
+def test_replace_keeps_downloaded_rasters(dataset, archive_folder, tmp_path):
+    add_scene(archive_folder, "one", cloud_cover=20)
+    add_scene(archive_folder, "two", cloud_cover=40)
+    download(dataset, archive_folder, max_cloud=10)
+    download(dataset, archive_folder, max_cloud=30, replace=True)
+    first = (dataset.root / "rasters" / "source" / "one.tif").stat().st_mtime_ns
+
+    result = download(dataset, archive_folder, target_count=2, replace=True)
+
+    assert result.summary["rasters"] == 1
+    assert result.summary["recipe"]["parameters"]["target_count"] == 2
+    assert list_raster_ids(dataset) == ["one", "two"]
+    assert list_fetched(archive_folder) == ["one", "two"]
+    assert (dataset.root / "rasters" / "source" / "one.tif").stat().st_mtime_ns == first
+    assert not download(dataset, archive_folder, target_count=2).changed
+    assert dataset.verify() == []
+
+
+@pytest.mark.usefixtures("one_pond")
+def test_replaced_recipe_skips_removed_raster(dataset, archive_folder, tmp_path):
+    add_scene(archive_folder, "bad")
+    add_scene(archive_folder, "good", cloud_cover=40.0)
+    download(dataset, archive_folder)
+    dataset.remove_rasters(["bad"])
+
+    download(dataset, archive_folder, max_cloud=30, replace=True)
+    dataset.update()
+
+    assert list_raster_ids(dataset) == []
 
 
 @pytest.mark.usefixtures("one_pond")

@@ -14,13 +14,14 @@ import rasterio
 from click.testing import CliRunner
 
 from geographer import Dataset
-from geographer.base.errors import NotFoundError, UsageError
+from geographer.base.errors import NotFoundError, PluginError, UsageError
 from geographer.cli import geographer_command
 from geographer.storage.database.connection import Database
-from geographer.storage.events import EventDraft
-from geographer.storage.log.row_tables import make_row_table
+from geographer.storage.events import CommitInfo
+from geographer.storage.events.payload import parse_payload
+from geographer.storage.events.row_tables import make_row_table
+from geographer.storage.request import Change
 from geographer.storage.state.update import rebuild_state
-from geographer.storage.unit_of_work import Change
 from tests.operations.label.label_dataset import (
     FEATURES,
     LATER_FEATURES,
@@ -158,8 +159,8 @@ def test_ignore_above_255_makes_masks_uint16(dataset: Dataset):
     ("options", "message"),
     [
         ({"ignore": 2}, "2 is the value of class 'quarry'"),
-        ({"ignore": 0}, "invalid ignore value 0"),
-        ({"ignore": 65_536}, "invalid ignore value 65536"),
+        ({"ignore": 0}, "invalid --ignore 0. Use a number from 1 to 65535"),
+        ({"ignore": 65_536}, "invalid --ignore 65536. Use a number from 1 to 65535"),
         ({"ignore_where": "depth > 1"}, "Pass --ignore VALUE"),
         ({"width": "0px"}, "invalid width '0px'"),
         ({"width": "3 km"}, "invalid width '3 km'"),
@@ -381,7 +382,8 @@ def test_label_maker_is_found_by_entry_point(dataset: Dataset, tmp_path: Path, m
     ("maker", "options", "error", "message"),
     [
         ("absent", {}, NotFoundError, "label maker 'absent' not found"),
-        ("tests.operations.label.label_dataset:Absent", {}, UsageError, "cannot be imported"),
+        ("absent:Absent", {}, PluginError, "label maker 'absent:Absent' not found"),
+        ("tests.operations.label.label_dataset:Absent", {}, PluginError, "cannot be imported .AttributeError: "),
         ("json:JSONDecoder", {}, UsageError, "is not a label maker. Give it a method draw"),
         (UnversionedMaker, {}, UsageError, "has no version to record"),
         (CountingMaker, {"colour": 1}, UsageError, "does not accept the options"),
@@ -503,7 +505,7 @@ def test_updated_labels_equal_new_labels(labelled_dataset: Dataset, tmp_path: Pa
         assert updated[0].keys() - before[name][0].keys(), name
         assert updated[0] != before[name][0]
     phases: list[str] = []
-    monkeypatch.setattr(labelled_dataset, "_progress", lambda phase, results, total: phases.append(phase))
+    monkeypatch.setattr(labelled_dataset._unit_of_work, "progress", lambda phase, results, total: phases.append(phase))
     assert not any(result.changed for result in labelled_dataset.update())
     assert phases == []
     assert labelled_dataset.verify() == []
@@ -525,11 +527,8 @@ def record_event(dataset: Dataset, kind: str, payload: dict[str, Any], **rows: A
     """Record an event with these rows, which no command of these tests records."""
     tables = {table: make_row_table(table, columns) for table, columns in rows.items()}
     unit_of_work = dataset._unit_of_work
-    unit_of_work.record_change(
-        Change(EventDraft(kind, payload, tables)),
-        dataset._make_commit_info("", None, None),
-        unit_of_work.prepare_head(None),
-    )
+    change = Change(parse_payload(kind, 1, payload), tables)
+    unit_of_work._record_change(change, {}, CommitInfo("tester"), unit_of_work.prepare_head(None))
 
 
 def test_update_follows_class_changes(dataset: Dataset):
@@ -538,7 +537,7 @@ def test_update_follows_class_changes(dataset: Dataset):
     dataset.label_multilabel("multi", collection="grid")
     before = read_label(dataset, "mask")[0]
     values = {"change": ["changed"], "class": ["pond"], "value": [5]}
-    record_event(dataset, "classes_added", {"request": {"names": []}, "classes": []}, class_change=values)
+    record_event(dataset, "classes_added", {"classes": ["pond"]}, class_change=values)
     dataset.update()
     expected = draw_squares((2, QUARRY), (5, POND), (5, FAR), (0, ISLAND))
     expected[10, 50], expected[50, 30] = 2, 5
@@ -550,7 +549,7 @@ def test_update_follows_class_changes(dataset: Dataset):
     assert {name for name in before if before[name] != after[name]} < before.keys()
 
     removed = {"change": ["removed"], "class": ["quarry"], "value": [2]}
-    record_event(dataset, "classes_added", {"request": {"names": []}, "classes": []}, class_change=removed)
+    record_event(dataset, "classes_added", {"classes": ["quarry"]}, class_change=removed)
     dataset.update()
     expected = draw_squares((5, POND), (5, FAR), (0, ISLAND))
     expected[50, 30] = 5

@@ -111,6 +111,16 @@ def test_empty_dataset_gets_everything_except_splits(dataset, sample_history, so
     assert not dataset.verify()
 
 
+def test_dropped_user_columns_are_not_imported(tmp_path):
+    source, target = make_empty_dataset(tmp_path / "source"), make_empty_dataset(tmp_path / "target")
+    path = write_features(tmp_path / "a.geojson", FEATURES)
+    path.write_text(path.read_text().replace('"depth": 1.5', '"prob_of_class_quarry": 0.5'))
+    source.add_features(path, crs="EPSG:32633")
+    source.remap_classes({"quarry": None})
+    target.import_dataset(source.root)
+    assert target.log()[-1].payload["columns"]["feature"] == {"name": "VARCHAR", "surveyed": "VARCHAR"}
+
+
 def test_payload_records_imported_history(dataset, sample_history, source):
     dataset.import_dataset(sample_history.root, at="v1")
     event, head = source.show("v1"), source.show()

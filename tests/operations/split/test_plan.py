@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,68 @@ from hypothesis import strategies as st
 
 from geographer.base.errors import ConflictError, UsageError
 from geographer.operations.split import assign as assign
-from geographer.operations.split.conflicts import find_leaks
-from geographer.operations.split.plan import SplitPlan, SplitRequest, plan_split
+from geographer.operations.split import plan as planner
+from geographer.operations.split.conflicts import GroupingConstraints, RasterAssignment
+from geographer.operations.split.plan import SplitInputs
+from geographer.operations.split.recipe import Split
+from geographer.operations.split.report import SplitReport
+from geographer.planning.recipe import OnConflict
 
 PARTS = {"train": 0.7, "val": 0.15, "test": 0.15}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitRequest:
+    """The inputs of a split in terms of ids and names, with the parameters that its plan depends on."""
+
+    rasters: Sequence[str]
+    feature_ids: Sequence[str] = ()
+    incidence: tuple[np.ndarray, np.ndarray] = (np.empty(0, np.int64), np.empty(0, np.int64))
+    links: Mapping[str, np.ndarray] = field(default_factory=dict)
+    classes: Sequence[str] = ()
+    class_counts: np.ndarray | None = None
+    assigned: Mapping[str, str] = field(default_factory=dict)
+    excluded: Mapping[str, str | None] = field(default_factory=dict)
+    parts: Mapping[str, float]
+    seed: int = 0
+    on_conflict: OnConflict | None = None
+
+
+@dataclass(frozen=True)
+class NamedPlan:
+    """A plan in terms of ids and names."""
+
+    parts: list[str | None]
+    components: np.ndarray
+    moved: dict[str, tuple[str, str]]
+    unassigned: list[str]
+    excluded: dict[str, str | None]
+    report: SplitReport
+
+
+def plan_split(request: SplitRequest) -> NamedPlan:
+    rasters = request.rasters
+    number_of: dict[Any, int] = {name: number for number, name in enumerate(sorted(request.parts))}
+    before = RasterAssignment(
+        np.array([number_of.get(request.assigned.get(raster), -1) for raster in rasters], np.int64),
+        np.array([number_of.get(request.excluded.get(raster), -1) for raster in rasters], np.int64),
+        np.array([raster in request.excluded for raster in rasters], bool),
+    )
+    counts: Any = np.zeros((len(rasters), 0)) if request.class_counts is None else request.class_counts
+    constraints = GroupingConstraints(len(rasters), *request.incidence, request.links)
+    inputs = SplitInputs(rasters, request.feature_ids, constraints, before, request.classes, counts)
+    after, components, report = planner.plan_split(inputs, request.parts, request.seed, request.on_conflict)
+    names = [*sorted(request.parts), None]
+    parts = [names[number] for number in after.part]
+    changed = {
+        raster: (request.assigned[raster], part)
+        for raster, part in zip(rasters, parts, strict=True)
+        if part is not None and request.assigned.get(raster, part) != part
+    }
+    assert report.moved == len(changed)
+    excluded = {rasters[index]: names[after.previous_part[index]] for index in np.flatnonzero(after.excluded).tolist()}
+    unassigned = [raster for raster in excluded if raster not in request.excluded]
+    return NamedPlan(parts, components, changed, unassigned, excluded, report)
 
 
 def make_request(
@@ -29,7 +87,7 @@ def make_request(
 ) -> SplitRequest:
     """A request in terms of ids: the rasters that show each feature, linked pairs, and other rasters (`alone`)."""
     of_features = (raster for rasters in rasters_of_features.values() for raster in rasters)
-    ids = list(dict.fromkeys([*of_features, *(raster for pair in links for raster in pair), *alone]))
+    ids = sorted({*of_features, *(raster for pair in links for raster in pair), *alone})
     index = {raster: number for number, raster in enumerate(ids)}
     incidence = [
         (number, index[raster]) for number, rasters in enumerate(rasters_of_features.values()) for raster in rasters
@@ -46,7 +104,7 @@ def make_request(
     )
 
 
-def map_parts(request: SplitRequest, plan: SplitPlan) -> dict[str, str | None]:
+def map_parts(request: SplitRequest, plan: NamedPlan) -> dict[str, str | None]:
     return dict(zip(request.rasters, plan.parts, strict=True))
 
 
@@ -71,7 +129,7 @@ def merge_linked_sets(rasters, shown, links):
     return components
 
 
-def make_following_request(request: SplitRequest, plan: SplitPlan, **options: Any) -> SplitRequest:
+def make_following_request(request: SplitRequest, plan: NamedPlan, **options: Any) -> SplitRequest:
     """The request after a plan, with the plan's assignments and exclusions."""
     assigned = {raster: part for raster, part in map_parts(request, plan).items() if part is not None}
     return replace(request, assigned=assigned, excluded=plan.excluded, **options)
@@ -126,8 +184,8 @@ def test_plan_does_not_depend_on_order(features_and_links, random):
 
 def test_components_are_numbered_by_first_rasters():
     request = make_request({"lake": ["b", "z"], "hill": ["a", "c"]}, alone=["d"])
-    assert request.rasters == ["b", "z", "a", "c", "d"]
-    assert plan_split(request).components.tolist() == [0, 0, 1, 1, 2]
+    assert request.rasters == ["a", "b", "c", "d", "z"]
+    assert plan_split(request).components.tolist() == [0, 1, 0, 2, 1]
 
 
 # --- target fractions -------------------------------------------------------------------------------------------------
@@ -136,8 +194,8 @@ def test_components_are_numbered_by_first_rasters():
 def test_single_rasters_meet_fractions_exactly():
     plan = plan_split(make_request({}, alone=[f"r{number}" for number in range(200)]))
     assert Counter(plan.parts) == {"train": 140, "val": 30, "test": 30}
-    assert plan.report.max_deviation == pytest.approx(0)
-    assert [(part.part, part.rasters, part.target_fraction) for part in plan.report.parts] == [
+    assert plan.report.deviation == pytest.approx(0)
+    assert [(name, part.rasters, part.asked) for name, part in plan.report.parts.items()] == [
         ("train", 140, 0.7),
         ("val", 30, 0.15),
         ("test", 30, 0.15),
@@ -166,11 +224,11 @@ def test_classes_meet_fractions():
     )
     plan = plan_split(request)
     parts = np.array(plan.parts)
-    for part in plan.report.parts:
+    for part_name, part in plan.report.parts.items():
         for number, name in enumerate(request.classes):
-            actual = counts[parts == part.part, number].sum() / counts[:, number].sum()
-            assert part.class_fractions[name] == pytest.approx(actual)
-            assert actual == pytest.approx(PARTS[part.part], abs=0.01)
+            actual = counts[parts == part_name, number].sum() / counts[:, number].sum()
+            assert part.classes[name] == pytest.approx(actual)
+            assert actual == pytest.approx(PARTS[part_name], abs=0.01)
     assert plan.report.class_deviation is not None
     assert plan.report.class_deviation < 0.01
     assert plan_split(replace(request, classes=[], class_counts=None)).report.class_deviation is None
@@ -190,14 +248,14 @@ def test_report_warns_about_large_component():
         "pond": [f"small{number}" for number in range(10)],
     }
     plan = plan_split(make_request(features_and_links, [("big0", "big1")], alone=[f"r{number}" for number in range(7)]))
-    assert plan.report.largest_component == 0.83
-    assert plan.report.max_deviation == pytest.approx(0.13)
-    other_fractions = "/".join(f"{part.actual_fraction:.3g}" for part in plan.report.parts[1:])
+    assert plan.report.largest == 0.83
+    assert plan.report.deviation == pytest.approx(0.13)
+    other_fractions = "/".join(f"{plan.report.parts[name].got:.3g}" for name in ("val", "test"))
     assert other_fractions in {"0.07/0.1", "0.1/0.07", "0.08/0.09", "0.09/0.08"}
-    assert plan.report.warnings == (
+    assert plan.report.warnings == [
         "one component holds 83 % of the rasters, so a split of 0.7/0.15/0.15 cannot be reached: "
         f"the closest is 0.83/{other_fractions}. For smaller components, pass a smaller --buffer.",
-    )
+    ]
 
 
 def test_report_warns_about_empty_part():
@@ -211,19 +269,19 @@ def test_report_warns_about_empty_part():
 
 def test_report_warns_about_new_empty_part():
     request = make_request({}, alone=["r1", "r2", "r3"], assigned={"r1": "train", "r2": "train", "r3": "val"})
-    assert plan_split(request).report.warnings == (
+    assert plan_split(request).report.warnings == [
         "part 'test' is empty: assigned rasters keep their part, and there are too few new rasters.",
-    )
+    ]
 
 
 def test_report_warns_about_missed_fractions():
     assigned = {f"r{number}": "train" if number < 9 else "val" for number in range(10)}
     plan = plan_split(make_request({}, alone=[*assigned, "new"], assigned=assigned))
     assert map_parts(make_request({}, alone=[*assigned, "new"]), plan)["new"] == "test"
-    assert plan.report.warnings == (
+    assert plan.report.warnings == [
         "a split of 0.7/0.15/0.15 is not reached: the closest is 0.818/0.0909/0.0909. Components are not divided, and "
         "assigned rasters keep their part.",
-    )
+    ]
 
 
 def test_report_warns_about_missing_class():
@@ -235,7 +293,7 @@ def test_report_warns_about_missing_class():
         classes=["ice", "lake"],
         class_counts=counts,
     )
-    parts_without = {part.part for part in plan_split(request).report.parts if not part.class_fractions["lake"]}
+    parts_without = {name for name, part in plan_split(request).report.parts.items() if not part.classes["lake"]}
     assert [f"part '{part}' shows no feature of class 'lake'." for part in parts_without] == [
         *plan_split(request).report.warnings
     ]
@@ -245,11 +303,9 @@ def test_report_states_method_and_optimality(monkeypatch):
     sizes = [4, 2, 4, 1, 1, 5, 2, 3]
     shown = {f"f{number}": [f"r{number}-{copy}" for copy in range(size)] for number, size in enumerate(sizes)}
     report = plan_split(make_request(shown, parts={"a": 0.5, "b": 0.32, "c": 0.18})).report
-    assert (report.method, report.is_optimal) in {("milp", True), ("greedy", True)}
+    assert (report.method, report.proven) in {("milp", True), ("greedy", True)}
     assert (
-        report.lower_bound
-        <= report.cost
-        == pytest.approx(sum(abs(part.actual_fraction - part.target_fraction) for part in report.parts))
+        report.bound <= report.cost == pytest.approx(sum(abs(part.got - part.asked) for part in report.parts.values()))
     )
     monkeypatch.setattr(assign, "MAX_UNKNOWNS", 0)
     assert plan_split(make_request(shown)).report.method == "greedy"
@@ -385,7 +441,7 @@ def test_exclude_leaves_connecting_rasters_unassigned():
     assert map_parts(request, plan) == ASSIGNED | {"n1": None}
     assert plan.unassigned == ["n1"]
     assert plan.excluded == {"n1": None}
-    assert plan.report.unassigned == 1
+    assert plan.parts.count(None) == 1
     assert (
         "1 raster left unassigned, because assigning them would put related rasters in different parts."
         in plan.report.warnings
@@ -469,28 +525,28 @@ def test_conflict_without_excluded_is_decided_again():
     assert map_parts(request, plan_split(request))["n1"] == "train"
 
 
-# --- leaks ------------------------------------------------------------------------------------------------------------
-
-
-@given(linked_rasters(), st.lists(st.sampled_from(["train", "test", None]), min_size=14, max_size=14))
-def test_find_leaks_lists_features_and_links(features_and_links, parts_of_rasters):
-    shown, links = features_and_links
-    request = make_request(shown, links, alone=NAMES)
-    parts = dict(zip(request.rasters, parts_of_rasters, strict=True))
-    pairs = request.links.get("buffer", np.empty((0, 2), dtype=np.int64))
-    leaks = find_leaks(parts_of_rasters, request.incidence, pairs)
-    leaking_features = [feature for feature, linked in shown.items() if find_leaking_sets({feature: linked}, [], parts)]
-    assert [request.feature_ids[feature] for feature, _, _ in leaks if feature >= 0] == leaking_features
-    assert sorted([request.rasters[i], request.rasters[j]] for f, i, j in leaks if f < 0) == sorted(
-        pair for pair in links if find_leaking_sets({}, [pair], parts)
-    )
-    assert all(parts[request.rasters[i]] != parts[request.rasters[j]] for _, i, j in leaks)
-    assert all(
-        {request.rasters[i], request.rasters[j]} <= {*shown[request.feature_ids[f]]} for f, i, j in leaks if f >= 0
-    )
-
-
 # --- validation -------------------------------------------------------------------------------------------------------
+
+
+def test_split_without_rasters_is_rejected():
+    with pytest.raises(UsageError, match=r"there are no rasters to split\. Add rasters first"):
+        plan_split(make_request({}))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"incidence": (np.array([0]), np.array([2]))},
+        {"incidence": (np.array([0, 0]), np.array([0]))},
+        {"links": {"buffer": np.array([[0, 2]])}},
+        {"links": {"buffer": np.array([[-1, 0]])}},
+        {"classes": ["ice"]},
+        {"classes": ["ice"], "class_counts": np.ones((3, 1))},
+    ],
+)
+def test_arrays_of_other_rasters_are_rejected(options):
+    with pytest.raises((ValueError, IndexError)):
+        plan_split(SplitRequest(**({"rasters": ["x", "y"], "parts": PARTS, "feature_ids": ["f"]} | options)))
 
 
 @pytest.mark.parametrize(
@@ -503,30 +559,28 @@ def test_find_leaks_lists_features_and_links(features_and_links, parts_of_raster
         ({"parts": {"a": -1.0, "b": 3.0}}, "part 'a' has the fraction -1"),
         ({"parts": {"a": float("nan")}}, "part 'a' has the fraction nan"),
         ({"parts": {"a": float("inf")}}, "part 'a' has the fraction inf"),
-        ({"rasters": []}, "there are no rasters to split. Add rasters first"),
-        ({"rasters": ["x", "y", "x"]}, "rasters are listed more than once: 'x'. List each once"),
-        ({"on_conflict": "ignore"}, "invalid --on-conflict 'ignore'. Pass exclude or move"),
-        ({"assigned": {"x": "dev"}}, "raster 'x' is assigned to part 'dev', which --parts does not name. Name it"),
-        ({"assigned": {"x": "val"}, "excluded": {"x": None}}, "raster 'x' is both assigned and excluded"),
-        ({"incidence": (np.array([0]), np.array([2]))}, "incidence do not fit its 2 rasters"),
-        ({"incidence": (np.array([1]), np.array([0]))}, "incidence do not fit"),
-        ({"incidence": (np.array([0, 0]), np.array([0]))}, "incidence do not fit"),
-        ({"links": {"buffer": np.array([[0, 2]])}}, "links do not fit"),
-        ({"links": {"buffer": np.array([[-1, 0]])}}, "links do not fit"),
-        ({"classes": ["ice"]}, "class_counts do not fit"),
-        ({"classes": ["ice"], "class_counts": np.ones((3, 1))}, "class_counts do not fit"),
-        ({"classes": ["ice"], "class_counts": -np.ones((2, 1))}, "class_counts do not fit"),
+        ({"parts": "a=0.5,b"}, "invalid part 'b'. Use NAME=FRACTION"),
+        ({"parts": "a=0.5,b=many"}, "invalid part 'b=many'"),
+        ({"parts": "a=0.5,a=0.5"}, "parts are named more than once: 'a'"),
+        ({"parts": PARTS, "on_conflict": "ignore"}, "invalid --on-conflict 'ignore'. Use exclude or move"),
+        ({"parts": PARTS, "buffer": -1}, "invalid --buffer -1. Use 0 or more"),
+        ({"parts": PARTS, "stratify": "size"}, "invalid --stratify 'size'. Use class"),
     ],
 )
-def test_invalid_request_is_rejected(options, message):
-    request = SplitRequest(**({"rasters": ["x", "y"], "parts": PARTS, "feature_ids": ["f"]} | options))
+def test_invalid_parameter_is_rejected(options, message):
     with pytest.raises(UsageError) as rejected:
-        plan_split(request)
+        Split("parts", collection="chips", **options)
     assert message in str(rejected.value)
+
+
+def test_parts_are_parsed_from_text():
+    expected = (("train", 0.7), ("val", 0.15), ("test", 0.15))
+    for parts in ("train=0.7, val = 0.15,test=0.15", PARTS, expected):
+        assert Split("parts", collection="chips", parts=parts).parts == expected
 
 
 def test_part_sizes_have_any_sum():
     request = make_request(
         {}, alone=["a", "b"], parts={"x": 30, "y": 10}, assigned={"removed": "z"}, excluded={"lost": "z"}
     )
-    assert [part.target_fraction for part in plan_split(request).report.parts] == [0.75, 0.25]
+    assert [part.asked for part in plan_split(request).report.parts.values()] == [0.75, 0.25]

@@ -12,6 +12,7 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
+from tests.cli.runner import read_rows
 from tests.sample_history import NORTH, PIXEL, WEST, point_geometry, square_geometry, write_features
 from tests.sample_rasters import make_pixels, write_scene
 
@@ -311,3 +312,73 @@ def test_invalid_split_records_nothing(chip_dataset: Dataset) -> None:
         with pytest.raises(error, match=message):
             chip_dataset.split("parts", **options)
     assert chip_dataset.log(1) == head
+
+
+# --- replacement ------------------------------------------------------------------------------------------------------
+
+
+def test_replaced_split_keeps_places(split_dataset: Dataset, tmp_path: Path) -> None:
+    before = map_parts(split_dataset)
+    result = split_dataset.split("parts", collection="chips", parts={"train": 1, "test": 3}, seed=4, replace=True)
+    assert (result.changed, result.summary["assigned"], map_parts(split_dataset)) == (True, 0, before)
+    assert result.summary["parts"]["test"] == {"rasters": 2, "asked": 0.75, "got": 0.333333, "classes": {}}
+    add_points(split_dataset, tmp_path / "inputs", {f"q{number}": (12.5 + 20 * number, 50.5) for number in range(5)})
+    split_dataset.update()
+    after = map_parts(split_dataset)
+    assert before.items() < after.items()
+    assert [after[f"q{number}"] for number in range(5)] == ["test"] * 5
+    assert not any(result.changed for result in split_dataset.update())
+
+
+def test_replaced_part_is_assigned_again(split_dataset: Dataset) -> None:
+    before = map_parts(split_dataset)
+    parts = {"train": 4, "val": 1, "check": 1}
+    result = split_dataset.split("parts", collection="chips", parts=parts, replace=True)
+    after = map_parts(split_dataset)
+    assert {name for name, part in after.items() if part == "train"} == {
+        name for name, part in before.items() if part == "train"
+    }
+    assert sorted(map(str, after.values())) == ["check", *["train"] * 4, "val"]
+    assert (result.summary["assigned"], result.summary["moved"], result.summary["left out"]) == (2, 0, 0)
+    with pytest.raises(ConflictError, match="recipe 'parts' exists as a split recipe with parts"):
+        split_dataset.split("parts", collection="chips", parts=HALVES)
+    assert not any(result.changed for result in split_dataset.update())
+
+
+def test_replaced_links_can_conflict(split_dataset: Dataset) -> None:
+    before = map_parts(split_dataset)
+    options: dict[str, Any] = {"parts": {"train": 2 / 3, "test": 1 / 3}, "buffer": 121}
+    with pytest.raises(ConflictError, match="the split would leak"):
+        split_dataset.split("parts", collection="chips", **options, replace=True)
+    assert map_parts(split_dataset) == before
+    split_dataset.split("parts", collection="chips", **options, on_conflict="move", replace=True)
+    assert set(map_parts(split_dataset).values()) == {"train"}
+    split_dataset.update()
+
+
+def test_replaced_collection_leaves_no_rows(split_dataset: Dataset, tmp_path: Path) -> None:
+    split_dataset.cut_around_features("more", size=SIZE, where="feature_id IN ('p0', 'p5')")
+    result = split_dataset.split("parts", collection="more", parts=HALVES, replace=True)
+    assert (result.summary["assigned"], result.summary["left out"]) == (2, 0)
+    rows = split_dataset.splits().to_pylist()
+    assert [row["raster_id"] for row in rows] == ["more/a_p0", "more/a_p5"]
+    assert {row["part"] for row in rows} == set(HALVES)
+    assert not any(result.changed for result in split_dataset.update())
+
+
+def test_replaced_split_needs_rasters(split_dataset: Dataset) -> None:
+    split_dataset.remove_rasters([f"chips/a_{name}" for name in PONDS])
+    fractions = {"train": 2 / 3, "test": 1 / 3}
+    assert not split_dataset.split("parts", collection="chips", parts=fractions).changed
+    with pytest.raises(UsageError, match="there are no rasters to split"):
+        split_dataset.split("parts", collection="chips", parts=HALVES, replace=True)
+
+
+def test_command_replaces_split(split_dataset: Dataset) -> None:
+    before = map_parts(split_dataset)
+    arguments = ("split", "parts", "--collection", "chips", "--parts", "train=2,rest=1")
+    (result,) = read_rows(split_dataset.root, *arguments, "--replace")
+    assert (result["changed"], result["assigned"]) == (True, 2)
+    assert result["recipe"]["parameters"]["parts"] == [["train", 2], ["rest", 1]]
+    renamed = {name: "rest" if part == "test" else part for name, part in before.items()}
+    assert map_parts(split_dataset) == renamed

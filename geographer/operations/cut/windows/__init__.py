@@ -3,7 +3,6 @@
 - `around`, `boxes`, `cover`, `grid`  the planners
 - `positions`             where, along one axis, windows contain a feature
 - `feature_raster_pairs`  bounds of features in the rasters that contain them, and the chips that contain features
-- `clipping`              the part of a window inside its raster
+- `chips`                 what planners return: chips, shortages and their reasons
 - `chip_names`            file stems of chips
-- `plan_tables`           the tables that planners return
 """

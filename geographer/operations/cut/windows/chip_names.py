@@ -1,7 +1,5 @@
 """Names of chips: file stems made from ids that are unique, short and safe on every file system."""
 
-from __future__ import annotations
-
 import hashlib
 from urllib.parse import quote
 
@@ -11,17 +9,14 @@ _MAX_LENGTH, _DIGEST_LENGTH = 200, 32
 def make_feature_chip_name(parent_id: str, feature_id: str, grid_cell: tuple[int, int] | None = None) -> str:
     """Return the file stem of the chip around a feature: `rmnp-rgb_G239`. Different ids give different names.
 
-    Where several chips contain a feature together, `grid_cell` is the column and row of one of them:
-    `rmnp-rgb_G239~1-0`.
+    Where several chips contain it together, `grid_cell` is the column and row of one of them: `rmnp-rgb_G239~1-0`.
 
     ASCII letters, digits, `.`, `-` and `_` are kept. Other characters are percent-encoded as UTF-8, and so are a dot or
     hyphen at the start of the parent (a hidden file, an option) and an underscore at its end. An underscore in the
     feature's id is doubled. So the last run of underscores with an odd length begins with the separator, and the name
     can be parsed. A name of more than 200 bytes is truncated, and ends in `~` (which is encoded in ids) and 32
-    hexadecimal digits of the SHA-256 of the full name.
-
-    Ids that differ only in case give names that differ only in case. Dots are kept: append an extension, as
-    `Path.with_suffix` would replace a part of the name.
+    hexadecimal digits of the SHA-256 of the full name. Dots are kept: append an extension, as `Path.with_suffix` would
+    replace a part of the name.
     """
     parent = _encode_leading_id(parent_id)
     if parent.endswith("_"):
@@ -31,10 +26,7 @@ def make_feature_chip_name(parent_id: str, feature_id: str, grid_cell: tuple[int
 
 
 def make_grid_chip_name(parent_id: str, col: int, row: int) -> str:
-    """Return the file stem of the chip whose upper-left pixel is at `col`, `row` of its parent: `rmnp-rgb_c0_r256`.
-
-    Encoded and truncated as in `chip_name`; different for each parent and position.
-    """
+    """Return the file stem of the chip that begins at pixel `col`, `row` of its parent: `rmnp-rgb_c0_r256`."""
     return _truncate_name(f"{_encode_leading_id(parent_id)}_c{col}_r{row}")
 
 

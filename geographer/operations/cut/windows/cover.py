@@ -6,10 +6,8 @@ try windows that start at the last position of some feature, in columns and in r
 such a position without losing a feature. What remains is a set multicover problem for each connected component.
 """
 
-from __future__ import annotations
-
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain, islice, product, zip_longest
@@ -19,27 +17,13 @@ import numpy as np
 import pyarrow as pa
 import shapely
 
-from geographer.algorithms.connected_components import NO_LINKS, Links, label_components
+from geographer.algorithms.connected_components import NO_LINKS, Bools, Ints, Links, group_indices, label_components
 from geographer.algorithms.set_cover import SetMulticover, solve_set_cover
-from geographer.base.errors import UsageError
 from geographer.base.values import Window
 from geographer.operations.cut.windows.chip_names import make_grid_chip_name
-from geographer.operations.cut.windows.feature_raster_pairs import (
-    BoolArray,
-    CoverageCounter,
-    FeatureRasterPairs,
-    IntArray,
-    RasterWindow,
-    make_pairs,
-)
-from geographer.operations.cut.windows.plan_tables import (
-    FEATURE_TOO_LARGE,
-    TOO_MUCH_NODATA,
-    WindowPredicate,
-    make_chips_table,
-    make_unmet_table,
-)
-from geographer.operations.cut.windows.positions import BorderPolicy, compute_positions
+from geographer.operations.cut.windows.chips import Chip, Obstacle, RasterWindow, Shortage, WindowFilter, list_unmet
+from geographer.operations.cut.windows.feature_raster_pairs import CoverageCounter, FeatureRasterPairs, make_pairs
+from geographer.operations.cut.windows.positions import compute_positions
 
 if TYPE_CHECKING:
     from geographer.operations.cut.cover import CutCover
@@ -48,13 +32,11 @@ _SAMPLES_PER_AXIS = 5  # positions to try along each axis once a window was reje
 
 
 class CoverPlan(NamedTuple):
-    """The chips to add (`CHIPS_SCHEMA`), the features in too few chips (`UNMET_SCHEMA`), and a proven bound.
+    """The chips to keep and to add, the features in too few chips, and the proven least number of chips to add."""
 
-    Covering what the existing chips leave uncovered takes at least `bound` chips.
-    """
-
-    chips: pa.Table
-    unmet: pa.Table
+    kept: list[Chip]
+    chips: list[Chip]
+    unmet: list[Shortage]
     bound: int
 
 
@@ -67,9 +49,9 @@ class _WindowRegion:
     rows: range
     size: tuple[int, int]
 
-    def contains_window(self, raster_window: RasterWindow) -> bool:
-        raster, window = raster_window
-        return raster == self.raster and window.col in self.cols and window.row in self.rows
+    def count_free(self, unavailable: Collection[RasterWindow]) -> int:
+        inside = (window.col in self.cols and window.row in self.rows for i, window in unavailable if i == self.raster)
+        return len(self.cols) * len(self.rows) - sum(inside)
 
     def iter_windows(self) -> Iterator[RasterWindow]:
         """Yield the windows: the middle first, then the ends, then the others."""
@@ -89,113 +71,72 @@ class _CandidateSet:
     windows: list[RasterWindow] = field(default_factory=list)
 
     def count_free(self, unavailable: Collection[RasterWindow]) -> int:
-        return len(self.windows) + sum(
-            len(region.cols) * len(region.rows) - sum(map(region.contains_window, unavailable))
-            for region in self.regions
-        )
+        return len(self.windows) + sum(region.count_free(unavailable) for region in self.regions)
 
 
 def plan_cover(
     candidates: pa.Table,
     rasters: pa.Table,
     features: pa.Table,
-    recipe: CutCover,
-    existing_windows: Collection[tuple[str, Window]] = (),
-    accepts_window: WindowPredicate | None = None,
+    recipe: "CutCover",
+    existing: Sequence[Chip],
+    accepts_window: WindowFilter,
 ) -> CoverPlan:
-    """Plan the fewest chips that, with `existing_windows`, contain every feature `target_count` times.
+    """Plan the fewest chips that, with those of `existing` that contain a feature, contain each `target_count` times.
 
-    A chip contains a feature by the rules of `around.plan_around`. A feature with fewer possible windows than
-    `target_count` is contained by all of them. Where windows of several rasters contain the same features, the chips
-    come from different rasters as far as possible, by the rasters' ranks. Each window is in the middle of those that
-    contain the same features.
+    Tables, `accepts_window`, errors and what a chip contains are as for `around.plan_around`. A feature with fewer
+    possible windows than `target_count` is contained by all of them. Where windows of several rasters contain the same
+    features, the chips come from different rasters as far as possible, by the rasters' ranks. Each window is in the
+    middle of those that contain the same features.
 
-    Args:
-        candidates: As for `plan_around`.
-        rasters: As for `plan_around`.
-        features: As for `plan_around`.
-        recipe: The options.
-        existing_windows: Raster id and window of the existing chips; they count towards `target_count`.
-        accepts_window: Reject windows for which this is false. After a rejection, each feature in the window is sought
-            in a sample of the windows that contain it in that raster, 5 along each axis (all if there are no more); the
-            `bound` then refers to this sample.
-
-    Raises:
-        UsageError, NotFoundError: As for `plan_around`.
+    After `time_limit` seconds, the best cover found so far is used. Each feature in a rejected window is sought in a
+    sample of the windows that contain it in that raster, 5 along each axis; the bound then refers to this sample.
     """
-    if recipe.target_count < 1:
-        raise UsageError(f"invalid target count {recipe.target_count}. Use 1 or more.")
     deadline = time.monotonic() + recipe.time_limit
     pairs = make_pairs(candidates, rasters, features)
     coverage = CoverageCounter(pairs)
-    taken = list(_find_raster_windows(pairs, existing_windows).values())
-    for item in taken:
-        coverage.add_window(*item)
-    demand = np.maximum(recipe.target_count - coverage.chips_per_feature, 0)
-
-    @cache
-    def is_accepted(item: RasterWindow) -> bool:
-        return accepts_window is None or accepts_window(pairs.raster_ids[item[0]], item[1])
-
-    solver = _CoverSolver(pairs, recipe.at_border, demand, taken, is_accepted)
+    index_of = {raster_id: index for index, raster_id in enumerate(pairs.raster_ids)}
+    kept = [chip for chip in existing if len(coverage.find_contained(index_of.get(chip.raster_id, -1), chip.window))]
+    for chip in kept:
+        coverage.add_window(index_of[chip.raster_id], chip.window)
+    solver = _CoverSolver(pairs, recipe, coverage, accepts_window)
     added, bound = solver.solve_components(deadline)
     for item in added:
         coverage.add_window(*item)
     named = [(pairs.raster_ids[raster], window) for raster, window in added]
-    chips = [(make_grid_chip_name(id, window.col, window.row), id, None, window) for id, window in named]
-    counts = coverage.chips_per_feature
-    unmet = make_unmet_table(pairs.feature_ids, pairs.feature, solver.obstacle, counts, recipe.target_count)
-    return CoverPlan(make_chips_table(chips), unmet, bound)
-
-
-def flag_windows_with_features(
-    candidates: pa.Table, rasters: pa.Table, features: pa.Table, windows: Sequence[tuple[str, Window]]
-) -> list[bool]:
-    """Return for each window, given with its raster's id, whether it contains a feature; tables as for `plan_cover`."""
-    pairs = make_pairs(candidates, rasters, features)
-    coverage, found = CoverageCounter(pairs), _find_raster_windows(pairs, windows)
-    return [item in found and len(coverage.find_contained(*found[item])) > 0 for item in windows]
-
-
-def _find_raster_windows(
-    pairs: FeatureRasterPairs, windows: Iterable[tuple[str, Window]]
-) -> dict[tuple[str, Window], RasterWindow]:
-    """Return the windows with their rasters' indices; windows of rasters that are not in `pairs` are left out."""
-    index_of = {raster_id: index for index, raster_id in enumerate(pairs.raster_ids)}
-    return {item: (index_of[item[0]], item[1]) for item in windows if item[0] in index_of}
+    chips = [Chip(make_grid_chip_name(id, window.col, window.row), id, None, window) for id, window in named]
+    obstacles = zip(pairs.feature.tolist(), solver.obstacle.tolist(), strict=True)
+    counts = coverage.chips_per_feature.tolist()
+    return CoverPlan(kept, chips, list_unmet(pairs.feature_ids, obstacles, counts, recipe.target_count), bound)
 
 
 class _CoverSolver:
     """Rectangles of window positions: one for each pair of a feature and a raster that contains it."""
 
     def __init__(
-        self,
-        pairs: FeatureRasterPairs,
-        at_border: BorderPolicy,
-        demand: IntArray,
-        taken: Collection[RasterWindow],
-        is_accepted: Callable[[RasterWindow], bool],
+        self, pairs: FeatureRasterPairs, recipe: "CutCover", coverage: CoverageCounter, accepts_window: WindowFilter
     ) -> None:
-        self.pairs, self.demand, self.taken, self.is_accepted = pairs, demand, taken, is_accepted
-        self.columns = compute_positions(pairs.columns, "centered", at_border)
-        self.rows = compute_positions(pairs.rows, "centered", at_border)
+        self.pairs, self.taken = pairs, set(coverage.windows)
+        self.demand = np.maximum(recipe.target_count - coverage.chips_per_feature, 0)
+        self.is_accepted = cache(lambda item: accepts_window(pairs.raster_ids[item[0]], item[1]))
+        axes = pairs.columns, pairs.rows
+        self.columns, self.rows = (compute_positions(axis, "centered", recipe.at_border) for axis in axes)
         fits_one_chip = (self.columns.count == 1) & (self.rows.count == 1)
         obstacle = np.maximum(self.columns.obstacle, self.rows.obstacle)
-        self.obstacle: IntArray = np.where(fits_one_chip, obstacle, FEATURE_TOO_LARGE)
+        self.obstacle: Ints = np.where(fits_one_chip, obstacle, Obstacle.FEATURE_TOO_LARGE)
 
     def solve_components(self, deadline: float) -> tuple[list[RasterWindow], int]:
         """Return the windows to add, by raster, row and column, and a lower bound of their number."""
         open_pairs = np.flatnonzero((self.obstacle == 0) & (self.demand[self.pairs.feature] > 0))
         labels = label_components(len(self.demand), self._link_features(open_pairs))[self.pairs.feature[open_pairs]]
-        components = [open_pairs[labels == label] for label in np.unique(labels)]
         added, total_bound = [], 0
-        for component in sorted(components, key=len):
-            windows, bound = _ComponentSolver(self, component).solve_component(deadline)
+        for component in sorted(group_indices(labels).values(), key=len):
+            windows, bound = _ComponentSolver(self, open_pairs[component]).solve_component(deadline)
             added += windows
             total_bound += bound
         return sorted(added, key=lambda item: (item[0], item[1].row, item[1].col)), total_bound
 
-    def _link_features(self, pairs: IntArray) -> Links:
+    def _link_features(self, pairs: Ints) -> Links:
         """Link features that one window can contain together."""
         links = [NO_LINKS]
         for here in self.pairs.split_by_raster(pairs).values():
@@ -206,11 +147,11 @@ class _CoverSolver:
             links.append(self.pairs.feature[np.column_stack([here[left[is_first]], here[right[is_first]]])])
         return np.concatenate(links)
 
-    def select_contained(self, raster_window: RasterWindow, pairs: IntArray) -> IntArray:
+    def select_contained(self, raster_window: RasterWindow, pairs: Ints) -> Ints:
         """Return those of `pairs` whose feature the window contains."""
         raster, window = raster_window
         here = pairs[self.pairs.raster[pairs] == raster]
-        contained: IntArray = here[
+        contained: Ints = here[
             (self.columns.first[here] <= window.col) & (window.col <= self.columns.last[here])
             & (self.rows.first[here] <= window.row) & (window.row <= self.rows.last[here])
         ]  # fmt: skip
@@ -220,11 +161,10 @@ class _CoverSolver:
 class _ComponentSolver:
     """Solve one component: features that can share windows, directly or through others.
 
-    All windows of `_open_pairs` are assumed to be acceptable until one is rejected. Of the other pairs, only the
-    windows in `_accepted` are.
+    All windows of `_open_pairs` count as acceptable until one is rejected; of other pairs, only those in `_accepted`.
     """
 
-    def __init__(self, solver: _CoverSolver, pairs: IntArray) -> None:
+    def __init__(self, solver: _CoverSolver, pairs: Ints) -> None:
         self._solver, self._axes, self._feature = solver, (solver.columns, solver.rows), solver.pairs.feature
         self._pairs = self._open_pairs = pairs
         self._features = np.unique(self._feature[pairs])
@@ -250,7 +190,7 @@ class _ComponentSolver:
             for item in rejected:
                 self._sample_windows(self._solver.select_contained(item, self._open_pairs))
 
-    def _sample_windows(self, pairs: IntArray) -> None:
+    def _sample_windows(self, pairs: Ints) -> None:
         """Close pairs: from now on use only the accepted ones in a sample of their windows."""
         for pair in pairs.tolist():
             raster, size = int(self._solver.pairs.raster[pair]), self._get_size(pair)
@@ -261,7 +201,7 @@ class _ComponentSolver:
                     indices = self._index_features(self._solver.select_contained(item, self._pairs))
                     self._accepted[item] = sum(1 << index for index in indices.tolist())
         self._open_pairs = np.setdiff1d(self._open_pairs, pairs)
-        self._solver.obstacle[pairs] = TOO_MUCH_NODATA
+        self._solver.obstacle[pairs] = Obstacle.TOO_MUCH_NODATA
 
     @property
     def _unavailable_windows(self) -> Collection[RasterWindow]:
@@ -271,14 +211,13 @@ class _ComponentSolver:
     def _get_size(self, pair: int) -> tuple[int, int]:
         return int(self._solver.columns.size[pair]), int(self._solver.rows.size[pair])
 
-    def _index_features(self, pairs: IntArray) -> IntArray:
+    def _index_features(self, pairs: Ints) -> Ints:
         return np.searchsorted(self._features, self._feature[pairs])
 
     def _list_candidates(self) -> list[_CandidateSet]:
-        """List the candidates of the set cover: one for each maximal region.
+        """List the candidates of the set cover: one for each maximal region, each with other features.
 
-        If a region has too few free windows to meet demand, list windows one by one instead. Candidates differ in the
-        features they contain, so no window is counted twice.
+        If a region has too few free windows to meet demand, list windows one by one instead.
         """
         unavailable = self._unavailable_windows
         candidates = _drop_dominated(self._group_candidates(self._iter_regions()), self._demand, unavailable)
@@ -287,7 +226,6 @@ class _ComponentSolver:
         return _drop_dominated(self._group_candidates(self._iter_single_windows()), self._demand, ())
 
     def _group_candidates(self, regions: Iterable[tuple[int, _WindowRegion]]) -> Collection[_CandidateSet]:
-        """Group regions and accepted windows by the features that they contain."""
         candidates: dict[int, _CandidateSet] = {}
         for features, region in regions:
             candidates.setdefault(features, _CandidateSet(features)).regions.append(region)
@@ -311,20 +249,19 @@ class _ComponentSolver:
                         seen.add(features)
                         yield features, self._make_region(raster, beside[mask])
 
-    def _make_region(self, raster: int, pairs: IntArray) -> _WindowRegion:
+    def _make_region(self, raster: int, pairs: Ints) -> _WindowRegion:
         """Make the region that contains `pairs`, without windows across the raster's edge unless it has no others."""
         any_pair = int(pairs[0])
-        cols, rows = (
-            _clip_range(axis.first[pairs].max(), axis.last[pairs].min(), axis.extent[any_pair] - axis.size[any_pair])
-            for axis in self._axes
-        )
+        starts = []
+        for axis in self._axes:
+            first, last = int(axis.first[pairs].max()), int(axis.last[pairs].min())
+            limit = int(axis.extent[any_pair] - axis.size[any_pair])
+            starts.append(range(max(first, 0), min(last, limit) + 1) or range(first, last + 1))
+        cols, rows = starts
         return _WindowRegion(raster, cols, rows, self._get_size(any_pair))
 
     def _iter_single_windows(self) -> Iterator[tuple[int, _WindowRegion]]:
-        """Yield windows one by one: at features' last positions, and as many before each as the demand may need.
-
-        Where windows are unavailable, yield as many before each of these, too.
-        """
+        """Yield windows one by one: as many as demand may need, up to features' last positions or unavailable ones."""
         offsets, unavailable = np.arange(int(self._demand.max())), self._unavailable_windows
         for raster, here in self._solver.pairs.split_by_raster(self._open_pairs).items():
             left, right = self._solver.columns.first[here], self._solver.columns.last[here]
@@ -341,11 +278,8 @@ class _ComponentSolver:
                     if features and (raster, Window(col, row, *size)) not in unavailable:
                         yield features, _WindowRegion(raster, range(col, col + 1), range(row, row + 1), size)
 
-    def _match_rows(self, beside: IntArray, starts: IntArray) -> tuple[BoolArray, list[int]]:
-        """Return which pairs windows at the rows `starts` contain: as booleans, shape (rows, pairs), and as bitsets.
-
-        The windows are in a column in which they contain all pairs in `beside`.
-        """
+    def _match_rows(self, beside: Ints, starts: Ints) -> tuple[Bools, list[int]]:
+        """Return which of `beside` windows at the rows `starts` contain: as booleans, (rows, pairs), and as bitsets."""
         rows = self._solver.rows
         contains = (rows.first[beside] <= starts[:, None]) & (starts[:, None] <= rows.last[beside])
         bits = np.zeros((len(starts), len(self._features)), np.bool_)
@@ -367,7 +301,7 @@ class _ComponentSolver:
 
 
 def _drop_dominated(
-    candidates: Iterable[_CandidateSet], demand: IntArray, unavailable: Collection[RasterWindow]
+    candidates: Iterable[_CandidateSet], demand: Ints, unavailable: Collection[RasterWindow]
 ) -> list[_CandidateSet]:
     """Drop candidates whose features are contained in another candidate that has enough free windows."""
     kept: list[_CandidateSet] = []
@@ -384,14 +318,9 @@ def _drop_dominated(
     return kept
 
 
-def _list_bits(bitset: int) -> IntArray:
+def _list_bits(bitset: int) -> Ints:
     octets = np.frombuffer(bitset.to_bytes(bitset.bit_length() // 8 + 1, "little"), np.uint8)
     return np.flatnonzero(np.unpackbits(octets, bitorder="little"))
-
-
-def _clip_range(first: int, last: int, limit: int) -> range:
-    """Return the positions from 0 to `limit`, or all if none are."""
-    return range(max(first, 0), min(last, limit) + 1) or range(first, last + 1)
 
 
 def _sample_evenly(first: int, last: int) -> list[int]:

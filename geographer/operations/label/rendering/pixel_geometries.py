@@ -5,12 +5,11 @@ square from (column, row) to (column + 1, row + 1). Coordinates are rounded to 1
 grids of a chip and its scene, which are whole pixels apart, differ by exactly these whole pixels.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, product
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -20,6 +19,7 @@ from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
 from geographer.base.values import Grid, LineWidth, Window
+from geographer.operations.label.tasks import LabelTask, VisibleObject
 from geographer.rasters.crs import parse_crs
 
 Geometries = NDArray[np.object_]
@@ -32,101 +32,74 @@ _SEMI_MAJOR_AXIS, _ECCENTRICITY_SQUARED = 6_378_137.0, 0.006694379990141317
 """WGS84 ellipsoid; the axis in metres."""
 
 
-class VisibleObject(NamedTuple):
-    """A feature to draw on a raster.
-
-    `value` is the class value; 0 is the background class, which erases. `wkb` is the geometry in the raster's CRS, x
-    before y. A mask burns its ignore value for an `ignored` object. `probabilities` has one value for each
-    class of a probability label. `properties` are the user columns.
-    """
-
-    feature_id: str
-    class_name: str
-    value: int
-    wkb: bytes
-    ignored: bool = False
-    probabilities: tuple[float, ...] | None = None
-    properties: Mapping[str, Any] | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class PixelGeometries:
-    """Objects and their geometries in pixel coordinates, in the order in which the features were added.
+    """Objects and their non-empty geometries in pixel coordinates, in the order in which the features were added.
 
-    Attributes:
-        objects: The objects.
-        geometries: One non-empty geometry for each, shape (n,).
-        size: The numbers of rows and columns of the raster.
-        representative_pixels: By index, the (column, row) to burn for an area that covers no pixel centre.
+    `drawn` are the geometries, but for areas that cover no pixel centre (whose indices are `small`) the centre of their
+    representative pixel. `foreground` and `background` are the indices of objects that are not ignored. `size` is the
+    numbers of rows and columns of the raster.
     """
 
     objects: Sequence[VisibleObject]
     geometries: Geometries
+    drawn: Geometries
+    small: Sequence[int]
+    foreground: list[int]
+    background: list[int]
     size: tuple[int, int]
-    representative_pixels: dict[int, tuple[int, int]] = field(default_factory=dict)
 
-    def list_parts(self, *indices: int) -> list[BaseGeometry]:
-        """Return the single-part geometries of some objects; for one with a representative pixel, its centre."""
-        parts: list[BaseGeometry] = []
-        for index in indices:
-            if index in self.representative_pixels:
-                column, row = self.representative_pixels[index]
-                parts.append(shapely.Point(column + 0.5, row + 0.5))
-            else:
-                parts += [part for part in shapely.get_parts(self.geometries[index]) if not part.is_empty]
-        return parts
+    def list_parts(self, indices: Sequence[int]) -> list[BaseGeometry]:
+        """Return the single-part geometries to draw of some objects."""
+        parts = shapely.get_parts(self.drawn[list(indices)])
+        return list(parts[~shapely.is_empty(parts)])
 
-    def rasterize_objects(self, *indices: int) -> NDArray[np.bool_]:
+    def rasterize_objects(self, indices: Sequence[int]) -> NDArray[np.bool_]:
         """Return the pixels that some objects cover, shape (rows, columns)."""
-        return rasterize_mask(self.list_parts(*indices), Window(0, 0, *self.size[::-1]))
+        return rasterize_mask(self.list_parts(indices), Window(0, 0, *self.size[::-1]))
 
     def burn_layers(
         self, layers: Sequence[tuple[int, int]], dtype: str, *, all_touched: bool = False
     ) -> NDArray[np.generic]:
         """Burn layers (index of an object, value) one over the other; return shape (rows, columns), 0 elsewhere."""
-        parts = [(part, value) for index, value in layers for part in self.list_parts(index)]
+        parts = [(part, value) for index, value in layers for part in self.list_parts([index])]
         return burn_values(parts, Window(0, 0, *self.size[::-1]), dtype, all_touched=all_touched)
 
-    def compute_areas(self) -> NDArray[np.float64]:
-        """Return the area of each object in square pixels, unclipped, shape (n,); 0 for lines and points."""
-        return np.asarray(np.round(shapely.area(self.geometries), _DECIMALS))
-
-    def find_background(self) -> list[int]:
-        """Return the indices of background objects that are not ignored."""
-        return [index for index, item in enumerate(self.objects) if item.value == 0 and not item.ignored]
-
-    def find_foreground(self) -> list[int]:
-        """Return the indices of objects that are neither background nor ignored."""
-        return [index for index, item in enumerate(self.objects) if item.value != 0 and not item.ignored]
+    def find_subpixel_objects(self) -> tuple[str, ...]:
+        """Return the ids of objects, except background, that are drawn as their representative pixel only."""
+        visible = shapely.intersects(self.drawn[list(self.small)], shapely.box(0, 0, *self.size[::-1])).tolist()
+        items = [self.objects[index] for index, is_visible in zip(self.small, visible, strict=True) if is_visible]
+        return tuple(item.feature_id for item in items if item.value != 0)
 
 
 def to_pixel_geometries(
-    grid: Grid, objects: Sequence[VisibleObject], width: LineWidth | None = None, *, represent_small: bool = True
+    task: LabelTask, width: LineWidth | None = None, *, represent_small: bool = True
 ) -> PixelGeometries:
-    """Transform objects to the pixel grid; objects whose geometry is empty or not finite there are left out.
+    """Transform objects to the pixel grid, and buffer lines and points to `width`, unless it is None.
 
-    Args:
-        grid: The raster's grid.
-        objects: The objects, in the order in which the features were added.
-        width: The width to buffer lines and points to; None: do not buffer.
-        represent_small: Find a representative pixel for each area that covers no pixel centre. The test uses the whole
-            object on an unbounded grid, so that a chip's label equals its window of the scene's label.
+    Objects whose geometry is empty or not finite there are left out. `represent_small` finds a representative pixel for
+    each area that covers no pixel centre. The test uses the whole object on an unbounded grid, so that a chip's label
+    equals its window of the scene's label.
     """
-    geometries = transform_to_pixels([item.wkb for item in objects], grid)
+    grid = task.grid
+    geometries = transform_to_pixels([item.wkb for item in task.objects], grid)
     kept = np.flatnonzero(~shapely.is_empty(geometries)).tolist()
-    geometries = geometries[kept]
+    objects, geometries = [task.objects[index] for index in kept], geometries[kept]
     if width is not None:
         geometries = buffer_lines_and_points(geometries, width, grid)
-    representative_pixels = _find_representative_pixels(geometries) if represent_small else {}
+    drawn = geometries.copy()
+    small, centres = _find_small_areas(geometries) if represent_small else ([], [])
+    drawn[small] = centres
+    drawable = [index for index, item in enumerate(objects) if not item.ignored]
+    foreground = [index for index in drawable if objects[index].value != 0]
+    background = [index for index in drawable if objects[index].value == 0]
     size = (grid.height, grid.width)
-    return PixelGeometries([objects[index] for index in kept], geometries, size, representative_pixels)
+    return PixelGeometries(objects, geometries, drawn, small, foreground, background, size)
 
 
 def transform_to_pixels(wkb: Sequence[bytes], grid: Grid) -> Geometries:
     """Transform geometries from the CRS of `grid` to pixel coordinates, shape (n,); non-finite ones become empty."""
-    geometries: Geometries = np.asarray(shapely.from_wkb(np.array(list(wkb), object)))
-    if not len(geometries):
-        return geometries
+    geometries: Geometries = np.asarray(shapely.from_wkb(np.array(wkb, object)))
     a, b, c, d, e, f = grid.transform
     determinant = a * e - b * d
 
@@ -136,8 +109,7 @@ def transform_to_pixels(wkb: Sequence[bytes], grid: Grid) -> Geometries:
         # Adding 0.0 turns -0.0 into 0.0.
         return np.asarray(np.round(np.column_stack([columns, rows]), _DECIMALS) + 0.0, np.float64)
 
-    finite = np.isfinite(shapely.bounds(geometries)).all(axis=1)
-    geometries[~finite] = shapely.Point()
+    geometries[~np.isfinite(shapely.bounds(geometries)).all(axis=1)] = shapely.Point()
     return np.asarray(shapely.transform(shapely.force_2d(geometries), to_pixels), object)
 
 
@@ -148,8 +120,6 @@ def buffer_lines_and_points(geometries: Geometries, width: LineWidth, grid: Grid
     a circle on the ground becomes an ellipse in degrees.
     """
     thin = shapely.get_dimensions(geometries) < 2
-    if not thin.any():
-        return geometries
     to_width_unit = compute_metres_per_pixel(grid) if width.unit == "m" else np.eye(2)
     buffered = shapely.buffer(_apply_matrix(geometries[thin], to_width_unit), width.amount / 2, quad_segs=16)
     result = geometries.copy()
@@ -177,8 +147,6 @@ def compute_metres_per_pixel(grid: Grid) -> Matrix:
 
 
 def _apply_matrix(geometries: Geometries, matrix: Matrix) -> Geometries:
-    if np.array_equal(matrix, np.eye(2)):
-        return geometries
     return np.asarray(shapely.transform(geometries, lambda points: points @ matrix.T), object)
 
 
@@ -191,12 +159,10 @@ def burn_values(
     touches; a line covers the pixels along its path (Bresenham); a point covers the pixel that contains it. `parts` are
     single-part geometries in pixel coordinates.
     """
-    size, transform = (window.height, window.width), rasterio.Affine.translation(window.col, window.row)
-    if not parts:
-        return np.zeros(size, dtype)
-    pixels: NDArray[np.generic] = rasterize(
-        parts, size, transform=transform, dtype=dtype, all_touched=all_touched, skip_invalid=False
-    )
+    pixels = np.zeros((window.height, window.width), dtype)
+    if parts:
+        transform = rasterio.Affine.translation(window.col, window.row)
+        rasterize(parts, out=pixels, transform=transform, all_touched=all_touched, skip_invalid=False)
     return pixels
 
 
@@ -205,40 +171,30 @@ def rasterize_mask(parts: Sequence[BaseGeometry], window: Window) -> NDArray[np.
     return burn_values([(part, 1) for part in parts], window, "uint8").astype(np.bool_)
 
 
-def _find_representative_pixels(geometries: Geometries) -> dict[int, tuple[int, int]]:
-    """Return by index the pixel that contains the representative point of each area that covers no pixel centre."""
+def _find_small_areas(geometries: Geometries) -> tuple[list[int], Geometries]:
+    """Return the indices of the areas that cover no pixel centre, and the centres of their representative pixels."""
     areas = np.flatnonzero(shapely.get_dimensions(geometries) == 2)
-    if not len(areas):
-        return {}
     representative = shapely.point_on_surface(geometries[areas])
     points = np.column_stack([shapely.get_x(representative), shapely.get_y(representative)])
     missing = ~np.isfinite(points).all(axis=1)
     points[missing] = shapely.bounds(geometries[areas][missing])[:, :2]
-    pixels = np.floor(np.round(points, _DECIMALS)).astype(np.int64)
-    covered = shapely.contains_xy(geometries[areas], pixels[:, 0] + 0.5, pixels[:, 1] + 0.5)
-    return {
-        int(index): (int(column), int(row))
-        for index, (column, row) in zip(areas[~covered], pixels[~covered], strict=True)
-        if not _covers_pixel_centre(geometries[index], (int(column), int(row)))
-    }
+    centres = np.floor(np.round(points, _DECIMALS)) + 0.5
+    uncovered = np.flatnonzero(~shapely.contains_xy(geometries[areas], *centres.T)).tolist()
+    small = [index for index in uncovered if not _covers_pixel_centre(geometries[areas[index]], centres[index])]
+    return areas[small].tolist(), shapely.points(centres[small])
 
 
-def _covers_pixel_centre(geometry: BaseGeometry, near: tuple[int, int]) -> bool:
-    """Return whether an area covers a pixel centre of an unbounded grid; the search starts at the pixel `near`."""
-    parts = [part for part in shapely.get_parts(geometry) if not part.is_empty]
-    return any(rasterize_mask(parts, window).any() for window in _iter_search_windows(geometry, near))
-
-
-def _iter_search_windows(geometry: BaseGeometry, near: tuple[int, int]) -> Iterator[Window]:
-    """Yield windows that contain every pixel centre in a geometry's bounds."""
-    xmin, ymin, xmax, ymax = geometry.bounds
+def _covers_pixel_centre(area: BaseGeometry, centre: NDArray[np.float64]) -> bool:
+    """Return whether an area covers a pixel centre of an unbounded grid; the search starts around `centre`."""
+    xmin, ymin, xmax, ymax = area.bounds
     columns = range(math.ceil(xmin - 0.5), math.floor(xmax - 0.5) + 1)
     rows = range(math.ceil(ymin - 0.5), math.floor(ymax - 0.5) + 1)
     if not columns or not rows:
-        return
-    radius = _FIRST_SEARCH_RADIUS
-    yield Window(near[0] - radius, near[1] - radius, 2 * radius, 2 * radius)
-    for row in rows[::_SEARCH_SIZE]:
-        for column in columns[::_SEARCH_SIZE]:
-            width, height = min(_SEARCH_SIZE, columns.stop - column), min(_SEARCH_SIZE, rows.stop - row)
-            yield Window(column, row, width, height)
+        return False
+    first = Window(*(math.floor(side) - _FIRST_SEARCH_RADIUS for side in centre), *[2 * _FIRST_SEARCH_RADIUS] * 2)
+    windows = (
+        Window(column, row, min(_SEARCH_SIZE, columns.stop - column), min(_SEARCH_SIZE, rows.stop - row))
+        for row, column in product(rows[::_SEARCH_SIZE], columns[::_SEARCH_SIZE])
+    )
+    parts = [part for part in shapely.get_parts(area) if not part.is_empty]
+    return any(rasterize_mask(parts, window).any() for window in chain([first], windows))

@@ -1,144 +1,88 @@
 """Render integer labels: class masks, instances, and multilabels with one band for each class."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from geographer.base.errors import UsageError
-from geographer.base.values import LineWidth
+from geographer.operations.label.events import Note
 from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, to_pixel_geometries
-from geographer.operations.label.rendering.render import LabelledObject, LabelResult, LabelTask, write_label
+from geographer.operations.label.rendering.render import write_label
+from geographer.operations.label.tasks import LabelledObject, LabelResult, LabelTask, Overlap
+from geographer.planning.up_to_date_labels import LabelSettings
 from geographer.rasters.read import open_raster, translate_read_errors
 
-Overlap = Literal["class-order", "smallest-on-top", "newest"]
-
-SUBPIXEL, HIDDEN = "smaller than a pixel", "hidden"
-"""Notes, and keys of the event's payload: objects drawn as one pixel only; objects that others cover completely."""
-
-_MAX_UINT16 = 65_535
+if TYPE_CHECKING:
+    from geographer.operations.label.masks import LabelInstances, LabelMask, LabelMultilabel
 
 
-@dataclass(frozen=True, slots=True)
-class MaskRenderer:
-    """Renders masks: one class value per pixel, 0 where there is no object.
+def render_mask(task: LabelTask, recipe: "LabelMask", settings: LabelSettings) -> LabelResult:
+    """Draw a mask: one class value per pixel, 0 where there is no object.
 
     From bottom to top: the objects in the order of `overlap`; background objects, which erase; ignored objects; the
-    pixels that the raster's dataset mask marks as invalid, and padding.
-
-    Attributes:
-        dtype: The dtype of the mask.
-        overlap: 'class-order': the larger class value on top. 'smallest-on-top': the smaller area in pixels on top;
-            lines and points have area 0. 'newest': the feature added later on top. Ties: the feature added later.
-        all_touched: Burn every pixel that an area or a line touches.
-        ignore: The value of ignored objects, invalid pixels and padding; None: ignore nothing.
-        width: The width of lines and points.
+    pixels that the raster's dataset mask marks as invalid, and padding. Raise `UsageError` if a value does not fit.
     """
-
-    dtype: Literal["uint8", "uint16"] = "uint8"
-    overlap: Overlap = "class-order"
-    all_touched: bool = False
-    ignore: int | None = None
-    width: LineWidth | None = None
-
-    def render_label(self, task: LabelTask) -> LabelResult:
-        """Make one mask; see `LabelRenderer.render_label`."""
-        shapes = to_pixel_geometries(task.grid, task.objects, self.width, represent_small=not self.all_touched)
-        layers = self._make_layers(shapes, task)
-        pixels = shapes.burn_layers(layers, self.dtype, all_touched=self.all_touched)
-        if self.ignore is not None:
-            pixels[_read_invalid_mask(task)] = self.ignore
-        return write_label(task, pixels[np.newaxis], notes=find_subpixel_objects(shapes))
-
-    def _make_layers(self, shapes: PixelGeometries, task: LabelTask) -> list[tuple[int, int]]:
-        """Return (index of an object, value to burn), from bottom to top."""
-        layers = [(index, shapes.objects[index].value) for index in sort_for_drawing(shapes, self.overlap)]
-        layers += [(index, 0) for index in shapes.find_background()]
-        if self.ignore is not None:
-            layers += [(index, self.ignore) for index, item in enumerate(shapes.objects) if item.ignored]
-        largest = np.iinfo(self.dtype).max
-        if invalid := [value for _, value in layers if not 0 <= value <= largest]:
-            raise UsageError(
-                f"class value {invalid[0]} on raster '{task.raster_id}' does not fit {self.dtype}. "
-                f"Choose a value from 0 to {largest}."
-            )
-        return layers
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceRenderer:
-    """Renders instance ids: 1, 2, 3 … for the visible objects in the order in which features were added, else 0.
-
-    Background objects erase. Objects without a visible pixel on the raster get no id.
-    """
-
-    overlap: Overlap = "smallest-on-top"
-    width: LineWidth | None = None
-
-    def render_label(self, task: LabelTask) -> LabelResult:
-        """Make one label, uint16 or (from 65,536 objects on) uint32; see `LabelRenderer.render_label`."""
-        shapes = to_pixel_geometries(task.grid, task.objects, self.width)
-        layers = [(index, index + 1) for index in sort_for_drawing(shapes, self.overlap)]
-        layers += [(index, 0) for index in shapes.find_background()]
-        drawn = shapes.burn_layers(layers, "uint32")
-        counts = np.bincount(drawn.ravel(), minlength=len(shapes.objects) + 1)
-        counts[0] = 0
-        visible = np.flatnonzero(counts)
-        ids = np.zeros(len(counts), np.uint16 if len(visible) <= _MAX_UINT16 else np.uint32)
-        ids[visible] = np.arange(1, len(visible) + 1)
-        items = [shapes.objects[value - 1] for value in visible.tolist()]
-        objects = tuple(
-            LabelledObject(item.feature_id, item.class_name, id, count)
-            for id, (item, count) in enumerate(zip(items, counts[visible].tolist(), strict=True), start=1)
+    shapes = to_pixel_geometries(task, recipe.line_width, represent_small=not recipe.all_touched)
+    layers = [(index, shapes.objects[index].value) for index in sort_for_drawing(shapes, recipe.overlap)]
+    layers += [(index, 0) for index in shapes.background]
+    if recipe.ignore is not None:
+        layers += [(index, recipe.ignore) for index, item in enumerate(shapes.objects) if item.ignored]
+    dtype = settings.dtype or "uint8"
+    largest = np.iinfo(dtype).max
+    if invalid := [value for _, value in layers if not 0 <= value <= largest]:
+        raise UsageError(
+            f"class value {invalid[0]} on raster '{task.raster_id}' does not fit {dtype}. "
+            f"Choose a value from 0 to {largest}."
         )
-        covered = [index for index in shapes.find_foreground() if not counts[index + 1]]
-        hidden = [shapes.objects[index].feature_id for index in covered if shapes.rasterize_objects(index).any()]
-        notes = {**find_subpixel_objects(shapes), HIDDEN: tuple(hidden)}
-        return write_label(task, ids[drawn][np.newaxis], objects=objects, notes=notes)
+    pixels = shapes.burn_layers(layers, dtype, all_touched=recipe.all_touched)
+    if recipe.ignore is not None:
+        pixels[_read_invalid_mask(task)] = recipe.ignore
+    return write_label(task, pixels[np.newaxis], notes={"subpixel": shapes.find_subpixel_objects()})
 
 
-@dataclass(frozen=True, slots=True)
-class MultilabelRenderer:
-    """Renders one band of 0 and 1 for each class, so that classes may overlap; background objects erase all bands."""
+def render_instances(task: LabelTask, recipe: "LabelInstances", _settings: LabelSettings) -> LabelResult:
+    """Draw 1, 2, 3 … for the visible objects in the order in which features were added, else 0; background erases.
 
-    classes: tuple[str, ...]
-    width: LineWidth | None = None
+    The label is uint16 or (from 65,536 objects on) uint32.
+    """
+    shapes = to_pixel_geometries(task, recipe.line_width)
+    layers = [(index, index + 1) for index in sort_for_drawing(shapes, recipe.overlap)]
+    drawn = shapes.burn_layers([*layers, *((index, 0) for index in shapes.background)], "uint32")
+    counts = np.bincount(drawn.ravel(), minlength=len(shapes.objects) + 1)[1:]
+    visible = np.flatnonzero(counts)
+    ids = np.zeros(len(counts) + 1, np.uint16 if len(visible) <= np.iinfo(np.uint16).max else np.uint32)
+    ids[visible + 1] = np.arange(1, len(visible) + 1)
+    objects = tuple(
+        LabelledObject(shapes.objects[index].feature_id, shapes.objects[index].class_name, id, int(counts[index]))
+        for id, index in enumerate(visible.tolist(), start=1)
+    )
+    covered = [index for index in shapes.foreground if not counts[index]]
+    hidden = tuple(shapes.objects[index].feature_id for index in covered if shapes.rasterize_objects([index]).any())
+    notes: dict[Note, tuple[str, ...]] = {"subpixel": shapes.find_subpixel_objects(), "hidden": hidden}
+    return write_label(task, ids[drawn][np.newaxis], objects=objects, notes=notes)
 
-    def render_label(self, task: LabelTask) -> LabelResult:
-        """Make one label, uint8; see `LabelRenderer.render_label`."""
-        shapes = to_pixel_geometries(task.grid, task.objects, self.width)
-        indices: dict[str, list[int]] = {name: [] for name in self.classes}
-        for index in shapes.find_foreground():
-            indices[shapes.objects[index].class_name].append(index)
-        bands = np.stack([shapes.rasterize_objects(*indices[name]) for name in self.classes])
-        bands[:, shapes.rasterize_objects(*shapes.find_background())] = False
-        return write_label(task, bands.astype(np.uint8), self.classes, notes=find_subpixel_objects(shapes))
+
+def render_multilabel(task: LabelTask, recipe: "LabelMultilabel", settings: LabelSettings) -> LabelResult:
+    """Draw one uint8 band of 0 and 1 for each class; background objects erase all bands."""
+    shapes = to_pixel_geometries(task, recipe.line_width)
+    classes = tuple(settings.bands or ())
+    names = [(index, shapes.objects[index].class_name) for index in shapes.foreground]
+    bands = np.stack([shapes.rasterize_objects([index for index, name in names if name == band]) for band in classes])
+    bands[:, shapes.rasterize_objects(shapes.background)] = False
+    return write_label(task, bands.astype(np.uint8), classes, notes={"subpixel": shapes.find_subpixel_objects()})
 
 
 def sort_for_drawing(shapes: PixelGeometries, overlap: Overlap) -> list[int]:
     """Return the indices of the foreground objects from bottom to top."""
-    indices = shapes.find_foreground()
     if overlap == "class-order":
-        return sorted(indices, key=lambda index: shapes.objects[index].value)
-    if overlap == "smallest-on-top":
-        areas = shapes.compute_areas()
-        return sorted(indices, key=lambda index: -areas[index])
-    return indices
-
-
-def find_subpixel_objects(shapes: PixelGeometries) -> dict[str, tuple[str, ...]]:
-    """Return the ids of objects, except background, that are drawn as their representative pixel only."""
-    rows, columns = shapes.size
-    ids = [
-        shapes.objects[index].feature_id
-        for index, (column, row) in shapes.representative_pixels.items()
-        if 0 <= column < columns and 0 <= row < rows and shapes.objects[index].value != 0
-    ]
-    return {SUBPIXEL: tuple(ids)}
+        return sorted(shapes.foreground, key=lambda index: shapes.objects[index].value)
+    if overlap == "newest":
+        return shapes.foreground
+    areas = np.round(shapely.area(shapes.geometries), 6)
+    return sorted(shapes.foreground, key=lambda index: -areas[index])
 
 
 def _read_invalid_mask(task: LabelTask) -> NDArray[np.bool_]:
@@ -150,7 +94,7 @@ def _read_invalid_mask(task: LabelTask) -> NDArray[np.bool_]:
     invalid = np.asarray(mask == 0)
     if task.valid_window is not None:
         column, row, width, height = task.valid_window
-        padding = np.ones_like(invalid)
-        padding[max(row, 0) : max(row + height, 0), max(column, 0) : max(column + width, 0)] = False
-        invalid |= padding
+        is_inside = np.zeros_like(invalid)
+        is_inside[max(row, 0) : max(row + height, 0), max(column, 0) : max(column + width, 0)] = True
+        invalid |= ~is_inside
     return invalid

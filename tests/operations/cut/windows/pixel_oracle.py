@@ -15,7 +15,6 @@ from affine import Affine
 from hypothesis import strategies as st
 from rasterio.transform import array_bounds
 
-WINDOW = ["col", "row", "width", "height"]
 NORTH_UP = Affine(10, 0, 500000, 0, -10, 5000000)
 # Tenths and these origins have no exact binary value, so edges computed in two ways differ in the last bit.
 TRANSFORMS = [
@@ -131,13 +130,17 @@ def make_table(fields, rows):
     return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema)
 
 
+def accept_all(_raster_id, _window):
+    return True
+
+
 def list_windows(plan):
-    return [tuple(row.values()) for row in plan.chips.select(["raster_id", *WINDOW]).to_pylist()]
+    return [(chip.raster_id, *chip.window) for chip in plan.chips]
 
 
 def read_unmet(plan):
     """Return reason, chip count and target count by feature id."""
-    return {feature_id: tuple(values) for feature_id, *values in zip(*plan.unmet.to_pydict().values(), strict=True)}
+    return {shortage.id: shortage[1:] for shortage in plan.unmet}
 
 
 def list_all_windows(raster, size):

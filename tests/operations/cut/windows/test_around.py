@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,15 +15,13 @@ from scipy.stats import chisquare
 
 from geographer.algorithms.rng import make_rng
 from geographer.base.errors import NotFoundError, UsageError
-from geographer.base.values import Size
 from geographer.operations.cut.around import CutAround
 from geographer.operations.cut.windows.around import plan_around
-from geographer.operations.cut.windows.plan_tables import CHIPS_SCHEMA
 from tests.operations.cut.windows.pixel_oracle import (
     TRANSFORMS,
-    WINDOW,
     Case,
     Raster,
+    accept_all,
     list_containing_windows,
     list_windows,
     make_candidates,
@@ -36,10 +35,13 @@ from tests.operations.cut.windows.pixel_oracle import (
 
 
 def plan_tables(tables, accepts_window=None, *, shuffled=False, **options):
-    """Plan with fields of `CutAround`; `shuffled` draws the order of rasters."""
-    recipe = CutAround(name="around", size=Size(4, 4), order_by="random" if shuffled else None, **options)
+    """Plan with parameters of `CutAround`; `shuffled` draws the order of rasters."""
+    defaults: dict[str, Any] = {"mode": "centered", "at_border": "shift", "scale": 1.0, "target_count": 1, "seed": 0}
     candidates, rasters, features = tables
-    return plan_around(candidates, rasters, features, recipe, accepts_window)
+    parameters = defaults | options
+    size = None if parameters["mode"] == "variable" else 1  # the table of rasters has the sizes
+    recipe = CutAround("chips", size=size, order_by="random" if shuffled else None, **parameters)
+    return plan_around(candidates, rasters, features, recipe, accepts_window or accept_all)
 
 
 def plan_case(case, order=None, accepts_window=None, **options):
@@ -48,8 +50,7 @@ def plan_case(case, order=None, accepts_window=None, **options):
 
 def list_chips(plan):
     """Return feature, raster and window of each chip."""
-    columns = ["feature_id", "raster_id", *WINDOW]
-    return [tuple(row[column] for column in columns) for row in plan.chips.to_pylist()]
+    return [(chip.feature_id, chip.raster_id, *chip.window) for chip in plan.chips]
 
 
 def get_axis_bounds(pixels, axis):
@@ -163,10 +164,10 @@ def test_plan_around_matches_brute_force(case, options, accepts_window):
     target_count = options["target_count"]
     unmet = {id: (count, target_count) for id, count in counts.items() if count < target_count}
     assert {id: row[1:] for id, row in read_unmet(plan).items()} == unmet
-    assert plan.unmet["feature_id"].to_pylist() == [
+    assert [shortage.id for shortage in plan.unmet] == [
         make_feature_id(key) for key in case.keys if make_feature_id(key) in unmet
     ]
-    names = plan.chips["name"].to_pylist()
+    names = [chip.name for chip in plan.chips]
     assert len(set(names)) == len(names)
 
 
@@ -325,7 +326,7 @@ def test_small_raster_needs_padding():
     case = make_case_per_raster(1, shapely.Point(1.5, 9.5), width=3)
     for at_border, mode in product(["shift", "skip"], ["centered", "random"]):
         plan = plan_case(case, at_border=at_border, mode=mode)
-        assert plan.chips.num_rows == 0
+        assert not plan.chips
         assert read_unmet(plan) == {"f0": ("raster smaller than a chip", 0, 1)}
     assert list_windows(plan_case(case, at_border="pad")) == [("r0000", 0, 8, 4, 4)]
 
@@ -341,7 +342,7 @@ def test_large_feature_gets_grid_counted_once():
     large = shapely.box(5, 5, 12, 10)
     plan = plan_case(make_case_per_raster(1, large), target_count=2)
     assert list_windows(plan) == [("r0000", col, row, 4, 4) for row in (4, 8) for col in (5, 9)]
-    assert plan.chips["name"].to_pylist() == [f"r0000_f0~{col}-{row}" for row in (0, 1) for col in (0, 1)]
+    assert [chip.name for chip in plan.chips] == [f"r0000_f0~{col}-{row}" for row in (0, 1) for col in (0, 1)]
     assert read_unmet(plan) == {"f0": ("only 1 raster contains it", 1, 2)}
     plan = plan_case(make_case_everywhere(TWO_RASTERS, large), target_count=2)
     assert len(list_windows(plan)) == 8
@@ -351,7 +352,7 @@ def test_large_feature_gets_grid_counted_once():
 def test_equal_large_features_share_chips():
     large = shapely.box(5, 5, 12, 10)
     plan = plan_case(make_case_everywhere((Raster("r", 20, 20),), large, keys=(0, 1)))
-    assert plan.chips["feature_id"].to_pylist() == ["f0"] * 4
+    assert [chip.feature_id for chip in plan.chips] == ["f0"] * 4
     assert read_unmet(plan) == {}
 
 
@@ -425,7 +426,7 @@ def test_shuffled_order_differs_by_feature():
         for key in keys:
             case = make_case_everywhere(rasters, shapely.Point(9.5, 9.5), keys=(key,))
             plan = plan_case(case, seed=seed, shuffled=True, target_count=3)
-            orders.append("".join(plan.chips["raster_id"].to_pylist()))
+            orders.append("".join(chip.raster_id for chip in plan.chips))
         orders_by_seed[seed] = orders
         names, counts = np.unique(orders, return_counts=True)
         assert names.tolist() == ["abc", "acb", "bac", "bca", "cab", "cba"]
@@ -438,7 +439,7 @@ def test_shuffled_order_ignores_a_missing_raster():
 
     def list_order(rasters):
         case = make_case_everywhere(rasters, shapely.Point(9.5, 9.5), keys=(3,))
-        return plan_case(case, shuffled=True, target_count=9).chips["raster_id"].to_pylist()
+        return [chip.raster_id for chip in plan_case(case, shuffled=True, target_count=9).chips]
 
     assert [id for id in list_order(rasters) if id != "c"] == list_order(
         tuple(raster for raster in rasters if raster.id != "c")
@@ -504,35 +505,6 @@ def test_point_on_chip_edge_is_not_contained():
             plan = plan_case(Case((raster,), (9, 0), first | {(0, "r"): shape}))
             assert list_windows(plan)[0] == ("r", 4, 8, 4, 4)
             assert len(plan.chips) == count
-
-
-def test_plan_around_has_documented_schema():
-    empty, full = plan_case(Case((), ())), plan_case(make_case_per_raster(1, shapely.Point(5, 5)), target_count=2)
-    assert (empty.chips.schema, empty.unmet.schema) == (full.chips.schema, full.unmet.schema)
-    assert full.chips.schema == CHIPS_SCHEMA
-    assert full.chips.column_names == ["name", "raster_id", "feature_id", *WINDOW]
-    assert full.unmet.column_names == ["feature_id", "reason", "chip_count", "target_count"]
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ({"target_count": 0}, "invalid target count 0"),
-        ({"scale": 0.0}, "invalid scale 0"),
-        ({"scale": float("nan")}, "invalid scale nan"),
-        ({"mode": "middle"}, "invalid mode 'middle'. Use one of 'centered', 'random', 'variable'"),
-        ({"at_border": "stretch"}, "invalid at_border 'stretch'. Use one of 'shift', 'pad', 'skip'"),
-    ],
-)
-def test_invalid_option_is_rejected(option, message):
-    with pytest.raises(UsageError, match=message):
-        plan_case(make_case_per_raster(1, shapely.Point(5, 5)), **option)
-
-
-@pytest.mark.parametrize("chip_size", [(0, 4), (4, -1)])
-def test_chip_without_pixels_is_rejected(chip_size):
-    with pytest.raises(UsageError, match="is too small"):
-        plan_case(make_case_per_raster(1, shapely.Point(5, 5), chip_size=chip_size))
 
 
 def test_candidate_with_unknown_id_is_rejected():

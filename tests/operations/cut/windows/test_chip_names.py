@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from geographer.operations.cut.windows.chip_names import make_feature_chip_name, make_grid_chip_name
 
-ids = st.text(alphabet="aA_-.~%5F é/\\:\0", min_size=1, max_size=6) | st.text(min_size=1, max_size=12)
+ids = st.text(alphabet="aA_-.~%5F é/\\:\0", min_size=1, max_size=6) | st.text(min_size=1, max_size=8)
 grid_cells = st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9))
 
 

@@ -3,20 +3,19 @@
 from collections import Counter
 
 import numpy as np
-import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from geographer.base.errors import UsageError
-from geographer.base.values import Size, Window
+from geographer.base.values import Window
 from geographer.operations.cut.cover import CutCover
-from geographer.operations.cut.windows.cover import flag_windows_with_features, plan_cover
-from geographer.operations.cut.windows.plan_tables import CHIPS_SCHEMA
+from geographer.operations.cut.windows.chips import Chip
+from geographer.operations.cut.windows.cover import plan_cover
 from tests.operations.cut.windows.pixel_oracle import (
     Case,
     Raster,
+    accept_all,
     list_all_windows,
     list_windows,
     make_feature_id,
@@ -27,10 +26,11 @@ from tests.operations.cut.windows.pixel_oracle import (
 
 
 def plan_case(case, order=None, existing_windows=(), accepts_window=None, **options):
-    """Plan with fields of `CutCover`."""
-    recipe = CutCover(name="cover", size=Size(4, 4), **options)
+    """Plan with parameters of `CutCover`."""
     candidates, rasters, features = case.make_tables(order)
-    return plan_cover(candidates, rasters, features, recipe, existing_windows, accepts_window)
+    existing = [Chip("", raster_id, None, window) for raster_id, window in existing_windows]
+    recipe = CutCover("chips", size=1, **options)  # the table of rasters has the sizes
+    return plan_cover(candidates, rasters, features, recipe, existing, accepts_window or accept_all)
 
 
 def compute_containment(case, windows):
@@ -147,7 +147,7 @@ def test_window_is_centred_in_its_region():
     raster = Raster("r", 40, 40, chip_size=(10, 8))
     case = Case((raster,), (1, 2), {(1, "r"): shapely.box(10, 20, 12, 21), (2, "r"): shapely.box(15, 20, 16, 24)})
     assert list_windows(plan_case(case)) == [("r", 8, 18, 10, 8)]
-    assert plan_case(case).chips["name"].to_pylist() == ["r_c8_r18"]
+    assert [chip.name for chip in plan_case(case).chips] == ["r_c8_r18"]
 
 
 def test_equivalent_windows_come_from_different_rasters():
@@ -156,7 +156,7 @@ def test_equivalent_windows_come_from_different_rasters():
     for count, raster_ids in ((1, ["c"]), (2, ["c", "a"]), (3, ["c", "a", "b"]), (5, ["c", "c", "a", "a", "b"])):
         plan = plan_case(case, target_count=count)
         assert list_windows(plan) == sorted(list_windows(plan), key=lambda window: make_order_key(case, window))
-        assert plan.chips["raster_id"].to_pylist() == raster_ids
+        assert [chip.raster_id for chip in plan.chips] == raster_ids
 
 
 def test_rejected_window_is_replaced():
@@ -171,12 +171,13 @@ def test_rejected_window_is_replaced():
     assert read_unmet(plan) == {"f1": ("too much nodata", 0, 1)}
 
 
-def test_flag_windows_with_features():
+def test_existing_windows_with_features_are_kept():
     rasters = (Raster("a", 20, 20), Raster("b", 20, 20))
     case = Case(rasters, (1,), {(1, "a"): shapely.Point(9.5, 9.5), (1, "b"): shapely.Point(3.5, 3.5)})
     starts = [("a", 7, 7), ("a", 3, 3), ("b", 3, 3), ("gone", 7, 7), ("a", 9, 9), ("a", 10, 9)]
     windows = [(raster_id, Window(col, row, 4, 4)) for raster_id, col, row in starts]
-    assert flag_windows_with_features(*case.make_tables(), windows) == [True, False, True, False, True, False]
+    kept = plan_case(case, existing_windows=windows).kept
+    assert [(chip.raster_id, chip.window) for chip in kept] == [windows[index] for index in (0, 2, 4)]
 
 
 def test_cover_of_clusters_needs_few_chips():
@@ -195,11 +196,8 @@ def test_cover_of_clusters_needs_few_chips():
     assert set(tree.query(chips, predicate="contains")[1].tolist()) == set(range(300))
 
 
-def test_plan_cover_has_documented_schema():
-    plan = plan_case(Case((), ()))
-    assert plan.chips.schema == CHIPS_SCHEMA
-    assert plan.unmet.column_names == ["feature_id", "reason", "chip_count", "target_count"]
-    assert plan.bound == 0
+def test_cover_without_rasters_is_empty():
+    assert plan_case(Case((), ())) == ([], [], [], 0)
     assert read_unmet(plan_case(Case((), (3,)))) == {"f3": ("no raster contains it", 0, 1)}
 
 
@@ -213,10 +211,3 @@ def test_feature_without_window_is_unmet():
         "f1": ("larger than a chip", 0, 1),
         "f2": ("raster smaller than a chip", 0, 1),
     }
-
-
-def test_invalid_option_is_rejected():
-    with pytest.raises(UsageError, match="invalid target count 0"):
-        plan_case(Case((), ()), target_count=0)
-    with pytest.raises(UsageError, match="is too small"):
-        plan_case(Case((Raster("r", 9, 9, chip_size=(0, 4)),), ()))

@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geographer.base.errors import UsageError
-from geographer.base.values import Size
 from geographer.operations.cut.grid import CutGrid
 from geographer.operations.cut.windows.grid import plan_grid
-from geographer.operations.cut.windows.plan_tables import CHIPS_SCHEMA
 from tests.operations.cut.windows.pixel_oracle import (
     TRANSFORMS,
     Raster,
+    accept_all,
     chip_sizes,
     contained_geometries,
     list_windows,
@@ -26,13 +25,10 @@ from tests.operations.cut.windows.pixel_oracle import (
 )
 
 
-def make_recipe(**options):
-    return CutGrid(name="grid", size=Size(4, 4), **options)
-
-
-def plan_cells(rasters, geometries=None, accepts_window=None, **options):
-    plan = plan_grid(make_rasters_table(rasters), make_recipe(**options), geometries, accepts_window)
-    return list_windows(plan), [tuple(row.values()) for row in plan.uncut.to_pylist()]
+def plan_cells(rasters, geometries=None, accepts_window=None, overlap=0, edge="shift"):
+    recipe = CutGrid("tiles", size=1, overlap=overlap, edge=edge)  # the table of rasters has the sizes
+    plan = plan_grid(make_rasters_table(rasters), recipe, geometries, accepts_window or accept_all)
+    return list_windows(plan), [(shortage.id, shortage.reason) for shortage in plan.unmet]
 
 
 def make_geometries_table(geometries):
@@ -148,27 +144,17 @@ def test_uncut_raster_has_a_reason():
 def test_plan_grid_ignores_row_order():
     rasters = make_rasters_table([Raster(id, 9, 7) for id in "cab"])
     geometries = make_geometries_table([(id, shapely.Point(col, 2)) for id in "abc" for col in (1, 5, 7)])
-    plan = plan_grid(rasters, make_recipe(), geometries)
+    recipe = CutGrid("tiles", size=4)
+    plan = plan_grid(rasters, recipe, geometries, accept_all)
     assert len(plan.chips) == 9
-    assert plan_grid(rasters[::-1], make_recipe(), geometries[::-1]) == plan
+    assert plan_grid(rasters[::-1], recipe, geometries[::-1], accept_all) == plan
 
 
-def test_plan_grid_has_documented_schema():
-    for rasters in ([], [Raster("r", 9, 9)]):
-        plan = plan_grid(make_rasters_table(rasters), make_recipe())
-        assert plan.chips.schema == CHIPS_SCHEMA
-        assert plan.uncut.column_names == ["raster_id", "reason"]
+def test_grid_without_rasters_is_empty():
+    assert plan_cells([]) == ([], [])
 
 
-@pytest.mark.parametrize(
-    ("chip_size", "options", "message"),
-    [
-        ((0, 4), {}, "is too small"),
-        ((4, 4), {"edge": "skip"}, "invalid edge 'skip'. Use one of 'drop', 'pad', 'shift'"),
-        ((4, 6), {"overlap": 4}, "invalid overlap 4. Use 0 or more pixels, and fewer than the chip's 4 x 6"),
-        ((4, 6), {"overlap": -1}, "invalid overlap -1"),
-    ],
-)
-def test_invalid_option_is_rejected(chip_size, options, message):
+def test_overlap_as_large_as_a_chip_is_rejected():
+    message = "invalid overlap 4. Use 0 or more pixels, and fewer than the chip's 4 x 6"
     with pytest.raises(UsageError, match=message):
-        plan_cells([Raster("r", 9, 9, chip_size=chip_size)], **options)
+        plan_cells([Raster("r", 9, 9, chip_size=(4, 6))], overlap=4)

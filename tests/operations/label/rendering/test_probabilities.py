@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import rasterio
 import shapely
 
-from geographer.base.values import LineWidth
-from geographer.operations.label.rendering.pixel_geometries import VisibleObject
-from geographer.operations.label.rendering.probabilities import ProbabilityRenderer
-from geographer.operations.label.rendering.rasterize import SUBPIXEL
+from geographer.operations.label.probabilities import LabelProbabilities
+from geographer.operations.label.tasks import VisibleObject
+from geographer.planning.up_to_date_labels import LabelSettings
 from tests.operations.label.rendering.visible_objects import (
     make_blob,
     make_chip_grid,
@@ -27,7 +26,13 @@ from tests.operations.label.rendering.visible_objects import (
 
 Combine = Literal["mean", "max"]
 NAMES = ("pond", "quarry", "track")
+BANDS = LabelSettings(bands=[*NAMES])
+BANDS_AND_LAND = LabelSettings(bands=["land", *NAMES])
 SHAPES = [make_blob(seed) for seed in range(14)]
+
+
+def make_recipe(**options: Any) -> LabelProbabilities:
+    return LabelProbabilities(name="soft", collection="chips", **options)
 
 
 def draw_probabilities(seed: int) -> tuple[float, ...]:
@@ -67,7 +72,8 @@ def test_bands_hold_mean_or_max(tmp_path: Path, combine: Combine):
         tmp_path / "s.tif",
         make_grid(),
         make_objects_with_probabilities(lake),
-        ProbabilityRenderer(NAMES, combine=combine),
+        make_recipe(combine=combine),
+        settings=BANDS,
     )
     assert actual.dtype == "float32"
     assert np.abs(actual - compute_expected_bands(combine, lake)).max() < 1e-6
@@ -82,7 +88,9 @@ def test_object_order_does_not_change_bytes(tmp_path: Path, combine: Combine):
     for number in range(4):
         path = tmp_path / f"{number}.tif"
         shuffled = tuple(objects[index] for index in random.permutation(len(objects)))
-        render_one(path, make_grid(), shuffled, ProbabilityRenderer(NAMES, "rest", combine))
+        render_one(
+            path, make_grid(), shuffled, make_recipe(background_band=True, combine=combine), settings=BANDS_AND_LAND
+        )
         contents.add(path.read_bytes())
     assert len(contents) == 1
 
@@ -94,7 +102,8 @@ def test_background_band_is_remainder_of_one(tmp_path: Path, combine: Combine):
         tmp_path / "s.tif",
         make_grid(),
         make_objects_with_probabilities(lake),
-        ProbabilityRenderer(NAMES, "land", combine),
+        make_recipe(background_band=True, combine=combine),
+        settings=BANDS_AND_LAND,
     )
     assert np.abs(actual[0] - np.clip(1 - compute_expected_bands(combine, lake).sum(axis=0), 0, 1)).max() < 1e-6
     assert (actual[0][shapely.contains(lake, pixel_centres(40, 30))] == 1).all()
@@ -110,7 +119,9 @@ def test_background_band_is_clipped_to_zero(tmp_path: Path):
         *make_objects(grid, ("a", 1, box), probabilities=(0.9, 0.0, 0.0)),
         *make_objects(grid, ("b", 2, box), probabilities=(0.0, 0.8, 0.0)),
     )
-    actual = render_pixels(tmp_path / "s.tif", grid, both, ProbabilityRenderer(NAMES, "land", "max"))
+    actual = render_pixels(
+        tmp_path / "s.tif", grid, both, make_recipe(background_band=True, combine="max"), settings=BANDS_AND_LAND
+    )
     assert actual[:, 5, 5].tolist() == [0, np.float32(0.9), np.float32(0.8), 0]
 
 
@@ -118,12 +129,16 @@ def test_chip_label_equals_scene_window(tmp_path: Path):
     grid = make_grid()
     line = make_objects(grid, ("road", 1, shapely.LineString([(0, 3), (39, 28)])), probabilities=(0.1, 0.2, 0.3))
     crumb = make_objects(grid, ("crumb", 1, shapely.box(20.1, 9.8, 20.3, 10.1)), probabilities=(0.1, 0.0, 0.7))
-    objects, renderer = (
+    objects, recipe = (
         (*make_objects_with_probabilities(make_blob(101)), *line, *crumb),
-        ProbabilityRenderer(NAMES, "land", width=LineWidth(3, "px")),
+        make_recipe(background_band=True, width=3),
     )
-    whole = render_pixels(tmp_path / "scene.tif", grid, objects, renderer)
+    whole = render_pixels(tmp_path / "scene.tif", grid, objects, recipe, settings=BANDS_AND_LAND)
     for column, row in ((0, 0), (11, 5), (20, 10), (24, 14)):
-        part = render_pixels(tmp_path / "chip.tif", make_chip_grid(grid, column, row, 16, 16), objects, renderer)
+        part = render_pixels(
+            tmp_path / "chip.tif", make_chip_grid(grid, column, row, 16, 16), objects, recipe, settings=BANDS_AND_LAND
+        )
         assert np.array_equal(part, whole[:, row : row + 16, column : column + 16])
-    assert render_one(tmp_path / "scene.tif", grid, objects, renderer).notes[SUBPIXEL] == ("crumb",)
+    assert render_one(tmp_path / "scene.tif", grid, objects, recipe, settings=BANDS_AND_LAND).notes["subpixel"] == (
+        "crumb",
+    )

@@ -14,13 +14,13 @@ import shapely
 from geographer.base.errors import StorageError, UsageError
 from geographer.base.values import Checksums, Grid, Window
 from geographer.operations.cut.render import ChipTask, cut_chips
-from geographer.operations.label.rendering.pixel_geometries import VisibleObject
-from geographer.operations.label.rendering.rasterize import MaskRenderer
-from geographer.operations.label.rendering.render import LabelTask, render_labels
+from geographer.operations.label.rendering.render import render_labels
+from geographer.operations.label.tasks import LabelTask, VisibleObject
+from geographer.planning.up_to_date_labels import LabelSettings
 from geographer.rasters.crs import crs_to_text, parse_crs
 from geographer.rasters.pixel_digest import compute_pixel_digest
 from geographer.rasters.read import read_raster_info
-from tests.operations.label.rendering.visible_objects import make_grid
+from tests.operations.label.rendering.visible_objects import SETTINGS, make_grid, make_mask
 from tests.sample_rasters import CUSTOM_CRS, NORTH_UP, ROTATED, SOUTH_UP, make_pixels, to_xy, write_scene
 
 TRANSFORMS = {
@@ -44,7 +44,7 @@ def burn_mask(
     path: Path, grid: Grid, *shapes: tuple[shapely.Geometry, int], dtype: Literal["uint8", "uint16"] = "uint8"
 ) -> np.ndarray:
     """The pixels of a mask of `shapes`, of which the last is on top."""
-    list(render_labels([make_task(path, grid, *shapes)], MaskRenderer(dtype, overlap="newest")))
+    list(render_labels([make_task(path, grid, *shapes)], make_mask(overlap="newest"), LabelSettings(dtype=dtype)))
     with rasterio.open(path) as raster:
         return raster.read(1)
 
@@ -158,7 +158,7 @@ def test_mask_has_grid_of_chip(tmp_path: Path, crs: str):
     source = write_scene(tmp_path / "a.tif", make_pixels(3, 90, 90), transform=ROTATED, crs=crs, nodata=4)
     (chip,) = cut_chips([ChipTask(str(source), Window(7, 9, 40, 33), str(tmp_path / "chip.tif"))])
     path = tmp_path / "mask.tif"
-    (label,) = render_labels([make_task(path, chip.grid, (make_map_blob(chip.grid, 1), 1))], MaskRenderer())
+    (label,) = render_labels([make_task(path, chip.grid, (make_map_blob(chip.grid, 1), 1))], make_mask(), SETTINGS)
     content, info = path.read_bytes(), read_raster_info(path)
     assert info.grid == read_raster_info(tmp_path / "chip.tif").grid == chip.grid
     assert (info.band_count, info.dtype, info.nodata) == (1, "uint8", None)
@@ -182,7 +182,7 @@ def test_labels_do_not_depend_on_workers(tmp_path: Path, monkeypatch: pytest.Mon
         tasks = (make_task(folder / f"{number}.tif", make_grid(), shape) for number, shape in enumerate(shapes))
         labels[workers] = [
             (Path(label.destination).name, label.checksums, label.pixel_digest)
-            for label in render_labels(tasks, MaskRenderer(), workers=workers)
+            for label in render_labels(tasks, make_mask(), SETTINGS, workers=workers)
         ]
     assert labels[1] == labels[2]
     assert [name for name, *_ in labels[1]] == [f"{number}.tif" for number in range(45)]

@@ -10,9 +10,26 @@ import rasterio
 import shapely
 
 from geographer.base.values import Grid, Transform
-from geographer.operations.label.rendering.pixel_geometries import VisibleObject
-from geographer.operations.label.rendering.render import LabelRenderer, LabelResult, LabelTask, render_labels
+from geographer.operations.label.base import LabelRecipe
+from geographer.operations.label.masks import LabelInstances, LabelMask, LabelMultilabel
+from geographer.operations.label.rendering.render import render_labels
+from geographer.operations.label.tasks import LabelResult, LabelTask, VisibleObject
+from geographer.planning.up_to_date_labels import LabelSettings
 from tests.sample_rasters import NORTH_UP, to_xy
+
+SETTINGS = LabelSettings(dtype="uint8", bands=["c1", "c2", "c3", "c4", "c5"])
+
+
+def make_mask(**options: Any) -> LabelMask:
+    return LabelMask(name="mask", collection="chips", **options)
+
+
+def make_instances(**options: Any) -> LabelInstances:
+    return LabelInstances(name="things", collection="chips", **options)
+
+
+def make_multilabel(**options: Any) -> LabelMultilabel:
+    return LabelMultilabel(name="classes", collection="chips", **options)
 
 
 def make_grid(
@@ -41,10 +58,15 @@ def make_objects(grid: Grid, *shapes: tuple[str, int, shapely.Geometry], **field
 
 
 def render_pixels(
-    path: Path, grid: Grid, objects: tuple[VisibleObject, ...], renderer: LabelRenderer, raster_path: str = ""
+    path: Path,
+    grid: Grid,
+    objects: tuple[VisibleObject, ...],
+    recipe: LabelRecipe,
+    raster_path: str = "",
+    settings: LabelSettings = SETTINGS,
 ) -> np.ndarray:
     """The pixels of a label, shape (bands, rows, columns)."""
-    render_one(path, grid, objects, renderer, raster_path)
+    render_one(path, grid, objects, recipe, raster_path, settings)
     with rasterio.open(path) as label:
         assert label.crs.to_epsg() == 32633
         assert label.transform[:6] == grid.transform
@@ -52,9 +74,14 @@ def render_pixels(
 
 
 def render_one(
-    path: Path, grid: Grid, objects: tuple[VisibleObject, ...], renderer: LabelRenderer, raster_path: str = ""
+    path: Path,
+    grid: Grid,
+    objects: tuple[VisibleObject, ...],
+    recipe: LabelRecipe,
+    raster_path: str = "",
+    settings: LabelSettings = SETTINGS,
 ) -> LabelResult:
-    (label,) = render_labels([LabelTask("a raster", grid, objects, str(path), raster_path)], renderer)
+    (label,) = render_labels([LabelTask("a raster", grid, objects, str(path), raster_path)], recipe, settings)
     return label
 
 

@@ -1,0 +1,123 @@
+"""The events of additions: features, rasters, footprints, classes, and a directory of GeoGrapher 1.0."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from geographer.planning.class_values import ClassNames
+from geographer.planning.user_columns import ColumnsEvent, ImportEvent
+from geographer.storage.events.payload import (
+    Adjective,
+    Columns,
+    Count,
+    Counted,
+    EventPayload,
+    Listed,
+    Name,
+    Reasons,
+    Setting,
+)
+
+_REPLACEMENTS: Final = ("added", "changed", "unchanged")
+
+
+class ReplacingEvent(ColumnsEvent, kw_only=True, frozen=True):
+    """An addition; with `replace`, it counts the objects that were added, changed and equal."""
+
+    is_optional: ClassVar[bool] = True
+    schema_rules: ClassVar[Mapping[str, Any]] = {
+        "dependentRequired": {name: [other for other in _REPLACEMENTS if other != name] for name in _REPLACEMENTS}
+    }
+
+    added: Annotated[Count | UnsetType, Adjective("added")] = UNSET
+    changed: Annotated[Count | UnsetType, Adjective("changed")] = UNSET
+    unchanged: Annotated[Count | UnsetType, Adjective("unchanged")] = UNSET
+
+    def count_replacements(self, added: int, changed: int, unchanged: int) -> Self:
+        """Return the event with these counts."""
+        return msgspec.structs.replace(self, added=added, changed=changed, unchanged=unchanged)
+
+
+class FeaturesAdded(ReplacingEvent, kw_only=True, frozen=True):
+    """Features were added; with `replace`, those of known ids changed."""
+
+    kind: ClassVar[str] = "features_added"
+    subject: ClassVar[str] = "feature"
+    tables: ClassVar[tuple[str, ...]] = ("feature_change", "class_change", "skipped_input")
+
+    source: str
+    columns: Columns
+    features: Annotated[Count, Counted("feature")]
+    skipped: Annotated[Count, Adjective("skipped")]
+    classes: Annotated[ClassNames, Listed("class")]
+    crs: Annotated[str, Meta(min_length=1), Setting("CRS")]
+
+
+class RastersAdded(ReplacingEvent, kw_only=True, frozen=True):
+    """Rasters were added to a collection; with `replace`, those of known ids changed."""
+
+    kind: ClassVar[str] = "rasters_added"
+    subject: ClassVar[str] = "raster"
+    tables: ClassVar[tuple[str, ...]] = ("raster_change", "skipped_input")
+    writes_pixels: ClassVar[bool] = True
+
+    columns: Columns
+    rasters: Annotated[Count, Counted("raster")]
+    skipped: Annotated[Count, Adjective("skipped")]
+    collection: Annotated[Name, Setting("collection")]
+
+
+class CatalogueAdded(ColumnsEvent, kw_only=True, frozen=True):
+    """Footprints without pixels were added."""
+
+    kind: ClassVar[str] = "catalogue_added"
+    subject: ClassVar[str] = "raster"
+    tables: ClassVar[tuple[str, ...]] = ("raster_change",)
+    is_optional: ClassVar[bool] = True
+
+    source: str
+    columns: Columns
+    rasters: Annotated[Count, Counted("raster")]
+    collection: Annotated[Literal["catalogue"], Setting("collection")]
+
+
+class ClassesAdded(EventPayload, kw_only=True, frozen=True):
+    """Classes were added after the existing ones."""
+
+    kind: ClassVar[str] = "classes_added"
+    tables: ClassVar[tuple[str, ...]] = ("class_change",)
+
+    classes: Annotated[ClassNames, Meta(min_length=1), Listed("class")]
+
+
+class EdgeCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The number of edges of the old graph and of the new one, and of the pairs that differ."""
+
+    before: Count
+    after: Count
+    different: Count
+
+
+class GeographerImported(ImportEvent, kw_only=True, frozen=True):
+    """A data directory of GeoGrapher 1.0 was imported; `footprints` are rasters without a file."""
+
+    kind: ClassVar[str] = "geographer_imported"
+    tables: ClassVar[tuple[str, ...]] = ("class_change", "feature_change", "raster_change", "skipped_input")
+    writes_pixels: ClassVar[bool] = True
+    is_optional: ClassVar[bool] = True
+
+    source: str
+    classes: Annotated[ClassNames, Listed("class")]
+    features: Annotated[Count, Counted("feature")]
+    rasters: Annotated[Count, Counted("raster")]
+    footprints: Annotated[Count, Counted("footprint", "without pixels")]
+    skipped: Annotated[Count, Adjective("skipped")]
+    left_aside_labels: Annotated[Count, Counted("label", "not imported")]
+    left_aside_files: Annotated[Count, Counted("file", "not imported")]
+    warnings: list[str]
+    edges: EdgeCounts
+    differences: Reasons
+    crs: Annotated[str, Setting("CRS")]
+    collection: Annotated[Name, Setting("collection")]

@@ -1,0 +1,71 @@
+"""The event of download recipes."""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from geographer.base.text import format_count
+from geographer.planning.recipe_events import SelectingEvent, format_bound, format_reasons
+from geographer.storage.events.payload import Columns, Count, Counted, Fraction, Name, UserColumn
+
+
+class SceneCover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The selected scenes beside the proven lower bound; `gap` is the largest fraction that could be spared."""
+
+    scenes: Count
+    bound: Count
+    gap: Fraction
+
+
+class ArchiveSearch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A search: its box (west, south, east, north, in degrees), time range, and the pages and products returned."""
+
+    box: Annotated[list[float], Meta(min_length=4, max_length=4)]
+    pages: Count
+    found: Count
+    start: str | UnsetType = UNSET
+    end: str | UnsetType = UNSET
+
+
+class RastersDownloaded(SelectingEvent, kw_only=True, frozen=True):
+    """A download recipe ran: scenes of an archive became rasters; `short` features lack the scenes fetched for them."""
+
+    kind: ClassVar[str] = "rasters_downloaded"
+    tables: ClassVar[tuple[str, ...]] = ("raster_change", "skipped_input", "recipe_input")
+    writes_pixels: ClassVar[bool] = True
+
+    collection: Name
+    rasters: Annotated[Count, Counted("raster")]
+    failed: Annotated[Count, Counted("product", "failed")]
+    features: Annotated[Count, Counted("feature")]
+    missing: Annotated[Count, Counted("feature", "without enough rasters")]
+    candidates: Annotated[Count, Counted("candidate scene")]
+    cover: SceneCover
+    bytes: Count | None
+    short: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    searches: list[ArchiveSearch]
+    columns: Columns
+
+    @property
+    def is_incomplete(self) -> bool:
+        """See `EventPayload.is_incomplete`."""
+        return self.failed > 0
+
+    def iter_user_columns(self) -> Iterator[UserColumn]:
+        """See `EventPayload.iter_user_columns`."""
+        for name, column_type in self.columns.items():
+            yield UserColumn("raster", name, column_type)
+
+    def iter_phrases(self) -> Iterator[str]:
+        """See `EventPayload.iter_phrases`."""
+        yield from super().iter_phrases()
+        if self.cover.scenes:
+            yield format_bound(self.cover.scenes, "scene", "selected", self.cover.bound)
+        yield f"{self.bytes / 1e6:,.1f} MB" if self.bytes else ""
+        yield format_reasons(self.unmet)
+        if self.short is not UNSET:
+            yield f"{format_count(self.short, 'feature')} not contained by the scenes fetched for them"
+        if len(self.collection) < 40:
+            yield f"collection {self.collection}"

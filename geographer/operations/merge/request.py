@@ -1,0 +1,81 @@
+"""The request to import another dataset."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from geographer.base.errors import UsageError
+from geographer.base.parameters import Parameter
+from geographer.operations.merge.events import DatasetImported
+from geographer.planning.shared_parameters import NAME_SCHEMA, OBJECT_SCHEMA, OPTIONAL_TEXT, TEXT
+from geographer.storage.database.dataset_folder import find_dataset_root
+from geographer.storage.queries.revision import Revision
+from geographer.storage.request import Change, PlanContext, Request
+from geographer.storage.unit_of_work import UnitOfWork
+
+_PATH_HELP: Final = "The folder of the other dataset, or a folder inside it."
+_AT: Final = Parameter(
+    "The revision to read: a tag, a digest prefix, @17, HEAD~2 or a date.", "REV", "the head", schema=OPTIONAL_TEXT
+)
+_RENAME: Final = Parameter(
+    "Import a recipe or collection under another name.",
+    *("OLD=NEW", "their names"),
+    cli="pairs",
+    schema={**OBJECT_SCHEMA, "additionalProperties": NAME_SCHEMA},
+)
+
+
+class DatasetPath(Request, frozen=True):
+    """A request about another dataset."""
+
+    path: Annotated[str | Path, Parameter(_PATH_HELP, "OTHER", cli="argument", convert=str, schema=TEXT)]
+
+
+class ImportDataset(DatasetPath, kw_only=True, frozen=True):
+    """Merge OTHER, the folder of another dataset, as one event that records its history.
+
+    Objects with the same id and the same content become one object. Splits are not imported: run them again.
+
+    Imported are classes by name, features, rasters with their bytes (each file is checked by its SHA-256), recipes
+    whose names are free, and inputs of recipes. Labels are imported if they are up to date there and would be the same
+    here; update makes the others. Assignments are not imported, because two splits without leakage can leak together.
+    With a prefix, a chip becomes 'recipe/PREFIXstem', and integer ids become text.
+    """
+
+    event: ClassVar[type[DatasetImported]] = DatasetImported
+    example = "import dataset ../lakes --at v2 --rename chips=lake_chips"
+
+    at: Annotated[str | int | None, _AT] = None
+    on_equal_id: Annotated[
+        Literal["ours", "theirs"] | None,
+        Parameter("Which object to keep if an id has different content in the two datasets.", "", "refuse to import"),
+    ] = None
+    prefix: Annotated[str, Parameter("Put this text before the ids of all imported features and rasters.", "TEXT")] = ""
+    rename: Annotated[Mapping[str, str] | None, _RENAME] = None
+
+    @property
+    def new_names(self) -> Mapping[str, str]:
+        """The renamed recipes and collections, old name to new name."""
+        return self.rename or {}
+
+    def rename_name(self, name: str) -> str:
+        """Return the new name of a recipe or collection."""
+        return self.new_names.get(name, name)
+
+    def list_recorded_parameters(self) -> dict[str, Any]:
+        """See `Request.list_recorded_parameters`."""
+        at = None if self.at is None else str(self.at)
+        return {**super().list_recorded_parameters(), "at": at, "rename": dict(self.new_names)}
+
+    def make_plan(self, revision: Revision, context: PlanContext, /) -> Change:
+        """See `plan_merge`; raise `UsageError` if it is this dataset, and `NotFoundError` if it does not exist."""
+        from geographer.operations.merge.plan import plan_merge
+        from geographer.operations.merge.source_dataset import read_source_dataset
+
+        other = UnitOfWork(find_dataset_root(Path(self.path)))
+        if other.root == context.root:
+            raise UsageError(f"'{self.path}' is this dataset. Name another one.")
+        with other.open_revision(self.at) as source_revision:
+            source = read_source_dataset(source_revision, other.root, self.at)
+        with other.file_store as store:
+            return plan_merge(revision, context.root, source, store, self)

@@ -1,0 +1,38 @@
+-- source_rows.sql: what a source dataset has: features and rasters as in the log, with `order_index`, the order of addition;
+--   labels, those that are up to date with their dependencies; objects on labels as in the log; boxes of recipes, and what
+--   their selectors selected last
+-- needs: current_feature, current_raster, current_label, current_label_object, feature_order, raster_order, selected_input,
+--   the views of the chain, up_to_date_label (see UpToDateLabels.labels), variable position ·
+-- makes: temp views source_feature, source_raster, source_label, source_object, source_input
+CREATE OR REPLACE TEMP VIEW source_feature AS
+SELECT change.* EXCLUDE (change, position, ordinal, row_digest), row_number() OVER (ORDER BY added, feature_id) AS order_index
+FROM chain_feature_change AS change JOIN (SELECT feature_key FROM current_feature)
+     ON position = feature_key >> 32 AND ordinal = feature_key & 4294967295
+JOIN feature_order USING (feature_id) ORDER BY order_index;
+
+CREATE OR REPLACE TEMP VIEW source_raster AS
+SELECT change.* EXCLUDE (change, position, ordinal, row_digest), row_number() OVER (ORDER BY added, raster_id) AS order_index
+FROM chain_raster_change AS change JOIN (SELECT raster_key FROM current_raster)
+     ON position = raster_key >> 32 AND ordinal = raster_key & 4294967295
+JOIN raster_order USING (raster_id) ORDER BY order_index;
+
+CREATE OR REPLACE TEMP VIEW source_label AS
+SELECT label, raster_id, path, size, md5, sha256, pixel_digest, west IS NOT NULL AS is_up_to_date, west, south, east, north,
+       lon_shift, by_order, by_name
+FROM current_label LEFT JOIN up_to_date_label USING (label, raster_id)
+ORDER BY label, raster_id;
+
+CREATE OR REPLACE TEMP VIEW source_object AS
+SELECT change.label, change.raster_id, change.feature_id, change.class, instance, pixels, box, corners, visible
+FROM chain_label_object_change AS change
+SEMI JOIN (SELECT label, raster_id, feature_id, valid_from AS position FROM current_label_object)
+USING (label, raster_id, feature_id, position)
+ORDER BY label, raster_id, feature_id;
+
+CREATE OR REPLACE TEMP VIEW source_input AS
+SELECT recipe, subject, object_id, geometry, crs, ordinal AS order_index
+FROM chain_recipe_input WHERE subject = 'box' AND position <= getvariable('position')
+QUALIFY position = max(position) OVER (PARTITION BY recipe)
+UNION ALL
+SELECT DISTINCT recipe, subject, object_id, NULL::BLOB, NULL::VARCHAR, 0 FROM selected_input
+ORDER BY recipe, subject, order_index, object_id;

@@ -1,0 +1,44 @@
+"""The events of removals; earlier revisions keep what is removed."""
+
+from typing import Annotated, ClassVar
+
+from msgspec import UNSET
+
+from geographer.planning.removed_rasters import REMOVAL_TABLES
+from geographer.storage.events.payload import Count, Counted, EventPayload
+
+
+class FeaturesRemoved(EventPayload, kw_only=True, frozen=True):
+    """Features were removed."""
+
+    kind: ClassVar[str] = "features_removed"
+    tables: ClassVar[tuple[str, ...]] = ("feature_change",)
+
+    features: Annotated[Count, Counted("feature")]
+
+
+class RasterRemoval(EventPayload, kw_only=True, frozen=True):
+    """Rasters were removed, with their labels and split assignments."""
+
+    tables: ClassVar[tuple[str, ...]] = REMOVAL_TABLES
+
+    rasters: Annotated[Count, Counted("raster")]
+    labels: Annotated[Count, Counted("label")]
+    splits: Annotated[Count, Counted("split assignment")]
+
+
+class RastersRemoved(RasterRemoval, kw_only=True, frozen=True):
+    """Rasters were removed by id."""
+
+    kind: ClassVar[str] = "rasters_removed"
+
+
+class RecipeRemoved(RasterRemoval, kw_only=True, frozen=True):
+    """A recipe was removed, with all that it made, unless that was to be kept."""
+
+    kind: ClassVar[str] = "recipe_removed"
+
+    @property
+    def removed_recipe(self) -> str | None:
+        """See `EventPayload.removed_recipe`."""
+        return None if self.request is UNSET else str(self.request["name"])

@@ -1,0 +1,101 @@
+"""Tag a revision: give it a permanent name."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from geographer.base.errors import ConflictError, UsageError
+from geographer.base.parameters import Parameter
+from geographer.base.values import validate_name
+from geographer.planning.shared_parameters import NAME, OPTIONAL_TEXT, TEXT
+from geographer.planning.upcasters import upcast_tag
+from geographer.storage.events.payload import Digest, EventPayload, Name
+from geographer.storage.log.read import read_event, resolve_revision
+from geographer.storage.queries.revision import Revision
+from geographer.storage.request import Change, PlanContext, Request
+
+
+class TagV1(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The name of a revision, the digest of its event, and that of its content."""
+
+    tag: Name
+    position: Annotated[int, Meta(ge=1)]
+    digest: Digest
+    content_digest: Digest
+
+
+class Tag(TagV1, frozen=True):
+    """A tag with the Merkle root of the rows of the revision's content; None if version 1 recorded the tag."""
+
+    merkle_root: Digest | None
+
+
+class RevisionTaggedV1(EventPayload, kw_only=True, frozen=True):
+    """A revision got a permanent name, before tags had a Merkle root."""
+
+    kind: ClassVar[str] = "revision_tagged"
+
+    tag: TagV1
+
+    def to_current_version(self) -> "RevisionTagged":
+        """See `EventPayload.to_current_version`."""
+        return msgspec.convert(upcast_tag(self.to_json()), RevisionTagged)
+
+
+class RevisionTagged(EventPayload, kw_only=True, frozen=True):
+    """A revision got a permanent name."""
+
+    kind: ClassVar[str] = "revision_tagged"
+    version: ClassVar[int] = 2
+    schema_rules: ClassVar[Mapping[str, Any]] = {"properties": {"tag": {"properties": {"merkle_root": TEXT}}}}
+
+    tag: Tag
+
+    @property
+    def recorded_tag(self) -> Tag:
+        """See `EventPayload.recorded_tag`."""
+        return self.tag
+
+    def iter_phrases(self) -> Iterator[str]:
+        """See `EventPayload.iter_phrases`."""
+        tag = self.tag
+        yield f"'{tag.tag}' is @{tag.position} {tag.digest}, content {tag.content_digest}"
+
+
+def check_tag(name: str) -> str:
+    """Return the name of a tag; raise `UsageError` if it could be read as another name of a revision."""
+    if name.upper().startswith("HEAD") or all(letter in "0123456789abcdef" for letter in name.lower()):
+        raise UsageError(f"invalid tag '{name}': it could be a digest, a date or HEAD. Use a name such as v1.")
+    validate_name("tag", name)
+    return name
+
+
+class TagRevision(Request, frozen=True):
+    """Give a revision (the head, if REV is omitted) a permanent name.
+
+    A tag does not move.
+    """
+
+    event: ClassVar[type[RevisionTagged]] = RevisionTagged
+    example = "tag v1 -m 'as in the paper'"
+
+    name: Annotated[str, NAME._replace(help="The tag.", convert=check_tag, key="tag")]
+    revision: Annotated[
+        str | int | None, Parameter("The revision.", "[REV]", "the head", cli="argument", schema=OPTIONAL_TEXT)
+    ] = None
+
+    def list_recorded_parameters(self) -> dict[str, Any]:
+        """See `Request.list_recorded_parameters`."""
+        return {"tag": self.name, "revision": None if self.revision is None else str(self.revision)}
+
+    def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
+        """Plan the tag; raise `ConflictError` if it exists, and `NotFoundError` if the revision does not."""
+        if revision.fetch_value("SELECT 1 FROM tags WHERE tag = $name", {"name": self.name}):
+            raise ConflictError(f"tag '{self.name}' exists, and a tag does not move. Choose another name.")
+        position = resolve_revision(revision.connection, self.revision)
+        digest = read_event(revision.connection, position).digest
+        tagged = Revision(revision.connection, position)
+        tag = Tag(self.name, position, digest, tagged.compute_content_digest(), tagged.compute_merkle_root())
+        return Change(RevisionTagged(tag=tag))

@@ -1,0 +1,61 @@
+"""What the events of recipes have in common: the recipe, the selectors that ran, covers, warnings."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from geographer.base.text import format_count
+from geographer.storage.events.payload import Count, EventPayload, Reasons, RecipeRecord
+
+
+class SelectorRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A selector: how many objects it chose, and whether it ran; else it chose them when it ran last."""
+
+    selector: str
+    version: str
+    chosen: Count
+    ran: bool
+
+
+class SelectorRuns(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The selectors of features and of rasters; at least one."""
+
+    feature: SelectorRun | UnsetType = UNSET
+    raster: SelectorRun | UnsetType = UNSET
+
+
+class RecipeEvent(EventPayload, kw_only=True, frozen=True):
+    """A run of a recipe."""
+
+    is_optional = True
+
+    recipe: RecipeRecord
+
+    def iter_recipes(self) -> Iterator[RecipeRecord]:
+        """See `EventPayload.iter_recipes`."""
+        yield self.recipe
+
+
+class SelectingEvent(RecipeEvent, kw_only=True, frozen=True):
+    """A run of a recipe that selectors may restrict, and that may leave something unmet."""
+
+    schema_rules: ClassVar[Mapping[str, Any]] = {"properties": {"selectors": {"minProperties": 1}}}
+
+    unmet: Reasons
+    selectors: SelectorRuns | UnsetType = UNSET
+    warnings: Annotated[list[str], Meta(min_length=1)] | UnsetType = UNSET
+
+
+def format_reasons(reasons: Reasons | UnsetType) -> str:
+    """Return why objects were skipped, for a one-line summary."""
+    return "; ".join(f"{count:,} skipped: {reason}" for reason, count in (reasons or {}).items())
+
+
+def format_bound(count: int, noun: str, what: str, bound: int | None) -> str:
+    """Return a number of things beside its proven lower bound, for a one-line summary."""
+    if bound is None:
+        return ""
+    proof = "the proven minimum" if bound == count else f"at least {bound:,} needed"
+    return f"{format_count(count, noun)} {what} ({proof})"

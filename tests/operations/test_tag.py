@@ -1,0 +1,57 @@
+"""Tags: what they record, and tags of version 1."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from geographer import Dataset
+from geographer.base.errors import ConflictError, NotFoundError, UsageError
+from geographer.operations.tag import TagRevision
+from geographer.storage.events.payload import parse_payload
+
+
+@pytest.fixture
+def dataset(empty_dataset: Path, tmp_path: Path) -> Dataset:
+    dataset = Dataset.open(shutil.copytree(empty_dataset, tmp_path / "dataset"))
+    dataset.add_classes(["pond"])
+    dataset.add_classes(["reed"])
+    return dataset
+
+
+def test_tag_records_digests_of_its_revision(dataset):
+    result = dataset.tag("v1", 2)
+    tag, event = result.summary["tag"], dataset.show(2)
+    assert (tag["tag"], tag["position"], tag["digest"]) == ("v1", 2, event.digest)
+    assert tag["content_digest"] == dataset.content_digest(2) != dataset.content_digest()
+    with dataset._unit_of_work.open_revision(2) as revision:
+        assert tag["merkle_root"] == revision.compute_merkle_root()
+    assert dataset.show().payload["request"] == {"tag": "v1", "revision": "2"}
+    assert dataset.show().version == 2
+
+
+def test_tag_without_revision_names_the_head(dataset):
+    result = dataset.tag("v1", idempotency_key="key")
+    assert result.summary["tag"]["position"] == 3
+    assert not dataset.tag("v1", idempotency_key="key").changed
+    with pytest.raises(ConflictError, match="tag 'v1' exists"):
+        dataset.tag("v1", "HEAD~2")
+    with pytest.raises(NotFoundError, match="no revision '@9'"):
+        dataset.tag("v2", "@9")
+
+
+@pytest.mark.parametrize("name", ["HEAD", "headline", "abc123", "a/b", ""])
+def test_ambiguous_tag_is_rejected(name):
+    with pytest.raises(UsageError, match="invalid tag"):
+        TagRevision(name)
+
+
+def test_tag_of_version_1_has_no_merkle_root():
+    digest = "ab" * 32
+    tag = {"tag": "v1", "position": 1, "digest": digest, "content_digest": digest}
+    payload = parse_payload(
+        "revision_tagged", 1, {"request": {"tag": "v1", "revision": None}, "tag": tag, "software": {}}
+    )
+    assert payload.to_json()["tag"] == {**tag, "merkle_root": None}
+    assert payload.version == 2
+    assert payload.format_summary() == f"'v1' is @1 {digest}, content {digest}"
