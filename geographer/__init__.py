@@ -17,8 +17,6 @@ The package, from the top down (import-linter enforces that imports run downward
 - `base`        errors, values, plugins, executors, atomic files, retries
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"

@@ -1,6 +1,4 @@
-"""The command line: one module per command, which parses, calls `Dataset` and prints."""
-
-from __future__ import annotations
+"""The command line: one module for each command or a few related ones, which parses, calls `Dataset` and prints."""
 
 import errno
 import os
@@ -15,6 +13,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from geographer import __version__
+from geographer.base.errors import GeographerError, StorageError
 from geographer.cli.help import CommandGroup, format_example
 
 COMMANDS: Final = {
@@ -34,7 +33,7 @@ COMMANDS: Final = {
     "status": ("status", "Show the head, the number of objects, and the recipes."),
     "log": ("log", "List the events, newest first."),
     "show": ("log", "Show one event with all its parameters and digests."),
-    "history": ("history", "List the events that changed one feature or raster."),
+    "history": ("log", "List the events that changed one feature or raster."),
     "tag": ("tag", "Give a revision (the head, if REV is omitted) a permanent name."),
     "tags": ("tag", "List the tags with their digests."),
     "diff": ("diff", "List the objects that differ between revisions A and B (the head, if omitted)."),
@@ -45,7 +44,7 @@ COMMANDS: Final = {
     "labels": ("query", "List the labels of a revision."),
     "objects": ("query", "List the objects in instance and box labels."),
     "splits": ("query", "List the part of each split that each raster is assigned to."),
-    "components": ("components", "List the groups of rasters that must stay together."),
+    "components": ("split", "List the groups of rasters that must stay together."),
     "sql": ("query", "Run a read-only SELECT over the tables of a revision."),
     "checkout": ("checkout", "Restore the files of a revision, byte for byte; only files that differ are written."),
     "verify": ("verify", "Check that the log and all files are as recorded, or list what differs."),
@@ -57,6 +56,7 @@ So `--help` need not import the modules."""
 
 EXIT_UNEXPECTED: Final = 70
 EXIT_INTERRUPTED: Final = 130
+_FOLDER_HELP: Final = "Work on the dataset in this folder, or in the nearest one above it."
 _DISK_ERRORS: Final = {*(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)}
 
 
@@ -73,23 +73,6 @@ class _LazyCommandGroup(CommandGroup):
         return [(name, description) for name, (_, description) in COMMANDS.items()]
 
 
-class _PandasBlocker:
-    """Hide pandas from DuckDB and Arrow, which import it (over a second) at the first query with parameters.
-
-    Only imports that this package causes are blocked: plugins of users may import pandas.
-    """
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        """Raise if this package imports pandas, or lets an extension module do so."""
-        if name != "pandas":
-            return
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
-            frame = frame.f_back
-        if frame is not None and str(frame.f_globals.get("__name__")).split(".")[0] == "geographer":
-            raise ModuleNotFoundError("the command line does not use pandas", name=name)
-
-
 @click.group(
     "geographer",
     cls=_LazyCommandGroup,
@@ -97,14 +80,7 @@ class _PandasBlocker:
     epilog=format_example("init lakes", "-C lakes add features lakes.gpkg --id lake_id", "-C lakes status"),
 )
 @click.version_option(__version__, prog_name="geographer")
-@click.option(
-    "-C",
-    "folder",
-    default=".",
-    metavar="DIR",
-    show_default="the current folder",
-    help="Work on the dataset in this folder, or in the nearest one above it.",
-)
+@click.option("-C", "folder", default=".", metavar="DIR", show_default="the current folder", help=_FOLDER_HELP)
 @click.pass_context
 def geographer_command(ctx: click.Context, folder: str) -> None:
     """Version object-centric remote-sensing datasets: every change is an event, every version is kept.
@@ -123,10 +99,6 @@ def load_command(name: str) -> click.Command:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line, and end the process with the exit code of the error's class, or 0."""
-    from geographer.base.errors import GeographerError, StorageError
-
-    if not any(isinstance(finder, _PandasBlocker) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _PandasBlocker())
     # Plugins given as module:name may lie in the current folder; it comes last, so that it shadows nothing.
     sys.path.append(str(Path.cwd()))
     sys.excepthook = _exit_unexpected
@@ -144,8 +116,9 @@ def main(arguments: list[str] | None = None) -> Any:
     except (click.Abort, KeyboardInterrupt):
         _exit_interrupted()
     except RuntimeError as error:
-        # DuckDB raises this for Ctrl-C during a query.
-        if str(error) != "Query interrupted":
+        from geographer.storage.database.duckdb_errors import is_interrupt
+
+        if not is_interrupt(error):
             raise
         _exit_interrupted()
     except BrokenPipeError:

@@ -1,17 +1,11 @@
 """checkout: restore the files of a revision."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import click
 
 from geographer.base.text import format_count
 from geographer.cli import options, output
 from geographer.cli.help import format_example
-
-if TYPE_CHECKING:
-    from geographer.dataset import Dataset
+from geographer.dataset.reader import DatasetReader
 
 
 @click.command("checkout", epilog=format_example("checkout v1 --to ../v1"))
@@ -19,7 +13,7 @@ if TYPE_CHECKING:
 @options.make_option("--to DIR", "the workspace", "Write the files, and the tables as Parquet, into this folder.")
 @options.json_option
 @options.pass_dataset
-def checkout_command(dataset: Dataset, revision: str, to: str | None, as_json: bool) -> None:
+def checkout_command(dataset: DatasetReader, revision: str, to: str | None, as_json: bool) -> None:
     """Restore the files of a revision, byte for byte; only files that differ are written."""
     result = dataset.checkout(revision, to=to)
     if as_json:

@@ -1,7 +1,5 @@
 """demo: the whole workflow on real data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

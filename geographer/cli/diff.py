@@ -1,17 +1,13 @@
 """diff: compare two revisions."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from geographer.base.text import format_count
 from geographer.cli import options, output
 from geographer.cli.help import format_example
-
-if TYPE_CHECKING:
-    from geographer.dataset import Dataset
+from geographer.dataset.reader import DatasetReader
 
 _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~"}
 
@@ -21,7 +17,7 @@ _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~"}
 @click.argument("b", default=None, required=False, metavar="[B]")
 @options.json_option
 @options.pass_dataset
-def diff_command(dataset: Dataset, a: str, b: str | None, as_json: bool) -> None:
+def diff_command(dataset: DatasetReader, a: str, b: str | None, as_json: bool) -> None:
     """List the objects that differ between revisions A and B (the head, if omitted)."""
     difference = dataset.diff(a, b)
     rows = difference.table.to_pylist()

@@ -1,7 +1,5 @@
 """How help is printed: an example at the end, complete command lists, and hidden old names."""
 
-from __future__ import annotations
-
 from copy import copy
 from typing import Any
 
@@ -25,11 +23,13 @@ class CommandGroup(click.Group):
         """Return the names in the order in which the commands are defined."""
         return list(self.commands)
 
-    def add_old_name(self, old_name: str, command: click.Command) -> None:
-        """Let `command` be called by an earlier name, which help does not list."""
-        hidden_command = copy(command)
-        hidden_command.name, hidden_command.hidden = old_name, True
-        self.add_command(hidden_command)
+    def add_command(self, cmd: click.Command, name: str | None = None, *, old_name: str = "") -> None:
+        """Add a command; it can also be called by a name of earlier releases, which help does not list."""
+        super().add_command(cmd, name)
+        if old_name:
+            hidden_command = copy(cmd)
+            hidden_command.name, hidden_command.hidden = old_name, True
+            super().add_command(hidden_command)
 
 
 class RenamedOption(click.Option):

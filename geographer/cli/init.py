@@ -1,43 +1,37 @@
 """init: create a dataset."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Any
 
 import click
 
 from geographer.cli import options, output
-from geographer.cli.help import format_example
+from geographer.cli.requests import make_request_command
+from geographer.operations.create import CreateDataset
+
+_NO_SCM_HELP = "Do not use Git, even inside a Git repository."
 
 
-@click.command("init", epilog=format_example("init glaciers --class glacier -m 'glaciers of the Front Range'"))
-@click.argument("folder", default=".", metavar="[DIR]")
-@options.make_list_option(
-    "--class classes NAME", "the classes of the features", "A class; values are 1, 2, 3 … in this order."
-)
-@options.make_option("--background NAME", "none", "A class with value 0, whose features erase others in masks.")
-@options.make_flag("--no-scm", "Do not use Git, even inside a Git repository.")
-@options.accept_commit_options
-@click.pass_obj
-def init_command(
-    root: str, /, folder: str, commit_options: dict[str, Any], no_scm: bool, as_json: bool, **dataset_options: Any
-) -> None:
-    """Create a dataset in a folder.
-
-    The folder becomes a DVC repository, which uses Git if the folder lies in a Git repository.
-    """
+def _create_dataset(root: str, request: CreateDataset, *, as_json: bool, folder: str, scm: bool) -> None:
     from geographer.dataset import Dataset
 
     path = Path(root) / folder
-    if commit_options["dry_run"]:
+    if request.dry_run:
         click.echo(f"would create a dataset in '{path.resolve()}'; nothing was changed")
         return
-    who = {name: commit_options[name] for name in ("message", "author")}
-    dataset = Dataset.init(path, scm=not no_scm, command=options.format_command_line(), **dataset_options, **who)
+    dataset = Dataset.create_dataset(path, request, scm=scm, command=options.format_command_line())
     event = dataset.show()
     if as_json:
         revision = {"position": 1, "digest": event.digest, "kind": event.kind, "changed": True}
         output.print_json_line({**revision, "root": str(dataset.root)})
     else:
         click.echo(f"@1 {event.digest[:12]} {event.kind}: '{dataset.root}'")
+
+
+init_command = make_request_command(
+    "init",
+    CreateDataset,
+    click.Argument(["folder"], default=".", metavar="[DIR]"),
+    click.Option(["--no-scm", "scm"], is_flag=True, flag_value=False, default=True, help=_NO_SCM_HELP),
+    run=_create_dataset,
+    open_dataset=str,
+)

@@ -6,58 +6,21 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from geographer.base.errors import StorageError
-from geographer.base.text import format_count
+from geographer.base.errors import GeographerError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from geographer.storage.events import ChangeResult
+    from geographer.storage.events import ChangeResult, EventPayload
     from geographer.storage.queries.table import Table
 
 _MAX_CELL_WIDTH: Final = 64
 _BAR_WIDTH: Final = 24
 _PROGRESS_INTERVAL_S: Final = 0.1
 _last_progress_time = [0.0]
-
-_COUNTED: Final = {
-    "features": ("feature", ""),
-    "rasters": ("raster", ""),
-    "footprints": ("footprint", "without pixels"),
-    "chips": ("chip", ""),
-    "boxes": ("box", ""),
-    "masks": ("mask", ""),
-    "labels": ("label", ""),
-    "splits": ("split assignment", ""),
-    "components": ("component", ""),
-    "missing": ("feature", "without enough rasters"),
-    "candidates": ("candidate scene", ""),
-    "failed": ("product", "failed"),
-    "short": ("feature", "not contained by the scenes fetched for them"),
-    "assigned": ("raster", "assigned"),
-    "left out": ("raster", "left unassigned"),
-    "moved": ("raster", "moved to another part"),
-    "dropped": ("feature", "removed with their class"),
-    "pruned": ("chip", "removed"),
-    "equal": ("object", "equal in both datasets"),
-    "kept_as_ours": ("object", "kept as ours"),
-    "replaced_by_theirs": ("object", "replaced by theirs"),
-    "left_out_chips": ("chip", "left out"),
-    "left_out_labels": ("label", "left out"),
-    "left_out_splits": ("split assignment", "left out"),
-    "left_aside_labels": ("label", "not imported"),
-    "left_aside_files": ("file", "not imported"),
-    "smaller than a pixel": ("feature", "smaller than a pixel"),
-    "hidden": ("feature", "hidden by others"),
-    "too little of it visible": ("feature", "dropped because too little is visible"),
-}
-"""For the keys of a summary that count things: the noun, and what is true of the things counted."""
-_ADJECTIVES: Final = ("added", "changed", "unchanged", "skipped", "retired")
-_CONTEXT: Final = {"crs": "CRS", "dtype": "data type", "collection": "collection"}
 
 interrupted = threading.Event()
 """Set when the process has received SIGINT (Ctrl-C) or SIGTERM."""
@@ -83,7 +46,8 @@ def print_result(result: ChangeResult, *, as_json: bool, dry_run: bool = False) 
         revision = {name: getattr(result, name) for name in ("position", "digest", "kind", "changed")}
         print_json_line({**revision, **result.summary})
         return
-    summary, recipe = _format_summary(result.summary), result.summary.get("recipe")
+    payload = result.payload
+    summary, recipe = payload.format_summary() if payload else "", result.summary.get("recipe")
     change = f"{result.kind} '{recipe['name']}'" if recipe else result.kind
     if result.changed:
         click.echo(f"@{result.position} {result.digest[:12]} {change}: {summary}".rstrip(": "))
@@ -94,23 +58,29 @@ def print_result(result: ChangeResult, *, as_json: bool, dry_run: bool = False) 
     _print_warnings(result.summary)
 
 
-def print_download_plan(name: str, scenes: Table, summary: dict[str, Any], *, as_json: bool) -> None:
+def print_download_plan(name: str, scenes: Table, payload: EventPayload, *, as_json: bool) -> None:
     """Print the scenes that a download would fetch, and their number and size."""
-    rows = scenes.to_pylist()
+    rows, summary = scenes.to_pylist(), payload.list_summary()
     if as_json:
         print_json_line({"plan": name, **summary, "scenes": rows})
         return
     if rows:
         cells = [[round(value, 3) if isinstance(value, float) else value for value in row.values()] for row in rows]
         print_table(list(rows[0]), cells)
-    _print_dry_run(f"rasters_downloaded '{name}'", _format_summary(summary))
+    _print_dry_run(f"{payload.kind} '{name}'", payload.format_summary())
     _print_warnings(summary)
 
 
 def exit_if_incomplete(results: Iterable[ChangeResult]) -> None:
-    """Exit with the code for storage errors if a product could not be downloaded; warnings have named it."""
-    if any(result.summary.get("failed") or result.summary.get("incomplete") for result in results):
-        sys.exit(StorageError.exit_code)
+    """Exit with the code of the error that skipped a recipe, or of storage errors if a product failed."""
+    results = list(results)
+    errors: list[GeographerError] = [result.error for result in results if result.error is not None]
+    if any(result.payload is not None and result.payload.is_incomplete for result in results):
+        errors.append(StorageError())
+    if errors:
+        # A failure that a retry cannot cure matters more than one that it can.
+        errors.sort(key=lambda error: isinstance(error, StorageError))
+        sys.exit(errors[0].exit_code)
 
 
 def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -129,8 +99,7 @@ def format_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[st
 def show_progress(phase: str, done: int, total: int) -> None:
     """Draw a progress bar on one line of stderr and erase it at the end; draw nothing if stderr is not a terminal.
 
-    Raises:
-        KeyboardInterrupt: the process was interrupted while a library was running that swallowed the exception.
+    Raise KeyboardInterrupt if the process was interrupted while a library ran that swallowed the exception.
     """
     if interrupted.is_set():
         raise KeyboardInterrupt
@@ -151,59 +120,9 @@ def _print_dry_run(change: str, summary: str) -> None:
     click.echo(f"would record {change}: {summary or 'nothing new'}; nothing was changed")
 
 
-def _print_warnings(summary: dict[str, Any]) -> None:
+def _print_warnings(summary: Mapping[str, Any]) -> None:
     for warning in summary.get("warnings", []):
         click.echo(f"Warning: {warning}", err=True)
-
-
-def _format_summary(summary: dict[str, Any]) -> str:
-    """Return the summary of a change as one line: counts first, then settings such as the CRS."""
-    entries = sorted(summary.items(), key=lambda entry: entry[0] in _CONTEXT)
-    return ", ".join(filter(None, (_format_entry(key, value) for key, value in entries)))
-
-
-def _format_entry(key: str, value: Any) -> str:
-    """Return one entry of a summary in words, or nothing for entries that only JSON output shows."""
-    if key in _COUNTED and isinstance(value, int) and value:
-        noun, condition = _COUNTED[key]
-        return f"{format_count(value, noun)} {condition}".rstrip()
-    if key in _ADJECTIVES and value:
-        return f"{value:,} {key}"
-    if key in _CONTEXT and len(str(value)) < 40:
-        return f"{_CONTEXT[key]} {value}"
-    match key:
-        case "tag":
-            return f"'{value['tag']}' is @{value['position']} {value['digest']}, content {value['content_digest']}"
-        case "parts":
-            return "; ".join(f"{part} {_format_part(report)}" for part, report in value.items())
-        case "cover":
-            return _format_cover(value)
-        case "bytes":
-            return f"{value / 1e6:,.1f} MB" if value else ""
-        case "unmet":
-            return "; ".join(f"{count:,} skipped: {reason}" for reason, count in value.items())
-        case "classes" if isinstance(value, list) and value:
-            return f"{'class' if len(value) == 1 else 'classes'} {', '.join(value)}"
-        case "recipes" if isinstance(value, list) and value:
-            return f"{'recipe' if len(value) == 1 else 'recipes'} {', '.join(recipe['name'] for recipe in value)}"
-        case "deviation":
-            return f"at most {value:.0%} off target"
-    return ""
-
-
-def _format_part(report: dict[str, Any]) -> str:
-    """Return how many rasters a part of a split has, beside the fraction that it should have."""
-    return f"{format_count(report['rasters'], 'raster')} ({report['got']:.0%}, target {report['asked']:.0%})"
-
-
-def _format_cover(cover: dict[str, Any]) -> str:
-    """Return how many chips or scenes a cover has in total, beside the proven minimum."""
-    bound, thing = cover["bound"], "scenes" if "scenes" in cover else "chips"
-    count = cover[thing]
-    if bound is None or (thing == "scenes" and not count):
-        return ""
-    proof = "the proven minimum" if bound == count else f"at least {bound:,} needed"
-    return f"{format_count(count, thing[:-1])} {'selected' if thing == 'scenes' else 'in total'} ({proof})"
 
 
 def _format_cell(value: Any) -> str:

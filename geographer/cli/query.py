@@ -1,11 +1,9 @@
 """features, rasters, edges, chips, labels, objects, splits and sql: the tables of a revision."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
@@ -13,9 +11,7 @@ from geographer.base.errors import NotFoundError, StorageError, UsageError
 from geographer.cli import COMMANDS, options, output
 from geographer.cli.help import format_example
 from geographer.cli.options import Command
-
-if TYPE_CHECKING:
-    from geographer.dataset import Dataset
+from geographer.dataset.reader import DatasetReader
 
 _FORMATS: Final = {
     **dict.fromkeys(("", ".txt"), "table"),
@@ -23,6 +19,7 @@ _FORMATS: Final = {
     **dict.fromkeys((".parquet", ".geoparquet"), "parquet"),
     ".geojson": "geojson",
 }
+_WHERE_HELP: Final = "Use only rows for which this SQL expression over their columns is true."
 _GEOMETRY_COLUMNS: Final = ("geometry", "footprint")
 
 
@@ -31,7 +28,7 @@ def _make_table_command(name: str, example: str) -> click.Command:
 
     @click.command(name, help=COMMANDS[name][1], epilog=format_example(example))
     @options.at_option
-    @options.make_where_option("rows")
+    @options.make_option("--where SQL", "all rows", _WHERE_HELP)
     @_add_id_options("feature")
     @_add_id_options("raster")
     @options.make_choice_option(
@@ -44,7 +41,12 @@ def _make_table_command(name: str, example: str) -> click.Command:
     @options.json_option
     @options.pass_dataset
     def table_command(
-        dataset: Dataset, at: str | None, format: str | None, output: str | None, as_json: bool, **table_filter: Any
+        dataset: DatasetReader,
+        at: str | None,
+        format: str | None,
+        output: str | None,
+        as_json: bool,
+        **table_filter: Any,
     ) -> None:
         table_format = "json" if as_json else format or _choose_format(output)
         if table_format == "parquet":
@@ -77,8 +79,11 @@ def _add_id_options(subject: str) -> Callable[[Command], Command]:
     """Return a decorator that adds `--<subject>` and `--<subject>s-from`, and passes their ids together."""
 
     def add_options(command: Command) -> Command:
-        @options.make_list_option(
-            f"--{subject} {subject}_ids ID", f"all {subject}s", f"Only rows that concern this {subject}."
+        @options.make_option(
+            f"--{subject} {subject}_ids ID",
+            f"all {subject}s",
+            f"Only rows that concern this {subject}. Repeatable.",
+            multiple=True,
         )
         @options.make_option(
             f"--{subject}s-from {subject}s_file FILE",
@@ -107,7 +112,7 @@ def _read_ids(file: str) -> list[str]:
 
 
 def _format_lines(
-    dataset: Dataset, name: str, table_format: str, at: str | None, table_filter: dict[str, Any]
+    dataset: DatasetReader, name: str, table_format: str, at: str | None, table_filter: dict[str, Any]
 ) -> list[str]:
     """Return the rows of a table as lines of text; the text table omits geometries."""
     if table_format == "json":
@@ -134,7 +139,7 @@ splits_command = _make_table_command("splits", "splits --where \"part = 'test'\"
 @options.at_option
 @options.json_option
 @options.pass_dataset
-def sql_command(dataset: Dataset, query: str, at: str | None, as_json: bool) -> None:
+def sql_command(dataset: DatasetReader, query: str, at: str | None, as_json: bool) -> None:
     """Run a read-only SELECT over the tables of a revision.
 
     The tables are features, rasters, edges, chips, labels, objects, splits, events, tags and classes.

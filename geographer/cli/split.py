@@ -1,32 +1,31 @@
-"""split: assign rasters to parts."""
+"""split and components: assign rasters to parts, and list the groups that no split separates."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from geographer.cli import options
+from geographer.cli import options, output
 from geographer.cli.help import format_example
+from geographer.cli.requests import list_command_parameters, make_request_command
+from geographer.dataset.reader import DatasetReader
+from geographer.operations.split.recipe import Split
 
-if TYPE_CHECKING:
-    from geographer.dataset import Dataset
-    from geographer.storage.events import ChangeResult
+split_command = make_request_command("split", Split)
 
 
-@click.command("split", epilog=format_example("split split --collection chips --parts train=0.7,val=0.2,test=0.1"))
-@click.argument("name", metavar="NAME")
-@options.make_required_option("--collection NAME", "The collection of rasters to assign.")
-@options.make_required_option(
-    "--parts NAME=FRACTION,…", "The parts and their fractions of the rasters, such as train=0.7,val=0.15,test=0.15."
+@click.command(
+    "components",
+    params=list_command_parameters(Split, "by", "buffer", "where"),
+    epilog=format_example("components --collection chips --buffer 25000"),
 )
-@options.by_option
-@options.buffer_option
-@options.make_choice_option("--stratify class", "none", "Approximate the fractions within each class, too.")
-@options.make_where_option("features")
-@options.make_value_option("--seed NUMBER", 0, "Seed of the choice among equally good assignments.")
-@options.on_conflict_option
-@options.print_change
-def split_command(dataset: Dataset, name: str, **split_options: Any) -> ChangeResult:
-    """Assign rasters to parts without leakage between them."""
-    return dataset.split(name, **split_options)
+@options.make_option("--collection NAME", True, "The collection of rasters to group.", default="source")
+@options.at_option
+@options.json_option
+@options.pass_dataset
+def components_command(dataset: DatasetReader, as_json: bool, **component_options: Any) -> None:
+    """List the groups of rasters that must stay together.
+
+    A split with the same options assigns all rasters of a group to the same part.
+    """
+    rows = dataset.components(**component_options).to_pylist()
+    output.print_rows(rows, ("raster_id", "component"), as_json=as_json)

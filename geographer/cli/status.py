@@ -1,22 +1,16 @@
 """status: the head, the number of objects, and the recipes."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import click
 
 from geographer.cli import options, output
 from geographer.cli.help import format_example
-
-if TYPE_CHECKING:
-    from geographer.dataset import Dataset
+from geographer.dataset.reader import DatasetReader
 
 
 @click.command("status", epilog=format_example("status"))
 @options.json_option
 @options.pass_dataset
-def status_command(dataset: Dataset, as_json: bool) -> None:
+def status_command(dataset: DatasetReader, as_json: bool) -> None:
     """Show the head, the number of objects, and the recipes."""
     report = dataset.status()
     if as_json:

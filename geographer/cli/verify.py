@@ -1,18 +1,12 @@
 """verify: check the log and all files."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import click
 
 from geographer.base.errors import CorruptError
 from geographer.base.text import format_count
 from geographer.cli import options, output
 from geographer.cli.help import format_example
-
-if TYPE_CHECKING:
-    from geographer.dataset import Dataset
+from geographer.dataset.reader import DatasetReader
 
 
 @click.command("verify", epilog=format_example("verify v1", "verify --expect 600fc16ebd11"))
@@ -20,10 +14,14 @@ if TYPE_CHECKING:
 @options.make_option(
     "--expect DIGEST", "none", "A digest that you kept elsewhere, which the log must contain; detects a truncated log."
 )
-@options.make_flag("--repair", "Delete orphaned files and rebuild the derived state; the log is never changed.")
+@click.option(
+    "--repair", is_flag=True, help="Delete orphaned files and rebuild the derived state; the log is never changed."
+)
 @options.json_option
 @options.pass_dataset
-def verify_command(dataset: Dataset, revision: str | None, expect: str | None, repair: bool, as_json: bool) -> None:
+def verify_command(
+    dataset: DatasetReader, revision: str | None, expect: str | None, repair: bool, as_json: bool
+) -> None:
     """Check that the log and all files are as recorded, or list what differs.
 
     Reads the whole log, and every raster and label of the revision (the head, if REV is omitted). The exit code is 5 if

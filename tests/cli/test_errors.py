@@ -234,9 +234,9 @@ def test_folder_without_dataset_is_not_found(tmp_path):
 
 def test_unexpected_error_keeps_its_traceback(root):
     script = (
-        "from geographer import Dataset\nfrom geographer.cli import main\n"
+        "from geographer.dataset.reader import DatasetReader\nfrom geographer.cli import main\n"
         "def fail(dataset):\n    raise ZeroDivisionError('unexpected')\n"
-        f"Dataset.status = fail\nmain(['-C', {str(root)!r}, 'status'])"
+        f"DatasetReader.status = fail\nmain(['-C', {str(root)!r}, 'status'])"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert run.returncode == 70

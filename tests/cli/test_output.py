@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
+from msgspec import UNSET
 
 from geographer.base.text import format_count
 from geographer.cli import output
-from geographer.storage.events import ChangeResult
+from geographer.operations.add.events import ClassesAdded, FeaturesAdded
+from geographer.operations.cut.events import ChipsCut, CoverReport
+from geographer.operations.download.events import RastersDownloaded, SceneCover
+from geographer.operations.label.events import LabelsMade
+from geographer.operations.merge.events import DatasetImported
+from geographer.operations.remove.events import RastersRemoved
+from geographer.operations.split.events import PartSummary, SplitAssigned
+from geographer.planning.recipe_events import RecipeEvent
+from geographer.storage.events import ChangeResult, EventPayload
+from geographer.storage.events.payload import RecipeRecord
 
 DIGEST = "0123456789abcdef" * 4
+RECIPE = RecipeRecord("near", "cut around", {})
+EXAMPLES: dict[str, Any] = {
+    "recipe": RECIPE,
+    "cover": UNSET,
+    "unmet": {},
+    "columns": {},
+    "parts": {},
+    "classes": [],
+    "recipes": [],
+    "collection": "source" * 9,
+}
 
 
-def print_summary(capsys: pytest.CaptureFixture[str], summary: dict, **options: bool) -> str:
+def make_payload(payload_class: type[EventPayload], **values: Any) -> EventPayload:
+    """Return a payload with these fields; other required fields have empty values."""
+    required = [field.name for field in msgspec.structs.fields(payload_class) if field.required]
+    return payload_class(**{name: EXAMPLES.get(name, 0) for name in required} | values)
+
+
+def print_summary(capsys: pytest.CaptureFixture[str], payload: EventPayload, **options: bool) -> str:
     changed = options.pop("changed", True)
-    output.print_result(ChangeResult(4, DIGEST, "chips_cut", summary, changed), as_json=False, **options)
+    summary = payload.list_summary() if isinstance(payload, RecipeEvent) else {}
+    output.print_result(ChangeResult(4, DIGEST, "chips_cut", summary, changed, payload), as_json=False, **options)
     return capsys.readouterr().out.rstrip("\n")
 
 
@@ -34,46 +65,46 @@ def test_counts_agree_with_nouns(count, noun, text):
 
 
 @pytest.mark.parametrize(
-    ("summary", "text"),
+    ("payload", "text"),
     [
-        ({"crs": "EPSG:4326", "features": 2, "skipped": 0}, "2 features, CRS EPSG:4326"),
-        ({"dtype": "uint8", "masks": 1, "smaller than a pixel": 1}, "1 mask, 1 feature smaller than a pixel, data type uint8"),
-        ({"chips": 2, "unmet": {"no raster contains it": 7}}, "2 chips, 7 skipped: no raster contains it"),
-        ({"boxes": 2, "retired": 3, "too little of it visible": 2},
-         "2 boxes, 3 retired, 2 features dropped because too little is visible"),
-        ({"cover": {"chips": 6, "bound": 6}}, "6 chips in total (the proven minimum)"),
-        ({"cover": {"chips": 1, "bound": None}}, ""),
-        ({"cover": {"scenes": 1, "bound": 1}}, "1 scene selected (the proven minimum)"),
-        ({"cover": {"scenes": 9, "bound": 8}}, "9 scenes selected (at least 8 needed)"),
-        ({"cover": {"scenes": 0, "bound": 0}, "bytes": None}, ""),
-        ({"bytes": 9_800_000, "candidates": 1, "missing": 2}, "9.8 MB, 1 candidate scene, 2 features without enough rasters"),
-        ({"classes": ["pond"]}, "class pond"),
-        ({"classes": ["pond", "quarry"], "recipes": []}, "classes pond, quarry"),
-        ({"recipes": [{"name": "near"}, {"name": "tiles"}]}, "recipes near, tiles"),
-        ({"assigned": 1, "left out": 2, "deviation": 0.04, "cost": 1.5, "largest": 0.3, "proven": True},
+        (make_payload(FeaturesAdded, crs="EPSG:4326", features=2), "2 features, CRS EPSG:4326"),
+        (make_payload(LabelsMade, masks=1, subpixel=1, dtype="uint8"),
+         "1 mask, 1 feature smaller than a pixel, data type uint8"),
+        (make_payload(ChipsCut, chips=2, unmet={"no raster contains it": 7}), "2 chips, 7 skipped: no raster contains it"),
+        (make_payload(ChipsCut, boxes=2, retired=3), "3 retired, 2 boxes"),
+        (make_payload(ChipsCut, cover=CoverReport(6, 6, 0, 6, 0, 0)), "6 chips in total (the proven minimum)"),
+        (make_payload(ChipsCut, cover=CoverReport(1, None, None, 1, 0, 0)), ""),
+        (make_payload(RastersDownloaded, cover=SceneCover(1, 1, 0)), "1 scene selected (the proven minimum)"),
+        (make_payload(RastersDownloaded, cover=SceneCover(9, 8, 0.1)), "9 scenes selected (at least 8 needed)"),
+        (make_payload(RastersDownloaded, cover=SceneCover(0, 0, 0), bytes=None), ""),
+        (make_payload(RastersDownloaded, bytes=9_800_000, candidates=1, missing=2, cover=SceneCover(0, 0, 0)),
+         "2 features without enough rasters, 1 candidate scene, 9.8 MB"),
+        (make_payload(ClassesAdded, classes=["pond"]), "class pond"),
+        (make_payload(DatasetImported, classes=["pond", "quarry"]), "classes pond, quarry"),
+        (make_payload(DatasetImported, recipes=[RECIPE, RecipeRecord("tiles", "cut grid", {})]), "recipes near, tiles"),
+        (make_payload(SplitAssigned, assigned=1, left_out=2, deviation=0.04),
          "1 raster assigned, 2 rasters left unassigned, at most 4% off target"),
-        ({"parts": {"train": {"rasters": 7, "got": 0.64, "asked": 0.6}, "val": {"rasters": 1, "got": 0.1, "asked": 0.2}}},
-         "train 7 rasters (64%, target 60%); val 1 raster (10%, target 20%)"),
+        (make_payload(SplitAssigned, parts={"train": PartSummary(7, 0.6, 0.64, {}), "val": PartSummary(1, 0.2, 0.1, {})}),
+         "at most 0% off target, train 7 rasters (64%, target 60%); val 1 raster (10%, target 20%)"),
     ],
 )  # fmt: skip
-def test_summaries_are_sentences(capsys, summary, text):
-    assert print_summary(capsys, summary) == f"@4 0123456789ab chips_cut{': ' + text if text else ''}"
+def test_summaries_are_sentences(payload, text):
+    assert payload.format_summary() == text
 
 
 def test_recipes_are_named(capsys):
-    summary = {"recipe": {"name": "near", "kind": "cut around"}, "chips": 1}
-    assert print_summary(capsys, summary) == "@4 0123456789ab chips_cut 'near': 1 chip"
+    assert print_summary(capsys, make_payload(ChipsCut, chips=1)) == "@4 0123456789ab chips_cut 'near': 1 chip"
 
 
 def test_dry_runs_say_that_nothing_changed(capsys):
-    printed = print_summary(capsys, {"chips": 1}, changed=False, dry_run=True)
-    assert printed == "would record chips_cut: 1 chip; nothing was changed"
-    printed = print_summary(capsys, {"chips": 0}, changed=False, dry_run=True)
+    printed = print_summary(capsys, make_payload(RastersRemoved, rasters=1), changed=False, dry_run=True)
+    assert printed == "would record chips_cut: 1 raster; nothing was changed"
+    printed = print_summary(capsys, make_payload(RastersRemoved), changed=False, dry_run=True)
     assert printed == "would record chips_cut: nothing new; nothing was changed"
 
 
 def test_repetitions_name_the_head(capsys):
-    printed = print_summary(capsys, {"chips": 0}, changed=False)
+    printed = print_summary(capsys, make_payload(RastersRemoved), changed=False)
     assert printed == "chips_cut: nothing to do; the head is still @4 0123456789ab"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -110,3 +112,28 @@ def test_invalid_pairs_are_refused(root, pair):
     result = CliRunner().invoke(geographer_command, command)
     assert result.exit_code == 2
     assert "Use KEY=VALUE, each name once." in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["cut", "grid", "x"], "--size"),
+        (["cut", "custom", "x"], "--cutter"),
+        (["label", "mask", "x"], "--collection"),
+        (["label", "custom", "x", "--collection", "source"], "--maker"),
+        (["split", "x", "--collection", "source"], "--parts"),
+    ],
+)
+def test_required_options_are_required(root, words, option):
+    result = CliRunner().invoke(geographer_command, ["-C", str(root), *words])
+    assert result.exit_code == 2
+    assert f"Missing option '{option}'" in result.output
+
+
+def test_components_of_a_dataset_with_recipes(root):
+    """A process that only reads has not imported the classes of recipes."""
+    Dataset.open(root).cut_grid("tiles", size=16)
+    command = [sys.executable, "-m", "geographer", "-C", str(root), "components", "--collection", "tiles", "--json"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("\n") == len(Dataset.open(root).chips(where="starts_with(raster_id, 'tiles/')"))

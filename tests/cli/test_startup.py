@@ -6,14 +6,32 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from geographer import Dataset
-from tests.sample_history import point_geometry, write_features, write_scenes
+from tests.sample_history import SampleHistory, point_geometry, write_features, write_scenes
 
 PLUGIN = """
 import pandas
 
-def choose_all(features):
+def with_pandas(features):
     return pandas.Series(features["feature_id"].to_pylist()).tolist()
+
+def with_geopandas(features):
+    import geopandas
+    points = geopandas.GeoSeries.from_wkb(features["geometry"].to_pylist())
+    return points.notna().tolist()
+
+def with_duckdb(features):
+    import duckdb
+    frame = pandas.DataFrame({"feature_id": features["feature_id"].to_pylist(), "seen": [pandas.NA]})
+    query = "SELECT feature_id FROM frame WHERE seen IS NULL AND $nothing IS NULL"
+    return duckdb.execute(query, {"nothing": pandas.NaT}).df()["feature_id"].tolist()
+"""
+LAZY_PLUGIN = """
+def with_duckdb(features):
+    import duckdb
+    return duckdb.execute("SELECT unnest($ids) AS id", {"ids": features["feature_id"].to_pylist()}).df()["id"].tolist()
 """
 
 
@@ -32,18 +50,24 @@ def test_help_imports_little():
     assert not list_imports("--help") & {"duckdb", "dvc", "rasterio", "shapely", "pyarrow", "numpy"}
 
 
-def test_log_imports_nothing_for_pixels(sample_history):
+@pytest.mark.parametrize("command", ["log -n 5", "status", "features", "history p1"])
+def test_reading_imports_nothing_for_pixels(sample_history: SampleHistory, command: str):
+    """The libraries are installed here: pandas too, which DuckDB imports for queries with parameters."""
     heavy = {"dvc", "eodag", "rasterio", "shapely", "pandas"}
-    assert not list_imports("-C", str(sample_history.root), "log", "-n", "5") & heavy
+    assert not list_imports("-C", str(sample_history.root), *command.split()) & heavy
 
 
-def test_plugins_may_import_pandas(dataset: Dataset, tmp_path: Path):
-    (tmp_path / "pandas_plugin.py").write_text(PLUGIN)
+@pytest.mark.parametrize(
+    "selector", ["frames:with_pandas", "frames:with_geopandas", "frames:with_duckdb", "lazy:with_duckdb"]
+)
+def test_plugins_may_use_pandas(dataset: Dataset, tmp_path: Path, selector: str):
+    (tmp_path / "frames.py").write_text(PLUGIN)
+    (tmp_path / "lazy.py").write_text(LAZY_PLUGIN)
     dataset.add_features(
         write_features(tmp_path / "features.geojson", {"a": ("pond", point_geometry(5, 5))}), crs="EPSG:32633"
     )
     dataset.add_rasters(write_scenes(tmp_path / "scenes", "scene"))
-    command = ["cut", "around", "near", "--size", "16", "--where", "@pandas_plugin:choose_all", "--workers", "1"]
+    command = ["cut", "around", "near", "--size", "16", "--where", f"@{selector}", "--workers", "1"]
     run = subprocess.run(
         [sys.executable, "-m", "geographer", "-C", str(dataset.root), *command],
         cwd=tmp_path,

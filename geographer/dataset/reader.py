@@ -1,58 +1,87 @@
-"""The methods of `Dataset` that read: tables at any revision, the graph, the history."""
-
-from __future__ import annotations
+"""What can be done with a dataset without changing it: tables at any revision, the graph, history, files, proof."""
 
 import html
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
+from geographer.base.progress import ProgressCallback, ignore_progress
+from geographer.outputs.diff import Diff, compute_diff
 from geographer.outputs.export import format_geojson_features, format_json_lines, format_query_json_lines, write_parquet
+from geographer.outputs.export_folder import export_folder
+from geographer.outputs.history import read_history
+from geographer.storage.database.dataset_folder import find_dataset_root
+from geographer.storage.events import Event
 from geographer.storage.log.read import read_event, read_events_between, resolve_revision
-from geographer.storage.queries.read_tables import TableFilter, find_related_ids, read_table, run_user_query
+from geographer.storage.queries.read_tables import (
+    Relation,
+    TableFilter,
+    find_related_ids,
+    list_classes,
+    read_table,
+    run_user_query,
+)
 from geographer.storage.queries.table import Table
+from geographer.storage.state.update import update_state
+from geographer.storage.unit_of_work import UnitOfWork
+from geographer.storage.workspace.checkout import CheckoutResult
+from geographer.storage.workspace.verify import Finding, verify_dataset
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from geographer.outputs.diff import Diff
-    from geographer.storage.events import Event
-    from geographer.storage.unit_of_work import UnitOfWork
-
 RevisionSpec = str | int | None
 """A revision: a tag, a digest prefix, `@17`, `HEAD~2`, a date, a position; None is the head."""
+Ids = str | int | Iterable[str | int]
 
 
-class QueryMixin:
-    """The part of `Dataset` that reads; `root` is the dataset's folder. Nothing here changes the dataset."""
+class Filters(TypedDict, total=False):
+    """Filters of rows; all that are given must hold.
 
-    root: Path
-    _unit_of_work: UnitOfWork
+    `where` is an SQL expression over the columns; `feature` and `raster` are one id or many (100,000 in one query);
+    `relation` is 'contains' or 'intersects', of the rasters to the features.
+    """
 
-    def features(self, at: RevisionSpec = None, **filters: Any) -> Table:
-        """Return the features with their geometry, selected by `where`, `feature`, `raster` and `relation`.
+    where: str | None
+    feature: Ids | None
+    raster: Ids | None
+    relation: Relation | None
 
-        `where` is an SQL expression over the columns; `feature` and `raster` are one id or many (100,000 in one query);
-        `relation` is 'contains' or 'intersects', of the rasters to the features.
-        """
+
+class DatasetReader:
+    """What can be done with a dataset without changing it: read it at any revision, check out files, verify."""
+
+    def __init__(self, root: Path, *, command: str = "", progress: ProgressCallback = ignore_progress) -> None:
+        """Use the dataset in the folder `root`; the log records `command` as the command line."""
+        self.root = root
+        self._unit_of_work = UnitOfWork(root, command=command, progress=progress)
+
+    @classmethod
+    def open(cls, path: str | Path = ".", *, command: str = "", progress: ProgressCallback = ignore_progress) -> Self:
+        """Open the dataset in the folder `path`, or in the nearest folder above it; NotFoundError if there is none."""
+        return cls(find_dataset_root(Path(path)), command=command, progress=progress)
+
+    def features(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
+        """Return the features with their geometry, selected by `Filters`."""
         return self.read_table("features", at, **filters)
 
-    def rasters(self, at: RevisionSpec = None, **filters: Any) -> Table:
+    def rasters(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
         """Return the rasters with their footprint; selected as in `features`."""
         return self.read_table("rasters", at, **filters)
 
-    def edges(self, at: RevisionSpec = None, **filters: Any) -> Table:
+    def edges(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
         """Return which raster contains or intersects which feature, one row per pair; selected by filters."""
         return self.read_table("edges", at, **filters)
 
-    def chips(self, at: RevisionSpec = None, **filters: Any) -> Table:
+    def chips(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
         """Return the chips with their parents and their windows in the parents' pixels."""
         return self.read_table("chips", at, **filters)
 
-    def labels(self, at: RevisionSpec = None, **filters: Any) -> Table:
+    def labels(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
         """Return the labels of rasters; selected as in `features`."""
         return self.read_table("labels", at, **filters)
 
-    def objects(self, at: RevisionSpec = None, **filters: Any) -> Table:
+    def objects(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
         """Return the objects that instance and box labels list, one row per object and label.
 
         `instance` is the object's value in an instance label, and `pixels` its number of pixels. `box` (x0, y0, x1, y1)
@@ -62,7 +91,7 @@ class QueryMixin:
         """
         return self.read_table("objects", at, **filters)
 
-    def splits(self, at: RevisionSpec = None, **filters: Any) -> Table:
+    def splits(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
         """Return the part of each raster; null if a conflict excluded it. Selected as in `features`."""
         return self.read_table("splits", at, **filters)
 
@@ -70,26 +99,22 @@ class QueryMixin:
         """Return the tags with the position, digest and content digest of each."""
         return self.read_table("tags", at)
 
-    def read_table(self, name: str, at: RevisionSpec = None, **filters: Any) -> Table:
+    def read_table(self, name: str, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
         """Return one of the tables of a revision as Arrow."""
         with self._unit_of_work.open_revision(at) as revision:
             return read_table(revision, name, _make_filter(filters))
 
-    def format_json_lines(self, name: str, at: RevisionSpec = None, **filters: Any) -> list[str]:
+    def format_json_lines(self, name: str, at: RevisionSpec = None, **filters: Unpack[Filters]) -> list[str]:
         """Return the rows of a table as JSON objects, geometry as GeoJSON."""
         with self._unit_of_work.open_revision(at) as revision:
             return format_json_lines(revision, name, _make_filter(filters))
 
-    def format_geojson_features(self, name: str, at: RevisionSpec = None, **filters: Any) -> list[str]:
-        """Return the rows of `features` or `rasters` as GeoJSON features.
-
-        Raises:
-            UsageError: the table has no geometry.
-        """
+    def format_geojson_features(self, name: str, at: RevisionSpec = None, **filters: Unpack[Filters]) -> list[str]:
+        """Return the rows of `features` or `rasters` as GeoJSON features; UsageError if the table has no geometry."""
         with self._unit_of_work.open_revision(at) as revision:
             return format_geojson_features(revision, name, _make_filter(filters))
 
-    def write_parquet(self, name: str, path: str | Path, at: RevisionSpec = None, **filters: Any) -> None:
+    def write_parquet(self, name: str, path: str | Path, at: RevisionSpec = None, **filters: Unpack[Filters]) -> None:
         """Write one of the tables as Parquet; as GeoParquet if it has a geometry."""
         with self._unit_of_work.open_revision(at) as revision:
             write_parquet(revision, name, _make_filter(filters), Path(path))
@@ -105,31 +130,21 @@ class QueryMixin:
             return read_event(connection, resolve_revision(connection, revision))
 
     def history(self, identity: str | int) -> list[dict[str, Any]]:
-        """Return every event that changed a feature or raster, oldest first.
-
-        Raises:
-            NotFoundError: no event has that id.
-        """
-        from geographer.outputs.history import read_history
-
+        """Return every event that changed a feature or raster, oldest first; NotFoundError if none has that id."""
         with self._unit_of_work.open_revision() as revision:
             return read_history(revision, str(identity))
 
     def diff(self, a: RevisionSpec, b: RevisionSpec = None) -> Diff:
         """Return what was added, removed or changed between two revisions, object by object."""
-        from geographer.outputs.diff import compute_diff
-
         before, after = self._unit_of_work.resolve_revision(a), self._unit_of_work.resolve_revision(b)
         with self._unit_of_work.open_revision(max(before, after)) as revision:
             return compute_diff(revision, before, after)
 
-    def sql(self, query: str, at: RevisionSpec = None) -> pa.Table:
+    def sql(self, query: str, at: RevisionSpec = None) -> "pa.Table":
         """Run a read-only SELECT over the tables of a revision and return the result as Arrow.
 
-        The tables are features, rasters, edges, chips, labels, objects, splits, events, tags and classes.
-
-        Raises:
-            UsageError: the query is not one SELECT, or DuckDB rejects it.
+        The tables are features, rasters, edges, chips, labels, objects, splits, events, tags and classes. UsageError if
+        the query is not one SELECT, or DuckDB rejects it.
         """
         return run_user_query(self._unit_of_work.database, query, self._read_state_position(at))
 
@@ -166,6 +181,26 @@ class QueryMixin:
 
         with self._unit_of_work.open_revision(at) as revision:
             return Table(find_components(revision, collection, by=by, buffer=float(buffer), where=where))
+
+    def classes(self, at: RevisionSpec = None) -> Table:
+        """Return the classes by value: `class` (text), `value` (int32, 0 is background), `features` (int64)."""
+        with self._unit_of_work.open_revision(at) as revision:
+            return list_classes(revision)
+
+    def compare_geographer(self, directory: str | Path, *, at: RevisionSpec = None) -> Table:
+        """Return every edge on which a GeoGrapher 1.0 directory and this dataset disagree, with the reason.
+
+        Only features and rasters that the directory names are compared. Errors are those of `import_geographer`.
+
+        Returns:
+            Text columns: feature_id, raster_id, was (`contains`, `intersects` or null: the relation in the old graph),
+            now (the relation in this dataset), why.
+        """
+        from geographer.operations.add.geographer_directory import compare_edges, open_geographer_directory
+
+        old = open_geographer_directory(Path(directory))
+        with self._unit_of_work.open_revision(at) as revision:
+            return Table(compare_edges(revision, old))
 
     def content_digest(self, at: RevisionSpec = None) -> str:
         """Return the digest of the state at a revision, independent of its history."""
@@ -204,6 +239,37 @@ class QueryMixin:
                 "recipes": recipes,
                 "tags": [row[0] for row in revision.fetch_rows("SELECT tag FROM tags")],
             }
+
+    def checkout(self, revision: RevisionSpec = None, *, to: str | Path | None = None) -> CheckoutResult:
+        """Write the files of a revision to the workspace, or with its tables to the folder `to`, byte for byte.
+
+        Raises:
+            CorruptError: a file is missing or altered in cache and remote; the message names raster and features.
+            ConflictError: the folder holds something else.
+        """
+        position = self._unit_of_work.resolve_revision(revision)
+        if to is not None:
+            with self._unit_of_work.open_revision(position) as revision_view:
+                return export_folder(revision_view, self._unit_of_work.file_store, Path(to))
+        head = self._unit_of_work.read_head().position
+        return self._unit_of_work.checkout_workspace(position, is_requested=position != head)
+
+    def verify(
+        self, revision: RevisionSpec = None, *, expect: str | None = None, repair: bool = False
+    ) -> list[Finding]:
+        """Read the whole log and every raster of a revision; return what differs from what was recorded.
+
+        Args:
+            revision: The revision whose files are checked.
+            expect: A digest kept elsewhere, of an event or of the content; it reveals a truncated log.
+            repair: Remove orphan files and rebuild the state; the log is never changed.
+        """
+        work, position = self._unit_of_work, self._unit_of_work.resolve_revision(revision)
+        update_state(work.database)
+        shown = work.workspace_position
+        return verify_dataset(
+            work.database, work.file_store, position, workspace_position=shown, expected_digest=expect, repair=repair
+        )
 
     def __repr__(self) -> str:
         status = self.status()
@@ -244,13 +310,21 @@ _COUNT_QUERIES = {
 }
 
 
-def _make_filter(filters: dict[str, Any]) -> TableFilter:
+def _make_filter(filters: Filters) -> TableFilter:
     """Return the table filter of keyword arguments; one id or many, integers as text."""
-    ids = {key: _ids_to_text(filters[key]) for key in ("feature", "raster") if filters.get(key) is not None}
-    return TableFilter(**{**filters, **ids})
+    feature, raster = filters.get("feature"), filters.get("raster")
+    unknown = filters.keys() - Filters.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    return TableFilter(
+        where=filters.get("where"),
+        feature=None if feature is None else _ids_to_text(feature),
+        raster=None if raster is None else _ids_to_text(raster),
+        relation=filters.get("relation"),
+    )
 
 
-def _ids_to_text(ids: Any) -> list[str]:
+def _ids_to_text(ids: Ids) -> list[str]:
     return [str(value) for value in ([ids] if isinstance(ids, str | int) else ids)]
 
 

@@ -1,0 +1,164 @@
+"""`Dataset`: the public API. Its methods that change the dataset are made from the classes of requests."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from geographer.base.atomic_files import translate_os_errors
+from geographer.base.errors import ConflictError
+from geographer.dataset.methods import make_method
+from geographer.dataset.old_names import OLD_METHODS, replace_old_name
+from geographer.dataset.reader import DatasetReader
+from geographer.dataset.update import Update, iter_updates
+from geographer.operations.add.catalogue import AddCatalogue
+from geographer.operations.add.classes import AddClasses
+from geographer.operations.add.features import AddFeatures
+from geographer.operations.add.geographer_import import ImportGeographer
+from geographer.operations.add.rasters import AddRasters
+from geographer.operations.classes.probabilities import SetClassesFromProbabilities
+from geographer.operations.classes.remap import RemapClasses
+from geographer.operations.create import CreateDataset
+from geographer.operations.cut.around import CutAround
+from geographer.operations.cut.boxes import CutBoxes
+from geographer.operations.cut.cover import CutCover
+from geographer.operations.cut.custom import CutCustom
+from geographer.operations.cut.grid import CutGrid
+from geographer.operations.download.events import RastersDownloaded
+from geographer.operations.download.recipe import Download
+from geographer.operations.label.boxes import LabelBoxes
+from geographer.operations.label.custom import LabelCustom
+from geographer.operations.label.masks import LabelInstances, LabelMask, LabelMultilabel
+from geographer.operations.label.probabilities import LabelProbabilities
+from geographer.operations.merge.request import ImportDataset
+from geographer.operations.remove.request import RemoveFeatures, RemoveRasters, RemoveRecipe
+from geographer.operations.split.recipe import Split
+from geographer.operations.tag import TagRevision
+from geographer.storage.events import ChangeResult
+from geographer.storage.queries.table import Table
+from geographer.storage.request import PlanContext, Request
+
+
+class Dataset(DatasetReader):
+    """An object-centric remote-sensing dataset with all its versions, in a folder.
+
+    Create one with `Dataset.init`, open one with `Dataset.open`. Every method that changes the dataset appends one
+    event and returns a `ChangeResult` with the new revision; it takes the options that all requests share, too:
+    `message`, `author`, `idempotency_key`, `expected_head` and `dry_run`.
+
+    `DatasetReader` has the methods that read. They take `at`, a revision, and return a `Table`: Arrow, with
+    `.to_geopandas()`. Longitude precedes latitude. All errors that users can act on are `GeographerError`s:
+    `NotFoundError`, `ConflictError`, `UsageError`, `CorruptError`, `StorageError`.
+    """
+
+    if not TYPE_CHECKING:  # Type checkers report unknown names.
+
+        def __getattr__(self, name: str) -> Any:
+            """Return a method by its name in version 0.1.0."""
+            if name not in OLD_METHODS:
+                raise AttributeError(f"'Dataset' object has no attribute '{name}'")
+            return getattr(self, replace_old_name(name, OLD_METHODS))
+
+    @classmethod
+    def init(
+        cls,
+        path: str | Path,
+        *,
+        classes: Sequence[str] = (),
+        background: str | None = None,
+        scm: bool = True,
+        message: str = "",
+        author: str | None = None,
+        command: str = "",
+    ) -> Self:
+        """Create a dataset in the folder `path`, which becomes a DVC repository.
+
+        Args:
+            path: The folder; created if missing.
+            classes: The classes; their values are 1, 2, 3 … in this order. Default: those of the features.
+            background: A class with value 0: it erases in masks.
+            scm: Use Git if the folder lies in a Git repository.
+            message: The reason; the log keeps it.
+            author: The author. Default: Git's or the system's user name.
+            command: The command line that the log records.
+
+        Raises:
+            ConflictError: the folder contains a dataset.
+            UsageError: a class name is repeated or empty.
+        """
+        request = CreateDataset(classes=classes, background=background, message=message, author=author)
+        return cls.create_dataset(path, request, scm=scm, command=command)
+
+    @classmethod
+    def create_dataset(cls, path: str | Path, request: CreateDataset, *, scm: bool = True, command: str = "") -> Self:
+        """Create the dataset that a request describes; see `init`."""
+        from geographer.storage.dvc.store import Store
+
+        root = Path(path).resolve()
+        if (root / ".geographer" / "log.duckdb").exists():
+            raise ConflictError(f"'{root}' contains a dataset already. Open it, or choose another folder.")
+        with translate_os_errors(root):
+            root.mkdir(parents=True, exist_ok=True)
+        dataset = cls(root, command=command)
+        store = Store.init_repository(root, scm=scm)
+        store.add_to_gitignore(".geographer")
+        store.close()
+        dataset._unit_of_work.create_log(request, request.make_change())
+        return dataset
+
+    def run(self, request: Request) -> ChangeResult:
+        """Run a request: record what it changes as one event."""
+        return self._unit_of_work.run_request(request)
+
+    def run_update(self, request: Update) -> Iterator[ChangeResult]:
+        """Run every recipe, and yield each result when it is recorded."""
+        return iter_updates(self._unit_of_work, request)
+
+    def _update(self, request: Update) -> list[ChangeResult]:
+        return list(self.run_update(request))
+
+    def plan_request(self, request: Download) -> tuple[Table, RastersDownloaded]:
+        """Search the archive and return what a download would fetch; nothing is changed.
+
+        Returns:
+            A table with a row for each scene: `product_id`, `provider`, `acquired`, `cloud_cover` (percent), `bytes`,
+            `shows` (the number of lacking features that it covers), `cost`; and the event's payload.
+        """
+        work = self._unit_of_work
+        head = work.prepare_head(request.expected_head)
+        with work.open_revision(head.position) as revision:
+            request.check_revision(revision)
+            plan = request.make_plan(revision, PlanContext(self.root, work.progress))
+        return Table(plan.make_scene_table()), plan.event
+
+    def _plan_download(self, request: Download) -> tuple[Table, dict[str, Any]]:
+        table, payload = self.plan_request(request)
+        return table, payload.list_summary()
+
+    add_features = make_method("add_features", AddFeatures, run)
+    add_rasters = make_method("add_rasters", AddRasters, run)
+    add_catalogue = make_method("add_catalogue", AddCatalogue, run)
+    add_classes = make_method("add_classes", AddClasses, run)
+    import_geographer = make_method("import_geographer", ImportGeographer, run)
+    import_dataset = make_method("import_dataset", ImportDataset, run)
+    remove_features = make_method("remove_features", RemoveFeatures, run)
+    remove_rasters = make_method("remove_rasters", RemoveRasters, run)
+    remove_recipe = make_method("remove_recipe", RemoveRecipe, run)
+    remap_classes = make_method("remap_classes", RemapClasses, run)
+    set_classes_from_probabilities = make_method("set_classes_from_probabilities", SetClassesFromProbabilities, run)
+    download = make_method("download", Download, run)
+    plan_download = make_method("plan_download", Download, _plan_download)
+    cut_around_features = make_method("cut_around_features", CutAround, run)
+    cut_grid = make_method("cut_grid", CutGrid, run)
+    cut_boxes = make_method("cut_boxes", CutBoxes, run)
+    cut_cover = make_method("cut_cover", CutCover, run)
+    cut_custom = make_method("cut_custom", CutCustom, run)
+    label_masks = make_method("label_masks", LabelMask, run)
+    label_probabilities = make_method("label_probabilities", LabelProbabilities, run)
+    label_instances = make_method("label_instances", LabelInstances, run)
+    label_multilabel = make_method("label_multilabel", LabelMultilabel, run)
+    label_boxes = make_method("label_boxes", LabelBoxes, run)
+    label_custom = make_method("label_custom", LabelCustom, run)
+    split = make_method("split", Split, run)
+    tag = make_method("tag", TagRevision, run)
+    update = make_method("update", Update, _update)
+    iter_updates = make_method("iter_updates", Update, run_update)

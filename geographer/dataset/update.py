@@ -1,0 +1,73 @@
+"""Update a dataset: run every recipe again."""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from geographer.base.errors import GeographerError, PluginError, SourceError, UnsupportedProductError
+from geographer.base.parameters import Parameter
+from geographer.operations.download.recipe import Download
+from geographer.planning.recipe import WORKERS, OnConflict, Recipe, list_recipes
+from geographer.storage.events import ChangeResult
+from geographer.storage.request import Request
+from geographer.storage.unit_of_work import UnitOfWork
+
+
+class Update(Request, kw_only=True, frozen=True):
+    """Run every recipe again for what has changed.
+
+    Each recipe that has something to do appends one event. It makes again only what the changes affect, and retires
+    what is no longer selected; history keeps it. Only covers keep their chips, and splits keep their assignments.
+    Downloads run first. A recipe is skipped, with a warning in its result, if its plugin cannot be imported, its
+    archive does not answer, or a downloaded product cannot be read; the exit code is then not 0.
+    """
+
+    example: ClassVar[str] = "update --on-conflict exclude"
+
+    workers: Annotated[int, WORKERS] = 1
+    on_conflict: Annotated[
+        OnConflict | None,
+        Parameter(
+            "If new features connect rasters of two parts: leave their chips unassigned, or move the smaller side.",
+            default="refuse to assign",
+        ),
+    ] = None
+    rebuild_covers: Annotated[
+        bool,
+        Parameter(
+            "Replace the chips of covers by the fewest possible, instead of adding the fewest that are missing.",
+            flags="--rebuild-covers --afresh",
+        ),
+    ] = False
+    downloads: Annotated[bool, Parameter("Run no downloads.", flags="--no-downloads")] = True
+
+
+def iter_updates(work: UnitOfWork, request: Update) -> Iterator[ChangeResult]:
+    """Run the recipes one by one, and yield each result when it is recorded."""
+    with work.open_revision() as revision:
+        recipes = [recipe for recipe in list_recipes(revision) if request.downloads or not isinstance(recipe, Download)]
+    # Downloads come first, because the other recipes use what they add.
+    recipes.sort(key=lambda recipe: not isinstance(recipe, Download))
+    key, expected_head = request.idempotency_key, request.expected_head
+    names = ("message", "author", "dry_run", "workers", "on_conflict", "rebuild_covers")
+    shared = {name: getattr(request, name) for name in names}
+    for recipe in recipes:
+        run_key = f"{key}/{recipe.name}" if key else None
+        run = msgspec.structs.replace(recipe, **shared, idempotency_key=run_key, expected_head=expected_head)
+        try:
+            yield work.run_request(run)
+        except (PluginError, SourceError, UnsupportedProductError) as error:
+            yield _skip_recipe(work, recipe, error)
+        expected_head = None  # The first recipe has checked it.
+
+
+def _skip_recipe(work: UnitOfWork, recipe: Recipe, error: GeographerError) -> ChangeResult:
+    """Return the result of a recipe that could not run; it is `incomplete` if a retry may succeed."""
+    head = work.read_head()
+    summary = {
+        "recipe": msgspec.to_builtins(recipe.to_record()),
+        "incomplete": isinstance(error, SourceError),
+        "warnings": [f"recipe '{recipe.name}' was skipped: {error}"],
+    }
+    return ChangeResult(head.position, head.digest, recipe.event.kind, summary, changed=False, error=error)
