@@ -181,7 +181,7 @@ def find_cached_file(root: Path, path: str, at: int) -> Path:
     """Find the file in DVC's cache of a dataset's path at a position of its log."""
     condition = "WHERE path = $path AND position <= $at ORDER BY position DESC LIMIT 1"
     with duckdb.connect(str(root / ".geographer" / "log.duckdb"), read_only=True) as connection:
-        table = "label_change" if path.startswith("labels/") else "raster_change"
+        table = f"{'label' if path.startswith('labels/') else 'raster'}_change JOIN chain USING (event_key)"
         row = connection.execute(f"SELECT md5 FROM {table} {condition}", {"path": path, "at": at}).fetchone()
     assert row is not None
     return root / ".dvc" / "cache" / "files" / "md5" / row[0][:2] / row[0][2:]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import random
 import shutil
 from copy import deepcopy
 from datetime import datetime
@@ -13,13 +15,17 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 
 from geographer import Dataset
-from geographer.storage.events import KINDS
+from geographer.planning.event_schemas import make_payload_schema
+from geographer.storage.events.payload import list_payload_classes
 from tests import REPOSITORY
 from tests.folder_source import FolderSource, add_scene
 from tests.old_library import write_directory
 from tests.sample_history import point_geometry, write_features
 
 FOLDER = REPOSITORY / "schemas"
+CLASSES = {(payload_class.kind, payload_class.version): payload_class for payload_class in list_payload_classes()}
+KINDS = dict(sorted(CLASSES))
+"""Every kind with its current version."""
 SCHEMAS = {path.name: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
 REGISTRY = Registry().with_resources([(schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values()])
 
@@ -28,8 +34,9 @@ formats.checks("date-time", ValueError)(lambda text: bool(datetime.fromisoformat
 
 
 def find_faults(event):
-    """List the violations of the schema of an event's kind and version."""
-    schema = SCHEMAS[f"{event['kind']}.v{event['version']}.json"]
+    """List the violations of the schemas of an event's format, and of the payload of its kind and version."""
+    payload = {"$ref": f"{event['kind']}.v{event['version']}.json#/properties/payload"}
+    schema = {"$ref": f"event.v{event.get('format', 1)}.json", "properties": {"payload": payload}}
     errors = Draft202012Validator(schema, registry=REGISTRY, format_checker=formats).iter_errors(event)
     return [f"{error.json_path}: {error.message}" for error in errors]
 
@@ -69,7 +76,8 @@ def event_by_kind(events):
 
 
 def test_every_event_kind_has_schema():
-    assert {f"{kind}.v{version}.json" for kind, version in KINDS.items()} | {"event.v1.json"} == set(SCHEMAS)
+    files = {f"{kind}.v{version}.json" for kind, version in CLASSES}
+    assert files | {"event.v1.json", "event.v2.json"} == set(SCHEMAS)
     for name, schema in SCHEMAS.items():
         Draft202012Validator.check_schema(schema)
         assert schema["$id"] == name
@@ -158,7 +166,7 @@ def test_schema_of_cover_without_bound(cut_events):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_schema_checks_event_fields(kind, event_by_kind):
-    for key in event_by_kind[kind].keys() - {"kind", "version"}:
+    for key in event_by_kind[kind].keys() - {"kind", "version", "format"}:
         event = deepcopy(event_by_kind[kind])
         del event[key]
         assert find_faults(event), key
@@ -169,11 +177,8 @@ def test_schema_checks_event_fields(kind, event_by_kind):
     ("field", "value"),
     [
         ("position", 0),
-        ("position", 1),
         ("position", 2**53),
         ("event_id", "0190b8a2-7b1c-4f3a-9d2e-1f0a2b3c4d5e"),
-        ("kind", "revision_untagged"),
-        ("version", 2),
         ("recorded_at", "2026-02-30T10:00:00.000000Z"),
         ("recorded_at", "2026-02-20T10:00:00.000000"),
         ("author", ""),
@@ -182,12 +187,99 @@ def test_schema_checks_event_fields(kind, event_by_kind):
         ("rows_digest", "E3B0"),
         ("parents", []),
         ("parents", ["0" * 64, "1" * 64, "2" * 64]),
+        ("generation", 0),
+        ("generation", 1),
         ("digest", "0" * 63),
     ],
 )
 def test_schema_checks_field_formats(field, value, event_by_kind):
     tagged = event_by_kind["revision_tagged"]
-    schema = SCHEMAS["revision_tagged.v1.json"]
-    validator = Draft202012Validator(schema, registry=REGISTRY, format_checker=formats)
+    assert find_faults(tagged) == []
+    assert find_faults({**tagged, field: value})
+
+
+@pytest.mark.parametrize(("field", "value"), [("kind", "revision_untagged"), ("version", 1), ("format", 3)])
+def test_kind_schema_names_kind_and_version(field, value, event_by_kind):
+    tagged = event_by_kind["revision_tagged"]
+    validator = Draft202012Validator(SCHEMAS["revision_tagged.v2.json"], registry=REGISTRY, format_checker=formats)
     assert validator.is_valid(tagged)
     assert not validator.is_valid({**tagged, field: value})
+
+
+RELEASED = {
+    "catalogue_added.v1.json": "0c4d2eb9378324bea566fd2135cb188b427af8d511a9bb64ae0e1cee74a6bc35",
+    "chips_cut.v1.json": "4905ba2cc2fb33b93bc5291bf989cf534be660da356e00f647bde61f9d1ed1e3",
+    "classes_added.v1.json": "b5211423ebb54528111d7762bb00b61d7738294fd1e8fb3f12457b74ad55f284",
+    "classes_hardened.v1.json": "3b6d819a8a499e3f3cc7abe6a730f7d06709f26e067f9d3cc8d4cf3d6a5ba667",
+    "classes_remapped.v1.json": "9334469eeed71c6d06935160c7a6cdda9c60a379348e17c3d53f5b3ac3cc8958",
+    "dataset_imported.v1.json": "e8a90f8552b283c254659f885c5d78aaf6816ab61164a23a6f8d6a7130a75d9c",
+    "dataset_initialised.v1.json": "3eb6c0befd189dc52c2f1947ae84f697ab6b3c62624d5222cd3fe810b814fb59",
+    "event.v1.json": "8047c088b328e26dc1c83f3f6caf94b0c9bd10642b4f1e16c176ac99ac4ee447",
+    "features_added.v1.json": "46005ad98dff75abbc8e3b7b14c4eeb7d43a96723de7362afe56e6ccfe47381c",
+    "features_removed.v1.json": "5625ad085c37a51383afeed05a24e7af6d61a67d6641773f0386e4a70740935c",
+    "geographer_imported.v1.json": "73c18f7c29d1734800e4900ba01caf99ca019f61d2cb245eeccd7bdaea10542d",
+    "labels_made.v1.json": "0242201a63954925bdb6aabf214ae978b8efed415d523bad8e84f5ece0d2e07a",
+    "rasters_added.v1.json": "0275d94a5e1da16cb3d8ad69ef585dc12877d1c4d0cbf06aee7a1e051e01a8b2",
+    "rasters_downloaded.v1.json": "46474687f2d36fd6de4fdf28747ffbb35e543e92e716d293147e2afce5afc7e4",
+    "rasters_removed.v1.json": "02d1edc3fb6f96bf8ef5dfdbe4169124a8d7b07ab3cf78439acb2cee4f57d3b0",
+    "recipe_removed.v1.json": "748c6d1e5f818b702f3c71ed3f9268cd293322c2bb7536a2645bb9a4d6c83135",
+    "revision_tagged.v1.json": "6b61f0c73126a095029c0a1779f72e04a9fc03dd27edf484fa39f855c3f69124",
+    "split_assigned.v1.json": "47f14c809fcc227eb9432b1f0e87a05030011d6130d39859fda25752d7b4417c",
+}
+"""The SHA-256 of every released schema: released schemas stay equal to the byte."""
+
+
+def test_released_schemas_stay_equal():
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in FOLDER.glob("*.json")}
+    assert {name: digests[name] for name in RELEASED} == RELEASED
+
+
+JSON_VALUES = [None, True, False, -1, 0, 1, 0.5, 2, 2**53, "", "x", "a/b", ".x", "f" * 64, [], [1], ["x"], {}, {"x": 1}]
+
+
+def list_paths(value, path=()):
+    """List the paths of all values inside a JSON value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(inner for key, item in items for inner in list_paths(item, (*path, key)))]
+
+
+def change_value(payload, rng):
+    """Return the payload with one value replaced, removed, or added somewhere."""
+    changed = deepcopy(payload)
+    *parents, last = rng.choice(list_paths(payload)[1:])
+    container = changed
+    for key in parents:
+        container = container[key]
+    kind = rng.randrange(4)
+    if kind == 0:
+        del container[last]
+    elif kind == 1 and isinstance(container, dict):
+        container[rng.choice(["colour", "features", "boxes", "cover", "warnings", "added", "replace", "name"])] = (
+            rng.choice(JSON_VALUES)
+        )
+    elif isinstance(container[last], bool | str | int | float | None):
+        container[last] = rng.choice(JSON_VALUES)
+    else:
+        container[last] = rng.choice([*JSON_VALUES, type(container[last])()])
+    return changed
+
+
+def test_classes_follow_the_released_schemas(events):
+    """The schema of each class accepts and rejects what the released file does; so do the classes themselves."""
+    rng = random.Random(1)
+    differences = []
+    counts = {True: 0, False: 0}
+    for event in events:
+        payload_class = CLASSES[event["kind"], event["version"]]
+        released = Draft202012Validator(
+            {"$ref": f"{event['kind']}.v{event['version']}.json#/properties/payload"}, registry=REGISTRY
+        )
+        generated = Draft202012Validator(make_payload_schema(payload_class), registry=REGISTRY)
+        for index in range(150):
+            payload = event["payload"] if index == 0 else change_value(event["payload"], rng)
+            expected = released.is_valid(payload)
+            counts[expected] += 1
+            if generated.is_valid(payload) != expected:
+                differences.append((event["kind"], expected, payload))
+    assert differences == []
+    assert min(counts.values()) > 200

@@ -45,8 +45,9 @@ def compare_revisions(folder: Path, scale: float) -> list[Row]:
 def _write_log(root: Path, events: int) -> None:
     """Write a first event that adds all features; each later event changes, removes and adds a few."""
     from geographer import Dataset
+    from geographer.operations.add.events import FeaturesAdded
     from geographer.storage.database.connection import Database
-    from geographer.storage.events import CommitInfo, EventDraft, Head
+    from geographer.storage.events import CommitInfo, Head
     from geographer.storage.log.append import append_event
     from geographer.storage.log.read import read_head
     from geographer.storage.state.update import update_state
@@ -54,15 +55,14 @@ def _write_log(root: Path, events: int) -> None:
     Dataset.init(root, classes=CLASSES, scm=False)
     database, commit_info = Database(root / ".geographer"), CommitInfo("Ada")
     rng = np.random.Generator(np.random.PCG64(3))
-    payload: dict[str, Any] = {"request": {}, "columns": {}}
+    payload = FeaturesAdded(request={}, source="", columns={}, features=0, skipped=0, classes=[], crs="EPSG:4326")
     # Keep the file attached and use one thread: the cost of appending is not measured here.
     with database.open_connection(log="w", spatial=True) as connection:
         connection.execute("SET threads = 1")
         head = read_head(connection)
         for number in range(events):
             rows = _make_changes(rng, number) if number else _make_rows("added", np.arange(FEATURES), rng)
-            draft = EventDraft("features_added", payload, {"feature_change": rows})
-            event = append_event(database, draft, commit_info, head)
+            event = append_event(database, payload, {"feature_change": rows}, commit_info, head)
             head = Head(event.position, event.digest)
     update_state(database)
 
@@ -82,7 +82,7 @@ def _make_changes(rng: np.random.Generator, number: int) -> pa.Table:
 def _make_rows(change: str, ids: np.ndarray, rng: np.random.Generator) -> pa.Table:
     import shapely
 
-    from geographer.storage.log.row_tables import make_row_table
+    from geographer.storage.events.row_tables import make_row_table
 
     count = len(ids)
     columns: dict[str, list[Any]] = {

@@ -38,15 +38,17 @@ ALLOWED = {
     r"payload\.warnings\[\d+\]$": "A sentence for people. How many there are is compared.",
     r"payload\.(unmet|differences)\.reasons\[\d+\]$": "A reason in words, as a key. The counts under it are compared.",
     r"rows\.skipped_input\[\d+\]\.(reason|row_digest)$": "A reason in words, and the digest of a row that holds it.",
+    r" state: (event|recipe|recipe_record|tag)(\.|$)": "The state is derived; it keeps versions of recipes, and tags.",
+    r"revision_tagged: (version|payload\.tag\.merkle_root)$": "Version 2 of tags records a Merkle root, too.",
     r"rows_digest \(skipped_input only\)$": "The digest of rows of which only reasons in words differ.",
 }
 """Differences that do not count: patterns of their locations, each with the reason."""
 
-NOT_RECORDED_TWICE = ("event_id", "recorded_at", "digest", "parents")
+NOT_RECORDED_TWICE = ("event_id", "recorded_at", "digest", "parents", "format", "generation")
 """Fields that differ between any two runs. The chain that they form is checked on either side instead."""
 
-NOT_IN_STATE = {("meta", "made_by"), ("meta", "sql_digest")}
-"""Columns of the state that are not derived from the log: the digest of the SQL that derives it."""
+NOT_IN_STATE = {("meta", name) for name in ("made_by", "sql_digest", "head_digest", "state_digest")}
+"""Columns of the state that are not derived from the content of the log."""
 
 RENAMED_IN_STATE: dict[str, str] = {
     "own_column": "user_column",
@@ -172,14 +174,17 @@ def read_side(checkout: Path, folder: Path, home: Path) -> Side:
 def read_events(path: Path) -> list[dict[str, Any]]:
     """Read the events of a log in order, each with its rows by table."""
     with duckdb.connect(str(path), read_only=True) as log:
-        events = read_table(log, "event", "ORDER BY position")
+        tables = [table for (table,) in log.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()]
+        # In the first layout, rows refer to events by position. The only chain is linear, so that keys are positions too.
+        key = "event_key" if "chain" in tables else "position"
+        events = read_table(log, "event", f"ORDER BY {key}")
         for event in events:
+            event["position"] = event.pop(key)
             event["payload"] = json.loads(event["payload"])
             event["rows"] = {}
-        for (table,) in log.execute("SELECT table_name FROM duckdb_tables() ORDER BY table_name").fetchall():
-            if table != "event":
-                for row in read_table(log, table, "ORDER BY position, ordinal"):
-                    events[row.pop("position") - 1]["rows"].setdefault(table, []).append(row)
+        for table in sorted(set(tables) - {"event", "chain", "meta"}):
+            for row in read_table(log, table, f"ORDER BY {key}, ordinal"):
+                events[row.pop(key) - 1]["rows"].setdefault(table, []).append(row)
     return events
 
 
@@ -203,10 +208,10 @@ def name_reasons(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_chain(name: str, events: list[dict[str, Any]]) -> None:
-    """Refuse a log of which an event's digest, or its parent, is not what `log/digests.py` of 0.1.0 describes."""
+    """Refuse a log of which an event's digest, or its parent, is not what docs/log-format.md describes."""
     parents: list[str] = []
     for event in events:
-        fact = _drop_fields(event, ("digest", "rows"))
+        fact = _drop_fields(event, ("digest", "rows", "position" if event.get("format") == 2 else "format"))
         if event["parents"] != parents:
             raise SystemExit(f"error: {name}@{event['position']} has parents {event['parents']}, not {parents}")
         if hashlib.sha256(rfc8785.dumps(fact)).hexdigest() != event["digest"]:

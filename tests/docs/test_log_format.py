@@ -7,11 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from geographer import Dataset
+from geographer.storage.log.upgrade import open_database
 from tests import REPOSITORY
 
 SCRIPT = REPOSITORY / "docs" / "recompute_digests.py"
@@ -33,7 +36,7 @@ def run_script(*arguments):
 
 
 def alter(log, statement):
-    """Run one statement on a log, behind the back of the chain."""
+    """Run one statement on a log, behind the back of the chain. In this log, the key of an event is its position."""
     with duckdb.connect(str(log)) as connection:
         connection.execute(statement)
 
@@ -55,10 +58,14 @@ def test_script_confirms_real_log(log):
         tables = [row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
         counts = {table: connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0] for table in tables}
     events = counts.pop("event")
+    assert (counts.pop("chain"), counts.pop("meta")) == (events, 1)
     assert min(counts.values()) > 0
     assert {check: checks.count(check) for check in sorted(set(checks))} == {
+        "chain": 1,
         "content_digest": 2,
         "digest": events,
+        "generation": events,
+        "merkle_root": 2,
         "parents": events,
         "payload": events,
         "position": events,
@@ -79,38 +86,55 @@ def test_script_imports_no_product_code():
     ("statement", "expected"),
     [
         (
-            """UPDATE event SET payload = replace(payload, '"features":4', '"features":5') WHERE position = 2""",
+            """UPDATE event SET payload = replace(payload, '"features":4', '"features":5') WHERE event_key = 2""",
             [("digest", "@2")],
         ),
         (
-            """UPDATE event SET payload = '{ ' || payload[2:] WHERE position = 2""",
+            """UPDATE event SET payload = '{ ' || payload[2:] WHERE event_key = 2""",
             [("payload", "@2")],
         ),
-        ("UPDATE event SET payload = 'no JSON' WHERE position = 2", [("payload", "@2")]),
-        ("UPDATE event SET author = 'Eve' WHERE position = 3", [("digest", "@3")]),
-        ("UPDATE event SET parents = ['0'] WHERE position = 4", [("parents", "@4"), ("digest", "@4")]),
+        ("UPDATE event SET payload = 'no JSON' WHERE event_key = 2", [("payload", "@2")]),
+        ("UPDATE event SET author = 'Eve' WHERE event_key = 3", [("digest", "@3")]),
+        ("UPDATE event SET parents = ['0'] WHERE event_key = 4", [("parents", "@4"), ("digest", "@4")]),
         (
-            "UPDATE feature_change SET class = 'quarry' WHERE position = 13 AND feature_id = 'p3'",
-            [("row_digest", "@13 feature_change 1"), ("rows_digest", "@13"), ("content_digest", "@25 tag v2 = @24")],
+            "UPDATE feature_change SET class = 'quarry' WHERE event_key = 13 AND feature_id = 'p3'",
+            [
+                ("row_digest", "@13 feature_change 1"),
+                ("rows_digest", "@13"),
+                ("content_digest", "@25 tag v2 = @24"),
+                ("merkle_root", "@25 tag v2 = @24"),
+            ],
         ),
         (
-            "UPDATE feature_change SET row_digest = sha256('') WHERE position = 2 AND ordinal = 0",
+            "UPDATE feature_change SET row_digest = sha256('') WHERE event_key = 2 AND ordinal = 0",
             [("row_digest", "@2 feature_change 0")],
         ),
-        ("UPDATE split_change SET change = 'changed' WHERE position = 8 AND ordinal = 1", [("rows_digest", "@8")]),
+        ("UPDATE split_change SET change = 'changed' WHERE event_key = 8 AND ordinal = 1", [("rows_digest", "@8")]),
         ("UPDATE skipped_input SET ordinal = 7", [("rows_digest", "@2")]),
         (
-            "DELETE FROM split_change WHERE position = 8 AND raster_id = 'around/a_q1'",
+            "DELETE FROM split_change WHERE event_key = 8 AND raster_id = 'around/a_q1'",
             [
                 ("rows_digest", "@8"),
                 ("content_digest", "@9 tag v1 = @8"),
+                ("merkle_root", "@9 tag v1 = @8"),
                 ("content_digest", "@25 tag v2 = @24"),
+                ("merkle_root", "@25 tag v2 = @24"),
             ],
         ),
-        ("DELETE FROM event WHERE position = 12", [("position", "@13"), ("parents", "@13"), ("rows_digest", "@12")]),
         (
-            "INSERT INTO class_change BY NAME SELECT 99 AS position, * EXCLUDE (position) FROM class_change LIMIT 1",
-            [("rows_digest", "@99")],
+            "DELETE FROM event WHERE event_key = 12",
+            [
+                ("position", "@13"),
+                ("parents", "@13"),
+                ("generation", "@13"),
+                ("rows_digest", "key 12"),
+                ("content_digest", "@25 tag v2 = @24"),
+                ("merkle_root", "@25 tag v2 = @24"),
+            ],
+        ),
+        (
+            "INSERT INTO class_change BY NAME SELECT 99 AS event_key, * EXCLUDE (event_key) FROM class_change LIMIT 1",
+            [("rows_digest", "key 99")],
         ),
     ],
     ids=[
@@ -133,26 +157,58 @@ def test_script_reports_altered_value(log, statement, expected):
     assert mismatches(log) == expected
 
 
-def test_script_reports_forged_tag(log):
-    """A forger recomputes the digest of the last event; the content digest that it records is still compared."""
-    payload = 'replace(payload, \'"content_digest":"\', \'"content_digest":"0\')'
-    alter(log, f"UPDATE event SET payload = {payload} WHERE position = 25")
-    assert mismatches(log) == [("digest", "@25"), ("content_digest", "@25 tag v2 = @24")]
+@pytest.mark.parametrize("name", ["content_digest", "merkle_root"])
+def test_script_reports_forged_tag(log, name):
+    """A forger recomputes the digest of the last event; the digests that it records are still compared."""
+    payload = f'replace(payload, \'"{name}":"\', \'"{name}":"0\')'
+    alter(log, f"UPDATE event SET payload = {payload} WHERE event_key = 25")
+    assert mismatches(log) == [("digest", "@25"), (name, "@25 tag v2 = @24")]
 
 
 def test_script_compares_expected_digest(log):
     """A log without its last events has an intact chain: only a digest that was kept elsewhere shows the loss."""
     code, lines = run_script(log, "--at", 24, "--quiet")
     revision = next(line for line in lines if line.startswith("revision @24"))
-    digest, content = re.findall(r"\b[0-9a-f]{64}\b", revision)
-    assert code == 0
-    assert [run_script(log, "--at", 24, "--expect", kept, "--quiet")[0] for kept in (digest, content)] == [0, 0]
+    kept = re.findall(r"\b[0-9a-f]{64}\b", revision)
+    digest = kept[0]
+    assert (code, len(set(kept))) == (0, 3)
+    assert [run_script(log, "--at", 24, "--expect", each, "--quiet")[0] for each in kept] == [0, 0, 0]
     with duckdb.connect(str(log)) as connection:
         for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-            connection.execute(f"DELETE FROM {table} WHERE position > 20")
+            if table != "meta":
+                connection.execute(f"DELETE FROM {table} WHERE event_key > 20")
     assert mismatches(log) == []
     assert run_script(log, "--expect", digest, "--quiet")[0] == 1
     assert run_script(log, "--at", 24, "--quiet")[0] == 1
+
+
+def test_script_reads_log_of_first_layout(tmp_path):
+    with tarfile.open(REPOSITORY / "tests" / "compatibility" / "dataset-0.1.0.tar.gz") as archive:
+        archive.extract("ponds/.geographer/log.duckdb", tmp_path, filter="data")
+    log = tmp_path / "ponds" / ".geographer" / "log.duckdb"
+    code, lines = run_script(log, "--quiet")
+    assert (code, lines[-1].endswith(" 0 mismatches")) == (0, True)
+    before = re.findall(r"\b[0-9a-f]{64}\b", lines[0])
+    open_database(log.parent)
+    code, lines = run_script(log, "--quiet")
+    assert (code, re.findall(r"\b[0-9a-f]{64}\b", lines[0])) == (0, before)
+    alter(log, "UPDATE event SET generation = 7 WHERE event_key = 6")
+    assert mismatches(log) == [("generation", "@6"), ("digest", "@6"), ("generation", "@7")]
+
+
+def test_script_rejects_newer_format(log):
+    alter(log, "UPDATE meta SET format = 3, written_by = '9.1.0'")
+    refused = subprocess.run([sys.executable, str(SCRIPT), str(log)], capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "geographer 9.1.0 wrote it in format 3" in refused.stderr
+
+
+def test_script_computes_merkle_root(sample_history):
+    dataset = Dataset.open(sample_history.root)
+    with dataset._unit_of_work.open_revision("@24") as revision:
+        expected = revision.compute_merkle_root()
+    _, lines = run_script(sample_history.root / ".geographer" / "log.duckdb", "--at", 24, "--quiet")
+    assert f"Merkle root {expected}" in "".join(lines)
 
 
 def test_script_rejects_other_files(tmp_path):
@@ -175,11 +231,11 @@ def test_document_lists_hashed_columns(log):
             "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal "
             "ORDER BY table_name, column_index"
         ).fetchall()
-    shared = {"position", "ordinal", "change", "row_digest"}
+    shared = {"event_key", "ordinal", "change", "row_digest"}
     for table in sorted({row[0] for row in columns}):
         section = document.split(f"### `{table}`\n")[1].split("\n#")[0]
         documented = re.findall(r"^\| `(\w+)` \| ([A-Z\[\]]+)", section, re.MULTILINE)
-        skipped = set() if table == "event" else shared
+        skipped = set() if table in ("meta", "event", "chain") else shared
         assert documented == [(name, kind) for owner, name, kind in columns if owner == table and name not in skipped]
 
 
