@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.outputs.diff import Diff, compute_diff
 from geographer.outputs.export import format_geojson_features, format_json_lines, format_query_json_lines, write_parquet
-from geographer.outputs.export_folder import export_folder
 from geographer.outputs.history import read_history
 from geographer.storage.database.dataset_folder import find_dataset_root
 from geographer.storage.events import Event
@@ -25,10 +24,11 @@ from geographer.storage.queries.table import Table
 from geographer.storage.state.update import update_state
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.checkout import CheckoutResult
-from geographer.storage.workspace.verify import Finding, verify_dataset
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from geographer.storage.workspace.verify import Finding
 
 RevisionSpec = str | int | None
 """A revision: a tag, a digest prefix, `@17`, `HEAD~2`, a date, a position; None is the head."""
@@ -247,6 +247,8 @@ class DatasetReader:
             CorruptError: a file is missing or altered in cache and remote; the message names raster and features.
             ConflictError: the folder holds something else.
         """
+        from geographer.outputs.export_folder import export_folder
+
         position = self._unit_of_work.resolve_revision(revision)
         if to is not None:
             with self._unit_of_work.open_revision(position) as revision_view:
@@ -256,7 +258,7 @@ class DatasetReader:
 
     def verify(
         self, revision: RevisionSpec = None, *, expect: str | None = None, repair: bool = False
-    ) -> list[Finding]:
+    ) -> "list[Finding]":
         """Read the whole log and every raster of a revision; return what differs from what was recorded.
 
         Args:
@@ -264,6 +266,8 @@ class DatasetReader:
             expect: A digest kept elsewhere, of an event or of the content; it reveals a truncated log.
             repair: Remove orphan files and rebuild the state; the log is never changed.
         """
+        from geographer.storage.workspace.verify import verify_dataset
+
         work, position = self._unit_of_work, self._unit_of_work.resolve_revision(revision)
         update_state(work.database)
         shown = work.workspace_position
