@@ -95,6 +95,8 @@ class PlanningContext:
 
 def parse_bands(bands: Any) -> BandPatterns:
     """Return the bands by pattern of raster ids, given as numbers, by pattern, or as pairs of pattern and numbers."""
+    if isinstance(bands, str):
+        bands = dict([parse_band_text(bands)])
     if not bands:
         return ()
     if not hasattr(bands, "items") and not isinstance(bands[0], tuple):
@@ -128,7 +130,7 @@ class CutRecipe(Recipe, kw_only=True, frozen=True):
         str | None, Parameter("The rasters' order, e.g. 'cloud_cover DESC', or random.", "SQL", "the order of addition")
     ] = None
     bands: Annotated[
-        Sequence[int] | Mapping[str, Sequence[int]] | BandPatterns,
+        str | Sequence[int] | Mapping[str, Sequence[int]] | BandPatterns,
         Parameter(
             "Band numbers, from 1; with a pattern of raster ids, only for those, such as '*-dem=1'.",
             *("[PATTERN=]1,2,3", "all bands", "", parse_bands),

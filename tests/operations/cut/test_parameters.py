@@ -99,3 +99,9 @@ def test_recipe_cannot_cut_its_own_chips(dataset, tmp_path):
     dataset.cut_grid("parts", size=16, source="tiles")
     with pytest.raises(ConflictError, match="'parts' comes from the chips of 'tiles' itself"):
         dataset.cut_grid("tiles", size=32, source="parts", replace=True)
+
+
+def test_bands_may_be_text():
+    assert CutGrid("x", size=3, bands="*-dem=1,2").to_json()["parameters"]["bands"] == [["*-dem", [1, 2]]]
+    with pytest.raises(UsageError, match="invalid band numbers 'x'"):
+        CutGrid("x", size=3, bands="x")
