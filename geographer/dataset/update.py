@@ -8,7 +8,7 @@ import msgspec
 from geographer.base.errors import GeographerError, PluginError, SourceError, UnsupportedProductError
 from geographer.base.parameters import Parameter
 from geographer.operations.download.recipe import Download
-from geographer.planning.recipe import WORKERS, OnConflict, Recipe, list_recipes
+from geographer.planning.recipe import ON_CONFLICT, REBUILD_COVERS, WORKERS, OnConflict, Recipe, list_recipes
 from geographer.storage.events import ChangeResult
 from geographer.storage.request import Request
 from geographer.storage.unit_of_work import UnitOfWork
@@ -26,21 +26,9 @@ class Update(Request, kw_only=True, frozen=True):
     example: ClassVar[str] = "update --on-conflict exclude"
 
     workers: Annotated[int, WORKERS] = 1
-    on_conflict: Annotated[
-        OnConflict | None,
-        Parameter(
-            "If new features connect rasters of two parts: leave their chips unassigned, or move the smaller side.",
-            default="refuse to assign",
-        ),
-    ] = None
-    rebuild_covers: Annotated[
-        bool,
-        Parameter(
-            "Replace the chips of covers by the fewest possible, instead of adding the fewest that are missing.",
-            flags="--rebuild-covers --afresh",
-        ),
-    ] = False
-    downloads: Annotated[bool, Parameter("Run no downloads.", flags="--no-downloads")] = True
+    on_conflict: Annotated[OnConflict | None, ON_CONFLICT] = None
+    rebuild_covers: Annotated[bool, REBUILD_COVERS] = False
+    downloads: Annotated[bool, Parameter("Run downloads; --no-downloads runs none.", flags="--no-downloads")] = True
 
 
 def iter_updates(work: UnitOfWork, request: Update) -> Iterator[ChangeResult]:

@@ -23,6 +23,17 @@ RECIPE_CLASSES: Final[dict[str, type["Recipe"]]] = {}
 _WORKERS_HELP: Final = "How many processes work at the same time."
 WORKERS: Final = Parameter(_WORKERS_HELP, "COUNT", "all cores", key=None, minimum=1, cli_default=os.cpu_count() or 1)
 
+ON_CONFLICT: Final = Parameter(
+    "If new features connect rasters of two parts: leave their chips unassigned, or move the smaller side.",
+    default="refuse to assign",
+    key=None,
+)
+REBUILD_COVERS: Final = Parameter(
+    "Replace the chips of covers by the fewest possible, instead of adding the fewest that are missing.",
+    flags="--rebuild-covers --afresh",
+    key=None,
+)
+
 
 class NamedRequest(Request, frozen=True):
     """A request for something that has a name."""
@@ -52,11 +63,9 @@ class Recipe(NamedRequest, kw_only=True, frozen=True):
         bool, Parameter("Change the recipe of this name; what the new parameters give, too, is kept.", key=None)
     ] = False
     workers: Annotated[int, WORKERS] = 1
-    on_conflict: Annotated[
-        OnConflict | None,
-        Parameter("For splits: how to treat rasters that connect several parts.", key=None, cli="none"),
-    ] = None
-    rebuild_covers: Annotated[bool, Parameter("Compute covers from nothing.", key=None, cli="none")] = False
+    # Options of a run, which every recipe takes from `update`; only splits and covers heed them.
+    on_conflict: Annotated[OnConflict | None, ON_CONFLICT._replace(cli="none")] = None
+    rebuild_covers: Annotated[bool, REBUILD_COVERS._replace(cli="none")] = False
 
     @classmethod
     def from_parameters(cls, name: str, parameters: Mapping[str, Any]) -> Self:

@@ -9,7 +9,7 @@ from geographer.base.parameters import Parameter
 from geographer.base.values import validate_name
 from geographer.operations.split.events import SplitAssigned
 from geographer.planning.collections import require_collection
-from geographer.planning.recipe import WORKERS, OnConflict, Recipe
+from geographer.planning.recipe import ON_CONFLICT, WORKERS, OnConflict, Recipe
 from geographer.planning.shared_parameters import NAME_SCHEMA, TEXT, WHERE
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.queries.revision import Revision
@@ -110,14 +110,7 @@ class Split(Recipe, kw_only=True, frozen=True):
     stratify: Annotated[Literal["class"] | None, Parameter("Approximate the fractions within each class, too.")] = None
     where: Annotated[str | None, WHERE] = None
     seed: Annotated[int, Parameter("Seed of the choice among equally good assignments.", "NUMBER")] = 0
-    on_conflict: Annotated[
-        OnConflict | None,
-        Parameter(
-            "If new features connect rasters of two parts: leave their chips unassigned, or move the smaller side.",
-            default="refuse to assign",
-            key=None,
-        ),
-    ] = None
+    on_conflict: Annotated[OnConflict | None, ON_CONFLICT] = None
     workers: Annotated[int, WORKERS._replace(cli="none")] = 1
 
     def make_plan(self, revision: Revision, _context: PlanContext) -> Change:
