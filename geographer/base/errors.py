@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class GeographerError(Exception):
     """Base class of the errors that `geographer` raises on purpose; the command line exits with their `exit_code`."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        """Keep the message without credentials, which it may quote from the input; bytes not in UTF-8 are escaped."""
+        from geographer.base.redaction import redact_text
+
+        super().__init__(redact_text(message).encode(errors="backslashreplace").decode())
 
 
 class UsageError(GeographerError):
@@ -45,10 +53,22 @@ class CorruptError(GeographerError):
     exit_code = 5
 
 
+class DamagedFileError(CorruptError):
+    """The log or the state, a DuckDB file at `path`, cannot be read; the state can be derived again."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class StorageError(GeographerError):
     """The disk, a remote or a lock failed; the request itself is valid and can be repeated."""
 
     exit_code = 6
+
+
+class ReadOnlyError(StorageError):
+    """The dataset cannot be changed: the user may not write its files, or their file system is read-only."""
 
 
 class SourceError(StorageError):

@@ -1,10 +1,13 @@
 """The command line: one module for each command or a few related ones, which parses, calls `Dataset` and prints."""
 
-import errno
+import codecs
+import io
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -13,13 +16,14 @@ from typing import Any, Final, NoReturn
 import click
 
 from geographer import __version__
-from geographer.base.errors import GeographerError, StorageError
+from geographer.base.errors import GeographerError, NotFoundError, StorageError, UsageError
 from geographer.cli.help import CommandGroup, format_example
 
 COMMANDS: Final = {
     "init": ("init", "Create a dataset in a folder."),
     "add": ("add", "Add features, rasters, a catalogue of footprints, or classes."),
     "remove": ("remove", "Remove features, rasters or a recipe; earlier revisions keep them."),
+    "restore": ("restore", "Restore removed features or rasters."),
     "import": ("import_", "Import a directory of GeoGrapher 1.0, or merge another dataset."),
     "classes": ("classes", "List, combine, rename or drop classes; derive them from probabilities."),
     "download": (
@@ -57,7 +61,7 @@ So `--help` need not import the modules."""
 EXIT_UNEXPECTED: Final = 70
 EXIT_INTERRUPTED: Final = 130
 _FOLDER_HELP: Final = "Work on the dataset in this folder, or in the nearest one above it."
-_DISK_ERRORS: Final = {*(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)}
+_ESCAPE: Final = "geographer_escape"
 
 
 class _LazyCommandGroup(CommandGroup):
@@ -88,6 +92,10 @@ def geographer_command(ctx: click.Context, folder: str) -> None:
     A dataset starts from features, gathers rasters that show them, and becomes chips, labels and a leakage-free split.
     Exit codes of errors: 2 usage, 3 not found, 4 conflict, 5 corrupt, 6 storage, 70 unexpected, 130 interrupted.
     """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise NotFoundError(f"the current folder cannot be read ({error.strerror}). Change to another one.") from error
     ctx.obj = folder
 
 
@@ -99,37 +107,80 @@ def load_command(name: str) -> click.Command:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line, and end the process with the exit code of the error's class, or 0."""
-    # Plugins given as module:name may lie in the current folder; it comes last, so that it shadows nothing.
-    sys.path.append(str(Path.cwd()))
     sys.excepthook = _exit_unexpected
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _raise_interrupt)
+    sys.unraisablehook = _report_unraisable
+    _handle_signals(_raise_interrupt)
+    codecs.register_error(_ESCAPE, _escape_characters)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPE)
+    # Plugins given as module:name may lie in the current folder; it comes last, so that it shadows nothing.
+    with suppress(OSError):
+        sys.path.append(str(Path.cwd()))
+    stdout = sys.stdout
     try:
-        sys.exit(geographer_command.main(arguments, prog_name="geographer", standalone_mode=False) or 0)
+        _require_utf8(sys.argv[1:] if arguments is None else arguments)
+        result = geographer_command.main(arguments, prog_name="geographer", standalone_mode=False)
+        if sys.stdout:
+            sys.stdout.flush()
+        sys.exit(result or 0)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except GeographerError as error:
-        click.echo(f"Error: {error}", err=True)
+        with io.StringIO() as text:
+            error.show(text)
+            click.echo(_redact_message(text.getvalue()), err=True, nl=False)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _exit_interrupted()
-    except RuntimeError as error:
-        from geographer.storage.database.duckdb_errors import is_interrupt
-
-        if not is_interrupt(error):
+    except GeographerError as error:
+        _exit_with_error(str(error), error.exit_code)
+    except SystemExit:
+        if sys.stdout is stdout:
             raise
-        _exit_interrupted()
+        # The reader of our output has closed the pipe: click has replaced stdout, and exits with 1.
+        sys.exit(0)
     except BrokenPipeError:
-        # The reader of our output has closed the pipe: buffered text must not be flushed into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         sys.exit(0)
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        if error.errno is None:
             raise
-        click.echo(f"Error: {error}. Fix the cause, then run the same command again.", err=True)
-        sys.exit(StorageError.exit_code)
+        _discard_output()
+        _exit_with_error(f"{error}. Fix the cause, then run the same command again.", StorageError.exit_code)
+    except MemoryError:
+        _exit_with_error("not enough memory. End other programs, or use smaller input.", StorageError.exit_code)
+
+
+def _require_utf8(arguments: list[str]) -> None:
+    """Raise `UsageError` for an argument that neither the log nor JSON can hold, such as a file name in Latin-1."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"the argument {argument!r} is not UTF-8. Rename the file or correct the text.") from error
+
+
+def _escape_characters(error: UnicodeError) -> tuple[str, int]:
+    """Write characters that the output's encoding lacks as in JSON, so that JSON stays valid."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2)), error.end
+
+
+def _discard_output() -> None:
+    """Discard buffered text that cannot be written, which Python would write again at its end."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _handle_signals(handler: Callable[[int, FrameType | None], NoReturn] | signal.Handlers) -> None:
+    """Set what SIGINT (Ctrl-C) and SIGTERM do; only the main thread may."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, handler)
 
 
 def _raise_interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -137,15 +188,47 @@ def _raise_interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     from geographer.cli import output
 
     output.interrupted.set()
+    if connection := sys.modules.get("geographer.storage.database.connection"):
+        connection.interrupt_queries()
     raise KeyboardInterrupt
+
+
+def _was_interrupted() -> bool:
+    from geographer.cli import output
+
+    return output.interrupted.is_set()
 
 
 def _exit_unexpected(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Print the traceback of an error that nothing handles, then exit with 70."""
+    if _was_interrupted():
+        # A library raised an error of its own for the interrupt.
+        _exit_interrupted()
     sys.__excepthook__(kind, error, traceback)
     sys.exit(EXIT_UNEXPECTED)
 
 
+def _exit_with_error(message: str, exit_code: int) -> NoReturn:
+    if _was_interrupted():
+        _exit_interrupted()
+    click.echo(_redact_message(f"Error: {message}"), err=True)
+    sys.exit(exit_code)
+
+
+def _report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Report an error that no code can handle, but not that of rasterio when a message of GDAL is not UTF-8."""
+    if not isinstance(unraisable.exc_value, UnicodeDecodeError):
+        sys.__unraisablehook__(unraisable)
+
+
+def _redact_message(message: str) -> str:
+    """Return a message that may quote the command line without credentials."""
+    from geographer.base.redaction import redact_text
+
+    return redact_text(message)
+
+
 def _exit_interrupted() -> NoReturn:
+    _handle_signals(signal.SIG_DFL)  # A second signal ends the process at once.
     click.echo("Interrupted. Nothing incomplete was recorded; run the same command again to continue.", err=True)
     sys.exit(EXIT_INTERRUPTED)

@@ -7,12 +7,24 @@ from pathlib import Path
 from typing import Final
 
 _GIT_TIMEOUT_S: Final = 5.0
+_USER_VARIABLES: Final = ("LOGNAME", "USER", "LNAME", "USERNAME")
 
 
 def read_author(folder: Path) -> str:
     """Return GEOGRAPHER_AUTHOR, GIT_AUTHOR_NAME, Git's `user.name` in a folder, or the system's user name."""
     environment = os.environ.get("GEOGRAPHER_AUTHOR") or os.environ.get("GIT_AUTHOR_NAME")
-    return environment or _read_git_user(folder) or _read_system_user()
+    author = environment or _read_git_user(folder) or _read_system_user()
+    return author.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def complete_environment() -> None:
+    """Set LOGNAME and HOME if the system knows neither, as in a container with any user id: DVC needs both."""
+    if not any(map(os.environ.get, _USER_VARIABLES)):
+        os.environ["LOGNAME"] = _read_system_user()
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/nonexistent"
 
 
 def _read_git_user(folder: Path) -> str:

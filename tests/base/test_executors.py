@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from geographer.base.errors import CorruptError, StorageError, UsageError
-from geographer.base.executors import InlineExecutor, ProcessExecutor, make_executor
+from geographer.base.executors import InlineExecutor, IsolatedScript, ProcessExecutor, make_executor
 
 
 def yield_twice(batch: list[int]) -> Iterator[int]:
@@ -161,3 +161,24 @@ def run_sleeping_workers(folder: Path) -> Iterator[tuple[subprocess.Popen[str], 
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(parent.pid, signal.SIGKILL)
+
+
+ECHO = """
+import json, os, sys
+for line in sys.stdin:
+    task = json.loads(line)
+    if task["exit"]:
+        os._exit(task["exit"])
+    print(json.dumps([os.getpid(), task]), flush=True)
+"""
+
+
+def test_isolated_script_survives_a_crash(tmp_path: Path):
+    (tmp_path / "echo.py").write_text(ECHO)
+    script = IsolatedScript(tmp_path / "echo.py")
+    task = {"exit": 0, "text": "ü\udcff"}
+    first, second = script.run_task(task), script.run_task(task)
+    assert first == second == [first[0], task]
+    with pytest.raises(ChildProcessError, match="exit code 3"):
+        script.run_task({"exit": 3})
+    assert script.run_task(task)[0] != first[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from geographer.storage import author
-from geographer.storage.author import read_author
+from geographer.storage.author import complete_environment, read_author
 
 
 @pytest.fixture
@@ -62,3 +64,47 @@ def test_hung_git_is_not_waited_for(repository: Path, tmp_path: Path, monkeypatc
     start = time.monotonic()
     assert read_author(repository) == "linus"
     assert time.monotonic() - start < 10
+
+
+@pytest.fixture
+def nameless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """An environment without names, Git and an entry for the user."""
+
+    def fail(*_: object) -> str:
+        raise KeyError("uid not found")
+
+    for name in ("GEOGRAPHER_AUTHOR", "GIT_AUTHOR_NAME", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(getpass, "getuser", fail)
+    return monkeypatch
+
+
+def test_author_without_git_and_user_name(nameless, tmp_path):
+    assert read_author(tmp_path) == "unknown"
+    assert read_author(tmp_path / "missing" / "folder") == "unknown"
+
+
+def test_author_that_is_not_utf8(nameless, tmp_path):
+    nameless.setenv("GEOGRAPHER_AUTHOR", "Ren\udce9")
+    assert read_author(tmp_path) == "Ren�"
+
+
+def test_environment_is_completed(nameless):
+    """DVC asks for the user's name and home folder."""
+
+    def fail(*_: object) -> Path:
+        raise RuntimeError("no home folder")
+
+    nameless.setenv("LOGNAME", "")
+    nameless.setenv("HOME", "")
+    nameless.setattr(Path, "home", fail)
+    complete_environment()
+    assert (os.environ["LOGNAME"], os.environ["HOME"]) == ("unknown", "/nonexistent")
+
+
+def test_complete_environment_is_kept(monkeypatch):
+    monkeypatch.setenv("LOGNAME", "ada")
+    before = dict(os.environ)
+    complete_environment()
+    assert dict(os.environ) == before

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal
+from weakref import WeakSet, finalize
 
 import duckdb
 
-from geographer.base.errors import StorageError
+from geographer.base.errors import (
+    DamagedFileError,
+    GeographerError,
+    ReadOnlyError,
+    StorageError,
+    UnsupportedVersionError,
+    UsageError,
+)
 from geographer.base.polling import acquire_with_timeout
-from geographer.storage.database.duckdb_errors import is_disk_error, is_lock_error
+from geographer.storage.database.duckdb_errors import (
+    can_mean_damage,
+    is_commit_durable,
+    is_damage_error,
+    is_disk_error,
+    is_interrupt,
+    is_lock_error,
+    is_newer_file_error,
+    is_permission_error,
+    is_wal_error,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +45,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AttachMode = Literal["r", "w"]
+FileName = Literal["log", "state"]
 
 LOCK_TIMEOUT_S: Final = 120.0
 SETTINGS: Final[dict[str, Any]] = {
@@ -33,7 +53,24 @@ SETTINGS: Final[dict[str, Any]] = {
     "autoload_known_extensions": False,
     # The only extension comes from an installed wheel, like all code here; checking its signature costs 0.3 CPU s.
     "allow_unsigned_extensions": True,
+    # A commit writes to the file itself, not only to the write-ahead log beside it: a copy of the file is a backup.
+    "checkpoint_threshold": "0B",
 }
+_WAL_HEADER: Final = b"d\x00be\x00"
+"""The first bytes of a write-ahead log of DuckDB 1.5, which ignores a file that begins otherwise."""
+
+_REMEDIES: Final = {
+    "log": (
+        "Restore .geographer/log.duckdb from a backup; docs/recompute_digests.py checks a copy. The rasters are safe: "
+        "DVC keeps them by checksum."
+    ),
+    "state": "It is derived from the log: run the command again, which rebuilds it.",
+}
+_WAL_REMEDY: Final = (
+    "It may hold the event of a command that was killed. Restore it together with log.duckdb from a backup, or move it "
+    "away to continue without that event."
+)
+_CONNECTIONS: Final[WeakSet[duckdb.DuckDBPyConnection]] = WeakSet()
 
 
 class _LazyPandas(ModuleType):
@@ -115,34 +152,93 @@ def open_transaction(connection: duckdb.DuckDBPyConnection, error_message: str) 
         # A failed COMMIT has already ended the transaction.
         with suppress(duckdb.Error):
             connection.execute("ROLLBACK")
-        if is_disk_error(error):
+        if is_commit_durable(error):
+            raise StorageError(
+                f"the change is recorded, but its file cannot be completed ({error}). Free some space; the next "
+                "command completes it."
+            ) from error
+        if is_disk_error(error) and not isinstance(error, GeographerError):
             raise StorageError(error_message.format(error)) from error
         raise
 
 
 def attach_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path, mode: AttachMode) -> None:
-    """Attach a database file to read ('r') or write ('w'); `StorageError` if it stays locked for over two minutes."""
+    """Attach a database file to read ('r') or write ('w').
+
+    Raises:
+        DamagedFileError: the file is missing, or it is not a whole DuckDB file.
+        ReadOnlyError: the file may not be written.
+        StorageError: the file stays locked for over two minutes, or the disk fails.
+        UnsupportedVersionError: a newer version of DuckDB wrote it.
+    """
     options = "READ_ONLY" if mode == "r" else "STORAGE_VERSION 'v1.5.0'"
-    acquire_with_timeout(
-        lambda: connection.execute(f"ATTACH '{escape_literal(str(path))}' AS {name} ({options})"),
-        is_lock_error,
-        LOCK_TIMEOUT_S,
-        f"another process has held '{path}' for {LOCK_TIMEOUT_S:.0f} s. Run the command again later.",
-        lambda: logger.warning("waiting for another process that holds '%s' …", path.name),
-    )
+    if "?" in str(path):
+        raise UsageError(f"DuckDB cannot use '{path}', because the path has a question mark. Rename the folder.")
+    try:
+        acquire_with_timeout(
+            lambda: connection.execute(f"ATTACH '{escape_literal(str(path))}' AS {name} ({options})"),
+            is_lock_error,
+            LOCK_TIMEOUT_S,
+            f"another process has held '{path}' for {LOCK_TIMEOUT_S:.0f} s. Run the command again later.",
+            lambda: logger.warning("waiting for another process that holds '%s' …", path.name),
+        )
+    except duckdb.Error as error:
+        raise _translate_attach_error(name, path, error) from error
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the path {str(path)!r} is not valid UTF-8. Rename the dataset's folder.") from error
+
+
+def _translate_attach_error(name: str, path: Path, error: duckdb.Error) -> GeographerError:
+    if is_newer_file_error(error):
+        return UnsupportedVersionError(f"a newer version of DuckDB wrote '{path}'. Upgrade geographer.")
+    if is_permission_error(error):
+        return ReadOnlyError(f"cannot write '{path}' ({error}). Copy the dataset to a folder that you may change.")
+    if not can_mean_damage(error):
+        return StorageError(f"cannot open '{path}' ({error}). Fix the cause, then run the same command again.")
+    return _make_damage_error(name, path, error)
+
+
+def _make_damage_error(name: str, path: Path, error: object) -> DamagedFileError:
+    reason = str(error).partition("\n")[0].rstrip(".")
+    if isinstance(error, duckdb.Error) and is_wal_error(error):
+        return DamagedFileError(
+            f"'{path}.wal' does not fit '{path.name}', or is damaged ({reason}). {_WAL_REMEDY}", path
+        )
+    return DamagedFileError(f"'{path}' is damaged ({reason}). {_REMEDIES.get(name, _REMEDIES['log'])}", path)
+
+
+def connect_memory() -> duckdb.DuckDBPyConnection:
+    """Return a connection to a new in-memory database with the pinned settings."""
+    connection = duckdb.connect(":memory:", config=SETTINGS)
+    _CONNECTIONS.add(connection)
+    return connection
+
+
+def open_cursor(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Return another connection to the same in-memory database, with a transaction of its own."""
+    cursor = connection.cursor()
+    _CONNECTIONS.add(cursor)
+    return cursor
+
+
+def interrupt_queries() -> None:
+    """End the running queries of this process: on Ctrl-C, DuckDB waits for queries of its other threads."""
+    for connection in tuple(_CONNECTIONS):
+        with suppress(duckdb.Error):
+            connection.interrupt()
 
 
 @contextmanager
 def memory_connection() -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection with the spatial functions and no file, to query tables in memory."""
-    with _open_memory_database().cursor() as connection:
+    with closing(open_cursor(_open_memory_database())) as connection:
         yield connection
 
 
 @cache
 def _open_memory_database() -> duckdb.DuckDBPyConnection:
     """Return one database for the process, because loading the spatial functions takes a third of a second."""
-    connection = duckdb.connect(":memory:", config=SETTINGS)
+    connection = connect_memory()
     load_spatial(connection)
     return connection
 
@@ -152,22 +248,34 @@ class Database:
 
     While a process writes a DuckDB file, no other process can open it. Attaching takes a millisecond, so each step
     attaches the files that it needs and detaches them; a process that finds a file locked logs a warning and waits.
+    If the dataset is read-only, files in a temporary folder take the place of those that would have to be written.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._files = {"log": folder / "log.duckdb", "state": folder / "state.duckdb"}
+        self._folder = folder
+        self._files: dict[FileName, Path] = {"log": folder / "log.duckdb", "state": folder / "state.duckdb"}
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._spatial = False
-        self._attached: dict[str, AttachMode] = {}
+        self._attached: dict[FileName, AttachMode] = {}
         self._lock = RLock()
+        self._original: Database | None = None
+        self.find_log_fault: Callable[[duckdb.DuckDBPyConnection], str | None] | None = None
+        """Finds out why the attached log does not hold what was recorded, to explain an unexpected error."""
 
-    def file_path(self, name: Literal["log", "state"]) -> Path:
+    def change_folder(self, folder: Path) -> None:
+        """Use the files in `folder`, to which they were moved."""
+        self._folder = folder
+        self._files = {"log": folder / "log.duckdb", "state": folder / "state.duckdb"}
+
+    def file_path(self, name: FileName) -> Path:
         """Return the path of the log or the state."""
         return self._files[name]
 
     def clone_database(self) -> Database:
         """Return another database for the same files, with separate settings and views."""
-        return Database(self._files["log"].parent)
+        clone = Database(self._folder)
+        clone._files, clone._original, clone.find_log_fault = dict(self._files), self, self.find_log_fault
+        return clone
 
     @contextmanager
     def open_connection(
@@ -175,16 +283,31 @@ class Database:
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield the connection with the `log` and `state` files attached for reading ('r') or writing ('w').
 
+        A state that may not be written is a new one in a temporary folder. An error that damage to one of the files
+        caused is raised as one that names the file.
+
         Raises:
+            DamagedFileError: a file is damaged.
+            ReadOnlyError: the log may not be written.
             StorageError: another process held a file for more than two minutes, or the disk is full.
         """
         with self._lock:
+            if log == "r":
+                self._fold_write_ahead_log()
             connection = self._get_connection(spatial)
             with ExitStack() as stack:
-                for name, mode in (("log", log), ("state", state)):
+                modes: dict[FileName, AttachMode | None] = {"log": log, "state": state}
+                is_attached = False
+                for name, mode in modes.items():
                     if mode and self._attach_file(connection, name, mode):
-                        stack.callback(self._detach_file, connection, name)
-                yield connection
+                        stack.push(partial(self._detach_file, connection, name))
+                        is_attached = True
+                try:
+                    yield connection
+                except Exception as error:
+                    if is_attached and (explained := self._explain_error(connection, error)):
+                        raise explained from error
+                    raise
 
     @contextmanager
     def use_one_thread(self) -> Iterator[None]:
@@ -194,32 +317,187 @@ class Database:
             try:
                 yield
             finally:
-                connection.execute("RESET threads")
+                with suppress(duckdb.Error):
+                    connection.execute("RESET threads")
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the user may write the log."""
+        path = self._files["log"]
+        return path.parent == self._folder and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+    def require_writable(self) -> None:
+        """Raise `ReadOnlyError` if the user may not write the log."""
+        if not self.is_writable:
+            raise ReadOnlyError(f"'{self._folder}' is read-only. Copy the dataset to a folder that you may change.")
+
+    def delete_state(self) -> None:
+        """Delete the state and its write-ahead log; if they may not be deleted, use a new state elsewhere."""
+        with self._lock:
+            if self._connection and "state" in self._attached:
+                self._detach_file(self._connection, "state")
+            path = self._files["state"]
+            try:
+                for file in (path, _wal_path(path)):
+                    file.unlink(missing_ok=True)
+            except OSError:
+                self.use_temporary_file("state")
+
+    def use_temporary_file(self, name: FileName) -> Path:
+        """Use a file in a temporary folder in the place of the log or the state, and return its path.
+
+        `StorageError` if no folder can be written.
+        """
+        import shutil
+        import tempfile
+
+        try:
+            folder = tempfile.mkdtemp(prefix="geographer-")
+        except OSError as error:
+            raise StorageError(
+                f"the dataset is read-only, and there is no temporary folder ({error}). Set TMPDIR to a folder that "
+                "you may change."
+            ) from error
+        finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._files[name] = Path(folder) / self._files[name].name
+        return self._files[name]
 
     def _get_connection(self, spatial: bool) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
-            self._connection = duckdb.connect(":memory:", config=SETTINGS)
+            self._connection = connect_memory()
             self._connection.execute("SET TimeZone = 'UTC'")
         if spatial and not self._spatial:
             load_spatial(self._connection)
             self._spatial = True
         return self._connection
 
-    def _attach_file(self, connection: duckdb.DuckDBPyConnection, name: str, mode: AttachMode) -> bool:
+    def _fold_write_ahead_log(self) -> None:
+        """Write what a killed process left in the write-ahead log into the log, so that a copy of the log holds it."""
+        wal = _wal_path(self._files["log"])
+        if "log" not in self._attached and wal.exists():
+            with suppress(ReadOnlyError), self.open_connection(log="w"):
+                pass
+
+    def _attach_file(self, connection: duckdb.DuckDBPyConnection, name: FileName, mode: AttachMode) -> bool:
         """Attach a file unless it is attached; return whether the caller must detach it."""
         if attached_mode := self._attached.get(name):
             assert mode == "r" or attached_mode == "w", f"'{name}' is already attached for reading"
             return False
-        attach_file(connection, name, self._files[name], mode)
+        if name == "log":
+            _check_wal_header(self._files[name])
+            if mode == "w" and self._files[name].parent != self._folder:
+                self.require_writable()
+        try:
+            attach_file(connection, name, self._files[name], mode)
+        except ReadOnlyError:
+            if (name, mode) != ("state", "w"):
+                raise
+            attach_file(connection, name, self.use_temporary_file(name), mode)
         self._attached[name] = mode
         return True
 
-    def _detach_file(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
-        del self._attached[name]
+    def _detach_file(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: FileName,
+        _kind: object = None,
+        error: object = None,
+        *_: object,
+    ) -> None:
+        if connection is not self._connection or self._attached.pop(name, None) is None:
+            return
         try:
             connection.execute(f"DETACH {name}")
-        except duckdb.IOException as error:
-            # Committed rows are in the write-ahead log, which the next process that opens the file reads.
-            raise StorageError(
-                f"cannot write '{self._files[name]}' ({error}). Free some space; recorded events are safe."
-            ) from error
+        except duckdb.Error as detach_error:
+            if error is None:
+                # Committed rows are in the write-ahead log, which the next process that opens the file reads.
+                raise StorageError(
+                    f"cannot write '{self._files[name]}' ({detach_error}). Free some space; recorded events are safe."
+                ) from detach_error
+
+    def _explain_error(self, connection: duckdb.DuckDBPyConnection, error: Exception) -> GeographerError | None:
+        """Return the error to raise instead, if an attached file is damaged or does not hold what was recorded."""
+        causes = [error]
+        while causes[-1].__cause__ is not None and isinstance(causes[-1].__cause__, Exception):
+            causes.append(causes[-1].__cause__)
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return StorageError(f"not enough memory ({error}). End other programs, then run the same command again.")
+        if any(can_mean_damage(cause) for cause in causes):
+            damage = self._find_damage(connection)
+            if damage is None and any(is_damage_error(cause) for cause in causes):
+                # Reading all rows does not read the indexes, which only the log has.
+                damage = _make_damage_error("log", self._files["log"], causes[-1])
+        elif isinstance(error, GeographerError | OSError) or is_interrupt(error):
+            damage = None
+        else:
+            damage = self._find_fault(connection)
+        if damage and damage.path == self._files["state"]:
+            self.delete_state()
+        return damage
+
+    def _find_damage(self, connection: duckdb.DuckDBPyConnection) -> DamagedFileError | None:
+        """Read all of the attached files; after a fatal error of DuckDB, in a new in-memory database."""
+        files = [(name, self._files[name]) for name in self._attached]
+        damages = [_scan_file(connection, name, path) for name, path in files] if _is_usable(connection) else []
+        if not _is_usable(connection):
+            self._connection, self._spatial, self._attached = None, False, {}
+            connection.close()
+            with closing(connect_memory()) as new_connection:
+                damages += [_scan_file(new_connection, name, path, attach=True) for name, path in files]
+        return next(filter(None, damages), None)
+
+    def _find_fault(self, connection: duckdb.DuckDBPyConnection) -> DamagedFileError | None:
+        """Compare the log with its digests: what was edited can cause any error."""
+        if self.find_log_fault is None or "log" not in self._attached:
+            return None
+        try:
+            with closing(open_cursor(connection)) as cursor:
+                fault = self.find_log_fault(cursor)
+        except Exception as error:
+            fault = f"its digests cannot be computed: {error}"
+        return _make_damage_error("log", self._files["log"], fault) if fault else None
+
+
+def _wal_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")
+
+
+def _check_wal_header(path: Path) -> None:
+    """Raise `DamagedFileError` if DuckDB would silently ignore the write-ahead log of a file."""
+    try:
+        with _wal_path(path).open("rb") as file:
+            header = file.read(len(_WAL_HEADER))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageError(f"cannot read '{_wal_path(path)}' ({error.strerror}). Move it away.") from error
+    if not _WAL_HEADER.startswith(header):
+        raise DamagedFileError(f"'{_wal_path(path)}' is not a write-ahead log of DuckDB. {_WAL_REMEDY}", path)
+
+
+def _is_usable(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether the in-memory database can run queries: after a fatal error, it rejects all of them."""
+    try:
+        with closing(open_cursor(connection)) as cursor:
+            cursor.execute("SELECT 1")
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _scan_file(
+    connection: duckdb.DuckDBPyConnection, name: FileName, path: Path, *, attach: bool = False
+) -> DamagedFileError | None:
+    """Read all rows of a file; return the error if that fails."""
+    try:
+        with closing(open_cursor(connection)) as cursor:
+            if attach:
+                attach_file(cursor, name, path, "r")
+            query = "SELECT table_name FROM duckdb_tables() WHERE database_name = $1"
+            for (table,) in cursor.execute(query, [name]).fetchall():
+                cursor.execute(f"SELECT bit_xor(hash(row)) FROM {name}.{quote_identifier(table)} AS row").fetchall()  # noqa: S608
+    except DamagedFileError as error:
+        return error
+    except duckdb.Error as error:
+        return _make_damage_error(name, path, error)
+    return None

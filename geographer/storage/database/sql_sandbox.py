@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import duckdb
 
-from geographer.base.errors import NotFoundError, UsageError
+from geographer.base.errors import NotFoundError, UsageError, quote_names
+from geographer.base.text import is_unicode, quote_start
 
 _VOLATILE_FUNCTIONS: Final = frozenset(
     {
@@ -18,6 +20,14 @@ _VOLATILE_FUNCTIONS: Final = frozenset(
         *("transaction_timestamp", "txid_current", "user", "uuid", "uuidv4", "uuidv7", "version", "write_log"),
     }
 )
+_TABLE_FUNCTIONS: Final = frozenset(
+    {
+        *("range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree", "histogram"),
+        *("histogram_values", "duckdb_columns", "duckdb_functions", "duckdb_types", "pragma_table_info"),
+    }
+)
+"""The table functions that users may call; others read files or memory, change settings, or end the process."""
+_TABLE_FUNCTION: Final = re.compile(r'"type":"TABLE_FUNCTION".*?"function_name":"((?:\\.|[^"\\])*)"', re.DOTALL)
 _VOLATILE_PREFIXES: Final = ("current_", "get_block", "get_current", "has_", "inet_", "pg_")
 
 
@@ -43,15 +53,17 @@ def _reject_unsafe_nodes(tree: Any, text: str, columns: Collection[str], option:
     known_columns = {name.lower() for name in columns}
     for node in _iter_nodes(tree):
         if node.get("class") == "SUBQUERY":
-            raise UsageError(f"{option} {text!r} has a subquery. Use one expression over the columns.")
+            raise UsageError(f"{option} {quote_start(text)!r} has a subquery. Use one expression over the columns.")
         if node.get("class") == "PARAMETER":
-            raise UsageError(f"{option} {text!r} has a parameter. Write the value instead.")
+            raise UsageError(f"{option} {quote_start(text)!r} has a parameter. Write the value instead.")
         function = str(node.get("function_name", "")).lower()
         if is_volatile(function):
-            raise UsageError(f"{option} {text!r} calls '{function}', whose result varies between runs. Remove it.")
+            raise UsageError(
+                f"{option} {quote_start(text)!r} calls '{function}', whose result varies between runs. Remove it."
+            )
         if node.get("class") == "COLUMN_REF" and node["column_names"][0].lower() not in known_columns:
-            names = ", ".join(sorted(columns))
-            raise NotFoundError(f"{option}: no column '{node['column_names'][0]}'. The columns are {names}.")
+            names, unknown = ", ".join(sorted(columns)), hide_credentials(text, quote_start(node["column_names"][0]))
+            raise NotFoundError(f"{option}: no column '{unknown}'. The columns are {names}.")
 
 
 def validate_order_by(connection: duckdb.DuckDBPyConnection, order: str, columns: Collection[str]) -> str:
@@ -66,7 +78,8 @@ def validate_order_by(connection: duckdb.DuckDBPyConnection, order: str, columns
     is_simple = _is_simple_select({**node, "modifiers": []})
     if [modifier["type"] for modifier in modifiers] != ["ORDER_MODIFIER"] or not is_simple:
         raise UsageError(
-            f"--order-by {order!r} is not a list of SQL expressions over the columns, each with or without DESC."
+            f"--order-by {quote_start(order)!r} is not a list of SQL expressions over the columns, each with or "
+            "without DESC."
         )
     _reject_unsafe_nodes(modifiers, order, columns, "--order-by")
     return order
@@ -85,18 +98,34 @@ def translate_sql_errors(expression: str | None, option: str = "--where") -> Ite
     except (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError) as error:
         if expression is None:
             raise
-        first_line = str(error).partition("\n")[0]
-        raise UsageError(f"cannot evaluate {option} {expression!r}: {first_line}") from error
+        first_line = hide_credentials(expression, str(error).partition("\n")[0])
+        raise UsageError(f"cannot evaluate {option} {quote_start(expression)!r}: {first_line}") from error
+
+
+def hide_credentials(sql: str, detail: str) -> str:
+    """Return a detail of an error about a user's SQL, unless it may quote a part of a credential there."""
+    from geographer.base.redaction import has_credentials
+
+    return "(not shown, because the SQL holds a credential)" if has_credentials(sql) else detail
 
 
 def validate_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """Return `query` without a final semicolon; `UsageError` unless it is one SELECT that can be parsed."""
+    """Return `query` without a final semicolon; `UsageError` unless it is one SELECT that reads only the tables."""
+    if not isinstance(query, str) or not is_unicode(query):
+        raise UsageError(f"invalid SQL {query!r}. Use one SELECT, as text in UTF-8.")
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as error:
-        raise UsageError(f"cannot parse the SQL: {error}") from error
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise UsageError(f"cannot parse the SQL: {hide_credentials(query, str(error))}") from error
+    tree = _serialize_query(connection, query)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT or '"error":true' in tree[:99]:
         raise UsageError("geographer sql takes one SELECT. Use the other commands to change the dataset.")
+    functions = {name.lower() for name in _TABLE_FUNCTION.findall(tree)}
+    if forbidden := sorted(functions - _TABLE_FUNCTIONS):
+        raise UsageError(
+            f"geographer sql cannot call the table function {quote_names(forbidden)}: it reads only the tables of the "
+            f"dataset. The functions that it can call are {', '.join(sorted(_TABLE_FUNCTIONS))}."
+        )
     return statements[0].query.strip().rstrip(";")
 
 
@@ -104,19 +133,31 @@ def _parse_where(connection: duckdb.DuckDBPyConnection, expression: str, conditi
     """Return the syntax tree of `condition`, which must be a whole WHERE clause."""
     node = _parse_query(connection, expression, f"SELECT 1 FROM t WHERE {condition}", option)  # noqa: S608
     if not _is_simple_select(node):
-        raise UsageError(f"{option} {expression!r} is not one SQL expression over the columns.")
+        raise UsageError(f"{option} {quote_start(expression)!r} is not one SQL expression over the columns.")
     return dict(node["where_clause"])
 
 
 def _parse_query(connection: duckdb.DuckDBPyConnection, text: str, query: str, option: str) -> dict[str, Any]:
     """Return the syntax tree of `query`, which has the user's `text`; it is empty if these are several statements."""
-    row = connection.execute("SELECT json_serialize_sql($query)", {"query": query}).fetchone()
-    assert row is not None
-    tree = json.loads(row[0])
+    if not isinstance(text, str) or not is_unicode(text):
+        raise UsageError(f"invalid {option} {text!r}. Use an SQL expression, as text in UTF-8.")
+    try:
+        tree = json.loads(_serialize_query(connection, query))
+    except RecursionError as error:
+        raise UsageError(f"{option} {quote_start(text)!r} is nested too deeply. Simplify it.") from error
     if tree["error"]:
-        raise UsageError(f"{option} {text!r} is not an SQL expression: {tree['error_message']}")
+        raise UsageError(
+            f"{option} {quote_start(text)!r} is not an SQL expression: {hide_credentials(text, tree['error_message'])}"
+        )
     statements = tree["statements"]
     return dict(statements[0]["node"]) if len(statements) == 1 else {}
+
+
+def _serialize_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """Return the syntax tree of `query` as JSON."""
+    row = connection.execute("SELECT json_serialize_sql($query)", {"query": query}).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def _is_simple_select(node: dict[str, Any]) -> bool:
@@ -129,8 +170,10 @@ def _is_simple_select(node: dict[str, Any]) -> bool:
 
 
 def _iter_nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(tree, dict):
-        yield tree
-    if isinstance(tree, dict | list):
-        for value in tree.values() if isinstance(tree, dict) else tree:
-            yield from _iter_nodes(value)
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+        if isinstance(node, dict | list):
+            waiting += node.values() if isinstance(node, dict) else node

@@ -150,7 +150,7 @@ def test_altered_log_is_not_upgraded(log, statement, expected):
     assert set(list_files(log.parent)) <= {"log.duckdb", "log.duckdb.upgrade.lock"}
 
 
-@pytest.mark.parametrize("step", ["_copy_log", "_check_copy", "_sync_file"])
+@pytest.mark.parametrize("step", ["_copy_log", "describe_first_fault", "_sync_file"])
 @pytest.mark.parametrize("error", [duckdb.IOException("No space left on device"), OSError(28, "No space left")])
 def test_full_disk_leaves_old_log(log, old_log, monkeypatch, step, error):
     def fail(*_):
@@ -167,7 +167,7 @@ def test_full_disk_leaves_old_log(log, old_log, monkeypatch, step, error):
     check_upgraded(log, old_log)
 
 
-KILLS = [("attach_file", 1), ("attach_file", 2), ("_copy_log", 1), ("_check_copy", 1), ("_sync_file", 1)]
+KILLS = [("attach_file", 1), ("attach_file", 2), ("_copy_log", 1), ("describe_first_fault", 1), ("_sync_file", 1)]
 KILLS += [("replace", 1), ("_sync_file", 2), ("_delete_file", 1), ("_delete_file", 2), ("unlink", 3)]
 
 
