@@ -36,6 +36,11 @@ SHARED_FIELDS: Final = (
 HASHED_FIELDS: Final = {1: (*SHARED_FIELDS, "position"), 2: (*SHARED_FIELDS, "format", "generation")}
 """The hashed fields of an event by its format."""
 
+OPTIONAL_FIELDS: Final = {"idempotency_key", "digest", "rows_digest"}
+"""The columns of an event that may be NULL: the digests only where they were altered."""
+
+CHAIN_COLUMNS: Final = ("branch", "position", "event_key")
+
 HASHED_COLUMNS: Final = {
     "class_change": "class value",
     "feature_change": "feature_id id_is_integer class geometry crs properties",
@@ -147,16 +152,19 @@ def encode_field(value: Any) -> bytes:
 
 
 def read_table(
-    connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[str, ...], order: str
+    connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[str, ...], order: str, optional: set[str]
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a table.
 
     Raises:
-        FormatError: the table has other columns.
+        FormatError: the table has other columns, or NULL in one that is not `optional`.
     """
     names = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
     if set(names) != set(columns):
         raise FormatError(f"table {table} has the columns {sorted(names)}, expected {sorted(columns)}")
+    for column in sorted({*columns} - optional):
+        if connection.execute(f'SELECT 1 FROM {table} WHERE "{column}" IS NULL LIMIT 1').fetchone():  # noqa: S608
+            raise FormatError(f"table {table} has NULL in the column {column}")
     selected = ", ".join(f'"{column}"' for column in columns)
     result = connection.execute(f"SELECT {selected} FROM {table} ORDER BY {order}")  # noqa: S608
     while rows := result.fetchmany(BLOCK_ROWS):
@@ -171,19 +179,22 @@ def read_events(connection: duckdb.DuckDBPyConnection, tables: set[str]) -> tupl
     """
     if "meta" not in tables:
         fields = (*HASHED_FIELDS[1], "digest")
-        events = [dict(zip(fields, row, strict=True)) for row in read_table(connection, "event", fields, "position")]
+        events = [
+            dict(zip(fields, row, strict=True))
+            for row in read_table(connection, "event", fields, "position", OPTIONAL_FIELDS)
+        ]
         return [
             {**event, "format": 1, "generation": event["position"], "event_key": event["position"]} for event in events
         ], 0
-    for number, version in read_table(connection, "meta", ("format", "written_by"), "format"):
+    for number, version in read_table(connection, "meta", ("format", "written_by"), "format", set()):
         if number not in HASHED_FIELDS:
             raise FormatError(f"geographer {version} wrote it in format {number}")
     fields = ("event_key", *HASHED_FIELDS[2], "digest")
-    rows = read_table(connection, "event", fields, "event_key")
+    rows = read_table(connection, "event", fields, "event_key", OPTIONAL_FIELDS)
     events_by_key = {row[0]: dict(zip(fields, row, strict=True)) for row in rows}
     chain = [
         (position, key)
-        for branch, position, key in read_table(connection, "chain", ("branch", "position", "event_key"), "position")
+        for branch, position, key in read_table(connection, "chain", CHAIN_COLUMNS, "position", set())
         if branch == BRANCH
     ]
     events = [{**events_by_key[key], "position": position} for position, key in chain if key in events_by_key]
@@ -201,7 +212,9 @@ def read_log(connection: duckdb.DuckDBPyConnection, report: Report) -> Log:
     for table in sorted(HASHED_COLUMNS.keys() & tables):
         hashed = tuple(HASHED_COLUMNS[table].split())
         columns = (key_column, "ordinal", "change", *hashed, "row_digest")
-        for key, ordinal, change, *values, recorded in read_table(connection, table, columns, f"{key_column}, ordinal"):
+        optional = {*hashed, "row_digest"}
+        order = f"{key_column}, ordinal"
+        for key, ordinal, change, *values, recorded in read_table(connection, table, columns, order, optional):
             digest = sha256(b"".join(map(encode_field, values)))
             name = f"@{positions[key]}" if key in positions else f"key {key}"
             report("row_digest", f"{name} {table} {ordinal}", recorded, digest)

@@ -16,7 +16,10 @@ from referencing import Registry, Resource
 
 from geographer import Dataset
 from geographer.planning.event_schemas import make_payload_schema
-from geographer.storage.events.payload import list_payload_classes
+from geographer.storage.events import CommitInfo
+from geographer.storage.events.payload import list_payload_classes, parse_payload
+from geographer.storage.events.row_tables import make_row_table
+from geographer.storage.log.append import append_event
 from tests import REPOSITORY
 from tests.folder_source import FolderSource, add_scene
 from tests.old_library import write_directory
@@ -50,11 +53,26 @@ def import_datasets(folder, sample_history):
     return dataset.log()[1:]
 
 
+def append_unreadable_row(dataset):
+    """Append what no command records: a feature without a geometry."""
+    added = next(event for event in dataset.log() if event.kind == "features_added")
+    row = {"feature_id": "x", "id_is_integer": False, "class": "pond", "crs": "EPSG:4326"}
+    rows = {"feature_change": make_row_table("feature_change", {name: [value] for name, value in row.items()})}
+    payload, work = parse_payload(added.kind, added.version, added.payload), dataset._unit_of_work
+    append_event(work.database, payload, rows, CommitInfo("Ada"), work.read_head())
+
+
 @pytest.fixture(scope="module")
 def events(sample_history, tmp_path_factory):
     """The events of the sample dataset, of changes of its classes, a download, and imports."""
     folder = tmp_path_factory.mktemp("schemas")
     dataset = Dataset.open(shutil.copytree(sample_history.root, folder / "dataset"))
+    dataset.remove_rasters(["a"])
+    dataset.restore_rasters(["a"])
+    dataset.remove_features(["q1"])
+    dataset.restore_features(["q1"])
+    append_unreadable_row(dataset)
+    dataset.remove_unreadable()
     dataset.remap_classes({"quarry": "pit", "pond": "pit", "quay": None}, prune_rasters=True)
     soft = {"id": "soft", "class": "pit", "prob_of_class_pit": 0.25, "prob_of_class_water": 0.75}
     feature = {"type": "Feature", "properties": soft, "geometry": {"type": "Point", "coordinates": [15.0, 47.0]}}

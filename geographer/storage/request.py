@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, P
 
 import msgspec
 
+from geographer.base.errors import UsageError
 from geographer.base.parameters import Parameter, join_schema, list_parameters
 from geographer.base.plugins import PluginRef
 from geographer.base.progress import ProgressCallback
@@ -95,6 +96,15 @@ class Plan(Protocol):
         """Write the outputs into `context.staging` and return them with the event."""
 
 
+_KEY_HELP: Final = "A name for this request: repeating it with the same key changes nothing."
+
+
+def _require_key(key: Any) -> str:
+    if not isinstance(key, str) or not key.strip():
+        raise UsageError(f"invalid --idempotency-key {key!r}. Use a text that is not empty, or leave it out.")
+    return key
+
+
 class Request(msgspec.Struct, kw_only=True, frozen=True):
     """A change that a user asks for: its parameters, and the options that all changes share.
 
@@ -108,7 +118,7 @@ class Request(msgspec.Struct, kw_only=True, frozen=True):
     author: Annotated[str | None, Parameter("The author.", "NAME", "Git's or the system's user name", key=None)] = None
     idempotency_key: Annotated[
         str | None,
-        Parameter("A name for this request: repeating it with the same key changes nothing.", "KEY", key=None),
+        Parameter(_KEY_HELP, "KEY", convert=_require_key, key=None),
     ] = None
     expected_head: Annotated[
         str | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from geographer import __version__
 from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import ConflictError, UsageError
 from geographer.base.progress import ProgressCallback, ignore_progress
-from geographer.base.redaction import redact_urls
+from geographer.base.text import quote_start
 from geographer.storage.author import read_author
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, make_staging_folder
 from geographer.storage.dvc.store import Store
@@ -26,10 +26,14 @@ from geographer.storage.log.append import append_event, create_log, require_same
 from geographer.storage.log.read import find_event_by_key, read_head, resolve_revision
 from geographer.storage.log.upgrade import open_database
 from geographer.storage.queries.revision import Revision, open_revision
+from geographer.storage.queries.unreadable import warn_of_unreadable_rows
 from geographer.storage.request import BuildContext, Change, PlanContext, Request
-from geographer.storage.state.update import read_state_position, update_state
+from geographer.storage.state.update import derive_pending_state, read_state_position, update_state
 from geographer.storage.workspace import checkout
-from geographer.storage.workspace.checkout import CheckoutResult, WorkspaceMarker
+from geographer.storage.workspace.checkout import CheckoutResult
+from geographer.storage.workspace.marker import WorkspaceMarker, is_marker_of_log, read_marker, write_marker
+from geographer.storage.workspace.paths import check_checkout_paths, check_new_paths
+from geographer.storage.workspace.tracked_folders import list_dvc_files, require_known_dvc_files
 
 _ONE_THREAD_ROWS: Final = 1_000
 """A change with at most so many rows in each table is recorded on one thread."""
@@ -44,8 +48,15 @@ class UnitOfWork:
         self.progress = progress
         self._command = command
         self.folder = root / GEOGRAPHER_FOLDER
-        self.database = open_database(self.folder)
+        self.database = open_database(self.folder, must_have_events=True)
         self._marker_path = self.folder / "workspace.json"
+        self._warned_positions: set[int] = set()
+
+    def change_root(self, root: Path) -> None:
+        """Use the dataset in the folder `root`, to which its files were moved."""
+        self.root, self.folder = root, root / GEOGRAPHER_FOLDER
+        self._marker_path = self.folder / "workspace.json"
+        self.database.change_folder(self.folder)
 
     @cached_property
     def file_store(self) -> Store:
@@ -57,9 +68,9 @@ class UnitOfWork:
         self.folder.mkdir(parents=True, exist_ok=True)
         create_log(self.database)
         payload, info = _complete_payload(change, {}), self._make_commit_info(request)
-        event = append_event(self.database, payload, change.rows, info, EMPTY_LOG_HEAD)
-        update_state(self.database)
-        checkout.write_marker(self._marker_path, WorkspaceMarker(event.position))
+        derive_state = partial(derive_pending_state, self.database)
+        event = append_event(self.database, payload, change.rows, info, EMPTY_LOG_HEAD, derive_state=derive_state)
+        self._mark_workspace(event.position, event.digest)
         return _make_event_result(event)
 
     def run_request(self, request: Request) -> ChangeResult:
@@ -67,8 +78,13 @@ class UnitOfWork:
 
         `ConflictError` if the idempotency key was used for another request, or the head is not the expected one.
         """
+        # Other threads wait: planned rows are views of the connection, which another request or revision would replace.
+        with self.database.open_connection():
+            return self._run_request(request)
+
+    def _run_request(self, request: Request) -> ChangeResult:
         request = request.resolve_inputs(self.open_revision)
-        info, recorded_request = self._make_commit_info(request), redact_urls(json.loads(json.dumps(request.to_json())))
+        info, recorded_request = self._make_commit_info(request), _make_recorded_request(request)
         with self.database.open_connection(log="r") as connection:
             repeated = find_event_by_key(connection, info.idempotency_key)
         if repeated is not None:
@@ -78,8 +94,9 @@ class UnitOfWork:
         with self.open_revision(head.position) as revision:
             must_record = request.check_revision(revision)
             plan = request.make_plan(revision, PlanContext(self.root, self.progress))
-        if request.dry_run or (plan.is_empty and not must_record):
-            return _make_result(head, plan.event, changed=False)
+        is_needed = must_record or not plan.is_empty
+        if request.dry_run or not is_needed:
+            return _make_result(head, plan.event, changed=False)._replace(would_change=is_needed)
         with make_staging_folder(self.root) as staging:
             change = plan.build_outputs(BuildContext(self.root, staging, request.max_workers, self.progress))
             if change.is_empty and not must_record:
@@ -111,6 +128,9 @@ class UnitOfWork:
         if read_state_position(self.database) < position:
             update_state(self.database)
         with open_revision(self.database, position) as view:
+            if position not in self._warned_positions:
+                self._warned_positions.add(position)
+                warn_of_unreadable_rows(view)
             yield view
 
     def prepare_head(self, expected_head: str | None) -> Head:
@@ -123,44 +143,71 @@ class UnitOfWork:
             actual = f"@{head.position} {head.digest[:12]}"
             raise ConflictError(f"the head is {actual}, not the expected {expected_head}. See geographer log.")
         update_state(self.database)
-        self.sync_workspace(head.position)
+        self.sync_workspace(head)
         return head
 
-    def sync_workspace(self, head: int) -> None:
-        """Check out the head unless it is; `ConflictError` if a user checked out an older revision."""
-        marker = checkout.read_marker(self._marker_path)
-        if marker.position == head:
+    def sync_workspace(self, head: Head) -> None:
+        """Check out the head unless it is.
+
+        `ConflictError` if a user checked out an older revision, or a `.dvc` file is not that of a revision of the log.
+        """
+        marker = self._require_known_dvc_files(head)
+        if marker.position == head.position:
             return
         if marker.is_requested:
             raise ConflictError(
-                f"the workspace is at @{marker.position}, which was checked out; the head is @{head}. Run geographer "
-                "checkout HEAD first, or check the old revision out to another folder with --to."
+                f"the workspace is at @{marker.position}, which was checked out; the head is @{head.position}. Run "
+                "geographer checkout HEAD first, or check the old revision out to another folder with --to."
             )
-        self.checkout_workspace(head, check_unchanged=False)
+        self.checkout_workspace(head.position, check_all=False)
 
     def checkout_workspace(
-        self, position: int, *, is_requested: bool = False, check_unchanged: bool = True, change: Change | None = None
+        self, position: int, *, is_requested: bool = False, check_all: bool = True, change: Change | None = None
     ) -> CheckoutResult:
         """Update the workspace's files to a revision, which the user asked for if `is_requested`.
 
-        `check_unchanged` also restores files that both revisions have and that were altered or removed. The files of
+        `check_all` also restores files that both revisions have and that were altered or removed. The files of
         `change` have just been stored.
         """
         stored = {checksums.md5 for _, checksums in change.files} if change else set()
         linked = change.linked_md5s if change else ()
-        current = checkout.read_marker(self._marker_path).position
-        since_ns = self._marker_path.stat().st_mtime_ns if check_unchanged and current is not None else None
         with self.open_revision(position) as revision:
+            current = self.read_marker().position
+            if change is None:
+                check_checkout_paths(revision, self.file_store, current)
             # If this is interrupted, the next checkout must look at every file.
-            checkout.write_marker(self._marker_path, WorkspaceMarker(None))
-            result = checkout.update_workspace(revision, self.file_store, current, since_ns, stored, linked)
-        checkout.write_marker(self._marker_path, WorkspaceMarker(position, is_requested))
+            write_marker(self._marker_path, WorkspaceMarker(None))
+            result = checkout.update_workspace(
+                revision, self.file_store, current, check_all=check_all, trusted_md5s=stored, linked_md5s=linked
+            )
+            digest = revision.fetch_value("SELECT digest FROM chain_event WHERE position = $at", {"at": position})
+        self._mark_workspace(position, digest, is_requested=is_requested)
         return result
 
     @property
     def workspace_position(self) -> int | None:
         """The position of the workspace's files; None if it is not known."""
-        return checkout.read_marker(self._marker_path).position
+        return self.read_marker().position
+
+    def read_marker(self, head: Head | None = None) -> WorkspaceMarker:
+        """Read the marker of the workspace; its position is not known if the log, with that `head`, lacks its event."""
+        marker = read_marker(self._marker_path)
+        if head is not None and (marker.position, marker.digest) == (head.position, head.digest):
+            return marker
+        with self.database.open_connection(log="r") as connection:
+            return marker if is_marker_of_log(marker, connection) else WorkspaceMarker(None)
+
+    def _require_known_dvc_files(self, head: Head) -> WorkspaceMarker:
+        """Return the workspace's marker, or raise `ConflictError`; look only at `.dvc` files that changed since."""
+        marker = self.read_marker(head)
+        if changed := sorted(dict(list_dvc_files(self.root).items() - marker.dvc_files.items())):
+            with self.open_revision(head.position) as revision:
+                require_known_dvc_files(revision, self.root, changed)
+        return marker
+
+    def _mark_workspace(self, position: int, digest: str, *, is_requested: bool = False) -> None:
+        marker = WorkspaceMarker(position, is_requested, digest, list_dvc_files(self.root))
+        write_marker(self._marker_path, marker)
 
     def _record_change(
         self, change: Change, request: Mapping[str, object], info: CommitInfo, head: Head
@@ -170,25 +217,36 @@ class UnitOfWork:
         Files come first: a crash leaves files without an event, never an event without its files. State and workspace
         follow from the log, so the next command can update them.
         """
+        self._require_known_dvc_files(head)
+        changes_files = "raster_change" in change.rows or "label_change" in change.rows
+        if changes_files:
+            with self.open_revision(head.position) as revision:
+                check_new_paths(revision, self.file_store, change.rows)
         if change.files:
             self.file_store.add_files(change.files, move=change.move_files)
         with self.database.use_one_thread() if self._is_small(change) else self.database.open_connection():
-            event = append_event(self.database, _complete_payload(change, request), change.rows, info, head)
+            payload, derive_state = _complete_payload(change, request), partial(derive_pending_state, self.database)
+            event = append_event(self.database, payload, change.rows, info, head, derive_state=derive_state)
             position = update_state(self.database)
-            changes_files = "raster_change" in change.rows or "label_change" in change.rows
             if changes_files or position != head.position + 1:
                 # Another process may have appended meanwhile: check out the state's position, not the event's.
-                self.checkout_workspace(position, change=change, check_unchanged=False)
+                self.checkout_workspace(position, change=change, check_all=False)
             else:
-                checkout.write_marker(self._marker_path, WorkspaceMarker(position))
+                self._mark_workspace(event.position, event.digest)
         return _make_event_result(event)
 
     def _make_commit_info(self, request: Request) -> CommitInfo:
         """Return who makes the change and why, without secrets: a command line may have URLs."""
-        author = request.author or read_author(self.root)
-        author, message, command = redact_urls([author, request.message, self._command])
-        canonical_json([author, message, command, request.idempotency_key])  # Refuse text that is not UTF-8 early.
-        return CommitInfo(author, message, command, request.idempotency_key)
+        from geographer.base.redaction import has_credentials, redact_values
+
+        key, author = request.idempotency_key, request.author or read_author(self.root)
+        if key is not None and has_credentials(key):
+            raise UsageError("--idempotency-key holds a credential, which the log would keep. Use another key.")
+        author, message, command = redact_values([author, request.message, self._command])
+        texts = {"--author": author, "--message": message, "the command line": command, "--idempotency-key": key}
+        for name, text in texts.items():
+            _require_recordable(name, text)
+        return CommitInfo(author, message, command, key)
 
     def _is_small(self, change: Change) -> bool:
         with self.database.open_connection() as connection:
@@ -196,6 +254,23 @@ class UnitOfWork:
             counts = [connection.execute(query).fetchall()[0][0] for query in queries]
         counts += [len(rows) for rows in change.rows.values() if not isinstance(rows, str)]
         return max(counts, default=0) <= _ONE_THREAD_ROWS
+
+
+def _make_recorded_request(request: Request) -> dict[str, object]:
+    """Return the request as the log records it, without credentials; `UsageError` if a value cannot be recorded."""
+    from geographer.base.redaction import redact_values
+
+    recorded: dict[str, object] = redact_values(json.loads(json.dumps(request.to_json())))
+    for name, value in recorded.items():
+        _require_recordable(f"parameter '{name}'", value)
+    return recorded
+
+
+def _require_recordable(name: str, value: object) -> None:
+    try:
+        canonical_json(value)
+    except UsageError as error:
+        raise UsageError(f"{name} {quote_start(repr(value))}: {error}") from error
 
 
 def _make_event_result(event: Event, *, changed: bool = True) -> ChangeResult:
@@ -208,8 +283,10 @@ def _make_result(head: Head | Event, payload: EventPayload, *, changed: bool = T
 
 def _complete_payload(change: Change, request: Mapping[str, object]) -> EventPayload:
     """Return the payload with request and software, without secrets; `UsageError` if it could not be read back."""
+    from geographer.base.redaction import redact_values
+
     event = change.event
-    content = redact_urls({**event.to_json(), "software": _list_software_versions(change)})
+    content = redact_values({**event.to_json(), "software": _list_software_versions(change)})
     if event.has_request:
         content["request"] = dict(request)
     try:

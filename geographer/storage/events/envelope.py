@@ -75,7 +75,7 @@ class ChangeResult(NamedTuple):
 
     `summary` is the event's payload without the request. `changed` is false if there was nothing to do or the request
     was a repeated one; the revision is then the existing one. `payload` has the summary as typed fields. `error` is the
-    reason why `update` skipped a recipe.
+    reason why `update` skipped a recipe. `would_change` is true if a dry run planned a change.
     """
 
     position: int
@@ -85,3 +85,4 @@ class ChangeResult(NamedTuple):
     changed: bool = True
     payload: EventPayload | None = None
     error: GeographerError | None = None
+    would_change: bool = False

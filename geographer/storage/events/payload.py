@@ -98,6 +98,7 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         schema_rules: Rules between fields that types cannot state, as a fragment of JSON Schema.
         has_request: Whether the payload records the request that led to it.
         keeps_row_order: Whether the order of its rows, not that of ids, is the order in which its objects were added.
+        is_remembered: Whether recipes leave out the rasters that it removes, until they are restored.
     """
 
     kind: ClassVar[str]
@@ -111,6 +112,7 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     schema_rules: ClassVar[Mapping[str, Any]] = {}
     has_request: ClassVar[bool] = True
     keeps_row_order: ClassVar[bool] = False
+    is_remembered: ClassVar[bool] = False
 
     request: dict[str, Any] | UnsetType = UNSET
     software: dict[str, str] | UnsetType = UNSET

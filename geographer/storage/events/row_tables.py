@@ -53,11 +53,19 @@ def declare_row_table(table: str, keys: str, others: str) -> None:
 
 def build_table_sql(table: str) -> str:
     """Return the statement that creates a row table in the log; `event_key` refers to the row's event."""
-    columns = [_declare_column(table, column) for column in ROW_TABLES[table]]
-    return (
-        f"CREATE TABLE IF NOT EXISTS log.{table} (event_key INTEGER NOT NULL, ordinal BIGINT NOT NULL, "
-        f"change VARCHAR NOT NULL, {', '.join(columns)}, row_digest VARCHAR NOT NULL)"
-    )
+    return f"CREATE TABLE IF NOT EXISTS log.{table} (event_key INTEGER NOT NULL, {declare_columns(table)})"
+
+
+def declare_columns(table: str) -> str:
+    """Return the declarations of a row table's columns, without the key of the event."""
+    columns = ", ".join(_declare_column(table, column) for column in ROW_TABLES[table])
+    return f"ordinal BIGINT NOT NULL, change VARCHAR NOT NULL, {columns}, row_digest VARCHAR NOT NULL"
+
+
+def cast_columns(table: str) -> str:
+    """Return the select list of a planned row's columns, in the types in which the log stores them."""
+    types = {column: _TYPES.get(column, "VARCHAR").partition(" ")[0] for column in ROW_TABLES[table]}
+    return ", ".join(f'"{column}"::{kind} AS "{column}"' for column, kind in types.items())
 
 
 def _declare_column(table: str, column: str) -> str:
@@ -75,3 +83,8 @@ def make_row_table(table: str, columns: dict[str, list[Any]]) -> pa.Table:
     names = ("change", *ROW_TABLES[table])
     types = {name: arrow_types.get(_TYPES.get(name, "VARCHAR"), pa.binary()) for name in names}
     return pa.table({name: pa.array(with_change.get(name, [None] * count), types[name]) for name in names})
+
+
+def make_json_path(name: str) -> str:
+    """Return the JSON path of a user column in `properties`."""
+    return '$."' + name.replace('"', '\\"') + '"'

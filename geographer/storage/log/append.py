@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
 from geographer import __version__
 from geographer.base.canonical_json import canonical_json, parse_canonical_json
 from geographer.base.errors import ConflictError
-from geographer.storage.database.connection import Database, open_transaction, register_table, run_script
+from geographer.storage.database.connection import Database, open_transaction, run_script
 from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, Event, EventPayload, Head
 from geographer.storage.events.envelope import EVENT_FORMAT
 from geographer.storage.events.row_tables import ROW_TABLES, build_table_sql
 from geographer.storage.log.chain import BRANCH
-from geographer.storage.log.digests import build_row_digest_sql, compute_event_digest, compute_rows_digests
+from geographer.storage.log.digests import compute_event_digest, compute_pending_digest
+from geographer.storage.log.pending import SCHEMA, PendingEvent, stage_rows
 from geographer.storage.log.read import find_event_by_key, read_head, require_supported_log
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
-_WRITE_ERROR = "cannot write the log; nothing was recorded: {}"
+_WRITE_ERROR: Final = "cannot write the log; nothing was recorded: {}"
+
+StateDeriver = Callable[[PendingEvent], AbstractContextManager[Any]]
+"""Derives the state from an event that is not appended yet, and commits it when the block ends without an error."""
 
 
 def create_log(database: Database) -> None:
@@ -48,16 +52,20 @@ def append_event(
     rows: Mapping[str, pa.Table | str],
     commit_info: CommitInfo,
     expected_head: Head,
+    *,
+    derive_state: StateDeriver = nullcontext,
 ) -> Event:
     """Append an event after `expected_head` and return it, or the event that has the same idempotency key.
 
-    `rows` are by log table: an Arrow table, or the name of a relation in the connection.
+    `rows` are by log table: an Arrow table, or the name of a relation in the connection. `derive_state` derives the
+    state from the pending event in an open transaction, which it commits after that of the log.
 
     Raises:
         ConflictError: the log's head is not `expected_head`, or the key was used for another request.
+        UsageError: the state cannot be derived from the rows. Nothing was appended.
         StorageError, UnsupportedVersionError: the disk is full; a newer version wrote the log. Nothing was appended.
     """
-    with database.open_connection(log="w") as connection, open_transaction(connection, _WRITE_ERROR):
+    with database.open_connection(log="w") as connection:
         require_supported_log(connection)
         existing = find_event_by_key(connection, commit_info.idempotency_key)
         if existing is not None:
@@ -68,10 +76,11 @@ def append_event(
             raise ConflictError(
                 f"the change was planned on @{planned}, but the head is now @{now}. Run the command again."
             )
-        ((event_key,),) = connection.execute("SELECT coalesce(max(event_key), 0) + 1 FROM log.event").fetchall()
-        _insert_rows(connection, rows, event_key)
-        event = _make_event(connection, payload, commit_info, head, event_key)
-        _insert_event(connection, event, event_key)
+        with stage_rows(connection, rows) as tables:
+            event = _make_event(connection, payload, commit_info, head, tables)
+            pending = PendingEvent(event, tables)
+            with derive_state(pending), open_transaction(connection, _WRITE_ERROR):
+                _insert_event(connection, pending)
     return event
 
 
@@ -85,21 +94,12 @@ def require_same_request(event: Event, kind: str, request: object) -> Event:
     return event
 
 
-def _insert_rows(connection: duckdb.DuckDBPyConnection, rows: Mapping[str, pa.Table | str], event_key: int) -> None:
-    for table, source in rows.items():
-        columns = ", ".join(f'"{column}"' for column in ROW_TABLES[table])
-        is_relation = isinstance(source, str)
-        with nullcontext(source) if is_relation else register_table(connection, "appended_rows", source) as relation:
-            connection.execute(
-                f"INSERT INTO log.{table} (event_key, ordinal, change, {columns}, row_digest) "  # noqa: S608
-                f"SELECT $event_key, row_number() OVER () - 1, change, {columns}, {build_row_digest_sql(table)} "
-                f"FROM {relation}",
-                {"event_key": event_key},
-            )
-
-
 def _make_event(
-    connection: duckdb.DuckDBPyConnection, payload: EventPayload, commit_info: CommitInfo, head: Head, event_key: int
+    connection: duckdb.DuckDBPyConnection,
+    payload: EventPayload,
+    commit_info: CommitInfo,
+    head: Head,
+    tables: tuple[str, ...],
 ) -> Event:
     query = "SELECT uuidv7()::VARCHAR, coalesce((SELECT generation FROM log.event WHERE digest = $1), 0)"
     ((event_id, generation),) = connection.execute(query, [head.digest]).fetchall()
@@ -111,7 +111,7 @@ def _make_event(
         recorded_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         **commit_info._asdict(),
         payload=parse_canonical_json(canonical_json(payload.to_json())),
-        rows_digest=compute_rows_digests(connection, event_key)[event_key],
+        rows_digest=compute_pending_digest(connection, SCHEMA, tables),
         parents=[] if head == EMPTY_LOG_HEAD else [head.digest],
         digest="",
         format=EVENT_FORMAT,
@@ -120,7 +120,11 @@ def _make_event(
     return event._replace(digest=compute_event_digest(event.hashed_fields()))
 
 
-def _insert_event(connection: duckdb.DuckDBPyConnection, event: Event, event_key: int) -> None:
+def _insert_event(connection: duckdb.DuckDBPyConnection, pending: PendingEvent) -> None:
+    ((event_key,),) = connection.execute("SELECT coalesce(max(event_key), 0) + 1 FROM log.event").fetchall()
+    for table in pending.tables:
+        connection.execute(f"INSERT INTO log.{table} BY NAME SELECT {event_key} AS event_key, * FROM {SCHEMA}.{table}")  # noqa: S608
+    event = pending.event
     values = {**event._asdict(), "event_key": event_key, "payload": canonical_json(event.payload)}
     position = values.pop("position")
     columns, placeholders = ", ".join(values), ", ".join(f"${name}" for name in values)

@@ -27,7 +27,17 @@ def create_chain_views(connection: duckdb.DuckDBPyConnection) -> None:
     if connection in _WITH_VIEWS:
         return
     connection.execute(f"CREATE OR REPLACE TEMP VIEW chain_event AS FROM {CHAIN_EVENT}")
-    for table in ROW_TABLES:
-        rows = f"SELECT position, * EXCLUDE (position, event_key) FROM log.{table} JOIN {_CHAIN} USING (event_key)"  # noqa: S608
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW chain_{table} AS {rows}")
+    for table in list_row_tables(connection):
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW chain_{table} AS {build_chain_sql(table)}")
     _WITH_VIEWS.add(connection)
+
+
+def list_row_tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the row tables that the log has: that of a kind is created before the kind is first recorded."""
+    rows = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'log'").fetchall()
+    return [table for table in ROW_TABLES if (table,) in rows]
+
+
+def build_chain_sql(table: str) -> str:
+    """Return the query for the rows of a row table that events of the chain recorded, with their positions."""
+    return f"SELECT position, {table}.* EXCLUDE (event_key) FROM log.{table} JOIN {_CHAIN} USING (event_key)"  # noqa: S608

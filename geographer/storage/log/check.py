@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import duckdb
 
 from geographer.base.canonical_json import canonical_json, parse_canonical_json
-from geographer.base.errors import UsageError
+from geographer.base.errors import DamagedFileError, UsageError
+from geographer.storage.database.connection import Database
 from geographer.storage.events import Event
 from geographer.storage.events.row_tables import KEY_COLUMNS, ROW_TABLES
 from geographer.storage.log.chain import BRANCH
@@ -17,17 +21,24 @@ from geographer.storage.log.digests import build_row_digest_sql, compute_event_d
 
 _FIELDS: Final = ", ".join(name for name in Event._fields if name != "position")
 
+_APPEND_EVENTS: Final = (
+    "INSERT INTO log.event SELECT * REPLACE (-event_key AS event_key, 'copy ' || digest AS digest) FROM log.event"
+)
+_APPEND_CHAIN: Final = "INSERT INTO log.chain SELECT 'copy ' || branch, position, event_key FROM log.chain"
+
 
 class Finding(NamedTuple):
     """One fault in the log, the state or the files: its kind, such as 'edited row', and its subject.
 
-    `position` is that of the event that recorded the subject, if any; `detail` says what is wrong with which features.
+    `position` is that of the event that recorded the subject, if any; `detail` says what is wrong with which features,
+    and `remedy` what to do next. A log with faults can only be replaced.
     """
 
     kind: str
     subject: str
     position: int | None
     detail: str
+    remedy: str = "Restore .geographer/log.duckdb from a backup, or from someone who has the dataset."
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as JSON."""
@@ -42,10 +53,46 @@ def find_log_faults(connection: duckdb.DuckDBPyConnection) -> list[Finding]:
     rows = connection.execute(f"SELECT event_key, {_FIELDS} FROM log.event ORDER BY event_key").fetchall()  # noqa: S608
     events = {key: Event(position_of_key.get(key, 0), *fields) for key, *fields in rows}
     return [
+        *_check_tables(connection),
         *_check_chain(events, chain),
         *_check_rows_digests(events, compute_rows_digests(connection)),
         *_check_rows(connection, events),
     ]
+
+
+def check_indexes(database: Database) -> None:
+    """Raise `DamagedFileError` if an index of the log is damaged: only an append reads all of it, here to a copy.
+
+    Without a temporary folder for the copy, nothing is checked.
+    """
+    from tempfile import TemporaryDirectory
+
+    path = database.file_path("log")
+    with suppress(OSError), TemporaryDirectory(prefix="geographer-") as folder:
+        copy = Path(folder) / path.name
+        with database.open_connection(log="r"):
+            # No other process writes meanwhile. Closing the file ends this process's lock: read nothing afterwards.
+            shutil.copyfile(path, copy)
+        try:
+            with Database(Path(folder)).open_connection(log="w") as connection:
+                connection.execute(_APPEND_EVENTS)
+                connection.execute(_APPEND_CHAIN)
+        except DamagedFileError as error:
+            raise DamagedFileError(str(error).replace(str(copy), str(path)), path) from error
+        except (duckdb.ConstraintException, duckdb.ProgrammingError):
+            # Edited keys and tables are found by comparing digests.
+            return
+
+
+def _check_tables(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    """Yield the views in the log's file, which can show other rows than were recorded, and a table `meta` of no log."""
+    query = "SELECT view_name FROM duckdb_views() WHERE database_name = 'log' AND NOT internal ORDER BY view_name"
+    for (name,) in connection.execute(query).fetchall():
+        yield Finding("unexpected view", name, None, "the log has tables only")
+    query = "SELECT column_name FROM duckdb_columns() WHERE database_name = 'log' AND table_name = 'meta'"
+    columns = {name for (name,) in connection.execute(query).fetchall()}
+    if columns and not columns >= {"format", "written_by"}:
+        yield Finding("edited table", "meta", None, "it does not say which version wrote the log")
 
 
 def _check_chain(events: dict[int, Event], chain: dict[int, int]) -> Iterator[Finding]:

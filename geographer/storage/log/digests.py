@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import duckdb
@@ -39,22 +39,31 @@ def _build_field_sql(column: str) -> str:
     return f"coalesce(strlen({text})::VARCHAR || ':' || {text} || ',', '-,')"
 
 
-def compute_rows_digests(connection: duckdb.DuckDBPyConnection, event_key: int | None = None) -> defaultdict[int, str]:
-    """Return the `rows_digest` of one event, or of every event, by the key of the event."""
-    condition = "" if event_key is None else "WHERE event_key = $event_key"
-    lines = " UNION ALL ".join(
-        f"SELECT event_key, {rank} AS rank, ordinal, "  # noqa: S608
-        f"'{table} ' || ordinal || ' ' || change || ' ' || row_digest || chr(10) AS line FROM log.{table} {condition}"
-        for rank, table in enumerate(sorted(ROW_TABLES))
-    )
-    # In blocks, DuckDB sorts integers only; hashlib is several times faster than DuckDB's sha256.
-    blocks = connection.execute(
-        f"SELECT event_key, string_agg(line, '' ORDER BY ordinal, line) FROM ({lines}) "  # noqa: S608
-        f"GROUP BY event_key, rank, ordinal // {_BLOCK} ORDER BY event_key, rank, ordinal // {_BLOCK}",
-        {} if event_key is None else {"event_key": event_key},
-    )
+def compute_rows_digests(connection: duckdb.DuckDBPyConnection) -> defaultdict[int, str]:
+    """Return the `rows_digest` of every event of the log, by the key of the event."""
+    lines = [_build_lines_sql(table, f"log.{table}", "event_key") for table in sorted(ROW_TABLES)]
+    return _hash_lines(connection, lines)
+
+
+def compute_pending_digest(connection: duckdb.DuckDBPyConnection, schema: str, tables: Iterable[str]) -> str:
+    """Return the `rows_digest` of an event whose rows are in tables of a schema."""
+    return _hash_lines(connection, [_build_lines_sql(table, f"{schema}.{table}", "0") for table in sorted(tables)])[0]
+
+
+def _build_lines_sql(table: str, source: str, event_key: str) -> str:
+    line = f"'{table} ' || ordinal || ' ' || change || ' ' || row_digest || chr(10)"
+    return f"SELECT {event_key} AS event_key, '{table}' AS source, ordinal, {line} AS line FROM {source}"  # noqa: S608
+
+
+def _hash_lines(connection: duckdb.DuckDBPyConnection, lines: list[str]) -> defaultdict[int, str]:
     digests: dict[int, Any] = {}
-    while batch := blocks.fetchmany(100):
-        for key, lines_text in batch:
-            digests.setdefault(key, hashlib.sha256()).update(lines_text.encode())
+    if lines:
+        # In blocks, DuckDB sorts integers only; hashlib is several times faster than DuckDB's sha256.
+        blocks = connection.execute(
+            f"SELECT event_key, string_agg(line, '' ORDER BY ordinal, line) FROM ({' UNION ALL '.join(lines)}) "  # noqa: S608
+            f"GROUP BY event_key, source, ordinal // {_BLOCK} ORDER BY event_key, source, ordinal // {_BLOCK}"
+        )
+        while batch := blocks.fetchmany(100):
+            for key, lines_text in batch:
+                digests.setdefault(key, hashlib.sha256()).update(lines_text.encode())
     return defaultdict(lambda: EMPTY_ROWS_DIGEST, {key: digest.hexdigest() for key, digest in digests.items()})

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from operator import index
 from typing import Any, Final
 
 import duckdb
 
 from geographer.base.canonical_json import parse_canonical_json
 from geographer.base.errors import NotFoundError, UnsupportedVersionError, UsageError
+from geographer.base.text import is_unicode, quote_start
 from geographer.storage.events import EMPTY_LOG_HEAD, Event, Head
 from geographer.storage.events.envelope import EVENT_FORMAT
 from geographer.storage.events.payload import find_payload_class
 from geographer.storage.log.chain import CHAIN_EVENT
 
 _COLUMNS: Final = ", ".join(Event._fields)
-_RELATIVE: Final = re.compile(r"(?P<base>.+?)~(?P<back>\d*)")
+_RELATIVE: Final = re.compile(r"(?P<base>[^~]+)(?P<steps>(?:~[0-9]*)+)")
+_MAX_DIGITS: Final = 18
 _DIGEST: Final = re.compile(r"[0-9a-f]{6,64}")
 
 
@@ -99,28 +102,53 @@ def resolve_revision(connection: duckdb.DuckDBPyConnection, revision: str | int 
     it has an offset. `NotFoundError` if there is none, `UsageError` if a digest prefix matches several events.
     """
     head = read_head(connection).position
-    if revision is None or revision == "HEAD":
+    if revision is None:
         return head
-    if isinstance(revision, int):
-        return _check_position(revision, head, str(revision))
-    if relative := _RELATIVE.fullmatch(revision):
-        base = resolve_revision(connection, relative["base"])
-        return _check_position(base - int(relative["back"] or 1), head, revision)
-    if re.fullmatch(r"@\d+", revision):
-        return _check_position(int(revision[1:]), head, revision)
-    for find in (_find_by_tag, _find_by_digest, _find_by_date):
-        position = find(connection, revision)
-        if position is not None:
-            return position
-    raise NotFoundError(
-        f"no revision '{revision}'. Use a tag, a digest prefix (6 characters or more), @17, HEAD~2 or a date; "
-        "see geographer log."
-    )
+    if not isinstance(revision, str):
+        return _check_position(_read_position(revision), head, str(revision))
+    parts = _RELATIVE.fullmatch(revision)
+    name, steps = (parts["base"], parts["steps"]) if parts else (revision, "")
+    base = _resolve_name(connection, name, head)
+    if base is None:
+        raise NotFoundError(
+            f"no revision '{quote_start(name)}'. Use a tag, a digest prefix (6 characters or more), @17, HEAD~2 or a "
+            "date; see geographer log."
+        )
+    return _check_position(base - sum(_read_number(step or "1") for step in steps.split("~")[1:]), head, revision)
+
+
+def _resolve_name(connection: duckdb.DuckDBPyConnection, name: str, head: int) -> int | None:
+    """Return the position of a revision that is given without steps back, or None if there is none."""
+    if name == "HEAD":
+        return head
+    if re.fullmatch(r"@[0-9]+", name):
+        return _read_number(name[1:])
+    if is_unicode(name):
+        for find in (_find_by_tag, _find_by_digest, _find_by_date):
+            position = find(connection, name)
+            if position is not None:
+                return position
+    return None
+
+
+def _read_number(digits: str) -> int:
+    """Return a number of any length; those beyond 18 digits only as a large one."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS
+
+
+def _read_position(revision: Any) -> int:
+    """Return the integer that a position is, also one of numpy; else `UsageError`."""
+    try:
+        if not isinstance(revision, bool):
+            return index(revision)
+    except TypeError:
+        pass
+    raise UsageError(f"invalid revision {revision!r}. Use a text or a whole number, or see geographer log.")
 
 
 def _check_position(position: int, head: int, revision: str) -> int:
     if not 1 <= position <= head:
-        raise NotFoundError(f"no revision '{revision}'. The log has events @1 to @{head}.")
+        raise NotFoundError(f"no revision '{quote_start(revision)}'. The log has events @1 to @{head}.")
     return position
 
 
@@ -148,13 +176,14 @@ def _find_by_digest(connection: duckdb.DuckDBPyConnection, prefix: str) -> int |
 def _find_by_date(connection: duckdb.DuckDBPyConnection, text: str) -> int | None:
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        if re.fullmatch(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}(-?\d)?)", text):
+            time = time.replace(hour=23, minute=59, second=59, microsecond=999_999)
+        time = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    if re.fullmatch(r"\d{4}-?\d{2}-?\d{2}", text):
-        time = time.replace(hour=23, minute=59, second=59, microsecond=999_999)
-    time = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
     query = f"SELECT max(position) FROM {CHAIN_EVENT} WHERE recorded_at <= $time"  # noqa: S608
-    row = connection.execute(query, {"time": time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}).fetchone()
+    recorded_at = f"{time.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    row = connection.execute(query, {"time": recorded_at}).fetchone()
     if row is None or row[0] is None:
         raise NotFoundError(f"no revision at {text}: the log begins later. See geographer log.")
     return int(row[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -12,6 +12,7 @@ import duckdb
 
 from geographer.storage.database.connection import Database, escape_literal, quote_identifier, run_script
 from geographer.storage.database.sql_sandbox import validate_expression
+from geographer.storage.events.row_tables import make_json_path
 from geographer.storage.log.chain import create_chain_views
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _WITH_KEY: Final = (f" EXCLUDE ({KEY_COLUMN})", f" ORDER BY {KEY_COLUMN}")
 SORTED_VIEWS: Final = {
     **{name: SortedView(f"{name}_unordered", *_WITH_KEY) for name in ("features", "rasters", "chips")},
     "edges": SortedView("edges_unordered", " EXCLUDE (feature_key, raster_key)", " ORDER BY feature_key, raster_key"),
-    "labels": SortedView("labels", order_by=" ORDER BY label, raster_id"),
+    "labels": SortedView("labels_unordered", order_by=" ORDER BY label, raster_id"),
     "objects": SortedView("objects_unordered", order_by=" ORDER BY label, raster_id, instance, feature_id::VARCHAR"),
     "splits": SortedView("splits", order_by=" ORDER BY split, raster_id"),
 }
@@ -71,6 +72,17 @@ class Revision:
             create_chain_views(connection)
             run_script(connection, (_FOLDER / "views.sql").read_text())
         self._create_views()
+
+    def locate_files(self, workspace_position: int | None, find_cache_folder: Callable[[], str]) -> None:
+        """Make `path` in `rasters` and `labels`, which is the recorded one, lead to the bytes of this revision.
+
+        A file that the workspace does not show, which is at `workspace_position`, has the path of the object in DVC's
+        cache. `find_cache_folder` is called if there are such files.
+        """
+        self.connection.execute("SET VARIABLE workspace_position = $position", {"position": workspace_position})
+        if workspace_position != self.position and self.fetch_value("SELECT true FROM hidden_file LIMIT 1"):
+            self.connection.execute("SET VARIABLE cache_folder = $folder", {"folder": find_cache_folder()})
+            self._create_file_views("if(storage = 'dvc', locate_file(path, md5), path)", "locate_file(path, md5)")
 
     def fetch_rows(self, query: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Run a query and return its rows as tuples."""
@@ -120,9 +132,7 @@ class Revision:
         user_columns = self._select_user_columns("feature", {"feature_id", "class", "geometry"})
         columns = f"{feature_id}, class, geometry{user_columns}, feature_key AS {KEY_COLUMN}"
         self._create_view("features", columns, "current_feature")
-        columns = "raster_id, collection, path, crs, width, height, md5, sha256, pixel_digest, footprint, acquired"
-        columns += self._select_user_columns("raster", set(columns.split(", ")))
-        self._create_view("rasters", f"{columns}, raster_key AS {KEY_COLUMN}", "current_raster")
+        self._create_file_views()
         columns = f'raster_id, parent_id, col, "row", width, height, raster_key AS {KEY_COLUMN}'
         self._create_view("chips", columns, "current_raster WHERE parent_id IS NOT NULL")
         self._create_view(
@@ -133,6 +143,15 @@ class Revision:
         )
         columns = f"label, raster_id, {object_feature_id}, class, instance, pixels, box, corners, visible"
         self._create_view("objects", columns, "current_label_object")
+
+    def _create_file_views(self, raster_path: str = "path", label_path: str = "path") -> None:
+        columns = "crs, width, height, md5, sha256, pixel_digest, footprint, acquired"
+        reserved = {"raster_id", "collection", "path", *columns.split(", ")}
+        columns = (
+            f"raster_id, collection, {raster_path} AS path, {columns}{self._select_user_columns('raster', reserved)}"
+        )
+        self._create_view("rasters", f"{columns}, raster_key AS {KEY_COLUMN}", "current_raster")
+        self._create_view("labels", f"label, raster_id, {label_path} AS path, md5", "current_label")
 
     def _create_view(self, name: str, columns: str, tables: str) -> None:
         view, body = SORTED_VIEWS[name], f"SELECT {columns} FROM {tables}"  # noqa: S608
@@ -158,11 +177,6 @@ def _choose_common_type(types: list[str]) -> str:
     if usable == {"BIGINT", "DOUBLE"}:
         return "DOUBLE"
     return usable.pop() if len(usable) == len(types) == 1 else "VARCHAR"
-
-
-def make_json_path(name: str) -> str:
-    """Return the JSON path of a user column in `properties`."""
-    return '$."' + name.replace('"', '\\"') + '"'
 
 
 @contextmanager

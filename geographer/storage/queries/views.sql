@@ -1,7 +1,8 @@
 -- views.sql: the tables of a revision: those of the state at the position in the session variable 'position', and users' tables
--- needs: tables of the state, views of the chain, variable position · makes: macro is_current, views current_class,
--- current_feature, current_raster, current_edge, current_label, current_label_object, current_split, feature_order,
--- raster_order, merge_event, selected_input, classes, labels, splits, events, tags, recipes, content_line
+-- needs: tables of the state, views of the chain, variables position, workspace_position and cache_folder · makes: macro is_current, views current_class,
+-- current_feature, current_raster, current_edge, current_label, current_label_object, current_split,
+-- current_unreadable_row, feature_order, raster_order, merge_event, selected_input, classes, splits, events, tags,
+-- recipes, content_line, shown_file, hidden_file, macro locate_file
 CREATE OR REPLACE TEMP MACRO is_current(valid_from, valid_to) AS
     valid_from <= getvariable('position') AND valid_to > getvariable('position');
 CREATE OR REPLACE TEMP VIEW current_class AS FROM state.class WHERE is_current(valid_from, valid_to);
@@ -11,6 +12,7 @@ CREATE OR REPLACE TEMP VIEW current_edge AS FROM state.edge WHERE is_current(val
 CREATE OR REPLACE TEMP VIEW current_label AS FROM state.label WHERE is_current(valid_from, valid_to);
 CREATE OR REPLACE TEMP VIEW current_label_object AS FROM state.label_object WHERE is_current(valid_from, valid_to);
 CREATE OR REPLACE TEMP VIEW current_split AS FROM state.split WHERE is_current(valid_from, valid_to);
+CREATE OR REPLACE TEMP VIEW current_unreadable_row AS FROM state.unreadable_row WHERE is_current(valid_from, valid_to);
 
 -- The order of addition: the position of the last event that added the object; objects of one event are ordered by id,
 -- but objects of a merge keep the order that they had in the other dataset (`ordinal`).
@@ -25,7 +27,24 @@ SELECT raster_id, max((position << 32) + if(position IN (FROM merge_event), ordi
 WHERE change = 'added' AND position <= getvariable('position') GROUP BY raster_id;
 
 CREATE OR REPLACE TEMP VIEW classes AS SELECT class, value FROM current_class ORDER BY value;
-CREATE OR REPLACE TEMP VIEW labels AS SELECT label, raster_id, path, md5 FROM current_label ORDER BY label, raster_id;
+
+-- The stored files that the workspace shows, at the position in the variable 'workspace_position', and those of this revision
+-- that it does not show. DVC's cache has every version of every file.
+CREATE OR REPLACE TEMP VIEW shown_file AS
+SELECT path, md5 FROM state.raster
+WHERE storage = 'dvc' AND valid_from <= getvariable('workspace_position') AND valid_to > getvariable('workspace_position')
+UNION ALL
+SELECT path, md5 FROM state.label
+WHERE valid_from <= getvariable('workspace_position') AND valid_to > getvariable('workspace_position');
+
+CREATE OR REPLACE TEMP VIEW hidden_file AS
+FROM (SELECT path, md5 FROM current_raster WHERE storage = 'dvc' UNION ALL SELECT path, md5 FROM current_label)
+ANTI JOIN shown_file USING (path, md5);
+
+CREATE OR REPLACE TEMP MACRO locate_file(file_path, file_md5) AS
+    CASE WHEN file_md5 || file_path IN (SELECT md5 || path FROM shown_file) THEN file_path
+         ELSE getvariable('cache_folder') || '/' || file_md5[:2] || '/' || file_md5[3:] END;
+
 CREATE OR REPLACE TEMP VIEW splits AS SELECT split, raster_id, part FROM current_split ORDER BY split, raster_id;
 
 CREATE OR REPLACE TEMP VIEW events AS
@@ -46,11 +65,16 @@ WHERE position >= (SELECT coalesce(max(record.position), 0) FROM state.recipe_re
 CREATE OR REPLACE TEMP VIEW recipes AS
 SELECT name, kind, parameters, position FROM state.recipe WHERE is_current(valid_from, valid_to) ORDER BY position, ordinal;
 
--- One line for each object: what the content digest and the Merkle root cover.
+-- One line for each object: what the content digest and the Merkle root cover, unreadable versions of objects as well.
 CREATE OR REPLACE TEMP VIEW content_line AS
-SELECT 'class ' || row_digest AS line FROM current_class
-UNION ALL SELECT 'feature ' || row_digest FROM current_feature
-UNION ALL SELECT 'label ' || row_digest FROM current_label
-UNION ALL SELECT 'label_object ' || row_digest FROM current_label_object
-UNION ALL SELECT 'raster ' || row_digest FROM current_raster
-UNION ALL SELECT 'split ' || row_digest FROM current_split;
+WITH readable AS (
+    SELECT 'class_change' AS table_name, class AS object, row_digest FROM current_class
+    UNION ALL SELECT 'feature_change', feature_id, row_digest FROM current_feature
+    UNION ALL SELECT 'label_change', concat_ws('/', label, raster_id), row_digest FROM current_label
+    UNION ALL SELECT 'label_object_change', concat_ws('/', label, raster_id, feature_id), row_digest FROM current_label_object
+    UNION ALL SELECT 'raster_change', raster_id, row_digest FROM current_raster
+    UNION ALL SELECT 'split_change', concat_ws('/', split, raster_id), row_digest FROM current_split
+)
+SELECT replace(table_name, '_change', '') || ' ' || row_digest AS line
+FROM (FROM readable ANTI JOIN current_unreadable_row USING (table_name, object)
+      UNION ALL SELECT table_name, object, row_digest FROM current_unreadable_row);

@@ -1,6 +1,6 @@
 -- 000_schema.sql: tables of the state; a version of an object is valid at positions from `valid_from` to just before `valid_to`
 -- needs: nothing · makes: state.meta, state.class, state.feature, state.raster, state.edge, state.label,
--- state.label_object, state.split, state.event, state.user_column, state.recipe, state.recipe_record, state.tag
+-- state.label_object, state.split, state.event, state.user_column, state.recipe, state.recipe_record, state.tag, state.unreadable_row
 -- The position that the state is at, the digest of the event there, and the digests of the SQL and of all rows below.
 CREATE TABLE IF NOT EXISTS state.meta (position BIGINT, head_digest VARCHAR, sql_digest VARCHAR, state_digest HUGEINT);
 CREATE TABLE IF NOT EXISTS state.class (class VARCHAR, value INTEGER, row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT);
@@ -54,4 +54,10 @@ CREATE TABLE IF NOT EXISTS state.recipe (
 CREATE TABLE IF NOT EXISTS state.recipe_record (name VARCHAR, position BIGINT);
 CREATE TABLE IF NOT EXISTS state.tag (
     tag VARCHAR, position BIGINT, tagged_position BIGINT, digest VARCHAR, content_digest VARCHAR, merkle_root VARCHAR
+);
+-- Rows of the log that cannot be used: no other table of the state has them. `object` is the key of their object, whose next
+-- change ends them.
+CREATE TABLE IF NOT EXISTS state.unreadable_row (
+    position BIGINT, table_name VARCHAR, ordinal BIGINT, object VARCHAR, problem VARCHAR, row_digest VARCHAR,
+    valid_from BIGINT, valid_to BIGINT
 );

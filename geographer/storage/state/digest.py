@@ -6,33 +6,38 @@ from typing import Final
 
 import duckdb
 
-_KEYS: Final = {
-    **{"class": "class", "feature": "feature_key", "raster": "raster_key", "edge": "feature_key, raster_key"},
-    **{"label": "label, raster_id", "label_object": "label, raster_id, feature_id", "split": "split, raster_id"},
-    **{"recipe": "name"},
-}
-"""The columns that identify an object, of the tables whose versions end."""
+from geographer.storage.database.connection import escape_literal, quote_identifier
 
-_LAST_POSITION: Final = 2**63 - 2
-"""The largest position: a version that is still valid ends after it."""
-_WITHOUT_END: Final = ("event", "user_column", "recipe_record", "tag")
+_OPEN_END: Final = 2**63 - 1
+"""The `valid_to` of a version that is still valid; see `macros.sql`."""
+_TABLES: Final = (
+    "SELECT table_name, bool_or(column_name = 'valid_to') FROM duckdb_columns() "
+    "WHERE database_name = 'state' AND table_name <> 'meta' GROUP BY table_name ORDER BY table_name"
+)
 
 
 def compute_state_digest(connection: duckdb.DuckDBPyConnection, after: int = 0, up_to: int | None = None) -> int:
     """Return the sum of the hashes of all rows that began, and of all ends of versions, after a position.
 
-    A row is hashed without `valid_to`, and an end with its object's key and `valid_from`: so the digest of the whole
-    state is the sum of those of its updates.
+    A row is hashed without `valid_to`, and again with it when its version ends: so the digest of the whole state is the
+    sum of those of its updates. Without `up_to`, it is that of all rows, those at impossible positions included. A
+    table without versions has the column `position`.
     """
-    terms = [_sum_hashes(table, "*COLUMNS(* EXCLUDE (valid_to))", "valid_from") for table in _KEYS]
-    terms += [_sum_hashes(table, f"{keys}, valid_from, valid_to", "valid_to") for table, keys in _KEYS.items()]
-    terms += [_sum_hashes(table, "*COLUMNS(*)", "position") for table in _WITHOUT_END]
-    bounds = {"after": after, "up_to": _LAST_POSITION if up_to is None else up_to}
-    row = connection.execute(f"SELECT {' + '.join(terms)}", bounds).fetchone()
+    terms = []
+    for table, has_versions in connection.execute(_TABLES).fetchall():
+        start = "valid_from" if has_versions else "position"
+        columns = "*COLUMNS(* EXCLUDE (valid_to))" if has_versions else "*COLUMNS(*)"
+        in_range = f"{{}} > {int(after)} AND {{}} <= {int(up_to or 0)}"
+        terms.append(_sum_hashes(table, columns, "true" if up_to is None else in_range.format(start, start)))
+        if has_versions:
+            has_ended = f"valid_to IS DISTINCT FROM {_OPEN_END}"
+            condition = has_ended if up_to is None else in_range.format("valid_to", "valid_to")
+            terms.append(_sum_hashes(table, "*COLUMNS(*)", condition))
+    row = connection.execute(f"SELECT {' + '.join(terms)}").fetchone()
     assert row is not None
     return int(row[0])
 
 
-def _sum_hashes(table: str, columns: str, position: str) -> str:
-    query = f"SELECT sum(hash({columns})) FROM state.{table} WHERE {position} > $after AND {position} <= $up_to"  # noqa: S608
-    return f"coalesce(({query}), 0)"
+def _sum_hashes(table: str, columns: str, condition: str) -> str:
+    name, source = f"'{escape_literal(table)}'", f"state.{quote_identifier(table)}"
+    return f"coalesce((SELECT sum(hash({name}, {columns})) FROM {source} WHERE {condition}), 0)"  # noqa: S608

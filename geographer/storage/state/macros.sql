@@ -1,11 +1,32 @@
 -- macros.sql: geometry functions of the state, in longitude/latitude (x, y in degrees, EPSG:4326) unless a CRS is passed
--- needs: DuckDB's spatial functions · makes: macros open_end, reproject, to_lon_0_360, is_lonlat_crs,
+-- needs: DuckDB's spatial functions · makes: macros open_end, is_json_object, is_transform, is_finite_geometry, is_polygon,
+-- has_checksums, can_reach_lonlat, reproject, to_lon_0_360, is_lonlat_crs,
 -- crs_splits_at_antimeridian, feature_to_crs, max_edge_sagitta, densify_coords, vertex_xs, vertex_ys, make_line,
 -- make_polygon, max_lon_step, make_lons_continuous, linear_residuals, clip_to_lon_range, split_at_antimeridian, shift_to_lon,
 -- shift_to_raster, to_pixels, ground_distance_metres
 
 -- The `valid_to` of a version that is still valid.
 CREATE OR REPLACE TEMP MACRO open_end() AS 9223372036854775807;
+
+-- Whether a text is a JSON object, six finite numbers; null is the former.
+CREATE OR REPLACE TEMP MACRO is_json_object(text) AS text IS NULL OR (json_valid(text) AND TRY(json_type(text)) = 'OBJECT');
+CREATE OR REPLACE TEMP MACRO is_transform(text) AS
+    len(TRY_CAST(text AS DOUBLE[])) = 6 AND isfinite(list_sum(TRY_CAST(text AS DOUBLE[])));
+
+-- Whether a geometry has finite coordinates, and whether it is a polygon or several.
+CREATE OR REPLACE TEMP MACRO is_finite_geometry(g) AS
+    coalesce(isfinite(ST_XMin(g) + ST_YMin(g) + ST_XMax(g) + ST_YMax(g)), false);
+CREATE OR REPLACE TEMP MACRO is_polygon(g) AS
+    coalesce(ST_GeometryType(g) IN ('POLYGON', 'MULTIPOLYGON'), false) AND is_finite_geometry(g);
+
+-- Whether a file has a size, an MD5 and a SHA-256.
+CREATE OR REPLACE TEMP MACRO has_checksums(size, md5, sha256) AS coalesce(
+    size >= 0 AND regexp_full_match(md5, '[0-9a-f]{32}') AND regexp_full_match(sha256, '[0-9a-f]{64}'), false);
+
+-- Whether PROJ knows a way from a CRS to longitude/latitude, and back.
+CREATE OR REPLACE TEMP MACRO can_reach_lonlat(crs) AS
+    TRY(ST_Transform(ST_Point(1, 1), crs, 'EPSG:4326', always_xy := true)) IS NOT NULL
+    AND TRY(ST_Transform(ST_Point(1, 1), 'EPSG:4326', crs, always_xy := true)) IS NOT NULL;
 
 -- Transform a geometry to another CRS, vertex by vertex.
 CREATE OR REPLACE TEMP MACRO reproject(g, from_crs, to_crs) AS

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import cache
 from itertools import compress
 from pathlib import Path
 
 import duckdb
 
-from geographer.storage.database.connection import Database, open_transaction, run_script
-from geographer.storage.events import Head
+from geographer.base.errors import DamagedFileError, StorageError, UsageError
+from geographer.storage.database.connection import Database, open_cursor, open_transaction, run_script
+from geographer.storage.database.duckdb_errors import is_disk_error
+from geographer.storage.events import Event, Head
 from geographer.storage.events.payload import list_state_sql
 from geographer.storage.events.row_tables import CORE_TABLES, KEY_COLUMNS, ROW_TABLES
-from geographer.storage.log.chain import CHAIN_EVENT, create_chain_views
+from geographer.storage.log.chain import CHAIN_EVENT, build_chain_sql, list_row_tables
+from geographer.storage.log.pending import SCHEMA as PENDING
+from geographer.storage.log.pending import PendingEvent
 from geographer.storage.log.read import read_events_between, read_head
 from geographer.storage.state.digest import compute_state_digest
 from geographer.storage.state.facts import stage_facts
+from geographer.storage.state.file_stamp import is_known_state_file, remember_state_file
+from geographer.storage.state.underivable import (
+    NO_ROWS,
+    UnderivableError,
+    find_invalid_geometries,
+    find_underivable_rows,
+)
+from geographer.storage.state.unreadable import find_unreadable_rows, read_needs, reject_unreadable_rows
+
+logger = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent
 _SCHEMA = _FOLDER / "000_schema.sql"
 MACROS = _FOLDER / "macros.sql"
+_PATH_FAULT = _FOLDER / "path_fault.sql"
 _WRITE_ERROR = (
     "the event is recorded, but the state cannot be written ({}). Free some space; the next command updates it."
 )
+_ROW_ERRORS = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError)
+"""Errors of SQL that the rows which it reads cause."""
 _STEPS = sorted(path for path in _FOLDER.glob("[0-9]*.sql") if path != _SCHEMA)
 _CHANGE_TABLES = [table for table in CORE_TABLES if table.endswith("_change")]
 _COPIED_TABLES = ("class", "label", "label_object", "split")
@@ -32,62 +51,121 @@ _COPIED_TABLES = ("class", "label", "label_object", "split")
 
 
 def read_state_position(database: Database) -> int:
-    """Return the position that the state is at; 0 if there is none, or if other SQL or another log led to it.
+    """Return the position that the state is at; 0 if there is none, or if other SQL, another log or an edit led to it.
 
     A state that is ahead of its log is kept: it shows that the log lost its last events.
     """
-    if not database.file_path("state").exists():
+    path = database.file_path("state")
+    if not path.exists():
         return 0
-    with database.open_connection(log="r", state="r") as connection:
-        return _read_position(connection)
+    is_known = is_known_state_file(path)
+    try:
+        with database.open_connection(log="r", state="r", spatial=not is_known) as connection:
+            position = _read_position(connection)
+            if position and not is_known and not _has_recorded_digest(connection):
+                logger.warning("'%s' was altered. It is derived from the log again.", path.name)
+                return 0
+    except (DamagedFileError, duckdb.Error) as error:
+        if isinstance(error, DamagedFileError) and error.path != path:
+            raise
+        logger.warning("'%s' is damaged. It is derived from the log again.", path.name)
+        return 0
+    if position and not is_known:
+        remember_state_file(path)
+    return position
 
 
 def update_state(database: Database) -> int:
     """Update the state to the log's head, at the cost of the new events, and return its position."""
     with database.open_connection(log="r") as connection:
-        head = read_head(connection).position
+        head = read_head(connection)
     current = read_state_position(database)
-    if current >= head:
-        return head
-    if current == 0:
-        _delete_state(database)
-    with database.open_connection(log="r", state="w", spatial=True) as connection:
+    if current < head.position:
+        try:
+            with _derive_state(database, current):
+                pass
+        except UnderivableError:
+            with (
+                find_underivable_rows(database, current, _derive_state) as rows,
+                _derive_state(database, current, left_out=rows),
+            ):
+                pass
+    return head.position
+
+
+@contextmanager
+def derive_pending_state(database: Database, pending: PendingEvent) -> Iterator[None]:
+    """Derive the state up to an event that is not appended yet; commit it when the block ends without an error.
+
+    Raises:
+        UsageError: the state cannot be derived from the event's rows, or they cannot be read; names the objects.
+    """
+    current = read_state_position(database)
+    with _derive_state(database, current if current < pending.event.position else 0, pending=pending):
+        yield
+
+
+@contextmanager
+def _derive_state(
+    database: Database, after: int, *, pending: PendingEvent | None = None, left_out: str = NO_ROWS
+) -> Iterator[None]:
+    """Derive the state of the events after a position; its transaction is open while the block runs.
+
+    `left_out` is a query for rows of `state.unreadable_row` that are known before.
+    """
+    if after == 0:
+        database.delete_state()
+    with (
+        database.open_connection(log="r", state="w", spatial=True) as shared_connection,
+        # The log has a transaction of its own: one transaction can write to one file.
+        closing(open_cursor(shared_connection)) as connection,
+    ):
+        connection.execute("SET TimeZone = 'UTC'")
         run_script(connection, _SCHEMA.read_text())
-        run_script(connection, MACROS.read_text())
-        create_chain_views(connection)
-        after, new_head = _read_position(connection), read_head(connection)
+        for macros in (MACROS, _PATH_FAULT):
+            run_script(connection, macros.read_text())
+        # Another process may have updated the state meanwhile.
+        after = _read_position(connection)
+        old_events = read_events_between(connection, after)
+        events = old_events + ([pending.event] if pending else [])
+        invalid = find_invalid_geometries(connection, after) if old_events else []
         with open_transaction(connection, _WRITE_ERROR):
-            _update_tables(connection, after, new_head.position)
-            _save_position(connection, after, new_head)
-    return new_head.position
+            if events:
+                with _translate_derivation_errors(pending):
+                    connection.execute(f"INSERT INTO state.unreadable_row {left_out}")
+                    if invalid:
+                        values = f"VALUES ({', '.join('?' * len(invalid[0]))})"
+                        connection.executemany(f"INSERT INTO state.unreadable_row {values}", invalid)
+                    _update_tables(connection, after, events, pending)
+                _save_position(connection, after, Head(events[-1].position, events[-1].digest))
+            yield
+    remember_state_file(database.file_path("state"))
 
 
 def rebuild_state(database: Database) -> int:
     """Delete the state and derive it from the whole log."""
-    _delete_state(database)
+    database.delete_state()
     return update_state(database)
 
 
 def is_state_unaltered(database: Database) -> bool:
     """Return whether the rows of the state are those that its updates wrote."""
     with database.open_connection(state="r", spatial=True) as connection:
-        row = connection.execute("SELECT state_digest FROM state.meta").fetchone()
-        return row is not None and row[0] == compute_state_digest(connection)
+        return _has_recorded_digest(connection)
 
 
-def _delete_state(database: Database) -> None:
-    with database.open_connection():
-        for path in (database.file_path("state"), database.file_path("state").with_suffix(".duckdb.wal")):
-            path.unlink(missing_ok=True)
+def _has_recorded_digest(connection: duckdb.DuckDBPyConnection) -> bool:
+    rows = connection.execute("SELECT state_digest FROM state.meta").fetchall()
+    return len(rows) == 1 and rows[0][0] == compute_state_digest(connection)
 
 
 def _read_position(connection: duckdb.DuckDBPyConnection) -> int:
     query = (
         f"SELECT meta.position, head_digest, event.digest FROM state.meta LEFT JOIN {CHAIN_EVENT} AS event "  # noqa: S608
-        "USING (position) WHERE sql_digest = $1"
+        "USING (position) WHERE sql_digest = $1 AND meta.position IS NOT NULL"
     )
     try:
-        row = connection.execute(query, [_compute_sql_digest()]).fetchone()
+        row = connection.execute(query, [compute_sql_digest()]).fetchone()
     except (duckdb.BinderException, duckdb.CatalogException):
         # An older version wrote a table with other columns.
         return 0
@@ -99,25 +177,68 @@ def _read_position(connection: duckdb.DuckDBPyConnection) -> int:
     return int(position)
 
 
-def _update_tables(connection: duckdb.DuckDBPyConnection, after: int, up_to: int) -> None:
-    positions = {"after": after, "up_to": up_to}
-    changed = stage_facts(connection, read_events_between(connection, after, up_to))
-    query = ", ".join(f"EXISTS (FROM chain_{table} WHERE position > $after)" for table in _CHANGE_TABLES)
+def _update_tables(
+    connection: duckdb.DuckDBPyConnection, after: int, events: list[Event], pending: PendingEvent | None
+) -> None:
+    positions = {"after": after, "up_to": events[-1].position}
+    changed = stage_facts(connection, events)
+    known = connection.execute("FROM state.unreadable_row WHERE position > $after LIMIT 1", {"after": after}).fetchone()
+    _create_chain_views(connection, pending, without_unreadable=known is not None)
+    all_tables = list_row_tables(connection)
+    query = ", ".join(f"EXISTS (FROM chain_{table} WHERE position > $after)" for table in all_tables)
     has_rows = connection.execute(f"SELECT {query}", {"after": after}).fetchall()[0]
-    for table in (table.removesuffix("_change") for table in compress(_CHANGE_TABLES, has_rows)):
+    tables = list(compress(all_tables, has_rows))
+    if find_unreadable_rows(connection, tables, positions):
+        if pending:
+            reject_unreadable_rows(connection, pending.event.position)
+        _create_chain_views(connection, pending, without_unreadable=True)
+    changed |= {f"chain_{table}" for table in (*tables, *(table for table in all_tables if table not in CORE_TABLES))}
+    for table in (table.removesuffix("_change") for table in tables if table in _CHANGE_TABLES):
         _update_versions(connection, table, positions)
-        changed |= {f"chain_{table}_change", f"state.{table}"}
-    changed |= {f"chain_{table}" for table in ROW_TABLES.keys() - set(CORE_TABLES)}
+        changed.add(f"state.{table}")
     for step in (*_STEPS, *list_state_sql()):
-        if _read_needs(step) & changed:
+        if read_needs(step) & changed:
             run_script(connection, step.read_text(), positions)
+
+
+def _create_chain_views(
+    connection: duckdb.DuckDBPyConnection, pending: PendingEvent | None, *, without_unreadable: bool = False
+) -> None:
+    """Create the views of the chain, as `create_chain_views` does, with the pending rows."""
+    for table in list_row_tables(connection):
+        rows = build_chain_sql(table)
+        if pending and table in pending.tables:
+            rows += f" UNION ALL BY NAME SELECT {pending.event.position} AS position, * FROM {PENDING}.{table}"  # noqa: S608
+        if without_unreadable:
+            rows = (
+                f"FROM ({rows}) ANTI JOIN (SELECT position, ordinal FROM state.unreadable_row "  # noqa: S608
+                f"WHERE table_name = '{table}') USING (position, ordinal)"
+            )
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW chain_{table} AS {rows}")
+
+
+@contextmanager
+def _translate_derivation_errors(pending: PendingEvent | None) -> Iterator[None]:
+    """Raise an error in the derivation as one that says whether the log or the pending event is its cause."""
+    try:
+        yield
+    except duckdb.Error as error:
+        if is_disk_error(error) and pending:
+            message = f"cannot write the state, so nothing was recorded ({error}). Free some space and run again."
+            raise StorageError(message) from error
+        if is_disk_error(error) or not isinstance(error, _ROW_ERRORS):
+            raise
+        reason = str(error).partition("\n")[0]
+        if pending:
+            raise UsageError(f"cannot record the change, because its rows cannot be used: {reason}.") from error
+        raise UnderivableError(f"cannot derive the state from the log: {reason}. Run geographer verify.") from error
 
 
 def _save_position(connection: duckdb.DuckDBPyConnection, after: int, head: Head) -> None:
     rows = connection.execute("SELECT state_digest FROM state.meta").fetchall() if after else []
     digest = compute_state_digest(connection, after, head.position) + sum(row[0] for row in rows)
     connection.execute("DELETE FROM state.meta")
-    values = [head.position, head.digest, _compute_sql_digest(), str(digest)]
+    values = [head.position, head.digest, compute_sql_digest(), str(digest)]
     connection.execute("INSERT INTO state.meta VALUES ($1, $2, $3, $4::HUGEINT)", values)
 
 
@@ -130,16 +251,9 @@ def _update_versions(connection: duckdb.DuckDBPyConnection, table: str, position
         run_script(connection, (_FOLDER / template).read_text().format(**names), positions)
 
 
-@cache
-def _read_needs(step: Path) -> frozenset[str]:
-    """Return the tables that a step reads, from the header of its SQL."""
-    needs = step.read_text().partition("needs: ")[2].partition(" · makes:")[0]
-    return frozenset(re.findall(r"[\w.]+", needs))
-
-
-def _compute_sql_digest() -> str:
+def compute_sql_digest() -> str:
     """Return the digest of what derives the state: a state that other SQL or another DuckDB derived is rebuilt."""
-    return _hash_files(*sorted(_FOLDER.glob("*.*")), *list_state_sql())
+    return _hash_files(*sorted(_FOLDER.rglob("*.sql")), *sorted(_FOLDER.glob("*.py")), *list_state_sql())
 
 
 @cache

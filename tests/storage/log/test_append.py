@@ -215,7 +215,7 @@ def test_writer_waits_for_reader(database):
 # --- kill -9 ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", ["_insert_rows", "_make_event", "_insert_event"])
+@pytest.mark.parametrize("step", ["stage_rows", "_make_event", "_insert_event"])
 def test_killed_append_leaves_no_trace(database, step):
     append_class(database, "pond")
     before = oracle.read_log(database.file_path("log"))

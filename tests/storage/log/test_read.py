@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import duckdb
+import numpy as np
 import pytest
 
 from geographer.base.errors import NotFoundError, UnsupportedVersionError, UsageError
@@ -112,6 +113,9 @@ def connection(database):
         ("2026-03-02T12:30:00.500Z", 3),
         ("2026-03-02 13:30:00.5+01:00", 3),
         ("2026-03-02T01:00+02:00~0", 0),
+        ("2026-W10-1", 4),
+        (np.int64(3), 3),
+        (np.str_("HEAD~1"), 4),
     ],
 )
 def test_resolve_revision(connection, revision, position):
@@ -140,12 +144,28 @@ def test_resolve_revision(connection, revision, position):
         "0ff10ff1",
         "theirs",
         "2026-02-30",
+        "0000-01-01",
+        "9999-12-31T23:59:59-23:59",
+        "0001-01-01T00:00+23:00",
         "",
         "~1",
+        "\0",
+        "\udcff",
+        "x" * 10_000,
+        "HEAD" + "~1" * 2000,
+        "HEAD~" + "9" * 5000,
+        "@" + "9" * 5000,
+        2**70,
     ],
 )
 def test_resolve_unknown_revision(connection, revision):
     with pytest.raises(NotFoundError, match=r"geographer log|The log has events @1 to @5"):
+        resolve_revision(connection, revision)
+
+
+@pytest.mark.parametrize("revision", [1.0, True, [1], b"HEAD", np.array([1])])
+def test_resolve_revision_of_other_type(connection, revision):
+    with pytest.raises(UsageError, match="invalid revision"):
         resolve_revision(connection, revision)
 
 

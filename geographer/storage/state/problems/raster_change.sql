@@ -1,0 +1,30 @@
+-- raster_change.sql: the rows of new events in {table} that cannot be used, each with its first problem
+-- needs: chain_{table}, macros.sql, path_fault.sql, $after, $up_to · makes: rows of state.unreadable_row
+INSERT INTO state.unreadable_row
+WITH new_row AS (
+    FROM chain_{table} WHERE position > $after AND position <= $up_to
+), unusable_crs AS (
+    SELECT crs FROM (SELECT DISTINCT crs FROM new_row WHERE change <> 'removed') WHERE NOT can_reach_lonlat(crs)
+), with_problem AS (
+    SELECT *, CASE
+        WHEN raster_id IS NULL THEN 'it has no id'
+        WHEN change = 'removed' THEN NULL
+        WHEN storage IS NULL OR storage NOT IN ('dvc', 'reference', 'catalogue') THEN 'it has no known kind of storage'
+        WHEN storage = 'dvc' AND path_fault(path) IS NOT NULL THEN path_fault(path)
+        WHEN storage = 'reference' AND coalesce(path, '') = '' THEN 'its path is empty'
+        WHEN storage <> 'catalogue' AND NOT has_checksums(size, md5, sha256) THEN 'its checksums are not valid'
+        WHEN parent_id = raster_id THEN 'it is its own parent'
+        WHEN collection IS NULL THEN 'it has no collection'
+        WHEN NOT is_polygon(TRY(ST_GeomFromWKB(outline))) THEN 'its outline is not a polygon'
+        WHEN crs IS NULL OR crs IN (FROM unusable_crs) THEN 'its CRS cannot be transformed to longitude/latitude'
+        WHEN NOT is_transform(transform) THEN 'its transform is not six finite numbers'
+        WHEN nodata IS NOT NULL AND TRY_CAST(nodata AS DOUBLE) IS NULL THEN 'its nodata value is not a number'
+        WHEN acquired IS NOT NULL AND TRY_CAST(acquired AS TIMESTAMP) IS NULL THEN 'its acquisition time is not a time'
+        WHEN NOT is_json_object(properties) THEN 'its properties are not a JSON object'
+        WHEN {casts} THEN 'a property does not have the type of its column'
+        END AS problem
+    FROM new_row
+)
+SELECT position, '{table}', ordinal, {object}, problem, row_digest, position, open_end()
+FROM with_problem WHERE problem IS NOT NULL
+ORDER BY position, ordinal;
