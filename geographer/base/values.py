@@ -10,6 +10,10 @@ from typing import Final, Literal, NamedTuple
 from geographer.base.errors import UsageError
 
 _WIDTH: Final = re.compile(r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(px|m)?\s*")
+MAX_FILE_NAME_BYTES: Final = 255
+MAX_FOLDER_NAME_BYTES: Final = MAX_FILE_NAME_BYTES - len(".dvc")
+"""The largest number of UTF-8 bytes in the name of a file, and of a folder with a `.dvc` file beside it."""
+_MAX_NAME_LENGTH: Final = 100
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:x(\d+(?:\.\d+)?))?(m|px)?")
 
 
@@ -47,8 +51,8 @@ class Size(NamedTuple):
         text = f"{size.width:g} x {size.height:g} {unit}"
         if unit == "px" and not (size.width.is_integer() and size.height.is_integer()):
             raise UsageError(f"invalid size {text}. Use whole pixels, or metres, e.g. 2560m.")
-        if not (size.width > 0 and size.height > 0):
-            raise UsageError(f"invalid size {text}. Use a size above 0.")
+        if not (0 < size.width < math.inf and 0 < size.height < math.inf):
+            raise UsageError(f"invalid size {text}. Use a finite size above 0.")
         return size
 
 
@@ -110,7 +114,14 @@ def parse_line_width(value: str | float) -> LineWidth:
 
 
 def validate_name(subject: str, name: str) -> None:
-    """Raise `UsageError` unless `name` can name a folder on any file system."""
-    allowed = all(letter.isalnum() or letter in "-_." for letter in name)
-    if not name or not allowed or name.startswith(".") or len(name) > 100:
-        raise UsageError(f"invalid {subject} name '{name}'. Use letters, digits, '-', '_' and '.'.")
+    """Raise `UsageError` unless `name` can name a folder, with a `.dvc` file beside it, on any file system."""
+    size = len(name.encode(errors="surrogatepass"))
+    if len(name) > _MAX_NAME_LENGTH or size > MAX_FOLDER_NAME_BYTES:
+        limits = f"{_MAX_NAME_LENGTH} characters and {MAX_FOLDER_NAME_BYTES} bytes"
+        raise UsageError(
+            f"invalid {subject} name '{name}': it has {len(name)} characters and {size} bytes. Use at most {limits}."
+        )
+    if not name or name.startswith(".") or not all(letter.isalnum() or letter in "-_." for letter in name):
+        raise UsageError(f"invalid {subject} name {name!r}. Use letters, digits, '-', '_' and '.'; not '.' first.")
+    if name.lower().endswith(".dvc"):
+        raise UsageError(f"invalid {subject} name '{name}': files of DVC end in .dvc. Use another ending.")

@@ -37,5 +37,8 @@ def number_classes(
 
 
 def make_class_rows(values: Mapping[str, int]) -> "pa.Table":
-    """Return log rows that add classes with these values."""
+    """Return log rows that add classes with these values; `UsageError` if a name holds a credential."""
+    from geographer.base.redaction import require_no_credentials
+
+    require_no_credentials("class name", values)
     return make_row_table("class_change", {"class": [*values], "value": [*values.values()]})

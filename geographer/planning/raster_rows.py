@@ -1,15 +1,19 @@
 """Raster rows: read raster files and describe them as rows of the log's raster table."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
 from geographer.base.canonical_json import canonical_json
+from geographer.base.errors import UsageError
 from geographer.base.values import Checksums, Grid
 from geographer.storage.events.row_tables import make_row_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from geographer.rasters.read import RasterInfo
 
 StorageMode = Literal["link", "copy", "reference"]
 Footprint = Literal["bounds", "valid"]
@@ -45,13 +49,14 @@ class RasterRow(TypedDict, total=False):
 
 
 class RasterOptions(NamedTuple):
-    """How a raster file is read and stored; see the parameters of `AddRasters`."""
+    """How a raster file is named, read and stored; see the parameters of `AddRasters`."""
 
     collection: str
     mode: StorageMode = "copy"
     crs: str | None = None
     footprint: Footprint = "bounds"
     acquired: str | None = None
+    id_folders: int = 0
 
 
 def describe_raster(path: Path, root: Path, options: RasterOptions) -> tuple[RasterRow, Checksums, Mapping[str, str]]:
@@ -71,10 +76,10 @@ def describe_raster(path: Path, root: Path, options: RasterOptions) -> tuple[Ras
         log_path = (target.relative_to(root) if target.is_relative_to(root) else target).as_posix()
     else:
         reject_sidecars(path, info, crs=options.crs, footprint=options.footprint)
-        storage, log_path = "dvc", make_stored_path(path, options.collection)
+        storage, log_path = "dvc", make_stored_path(path, options.collection, options.id_folders)
     checksums = compute_checksums(path)
     row: RasterRow = {
-        "raster_id": path.stem,
+        "raster_id": make_raster_id(path, options.id_folders),
         "collection": options.collection,
         "path": log_path,
         "storage": storage,
@@ -82,11 +87,19 @@ def describe_raster(path: Path, root: Path, options: RasterOptions) -> tuple[Ras
         "md5": checksums.md5,
         "sha256": checksums.sha256,
         "pixel_digest": compute_pixel_digest(path, crs=options.crs),
-        **describe_grid(info.grid, info.band_count, info.dtype, info.nodata),
+        **_describe_named_grid(path, info),
         "acquired": info.acquired.isoformat() if info.acquired else None,
         "outline": info.footprint_wkb,
     }
     return row, checksums, info.tags
+
+
+def _describe_named_grid(path: Path, info: "RasterInfo") -> RasterRow:
+    """Return the columns of the grid of the file at `path`, which an error names."""
+    try:
+        return describe_grid(info.grid, info.band_count, info.dtype, info.nodata)
+    except UsageError as error:
+        raise UsageError(f"the transform or nodata value of raster '{path}' is not finite: {error}") from error
 
 
 def make_raster_rows(rows: Sequence[Mapping[str, object]]) -> "pa.Table":
@@ -103,6 +116,12 @@ def describe_grid(grid: Grid, bands: int, dtype: str, nodata: float | None) -> R
     return {**size, "bands": bands, "dtype": dtype, "nodata": text}
 
 
-def make_stored_path(path: Path, collection: str) -> str:
+def make_raster_id(path: Path, id_folders: int = 0) -> str:
+    """Return the id of the raster in a file: the stem of its name, after the names of `id_folders` folders above it."""
+    folders = Path(os.path.abspath(path)).parts[1:-1]  # noqa: PTH100 (links to folders keep their names)
+    return "_".join([*folders[-id_folders:], path.stem]) if id_folders else path.stem
+
+
+def make_stored_path(path: Path, collection: str, id_folders: int = 0) -> str:
     """Return the path, relative to the dataset, at which a stored raster file lies in the workspace."""
-    return f"rasters/{collection}/{path.name}"
+    return f"rasters/{collection}/{make_raster_id(path, id_folders)}{path.suffix}"

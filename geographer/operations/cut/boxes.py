@@ -44,6 +44,9 @@ class RecordedBoxes:
     digest: str
     rows: "pa.Table | None" = field(default=None, compare=False, repr=False)
 
+    def __str__(self) -> str:
+        return self.digest[:12]
+
 
 class BoxesRequest(CutRecipe, frozen=True):
     """A cut recipe that takes boxes as its second argument."""

@@ -36,15 +36,18 @@ class CutCover(CutRecipe, kw_only=True, frozen=True):
 
         tables = context.fetch_pair_tables(self.where)
         possible = [chip for chip in context.chips if not self.rebuild_covers and self._is_possible(chip, context)]
-        kept, added, unmet, added_bound = plan_cover(*tables, self, possible, context.accepts_window)
+        # A removed chip counts as one that contains its features: no chip beside it takes its place.
+        removed = [chip for chip in context.removed_chips if self._is_possible(chip, context)]
+        planned, added, unmet, added_bound = plan_cover(*tables, self, [*possible, *removed], context.accepts_window)
+        kept = {*planned} - {*removed}
         is_unchanged = len(kept) == len(context.existing_ids) and not added
         bound = None if is_unchanged else added_bound
         if kept and not is_unchanged:
-            bound = plan_cover(*tables, self, (), context.accepts_window).bound
+            bound = plan_cover(*tables, self, removed, context.accepts_window).bound
         count = len(kept) + len(added)
         gap = None if bound is None else round(1 - bound / count, 6) if count else 0.0
         cover = CoverReport(count, bound, gap, len(kept), len(added), added_bound)
-        return WindowPlan([*kept, *added], unmet, features=len(tables[2]), cover=cover)
+        return WindowPlan([*planned, *added], unmet, features=len(tables[2]), cover=cover)
 
     def _is_possible(self, chip: Chip, context: PlanningContext) -> bool:
         """Return whether an existing chip could be planned now; after a change of parameters, some could not."""

@@ -30,8 +30,9 @@ class VisibleObject(NamedTuple):
 class LabelTask(NamedTuple):
     """One label to make: the file `destination`, on a raster's grid.
 
-    `objects` are in the order in which the features were added. Some labels read the valid pixels of `raster_path`.
-    `valid_window` is, for a chip, the extent of its parent raster in the chip's pixels: other pixels are padding.
+    `objects` are in the order in which the features were added. Some labels read the valid pixels of `raster_path`;
+    `with_sidecars` says whether its sidecar files count. `valid_window` is, for a chip, the extent of its parent raster
+    in the chip's pixels: other pixels are padding.
     """
 
     raster_id: str
@@ -40,6 +41,7 @@ class LabelTask(NamedTuple):
     destination: str
     raster_path: str = ""
     valid_window: Window | None = None
+    with_sidecars: bool = True
 
 
 class LabelledObject(NamedTuple):

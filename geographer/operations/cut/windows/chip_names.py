@@ -1,7 +1,10 @@
 """Names of chips: file stems made from ids that are unique, short and safe on every file system."""
 
 import hashlib
+from collections.abc import Collection, Sequence
 from urllib.parse import quote
+
+from geographer.operations.cut.windows.chips import Chip
 
 _MAX_LENGTH, _DIGEST_LENGTH = 200, 32
 
@@ -30,6 +33,22 @@ def make_grid_chip_name(parent_id: str, col: int, row: int) -> str:
     return _truncate_name(f"{_encode_leading_id(parent_id)}_c{col}_r{row}")
 
 
+def make_names_distinct(chips: Sequence[Chip], known_names: Collection[str]) -> list[Chip]:
+    """Return the chips with names that differ by more than case, because macOS takes such names for equal.
+
+    The first chip in order keeps its name; a later one gets a digest of its name, as a long name does. Chips keep their
+    `known_names`, those that they have been cut under.
+    """
+    name_by_key = {name.lower(): name for name in known_names}
+    result = []
+    for chip in chips:
+        distinct_name = _append_digest(chip.name)
+        is_free = name_by_key.setdefault(chip.name.lower(), chip.name) == chip.name
+        keeps_name = chip.name in known_names or (is_free and distinct_name not in known_names)
+        result.append(chip if keeps_name else chip._replace(name=distinct_name))
+    return result
+
+
 def _encode_id(text: str) -> str:
     """Encode an id in ASCII letters, digits, `.`, `-`, `_` and `%`."""
     return quote(text, safe="").replace("~", "%7E")
@@ -42,7 +61,9 @@ def _encode_leading_id(text: str) -> str:
 
 def _truncate_name(name: str) -> str:
     """Return the name, or if it is too long, its beginning and a digest of all of it."""
-    if len(name) <= _MAX_LENGTH:
-        return name
+    return name if len(name) <= _MAX_LENGTH else _append_digest(name)
+
+
+def _append_digest(name: str) -> str:
     digest = hashlib.sha256(name.encode("ascii")).hexdigest()[:_DIGEST_LENGTH]
     return f"{name[: _MAX_LENGTH - _DIGEST_LENGTH - 1]}~{digest}"

@@ -1,5 +1,6 @@
 """Test that names of chips are safe, readable and unique."""
 
+import hashlib
 import re
 from itertools import product
 from urllib.parse import unquote
@@ -7,7 +8,13 @@ from urllib.parse import unquote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geographer.operations.cut.windows.chip_names import make_feature_chip_name, make_grid_chip_name
+from geographer.base.values import Window
+from geographer.operations.cut.windows.chip_names import (
+    make_feature_chip_name,
+    make_grid_chip_name,
+    make_names_distinct,
+)
+from geographer.operations.cut.windows.chips import Chip
 
 ids = st.text(alphabet="aA_-.~%5F é/\\:\0", min_size=1, max_size=6) | st.text(min_size=1, max_size=8)
 grid_cells = st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9))
@@ -69,3 +76,21 @@ def test_only_long_names_are_truncated():
     assert (len(name), name[167]) == (200, "~")
     assert len(make_grid_chip_name("a" * 300, 0, 0)) == 200
     assert make_grid_chip_name("a" * 300, 0, 0) != make_grid_chip_name("a" * 300, 0, 1)
+
+
+def distinguish(names, known_names=()):
+    chips = [Chip(name, "r", None, Window(0, 0, 1, 1)) for name in names]
+    return [chip.name for chip in make_names_distinct(chips, known_names)]
+
+
+def test_names_that_differ_by_case_get_digest():
+    upper, long_name = f"R_A~{hashlib.sha256(b'R_A').hexdigest()[:32]}", "n" * 200
+    assert distinguish(["r_b", "r_a", "R_A", long_name]) == ["r_b", "r_a", upper, long_name]
+    # Names of existing chips stay, even those of an older version that differ by case only.
+    assert distinguish(["R_A", "r_a"], {"r_a", upper}) == [upper, "r_a"]
+    assert distinguish(["R_A", "r_a"], {"r_a"}) == [upper, "r_a"]
+    assert distinguish(["R_A", "r_a"], {"R_A", "r_a"}) == ["R_A", "r_a"]
+    assert distinguish(["R_A"], {upper}) == [upper]
+    [_, first, second] = distinguish(["x" * 200, "X" * 200, "X" * 199 + "x"])
+    assert (len(first), len(second)) == (200, 200)
+    assert first.lower() != second.lower()

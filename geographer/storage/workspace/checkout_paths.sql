@@ -1,0 +1,13 @@
+-- checkout_paths.sql: the files at paths that only the revision $to has, and the folders in which it differs from the revision $from
+-- needs: files_at, $to, $from · makes: temp tables file_to_add, folder_to_change
+CREATE OR REPLACE TEMP TABLE file_to_add AS
+SELECT path, size, md5, sha256 FROM files_at($to) ANTI JOIN files_at($from) USING (path);
+
+CREATE OR REPLACE TEMP TABLE folder_to_change AS
+WITH old_file AS (
+    SELECT path, md5 FROM files_at($from)
+), revision_file AS (
+    SELECT path, md5 FROM files_at($to)
+)
+SELECT DISTINCT parse_dirpath(path, 'forward_slash') AS path
+FROM ((FROM old_file EXCEPT FROM revision_file) UNION ALL (FROM revision_file EXCEPT FROM old_file));
