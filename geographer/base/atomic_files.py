@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,12 +66,22 @@ def add_line(path: Path, line: str) -> None:
 
 
 def check_file(path: Path, checksums: Checksums, *, check_digest: bool = True) -> FileDamage | None:
-    """Compare a file with its recorded size and, if `check_digest`, its SHA-256; return the damage or None."""
+    """Compare a file with its recorded size and, if `check_digest`, its SHA-256; return the damage or None.
+
+    `StorageError` if it is there and cannot be read.
+    """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            # Opening a named pipe would wait for ever, and a device has no end.
+            return "missing"
         with path.open("rb", buffering=0) as file:
             is_intact = os.fstat(file.fileno()).st_size == checksums.size
             if is_intact and check_digest:
                 is_intact = hashlib.file_digest(file, "sha256").hexdigest() == checksums.sha256
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return "missing"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "missing"
+        raise StorageError(f"cannot read '{path}': {error.strerror}. Make it readable, or replace the disk.") from error
     return None if is_intact else "altered"

@@ -77,14 +77,15 @@ def _find_lost_fields(metadata: GeoTiffMetadata, crs: str) -> list[str]:
         tuples = {"names of bands": "descriptions", "scales": "scales", "offsets": "offsets", "units": "units"}
         is_stored = {
             "CRS": bool(stored.crs) and crs_to_text(stored.crs) == crs,
-            "nodata": _is_same_number(metadata.nodata, stored.nodata),
+            "nodata": is_same_number(metadata.nodata, stored.nodata),
             "colours": _has_same_colours(metadata, stored),
             **{noun: getattr(metadata, name) in ((), getattr(stored, name)) for noun, name in tuples.items()},
         }
     return [field for field, is_same in is_stored.items() if not is_same]
 
 
-def _is_same_number(a: float | None, b: float | None) -> bool:
+def is_same_number(a: float | None, b: float | None) -> bool:
+    """Return whether two numbers are equal, both NaN or both None."""
     return a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b))
 
 

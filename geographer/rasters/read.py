@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +15,7 @@ import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.features import shapes
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window as RasterioWindow
@@ -29,6 +29,7 @@ from geographer.rasters.crs import crs_to_text, parse_crs
 FootprintKind = Literal["bounds", "valid"]
 
 _MASK_STRIP_BYTES = 1 << 25
+_NO_SIDECARS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 _MAX_ABS_X, _MAX_ABS_Y = 400.0, 100.0
 """Limits of geographic coordinates: 360° and 90° with room for the outer edges of pixels; or in grads."""
 
@@ -71,7 +72,7 @@ def read_raster_info(
         UsageError: the file is not a raster, or lacks a CRS, a transform, a band, a valid pixel or the tag, or its
             bands differ in type or nodata.
     """
-    with open_raster(path) as raster:
+    with open_raster(path) as raster, translate_metadata_errors(path):
         grid = read_grid(raster, crs)
         a, b, _, d, e, _ = grid.transform
         traced = shapely.to_wkb(_trace_valid_footprint(raster), byte_order=1) if footprint == "valid" else None
@@ -87,8 +88,8 @@ def read_raster_info(
         )
 
 
-def open_raster(path: Path) -> DatasetReader:
-    """Open the raster at `path`; its bands must agree in type and nodata.
+def open_raster(path: Path, *, with_sidecars: bool = True) -> DatasetReader:
+    """Open the raster at `path`; its bands must agree in type and nodata. `with_sidecars` reads sidecar files, too.
 
     Raise NotFoundError, UsageError or CorruptError if the file does not exist, is not a raster, or is a damaged TIFF.
     """
@@ -96,8 +97,9 @@ def open_raster(path: Path) -> DatasetReader:
         raise NotFoundError(f"raster '{path}' not found. Check the path.")
     if not path.is_file() or not path.stat().st_size:
         raise UsageError(f"'{path}' is {'an empty file' if path.is_file() else 'a folder'}, not a raster.")
+    environment = nullcontext() if with_sidecars else rasterio.Env(**_NO_SIDECARS)
     try:
-        with warnings.catch_warnings():
+        with environment, warnings.catch_warnings(), translate_metadata_errors(path):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             raster = rasterio.open(path)
     except RasterioIOError as error:
@@ -114,6 +116,31 @@ def open_raster(path: Path) -> DatasetReader:
         raster.close()
         raise
     return raster
+
+
+def list_raster_files(path: Path) -> list[Path]:
+    """List the files that GDAL reads for a raster: itself, its sidecar files, and the sources of a VRT with theirs."""
+    files, waiting = {path}, [path]
+    while waiting:
+        with suppress(RasterioIOError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(waiting.pop()) as raster:
+                new_files = {Path(file) for file in raster.files} - files
+            files |= new_files
+            waiting += new_files
+    return sorted(files)
+
+
+@contextmanager
+def translate_metadata_errors(path: str | Path) -> Iterator[None]:
+    """Raise an error of reading metadata, such as a CRS that is not UTF-8, as a `UsageError` that names the file."""
+    try:
+        yield
+    except RasterioIOError:
+        raise
+    except (RasterioError, ValueError, OverflowError) as error:
+        advice = "Correct it with gdal_translate, or leave the file out."
+        raise UsageError(f"the metadata of raster '{path}' cannot be read: {error}. {advice}") from error
 
 
 @contextmanager
@@ -249,7 +276,7 @@ def reject_sidecars(path: Path, info: RasterInfo, *, crs: str | None, footprint:
     if not sidecars:
         return
     info_of_file = None
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), suppress(GeographerError):
+    with rasterio.Env(**_NO_SIDECARS), suppress(GeographerError):
         info_of_file = replace(read_raster_info(path, crs=crs, footprint=footprint), acquired=info.acquired)
     if is_virtual or any(file.suffix == ".msk" for file in sidecars) or info_of_file != info:
         names = quote_names([file.name for file in sidecars])

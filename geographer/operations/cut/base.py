@@ -13,11 +13,12 @@ from geographer.base.errors import ConflictError, NotFoundError, UsageError, quo
 from geographer.base.parameters import Parameter
 from geographer.base.values import Size, Window, validate_name
 from geographer.operations.cut.events import ChipsCut, CoverReport, CutterRun
+from geographer.operations.cut.windows.chip_names import make_names_distinct
 from geographer.operations.cut.windows.chips import Chip, Shortage, WindowFilter, clip_window
 from geographer.planning.collections import require_pixels
 from geographer.planning.raster_rows import describe_grid, make_raster_rows
-from geographer.planning.recipe import Recipe, find_recipe, list_recipes
-from geographer.planning.removed_rasters import make_dependent_removal_rows
+from geographer.planning.recipe import Recipe, find_recipe, list_recipe_records, list_recipes
+from geographer.planning.removed_rasters import make_dependent_removal_rows, stage_remembered_removals
 from geographer.planning.selection import Selection, Selections
 from geographer.planning.shared_parameters import NAME_SCHEMA, RasterSelection, parse_size
 from geographer.storage.database.connection import run_script
@@ -25,6 +26,7 @@ from geographer.storage.database.sql_sandbox import translate_sql_errors, valida
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext
 from geographer.storage.state.update import MACROS
+from geographer.storage.workspace.source_rasters import SourceRasters
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +37,10 @@ BandPatterns = tuple[tuple[str, tuple[int, ...]], ...]
 """Pairs of a glob pattern for raster ids and band numbers from 1. The first pattern that matches a raster applies."""
 
 _FOLDER: Final = Path(__file__).parent
+_INPUT_PARAMETERS: Final = ("collection", "source")
+"""The parameters in which the log records the collection that a recipe uses."""
+_REMOVED: Final = "removed (geographer restore rasters brings them back)"
+"""Why a planned chip is not cut, as events record it."""
 
 
 class WindowPlan(NamedTuple):
@@ -54,8 +60,10 @@ class PlanningContext:
     """Input of `CutRecipe.plan_windows`.
 
     `recorded` is the recipe of this name in the log, perhaps with other parameters, `existing_ids` are its chips, and
-    `chips` those whose parent raster is unchanged. `rasters` to cut from have the columns of `rasters_to_cut.sql`;
-    `raster_by_id` has their rows. `accepts_window` returns whether a window has enough valid pixels.
+    `chips` those whose parent raster is unchanged, and `removed_chips` those that users removed: a plan counts them as
+    existing, and they are not cut again. `rasters` to cut from have the columns of `rasters_to_cut.sql`;
+    `raster_by_id` has their rows, and `sources` their files. `accepts_window` returns whether a window has enough valid
+    pixels.
     """
 
     revision: Revision
@@ -64,7 +72,9 @@ class PlanningContext:
     rasters: "pa.Table"
     raster_by_id: Mapping[str, Any]
     chips: Sequence[Chip]
+    removed_chips: Sequence[Chip]
     selections: Selections
+    sources: SourceRasters
     accepts_window: WindowFilter
 
     def crosses_edge(self, chip: Chip) -> bool:
@@ -176,19 +186,36 @@ class CutRecipe(Recipe, kw_only=True, frozen=True):
         self._validate_rasters(raster_by_id, is_changed=is_changed)
         chip_query = "SELECT raster_id FROM current_raster WHERE recipe = $name"
         existing_ids = {id for (id,) in revision.fetch_rows(chip_query, name)}
-        query = (_FOLDER / "unchanged_chips.sql").read_text()
-        rows = revision.fetch_rows(query, name | {"collection": self.source})
-        chips = [Chip(stem, raster, feature, Window(*sides)) for stem, raster, feature, *sides in rows]
-        accepted = set() if is_changed else {(chip.raster_id, chip.window) for chip in chips}
-        accepts_window = self._make_window_predicate(context.root, raster_by_id, accepted)
-        planning = PlanningContext(
-            revision, recorded, existing_ids, rasters, raster_by_id, chips, selections, accepts_window
-        )
-        return CutPlan(self, planning, self.plan_windows(planning))
+        chips, removed_chips = self._read_unchanged_chips(revision)
+        accepted = set() if is_changed else {(chip.raster_id, chip.window) for chip in (*chips, *removed_chips)}
+        sources = SourceRasters(revision, context.root, raster_by_id)
+        accepts_window = self._make_window_predicate(sources, accepted)
+        staged = (rasters, raster_by_id, chips, removed_chips, selections, sources, accepts_window)
+        planning = PlanningContext(revision, recorded, existing_ids, *staged)
+        windows = self.plan_windows(planning)
+        sources.require_unchanged()
+        known_names = {id.removeprefix(f"{self.name}/") for id in existing_ids} | {chip.name for chip in removed_chips}
+        windows = windows._replace(chips=make_names_distinct(windows.chips, known_names))
+        self._reject_other_rasters(revision, windows.chips)
+        return CutPlan(self, planning, windows)
 
     def select_bands(self, raster_id: str) -> tuple[int, ...] | None:
         """Return the bands, from 1, to cut from a raster; None: all."""
         return next((bands for pattern, bands in parse_bands(self.bands) if fnmatchcase(raster_id, pattern)), None)
+
+    def _read_unchanged_chips(self, revision: Revision) -> tuple[list[Chip], list[Chip]]:
+        """Return the chips whose parent raster is unchanged: those that exist, and those that users removed.
+
+        With `replace`, removed chips are forgotten, so the recipe cuts them again.
+        """
+        stage_remembered_removals(revision)
+        query = (_FOLDER / "unchanged_chips.sql").read_text()
+        rows = revision.fetch_rows(query, {"name": self.name, "collection": self.source})
+        existing: list[Chip] = []
+        removed: list[Chip] = []
+        for is_removed, stem, raster, feature, *sides in rows:
+            (removed if is_removed else existing).append(Chip(stem, raster, feature, Window(*sides)))
+        return existing, [] if self.replace else removed
 
     def _validate_rasters(self, raster_by_id: Mapping[str, Any], *, is_changed: bool) -> None:
         """Reject bands that rasters do not have, patterns without rasters, and sizes in metres below two pixels."""
@@ -219,6 +246,16 @@ class CutRecipe(Recipe, kw_only=True, frozen=True):
         if source == self.name:
             raise ConflictError(f"'{self.source}' comes from the chips of '{self.name}' itself. Choose another --from.")
 
+    def _reject_other_rasters(self, revision: Revision, chips: Sequence[Chip]) -> None:
+        """Reject chips with the ids of rasters that are not the recipe's, such as footprints of a catalogue."""
+        condition = "starts_with(raster_id, $prefix) AND recipe IS DISTINCT FROM $name"
+        names = {"prefix": f"{self.name}/", "name": self.name}
+        rows = revision.fetch_rows(f"SELECT raster_id FROM current_raster WHERE {condition}", names)  # noqa: S608
+        if taken := sorted({id for (id,) in rows} & {f"{self.name}/{chip.name}" for chip in chips}):
+            raise ConflictError(
+                f"{quote_objects('raster', taken, 'exists|exist')}, and chips would get the same ids. Use another name."
+            )
+
     def _rank_rasters(self, revision: Revision, selections: Selections) -> "pa.Table":
         """Stage the selected rasters as temp table `raster_to_cut` (raster_id, sort_rank) and return them by rank."""
         selections.stage_selection("raster", self.rasters_where)
@@ -239,16 +276,13 @@ class CutRecipe(Recipe, kw_only=True, frozen=True):
         parameters = {"width": width, "height": height, "in_metres": unit == "m"}
         return revision.fetch_arrow((_FOLDER / "rasters_to_cut.sql").read_text(), parameters)
 
-    def _make_window_predicate(
-        self, root: Path, raster_by_id: Mapping[str, Any], accepted: Collection[tuple[str, Window]]
-    ) -> WindowFilter:
+    def _make_window_predicate(self, sources: SourceRasters, accepted: Collection[tuple[str, Window]]) -> WindowFilter:
         """Return a predicate that accepts windows with at most `max_nodata`, and `accepted` without reading pixels."""
         if self.max_nodata is None:
             return lambda _id, _window: True
         from geographer.operations.cut.nodata_fraction import NodataFractions
 
-        limit = self.max_nodata
-        fractions = NodataFractions({id: str(root / row["path"]) for id, row in raster_by_id.items()})
+        limit, fractions = self.max_nodata, NodataFractions(sources.open_raster)
         return lambda id, window: (id, window) in accepted or fractions.compute_fraction(id, window) <= limit
 
 
@@ -259,9 +293,12 @@ class CutPlan:
         import pyarrow as pa
 
         self.recipe, self._context = recipe, context
-        unchanged = set(context.chips)
-        self.chips = [chip for chip in windows.chips if chip not in unchanged or self._has_other_pixels(chip)]
-        self.retired = sorted(context.existing_ids.difference(self._make_chip_id(chip) for chip in windows.chips))
+        unchanged, removed_names = set(context.chips), {chip.name for chip in context.removed_chips}
+        planned = [chip for chip in windows.chips if chip.name not in removed_names]
+        self.chips = [chip for chip in planned if chip not in unchanged or self._has_other_pixels(chip)]
+        self.retired = sorted(context.existing_ids.difference(map(self._make_chip_id, planned)))
+        unmet = Counter(shortage.reason for shortage in windows.unmet)
+        unmet[_REMOVED] += len(windows.chips) - len(planned)
         self._log_rows = make_dependent_removal_rows(context.revision, self.retired)
         if inputs := (*windows.recipe_inputs, *context.selections.to_rows().values()):
             self._log_rows["recipe_input"] = pa.concat_tables(inputs)
@@ -270,13 +307,21 @@ class CutPlan:
             warnings.append(f"no raster of '{recipe.source}' is selected. Check --rasters-where.")
         elif windows.features == 0:
             warnings.append("no feature is selected. Check --where.")
+        elif not windows.chips:
+            reasons = sorted({shortage.reason for shortage in windows.unmet})
+            warnings.append(
+                f"no chip is planned ({'; '.join(reasons) or 'no window'}). Check --size and the selection."
+            )
+        if users := self._list_users_of_old_chips():
+            text = quote_objects("recipe", users, "uses|use")
+            warnings.append(f"{text} chips of '{recipe.name}' that are replaced. Run them again: geographer update")
         self.event = ChipsCut(
             recipe=recipe.to_record(),
             chips=len(self.chips),
             retired=len(self.retired),
             features=windows.features,
             boxes=windows.boxes,
-            unmet=dict(sorted(Counter(shortage.reason for shortage in windows.unmet).items())),
+            unmet=dict(sorted((+unmet).items())),
             selectors=context.selections.list_runs(),
             cover=windows.cover,
             cutter=windows.cutter,
@@ -298,15 +343,26 @@ class CutPlan:
             raster, destination = self._context.raster_by_id[chip.raster_id], context.staging / f"{chip.name}.tif"
             bands = self.recipe.select_bands(chip.raster_id)
             padding = self._find_pad_value(self.recipe, chip) if self.recipe.allows_padding else None
-            source = str(context.root / raster["path"])
-            tasks.append(ChipTask(source, chip.window, str(destination), bands, padding, raster["crs"]))
+            source = self._context.sources.raster_by_id[chip.raster_id]
+            grid = (raster["crs"], source.is_referenced)
+            tasks.append(ChipTask(str(source.path), chip.window, str(destination), bands, padding, *grid))
+        self._context.sources.require_intact(chip.raster_id for chip in self.chips)
         for result in cut_chips(tasks, workers=context.count_workers(len(tasks))):
             rows.append(self._make_row(self.chips[result.index], result))
             files.append((Path(result.destination), result.checksums))
             context.progress("chips cut", len(rows), len(tasks))
+        self._context.sources.require_unchanged()
         rows += [{"change": "removed", "raster_id": chip_id} for chip_id in self.retired]
         tables = {"raster_change": make_raster_rows(rows)} if rows else {}
         return Change(self.event, {**tables, **self._log_rows}, files, move_files=True)
+
+    def _list_users_of_old_chips(self) -> list[str]:
+        """Return the recipes that use the chips of this one, if its parameters change and chips differ."""
+        recorded = self._context.recorded
+        if self.is_empty or recorded is None or recorded.has_same_parameters(self.recipe):
+            return []
+        records = list_recipe_records(self._context.revision)
+        return [record.name for record in records if self.recipe.name in map(record.parameters.get, _INPUT_PARAMETERS)]
 
     def _has_other_pixels(self, chip: Chip) -> bool:
         """Return whether the recorded recipe cut other bands of this window, or padded it with another value."""

@@ -1,29 +1,29 @@
 """Compute which fraction of a window is nodata or lies outside its raster."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
+from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from geographer.base.values import Window
 from geographer.operations.cut.windows.chips import clip_window
-from geographer.rasters.read import open_raster, translate_read_errors
+from geographer.rasters.read import translate_read_errors
 
 _MAX_OPEN_FILES = 64
 
 
 class NodataFractions:
-    """Nodata fractions of windows, computed on demand; raster files (`paths` by raster id) stay open between calls."""
+    """Nodata fractions of windows, computed on demand; rasters, opened by their ids, stay open between calls."""
 
-    def __init__(self, paths: Mapping[str, str]) -> None:
-        self._open_raster = lru_cache(_MAX_OPEN_FILES)(lambda raster_id: open_raster(Path(paths[raster_id])))
+    def __init__(self, open_raster: Callable[[str], DatasetReader]) -> None:
+        self._open_raster = lru_cache(_MAX_OPEN_FILES)(open_raster)
 
     def compute_fraction(self, raster_id: str, window: Window) -> float:
         """Return the fraction, 0 to 1, of pixels that lie outside the raster or are nodata in all bands.
 
-        A missing file raises NotFoundError, and one that cannot be read CorruptError.
+        `CorruptError` if the file cannot be read.
         """
         raster = self._open_raster(raster_id)
         inside = clip_window(window, raster.width, raster.height)

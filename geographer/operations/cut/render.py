@@ -34,7 +34,8 @@ class ChipTask:
     """One chip to make: copy `window` of the raster at `raster_path` to the file `destination` in an existing folder.
 
     `bands` are numbered from 1 and keep their order; None: all bands. `pad_value` fills the part of the window outside
-    the raster; None: the window must lie inside. `crs` replaces the raster's own.
+    the raster; None: the window must lie inside. `crs` replaces the raster's own. `with_sidecars` reads sidecar files,
+    too.
     """
 
     raster_path: str
@@ -43,6 +44,12 @@ class ChipTask:
     bands: tuple[int, ...] | None = None
     pad_value: float | None = None
     crs: str | None = None
+    with_sidecars: bool = True
+
+    @property
+    def opened_raster(self) -> tuple[str, str | None, bool]:
+        """What tasks have in common that read one opened raster."""
+        return self.raster_path, self.crs, self.with_sidecars
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +124,8 @@ def _cut_batch_with_thread(batch: list[_IndexedTask]) -> Iterator[ChipResult]:
 
 def _encode_chips(batch: list[_IndexedTask]) -> Iterator[_ChipWriter]:
     """Read and compress the chips in the order of blocks; yield functions that write and hash them."""
-    for (path, crs), tasks in groupby(batch, key=lambda item: (item[1].raster_path, item[1].crs)):
-        with closing(open_raster(Path(path))) as raster:
+    for (path, crs, with_sidecars), tasks in groupby(batch, key=lambda item: item[1].opened_raster):
+        with closing(open_raster(Path(path), with_sidecars=with_sidecars)) as raster:
             reader = _ChipReader(raster, crs)
             for index, task in reader.sort_by_block(list(tasks)):
                 yield reader.encode_chip(index, task)

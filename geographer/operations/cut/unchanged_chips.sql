@@ -1,10 +1,28 @@
--- unchanged_chips.sql: the chips of the recipe $name whose parent raster is in $collection with the bytes and CRS it was cut from
--- needs: current_raster, state.raster, $name, $collection · makes: one result:
--- name (without the recipe), raster_id, feature_id, col, row, width, height
-SELECT substr(chip.raster_id, len($name) + 2) AS name, chip.parent_id AS raster_id, chip.feature_id, chip.col, chip."row", chip.width, chip.height
-FROM (FROM current_raster WHERE recipe = $name) AS chip
+-- unchanged_chips.sql: the chips of the recipe $name, and those that users removed since it has its parameters (is_removed), whose
+--   parent raster is in $collection with the bytes and CRS it was cut from
+-- needs: current_raster, state.raster, state.recipe, remembered_removal, macro is_current, $name, $collection · makes: one result:
+-- is_removed, name (without the recipe), raster_id, feature_id, col, row, width, height
+WITH recipe AS (
+    SELECT valid_from AS recorded_at FROM state.recipe WHERE name = $name AND is_current(valid_from, valid_to)
+), chip AS (
+    SELECT raster_id, parent_id, feature_id, col, "row", width, height, valid_from, false AS is_removed
+    FROM current_raster WHERE recipe = $name
+    UNION ALL
+    SELECT raster_id, parent_id, feature_id, col, "row", width, height, valid_from, true AS is_removed
+    FROM state.raster JOIN remembered_removal USING (raster_id)
+    WHERE recipe = $name AND valid_to = removed_at
+      AND removed_at >= (SELECT recorded_at FROM recipe)
+)
+SELECT is_removed, substr(chip.raster_id, len($name) + 2) AS name, chip.parent_id AS raster_id, chip.feature_id, chip.col, chip."row",
+       chip.width, chip.height
+FROM chip
 JOIN state.raster AS parent
 ON parent.raster_id = chip.parent_id AND parent.valid_from <= chip.valid_from AND parent.valid_to > chip.valid_from
 JOIN (FROM current_raster WHERE collection = $collection) AS current_parent
 ON current_parent.raster_id = chip.parent_id AND current_parent.sha256 = parent.sha256 AND current_parent.crs = parent.crs
+UNION ALL
+-- Chips that users removed in another dataset, before it was imported.
+SELECT true, substr(raster_id, len($name) + 2), '', NULL, 0, 0, 0, 0
+FROM remembered_removal ANTI JOIN state.raster USING (raster_id)
+WHERE starts_with(raster_id, $name || '/') AND removed_at >= (SELECT recorded_at FROM recipe)
 ORDER BY name;

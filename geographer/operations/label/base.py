@@ -23,6 +23,8 @@ from geographer.storage.events.row_tables import ROW_TABLES, make_row_table
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext
 from geographer.storage.state.update import MACROS
+from geographer.storage.workspace.paths import require_new_path
+from geographer.storage.workspace.source_rasters import SourceRasters
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,6 +94,11 @@ class LabelRecipe(Recipe, kw_only=True, frozen=True):
         return None if self.width is None else parse_line_width(self.width)
 
     @property
+    def reads_pixels(self) -> bool:
+        """Whether labels depend on the pixels of rasters."""
+        return False
+
+    @property
     def depends_on_order(self) -> bool:
         """Whether labels depend on the order of addition: they number or list objects, or it breaks ties."""
         return self.lists_objects
@@ -104,7 +111,7 @@ class LabelRecipe(Recipe, kw_only=True, frozen=True):
         """Stage what drawing needs to know of features besides their class; see `stage_feature_drawing`."""
         stage_feature_drawing(revision, _NO_FEATURE_DRAWING)
 
-    def make_plan(self, revision: Revision, _context: PlanContext) -> "LabelPlan":
+    def make_plan(self, revision: Revision, context: PlanContext) -> "LabelPlan":
         """Plan the labels that are missing or outdated, and the removal of labels whose raster left the collection.
 
         Raises:
@@ -112,7 +119,7 @@ class LabelRecipe(Recipe, kw_only=True, frozen=True):
             UsageError: the collection is a catalogue, there is no class to draw, or see `determine_settings`.
         """
         validate_name("label", self.name)
-        return LabelPlan(self, revision, self.stage_outdated_labels(revision))
+        return LabelPlan(self, revision, context.root, self.stage_outdated_labels(revision))
 
     def stage_outdated_labels(self, revision: Revision) -> LabelSettings:
         """Create `outdated_label`, `removed_raster`, `feature_drawing` and what `drawn_features.sql` makes.
@@ -152,11 +159,15 @@ class LabelRecipe(Recipe, kw_only=True, frozen=True):
 class LabelPlan:
     """The labels to make, the objects to draw on them, and the labels to retire."""
 
-    def __init__(self, recipe: LabelRecipe, revision: Revision, settings: LabelSettings) -> None:
+    def __init__(self, recipe: LabelRecipe, revision: Revision, root: Path, settings: LabelSettings) -> None:
         """Read the temporary tables that `LabelRecipe.stage_outdated_labels` created."""
         self.recipe, self._settings = recipe, settings
         self._outdated = [OutdatedLabel(*row) for row in revision.fetch_rows("FROM outdated_label ORDER BY raster_id")]
         self._retired = [row[0] for row in revision.fetch_rows("FROM removed_raster ORDER BY raster_id")]
+        for path in {self._make_path(row) for row in self._outdated} - {row.label_path for row in self._outdated}:
+            require_new_path(path)
+        rasters_to_read = [row.raster_id for row in self._outdated] if recipe.reads_pixels else []
+        self._sources = SourceRasters(revision, root, rasters_to_read)
         to_draw = (_FOLDER / "objects_to_draw.sql").read_text(), {"with_properties": recipe.needs_properties}
         self._objects_to_draw = _group_by_raster(revision.fetch_rows(*to_draw))
         self._recorded_objects = _group_by_raster(revision.fetch_rows(_RECORDED_OBJECTS, {"name": recipe.name}))
@@ -172,6 +183,7 @@ class LabelPlan:
         """Make the labels in the staging folder; record only those whose path or bytes changed."""
         from geographer.operations.label.rendering.render import render_labels
 
+        self._sources.require_intact()
         results: list[tuple[OutdatedLabel, LabelResult]] = []
         count, noun = len(self._outdated), self.recipe.noun
         workers = context.count_workers(count)
@@ -179,6 +191,7 @@ class LabelPlan:
         for pair in zip(self._outdated, labels, strict=True):
             results.append(pair)
             context.progress(f"{noun} made", len(results), count)
+        self._sources.require_unchanged()
         changed = [
             (outdated, label)
             for outdated, label in results
@@ -200,17 +213,19 @@ class LabelPlan:
                 VisibleObject(id, name, value, bytes(wkb), ignored, tuple(values or ()), text and json.loads(text))
                 for id, name, value, wkb, ignored, values, text in self._objects_to_draw.get(outdated.raster_id, ())
             )
+            source = self._sources.raster_by_id.get(outdated.raster_id)
             yield LabelTask(
                 raster_id=outdated.raster_id,
                 grid=Grid(outdated.crs, Transform(*outdated.transform), outdated.width, outdated.height),
                 objects=tuple(objects),
                 destination=str(context.staging / f"{index}{self.recipe.file_suffix}"),
-                raster_path=str(context.root / outdated.path),
+                raster_path=str(source.path) if source else "",
+                with_sidecars=source is not None and source.is_referenced,
                 valid_window=None if outdated.valid_window is None else Window(*outdated.valid_window),
             )
 
     def _make_path(self, outdated: OutdatedLabel) -> str:
-        stem = Path(outdated.path).stem
+        stem = outdated.raster_id.rpartition("/")[2]  # the id of a chip begins with its recipe
         return f"labels/{self.recipe.name}/{self.recipe.collection}/{stem}{self.recipe.file_suffix}"
 
     def _iter_label_rows(self, changed: list[tuple[OutdatedLabel, LabelResult]]) -> Iterator[tuple[object, ...]]:

@@ -56,6 +56,11 @@ class LabelMask(LabelRecipe, kw_only=True, frozen=True):
             raise UsageError("--ignore-where needs a value to burn. Pass --ignore VALUE, too.")
 
     @property
+    def reads_pixels(self) -> bool:
+        """See `LabelRecipe.reads_pixels`."""
+        return self.ignore is not None
+
+    @property
     def depends_on_order(self) -> bool:
         """See `LabelRecipe.depends_on_order`."""
         return self.overlap != "class-order"

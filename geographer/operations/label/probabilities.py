@@ -1,5 +1,6 @@
 """`label probabilities`: for each class, the probability that a pixel belongs to it."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -11,7 +12,10 @@ from geographer.operations.label.events import SUBPIXEL, make_payload_rules
 from geographer.planning.up_to_date_labels import LabelSettings
 from geographer.planning.user_columns import PROBABILITY_PREFIX
 from geographer.storage.database.connection import run_script
-from geographer.storage.queries.revision import Revision, make_json_path
+from geographer.storage.events.row_tables import make_json_path
+from geographer.storage.queries.revision import Revision
+
+logger = logging.getLogger(__name__)
 
 _PROBABILITIES: Final = Path(__file__).with_name("feature_probabilities.sql")
 _INVALID_PROBABILITIES: Final = """
@@ -71,7 +75,11 @@ class LabelProbabilities(LabelRecipe, kw_only=True, frozen=True):
     def stage_feature_columns(self, revision: Revision) -> None:
         """Stage the probabilities; raise `UsageError` if one is not from 0 to 1, or the sum of a feature exceeds 1."""
         names = list_band_classes(revision)
-        paths = [make_json_path(self.columns.get(name, PROBABILITY_PREFIX + name)) for name in names]
+        columns = [self.columns.get(name, PROBABILITY_PREFIX + name) for name in names]
+        if names and not set(columns).intersection(revision.list_columns("features")):
+            missing = quote_objects("column", columns)
+            logger.warning("features have no %s of probabilities: each counts as certain of its class", missing)
+        paths = [make_json_path(column) for column in columns]
         run_script(revision.connection, _PROBABILITIES.read_text(), {"classes": names, "paths": paths})
         if invalid := revision.fetch_rows(_INVALID_PROBABILITIES):
             feature_id, texts = invalid[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -69,6 +70,11 @@ def remove_dvc_file(repo: Repo, folder: Path) -> None:
     """Remove the `.dvc` file next to `folder` and its line in `.gitignore`; the folder's files stay."""
     Path(f"{folder}.dvc").unlink(missing_ok=True)
     repo.scm_context.ignore_remove(str(folder))
+
+
+def compute_address(listing: bytes) -> str:
+    """Return the name of a folder's listing in the cache."""
+    return f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
 
 
 def encode_listing(entries: Sequence[FolderEntry]) -> bytes:

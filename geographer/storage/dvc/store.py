@@ -8,12 +8,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import os
 import shutil
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol, Self
+from weakref import finalize
 
 from geographer.base.atomic_files import (
     TEMPORARY_FILES,
@@ -24,10 +26,19 @@ from geographer.base.atomic_files import (
     translate_os_errors,
     write_atomic,
 )
-from geographer.base.errors import ConflictError, NotFoundError, StorageError, UsageError
+from geographer.base.errors import ConflictError, CorruptError, NotFoundError, StorageError, UsageError
 from geographer.base.values import Checksums
+from geographer.storage.author import complete_environment
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
-from geographer.storage.dvc.dvc_files import FolderEntry, encode_listing, hold_dvc_lock, remove_dvc_file, write_dvc_file
+from geographer.storage.dvc.dvc_check import delete_damaged_dvc_file, find_dvc_file_damage, read_dvc_file, read_listing
+from geographer.storage.dvc.dvc_files import (
+    FolderEntry,
+    compute_address,
+    encode_listing,
+    hold_dvc_lock,
+    remove_dvc_file,
+    write_dvc_file,
+)
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -52,6 +63,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
+        complete_environment()
 
     @classmethod
     def init_repository(cls, root: Path, *, scm: bool = True) -> Store:
@@ -68,7 +80,7 @@ class Store:
         if (store.root / ".dvc").is_dir():
             store._write_dvcignore()
         else:
-            store._create_repository(with_git=scm and _is_in_git(store.root))
+            store._create_repository(with_git=scm and is_in_git(store.root))
         return store
 
     def close(self) -> None:
@@ -86,6 +98,11 @@ class Store:
     def cache_path(self, md5: str) -> Path:
         """Return the path of the file with that MD5 in the cache, whether or not it exists."""
         return Path(self._object_db.oid_to_path(md5))
+
+    def find_cache_folder(self) -> str:
+        """Return the folder of the cache's files: relative to the workspace if it is inside, and with `/`."""
+        folder = self.cache_path("00" * 16).parent.parent
+        return (folder.relative_to(self.root) if folder.is_relative_to(self.root) else folder).as_posix()
 
     def add_to_gitignore(self, path: str) -> None:
         """Add `path`, relative to the workspace, to the `.gitignore` in its folder."""
@@ -160,23 +177,70 @@ class Store:
             raise StorageError(f"DVC's remote failed: {error}. Fix its configuration or try again later.") from error
         return damages
 
+    def find_missing_objects(self, md5s: Iterable[str]) -> list[str]:
+        """Return the objects that neither the cache nor DVC's default remote has; nothing is downloaded or hashed.
+
+        `StorageError` if the remote cannot be reached.
+        """
+        from dvc.config import NoRemoteError
+        from dvc.exceptions import DvcException
+
+        missing = [md5 for md5 in dict.fromkeys(md5s) if not self.cache_path(md5).is_file()]
+        if not missing:
+            return []
+        try:
+            with _open_repository(self.root) as repo:
+                found = set(repo.cloud.get_remote_odb(command="fetch").oids_exist(missing))
+        except NoRemoteError:
+            return missing
+        except (DvcException, ImportError, OSError) as error:
+            raise StorageError(f"DVC's remote failed: {error}. Fix its configuration or try again later.") from error
+        return [md5 for md5 in missing if md5 not in found]
+
+    def find_dvc_file_damage(self, folder: str, entries: Sequence[FolderEntry]) -> str | None:
+        """Return how the `.dvc` file of a folder, or its listing in the cache, differs from its files, `entries`."""
+        return find_dvc_file_damage(self.root / f"{folder}.dvc", entries, self.cache_path)
+
+    def list_tracked_files(self, dvc_file: str) -> dict[str, str] | None:
+        """Return the files that a `.dvc` file names, with their MD5s; None if it or its listing cannot be read.
+
+        Paths are relative to the workspace. A listing that the cache lacks is fetched from the remote.
+        """
+        try:
+            output = read_dvc_file(self.root / dvc_file)
+        except CorruptError:
+            return None
+        path = (PurePosixPath(dvc_file).parent / output.name).as_posix()
+        if not output.address.endswith(".dir"):
+            return {path: output.address}
+        with suppress(StorageError):
+            self.fetch_files([output.address])
+        listing = read_listing(self.cache_path(output.address), output.address)
+        return None if listing is None else {f"{path}/{name}": md5 for name, md5 in listing.items()}
+
     def track_folder(self, folder: str, entries: Sequence[FolderEntry]) -> None:
         """Track a folder as `dvc add` does, but without reading its files.
 
-        Writes `FOLDER.dvc`, the folder's listing in the cache, and its line in the `.gitignore` of its parent. `folder`
-        is relative to the workspace, with `/`; `entries` is its whole content, without which it is no longer tracked.
+        Writes `FOLDER.dvc`, also over a damaged one, the folder's listing in the cache, and its line in the
+        `.gitignore` of its parent. `folder` is relative to the workspace, with `/`; `entries` is its whole content,
+        without which it is no longer tracked.
 
         Raises:
-            ConflictError: Git tracks the folder's files or ignores its `.dvc` file, or that file is damaged.
+            ConflictError: Git tracks the folder's files or ignores its `.dvc` file.
             StorageError: another command held the lock for too long, or the disk cannot be written.
         """
         from dvc.exceptions import DvcException
 
         try:
-            with hold_dvc_lock(self._dvc_repo), self._dvc_repo.scm_context(quiet=True):
+            with (
+                translate_os_errors(self.root / f"{folder}.dvc"),
+                hold_dvc_lock(self._dvc_repo),
+                self._dvc_repo.scm_context(quiet=True),
+            ):
                 if entries:
+                    delete_damaged_dvc_file(self.root / f"{folder}.dvc")
                     listing = encode_listing(entries)
-                    address = f"{_make_md5(listing).hexdigest()}.dir"
+                    address = compute_address(listing)
                     write_atomic(self._prepare_object_path(address), listing, self._object_db.protect)
                     write_dvc_file(self._dvc_repo, self.root / folder, address, entries)
                 else:
@@ -195,14 +259,18 @@ class Store:
     @cached_property
     def _dvc_repo(self) -> Repo:
         from dvc.config import ConfigError
-        from dvc.repo import Repo
 
         if not (self.root / ".dvc").is_dir():
-            raise NotFoundError(f"'{self.root}' is not a DVC repository. Run geographer init there first.")
+            raise NotFoundError(
+                f"'{self.root}' is not a DVC repository: it has no folder .dvc. Restore that folder, or run geographer "
+                "init there first if there is no dataset yet."
+            )
         try:
-            return Repo(str(self.root))
-        except ConfigError as error:
+            return _open_repository(self.root)
+        except (ConfigError, UnicodeDecodeError) as error:
             raise UsageError(f"DVC cannot read the configuration of '{self.root}': {error}") from error
+        except OSError as error:
+            raise StorageError(f"DVC cannot work in '{self.root}': {error}. Repair that file or folder.") from error
 
     @cached_property
     def _object_db(self) -> _ObjectDb:
@@ -277,13 +345,12 @@ class Store:
         """Download files from the remote; return the first error other than files that it lacks."""
         from dvc.config import NoRemoteError
         from dvc.exceptions import DvcException
-        from dvc.repo import Repo
         from dvc_objects.fs.generic import transfer
         from dvc_objects.fs.local import localfs
 
         errors: list[BaseException] = []
         try:
-            with Repo(str(self.root)) as repo:
+            with _open_repository(self.root) as repo:
                 remote = repo.cloud.get_remote_odb(command="fetch")
                 sources = [remote.oid_to_path(md5) for md5 in path_of_md5]
                 targets = [str(path) for path in path_of_md5.values()]
@@ -298,7 +365,7 @@ class Store:
         with translate_os_errors(path):
             try:
                 with path.open("rb", buffering=0) as file:
-                    if hashlib.file_digest(file, _make_md5).hexdigest() != md5:
+                    if hashlib.file_digest(file, _make_md5).hexdigest() != md5.removesuffix(".dir"):
                         return "altered"
             except FileNotFoundError:
                 return "missing"
@@ -310,7 +377,26 @@ class Store:
 _make_md5 = partial(hashlib.md5, usedforsecurity=False)
 
 
-def _is_in_git(folder: Path) -> bool:
+def _open_repository(root: Path) -> Repo:
+    """Open a DVC repository; also one that may not be written, and one that was copied out of its Git repository."""
+    import tempfile
+
+    from dvc.repo import Repo
+    from dvc.scm import SCMError
+
+    repository_class = Repo
+    if not os.access(root / ".dvc" / "tmp", os.W_OK) and not os.access(root / ".dvc", os.W_OK):
+        folder = tempfile.mkdtemp(prefix="geographer-")
+        repository_class = type("ReadOnlyRepository", (Repo,), {"tmp_dir": folder, "site_cache_dir": folder})
+        finalize(repository_class, shutil.rmtree, folder, ignore_errors=True)
+    try:
+        return repository_class(str(root))
+    except SCMError:
+        return repository_class(str(root), config={"core": {"no_scm": True}})
+
+
+def is_in_git(folder: Path) -> bool:
+    """Return whether a folder is in a work tree of Git."""
     from dvc.scm import SCM, SCMError
 
     try:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from geographer.base.atomic_files import FileDamage, check_file, temporary_sibling
-from geographer.base.errors import CorruptError, StorageError, quote_names
+from geographer.base.atomic_files import FileDamage, translate_os_errors
+from geographer.base.errors import CorruptError, quote_names
 from geographer.base.text import format_count
 from geographer.base.values import Checksums
 from geographer.storage.database.connection import register_table
+from geographer.storage.dvc.dvc_files import FolderEntry
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
+from geographer.storage.workspace.checked_files import CheckedFiles
+from geographer.storage.workspace.paths import FILES_SQL, SafeFolder, is_recorded_file
+from geographer.storage.workspace.tracked_folders import find_unknown_dvc_files
 
-_FILES: Final = Path(__file__).with_name("files.sql")
+_ENTRIES: Final = (
+    "SELECT parse_dirpath(path, 'forward_slash') AS folder, parse_filename(path, false, 'forward_slash'), md5, size "
+    "FROM files_at($at) WHERE folder IN (SELECT unnest($folders::VARCHAR[])) ORDER BY path"
+)
 Md5s = Collection[str]
 
 
@@ -41,39 +49,9 @@ class CheckoutResult(NamedTuple):
     unchanged: int
 
 
-class WorkspaceMarker(NamedTuple):
-    """The position of the workspace's files; None while they are being changed, or when it is not known.
-
-    `is_requested` is true if a user checked out that position: then it does not follow the head.
-    """
-
-    position: int | None
-    is_requested: bool = False
-
-
-def read_marker(path: Path) -> WorkspaceMarker:
-    """Read the marker `.geographer/workspace.json`; if it is missing or damaged, the position is not known."""
-    try:
-        content = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return WorkspaceMarker(None)
-    return WorkspaceMarker(content["position"], content["chosen"])
-
-
-def write_marker(path: Path, marker: WorkspaceMarker) -> None:
-    """Write the marker atomically; `StorageError` if the disk is full or cannot be written."""
-    try:
-        with temporary_sibling(path) as temporary:
-            temporary.write_text(json.dumps({"position": marker.position, "chosen": marker.is_requested}))
-            temporary.replace(path)
-    except OSError as error:
-        advice = "Free some space; the next command updates the workspace."
-        raise StorageError(f"cannot write '{path}' ({error.strerror}). {advice}") from error
-
-
 def list_files(revision: Revision, position: int, *, exclude_position: int = 0) -> list[TrackedFile]:
     """Return the files that DVC stores for a revision, by path, without those that `exclude_position` has too."""
-    revision.connection.execute(_FILES.read_text())
+    revision.connection.execute(FILES_SQL.read_text())
     rows = revision.fetch_rows(
         "SELECT path, size, md5, sha256, raster_id, label "
         "FROM files_at($at) ANTI JOIN files_at($excluded) USING (path, md5) ORDER BY path",
@@ -83,30 +61,43 @@ def list_files(revision: Revision, position: int, *, exclude_position: int = 0) 
 
 
 def update_workspace(
-    revision: Revision, store: Store, current: int | None, since_ns: int | None, trusted_md5s: Md5s, linked_md5s: Md5s
+    revision: Revision, store: Store, current: int | None, *, check_all: bool, trusted_md5s: Md5s, linked_md5s: Md5s
 ) -> CheckoutResult:
     """Update the workspace's files to `revision`, then the `.dvc` files of their folders.
 
-    If `current`, the position of the present files, is not known, every file is checked; otherwise also those of both
-    revisions that were modified since `since_ns` (nanoseconds since 1970), if it is set. Files with `trusted_md5s` were
-    just stored and are not hashed again; those with `linked_md5s` become links to the cache.
+    If `current`, the position of the present files, is not known, or with `check_all`, every file and every `.dvc` file
+    is checked; otherwise only those are touched that differ between the revisions. Files with `trusted_md5s` were just
+    stored and are not hashed again; those with `linked_md5s` become links to the cache.
 
     Raises:
         CorruptError: a file is missing or altered in the cache and the remote; names the rasters and features.
+        ConflictError: a folder is a symbolic link.
     """
-    to_write = list_files(revision, revision.position, exclude_position=current or 0)
+    check_all = check_all or current is None
+    different = list_files(revision, revision.position, exclude_position=current or 0)
+    to_write = [] if current is None else different
     obsolete_paths = _list_obsolete_paths(revision, current, store.root)
-    folders = {path.rpartition("/")[0] for path in (*(file.path for file in to_write), *obsolete_paths)}
-    if current is None:
-        to_write = [file for file in to_write if check_file(store.root / file.path, file.checksums)]
-    elif since_ns is not None:
-        common = set(list_files(revision, revision.position)).difference(to_write)
-        to_write += [file for file in common if _was_modified_since(store.root, file, since_ns)]
+    workspace = SafeFolder(store.root)
+    if check_all:
+        shown = set(list_files(revision, revision.position)).difference(to_write)
+        with CheckedFiles(store.root) as checked:
+            to_write += [
+                file for file in shown if checked.find_damage(workspace.require_inside(file.path), file.checksums)
+            ]
     restore_files(revision, store, store.root, to_write, trusted_md5s, linked_md5s)
     for path in obsolete_paths:
-        (store.root / path).unlink(missing_ok=True)
-    for folder in sorted(folders):
-        store.track_folder(folder, _list_folder_entries(revision, folder))
+        file = workspace.require_inside(path)
+        if not file.is_dir() or file.is_symlink():
+            with translate_os_errors(file):
+                file.unlink(missing_ok=True)
+    folders = {path.rpartition("/")[0] for path in (*(file.path for file in to_write), *obsolete_paths)}
+    if check_all:
+        folders.update(folder for (folder,) in revision.fetch_rows("FROM folders_ever()"))
+    for folder, entries in _list_folder_entries(revision, folders).items():
+        workspace.require_tracked_folder(folder)
+        # A folder without files of this log may have files of another.
+        if entries or not (check_all and find_unknown_dvc_files(revision, store.root, [f"{folder}.dvc"])):
+            store.track_folder(folder, entries)
         _remove_empty_folders(store.root / folder, store.root)
     store.save_dvc_state([(store.root / file.path, file.checksums) for file in to_write])
     count = revision.fetch_value("SELECT count(*) FROM files_at($at)", {"at": revision.position})
@@ -127,9 +118,14 @@ def restore_files(
     revision: Revision, store: Store, folder: Path, files: list[TrackedFile], trusted_md5s: Md5s, linked_md5s: Md5s
 ) -> None:
     """Write files of a revision to a folder; `CorruptError` if some are missing or altered in cache and remote."""
+    target = SafeFolder(folder)
     failures: list[tuple[Path, Checksums, FileDamage]] = []
     for link in (False, True):
-        group = [(file.checksums, folder / file.path) for file in files if (file.checksums.md5 in linked_md5s) == link]
+        group = [
+            (file.checksums, target.require_inside(file.path))
+            for file in files
+            if (file.checksums.md5 in linked_md5s) == link
+        ]
         if group:
             failures += store.restore_files(group, trusted_md5s=trusted_md5s, link=link)
     if not failures:
@@ -147,32 +143,29 @@ def restore_files(
 
 
 def _list_obsolete_paths(revision: Revision, from_position: int | None, root: Path) -> list[str]:
-    source = "files_ever()" if from_position is None else f"files_at({from_position:d})"
-    query = f"SELECT DISTINCT path FROM {source} ANTI JOIN files_at($to) USING (path) ORDER BY path"  # noqa: S608
+    """List files that the revision lacks; if the position of the present files is not known, only recorded content."""
+    source = "stored_file" if from_position is None else f"files_at({from_position:d})"
+    columns = "DISTINCT path, size, md5, sha256"
+    query = f"SELECT {columns} FROM {source} ANTI JOIN files_at($to) USING (path) ORDER BY path"  # noqa: S608
     rows = revision.fetch_rows(query, {"to": revision.position})
-    return [row[0] for row in rows if from_position is not None or (root / row[0]).exists()]
+    if from_position is None:
+        rows = [row for row in rows if os.path.lexists(root / row[0])]
+        rows = [row for row in rows if is_recorded_file(root / row[0], Checksums(*row[1:]))]
+    return [row[0] for row in rows]
 
 
-def _list_folder_entries(revision: Revision, folder: str) -> list[tuple[Any, ...]]:
-    query = (
-        "SELECT path[len($prefix) + 1 :] AS name, md5, size FROM files_at($at) "
-        "WHERE starts_with(path, $prefix) AND NOT contains(name, '/') ORDER BY path"
-    )
-    return revision.fetch_rows(query, {"prefix": folder + "/", "at": revision.position})
+def _list_folder_entries(revision: Revision, folders: set[str]) -> dict[str, list[FolderEntry]]:
+    """Return the files of each folder, by folder."""
+    entries: dict[str, list[FolderEntry]] = {folder: [] for folder in sorted(folders)}
+    parameters = {"at": revision.position, "folders": [*entries]}
+    for folder, name, md5, size in revision.fetch_rows(_ENTRIES, parameters):
+        entries[folder].append((name, md5, size))
+    return entries
 
 
 def _remove_empty_folders(folder: Path, root: Path) -> None:
-    while folder != root and folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
-
-
-def _was_modified_since(root: Path, file: TrackedFile, since_ns: int) -> bool:
-    """Return whether a file that was correct at `since_ns` is damaged; read it only if its status changed."""
-    path = root / file.path
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return True
-    is_changed = max(status.st_mtime_ns, status.st_ctime_ns) >= since_ns or status.st_size != file.checksums.size
-    return is_changed and check_file(path, file.checksums) is not None
+    """Remove a folder and those above it while they are empty; one that cannot be removed stays."""
+    with suppress(OSError):
+        while folder != root:
+            folder.rmdir()
+            folder = folder.parent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -119,7 +120,7 @@ def test_changed_parameters_are_a_conflict(pond_dataset: Dataset) -> None:
     head, before = pond_dataset.log(1), list_checksums(pond_dataset)
     again = pond_dataset.cut_around_features("around", size=12)
     assert (again.changed, again.position, again.summary["chips"]) == (False, head[0].position, 0)
-    with pytest.raises(ConflictError, match=r"'around' exists as a cut around recipe with size \[12, 12, \"px\"\]"):
+    with pytest.raises(ConflictError, match=r"'around' exists as a cut around recipe with --size 12x12px"):
         pond_dataset.cut_around_features("around", size=16)
     with pytest.raises(ConflictError, match="'around' exists as a cut around recipe"):
         pond_dataset.cut_grid("around", size=12)
@@ -169,7 +170,7 @@ def test_removed_chip_is_recut_identically(pond_dataset: Dataset) -> None:
     pond_dataset.cut_around_features("around", size=12)
     before = list_checksums(pond_dataset)
     pond_dataset.remove_rasters(["around/a_alone"])
-    pond_dataset.update()
+    pond_dataset.cut_around_features("around", size=12, replace=True)
     assert list_checksums(pond_dataset) == before
 
 
@@ -302,6 +303,38 @@ def test_invalid_cut_records_nothing(pond_dataset: Dataset, tmp_path: Path) -> N
         pond_dataset.cut_around_features("around", size=8, where="depth_m > 2")
     assert pond_dataset.log(1) == head
     assert not (pond_dataset.root / "rasters" / "cells").exists()
+
+
+def test_cut_without_chips_warns(pond_dataset: Dataset) -> None:
+    result = pond_dataset.cut_grid("cells", size=1000)
+    [warning] = result.summary["warnings"]
+    assert warning == "no chip is planned (raster smaller than a chip). Check --size and the selection."
+
+
+def test_ids_that_differ_by_case_give_distinct_files(pond_dataset: Dataset, tmp_path: Path) -> None:
+    """So that macOS, which takes names for equal that differ by case, keeps all files."""
+    points = {"case": (20.5, 8.5), "CASE": (40.5, 8.5)}
+    options: dict[str, Any] = {"size": 8, "where": "lower(feature_id) = 'case'"}
+    add_points(pond_dataset, tmp_path, {"case": points["case"]})
+    pond_dataset.cut_around_features("around", **options)
+    add_points(pond_dataset, tmp_path, {"CASE": points["CASE"]})
+    pond_dataset.update()
+    chips = {get_feature_id(chip): chip["raster_id"] for chip in list_chips(pond_dataset, "around")}
+    assert chips["case"] == "around/a_case"
+    assert re.fullmatch("around/a_CASE~[0-9a-f]{32}", chips["CASE"])
+    assert not any(result.changed for result in pond_dataset.update())
+    pond_dataset.remove_features(["case"])
+    pond_dataset.update()
+    assert [chip["raster_id"] for chip in list_chips(pond_dataset, "around")] == [chips["CASE"]]
+
+
+def test_chip_with_id_of_other_raster_is_rejected(pond_dataset: Dataset, tmp_path: Path) -> None:
+    catalogue = write_features(tmp_path / "catalogue.geojson", {"cells/a_c0_r0": ("", square_geometry(0, 0, 60))})
+    pond_dataset.add_catalogue(catalogue, crs="EPSG:32633", id="id")
+    head = pond_dataset.log(1)
+    with pytest.raises(ConflictError, match="raster 'cells/a_c0_r0' exists, and chips would get the same ids"):
+        pond_dataset.cut_grid("cells", size=16)
+    assert pond_dataset.log(1) == head
 
 
 def test_dry_run_counts_chips(pond_dataset: Dataset) -> None:

@@ -51,7 +51,7 @@ def test_same_windows_stay(pond_dataset: Dataset) -> None:
 
 def test_other_windows_are_cut_and_retired(pond_dataset: Dataset) -> None:
     pond_dataset.cut_grid("grid", size=32)
-    pond_dataset.split("parts", collection="grid", parts={"train": 1, "test": 1})
+    pond_dataset.split("parts", collection="grid", parts={"train": 0.5, "test": 0.5})
     before = list_checksums(pond_dataset, "grid/")
     parts = {row["raster_id"]: row["part"] for row in pond_dataset.splits().to_pylist()}
     result = pond_dataset.cut_grid("grid", size=32, rasters_where="raster_id = 'a'", edge="drop", replace=True)
@@ -75,7 +75,7 @@ def test_replacement_is_recorded_and_repeatable(pond_dataset: Dataset) -> None:
     assert (replaced.changed, replaced.summary["chips"], replaced.summary["retired"]) == (True, 0, 0)
     assert not pond_dataset.cut_grid("grid", size=32, seed=5, replace=True).changed
     assert not pond_dataset.cut_grid("grid", size=32, seed=5).changed
-    with pytest.raises(ConflictError, match=r"with seed 5\. .*pass --replace"):
+    with pytest.raises(ConflictError, match=r"with --seed 5\. .*pass --replace"):
         pond_dataset.cut_grid("grid", size=32)
     (recipe,) = pond_dataset.sql("SELECT parameters->>'$.seed' AS seed FROM recipes").to_pylist()
     assert recipe == {"seed": "5"}

@@ -159,6 +159,7 @@ def test_masks_follow_added_and_removed_chips(labelled_dataset: Dataset, tmp_pat
     assert not (labelled_dataset.root / "labels/mask/grid/a_c0_r0.tif").exists()
     before = read_file_states(labelled_dataset)
     labelled_dataset.add_rasters(write_scenes(tmp_path / "inputs", "b", offset=1, seed=7))
+    labelled_dataset.restore_rasters(["grid/a_c0_r0"])
     labelled_dataset.update()
     after = read_file_states(labelled_dataset)
     assert after.keys() - before.keys() == {"grid/a_c0_r0"} | {
@@ -223,3 +224,21 @@ def test_label_without_classes_is_rejected(
     with pytest.raises(UsageError, match="no class with a value above 0"):
         dataset.label_masks("mask", collection="source")
     assert dataset.log(1) == head
+
+
+def test_unusable_file_name_is_rejected_before_labels_are_made(dataset: Dataset, tmp_path: Path) -> None:
+    """A referenced raster may have any name, but its label is stored by DVC."""
+    dataset.add_classes(["pond"])
+    [scene] = write_scenes(tmp_path, "a")
+    names = {
+        "tab\t.tif": "the path has a control character",
+        f"{'n' * 251}.tif": r"has more than 255 bytes \('n+.json' has 256",
+    }
+    for number, (name, message) in enumerate(names.items()):
+        path = scene.with_name(name)
+        path.write_bytes(scene.read_bytes())
+        dataset.add_rasters(path, mode="reference", collection=f"c{number}")
+        head = dataset.log(1)
+        with pytest.raises(UsageError, match=message):
+            dataset.label_boxes("boxes", collection=f"c{number}", dry_run=True)
+        assert dataset.log(1) == head

@@ -79,7 +79,9 @@ def test_replace_keeps_equal_labels(dataset: Dataset) -> None:
     assert {path for path, time in list_files(dataset).items() if files[path] != time} == {
         after[id][0] for id in changed
     }
+    dataset.checkout(f"@{position}")
     assert list_labels(dataset, at=position) == before
+    dataset.checkout("HEAD")
     assert list_parameters(dataset)["overlap"] == "smallest-on-top"
     assert_equals_new_labels(dataset, dataset.label_masks, "grid", overlap="smallest-on-top")
 
@@ -91,7 +93,7 @@ def test_replace_without_changed_pixels_records_recipe(dataset: Dataset) -> None
     assert (list_labels(dataset), list_files(dataset)) == (before, files)
     assert list_parameters(dataset)["ignore"] == 9
     assert not dataset.label_masks("mask", collection="grid", ignore_where="depth > 99", ignore=9).changed
-    with pytest.raises(ConflictError, match="with ignore 9"):
+    with pytest.raises(ConflictError, match="with --ignore 9"):
         dataset.label_masks("mask", collection="grid")
 
 

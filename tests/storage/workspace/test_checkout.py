@@ -16,6 +16,7 @@ from geographer import Dataset
 from geographer.base.errors import ConflictError, CorruptError
 from geographer.storage.dvc.store import Store
 from geographer.storage.unit_of_work import UnitOfWork
+from geographer.storage.workspace import checked_files
 from geographer.storage.workspace.checkout import CheckoutResult
 from tests import REPOSITORY
 from tests.sample_history import HEAD, V1, find_cached_file, flip_bit_of_file, read_contents
@@ -80,13 +81,14 @@ def test_checkout_equals_earlier_revision(sample_history, tmp_path):
     expected = read_data(sample_history.at_v1)
     assert len(expected) == 16
     assert result == CheckoutResult(len(expected), 0, 0)
-    assert {
-        path: content for path, content in read_contents(tmp_path / "now").items() if "tables/" not in path
-    } == expected
+    assert read_data(tmp_path / "now") == expected
+    others = read_contents(tmp_path / "now").keys() - expected.keys()
+    assert {path for path in others if "tables/" not in path} == {"MANIFEST", "revision.json"}
 
 
 def test_checkout_writes_revision_tables(sample_history, tmp_path):
-    dataset = Dataset.open(sample_history.root)
+    # There, the workspace shows v1, so that paths are the recorded ones.
+    dataset = Dataset.open(sample_history.at_v1)
     dataset.checkout("v1", to=tmp_path / "v1")
     written = {path.stem: pq.read_table(path) for path in (tmp_path / "v1" / "tables").iterdir()}
     assert set(written) == {"features", "rasters", "edges", "chips", "labels", "objects", "splits", "classes"}
@@ -149,7 +151,8 @@ def test_checkout_after_interrupted_checkout(root, sample_history, tmp_path, mon
         with pytest.raises(KeyboardInterrupt):
             Dataset.open(root).checkout("v2", to=folder)
     assert len(read_data(folder)) == 9
-    assert Dataset.open(root).checkout("v1", to=folder).written == 16
+    # One of the nine files is that of v1, too.
+    assert Dataset.open(root).checkout("v1", to=folder).written == 15
     assert read_data(folder) == read_data(sample_history.at_v1)
 
 
@@ -214,6 +217,22 @@ def test_workspace_checkout_restores_altered_files(root, sample_history):
     assert read_data(root) == read_data(sample_history.root)
     assert read_file_status(root / "rasters" / "around") == untouched
     assert dataset.verify() == []
+
+
+def test_workspace_checkout_after_other_events(root, sample_history, monkeypatch):
+    """Events that were recorded since a file was altered do not make it trusted."""
+    monkeypatch.setattr(checked_files, "_SETTLING_NS", 0)
+    dataset, path = Dataset.open(root), root / "rasters/source/a.tif"
+    dataset.checkout("HEAD")
+    before = path.stat()
+    flip_bit_of_file(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    dataset.tag("v3")
+    assert dataset.checkout("HEAD").written == 1
+    assert read_data(root) == read_data(sample_history.root)
+    flip_bit_of_file(path)
+    assert dataset.checkout("v1").written > 1
+    assert read_data(root) == read_data(sample_history.at_v1)
 
 
 # --- from the cache and the remote --------------------------------------------------------------------------------

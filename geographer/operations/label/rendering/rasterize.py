@@ -87,7 +87,10 @@ def sort_for_drawing(shapes: PixelGeometries, overlap: Overlap) -> list[int]:
 
 def _read_invalid_mask(task: LabelTask) -> NDArray[np.bool_]:
     """Return the pixels without valid data (by nodata, alpha or mask band) and padding, shape (rows, columns)."""
-    with open_raster(Path(task.raster_path)) as source, translate_read_errors(task.raster_path):
+    with (
+        open_raster(Path(task.raster_path), with_sidecars=task.with_sidecars) as source,
+        translate_read_errors(task.raster_path),
+    ):
         mask: NDArray[np.uint8] = source.dataset_mask()
     if mask.shape != (task.grid.height, task.grid.width):
         raise UsageError(f"raster '{task.raster_path}' does not have its recorded size. Run geographer verify.")

@@ -1,0 +1,61 @@
+"""Revision files: find the file of a raster or label at any revision, and check that it has the recorded bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from geographer.base.errors import CorruptError, NotFoundError, UsageError
+from geographer.base.values import Checksums
+from geographer.storage.dvc.store import Store
+from geographer.storage.queries.revision import Revision
+from geographer.storage.workspace.checked_files import CheckedFiles
+from geographer.storage.workspace.source_rasters import SourceRasters, read_source_rasters
+
+_STORAGE: Final = "SELECT storage FROM current_raster WHERE raster_id = $raster_id"
+_LABEL: Final = "SELECT path, size, md5, sha256 FROM current_label WHERE label = $label AND raster_id = $raster_id"
+
+
+def find_raster_file(revision: Revision, store: Store, raster_id: str) -> tuple[Path, bool]:
+    """Return the file of a raster, and whether GDAL is to read sidecar files: only a referenced raster may have any.
+
+    Raises:
+        NotFoundError: the revision has no such raster.
+        UsageError: the raster is a catalogue entry, which has no file.
+        CorruptError: no file has the recorded bytes.
+    """
+    storage = revision.fetch_value(_STORAGE, {"raster_id": raster_id})
+    if storage is None:
+        raise NotFoundError(f"no raster '{raster_id}' at @{revision.position}. See geographer rasters.")
+    if storage == "catalogue":
+        raise UsageError(f"raster '{raster_id}' is a footprint in a catalogue and has no file. Download it first.")
+    if storage == "reference":
+        sources = SourceRasters(revision, store.root, [raster_id])
+        sources.require_intact()
+        return sources.raster_by_id[raster_id].path, True
+    (raster,) = read_source_rasters(revision, store.root, [raster_id]).values()
+    return _find_file(store, raster.path, raster.checksums, f"raster '{raster_id}'"), False
+
+
+def find_label_file(revision: Revision, store: Store, label: str, raster_id: str) -> tuple[Path, bool]:
+    """Return the file of a label of a raster, and whether it is JSON; errors as for `find_raster_file`."""
+    rows = revision.fetch_rows(_LABEL, {"label": label, "raster_id": raster_id})
+    if not rows:
+        raise NotFoundError(
+            f"no label '{label}' of raster '{raster_id}' at @{revision.position}. See geographer labels."
+        )
+    ((path, *checksums),) = rows
+    name = f"label '{label}' of raster '{raster_id}'"
+    return _find_file(store, store.root / path, Checksums(*checksums), name), path.endswith(".json")
+
+
+def _find_file(store: Store, path: Path, checksums: Checksums, name: str) -> Path:
+    """Return the workspace's file if it has these bytes, or the object in the cache, which may come from the remote."""
+    with CheckedFiles(store.root) as checked:
+        if checked.find_damage(path, checksums) is None:
+            return path
+        store.fetch_files([checksums.md5])
+        cached = store.cache_path(checksums.md5)
+        if damage := checked.find_damage(cached, checksums):
+            raise CorruptError(f"{name} is {damage} in the cache ('{cached}'). See geographer verify for the way out.")
+        return cached

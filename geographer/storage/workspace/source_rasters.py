@@ -1,0 +1,140 @@
+"""Source rasters: the raster files that a command reads, compared with the log before it reads them and afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from geographer.base.atomic_files import FileDamage
+from geographer.base.errors import ConflictError, CorruptError, quote_objects
+from geographer.base.values import Checksums, Grid, Transform
+from geographer.storage.database.connection import register_table
+from geographer.storage.queries.revision import Revision
+from geographer.storage.workspace.checked_files import CheckedFiles, FileStatus, read_status
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+_QUERY: Final = (
+    "SELECT raster_id, path, storage = 'reference', size, md5, sha256, crs, transform, width, height, nodata, "
+    "pixel_digest FROM current_raster SEMI JOIN listed_raster USING (raster_id) ORDER BY raster_id"
+)
+_STORED_ADVICE: Final = "Restore the recorded file with geographer checkout HEAD."
+_REFERENCED_ADVICE: Final = (
+    "Restore the file and those that it depends on, or record it as it is with geographer add rasters --mode reference "
+    "--replace."
+)
+
+_damaged_references: Final[set[Path]] = set()
+"""After a source of a VRT could not be read, GDAL may read zeros in this process: always compare the pixels then."""
+
+
+class SourceRaster(NamedTuple):
+    """A raster file to read. Of a referenced one, GDAL reads the sidecar files, too."""
+
+    path: Path
+    is_referenced: bool
+    checksums: Checksums
+    grid: Grid
+    nodata: float | None
+    pixel_digest: str
+
+    def find_damage(self, checked: CheckedFiles) -> FileDamage | None:
+        """Compare the file with the log; read it only if it or a file that it depends on may have changed."""
+        if not self.is_referenced:
+            return checked.find_damage(self.path, self.checksums)
+        from geographer.rasters.file_check import RecordedRaster, check_raster_file
+
+        recorded = RecordedRaster(self.grid, self.nodata, self.pixel_digest)
+        check = partial(check_raster_file, self.path, self.checksums, recorded)
+        files = self.list_files()
+        has_status = all(file.is_file() for file in files)  # GDAL also reads from archives.
+        if has_status and self.path not in _damaged_references:
+            damage = checked.find_damage_by(self.path, f"{self.checksums.sha256} {self.pixel_digest}", files, check)
+        else:
+            damage = check()
+        if damage:
+            _damaged_references.add(self.path)
+        return damage
+
+    def list_files(self) -> list[Path]:
+        """List the files that GDAL reads."""
+        from geographer.rasters.read import list_raster_files
+
+        return list_raster_files(self.path) if self.is_referenced else [self.path]
+
+
+class SourceRasters:
+    """Rasters whose files a command reads: it calls `require_intact` before, and `require_unchanged` afterwards."""
+
+    def __init__(self, revision: Revision, root: Path, raster_ids: Iterable[str]) -> None:
+        """Look up rasters of the revision that the workspace of the dataset in `root` shows."""
+        self._root = root
+        self.raster_by_id = read_source_rasters(revision, root, raster_ids)
+        self._status_by_id: dict[str, FileStatus] = {}
+
+    def open_raster(self, raster_id: str) -> DatasetReader:
+        """Open the file of a raster that `require_intact` accepts."""
+        from geographer.rasters.read import open_raster
+
+        self.require_intact([raster_id])
+        raster = self.raster_by_id[raster_id]
+        return open_raster(raster.path, with_sidecars=raster.is_referenced)
+
+    def require_intact(self, raster_ids: Iterable[str] | None = None) -> None:
+        """Raise `CorruptError` if the file of a raster is missing or not the recorded one; None: of all rasters."""
+        damages: dict[str, FileDamage] = {}
+        with CheckedFiles(self._root) as checked:
+            for raster_id in sorted(
+                {*(self.raster_by_id if raster_ids is None else raster_ids)} - self._status_by_id.keys()
+            ):
+                raster = self.raster_by_id[raster_id]
+                with suppress(OSError):
+                    self._status_by_id[raster_id] = read_status(raster.list_files())
+                if damage := raster.find_damage(checked):
+                    damages[raster_id] = damage
+        if damages:
+            raise CorruptError(self._describe_damages(damages))
+
+    def require_unchanged(self) -> None:
+        """Raise `ConflictError` if the file of a raster changed after `require_intact`."""
+        changed = [
+            raster_id
+            for raster_id, status in self._status_by_id.items()
+            if not (raster := self.raster_by_id[raster_id]).path.exists() or read_status(raster.list_files()) != status
+        ]
+        if changed:
+            raise ConflictError(
+                f"{self._name_rasters(changed)} changed while it was read. Nothing was recorded; run the command again."
+            )
+
+    def _describe_damages(self, damages: Mapping[str, FileDamage]) -> str:
+        adjectives = " or ".join(sorted(set(damages.values()), reverse=True))
+        references = (self.raster_by_id[raster_id].is_referenced for raster_id in damages)
+        advice = " ".join(
+            dict.fromkeys(_REFERENCED_ADVICE if reference else _STORED_ADVICE for reference in references)
+        )
+        pronoun = "them" if len(damages) > 1 else "it"
+        return f"cannot use {self._name_rasters([*damages])}: {adjectives} since the log recorded {pronoun}. {advice}"
+
+    def _name_rasters(self, raster_ids: list[str]) -> str:
+        return f"{quote_objects('raster', raster_ids)} ('{self.raster_by_id[raster_ids[0]].path}')"
+
+
+def read_source_rasters(revision: Revision, root: Path, raster_ids: Iterable[str]) -> dict[str, SourceRaster]:
+    """Return rasters of a revision by id, with the paths that they have in the dataset's folder `root`."""
+    import pyarrow as pa
+
+    ids = pa.table({"raster_id": pa.array(list(raster_ids), pa.string())})
+    with register_table(revision.connection, "listed_raster", ids):
+        rows = revision.fetch_rows(_QUERY)
+    return {
+        raster_id: SourceRaster(
+            *(root / path, is_referenced, Checksums(*checksums)),
+            *(Grid(crs, Transform(*transform), width, height), nodata, pixel_digest),
+        )
+        for raster_id, path, is_referenced, *checksums, crs, transform, width, height, nodata, pixel_digest in rows
+    }
