@@ -1,46 +1,65 @@
 """verify: check the log and all files."""
 
+from pathlib import Path
+
 import click
 
-from geographer.base.errors import CorruptError
+from geographer.base.errors import CorruptError, UsageError
 from geographer.base.text import format_count
 from geographer.cli import options, output
 from geographer.cli.help import format_example
 from geographer.dataset.reader import DatasetReader
+from geographer.outputs.manifest import find_exported_folder, verify_folder
 
 
-@click.command("verify", epilog=format_example("verify v1", "verify --expect 600fc16ebd11"))
+@click.command("verify", epilog=format_example("verify v1", "verify --expect 600fc16ebd11", "verify --all"))
 @click.argument("revision", default=None, required=False, metavar="[REV]")
 @options.make_option(
-    "--expect DIGEST", "none", "A digest that you kept elsewhere, which the log must contain; detects a truncated log."
+    "--expect DIGEST",
+    "none",
+    "A digest that you kept elsewhere: of an event, a content digest or a Merkle root; detects a truncated log.",
 )
+@click.option("--all", "all_tags", is_flag=True, help="Read the files of every tag, too, and compare its Merkle root.")
 @click.option(
-    "--repair", is_flag=True, help="Delete orphaned files and rebuild the derived state; the log is never changed."
+    "--repair",
+    is_flag=True,
+    help="Delete orphaned files, write .dvc files again and rebuild the derived state; the log is never changed.",
 )
 @options.json_option
-@options.pass_dataset
+@click.pass_obj
 def verify_command(
-    dataset: DatasetReader, revision: str | None, expect: str | None, repair: bool, as_json: bool
+    folder: str, revision: str | None, expect: str | None, all_tags: bool, repair: bool, as_json: bool
 ) -> None:
     """Check that the log and all files are as recorded, or list what differs.
 
-    Reads the whole log, and every raster and label of the revision (the head, if REV is omitted). The exit code is 5 if
-    something differs.
+    Reads the whole log, and every raster and label of the revision. If REV is omitted, it reads those of the head,
+    compares the content digest of every tag, and looks for the files of every tag in the cache or the remote. In a
+    folder that checkout --to wrote, it reads the files and compares them with its MANIFEST; that needs no dataset.
+    The exit code is 5 if something differs.
     """
-    findings = dataset.verify(revision, expect=expect, repair=repair)
-    for finding in findings:
+    exported_folder = find_exported_folder(Path(folder))
+    if exported_folder is None:
+        dataset = DatasetReader.open(folder, progress=output.show_progress)
+        result = dataset.verify(revision, expect=expect, all_tags=all_tags, repair=repair)
+    elif revision is None and not all_tags and not repair:
+        result = verify_folder(exported_folder, expect=expect)
+    else:
+        raise UsageError(
+            f"'{exported_folder}' is a checkout without a log. Only --expect and --json can be used in it."
+        )
+    for finding in result:
         if as_json:
             output.print_json_line(finding.to_dict())
         else:
             since = f" (since @{finding.position})" if finding.position is not None else ""
             click.echo(f"{finding.kind}: {finding.subject}{since}: {finding.detail}")
-    if findings:
+    if as_json:
+        output.print_json_line({"findings": len(result), **result.report.to_dict()})
+    else:
+        for line in [*([] if result else [result.report.format_success()]), *result.report.list_lines()]:
+            click.echo(line)
+    if result:
+        remedies = " ".join(result.list_remedies())
         raise CorruptError(
-            f"{format_count(len(findings), 'finding')}: the dataset differs from what was recorded. "
-            "Run geographer checkout HEAD to restore files from the cache, "
-            "or geographer verify --repair to delete orphaned files and rebuild the state."
+            f"{format_count(len(result), 'finding')}: something differs from what was recorded. {remedies}"
         )
-    if not as_json:
-        event = dataset.show(revision)
-        revision_text = f"@{event.position} {event.digest}, content {dataset.content_digest(revision)}"
-        click.echo(f"verified {revision_text}: the log and all files are as recorded")

@@ -10,8 +10,15 @@ import duckdb
 from geographer.base.atomic_files import temporary_sibling
 from geographer.base.errors import StorageError, UsageError
 from geographer.storage.database.connection import Database, escape_literal, quote_identifier
+from geographer.storage.database.query_limits import fetch_limited_texts
 from geographer.storage.database.sql_sandbox import translate_sql_errors
-from geographer.storage.queries.read_tables import TableFilter, build_selection, open_user_query
+from geographer.storage.queries.read_tables import (
+    FileLocator,
+    TableFilter,
+    build_selection,
+    open_user_query,
+    require_table,
+)
 from geographer.storage.queries.revision import GEOMETRY_COLUMNS, Revision
 
 
@@ -24,6 +31,7 @@ def format_json_lines(revision: Revision, table: str, table_filter: TableFilter)
 
 def format_geojson_features(revision: Revision, table: str, table_filter: TableFilter) -> list[str]:
     """Return a table's filtered rows as GeoJSON features; `UsageError` if it has no geometry."""
+    require_table(table)
     geometry = GEOMETRY_COLUMNS.get(table)
     if geometry is None:
         raise UsageError(f"table '{table}' has no geometry. Use --format json, table or parquet.")
@@ -53,9 +61,11 @@ def write_parquet(revision: Revision, table: str, table_filter: TableFilter, pat
         raise StorageError(f"cannot write '{path}': {error}") from error
 
 
-def format_query_json_lines(database: Database, query: str, position: int) -> list[str]:
+def format_query_json_lines(
+    database: Database, query: str, position: int, locate_files: FileLocator, timeout_s: float | None
+) -> list[str]:
     """Run a user's SELECT and return its rows as JSON objects, geometry as GeoJSON."""
-    with open_user_query(database, query, position) as (connection, select):
+    with open_user_query(database, query, position, locate_files, timeout_s) as (connection, select):
         return _fetch_json_rows(connection, select)
 
 
@@ -63,8 +73,7 @@ def _fetch_json_rows(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, Any] | None = None
 ) -> list[str]:
     converted = _convert_for_json(connection, query, parameters)
-    rows = connection.execute(f"SELECT to_json(r)::VARCHAR FROM ({converted}) AS r", parameters).fetchall()  # noqa: S608
-    return [row[0] for row in rows]
+    return fetch_limited_texts(connection, f"SELECT to_json(r)::VARCHAR FROM ({converted}) AS r", parameters)  # noqa: S608
 
 
 def _convert_for_json(

@@ -1,72 +1,99 @@
-"""Export a revision to a folder: its files, byte for byte, and its tables as Parquet."""
+"""Export a revision to a folder: its files, byte for byte, its tables as Parquet, and a manifest to verify them by."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from geographer.base.atomic_files import temporary_sibling, write_atomic
-from geographer.base.errors import ConflictError
+from geographer import __version__
+from geographer.base.atomic_files import check_file, temporary_sibling, translate_os_errors, write_atomic
+from geographer.base.errors import ConflictError, quote_names
 from geographer.outputs.export import write_parquet
-from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
+from geographer.outputs.manifest import (
+    MANIFEST,
+    REVISION_FILE,
+    Manifest,
+    compute_sha256,
+    encode_manifest,
+    read_manifest,
+)
 from geographer.storage.dvc.store import Store
+from geographer.storage.queries.logged_content import LoggedContent
 from geographer.storage.queries.read_tables import TableFilter
 from geographer.storage.queries.revision import Revision
-from geographer.storage.workspace.checkout import CheckoutResult, TrackedFile, list_files, restore_files
+from geographer.storage.workspace.checkout import CheckoutResult, list_files, restore_files
+from geographer.storage.workspace.paths import SafeFolder, find_path_fault, prepare_export_folder
 
 _TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "objects", "splits", "classes")
+_TAGS: Final = "SELECT DISTINCT tag FROM state.tag WHERE digest = $digest ORDER BY tag"
 
 
 def export_folder(revision: Revision, store: Store, folder: Path) -> CheckoutResult:
-    """Write the files and tables of `revision` to a folder; correct files of an earlier export are kept.
+    """Write the files and tables of `revision` to a folder, with a manifest; correct files of an earlier one are kept.
 
-    `ConflictError` if the folder has other content, `CorruptError` if a file cannot be restored.
+    The manifest, `MANIFEST`, has the SHA-256 of every file in the form of `sha256sum`. `revision.json` says which
+    revision it is. If an export is interrupted, the manifest lists all files that may exist.
+
+    Raises:
+        ConflictError: the folder has other content.
+        CorruptError: a file cannot be restored.
     """
-    # The manifest is in the dataset, because the folder has only the revision.
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    manifest_path = store.root / GEOGRAPHER_FOLDER / "checkouts" / f"{name}.json"
-    exported = _read_manifest(folder, manifest_path)
+    target = prepare_export_folder(store.root, folder)
+    exported = _read_earlier_manifest(target, folder)
     files = {file.path: file for file in list_files(revision, revision.position)}
-    to_write = [file for path, file in files.items() if exported.get(path) != _make_entry(file, folder)]
-    obsolete_paths = [path for path in exported if path not in files]
-    folder.mkdir(parents=True, exist_ok=True)
-    # If this is interrupted, the manifest lists all files that may exist, and marks those that must be written again.
-    _write_manifest(manifest_path, exported | {file.path: [] for file in to_write})
-    restore_files(revision, store, folder, to_write, (), ())
-    for path in obsolete_paths:
-        (folder / path).unlink(missing_ok=True)
-    (folder / "tables").mkdir(exist_ok=True)
+    manifest = {path: file.checksums.sha256 for path, file in files.items()}
+    to_write = [file for path, file in files.items() if check_file(target / path, file.checksums)]
+    if others := [file.path for file in to_write if file.path not in exported and (target / file.path).exists()]:
+        raise ConflictError(f"{quote_names(others)} in '{folder}' would be overwritten. Move it away.")
+    obsolete = [path for path in exported if path not in files and not find_path_fault(path)]
+    write_atomic(target / MANIFEST, encode_manifest({**exported, **manifest}))
+    restore_files(revision, store, target, to_write, (), ())
+    safe_folder = SafeFolder(target)
+    for path in obsolete:
+        with translate_os_errors(target / path):
+            safe_folder.require_inside(path).unlink(missing_ok=True)
+    (target / "tables").mkdir(exist_ok=True)
     for table in _TABLES:
-        _write_table(revision, table, folder / "tables" / f"{table}.parquet")
-    _write_manifest(manifest_path, {path: _make_entry(file, folder) for path, file in files.items()})
-    return CheckoutResult(len(to_write), len(obsolete_paths), len(files) - len(to_write))
+        manifest[f"tables/{table}.parquet"] = _write_table(revision, table, target / "tables" / f"{table}.parquet")
+    write_atomic(target / REVISION_FILE, json.dumps(_describe_revision(revision), indent=2).encode() + b"\n")
+    manifest[REVISION_FILE] = compute_sha256(target / REVISION_FILE)
+    write_atomic(target / MANIFEST, encode_manifest(manifest))
+    return CheckoutResult(len(to_write), len(obsolete), len(files) - len(to_write))
 
 
-def _write_table(revision: Revision, table: str, path: Path) -> None:
+def _read_earlier_manifest(target: Path, folder: Path) -> dict[str, str]:
+    """Read the files of an earlier export; none if the folder is empty, and `ConflictError` if it is something else."""
+    if not any(target.iterdir()):
+        return {}
+    manifest = read_manifest(target) if (target / MANIFEST).is_file() else Manifest({}, ["no manifest"])
+    if manifest.invalid_lines:
+        raise ConflictError(f"'{folder}' is not empty, and not an earlier checkout. Choose another folder for --to.")
+    return manifest.digests
+
+
+def _write_table(revision: Revision, table: str, path: Path) -> str:
+    """Write a table unless the file has it already, and return the SHA-256 of the file."""
     with temporary_sibling(path) as temporary:
         write_parquet(revision, table, TableFilter(), temporary)
         if not path.is_file() or path.read_bytes() != temporary.read_bytes():
             temporary.replace(path)
+    return compute_sha256(path)
 
 
-def _read_manifest(folder: Path, manifest_path: Path) -> dict[str, list[Any]]:
-    """Read the files of an earlier export: path, then SHA-256, size, modification time and inode."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return {}
-    if not manifest_path.exists():
-        raise ConflictError(f"'{folder}' is not empty, and not an earlier checkout. Choose another folder for --to.")
-    return dict(json.loads(manifest_path.read_text()))
-
-
-def _write_manifest(manifest_path: Path, files: dict[str, list[Any]]) -> None:
-    write_atomic(manifest_path, json.dumps(files, indent=0, sort_keys=True).encode())
-
-
-def _make_entry(file: TrackedFile, folder: Path) -> list[Any]:
-    try:
-        status = (folder / file.path).stat()
-    except FileNotFoundError:
-        return [file.checksums.sha256]
-    return [file.checksums.sha256, status.st_size, status.st_mtime_ns, status.st_ino]
+def _describe_revision(revision: Revision) -> dict[str, Any]:
+    content = LoggedContent(revision.connection)
+    query = "SELECT digest, recorded_at FROM chain_event WHERE position = $position"
+    ((digest, recorded_at),) = revision.fetch_rows(query, {"position": revision.position})
+    return {
+        "format": 1,
+        "dataset": revision.fetch_value(query, {"position": 1}),
+        "position": revision.position,
+        "digest": digest,
+        "recorded_at": recorded_at,
+        "tags": [tag for (tag,) in revision.fetch_rows(_TAGS, {"digest": digest})],
+        "content_digest": content.compute_digest("content digest", revision.position),
+        "merkle_root": content.compute_digest("Merkle root", revision.position),
+        "software": {"geographer": __version__, "duckdb": version("duckdb")},
+    }

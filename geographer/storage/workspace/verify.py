@@ -1,145 +1,345 @@
-"""Verify a dataset: compare the log with its digests, and the files of a revision with their recorded checksums."""
+"""Verify a dataset: compare the log with its digests, tags with the content that they name, and files with the log."""
 
 from __future__ import annotations
 
-import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
+from contextlib import ExitStack, suppress
+from itertools import groupby
+from typing import Final, NamedTuple
 
 import duckdb
 
-from geographer.base.atomic_files import check_file
-from geographer.base.errors import UsageError
-from geographer.base.values import Checksums
+from geographer.base.canonical_json import parse_canonical_json
+from geographer.base.errors import CorruptError, GeographerError, StorageError, UnsupportedVersionError
 from geographer.storage.database.connection import Database
-from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
-from geographer.storage.dvc.store import Store
-from geographer.storage.log.chain import CHAIN_EVENT
+from geographer.storage.dvc.store import Store, is_in_git
+from geographer.storage.events.payload import parse_payload
+from geographer.storage.events.row_tables import ROW_TABLES
+from geographer.storage.log.chain import CHAIN_EVENT, create_chain_views
 from geographer.storage.log.check import Finding as Finding
-from geographer.storage.log.check import find_log_faults
+from geographer.storage.log.check import check_indexes, find_log_faults
 from geographer.storage.log.read import is_supported_event, read_head
+from geographer.storage.queries.logged_content import DigestKind, LoggedContent
 from geographer.storage.queries.revision import Revision, open_revision
-from geographer.storage.state.update import is_state_unaltered, read_state_position, rebuild_state
-from geographer.storage.workspace.checkout import TrackedFile, find_features_on_rasters
+from geographer.storage.state.digest import compute_state_digest
+from geographer.storage.state.facts import TagFact
+from geographer.storage.state.update import compute_sql_digest, is_state_unaltered, rebuild_state, update_state
+from geographer.storage.workspace.checkout import find_features_on_rasters
+from geographer.storage.workspace.expected_digest import RevisionNames, find_expected_digest, require_digest
+from geographer.storage.workspace.tracked_folders import find_unknown_dvc_files
+from geographer.storage.workspace.verify_files import DamagedFile, FileVerifier
+from geographer.storage.workspace.verify_report import Remedy, VerifyReport, VerifyResult, list_names
 
-DATA_FOLDERS: Final = ("rasters", "labels")
+_STATE_ERRORS: Final = (GeographerError, duckdb.Error, ValueError)
+_REPAIRABLE: Final = {"edited state", "damaged state"}
+"""The findings about the state that `--repair` clears."""
+_STATE_HEAD: Final = (
+    f"SELECT meta.position, head_digest, event.digest FROM state.meta LEFT JOIN {CHAIN_EVENT} AS event "  # noqa: S608
+    "USING (position) WHERE sql_digest = $1 AND meta.position IS NOT NULL"
+)
+_UNREADABLE_ROWS: Final = (
+    "SELECT position, table_name, ordinal, object, problem FROM state.unreadable_row "
+    "WHERE valid_from <= $at AND valid_to > $at"
+)
+_EDITED: Final = "its rows are not those that are derived from the log; it was derived again"
+_MAX_ROW_FINDINGS: Final = 20
+"""How many unreadable rows of one event and table are listed; the others are counted."""
 
-_LOGGED_FILES: Final = Path(__file__).with_name("logged_files.sql")
-_DIGEST: Final = re.compile(r"[0-9a-f]{6,64}")
+
+class VerifyOptions(NamedTuple):
+    """What to verify, and how.
+
+    Attributes:
+        position: The only revision to verify; None for the head, whose tags are then looked at, too.
+        hashes_tags: Whether the files of every tag are hashed, and its Merkle root is compared.
+        workspace_position: The position that the workspace's files are at; None if it is not known.
+        expected_digest: A digest, or the beginning of one, that was kept outside the dataset.
+        repair: Delete orphans, write `.dvc` files again and rebuild the state, unless the log has faults.
+    """
+
+    position: int | None = None
+    hashes_tags: bool = False
+    workspace_position: int | None = None
+    expected_digest: str | None = None
+    repair: bool = False
 
 
-def verify_dataset(
-    database: Database,
-    store: Store,
-    position: int,
-    *,
-    workspace_position: int | None,
-    expected_digest: str | None,
-    repair: bool,
-) -> list[Finding]:
-    """List the faults of the log, and of the files of the revision at `position`.
-
-    Files that the revision at `workspace_position` lacks are orphans. `expected_digest` is a digest or the beginning of
-    one, kept outside the dataset. With `repair`, unless the log has faults, orphans are deleted and the state is
-    rebuilt; the log is never changed.
+def verify_dataset(database: Database, store: Store, options: VerifyOptions) -> VerifyResult:
+    """List the faults of the log, the state, the tags and the files. The log is never changed.
 
     Raises:
-        UsageError: `expected_digest` is not a digest.
+        UsageError: the expected digest is not a digest.
     """
+    if options.expected_digest is not None:
+        require_digest(options.expected_digest)
+    check_indexes(database)
     with database.open_connection(log="r") as connection:
-        findings = [*find_log_faults(connection), *_find_unknown_events(connection)]
-        head = read_head(connection)
-    state_position = read_state_position(database)
-    if state_position > head.position:
-        detail = f"the state was derived up to @{state_position}, and the log ends at @{head.position} {head.digest}"
-        findings.append(Finding("truncated log", f"@{head.position + 1}", head.position + 1, detail))
-    if repair and not findings:
-        rebuild_state(database)
-    elif not is_state_unaltered(database):
-        detail = "its rows are not those that were derived from the log; --repair rebuilds it"
-        findings.append(Finding("edited state", database.file_path("state").name, None, detail))
-    with open_revision(database, position) as revision:
-        if expected_digest is not None:
-            findings += _check_expected_digest(revision, expected_digest)
-        is_sound = not findings
-        damages = _find_damages(revision, store, in_workspace=workspace_position == position)
-        findings += [_make_file_finding(revision, *damage) for damage in damages]
-        orphans = []
-        if workspace_position is not None:
-            known = {file.path for file in _list_logged_files(revision, workspace_position)}
-            query = "SELECT path FROM chain_raster_change WHERE storage = 'reference'"
-            orphans = _find_orphans(store.root, known | {path for (path,) in revision.fetch_rows(query)})
-    for path in orphans:
-        # A log with faults may have lost the events of files that look like orphans.
-        if not (repair and is_sound):
-            name, detail = path.relative_to(store.root).as_posix(), "no event recorded it; --repair deletes it"
-            findings.append(Finding("orphan file", name, None, detail))
-        elif path.is_dir():
-            shutil.rmtree(path)
+        create_chain_views(connection)
+        return _Verification(database, store, options, connection).run_checks()
+
+
+class _Verification:
+    def __init__(
+        self, database: Database, store: Store, options: VerifyOptions, connection: duckdb.DuckDBPyConnection
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._options = options
+        self._connection = connection
+        self._report = VerifyReport()
+        self._findings: list[Finding] = []
+        self._head = read_head(connection).position
+        self._position = options.position or self._head
+        self._content = LoggedContent(connection)
+        self._files = FileVerifier(connection, store, self._report)
+
+    def run_checks(self) -> VerifyResult:
+        """Check log, tags, state and files in this order, and repair what can be repaired."""
+        self._findings += self._check_log()
+        self._findings += self._check_state()
+        self._tags, tag_findings = _read_tags(self._connection)
+        self._findings += tag_findings
+        self._names = self._name_revisions()
+        self._positions = self._select_positions()
+        self._findings += self._check_digests()
+        self._findings += self._check_unreadable_rows()
+        is_sound = not self._findings
+        self._findings += self._check_files()
+        self._findings += self._describe_damages()
+        self._findings += self._repair_files(is_sound=is_sound)
+        return VerifyResult(self._findings, self._report)
+
+    def _check_log(self) -> Iterator[Finding]:
+        yield from find_log_faults(self._connection)
+        query = f"SELECT position, format, kind, version FROM {CHAIN_EVENT} ORDER BY position"  # noqa: S608
+        for position, event_format, kind, version in self._connection.execute(query).fetchall():
+            if not is_supported_event(event_format, kind, version):
+                detail = "this version of geographer does not support that kind of event"
+                yield Finding("unknown event", f"@{position} {kind}", position, detail)
+        counts = " + ".join(f"(SELECT count(*) FROM log.{table})" for table in ROW_TABLES)  # noqa: S608
+        query = f"SELECT (SELECT count(*) FROM log.event), {counts}"  # noqa: S608
+        ((events, rows),) = self._connection.execute(query).fetchall()
+        self._report.checked |= {"events": events, "rows": rows}
+
+    def _check_state(self) -> Iterator[Finding]:
+        """Yield what is wrong with the state, then derive it, again if it was edited."""
+        faults = list(_find_state_faults(self._database))
+        is_repaired = self._options.repair and not self._findings and {fault.kind for fault in faults} <= _REPAIRABLE
+        if not is_repaired:
+            yield from faults
+        try:
+            rebuild_state(self._database) if is_repaired else update_state(self._database)
+            if self._options.hashes_tags and not faults and not _is_state_derived(self._database):
+                yield Finding("edited state", self._database.file_path("state").name, None, _EDITED, Remedy.STATE)
+                rebuild_state(self._database)
+        except StorageError:
+            raise
+        except _STATE_ERRORS as error:
+            yield Finding("underivable state", f"@{self._head}", None, str(error))
+
+    def _name_revisions(self) -> RevisionNames:
+        query = f"SELECT position, digest FROM {CHAIN_EVENT} ORDER BY position"  # noqa: S608
+        digests = dict(self._connection.execute(query).fetchall())
+        positions = {digest: position for position, digest in digests.items()}
+        names: dict[int, list[str]] = {self._head: ["HEAD"]}
+        for tag in self._tags:
+            if tag.digest in positions:
+                names.setdefault(positions[tag.digest], []).append(tag.tag)
+        self._tagged = {tag.tag: positions.get(tag.digest) for tag in self._tags}
+        return RevisionNames(digests, names)
+
+    def _select_positions(self) -> list[int]:
+        """Return the positions of the revisions whose files are hashed."""
+        tagged = [position for position in self._tagged.values() if position and self._options.hashes_tags]
+        return list(dict.fromkeys([self._position, *sorted(tagged, reverse=True)]))
+
+    def _check_digests(self) -> Iterator[Finding]:
+        """Compare the digests of tags with the content that they name, and the expected digest with all."""
+        selected = [tag for tag in self._tags if self._options.position in (None, self._tagged[tag.tag])]
+        for tag in selected:
+            yield from self._check_tag(tag)
+        if selected:
+            noun = "content digest and Merkle root" if self._options.hashes_tags else "content digest"
+            names = "tag" if len(selected) == 1 else "tags"
+            self._report.matches.append(f"{noun} of {names} {list_names([tag.tag for tag in selected])}")
+        self._report.revision = {
+            "position": self._position,
+            "digest": self._names.event_digests.get(self._position),
+            "content_digest": self._content.compute_digest("content digest", self._position),
+        }
+        if self._options.expected_digest is not None:
+            arguments = (self._options.position, self._names, self._content)
+            matches, finding = find_expected_digest(self._options.expected_digest, *arguments)
+            self._report.matches += [f"the expected digest is the {match}" for match in matches]
+            if finding:
+                yield finding
+
+    def _check_tag(self, tag: TagFact) -> Iterator[Finding]:
+        position = self._tagged[tag.tag]
+        if position is None:
+            yield Finding(
+                "wrong tag", tag.tag, tag.position, f"it names the event {tag.digest}, which the log lacks", Remedy.TAG
+            )
+            return
+        recorded: dict[DigestKind, str | None] = {"content digest": tag.content_digest}
+        if self._options.hashes_tags:
+            recorded["Merkle root"] = tag.merkle_root
+        for kind, digest in recorded.items():
+            actual = self._content.compute_digest(kind, position) if digest else None
+            if actual != digest:
+                detail = f"it records the {kind} {digest}, and the content of @{position} has {actual}"
+                yield Finding("wrong tag", tag.tag, tag.position, detail, Remedy.TAG)
+
+    def _check_unreadable_rows(self) -> Iterator[Finding]:
+        """Yield the rows of the verified revisions that cannot be shown, those of the files from the log itself."""
+        rows: dict[tuple[int, str, int], tuple[str, str]] = {}
+        with suppress(*_STATE_ERRORS), self._database.open_connection(log="r", state="r") as connection:
+            for position in self._positions:
+                found = connection.execute(_UNREADABLE_ROWS, {"at": position}).fetchall()
+                rows |= {(since, table, ordinal): (name, problem) for since, table, ordinal, name, problem in found}
+        for position in self._positions:
+            for row in self._files.read_files(position).unreadable_rows:
+                rows.setdefault((row.position, row.table_name, row.ordinal), (row.object, row.reason))
+        groups = defaultdict(list)
+        for (since, table, _), (name, problem) in sorted(rows.items()):
+            groups[since, table.removesuffix("_change").replace("_", " ")].append((name, problem))
+        for (since, subject), problems in groups.items():
+            for name, problem in problems[:_MAX_ROW_FINDINGS]:
+                yield Finding("unreadable row", f"{subject} {name}", since, problem, Remedy.ROWS)
+            if (rest := len(problems) - _MAX_ROW_FINDINGS) > 0:
+                detail = "for the same or other reasons"
+                yield Finding("unreadable row", f"{rest:,} more {subject}s", since, detail, Remedy.ROWS)
+
+    def _check_files(self) -> Iterator[Finding]:
+        shown, only = self._options.workspace_position, self._options.position
+        workspace = self._head if shown is None else shown
+        self._report.revisions = [self._names.format_revision(position) for position in self._positions]
+        is_shared = only is not None and only != workspace
+        yield from self._files.check_workspace(workspace, only if is_shared else None)
+        self._files.check_objects(self._positions, can_fetch=self._database.is_writable)
+        tagged = [position for position in self._tagged.values() if position and only is None]
+        if tagged and not self._options.hashes_tags:
+            names = [tag for tag, position in self._tagged.items() if position and position not in self._positions]
+            self._files.find_objects(tagged, self._positions, list_names(names))
+        self._files.check_references(self._positions)
+        yield from self._files.check_dvc_files(workspace)
+        yield from self._files.find_orphans(workspace)
+        if not self._options.hashes_tags:
+            self._report.not_checked.append(
+                "the state, other than by its own digest: --all derives it again to compare"
+            )
+        name = self._names.format_revision(workspace)
+        if is_shared:
+            self._report.not_checked.append(
+                f"files of the workspace, at {name}, that {self._report.revisions[0]} lacks"
+            )
+        if shown is None:
+            self._report.not_checked.append(f"which revision the workspace shows: it was compared with {name}")
+
+    def _describe_damages(self) -> Iterator[Finding]:
+        """Yield the damaged files, each with the features that it shows at its revision."""
+        for position, group in groupby(self._files.damages, lambda damaged: damaged.position):
+            with ExitStack() as stack:
+                revision = None
+                with suppress(*_STATE_ERRORS):
+                    revision = stack.enter_context(open_revision(self._database, position))
+                yield from [_make_file_finding(revision, damaged) for damaged in group]
+
+    def _repair_files(self, *, is_sound: bool) -> Iterator[Finding]:
+        """Write `.dvc` files again and delete orphans; or yield them, if that was not asked for or the log has faults.
+
+        A log with faults may have lost the events of files that look like orphans.
+        """
+        is_repaired = self._options.repair and is_sound
+        unknown = self._find_unknown_dvc_files()
+        for folder, (finding, entries) in self._files.repair.dvc_files.items():
+            if f"{folder}.dvc" in unknown:
+                detail = "it lists other files than any revision of the log; a colleague may have removed some"
+                yield Finding("unrecorded .dvc file", f"{folder}.dvc", None, detail, Remedy.DVC_FILE)
+            elif is_repaired:
+                self._store.track_folder(folder, entries)
+            else:
+                yield finding
+        for path in self._files.repair.orphans:
+            if not is_repaired:
+                name, detail = (
+                    path.relative_to(self._store.root).as_posix(),
+                    "no event recorded it; --repair deletes it",
+                )
+                yield Finding("orphan file", name, None, detail, Remedy.REPAIR)
+            elif path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def _find_unknown_dvc_files(self) -> set[str]:
+        """Return the `.dvc` files in a Git work tree that no revision had: they may be newer ones of a colleague."""
+        paths = [f"{folder}.dvc" for folder in self._files.repair.dvc_files]
+        if paths and is_in_git(self._store.root):
+            with suppress(*_STATE_ERRORS), open_revision(self._database, self._head) as revision:
+                return set(find_unknown_dvc_files(revision, self._store.root, paths))
+        return set()
+
+
+def _find_state_faults(database: Database) -> Iterator[Finding]:
+    """Yield what is wrong with the state's file. One that another version of geographer derived is not judged."""
+    path = database.file_path("state")
+    if not path.exists():
+        return
+    try:
+        with database.open_connection(log="r", state="r", spatial=True) as connection:
+            rows = connection.execute(_STATE_HEAD, [compute_sql_digest()]).fetchall()
+            head = read_head(connection)
+            for position, expected, actual in rows:
+                knows_head = connection.execute("FROM state.event WHERE digest = $1", [head.digest]).fetchall()
+                if position > head.position and knows_head:
+                    detail = (
+                        f"the state was derived up to @{position}, and the log ends at @{head.position} {head.digest}"
+                    )
+                    yield Finding("truncated log", f"@{head.position + 1}", head.position + 1, detail)
+                elif actual != expected:
+                    detail = f"it was derived from a log with the event @{position} {expected}, which this log lacks"
+                    yield Finding("state of another log", path.name, None, detail, Remedy.OTHER_LOG)
+                elif not is_state_unaltered(database):
+                    yield Finding("edited state", path.name, None, _EDITED, Remedy.STATE)
+    except (CorruptError, duckdb.Error) as error:
+        yield Finding("damaged state", path.name, None, str(error), Remedy.STATE)
+
+
+def _is_state_derived(database: Database) -> bool:
+    """Derive another state from the log, and return whether it has the same rows: an edit can forge the digest."""
+    derived = database.clone_database()
+    derived.use_temporary_file("state")
+    update_state(derived)
+    digests = set()
+    for source in (database, derived):
+        with source.open_connection(state="r", spatial=True) as connection:
+            digests.add(compute_state_digest(connection))
+    return len(digests) == 1
+
+
+def _read_tags(connection: duckdb.DuckDBPyConnection) -> tuple[list[TagFact], list[Finding]]:
+    """Read the tags from the payloads of all events, and list the payloads that cannot be read."""
+    query = f"SELECT position, kind, version, decode(encode(payload), 'replace') FROM {CHAIN_EVENT} ORDER BY position"  # noqa: S608
+    tags, findings = [], []
+    for position, kind, version, text in connection.execute(query).fetchall():
+        try:
+            tag = parse_payload(kind, version, parse_canonical_json(text)).recorded_tag
+        except UnsupportedVersionError:
+            continue
+        except (CorruptError, TypeError, ValueError) as error:
+            findings.append(Finding("invalid payload", f"@{position} {kind}", position, str(error)))
         else:
-            path.unlink()
-    return findings
+            if tag is not None:
+                tags.append(TagFact(tag.tag, position, tag.position, tag.digest, tag.content_digest, tag.merkle_root))
+    return tags, findings
 
 
-def _check_expected_digest(revision: Revision, expected: str) -> Iterator[Finding]:
-    if not _DIGEST.fullmatch(expected):
-        raise UsageError(f"invalid digest '{expected}'. Use 6 to 64 hexadecimal characters.")
-    digests = [digest for (digest,) in revision.fetch_rows("SELECT digest FROM events ORDER BY position")]
-    if not any(digest.startswith(expected) for digest in (*digests, revision.compute_content_digest())):
-        detail = f"no event has the expected digest; the log ends at @{revision.position} {digests[-1]}"
-        yield Finding("truncated or rewritten log", expected, None, detail)
-
-
-def _find_unknown_events(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-    query = f"SELECT position, format, kind, version FROM {CHAIN_EVENT} ORDER BY position"  # noqa: S608
-    for position, event_format, kind, version in connection.execute(query).fetchall():
-        if not is_supported_event(event_format, kind, version):
-            detail = "this version of geographer does not support that kind of event"
-            yield Finding("unknown event", f"@{position} {kind}", position, detail)
-
-
-def _find_orphans(root: Path, known_paths: set[str]) -> list[Path]:
-    """List the files in the data folders that no event recorded, and staging folders that a crash left, by path."""
-    files = [path for folder in DATA_FOLDERS for path in (root / folder).rglob("*") if path.is_file()]
-    data = [path for path in files if path.suffix != ".dvc" and path.name != ".gitignore"]
-    orphans = [path for path in data if path.relative_to(root).as_posix() not in known_paths]
-    return sorted(orphans) + sorted((root / GEOGRAPHER_FOLDER / "staging").glob("*"))
-
-
-def _list_logged_files(revision: Revision, position: int) -> list[TrackedFile]:
-    """List the files of a revision from the log: an attacker who alters a file may alter the state too."""
-    rows = revision.fetch_rows(_LOGGED_FILES.read_text(), {"at": position})
-    return [
-        TrackedFile(path, Checksums(*checksums), raster_id, label, storage == "reference", since)
-        for path, *checksums, raster_id, label, storage, since in rows
-    ]
-
-
-def _find_damages(revision: Revision, store: Store, *, in_workspace: bool) -> Iterator[tuple[TrackedFile, str, str]]:
-    """Yield each damaged copy of a file of the revision: the file, 'missing' or 'altered', and its location."""
-    files = _list_logged_files(revision, revision.position)
-    stored = [file for file in files if not file.is_referenced]
-    found = store.check_files([file.checksums for file in stored])
-    missing = [md5 for md5, damage in found.items() if damage == "missing"]
-    cache_damage = {md5: damage for md5, damage in found.items() if damage != "missing"} | store.fetch_files(missing)
-    for file in stored:
-        path, checksums = store.root / file.path, file.checksums
-        workspace_damage = check_file(path, checksums) if in_workspace else None
-        if workspace_damage:
-            yield file, workspace_damage, "in the workspace"
-        damage = cache_damage.get(checksums.md5)
-        # A file that only the cache lacks is not lost while the workspace has it.
-        if damage == "altered" or (damage == "missing" and (workspace_damage or not in_workspace)):
-            yield file, damage, "in DVC's cache and remote" if damage == "missing" else "in DVC's cache"
-    for file in files:
-        if file.is_referenced and (reason := check_file(store.root / file.path, file.checksums)):
-            yield file, reason, "where it was referenced"
-
-
-def _make_file_finding(revision: Revision, file: TrackedFile, damage: str, location: str) -> Finding:
-    features = find_features_on_rasters(revision, [file.raster_id])
+def _make_file_finding(revision: Revision | None, damaged: DamagedFile) -> Finding:
+    file, damage = damaged.file, damaged.damage
+    features = find_features_on_rasters(revision, [file.raster_id]) if revision else ["(unknown)"]
     name = f"label '{file.label}' of raster '{file.raster_id}'" if file.label else f"raster '{file.raster_id}'"
-    detail = f"{name} is {damage} {location}; its features are {', '.join(features) if features else '(none)'}"
-    return Finding(f"{damage} {'label' if file.label else 'raster'}", file.path, file.position, detail)
+    detail = f"{name} is {damage} {damaged.location}; its features are {', '.join(features) if features else '(none)'}"
+    return Finding(f"{damage} {'label' if file.label else 'raster'}", file.path, file.position, detail, damaged.remedy)

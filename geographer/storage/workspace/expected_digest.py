@@ -1,0 +1,92 @@
+"""Recognise a digest that was kept outside the dataset: of an event, or of the content of a revision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from geographer.base.errors import UsageError
+from geographer.storage.log.check import Finding
+from geographer.storage.queries.logged_content import DigestKind, LoggedContent
+from geographer.storage.workspace.verify_report import list_names
+
+_DIGEST: Final = re.compile(r"[0-9a-f]{6,64}")
+_MAX_OTHER_REVISIONS: Final = 100
+"""How many revisions without a name are compared by content; each reads and sorts all rows of the revision."""
+
+
+class RevisionNames(NamedTuple):
+    """The digests of all events by position, and the names of revisions: HEAD and tags."""
+
+    event_digests: Mapping[int, str]
+    names: Mapping[int, Sequence[str]]
+
+    def format_revision(self, position: int) -> str:
+        """Return a revision such as `@6 (v1)`."""
+        names = ", ".join(self.names.get(position, ()))
+        return f"@{position} ({names})" if names else f"@{position}"
+
+
+def require_digest(text: str) -> None:
+    """Raise `UsageError` if a text is neither a digest nor the beginning of one."""
+    if not _DIGEST.fullmatch(text):
+        raise UsageError(f"invalid digest '{text}'. Use 6 to 64 hexadecimal characters.")
+
+
+def find_expected_digest(
+    expected: str, position: int | None, revisions: RevisionNames, content: LoggedContent
+) -> tuple[list[str], Finding | None]:
+    """Return what the `expected` digest, or its beginning, is the digest of; or else a finding.
+
+    With a `position`, it must be the content digest or the Merkle root of that revision, or the digest of an event up
+    to there. Without, the content of revisions with a name is compared, then that of the newest others.
+    """
+    search = _DigestSearch(expected, revisions, content)
+    if position is not None and (matches := search.list_events(position) + search.list_contents([position])):
+        return matches, None
+    matches = search.list_events() + search.list_contents(revisions.names)
+    if not matches:
+        others = [at for at in content.list_positions() if at not in revisions.names][:_MAX_OTHER_REVISIONS]
+        matches = search.list_contents(others)
+    if matches and position is None:
+        return matches, None
+    return [], Finding("digest not found", expected, None, search.describe_failure(position, matches))
+
+
+class _DigestSearch:
+    def __init__(self, expected: str, revisions: RevisionNames, content: LoggedContent) -> None:
+        self._expected = expected
+        self._revisions = revisions
+        self._content = content
+        self._compared: dict[int, None] = {}
+
+    def list_events(self, up_to: int | None = None) -> list[str]:
+        """Return the events, up to a position, that have the digest."""
+        digests = self._revisions.event_digests.items()
+        positions = [at for at, digest in digests if digest.startswith(self._expected) and at <= (up_to or at)]
+        return [f"event digest of {self._revisions.format_revision(at)}" for at in positions]
+
+    def list_contents(self, positions: Iterable[int]) -> list[str]:
+        """Return the revisions at `positions` whose content has the digest."""
+        selected = list(positions)
+        self._compared |= dict.fromkeys(selected)
+        kinds: tuple[DigestKind, ...] = ("content digest", "Merkle root")
+        return [
+            f"{kind} of {self._revisions.format_revision(position)}"
+            for kind in kinds
+            for position in selected
+            if self._content.compute_digest(kind, position).startswith(self._expected)
+        ]
+
+    def describe_failure(self, position: int | None, matches: list[str]) -> str:
+        """Return what the digest was compared with, and what it may be."""
+        last = position or max(self._revisions.event_digests, default=0)
+        text = f"no event up to @{last} {self._revisions.event_digests.get(last, '')} has it"
+        if matches:
+            return f"{text}, nor has the content of that revision. It is the {' and the '.join(matches)}"
+        compared = list_names([self._revisions.format_revision(at) for at in self._compared])
+        return (
+            f"{text}, and it is neither the content digest nor the Merkle root of {compared}. The log "
+            "lost that event or was rewritten, or the digest is of another dataset, or of a revision not compared"
+        )
