@@ -21,7 +21,7 @@ def import_command() -> None:
 
 def _import_geographer(dataset: Dataset, request: ImportGeographer, *, as_json: bool) -> None:
     result = dataset.run(request)
-    output.print_result(result, as_json=as_json, dry_run=request.dry_run)
+    output.print_result(result, as_json=as_json)
     differences = dataset.compare_geographer(request.directory).to_pylist() if result.changed else []
     if as_json:
         for row in differences:

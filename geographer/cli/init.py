@@ -1,5 +1,6 @@
 """init: create a dataset."""
 
+import os
 from pathlib import Path
 
 import click
@@ -7,6 +8,7 @@ import click
 from geographer.cli import options, output
 from geographer.cli.requests import make_request_command
 from geographer.operations.create import CreateDataset
+from geographer.storage.database.dataset_folder import require_new_dataset_folder
 
 _NO_SCM_HELP = "Do not use Git, even inside a Git repository."
 
@@ -16,7 +18,10 @@ def _create_dataset(root: str, request: CreateDataset, *, as_json: bool, folder:
 
     path = Path(root) / folder
     if request.dry_run:
-        click.echo(f"would create a dataset in '{path.resolve()}'; nothing was changed")
+        request.make_change()
+        path = Path(os.path.realpath(path))
+        require_new_dataset_folder(path)
+        click.echo(f"would create a dataset in '{path}'; nothing was changed")
         return
     dataset = Dataset.create_dataset(path, request, scm=scm, command=options.format_command_line())
     event = dataset.show()

@@ -1,7 +1,11 @@
-"""remove: features, rasters or a recipe."""
+"""remove: features, rasters, a recipe or unreadable rows."""
 
 from geographer.cli.requests import Requests, make_request_group
 from geographer.operations.remove.request import RemoveFeatures, RemoveRasters, RemoveRecipe
+from geographer.operations.remove.unreadable import RemoveUnreadable
 
-_REQUESTS: Requests = {"features": RemoveFeatures, "rasters": RemoveRasters, "recipe": RemoveRecipe}
+_REQUESTS: Requests = {
+    **{"features": RemoveFeatures, "rasters": RemoveRasters, "recipe": RemoveRecipe},
+    "unreadable": RemoveUnreadable,
+}
 remove_command = make_request_group("remove", "remove features lake-17 lake-18", _REQUESTS)

@@ -1,11 +1,11 @@
 """`Dataset`: the public API. Its methods that change the dataset are made from the classes of requests."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from geographer.base.atomic_files import translate_os_errors
-from geographer.base.errors import ConflictError
 from geographer.dataset.methods import make_method
 from geographer.dataset.old_names import OLD_METHODS, replace_old_name
 from geographer.dataset.reader import DatasetReader
@@ -31,8 +31,15 @@ from geographer.operations.label.masks import LabelInstances, LabelMask, LabelMu
 from geographer.operations.label.probabilities import LabelProbabilities
 from geographer.operations.merge.request import ImportDataset
 from geographer.operations.remove.request import RemoveFeatures, RemoveRasters, RemoveRecipe
+from geographer.operations.remove.restore import RestoreFeatures, RestoreRasters
+from geographer.operations.remove.unreadable import RemoveUnreadable
 from geographer.operations.split.recipe import Split
 from geographer.operations.tag import TagRevision
+from geographer.storage.database.dataset_folder import (
+    GEOGRAPHER_FOLDER,
+    create_dataset_folder,
+    require_new_dataset_folder,
+)
 from geographer.storage.events import ChangeResult
 from geographer.storage.queries.table import Table
 from geographer.storage.request import PlanContext, Request
@@ -82,7 +89,7 @@ class Dataset(DatasetReader):
             command: The command line that the log records.
 
         Raises:
-            ConflictError: the folder contains a dataset.
+            ConflictError: the folder contains a dataset or files of one, or lies inside its files.
             UsageError: a class name is repeated or empty.
         """
         request = CreateDataset(classes=classes, background=background, message=message, author=author)
@@ -93,16 +100,16 @@ class Dataset(DatasetReader):
         """Create the dataset that a request describes; see `init`."""
         from geographer.storage.dvc.store import Store
 
-        root = Path(path).resolve()
-        if (root / ".geographer" / "log.duckdb").exists():
-            raise ConflictError(f"'{root}' contains a dataset already. Open it, or choose another folder.")
+        root, change = Path(os.path.realpath(path)), request.make_change()
         with translate_os_errors(root):
-            root.mkdir(parents=True, exist_ok=True)
-        dataset = cls(root, command=command)
-        store = Store.init_repository(root, scm=scm)
-        store.add_to_gitignore(".geographer")
-        store.close()
-        dataset._unit_of_work.create_log(request, request.make_change())
+            require_new_dataset_folder(root)
+        with create_dataset_folder(root) as folder:
+            dataset = cls(folder, command=command)
+            dataset._unit_of_work.create_log(request, change)
+            with Store.init_repository(root, scm=scm) as store:
+                store.add_to_gitignore(GEOGRAPHER_FOLDER)
+        dataset.root = root
+        dataset._unit_of_work.change_root(root)
         return dataset
 
     def run(self, request: Request) -> ChangeResult:
@@ -143,6 +150,9 @@ class Dataset(DatasetReader):
     remove_features = make_method("remove_features", RemoveFeatures, run)
     remove_rasters = make_method("remove_rasters", RemoveRasters, run)
     remove_recipe = make_method("remove_recipe", RemoveRecipe, run)
+    remove_unreadable = make_method("remove_unreadable", RemoveUnreadable, run)
+    restore_features = make_method("restore_features", RestoreFeatures, run)
+    restore_rasters = make_method("restore_rasters", RestoreRasters, run)
     remap_classes = make_method("remap_classes", RemapClasses, run)
     set_classes_from_probabilities = make_method("set_classes_from_probabilities", SetClassesFromProbabilities, run)
     download = make_method("download", Download, run)

@@ -1,18 +1,25 @@
 """What can be done with a dataset without changing it: tables at any revision, the graph, history, files, proof."""
 
 import html
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict, Unpack
 
+from geographer.base.errors import UsageError
 from geographer.base.progress import ProgressCallback, ignore_progress
+from geographer.base.text import is_unicode
 from geographer.outputs.diff import Diff, compute_diff
 from geographer.outputs.export import format_geojson_features, format_json_lines, format_query_json_lines, write_parquet
 from geographer.outputs.history import read_history
 from geographer.storage.database.dataset_folder import find_dataset_root
+from geographer.storage.database.query_limits import DEFAULT_TIMEOUT_S
 from geographer.storage.events import Event
 from geographer.storage.log.read import read_event, read_events_between, resolve_revision
 from geographer.storage.queries.read_tables import (
+    FileLocator,
     Relation,
     TableFilter,
     find_related_ids,
@@ -20,15 +27,16 @@ from geographer.storage.queries.read_tables import (
     read_table,
     run_user_query,
 )
+from geographer.storage.queries.revision import Revision
 from geographer.storage.queries.table import Table
-from geographer.storage.state.update import update_state
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.checkout import CheckoutResult
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from rasterio.io import DatasetReader as RasterioDataset
 
-    from geographer.storage.workspace.verify import Finding
+    from geographer.storage.workspace.verify_report import VerifyResult
 
 RevisionSpec = str | int | None
 """A revision: a tag, a digest prefix, `@17`, `HEAD~2`, a date, a position; None is the head."""
@@ -101,26 +109,69 @@ class DatasetReader:
 
     def read_table(self, name: str, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
         """Return one of the tables of a revision as Arrow."""
-        with self._unit_of_work.open_revision(at) as revision:
+        with self._open_tables(at) as revision:
             return read_table(revision, name, _make_filter(filters))
+
+    def open_raster(self, raster_id: str | int, *, at: RevisionSpec = None) -> "RasterioDataset":
+        """Open the file of a raster at a revision with rasterio, after comparing it with the recorded checksum.
+
+        The file is that in the workspace if it has that revision's bytes, or else that in DVC's cache, which is fetched
+        from the remote if necessary. Close the returned dataset, or use it as a context manager.
+
+        Raises:
+            NotFoundError: the revision has no such raster.
+            UsageError: the raster is a footprint in a catalogue.
+            CorruptError: no file has the recorded bytes.
+            StorageError: the remote cannot be reached.
+        """
+        from geographer.rasters.read import open_raster
+        from geographer.storage.workspace.revision_files import find_raster_file
+
+        with self._unit_of_work.open_revision(at) as revision:
+            path, with_sidecars = find_raster_file(revision, self._unit_of_work.file_store, _read_id(raster_id))
+        return open_raster(path, with_sidecars=with_sidecars)
+
+    def open_label(
+        self, label: str, raster_id: str | int, *, at: RevisionSpec = None
+    ) -> "RasterioDataset | dict[str, Any]":
+        """Open the file of a label of a raster at a revision, as `open_raster` does.
+
+        Returns:
+            The open rasterio dataset; for a label of boxes, the JSON object in its file.
+
+        Raises:
+            NotFoundError: the revision has no such label.
+            CorruptError, StorageError: as for `open_raster`.
+        """
+        from geographer.rasters.read import open_raster
+        from geographer.storage.workspace.revision_files import find_label_file
+
+        with self._unit_of_work.open_revision(at) as revision:
+            path, is_json = find_label_file(
+                revision, self._unit_of_work.file_store, _read_id(label), _read_id(raster_id)
+            )
+        return json.loads(path.read_bytes()) if is_json else open_raster(path, with_sidecars=False)
 
     def format_json_lines(self, name: str, at: RevisionSpec = None, **filters: Unpack[Filters]) -> list[str]:
         """Return the rows of a table as JSON objects, geometry as GeoJSON."""
-        with self._unit_of_work.open_revision(at) as revision:
+        with self._open_tables(at) as revision:
             return format_json_lines(revision, name, _make_filter(filters))
 
     def format_geojson_features(self, name: str, at: RevisionSpec = None, **filters: Unpack[Filters]) -> list[str]:
         """Return the rows of `features` or `rasters` as GeoJSON features; UsageError if the table has no geometry."""
-        with self._unit_of_work.open_revision(at) as revision:
+        with self._open_tables(at) as revision:
             return format_geojson_features(revision, name, _make_filter(filters))
 
     def write_parquet(self, name: str, path: str | Path, at: RevisionSpec = None, **filters: Unpack[Filters]) -> None:
         """Write one of the tables as Parquet; as GeoParquet if it has a geometry."""
-        with self._unit_of_work.open_revision(at) as revision:
+        with self._open_tables(at) as revision:
             write_parquet(revision, name, _make_filter(filters), Path(path))
 
     def log(self, last: int | None = None) -> list[Event]:
-        """Return the events, oldest first; only the `last` ones if given."""
+        """Return the events, oldest first; only the `last` ones (1 or more) if given."""
+        if last is not None and (isinstance(last, bool) or not isinstance(last, Integral) or last < 1):
+            raise UsageError(f"invalid number of events {last!r}. Use 1 or more.")
+        last = None if last is None else min(int(last), _MAX_INTEGER)
         with self._unit_of_work.database.open_connection(log="r") as connection:
             return read_events_between(connection, last=last)
 
@@ -132,7 +183,7 @@ class DatasetReader:
     def history(self, identity: str | int) -> list[dict[str, Any]]:
         """Return every event that changed a feature or raster, oldest first; NotFoundError if none has that id."""
         with self._unit_of_work.open_revision() as revision:
-            return read_history(revision, str(identity))
+            return read_history(revision, _read_id(identity))
 
     def diff(self, a: RevisionSpec, b: RevisionSpec = None) -> Diff:
         """Return what was added, removed or changed between two revisions, object by object."""
@@ -140,17 +191,22 @@ class DatasetReader:
         with self._unit_of_work.open_revision(max(before, after)) as revision:
             return compute_diff(revision, before, after)
 
-    def sql(self, query: str, at: RevisionSpec = None) -> "pa.Table":
+    def sql(self, query: str, at: RevisionSpec = None, *, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> "pa.Table":
         """Run a read-only SELECT over the tables of a revision and return the result as Arrow.
 
-        The tables are features, rasters, edges, chips, labels, objects, splits, events, tags and classes. UsageError if
-        the query is not one SELECT, or DuckDB rejects it.
+        The tables are features, rasters, edges, chips, labels, objects, splits, events, tags and classes. While a query
+        runs, nothing can be recorded, so it is stopped after `timeout_s` seconds; None: never. UsageError if it is, or
+        if the query is not one SELECT, or DuckDB rejects it.
         """
-        return run_user_query(self._unit_of_work.database, query, self._read_state_position(at))
+        position, locate_files = self._read_state_position(at), self._make_file_locator()
+        return run_user_query(self._unit_of_work.database, query, position, locate_files, timeout_s)
 
-    def sql_json_lines(self, query: str, at: RevisionSpec = None) -> list[str]:
+    def sql_json_lines(
+        self, query: str, at: RevisionSpec = None, *, timeout_s: float | None = DEFAULT_TIMEOUT_S
+    ) -> list[str]:
         """Run a SELECT as `sql` does; return the rows as JSON objects, geometry as GeoJSON."""
-        return format_query_json_lines(self._unit_of_work.database, query, self._read_state_position(at))
+        position, locate_files = self._read_state_position(at), self._make_file_locator()
+        return format_query_json_lines(self._unit_of_work.database, query, position, locate_files, timeout_s)
 
     def components(
         self,
@@ -179,8 +235,14 @@ class DatasetReader:
         """
         from geographer.operations.split.groups import find_components
 
+        if not isinstance(collection, str) or not isinstance(by, str) or by not in ("object", "overlap"):
+            raise UsageError(f"invalid collection {collection!r} or by {by!r}. Use a name, and 'object' or 'overlap'.")
+        try:
+            distance = float(buffer)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UsageError(f"invalid buffer {buffer!r}. Use a number of metres.") from error
         with self._unit_of_work.open_revision(at) as revision:
-            return Table(find_components(revision, collection, by=by, buffer=float(buffer), where=where))
+            return Table(find_components(revision, collection, by=by, buffer=distance, where=where))
 
     def classes(self, at: RevisionSpec = None) -> Table:
         """Return the classes by value: `class` (text), `value` (int32, 0 is background), `features` (int64)."""
@@ -257,23 +319,37 @@ class DatasetReader:
         return self._unit_of_work.checkout_workspace(position, is_requested=position != head)
 
     def verify(
-        self, revision: RevisionSpec = None, *, expect: str | None = None, repair: bool = False
-    ) -> "list[Finding]":
-        """Read the whole log and every raster of a revision; return what differs from what was recorded.
+        self,
+        revision: RevisionSpec = None,
+        *,
+        expect: str | None = None,
+        all_tags: bool = False,
+        repair: bool = False,
+    ) -> "VerifyResult":
+        """Compare the log, the state and all files with what was recorded; return what differs.
+
+        The result is a list of findings, which is empty if all is well. Its attribute `report` says what was looked at:
+        the numbers of events, rows and files, the revisions, the digests that matched, and what was not looked at.
 
         Args:
-            revision: The revision whose files are checked.
-            expect: A digest kept elsewhere, of an event or of the content; it reveals a truncated log.
-            repair: Remove orphan files and rebuild the state; the log is never changed.
-        """
-        from geographer.storage.workspace.verify import verify_dataset
+            revision: The only revision to verify. If None, the files of the head are read; of each tag, the content
+                digest is compared, and the cache or the remote is asked for its files.
+            expect: A digest kept elsewhere: of an event, of the content, or a Merkle root. Without `revision`, it may
+                be that of any revision.
+            all_tags: Also read the files of every tag, and compare its Merkle root.
+            repair: Delete orphan files, write `.dvc` files again and rebuild the state; the log is never changed.
 
-        work, position = self._unit_of_work, self._unit_of_work.resolve_revision(revision)
-        update_state(work.database)
-        shown = work.workspace_position
-        return verify_dataset(
-            work.database, work.file_store, position, workspace_position=shown, expected_digest=expect, repair=repair
-        )
+        Raises:
+            UsageError: `expect` is not a digest, or both `revision` and `all_tags` are given.
+        """
+        from geographer.storage.workspace.verify import VerifyOptions, verify_dataset
+
+        if revision is not None and all_tags:
+            raise UsageError("--all verifies the head and every tag. Leave the revision out.")
+        work = self._unit_of_work
+        position = None if revision is None else work.resolve_revision(revision)
+        options = VerifyOptions(position, all_tags, work.workspace_position, expect, repair)
+        return verify_dataset(work.database, work.file_store, options)
 
     def __repr__(self) -> str:
         status = self.status()
@@ -289,6 +365,18 @@ class DatasetReader:
         )
         return f"<table>{rows}</table>"
 
+    @contextmanager
+    def _open_tables(self, at: RevisionSpec) -> Iterator[Revision]:
+        """Open a revision whose paths of files lead to its bytes; see `Revision.locate_files`."""
+        locate_files = self._make_file_locator()
+        with self._unit_of_work.open_revision(at) as revision:
+            locate_files(revision)
+            yield revision
+
+    def _make_file_locator(self) -> FileLocator:
+        shown, store = self._unit_of_work.workspace_position, self._unit_of_work.file_store
+        return lambda revision: revision.locate_files(shown, store.find_cache_folder)
+
     def _read_state_position(self, at: RevisionSpec) -> int:
         """Return the position of a revision after updating the state to it."""
         with self._unit_of_work.open_revision(at) as revision:
@@ -297,13 +385,13 @@ class DatasetReader:
     def _find_related_ids(
         self, subject: Literal["feature", "raster"], ids: Any, at: RevisionSpec, *, containing_only: bool
     ) -> Any:
-        single = isinstance(ids, str | int)
-        id_list = [ids] if single else list(ids)
+        values, is_single = _list_ids(ids)
         with self._unit_of_work.open_revision(at) as revision:
-            related = find_related_ids(revision, subject, _ids_to_text(id_list), containing_only=containing_only)
-        return related[str(ids)] if single else {value: related[str(value)] for value in id_list}
+            related = find_related_ids(revision, subject, [*map(str, values)], containing_only=containing_only)
+        return related[str(values[0])] if is_single else {value: related[str(value)] for value in values}
 
 
+_MAX_INTEGER: Final = 2**63 - 1
 _COUNT_QUERIES = {
     "features": "SELECT count(*) FROM current_feature",
     "rasters": "SELECT count(*) FROM current_raster",
@@ -328,8 +416,34 @@ def _make_filter(filters: Filters) -> TableFilter:
     )
 
 
-def _ids_to_text(ids: Ids) -> list[str]:
-    return [str(value) for value in ([ids] if isinstance(ids, str | int) else ids)]
+def _ids_to_text(ids: Any) -> list[str]:
+    return [*map(str, _list_ids(ids)[0])]
+
+
+def _read_id(value: Any) -> str:
+    """Return the text of one id; `UsageError` for other values than a text or a whole number."""
+    values, is_single = _list_ids(value)
+    if not is_single:
+        raise UsageError(f"invalid id {value!r}. Use a text or a whole number.")
+    return str(values[0])
+
+
+def _list_ids(ids: Any) -> tuple[list[str | int], bool]:
+    """Return one or many ids, also of numpy, pandas or Arrow, and whether it was one; `UsageError` for other values."""
+    converted = next((getattr(ids, name)() for name in ("tolist", "to_pylist", "as_py") if hasattr(ids, name)), ids)
+    is_single = isinstance(converted, str | int)
+    try:
+        values = [converted] if is_single else list(converted)
+    except TypeError as error:
+        raise UsageError(f"invalid id {ids!r}. Use a text or a whole number, or many of them.") from error
+    values = [
+        next((getattr(value, name)() for name in ("tolist", "as_py") if hasattr(value, name)), value)
+        for value in values
+    ]
+    for value in values:
+        if not isinstance(value, str | int) or isinstance(value, bool) or not is_unicode(str(value)):
+            raise UsageError(f"invalid id {value!r}. Use a text or a whole number.")
+    return values, is_single
 
 
 def _format_value(value: Any) -> str:

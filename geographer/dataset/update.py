@@ -1,11 +1,11 @@
 """Update a dataset: run every recipe again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar
 
 import msgspec
 
-from geographer.base.errors import GeographerError, PluginError, SourceError, UnsupportedProductError
+from geographer.base.errors import GeographerError, PluginError, SourceError, UnsupportedProductError, quote_names
 from geographer.base.parameters import Parameter
 from geographer.operations.download.recipe import Download
 from geographer.planning.recipe import ON_CONFLICT, REBUILD_COVERS, WORKERS, OnConflict, Recipe, list_recipes
@@ -40,14 +40,27 @@ def iter_updates(work: UnitOfWork, request: Update) -> Iterator[ChangeResult]:
     key, expected_head = request.idempotency_key, request.expected_head
     names = ("message", "author", "dry_run", "workers", "on_conflict", "rebuild_covers")
     shared = {name: getattr(request, name) for name in names}
-    for recipe in recipes:
+    recorded: list[ChangeResult] = []
+    for index, recipe in enumerate(recipes):
         run_key = f"{key}/{recipe.name}" if key else None
         run = msgspec.structs.replace(recipe, **shared, idempotency_key=run_key, expected_head=expected_head)
         try:
-            yield work.run_request(run)
+            result = work.run_request(run)
         except (PluginError, SourceError, UnsupportedProductError) as error:
-            yield _skip_recipe(work, recipe, error)
+            result = _skip_recipe(work, recipe, error)
+        except GeographerError as error:
+            error.args = (f"recipe '{recipe.name}': {error} {_describe_progress(recorded, recipes[index + 1 :])}",)
+            raise
+        recorded += [result] if result.changed else []
+        yield result
         expected_head = None  # The first recipe has checked it.
+
+
+def _describe_progress(recorded: Sequence[ChangeResult], remaining: Sequence[Recipe]) -> str:
+    """Return what an update that failed has recorded, and which recipes it did not run."""
+    events = ", ".join(f"@{result.position} {result.kind} '{result.summary['recipe']['name']}'" for result in recorded)
+    text = f"Recorded before: {events}." if events else "This update recorded nothing."
+    return f"{text} Not run: {quote_names([recipe.name for recipe in remaining])}." if remaining else text
 
 
 def _skip_recipe(work: UnitOfWork, recipe: Recipe, error: GeographerError) -> ChangeResult:

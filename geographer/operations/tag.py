@@ -1,12 +1,13 @@
 """Tag a revision: give it a permanent name."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
 
-from geographer.base.errors import ConflictError, UsageError
+from geographer.base.errors import ConflictError, CorruptError, UsageError
 from geographer.base.parameters import Parameter
 from geographer.base.values import validate_name
 from geographer.planning.shared_parameters import NAME, OPTIONAL_TEXT, TEXT
@@ -15,6 +16,7 @@ from geographer.storage.events.payload import Digest, EventPayload, Name
 from geographer.storage.log.read import read_event, resolve_revision
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext, Request
+from geographer.storage.state.digest import compute_state_digest
 
 
 class TagV1(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,10 +68,19 @@ class RevisionTagged(EventPayload, kw_only=True, frozen=True):
 
 def check_tag(name: str) -> str:
     """Return the name of a tag; raise `UsageError` if it could be read as another name of a revision."""
-    if name.upper().startswith("HEAD") or all(letter in "0123456789abcdef" for letter in name.lower()):
+    is_digest = all(letter in "0123456789abcdef" for letter in name.lower())
+    if name and (is_digest or name.upper().startswith("HEAD") or _is_date(name)):
         raise UsageError(f"invalid tag '{name}': it could be a digest, a date or HEAD. Use a name such as v1.")
     validate_name("tag", name)
     return name
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 class TagRevision(Request, frozen=True):
@@ -91,11 +102,22 @@ class TagRevision(Request, frozen=True):
         return {"tag": self.name, "revision": None if self.revision is None else str(self.revision)}
 
     def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
-        """Plan the tag; raise `ConflictError` if it exists, and `NotFoundError` if the revision does not."""
+        """Plan the tag.
+
+        Raises:
+            ConflictError: The tag exists.
+            NotFoundError: The revision does not exist.
+            CorruptError: The state, from which the content digest is computed, was altered.
+        """
         if revision.fetch_value("SELECT 1 FROM tags WHERE tag = $name", {"name": self.name}):
             raise ConflictError(f"tag '{self.name}' exists, and a tag does not move. Choose another name.")
         position = resolve_revision(revision.connection, self.revision)
         digest = read_event(revision.connection, position).digest
+        if revision.fetch_value("SELECT state_digest FROM state.meta") != compute_state_digest(revision.connection):
+            raise CorruptError(
+                "the state differs from what the log gave, so a tag would record a wrong digest. Run geographer verify "
+                "--repair, which derives it from the log again."
+            )
         tagged = Revision(revision.connection, position)
         tag = Tag(self.name, position, digest, tagged.compute_content_digest(), tagged.compute_merkle_root())
         return Change(RevisionTagged(tag=tag))

@@ -7,13 +7,14 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import msgspec
 
-from geographer.base.errors import ConflictError, NotFoundError, UnsupportedVersionError, quote_names
+from geographer.base.errors import ConflictError, NotFoundError, UnsupportedVersionError, UsageError, quote_names
 from geographer.base.parameters import Parameter, list_parameters
 from geographer.base.plugins import PluginRef
+from geographer.base.values import Size
 from geographer.planning.upcasters import upcast_parameters
 from geographer.storage.events.payload import RecipeRecord, load_payload_classes
 from geographer.storage.queries.revision import Revision
-from geographer.storage.request import Request
+from geographer.storage.request import Request, to_json_value
 
 OnConflict = Literal["exclude", "move"]
 
@@ -101,6 +102,7 @@ class Recipe(NamedRequest, kw_only=True, frozen=True):
         Raises:
             ConflictError: the name belongs to another recipe and is not to be replaced, or to a collection.
             NotFoundError: the recipe to replace does not exist.
+            UsageError: a parameter holds a credential.
         """
         recorded = find_recipe(revision, self.name)
         if recorded is None:
@@ -109,21 +111,34 @@ class Recipe(NamedRequest, kw_only=True, frozen=True):
                 raise ConflictError(f"a collection '{self.name}' exists already. Choose another name for the recipe.")
             if self.replace:
                 raise NotFoundError(f"no recipe '{self.name}' to replace. Leave out --replace.")
-            return True
+            return self._require_recordable()
         if recorded.has_same_parameters(self):
             return False
         if self.replace and recorded.event is self.event:
-            return True
+            return self._require_recordable()
         if self.replace:
             raise ConflictError(
                 f"recipe '{self.name}' is a {recorded.kind} recipe, which a {self.kind} recipe cannot replace. Choose "
                 "another name."
             )
         raise ConflictError(
-            f"recipe '{self.name}' exists as a {recorded.kind} recipe{self._describe_differences(recorded)}. Choose "
+            f"recipe '{self.name}' exists as a {recorded.kind} recipe{recorded.describe_differences(self)}. Choose "
             "another name, pass --replace to change the recipe, run geographer update for that recipe, or remove it "
             "with geographer remove recipe (--keep keeps its outputs)."
         )
+
+    def _require_recordable(self) -> bool:
+        """Return True; `UsageError` if the log, which keeps no credentials, would change a parameter."""
+        from geographer.base.redaction import redact_text
+
+        for item in list_parameters(type(self)):
+            text = json.dumps(to_json_value(getattr(self, item.name)), ensure_ascii=False, default=str)
+            if item.log_key is not None and redact_text(text) != text:
+                raise UsageError(
+                    f"{item.main_flag} of recipe '{self.name}' holds a credential, or a URL with a query or fragment. "
+                    "The log keeps neither, so update could not run the recipe again. Leave it out."
+                )
+        return True
 
     def is_changed(self, revision: Revision) -> bool:
         """Return whether the recipe is new at a revision, or replaces one with other parameters."""
@@ -139,13 +154,29 @@ class Recipe(NamedRequest, kw_only=True, frozen=True):
         plugins = {key: value.name for key, value in values if key and isinstance(value, PluginRef)}
         return {**self.list_recorded_parameters(), **plugins}
 
-    def _describe_differences(self, recorded: "Recipe") -> str:
-        """Return the parameters in which a recorded recipe of the same kind differs."""
-        if recorded.kind != self.kind:
+    def describe_differences(self, other: "Recipe") -> str:
+        """Return the options in which another recipe of the same kind differs, with the values here."""
+        if other.kind != self.kind:
             return ""
-        before, after = recorded.list_recorded_parameters(), self.list_recorded_parameters()
-        changed = [name for name in sorted(before) if before[name] != after.get(name)]
-        return f" with {', '.join(f'{name} {json.dumps(before[name])}' for name in changed)}"
+        here, there = self.list_recorded_parameters(), other.list_recorded_parameters()
+        recorded = {key: item for item in list_parameters(type(self)) if (key := item.log_key) is not None}
+        changed = [item for key, item in recorded.items() if here.get(key) != there.get(key)]
+        return f" with {', '.join(f'{item.main_flag} {_format_value(getattr(self, item.name))}' for item in changed)}"
+
+
+def _format_value(value: Any) -> str:
+    """Return the value of a parameter about as users write it."""
+    if value is None or value in ((), "", {}):
+        return "none"
+    if isinstance(value, Size):
+        return f"{value.width:g}x{value.height:g}{value.unit}"
+    if isinstance(value, PluginRef):
+        return value.name
+    if isinstance(value, Mapping):
+        value = tuple(value.items())
+    if isinstance(value, tuple) and all(isinstance(item, tuple) for item in value):
+        return ",".join(f"{name}={_format_value(item)}" for name, item in value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def make_version_error(name: str, what: str) -> UnsupportedVersionError:

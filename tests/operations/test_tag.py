@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from geographer import Dataset
-from geographer.base.errors import ConflictError, NotFoundError, UsageError
+from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError
 from geographer.operations.tag import TagRevision
 from geographer.storage.events.payload import parse_payload
 
@@ -30,6 +30,12 @@ def test_tag_records_digests_of_its_revision(dataset):
     assert dataset.show().version == 2
 
 
+def test_tag_of_an_altered_state_is_refused(dataset, monkeypatch):
+    monkeypatch.setattr("geographer.operations.tag.compute_state_digest", lambda connection: 7)
+    with pytest.raises(CorruptError, match="a tag would record a wrong digest"):
+        dataset.tag("v1")
+
+
 def test_tag_without_revision_names_the_head(dataset):
     result = dataset.tag("v1", idempotency_key="key")
     assert result.summary["tag"]["position"] == 3
@@ -40,7 +46,9 @@ def test_tag_without_revision_names_the_head(dataset):
         dataset.tag("v2", "@9")
 
 
-@pytest.mark.parametrize("name", ["HEAD", "headline", "abc123", "a/b", ""])
+@pytest.mark.parametrize(
+    "name", ["HEAD", "headline", "abc123", "a/b", "", "2026-01-01", "2026-W01-1", "2026-01-01T10", "@3"]
+)
 def test_ambiguous_tag_is_rejected(name):
     with pytest.raises(UsageError, match="invalid tag"):
         TagRevision(name)

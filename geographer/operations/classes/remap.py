@@ -185,6 +185,9 @@ def _stage_probability_remap(
 
 
 def _make_class_rows(old_values: dict[str, int], values: dict[str, int]) -> "dict[str, pa.Table | str]":
+    from geographer.base.redaction import require_no_credentials
+
+    require_no_credentials("class name", values.keys() - old_values.keys())
     removed = {name: value for name, value in old_values.items() if name not in values}
     by_value = sorted(values.items(), key=lambda item: item[1])
     changed = removed | {name: value for name, value in by_value if old_values.get(name) != value}

@@ -2,6 +2,9 @@
 
 - `events`          the event
 - `request`         the request
-- `source_dataset`  read the source dataset at a revision
-- `plan`            compare its recipes, features, rasters and labels with this dataset's, and plan the event
+- `common_history`  the last revision that both datasets share
+- `source_dataset`  read the source dataset at a revision, and at the common one
+- `merged_recipes`  which recipes to import
+- `merged_objects`  which features and rasters to import, to keep and to remove
+- `plan`            the plan of the event, with classes, labels and files
 """

@@ -40,13 +40,17 @@ class DatasetImported(ImportEvent, kw_only=True, frozen=True):
     """Another dataset was merged at a revision.
 
     `kept_as_ours` and `replaced_by_theirs` are objects with an equal id and other content; `left_out_chips` were cut
-    from a raster that stays as ours.
+    from a raster that stays as ours. Rows can remove objects that the other dataset removed since the common history.
     """
 
     kind: ClassVar[str] = "dataset_imported"
-    tables = ("class_change", "feature_change", "raster_change", "label_change", "label_object_change", "recipe_input")
+    tables = (
+        *("class_change", "feature_change", "raster_change", "label_change", "label_object_change", "split_change"),
+        "recipe_input",
+    )
     is_optional: ClassVar[bool] = True
     keeps_row_order: ClassVar[bool] = True
+    is_remembered: ClassVar[bool] = True
 
     history: SourceHistory
     classes: Annotated[ClassNames, Listed("class")]

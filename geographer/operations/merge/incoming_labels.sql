@@ -1,7 +1,7 @@
 -- incoming_labels.sql: labels of the source dataset's recipes $labels that are valid here: no other feature lies in a label's
 --   box, features have the same order where it matters, and ids are unchanged where the label contains them
 -- needs: renamed_label, renamed_object_order, incoming_feature, incoming_raster, current_feature, current_label,
---   feature_order, variable prefix, $labels, $replace_features (whether incoming features replace existing ones) ·
+--   feature_order, variable prefix, $labels ·
 -- makes: one result: change, label, raster_id, path, size, md5, sha256, pixel_digest, source_path
 WITH candidate AS (
     SELECT * FROM renamed_label
@@ -9,7 +9,7 @@ WITH candidate AS (
       AND (NOT by_name OR (getvariable('prefix') = '' AND raster_id = source_raster_id))
 ), other_feature AS (
     SELECT xmin, ymin, xmax, ymax
-    FROM current_feature ANTI JOIN (FROM incoming_feature WHERE status = 'equal' OR $replace_features) USING (feature_id)
+    FROM current_feature ANTI JOIN (FROM incoming_feature WHERE status = 'equal' OR is_imported) USING (feature_id)
 ), candidate_box AS (
     SELECT label, raster_id, west, south, east, north FROM candidate
     UNION ALL

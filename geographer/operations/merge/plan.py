@@ -1,44 +1,49 @@
 """Plan the `dataset_imported` event, which merges a source dataset into this one."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
 from msgspec import UNSET
 
 from geographer.base.atomic_files import check_file
-from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError, quote_names, quote_objects
 from geographer.base.values import Checksums, validate_name
 from geographer.operations.merge.events import DatasetImported, ImportedRecipe
-from geographer.operations.merge.source_dataset import SourceDataset, is_cut
-from geographer.planning.class_values import make_class_rows, number_classes, read_class_values
+from geographer.operations.merge.merged_objects import SUBJECTS, Subject, list_departed_ids, stage_merged_objects
+from geographer.operations.merge.merged_recipes import MergedRecipes, merge_recipes
+from geographer.operations.merge.source_dataset import SourceDataset
+from geographer.planning.class_values import number_classes, read_class_values
 from geographer.planning.recipe import list_recipe_records
+from geographer.planning.removed_rasters import (
+    make_dependent_removal_rows,
+    make_removed_rows,
+    stage_remembered_removals,
+)
 from geographer.planning.up_to_date_labels import LabelSettings
-from geographer.storage.database.connection import quote_identifier, register_table, run_script
+from geographer.storage.database.connection import quote_identifier, register_table
 from geographer.storage.dvc.store import Store
-from geographer.storage.events.payload import RecipeRecord
-from geographer.storage.events.row_tables import ROW_TABLES
-from geographer.storage.log.digests import build_row_digest_sql
+from geographer.storage.events.row_tables import ROW_TABLES, make_row_table
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change
+from geographer.storage.workspace.paths import require_new_path
 
 if TYPE_CHECKING:
     from geographer.operations.merge.request import ImportDataset
 
 _FOLDER: Final = Path(__file__).parent
-_COUNT_EXISTING: Final = (
-    "SELECT count(*) FROM renamed_label SEMI JOIN (FROM incoming_raster WHERE status = 'equal') USING (raster_id) "
-    "SEMI JOIN current_label USING (label, raster_id)"
+_COUNT_OMITTED: Final = (
+    "SELECT count(*) FROM renamed_label JOIN (SELECT raster_id, status FROM incoming_raster) USING (raster_id) "
+    "ANTI JOIN incoming_label USING (label, raster_id) LEFT JOIN current_label AS ours USING (label, raster_id) "
+    "WHERE status <> 'removed' AND NOT (status IN ('equal', 'kept') AND ours.label IS NOT NULL) "
+    "AND NOT list_contains($removed_recipes::VARCHAR[], label)"
 )
-"""Counts the source labels of equal rasters that this dataset has already, outdated or not."""
+"""Counts the source labels that are not imported, without those of removed objects, and those that exist here."""
 _MAX_BYTE: Final = 255
-_COLLECTION_PARAMETERS: Final = ("source", "collection", "into")
-"""Recipe parameters that name a collection."""
 
 
 class SourceFile(NamedTuple):
@@ -52,61 +57,77 @@ class SourceFile(NamedTuple):
 def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Store, request: "ImportDataset") -> Change:
     """Plan the event for the dataset in `root`; `store` has the bytes of the source dataset's files.
 
+    Where the datasets have a common history, the merge is three-way: what only one of them changed or removed since
+    then is as in that one.
+
     Raises:
         ConflictError: An id, recipe name, class or path means something else in this dataset.
         NotFoundError, UsageError: A name to rename does not exist; a prefix or new name cannot be part of a path.
         CorruptError: Bytes of the source dataset are missing or altered.
     """
     _check_names(source, request)
-    recipes = _select_new_recipes(revision, source, request)
-    class_values = read_class_values(revision)
+    recipes = merge_recipes(revision, source, request)
+    existing_classes = read_class_values(revision)
+    # A class of the common history that this dataset lacks was removed here.
+    removed_classes = source.base.classes.keys() - existing_classes.keys()
+    wanted = {name: value for name, value in source.classes.items() if name not in removed_classes}
     conflict = "the datasets. Rename it in one of them, then import again."
-    new_classes = number_classes(class_values, source.classes, conflict)
-    class_values |= new_classes
+    new_classes = number_classes(existing_classes, wanted, conflict)
+    class_values = existing_classes | new_classes
     settings = _select_compatible_settings(source, class_values)
+    removed_recipes = {"removed_recipes": recipes.removed_here}
+    names = {"new_recipes": [record.name for record in recipes.imported], **removed_recipes}
     with ExitStack() as staged:
-        _stage_renamed_rows(revision, source, request, staged)
-        for subject in ("feature", "raster"):
-            _classify_rows(revision, subject, request)
-        revision.connection.execute((_FOLDER / "orphaned_chips.sql").read_text())
+        stage_merged_objects(revision, source, request, recipes.removed_here, staged)
+        _require_classes(revision, class_values)
         _reject_path_conflicts(revision, root)
-        labels = _select_labels(revision, request, list(settings))
+        kept_settings = [name for name in settings if request.rename_name(name) not in recipes.removed_here]
+        labels = _select_labels(revision, kept_settings)
         staged.enter_context(register_table(revision.connection, "incoming_label", labels))
-        new_recipes = {"new_recipes": [recipe.name for recipe in recipes]}
+        departed_classes = _list_departed_classes(revision, source, existing_classes)
+        removal_rows = _make_removal_rows(revision, names["new_recipes"])
         tables = {
-            "class_change": make_class_rows(new_classes),
+            "class_change": _make_class_rows(new_classes, departed_classes),
             "feature_change": _select_imported_rows(revision, "feature"),
             "raster_change": _select_imported_rows(revision, "raster"),
             "label_change": labels.select(["change", *ROW_TABLES["label_change"]]),
             "label_object_change": _select_label_objects(revision),
-            "recipe_input": revision.fetch_arrow((_FOLDER / "incoming_inputs.sql").read_text(), new_recipes),
+            "recipe_input": revision.fetch_arrow((_FOLDER / "incoming_inputs.sql").read_text(), names),
         }
         files = _list_files(revision)
-        n_omitted_labels = len(source.tables["source_label"]) - len(labels) - revision.fetch_value(_COUNT_EXISTING)
+        n_omitted_labels = revision.fetch_value(_COUNT_OMITTED, removed_recipes)
         counts = _count_statuses(revision)
+        warnings = _list_warnings(source, class_values, n_omitted_labels, counts["orphan"])
+        warnings += _list_removals(revision, recipes, departed_classes)
     forms = {request.rename_name(name): msgspec.to_builtins(form) for name, form in settings.items()}
-    is_theirs = request.on_equal_id == "theirs"
+    contested, is_theirs = counts["different"] + counts["disputed"], request.on_equal_id == "theirs"
     event = DatasetImported(
         history=source.history,
         columns=source.columns,
         classes=[*new_classes],
         recipes=[
             ImportedRecipe(recipe.name, recipe.kind, recipe.parameters, forms.get(recipe.name, UNSET))
-            for recipe in recipes
+            for recipe in recipes.imported
         ],
-        features=tables["feature_change"].num_rows,
-        rasters=tables["raster_change"].num_rows,
+        features=counts["imported feature"],
+        rasters=counts["imported raster"],
         labels=len(labels),
         equal=counts["equal"],
-        kept_as_ours=0 if is_theirs else counts["different"],
-        replaced_by_theirs=counts["different"] if is_theirs else 0,
+        kept_as_ours=counts["kept"] + counts["removed"] + (0 if is_theirs else contested),
+        replaced_by_theirs=counts["changed"] + (contested if is_theirs else 0),
         left_out_chips=counts["orphan"],
         left_out_labels=n_omitted_labels,
         left_out_splits=source.splits,
-        warnings=_list_warnings(source, class_values, n_omitted_labels, counts["orphan"]),
+        warnings=warnings,
     )
-    rows = {table: part for table, part in tables.items() if part.num_rows}
-    return Change(event, rows, _locate_files(store, files))
+    return Change(event, _join_rows(tables, removal_rows), _locate_files(store, files))
+
+
+def _join_rows(*parts: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """Return the rows of all parts by log table, without empty tables."""
+    found = {table: [part[table] for part in parts if table in part] for table in DatasetImported.tables}
+    joined = {table: pa.concat_tables(rows) for table, rows in found.items() if rows}
+    return {table: rows for table, rows in joined.items() if rows.num_rows}
 
 
 def _select_compatible_settings(source: SourceDataset, class_values: dict[str, int]) -> dict[str, LabelSettings]:
@@ -126,41 +147,43 @@ def _select_compatible_settings(source: SourceDataset, class_values: dict[str, i
     }
 
 
-def _stage_renamed_rows(revision: Revision, source: SourceDataset, request: "ImportDataset", stack: ExitStack) -> None:
-    """Register the source dataset's tables, and create views with new ids and names; see renamed_rows.sql."""
-    connection = revision.connection
-    cut_recipes = [recipe.name for recipe in source.recipes if is_cut(recipe)]
-    connection.execute("SET VARIABLE prefix = $prefix", {"prefix": request.prefix})
-    connection.execute("SET VARIABLE source_root = $root", {"root": source.root.as_posix()})
-    connection.execute("SET VARIABLE cut_recipes = $names::VARCHAR[]", {"names": cut_recipes})
-    names = {"old": list(request.new_names), "new": list(request.new_names.values())}
-    connection.execute("SET VARIABLE renames = map($old::VARCHAR[], $new::VARCHAR[])", names)
-    for name, table in source.tables.items():
-        stack.enter_context(register_table(connection, name, table))
-    run_script(connection, (_FOLDER / "renamed_rows.sql").read_text())
-
-
-def _classify_rows(revision: Revision, subject: Literal["feature", "raster"], request: "ImportDataset") -> None:
-    """Make the temp table `incoming_<subject>`: the renamed rows with `status` and `is_imported`.
-
-    The status is 'added' (new id), 'equal' (same content) or 'different' (same id, other content), which is refused
-    unless `on_equal_id` says whose to keep.
-    """
-    imported = "('added', 'different')" if request.on_equal_id == "theirs" else "('added')"
-    revision.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE incoming_{subject} AS SELECT *, status IN {imported} AS is_imported FROM ("  # noqa: S608
-        "SELECT renamed.*, CASE WHEN row_digest IS NULL THEN 'added' WHEN row_digest = digest THEN 'equal' "
-        "ELSE 'different' END AS status "
-        f"FROM (SELECT *, {build_row_digest_sql(f'{subject}_change')} AS digest FROM renamed_{subject}) AS renamed "
-        f"LEFT JOIN (SELECT {subject}_id, row_digest FROM current_{subject}) USING ({subject}_id))"
+def _require_classes(revision: Revision, class_values: Mapping[str, int]) -> None:
+    """Raise if imported features have a class that this dataset removed since the common history."""
+    query = (
+        "SELECT class, list(feature_id ORDER BY feature_id) FROM incoming_feature WHERE is_imported "
+        "GROUP BY class ORDER BY class"
     )
-    query = f"SELECT {subject}_id FROM incoming_{subject} WHERE status = 'different' ORDER BY order_index"  # noqa: S608
-    different = [id for (id,) in revision.fetch_rows(query)]
-    if different and request.on_equal_id is None:
-        raise ConflictError(
-            f"{subject} {quote_names(different)} differs between the datasets. "
-            "Pass --on-equal-id ours or theirs, or --prefix P to give the source dataset's objects other ids."
-        )
+    for name, ids in revision.fetch_rows(query):
+        if name not in class_values:
+            raise ConflictError(
+                f"{quote_objects('feature', ids, 'has|have')} the class '{name}', which was removed here. Remap it in "
+                f"the other dataset (geographer classes remap), or add it here again: geographer add classes {name}"
+            )
+
+
+def _list_departed_classes(revision: Revision, source: SourceDataset, existing: Mapping[str, int]) -> dict[str, int]:
+    """Return the classes that the source dataset removed since the common history, and that no feature has any more."""
+    used = {name for (name,) in revision.fetch_rows((_FOLDER / "used_classes.sql").read_text())}
+    departed = source.base.classes.keys() - source.classes.keys() - used
+    return {name: value for name, value in existing.items() if name in departed and value == source.base.classes[name]}
+
+
+def _make_class_rows(added: Mapping[str, int], removed: Mapping[str, int]) -> pa.Table:
+    changes = ["removed"] * len(removed) + ["added"] * len(added)
+    values = {**removed, **added}
+    return make_row_table("class_change", {"change": changes, "class": [*values], "value": [*values.values()]})
+
+
+def _make_removal_rows(revision: Revision, new_recipes: list[str]) -> dict[str, pa.Table]:
+    """Return the rows, by log table, that remove what the source dataset removed; of rasters, what depends on them."""
+    ids = {subject: list_departed_ids(revision, subject) for subject in SUBJECTS}
+    stage_remembered_removals(revision)
+    recipes = [record.name for record in list_recipe_records(revision)] + new_recipes
+    query = (_FOLDER / "remembered_rows.sql").read_text()
+    remembered = [id for (id,) in revision.fetch_rows(query, {"recipes": recipes})]
+    rows = make_dependent_removal_rows(revision, ids["raster"])
+    keys = {"feature_change": ids["feature"], "raster_change": ids["raster"] + remembered}
+    return rows | {table: make_removed_rows(table, [(id,) for id in found]) for table, found in keys.items() if found}
 
 
 def _reject_path_conflicts(revision: Revision, root: Path) -> None:
@@ -168,6 +191,8 @@ def _reject_path_conflicts(revision: Revision, root: Path) -> None:
     owners = dict(revision.fetch_rows("SELECT path, raster_id FROM current_raster WHERE storage = 'dvc'"))
     query = "SELECT path, raster_id FROM incoming_raster WHERE is_imported AND storage = 'dvc' ORDER BY path"
     incoming = revision.fetch_rows(query)
+    for path, _ in incoming:
+        require_new_path(path)
     paths = [path for path, raster_id in incoming if owners.get(path, raster_id) != raster_id]
     if paths := paths or [path for path, _ in incoming if path not in owners and (root / path).exists()]:
         raise ConflictError(
@@ -176,20 +201,19 @@ def _reject_path_conflicts(revision: Revision, root: Path) -> None:
         )
 
 
-def _select_imported_rows(revision: Revision, subject: Literal["feature", "raster"]) -> pa.Table:
+def _select_imported_rows(revision: Revision, subject: Subject) -> pa.Table:
     columns = ", ".join(map(quote_identifier, ROW_TABLES[f"{subject}_change"]))
     return revision.fetch_arrow(
-        f"SELECT if(status = 'added', 'added', 'changed') AS change, {columns} FROM incoming_{subject} "  # noqa: S608
+        f"SELECT if(is_present, 'changed', 'added') AS change, {columns} FROM incoming_{subject} "  # noqa: S608
         "WHERE is_imported ORDER BY order_index"
     )
 
 
-def _select_labels(revision: Revision, request: "ImportDataset", recipes: list[str]) -> pa.Table:
+def _select_labels(revision: Revision, recipes: list[str]) -> pa.Table:
     """Return the labels of source `recipes` that are valid here; none if a differing source feature is not imported."""
-    query = "SELECT count(*) FROM incoming_feature WHERE status = 'different' AND NOT is_imported"
+    query = "SELECT count(*) FROM incoming_feature WHERE status <> 'equal' AND NOT is_imported"
     labels = [] if revision.fetch_value(query) else recipes
-    parameters = {"replace_features": request.on_equal_id == "theirs", "labels": labels}
-    return revision.fetch_arrow((_FOLDER / "incoming_labels.sql").read_text(), parameters)
+    return revision.fetch_arrow((_FOLDER / "incoming_labels.sql").read_text(), {"labels": labels})
 
 
 def _select_label_objects(revision: Revision) -> pa.Table:
@@ -208,8 +232,13 @@ def _list_files(revision: Revision) -> list[SourceFile]:
 
 
 def _count_statuses(revision: Revision) -> Counter[str]:
-    statuses = "SELECT status FROM incoming_feature UNION ALL SELECT status FROM incoming_raster"
-    return Counter(dict(revision.fetch_rows(f"SELECT status, count(*) FROM ({statuses}) GROUP BY status")))  # noqa: S608
+    """Count the features and rasters by status, and as `imported feature` and `imported raster`."""
+    parts = [
+        f"SELECT unnest(if(is_imported, [status, 'imported {subject}'], [status])) AS status FROM incoming_{subject}"  # noqa: S608
+        for subject in SUBJECTS
+    ]
+    query = f"SELECT status, count(*) FROM ({' UNION ALL '.join(parts)}) GROUP BY status"  # noqa: S608
+    return Counter(dict(revision.fetch_rows(query)))
 
 
 def _list_warnings(source: SourceDataset, class_values: dict[str, int], n_labels: int, n_chips: int) -> list[str]:
@@ -225,6 +254,24 @@ def _list_warnings(source: SourceDataset, class_values: dict[str, int], n_labels
         reason = "the rasters that they were cut from are kept as they are here"
         warnings.append(f"chips not imported: {n_chips:,} ({reason})")
     return warnings
+
+
+def _list_removals(revision: Revision, recipes: MergedRecipes, departed_classes: Iterable[str]) -> list[str]:
+    """Return warnings about what either dataset removed since the common history."""
+    query = "SELECT {0}_id FROM incoming_{0} WHERE status IN ('removed', 'disputed') AND NOT is_imported ORDER BY 1"
+    kept, departed = [], [quote_objects("class", sorted(departed_classes))] if departed_classes else []
+    for subject in SUBJECTS:
+        here = [id for (id,) in revision.fetch_rows(query.format(subject))]
+        kept += [quote_objects(subject, here)] if here else []
+        there = list_departed_ids(revision, subject)
+        departed += [quote_objects(subject, there)] if there else []
+    kept += [quote_objects("recipe", recipes.removed_here)] if recipes.removed_here else []
+    warnings = [f"not imported, because they were removed here: {', '.join(kept)}"] if kept else []
+    warnings += [f"removed here, because the other dataset removed them: {', '.join(departed)}"] if departed else []
+    return warnings + [
+        f"the other dataset removed recipe '{name}'; to remove it here: geographer remove recipe {name}"
+        for name in recipes.removed_there
+    ]
 
 
 def _locate_files(store: Store, files: Sequence[SourceFile]) -> list[tuple[Path, Checksums]]:
@@ -263,32 +310,3 @@ def _check_names(source: SourceDataset, request: "ImportDataset") -> None:
     if repeated := sorted(name for name in counts if counts[name] > 1):
         name = quote_names(repeated)
         raise UsageError(f"several recipes or collections would have the name {name}. Change --rename.")
-
-
-def _select_new_recipes(revision: Revision, source: SourceDataset, request: "ImportDataset") -> list[RecipeRecord]:
-    """Return the renamed recipes that this dataset lacks; raise if a name belongs to something else here."""
-    existing = {recipe.name: recipe for recipe in list_recipe_records(revision)}
-    incoming = [_rename_recipe(recipe, request) for recipe in source.recipes]
-    if different := [recipe.name for recipe in incoming if existing.get(recipe.name, recipe) != recipe]:
-        recipe = existing[different[0]]
-        raise ConflictError(
-            f"{quote_objects('recipe', different, 'has|have')} other parameters here ({recipe.kind} "
-            f"{canonical_json(recipe.parameters)}). Import it under another name with --rename {different[0]}=NEW."
-        )
-    query = "SELECT DISTINCT collection FROM current_raster WHERE recipe IS NULL"
-    added_rasters = {collection for (collection,) in revision.fetch_rows(query)}
-    recipes = (existing.values(), source.recipes, incoming)
-    existing_cuts, source_cuts, incoming_cuts = ({recipe.name for recipe in side if is_cut(recipe)} for side in recipes)
-    incoming_collections = {request.rename_name(name) for name in source.list_collections() - source_cuts}
-    if clashing := sorted(incoming_cuts & added_rasters) + sorted(incoming_collections & existing_cuts):
-        raise ConflictError(
-            f"collection {quote_names(clashing)} has chips of a recipe in one dataset and added rasters in the other. "
-            f"Rename the source dataset's with --rename {clashing[0]}=NEW."
-        )
-    return [recipe for recipe in incoming if recipe.name not in existing]
-
-
-def _rename_recipe(recipe: RecipeRecord, request: "ImportDataset") -> RecipeRecord:
-    collections = {key: recipe.parameters[key] for key in _COLLECTION_PARAMETERS if key in recipe.parameters}
-    renamed = {key: request.rename_name(name) for key, name in collections.items()}
-    return RecipeRecord(request.rename_name(recipe.name), recipe.kind, recipe.parameters | renamed)

@@ -1,8 +1,8 @@
 -- renamed_rows.sql: rows of the source dataset under the ids, names and paths that they get in this dataset
--- needs: source_feature, source_raster, source_label, source_object, source_object_order, source_input; variables: prefix (of
---   ids), renames (recipes and collections: old to new), cut_recipes (their names), source_root (folder of the dataset) ·
--- makes: macros rename_name, rename_raster; temp views renamed_feature, renamed_raster, renamed_label, renamed_object,
---   renamed_object_order, renamed_input
+-- needs: source_feature, source_raster, source_removal, source_label, source_object, source_object_order, source_input; variables:
+--   prefix (of ids), renames (recipes and collections: old to new), cut_recipes (their names), source_root (folder of the dataset) ·
+-- makes: macros rename_name, rename_raster; temp views renamed_feature, renamed_raster, renamed_removal, renamed_label,
+--   renamed_object, renamed_object_order, renamed_input
 CREATE OR REPLACE TEMP MACRO rename_name(name) AS coalesce(getvariable('renames')[name], name);
 
 -- The id of a chip is recipe/stem. Ids of other rasters may contain a slash, but do not begin with a recipe's name.
@@ -28,6 +28,9 @@ SELECT * REPLACE (
          WHEN storage = 'reference' AND NOT starts_with(path, '/') THEN getvariable('source_root') || '/' || path
          ELSE path END AS path), path AS source_path
 FROM source_raster;
+
+CREATE OR REPLACE TEMP VIEW renamed_removal AS
+SELECT rename_raster(raster_id) AS raster_id, rename_raster(parent_id) AS parent_id, rename_name(recipe) AS recipe FROM source_removal;
 
 CREATE OR REPLACE TEMP VIEW renamed_label AS
 SELECT rename_name(label) AS label, rename_raster(raster_id) AS raster_id, size, md5, sha256, pixel_digest,

@@ -34,7 +34,8 @@ class DatasetPath(Request, frozen=True):
 class ImportDataset(DatasetPath, kw_only=True, frozen=True):
     """Merge OTHER, the folder of another dataset, as one event that records its history.
 
-    Objects with the same id and the same content become one object. Splits are not imported: run them again.
+    Objects with the same id and the same content become one object. If the datasets have a common history, what only
+    one of them changed or removed since is as in that one. Splits are not imported: run them again.
 
     Imported are classes by name, features, rasters with their bytes (each file is checked by its SHA-256), recipes
     whose names are free, and inputs of recipes. Labels are imported if they are up to date there and would be the same
@@ -69,6 +70,7 @@ class ImportDataset(DatasetPath, kw_only=True, frozen=True):
 
     def make_plan(self, revision: Revision, context: PlanContext, /) -> Change:
         """See `plan_merge`; raise `UsageError` if it is this dataset, and `NotFoundError` if it does not exist."""
+        from geographer.operations.merge.common_history import find_merge_base
         from geographer.operations.merge.plan import plan_merge
         from geographer.operations.merge.source_dataset import read_source_dataset
 
@@ -76,6 +78,7 @@ class ImportDataset(DatasetPath, kw_only=True, frozen=True):
         if other.root == context.root:
             raise UsageError(f"'{self.path}' is this dataset. Name another one.")
         with other.open_revision(self.at) as source_revision:
-            source = read_source_dataset(source_revision, other.root, self.at)
+            base = find_merge_base(revision, source_revision, self.prefix, self.new_names)
+            source = read_source_dataset(source_revision, other.root, self.at, revision, base)
         with other.file_store as store:
             return plan_merge(revision, context.root, source, store, self)

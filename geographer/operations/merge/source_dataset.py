@@ -1,14 +1,18 @@
-"""Source dataset: what another dataset holds at a revision, read into memory."""
+"""Source dataset: what another dataset holds at a revision, and at the last common one, read into memory."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
+from geographer.operations.merge.common_history import MergeBase
 from geographer.operations.merge.events import SourceHead, SourceHistory
 from geographer.planning.class_values import read_class_values
 from geographer.planning.recipe import RECIPE_CLASSES, list_recipe_records
+from geographer.planning.removed_rasters import stage_remembered_removals
 from geographer.planning.up_to_date_labels import LabelSettings, find_up_to_date_labels
 from geographer.planning.user_columns import ObjectColumns
 from geographer.storage.database.connection import register_table, run_script
@@ -17,7 +21,23 @@ from geographer.storage.log.read import read_event, read_head
 from geographer.storage.queries.revision import Revision
 
 _SOURCE_ROWS: Final = Path(__file__).with_name("source_rows.sql")
-_VIEWS: Final = ("source_feature", "source_raster", "source_label", "source_object", "source_input")
+_VIEWS: Final = ("source_feature", "source_raster", "source_removal", "source_label", "source_object", "source_input")
+
+
+class BaseContent(NamedTuple):
+    """What the last common revision holds.
+
+    Attributes:
+        classes: Classes with values.
+        recipes: The recipes as recorded, by name.
+        position: The revision in this dataset's log; 0: it is one of the source dataset.
+        tables: The views `source_feature` and `source_raster` of source_rows.sql; empty if this dataset has them.
+    """
+
+    classes: Mapping[str, int] = {}
+    recipes: Mapping[str, RecipeRecord] = {}
+    position: int = 0
+    tables: Mapping[str, pa.Table] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +54,7 @@ class SourceDataset:
         splits: The number of splits.
         columns: User columns with types.
         history: The imported revision and the head of the log, for the event's payload.
+        base: What the last common revision holds.
     """
 
     root: Path
@@ -44,6 +65,7 @@ class SourceDataset:
     splits: int
     columns: ObjectColumns
     history: SourceHistory
+    base: BaseContent
 
     def list_collections(self) -> set[str]:
         """Return the collections of rasters, without the catalogue."""
@@ -55,12 +77,19 @@ def is_cut(recipe: RecipeRecord) -> bool:
     return RECIPE_CLASSES[recipe.kind].makes_chips
 
 
-def read_source_dataset(revision: Revision, root: Path, requested: str | int | None) -> SourceDataset:
-    """Read the dataset in `root` at an opened revision; the history records which revision was `requested`."""
+def read_source_dataset(
+    revision: Revision, root: Path, requested: str | int | None, ours: Revision, base: MergeBase | None
+) -> SourceDataset:
+    """Read the dataset in `root` at an opened revision; the history records which revision was `requested`.
+
+    `base` is the last common revision of this dataset, opened as `ours`, and the source dataset.
+    """
     up_to_date = find_up_to_date_labels(revision)
+    stage_remembered_removals(revision)
     with register_table(revision.connection, "up_to_date_label", up_to_date.labels):
         run_script(revision.connection, _SOURCE_ROWS.read_text())
         tables = {view: revision.fetch_arrow(f"FROM {view}") for view in _VIEWS}
+        base_content = _read_base(base, ours, revision) if base else BaseContent()
     head = read_head(revision.connection)
     return SourceDataset(
         root=root,
@@ -78,4 +107,26 @@ def read_source_dataset(revision: Revision, root: Path, requested: str | int | N
             events=revision.position,
             head=SourceHead(head.position, head.digest),
         ),
+        base=base_content,
     )
+
+
+def _read_base(base: MergeBase, ours: Revision, theirs: Revision) -> BaseContent:
+    """Read the last common revision; the views of source_rows.sql must exist."""
+    with _open_earlier(ours if base.is_ours else theirs, base.position) as revision:
+        classes, recipes = (
+            read_class_values(revision),
+            {record.name: record for record in list_recipe_records(revision)},
+        )
+        if base.is_ours:
+            return BaseContent(classes, recipes, base.position)
+        return BaseContent(classes, recipes, tables={view: revision.fetch_arrow(f"FROM {view}") for view in _VIEWS[:2]})
+
+
+@contextmanager
+def _open_earlier(revision: Revision, position: int) -> Iterator[Revision]:
+    """Let the connection of a revision show an earlier one."""
+    try:
+        yield Revision(revision.connection, position)
+    finally:
+        Revision(revision.connection, revision.position)

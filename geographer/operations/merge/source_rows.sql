@@ -1,20 +1,31 @@
--- source_rows.sql: what a source dataset has: features and rasters as in the log, with `order_index`, the order of addition;
+-- source_rows.sql: what a source dataset has: features and rasters as in the log, with `order_index`, the order of addition,
+--   `source_id` and `source_digest`, which stay if they are renamed; rasters of recipes that users removed;
 --   labels, those that are up to date with their dependencies; objects on labels as in the log; boxes of recipes, and what
 --   their selectors selected last
 -- needs: current_feature, current_raster, current_label, current_label_object, feature_order, raster_order, selected_input,
---   the views of the chain, up_to_date_label (see UpToDateLabels.labels), variable position ·
--- makes: temp views source_feature, source_raster, source_label, source_object, source_input
+--   the views of the chain, up_to_date_label (see UpToDateLabels.labels), state.raster, state.recipe, macro is_current,
+--   remembered_removal, variable position ·
+-- makes: temp views source_feature, source_raster, source_removal, source_label, source_object, source_input
 CREATE OR REPLACE TEMP VIEW source_feature AS
-SELECT change.* EXCLUDE (change, position, ordinal, row_digest), row_number() OVER (ORDER BY added, feature_id) AS order_index
+SELECT change.* EXCLUDE (change, position, ordinal, row_digest), row_number() OVER (ORDER BY added, feature_id) AS order_index,
+       feature_id AS source_id, row_digest AS source_digest
 FROM chain_feature_change AS change JOIN (SELECT feature_key FROM current_feature)
      ON position = feature_key >> 32 AND ordinal = feature_key & 4294967295
 JOIN feature_order USING (feature_id) ORDER BY order_index;
 
 CREATE OR REPLACE TEMP VIEW source_raster AS
-SELECT change.* EXCLUDE (change, position, ordinal, row_digest), row_number() OVER (ORDER BY added, raster_id) AS order_index
+SELECT change.* EXCLUDE (change, position, ordinal, row_digest), row_number() OVER (ORDER BY added, raster_id) AS order_index,
+       raster_id AS source_id, row_digest AS source_digest
 FROM chain_raster_change AS change JOIN (SELECT raster_key FROM current_raster)
      ON position = raster_key >> 32 AND ordinal = raster_key & 4294967295
 JOIN raster_order USING (raster_id) ORDER BY order_index;
+
+CREATE OR REPLACE TEMP VIEW source_removal AS
+SELECT raster_id, parent_id, recipe
+FROM state.raster JOIN remembered_removal USING (raster_id)
+JOIN (SELECT name AS recipe, valid_from AS recorded_at FROM state.recipe WHERE is_current(valid_from, valid_to)) USING (recipe)
+WHERE valid_to = removed_at AND removed_at >= recorded_at
+ORDER BY raster_id;
 
 CREATE OR REPLACE TEMP VIEW source_label AS
 SELECT label, raster_id, path, size, md5, sha256, pixel_digest, west IS NOT NULL AS is_up_to_date, west, south, east, north,

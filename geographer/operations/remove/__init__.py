@@ -2,4 +2,5 @@
 
 - `events`   the events
 - `request`  the requests
+- `restore`  the requests that undo removals
 """

@@ -1,4 +1,4 @@
-"""The events of removals; earlier revisions keep what is removed."""
+"""The events of removals and restorations; earlier revisions keep what is removed."""
 
 from typing import Annotated, ClassVar
 
@@ -31,6 +31,25 @@ class RastersRemoved(RasterRemoval, kw_only=True, frozen=True):
     """Rasters were removed by id."""
 
     kind: ClassVar[str] = "rasters_removed"
+    is_remembered: ClassVar[bool] = True
+
+
+class FeaturesRestored(EventPayload, kw_only=True, frozen=True):
+    """Removed features are in the dataset again, as they were."""
+
+    kind: ClassVar[str] = "features_restored"
+    tables: ClassVar[tuple[str, ...]] = ("feature_change",)
+
+    features: Annotated[Count, Counted("feature")]
+
+
+class RastersRestored(EventPayload, kw_only=True, frozen=True):
+    """Removed rasters are in the dataset again, as they were."""
+
+    kind: ClassVar[str] = "rasters_restored"
+    tables: ClassVar[tuple[str, ...]] = ("raster_change",)
+
+    rasters: Annotated[Count, Counted("raster")]
 
 
 class RecipeRemoved(RasterRemoval, kw_only=True, frozen=True):

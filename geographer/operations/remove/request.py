@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SCHEMA: Final = {**TEXTS, "items": {"type": "string", "minLength": 1}, "minItems": 1}
-_IDS: Final = Parameter("The ids.", "ID...", convert=list_values, cli="arguments", schema=_SCHEMA)
+IDS: Final = Parameter("The ids.", "ID...", convert=list_values, cli="arguments", schema=_SCHEMA)
 
 
 class RemoveFeatures(Request, frozen=True):
@@ -27,7 +27,7 @@ class RemoveFeatures(Request, frozen=True):
     event: ClassVar[type[FeaturesRemoved]] = FeaturesRemoved
     example = "remove features lake-17 lake-18 -m 'drained'"
 
-    ids: Annotated[Iterable[str | int], _IDS]
+    ids: Annotated[Iterable[str | int], IDS]
 
     def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
         """See `Request.make_plan` and `check_ids_exist`."""
@@ -40,13 +40,14 @@ class RemoveFeatures(Request, frozen=True):
 class RemoveRasters(Request, frozen=True):
     """Remove rasters with their labels and split assignments; DVC's cache keeps the bytes.
 
-    Earlier revisions keep them.
+    Earlier revisions keep them. A recipe does not make a chip or download again that was removed, unless it is restored
+    or the recipe is replaced.
     """
 
     event: ClassVar[type[RastersRemoved]] = RastersRemoved
     example = "remove rasters S2A_21S018E308N -m 'clouds'"
 
-    ids: Annotated[Iterable[str], _IDS]
+    ids: Annotated[Iterable[str], IDS]
 
     def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
         """See `Request.make_plan` and `check_ids_exist`."""

@@ -139,7 +139,7 @@ def raise_conflict(inputs: SplitInputs, names: Sequence[str], conflicts: Conflic
     raise ConflictError(
         f"the split would leak: {'; '.join(messages)}. Pass --on-conflict exclude to leave "
         f"{format_count(unassigned, 'raster')} unassigned ({losing} of them assigned now), or --on-conflict move to "
-        f"move {format_count(moving, 'raster')} to the larger part. Nothing was written."
+        f"move {format_count(moving, 'raster')} to the larger part."
     )
 
 

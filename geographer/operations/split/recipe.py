@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple, Self
 
 from geographer.base.errors import UsageError, quote_names
 from geographer.base.parameters import Parameter
@@ -22,6 +22,13 @@ By = Literal["object", "overlap"]
 PartSizes = tuple[tuple[str, float], ...]
 """The name and the relative size of each part."""
 
+
+class RecordedParts(tuple[tuple[str, float], ...]):
+    """The parts of a recorded split: earlier versions accepted fractions of any sum, and divided them by it."""
+
+    __slots__ = ()
+
+
 _MEMBERS: Final = """
     SELECT raster_id, part, split IS NOT NULL AS is_recorded, previous_part, collection = $collection AS is_member
     FROM current_raster LEFT JOIN (FROM current_split WHERE split = $name) USING (raster_id)
@@ -31,6 +38,8 @@ _MEMBERS: Final = """
     WHERE is_member OR is_recorded ORDER BY raster_id
 """
 _MAX_SIZE: Final = 1e9
+_MAX_ROUNDING_ERROR: Final = 1e-6
+"""By how much a fraction may be rounded: a third is 0.333333, but not 0.33."""
 _PART_SCHEMA: Final = {
     "type": "array",
     "prefixItems": [TEXT | {"minLength": 1}, {"type": "number", "exclusiveMinimum": 0}],
@@ -52,8 +61,11 @@ class Member(NamedTuple):
 def parse_parts(parts: Any) -> PartSizes:
     """Return the parts, given as a mapping, as pairs, or as text such as `train=0.7,val=0.15,test=0.15`.
 
-    `UsageError` if there are none, a name is empty or repeated, or a size is not a positive number.
+    `UsageError` if there are none, a name is empty or repeated, a fraction is not a positive number, or they do not add
+    up to 1; those of a recorded split may have any sum.
     """
+    if isinstance(parts, RecordedParts):
+        return parts
     pairs = [_parse_part(item) for item in parts.split(",")] if isinstance(parts, str) else [*dict(parts or {}).items()]
     names = [name.strip() for name, _ in pairs]
     if not pairs:
@@ -65,6 +77,13 @@ def parse_parts(parts: Any) -> PartSizes:
     for name, size in pairs:
         if not (isfinite(size) and size > 0):
             raise UsageError(f"part '{name}' has the fraction {size:g}, which is not above 0. {_EXAMPLE}")
+    total = sum(size for _, size in pairs)
+    if abs(total - 1) > _MAX_ROUNDING_ERROR * len(pairs):
+        scaled = ",".join(f"{name.strip()}={size / total:.6g}" for name, size in pairs)
+        raise UsageError(
+            f"the fractions of --parts add up to {total:.10g}, but must add up to 1. To keep their proportions, pass "
+            f"--parts {scaled}."
+        )
     return tuple(pairs)
 
 
@@ -95,7 +114,7 @@ class Split(Recipe, kw_only=True, frozen=True):
     parts: Annotated[
         Mapping[str, float] | Sequence[tuple[str, float]] | str,
         Parameter(
-            "The parts and their fractions of the rasters, such as train=0.7,val=0.15,test=0.15.",
+            "The parts and their fractions of the rasters, which add up to 1, such as train=0.7,val=0.15,test=0.15.",
             "NAME=FRACTION,…",
             convert=parse_parts,
             schema={"type": "array", "minItems": 1, "items": _PART_SCHEMA},
@@ -112,6 +131,12 @@ class Split(Recipe, kw_only=True, frozen=True):
     seed: Annotated[int, Parameter("Seed of the choice among equally good assignments.", "NUMBER")] = 0
     on_conflict: Annotated[OnConflict | None, ON_CONFLICT] = None
     workers: Annotated[int, WORKERS._replace(cli="none")] = 1
+
+    @classmethod
+    def from_parameters(cls, name: str, parameters: Mapping[str, Any]) -> Self:
+        """See `Recipe.from_parameters`: recorded fractions may have any sum."""
+        parts = RecordedParts(map(tuple, parameters["parts"]))
+        return super().from_parameters(name, {**parameters, "parts": parts})
 
     def make_plan(self, revision: Revision, _context: PlanContext) -> Change:
         """Plan the parts of rasters that have none yet; see `plan_split`, also for the errors."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,8 @@ from geographer.operations.split.conflicts import GroupingConstraints, RasterAss
 from geographer.operations.split.plan import SplitInputs
 from geographer.operations.split.recipe import Split
 from geographer.operations.split.report import SplitReport
-from geographer.planning.recipe import OnConflict
+from geographer.planning.recipe import OnConflict, load_recipe
+from geographer.storage.events.payload import RecipeRecord
 
 PARTS = {"train": 0.7, "val": 0.15, "test": 0.15}
 
@@ -410,7 +412,7 @@ def test_conflict_names_path_and_remedies():
     assert str(rejected.value) == (
         "the split would leak: raster 'a2' (train) and raster 'b1' (test) are connected by feature 'new', raster "
         "'n1', feature 'newer'. Pass --on-conflict exclude to leave 1 raster unassigned (0 of them assigned now), or "
-        "--on-conflict move to move 1 raster to the larger part. Nothing was written."
+        "--on-conflict move to move 1 raster to the larger part."
     )
 
 
@@ -562,6 +564,10 @@ def test_arrays_of_other_rasters_are_rejected(options):
         ({"parts": "a=0.5,b"}, "invalid part 'b'. Use NAME=FRACTION"),
         ({"parts": "a=0.5,b=many"}, "invalid part 'b=many'"),
         ({"parts": "a=0.5,a=0.5"}, "parts are named more than once: 'a'"),
+        ({"parts": "a=0.8,b=0.1,c=0.3"}, "add up to 1.2, but must add up to 1. To keep their proportions, pass"),
+        ({"parts": "a=0.8,b=0.1,c=0.3"}, "--parts a=0.666667,b=0.0833333,c=0.25."),
+        ({"parts": "a=0.33,b=0.33,c=0.33"}, "add up to 0.99"),
+        ({"parts": {"a": 70, "b": 30}}, "add up to 100"),
         ({"parts": PARTS, "on_conflict": "ignore"}, "invalid --on-conflict 'ignore'. Use exclude or move"),
         ({"parts": PARTS, "buffer": -1}, "invalid --buffer -1. Use 0 or more"),
         ({"parts": PARTS, "stratify": "size"}, "invalid --stratify 'size'. Use class"),
@@ -579,7 +585,17 @@ def test_parts_are_parsed_from_text():
         assert Split("parts", collection="chips", parts=parts).parts == expected
 
 
-def test_part_sizes_have_any_sum():
+def test_fractions_may_be_rounded():
+    for parts in ("a=0.333333,b=0.333333,c=0.333333", "a=0.333,b=0.333,c=0.334", dict.fromkeys("abcdefg", 1 / 7)):
+        assert len(Split("parts", collection="chips", parts=parts).parts) in (3, 7)
+
+
+def test_recorded_fractions_have_any_sum():
+    """Earlier versions divided fractions by their sum: their splits are assigned as before."""
+    parameters = {"collection": "chips", "parts": [["train", 3], ["test", 1.5]], "by": "object"}
+    split = load_recipe(RecipeRecord("parts", "split", parameters))
+    rerun = msgspec.structs.replace(split, on_conflict="exclude")
+    assert rerun.list_recorded_parameters()["parts"] == [["train", 3], ["test", 1.5]]
     request = make_request(
         {}, alone=["a", "b"], parts={"x": 30, "y": 10}, assigned={"removed": "z"}, excluded={"lost": "z"}
     )

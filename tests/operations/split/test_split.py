@@ -99,7 +99,7 @@ def split_dataset(split_template: Path, open_copy: Callable[[Path], Dataset]) ->
 
 
 def test_split_reports_fractions(chip_dataset: Dataset) -> None:
-    result = chip_dataset.split("parts", collection="chips", parts={"train": 3, "val": 1, "test": 1})
+    result = chip_dataset.split("parts", collection="chips", parts={"train": 0.6, "val": 0.2, "test": 0.2})
     parts = map_parts(chip_dataset)
     assert parts.keys() == PONDS.keys()
     assert sorted(list(parts.values()).count(name) for name in ("train", "val", "test")) == [1, 1, 4]
@@ -287,7 +287,7 @@ def test_overlap_of_replaced_raster_uses_ground(chip_dataset: Dataset, tmp_path:
     before = map_parts(chip_dataset, "before")
     assert before.keys() == corner.keys()
     assert before["p5"] == before["z"]
-    chip_dataset.split("parts", collection="chips", parts=dict.fromkeys("abcdefg", 1.0))
+    chip_dataset.split("parts", collection="chips", parts=dict.fromkeys("abcdefg", 1 / 7))
     assert group_by_part(map_parts(chip_dataset)) == {frozenset(["p5", "z"]), frozenset("y")}
 
 
@@ -319,7 +319,7 @@ def test_invalid_split_records_nothing(chip_dataset: Dataset) -> None:
 
 def test_replaced_split_keeps_places(split_dataset: Dataset, tmp_path: Path) -> None:
     before = map_parts(split_dataset)
-    result = split_dataset.split("parts", collection="chips", parts={"train": 1, "test": 3}, seed=4, replace=True)
+    result = split_dataset.split("parts", collection="chips", parts={"train": 0.25, "test": 0.75}, seed=4, replace=True)
     assert (result.changed, result.summary["assigned"], map_parts(split_dataset)) == (True, 0, before)
     assert result.summary["parts"]["test"] == {"rasters": 2, "asked": 0.75, "got": 0.333333, "classes": {}}
     add_points(split_dataset, tmp_path / "inputs", {f"q{number}": (12.5 + 20 * number, 50.5) for number in range(5)})
@@ -332,7 +332,7 @@ def test_replaced_split_keeps_places(split_dataset: Dataset, tmp_path: Path) -> 
 
 def test_replaced_part_is_assigned_again(split_dataset: Dataset) -> None:
     before = map_parts(split_dataset)
-    parts = {"train": 4, "val": 1, "check": 1}
+    parts = {"train": 2 / 3, "val": 1 / 6, "check": 1 / 6}
     result = split_dataset.split("parts", collection="chips", parts=parts, replace=True)
     after = map_parts(split_dataset)
     assert {name for name, part in after.items() if part == "train"} == {
@@ -340,7 +340,7 @@ def test_replaced_part_is_assigned_again(split_dataset: Dataset) -> None:
     }
     assert sorted(map(str, after.values())) == ["check", *["train"] * 4, "val"]
     assert (result.summary["assigned"], result.summary["moved"], result.summary["left out"]) == (2, 0, 0)
-    with pytest.raises(ConflictError, match="recipe 'parts' exists as a split recipe with parts"):
+    with pytest.raises(ConflictError, match="recipe 'parts' exists as a split recipe with --parts train="):
         split_dataset.split("parts", collection="chips", parts=HALVES)
     assert not any(result.changed for result in split_dataset.update())
 
@@ -376,9 +376,9 @@ def test_replaced_split_needs_rasters(split_dataset: Dataset) -> None:
 
 def test_command_replaces_split(split_dataset: Dataset) -> None:
     before = map_parts(split_dataset)
-    arguments = ("split", "parts", "--collection", "chips", "--parts", "train=2,rest=1")
+    arguments = ("split", "parts", "--collection", "chips", "--parts", "train=0.666667,rest=0.333333")
     (result,) = read_rows(split_dataset.root, *arguments, "--replace")
     assert (result["changed"], result["assigned"]) == (True, 2)
-    assert result["recipe"]["parameters"]["parts"] == [["train", 2], ["rest", 1]]
+    assert result["recipe"]["parameters"]["parts"] == [["train", 0.666667], ["rest", 0.333333]]
     renamed = {name: "rest" if part == "test" else part for name, part in before.items()}
     assert map_parts(split_dataset) == renamed

@@ -1,0 +1,137 @@
+"""Restore removed features or rasters: the last version that the log has is in the dataset again."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, NamedTuple
+
+from geographer.base.atomic_files import check_file
+from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError, quote_objects
+from geographer.base.values import Checksums
+from geographer.operations.remove.events import FeaturesRestored, RastersRestored
+from geographer.operations.remove.request import IDS
+from geographer.planning.removed_rasters import stage_remembered_removals
+from geographer.storage.database.connection import quote_identifier, run_script
+from geographer.storage.events.row_tables import ROW_TABLES
+from geographer.storage.queries.revision import Revision
+from geographer.storage.request import BuildContext, Change, PlanContext, Request
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PROBLEMS: Final = {
+    "exists": "it is in the dataset already. List what it has: geographer features, geographer rasters",
+    "class": "the dataset no longer has its class. Add that first: geographer add classes",
+    "collection": "its collection has the name of a cut recipe that was made since. Remove that recipe first",
+    "retired": "its recipe retired it. Run geographer update, which cuts it when it is selected again",
+    "recipe": "its recipe was changed or removed since. Run the recipe again",
+    "parent": "what it was cut from was changed or removed since. Restore that raster, too, or run geographer update",
+}
+"""Why an object cannot be restored, and what to do, by the code that the SQL reports."""
+
+
+class RecordedFile(NamedTuple):
+    """The file of a raster to restore."""
+
+    raster_id: str
+    storage: str
+    path: str
+    checksums: Checksums
+
+
+class RestoreFeatures(Request, frozen=True):
+    """Bring back removed features, as they were when they were removed.
+
+    They count as added last.
+    """
+
+    event: ClassVar[type[FeaturesRestored]] = FeaturesRestored
+    example = "restore features lake-17"
+
+    ids: Annotated[Iterable[str | int], IDS]
+
+    def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
+        """Plan the restoration.
+
+        Raises:
+            NotFoundError: The dataset never had a feature of that id.
+            ConflictError: It is in the dataset, or its class is not.
+        """
+        _stage_restorable_rows(revision, "feature", [*dict.fromkeys(map(str, self.ids))])
+        rows = _fetch_restored_rows(revision, "feature")
+        return Change(FeaturesRestored(features=len(rows)), {"feature_change": rows})
+
+
+class RestoreRasters(Request, frozen=True):
+    """Bring back removed rasters with their bytes, as they were when they were removed.
+
+    A recipe does not make a raster again that was removed by id; it keeps one that was restored. Labels and split
+    assignments are made again by update. Restored rasters count as added last.
+    """
+
+    event: ClassVar[type[RastersRestored]] = RastersRestored
+    example = "restore rasters chips/S2A_21S018E308N_lake-17"
+
+    ids: Annotated[Iterable[str], IDS]
+
+    def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
+        """Plan the restoration.
+
+        Raises:
+            NotFoundError: The dataset never had a raster of that id.
+            ConflictError: It is in the dataset, or what it was cut from or by has changed.
+        """
+        stage_remembered_removals(revision)
+        _stage_restorable_rows(revision, "raster", [*dict.fromkeys(self.ids)])
+        rows = _fetch_restored_rows(revision, "raster")
+        query = "SELECT raster_id, storage, path, size, md5, sha256 FROM restorable_raster ORDER BY raster_id"
+        files = [
+            RecordedFile(raster_id, storage, path, Checksums(*checksums))
+            for raster_id, storage, path, *checksums in revision.fetch_rows(query)
+        ]
+        return RasterRestoration(RastersRestored(rasters=len(rows)), {"raster_change": rows}, recorded_files=files)
+
+
+@dataclass(frozen=True, slots=True)
+class RasterRestoration(Change):
+    """The change that restores rasters, whose `recorded_files` must exist."""
+
+    recorded_files: Sequence[RecordedFile] = ()
+
+    def build_outputs(self, context: BuildContext, /) -> Change:
+        """Fetch files that only the remote has; `CorruptError` if bytes are missing or altered everywhere."""
+        from geographer.storage.dvc.store import Store
+
+        stored, referenced = (
+            [file for file in self.recorded_files if file.storage == kind] for kind in ("dvc", "reference")
+        )
+        lost = [file.raster_id for file in referenced if check_file(context.root / file.path, file.checksums)]
+        with Store(context.root) as store:
+            damaged = store.check_files([file.checksums for file in stored])
+            store.fetch_files([md5 for md5, damage in damaged.items() if damage == "missing"])
+            damaged = store.check_files([file.checksums for file in stored if file.checksums.md5 in damaged])
+        if lost := lost + [file.raster_id for file in stored if file.checksums.md5 in damaged]:
+            raise CorruptError(
+                f"cannot restore {quote_objects('raster', lost)}: the bytes are missing or altered. Put DVC's cache or "
+                "the referenced file back from a copy, or add the raster again: geographer add rasters"
+            )
+        return self
+
+
+def _stage_restorable_rows(revision: Revision, subject: Literal["feature", "raster"], ids: list[str]) -> None:
+    """Create the temporary table `restorable_<subject>`; raise if an object cannot be restored."""
+    if not ids:
+        raise UsageError(f"no {subject} id given. Name at least one.")
+    script = Path(__file__).with_name(f"restorable_{subject}s.sql")
+    run_script(revision.connection, script.read_text(), {"ids": ids})
+    rows = revision.fetch_rows(f"SELECT {subject}_id, problem FROM restorable_{subject} ORDER BY ALL")  # noqa: S608
+    if unknown := sorted({*ids}.difference(name for name, _ in rows)):
+        raise NotFoundError(f"the dataset never had {quote_objects(subject, unknown)}. See geographer history and log.")
+    if problems := [row for row in rows if row[1]]:
+        names = [name for name, problem in problems if problem == problems[0][1]]
+        raise ConflictError(f"cannot restore {quote_objects(subject, names)}: {_PROBLEMS[problems[0][1]]}.")
+
+
+def _fetch_restored_rows(revision: Revision, subject: Literal["feature", "raster"]) -> "pa.Table":
+    columns = ", ".join(map(quote_identifier, ("change", *ROW_TABLES[f"{subject}_change"])))
+    return revision.fetch_arrow(f"SELECT {columns} FROM restorable_{subject} ORDER BY {subject}_id")  # noqa: S608
