@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 
 from geographer.base.errors import GeographerError, SourceError, UsageError, quote_names
 from geographer.base.plugins import PluginKind, accept_old_names
-from geographer.base.redaction import redact_urls
+from geographer.base.redaction import redact_text
 from geographer.base.retry import RetryPolicy
 
 SOURCES: Final = PluginKind(
@@ -178,5 +178,5 @@ def validate_url(url: Any, schemes: tuple[str, ...], hint: str) -> str:
 
 def describe_plugin_failure(source: Source, error: Exception) -> str:
     """Return the message for an unexpected exception raised by a source."""
-    message = redact_urls(f"{type(error).__name__}: {error}")
+    message = redact_text(f"{type(error).__name__}: {error}")
     return f"source '{type(source).__qualname__}' failed ({message}). Fix it or report it to its maintainer."

@@ -230,7 +230,7 @@ def _make_folder_name(product: Product) -> str:
     key = [product.provider, product.collection, product.product_id, sorted(product.files)]
     digest = hashlib.sha256(rfc8785.dumps(key)).hexdigest()[:16]
     safe_id = re.sub(r"[^\w.-]+", "_", product.product_id)
-    return f"{safe_id.strip('.')[:60]}-{digest}"
+    return f"{safe_id.strip('.')[:60].encode()[:200].decode(errors='ignore')}-{digest}"
 
 
 def _verify_product(product: Product, folder: Path, raise_if_stopped: Callable[[], None]) -> FetchedProduct:

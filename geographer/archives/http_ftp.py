@@ -15,7 +15,7 @@ from geographer.archives.base import BytesCallback, FileInfo
 from geographer.archives.http_errors import is_disk_error, to_source_error
 from geographer.archives.stac_items import parse_size
 from geographer.base.errors import SourceError
-from geographer.base.redaction import redact_urls
+from geographer.base.redaction import redact_text
 
 TIMEOUT_S: Final = 30.0
 """Seconds without a byte after which a connection is closed."""
@@ -42,7 +42,7 @@ def fetch_file(url: str, destination: Path, on_progress: BytesCallback) -> None:
     with _open_http("GET", url) as response:
         if _is_html(response):
             raise SourceError(
-                f"'{redact_urls(url)}': the archive sent an HTML page instead of the file. If it requires a login, "
+                f"'{redact_text(url)}': the archive sent an HTML page instead of the file. If it requires a login, "
                 f"{_CREDENTIALS_HINT}; otherwise open the URL in a browser."
             )
         is_encoded = response.headers.get("Content-Encoding", "identity") != "identity"
@@ -84,7 +84,7 @@ def get_json(url: str) -> Any:
         try:
             return response.json()
         except ValueError:
-            raise SourceError(f"'{redact_urls(url)}' is not a JSON document", retryable=True) from None
+            raise SourceError(f"'{redact_text(url)}' is not a JSON document", retryable=True) from None
 
 
 def _write_blocks(
@@ -96,7 +96,7 @@ def _write_blocks(
             n_bytes += file.write(block)
             on_progress(n_bytes)
     if announced is not None and n_bytes != announced:
-        raise SourceError(f"'{redact_urls(url)}': {n_bytes:,} of {announced:,} bytes arrived", retryable=True)
+        raise SourceError(f"'{redact_text(url)}': {n_bytes:,} of {announced:,} bytes arrived", retryable=True)
 
 
 def is_ftp(url: str) -> bool:
@@ -147,7 +147,7 @@ def _list_ftp(url: str) -> dict[str, FileInfo]:
 @contextmanager
 def _translate_errors(url: str) -> Iterator[None]:
     """Raise errors of the server and the connection as `SourceError`; those of the disk pass."""
-    subject = f"'{redact_urls(url)}'"
+    subject = f"'{redact_text(url)}'"
     try:
         yield
     except ftplib.all_errors as error:  # OSError is one of them, and the base class of all errors of requests.
@@ -161,4 +161,4 @@ def _translate_errors(url: str) -> Iterator[None]:
             rejected = f"the archive rejected the request ({ftp_status})"
             reason = f"the login failed: {_CREDENTIALS_HINT}" if ftp_status == "530" else rejected
             raise SourceError(f"{subject}: {reason}") from None
-        raise to_source_error(error, subject, redact_urls, _CREDENTIALS_HINT) from None
+        raise to_source_error(error, subject, redact_text, _CREDENTIALS_HINT) from None

@@ -114,7 +114,7 @@ class ParameterField(NamedTuple):
             if self.find_choices() and isinstance(value, str):
                 return value
             return msgspec.convert(value, self.type, strict=True)
-        except (TypeError, ValueError, AttributeError, KeyError) as error:
+        except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
             reason = f"{error}".removesuffix(".")
             raise UsageError(f"invalid {self.main_flag} {value!r}: {reason}. Use another value; see --help.") from error
 

@@ -42,6 +42,11 @@ class PluginKind:
             if "<" in getattr(plugin, "__qualname__", "<"):
                 reason = "has no name by which it can be imported again"
                 raise UsageError(f"{plugin!r} {reason}. Define it at the top of a module.")
+            if plugin.__module__ == "__main__":
+                reason = "is defined in a script or notebook, from which no other process can import it"
+                raise UsageError(
+                    f"{self.noun} '{plugin.__qualname__}' {reason}. Define it in a module, and import that."
+                )
             name = f"{plugin.__module__}:{plugin.__qualname__}"
             _REGISTERED[name] = plugin
             return PluginRef(self, name, plugin_version(plugin))

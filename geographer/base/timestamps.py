@@ -12,7 +12,10 @@ def parse_utc(text: str | None) -> datetime | None:
     if text is None:
         return None
     time = datetime.fromisoformat(text)
-    return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+    try:
+        return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError as error:
+        raise ValueError(f"{error}") from error
 
 
 def parse_time_option(text: str | None, option: str, *, end_of_day: bool = False) -> datetime | None:

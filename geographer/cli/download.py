@@ -13,7 +13,7 @@ def _run_download(dataset: Dataset, request: Download, *, as_json: bool, plan_on
         output.print_download_plan(request.name, *dataset.plan_request(request), as_json=as_json)
         return
     result = dataset.run(request)
-    output.print_result(result, as_json=as_json, dry_run=request.dry_run)
+    output.print_result(result, as_json=as_json)
     output.exit_if_incomplete([result])
 
 

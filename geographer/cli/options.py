@@ -22,7 +22,7 @@ def pass_dataset(command: Command) -> Command:
     @click.pass_obj
     @wraps(command)
     def run_with_dataset(folder: str, *args: Any, **kwargs: Any) -> Any:
-        dataset = DatasetReader.open(folder, command=format_command_line(), progress=output.show_progress)
+        dataset = DatasetReader.open(folder, progress=output.show_progress)
         return command(dataset, *args, **kwargs)
 
     return run_with_dataset  # type: ignore[return-value]
@@ -72,8 +72,12 @@ def _decode_json(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+    except RecursionError as error:
+        raise click.BadParameter("the JSON value is nested too deeply. Use fewer levels.") from error
 
 
 def format_command_line() -> str:
-    """Return the command line as the log records it."""
-    return shlex.join(["geographer", *sys.argv[1:]])
+    """Return the command line as the log records it, without credentials."""
+    from geographer.base.redaction import redact_argument
+
+    return shlex.join(["geographer", *map(redact_argument, sys.argv[1:])])

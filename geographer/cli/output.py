@@ -14,6 +14,8 @@ import click
 from geographer.base.errors import GeographerError, StorageError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from geographer.storage.events import ChangeResult, EventPayload
     from geographer.storage.queries.table import Table
 
@@ -40,8 +42,8 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_
         print_table(columns, [[row[column] for column in columns] for row in rows])
 
 
-def print_result(result: ChangeResult, *, as_json: bool, dry_run: bool = False) -> None:
-    """Print what a change did, and the new revision."""
+def print_result(result: ChangeResult, *, as_json: bool) -> None:
+    """Print what a change did, or would do, and the revision."""
     if as_json:
         revision = {name: getattr(result, name) for name in ("position", "digest", "kind", "changed")}
         print_json_line({**revision, **result.summary})
@@ -51,10 +53,14 @@ def print_result(result: ChangeResult, *, as_json: bool, dry_run: bool = False) 
     change = f"{result.kind} '{recipe['name']}'" if recipe else result.kind
     if result.changed:
         click.echo(f"@{result.position} {result.digest[:12]} {change}: {summary}".rstrip(": "))
-    elif dry_run:
+    elif result.would_change:
         _print_dry_run(change, summary)
     else:
-        click.echo(f"{change}: nothing to do; the head is still @{result.position} {result.digest[:12]}")
+        from geographer.planning.recipe_events import format_reasons
+
+        reasons = ["nothing to do", format_reasons(result.summary.get("unmet", {}))]
+        outcome = "skipped" if result.error else ", ".join(filter(None, reasons))
+        click.echo(f"{change}: {outcome}; the head is still @{result.position} {result.digest[:12]}")
     _print_warnings(result.summary)
 
 
@@ -94,6 +100,17 @@ def format_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[st
     lines = [list(map(str, names)), *([_format_cell(value) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def list_values(column: pa.ChunkedArray) -> list[Any]:
+    """Return the values of a column for a table; those that Python lacks, such as the year 10000, as text."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):
+        import pyarrow as pa
+
+        values = column.cast(pa.string()).to_pylist()
+    return values
 
 
 def show_progress(phase: str, done: int, total: int) -> None:

@@ -1,17 +1,21 @@
 """features, rasters, edges, chips, labels, objects, splits and sql: the tables of a revision."""
 
+import os
+import threading
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
-from geographer.base.errors import NotFoundError, StorageError, UsageError
+from geographer.base.errors import StorageError, UsageError
+from geographer.base.input_paths import require_input_path
 from geographer.cli import COMMANDS, options, output
 from geographer.cli.help import format_example
 from geographer.cli.options import Command
 from geographer.dataset.reader import DatasetReader
+from geographer.storage.database.query_limits import DEFAULT_TIMEOUT_S, make_timeout_error
 
 _FORMATS: Final = {
     **dict.fromkeys(("", ".txt"), "table"),
@@ -21,6 +25,8 @@ _FORMATS: Final = {
 }
 _WHERE_HELP: Final = "Use only rows for which this SQL expression over their columns is true."
 _GEOMETRY_COLUMNS: Final = ("geometry", "footprint")
+_STOP_PERIOD_S: Final = 5.0
+Result = TypeVar("Result")
 
 
 def _make_table_command(name: str, example: str) -> click.Command:
@@ -105,10 +111,12 @@ def _add_id_options(subject: str) -> Callable[[Command], Command]:
 def _read_ids(file: str) -> list[str]:
     """Return the ids in a file, one per line; empty lines are skipped."""
     try:
-        with click.open_file(file, encoding="utf-8") as lines:
+        with click.open_file("-" if file == "-" else str(require_input_path(file)), encoding="utf-8") as lines:
             return [line for line in lines.read().splitlines() if line]
-    except FileNotFoundError as error:
-        raise NotFoundError(f"no such file: '{file}'") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"'{file}' is not UTF-8 ({error.reason}). Save it as UTF-8, with one id per line.") from error
+    except OSError as error:
+        raise StorageError(f"cannot read '{file}': {error.strerror}. Name a file with one id per line.") from error
 
 
 def _format_lines(
@@ -122,7 +130,7 @@ def _format_lines(
         return ['{"type": "FeatureCollection", "features": [', ",\n".join(features), "]}"]
     table = dataset.read_table(name, at=at, **table_filter)
     columns = [column for column in table.column_names if column not in _GEOMETRY_COLUMNS]
-    return output.format_table(columns, zip(*(table[column].to_pylist() for column in columns), strict=True))
+    return output.format_table(columns, zip(*(output.list_values(table[column]) for column in columns), strict=True))
 
 
 features_command = _make_table_command("features", "features --where \"class = 'lake'\" -o lakes.geojson")
@@ -137,16 +145,42 @@ splits_command = _make_table_command("splits", "splits --where \"part = 'test'\"
 @click.command("sql", epilog=format_example("sql 'SELECT part, count(*) AS chips FROM splits GROUP BY part'"))
 @click.argument("query", metavar="QUERY")
 @options.at_option
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=click.FLOAT,
+    default=DEFAULT_TIMEOUT_S,
+    show_default=True,
+    help="Stop the query after this time: while it runs, nothing can be recorded.",
+)
 @options.json_option
 @options.pass_dataset
-def sql_command(dataset: DatasetReader, query: str, at: str | None, as_json: bool) -> None:
+def sql_command(dataset: DatasetReader, query: str, at: str | None, timeout_s: float, as_json: bool) -> None:
     """Run a read-only SELECT over the tables of a revision.
 
     The tables are features, rasters, edges, chips, labels, objects, splits, events, tags and classes.
     """
     if as_json:
-        for line in dataset.sql_json_lines(query, at=at):
+        for line in _run_limited(partial(dataset.sql_json_lines, query, at=at, timeout_s=timeout_s), timeout_s):
             click.echo(line)
         return
-    table = dataset.sql(query, at=at)
-    output.print_table(table.column_names, zip(*(column.to_pylist() for column in table.columns), strict=True))
+    table = _run_limited(partial(dataset.sql, query, at=at, timeout_s=timeout_s), timeout_s)
+    output.print_table(table.column_names, zip(*map(output.list_values, table.columns), strict=True))
+
+
+def _run_limited(run_query: Callable[[], Result], timeout_s: float) -> Result:
+    """Run a query; end this process, which changes nothing, if DuckDB does not heed that the time is over."""
+    is_done = threading.Event()
+
+    def end_process() -> None:
+        if not is_done.wait(min(timeout_s + _STOP_PERIOD_S, threading.TIMEOUT_MAX)):
+            click.echo(f"Error: {make_timeout_error(timeout_s)}", err=True)
+            os._exit(UsageError.exit_code)
+
+    if timeout_s > 0:  # Not a number, or none above 0, is refused when the query runs.
+        threading.Thread(target=end_process, daemon=True).start()
+    try:
+        return run_query()
+    finally:
+        is_done.set()

@@ -46,7 +46,7 @@ def make_request_command(
         if run:
             run(dataset, request, as_json=as_json, **extra)
         else:
-            output.print_result(dataset.run(request), as_json=as_json, dry_run=request.dry_run)
+            output.print_result(dataset.run(request), as_json=as_json)
 
     as_json_option = click.Option(["--json", "as_json"], is_flag=True, help=options.JSON_HELP)
     return click.Command(
@@ -136,7 +136,7 @@ def _make_callback(
             return value
         try:
             return tuple(map(declared.parse, value)) if is_repeatable else declared.parse(value)
-        except UsageError as error:
+        except (UsageError, ValueError, OverflowError) as error:
             raise click.BadParameter(str(error)) from error
 
     return parse_texts if declared.parse or declared.cli == "pairs" else None

@@ -10,7 +10,7 @@
 - `input_problems`    why a row of input cannot be used: codes of SQL checks, the errors, and rows of skipped inputs
 - `raster_rows`       log rows of raster files
 - `class_values`      values of the classes that an event adds
-- `removed_rasters`   log rows that remove rasters and what depends on them
+- `removed_rasters`   log rows that remove rasters and what depends on them; removals that recipes remember
 - `user_columns`      names and types of the columns that come from input data
 - `vector_source`     vector files and tables as DuckDB relations
 - `up_to_date_labels` the labels that a merge can copy

@@ -35,9 +35,11 @@ def raise_first_problem(
 
 
 def make_skipped_rows(source: str, skipped: NamedTexts) -> "dict[str, pa.Table]":
-    """Return the rows, by log table, of skipped inputs (name, reason)."""
+    """Return the rows, by log table, of skipped inputs (name, reason), without credentials."""
+    from geographer.base.redaction import redact_column_value, redact_text
+
     if not skipped:
         return {}
-    names, reasons = map(list, zip(*skipped, strict=True))
-    columns = {"input": [source] * len(skipped), "name": names, "reason": reasons}
+    names, reasons = ([redact_column_value("", text) for text in texts] for texts in zip(*skipped, strict=True))
+    columns = {"input": [redact_text(source)] * len(skipped), "name": names, "reason": reasons}
     return {"skipped_input": make_row_table("skipped_input", columns)}

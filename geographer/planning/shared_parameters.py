@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from geographer.base.canonical_json import canonical_json, parse_canonical_json
+from geographer.base.errors import UsageError
 from geographer.base.parameters import Parameter
 from geographer.base.values import Size
 from geographer.planning.selection import Selection, parse_selection
@@ -43,6 +44,8 @@ def list_values(values: Any) -> tuple[str, ...]:
 
 def parse_size(value: Any) -> Size:
     """Return a size in any form as a `Size`."""
+    if isinstance(value, bool):
+        raise UsageError(f"invalid size {value}. Use pixels or metres, e.g. 512, 640x480 or 2560m.")
     if isinstance(value, tuple) and len(value) == len(Size._fields):
         return Size(*value)
     return Size.from_value(value)
@@ -67,7 +70,21 @@ RasterSelection = Annotated[
     _FEATURES._replace(help=_FEATURES.help.replace("features", "rasters"), default="all of the collection"),
 ]
 _CRS_HELP: Final = "Use this CRS instead of the one that the data states: EPSG:… or WKT."
-CRS: Final = Parameter(_CRS_HELP, "CRS", "the CRS that the data states")
+
+
+def parse_crs_text(crs: Any) -> str:
+    """Return a CRS as text: a text itself, an EPSG code, or a CRS object of pyproj, geopandas or rasterio."""
+    if isinstance(crs, int) and not isinstance(crs, bool):
+        return f"EPSG:{crs}"
+    if isinstance(crs, str):
+        return crs
+    if not (hasattr(crs, "to_authority") and hasattr(crs, "to_wkt")):
+        raise UsageError(f"invalid --crs {crs!r}. Use EPSG:…, WKT, or a CRS object of pyproj or rasterio.")
+    authority = crs.to_authority()
+    return ":".join(authority) if authority else str(crs.to_wkt())
+
+
+CRS: Final = Parameter(_CRS_HELP, "CRS", "the CRS that the data states", convert=parse_crs_text)
 CrsText = Annotated[str | None, CRS]
 OnError = Annotated[
     Literal["fail", "skip"],

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from geographer.base.errors import PluginError
+from geographer.base.errors import PluginError, UsageError
 from geographer.base.plugins import PluginKind
 
 CHOOSERS = PluginKind("chooser", "geographer.choosers", built_in={"first": "plugin_package.good:choose"})
@@ -61,6 +61,15 @@ def test_absent_plugin_is_not_found(name: str) -> None:
     assert CHOOSERS.load_plugin(name) is None
     with pytest.raises(PluginError, match=re.escape(f"chooser '{name}' not found") + ".*installed: 'first'.*Install"):
         CHOOSERS.resolve_plugin(name)
+
+
+def test_plugin_of_a_script_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose() -> None: ...
+
+    monkeypatch.setattr(choose, "__module__", "__main__")
+    monkeypatch.setattr(choose, "__qualname__", "choose")
+    with pytest.raises(UsageError, match="chooser 'choose' is defined in a script or notebook"):
+        CHOOSERS.resolve_plugin(choose)
 
 
 BROKEN_MODULES = {

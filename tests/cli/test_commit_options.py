@@ -7,7 +7,8 @@ import json
 import pytest
 
 from geographer import Dataset
-from geographer.base.errors import ConflictError
+from geographer.base.errors import ConflictError, UsageError
+from geographer.operations.add.classes import AddClasses
 from tests.cli.runner import read_rows, run_command
 
 CHANGES = [
@@ -35,6 +36,12 @@ def test_repeated_key_changes_nothing(root, change):
     event = Dataset.open(root).show()
     assert first["digest"] == second["digest"] == event.digest
     assert (event.message, event.author) == ("because", "Grace")
+
+
+@pytest.mark.parametrize("key", ["", "  "])
+def test_empty_key_is_refused(key):
+    with pytest.raises(UsageError, match="invalid --idempotency-key"):
+        AddClasses(["reed"], idempotency_key=key)
 
 
 def test_unexpected_head_is_refused(root):

@@ -17,7 +17,7 @@ import rasterio
 
 from geographer import Dataset
 from geographer.base.errors import GeographerError
-from geographer.cli import geographer_command
+from geographer.cli import geographer_command, main
 from tests.sample_history import write_scenes
 from tests.sample_rasters import make_pixels, write_scene
 
@@ -201,7 +201,7 @@ def test_repeated_and_existing_ids_conflict(root, tmp_path):
         (["features", "--format", "parquet"], USAGE, "--output"),
         (["edges", "--format", "geojson"], USAGE, "geometry"),
         (["sql", "DROP TABLE features"], USAGE, "SELECT"),
-        (["sql", "SELECT * FROM read_csv('/etc/passwd')"], USAGE, "cannot run the SQL"),
+        (["sql", "SELECT * FROM read_csv('/etc/passwd')"], USAGE, "cannot call the table function 'read_csv'"),
         (["sql", "SELECT 1; SELECT 2"], USAGE, "one SELECT"),
         (["features", "--where", "feature_id IN (SELECT 'a')"], USAGE, "subquery"),
         (["features", "--where", "true) OR (true"], USAGE, "--where"),
@@ -308,3 +308,39 @@ def test_interrupted_cut_can_be_repeated(root, tmp_path):
     assert repetition.returncode == 0, repetition.stderr
     assert len(dataset.chips(where="parent_id = 'large'")) == 32 * 32
     assert dataset.verify() == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["cut", "grid", "tiles", "--size", "https://ada:s3cret@example.org"],
+        ["cut", "grid", "tiles", "--size", "16", "--rasters-where", "raster_id <> 'https://example.org/?sig=s3cret'"],
+        ["cut", "custom", "own", "--cutter", "os:getcwd", "--option", "password=s3cret"],
+        ["add", "classes", "token=s3cret"],
+        ["add", "classes", "x", "--idempotency-key", "password=s3cret"],
+        ["add", "rasters", "/vsicurl/https://ada:s3cret@example.org/a.tif"],
+        ["classes", "remap", "pond=https://ada:s3cret@example.org"],
+        ["features", "--at", "Bearer s3cretsecret"],
+        ["features", "--where", "password = s3cret"],
+        ["password=s3cret"],
+    ],
+)
+def test_credentials_are_refused_and_not_printed(error_dataset, capsys, arguments):
+    head = Dataset.open(error_dataset).show().digest
+    with pytest.raises(SystemExit) as caught:
+        main(["-C", str(error_dataset), *arguments])
+    output = capsys.readouterr()
+    assert caught.value.code in (USAGE, NOT_FOUND)
+    assert "s3cret" not in output.out + output.err
+    assert Dataset.open(error_dataset).show().digest == head
+
+
+def test_command_line_is_recorded_without_credentials(root, monkeypatch):
+    arguments = ["-C", str(root), "add", "classes", "mere", "-m", "password=my s3cret", "--author", "A <a@b.org>"]
+    monkeypatch.setattr(sys, "argv", ["geographer", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    event = Dataset.open(root).show()
+    assert caught.value.code == 0
+    assert event.command.endswith("add classes mere -m 'password=***' --author 'A <a@b.org>'")
+    assert (event.message, event.author) == ("password=*** s3cret", "A <a@b.org>")

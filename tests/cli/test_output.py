@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
+from geographer.base.errors import PluginError
 from geographer.base.text import format_count
 from geographer.cli import output
 from geographer.operations.add.events import ClassesAdded, FeaturesAdded
@@ -41,10 +42,10 @@ def make_payload(payload_class: type[EventPayload], **values: Any) -> EventPaylo
     return payload_class(**{name: EXAMPLES.get(name, 0) for name in required} | values)
 
 
-def print_summary(capsys: pytest.CaptureFixture[str], payload: EventPayload, **options: bool) -> str:
-    changed = options.pop("changed", True)
+def print_summary(capsys: pytest.CaptureFixture[str], payload: EventPayload, **options: Any) -> str:
     summary = payload.list_summary() if isinstance(payload, RecipeEvent) else {}
-    output.print_result(ChangeResult(4, DIGEST, "chips_cut", summary, changed, payload), as_json=False, **options)
+    result = ChangeResult(4, DIGEST, "chips_cut", summary, payload=payload)._replace(**options)
+    output.print_result(result, as_json=False)
     return capsys.readouterr().out.rstrip("\n")
 
 
@@ -97,15 +98,23 @@ def test_recipes_are_named(capsys):
 
 
 def test_dry_runs_say_that_nothing_changed(capsys):
-    printed = print_summary(capsys, make_payload(RastersRemoved, rasters=1), changed=False, dry_run=True)
+    printed = print_summary(capsys, make_payload(RastersRemoved, rasters=1), changed=False, would_change=True)
     assert printed == "would record chips_cut: 1 raster; nothing was changed"
-    printed = print_summary(capsys, make_payload(RastersRemoved), changed=False, dry_run=True)
+    printed = print_summary(capsys, make_payload(RastersRemoved), changed=False, would_change=True)
     assert printed == "would record chips_cut: nothing new; nothing was changed"
 
 
 def test_repetitions_name_the_head(capsys):
     printed = print_summary(capsys, make_payload(RastersRemoved), changed=False)
     assert printed == "chips_cut: nothing to do; the head is still @4 0123456789ab"
+
+
+def test_runs_without_change_say_why(capsys):
+    payload = make_payload(ChipsCut, features=3, unmet={"removed": 1})
+    printed = print_summary(capsys, payload, changed=False)
+    assert printed == "chips_cut 'near': nothing to do, 1 skipped: removed; the head is still @4 0123456789ab"
+    printed = print_summary(capsys, payload, changed=False, error=PluginError("absent"))
+    assert printed == "chips_cut 'near': skipped; the head is still @4 0123456789ab"
 
 
 def test_long_cells_are_shortened():

@@ -115,3 +115,31 @@ def test_text_output_is_readable(sample_history):
     assert "payload" in run_command(sample_history.root, "show", "HEAD")
     assert "added" in run_command(sample_history.root, "diff", "@1")
     assert run_command(sample_history.root, "diff", "HEAD", "HEAD") == "no differences\n"
+
+
+ENDLESS = "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n FROM t) SELECT count(*) FROM t"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_endless_sql_is_stopped(sample_history, capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(["-C", str(sample_history.root), "sql", ENDLESS, "--timeout", "0.2", *arguments])
+    assert caught.value.code == 2
+    assert "ran for more than 0.2 s" in capsys.readouterr().err
+
+
+def test_sql_prints_times_that_python_lacks(sample_history):
+    text = run_command(sample_history.root, "sql", "SELECT DATE '20000-01-01' AS later, 1 AS n")
+    assert text == "later        n\n20000-01-01  1\n"
+
+
+def test_ids_file_in_another_encoding_is_refused(sample_history, capsys, tmp_path):
+    (tmp_path / "ids.txt").write_bytes(b"caf\xe9\n")
+    for file, message in (
+        (tmp_path / "ids.txt", "is not UTF-8"),
+        (tmp_path, "cannot read"),
+        ("x" * 300, "cannot read"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["-C", str(sample_history.root), "features", "--features-from", str(file)])
+        assert message in capsys.readouterr().err

@@ -236,7 +236,7 @@ def test_example_prints_every_command(example_run):
     verbs = [command.split()[0] for command in commands]
     for verb in ("init", "add", "download", "cut", "label", "split", "tag", "update", "diff", "verify"):
         assert verb in verbs
-    assert "the log and all files are as recorded" in example_run[1]
+    assert "the log and the files of @13 (HEAD) are as recorded" in example_run[1]
 
 
 def test_readme_shows_final_counts(example_run):

@@ -9,7 +9,7 @@ from itertools import permutations
 from typing import Final
 from urllib.parse import quote, quote_plus
 
-from geographer.base.redaction import redact_urls
+from geographer.base.redaction import redact_text
 
 _MIN_LENGTH: Final = 4
 """Shorter values would match parts of ordinary words, and are too short for credentials."""
@@ -38,7 +38,7 @@ class Redactor:
         """Return `text` without secrets, and without user, query and fragment of its URLs."""
         for secret in self._encoded_secrets:
             text = text.replace(secret, "***")
-        return _KEY_VALUE.sub(r"\g<name>\g<between>***", str(redact_urls(text)))
+        return _KEY_VALUE.sub(r"\g<name>\g<between>***", redact_text(text))
 
 
 def collect_secrets(configurations: Iterable[object], user_configuration: object) -> set[str]:

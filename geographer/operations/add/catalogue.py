@@ -9,6 +9,7 @@ from geographer.base.parameters import Parameter
 from geographer.operations.add.events import CatalogueAdded
 from geographer.operations.add.stac_catalogue import make_stac_columns, read_stac_items
 from geographer.planning.input_problems import InputProblem, raise_first_problem
+from geographer.planning.redacted_columns import reject_credentials
 from geographer.planning.shared_parameters import CrsText
 from geographer.planning.vector_source import VectorRequest, VectorSource, normalise_crs, open_vector_source
 from geographer.storage.database.connection import quote_identifier, register_table
@@ -25,6 +26,7 @@ _PROBLEMS: Final = {
     "not_finite": InputProblem("the coordinates of its footprint are not finite"),
     "invalid_footprint": InputProblem("its footprint is invalid"),
     "outside_crs": InputProblem("its footprint is out of range", remedy="Pass its CRS with --crs"),
+    "unreadable_time": InputProblem("it has a date outside of the years 1 to 9999"),
     "repeated_id": InputProblem("its id occurs more than once in the file", ConflictError),
     "existing_id": InputProblem("its id is already in the dataset", ConflictError, "Change the id"),
 }
@@ -58,6 +60,7 @@ class AddCatalogue(VectorRequest, kw_only=True, frozen=True):
         else:
             with open_vector_source(revision.connection, self.data, self.crs) as source:
                 name, columns = source.name, _stage_vector_source(revision, source, self)
+        reject_credentials(revision.connection, "input_footprint", {"raster id": "raster_id"})
         if invalid := revision.fetch_rows((_FOLDER / "check_footprints.sql").read_text()):
             raise_first_problem("add", name, invalid, _PROBLEMS)
         revision.connection.execute((_FOLDER / "footprint_rows.sql").read_text())
@@ -76,7 +79,8 @@ def _stage_items(revision: Revision, items: list[Mapping[str, Any]], request: Ad
     with register_table(revision.connection, "stac_item", make_row_table("raster_change", columns)):
         revision.connection.execute(
             "CREATE OR REPLACE TEMP TABLE input_footprint AS "
-            "SELECT raster_id, ST_GeomFromWKB(outline) AS outline, crs, acquired, properties FROM stac_item"
+            "SELECT raster_id, ST_GeomFromWKB(outline) AS outline, crs, acquired, properties, "
+            "false AS has_unreadable_time FROM stac_item"
         )
     return user_columns
 
@@ -84,7 +88,7 @@ def _stage_items(revision: Revision, items: list[Mapping[str, Any]], request: Ad
 def _stage_vector_source(revision: Revision, source: VectorSource, request: AddCatalogue) -> Columns:
     """Make the temp table `input_footprint` from vector data; return its user columns with types."""
     id_column = source.find_id_column(request.id, ("raster_id", "id"))
-    types, properties = source.list_user_columns({id_column})
+    types, properties = source.list_user_columns(revision.connection, {id_column})
     acquired = "NULL::VARCHAR"
     if request.acquired is not None:
         acquired = f"{quote_identifier(source.require_column(request.acquired))}::TIMESTAMP::VARCHAR"
@@ -93,7 +97,8 @@ def _stage_vector_source(revision: Revision, source: VectorSource, request: AddC
             "CREATE OR REPLACE TEMP TABLE input_footprint AS SELECT "  # noqa: S608
             f"{quote_identifier(id_column)}::VARCHAR AS raster_id, "
             f"ST_Force2D({quote_identifier(source.geometry)}::GEOMETRY) AS outline, $crs AS crs, "
-            f"{acquired} AS acquired, {properties} AS properties FROM {source.relation}",
+            f"{acquired} AS acquired, {properties} AS properties, "
+            f"{source.build_unreadable_time_sql()} AS has_unreadable_time FROM {source.relation}",
             {"crs": source.crs},
         )
     return types

@@ -26,6 +26,7 @@ SELECT row_index, feature_id, class, geometry, properties, existing_digest, CASE
                                       AND abs(ST_YMin(lonlat)) <= 90.000001 AND abs(ST_YMax(lonlat)) <= 90.000001)
         THEN 'outside_crs'
     WHEN NOT ST_IsValid(geometry) THEN 'invalid_geometry'
+    WHEN has_unreadable_time THEN 'unreadable_time'
     WHEN occurrence > 1 THEN 'repeated_id'
     WHEN is_existing AND NOT $replace THEN 'existing_id' END AS problem
 FROM input_with_context

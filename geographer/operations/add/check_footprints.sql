@@ -12,6 +12,7 @@ FROM (
         WHEN greatest(abs(ST_YMin(lonlat)), abs(ST_YMax(lonlat))) > 90.000001
              OR greatest(abs(ST_XMin(lonlat)), abs(ST_XMax(lonlat))) > 360
              OR NOT isfinite(ST_XMin(lonlat) + ST_YMin(lonlat) + ST_XMax(lonlat) + ST_YMax(lonlat)) THEN 'outside_crs'
+        WHEN has_unreadable_time THEN 'unreadable_time'
         WHEN raster_id IN (SELECT raster_id FROM input_footprint GROUP BY raster_id HAVING count(*) > 1)
             THEN 'repeated_id'
         WHEN raster_id IN (SELECT raster_id FROM current_raster) THEN 'existing_id' END AS problem

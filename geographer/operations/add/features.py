@@ -1,5 +1,6 @@
 """Add features: read vector data, check each row in SQL, and plan the `features_added` event."""
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
@@ -9,17 +10,21 @@ from geographer.base.parameters import Parameter
 from geographer.operations.add.events import FeaturesAdded
 from geographer.planning.class_values import make_class_rows, number_classes, read_class_values
 from geographer.planning.input_problems import InputProblem, NamedTexts, make_skipped_rows, raise_first_problem
+from geographer.planning.redacted_columns import reject_credentials
 from geographer.planning.shared_parameters import WHERE, CrsText, OnError
 from geographer.planning.vector_source import INTEGER_TYPES, VectorRequest, VectorSource, open_vector_source
 from geographer.storage.database.connection import escape_literal, quote_identifier
 from geographer.storage.database.sql_sandbox import validate_expression
 from geographer.storage.events.payload import Columns
+from geographer.storage.events.row_tables import make_json_path
 from geographer.storage.log.digests import build_row_digest_sql
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+logger = logging.getLogger(__name__)
 
 _WIDE_INTEGER_TYPES: Final = ("UBIGINT", "HUGEINT", "UHUGEINT")
 _MAX_CRS_LENGTH: Final = 50
@@ -34,6 +39,7 @@ _PROBLEMS: Final = {
     "outside_lonlat": InputProblem("its coordinates are out of range: longitude is -180 to 180, latitude -90 to 90"),
     "outside_crs": InputProblem("its coordinates are out of range for its CRS"),
     "invalid_geometry": InputProblem("its geometry is invalid: see ST_IsValid, or repair it with make_valid"),
+    "unreadable_time": InputProblem("it has a date outside of the years 1 to 9999"),
     "repeated_id": InputProblem("its id stands twice in the file", ConflictError),
     "existing_id": InputProblem("its id is in the dataset already", ConflictError, "Pass --replace"),
 }
@@ -99,17 +105,30 @@ def plan_feature_addition(
     if request.replace:
         valid = revision.fetch_value("SELECT count(*) FROM checked_feature WHERE problem IS NULL")
         event = event.count_replacements(counts.get("added", 0), counts.get("changed", 0), valid - count)
+        _warn_of_lost_columns(revision, source, types)
     rows: dict[str, pa.Table | str] = {"feature_change": "new_feature"} if count else {}
     if classes:
         rows["class_change"] = make_class_rows(number_classes(existing, classes))
     return event, rows | make_skipped_rows(source.name, skipped)
 
 
+def _warn_of_lost_columns(revision: Revision, source: VectorSource, types: Columns) -> None:
+    """Log the user columns of which replaced features lose their values, because the new data lack the columns."""
+    lacking = [name for name in revision.list_user_columns("feature") if name not in types]
+    values = [f"count(properties->>'{escape_literal(make_json_path(name))}')" for name in lacking]
+    changed = "feature_id IN (SELECT feature_id FROM new_feature WHERE change = 'changed')"
+    query = f"SELECT [{', '.join(values)}] FROM current_feature WHERE {changed}"  # noqa: S608
+    counts = revision.fetch_value(query) if lacking else []
+    if lost := [name for name, count in zip(lacking, counts, strict=True) if count]:
+        columns = quote_objects("column", lost)
+        logger.warning("'%s' has no %s: replaced features lose the values there", source.name, columns)
+
+
 def _stage_features(revision: Revision, source: VectorSource, request: AddFeatures, values: dict[str, int]) -> Columns:
     """Make the temp table `checked_feature` and the view `new_feature` of log rows; return the user columns."""
     id_column = source.find_id_column(request.id, ("feature_id", "id"))
     class_column, class_sql = _find_class(source, request, [name for name, value in values.items() if value > 0])
-    types, properties = source.list_user_columns({id_column, class_column}, _RESERVED_COLUMNS)
+    types, properties = source.list_user_columns(revision.connection, {id_column, class_column}, _RESERVED_COLUMNS)
     columns = [*source.columns, source.geometry]
     where = validate_expression(revision.connection, request.where, columns) if request.where is not None else "true"
     with source.translate_errors(request.where):
@@ -117,9 +136,12 @@ def _stage_features(revision: Revision, source: VectorSource, request: AddFeatur
             "CREATE OR REPLACE TEMP VIEW input_feature AS SELECT "  # noqa: S608
             f"{quote_identifier(id_column)}::VARCHAR AS feature_id, {class_sql} AS class, "
             f"ST_Force2D({quote_identifier(source.geometry)}::GEOMETRY) AS geometry, "
-            f"{properties} AS properties FROM {source.relation} WHERE {where}"
+            f"{properties} AS properties, {source.build_unreadable_time_sql()} AS has_unreadable_time "
+            f"FROM {source.relation} WHERE {where}"
         )
         revision.connection.execute(_CHECK_FEATURES.read_text(), {"crs": source.crs, "replace": request.replace})
+    identifiers = {"feature id": "feature_id", "class name": "class"}
+    reject_credentials(revision.connection, "checked_feature", identifiers)
     # With `replace`, a row whose digest equals that of the existing feature is no change.
     digest = build_row_digest_sql("feature_change")
     differs = f"existing_digest IS DISTINCT FROM {digest}" if request.replace else "true"

@@ -7,7 +7,13 @@ from math import isfinite
 from typing import Final
 
 from geographer.base.errors import NotFoundError, quote_names
-from geographer.planning.user_columns import RESERVED_COLUMNS, deduplicate_column_names, infer_column_type
+from geographer.planning.user_columns import (
+    RESERVED_COLUMNS,
+    deduplicate_column_names,
+    infer_column_type,
+    make_recordable,
+    require_column_names,
+)
 
 _INTEGER: Final = re.compile(r"\s*[+-]?[0-9]+\s*")
 _NUMBER: Final = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
@@ -26,7 +32,10 @@ def make_tag_columns(names: Sequence[str], tags: Sequence[Mapping[str, str]]) ->
         found = quote_names(sorted(available), limit=20) or "none"
         raise NotFoundError(f"no file has the tag {quote_names(missing)}. Available tags: {found}.")
     columns = deduplicate_column_names(names, RESERVED_COLUMNS)
-    texts = {column: [file_tags.get(name) for file_tags in tags] for name, column in columns.items()}
+    require_column_names(columns)
+    texts = {
+        column: [make_recordable(name, file_tags.get(name)) for file_tags in tags] for name, column in columns.items()
+    }
     types = {column: infer_column_type([_parse_number(text) for text in texts[column] if text]) for column in texts}
     convert = {"BIGINT": int, "DOUBLE": float, "VARCHAR": str}
     rows = [

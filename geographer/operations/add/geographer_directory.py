@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError, quote_names
+from geographer.base.input_paths import require_input_path
+from geographer.base.text import is_unicode
 from geographer.operations.add.rasters import SUFFIXES
 from geographer.planning.vector_source import VectorSource, open_vector_source
 from geographer.storage.database.connection import quote_identifier, register_table, run_script
@@ -60,6 +62,7 @@ def open_geographer_directory(path: Path) -> GeographerDirectory:
         NotFoundError: A file of the connector is missing.
         CorruptError: `attrs.json` is not a JSON object.
     """
+    require_input_path(path)
     files = ("attrs.json", VECTORS, RASTERS, "graph.json")
     if missing := [name for name in files if not (path / "connector" / name).is_file()]:
         raise NotFoundError(
@@ -69,7 +72,14 @@ def open_geographer_directory(path: Path) -> GeographerDirectory:
     attributes = _read_json_object(path / "connector" / "attrs.json")
     classes = attributes.get("task_vector_classes") or ["object"]
     count_column = attributes.get("raster_count_col_name") or "raster_count"
-    return GeographerDirectory(path, list(classes), attributes.get("background_class"), count_column)
+    background = attributes.get("background_class")
+    texts = [*(classes if isinstance(classes, list) else [None]), count_column, background or ""]
+    if not all(isinstance(text, str) and is_unicode(text) for text in texts):
+        raise CorruptError(
+            f"'{path / 'connector' / 'attrs.json'}' is damaged: task_vector_classes is not a list of texts, or "
+            "raster_count_col_name or background_class is not a text. Restore the file, then import again."
+        )
+    return GeographerDirectory(path, classes, background, count_column)
 
 
 @contextmanager
@@ -138,13 +148,16 @@ def read_edges(directory: GeographerDirectory) -> "pa.Table":
     edges = [(*pair, by_feature.get(pair), by_raster.get(pair)) for pair in pairs]
     names = ("feature_id", "raster_name", "was", "was_for_raster")
     rows = [dict(zip(names, edge, strict=True)) for edge in edges]
-    return pa.Table.from_pylist(rows, pa.schema(dict.fromkeys(names, pa.string())))
+    try:
+        return pa.Table.from_pylist(rows, pa.schema(dict.fromkeys(names, pa.string())))
+    except (pa.ArrowException, UnicodeError, TypeError) as error:
+        raise CorruptError(f"'{path}' is not a graph of GeoGrapher 1.0: {error}. Restore the file.") from error
 
 
 def _read_json_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise CorruptError(f"cannot read '{path}' as JSON: {error}. Restore the file, then import again.") from error
     if not isinstance(content, dict):
         raise CorruptError(f"'{path}' is not a JSON object. Restore the file, then import again.")

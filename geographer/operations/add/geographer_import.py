@@ -91,7 +91,7 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
         features, feature_rows = _plan_features(revision, directory, self, classes)
         classes |= number_classes(existing | classes, features.classes)
         with open_raster_layer(revision, directory) as source:
-            columns, properties_sql = source.list_user_columns({"raster_id"})
+            columns, properties_sql = source.list_user_columns(revision.connection, {"raster_id"})
             query = f"SELECT raster_name, raster_id, {properties_sql}, on_disk FROM {source.relation}"  # noqa: S608
             listed = revision.fetch_rows(f"{query} ORDER BY ALL")
             paths = [directory.raster_file(name) for name, _, _, on_disk in listed if on_disk]

@@ -1,5 +1,6 @@
 """Add rasters: read and hash raster files, and plan the `rasters_added` event."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -8,7 +9,10 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Final, NamedTuple
 
 from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError, quote_names, quote_objects
+from geographer.base.input_paths import require_input_path, require_utf8_name
 from geographer.base.parameters import Parameter
+from geographer.base.redaction import require_no_credentials
+from geographer.base.text import quote_start
 from geographer.base.values import Checksums, validate_name
 from geographer.operations.add.events import RastersAdded
 from geographer.operations.add.features import Replace
@@ -20,14 +24,17 @@ from geographer.planning.raster_rows import (
     RasterRow,
     StorageMode,
     describe_raster,
+    make_raster_id,
     make_raster_rows,
     make_stored_path,
 )
 from geographer.planning.shared_parameters import NAME_SCHEMA, TEXTS, CrsText, OnError, list_values
+from geographer.planning.vector_source import normalise_crs
 from geographer.storage.database.connection import register_table
 from geographer.storage.log.digests import build_row_digest_sql
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext, Request
+from geographer.storage.workspace.paths import require_new_path
 
 SUFFIXES: Final = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".nc", ".hdf", ".asc")
 
@@ -52,6 +59,12 @@ _PATTERNS: Final = Parameter(
     cli="list",
     records_default=False,
     schema={**TEXTS, "minItems": 1},
+)
+_ID_FOLDERS: Final = Parameter(
+    "How many folders above a file give their names to the raster's id: with 1, T1/B02.tif becomes T1_B02.",
+    "NUMBER",
+    minimum=0,
+    key=None,
 )
 _TAGS_HELP: Final = "Store this GDAL tag of each file as a column."
 _TAGS: Final = _PATTERNS._replace(help=_TAGS_HELP, metavar="NAME", default="none", flags="--tag")
@@ -89,7 +102,8 @@ class RasterPaths(Request, frozen=True):
 class AddRasters(RasterPaths, kw_only=True, frozen=True):
     """Add raster files, or all rasters in folders.
 
-    A raster's id is the name of its file without the suffix.
+    A raster's id is the name of its file without the suffix. Files of one name in different folders get different ids
+    with --id-folders.
 
     A raster that is replaced must be in the same collection. Equal files are not recorded again. The workspace shows
     the new file; DVC's cache keeps both.
@@ -105,6 +119,7 @@ class AddRasters(RasterPaths, kw_only=True, frozen=True):
     acquired: Annotated[str | None, Parameter("The GDAL tag that holds the time of acquisition.", "TAG")] = None
     patterns: Annotated[str | Sequence[str], _PATTERNS] = ()
     tags: Annotated[Sequence[str], _TAGS] = ()
+    id_folders: Annotated[int, _ID_FOLDERS] = 0
     on_error: OnError = "fail"
     replace: Replace = False
 
@@ -137,12 +152,13 @@ def plan_raster_addition(
     existing = _find_existing_rasters(revision, [*files])
     _reject_existing(existing, request)
     _reject_workspace_conflicts(root, files, existing, request)
-    described, skipped = _describe_files([*files.values()], root, request)
+    described, skipped = _describe_files(revision, [*files.values()], root, request)
     columns, properties = make_tag_columns(request.tags if described else (), [file.tags for file in described])
     rows: dict[str, RasterRow] = {}
-    for (path, row, _, _), text in zip(described, properties, strict=True):
-        change = "changed" if path.stem in existing else "added"
-        rows[path.stem] = {**row, "properties": (properties_by_id or {}).get(path.stem, text), "change": change}
+    for (_, row, _, _), text in zip(described, properties, strict=True):
+        raster_id = row["raster_id"]
+        change = "changed" if raster_id in existing else "added"
+        rows[raster_id] = {**row, "properties": (properties_by_id or {}).get(raster_id, text), "change": change}
     unchanged = _find_unchanged(revision, rows, existing)
     rows = {raster_id: row for raster_id, row in rows.items() if raster_id not in unchanged}
     changed = rows.keys() & existing.keys()
@@ -154,23 +170,40 @@ def plan_raster_addition(
     tables |= make_skipped_rows("rasters", skipped)
     if request.mode == "reference":
         return Change(event, tables)
-    stored = [(file.path, file.checksums) for file in described if file.path.stem in rows]
+    stored = [(file.path, file.checksums) for file in described if file.row["raster_id"] in rows]
     linked_md5s = {checksums.md5 for _, checksums in stored} if request.mode == "link" else ()
     return Change(event, tables, stored, linked_md5s=linked_md5s)
 
 
-def _describe_files(files: list[Path], root: Path, request: AddRasters) -> tuple[list[DescribedFile], NamedTexts]:
+def _describe_files(
+    revision: Revision, files: list[Path], root: Path, request: AddRasters
+) -> tuple[list[DescribedFile], NamedTexts]:
     """Return the valid files, and the names of invalid ones with the reasons."""
-    options = RasterOptions(request.collection, request.mode, request.crs, request.footprint, request.acquired)
+    names = (request.collection, request.mode, request.crs, request.footprint, request.acquired, request.id_folders)
+    options = RasterOptions(*names)
     described, skipped = [], []
     for path in files:
         try:
-            described.append(DescribedFile(path, *describe_raster(path, root, options)))
+            row, checksums, tags = describe_raster(path, root, options)
+            _reject_unusable_crs(revision, path, row["crs"])
+            require_no_credentials("path of a raster", [row["path"]])
+            described.append(DescribedFile(path, row, checksums, tags))
         except GeographerError as error:
             if request.on_error == "fail":
                 raise
             skipped.append((path.name, str(error)))
     return described, skipped
+
+
+def _reject_unusable_crs(revision: Revision, path: Path, crs: str) -> None:
+    """Raise `UsageError` for a CRS, such as a local one, from which there is no way to longitude and latitude."""
+    try:
+        normalise_crs(revision.connection, crs)
+    except UsageError as error:
+        raise UsageError(
+            f"the CRS of raster '{path}' cannot be transformed to longitude/latitude: {quote_start(crs)}. Pass its "
+            "real CRS with --crs."
+        ) from error
 
 
 def _list_raster_files(request: AddRasters) -> dict[str, Path]:
@@ -180,14 +213,28 @@ def _list_raster_files(request: AddRasters) -> dict[str, Path]:
         names = quote_names([*patterns])
         raise UsageError(f"--pattern {names} needs a folder whose rasters it selects. Name a folder, or omit it.")
     for path in paths:
-        if not path.exists():
-            raise NotFoundError(f"no such file: '{path}'")
+        require_input_path(path)
     files = [file for path in paths for file in (_list_folder(path, patterns) if path.is_dir() else [path])]
-    stems = Counter(file.stem for file in files)
-    if repeated := sorted(stem for stem in stems if stems[stem] > 1):
-        stem = quote_names(repeated)
-        raise ConflictError(f"several files have the stem {stem}, which is the raster's id. Rename all but one.")
-    return {file.stem: file for file in files}
+    for file in files:
+        require_utf8_name(str(file.absolute()))
+    if request.mode != "reference":
+        for file in files:
+            require_new_path(make_stored_path(file, request.collection, request.id_folders))
+    ids = Counter(make_raster_id(file, request.id_folders) for file in files)
+    if repeated := sorted(raster_id for raster_id in ids if ids[raster_id] > 1):
+        raise ConflictError(
+            f"several files would have the raster id {quote_names(repeated)}. {_advise_on_repeated_ids(files)}"
+        )
+    return {make_raster_id(file, request.id_folders): file for file in files}
+
+
+def _advise_on_repeated_ids(files: Sequence[Path]) -> str:
+    """Return how to give the files different ids: with the fewest names of folders, if these differ."""
+    for number in range(1, max(len(file.absolute().parents) for file in files)):
+        if len({make_raster_id(file, number) for file in files}) == len(files):
+            example = make_raster_id(files[0], number)
+            return f"Rename all but one, or add rasters with --id-folders {number}, for ids such as '{example}'."
+    return "Rename all but one."
 
 
 def _list_folder(folder: Path, patterns: Sequence[str]) -> list[Path]:
@@ -215,7 +262,10 @@ def _find_existing_rasters(revision: Revision, ids: list[str]) -> ExistingRaster
 def _reject_existing(existing: ExistingRasters, request: AddRasters) -> None:
     if existing and not request.replace:
         rasters = quote_objects("raster", [*existing], "is|are")
-        raise ConflictError(f"{rasters} already in the dataset. Rename the file, or pass --replace.")
+        raise ConflictError(
+            f"{rasters} already in the dataset. Rename the file, or pass --replace, or add rasters with --id-folders "
+            f"{request.id_folders + 1}, which puts the folder's name before the id."
+        )
     if elsewhere := [raster_id for raster_id in existing if existing[raster_id].collection != request.collection]:
         collection = existing[elsewhere[0]].collection
         raise ConflictError(
@@ -238,9 +288,12 @@ def _reject_workspace_conflicts(
             )
         return
     known = {raster_id: raster.path for raster_id, raster in existing.items()}
-    targets = {raster_id: make_stored_path(path, request.collection) for raster_id, path in files.items()}
+    targets = {
+        raster_id: make_stored_path(path, request.collection, request.id_folders) for raster_id, path in files.items()
+    }
     new = [(files[raster_id], root / path) for raster_id, path in targets.items() if path != known.get(raster_id)]
-    if blocked := [str(path) for path, file in new if file.exists() and not file.samefile(path)]:
+    # os.path.exists takes a file in a folder that cannot be read for missing; recording the change refuses that folder.
+    if blocked := [str(path) for path, file in new if os.path.exists(file) and not file.samefile(path)]:  # noqa: PTH110
         raise ConflictError(
             f"cannot add {quote_names(blocked)}: rasters/{request.collection} has another file of that name that is "
             "not in the log. Move that file away, or see geographer verify --repair."

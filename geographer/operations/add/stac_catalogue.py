@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from geographer.algorithms.antimeridian import bbox_crosses_antimeridian, unwrap_longitudes
 from geographer.archives.stac_items import read_acquisition_time, read_outline
 from geographer.base.errors import UsageError
+from geographer.base.input_paths import require_input_path
+from geographer.base.text import quote_start
 from geographer.planning.user_columns import make_user_columns
 from geographer.storage.events.payload import Columns
 
@@ -17,18 +18,53 @@ if TYPE_CHECKING:
 
 _SUFFIXES: Final = (".json", ".geojson")
 _LONLAT: Final = "EPSG:4326"
+_MEMBERS: Final[Mapping[str, tuple[str, type | tuple[type, ...]]]] = {
+    "id": ("a text", (str, int)),
+    "properties": ("an object", dict),
+    "assets": ("an object", dict),
+    "geometry": ("an object", dict),
+    "bbox": ("a list", list),
+}
+"""The members of items that are read, and their types."""
+_MALFORMED_ERRORS: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+"""What members of the right type but with wrong content raise."""
 
 
 def read_stac_items(data: Any) -> list[Mapping[str, Any]] | None:
-    """Return the STAC items of a JSON file (an Item or an ItemCollection), or None for any other data."""
-    if not isinstance(data, str | Path) or Path(data).suffix.lower() not in _SUFFIXES or not Path(data).is_file():
+    """Return the STAC items of a JSON file (an Item or an ItemCollection), or None for any other data.
+
+    `UsageError` if a member of an item has another type than STAC requires.
+    """
+    if not isinstance(data, str | Path) or Path(data).suffix.lower() not in _SUFFIXES:
+        return None
+    path = require_input_path(data)
+    if not path.is_file():
         return None
     try:
-        content = json.loads(Path(data).read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
     except ValueError:
         return None
-    items = content.get("features", [content]) if isinstance(content, dict) else []
-    return items if items and all(isinstance(item, dict) and "stac_version" in item for item in items) else None
+    except RecursionError as error:
+        raise UsageError(f"'{path}' is nested too deeply to be read. Get the file again.") from error
+    items = content.get("features", [content]) if isinstance(content, dict) else None
+    if not isinstance(items, list) or not items:
+        return None
+    if not all(isinstance(item, dict) and "stac_version" in item for item in items):
+        return None
+    for item in items:
+        _check_types(path, item)
+    return items
+
+
+def _check_types(path: Path, item: Mapping[str, Any]) -> None:
+    """Raise `UsageError` if a member of an item has a wrong type; null counts as missing."""
+    members = [(name, item.get(name), *expected) for name, expected in _MEMBERS.items()]
+    if isinstance(assets := item.get("assets"), dict):
+        members += [(f"asset '{name}'", asset, "an object", dict) for name, asset in assets.items()]
+    for name, value, noun, expected_type in members:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, expected_type)):
+            value_text, item_id = quote_start(json.dumps(value), 40), item.get("id")
+            raise UsageError(f"'{path}': the {name} of STAC item {item_id!r} is {value_text}, not {noun}. Correct it.")
 
 
 def make_stac_columns(items: list[Mapping[str, Any]]) -> tuple[dict[str, list[Any]], Columns]:
@@ -53,7 +89,7 @@ def make_stac_columns(items: list[Mapping[str, Any]]) -> tuple[dict[str, list[An
 
 def _select_scalar_properties(item: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
-        name: str(value) if isinstance(value, float) and not isfinite(value) else value
+        name: value
         for name, value in (item.get("properties") or {}).items()
         if isinstance(value, str | int | float) and not name.startswith("proj:")
     }
@@ -63,7 +99,7 @@ def _read_item_time(item: Mapping[str, Any]) -> str | None:
     properties = item.get("properties") or {}
     try:
         return read_acquisition_time(properties)
-    except (ValueError, TypeError) as error:
+    except _MALFORMED_ERRORS as error:
         text = properties.get("datetime") or properties.get("start_datetime")
         item_id = item.get("id")
         raise UsageError(f"STAC item '{item_id}' has the invalid time {text!r}. Correct it to ISO 8601.") from error
@@ -83,5 +119,5 @@ def _read_item_outline(item: Mapping[str, Any]) -> "tuple[shapely.Geometry | Non
         if geometry.geom_type == "Polygon" and bbox_crosses_antimeridian(item.get("bbox")):
             geometry = unwrap_longitudes(geometry)
         return geometry, _LONLAT
-    except (ValueError, TypeError, IndexError, shapely.errors.ShapelyError) as error:
+    except (*_MALFORMED_ERRORS, shapely.errors.ShapelyError) as error:
         raise UsageError(f"STAC item '{item.get('id')}' has an invalid geometry or projection: {error}") from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 from geographer.archives.base import Product, Source
 from geographer.archives.download_pool import FetchedProduct, delete_downloads, fetch_products
 from geographer.base.errors import CorruptError, GeographerError, SourceError, UnsupportedProductError, UsageError
-from geographer.base.redaction import redact_urls
+from geographer.base.redaction import redact_text
 from geographer.base.text import format_count
 from geographer.base.timestamps import parse_utc
 from geographer.base.values import Checksums
@@ -20,6 +20,7 @@ from geographer.operations.download.metadata_columns import ColumnValues, collec
 from geographer.operations.download.search import SelectedScene
 from geographer.planning.raster_rows import RasterOptions, RasterRow, describe_raster
 from geographer.readers.base import ProductFiles, Reader, ReadResult, choose_reader
+from geographer.storage.database.dataset_folder import require_real_folder
 from geographer.storage.request import BuildContext
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def import_scenes(
 ) -> tuple[list[ImportedScene], list[FailedProduct]]:
     """Download and convert scenes, which get `raster_ids`; return the imported and the failed ones, sorted by id."""
     products, folder = [scene.product for scene in scenes], context.root / DOWNLOADS_FOLDER
+    require_real_folder(folder)
     by_key = dict(zip(map(make_product_key, products), zip(scenes, raster_ids, strict=True), strict=True))
     imported: list[ImportedScene] = []
     failed: list[FailedProduct] = []
@@ -132,7 +134,7 @@ def _run_reader(reader: Reader, files: ProductFiles, destination: Path) -> ReadR
         raise
     except Exception as error:
         logger.debug("a reader failed", exc_info=True)
-        message = redact_urls(f"{type(error).__name__}: {error}")
+        message = redact_text(f"{type(error).__name__}: {error}")
         advice = "Fix it, or name another one with --reader."
         raise UsageError(f"reader '{reader.name}' failed ({message}). {advice}") from error
     if not isinstance(result, ReadResult) or not destination.is_file():

@@ -11,6 +11,7 @@ from numpy import generic
 from geographer.archives.base import Product
 from geographer.archives.download_pool import FetchedProduct
 from geographer.base.canonical_json import canonical_json
+from geographer.base.values import MAX_FILE_NAME_BYTES
 from geographer.operations.download.deduplicate import make_acquisition_key
 
 ColumnValues = dict[str, str | int | float | bool]
@@ -31,8 +32,9 @@ METADATA_COLUMNS: Final = {
 """Columns that downloads fill if the values are known, with their SQL types."""
 
 _UNSAFE: Final = re.compile(r"[^\w.-]+")
-_MAX_ID_LENGTH: Final = 150
-"""Maximum length of a raster id; leaves room for suffixes within the limits of file systems."""
+_MAX_PLAIN_ID_BYTES: Final = 150
+_MAX_ID_BYTES: Final = MAX_FILE_NAME_BYTES - len(".unpacked")
+"""The largest raster id, in UTF-8 bytes, and the part of it that comes from the product's id."""
 
 
 def collect_metadata(
@@ -68,15 +70,20 @@ def _to_json_value(value: object) -> str | int | float | bool | None:
 
 
 def assign_raster_ids(products: Iterable[Product], used_ids: set[str], collection: str) -> list[str]:
-    """Return an unused raster id for each product: the product's id, safe as a file name."""
+    """Return an unused raster id for each product: the product's id, safe as a file name.
+
+    Ids differ by more than case, because macOS takes such names for equal.
+    """
     raster_ids: list[str] = []
-    used = set(used_ids)
+    used = {raster_id.lower() for raster_id in used_ids}
     for product in products:
-        plain = _UNSAFE.sub("_", product.product_id.removesuffix(".SAFE")).strip(".")[:_MAX_ID_LENGTH] or "raster"
-        digest = hashlib.sha256("\n".join(make_product_key(product)).encode()).hexdigest()[:8]
-        candidates = (plain, f"{plain}.{collection}", f"{plain}.{digest}", f"{plain}.{collection}.{digest}")
-        raster_ids.append(next(candidate for candidate in candidates if candidate not in used))
-        used.add(raster_ids[-1])
+        safe = _UNSAFE.sub("_", product.product_id.removesuffix(".SAFE")).strip(".")
+        plain = safe.encode()[:_MAX_PLAIN_ID_BYTES].decode(errors="ignore") or "raster"
+        digest = hashlib.sha256("\n".join(make_product_key(product)).encode(errors="surrogatepass")).hexdigest()
+        endings = ("", f".{collection}", f".{digest[:8]}", f".{collection}.{digest[:8]}", f".{digest}")
+        candidates = [plain + ending for ending in endings if len((plain + ending).encode()) <= _MAX_ID_BYTES]
+        raster_ids.append(next(candidate for candidate in candidates if candidate.lower() not in used))
+        used.add(raster_ids[-1].lower())
     return raster_ids
 
 

@@ -9,7 +9,7 @@ from geographer.archives.base import SOURCES, Source
 from geographer.base.errors import UsageError
 from geographer.base.parameters import Parameter, join_schema
 from geographer.base.plugins import PluginRef
-from geographer.base.redaction import redact_urls
+from geographer.base.redaction import redact_values
 from geographer.base.timestamps import parse_time_option
 from geographer.base.values import validate_name
 from geographer.operations.download.events import RastersDownloaded
@@ -51,7 +51,7 @@ def _reject_credentials(options: Mapping[str, object], flag: str) -> None:
                 f"{flag} {key}=… looks like a credential, which the log would record. Put it into the source's own "
                 "configuration or into the environment."
             )
-        if redact_urls(value) != value:
+        if redact_values(value) != value:
             raise UsageError(
                 f"{flag} {key}=… contains a URL with a query or fragment. The log records URLs without them, so the "
                 "recipe would change. Pass the URL without them."

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 import duckdb
 
 from geographer.base.errors import NotFoundError, UsageError, quote_names
 from geographer.storage.database.connection import Database, register_table
-from geographer.storage.database.sql_sandbox import translate_sql_errors, validate_select
+from geographer.storage.database.query_limits import fetch_limited_table, limit_memory, limit_time
+from geographer.storage.database.sql_sandbox import hide_credentials, translate_sql_errors, validate_select
 from geographer.storage.queries.revision import GEOMETRY_COLUMNS, KEY_COLUMN, SORTED_VIEWS, TABLES, Revision, SortedView
 from geographer.storage.queries.table import Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FileLocator = Callable[[Revision], None]
+"""Calls `Revision.locate_files`."""
 Relation = Literal["contains", "intersects"]
 
 _RELATED: Final = (
@@ -58,6 +61,12 @@ class TableFilter(NamedTuple):
     relation: Relation | None = None
 
 
+def require_table(table: str) -> None:
+    """Raise `NotFoundError` unless `table` is one of the tables of a revision."""
+    if not isinstance(table, str) or table not in TABLES:
+        raise NotFoundError(f"no table {table!r}. The tables are {', '.join(TABLES)}.")
+
+
 def build_selection(revision: Revision, table: str, table_filter: TableFilter) -> tuple[str, dict[str, Any]]:
     """Build the query for a table's filtered rows; return it with its parameters.
 
@@ -65,8 +74,14 @@ def build_selection(revision: Revision, table: str, table_filter: TableFilter) -
         NotFoundError: this revision lacks a feature, raster or column of the filter.
         UsageError: `where` is not one SQL expression, or the table has no relation to filter by.
     """
+    require_table(table)
+    relation, relations = table_filter.relation, get_args(Relation)
+    if relation is not None and not (isinstance(relation, str) and relation in relations):
+        raise UsageError(f"invalid --relation {relation!r}. Use {' or '.join(relations)}.")
     conditions = [revision.validate_filter(table, table_filter.where)]
     by_feature, by_raster = _FILTERS.get(table, ("", ""))
+    if not by_feature and (table_filter.feature is not None or table_filter.raster is not None):
+        raise UsageError(f"table '{table}' has neither features nor rasters to filter by. Use a condition (where).")
     if table_filter.feature is not None:
         _stage_ids(revision, "feature", table_filter.feature)
         conditions.append(by_feature.format(**_SETS))
@@ -96,27 +111,34 @@ def read_table(revision: Revision, table: str, table_filter: TableFilter) -> Tab
 
 
 @contextmanager
-def open_user_query(database: Database, query: str, position: int) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+def open_user_query(
+    database: Database, query: str, position: int, locate_files: FileLocator, timeout_s: float | None
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
     """Yield a separate connection, which can read only a revision's tables, and the user's SELECT to run on it.
 
-    `UsageError` if it is not one SELECT, or DuckDB rejects it.
+    `UsageError` if it is not one SELECT, or DuckDB rejects it, or it takes longer than `timeout_s` (None: no limit).
     """
     with database.clone_database().open_connection(log="r", state="r", spatial=True) as connection:
         select = validate_select(connection, query)
-        Revision(connection, position)
+        locate_files(Revision(connection, position))
+        limit_memory(connection)
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         try:
-            yield connection, select
-        except duckdb.Error as error:
+            with limit_time(connection, timeout_s):
+                yield connection, select
+        except (duckdb.Error, ValueError, NotImplementedError) as error:  # The latter two come from Arrow.
             tables = ", ".join(TABLES)
-            raise UsageError(f"cannot run the SQL: {error}\nThe tables are {tables}.") from error
+            detail = hide_credentials(query, str(error))
+            raise UsageError(f"cannot run the SQL: {detail}\nThe tables are {tables}.") from error
 
 
-def run_user_query(database: Database, query: str, position: int) -> pa.Table:
+def run_user_query(
+    database: Database, query: str, position: int, locate_files: FileLocator, timeout_s: float | None
+) -> pa.Table:
     """Run a user's SELECT over the tables of a revision; see `open_user_query`."""
-    with open_user_query(database, query, position) as (connection, select):
-        return connection.execute(select).to_arrow_table()
+    with open_user_query(database, query, position, locate_files, timeout_s) as (connection, select):
+        return fetch_limited_table(connection, select)
 
 
 def list_classes(revision: Revision) -> Table:

@@ -330,3 +330,59 @@ def test_truncated_flatgeobuf_is_damaged(unchanged_dataset, tmp_path):
     (tmp_path / "many.fgb").write_bytes(content[: len(content) // 2])
     with pytest.raises(CorruptError, match=r"many\.fgb' is damaged: its header states 200 features"):
         unchanged_dataset.add_catalogue(tmp_path / "many.fgb")
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "noun"),
+    [
+        ("properties", True, "an object"),
+        ("properties", [1], "an object"),
+        ("assets", ["a"], "an object"),
+        ("assets", {"a": "b"}, "an object"),
+        ("geometry", "POINT (1 2)", "an object"),
+        ("bbox", "1,2,3,4", "a list"),
+        ("id", 1.5, "a text"),
+        ("id", ["a"], "a text"),
+    ],
+)
+def test_stac_item_of_wrong_type_is_refused(unchanged_dataset, tmp_path, member, value, noun):
+    with pytest.raises(UsageError, match=rf"items\.json': the {member[:5]}.* of STAC item .* not {noun}"):
+        unchanged_dataset.add_catalogue(write_items(tmp_path, {**make_item(), member: value}))
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"datetime": 5},
+        {"datetime": "9999-12-31T23:59:59-23:00"},
+        {"proj:epsg": 32633, "proj:shape": [1], "proj:transform": "abcdef"},
+        {"proj:epsg": 32633, "proj:shape": [10**400, 1], "proj:transform": [1, 0, 0, 0, -1, 0]},
+        {"proj:epsg": 32633, "proj:bbox": {"a": 1}},
+        {"proj:code": "\ud800", "proj:bbox": [0, 0, 1, 1]},
+        {"": 1},
+        {"title": "\ud800"},
+    ],
+)
+def test_stac_item_with_wrong_content_is_refused(unchanged_dataset, tmp_path, properties):
+    with pytest.raises(UsageError):
+        unchanged_dataset.add_catalogue(write_items(tmp_path, make_item(properties=properties)))
+
+
+def test_stac_file_with_byte_order_mark(unchanged_dataset, tmp_path):
+    path = write_items(tmp_path, make_item())
+    path.write_bytes(path.read_text().encode("utf-16"))
+    assert unchanged_dataset.add_catalogue(path, dry_run=True).summary["rasters"] == 1
+
+
+def test_stac_properties_are_recorded_as_readable(dataset, tmp_path):
+    properties = {
+        "big": 2**64,
+        "endless": float("inf"),
+        "link": "https://a:b@c.org/d?sig=e",
+        "password": "f",
+        "gsd": 10,
+    }
+    dataset.add_catalogue(write_items(tmp_path, make_item(properties=properties)))
+    (row,) = dataset.rasters().to_pylist()
+    expected = {"big": str(2**64), "endless": "inf", "link": "https://c.org/d", "password": "***", "gsd": 10}
+    assert {name: row[name] for name in expected} == expected

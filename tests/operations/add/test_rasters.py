@@ -143,18 +143,61 @@ def test_ids_are_file_stems(dataset, tmp_path):
 
 def test_repeated_and_existing_ids_are_rejected(dataset, tmp_path):
     first = write_raster(tmp_path / "a.tif")
-    with pytest.raises(ConflictError, match="several files have the stem 'a'"):
-        dataset.add_rasters([first, write_raster(tmp_path / "other" / "a.tiff")])
+    with pytest.raises(ConflictError, match=r"several files would have the raster id 'a'. Rename all but one\.$"):
+        dataset.add_rasters([first, first])
     dataset.add_rasters(first)
     head = dataset.show().digest
     for collection in ("source", "elsewhere"):
-        with pytest.raises(ConflictError, match=r"raster 'a' is already in the dataset. Rename the file"):
+        with pytest.raises(
+            ConflictError, match=r"raster 'a' is already in the dataset. Rename the file.* --id-folders 1"
+        ):
             dataset.add_rasters([write_raster(tmp_path / "b.tif"), first], collection=collection)
     assert dataset.show().digest == head
     dataset.remove_rasters(["a"])
     assert not (dataset.root / "rasters" / "source").exists()
     dataset.add_rasters(first)
     assert dataset.rasters()["raster_id"].to_pylist() == ["a"]
+
+
+def test_id_folders_distinguish_files_of_one_name(dataset, tmp_path, monkeypatch):
+    write_raster(tmp_path / "tile.1/IMG/B02.tif", seed=1)
+    write_raster(tmp_path / "tile.2/IMG/B02.tif", seed=2)
+    write_raster(tmp_path / "tile.2/IMG/B02 plain", seed=3)
+    monkeypatch.chdir(tmp_path / "tile.1/IMG")
+    paths = ["B02.tif", "../../tile.2/IMG/B02.tif", tmp_path / "tile.2/IMG/B02 plain"]
+    for number in range(2):
+        advice = "add rasters with --id-folders 2, for ids such as 'tile.1_IMG_B02'"
+        with pytest.raises(ConflictError, match=rf"several files would have the raster id '.*B02'.*{advice}"):
+            dataset.add_rasters(paths, id_folders=number)
+    dataset.add_rasters(paths, id_folders=2)
+    ids = ["tile.1_IMG_B02", "tile.2_IMG_B02", "tile.2_IMG_B02 plain"]
+    rows = dataset.rasters()
+    assert rows["raster_id"].to_pylist() == ids
+    names = [f"{ids[0]}.tif", f"{ids[1]}.tif", ids[2]]
+    assert rows["path"].to_pylist() == [f"rasters/source/{name}" for name in names]
+    write_raster(tmp_path / "tile.2/IMG/B02.tif", seed=4)
+    changed = dataset.add_rasters(tmp_path / "tile.2/IMG/B02.tif", id_folders=2, replace=True)
+    assert changed.summary["changed"] == 1
+    assert dataset.verify() == []
+
+
+def test_id_folders_distinguish_labels_of_references(dataset, tmp_path):
+    paths = [write_raster(tmp_path / folder / "B02.tif") for folder in ("T1", "T2")]
+    dataset.add_rasters(paths, id_folders=1, mode="reference")
+    dataset.add_classes(["pond"])
+    dataset.label_masks("mask", collection="source")
+    labels = dataset.labels()["path"].to_pylist()
+    assert labels == ["labels/mask/source/T1_B02.tif", "labels/mask/source/T2_B02.tif"]
+
+
+def test_unusable_file_names_are_rejected(unchanged_dataset, tmp_path):
+    reasons = {"scene.dvc": "DVC", "a\nb.tif": "control character", "c\\d.tif": "backslash", ".geographer-1.tif": "DVC"}
+    for name, reason in reasons.items():
+        with pytest.raises(UsageError, match=rf"cannot store a file at .*{reason}.*Give the raster"):
+            unchanged_dataset.add_rasters(write_raster(tmp_path / name))
+    deep_folder = write_raster(tmp_path / ("f" * 200) / ("n" * 60 + ".tif"))
+    with pytest.raises(UsageError, match=r"has more than 255 bytes \('f+_n+\.tif' has 265\)"):
+        unchanged_dataset.add_rasters(deep_folder, id_folders=1)
 
 
 def test_equal_files_are_two_rasters(dataset, tmp_path):
@@ -171,9 +214,13 @@ def test_raster_joins_named_collection(dataset, tmp_path):
 
 def test_invalid_collection_name_is_rejected(unchanged_dataset, tmp_path):
     path = write_raster(tmp_path / "a.tif")
-    for name in ("a/b", "..", ".hidden", "", "so long" * 20, "a b"):
+    for name in ("a/b", "..", ".hidden", "", "a b", "a\n"):
         with pytest.raises(UsageError, match=r"invalid collection name '.*'. Use letters, digits"):
             unchanged_dataset.add_rasters(path, collection=name)
+    with pytest.raises(UsageError, match=r"63 characters and 252 bytes. Use at most 100 characters and 251 bytes"):
+        unchanged_dataset.add_rasters(path, collection="\U00020000" * 63)
+    with pytest.raises(UsageError, match=r"'foo.Dvc': files of DVC end in .dvc. Use another ending"):
+        unchanged_dataset.add_rasters(path, collection="foo.Dvc")
 
 
 def test_recipe_collection_is_reserved(dataset, tmp_path):
@@ -353,3 +400,37 @@ def test_dry_run_stores_nothing(unchanged_dataset, tmp_path):
     planned = unchanged_dataset.add_rasters(write_raster(tmp_path / "a.tif"), dry_run=True)
     assert (planned.changed, planned.summary["rasters"]) == (False, 1)
     assert not list((unchanged_dataset.root / ".dvc").rglob("cache/files"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("local", {"crs": 'LOCAL_CS["site",UNIT["metre",1]]'}, "CRS of raster '.*local.tif' cannot be transformed"),
+        ("endless", {"nodata": np.inf, "dtype": "float32"}, "nodata value of raster '.*endless.tif' is not finite"),
+    ],
+)
+def test_raster_that_cannot_be_recorded_is_named(unchanged_dataset, tmp_path, name, options, message):
+    dtype = options.pop("dtype", "uint8")
+    path = write_scene(tmp_path / f"{name}.tif", make_pixels(1, 8, 8, dtype), **options)
+    with pytest.raises(UsageError, match=message):
+        unchanged_dataset.add_rasters(path)
+    good = write_raster(tmp_path / "good.tif")
+    result = unchanged_dataset.add_rasters([path, good], on_error="skip", dry_run=True)
+    assert (result.summary["rasters"], result.summary["skipped"]) == (1, 1)
+
+
+def test_raster_with_undecodable_name_or_credentials_is_refused(unchanged_dataset, tmp_path):
+    for name, message in ((os.fsdecode(b"a\xff"), "UTF-8"), ("password=s3cret", "holds a credential")):
+        path = write_raster(tmp_path / f"{name}.tif")
+        for mode in ("copy", "reference"):
+            with pytest.raises(UsageError, match=message):
+                unchanged_dataset.add_rasters(path, mode=mode)
+
+
+def test_credentials_in_tags_are_left_out(dataset, tmp_path):
+    path = write_raster(tmp_path / "scene.tif")
+    with rasterio.open(path, "r+") as raster:
+        raster.update_tags(LINK="https://a:b@c.org/d?sig=e", API_KEY="f")
+    dataset.add_rasters(path, tags=["LINK", "API_KEY"])
+    (row,) = dataset.rasters().to_pylist()
+    assert (row["LINK"], row["API_KEY"]) == ("https://c.org/d", "***")

@@ -669,7 +669,7 @@ def test_recipe_name_is_unique(dataset, archive_folder, tmp_path):
     add_scene(archive_folder, "one")
     download(dataset, archive_folder)
 
-    with pytest.raises(ConflictError, match="recipe 'scenes' exists as a download recipe with max_cloud null"):
+    with pytest.raises(ConflictError, match="recipe 'scenes' exists as a download recipe with --max-cloud none"):
         download(dataset, archive_folder, max_cloud=10)
 
 

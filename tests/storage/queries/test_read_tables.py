@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import geopandas
+import numpy as np
 import pyarrow as pa
 import pytest
 import shapely
@@ -97,11 +98,77 @@ def test_sql_reads_tables_at_revision(dataset):
         "SET memory_limit = '1GB'",
         "SELECT 1; SELECT 2",
         "SELEC 1",
+        "PRAGMA version",
+        "SELECT 1 FROM enable_logging(storage = 'file', storage_path = '/tmp/stolen')",
+        "SELECT (SELECT count(*) FROM system.main.duckdb_settings())",
+        "SELECT * FROM query('SELECT 1')",
+        "SELECT " + "[" * 900 + "]" * 900,
+        "SELECT '\udcff'",
+        5,
+        None,
     ],
 )
 def test_sql_rejects_access_outside_dataset(dataset, query):
     with pytest.raises(UsageError):
         dataset.sql(query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "FROM range(3) -- a comment",
+        "SELECT list_transform([1], x -> x + 1), count(*) FROM features, unnest([1, 2])",
+        """SELECT '"type":"TABLE_FUNCTION" "function_name":"x"' FROM features;""",
+        "SUMMARIZE features",
+        "SELECT 1" + " OR 1" * 5000,
+    ],
+)
+def test_sql_accepts_selects(dataset, query):
+    assert dataset.sql(query).num_rows > 0
+    assert dataset.sql_json_lines(query)
+
+
+def test_sql_errors_hold_no_credentials(dataset):
+    for query in ("SELECT 'https://a.org?sig=a's3cret'", "SELECT password = s3cret"):
+        with pytest.raises(UsageError) as caught:
+            dataset.sql(query)
+        assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", ["NOT " * 900 + "true", "\udcff", 5, "a" * 10_000])
+def test_odd_filters_are_refused(dataset, where):
+    with pytest.raises((UsageError, NotFoundError), match="--where") as caught:
+        dataset.features(where=where)
+    assert len(str(caught.value)) < 500
+
+
+def test_odd_arguments_are_refused(dataset):
+    for name in ("unknown", "features; SELECT 1", "", None, 5, ["features"]):
+        with pytest.raises(NotFoundError, match="no table"):
+            dataset.read_table(name)
+    for value in (5, "overlaps", ["contains"], np.int64(1)):
+        with pytest.raises(UsageError, match="--relation"):
+            dataset.edges(relation=value)
+    for value in (None, 1.5, True, [None], object(), "\udcff"):
+        with pytest.raises(UsageError, match="invalid id"):
+            dataset.rasters_containing(value)
+    for value in (0, -1, "x", 1.5, True):
+        with pytest.raises(UsageError, match="number of events"):
+            dataset.log(value)
+    for value in ("x", None, [1], 10**400):
+        with pytest.raises(UsageError, match="buffer"):
+            dataset.components(buffer=value)
+    with pytest.raises(UsageError, match="neither features nor rasters"):
+        dataset.read_table("tags", feature="p1")
+
+
+def test_ids_of_other_libraries(dataset):
+    expected, features = dataset.rasters_containing("p1"), ["p1", "p2"]
+    assert dataset.rasters_containing(np.str_("p1")) == dataset.rasters_containing(pa.scalar("p1")) == expected
+    related = dataset.rasters_containing(features)
+    for ids in (np.array(features), pa.array(features), iter(features), [np.str_(name) for name in features]):
+        assert dataset.rasters_containing(ids) == related
+    assert dataset.log(np.int64(2)) == dataset.log(2)
 
 
 def test_table_conversions_and_display(dataset):
