@@ -1,4 +1,4 @@
-"""Executors: run batches of work in this process or in several; no other module starts processes."""
+"""Executors: run batches of work in this process or in several, or a script in one that may crash."""
 
 from __future__ import annotations
 

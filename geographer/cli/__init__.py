@@ -117,7 +117,6 @@ def main(arguments: list[str] | None = None) -> Any:
     # Plugins given as module:name may lie in the current folder; it comes last, so that it shadows nothing.
     with suppress(OSError):
         sys.path.append(str(Path.cwd()))
-    stdout = sys.stdout
     try:
         _require_utf8(sys.argv[1:] if arguments is None else arguments)
         result = geographer_command.main(arguments, prog_name="geographer", standalone_mode=False)
@@ -134,7 +133,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except GeographerError as error:
         _exit_with_error(str(error), error.exit_code)
     except SystemExit:
-        if sys.stdout is stdout:
+        if type(sys.stdout).__name__ != "PacifyFlushWrapper":
             raise
         # The reader of our output has closed the pipe: click has replaced stdout, and exits with 1.
         sys.exit(0)

@@ -179,7 +179,7 @@ def _write_selector(root: Path) -> None:
 
 def _write_bad_text(root: Path) -> None:
     """Put bytes that are not UTF-8 into the log: Arrow does not check them."""
-    bad = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\x08\0\0\0"), pa.py_buffer(b'{"a":"\xff'))
+    bad = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\x09\0\0\0"), pa.py_buffer(b'{"a":"\xff"}'))
     with edit_database(root / LOG) as connection:
         connection.register("bad", pa.table({"text": bad}))
         connection.execute("UPDATE feature_change SET properties = (SELECT text FROM bad) WHERE feature_id = 'q1'")

@@ -24,6 +24,9 @@ _INVALID_PROBABILITIES: Final = """
        OR list_sum(probabilities) > 1.000001
     ORDER BY feature_id
 """
+_LACKS_PROBABILITIES: Final = (
+    "SELECT bool_and(list_bool_and([text IS NULL for text in texts])) FROM feature_probability"
+)
 _BACKGROUND: Final = "SELECT coalesce(max(class) FILTER (value = 0), 'background') FROM classes"
 
 
@@ -76,11 +79,11 @@ class LabelProbabilities(LabelRecipe, kw_only=True, frozen=True):
         """Stage the probabilities; raise `UsageError` if one is not from 0 to 1, or the sum of a feature exceeds 1."""
         names = list_band_classes(revision)
         columns = [self.columns.get(name, PROBABILITY_PREFIX + name) for name in names]
-        if names and not set(columns).intersection(revision.list_columns("features")):
-            missing = quote_objects("column", columns)
-            logger.warning("features have no %s of probabilities: each counts as certain of its class", missing)
         paths = [make_json_path(column) for column in columns]
         run_script(revision.connection, _PROBABILITIES.read_text(), {"classes": names, "paths": paths})
+        if revision.fetch_value(_LACKS_PROBABILITIES):
+            missing = quote_objects("column", columns)
+            logger.warning("no feature has a value in the %s: each counts as certain of its class", missing)
         if invalid := revision.fetch_rows(_INVALID_PROBABILITIES):
             feature_id, texts = invalid[0]
             values = ", ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True) if text is not None)

@@ -421,7 +421,7 @@ def test_raster_that_cannot_be_recorded_is_named(unchanged_dataset, tmp_path, na
 
 def test_raster_with_undecodable_name_or_credentials_is_refused(unchanged_dataset, tmp_path):
     for name, message in ((os.fsdecode(b"a\xff"), "UTF-8"), ("password=s3cret", "holds a credential")):
-        path = write_raster(tmp_path / f"{name}.tif")
+        path = write_raster(tmp_path / "scene.tif").rename(tmp_path / f"{name}.tif")
         for mode in ("copy", "reference"):
             with pytest.raises(UsageError, match=message):
                 unchanged_dataset.add_rasters(path, mode=mode)

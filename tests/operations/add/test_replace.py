@@ -387,7 +387,9 @@ def test_request_omits_default_options(new_dataset, delivery):
 
 def test_replacing_names_columns_that_lose_values(pond_template, tmp_path, caplog):
     dataset = Dataset.open(shutil.copytree(pond_template, tmp_path / "dataset"))
-    moved = {name: (kind, point_geometry(11.5, 11.5), {}) for name, (kind, _, _) in PONDS.items()}
+    moved: dict[str, tuple[str, dict, dict[str, Any]]] = {
+        name: (kind, point_geometry(11.5, 11.5), {}) for name, (kind, _, _) in PONDS.items()
+    }
     path = write_geojson(tmp_path / "moved.geojson", moved)
     dataset.add_features(path, crs=UTM, replace=True, dry_run=True)
     assert caplog.messages == [f"'{path}' has no column 'depth': replaced features lose the values there"]

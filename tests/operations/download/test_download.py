@@ -633,7 +633,7 @@ def test_checkout_restores_downloaded_raster(dataset, archive_folder, tmp_path):
         ({"max_cloud": float("inf")}, UsageError, "invalid --max-cloud inf. Use a number from 0 to 100"),
         ({"bands": ["B02", "B02"]}, UsageError, "--bands B02,B02 repeats a band"),
         ({"union": True, "target_count": 2}, UsageError, "--union"),
-        ({"query": {"api_key": "1234"}}, UsageError, "--query api_key=… looks like a credential"),
+        ({"query": {"api_key": "1234"}}, UsageError, r"--query api_key=\*\*\* looks like a credential"),
         ({"query": {"auth": [{"password": "x"}]}}, UsageError, "--query auth=… looks like a credential"),
         ({"query": {"at": "http://x.org/a?b=c"}}, UsageError, "--query at=… contains a URL with a query or fragment"),
         ({"rasters_where": "no_such = 1"}, NotFoundError, "--rasters-where: no column 'no_such'"),

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -143,9 +144,10 @@ def test_odd_filters_are_refused(dataset, where):
 
 
 def test_odd_arguments_are_refused(dataset):
-    for name in ("unknown", "features; SELECT 1", "", None, 5, ["features"]):
+    value: Any
+    for value in ("unknown", "features; SELECT 1", "", None, 5, ["features"]):
         with pytest.raises(NotFoundError, match="no table"):
-            dataset.read_table(name)
+            dataset.read_table(value)
     for value in (5, "overlaps", ["contains"], np.int64(1)):
         with pytest.raises(UsageError, match="--relation"):
             dataset.edges(relation=value)
