@@ -51,6 +51,9 @@ _NAMED_VALUE: Final = re.compile(
     rf"""(?:"(?:\\.|[^"\\\n])*"|'(?:\\.|''|[^'\\\n])*'|{_CHARACTER}+))""",
     re.IGNORECASE,
 )
+_QUERY_VALUE: Final = re.compile(
+    rf"(?P<name>[?&](?:sig|sign|sas|key|pw|pwd|pass|jwt|hmac|signature|token)=)(?:(?!&){_CHARACTER})+", re.IGNORECASE
+)
 _LOGIN_OPTION: Final = re.compile(r"(?P<name>(?<!\S)(?:-u|--user)[\s=]{1,9})\S+:\S+")
 _REST_OF_HEADER: Final = re.compile(r"\b(?P<name>(?:proxy-)?authorization\s*[:=]\s*)[^\s\"'][^\n\"']*", re.IGNORECASE)
 _HTTP_SCHEME: Final = re.compile(
@@ -92,6 +95,7 @@ def redact_text(text: str, *, keeps_queries: bool = False) -> str:
         path = _URL.sub(redact_url, path) if path.count("://") < _MAX_NESTED_URLS else MASK
         return match["scheme"] + path + kept
 
+    text = _QUERY_VALUE.sub(rf"\g<name>{MASK}", text)
     text = _URL.sub(redact_url, _ENCODED_URL.sub(_redact_encoded_url, _TOKEN_FORMAT.sub(MASK, text)))
     text = _USER_AND_HOST.sub(f"{MASK}@", _LOGIN_OPTION.sub(rf"\g<name>{MASK}", text))
     text = _REST_OF_HEADER.sub(rf"\g<name>{MASK}", text)

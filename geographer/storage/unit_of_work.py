@@ -89,6 +89,7 @@ class UnitOfWork:
             repeated = find_event_by_key(connection, info.idempotency_key)
         if repeated is not None:
             require_same_request(repeated, request.event.kind, recorded_request)
+            self._complete_interrupted_command()
             return _make_event_result(repeated, changed=False)
         head = self.prepare_head(request.expected_head)
         with self.open_revision(head.position) as revision:
@@ -145,6 +146,13 @@ class UnitOfWork:
         update_state(self.database)
         self.sync_workspace(head)
         return head
+
+    def _complete_interrupted_command(self) -> None:
+        """Bring state and workspace up to the head, unless a user checked out another revision."""
+        head = self.read_head()
+        update_state(self.database)
+        if not self.read_marker(head).is_requested:
+            self.sync_workspace(head)
 
     def sync_workspace(self, head: Head) -> None:
         """Check out the head unless it is.
