@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except GeographerError as error:
         _exit_with_error(str(error), error.exit_code)
     except SystemExit:
-        if type(sys.stdout).__name__ != "PacifyFlushWrapper":
+        if type(sys.stdout).__module__ != "click.utils":
             raise
         # The reader of our output has closed the pipe: click has replaced stdout, and exits with 1.
         sys.exit(0)
