@@ -7,13 +7,14 @@ import os
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from tests.reliability import appends, crafted, edits, flips, inputs, kills, secrets
 from tests.reliability.example import create_example
 from tests.reliability.processes import isolate_environment, start_fork_server
-from tests.reliability.stage import KINDS, Stage, format_faults, format_table, run_attack
+from tests.reliability.stage import KINDS, Stage, format_table, run_attack
 
 ATTACKS: Final = {
     module.__name__.rpartition(".")[2]: module for module in (kills, appends, flips, edits, inputs, crafted, secrets)
@@ -28,11 +29,8 @@ def main() -> int:
     start_fork_server()
     example = create_example(folder / "example")
     stage = Stage(example, folder, options.scale, options.seed, options.number, options.jobs)
-    results = []
-    for name in options.only or ATTACKS:
-        results.append(run_attack(ATTACKS[name], stage))
-        if results[-1].has_faults:
-            print(format_faults(results[-1:], options.seed), flush=True)
+    report = partial(print, flush=True)
+    results = [run_attack(ATTACKS[name], stage, report) for name in options.only or ATTACKS]
     print(format_table(results))
     if options.number is None:
         shutil.rmtree(folder)

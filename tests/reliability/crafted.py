@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import pyarrow as pa
-
 from tests.reliability.example import ONE
 from tests.reliability.flips import VERIFY
 from tests.reliability.forging import edit_database, edit_table, recompute_log
@@ -113,7 +111,6 @@ def list_cases(_stage: Stage) -> list[Case]:
     return [
         *(Case(" ".join(row), _change_column(*row), ".".join(row[:2]) not in HARMLESS) for row in columns),
         *(Case(f"{name} is a link", _link_folder(name)) for name in ("rasters/source", "rasters", "labels/mask")),
-        Case("text that is not UTF-8", _write_bad_text),
         Case("a selector in the folder", _write_selector, False),
         Case(".dvc file of /etc", lambda root: _write(root / "rasters/source.dvc", _DVC_FILE)),
         Case("marker beyond the head", lambda root: _write(root / MARKER, marker), False),
@@ -174,13 +171,4 @@ def _write_selector(root: Path) -> None:
     (root / "evil.py").write_text("from pathlib import Path\nPath('../precious.tif').write_text('executed')\n")
     with edit_database(root / LOG) as connection:
         connection.execute(f"UPDATE event SET payload = {_SELECTOR} WHERE kind = 'chips_cut'")
-        recompute_log(connection)
-
-
-def _write_bad_text(root: Path) -> None:
-    """Put bytes that are not UTF-8 into the log: Arrow does not check them."""
-    bad = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\x09\0\0\0"), pa.py_buffer(b'{"a":"\xff"}'))
-    with edit_database(root / LOG) as connection:
-        connection.register("bad", pa.table({"text": bad}))
-        connection.execute("UPDATE feature_change SET properties = (SELECT text FROM bad) WHERE feature_id = 'q1'")
         recompute_log(connection)

@@ -46,15 +46,10 @@ def recompute_log(connection: duckdb.DuckDBPyConnection) -> None:
     positions = dict(connection.execute("SELECT event_key, position FROM chain ORDER BY position").fetchall())
     for table in documented.HASHED_COLUMNS:
         columns = documented.HASHED_COLUMNS[table].split()
-        # Text is read as bytes: it may be no UTF-8.
-        texts = [
-            name for name, data_type, *_ in connection.execute(f"DESCRIBE {table}").fetchall() if data_type == "VARCHAR"
-        ]
-        selected = ", ".join(f'encode("{column}")' if column in texts else f'"{column}"' for column in columns)
+        selected = ", ".join(f'"{column}"' for column in columns)
         query = f'SELECT rowid, event_key, ordinal, "change", {selected} FROM "{table}" ORDER BY event_key, ordinal'
         for row_id, key, ordinal, change, *values in connection.execute(query).fetchall():
-            fields = [_encode_field(value, column in texts) for column, value in zip(columns, values, strict=True)]
-            digest = documented.sha256(b"".join(fields))
+            digest = documented.sha256(b"".join(map(documented.encode_field, values)))
             connection.execute(f'UPDATE "{table}" SET row_digest = ? WHERE rowid = ?', [digest, row_id])
             lines[key] = lines.get(key, "") + f"{table} {ordinal} {change} {digest}\n"
             if table in documented.OBJECT_KEYS and positions.get(key) is not None:
@@ -64,10 +59,6 @@ def recompute_log(connection: duckdb.DuckDBPyConnection) -> None:
                 changes.append(documented.Change(positions[key], identity, is_removed, f"{subject} {digest}"))
     changes.sort(key=lambda change: change.position)
     _recompute_events(connection, positions, lines, changes)
-
-
-def _encode_field(value: Any, is_text: bool) -> bytes:
-    return b"%d:%s," % (len(value), value) if is_text and value is not None else documented.encode_field(value)
 
 
 def _recompute_events(

@@ -56,6 +56,7 @@ def main() -> None:
 
     runs, seed = sys.argv[5:]
     options = [f"-runs={runs}", f"-seed={seed}", "-max_len=100000", "-timeout=240", "-rss_limit_mb=0", "-verbosity=0"]
+    options.append(f"-artifact_prefix={folder}/")
     atheris.Setup([sys.argv[0], *options, str(corpus)], test_input)
     atheris.Fuzz()
 

@@ -23,7 +23,7 @@ from geographer.archives.base import BytesCallback, Product, SearchQuery, Source
 from tests.reliability.example import ONE, Example
 from tests.reliability.oracles import hash_tree, read_history
 from tests.reliability.processes import Command, Finished, run
-from tests.reliability.stage import Fault, Stage, Try, TryFaults, find_failures
+from tests.reliability.stage import Fault, Kind, Stage, Try, TryFaults, find_failures
 from tests.sample_history import square_geometry
 from tests.stac_servers import make_stac_item
 
@@ -293,6 +293,9 @@ def _run_atheris(stage: Stage, seeds: Path, count: int) -> Iterator[TryFaults]:
             yield TRIES + number, [Fault(kind, text) for kind, text in json.loads(line)]
             number += 1
         if done.returncode or not lines:
-            text = f"exit {done.returncode}: {current.read_bytes()[:200] if current.exists() else done.stderr[-300:]!r}"
-            yield TRIES + number, [Fault("crash", f"atheris {text}")]
+            # An exception in the process, not a signal, is a traceback of the command or a fault of this harness.
+            kind: Kind = "crash" if done.returncode < 0 else "traceback"
+            last = current.read_bytes()[:200] if current.exists() else b""
+            text = f"exit {done.returncode} after {last!r}: {done.stderr.decode(errors='replace')[-1500:]}"
+            yield TRIES + number, [Fault(kind, f"atheris {text}")]
             number += 1

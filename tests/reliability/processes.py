@@ -86,12 +86,14 @@ class Running:
         for number, command in enumerate(self.commands):
             out, err, code = (self._outputs / f"{number}.{kind}" for kind in ("out", "err", "code"))
             if out.exists():
-                exit_code = int(code.read_text()) if code.exists() else self._process.exitcode or -signal.SIGKILL
+                # A process that was killed may have left the file of its exit code empty.
+                written = code.read_text() if code.exists() else ""
+                exit_code = int(written) if written else self._process.exitcode or -signal.SIGKILL
                 texts = [path.read_bytes().decode(errors="replace") for path in (out, err)]
-                hung = f"(killed after {timeout_s:.1f} s)" if is_killed and not code.exists() else ""
+                hung = f"(killed after {timeout_s:.1f} s)" if is_killed and not written else ""
                 results.append(Finished(command, exit_code, texts[0], texts[1] + hung))
-        if (self._outputs / "points").exists():
-            self.points = int((self._outputs / "points").read_text())
+        points = self._outputs / "points"
+        self.points = int(points.read_text() or 0) if points.exists() else 0
         shutil.rmtree(self._outputs)
         return results
 

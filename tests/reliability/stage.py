@@ -121,13 +121,17 @@ class Result(NamedTuple):
         return any(faults for _, faults in self.tries)
 
 
-def run_attack(attack: ModuleType, stage: Stage) -> Result:
-    """Run an attack: a module with `run_attack`, or with `list_cases` and `attack_case`."""
+def run_attack(attack: ModuleType, stage: Stage, report: Callable[[str], None] = lambda _: None) -> Result:
+    """Run an attack: a module with `run_attack`, or with `list_cases` and `attack_case`; report faults as they come."""
     start = time.perf_counter()
-    tries = (
-        attack.run_attack(stage) if hasattr(attack, "run_attack") else stage.run_cases(attack, attack.list_cases(stage))
-    )
-    return Result(attack.__name__.rpartition(".")[2], list(tries), time.perf_counter() - start)
+    has_own = hasattr(attack, "run_attack")
+    tries = attack.run_attack(stage) if has_own else stage.run_cases(attack, attack.list_cases(stage))
+    result = Result(attack.__name__.rpartition(".")[2], [], 0.0)
+    for one in tries:
+        result.tries.append(one)
+        if one[1]:
+            report(format_faults([result._replace(tries=[one])], stage.seed))
+    return result._replace(seconds=time.perf_counter() - start)
 
 
 def find_failures(finished: Iterable[Finished]) -> Iterator[Fault]:
