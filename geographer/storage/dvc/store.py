@@ -8,14 +8,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol, Self
-from weakref import finalize
 
 from geographer.base.atomic_files import (
     TEMPORARY_FILES,
@@ -39,6 +37,8 @@ from geographer.storage.dvc.dvc_files import (
     remove_dvc_file,
     write_dvc_file,
 )
+from geographer.storage.dvc.remote import Remote, open_remote
+from geographer.storage.dvc.repository import open_repository
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -160,42 +160,35 @@ class Store:
         damages = ((sums.md5, check_file(self.cache_path(sums.md5), sums)) for sums in checksums)
         return {md5: damage for md5, damage in damages if damage}
 
-    def fetch_files(self, md5s: Sequence[str]) -> dict[str, FileDamage]:
-        """Download the files that the cache lacks from DVC's default remote, as it is configured now, hashing each.
+    def fetch_files(self, md5s: Sequence[str], remote: Remote | None = None) -> dict[str, FileDamage]:
+        """Download the files that the cache lacks, hashing each, from `remote` or else DVC's default remote.
 
         Returned are the files still not in the cache, by MD5: `missing` if the remote lacks them or there is none,
-        `altered` if it has other bytes. `StorageError` if the remote cannot be reached, or does not store by checksum.
+        `altered` if it has other bytes.
+
+        Raises:
+            StorageError: the remote cannot be reached, or does not store by checksum; files that came are kept.
+            UsageError: the remote's settings are invalid, or its package is not installed.
         """
-        missing = [md5 for md5 in md5s if not self.cache_path(md5).is_file()]
+        missing = [md5 for md5 in dict.fromkeys(md5s) if not self.cache_path(md5).is_file()]
         if not missing:
             return {}
-        with ExitStack() as stack:
-            paths = {md5: stack.enter_context(temporary_sibling(self._prepare_object_path(md5))) for md5 in missing}
-            error = self._download_files(paths)
-            damages = {md5: damage for md5, path in paths.items() if (damage := self._verify_and_add(md5, path))}
-        if error:
-            raise StorageError(f"DVC's remote failed: {error}. Fix its configuration or try again later.") from error
-        return damages
+        if remote is None:
+            with self._open_default_remote() as opened:
+                return self._fetch_missing(missing, opened) if opened else dict.fromkeys(missing, "missing")
+        return self._fetch_missing(missing, remote)
 
     def find_missing_objects(self, md5s: Iterable[str]) -> list[str]:
         """Return the objects that neither the cache nor DVC's default remote has; nothing is downloaded or hashed.
 
         `StorageError` if the remote cannot be reached.
         """
-        from dvc.config import NoRemoteError
-        from dvc.exceptions import DvcException
-
         missing = [md5 for md5 in dict.fromkeys(md5s) if not self.cache_path(md5).is_file()]
         if not missing:
             return []
-        try:
-            with _open_repository(self.root) as repo:
-                found = set(repo.cloud.get_remote_odb(command="fetch").oids_exist(missing))
-        except NoRemoteError:
-            return missing
-        except (DvcException, ImportError, OSError) as error:
-            raise StorageError(f"DVC's remote failed: {error}. Fix its configuration or try again later.") from error
-        return [md5 for md5 in missing if md5 not in found]
+        with self._open_default_remote() as remote:
+            still_missing = remote.find_missing(missing) if remote else missing
+        return [md5 for md5 in missing if md5 in still_missing]
 
     def find_dvc_file_damage(self, folder: str, entries: Sequence[FolderEntry]) -> str | None:
         """Return how the `.dvc` file of a folder, or its listing in the cache, differs from its files, `entries`."""
@@ -213,7 +206,7 @@ class Store:
         path = (PurePosixPath(dvc_file).parent / output.name).as_posix()
         if not output.address.endswith(".dir"):
             return {path: output.address}
-        with suppress(StorageError):
+        with suppress(StorageError, UsageError):
             self.fetch_files([output.address])
         listing = read_listing(self.cache_path(output.address), output.address)
         return None if listing is None else {f"{path}/{name}": md5 for name, md5 in listing.items()}
@@ -266,7 +259,7 @@ class Store:
                 "init there first if there is no dataset yet."
             )
         try:
-            return _open_repository(self.root)
+            return open_repository(self.root)
         except (ConfigError, UnicodeDecodeError) as error:
             raise UsageError(f"DVC cannot read the configuration of '{self.root}': {error}") from error
         except OSError as error:
@@ -341,25 +334,25 @@ class Store:
             temporary.replace(path)
         return None
 
-    def _download_files(self, path_of_md5: dict[str, Path]) -> BaseException | None:
-        """Download files from the remote; return the first error other than files that it lacks."""
-        from dvc.config import NoRemoteError
-        from dvc.exceptions import DvcException
-        from dvc_objects.fs.generic import transfer
-        from dvc_objects.fs.local import localfs
-
-        errors: list[BaseException] = []
+    @contextmanager
+    def _open_default_remote(self) -> Iterator[Remote | None]:
+        """Open DVC's default remote, as it is configured now; None if there is none."""
         try:
-            with _open_repository(self.root) as repo:
-                remote = repo.cloud.get_remote_odb(command="fetch")
-                sources = [remote.oid_to_path(md5) for md5 in path_of_md5]
-                targets = [str(path) for path in path_of_md5.values()]
-                transfer(remote.fs, sources, localfs, targets, on_error=lambda *arguments: errors.append(arguments[2]))
-        except NoRemoteError:
-            return None
-        except (DvcException, ImportError, OSError) as error:
-            return error
-        return next((error for error in errors if not isinstance(error, FileNotFoundError)), None)
+            remote = open_remote(self.root)
+        except NotFoundError:
+            yield None
+            return
+        with remote:
+            yield remote
+
+    def _fetch_missing(self, missing: Sequence[str], remote: Remote) -> dict[str, FileDamage]:
+        with ExitStack() as stack:
+            paths = {md5: stack.enter_context(temporary_sibling(self._prepare_object_path(md5))) for md5 in missing}
+            error = remote.download_objects(paths)
+            damages = {md5: damage for md5, path in paths.items() if (damage := self._verify_and_add(md5, path))}
+        if error:
+            raise remote.make_error(error) from error
+        return damages
 
     def _verify_and_add(self, md5: str, path: Path) -> FileDamage | None:
         with translate_os_errors(path):
@@ -375,24 +368,6 @@ class Store:
 
 
 _make_md5 = partial(hashlib.md5, usedforsecurity=False)
-
-
-def _open_repository(root: Path) -> Repo:
-    """Open a DVC repository; also one that may not be written, and one that was copied out of its Git repository."""
-    import tempfile
-
-    from dvc.repo import Repo
-    from dvc.scm import SCMError
-
-    repository_class = Repo
-    if not os.access(root / ".dvc" / "tmp", os.W_OK) and not os.access(root / ".dvc", os.W_OK):
-        folder = tempfile.mkdtemp(prefix="geographer-")
-        repository_class = type("ReadOnlyRepository", (Repo,), {"tmp_dir": folder, "site_cache_dir": folder})
-        finalize(repository_class, shutil.rmtree, folder, ignore_errors=True)
-    try:
-        return repository_class(str(root))
-    except SCMError:
-        return repository_class(str(root), config={"core": {"no_scm": True}})
 
 
 def is_in_git(folder: Path) -> bool:

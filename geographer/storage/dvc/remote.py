@@ -1,0 +1,315 @@
+"""A remote of DVC: published heads, and objects by MD5. This is the only module that talks to remotes.
+
+Published heads are the files `heads/BRANCH/1`, `2`, `3` … beside DVC's objects. A head is created exclusively and never
+changed, so a branch only moves forward: of two pushers that create the same number, one succeeds.
+
+Most remotes create a head with its content in one atomic step. Where a folder or server has no such step, a pusher
+*claims* the number (an empty file, created exclusively), and then writes. A head that is not complete JSON belongs to
+a pusher that was killed or is slow, so a later pusher skips it: it claims the next number, checks that the skipped head
+is still incomplete, and only then writes its own. The slow pusher, after writing, checks that the next number is not
+claimed. Each writes before it reads what the other writes, so at least one of them sees the other and fails: two
+pushers never both succeed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from geographer.base.errors import (
+    ConflictError,
+    CorruptError,
+    GeographerError,
+    NotFoundError,
+    StorageError,
+    UsageError,
+    quote_names,
+)
+from geographer.base.progress import ProgressCallback, ignore_progress
+from geographer.base.redaction import redact_text
+from geographer.storage.dvc.remote_files import RemoteFiles, make_remote_files
+from geographer.storage.dvc.repository import open_repository
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+OBJECTS_FOLDER: Final = "files/md5"
+"""The folder of DVC's objects in a remote."""
+HEADS_FOLDER: Final = "heads"
+"""The folder of the published heads in a remote."""
+_BRANCH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_MD5: Final = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
+_OBJECT: Final = re.compile(rf"{OBJECTS_FOLDER}/([0-9a-f]{{2}})/([0-9a-f]{{30}}(?:\.dir)?)")
+_EXTRAS: Final = {"ssh": "ssh", "s3": "s3", "webdav": "webdav", "webdavs": "webdav"}
+"""The extras of the distribution with the package that DVC needs for a type of remote."""
+
+
+class PublishedHead(NamedTuple):
+    """The newest complete head of a branch on a remote, and the last number that is taken.
+
+    `number` is 0, and `content` empty, if no head is complete. The next push uses `last_number` + 1.
+    """
+
+    number: int
+    content: bytes
+    last_number: int
+
+
+class Remote:
+    """One of DVC's remotes; close it, or use it as a context manager.
+
+    Methods raise `StorageError`, which names the remote, if it cannot be reached or fails.
+    """
+
+    def __init__(self, name: str, url: str, files: RemoteFiles) -> None:
+        self.name = name
+        self.url = url
+        self._files = files
+        self._skipped_heads: dict[str, list[int]] = {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read_head(self, branch: str, known: int = 0) -> PublishedHead | None:
+        """Return the newest head of a branch, or None if there is none after the number `known`.
+
+        Needs no listing: one request if nothing is new, and O(log n) for n new heads. Heads that are not complete JSON
+        are skipped: a pusher was killed while it wrote them.
+        """
+        with self._translate_errors():
+            head, skipped = find_newest_head(lambda number: self._files.read_file(_head_path(branch, number)), known)
+            self._skipped_heads[branch] = skipped
+            return head
+
+    def create_head(self, branch: str, number: int, content: bytes) -> bool:
+        """Create a head, atomically; return False if that number exists, so another push was faster.
+
+        `content` is a JSON object, of which every byte is needed for it to be complete.
+
+        Raises:
+            ConflictError: the head before `number` does not exist, as on a remote that was emptied.
+            UsageError: the remote cannot create files exclusively, or can only be read.
+        """
+        path = _head_path(branch, number)
+        with self._translate_errors():
+            if number > 1 and self._files.read_file(_head_path(branch, number - 1)) is None:
+                raise ConflictError(
+                    f"the remote '{self.name}' no longer has head {number - 1} of branch '{branch}'. Check that its "
+                    f"URL ({self.url}) is right, and fetch from it again."
+                )
+            skipped = self._skipped_heads.get(branch, [])
+            if not (skipped and self._files.can_claim):
+                is_created = self._files.create_file(path, content)
+                if is_created is not None:
+                    return is_created
+            return self._create_in_two_steps(branch, number, content, skipped)
+
+    def upload_objects(self, path_of_md5: Mapping[str, Path], progress: ProgressCallback = ignore_progress) -> None:
+        """Upload objects, several at once; each is complete or absent in the remote, whenever this is killed."""
+        errors = self._transfer_objects(self._files.put_files, path_of_md5, "objects uploaded", progress)
+        for error in errors.values():
+            with self._translate_errors():
+                raise error
+
+    def download_objects(
+        self, path_of_md5: Mapping[str, Path], progress: ProgressCallback = ignore_progress
+    ) -> BaseException | None:
+        """Download objects, several at once; the caller verifies them. Those that the remote lacks are skipped.
+
+        Return the first other error, after all objects were tried, so that those that came can be kept: see
+        `make_error`.
+        """
+        errors = self._transfer_objects(self._files.get_files, path_of_md5, "objects downloaded", progress)
+        return next((error for error in errors.values() if not isinstance(error, FileNotFoundError)), None)
+
+    def find_missing(self, md5s: Iterable[str]) -> set[str]:
+        """Return those of the objects that the remote lacks; nothing is hashed."""
+        path_of_md5 = {md5: _object_path(md5) for md5 in md5s}
+        with self._translate_errors():
+            existing = set(self._files.find_existing(path_of_md5.values())) if path_of_md5 else set()
+        return {md5 for md5, path in path_of_md5.items() if path not in existing}
+
+    def list_objects(self) -> set[str]:
+        """Return the MD5s of all objects in the remote; those of folders end in `.dir`."""
+        with self._translate_errors():
+            matches = map(_OBJECT.fullmatch, self._files.list_files(OBJECTS_FOLDER))
+            return {match[1] + match[2] for match in matches if match}
+
+    def delete_objects(self, md5s: Iterable[str]) -> None:
+        """Delete objects; those that are not there are skipped."""
+        with self._translate_errors():
+            self._files.delete_files(map(_object_path, md5s))
+
+    def make_error(self, error: BaseException) -> GeographerError:
+        """Return the error that tells the user of a failure of the remote."""
+        if isinstance(error, GeographerError):
+            return error
+        reason = str(error) or type(error).__name__
+        return StorageError(
+            f"DVC's remote '{self.name}' ({self.url}) failed: {reason}. Check the connection and the remote's settings "
+            "(dvc remote list; dvc remote modify), then run the command again."
+        )
+
+    def _create_in_two_steps(self, branch: str, number: int, content: bytes, skipped: list[int]) -> bool:
+        """Claim a number, then write its head; see the module's first lines."""
+        path = _head_path(branch, number)
+        if not self._files.claim_file(path):
+            return False
+        if any(is_complete(self._files.read_file(_head_path(branch, other))) for other in skipped):
+            return False
+        self._files.write_file(path, content)
+        return self._files.read_file(_head_path(branch, number + 1)) is None
+
+    def _transfer_objects(
+        self,
+        transfer_files: Callable[[Mapping[str, Path], Callable[[], None], Callable[[str, BaseException], None]], None],
+        path_of_md5: Mapping[str, Path],
+        phase: str,
+        progress: ProgressCallback,
+    ) -> dict[str, BaseException]:
+        lock, errors, done = threading.Lock(), dict[str, BaseException](), 0
+
+        def count_file() -> None:
+            nonlocal done
+            with lock:
+                done += 1
+                progress(phase, done, len(path_of_md5))
+
+        files = {_object_path(md5): path for md5, path in path_of_md5.items()}
+        transfer_files(files, count_file, errors.__setitem__)
+        return errors
+
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not _is_remote_failure(error):
+                raise
+            raise self.make_error(error) from error
+
+
+def open_remote(root: Path, name: str | None = None) -> Remote:
+    """Open one of DVC's remotes of the workspace `root`: the one of that name, or the default one.
+
+    Raises:
+        NotFoundError: there is no remote, no default one, or none of that name.
+        UsageError: the remote's settings are invalid, or the package for its type of URL is not installed.
+    """
+    from dvc.config import ConfigError
+
+    try:
+        repo = open_repository(root)
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise UsageError(f"DVC cannot read the configuration of '{root}': {error}") from error
+    except OSError as error:
+        raise StorageError(f"DVC cannot work in '{root}': {error}. Repair that file or folder.") from error
+    with repo:
+        return _open_remote_of(repo, _resolve_name(repo, name))
+
+
+def _resolve_name(repo: Repo, name: str | None) -> str:
+    names = sorted(repo.config["remote"])
+    name = name or repo.config["core"].get("remote")
+    if name and name.lower() in names:
+        return str(name)
+    if not names:
+        raise NotFoundError("DVC has no remote here. Add one: dvc remote add -d NAME URL-or-FOLDER")
+    if name:
+        raise NotFoundError(f"DVC has no remote '{name}', only {quote_names(names)}. Add it: dvc remote add {name} URL")
+    raise NotFoundError(
+        f"DVC has no default remote. Name one of {quote_names(names)}, or set the default: dvc remote default NAME"
+    )
+
+
+def _open_remote_of(repo: Repo, name: str) -> Remote:
+    from dvc.exceptions import DvcException
+    from dvc.fs import ConfigError, RemoteMissingDepsError
+
+    url = redact_text(str(repo.config["remote"][name.lower()].get("url", "")))
+    try:
+        remote = repo.cloud.get_remote(name)
+        if remote.worktree or remote.fs.version_aware:
+            raise UsageError(
+                f"DVC's remote '{name}' keeps versions in the cloud (version_aware or worktree), not objects by MD5. "
+                "Use another remote, or unset that: dvc remote modify --unset"
+            )
+        return Remote(name, url, make_remote_files(remote.fs, remote.path))
+    except (ImportError, RemoteMissingDepsError) as error:
+        extra = _EXTRAS.get(url.partition(":")[0])
+        package = f"geographer-datasets[{extra}]" if extra else f"dvc[{url.partition(':')[0]}]"
+        raise UsageError(f"DVC's remote '{name}' ({url}) needs a package: pip install '{package}'") from error
+    except (DvcException, ConfigError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"the settings of DVC's remote '{name}' ({url}) are invalid: {error}") from error
+
+
+def find_newest_head(read: Callable[[int], bytes | None], known: int = 0) -> tuple[PublishedHead | None, list[int]]:
+    """Return the newest head after the number `known`, and the numbers after it, whose heads are incomplete.
+
+    `read` returns a head's bytes, or None if there is no such number; numbers have no gaps.
+    """
+    contents: dict[int, bytes | None] = {}
+
+    def read_once(number: int) -> bytes | None:
+        if number not in contents:
+            contents[number] = read(number)
+        return contents[number]
+
+    if read_once(known + 1) is None:
+        return None, []
+    last, step = known + 1, 1
+    while read_once(last + step) is not None:
+        last, step = last + step, step * 2
+    absent = last + step
+    while absent - last > 1:
+        middle = (last + absent) // 2
+        if read_once(middle) is None:
+            absent = middle
+        else:
+            last = middle
+    number = last
+    while number > 0 and not is_complete(read_once(number)):
+        number -= 1
+    content = (read_once(number) or b"") if number else b""
+    return PublishedHead(number, content, last), list(range(number + 1, last + 1))
+
+
+def is_complete(content: bytes | None) -> bool:
+    """Return whether a head is a JSON object, so that none of its bytes is missing."""
+    try:
+        return content is not None and isinstance(json.loads(content), dict)
+    except ValueError:
+        return False
+
+
+def _head_path(branch: str, number: int) -> str:
+    if not _BRANCH.fullmatch(branch):
+        raise UsageError(f"invalid branch name '{branch}'. Use letters, digits, '.', '_' and '-', e.g. main.")
+    return f"{HEADS_FOLDER}/{branch}/{number}"
+
+
+def _object_path(md5: str) -> str:
+    if not _MD5.fullmatch(md5):
+        raise CorruptError(f"'{md5}' is not the MD5 of an object. Restore the file that names it, or fetch it again.")
+    return f"{OBJECTS_FOLDER}/{md5[:2]}/{md5[2:]}"
+
+
+def _is_remote_failure(error: Exception) -> bool:
+    """Return whether an error comes from the remote or its library; other errors of Python are bugs."""
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] not in (
+        "builtins",
+        "geographer",
+        "json",
+    )
