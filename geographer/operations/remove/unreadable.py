@@ -21,9 +21,15 @@ class UnreadableRowsRemoved(EventPayload, kw_only=True, frozen=True):
         *("class_change", "feature_change", "raster_change", "label_change", "label_object_change", "split_change"),
     )
     is_optional: ClassVar[bool] = True
+    ends_unnamed_rows: ClassVar[bool] = True
 
     rows: Annotated[Count, Counted("unreadable row")]
     restored: Annotated[Count, Counted("object", "restored to the version before")]
+
+    @property
+    def is_empty(self) -> bool:
+        """See `EventPayload.is_empty`; rows without an id end without rows of the event."""
+        return not self.rows
 
 
 class RemoveUnreadable(Request, frozen=True):
@@ -40,9 +46,10 @@ class RemoveUnreadable(Request, frozen=True):
         """See `Request.make_plan`."""
         query = "SELECT table_name, object FROM current_unreadable_row ORDER BY position, table_name, ordinal"
         unreadable = revision.fetch_rows(query)
-        tables = {table: _make_rows(revision, table) for table in dict.fromkeys(table for table, _ in unreadable)}
+        named = [(table, name) for table, name in unreadable if name is not None]
+        tables = {table: _make_rows(revision, table) for table in dict.fromkeys(table for table, _ in named)}
         restored = sum(rows["change"].to_pylist().count("changed") for rows in tables.values())
-        rasters = [name for table, name in unreadable if table == "raster_change"]
+        rasters = [name for table, name in named if table == "raster_change"]
         dependent = make_dependent_removal_rows(revision, rasters) if rasters else {}
         event = UnreadableRowsRemoved(rows=len(unreadable), restored=restored)
         return Change(event, {**dependent, **tables})
@@ -52,7 +59,12 @@ def _make_rows(revision: Revision, table: str) -> "pa.Table":
     """Return the rows that restore the version of the state, if there is one, or remove the object."""
     keys, view = ", ".join(KEY_COLUMNS[table]), table.replace("_change", "")
     columns = ", ".join(
-        column if column in KEY_COLUMNS[table] else f"if(valid_from IS NULL, NULL, {column}) AS {column}"
+        column
+        if column in KEY_COLUMNS[table]
+        # The value of a class is never null.
+        else f"coalesce({column}, 0) AS {column}"
+        if column == "value"
+        else f"if(valid_from IS NULL, NULL, {column}) AS {column}"
         for column in (f'"{name}"' if name == "row" else name for name in ROW_TABLES[table])
     )
     return revision.fetch_arrow(

@@ -99,6 +99,7 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         has_request: Whether the payload records the request that led to it.
         keeps_row_order: Whether the order of its rows, not that of ids, is the order in which its objects were added.
         is_remembered: Whether recipes leave out the rasters that it removes, until they are restored.
+        ends_unnamed_rows: Whether unreadable rows without an id, which no row of the event can name, end with it.
     """
 
     kind: ClassVar[str]
@@ -113,6 +114,7 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     has_request: ClassVar[bool] = True
     keeps_row_order: ClassVar[bool] = False
     is_remembered: ClassVar[bool] = False
+    ends_unnamed_rows: ClassVar[bool] = False
 
     request: dict[str, Any] | UnsetType = UNSET
     software: dict[str, str] | UnsetType = UNSET
@@ -221,6 +223,8 @@ def parse_payload(kind: str, version: int, content: Mapping[str, Any]) -> EventP
         UnsupportedVersionError: a newer version of geographer recorded the event.
         CorruptError: the payload is not what its class declares.
     """
+    if not isinstance(content, Mapping):
+        raise CorruptError(f"the payload of a '{kind}' event is not a JSON object. Run geographer verify.")
     try:
         return msgspec.convert(dict(content), find_payload_class(kind, version)).to_current_version()
     except msgspec.ValidationError as error:

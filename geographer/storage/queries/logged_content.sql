@@ -13,5 +13,7 @@ UNION ALL SELECT 'split', split, raster_id, '', position, ordinal, change, row_d
 CREATE OR REPLACE TEMP VIEW content_line AS
 SELECT subject || ' ' || row_digest AS line
 FROM (SELECT subject, arg_max_null(if(change = 'removed', NULL, row_digest), (position << 32) + ordinal) AS row_digest
-      FROM content_change WHERE position <= getvariable('position') GROUP BY subject, name, raster_id, feature_id)
+      FROM content_change
+      WHERE position <= getvariable('position') AND name IS NOT NULL AND raster_id IS NOT NULL AND feature_id IS NOT NULL
+      GROUP BY subject, name, raster_id, feature_id)
 WHERE row_digest IS NOT NULL;

@@ -23,7 +23,8 @@ def warn_of_unreadable_rows(revision: Revision) -> None:
     if not rows:
         return
     names = [
-        f"{format_subject(table)} '{name}' of @{position} ({problem})" for position, table, name, problem, _ in rows
+        f"{format_subject(table)} '{name or ''}' of @{position} ({problem})"
+        for position, table, name, problem, _ in rows
     ]
     count = rows[0][-1]
     others = f" and {count - len(rows):,} more" if count > len(rows) else ""

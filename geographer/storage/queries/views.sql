@@ -65,7 +65,8 @@ WHERE position >= (SELECT coalesce(max(record.position), 0) FROM state.recipe_re
 CREATE OR REPLACE TEMP VIEW recipes AS
 SELECT name, kind, parameters, position FROM state.recipe WHERE is_current(valid_from, valid_to) ORDER BY position, ordinal;
 
--- One line for each object: what the content digest and the Merkle root cover, unreadable versions of objects as well.
+-- One line for each object: what the content digest and the Merkle root cover, unreadable versions of objects as well;
+-- a row without an id is of no object.
 CREATE OR REPLACE TEMP VIEW content_line AS
 WITH readable AS (
     SELECT 'class_change' AS table_name, class AS object, row_digest FROM current_class
@@ -77,4 +78,4 @@ WITH readable AS (
 )
 SELECT replace(table_name, '_change', '') || ' ' || row_digest AS line
 FROM (FROM readable ANTI JOIN current_unreadable_row USING (table_name, object)
-      UNION ALL SELECT table_name, object, row_digest FROM current_unreadable_row);
+      UNION ALL SELECT table_name, object, row_digest FROM current_unreadable_row WHERE object IS NOT NULL);

@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS state.tag (
     tag VARCHAR, position BIGINT, tagged_position BIGINT, digest VARCHAR, content_digest VARCHAR, merkle_root VARCHAR
 );
 -- Rows of the log that cannot be used: no other table of the state has them. `object` is the key of their object, whose next
--- change ends them.
+-- change ends them; null if the row has no id.
 CREATE TABLE IF NOT EXISTS state.unreadable_row (
     position BIGINT, table_name VARCHAR, ordinal BIGINT, object VARCHAR, problem VARCHAR, row_digest VARCHAR,
     valid_from BIGINT, valid_to BIGINT

@@ -1,6 +1,6 @@
 -- macros.sql: geometry functions of the state, in longitude/latitude (x, y in degrees, EPSG:4326) unless a CRS is passed
 -- needs: DuckDB's spatial functions · makes: macros open_end, is_json_object, is_transform, is_finite_geometry, is_polygon,
--- has_checksums, can_reach_lonlat, reproject, to_lon_0_360, is_lonlat_crs,
+-- has_checksums, has_grid, can_reach_lonlat, reproject, to_lon_0_360, is_lonlat_crs,
 -- crs_splits_at_antimeridian, feature_to_crs, max_edge_sagitta, densify_coords, vertex_xs, vertex_ys, make_line,
 -- make_polygon, max_lon_step, make_lons_continuous, linear_residuals, clip_to_lon_range, split_at_antimeridian, shift_to_lon,
 -- shift_to_raster, to_pixels, ground_distance_metres
@@ -22,6 +22,11 @@ CREATE OR REPLACE TEMP MACRO is_polygon(g) AS
 -- Whether a file has a size, an MD5 and a SHA-256.
 CREATE OR REPLACE TEMP MACRO has_checksums(size, md5, sha256) AS coalesce(
     size >= 0 AND regexp_full_match(md5, '[0-9a-f]{32}') AND regexp_full_match(sha256, '[0-9a-f]{64}'), false);
+
+-- Whether a raster file has a grid with pixels: GDAL counts columns, rows and bands in 31 bits.
+CREATE OR REPLACE TEMP MACRO has_grid(transform, width, height, bands, dtype) AS coalesce(
+    is_transform(transform) AND width > 0 AND height > 0 AND bands > 0 AND greatest(width, height, bands) < 2147483648
+    AND dtype <> '', false);
 
 -- Whether PROJ knows a way from a CRS to longitude/latitude, and back.
 CREATE OR REPLACE TEMP MACRO can_reach_lonlat(crs) AS

@@ -45,8 +45,15 @@ def _run_template(connection: duckdb.DuckDBPyConnection, path: Path, table: str,
 
 
 def build_object_sql(table: str) -> str:
-    """Return the SQL expression for the key of a row's object, as one text."""
-    return f"concat_ws('/', {', '.join(KEY_COLUMNS[table])})"
+    """Return the SQL expression for the key of a row's object, as one text; it is null if a part of the key is."""
+    return " || '/' || ".join(KEY_COLUMNS[table])
+
+
+def end_unnamed_rows(connection: duckdb.DuckDBPyConnection, positions: Iterable[int]) -> None:
+    """End the unreadable rows without an id at the first of these positions after them."""
+    query = "UPDATE state.unreadable_row SET valid_to = $at WHERE object IS NULL AND position < $at AND valid_to > $at"
+    for position in positions:
+        connection.execute(query, {"at": position})
 
 
 def reject_unreadable_rows(connection: duckdb.DuckDBPyConnection, position: int) -> None:
@@ -58,7 +65,7 @@ def reject_unreadable_rows(connection: duckdb.DuckDBPyConnection, position: int)
     for table, name, problem, count in connection.execute(query, {"position": position}).fetchall():
         others = f" {count - 1:,} more rows cannot be recorded either." if count > 1 else ""
         subject = table.removesuffix("_change").replace("_", " ")
-        raise UsageError(f"cannot record {subject} '{name}': {problem}. Correct the input.{others}")
+        raise UsageError(f"cannot record {subject} '{name or ''}': {problem}. Correct the input.{others}")
 
 
 def _build_cast_sql(connection: duckdb.DuckDBPyConnection, subject: str) -> str:

@@ -16,7 +16,7 @@ from geographer.base.errors import DamagedFileError, StorageError, UsageError
 from geographer.storage.database.connection import Database, open_cursor, open_transaction, run_script
 from geographer.storage.database.duckdb_errors import is_disk_error
 from geographer.storage.events import Event, Head
-from geographer.storage.events.payload import list_state_sql
+from geographer.storage.events.payload import find_payload_class, list_state_sql
 from geographer.storage.events.row_tables import CORE_TABLES, KEY_COLUMNS, ROW_TABLES
 from geographer.storage.log.chain import CHAIN_EVENT, build_chain_sql, list_row_tables
 from geographer.storage.log.pending import SCHEMA as PENDING
@@ -31,7 +31,12 @@ from geographer.storage.state.underivable import (
     find_invalid_geometries,
     find_underivable_rows,
 )
-from geographer.storage.state.unreadable import find_unreadable_rows, read_needs, reject_unreadable_rows
+from geographer.storage.state.unreadable import (
+    end_unnamed_rows,
+    find_unreadable_rows,
+    read_needs,
+    reject_unreadable_rows,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -192,6 +197,10 @@ def _update_tables(
         if pending:
             reject_unreadable_rows(connection, pending.event.position)
         _create_chain_views(connection, pending, without_unreadable=True)
+    payload_classes = ((event.position, find_payload_class(event.kind, event.version)) for event in events)
+    end_unnamed_rows(
+        connection, [position for position, payload_class in payload_classes if payload_class.ends_unnamed_rows]
+    )
     changed |= {f"chain_{table}" for table in (*tables, *(table for table in all_tables if table not in CORE_TABLES))}
     for table in (table.removesuffix("_change") for table in tables if table in _CHANGE_TABLES):
         _update_versions(connection, table, positions)

@@ -204,7 +204,7 @@ class _Verification:
                 rows.setdefault((row.position, row.table_name, row.ordinal), (row.object, row.reason))
         groups = defaultdict(list)
         for (since, table, _), (name, problem) in sorted(rows.items()):
-            groups[since, table.removesuffix("_change").replace("_", " ")].append((name, problem))
+            groups[since, table.removesuffix("_change").replace("_", " ")].append((name or "without an id", problem))
         for (since, subject), problems in groups.items():
             for name, problem in problems[:_MAX_ROW_FINDINGS]:
                 yield Finding("unreadable row", f"{subject} {name}", since, problem, Remedy.ROWS)

@@ -21,6 +21,8 @@ from geographer.storage.log.append import append_event
 from geographer.storage.log.read import read_head
 from geographer.storage.state import update
 from geographer.storage.state.update import derive_pending_state, read_state_position, rebuild_state, update_state
+from tests.reliability.forging import edit_database, edit_table, recompute_log
+from tests.reliability.oracles import LOG
 
 LOCAL_CRS = 'LOCAL_CS["site grid",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
 FEATURE = {
@@ -68,12 +70,24 @@ PROBLEMS: list[tuple[str, dict[str, Any], str]] = [
     ("raster_change", {"outline": b"\x01"}, "outline is not a polygon"),
     ("raster_change", {"outline": shapely.Point(0, 0).wkb}, "outline is not a polygon"),
     ("raster_change", {"parent_id": "r"}, "its own parent"),
-    ("raster_change", {"transform": "[1,2]"}, "transform is not six"),
+    ("raster_change", {"collection": "a/b"}, "a name that no folder can have"),
+    ("raster_change", {"collection": ".."}, "a name that no folder can have"),
+    ("raster_change", {"transform": "[1,2]"}, "transform, bands or data type is missing or out of bounds"),
+    ("raster_change", {"storage": "catalogue", "transform": "[1,2]"}, "transform is not six"),
+    ("raster_change", {"width": None}, "missing or out of bounds"),
+    ("raster_change", {"height": 2**31}, "missing or out of bounds"),
+    ("raster_change", {"bands": 0}, "missing or out of bounds"),
+    ("raster_change", {"dtype": None}, "missing or out of bounds"),
     ("raster_change", {"nodata": "none"}, "nodata value is not a number"),
     ("raster_change", {"acquired": "yesterday"}, "acquisition time is not a time"),
     ("label_change", {"path": "labels/mask/r.tif"}, "the path is not"),
     ("label_change", {"md5": ""}, "checksums are not valid"),
 ]
+FORGED = {
+    "feature_change": "feature_id = NULL WHERE feature_id = 'g'",
+    "class_change": "value = -1 WHERE class = 'lake'",
+}
+"""Changes of a log's row tables that no command makes."""
 
 
 def append_row(database: Database, table: str, changed: dict[str, Any], *, is_checked: bool = False) -> None:
@@ -86,6 +100,11 @@ def append_row(database: Database, table: str, changed: dict[str, Any], *, is_ch
 def read_current_head(database: Database) -> Head:
     with database.open_connection(log="r") as connection:
         return read_head(connection)
+
+
+def read_unreadable_of(dataset: Dataset) -> list[tuple]:
+    dataset.features()
+    return read_unreadable(dataset._unit_of_work.database)
 
 
 def make_text_with(value: bytes) -> pa.Array:
@@ -137,19 +156,22 @@ def test_log_with_unreadable_rows_opens_without_them(dataset, database, caplog):
     append_row(database, "feature_change", {})
     last = read_current_head(database).position
     assert dataset.features()["feature_id"].to_pylist() == ["f"]
-    assert "cannot show 25 rows of the log: feature 'bad0' of @2 (its properties are not a JSON object)" in caplog.text
-    assert "and 22 more. Run geographer remove unreadable" in caplog.text
+    assert (
+        f"cannot show {len(PROBLEMS)} rows of the log: feature 'bad0' of @2 (its properties are not a JSON object)"
+        in caplog.text
+    )
+    assert f"and {len(PROBLEMS) - 3} more. Run geographer remove unreadable" in caplog.text
     grown = read_unreadable(database)
     assert [position for position, *_ in grown] == list(range(2, 2 + len(PROBLEMS)))
     assert all(expected in problem for (*_, expected), (*_, problem) in zip(PROBLEMS, grown, strict=True))
     caplog.clear()
     result = dataset.remove_unreadable(message="recorded with another encoding")
-    assert (result.position, result.payload.rows, result.payload.restored) == (last + 1, 25, 0)
+    assert (result.position, result.payload.rows, result.payload.restored) == (last + 1, len(PROBLEMS), 0)
     assert Dataset.open(dataset.root).features()["feature_id"].to_pylist() == ["f"]
     assert caplog.text == ""
     assert not dataset.remove_unreadable().changed
     assert len(Dataset.open(dataset.root).rasters(at=last)) == 0
-    assert "cannot show 25 rows" in caplog.text
+    assert f"cannot show {len(PROBLEMS)} rows" in caplog.text
     rebuild_state(database)
     assert read_unreadable(database) == grown
 
@@ -165,6 +187,26 @@ def test_unreadable_change_leaves_the_earlier_version(dataset, database):
     assert dataset.features()["class"].to_pylist() == ["pond"]
     assert dataset.content_digest() == before
     assert read_unreadable(database) == [(3, "f", "its CRS cannot be transformed to longitude/latitude")]
+
+
+def test_rows_without_id_or_with_a_bad_value_are_removed(dataset, database):
+    """Only a log that was forged has them."""
+    dataset.add_classes(["pond", "lake"])
+    append_row(database, "feature_change", {})
+    append_row(database, "feature_change", {"feature_id": "g"})
+    with edit_database(dataset.root / LOG) as connection:
+        for table, change in FORGED.items():
+            edit_table(connection, table, f"UPDATE {table} SET {change}")
+        recompute_log(connection)
+    assert [row[1:] for row in read_unreadable_of(dataset)] == [
+        ("lake", "its value is missing or negative"),
+        (None, "it has no id"),
+    ]
+    assert {finding.subject for finding in dataset.verify()} == {"feature without an id", "class lake"}
+    assert dataset.remove_unreadable().payload.rows == 2
+    assert dataset.verify() == []
+    assert dataset.features()["feature_id"].to_pylist() == ["f"]
+    assert not dataset.remove_unreadable().changed
 
 
 @pytest.mark.parametrize("wkb", [b"", bytes.fromhex("0106000000ffffffff"), FEATURE["geometry"][:-1]])

@@ -3,6 +3,7 @@
 INSERT INTO state.unreadable_row
 WITH with_problem AS (
     SELECT *, CASE
+        WHEN label IS NULL OR raster_id IS NULL OR feature_id IS NULL THEN 'it has no id'
         WHEN box IS NOT NULL AND TRY_CAST(box AS DOUBLE[]) IS NULL THEN 'its box is not a list of numbers'
         WHEN corners IS NOT NULL AND TRY_CAST(corners AS DOUBLE[][]) IS NULL THEN 'its corners are not lists of numbers'
         WHEN visible IS NOT NULL AND TRY_CAST(visible AS DOUBLE) IS NULL THEN 'its visible fraction is not a number'

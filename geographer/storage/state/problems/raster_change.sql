@@ -14,9 +14,12 @@ WITH new_row AS (
         WHEN storage = 'reference' AND coalesce(path, '') = '' THEN 'its path is empty'
         WHEN storage <> 'catalogue' AND NOT has_checksums(size, md5, sha256) THEN 'its checksums are not valid'
         WHEN parent_id = raster_id THEN 'it is its own parent'
-        WHEN collection IS NULL THEN 'it has no collection'
+        WHEN coalesce(collection, '') = '' THEN 'it has no collection'
+        WHEN regexp_matches(collection, '^\.|[/\\\x00-\x1f\x7f]') THEN 'its collection has a name that no folder can have'
         WHEN NOT is_polygon(TRY(ST_GeomFromWKB(outline))) THEN 'its outline is not a polygon'
         WHEN crs IS NULL OR crs IN (FROM unusable_crs) THEN 'its CRS cannot be transformed to longitude/latitude'
+        WHEN storage <> 'catalogue' AND NOT has_grid(transform, width, height, bands, dtype)
+        THEN 'its width, height, transform, bands or data type is missing or out of bounds'
         WHEN NOT is_transform(transform) THEN 'its transform is not six finite numbers'
         WHEN nodata IS NOT NULL AND TRY_CAST(nodata AS DOUBLE) IS NULL THEN 'its nodata value is not a number'
         WHEN acquired IS NOT NULL AND TRY_CAST(acquired AS TIMESTAMP) IS NULL THEN 'its acquisition time is not a time'
