@@ -1,8 +1,8 @@
 """Tag a revision: give it a permanent name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -12,11 +12,14 @@ from geographer.base.parameters import Parameter
 from geographer.base.values import validate_name
 from geographer.planning.shared_parameters import NAME, OPTIONAL_TEXT, TEXT
 from geographer.planning.upcasters import upcast_tag
+from geographer.storage.dvc.store import Store
 from geographer.storage.events.payload import Digest, EventPayload, Name
 from geographer.storage.log.read import read_event, resolve_revision
 from geographer.storage.queries.revision import Revision
-from geographer.storage.request import Change, PlanContext, Request
+from geographer.storage.request import BuildContext, Change, PlanContext, Request
 from geographer.storage.state.digest import compute_state_digest
+from geographer.storage.workspace.required_objects import RequiredObjects, list_required_objects
+from geographer.storage.workspace.tag_objects import list_published_files, retain_revision
 
 
 class TagV1(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,6 +86,26 @@ def _is_date(text: str) -> bool:
     return True
 
 
+class TagPlan(NamedTuple):
+    """A planned tag, the objects that its revision needs, and the MD5s of the files that remotes have."""
+
+    event: RevisionTagged
+    required: RequiredObjects
+    published: Collection[str]
+
+    @property
+    def is_empty(self) -> bool:
+        """See `Plan.is_empty`."""
+        return False
+
+    def build_outputs(self, context: BuildContext, /) -> Change:
+        """Retain the objects of the revision, so that `dvc gc` does not delete them, before the tag is recorded."""
+        if self.required.files:
+            with Store(context.root) as store:
+                retain_revision(store, f"tag '{self.event.tag.tag}'", self.required, self.published)
+        return Change(self.event)
+
+
 class TagRevision(Request, frozen=True):
     """Give a revision (the head, if REV is omitted) a permanent name.
 
@@ -101,7 +124,7 @@ class TagRevision(Request, frozen=True):
         """See `Request.list_recorded_parameters`."""
         return {"tag": self.name, "revision": None if self.revision is None else str(self.revision)}
 
-    def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
+    def make_plan(self, revision: Revision, _context: PlanContext, /) -> "TagPlan":
         """Plan the tag.
 
         Raises:
@@ -120,4 +143,5 @@ class TagRevision(Request, frozen=True):
             )
         tagged = Revision(revision.connection, position)
         tag = Tag(self.name, position, digest, tagged.compute_content_digest(), tagged.compute_merkle_root())
-        return Change(RevisionTagged(tag=tag))
+        required = list_required_objects(revision, [position])
+        return TagPlan(RevisionTagged(tag=tag), required, list_published_files(revision))

@@ -39,6 +39,7 @@ from geographer.storage.dvc.dvc_files import (
 )
 from geographer.storage.dvc.remote import Remote, open_remote
 from geographer.storage.dvc.repository import open_repository
+from geographer.storage.dvc.retained import RetainedObjects
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -85,7 +86,8 @@ class Store:
 
     def close(self) -> None:
         """Close DVC's database and Git's files."""
-        self.__dict__.pop("_object_db", None)
+        for name in ("_object_db", "retained_objects"):
+            self.__dict__.pop(name, None)
         if repo := self.__dict__.pop("_dvc_repo", None):
             repo.close()
 
@@ -156,21 +158,22 @@ class Store:
         return [(path, sums, damage) for (sums, path), damage in zip(files, damages, strict=True) if damage]
 
     def check_files(self, checksums: Sequence[Checksums]) -> dict[str, FileDamage]:
-        """Hash (SHA-256) the cache's copies and return the damaged ones by MD5; fetch nothing."""
-        damages = ((sums.md5, check_file(self.cache_path(sums.md5), sums)) for sums in checksums)
+        """Hash (SHA-256) the cache's copies, or else retained ones, and return the damaged by MD5; fetch nothing."""
+        damages = ((sums.md5, check_file(self._find_object(sums.md5), sums)) for sums in checksums)
         return {md5: damage for md5, damage in damages if damage}
 
     def fetch_files(self, md5s: Sequence[str], remote: Remote | None = None) -> dict[str, FileDamage]:
         """Download the files that the cache lacks, hashing each, from `remote` or else DVC's default remote.
 
-        Returned are the files still not in the cache, by MD5: `missing` if the remote lacks them or there is none,
-        `altered` if it has other bytes.
+        Retained objects are put back into the cache instead. Returned are the files still not in the cache, by MD5:
+        `missing` if the remote lacks them or there is none, `altered` if it has other bytes.
 
         Raises:
             StorageError: the remote cannot be reached, or does not store by checksum; files that came are kept.
             UsageError: the remote's settings are invalid, or its package is not installed.
         """
         missing = [md5 for md5 in dict.fromkeys(md5s) if not self.cache_path(md5).is_file()]
+        missing = [md5 for md5 in missing if not self._restore_retained(md5)]
         if not missing:
             return {}
         if remote is None:
@@ -179,16 +182,27 @@ class Store:
         return self._fetch_missing(missing, remote)
 
     def find_missing_objects(self, md5s: Iterable[str]) -> list[str]:
-        """Return the objects that neither the cache nor DVC's default remote has; nothing is downloaded or hashed.
+        """Return the objects that neither the cache nor DVC's default remote has, and that are not retained.
 
-        `StorageError` if the remote cannot be reached.
+        Nothing is downloaded or hashed. `StorageError` if the remote cannot be reached.
         """
-        missing = [md5 for md5 in dict.fromkeys(md5s) if not self.cache_path(md5).is_file()]
+        missing = self.list_missing_objects(md5s)
         if not missing:
             return []
         with self._open_default_remote() as remote:
             still_missing = remote.find_missing(missing) if remote else missing
         return [md5 for md5 in missing if md5 in still_missing]
+
+    def list_missing_objects(self, md5s: Iterable[str]) -> list[str]:
+        """Return the objects that are neither in the cache nor retained; nothing is hashed."""
+        return [md5 for md5 in dict.fromkeys(md5s) if not self._find_object(md5).is_file()]
+
+    def retain_objects(self, md5s: Iterable[str]) -> list[str]:
+        """Link objects of the cache beside it, so that `dvc gc` does not delete them; see `retained.py`.
+
+        Return those that the file system cannot link. Objects that the cache lacks are skipped.
+        """
+        return self.retained_objects.link_objects(md5s)
 
     def find_dvc_file_damage(self, folder: str, entries: Sequence[FolderEntry]) -> str | None:
         """Return how the `.dvc` file of a folder, or its listing in the cache, differs from its files, `entries`."""
@@ -266,6 +280,11 @@ class Store:
             raise StorageError(f"DVC cannot work in '{self.root}': {error}. Repair that file or folder.") from error
 
     @cached_property
+    def retained_objects(self) -> RetainedObjects:
+        """The retained objects, and all objects of this machine."""
+        return RetainedObjects(self._object_db)
+
+    @cached_property
     def _object_db(self) -> _ObjectDb:
         object_db: _ObjectDb = self._dvc_repo.cache.local
         return object_db
@@ -299,6 +318,15 @@ class Store:
             with translate_os_errors(target):
                 self._object_db.makedirs(str(target.parent))
         return target
+
+    def _find_object(self, md5: str) -> Path:
+        """Return the path of an object in the cache, or else that of the retained one, if there is one."""
+        path = self.cache_path(md5)
+        return path if path.is_file() else self.retained_objects.find_object(md5) or path
+
+    def _restore_retained(self, md5: str) -> bool:
+        with translate_os_errors(self.cache_path(md5)):
+            return self.retained_objects.restore_object(md5)
 
     def _move_into_cache(self, path: Path, sums: Checksums, target: Path) -> bool:
         """Rename a new file into the cache; return false if it is on another file system."""

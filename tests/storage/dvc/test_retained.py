@@ -1,0 +1,194 @@
+"""Retained objects: what a tag needs survives real `dvc gc -w`, and plain DVC does not notice them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geographer import Dataset
+from geographer.base.errors import CorruptError
+from geographer.storage.dvc.store import Store
+from geographer.storage.workspace.required_objects import list_required_objects
+from tests.sample_history import read_contents, write_scenes
+
+TAGGED = "v1"
+
+
+def run_command(root, *arguments):
+    process = subprocess.run(arguments, cwd=root, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
+
+
+def run_dvc(root, *arguments):
+    """Run DVC's command line in this process."""
+    from dvc.cli import main
+
+    assert main(["--cd", str(root), *arguments]) == 0
+
+
+def read_status(root):
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        return repo.status()
+
+
+def read_rasters(root):
+    return {path: content for path, content in read_contents(root / "rasters").items() if path.endswith(".tif")}
+
+
+def create_dataset(kind, tmp_path):
+    """Create a dataset with rasters tagged v1, which the head has no longer, and return it with the files of v1."""
+    root = tmp_path / "dataset"
+    if kind == "git":
+        root.mkdir()
+        run_command(root, "git", "init", "-q")
+    dataset = Dataset.init(root, scm=kind == "git")
+    if kind == "external cache":
+        run_dvc(root, "config", "cache.dir", str(tmp_path / "cache"))
+    dataset.add_rasters(write_scenes(tmp_path / "first", "a", "b"))
+    if kind == "git":
+        run_command(root, "git", "add", ".")
+        run_command(root, "git", "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qm", "v1")
+    dataset.tag(TAGGED)
+    files = read_rasters(root)
+    dataset.remove_rasters(["a"])
+    dataset.add_rasters(write_scenes(tmp_path / "second", "c", offset=2, seed=5))
+    return dataset, files
+
+
+def find_cache(root):
+    with Store(root) as store:
+        return store.cache_path("00" * 16).parents[3]
+
+
+def list_names(folder):
+    """Return the objects in a folder by MD5."""
+    return {path.parent.name + path.name for path in folder.rglob("*") if path.is_file()}
+
+
+def list_tagged(dataset):
+    with dataset._unit_of_work.open_revision() as revision:
+        position = revision.fetch_value("SELECT tagged_position FROM state.tag")
+        return list_required_objects(revision, [position])
+
+
+@pytest.mark.parametrize("kind", ["git", "external cache"])
+def test_tag_survives_dvc_gc(kind, tmp_path):
+    dataset, files = create_dataset(kind, tmp_path)
+    cache = find_cache(dataset.root)
+    run_command(dataset.root, sys.executable, "-m", "dvc", "gc", "-w", "-f")
+    assert len(list_tagged(dataset).object_sizes.keys() - list_names(cache / "files")) == 2
+    assert read_status(dataset.root) == {}
+    assert dataset.verify() == []
+    assert dataset.checkout(TAGGED).written == 1
+    assert read_rasters(dataset.root) == files
+    assert read_status(dataset.root) == {}
+    if kind == "git":
+        run_command(dataset.root, "git", "diff", "--exit-code", "--", "rasters/source.dvc")
+    shutil.rmtree(dataset.root / "rasters/source")
+    run_dvc(dataset.root, "checkout")
+    assert read_rasters(dataset.root) == files
+
+
+@pytest.fixture(scope="module")
+def tagged_dataset(tmp_path_factory):
+    return create_dataset("no-scm", tmp_path_factory.mktemp("tagged"))[0].root
+
+
+@pytest.fixture
+def dataset(tagged_dataset, tmp_path):
+    """A copy of a dataset whose tag needs a raster that the head has not; only the retained folder has its bytes."""
+    root = tmp_path / "dataset"
+    # Copies of linked files are linked again, as `cp -a` does.
+    run_command(tmp_path, "cp", "-a", str(tagged_dataset), str(root))
+    return Dataset.open(root)
+
+
+def test_retained_objects_are_protected_links(dataset):
+    cache = find_cache(dataset.root)
+    assert list_names(cache / "geographer/md5") == set(list_tagged(dataset).object_sizes)
+    for path in (cache / "geographer/md5").rglob("*"):
+        if path.is_file():
+            original = cache / "files/md5" / path.parent.name / path.name
+            assert path.samefile(original)
+            assert stat.S_IMODE(path.stat().st_mode) == 0o444
+
+
+def test_plain_dvc_ignores_retained_objects(dataset, tmp_path):
+    cache = find_cache(dataset.root)
+    run_dvc(dataset.root, "gc", "-w", "-f")
+    retained = list_names(cache / "geographer/md5")
+    run_dvc(dataset.root, "remote", "add", "-d", "origin", str(tmp_path / "remote"))
+    run_dvc(dataset.root, "push")
+    assert list_names(tmp_path / "remote") == list_names(cache / "files")
+    shutil.rmtree(cache / "files")
+    shutil.rmtree(dataset.root / "rasters/source")
+    run_dvc(dataset.root, "pull")
+    run_dvc(dataset.root, "gc", "-w", "-c", "-f")
+    assert read_status(dataset.root) == {}
+    assert list_names(cache / "geographer/md5") == retained
+
+
+def test_linked_objects_are_not_linked_again(dataset, monkeypatch):
+    with Store(dataset.root) as store:
+        md5s = list(list_tagged(dataset).object_sizes)
+        cached = store.cache_path(md5s[0])
+        content = cached.read_bytes()
+        cached.unlink()
+        cached.write_bytes(content)
+        linked = []
+        monkeypatch.setattr(os, "replace", lambda source, target: linked.append(target) or Path(source).rename(target))
+        assert store.retain_objects([*md5s, "0" * 32]) == []
+        assert linked == [str(store.retained_objects.find_object(md5s[0]))]
+        assert store.retained_objects.find_object(md5s[0]).samefile(cached)
+        assert not list(store.retained_objects.folder.rglob(".geographer-*"))
+
+
+def refuse_links(monkeypatch):
+    def refuse(_source, _target):
+        raise OSError(errno.EPERM, "refused")
+
+    monkeypatch.setattr("dvc_objects.fs.system.hardlink", refuse)
+    monkeypatch.setattr("dvc_objects.fs.system.reflink", refuse)
+
+
+def test_tag_tells_when_links_are_refused(dataset, monkeypatch, caplog):
+    refuse_links(monkeypatch)
+    dataset.tag("again", TAGGED)
+    assert not caplog.messages
+    dataset.tag("v2")
+    cache = find_cache(dataset.root)
+    assert caplog.messages == [
+        f"1 file of tag 'v2' is only in DVC's cache, which dvc gc empties: the file system of '{cache}' allows no "
+        "links, and no remote is known to have them. Run geographer push."
+    ]
+
+
+def test_altered_retained_object_is_not_used(dataset):
+    run_dvc(dataset.root, "gc", "-w", "-f")
+    with Store(dataset.root) as store:
+        assert store.find_missing_objects(list_tagged(dataset).files) == []
+        md5 = next(md5 for md5 in list_tagged(dataset).files if not store.cache_path(md5).exists())
+        retained = store.retained_objects.find_object(md5)
+        retained.chmod(0o644)
+        retained.write_bytes(b"rotten")
+        with pytest.raises(CorruptError, match="missing in the cache"):
+            dataset.checkout(TAGGED)
+        assert not retained.exists()
+        assert store.find_missing_objects([md5]) == [md5]
+
+
+def test_restore_copies_where_links_are_refused(dataset, monkeypatch):
+    run_dvc(dataset.root, "gc", "-w", "-f")
+    refuse_links(monkeypatch)
+    assert dataset.checkout(TAGGED).written == 1
+    assert dataset.verify() == []
