@@ -9,18 +9,20 @@ from geographer.dataset.reader import DatasetReader
 
 
 @click.command("checkout", epilog=format_example("checkout v1 --to ../v1"))
-@click.argument("revision", metavar="REV")
+@click.argument("revision", metavar="[REV]", required=False, default=None)
 @options.make_option("--to DIR", "the workspace", "Write the files, and the tables as Parquet, into this folder.")
 @options.json_option
 @options.pass_dataset
-def checkout_command(dataset: DatasetReader, revision: str, to: str | None, as_json: bool) -> None:
-    """Restore the files of a revision, byte for byte; only files that differ are written."""
+def checkout_command(dataset: DatasetReader, revision: str | None, to: str | None, as_json: bool) -> None:
+    """Restore the files of a revision, byte for byte; only files that differ are written.
+
+    If REV is omitted, it is the revision of geographer.lock, which Git may have changed.
+    """
     result = dataset.checkout(revision, to=to)
     if as_json:
         output.print_json_line({"written": result.written, "removed": result.removed, "kept": result.unchanged})
         return
     place = f"'{to}'" if to else "the workspace"
+    name = revision or "the revision of geographer.lock"
     written = format_count(result.written, "file")
-    click.echo(
-        f"{place} is at {revision}: {written} written, {result.removed:,} removed, {result.unchanged:,} unchanged"
-    )
+    click.echo(f"{place} is at {name}: {written} written, {result.removed:,} removed, {result.unchanged:,} unchanged")

@@ -15,6 +15,7 @@ from geographer.operations.add.classes import AddClasses
 from geographer.operations.add.features import AddFeatures
 from geographer.operations.add.geographer_import import ImportGeographer
 from geographer.operations.add.rasters import AddRasters
+from geographer.operations.add.take_in import TakeInRasters
 from geographer.operations.classes.probabilities import SetClassesFromProbabilities
 from geographer.operations.classes.remap import RemapClasses
 from geographer.operations.create import CreateDataset
@@ -110,6 +111,7 @@ class Dataset(DatasetReader):
                 store.add_to_gitignore(GEOGRAPHER_FOLDER)
         dataset.root = root
         dataset._unit_of_work.change_root(root)
+        dataset._unit_of_work.write_history()
         return dataset
 
     def run(self, request: Request) -> ChangeResult:
@@ -143,6 +145,7 @@ class Dataset(DatasetReader):
 
     add_features = make_method("add_features", AddFeatures, run)
     add_rasters = make_method("add_rasters", AddRasters, run)
+    take_in_rasters = make_method("take_in_rasters", TakeInRasters, run)
     add_catalogue = make_method("add_catalogue", AddCatalogue, run)
     add_classes = make_method("add_classes", AddClasses, run)
     import_geographer = make_method("import_geographer", ImportGeographer, run)

@@ -8,7 +8,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict, Unpack
 
-from geographer.base.errors import UsageError
+from geographer.base.errors import ConflictError, UsageError
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.text import is_unicode
 from geographer.outputs.diff import Diff, compute_diff
@@ -17,6 +17,7 @@ from geographer.outputs.history import read_history
 from geographer.storage.database.dataset_folder import find_dataset_root
 from geographer.storage.database.query_limits import DEFAULT_TIMEOUT_S
 from geographer.storage.events import Event
+from geographer.storage.history.agreement import LockRelation
 from geographer.storage.log.read import read_event, read_events_between, resolve_revision
 from geographer.storage.queries.read_tables import (
     FileLocator,
@@ -264,6 +265,30 @@ class DatasetReader:
         with self._unit_of_work.open_revision(at) as revision:
             return Table(compare_edges(revision, old))
 
+    def roots(self) -> Table:
+        """Return the folders, on this machine, that referenced rasters lie in, by name.
+
+        Columns: `name`; `folder`, null if this machine has not set it; `exists`; `references`, the number of the head's
+        rasters in it, and `found`, the number of those whose files are there. `CorruptError` if the file that keeps the
+        folders, `.geographer/roots.json`, is damaged.
+        """
+        from geographer.storage.workspace.roots import make_root_table
+
+        with self._unit_of_work.open_revision() as revision:
+            return Table(make_root_table(revision, self.root))
+
+    def set_root(self, name: str, folder: str | Path) -> None:
+        """Let the root `name` be an existing folder on this machine; the log does not change.
+
+        Raises:
+            NotFoundError: there is no such folder.
+            UsageError: it is a file, or the name is invalid.
+            CorruptError, StorageError: `.geographer/roots.json` is damaged, or cannot be written.
+        """
+        from geographer.storage.workspace.roots import require_root_folder, set_roots
+
+        set_roots(self.root, {name: require_root_folder(folder)})
+
     def content_digest(self, at: RevisionSpec = None) -> str:
         """Return the digest of the state at a revision, independent of its history."""
         with self._unit_of_work.open_revision(at) as revision:
@@ -311,12 +336,18 @@ class DatasetReader:
         """
         from geographer.outputs.export_folder import export_folder
 
-        position = self._unit_of_work.resolve_revision(revision)
+        agreement = self._unit_of_work.compare_lock()
+        position = self._unit_of_work.resolve_revision(agreement.position if revision is None else revision)
         if to is not None:
             with self._unit_of_work.open_revision(position) as revision_view:
                 return export_folder(revision_view, self._unit_of_work.file_store, Path(to))
+        if agreement.problem and agreement.relation != LockRelation.BEHIND:
+            raise ConflictError(agreement.problem)
         head = self._unit_of_work.read_head().position
-        return self._unit_of_work.checkout_workspace(position, is_requested=position != head)
+        result = self._unit_of_work.checkout_workspace(position, is_requested=position != head)
+        if position == head:
+            self._unit_of_work.write_history()
+        return result
 
     def verify(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -14,7 +15,7 @@ import msgspec
 
 from geographer import __version__
 from geographer.base.canonical_json import canonical_json
-from geographer.base.errors import ConflictError, UsageError
+from geographer.base.errors import ConflictError, CorruptError, UsageError
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.text import quote_start
 from geographer.storage.author import read_author
@@ -22,6 +23,8 @@ from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, make_s
 from geographer.storage.dvc.store import Store
 from geographer.storage.events import EMPTY_LOG_HEAD, ChangeResult, CommitInfo, Event, EventPayload, Head
 from geographer.storage.events.payload import parse_payload
+from geographer.storage.history.agreement import Agreement, LockRelation, compare_lock, restore_log
+from geographer.storage.history.folder import HistoryFolder
 from geographer.storage.log.append import append_event, create_log, require_same_request
 from geographer.storage.log.read import find_event_by_key, read_head, resolve_revision
 from geographer.storage.log.upgrade import open_database
@@ -34,6 +37,8 @@ from geographer.storage.workspace.checkout import CheckoutResult
 from geographer.storage.workspace.marker import WorkspaceMarker, is_marker_of_log, read_marker, write_marker
 from geographer.storage.workspace.paths import check_checkout_paths, check_new_paths
 from geographer.storage.workspace.tracked_folders import list_dvc_files, require_known_dvc_files
+
+logger = logging.getLogger(__name__)
 
 _ONE_THREAD_ROWS: Final = 1_000
 """A change with at most so many rows in each table is recorded on one thread."""
@@ -48,13 +53,17 @@ class UnitOfWork:
         self.progress = progress
         self._command = command
         self.folder = root / GEOGRAPHER_FOLDER
+        restore_log(root)
         self.database = open_database(self.folder, must_have_events=True)
+        self.history = HistoryFolder(root)
         self._marker_path = self.folder / "workspace.json"
         self._warned_positions: set[int] = set()
+        self._disagreement = self.compare_lock().problem
 
     def change_root(self, root: Path) -> None:
         """Use the dataset in the folder `root`, to which its files were moved."""
         self.root, self.folder = root, root / GEOGRAPHER_FOLDER
+        self.history = HistoryFolder(root)
         self._marker_path = self.folder / "workspace.json"
         self.database.change_folder(self.folder)
 
@@ -125,6 +134,9 @@ class UnitOfWork:
     @contextmanager
     def open_revision(self, revision: str | int | None = None) -> Iterator[Revision]:
         """Update the state if the revision is later, and yield the revision."""
+        if self._disagreement:
+            logger.warning(self._disagreement)
+            self._disagreement = None
         position = self.resolve_revision(revision)
         if read_state_position(self.database) < position:
             update_state(self.database)
@@ -137,15 +149,40 @@ class UnitOfWork:
     def prepare_head(self, expected_head: str | None) -> Head:
         """Complete what an interrupted command left undone, and return the head to plan on.
 
-        `ConflictError` if its digest does not start with `expected_head`, or if the workspace is at an older revision.
+        `ConflictError` if its digest does not start with `expected_head`, if the workspace is at an older revision, or
+        if the lock file is at another one.
         """
         head = self.read_head()
         if expected_head is not None and not (head.digest.startswith(expected_head) and expected_head):
             actual = f"@{head.position} {head.digest[:12]}"
             raise ConflictError(f"the head is {actual}, not the expected {expected_head}. See geographer log.")
+        if problem := self.compare_lock().problem:
+            raise ConflictError(problem)
+        head = self.read_head()
         update_state(self.database)
         self.sync_workspace(head)
+        self.write_history()
         return head
+
+    def compare_lock(self) -> Agreement:
+        """Compare the lock file with the log, which follows the history folder if that continues it."""
+        if not self.database.file_path("log").exists():
+            return Agreement(LockRelation.NONE)
+        return compare_lock(self.root, self.database, can_write=self.database.is_writable)
+
+    def write_history(self) -> None:
+        """Bring the history folder and the lock file up to the head of the log.
+
+        A log that does not match its digests is not published: a warning says so.
+        """
+        try:
+            self.history.write_head(self.database, self._compute_content_digest)
+        except CorruptError as error:
+            logger.warning("the history folder is not up to date: %s", error)
+
+    def _compute_content_digest(self) -> str:
+        with open_revision(self.database, update_state(self.database)) as revision:
+            return revision.compute_content_digest()
 
     def _complete_interrupted_command(self) -> None:
         """Bring state and workspace up to the head, unless a user checked out another revision."""
@@ -153,6 +190,8 @@ class UnitOfWork:
         update_state(self.database)
         if not self.read_marker(head).is_requested:
             self.sync_workspace(head)
+        if self.compare_lock().problem is None:
+            self.write_history()
 
     def sync_workspace(self, head: Head) -> None:
         """Check out the head unless it is.
@@ -241,6 +280,7 @@ class UnitOfWork:
                 self.checkout_workspace(position, change=change, check_all=False)
             else:
                 self._mark_workspace(event.position, event.digest)
+            self.write_history()
         return _make_event_result(event)
 
     def _make_commit_info(self, request: Request) -> CommitInfo:

@@ -343,6 +343,11 @@ class Database:
             except OSError:
                 self.use_temporary_file("state")
 
+    def use_file(self, name: FileName, path: Path) -> Path:
+        """Use another file in the place of the log or the state, and return its path."""
+        self._files[name] = path
+        return path
+
     def use_temporary_file(self, name: FileName) -> Path:
         """Use a file in a temporary folder in the place of the log or the state, and return its path.
 

@@ -17,9 +17,13 @@ from geographer.base.atomic_files import TEMPORARY_FILES, translate_os_errors
 from geographer.base.errors import ConflictError, NotFoundError, StorageError, quote_names
 
 GEOGRAPHER_FOLDER: Final = ".geographer"
+LOCK_FILE: Final = "geographer.lock"
+"""The name of the lock file, which Git keeps beside the `.dvc` files."""
 _INTERNAL_FOLDERS: Final = (GEOGRAPHER_FOLDER, ".dvc", ".git")
 _FILE_FOLDERS: Final = ("rasters", "labels")
 _MAX_LISTED: Final = 10
+_GARBAGE_LOCK: Final = "garbage.lock"
+"""The lock file in the `.geographer` folder that is held while unused objects are deleted."""
 _LOCK_SUFFIX: Final = ".lock"
 """Suffix of the lock file next to a staging folder; held while the folder is in use."""
 
@@ -30,7 +34,7 @@ def find_dataset_root(path: Path) -> Path:
         raise NotFoundError(f"'{path}' is not an existing folder. Name the dataset's folder, or a folder inside it.")
     full_path = path.resolve()
     for folder in (full_path, *full_path.parents):
-        if os.path.lexists(folder / GEOGRAPHER_FOLDER / "log.duckdb"):
+        if any(os.path.lexists(folder / name) for name in (f"{GEOGRAPHER_FOLDER}/log.duckdb", LOCK_FILE)):
             _reject_links(folder / GEOGRAPHER_FOLDER)
             return folder
     raise NotFoundError(f"no dataset in '{path}' or a folder above it. Create one with geographer init.")
@@ -55,6 +59,8 @@ def require_real_folder(folder: Path) -> None:
 def _reject_links(folder: Path) -> None:
     """Raise `ConflictError` if a folder, or something in it, is a symbolic link."""
     require_real_folder(folder)
+    if not folder.exists():
+        return
     try:
         links = [path for path in folder.iterdir() if path.is_symlink()]
     except OSError as error:
@@ -85,6 +91,11 @@ def require_new_dataset_folder(root: Path) -> None:
             raise ConflictError(f"'{folder / name}' holds files of a dataset, of DVC or of Git. Choose another folder.")
     for name in _FILE_FOLDERS:
         require_real_folder(root / name)
+    if (root / LOCK_FILE).exists():
+        raise ConflictError(
+            f"'{root}' is a clone of a dataset: it has a {LOCK_FILE}. Get its history with geographer pull, or dvc "
+            "pull. To begin a new dataset, choose another folder."
+        )
     if found := _list_dataset_files(root) or _list_other_files(root):
         raise ConflictError(
             f"'{root}' has files of a dataset ({quote_names(found)}), but not its log, {GEOGRAPHER_FOLDER}/log.duckdb. "
@@ -150,6 +161,7 @@ def make_staging_folder(root: Path) -> Iterator[Path]:
     require_writable(parent)
     lock = parent / f"{uuid4().hex}{_LOCK_SUFFIX}"
     with FileLock(lock):
+        _wait_for_garbage_collection(root)
         folder = lock.with_suffix("")
         folder.mkdir()
         for other in parent.glob(f"*{_LOCK_SUFFIX}"):
@@ -159,6 +171,32 @@ def make_staging_folder(root: Path) -> Iterator[Path]:
             yield folder
         finally:
             _delete_staging_folder(lock)
+
+
+@contextmanager
+def exclude_staging(root: Path) -> Iterator[None]:
+    """Keep commands that store files waiting while the block deletes objects that no event names.
+
+    `ConflictError` if one is storing files now: their event is not recorded yet.
+    """
+    from filelock import FileLock
+
+    require_writable(root / GEOGRAPHER_FOLDER)
+    staging = root / GEOGRAPHER_FOLDER / "staging"
+    with FileLock(root / GEOGRAPHER_FOLDER / _GARBAGE_LOCK):
+        if any(_is_locked(lock) for lock in staging.glob(f"*{_LOCK_SUFFIX}")):
+            raise ConflictError(f"another command is changing '{root}'. Run this one when it has ended.")
+        yield
+
+
+def _wait_for_garbage_collection(root: Path) -> None:
+    """Wait while another process deletes unused objects: it sees the locks that were held before."""
+    from filelock import FileLock
+
+    lock = root / GEOGRAPHER_FOLDER / _GARBAGE_LOCK
+    if lock.exists():
+        with FileLock(lock):
+            pass
 
 
 def list_abandoned_staging(root: Path) -> list[Path]:

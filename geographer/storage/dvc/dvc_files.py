@@ -72,6 +72,13 @@ def remove_dvc_file(repo: Repo, folder: Path) -> None:
     repo.scm_context.ignore_remove(str(folder))
 
 
+def encode_dvc_file(name: str, address: str, entries: Sequence[FolderEntry]) -> bytes:
+    """Return the bytes of the `.dvc` file of a folder that only geographer writes to, as `dvc add` would write it."""
+    size = sum(size for _, _, size in entries)
+    lines = [f"- md5: {address}", f"  size: {size}", f"  nfiles: {len(entries)}", "  hash: md5", f"  path: {name}"]
+    return "\n".join(["outs:", *lines, ""]).encode()
+
+
 def compute_address(listing: bytes) -> str:
     """Return the name of a folder's listing in the cache."""
     return f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"

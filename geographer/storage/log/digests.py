@@ -39,10 +39,13 @@ def _build_field_sql(column: str) -> str:
     return f"coalesce(strlen({text})::VARCHAR || ':' || {text} || ',', '-,')"
 
 
-def compute_rows_digests(connection: duckdb.DuckDBPyConnection) -> defaultdict[int, str]:
-    """Return the `rows_digest` of every event of the log, by the key of the event."""
-    lines = [_build_lines_sql(table, f"log.{table}", "event_key") for table in sorted(ROW_TABLES)]
-    return _hash_lines(connection, lines)
+def compute_rows_digests(
+    connection: duckdb.DuckDBPyConnection, *, after_key: int | None = None
+) -> defaultdict[int, str]:
+    """Return the `rows_digest` of every event of the log, or of those whose key is larger, by the key of the event."""
+    condition = "" if after_key is None else f" WHERE event_key > {after_key:d}"
+    rows = [(table, f"log.{table}{condition}") for table in sorted(ROW_TABLES)]
+    return _hash_lines(connection, [_build_lines_sql(table, source, "event_key") for table, source in rows])
 
 
 def compute_pending_digest(connection: duckdb.DuckDBPyConnection, schema: str, tables: Iterable[str]) -> str:

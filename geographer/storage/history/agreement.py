@@ -1,0 +1,155 @@
+"""Agreement: compare lock file, history folder and log; take over what others published, and say where they disagree.
+
+The lock file and the history folder change without geographer when Git or DVC brings other versions of them. Nothing is
+written while they disagree with the log: each disagreement names the command that goes on.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UnsupportedVersionError
+from geographer.storage.database.connection import Database
+from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE
+from geographer.storage.events import Head
+from geographer.storage.history.folder import HistoryFolder
+from geographer.storage.history.ingest import ingest_segments
+from geographer.storage.history.lock_file import Lock, read_lock
+from geographer.storage.log.append import create_log
+from geographer.storage.log.chain import BRANCH, CHAIN_EVENT
+from geographer.storage.log.read import read_head
+
+
+class LockRelation(StrEnum):
+    """How the lock file relates to the log."""
+
+    NONE = "there is no lock file"
+    SAME = "the lock file is at the log's head"
+    CATCH_UP = "the last command was interrupted before it wrote the lock file"
+    BEHIND = "the lock file is at an earlier revision of the log"
+    AHEAD = "the history folder continues the log up to the lock file"
+    UNKNOWN = "the lock file is at an event that neither the log nor the history folder has"
+    DIVERGED = "the log and the lock file have different events after a common one"
+    UNREADABLE = "the lock file cannot be used"
+
+
+class Agreement(NamedTuple):
+    """How the lock file relates to the log.
+
+    Attributes:
+        relation: The relation.
+        position: The position of the lock file's head in the log, if the log has it.
+        problem: What is wrong, and which command goes on; None if changes may be made.
+    """
+
+    relation: LockRelation
+    position: int | None = None
+    problem: str | None = None
+
+
+def restore_log(root: Path) -> None:
+    """Rebuild a missing log from the history folder, up to the lock file's head.
+
+    Raises:
+        NotFoundError: the history folder lacks events: dvc pull gets them.
+        CorruptError, ConflictError: the lock file, a segment or the chain is not as it should be.
+    """
+    folder = root / GEOGRAPHER_FOLDER
+    if (folder / "log.duckdb").exists() or (lock := read_lock(root)) is None:
+        return
+    paths = HistoryFolder(root).list_segment_paths()
+    if not paths:
+        raise NotFoundError(
+            f"'{root}' is a clone of a dataset whose history is not here yet: {LOCK_FILE} is at {lock.head[:12]}. Run "
+            "geographer pull, or dvc pull."
+        )
+    create_log_of_segments(folder, paths, lock)
+    HistoryFolder(root).adopt_files(lock.head, lock.content_digest)
+
+
+def create_log_of_segments(folder: Path, paths: list[Path], lock: Lock) -> None:
+    """Write the events of segments up to the head of `lock` into a new log in `folder`; no log if a check fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    database = Database(folder)
+    target = database.file_path("log")
+    temporary = database.use_file("log", target.with_name("log.duckdb.new"))
+    temporary.unlink(missing_ok=True)
+    try:
+        create_log(database)
+        ingest_segments(database, paths, lock.head, lock.dataset, BRANCH)
+        temporary.replace(target)
+    finally:
+        for path in (temporary, temporary.with_name(f"{temporary.name}.wal")):
+            path.unlink(missing_ok=True)
+
+
+def compare_lock(root: Path, database: Database, *, can_write: bool = True) -> Agreement:
+    """Compare the lock file with the log; first let the log follow the history folder, if that continues it."""
+    folder = HistoryFolder(root)
+    memory = folder.read_memory()
+    is_unchanged = folder.is_unchanged(memory)
+    with database.open_connection(log="r") as connection:
+        head = read_head(connection)
+        if is_unchanged and memory.head == head.digest:
+            return Agreement(LockRelation.SAME, head.position)
+        try:
+            lock = read_lock(root)
+        except (ConflictError, CorruptError) as error:
+            return Agreement(LockRelation.UNREADABLE, problem=str(error))
+        if lock is None:
+            return Agreement(LockRelation.NONE)
+        query = f"SELECT digest, position FROM {CHAIN_EVENT} WHERE position = 1 OR digest = $1"  # noqa: S608
+        rows = dict(connection.execute(query, [lock.head]).fetchall())
+    if lock.dataset not in rows:
+        problem = (
+            f"{LOCK_FILE} belongs to another dataset ({lock.dataset[:12]}) than .geographer/log.duckdb. Put the right "
+            f"one of both back, e.g. with git checkout {LOCK_FILE}."
+        )
+        return Agreement(LockRelation.UNREADABLE, problem=problem)
+    if position := rows.get(lock.head):
+        return _describe_known_lock(head, position, is_ours=is_unchanged or memory.head == lock.head)
+    return _follow_history(folder, database, head, lock) if can_write else _describe_unknown_lock(lock, head)
+
+
+def _describe_known_lock(head: Head, position: int, *, is_ours: bool) -> Agreement:
+    if position == head.position:
+        return Agreement(LockRelation.SAME, position)
+    if is_ours:
+        return Agreement(LockRelation.CATCH_UP, position)
+    problem = (
+        f"{LOCK_FILE} is at @{position}, as in an earlier commit of Git, and the log's head is @{head.position}. Run "
+        f"geographer checkout to show @{position}. To go on from the head, check out the newest commit with Git, or "
+        "run geographer checkout HEAD, which writes the lock file again."
+    )
+    return Agreement(LockRelation.BEHIND, position, problem)
+
+
+def _follow_history(folder: HistoryFolder, database: Database, head: Head, lock: Lock) -> Agreement:
+    try:
+        result = ingest_segments(database, folder.list_segment_paths(), lock.head, lock.dataset, BRANCH)
+    except NotFoundError:
+        return _describe_unknown_lock(lock, head)
+    except UnsupportedVersionError:
+        raise
+    except ConflictError:
+        problem = (
+            f"{LOCK_FILE} is at {lock.head[:12]}, which somebody else recorded, and this log has other events up to "
+            f"@{head.position} {head.digest[:12]}. Both are kept. Clone the published history into another folder "
+            "(geographer clone), and bring your changes there with geographer import dataset; to keep this one, put "
+            f"your {LOCK_FILE} and .dvc files back with Git."
+        )
+        return Agreement(LockRelation.DIVERGED, problem=problem)
+    except CorruptError as error:
+        return Agreement(LockRelation.UNREADABLE, problem=str(error))
+    folder.adopt_files(lock.head, lock.content_digest)
+    return Agreement(LockRelation.SAME, result.position)
+
+
+def _describe_unknown_lock(lock: Lock, head: Head) -> Agreement:
+    problem = (
+        f"{LOCK_FILE} is at {lock.head[:12]}, which somebody else recorded, and this log ends at @{head.position} "
+        f"{head.digest[:12]}. The events between are not here: run geographer pull, or dvc pull."
+    )
+    return Agreement(LockRelation.UNKNOWN, problem=problem)

@@ -1,0 +1,265 @@
+"""History folder: bring `history/`, its `.dvc` file and the lock file up to the head of the log.
+
+Each step is atomic, and the lock file comes last: after a crash, the log is right, and the next command catches up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Final, NamedTuple
+
+import duckdb
+import msgspec
+from msgspec import Meta
+
+from geographer.algorithms.compaction import find_run_to_join
+from geographer.base.atomic_files import add_line, temporary_sibling, translate_os_errors, write_atomic
+from geographer.base.errors import CorruptError, UnsupportedVersionError
+from geographer.storage.database.connection import Database
+from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE, require_real_folder
+from geographer.storage.dvc.cache_folder import KnownCacheFolder, find_cache_folder
+from geographer.storage.dvc.dvc_files import FolderEntry, compute_address, encode_dvc_file, encode_listing
+from geographer.storage.events import Head
+from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, write_lock
+from geographer.storage.history.segments import (
+    SUFFIX,
+    compute_segment_name,
+    find_tables_with_rows,
+    read_segment_events,
+    write_segment,
+)
+from geographer.storage.log.chain import BRANCH, create_chain_views
+from geographer.storage.log.read import read_event, read_head
+
+HISTORY_FOLDER: Final = "history"
+HISTORY_DVC_FILE: Final = f"{HISTORY_FOLDER}.dvc"
+_READ_ONLY: Final = 0o444
+_CONTENT_TABLES: Final = tuple(
+    f"{name}_change" for name in ("class", "feature", "raster", "label", "label_object", "split")
+)
+"""The row tables that the content digest covers."""
+
+
+class SegmentFile(msgspec.Struct, frozen=True):
+    """A segment in the history folder: its name, the positions of its events, its MD5 and its size in bytes."""
+
+    name: str
+    first: int
+    last: int
+    md5: str
+    size: int
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file."""
+        return f"{self.name}{SUFFIX}"
+
+
+class HistoryMemory(msgspec.Struct, frozen=True):
+    """What the last command left: the head that was published to the folder, its segments, and the files' status."""
+
+    head: str = ""
+    position: Annotated[int, Meta(ge=0)] = 0
+    content_digest: str = ""
+    segments: list[SegmentFile] = []
+    statuses: dict[str, str] = {}
+    cache: KnownCacheFolder | None = None
+
+
+class _Segments(NamedTuple):
+    """The segments of all events, the oldest first, and the files whose events they hold, too."""
+
+    current: list[SegmentFile]
+    obsolete_files: set[str]
+
+
+class HistoryFolder:
+    """The history folder, its `.dvc` file and the lock file of the dataset in `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / HISTORY_FOLDER
+        self._memory_path = root / GEOGRAPHER_FOLDER / "history.json"
+
+    def read_memory(self) -> HistoryMemory:
+        """Read what the last command left; nothing if that is missing or damaged."""
+        try:
+            return msgspec.json.decode(self._memory_path.read_bytes(), type=HistoryMemory)
+        except (OSError, ValueError, msgspec.MsgspecError):
+            return HistoryMemory()
+
+    def is_unchanged(self, memory: HistoryMemory) -> bool:
+        """Return whether lock file, `.dvc` file and folder have the status that the last command left."""
+        return bool(memory.statuses) and memory.statuses == self._read_statuses()
+
+    def list_segment_paths(self) -> list[Path]:
+        """Return the files of segments in the folder, by name."""
+        with suppress(OSError):
+            return sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX and path.is_file())
+        return []
+
+    def write_head(self, database: Database, compute_content_digest: Callable[[], str]) -> None:
+        """Bring segments, `.dvc` file and lock file up to the head of the log, at the cost of what is new.
+
+        Segments that hold events which the log lacks are kept. Nothing is done if all is as the last command left it.
+
+        Raises:
+            ConflictError: something else than a folder is in its place.
+            StorageError: the disk is full or cannot be written; the next command catches up.
+        """
+        memory = self.read_memory()
+        with database.open_connection(log="r") as connection:
+            head = read_head(connection)
+            if memory.head == head.digest and self.is_unchanged(memory):
+                return
+            create_chain_views(connection)
+            with translate_os_errors(self.folder):
+                require_real_folder(self.folder)
+                self.folder.mkdir(exist_ok=True)
+                cache = find_cache_folder(self.root, memory.cache)
+                segments = self._write_segments(connection, head, memory)
+            dataset = read_event(connection, 1).digest
+            is_known = memory.content_digest and not _has_content(connection, memory, head)
+        content_digest = memory.content_digest if is_known else compute_content_digest()
+        self._track_segments(segments, Path(cache.folder))
+        write_lock(self.root, Lock(LOCK_FORMAT, dataset, BRANCH, head.digest, content_digest))
+        self._write_memory(HistoryMemory(head.digest, head.position, content_digest, segments.current, {}, cache))
+
+    def adopt_files(self, head: str, content_digest: str) -> None:
+        """Remember that lock file and folder, which came from elsewhere, are at the event `head` of the log."""
+        memory = self.read_memory()
+        self._write_memory(HistoryMemory(head, 0, content_digest, [], {}, memory.cache))
+
+    def _write_memory(self, memory: HistoryMemory) -> None:
+        memory = msgspec.structs.replace(memory, statuses=self._read_statuses())
+        write_atomic(self._memory_path, msgspec.json.encode(memory))
+
+    def _read_statuses(self) -> dict[str, str]:
+        statuses = {}
+        for path in (self.root / LOCK_FILE, self.root / HISTORY_DVC_FILE, self.folder):
+            with suppress(OSError):
+                info = path.stat()
+                size = 0 if stat.S_ISDIR(info.st_mode) else info.st_size
+                statuses[path.name] = f"{size} {info.st_mtime_ns} {info.st_ctime_ns} {info.st_ino}"
+        return statuses
+
+    def _write_segments(self, connection: duckdb.DuckDBPyConnection, head: Head, memory: HistoryMemory) -> _Segments:
+        """Write the segments of the events that no segment has, and join small ones."""
+        covered = _count_covered(memory.segments)
+        is_known = covered == memory.position and memory.head == _read_digest(connection, covered)
+        if covered and is_known and self.is_unchanged(memory):
+            segments, obsolete = [*memory.segments], set[str]()
+        else:
+            segments, obsolete = self._find_segments(connection)
+            covered = _count_covered(segments)
+        if covered < head.position:
+            segments.append(self._write_segment(connection, covered + 1, head.position))
+        while run := find_run_to_join([segment.size for segment in segments]):
+            joined = segments[-run:]
+            segments[-run:] = [self._write_segment(connection, joined[0].first, joined[-1].last)]
+            obsolete |= {segment.file_name for segment in joined}
+        return _Segments(segments, obsolete)
+
+    def _write_segment(self, connection: duckdb.DuckDBPyConnection, first: int, last: int) -> SegmentFile:
+        with temporary_sibling(self.folder / "segment") as temporary:
+            name = compute_segment_name(write_segment(connection, first, last, temporary))
+            segment = SegmentFile(name, first, last, _compute_md5(temporary), temporary.stat().st_size)
+            temporary.chmod(_READ_ONLY)
+            temporary.replace(self.folder / segment.file_name)
+        return segment
+
+    def _find_segments(self, connection: duckdb.DuckDBPyConnection) -> _Segments:
+        """Read the files in the folder; find those that hold the first events of the log, without gaps."""
+        positions = dict(connection.execute("SELECT digest, position FROM chain_event").fetchall())
+        found: dict[int, SegmentFile] = {}
+        known: set[str] = set()
+        for path in self.list_segment_paths():
+            with suppress(CorruptError, UnsupportedVersionError):
+                digests = [item.event.digest for item in read_segment_events(connection, path)]
+                places = [positions.get(digest, 0) for digest in digests]
+                if not places or 0 in places:
+                    continue
+                known.add(path.name)
+                longest = found[places[0]].last if places[0] in found else 0
+                is_run = places == [*range(places[0], places[0] + len(places))]
+                if is_run and path.stem == compute_segment_name(digests) and places[-1] > longest:
+                    size = path.stat().st_size
+                    found[places[0]] = SegmentFile(path.stem, places[0], places[-1], _compute_md5(path), size)
+        segments: list[SegmentFile] = []
+        while segment := found.get(_count_covered(segments) + 1):
+            segments.append(segment)
+        return _Segments(segments, known - {segment.file_name for segment in segments})
+
+    def _track_segments(self, segments: _Segments, cache_folder: Path) -> None:
+        """Put the segments into DVC's cache, write the `.dvc` file, and delete the obsolete files.
+
+        Files of events that the log lacks are those of others, and stay.
+        """
+        current = {segment.file_name: segment for segment in segments.current}
+        obsolete = segments.obsolete_files - current.keys()
+        entries: list[FolderEntry] = []
+        for path in self.list_segment_paths():
+            if path.name in obsolete:
+                continue
+            segment = current.get(path.name)
+            md5, size = (segment.md5, segment.size) if segment else (_compute_md5(path), path.stat().st_size)
+            entries.append((path.name, md5, size))
+            _link_object(path, cache_folder / md5[:2] / md5[2:])
+        listing = encode_listing(entries)
+        address = compute_address(listing)
+        _write_object(cache_folder / address[:2] / address[2:], listing)
+        write_atomic(self.root / HISTORY_DVC_FILE, encode_dvc_file(HISTORY_FOLDER, address, entries))
+        self._ignore_folder()
+        for name in obsolete:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _ignore_folder(self) -> None:
+        """Let Git ignore the folder, as it does the dataset's other folders."""
+        gitignore = self.root / ".gitignore"
+        if gitignore.is_file() and GEOGRAPHER_FOLDER in gitignore.read_text(encoding="utf-8", errors="replace"):
+            add_line(gitignore, f"/{HISTORY_FOLDER}")
+
+
+def _count_covered(segments: list[SegmentFile]) -> int:
+    return segments[-1].last if segments else 0
+
+
+def _compute_md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _read_digest(connection: duckdb.DuckDBPyConnection, position: int) -> str:
+    row = connection.execute("SELECT digest FROM chain_event WHERE position = $1", [position]).fetchone()
+    return str(row[0]) if row else ""
+
+
+def _has_content(connection: duckdb.DuckDBPyConnection, memory: HistoryMemory, head: Head) -> bool:
+    """Return whether events after the remembered head may have changed what the content digest covers."""
+    if _read_digest(connection, memory.position) != memory.head:
+        return True
+    return bool(find_tables_with_rows(connection, _CONTENT_TABLES, memory.position + 1, head.position))
+
+
+def _link_object(source: Path, target: Path) -> None:
+    """Make a file an object of the cache, by a hard link where that is possible."""
+    if target.exists():
+        return
+    with translate_os_errors(target), temporary_sibling(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+            temporary.chmod(_READ_ONLY)
+        temporary.replace(target)
+
+
+def _write_object(target: Path, content: bytes) -> None:
+    if not target.exists():
+        write_atomic(target, content, lambda path: path.chmod(_READ_ONLY))
