@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from geographer import Dataset
 from geographer.base.retry import RetryPolicy
+from tests.remote_servers import RemoteServers
 from tests.sample_history import SampleHistory, create_sample_history
 
 # In CI, Hypothesis uses the same examples on every run. HYPOTHESIS_PROFILE=long has twice as many; tests with slow
@@ -52,6 +53,14 @@ def dataset(tmp_path: Path, empty_dataset: Path) -> Dataset:
 def sample_history(tmp_path_factory: pytest.TempPathFactory) -> SampleHistory:
     """A dataset with every kind of event in its history, and a copy as of tag v1; copy before changing it."""
     return create_sample_history(tmp_path_factory.mktemp("sample_history"))
+
+
+@pytest.fixture(scope="session")
+def remote_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteServers]:
+    """Servers for DVC's remotes on loopback, each started when a test first needs it."""
+    servers = RemoteServers(tmp_path_factory.mktemp("remotes"))
+    yield servers
+    servers.close()
 
 
 @pytest.fixture

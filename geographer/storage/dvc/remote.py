@@ -17,9 +17,9 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from geographer.base.errors import (
     ConflictError,
@@ -44,7 +44,8 @@ HEADS_FOLDER: Final = "heads"
 """The folder of the published heads in a remote."""
 _BRANCH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _MD5: Final = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
-_OBJECT: Final = re.compile(rf"{OBJECTS_FOLDER}/([0-9a-f]{{2}})/([0-9a-f]{{30}}(?:\.dir)?)")
+_MAX_CHECKS: Final = 256
+"""Up to how many objects are looked for one by one; for more, DVC chooses between that and listing the remote."""
 _EXTRAS: Final = {"ssh": "ssh", "s3": "s3", "webdav": "webdav", "webdavs": "webdav"}
 """The extras of the distribution with the package that DVC needs for a type of remote."""
 
@@ -66,10 +67,11 @@ class Remote:
     Methods raise `StorageError`, which names the remote, if it cannot be reached or fails.
     """
 
-    def __init__(self, name: str, url: str, files: RemoteFiles) -> None:
+    def __init__(self, name: str, url: str, files: RemoteFiles, object_db: Any) -> None:
         self.name = name
         self.url = url
         self._files = files
+        self._object_db = object_db
         self._skipped_heads: dict[str, list[int]] = {}
 
     def close(self) -> None:
@@ -109,12 +111,9 @@ class Remote:
                     f"the remote '{self.name}' no longer has head {number - 1} of branch '{branch}'. Check that its "
                     f"URL ({self.url}) is right, and fetch from it again."
                 )
-            skipped = self._skipped_heads.get(branch, [])
-            if not (skipped and self._files.can_claim):
-                is_created = self._files.create_file(path, content)
-                if is_created is not None:
-                    return is_created
-            return self._create_in_two_steps(branch, number, content, skipped)
+            is_created = self._create_file(branch, number, content)
+            # The answer of a request that succeeded may have been lost, and the request repeated.
+            return is_created or self._files.read_file(path) == content
 
     def upload_objects(self, path_of_md5: Mapping[str, Path], progress: ProgressCallback = ignore_progress) -> None:
         """Upload objects, several at once; each is complete or absent in the remote, whenever this is killed."""
@@ -137,15 +136,27 @@ class Remote:
     def find_missing(self, md5s: Iterable[str]) -> set[str]:
         """Return those of the objects that the remote lacks; nothing is hashed."""
         path_of_md5 = {md5: _object_path(md5) for md5 in md5s}
+        if len(path_of_md5) > _MAX_CHECKS:
+            with self._translate_errors():
+                return set(path_of_md5).difference(self._object_db.oids_exist(list(path_of_md5)))
         with self._translate_errors():
-            existing = set(self._files.find_existing(path_of_md5.values())) if path_of_md5 else set()
+            existing = set(self._files.find_existing(path_of_md5.values()))
         return {md5 for md5, path in path_of_md5.items() if path not in existing}
 
     def list_objects(self) -> set[str]:
-        """Return the MD5s of all objects in the remote; those of folders end in `.dir`."""
-        with self._translate_errors():
-            matches = map(_OBJECT.fullmatch, self._files.list_files(OBJECTS_FOLDER))
-            return {match[1] + match[2] for match in matches if match}
+        """Return the MD5s of all objects in the remote; those of folders end in `.dir`.
+
+        `UsageError` for HTTP, which has no listings.
+        """
+        with self._translate_errors(), suppress(FileNotFoundError):
+            try:
+                return {md5 for md5 in self._object_db.all() if _MD5.fullmatch(md5)}
+            except NotImplementedError as error:
+                raise UsageError(
+                    f"the remote '{self.name}' ({self.url}) cannot list its files. Use its folder, SSH, S3 or WebDAV "
+                    "address as a remote."
+                ) from error
+        return set()
 
     def delete_objects(self, md5s: Iterable[str]) -> None:
         """Delete objects; those that are not there are skipped."""
@@ -162,12 +173,19 @@ class Remote:
             "(dvc remote list; dvc remote modify), then run the command again."
         )
 
-    def _create_in_two_steps(self, branch: str, number: int, content: bytes, skipped: list[int]) -> bool:
-        """Claim a number, then write its head; see the module's first lines."""
+    def _create_file(self, branch: str, number: int, content: bytes) -> bool:
+        skipped = self._skipped_heads.get(branch, [])
+
+        def is_current() -> bool:
+            return not any(is_complete(self._files.read_file(_head_path(branch, other))) for other in skipped)
+
         path = _head_path(branch, number)
-        if not self._files.claim_file(path):
-            return False
-        if any(is_complete(self._files.read_file(_head_path(branch, other))) for other in skipped):
+        if not (skipped and self._files.can_claim):
+            is_created = self._files.create_file(path, content, is_current)
+            if is_created is not None:
+                return is_created
+        # The two steps that the module's first lines explain.
+        if not self._files.claim_file(path) or not is_current():
             return False
         self._files.write_file(path, content)
         return self._files.read_file(_head_path(branch, number + 1)) is None
@@ -246,7 +264,7 @@ def _open_remote_of(repo: Repo, name: str) -> Remote:
                 f"DVC's remote '{name}' keeps versions in the cloud (version_aware or worktree), not objects by MD5. "
                 "Use another remote, or unset that: dvc remote modify --unset"
             )
-        return Remote(name, url, make_remote_files(remote.fs, remote.path))
+        return Remote(name, url, make_remote_files(remote.fs, remote.path), remote.odb)
     except (ImportError, RemoteMissingDepsError) as error:
         extra = _EXTRAS.get(url.partition(":")[0])
         package = f"geographer-datasets[{extra}]" if extra else f"dvc[{url.partition(':')[0]}]"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ ReportError = Callable[[str, BaseException], None]
 CountFile = Callable[[], None]
 """Called after each file that was transferred."""
 
+_PROBE = "heads/.exclusive"
+"""A file that tells whether the server creates files exclusively."""
 _UNSUPPORTED_LINK = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EMLINK, errno.EACCES}
 
 
@@ -51,21 +55,14 @@ class RemoteFiles:
             return None
         return content
 
-    def create_file(self, path: str, content: bytes) -> bool | None:
+    def create_file(self, path: str, content: bytes, is_current: Callable[[], bool]) -> bool | None:
         """Create a file with its content, atomically, unless it exists: return whether this call created it.
 
-        None if the remote cannot; `claim_file` and `write_file` then do the same in two steps.
+        None if the remote cannot; `claim_file` and `write_file` then do the same in two steps. A remote that excludes
+        others by a lock calls `is_current` while it holds it, and does not create the file if that returns False.
         """
-        try:
-            self.filesystem.pipe_file(self.join_path(path), content, mode="create")
-        except FileExistsError:
-            return False
-        except (NotImplementedError, TypeError) as error:
-            raise UsageError(
-                f"DVC's remote of the type '{self.filesystem.protocol}' cannot create a file exclusively, which two "
-                "pushes at once need. Push to a folder, SSH, S3 or WebDAV."
-            ) from error
-        return True
+        self._require_exclusive_creation()
+        return self._create_file_exclusively(path, content)
 
     def claim_file(self, path: str) -> bool:
         """Create an empty file unless it exists: return whether this call created it."""
@@ -97,18 +94,31 @@ class RemoteFiles:
         existing = self.filesystem.exists([self.join_path(name) for name in names])
         yield from (name for name, exists in zip(names, existing, strict=True) if exists)
 
-    def list_files(self, path: str) -> Iterator[str]:
-        """Yield the paths of all files below a folder, which need not exist."""
-        start = self.join_path("").rstrip("/")
-        with suppress(FileNotFoundError):
-            for found in self.filesystem.find(self.join_path(path)):
-                yield found[found.index(start) + len(start) :].lstrip("/")
-
     def delete_files(self, paths: Iterable[str]) -> None:
         """Delete files; those that are not there are skipped."""
         for path in paths:
             with suppress(FileNotFoundError):
                 self.filesystem.fs.rm_file(self.join_path(path))
+
+    def _create_file_exclusively(self, path: str, content: bytes) -> bool:
+        try:
+            self.filesystem.pipe_file(self.join_path(path), content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def _require_exclusive_creation(self) -> None:
+        """Create a file with a fixed content twice: a server that ignores the condition creates it both times."""
+        try:
+            if not (self._create_file_exclusively(_PROBE, b"") and self._create_file_exclusively(_PROBE, b"")):
+                return
+        except (NotImplementedError, TypeError):
+            pass
+        raise UsageError(
+            f"the server of this remote, of the type '{self.filesystem.protocol}', cannot create a file exclusively, "
+            "so two pushes at once could overwrite each other. Push to a folder, SSH or WebDAV, or to an S3 server "
+            "that honours 'If-None-Match: *'."
+        )
 
     def _run_each(
         self,
@@ -134,12 +144,37 @@ class RemoteFiles:
                 pass
 
 
+class S3Files(RemoteFiles):
+    """Files of an S3 server, which creates an object only if there is none (`If-None-Match: *`)."""
+
+    def _create_file_exclusively(self, path: str, content: bytes) -> bool:
+        for pause_s in (0.1, 0.2, 0.4, 0.8, 1.6, 0):
+            try:
+                return super()._create_file_exclusively(path, content)
+            except OSError as error:
+                status = _find_http_status(error)
+                if status == HTTPStatus.PRECONDITION_FAILED:
+                    return False
+                # A conflict: another request for the same name has not ended yet.
+                if status != HTTPStatus.CONFLICT or not pause_s:
+                    raise
+                time.sleep(pause_s)
+        return False
+
+
+def _find_http_status(error: OSError) -> int | None:
+    """Return the status of the response for which s3fs raised an error."""
+    response = getattr(error.__cause__, "response", None) or {}
+    status: int | None = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
+
+
 class FolderFiles(RemoteFiles):
     """Files in a folder of this machine or of a network file system."""
 
     can_claim = True
 
-    def create_file(self, path: str, content: bytes) -> bool | None:
+    def create_file(self, path: str, content: bytes, is_current: Callable[[], bool]) -> bool | None:
         """Write a temporary file and link it to its name, which fails if that exists."""
         target = Path(self.join_path(path))
         with temporary_sibling(target) as temporary:
@@ -189,12 +224,6 @@ class FolderFiles(RemoteFiles):
         """Yield those of the paths that are files."""
         yield from (path for path in paths if Path(self.join_path(path)).is_file())
 
-    def list_files(self, path: str) -> Iterator[str]:
-        """Yield the paths of all files below a folder."""
-        for parent, _, names in os.walk(self.join_path(path)):
-            for name in names:
-                yield Path(parent, name).relative_to(self.folder).as_posix()
-
     def delete_files(self, paths: Iterable[str]) -> None:
         """Delete files; those that are not there are skipped."""
         for path in paths:
@@ -211,7 +240,15 @@ def _write_synced(path: Path, content: bytes, mode: str) -> None:
 class HttpFiles(RemoteFiles):
     """Files of a web server, which can only be read."""
 
-    def create_file(self, path: str, content: bytes) -> bool | None:
+    def find_existing(self, paths: Iterable[str]) -> Iterator[str]:
+        """Yield those of the paths that are files in the remote."""
+        names = list(paths)
+        existing = list(super().find_existing(names))
+        if names and not existing:
+            self.read_file(names[0])  # the check takes a server that cannot be reached for one without the file
+        yield from existing
+
+    def create_file(self, path: str, content: bytes, is_current: Callable[[], bool]) -> bool | None:
         """Refuse to write."""
         raise _make_read_only_error()
 
@@ -223,10 +260,6 @@ class HttpFiles(RemoteFiles):
         """Refuse to delete."""
         raise _make_read_only_error()
 
-    def list_files(self, path: str) -> Iterator[str]:
-        """Refuse to list: HTTP has no listings."""
-        raise UsageError("an HTTP remote cannot list its files. Use the remote's folder, SSH, S3 or WebDAV address.")
-
 
 def _make_read_only_error() -> UsageError:
     return UsageError(
@@ -237,5 +270,13 @@ def _make_read_only_error() -> UsageError:
 
 def make_remote_files(filesystem: Any, folder: str) -> RemoteFiles:
     """Return the files of a remote for one of DVC's file systems."""
-    classes: dict[str, type[RemoteFiles]] = {"local": FolderFiles, "http": HttpFiles, "https": HttpFiles}
+    if filesystem.protocol in ("webdav", "webdavs"):
+        from geographer.storage.dvc.webdav_files import WebdavFiles
+
+        return WebdavFiles(filesystem, folder)
+    if filesystem.protocol == "ssh":
+        from geographer.storage.dvc.ssh_files import SshFiles
+
+        return SshFiles(filesystem, folder)
+    classes: dict[str, type[RemoteFiles]] = {"local": FolderFiles, "http": HttpFiles, "https": HttpFiles, "s3": S3Files}
     return classes.get(filesystem.protocol, RemoteFiles)(filesystem, folder)

@@ -5,32 +5,57 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError
 from geographer.storage.dvc.remote import PublishedHead, find_newest_head, open_remote
+from tests.remote_servers import add_remote
+
+BACKENDS = ("folder", "ssh", "webdav", "s3")
+"""The types of remotes that can be pushed to."""
 
 
-def make_workspace(root: Path, url: object, **settings: object) -> Path:
+def make_workspace(root: Path, url: object) -> Path:
     """Make a folder that DVC takes for a repository, with `url` as its default remote `origin`."""
-    (root / ".dvc").mkdir(parents=True)
-    lines = "".join(f"    {name} = {value}\n" for name, value in {"url": url, **settings}.items())
-    (root / ".dvc" / "config").write_text(
-        f"[core]\n    remote = origin\n    no_scm = true\n['remote \"origin\"']\n{lines}"
-    )
+    add_remote(root, "origin", {"url": str(url)})
+    return root
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    return request.param
+
+
+@pytest.fixture
+def server(backend, remote_servers):
+    return remote_servers.start_server(backend)
+
+
+@pytest.fixture
+def workspace(server, tmp_path):
+    root = tmp_path / "workspace"
+    add_remote(root, "origin", server.make_settings(token_hex(4)))
     return root
 
 
 @pytest.fixture
-def workspace(tmp_path):
+def folder_workspace(tmp_path):
     return make_workspace(tmp_path / "workspace", tmp_path / "remote")
 
 
 @pytest.fixture
 def remote(workspace):
     with open_remote(workspace) as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder_remote(folder_workspace):
+    with open_remote(folder_workspace) as opened:
         yield opened
 
 
@@ -66,9 +91,9 @@ def test_create_head_rejects_gap(remote):
 
 
 @pytest.mark.parametrize("branch", ["", "..", "a/b", "a%2F", "-", "a\nb", "ä"])
-def test_branch_names_cannot_leave_folder(remote, branch):
+def test_branch_names_cannot_leave_folder(folder_remote, branch):
     with pytest.raises(UsageError, match="invalid branch name"):
-        remote.read_head(branch)
+        folder_remote.read_head(branch)
 
 
 @pytest.mark.parametrize("known", [0, 1, 5])
@@ -117,42 +142,35 @@ def test_objects_travel(remote, tmp_path):
 
 
 @pytest.mark.parametrize("md5", ["../../../etc/passwd", "", "0" * 31, "G" * 32, "0" * 32 + "/"])
-def test_objects_have_valid_names(remote, tmp_path, md5):
-    for call in (remote.download_objects, remote.upload_objects):
+def test_objects_have_valid_names(folder_remote, tmp_path, md5):
+    for call in (folder_remote.download_objects, folder_remote.upload_objects):
         with pytest.raises(CorruptError, match="is not the MD5"):
             call({md5: tmp_path / "file"})
     with pytest.raises(CorruptError):
-        remote.delete_objects([md5])
+        folder_remote.delete_objects([md5])
 
 
 # --- races and kills --------------------------------------------------------------------------------
 
 
-def race(workspace: Path, number: int, branch: str = "main") -> list[bool]:
-    """Let two pushers create the same head at once; return their results."""
-    barrier, results = threading.Barrier(2), dict[int, bool]()
-
-    def push(index: int) -> None:
-        with open_remote(workspace) as opened:
-            opened.read_head(branch)
-            barrier.wait()
-            results[index] = opened.create_head(branch, number, make_head(index))
-
-    threads = [threading.Thread(target=push, args=(index,)) for index in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    with open_remote(workspace) as opened:
-        head = opened.read_head(branch, number - 1)
-    (winner,) = (index for index, is_created in results.items() if is_created)
-    assert head == PublishedHead(number, make_head(winner), number)
-    return [results[0], results[1]]
-
-
 def test_one_of_two_pushers_wins(workspace):
-    results = [race(workspace, number) for number in range(1, 51)]
-    assert len(results) == 50
+    """Each pusher has a connection of its own, and both create the same 50 numbers at once."""
+    barrier = threading.Barrier(2, timeout=60)
+
+    def push(index: int) -> list[bool]:
+        results = []
+        with open_remote(workspace) as opened:
+            for number in range(1, 51):
+                barrier.wait()
+                results.append(opened.create_head("main", number, make_head([index, number])))
+        return results
+
+    with ThreadPoolExecutor(2) as executor:
+        first, second = executor.map(push, range(2))
+    assert [one + other for one, other in zip(first, second, strict=True)] == [1] * 50
+    with open_remote(workspace) as opened:
+        heads = [opened.read_head("main", 50 - count) for count in (1, 50)]
+    assert heads == [PublishedHead(50, make_head([0 if first[49] else 1, 50]), 50)] * 2
 
 
 # --- opening ----------------------------------------------------------------------------------------
