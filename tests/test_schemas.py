@@ -69,6 +69,7 @@ def events(sample_history, tmp_path_factory):
     dataset = Dataset.open(shutil.copytree(sample_history.root, folder / "dataset"))
     dataset.remove_rasters(["a"])
     dataset.restore_rasters(["a"])
+    dataset.take_in_rasters(["d"])
     dataset.remove_features(["q1"])
     dataset.restore_features(["q1"])
     append_unreadable_row(dataset)

@@ -22,6 +22,8 @@ from geographer.cli.help import CommandGroup, format_example
 COMMANDS: Final = {
     "init": ("init", "Create a dataset in a folder."),
     "add": ("add", "Add features, rasters, a catalogue of footprints, or classes."),
+    "take-in": ("take_in", "Copy rasters that are recorded in place (references) into DVC."),
+    "roots": ("roots", "List or set the folders of this machine that references lie in."),
     "remove": ("remove", "Remove features, rasters or a recipe; earlier revisions keep them."),
     "restore": ("restore", "Restore removed features or rasters."),
     "import": ("import_", "Import a directory of GeoGrapher 1.0, or merge another dataset."),
@@ -101,7 +103,8 @@ def geographer_command(ctx: click.Context, folder: str) -> None:
 
 def load_command(name: str) -> click.Command:
     """Import the command of this name."""
-    command: click.Command = getattr(import_module(f"geographer.cli.{COMMANDS[name][0]}"), f"{name}_command")
+    module = import_module(f"geographer.cli.{COMMANDS[name][0]}")
+    command: click.Command = getattr(module, f"{name.replace('-', '_')}_command")
     return command
 
 

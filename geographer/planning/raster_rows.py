@@ -49,18 +49,21 @@ class RasterRow(TypedDict, total=False):
 
 
 class RasterOptions(NamedTuple):
-    """How a raster file is named, read and stored; see the parameters of `AddRasters`."""
+    """How a raster file is named and read; see the parameters of `AddRasters`."""
 
     collection: str
-    mode: StorageMode = "copy"
     crs: str | None = None
     footprint: Footprint = "bounds"
     acquired: str | None = None
     id_folders: int = 0
 
 
-def describe_raster(path: Path, root: Path, options: RasterOptions) -> tuple[RasterRow, Checksums, Mapping[str, str]]:
+def describe_raster(
+    path: Path, options: RasterOptions, reference_path: str | None = None
+) -> tuple[RasterRow, Checksums, Mapping[str, str]]:
     """Read a raster file, all of its pixels included, and return its log row, checksums and GDAL tags.
+
+    The log records `reference_path` for a file that stays in place (see `Roots.record_files`).
 
     Raises:
         UsageError: The file is not a raster, has no CRS or depends on sidecar files.
@@ -71,9 +74,8 @@ def describe_raster(path: Path, root: Path, options: RasterOptions) -> tuple[Ras
     from geographer.rasters.read import read_raster_info, reject_sidecars
 
     info = read_raster_info(path, crs=options.crs, footprint=options.footprint, acquired=options.acquired)
-    if options.mode == "reference":
-        storage, target = "reference", path.resolve()
-        log_path = (target.relative_to(root) if target.is_relative_to(root) else target).as_posix()
+    if reference_path is not None:
+        storage, log_path = "reference", reference_path
     else:
         reject_sidecars(path, info, crs=options.crs, footprint=options.footprint)
         storage, log_path = "dvc", make_stored_path(path, options.collection, options.id_folders)

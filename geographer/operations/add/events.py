@@ -69,6 +69,17 @@ class RastersAdded(ReplacingEvent, kw_only=True, frozen=True):
     collection: Annotated[Name, Setting("collection")]
 
 
+class RastersTakenIn(EventPayload, kw_only=True, frozen=True):
+    """Rasters that were recorded in place are stored in DVC, with the same bytes."""
+
+    kind: ClassVar[str] = "rasters_taken_in"
+    tables: ClassVar[tuple[str, ...]] = ("raster_change",)
+    writes_pixels: ClassVar[bool] = True
+    is_optional: ClassVar[bool] = True
+
+    rasters: Annotated[Count, Counted("raster")]
+
+
 class CatalogueAdded(ColumnsEvent, kw_only=True, frozen=True):
     """Footprints without pixels were added."""
 

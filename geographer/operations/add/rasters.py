@@ -28,6 +28,7 @@ from geographer.planning.raster_rows import (
     make_raster_rows,
     make_stored_path,
 )
+from geographer.planning.reference_change import ReferenceChange
 from geographer.planning.shared_parameters import NAME_SCHEMA, TEXTS, CrsText, OnError, list_values
 from geographer.planning.vector_source import normalise_crs
 from geographer.storage.database.connection import register_table
@@ -35,6 +36,7 @@ from geographer.storage.log.digests import build_row_digest_sql
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext, Request
 from geographer.storage.workspace.paths import require_new_path
+from geographer.storage.workspace.roots import RecordedFiles, Roots, split_root
 
 SUFFIXES: Final = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".nc", ".hdf", ".asc")
 
@@ -152,7 +154,10 @@ def plan_raster_addition(
     existing = _find_existing_rasters(revision, [*files])
     _reject_existing(existing, request)
     _reject_workspace_conflicts(root, files, existing, request)
-    described, skipped = _describe_files(revision, [*files.values()], root, request)
+    references = RecordedFiles({}, {})
+    if request.mode == "reference":
+        references = Roots(root).record_files(files.values(), revision.connection)
+    described, skipped = _describe_files(revision, [*files.values()], references, request)
     columns, properties = make_tag_columns(request.tags if described else (), [file.tags for file in described])
     rows: dict[str, RasterRow] = {}
     for (_, row, _, _), text in zip(described, properties, strict=True):
@@ -169,22 +174,23 @@ def plan_raster_addition(
     tables = {"raster_change": make_raster_rows([*rows.values()])} if rows else {}
     tables |= make_skipped_rows("rasters", skipped)
     if request.mode == "reference":
-        return Change(event, tables)
+        used = {split_root(row["path"])[0] for row in rows.values()}
+        return ReferenceChange(event, tables, new_roots={k: v for k, v in references.new_roots.items() if k in used})
     stored = [(file.path, file.checksums) for file in described if file.row["raster_id"] in rows]
     linked_md5s = {checksums.md5 for _, checksums in stored} if request.mode == "link" else ()
     return Change(event, tables, stored, linked_md5s=linked_md5s)
 
 
 def _describe_files(
-    revision: Revision, files: list[Path], root: Path, request: AddRasters
+    revision: Revision, files: list[Path], references: RecordedFiles, request: AddRasters
 ) -> tuple[list[DescribedFile], NamedTexts]:
     """Return the valid files, and the names of invalid ones with the reasons."""
-    names = (request.collection, request.mode, request.crs, request.footprint, request.acquired, request.id_folders)
+    names = (request.collection, request.crs, request.footprint, request.acquired, request.id_folders)
     options = RasterOptions(*names)
     described, skipped = [], []
     for path in files:
         try:
-            row, checksums, tags = describe_raster(path, root, options)
+            row, checksums, tags = describe_raster(path, options, references.path_by_file.get(path))
             _reject_unusable_crs(revision, path, row["crs"])
             require_no_credentials("path of a raster", [row["path"]])
             described.append(DescribedFile(path, row, checksums, tags))

@@ -76,7 +76,7 @@ def import_scenes(
             scene, raster_id = by_key[make_product_key(outcome.product)]
             path = context.staging / f"{raster_id}.tif"
             try:
-                imported.append(_import_scene(outcome, scene.search_index, path, source, recipe, context.root))
+                imported.append(_import_scene(outcome, scene.search_index, path, source, recipe))
             except GeographerError as error:
                 path.unlink(missing_ok=True)
                 if isinstance(error, CorruptError):
@@ -103,7 +103,7 @@ def describe_failures(failed: Sequence[FailedProduct]) -> str:
 
 
 def _import_scene(
-    fetched: FetchedProduct, search_index: int, path: Path, source: Source, recipe: Download, root: Path
+    fetched: FetchedProduct, search_index: int, path: Path, source: Source, recipe: Download
 ) -> ImportedScene:
     """Convert a product to the GeoTIFF `path` with the recipe's reader, or else with the source's, and describe it."""
     from geographer.readers.unpack import unpack_product
@@ -119,7 +119,7 @@ def _import_scene(
         shutil.rmtree(unpacked, ignore_errors=True)
     properties = dict(notes.pop("facts", {}))
     found = properties.pop("acquired", None)
-    row, checksums, _ = describe_raster(path, root, RasterOptions(recipe.into, footprint=recipe.footprint))
+    row, checksums, _ = describe_raster(path, RasterOptions(recipe.into, footprint=recipe.footprint))
     acquired = parse_utc(product.acquired or found)
     row["acquired"] = acquired.isoformat() if acquired else None
     metadata = collect_metadata(fetched, search_index, reader.name, notes, properties)

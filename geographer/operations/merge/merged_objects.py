@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from geographer.base.errors import ConflictError, quote_objects
 from geographer.operations.merge.source_dataset import SourceDataset, is_cut
+from geographer.operations.merge.source_references import SourceReferences
 from geographer.storage.database.connection import register_table, run_script
 from geographer.storage.log.digests import build_row_digest_sql
 from geographer.storage.queries.revision import Revision
@@ -26,7 +27,12 @@ _CONFLICTS: Final = {
 
 
 def stage_merged_objects(
-    revision: Revision, source: SourceDataset, request: "ImportDataset", removed_recipes: list[str], stack: ExitStack
+    revision: Revision,
+    source: SourceDataset,
+    references: SourceReferences,
+    request: "ImportDataset",
+    removed_recipes: list[str],
+    stack: ExitStack,
 ) -> None:
     """Make the temp tables `incoming_<subject>` and `departed_<subject>`; see incoming_rows.sql and departed_rows.sql.
 
@@ -34,7 +40,7 @@ def stage_merged_objects(
         ConflictError: Both datasets changed an object, or one changed and the other removed it, and `on_equal_id` does
             not say whose to keep.
     """
-    _stage_renamed_rows(revision, source, request, stack)
+    _stage_renamed_rows(revision, source, references, request, stack)
     for subject in SUBJECTS:
         _classify_rows(revision, subject, request)
     script = (_FOLDER / "orphaned_chips.sql").read_text()
@@ -47,21 +53,27 @@ def list_departed_ids(revision: Revision, subject: Subject) -> list[str]:
     return [id for (id,) in revision.fetch_rows(query)]
 
 
-def _stage_renamed_rows(revision: Revision, source: SourceDataset, request: "ImportDataset", stack: ExitStack) -> None:
+def _stage_renamed_rows(
+    revision: Revision,
+    source: SourceDataset,
+    references: SourceReferences,
+    request: "ImportDataset",
+    stack: ExitStack,
+) -> None:
     """Register the source dataset's tables, and create views with new ids and names; see renamed_rows.sql."""
     connection = revision.connection
     cut_recipes = [recipe.name for recipe in (*source.recipes, *source.base.recipes.values()) if is_cut(recipe)]
     connection.execute("SET VARIABLE prefix = $prefix", {"prefix": request.prefix})
-    connection.execute("SET VARIABLE source_root = $root", {"root": source.root.as_posix()})
     connection.execute("SET VARIABLE cut_recipes = $names::VARCHAR[]", {"names": cut_recipes})
     names = {"old": list(request.new_names), "new": list(request.new_names.values())}
     connection.execute("SET VARIABLE renames = map($old::VARCHAR[], $new::VARCHAR[])", names)
+    tables = {**source.tables, "source_reference": references.table}
     with ExitStack() as base_stack:
-        for name, table in {**source.tables, **source.base.tables}.items():
+        for name, table in {**tables, **source.base.tables}.items():
             base_stack.enter_context(register_table(connection, name, table))
         run_script(connection, (_FOLDER / "renamed_rows.sql").read_text())
         _stage_base(revision, source)
-    for name, table in source.tables.items():
+    for name, table in tables.items():
         stack.enter_context(register_table(connection, name, table))
 
 

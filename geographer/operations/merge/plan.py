@@ -17,8 +17,10 @@ from geographer.operations.merge.events import DatasetImported, ImportedRecipe
 from geographer.operations.merge.merged_objects import SUBJECTS, Subject, list_departed_ids, stage_merged_objects
 from geographer.operations.merge.merged_recipes import MergedRecipes, merge_recipes
 from geographer.operations.merge.source_dataset import SourceDataset
+from geographer.operations.merge.source_references import record_source_references
 from geographer.planning.class_values import number_classes, read_class_values
 from geographer.planning.recipe import list_recipe_records
+from geographer.planning.reference_change import ReferenceChange
 from geographer.planning.removed_rasters import (
     make_dependent_removal_rows,
     make_removed_rows,
@@ -31,6 +33,7 @@ from geographer.storage.events.row_tables import ROW_TABLES, make_row_table
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change
 from geographer.storage.workspace.paths import require_new_path
+from geographer.storage.workspace.roots import split_root
 
 if TYPE_CHECKING:
     from geographer.operations.merge.request import ImportDataset
@@ -78,7 +81,8 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
     removed_recipes = {"removed_recipes": recipes.removed_here}
     names = {"new_recipes": [record.name for record in recipes.imported], **removed_recipes}
     with ExitStack() as staged:
-        stage_merged_objects(revision, source, request, recipes.removed_here, staged)
+        references = record_source_references(revision, root, source)
+        stage_merged_objects(revision, source, references, request, recipes.removed_here, staged)
         _require_classes(revision, class_values)
         _reject_path_conflicts(revision, root)
         kept_settings = [name for name in settings if request.rename_name(name) not in recipes.removed_here]
@@ -94,7 +98,7 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
             "label_object_change": _select_label_objects(revision),
             "recipe_input": revision.fetch_arrow((_FOLDER / "incoming_inputs.sql").read_text(), names),
         }
-        files = _list_files(revision)
+        files, used_roots = _list_files(revision), _list_used_roots(revision)
         n_omitted_labels = revision.fetch_value(_COUNT_OMITTED, removed_recipes)
         counts = _count_statuses(revision)
         warnings = _list_warnings(source, class_values, n_omitted_labels, counts["orphan"])
@@ -120,7 +124,9 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
         left_out_splits=source.splits,
         warnings=warnings,
     )
-    return Change(event, _join_rows(tables, removal_rows), _locate_files(store, files))
+    new_roots = {name: folder for name, folder in references.new_roots.items() if name in used_roots}
+    rows = _join_rows(tables, removal_rows)
+    return ReferenceChange(event, rows, _locate_files(store, files), new_roots=new_roots)
 
 
 def _join_rows(*parts: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
@@ -229,6 +235,12 @@ def _list_files(revision: Revision) -> list[SourceFile]:
     query = f"SELECT {columns} FROM incoming_raster WHERE is_imported AND storage = 'dvc'"  # noqa: S608
     rows = revision.fetch_rows(f"{query} UNION ALL SELECT {columns} FROM incoming_label ORDER BY ALL")  # noqa: S608
     return [SourceFile(raster_id, path, Checksums(*checksums)) for raster_id, path, *checksums in rows]
+
+
+def _list_used_roots(revision: Revision) -> set[str]:
+    """Return the names of the roots that imported references have."""
+    query = "SELECT DISTINCT path FROM incoming_raster WHERE is_imported AND storage = 'reference'"
+    return {split_root(path)[0] for (path,) in revision.fetch_rows(query)}
 
 
 def _count_statuses(revision: Revision) -> Counter[str]:

@@ -1,6 +1,6 @@
 -- renamed_rows.sql: rows of the source dataset under the ids, names and paths that they get in this dataset
--- needs: source_feature, source_raster, source_removal, source_label, source_object, source_object_order, source_input; variables:
---   prefix (of ids), renames (recipes and collections: old to new), cut_recipes (their names), source_root (folder of the dataset) ·
+-- needs: source_feature, source_raster, source_reference, source_removal, source_label, source_object, source_object_order,
+--   source_input; variables: prefix (of ids), renames (recipes and collections: old to new), cut_recipes (their names) ·
 -- makes: macros rename_name, rename_raster; temp views renamed_feature, renamed_raster, renamed_removal, renamed_label,
 --   renamed_object, renamed_object_order, renamed_input
 CREATE OR REPLACE TEMP MACRO rename_name(name) AS coalesce(getvariable('renames')[name], name);
@@ -17,7 +17,7 @@ SELECT * REPLACE (getvariable('prefix') || feature_id AS feature_id,
 FROM source_feature;
 
 CREATE OR REPLACE TEMP VIEW renamed_raster AS
-SELECT * REPLACE (
+SELECT * EXCLUDE (reference_path, recorded_path) REPLACE (
     rename_raster(raster_id) AS raster_id,
     rename_raster(parent_id) AS parent_id,
     rename_name(collection) AS collection,
@@ -25,9 +25,9 @@ SELECT * REPLACE (
     getvariable('prefix') || feature_id AS feature_id,
     CASE WHEN storage = 'dvc'
          THEN concat_ws('/', 'rasters', rename_name(collection), getvariable('prefix') || parse_filename(path))
-         WHEN storage = 'reference' AND NOT starts_with(path, '/') THEN getvariable('source_root') || '/' || path
-         ELSE path END AS path), path AS source_path
-FROM source_raster;
+         ELSE coalesce(recorded_path, path) END AS path), path AS source_path
+FROM source_raster LEFT JOIN (SELECT path AS reference_path, recorded_path FROM source_reference)
+ON storage = 'reference' AND reference_path = path;
 
 CREATE OR REPLACE TEMP VIEW renamed_removal AS
 SELECT rename_raster(raster_id) AS raster_id, rename_raster(parent_id) AS parent_id, rename_name(recipe) AS recipe FROM source_removal;

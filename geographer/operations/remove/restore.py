@@ -15,6 +15,7 @@ from geographer.storage.database.connection import quote_identifier, run_script
 from geographer.storage.events.row_tables import ROW_TABLES
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext, Request
+from geographer.storage.workspace.roots import Roots, make_unset_root_error
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,13 +100,19 @@ class RasterRestoration(Change):
     recorded_files: Sequence[RecordedFile] = ()
 
     def build_outputs(self, context: BuildContext, /) -> Change:
-        """Fetch files that only the remote has; `CorruptError` if bytes are missing or altered everywhere."""
+        """Fetch files that only the remote has; `CorruptError` if bytes are missing or altered everywhere.
+
+        `NotFoundError` if a file lies in a root that this machine has not set.
+        """
         from geographer.storage.dvc.store import Store
 
         stored, referenced = (
             [file for file in self.recorded_files if file.storage == kind] for kind in ("dvc", "reference")
         )
-        lost = [file.raster_id for file in referenced if check_file(context.root / file.path, file.checksums)]
+        roots = Roots(context.root)
+        if unset := {file.raster_id: root for file in referenced if (root := roots.find_unset_root(file.path))}:
+            raise make_unset_root_error(unset.values(), unset.keys())
+        lost = [file.raster_id for file in referenced if check_file(roots.locate_file(file.path), file.checksums)]
         with Store(context.root) as store:
             damaged = store.check_files([file.checksums for file in stored])
             store.fetch_files([md5 for md5, damage in damaged.items() if damage == "missing"])

@@ -1,5 +1,6 @@
--- path_fault.sql: why a path that the log records cannot be a stored file; `find_path_fault` (storage/workspace/paths.py) agrees
--- needs: nothing · makes: macro path_fault(path)
+-- path_fault.sql: why a path that the log records cannot be a stored file, or a referenced one; `find_path_fault`
+-- (storage/workspace/paths.py) and `find_reference_fault` (storage/workspace/roots.py) agree
+-- needs: nothing · makes: macros path_fault(path), reference_fault(path)
 CREATE OR REPLACE TEMP MACRO path_fault(path) AS CASE
     WHEN path IS NULL OR path = '' THEN 'the path is missing'
     WHEN starts_with(path, '/') THEN 'the path is absolute'
@@ -14,3 +15,9 @@ CREATE OR REPLACE TEMP MACRO path_fault(path) AS CASE
      AND (list_max([strlen(part) for part in string_split(path, '/')]) > 255
           OR list_max([strlen(part) for part in string_split(path, '/')[:-2]]) > 251)
     THEN 'a part of the path has more than 255 bytes' END;
+
+-- A path such as {root}/folder/file lies in a root; others, which version 0.1.0 recorded, may lead anywhere.
+CREATE OR REPLACE TEMP MACRO reference_fault(path) AS CASE
+    WHEN path IS NULL OR path = '' OR contains(path, chr(0)) THEN 'the path is missing or has a NUL'
+    WHEN regexp_matches(path, '^\{[^{}/]+\}/') AND regexp_matches(path, '/\.{0,2}(/|$)')
+    THEN 'a part of the path after its root is empty, ''.'' or ''..''' END;

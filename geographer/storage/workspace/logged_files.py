@@ -12,6 +12,7 @@ import duckdb
 from geographer.base.values import Checksums, Grid, Transform
 from geographer.storage.workspace.checkout import TrackedFile
 from geographer.storage.workspace.paths import find_path_fault
+from geographer.storage.workspace.roots import find_reference_fault
 
 if TYPE_CHECKING:
     from geographer.rasters.file_check import RecordedRaster
@@ -65,7 +66,7 @@ def _find_fault(
     if size is None or not _MD5.fullmatch(md5 or "") or not _SHA256.fullmatch(sha256 or ""):
         return "its size, MD5 or SHA-256 is missing or invalid"
     if is_referenced:
-        return None if path and "\0" not in path else "the path is missing"
+        return find_reference_fault(path)
     return find_path_fault(path)
 
 

@@ -20,7 +20,7 @@ def find_raster_file(revision: Revision, store: Store, raster_id: str) -> tuple[
     """Return the file of a raster, and whether GDAL is to read sidecar files: only a referenced raster may have any.
 
     Raises:
-        NotFoundError: the revision has no such raster.
+        NotFoundError: the revision has no such raster, or it lies in a root that is not set on this machine.
         UsageError: the raster is a catalogue entry, which has no file.
         CorruptError: no file has the recorded bytes.
     """

@@ -14,6 +14,7 @@ from geographer.base.values import Checksums, Grid, Transform
 from geographer.storage.database.connection import register_table
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles, FileStatus, read_status
+from geographer.storage.workspace.roots import Roots, make_unset_root_error
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -33,7 +34,10 @@ _damaged_references: Final[set[Path]] = set()
 
 
 class SourceRaster(NamedTuple):
-    """A raster file to read. Of a referenced one, GDAL reads the sidecar files, too."""
+    """A raster file to read. Of a referenced one, GDAL reads the sidecar files, too.
+
+    `unset_root` is the root that this machine must set before it has the file.
+    """
 
     path: Path
     is_referenced: bool
@@ -41,6 +45,7 @@ class SourceRaster(NamedTuple):
     grid: Grid
     nodata: float | None
     pixel_digest: str
+    unset_root: str | None = None
 
     def find_damage(self, checked: CheckedFiles) -> FileDamage | None:
         """Compare the file with the log; read it only if it or a file that it depends on may have changed."""
@@ -85,12 +90,17 @@ class SourceRasters:
         return open_raster(raster.path, with_sidecars=raster.is_referenced)
 
     def require_intact(self, raster_ids: Iterable[str] | None = None) -> None:
-        """Raise `CorruptError` if the file of a raster is missing or not the recorded one; None: of all rasters."""
+        """Raise `CorruptError` if the file of a raster is missing or not the recorded one; None: of all rasters.
+
+        `NotFoundError` if it lies in a root that this machine has not set.
+        """
         damages: dict[str, FileDamage] = {}
+        new_ids = sorted({*(self.raster_by_id if raster_ids is None else raster_ids)} - self._status_by_id.keys())
+        roots = {raster_id: root for raster_id in new_ids if (root := self.raster_by_id[raster_id].unset_root)}
+        if roots:
+            raise make_unset_root_error(roots.values(), roots.keys())
         with CheckedFiles(self._root) as checked:
-            for raster_id in sorted(
-                {*(self.raster_by_id if raster_ids is None else raster_ids)} - self._status_by_id.keys()
-            ):
+            for raster_id in new_ids:
                 raster = self.raster_by_id[raster_id]
                 with suppress(OSError):
                     self._status_by_id[raster_id] = read_status(raster.list_files())
@@ -131,10 +141,12 @@ def read_source_rasters(revision: Revision, root: Path, raster_ids: Iterable[str
     ids = pa.table({"raster_id": pa.array(list(raster_ids), pa.string())})
     with register_table(revision.connection, "listed_raster", ids):
         rows = revision.fetch_rows(_QUERY)
+    roots = Roots(root)
     return {
         raster_id: SourceRaster(
-            *(root / path, is_referenced, Checksums(*checksums)),
+            *(roots.locate_file(path) if is_referenced else root / path, is_referenced, Checksums(*checksums)),
             *(Grid(crs, Transform(*transform), width, height), nodata, pixel_digest),
+            roots.find_unset_root(path) if is_referenced else None,
         )
         for raster_id, path, is_referenced, *checksums, crs, transform, width, height, nodata, pixel_digest in rows
     }

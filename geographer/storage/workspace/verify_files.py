@@ -22,6 +22,7 @@ from geographer.storage.log.check import Finding
 from geographer.storage.workspace.checkout import TrackedFile
 from geographer.storage.workspace.logged_files import LoggedFile, parse_recorded_raster, read_logged_files
 from geographer.storage.workspace.paths import SafeFolder
+from geographer.storage.workspace.roots import Roots, find_reference_fault
 from geographer.storage.workspace.verify_report import Remedy, VerifyReport
 
 DATA_FOLDERS: Final = ("rasters", "labels")
@@ -59,6 +60,7 @@ class FileVerifier:
         self._connection = connection
         self._store = store
         self._report = report
+        self._roots = Roots(store.root)
         self._intact_md5s: set[str] = set()
         self._foreign_paths: dict[str, str] = {}
         self._blocked_folders: dict[str, str] = {}
@@ -136,8 +138,11 @@ class FileVerifier:
         if files:
             self._report.checked["referenced_files"] = len(files)
         for logged, position in files.values():
-            path = self._store.root / logged.file.path
-            if damage := _check_reference(path, logged):
+            path = self._roots.locate_file(logged.file.path)
+            if root := self._roots.find_unset_root(logged.file.path):
+                location = f"where it was referenced: root '{root}' is not set here: geographer roots set {root} DIR"
+                self.damages.append(DamagedFile(logged.file, position, "missing", location, Remedy.ROOT))
+            elif damage := _check_reference(path, logged):
                 self.damages.append(
                     DamagedFile(logged.file, position, damage, "where it was referenced", Remedy.REFERENCE)
                 )
@@ -164,7 +169,7 @@ class FileVerifier:
         """Find the files in the data folders that the revision at `position` lacks, and staging folders of crashes."""
         root = self._store.root
         known = {file.path for file in self._list_stored_files(position)}
-        known |= {path for (path,) in self._connection.execute(_REFERENCED_PATHS).fetchall()}
+        known |= self._list_referenced_paths()
         files = sorted(path for top in DATA_FOLDERS for path in _iter_data_files(root, top))
         for path in [path for path in files if path not in known]:
             if dvc_file := self._foreign_paths.get(path):
@@ -173,6 +178,14 @@ class FileVerifier:
             else:
                 self.repair.orphans.append(root / path)
         self.repair.orphans.extend(list_abandoned_staging(root))
+
+    def _list_referenced_paths(self) -> set[str]:
+        """Return the paths in the dataset's folder of the referenced rasters of any revision."""
+        root = self._store.root
+        paths = {path for (path,) in self._connection.execute(_REFERENCED_PATHS).fetchall()}
+        files = {self._roots.locate_file(path) for path in paths if not find_reference_fault(path)}
+        files |= {file.resolve() for file in files}
+        return paths | {file.relative_to(root).as_posix() for file in files if file.is_relative_to(root)}
 
     def _list_stored_files(self, position: int) -> list[TrackedFile]:
         return [file for file, _ in self.read_files(position).files if not file.is_referenced]

@@ -43,6 +43,7 @@ class Remedy(StrEnum):
     REFERENCE = (
         "Put the referenced file back, or record the new one with geographer add rasters --mode reference --replace."
     )
+    ROOT = "Set the roots that the referenced files lie in, each on every machine: geographer roots set NAME DIR."
     REPAIR = "Run geographer verify --repair to write .dvc files again and to delete orphaned files."
     TEAM = "Get the newer .geographer/log.duckdb from its author: nothing that only a .dvc file names is deleted."
     DVC_FILE = (

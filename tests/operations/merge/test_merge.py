@@ -542,8 +542,10 @@ def test_referenced_rasters_stay_references(dataset, tmp_path):
     inside = write_scenes(source.root / "archive", "r")
     source.add_rasters(inside, mode="reference")
     dataset.import_dataset(source.root)
-    assert read_rows(dataset, "rasters")[0]["path"] == inside[0].resolve().as_posix()
+    assert read_rows(dataset, "rasters")[0]["path"] == "{archive}/r.tif"
+    assert dataset.roots()["folder"].to_pylist() == [str(source.root / "archive")]
     assert not dataset.verify()
+    assert not dataset.import_dataset(source.root).changed
 
 
 def test_background_in_one_dataset_is_rejected(tmp_path):

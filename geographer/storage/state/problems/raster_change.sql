@@ -11,7 +11,7 @@ WITH new_row AS (
         WHEN change = 'removed' THEN NULL
         WHEN storage IS NULL OR storage NOT IN ('dvc', 'reference', 'catalogue') THEN 'it has no known kind of storage'
         WHEN storage = 'dvc' AND path_fault(path) IS NOT NULL THEN path_fault(path)
-        WHEN storage = 'reference' AND coalesce(path, '') = '' THEN 'its path is empty'
+        WHEN storage = 'reference' AND reference_fault(path) IS NOT NULL THEN reference_fault(path)
         WHEN storage <> 'catalogue' AND NOT has_checksums(size, md5, sha256) THEN 'its checksums are not valid'
         WHEN parent_id = raster_id THEN 'it is its own parent'
         WHEN coalesce(collection, '') = '' THEN 'it has no collection'
