@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rasterio.io import DatasetReader as RasterioDataset
 
+    from geographer.outputs.reproduce import ReproduceResult
     from geographer.storage.workspace.verify_report import VerifyResult
 
 RevisionSpec = str | int | None
@@ -348,6 +349,24 @@ class DatasetReader:
         if position == head:
             self._unit_of_work.write_history()
         return result
+
+    def reproduce(self, revision: RevisionSpec, to: str | Path, *, remote: str | None = None) -> "ReproduceResult":
+        """Write a revision's files and tables to the folder `to` from the log and a remote alone; hash every file.
+
+        Args:
+            revision: The revision.
+            to: The folder; it gets a manifest, so `geographer verify` can check it later.
+            remote: The name of a remote of DVC; None: the default one, or the cache if there is no remote.
+
+        Raises:
+            CorruptError: a file is missing or altered there, or a tag records another content digest.
+            ConflictError: the folder has other content.
+            StorageError: the remote cannot be reached.
+        """
+        from geographer.outputs.reproduce import open_source_remote, reproduce_revision
+
+        with open_source_remote(self.root, remote) as opened:
+            return reproduce_revision(self._unit_of_work, revision, Path(to), opened)
 
     def verify(
         self,

@@ -23,18 +23,21 @@ from geographer.storage.dvc.store import Store
 from geographer.storage.queries.logged_content import LoggedContent
 from geographer.storage.queries.read_tables import TableFilter
 from geographer.storage.queries.revision import Revision
-from geographer.storage.workspace.checkout import CheckoutResult, list_files, restore_files
+from geographer.storage.workspace.checkout import CheckoutResult, FileSource, list_files, restore_files, split_files
 from geographer.storage.workspace.paths import SafeFolder, find_path_fault, prepare_export_folder
+from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 
 _TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "objects", "splits", "classes")
 _TAGS: Final = "SELECT DISTINCT tag FROM state.tag WHERE digest = $digest ORDER BY tag"
 
 
-def export_folder(revision: Revision, store: Store, folder: Path) -> CheckoutResult:
+def export_folder(revision: Revision, store: Store, folder: Path, source: FileSource | None = None) -> CheckoutResult:
     """Write the files and tables of `revision` to a folder, with a manifest; correct files of an earlier one are kept.
 
     The manifest, `MANIFEST`, has the SHA-256 of every file in the form of `sha256sum`. `revision.json` says which
-    revision it is. If an export is interrupted, the manifest lists all files that may exist.
+    revision it is. Withdrawn files are left out. If an export is interrupted, the manifest lists all files that may exist.
+
+    The bytes come from `source`, or else from `store`.
 
     Raises:
         ConflictError: the folder has other content.
@@ -42,14 +45,16 @@ def export_folder(revision: Revision, store: Store, folder: Path) -> CheckoutRes
     """
     target = prepare_export_folder(store.root, folder)
     exported = _read_earlier_manifest(target, folder)
-    files = {file.path: file for file in list_files(revision, revision.position)}
+    withdrawn = list_withdrawn_files(revision.connection)
+    restorable, left_out = split_files(list_files(revision, revision.position), withdrawn)
+    files = {file.path: file for file in restorable}
     manifest = {path: file.checksums.sha256 for path, file in files.items()}
     to_write = [file for path, file in files.items() if check_file(target / path, file.checksums)]
     if others := [file.path for file in to_write if file.path not in exported and (target / file.path).exists()]:
         raise ConflictError(f"{quote_names(others)} in '{folder}' would be overwritten. Move it away.")
     obsolete = [path for path in exported if path not in files and not find_path_fault(path)]
     write_atomic(target / MANIFEST, encode_manifest({**exported, **manifest}))
-    restore_files(revision, store, target, to_write, (), ())
+    restore_files(revision, source or store, target, to_write, (), ())
     safe_folder = SafeFolder(target)
     for path in obsolete:
         with translate_os_errors(target / path):
@@ -60,7 +65,7 @@ def export_folder(revision: Revision, store: Store, folder: Path) -> CheckoutRes
     write_atomic(target / REVISION_FILE, json.dumps(_describe_revision(revision), indent=2).encode() + b"\n")
     manifest[REVISION_FILE] = compute_sha256(target / REVISION_FILE)
     write_atomic(target / MANIFEST, encode_manifest(manifest))
-    return CheckoutResult(len(to_write), len(obsolete), len(files) - len(to_write))
+    return CheckoutResult(len(to_write), len(obsolete), len(files) - len(to_write), left_out)
 
 
 def _read_earlier_manifest(target: Path, folder: Path) -> dict[str, str]:

@@ -26,7 +26,7 @@ from geographer.storage.events.payload import parse_payload
 from geographer.storage.history.agreement import Agreement, LockRelation, compare_lock, restore_log
 from geographer.storage.history.folder import HistoryFolder
 from geographer.storage.log.append import append_event, create_log, require_same_request
-from geographer.storage.log.read import find_event_by_key, read_head, resolve_revision
+from geographer.storage.log.read import find_event_by_key, read_event, read_head, resolve_revision
 from geographer.storage.log.upgrade import open_database
 from geographer.storage.queries.revision import Revision, open_revision
 from geographer.storage.queries.unreadable import warn_of_unreadable_rows
@@ -37,6 +37,7 @@ from geographer.storage.workspace.checkout import CheckoutResult
 from geographer.storage.workspace.marker import WorkspaceMarker, is_marker_of_log, read_marker, write_marker
 from geographer.storage.workspace.paths import check_checkout_paths, check_new_paths
 from geographer.storage.workspace.tracked_folders import list_dvc_files, require_known_dvc_files
+from geographer.storage.workspace.withdrawn_files import complete_withdrawals, reject_withdrawn_rows
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +105,8 @@ class UnitOfWork:
         with self.open_revision(head.position) as revision:
             must_record = request.check_revision(revision)
             plan = request.make_plan(revision, PlanContext(self.root, self.progress))
+            if isinstance(plan, Change):
+                reject_withdrawn_rows(revision, plan.rows)
         is_needed = must_record or not plan.is_empty
         if request.dry_run or not is_needed:
             return _make_result(head, plan.event, changed=False)._replace(would_change=is_needed)
@@ -160,9 +163,15 @@ class UnitOfWork:
             raise ConflictError(problem)
         head = self.read_head()
         update_state(self.database)
+        self.complete_withdrawals(head)
         self.sync_workspace(head)
         self.write_history()
         return head
+
+    def complete_withdrawals(self, head: Head) -> None:
+        """Delete the withdrawn files that this machine still has."""
+        with self.open_revision(head.position) as revision:
+            complete_withdrawals(revision, self.file_store, self.folder)
 
     def compare_lock(self) -> Agreement:
         """Compare the lock file with the log, which follows the history folder if that continues it."""
@@ -180,6 +189,24 @@ class UnitOfWork:
         except CorruptError as error:
             logger.warning("the history folder is not up to date: %s", error)
 
+    def show_head(self) -> Head:
+        """Bring the state, the workspace, the history folder and the lock file up to a head that came from elsewhere.
+
+        `ConflictError` if the lock file is at an event that the log lacks.
+        """
+        head = self.read_head()
+        if problem := self.compare_lock().problem:
+            raise ConflictError(problem)
+        update_state(self.database)
+        self.sync_workspace(head)
+        self.write_history()
+        return head
+
+    def read_dataset_id(self) -> str:
+        """Return the digest of the first event, which identifies the dataset."""
+        with self.database.open_connection(log="r") as connection:
+            return read_event(connection, 1).digest
+
     def _compute_content_digest(self) -> str:
         with open_revision(self.database, update_state(self.database)) as revision:
             return revision.compute_content_digest()
@@ -188,6 +215,7 @@ class UnitOfWork:
         """Bring state and workspace up to the head, unless a user checked out another revision."""
         head = self.read_head()
         update_state(self.database)
+        self.complete_withdrawals(head)
         if not self.read_marker(head).is_requested:
             self.sync_workspace(head)
         if self.compare_lock().problem is None:
@@ -268,6 +296,7 @@ class UnitOfWork:
         changes_files = "raster_change" in change.rows or "label_change" in change.rows
         if changes_files:
             with self.open_revision(head.position) as revision:
+                reject_withdrawn_rows(revision, change.rows)
                 check_new_paths(revision, self.file_store, change.rows)
         if change.files:
             self.file_store.add_files(change.files, move=change.move_files)
@@ -280,6 +309,8 @@ class UnitOfWork:
                 self.checkout_workspace(position, change=change, check_all=False)
             else:
                 self._mark_workspace(event.position, event.digest)
+            if "withdrawn_file" in change.rows:
+                self.complete_withdrawals(Head(event.position, event.digest))
             self.write_history()
         return _make_event_result(event)
 

@@ -104,6 +104,13 @@ class HistoryFolder:
             return sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX and path.is_file())
         return []
 
+    def add_file(self, source: Path, name: str) -> None:
+        """Put a segment into the folder, as a hard link to an object of the cache where that is possible."""
+        with translate_os_errors(self.folder):
+            require_real_folder(self.folder)
+            self.folder.mkdir(exist_ok=True)
+        _link_object(source, self.folder / name)
+
     def write_head(self, database: Database, compute_content_digest: Callable[[], str]) -> None:
         """Bring segments, `.dvc` file and lock file up to the head of the log, at the cost of what is new.
 

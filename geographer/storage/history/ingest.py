@@ -186,7 +186,7 @@ def _insert_events(connection: duckdb.DuckDBPyConnection, events: Sequence[Segme
     for item in events:
         _insert_event(connection, item.event, key_of_digest[item.event.digest])
     for path in dict.fromkeys(item.path for item in events):
-        keys = {item.index: key_of_digest[item.event.digest] for item in events if item.path == path}
+        keys = {item.number: key_of_digest[item.event.digest] for item in events if item.path == path}
         columns = list_segment_columns(connection, path)
         for table in sorted(list_segment_tables(connection, path)):
             _insert_rows(connection, build_rows_sql(path, table, columns), table, keys)

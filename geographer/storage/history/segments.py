@@ -39,7 +39,7 @@ class SegmentEvent(NamedTuple):
     """An event in a segment file: the file, the event's number in it, and the event, whose position is 0."""
 
     path: Path
-    index: int
+    number: int
     event: Event
 
 
@@ -175,7 +175,7 @@ def _check_format(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         )
 
 
-def _check_columns(connection: duckdb.DuckDBPyConnection, path: Path) -> set[str | None]:
+def _check_columns(connection: duckdb.DuckDBPyConnection, path: Path) -> set[str]:
     """Check the names and types of the columns, and return the tables that have rows."""
     columns = list_segment_columns(connection, path)
     expected = dict(_COMMON_COLUMNS) | {_CONTENT: "VARCHAR"}
@@ -194,7 +194,7 @@ def _check_columns(connection: duckdb.DuckDBPyConnection, path: Path) -> set[str
     if missing or wrong:
         raise _make_damage_error(path, f"column '{sorted([*missing, *wrong])[0]}' is missing or has another type")
     query = f"SELECT DISTINCT row_table FROM {build_scan_sql(path)}"  # noqa: S608
-    return {table for (table,) in connection.execute(query).fetchall()}
+    return {str(table) for (table,) in connection.execute(query).fetchall()}
 
 
 def _parse_event(path: Path, content: str | None) -> Event:

@@ -1,0 +1,183 @@
+"""clone, push, pull, fetch and reproduce: share a dataset through Git and a DVC remote."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from geographer.base.text import format_count
+from geographer.cli import options, output
+from geographer.cli.help import format_example
+
+_SELECTIONS: Final = "--revisions all|tags|current"
+_SELECTION_HELP: Final = (
+    "The revisions whose files are sent or fetched: the head with all tags, all, or the head alone."
+)
+_REMOTE_HELP: Final = "The name of a remote of DVC."
+_selection_option = options.make_choice_option(_SELECTIONS, "tags", _SELECTION_HELP)
+_remote_argument = click.argument("remote", required=False, default=None, metavar="[REMOTE]")
+
+
+@click.command("clone", epilog=format_example("clone https://example.org/lakes.git", "clone s3://bucket/lakes lakes"))
+@click.argument("source", metavar="URL-or-PATH")
+@click.argument("folder", required=False, default=None, metavar="[DIR]")
+@options.make_option("--remote NAME", "the default one, or origin", _REMOTE_HELP)
+@options.make_option("--at REV", "that of geographer.lock, or the newest", "The revision that the workspace shows.")
+@click.option("--no-pixels", is_flag=True, help="Fetch the history alone; checkout fetches files later.")
+@_selection_option
+@options.json_option
+@click.pass_obj
+def clone_command(
+    base: str,
+    source: str,
+    folder: str | None,
+    remote: str | None,
+    at: str | None,
+    no_pixels: bool,
+    revisions: str | None,
+    as_json: bool,
+) -> None:
+    """Make a copy of a published dataset, with its history, in the new folder DIR.
+
+    The source is a Git repository, whose DVC remote has the history and the files, or the URL or path of a DVC remote
+    alone. An interrupted clone goes on when the same command is repeated.
+    """
+    from geographer.dataset import Dataset
+    from geographer.sharing.clone import name_clone
+
+    path = Path(base) / (folder or name_clone(source))
+    if "://" not in source and (Path(base) / source).exists():
+        source = str((Path(base) / source).resolve())
+    dataset = Dataset.clone(
+        source,
+        path,
+        remote=remote,
+        at=at,
+        pixels=not no_pixels,
+        revisions=_read_selection(revisions),
+        progress=output.show_progress,
+        command=options.format_command_line(),
+    )
+    head = dataset.show()
+    if as_json:
+        output.print_json_line({"root": str(dataset.root), "position": head.position, "digest": head.digest})
+        return
+    shown = "history only" if no_pixels else f"the workspace shows {at or f'@{head.position}'}"
+    click.echo(
+        f"'{dataset.root}' is at @{head.position} {head.digest[:12]} ({format_count(head.position, 'event')}; {shown})"
+    )
+
+
+@click.command("fetch", epilog=format_example("fetch"))
+@_remote_argument
+@_selection_option
+@options.json_option
+@click.pass_obj
+def fetch_command(folder: str, remote: str | None, revisions: str | None, as_json: bool) -> None:
+    """Get what others published into the log and DVC's cache; the head and the workspace stay as they are."""
+    result = _open_dataset(folder).fetch(remote, revisions=_read_selection(revisions))
+    _print_fetched(result, as_json=as_json)
+
+
+@click.command("pull", epilog=format_example("pull"))
+@_remote_argument
+@_selection_option
+@options.json_option
+@click.pass_obj
+def pull_command(folder: str, remote: str | None, revisions: str | None, as_json: bool) -> None:
+    """Fetch, move the head forward to the published one, and show it in the workspace.
+
+    In a clone of the Git repository that has no history yet, the history is fetched first. Histories that have diverged
+    are told apart, and nothing of either is lost.
+    """
+    from geographer.sharing.clone import complete_clone
+
+    complete_clone(Path(folder), remote)
+    result = _open_dataset(folder).pull(remote, revisions=_read_selection(revisions))
+    _print_fetched(result, as_json=as_json)
+
+
+@click.command("push", epilog=format_example("push", "push --revisions all"))
+@_remote_argument
+@_selection_option
+@click.option("--take-in", is_flag=True, help="First copy the rasters that are recorded in place into DVC.")
+@click.option("--dry-run", is_flag=True, help="Report what would be sent, and change nothing.")
+@options.json_option
+@click.pass_obj
+def push_command(
+    folder: str, remote: str | None, revisions: str | None, take_in: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Publish the head with its history and files on a remote, whose head only moves forward."""
+    dataset = _open_dataset(folder)
+    if take_in and not dry_run:
+        output.print_result(dataset.take_in_rasters(()), as_json=as_json)
+    result = dataset.push(remote, revisions=_read_selection(revisions), dry_run=dry_run)
+    if as_json:
+        output.print_json_line(result._asdict())
+        return
+    sent = f"{format_count(result.events, 'event')}, {format_count(result.objects, 'object')}, {result.bytes:,} bytes"
+    revision = f"@{result.position} {result.digest[:12]}"
+    if dry_run:
+        click.echo(f"would publish {revision} as {result.branch}: {sent}")
+    elif result.changed:
+        click.echo(f"{result.branch} is at {revision}: {sent} sent")
+    else:
+        click.echo(f"{result.branch} is at {revision}: nothing to send")
+    if result.references:
+        names = ", ".join(result.references[:3]) + (" …" if len(result.references) > 3 else "")
+        click.echo(
+            f"{format_count(len(result.references), 'raster')} recorded in place stayed on this machine: {names}. "
+            "push --take-in copies them into DVC.",
+            err=True,
+        )
+
+
+@click.command("reproduce", epilog=format_example("reproduce v1 --to ../v1"))
+@click.argument("revision", metavar="REV")
+@click.option("--to", required=True, metavar="DIR", help="The folder to write.")
+@options.make_option("--remote NAME", "the default one", _REMOTE_HELP)
+@options.json_option
+@options.pass_dataset
+def reproduce_command(dataset: Any, revision: str, to: str, remote: str | None, as_json: bool) -> None:
+    """Write the files and tables of a revision from the log and a remote alone, and hash every file.
+
+    Neither the workspace nor the cache is used if there is a remote. The content digest is computed from the log and
+    compared with those of the revision's tags. The folder gets a manifest: geographer verify checks it anywhere.
+    """
+    result = dataset.reproduce(revision, to, remote=remote)
+    if as_json:
+        output.print_json_line(result._asdict())
+        return
+    tags = f", as {', '.join(f'tag {tag}' for tag in result.matches)} recorded" if result.matches else ""
+    click.echo(
+        f"'{to}' is {revision} @{result.position} {result.digest[:12]}: {format_count(result.files, 'file')} from "
+        f"{result.source}, each with its recorded SHA-256; content {result.content_digest}{tags}"
+    )
+
+
+def _open_dataset(folder: str) -> Any:
+    return options.open_dataset(folder)
+
+
+def _read_selection(text: str | None) -> Any:
+    return text or "tags"
+
+
+def _print_fetched(result: Any, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json_line(result._asdict())
+        return
+    if not result.position:
+        click.echo(f"{result.branch}: nothing is published there yet")
+        return
+    got = f"{format_count(result.events, 'event')} and {format_count(result.objects, 'object')} fetched"
+    place = "the workspace shows it" if result.updated else _describe_distance(result)
+    click.echo(f"{result.branch} is at @{result.position} {result.digest[:12]}: {got}; {place}")
+
+
+def _describe_distance(result: Any) -> str:
+    if result.ahead and result.behind:
+        return f"diverged: {result.ahead:,} ahead, {result.behind:,} behind"
+    if result.ahead or result.behind:
+        return f"this dataset is {result.ahead or result.behind:,} {'ahead' if result.ahead else 'behind'}"
+    return "this dataset is at the same revision"

@@ -1,0 +1,182 @@
+"""Push: publish the events and the objects of a dataset on a remote, whose head only moves forward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from geographer.base.errors import ConflictError, CorruptError, quote_names
+from geographer.base.text import format_count
+from geographer.sharing.fetch import FetchResult, describe_divergence, fetch_branch
+from geographer.sharing.published import (
+    HEAD_FORMAT,
+    KnownRemote,
+    PublishedRevision,
+    encode_published,
+    read_known_remotes,
+    remember_remote,
+)
+from geographer.storage.dvc.dvc_check import read_dvc_file
+from geographer.storage.dvc.remote import Remote
+from geographer.storage.dvc.store import Store
+from geographer.storage.events import Head
+from geographer.storage.history.folder import HISTORY_DVC_FILE, HistoryFolder
+from geographer.storage.log.chain import BRANCH
+from geographer.storage.unit_of_work import UnitOfWork
+from geographer.storage.workspace.chain_objects import ChainObjects, list_chain_objects, list_withdrawn_md5s
+from geographer.storage.workspace.required_objects import RevisionSelection
+
+_MANY: Final = 100
+"""From so many objects on, the remote is asked which it has, to go on after an interrupted push."""
+
+
+class PushResult(NamedTuple):
+    """What was published.
+
+    Attributes:
+        branch: The branch as it is called here: `REMOTE/BRANCH`.
+        position: The position of its head.
+        digest: The digest of its head.
+        events: The number of events that the remote lacked.
+        objects: The number of objects that were sent, or in a dry run would be, segments included.
+        bytes: Their size.
+        references: The rasters that are recorded in place, which stay on this machine.
+        changed: Whether a new head was published.
+    """
+
+    branch: str
+    position: int
+    digest: str
+    events: int
+    objects: int
+    bytes: int
+    references: list[str]
+    changed: bool
+
+
+class _Parcel(NamedTuple):
+    """What a push sends: data files and listings, then segments and their listing, each with the path of its bytes."""
+
+    objects: dict[str, Path]
+    history: dict[str, Path]
+
+
+def push_branch(
+    work: UnitOfWork, remote: Remote, selection: RevisionSelection = "tags", *, dry_run: bool = False
+) -> PushResult:
+    """Publish the head of `main` with the objects of a selection of its revisions.
+
+    Objects are sent before segments, and these before the head: a push that is killed leaves the remote as it was, and
+    the next one sends the rest.
+
+    Raises:
+        ConflictError: the remote has events that this log lacks, or another push was faster.
+        CorruptError: an object is neither on this machine nor on the remote.
+        StorageError: the remote cannot be reached.
+    """
+    head = work.prepare_head(None)
+    state = _require_ancestor(work, remote)
+    branch = state.branch
+    known = read_known_remotes(work.root).get(branch)
+    with work.database.open_connection(log="r") as connection:
+        needed = list_chain_objects(connection, BRANCH, head.position, selection)
+        there = ChainObjects({}, {})
+        if known:
+            there = list_chain_objects(connection, BRANCH, known.published.position, known.published.revisions)
+        withdrawn = list_withdrawn_md5s(connection, BRANCH, head.position)
+    files = {md5: size for md5, size in needed.files.items() if md5 not in there.files}
+    listings = {md5: text for md5, text in needed.listings.items() if md5 not in there.listings}
+    parcel = _pack_parcel(work, remote, [*files], listings, known)
+    published = _describe_head(work, head, selection)
+    changed = known is None or known.published != published
+    result = PushResult(
+        branch,
+        *head,
+        head.position - (known.published.position if known else 0),
+        len(parcel.objects) + len(parcel.history),
+        sum(path.stat().st_size for path in (parcel.objects | parcel.history).values()),
+        _list_references(work, head),
+        changed,
+    )
+    if dry_run or not changed:
+        return result._replace(changed=changed and not dry_run)
+    remote.upload_objects(parcel.objects, work.progress)
+    remote.upload_objects(parcel.history, work.progress)
+    number = state.last_number + 1
+    if not remote.create_head(BRANCH, number, encode_published(published)):
+        raise ConflictError(
+            f"another push to '{remote.name}' was faster. Nothing of it was replaced. Run geographer pull, then push "
+            "again."
+        )
+    segments = [*_list_history(work.file_store, work.root)[1].values()]
+    remember_remote(work.root, branch, KnownRemote(number, published, segments))
+    if withdrawn := withdrawn - needed.files.keys():
+        remote.delete_objects(withdrawn)
+    return result
+
+
+def _require_ancestor(work: UnitOfWork, remote: Remote) -> FetchResult:
+    """Fetch the remote's branch, whose events `main` must have."""
+    result = fetch_branch(work, remote, None)
+    if result.behind and result.ahead:
+        raise ConflictError(describe_divergence(result))
+    if result.behind:
+        raise ConflictError(
+            f"{result.branch} has {format_count(result.behind, 'event')} that this log lacks. Run geographer pull, then "
+            "push again."
+        )
+    return result
+
+
+def _pack_parcel(
+    work: UnitOfWork, remote: Remote, md5s: list[str], listings: Mapping[str, bytes], known: KnownRemote | None
+) -> _Parcel:
+    """Find the bytes of what the remote lacks; raise `CorruptError` if an object is nowhere."""
+    store = work.file_store
+    for address, content in listings.items():
+        store.write_listing(address, content)
+    candidates = [*md5s, *listings]
+    absent = store.list_missing_objects(md5s)
+    if len(candidates) > _MANY:
+        lacking = remote.find_missing(candidates)
+    else:
+        # To send an object again costs less than to ask for each.
+        lacking = {*candidates}.difference(absent) | (remote.find_missing(absent) if absent else set())
+    if lost := sorted(lacking.intersection(absent)):
+        raise CorruptError(
+            f"{format_count(len(lost), 'object')} of the revisions to push, such as {quote_names(lost, 3)}, are neither on "
+            f"this machine nor on '{remote.name}'. Get them with geographer pull OTHER-REMOTE, or see geographer "
+            "verify."
+        )
+    address, segments = _list_history(store, work.root)
+    sent = {*known.segments} if known else set()
+    folder = HistoryFolder(work.root).folder
+    history = {md5: folder / name for name, md5 in segments.items() if md5 not in sent}
+    if known is None or known.published.history != address:
+        history[address] = store.find_object(address)
+    return _Parcel({md5: store.find_object(md5) for md5 in candidates if md5 in lacking}, history)
+
+
+def _list_history(store: Store, root: Path) -> tuple[str, dict[str, str]]:
+    """Return the address of the history folder's listing, and the MD5s of its segments by file name."""
+    address = read_dvc_file(root / HISTORY_DVC_FILE).address
+    tracked = store.list_tracked_files(HISTORY_DVC_FILE)
+    if tracked is None:
+        raise CorruptError(f"the list of segments of '{HISTORY_DVC_FILE}' is missing. Run geographer verify --repair.")
+    return address, {Path(path).name: md5 for path, md5 in tracked.items()}
+
+
+def _describe_head(work: UnitOfWork, head: Head, selection: RevisionSelection) -> PublishedRevision:
+    memory = HistoryFolder(work.root).read_memory()
+    address, _ = _list_history(work.file_store, work.root)
+    dataset = work.read_dataset_id()
+    return PublishedRevision(
+        HEAD_FORMAT, dataset, BRANCH, head.position, head.digest, memory.content_digest, address, selection
+    )
+
+
+def _list_references(work: UnitOfWork, head: Head) -> list[str]:
+    query = "SELECT raster_id FROM current_raster WHERE storage = 'reference' ORDER BY raster_id"
+    with work.open_revision(head.position) as revision:
+        return [raster_id for (raster_id,) in revision.fetch_rows(query)]

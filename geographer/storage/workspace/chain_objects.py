@@ -1,0 +1,51 @@
+"""Chain objects: what revisions of any chain of the log need, also of one that the state does not show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import duckdb
+
+from geographer.storage.database.connection import run_script
+from geographer.storage.log.chain import list_row_tables
+from geographer.storage.workspace.paths import find_path_fault
+from geographer.storage.workspace.required_objects import RevisionSelection, iter_listings
+
+_SCRIPT: Final = Path(__file__).with_name("chain_objects.sql")
+_WITHDRAWN: Final = (
+    "SELECT DISTINCT md5 FROM log.withdrawn_file JOIN log.chain USING (event_key) WHERE branch = $1 AND position <= $2"
+)
+
+
+class ChainObjects(NamedTuple):
+    """The objects of revisions: the sizes of data files by MD5, and the content of listings by address."""
+
+    files: dict[str, int]
+    listings: dict[str, bytes]
+
+
+def list_chain_objects(
+    connection: duckdb.DuckDBPyConnection, branch: str, head: int, selection: RevisionSelection
+) -> ChainObjects:
+    """Return the objects that a selection of the revisions up to position `head` of a chain needs.
+
+    Withdrawn files are left out, unless the head has one; listings name them all the same.
+    """
+    run_script(connection, _SCRIPT.read_text(), {"branch": branch, "head": head, "selection": selection})
+    positions = sorted(
+        position for (position,) in connection.execute("SELECT position FROM selected_revision").fetchall()
+    )
+    versions = connection.execute("FROM chain_file ORDER BY folder, name, md5").fetchall()
+    shown = {md5 for _, _, md5, _, start, end in versions if start <= head < end}
+    withdrawn = list_withdrawn_md5s(connection, branch, head) - shown
+    usable = [row for row in versions if find_path_fault(f"{row[0]}/{row[1]}") is None]
+    files = {md5: size for _, _, md5, size, *_ in usable if md5 not in withdrawn}
+    return ChainObjects(files, {item.address: item.content for item in iter_listings(usable, positions)})
+
+
+def list_withdrawn_md5s(connection: duckdb.DuckDBPyConnection, branch: str, head: int) -> set[str]:
+    """Return the MD5s of the files that were withdrawn up to a position of a chain."""
+    if "withdrawn_file" not in list_row_tables(connection):
+        return set()
+    return {md5 for (md5,) in connection.execute(_WITHDRAWN, [branch, head]).fetchall()}
