@@ -16,7 +16,6 @@ from geographer.base.atomic_files import TEMPORARY_FILES, translate_os_errors, w
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, StorageError, UsageError
 from geographer.base.redaction import has_credentials
 from geographer.sharing.fetch import download_segments
-from geographer.sharing.published import KnownRemote, PublishedRevision, parse_published, remember_remote
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE, find_dataset_root
 from geographer.storage.dvc.dvc_check import read_dvc_file
 from geographer.storage.dvc.remote import Remote, open_remote
@@ -24,6 +23,7 @@ from geographer.storage.dvc.store import Store
 from geographer.storage.history.agreement import create_log_of_segments
 from geographer.storage.history.folder import HISTORY_DVC_FILE, HistoryFolder
 from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, read_lock, write_lock
+from geographer.storage.history.published import KnownRemote, PublishedRevision, parse_published, remember_remote
 from geographer.storage.log.chain import BRANCH
 
 DEFAULT_REMOTE: Final = "origin"

@@ -8,18 +8,18 @@ from typing import Final, NamedTuple
 
 from geographer.base.errors import ConflictError, CorruptError, quote_names
 from geographer.base.text import format_count
-from geographer.sharing.published import (
+from geographer.storage.dvc.remote import Remote, open_remote
+from geographer.storage.dvc.store import Store
+from geographer.storage.history.agreement import LockRelation
+from geographer.storage.history.folder import HistoryFolder
+from geographer.storage.history.ingest import IngestResult, fast_forward, ingest_segments
+from geographer.storage.history.published import (
     KnownRemote,
     PublishedRevision,
     parse_published,
     read_known_remotes,
     remember_remote,
 )
-from geographer.storage.dvc.remote import Remote, open_remote
-from geographer.storage.dvc.store import Store
-from geographer.storage.history.agreement import LockRelation
-from geographer.storage.history.folder import HistoryFolder
-from geographer.storage.history.ingest import IngestResult, fast_forward, ingest_segments
 from geographer.storage.history.segments import SUFFIX
 from geographer.storage.log.chain import BRANCH
 from geographer.storage.unit_of_work import UnitOfWork
@@ -59,7 +59,8 @@ class FetchResult(NamedTuple):
 def fetch_branch(work: UnitOfWork, remote: Remote, selection: RevisionSelection | None = "tags") -> FetchResult:
     """Get the events of a remote's branch into the log, and the objects of a selection of its revisions into the cache.
 
-    With no selection, no object is fetched. The events become the chain `REMOTE/BRANCH`; `main` and the workspace stay as they are.
+    With no selection, no object is fetched. The events become the chain `REMOTE/BRANCH`; `main` and the workspace stay
+    as they are.
 
     Raises:
         ConflictError: the remote has another dataset.
@@ -114,8 +115,8 @@ def describe_divergence(result: FetchResult) -> str:
     """Return what to do if both histories have events that the other one lacks."""
     mine, theirs = format_count(result.ahead, "event"), format_count(result.behind, "event")
     return (
-        f"the histories have diverged: this log has {mine} that {result.branch} lacks, and {result.branch} has {theirs} "
-        "that this log lacks. Both are kept. Clone the published history into another folder (geographer clone), and "
+        f"the histories have diverged: this log has {mine} that {result.branch} lacks, and {result.branch} has "
+        f"{theirs} that this log lacks. Both are kept. Clone the published history into another folder (geographer clone), and "
         "bring your changes there with geographer import dataset."
     )
 
@@ -135,10 +136,10 @@ def fetch_objects(work: UnitOfWork, remote: Remote, branch: str, position: int, 
             store.write_listing(address, content)
     if lost := [md5 for md5 in damages if md5 in needed.files]:
         altered = sum(damages[md5] == "altered" for md5 in lost)
-        reason = f"{altered:,} of them altered" if altered else "none altered"
+        counts = f"{len(lost):,} of {format_count(len(missing), 'object')}"
+        reason = f" ({altered:,} of them altered)" if altered else ""
         raise CorruptError(
-            f"the remote '{remote.name}' lacks {format_count(len(lost), 'object')} of {format_count(len(missing), 'object')}"
-            f" ({reason}), such as {quote_names(lost, 3)}. The others are here. Run geographer push where they are."
+            f"the remote '{remote.name}' lacks {counts}{reason}, such as {quote_names(lost, 3)}. The others are here. Run geographer push where they are."
         )
     return len(missing)
 
@@ -205,8 +206,8 @@ def _read_newest(work: UnitOfWork, remote: Remote, known: KnownRemote | None) ->
         ((dataset,),) = connection.execute(_FIRST_EVENT, [BRANCH]).fetchall()
     if published.dataset != dataset or published.branch != BRANCH:
         raise ConflictError(
-            f"the remote '{remote.name}' has another dataset, which begins with event {published.dataset[:12]}; this one "
-            f"begins with {dataset[:12]}. Use another folder or URL for the remote."
+            f"the remote '{remote.name}' has another dataset, which begins with event {published.dataset[:12]}; this "
+            f"one begins with {dataset[:12]}. Use another folder or URL for the remote."
         )
     return KnownRemote(head.number, published, known.segments if known else []), head.last_number
 

@@ -9,7 +9,12 @@ from typing import Final, NamedTuple
 from geographer.base.errors import ConflictError, CorruptError, quote_names
 from geographer.base.text import format_count
 from geographer.sharing.fetch import FetchResult, describe_divergence, fetch_branch
-from geographer.sharing.published import (
+from geographer.storage.dvc.dvc_check import read_dvc_file
+from geographer.storage.dvc.remote import Remote
+from geographer.storage.dvc.store import Store
+from geographer.storage.events import Head
+from geographer.storage.history.folder import HISTORY_DVC_FILE, HistoryFolder
+from geographer.storage.history.published import (
     HEAD_FORMAT,
     KnownRemote,
     PublishedRevision,
@@ -17,11 +22,6 @@ from geographer.sharing.published import (
     read_known_remotes,
     remember_remote,
 )
-from geographer.storage.dvc.dvc_check import read_dvc_file
-from geographer.storage.dvc.remote import Remote
-from geographer.storage.dvc.store import Store
-from geographer.storage.events import Head
-from geographer.storage.history.folder import HISTORY_DVC_FILE, HistoryFolder
 from geographer.storage.log.chain import BRANCH
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chain_objects import ChainObjects, list_chain_objects, list_withdrawn_md5s
@@ -122,10 +122,8 @@ def _require_ancestor(work: UnitOfWork, remote: Remote) -> FetchResult:
     if result.behind and result.ahead:
         raise ConflictError(describe_divergence(result))
     if result.behind:
-        raise ConflictError(
-            f"{result.branch} has {format_count(result.behind, 'event')} that this log lacks. Run geographer pull, then "
-            "push again."
-        )
+        count = format_count(result.behind, "event")
+        raise ConflictError(f"{result.branch} has {count} that this log lacks. Run geographer pull, then push again.")
     return result
 
 
@@ -144,9 +142,9 @@ def _pack_parcel(
         # To send an object again costs less than to ask for each.
         lacking = {*candidates}.difference(absent) | (remote.find_missing(absent) if absent else set())
     if lost := sorted(lacking.intersection(absent)):
+        count = format_count(len(lost), "object")
         raise CorruptError(
-            f"{format_count(len(lost), 'object')} of the revisions to push, such as {quote_names(lost, 3)}, are neither on "
-            f"this machine nor on '{remote.name}'. Get them with geographer pull OTHER-REMOTE, or see geographer "
+            f"{count} of the revisions to push, such as {quote_names(lost, 3)}, are neither on this machine nor on '{remote.name}'. Get them with geographer pull OTHER-REMOTE, or see geographer "
             "verify."
         )
     address, segments = _list_history(store, work.root)

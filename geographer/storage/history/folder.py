@@ -111,6 +111,10 @@ class HistoryFolder:
             self.folder.mkdir(exist_ok=True)
         _link_object(source, self.folder / name)
 
+    def forget(self) -> None:
+        """Forget what the last command left: the next one looks at every file."""
+        self._memory_path.unlink(missing_ok=True)
+
     def write_head(self, database: Database, compute_content_digest: Callable[[], str]) -> None:
         """Bring segments, `.dvc` file and lock file up to the head of the log, at the cost of what is new.
 

@@ -47,14 +47,17 @@ class Finding(NamedTuple):
 
 def find_log_faults(connection: duckdb.DuckDBPyConnection) -> list[Finding]:
     """List the faults of the log: those of its events before those of its rows."""
-    query = "SELECT position, event_key FROM log.chain WHERE branch = $1 ORDER BY position"
-    chain = dict(connection.execute(query, [BRANCH]).fetchall())
+    query = "SELECT branch, position, event_key FROM log.chain ORDER BY branch <> $1, branch, position"
+    chains: dict[str, dict[int, int]] = {BRANCH: {}}
+    for branch, position, key in connection.execute(query, [BRANCH]).fetchall():
+        chains.setdefault(branch, {})[position] = key
+    chain = chains[BRANCH]
     position_of_key = {key: position for position, key in chain.items()}
     rows = connection.execute(f"SELECT event_key, {_FIELDS} FROM log.event ORDER BY event_key").fetchall()  # noqa: S608
     events = {key: Event(position_of_key.get(key, 0), *fields) for key, *fields in rows}
     return [
         *_check_tables(connection),
-        *_check_chain(events, chain),
+        *_check_events(events, chains),
         *_check_rows_digests(events, compute_rows_digests(connection)),
         *_check_rows(connection, events),
     ]
@@ -95,7 +98,20 @@ def _check_tables(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
         yield Finding("edited table", "meta", None, "it does not say which version wrote the log")
 
 
-def _check_chain(events: dict[int, Event], chain: dict[int, int]) -> Iterator[Finding]:
+def _check_events(events: dict[int, Event], chains: dict[str, dict[int, int]]) -> Iterator[Finding]:
+    """Check `main`, then where the chains of remotes leave it, and that no event is in no chain."""
+    main = chains[BRANCH]
+    for branch, chain in chains.items():
+        yield from _check_chain(events, chain, {} if branch == BRANCH else main)
+    in_chains = {key for chain in chains.values() for key in chain.values()}
+    for key, event in events.items():
+        if key not in in_chains:
+            yield from _check_content(event)
+            yield _make_finding("inserted event", event, "it is in no chain")
+
+
+def _check_chain(events: dict[int, Event], chain: dict[int, int], checked: dict[int, int]) -> Iterator[Finding]:
+    """Check that the events of a chain follow each other; the content of those at the same place in `checked` is not."""
     generations = {event.digest: event.generation for event in events.values()}
     previous: Event | None = None
     expected = 1
@@ -107,18 +123,16 @@ def _check_chain(events: dict[int, Event], chain: dict[int, int]) -> Iterator[Fi
         if event is None:
             yield Finding("dropped event", f"@{position}", position, "the chain has it, but the log does not")
             continue
-        yield from _check_content(event)
         first_parent = [previous.digest] if previous else []
+        previous = event
+        if checked.get(position) == key:
+            continue
+        yield from _check_content(event)
         if event.parents[:1] != first_parent or not generations.keys() >= set(event.parents):
             detail = "its parent is not the previous event: one was dropped, inserted, reordered or rewritten"
             yield _make_finding("broken chain", event, detail)
         elif event.generation != 1 + max((generations[digest] for digest in event.parents), default=0):
             yield _make_finding("broken chain", event, "its generation does not follow from its parents")
-        previous = event
-    for event in events.values():
-        if not event.position:
-            yield from _check_content(event)
-            yield _make_finding("inserted event", event, "it is in no chain")
 
 
 def _check_content(event: Event) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from geographer.base.text import is_unicode, quote_start
 from geographer.storage.events import EMPTY_LOG_HEAD, Event, Head
 from geographer.storage.events.envelope import EVENT_FORMAT
 from geographer.storage.events.payload import find_payload_class
-from geographer.storage.log.chain import CHAIN_EVENT
+from geographer.storage.log.chain import BRANCH, CHAIN_EVENT
 
 _COLUMNS: Final = ", ".join(Event._fields)
 _RELATIVE: Final = re.compile(r"(?P<base>[^~]+)(?P<steps>(?:~[0-9]*)+)")
@@ -111,8 +111,8 @@ def resolve_revision(connection: duckdb.DuckDBPyConnection, revision: str | int 
     base = _resolve_name(connection, name, head)
     if base is None:
         raise NotFoundError(
-            f"no revision '{quote_start(name)}'. Use a tag, a digest prefix (6 characters or more), @17, HEAD~2 or a "
-            "date; see geographer log."
+            f"no revision '{quote_start(name)}'. Use a tag, a digest prefix (6 characters or more), @17, HEAD~2, a "
+            "date, or a branch such as origin/main; see geographer log."
         )
     return _check_position(base - sum(_read_number(step or "1") for step in steps.split("~")[1:]), head, revision)
 
@@ -124,7 +124,7 @@ def _resolve_name(connection: duckdb.DuckDBPyConnection, name: str, head: int) -
     if re.fullmatch(r"@[0-9]+", name):
         return _read_number(name[1:])
     if is_unicode(name):
-        for find in (_find_by_tag, _find_by_digest, _find_by_date):
+        for find in (_find_by_branch, _find_by_tag, _find_by_digest, _find_by_date):
             position = find(connection, name)
             if position is not None:
                 return position
@@ -150,6 +150,19 @@ def _check_position(position: int, head: int, revision: str) -> int:
     if not 1 <= position <= head:
         raise NotFoundError(f"no revision '{quote_start(revision)}'. The log has events @1 to @{head}.")
     return position
+
+
+def _find_by_branch(connection: duckdb.DuckDBPyConnection, name: str) -> int | None:
+    """Return the position, in this chain, of the head of a chain such as `origin/main`."""
+    query = (
+        "SELECT head.position, own.position FROM log.chain AS head LEFT JOIN log.chain AS own "
+        "ON own.event_key = head.event_key AND own.branch = $own WHERE head.branch = $name "
+        "ORDER BY head.position DESC LIMIT 1"
+    )
+    row = connection.execute(query, {"name": name, "own": BRANCH}).fetchone()
+    if row and row[1] is None:
+        raise NotFoundError(f"{name} is at @{row[0]}, which this dataset has not followed yet. Run geographer pull.")
+    return int(row[1]) if row else None
 
 
 def _find_by_tag(connection: duckdb.DuckDBPyConnection, name: str) -> int | None:

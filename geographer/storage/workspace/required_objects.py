@@ -5,26 +5,29 @@ These are the data files of the revisions, and the listing of each tracked folde
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from geographer.storage.database.connection import run_script
 from geographer.storage.dvc.dvc_files import compute_address, encode_listing
+from geographer.storage.log.chain import list_row_tables
+from geographer.storage.history.published import RevisionSelection as RevisionSelection
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.paths import FILES_SQL
-
-RevisionSelection = Literal["all", "tags", "current"]
-"""The revisions whose objects are kept or sent: every one, the head and all tags, or the head alone."""
 
 _REQUIRED_FILES_SQL: Final = Path(__file__).with_name("required_files.sql")
 _FILES: Final = "SELECT md5, any_value(size) FROM required_version GROUP BY md5 ORDER BY md5"
 _VERSIONS: Final = (
     "SELECT folder, name, md5, size, valid_from, valid_to FROM required_version ORDER BY folder, name, md5"
 )
+_MD5: Final = re.compile(r"[0-9a-f]{32}")
+_STORED_FILES: Final = {"raster_change": "storage = 'dvc'", "label_change": "true"}
+"""Which rows of a row table name a file in DVC."""
 _TAGGED: Final = (
     "SELECT DISTINCT tagged_position FROM state.tag WHERE position <= $at AND tagged_position BETWEEN 1 AND $at"
 )
@@ -50,12 +53,16 @@ class FolderListing(NamedTuple):
     content: bytes
 
 
-def list_retained_positions(revision: Revision, selection: RevisionSelection) -> list[int]:
-    """Return the positions of a selection of the revisions up to `revision`, the head, in ascending order."""
+def list_retained_positions(revision: Revision, selection: RevisionSelection, head: int | None = None) -> list[int]:
+    """Return the positions of a selection of the revisions up to `head`, in ascending order.
+
+    `head` is the position of `revision` if None, or an earlier one, at which the selection was made.
+    """
+    last = revision.position if head is None else head
     if selection == "all":
-        return list(range(1, revision.position + 1))
-    tagged = revision.fetch_rows(_TAGGED, {"at": revision.position}) if selection == "tags" else []
-    return sorted({revision.position, *(position for (position,) in tagged)})
+        return list(range(1, last + 1))
+    tagged = revision.fetch_rows(_TAGGED, {"at": last}) if selection == "tags" else []
+    return sorted({last, *(position for (position,) in tagged)})
 
 
 def list_required_objects(
@@ -69,10 +76,25 @@ def list_required_objects(
         excluded_md5s: Data files to leave out, such as withdrawn ones; listings name them all the same.
     """
     positions = sorted(set(positions))
-    _stage_required_versions(revision, positions)
-    files = {md5: size for md5, size in revision.fetch_rows(_FILES) if md5 not in excluded_md5s}
+    files = list_required_files(revision, positions, excluded_md5s=excluded_md5s)
     listings = {listing.address: len(listing.content) for listing in _iter_staged_listings(revision, positions)}
     return RequiredObjects(files, listings)
+
+
+def list_required_files(
+    revision: Revision, positions: Iterable[int], *, excluded_md5s: Collection[str] = ()
+) -> dict[str, int]:
+    """Return the data files of the revisions at `positions`, as `list_required_objects` does, without listings."""
+    _stage_required_versions(revision, sorted(set(positions)))
+    return {md5: size for md5, size in revision.fetch_rows(_FILES) if md5 not in excluded_md5s}
+
+
+def list_recorded_files(revision: Revision) -> dict[str, int]:
+    """Return the sizes of all data files in DVC that events of any chain record, by MD5."""
+    tables = sorted(set(list_row_tables(revision.connection)) & _STORED_FILES.keys())
+    queries = [f"SELECT md5, size FROM log.{table} WHERE {_STORED_FILES[table]}" for table in tables]  # noqa: S608
+    rows = revision.fetch_rows(" UNION ".join(queries)) if queries else []
+    return {md5: size or 0 for md5, size in rows if _MD5.fullmatch(md5 or "")}
 
 
 def iter_folder_listings(revision: Revision, positions: Iterable[int]) -> Iterator[FolderListing]:
@@ -92,7 +114,15 @@ def _stage_required_versions(revision: Revision, positions: list[int]) -> None:
 
 
 def _iter_staged_listings(revision: Revision, positions: list[int]) -> Iterator[FolderListing]:
-    versions = revision.fetch_rows(_VERSIONS)
+    yield from iter_listings(revision.fetch_rows(_VERSIONS), positions)
+
+
+def iter_listings(versions: Iterable[tuple[Any, ...]], positions: list[int]) -> Iterator[FolderListing]:
+    """Yield the listings of folders at the sorted `positions`, each version of a folder once.
+
+    `versions` are those of files, ordered by folder: folder, name, MD5, size, and the positions from and to which the
+    folder has it.
+    """
     for folder, rows in groupby(versions, key=itemgetter(0)):
         entries = [tuple(row[1:]) for row in rows]
         for position in _select_distinct_positions(positions, {change for entry in entries for change in entry[3:]}):

@@ -1,0 +1,67 @@
+"""Check the history folder: its segments against their `.dvc` file, and the lock file against the log."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from geographer.base.errors import CorruptError
+from geographer.storage.database.connection import Database
+from geographer.storage.database.dataset_folder import LOCK_FILE
+from geographer.storage.dvc.dvc_check import read_dvc_file
+from geographer.storage.dvc.store import Store
+from geographer.storage.history.agreement import LockRelation, compare_lock
+from geographer.storage.history.folder import HISTORY_DVC_FILE, HISTORY_FOLDER
+from geographer.storage.log.check import Finding
+
+REPAIRABLE: Final = frozenset({"altered segment", "missing segment", "unreadable .dvc file", "stale lock file"})
+"""The findings that writing the history again clears."""
+_REPAIR: Final = "Run geographer verify --repair to write the history folder again from the log."
+
+
+def find_history_faults(database: Database, store: Store) -> Iterator[Finding]:
+    """Yield what is wrong with the lock file and the segments; nothing if the dataset has no history folder yet."""
+    agreement = compare_lock(store.root, database, can_write=False)
+    if agreement.relation is LockRelation.CATCH_UP:
+        detail = f"it is at @{agreement.position}, because a command was interrupted"
+        yield Finding("stale lock file", LOCK_FILE, agreement.position, detail, _REPAIR)
+    elif agreement.problem:
+        yield Finding("other lock file", LOCK_FILE, agreement.position, agreement.problem, "")
+    if (store.root / HISTORY_DVC_FILE).exists():
+        yield from _check_segments(store)
+
+
+def delete_damaged_segments(store: Store) -> None:
+    """Delete the files and objects of segments whose bytes are not those of their checksum: the log has the events."""
+    tracked = store.list_tracked_files(HISTORY_DVC_FILE) or {}
+    for path, md5 in tracked.items():
+        for file in (store.root / path, store.cache_path(md5)):
+            if file.is_file() and _compute_md5(file) != md5:
+                file.unlink()
+
+
+def _check_segments(store: Store) -> Iterator[Finding]:
+    try:
+        read_dvc_file(store.root / HISTORY_DVC_FILE)
+    except CorruptError as error:
+        yield Finding("unreadable .dvc file", HISTORY_DVC_FILE, None, str(error), _REPAIR)
+        return
+    tracked = store.list_tracked_files(HISTORY_DVC_FILE)
+    if tracked is None:
+        detail = "the list of its files is missing in DVC's cache and remote"
+        yield Finding("missing segment", HISTORY_DVC_FILE, None, detail, _REPAIR)
+        return
+    for path, md5 in sorted(tracked.items()):
+        file = store.root / path
+        if not file.is_file():
+            yield Finding("missing segment", path, None, f"it is missing in the folder '{HISTORY_FOLDER}'", _REPAIR)
+        elif _compute_md5(file) != md5:
+            detail = f"its bytes are not those that '{HISTORY_DVC_FILE}' names"
+            yield Finding("altered segment", path, None, detail, _REPAIR)
+
+
+def _compute_md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
