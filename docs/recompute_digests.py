@@ -51,6 +51,7 @@ HASHED_COLUMNS: Final = {
     "recipe_input": "recipe subject object_id geometry crs",
     "skipped_input": "input name reason",
     "split_change": "split raster_id part",
+    "withdrawn_file": "md5 raster_id path sha256 size",
 }
 """The hashed columns of each row table, in the order in which they are hashed. The tables are in sorted order."""
 

@@ -72,6 +72,7 @@ def events(sample_history, tmp_path_factory):
     dataset.take_in_rasters(["d"])
     dataset.remove_features(["q1"])
     dataset.restore_features(["q1"])
+    dataset.withdraw_rasters(["b"], reason="the licence ended")
     append_unreadable_row(dataset)
     dataset.remove_unreadable()
     dataset.remap_classes({"quarry": "pit", "pond": "pit", "quay": None}, prune_rasters=True)

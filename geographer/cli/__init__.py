@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "roots": ("roots", "List or set the folders of this machine that references lie in."),
     "remove": ("remove", "Remove features, rasters or a recipe; earlier revisions keep them."),
     "restore": ("restore", "Restore removed features or rasters."),
+    "withdraw": ("withdraw", "Delete the bytes of rasters and of their chips in every revision; digests stay."),
     "import": ("import_", "Import a directory of GeoGrapher 1.0, or merge another dataset."),
     "classes": ("classes", "List, combine, rename or drop classes; derive them from probabilities."),
     "download": (

@@ -6,6 +6,7 @@ from geographer.base.text import format_count
 from geographer.cli import options, output
 from geographer.cli.help import format_example
 from geographer.dataset.reader import DatasetReader
+from geographer.storage.workspace.withdrawn_files import describe_withdrawn_files
 
 
 @click.command("checkout", epilog=format_example("checkout v1 --to ../v1"))
@@ -19,10 +20,15 @@ def checkout_command(dataset: DatasetReader, revision: str | None, to: str | Non
     If REV is omitted, it is the revision of geographer.lock, which Git may have changed.
     """
     result = dataset.checkout(revision, to=to)
+    withdrawn = describe_withdrawn_files(result.withdrawn)
     if as_json:
-        output.print_json_line({"written": result.written, "removed": result.removed, "kept": result.unchanged})
+        output.print_json_line(
+            {"written": result.written, "removed": result.removed, "kept": result.unchanged, "withdrawn": withdrawn}
+        )
         return
     place = f"'{to}'" if to else "the workspace"
     name = revision or "the revision of geographer.lock"
     written = format_count(result.written, "file")
     click.echo(f"{place} is at {name}: {written} written, {result.removed:,} removed, {result.unchanged:,} unchanged")
+    for line in withdrawn:
+        click.echo(line)

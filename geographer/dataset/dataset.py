@@ -35,6 +35,7 @@ from geographer.operations.remove.request import RemoveFeatures, RemoveRasters, 
 from geographer.operations.remove.restore import RestoreFeatures, RestoreRasters
 from geographer.operations.remove.unreadable import RemoveUnreadable
 from geographer.operations.split.recipe import Split
+from geographer.operations.remove.withdraw import WithdrawRasters
 from geographer.operations.tag import TagRevision
 from geographer.storage.database.dataset_folder import (
     GEOGRAPHER_FOLDER,
@@ -175,3 +176,4 @@ class Dataset(DatasetReader):
     tag = make_method("tag", TagRevision, run)
     update = make_method("update", Update, _update)
     iter_updates = make_method("iter_updates", Update, run_update)
+    withdraw_rasters = make_method("withdraw_rasters", WithdrawRasters, run)

@@ -35,7 +35,8 @@ def export_folder(revision: Revision, store: Store, folder: Path, source: FileSo
     """Write the files and tables of `revision` to a folder, with a manifest; correct files of an earlier one are kept.
 
     The manifest, `MANIFEST`, has the SHA-256 of every file in the form of `sha256sum`. `revision.json` says which
-    revision it is. Withdrawn files are left out. If an export is interrupted, the manifest lists all files that may exist.
+    revision it is. Withdrawn files are left out. If an export is interrupted, the manifest lists all files that may
+    exist.
 
     The bytes come from `source`, or else from `store`.
 

@@ -204,18 +204,22 @@ class CutRecipe(Recipe, kw_only=True, frozen=True):
         return next((bands for pattern, bands in parse_bands(self.bands) if fnmatchcase(raster_id, pattern)), None)
 
     def _read_unchanged_chips(self, revision: Revision) -> tuple[list[Chip], list[Chip]]:
-        """Return the chips whose parent raster is unchanged: those that exist, and those that users removed.
+        """Return the chips whose parent raster is unchanged: those that exist; those that users removed or withdrew.
 
-        With `replace`, removed chips are forgotten, so the recipe cuts them again.
+        With `replace`, removed chips are forgotten, so the recipe cuts them again; withdrawn ones are not.
         """
+        from geographer.storage.workspace.withdrawn_files import list_withdrawn_md5s
+
         stage_remembered_removals(revision)
         query = (_FOLDER / "unchanged_chips.sql").read_text()
-        rows = revision.fetch_rows(query, {"name": self.name, "collection": self.source})
+        withdrawn = sorted(list_withdrawn_md5s(revision))
+        rows = revision.fetch_rows(query, {"name": self.name, "collection": self.source, "withdrawn": withdrawn})
         existing: list[Chip] = []
         removed: list[Chip] = []
-        for is_removed, stem, raster, feature, *sides in rows:
-            (removed if is_removed else existing).append(Chip(stem, raster, feature, Window(*sides)))
-        return existing, [] if self.replace else removed
+        for is_removed, is_withdrawn, stem, raster, feature, *sides in rows:
+            if not is_removed or is_withdrawn or not self.replace:
+                (removed if is_removed else existing).append(Chip(stem, raster, feature, Window(*sides)))
+        return existing, removed
 
     def _validate_rasters(self, raster_by_id: Mapping[str, Any], *, is_changed: bool) -> None:
         """Reject bands that rasters do not have, patterns without rasters, and sizes in metres below two pixels."""

@@ -1,19 +1,22 @@
--- unchanged_chips.sql: the chips of the recipe $name, and those that users removed since it has its parameters (is_removed), whose
---   parent raster is in $collection with the bytes and CRS it was cut from
--- needs: current_raster, state.raster, state.recipe, remembered_removal, macro is_current, $name, $collection · makes: one result:
--- is_removed, name (without the recipe), raster_id, feature_id, col, row, width, height
+-- unchanged_chips.sql: the chips of the recipe $name, those that users removed since it has its parameters (is_removed), and those
+--   that were withdrawn (is_withdrawn), whose parent raster is in $collection with the bytes and CRS it was cut from
+-- needs: current_raster, state.raster, state.recipe, remembered_removal, macro is_current, $name, $collection, $withdrawn (MD5s) ·
+-- makes: one result: is_removed, is_withdrawn, name (without the recipe), raster_id, feature_id, col, row, width, height
 WITH recipe AS (
     SELECT valid_from AS recorded_at FROM state.recipe WHERE name = $name AND is_current(valid_from, valid_to)
 ), chip AS (
-    SELECT raster_id, parent_id, feature_id, col, "row", width, height, valid_from, false AS is_removed
+    SELECT raster_id, parent_id, feature_id, col, "row", width, height, valid_from, false AS is_removed, false AS is_withdrawn
     FROM current_raster WHERE recipe = $name
     UNION ALL
-    SELECT raster_id, parent_id, feature_id, col, "row", width, height, valid_from, true AS is_removed
+    SELECT raster_id, parent_id, feature_id, col, "row", width, height, valid_from, true, false
     FROM state.raster JOIN remembered_removal USING (raster_id)
-    WHERE recipe = $name AND valid_to = removed_at
+    WHERE recipe = $name AND valid_to = removed_at AND NOT list_contains($withdrawn::VARCHAR[], md5)
       AND removed_at >= (SELECT recorded_at FROM recipe)
+    UNION ALL
+    SELECT raster_id, parent_id, feature_id, col, "row", width, height, valid_from, true, true
+    FROM state.raster WHERE recipe = $name AND list_contains($withdrawn::VARCHAR[], md5)
 )
-SELECT is_removed, substr(chip.raster_id, len($name) + 2) AS name, chip.parent_id AS raster_id, chip.feature_id, chip.col, chip."row",
+SELECT is_removed, is_withdrawn, substr(chip.raster_id, len($name) + 2) AS name, chip.parent_id AS raster_id, chip.feature_id, chip.col, chip."row",
        chip.width, chip.height
 FROM chip
 JOIN state.raster AS parent
@@ -22,7 +25,7 @@ JOIN (FROM current_raster WHERE collection = $collection) AS current_parent
 ON current_parent.raster_id = chip.parent_id AND current_parent.sha256 = parent.sha256 AND current_parent.crs = parent.crs
 UNION ALL
 -- Chips that users removed in another dataset, before it was imported.
-SELECT true, substr(raster_id, len($name) + 2), '', NULL, 0, 0, 0, 0
+SELECT true, false, substr(raster_id, len($name) + 2), '', NULL, 0, 0, 0, 0
 FROM remembered_removal ANTI JOIN state.raster USING (raster_id)
 WHERE starts_with(raster_id, $name || '/') AND removed_at >= (SELECT recorded_at FROM recipe)
 ORDER BY name;

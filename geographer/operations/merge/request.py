@@ -73,11 +73,13 @@ class ImportDataset(DatasetPath, kw_only=True, frozen=True):
         from geographer.operations.merge.common_history import find_merge_base
         from geographer.operations.merge.plan import plan_merge
         from geographer.operations.merge.source_dataset import read_source_dataset
+        from geographer.storage.workspace.withdrawn_files import reject_withdrawn_revision
 
         other = UnitOfWork(find_dataset_root(Path(self.path)))
         if other.root == context.root:
             raise UsageError(f"'{self.path}' is this dataset. Name another one.")
         with other.open_revision(self.at) as source_revision:
+            reject_withdrawn_revision(source_revision)
             base = find_merge_base(revision, source_revision, self.prefix, self.new_names)
             source = read_source_dataset(source_revision, other.root, self.at, revision, base)
         with other.file_store as store:

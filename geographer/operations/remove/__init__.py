@@ -3,4 +3,5 @@
 - `events`   the events
 - `request`  the requests
 - `restore`  the requests that undo removals
+- `withdraw` the request that deletes the bytes of rasters, too
 """

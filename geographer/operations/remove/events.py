@@ -1,5 +1,6 @@
 """The events of removals and restorations; earlier revisions keep what is removed."""
 
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from msgspec import UNSET
@@ -32,6 +33,17 @@ class RastersRemoved(RasterRemoval, kw_only=True, frozen=True):
 
     kind: ClassVar[str] = "rasters_removed"
     is_remembered: ClassVar[bool] = True
+
+
+class RastersWithdrawn(RasterRemoval, kw_only=True, frozen=True):
+    """The bytes of rasters, and of all chips that were ever cut from them, are to be deleted; the digests stay."""
+
+    kind: ClassVar[str] = "rasters_withdrawn"
+    row_tables: ClassVar[tuple[tuple[str, str, str], ...]] = (("withdrawn_file", "md5", "raster_id path sha256 size"),)
+    state_sql: ClassVar[Path | None] = Path(__file__).with_name("withdrawn_file.sql")
+    is_remembered: ClassVar[bool] = True
+
+    files: Annotated[Count, Counted("file", "withdrawn")]
 
 
 class FeaturesRestored(EventPayload, kw_only=True, frozen=True):

@@ -80,8 +80,11 @@ class RestoreRasters(Request, frozen=True):
 
         Raises:
             NotFoundError: The dataset never had a raster of that id.
-            ConflictError: It is in the dataset, or what it was cut from or by has changed.
+            ConflictError: It is in the dataset, what it was cut from or by has changed, or its bytes were withdrawn.
         """
+        from geographer.storage.workspace.withdrawn_files import reject_withdrawn_rasters
+
+        reject_withdrawn_rasters(revision, self.ids)
         stage_remembered_removals(revision)
         _stage_restorable_rows(revision, "raster", [*dict.fromkeys(self.ids)])
         rows = _fetch_restored_rows(revision, "raster")

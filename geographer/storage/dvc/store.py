@@ -210,6 +210,10 @@ class Store:
 
     def list_tracked_files(self, dvc_file: str) -> dict[str, str] | None:
         """Return the files that a `.dvc` file names, with their MD5s; None if it or its listing cannot be read.
+    def delete_objects(self, md5s: Iterable[str]) -> None:
+        """Delete objects from the cache and from the retained ones; those that are not there are skipped."""
+        self.retained_objects.delete_objects(md5s)
+
 
         Paths are relative to the workspace. A listing that the cache lacks is fetched from the remote.
         """

@@ -77,12 +77,24 @@ class Revision:
         """Make `path` in `rasters` and `labels`, which is the recorded one, lead to the bytes of this revision.
 
         A file that the workspace does not show, which is at `workspace_position`, has the path of the object in DVC's
-        cache. `find_cache_folder` is called if there are such files.
+        cache; one that was withdrawn has none. `find_cache_folder` is called if the cache is needed.
         """
         self.connection.execute("SET VARIABLE workspace_position = $position", {"position": workspace_position})
+        raster_path, label_path = "path", "path"
         if workspace_position != self.position and self.fetch_value("SELECT true FROM hidden_file LIMIT 1"):
             self.connection.execute("SET VARIABLE cache_folder = $folder", {"folder": find_cache_folder()})
-            self._create_file_views("if(storage = 'dvc', locate_file(path, md5), path)", "locate_file(path, md5)")
+            raster_path, label_path = "if(storage = 'dvc', locate_file(path, md5), path)", "locate_file(path, md5)"
+        if self._has_withdrawn_rasters():
+            raster_path = f"if(storage = 'dvc' AND md5 IN (SELECT md5 FROM state.withdrawn_file), NULL, {raster_path})"  # noqa: S608
+        if raster_path != "path":
+            self._create_file_views(raster_path, label_path)
+
+    def _has_withdrawn_rasters(self) -> bool:
+        has_table = "FROM duckdb_tables() WHERE database_name = 'state' AND table_name = 'withdrawn_file'"
+        query = (
+            "SELECT true FROM current_raster SEMI JOIN state.withdrawn_file USING (md5) WHERE storage = 'dvc' LIMIT 1"
+        )
+        return bool(self.fetch_rows(has_table) and self.fetch_rows(query))
 
     def fetch_rows(self, query: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Run a query and return its rows as tuples."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from geographer.base.atomic_files import FileDamage, translate_os_errors
 from geographer.base.errors import CorruptError, quote_names
@@ -19,6 +19,7 @@ from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles
 from geographer.storage.workspace.paths import FILES_SQL, SafeFolder, is_recorded_file
 from geographer.storage.workspace.tracked_folders import find_unknown_dvc_files
+from geographer.storage.workspace.withdrawn_files import WithdrawnFile, list_withdrawn_files
 
 _ENTRIES: Final = (
     "SELECT parse_dirpath(path, 'forward_slash') AS folder, parse_filename(path, false, 'forward_slash'), md5, size "
@@ -41,12 +42,22 @@ class TrackedFile(NamedTuple):
     position: int | None = None
 
 
+class FileSource(Protocol):
+    """Where the bytes of files come from: the store, or a remote."""
+
+    def restore_files(
+        self, files: Sequence[tuple[Checksums, Path]], *, trusted_md5s: Md5s = (), link: bool = False
+    ) -> list[tuple[Path, Checksums, FileDamage]]:
+        """Write files to their destinations, and return those that could not be written; see `Store`."""
+
+
 class CheckoutResult(NamedTuple):
-    """The numbers of files that a checkout wrote, removed and left unchanged."""
+    """The numbers of files that a checkout wrote, removed and left unchanged; the revision's withdrawn files."""
 
     written: int
     removed: int
     unchanged: int
+    withdrawn: Sequence[WithdrawnFile] = ()
 
 
 def list_files(revision: Revision, position: int, *, exclude_position: int = 0) -> list[TrackedFile]:
@@ -74,12 +85,16 @@ def update_workspace(
         ConflictError: a folder is a symbolic link.
     """
     check_all = check_all or current is None
-    different = list_files(revision, revision.position, exclude_position=current or 0)
+    withdrawn = list_withdrawn_files(revision.connection)
+    different, _ = split_files(list_files(revision, revision.position, exclude_position=current or 0), withdrawn)
+    files, left_out = (
+        split_files(list_files(revision, revision.position), withdrawn) if withdrawn or check_all else ([], [])
+    )
     to_write = [] if current is None else different
     obsolete_paths = _list_obsolete_paths(revision, current, store.root)
     workspace = SafeFolder(store.root)
     if check_all:
-        shown = set(list_files(revision, revision.position)).difference(to_write)
+        shown = set(files).difference(to_write)
         with CheckedFiles(store.root) as checked:
             to_write += [
                 file for file in shown if checked.find_damage(workspace.require_inside(file.path), file.checksums)
@@ -101,7 +116,15 @@ def update_workspace(
         _remove_empty_folders(store.root / folder, store.root)
     store.save_dvc_state([(store.root / file.path, file.checksums) for file in to_write])
     count = revision.fetch_value("SELECT count(*) FROM files_at($at)", {"at": revision.position})
-    return CheckoutResult(len(to_write), len(obsolete_paths), count - len(to_write))
+    return CheckoutResult(len(to_write), len(obsolete_paths), count - len(to_write) - len(left_out), left_out)
+
+
+def split_files(
+    files: Sequence[TrackedFile], withdrawn: Mapping[str, WithdrawnFile]
+) -> tuple[list[TrackedFile], list[WithdrawnFile]]:
+    """Return the files that can be restored, and the withdrawn ones; `withdrawn` is by MD5."""
+    restorable = [file for file in files if file.checksums.md5 not in withdrawn]
+    return restorable, [withdrawn[file.checksums.md5] for file in files if file.checksums.md5 in withdrawn]
 
 
 def find_features_on_rasters(revision: Revision, raster_ids: Iterable[str]) -> list[str]:
@@ -115,7 +138,7 @@ def find_features_on_rasters(revision: Revision, raster_ids: Iterable[str]) -> l
 
 
 def restore_files(
-    revision: Revision, store: Store, folder: Path, files: list[TrackedFile], trusted_md5s: Md5s, linked_md5s: Md5s
+    revision: Revision, store: FileSource, folder: Path, files: list[TrackedFile], trusted_md5s: Md5s, linked_md5s: Md5s
 ) -> None:
     """Write files of a revision to a folder; `CorruptError` if some are missing or altered in cache and remote."""
     target = SafeFolder(folder)

@@ -11,6 +11,7 @@ from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles
 from geographer.storage.workspace.source_rasters import SourceRasters, read_source_rasters
+from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 
 _STORAGE: Final = "SELECT storage FROM current_raster WHERE raster_id = $raster_id"
 _LABEL: Final = "SELECT path, size, md5, sha256 FROM current_label WHERE label = $label AND raster_id = $raster_id"
@@ -20,7 +21,8 @@ def find_raster_file(revision: Revision, store: Store, raster_id: str) -> tuple[
     """Return the file of a raster, and whether GDAL is to read sidecar files: only a referenced raster may have any.
 
     Raises:
-        NotFoundError: the revision has no such raster, or it lies in a root that is not set on this machine.
+        NotFoundError: the revision has no such raster, its file was withdrawn, or it lies in a root that is not set
+            on this machine.
         UsageError: the raster is a catalogue entry, which has no file.
         CorruptError: no file has the recorded bytes.
     """
@@ -34,6 +36,8 @@ def find_raster_file(revision: Revision, store: Store, raster_id: str) -> tuple[
         sources.require_intact()
         return sources.raster_by_id[raster_id].path, True
     (raster,) = read_source_rasters(revision, store.root, [raster_id]).values()
+    if file := list_withdrawn_files(revision.connection).get(raster.checksums.md5):
+        raise NotFoundError(f"raster '{raster_id}' has no file at @{revision.position}: {file.describe()}.")
     return _find_file(store, raster.path, raster.checksums, f"raster '{raster_id}'"), False
 
 

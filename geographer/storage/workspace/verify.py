@@ -33,6 +33,7 @@ from geographer.storage.workspace.verify_files import DamagedFile, FileVerifier
 from geographer.storage.workspace.verify_report import Remedy, VerifyReport, VerifyResult, list_names
 
 _STATE_ERRORS: Final = (GeographerError, duckdb.Error, ValueError)
+from geographer.storage.workspace.withdrawn_files import delete_withdrawn_objects
 _REPAIRABLE: Final = {"edited state", "damaged state"}
 """The findings about the state that `--repair` clears."""
 _STATE_HEAD: Final = (
@@ -257,6 +258,11 @@ class _Verification:
         for folder, (finding, entries) in self._files.repair.dvc_files.items():
             if f"{folder}.dvc" in unknown:
                 detail = "it lists other files than any revision of the log; a colleague may have removed some"
+        if is_repaired:
+            with open_revision(self._database, self._head) as revision:
+                delete_withdrawn_objects(revision, self._store)
+        else:
+            yield from self._files.check_withdrawn()
                 yield Finding("unrecorded .dvc file", f"{folder}.dvc", None, detail, Remedy.DVC_FILE)
             elif is_repaired:
                 self._store.track_folder(folder, entries)

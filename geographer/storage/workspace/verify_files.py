@@ -24,6 +24,12 @@ from geographer.storage.workspace.logged_files import LoggedFile, parse_recorded
 from geographer.storage.workspace.paths import SafeFolder
 from geographer.storage.workspace.roots import Roots, find_reference_fault
 from geographer.storage.workspace.verify_report import Remedy, VerifyReport
+from geographer.storage.workspace.withdrawn_files import (
+    describe_withdrawn_files,
+    find_present_objects,
+    iter_present_files,
+    list_withdrawn_files,
+)
 
 DATA_FOLDERS: Final = ("rasters", "labels")
 
@@ -66,13 +72,16 @@ class FileVerifier:
         self._blocked_folders: dict[str, str] = {}
         self.damages: list[DamagedFile] = []
         self.repair = Repair({}, [])
+        self._withdrawn = list_withdrawn_files(connection)
+        self._present_paths = [*iter_present_files(store.root, self._withdrawn.values())]
+        report.withdrawn += describe_withdrawn_files(self._withdrawn.values())
         self.read_files = cache(lambda position: read_logged_files(connection, position))
 
     def check_workspace(self, position: int, shared_with: int | None) -> Iterator[Finding]:
         """Hash the workspace's files, those of the revision at `position`; or only those that another one shares."""
-        files = self._list_stored_files(position)
+        files = self._list_restorable_files(position)
         if shared_with is not None:
-            shared = {(file.path, file.checksums.md5) for file in self._list_stored_files(shared_with)}
+            shared = {(file.path, file.checksums.md5) for file in self._list_restorable_files(shared_with)}
             files = [file for file in files if (file.path, file.checksums.md5) in shared]
         self._report.checked["workspace_files"] = len(files)
         workspace = SafeFolder(self._store.root)
@@ -170,6 +179,7 @@ class FileVerifier:
         root = self._store.root
         known = {file.path for file in self._list_stored_files(position)}
         known |= self._list_referenced_paths()
+        known |= {path.relative_to(root).as_posix() for path in self._present_paths}
         files = sorted(path for top in DATA_FOLDERS for path in _iter_data_files(root, top))
         for path in [path for path in files if path not in known]:
             if dvc_file := self._foreign_paths.get(path):
@@ -187,6 +197,24 @@ class FileVerifier:
         files |= {file.resolve() for file in files}
         return paths | {file.relative_to(root).as_posix() for file in files if file.is_relative_to(root)}
 
+    def check_withdrawn(self) -> Iterator[Finding]:
+        """Find the withdrawn files that this machine still has."""
+        present = {file.md5: "in DVC's cache" for file in find_present_objects(self._store, self._withdrawn.values())}
+        paths = {path.relative_to(self._store.root).as_posix() for path in self._present_paths}
+        for md5, file in self._withdrawn.items():
+            if md5 in present or file.path in paths:
+                place = " and ".join(
+                    [*filter(None, [present.get(md5)]), *(["in the workspace"] if file.path in paths else [])]
+                )
+                detail = f"{file.describe()}; its bytes are still {place}: --repair deletes them"
+                yield Finding(
+                    "withdrawn file still present", f"raster {file.raster_id}", file.position, detail, Remedy.REPAIR
+                )
+
+    def _list_restorable_files(self, position: int) -> list[TrackedFile]:
+        """Return the stored files of a revision that were not withdrawn."""
+        return [file for file in self._list_stored_files(position) if file.checksums.md5 not in self._withdrawn]
+
     def _list_stored_files(self, position: int) -> list[TrackedFile]:
         return [file for file, _ in self.read_files(position).files if not file.is_referenced]
 
@@ -194,7 +222,7 @@ class FileVerifier:
         """Return the objects of revisions by MD5, each with the first file and revision that need it."""
         objects: dict[str, tuple[TrackedFile, int]] = {}
         for position in positions:
-            for file in self._list_stored_files(position):
+            for file in self._list_restorable_files(position):
                 objects.setdefault(file.checksums.md5, (file, position))
         return objects
 

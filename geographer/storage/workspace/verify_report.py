@@ -44,7 +44,7 @@ class Remedy(StrEnum):
         "Put the referenced file back, or record the new one with geographer add rasters --mode reference --replace."
     )
     ROOT = "Set the roots that the referenced files lie in, each on every machine: geographer roots set NAME DIR."
-    REPAIR = "Run geographer verify --repair to write .dvc files again and to delete orphaned files."
+    REPAIR = "Run geographer verify --repair to write .dvc files again and to delete orphaned and withdrawn files."
     TEAM = "Get the newer .geographer/log.duckdb from its author: nothing that only a .dvc file names is deleted."
     DVC_FILE = (
         "Run dvc pull, or undo the change of the .dvc file with git; geographer checkout HEAD writes it as recorded."
@@ -63,6 +63,7 @@ class VerifyReport:
         revisions: The revisions whose files were hashed, such as `@12` or `@6 (v1)`.
         matches: What equals a recorded or an expected digest, such as `content digest of @6 (v1)`.
         not_checked: What was not compared, and how to do that.
+        withdrawn: The files that were withdrawn, by raster and event: a line for each.
     """
 
     revision: dict[str, Any] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class VerifyReport:
     revisions: list[str] = field(default_factory=list)
     matches: list[str] = field(default_factory=list)
     not_checked: list[str] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON."""
@@ -79,13 +81,14 @@ class VerifyReport:
             "revisions": self.revisions,
             "matches": self.matches,
             "not_checked": self.not_checked,
+            "withdrawn": self.withdrawn,
         }
 
     def list_lines(self) -> list[str]:
         """Return the report as lines of text."""
         counts = [format_count(number, _COUNTED[name][0]) + _COUNTED[name][1] for name, number in self.checked.items()]
         lines = [f"checked: {', '.join(counts)}", *(f"matched: {match}" for match in self.matches)]
-        return lines + [f"not checked: {text}" for text in self.not_checked]
+        return lines + self.withdrawn + [f"not checked: {text}" for text in self.not_checked]
 
     def format_success(self) -> str:
         """Return the sentence for a verification without findings."""

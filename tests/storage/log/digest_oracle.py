@@ -18,6 +18,7 @@ ROW_TABLES = (
     "recipe_input",
     "skipped_input",
     "split_change",
+    "withdrawn_file",
 )
 WKB = ("geometry", "outline")
 

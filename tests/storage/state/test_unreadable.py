@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from geographer.base.errors import UsageError
 from geographer.operations.add.events import FeaturesAdded, RastersAdded
 from geographer.operations.label.events import LabelsMade
 from geographer.storage.database.connection import Database
+from geographer.storage.database.dataset_folder import LOCK_FILE
 from geographer.storage.events import CommitInfo, EventPayload, Head
 from geographer.storage.events.payload import RecipeRecord
 from geographer.storage.events.row_tables import make_row_table
@@ -198,6 +200,8 @@ def test_rows_without_id_or_with_a_bad_value_are_removed(dataset, database):
         for table, change in FORGED.items():
             edit_table(connection, table, f"UPDATE {table} SET {change}")
         recompute_log(connection)
+    (dataset.root / LOCK_FILE).unlink()
+    shutil.rmtree(dataset.root / "history")
     assert [row[1:] for row in read_unreadable_of(dataset)] == [
         ("lake", "its value is missing or negative"),
         (None, "it has no id"),
