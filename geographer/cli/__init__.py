@@ -54,6 +54,7 @@ COMMANDS: Final = {
     "components": ("split", "List the groups of rasters that must stay together."),
     "sql": ("query", "Run a read-only SELECT over the tables of a revision."),
     "checkout": ("checkout", "Restore the files of a revision, byte for byte; only files that differ are written."),
+    "gc": ("gc", "Delete the files that neither the head nor a tag needs, from this machine or a remote."),
     "verify": ("verify", "Check that the log and all files are as recorded, or list what differs."),
     "demo": ("demo", "Run the whole workflow on real data, in a new folder."),
 }

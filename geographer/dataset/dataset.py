@@ -46,6 +46,9 @@ from geographer.storage.events import ChangeResult
 from geographer.storage.queries.table import Table
 from geographer.storage.request import PlanContext, Request
 
+if TYPE_CHECKING:
+    from geographer.sharing.collect_garbage import GarbageReport, RetainedRevisions
+
 
 class Dataset(DatasetReader):
     """An object-centric remote-sensing dataset with all its versions, in a folder.
@@ -125,6 +128,32 @@ class Dataset(DatasetReader):
 
     def _update(self, request: Update) -> list[ChangeResult]:
         return list(self.run_update(request))
+
+    def collect_garbage(
+        self, *, remote: str | None = None, revisions: "RetainedRevisions" = "tags", dry_run: bool = False
+    ) -> "GarbageReport":
+        """Delete the objects that no retained revision needs: from this machine, or from one of DVC's remotes.
+
+        Needed are the files of the head, of all tags and of the revision that the workspace shows, the history, and
+        what other `.dvc` files and Git commits use. A remote, and a cache outside the dataset's folder, may be shared:
+        what this dataset does not know stays there.
+
+        Args:
+            remote: The name of a remote of DVC; None: DVC's cache and the retained objects on this machine.
+            revisions: Keep what the head and the 'tags' need, or what 'all' revisions need.
+            dry_run: Only count what would be deleted.
+
+        Returns:
+            The numbers and sizes, in bytes, of the objects that were `kept` and `deleted`, and of the `unknown` ones.
+
+        Raises:
+            ConflictError: another command is storing files, or the remote's head is not in this log.
+            NotFoundError: there is no such remote.
+            StorageError: the disk or the remote failed.
+        """
+        from geographer.sharing.collect_garbage import collect_garbage
+
+        return collect_garbage(self._unit_of_work, remote=remote, revisions=revisions, dry_run=dry_run)
 
     def plan_request(self, request: Download) -> tuple[Table, RastersDownloaded]:
         """Search the archive and return what a download would fetch; nothing is changed.

@@ -20,6 +20,7 @@ from geographer.storage.request import BuildContext, Change, PlanContext, Reques
 from geographer.storage.state.digest import compute_state_digest
 from geographer.storage.workspace.required_objects import RequiredObjects, list_required_objects
 from geographer.storage.workspace.tag_objects import list_published_files, retain_revision
+from geographer.storage.workspace.withdrawn_files import list_withdrawn_md5s
 
 
 class TagV1(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,7 +125,7 @@ class TagRevision(Request, frozen=True):
         """See `Request.list_recorded_parameters`."""
         return {"tag": self.name, "revision": None if self.revision is None else str(self.revision)}
 
-    def make_plan(self, revision: Revision, _context: PlanContext, /) -> "TagPlan":
+    def make_plan(self, revision: Revision, context: PlanContext, /) -> "TagPlan":
         """Plan the tag.
 
         Raises:
@@ -143,5 +144,5 @@ class TagRevision(Request, frozen=True):
             )
         tagged = Revision(revision.connection, position)
         tag = Tag(self.name, position, digest, tagged.compute_content_digest(), tagged.compute_merkle_root())
-        required = list_required_objects(revision, [position])
-        return TagPlan(RevisionTagged(tag=tag), required, list_published_files(revision))
+        required = list_required_objects(revision, [position], excluded_md5s=list_withdrawn_md5s(revision))
+        return TagPlan(RevisionTagged(tag=tag), required, list_published_files(revision, context.root))

@@ -159,7 +159,7 @@ class Store:
 
     def check_files(self, checksums: Sequence[Checksums]) -> dict[str, FileDamage]:
         """Hash (SHA-256) the cache's copies, or else retained ones, and return the damaged by MD5; fetch nothing."""
-        damages = ((sums.md5, check_file(self._find_object(sums.md5), sums)) for sums in checksums)
+        damages = ((sums.md5, check_file(self.find_object(sums.md5), sums)) for sums in checksums)
         return {md5: damage for md5, damage in damages if damage}
 
     def fetch_files(self, md5s: Sequence[str], remote: Remote | None = None) -> dict[str, FileDamage]:
@@ -195,7 +195,13 @@ class Store:
 
     def list_missing_objects(self, md5s: Iterable[str]) -> list[str]:
         """Return the objects that are neither in the cache nor retained; nothing is hashed."""
-        return [md5 for md5 in dict.fromkeys(md5s) if not self._find_object(md5).is_file()]
+        return [md5 for md5 in dict.fromkeys(md5s) if not self.find_object(md5).is_file()]
+
+    @contextmanager
+    def hold_lock(self) -> Iterator[None]:
+        """Hold DVC's repository lock: no command of DVC runs meanwhile; `StorageError` if one runs for too long."""
+        with hold_dvc_lock(self._dvc_repo):
+            yield
 
     def retain_objects(self, md5s: Iterable[str]) -> list[str]:
         """Link objects of the cache beside it, so that `dvc gc` does not delete them; see `retained.py`.
@@ -204,16 +210,16 @@ class Store:
         """
         return self.retained_objects.link_objects(md5s)
 
+    def delete_objects(self, md5s: Iterable[str]) -> None:
+        """Delete objects from the cache and from the retained ones; those that are not there are skipped."""
+        self.retained_objects.delete_objects(md5s)
+
     def find_dvc_file_damage(self, folder: str, entries: Sequence[FolderEntry]) -> str | None:
         """Return how the `.dvc` file of a folder, or its listing in the cache, differs from its files, `entries`."""
         return find_dvc_file_damage(self.root / f"{folder}.dvc", entries, self.cache_path)
 
     def list_tracked_files(self, dvc_file: str) -> dict[str, str] | None:
         """Return the files that a `.dvc` file names, with their MD5s; None if it or its listing cannot be read.
-    def delete_objects(self, md5s: Iterable[str]) -> None:
-        """Delete objects from the cache and from the retained ones; those that are not there are skipped."""
-        self.retained_objects.delete_objects(md5s)
-
 
         Paths are relative to the workspace. A listing that the cache lacks is fetched from the remote.
         """
@@ -228,6 +234,17 @@ class Store:
             self.fetch_files([output.address])
         listing = read_listing(self.cache_path(output.address), output.address)
         return None if listing is None else {f"{path}/{name}": md5 for name, md5 in listing.items()}
+
+    def write_listing(self, address: str, listing: bytes) -> None:
+        """Put the listing of a folder, named `address`, into the cache; see `dvc_files.encode_listing`."""
+        write_atomic(self._prepare_object_path(address), listing, self._object_db.protect)
+
+    def add_remote(self, name: str, url: str) -> None:
+        """Make a URL the default remote of the repository, under this name."""
+        with self._dvc_repo.config.edit() as settings:
+            settings["remote"][name] = {"url": url}
+            settings["core"]["remote"] = name
+        self.close()
 
     def track_folder(self, folder: str, entries: Sequence[FolderEntry]) -> None:
         """Track a folder as `dvc add` does, but without reading its files.
@@ -252,7 +269,7 @@ class Store:
                     delete_damaged_dvc_file(self.root / f"{folder}.dvc")
                     listing = encode_listing(entries)
                     address = compute_address(listing)
-                    write_atomic(self._prepare_object_path(address), listing, self._object_db.protect)
+                    self.write_listing(address, listing)
                     write_dvc_file(self._dvc_repo, self.root / folder, address, entries)
                 else:
                     remove_dvc_file(self._dvc_repo, self.root / folder)
@@ -323,7 +340,7 @@ class Store:
                 self._object_db.makedirs(str(target.parent))
         return target
 
-    def _find_object(self, md5: str) -> Path:
+    def find_object(self, md5: str) -> Path:
         """Return the path of an object in the cache, or else that of the retained one, if there is one."""
         path = self.cache_path(md5)
         return path if path.is_file() else self.retained_objects.find_object(md5) or path

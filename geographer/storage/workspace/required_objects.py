@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 
 from geographer.storage.database.connection import run_script
 from geographer.storage.dvc.dvc_files import compute_address, encode_listing
-from geographer.storage.log.chain import list_row_tables
 from geographer.storage.history.published import RevisionSelection as RevisionSelection
+from geographer.storage.log.chain import list_row_tables
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.paths import FILES_SQL
 

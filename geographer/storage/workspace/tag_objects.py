@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from geographer.base.text import format_count
+from geographer.storage.database.connection import run_script
 from geographer.storage.dvc.store import Store
+from geographer.storage.history.published import read_known_remotes
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.paths import FILES_SQL
-from geographer.storage.workspace.required_objects import RequiredObjects, list_required_objects
+from geographer.storage.workspace.required_objects import (
+    RequiredObjects,
+    list_required_files,
+    list_retained_positions,
+)
+from geographer.storage.workspace.withdrawn_files import list_withdrawn_md5s
 
-_PUBLISHED_SQL: Final = Path(__file__).with_name("published_files.sql")
+_TAG_USAGE_SQL: Final = Path(__file__).with_name("tag_usage.sql")
 _TAGS: Final = (
     "SELECT tag, tagged_position FROM state.tag WHERE position <= $at AND tagged_position <= $at ORDER BY position"
 )
@@ -23,34 +29,41 @@ logger = logging.getLogger(__name__)
 
 
 class TagUsage(NamedTuple):
-    """What the objects of a tag take on this machine, and what keeps them.
+    """What the data files of a tag take, and what keeps them.
 
     Attributes:
         tag: The tag.
         position: The position of its revision.
-        objects: The number of its objects: files, and listings of folders.
+        files: The number of its files.
         bytes: Their size.
         own_bytes: The size of those that neither the head nor another tag needs.
-        missing: The number of those that this machine lacks.
-        unprotected: Its files that are not retained, and that no remote is known to have: `dvc gc -w` may delete them.
+        missing: The MD5s of those that this machine lacks.
+        unprotected: The MD5s of those that are not retained, and that no remote is known to have: `dvc gc -w` may
+            delete them.
     """
 
     tag: str
     position: int
-    objects: int
+    files: int
     bytes: int
     own_bytes: int
-    missing: int
+    missing: list[str]
     unprotected: list[str]
 
 
-def list_published_files(revision: Revision) -> set[str]:
+def list_published_files(revision: Revision, root: Path) -> set[str]:
     """Return the MD5s of the data files that remotes are known to have, without asking them.
 
-    A remote has the files of the head that was last fetched from it or pushed to it, and those of the tags there.
+    These are the files that the head of a remote said to be there, when this machine last fetched from it or pushed to
+    it. `revision` is the head of the dataset in `root`.
     """
-    revision.connection.execute(FILES_SQL.read_text())
-    return {md5 for (md5,) in revision.fetch_rows(_PUBLISHED_SQL.read_text(), {"at": revision.position})}
+    positions: set[int] = set()
+    for known in read_known_remotes(root).values():
+        published = known.published
+        values = {"position": published.position, "digest": published.head}
+        if revision.fetch_value("SELECT 1 FROM chain_event WHERE position = $position AND digest = $digest", values):
+            positions.update(list_retained_positions(revision, published.revisions, published.position))
+    return set(list_required_files(revision, positions)) if positions else set()
 
 
 def retain_revision(store: Store, name: str, required: RequiredObjects, published: Collection[str]) -> None:
@@ -68,21 +81,24 @@ def retain_revision(store: Store, name: str, required: RequiredObjects, publishe
         )
 
 
-def list_tag_usage(revision: Revision, store: Store) -> list[TagUsage]:
-    """Return what the objects of each tag take, and what keeps them; `revision` is the head."""
-    tags = revision.fetch_rows(_TAGS, {"at": revision.position})
-    positions = {position for _, position in tags} | {revision.position}
-    required = {position: list_required_objects(revision, [position]) for position in positions}
-    users = Counter(md5 for objects in required.values() for md5 in objects.object_sizes)
-    shared = Counter(position for _, position in tags)
-    published, retained = list_published_files(revision), store.retained_objects.list_retained()
-    present = store.retained_objects.list_objects()
+def list_tag_usage(revision: Revision, store: Store, published: Collection[str]) -> list[TagUsage]:
+    """Return what the data files of each tag take, and what keeps them, by position.
+
+    Args:
+        revision: The head.
+        store: The files of this machine.
+        published: The MD5s of the files that remotes are known to have, such as those of `list_published_files`.
+    """
+    revision.connection.execute(FILES_SQL.read_text())
+    run_script(revision.connection, _TAG_USAGE_SQL.read_text(), {"at": revision.position})
+    present, retained = store.retained_objects.list_objects(), store.retained_objects.list_retained()
+    withdrawn = list_withdrawn_md5s(revision)
     usages = []
-    for tag, position in tags:
-        sizes = required[position].object_sizes
-        is_only_user = shared[position] == 1 and position != revision.position
-        own_bytes = sum(size for md5, size in sizes.items() if users[md5] == 1) if is_only_user else 0
-        unprotected = [md5 for md5 in required[position].files if md5 not in retained and md5 not in published]
-        missing = sum(md5 not in present for md5 in sizes)
-        usages.append(TagUsage(tag, position, len(sizes), sum(sizes.values()), own_bytes, missing, unprotected))
+    for tag, position in revision.fetch_rows(_TAGS, {"at": revision.position}):
+        rows = revision.fetch_rows("SELECT md5, size, is_own FROM tag_file WHERE tag = $tag ORDER BY md5", {"tag": tag})
+        rows = [row for row in rows if row[0] not in withdrawn]
+        missing = [md5 for md5, *_ in rows if md5 not in present]
+        unprotected = [md5 for md5, *_ in rows if md5 not in retained and md5 not in published]
+        sizes = (sum(size for _, size, _ in rows), sum(size for _, size, is_own in rows if is_own))
+        usages.append(TagUsage(tag, position, len(rows), *sizes, missing, unprotected))
     return usages

@@ -15,7 +15,10 @@ import pytest
 from geographer import Dataset
 from geographer.base.errors import CorruptError
 from geographer.storage.dvc.store import Store
+from geographer.storage.history.lock_file import read_lock
+from geographer.storage.history.published import KnownRemote, PublishedRevision, remember_remote
 from geographer.storage.workspace.required_objects import list_required_objects
+from geographer.storage.workspace.tag_objects import list_tag_usage
 from tests.sample_history import read_contents, write_scenes
 
 TAGGED = "v1"
@@ -145,11 +148,17 @@ def test_linked_objects_are_not_linked_again(dataset, monkeypatch):
         content = cached.read_bytes()
         cached.unlink()
         cached.write_bytes(content)
-        linked = []
-        monkeypatch.setattr(os, "replace", lambda source, target: linked.append(target) or Path(source).rename(target))
+        linked: list[str] = []
+
+        def rename(source, target):
+            linked.append(target)
+            Path(source).rename(target)
+
+        monkeypatch.setattr(os, "replace", rename)
         assert store.retain_objects([*md5s, "0" * 32]) == []
-        assert linked == [str(store.retained_objects.find_object(md5s[0]))]
-        assert store.retained_objects.find_object(md5s[0]).samefile(cached)
+        (link,) = linked
+        assert Path(link) == store.retained_objects.find_object(md5s[0])
+        assert Path(link).samefile(cached)
         assert not list(store.retained_objects.folder.rglob(".geographer-*"))
 
 
@@ -173,12 +182,46 @@ def test_tag_tells_when_links_are_refused(dataset, monkeypatch, caplog):
     ]
 
 
+@pytest.mark.parametrize("selection", ["tags", "current"])
+def test_tag_that_a_remote_has_needs_no_warning(selection, dataset, monkeypatch, caplog):
+    head, lock = dataset.show(), read_lock(dataset.root)
+    assert lock is not None
+    published = PublishedRevision(
+        1, lock.dataset, "main", head.position, head.digest, lock.content_digest, f"{0:032}.dir", selection
+    )
+    remember_remote(dataset.root, "origin/main", KnownRemote(1, published))
+    with Store(dataset.root) as store:
+        shutil.rmtree(store.retained_objects.folder)
+    refuse_links(monkeypatch)
+    dataset.tag("v2")
+    assert not caplog.messages
+    dataset.tag("again", TAGGED)
+    assert len(caplog.messages) == (selection == "current")
+
+
+def test_usage_of_tags(dataset):
+    dataset.tag("v2", "HEAD~1")
+    dataset.tag("v3")
+    with dataset._unit_of_work.open_revision() as revision, Store(dataset.root) as store:
+        tagged = list_tagged(dataset).files
+        first, second, third = list_tag_usage(revision, store, ())
+        assert (first.tag, first.files, first.bytes) == (TAGGED, 2, sum(tagged.values()))
+        own = [md5 for md5 in tagged if md5 not in list_required_objects(revision, [revision.position]).files]
+        assert (first.own_bytes, second.own_bytes, third.own_bytes) == (tagged[own[0]], 0, 0)
+        assert [usage.missing + usage.unprotected for usage in (first, second, third)] == [[], [], []]
+        store.delete_objects(own)
+        first, *others = list_tag_usage(revision, store, ())
+        assert (first.missing, first.unprotected) == (own, own)
+        assert [usage.missing for usage in others] == [[], []]
+        assert list_tag_usage(revision, store, own)[0].unprotected == []
+
+
 def test_altered_retained_object_is_not_used(dataset):
     run_dvc(dataset.root, "gc", "-w", "-f")
     with Store(dataset.root) as store:
         assert store.find_missing_objects(list_tagged(dataset).files) == []
         md5 = next(md5 for md5 in list_tagged(dataset).files if not store.cache_path(md5).exists())
-        retained = store.retained_objects.find_object(md5)
+        retained = store.retained_objects.folder / md5[:2] / md5[2:]
         retained.chmod(0o644)
         retained.write_bytes(b"rotten")
         with pytest.raises(CorruptError, match="missing in the cache"):

@@ -27,9 +27,14 @@ def head(sample_history):
 
 
 def read_cache_sizes(root):
-    """Return the size of each object in DVC's cache by its address."""
+    """Return the size of each object in DVC's cache by its address, without segments of the history."""
     files = [path for path in (root / ".dvc/cache/files/md5").rglob("*") if path.is_file()]
-    return {path.parent.name + path.name: path.stat().st_size for path in files}
+    listings = {path: json.loads(path.read_bytes()) for path in files if path.suffix == ".dir"}
+    history = [path for path, rows in listings.items() if rows[0]["relpath"].endswith(".parquet")]
+    excluded = {path.parent.name + path.name for path in history}
+    excluded |= {row["md5"] for path in history for row in listings[path]}
+    sizes = {path.parent.name + path.name: path.stat().st_size for path in files}
+    return {name: size for name, size in sizes.items() if name not in excluded}
 
 
 def read_tracked_sizes(root):

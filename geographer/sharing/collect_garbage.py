@@ -1,0 +1,225 @@
+"""Collect garbage: delete the objects that no retained revision needs, on this machine or on a remote."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Literal, NamedTuple
+
+from geographer.base.errors import ConflictError
+from geographer.storage.database.dataset_folder import exclude_staging
+from geographer.storage.dvc.dvc_check import read_listing
+from geographer.storage.dvc.remote import Remote, open_remote
+from geographer.storage.dvc.store import Store
+from geographer.storage.dvc.used_objects import TrackedOutput, expand_output, list_tracked_outputs
+from geographer.storage.history.folder import HISTORY_FOLDER
+from geographer.storage.history.published import PublishedRevision, parse_published
+from geographer.storage.history.segments import SUFFIX
+from geographer.storage.log.chain import BRANCH
+from geographer.storage.queries.revision import Revision
+from geographer.storage.unit_of_work import UnitOfWork
+from geographer.storage.workspace.chain_objects import list_chain_objects
+from geographer.storage.workspace.required_objects import (
+    RequiredObjects,
+    iter_folder_listings,
+    list_recorded_files,
+    list_required_objects,
+    list_retained_positions,
+)
+from geographer.storage.workspace.withdrawn_files import list_withdrawn_md5s
+
+RetainedRevisions = Literal["tags", "all"]
+"""The revisions whose objects are kept: the head and all tags, or every one."""
+
+_OWN_FOLDERS: Final = re.compile(r"rasters/[^/]+|labels/[^/]+/[^/]+|history")
+_MAX_HISTORY_LISTING_BYTES: Final = 1 << 16
+_OTHER_CHAINS: Final = Path(__file__).with_name("other_chains.sql")
+
+
+class ObjectCount(NamedTuple):
+    """A number of objects, and the sum of their known sizes in bytes."""
+
+    objects: int
+    bytes: int
+
+
+class GarbageReport(NamedTuple):
+    """What a garbage collection did, or would do in a dry run.
+
+    Attributes:
+        kept: The objects that stay because something needs them.
+        deleted: The objects that were deleted.
+        unknown: The objects that stay because this dataset does not know them: the store may be shared.
+    """
+
+    kept: ObjectCount
+    deleted: ObjectCount
+    unknown: ObjectCount
+
+
+class _Needs(NamedTuple):
+    """What retained revisions, DVC and Git need."""
+
+    required: RequiredObjects
+    objects: set[str]
+    outputs: set[TrackedOutput]
+
+
+def collect_garbage(
+    work: UnitOfWork, *, remote: str | None = None, revisions: RetainedRevisions = "tags", dry_run: bool = False
+) -> GarbageReport:
+    """Delete the objects that nothing needs: of this machine (cached or retained), or of the remote of that name.
+
+    Needed are the objects of the head, of all tags and of the revision that the workspace shows, with `revisions`
+    "all" those of every revision; the files and the listing of `history/`; and whatever other `.dvc` files and
+    `dvc.lock` of the workspace or of a Git commit use. A cache outside the dataset's folder, and a remote, may be
+    shared: objects that this dataset does not know stay there.
+
+    Raises:
+        ConflictError: another command is storing files; DVC cannot read a `.dvc` file, so that it is not known what it
+            needs; or the remote's head is not in this log.
+        NotFoundError: there is no remote of that name.
+        StorageError: the disk or the remote cannot be read or written.
+    """
+    with exclude_staging(work.root), work.file_store.hold_lock(), work.open_revision() as head:
+        store = work.file_store
+        positions = {*list_retained_positions(head, revisions)}
+        shown = work.read_marker(work.read_head()).position
+        if shown is not None:
+            positions.add(shown)
+        if remote is None:
+            return _collect_local(head, store, _list_needs(head, store, positions), dry_run=dry_run)
+        with open_remote(work.root, remote) as opened:
+            published = _read_published(head, opened)
+            needs = _list_needs(head, store, positions)
+            if published:
+                needs.objects.update(_list_published_objects(head, store, opened, published))
+            return _collect_remote(head, store, opened, needs, dry_run=dry_run)
+
+
+def _list_needs(head: Revision, store: Store, positions: Iterable[int]) -> _Needs:
+    withdrawn = list_withdrawn_md5s(head)
+    required = list_required_objects(head, positions, excluded_md5s=withdrawn)
+    objects = {*required.files, *required.listings}
+    for branch, last in head.fetch_rows(_OTHER_CHAINS.read_text()):
+        fetched = list_chain_objects(head.connection, branch, last, "tags")
+        objects |= fetched.files.keys() | fetched.listings.keys()
+    outputs = list_tracked_outputs(store)
+    for output in outputs:
+        # In the workspace, a .dvc file of this dataset may also come from a colleague, whose events are not yet here.
+        is_own = _OWN_FOLDERS.fullmatch(output.path) is not None
+        if output.address not in required.listings and not (is_own and output.commit):
+            objects |= expand_output(store, output.address)
+    return _Needs(required, objects - withdrawn, outputs)
+
+
+def _collect_local(head: Revision, store: Store, needs: _Needs, *, dry_run: bool) -> GarbageReport:
+    sizes = store.retained_objects.list_objects()
+    garbage, unknown = sizes.keys() - needs.objects, set[str]()
+    if not store.retained_objects.cache_folder.is_relative_to(store.root):
+        unknown = garbage - _list_known_objects(head, store, needs).keys()
+        garbage -= unknown
+    if not dry_run:
+        store.retained_objects.delete_objects(garbage)
+    return _make_report(sizes.keys() & needs.objects, garbage, unknown, sizes)
+
+
+def _collect_remote(head: Revision, store: Store, remote: Remote, needs: _Needs, *, dry_run: bool) -> GarbageReport:
+    present, sizes = remote.list_objects(), _list_known_objects(head, store, needs) | needs.required.object_sizes
+    sizes |= dict.fromkeys(_list_remote_history(head, remote, present - needs.objects - sizes.keys()), 0)
+    garbage = (present - needs.objects) & sizes.keys()
+    unknown = present - needs.objects - garbage
+    if not dry_run and garbage:
+        remote.delete_objects(sorted(garbage))
+    return _make_report(present & needs.objects, garbage, unknown, sizes)
+
+
+def _list_known_objects(head: Revision, store: Store, needs: _Needs) -> dict[str, int]:
+    """Return the sizes of all objects that this dataset ever recorded or tracked; 0 if the size is not known."""
+    known = dict.fromkeys(_list_history_objects(head, store, needs.outputs), 0) | list_recorded_files(head)
+    for listing in iter_folder_listings(head, range(1, head.position + 1)):
+        known[listing.address] = len(listing.content)
+    return known
+
+
+def _list_history_objects(head: Revision, store: Store, outputs: Iterable[TrackedOutput]) -> set[str]:
+    """Return the segments, and the listings of the history folder, that this machine has or Git commits name."""
+    tracked = {output.address for output in outputs if output.path == HISTORY_FOLDER}
+    sizes, names = store.retained_objects.list_objects(), _list_first_segments(head)
+    small = [name for name, size in sizes.items() if name.endswith(".dir") and size <= _MAX_HISTORY_LISTING_BYTES]
+    addresses = {name for name in small if _is_history_listing(read_listing(store.find_object(name), name), names)}
+    return {md5 for address in tracked | addresses for md5 in expand_output(store, address)}
+
+
+def _list_remote_history(head: Revision, remote: Remote, unknown: Iterable[str]) -> set[str]:
+    """Return the segments of earlier heads, and the listings of these, among objects that only the remote has."""
+    objects: set[str] = set()
+    names = _list_first_segments(head)
+    with TemporaryDirectory() as folder:
+        paths = {address: Path(folder, address) for address in unknown if address.endswith(".dir")}
+        if error := remote.download_objects(paths):
+            raise remote.make_error(error) from error
+        for address, path in paths.items():
+            listing = read_listing(path, address)
+            if _is_history_listing(listing, names):
+                objects |= {address, *(listing or {}).values()}
+    return objects
+
+
+def _list_first_segments(head: Revision) -> set[str]:
+    """Return the names that the first segment of a history of this dataset can have, whichever events it ends with."""
+    query = "SELECT branch, digest FROM log.chain JOIN log.event USING (event_key) ORDER BY branch, position"
+    names: set[str] = set()
+    for _, rows in groupby(head.fetch_rows(query), key=itemgetter(0)):
+        names.update(_iter_prefix_names(digest for _, digest in rows))
+    return names
+
+
+def _iter_prefix_names(digests: Iterable[str]) -> Iterator[str]:
+    """Yield what `compute_segment_name` returns for the first 1, 2, 3 … digests."""
+    names = hashlib.sha256()
+    for digest in digests:
+        names.update(f"{digest}\n".encode())
+        yield names.hexdigest()
+
+
+def _is_history_listing(listing: dict[str, str] | None, first_segments: Collection[str]) -> bool:
+    """Return whether a listing is that of a history of this dataset."""
+    return any(name.removesuffix(SUFFIX) in first_segments for name in listing or ())
+
+
+def _read_published(head: Revision, remote: Remote) -> PublishedRevision | None:
+    """Return the remote's head, or None if nothing was published there.
+
+    `ConflictError` if this log does not have it: its objects are not known.
+    """
+    newest = remote.read_head(BRANCH)
+    if newest is None or not newest.content:
+        return None
+    published = parse_published(newest.content, remote.name)
+    query = "SELECT 1 FROM chain_event WHERE position = $position AND digest = $digest"
+    if not head.fetch_value(query, {"position": published.position, "digest": published.head}):
+        raise ConflictError(
+            f"the head of the remote '{remote.name}' ({published.head[:12]}) is not in this log, so what it needs is "
+            f"not known. Run geographer pull {remote.name} first."
+        )
+    return published
+
+
+def _list_published_objects(head: Revision, store: Store, remote: Remote, published: PublishedRevision) -> set[str]:
+    """Return the objects that the remote's head says to be there, on which the next push relies."""
+    claimed = list_chain_objects(head.connection, BRANCH, published.position, published.revisions)
+    store.fetch_files([published.history], remote)
+    return {*claimed.files, *claimed.listings, *expand_output(store, published.history)} - list_withdrawn_md5s(head)
+
+
+def _make_report(
+    kept: Collection[str], deleted: Collection[str], unknown: Collection[str], sizes: dict[str, int]
+) -> GarbageReport:
+    counts = (ObjectCount(len(group), sum(sizes.get(md5, 0) for md5 in group)) for group in (kept, deleted, unknown))
+    return GarbageReport(*counts)
