@@ -20,6 +20,7 @@ import msgspec
 from geographer.base.atomic_files import translate_os_errors, write_atomic
 from geographer.base.errors import CorruptError, NotFoundError, StorageError, UsageError, quote_objects
 from geographer.base.input_paths import require_input_path, require_utf8_name
+from geographer.base.text import format_count
 from geographer.base.values import validate_name
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, require_real_folder
 from geographer.storage.queries.revision import Revision
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _FILE_NAME: Final = "roots.json"
 _ROOT_PATH: Final = re.compile(r"\{([^{}/]+)\}/(.*)", re.DOTALL)
+_MAX_LISTED: Final = 5
 _MAX_STEM: Final = 60
 _USED_NAMES: Final = (
     "SELECT DISTINCT regexp_extract(path, '^\\{([^{}/]+)\\}/', 1) AS name FROM chain_raster_change "
@@ -97,7 +99,11 @@ class Roots:
         longest counts. Files that no root contains need a new one: for the deepest folder that contains them all, or if
         that is `/`, one for each folder in it. It is named after its folder, with a number if the log or this machine
         has the name. Nothing is written.
+
+        `UsageError` if a path holds a credential, which could be in the name of a root.
         """
+        from geographer.base.redaction import require_no_credentials
+
         resolved = {file: file.resolve() for file in files}
         folders = {name: folder.resolve() for name, folder in self.folder_by_name.items()}
         dataset_folder = self._dataset_folder.resolve()
@@ -110,6 +116,7 @@ class Roots:
                 outside[file] = path
         if not outside:
             return RecordedFiles(path_by_file, {})
+        require_no_credentials("path of a raster", map(str, outside.values()))
         new_folders = _plan_new_roots([*outside.values()], {*list_used_roots(connection), *folders})
         new_paths = {file: _record_path(path, dataset_folder, new_folders) or "" for file, path in outside.items()}
         return RecordedFiles(path_by_file | new_paths, new_folders)
@@ -180,10 +187,13 @@ def require_root_folder(folder: str | Path) -> Path:
 
     Raises:
         NotFoundError: there is none.
-        UsageError: it is a file, or its name is not UTF-8.
+        UsageError: it is a file, its name is not UTF-8, or it holds a credential.
         StorageError: it cannot be reached.
     """
+    from geographer.base.redaction import require_no_credentials
+
     path = require_input_path(folder)
+    require_no_credentials("folder of a root", [str(path)])
     if not path.is_dir():
         raise UsageError(f"'{path}' is a file, and a root is a folder. Name the folder that the rasters lie in.")
     return Path(os.path.abspath(path))  # noqa: PTH100 (a link to the folder stays one)
@@ -192,6 +202,15 @@ def require_root_folder(folder: str | Path) -> Path:
 def list_used_roots(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the names of the roots that references of any revision have, from the log."""
     return sorted(name for (name,) in connection.execute(_USED_NAMES).fetchall())
+
+
+def format_references(references: Sequence[Reference]) -> str:
+    """Return the warning for references that a push leaves behind."""
+    count, is_one = format_count(len(references), "raster"), len(references) == 1
+    names = ", ".join(reference.raster_id for reference in references[:_MAX_LISTED])
+    names += f" and {len(references) - _MAX_LISTED:,} more" if len(references) > _MAX_LISTED else ""
+    verbs = "is a reference and stays" if is_one else "are references and stay"
+    return f"{count} {verbs} on this machine: {names}; push --take-in copies {'it' if is_one else 'them'} into DVC"
 
 
 def list_references(revision: Revision) -> list[Reference]:

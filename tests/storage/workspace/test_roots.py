@@ -14,7 +14,13 @@ from geographer.storage.events import CommitInfo
 from geographer.storage.events.payload import parse_payload
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.log.append import append_event
-from geographer.storage.workspace.roots import Roots, find_reference_fault, list_references
+from geographer.storage.workspace.roots import (
+    Roots,
+    find_reference_fault,
+    format_references,
+    list_references,
+    read_roots,
+)
 from tests.sample_rasters import make_pixels, write_scene
 
 
@@ -58,7 +64,7 @@ def append_reference(dataset: Dataset, path: str, raster_id: str = "x") -> None:
     row = dataset.sql("SELECT * FROM log.raster_change WHERE raster_id = 'a'").to_pylist()[0]
     columns = make_row_table("raster_change", {"raster_id": []}).column_names
     rows = make_row_table(
-        "raster_change", {name: [({**row, "raster_id": raster_id, "path": path})[name]] for name in columns}
+        "raster_change", {name: [{**row, "raster_id": raster_id, "path": path}[name]] for name in columns}
     )
     payload, work = parse_payload(added.kind, added.version, added.payload), dataset._unit_of_work
     append_event(work.database, payload, {"raster_change": rows}, CommitInfo("Ada"), work.read_head())
@@ -147,7 +153,7 @@ def test_absolute_path_of_older_log_is_used(folder):
     assert read_paths(dataset)["x"] == str(file)
     with dataset.open_raster("x") as raster:
         assert Path(raster.name) == file
-    assert [finding.subject for finding in dataset.verify()] == ["{sentinel2}/T33/a.tif"]
+    assert [finding.subject for finding in dataset.verify() if "raster" in finding.kind] == ["{sentinel2}/T33/a.tif"]
     dataset.add_rasters(file, mode="reference", replace=True)
     assert read_paths(dataset)["x"] == "{elsewhere}/x.tif"
 
@@ -161,17 +167,19 @@ def test_folder_in_braces_is_no_root(dataset):
     assert (roots.find_unset_root("{old}/a.tif"), roots.find_unset_root("{old}/b.tif")) == (None, "old")
 
 
-@pytest.mark.parametrize("path", ["{sentinel2}/../../etc/passwd", "{sentinel2}//etc/passwd", "{sentinel2}/T33/."])
-def test_path_out_of_root_is_unreadable(folder, path, caplog):
+def test_path_out_of_root_is_unreadable(folder, caplog):
     dataset = Dataset.open(folder / "dataset")
     dataset.set_root("sentinel2", folder / "data/sentinel2")
-    append_reference(dataset, path)
+    paths = ("{sentinel2}/../../etc/passwd", "{sentinel2}//etc/passwd", "{sentinel2}/T33/.")
+    for number, path in enumerate(paths):
+        append_reference(dataset, path, f"x{number}")
     dataset = Dataset.open(folder / "dataset")
-    assert "x" not in read_paths(dataset)
-    assert [finding.kind for finding in dataset.verify()] == ["unreadable row"]
-    with pytest.raises(CorruptError, match="cannot use the path"):
-        Roots(dataset.root).locate_file(path)
+    assert [name for name in read_paths(dataset) if name.startswith("x")] == []
+    assert sum(finding.kind == "unreadable row" for finding in dataset.verify()) == len(paths)
     assert "after its root" in caplog.text
+    for path in paths:
+        with pytest.raises(CorruptError, match="cannot use the path"):
+            Roots(dataset.root).locate_file(path)
 
 
 def test_sql_agrees_on_faults_of_paths(dataset):
@@ -197,17 +205,15 @@ def test_sql_agrees_on_faults_of_paths(dataset):
     assert sum(fault is not None for fault in faults) == 5
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["{", "[]", '{"roots": {"a": 7}}', '{"roots": {"a": "relative"}}', '{"roots": {"../a": "/data"}}', '{"x": 1}'],
-)
-def test_damaged_file_of_roots_is_reported(folder, content):
+def test_damaged_file_of_roots_is_reported(folder):
     dataset = Dataset.open(folder / "dataset")
-    (dataset.root / ".geographer/roots.json").write_text(content)
+    file = dataset.root / ".geographer/roots.json"
+    for content in ("{", "[]", '{"x": 1}', '{"roots": {"a": 7}}', '{"roots": {"a": "b"}}', '{"roots": {"../a": "/b"}}'):
+        file.write_text(content)
+        with pytest.raises(CorruptError, match=r"is damaged.*geographer roots set"):
+            read_roots(dataset.root)
     for command in (dataset.roots, lambda: dataset.open_raster("a"), lambda: dataset.set_root("b", folder)):
-        with pytest.raises(
-            CorruptError, match=r"roots\.json', the roots of this machine, is damaged.*geographer roots set"
-        ):
+        with pytest.raises(CorruptError, match=r"roots\.json', the roots of this machine, is damaged"):
             command()
     assert len(dataset.rasters()) == 5
 
@@ -234,4 +240,18 @@ def test_repair_keeps_files_of_root_in_workspace(folder):
 def test_references_are_listed(folder):
     dataset = Dataset.open(folder / "dataset")
     with dataset._unit_of_work.open_revision() as revision:
-        assert list_references(revision) == [("a", "{sentinel2}/T33/a.tif")]
+        references = list_references(revision)
+    assert references == [("a", "{sentinel2}/T33/a.tif")]
+    one = "1 raster is a reference and stays on this machine: a; push --take-in copies them into DVC"
+    assert format_references(references) == one.replace("them", "it")
+    many = "7 rasters are references and stay on this machine: a, a, a, a, a and 2 more; push --take-in copies them into DVC"
+    assert format_references(references * 7) == many
+
+
+def test_folder_with_credential_is_no_root(dataset, tmp_path):
+    file = write_raster(tmp_path / "https:" / "ada:s3cretpw@host.example" / "a.tif")
+    for command in (lambda: dataset.add_rasters(file, mode="reference"), lambda: dataset.set_root("x", file.parent)):
+        with pytest.raises(UsageError, match="holds a credential") as raised:
+            command()
+        assert "s3cretpw" not in str(raised.value)
+    assert read_root_folders(dataset) == {}
