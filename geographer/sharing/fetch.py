@@ -79,7 +79,7 @@ def fetch_branch(work: UnitOfWork, remote: Remote, selection: RevisionSelection 
     remember_remote(work.root, branch, newest)
     position = newest.published.position
     objects = fetch_objects(work, remote, branch, position, selection) if selection else 0
-    ahead, behind = _compare_chains(work, branch, position)
+    ahead, behind = compare_chains(work, branch, position)
     return FetchResult(branch, position, newest.published.head, events, objects, ahead, behind, last_number)
 
 
@@ -233,7 +233,7 @@ def _ingest_published(work: UnitOfWork, remote: Remote, published: PublishedRevi
     return result
 
 
-def _compare_chains(work: UnitOfWork, branch: str, position: int) -> tuple[int, int]:
+def compare_chains(work: UnitOfWork, branch: str, position: int) -> tuple[int, int]:
     """Return how many events `main` has that a chain, which ends at `position`, lacks, and the other way round."""
     query = (
         "SELECT count(*) FROM log.chain AS own JOIN log.chain AS other USING (position, event_key) "

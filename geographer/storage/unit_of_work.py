@@ -207,8 +207,10 @@ class UnitOfWork:
         with self.database.open_connection(log="r") as connection:
             return read_event(connection, 1).digest
 
-    def _compute_content_digest(self) -> str:
-        with open_revision(self.database, update_state(self.database)) as revision:
+    def _compute_content_digest(self, position: int) -> str:
+        if read_state_position(self.database) < position:
+            update_state(self.database)
+        with open_revision(self.database, position) as revision:
             return revision.compute_content_digest()
 
     def _complete_interrupted_command(self) -> None:
@@ -293,6 +295,8 @@ class UnitOfWork:
         follow from the log, so the next command can update them.
         """
         self._require_known_dvc_files(head)
+        if problem := self.compare_lock().problem:
+            raise ConflictError(problem)
         changes_files = "raster_change" in change.rows or "label_change" in change.rows
         if changes_files:
             with self.open_revision(head.position) as revision:

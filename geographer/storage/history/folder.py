@@ -115,10 +115,11 @@ class HistoryFolder:
         """Forget what the last command left: the next one looks at every file."""
         self._memory_path.unlink(missing_ok=True)
 
-    def write_head(self, database: Database, compute_content_digest: Callable[[], str]) -> None:
+    def write_head(self, database: Database, compute_content_digest: Callable[[int], str]) -> None:
         """Bring segments, `.dvc` file and lock file up to the head of the log, at the cost of what is new.
 
-        Segments that hold events which the log lacks are kept. Nothing is done if all is as the last command left it.
+        `compute_content_digest` returns the content digest of the revision at a position. Segments that hold events
+        which the log lacks are kept. Nothing is done if all is as the last command left it.
 
         Raises:
             ConflictError: something else than a folder is in its place.
@@ -137,7 +138,7 @@ class HistoryFolder:
                 segments = self._write_segments(connection, head, memory)
             dataset = read_event(connection, 1).digest
             is_known = memory.content_digest and not _has_content(connection, memory, head)
-        content_digest = memory.content_digest if is_known else compute_content_digest()
+        content_digest = memory.content_digest if is_known else compute_content_digest(head.position)
         self._track_segments(segments, Path(cache.folder))
         write_lock(self.root, Lock(LOCK_FORMAT, dataset, BRANCH, head.digest, content_digest))
         self._write_memory(HistoryMemory(head.digest, head.position, content_digest, segments.current, {}, cache))
