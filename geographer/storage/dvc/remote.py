@@ -17,13 +17,12 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from geographer.base.errors import (
     ConflictError,
-    CorruptError,
     GeographerError,
     NotFoundError,
     StorageError,
@@ -32,20 +31,15 @@ from geographer.base.errors import (
 )
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.redaction import redact_text
-from geographer.storage.dvc.remote_files import RemoteFiles, make_remote_files
+from geographer.storage.dvc.remote_files import BackendFiles, HttpFiles, S3Files, is_object_name, make_object_path
 from geographer.storage.dvc.repository import open_repository
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
-OBJECTS_FOLDER: Final = "files/md5"
-"""The folder of DVC's objects in a remote."""
 HEADS_FOLDER: Final = "heads"
 """The folder of the published heads in a remote."""
 _BRANCH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_MD5: Final = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
-_MAX_CHECKS: Final = 256
-"""Up to how many objects are looked for one by one; for more, DVC chooses between that and listing the remote."""
 _EXTRAS: Final = {"ssh": "ssh", "s3": "s3", "webdav": "webdav", "webdavs": "webdav"}
 """The extras of the distribution with the package that DVC needs for a type of remote."""
 
@@ -67,11 +61,10 @@ class Remote:
     Methods raise `StorageError`, which names the remote, if it cannot be reached or fails.
     """
 
-    def __init__(self, name: str, url: str, files: RemoteFiles, object_db: Any) -> None:
+    def __init__(self, name: str, url: str, files: BackendFiles) -> None:
         self.name = name
         self.url = url
         self._files = files
-        self._object_db = object_db
         self._skipped_heads: dict[str, list[int]] = {}
 
     def close(self) -> None:
@@ -104,66 +97,51 @@ class Remote:
             ConflictError: the head before `number` does not exist, as on a remote that was emptied.
             UsageError: the remote cannot create files exclusively, or can only be read.
         """
-        path = _head_path(branch, number)
         with self._translate_errors():
             if number > 1 and self._files.read_file(_head_path(branch, number - 1)) is None:
                 raise ConflictError(
                     f"the remote '{self.name}' no longer has head {number - 1} of branch '{branch}'. Check that its "
                     f"URL ({self.url}) is right, and fetch from it again."
                 )
-            is_created = self._create_file(branch, number, content)
-            # The answer of a request that succeeded may have been lost, and the request repeated.
-            return is_created or self._files.read_file(path) == content
+            return self._create_file(branch, number, content)
 
     def upload_objects(self, path_of_md5: Mapping[str, Path], progress: ProgressCallback = ignore_progress) -> None:
         """Upload objects, several at once; each is complete or absent in the remote, whenever this is killed."""
         errors = self._transfer_objects(self._files.put_files, path_of_md5, "objects uploaded", progress)
-        for error in errors.values():
-            with self._translate_errors():
-                raise error
+        for error in errors[:1]:
+            raise self.make_error(error) from error
 
     def download_objects(
         self, path_of_md5: Mapping[str, Path], progress: ProgressCallback = ignore_progress
-    ) -> BaseException | None:
+    ) -> Exception | None:
         """Download objects, several at once; the caller verifies them. Those that the remote lacks are skipped.
 
-        Return the first other error, after all objects were tried, so that those that came can be kept: see
+        Return another error, at which this stops, so that the caller can keep the objects that came before it raises
         `make_error`.
         """
         errors = self._transfer_objects(self._files.get_files, path_of_md5, "objects downloaded", progress)
-        return next((error for error in errors.values() if not isinstance(error, FileNotFoundError)), None)
+        return next((error for error in errors if not isinstance(error, FileNotFoundError)), None)
 
     def find_missing(self, md5s: Iterable[str]) -> set[str]:
         """Return those of the objects that the remote lacks; nothing is hashed."""
-        path_of_md5 = {md5: _object_path(md5) for md5 in md5s}
-        if len(path_of_md5) > _MAX_CHECKS:
-            with self._translate_errors():
-                return set(path_of_md5).difference(self._object_db.oids_exist(list(path_of_md5)))
+        names = set(md5s)
         with self._translate_errors():
-            existing = set(self._files.find_existing(path_of_md5.values()))
-        return {md5 for md5, path in path_of_md5.items() if path not in existing}
+            return names - self._files.find_objects(names)
 
     def list_objects(self) -> set[str]:
         """Return the MD5s of all objects in the remote; those of folders end in `.dir`.
 
         `UsageError` for HTTP, which has no listings.
         """
-        with self._translate_errors(), suppress(FileNotFoundError):
-            try:
-                return {md5 for md5 in self._object_db.all() if _MD5.fullmatch(md5)}
-            except NotImplementedError as error:
-                raise UsageError(
-                    f"the remote '{self.name}' ({self.url}) cannot list its files. Use its folder, SSH, S3 or WebDAV "
-                    "address as a remote."
-                ) from error
-        return set()
+        with self._translate_errors():
+            return set(filter(is_object_name, self._files.list_objects()))
 
     def delete_objects(self, md5s: Iterable[str]) -> None:
         """Delete objects; those that are not there are skipped."""
         with self._translate_errors():
-            self._files.delete_files(map(_object_path, md5s))
+            self._files.delete_files(map(make_object_path, md5s))
 
-    def make_error(self, error: BaseException) -> GeographerError:
+    def make_error(self, error: Exception) -> GeographerError:
         """Return the error that tells the user of a failure of the remote."""
         if isinstance(error, GeographerError):
             return error
@@ -183,7 +161,8 @@ class Remote:
         if not (skipped and self._files.can_claim):
             is_created = self._files.create_file(path, content, is_current)
             if is_created is not None:
-                return is_created
+                # The answer of a request that succeeded may have been lost, and the request repeated.
+                return is_created or self._files.read_file(path) == content
         # The two steps that the module's first lines explain.
         if not self._files.claim_file(path) or not is_current():
             return False
@@ -192,12 +171,12 @@ class Remote:
 
     def _transfer_objects(
         self,
-        transfer_files: Callable[[Mapping[str, Path], Callable[[], None], Callable[[str, BaseException], None]], None],
+        transfer_files: Callable[[Mapping[str, Path], Callable[[], None], Callable[[Exception], None]], None],
         path_of_md5: Mapping[str, Path],
         phase: str,
         progress: ProgressCallback,
-    ) -> dict[str, BaseException]:
-        lock, errors, done = threading.Lock(), dict[str, BaseException](), 0
+    ) -> list[Exception]:
+        lock, errors, done = threading.Lock(), list[Exception](), 0
 
         def count_file() -> None:
             nonlocal done
@@ -205,8 +184,11 @@ class Remote:
                 done += 1
                 progress(phase, done, len(path_of_md5))
 
-        files = {_object_path(md5): path for md5, path in path_of_md5.items()}
-        transfer_files(files, count_file, errors.__setitem__)
+        files = {make_object_path(md5): path for md5, path in path_of_md5.items()}
+        transfer_files(files, count_file, errors.append)
+        for error in errors:
+            if not _is_remote_failure(error):
+                raise error
         return errors
 
     @contextmanager
@@ -227,9 +209,12 @@ def open_remote(root: Path, name: str | None = None) -> Remote:
         UsageError: the remote's settings are invalid, or the package for its type of URL is not installed.
     """
     from dvc.config import ConfigError
+    from dvc.exceptions import NotDvcRepoError
 
     try:
         repo = open_repository(root)
+    except NotDvcRepoError as error:
+        raise NotFoundError(f"'{root}' is not a DVC repository: it has no folder .dvc. Restore that folder.") from error
     except (ConfigError, UnicodeDecodeError) as error:
         raise UsageError(f"DVC cannot read the configuration of '{root}': {error}") from error
     except OSError as error:
@@ -253,18 +238,21 @@ def _resolve_name(repo: Repo, name: str | None) -> str:
 
 
 def _open_remote_of(repo: Repo, name: str) -> Remote:
+    from dvc.data_cloud import Remote as DvcRemote
     from dvc.exceptions import DvcException
-    from dvc.fs import ConfigError, RemoteMissingDepsError
+    from dvc.fs import ConfigError, RemoteMissingDepsError, get_cloud_fs
 
     url = redact_text(str(repo.config["remote"][name.lower()].get("url", "")))
     try:
-        remote = repo.cloud.get_remote(name)
+        # As `repo.cloud.get_remote` does, but without DVC's index: two processes that open it at once can fail.
+        filesystem_class, settings, folder = get_cloud_fs(repo.config, name=name)
+        remote = DvcRemote(name, folder, filesystem_class(**settings), **settings, tmp_dir=repo.site_cache_dir)
         if remote.worktree or remote.fs.version_aware:
             raise UsageError(
                 f"DVC's remote '{name}' keeps versions in the cloud (version_aware or worktree), not objects by MD5. "
                 "Use another remote, or unset that: dvc remote modify --unset"
             )
-        return Remote(name, url, make_remote_files(remote.fs, remote.path), remote.odb)
+        return Remote(name, url, _make_files(remote.odb, remote.path))
     except (ImportError, RemoteMissingDepsError) as error:
         extra = _EXTRAS.get(url.partition(":")[0])
         package = f"geographer-datasets[{extra}]" if extra else f"dvc[{url.partition(':')[0]}]"
@@ -318,16 +306,25 @@ def _head_path(branch: str, number: int) -> str:
     return f"{HEADS_FOLDER}/{branch}/{number}"
 
 
-def _object_path(md5: str) -> str:
-    if not _MD5.fullmatch(md5):
-        raise CorruptError(f"'{md5}' is not the MD5 of an object. Restore the file that names it, or fetch it again.")
-    return f"{OBJECTS_FOLDER}/{md5[:2]}/{md5[2:]}"
-
-
 def _is_remote_failure(error: Exception) -> bool:
-    """Return whether an error comes from the remote or its library; other errors of Python are bugs."""
-    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] not in (
-        "builtins",
-        "geographer",
-        "json",
-    )
+    """Return whether an error comes from the remote or its library: from other code than this package's."""
+    if isinstance(error, GeographerError):
+        return False
+    traceback = error.__traceback__
+    while traceback and traceback.tb_next:
+        traceback = traceback.tb_next
+    module = traceback.tb_frame.f_globals.get("__name__", "") if traceback else ""
+    return isinstance(error, OSError) or module.partition(".")[0] != __name__.partition(".")[0]
+
+
+def _make_files(object_db: Any, folder: str) -> BackendFiles:
+    """Return the files of a remote for the type of its file system."""
+    from geographer.storage.dvc.folder_files import FolderFiles
+    from geographer.storage.dvc.ssh_files import SshFiles
+    from geographer.storage.dvc.webdav_files import WebdavFiles
+
+    classes: dict[str, type[BackendFiles]] = {
+        **{"local": FolderFiles, "ssh": SshFiles, "s3": S3Files},
+        **{"webdav": WebdavFiles, "webdavs": WebdavFiles, "http": HttpFiles, "https": HttpFiles},
+    }
+    return classes.get(object_db.fs.protocol, BackendFiles)(object_db, folder)

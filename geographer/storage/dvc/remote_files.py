@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
+import re
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
-from geographer.base.atomic_files import temporary_sibling
-from geographer.base.errors import UsageError
+from geographer.base.errors import CorruptError, UsageError
 
-ReportError = Callable[[str, BaseException], None]
-"""Called with the path, in the remote, of a file that could not be transferred, and the error."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+ReportError = Callable[[Exception], None]
+"""Called with the error of each file that could not be transferred."""
 CountFile = Callable[[], None]
 """Called after each file that was transferred."""
 
-_PROBE = "heads/.exclusive"
+OBJECTS_FOLDER: Final = "files/md5"
+"""The folder of DVC's objects in a remote."""
+MAX_CHECKS: Final = 256
+"""Up to how many objects are looked for one by one; for more, the remote's objects are listed where that is cheaper."""
+_MD5: Final = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
+_PROBE: Final = "heads/.exclusive"
 """A file that tells whether the server creates files exclusively."""
-_UNSUPPORTED_LINK = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EMLINK, errno.EACCES}
 
 
-class RemoteFiles:
-    """Files in `folder` of `filesystem`, one of DVC's file systems; paths are relative to that folder, with `/`.
+class BackendFiles:
+    """Files in `folder` of the file system of DVC's `object_db`; paths are relative to that folder, with `/`.
 
     This class serves every file system of fsspec that can create a file exclusively (`mode="create"`), such as S3.
     """
@@ -35,8 +41,9 @@ class RemoteFiles:
     can_claim = False
     """Whether `claim_file` works: an empty file is created exclusively, and its content is written later."""
 
-    def __init__(self, filesystem: Any, folder: str) -> None:
-        self.filesystem = filesystem
+    def __init__(self, object_db: Any, folder: str) -> None:
+        self.object_db = object_db
+        self.filesystem = object_db.fs
         self.folder = folder
 
     def close(self) -> None:
@@ -72,8 +79,20 @@ class RemoteFiles:
         """Write the content of a file that this process has claimed."""
         raise NotImplementedError
 
+    def find_objects(self, md5s: Collection[str]) -> set[str]:
+        """Return those of the objects that the remote has."""
+        if len(md5s) > MAX_CHECKS:
+            return set(self.object_db.oids_exist(list(md5s)))
+        names = list(md5s)
+        existing = self.filesystem.exists([self.join_path(make_object_path(md5)) for md5 in names])
+        return {md5 for md5, exists in zip(names, existing, strict=True) if exists}
+
+    def list_objects(self) -> set[str]:
+        """Return the MD5s of all objects, and maybe names of other files."""
+        return set(self.object_db.all())
+
     def put_files(self, files: Mapping[str, Path], count: CountFile, report_error: ReportError) -> None:
-        """Upload files by their paths in the remote, several at once; each is complete or absent there."""
+        """Upload files by their paths in the remote, several at once, until one fails; none is incomplete there."""
         self._run_each(files, self.put_file, count, report_error)
 
     def put_file(self, path: str, source: Path) -> None:
@@ -81,18 +100,12 @@ class RemoteFiles:
         self.filesystem.put_file(str(source), self.join_path(path))
 
     def get_files(self, files: Mapping[str, Path], count: CountFile, report_error: ReportError) -> None:
-        """Download files by their paths in the remote, several at once."""
+        """Download files by their paths in the remote, several at once, until one fails that the remote has."""
         self._run_each(files, self.get_file, count, report_error)
 
     def get_file(self, path: str, target: Path) -> None:
         """Download one file; `FileNotFoundError` if the remote lacks it."""
         self.filesystem.get_file(self.join_path(path), str(target))
-
-    def find_existing(self, paths: Iterable[str]) -> Iterator[str]:
-        """Yield those of the paths that are files in the remote."""
-        names = list(paths)
-        existing = self.filesystem.exists([self.join_path(name) for name in names])
-        yield from (name for name, exists in zip(names, existing, strict=True) if exists)
 
     def delete_files(self, paths: Iterable[str]) -> None:
         """Delete files; those that are not there are skipped."""
@@ -127,25 +140,75 @@ class RemoteFiles:
         count: CountFile,
         report_error: ReportError,
     ) -> None:
+        has_failed = threading.Event()
+
         def transfer_one(item: tuple[str, Path]) -> None:
+            if has_failed.is_set():
+                return
             try:
                 transfer_file(*item)
             except Exception as error:
-                report_error(item[0], error)
-            else:
-                count()
+                report_error(error)
+                if not isinstance(error, FileNotFoundError):
+                    has_failed.set()
+                return
+            count()
 
-        if len(files) < 2:
-            for item in files.items():
-                transfer_one(item)
-            return
-        with ThreadPoolExecutor(max_workers=min(len(files), self.filesystem.jobs)) as executor:
-            for _ in executor.map(transfer_one, files.items()):
-                pass
+        self.run_parallel(transfer_one, files.items())
+
+    def run_parallel(self, work: Callable[[Item], Result], items: Collection[Item]) -> list[Result]:
+        """Call a function for each item, in several threads if there are several items; return the results in order."""
+        if len(items) < 2:
+            return list(map(work, items))
+        with ThreadPoolExecutor(max_workers=min(len(items), self.filesystem.jobs)) as executor:
+            return list(executor.map(work, items))
 
 
-class S3Files(RemoteFiles):
+class FileServerFiles(BackendFiles, ABC):
+    """Files of a server with folders, each of which is listed by a request."""
+
+    def find_objects(self, md5s: Collection[str]) -> set[str]:
+        """Return those of the objects that the remote has."""
+        if len(md5s) > MAX_CHECKS:
+            return self.list_objects().intersection(md5s)
+        names = list(md5s)
+        existing = self.run_parallel(self.has_file, [make_object_path(md5) for md5 in names])
+        return {md5 for md5, exists in zip(names, existing, strict=True) if exists}
+
+    def list_objects(self) -> set[str]:
+        """Return the MD5s of all objects, and maybe names of other files."""
+        prefixes = [name for name in self.list_names(OBJECTS_FOLDER) if len(name) == 2]
+        names = self.run_parallel(self.list_names, [f"{OBJECTS_FOLDER}/{prefix}" for prefix in prefixes])
+        return {prefix + name for prefix, group in zip(prefixes, names, strict=True) for name in group}
+
+    @abstractmethod
+    def has_file(self, path: str) -> bool:
+        """Return whether the remote has a file."""
+
+    def list_names(self, path: str) -> list[str]:
+        """Return the names in a folder, which need not exist."""
+        try:
+            paths = self.filesystem.ls(self.join_path(path), detail=False)
+        except FileNotFoundError:
+            return []
+        return [name.rstrip("/").rpartition("/")[2] for name in paths]
+
+
+class S3Files(BackendFiles):
     """Files of an S3 server, which creates an object only if there is none (`If-None-Match: *`)."""
+
+    def close(self) -> None:
+        """Close the connections."""
+        if (s3 := self.filesystem.__dict__.get("fs")) and s3._s3:
+            s3.close_session(s3.loop, s3._s3)
+
+    def read_file(self, path: str) -> bytes | None:
+        """Return a file's bytes, or None if there is no such file; in one request, without asking for its size."""
+        try:
+            content: bytes = self.filesystem.fs.cat_file(self.join_path(path), max_concurrency=1)
+        except FileNotFoundError:
+            return None
+        return content
 
     def _create_file_exclusively(self, path: str, content: bytes) -> bool:
         for pause_s in (0.1, 0.2, 0.4, 0.8, 1.6, 0):
@@ -169,84 +232,25 @@ def _find_http_status(error: OSError) -> int | None:
     return status
 
 
-class FolderFiles(RemoteFiles):
-    """Files in a folder of this machine or of a network file system."""
-
-    can_claim = True
-
-    def create_file(self, path: str, content: bytes, is_current: Callable[[], bool]) -> bool | None:
-        """Write a temporary file and link it to its name, which fails if that exists."""
-        target = Path(self.join_path(path))
-        with temporary_sibling(target) as temporary:
-            _write_synced(temporary, content, "xb")
-            try:
-                os.link(temporary, target)
-            except FileExistsError:
-                return False
-            except OSError as error:
-                if error.errno in _UNSUPPORTED_LINK:
-                    return None
-                raise
-        return True
-
-    def claim_file(self, path: str) -> bool:
-        """Create an empty file with O_EXCL."""
-        try:
-            _write_synced(Path(self.join_path(path)), b"", "xb")
-        except FileExistsError:
-            return False
-        return True
-
-    def write_file(self, path: str, content: bytes) -> None:
-        """Write the content in place."""
-        _write_synced(Path(self.join_path(path)), content, "r+b")
-
-    def put_file(self, path: str, source: Path) -> None:
-        """Copy to a temporary file and rename it."""
-        target = Path(self.join_path(path))
-        with temporary_sibling(target) as temporary:
-            shutil.copyfile(source, temporary)
-            temporary.replace(target)
-
-    def get_file(self, path: str, target: Path) -> None:
-        """Copy the file, or clone it where the file system can."""
-        from dvc_objects.fs.system import reflink
-
-        source = self.join_path(path)
-        try:
-            reflink(source, str(target))  # type: ignore[no-untyped-call]
-        except FileNotFoundError:
-            raise
-        except OSError:
-            shutil.copyfile(source, target)
-
-    def find_existing(self, paths: Iterable[str]) -> Iterator[str]:
-        """Yield those of the paths that are files."""
-        yield from (path for path in paths if Path(self.join_path(path)).is_file())
-
-    def delete_files(self, paths: Iterable[str]) -> None:
-        """Delete files; those that are not there are skipped."""
-        for path in paths:
-            Path(self.join_path(path)).unlink(missing_ok=True)
-
-
-def _write_synced(path: Path, content: bytes, mode: str) -> None:
-    with path.open(mode) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-class HttpFiles(RemoteFiles):
+class HttpFiles(BackendFiles):
     """Files of a web server, which can only be read."""
 
-    def find_existing(self, paths: Iterable[str]) -> Iterator[str]:
-        """Yield those of the paths that are files in the remote."""
-        names = list(paths)
-        existing = list(super().find_existing(names))
-        if names and not existing:
-            self.read_file(names[0])  # the check takes a server that cannot be reached for one without the file
-        yield from existing
+    def close(self) -> None:
+        """Close the connections."""
+        if (http := self.filesystem.__dict__.get("fs")) and http._session:
+            http.close_session(http.loop, http._session)
+
+    def find_objects(self, md5s: Collection[str]) -> set[str]:
+        """Return those of the objects that the remote has."""
+        existing = super().find_objects(md5s)
+        if md5s and not existing:
+            # The check takes a server that cannot be reached for one without the file; reading does not.
+            self.read_file(make_object_path(next(iter(md5s))))
+        return existing
+
+    def list_objects(self) -> set[str]:
+        """Refuse to list: HTTP has no listings."""
+        raise UsageError("an HTTP remote cannot list its files. Use its folder, SSH, S3 or WebDAV address as a remote.")
 
     def create_file(self, path: str, content: bytes, is_current: Callable[[], bool]) -> bool | None:
         """Refuse to write."""
@@ -268,15 +272,13 @@ def _make_read_only_error() -> UsageError:
     )
 
 
-def make_remote_files(filesystem: Any, folder: str) -> RemoteFiles:
-    """Return the files of a remote for one of DVC's file systems."""
-    if filesystem.protocol in ("webdav", "webdavs"):
-        from geographer.storage.dvc.webdav_files import WebdavFiles
+def make_object_path(md5: str) -> str:
+    """Return the path of an object in a remote; `CorruptError` if it is not an MD5, which may come from strangers."""
+    if not _MD5.fullmatch(md5):
+        raise CorruptError(f"'{md5}' is not the MD5 of an object. Restore the file that names it, or fetch it again.")
+    return f"{OBJECTS_FOLDER}/{md5[:2]}/{md5[2:]}"
 
-        return WebdavFiles(filesystem, folder)
-    if filesystem.protocol == "ssh":
-        from geographer.storage.dvc.ssh_files import SshFiles
 
-        return SshFiles(filesystem, folder)
-    classes: dict[str, type[RemoteFiles]] = {"local": FolderFiles, "http": HttpFiles, "https": HttpFiles, "s3": S3Files}
-    return classes.get(filesystem.protocol, RemoteFiles)(filesystem, folder)
+def is_object_name(name: str) -> bool:
+    """Return whether a name is the MD5 of a file, or that of a folder's listing, which ends in `.dir`."""
+    return _MD5.fullmatch(name) is not None

@@ -8,13 +8,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from geographer.storage.dvc.remote_files import RemoteFiles
+from geographer.storage.dvc.remote_files import FileServerFiles
 
 
-class SshFiles(RemoteFiles):
+class SshFiles(FileServerFiles):
     """Files of an SFTP server, through sshfs and asyncssh."""
 
     can_claim = True
+
+    def has_file(self, path: str) -> bool:
+        """Return whether the server has a file."""
+        return bool(self.filesystem.exists(self.join_path(path)))
 
     def create_file(self, path: str, content: bytes, is_current: Callable[[], bool]) -> bool | None:
         """Link a temporary file to the name (hardlink@openssh.com), which fails if that exists."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import posixpath
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from geographer.base.errors import UsageError
 from geographer.base.polling import acquire_with_timeout
-from geographer.storage.dvc.remote_files import RemoteFiles
+from geographer.storage.dvc.remote_files import FileServerFiles
 
 LOCK_SECONDS: Final = 30
 """After how many seconds the server ends a lock by itself."""
@@ -27,14 +28,16 @@ _LOCK_BODY: Final = (
     b"<D:locktype><D:write/></D:locktype><D:owner>geographer</D:owner></D:lockinfo>"
 )
 _NOT_FOUND, _NOT_ALLOWED, _CONFLICT, _PRECONDITION_FAILED, _LOCKED, _NOT_IMPLEMENTED = 404, 405, 409, 412, 423, 501
+_ERRORS: Final = range(400, 600)
 
 
-class WebdavFiles(RemoteFiles):
+class WebdavFiles(FileServerFiles):
     """Files of a WebDAV server, through webdav4's HTTP client; a request for each step and no more."""
 
-    def __init__(self, filesystem: Any, folder: str) -> None:
-        super().__init__(filesystem, folder)
+    def __init__(self, object_db: Any, folder: str) -> None:
+        super().__init__(object_db, folder)
         self._known_folders: set[str] = set()
+        self._folder_lock = threading.RLock()
 
     def close(self) -> None:
         """Close the connections."""
@@ -48,6 +51,10 @@ class WebdavFiles(RemoteFiles):
             return None
         self._known_folders.add(posixpath.dirname(path))
         return bytes(response.content)
+
+    def has_file(self, path: str) -> bool:
+        """Return whether the server has a file."""
+        return bool(self._send_request("HEAD", path, accepted=(_NOT_FOUND,)).status_code != _NOT_FOUND)
 
     def create_file(self, path: str, content: bytes, is_current: Callable[[], bool]) -> bool | None:
         """Create a file while its folder is locked."""
@@ -87,12 +94,18 @@ class WebdavFiles(RemoteFiles):
 
     @property
     def _http_client(self) -> Any:
+        user, password = self.filesystem.fs_args.get("auth") or ("", "")
+        if user and password is None:
+            raise UsageError(
+                f"DVC has no password for '{self.filesystem.config['host']}'. Set it: dvc remote modify --local NAME "
+                "password …, or make DVC ask for it: dvc remote modify NAME ask_password true"
+            )
         return self.filesystem.fs.client.http
 
     def _make_url(self, path: str) -> str:
         return str(self.filesystem.fs.client.join_url(self.join_path(path)))
 
-    def _send_request(self, method: str, path: str, *, accepted: tuple[int, ...] = (), **arguments: Any) -> Any:
+    def _send_request(self, method: str, path: str, *, accepted: Collection[int] = (), **arguments: Any) -> Any:
         """Send a request; raise the HTTP client's error unless it succeeds or its status is in `accepted`."""
         response = self._http_client.request(method, self._make_url(path), **arguments)
         if response.status_code not in accepted:
@@ -109,13 +122,21 @@ class WebdavFiles(RemoteFiles):
         self._send_request(method, path, **arguments)
 
     def _create_folder(self, folder: str) -> None:
-        if folder in self._known_folders:
-            return
-        statuses = (_CONFLICT, _NOT_FOUND, _NOT_ALLOWED)
-        if self._send_request("MKCOL", f"{folder}/", accepted=statuses).status_code in (_CONFLICT, _NOT_FOUND):
-            self._create_folder(posixpath.dirname(folder))
-            self._send_request("MKCOL", f"{folder}/", accepted=(_NOT_ALLOWED,))
-        self._known_folders.add(folder)
+        with self._folder_lock:
+            if folder in self._known_folders:
+                return
+            response = self._send_request("MKCOL", f"{folder}/", accepted=_ERRORS)
+            if response.status_code in (_CONFLICT, _NOT_FOUND):
+                self._create_folder(posixpath.dirname(folder))
+                response = self._send_request("MKCOL", f"{folder}/", accepted=_ERRORS)
+            # Some servers answer 500 if two clients create a folder at once.
+            if (
+                response.is_error
+                and response.status_code != _NOT_ALLOWED
+                and not self.filesystem.exists(self.join_path(folder))
+            ):
+                response.raise_for_status()
+            self._known_folders.add(folder)
 
     @contextmanager
     def _lock_folder(self, folder: str) -> Iterator[str]:

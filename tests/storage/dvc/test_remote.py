@@ -132,6 +132,7 @@ def test_objects_travel(remote, tmp_path):
     assert counts == [("objects uploaded", number, 10) for number in range(1, 11)]
     assert remote.find_missing([*sources, absent]) == {absent}
     assert remote.list_objects() == set(sources)
+    assert set(remote._files.object_db.oids_exist([*sources, absent])) == set(sources)
     (tmp_path / "targets").mkdir()
     targets = {md5: tmp_path / "targets" / md5 for md5 in [*sources, absent]}
     assert remote.download_objects(targets) is None
@@ -139,6 +140,14 @@ def test_objects_travel(remote, tmp_path):
     assert all(targets[md5].read_bytes() == path.read_bytes() for md5, path in sources.items())
     remote.delete_objects([next(iter(sources)), absent])
     assert remote.list_objects() == set(list(sources)[1:])
+
+
+def test_many_objects_are_looked_for(remote, tmp_path):
+    """More than are looked for one by one."""
+    sources = write_objects(tmp_path / "sources", b"one", b"two")
+    remote.upload_objects(sources)
+    absent = {f"{index:032x}" for index in range(300)}
+    assert remote.find_missing({*sources, *absent}) == absent
 
 
 @pytest.mark.parametrize("md5", ["../../../etc/passwd", "", "0" * 31, "G" * 32, "0" * 32 + "/"])
