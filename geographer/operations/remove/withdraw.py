@@ -36,7 +36,7 @@ def _require_reason(reason: Any) -> str:
 
 
 class WithdrawRasters(Request, frozen=True):
-    """Delete the bytes of rasters and of all their chips, in every revision; the log keeps digests and reason.
+    """Delete the bytes of rasters and of their chips in every revision; digests stay.
 
     For a licence that ended, or for privacy. They are removed from the dataset, and cannot be restored, added or cut
     again. The bytes are deleted from the workspace, DVC's cache and, by the next push, the remote; earlier revisions
@@ -73,7 +73,7 @@ class WithdrawRasters(Request, frozen=True):
         present = [raster_id for (raster_id,) in revision.fetch_rows(_PRESENT)]
         if not files and not present:
             first = next(file for file in withdrawn.values() if file.raster_id in ids)
-            raise ConflictError(f"{quote_objects('raster', ids, 'was|were')} already {first.describe()}.")
+            raise ConflictError(f"{quote_objects('raster', ids, 'was|were')} already {first.format_reason()}.")
         rows = make_removal_rows(revision, present)
         if files:
             names = ("md5", "raster_id", "path", "sha256", "size")

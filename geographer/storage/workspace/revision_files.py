@@ -37,7 +37,7 @@ def find_raster_file(revision: Revision, store: Store, raster_id: str) -> tuple[
         return sources.raster_by_id[raster_id].path, True
     (raster,) = read_source_rasters(revision, store.root, [raster_id]).values()
     if file := list_withdrawn_files(revision.connection).get(raster.checksums.md5):
-        raise NotFoundError(f"raster '{raster_id}' has no file at @{revision.position}: {file.describe()}.")
+        raise NotFoundError(f"raster '{raster_id}' has no file at @{revision.position}: {file.format_reason()}.")
     return _find_file(store, raster.path, raster.checksums, f"raster '{raster_id}'"), False
 
 

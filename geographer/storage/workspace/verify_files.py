@@ -206,7 +206,7 @@ class FileVerifier:
                 place = " and ".join(
                     [*filter(None, [present.get(md5)]), *(["in the workspace"] if file.path in paths else [])]
                 )
-                detail = f"{file.describe()}; its bytes are still {place}: --repair deletes them"
+                detail = f"{file.format_reason()}; its bytes are still {place}: --repair deletes them"
                 yield Finding(
                     "withdrawn file still present", f"raster {file.raster_id}", file.position, detail, Remedy.REPAIR
                 )

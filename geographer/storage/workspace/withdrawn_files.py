@@ -44,12 +44,7 @@ class WithdrawnFile(NamedTuple):
     position: int
     reason: str
 
-    @property
-    def checksums(self) -> Checksums:
-        """The recorded checksums."""
-        return Checksums(self.size, self.md5, self.sha256)
-
-    def describe(self) -> str:
+    def format_reason(self) -> str:
         """Return since when the file is withdrawn, and why."""
         return f"withdrawn @{self.position}: {self.reason}"
 
@@ -105,7 +100,7 @@ def reject_withdrawn_revision(revision: Revision) -> None:
     if found:
         raise ConflictError(
             f"cannot import @{revision.position} of that dataset: {quote_objects('raster', [found[0].raster_id])} was "
-            f"{found[0].describe()}. Import a revision after that."
+            f"{found[0].format_reason()}. Import a revision after that."
         )
 
 
@@ -123,8 +118,8 @@ def _reject_withdrawn(withdrawn: Mapping[str, WithdrawnFile], md5_of_raster: Ite
     if found:
         file = next(iter(found.values()))
         raise ConflictError(
-            f"{quote_objects('raster', sorted(found), 'has|have')} bytes that were {file.describe()}. Withdrawn bytes "
-            "cannot be stored again; leave them out."
+            f"{quote_objects('raster', sorted(found), 'has|have')} bytes that were {file.format_reason()}. "
+            "Withdrawn bytes cannot be stored again; leave them out."
         )
 
 
@@ -160,7 +155,7 @@ def iter_present_files(root: Path, files: Iterable[WithdrawnFile]) -> Iterator[P
         with suppress(ConflictError):
             path = workspace.require_inside(file.path)
             is_link = path.is_symlink() and path.readlink().parts[-2:] == (file.md5[:2], file.md5[2:])
-            if is_link or (path.is_file() and is_recorded_file(path, file.checksums)):
+            if is_link or (path.is_file() and is_recorded_file(path, Checksums(file.size, file.md5, file.sha256))):
                 yield path
 
 

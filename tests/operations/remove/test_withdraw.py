@@ -136,7 +136,7 @@ def test_interrupted_deletion_is_completed(dataset: Dataset, tmp_path: Path, mon
         with pytest.raises(ZeroDivisionError):
             dataset.withdraw_rasters(["a"], reason=REASON)
     assert has_object(dataset, md5)
-    assert {finding.kind for finding in dataset.verify()} == {"withdrawn file still present"}
+    assert "withdrawn file still present" in {finding.kind for finding in dataset.verify()}
     dataset.add_classes(["lagoon"])
     assert not has_object(dataset, md5)
     assert (dataset.root / ".geographer" / MARKER).is_file()
