@@ -7,15 +7,18 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError
+from geographer.cli import geographer_command
 from geographer.sharing.collect_garbage import ObjectCount
-from geographer.storage.database.dataset_folder import make_staging_folder
+from geographer.storage.database.dataset_folder import exclude_staging, make_staging_folder
 from geographer.storage.dvc.remote import open_remote
 from geographer.storage.dvc.store import Store
 from geographer.storage.history.lock_file import read_lock
@@ -230,6 +233,44 @@ def test_shared_cache_keeps_unknown_objects(history, scenes, tmp_path):
     assert md5_of(scenes["a", 1]) in list_names(cache)
 
 
+def test_shown_revision_stays(history, scenes):
+    with_second_version = 5
+    history.checkout(with_second_version)
+    (history.root / "rasters/source.dvc").unlink()
+    history.collect_garbage()
+    assert md5_of(scenes["a", 2]) in list_stored(history.root)
+    history.checkout("HEAD")
+    history.collect_garbage()
+    assert md5_of(scenes["a", 2]) not in list_stored(history.root)
+
+
+def test_fetched_branch_stays(history, scenes, tmp_path):
+    subprocess.run(["cp", "-a", str(history.root), str(tmp_path / "hers")], check=True)
+    hers = Dataset.open(tmp_path / "hers")
+    hers.add_rasters([scenes["a", 3]])
+    publish_head(hers, tmp_path / "remote")
+    shutil.copy(hers.root / ".dvc/config", history.root / ".dvc/config")
+    history.tag("mine")
+    history.fetch("origin")
+    history.collect_garbage()
+    revisions, _ = replay_log(hers)
+    assert list_needed(revisions[max(revisions)]) <= list_stored(history.root)
+
+
+def test_command_prints_counts(history):
+    runner = CliRunner()
+    before = list_stored(history.root)
+    planned = runner.invoke(geographer_command, ["-C", str(history.root), "gc", "--dry-run", "--json"])
+    report = json.loads(planned.output)
+    assert report["dry_run"]
+    assert report["deleted_objects"] + report["kept_objects"] == len(before)
+    assert report["deleted_bytes"] > 0
+    done = runner.invoke(geographer_command, ["-C", str(history.root), "gc"])
+    assert done.output.startswith(f"{report['deleted_objects']} objects (")
+    assert f"deleted, {report['kept_objects']} objects (" in done.output
+    assert len(list_stored(history.root)) == report["kept_objects"]
+
+
 def test_files_of_running_commands_stay(history):
     before = list_stored(history.root)
     with make_staging_folder(history.root), pytest.raises(ConflictError, match="another command is changing"):
@@ -303,6 +344,21 @@ def test_remote_ahead_is_left_alone(history, tmp_path):
     with pytest.raises(ConflictError, match="Run geographer pull origin first"):
         behind.collect_garbage(remote="origin")
     assert list_names(tmp_path / "remote") == before
+
+
+def test_commands_wait_for_garbage_collection(history):
+    entered = threading.Event()
+
+    def store_files():
+        with make_staging_folder(history.root):
+            entered.set()
+
+    thread = threading.Thread(target=store_files)
+    with exclude_staging(history.root):
+        thread.start()
+        assert not entered.wait(0.2)
+    assert entered.wait(10)
+    thread.join()
 
 
 def test_missing_remote_is_named(history):
