@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from geographer.base.errors import GeographerError
 from geographer.sharing.fetch import compare_chains
 from geographer.storage.history.published import KnownRemote, read_known_remotes
 from geographer.storage.queries.revision import Revision
@@ -81,5 +82,18 @@ def format_tag_usage(usage: TagUsage) -> str:
 
 
 def _describe_remote(work: UnitOfWork, branch: str, known: KnownRemote) -> RemoteStatus:
-    ahead, behind = compare_chains(work, branch, known.published.position)
-    return RemoteStatus(branch, known.published.position, known.published.head, ahead, behind)
+    published = known.published
+    head = work.read_head()
+    if _has_event(work, published.position, published.head):
+        ahead, behind = head.position - published.position, 0
+    else:
+        ahead, behind = compare_chains(work, branch, published.position)
+    return RemoteStatus(branch, published.position, published.head, ahead, behind)
+
+
+def _has_event(work: UnitOfWork, position: int, digest: str) -> bool:
+    """Return whether `main` has an event at a position: after a push or a clone, the log has no chain of the remote."""
+    try:
+        return work.resolve_revision(digest) == position
+    except GeographerError:
+        return False

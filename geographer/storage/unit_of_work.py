@@ -179,6 +179,10 @@ class UnitOfWork:
             return Agreement(LockRelation.NONE)
         return compare_lock(self.root, self.database, can_write=self.database.is_writable)
 
+    def omit_lock_warning(self) -> None:
+        """Do not warn that the lock file is not at the log's head: the caller changes that."""
+        self._disagreement = None
+
     def write_history(self) -> None:
         """Bring the history folder and the lock file up to the head of the log.
 
