@@ -160,6 +160,8 @@ class BackendFiles:
         """Call a function for each item, in several threads if there are several items; return the results in order."""
         if len(items) < 2:
             return list(map(work, items))
+        # Connect before the threads start: DVC's property would connect once in each of them.
+        _ = self.filesystem.fs
         with ThreadPoolExecutor(max_workers=min(len(items), self.filesystem.jobs)) as executor:
             return list(executor.map(work, items))
 
