@@ -12,7 +12,6 @@ from geographer.base.parameters import Parameter
 from geographer.base.values import validate_name
 from geographer.planning.shared_parameters import NAME, OPTIONAL_TEXT, TEXT
 from geographer.planning.upcasters import upcast_tag
-from geographer.storage.dvc.store import Store
 from geographer.storage.events.payload import Digest, EventPayload, Name
 from geographer.storage.log.read import read_event, resolve_revision
 from geographer.storage.queries.revision import Revision
@@ -102,8 +101,7 @@ class TagPlan(NamedTuple):
     def build_outputs(self, context: BuildContext, /) -> Change:
         """Retain the objects of the revision, so that `dvc gc` does not delete them, before the tag is recorded."""
         if self.required.files:
-            with Store(context.root) as store:
-                retain_revision(store, f"tag '{self.event.tag.tag}'", self.required, self.published)
+            retain_revision(context.root, f"tag '{self.event.tag.tag}'", self.required, self.published)
         return Change(self.event)
 
 

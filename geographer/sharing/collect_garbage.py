@@ -30,6 +30,7 @@ from geographer.storage.workspace.required_objects import (
     list_recorded_files,
     list_required_objects,
     list_retained_positions,
+    list_tagged_positions,
 )
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_md5s
 
@@ -93,7 +94,10 @@ def collect_garbage(
         if shown is not None:
             positions.add(shown)
         if remote is None:
-            return _collect_local(head, store, _list_needs(head, store, positions), dry_run=dry_run)
+            report = _collect_local(head, store, _list_needs(head, store, positions), dry_run=dry_run)
+            if not dry_run:
+                _retain_tags(head, store)
+            return report
         with open_remote(work.root, remote) as opened:
             published = _read_published(head, opened)
             needs = _list_needs(head, store, positions)
@@ -127,6 +131,12 @@ def _collect_local(head: Revision, store: Store, needs: _Needs, *, dry_run: bool
     if not dry_run:
         store.retained_objects.delete_objects(garbage)
     return _make_report(sizes.keys() & needs.objects, garbage, unknown, sizes)
+
+
+def _retain_tags(head: Revision, store: Store) -> None:
+    """Retain the objects of all tags: those that came from a remote, or were set by version 0.1, are not yet."""
+    tagged = list_tagged_positions(head, head.position)
+    store.retain_objects(list_required_objects(head, tagged).object_sizes)
 
 
 def _collect_remote(head: Revision, store: Store, remote: Remote, needs: _Needs, *, dry_run: bool) -> GarbageReport:

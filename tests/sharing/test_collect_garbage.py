@@ -233,6 +233,16 @@ def test_shared_cache_keeps_unknown_objects(history, scenes, tmp_path):
     assert md5_of(scenes["a", 1]) in list_names(cache)
 
 
+def test_tags_are_retained_again(history, scenes):
+    retained = history.root / ".dvc/cache/geographer/md5"
+    before = list_names(retained)
+    shutil.rmtree(retained)
+    history.collect_garbage(dry_run=True)
+    assert not retained.exists()
+    history.collect_garbage()
+    assert md5_of(scenes["a", 1]) in list_names(retained) == before
+
+
 def test_shown_revision_stays(history, scenes):
     with_second_version = 5
     history.checkout(with_second_version)

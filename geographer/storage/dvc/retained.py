@@ -11,11 +11,12 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from geographer.base.atomic_files import TEMPORARY_FILES, temporary_sibling
 
@@ -23,28 +24,23 @@ RETAINED_FOLDER: Final = "geographer/md5"
 """The folder of the retained objects in the cache's folder, where DVC's own objects are in `files/md5`."""
 _PREFIX: Final = re.compile(r"[0-9a-f]{2}")
 _NAME: Final = re.compile(r"[0-9a-f]{30}(\.dir)?")
+_READ_ONLY: Final = 0o444
 _make_md5 = partial(hashlib.md5, usedforsecurity=False)
 
 
-class _ObjectDb(Protocol):
-    """The methods of DVC's local object database that are used here."""
-
-    def oid_to_path(self, oid: str, /) -> str: ...
-    def makedirs(self, path: str, /) -> None: ...
-    def protect(self, path: Path, /) -> None: ...
-
-
 class RetainedObjects:
-    """The retained objects beside `cache`, DVC's local object database; objects are named by MD5, as in DVC."""
+    """The objects in `cache_folder`, DVC's folder of objects, and those retained beside it, named by MD5 as in DVC.
 
-    def __init__(self, cache: _ObjectDb) -> None:
-        self._cache = cache
-        self.cache_folder = Path(cache.oid_to_path("00" * 16)).parents[1]
-        self.folder = self.cache_folder.parents[1] / RETAINED_FOLDER
+    DVC itself is not needed, which takes half a second to import.
+    """
+
+    def __init__(self, cache_folder: Path) -> None:
+        self.cache_folder = cache_folder
+        self.folder = cache_folder.parents[1] / RETAINED_FOLDER
 
     def find_object(self, md5: str) -> Path | None:
         """Return the path of a retained object, or None if there is none."""
-        path = self._make_path(md5)
+        path = _join_path(self.folder, md5)
         return Path(path) if os.path.isfile(path) else None  # noqa: PTH113 (called for each file of a revision)
 
     def link_objects(self, md5s: Iterable[str]) -> list[str]:
@@ -55,15 +51,15 @@ class RetainedObjects:
         failed = []
         for md5 in md5s:
             try:
-                source = os.stat(self._cache.oid_to_path(md5))  # noqa: PTH116 (called for each file of a revision)
+                source = os.stat(_join_path(self.cache_folder, md5))  # noqa: PTH116 (called for each file of a revision)
             except OSError:
                 continue
             with suppress(OSError):
-                retained = os.stat(self._make_path(md5))  # noqa: PTH116
+                retained = os.stat(_join_path(self.folder, md5))  # noqa: PTH116
                 if os.path.samestat(source, retained):
                     continue
             try:
-                is_linked = self._link_file(self._cache.oid_to_path(md5), self._make_path(md5))
+                is_linked = self._link_file(_join_path(self.cache_folder, md5), _join_path(self.folder, md5))
             except OSError:
                 is_linked = False
             if not is_linked:
@@ -83,18 +79,18 @@ class RetainedObjects:
         if not is_intact:
             source.unlink()
             return False
-        target = self._cache.oid_to_path(md5)
+        target = _join_path(self.cache_folder, md5)
         if not self._link_file(str(source), target):
             with temporary_sibling(Path(target)) as temporary:
                 shutil.copyfile(source, temporary)
-                self._cache.protect(temporary)
+                _protect(temporary)
                 temporary.replace(target)
         return True
 
     def delete_objects(self, md5s: Iterable[str]) -> None:
         """Delete objects from the cache and from the retained ones; those that are not there are skipped."""
         for md5 in md5s:
-            for path in (self._cache.oid_to_path(md5), self._make_path(md5)):
+            for path in (_join_path(self.cache_folder, md5), _join_path(self.folder, md5)):
                 with suppress(FileNotFoundError):
                     os.unlink(path)  # noqa: PTH108 (called for each object of a dataset)
 
@@ -106,29 +102,49 @@ class RetainedObjects:
         """Return the names of the retained objects."""
         return _scan_objects(self.folder).keys() | set()
 
-    def _make_path(self, md5: str) -> str:
-        return f"{self.folder}{os.sep}{md5[:2]}{os.sep}{md5[2:]}"
-
     def _link_file(self, source: str, target: str) -> bool:
         """Link or clone a file atomically, in the place of an existing one; return whether the file system can."""
-        from dvc_objects.fs.system import hardlink, reflink
-
         folder = os.path.dirname(target)  # noqa: PTH120 (called for each file of a revision)
         if not os.path.isdir(folder):  # noqa: PTH112
-            self._cache.makedirs(folder)
+            self._create_folder(Path(folder))
         temporary = f"{folder}{os.sep}{TEMPORARY_FILES.removesuffix('*')}{secrets.token_hex(8)}"
         try:
-            for link in (hardlink, reflink):
+            for link in (os.link, _clone_file):
                 with suppress(OSError):
                     link(source, temporary)
-                    if link is reflink:
-                        self._cache.protect(Path(temporary))
                     os.replace(temporary, target)  # noqa: PTH105
                     return True
             return False
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)  # noqa: PTH108
+
+    def _create_folder(self, folder: Path) -> None:
+        """Create a folder, and those above it, with the permissions of the cache's, which a group may share."""
+        if folder.is_dir():
+            return
+        self._create_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        with suppress(OSError):
+            folder.chmod(stat.S_IMODE(self.cache_folder.stat().st_mode))
+
+
+def _join_path(folder: Path, md5: str) -> str:
+    return f"{folder}{os.sep}{md5[:2]}{os.sep}{md5[2:]}"
+
+
+def _clone_file(source: str, target: str) -> None:
+    """Clone a file: the copy shares its blocks on disk. `OSError` where the file system cannot."""
+    from dvc_objects.fs.system import reflink
+
+    reflink(source, target)  # type: ignore[no-untyped-call]
+    _protect(Path(target))
+
+
+def _protect(path: Path) -> None:
+    """Make an object read-only, as DVC does; a file system that has no permissions may refuse."""
+    with suppress(OSError):
+        path.chmod(_READ_ONLY)
 
 
 def _scan_objects(folder: Path) -> dict[str, int]:

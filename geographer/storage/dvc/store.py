@@ -303,7 +303,7 @@ class Store:
     @cached_property
     def retained_objects(self) -> RetainedObjects:
         """The retained objects, and all objects of this machine."""
-        return RetainedObjects(self._object_db)
+        return RetainedObjects(self.cache_path("00" * 16).parents[1])
 
     @cached_property
     def _object_db(self) -> _ObjectDb:

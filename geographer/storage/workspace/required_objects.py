@@ -61,8 +61,12 @@ def list_retained_positions(revision: Revision, selection: RevisionSelection, he
     last = revision.position if head is None else head
     if selection == "all":
         return list(range(1, last + 1))
-    tagged = revision.fetch_rows(_TAGGED, {"at": last}) if selection == "tags" else []
-    return sorted({last, *(position for (position,) in tagged)})
+    return sorted({last, *(list_tagged_positions(revision, last) if selection == "tags" else [])})
+
+
+def list_tagged_positions(revision: Revision, head: int) -> list[int]:
+    """Return the positions that tags name, which were set up to position `head`, in ascending order."""
+    return sorted(position for (position,) in revision.fetch_rows(_TAGGED, {"at": head}))
 
 
 def list_required_objects(

@@ -9,7 +9,10 @@ from typing import Final, NamedTuple
 
 from geographer.base.text import format_count
 from geographer.storage.database.connection import run_script
+from geographer.storage.dvc.cache_folder import find_cache_folder
+from geographer.storage.dvc.retained import RetainedObjects
 from geographer.storage.dvc.store import Store
+from geographer.storage.history.folder import HistoryFolder
 from geographer.storage.history.published import read_known_remotes
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.paths import FILES_SQL
@@ -66,18 +69,20 @@ def list_published_files(revision: Revision, root: Path) -> set[str]:
     return set(list_required_files(revision, positions)) if positions else set()
 
 
-def retain_revision(store: Store, name: str, required: RequiredObjects, published: Collection[str]) -> None:
+def retain_revision(root: Path, name: str, required: RequiredObjects, published: Collection[str]) -> None:
     """Retain the objects of a revision, and warn if some could be lost: they cannot be linked, and no remote has them.
 
-    Objects that this machine lacks are skipped: a remote has them.
+    `root` is the dataset's folder. Objects that this machine lacks are skipped: a remote has them.
     """
-    failed = store.retain_objects(required.object_sizes)
+    cache = find_cache_folder(root, HistoryFolder(root).read_memory().cache)
+    retained = RetainedObjects(Path(cache.folder))
+    failed = retained.link_objects(required.object_sizes)
     if unprotected := [md5 for md5 in failed if md5 in required.files and md5 not in published]:
         logger.warning(
             "%s of %s %s only in DVC's cache, which dvc gc empties: the file system of '%s' allows no links, and no "
             "remote is known to have them. Run geographer push.",
             *(format_count(len(unprotected), "file"), name, "is" if len(unprotected) == 1 else "are"),
-            store.retained_objects.folder.parents[1],
+            retained.folder.parents[1],
         )
 
 

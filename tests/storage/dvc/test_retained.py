@@ -166,7 +166,7 @@ def refuse_links(monkeypatch):
     def refuse(_source, _target):
         raise OSError(errno.EPERM, "refused")
 
-    monkeypatch.setattr("dvc_objects.fs.system.hardlink", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     monkeypatch.setattr("dvc_objects.fs.system.reflink", refuse)
 
 
