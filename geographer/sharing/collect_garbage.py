@@ -103,7 +103,7 @@ def collect_garbage(
             needs = _list_needs(head, store, positions)
             if published:
                 needs.objects.update(_list_published_objects(head, store, opened, published))
-            return _collect_remote(head, store, opened, needs, dry_run=dry_run)
+            return _collect_remote(head, store, opened, needs, published, dry_run=dry_run)
 
 
 def _list_needs(head: Revision, store: Store, positions: Iterable[int]) -> _Needs:
@@ -139,12 +139,16 @@ def _retain_tags(head: Revision, store: Store) -> None:
     store.retain_objects(list_required_objects(head, tagged).object_sizes)
 
 
-def _collect_remote(head: Revision, store: Store, remote: Remote, needs: _Needs, *, dry_run: bool) -> GarbageReport:
+def _collect_remote(
+    head: Revision, store: Store, remote: Remote, needs: _Needs, published: PublishedRevision | None, *, dry_run: bool
+) -> GarbageReport:
     present, sizes = remote.list_objects(), _list_known_objects(head, store, needs) | needs.required.object_sizes
     sizes |= dict.fromkeys(_list_remote_history(head, remote, present - needs.objects - sizes.keys()), 0)
     garbage = (present - needs.objects) & sizes.keys()
     unknown = present - needs.objects - garbage
     if not dry_run and garbage:
+        if _read_published(head, remote) != published:
+            raise ConflictError(f"somebody has pushed to '{remote.name}' meanwhile. Nothing was deleted; run it again.")
         remote.delete_objects(sorted(garbage))
     return _make_report(present & needs.objects, garbage, unknown, sizes)
 

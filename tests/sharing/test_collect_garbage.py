@@ -344,6 +344,21 @@ def list_history_at(remote_folder):
     return {address, *(row["md5"] for row in listing)}
 
 
+def test_push_during_garbage_collection_is_noticed(history, tmp_path, monkeypatch):
+    publish_head(history, tmp_path / "remote")
+    before = list_names(tmp_path / "remote/files/md5")
+
+    def list_after_push(remote):
+        history_head = json.loads((tmp_path / "remote/heads/main/1").read_bytes()) | {"revisions": "all"}
+        (tmp_path / "remote/heads/main/2").write_text(json.dumps(history_head))
+        return before
+
+    monkeypatch.setattr("geographer.storage.dvc.remote.Remote.list_objects", list_after_push)
+    with pytest.raises(ConflictError, match="somebody has pushed to 'origin' meanwhile"):
+        history.collect_garbage(remote="origin")
+    assert list_names(tmp_path / "remote/files/md5") == before
+
+
 def test_remote_ahead_is_left_alone(history, tmp_path):
     behind = Dataset.open(shutil.copytree(history.root, tmp_path / "behind"))
     history.tag("v2")
