@@ -14,6 +14,7 @@ from geographer import Dataset
 from geographer.base.retry import RetryPolicy
 from tests.remote_servers import RemoteServers
 from tests.sample_history import SampleHistory, create_sample_history
+from tests.sample_team import Team, copy_team, create_team
 
 # In CI, Hypothesis uses the same examples on every run. HYPOTHESIS_PROFILE=long has twice as many; tests with slow
 # examples scale their number by it.
@@ -53,6 +54,18 @@ def dataset(tmp_path: Path, empty_dataset: Path) -> Dataset:
 def sample_history(tmp_path_factory: pytest.TempPathFactory) -> SampleHistory:
     """A dataset with every kind of event in its history, and a copy as of tag v1; copy before changing it."""
     return create_sample_history(tmp_path_factory.mktemp("sample_history"))
+
+
+@pytest.fixture(scope="session")
+def team_template(tmp_path_factory: pytest.TempPathFactory) -> Team:
+    """Ada's dataset, pushed to a folder; copy it before changing it."""
+    return create_team(tmp_path_factory.mktemp("team") / "template")
+
+
+@pytest.fixture
+def team(tmp_path: Path, team_template: Team) -> Team:
+    """A copy of Ada's dataset, pushed to a folder."""
+    return copy_team(team_template, tmp_path / "team")
 
 
 @pytest.fixture(scope="session")

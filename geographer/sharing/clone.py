@@ -61,7 +61,10 @@ def clone_files(source: str, folder: Path, remote_name: str | None) -> Path:
                 _create_workspace(new_folder, source, remote_name or DEFAULT_REMOTE)
             else:
                 _clone_git(source, new_folder)
-            write_atomic(_find_root(new_folder, is_remote=is_remote) / _MARKER, source.encode())
+            new_root = _find_root(new_folder, is_remote=is_remote)
+            if not is_remote:
+                _require_no_log(new_root)
+            write_atomic(new_root / _MARKER, source.encode())
     root = _find_root(folder, is_remote=not (folder / ".git").exists())
     if not (root / GEOGRAPHER_FOLDER / "log.duckdb").exists():
         with open_remote(root, remote_name) as remote:
@@ -114,11 +117,14 @@ def restore_from_remote(root: Path, remote: Remote) -> None:
         folder = HistoryFolder(root)
         for name, path in paths.items():
             folder.add_file(path, name)
-        create_log_of_segments(root / GEOGRAPHER_FOLDER, [folder.folder / name for name in paths], lock)
-    if published and published.published.head == lock.head:
+        is_newest = published is not None and published.published.head == lock.head
+        position = published.published.position if published and is_newest else None
+        segments = [folder.folder / name for name in paths]
+        create_log_of_segments(root / GEOGRAPHER_FOLDER, segments, lock, position=position)
+    if published and is_newest:
         remember_remote(root, f"{remote.name}/{BRANCH}", published)
     write_lock(root, lock)
-    folder.adopt_files(lock.head, lock.content_digest)
+    folder.adopt_files(lock.head)
 
 
 def _download_for_lock(
@@ -196,6 +202,15 @@ def _find_root(folder: Path, *, is_remote: bool) -> Path:
             f"{LOCK_FILE} and the .dvc files, and push."
         )
     return found[0].parent
+
+
+def _require_no_log(root: Path) -> None:
+    """Reject a Git repository with a folder `.geographer`: nothing has checked the log in it, or where a link leads."""
+    if os.path.lexists(root / GEOGRAPHER_FOLDER):
+        raise ConflictError(
+            f"the Git repository tracks '{GEOGRAPHER_FOLDER}', which belongs to one machine. Remove it there: git rm "
+            f"-r --cached {GEOGRAPHER_FOLDER}, and commit."
+        )
 
 
 def _is_dvc_remote(source: str) -> bool:

@@ -93,6 +93,7 @@ def pull_branch(work: UnitOfWork, remote: Remote, selection: RevisionSelection =
     agreement = work.compare_lock()
     if agreement.relation in (LockRelation.BEHIND, LockRelation.UNREADABLE):
         raise ConflictError(agreement.problem or agreement.relation)
+    work.omit_lock_warning()
     result = fetch_branch(work, remote, selection)
     if not result.behind:
         return result
@@ -204,7 +205,7 @@ def _read_newest(work: UnitOfWork, remote: Remote, known: KnownRemote | None) ->
     published = parse_published(head.content, remote.name)
     with work.database.open_connection(log="r") as connection:
         ((dataset,),) = connection.execute(_FIRST_EVENT, [BRANCH]).fetchall()
-    if published.dataset != dataset or published.branch != BRANCH:
+    if published.dataset != dataset:
         raise ConflictError(
             f"the remote '{remote.name}' has another dataset, which begins with event {published.dataset[:12]}; this "
             f"one begins with {dataset[:12]}. Use another folder or URL for the remote."
@@ -217,20 +218,18 @@ _FIRST_EVENT: Final = "SELECT digest FROM log.chain JOIN log.event USING (event_
 
 def _has_chain(work: UnitOfWork, branch: str, published: PublishedRevision) -> bool:
     query = (
-        "SELECT digest FROM log.chain JOIN log.event USING (event_key) WHERE branch = $1 ORDER BY position DESC LIMIT 1"
+        "SELECT digest, position FROM log.chain JOIN log.event USING (event_key) WHERE branch = $1 "
+        "ORDER BY position DESC LIMIT 1"
     )
     with work.database.open_connection(log="r") as connection:
-        return connection.execute(query, [branch]).fetchall() == [(published.head,)]
+        return connection.execute(query, [branch]).fetchall() == [(published.head, published.position)]
 
 
 def _ingest_published(work: UnitOfWork, remote: Remote, published: PublishedRevision, branch: str) -> IngestResult:
     paths = download_segments(work.file_store, remote, published.history)
-    result = ingest_segments(work.database, paths.values(), published.head, published.dataset, branch)
-    if result.position != published.position:
-        raise CorruptError(
-            f"{branch} says that it is at @{published.position}, and its events end at @{result.position}."
-        )
-    return result
+    return ingest_segments(
+        work.database, paths.values(), published.head, published.dataset, branch, position=published.position
+    )
 
 
 def compare_chains(work: UnitOfWork, branch: str, position: int) -> tuple[int, int]:

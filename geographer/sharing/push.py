@@ -13,7 +13,7 @@ from geographer.storage.dvc.dvc_check import read_dvc_file
 from geographer.storage.dvc.remote import Remote
 from geographer.storage.dvc.store import Store
 from geographer.storage.events import Head
-from geographer.storage.history.folder import HISTORY_DVC_FILE, HistoryFolder
+from geographer.storage.history.folder import HISTORY_DVC_FILE, HISTORY_FOLDER, HistoryFolder
 from geographer.storage.history.published import (
     HEAD_FORMAT,
     KnownRemote,
@@ -167,6 +167,8 @@ def _list_history(store: Store, root: Path) -> tuple[str, dict[str, str]]:
 
 def _describe_head(work: UnitOfWork, head: Head, selection: RevisionSelection) -> PublishedRevision:
     memory = HistoryFolder(work.root).read_memory()
+    if memory.head != head.digest or not memory.content_digest:
+        raise CorruptError(f"'{HISTORY_FOLDER}' is not at the head @{head.position}. See geographer verify.")
     address, _ = _list_history(work.file_store, work.root)
     dataset = work.read_dataset_id()
     return PublishedRevision(

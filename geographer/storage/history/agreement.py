@@ -66,11 +66,14 @@ def restore_log(root: Path) -> None:
             "geographer pull, or dvc pull."
         )
     create_log_of_segments(folder, paths, lock)
-    HistoryFolder(root).adopt_files(lock.head, lock.content_digest)
+    HistoryFolder(root).adopt_files(lock.head)
 
 
-def create_log_of_segments(folder: Path, paths: list[Path], lock: Lock) -> None:
-    """Write the events of segments up to the head of `lock` into a new log in `folder`; no log if a check fails."""
+def create_log_of_segments(folder: Path, paths: list[Path], lock: Lock, *, position: int | None = None) -> None:
+    """Write the events of segments up to the head of `lock` into a new log in `folder`; no log if a check fails.
+
+    `position` is where the head is said to be, if that is known.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     database = Database(folder)
     target = database.file_path("log")
@@ -78,7 +81,7 @@ def create_log_of_segments(folder: Path, paths: list[Path], lock: Lock) -> None:
     temporary.unlink(missing_ok=True)
     try:
         create_log(database)
-        ingest_segments(database, paths, lock.head, lock.dataset, BRANCH)
+        ingest_segments(database, paths, lock.head, lock.dataset, BRANCH, position=position)
         temporary.replace(target)
     finally:
         for path in (temporary, temporary.with_name(f"{temporary.name}.wal")):
@@ -143,7 +146,7 @@ def _follow_history(folder: HistoryFolder, database: Database, head: Head, lock:
         return Agreement(LockRelation.DIVERGED, problem=problem)
     except CorruptError as error:
         return Agreement(LockRelation.UNREADABLE, problem=str(error))
-    folder.adopt_files(lock.head, lock.content_digest)
+    folder.adopt_files(lock.head)
     return Agreement(LockRelation.SAME, result.position)
 
 

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from geographer.base.errors import CorruptError
+from geographer.base.errors import ConflictError, CorruptError
 from geographer.storage.database.connection import Database
 from geographer.storage.database.dataset_folder import LOCK_FILE
 from geographer.storage.dvc.dvc_check import read_dvc_file
 from geographer.storage.dvc.store import Store
 from geographer.storage.history.agreement import LockRelation, compare_lock
 from geographer.storage.history.folder import HISTORY_DVC_FILE, HISTORY_FOLDER
+from geographer.storage.history.lock_file import read_lock
 from geographer.storage.log.check import Finding
 
-REPAIRABLE: Final = frozenset({"altered segment", "missing segment", "unreadable .dvc file", "stale lock file"})
+REPAIRABLE: Final = frozenset(
+    {"altered segment", "missing segment", "unreadable .dvc file", "stale lock file", "wrong lock file"}
+)
 """The findings that writing the history again clears."""
 _REPAIR: Final = "Run geographer verify --repair to write the history folder again from the log."
 
 
-def find_history_faults(database: Database, store: Store) -> Iterator[Finding]:
-    """Yield what is wrong with the lock file and the segments; nothing if the dataset has no history folder yet."""
+def find_history_faults(
+    database: Database, store: Store, compute_content_digest: Callable[[int], str]
+) -> Iterator[Finding]:
+    """Yield what is wrong with the lock file and the segments; nothing if the dataset has no history folder yet.
+
+    `compute_content_digest` returns the content digest of the revision at a position.
+    """
     agreement = compare_lock(store.root, database, can_write=False)
     if agreement.relation is LockRelation.CATCH_UP:
         detail = f"it is at @{agreement.position}, because a command was interrupted"
         yield Finding("stale lock file", LOCK_FILE, agreement.position, detail, _REPAIR)
     elif agreement.problem:
         yield Finding("other lock file", LOCK_FILE, agreement.position, agreement.problem, "")
+    if agreement.position is not None:
+        yield from _check_content_digest(store, agreement.position, compute_content_digest)
     if (store.root / HISTORY_DVC_FILE).exists():
         yield from _check_segments(store)
 
@@ -40,6 +51,17 @@ def delete_damaged_segments(store: Store) -> None:
         for file in (store.root / path, store.cache_path(md5)):
             if file.is_file() and _compute_md5(file) != md5:
                 file.unlink()
+
+
+def _check_content_digest(
+    store: Store, position: int, compute_content_digest: Callable[[int], str]
+) -> Iterator[Finding]:
+    lock = None
+    with suppress(ConflictError, CorruptError):
+        lock = read_lock(store.root)
+    if lock is not None and lock.content_digest != (actual := compute_content_digest(position)):
+        detail = f"it says that the content digest of @{position} is {lock.content_digest}, and the log gives {actual}"
+        yield Finding("wrong lock file", LOCK_FILE, position, detail, _REPAIR)
 
 
 def _check_segments(store: Store) -> Iterator[Finding]:

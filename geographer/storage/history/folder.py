@@ -128,7 +128,7 @@ class HistoryFolder:
         memory = self.read_memory()
         with database.open_connection(log="r") as connection:
             head = read_head(connection)
-            if memory.head == head.digest and self.is_unchanged(memory):
+            if memory.head == head.digest and memory.content_digest and self.is_unchanged(memory):
                 return
             create_chain_views(connection)
             with translate_os_errors(self.folder):
@@ -143,10 +143,13 @@ class HistoryFolder:
         write_lock(self.root, Lock(LOCK_FORMAT, dataset, BRANCH, head.digest, content_digest))
         self._write_memory(HistoryMemory(head.digest, head.position, content_digest, segments.current, {}, cache))
 
-    def adopt_files(self, head: str, content_digest: str) -> None:
-        """Remember that lock file and folder, which came from elsewhere, are at the event `head` of the log."""
+    def adopt_files(self, head: str) -> None:
+        """Remember that lock file and folder, which came from elsewhere, are at the event `head` of the log.
+
+        The content digest of that lock file is not relied on: the next change computes it.
+        """
         memory = self.read_memory()
-        self._write_memory(HistoryMemory(head, 0, content_digest, [], {}, memory.cache))
+        self._write_memory(HistoryMemory(head, 0, "", [], {}, memory.cache))
 
     def _write_memory(self, memory: HistoryMemory) -> None:
         memory = msgspec.structs.replace(memory, statuses=self._read_statuses())

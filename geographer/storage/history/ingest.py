@@ -11,6 +11,7 @@ import duckdb
 from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import ConflictError, CorruptError, GeographerError, NotFoundError
 from geographer.storage.database.connection import Database, open_transaction, run_script
+from geographer.storage.database.duckdb_errors import is_disk_error
 from geographer.storage.events import Event
 from geographer.storage.events.payload import parse_payload
 from geographer.storage.events.row_tables import ROW_TABLES, build_table_sql
@@ -49,12 +50,14 @@ class _Incoming(NamedTuple):
     new_events: list[SegmentEvent]
 
 
-def ingest_segments(database: Database, paths: Iterable[Path], head: str, dataset: str, branch: str) -> IngestResult:
+def ingest_segments(
+    database: Database, paths: Iterable[Path], head: str, dataset: str, branch: str, *, position: int | None = None
+) -> IngestResult:
     """Take the events up to the digest `head` into the log, as the chain `branch`; nothing if one check fails.
 
     A chain is only extended: `main` moves forward to the new head or stays. Checked are the format of each file, the
     digest of each event and of its rows, the chain up to the first event, whose digest is `dataset`, the schema of
-    each event, and every path that files would be written to.
+    each event, every path that files would be written to, and that the head is at `position`, if that is given.
 
     Raises:
         NotFoundError: the files lack an event that leads to `head`.
@@ -70,6 +73,10 @@ def ingest_segments(database: Database, paths: Iterable[Path], head: str, datase
             for item in read_segment_events(connection, path):
                 found.setdefault(item.event.digest, item)
         incoming = _find_chain(connection, found, head, dataset)
+        if position is not None and position != len(incoming.digests):
+            raise CorruptError(
+                f"{branch} says that it is at @{position}, and its events end at @{len(incoming.digests)}."
+            )
         own_chain = _read_chain(connection, BRANCH)
         common = sum(1 for own, other in zip(own_chain, incoming.digests, strict=False) if own == other)
         tracked = _read_chain(connection, branch)
@@ -189,7 +196,15 @@ def _insert_events(connection: duckdb.DuckDBPyConnection, events: Sequence[Segme
         keys = {item.number: key_of_digest[item.event.digest] for item in events if item.path == path}
         columns = list_segment_columns(connection, path)
         for table in sorted(list_segment_tables(connection, path)):
-            _insert_rows(connection, build_rows_sql(path, table, columns), table, keys)
+            try:
+                _insert_rows(connection, build_rows_sql(path, table, columns), table, keys)
+            except duckdb.Error as error:
+                if is_disk_error(error):
+                    raise
+                reason = str(error).partition("\n")[0]
+                raise CorruptError(
+                    f"a row of '{table}' in '{path.name}' cannot be used: {reason}. Nothing was taken in."
+                ) from error
     _check_rows(connection, {key_of_digest[item.event.digest]: item.event for item in events}, last_key)
 
 
@@ -201,12 +216,20 @@ def _insert_event(connection: duckdb.DuckDBPyConnection, event: Event, key: int)
 
 
 def _insert_rows(connection: duckdb.DuckDBPyConnection, rows: str, table: str, keys: Mapping[int, int]) -> None:
+    """Insert the rows of the events that `keys` numbers: their number in the segment to their key in the log."""
     columns = ", ".join(f'"{column}"' for column in ROW_TABLES[table])
+    values = f"ordinal, change, {columns}, {build_row_digest_sql(table)} AS row_digest"
+    offsets = {key - number for number, key in keys.items()}
+    if len(offsets) == 1:
+        # The usual case: the new events of a segment follow each other, in the log, too.
+        numbers = f"event BETWEEN {min(keys):d} AND {max(keys):d}"
+        source = f"SELECT event + {offsets.pop():d} AS event_key, {values} FROM ({rows}) WHERE {numbers}"  # noqa: S608
+        connection.execute(f"INSERT INTO log.{table} BY NAME {source}")
+        return
+    known = "SELECT unnest($numbers::INTEGER[]) AS event, unnest($keys::INTEGER[]) AS event_key"
     connection.execute(
-        f"INSERT INTO log.{table} BY NAME SELECT event_key, ordinal, change, {columns}, "  # noqa: S608
-        f"{build_row_digest_sql(table)} AS row_digest FROM ({rows}) "
-        "JOIN (SELECT unnest($indexes::INTEGER[]) AS event, unnest($keys::INTEGER[]) AS event_key) USING (event)",
-        {"indexes": [*keys], "keys": [*keys.values()]},
+        f"INSERT INTO log.{table} BY NAME SELECT event_key, {values} FROM ({rows}) JOIN ({known}) USING (event)",  # noqa: S608
+        {"numbers": [*keys], "keys": [*keys.values()]},
     )
 
 

@@ -12,6 +12,7 @@ from geographer.base.atomic_files import write_atomic
 from geographer.base.errors import CorruptError, UnsupportedVersionError
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
 from geographer.storage.events.payload import Digest, Name
+from geographer.storage.log.chain import BRANCH
 
 HEAD_FORMAT: Final = 1
 """The format of new heads; this version reads it."""
@@ -73,11 +74,14 @@ def parse_published(content: bytes, name: str) -> PublishedRevision:
                 f"a newer version of geographer published to the remote '{name}' in format {head_format}. Upgrade "
                 "geographer."
             )
-        return msgspec.json.decode(content, type=PublishedRevision)
+        published = msgspec.json.decode(content, type=PublishedRevision)
+        if published.branch != BRANCH:
+            raise msgspec.ValidationError(f"it is one of the branch '{published.branch}'")
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptError(
             f"the newest head of the remote '{name}' is not one of a dataset: {error}. Ask the one who published it."
         ) from error
+    return published
 
 
 def read_known_remotes(root: Path) -> dict[str, KnownRemote]:

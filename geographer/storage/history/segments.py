@@ -7,7 +7,9 @@ for each of the event's rows. It is named by the digests of its events: segments
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -31,6 +33,8 @@ _FORMAT_KEY: Final = "geographer_segment"
 _EVENT_TABLE: Final = "event"
 _COMMON_COLUMNS: Final = {"row_table": "VARCHAR", "event": "INTEGER", "ordinal": "BIGINT", "change": "VARCHAR"}
 _CONTENT: Final = "content"
+_EVENT_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
+_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z", re.ASCII)
 _MAX_TEXT_BYTES: Final = 1 << 28
 """The largest content of an event that is read."""
 
@@ -166,7 +170,7 @@ def _check_format(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     pattern = build_scan_sql(path).removeprefix("read_parquet(").partition(", hive")[0]
     query = f"SELECT decode(value) FROM parquet_kv_metadata({pattern}) WHERE decode(key) = '{_FORMAT_KEY}'"  # noqa: S608
     formats = [text for (text,) in connection.execute(query).fetchall()]
-    if len(formats) != 1 or not formats[0].isdecimal():
+    if len(formats) != 1 or not re.fullmatch("[0-9]{1,9}", formats[0]):
         raise _make_damage_error(path, "it does not say that it is a segment")
     if int(formats[0]) > SEGMENT_FORMAT:
         raise UnsupportedVersionError(
@@ -221,6 +225,11 @@ def _check_types(event: Event) -> None:
         raise ValueError("a number has another type")
     if not isinstance(event.payload, dict) or not isinstance(event.parents, list):
         raise ValueError("its payload or its parents have another type")
+    if not _EVENT_ID.fullmatch(event.event_id):
+        raise ValueError("its id is not a UUID")
+    if not _TIME.fullmatch(event.recorded_at) or not event.author:
+        raise ValueError("its time is not as in 2026-11-23T09:05:00.000000Z, or its author is empty")
+    datetime.fromisoformat(event.recorded_at)
 
 
 def _make_damage_error(path: Path, reason: str) -> CorruptError:

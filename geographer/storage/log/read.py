@@ -80,10 +80,11 @@ def is_supported_event(event_format: int, kind: str, version: int) -> bool:
 
 def make_version_error(event: Event) -> UnsupportedVersionError:
     """Return the error for an event of a newer version, which names the version that wrote it."""
-    writer = event.payload.get("software", {}).get("geographer", "of a later version")
+    software = event.payload.get("software")
+    version = software.get("geographer") if isinstance(software, dict) else None
     return UnsupportedVersionError(
-        f"event @{event.position} was written by geographer {writer} as '{event.kind}' version {event.version} in "
-        f"format {event.format}, which this version does not know. Upgrade geographer."
+        f"event @{event.position} was written by geographer {version or 'of a later version'} as '{event.kind}' "
+        f"version {event.version} in format {event.format}, which this version does not know. Upgrade geographer."
     )
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -17,6 +18,8 @@ from geographer.storage.database.connection import Database
 from geographer.storage.dvc.store import Store, is_in_git
 from geographer.storage.events.payload import parse_payload
 from geographer.storage.events.row_tables import ROW_TABLES
+from geographer.storage.history.check import REPAIRABLE, delete_damaged_segments, find_history_faults
+from geographer.storage.history.folder import HistoryFolder
 from geographer.storage.log.chain import CHAIN_EVENT, create_chain_views
 from geographer.storage.log.check import Finding as Finding
 from geographer.storage.log.check import check_indexes, find_log_faults
@@ -31,9 +34,9 @@ from geographer.storage.workspace.expected_digest import RevisionNames, find_exp
 from geographer.storage.workspace.tracked_folders import find_unknown_dvc_files
 from geographer.storage.workspace.verify_files import DamagedFile, FileVerifier
 from geographer.storage.workspace.verify_report import Remedy, VerifyReport, VerifyResult, list_names
+from geographer.storage.workspace.withdrawn_files import delete_withdrawn_objects
 
 _STATE_ERRORS: Final = (GeographerError, duckdb.Error, ValueError)
-from geographer.storage.workspace.withdrawn_files import delete_withdrawn_objects
 _REPAIRABLE: Final = {"edited state", "damaged state"}
 """The findings about the state that `--repair` clears."""
 _STATE_HEAD: Final = (
@@ -106,7 +109,10 @@ class _Verification:
         self._positions = self._select_positions()
         self._findings += self._check_digests()
         self._findings += self._check_unreadable_rows()
-        is_sound = not self._findings
+        compute_content_digest = partial(self._content.compute_digest, "content digest")
+        history_faults = list(find_history_faults(self._database, self._store, compute_content_digest))
+        is_sound = not self._findings and {fault.kind for fault in history_faults} <= REPAIRABLE
+        self._findings += self._repair_history(history_faults, is_sound=is_sound)
         self._findings += self._check_files()
         self._findings += self._describe_damages()
         self._findings += self._repair_files(is_sound=is_sound)
@@ -254,15 +260,15 @@ class _Verification:
         A log with faults may have lost the events of files that look like orphans.
         """
         is_repaired = self._options.repair and is_sound
-        unknown = self._find_unknown_dvc_files()
-        for folder, (finding, entries) in self._files.repair.dvc_files.items():
-            if f"{folder}.dvc" in unknown:
-                detail = "it lists other files than any revision of the log; a colleague may have removed some"
         if is_repaired:
             with open_revision(self._database, self._head) as revision:
                 delete_withdrawn_objects(revision, self._store)
         else:
             yield from self._files.check_withdrawn()
+        unknown = self._find_unknown_dvc_files()
+        for folder, (finding, entries) in self._files.repair.dvc_files.items():
+            if f"{folder}.dvc" in unknown:
+                detail = "it lists other files than any revision of the log; a colleague may have removed some"
                 yield Finding("unrecorded .dvc file", f"{folder}.dvc", None, detail, Remedy.DVC_FILE)
             elif is_repaired:
                 self._store.track_folder(folder, entries)
@@ -279,6 +285,16 @@ class _Verification:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+    def _repair_history(self, faults: list[Finding], *, is_sound: bool) -> list[Finding]:
+        """Write the history folder again from the log; or return the faults, if that was not asked for."""
+        if not (faults and self._options.repair and is_sound):
+            return faults
+        delete_damaged_segments(self._store)
+        folder = HistoryFolder(self._store.root)
+        folder.forget()
+        folder.write_head(self._database, lambda: self._content.compute_digest("content digest", self._head))
+        return []
 
     def _find_unknown_dvc_files(self) -> set[str]:
         """Return the `.dvc` files in a Git work tree that no revision had: they may be newer ones of a colleague."""
