@@ -127,7 +127,7 @@ def test_strange_head_is_refused(name, shared, remote):
     assert Dataset.open(shared.ada).verify() == []
 
 
-FIELDS = {
+FIELDS: dict[str, dict[str, object]] = {
     "position as text": {"position": "5"},
     "negative position": {"position": -1},
     "another position": {"position": 1 << 50},

@@ -293,7 +293,7 @@ class _Verification:
         delete_damaged_segments(self._store)
         folder = HistoryFolder(self._store.root)
         folder.forget()
-        folder.write_head(self._database, lambda: self._content.compute_digest("content digest", self._head))
+        folder.write_head(self._database, partial(self._content.compute_digest, "content digest"))
         return []
 
     def _find_unknown_dvc_files(self) -> set[str]:

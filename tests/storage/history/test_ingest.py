@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -182,7 +183,7 @@ def write_null_content(rows, folder):
     return write_table(table, folder / f"{'0' * 64}.parquet")
 
 
-FORGERIES = {
+FORGERIES: dict[str, dict[str, Any]] = {
     "unknown kind": {"kind": "dataset_deleted"},
     "newer version": {"version": 99},
     "newer format": {"format": 3},
