@@ -18,7 +18,7 @@ from geographer.storage.dvc.remote import Remote, open_remote
 from geographer.storage.dvc.store import Store
 from geographer.storage.dvc.used_objects import TrackedOutput, expand_output, list_tracked_outputs
 from geographer.storage.history.folder import HISTORY_FOLDER
-from geographer.storage.history.published import PublishedRevision, parse_published
+from geographer.storage.history.published import PublishedRevision, parse_published, read_known_remotes
 from geographer.storage.history.segments import SUFFIX
 from geographer.storage.log.chain import BRANCH
 from geographer.storage.queries.revision import Revision
@@ -113,6 +113,8 @@ def _list_needs(head: Revision, store: Store, positions: Iterable[int]) -> _Need
     for branch, last in head.fetch_rows(_OTHER_CHAINS.read_text()):
         fetched = list_chain_objects(head.connection, branch, last, "tags")
         objects |= fetched.files.keys() | fetched.listings.keys()
+        if known := read_known_remotes(store.root).get(branch):
+            objects |= {*known.segments, *expand_output(store, known.published.history)}
     outputs = list_tracked_outputs(store)
     for output in outputs:
         # In the workspace, a .dvc file of this dataset may also come from a colleague, whose events are not yet here.
