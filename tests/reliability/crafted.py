@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from tests.reliability.example import ONE
 from tests.reliability.flips import VERIFY
-from tests.reliability.forging import edit_database, edit_table, recompute_log
+from tests.reliability.forging import edit_database, edit_table, recompute_log, remove_history
 from tests.reliability.oracles import LOG, MARKER, STATE, hash_tree, read_history
 from tests.reliability.processes import Command, run
 from tests.reliability.stage import Fault, Stage, Try, find_failures
@@ -160,6 +160,7 @@ def _change_column(table: str, column: str, value: str) -> Callable[[Path], None
                 connection, name, f'UPDATE {name} SET "{column}" = {text} WHERE {CHANGED_ROWS.get(table, "true")}'
             )
             recompute_log(connection)
+        remove_history(root)
 
     return change
 
@@ -182,3 +183,4 @@ def _write_selector(root: Path) -> None:
     with edit_database(root / LOG) as connection:
         connection.execute(f"UPDATE event SET payload = {_SELECTOR} WHERE kind = 'chips_cut'")
         recompute_log(connection)
+    remove_history(root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -37,6 +38,13 @@ def edit_table(connection: duckdb.DuckDBPyConnection, table: str, statement: str
         connection.execute(f'DROP TABLE "{table}"')
         connection.execute(f'ALTER TABLE copied RENAME TO "{table}"')
         connection.execute(statement)
+
+
+def remove_history(root: Path) -> None:
+    """Remove the lock file and the history folder of a dataset, which have the log as it was before a forgery."""
+    for name in ("geographer.lock", "history.dvc", ".geographer/history.json"):
+        (root / name).unlink(missing_ok=True)
+    shutil.rmtree(root / "history", ignore_errors=True)
 
 
 def recompute_log(connection: duckdb.DuckDBPyConnection) -> None:

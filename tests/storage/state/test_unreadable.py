@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,6 @@ from geographer.base.errors import UsageError
 from geographer.operations.add.events import FeaturesAdded, RastersAdded
 from geographer.operations.label.events import LabelsMade
 from geographer.storage.database.connection import Database
-from geographer.storage.database.dataset_folder import LOCK_FILE
 from geographer.storage.events import CommitInfo, EventPayload, Head
 from geographer.storage.events.payload import RecipeRecord
 from geographer.storage.events.row_tables import make_row_table
@@ -23,7 +21,7 @@ from geographer.storage.log.append import append_event
 from geographer.storage.log.read import read_head
 from geographer.storage.state import update
 from geographer.storage.state.update import derive_pending_state, read_state_position, rebuild_state, update_state
-from tests.reliability.forging import edit_database, edit_table, recompute_log
+from tests.reliability.forging import edit_database, edit_table, recompute_log, remove_history
 from tests.reliability.oracles import LOG
 
 LOCAL_CRS = 'LOCAL_CS["site grid",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
@@ -200,8 +198,7 @@ def test_rows_without_id_or_with_a_bad_value_are_removed(dataset, database):
         for table, change in FORGED.items():
             edit_table(connection, table, f"UPDATE {table} SET {change}")
         recompute_log(connection)
-    (dataset.root / LOCK_FILE).unlink()
-    shutil.rmtree(dataset.root / "history")
+    remove_history(dataset.root)
     assert [row[1:] for row in read_unreadable_of(dataset)] == [
         ("lake", "its value is missing or negative"),
         (None, "it has no id"),
