@@ -13,6 +13,7 @@ import pytest
 
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError
 from geographer.storage.dvc.remote import PublishedHead, find_newest_head, open_remote
+from geographer.storage.dvc.store import Store
 from tests.remote_servers import add_remote
 
 BACKENDS = ("folder", "ssh", "webdav", "s3")
@@ -140,6 +141,18 @@ def test_objects_travel(remote, tmp_path):
     assert all(targets[md5].read_bytes() == path.read_bytes() for md5, path in sources.items())
     remote.delete_objects([next(iter(sources)), absent])
     assert remote.list_objects() == set(list(sources)[1:])
+
+
+def test_store_fetches_from_named_remote(tmp_path):
+    root = make_workspace(tmp_path / "workspace", tmp_path / "remote")
+    add_remote(root, "backup", {"url": str(tmp_path / "backup")}, default=False)
+    sources = write_objects(tmp_path / "sources", b"one", b"two")
+    absent = "0" * 32
+    with Store(root) as store, open_remote(root, "backup") as backup:
+        backup.upload_objects(sources)
+        assert store.fetch_files([*sources, absent]) == dict.fromkeys([*sources, absent], "missing")
+        assert store.fetch_files([*sources, absent], backup) == {absent: "missing"}
+        assert [store.cache_path(md5).read_bytes() for md5 in sources] == [b"one", b"two"]
 
 
 def test_many_objects_are_looked_for(remote, tmp_path):
