@@ -150,7 +150,7 @@ def _collect_remote(
     unknown = present - needs.objects - garbage
     if not dry_run and garbage:
         if _read_published(head, remote) != published:
-            raise ConflictError(f"somebody has pushed to '{remote.name}' meanwhile. Nothing was deleted; run it again.")
+            raise ConflictError(f"another push moved the head of '{remote.name}'. Nothing was deleted; run it again.")
         remote.delete_objects(sorted(garbage))
     return _make_report(present & needs.objects, garbage, unknown, sizes)
 
