@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -194,6 +195,82 @@ def test_script_reads_log_of_first_layout(tmp_path):
     assert (code, re.findall(r"\b[0-9a-f]{64}\b", lines[0])) == (0, before)
     alter(log, "UPDATE event SET generation = 7 WHERE event_key = 6")
     assert mismatches(log) == [("generation", "@6"), ("digest", "@6"), ("generation", "@7")]
+
+
+def test_script_checks_other_chains(log):
+    copy = "INSERT INTO chain SELECT 'origin/main', position, event_key FROM chain WHERE branch = 'main'"
+    alter(log, copy)
+    assert mismatches(log) == []
+    alter(log, "DELETE FROM chain WHERE branch = 'origin/main' AND position = 12")
+    assert mismatches(log) == [(name, "origin/main @13") for name in ("position", "parents", "generation")]
+
+
+@pytest.fixture
+def history(sample_history, tmp_path):
+    """Return a copy of a history folder, with the lock file beside it."""
+    shutil.copy(sample_history.root / "geographer.lock", tmp_path)
+    return shutil.copytree(sample_history.root / "history", tmp_path / "history")
+
+
+def find_segment(history, table):
+    """Return the first segment with rows of a table, or `event`."""
+    for path in sorted(history.iterdir()):
+        if duckdb.sql(f"SELECT 1 FROM '{path}' WHERE row_table = '{table}' LIMIT 1").fetchall():
+            return path
+    raise AssertionError(table)
+
+
+def alter_segment(path, replacements):
+    """Write a segment again with other values in some columns."""
+    altered = path.with_suffix(".new")
+    query = f"SELECT * REPLACE ({replacements}) FROM read_parquet('{path}')"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY ({query}) TO '{altered}' (FORMAT parquet, KV_METADATA {{geographer_segment: '1'}})")
+    altered.replace(path)
+
+
+def test_script_confirms_history_folder(history, log):
+    code, lines = run_script(history, "--quiet")
+    assert (code, len(lines)) == (0, 2)
+    assert lines[-1].endswith(" 0 mismatches")
+    assert lines[0] == run_script(log, "--quiet")[1][0]
+    (history.parent / "geographer.lock").unlink()
+    assert run_script(history, "--quiet")[1][0] == lines[0]
+
+
+def test_script_reports_altered_segment_row(history):
+    is_first = "row_table = 'feature_change' AND ordinal = 0"
+    alter_segment(find_segment(history, "feature_change"), f"CASE WHEN {is_first} THEN 'x' ELSE class END AS class")
+    found = {check for check, _ in mismatches(history)}
+    assert found == {"rows_digest", "content_digest", "merkle_root"}
+
+
+def test_script_reports_altered_segment_event(history):
+    path = find_segment(history, "event")
+    alter_segment(path, """replace(content, '"message":""', '"message":"x"') AS content""")
+    found = mismatches(history)
+    assert ("segment", path.name) in found
+    assert "event" in {check for check, _ in found}
+
+
+@pytest.mark.parametrize("field", ["dataset", "content_digest"])
+def test_script_reports_altered_lock_file(history, field):
+    path = history.parent / "geographer.lock"
+    lock = json.loads(path.read_text())
+    path.write_text(json.dumps({**lock, field: "0" * 64}))
+    assert mismatches(history) == [(field, "geographer.lock")]
+
+
+def test_script_checks_every_copy_of_an_event(history):
+    path = find_segment(history, "feature_change")
+    copy = Path(shutil.copy(path, history / f"{'0' * 64}.parquet"))
+    alter_segment(copy, "upper(class) AS class")
+    found = mismatches(history)
+    assert ("segment", copy.name) in found
+    assert any(check == "rows_digest" and subject.startswith(path.name) for check, subject in found)
+    path.unlink()
+    copy.unlink()
+    assert "event" in {check for check, _ in mismatches(history)}
 
 
 def test_script_rejects_newer_format(log):
