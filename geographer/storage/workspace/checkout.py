@@ -57,7 +57,7 @@ class CheckoutResult(NamedTuple):
     written: int
     removed: int
     unchanged: int
-    withdrawn: Sequence[WithdrawnFile] = ()
+    withdrawn: tuple[WithdrawnFile, ...] = ()
 
 
 def list_files(revision: Revision, position: int, *, exclude_position: int = 0) -> list[TrackedFile]:
@@ -88,7 +88,7 @@ def update_workspace(
     withdrawn = list_withdrawn_files(revision.connection)
     different, _ = split_files(list_files(revision, revision.position, exclude_position=current or 0), withdrawn)
     files, left_out = (
-        split_files(list_files(revision, revision.position), withdrawn) if withdrawn or check_all else ([], [])
+        split_files(list_files(revision, revision.position), withdrawn) if withdrawn or check_all else ([], ())
     )
     to_write = [] if current is None else different
     obsolete_paths = _list_obsolete_paths(revision, current, store.root)
@@ -121,10 +121,10 @@ def update_workspace(
 
 def split_files(
     files: Sequence[TrackedFile], withdrawn: Mapping[str, WithdrawnFile]
-) -> tuple[list[TrackedFile], list[WithdrawnFile]]:
+) -> tuple[list[TrackedFile], tuple[WithdrawnFile, ...]]:
     """Return the files that can be restored, and the withdrawn ones; `withdrawn` is by MD5."""
     restorable = [file for file in files if file.checksums.md5 not in withdrawn]
-    return restorable, [withdrawn[file.checksums.md5] for file in files if file.checksums.md5 in withdrawn]
+    return restorable, tuple(withdrawn[file.checksums.md5] for file in files if file.checksums.md5 in withdrawn)
 
 
 def find_features_on_rasters(revision: Revision, raster_ids: Iterable[str]) -> list[str]:
