@@ -9,6 +9,7 @@ import shutil
 from copy import deepcopy
 from datetime import datetime
 
+import msgspec
 import pytest
 import shapely
 from jsonschema import Draft202012Validator, FormatChecker
@@ -19,6 +20,8 @@ from geographer.planning.event_schemas import make_payload_schema
 from geographer.storage.events import CommitInfo
 from geographer.storage.events.payload import list_payload_classes, parse_payload
 from geographer.storage.events.row_tables import make_row_table
+from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, encode_lock
+from geographer.storage.history.published import HEAD_FORMAT, PublishedRevision, encode_published
 from geographer.storage.log.append import append_event
 from tests import REPOSITORY
 from tests.folder_source import FolderSource, add_scene
@@ -31,6 +34,12 @@ KINDS = dict(sorted(CLASSES))
 """Every kind with its current version."""
 SCHEMAS = {path.name: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
 REGISTRY = Registry().with_resources([(schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values()])
+
+DIGEST = "4e3c9ed629086d46deed67f4a991b2b3d9e02c8ba1ba5f5900a400c0edaf7b2c"
+LOCK = Lock(LOCK_FORMAT, DIGEST, "main", DIGEST[::-1], DIGEST)
+HEAD = PublishedRevision(HEAD_FORMAT, DIGEST, "main", 7, DIGEST[::-1], DIGEST, f"{DIGEST[:32]}.dir", "tags")
+SHARED_FILES = {"lock.v1.json": (encode_lock(LOCK), Lock), "head.v1.json": (encode_published(HEAD), PublishedRevision)}
+"""The files that datasets share, by their schemas: an example, and the class that it is parsed to."""
 
 formats = FormatChecker()
 formats.checks("date-time", ValueError)(lambda text: bool(datetime.fromisoformat(text).tzinfo))
@@ -97,7 +106,7 @@ def event_by_kind(events):
 
 def test_every_event_kind_has_schema():
     files = {f"{kind}.v{version}.json" for kind, version in CLASSES}
-    assert files | {"event.v1.json", "event.v2.json"} == set(SCHEMAS)
+    assert files | {"event.v1.json", "event.v2.json"} | {*SHARED_FILES} == set(SCHEMAS)
     for name, schema in SCHEMAS.items():
         Draft202012Validator.check_schema(schema)
         assert schema["$id"] == name
@@ -224,6 +233,24 @@ def test_kind_schema_names_kind_and_version(field, value, event_by_kind):
     validator = Draft202012Validator(SCHEMAS["revision_tagged.v2.json"], registry=REGISTRY, format_checker=formats)
     assert validator.is_valid(tagged)
     assert not validator.is_valid({**tagged, field: value})
+
+
+@pytest.mark.parametrize("name", SHARED_FILES)
+def test_classes_of_shared_files_follow_schemas(name):
+    """The class of lock files, or of published heads, accepts and rejects what the schema does."""
+    content, file_class = SHARED_FILES[name]
+    validator = Draft202012Validator(SCHEMAS[name], registry=REGISTRY)
+    rng, counts = random.Random(1), {True: 0, False: 0}
+    for index in range(300):
+        value = json.loads(content) if index == 0 else change_value(json.loads(content), rng)
+        try:
+            is_parsed = msgspec.json.decode(json.dumps(value), type=file_class).format == 1
+        except msgspec.MsgspecError:
+            is_parsed = False
+        assert validator.is_valid(value) == is_parsed, value
+        counts[is_parsed] += 1
+    assert list(json.loads(content)) == SCHEMAS[name]["required"] == list(SCHEMAS[name]["properties"])
+    assert min(counts.values()) > 5
 
 
 RELEASED = {
