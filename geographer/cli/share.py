@@ -74,7 +74,10 @@ def clone_command(
 @options.json_option
 @click.pass_obj
 def fetch_command(folder: str, remote: str | None, revisions: str | None, as_json: bool) -> None:
-    """Get what others published into the log and DVC's cache; the head and the workspace stay as they are."""
+    """Get what others published; head and workspace stay as they are.
+
+    The events come into the log as the branch REMOTE/main, and the files into DVC's cache.
+    """
     result = _open_dataset(folder).fetch(remote, revisions=_read_selection(revisions))
     _print_fetched(result, as_json=as_json)
 
@@ -107,7 +110,10 @@ def pull_command(folder: str, remote: str | None, revisions: str | None, as_json
 def push_command(
     folder: str, remote: str | None, revisions: str | None, take_in: bool, dry_run: bool, as_json: bool
 ) -> None:
-    """Publish the head with its history and files on a remote, whose head only moves forward."""
+    """Publish the head with its history and files on a remote.
+
+    The head of a remote only moves forward: pull first what others published.
+    """
     dataset = _open_dataset(folder)
     if take_in and not dry_run:
         output.print_result(dataset.take_in_rasters(()), as_json=as_json)
@@ -139,9 +145,9 @@ def push_command(
 @options.json_option
 @options.pass_dataset
 def reproduce_command(dataset: Any, revision: str, to: str, remote: str | None, as_json: bool) -> None:
-    """Write the files and tables of a revision from the log and a remote alone, and hash every file.
+    """Write the files and tables of a revision from the log and a remote alone.
 
-    Neither the workspace nor the cache is used if there is a remote. The content digest is computed from the log and
+    Every file is hashed. Neither the workspace nor the cache is used if there is a remote. The content digest is computed from the log and
     compared with those of the revision's tags. The folder gets a manifest: geographer verify checks it anywhere.
     """
     result = dataset.reproduce(revision, to, remote=remote)

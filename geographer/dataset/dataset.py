@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from geographer.base.atomic_files import translate_os_errors
+from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.dataset.methods import make_method
 from geographer.dataset.old_names import OLD_METHODS, replace_old_name
-from geographer.dataset.reader import DatasetReader
+from geographer.dataset.reader import DatasetReader, RevisionSpec
 from geographer.dataset.update import Update, iter_updates
 from geographer.operations.add.catalogue import AddCatalogue
 from geographer.operations.add.classes import AddClasses
@@ -34,8 +35,8 @@ from geographer.operations.merge.request import ImportDataset
 from geographer.operations.remove.request import RemoveFeatures, RemoveRasters, RemoveRecipe
 from geographer.operations.remove.restore import RestoreFeatures, RestoreRasters
 from geographer.operations.remove.unreadable import RemoveUnreadable
-from geographer.operations.split.recipe import Split
 from geographer.operations.remove.withdraw import WithdrawRasters
+from geographer.operations.split.recipe import Split
 from geographer.operations.tag import TagRevision
 from geographer.storage.database.dataset_folder import (
     GEOGRAPHER_FOLDER,
@@ -48,6 +49,9 @@ from geographer.storage.request import PlanContext, Request
 
 if TYPE_CHECKING:
     from geographer.sharing.collect_garbage import GarbageReport, RetainedRevisions
+    from geographer.sharing.fetch import FetchResult
+    from geographer.sharing.push import PushResult
+    from geographer.storage.workspace.required_objects import RevisionSelection
 
 
 class Dataset(DatasetReader):
@@ -129,6 +133,103 @@ class Dataset(DatasetReader):
     def _update(self, request: Update) -> list[ChangeResult]:
         return list(self.run_update(request))
 
+    @classmethod
+    def clone(
+        cls,
+        source: str,
+        path: str | Path | None = None,
+        *,
+        remote: str | None = None,
+        at: RevisionSpec = None,
+        pixels: bool = True,
+        revisions: "RevisionSelection" = "tags",
+        progress: ProgressCallback = ignore_progress,
+        command: str = "",
+    ) -> Self:
+        """Make a copy of a published dataset on this machine, with its history.
+
+        Args:
+            source: A Git repository (URL or path), whose DVC remote has the history and the files; or the URL or path
+                of a DVC remote alone.
+            path: The new folder. Default: named after the source, in the current folder.
+            remote: The name of the remote of DVC. Default: the default one of the Git repository, or `origin`.
+            at: The revision that the workspace shows. Default: that of the lock file, or the newest.
+            pixels: Whether to fetch files. Without them, tables and history can be read, and `checkout` fetches files.
+            revisions: Fetch the files of the head ('current'), of all 'tags' too, or of 'all' revisions.
+            progress: Called with a phase, and the numbers done and in all.
+            command: The command line that the log records for later changes.
+
+        Raises:
+            ConflictError: the folder exists and is not an unfinished clone of the same source.
+            NotFoundError: the source has no dataset, or its remote lacks the history.
+            UsageError: the URL has credentials.
+            CorruptError: what the remote delivers is not as it should be.
+            StorageError: Git or the remote failed; the same call goes on.
+        """
+        from geographer.sharing.clone import clone_files, finish_clone, name_clone
+        from geographer.sharing.fetch import fetch_clone_objects
+
+        root = clone_files(source, Path(path) if path is not None else name_clone(source), remote)
+        dataset = cls(root, command=command, progress=progress)
+        if pixels:
+            fetch_clone_objects(dataset._unit_of_work, remote, revisions)
+            dataset.checkout(at)
+        finish_clone(root)
+        return dataset
+
+    def fetch(self, remote: str | None = None, *, revisions: "RevisionSelection" = "tags") -> "FetchResult":
+        """Get what others published: events into the log, as the chain `REMOTE/main`, and files into DVC's cache.
+
+        The dataset's head and the workspace stay as they are.
+
+        Args:
+            remote: The name of a remote of DVC; None: the default one.
+            revisions: Fetch the files of the head ('current'), of all 'tags' too, or of 'all' revisions.
+
+        Raises:
+            ConflictError: the remote has another dataset.
+            CorruptError: what the remote delivers is not as it should be; nothing of that was taken in.
+            NotFoundError, StorageError: there is no such remote; it cannot be reached.
+        """
+        from geographer.sharing.fetch import fetch_branch
+        from geographer.storage.dvc.remote import open_remote
+
+        with open_remote(self.root, remote) as opened:
+            return fetch_branch(self._unit_of_work, opened, revisions)
+
+    def pull(self, remote: str | None = None, *, revisions: "RevisionSelection" = "tags") -> "FetchResult":
+        """Fetch, move the head forward to that of the remote, and show it in the workspace; see `fetch`.
+
+        Raises:
+            ConflictError: the histories have diverged, or the workspace shows an older revision on request.
+        """
+        from geographer.sharing.fetch import pull_branch
+        from geographer.storage.dvc.remote import open_remote
+
+        with open_remote(self.root, remote) as opened:
+            return pull_branch(self._unit_of_work, opened, revisions)
+
+    def push(
+        self, remote: str | None = None, *, revisions: "RevisionSelection" = "tags", dry_run: bool = False
+    ) -> "PushResult":
+        """Publish the head with its history and files on a remote, whose head only moves forward.
+
+        Args:
+            remote: The name of a remote of DVC; None: the default one.
+            revisions: Publish the files of the head ('current'), of all 'tags' too, or of 'all' revisions.
+            dry_run: Only report what would be sent.
+
+        Raises:
+            ConflictError: the remote has events that this log lacks, or another push was faster: pull first.
+            CorruptError: a file is neither on this machine nor on the remote.
+            NotFoundError, StorageError: there is no such remote; it cannot be reached.
+        """
+        from geographer.sharing.push import push_branch
+        from geographer.storage.dvc.remote import open_remote
+
+        with open_remote(self.root, remote) as opened:
+            return push_branch(self._unit_of_work, opened, revisions, dry_run=dry_run)
+
     def collect_garbage(
         self, *, remote: str | None = None, revisions: "RetainedRevisions" = "tags", dry_run: bool = False
     ) -> "GarbageReport":
@@ -186,6 +287,7 @@ class Dataset(DatasetReader):
     remove_unreadable = make_method("remove_unreadable", RemoveUnreadable, run)
     restore_features = make_method("restore_features", RestoreFeatures, run)
     restore_rasters = make_method("restore_rasters", RestoreRasters, run)
+    withdraw_rasters = make_method("withdraw_rasters", WithdrawRasters, run)
     remap_classes = make_method("remap_classes", RemapClasses, run)
     set_classes_from_probabilities = make_method("set_classes_from_probabilities", SetClassesFromProbabilities, run)
     download = make_method("download", Download, run)
@@ -205,4 +307,3 @@ class Dataset(DatasetReader):
     tag = make_method("tag", TagRevision, run)
     update = make_method("update", Update, _update)
     iter_updates = make_method("iter_updates", Update, run_update)
-    withdraw_rasters = make_method("withdraw_rasters", WithdrawRasters, run)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader as RasterioDataset
 
     from geographer.outputs.reproduce import ReproduceResult
+    from geographer.sharing.status import SharingStatus
     from geographer.storage.workspace.verify_report import VerifyResult
 
 RevisionSpec = str | int | None
@@ -311,6 +312,16 @@ class DatasetReader:
         """Return the ids of the features that a raster contains or intersects; one raster or many."""
         return self._find_related_ids("raster", rasters, at, containing_only=False)
 
+    def sharing_status(self) -> "SharingStatus":
+        """Return how lock file, `.dvc` files, log and remotes relate, and what keeps the files of tags.
+
+        No remote is asked: its branches are as they were when they were last fetched or pushed.
+        """
+        from geographer.sharing.status import read_sharing_status
+
+        with self._unit_of_work.open_revision() as revision:
+            return read_sharing_status(self._unit_of_work, revision)
+
     def status(self) -> dict[str, Any]:
         """Return the head, the counts, classes, recipes and tags, and the position that the workspace shows."""
         head = self._unit_of_work.read_head()
@@ -344,6 +355,7 @@ class DatasetReader:
                 return export_folder(revision_view, self._unit_of_work.file_store, Path(to))
         if agreement.problem and agreement.relation != LockRelation.BEHIND:
             raise ConflictError(agreement.problem)
+        self._unit_of_work.omit_lock_warning()
         head = self._unit_of_work.read_head().position
         result = self._unit_of_work.checkout_workspace(position, is_requested=position != head)
         if position == head:

@@ -16,6 +16,7 @@ from tests.benchmarks import (
     edges,
     history,
     previous_library,
+    sharing,
     startup,
 )
 from tests.benchmarks.measure import Row, format_table
@@ -30,6 +31,10 @@ BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
     7: previous_library.compare_previous_library,
     8: covering.check_chip_cover,
     9: downloading.check_scene_cover,
+    10: sharing.compare_command_cost,
+    11: sharing.compare_clone,
+    12: sharing.compare_push,
+    13: sharing.compare_pull,
 }
 """Each takes a new folder and a scale; the first line of its docstring is its title in the help."""
 
@@ -44,7 +49,7 @@ def main() -> None:
         _isolate_environment(Path(folder))
         for number in sorted(set(options.only or BENCHMARKS)):
             run_benchmark = BENCHMARKS[number]
-            rows += run_benchmark(Path(folder) / run_benchmark.__module__, options.scale)
+            rows += run_benchmark(Path(folder) / f"{run_benchmark.__module__}.{number}", options.scale)
     print(format_table(rows))
 
 

@@ -64,8 +64,12 @@ def declare_columns(table: str) -> str:
 
 def cast_columns(table: str) -> str:
     """Return the select list of a planned row's columns, in the types in which the log stores them."""
-    types = {column: _TYPES.get(column, "VARCHAR").partition(" ")[0] for column in ROW_TABLES[table]}
-    return ", ".join(f'"{column}"::{kind} AS "{column}"' for column, kind in types.items())
+    return ", ".join(f'"{column}"::{kind} AS "{column}"' for column, kind in list_column_types(table).items())
+
+
+def list_column_types(table: str) -> dict[str, str]:
+    """Return the columns of a row table with their SQL types."""
+    return {column: _TYPES.get(column, "VARCHAR").partition(" ")[0] for column in ROW_TABLES[table]}
 
 
 def _declare_column(table: str, column: str) -> str:

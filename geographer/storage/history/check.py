@@ -20,6 +20,7 @@ from geographer.storage.log.check import Finding
 
 REPAIRABLE: Final = frozenset(
     {"altered segment", "missing segment", "unreadable .dvc file", "stale lock file", "wrong lock file"}
+    | {"missing .dvc file", "missing lock file"}
 )
 """The findings that writing the history again clears."""
 _REPAIR: Final = "Run geographer verify --repair to write the history folder again from the log."
@@ -40,8 +41,14 @@ def find_history_faults(
         yield Finding("other lock file", LOCK_FILE, agreement.position, agreement.problem, "")
     if agreement.position is not None:
         yield from _check_content_digest(store, agreement.position, compute_content_digest)
-    if (store.root / HISTORY_DVC_FILE).exists():
+    has_dvc_file = (store.root / HISTORY_DVC_FILE).exists()
+    has_lock = (store.root / LOCK_FILE).exists()
+    if has_dvc_file:
         yield from _check_segments(store)
+    elif has_lock:
+        yield Finding("missing .dvc file", HISTORY_DVC_FILE, None, "DVC does not know the history", _REPAIR)
+    if has_dvc_file and not has_lock:
+        yield Finding("missing lock file", LOCK_FILE, None, "Git does not know the head", _REPAIR)
 
 
 def delete_damaged_segments(store: Store) -> None:
