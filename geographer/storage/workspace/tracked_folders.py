@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from geographer.base.errors import ConflictError, CorruptError, quote_names
+from geographer.storage.database.dataset_folder import LOCK_FILE
 from geographer.storage.dvc.dvc_files import FolderEntry, compute_address, encode_listing
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import read_status
 from geographer.storage.workspace.paths import FILES_SQL
 
 _PATTERNS: Final = ("rasters/*.dvc", "labels/*/*.dvc")
+_MAX_DVC_FILE_BYTES: Final = 1 << 16
 _VERSIONS: Final = "SELECT name, md5, size, valid_from, valid_to FROM folder_versions($folder)"
 
 
@@ -25,11 +27,25 @@ def list_dvc_files(root: Path) -> dict[str, str]:
 def require_known_dvc_files(revision: Revision, root: Path, dvc_files: Iterable[str]) -> None:
     """Raise `ConflictError` if one of the `.dvc` files is not that of a revision; see `find_unknown_dvc_files`."""
     if unknown := find_unknown_dvc_files(revision, root, dvc_files):
+        if conflicts := [path for path in unknown if has_merge_conflict(root / path)]:
+            raise ConflictError(
+                f"{quote_names(conflicts)} has a conflict of a Git merge. Choose one side with git checkout --ours (or "
+                f"--theirs) {LOCK_FILE} history.dvc and every .dvc file in conflict, and run geographer checkout."
+            )
         raise ConflictError(
             f"{quote_names(unknown)} lists other files than any revision of this log: it is damaged, or comes from a "
             "colleague (git pull) whose events the log lacks. Get the log with those events, or write the .dvc files "
             "of this log again with geographer checkout HEAD."
         )
+
+
+def has_merge_conflict(path: Path) -> bool:
+    """Return whether Git has left the markers of a conflict in a file."""
+    try:
+        with path.open("rb") as file:
+            return any(line.startswith(b"<<<<<<< ") for line in file.read(_MAX_DVC_FILE_BYTES).splitlines())
+    except OSError:
+        return False
 
 
 def find_unknown_dvc_files(revision: Revision, root: Path, dvc_files: Iterable[str]) -> list[str]:
