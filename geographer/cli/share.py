@@ -129,13 +129,6 @@ def push_command(
         click.echo(f"{result.branch} is at {revision}: {sent} sent")
     else:
         click.echo(f"{result.branch} is at {revision}: nothing to send")
-    if result.references:
-        names = ", ".join(result.references[:3]) + (" …" if len(result.references) > 3 else "")
-        click.echo(
-            f"{format_count(len(result.references), 'raster')} recorded in place stayed on this machine: {names}. "
-            "push --take-in copies them into DVC.",
-            err=True,
-        )
 
 
 @click.command("reproduce", epilog=format_example("reproduce v1 --to ../v1"))

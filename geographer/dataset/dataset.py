@@ -167,13 +167,14 @@ class Dataset(DatasetReader):
             StorageError: Git or the remote failed; the same call goes on.
         """
         from geographer.sharing.clone import clone_files, finish_clone, name_clone
-        from geographer.sharing.fetch import fetch_clone_objects
+        from geographer.sharing.fetch import fetch_clone_objects, retain_tags
 
         root = clone_files(source, Path(path) if path is not None else name_clone(source), remote)
         dataset = cls(root, command=command, progress=progress)
         if pixels:
             fetch_clone_objects(dataset._unit_of_work, remote, revisions)
             dataset.checkout(at)
+            retain_tags(dataset._unit_of_work, dataset._unit_of_work.read_head().position)
         finish_clone(root)
         return dataset
 

@@ -24,7 +24,11 @@ from geographer.storage.history.segments import SUFFIX
 from geographer.storage.log.chain import BRANCH
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chain_objects import list_chain_objects
-from geographer.storage.workspace.required_objects import RevisionSelection
+from geographer.storage.workspace.required_objects import (
+    RevisionSelection,
+    list_required_objects,
+    list_retained_positions,
+)
 
 _MAX_SEGMENTS: Final = 10_000
 """A listing with more segments is not read: n events lie in O(log n) of them."""
@@ -108,8 +112,18 @@ def pull_branch(work: UnitOfWork, remote: Remote, selection: RevisionSelection =
     known = read_known_remotes(work.root)[result.branch]
     fast_forward(work.database, result.branch)
     adopt_segments(work, known)
-    work.show_head()
+    head = work.prepare_head(None)
+    retain_tags(work, head.position)
     return result._replace(updated=True)
+
+
+def retain_tags(work: UnitOfWork, position: int) -> None:
+    """Retain the objects of all tags of the head, at `position`, that this machine has; see `retained.py`."""
+    with work.open_revision(position) as revision:
+        positions = list_retained_positions(revision, "tags")
+        required = list_required_objects(revision, [tagged for tagged in positions if tagged != position])
+    if required.files:
+        work.file_store.retain_objects(required.object_sizes)
 
 
 def describe_divergence(result: FetchResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -26,6 +27,9 @@ from geographer.storage.log.chain import BRANCH
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chain_objects import ChainObjects, list_chain_objects, list_withdrawn_md5s
 from geographer.storage.workspace.required_objects import RevisionSelection
+from geographer.storage.workspace.roots import format_references, list_references
+
+logger = logging.getLogger(__name__)
 
 _MANY: Final = 100
 """From so many objects on, the remote is asked which it has, to go on after an interrupted push."""
@@ -89,6 +93,8 @@ def push_branch(
     listings = {md5: text for md5, text in needed.listings.items() if md5 not in there.listings}
     parcel = _pack_parcel(work, remote, [*files], listings, known)
     published = _describe_head(work, head, selection)
+    with work.open_revision(head.position) as revision:
+        references = list_references(revision)
     changed = known is None or known.published != published
     result = PushResult(
         branch,
@@ -96,9 +102,11 @@ def push_branch(
         head.position - (known.published.position if known else 0),
         len(parcel.objects) + len(parcel.history),
         sum(path.stat().st_size for path in (parcel.objects | parcel.history).values()),
-        _list_references(work, head),
+        [reference.raster_id for reference in references],
         changed,
     )
+    if references:
+        logger.warning("%s.", format_references(references))
     if dry_run or not changed:
         return result._replace(changed=changed and not dry_run)
     remote.upload_objects(parcel.objects, work.progress)
@@ -174,9 +182,3 @@ def _describe_head(work: UnitOfWork, head: Head, selection: RevisionSelection) -
     return PublishedRevision(
         HEAD_FORMAT, dataset, BRANCH, head.position, head.digest, memory.content_digest, address, selection
     )
-
-
-def _list_references(work: UnitOfWork, head: Head) -> list[str]:
-    query = "SELECT raster_id FROM current_raster WHERE storage = 'reference' ORDER BY raster_id"
-    with work.open_revision(head.position) as revision:
-        return [raster_id for (raster_id,) in revision.fetch_rows(query)]

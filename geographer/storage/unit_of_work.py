@@ -193,19 +193,6 @@ class UnitOfWork:
         except CorruptError as error:
             logger.warning("the history folder is not up to date: %s", error)
 
-    def show_head(self) -> Head:
-        """Bring the state, the workspace, the history folder and the lock file up to a head that came from elsewhere.
-
-        `ConflictError` if the lock file is at an event that the log lacks.
-        """
-        head = self.read_head()
-        if problem := self.compare_lock().problem:
-            raise ConflictError(problem)
-        update_state(self.database)
-        self.sync_workspace(head)
-        self.write_history()
-        return head
-
     def read_dataset_id(self) -> str:
         """Return the digest of the first event, which identifies the dataset."""
         with self.database.open_connection(log="r") as connection:
