@@ -238,6 +238,14 @@ def test_script_confirms_history_folder(history, log):
     assert run_script(history, "--quiet")[1][0] == lines[0]
 
 
+def test_documented_query_lists_events_of_segments(history, sample_history, monkeypatch):
+    (query,) = re.findall(r"```sql\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    monkeypatch.chdir(history.parent)
+    rows = duckdb.sql(query).fetchall()
+    expected = [(event.digest, event.kind, event.author) for event in Dataset.open(sample_history.root).log()]
+    assert [row[:3] for row in rows] == expected
+
+
 def test_script_reports_altered_segment_row(history):
     is_first = "row_table = 'feature_change' AND ordinal = 0"
     alter_segment(find_segment(history, "feature_change"), f"CASE WHEN {is_first} THEN 'x' ELSE class END AS class")

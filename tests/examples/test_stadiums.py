@@ -1,16 +1,12 @@
 """The stadiums example: its positions, its generated archive, the commands of `run.py`, and the notebook."""
 
-import contextlib
 import csv
 import hashlib
 import importlib
-import io
 import json
-import os
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from types import ModuleType
@@ -21,14 +17,12 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from click.testing import CliRunner
-from filelock import FileLock
 from nbclient import NotebookClient
 from pyproj import Geod, Transformer
 
 from geographer import Dataset
-from geographer.cli import geographer_command
 from tests import REPOSITORY
+from tests.examples.script_runner import create_once, run_script
 
 EXAMPLE = REPOSITORY / "examples" / "stadiums"
 FIRST, MORE = EXAMPLE / "stadiums.csv", EXAMPLE / "more.csv"
@@ -173,53 +167,12 @@ def test_every_stadium_fits_in_tile(example):
 # The commands
 
 
-def create_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """Return a folder that `make` filled, which is called once even if several processes run the tests."""
-    base = factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    with FileLock(folder.with_suffix(".lock")):
-        if not folder.exists():
-            temporary_folder = folder.with_suffix(".part")
-            temporary_folder.mkdir()
-            make(temporary_folder)
-            temporary_folder.rename(folder)
-    return folder
-
-
-class SubprocessStub:
-    """Replaces `subprocess`: runs the first command in a process, and the others in this one, because each process
-    takes two CPU seconds to start.
-    """
-
-    DEVNULL, PIPE, STDOUT = subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.patch = patch
-        self.has_started = False
-
-    def run(self, command: list[str], *, cwd: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-        if not self.has_started:
-            self.has_started = True
-            return subprocess.run(command, cwd=cwd, **kwargs)
-        assert command[:3] == [sys.executable, "-m", "geographer"]
-        self.patch.chdir(cwd)
-        result = CliRunner().invoke(geographer_command, command[3:], catch_exceptions=False)
-        return subprocess.CompletedProcess(command, result.exit_code, result.output)
-
-
 @pytest.fixture(scope="module")
-def example_run(example: Modules, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def example_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Run `run.py`; return its output folder and what it printed."""
 
     def build(folder: Path) -> None:
-        script, stdout = importlib.import_module("run"), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(stdout):
-            patch.setenv("PYTHONPATH", str(EXAMPLE.parents[1]))
-            patch.setattr(sys, "argv", ["run.py", str(folder / "out")])
-            patch.setattr(script, "subprocess", SubprocessStub(patch))
-            script.main()
-        sys.modules.pop("run")
-        (folder / "output.txt").write_text(stdout.getvalue())
+        (folder / "output.txt").write_text(run_script(EXAMPLE, folder / "out"))
 
     folder = create_once(tmp_path_factory, "stadiums-run", build)
     return folder / "out", (folder / "output.txt").read_text()
