@@ -14,7 +14,7 @@ from tests import REPOSITORY
 
 COMMAND_METHODS = (
     "init open tag checkout verify diff log show history features rasters edges chips labels objects splits components "
-    "classes roots sql status update split download tags"
+    "classes sql status update split download tags clone push pull reproduce"
 )
 OTHER_ONE_WORD_NAMES = "event plan search fetch read write draw windows run close main name"
 ALLOWED_NAMES = frozenset(f"{COMMAND_METHODS} {OTHER_ONE_WORD_NAMES}".split())

@@ -27,7 +27,7 @@ def roots_command(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is None:
         dataset = DatasetReader.open(ctx.obj, progress=output.show_progress)
-        for row in dataset.roots().to_pylist():
+        for row in dataset.list_roots().to_pylist():
             _print_root(row, as_json=as_json)
 
 
@@ -42,7 +42,7 @@ def set_root_command(dataset: DatasetReader, name: str, root_folder: str, as_jso
     Files are not moved, and the log does not change.
     """
     dataset.set_root(name, root_folder)
-    (row,) = [row for row in dataset.roots().to_pylist() if row["name"] == name]
+    (row,) = [row for row in dataset.list_roots().to_pylist() if row["name"] == name]
     _print_root(row, as_json=as_json)
 
 

@@ -90,8 +90,8 @@ def fetch_command(folder: str, remote: str | None, revisions: str | None, as_jso
 def pull_command(folder: str, remote: str | None, revisions: str | None, as_json: bool) -> None:
     """Fetch, move the head forward to the published one, and show it in the workspace.
 
-    In a clone of the Git repository that has no history yet, the history is fetched first. Histories that have diverged
-    are told apart, and nothing of either is lost.
+    In a clone of the Git repository that has no history yet, the history is fetched first. Of histories
+    that have diverged, both are kept.
     """
     from geographer.sharing.clone import complete_clone
 
@@ -140,8 +140,9 @@ def push_command(
 def reproduce_command(dataset: Any, revision: str, to: str, remote: str | None, as_json: bool) -> None:
     """Write the files and tables of a revision from the log and a remote alone.
 
-    Every file is hashed. Neither the workspace nor the cache is used if there is a remote. The content digest is computed from the log and
-    compared with those of the revision's tags. The folder gets a manifest: geographer verify checks it anywhere.
+    Every file is hashed. Neither the workspace nor the cache is used if there is a remote. The content digest is
+    computed from the log and compared with those of the revision's tags. The folder gets a manifest: geographer verify
+    checks it anywhere.
     """
     result = dataset.reproduce(revision, to, remote=remote)
     if as_json:

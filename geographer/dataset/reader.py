@@ -267,7 +267,7 @@ class DatasetReader:
         with self._unit_of_work.open_revision(at) as revision:
             return Table(compare_edges(revision, old))
 
-    def roots(self) -> Table:
+    def list_roots(self) -> Table:
         """Return the folders, on this machine, that referenced rasters lie in, by name.
 
         Columns: `name`; `folder`, null if this machine has not set it; `exists`; `references`, the number of the head's

@@ -76,7 +76,8 @@ def reproduce_revision(
         tags = view.fetch_rows(query, {"digest": digest})
     if wrong := [tag for tag, recorded in tags if recorded != content]:
         raise CorruptError(
-            f"tag '{wrong[0]}' records another content digest than {content}, which the log gives. See geographer verify."
+            f"tag '{wrong[0]}' records another content digest than {content}, which the log gives. See geographer "
+            "verify."
         )
     files = result.written + result.unchanged
     origin = f"remote '{remote.name}'" if remote else "cache"

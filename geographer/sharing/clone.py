@@ -121,6 +121,8 @@ def restore_from_remote(root: Path, remote: Remote) -> None:
         position = published.published.position if published and is_newest else None
         segments = [folder.folder / name for name in paths]
         create_log_of_segments(root / GEOGRAPHER_FOLDER, segments, lock, position=position)
+        if not (root / HISTORY_DVC_FILE).exists():
+            folder.track_files(store.cache_path("00" * 16).parent.parent)
     if published and is_newest:
         remember_remote(root, f"{remote.name}/{BRANCH}", published)
     write_lock(root, lock)

@@ -131,8 +131,8 @@ def describe_divergence(result: FetchResult) -> str:
     mine, theirs = format_count(result.ahead, "event"), format_count(result.behind, "event")
     return (
         f"the histories have diverged: this log has {mine} that {result.branch} lacks, and {result.branch} has "
-        f"{theirs} that this log lacks. Both are kept. Clone the published history into another folder (geographer clone), and "
-        "bring your changes there with geographer import dataset."
+        f"{theirs} that this log lacks. Both are kept. Clone the published history into another folder (geographer "
+        "clone), and bring your changes there with geographer import dataset."
     )
 
 
@@ -154,7 +154,8 @@ def fetch_objects(work: UnitOfWork, remote: Remote, branch: str, position: int, 
         counts = f"{len(lost):,} of {format_count(len(missing), 'object')}"
         reason = f" ({altered:,} of them altered)" if altered else ""
         raise CorruptError(
-            f"the remote '{remote.name}' lacks {counts}{reason}, such as {quote_names(lost, 3)}. The others are here. Run geographer push where they are."
+            f"the remote '{remote.name}' lacks {counts}{reason}, such as {quote_names(lost, 3)}. The others are here. "
+            "Run geographer push where they are."
         )
     return len(missing)
 

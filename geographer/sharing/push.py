@@ -11,6 +11,7 @@ from geographer.base.errors import ConflictError, CorruptError, quote_names
 from geographer.base.text import format_count
 from geographer.sharing.fetch import FetchResult, describe_divergence, fetch_branch
 from geographer.storage.dvc.dvc_check import read_dvc_file
+from geographer.storage.dvc.dvc_files import compute_md5
 from geographer.storage.dvc.remote import Remote
 from geographer.storage.dvc.store import Store
 from geographer.storage.events import Head
@@ -138,7 +139,7 @@ def _require_ancestor(work: UnitOfWork, remote: Remote) -> FetchResult:
 def _pack_parcel(
     work: UnitOfWork, remote: Remote, md5s: list[str], listings: Mapping[str, bytes], known: KnownRemote | None
 ) -> _Parcel:
-    """Find the bytes of what the remote lacks; raise `CorruptError` if an object is nowhere."""
+    """Find and hash the bytes of what the remote lacks; `CorruptError` if an object is nowhere, or altered."""
     store = work.file_store
     for address, content in listings.items():
         store.write_listing(address, content)
@@ -152,8 +153,8 @@ def _pack_parcel(
     if lost := sorted(lacking.intersection(absent)):
         count = format_count(len(lost), "object")
         raise CorruptError(
-            f"{count} of the revisions to push, such as {quote_names(lost, 3)}, are neither on this machine nor on '{remote.name}'. Get them with geographer pull OTHER-REMOTE, or see geographer "
-            "verify."
+            f"{count} of the revisions to push, such as {quote_names(lost, 3)}, are neither on this machine nor on "
+            f"'{remote.name}'. Get them with geographer pull OTHER-REMOTE, or see geographer verify."
         )
     address, segments = _list_history(store, work.root)
     sent = {*known.segments} if known else set()
@@ -161,7 +162,11 @@ def _pack_parcel(
     history = {md5: folder / name for name, md5 in segments.items() if md5 not in sent}
     if known is None or known.published.history != address:
         history[address] = store.find_object(address)
-    return _Parcel({md5: store.find_object(md5) for md5 in candidates if md5 in lacking}, history)
+    parcel = _Parcel({md5: store.find_object(md5) for md5 in candidates if md5 in lacking}, history)
+    for md5, path in (parcel.objects | parcel.history).items():
+        if compute_md5(path) != md5.removesuffix(".dir"):
+            raise CorruptError(f"'{path}' is altered, so nothing was sent. Run geographer verify for the way out.")
+    return parcel
 
 
 def _list_history(store: Store, root: Path) -> tuple[str, dict[str, str]]:

@@ -77,7 +77,7 @@ def format_tag_usage(usage: TagUsage) -> str:
     if usage.missing:
         text += f", {len(usage.missing):,} not on this machine"
     if usage.unprotected:
-        text += f", {len(usage.unprotected):,} neither retained nor on a remote: run geographer push"
+        text += f", {len(usage.unprotected):,} neither retained nor known to be on a remote: run geographer push"
     return text
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,12 @@ def encode_dvc_file(name: str, address: str, entries: Sequence[FolderEntry]) -> 
     size = sum(size for _, _, size in entries)
     lines = [f"- md5: {address}", f"  size: {size}", f"  nfiles: {len(entries)}", "  hash: md5", f"  path: {name}"]
     return "\n".join(["outs:", *lines, ""]).encode()
+
+
+def compute_md5(path: Path) -> str:
+    """Return the MD5 of a file, in hex: its name in the cache."""
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
 
 
 def compute_address(listing: bytes) -> str:

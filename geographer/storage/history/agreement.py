@@ -138,7 +138,7 @@ def _follow_history(folder: HistoryFolder, database: Database, head: Head, lock:
         raise
     except ConflictError:
         problem = (
-            f"{LOCK_FILE} is at {lock.head[:12]}, which somebody else recorded, and this log has other events up to "
+            f"{LOCK_FILE} is at {lock.head[:12]}, recorded on another machine, and this log has other events up to "
             f"@{head.position} {head.digest[:12]}. Both are kept. Clone the published history into another folder "
             "(geographer clone), and bring your changes there with geographer import dataset; to keep this one, put "
             f"your {LOCK_FILE} and .dvc files back with Git."
@@ -152,7 +152,7 @@ def _follow_history(folder: HistoryFolder, database: Database, head: Head, lock:
 
 def _describe_unknown_lock(lock: Lock, head: Head) -> Agreement:
     problem = (
-        f"{LOCK_FILE} is at {lock.head[:12]}, which somebody else recorded, and this log ends at @{head.position} "
+        f"{LOCK_FILE} is at {lock.head[:12]}, recorded on another machine, and this log ends at @{head.position} "
         f"{head.digest[:12]}. The events between are not here: run geographer pull, or dvc pull."
     )
     return Agreement(LockRelation.UNKNOWN, problem=problem)

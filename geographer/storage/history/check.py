@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from geographer.base.errors import ConflictError, CorruptError
 from geographer.storage.database.connection import Database
 from geographer.storage.database.dataset_folder import LOCK_FILE
 from geographer.storage.dvc.dvc_check import read_dvc_file
+from geographer.storage.dvc.dvc_files import compute_md5
 from geographer.storage.dvc.store import Store
 from geographer.storage.history.agreement import LockRelation, compare_lock
 from geographer.storage.history.folder import HISTORY_DVC_FILE, HISTORY_FOLDER
@@ -56,7 +55,7 @@ def delete_damaged_segments(store: Store) -> None:
     tracked = store.list_tracked_files(HISTORY_DVC_FILE) or {}
     for path, md5 in tracked.items():
         for file in (store.root / path, store.cache_path(md5)):
-            if file.is_file() and _compute_md5(file) != md5:
+            if file.is_file() and compute_md5(file) != md5:
                 file.unlink()
 
 
@@ -86,11 +85,6 @@ def _check_segments(store: Store) -> Iterator[Finding]:
         file = store.root / path
         if not file.is_file():
             yield Finding("missing segment", path, None, f"it is missing in the folder '{HISTORY_FOLDER}'", _REPAIR)
-        elif _compute_md5(file) != md5:
+        elif compute_md5(file) != md5:
             detail = f"its bytes are not those that '{HISTORY_DVC_FILE}' names"
             yield Finding("altered segment", path, None, detail, _REPAIR)
-
-
-def _compute_md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

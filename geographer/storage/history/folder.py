@@ -5,7 +5,6 @@ Each step is atomic, and the lock file comes last: after a crash, the log is rig
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import stat
@@ -24,7 +23,7 @@ from geographer.base.errors import CorruptError, UnsupportedVersionError
 from geographer.storage.database.connection import Database
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE, require_real_folder
 from geographer.storage.dvc.cache_folder import KnownCacheFolder, find_cache_folder
-from geographer.storage.dvc.dvc_files import FolderEntry, compute_address, encode_dvc_file, encode_listing
+from geographer.storage.dvc.dvc_files import FolderEntry, compute_address, compute_md5, encode_dvc_file, encode_listing
 from geographer.storage.events import Head
 from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, write_lock
 from geographer.storage.history.segments import (
@@ -111,7 +110,7 @@ class HistoryFolder:
             self.folder.mkdir(exist_ok=True)
         _link_object(source, self.folder / name)
 
-    def forget(self) -> None:
+    def forget_files(self) -> None:
         """Forget what the last command left: the next one looks at every file."""
         self._memory_path.unlink(missing_ok=True)
 
@@ -142,6 +141,10 @@ class HistoryFolder:
         self._track_segments(segments, Path(cache.folder))
         write_lock(self.root, Lock(LOCK_FORMAT, dataset, BRANCH, head.digest, content_digest))
         self._write_memory(HistoryMemory(head.digest, head.position, content_digest, segments.current, {}, cache))
+
+    def track_files(self, cache_folder: Path) -> None:
+        """Write the `.dvc` file for the files in the folder as they are; `cache_folder` has DVC's objects."""
+        self._track_segments(_Segments([], set()), cache_folder)
 
     def adopt_files(self, head: str) -> None:
         """Remember that lock file and folder, which came from elsewhere, are at the event `head` of the log.
@@ -184,7 +187,7 @@ class HistoryFolder:
     def _write_segment(self, connection: duckdb.DuckDBPyConnection, first: int, last: int) -> SegmentFile:
         with temporary_sibling(self.folder / "segment") as temporary:
             name = compute_segment_name(write_segment(connection, first, last, temporary))
-            segment = SegmentFile(name, first, last, _compute_md5(temporary), temporary.stat().st_size)
+            segment = SegmentFile(name, first, last, compute_md5(temporary), temporary.stat().st_size)
             temporary.chmod(_READ_ONLY)
             temporary.replace(self.folder / segment.file_name)
         return segment
@@ -205,7 +208,7 @@ class HistoryFolder:
                 is_run = places == [*range(places[0], places[0] + len(places))]
                 if is_run and path.stem == compute_segment_name(digests) and places[-1] > longest:
                     size = path.stat().st_size
-                    found[places[0]] = SegmentFile(path.stem, places[0], places[-1], _compute_md5(path), size)
+                    found[places[0]] = SegmentFile(path.stem, places[0], places[-1], compute_md5(path), size)
         segments: list[SegmentFile] = []
         while segment := found.get(_count_covered(segments) + 1):
             segments.append(segment)
@@ -223,7 +226,7 @@ class HistoryFolder:
             if path.name in obsolete:
                 continue
             segment = current.get(path.name)
-            md5, size = (segment.md5, segment.size) if segment else (_compute_md5(path), path.stat().st_size)
+            md5, size = (segment.md5, segment.size) if segment else (compute_md5(path), path.stat().st_size)
             entries.append((path.name, md5, size))
             _link_object(path, cache_folder / md5[:2] / md5[2:])
         listing = encode_listing(entries)
@@ -243,11 +246,6 @@ class HistoryFolder:
 
 def _count_covered(segments: list[SegmentFile]) -> int:
     return segments[-1].last if segments else 0
-
-
-def _compute_md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _read_digest(connection: duckdb.DuckDBPyConnection, position: int) -> str:

@@ -111,7 +111,7 @@ def _check_events(events: dict[int, Event], chains: dict[str, dict[int, int]]) -
 
 
 def _check_chain(events: dict[int, Event], chain: dict[int, int], checked: dict[int, int]) -> Iterator[Finding]:
-    """Check that the events of a chain follow each other; the content of those at the same place in `checked` is not."""
+    """Check a chain from where it leaves the chain `checked`, whose events were checked before."""
     generations = {event.digest: event.generation for event in events.values()}
     previous: Event | None = None
     expected = 1

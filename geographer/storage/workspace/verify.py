@@ -224,15 +224,18 @@ class _Verification:
         workspace = self._head if shown is None else shown
         self._report.revisions = [self._names.format_revision(position) for position in self._positions]
         is_shared = only is not None and only != workspace
-        yield from self._files.check_workspace(workspace, only if is_shared else None)
+        is_empty = shown is None and not self._files.has_data_files()
+        if not is_empty:
+            yield from self._files.check_workspace(workspace, only if is_shared else None)
         self._files.check_objects(self._positions, can_fetch=self._database.is_writable)
         tagged = [position for position in self._tagged.values() if position and only is None]
         if tagged and not self._options.hashes_tags:
             names = [tag for tag, position in self._tagged.items() if position and position not in self._positions]
             self._files.find_objects(tagged, self._positions, list_names(names))
         self._files.check_references(self._positions)
-        yield from self._files.check_dvc_files(workspace)
-        yield from self._files.find_orphans(workspace)
+        if not is_empty:
+            yield from self._files.check_dvc_files(workspace)
+            yield from self._files.find_orphans(workspace)
         if not self._options.hashes_tags:
             self._report.not_checked.append(
                 "the state, other than by its own digest: --all derives it again to compare"
@@ -242,7 +245,9 @@ class _Verification:
             self._report.not_checked.append(
                 f"files of the workspace, at {name}, that {self._report.revisions[0]} lacks"
             )
-        if shown is None:
+        if is_empty:
+            self._report.not_checked.append("the workspace, which shows no revision: run geographer checkout HEAD")
+        elif shown is None:
             self._report.not_checked.append(f"which revision the workspace shows: it was compared with {name}")
 
     def _describe_damages(self) -> Iterator[Finding]:
@@ -292,7 +297,7 @@ class _Verification:
             return faults
         delete_damaged_segments(self._store)
         folder = HistoryFolder(self._store.root)
-        folder.forget()
+        folder.forget_files()
         folder.write_head(self._database, partial(self._content.compute_digest, "content digest"))
         return []
 

@@ -174,6 +174,10 @@ class FileVerifier:
             if damage:
                 yield from self._explain_dvc_file(folder, damage, folders.get(folder, []))
 
+    def has_data_files(self) -> bool:
+        """Return whether the workspace has any data file: a clone without pixels has none."""
+        return any(True for top in DATA_FOLDERS for _ in _iter_data_files(self._store.root, top))
+
     def find_orphans(self, position: int) -> Iterator[Finding]:
         """Find the files in the data folders that the revision at `position` lacks, and staging folders of crashes."""
         root = self._store.root

@@ -543,7 +543,7 @@ def test_referenced_rasters_stay_references(dataset, tmp_path):
     source.add_rasters(inside, mode="reference")
     dataset.import_dataset(source.root)
     assert read_rows(dataset, "rasters")[0]["path"] == "{archive}/r.tif"
-    assert dataset.roots()["folder"].to_pylist() == [str(source.root / "archive")]
+    assert dataset.list_roots()["folder"].to_pylist() == [str(source.root / "archive")]
     assert not dataset.verify()
     assert not dataset.import_dataset(source.root).changed
 

@@ -33,7 +33,7 @@ def read_paths(dataset: Dataset) -> dict[str, str]:
 
 
 def read_root_folders(dataset: Dataset) -> dict[str, str | None]:
-    return {row["name"]: row["folder"] for row in dataset.roots().to_pylist()}
+    return {row["name"]: row["folder"] for row in dataset.list_roots().to_pylist()}
 
 
 def test_free_name_of_root_is_kept(dataset, source, tmp_path):

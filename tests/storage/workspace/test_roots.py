@@ -34,7 +34,7 @@ def read_paths(dataset: Dataset) -> dict[str, str]:
 
 
 def read_root_folders(dataset: Dataset) -> dict[str, str | None]:
-    return {row["name"]: row["folder"] for row in dataset.roots().to_pylist()}
+    return {row["name"]: row["folder"] for row in dataset.list_roots().to_pylist()}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_each_machine_sets_its_folders(template, folder):
         "references": 1,
         "found": 1,
     }
-    assert dataset.roots().to_pylist() == [columns]
+    assert dataset.list_roots().to_pylist() == [columns]
 
 
 def test_unset_root_is_named_with_command(folder):
