@@ -100,6 +100,8 @@ def pull_branch(work: UnitOfWork, remote: Remote, selection: RevisionSelection =
     work.omit_lock_warning()
     result = fetch_branch(work, remote, selection)
     if not result.behind:
+        if agreement.relation is LockRelation.CATCH_UP:
+            work.prepare_head(None)
         return result
     if result.ahead:
         raise ConflictError(describe_divergence(result))

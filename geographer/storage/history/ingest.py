@@ -79,16 +79,16 @@ def ingest_segments(
             )
         own_chain = _read_chain(connection, BRANCH)
         common = sum(1 for own, other in zip(own_chain, incoming.digests, strict=False) if own == other)
-        tracked = _read_chain(connection, branch)
+        tracked, replaced = _read_chain(connection, branch), list[str]()
         if tracked != incoming.digests[: len(tracked)]:
             if branch == BRANCH:
                 raise ConflictError(f"the log's head @{len(tracked)} does not lead to {head[:12]}.")
             # Another remote has taken the place of the one that this chain was read from.
-            tracked = []
+            replaced, tracked = tracked, []
         with open_transaction(connection, _WRITE_ERROR):
             _insert_events(connection, incoming.new_events)
-            if not tracked:
-                connection.execute("DELETE FROM log.chain WHERE branch = $1", [branch])
+            if replaced:
+                _rename_chain(connection, branch, f"{branch}@{replaced[-1][:12]}")
             _extend_chain(connection, branch, incoming.digests, len(tracked))
     return IngestResult(len(incoming.new_events), len(incoming.digests), common)
 
@@ -246,6 +246,13 @@ def _check_rows(connection: duckdb.DuckDBPyConnection, events: Mapping[int, Even
         )
         for raster_id, path, fault in connection.execute(query, {"last": last_key}).fetchall():
             raise CorruptError(f"raster '{raster_id}' would have the file {path!r}: {fault}. Nothing was taken in.")
+
+
+def _rename_chain(connection: duckdb.DuckDBPyConnection, branch: str, name: str) -> None:
+    """Keep a chain under another name, so that each event stays in a chain."""
+    columns = "SELECT $2, position, event_key FROM log.chain WHERE branch = $1"
+    connection.execute(f"INSERT OR IGNORE INTO log.chain {columns}", [branch, name])
+    connection.execute("DELETE FROM log.chain WHERE branch = $1", [branch])
 
 
 def _extend_chain(connection: duckdb.DuckDBPyConnection, branch: str, digests: Sequence[str], after: int) -> None:

@@ -1,0 +1,351 @@
+"""Push, pull and fetch over a folder: heads move forward only, nothing is lost, and a killed push goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geographer import Dataset
+from geographer.base.errors import ConflictError, CorruptError
+from geographer.storage.dvc.folder_files import FolderFiles
+from geographer.storage.history import folder as history_folder
+from geographer.storage.unit_of_work import UnitOfWork
+from tests.sample_history import read_contents, write_scenes
+from tests.sample_team import copy_team
+
+LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
+
+
+class Crash(BaseException):
+    """Stands for the end of the process."""
+
+
+def read_digests(dataset):
+    return [event.digest for event in dataset.log()]
+
+
+def read_head(remote):
+    """Return the number and the content of the newest head in a folder remote."""
+    number = max(int(path.name) for path in (remote / "heads/main").iterdir())
+    return number, json.loads((remote / "heads/main" / str(number)).read_bytes())
+
+
+def require_equal(*datasets):
+    """Require that datasets have the same log, content and files, and that each is well."""
+    first = datasets[0]
+    for dataset in datasets:
+        assert read_digests(dataset) == read_digests(first)
+        assert dataset.content_digest() == first.content_digest()
+        assert dataset.verify() == []
+    files = [{name for name in read_contents(dataset.root) if name.endswith(".tif")} for dataset in datasets]
+    assert all(names == files[0] for names in files)
+
+
+def test_push_sends_what_is_new(team):
+    """A push sends the change alone; a second push sends nothing."""
+    dataset = Dataset.open(team.ada)
+    before = read_contents(team.remote)
+    dataset.add_classes(["reed"])
+    planned = dataset.push(dry_run=True)
+    assert read_contents(team.remote) == before
+    result = dataset.push()
+    assert (planned.objects, planned.bytes, planned.changed) == (result.objects, result.bytes, False)
+    assert (result.events, result.changed) == (1, True)
+    after = read_contents(team.remote)
+    new = after.keys() - before.keys()
+    assert {name: after[name] for name in before} == before
+    assert sum(len(after[name]) for name in new) < 64_000
+    assert len(new) == 3, "a segment, the list of segments, and a head"
+    again = dataset.push()
+    assert (again.events, again.objects, again.changed) == (0, 0, False)
+    assert read_contents(team.remote) == after
+
+
+def test_pull_follows_and_shows_new_head(team):
+    ada, bob = Dataset.open(team.ada), team.clone("bob")
+    ada.remove_rasters(["around/a_p1"])
+    ada.add_rasters(write_scenes(team.folder, "c", offset=2, seed=5))
+    ada.push()
+    fetched = bob.fetch()
+    assert (fetched.events, fetched.behind, fetched.ahead, fetched.updated) == (2, 2, 0, False)
+    assert bob.show().position == 5
+    pulled = bob.pull()
+    assert (pulled.events, pulled.updated) == (0, True)
+    require_equal(ada, bob)
+    assert bob.add_classes(["reed"]).position == 8
+    bob.push()
+    ada.pull()
+    require_equal(ada, bob)
+
+
+def test_behind_push_is_refused_until_pull(team):
+    ada, bob = Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))
+    ada.add_classes(["reed"])
+    ada.push()
+    before = read_contents(team.remote)
+    with pytest.raises(ConflictError, match="geographer pull"):
+        bob.push()
+    assert read_contents(team.remote) == before
+    bob.pull()
+    assert bob.push().changed is False
+
+
+def test_diverged_histories_are_told_on_both_sides(team):
+    """Both have events that the other one lacks: each is told so, and keeps what it has."""
+    ada, bob = Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))
+    ada.add_classes(["reed"])
+    ada.push()
+    bob.remove_rasters(["around/a_p1"])
+    his = read_digests(bob), bob.content_digest()
+    published = read_contents(team.remote)
+    for action in (bob.push, bob.pull, bob.push):
+        with pytest.raises(ConflictError, match=r"diverged: this log has 1 event .* has 1 event .*import dataset"):
+            action()
+    assert (read_digests(bob), bob.content_digest()) == his
+    assert read_contents(team.remote) == published
+    fetched = bob.fetch()
+    assert (fetched.ahead, fetched.behind) == (1, 1)
+    assert bob.verify() == []
+    assert bob.add_classes(["sand"]).position == 7
+    assert bob.verify() == []
+    assert ada.pull().behind == 0
+
+
+def test_replaced_remote_is_recognised(team):
+    """A remote whose history was replaced by another one of the same dataset: the log stays whole."""
+    ada, bob = Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))
+    other = shutil.copytree(team.remote, team.folder / "other")
+    ada.add_classes(["reed"])
+    ada.push()
+    bob.fetch()
+    shutil.rmtree(team.remote)
+    other.rename(team.remote)
+    cy = Dataset.open(team.copy_ada("cy"))
+    shutil.rmtree(cy.root)
+    dan = team.clone("dan")
+    dan.add_classes(["sand"])
+    dan.push()
+    dan.add_classes(["clay"])
+    dan.push()
+    bob.fetch()
+    assert bob.verify() == []
+    bob.pull()
+    require_equal(bob, dan)
+    with pytest.raises(ConflictError, match="diverged"):
+        ada.pull()
+    assert ada.verify() == []
+
+
+def test_emptied_remote_is_recognised(team):
+    ada = Dataset.open(team.ada)
+    shutil.rmtree(team.remote)
+    team.remote.mkdir()
+    ada.add_classes(["reed"])
+    with pytest.raises(ConflictError, match="no longer has head"):
+        ada.push()
+    assert ada.verify() == []
+
+
+def test_remote_of_other_dataset_is_refused(team, tmp_path):
+    other = Dataset.init(tmp_path / "dataset", scm=False)
+    shutil.copy(team.ada / ".dvc/config", other.root / ".dvc/config")
+    (other.root / ".dvc/config").write_text(
+        f"[core]\n    remote = origin\n['remote \"origin\"']\n    url = {team.remote}\n"
+    )
+    for action in (other.fetch, other.pull, other.push):
+        with pytest.raises(ConflictError, match="another dataset"):
+            action()
+    assert other.verify() == []
+
+
+def test_pull_keeps_workspace_that_was_asked_for(team):
+    """A workspace at an older revision: pull fetches, and says which command goes on."""
+    ada, bob = Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))
+    ada.add_classes(["reed"])
+    ada.push()
+    bob.checkout("@2")
+    files = read_contents(bob.root / "rasters")
+    with pytest.raises(ConflictError, match="geographer checkout HEAD"):
+        bob.pull()
+    assert read_contents(bob.root / "rasters") == files
+    assert bob.status()["workspace"] == 2
+    bob.checkout("HEAD")
+    assert bob.pull().updated
+    require_equal(ada, bob)
+
+
+def test_two_pushers_at_once(team):
+    """Of two pushers with different events, one wins, and the other one is told to pull."""
+    datasets = [Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))]
+    for dataset, name in zip(datasets, ("reed", "sand"), strict=True):
+        dataset.add_classes([name])
+
+    def push(dataset):
+        try:
+            return dataset.push().digest
+        except ConflictError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as executor:
+        results = list(executor.map(push, datasets))
+    winners = [result for result, dataset in zip(results, datasets, strict=True) if result == dataset.show().digest]
+    assert len(winners) == 1
+    assert "pull" in next(result for result in results if result not in winners) or "diverged" in str(results)
+    assert read_head(team.remote)[1]["head"] == winners[0]
+    assert read_head(team.remote)[0] == 2
+    clone = team.clone("clone")
+    assert clone.show().digest == winners[0]
+    assert clone.verify() == []
+
+
+def test_late_pusher_is_told_to_pull(team, monkeypatch):
+    """A head that appears between the check and the creation: it is not replaced."""
+    ada, bob = Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))
+    ada.add_classes(["reed"])
+    bob.add_classes(["sand"])
+    upload = FolderFiles.put_files
+
+    def push_first(*arguments):
+        monkeypatch.setattr(FolderFiles, "put_files", upload)
+        ada.push()
+        return upload(*arguments)
+
+    monkeypatch.setattr(FolderFiles, "put_files", push_first)
+    with pytest.raises(ConflictError, match="faster"):
+        bob.push()
+    assert read_head(team.remote)[1]["head"] == ada.show().digest
+
+
+PUSH_CRASHES = ["put_file", "create_file", "remember"]
+
+
+@pytest.mark.parametrize("step", PUSH_CRASHES)
+def test_interrupted_push_goes_on(step, team, monkeypatch):
+    """A push that ends anywhere leaves the remote readable, and the next one completes it."""
+    ada = Dataset.open(team.ada)
+    ada.add_rasters(write_scenes(team.folder, "c", "d", offset=2, seed=5))
+    with monkeypatch.context() as patch:
+        if step == "remember":
+            from geographer.sharing import push
+
+            patch.setattr(push, "remember_remote", raise_crash)
+        elif step == "put_file":
+            patch.setattr(FolderFiles, "put_file", FailAfter(FolderFiles.put_file, 2))
+        else:
+            patch.setattr(FolderFiles, step, raise_crash)
+        with pytest.raises(Crash):
+            ada.push()
+    bob = team.clone("bob")
+    assert bob.show().position == (6 if step == "remember" else 5)
+    assert bob.verify() == []
+    Dataset.open(team.ada).push()
+    bob.pull()
+    require_equal(ada, bob)
+
+
+def raise_crash(*_: object, **__: object) -> None:
+    raise Crash
+
+
+class FailAfter:
+    """Calls a method some times, and then crashes."""
+
+    def __init__(self, method, count):
+        self.method, self.count = method, count
+
+    def __get__(self, instance, _owner):
+        def call(*arguments):
+            self.count -= 1
+            if self.count < 0:
+                raise Crash
+            return self.method(instance, *arguments)
+
+        return call
+
+
+PULL_CRASHES = [
+    (UnitOfWork, "sync_workspace"),
+    (UnitOfWork, "write_history"),
+    (history_folder.HistoryFolder, "add_file"),
+    (history_folder.HistoryFolder, "_track_segments"),
+]
+
+
+@pytest.mark.parametrize("crash", PULL_CRASHES, ids=lambda pair: pair[1])
+def test_interrupted_pull_goes_on(crash, team, monkeypatch):
+    owner, name = crash
+    ada, bob = Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))
+    ada.remove_rasters(["around/a_p1"])
+    ada.push()
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, raise_crash)
+        with pytest.raises(Crash):
+            bob.pull()
+    bob = Dataset.open(bob.root)
+    bob.pull()
+    assert not (bob.root / "rasters/around/a_p1.tif").exists()
+    bob.add_classes(["reed"])
+    assert bob.verify() == []
+    bob.push()
+    ada.pull()
+    require_equal(ada, bob)
+
+
+def test_missing_objects_are_named(team):
+    """A file that is neither here nor on the remote: the push says so, and publishes nothing."""
+    ada = Dataset.open(team.ada)
+    ada.add_rasters(write_scenes(team.folder, "c", offset=2, seed=5))
+    md5 = ada.rasters(where="raster_id = 'c'").to_pylist()[0]["md5"]
+    for path in (team.ada / ".dvc/cache").rglob(md5[2:]):
+        path.unlink()
+    before = read_contents(team.remote)
+    with pytest.raises(CorruptError, match=md5):
+        ada.push()
+    assert read_contents(team.remote) == before
+
+
+COUNT = 40 if LONG else 1
+
+
+def test_killed_commands_go_on(team_template, tmp_path):
+    """Clone, push and pull are killed at random moments (SIGKILL): each goes on, and nothing is lost."""
+    generator = np.random.Generator(np.random.PCG64(12))
+    for number in range(COUNT):
+        team = copy_team(team_template, tmp_path / str(number))
+        ada = Dataset.open(team.ada)
+        ada.add_rasters(write_scenes(team.folder, "c", "d", offset=2, seed=5))
+        run_and_kill(team.folder, ["-C", "ada", "push"], generator.uniform(0.3, 1.5))
+        ada.push()
+        run_and_kill(team.folder, ["clone", "remote", "bob"], generator.uniform(0.3, 2))
+        bob = team.clone("bob") if not is_complete_clone(team.folder / "bob") else Dataset.open(team.folder / "bob")
+        if LONG:
+            ada.remove_rasters(["around/a_p1"])
+            ada.push()
+            run_and_kill(team.folder, ["-C", "bob", "pull"], generator.uniform(0.3, 1.5))
+            bob = Dataset.open(bob.root)
+            bob.pull()
+        require_equal(ada, bob)
+        shutil.rmtree(team.folder)
+
+
+def is_complete_clone(folder: Path) -> bool:
+    return folder.exists() and not (folder / ".geographer/clone").exists()
+
+
+def run_and_kill(folder: Path, arguments: list[str], seconds: float) -> None:
+    """Run a command, and kill it after some time."""
+    command = [sys.executable, "-m", "geographer", *arguments]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
