@@ -319,8 +319,9 @@ class DatasetReader:
         """
         from geographer.sharing.status import read_sharing_status
 
+        agreement = self._unit_of_work.compare_lock()
         with self._unit_of_work.open_revision() as revision:
-            return read_sharing_status(self._unit_of_work, revision)
+            return read_sharing_status(self._unit_of_work, revision, agreement)
 
     def status(self) -> dict[str, Any]:
         """Return the head, the counts, classes, recipes and tags, and the position that the workspace shows."""

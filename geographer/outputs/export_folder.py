@@ -24,7 +24,12 @@ from geographer.storage.queries.logged_content import LoggedContent
 from geographer.storage.queries.read_tables import TableFilter
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checkout import CheckoutResult, FileSource, list_files, restore_files, split_files
-from geographer.storage.workspace.paths import SafeFolder, find_path_fault, prepare_export_folder
+from geographer.storage.workspace.paths import (
+    SafeFolder,
+    find_path_fault,
+    prepare_export_folder,
+    require_distinct_paths,
+)
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 
 _TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "objects", "splits", "classes")
@@ -45,6 +50,7 @@ def export_folder(revision: Revision, store: Store, folder: Path, source: FileSo
         CorruptError: a file cannot be restored.
     """
     target = prepare_export_folder(store.root, folder)
+    require_distinct_paths(revision, target)
     exported = _read_earlier_manifest(target, folder)
     withdrawn = list_withdrawn_files(revision.connection)
     restorable, left_out = split_files(list_files(revision, revision.position), withdrawn)

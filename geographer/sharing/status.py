@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from geographer.base.errors import GeographerError
 from geographer.sharing.fetch import compare_chains
+from geographer.storage.history.agreement import Agreement
 from geographer.storage.history.published import KnownRemote, read_known_remotes
 from geographer.storage.queries.revision import Revision
 from geographer.storage.unit_of_work import UnitOfWork
@@ -61,9 +62,8 @@ class SharingStatus(NamedTuple):
         }
 
 
-def read_sharing_status(work: UnitOfWork, revision: Revision) -> SharingStatus:
+def read_sharing_status(work: UnitOfWork, revision: Revision, agreement: Agreement) -> SharingStatus:
     """Return how the dataset relates to what others have; `revision` is the head. No remote is asked."""
-    agreement = work.compare_lock()
     remotes = [_describe_remote(work, branch, known) for branch, known in read_known_remotes(work.root).items()]
     unknown = find_unknown_dvc_files(revision, work.root, list_dvc_files(work.root))
     has_tags = revision.fetch_value("SELECT 1 FROM tags LIMIT 1")

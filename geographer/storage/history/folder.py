@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from geographer.algorithms.compaction import find_run_to_join
 from geographer.base.atomic_files import add_line, temporary_sibling, translate_os_errors, write_atomic
-from geographer.base.errors import CorruptError, UnsupportedVersionError
+from geographer.base.errors import CorruptError, StorageError, UnsupportedVersionError
 from geographer.storage.database.connection import Database
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE, require_real_folder
 from geographer.storage.dvc.cache_folder import KnownCacheFolder, find_cache_folder
@@ -39,6 +39,7 @@ from geographer.storage.log.read import read_event, read_head
 HISTORY_FOLDER: Final = "history"
 HISTORY_DVC_FILE: Final = f"{HISTORY_FOLDER}.dvc"
 _READ_ONLY: Final = 0o444
+_LOCK_TIMEOUT_S: Final = 60.0
 _CONTENT_TABLES: Final = tuple(
     f"{name}_change" for name in ("class", "feature", "raster", "label", "label_object", "split")
 )
@@ -127,8 +128,15 @@ class HistoryFolder:
         memory = self.read_memory()
         with database.open_connection(log="r") as connection:
             head = read_head(connection)
-            if memory.head == head.digest and memory.content_digest and self.is_unchanged(memory):
-                return
+        if memory.head == head.digest and memory.content_digest and self.is_unchanged(memory):
+            return
+        with self._hold_lock():
+            self._write_head(database, compute_content_digest)
+
+    def _write_head(self, database: Database, compute_content_digest: Callable[[int], str]) -> None:
+        memory = self.read_memory()
+        with database.open_connection(log="r") as connection:
+            head = read_head(connection)
             create_chain_views(connection)
             with translate_os_errors(self.folder):
                 require_real_folder(self.folder)
@@ -141,6 +149,20 @@ class HistoryFolder:
         self._track_segments(segments, Path(cache.folder))
         write_lock(self.root, Lock(LOCK_FORMAT, dataset, BRANCH, head.digest, content_digest))
         self._write_memory(HistoryMemory(head.digest, head.position, content_digest, segments.current, {}, cache))
+
+    @contextmanager
+    def _hold_lock(self) -> Iterator[None]:
+        """Let one process at a time write the folder; `StorageError` if another one does for over a minute."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self._memory_path.with_suffix(".lock"), timeout=_LOCK_TIMEOUT_S):
+                yield
+        except Timeout as error:
+            raise StorageError(
+                f"another command has written '{self.folder}' for {_LOCK_TIMEOUT_S:.0f} s. The event is recorded; the "
+                "next command brings the history folder up to date."
+            ) from error
 
     def track_files(self, cache_folder: Path) -> None:
         """Write the `.dvc` file for the files in the folder as they are; `cache_folder` has DVC's objects."""

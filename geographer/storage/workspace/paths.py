@@ -6,12 +6,13 @@ Stored files lie at `rasters/COLLECTION/FILE` and `labels/NAME/COLLECTION/FILE`,
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from geographer.base.atomic_files import check_file, translate_os_errors
+from geographer.base.atomic_files import check_file, temporary_sibling, translate_os_errors
 from geographer.base.errors import ConflictError, StorageError, UsageError, quote_names
 from geographer.base.values import MAX_FILE_NAME_BYTES, MAX_FOLDER_NAME_BYTES, Checksums
 from geographer.storage.database.connection import register_table, run_script
@@ -219,10 +220,40 @@ def check_checkout_paths(revision: Revision, store: Store, from_position: int | 
     positions = {"to": revision.position, "from": from_position or 0}
     for script in (FILES_SQL, _CHECKOUT_PATHS_SQL):
         run_script(revision.connection, script.read_text(), positions)
+    _require_distinct_names(revision, store.root)
     _require_writable_folders(store.root, revision.fetch_rows("FROM folder_to_change ORDER BY path"))
     if from_position is not None:
         new_files = revision.fetch_rows("FROM file_to_add ORDER BY path")
         reject_blocking_files(store.root, [(path, Checksums(*checksums)) for path, *checksums in new_files])
+
+
+def require_distinct_paths(revision: Revision, folder: Path) -> None:
+    """Raise `ConflictError` if two files of a revision would be one on the file system of a folder."""
+    for script in (FILES_SQL, _CHECKOUT_PATHS_SQL):
+        run_script(revision.connection, script.read_text(), {"to": revision.position, "from": revision.position})
+    _require_distinct_names(revision, folder)
+
+
+def _require_distinct_names(revision: Revision, folder: Path) -> None:
+    """Raise `ConflictError` if two files of the table `equal_name` would be one on the file system of a folder."""
+    for path, other_path in revision.fetch_rows("FROM equal_name LIMIT 1"):
+        if ignores_case(folder):
+            raise ConflictError(
+                f"'{path}' and '{other_path}' have the same name on the file system of '{folder}', which ignores case "
+                "or the form of accents. Nothing was written. Use another disk, or rename one of them where the "
+                "dataset was made."
+            )
+
+
+def ignores_case(folder: Path) -> bool:
+    """Return whether the file system of a folder takes names that differ only by case for one."""
+    name = secrets.token_hex(8)
+    try:
+        with temporary_sibling(folder / name) as temporary:
+            temporary.touch()
+            return temporary.with_name(temporary.name.upper()).exists()
+    except OSError as error:
+        raise StorageError(f"cannot write in '{folder}' ({error.strerror}). Make it writable.") from error
 
 
 def _has_reserved_name(parts: Sequence[str]) -> bool:
