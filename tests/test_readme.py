@@ -164,10 +164,20 @@ def test_marked_commands_are_where_ci_finds_them():
     assert ".ci/check" in find_marked_block("the test command")
 
 
-def test_links_lead_to_files():
-    for folder, text in ((REPOSITORY, README), (REPOSITORY / "docs", REFERENCE)):
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
-            assert (folder / target).exists(), target
+def list_anchors(text: str) -> set[str]:
+    """Return the anchors of the headings of a document, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_lead_to_files_and_headings():
+    paths = [path for pattern in ("*.md", "docs/**/*.md", "examples/*/*.md") for path in REPOSITORY.glob(pattern)]
+    assert len(paths) > 20
+    for path in paths:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", path.read_text()):
+            linked = path.parent / target if target else path
+            assert linked.exists(), f"{path}: {target}"
+            assert not anchor or anchor in list_anchors(linked.read_text()), f"{path}: {target}#{anchor}"
 
 
 def test_reference_names_every_command():
