@@ -114,7 +114,7 @@ def _list_needs(head: Revision, store: Store, positions: Iterable[int]) -> _Need
         fetched = list_chain_objects(head.connection, branch, last, "tags")
         objects |= fetched.files.keys() | fetched.listings.keys()
         if known := read_known_remotes(store.root).get(branch):
-            objects |= {*known.segments, *expand_output(store, known.published.history)}
+            objects |= set(expand_output(store, known.published.history))
     outputs = list_tracked_outputs(store)
     for output in outputs:
         # In the workspace, a .dvc file of this dataset may also come from a colleague, whose events are not yet here.

@@ -184,6 +184,15 @@ def download_segments(store: Store, remote: Remote, address: str) -> dict[str, P
     return {name: store.find_object(md5) for name, md5 in md5_of_name.items()}
 
 
+def list_published_segments(store: Store, remote: Remote, published: PublishedRevision) -> set[str]:
+    """Return the MD5s of the segments that a published head names; none if its listing cannot be had."""
+    store.fetch_files([published.history], remote)
+    try:
+        return {*_parse_listing(store.find_object(published.history), published.history).values()}
+    except CorruptError:
+        return set()
+
+
 def adopt_segments(work: UnitOfWork, known: KnownRemote) -> None:
     """Put a remote's segments into the history folder, so that equal events lie in equal segments everywhere."""
     listing = work.file_store.find_object(known.published.history)
@@ -227,7 +236,7 @@ def _read_newest(work: UnitOfWork, remote: Remote, known: KnownRemote | None) ->
             f"the remote '{remote.name}' has another dataset, which begins with event {published.dataset[:12]}; this "
             f"one begins with {dataset[:12]}. Use another folder or URL for the remote."
         )
-    return KnownRemote(head.number, published, known.segments if known else []), head.last_number
+    return KnownRemote(head.number, published), head.last_number
 
 
 _FIRST_EVENT: Final = "SELECT digest FROM log.chain JOIN log.event USING (event_key) WHERE branch = $1 AND position = 1"

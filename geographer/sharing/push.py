@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from geographer.base.errors import ConflictError, CorruptError, quote_names
 from geographer.base.text import format_count
-from geographer.sharing.fetch import FetchResult, describe_divergence, fetch_branch
+from geographer.sharing.fetch import FetchResult, describe_divergence, fetch_branch, list_published_segments
 from geographer.storage.dvc.dvc_check import read_dvc_file
 from geographer.storage.dvc.dvc_files import compute_md5
 from geographer.storage.dvc.remote import Remote
@@ -118,8 +118,7 @@ def push_branch(
             f"another push to '{remote.name}' was faster. Nothing of it was replaced. Run geographer pull, then push "
             "again."
         )
-    segments = [*_list_history(work.file_store, work.root)[1].values()]
-    remember_remote(work.root, branch, KnownRemote(number, published, segments))
+    remember_remote(work.root, branch, KnownRemote(number, published))
     if withdrawn := withdrawn - needed.files.keys():
         remote.delete_objects(withdrawn)
     return result
@@ -157,7 +156,7 @@ def _pack_parcel(
             f"'{remote.name}'. Get them with geographer pull OTHER-REMOTE, or see geographer verify."
         )
     address, segments = _list_history(store, work.root)
-    sent = {*known.segments} if known else set()
+    sent = list_published_segments(store, remote, known.published) if known else set()
     folder = HistoryFolder(work.root).folder
     history = {md5: folder / name for name, md5 in segments.items() if md5 not in sent}
     if known is None or known.published.history != address:

@@ -20,7 +20,6 @@ HEAD_FORMAT: Final = 1
 RevisionSelection = Literal["all", "tags", "current"]
 """The revisions whose objects are kept or sent: every one, the head and all tags, or the head alone."""
 Address = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\.dir$")]
-Md5 = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 
 
 class PublishedRevision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,11 +47,10 @@ class PublishedRevision(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class KnownRemote(msgspec.Struct, frozen=True):
-    """What this machine last saw of a branch on a remote: the number of the head, the head, and its segments."""
+    """What this machine last saw of a branch on a remote: the number of the head, and the head."""
 
     number: int
     published: PublishedRevision
-    segments: list[Md5] = []
 
 
 def encode_published(published: PublishedRevision) -> bytes:
