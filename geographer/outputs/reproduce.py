@@ -87,7 +87,10 @@ def reproduce_revision(
 class RemoteFiles:
     """Writes the files of a revision to a folder from a remote, without the cache."""
 
+    remedy = "Run geographer push where the files are, or name another remote that has them."
+
     def __init__(self, remote: Remote, progress: ProgressCallback) -> None:
+        self.place = f"on the remote '{remote.name}'"
         self._remote = remote
         self._progress = progress
 

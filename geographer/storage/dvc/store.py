@@ -62,6 +62,9 @@ class Store:
     needs it. Close the store, or use it as a context manager; it opens again when needed.
     """
 
+    place = "in the cache"
+    remedy = "Run dvc pull if a remote has the files, and geographer verify to list all damage."
+
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         complete_environment()

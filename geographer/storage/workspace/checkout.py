@@ -45,6 +45,11 @@ class TrackedFile(NamedTuple):
 class FileSource(Protocol):
     """Where the bytes of files come from: the store, or a remote."""
 
+    place: str
+    """What messages call it, such as `in the cache`."""
+    remedy: str
+    """What to do if it lacks a file."""
+
     def restore_files(
         self, files: Sequence[tuple[Checksums, Path]], *, trusted_md5s: Md5s = (), link: bool = False
     ) -> list[tuple[Path, Checksums, FileDamage]]:
@@ -158,10 +163,9 @@ def restore_files(
     features = find_features_on_rasters(revision, rasters)
     damage = "altered" if any(damage == "altered" for _, _, damage in failures) else "missing"
     raise CorruptError(
-        f"cannot restore {len(failures):,} of {format_count(len(files), 'file')}: {damage} in the cache: "
+        f"cannot restore {len(failures):,} of {format_count(len(files), 'file')}: {damage} {store.place}: "
         f"{'raster' if len(rasters) == 1 else 'rasters'} {quote_names(rasters)} with the features "
-        f"{quote_names(features) if features else '(none)'}. The other files were written. Run dvc pull "
-        "if a remote has the files, and geographer verify to list all damage."
+        f"{quote_names(features) if features else '(none)'}. The other files were written. {store.remedy}"
     )
 
 
