@@ -27,6 +27,7 @@ from tests import REPOSITORY
 from tests.folder_source import FolderSource, add_scene
 from tests.old_library import write_directory
 from tests.sample_history import point_geometry, write_features
+from tests.storage.history.test_segments import require_round_trip
 
 FOLDER = REPOSITORY / "schemas"
 CLASSES = {(payload_class.kind, payload_class.version): payload_class for payload_class in list_payload_classes()}
@@ -72,8 +73,8 @@ def append_unreadable_row(dataset):
 
 
 @pytest.fixture(scope="module")
-def events(sample_history, tmp_path_factory):
-    """The events of the sample dataset, of changes of its classes, a download, and imports."""
+def changed_dataset(sample_history, tmp_path_factory):
+    """The sample dataset with the kinds of events that it lacks, but for imports."""
     folder = tmp_path_factory.mktemp("schemas")
     dataset = Dataset.open(shutil.copytree(sample_history.root, folder / "dataset"))
     dataset.remove_rasters(["a"])
@@ -95,7 +96,13 @@ def events(sample_history, tmp_path_factory):
     far = write_features(folder / "far.geojson", {"far": ("pond", point_geometry(3_005, 5))})
     dataset.add_features(far, crs="EPSG:32633")
     dataset.download("scenes", source=FolderSource, source_options={"folder": str(folder / "shelf")})
-    recorded = dataset.log() + import_datasets(tmp_path_factory.mktemp("imports"), sample_history)
+    return dataset
+
+
+@pytest.fixture(scope="module")
+def events(changed_dataset, sample_history, tmp_path_factory):
+    """The events of the sample dataset, of changes of its classes, a download, and imports."""
+    recorded = changed_dataset.log() + import_datasets(tmp_path_factory.mktemp("imports"), sample_history)
     return [event.to_dict() for event in recorded]
 
 
@@ -110,6 +117,11 @@ def test_every_event_kind_has_schema():
     for name, schema in SCHEMAS.items():
         Draft202012Validator.check_schema(schema)
         assert schema["$id"] == name
+
+
+def test_segments_keep_every_event_kind(changed_dataset, tmp_path):
+    assert {event.kind for event in changed_dataset.log()} >= {"rasters_withdrawn", "rasters_downloaded"}
+    require_round_trip(changed_dataset.root, tmp_path)
 
 
 def test_written_events_match_schemas(events):
