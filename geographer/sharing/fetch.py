@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,7 +22,7 @@ from geographer.storage.history.published import (
     remember_remote,
 )
 from geographer.storage.history.segments import SUFFIX
-from geographer.storage.log.chain import BRANCH
+from geographer.storage.log.chain import BRANCH, create_chain_views
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chain_objects import list_chain_objects
 from geographer.storage.workspace.required_objects import (
@@ -30,6 +31,8 @@ from geographer.storage.workspace.required_objects import (
     list_retained_positions,
 )
 
+_ONE_THREAD_ROWS: Final = 1_000
+_LARGE_TABLES: Final = ("feature_change", "raster_change", "label_object_change")
 _MAX_SEGMENTS: Final = 10_000
 """A listing with more segments is not read: n events lie in O(log n) of them."""
 
@@ -114,9 +117,21 @@ def pull_branch(work: UnitOfWork, remote: Remote, selection: RevisionSelection =
     known = read_known_remotes(work.root)[result.branch]
     fast_forward(work.database, result.branch)
     adopt_segments(work, known)
-    head = work.prepare_head(None)
-    retain_tags(work, head.position)
+    # Few rows are derived on one thread: more only cost CPU time.
+    with work.database.use_one_thread() if _count_new_rows(work, result) <= _ONE_THREAD_ROWS else nullcontext():
+        head = work.prepare_head(None)
+        retain_tags(work, head.position)
     return result._replace(updated=True)
+
+
+def _count_new_rows(work: UnitOfWork, result: FetchResult) -> int:
+    """Return the number of rasters and features that the events which `main` lacked change."""
+    with work.database.open_connection(log="r") as connection:
+        create_chain_views(connection)
+        counts = " + ".join(f"(SELECT count(*) FROM chain_{table} WHERE position > $after)" for table in _LARGE_TABLES)  # noqa: S608
+        after = {"after": result.position - result.behind}
+        ((count,),) = connection.execute(f"SELECT {counts}", after).fetchall()
+    return int(count)
 
 
 def retain_tags(work: UnitOfWork, position: int) -> None:
@@ -185,7 +200,7 @@ def download_segments(store: Store, remote: Remote, address: str) -> dict[str, P
 
 
 def list_published_segments(store: Store, remote: Remote, published: PublishedRevision) -> set[str]:
-    """Return the MD5s of the segments that a published head names; none if its listing cannot be had."""
+    """Return the MD5s of the segments that a published head names; none if its listing is missing or damaged."""
     store.fetch_files([published.history], remote)
     try:
         return {*_parse_listing(store.find_object(published.history), published.history).values()}

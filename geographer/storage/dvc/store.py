@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -198,7 +199,11 @@ class Store:
 
     def list_missing_objects(self, md5s: Iterable[str]) -> list[str]:
         """Return the objects that are neither in the cache nor retained; nothing is hashed."""
-        return [md5 for md5 in dict.fromkeys(md5s) if not self.find_object(md5).is_file()]
+        folder = f"{self.retained_objects.cache_folder}{os.sep}"
+        # Called for each object of a revision: os.path is ten times as fast as Path.
+        paths = {md5: f"{folder}{md5[:2]}/{md5[2:]}" for md5 in md5s}
+        missing = [md5 for md5, path in paths.items() if not os.path.isfile(path)]  # noqa: PTH113
+        return [md5 for md5 in missing if not self.find_object(md5).is_file()]
 
     @contextmanager
     def hold_lock(self) -> Iterator[None]:

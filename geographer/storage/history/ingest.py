@@ -25,8 +25,8 @@ from geographer.storage.history.segments import (
 from geographer.storage.log.chain import BRANCH, list_row_tables
 from geographer.storage.log.digests import build_row_digest_sql, compute_rows_digests
 from geographer.storage.log.read import is_supported_event, make_version_error, require_supported_log
+from geographer.storage.state.update import PATH_FAULT_SQL
 
-_PATH_FAULT: Final = Path(__file__).parent.parent / "state" / "path_fault.sql"
 _WRITE_ERROR: Final = "cannot write the log; nothing was taken in: {}"
 _PATHS: Final = {"raster_change": "storage = 'dvc' AND change <> 'removed'", "label_change": "change <> 'removed'"}
 """The rows of each table whose paths are written to."""
@@ -189,7 +189,7 @@ def _insert_events(connection: duckdb.DuckDBPyConnection, events: Sequence[Segme
     key_of_digest = {item.event.digest: last_key + number for number, item in enumerate(events, start=1)}
     for table in ROW_TABLES.keys() - {*list_row_tables(connection)}:
         connection.execute(build_table_sql(table))
-    run_script(connection, _PATH_FAULT.read_text())
+    run_script(connection, PATH_FAULT_SQL.read_text())
     for item in events:
         _insert_event(connection, item.event, key_of_digest[item.event.digest])
     for path in dict.fromkeys(item.path for item in events):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import duckdb
 
@@ -12,9 +12,6 @@ from geographer.base.errors import CorruptError
 from geographer.storage.database.connection import Database
 from geographer.storage.log.chain import build_chain_sql, list_row_tables
 from geographer.storage.state.unreadable import build_object_sql
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 NO_ROWS: Final = "SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE false"
 """The query for no rows of `state.unreadable_row`."""
@@ -26,6 +23,14 @@ _GEOMETRIES: Final = {
 }
 """The column of geometries in a row table, and the problem of a row whose geometry GEOS cannot read."""
 _BATCH_ROWS: Final = 100_000
+_SIMPLE_WKB: Final = """
+octet_length({0}) = 21 AND {0}[1:5] = '\\x01\\x01\\x00\\x00\\x00'::BLOB
+OR octet_length({0}) BETWEEN 77 AND 4093 AND (octet_length({0}) - 13) % 16 = 0
+   AND {0}[1:9] = '\\x01\\x03\\x00\\x00\\x00\\x01\\x00\\x00\\x00'::BLOB
+   AND hex({0}[10:13]) = lpad(upper(to_hex((octet_length({0}) - 13) // 16)), 2, '0') || '000000'
+   AND {0}[14:29] = {0}[octet_length({0}) - 15:octet_length({0})]
+"""
+"""Whether WKB is a point, or a polygon with one closed ring of 4 to 255 points: their counts need no other check."""
 OPEN_END: Final = 2**63 - 1
 """The `valid_to` of a row that is still valid."""
 
@@ -82,27 +87,27 @@ def find_invalid_geometries(connection: duckdb.DuckDBPyConnection, after: int) -
     """
     invalid: list[tuple[object, ...]] = []
     for table, (column, problem) in _GEOMETRIES.items():
-        batches = connection.execute(
+        is_checked = f"{column} IS NOT NULL AND NOT ({_SIMPLE_WKB.format(column)})"
+        result = connection.execute(
             f"SELECT position, ordinal, {build_object_sql(table)} AS object, row_digest, {column} AS wkb "  # noqa: S608
-            f"FROM ({build_chain_sql(table)}) WHERE position > $after AND {column} IS NOT NULL",
+            f"FROM ({build_chain_sql(table)}) WHERE position > $after AND {is_checked}",
             {"after": after},
-        ).to_arrow_reader(_BATCH_ROWS)
-        for batch in batches:
+        )
+        while rows := result.fetchmany(_BATCH_ROWS):
             invalid += [
                 (position, table, ordinal, name, problem, digest, position, OPEN_END)
-                for position, ordinal, name, digest in _list_invalid_rows(batch)
+                for position, ordinal, name, digest in _list_invalid_rows(rows)
             ]
     return invalid
 
 
-def _list_invalid_rows(batch: pa.RecordBatch) -> list[tuple[int, int, str, str]]:
-    """Return the columns before `wkb` of the rows whose WKB is invalid."""
-    import numpy as np
+def _list_invalid_rows(rows: list[tuple[Any, ...]]) -> list[tuple[int, int, str, str]]:
+    """Return the columns before the WKB of the rows whose WKB is invalid."""
     import shapely
 
-    geometries = shapely.from_wkb(batch["wkb"].to_numpy(zero_copy_only=False), on_invalid="ignore")
-    rows = batch.take(np.flatnonzero(shapely.is_missing(geometries)))
-    return list(zip(*(rows[name].to_pylist() for name in ("position", "ordinal", "object", "row_digest")), strict=True))
+    geometries = shapely.from_wkb([wkb for *_, wkb in rows], on_invalid="ignore")
+    missing = shapely.is_missing(geometries).tolist()
+    return [(row[0], row[1], row[2], row[3]) for row, is_missing in zip(rows, missing, strict=True) if is_missing]
 
 
 def _create_candidates(connection: duckdb.DuckDBPyConnection, after: int) -> int:

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 _FOLDER = Path(__file__).parent
 _SCHEMA = _FOLDER / "000_schema.sql"
 MACROS = _FOLDER / "macros.sql"
-_PATH_FAULT = _FOLDER / "path_fault.sql"
+PATH_FAULT_SQL = _FOLDER / "path_fault.sql"
 _WRITE_ERROR = (
     "the event is recorded, but the state cannot be written ({}). Free some space; the next command updates it."
 )
@@ -127,7 +127,7 @@ def _derive_state(
     ):
         connection.execute("SET TimeZone = 'UTC'")
         run_script(connection, _SCHEMA.read_text())
-        for macros in (MACROS, _PATH_FAULT):
+        for macros in (MACROS, PATH_FAULT_SQL):
             run_script(connection, macros.read_text())
         # Another process may have updated the state meanwhile.
         after = _read_position(connection)

@@ -9,7 +9,7 @@ import duckdb
 
 from geographer.storage.database.connection import run_script
 from geographer.storage.log.chain import list_row_tables
-from geographer.storage.workspace.paths import find_path_fault
+from geographer.storage.state.update import PATH_FAULT_SQL
 from geographer.storage.workspace.required_objects import RevisionSelection, iter_listings
 
 _SCRIPT: Final = Path(__file__).with_name("chain_objects.sql")
@@ -32,6 +32,7 @@ def list_chain_objects(
 
     Withdrawn files are left out, unless the head has one; listings name them all the same.
     """
+    run_script(connection, PATH_FAULT_SQL.read_text())
     run_script(connection, _SCRIPT.read_text(), {"branch": branch, "head": head, "selection": selection})
     positions = sorted(
         position for (position,) in connection.execute("SELECT position FROM selected_revision").fetchall()
@@ -39,9 +40,8 @@ def list_chain_objects(
     versions = connection.execute("FROM chain_file ORDER BY folder, name, md5").fetchall()
     shown = {md5 for _, _, md5, _, start, end in versions if start <= head < end}
     withdrawn = list_withdrawn_md5s(connection, branch, head) - shown
-    usable = [row for row in versions if find_path_fault(f"{row[0]}/{row[1]}") is None]
-    files = {md5: size for _, _, md5, size, *_ in usable if md5 not in withdrawn}
-    return ChainObjects(files, {item.address: item.content for item in iter_listings(usable, positions)})
+    files = {md5: size for _, _, md5, size, *_ in versions if md5 not in withdrawn}
+    return ChainObjects(files, {item.address: item.content for item in iter_listings(versions, positions)})
 
 
 def list_withdrawn_md5s(connection: duckdb.DuckDBPyConnection, branch: str, head: int) -> set[str]:

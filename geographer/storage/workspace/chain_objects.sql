@@ -1,6 +1,6 @@
 -- chain_objects.sql: the objects that revisions of a chain of the log need, from the log itself: md5, size, folder, name;
 -- the revisions are the chain's head and its tags, or all
--- needs: log.event, log.chain, log.raster_change, log.label_change, $branch, $head: the last position of the chain that
+-- needs: macro path_fault, log.event, log.chain, log.raster_change, log.label_change, $branch, $head: the last position of the chain that
 -- counts, $selection ('all', 'tags', 'current') · makes: temp tables selected_revision (position), chain_file (folder, name,
 -- md5, size, valid_from, valid_to) of the versions that a selected revision shows
 CREATE OR REPLACE TEMP TABLE selected_revision AS
@@ -32,4 +32,4 @@ WITH chain AS (
 SELECT DISTINCT parse_dirpath(path, 'forward_slash') AS folder, parse_filename(path, false, 'forward_slash') AS name, md5,
        size, valid_from, valid_to
 FROM version ASOF JOIN selected_revision ON valid_from <= selected_revision.position
-WHERE selected_revision.position < valid_to AND is_stored AND md5 IS NOT NULL;
+WHERE selected_revision.position < valid_to AND is_stored AND md5 IS NOT NULL AND path_fault(path) IS NULL;
