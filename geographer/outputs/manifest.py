@@ -22,6 +22,7 @@ REVISION_FILE: Final = "revision.json"
 
 _LINE: Final = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)")
 _ESCAPES: Final = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+_ESCAPE_TABLE: Final = str.maketrans(_ESCAPES)
 _DIGESTS: Final = {"digest": "event digest", "content_digest": "content digest", "merkle_root": "Merkle root"}
 """The digests in `REVISION_FILE`, and their names."""
 
@@ -43,7 +44,7 @@ def encode_manifest(digests: Mapping[str, str]) -> bytes:
     """Return the lines of a manifest; `sha256sum -c` reads them. A name with a backslash or line break is escaped."""
     lines = []
     for path, digest in sorted(digests.items()):
-        escaped = "".join(_ESCAPES.get(letter, letter) for letter in path)
+        escaped = path.translate(_ESCAPE_TABLE)
         marker = "\\" if escaped != path else ""
         lines.append(f"{marker}{digest}  {escaped}\n")
     return "".join(lines).encode()
