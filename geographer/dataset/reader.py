@@ -343,6 +343,8 @@ class DatasetReader:
     def checkout(self, revision: RevisionSpec = None, *, to: str | Path | None = None) -> CheckoutResult:
         """Write the files of a revision to the workspace, or with its tables to the folder `to`, byte for byte.
 
+        If `revision` is None, it is that of the lock file, which Git may have changed, or the head.
+
         Raises:
             CorruptError: a file is missing or altered in cache and remote; the message names raster and features.
             ConflictError: the folder holds something else.
@@ -353,7 +355,8 @@ class DatasetReader:
         position = self._unit_of_work.resolve_revision(agreement.position if revision is None else revision)
         if to is not None:
             with self._unit_of_work.open_revision(position) as revision_view:
-                return export_folder(revision_view, self._unit_of_work.file_store, Path(to))
+                result = export_folder(revision_view, self._unit_of_work.file_store, Path(to))
+            return result._replace(position=position)
         if agreement.problem and agreement.relation != LockRelation.BEHIND:
             raise ConflictError(agreement.problem)
         self._unit_of_work.omit_lock_warning()
@@ -361,7 +364,7 @@ class DatasetReader:
         result = self._unit_of_work.checkout_workspace(position, is_requested=position != head)
         if position == head:
             self._unit_of_work.write_history()
-        return result
+        return result._replace(position=position)
 
     def reproduce(self, revision: RevisionSpec, to: str | Path, *, remote: str | None = None) -> "ReproduceResult":
         """Write a revision's files and tables to the folder `to` from the log and a remote alone; hash every file.

@@ -27,7 +27,7 @@ from tests.benchmarks.measure import (
 if TYPE_CHECKING:
     from geographer import Dataset
 
-CHANGES, EVENTS, PUSHES, RASTERS, SIDE = 1_000_000, 10_000, 1_000, 10_000, 64
+CHANGES, EVENTS, PUSHES, RASTERS, SIDE = 1_000_000, 10_000, 1_000, 10_000, 160
 _SHA256 = "import hashlib, pathlib, sys\nfor path in sorted(pathlib.Path(sys.argv[1]).rglob('*')):\n" + (
     "    path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest()\n"
 )

@@ -57,12 +57,16 @@ class FileSource(Protocol):
 
 
 class CheckoutResult(NamedTuple):
-    """The numbers of files that a checkout wrote, removed and left unchanged; the revision's withdrawn files."""
+    """The numbers of files that a checkout wrote, removed and left unchanged; the revision's withdrawn files.
+
+    `position` is that of the revision; 0 until the caller fills it in.
+    """
 
     written: int
     removed: int
     unchanged: int
     withdrawn: tuple[WithdrawnFile, ...] = ()
+    position: int = 0
 
 
 def list_files(revision: Revision, position: int, *, exclude_position: int = 0) -> list[TrackedFile]:
