@@ -65,9 +65,9 @@ def test_reproduce_finds_altered_and_missing_objects(team):
 
 def test_reproduce_finds_tag_of_other_content(team, monkeypatch):
     """A tag that records another content digest than the log gives is not called reproduced."""
-    from geographer.outputs import reproduce
+    from geographer.storage.queries.logged_content import LoggedContent
 
-    monkeypatch.setattr(reproduce.LoggedContent, "compute_digest", lambda *_: "0" * 64)
+    monkeypatch.setattr(LoggedContent, "compute_digest", lambda *_: "0" * 64)
     with pytest.raises(CorruptError, match="'v1' records another content digest"):
         Dataset.open(team.ada).reproduce("v1", team.folder / "v1")
 

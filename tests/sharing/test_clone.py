@@ -69,7 +69,7 @@ def test_clone_of_older_commit(team):
 
 
 class Crash(BaseException):
-    """Stands for the end of the process."""
+    """Takes the place of the end of the process."""
 
 
 CRASHES = [
@@ -137,7 +137,7 @@ def test_password_of_remote_stays_in_settings(team):
     assert "secret-word" not in str(caught.value)
 
 
-def test_sources_without_dataset_are_told(team, tmp_path):
+def test_sources_without_dataset_are_named(team, tmp_path):
     (tmp_path / "empty/files").mkdir(parents=True)
     with pytest.raises(NotFoundError, match="nothing was published"):
         Dataset.clone(str(tmp_path / "empty"), tmp_path / "clone")
@@ -152,7 +152,7 @@ def test_sources_without_dataset_are_told(team, tmp_path):
 
 
 @long_form
-def test_git_repository_without_lock_is_told(team):
+def test_git_repository_without_lock_is_refused(team):
     run_git(team.ada, "rm", "--quiet", "geographer.lock")
     commit_all(team.ada, "without lock")
     with pytest.raises(NotFoundError, match=r"geographer\.lock"):

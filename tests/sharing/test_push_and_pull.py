@@ -23,7 +23,7 @@ from tests.sample_team import LONG, copy_team, long_form, select_cases
 
 
 class Crash(BaseException):
-    """Stands for the end of the process."""
+    """Takes the place of the end of the process."""
 
 
 def read_digests(dataset):
@@ -96,8 +96,8 @@ def test_behind_push_is_refused_until_pull(team):
     assert bob.push().changed is False
 
 
-def test_diverged_histories_are_told_on_both_sides(team):
-    """Both have events that the other one lacks: each is told so, and keeps what it has."""
+def test_diverged_histories_are_recognised_on_both_sides(team):
+    """Both have events that the other one lacks: each says so, and keeps what it has."""
     ada, bob = Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))
     ada.add_classes(["reed"])
     ada.push()
@@ -179,7 +179,7 @@ def test_pull_keeps_workspace_that_was_asked_for(team):
 
 @long_form
 def test_two_pushers_at_once(team):
-    """Of two pushers with different events, one wins, and the other one is told to pull."""
+    """Of two pushers with different events, one wins, and the other one is asked to pull."""
     datasets = [Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))]
     for dataset, name in zip(datasets, ("reed", "sand"), strict=True):
         dataset.add_classes([name])
@@ -202,7 +202,7 @@ def test_two_pushers_at_once(team):
     assert clone.verify() == []
 
 
-def test_late_pusher_is_told_to_pull(team, monkeypatch):
+def test_late_pusher_is_asked_to_pull(team, monkeypatch):
     """A head that appears between the check and the creation: it is not replaced."""
     ada, bob = Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))
     ada.add_classes(["reed"])

@@ -34,7 +34,7 @@ WHO = st.sampled_from(NAMES)
 
 
 class Crash(BaseException):
-    """Stands for the end of the process."""
+    """Takes the place of the end of the process."""
 
 
 KILL_POINTS: dict[str, tuple[Any, str]] = {
@@ -147,6 +147,7 @@ class TeamMachine(RuleBasedStateMachine):
 
     def clone_again(self, who: str) -> None:
         """Keep a diverged history, whose events are still there, under another name, and clone the published one."""
+        self.add_class(who)  # Completes a command that crashed.
         digests = [event.digest for event in self.open(who).log()]
         assert self.acknowledged[who] == [digest for digest in digests if digest in {*self.acknowledged[who]}]
         assert self.open(who).verify() == []
@@ -160,7 +161,7 @@ class TeamMachine(RuleBasedStateMachine):
         point=st.sampled_from([*KILL_POINTS]),
     )
     def crash(self, who: str, command: str, point: str) -> None:
-        """Crash in a command: what it did is acknowledged to nobody, and yet may be there."""
+        """Crash in a command: what it did is not acknowledged, and yet may be there."""
         owner, name = KILL_POINTS[point]
         run: dict[str, Callable[[], Any]] = {
             "add_class": lambda: self.add_class(who),

@@ -1,4 +1,4 @@
-"""Lock file, history folder and log that disagree: what came from where is told, and nothing is overwritten."""
+"""Lock file, history folder and log that disagree: the message says what came from where, and nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ CRASHES = ["_track_segments", "_write_memory", "_write_segments", "_ignore_folde
 
 
 class Crash(BaseException):
-    """Stands for the end of the process."""
+    """Takes the place of the end of the process."""
 
 
 @pytest.mark.parametrize("method", select_cases(CRASHES, 1))
@@ -160,7 +160,7 @@ def test_merge_conflict_is_named_with_next_command(ada):
 
 
 @long_form
-def test_other_side_of_merge_is_told(ada):
+def test_other_side_of_merge_is_recognised(ada):
     """After a merge that took the other side's lock file, what is missing is named, and nothing is lost."""
     merge_two_branches(ada)
     run_git(ada, "checkout", "--theirs", ".")
@@ -218,7 +218,7 @@ def test_deleted_log_is_rebuilt(ada):
     require_all_well(ada)
 
 
-def test_deleted_log_without_history_is_told(ada):
+def test_deleted_log_without_history_is_refused(ada):
     shutil.rmtree(ada / ".geographer")
     shutil.rmtree(ada / "history")
     with pytest.raises(NotFoundError, match="geographer pull, or dvc pull"):
@@ -264,7 +264,7 @@ def test_read_only_dataset_answers(ada):
 
 
 def test_init_over_clone_is_refused(ada, tmp_path):
-    """`init` in a Git clone of somebody's dataset changes nothing."""
+    """`init` in a Git clone of another user's dataset changes nothing."""
     clone = tmp_path / "clone"
     run_git(tmp_path, "clone", "--quiet", str(ada), str(clone))
     before = read_contents(clone)

@@ -195,7 +195,7 @@ FORGERIES: dict[str, dict[str, Any]] = {
     "no time": {"recorded_at": "yesterday"},
     "impossible time": {"recorded_at": "2026-13-41T25:61:61.000000Z"},
     "no id": {"event_id": "1"},
-    "nobody": {"author": ""},
+    "without an author": {"author": ""},
     "two parents, one unknown": {"parents": ["0" * 64, "1" * 64]},
     "no parents": {"parents": [], "generation": 1},
     "text as parents": {"parents": "ab"},
