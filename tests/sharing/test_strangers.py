@@ -11,6 +11,7 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, CorruptError, GeographerError, NotFoundError
+from geographer.storage.dvc.remote import find_newest_head
 from tests.sample_team import LONG, commit_all, copy_team, run_git, select_cases
 from tests.storage.history.forged_segments import SegmentRows
 
@@ -124,6 +125,12 @@ def test_strange_head_is_refused(name, shared, remote):
         pass
     else:
         assert (result.events, result.behind, result.position) == (0, 0, 5)
+
+
+def test_endless_heads_are_refused():
+    """A server that answers for every name, e.g. with a page of its own."""
+    with pytest.raises(CorruptError, match="Check its URL"):
+        find_newest_head(lambda _: b"{}")
 
 
 FIELDS: dict[str, dict[str, object]] = {

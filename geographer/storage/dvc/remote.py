@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from geographer.base.errors import (
     ConflictError,
+    CorruptError,
     GeographerError,
     NotFoundError,
     StorageError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 HEADS_FOLDER: Final = "heads"
 """The folder of the published heads in a remote."""
 _BRANCH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_MAX_HEADS: Final = 1 << 40
 _EXTRAS: Final = {"ssh": "ssh", "s3": "s3", "webdav": "webdav", "webdavs": "webdav"}
 """The extras of the distribution with the package that DVC needs for a type of remote."""
 
@@ -264,7 +266,8 @@ def _open_remote_of(repo: Repo, name: str) -> Remote:
 def find_newest_head(read: Callable[[int], bytes | None], known: int = 0) -> tuple[PublishedHead | None, list[int]]:
     """Return the newest head after the number `known`, and the numbers after it, whose heads are incomplete.
 
-    `read` returns a head's bytes, or None if there is no such number; numbers have no gaps.
+    `read` returns a head's bytes, or None if there is no such number; numbers have no gaps. `CorruptError` if there are
+    more than any branch has, as on a server that answers for every name.
     """
     contents: dict[int, bytes | None] = {}
 
@@ -278,6 +281,8 @@ def find_newest_head(read: Callable[[int], bytes | None], known: int = 0) -> tup
     last, step = known + 1, 1
     while read_once(last + step) is not None:
         last, step = last + step, step * 2
+        if last > _MAX_HEADS:
+            raise CorruptError("the remote answers for any number of a head, so it has none. Check its URL.")
     absent = last + step
     while absent - last > 1:
         middle = (last + absent) // 2
