@@ -38,12 +38,13 @@ from geographer.storage.dvc.dvc_files import (
     remove_dvc_file,
     write_dvc_file,
 )
-from geographer.storage.dvc.remote import Remote, open_remote
 from geographer.storage.dvc.repository import open_repository
 from geographer.storage.dvc.retained import RetainedObjects
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
+
+    from geographer.storage.dvc.remote import Remote
 
 
 class _ObjectDb(Protocol):
@@ -395,6 +396,8 @@ class Store:
     def _open_default_remote(self) -> Iterator[Remote | None]:
         """Open DVC's default remote, as it is configured now; None if there is none."""
         try:
+            from geographer.storage.dvc.remote import open_remote
+
             remote = open_remote(self.root)
         except NotFoundError:
             yield None

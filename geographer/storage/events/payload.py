@@ -1,6 +1,6 @@
 """Payloads of events: one typed class for each kind and version carries everything that is specific to it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
@@ -211,9 +211,13 @@ def list_payload_classes() -> list[type[EventPayload]]:
     return [_CLASSES[key] for key in sorted(_CLASSES)]
 
 
-def list_state_sql() -> list[Path]:
-    """Return the SQL files that derive tables of the state for one kind of event, of the kinds that are imported."""
-    return [cls.state_sql for _, cls in sorted(_CLASSES.items(), key=lambda item: item[0]) if cls.state_sql]
+def list_state_sql(tables: Collection[str]) -> list[Path]:
+    """Return the SQL files that derive tables of the state for one kind of event, of the kinds that are imported.
+
+    A kind with row tables that only it has counts if `tables`, those of the log, have them: it was recorded then.
+    """
+    classes = [cls for _, cls in sorted(_CLASSES.items(), key=lambda item: item[0])]
+    return [cls.state_sql for cls in classes if cls.state_sql and all(name in tables for name, *_ in cls.row_tables)]
 
 
 def parse_payload(kind: str, version: int, content: Mapping[str, Any]) -> EventPayload:

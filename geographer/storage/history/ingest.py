@@ -14,7 +14,7 @@ from geographer.storage.database.connection import Database, open_transaction, r
 from geographer.storage.database.duckdb_errors import is_disk_error
 from geographer.storage.events import Event
 from geographer.storage.events.payload import parse_payload
-from geographer.storage.events.row_tables import ROW_TABLES, build_table_sql
+from geographer.storage.events.row_tables import ROW_TABLES
 from geographer.storage.history.segments import (
     SegmentEvent,
     build_rows_sql,
@@ -22,7 +22,8 @@ from geographer.storage.history.segments import (
     list_segment_tables,
     read_segment_events,
 )
-from geographer.storage.log.chain import BRANCH, list_row_tables
+from geographer.storage.log.append import create_row_tables
+from geographer.storage.log.chain import BRANCH
 from geographer.storage.log.digests import build_row_digest_sql, compute_rows_digests
 from geographer.storage.log.read import is_supported_event, make_version_error, require_supported_log
 from geographer.storage.state.update import PATH_FAULT_SQL
@@ -187,15 +188,15 @@ def _insert_events(connection: duckdb.DuckDBPyConnection, events: Sequence[Segme
         return
     ((last_key,),) = connection.execute("SELECT coalesce(max(event_key), 0) FROM log.event").fetchall()
     key_of_digest = {item.event.digest: last_key + number for number, item in enumerate(events, start=1)}
-    for table in ROW_TABLES.keys() - {*list_row_tables(connection)}:
-        connection.execute(build_table_sql(table))
     run_script(connection, PATH_FAULT_SQL.read_text())
     for item in events:
         _insert_event(connection, item.event, key_of_digest[item.event.digest])
     for path in dict.fromkeys(item.path for item in events):
         keys = {item.number: key_of_digest[item.event.digest] for item in events if item.path == path}
         columns = list_segment_columns(connection, path)
-        for table in sorted(list_segment_tables(connection, path)):
+        tables = sorted(list_segment_tables(connection, path))
+        create_row_tables(connection, tables)
+        for table in tables:
             try:
                 _insert_rows(connection, build_rows_sql(path, table, columns), table, keys)
             except duckdb.Error as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +16,8 @@ from geographer.base.errors import ConflictError
 from geographer.storage.database.connection import Database, open_transaction, run_script
 from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, Event, EventPayload, Head
 from geographer.storage.events.envelope import EVENT_FORMAT
-from geographer.storage.events.row_tables import ROW_TABLES, build_table_sql
-from geographer.storage.log.chain import BRANCH
+from geographer.storage.events.row_tables import CORE_TABLES, build_table_sql
+from geographer.storage.log.chain import BRANCH, forget_chain_views, list_row_tables
 from geographer.storage.log.digests import compute_event_digest, compute_pending_digest
 from geographer.storage.log.pending import SCHEMA, PendingEvent, stage_rows
 from geographer.storage.log.read import find_event_by_key, read_head, require_supported_log
@@ -41,9 +41,17 @@ def create_log(database: Database) -> None:
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the log's empty tables, and record their format."""
     run_script(connection, _SCHEMA.read_text())
-    for table in ROW_TABLES:
+    for table in CORE_TABLES:
         connection.execute(build_table_sql(table))
     connection.execute("INSERT INTO log.meta VALUES ($1, $2)", [EVENT_FORMAT, __version__])
+
+
+def create_row_tables(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
+    """Create row tables that only one kind of events has, before the kind is first recorded."""
+    if missing := {*tables}.difference(list_row_tables(connection)):
+        for table in sorted(missing):
+            connection.execute(build_table_sql(table))
+        forget_chain_views(connection)
 
 
 def append_event(
@@ -70,6 +78,7 @@ def append_event(
         existing = find_event_by_key(connection, commit_info.idempotency_key)
         if existing is not None:
             return require_same_request(existing, payload.kind, payload.request)
+        create_row_tables(connection, [name for name, *_ in payload.row_tables])
         head = read_head(connection)
         if head != expected_head:
             planned, now = expected_head.position, head.position

@@ -32,6 +32,11 @@ def create_chain_views(connection: duckdb.DuckDBPyConnection) -> None:
     _WITH_VIEWS.add(connection)
 
 
+def forget_chain_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let the views be created again: the log has got another table."""
+    _WITH_VIEWS.discard(connection)
+
+
 def list_row_tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the row tables that the log has: that of a kind is created before the kind is first recorded."""
     rows = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'log'").fetchall()

@@ -16,7 +16,7 @@ from geographer.base.errors import DamagedFileError, UsageError
 from geographer.storage.database.connection import Database
 from geographer.storage.events import Event
 from geographer.storage.events.row_tables import KEY_COLUMNS, ROW_TABLES
-from geographer.storage.log.chain import BRANCH
+from geographer.storage.log.chain import BRANCH, list_row_tables
 from geographer.storage.log.digests import build_row_digest_sql, compute_event_digest, compute_rows_digests
 
 _FIELDS: Final = ", ".join(name for name in Event._fields if name != "position")
@@ -159,7 +159,8 @@ def _check_rows_digests(events: dict[int, Event], digests: defaultdict[int, str]
 
 
 def _check_rows(connection: duckdb.DuckDBPyConnection, events: dict[int, Event]) -> Iterator[Finding]:
-    for table, columns in ROW_TABLES.items():
+    for table in list_row_tables(connection):
+        columns = ROW_TABLES[table]
         edited = connection.execute(
             f"SELECT event_key, concat_ws('/', {', '.join(KEY_COLUMNS[table])}) FROM log.{table} "  # noqa: S608
             f"WHERE row_digest IS DISTINCT FROM {build_row_digest_sql(table)} ORDER BY event_key, ordinal"

@@ -16,6 +16,7 @@ import duckdb
 
 from geographer.base.canonical_json import canonical_json
 from geographer.storage.events.row_tables import ROW_TABLES, WKB_COLUMNS
+from geographer.storage.log.chain import list_row_tables
 
 EMPTY_ROWS_DIGEST = hashlib.sha256(b"").hexdigest()
 """The `rows_digest` of an event without rows."""
@@ -44,7 +45,7 @@ def compute_rows_digests(
 ) -> defaultdict[int, str]:
     """Return the `rows_digest` of every event of the log, or of those whose key is larger, by the key of the event."""
     condition = "" if after_key is None else f" WHERE event_key > {after_key:d}"
-    rows = [(table, f"log.{table}{condition}") for table in sorted(ROW_TABLES)]
+    rows = [(table, f"log.{table}{condition}") for table in sorted(list_row_tables(connection))]
     return _hash_lines(connection, [_build_lines_sql(table, source, "event_key") for table, source in rows])
 
 

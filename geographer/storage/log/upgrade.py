@@ -64,7 +64,7 @@ def open_database(folder: Path, *, must_have_events: bool = False) -> Database:
             load_payload_classes()
         if "meta" not in tables:
             _upgrade_log(database)
-        elif missing := [table for table in ROW_TABLES if table not in tables]:
+        elif missing := [table for table in CORE_TABLES if table not in tables]:
             _add_tables(database, missing)
     return database
 
@@ -166,6 +166,7 @@ def _copy_log(connection: duckdb.DuckDBPyConnection) -> None:
         run_script(connection, _COPY_EVENTS.read_text())
         for table in [table for table in ROW_TABLES if table in old_tables]:
             columns = ", ".join(f'"{column}"' for column in ("ordinal", "change", *ROW_TABLES[table], "row_digest"))
+            connection.execute(build_table_sql(table))
             connection.execute(
                 f"INSERT INTO log.{table} (event_key, {columns}) SELECT position, {columns} FROM old.{table}"  # noqa: S608
             )

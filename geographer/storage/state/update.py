@@ -170,7 +170,7 @@ def _read_position(connection: duckdb.DuckDBPyConnection) -> int:
         "USING (position) WHERE sql_digest = $1 AND meta.position IS NOT NULL"
     )
     try:
-        row = connection.execute(query, [compute_sql_digest()]).fetchone()
+        row = connection.execute(query, [compute_sql_digest(connection)]).fetchone()
     except (duckdb.BinderException, duckdb.CatalogException):
         # An older version wrote a table with other columns.
         return 0
@@ -205,7 +205,7 @@ def _update_tables(
     for table in (table.removesuffix("_change") for table in tables if table in _CHANGE_TABLES):
         _update_versions(connection, table, positions)
         changed.add(f"state.{table}")
-    for step in (*_STEPS, *list_state_sql()):
+    for step in (*_STEPS, *list_state_sql(all_tables)):
         if read_needs(step) & changed:
             run_script(connection, step.read_text(), positions)
 
@@ -247,7 +247,7 @@ def _save_position(connection: duckdb.DuckDBPyConnection, after: int, head: Head
     rows = connection.execute("SELECT state_digest FROM state.meta").fetchall() if after else []
     digest = compute_state_digest(connection, after, head.position) + sum(row[0] for row in rows)
     connection.execute("DELETE FROM state.meta")
-    values = [head.position, head.digest, compute_sql_digest(), str(digest)]
+    values = [head.position, head.digest, compute_sql_digest(connection), str(digest)]
     connection.execute("INSERT INTO state.meta VALUES ($1, $2, $3, $4::HUGEINT)", values)
 
 
@@ -260,9 +260,10 @@ def _update_versions(connection: duckdb.DuckDBPyConnection, table: str, position
         run_script(connection, (_FOLDER / template).read_text().format(**names), positions)
 
 
-def compute_sql_digest() -> str:
+def compute_sql_digest(connection: duckdb.DuckDBPyConnection) -> str:
     """Return the digest of what derives the state: a state that other SQL or another DuckDB derived is rebuilt."""
-    return _hash_files(*sorted(_FOLDER.rglob("*.sql")), *sorted(_FOLDER.glob("*.py")), *list_state_sql())
+    kinds = list_state_sql(list_row_tables(connection))
+    return _hash_files(*sorted(_FOLDER.rglob("*.sql")), *sorted(_FOLDER.glob("*.py")), *kinds)
 
 
 @cache

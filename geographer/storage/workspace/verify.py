@@ -17,10 +17,9 @@ from geographer.base.errors import CorruptError, GeographerError, StorageError, 
 from geographer.storage.database.connection import Database
 from geographer.storage.dvc.store import Store, is_in_git
 from geographer.storage.events.payload import parse_payload
-from geographer.storage.events.row_tables import ROW_TABLES
 from geographer.storage.history.check import REPAIRABLE, delete_damaged_segments, find_history_faults
 from geographer.storage.history.folder import HistoryFolder
-from geographer.storage.log.chain import CHAIN_EVENT, create_chain_views
+from geographer.storage.log.chain import CHAIN_EVENT, create_chain_views, list_row_tables
 from geographer.storage.log.check import Finding as Finding
 from geographer.storage.log.check import check_indexes, find_log_faults
 from geographer.storage.log.read import is_supported_event, read_head
@@ -125,7 +124,7 @@ class _Verification:
             if not is_supported_event(event_format, kind, version):
                 detail = "this version of geographer does not support that kind of event"
                 yield Finding("unknown event", f"@{position} {kind}", position, detail)
-        counts = " + ".join(f"(SELECT count(*) FROM log.{table})" for table in ROW_TABLES)  # noqa: S608
+        counts = " + ".join(f"(SELECT count(*) FROM log.{table})" for table in list_row_tables(self._connection))  # noqa: S608
         query = f"SELECT (SELECT count(*) FROM log.event), {counts}"  # noqa: S608
         ((events, rows),) = self._connection.execute(query).fetchall()
         self._report.checked |= {"events": events, "rows": rows}
@@ -317,7 +316,7 @@ def _find_state_faults(database: Database) -> Iterator[Finding]:
         return
     try:
         with database.open_connection(log="r", state="r", spatial=True) as connection:
-            rows = connection.execute(_STATE_HEAD, [compute_sql_digest()]).fetchall()
+            rows = connection.execute(_STATE_HEAD, [compute_sql_digest(connection)]).fetchall()
             head = read_head(connection)
             for position, expected, actual in rows:
                 knows_head = connection.execute("FROM state.event WHERE digest = $1", [head.digest]).fetchall()

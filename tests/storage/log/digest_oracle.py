@@ -94,7 +94,9 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], dict[str, list[dict[str,
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
         events = [{**event, "payload": json.loads(event["payload"])} for event in read_rows("event")]
-        return events, {table: read_rows(table) for table in ROW_TABLES}
+        present = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        # A table that only one kind of events has is created before that kind is first recorded.
+        return events, {table: read_rows(table) if table in present else [] for table in ROW_TABLES}
 
 
 def read_digest(path: Path, event_key: int) -> str:

@@ -11,6 +11,7 @@ from geographer import Dataset
 from geographer.base.errors import CorruptError
 from geographer.outputs.export import format_json_lines
 from geographer.storage.database.connection import Database, find_spatial_extension
+from geographer.storage.events.row_tables import CORE_TABLES
 from geographer.storage.log.append import create_log
 from geographer.storage.queries.read_tables import TableFilter
 from geographer.storage.queries.revision import TABLES, open_revision
@@ -18,12 +19,11 @@ from geographer.storage.state import facts
 from geographer.storage.state.facts import EventFact, RecipeFact, RecipeRemovalFact, TagFact
 from geographer.storage.state.update import is_state_unaltered, read_state_position, rebuild_state, update_state
 from tests.sample_history import HEAD, V1
-from tests.storage.log.digest_oracle import ROW_TABLES
 from tests.storage.log.writer_process import append_class
 
 STATE = (
     *("meta", "class", "feature", "raster", "edge", "label", "label_object", "split", "recipe", "recipe_record"),
-    *("user_column", "event", "tag", "unreadable_row", "withdrawn_file"),
+    *("user_column", "event", "tag", "unreadable_row"),
 )
 
 
@@ -51,7 +51,7 @@ def copy_truncated_log(log, folder, position):
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(log, folder / "log.duckdb")
     with duckdb.connect(str(folder / "log.duckdb")) as connection:
-        for table in (*ROW_TABLES, "event", "chain"):
+        for table in (*CORE_TABLES, "event", "chain"):
             connection.execute(f"DELETE FROM {table} WHERE event_key > ?", [position])
     return folder
 
@@ -68,7 +68,7 @@ def grown_state(sample_history):
 
 
 def test_sample_history_fills_all_tables(grown_state):
-    assert [table for table in STATE if not grown_state[table]] == ["unreadable_row", "withdrawn_file"]
+    assert [table for table in STATE if not grown_state[table]] == ["unreadable_row"]
     with_end = set(STATE) - {"meta", "recipe_record", "user_column", "event", "tag"}
     ended = {table for table in with_end for row in grown_state[table] if row[-1] != str(2**63 - 1)}
     assert {"feature", "raster", "label", "edge"} <= ended
@@ -200,7 +200,7 @@ def test_state_shows_one_chain(log, grown_state, tmp_path):
             "INSERT INTO event SELECT * REPLACE (event_key + 100 AS event_key, 'x' || digest[2:] AS digest) FROM event"
         )
         connection.execute("INSERT INTO chain SELECT 'other', position, event_key + 100 FROM chain")
-        for table in ROW_TABLES:
+        for table in CORE_TABLES:
             connection.execute(f"INSERT INTO {table} SELECT * REPLACE (event_key + 100 AS event_key) FROM {table}")
     database = Database(tmp_path)
     assert update_state(database) == HEAD
