@@ -30,7 +30,7 @@ from geographer.storage.history.segments import (
     SUFFIX,
     compute_segment_name,
     find_tables_with_rows,
-    read_segment_events,
+    read_segment_digests,
     write_segment,
 )
 from geographer.storage.log.chain import BRANCH, create_chain_views
@@ -221,7 +221,7 @@ class HistoryFolder:
         known: set[str] = set()
         for path in self.list_segment_paths():
             with suppress(CorruptError, UnsupportedVersionError):
-                digests = [item.event.digest for item in read_segment_events(connection, path)]
+                digests = read_segment_digests(connection, path)
                 places = [positions.get(digest, 0) for digest in digests]
                 if not places or 0 in places:
                     continue

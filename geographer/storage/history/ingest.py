@@ -23,7 +23,7 @@ from geographer.storage.history.segments import (
     read_segment_events,
 )
 from geographer.storage.log.append import create_row_tables
-from geographer.storage.log.chain import BRANCH
+from geographer.storage.log.chain import BRANCH, list_row_tables
 from geographer.storage.log.digests import build_row_digest_sql, compute_rows_digests
 from geographer.storage.log.read import is_supported_event, make_version_error, require_supported_log
 from geographer.storage.state.update import PATH_FAULT_SQL
@@ -70,8 +70,9 @@ def ingest_segments(
     with database.open_connection(log="w") as connection:
         require_supported_log(connection)
         found: dict[str, SegmentEvent] = {}
+        known = {digest for (digest,) in connection.execute("SELECT digest FROM log.event").fetchall()}
         for path in paths:
-            for item in read_segment_events(connection, path):
+            for item in read_segment_events(connection, path, known):
                 found.setdefault(item.event.digest, item)
         incoming = _find_chain(connection, found, head, dataset)
         if position is not None and position != len(incoming.digests):
@@ -187,6 +188,7 @@ def _insert_events(connection: duckdb.DuckDBPyConnection, events: Sequence[Segme
     if not events:
         return
     ((last_key,),) = connection.execute("SELECT coalesce(max(event_key), 0) FROM log.event").fetchall()
+    _reject_rows_without_event(connection, last_key)
     key_of_digest = {item.event.digest: last_key + number for number, item in enumerate(events, start=1)}
     run_script(connection, PATH_FAULT_SQL.read_text())
     for item in events:
@@ -207,6 +209,16 @@ def _insert_events(connection: duckdb.DuckDBPyConnection, events: Sequence[Segme
                     f"a row of '{table}' in '{path.name}' cannot be used: {reason}. Nothing was taken in."
                 ) from error
     _check_rows(connection, {key_of_digest[item.event.digest]: item.event for item in events}, last_key)
+
+
+def _reject_rows_without_event(connection: duckdb.DuckDBPyConnection, last_key: int) -> None:
+    """Reject a log that has rows whose event was deleted: they would become those of a new event."""
+    for table in list_row_tables(connection):
+        if connection.execute(f"SELECT 1 FROM log.{table} WHERE event_key > $1 LIMIT 1", [last_key]).fetchone():  # noqa: S608
+            raise CorruptError(
+                f"the log has rows in '{table}' whose event was deleted. See geographer verify. To rebuild the log "
+                "from history/, move .geographer/log.duckdb to another folder, and run the next command."
+            )
 
 
 def _insert_event(connection: duckdb.DuckDBPyConnection, event: Event, key: int) -> None:

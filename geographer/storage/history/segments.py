@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -109,22 +109,17 @@ def build_scan_sql(path: Path) -> str:
     return f"read_parquet('{escape_literal(pattern)}', hive_partitioning = false)"
 
 
-def read_segment_events(connection: duckdb.DuckDBPyConnection, path: Path) -> list[SegmentEvent]:
-    """Read and check the events of a segment file that may come from anywhere, in their order there.
+def read_segment_digests(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+    """Return the digests of the events of a segment file that may come from anywhere, in their order there.
 
-    Checked are the format, the columns and their types, the names of the row tables, and that each content is the
-    canonical JSON of an event. The digest of an event is that of its content, so it cannot be another event's.
-
-    Raises:
-        CorruptError: the file is not a segment, or damaged.
-        UnsupportedVersionError: a newer version of geographer wrote it.
+    Checked are its format and columns; errors are those of `read_segment_events`.
     """
     try:
         _check_format(connection, path)
         tables = _check_columns(connection, path)
         query = (
-            f"SELECT event, content, strlen(content) > {_MAX_TEXT_BYTES} FROM {build_scan_sql(path)} "  # noqa: S608
-            f"WHERE row_table = '{_EVENT_TABLE}' ORDER BY event"
+            f"SELECT event, sha256(content) FROM {build_scan_sql(path)} "  # noqa: S608
+            f"WHERE row_table = '{_EVENT_TABLE}' AND strlen(content) <= {_MAX_TEXT_BYTES} ORDER BY event"
         )
         rows = connection.execute(query).fetchall()
     except duckdb.Error as error:
@@ -135,9 +130,31 @@ def read_segment_events(connection: duckdb.DuckDBPyConnection, path: Path) -> li
             f"the segment '{path.name}' has rows of '{sorted(unknown)[0]}', which this version of geographer does not "
             "know. Upgrade geographer."
         )
-    if [index for index, _, is_long in rows if not is_long] != [*range(len(rows))]:
+    if [number for number, _ in rows] != [*range(len(rows))]:
         raise _make_damage_error(path, "its events are not numbered 0, 1, 2 …")
-    return [SegmentEvent(path, index, _parse_event(path, content)) for index, content, _ in rows]
+    return [digest for _, digest in rows]
+
+
+def read_segment_events(
+    connection: duckdb.DuckDBPyConnection, path: Path, known: Collection[str] = ()
+) -> list[SegmentEvent]:
+    """Read and check the events of a segment file that may come from anywhere, without those of `known` digests.
+
+    Checked are the format, the columns and their types, the names of the row tables, and that each content is the
+    canonical JSON of an event. The digest of an event is that of its content, so it cannot be another event's.
+
+    Raises:
+        CorruptError: the file is not a segment, or damaged.
+        UnsupportedVersionError: a newer version of geographer wrote it.
+    """
+    digests = read_segment_digests(connection, path)
+    numbers = [number for number, digest in enumerate(digests) if digest not in known]
+    query = (
+        f"SELECT event, content FROM {build_scan_sql(path)} "  # noqa: S608
+        f"WHERE row_table = '{_EVENT_TABLE}' AND event IN (SELECT unnest($1::INTEGER[])) ORDER BY event"
+    )
+    rows = connection.execute(query, [numbers]).fetchall() if numbers else []
+    return [SegmentEvent(path, number, _parse_event(path, content)) for number, content in rows]
 
 
 def build_rows_sql(path: Path, table: str, columns: Iterable[str]) -> str:
