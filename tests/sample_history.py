@@ -12,6 +12,7 @@ import numpy as np
 
 from geographer import Cutter, Dataset
 from geographer.base.values import Window
+from geographer.storage.dvc.retained import RETAINED_FOLDER
 from tests.sample_rasters import make_pixels, write_scene
 
 if TYPE_CHECKING:
@@ -185,6 +186,14 @@ def find_cached_file(root: Path, path: str, at: int) -> Path:
         row = connection.execute(f"SELECT md5 FROM {table} {condition}", {"path": path, "at": at}).fetchone()
     assert row is not None
     return root / ".dvc" / "cache" / "files" / "md5" / row[0][:2] / row[0][2:]
+
+
+def delete_object(root: Path, path: str, at: int) -> Path:
+    """Delete the object of the dataset's path in DVC's cache, and the one retained beside it; return its path there."""
+    cached = find_cached_file(root, path, at)
+    cached.unlink()
+    (root / ".dvc" / "cache" / RETAINED_FOLDER / cached.parent.name / cached.name).unlink(missing_ok=True)
+    return cached
 
 
 def flip_bit_of_file(path: Path) -> None:

@@ -52,7 +52,8 @@ def recompute_log(connection: duckdb.DuckDBPyConnection) -> None:
     lines: dict[int, str] = {}
     changes: list[documented.Change] = []
     positions = dict(connection.execute("SELECT event_key, position FROM chain ORDER BY position").fetchall())
-    for table in documented.HASHED_COLUMNS:
+    tables = {name for (name, *_) in connection.execute("SHOW TABLES").fetchall()}
+    for table in [table for table in documented.HASHED_COLUMNS if table in tables]:
         columns = documented.HASHED_COLUMNS[table].split()
         selected = ", ".join(f'"{column}"' for column in columns)
         query = f'SELECT rowid, event_key, ordinal, "change", {selected} FROM "{table}" ORDER BY event_key, ordinal'

@@ -6,11 +6,13 @@ written while they disagree with the log: each disagreement names the command th
 
 from __future__ import annotations
 
+import logging
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UnsupportedVersionError
+from geographer.base.text import format_count
 from geographer.storage.database.connection import Database
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE
 from geographer.storage.events import Head
@@ -20,6 +22,13 @@ from geographer.storage.history.lock_file import Lock, read_lock
 from geographer.storage.log.append import create_log
 from geographer.storage.log.chain import BRANCH, CHAIN_EVENT
 from geographer.storage.log.read import read_head
+
+logger = logging.getLogger(__name__)
+
+REBUILD_LOG: Final = (
+    "To go on with the events of history/, move .geographer/log.duckdb to another folder: the next command rebuilds it "
+    "from them."
+)
 
 
 class LockRelation(StrEnum):
@@ -113,7 +122,9 @@ def compare_lock(root: Path, database: Database, *, can_write: bool = True) -> A
         return Agreement(LockRelation.UNREADABLE, problem=problem)
     if position := rows.get(lock.head):
         return _describe_known_lock(head, position, is_ours=is_unchanged or memory.head == lock.head)
-    return _follow_history(folder, database, head, lock) if can_write else _describe_unknown_lock(lock, head)
+    if not can_write:
+        return _describe_unknown_lock(lock, head)
+    return _follow_history(folder, database, head, lock, is_ours=memory.head == lock.head)
 
 
 def _describe_known_lock(head: Head, position: int, *, is_ours: bool) -> Agreement:
@@ -129,7 +140,8 @@ def _describe_known_lock(head: Head, position: int, *, is_ours: bool) -> Agreeme
     return Agreement(LockRelation.BEHIND, position, problem)
 
 
-def _follow_history(folder: HistoryFolder, database: Database, head: Head, lock: Lock) -> Agreement:
+def _follow_history(folder: HistoryFolder, database: Database, head: Head, lock: Lock, *, is_ours: bool) -> Agreement:
+    """Take in the events up to the lock file's head; `is_ours` if the log had that head after the last command."""
     try:
         result = ingest_segments(database, folder.list_segment_paths(), lock.head, lock.dataset, BRANCH)
     except NotFoundError:
@@ -137,17 +149,32 @@ def _follow_history(folder: HistoryFolder, database: Database, head: Head, lock:
     except UnsupportedVersionError:
         raise
     except ConflictError:
-        problem = (
-            f"{LOCK_FILE} is at {lock.head[:12]}, recorded on another machine, and this log has other events up to "
-            f"@{head.position} {head.digest[:12]}. Both are kept. Clone the published history into another folder "
-            "(geographer clone), and bring your changes there with geographer import dataset; to keep this one, put "
-            f"your {LOCK_FILE} and .dvc files back with Git."
-        )
+        problem = _describe_altered_log(lock, head) if is_ours else _describe_other_history(lock, head)
         return Agreement(LockRelation.DIVERGED, problem=problem)
     except CorruptError as error:
         return Agreement(LockRelation.UNREADABLE, problem=str(error))
     folder.adopt_files(lock.head)
+    if is_ours:
+        count = format_count(result.position - head.position, "event")
+        logger.warning("the log had lost its last %s, and has taken them in again from history/", count)
     return Agreement(LockRelation.SAME, result.position)
+
+
+def _describe_altered_log(lock: Lock, head: Head) -> str:
+    return (
+        f"the log was at {lock.head[:12]} when the last command ended, as {LOCK_FILE} and history/ still are, and is "
+        f"now at @{head.position} {head.digest[:12]}: .geographer/log.duckdb was altered or replaced. See geographer "
+        f"verify. {REBUILD_LOG}"
+    )
+
+
+def _describe_other_history(lock: Lock, head: Head) -> str:
+    return (
+        f"{LOCK_FILE} is at {lock.head[:12]}, recorded on another machine, and this log has other events up to "
+        f"@{head.position} {head.digest[:12]}. Both are kept. Clone the published history into another folder "
+        "(geographer clone), and bring your changes there with geographer import dataset; to keep this one, put "
+        f"your {LOCK_FILE} and .dvc files back with Git."
+    )
 
 
 def _describe_unknown_lock(lock: Lock, head: Head) -> Agreement:

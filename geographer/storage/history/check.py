@@ -12,7 +12,7 @@ from geographer.storage.database.dataset_folder import LOCK_FILE
 from geographer.storage.dvc.dvc_check import read_dvc_file
 from geographer.storage.dvc.dvc_files import compute_md5
 from geographer.storage.dvc.store import Store
-from geographer.storage.history.agreement import LockRelation, compare_lock
+from geographer.storage.history.agreement import REBUILD_LOG, LockRelation, compare_lock
 from geographer.storage.history.folder import HISTORY_DVC_FILE, HISTORY_FOLDER
 from geographer.storage.history.lock_file import read_lock
 from geographer.storage.log.check import Finding
@@ -48,6 +48,12 @@ def find_history_faults(
         yield Finding("missing .dvc file", HISTORY_DVC_FILE, None, "DVC does not know the history", _REPAIR)
     if has_dvc_file and not has_lock:
         yield Finding("missing lock file", LOCK_FILE, None, "Git does not know the head", _REPAIR)
+
+
+def name_rebuilding(fault: Finding) -> Finding:
+    """Return a fault of the lock file of a log that has faults, with the way to rebuild that log."""
+    is_of_lock = fault.kind in {"wrong lock file", "other lock file"}
+    return fault._replace(remedy=REBUILD_LOG) if is_of_lock else fault
 
 
 def delete_damaged_segments(store: Store) -> None:

@@ -25,6 +25,7 @@ _APPEND_EVENTS: Final = (
     "INSERT INTO log.event SELECT * REPLACE (-event_key AS event_key, 'copy ' || digest AS digest) FROM log.event"
 )
 _APPEND_CHAIN: Final = "INSERT INTO log.chain SELECT 'copy ' || branch, position, event_key FROM log.chain"
+LOG_REMEDY: Final = "Restore .geographer/log.duckdb from a backup, or from someone who has the dataset."
 
 
 class Finding(NamedTuple):
@@ -38,7 +39,7 @@ class Finding(NamedTuple):
     subject: str
     position: int | None
     detail: str
-    remedy: str = "Restore .geographer/log.duckdb from a backup, or from someone who has the dataset."
+    remedy: str = LOG_REMEDY
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as JSON."""

@@ -17,11 +17,11 @@ from geographer.base.errors import CorruptError, GeographerError, StorageError, 
 from geographer.storage.database.connection import Database
 from geographer.storage.dvc.store import Store, is_in_git
 from geographer.storage.events.payload import parse_payload
-from geographer.storage.history.check import REPAIRABLE, delete_damaged_segments, find_history_faults
+from geographer.storage.history.check import REPAIRABLE, delete_damaged_segments, find_history_faults, name_rebuilding
 from geographer.storage.history.folder import HistoryFolder
 from geographer.storage.log.chain import CHAIN_EVENT, create_chain_views, list_row_tables
+from geographer.storage.log.check import LOG_REMEDY, check_indexes, find_log_faults
 from geographer.storage.log.check import Finding as Finding
-from geographer.storage.log.check import check_indexes, find_log_faults
 from geographer.storage.log.read import is_supported_event, read_head
 from geographer.storage.queries.logged_content import DigestKind, LoggedContent
 from geographer.storage.queries.revision import Revision, open_revision
@@ -110,6 +110,8 @@ class _Verification:
         self._findings += self._check_unreadable_rows()
         compute_content_digest = partial(self._content.compute_digest, "content digest")
         history_faults = list(find_history_faults(self._database, self._store, compute_content_digest))
+        if any(finding.remedy == LOG_REMEDY for finding in self._findings):
+            history_faults = [name_rebuilding(fault) for fault in history_faults]
         is_sound = not self._findings and {fault.kind for fault in history_faults} <= REPAIRABLE
         self._findings += self._repair_history(history_faults, is_sound=is_sound)
         self._findings += self._check_files()

@@ -9,7 +9,7 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
-from tests.reliability.forging import edit_database, recompute_log
+from tests.reliability.forging import edit_database, recompute_log, remove_history
 from tests.sample_history import read_contents
 
 BAD_PATHS = {
@@ -23,6 +23,9 @@ BAD_PATHS = {
     "grid/b_c0_r0": "labels/..\\..\\outside\\precious.tif",
 }
 BAD_LABEL_PATHS = {"around/a_p1": "labels/mask/../../../outside/precious.tif", "around/a_q1": ".dvc/config"}
+OWN_FILES = tuple(
+    f"dataset/{name}" for name in ("rasters", "labels", "history", "geographer.lock", ".geographer", ".dvc/")
+)
 
 
 def forge_log(file: Path, *statements: str) -> None:
@@ -48,6 +51,7 @@ def crafted(sample_history, tmp_path):
         for raster_id, path in paths.items()
     ]
     forge_log(root / ".geographer/log.duckdb", *edits)
+    remove_history(root)
     (root / ".geographer/state.duckdb").unlink()
     (root / ".geographer/workspace.json").unlink()
     return Dataset.open(root)
@@ -58,8 +62,7 @@ def read_other_files(root: Path) -> dict[str, bytes]:
     return {
         path: content
         for path, content in read_contents(root.parent).items()
-        if not path.startswith(("dataset/rasters", "dataset/labels", "dataset/.geographer", "dataset/.dvc/"))
-        or path == "dataset/.dvc/config"
+        if not path.startswith(OWN_FILES) or path == "dataset/.dvc/config"
     }
 
 

@@ -212,7 +212,7 @@ def test_damaged_file_of_roots_is_reported(folder):
         file.write_text(content)
         with pytest.raises(CorruptError, match=r"is damaged.*geographer roots set"):
             read_roots(dataset.root)
-    for command in (dataset.roots, lambda: dataset.open_raster("a"), lambda: dataset.set_root("b", folder)):
+    for command in (dataset.list_roots, lambda: dataset.open_raster("a"), lambda: dataset.set_root("b", folder)):
         with pytest.raises(CorruptError, match=r"roots\.json', the roots of this machine, is damaged"):
             command()
     assert len(dataset.rasters()) == 5

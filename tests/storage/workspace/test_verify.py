@@ -16,11 +16,12 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.shutil import copy as copy_raster
 
 from geographer import Dataset
-from geographer.base.errors import UsageError
+from geographer.base.errors import ConflictError, UsageError
 from geographer.storage.database.connection import SETTINGS, find_spatial_extension, load_spatial
 from geographer.storage.queries.revision import Revision
 from geographer.storage.state.digest import compute_state_digest
-from tests.sample_history import HEAD, V1, find_cached_file, flip_bit_of_file, read_contents
+from tests.reliability.forging import remove_history
+from tests.sample_history import HEAD, V1, delete_object, find_cached_file, flip_bit_of_file, read_contents
 from tests.sample_rasters import make_pixels, write_scene
 from tests.storage.log import digest_oracle as oracle
 from tests.storage.state.test_unreadable import append_row
@@ -28,6 +29,8 @@ from tests.storage.state.test_unreadable import append_row
 CHIP = "rasters/around/a_q1.tif"
 MASK = "labels/mask/around/a_q1.tif"
 OLD_SCENE = "rasters/source/b.tif"
+OTHER_LOCK = ("other lock file", "geographer.lock", None)
+WRONG_LOCK = ("wrong lock file", "geographer.lock", HEAD)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,11 @@ def dataset(sample_history, copied_dataset):
 @pytest.fixture
 def root(dataset):
     return dataset.root
+
+
+def read_recorded_contents(root):
+    """Read every file except the state, which is derived."""
+    return {path: content for path, content in read_contents(root).items() if "/state.duckdb" not in path}
 
 
 def log_path(root):
@@ -215,8 +223,16 @@ def test_verify_finds_rehashed_last_event(dataset, root):
     with open_log(root) as connection:
         connection.execute("UPDATE event SET author = 'Eve' WHERE event_key = ?", [HEAD])
     rehash_event(root, HEAD)
-    # The state of the other log is derived again.
-    assert list_findings(dataset) == [("state of another log", "state.duckdb", None)]
+    # The state of the other log is derived again; lock file and history still have the true event.
+    assert list_findings(dataset) == [("state of another log", "state.duckdb", None), OTHER_LOCK]
+    assert list_findings(dataset) == [OTHER_LOCK]
+    before = read_recorded_contents(root)
+    opened = Dataset.open(root)
+    with pytest.raises(ConflictError, match=f"the log was at {digest[:12]} .*log.duckdb was altered or replaced"):
+        opened.add_classes(["dock"])
+    assert list_findings(opened, repair=True) == [OTHER_LOCK]
+    assert read_recorded_contents(root) == before
+    remove_history(root)
     assert list_findings(dataset) == []
     assert list_findings(dataset, expect=digest) == [("digest not found", digest, None)]
 
@@ -229,8 +245,21 @@ def test_verify_finds_deleted_event(dataset, root, tables):
     assert list_findings(dataset) == [
         ("dropped event", "@12", 12),
         ("broken chain", "@13 features_added", 13),
-        ("wrong tag", "v2", HEAD) if "class_change" in tables else ("rows without event", "key 12", None),
+        *([("wrong tag", "v2", HEAD)] if "class_change" in tables else [("rows without event", "key 12", None)]),
+        *([WRONG_LOCK] if "class_change" in tables else []),
     ]
+
+
+def test_history_rebuilds_damaged_log(dataset, root, tmp_path):
+    digest = dataset.log()[-1].digest
+    with open_log(root) as connection:
+        for table in ("event", "class_change", "chain"):
+            connection.execute(f"DELETE FROM {table} WHERE event_key = 12")
+    (finding,) = [finding for finding in dataset.verify() if finding.kind == "wrong lock file"]
+    assert "move .geographer/log.duckdb to another folder" in finding.remedy
+    log_path(root).rename(tmp_path / "log.duckdb")
+    rebuilt = Dataset.open(root)
+    assert (rebuilt.verify(), rebuilt.log()[-1].digest) == ([], digest)
 
 
 def test_verify_finds_event_out_of_chain(dataset, root):
@@ -242,6 +271,7 @@ def test_verify_finds_event_out_of_chain(dataset, root):
         ("broken chain", "@13 features_added", 13),
         ("inserted event", f"@{digest} classes_added", None),
         ("wrong tag", "v2", HEAD),
+        WRONG_LOCK,
     ]
 
 
@@ -261,12 +291,40 @@ def test_verify_finds_deleted_last_event(dataset, root):
     with open_log(root) as connection:
         for table in ("event", "chain"):
             connection.execute(f"DELETE FROM {table} WHERE event_key = ?", [HEAD])
+    assert list_findings(dataset) == [("truncated log", f"@{HEAD}", HEAD), OTHER_LOCK]
+    remove_history(root)
     assert list_findings(dataset) == [("truncated log", f"@{HEAD}", HEAD)]
     (root / ".geographer" / "state.duckdb").unlink()
     assert list_findings(dataset) == []
     findings = dataset.verify(expect=digest)
     assert [(finding.kind, finding.subject) for finding in findings] == [("digest not found", digest)]
     assert f"no event up to @{HEAD - 1}" in findings[0].detail
+
+
+def test_next_command_restores_deleted_last_events(dataset, root, caplog):
+    """The events are back, from the history folder, with the digests that the lock file names."""
+    before = oracle.read_log(log_path(root))
+    with open_log(root) as connection:
+        for (table,) in connection.execute(
+            "SELECT table_name FROM duckdb_columns() WHERE column_name = 'event_key'"
+        ).fetchall():
+            connection.execute(f"DELETE FROM {table} WHERE event_key >= 20")
+    opened = Dataset.open(root)
+    assert caplog.messages == ["the log had lost its last 6 events, and has taken them in again from history/"]
+    assert oracle.read_log(log_path(root)) == before
+    assert list_findings(opened) == []
+
+
+def test_next_command_keeps_rows_without_event(dataset, root):
+    with open_log(root) as connection:
+        for table in ("event", "chain"):
+            connection.execute(f"DELETE FROM {table} WHERE event_key >= 20")
+    before = read_recorded_contents(root)
+    opened = Dataset.open(root)
+    assert ("truncated log", "@20", 20) in list_findings(opened, repair=True)
+    with pytest.raises(ConflictError, match=r"the log has rows in '.*' whose event was deleted"):
+        opened.add_classes(["dock"])
+    assert read_recorded_contents(root) == before
 
 
 def test_verify_finds_reordered_events(dataset, root):
@@ -424,7 +482,7 @@ def test_verify_finds_damaged_label(dataset, root):
 
 
 def test_verify_with_incomplete_cache(dataset, root):
-    find_cached_file(root, CHIP, HEAD).unlink()
+    delete_object(root, CHIP, HEAD)
     assert list_findings(dataset) == []
     (root / CHIP).unlink()
     assert list_findings(dataset) == [("missing raster", CHIP, 5)] * 2
@@ -439,8 +497,7 @@ def test_verify_fetches_from_remote(dataset, root, tmp_path):
     remote = tmp_path / "remote"
     shutil.copytree(root / ".dvc" / "cache", remote)
     (root / ".dvc" / "config.local").write_text(f"[core]\n    remote = r\n['remote \"r\"']\n    url = {remote}\n")
-    missing = find_cached_file(root, OLD_SCENE, V1)
-    missing.unlink()
+    missing = delete_object(root, OLD_SCENE, V1)
     assert list_findings(dataset, "v1") == []
     assert missing.is_file()
     missing.unlink()
@@ -459,7 +516,7 @@ def test_verify_older_revision(dataset, root):
 
 def test_verify_finds_missing_object_of_tag(dataset, root):
     """Nothing of the head lacks: only v1 has the old scene."""
-    find_cached_file(root, OLD_SCENE, V1).unlink()
+    delete_object(root, OLD_SCENE, V1)
     (finding,) = dataset.verify()
     assert (finding.kind, finding.subject, finding.position) == ("missing raster", OLD_SCENE, 3)
     assert finding.detail == "raster 'b' is missing in DVC's cache and remote; its features are q2"
@@ -469,8 +526,7 @@ def test_verify_asks_remote_for_objects_of_tag(dataset, root, tmp_path):
     remote = tmp_path / "remote"
     shutil.copytree(root / ".dvc" / "cache", remote)
     (root / ".dvc" / "config.local").write_text(f"[core]\n    remote = r\n['remote \"r\"']\n    url = {remote}\n")
-    missing = find_cached_file(root, OLD_SCENE, V1)
-    missing.unlink()
+    missing = delete_object(root, OLD_SCENE, V1)
     assert list_findings(dataset) == []
     assert not missing.exists()
     (remote / missing.relative_to(root / ".dvc" / "cache")).unlink()
@@ -542,11 +598,13 @@ def test_verify_finds_unreadable_rows(dataset):
     database = dataset._unit_of_work.database
     append_row(database, "raster_change", {"path": "../outside.tif"})
     append_row(database, "label_change", {"md5": None})
-    (path, checksums) = dataset.verify()
+    (path, checksums, lock) = dataset.verify()
+    stale = ("stale lock file", "geographer.lock", HEAD)
+    assert lock[:3] == stale
     assert path[:4] == ("unreadable row", "raster r", HEAD + 1, "a part of the path is empty, '.' or '..'")
     assert checksums[:3] == ("unreadable row", "label mask/r", HEAD + 2)
     assert "remove unreadable" in path.remedy
-    assert list_findings(dataset, "v2") == []
+    assert list_findings(dataset, "v2") == [stale]
 
 
 # --- referenced rasters -------------------------------------------------------------------------------------------
