@@ -72,7 +72,7 @@ class Story:
         return str(run.stdout)
 
     def _make_environment(self, person: str) -> dict[str, str]:
-        """Return the variables that set a person's name for Git and geographer, independent of this machine's settings."""
+        """Return the variables with the name of an author for Git and geographer, whatever this machine's settings."""
         git: dict[str, Any] = {f"GIT_{role}_NAME": person for role in ("AUTHOR", "COMMITTER")}
         git |= {f"GIT_{role}_EMAIL": f"{person.lower()}@example.org" for role in ("AUTHOR", "COMMITTER")}
         git |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
