@@ -56,7 +56,7 @@ def _measure_history(folder: Path, events: int) -> float:
         costs.append(cost.cpu)
 
     dataset = make_log(folder, events)
-    UnitOfWork.write_history = write_measured  # type: ignore[method-assign]
+    UnitOfWork.write_history = write_measured  # type: ignore[method-assign, assignment]
     try:
         # A command looks at the history folder before its change, and writes it afterwards.
         totals = []
@@ -76,7 +76,7 @@ def make_log(folder: Path, events: int) -> Dataset:
 
     dataset = Dataset.init(folder, scm=False)
     write_history = UnitOfWork.write_history
-    UnitOfWork.write_history = lambda _work: None  # type: ignore[method-assign]
+    UnitOfWork.write_history = lambda _work: None  # type: ignore[method-assign, assignment]
     for number in range(events - 2):
         dataset.add_classes([f"class{number}"])
     UnitOfWork.write_history = write_history  # type: ignore[method-assign]

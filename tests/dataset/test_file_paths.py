@@ -159,6 +159,7 @@ def test_open_raster_fetches_from_the_remote(dataset, tmp_path):
     md5 = dataset.rasters("v1", raster="b").to_pylist()[0]["md5"]
     with Store(dataset.root) as store:
         cached = store.cache_path(md5)
+        shutil.rmtree(store.retained_objects.folder)
     shutil.copytree(dataset.root / ".dvc/cache/files", tmp_path / "far/files")
     cached.unlink()
     with dataset.open_raster("b", at="v1"):

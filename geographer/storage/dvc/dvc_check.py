@@ -14,6 +14,11 @@ from geographer.base.errors import CorruptError
 from geographer.storage.dvc.dvc_files import FolderEntry, compute_address, encode_listing
 
 _ADDRESS: Final = re.compile(r"[0-9a-f]{32}(\.dir)?")
+_PLAIN_DVC_FILE: Final = re.compile(
+    r"outs:\n- md5: ([0-9a-f]{32}\.dir)\n  size: (0|[1-9][0-9]*)\n  nfiles: (0|[1-9][0-9]*)\n  hash: md5\n"
+    r"  path: ([A-Za-z][A-Za-z0-9_-]*)\n"
+)
+"""The form in which DVC writes the `.dvc` file of a folder, which is read without importing DVC (half a second)."""
 _NOUNS: Final = {"name": "path", "address": "MD5", "size": "size", "file_count": "number of files"}
 """What messages call the fields of a `.dvc` file's output."""
 
@@ -38,6 +43,13 @@ def iter_dvc_files(root: Path, folder: str) -> Iterator[str]:
 
 def read_dvc_file(path: Path) -> DvcOutput:
     """Read a `.dvc` file; `CorruptError` if it is not one, or tracks more than one file or folder."""
+    try:
+        plain = _PLAIN_DVC_FILE.fullmatch(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        plain = None
+    if plain:
+        address, size, file_count, name = plain.groups()
+        return DvcOutput(name, address, int(size), int(file_count))
     from dvc.exceptions import DvcException
     from dvc.utils.serialize import load_yaml
 
