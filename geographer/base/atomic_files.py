@@ -59,10 +59,10 @@ def write_atomic(target: Path, content: bytes, protect: Protect | None = None) -
 
 def add_line(path: Path, line: str) -> None:
     """Append `line` to a text file unless it has that line; create the file if missing."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = path.read_bytes().decode(errors="surrogateescape") if path.is_file() else ""
     if line not in text.splitlines():
         gap = "" if text.endswith("\n") or not text else "\n"
-        write_atomic(path, f"{text}{gap}{line}\n".encode())
+        write_atomic(path, f"{text}{gap}{line}\n".encode(errors="surrogateescape"))
 
 
 def check_file(path: Path, checksums: Checksums, *, check_digest: bool = True) -> FileDamage | None:

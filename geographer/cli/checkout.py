@@ -27,7 +27,7 @@ def checkout_command(dataset: DatasetReader, revision: str | None, to: str | Non
         )
         return
     place = f"'{to}'" if to else "the workspace"
-    name = revision or f"@{result.position}, as in geographer.lock"
+    name = revision or f"@{result.position}"
     written = format_count(result.written, "file")
     click.echo(f"{place} is at {name}: {written} written, {result.removed:,} removed, {result.unchanged:,} unchanged")
     for line in withdrawn:

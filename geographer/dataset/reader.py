@@ -352,13 +352,14 @@ class DatasetReader:
         from geographer.outputs.export_folder import export_folder
 
         agreement = self._unit_of_work.compare_lock()
-        position = self._unit_of_work.resolve_revision(agreement.position if revision is None else revision)
+        if agreement.problem and (revision is None or to is None) and agreement.relation != LockRelation.BEHIND:
+            raise ConflictError(agreement.problem)
+        shown = agreement.position if agreement.relation in (LockRelation.BEHIND, LockRelation.SAME) else None
+        position = self._unit_of_work.resolve_revision(shown if revision is None else revision)
         if to is not None:
             with self._unit_of_work.open_revision(position) as revision_view:
                 result = export_folder(revision_view, self._unit_of_work.file_store, Path(to))
             return result._replace(position=position)
-        if agreement.problem and agreement.relation != LockRelation.BEHIND:
-            raise ConflictError(agreement.problem)
         self._unit_of_work.omit_lock_warning()
         head = self._unit_of_work.read_head().position
         result = self._unit_of_work.checkout_workspace(position, is_requested=position != head)

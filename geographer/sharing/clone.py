@@ -52,8 +52,7 @@ def clone_files(source: str, folder: Path, remote_name: str | None) -> Path:
             "the URL has credentials, which .dvc/config would keep. Leave them out, and configure them in DVC or Git, "
             f"e.g. dvc remote modify --global {remote_name or DEFAULT_REMOTE} password SECRET"
         )
-    marker = folder / _MARKER
-    if not (marker.is_file() and marker.read_text(encoding="utf-8") == source):
+    if _read_source(folder) != source:
         _require_empty(folder)
         is_remote = _is_dvc_remote(source)
         with _create_folder(folder) as new_folder:
@@ -70,6 +69,15 @@ def clone_files(source: str, folder: Path, remote_name: str | None) -> Path:
         with open_remote(root, remote_name) as remote:
             restore_from_remote(root, remote)
     return root
+
+
+def _read_source(folder: Path) -> str | None:
+    """Return the source of an unfinished clone in `folder`, whose dataset may lie below; None if there is none."""
+    try:
+        root = _find_root(folder, is_remote=not (folder / ".git").exists())
+        return (root / _MARKER).read_text(encoding="utf-8")
+    except (NotFoundError, OSError, UnicodeDecodeError):
+        return None
 
 
 def name_clone(source: str) -> Path:
@@ -153,7 +161,7 @@ def _read_published(remote: Remote) -> KnownRemote | None:
     if head is None or not head.content:
         return None
     published: PublishedRevision = parse_published(head.content, remote.name)
-    return KnownRemote(head.number, published)
+    return KnownRemote(head.number, published, remote.url)
 
 
 def _require_empty(folder: Path) -> None:

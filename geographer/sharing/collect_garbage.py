@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Iterator
-from itertools import groupby
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -145,8 +145,9 @@ def _collect_remote(
     head: Revision, store: Store, remote: Remote, needs: _Needs, published: PublishedRevision | None, *, dry_run: bool
 ) -> GarbageReport:
     present, sizes = remote.list_objects(), _list_known_objects(head, store, needs) | needs.required.object_sizes
-    sizes |= dict.fromkeys(_list_remote_history(head, remote, present - needs.objects - sizes.keys()), 0)
-    garbage = (present - needs.objects) & sizes.keys()
+    earlier, pushed = _list_remote_history(head, remote, present - needs.objects - sizes.keys())
+    sizes |= dict.fromkeys(earlier, 0)
+    garbage = ((present - needs.objects) & sizes.keys()) - pushed
     unknown = present - needs.objects - garbage
     if not dry_run and garbage:
         if _read_published(head, remote) != published:
@@ -166,37 +167,47 @@ def _list_known_objects(head: Revision, store: Store, needs: _Needs) -> dict[str
 def _list_history_objects(head: Revision, store: Store, outputs: Iterable[TrackedOutput]) -> set[str]:
     """Return the segments, and the listings of the history folder, that this machine has or Git commits name."""
     tracked = {output.address for output in outputs if output.path == HISTORY_FOLDER}
-    sizes, names = store.retained_objects.list_objects(), _list_first_segments(head)
+    sizes, chains = store.retained_objects.list_objects(), _list_chains(head)
     small = [name for name, size in sizes.items() if name.endswith(".dir") and size <= _MAX_HISTORY_LISTING_BYTES]
-    addresses = {name for name in small if _is_history_listing(read_listing(store.find_object(name), name), names)}
+    listings = {name: read_listing(store.find_object(name), name) or {} for name in small}
+    addresses = {name for name, listing in listings.items() if _begins_history(listing, chains)}
     return {md5 for address in tracked | addresses for md5 in expand_output(store, address)}
 
 
-def _list_remote_history(head: Revision, remote: Remote, unknown: Iterable[str]) -> set[str]:
-    """Return the segments of earlier heads, and the listings of these, among objects that only the remote has."""
-    objects: set[str] = set()
-    names = _list_first_segments(head)
+def _list_remote_history(head: Revision, remote: Remote, unknown: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Return the segments and listings of earlier heads, and those of pushes that are not complete yet.
+
+    They are found among objects that only the remote has. The listing of an earlier head names segments of events that
+    this log has; that of a push which still runs also names others, and needs all that it names.
+    """
+    earlier, pushed = set[str](), set[str]()
+    chains = _list_chains(head)
     with TemporaryDirectory() as folder:
         paths = {address: Path(folder, address) for address in unknown if address.endswith(".dir")}
         if error := remote.download_objects(paths):
             raise remote.make_error(error) from error
         for address, path in paths.items():
-            listing = read_listing(path, address)
-            if _is_history_listing(listing, names):
-                objects |= {address, *(listing or {}).values()}
-    return objects
+            listing = read_listing(path, address) or {}
+            if _begins_history(listing, chains):
+                objects = earlier if _has_known_events(listing, chains) else pushed
+                objects |= {address, *listing.values()}
+    return earlier, pushed
 
 
-def _list_first_segments(head: Revision) -> set[str]:
-    """Return the names that the first segment of a history of this dataset can have, whichever events it ends with."""
+class _Chain(NamedTuple):
+    """The digests of a chain's events, and the names that its first segment can have, whichever events it ends with."""
+
+    digests: list[str]
+    first_segments: set[str]
+
+
+def _list_chains(head: Revision) -> list[_Chain]:
     query = "SELECT branch, digest FROM log.chain JOIN log.event USING (event_key) ORDER BY branch, position"
-    names: set[str] = set()
-    for _, rows in groupby(head.fetch_rows(query), key=itemgetter(0)):
-        names.update(_iter_prefix_names(digest for _, digest in rows))
-    return names
+    digests = [[digest for _, digest in rows] for _, rows in groupby(head.fetch_rows(query), key=itemgetter(0))]
+    return [_Chain(chain, set(_iter_segment_names(chain))) for chain in digests]
 
 
-def _iter_prefix_names(digests: Iterable[str]) -> Iterator[str]:
+def _iter_segment_names(digests: Iterable[str]) -> Iterator[str]:
     """Yield what `compute_segment_name` returns for the first 1, 2, 3 … digests."""
     names = hashlib.sha256()
     for digest in digests:
@@ -204,9 +215,26 @@ def _iter_prefix_names(digests: Iterable[str]) -> Iterator[str]:
         yield names.hexdigest()
 
 
-def _is_history_listing(listing: dict[str, str] | None, first_segments: Collection[str]) -> bool:
-    """Return whether a listing is that of a history of this dataset."""
-    return any(name.removesuffix(SUFFIX) in first_segments for name in listing or ())
+def _begins_history(listing: Collection[str], chains: Iterable[_Chain]) -> bool:
+    """Return whether a listing, by file name, is that of a history that begins with events of this log."""
+    return any(name.removesuffix(SUFFIX) in chain.first_segments for name in listing for chain in chains)
+
+
+def _has_known_events(listing: Collection[str], chains: Iterable[_Chain]) -> bool:
+    """Return whether the segments of a listing have, one after another, the events of a chain of this log alone."""
+    return any(_is_split(chain.digests, {name.removesuffix(SUFFIX) for name in listing}) for chain in chains)
+
+
+def _is_split(digests: Sequence[str], names: set[str]) -> bool:
+    """Return whether segments, by name, hold the first digests, each those that follow the segment before."""
+    start = 0
+    while names:
+        ends = enumerate(_iter_segment_names(islice(digests, start, None)), start + 1)
+        start, name = next(((end, name) for end, name in ends if name in names), (start, ""))
+        if not name:
+            return False
+        names.remove(name)
+    return True
 
 
 def _read_published(head: Revision, remote: Remote) -> PublishedRevision | None:

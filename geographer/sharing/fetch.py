@@ -13,11 +13,13 @@ from geographer.storage.dvc.remote import Remote, open_remote
 from geographer.storage.dvc.store import Store
 from geographer.storage.history.agreement import LockRelation
 from geographer.storage.history.folder import HistoryFolder
-from geographer.storage.history.ingest import IngestResult, fast_forward, ingest_segments
+from geographer.storage.history.ingest import IngestResult, copy_chain, fast_forward, ingest_segments
 from geographer.storage.history.published import (
     KnownRemote,
     PublishedRevision,
+    forget_remote,
     parse_published,
+    read_known_remote,
     read_known_remotes,
     remember_remote,
 )
@@ -75,19 +77,22 @@ def fetch_branch(work: UnitOfWork, remote: Remote, selection: RevisionSelection 
         StorageError: the remote cannot be reached.
     """
     branch = f"{remote.name}/{BRANCH}"
-    known = read_known_remotes(work.root).get(branch)
+    known = read_known_remote(work.root, branch, remote.url)
     newest, last_number = _read_newest(work, remote, known)
     if newest is None:
+        forget_remote(work.root, branch)
         return FetchResult(branch, 0, "", 0, 0, work.read_head().position, 0, last_number)
     events = 0
-    if known is None or newest.published.head != known.published.head or not _has_chain(work, branch, newest.published):
-        result = _ingest_published(work, remote, newest.published, branch)
-        events = result.events
+    published, position = newest.published, newest.published.position
+    if known is None or published.history != known.published.history or not _has_chain(work, branch, published):
+        if _has_event(work, published):
+            copy_chain(work.database, branch, published.head)
+        else:
+            events = _ingest_published(work, remote, published, branch).events
     remember_remote(work.root, branch, newest)
-    position = newest.published.position
     objects = fetch_objects(work, remote, branch, position, selection) if selection else 0
     ahead, behind = compare_chains(work, branch, position)
-    return FetchResult(branch, position, newest.published.head, events, objects, ahead, behind, last_number)
+    return FetchResult(branch, position, published.head, events, objects, ahead, behind, last_number)
 
 
 def pull_branch(work: UnitOfWork, remote: Remote, selection: RevisionSelection = "tags") -> FetchResult:
@@ -192,7 +197,7 @@ def download_segments(store: Store, remote: Remote, address: str) -> dict[str, P
     """
     if damage := store.fetch_files([address], remote).get(address):
         raise CorruptError(f"the list of segments {address} is {damage} on the remote '{remote.name}'. {_ASK}")
-    md5_of_name = _parse_listing(store.find_object(address), address)
+    md5_of_name = parse_listing(store.find_object(address), address)
     if damages := store.fetch_files([*md5_of_name.values()], remote):
         md5, damage = next(iter(damages.items()))
         raise CorruptError(f"the segment {md5} is {damage} on the remote '{remote.name}'. {_ASK}")
@@ -203,7 +208,7 @@ def list_published_segments(store: Store, remote: Remote, published: PublishedRe
     """Return the MD5s of the segments that a published head names; none if its listing is missing or damaged."""
     store.fetch_files([published.history], remote)
     try:
-        return {*_parse_listing(store.find_object(published.history), published.history).values()}
+        return {*parse_listing(store.find_object(published.history), published.history).values()}
     except CorruptError:
         return set()
 
@@ -212,14 +217,14 @@ def adopt_segments(work: UnitOfWork, known: KnownRemote) -> None:
     """Put a remote's segments into the history folder, so that equal events lie in equal segments everywhere."""
     listing = work.file_store.find_object(known.published.history)
     folder = HistoryFolder(work.root)
-    for name, md5 in _parse_listing(listing, known.published.history).items():
+    for name, md5 in parse_listing(listing, known.published.history).items():
         folder.add_file(work.file_store.find_object(md5), name)
 
 
 _ASK: Final = "Nothing was taken in. Ask the one who published it to push again."
 
 
-def _parse_listing(path: Path, address: str) -> dict[str, str]:
+def parse_listing(path: Path, address: str) -> dict[str, str]:
     """Return the MD5s of the segments in a listing by file name; `CorruptError` if it lists something else."""
     try:
         md5_of_name = {row["relpath"]: row["md5"] for row in json.loads(path.read_bytes())}
@@ -239,10 +244,15 @@ def _is_segment(name: object, md5: object) -> bool:
 
 
 def _read_newest(work: UnitOfWork, remote: Remote, known: KnownRemote | None) -> tuple[KnownRemote | None, int]:
-    """Return the newest head on the remote, or what is known of it if there is no newer one; and the last number."""
-    head = remote.read_head(BRANCH, known.number if known else 0)
+    """Return the newest head on the remote, None if it has none, and the last number that is taken.
+
+    The search begins with the head that is known: where that is missing, the remote was emptied or replaced.
+    """
+    head = remote.read_head(BRANCH, max(known.number - 1, 0)) if known else None
+    if head is None:
+        known, head = None, remote.read_head(BRANCH)
     if head is None or not head.content:
-        return known, head.last_number if head else known.number if known else 0
+        return None, head.last_number if head else 0
     published = parse_published(head.content, remote.name)
     with work.database.open_connection(log="r") as connection:
         ((dataset,),) = connection.execute(_FIRST_EVENT, [BRANCH]).fetchall()
@@ -251,7 +261,7 @@ def _read_newest(work: UnitOfWork, remote: Remote, known: KnownRemote | None) ->
             f"the remote '{remote.name}' has another dataset, which begins with event {published.dataset[:12]}; this "
             f"one begins with {dataset[:12]}. Use another folder or URL for the remote."
         )
-    return KnownRemote(head.number, published), head.last_number
+    return KnownRemote(head.number, published, remote.url, known.withdrawn if known else ""), head.last_number
 
 
 _FIRST_EVENT: Final = "SELECT digest FROM log.chain JOIN log.event USING (event_key) WHERE branch = $1 AND position = 1"
@@ -264,6 +274,13 @@ def _has_chain(work: UnitOfWork, branch: str, published: PublishedRevision) -> b
     )
     with work.database.open_connection(log="r") as connection:
         return connection.execute(query, [branch]).fetchall() == [(published.head, published.position)]
+
+
+def _has_event(work: UnitOfWork, published: PublishedRevision) -> bool:
+    """Return whether `main` has the published head at its position, as after a push."""
+    query = "SELECT digest FROM log.chain JOIN log.event USING (event_key) WHERE branch = $1 AND position = $2"
+    with work.database.open_connection(log="r") as connection:
+        return connection.execute(query, [BRANCH, published.position]).fetchall() == [(published.head,)]
 
 
 def _ingest_published(work: UnitOfWork, remote: Remote, published: PublishedRevision, branch: str) -> IngestResult:

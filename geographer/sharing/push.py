@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from geographer.base.errors import ConflictError, CorruptError, quote_names
 from geographer.base.text import format_count
-from geographer.sharing.fetch import FetchResult, describe_divergence, fetch_branch, list_published_segments
+from geographer.sharing.fetch import FetchResult, describe_divergence, fetch_branch, list_published_segments, parse_listing
 from geographer.storage.dvc.dvc_check import read_dvc_file
 from geographer.storage.dvc.dvc_files import compute_md5
 from geographer.storage.dvc.remote import Remote
@@ -21,7 +24,7 @@ from geographer.storage.history.published import (
     KnownRemote,
     PublishedRevision,
     encode_published,
-    read_known_remotes,
+    read_known_remote,
     remember_remote,
 )
 from geographer.storage.log.chain import BRANCH
@@ -61,10 +64,17 @@ class PushResult(NamedTuple):
 
 
 class _Parcel(NamedTuple):
-    """What a push sends: data files and listings, then segments and their listing, each with the path of its bytes."""
+    """The objects of a push, each with the path of its bytes.
+
+    Attributes:
+        objects: The data files and listings that the remote lacks.
+        history: The segments that it lacks, and their listing.
+        required: What the remote must have beside the objects of its last head: the above, and what it has already.
+    """
 
     objects: dict[str, Path]
     history: dict[str, Path]
+    required: dict[str, Path]
 
 
 def push_branch(
@@ -83,7 +93,7 @@ def push_branch(
     head = work.prepare_head(None)
     state = _require_ancestor(work, remote)
     branch = state.branch
-    known = read_known_remotes(work.root).get(branch)
+    known = read_known_remote(work.root, branch, remote.url)
     with work.database.open_connection(log="r") as connection:
         needed = list_chain_objects(connection, BRANCH, head.position, selection)
         there = ChainObjects({}, {})
@@ -108,8 +118,11 @@ def push_branch(
     )
     if references:
         logger.warning("%s.", format_references(references))
-    if dry_run or not changed:
-        return result._replace(changed=changed and not dry_run)
+    if dry_run:
+        return result._replace(changed=False)
+    if known and not changed:
+        _delete_withdrawn(work, remote, branch, known, withdrawn - needed.files.keys())
+        return result
     remote.upload_objects(parcel.objects, work.progress)
     remote.upload_objects(parcel.history, work.progress)
     number = state.last_number + 1
@@ -118,10 +131,35 @@ def push_branch(
             f"another push to '{remote.name}' was faster. Nothing of it was replaced. Run geographer pull, then push "
             "again."
         )
-    remember_remote(work.root, branch, KnownRemote(number, published))
-    if withdrawn := withdrawn - needed.files.keys():
-        remote.delete_objects(withdrawn)
+    _restore_deleted(work, remote, parcel.required)
+    known = KnownRemote(number, published, remote.url, known.withdrawn if known else "")
+    remember_remote(work.root, branch, known)
+    _delete_withdrawn(work, remote, branch, known, withdrawn - needed.files.keys())
     return result
+
+
+def _restore_deleted(work: UnitOfWork, remote: Remote, required: Mapping[str, Path]) -> None:
+    """Send again what a garbage collection of the remote, which did not see the new head yet, deleted meanwhile."""
+    missing = remote.find_missing(required)
+    if lost := sorted(md5 for md5 in missing if not required[md5].is_file()):
+        raise CorruptError(
+            f"the remote '{remote.name}' lost {format_count(len(lost), 'object')} during this push, such as "
+            f"{quote_names(lost, 3)}, which this machine lacks, too. Run geographer push --revisions all where they are."
+        )
+    if missing:
+        remote.upload_objects({md5: required[md5] for md5 in missing}, work.progress)
+
+
+def _delete_withdrawn(
+    work: UnitOfWork, remote: Remote, branch: str, known: KnownRemote, withdrawn: Collection[str]
+) -> None:
+    """Delete withdrawn files on the remote, unless this machine has done so before."""
+    digest = hashlib.sha256("\n".join(sorted(withdrawn)).encode()).hexdigest() if withdrawn else ""
+    if digest == known.withdrawn:
+        return
+    if withdrawn:
+        remote.delete_objects(withdrawn)
+    remember_remote(work.root, branch, msgspec.structs.replace(known, withdrawn=digest))
 
 
 def _require_ancestor(work: UnitOfWork, remote: Remote) -> FetchResult:
@@ -161,7 +199,9 @@ def _pack_parcel(
     history = {md5: folder / name for name, md5 in segments.items() if md5 not in sent}
     if known is None or known.published.history != address:
         history[address] = store.find_object(address)
-    parcel = _Parcel({md5: store.find_object(md5) for md5 in candidates if md5 in lacking}, history)
+    paths = {md5: store.find_object(md5) for md5 in candidates}
+    required = paths | {md5: folder / name for name, md5 in segments.items()} | {address: store.find_object(address)}
+    parcel = _Parcel({md5: path for md5, path in paths.items() if md5 in lacking}, history, required)
     for md5, path in (parcel.objects | parcel.history).items():
         if compute_md5(path) != md5.removesuffix(".dir"):
             raise CorruptError(f"'{path}' is altered, so nothing was sent. Run geographer verify for the way out.")
@@ -169,12 +209,21 @@ def _pack_parcel(
 
 
 def _list_history(store: Store, root: Path) -> tuple[str, dict[str, str]]:
-    """Return the address of the history folder's listing, and the MD5s of its segments by file name."""
+    """Return the address of the history folder's listing, and the MD5s of its segments by file name.
+
+    `CorruptError` if there is no listing, or one that nobody could fetch.
+    """
     address = read_dvc_file(root / HISTORY_DVC_FILE).address
     tracked = store.list_tracked_files(HISTORY_DVC_FILE)
     if tracked is None:
         raise CorruptError(f"the list of segments of '{HISTORY_DVC_FILE}' is missing. Run geographer verify --repair.")
-    return address, {Path(path).name: md5 for path, md5 in tracked.items()}
+    try:
+        return address, parse_listing(store.find_object(address), address)
+    except CorruptError as error:
+        raise CorruptError(
+            f"'{HISTORY_DVC_FILE}' tracks other files than segments, so nothing was sent. Move them out of "
+            f"'{HISTORY_FOLDER}', and run a command that changes the dataset."
+        ) from error
 
 
 def _describe_head(work: UnitOfWork, head: Head, selection: RevisionSelection) -> PublishedRevision:

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Final
 
 from geographer.base.atomic_files import TEMPORARY_FILES, temporary_sibling
+from geographer.base.errors import CorruptError
 
 RETAINED_FOLDER: Final = "geographer/md5"
 """The folder of the retained objects in the cache's folder, where DVC's own objects are in `files/md5`."""
+_OBJECT: Final = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _PREFIX: Final = re.compile(r"[0-9a-f]{2}")
 _NAME: Final = re.compile(r"[0-9a-f]{30}(\.dir)?")
 _READ_ONLY: Final = 0o444
@@ -40,26 +42,30 @@ class RetainedObjects:
 
     def find_object(self, md5: str) -> Path | None:
         """Return the path of a retained object, or None if there is none."""
-        path = _join_path(self.folder, md5)
+        path = join_object_path(self.folder, md5)
         return Path(path) if os.path.isfile(path) else None  # noqa: PTH113 (called for each file of a revision)
 
     def link_objects(self, md5s: Iterable[str]) -> list[str]:
         """Retain objects of the cache; return those that the file system cannot link.
 
-        Objects that the cache lacks are skipped. Those that are retained already cost two calls of `stat`.
+        Objects that the cache lacks are skipped. Those that are retained already cost two calls of `stat`. If the
+        cache has another file than the one retained, it is hashed: an altered one gives way to the retained object.
         """
         failed = []
         for md5 in md5s:
+            cached, retained = join_object_path(self.cache_folder, md5), join_object_path(self.folder, md5)
             try:
-                source = os.stat(_join_path(self.cache_folder, md5))  # noqa: PTH116 (called for each file of a revision)
+                source = os.stat(cached)  # noqa: PTH116 (called for each file of a revision)
             except OSError:
                 continue
-            with suppress(OSError):
-                retained = os.stat(_join_path(self.folder, md5))  # noqa: PTH116
-                if os.path.samestat(source, retained):
-                    continue
             try:
-                is_linked = self._link_file(_join_path(self.cache_folder, md5), _join_path(self.folder, md5))
+                with suppress(FileNotFoundError):
+                    if os.path.samestat(source, os.stat(retained)):  # noqa: PTH116
+                        continue
+                    if not _is_intact(cached, md5):
+                        self.restore_object(md5)
+                        continue
+                is_linked = self._link_file(cached, retained)
             except OSError:
                 is_linked = False
             if not is_linked:
@@ -74,12 +80,10 @@ class RetainedObjects:
         source = self.find_object(md5)
         if source is None:
             return False
-        with source.open("rb", buffering=0) as file:
-            is_intact = hashlib.file_digest(file, _make_md5).hexdigest() == md5.removesuffix(".dir")
-        if not is_intact:
+        if not _is_intact(source, md5):
             source.unlink()
             return False
-        target = _join_path(self.cache_folder, md5)
+        target = join_object_path(self.cache_folder, md5)
         if not self._link_file(str(source), target):
             with temporary_sibling(Path(target)) as temporary:
                 shutil.copyfile(source, temporary)
@@ -90,7 +94,7 @@ class RetainedObjects:
     def delete_objects(self, md5s: Iterable[str]) -> None:
         """Delete objects from the cache and from the retained ones; those that are not there are skipped."""
         for md5 in md5s:
-            for path in (_join_path(self.cache_folder, md5), _join_path(self.folder, md5)):
+            for path in (join_object_path(self.cache_folder, md5), join_object_path(self.folder, md5)):
                 with suppress(FileNotFoundError):
                     os.unlink(path)  # noqa: PTH108 (called for each object of a dataset)
 
@@ -129,8 +133,20 @@ class RetainedObjects:
             folder.chmod(stat.S_IMODE(self.cache_folder.stat().st_mode))
 
 
-def _join_path(folder: Path, md5: str) -> str:
+def join_object_path(folder: Path, md5: str) -> str:
+    """Return the path of an object in a folder of objects.
+
+    `CorruptError` if `md5` is not an MD5, or one with `.dir`: a recorded one may come from strangers.
+    """
+    if not _OBJECT.fullmatch(md5):
+        raise CorruptError(f"'{md5}' is not the MD5 of an object. Restore the file that names it, or fetch it again.")
     return f"{folder}{os.sep}{md5[:2]}{os.sep}{md5[2:]}"
+
+
+def _is_intact(path: Path | str, md5: str) -> bool:
+    """Return whether an object has the bytes that its name says; `OSError` if it cannot be read."""
+    with Path(path).open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, _make_md5).hexdigest() == md5.removesuffix(".dir")
 
 
 def _clone_file(source: str, target: str) -> None:

@@ -39,7 +39,7 @@ from geographer.storage.dvc.dvc_files import (
     write_dvc_file,
 )
 from geographer.storage.dvc.repository import open_repository
-from geographer.storage.dvc.retained import RetainedObjects
+from geographer.storage.dvc.retained import RetainedObjects, join_object_path
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -91,7 +91,7 @@ class Store:
 
     def close(self) -> None:
         """Close DVC's database and Git's files."""
-        for name in ("_object_db", "retained_objects"):
+        for name in ("_object_db", "_cache_folder", "retained_objects"):
             self.__dict__.pop(name, None)
         if repo := self.__dict__.pop("_dvc_repo", None):
             repo.close()
@@ -103,12 +103,15 @@ class Store:
         self.close()
 
     def cache_path(self, md5: str) -> Path:
-        """Return the path of the file with that MD5 in the cache, whether or not it exists."""
-        return Path(self._object_db.oid_to_path(md5))
+        """Return the path of the file with that MD5 in the cache, whether or not it exists.
+
+        `CorruptError` if it is not an MD5, or one with `.dir`.
+        """
+        return Path(join_object_path(self._cache_folder, md5))
 
     def find_cache_folder(self) -> str:
         """Return the folder of the cache's files: relative to the workspace if it is inside, and with `/`."""
-        folder = self.cache_path("00" * 16).parent.parent
+        folder = self._cache_folder
         return (folder.relative_to(self.root) if folder.is_relative_to(self.root) else folder).as_posix()
 
     def add_to_gitignore(self, path: str) -> None:
@@ -200,9 +203,8 @@ class Store:
 
     def list_missing_objects(self, md5s: Iterable[str]) -> list[str]:
         """Return the objects that are neither in the cache nor retained; nothing is hashed."""
-        folder = f"{self.retained_objects.cache_folder}{os.sep}"
         # Called for each object of a revision: os.path is ten times as fast as Path.
-        paths = {md5: f"{folder}{md5[:2]}/{md5[2:]}" for md5 in md5s}
+        paths = {md5: join_object_path(self._cache_folder, md5) for md5 in md5s}
         missing = [md5 for md5, path in paths.items() if not os.path.isfile(path)]  # noqa: PTH113
         return [md5 for md5 in missing if not self.find_object(md5).is_file()]
 
@@ -312,7 +314,12 @@ class Store:
     @cached_property
     def retained_objects(self) -> RetainedObjects:
         """The retained objects, and all objects of this machine."""
-        return RetainedObjects(self.cache_path("00" * 16).parents[1])
+        return RetainedObjects(self._cache_folder)
+
+    @cached_property
+    def _cache_folder(self) -> Path:
+        """DVC's folder of objects."""
+        return Path(self._object_db.oid_to_path("00" * 16)).parents[1]
 
     @cached_property
     def _object_db(self) -> _ObjectDb:

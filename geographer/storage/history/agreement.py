@@ -7,10 +7,12 @@ written while they disagree with the log: each disagreement names the command th
 from __future__ import annotations
 
 import logging
+import secrets
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from geographer.base.atomic_files import translate_os_errors
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UnsupportedVersionError
 from geographer.base.text import format_count
 from geographer.storage.database.connection import Database
@@ -38,7 +40,6 @@ class LockRelation(StrEnum):
     SAME = "the lock file is at the log's head"
     CATCH_UP = "the last command was interrupted before it wrote the lock file"
     BEHIND = "the lock file is at an earlier revision of the log"
-    AHEAD = "the history folder continues the log up to the lock file"
     UNKNOWN = "the lock file is at an event that neither the log nor the history folder has"
     DIVERGED = "the log and the lock file have different events after a common one"
     UNREADABLE = "the lock file cannot be used"
@@ -74,8 +75,13 @@ def restore_log(root: Path) -> None:
             f"'{root}' is a clone of a dataset whose history is not here yet: {LOCK_FILE} is at {lock.head[:12]}. Run "
             "geographer pull, or dvc pull."
         )
-    create_log_of_segments(folder, paths, lock)
-    HistoryFolder(root).adopt_files(lock.head)
+    with translate_os_errors(folder):
+        folder.mkdir(exist_ok=True)
+    with HistoryFolder(root).hold_lock():
+        # Another process may have built it meanwhile.
+        if not (folder / "log.duckdb").exists():
+            create_log_of_segments(folder, paths, lock)
+            HistoryFolder(root).adopt_files(lock.head)
 
 
 def create_log_of_segments(folder: Path, paths: list[Path], lock: Lock, *, position: int | None = None) -> None:
@@ -86,8 +92,7 @@ def create_log_of_segments(folder: Path, paths: list[Path], lock: Lock, *, posit
     folder.mkdir(parents=True, exist_ok=True)
     database = Database(folder)
     target = database.file_path("log")
-    temporary = database.use_file("log", target.with_name("log.duckdb.new"))
-    temporary.unlink(missing_ok=True)
+    temporary = database.use_file("log", target.with_name(f"log.duckdb.{secrets.token_hex(4)}"))
     try:
         create_log(database)
         ingest_segments(database, paths, lock.head, lock.dataset, BRANCH, position=position)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
+import duckdb
+
 from geographer.base.errors import ConflictError, CorruptError
 from geographer.storage.database.connection import Database
 from geographer.storage.database.dataset_folder import LOCK_FILE
@@ -15,6 +17,7 @@ from geographer.storage.dvc.store import Store
 from geographer.storage.history.agreement import REBUILD_LOG, LockRelation, compare_lock
 from geographer.storage.history.folder import HISTORY_DVC_FILE, HISTORY_FOLDER
 from geographer.storage.history.lock_file import read_lock
+from geographer.storage.history.segments import has_recorded_rows
 from geographer.storage.log.check import Finding
 
 REPAIRABLE: Final = frozenset(
@@ -43,7 +46,8 @@ def find_history_faults(
     has_dvc_file = (store.root / HISTORY_DVC_FILE).exists()
     has_lock = (store.root / LOCK_FILE).exists()
     if has_dvc_file:
-        yield from _check_segments(store)
+        with database.open_connection(log="r") as connection:
+            yield from _check_segments(connection, store)
     elif has_lock:
         yield Finding("missing .dvc file", HISTORY_DVC_FILE, None, "DVC does not know the history", _REPAIR)
     if has_dvc_file and not has_lock:
@@ -76,7 +80,7 @@ def _check_content_digest(
         yield Finding("wrong lock file", LOCK_FILE, position, detail, _REPAIR)
 
 
-def _check_segments(store: Store) -> Iterator[Finding]:
+def _check_segments(connection: duckdb.DuckDBPyConnection, store: Store) -> Iterator[Finding]:
     try:
         read_dvc_file(store.root / HISTORY_DVC_FILE)
     except CorruptError as error:
@@ -94,3 +98,7 @@ def _check_segments(store: Store) -> Iterator[Finding]:
         elif compute_md5(file) != md5:
             detail = f"its bytes are not those that '{HISTORY_DVC_FILE}' names"
             yield Finding("altered segment", path, None, detail, _REPAIR)
+        elif not has_recorded_rows(connection, file):
+            yield Finding("altered segment", path, None, "its rows do not match the digests of its events", _REPAIR)
+        elif store.cache_path(md5).is_file() and compute_md5(store.cache_path(md5)) != md5:
+            yield Finding("altered segment", path, None, "its copy in DVC's cache has other bytes", _REPAIR)

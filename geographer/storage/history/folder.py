@@ -5,7 +5,9 @@ Each step is atomic, and the lock file comes last: after a crash, the log is rig
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -19,26 +21,30 @@ from msgspec import Meta
 
 from geographer.algorithms.compaction import find_run_to_join
 from geographer.base.atomic_files import add_line, temporary_sibling, translate_os_errors, write_atomic
-from geographer.base.errors import CorruptError, StorageError, UnsupportedVersionError
+from geographer.base.errors import ConflictError, CorruptError, StorageError, UnsupportedVersionError
 from geographer.storage.database.connection import Database
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE, require_real_folder
 from geographer.storage.dvc.cache_folder import KnownCacheFolder, find_cache_folder
 from geographer.storage.dvc.dvc_files import FolderEntry, compute_address, compute_md5, encode_dvc_file, encode_listing
 from geographer.storage.events import Head
-from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, write_lock
+from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, read_lock, write_lock
 from geographer.storage.history.segments import (
     SUFFIX,
     compute_segment_name,
     find_tables_with_rows,
+    has_recorded_rows,
     read_segment_digests,
     write_segment,
 )
 from geographer.storage.log.chain import BRANCH, create_chain_views
 from geographer.storage.log.read import read_event, read_head
 
+logger = logging.getLogger(__name__)
+
 HISTORY_FOLDER: Final = "history"
 HISTORY_DVC_FILE: Final = f"{HISTORY_FOLDER}.dvc"
 _READ_ONLY: Final = 0o444
+_FILE_NAME: Final = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}")
 _LOCK_TIMEOUT_S: Final = 60.0
 _CONTENT_TABLES: Final = tuple(
     f"{name}_change" for name in ("class", "feature", "raster", "label", "label_object", "split")
@@ -62,13 +68,24 @@ class SegmentFile(msgspec.Struct, frozen=True):
 
 
 class HistoryMemory(msgspec.Struct, frozen=True):
-    """What the last command left: the head that was published to the folder, its segments, and the files' status."""
+    """What the last command left.
+
+    Attributes:
+        head: The digest of the head that the folder and the lock file have.
+        position: Its position; 0: not known, because the files came from elsewhere.
+        content_digest: The content digest in the lock file; empty: not known.
+        segments: The segments of the events up to the head.
+        statuses: The status of the lock file, the `.dvc` file and the folder.
+        checked_files: The files of segments whose rows were compared with the digests of their events, with their MD5s.
+        cache: The folder of DVC's cache.
+    """
 
     head: str = ""
     position: Annotated[int, Meta(ge=0)] = 0
     content_digest: str = ""
     segments: list[SegmentFile] = []
     statuses: dict[str, str] = {}
+    checked_files: dict[str, str] = {}
     cache: KnownCacheFolder | None = None
 
 
@@ -101,7 +118,7 @@ class HistoryFolder:
     def list_segment_paths(self) -> list[Path]:
         """Return the files of segments in the folder, by name."""
         with suppress(OSError):
-            return sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX and path.is_file())
+            return sorted(path for path in self.folder.iterdir() if _FILE_NAME.fullmatch(path.name) and path.is_file())
         return []
 
     def add_file(self, source: Path, name: str) -> None:
@@ -130,7 +147,7 @@ class HistoryFolder:
             head = read_head(connection)
         if memory.head == head.digest and memory.content_digest and self.is_unchanged(memory):
             return
-        with self._hold_lock():
+        with self.hold_lock():
             self._write_head(database, compute_content_digest)
 
     def _write_head(self, database: Database, compute_content_digest: Callable[[int], str]) -> None:
@@ -138,6 +155,8 @@ class HistoryFolder:
         with database.open_connection(log="r") as connection:
             head = read_head(connection)
             create_chain_views(connection)
+            if not self._is_own_lock(connection, memory):
+                return
             with translate_os_errors(self.folder):
                 require_real_folder(self.folder)
                 self.folder.mkdir(exist_ok=True)
@@ -148,10 +167,12 @@ class HistoryFolder:
         content_digest = memory.content_digest if is_known else compute_content_digest(head.position)
         self._track_segments(segments, Path(cache.folder))
         write_lock(self.root, Lock(LOCK_FORMAT, dataset, BRANCH, head.digest, content_digest))
-        self._write_memory(HistoryMemory(head.digest, head.position, content_digest, segments.current, {}, cache))
+        checked = {segment.file_name: segment.md5 for segment in segments.current}
+        memory = HistoryMemory(head.digest, head.position, content_digest, segments.current, {}, checked, cache)
+        self._write_memory(memory)
 
     @contextmanager
-    def _hold_lock(self) -> Iterator[None]:
+    def hold_lock(self) -> Iterator[None]:
         """Let one process at a time write the folder; `StorageError` if another one does for over a minute."""
         from filelock import FileLock, Timeout
 
@@ -174,7 +195,7 @@ class HistoryFolder:
         The content digest of that lock file is not relied on: the next change computes it.
         """
         memory = self.read_memory()
-        self._write_memory(HistoryMemory(head, 0, "", [], {}, memory.cache))
+        self._write_memory(HistoryMemory(head, checked_files=memory.checked_files, cache=memory.cache))
 
     def _write_memory(self, memory: HistoryMemory) -> None:
         memory = msgspec.structs.replace(memory, statuses=self._read_statuses())
@@ -196,7 +217,7 @@ class HistoryFolder:
         if covered and is_known and self.is_unchanged(memory):
             segments, obsolete = [*memory.segments], set[str]()
         else:
-            segments, obsolete = self._find_segments(connection)
+            segments, obsolete = self._find_segments(connection, memory)
             covered = _count_covered(segments)
         if covered < head.position:
             segments.append(self._write_segment(connection, covered + 1, head.position))
@@ -214,8 +235,28 @@ class HistoryFolder:
             temporary.replace(self.folder / segment.file_name)
         return segment
 
-    def _find_segments(self, connection: duckdb.DuckDBPyConnection) -> _Segments:
-        """Read the files in the folder; find those that hold the first events of the log, without gaps."""
+    def _is_own_lock(self, connection: duckdb.DuckDBPyConnection, memory: HistoryMemory) -> bool:
+        """Return whether the lock file may be replaced; warn if Git brought another one while a command ran."""
+        try:
+            lock = read_lock(self.root)
+        except (ConflictError, CorruptError) as error:
+            logger.warning("the lock file is not replaced: %s", error)
+            return False
+        query = "SELECT 1 FROM chain_event WHERE digest = $1"
+        if lock is None or lock.head == memory.head or connection.execute(query, [lock.head]).fetchone():
+            return True
+        logger.warning(
+            "'%s' came to %s while the command ran, and is not replaced. The change is recorded; geographer status "
+            "says how to go on.",
+            *(LOCK_FILE, lock.head[:12]),
+        )
+        return False
+
+    def _find_segments(self, connection: duckdb.DuckDBPyConnection, memory: HistoryMemory) -> _Segments:
+        """Read the files in the folder; find those that hold the first events of the log, without gaps.
+
+        A file whose rows do not match the digests of its events is not used, and its events are written again.
+        """
         positions = dict(connection.execute("SELECT digest, position FROM chain_event").fetchall())
         found: dict[int, SegmentFile] = {}
         known: set[str] = set()
@@ -229,8 +270,9 @@ class HistoryFolder:
                 longest = found[places[0]].last if places[0] in found else 0
                 is_run = places == [*range(places[0], places[0] + len(places))]
                 if is_run and path.stem == compute_segment_name(digests) and places[-1] > longest:
-                    size = path.stat().st_size
-                    found[places[0]] = SegmentFile(path.stem, places[0], places[-1], compute_md5(path), size)
+                    md5, size = compute_md5(path), path.stat().st_size
+                    if memory.checked_files.get(path.name) == md5 or has_recorded_rows(connection, path):
+                        found[places[0]] = SegmentFile(path.stem, places[0], places[-1], md5, size)
         segments: list[SegmentFile] = []
         while segment := found.get(_count_covered(segments) + 1):
             segments.append(segment)
@@ -284,7 +326,7 @@ def _has_content(connection: duckdb.DuckDBPyConnection, memory: HistoryMemory, h
 
 def _link_object(source: Path, target: Path) -> None:
     """Make a file an object of the cache, by a hard link where that is possible."""
-    if target.exists():
+    if target.exists() and (target.samefile(source) or compute_md5(target) == compute_md5(source)):
         return
     with translate_os_errors(target), temporary_sibling(target) as temporary:
         try:
@@ -296,5 +338,4 @@ def _link_object(source: Path, target: Path) -> None:
 
 
 def _write_object(target: Path, content: bytes) -> None:
-    if not target.exists():
-        write_atomic(target, content, lambda path: path.chmod(_READ_ONLY))
+    write_atomic(target, content, lambda path: path.chmod(_READ_ONLY))

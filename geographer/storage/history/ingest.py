@@ -106,6 +106,18 @@ def fast_forward(database: Database, branch: str) -> int:
     return len(other) - len(own)
 
 
+def copy_chain(database: Database, branch: str, head: str) -> None:
+    """Let the chain `branch` have the events of `main` up to the digest `head`, which `main` must have."""
+    with database.open_connection(log="w") as connection:
+        own, tracked = (_read_chain(connection, name) for name in (BRANCH, branch))
+        own = own[: own.index(head) + 1]
+        with open_transaction(connection, _WRITE_ERROR):
+            if tracked != own[: len(tracked)]:
+                _rename_chain(connection, branch, f"{branch}@{tracked[-1][:12]}")
+                tracked = []
+            _extend_chain(connection, branch, own, len(tracked))
+
+
 def read_chain(database: Database, branch: str) -> list[str]:
     """Return the digests of the events of a chain, in order; none if the log has no such chain."""
     with database.open_connection(log="r") as connection:

@@ -47,10 +47,19 @@ class PublishedRevision(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class KnownRemote(msgspec.Struct, frozen=True):
-    """What this machine last saw of a branch on a remote: the number of the head, and the head."""
+    """What this machine last saw of a branch on a remote.
+
+    Attributes:
+        number: The number of the head.
+        published: The head.
+        url: The URL of the remote, without credentials: with another one, the remote is another one.
+        withdrawn: A digest of the withdrawn files that this machine has deleted there; empty: none.
+    """
 
     number: int
     published: PublishedRevision
+    url: str = ""
+    withdrawn: str = ""
 
 
 def encode_published(published: PublishedRevision) -> bytes:
@@ -88,6 +97,19 @@ def read_known_remotes(root: Path) -> dict[str, KnownRemote]:
         return msgspec.json.decode(_find_path(root).read_bytes(), type=dict[str, KnownRemote])
     except (OSError, ValueError, msgspec.MsgspecError):
         return {}
+
+
+def read_known_remote(root: Path, branch: str, url: str) -> KnownRemote | None:
+    """Return what this machine knows of `branch`, named `REMOTE/BRANCH`; None if the remote had another URL then."""
+    known = read_known_remotes(root).get(branch)
+    return known if known and known.url == url else None
+
+
+def forget_remote(root: Path, branch: str) -> None:
+    """Forget what a remote had of `branch`; `StorageError` if that cannot be written."""
+    remotes = read_known_remotes(root)
+    if remotes.pop(branch, None):
+        write_atomic(_find_path(root), msgspec.json.encode(remotes))
 
 
 def remember_remote(root: Path, branch: str, known: KnownRemote) -> None:

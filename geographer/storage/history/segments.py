@@ -22,7 +22,7 @@ from geographer.storage.events import Event
 from geographer.storage.events.payload import load_payload_classes
 from geographer.storage.events.row_tables import ROW_TABLES, list_column_types
 from geographer.storage.log.chain import BRANCH, build_chain_sql, list_row_tables
-from geographer.storage.log.digests import compute_event_digest
+from geographer.storage.log.digests import build_lines_sql, build_row_digest_sql, compute_event_digest, hash_lines
 from geographer.storage.log.read import read_events_between
 
 SEGMENT_FORMAT: Final = 1
@@ -33,10 +33,12 @@ _FORMAT_KEY: Final = "geographer_segment"
 _EVENT_TABLE: Final = "event"
 _COMMON_COLUMNS: Final = {"row_table": "VARCHAR", "event": "INTEGER", "ordinal": "BIGINT", "change": "VARCHAR"}
 _CONTENT: Final = "content"
+_BATCH_EVENTS: Final = 1_000
 _EVENT_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z", re.ASCII)
-_MAX_TEXT_BYTES: Final = 1 << 28
-"""The largest content of an event that is read."""
+_MAX_EVENTS: Final = 10_000_000
+_MAX_TEXT_BYTES: Final = 1 << 30
+"""The largest contents of all events of a segment that are read."""
 
 
 class SegmentEvent(NamedTuple):
@@ -117,11 +119,11 @@ def read_segment_digests(connection: duckdb.DuckDBPyConnection, path: Path) -> l
     try:
         _check_format(connection, path)
         tables = _check_columns(connection, path)
-        query = (
-            f"SELECT event, sha256(content) FROM {build_scan_sql(path)} "  # noqa: S608
-            f"WHERE row_table = '{_EVENT_TABLE}' AND strlen(content) <= {_MAX_TEXT_BYTES} ORDER BY event"
-        )
-        rows = connection.execute(query).fetchall()
+        events = f"FROM {build_scan_sql(path)} WHERE row_table = '{_EVENT_TABLE}'"
+        count, size = connection.execute(f"SELECT count(*), sum(strlen(content)) {events}").fetchall()[0]
+        if count > _MAX_EVENTS or (size or 0) > _MAX_TEXT_BYTES:
+            raise _make_damage_error(path, f"it has {count:,} events of {size:,} bytes, too many to read")
+        rows = connection.execute(f"SELECT event, sha256(content) {events} ORDER BY event").fetchall()
     except duckdb.Error as error:
         raise _make_damage_error(path, str(error).partition("\n")[0]) from error
     load_payload_classes()
@@ -153,8 +155,36 @@ def read_segment_events(
         f"SELECT event, content FROM {build_scan_sql(path)} "  # noqa: S608
         f"WHERE row_table = '{_EVENT_TABLE}' AND event IN (SELECT unnest($1::INTEGER[])) ORDER BY event"
     )
-    rows = connection.execute(query, [numbers]).fetchall() if numbers else []
-    return [SegmentEvent(path, number, _parse_event(path, content)) for number, content in rows]
+    if not numbers:
+        return []
+    result, events = connection.execute(query, [numbers]), list[SegmentEvent]()
+    while rows := result.fetchmany(_BATCH_EVENTS):
+        events += [SegmentEvent(path, number, _parse_event(path, content)) for number, content in rows]
+    return events
+
+
+def has_recorded_rows(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    """Return whether the rows of all events of a segment file, whose events were checked, match their digests."""
+    try:
+        columns = list_segment_columns(connection, path)
+        lines = [
+            build_lines_sql(
+                table,
+                f"(SELECT event, ordinal, change, {build_row_digest_sql(table)} AS row_digest "  # noqa: S608
+                f"FROM ({build_rows_sql(path, table, columns)}))",
+                "event",
+            )
+            for table in sorted(list_segment_tables(connection, path))
+        ]
+        digests = hash_lines(connection, lines)
+        query = (
+            f"SELECT event, content->>'$.rows_digest' FROM {build_scan_sql(path)} "  # noqa: S608
+            f"WHERE row_table = '{_EVENT_TABLE}'"
+        )
+        recorded = dict(connection.execute(query).fetchall())
+    except duckdb.Error:
+        return False
+    return digests.keys() <= recorded.keys() and all(digests[number] == digest for number, digest in recorded.items())
 
 
 def build_rows_sql(path: Path, table: str, columns: Iterable[str]) -> str:
@@ -238,7 +268,7 @@ def _check_types(event: Event) -> None:
     numbers = (event.version, event.format, event.generation)
     if not all(isinstance(text, str) for text in (*texts, event.idempotency_key or "", *event.parents)):
         raise ValueError("a text has another type")
-    if not all(isinstance(number, int) and 0 < number < 1 << 31 for number in numbers):
+    if not all(type(number) is int and 0 < number < 1 << 31 for number in numbers):
         raise ValueError("a number has another type")
     if not isinstance(event.payload, dict) or not isinstance(event.parents, list):
         raise ValueError("its payload or its parents have another type")

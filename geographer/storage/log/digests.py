@@ -46,20 +46,22 @@ def compute_rows_digests(
     """Return the `rows_digest` of every event of the log, or of those whose key is larger, by the key of the event."""
     condition = "" if after_key is None else f" WHERE event_key > {after_key:d}"
     rows = [(table, f"log.{table}{condition}") for table in sorted(list_row_tables(connection))]
-    return _hash_lines(connection, [_build_lines_sql(table, source, "event_key") for table, source in rows])
+    return hash_lines(connection, [build_lines_sql(table, source, "event_key") for table, source in rows])
 
 
 def compute_pending_digest(connection: duckdb.DuckDBPyConnection, schema: str, tables: Iterable[str]) -> str:
     """Return the `rows_digest` of an event whose rows are in tables of a schema."""
-    return _hash_lines(connection, [_build_lines_sql(table, f"{schema}.{table}", "0") for table in sorted(tables)])[0]
+    return hash_lines(connection, [build_lines_sql(table, f"{schema}.{table}", "0") for table in sorted(tables)])[0]
 
 
-def _build_lines_sql(table: str, source: str, event_key: str) -> str:
+def build_lines_sql(table: str, source: str, event_key: str) -> str:
+    """Return the query for the lines that `rows_digest` covers, of the rows of a table in `source`."""
     line = f"'{table} ' || ordinal || ' ' || change || ' ' || row_digest || chr(10)"
     return f"SELECT {event_key} AS event_key, '{table}' AS source, ordinal, {line} AS line FROM {source}"  # noqa: S608
 
 
-def _hash_lines(connection: duckdb.DuckDBPyConnection, lines: list[str]) -> defaultdict[int, str]:
+def hash_lines(connection: duckdb.DuckDBPyConnection, lines: list[str]) -> defaultdict[int, str]:
+    """Return the `rows_digest` of each event, by its key, from queries for the lines."""
     digests: dict[int, Any] = {}
     if lines:
         # In blocks, DuckDB sorts integers only; hashlib is several times faster than DuckDB's sha256.

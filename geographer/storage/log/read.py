@@ -125,7 +125,7 @@ def _resolve_name(connection: duckdb.DuckDBPyConnection, name: str, head: int) -
     if re.fullmatch(r"@[0-9]+", name):
         return _read_number(name[1:])
     if is_unicode(name):
-        for find in (_find_by_branch, _find_by_tag, _find_by_digest, _find_by_date):
+        for find in (_find_by_tag, _find_by_branch, _find_by_digest, _find_by_date):
             position = find(connection, name)
             if position is not None:
                 return position
