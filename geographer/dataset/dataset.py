@@ -44,6 +44,7 @@ from geographer.storage.database.dataset_folder import (
     require_new_dataset_folder,
 )
 from geographer.storage.events import ChangeResult
+from geographer.storage.history.published import check_selection
 from geographer.storage.queries.table import Table
 from geographer.storage.request import PlanContext, Request
 
@@ -169,6 +170,7 @@ class Dataset(DatasetReader):
         from geographer.sharing.clone import clone_files, finish_clone, name_clone
         from geographer.sharing.fetch import fetch_clone_objects, retain_tags
 
+        check_selection(revisions)
         root = clone_files(source, Path(path) if path is not None else name_clone(source), remote)
         dataset = cls(root, command=command, progress=progress)
         if pixels:
@@ -195,6 +197,7 @@ class Dataset(DatasetReader):
         from geographer.sharing.fetch import fetch_branch
         from geographer.storage.dvc.remote import open_remote
 
+        check_selection(revisions)
         with open_remote(self.root, remote) as opened:
             return fetch_branch(self._unit_of_work, opened, revisions)
 
@@ -207,6 +210,7 @@ class Dataset(DatasetReader):
         from geographer.sharing.fetch import pull_branch
         from geographer.storage.dvc.remote import open_remote
 
+        check_selection(revisions)
         with open_remote(self.root, remote) as opened:
             return pull_branch(self._unit_of_work, opened, revisions)
 
@@ -228,6 +232,7 @@ class Dataset(DatasetReader):
         from geographer.sharing.push import push_branch
         from geographer.storage.dvc.remote import open_remote
 
+        check_selection(revisions)
         with open_remote(self.root, remote) as opened:
             return push_branch(self._unit_of_work, opened, revisions, dry_run=dry_run)
 

@@ -75,7 +75,7 @@ def check_tag(name: str) -> str:
     is_digest = all(letter in "0123456789abcdef" for letter in name.lower())
     if name and (is_digest or name.upper().startswith("HEAD") or _is_date(name) or name == BRANCH):
         raise UsageError(
-            f"invalid tag '{name}': it could be a digest, a date, a branch or HEAD. Use a name such as v1."
+            f"invalid tag '{name}': it could be a digest, a date, HEAD or a branch. Use a name such as v1."
         )
     validate_name("tag", name)
     return name

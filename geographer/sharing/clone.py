@@ -47,7 +47,7 @@ def clone_files(source: str, folder: Path, remote_name: str | None) -> Path:
         CorruptError: what the remote delivers is not as it should be.
         StorageError: Git or the remote failed.
     """
-    if has_credentials(source):
+    if has_credentials(source) and not _has_user_alone(source):
         raise UsageError(
             "the URL has credentials, which .dvc/config would keep. Leave them out, and configure them in DVC or Git, "
             f"e.g. dvc remote modify --global {remote_name or DEFAULT_REMOTE} password SECRET"
@@ -78,6 +78,11 @@ def _read_source(folder: Path) -> str | None:
         return (root / _MARKER).read_text(encoding="utf-8")
     except (NotFoundError, OSError, UnicodeDecodeError):
         return None
+
+
+def _has_user_alone(source: str) -> bool:
+    """Return whether a URL has a user name, which SSH needs, and no password; of HTTP, it may be a token."""
+    return source.startswith("ssh://") and ":" not in source.removeprefix("ssh://").partition("@")[0]
 
 
 def name_clone(source: str) -> Path:
@@ -197,7 +202,7 @@ def _clone_git(source: str, folder: Path) -> None:
     except FileNotFoundError as error:
         raise NotFoundError("Git is not installed. Install it, or clone the DVC remote's URL.") from error
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        reason = " ".join(done.stderr.split()).rstrip(".") or "no message"
         raise StorageError(f"Git cannot clone '{source}': {reason}. Check the URL or the path.")
 
 

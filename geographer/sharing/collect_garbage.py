@@ -55,7 +55,8 @@ class GarbageReport(NamedTuple):
     Attributes:
         kept: The objects that stay because something needs them.
         deleted: The objects that were deleted.
-        unknown: The objects that stay because this dataset does not know them: the store may be shared.
+        unknown: The objects that stay because this dataset does not know them, or not whether a tag of another one
+            needs them: the store may be shared.
     """
 
     kept: ObjectCount
@@ -79,7 +80,8 @@ def collect_garbage(
     Needed are the objects of the head, of all tags and of the revision that the workspace shows, with `revisions`
     "all" those of every revision; the files and the listing of `history/`; and whatever other `.dvc` files and
     `dvc.lock` of the workspace or of a Git commit use. A cache outside the dataset's folder, and a remote, may be
-    shared: objects that this dataset does not know stay there.
+    shared: objects that this dataset does not know stay there, and so do retained objects of such a cache, which tags
+    of another dataset may need, unless they were withdrawn.
 
     Raises:
         ConflictError: another command is storing files; DVC cannot read a `.dvc` file, so that it is not known what it
@@ -128,7 +130,8 @@ def _collect_local(head: Revision, store: Store, needs: _Needs, *, dry_run: bool
     sizes = store.retained_objects.list_objects()
     garbage, unknown = sizes.keys() - needs.objects, set[str]()
     if not store.retained_objects.cache_folder.is_relative_to(store.root):
-        unknown = garbage - _list_known_objects(head, store, needs).keys()
+        retained = store.retained_objects.list_retained() - list_withdrawn_md5s(head)
+        unknown = (garbage - _list_known_objects(head, store, needs).keys()) | (garbage & retained)
         garbage -= unknown
     if not dry_run:
         store.retained_objects.delete_objects(garbage)

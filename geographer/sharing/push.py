@@ -12,7 +12,13 @@ import msgspec
 
 from geographer.base.errors import ConflictError, CorruptError, quote_names
 from geographer.base.text import format_count
-from geographer.sharing.fetch import FetchResult, describe_divergence, fetch_branch, list_published_segments, parse_listing
+from geographer.sharing.fetch import (
+    FetchResult,
+    describe_divergence,
+    fetch_branch,
+    list_published_segments,
+    parse_listing,
+)
 from geographer.storage.dvc.dvc_check import read_dvc_file
 from geographer.storage.dvc.dvc_files import compute_md5
 from geographer.storage.dvc.remote import Remote
@@ -144,7 +150,7 @@ def _restore_deleted(work: UnitOfWork, remote: Remote, required: Mapping[str, Pa
     if lost := sorted(md5 for md5 in missing if not required[md5].is_file()):
         raise CorruptError(
             f"the remote '{remote.name}' lost {format_count(len(lost), 'object')} during this push, such as "
-            f"{quote_names(lost, 3)}, which this machine lacks, too. Run geographer push --revisions all where they are."
+            f"{quote_names(lost, 3)}, which this machine lacks, too. Run geographer push where they are."
         )
     if missing:
         remote.upload_objects({md5: required[md5] for md5 in missing}, work.progress)
@@ -193,7 +199,7 @@ def _pack_parcel(
             f"{count} of the revisions to push, such as {quote_names(lost, 3)}, are neither on this machine nor on "
             f"'{remote.name}'. Get them with geographer pull OTHER-REMOTE, or see geographer verify."
         )
-    address, segments = _list_history(store, work.root)
+    address, segments = list_history(store, work.root)
     sent = list_published_segments(store, remote, known.published) if known else set()
     folder = HistoryFolder(work.root).folder
     history = {md5: folder / name for name, md5 in segments.items() if md5 not in sent}
@@ -208,10 +214,10 @@ def _pack_parcel(
     return parcel
 
 
-def _list_history(store: Store, root: Path) -> tuple[str, dict[str, str]]:
+def list_history(store: Store, root: Path) -> tuple[str, dict[str, str]]:
     """Return the address of the history folder's listing, and the MD5s of its segments by file name.
 
-    `CorruptError` if there is no listing, or one that nobody could fetch.
+    `CorruptError` if there is no listing, or one that every other machine would refuse.
     """
     address = read_dvc_file(root / HISTORY_DVC_FILE).address
     tracked = store.list_tracked_files(HISTORY_DVC_FILE)
@@ -230,7 +236,7 @@ def _describe_head(work: UnitOfWork, head: Head, selection: RevisionSelection) -
     memory = HistoryFolder(work.root).read_memory()
     if memory.head != head.digest or not memory.content_digest:
         raise CorruptError(f"'{HISTORY_FOLDER}' is not at the head @{head.position}. See geographer verify.")
-    address, _ = _list_history(work.file_store, work.root)
+    address, _ = list_history(work.file_store, work.root)
     dataset = work.read_dataset_id()
     return PublishedRevision(
         HEAD_FORMAT, dataset, BRANCH, head.position, head.digest, memory.content_digest, address, selection

@@ -254,8 +254,10 @@ class UnitOfWork:
 
     @property
     def workspace_position(self) -> int | None:
-        """The position of the workspace's files; None if it is not known."""
-        return self.read_marker().position
+        """The position of the workspace's files; None if it is not known, as after other commands of DVC and Git."""
+        marker = self.read_marker()
+        is_changed = marker.is_requested and marker.dvc_files != list_dvc_files(self.root)
+        return None if is_changed else marker.position
 
     def read_marker(self, head: Head | None = None) -> WorkspaceMarker:
         """Read the marker of the workspace; its position is not known if the log, with that `head`, lacks its event."""

@@ -32,8 +32,9 @@ from geographer.base.errors import (
 )
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.redaction import redact_text
-from geographer.storage.dvc.remote_files import BackendFiles, HttpFiles, S3Files, is_object_name, make_object_path
+from geographer.storage.dvc.remote_files import BackendFiles, HttpFiles, S3Files, make_object_path
 from geographer.storage.dvc.repository import open_repository
+from geographer.storage.dvc.retained import is_object_name
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -13,7 +12,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from geographer.base.errors import CorruptError, UsageError
+from geographer.base.errors import UsageError
+from geographer.storage.dvc.retained import require_object_name
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,7 +27,6 @@ OBJECTS_FOLDER: Final = "files/md5"
 """The folder of DVC's objects in a remote."""
 MAX_CHECKS: Final = 256
 """Up to how many objects are looked for one by one; for more, the remote's objects are listed where that is cheaper."""
-_MD5: Final = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 _PROBE: Final = "heads/.exclusive"
 """A file that tells whether the server creates files exclusively."""
 
@@ -276,11 +275,5 @@ def _make_read_only_error() -> UsageError:
 
 def make_object_path(md5: str) -> str:
     """Return the path of an object in a remote; `CorruptError` if it is not an MD5, which may come from strangers."""
-    if not _MD5.fullmatch(md5):
-        raise CorruptError(f"'{md5}' is not the MD5 of an object. Restore the file that names it, or fetch it again.")
+    require_object_name(md5)
     return f"{OBJECTS_FOLDER}/{md5[:2]}/{md5[2:]}"
-
-
-def is_object_name(name: str) -> bool:
-    """Return whether a name is the MD5 of a file, or that of a folder's listing, which ends in `.dir`."""
-    return _MD5.fullmatch(name) is not None

@@ -134,13 +134,20 @@ class RetainedObjects:
 
 
 def join_object_path(folder: Path, md5: str) -> str:
-    """Return the path of an object in a folder of objects.
-
-    `CorruptError` if `md5` is not an MD5, or one with `.dir`: a recorded one may come from strangers.
-    """
-    if not _OBJECT.fullmatch(md5):
-        raise CorruptError(f"'{md5}' is not the MD5 of an object. Restore the file that names it, or fetch it again.")
+    """Return the path of an object in a folder of objects; see `require_object_name`."""
+    require_object_name(md5)
     return f"{folder}{os.sep}{md5[:2]}{os.sep}{md5[2:]}"
+
+
+def is_object_name(md5: str) -> bool:
+    """Return whether a text is the MD5 of a file, or that of a folder's listing, which ends in `.dir`."""
+    return _OBJECT.fullmatch(md5) is not None
+
+
+def require_object_name(md5: str) -> None:
+    """Raise `CorruptError` if a text, which may come from strangers, is not `is_object_name`."""
+    if not is_object_name(md5):
+        raise CorruptError(f"'{md5}' is not the MD5 of an object. Restore the file that names it, or fetch it again.")
 
 
 def _is_intact(path: Path | str, md5: str) -> bool:

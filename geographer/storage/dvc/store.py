@@ -39,7 +39,7 @@ from geographer.storage.dvc.dvc_files import (
     write_dvc_file,
 )
 from geographer.storage.dvc.repository import open_repository
-from geographer.storage.dvc.retained import RetainedObjects, join_object_path
+from geographer.storage.dvc.retained import RetainedObjects, is_object_name, join_object_path
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -230,7 +230,7 @@ class Store:
         return find_dvc_file_damage(self.root / f"{folder}.dvc", entries, self.cache_path)
 
     def list_tracked_files(self, dvc_file: str) -> dict[str, str] | None:
-        """Return the files that a `.dvc` file names, with their MD5s; None if it or its listing cannot be read.
+        """Return the files that a `.dvc` file names, with their MD5s; None if it or its listing is not valid.
 
         Paths are relative to the workspace. A listing that the cache lacks is fetched from the remote.
         """
@@ -244,7 +244,9 @@ class Store:
         with suppress(StorageError, UsageError):
             self.fetch_files([output.address])
         listing = read_listing(self.cache_path(output.address), output.address)
-        return None if listing is None else {f"{path}/{name}": md5 for name, md5 in listing.items()}
+        if listing is None or not all(_is_listed_file(name, md5) for name, md5 in listing.items()):
+            return None
+        return {f"{path}/{name}": md5 for name, md5 in listing.items()}
 
     def write_listing(self, address: str, listing: bytes) -> None:
         """Put the listing of a folder, named `address`, into the cache; see `dvc_files.encode_listing`."""
@@ -435,6 +437,12 @@ class Store:
 
 
 _make_md5 = partial(hashlib.md5, usedforsecurity=False)
+
+
+def _is_listed_file(name: str, md5: str) -> bool:
+    """Return whether an entry of a listing, which may come from strangers, is an object's and inside the folder."""
+    is_inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
+    return is_inside and is_object_name(md5)
 
 
 def is_in_git(folder: Path) -> bool:

@@ -39,6 +39,9 @@ def find_history_faults(
     if agreement.relation is LockRelation.CATCH_UP:
         detail = f"it is at @{agreement.position}, because a command was interrupted"
         yield Finding("stale lock file", LOCK_FILE, agreement.position, detail, _REPAIR)
+    elif agreement.relation is LockRelation.BEHIND:
+        # An older commit of Git, whose segments may have been joined since.
+        return
     elif agreement.problem:
         yield Finding("other lock file", LOCK_FILE, agreement.position, agreement.problem, "")
     if agreement.position is not None:

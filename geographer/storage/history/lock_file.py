@@ -53,9 +53,9 @@ def parse_lock(content: bytes, name: str) -> Lock:
     """
     if _MARKER in content:
         raise ConflictError(
-            f"'{name}' has a conflict of a Git merge: two histories meet. Nothing of either is lost. Choose one with "
-            f"git checkout --ours (or --theirs) {name} history.dvc and every .dvc file in conflict, and run geographer "
-            "checkout; geographer import dataset brings in what the other one has."
+            f"'{name}' has a conflict of a Git merge: two histories meet. Both are kept. Run git merge --abort, clone "
+            "the published history into another folder (geographer clone), and bring your changes there with "
+            "geographer import dataset."
         )
     try:
         file_format = msgspec.json.decode(content, type=_LockFormat).format

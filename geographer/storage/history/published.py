@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
 from geographer.base.atomic_files import write_atomic
-from geographer.base.errors import CorruptError, UnsupportedVersionError
+from geographer.base.errors import CorruptError, UnsupportedVersionError, UsageError
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
 from geographer.storage.events.payload import Digest, Name
 from geographer.storage.log.chain import BRANCH
@@ -60,6 +60,12 @@ class KnownRemote(msgspec.Struct, frozen=True):
     published: PublishedRevision
     url: str = ""
     withdrawn: str = ""
+
+
+def check_selection(selection: object) -> None:
+    """Raise `UsageError` unless it is a selection of revisions."""
+    if selection not in get_args(RevisionSelection):
+        raise UsageError(f"invalid revisions {selection!r}. Use 'tags', 'all' or 'current'.")
 
 
 def encode_published(published: PublishedRevision) -> bytes:

@@ -8,14 +8,11 @@ from typing import Final, NamedTuple
 import duckdb
 
 from geographer.storage.database.connection import run_script
-from geographer.storage.log.chain import list_row_tables
 from geographer.storage.state.update import PATH_FAULT_SQL
 from geographer.storage.workspace.required_objects import RevisionSelection, iter_listings
+from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 
 _SCRIPT: Final = Path(__file__).with_name("chain_objects.sql")
-_WITHDRAWN: Final = (
-    "SELECT DISTINCT md5 FROM log.withdrawn_file JOIN log.chain USING (event_key) WHERE branch = $1 AND position <= $2"
-)
 
 
 class ChainObjects(NamedTuple):
@@ -38,14 +35,11 @@ def list_chain_objects(
         position for (position,) in connection.execute("SELECT position FROM selected_revision").fetchall()
     )
     versions = connection.execute("FROM chain_file ORDER BY folder, name, md5").fetchall()
-    shown = {md5 for _, _, md5, _, start, end in versions if start <= head < end}
-    withdrawn = list_withdrawn_md5s(connection, branch, head) - shown
+    withdrawn = list_withdrawn_md5s(connection, branch, head)
     files = {md5: size for _, _, md5, size, *_ in versions if md5 not in withdrawn}
     return ChainObjects(files, {item.address: item.content for item in iter_listings(versions, positions)})
 
 
 def list_withdrawn_md5s(connection: duckdb.DuckDBPyConnection, branch: str, head: int) -> set[str]:
-    """Return the MD5s of the files that were withdrawn up to a position of a chain."""
-    if "withdrawn_file" not in list_row_tables(connection):
-        return set()
-    return {md5 for (md5,) in connection.execute(_WITHDRAWN, [branch, head]).fetchall()}
+    """Return the MD5s of the files that were withdrawn up to a position of a chain; see `list_withdrawn_files`."""
+    return {*list_withdrawn_files(connection, branch, head)}

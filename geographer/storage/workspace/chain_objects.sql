@@ -32,4 +32,4 @@ WITH chain AS (
 SELECT DISTINCT parse_dirpath(path, 'forward_slash') AS folder, parse_filename(path, false, 'forward_slash') AS name, md5,
        size, valid_from, valid_to
 FROM version ASOF JOIN selected_revision ON valid_from <= selected_revision.position
-WHERE selected_revision.position < valid_to AND is_stored AND md5 IS NOT NULL AND path_fault(path) IS NULL;
+WHERE selected_revision.position < valid_to AND is_stored AND regexp_full_match(md5, '[0-9a-f]{32}') AND path_fault(path) IS NULL;

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from geographer.base.errors import ConflictError, CorruptError, quote_names
-from geographer.storage.database.dataset_folder import LOCK_FILE
 from geographer.storage.dvc.dvc_files import FolderEntry, compute_address, encode_listing
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import read_status
@@ -29,8 +28,9 @@ def require_known_dvc_files(revision: Revision, root: Path, dvc_files: Iterable[
     if unknown := find_unknown_dvc_files(revision, root, dvc_files):
         if conflicts := [path for path in unknown if has_merge_conflict(root / path)]:
             raise ConflictError(
-                f"{quote_names(conflicts)} has a conflict of a Git merge. Choose one side with git checkout --ours (or "
-                f"--theirs) {LOCK_FILE} history.dvc and every .dvc file in conflict, and run geographer checkout."
+                f"{quote_names(conflicts)} has a conflict of a Git merge. Run git merge --abort, clone the published "
+                "history into another folder (geographer clone), and bring your changes there with geographer import "
+                "dataset."
             )
         raise ConflictError(
             f"{quote_names(unknown)} lists other files than any revision of this log: it is damaged, or comes from a "

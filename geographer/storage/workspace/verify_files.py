@@ -184,13 +184,16 @@ class FileVerifier:
         known = {file.path for file in self._list_stored_files(position)}
         known |= self._list_referenced_paths()
         known |= {path.relative_to(root).as_posix() for path in self._present_paths}
+        # Plain DVC may have brought another revision: what a .dvc file names is not deleted.
+        for dvc_file in (path for top in DATA_FOLDERS for path in iter_dvc_files(root, top)):
+            known.update(self._store.list_tracked_files(dvc_file) or ())
         files = sorted(path for top in DATA_FOLDERS for path in _iter_data_files(root, top))
-        for path in [path for path in files if path not in known]:
+        for path in files:
             if dvc_file := self._foreign_paths.get(path):
                 detail = f"'{dvc_file}' names it, and the log does not know it"
                 yield Finding("unrecorded file", path, None, detail, Remedy.TEAM)
-            else:
-                self.repair.orphans.append(root / path)
+        for path in [path for path in files if path not in known]:
+            self.repair.orphans.append(root / path)
         self.repair.orphans.extend(list_abandoned_staging(root))
 
     def _list_referenced_paths(self) -> set[str]:

@@ -29,6 +29,7 @@ _LAST_VERSIONS: Final = (
     "SELECT raster_id, md5 FROM chain_raster_change WHERE change <> 'removed' AND position <= getvariable('position') "
     "AND raster_id IN (SELECT unnest($ids::VARCHAR[])) QUALIFY position = max(position) OVER (PARTITION BY raster_id)"
 )
+_LAST_POSITION: Final = (1 << 63) - 1
 MARKER: Final = "withdrawn.sha256"
 """The file in the dataset's own folder that says which withdrawn files are known to be deleted on this machine."""
 
@@ -49,17 +50,21 @@ class WithdrawnFile(NamedTuple):
         return f"withdrawn @{self.position}: {self.reason}"
 
 
-def list_withdrawn_files(connection: duckdb.DuckDBPyConnection) -> dict[str, WithdrawnFile]:
-    """Return the files that were withdrawn up to the log's head, by MD5; `connection` has the views of the chain.
+def list_withdrawn_files(
+    connection: duckdb.DuckDBPyConnection, branch: str = BRANCH, head: int | None = None
+) -> dict[str, WithdrawnFile]:
+    """Return the files that were withdrawn up to position `head` of a chain, or up to its last event, by MD5.
 
-    A file that a raster of the head has is not withdrawn: an event from elsewhere cannot have it deleted.
+    An event from elsewhere cannot have any other file deleted: what the named raster never had is not withdrawn, nor
+    what a raster or a label of the head has.
     """
     if not connection.execute(_HAS_TABLE).fetchone():
         return {}
     if not connection.execute("FROM log.withdrawn_file LIMIT 1").fetchone():
         return {}
     files: dict[str, WithdrawnFile] = {}
-    for row in connection.execute(_QUERY.read_text(), {"branch": BRANCH}).fetchall():
+    values = {"branch": branch, "head": _LAST_POSITION if head is None else head}
+    for row in connection.execute(_QUERY.read_text(), values).fetchall():
         files.setdefault(row[0], WithdrawnFile(*row))
     return files
 
