@@ -101,6 +101,28 @@ def test_interrupted_clone_goes_on(crash, team, monkeypatch):
         team.clone("clone")
 
 
+def test_interrupted_clone_of_subfolder_goes_on(team):
+    """A Git repository with the dataset in a subfolder, whose remote cannot be read at first."""
+    outer = team.folder / "outer"
+    shutil.copytree(team.ada, outer / "dataset", symlinks=True)
+    shutil.rmtree(outer / "dataset/.git")
+    config = outer / "dataset/.dvc/config"
+    config.write_text(config.read_text().replace("../../remote", str(team.remote)))
+    run_git(outer, "init", "--quiet")
+    commit_all(outer, "v1")
+    away = team.remote.rename(team.folder / "away")
+    with pytest.raises(NotFoundError):
+        team.clone("clone", outer)
+    away.rename(team.remote)
+    with pytest.raises(ConflictError, match="not empty"):
+        team.clone("clone")
+    clone = team.clone("clone", outer)
+    assert clone.root == team.folder / "clone/dataset"
+    assert clone.verify() == []
+    with pytest.raises(ConflictError, match="not empty"):
+        team.clone("clone", outer)
+
+
 def test_clone_into_other_files_is_refused(team):
     (team.folder / "clone").mkdir()
     (team.folder / "clone/notes.txt").write_text("mine")

@@ -19,6 +19,7 @@ from geographer.base.errors import ConflictError, NotFoundError
 from geographer.cli import geographer_command
 from geographer.sharing.collect_garbage import ObjectCount
 from geographer.storage.database.dataset_folder import exclude_staging, make_staging_folder
+from geographer.storage.dvc.folder_files import FolderFiles
 from geographer.storage.dvc.remote import open_remote
 from geographer.storage.dvc.store import Store
 from geographer.storage.history.lock_file import read_lock
@@ -216,13 +217,19 @@ def test_files_of_other_dvc_files_stay(history):
     assert list_stored(root) == stored
 
 
-def test_shared_cache_keeps_unknown_objects(history, scenes, tmp_path):
+def move_cache(root, cache):
+    """Let a dataset use a cache outside its folder, with the objects that it has."""
     from dvc.repo import Repo
 
-    cache = tmp_path / "cache"
-    shutil.move(history.root / ".dvc/cache", cache)
-    with Repo(str(history.root)) as repo, repo.config.edit() as edited:
+    subprocess.run(["cp", "-a", f"{root}/.dvc/cache/.", str(cache)], check=True)
+    shutil.rmtree(root / ".dvc/cache")
+    with Repo(str(root)) as repo, repo.config.edit() as edited:
         edited["cache"] = {"dir": str(cache)}
+
+
+def test_shared_cache_keeps_unknown_objects(history, scenes, tmp_path):
+    cache = tmp_path / "cache"
+    move_cache(history.root, cache)
     foreign = cache / "files/md5" / "00" / ("f" * 30)
     foreign.parent.mkdir(exist_ok=True)
     foreign.write_bytes(b"of another project")
@@ -231,6 +238,26 @@ def test_shared_cache_keeps_unknown_objects(history, scenes, tmp_path):
     assert report.unknown == ObjectCount(1, 18)
     assert md5_of(scenes["a", 2]) not in list_names(cache)
     assert md5_of(scenes["a", 1]) in list_names(cache)
+
+
+def test_shared_cache_keeps_tags_of_others(history, scenes, empty_dataset, tmp_path):
+    """Another dataset's tag needs a file that this one had; withdrawn files are deleted all the same."""
+    cache = tmp_path / "cache"
+    other = Dataset.open(shutil.copytree(empty_dataset, tmp_path / "other"))
+    for root in (history.root, other.root):
+        move_cache(root, cache)
+    history, other = Dataset.open(history.root), Dataset.open(other.root)
+    other.add_rasters([scenes["a", 2], scenes["b", 3]])
+    other.tag("v1")
+    planned = history.collect_garbage(dry_run=True)
+    assert history.collect_garbage() == planned
+    assert planned.deleted.objects > 0
+    assert other.verify(all_tags=True) == []
+    for folder in ("files", "geographer"):
+        assert {md5_of(scenes["a", 2]), md5_of(scenes["b", 3])} <= list_names(cache / folder)
+    history.withdraw_rasters(["a"], reason="the licence ended")
+    history.collect_garbage()
+    assert md5_of(scenes["a", 2]) not in list_names(cache)
 
 
 def test_tags_are_retained_again(history, scenes):
@@ -358,6 +385,40 @@ def test_push_during_garbage_collection_is_noticed(history, tmp_path, monkeypatc
     with pytest.raises(ConflictError, match="another push moved the head of 'origin'"):
         history.collect_garbage(remote="origin")
     assert list_names(tmp_path / "remote/files/md5") == before
+
+
+KEPT = ["by the collection", "by the push"]
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_running_push_loses_nothing(kept, team, monkeypatch):
+    """A garbage collection of the remote after a push sent its segments, and before it creates the head."""
+    ada, bob = Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))
+    ada.add_classes(["reed"])
+    create_file = FolderFiles.create_file
+    before = list_names(team.remote / "files/md5")
+
+    def collect_first(*arguments):
+        sent = list_names(team.remote / "files/md5") - before
+        assert len(sent) == 2
+        if kept == "by the collection":
+            assert bob.collect_garbage(remote="origin").deleted.objects == 0
+        else:
+            for name in sent:
+                (team.remote / "files/md5" / name[:2] / name[2:]).unlink()
+        return create_file(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderFiles, "create_file", collect_first)
+        ada.push()
+    bob.pull()
+    assert bob.show().digest == ada.show().digest
+    if kept == "by the collection":
+        ada.add_classes(["sand"])
+        ada.push()
+        bob.pull()
+        assert bob.collect_garbage(remote="origin").deleted.objects > 0
+        assert list_names(team.remote / "files/md5") >= list_history(bob.root)
 
 
 def test_remote_ahead_is_left_alone(history, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -15,8 +17,11 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, CorruptError
+from geographer.sharing import fetch, push
 from geographer.storage.dvc.folder_files import FolderFiles
+from geographer.storage.dvc.store import Store
 from geographer.storage.history import folder as history_folder
+from geographer.storage.history.ingest import read_chain
 from geographer.storage.unit_of_work import UnitOfWork
 from tests.sample_history import read_contents, write_scenes
 from tests.sample_team import LONG, copy_team, long_form, select_cases
@@ -138,15 +143,67 @@ def test_replaced_remote_is_recognised(team):
         ada.pull()
 
 
-@long_form
-def test_emptied_remote_is_recognised(team):
+@pytest.mark.parametrize("change", select_cases(["emptied", "another URL"], 2))
+def test_emptied_or_other_remote_gets_all(change, team):
+    """A remote that was emptied, or has another URL: what this machine knew of it is forgotten, and all is sent."""
     ada = Dataset.open(team.ada)
-    shutil.rmtree(team.remote)
-    team.remote.mkdir()
+    assert ada.push().changed is False
+    first = read_contents(team.remote)
+    if change == "emptied":
+        shutil.rmtree(team.remote)
+    else:
+        config = team.ada / ".dvc/config"
+        config.write_text(config.read_text().replace("../../remote", "../../other"))
+    other = team.remote if change == "emptied" else team.folder / "other"
+    other.mkdir()
+    assert ada.fetch().position == 0
+    assert ada.push().changed
+    assert read_contents(other) == first
     ada.add_classes(["reed"])
-    with pytest.raises(ConflictError, match="no longer has head"):
-        ada.push()
+    assert ada.push().events == 1
+    assert read_head(other)[0] == 2
+
+
+def test_push_after_push_reads_no_segment(team, monkeypatch):
+    """After a push, `main` has the events of the published head: nothing is downloaded or taken in again."""
+    ada = Dataset.open(team.ada)
+    monkeypatch.setattr(fetch, "ingest_segments", raise_crash)
+    for name in ("reed", "sand", "clay"):
+        ada.add_classes([name])
+        assert (ada.push().events, ada.fetch().events) == (1, 0)
+        assert read_chain(ada._unit_of_work.database, "origin/main") == read_digests(ada)
     assert ada.verify() == []
+
+
+def test_withdrawn_files_are_deleted_once(team, monkeypatch):
+    """A push that ends before it deletes withdrawn files: the next one deletes them, and no later one asks again."""
+    ada = Dataset.open(team.ada)
+    (raster,) = ada.rasters(where="raster_id = 'a'").to_pylist()
+    path = team.remote / "files/md5" / raster["md5"][:2] / raster["md5"][2:]
+    ada.withdraw_rasters(["a"], reason="licence")
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderFiles, "delete_files", raise_crash)
+        with pytest.raises(Crash):
+            ada.push()
+    assert path.exists()
+    assert ada.push().changed is False
+    assert not path.exists()
+    monkeypatch.setattr(FolderFiles, "delete_files", raise_crash)
+    ada.add_classes(["reed"])
+    assert ada.push().changed
+
+
+def test_listing_that_others_refuse_is_not_published(team):
+    """A history whose listing names another file than segments: the check of those who fetch it is that of the push."""
+    dvc_file = team.ada / "history.dvc"
+    listing = b'[{"md5": "' + b"0" * 32 + b'", "relpath": "notes.parquet"}]'
+    address = f"{hashlib.md5(listing).hexdigest()}.dir"
+    with Store(team.ada) as store:
+        assert push.list_history(store, team.ada)[1]
+        store.write_listing(address, listing)
+        dvc_file.write_text(re.sub(r"md5: \S+\.dir", f"md5: {address}", dvc_file.read_text()))
+        with pytest.raises(CorruptError, match="other files than segments"):
+            push.list_history(store, team.ada)
 
 
 def test_remote_of_other_dataset_is_refused(team, tmp_path):
@@ -230,8 +287,6 @@ def test_interrupted_push_goes_on(step, team, monkeypatch):
     ada.add_rasters(write_scenes(team.folder, "c", "d", offset=2, seed=5))
     with monkeypatch.context() as patch:
         if step == "remember":
-            from geographer.sharing import push
-
             patch.setattr(push, "remember_remote", raise_crash)
         elif step == "put_file":
             patch.setattr(FolderFiles, "put_file", FailAfter(FolderFiles.put_file, 2))
