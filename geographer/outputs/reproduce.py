@@ -16,6 +16,7 @@ from geographer.outputs.export_folder import export_folder
 from geographer.storage.dvc.remote import Remote, open_remote
 from geographer.storage.queries.logged_content import LoggedContent
 from geographer.storage.unit_of_work import UnitOfWork
+from geographer.storage.workspace.roots import list_references
 
 _BATCH: Final = 256
 """How many objects are downloaded at once, before they are hashed."""
@@ -30,6 +31,7 @@ class ReproduceResult(NamedTuple):
         files: The number of files; each has its recorded size and SHA-256.
         content_digest: The content digest, computed from the log.
         matches: The tags that record this content digest.
+        references: The rasters that are recorded in place, and so are not among the files.
         source: Where the bytes come from: `remote NAME`, or `cache`.
     """
 
@@ -38,6 +40,7 @@ class ReproduceResult(NamedTuple):
     files: int
     content_digest: str
     matches: list[str]
+    references: list[str]
     source: str
 
 
@@ -74,6 +77,7 @@ def reproduce_revision(
         query = "SELECT tag, content_digest FROM state.tag WHERE digest = $digest ORDER BY tag"
         digest = view.fetch_value("SELECT digest FROM chain_event WHERE position = $at", {"at": position})
         tags = view.fetch_rows(query, {"digest": digest})
+        references = [reference.raster_id for reference in list_references(view)]
     if wrong := [tag for tag, recorded in tags if recorded != content]:
         raise CorruptError(
             f"tag '{wrong[0]}' records another content digest than {content}, which the log gives. See geographer "
@@ -81,7 +85,7 @@ def reproduce_revision(
         )
     files = result.written + result.unchanged
     origin = f"remote '{remote.name}'" if remote else "cache"
-    return ReproduceResult(position, digest, files, content, [tag for tag, _ in tags], origin)
+    return ReproduceResult(position, digest, files, content, [tag for tag, _ in tags], references, origin)
 
 
 class RemoteFiles:

@@ -67,7 +67,7 @@ def read_sharing_status(work: UnitOfWork, revision: Revision, agreement: Agreeme
     remotes = [_describe_remote(work, branch, known) for branch, known in read_known_remotes(work.root).items()]
     unknown = find_unknown_dvc_files(revision, work.root, list_dvc_files(work.root))
     has_tags = revision.fetch_value("SELECT 1 FROM tags LIMIT 1")
-    usage = list_tag_usage(revision, work.file_store, list_published_files(revision, work.root)) if has_tags else []
+    usage = list_tag_usage(revision, work.root, list_published_files(revision, work.root)) if has_tags else []
     return SharingStatus(agreement.problem or agreement.relation.value, unknown, remotes, usage)
 
 

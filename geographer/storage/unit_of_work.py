@@ -186,8 +186,11 @@ class UnitOfWork:
     def write_history(self) -> None:
         """Bring the history folder and the lock file up to the head of the log.
 
-        A log that does not match its digests is not published: a warning says so.
+        Nothing is done in a dataset that may not be written. A log that does not match its digests is not published: a
+        warning says so.
         """
+        if not self.database.is_writable:
+            return
         try:
             self.history.write_head(self.database, self._compute_content_digest)
         except CorruptError as error:

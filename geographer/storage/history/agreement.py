@@ -139,8 +139,8 @@ def _describe_known_lock(head: Head, position: int, *, is_ours: bool) -> Agreeme
         return Agreement(LockRelation.CATCH_UP, position)
     problem = (
         f"{LOCK_FILE} is at @{position}, as in an earlier commit of Git, and the log's head is @{head.position}. Run "
-        f"geographer checkout to show @{position}. To go on from the head, check out the newest commit with Git; if Git "
-        "does not have it yet, run geographer checkout HEAD, which writes the lock file again."
+        f"geographer checkout to show @{position}. To go on from the head, check out the newest commit with Git; if "
+        "Git does not have it yet, run geographer checkout HEAD, which writes the lock file again."
     )
     return Agreement(LockRelation.BEHIND, position, problem)
 

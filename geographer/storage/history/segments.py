@@ -37,7 +37,7 @@ _BATCH_EVENTS: Final = 1_000
 _EVENT_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z", re.ASCII)
 _MAX_EVENTS: Final = 10_000_000
-_MAX_TEXT_BYTES: Final = 1 << 30
+_MAX_TEXT_BYTES: Final = 1 << 28
 """The largest contents of all events of a segment that are read."""
 
 

@@ -11,7 +11,6 @@ from geographer.base.text import format_count
 from geographer.storage.database.connection import run_script
 from geographer.storage.dvc.cache_folder import find_cache_folder
 from geographer.storage.dvc.retained import RetainedObjects
-from geographer.storage.dvc.store import Store
 from geographer.storage.history.folder import HistoryFolder
 from geographer.storage.history.published import read_known_remotes
 from geographer.storage.queries.revision import Revision
@@ -74,8 +73,7 @@ def retain_revision(root: Path, name: str, required: RequiredObjects, published:
 
     `root` is the dataset's folder. Objects that this machine lacks are skipped: a remote has them.
     """
-    cache = find_cache_folder(root, HistoryFolder(root).read_memory().cache)
-    retained = RetainedObjects(Path(cache.folder))
+    retained = _open_retained_objects(root)
     failed = retained.link_objects(required.object_sizes)
     if unprotected := [md5 for md5 in failed if md5 in required.files and md5 not in published]:
         logger.warning(
@@ -86,17 +84,18 @@ def retain_revision(root: Path, name: str, required: RequiredObjects, published:
         )
 
 
-def list_tag_usage(revision: Revision, store: Store, published: Collection[str]) -> list[TagUsage]:
+def list_tag_usage(revision: Revision, root: Path, published: Collection[str]) -> list[TagUsage]:
     """Return what the data files of each tag take, and what keeps them, by position.
 
     Args:
         revision: The head.
-        store: The files of this machine.
+        root: The dataset's folder.
         published: The MD5s of the files that remotes are known to have, such as those of `list_published_files`.
     """
     revision.connection.execute(FILES_SQL.read_text())
     run_script(revision.connection, _TAG_USAGE_SQL.read_text(), {"at": revision.position})
-    present, retained = store.retained_objects.list_objects(), store.retained_objects.list_retained()
+    objects = _open_retained_objects(root)
+    present, retained = objects.list_objects(), objects.list_retained()
     withdrawn = list_withdrawn_md5s(revision)
     usages = []
     for tag, position in revision.fetch_rows(_TAGS, {"at": revision.position}):
@@ -107,3 +106,8 @@ def list_tag_usage(revision: Revision, store: Store, published: Collection[str])
         sizes = (sum(size for _, size, _ in rows), sum(size for _, size, is_own in rows if is_own))
         usages.append(TagUsage(tag, position, len(rows), *sizes, missing, unprotected))
     return usages
+
+
+def _open_retained_objects(root: Path) -> RetainedObjects:
+    """Return the retained objects of a dataset, without importing DVC while its settings are as before."""
+    return RetainedObjects(Path(find_cache_folder(root, HistoryFolder(root).read_memory().cache).folder))

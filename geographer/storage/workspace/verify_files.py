@@ -189,8 +189,8 @@ class FileVerifier:
             known.update(self._store.list_tracked_files(dvc_file) or ())
         files = sorted(path for top in DATA_FOLDERS for path in _iter_data_files(root, top))
         for path in files:
-            if dvc_file := self._foreign_paths.get(path):
-                detail = f"'{dvc_file}' names it, and the log does not know it"
+            if foreign := self._foreign_paths.get(path):
+                detail = f"'{foreign}' names it, and the log does not know it"
                 yield Finding("unrecorded file", path, None, detail, Remedy.TEAM)
         for path in [path for path in files if path not in known]:
             self.repair.orphans.append(root / path)

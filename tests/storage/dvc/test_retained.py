@@ -14,6 +14,7 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import CorruptError
+from geographer.storage.dvc.dvc_files import compute_address, encode_listing
 from geographer.storage.dvc.store import Store
 from geographer.storage.history.lock_file import read_lock
 from geographer.storage.history.published import KnownRemote, PublishedRevision, remember_remote
@@ -206,16 +207,16 @@ def test_usage_of_tags(dataset):
     dataset.tag("v3")
     with dataset._unit_of_work.open_revision() as revision, Store(dataset.root) as store:
         tagged = list_tagged(dataset).files
-        first, second, third = list_tag_usage(revision, store, ())
+        first, second, third = list_tag_usage(revision, store.root, ())
         assert (first.tag, first.files, first.bytes) == (TAGGED, 2, sum(tagged.values()))
         own = [md5 for md5 in tagged if md5 not in list_required_objects(revision, [revision.position]).files]
         assert (first.own_bytes, second.own_bytes, third.own_bytes) == (tagged[own[0]], 0, 0)
         assert [usage.missing + usage.unprotected for usage in (first, second, third)] == [[], [], []]
         store.delete_objects(own)
-        first, *others = list_tag_usage(revision, store, ())
+        first, *others = list_tag_usage(revision, store.root, ())
         assert (first.missing, first.unprotected) == (own, own)
         assert [usage.missing for usage in others] == [[], []]
-        assert list_tag_usage(revision, store, own)[0].unprotected == []
+        assert list_tag_usage(revision, store.root, own)[0].unprotected == []
 
 
 def test_altered_retained_object_is_not_used(dataset):
@@ -230,6 +231,51 @@ def test_altered_retained_object_is_not_used(dataset):
             dataset.checkout(TAGGED)
         assert not retained.exists()
         assert store.find_missing_objects([md5]) == [md5]
+
+
+def alter_cached(store, md5, content):
+    """Put another file in the place of a cached object; return the path of the object that stays retained."""
+    store.cache_path(md5).unlink()
+    store.cache_path(md5).write_bytes(content)
+    return store.retained_objects.folder / md5[:2] / md5[2:]
+
+
+def test_altered_cached_object_gives_way(dataset):
+    with Store(dataset.root) as store:
+        (md5, other), altered = list(list_tagged(dataset).files)[:2], b"rotten"
+        content = store.cache_path(md5).read_bytes()
+        retained = alter_cached(store, md5, altered)
+        lost = alter_cached(store, other, altered)
+        lost.chmod(0o644)
+        lost.write_bytes(altered)
+        assert store.retain_objects([md5, other]) == []
+        assert retained.read_bytes() == content
+        assert retained.samefile(store.cache_path(md5))
+        assert (lost.exists(), store.cache_path(other).read_bytes()) == (False, altered)
+
+
+@pytest.mark.parametrize("name", ["../../../../outside/x", "0" * 31, "0" * 32 + ".dirs", "0" * 30 + "/x", "A" * 32, ""])
+def test_other_names_are_refused(dataset, name):
+    with Store(dataset.root) as store:
+        retained = store.retained_objects
+        for use in (
+            *(store.cache_path, store.find_object, retained.find_object, retained.restore_object),
+            *(lambda name, use=use: use([name]) for use in (store.fetch_files, store.list_missing_objects)),
+            *(lambda name, use=use: use([name]) for use in (store.retain_objects, store.delete_objects)),
+            lambda name: store.write_listing(name, b"[]"),
+        ):
+            with pytest.raises(CorruptError, match="is not the MD5 of an object"):
+                use(name)
+
+
+@pytest.mark.parametrize("entry", [("../victim", "0" * 32), ("/victim", "0" * 32), ("a", "../x"), ("a", "0" * 31)])
+def test_listing_of_other_names_is_not_used(dataset, entry):
+    content = encode_listing([(*entry, 1)])
+    address = compute_address(content)
+    (dataset.root / "history.dvc").write_text(f"outs:\n- md5: {address}\n  path: history\n")
+    with Store(dataset.root) as store:
+        store.write_listing(address, content)
+        assert store.list_tracked_files("history.dvc") is None
 
 
 def test_restore_copies_where_links_are_refused(dataset, monkeypatch):
