@@ -129,7 +129,7 @@ def _list_needs(head: Revision, store: Store, positions: Iterable[int]) -> _Need
 def _collect_local(head: Revision, store: Store, needs: _Needs, *, dry_run: bool) -> GarbageReport:
     sizes = store.retained_objects.list_objects()
     garbage, unknown = sizes.keys() - needs.objects, set[str]()
-    if not store.retained_objects.cache_folder.is_relative_to(store.root):
+    if not store.retained_objects.cache_folder.resolve().is_relative_to(store.root):
         retained = store.retained_objects.list_retained() - list_withdrawn_md5s(head)
         unknown = (garbage - _list_known_objects(head, store, needs).keys()) | (garbage & retained)
         garbage -= unknown

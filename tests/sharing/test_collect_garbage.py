@@ -227,9 +227,14 @@ def move_cache(root, cache):
         edited["cache"] = {"dir": str(cache)}
 
 
-def test_shared_cache_keeps_unknown_objects(history, scenes, tmp_path):
+@pytest.mark.parametrize("link", [False, True], ids=["setting", "symbolic link"])
+def test_shared_cache_keeps_unknown_objects(history, scenes, tmp_path, link):
     cache = tmp_path / "cache"
-    move_cache(history.root, cache)
+    if link:
+        shutil.move(history.root / ".dvc/cache", cache)
+        (history.root / ".dvc/cache").symlink_to(cache)
+    else:
+        move_cache(history.root, cache)
     foreign = cache / "files/md5" / "00" / ("f" * 30)
     foreign.parent.mkdir(exist_ok=True)
     foreign.write_bytes(b"of another project")
@@ -240,10 +245,10 @@ def test_shared_cache_keeps_unknown_objects(history, scenes, tmp_path):
     assert md5_of(scenes["a", 1]) in list_names(cache)
 
 
-def test_shared_cache_keeps_tags_of_others(history, scenes, empty_dataset, tmp_path):
+def test_shared_cache_keeps_tags_of_others(history, scenes, tmp_path):
     """Another dataset's tag needs a file that this one had; withdrawn files are deleted all the same."""
     cache = tmp_path / "cache"
-    other = Dataset.open(shutil.copytree(empty_dataset, tmp_path / "other"))
+    other = Dataset.init(tmp_path / "other", scm=False)
     for root in (history.root, other.root):
         move_cache(root, cache)
     history, other = Dataset.open(history.root), Dataset.open(other.root)

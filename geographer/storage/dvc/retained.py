@@ -49,7 +49,7 @@ class RetainedObjects:
         """Retain objects of the cache; return those that the file system cannot link.
 
         Objects that the cache lacks are skipped. Those that are retained already cost two calls of `stat`. If the
-        cache has another file than the one retained, it is hashed: an altered one gives way to the retained object.
+        cache has another file than the one retained, it is hashed: the retained object replaces an altered one.
         """
         failed = []
         for md5 in md5s:

@@ -10,6 +10,8 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError
+from geographer.storage.workspace.chain_objects import list_chain_objects
+from geographer.storage.workspace.chain_objects import list_withdrawn_md5s as list_withdrawn_of_chain
 from geographer.storage.workspace.withdrawn_files import MARKER, delete_withdrawn_objects, list_withdrawn_md5s
 from tests.cli.runner import read_rows, run_command
 from tests.operations.pond_dataset import add_points
@@ -160,6 +162,37 @@ def test_bytes_in_use_are_not_deleted(dataset: Dataset) -> None:
     with dataset._unit_of_work.open_revision() as revision:
         delete_withdrawn_objects(revision, dataset._unit_of_work.file_store)
     assert has_object(dataset, md5)
+
+
+def test_other_files_are_not_withdrawn(dataset: Dataset) -> None:
+    """An event of someone else can say that a raster had bytes which it never had."""
+    kept, store = list_rasters(dataset)["kept"], dataset._unit_of_work.file_store
+    dataset.remove_rasters(["kept"])
+    position = dataset.withdraw_rasters(["a"], reason=REASON).position
+    for md5 in (kept, "0" * 32, "../../../../victim", "0" * 31):
+        stored = dataset.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        stored.touch()
+        with dataset._unit_of_work.database.open_connection(log="w") as connection:
+            connection.execute("UPDATE log.withdrawn_file SET md5 = $1 WHERE raster_id = 'a'", [md5])
+        with dataset._unit_of_work.open_revision() as revision:
+            delete_withdrawn_objects(revision, store)
+            withdrawn = list_withdrawn_md5s(revision)
+            assert stored.exists()
+            assert md5 not in withdrawn != set()
+            assert list_withdrawn_of_chain(revision.connection, "main", position) == withdrawn
+            assert list_withdrawn_of_chain(revision.connection, "main", position - 1) == set()
+            needed = list_chain_objects(revision.connection, "main", position, "all").files
+            assert not withdrawn & needed.keys()
+
+
+def test_invalid_md5_is_no_object(dataset: Dataset) -> None:
+    """An event of someone else can name a path instead of an MD5."""
+    md5, position = list_rasters(dataset)["kept"], dataset.show().position
+    with dataset._unit_of_work.database.open_connection(log="w") as connection:
+        before = list_chain_objects(connection, "main", position, "all").files
+        connection.execute("UPDATE log.raster_change SET md5 = '../../../../victim' WHERE raster_id = 'kept'")
+        assert list_chain_objects(connection, "main", position, "all").files.keys() == before.keys() - {md5}
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def alter_cached(store, md5, content):
     return store.retained_objects.folder / md5[:2] / md5[2:]
 
 
-def test_altered_cached_object_gives_way(dataset):
+def test_altered_cached_object_is_replaced(dataset):
     with Store(dataset.root) as store:
         (md5, other), altered = list(list_tagged(dataset).files)[:2], b"rotten"
         content = store.cache_path(md5).read_bytes()
