@@ -127,6 +127,8 @@ def push_command(
         click.echo(f"would publish {revision} as {result.branch}: {sent}")
     elif result.changed:
         click.echo(f"{result.branch} is at {revision}: {sent} sent")
+    elif result.objects:
+        click.echo(f"{result.branch} is at {revision}: {sent} sent, which the remote lacked")
     else:
         click.echo(f"{result.branch} is at {revision}: nothing to send")
 

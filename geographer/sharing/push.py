@@ -127,8 +127,13 @@ def push_branch(
     if dry_run:
         return result._replace(changed=False)
     if known and not changed:
+        # The remote may have been emptied by dvc gc: nothing is left to send only if it has all.
+        for address, content in needed.listings.items():
+            work.file_store.write_listing(address, content)
+        everything = {md5: work.file_store.find_object(md5) for md5 in [*needed.files, *needed.listings]}
+        sent = _restore_deleted(work, remote, everything | parcel.required)
         _delete_withdrawn(work, remote, branch, known, withdrawn - needed.files.keys())
-        return result
+        return result._replace(objects=len(sent), bytes=sum(path.stat().st_size for path in sent.values()))
     remote.upload_objects(parcel.objects, work.progress)
     remote.upload_objects(parcel.history, work.progress)
     number = state.last_number + 1
@@ -144,16 +149,21 @@ def push_branch(
     return result
 
 
-def _restore_deleted(work: UnitOfWork, remote: Remote, required: Mapping[str, Path]) -> None:
-    """Send again what a garbage collection of the remote, which did not see the new head yet, deleted meanwhile."""
+def _restore_deleted(work: UnitOfWork, remote: Remote, required: Mapping[str, Path]) -> dict[str, Path]:
+    """Send again what a garbage collection of the remote deleted, and return it.
+
+    One of geographer may not have seen the new head yet, and one of DVC knows the current files only.
+    """
     missing = remote.find_missing(required)
     if lost := sorted(md5 for md5 in missing if not required[md5].is_file()):
         raise CorruptError(
-            f"the remote '{remote.name}' lost {format_count(len(lost), 'object')} during this push, such as "
-            f"{quote_names(lost, 3)}, which this machine lacks, too. Run geographer push where they are."
+            f"the remote '{remote.name}' lacks {format_count(len(lost), 'object')}, such as {quote_names(lost, 3)}, "
+            "which this machine lacks, too. Run geographer push where they are."
         )
-    if missing:
-        remote.upload_objects({md5: required[md5] for md5 in missing}, work.progress)
+    sent = {md5: required[md5] for md5 in missing}
+    if sent:
+        remote.upload_objects(sent, work.progress)
+    return sent
 
 
 def _delete_withdrawn(

@@ -404,3 +404,15 @@ def run_and_kill(folder: Path, arguments: list[str], seconds: float) -> None:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
+
+
+def test_push_restores_what_dvc_gc_deleted_on_the_remote(team):
+    ada = Dataset.open(team.ada)
+    ada.push()
+    remote = team.remote / "files" / "md5"
+    before = {path.relative_to(remote) for path in remote.rglob("*") if path.is_file()}
+    for path in sorted(before)[::3]:
+        (remote / path).unlink()
+    assert ada.push().objects == len(sorted(before)[::3])
+    assert {path.relative_to(remote) for path in remote.rglob("*") if path.is_file()} == before
+    assert ada.push().objects == 0

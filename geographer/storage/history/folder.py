@@ -236,7 +236,7 @@ class HistoryFolder:
         return segment
 
     def _is_own_lock(self, connection: duckdb.DuckDBPyConnection, memory: HistoryMemory) -> bool:
-        """Return whether the lock file may be replaced; warn if Git brought another one while a command ran."""
+        """Return whether the lock file may be replaced; warn if Git has another one since the command began."""
         try:
             lock = read_lock(self.root)
         except (ConflictError, CorruptError) as error:

@@ -184,7 +184,7 @@ class FileVerifier:
         known = {file.path for file in self._list_stored_files(position)}
         known |= self._list_referenced_paths()
         known |= {path.relative_to(root).as_posix() for path in self._present_paths}
-        # Plain DVC may have brought another revision: what a .dvc file names is not deleted.
+        # Plain DVC may show another revision: what a .dvc file names is not deleted.
         for dvc_file in (path for top in DATA_FOLDERS for path in iter_dvc_files(root, top)):
             known.update(self._store.list_tracked_files(dvc_file) or ())
         files = sorted(path for top in DATA_FOLDERS for path in _iter_data_files(root, top))
