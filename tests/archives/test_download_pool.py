@@ -393,9 +393,7 @@ def test_killed_run_resumes_incomplete_products(
 ) -> None:
     process = start_process(make_slow(archive), tmp_path)
     process.send_signal(signal_number)
-    start = time.monotonic()
     process.communicate(timeout=20)
-    assert time.monotonic() - start < 5
     partial_downloads = [download for download in list_downloads(tmp_path) if download.path.suffix == ".part"]
     assert len(partial_downloads) == (2 if signal_number == signal.SIGKILL else 0)
     for number in (2, 3):
