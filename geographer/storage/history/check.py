@@ -29,21 +29,22 @@ _REPAIR: Final = "Run geographer verify --repair to write the history folder aga
 
 
 def find_history_faults(
-    database: Database, store: Store, compute_content_digest: Callable[[int], str]
+    database: Database, store: Store, compute_content_digest: Callable[[int], str], shown: int | None
 ) -> Iterator[Finding]:
     """Yield what is wrong with the lock file and the segments; nothing if the dataset has no history folder yet.
 
-    `compute_content_digest` returns the content digest of the revision at a position.
+    `compute_content_digest` returns the content digest of the revision at a position, and `shown` is the position of
+    the workspace. Where both are at an older commit of Git, nothing is wrong.
     """
     agreement = compare_lock(store.root, database, can_write=False)
     if agreement.relation is LockRelation.CATCH_UP:
         detail = f"it is at @{agreement.position}, because a command was interrupted"
         yield Finding("stale lock file", LOCK_FILE, agreement.position, detail, _REPAIR)
-    elif agreement.relation is LockRelation.BEHIND:
-        # An older commit of Git, whose segments may have been joined since.
-        return
-    elif agreement.problem:
+    elif agreement.problem and not (agreement.relation is LockRelation.BEHIND and shown == agreement.position):
         yield Finding("other lock file", LOCK_FILE, agreement.position, agreement.problem, "")
+    if agreement.relation is LockRelation.BEHIND:
+        # The segments that the commit names may have been joined since.
+        return
     if agreement.position is not None:
         yield from _check_content_digest(store, agreement.position, compute_content_digest)
     has_dvc_file = (store.root / HISTORY_DVC_FILE).exists()

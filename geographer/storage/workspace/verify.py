@@ -109,7 +109,8 @@ class _Verification:
         self._findings += self._check_digests()
         self._findings += self._check_unreadable_rows()
         compute_content_digest = partial(self._content.compute_digest, "content digest")
-        history_faults = list(find_history_faults(self._database, self._store, compute_content_digest))
+        shown = self._options.workspace_position
+        history_faults = list(find_history_faults(self._database, self._store, compute_content_digest, shown))
         if any(finding.remedy == LOG_REMEDY for finding in self._findings):
             history_faults = [name_rebuilding(fault) for fault in history_faults]
         is_sound = not self._findings and {fault.kind for fault in history_faults} <= REPAIRABLE

@@ -104,6 +104,7 @@ def test_older_commit_is_shown_by_checkout(ada):
     assert (ada / "rasters/around/a_p1.tif").exists()
     assert result.written == 1
     assert Dataset.open(ada).status()["workspace"] == 5
+    assert Dataset.open(ada).verify() == []
     assert read_lock(ada)["head"] == Dataset.open(ada).show("@5").digest
     with pytest.raises(ConflictError, match="checkout HEAD"):
         Dataset.open(ada).add_classes(["sand"])
@@ -148,10 +149,10 @@ def test_merge_conflict_is_named_with_next_command(ada):
     for name in ("geographer.lock", "history.dvc", "rasters/around.dvc"):
         assert f"CONFLICT (content): Merge conflict in {name}" in conflicts
     require_refusal(
-        ada, ConflictError, "conflict of a Git merge", "git checkout --ours", "geographer checkout", repairs=True
+        ada, ConflictError, "conflict of a Git merge", "git merge --abort", "geographer clone", repairs=True
     )
     run_git(ada, "checkout", "--ours", "geographer.lock")
-    with pytest.raises(ConflictError, match=r"rasters/around\.dvc.*conflict of a Git merge.*git checkout --ours"):
+    with pytest.raises(ConflictError, match=r"rasters/around\.dvc.*conflict of a Git merge.*git merge --abort"):
         Dataset.open(ada).add_classes(["reed"])
     run_git(ada, "checkout", "--ours", ".")
     Dataset.open(ada).checkout()
