@@ -26,6 +26,7 @@ from geographer.storage.events.payload import parse_payload
 from geographer.storage.history.agreement import Agreement, LockRelation, compare_lock, restore_log
 from geographer.storage.history.folder import HistoryFolder
 from geographer.storage.log.append import append_event, create_log, require_same_request
+from geographer.storage.log.chain import list_row_tables
 from geographer.storage.log.read import find_event_by_key, read_event, read_head, resolve_revision
 from geographer.storage.log.upgrade import open_database
 from geographer.storage.queries.revision import Revision, open_revision
@@ -170,6 +171,9 @@ class UnitOfWork:
 
     def complete_withdrawals(self, head: Head) -> None:
         """Delete the withdrawn files that this machine still has."""
+        with self.database.open_connection(log="r") as connection:
+            if "withdrawn_file" not in list_row_tables(connection):
+                return
         with self.open_revision(head.position) as revision:
             complete_withdrawals(revision, self.file_store, self.folder)
 

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
-from itertools import compress
 from pathlib import Path
 
 import duckdb
@@ -190,9 +189,10 @@ def _update_tables(
     known = connection.execute("FROM state.unreadable_row WHERE position > $after LIMIT 1", {"after": after}).fetchone()
     _create_chain_views(connection, pending, without_unreadable=known is not None)
     all_tables = list_row_tables(connection)
-    query = ", ".join(f"EXISTS (FROM chain_{table} WHERE position > $after)" for table in all_tables)
-    has_rows = connection.execute(f"SELECT {query}", {"after": after}).fetchall()[0]
-    tables = list(compress(all_tables, has_rows))
+    # DuckDB plans this in a tenth of the time that it needs for EXISTS.
+    found = [f"(SELECT '{table}' FROM chain_{table} WHERE position > $after LIMIT 1)" for table in all_tables]  # noqa: S608
+    named = {name for (name,) in connection.execute(" UNION ALL ".join(found), {"after": after}).fetchall()}
+    tables = [table for table in all_tables if table in named]
     if find_unreadable_rows(connection, tables, positions):
         if pending:
             reject_unreadable_rows(connection, pending.event.position)
