@@ -155,7 +155,7 @@ def test_input_that_is_no_file_is_refused(dataset, tmp_path):
     os.mkfifo(tmp_path / "pipe.gpkg")
     with pytest.raises(UsageError, match="is a pipe, a socket or a device"):
         dataset.add_features(tmp_path / "pipe.gpkg")
-    with pytest.raises(UsageError, match=r"\\udcff.*UTF-8"):
+    with pytest.raises(UsageError, match="UTF-8"):
         dataset.add_features(str(tmp_path / os.fsdecode(b"\xff.gpkg")), dry_run=True)
     with pytest.raises(NotFoundError, match="no such file"):
         dataset.add_features("a\0b.gpkg")
