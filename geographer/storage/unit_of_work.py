@@ -187,8 +187,8 @@ class UnitOfWork:
         """Do not warn that the lock file is not at the log's head: the caller changes that."""
         self._disagreement = None
 
-    def write_history(self) -> None:
-        """Bring the history folder and the lock file up to the head of the log.
+    def write_history(self, *, state_position: int | None = None) -> None:
+        """Bring the history folder and the lock file up to the head of the log; the state is at `state_position`.
 
         Nothing is done in a dataset that may not be written. A log that does not match its digests is not published: a
         warning says so.
@@ -196,7 +196,7 @@ class UnitOfWork:
         if not self.database.is_writable:
             return
         try:
-            self.history.write_head(self.database, self._compute_content_digest)
+            self.history.write_head(self.database, partial(self._compute_content_digest, state_position))
         except CorruptError as error:
             logger.warning("the history folder is not up to date: %s", error)
 
@@ -205,8 +205,8 @@ class UnitOfWork:
         with self.database.open_connection(log="r") as connection:
             return read_event(connection, 1).digest
 
-    def _compute_content_digest(self, position: int) -> str:
-        if read_state_position(self.database) < position:
+    def _compute_content_digest(self, state_position: int | None, position: int) -> str:
+        if (state_position or read_state_position(self.database)) < position:
             update_state(self.database)
         with open_revision(self.database, position) as revision:
             return revision.compute_content_digest()
@@ -315,7 +315,7 @@ class UnitOfWork:
                 self._mark_workspace(event.position, event.digest)
             if "withdrawn_file" in change.rows:
                 self.complete_withdrawals(Head(event.position, event.digest))
-            self.write_history()
+            self.write_history(state_position=position)
         return _make_event_result(event)
 
     def _make_commit_info(self, request: Request) -> CommitInfo:

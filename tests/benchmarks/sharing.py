@@ -50,9 +50,9 @@ def _measure_history(folder: Path, events: int) -> float:
     costs = []
     write_history = UnitOfWork.write_history
 
-    def write_measured(work: UnitOfWork) -> None:
+    def write_measured(work: UnitOfWork, *, state_position: int | None = None) -> None:
         with measure_cost() as cost:
-            write_history(work)
+            write_history(work, state_position=state_position)
         costs.append(cost.cpu)
 
     dataset = make_log(folder, events)
@@ -76,7 +76,7 @@ def make_log(folder: Path, events: int) -> Dataset:
 
     dataset = Dataset.init(folder, scm=False)
     write_history = UnitOfWork.write_history
-    UnitOfWork.write_history = lambda _work: None  # type: ignore[method-assign, assignment]
+    UnitOfWork.write_history = lambda _work, **_: None  # type: ignore[method-assign]
     for number in range(events - 2):
         dataset.add_classes([f"class{number}"])
     UnitOfWork.write_history = write_history  # type: ignore[method-assign]
