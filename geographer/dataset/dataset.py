@@ -173,6 +173,7 @@ class Dataset(DatasetReader):
         check_selection(revisions)
         root = clone_files(source, Path(path) if path is not None else name_clone(source), remote)
         dataset = cls(root, command=command, progress=progress)
+        dataset._unit_of_work.resolve_revision(at)
         if pixels:
             fetch_clone_objects(dataset._unit_of_work, remote, revisions)
             dataset.checkout(at)

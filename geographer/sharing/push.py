@@ -37,7 +37,7 @@ from geographer.storage.log.chain import BRANCH
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chain_objects import ChainObjects, list_chain_objects, list_withdrawn_md5s
 from geographer.storage.workspace.required_objects import RevisionSelection
-from geographer.storage.workspace.roots import format_references, list_references
+from geographer.storage.workspace.roots import Reference, format_references, list_references
 
 logger = logging.getLogger(__name__)
 
@@ -96,64 +96,111 @@ def push_branch(
         CorruptError: an object is neither on this machine nor on the remote.
         StorageError: the remote cannot be reached.
     """
+    plan = _plan_push(work, remote, selection)
+    result = plan.make_result()
+    if plan.references:
+        logger.warning("%s.", format_references(plan.references))
+    if dry_run:
+        return result._replace(changed=False)
+    if result.changed:
+        known = _publish_head(work, remote, plan)
+    else:
+        assert plan.known
+        known, sent = plan.known, _restore_lost(work, remote, plan)
+        result = result._replace(objects=len(sent), bytes=_count_bytes(sent))
+    _delete_withdrawn(work, remote, plan.branch, known, plan.withdrawn - plan.needed.files.keys())
+    return result
+
+
+class _PushPlan(NamedTuple):
+    """What a push would publish, and what it knows of the remote.
+
+    Attributes:
+        branch: The branch as it is called here: `REMOTE/BRANCH`.
+        next_number: The number of the head that would be created.
+        known: The newest head on the remote; None if there is none.
+        published: The head to publish.
+        needed: The objects of the selected revisions.
+        withdrawn: The MD5s of withdrawn files.
+        parcel: What the remote lacks.
+        references: The rasters that are recorded in place.
+    """
+
+    branch: str
+    next_number: int
+    known: KnownRemote | None
+    published: PublishedRevision
+    needed: ChainObjects
+    withdrawn: set[str]
+    parcel: _Parcel
+    references: list[Reference]
+
+    def make_result(self) -> PushResult:
+        """Return the result of the push, if it is carried out."""
+        files = self.parcel.objects | self.parcel.history
+        return PushResult(
+            branch=self.branch,
+            position=self.published.position,
+            digest=self.published.head,
+            events=self.published.position - (self.known.published.position if self.known else 0),
+            objects=len(files),
+            bytes=_count_bytes(files),
+            references=[reference.raster_id for reference in self.references],
+            changed=self.known is None or self.known.published != self.published,
+        )
+
+
+def _plan_push(work: UnitOfWork, remote: Remote, selection: RevisionSelection) -> _PushPlan:
     head = work.prepare_head(None)
     state = _require_ancestor(work, remote)
-    branch = state.branch
-    known = read_known_remote(work.root, branch, remote.url)
+    known = read_known_remote(work.root, state.branch, remote.url)
     with work.database.open_connection(log="r") as connection:
         needed = list_chain_objects(connection, BRANCH, head.position, selection)
         there = ChainObjects({}, {})
         if known:
             there = list_chain_objects(connection, BRANCH, known.published.position, known.published.revisions)
         withdrawn = list_withdrawn_md5s(connection, BRANCH, head.position)
-    files = {md5: size for md5, size in needed.files.items() if md5 not in there.files}
+    files = [md5 for md5 in needed.files if md5 not in there.files]
     listings = {md5: text for md5, text in needed.listings.items() if md5 not in there.listings}
-    parcel = _pack_parcel(work, remote, [*files], listings, known)
-    published = _describe_head(work, head, selection)
+    parcel = _pack_parcel(work, remote, files, listings, known)
     with work.open_revision(head.position) as revision:
         references = list_references(revision)
-    changed = known is None or known.published != published
-    result = PushResult(
-        branch,
-        *head,
-        head.position - (known.published.position if known else 0),
-        len(parcel.objects) + len(parcel.history),
-        sum(path.stat().st_size for path in (parcel.objects | parcel.history).values()),
-        [reference.raster_id for reference in references],
-        changed,
-    )
-    if references:
-        logger.warning("%s.", format_references(references))
-    if dry_run:
-        return result._replace(changed=False)
-    if known and not changed:
-        # The remote may have been emptied by dvc gc: nothing is left to send only if it has all.
-        for address, content in needed.listings.items():
-            work.file_store.write_listing(address, content)
-        everything = {md5: work.file_store.find_object(md5) for md5 in [*needed.files, *needed.listings]}
-        sent = _restore_deleted(work, remote, everything | parcel.required)
-        _delete_withdrawn(work, remote, branch, known, withdrawn - needed.files.keys())
-        return result._replace(objects=len(sent), bytes=sum(path.stat().st_size for path in sent.values()))
-    remote.upload_objects(parcel.objects, work.progress)
-    remote.upload_objects(parcel.history, work.progress)
-    number = state.last_number + 1
-    if not remote.create_head(BRANCH, number, encode_published(published)):
+    published = _describe_head(work, head, selection)
+    return _PushPlan(state.branch, state.last_number + 1, known, published, needed, withdrawn, parcel, references)
+
+
+def _publish_head(work: UnitOfWork, remote: Remote, plan: _PushPlan) -> KnownRemote:
+    """Send objects, then segments, then the head; `ConflictError` if another push was faster."""
+    remote.upload_objects(plan.parcel.objects, work.progress)
+    remote.upload_objects(plan.parcel.history, work.progress)
+    if not remote.create_head(BRANCH, plan.next_number, encode_published(plan.published)):
         raise ConflictError(
             f"another push to '{remote.name}' was faster. Nothing of it was replaced. Run geographer pull, then push "
             "again."
         )
-    _restore_deleted(work, remote, parcel.required)
-    known = KnownRemote(number, published, remote.url, known.withdrawn if known else "")
-    remember_remote(work.root, branch, known)
-    _delete_withdrawn(work, remote, branch, known, withdrawn - needed.files.keys())
-    return result
+    # A garbage collection that has not seen this head may have deleted what the push relies on.
+    _send_missing(work, remote, plan.parcel.required)
+    known = KnownRemote(plan.next_number, plan.published, remote.url, plan.known.withdrawn if plan.known else "")
+    remember_remote(work.root, plan.branch, known)
+    return known
 
 
-def _restore_deleted(work: UnitOfWork, remote: Remote, required: Mapping[str, Path]) -> dict[str, Path]:
-    """Send again what a garbage collection of the remote deleted, and return it.
+def _restore_lost(work: UnitOfWork, remote: Remote, plan: _PushPlan) -> dict[str, Path]:
+    """Send again what the remote lost, such as by dvc gc, and return it: nothing is left to send if it has all."""
+    for address, content in plan.needed.listings.items():
+        work.file_store.write_listing(address, content)
+    objects = [*plan.needed.files, *plan.needed.listings]
+    return _send_missing(
+        work, remote, {md5: work.file_store.find_object(md5) for md5 in objects} | plan.parcel.required
+    )
 
-    One of geographer may not have seen the new head yet, and one of DVC knows the current files only.
-    """
+
+def _count_bytes(files: Mapping[str, Path]) -> int:
+    return sum(path.stat().st_size for path in files.values())
+
+
+def _send_missing(work: UnitOfWork, remote: Remote, required: Mapping[str, Path]) -> dict[str, Path]:
+    """Ask the remote for objects, send those that it lacks, and return them; `CorruptError` if one is nowhere."""
     missing = remote.find_missing(required)
     if lost := sorted(md5 for md5 in missing if not required[md5].is_file()):
         raise CorruptError(
