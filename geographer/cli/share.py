@@ -155,6 +155,8 @@ def reproduce_command(dataset: Any, revision: str, to: str, remote: str | None, 
         f"'{to}' is {revision} @{result.position} {result.digest[:12]}: {format_count(result.files, 'file')} from "
         f"{result.source}, each with its recorded SHA-256; content {result.content_digest}{tags}"
     )
+    for line in result.withdrawn:
+        click.echo(line)
     if result.references:
         count = format_count(len(result.references), "raster")
         click.echo(f"not in it: {count} recorded in place, such as '{result.references[0]}'")

@@ -17,6 +17,7 @@ from geographer.storage.dvc.remote import Remote, open_remote
 from geographer.storage.queries.logged_content import LoggedContent
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.roots import list_references
+from geographer.storage.workspace.withdrawn_files import describe_withdrawn_files
 
 _BATCH: Final = 256
 """How many objects are downloaded at once, before they are hashed."""
@@ -32,6 +33,7 @@ class ReproduceResult(NamedTuple):
         content_digest: The content digest, computed from the log.
         matches: The tags that record this content digest.
         references: The rasters that are recorded in place, and so are not among the files.
+        withdrawn: A line for each raster whose bytes were withdrawn, and so are not among the files.
         source: Where the bytes come from: `remote NAME`, or `cache`.
     """
 
@@ -42,6 +44,7 @@ class ReproduceResult(NamedTuple):
     matches: list[str]
     references: list[str]
     source: str
+    withdrawn: list[str]
 
 
 @contextmanager
@@ -83,9 +86,9 @@ def reproduce_revision(
             f"tag '{wrong[0]}' records another content digest than {content}, which the log gives. See geographer "
             "verify."
         )
-    files = result.written + result.unchanged
+    files, withdrawn = result.written + result.unchanged, describe_withdrawn_files(result.withdrawn)
     origin = f"remote '{remote.name}'" if remote else "cache"
-    return ReproduceResult(position, digest, files, content, [tag for tag, _ in tags], references, origin)
+    return ReproduceResult(position, digest, files, content, [tag for tag, _ in tags], references, origin, withdrawn)
 
 
 class RemoteFiles:

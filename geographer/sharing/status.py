@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from geographer.base.errors import GeographerError
+from geographer.base.text import format_count
 from geographer.sharing.fetch import compare_chains
 from geographer.storage.history.agreement import Agreement
 from geographer.storage.history.published import KnownRemote, read_known_remotes
@@ -73,7 +74,7 @@ def read_sharing_status(work: UnitOfWork, revision: Revision, agreement: Agreeme
 
 def format_tag_usage(usage: TagUsage) -> str:
     """Return what a tag's files take, and what keeps them, in words."""
-    text = f"{usage.tag}: {usage.files:,} files, {usage.bytes:,} bytes ({usage.own_bytes:,} only its own)"
+    text = f"{usage.tag}: {format_count(usage.files, 'file')}, {usage.bytes:,} bytes ({usage.own_bytes:,} only its own)"
     if usage.missing:
         text += f", {len(usage.missing):,} not on this machine"
     if usage.unprotected:
