@@ -1,0 +1,139 @@
+"""Geometry change: how much a geometry differs from another, in metres on the WGS84 ellipsoid."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+Geometries = NDArray[np.object_]
+Floats = NDArray[np.float64]
+
+_SEMI_MAJOR_AXIS_M: Final = 6_378_137.0
+_FLATTENING: Final = 1 / 298.257_223_563
+_E2: Final = _FLATTENING * (2 - _FLATTENING)
+_MERIDIAN_SERIES: Final = (
+    1 - _E2 / 4 - 3 * _E2**2 / 64 - 5 * _E2**3 / 256,
+    3 * _E2 / 8 + 3 * _E2**2 / 32 + 45 * _E2**3 / 1024,
+    15 * _E2**2 / 256 + 45 * _E2**3 / 1024,
+    35 * _E2**3 / 3072,
+)
+"""Coefficients of the length of a meridian arc; Snyder, Map Projections (1987), equation 3-21."""
+
+
+class GeometryChanges(NamedTuple):
+    """Measures of n pairs of geometries, shape (n,) each, float64; NaN where a measure has no meaning.
+
+    Attributes:
+        iou: The area of the intersection divided by that of the union, 0 to 1; NaN unless both have an area.
+        aligned_iou: The same after moving the centroid of the new geometry to that of the old one.
+        old_area: The area of the old geometry in m²; 0 for lines and points.
+        new_area: The area of the new geometry in m².
+        hausdorff: The Hausdorff distance in metres between the vertices of each and the other geometry.
+        shift_east: The shift of the centroid in metres to the east.
+        shift_north: The shift of the centroid in metres to the north.
+        old_parts: The number of parts of the old geometry.
+        new_parts: The number of parts of the new geometry.
+    """
+
+    iou: Floats
+    aligned_iou: Floats
+    old_area: Floats
+    new_area: Floats
+    hausdorff: Floats
+    shift_east: Floats
+    shift_north: Floats
+    old_parts: Floats
+    new_parts: Floats
+
+    @property
+    def shift(self) -> Floats:
+        """The shift of the centroid in metres."""
+        return np.hypot(self.shift_east, self.shift_north)
+
+    @property
+    def area_ratio(self) -> Floats:
+        """The new area divided by the old one; NaN unless both have an area."""
+        has_areas = (self.old_area > 0) & (self.new_area > 0)
+        return np.where(has_areas, self.new_area / np.where(has_areas, self.old_area, 1.0), np.nan)
+
+
+def measure_geometry_changes(old: Geometries, new: Geometries) -> GeometryChanges:
+    """Measure how each new geometry differs from the old one.
+
+    Each pair is projected sinusoidally, which preserves areas, with the central meridian through the centroid of the
+    old geometry; distances are true near it, which holds for objects of up to some hundred kilometres.
+
+    Args:
+        old: Geometries in longitude/latitude (EPSG:4326), shape (n,); those that cross the antimeridian are split there.
+        new: As `old`.
+    """
+    old, new = _join_at_antimeridian(old, new)
+    origins = shapely.get_coordinates(shapely.centroid(old))
+    old, new = (_make_valid(_project(side, origins)) for side in (old, new))
+    old_area, new_area = shapely.area(old), shapely.area(new)
+    shifts = shapely.get_coordinates(shapely.centroid(new)) - shapely.get_coordinates(shapely.centroid(old))
+    return GeometryChanges(
+        iou=_compute_iou(old, new, old_area, new_area),
+        aligned_iou=_compute_iou(old, _translate(new, -shifts), old_area, new_area),
+        old_area=old_area,
+        new_area=new_area,
+        hausdorff=shapely.hausdorff_distance(old, new),
+        shift_east=shifts[:, 0],
+        shift_north=shifts[:, 1],
+        old_parts=shapely.get_num_geometries(old).astype(np.float64),
+        new_parts=shapely.get_num_geometries(new).astype(np.float64),
+    )
+
+
+def _join_at_antimeridian(old: Geometries, new: Geometries) -> tuple[Geometries, Geometries]:
+    """Return the geometries with longitudes from 0 to 360 where a pair lies on both sides of the antimeridian."""
+    bounds = np.concatenate([shapely.bounds(old), shapely.bounds(new)], axis=1)
+    is_wide = np.maximum(bounds[:, 2], bounds[:, 6]) - np.minimum(bounds[:, 0], bounds[:, 4]) > 180
+    if not is_wide.any():
+        return old, new
+    sides = []
+    for side in (old, new):
+        joined = side.copy()
+        wrapped = shapely.transform(side[is_wide], lambda xy: np.column_stack([xy[:, 0] % 360.0, xy[:, 1]]))
+        joined[is_wide] = shapely.union_all(wrapped.reshape(-1, 1), axis=1)
+        sides.append(joined)
+    return sides[0], sides[1]
+
+
+def _project(geometries: Geometries, origins: Floats) -> Geometries:
+    coordinates, index = shapely.get_coordinates(geometries, return_index=True)
+    lon, lat = np.radians(coordinates[:, 0] - origins[index, 0]), np.radians(coordinates[:, 1])
+    radius = _SEMI_MAJOR_AXIS_M / np.sqrt(1 - _E2 * np.sin(lat) ** 2)
+    north = _compute_meridian_arc(lat) - _compute_meridian_arc(np.radians(origins[index, 1]))
+    projected: Geometries = shapely.set_coordinates(
+        shapely.force_2d(geometries), np.column_stack([radius * np.cos(lat) * lon, north])
+    )
+    return projected
+
+
+def _compute_meridian_arc(lat: Floats) -> Floats:
+    """Return the length in metres of the meridian from the equator to a latitude in radians."""
+    a, b, c, d = _MERIDIAN_SERIES
+    return _SEMI_MAJOR_AXIS_M * (a * lat - b * np.sin(2 * lat) + c * np.sin(4 * lat) - d * np.sin(6 * lat))
+
+
+def _make_valid(geometries: Geometries) -> Geometries:
+    is_invalid = ~shapely.is_valid(geometries)
+    if is_invalid.any():
+        geometries[is_invalid] = shapely.make_valid(geometries[is_invalid])
+    return geometries
+
+
+def _translate(geometries: Geometries, shifts: Floats) -> Geometries:
+    coordinates, index = shapely.get_coordinates(geometries, return_index=True)
+    translated: Geometries = shapely.set_coordinates(geometries.copy(), coordinates + shifts[index])
+    return translated
+
+
+def _compute_iou(old: Geometries, new: Geometries, old_area: Floats, new_area: Floats) -> Floats:
+    has_areas = (old_area > 0) & (new_area > 0)
+    iou = np.full(len(old), np.nan)
+    shared = shapely.area(shapely.intersection(old[has_areas], new[has_areas]))
+    iou[has_areas] = shared / (old_area[has_areas] + new_area[has_areas] - shared)
+    return np.clip(iou, 0.0, 1.0)

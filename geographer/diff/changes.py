@@ -1,0 +1,143 @@
+"""Changes: the objects that differ between two revisions, with their values on both sides and the event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from geographer.storage.database.connection import run_script
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from geographer.storage.queries.revision import Revision
+
+_FOLDER: Final = Path(__file__).parent
+
+
+class ObjectKind(NamedTuple):
+    """A kind of object of the state: the columns that identify one, and the others that a difference compares.
+
+    `table` is the table of the state, `joins` what it is joined with, `digest` the SQL of what differs if content does.
+    """
+
+    name: str
+    table: str
+    keys: tuple[str, ...]
+    columns: str
+    digest: str = "row_digest"
+    joins: str = ""
+
+
+_RASTER_COLUMNS: Final = (
+    "raster_key, collection, path, storage, crs, width, height, transform, bands, dtype, nodata, acquired, size, md5, "
+    'sha256, pixel_digest, parent_id, col, "row", recipe, feature_id, properties'
+)
+_EDGE_IDS: Final = (
+    "JOIN (SELECT feature_key, feature_id FROM state.feature) USING (feature_key) "
+    "JOIN (SELECT raster_key, raster_id FROM state.raster) USING (raster_key)"
+)
+OBJECT_KINDS: Final = {
+    kind.name: kind
+    for kind in (
+        ObjectKind("recipe", "recipe", ("name",), "kind, parameters", "kind || chr(10) || parameters"),
+        ObjectKind("class", "class", ("class",), "value"),
+        ObjectKind("feature", "feature", ("feature_id",), "feature_key, id_is_integer, class, crs, properties"),
+        ObjectKind("raster", "raster", ("raster_id",), _RASTER_COLUMNS),
+        ObjectKind(
+            "edge",
+            "edge",
+            ("feature_id", "raster_id"),
+            "feature_key, raster_key, if(contains, 'contains', 'intersects') AS relation",
+            "contains::VARCHAR",
+            _EDGE_IDS,
+        ),
+        ObjectKind("label", "label", ("label", "raster_id"), "path, size, md5, sha256, pixel_digest"),
+        ObjectKind(
+            "label_object",
+            "label_object",
+            ("label", "raster_id", "feature_id"),
+            "class, instance, pixels, box, corners, visible",
+        ),
+        ObjectKind("split", "split", ("split", "raster_id"), "part"),
+    )
+}
+"""The kinds of objects, in the order in which they are declared and derived."""
+
+_INTERNAL: Final = ("row_digest", "valid_from", "valid_to", "feature_key", "raster_key", "id_is_integer")
+
+
+class Sides(NamedTuple):
+    """The positions of the two revisions that are compared."""
+
+    old: int
+    new: int
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether the new side is the later revision."""
+        return self.old <= self.new
+
+
+class ObjectChange(NamedTuple):
+    """One object that differs: its kind and keys, 'added', 'removed' or 'changed', the event, both sides' values."""
+
+    kind: str
+    keys: tuple[str, ...]
+    change: str
+    position: int
+    old: Mapping[str, Any] | None
+    new: Mapping[str, Any] | None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the values that differ; for an added or removed object, of all."""
+        sides = [side for side in (self.old, self.new) if side is not None]
+        if len(sides) == 1:
+            return list(sides[0])
+        old, new = sides
+        return [name for name in new if old.get(name) != new[name]] + [name for name in old if name not in new]
+
+
+def stage_changes(revision: Revision, sides: Sides) -> None:
+    """Make the temporary tables `changed_<kind>`, see changed_objects.sql, and `changed_geometry`."""
+    for kind in OBJECT_KINDS.values():
+        stage_versions(revision.connection, kind, sides)
+        pair_versions(revision.connection, kind, is_forward=sides.is_forward)
+    run_script(revision.connection, (_FOLDER / "changed_geometry.sql").read_text())
+
+
+def stage_versions(connection: duckdb.DuckDBPyConnection, kind: ObjectKind, sides: Sides) -> None:
+    """Make the temporary tables `old_<kind>` and `new_<kind>`; see versions.sql."""
+    template = (_FOLDER / "versions.sql").read_text()
+    columns = ", ".join((*(f'"{key}"' for key in kind.keys), kind.columns))
+    names = {"kind": kind.name, "table": kind.table, "columns": columns, "digest": kind.digest, "joins": kind.joins}
+    for side, here, there in (("old", sides.old, sides.new), ("new", sides.new, sides.old)):
+        run_script(connection, template.format(**names, side=side), {"here": here, "there": there})
+
+
+def pair_versions(connection: duckdb.DuckDBPyConnection, kind: ObjectKind, *, is_forward: bool) -> None:
+    """Make the temporary table `changed_<kind>` from the two sides; see changed_objects.sql."""
+    template = (_FOLDER / "changed_objects.sql").read_text()
+    keys = ", ".join(f'"{key}"' for key in kind.keys)
+    run_script(connection, template.format(kind=kind.name, keys=keys), {"is_forward": is_forward})
+
+
+def fetch_changes(revision: Revision, kind: str, condition: str = "true") -> pa.Table:
+    """Return the changes of a kind for which `condition` holds: keys, `change`, `position`, `old` and `new` (structs)."""
+    order = ", ".join(f'"{key}"' for key in OBJECT_KINDS[kind].keys)
+    return revision.fetch_arrow(f"FROM changed_{kind} WHERE {condition} ORDER BY {order}")  # noqa: S608
+
+
+def iter_changes(kind: str, table: pa.Table) -> Iterator[ObjectChange]:
+    """Yield the rows of `fetch_changes` as objects, without the state's own keys."""
+    keys = OBJECT_KINDS[kind].keys
+    for row in table.to_pylist():
+        sides = [row[side] and _select_values(row[side], keys) for side in ("old", "new")]
+        yield ObjectChange(kind, tuple(row[key] for key in keys), row["change"], row["position"], *sides)
+
+
+def _select_values(side: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in side.items() if name not in _INTERNAL and name not in keys}
