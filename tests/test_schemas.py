@@ -83,6 +83,7 @@ def changed_dataset(sample_history, tmp_path_factory):
     dataset.remove_features(["q1"])
     dataset.restore_features(["q1"])
     dataset.withdraw_rasters(["b"], reason="the licence ended")
+    dataset.review_revisions("v1", "v2", verdict="approve", message="as agreed")
     append_unreadable_row(dataset)
     dataset.remove_unreadable()
     dataset.remap_classes({"quarry": "pit", "pond": "pit", "quay": None}, prune_rasters=True)
@@ -147,7 +148,7 @@ def test_schema_requires_payload_keys(kind, event_by_kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_schema_checks_nested_keys(kind, event_by_kind):
     payload = event_by_kind[kind]["payload"]
-    for part in payload.keys() & {"request", "recipe", "tag"}:
+    for part in payload.keys() & {"request", "recipe", "tag", "review"}:
         for key in payload[part]:
             event = deepcopy(event_by_kind[kind])
             del event["payload"][part][key]
@@ -239,10 +240,10 @@ def test_schema_checks_field_formats(field, value, event_by_kind):
     assert find_faults({**tagged, field: value})
 
 
-@pytest.mark.parametrize(("field", "value"), [("kind", "revision_untagged"), ("version", 1), ("format", 3)])
+@pytest.mark.parametrize(("field", "value"), [("kind", "revision_untagged"), ("version", 2), ("format", 3)])
 def test_kind_schema_names_kind_and_version(field, value, event_by_kind):
     tagged = event_by_kind["revision_tagged"]
-    validator = Draft202012Validator(SCHEMAS["revision_tagged.v2.json"], registry=REGISTRY, format_checker=formats)
+    validator = Draft202012Validator(SCHEMAS["revision_tagged.v3.json"], registry=REGISTRY, format_checker=formats)
     assert validator.is_valid(tagged)
     assert not validator.is_valid({**tagged, field: value})
 

@@ -10,7 +10,7 @@ from geographer.cli.requests import make_request_command
 from geographer.dataset.reader import DatasetReader
 from geographer.operations.tag import TagRevision
 
-_TAG_COLUMNS: Final = ("tag", "position", "digest", "content_digest")
+_TAG_COLUMNS: Final = ("tag", "version", "position", "digest", "content_digest")
 
 tag_command = make_request_command("tag", TagRevision)
 

@@ -36,6 +36,7 @@ from geographer.operations.remove.request import RemoveFeatures, RemoveRasters, 
 from geographer.operations.remove.restore import RestoreFeatures, RestoreRasters
 from geographer.operations.remove.unreadable import RemoveUnreadable
 from geographer.operations.remove.withdraw import WithdrawRasters
+from geographer.operations.review import ReviewRevisions
 from geographer.operations.split.recipe import Split
 from geographer.operations.tag import TagRevision
 from geographer.storage.database.dataset_folder import (
@@ -312,5 +313,6 @@ class Dataset(DatasetReader):
     label_custom = make_method("label_custom", LabelCustom, run)
     split = make_method("split", Split, run)
     tag = make_method("tag", TagRevision, run)
+    review_revisions = make_method("review_revisions", ReviewRevisions, run)
     update = make_method("update", Update, _update)
     iter_updates = make_method("iter_updates", Update, run_update)

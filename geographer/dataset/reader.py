@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rasterio.io import DatasetReader as RasterioDataset
 
+    from geographer.diff.version import DatasetVersion
+    from geographer.outputs.impact.report import Impact
     from geographer.outputs.reproduce import ReproduceResult
     from geographer.sharing.status import SharingStatus
     from geographer.storage.workspace.verify_report import VerifyResult
@@ -184,15 +186,106 @@ class DatasetReader:
             return read_event(connection, resolve_revision(connection, revision))
 
     def history(self, identity: str | int) -> list[dict[str, Any]]:
-        """Return every event that changed a feature or raster, oldest first; NotFoundError if none has that id."""
-        with self._unit_of_work.open_revision() as revision:
-            return read_history(revision, _read_id(identity))
+        """Return every event that touched an object, and what it was cut from and for, oldest first.
+
+        Args:
+            identity: The id of a feature or raster (chips are rasters), or `feature:ID`, `raster:ID`,
+                `label:NAME/RASTER_ID`, `class:NAME`, `recipe:NAME` or `split:NAME`.
+
+        Returns:
+            One dictionary per event and object: position, kind, recorded_at (UTC), author, message, object (how the
+            event concerns it), change, detail, parent (the source raster or feature through which it does), and history
+            (the digest of the history that a merge imported, else None).
+
+        Raises:
+            NotFoundError: no revision has such an object.
+        """
+        with self._unit_of_work.open_tables() as (connection, _):
+            return read_history(connection, _read_id(identity))
 
     def diff(self, a: RevisionSpec, b: RevisionSpec = None) -> Diff:
         """Return what was added, removed or changed between two revisions, object by object."""
         before, after = self._unit_of_work.resolve_revision(a), self._unit_of_work.resolve_revision(b)
         with self._unit_of_work.open_revision(max(before, after)) as revision:
             return compute_diff(revision, before, after)
+
+    def compute_impact(
+        self,
+        a: RevisionSpec,
+        b: RevisionSpec = None,
+        *,
+        split: str | None = None,
+        subset: str = "test",
+        predictions: str | Path | None = None,
+        truth: str | None = None,
+        metrics: list[str] | None = None,
+        statistics: bool | None = None,
+        statistics_of: str | None = None,
+    ) -> "Impact":
+        """Return what a change means for a subset of a split, and for the scores of stored predictions.
+
+        Chips are compared by pixels, labels and class values, without opening a file. See docs/impact.md.
+
+        Args:
+            a: The first revision.
+            b: The second revision.
+            split: The split; None: the only one.
+            subset: The part of the split.
+            predictions: A folder of class values per pixel, `RASTER_ID.npy`, `.tif` or `.png`; or a CSV or Parquet file
+                with the columns `raster_id` and `value`. Nothing is unpickled.
+            truth: The label that predictions are compared with, and the only one that counts for the common subset.
+            metrics: Of class values: 'accuracy' and 'mean-iou'; None: both.
+            statistics: Whether to compute mean and standard deviation (float64) of each band of `statistics_of`; None:
+                if chips of that part differ.
+            statistics_of: The part that models are trained on; None: 'train' if the split has it, else `subset`.
+
+        Raises:
+            NotFoundError: there is no such revision, split, part or label, or chips have no label or prediction.
+            UsageError: there are several splits, or an argument, a prediction or the kind of the label is invalid.
+            CorruptError, StorageError: as for `open_raster`.
+        """
+        from geographer.outputs.impact.compute import ImpactOptions, compute_impact
+        from geographer.outputs.impact.subset import PositionPair
+
+        options = ImpactOptions.from_values(
+            **{"split": split, "subset": subset, "predictions": predictions, "truth": truth, "metrics": metrics},
+            **{"statistics": statistics, "statistics_of": statistics_of},
+        )
+        work = self._unit_of_work
+        positions = PositionPair(work.resolve_revision(a), work.resolve_revision(b))
+        return compute_impact(work, positions, options)
+
+    def compute_version(self, a: RevisionSpec = None, b: RevisionSpec = None) -> "DatasetVersion":
+        """Return the version number that revision `b` should get, from what changed in the data since `a`.
+
+        PATCH: the data are the same; MINOR: data were only added; MAJOR: data were edited, removed, moved between
+        subsets, or withdrawn.
+
+        Args:
+            a: The revision to compare with. Default: the last tag with a version number at or before `b`, else the
+                last tag.
+            b: The revision to number. Default: the head. It may be before `a`.
+
+        Raises:
+            NotFoundError: a revision does not exist.
+        """
+        from geographer.diff.version import compute_version
+
+        work = self._unit_of_work
+        from_position, to_position = None if a is None else work.resolve_revision(a), work.resolve_revision(b)
+        with work.open_revision() as revision:
+            return compute_version(revision, to_position, from_position)
+
+    def list_reviews(self) -> Table:
+        """Return the reviews, oldest first, each with the position of its event.
+
+        Columns: `position`, `recorded_at` (UTC), `author`, `verdict` ('approve' or 'reject'), `from` and `to` (the
+        positions of the reviewed revisions, null if this log lacks them), `from_digest`, `to_digest`, `message`.
+        """
+        from geographer.diff.reviews import read_reviews
+
+        with self._unit_of_work.open_revision() as revision:
+            return Table(read_reviews(revision))
 
     def sql(self, query: str, at: RevisionSpec = None, *, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> "pa.Table":
         """Run a read-only SELECT over the tables of a revision and return the result as Arrow.

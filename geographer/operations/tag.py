@@ -10,6 +10,7 @@ from msgspec import Meta
 from geographer.base.errors import ConflictError, CorruptError, UsageError
 from geographer.base.parameters import Parameter
 from geographer.base.values import validate_name
+from geographer.diff.version import AUTO, VERSION_PATTERN, VersionNumber, choose_version
 from geographer.planning.shared_parameters import NAME, OPTIONAL_TEXT, TEXT
 from geographer.planning.upcasters import upcast_tag
 from geographer.storage.events.payload import Digest, EventPayload, Name
@@ -32,10 +33,16 @@ class TagV1(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content_digest: Digest
 
 
-class Tag(TagV1, frozen=True):
+class TagV2(TagV1, frozen=True):
     """A tag with the Merkle root of the rows of the revision's content; None if version 1 recorded the tag."""
 
     merkle_root: Digest | None
+
+
+class Tag(TagV2, frozen=True):
+    """A tag with the version number of the revision; None if it has none."""
+
+    version: Annotated[str, Meta(pattern=VERSION_PATTERN)] | None
 
 
 class RevisionTaggedV1(EventPayload, kw_only=True, frozen=True):
@@ -50,11 +57,25 @@ class RevisionTaggedV1(EventPayload, kw_only=True, frozen=True):
         return msgspec.convert(upcast_tag(self.to_json()), RevisionTagged)
 
 
-class RevisionTagged(EventPayload, kw_only=True, frozen=True):
-    """A revision got a permanent name."""
+class RevisionTaggedV2(EventPayload, kw_only=True, frozen=True):
+    """A revision got a permanent name, before tags had a version number."""
 
     kind: ClassVar[str] = "revision_tagged"
     version: ClassVar[int] = 2
+    schema_rules: ClassVar[Mapping[str, Any]] = {"properties": {"tag": {"properties": {"merkle_root": TEXT}}}}
+
+    tag: TagV2
+
+    def to_current_version(self) -> "RevisionTagged":
+        """See `EventPayload.to_current_version`."""
+        return msgspec.convert(upcast_tag(self.to_json()), RevisionTagged)
+
+
+class RevisionTagged(EventPayload, kw_only=True, frozen=True):
+    """A revision got a permanent name, and perhaps a version number."""
+
+    kind: ClassVar[str] = "revision_tagged"
+    version: ClassVar[int] = 3
     schema_rules: ClassVar[Mapping[str, Any]] = {"properties": {"tag": {"properties": {"merkle_root": TEXT}}}}
 
     tag: Tag
@@ -68,6 +89,8 @@ class RevisionTagged(EventPayload, kw_only=True, frozen=True):
         """See `EventPayload.iter_phrases`."""
         tag = self.tag
         yield f"'{tag.tag}' is @{tag.position} {tag.digest}, content {tag.content_digest}"
+        if tag.version:
+            yield f"version {tag.version}"
 
 
 def check_tag(name: str) -> str:
@@ -79,6 +102,11 @@ def check_tag(name: str) -> str:
         )
     validate_name("tag", name)
     return name
+
+
+def check_version(version: str) -> str:
+    """Return a version number as a user gives it, or 'auto'; raise `UsageError` for other texts."""
+    return version if version == AUTO else str(VersionNumber.parse(version))
 
 
 def _is_date(text: str) -> bool:
@@ -111,7 +139,9 @@ class TagPlan(NamedTuple):
 class TagRevision(Request, frozen=True):
     """Give a revision (the head, if REV is omitted) a permanent name.
 
-    A tag does not move.
+    A tag does not move. With --version, the revision gets a version number, too. It follows that of the last revision
+    that has one: PATCH is raised if the data are the same, MINOR if data were only added, MAJOR if data were edited,
+    removed, or moved between subsets. A number that contradicts the data is refused.
     """
 
     event: ClassVar[type[RevisionTagged]] = RevisionTagged
@@ -121,16 +151,27 @@ class TagRevision(Request, frozen=True):
     revision: Annotated[
         str | int | None, Parameter("The revision.", "[REV]", "the head", cli="argument", schema=OPTIONAL_TEXT)
     ] = None
+    version: Annotated[
+        str | None,
+        Parameter(
+            "The version number: X.Y.Z, or auto to compute it from the data.",
+            *("auto|X.Y.Z", "none"),
+            convert=check_version,
+            records_default=False,
+            schema={**TEXT, "pattern": f"^{AUTO}$|{VERSION_PATTERN}"},
+        ),
+    ] = None
 
     def list_recorded_parameters(self) -> dict[str, Any]:
         """See `Request.list_recorded_parameters`."""
-        return {"tag": self.name, "revision": None if self.revision is None else str(self.revision)}
+        revision = None if self.revision is None else str(self.revision)
+        return {"tag": self.name, "revision": revision, **({"version": self.version} if self.version else {})}
 
     def make_plan(self, revision: Revision, context: PlanContext, /) -> "TagPlan":
         """Plan the tag.
 
         Raises:
-            ConflictError: The tag exists.
+            ConflictError: The tag exists, or the version number contradicts the data.
             NotFoundError: The revision does not exist.
             CorruptError: The state, from which the content digest is computed, was altered.
         """
@@ -144,6 +185,7 @@ class TagRevision(Request, frozen=True):
                 "--repair, which derives it from the log again."
             )
         tagged = Revision(revision.connection, position)
-        tag = Tag(self.name, position, digest, tagged.compute_content_digest(), tagged.compute_merkle_root())
+        version = choose_version(revision, position, self.version) if self.version else None
+        tag = Tag(self.name, position, digest, tagged.compute_content_digest(), tagged.compute_merkle_root(), version)
         required = list_required_objects(revision, [position], excluded_md5s=list_withdrawn_md5s(revision))
         return TagPlan(RevisionTagged(tag=tag), required, list_published_files(revision, context.root))

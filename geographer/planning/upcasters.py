@@ -17,8 +17,8 @@ def upcast_parameters(recipe: RecipeRecord) -> Parameters:
 
 
 def upcast_tag(payload: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Version 1 of `revision_tagged` recorded no Merkle root."""
-    return {**payload, "tag": {**payload["tag"], "merkle_root": None}}
+    """Version 1 of `revision_tagged` recorded no Merkle root, and version 2 no version number."""
+    return {**payload, "tag": {"merkle_root": None, **payload["tag"], "version": None}}
 
 
 def _upcast_bands(parameters: Parameters) -> Parameters:

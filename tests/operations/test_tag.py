@@ -27,7 +27,8 @@ def test_tag_records_digests_of_its_revision(dataset):
     with dataset._unit_of_work.open_revision(2) as revision:
         assert tag["merkle_root"] == revision.compute_merkle_root()
     assert dataset.show().payload["request"] == {"tag": "v1", "revision": "2"}
-    assert dataset.show().version == 2
+    assert tag["version"] is None
+    assert dataset.show().version == 3
 
 
 def test_tag_of_an_altered_state_is_refused(dataset, monkeypatch):
@@ -54,12 +55,15 @@ def test_ambiguous_tag_is_rejected(name):
         TagRevision(name)
 
 
-def test_tag_of_version_1_has_no_merkle_root():
+@pytest.mark.parametrize(
+    ("version", "recorded"), [(1, {}), (2, {"merkle_root": "cd" * 32}), (2, {"merkle_root": None})]
+)
+def test_tags_of_older_versions_lack_values(version, recorded):
     digest = "ab" * 32
-    tag = {"tag": "v1", "position": 1, "digest": digest, "content_digest": digest}
+    tag = {"tag": "v1", "position": 1, "digest": digest, "content_digest": digest, **recorded}
     payload = parse_payload(
-        "revision_tagged", 1, {"request": {"tag": "v1", "revision": None}, "tag": tag, "software": {}}
+        "revision_tagged", version, {"request": {"tag": "v1", "revision": None}, "tag": tag, "software": {}}
     )
-    assert payload.to_json()["tag"] == {**tag, "merkle_root": None}
-    assert payload.version == 2
+    assert payload.to_json()["tag"] == {"merkle_root": None, "version": None, **tag}
+    assert payload.version == 3
     assert payload.format_summary() == f"'v1' is @1 {digest}, content {digest}"

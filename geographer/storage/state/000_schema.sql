@@ -1,6 +1,7 @@
 -- 000_schema.sql: tables of the state; a version of an object is valid at positions from `valid_from` to just before `valid_to`
 -- needs: nothing · makes: state.meta, state.class, state.feature, state.raster, state.edge, state.label,
--- state.label_object, state.split, state.event, state.user_column, state.recipe, state.recipe_record, state.tag, state.unreadable_row
+-- state.label_object, state.split, state.event, state.user_column, state.recipe, state.recipe_record, state.tag,
+-- state.unreadable_row, state.object_change
 -- The position that the state is at, the digest of the event there, and the digests of the SQL and of all rows below.
 CREATE TABLE IF NOT EXISTS state.meta (position BIGINT, head_digest VARCHAR, sql_digest VARCHAR, state_digest HUGEINT);
 CREATE TABLE IF NOT EXISTS state.class (class VARCHAR, value INTEGER, row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT);
@@ -53,7 +54,8 @@ CREATE TABLE IF NOT EXISTS state.recipe (
 );
 CREATE TABLE IF NOT EXISTS state.recipe_record (name VARCHAR, position BIGINT);
 CREATE TABLE IF NOT EXISTS state.tag (
-    tag VARCHAR, position BIGINT, tagged_position BIGINT, digest VARCHAR, content_digest VARCHAR, merkle_root VARCHAR
+    tag VARCHAR, position BIGINT, tagged_position BIGINT, digest VARCHAR, content_digest VARCHAR, merkle_root VARCHAR,
+    version VARCHAR
 );
 -- Rows of the log that cannot be used: no other table of the state has them. `object` is the key of their object, whose next
 -- change ends them; null if the row has no id.
@@ -61,3 +63,6 @@ CREATE TABLE IF NOT EXISTS state.unreadable_row (
     position BIGINT, table_name VARCHAR, ordinal BIGINT, object VARCHAR, problem VARCHAR, row_digest VARCHAR,
     valid_from BIGINT, valid_to BIGINT
 );
+-- The rows of the log by the objects that they name, so that finding those of one object compares integers, not texts. `role` says
+-- which column of which table names it; a row of the log is found by position and ordinal.
+CREATE TABLE IF NOT EXISTS state.object_change (role VARCHAR, object_hash UINTEGER, position BIGINT, ordinal BIGINT);

@@ -47,7 +47,7 @@ class RecipeRemovalFact(NamedTuple):
 
 
 class TagFact(NamedTuple):
-    """A tag, with the digests that it records; tags of older versions have no Merkle root."""
+    """A tag, with the digests and the version number that it records; older ones have no Merkle root or number."""
 
     tag: str
     position: int
@@ -55,6 +55,7 @@ class TagFact(NamedTuple):
     digest: str
     content_digest: str
     merkle_root: str | None
+    version: str | None
 
 
 Fact = EventFact | UserColumnFact | RecipeFact | RecipeRemovalFact | TagFact
@@ -92,4 +93,4 @@ def read_facts(event: Event) -> Iterator[Fact]:
     if payload.removed_recipe is not None:
         yield RecipeRemovalFact(payload.removed_recipe, position)
     if (tag := payload.recorded_tag) is not None:
-        yield TagFact(tag.tag, position, tag.position, tag.digest, tag.content_digest, tag.merkle_root)
+        yield TagFact(tag.tag, position, tag.position, tag.digest, tag.content_digest, tag.merkle_root, tag.version)

@@ -362,7 +362,11 @@ def _read_tags(connection: duckdb.DuckDBPyConnection) -> tuple[list[TagFact], li
             findings.append(Finding("invalid payload", f"@{position} {kind}", position, str(error)))
         else:
             if tag is not None:
-                tags.append(TagFact(tag.tag, position, tag.position, tag.digest, tag.content_digest, tag.merkle_root))
+                tags.append(
+                    TagFact(
+                        tag.tag, position, tag.position, tag.digest, tag.content_digest, tag.merkle_root, tag.version
+                    )
+                )
     return tags, findings
 
 

@@ -261,9 +261,9 @@ def test_tag_names_the_event_of_its_digest(tmp_path, monkeypatch):
     database = Database(tmp_path)
     create_log(database)
     digests = [append_class(database, name).digest for name in ("pond", "quay", "dock")]
-    tag = TagFact("v1", 3, 1, digests[1], "c" * 64, None)
+    tag = TagFact("v1", 3, 1, digests[1], "c" * 64, None, "1.0.0")
     monkeypatch.setattr(facts, "read_facts", read_listed_facts({3: [tag]}))
     update_state(database)
-    for position, expected in ((2, []), (3, [("v1", 2, digests[1], "c" * 64, None)])):
+    for position, expected in ((2, []), (3, [("v1", 2, digests[1], "c" * 64, None, "1.0.0")])):
         with open_revision(database, position) as revision:
             assert revision.fetch_rows("FROM tags") == expected
