@@ -46,7 +46,7 @@ COMMANDS: Final = {
     "version": ("version", "Say whether the data changed from A to B by PATCH, MINOR or MAJOR, and the next number."),
     "review": ("review", "Record a verdict on what differs between revisions A and B; it is kept as an event."),
     "reviews": ("review", "List the reviews with their verdicts."),
-    "diff": ("diff", "List the objects that differ between revisions A and B (the head, if omitted)."),
+    "diff": ("diff", "Compare revision A (the one before B, if omitted) with B (the head, if omitted)."),
     "impact": (
         "impact",
         "Show what differs in a subset between revisions A and B (the head, if omitted), and what that does to scores.",

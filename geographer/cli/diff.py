@@ -1,43 +1,101 @@
-"""diff: compare two revisions."""
+"""diff: compare two revisions: counts, what to look at, and the objects that differ."""
 
-from typing import Any, Final
+import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from geographer.base.text import format_count
 from geographer.cli import options, output
+from geographer.cli.diff_report import format_diff
 from geographer.cli.help import format_example
 from geographer.dataset.reader import DatasetReader
 
-_SIGNS: Final = {"added": "+", "removed": "-", "changed": "~"}
+if TYPE_CHECKING:
+    from geographer.diff.difference import Diff
+
+EXIT_DIFFERENT: Final = 1
+_DEFAULT_LIMIT: Final = 20
+_TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "splits", "classes", "recipes")
+_EXAMPLES: Final = (
+    "diff v1 v2",
+    "diff v1 --flags --subset test",
+    "diff v1 v2 --only features --class lake --geojson > lakes.geojson",
+)
 
 
-@click.command("diff", epilog=format_example("diff v1 v2"))
-@click.argument("a", metavar="A")
+@click.command("diff", epilog=format_example(*_EXAMPLES))
+@click.argument("a", default=None, required=False, metavar="[A]")
 @click.argument("b", default=None, required=False, metavar="[B]")
+@click.option("--stat", is_flag=True, help="Print the counts.")
+@click.option("--flags", is_flag=True, help="Print what a person must look at, the most unusual first.")
+@click.option("--only", multiple=True, type=click.Choice(_TABLES), help="Compare these objects only. Repeatable.")
+@options.make_option("--where SQL", "all", "Only features (or rasters) for which this is true, with what shows them.")
+@options.make_option("--class class_ NAME", "all", "Only features of this class, with what shows them.")
+@options.make_option("--collection NAME", "all", "Only rasters of this collection (the chips of this recipe).")
+@options.make_option("--subset PART", "all", "Only rasters in this part of a split.")
+@options.make_option("--bbox WEST,SOUTH,EAST,NORTH", "everywhere", "Only objects that meet this box, in degrees.")
+@options.make_option("--id ids ID", "all", "Only the object of this id, and what names it. Repeatable.", multiple=True)
+@click.option("--pixels", is_flag=True, help="Also compare the pixels of changed rasters and labels.")
+@options.make_option(
+    "--limit NUMBER", "20 of a group and 50 flags as text", "Print at most so many objects.", type=click.IntRange(0)
+)
 @options.json_option
+@click.option("--geojson", "as_geojson", is_flag=True, help="Print GeoJSON with the old and the new geometries.")
+@options.make_option("--patch patch_file FILE", "none", "Write the differences to this file, for geographer apply.")
+@click.option("--exit-code", "with_exit_code", is_flag=True, help="Exit with 1 if there are differences, else with 0.")
 @options.pass_dataset
-def diff_command(dataset: DatasetReader, a: str, b: str | None, as_json: bool) -> None:
-    """List the objects that differ between revisions A and B (the head, if omitted)."""
-    difference = dataset.diff(a, b)
-    rows = difference.table.to_pylist()
+def diff_command(
+    dataset: DatasetReader,
+    a: str | None,
+    b: str | None,
+    stat: bool,
+    flags: bool,
+    pixels: bool,
+    limit: int | None,
+    as_json: bool,
+    as_geojson: bool,
+    patch_file: str | None,
+    with_exit_code: bool,
+    ids: tuple[str, ...],
+    **conditions: Any,
+) -> None:
+    """Compare revision A (the one before B, if omitted) with B (the head, if omitted).
+
+    Counts come first, then flags, then the objects, grouped by class or collection. --stat and --flags print only that.
+    """
+    if sum((as_json, as_geojson, patch_file is not None)) > 1:
+        raise click.UsageError("--json, --geojson and --patch exclude each other. Pass one of them.")
+    if patch_file is not None:
+        if any((stat, flags, pixels, limit is not None, ids, *conditions.values())):
+            raise click.UsageError("--patch holds all differences. Pass it without conditions and other outputs.")
+        dataset.write_patch(a, b, patch_file)
+        return
+    is_text = not (as_json or as_geojson)
+    needs_flags = flags or (as_json and not stat) or (is_text and not stat)
+    conditions["ids"] = ids or None
+    diff = dataset.diff(a, b, flags=needs_flags, pixels=pixels, footprints=as_geojson, **conditions)
     if as_json:
-        for row in rows:
-            output.print_json_line(row)
-        return
-    if not rows:
-        click.echo("no differences")
-        return
-    for row in rows:
-        click.echo(f"{_SIGNS[row['change']]} {row['object']:<8} {row['id']}{_format_values(row)}")
-    counts = difference.counts.items()
-    click.echo(", ".join(f"{format_count(count, noun)} {change}" for (noun, change), count in counts))
+        from geographer.diff.envelope import make_envelope
+
+        output.print_json_line(make_envelope(diff, limit=0 if (stat or flags) and limit is None else limit))
+    elif as_geojson:
+        for line in _iter_geojson_lines(diff):
+            click.echo(line)
+    else:
+        sections = {name for name, is_wanted in (("counts", stat), ("flags", flags)) if is_wanted}
+        for line in format_diff(diff, sections or {"counts", "flags", "objects"}, limit):
+            click.echo(line)
+    if with_exit_code and not diff.is_empty:
+        sys.exit(EXIT_DIFFERENT)
 
 
-def _format_values(row: dict[str, Any]) -> str:
-    """Return the old and the new value of a changed column, or the value of what was added or removed."""
-    if not row["what"]:
-        return ""
-    if row["change"] == "changed":
-        return f"  {row['what']}: {row['from']} → {row['to']}"
-    return f"  ({row['to'] or row['from']})"
+def _iter_geojson_lines(diff: "Diff") -> Iterator[str]:
+    from geographer.diff.envelope import iter_geojson_features
+
+    features = [json.dumps(feature, ensure_ascii=False) for feature in iter_geojson_features(diff)]
+    yield '{"type": "FeatureCollection", "features": ['
+    if features:
+        yield ",\n".join(features)
+    yield "]}"

@@ -4,6 +4,7 @@ import html
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict, Unpack
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict, Unpack
 from geographer.base.errors import ConflictError, UsageError
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.text import is_unicode
-from geographer.outputs.diff import Diff, compute_diff
 from geographer.outputs.export import format_geojson_features, format_json_lines, format_query_json_lines, write_parquet
 from geographer.outputs.history import read_history
 from geographer.storage.database.dataset_folder import find_dataset_root
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rasterio.io import DatasetReader as RasterioDataset
 
+    from geographer.diff.difference import Diff
+    from geographer.diff.selection import DiffConditions
     from geographer.diff.version import DatasetVersion
     from geographer.outputs.impact.report import Impact
     from geographer.outputs.reproduce import ReproduceResult
@@ -203,11 +205,93 @@ class DatasetReader:
         with self._unit_of_work.open_tables() as (connection, _):
             return read_history(connection, _read_id(identity))
 
-    def diff(self, a: RevisionSpec, b: RevisionSpec = None) -> Diff:
-        """Return what was added, removed or changed between two revisions, object by object."""
-        before, after = self._unit_of_work.resolve_revision(a), self._unit_of_work.resolve_revision(b)
-        with self._unit_of_work.open_revision(max(before, after)) as revision:
-            return compute_diff(revision, before, after)
+    def explain_object(self, identity: str | int, at: RevisionSpec = None) -> dict[str, Any]:
+        """Return where an object of a revision comes from, and what binds it.
+
+        Args:
+            identity: As in `history`.
+            at: The revision; None: the head.
+
+        Returns:
+            The facts about the object by name, and `sentences`, a list of text that says them. `recorded_at` is a
+            `datetime` in UTC.
+
+        Raises:
+            NotFoundError: the revision has no such object.
+        """
+        from geographer.operations.split.groups import list_components
+        from geographer.outputs.why import explain_object
+
+        with self._unit_of_work.open_revision(at) as revision:
+            return explain_object(revision, _read_id(identity), partial(list_components, revision))
+
+    def blame_pixel(
+        self, label: str, raster_id: str | int, x: int, y: int, at: RevisionSpec = None
+    ) -> dict[str, Any]:
+        """Return which feature, rule and event gave a pixel of a label its value.
+
+        Args:
+            label: The label's name.
+            raster_id: The raster, such as a chip, that the label is of.
+            x: The column, from 0 at the left.
+            y: The row, from 0 at the top.
+            at: The revision; None: the head.
+
+        Returns:
+            The facts by name: `value` (of several bands, a list; of boxes, the ids of the features whose boxes contain
+            the pixel's centre), `bands` (their names, or None), `class` and `feature_id` (of the feature that gives the
+            value, or None), `features` (all that cover the pixel, from bottom to top, each with its `role` and the
+            `event` that recorded this version of it), `rule`, `event` (the one that made the label), `agrees` (whether
+            the features of the revision explain the value; None for custom labels), `expected`, and, if the label is
+            older than the features, `made_with` (those of the revision that made it). `sentences` says them.
+
+        Raises:
+            NotFoundError: the revision has no such label, or its recipe is not recorded.
+            UsageError: the pixel is outside the label.
+            CorruptError, StorageError: as for `open_raster`.
+        """
+        from geographer.operations.label.blame import blame_pixel
+
+        with self._unit_of_work.open_tables(at, spatial=True) as (connection, position):
+            store = self._unit_of_work.file_store
+            return blame_pixel(connection, position, store, _read_id(label), _read_id(raster_id), x, y)
+
+    def diff(
+        self,
+        a: RevisionSpec = None,
+        b: RevisionSpec = None,
+        *,
+        flags: bool = False,
+        pixels: bool = False,
+        footprints: bool = False,
+        **conditions: "Unpack[DiffConditions]",
+    ) -> "Diff":
+        """Return what was added, removed or changed between two revisions, object by object.
+
+        Args:
+            a: The old side. Default: the revision before `b`.
+            b: The new side. Default: the head.
+            flags: Also find what a person must look at.
+            pixels: Also compare the pixels of changed rasters and labels, whose former bytes may come from the remote.
+            footprints: Also return the footprints of changed rasters.
+            conditions: Which objects to list; see `DiffSelection`.
+
+        Raises:
+            NotFoundError: there is no such revision.
+            UsageError: a condition is invalid.
+            StorageError: the remote cannot be reached.
+        """
+        from geographer.diff.changes import Sides
+        from geographer.diff.difference import DiffOptions, compute_diff
+        from geographer.diff.selection import DiffSelection
+        from geographer.storage.workspace.revision_files import find_stored_files
+
+        selection = DiffSelection(**conditions)
+        new = self._unit_of_work.resolve_revision(b)
+        sides = Sides(max(new - 1, 1) if a is None else self._unit_of_work.resolve_revision(a), new)
+        find_files = partial(find_stored_files, self._unit_of_work.file_store) if pixels else None
+        with self._unit_of_work.open_revision(max(sides)) as revision:
+            return compute_diff(revision, sides, selection, DiffOptions(flags, footprints, find_files))
 
     def compute_impact(
         self,

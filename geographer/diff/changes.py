@@ -126,9 +126,9 @@ def pair_versions(connection: duckdb.DuckDBPyConnection, kind: ObjectKind, *, is
 
 
 def fetch_changes(revision: Revision, kind: str, condition: str = "true") -> pa.Table:
-    """Return the changes of a kind for which `condition` holds: keys, `change`, `position`, `old` and `new` (structs)."""
+    """Return a kind's changes that meet `condition`: keys, `change`, `position`, `old` and `new` (structs)."""
     order = ", ".join(f'"{key}"' for key in OBJECT_KINDS[kind].keys)
-    return revision.fetch_arrow(f"FROM changed_{kind} WHERE {condition} ORDER BY {order}")  # noqa: S608
+    return revision.fetch_arrow(f"FROM changed_{kind} WHERE {condition} ORDER BY {order}")
 
 
 def iter_changes(kind: str, table: pa.Table) -> Iterator[ObjectChange]:

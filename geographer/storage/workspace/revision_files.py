@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +39,7 @@ def find_raster_file(revision: Revision, store: Store, raster_id: str) -> tuple[
     (raster,) = read_source_rasters(revision, store.root, [raster_id]).values()
     if file := list_withdrawn_files(revision.connection).get(raster.checksums.md5):
         raise NotFoundError(f"raster '{raster_id}' has no file at @{revision.position}: {file.format_reason()}.")
-    return _find_file(store, raster.path, raster.checksums, f"raster '{raster_id}'"), False
+    return find_recorded_file(store, raster.path, raster.checksums, f"raster '{raster_id}'"), False
 
 
 def find_label_file(revision: Revision, store: Store, label: str, raster_id: str) -> tuple[Path, bool]:
@@ -50,10 +51,10 @@ def find_label_file(revision: Revision, store: Store, label: str, raster_id: str
         )
     ((path, *checksums),) = rows
     name = f"label '{label}' of raster '{raster_id}'"
-    return _find_file(store, store.root / path, Checksums(*checksums), name), path.endswith(".json")
+    return find_recorded_file(store, store.root / path, Checksums(*checksums), name), path.endswith(".json")
 
 
-def _find_file(store: Store, path: Path, checksums: Checksums, name: str) -> Path:
+def find_recorded_file(store: Store, path: Path, checksums: Checksums, name: str) -> Path:
     """Return the workspace's file if it has these bytes, or the object in the cache, which may come from the remote."""
     with CheckedFiles(store.root) as checked:
         if checked.find_damage(path, checksums) is None:
@@ -63,3 +64,16 @@ def _find_file(store: Store, path: Path, checksums: Checksums, name: str) -> Pat
         if damage := checked.find_damage(cached, checksums):
             raise CorruptError(f"{name} is {damage} in the cache ('{cached}'). See geographer verify for the way out.")
         return cached
+
+
+def find_stored_files(store: Store, checksums: Sequence[Checksums]) -> dict[str, Path]:
+    """Return the file of each MD5 in DVC's cache, which may come from the remote; those that nobody has are missing.
+
+    The bytes are as recorded: damaged files are left out. `StorageError` if the remote cannot be reached.
+    """
+    wanted = list({item.md5: item for item in checksums}.values())
+    damaged = store.check_files(wanted)
+    if missing := [md5 for md5, damage in damaged.items() if damage == "missing"]:
+        store.fetch_files(missing)
+        damaged = store.check_files(wanted)
+    return {item.md5: store.cache_path(item.md5) for item in wanted if item.md5 not in damaged}

@@ -1,0 +1,172 @@
+"""The text of a difference: counts, flags, tables of changes, and the objects that differ."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from geographer.base.text import format_count
+from geographer.cli.output import format_table
+
+if TYPE_CHECKING:
+    from geographer.diff.changes import ObjectChange
+    from geographer.diff.difference import Diff, RevisionName
+    from geographer.diff.pixels import FileChange
+
+_SIGNS: Final = {"added": "+", "removed": "-", "changed": "~"}
+_ORDER: Final = ("changed", "removed", "added")
+_HIDDEN: Final = frozenset({"md5", "sha256", "pixel_digest", "size", "geometry", "id_is_integer", "transform"})
+"""Values whose change other words tell, or that are of no use in text."""
+_SHOWN_VALUES: Final = {"class": "value", "split": "part", "recipe": "kind"}
+_BYTES: Final = ("sha256", "pixel_digest")
+_OBJECTS, _FLAGS, _GROUPS, _CLASSES, _VALUE_LENGTH = 20, 50, 6, 12, 40
+
+
+def format_diff(diff: "Diff", sections: Collection[str], limit: int | None) -> Iterator[str]:
+    """Yield the lines of the sections 'counts', 'flags' and 'objects' of a difference."""
+    yield f"{_format_revision(diff.old)} → {_format_revision(diff.new)}"
+    if diff.is_empty:
+        yield "no differences"
+        return
+    if "counts" in sections:
+        yield from _format_counts(diff)
+    if "flags" in sections:
+        yield from _format_flags(diff, _FLAGS if limit is None else limit)
+    if "objects" in sections:
+        yield from _format_tables(diff)
+        yield from _format_objects(diff, _OBJECTS if limit is None else limit)
+    elif "counts" in sections:
+        yield from _format_tables(diff)
+
+
+def _format_revision(revision: "RevisionName") -> str:
+    tags = f" ({', '.join(revision.tags)})" if revision.tags else ""
+    return f"@{revision.position} {revision.digest[:12]}{tags} of {revision.recorded_at[:16].replace('T', ' ')}"
+
+
+def _format_counts(diff: "Diff") -> Iterator[str]:
+    """Yield a line for each kind of object: its numbers in all, then by class, collection or name."""
+    by_kind: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
+    for count in diff.group_counts:
+        by_kind[count.object][count.group][count.change] = count.number
+    for kind, groups in by_kind.items():
+        totals = {change: sum(group.get(change, 0) for group in groups.values()) for change in _SIGNS}
+        named = [f"{name} {_format_changes(group)}" for name, group in groups.items() if name]
+        more = f", and {len(named) - _GROUPS} more" if len(named) > _GROUPS else ""
+        yield f"{_pluralize(kind):<14}{_format_changes(totals):<24}{', '.join(named[:_GROUPS])}{more}".rstrip()
+
+
+def _pluralize(noun: str) -> str:
+    return format_count(2, noun).partition(" ")[2]
+
+
+def _format_changes(numbers: Mapping[str, int]) -> str:
+    return " ".join(f"{sign}{numbers[change]:,}" for change, sign in _SIGNS.items() if numbers.get(change))
+
+
+def _format_flags(diff: "Diff", limit: int) -> Iterator[str]:
+    if not diff.flags:
+        yield "nothing unusual"
+        return
+    yield f"to look at ({len(diff.flags):,}):"
+    for flag in diff.flags[:limit]:
+        yield f"! {flag.format_text()}  @{flag.position}"
+    if len(diff.flags) > limit:
+        yield f"  … and {len(diff.flags) - limit:,} more: --limit {len(diff.flags)}"
+
+
+def _format_tables(diff: "Diff") -> Iterator[str]:
+    """Yield the classes of features that changed as a confusion table, moves between subsets, and pixels."""
+    if diff.class_changes:
+        yield "classes of features, before (rows) and after (columns):"
+        yield from (f"  {line}" for line in _format_class_changes(diff))
+    for (split, old, new), number in diff.moves.most_common():
+        yield f"split {split}: {format_count(number, 'raster')} from {old or 'excluded'} to {new or 'excluded'}"
+    for file in diff.files:
+        yield from _format_file(file, diff.value_names)
+
+
+def _format_class_changes(diff: "Diff") -> list[str]:
+    pairs = diff.class_changes
+    if len({name for pair in pairs for name in pair}) > _CLASSES:
+        return [f"{old} → {new}: {number:,}" for (old, new), number in pairs.most_common(_CLASSES)]
+    rows, columns = (sorted({pair[side] for pair in pairs}) for side in (0, 1))
+    return format_table(["", *columns], [[old, *(pairs.get((old, new), "") for new in columns)] for old in rows])
+
+
+def _format_file(file: "FileChange", value_names: Mapping[int, str]) -> Iterator[str]:
+    name = f"{file.kind} {file.id}"
+    if file.problem:
+        yield f"{name}: pixels not compared, because {file.problem}"
+    elif file.change is not None:
+        change = file.change
+        share = f"{change.changed:,} of {format_count(change.pixels, 'pixel')} differ"
+        yield f"{name}: {share} ({change.changed / change.pixels:.1%})"
+        for band in change.bands:
+            means = " → ".join("no data" if mean is None else f"{mean:.6g}" for mean in (band.old_mean, band.new_mean))
+            largest = "" if band.max_difference is None else f", largest difference {band.max_difference:.6g}"
+            yield f"  band {band.band}: {band.changed:,} differ, mean {means}{largest}"
+    elif file.values:
+        moves = sorted(file.values.items(), key=lambda item: -item[1])
+        texts = [
+            f"{_name_value(value_names, old)} → {_name_value(value_names, new)} {number:,}"
+            for (_, old, new), number in moves
+        ]
+        more = f", and {len(texts) - _GROUPS} more" if len(texts) > _GROUPS else ""
+        yield f"{name}: pixels {', '.join(texts[:_GROUPS])}{more}"
+
+
+def _format_objects(diff: "Diff", limit: int) -> Iterator[str]:
+    """Yield the objects, by kind and group; edges, of which there are many, only where nothing else was asked for."""
+    from geographer.diff.difference import sort_groups
+
+    groups: dict[tuple[str, str], list[ObjectChange]] = defaultdict(list)
+    for item, key in zip(diff.iter_objects(), diff.iter_groups(), strict=True):
+        groups[key].append(item)
+    for kind, group in sort_groups(groups):
+        items = groups[kind, group]
+        if kind == "edge" and set(diff.changes) != {"edge"}:
+            continue
+        yield f"{_pluralize(kind)}{f' {group}' if group else ''}:"
+        items.sort(key=lambda item: _ORDER.index(item.change))
+        for item in items[:limit]:
+            yield f"  {_SIGNS[item.change]} {_format_object(diff, item)}  @{item.position}"
+        if len(items) > limit:
+            yield f"  … and {len(items) - limit:,} more: --limit {len(items)}"
+
+
+def _format_object(diff: "Diff", item: "ObjectChange") -> str:
+    from geographer.diff.difference import format_id, list_name_differences
+
+    name = format_id(item.kind, item.keys)
+    if item.old is None or item.new is None:
+        value = (item.new or item.old or {}).get(_SHOWN_VALUES.get(item.kind, ""))
+        return name if value is None else f"{name} ({value})"
+    differences, texts = list_name_differences(item.old, item.new), []
+    if item.kind == "feature" and diff.has_other_geometry(item.keys[0]):
+        texts.append(_format_geometry(diff, item.keys[0]))
+    for key, (old, new) in differences.items():
+        texts += [] if key in _HIDDEN else [f"{key} {_format_value(old)} → {_format_value(new)}"]
+    if any(key in differences for key in _BYTES):
+        texts.append("other pixels" if "pixel_digest" in differences else "other bytes")
+    return f"{name}: {', '.join(texts)}" if texts else name
+
+
+def _format_geometry(diff: "Diff", feature_id: str) -> str:
+    measures = diff.measures_by_id.get(feature_id)
+    if measures is None:
+        return "geometry"
+    parts = [f"IoU {measures['iou']:.3f}"] if "iou" in measures else []
+    if measures["old_area"] or measures["new_area"]:
+        change = f" ({measures['area_ratio'] - 1:+.1%})" if "area_ratio" in measures else ""
+        parts.append(f"area {measures['old_area']:,.5g} → {measures['new_area']:,.5g} m²{change}")
+    parts.append(f"Hausdorff distance {measures['hausdorff']:,.3g} m, centroid moved {measures['shift']:,.3g} m")
+    return f"geometry ({', '.join(parts)})"
+
+
+def _name_value(value_names: Mapping[int, str], value: int) -> str:
+    return value_names.get(value, str(value))
+
+
+def _format_value(value: Any) -> str:
+    text = "nothing" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _VALUE_LENGTH else f"{text[: _VALUE_LENGTH - 1]}…"

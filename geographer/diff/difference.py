@@ -1,0 +1,309 @@
+"""Difference: all that changed between two revisions, as typed tables, counts, measures and flags."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from geographer.diff.changes import ObjectChange, Sides, fetch_changes, iter_changes, stage_changes
+from geographer.diff.geometry import measure_changed_geometries
+from geographer.diff.pixels import FileChange, FileFinder, compare_changed_files
+from geographer.diff.selection import DiffSelection, stage_selection
+from geographer.storage.log.read import read_event
+from geographer.storage.queries.table import Table
+
+if TYPE_CHECKING:
+    from geographer.algorithms.geometry_change import GeometryChanges
+    from geographer.diff.flags.flag import Flag
+    from geographer.storage.queries.revision import Revision
+
+_GEOMETRIES: Final = (
+    "SELECT feature_id, is_changed, old_geometry, new_geometry FROM changed_geometry ORDER BY feature_id"
+)
+_TAGS: Final = "SELECT list(tag ORDER BY tag) FROM state.tag WHERE tagged_position = $position"
+_FOOTPRINTS: Final = Path(__file__).with_name("changed_footprints.sql")
+_CLASS_VALUES: Final = "SELECT value, class FROM state.class WHERE valid_from <= $position AND valid_to > $position"
+_LABEL_OBJECT: Final = "label_object"
+
+
+class RevisionName(NamedTuple):
+    """A revision: its position, the digest of its event, the time of that (UTC), and its tags."""
+
+    position: int
+    digest: str
+    recorded_at: str
+    tags: tuple[str, ...]
+
+
+class Count(NamedTuple):
+    """The number of objects of a kind and group (class, collection or name) that changed in one way."""
+
+    object: str
+    group: str
+    change: str
+    number: int
+
+
+class DiffOptions(NamedTuple):
+    """What to find beside the objects that differ: flags, footprints, and, with `find_files`, changed pixels."""
+
+    with_flags: bool = False
+    with_footprints: bool = False
+    find_files: FileFinder | None = None
+
+
+class Diff:
+    """What differs between two revisions.
+
+    Attributes:
+        old: The revision that is compared.
+        new: The revision that it is compared with.
+        changes: By kind of object (`OBJECT_KINDS`), an Arrow table with a row for each object that differs: its keys,
+            `change` (added, removed, changed), `position` (of the event), `old` and `new` (structs, null if absent).
+        geometries: `feature_id`, `old_geometry`, `new_geometry` (WKB, longitude/latitude) and `is_changed` of features.
+        flags: What a person must look at, ranked; empty unless it was asked for.
+        files: The changed pixels of rasters and labels; empty unless they were asked for.
+        footprints: `raster_id`, `old_footprint`, `new_footprint` (WKB, longitude/latitude) of rasters and chips; None
+            unless they were asked for.
+        value_names: The classes by value, on the new side.
+    """
+
+    def __init__(
+        self,
+        old: RevisionName,
+        new: RevisionName,
+        changes: Mapping[str, pa.Table],
+        geometries: pa.Table,
+        flags: Sequence[Flag] = (),
+        files: Sequence[FileChange] = (),
+        footprints: pa.Table | None = None,
+        value_names: Mapping[int, str] | None = None,
+    ) -> None:
+        self.old, self.new = old, new
+        self.changes, self.geometries = changes, geometries
+        self.flags, self.files, self.footprints = flags, files, footprints
+        self.value_names = dict(value_names or {})
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing differs."""
+        return not any(map(len, self.changes.values()))
+
+    @cached_property
+    def table(self) -> Table:
+        """One row for each changed value, with the columns object, id, change, what, from and to, all text.
+
+        Chips count as rasters here. Geometries are WKT.
+        """
+        rows = [row for kind in _TABLE_ORDER for row in self._iter_value_rows(kind)]
+        names = ("object", "id", "change", "what", "from", "to")
+        return Table(pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names}))
+
+    @cached_property
+    def counts(self) -> dict[tuple[str, str], int]:
+        """The number of objects by (object, change), as in `table`."""
+        counts: dict[tuple[str, str], int] = {}
+        for kind in _TABLE_ORDER:
+            if kind in self.changes:
+                changes = self.changes[kind]["change"].to_pylist()
+                counts |= {(_format_kind(kind), change): number for change, number in Counter(changes).items()}
+        return counts
+
+    @cached_property
+    def group_counts(self) -> list[Count]:
+        """The numbers of objects by kind, group and change; chips are apart from other rasters."""
+        changes = chain.from_iterable(table["change"].to_pylist() for table in self.changes.values())
+        counts = Counter((*group, change) for group, change in zip(self.iter_groups(), changes, strict=True))
+        return [Count(*key, number) for key, number in sorted(counts.items(), key=lambda item: _sort_group(item[0]))]
+
+    @cached_property
+    def class_changes(self) -> Counter[tuple[str, str]]:
+        """The numbers of features by old and new class, where the class differs."""
+        if "feature" not in self.changes:
+            return Counter()
+        return _count_pairs(self.changes["feature"], "class")
+
+    @cached_property
+    def moves(self) -> Counter[tuple[str, str | None, str | None]]:
+        """The numbers of rasters by split, old and new subset (None: excluded), where they moved."""
+        if "split" not in self.changes:
+            return Counter()
+        table = self.changes["split"].filter(pc.equal(self.changes["split"]["change"], "changed"))
+        old, new = (pc.struct_field(table[side], "part").to_pylist() for side in ("old", "new"))
+        return Counter(zip(table["split"].to_pylist(), old, new, strict=True))
+
+    @cached_property
+    def measures(self) -> tuple[list[str], GeometryChanges]:
+        """The features whose geometry changed, and by how much; see `GeometryChanges` for the units."""
+        return measure_changed_geometries(self.geometries)
+
+    @cached_property
+    def measures_by_id(self) -> dict[str, dict[str, float]]:
+        """The measures of each feature whose geometry changed, by name; without those that have no meaning for it."""
+        ids, measures = self.measures
+        columns = {**measures._asdict(), "shift": measures.shift, "area_ratio": measures.area_ratio}
+        names, values = list(columns), zip(*(column.tolist() for column in columns.values()), strict=True)
+        return {
+            feature_id: {name: value for name, value in zip(names, row, strict=True) if value == value}
+            for feature_id, row in zip(ids, values, strict=True)
+        }
+
+    @cached_property
+    def geometry_by_id(self) -> dict[str, tuple[bytes | None, bytes | None]]:
+        """The geometries of changed features on both sides: WKB, longitude/latitude."""
+        columns = (self.geometries[name].to_pylist() for name in ("feature_id", "old_geometry", "new_geometry"))
+        return {feature_id: (old, new) for feature_id, old, new in zip(*columns, strict=True)}
+
+    def iter_objects(self) -> Iterator[ObjectChange]:
+        """Yield the objects that differ, by kind and key."""
+        for kind, table in self.changes.items():
+            yield from iter_changes(kind, table)
+
+    def iter_groups(self) -> Iterator[tuple[str, str]]:
+        """Yield the kind (chips are apart from other rasters) and the group of each object of `iter_objects`."""
+        for kind, table in self.changes.items():
+            yield from _iter_groups(kind, table)
+
+    def has_other_geometry(self, feature_id: str) -> bool:
+        """Return whether the geometry of a feature differs between the two sides."""
+        return feature_id in self._changed_geometry_ids
+
+    @cached_property
+    def _changed_geometry_ids(self) -> frozenset[str]:
+        return frozenset(self.geometries.filter(self.geometries["is_changed"])["feature_id"].to_pylist())
+
+    def _iter_value_rows(self, kind: str) -> Iterator[dict[str, str | None]]:
+        for item in iter_changes(kind, self.changes[kind]) if kind in self.changes else ():
+            head = {"object": _format_kind(kind), "id": format_id(kind, item.keys), "change": item.change}
+            old, new = self.list_values(item)
+            names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+            if item.change != "changed" and kind not in ("edge", "split"):
+                names = []
+            if not names:
+                yield {**head, "what": None, "from": None, "to": None}
+            for name in names:
+                yield {**head, "what": name, "from": _to_text(old.get(name)), "to": _to_text(new.get(name))}
+
+    def list_values(self, item: ObjectChange) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the old and the new values of an object, empty if it is absent; geometries as shapely objects."""
+        sides = [dict(side or {}) for side in (item.old, item.new)]
+        if item.kind == "feature":
+            import shapely
+
+            for values, wkb in zip(sides, self.geometry_by_id.get(item.keys[0], (None, None)), strict=True):
+                if wkb is not None:
+                    values["geometry"] = shapely.from_wkb(wkb)
+            if item.change == "changed" and not self.has_other_geometry(item.keys[0]):
+                sides[1]["geometry"] = sides[0].get("geometry")
+        return sides[0], sides[1]
+
+
+def compute_diff(revision: Revision, sides: Sides, selection: DiffSelection, options: DiffOptions) -> Diff:
+    """Compute what differs between two revisions; `revision` is the later one.
+
+    Raises:
+        UsageError: the selection's filter is not an SQL expression over columns of features or rasters.
+        StorageError: pixels are compared, and the remote that has them cannot be reached.
+    """
+    stage_changes(revision, sides)
+    stage_selection(revision, sides, selection)
+    changes = {kind: fetch_changes(revision, kind, selection.build_condition(kind)) for kind in selection.list_kinds()}
+    geometries = revision.fetch_arrow(_GEOMETRIES)
+    files = compare_changed_files(changes, options.find_files) if options.find_files else []
+    flags: Sequence[Flag] = ()
+    if options.with_flags:
+        from geographer.diff.flags.find import find_flags
+
+        flags = find_flags(revision, sides, geometries, selection, files)
+    return Diff(
+        old=_name_revision(revision, sides.old),
+        new=_name_revision(revision, sides.new),
+        changes=changes,
+        geometries=geometries,
+        flags=flags,
+        files=files,
+        footprints=revision.fetch_arrow(_FOOTPRINTS.read_text()) if options.with_footprints else None,
+        value_names=dict(revision.fetch_rows(_CLASS_VALUES, {"position": sides.new})),
+    )
+
+
+def format_id(kind: str, keys: Sequence[str]) -> str:
+    """Return the keys of an object in one text: `mask/chips/a_17`; those of an edge with a dash between."""
+    return " \N{EN DASH} ".join(keys) if kind == "edge" else "/".join(keys)
+
+
+def sort_groups(groups: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return kinds and groups of objects in the order in which they are shown."""
+    return sorted(groups, key=lambda group: (_SHOWN_ORDER.index(group[0]), group[1]))
+
+
+def list_name_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the values that differ by name, user columns one by one; None if one side lacks the value."""
+    sides = [{**side, **json.loads(side.get("properties") or "{}")} for side in (old, new)]
+    for side in sides:
+        side.pop("properties", None)
+    names = [*sides[1], *(name for name in sides[0] if name not in sides[1])]
+    pairs = {name: (sides[0].get(name), sides[1].get(name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+_TABLE_ORDER: Final = ("class", "feature", "raster", "edge", "label", _LABEL_OBJECT, "split")
+
+
+def _format_kind(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def _name_revision(revision: Revision, position: int) -> RevisionName:
+    event = read_event(revision.connection, position)
+    tags = revision.fetch_value(_TAGS, {"position": position}) or []
+    return RevisionName(position, event.digest, event.recorded_at, tuple(tags))
+
+
+def _iter_groups(kind: str, table: pa.Table) -> Iterator[tuple[str, str]]:
+    """Yield the kind and the group of each row: the class of a feature, the collection of a raster, else the name."""
+    if kind in ("recipe", "class"):
+        yield from ((kind, "") for _ in range(len(table)))
+    elif kind in ("label", _LABEL_OBJECT, "split"):
+        yield from ((_format_kind(kind), name) for name in table["label" if kind != "split" else "split"].to_pylist())
+    elif kind == "raster":
+        parents, groups = (_coalesce_sides(table, name) for name in ("parent_id", "collection"))
+        for parent, group in zip(parents, groups, strict=True):
+            yield ("raster" if parent is None else "chip"), group
+    else:
+        yield from ((kind, group) for group in _coalesce_sides(table, "class" if kind == "feature" else "relation"))
+
+
+def _coalesce_sides(table: pa.Table, name: str) -> list[Any]:
+    new, old = (pc.struct_field(table[side], name) for side in ("new", "old"))
+    values: list[Any] = pc.coalesce(new, old).to_pylist()
+    return values
+
+
+def _count_pairs(table: pa.Table, name: str) -> Counter[tuple[Any, Any]]:
+    table = table.filter(pc.equal(table["change"], "changed"))
+    old, new = (pc.struct_field(table[side], name).to_pylist() for side in ("old", "new"))
+    return Counter(pair for pair in zip(old, new, strict=True) if pair[0] != pair[1])
+
+
+_SHOWN_ORDER: Final = ("recipe", "class", "feature", "raster", "chip", "edge", "label", "label object", "split")
+_CHANGE_ORDER: Final = ("added", "removed", "changed")
+
+
+def _sort_group(key: tuple[str, str, str]) -> tuple[int, str, int]:
+    return _SHOWN_ORDER.index(key[0]), key[1], _CHANGE_ORDER.index(key[2])
+
+
+def _to_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return getattr(value, "wkt", None) or str(msgspec.to_builtins(value))

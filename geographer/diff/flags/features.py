@@ -1,0 +1,88 @@
+"""Flags of features: those of another class, and added ones that do not fit the other added ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow.compute as pc
+
+from geographer.base.text import format_count
+from geographer.diff.flags.flag import Finding, Reason, compute_limit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from geographer.storage.queries.revision import Revision
+
+_ADDED: Final = Path(__file__).with_name("added_features.sql")
+_CLASS_SCORE: Final = 2.0
+_MIN_SAMPLE: Final = 30
+_MAX_OUTLIERS: Final = 10
+_SIZE_FACTOR: Final = 20.0
+_OUTLIER_SCORE: Final = 0.9
+_MIN_DISTANCE_DEG: Final = 1.0
+_DISTANCE_FACTOR: Final = 10.0
+
+
+def find_class_flips(features: pa.Table) -> Iterator[Finding]:
+    """Yield the features of another class; the rarer a change from one class to another, the higher its score.
+
+    Args:
+        features: The changes of features, as `fetch_changes` returns them.
+    """
+    table = features.filter(pc.equal(features["change"], "changed"))
+    ids, positions = table["feature_id"].to_pylist(), table["position"].to_pylist()
+    old, new = (pc.struct_field(table[side], "class").to_pylist() for side in ("old", "new"))
+    flips = [row for row in zip(ids, positions, old, new, strict=True) if row[2] != row[3]]
+    counts = Counter((before, after) for _, _, before, after in flips)
+    for feature_id, position, before, after in flips:
+        score = _CLASS_SCORE + float(np.log10(len(features) / counts[before, after]))
+        reason = Reason("class", f"class {before} → {after}", score, f"class {before} → {after}")
+        yield Finding("feature", feature_id, f"feature {feature_id}", position, reason)
+
+
+def find_added_outliers(revision: Revision) -> Iterator[Finding]:
+    """Yield the added features that are far larger, smaller or farther away than the other added ones, at most ten."""
+    table = revision.fetch_arrow(_ADDED.read_text())
+    if len(table) < _MIN_SAMPLE:
+        return
+    found = sorted([*_find_unusual_sizes(table), *_find_remote(table)], key=lambda finding: -finding.reason.score)
+    yield from found[:_MAX_OUTLIERS]
+
+
+def _find_unusual_sizes(table: pa.Table) -> Iterator[Finding]:
+    areas = table["area"].to_numpy()
+    names, groups = np.unique(np.array(table["class"].to_pylist()), return_inverse=True)
+    for number, name in enumerate(names):
+        rows = np.flatnonzero((groups == number) & (areas > 0))
+        if len(rows) < _MIN_SAMPLE:
+            continue
+        sizes = np.log(areas[rows])
+        deviations = np.abs(sizes - np.median(sizes))
+        limit = compute_limit(deviations, float(np.log(_SIZE_FACTOR)))
+        for index in np.flatnonzero(deviations > limit):
+            factor = np.exp(deviations[index])
+            word = "larger" if sizes[index] > np.median(sizes) else "smaller"
+            text = f"added {name} {factor:,.0f} times {word} than the median of {format_count(len(rows), 'added one')}"
+            yield _make_outlier(table, rows[index], text, deviations[index] / limit, f"added, {word} than the others")
+
+
+def _find_remote(table: pa.Table) -> Iterator[Finding]:
+    x, y = table["x"].to_numpy(), table["y"].to_numpy()
+    distances = np.hypot((x - np.median(x)) * np.cos(np.radians(np.median(y))), y - np.median(y))
+    limit = max(_MIN_DISTANCE_DEG, _DISTANCE_FACTOR * float(np.quantile(distances, 0.9)))
+    for index in np.flatnonzero(distances > limit):
+        text = f"added {distances[index]:.1f} degrees away from the middle of the others"
+        yield _make_outlier(table, index, text, distances[index] / limit, "added, far from the others")
+
+
+def _make_outlier(table: pa.Table, index: Any, text: str, excess: float, alike: str) -> Finding:
+    row = table.slice(int(index), 1).to_pylist()[0]
+    reason = Reason("outlier", text, _OUTLIER_SCORE * float(1 - 1 / (1 + excess)), alike)
+    return Finding(
+        "feature", row["feature_id"], f"feature {row['feature_id']} ({row['class']})", row["position"], reason
+    )

@@ -1,0 +1,107 @@
+"""Find the flags of a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow.compute as pc
+
+from geographer.diff.changes import Sides
+from geographer.diff.flags.features import find_added_outliers, find_class_flips
+from geographer.diff.flags.flag import Finding, Flag, rank_findings
+from geographer.diff.flags.geometry import ChangedGeometries, find_changed_geometries
+from geographer.diff.flags.labels import find_stale_labels
+from geographer.diff.flags.rasters import find_altered_pixels, find_altered_rasters
+from geographer.diff.flags.splits import find_split_changes
+from geographer.diff.geometry import measure_changed_geometries
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from geographer.diff.pixels import FileChange
+    from geographer.diff.selection import DiffSelection
+    from geographer.storage.queries.revision import Revision
+
+_PIXELS: Final = Path(__file__).with_name("feature_pixels.sql")
+_FEATURES: Final = "SELECT feature_id, change, position, old, new FROM changed_feature ORDER BY feature_id"
+_TABLES: Final = {
+    **{"stale_label": "labels", "source_altered": "rasters chips", "chip_altered": "chips", "nodata": "chips"},
+    **{"subset": "splits", "spans_subsets": "splits", "class_vanished": "splits classes", "class": "features classes"},
+}
+"""The tables (see `DiffSelection.only`) that reasons are about; others are about features."""
+
+
+def find_flags(
+    revision: Revision,
+    sides: Sides,
+    geometries: pa.Table,
+    selection: DiffSelection,
+    files: Iterable[FileChange] = (),
+) -> list[Flag]:
+    """Return the flags of the staged changes that a selection chooses, ranked.
+
+    Args:
+        revision: The later revision, with staged changes and selection.
+        sides: The positions of the two revisions.
+        geometries: See `Diff.geometries`.
+        selection: Which objects to flag; what is usual is determined from all changes.
+        files: What changed in the pixels of files, if they were compared.
+    """
+    features = revision.fetch_arrow(_FEATURES)
+    findings = chain(
+        find_class_flips(features),
+        find_changed_geometries(_list_changed_geometries(revision, features, geometries)),
+        find_stale_labels(revision, sides.new),
+        find_altered_rasters(revision, sides.new),
+        find_split_changes(revision, sides),
+        find_added_outliers(revision),
+        find_altered_pixels(files),
+    )
+    changed = sum(revision.fetch_value(f"SELECT count(*) FROM changed_{kind}") for kind in ("feature", "raster"))  # noqa: S608
+    return rank_findings(_select_findings(revision, list(findings), selection), changed)
+
+
+def _list_changed_geometries(revision: Revision, features: pa.Table, geometries: pa.Table) -> ChangedGeometries:
+    ids, measures = measure_changed_geometries(geometries)
+    if not ids:
+        return ChangedGeometries([], [], [], measures, np.empty(0))
+    rows = features.filter(pc.is_in(features["feature_id"], geometries["feature_id"].combine_chunks()))
+    classes = pc.struct_field(rows["new"], "class").to_pylist()
+    named = dict(
+        zip(rows["feature_id"].to_pylist(), zip(classes, rows["position"].to_pylist(), strict=True), strict=True)
+    )
+    pixels = dict(revision.fetch_rows(_PIXELS.read_text()))
+    return ChangedGeometries(
+        ids=ids,
+        names=[f"feature {feature_id} ({named[feature_id][0]})" for feature_id in ids],
+        positions=[named[feature_id][1] for feature_id in ids],
+        measures=measures,
+        pixels=np.array([pixels.get(feature_id, np.nan) for feature_id in ids], np.float64),
+    )
+
+
+def _select_findings(revision: Revision, findings: list[Finding], selection: DiffSelection) -> Iterator[Finding]:
+    """Yield the findings about objects that a selection chooses."""
+    if selection.only:
+        wanted = {*selection.only}
+        findings = [item for item in findings if wanted & {*_TABLES.get(item.reason.code, "features").split()}]
+    if not selection.has_conditions:
+        yield from findings
+        return
+    query = "SELECT id FROM (SELECT unnest($ids::VARCHAR[]) AS id) WHERE {}"
+    for item_object, kind in (("feature", "feature"), ("raster", "raster"), ("chip", "raster"), ("class", "class")):
+        items = [item for item in findings if item.object == item_object]
+        if not items:
+            continue
+        if selection.ids is not None:
+            items = [item for item in items if {item.id, *item.related} & {*selection.ids}]
+        if kind == "class":
+            yield from (item for item in items if selection.class_ in (None, item.id))
+            continue
+        condition = f"id IN (FROM chosen_{kind})"
+        chosen = {id for (id,) in revision.fetch_rows(query.format(condition), {"ids": [item.id for item in items]})}
+        yield from (item for item in items if item.id in chosen)

@@ -1,0 +1,135 @@
+"""Flag: one object that a person must look at, or many that changed alike, with reasons and the event."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geographer.base.text import format_count
+
+_MAX_ALIKE: Final = 60
+_MAX_SHARE: Final = 0.02
+_MAX_OUTLIERS: Final = 10
+_MAX_NAMES: Final = 3
+_DEVIATIONS: Final = 5
+_MAD_TO_SIGMA: Final = 1.4826
+"""The standard deviation of a normal distribution divided by its median absolute deviation."""
+
+
+class Reason(NamedTuple):
+    """Why an object is flagged.
+
+    Attributes:
+        code: What happened, such as `moved`; changes with an equal `alike` happened to many objects in one way.
+        text: The reason in words.
+        score: How far it exceeds what is usual; 1 is the limit.
+        alike: The group of changes that are alike, in words for many objects: `moved more than a pixel`.
+    """
+
+    code: str
+    text: str
+    score: float
+    alike: str
+
+
+class Finding(NamedTuple):
+    """A reason to flag an object, before findings are joined to flags; `related` are ids of other objects."""
+
+    object: str
+    id: str
+    name: str
+    position: int
+    reason: Reason
+    related: tuple[str, ...] = ()
+
+
+class Flag(NamedTuple):
+    """An object to look at, or `number` objects that changed alike, of which `ids` has some.
+
+    `object` is the kind of the object, `name` how texts call it, `position` that of the event that changed it.
+    """
+
+    object: str
+    ids: tuple[str, ...]
+    name: str
+    number: int
+    position: int
+    score: float
+    reasons: tuple[Reason, ...]
+    related: tuple[str, ...]
+
+    def format_text(self) -> str:
+        """Return the flag in one line."""
+        return f"{self.name}: {'; '.join(reason.text for reason in self.reasons)}"
+
+
+def rank_findings(findings: Iterable[Finding], changed: int) -> list[Flag]:
+    """Return flags by falling score: one for each object with all its reasons, and one for many that changed alike.
+
+    `changed` is the number of objects that differ. What happened to more than 2 % of them, and to more than 60, is the
+    change itself: those objects become one flag, except for the outliers among them.
+    """
+    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        groups[finding.object, finding.reason.alike].append(finding)
+    by_object: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    joined = []
+    for group in groups.values():
+        listed, alike = _separate_outliers(group, max(_MAX_ALIKE, _MAX_SHARE * changed))
+        if alike:
+            joined.append(_join_alike(alike))
+        for finding in listed:
+            by_object[finding.object, finding.id].append(finding)
+    flags = joined + [_join_reasons(found) for found in by_object.values()]
+    return sorted(flags, key=lambda flag: (-flag.score, flag.object, flag.name))
+
+
+def compute_limit(values: NDArray[np.float64], floor: float) -> float:
+    """Return the value above which one is unusual among `values`, at least `floor`: median and 5 standard deviations.
+
+    The deviation is that of the middle half, so that unusual values do not raise it.
+    """
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return floor
+    median = float(np.median(known))
+    return max(floor, median + _DEVIATIONS * _MAD_TO_SIGMA * float(np.median(np.abs(known - median))))
+
+
+def _separate_outliers(group: list[Finding], limit: float) -> tuple[list[Finding], list[Finding]]:
+    """Return the findings to list one by one, and those that are alike; all are listed if they are few."""
+    if len(group) <= limit:
+        return group, []
+    scores = np.array([finding.reason.score for finding in group])
+    highest = compute_limit(scores, 0.0)
+    order = np.argsort(-scores, kind="stable")
+    outliers = {int(index) for index in order[:_MAX_OUTLIERS] if scores[index] > highest}
+    listed = [finding for index, finding in enumerate(group) if index in outliers]
+    return listed, [finding for index, finding in enumerate(group) if index not in outliers]
+
+
+def _join_alike(group: Sequence[Finding]) -> Flag:
+    group = sorted(group, key=lambda finding: finding.id)
+    first = group[0]
+    positions = {finding.position for finding in group}
+    names = tuple(finding.id for finding in group[:_MAX_NAMES])
+    text = f"{first.reason.alike} (such as {', '.join(names)})"
+    score = min(1.0, float(np.median([finding.reason.score for finding in group])))
+    reason = Reason(first.reason.code, text, score, first.reason.alike)
+    name = format_count(len(group), first.object)
+    return Flag(first.object, names, name, len(group), max(positions), score, (reason,), ())
+
+
+def _join_reasons(found: Sequence[Finding]) -> Flag:
+    found = sorted(found, key=lambda finding: -finding.reason.score)
+    first = found[0]
+    related = tuple(dict.fromkeys(name for finding in found for name in finding.related))
+    position = max(finding.position for finding in found)
+    reasons = tuple(finding.reason for finding in found)
+    # Several reasons for one object make it more likely that a person must look, but count less than a strong one.
+    score = first.reason.score + 0.1 * (len(reasons) - 1)
+    return Flag(first.object, (first.id,), first.name, 1, position, score, reasons, related)

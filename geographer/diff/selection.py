@@ -1,0 +1,194 @@
+"""Selection: which of the objects that differ to show, by kind, class, collection, subset, place, id or SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+import msgspec
+
+from geographer.base.errors import GeographerError, UsageError
+from geographer.base.text import is_unicode
+from geographer.diff.changes import OBJECT_KINDS, Sides
+from geographer.storage.database.connection import run_script
+from geographer.storage.database.sql_sandbox import translate_sql_errors
+from geographer.storage.queries.revision import Revision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "splits", "classes", "recipes")
+"""The groups of objects that a difference can be limited to; labels include the objects on them."""
+
+_KINDS: Final = {
+    "features": ("feature",),
+    "rasters": ("raster",),
+    "chips": ("raster",),
+    "edges": ("edge",),
+    "labels": ("label", "label_object"),
+    "splits": ("split",),
+    "classes": ("class",),
+    "recipes": ("recipe",),
+}
+_IS_CHIP: Final = "coalesce(new.parent_id, old.parent_id) IS NOT NULL"
+_SCRIPT: Final = Path(__file__).with_name("selection.sql")
+_CONDITIONS: Final = {
+    "feature": "feature_id IN (FROM chosen_feature)",
+    "raster": "raster_id IN (FROM chosen_raster)",
+    "edge": "feature_id IN (FROM chosen_feature) AND raster_id IN (FROM chosen_raster)",
+    "label": "raster_id IN (FROM chosen_raster)",
+    "label_object": "raster_id IN (FROM chosen_raster) AND feature_id IN (FROM chosen_feature)",
+    "split": "raster_id IN (FROM chosen_raster)",
+    "class": "false",
+    "recipe": "false",
+}
+
+
+class DiffConditions(TypedDict, total=False):
+    """The conditions of a `DiffSelection`, by name."""
+
+    only: Sequence[str]
+    where: str | None
+    class_: str | None
+    collection: str | None
+    subset: str | None
+    bbox: tuple[float, float, float, float] | str | None
+    ids: Sequence[str] | None
+
+
+class DiffSelection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which objects to show; all conditions that are given must hold, on either side of the difference.
+
+    Attributes:
+        only: Groups of objects, of `TABLES`.
+        where: An SQL expression over the columns of features, or of rasters if it names columns that only they have.
+        class_: The class of features, and of what shows them.
+        collection: The collection of rasters (for chips, their recipe), and of what lies on them.
+        subset: The part of a split that rasters are in.
+        bbox: West, south, east, north in degrees (EPSG:4326); west may exceed east across the antimeridian.
+        ids: Ids of features, rasters, classes or recipes.
+    """
+
+    only: Sequence[str] = ()
+    where: str | None = None
+    class_: str | None = None
+    collection: str | None = None
+    subset: str | None = None
+    bbox: tuple[float, float, float, float] | str | None = None
+    ids: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        texts = {"where": self.where, "class": self.class_, "collection": self.collection, "subset": self.subset}
+        for name, text in texts.items():
+            if text is not None and not (isinstance(text, str) and is_unicode(text)):
+                raise UsageError(f"invalid --{name} {text!r}. Use a text.")
+        if unknown := [name for name in self.only if name not in TABLES]:
+            raise UsageError(f"unknown --only {unknown[0]!r}. Use {', '.join(TABLES)}.")
+        if self.bbox is not None:
+            parse_bbox(self.bbox)
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether objects are chosen by more than their kind."""
+        return any(
+            value is not None for value in (self.where, self.class_, self.collection, self.subset, self.bbox, self.ids)
+        )
+
+    def list_kinds(self) -> list[str]:
+        """Return the kinds of objects to show."""
+        wanted = {kind for name in (self.only or TABLES) for kind in _KINDS[name]}
+        return [kind for kind in OBJECT_KINDS if kind in wanted]
+
+    def build_condition(self, kind: str) -> str:
+        """Return the SQL condition that rows of `changed_<kind>` must meet, after `stage_selection`."""
+        conditions = [_CONDITIONS[kind]] if self.has_conditions and not self._chooses_by_name_only else []
+        if kind == "class" and self.class_ is not None:
+            conditions = ["\"class\" = getvariable('chosen_class')"]
+        if kind == "label_object" and self.class_ is not None:
+            conditions.append("getvariable('chosen_class') IN (old.class, new.class)")
+        if self.ids is not None:
+            keys = [*OBJECT_KINDS[kind].keys, *(["new.parent_id", "old.parent_id"] if kind == "raster" else [])]
+            tests = [f"{_quote_key(key)} IN (FROM chosen_id)" for key in keys]
+            conditions.append(f"({' OR '.join(tests)})")
+        if kind == "raster" and self.only and not {"rasters", "chips"} <= {*self.only}:
+            conditions.append(_IS_CHIP if "chips" in self.only else f"NOT ({_IS_CHIP})")
+        return " AND ".join(conditions) or "true"
+
+    @property
+    def _chooses_by_name_only(self) -> bool:
+        others = (self.where, self.class_, self.collection, self.subset, self.bbox)
+        return all(value is None for value in others)
+
+
+def parse_bbox(value: Any) -> tuple[float, float, float, float]:
+    """Return a bounding box given as four numbers or as text `WEST,SOUTH,EAST,NORTH`; else raise `UsageError`."""
+    try:
+        numbers = [float(number) for number in (value.split(",") if isinstance(value, str) else value)]
+    except (TypeError, ValueError, OverflowError):
+        numbers = []
+    if len(numbers) != 4 or not all(map(isfinite, numbers)) or numbers[1] > numbers[3]:
+        raise UsageError(f"invalid --bbox {value!r}. Use WEST,SOUTH,EAST,NORTH in degrees, e.g. 6.5,45,7,45.5.")
+    return (numbers[0], numbers[1], numbers[2], numbers[3])
+
+
+def stage_selection(revision: Revision, sides: Sides, selection: DiffSelection) -> None:
+    """Make the temporary tables `chosen_feature`, `chosen_raster` and `chosen_id`, which `build_condition` names.
+
+    Raises:
+        UsageError: `where` is not one SQL expression, or names columns that neither features nor rasters have.
+    """
+    if not selection.has_conditions:
+        return
+    connection = revision.connection
+    connection.execute("SET VARIABLE chosen_class = $name", {"name": selection.class_})
+    ids = {"ids": [*(selection.ids or ())]}
+    connection.execute("CREATE OR REPLACE TEMP TABLE chosen_id AS SELECT unnest($ids::VARCHAR[]) AS id", ids)
+    table = _stage_filter(revision, sides, selection)
+    west, south, east, north = (None, None, None, None) if selection.bbox is None else parse_bbox(selection.bbox)
+    by_feature = selection.class_ is not None or table == "features"
+    by_raster = selection.collection is not None or selection.subset is not None or table == "rasters"
+    parameters = {
+        **{"old": sides.old, "new": sides.new, "class": selection.class_, "collection": selection.collection},
+        **{"subset": selection.subset, "west": west, "south": south, "east": east, "north": north},
+        **{"by_feature": by_feature, "by_raster": by_raster, "where_table": table},
+    }
+    run_script(connection, _SCRIPT.read_text(), parameters)
+
+
+def _stage_filter(revision: Revision, sides: Sides, selection: DiffSelection) -> str | None:
+    """Make the temporary table `matching_id` of the objects for which `where` is true; return their table, if any."""
+    connection, where = revision.connection, selection.where
+    connection.execute("CREATE OR REPLACE TEMP TABLE matching_id (id VARCHAR)")
+    if where is None:
+        return None
+    table = _find_table(revision, where, selection.only)
+    id_column = f"{table.removesuffix('s')}_id"
+    for position in (sides.old, sides.new):
+        side = Revision(connection, position)
+        with translate_sql_errors(where):
+            condition = side.validate_filter(table, where)
+            connection.execute(f"INSERT INTO matching_id SELECT {id_column}::VARCHAR FROM {table} WHERE {condition}")  # noqa: S608
+    Revision(connection, revision.position)
+    return table
+
+
+def _find_table(revision: Revision, where: str, only: Collection[str]) -> str:
+    """Return 'features' or 'rasters': that which has the columns of an expression, at the later revision."""
+    order: Iterable[str] = ("rasters", "features") if {*only} & {"rasters", "chips"} else ("features", "rasters")
+    errors: list[GeographerError] = []
+    for table in order:
+        try:
+            condition = revision.validate_filter(table, where)
+            with translate_sql_errors(where):
+                revision.connection.execute(f"SELECT 1 FROM {table} WHERE {condition} LIMIT 0")  # noqa: S608
+        except GeographerError as error:
+            errors.append(error)
+        else:
+            return table
+    raise errors[0]
+
+
+def _quote_key(key: str) -> str:
+    return key if "." in key else f'"{key}"'
