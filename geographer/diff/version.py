@@ -114,7 +114,7 @@ class VersionNumber(NamedTuple):
     patch: int
 
     @classmethod
-    def parse(cls, text: str) -> VersionNumber:
+    def from_text(cls, text: str) -> VersionNumber:
         """Return the number of a text such as `1.2.0`.
 
         Raises:
@@ -240,7 +240,7 @@ def compute_version(revision: Revision, to_position: int, from_position: int | N
         base = versioned or earlier[0]
     change = classify_change(revision, base.position, to_position)
     if base.version:
-        number = str(VersionNumber.parse(base.version).raise_level(change.level))
+        number = str(VersionNumber.from_text(base.version).raise_level(change.level))
         return DatasetVersion(base, to_position, change, number)
     return DatasetVersion(base, to_position, change, None if from_position is not None else FIRST_VERSION)
 
@@ -256,11 +256,11 @@ def choose_version(revision: Revision, position: int, version: str) -> str:
     others = [tag for tag in _read_tags(revision) if tag.version]
     previous = next((tag for tag in others if tag.position <= position), None)
     if previous is None:
-        number = VersionNumber.parse(FIRST_VERSION if version == AUTO else version)
+        number = VersionNumber.from_text(FIRST_VERSION if version == AUTO else version)
     else:
         number = _number_after(revision, previous, position, version)
     for tag in others:
-        if tag.position > position and VersionNumber.parse(str(tag.version)) <= number:
+        if tag.position > position and VersionNumber.from_text(str(tag.version)) <= number:
             raise ConflictError(
                 f"version {number} of @{position} would not be below {tag.version}, that of tag '{tag.tag}' of the "
                 f"later revision @{tag.position}. Tag a revision after that, or leave --version out."
@@ -270,11 +270,11 @@ def choose_version(revision: Revision, position: int, version: str) -> str:
 
 def _number_after(revision: Revision, previous: TaggedVersion, position: int, version: str) -> VersionNumber:
     """Return the number after that of `previous`; `ConflictError` if a given one contradicts the data."""
-    base = VersionNumber.parse(str(previous.version))
+    base = VersionNumber.from_text(str(previous.version))
     change = classify_change(revision, previous.position, position)
     if version == AUTO:
         return base.raise_level(change.level)
-    number = VersionNumber.parse(version)
+    number = VersionNumber.from_text(version)
     since = f"tag '{previous.tag}' (version {base}, @{previous.position})"
     if number <= base:
         advice = f"Use {base.raise_level(change.level)} or --version {AUTO}."
@@ -329,12 +329,12 @@ def _iter_value_changes(
         yield ValueChange("bytes")
     for name in old:
         if name not in (*_SHAPE_COLUMNS, *_FILE_COLUMNS, "properties") and _is_other(old[name], new[name]):
-            yield ValueChange(name, _simplify(old[name]), _simplify(new[name]))
+            yield ValueChange(name, _make_json_value(old[name]), _make_json_value(new[name]))
     properties = [json.loads(values.get("properties") or "{}") for values in (old, new)]
     for name in sorted({*properties[0], *properties[1]}):
         before, after = (values.get(name) for values in properties)
         if _is_other(before, after):
-            yield ValueChange(name, _simplify(before), _simplify(after))
+            yield ValueChange(name, _make_json_value(before), _make_json_value(after))
 
 
 def _read_values(revision: Revision, table: str, id: str, position: int) -> Mapping[str, Any]:
@@ -354,7 +354,7 @@ def _is_other(before: Any, after: Any) -> bool:
     return repr(before) != repr(after)
 
 
-def _simplify(value: Any) -> Any:
+def _make_json_value(value: Any) -> Any:
     """Return a value that JSON has: a text, a finite number, a boolean or None; others as text."""
     is_plain = value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
     return value if is_plain else str(value)

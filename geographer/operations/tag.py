@@ -106,7 +106,7 @@ def check_tag(name: str) -> str:
 
 def check_version(version: str) -> str:
     """Return a version number as a user gives it, or 'auto'; raise `UsageError` for other texts."""
-    return version if version == AUTO else str(VersionNumber.parse(version))
+    return version if version == AUTO else str(VersionNumber.from_text(version))
 
 
 def _is_date(text: str) -> bool:
