@@ -32,7 +32,7 @@ VERSION_PATTERN: Final = rf"^{NUMBER_PATTERN}\.{NUMBER_PATTERN}\.{NUMBER_PATTERN
 
 _SQL: Final = Path(__file__).with_name("version.sql")
 _TAGS: Final = (
-    "SELECT tag, version, tagged_position FROM state.tag WHERE tagged_position >= 1 "
+    "SELECT tag, version, tagged_position FROM state.tag WHERE digest IN (SELECT digest FROM state.event) "
     "ORDER BY tagged_position DESC, position DESC"
 )
 _MAX_EXAMPLES: Final = 3
@@ -297,7 +297,7 @@ def _explain_level(change: VersionChange) -> str:
 
 
 def _read_tags(revision: Revision) -> list[TaggedVersion]:
-    """Return the tags, those of the latest revisions first."""
+    """Return the tags of revisions that the log has, those of the latest revisions first."""
     return [TaggedVersion(*row) for row in revision.fetch_rows(_TAGS)]
 
 

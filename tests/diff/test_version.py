@@ -144,7 +144,7 @@ def test_tag_gets_the_number_that_follows_from_the_data(dataset: Dataset):
     assert request == {"tag": "v1.3", "revision": None, "version": "auto"}
 
 
-def test_number_that_contradicts_the_data_is_refused(dataset: Dataset):
+def test_number_that_contradicts_the_data_is_refused(dataset: Dataset, monkeypatch: pytest.MonkeyPatch):
     add_feature(dataset, "p1")
     dataset.tag("v1", version="1.2.0")
     with pytest.raises(ConflictError, match=r"not above that of tag 'v1' \(version 1.2.0, @2\)\. Use 1\.2\.1 or"):
@@ -169,6 +169,11 @@ def test_number_that_contradicts_the_data_is_refused(dataset: Dataset):
         dataset.tag("v2", version="1.2.1", dry_run=True)
     assert dataset.log(1)[0] == head
     assert dataset.tag("v2", version="3.0.0").summary["tag"]["version"] == "3.0.0"
+    monkeypatch.setattr("geographer.operations.tag.read_event", lambda *_: head._replace(digest="ab" * 32))
+    dataset.tag("lost", version="auto")
+    base = dataset.compute_version().base
+    assert base is not None
+    assert base.tag == "v2"
 
 
 def test_number_fits_between_those_of_other_revisions(dataset: Dataset):
