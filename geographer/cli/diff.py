@@ -37,6 +37,9 @@ _EXAMPLES: Final = (
 @options.make_option("--subset PART", "all", "Only rasters in this part of a split.")
 @options.make_option("--bbox WEST,SOUTH,EAST,NORTH", "everywhere", "Only objects that meet this box, in degrees.")
 @options.make_option("--id ids ID", "all", "Only the object of this id, and what names it. Repeatable.", multiple=True)
+@options.make_option(
+    "--other DIR", "none", "B is a revision of the dataset in this folder, which has a common history."
+)
 @click.option("--pixels", is_flag=True, help="Also compare the pixels of changed rasters and labels.")
 @options.make_option(
     "--limit NUMBER", "20 of a group and 50 flags as text", "Print at most so many objects.", type=click.IntRange(0)
@@ -54,6 +57,7 @@ def diff_command(
     flags: bool,
     pixels: bool,
     limit: int | None,
+    other: str | None,
     as_json: bool,
     as_geojson: bool,
     patch_file: str | None,
@@ -68,14 +72,14 @@ def diff_command(
     if sum((as_json, as_geojson, patch_file is not None)) > 1:
         raise click.UsageError("--json, --geojson and --patch exclude each other. Pass one of them.")
     if patch_file is not None:
-        if any((stat, flags, pixels, limit is not None, ids, *conditions.values())):
+        if any((stat, flags, pixels, limit is not None, other, ids, *conditions.values())):
             raise click.UsageError("--patch holds all differences. Pass it without conditions and other outputs.")
         dataset.write_patch(a, b, patch_file)
         return
     is_text = not (as_json or as_geojson)
     needs_flags = flags or (as_json and not stat) or (is_text and not stat)
     conditions["ids"] = ids or None
-    diff = dataset.diff(a, b, flags=needs_flags, pixels=pixels, footprints=as_geojson, **conditions)
+    diff = dataset.diff(a, b, flags=needs_flags, pixels=pixels, footprints=as_geojson, other=other, **conditions)
     if as_json:
         from geographer.diff.envelope import make_envelope
 

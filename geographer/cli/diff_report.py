@@ -69,7 +69,7 @@ def _format_flags(diff: "Diff", limit: int) -> Iterator[str]:
         return
     yield f"to look at ({len(diff.flags):,}):"
     for flag in diff.flags[:limit]:
-        yield f"! {flag.format_text()}  @{flag.position}"
+        yield f"! {flag.format_text()}{_format_event(flag.position)}"
     if len(diff.flags) > limit:
         yield f"  … and {len(diff.flags) - limit:,} more: --limit {len(diff.flags)}"
 
@@ -129,7 +129,7 @@ def _format_objects(diff: "Diff", limit: int) -> Iterator[str]:
         yield f"{_pluralize(kind)}{f' {group}' if group else ''}:"
         items.sort(key=lambda item: _ORDER.index(item.change))
         for item in items[:limit]:
-            yield f"  {_SIGNS[item.change]} {_format_object(diff, item)}  @{item.position}"
+            yield f"  {_SIGNS[item.change]} {_format_object(diff, item)}{_format_event(item.position)}"
         if len(items) > limit:
             yield f"  … and {len(items) - limit:,} more: --limit {len(items)}"
 
@@ -157,7 +157,7 @@ def _format_geometry(diff: "Diff", feature_id: str) -> str:
         return "geometry"
     parts = [f"IoU {measures['iou']:.3f}"] if "iou" in measures else []
     if measures["old_area"] or measures["new_area"]:
-        change = f" ({measures['area_ratio'] - 1:+.1%})" if "area_ratio" in measures else ""
+        change = f" ({_format_percent(measures['area_ratio'] - 1)})" if "area_ratio" in measures else ""
         parts.append(f"area {measures['old_area']:,.5g} → {measures['new_area']:,.5g} m²{change}")
     parts.append(f"Hausdorff distance {measures['hausdorff']:,.3g} m, centroid moved {measures['shift']:,.3g} m")
     return f"geometry ({', '.join(parts)})"
@@ -165,6 +165,15 @@ def _format_geometry(diff: "Diff", feature_id: str) -> str:
 
 def _name_value(value_names: Mapping[int, str], value: int) -> str:
     return value_names.get(value, str(value))
+
+
+def _format_percent(fraction: float) -> str:
+    return f"{fraction:+.1%}".replace("-0.0%", "0.0%").replace("+0.0%", "0.0%")
+
+
+def _format_event(position: int) -> str:
+    """Return the event of a change; that of another dataset, which lacks the object, is unknown."""
+    return f"  @{position}" if position else ""
 
 
 def _format_value(value: Any) -> str:

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rasterio.io import DatasetReader as RasterioDataset
 
-    from geographer.diff.difference import Diff
-    from geographer.diff.selection import DiffConditions
+    from geographer.diff.difference import Diff, DiffOptions
+    from geographer.diff.selection import DiffConditions, DiffSelection
     from geographer.diff.version import DatasetVersion
     from geographer.outputs.impact.report import Impact
     from geographer.outputs.reproduce import ReproduceResult
@@ -225,9 +225,7 @@ class DatasetReader:
         with self._unit_of_work.open_revision(at) as revision:
             return explain_object(revision, _read_id(identity), partial(list_components, revision))
 
-    def blame_pixel(
-        self, label: str, raster_id: str | int, x: int, y: int, at: RevisionSpec = None
-    ) -> dict[str, Any]:
+    def blame_pixel(self, label: str, raster_id: str | int, x: int, y: int, at: RevisionSpec = None) -> dict[str, Any]:
         """Return which feature, rule and event gave a pixel of a label its value.
 
         Args:
@@ -264,6 +262,7 @@ class DatasetReader:
         flags: bool = False,
         pixels: bool = False,
         footprints: bool = False,
+        other: str | Path | None = None,
         **conditions: "Unpack[DiffConditions]",
     ) -> "Diff":
         """Return what was added, removed or changed between two revisions, object by object.
@@ -274,11 +273,14 @@ class DatasetReader:
             flags: Also find what a person must look at.
             pixels: Also compare the pixels of changed rasters and labels, whose former bytes may come from the remote.
             footprints: Also return the footprints of changed rasters.
+            other: The folder of another dataset that began with the same event, of which `b` is a revision; `a` is then
+                the head if it is omitted.
             conditions: Which objects to list; see `DiffSelection`.
 
         Raises:
             NotFoundError: there is no such revision.
             UsageError: a condition is invalid.
+            ConflictError: the other dataset has no common history with this one.
             StorageError: the remote cannot be reached.
         """
         from geographer.diff.changes import Sides
@@ -287,11 +289,28 @@ class DatasetReader:
         from geographer.storage.workspace.revision_files import find_stored_files
 
         selection = DiffSelection(**conditions)
+        options = DiffOptions(flags, footprints)
+        if pixels:
+            options = options._replace(find_files=partial(find_stored_files, self._unit_of_work.file_store))
+        if other is not None:
+            return self._diff_other(a, b, other, selection, options)
         new = self._unit_of_work.resolve_revision(b)
         sides = Sides(max(new - 1, 1) if a is None else self._unit_of_work.resolve_revision(a), new)
-        find_files = partial(find_stored_files, self._unit_of_work.file_store) if pixels else None
         with self._unit_of_work.open_revision(max(sides)) as revision:
-            return compute_diff(revision, sides, selection, DiffOptions(flags, footprints, find_files))
+            return compute_diff(revision, sides, selection, options)
+
+    def _diff_other(
+        self, a: RevisionSpec, b: RevisionSpec, other: str | Path, selection: "DiffSelection", options: "DiffOptions"
+    ) -> "Diff":
+        from geographer.diff.difference import compute_other_diff
+        from geographer.diff.other_dataset import require_common_history
+
+        if options.find_files is not None:
+            raise UsageError("pixels are compared between revisions of one dataset. Leave --pixels out.")
+        work = UnitOfWork(find_dataset_root(Path(other)))
+        with self._unit_of_work.open_revision(a) as ours, work.open_revision(b) as theirs:
+            require_common_history(ours, theirs, str(other))
+            return compute_other_diff(ours, theirs, selection, options)
 
     def compute_impact(
         self,

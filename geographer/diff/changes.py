@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from geographer.storage.database.connection import run_script
 
@@ -66,6 +66,11 @@ OBJECT_KINDS: Final = {
 }
 """The kinds of objects, in the order in which they are declared and derived."""
 
+GEOMETRY_VERSIONS: Final = (
+    "SELECT feature_id, true AS is_new, new.feature_key AS feature_key FROM changed_feature WHERE new IS NOT NULL "
+    "UNION ALL SELECT feature_id, false, old.feature_key FROM changed_feature WHERE old IS NOT NULL"
+)
+"""The versions of changed features on either side, of which recorded_geometry.sql reads the geometries."""
 _INTERNAL: Final = ("row_digest", "valid_from", "valid_to", "feature_key", "raster_key", "id_is_integer")
 
 
@@ -103,19 +108,34 @@ class ObjectChange(NamedTuple):
 
 def stage_changes(revision: Revision, sides: Sides) -> None:
     """Make the temporary tables `changed_<kind>`, see changed_objects.sql, and `changed_geometry`."""
+    connection = revision.connection
     for kind in OBJECT_KINDS.values():
-        stage_versions(revision.connection, kind, sides)
-        pair_versions(revision.connection, kind, is_forward=sides.is_forward)
-    run_script(revision.connection, (_FOLDER / "changed_geometry.sql").read_text())
+        stage_versions(connection, kind, sides)
+        pair_versions(connection, kind, is_forward=sides.is_forward)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE geometry_version AS {GEOMETRY_VERSIONS}")
+    run_script(connection, (_FOLDER / "recorded_geometry.sql").read_text())
+    pair_geometries(connection)
+
+
+def pair_geometries(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the temporary table `changed_geometry` from `recorded_geometry`; see changed_geometry.sql."""
+    run_script(connection, (_FOLDER / "changed_geometry.sql").read_text())
 
 
 def stage_versions(connection: duckdb.DuckDBPyConnection, kind: ObjectKind, sides: Sides) -> None:
-    """Make the temporary tables `old_<kind>` and `new_<kind>`; see versions.sql."""
+    """Make the temporary tables `old_<kind>` and `new_<kind>` of two revisions of one dataset."""
+    stage_side(connection, kind, "old", sides.old, sides.new)
+    stage_side(connection, kind, "new", sides.new, sides.old)
+
+
+def stage_side(
+    connection: duckdb.DuckDBPyConnection, kind: ObjectKind, side: Literal["old", "new"], here: int, there: int
+) -> None:
+    """Make the temporary table `<side>_<kind>` of what is valid at `here` and not at `there`; see versions.sql."""
     template = (_FOLDER / "versions.sql").read_text()
     columns = ", ".join((*(f'"{key}"' for key in kind.keys), kind.columns))
     names = {"kind": kind.name, "table": kind.table, "columns": columns, "digest": kind.digest, "joins": kind.joins}
-    for side, here, there in (("old", sides.old, sides.new), ("new", sides.new, sides.old)):
-        run_script(connection, template.format(**names, side=side), {"here": here, "there": there})
+    run_script(connection, template.format(**names, side=side), {"here": here, "there": there})
 
 
 def pair_versions(connection: duckdb.DuckDBPyConnection, kind: ObjectKind, *, is_forward: bool) -> None:

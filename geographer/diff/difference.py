@@ -14,8 +14,10 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from geographer.base.errors import UsageError
 from geographer.diff.changes import ObjectChange, Sides, fetch_changes, iter_changes, stage_changes
 from geographer.diff.geometry import measure_changed_geometries
+from geographer.diff.other_dataset import stage_other_changes
 from geographer.diff.pixels import FileChange, FileFinder, compare_changed_files
 from geographer.diff.selection import DiffSelection, stage_selection
 from geographer.storage.log.read import read_event
@@ -216,6 +218,38 @@ def compute_diff(revision: Revision, sides: Sides, selection: DiffSelection, opt
     """
     stage_changes(revision, sides)
     stage_selection(revision, sides, selection)
+    names = _name_revision(revision, sides.old), _name_revision(revision, sides.new)
+    return _collect_changes(revision, sides, names, selection, options)
+
+
+def compute_other_diff(ours: Revision, theirs: Revision, selection: DiffSelection, options: DiffOptions) -> Diff:
+    """Compute what differs between a revision of this dataset and one of another dataset with common history.
+
+    Flags are only those of features and subsets: the others need the state of one dataset.
+
+    Raises:
+        UsageError: the selection has conditions beside kinds and ids, or needs footprints.
+    """
+    if selection.has_conditions and not selection.chooses_by_id_only:
+        raise UsageError("between two datasets, only --only and --id choose objects. Leave the other conditions out.")
+    if options.with_footprints:
+        raise UsageError("GeoJSON compares revisions of one dataset. Use --json for two datasets.")
+    stage_other_changes(ours, theirs)
+    sides = Sides(ours.position, 0)
+    stage_selection(ours, sides, selection)
+    names = _name_revision(ours, ours.position), _name_revision(theirs, theirs.position)
+    diff = _collect_changes(ours, sides, names, selection, options)
+    diff.value_names = dict(theirs.fetch_rows(_CLASS_VALUES, {"position": theirs.position}))
+    return diff
+
+
+def _collect_changes(
+    revision: Revision,
+    sides: Sides,
+    names: tuple[RevisionName, RevisionName],
+    selection: DiffSelection,
+    options: DiffOptions,
+) -> Diff:
     changes = {kind: fetch_changes(revision, kind, selection.build_condition(kind)) for kind in selection.list_kinds()}
     geometries = revision.fetch_arrow(_GEOMETRIES)
     files = compare_changed_files(changes, options.find_files) if options.find_files else []
@@ -225,8 +259,7 @@ def compute_diff(revision: Revision, sides: Sides, selection: DiffSelection, opt
 
         flags = find_flags(revision, sides, geometries, selection, files)
     return Diff(
-        old=_name_revision(revision, sides.old),
-        new=_name_revision(revision, sides.new),
+        *names,
         changes=changes,
         geometries=geometries,
         flags=flags,

@@ -56,7 +56,13 @@ def iter_geojson_features(diff: Diff) -> Iterator[dict[str, Any]]:
         for side, values, wkb in zip(("old", "new"), (item.old, item.new), sides, strict=True):
             if values is None or wkb is None:
                 continue
-            head = {"object": name, "id": item.keys[0], "side": side, "change": item.change, "event": item.position}
+            head = {
+                "object": name,
+                "id": item.keys[0],
+                "side": side,
+                "change": item.change,
+                "event": item.position or None,
+            }
             yield {
                 "type": "Feature",
                 "id": f"{name}/{item.keys[0]}/{side}",
@@ -72,7 +78,7 @@ def _format_object(diff: Diff, item: ObjectChange) -> dict[str, Any]:
         "id": format_id(item.kind, item.keys),
         "keys": list(item.keys),
         "change": item.change,
-        "event": item.position,
+        "event": item.position or None,
         **{side: None if values is None else _format_values(values) for side, values in sides},
     }
     if item.kind == "feature":
@@ -115,7 +121,7 @@ def _format_flag(flag: Flag) -> dict[str, Any]:
         "object": flag.object,
         "ids": list(flag.ids),
         "number": flag.number,
-        "event": flag.position,
+        "event": flag.position or None,
         "score": round(flag.score, 6),
         "reasons": [{"code": item.code, "text": item.text, "score": round(item.score, 6)} for item in flag.reasons],
         "related": list(flag.related),
@@ -123,7 +129,12 @@ def _format_flag(flag: Flag) -> dict[str, Any]:
 
 
 def _format_file(file: FileChange) -> dict[str, Any]:
-    result: dict[str, Any] = {"object": file.kind, "id": file.id, "event": file.position, "problem": file.problem}
+    result: dict[str, Any] = {
+        "object": file.kind,
+        "id": file.id,
+        "event": file.position or None,
+        "problem": file.problem,
+    }
     if file.change is not None:
         change = file.change._asdict()
         result |= {**change, "bands": [band._asdict() for band in file.change.bands]}

@@ -103,7 +103,7 @@ class DiffSelection(msgspec.Struct, frozen=True, kw_only=True):
 
     def build_condition(self, kind: str) -> str:
         """Return the SQL condition that rows of `changed_<kind>` must meet, after `stage_selection`."""
-        conditions = [_CONDITIONS[kind]] if self.has_conditions and not self._chooses_by_name_only else []
+        conditions = [_CONDITIONS[kind]] if self.has_conditions and not self.chooses_by_id_only else []
         if kind == "class" and self.class_ is not None:
             conditions = ["\"class\" = getvariable('chosen_class')"]
         if kind == "label_object" and self.class_ is not None:
@@ -117,7 +117,8 @@ class DiffSelection(msgspec.Struct, frozen=True, kw_only=True):
         return " AND ".join(conditions) or "true"
 
     @property
-    def _chooses_by_name_only(self) -> bool:
+    def chooses_by_id_only(self) -> bool:
+        """Whether ids are the only condition."""
         others = (self.where, self.class_, self.collection, self.subset, self.bbox)
         return all(value is None for value in others)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,7 @@ from geographer.diff.flags.flag import Finding, Flag, rank_findings
 from geographer.diff.flags.geometry import ChangedGeometries, find_changed_geometries
 from geographer.diff.flags.labels import find_stale_labels
 from geographer.diff.flags.rasters import find_altered_pixels, find_altered_rasters
-from geographer.diff.flags.splits import find_split_changes
+from geographer.diff.flags.splits import find_leaks, find_moved_rasters
 from geographer.diff.geometry import measure_changed_geometries
 
 if TYPE_CHECKING:
@@ -46,35 +45,40 @@ def find_flags(
 
     Args:
         revision: The later revision, with staged changes and selection.
-        sides: The positions of the two revisions.
+        sides: The positions of the two revisions; a new side of 0 is a revision of another dataset, whose edges, labels
+            and rasters are not looked at.
         geometries: See `Diff.geometries`.
         selection: Which objects to flag; what is usual is determined from all changes.
         files: What changed in the pixels of files, if they were compared.
     """
     features = revision.fetch_arrow(_FEATURES)
-    findings = chain(
-        find_class_flips(features),
-        find_changed_geometries(_list_changed_geometries(revision, features, geometries)),
-        find_stale_labels(revision, sides.new),
-        find_altered_rasters(revision, sides.new),
-        find_split_changes(revision, sides),
-        find_added_outliers(revision),
-        find_altered_pixels(files),
-    )
-    changed = sum(revision.fetch_value(f"SELECT count(*) FROM changed_{kind}") for kind in ("feature", "raster"))  # noqa: S608
-    return rank_findings(_select_findings(revision, list(findings), selection), changed)
+    geometry_changes = _list_changed_geometries(revision, sides, features, geometries)
+    findings = [
+        *find_class_flips(features),
+        *find_changed_geometries(geometry_changes),
+        *find_added_outliers(revision),
+        *find_moved_rasters(revision),
+        *find_altered_pixels(files),
+    ]
+    if sides.new:
+        findings += find_stale_labels(revision, sides.new)
+        findings += find_altered_rasters(revision, sides.new)
+        findings += find_leaks(revision, sides)
+    changed = sum(revision.fetch_value(f"SELECT count(*) FROM changed_{kind}") for kind in ("feature", "raster"))
+    return rank_findings(_select_findings(revision, findings, selection), changed)
 
 
-def _list_changed_geometries(revision: Revision, features: pa.Table, geometries: pa.Table) -> ChangedGeometries:
+def _list_changed_geometries(
+    revision: Revision, sides: Sides, features: pa.Table, geometries: pa.Table
+) -> ChangedGeometries:
     ids, measures = measure_changed_geometries(geometries)
     if not ids:
         return ChangedGeometries([], [], [], measures, np.empty(0))
     rows = features.filter(pc.is_in(features["feature_id"], geometries["feature_id"].combine_chunks()))
     classes = pc.struct_field(rows["new"], "class").to_pylist()
-    named = dict(
-        zip(rows["feature_id"].to_pylist(), zip(classes, rows["position"].to_pylist(), strict=True), strict=True)
-    )
-    pixels = dict(revision.fetch_rows(_PIXELS.read_text()))
+    values = zip(classes, rows["position"].to_pylist(), strict=True)
+    named = dict(zip(rows["feature_id"].to_pylist(), values, strict=True))
+    pixels = dict(revision.fetch_rows(_PIXELS.read_text(), {"has_new_side": sides.new > 0}))
     return ChangedGeometries(
         ids=ids,
         names=[f"feature {feature_id} ({named[feature_id][0]})" for feature_id in ids],

@@ -43,6 +43,8 @@ class ChangedGeometries(NamedTuple):
 
 def find_changed_geometries(changed: ChangedGeometries) -> Iterator[Finding]:
     """Yield the features that moved more than a pixel, or changed in area, shape or parts, more than is usual here."""
+    if not len(changed.ids):
+        return
     measures, pixels = changed.measures, _fill_pixels(changed)
     east, north, common = _remove_common_shift(measures)
     yield from _find_moved(changed, np.hypot(east, north) / pixels, pixels, common)

@@ -21,12 +21,16 @@ _MOVED: Final = (
 _SPAN_SCORE, _OVERLAP_SCORE, _VANISHED_SCORE, _MOVED_SCORE, _EXCLUDED_SCORE = 5.0, 4.8, 4.5, 3.0, 1.3
 
 
-def find_split_changes(revision: Revision, sides: Sides) -> Iterator[Finding]:
-    """Yield what changed about subsets, if rasters, features, edges or assignments did."""
+def find_moved_rasters(revision: Revision) -> Iterator[Finding]:
+    """Yield the rasters that moved from one subset to another."""
     for split, raster_id, position, old, new in revision.fetch_rows(_MOVED):
         text = f"moved from {old or 'no subset'} to {new or 'no subset'} in split {split}"
         score = _MOVED_SCORE if old and new else _EXCLUDED_SCORE
         yield Finding("chip", raster_id, f"chip {raster_id}", position, Reason("subset", text, score, text))
+
+
+def find_leaks(revision: Revision, sides: Sides) -> Iterator[Finding]:
+    """Yield features and chips that came to lie in several subsets, and classes that vanished from one."""
     if not revision.fetch_value("SELECT EXISTS (FROM state.split)"):
         return
     positions = {"old": sides.old, "new": sides.new}
