@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -140,6 +141,11 @@ def _print_dry_run(change: str, summary: str) -> None:
 def _print_warnings(summary: Mapping[str, Any]) -> None:
     for warning in summary.get("warnings", []):
         click.echo(f"Warning: {warning}", err=True)
+
+
+def format_time(time: datetime | None) -> str:
+    """Return a time in UTC to the second."""
+    return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
 
 
 def _format_cell(value: Any) -> str:

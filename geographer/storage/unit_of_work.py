@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from geographer import __version__
 from geographer.base.canonical_json import canonical_json
-from geographer.base.errors import ConflictError, CorruptError, UsageError
+from geographer.base.errors import ConflictError, CorruptError, DamagedFileError, UsageError
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.text import quote_start
 from geographer.storage.author import read_author
@@ -39,6 +39,9 @@ from geographer.storage.workspace.marker import WorkspaceMarker, is_marker_of_lo
 from geographer.storage.workspace.paths import check_checkout_paths, check_new_paths
 from geographer.storage.workspace.tracked_folders import list_dvc_files, require_known_dvc_files
 from geographer.storage.workspace.withdrawn_files import complete_withdrawals, reject_withdrawn_rows
+
+if TYPE_CHECKING:
+    import duckdb
 
 logger = logging.getLogger(__name__)
 
@@ -138,17 +141,44 @@ class UnitOfWork:
     @contextmanager
     def open_revision(self, revision: str | int | None = None) -> Iterator[Revision]:
         """Update the state if the revision is later, and yield the revision."""
-        if self._disagreement:
-            logger.warning(self._disagreement)
-            self._disagreement = None
-        position = self.resolve_revision(revision)
-        if read_state_position(self.database) < position:
-            update_state(self.database)
-        with open_revision(self.database, position) as view:
+        with self._attach_current_state(revision) as position, open_revision(self.database, position) as view:
             if position not in self._warned_positions:
                 self._warned_positions.add(position)
                 warn_of_unreadable_rows(view)
             yield view
+
+    @contextmanager
+    def open_tables(
+        self, revision: str | int | None = None, *, spatial: bool = False
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, int]]:
+        """Update the state as `open_revision` does; yield the log and the state without views, and the position.
+
+        Creating the views of a revision takes longer than looking up one object.
+        """
+        with (
+            self._attach_current_state(revision) as position,
+            self.database.open_connection(log="r", state="r", spatial=spatial) as connection,
+        ):
+            yield connection, position
+
+    @contextmanager
+    def _attach_current_state(self, revision: str | int | None) -> Iterator[int]:
+        """Attach the log, update the state if the revision is later, and yield the position of the revision.
+
+        Each attachment takes a millisecond, so that of a state which is up to date serves the caller, too.
+        """
+        if self._disagreement:
+            logger.warning(self._disagreement)
+            self._disagreement = None
+        with self.database.open_connection(log="r"), ExitStack() as stack:
+            position = self.resolve_revision(revision)
+            if self.database.file_path("state").exists():
+                with suppress(DamagedFileError):
+                    stack.enter_context(self.database.open_connection(state="r"))
+            if read_state_position(self.database) < position:
+                stack.close()
+                update_state(self.database)
+            yield position
 
     def prepare_head(self, expected_head: str | None) -> Head:
         """Complete what an interrupted command left undone, and return the head to plan on.

@@ -35,6 +35,8 @@ BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
     11: sharing.compare_clone,
     12: sharing.compare_push,
     13: sharing.compare_pull,
+    14: history.measure_object_history,
+    15: history.measure_pixel_blame,
 }
 """Each takes a new folder and a scale; the first line of its docstring is its title in the help."""
 

@@ -1,7 +1,8 @@
 """Groups of rasters that a split must not divide: they show the same feature, share pixels, or lie near each other."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 
 from geographer.algorithms.connected_components import Bools, Ints, Links
 from geographer.algorithms.geodesic_distance.neighbours import find_close_links, parse_buffer
+from geographer.base.errors import NotFoundError
 from geographer.operations.split.conflicts import GroupingConstraints
 from geographer.planning.collections import require_collection
 from geographer.storage.database.sql_sandbox import translate_sql_errors
@@ -38,6 +40,16 @@ def find_components(revision: Revision, collection: str, *, by: "By", buffer: fl
     features = fetch_features_on_rasters(revision, collection, where)
     constraints = find_constraints(revision, collection, features, by, buffer, no_part, none_excluded)
     return rasters.append_column("component", pa.array(constraints.compute_components()))
+
+
+def list_components(revision: Revision, collection: str, parameters: Mapping[str, Any]) -> dict[str, int]:
+    """Return the component of each raster of a collection for the recorded parameters of a split; none without it."""
+    by, buffer, where = parameters["by"], parameters["buffer"], parameters["where"]
+    try:
+        table = find_components(revision, collection, by=by, buffer=buffer, where=where)
+    except NotFoundError:
+        return {}
+    return dict(zip(table["raster_id"].to_pylist(), table["component"].to_pylist(), strict=True))
 
 
 def fetch_features_on_rasters(revision: Revision, collection: str, where: str | None) -> pa.Table:

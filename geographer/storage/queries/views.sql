@@ -52,8 +52,10 @@ SELECT position, kind, recorded_at::TIMESTAMP AS recorded_at, author, message, d
 WHERE position <= getvariable('position') ORDER BY position;
 
 CREATE OR REPLACE TEMP VIEW tags AS
-SELECT tag, tagged_position AS position, digest, content_digest, merkle_root, version
-FROM state.tag WHERE state.tag.position <= getvariable('position') ORDER BY tag;
+SELECT tag, tagged_position AS position, tag.digest, content_digest, merkle_root, tag.version, recorded_at::TIMESTAMP AS recorded_at,
+       author, message
+FROM state.tag AS tag JOIN chain_event AS event ON event.position = tag.position
+WHERE tag.position <= getvariable('position') ORDER BY tag;
 
 -- The objects that each recipe's selectors chose when it was last recorded, or that a later merge recorded.
 CREATE OR REPLACE TEMP VIEW selected_input AS

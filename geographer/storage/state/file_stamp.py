@@ -24,6 +24,16 @@ def remember_state_file(path: Path) -> None:
         path.with_name(path.name + _SUFFIX).write_text(_read_status(path))
 
 
+def read_statuses(*paths: Path) -> str | None:
+    """Return the status of files, which any change alters; None if one is missing or has a write-ahead log."""
+    try:
+        statuses = [_read_status(path) for path in paths]
+    except OSError:
+        return None
+    has_wal = any(path.with_name(f"{path.name}.wal").exists() for path in paths)
+    return None if has_wal else " ".join(statuses)
+
+
 def _read_status(path: Path) -> str:
     status = path.stat()
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"

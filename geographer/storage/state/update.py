@@ -23,7 +23,7 @@ from geographer.storage.log.pending import PendingEvent
 from geographer.storage.log.read import read_events_between, read_head
 from geographer.storage.state.digest import compute_state_digest
 from geographer.storage.state.facts import stage_facts
-from geographer.storage.state.file_stamp import is_known_state_file, remember_state_file
+from geographer.storage.state.file_stamp import is_known_state_file, read_statuses, remember_state_file
 from geographer.storage.state.underivable import (
     NO_ROWS,
     UnderivableError,
@@ -50,6 +50,8 @@ _ROW_ERRORS = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedErr
 """Errors of SQL that the rows which it reads cause."""
 _STEPS = sorted(path for path in _FOLDER.glob("[0-9]*.sql") if path != _SCHEMA)
 _CHANGE_TABLES = [table for table in CORE_TABLES if table.endswith("_change")]
+_POSITIONS: dict[Path, tuple[str, int]] = {}
+"""What `read_state_position` found for a state's file with these statuses of log and state: it takes 3 ms."""
 _COPIED_TABLES = ("class", "label", "label_object", "split")
 """The tables whose versions are rows of the log. Separate steps derive the other tables."""
 
@@ -63,6 +65,9 @@ def read_state_position(database: Database) -> int:
     if not path.exists():
         return 0
     is_known = is_known_state_file(path)
+    statuses = read_statuses(database.file_path("log"), path) if is_known else None
+    if statuses is not None and _POSITIONS.get(path, ("", 0))[0] == statuses:
+        return _POSITIONS[path][1]
     try:
         with database.open_connection(log="r", state="r", spatial=not is_known) as connection:
             position = _read_position(connection)
@@ -76,6 +81,8 @@ def read_state_position(database: Database) -> int:
         return 0
     if position and not is_known:
         remember_state_file(path)
+    if position and statuses is not None:
+        _POSITIONS[path] = (statuses, position)
     return position
 
 
@@ -263,7 +270,12 @@ def _update_versions(connection: duckdb.DuckDBPyConnection, table: str, position
 def compute_sql_digest(connection: duckdb.DuckDBPyConnection) -> str:
     """Return the digest of what derives the state: a state that other SQL or another DuckDB derived is rebuilt."""
     kinds = list_state_sql(list_row_tables(connection))
-    return _hash_files(*sorted(_FOLDER.rglob("*.sql")), *sorted(_FOLDER.glob("*.py")), *kinds)
+    return _hash_files(*_list_own_files(), *kinds)
+
+
+@cache
+def _list_own_files() -> tuple[Path, ...]:
+    return (*sorted(_FOLDER.rglob("*.sql")), *sorted(_FOLDER.glob("*.py")))
 
 
 @cache

@@ -16,11 +16,11 @@ from geographer.planning.up_to_date_labels import LabelSettings
 if TYPE_CHECKING:
     from geographer.operations.label.probabilities import LabelProbabilities
 
-_SCALE = 1 << 40
-"""Probabilities are summed as integer multiples of 1 / _SCALE, so that sums do not depend on the order of objects."""
+SCALE = 1 << 40
+"""Probabilities are summed as integer multiples of 1 / SCALE, so that sums do not depend on the order of objects."""
 
 _ObjectCover = tuple[tuple[slice, slice], NDArray[np.bool_], list[int]]
-"""A window of the raster, the pixels there that an object covers, and its probabilities as multiples of 1 / _SCALE."""
+"""A window of the raster, the pixels there that an object covers, and its probabilities as multiples of 1 / SCALE."""
 
 
 def render_probabilities(task: LabelTask, recipe: "LabelProbabilities", settings: LabelSettings) -> LabelResult:
@@ -43,7 +43,7 @@ def render_probabilities(task: LabelTask, recipe: "LabelProbabilities", settings
         combined = np.zeros(shapes.size, np.int64)
         for window, covered, probabilities in covers:
             merge(combined[window], covered * probabilities[index], out=combined[window])
-        band = np.where(erased, 0, combined / (divisor * float(_SCALE)))
+        band = np.where(erased, 0, combined / (divisor * float(SCALE)))
         total += band
         bands[index] = band
     if recipe.background_band:
@@ -60,5 +60,5 @@ def _rasterize_object(shapes: PixelGeometries, index: int) -> _ObjectCover | Non
     if left >= right or top >= bottom:
         return None
     covered = rasterize_mask(parts, Window(left, top, right - left, bottom - top))
-    probabilities = [round(p * _SCALE) for p in shapes.objects[index].probabilities or ()]
+    probabilities = [round(p * SCALE) for p in shapes.objects[index].probabilities or ()]
     return (slice(top, bottom), slice(left, right)), covered, probabilities

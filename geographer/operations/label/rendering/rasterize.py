@@ -26,10 +26,7 @@ def render_mask(task: LabelTask, recipe: "LabelMask", settings: LabelSettings) -
     pixels that the raster's dataset mask marks as invalid, and padding. Raise `UsageError` if a value does not fit.
     """
     shapes = to_pixel_geometries(task, recipe.line_width, represent_small=not recipe.all_touched)
-    layers = [(index, shapes.objects[index].value) for index in sort_for_drawing(shapes, recipe.overlap)]
-    layers += [(index, 0) for index in shapes.background]
-    if recipe.ignore is not None:
-        layers += [(index, recipe.ignore) for index, item in enumerate(shapes.objects) if item.ignored]
+    layers = list_mask_layers(shapes, recipe)
     dtype = settings.dtype or "uint8"
     largest = np.iinfo(dtype).max
     if invalid := [value for _, value in layers if not 0 <= value <= largest]:
@@ -43,18 +40,23 @@ def render_mask(task: LabelTask, recipe: "LabelMask", settings: LabelSettings) -
     return write_label(task, pixels[np.newaxis], notes={"subpixel": shapes.find_subpixel_objects()})
 
 
+def list_mask_layers(shapes: PixelGeometries, recipe: "LabelMask") -> list[tuple[int, int]]:
+    """Return what a mask draws from bottom to top: the index of an object and the value that it burns."""
+    layers = [(index, shapes.objects[index].value) for index in sort_for_drawing(shapes, recipe.overlap)]
+    layers += [(index, 0) for index in shapes.background]
+    if recipe.ignore is not None:
+        layers += [(index, recipe.ignore) for index, item in enumerate(shapes.objects) if item.ignored]
+    return layers
+
+
 def render_instances(task: LabelTask, recipe: "LabelInstances", _settings: LabelSettings) -> LabelResult:
     """Draw 1, 2, 3 … for the visible objects in the order in which features were added, else 0; background erases.
 
     The label is uint16 or (from 65,536 objects on) uint32.
     """
     shapes = to_pixel_geometries(task, recipe.line_width)
-    layers = [(index, index + 1) for index in sort_for_drawing(shapes, recipe.overlap)]
-    drawn = shapes.burn_layers([*layers, *((index, 0) for index in shapes.background)], "uint32")
-    counts = np.bincount(drawn.ravel(), minlength=len(shapes.objects) + 1)[1:]
+    drawn, ids, counts = draw_instances(shapes, recipe.overlap)
     visible = np.flatnonzero(counts)
-    ids = np.zeros(len(counts) + 1, np.uint16 if len(visible) <= np.iinfo(np.uint16).max else np.uint32)
-    ids[visible + 1] = np.arange(1, len(visible) + 1)
     objects = tuple(
         LabelledObject(shapes.objects[index].feature_id, shapes.objects[index].class_name, id, int(counts[index]))
         for id, index in enumerate(visible.tolist(), start=1)
@@ -63,6 +65,22 @@ def render_instances(task: LabelTask, recipe: "LabelInstances", _settings: Label
     hidden = tuple(shapes.objects[index].feature_id for index in covered if shapes.rasterize_objects([index]).any())
     notes: dict[Note, tuple[str, ...]] = {"subpixel": shapes.find_subpixel_objects(), "hidden": hidden}
     return write_label(task, ids[drawn][np.newaxis], objects=objects, notes=notes)
+
+
+def draw_instances(
+    shapes: PixelGeometries, overlap: Overlap
+) -> tuple[NDArray[np.generic], NDArray[np.generic], NDArray[np.intp]]:
+    """Draw 1 + the index of the visible object, shape (rows, columns); also return the number by it, and the counts.
+
+    Objects are numbered 1, 2, 3 … if they are visible; the counts of pixels are by index.
+    """
+    layers = [(index, index + 1) for index in sort_for_drawing(shapes, overlap)]
+    drawn = shapes.burn_layers([*layers, *((index, 0) for index in shapes.background)], "uint32")
+    counts = np.bincount(drawn.ravel(), minlength=len(shapes.objects) + 1)[1:]
+    visible = np.flatnonzero(counts)
+    ids = np.zeros(len(counts) + 1, np.uint16 if len(visible) <= np.iinfo(np.uint16).max else np.uint32)
+    ids[visible + 1] = np.arange(1, len(visible) + 1)
+    return drawn, ids, counts
 
 
 def render_multilabel(task: LabelTask, recipe: "LabelMultilabel", settings: LabelSettings) -> LabelResult:

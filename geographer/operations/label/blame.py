@@ -1,0 +1,146 @@
+"""Blame: which feature, rule and event gave a pixel of a label its value, and which features are drawn below."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import duckdb
+
+from geographer.base.errors import UsageError
+from geographer.operations.label.base import LabelRecipe
+from geographer.operations.label.blame_drawing import (
+    Drawing,
+    Layer,
+    Pixel,
+    Value,
+    draw_pixel,
+    is_in_box,
+    make_sources,
+)
+from geographer.operations.label.blame_inputs import (
+    LabelVersion,
+    find_label,
+    find_raster,
+    list_later_changes,
+    load_label_recipe,
+    parse_pixel,
+)
+from geographer.operations.label.blame_sentences import describe_rule, make_sentences
+from geographer.operations.label.masks import LabelInstances, LabelMask
+from geographer.rasters.pixel import read_pixel
+from geographer.storage.dvc.store import Store
+from geographer.storage.queries.object_changes import ChangeEvent, fetch_events
+from geographer.storage.workspace.revision_files import find_recorded_file
+
+
+def blame_pixel(
+    connection: duckdb.DuckDBPyConnection, position: int, store: Store, label: str, raster_id: str, x: Any, y: Any
+) -> dict[str, Any]:
+    """Return what gave a pixel of a label its value at a revision; the log and the state are attached.
+
+    See `DatasetReader.blame_pixel` for the result and the errors.
+    """
+    pixel = Pixel(label, raster_id, parse_pixel(x, "column"), parse_pixel(y, "row"))
+    version, raster = find_label(connection, position, label, raster_id)
+    recipe = load_label_recipe(connection, position, label)
+    value, bands, (width, height) = _read_value(version, pixel, store)
+    sources = make_sources(connection, position, store, recipe, pixel, raster)
+    drawing = draw_pixel(sources) if sources else Drawing(None, [])
+    agrees = None if drawing.value is None else drawing.value == value
+    facts: dict[str, Any] = {
+        "label": label,
+        "raster_id": raster_id,
+        "x": pixel.x,
+        "y": pixel.y,
+        "size": [width, height],
+        "position": position,
+        "kind": recipe.kind,
+        "collection": recipe.collection,
+        "value": value,
+        "bands": bands,
+        "expected": drawing.value,
+        "agrees": agrees,
+        "rule": describe_rule(recipe),
+    }
+    made_with = None
+    if agrees is False and version.made_at < position:
+        earlier_raster = find_raster(connection, version.made_at, raster_id)
+        earlier = make_sources(connection, version.made_at, store, recipe, pixel, earlier_raster)
+        made_with = draw_pixel(earlier) if earlier else None
+    is_explained = made_with is not None and made_with.value == value
+    positions = {version.made_at, *(layer.feature.valid_from for layer in drawing.layers)}
+    positions |= {layer.feature.valid_from for layer in made_with.layers} if made_with else set()
+    changes = list_later_changes(sources.edges, version.made_at, position) if sources else []
+    events = fetch_events(connection, [*positions, *changes])
+    shown = made_with if made_with is not None and is_explained else drawing
+    facts |= {
+        "class": _find_class(value, shown, recipe),
+        "feature_id": _find_top(shown),
+        "is_invalid": shown.is_invalid,
+        "features": [_make_layer_facts(layer, events) for layer in drawing.layers],
+        "event": _make_event_facts(events[version.made_at]),
+        "made_with": [_make_layer_facts(layer, events) for layer in made_with.layers] if made_with else None,
+        "is_explained": bool(agrees) or is_explained,
+        "changed_since": [_make_event_facts(events[change]) for change in changes],
+    }
+    return {**facts, "sentences": make_sentences(facts, recipe)}
+
+
+def _read_value(version: LabelVersion, pixel: Pixel, store: Store) -> tuple[Value, list[str] | None, tuple[int, int]]:
+    """Return the value of a pixel in the label's file, the names of its bands, and the label's width and height."""
+    name = f"label '{version.label}' of raster '{version.raster_id}'"
+    path = find_recorded_file(store, store.root / version.path, version.checksums, name)
+    if version.path.endswith(".json"):
+        document = json.loads(path.read_bytes())
+        width, height = document["size"]
+        if not (0 <= pixel.x < width and 0 <= pixel.y < height):
+            raise _make_outside_error(pixel, width, height)
+        inside = [item["feature_id"] for item in document["objects"] if is_in_box(item["box"], pixel)]
+        return inside, None, (width, height)
+    read = read_pixel(path, pixel.x, pixel.y)
+    if read.values is None:
+        raise _make_outside_error(pixel, read.width, read.height)
+    has_bands = len(read.values) > 1 or read.bands[0] is not None
+    names = [name or str(number) for number, name in enumerate(read.bands, start=1)] if has_bands else None
+    return read.values if has_bands else read.values[0], names, (read.width, read.height)
+
+
+def _make_outside_error(pixel: Pixel, width: int, height: int) -> UsageError:
+    return UsageError(
+        f"pixel ({pixel.x}, {pixel.y}) is outside label '{pixel.label}' of raster '{pixel.raster_id}', which has "
+        f"{width} columns and {height} rows. Use a column from 0 to {width - 1} and a row from 0 to {height - 1}."
+    )
+
+
+def _find_top(drawing: Drawing) -> str | None:
+    if drawing.is_invalid or not drawing.layers or drawing.layers[-1].role not in ("on top", "erases", "ignored"):
+        return None
+    is_shared = any(layer.role in ("erased", "contributes") for layer in drawing.layers)
+    return None if is_shared else drawing.layers[-1].feature.item.feature_id
+
+
+def _find_class(value: Value, drawing: Drawing, recipe: LabelRecipe) -> str | None:
+    """Return the class of the feature on top if it explains the value."""
+    top = _find_top(drawing)
+    if top is None or drawing.value != value or not isinstance(recipe, LabelMask | LabelInstances):
+        return None
+    return drawing.layers[-1].feature.item.class_name
+
+
+def _make_layer_facts(layer: Layer, events: Mapping[int, ChangeEvent]) -> dict[str, Any]:
+    item = layer.feature.item
+    facts: dict[str, Any] = {
+        "feature_id": item.feature_id,
+        "class": item.class_name,
+        "value": item.value,
+        "role": layer.role,
+    }
+    if layer.values is not None:
+        facts["probabilities"] = layer.values
+    return {**facts, "event": _make_event_facts(events[layer.feature.valid_from])}
+
+
+def _make_event_facts(event: ChangeEvent) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in ("position", "kind", "recorded_at", "author", "message", "digest")}

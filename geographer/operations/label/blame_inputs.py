@@ -1,0 +1,259 @@
+"""Inputs of a blame: label, raster, recipe, and the features on the raster, found without comparing names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from operator import index
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from weakref import WeakSet
+
+import duckdb
+import msgspec
+
+from geographer.base.errors import NotFoundError, UsageError
+from geographer.base.text import quote_start
+from geographer.base.values import Checksums, Grid, Transform, Window
+from geographer.operations.label.base import LabelRecipe
+from geographer.operations.label.tasks import VisibleObject
+from geographer.planning.recipe import Recipe, load_recipe
+from geographer.planning.up_to_date_labels import LabelSettings
+from geographer.storage.database.connection import run_script
+from geographer.storage.events.payload import RecipeRecord
+from geographer.storage.queries.object_changes import (
+    Role,
+    fetch_events,
+    fetch_object_rows,
+    find_object_rows,
+    find_rows_of_ids,
+)
+from geographer.storage.state.update import MACROS
+
+_FOLDER: Final = Path(__file__).parent
+_LABEL_COLUMNS: Final = "label, path, size, md5, sha256"
+_RASTER_COLUMNS: Final = 'storage, path, size, md5, sha256, crs, transform, width, height, parent_id, col, "row"'
+_FRAME: Final = "SELECT crs, splits_at_antimeridian, crosses_180, xmin, xmax FROM state.raster WHERE raster_key = $key"
+_CLASSES: Final = "SELECT class, value FROM state.class WHERE valid_from <= $position AND valid_to > $position"
+_EDGES: Final = "SELECT feature_key, valid_from, valid_to FROM state.edge WHERE raster_key = $key"
+_RECIPE: Final = "SELECT valid_from, kind, parameters FROM state.recipe WHERE name = $label AND valid_from <= $position"
+_LAST_RUN: Final = "SELECT max(position) FROM state.recipe_record WHERE name = $label AND position <= $position"
+_PAYLOAD: Final = (
+    "SELECT payload FROM log.event JOIN log.chain USING (event_key) WHERE branch = 'main' AND position = $position"
+)
+_SELECTED_ONE_BY_ONE: Final = 24
+_WITH_MACROS: Final[WeakSet[duckdb.DuckDBPyConnection]] = WeakSet()
+
+
+class LabelVersion(NamedTuple):
+    """A label of a raster at a revision: its file, and the position of the event that made it."""
+
+    label: str
+    raster_id: str
+    path: str
+    checksums: Checksums
+    made_at: int
+
+
+class RasterVersion(NamedTuple):
+    """A raster at a revision; `parent_id` and the window's corner are those of a chip."""
+
+    raster_id: str
+    key: int
+    grid: Grid
+    storage: str
+    path: str
+    checksums: Checksums
+    parent_id: str | None
+    col: int | None
+    row: int | None
+
+    @property
+    def valid_from(self) -> int:
+        """The position of the event that recorded this version."""
+        return self.key >> 32
+
+
+class FeatureEdge(NamedTuple):
+    """A version of a feature that a raster shows, from one position to just before another."""
+
+    feature_key: int
+    valid_from: int
+    valid_to: int
+
+
+class DrawableFeature(NamedTuple):
+    """A feature that a label may draw, and the position of the event that recorded this version of it."""
+
+    item: VisibleObject
+    valid_from: int
+
+
+def find_label(
+    connection: duckdb.DuckDBPyConnection, position: int, label: str, raster_id: str
+) -> tuple[LabelVersion, RasterVersion | None]:
+    """Return a label at a revision, and its raster unless that has no pixels; `NotFoundError` if there is no label."""
+    rows = _find_rows(connection, position, raster_id, {"label": _LABEL_COLUMNS, "raster": _RASTER_COLUMNS})
+    last = next((row for row in reversed(rows["label"]) if row[3] == label), None)
+    if last is None or last[2] == "removed":
+        names = f"'{quote_start(label)}' of raster '{quote_start(raster_id)}'"
+        raise NotFoundError(f"no label {names} at @{position}. See geographer labels.")
+    version = LabelVersion(label, raster_id, last[4], Checksums(*last[5:]), last[0])
+    return version, _make_raster_version(raster_id, rows["raster"])
+
+
+def find_raster(connection: duckdb.DuckDBPyConnection, position: int, raster_id: str) -> RasterVersion | None:
+    """Return a raster at a revision, or None if there is none, or it has no pixels."""
+    rows = _find_rows(connection, position, raster_id, {"raster": _RASTER_COLUMNS})
+    return _make_raster_version(raster_id, rows["raster"])
+
+
+def _make_raster_version(raster_id: str, rows: Sequence[tuple[Any, ...]]) -> RasterVersion | None:
+    if not rows or rows[-1][2] == "removed":
+        return None
+    made_at, ordinal, _, storage, path, size, md5, sha256, crs, transform, width, height, *parent = rows[-1]
+    if transform is None:
+        return None
+    grid = Grid(crs, Transform(*map(float, json.loads(transform))), width, height)
+    key = (made_at << 32) + ordinal
+    return RasterVersion(raster_id, key, grid, storage, path, Checksums(size, md5, sha256), *parent)
+
+
+def find_valid_window(connection: duckdb.DuckDBPyConnection, chip: RasterVersion) -> Window | None:
+    """Return the extent of a chip's parent in the chip's pixels: others are padding; None if it has no parent."""
+    if chip.parent_id is None or chip.col is None or chip.row is None:
+        return None
+    parent = find_raster(connection, chip.valid_from, chip.parent_id)
+    return None if parent is None else Window(-chip.col, -chip.row, parent.grid.width, parent.grid.height)
+
+
+def load_label_recipe(connection: duckdb.DuckDBPyConnection, position: int, label: str) -> LabelRecipe:
+    """Return the recipe that made a label, also one that was removed since; `NotFoundError` if it is not recorded."""
+    rows = connection.execute(_RECIPE, {"label": label, "position": position}).fetchall()
+    recipe = _load_recipe(label, *max(rows)[1:]) if rows else None
+    if not isinstance(recipe, LabelRecipe):
+        raise NotFoundError(f"the recipe of label '{label}' is not recorded, so nothing says how it was drawn.")
+    return recipe
+
+
+@lru_cache(maxsize=64)
+def _load_recipe(name: str, kind: str, parameters: str) -> Recipe:
+    """Return a recipe; checking its parameters takes longer than finding them."""
+    return load_recipe(RecipeRecord(name, kind, json.loads(parameters)))
+
+
+def read_label_settings(connection: duckdb.DuckDBPyConnection, position: int, label: str) -> LabelSettings:
+    """Return the settings of the labels of a recipe, as its last run or a later import recorded them."""
+    ((last,),) = connection.execute(_LAST_RUN, {"label": label, "position": position}).fetchall()
+    rows = connection.execute(_PAYLOAD, {"position": last}).fetchall()
+    payload = json.loads(rows[0][0]) if rows else {}
+    imported = [
+        recipe for recipe in payload.get("recipes") or [] if isinstance(recipe, dict) and recipe.get("name") == label
+    ]
+    return msgspec.convert(imported[0].get("form") or {} if imported else payload, LabelSettings)
+
+
+def list_edges(connection: duckdb.DuckDBPyConnection, raster: RasterVersion) -> list[FeatureEdge]:
+    """Return the versions of features that the raster ever showed, each with its first and last position there."""
+    return [FeatureEdge(*row) for row in connection.execute(_EDGES, {"key": raster.key}).fetchall()]
+
+
+def find_features(
+    connection: duckdb.DuckDBPyConnection,
+    position: int,
+    raster: RasterVersion,
+    recipe: LabelRecipe,
+    edges: Iterable[FeatureEdge],
+) -> list[DrawableFeature]:
+    """Return the features that a label of the raster may draw at a revision, in the order of their last versions."""
+    keys = {edge.feature_key for edge in edges if edge.valid_from <= position < edge.valid_to}
+    if recipe.line_width is not None:
+        amount, unit = recipe.line_width
+        nearby = {"key": raster.key, "position": position, "amount": amount, "unit": unit}
+        query = (_FOLDER / "features_near_raster.sql").read_text()
+        keys |= {row[0] for row in connection.execute(query, nearby).fetchall()}
+    if not keys:
+        return []
+    _create_macros(connection)
+    ((crs, splits, crosses_180, xmin, xmax),) = connection.execute(_FRAME, {"key": raster.key}).fetchall()
+    values = dict(connection.execute(_CLASSES, {"position": position}).fetchall())
+    geometry = "feature_to_crs(geometry, native, crs, $crs, $splits)"
+    parameters = {"crs": crs, "splits": splits}
+    if crosses_180:
+        geometry, parameters["middle"] = f"shift_to_lon({geometry}, $middle)", (xmin + xmax) / 2
+    names = {"geometry": geometry, "features": _select_keys(keys)}
+    query = (_FOLDER / "features_on_raster.sql").read_text().format(**names)
+    return [
+        DrawableFeature(
+            VisibleObject(feature_id, kind, values[kind], bytes(wkb), properties=json.loads(properties or "{}")), since
+        )
+        for feature_id, kind, wkb, properties, since in connection.execute(query, parameters).fetchall()
+        if kind in values
+    ]
+
+
+def sort_by_addition(
+    connection: duckdb.DuckDBPyConnection, position: int, features: Sequence[DrawableFeature]
+) -> list[DrawableFeature]:
+    """Return features in the order in which they were added, as `feature_order` in `views.sql` defines it."""
+    if len(features) < 2:
+        return list(features)
+    found = find_rows_of_ids(connection, [feature.item.feature_id for feature in features], "feature")
+    events = fetch_events(connection, (row.position for rows in found.values() for row in rows))
+    keeps_order = {
+        row[0] for row in connection.execute("SELECT position FROM state.event WHERE keeps_row_order").fetchall()
+    }
+    added: dict[str, int] = {}
+    for feature_id, addresses in found.items():
+        earlier = [address for address in addresses if address.position <= position]
+        for row in fetch_object_rows(connection, feature_id, "feature", earlier, events, "NULL"):
+            if row[2] == "added":
+                order = (row[0] << 32) + (row[1] if row[0] in keeps_order else 0)
+                added[feature_id] = max(order, added.get(feature_id, 0))
+    return sorted(features, key=lambda feature: (added.get(feature.item.feature_id, 0), feature.item.feature_id))
+
+
+def list_later_changes(edges: Iterable[FeatureEdge], after: int, up_to: int) -> list[int]:
+    """Return the positions, after one and up to another, at which a feature on a raster began, changed or ended."""
+    ends = {end for edge in edges for end in (edge.valid_from, edge.valid_to)}
+    return sorted(end for end in ends if after < end <= up_to)
+
+
+def parse_pixel(value: Any, name: str) -> int:
+    """Return a column or row as an int; `UsageError` unless it is a whole number, also of numpy."""
+    try:
+        if not isinstance(value, bool):
+            return index(value)
+    except TypeError:
+        pass
+    raise UsageError(f"invalid {name} {value!r}. Use a whole number of pixels, counted from 0 at the upper left.")
+
+
+def _find_rows(
+    connection: duckdb.DuckDBPyConnection, position: int, object_id: str, columns: Mapping[Role, str]
+) -> dict[Role, list[tuple[Any, ...]]]:
+    """Return position, ordinal, change and columns of the rows that name an object, up to a position, by role."""
+    found = {
+        role: [row for row in rows if row.position <= position]
+        for role, rows in find_object_rows(connection, object_id, columns).items()
+    }
+    events = fetch_events(connection, (row.position for rows in found.values() for row in rows))
+    return {
+        role: fetch_object_rows(connection, object_id, role, rows, events, columns[role])
+        for role, rows in found.items()
+    }
+
+
+def _select_keys(keys: Iterable[int]) -> str:
+    """Return the query for features by key: one by one, few are found without reading others."""
+    numbers = sorted(keys)
+    if len(numbers) > _SELECTED_ONE_BY_ONE:
+        return f"SELECT * FROM state.feature WHERE feature_key IN ({', '.join(map(str, numbers))})"  # noqa: S608
+    return " UNION ALL ".join(f"SELECT * FROM state.feature WHERE feature_key = {key}" for key in numbers)  # noqa: S608
+
+
+def _create_macros(connection: duckdb.DuckDBPyConnection) -> None:
+    if connection not in _WITH_MACROS:
+        run_script(connection, MACROS.read_text())
+        _WITH_MACROS.add(connection)
