@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from geographer.base.errors import UsageError
 from geographer.base.text import format_count
 from geographer.cli import options, output
 from geographer.cli.help import format_example
@@ -56,6 +57,8 @@ def impact_command(
     Chips are compared by pixels, labels and class values; no file is opened for that. The change of a metric is the sum
     of three terms: of the chips that left, of those whose truth differs, and of those that entered.
     """
+    if common is not None and Path(common).is_dir():
+        raise UsageError(f"'{common}' is a folder. Name a file with --common, e.g. common.txt.")
     given = {name: value for name, value in values.items() if value is not None}
     impact = dataset.compute_impact(a, b, metrics=list(metrics) or None, **given)
     if common is not None:

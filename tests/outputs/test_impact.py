@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
-import subprocess
-import sys
+import shlex
 from collections import Counter
 from fractions import Fraction
 from functools import cache
@@ -20,12 +18,14 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import rasterio
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from geographer import Dataset, NotFoundError, UsageError
+from geographer import CorruptError, Dataset, NotFoundError, StorageError, UsageError
+from geographer.cli import geographer_command
 from geographer.outputs.impact.confusion import count_confusion
 from geographer.outputs.impact.metric_change import ChipSets, decompose_change
 from geographer.rasters import statistics
@@ -41,6 +41,7 @@ from tests.outputs.impact_dataset import (
     write_prediction,
     write_predictions,
 )
+from tests.sample_history import write_catalogue, write_scenes
 from tests.sample_rasters import make_pixels, write_scene
 
 DOCUMENT = (REPOSITORY / "docs" / "impact.md").read_text()
@@ -192,6 +193,33 @@ def test_statistics_read_each_content_once(ponds, monkeypatch):
     train = {at: list_subset(ponds, at, "train") for at in rasters}
     contents = {row["sha256"] for at, rows in rasters.items() for row in rows if row["raster_id"] in train[at]}
     assert len(paths) == len(set(paths)) == len(contents)
+
+
+def test_statistics_of_references_and_withdrawn_rasters(dataset, tmp_path):
+    scenes = write_scenes(tmp_path / "scenes", "a", "b")
+    dataset.add_rasters(scenes[:1], mode="reference")
+    dataset.add_rasters(scenes[1:])
+    dataset.split("parts", collection="source", parts={"train": 1.0})
+    dataset.tag("v1")
+    (band, _) = dataset.compute_impact("v1", subset="train", statistics=True).statistics.bands
+    expected = np.concatenate([read_pixels(dataset, name, "v1")[0].compressed() for name in "ab"])
+    assert (band.before.pixels, band.before.mean) == (len(expected), pytest.approx(expected.mean(), rel=1e-13))
+    dataset.withdraw_rasters(["b"], reason="the licence ended")
+    impact = dataset.compute_impact("v1", subset="train", statistics=False)
+    assert [row.change for row in impact.change.list_changes()] == ["removed"]
+    with pytest.raises(NotFoundError, match="raster 'b' has no file at @4: withdrawn @6: the licence ended"):
+        dataset.compute_impact("v1", subset="train")
+    scenes[0].write_bytes(b"another file")
+    with pytest.raises(CorruptError, match="cannot use raster 'a'"):
+        dataset.compute_impact("HEAD", subset="train", statistics=True)
+
+
+def test_catalogue_has_no_statistics(dataset, tmp_path):
+    dataset.add_catalogue(write_catalogue(tmp_path / "catalogue.geojson"), crs="EPSG:32633")
+    dataset.split("parts", collection="catalogue", parts={"train": 1.0})
+    assert dataset.compute_impact("HEAD", subset="train").statistics.state == "unchanged"
+    with pytest.raises(UsageError, match="'S2A' in the part are footprints"):
+        dataset.compute_impact("HEAD", subset="train", statistics=True)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"])
@@ -354,6 +382,10 @@ def test_common_file_selects_the_chips(ponds, tmp_path):
     assert "4 of them untouched" in printed
     listed = run_command(ponds.root, "chips", "--rasters-from", str(file)).splitlines()[1:]
     assert sorted(line.split()[0] for line in listed) == common
+    command = ["-C", str(ponds.root), "impact", "v1", "v2", "--no-statistics", "--common"]
+    for path, error, message in (("", UsageError, "is a folder"), (f"{file}/x", StorageError, "cannot write")):
+        with pytest.raises(error, match=message):
+            CliRunner().invoke(geographer_command, [*command, path], catch_exceptions=False)
 
 
 INVALID_ARGUMENTS = [
@@ -455,6 +487,7 @@ def test_missing_and_repeated_predictions_are_named(ponds, folder, tmp_path):
 
 INVALID_TABLES = {
     "a,b\n1,2\n": (UsageError, "has no columns raster_id and value"),
+    "raster_id,value,value\nx,1,2\n": (UsageError, "has no columns raster_id and value"),
     "raster_id,value\nx,1\n": (NotFoundError, "11 of 11 chips have no prediction"),
     "raster_id,value\nchips/a_f12,nan\n": (UsageError, "has no number for chip 'chips/a_f12'"),
     "raster_id,value\nchips/a_f12,\n": (UsageError, "has no number for chip"),
@@ -482,22 +515,15 @@ def find_blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", DOCUMENT, flags=re.DOTALL)
 
 
-def test_document_shows_what_is_printed(folder):
+def test_document_shows_what_is_printed(folder, monkeypatch):
     """The commands of docs/impact.md run in the folder that has the dataset and the predictions."""
     steps = [step.partition("\n") for step in "".join(find_blocks("console")).split("$ ") if step]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    assert len(steps) >= 3
+    assert len(steps) == 3
+    monkeypatch.chdir(folder)
     for command, _, shown in steps:
-        run = subprocess.run(
-            command,
-            shell=True,
-            cwd=folder,
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (run.stdout + run.stderr).splitlines() == shown.splitlines(), command
+        program, option, root, *arguments = shlex.split(command)
+        assert (program, option) == ("geographer", "-C")
+        assert run_command(Path(root), *arguments).splitlines() == shown.splitlines(), command
 
 
 def test_document_snippet_runs(folder, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geographer.base.errors import NotFoundError, StorageError, UsageError, quote_names
 from geographer.base.input_paths import require_input_path
@@ -93,13 +93,12 @@ def _read_table(path: Path) -> pa.Table:
     types = {"raster_id": pa.string(), "value": pa.float64()}
     try:
         if path.suffix.lower() == ".parquet":
-            # Without its schema's metadata, in which pandas and others keep what is not needed here.
-            table = parquet.ParquetFile(path).read(columns=[*_COLUMNS])
+            with parquet.ParquetFile(path) as file:
+                table = file.read(columns=[*_COLUMNS])
         else:
             table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types))
-        present: list[Any] = [name for name in _COLUMNS if name in table.column_names]
-        if len(present) < len(_COLUMNS):
-            raise UsageError(f"'{path}' has no columns raster_id and value. Write both, one row per chip.")
+        if not all(table.column_names.count(name) == 1 for name in _COLUMNS):
+            raise UsageError(f"'{path}' has no columns raster_id and value. Write each once, one row per chip.")
         return table.select([*_COLUMNS]).cast(pa.schema(types))
     except pa.ArrowException as error:
         first_line = str(error).partition("\n")[0]

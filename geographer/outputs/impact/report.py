@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from geographer.outputs.impact.scores import Scores
-from geographer.outputs.impact.statistics import BandChange, StatisticsChange
+from geographer.outputs.impact.statistics import BandStatisticsChange, StatisticsChange
 from geographer.outputs.impact.subset import SubsetChange
 
 FORMAT: Final = "geographer.impact"
@@ -70,7 +70,7 @@ class Impact(NamedTuple):
         }
 
 
-def _format_band(row: BandChange) -> dict[str, Any]:
+def _format_band(row: BandStatisticsChange) -> dict[str, Any]:
     differences = {"mean": row.mean_difference, "standard_deviation": row.deviation_difference}
     return {"band": row.band, "from": row.before._asdict(), "to": row.after._asdict(), "difference": differences}
 

@@ -28,7 +28,7 @@ class BandStatistics(NamedTuple):
     non_finite: int
 
 
-class BandChange(NamedTuple):
+class BandStatisticsChange(NamedTuple):
     """The statistics of a band, numbered from 1, at both revisions."""
 
     band: int
@@ -55,7 +55,7 @@ class StatisticsChange(NamedTuple):
 
     part: str
     state: StatisticsState
-    bands: list[BandChange]
+    bands: list[BandStatisticsChange]
 
 
 class StatisticsPlan(NamedTuple):
@@ -107,14 +107,14 @@ def _read_sums(files: Sequence[ChipFile], progress: ProgressCallback) -> dict[st
 
 def _compare_bands(
     sums: dict[str, list[BandSums]], before: Sequence[ChipFile], after: Sequence[ChipFile]
-) -> list[BandChange]:
+) -> list[BandStatisticsChange]:
     from geographer.rasters.statistics import BandSums, merge_band_sums
 
     sides = [merge_band_sums(sums[file.content] for file in files) for files in (before, after)]
     count = max(map(len, sides))
     old, new = ([*side, *[BandSums()] * (count - len(side))] for side in sides)
     return [
-        BandChange(band, _make_statistics(first), _make_statistics(second))
+        BandStatisticsChange(band, _make_statistics(first), _make_statistics(second))
         for band, (first, second) in enumerate(zip(old, new, strict=True), 1)
     ]
 
