@@ -111,7 +111,8 @@ def test_levels_of_rows_that_commands_seldom_write(dataset: Dataset):
     expected = [(position, position + 1, ORDER[level - 1]) for position, level in enumerate(levels, 1)]
     assert find_wrong_levels(dataset, expected) == []
     last = len(levels) + 1
-    require_same_levels(dataset, [(before, after) for before in range(1, last + 1) for after in range(1, last + 1)])
+    pairs = [(before, after) for before in range(1, last + 1) for after in range(1, last + 1)]
+    require_same_levels(dataset, random.Random(4).sample(pairs, 80))
     with dataset._unit_of_work.open_revision() as revision:
         assert [reason.format_text() for reason in classify_change(revision, 7, 8).reasons] == ["1 raster relocated"]
         (moved,) = classify_change(revision, 14, 15).examples
