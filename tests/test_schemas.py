@@ -41,7 +41,7 @@ LOCK = Lock(LOCK_FORMAT, DIGEST, "main", DIGEST[::-1], DIGEST)
 HEAD = PublishedRevision(HEAD_FORMAT, DIGEST, "main", 7, DIGEST[::-1], DIGEST, f"{DIGEST[:32]}.dir", "tags")
 SHARED_FILES = {"lock.v1.json": (encode_lock(LOCK), Lock), "head.v1.json": (encode_published(HEAD), PublishedRevision)}
 """The files that datasets share, by their schemas: an example, and the class that it is parsed to."""
-OUTPUT_SCHEMAS = {"impact.v1.json"}
+OUTPUT_SCHEMAS = {"impact.v1.json", "diff.v1.json", "patch.v1.json"}
 """The schemas of what commands print with --json; the tests of those commands check them."""
 
 formats = FormatChecker()
@@ -63,6 +63,16 @@ def import_datasets(folder, sample_history):
     dataset.import_geographer(write_directory(folder / "old", vectors, {"r": ({}, shapely.box(0, 0, 2, 2))}, {}))
     dataset.import_dataset(sample_history.at_v1, rename={"around": "about"})
     return dataset.log()[1:]
+
+
+def apply_patches(folder, sample_history):
+    """Return the events of the sample dataset at v1 that undo its last changes and make them again."""
+    dataset = Dataset.open(shutil.copytree(sample_history.at_v1, folder / "patched"))
+    for number, sides in enumerate(((8, 3), (3, 8))):
+        path = folder / f"{number}.patch"
+        dataset.write_patch(*sides, path)
+        dataset.apply_patch(path)
+    return dataset.log(2)
 
 
 def append_unreadable_row(dataset):
@@ -105,7 +115,8 @@ def changed_dataset(sample_history, tmp_path_factory):
 @pytest.fixture(scope="module")
 def events(changed_dataset, sample_history, tmp_path_factory):
     """The events of the sample dataset, of changes of its classes, a download, and imports."""
-    recorded = changed_dataset.log() + import_datasets(tmp_path_factory.mktemp("imports"), sample_history)
+    folder = tmp_path_factory.mktemp("imports")
+    recorded = changed_dataset.log() + import_datasets(folder, sample_history) + apply_patches(folder, sample_history)
     return [event.to_dict() for event in recorded]
 
 

@@ -123,7 +123,7 @@ def pair_geometries(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def stage_versions(connection: duckdb.DuckDBPyConnection, kind: ObjectKind, sides: Sides) -> None:
-    """Make the temporary tables `old_<kind>` and `new_<kind>` of two revisions of one dataset."""
+    """Make the temporary tables `old_side_<kind>` and `new_side_<kind>` of two revisions of one dataset."""
     stage_side(connection, kind, "old", sides.old, sides.new)
     stage_side(connection, kind, "new", sides.new, sides.old)
 
@@ -131,7 +131,7 @@ def stage_versions(connection: duckdb.DuckDBPyConnection, kind: ObjectKind, side
 def stage_side(
     connection: duckdb.DuckDBPyConnection, kind: ObjectKind, side: Literal["old", "new"], here: int, there: int
 ) -> None:
-    """Make the temporary table `<side>_<kind>` of what is valid at `here` and not at `there`; see versions.sql."""
+    """Make the temporary table `<side>_side_<kind>` of what is valid at `here` and not at `there`; see versions.sql."""
     template = (_FOLDER / "versions.sql").read_text()
     columns = ", ".join((*(f'"{key}"' for key in kind.keys), kind.columns))
     names = {"kind": kind.name, "table": kind.table, "columns": columns, "digest": kind.digest, "joins": kind.joins}

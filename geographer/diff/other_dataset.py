@@ -58,19 +58,18 @@ def stage_other_changes(ours: Revision, theirs: Revision) -> None:
 
 
 def _exchange_versions(ours: Revision, theirs: Revision, kind: ObjectKind) -> None:
-    """Make `old_<kind>` and `new_<kind>` of the versions that the other dataset lacks, or has and this one lacks."""
+    """Make `old_side_<kind>` and `new_side_<kind>` of the versions that only one of the datasets has."""
     stage_side(ours.connection, kind, "old", ours.position, _NO_POSITION)
     stage_side(theirs.connection, kind, "new", theirs.position, _NO_POSITION)
     keys = ", ".join(f'"{key}"' for key in (*kind.keys, "row_digest"))
     known = {
-        side: revision.fetch_arrow(f"SELECT {keys} FROM {side}_{kind.name}")  # noqa: S608
+        side: revision.fetch_arrow(f"SELECT {keys} FROM {side}_side_{kind.name}")  # noqa: S608
         for side, revision in (("old", ours), ("new", theirs))
     }
     with register_table(theirs.connection, "known_version", known["old"]):
-        new = theirs.fetch_arrow(f"FROM new_{kind.name} ANTI JOIN known_version USING ({keys})")
+        new = theirs.fetch_arrow(f"FROM new_side_{kind.name} ANTI JOIN known_version USING ({keys})")
     with register_table(ours.connection, "their_version", new):
-        ours.connection.execute(f"CREATE OR REPLACE TEMP TABLE new_{kind.name} AS FROM their_version")
+        ours.connection.execute(f"CREATE OR REPLACE TEMP TABLE new_side_{kind.name} AS FROM their_version")
     with register_table(ours.connection, "known_version", known["new"]):
-        ours.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE old_{kind.name} AS FROM old_{kind.name} ANTI JOIN known_version USING ({keys})"
-        )
+        old = f"FROM old_side_{kind.name} ANTI JOIN known_version USING ({keys})"
+        ours.connection.execute(f"CREATE OR REPLACE TEMP TABLE old_side_{kind.name} AS {old}")

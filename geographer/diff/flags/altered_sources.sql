@@ -3,8 +3,9 @@
 -- makes: one result: raster_id, position, has_other_pixels, chips (count), old_chips (count: cut from the former bytes), chip_ids (at most 3)
 SELECT changed.raster_id, changed.position,
        old.pixel_digest IS DISTINCT FROM new.pixel_digest AS has_other_pixels, count(chip.raster_id) AS chips,
-       count(chip.raster_id) FILTER (chip.valid_from < changed.position) AS old_chips,
-       list(chip.raster_id ORDER BY chip.valid_from >= changed.position, chip.raster_id)[:3] AS chip_ids
+       count(chip.raster_id) FILTER (chip.valid_from < new.valid_from) AS old_chips,
+       coalesce((list(chip.raster_id ORDER BY chip.valid_from >= new.valid_from, chip.raster_id)
+                 FILTER (chip.raster_id IS NOT NULL))[:3], []) AS chip_ids
 FROM changed_raster AS changed
 LEFT JOIN (SELECT raster_id, parent_id, valid_from FROM state.raster
            WHERE valid_from <= $new AND valid_to > $new AND parent_id IS NOT NULL) AS chip ON chip.parent_id = changed.raster_id

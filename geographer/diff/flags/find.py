@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _PIXELS: Final = Path(__file__).with_name("feature_pixels.sql")
 _FEATURES: Final = "SELECT feature_id, change, position, old, new FROM changed_feature ORDER BY feature_id"
+_COUNTS: Final = ("SELECT count(*) FROM changed_feature", "SELECT count(*) FROM changed_raster")
 _TABLES: Final = {
     **{"stale_label": "labels", "source_altered": "rasters chips", "chip_altered": "chips", "nodata": "chips"},
     **{"subset": "splits", "spans_subsets": "splits", "class_vanished": "splits classes", "class": "features classes"},
@@ -64,7 +65,7 @@ def find_flags(
         findings += find_stale_labels(revision, sides.new)
         findings += find_altered_rasters(revision, sides.new)
         findings += find_leaks(revision, sides)
-    changed = sum(revision.fetch_value(f"SELECT count(*) FROM changed_{kind}") for kind in ("feature", "raster"))
+    changed = sum(revision.fetch_value(query) for query in _COUNTS)
     return rank_findings(_select_findings(revision, findings, selection), changed)
 
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from geographer.base.text import format_count
 
-_MAX_ALIKE: Final = 60
+_MAX_ALIKE: Final = 15
 _MAX_SHARE: Final = 0.02
 _MAX_OUTLIERS: Final = 10
 _MAX_NAMES: Final = 3
+_MIN_SAMPLE: Final = 30
 _DEVIATIONS: Final = 5
 _MAD_TO_SIGMA: Final = 1.4826
 """The standard deviation of a normal distribution divided by its median absolute deviation."""
@@ -70,7 +71,7 @@ class Flag(NamedTuple):
 def rank_findings(findings: Iterable[Finding], changed: int) -> list[Flag]:
     """Return flags by falling score: one for each object with all its reasons, and one for many that changed alike.
 
-    `changed` is the number of objects that differ. What happened to more than 2 % of them, and to more than 60, is the
+    `changed` is the number of objects that differ. What happened to more than 2 % of them, and to more than 15, is the
     change itself: those objects become one flag, except for the outliers among them.
     """
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
@@ -91,10 +92,10 @@ def rank_findings(findings: Iterable[Finding], changed: int) -> list[Flag]:
 def compute_limit(values: NDArray[np.float64], floor: float) -> float:
     """Return the value above which one is unusual among `values`, at least `floor`: median and 5 standard deviations.
 
-    The deviation is that of the middle half, so that unusual values do not raise it.
+    The deviation is that of the middle half, so that unusual values do not raise it. Few values tell nothing.
     """
     known = values[np.isfinite(values)]
-    if not len(known):
+    if len(known) < _MIN_SAMPLE:
         return floor
     median = float(np.median(known))
     return max(floor, median + _DEVIATIONS * _MAD_TO_SIGMA * float(np.median(np.abs(known - median))))

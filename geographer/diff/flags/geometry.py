@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+_MIN_SAMPLE: Final = 30
 _MOVED_PIXELS: Final = 1.0
 _SPIKE_PIXELS: Final = 3.0
 _AREA_CHANGE: Final = 0.08
@@ -64,7 +65,7 @@ def _fill_pixels(changed: ChangedGeometries) -> Floats:
 def _remove_common_shift(measures: GeometryChanges) -> tuple[Floats, Floats, float]:
     """Return the shifts without the one that most features share, if they do, and its length in metres."""
     shifts = np.column_stack([measures.shift_east, measures.shift_north])
-    if len(shifts) < 3:
+    if len(shifts) < _MIN_SAMPLE:
         return measures.shift_east, measures.shift_north, 0.0
     common = np.median(shifts, axis=0)
     spread = float(np.median(np.hypot(*(shifts - common).T)))

@@ -48,6 +48,6 @@ def _describe_source(has_other_pixels: bool, chips: int, old_chips: int, chip_id
         text = f"{subject} altered; {format_count(old_chips, 'chip')} still cut from the former ones{names}"
         score = _OLD_CHIPS_SCORE
     else:
-        text = f"{subject} altered; source of {format_count(chips, 'chip')}{names}"
+        text = f"{subject} altered" + (f"; source of {format_count(chips, 'chip')}{names}" if chips else "")
         score = _NEW_CHIPS_SCORE if chips else _ALTERED_CHIP_SCORE
     return Reason("source_altered", text, score if has_other_pixels else _EQUAL_PIXELS_SCORE, f"{subject} altered")

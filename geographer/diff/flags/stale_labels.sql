@@ -11,13 +11,14 @@ WITH last_run AS (
     JOIN (SELECT raster_key, raster_id FROM state.raster WHERE valid_from <= $new AND valid_to > $new) USING (raster_id)
     LEFT JOIN last_run USING (label)
 ), redrawn AS (
-    SELECT feature_id, position, unnest([old.feature_key, new.feature_key]) AS feature_key
+    SELECT feature_id, position, coalesce(new.valid_from, CASE WHEN old.valid_to <= $new THEN old.valid_to END) AS changed_at,
+           unnest([old.feature_key, new.feature_key]) AS feature_key
     FROM changed_feature LEFT JOIN changed_geometry USING (feature_id)
     WHERE change <> 'changed' OR is_changed OR old.class <> new.class
 ), stale AS (
     SELECT DISTINCT feature_id, position, label, raster_id
     FROM redrawn JOIN (SELECT feature_key, raster_key FROM state.edge) USING (feature_key) JOIN label USING (raster_key)
-    WHERE made_at < position
+    WHERE made_at < changed_at
 )
 SELECT feature_id, position, count(*) AS labels, min(label) AS label, list(raster_id ORDER BY raster_id)[:3] AS raster_ids
 FROM stale GROUP BY feature_id, position ORDER BY feature_id;
