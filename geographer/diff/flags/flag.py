@@ -14,6 +14,7 @@ from geographer.base.text import format_count
 _MAX_ALIKE: Final = 15
 _MAX_SHARE: Final = 0.02
 _MAX_OUTLIERS: Final = 10
+_OUTLIER_FACTOR: Final = 1.5
 _MAX_NAMES: Final = 3
 _MIN_SAMPLE: Final = 30
 _DEVIATIONS: Final = 5
@@ -106,7 +107,7 @@ def _separate_outliers(group: list[Finding], limit: float) -> tuple[list[Finding
     if len(group) <= limit:
         return group, []
     scores = np.array([finding.reason.score for finding in group])
-    highest = compute_limit(scores, 0.0)
+    highest = compute_limit(scores, _OUTLIER_FACTOR * float(np.median(scores)))
     order = np.argsort(-scores, kind="stable")
     outliers = {int(index) for index in order[:_MAX_OUTLIERS] if scores[index] > highest}
     listed = [finding for index, finding in enumerate(group) if index in outliers]
