@@ -13,8 +13,9 @@ from hypothesis import settings
 from geographer import Dataset
 from geographer.base.retry import RetryPolicy
 from tests.remote_servers import RemoteServers
-from tests.sample_history import SampleHistory, create_sample_history
+from tests.sample_history import SampleHistory, create_sample_history, locate_sample_history
 from tests.sample_team import Team, copy_team, create_team
+from tests.shared_folders import copy_once
 
 # In CI, Hypothesis uses the same examples on every run. HYPOTHESIS_PROFILE=long has twice as many; tests with slow
 # examples scale their number by it.
@@ -53,13 +54,27 @@ def dataset(tmp_path: Path, empty_dataset: Path) -> Dataset:
 @pytest.fixture(scope="session")
 def sample_history(tmp_path_factory: pytest.TempPathFactory) -> SampleHistory:
     """A dataset with every kind of event in its history, and a copy as of tag v1; copy before changing it."""
-    return create_sample_history(tmp_path_factory.mktemp("sample_history"))
+
+    def create_folder(folder: Path) -> None:
+        create_sample_history(folder)
+
+    history = locate_sample_history(copy_once(tmp_path_factory, "sample_history", create_folder))
+    for root in (history.root, history.at_v1):
+        # What the last command remembered of the files holds in the folder in which it ran.
+        dataset = Dataset.open(root)
+        dataset._unit_of_work.write_history()
+        dataset.tags()
+    return history
 
 
 @pytest.fixture(scope="session")
 def team_template(tmp_path_factory: pytest.TempPathFactory) -> Team:
     """Ada's dataset, pushed to a folder; copy it before changing it."""
-    return create_team(tmp_path_factory.mktemp("team") / "template")
+
+    def create_folder(folder: Path) -> None:
+        create_team(folder / "template")
+
+    return Team(copy_once(tmp_path_factory, "team", create_folder) / "template")
 
 
 @pytest.fixture

@@ -162,9 +162,14 @@ class SampleHistory(NamedTuple):
     inputs: Path
 
 
+def locate_sample_history(folder: Path) -> SampleHistory:
+    """Return where the dataset, the copy and the inputs lie in `folder`."""
+    return SampleHistory(folder / "dataset", folder / "at v1", folder / "inputs")
+
+
 def create_sample_history(folder: Path) -> SampleHistory:
     """Create the dataset, the copy and the inputs in `folder`."""
-    history = SampleHistory(folder / "dataset", folder / "at v1", folder / "inputs")
+    history = locate_sample_history(folder)
     dataset = create_until_v1(history.root, history.inputs)
     shutil.copytree(history.root, history.at_v1)
     continue_after_v1(dataset, history.inputs)

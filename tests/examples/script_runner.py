@@ -6,16 +6,14 @@ import contextlib
 import importlib
 import io
 import logging
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from filelock import FileLock
 
 from geographer.base.errors import GeographerError
 from geographer.cli import geographer_command
@@ -77,16 +75,3 @@ def run_script(example: Path, folder: Path, *, in_process: bool = False) -> str:
         if path.stem not in loaded:
             sys.modules.pop(path.stem, None)
     return stdout.getvalue()
-
-
-def create_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """Return a folder that `make` filled, which is called once even if several processes run the tests."""
-    base = factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    with FileLock(folder.with_suffix(".lock")):
-        if not folder.exists():
-            temporary_folder = folder.with_suffix(".part")
-            temporary_folder.mkdir()
-            make(temporary_folder)
-            temporary_folder.rename(folder)
-    return folder

@@ -22,7 +22,8 @@ from pyproj import Geod, Transformer
 
 from geographer import Dataset
 from tests import REPOSITORY
-from tests.examples.script_runner import create_once, run_script
+from tests.examples.script_runner import run_script
+from tests.shared_folders import create_once
 
 EXAMPLE = REPOSITORY / "examples" / "stadiums"
 FIRST, MORE = EXAMPLE / "stadiums.csv", EXAMPLE / "more.csv"

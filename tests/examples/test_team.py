@@ -13,7 +13,8 @@ from referencing import Registry, Resource
 
 from geographer import Dataset
 from tests import REPOSITORY
-from tests.examples.script_runner import create_once, run_script
+from tests.examples.script_runner import run_script
+from tests.shared_folders import create_once
 
 EXAMPLE = REPOSITORY / "examples" / "team"
 DOCUMENTS = ("README.md", "docs/sharing.md", "examples/team/README.md")
