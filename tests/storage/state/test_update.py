@@ -123,7 +123,7 @@ def test_failed_update_is_rolled_back(log, tmp_path, monkeypatch):
     database = Database(folder)
     update_state(database)
     before = read_state(folder)
-    shutil.copy(log, folder)
+    shutil.copy(copy_truncated_log(log, tmp_path / "longer", 14) / log.name, folder)
     broken = tmp_path / "070_broken.sql"
     broken.write_text("-- needs: event_fact · makes: nothing\nSELECT error('broken') FROM state.meta")
     steps = update_state.__globals__["_STEPS"]

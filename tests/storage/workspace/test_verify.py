@@ -20,6 +20,7 @@ from geographer.base.errors import ConflictError, UsageError
 from geographer.storage.database.connection import SETTINGS, find_spatial_extension, load_spatial
 from geographer.storage.queries.revision import Revision
 from geographer.storage.state.digest import compute_state_digest
+from geographer.storage.state.update import is_state_unaltered
 from tests.reliability.forging import remove_history
 from tests.sample_history import HEAD, V1, delete_object, find_cached_file, flip_bit_of_file, read_contents
 from tests.sample_rasters import make_pixels, write_scene
@@ -385,14 +386,23 @@ def test_verify_finds_inserted_event(dataset, root):
         ("skipped_input", 2, "reason", "", "skipped FILE/bent"),
     ],
 )
-def test_verify_finds_edited_row(dataset, root, sample_history, table, position, column, value, subject):
-    subject = subject.replace("FILE", str(sample_history.inputs / "first.geojson"))
+def test_verify_finds_edited_row(dataset, root, table, position, column, value, subject):
+    with open_log(root) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE event_key = ? AND ordinal = 0", [value, position])
+    ((kind, found, since),) = list_findings(dataset)
+    assert (kind, re.sub(r"/.*/first.geojson", "FILE", found), since) == ("edited row", subject, position)
+
+
+@pytest.mark.parametrize(
+    ("table", "position", "column", "value"),
+    [("feature_change", 2, "geometry", b"\x01\x01\x00\x00\x00" + b"\x00" * 16), ("split_change", 8, "part", None)],
+)
+def test_verify_finds_edited_row_with_forged_digests(dataset, root, table, position, column, value):
+    """The digests of the row, of its event's rows and of the event are computed again, one after the other."""
     kind = oracle.read_log(log_path(root))[0][position - 1]["kind"]
     next_kind = oracle.read_log(log_path(root))[0][position]["kind"]
     with open_log(root) as connection:
         connection.execute(f"UPDATE {table} SET {column} = ? WHERE event_key = ? AND ordinal = 0", [value, position])
-    assert list_findings(dataset) == [("edited row", subject, position)]
-
     row = next(
         row for row in oracle.read_log(log_path(root))[1][table] if (row["position"], row["ordinal"]) == (position, 0)
     )
@@ -624,7 +634,7 @@ WORLD_FILES = {"wld": "10\n0\n0\n-10\n500000\n5200000\n", "moved": "10\n0\n0\n-1
 
 @pytest.fixture
 def referenced(dataset, tmp_path):
-    """A dataset that references a mosaic with two sources, and a raster whose transform is in a world file."""
+    """The folder of a mosaic with two sources, and of a raster whose transform is in a world file, both referenced."""
     folder = tmp_path / "references"
     folder.mkdir()
     write_scene(folder / "part.tif", make_pixels(1, 8, 8, "uint8"), transform=(10, 0, 500_000, 0, -10, 5_200_000))
@@ -634,31 +644,27 @@ def referenced(dataset, tmp_path):
     (folder / "plain.tfw").write_text(WORLD_FILES["wld"])
     dataset.add_rasters([folder / "mosaic.vrt"], mode="reference", collection="mosaics")
     dataset.add_rasters([folder / "plain.tif"], mode="reference", collection="plain", crs="EPSG:32633")
-    assert list_findings(dataset) == []
     return folder
 
 
-@pytest.mark.parametrize(
-    ("edit", "name"),
-    [
-        (lambda folder: flip_bit_of_file(folder / "part.tif"), "mosaic"),
-        (lambda folder: (folder / "part.tif").unlink(), "mosaic"),
-        (lambda folder: (folder / "plain.tfw").write_text(WORLD_FILES["moved"]), "plain"),
-        (lambda folder: (folder / "plain.tfw").unlink(), "plain"),
-    ],
-)
-def test_verify_finds_changed_second_file(dataset, referenced, edit, name):
-    edit(referenced)
-    (finding,) = dataset.verify()
-    assert finding.kind == "altered raster"
-    assert finding.detail.startswith(f"raster '{name}' is altered where it was referenced")
-
-
-def test_verify_ignores_statistics_beside_reference(dataset, referenced):
+def test_verify_finds_changed_second_file(dataset, referenced):
     statistics = '<Metadata><MDI key="STATISTICS_MEAN">5</MDI></Metadata>'
     content = f'<PAMDataset><PAMRasterBand band="1">{statistics}</PAMRasterBand></PAMDataset>'
     (referenced / "plain.tif.aux.xml").write_text(content)
-    assert list_findings(dataset) == []
+    assert list_findings(dataset) == [], "statistics beside a raster are not a part of it"
+    part, world_file = referenced / "part.tif", referenced / "plain.tfw"
+    for path, edit, name in (
+        (part, flip_bit_of_file, "mosaic"),
+        (part, Path.unlink, "mosaic"),
+        (world_file, lambda path: path.write_text(WORLD_FILES["moved"]), "plain"),
+        (world_file, Path.unlink, "plain"),
+    ):
+        before = path.read_bytes()
+        edit(path)
+        (finding,) = dataset.verify()
+        assert finding.kind == "altered raster"
+        assert finding.detail.startswith(f"raster '{name}' is altered where it was referenced")
+        path.write_bytes(before)
 
 
 def test_verify_ignores_altered_state(dataset, root):
@@ -692,14 +698,25 @@ STATE_EDITS = [
 ]
 
 
-@pytest.mark.parametrize("edit", STATE_EDITS)
-def test_verify_finds_edited_state(dataset, root, edit):
+def edit_state(root, edit):
     with duckdb.connect(str(root / ".geographer" / "state.duckdb")) as connection:
         connection.execute(f"LOAD '{find_spatial_extension()}'")
         connection.execute(edit)
+
+
+@pytest.mark.parametrize("edit", STATE_EDITS)
+def test_state_edit_is_found(dataset, root, edit):
+    """What `verify` asks, for every table."""
+    edit_state(root, edit)
+    assert not is_state_unaltered(dataset._unit_of_work.database)
+
+
+@pytest.mark.parametrize("edit", [STATE_EDITS[0], STATE_EDITS[-1]])
+def test_verify_finds_edited_state(dataset, root, edit):
+    edit_state(root, edit)
     assert list_findings(dataset) == [("edited state", "state.duckdb", None)]
     assert list_findings(dataset, repair=True) == []
-    assert list_findings(dataset) == []
+    assert is_state_unaltered(dataset._unit_of_work.database)
 
 
 def test_verify_all_finds_state_with_forged_digest(dataset, root):
@@ -748,8 +765,11 @@ def test_verify_finds_wrong_dvc_file(dataset, root, edit, detail):
     (finding,) = dataset.verify()
     assert (finding.kind, finding.subject, finding.position) == ("wrong .dvc file", DVC_FILE, None)
     assert finding.detail.startswith(detail)
-    assert list_findings(dataset, repair=True) == list_findings(dataset) == []
+    assert list_findings(dataset, repair=True) == []
     assert (root / DVC_FILE).read_bytes() == before
+    assert hashlib.md5(find_listing(root).read_bytes()).hexdigest() == find_listing(root).parent.name + find_listing(
+        root
+    ).name.removesuffix(".dir")
 
 
 def test_repair_removes_dvc_file_of_older_revision(dataset, root):
