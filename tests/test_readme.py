@@ -13,11 +13,14 @@ from typing import NamedTuple
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from geographer import Dataset
 from geographer.archives.eodag import EodagSource
+from geographer.cli import geographer_command
 from geographer.demo.glaciers import find_example_data
 from tests import REPOSITORY
+from tests.examples.script_runner import print_warnings
 from tests.folder_source import add_scene
 from tests.sample_history import point_geometry, write_features
 
@@ -83,6 +86,30 @@ def run_bash(command: str, folder: Path, **variables: str) -> subprocess.Complet
     )
 
 
+def split_plain_command(command: str) -> list[str] | None:
+    """Return the words after `geographer` of a command without a pipe or a redirection; None for other commands."""
+    lexer = shlex.shlex(command.replace("$DATA", str(find_example_data())), posix=True, punctuation_chars="|&;<>")
+    lexer.whitespace_split = True
+    words = list(lexer)
+    return words[1:] if words[0] == "geographer" and not any({*word} <= {*"|&;<>"} for word in words) else None
+
+
+def run_step(command: str, folder: Path, home: Path) -> str:
+    """Run a command of the walk and return what it prints.
+
+    Those that a shell has to connect, and the first of the dataset, run in processes; the others in this one, because
+    each process takes a CPU second to start.
+    """
+    words = split_plain_command(command)
+    if words is None or words[0] == "init":
+        run = run_bash(command, folder, DATA=str(find_example_data()), GEOGRAPHER_AUTHOR="Ada", HOME=str(home))
+        return run.stdout + run.stderr
+    with pytest.MonkeyPatch.context() as patch, print_warnings():
+        patch.chdir(folder)
+        result = CliRunner().invoke(geographer_command, words, catch_exceptions=False)
+    return result.stdout + result.stderr
+
+
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     start = tmp_path_factory.mktemp("walk")
@@ -91,8 +118,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
         if command.startswith("cd "):
             folder = folder / command[3:]
             continue
-        run = run_bash(command, folder, DATA=str(find_example_data()), GEOGRAPHER_AUTHOR="Ada", HOME=str(start))
-        printed = (run.stdout + run.stderr).replace(str(find_example_data()), "$DATA").splitlines()
+        printed = run_step(command, folder, start).replace(str(find_example_data()), "$DATA").splitlines()
         steps.append(Step(command, documented, printed))
     return Walk(start, steps)
 

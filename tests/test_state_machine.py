@@ -34,6 +34,7 @@ from geographer import Dataset
 from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError
 from geographer.storage.queries.read_tables import TableFilter, read_table
 from tests.sample_rasters import CUSTOM_CRS, make_pixels, to_xy, write_scene
+from tests.sample_team import LONG
 
 UTM = "EPSG:32633"
 WEST, NORTH, PIXEL = 500_000.0, 5_200_000.0, 10.0
@@ -809,12 +810,10 @@ def initial_datasets(tmp_path_factory: pytest.TempPathFactory) -> list[InitialDa
 
 
 def test_random_histories(initial_datasets: list[InitialDataset], tmp_path: Path) -> None:
-    default = settings.default
-    assert default is not None
     run_state_machine_as_test(
         lambda: Histories(initial_datasets, tmp_path),  # type: ignore[arg-type]
         settings=settings(
-            max_examples=default.max_examples * 12 // 100,
+            max_examples=24 if LONG else 8,
             stateful_step_count=12,
             derandomize=True,
             database=None,
