@@ -47,7 +47,7 @@ class GeometryChanges(NamedTuple):
     new_parts: Floats
 
     @property
-    def shift(self) -> Floats:
+    def shift_distance(self) -> Floats:
         """The shift of the centroid in metres."""
         return np.hypot(self.shift_east, self.shift_north)
 
@@ -65,17 +65,17 @@ def measure_geometry_changes(old: Geometries, new: Geometries) -> GeometryChange
     old geometry; distances are true near it, which holds for objects of up to some hundred kilometres.
 
     Args:
-        old: Geometries in longitude/latitude (EPSG:4326), shape (n,); those that cross the antimeridian are split there.
+        old: Geometries in longitude/latitude (EPSG:4326), shape (n,), split at the antimeridian.
         new: As `old`.
     """
     old, new = _join_at_antimeridian(old, new)
     origins = shapely.get_coordinates(shapely.centroid(old))
-    old, new = (_make_valid(_project(side, origins)) for side in (old, new))
+    old, new = (_make_valid(_project_locally(side, origins)) for side in (old, new))
     old_area, new_area = shapely.area(old), shapely.area(new)
     shifts = shapely.get_coordinates(shapely.centroid(new)) - shapely.get_coordinates(shapely.centroid(old))
     return GeometryChanges(
         iou=_compute_iou(old, new, old_area, new_area),
-        aligned_iou=_compute_iou(old, _translate(new, -shifts), old_area, new_area),
+        aligned_iou=_compute_iou(old, _shift_geometries(new, -shifts), old_area, new_area),
         old_area=old_area,
         new_area=new_area,
         hausdorff=shapely.hausdorff_distance(old, new),
@@ -101,7 +101,7 @@ def _join_at_antimeridian(old: Geometries, new: Geometries) -> tuple[Geometries,
     return sides[0], sides[1]
 
 
-def _project(geometries: Geometries, origins: Floats) -> Geometries:
+def _project_locally(geometries: Geometries, origins: Floats) -> Geometries:
     coordinates, index = shapely.get_coordinates(geometries, return_index=True)
     lon, lat = np.radians(coordinates[:, 0] - origins[index, 0]), np.radians(coordinates[:, 1])
     radius = _SEMI_MAJOR_AXIS_M / np.sqrt(1 - _E2 * np.sin(lat) ** 2)
@@ -125,7 +125,7 @@ def _make_valid(geometries: Geometries) -> Geometries:
     return geometries
 
 
-def _translate(geometries: Geometries, shifts: Floats) -> Geometries:
+def _shift_geometries(geometries: Geometries, shifts: Floats) -> Geometries:
     coordinates, index = shapely.get_coordinates(geometries, return_index=True)
     translated: Geometries = shapely.set_coordinates(geometries.copy(), coordinates + shifts[index])
     return translated

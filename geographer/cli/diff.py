@@ -29,7 +29,7 @@ _EXAMPLES: Final = (
 @click.argument("a", default=None, required=False, metavar="[A]")
 @click.argument("b", default=None, required=False, metavar="[B]")
 @click.option("--stat", is_flag=True, help="Print the counts.")
-@click.option("--flags", is_flag=True, help="Print what a person must look at, the most unusual first.")
+@click.option("--flags", is_flag=True, help="Print the unusual changes, with reasons, the most unusual first.")
 @click.option("--only", multiple=True, type=click.Choice(_TABLES), help="Compare these objects only. Repeatable.")
 @options.make_option("--where SQL", "all", "Only features (or rasters) for which this is true, with what shows them.")
 @options.make_option("--class class_ NAME", "all", "Only features of this class, with what shows them.")

@@ -52,10 +52,10 @@ def _format_counts(diff: "Diff") -> Iterator[str]:
         totals = {change: sum(group.get(change, 0) for group in groups.values()) for change in _SIGNS}
         named = [f"{name} {_format_changes(group)}" for name, group in groups.items() if name]
         more = f", and {len(named) - _GROUPS} more" if len(named) > _GROUPS else ""
-        yield f"{_pluralize(kind):<14}{_format_changes(totals):<24}{', '.join(named[:_GROUPS])}{more}".rstrip()
+        yield f"{_format_plural(kind):<14}{_format_changes(totals):<24}{', '.join(named[:_GROUPS])}{more}".rstrip()
 
 
-def _pluralize(noun: str) -> str:
+def _format_plural(noun: str) -> str:
     return format_count(2, noun).partition(" ")[2]
 
 
@@ -126,7 +126,7 @@ def _format_objects(diff: "Diff", limit: int) -> Iterator[str]:
         items = groups[kind, group]
         if kind == "edge" and set(diff.changes) != {"edge"}:
             continue
-        yield f"{_pluralize(kind)}{f' {group}' if group else ''}:"
+        yield f"{_format_plural(kind)}{f' {group}' if group else ''}:"
         items.sort(key=lambda item: _ORDER.index(item.change))
         for item in items[:limit]:
             yield f"  {_SIGNS[item.change]} {_format_object(diff, item)}{_format_event(item.position)}"

@@ -270,7 +270,7 @@ class DatasetReader:
         Args:
             a: The old side. Default: the revision before `b`.
             b: The new side. Default: the head.
-            flags: Also find what a person must look at.
+            flags: Also find unusual changes, with reasons.
             pixels: Also compare the pixels of changed rasters and labels, whose former bytes may come from the remote.
             footprints: Also return the footprints of changed rasters.
             other: The folder of another dataset that began with the same event, of which `b` is a revision; `a` is then
@@ -311,6 +311,25 @@ class DatasetReader:
         with self._unit_of_work.open_revision(a) as ours, work.open_revision(b) as theirs:
             require_common_history(ours, theirs, str(other))
             return compute_other_diff(ours, theirs, selection, options)
+
+    def write_patch(self, a: RevisionSpec, b: RevisionSpec, path: str | Path) -> int:
+        """Write the patch that leads from revision `a` to `b` to a file, and return the number of objects that it changes.
+
+        `Dataset.apply_patch` applies it to another copy of the dataset, or to a later revision; see docs/patch-format.md.
+
+        Raises:
+            NotFoundError: a revision does not exist.
+            ConflictError: a revision has rows that cannot be read, which a patch cannot carry.
+            StorageError: the file cannot be written.
+        """
+        from geographer.diff.changes import Sides
+        from geographer.diff.patch import build_patch, write_patch
+
+        sides = Sides(self._unit_of_work.resolve_revision(a), self._unit_of_work.resolve_revision(b))
+        with self._unit_of_work.open_revision(max(sides)) as revision:
+            patch = build_patch(revision, sides)
+        write_patch(patch, Path(path))
+        return len(patch.changes)
 
     def compute_impact(
         self,

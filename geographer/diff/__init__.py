@@ -3,7 +3,7 @@
 - `changes`    the objects that differ, with both values
 - `selection`  which of them to show
 - `geometry`   how much geometries changed: overlap, area, distances in metres
-- `flags`      changes that a person must look at, with reasons
+- `flags`      unusual changes, with reasons
 - `version`    PATCH, MINOR or MAJOR, from the data
 - `patch`      a difference as a file: written, read, inverted, joined, applied
 """

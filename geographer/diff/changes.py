@@ -96,15 +96,6 @@ class ObjectChange(NamedTuple):
     old: Mapping[str, Any] | None
     new: Mapping[str, Any] | None
 
-    @property
-    def names(self) -> list[str]:
-        """The names of the values that differ; for an added or removed object, of all."""
-        sides = [side for side in (self.old, self.new) if side is not None]
-        if len(sides) == 1:
-            return list(sides[0])
-        old, new = sides
-        return [name for name in new if old.get(name) != new[name]] + [name for name in old if name not in new]
-
 
 def stage_changes(revision: Revision, sides: Sides) -> None:
     """Make the temporary tables `changed_<kind>`, see changed_objects.sql, and `changed_geometry`."""
@@ -112,9 +103,14 @@ def stage_changes(revision: Revision, sides: Sides) -> None:
     for kind in OBJECT_KINDS.values():
         stage_versions(connection, kind, sides)
         pair_versions(connection, kind, is_forward=sides.is_forward)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE geometry_version AS {GEOMETRY_VERSIONS}")
-    run_script(connection, (_FOLDER / "recorded_geometry.sql").read_text())
+    stage_geometries(connection, GEOMETRY_VERSIONS)
     pair_geometries(connection)
+
+
+def stage_geometries(connection: duckdb.DuckDBPyConnection, versions: str) -> None:
+    """Make the temporary table `recorded_geometry` of the versions of features that a query selects."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE geometry_version AS {versions}")
+    run_script(connection, (_FOLDER / "recorded_geometry.sql").read_text())
 
 
 def pair_geometries(connection: duckdb.DuckDBPyConnection) -> None:

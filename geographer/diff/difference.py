@@ -72,7 +72,7 @@ class Diff:
         changes: By kind of object (`OBJECT_KINDS`), an Arrow table with a row for each object that differs: its keys,
             `change` (added, removed, changed), `position` (of the event), `old` and `new` (structs, null if absent).
         geometries: `feature_id`, `old_geometry`, `new_geometry` (WKB, longitude/latitude) and `is_changed` of features.
-        flags: What a person must look at, ranked; empty unless it was asked for.
+        flags: The unusual changes, ranked; empty unless it was asked for.
         files: The changed pixels of rasters and labels; empty unless they were asked for.
         footprints: `raster_id`, `old_footprint`, `new_footprint` (WKB, longitude/latitude) of rasters and chips; None
             unless they were asked for.
@@ -100,8 +100,7 @@ class Diff:
         """Whether nothing differs."""
         return not any(map(len, self.changes.values()))
 
-    @cached_property
-    def table(self) -> Table:
+    def _make_table(self) -> Table:
         """One row for each changed value, with the columns object, id, change, what, from and to, all text.
 
         Chips count as rasters here. Geometries are WKT.
@@ -110,8 +109,7 @@ class Diff:
         names = ("object", "id", "change", "what", "from", "to")
         return Table(pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names}))
 
-    @cached_property
-    def counts(self) -> dict[tuple[str, str], int]:
+    def _make_counts(self) -> dict[tuple[str, str], int]:
         """The number of objects by (object, change), as in `table`."""
         counts: dict[tuple[str, str], int] = {}
         for kind in _TABLE_ORDER:
@@ -134,8 +132,7 @@ class Diff:
             return Counter()
         return _count_pairs(self.changes["feature"], "class")
 
-    @cached_property
-    def moves(self) -> Counter[tuple[str, str | None, str | None]]:
+    def _make_moves(self) -> Counter[tuple[str, str | None, str | None]]:
         """The numbers of rasters by split, old and new subset (None: excluded), where they moved."""
         if "split" not in self.changes:
             return Counter()
@@ -143,8 +140,7 @@ class Diff:
         old, new = (pc.struct_field(table[side], "part").to_pylist() for side in ("old", "new"))
         return Counter(zip(table["split"].to_pylist(), old, new, strict=True))
 
-    @cached_property
-    def measures(self) -> tuple[list[str], GeometryChanges]:
+    def _make_measures(self) -> tuple[list[str], GeometryChanges]:
         """The features whose geometry changed, and by how much; see `GeometryChanges` for the units."""
         return measure_changed_geometries(self.geometries)
 
@@ -152,7 +148,7 @@ class Diff:
     def measures_by_id(self) -> dict[str, dict[str, float]]:
         """The measures of each feature whose geometry changed, by name; without those that have no meaning for it."""
         ids, measures = self.measures
-        columns = {**measures._asdict(), "shift": measures.shift, "area_ratio": measures.area_ratio}
+        columns = {**measures._asdict(), "shift": measures.shift_distance, "area_ratio": measures.area_ratio}
         names, values = list(columns), zip(*(column.tolist() for column in columns.values()), strict=True)
         return {
             feature_id: {name: value for name, value in zip(names, row, strict=True) if value == value}
@@ -164,6 +160,11 @@ class Diff:
         """The geometries of changed features on both sides: WKB, longitude/latitude."""
         columns = (self.geometries[name].to_pylist() for name in ("feature_id", "old_geometry", "new_geometry"))
         return {feature_id: (old, new) for feature_id, old, new in zip(*columns, strict=True)}
+
+    table = cached_property(_make_table)
+    counts = cached_property(_make_counts)
+    moves = cached_property(_make_moves)
+    measures = cached_property(_make_measures)
 
     def iter_objects(self) -> Iterator[ObjectChange]:
         """Yield the objects that differ, by kind and key."""

@@ -31,8 +31,10 @@ def make_envelope(diff: Diff, *, limit: int | None = None) -> dict[str, Any]:
         "from": _format_revision(diff.old),
         "to": _format_revision(diff.new),
         "counts": [count._asdict() for count in diff.group_counts],
-        "class_changes": [{"from": old, "to": new, "number": n} for (old, new), n in _sort(diff.class_changes)],
-        "moves": [{"split": name, "from": old, "to": new, "number": n} for (name, old, new), n in _sort(diff.moves)],
+        "class_changes": [{"from": old, "to": new, "number": n} for (old, new), n in _sort_counts(diff.class_changes)],
+        "moves": [
+            {"split": name, "from": old, "to": new, "number": n} for (name, old, new), n in _sort_counts(diff.moves)
+        ],
         "flags": [_format_flag(flag) for flag in diff.flags],
         "pixels": [_format_file(file) for file in diff.files],
         "changes": objects,
@@ -144,7 +146,7 @@ def _format_file(file: FileChange) -> dict[str, Any]:
     return result
 
 
-def _sort(counts: Mapping[Any, int]) -> list[tuple[Any, int]]:
+def _sort_counts(counts: Mapping[Any, int]) -> list[tuple[Any, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], tuple(map(str, item[0]))))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from geographer.base.errors import ConflictError
@@ -12,9 +11,10 @@ from geographer.diff.changes import (
     ObjectKind,
     pair_geometries,
     pair_versions,
+    stage_geometries,
     stage_side,
 )
-from geographer.storage.database.connection import register_table, run_script
+from geographer.storage.database.connection import register_table
 from geographer.storage.log.read import read_event
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _NO_POSITION: Final = 0
 """A position at which nothing is valid: a side that differs from it has all objects of its revision."""
-_RECORDED_GEOMETRY: Final = Path(__file__).with_name("recorded_geometry.sql")
 
 
 def require_common_history(ours: Revision, theirs: Revision, name: str) -> None:
@@ -47,10 +46,7 @@ def stage_other_changes(ours: Revision, theirs: Revision) -> None:
     tables = []
     for side, is_new in ((ours, False), (theirs, True)):
         with register_table(side.connection, "wanted_version", wanted):
-            side.connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE geometry_version AS FROM wanted_version WHERE is_new = {is_new}"
-            )
-        run_script(side.connection, _RECORDED_GEOMETRY.read_text())
+            stage_geometries(side.connection, f"FROM wanted_version WHERE is_new = {is_new}")
         tables.append(side.fetch_arrow("FROM recorded_geometry"))
     with register_table(ours.connection, "their_geometry", tables[1]):
         ours.connection.execute("INSERT INTO recorded_geometry BY NAME FROM their_geometry")

@@ -1,7 +1,7 @@
 -- selection.sql: the features and rasters, of either side, that a selection of a difference chooses
 -- needs: tables of the state, matching_id (ids for which the filter is true, of $where_table), $old, $new, $class, $collection, $subset,
 -- $west, $south, $east, $north, $by_feature, $by_raster (whether there are conditions on these), $where_table ·
--- makes: temp tables chosen_feature, chosen_raster, each of ids
+-- makes: temp tables candidate_feature, candidate_raster, and chosen_feature, chosen_raster, each of ids
 CREATE OR REPLACE TEMP TABLE candidate_feature AS
 SELECT feature_id, feature_key FROM state.feature
 WHERE ((valid_from <= $old AND valid_to > $old) OR (valid_from <= $new AND valid_to > $new))

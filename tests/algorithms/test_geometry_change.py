@@ -21,7 +21,7 @@ def make_circle(lon: float, lat: float, radius: float) -> shapely.Polygon:
 
 def measure_pair(old, new):
     changes = measure_geometry_changes(np.array([old], object), np.array([new], object))
-    return {name: values[0] for name, values in changes._asdict().items()} | {"shift": changes.shift[0]}
+    return {name: values[0] for name, values in changes._asdict().items()} | {"shift": changes.shift_distance[0]}
 
 
 def project_locally(geometry, lon, lat):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from geographer import Dataset
-from geographer.diff.flags.flag import Finding, Reason, rank_findings
+from geographer.diff.flags.flag import FlagCandidate, Reason, rank_candidates
 from tests.cli.runner import run_command
 from tests.planted_faults import plant_faults
 from tests.sample_history import PART_FRACTIONS, PIXEL, make_pixels, square_geometry, write_features, write_scenes
@@ -135,27 +135,27 @@ def test_feature_on_two_subsets_is_flagged(labelled, tmp_path):
     assert "spans_subsets" not in find_codes(labelled, "HEAD~1", "HEAD~1").get("wide", set())
 
 
-def make_findings(count: int, score: float, alike: str = "moved") -> list[Finding]:
+def make_candidates(count: int, score: float, alike: str = "moved") -> list[FlagCandidate]:
     return [
-        Finding("feature", f"f{n:05d}", f"feature f{n}", 3, Reason("moved", "moved", score, alike))
+        FlagCandidate("feature", f"f{n:05d}", f"feature f{n}", 3, Reason("moved", "moved", score, alike))
         for n in range(count)
     ]
 
 
 def test_many_alike_are_one_flag():
-    findings = make_findings(500, 1.5)
-    findings[17] = findings[17]._replace(reason=Reason("moved", "moved far", 9.0, "moved"))
-    flags = rank_findings(findings, changed=500)
+    candidates = make_candidates(500, 1.5)
+    candidates[17] = candidates[17]._replace(reason=Reason("moved", "moved far", 9.0, "moved"))
+    flags = rank_candidates(candidates, changed=500)
     assert [flag.number for flag in flags] == [1, 499]
     assert flags[0].ids == ("f00017",)
-    assert len(rank_findings(make_findings(15, 1.5), changed=50)) == 15
-    assert len(rank_findings(make_findings(40, 1.5), changed=10_000)) == 40
+    assert len(rank_candidates(make_candidates(15, 1.5), changed=50)) == 15
+    assert len(rank_candidates(make_candidates(40, 1.5), changed=10_000)) == 40
 
 
 def test_reasons_of_one_object_are_joined():
-    first, second = make_findings(1, 1.5)[0], make_findings(1, 3.0)[0]
+    first, second = make_candidates(1, 1.5)[0], make_candidates(1, 3.0)[0]
     second = second._replace(reason=Reason("class", "class a → b", 3.0, "class a → b"), position=5)
-    (flag,) = rank_findings([first, second], changed=9)
+    (flag,) = rank_candidates([first, second], changed=9)
     assert flag.format_text() == "feature f0: class a → b; moved"
     assert flag.position == 5
 
@@ -173,7 +173,7 @@ def test_common_shift_is_not_unusual():
     )
     names = [f"f{n}" for n in range(300)]
     changed = ChangedGeometries(names, names, [2] * 300, measures, ones * 10)
-    flags = rank_findings(find_changed_geometries(changed), changed=300)
+    flags = rank_candidates(find_changed_geometries(changed), changed=300)
     assert flags[0].ids == ("f0",)
     assert "unlike the others" in flags[0].format_text()
     assert [flag.number for flag in flags] == [1, 299]

@@ -1,4 +1,4 @@
-"""Flags: the changes that a person must look at, ranked, each with its reasons and its event.
+"""Flags: the unusual changes, ranked, each with its reasons and its event.
 
 - `flag`       a flag, its reasons, and how many alike are joined into one
 - `geometry`   features that moved, shrank, were split or reshaped, beyond what the other changes do

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from geographer.base.text import format_count
-from geographer.diff.flags.flag import Finding, Reason, compute_limit
+from geographer.diff.flags.flag import FlagCandidate, Reason, compute_limit
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,7 @@ _MIN_DISTANCE_DEG: Final = 1.0
 _DISTANCE_FACTOR: Final = 10.0
 
 
-def find_class_flips(features: pa.Table) -> Iterator[Finding]:
+def find_class_flips(features: pa.Table) -> Iterator[FlagCandidate]:
     """Yield the features of another class; the rarer a change from one class to another, the higher its score.
 
     Args:
@@ -42,19 +42,19 @@ def find_class_flips(features: pa.Table) -> Iterator[Finding]:
     for feature_id, position, before, after in flips:
         score = _CLASS_SCORE + float(np.log10(len(features) / counts[before, after]))
         reason = Reason("class", f"class {before} → {after}", score, f"class {before} → {after}")
-        yield Finding("feature", feature_id, f"feature {feature_id}", position, reason)
+        yield FlagCandidate("feature", feature_id, f"feature {feature_id}", position, reason)
 
 
-def find_added_outliers(revision: Revision) -> Iterator[Finding]:
+def find_added_outliers(revision: Revision) -> Iterator[FlagCandidate]:
     """Yield the added features that are far larger, smaller or farther away than the other added ones, at most ten."""
     table = revision.fetch_arrow(_ADDED.read_text())
     if len(table) < _MIN_SAMPLE:
         return
-    found = sorted([*_find_unusual_sizes(table), *_find_remote(table)], key=lambda finding: -finding.reason.score)
+    found = sorted([*_find_unusual_sizes(table), *_find_remote(table)], key=lambda candidate: -candidate.reason.score)
     yield from found[:_MAX_OUTLIERS]
 
 
-def _find_unusual_sizes(table: pa.Table) -> Iterator[Finding]:
+def _find_unusual_sizes(table: pa.Table) -> Iterator[FlagCandidate]:
     areas = table["area"].to_numpy()
     names, groups = np.unique(np.array(table["class"].to_pylist()), return_inverse=True)
     for number, name in enumerate(names):
@@ -71,7 +71,7 @@ def _find_unusual_sizes(table: pa.Table) -> Iterator[Finding]:
             yield _make_outlier(table, rows[index], text, deviations[index] / limit, f"added, {word} than the others")
 
 
-def _find_remote(table: pa.Table) -> Iterator[Finding]:
+def _find_remote(table: pa.Table) -> Iterator[FlagCandidate]:
     x, y = table["x"].to_numpy(), table["y"].to_numpy()
     distances = np.hypot((x - np.median(x)) * np.cos(np.radians(np.median(y))), y - np.median(y))
     limit = max(_MIN_DISTANCE_DEG, _DISTANCE_FACTOR * float(np.quantile(distances, 0.9)))
@@ -80,9 +80,9 @@ def _find_remote(table: pa.Table) -> Iterator[Finding]:
         yield _make_outlier(table, index, text, distances[index] / limit, "added, far from the others")
 
 
-def _make_outlier(table: pa.Table, index: Any, text: str, excess: float, alike: str) -> Finding:
+def _make_outlier(table: pa.Table, index: Any, text: str, excess: float, alike: str) -> FlagCandidate:
     row = table.slice(int(index), 1).to_pylist()[0]
     reason = Reason("outlier", text, _OUTLIER_SCORE * float(1 - 1 / (1 + excess)), alike)
-    return Finding(
+    return FlagCandidate(
         "feature", row["feature_id"], f"feature {row['feature_id']} ({row['class']})", row["position"], reason
     )

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from geographer.diff.changes import Sides
 from geographer.diff.flags.features import find_added_outliers, find_class_flips
-from geographer.diff.flags.flag import Finding, Flag, rank_findings
+from geographer.diff.flags.flag import Flag, FlagCandidate, rank_candidates
 from geographer.diff.flags.geometry import ChangedGeometries, find_changed_geometries
 from geographer.diff.flags.labels import find_stale_labels
 from geographer.diff.flags.rasters import find_altered_pixels, find_altered_rasters
@@ -54,7 +54,7 @@ def find_flags(
     """
     features = revision.fetch_arrow(_FEATURES)
     geometry_changes = _list_changed_geometries(revision, sides, features, geometries)
-    findings = [
+    candidates = [
         *find_class_flips(features),
         *find_changed_geometries(geometry_changes),
         *find_added_outliers(revision),
@@ -62,11 +62,11 @@ def find_flags(
         *find_altered_pixels(files),
     ]
     if sides.new:
-        findings += find_stale_labels(revision, sides.new)
-        findings += find_altered_rasters(revision, sides.new)
-        findings += find_leaks(revision, sides)
+        candidates += find_stale_labels(revision, sides.new)
+        candidates += find_altered_rasters(revision, sides.new)
+        candidates += find_leaks(revision, sides)
     changed = sum(revision.fetch_value(query) for query in _COUNTS)
-    return rank_findings(_select_findings(revision, findings, selection), changed)
+    return rank_candidates(_select_candidates(revision, candidates, selection), changed)
 
 
 def _list_changed_geometries(
@@ -89,17 +89,19 @@ def _list_changed_geometries(
     )
 
 
-def _select_findings(revision: Revision, findings: list[Finding], selection: DiffSelection) -> Iterator[Finding]:
-    """Yield the findings about objects that a selection chooses."""
+def _select_candidates(
+    revision: Revision, candidates: list[FlagCandidate], selection: DiffSelection
+) -> Iterator[FlagCandidate]:
+    """Yield the candidates about objects that a selection chooses."""
     if selection.only:
         wanted = {*selection.only}
-        findings = [item for item in findings if wanted & {*_TABLES.get(item.reason.code, "features").split()}]
+        candidates = [item for item in candidates if wanted & {*_TABLES.get(item.reason.code, "features").split()}]
     if not selection.has_conditions:
-        yield from findings
+        yield from candidates
         return
     query = "SELECT id FROM (SELECT unnest($ids::VARCHAR[]) AS id) WHERE {}"
     for item_object, kind in (("feature", "feature"), ("raster", "raster"), ("chip", "raster"), ("class", "class")):
-        items = [item for item in findings if item.object == item_object]
+        items = [item for item in candidates if item.object == item_object]
         if not items:
             continue
         if selection.ids is not None:

@@ -1,4 +1,4 @@
-"""Flag: one object that a person must look at, or many that changed alike, with reasons and the event."""
+"""Flag: an unusual change of one object, or one that many objects share, with reasons and the event."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Reason(NamedTuple):
     alike: str
 
 
-class Finding(NamedTuple):
-    """A reason to flag an object, before findings are joined to flags; `related` are ids of other objects."""
+class FlagCandidate(NamedTuple):
+    """A reason to flag an object, before candidates are joined to flags; `related` are ids of other objects."""
 
     object: str
     id: str
@@ -69,23 +69,23 @@ class Flag(NamedTuple):
         return f"{self.name}: {'; '.join(reason.text for reason in self.reasons)}"
 
 
-def rank_findings(findings: Iterable[Finding], changed: int) -> list[Flag]:
+def rank_candidates(candidates: Iterable[FlagCandidate], changed: int) -> list[Flag]:
     """Return flags by falling score: one for each object with all its reasons, and one for many that changed alike.
 
     `changed` is the number of objects that differ. What happened to more than 2 % of them, and to more than 15, is the
     change itself: those objects become one flag, except for the outliers among them.
     """
-    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
-    for finding in findings:
-        groups[finding.object, finding.reason.alike].append(finding)
-    by_object: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[FlagCandidate]] = defaultdict(list)
+    for candidate in candidates:
+        groups[candidate.object, candidate.reason.alike].append(candidate)
+    by_object: dict[tuple[str, str], list[FlagCandidate]] = defaultdict(list)
     joined = []
     for group in groups.values():
         listed, alike = _separate_outliers(group, max(_MAX_ALIKE, _MAX_SHARE * changed))
         if alike:
             joined.append(_join_alike(alike))
-        for finding in listed:
-            by_object[finding.object, finding.id].append(finding)
+        for candidate in listed:
+            by_object[candidate.object, candidate.id].append(candidate)
     flags = joined + [_join_reasons(found) for found in by_object.values()]
     return sorted(flags, key=lambda flag: (-flag.score, flag.object, flag.name))
 
@@ -102,36 +102,36 @@ def compute_limit(values: NDArray[np.float64], floor: float) -> float:
     return max(floor, median + _DEVIATIONS * _MAD_TO_SIGMA * float(np.median(np.abs(known - median))))
 
 
-def _separate_outliers(group: list[Finding], limit: float) -> tuple[list[Finding], list[Finding]]:
-    """Return the findings to list one by one, and those that are alike; all are listed if they are few."""
+def _separate_outliers(group: list[FlagCandidate], limit: float) -> tuple[list[FlagCandidate], list[FlagCandidate]]:
+    """Return the candidates to list one by one, and those that are alike; all are listed if they are few."""
     if len(group) <= limit:
         return group, []
-    scores = np.array([finding.reason.score for finding in group])
+    scores = np.array([candidate.reason.score for candidate in group])
     highest = compute_limit(scores, _OUTLIER_FACTOR * float(np.median(scores)))
     order = np.argsort(-scores, kind="stable")
     outliers = {int(index) for index in order[:_MAX_OUTLIERS] if scores[index] > highest}
-    listed = [finding for index, finding in enumerate(group) if index in outliers]
-    return listed, [finding for index, finding in enumerate(group) if index not in outliers]
+    listed = [candidate for index, candidate in enumerate(group) if index in outliers]
+    return listed, [candidate for index, candidate in enumerate(group) if index not in outliers]
 
 
-def _join_alike(group: Sequence[Finding]) -> Flag:
-    group = sorted(group, key=lambda finding: finding.id)
+def _join_alike(group: Sequence[FlagCandidate]) -> Flag:
+    group = sorted(group, key=lambda candidate: candidate.id)
     first = group[0]
-    positions = {finding.position for finding in group}
-    names = tuple(finding.id for finding in group[:_MAX_NAMES])
+    positions = {candidate.position for candidate in group}
+    names = tuple(candidate.id for candidate in group[:_MAX_NAMES])
     text = f"{first.reason.alike} (such as {', '.join(names)})"
-    score = min(1.0, float(np.median([finding.reason.score for finding in group])))
+    score = min(1.0, float(np.median([candidate.reason.score for candidate in group])))
     reason = Reason(first.reason.code, text, score, first.reason.alike)
     name = format_count(len(group), first.object)
     return Flag(first.object, names, name, len(group), max(positions), score, (reason,), ())
 
 
-def _join_reasons(found: Sequence[Finding]) -> Flag:
-    found = sorted(found, key=lambda finding: -finding.reason.score)
+def _join_reasons(found: Sequence[FlagCandidate]) -> Flag:
+    found = sorted(found, key=lambda candidate: -candidate.reason.score)
     first = found[0]
-    related = tuple(dict.fromkeys(name for finding in found for name in finding.related))
-    position = max(finding.position for finding in found)
-    reasons = tuple(finding.reason for finding in found)
-    # Several reasons for one object make it more likely that a person must look, but count less than a strong one.
+    related = tuple(dict.fromkeys(name for candidate in found for name in candidate.related))
+    position = max(candidate.position for candidate in found)
+    reasons = tuple(candidate.reason for candidate in found)
+    # Several reasons for one object make a mistake more likely, but count less than a strong one.
     score = first.reason.score + 0.1 * (len(reasons) - 1)
     return Flag(first.object, (first.id,), first.name, 1, position, score, reasons, related)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from geographer.algorithms.geometry_change import GeometryChanges
 from geographer.base.text import format_count
-from geographer.diff.flags.flag import Finding, Reason, compute_limit
+from geographer.diff.flags.flag import FlagCandidate, Reason, compute_limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ class ChangedGeometries(NamedTuple):
     pixels: Floats
 
 
-def find_changed_geometries(changed: ChangedGeometries) -> Iterator[Finding]:
+def find_changed_geometries(changed: ChangedGeometries) -> Iterator[FlagCandidate]:
     """Yield the features that moved more than a pixel, or changed in area, shape or parts, more than is usual here."""
     if not len(changed.ids):
         return
@@ -59,7 +59,7 @@ def _fill_pixels(changed: ChangedGeometries) -> Floats:
     if np.isfinite(pixels).any():
         return np.where(np.isfinite(pixels), pixels, np.nanmedian(pixels))
     widths = np.sqrt(changed.measures.old_area) / 10
-    return np.where(widths > 0, widths, max(1.0, float(np.median(changed.measures.shift))))
+    return np.where(widths > 0, widths, max(1.0, float(np.median(changed.measures.shift_distance))))
 
 
 def _remove_common_shift(measures: GeometryChanges) -> tuple[Floats, Floats, float]:
@@ -75,9 +75,9 @@ def _remove_common_shift(measures: GeometryChanges) -> tuple[Floats, Floats, flo
     return rest[:, 0], rest[:, 1], float(np.hypot(*common))
 
 
-def _find_moved(changed: ChangedGeometries, moved: Floats, pixels: Floats, common: float) -> Iterator[Finding]:
+def _find_moved(changed: ChangedGeometries, moved: Floats, pixels: Floats, common: float) -> Iterator[FlagCandidate]:
     limit = compute_limit(moved, _MOVED_PIXELS)
-    shift, measures = changed.measures.shift, changed.measures
+    shift, measures = changed.measures.shift_distance, changed.measures
     for index in np.flatnonzero((moved > limit) | (shift / pixels > _MOVED_PIXELS)):
         direction = _COMPASS[
             round(np.arctan2(measures.shift_north[index], measures.shift_east[index]) / (np.pi / 4)) % 8
@@ -86,38 +86,38 @@ def _find_moved(changed: ChangedGeometries, moved: Floats, pixels: Floats, commo
         if common and moved[index] > limit:
             text += f", unlike the others ({common:.3g} m)"
         reason = Reason("moved", text, float(moved[index] / limit), "moved more than a pixel")
-        yield _make_finding(changed, index, reason)
+        yield _make_candidate(changed, index, reason)
 
 
-def _find_resized(changed: ChangedGeometries) -> Iterator[Finding]:
+def _find_resized(changed: ChangedGeometries) -> Iterator[FlagCandidate]:
     measures = changed.measures
     changes = np.abs(np.log(measures.area_ratio))
     limit = compute_limit(changes, _AREA_CHANGE)
     for index in np.flatnonzero(changes > limit):
         verb = "shrank" if measures.area_ratio[index] < 1 else "grew"
         text = f"{verb} to {measures.area_ratio[index]:.0%} of its area (IoU {measures.iou[index]:.2f})"
-        yield _make_finding(
+        yield _make_candidate(
             changed, index, Reason(verb, text, float(changes[index] / limit), f"{verb} by more than 8 %")
         )
     for index in np.flatnonzero((measures.old_area == 0) & (measures.new_area > 0)):
         reason = Reason("became_area", "became an area", _BECAME_AREA_SCORE, "became areas")
-        yield _make_finding(changed, index, reason)
+        yield _make_candidate(changed, index, reason)
     for index in np.flatnonzero((measures.old_area > 0) & (measures.new_area == 0)):
         reason = Reason("lost_area", "lost its area", _LOST_AREA_SCORE, "lost their area")
-        yield _make_finding(changed, index, reason)
+        yield _make_candidate(changed, index, reason)
 
 
-def _find_reshaped(changed: ChangedGeometries, pixels: Floats) -> Iterator[Finding]:
+def _find_reshaped(changed: ChangedGeometries, pixels: Floats) -> Iterator[FlagCandidate]:
     measures = changed.measures
     for index in np.flatnonzero(measures.new_parts > measures.old_parts):
         text = f"split into {format_count(int(measures.new_parts[index]), 'part')}"
-        yield _make_finding(changed, index, Reason("split", text, _MORE_PARTS_SCORE, "got more parts"))
+        yield _make_candidate(changed, index, Reason("split", text, _MORE_PARTS_SCORE, "got more parts"))
     shape_changes = 1 - measures.aligned_iou
     # A change of size alone is already reported; what counts is by how much the outline differs beyond it.
     resized = 1 - np.exp(-np.abs(np.log(measures.area_ratio)))
     shape_changes = np.where(shape_changes > 1.2 * resized, shape_changes, np.nan)
     shape_limit = compute_limit(1 - measures.aligned_iou, _SHAPE_CHANGE)
-    spikes = measures.hausdorff / pixels - measures.shift / pixels
+    spikes = measures.hausdorff / pixels - measures.shift_distance / pixels
     spike_limit = compute_limit(spikes, _SPIKE_PIXELS)
     losses = (1 - measures.iou) / _OVERLAP_LOSS
     scores = np.fmax(np.fmax(shape_changes / shape_limit, spikes / spike_limit), losses)
@@ -125,8 +125,8 @@ def _find_reshaped(changed: ChangedGeometries, pixels: Floats) -> Iterator[Findi
         iou, distance = measures.iou[index], measures.hausdorff[index] / pixels[index]
         overlap = f"IoU {iou:.2f}, " if np.isfinite(iou) else ""
         text = f"changed its outline ({overlap}up to {distance:.1f} pixels)"
-        yield _make_finding(changed, index, Reason("reshaped", text, float(scores[index]), "changed their outlines"))
+        yield _make_candidate(changed, index, Reason("reshaped", text, float(scores[index]), "changed their outlines"))
 
 
-def _make_finding(changed: ChangedGeometries, index: Any, reason: Reason) -> Finding:
-    return Finding("feature", changed.ids[index], changed.names[index], changed.positions[index], reason)
+def _make_candidate(changed: ChangedGeometries, index: Any, reason: Reason) -> FlagCandidate:
+    return FlagCandidate("feature", changed.ids[index], changed.names[index], changed.positions[index], reason)

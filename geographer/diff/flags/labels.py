@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from geographer.base.text import format_count
-from geographer.diff.flags.flag import Finding, Reason
+from geographer.diff.flags.flag import FlagCandidate, Reason
 
 if TYPE_CHECKING:
     from geographer.storage.queries.revision import Revision
@@ -16,7 +16,7 @@ _STALE: Final = Path(__file__).with_name("stale_labels.sql")
 _STALE_SCORE: Final = 1.8
 
 
-def find_stale_labels(revision: Revision, new_position: int) -> Iterator[Finding]:
+def find_stale_labels(revision: Revision, new_position: int) -> Iterator[FlagCandidate]:
     """Yield the features that changed after labels which show them were last made."""
     for feature_id, position, labels, label, raster_ids in revision.fetch_rows(
         _STALE.read_text(), {"new": new_position}
@@ -28,4 +28,4 @@ def find_stale_labels(revision: Revision, new_position: int) -> Iterator[Finding
             "stale_label", text, _STALE_SCORE, "on labels that were made before they changed: run geographer update"
         )
         related = tuple(f"{label}/{raster_id}" for raster_id in raster_ids)
-        yield Finding("feature", feature_id, f"feature {feature_id}", position, reason, related)
+        yield FlagCandidate("feature", feature_id, f"feature {feature_id}", position, reason, related)

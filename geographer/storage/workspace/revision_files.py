@@ -67,7 +67,7 @@ def find_recorded_file(store: Store, path: Path, checksums: Checksums, name: str
 
 
 def find_stored_files(store: Store, checksums: Sequence[Checksums]) -> dict[str, Path]:
-    """Return the file of each MD5 in DVC's cache, which may come from the remote; those that nobody has are missing.
+    """Return the file of each MD5 in DVC's cache, which may come from the remote; a file that is on neither is missing.
 
     The bytes are as recorded: damaged files are left out. `StorageError` if the remote cannot be reached.
     """
