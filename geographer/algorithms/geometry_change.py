@@ -136,4 +136,5 @@ def _compute_iou(old: Geometries, new: Geometries, old_area: Floats, new_area: F
     iou = np.full(len(old), np.nan)
     shared = shapely.area(shapely.intersection(old[has_areas], new[has_areas]))
     iou[has_areas] = shared / (old_area[has_areas] + new_area[has_areas] - shared)
-    return np.clip(iou, 0.0, 1.0)
+    clipped: Floats = np.clip(iou, 0.0, 1.0)
+    return clipped

@@ -38,12 +38,12 @@ class BandStatisticsChange(NamedTuple):
     @property
     def mean_difference(self) -> float | None:
         """The mean at the second revision minus that at the first; None if one of them has no pixels."""
-        return _subtract(self.after.mean, self.before.mean)
+        return _subtract_values(self.after.mean, self.before.mean)
 
     @property
     def deviation_difference(self) -> float | None:
         """The same of the standard deviations."""
-        return _subtract(self.after.standard_deviation, self.before.standard_deviation)
+        return _subtract_values(self.after.standard_deviation, self.before.standard_deviation)
 
 
 class StatisticsChange(NamedTuple):
@@ -119,7 +119,7 @@ def _compare_bands(
     ]
 
 
-def _subtract(minuend: float | None, subtrahend: float | None) -> float | None:
+def _subtract_values(minuend: float | None, subtrahend: float | None) -> float | None:
     return None if minuend is None or subtrahend is None else minuend - subtrahend
 
 
