@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from itertools import pairwise
@@ -222,3 +223,27 @@ def test_other_dataset_is_compared(sample_history, dataset, tmp_path):
     stranger = Dataset.init(tmp_path / "stranger", scm=False)
     with pytest.raises(ConflictError, match="no common history"):
         dataset.diff(other=stranger.root)
+
+
+def test_documentation_shows_real_output(sample_history, monkeypatch):
+    """The commands and the snippet of docs/diff.md, without the line of digests and times."""
+    document = (Path(__file__).parents[2] / "docs" / "diff.md").read_text()
+    (console,) = re.findall(r"```console\n\$ geographer (.*?)```", document, re.DOTALL)
+    command, _, *shown = console.splitlines()
+    printed = run_command(sample_history.root, *command.split()).splitlines()
+    assert [line for line in shown if line != "…" and line not in printed] == []
+    (snippet,) = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    monkeypatch.chdir(sample_history.root)
+    exec(compile(snippet, "docs/diff.md", "exec"), {})
+
+
+def test_diverged_branch_is_compared(team):
+    ada, bob = Dataset.open(team.ada), team.clone("bob")
+    ada.add_classes(["lagoon"])
+    ada.push()
+    bob.add_classes(["fjord"])
+    bob.fetch()
+    changes = {(item.keys, item.change) for item in bob.diff(None, "origin/main", flags=True).iter_objects()}
+    assert changes == {(("lagoon",), "added"), (("fjord",), "removed")}
+    assert "+1 -1" in run_command(bob.root, "diff", "HEAD", "origin/main", "--stat")
+    assert {item.keys for item in bob.diff("HEAD", "origin/main~1").iter_objects()} == {("fjord",)}
