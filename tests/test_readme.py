@@ -26,6 +26,7 @@ from tests.sample_history import point_geometry, write_features
 
 README = (REPOSITORY / "README.md").read_text()
 REFERENCE = (REPOSITORY / "docs" / "reference.md").read_text()
+PROVENANCE = (REPOSITORY / "docs" / "provenance.md").read_text()
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
@@ -56,9 +57,10 @@ def find_marked_block(marker: str) -> str:
 
 
 def read_console_commands() -> list[tuple[str, list[str]]]:
-    """Return the commands of the README and then of the reference, each with the output that is shown."""
+    """Return the commands of the README, then of the reference and of provenance, each with the output that is shown."""
     commands: list[tuple[str, list[str]]] = []
-    for line in "".join(find_blocks(README, "console") + find_blocks(REFERENCE, "console")).splitlines():
+    blocks = [block for text in (README, REFERENCE, PROVENANCE) for block in find_blocks(text, "console")]
+    for line in "".join(blocks).splitlines():
         if line.startswith("$ "):
             commands.append((line[2:], []))
         else:
@@ -71,6 +73,7 @@ def mask_variable_text(lines: list[str]) -> list[str]:
     text = "\n".join(line.rstrip() for line in lines)
     text = re.sub(r"\b[0-9a-f]{8,64}\b", "#", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d", "DATE", text)
     return re.sub(r"'[^'\s]*/glaciers'", "'/…/glaciers'", text).splitlines()
 
 

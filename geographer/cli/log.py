@@ -79,8 +79,8 @@ def history_command(dataset: DatasetReader, identity: str, as_json: bool) -> Non
     """List the events that touched one object, and what it was cut from and for.
 
     OBJECT is the id of a feature or raster (chips are rasters), or feature:ID, raster:ID, label:NAME/RASTER_ID,
-    class:NAME, recipe:NAME or split:NAME. The parent is the source raster or the feature through which an event concerns
-    the object.
+    class:NAME, recipe:NAME or split:NAME. An event may concern an object through its source raster or the feature that
+    it was cut for: the column parent names that.
     """
     rows = dataset.history(identity)
     output.print_rows(rows if as_json else map(_make_text_row, rows), _HISTORY_COLUMNS, as_json=as_json)

@@ -12,8 +12,8 @@ from geographer.base.errors import UsageError
 from geographer.operations.label.base import LabelRecipe
 from geographer.operations.label.blame_drawing import (
     Drawing,
-    Layer,
     Pixel,
+    PixelLayer,
     Value,
     draw_pixel,
     is_in_box,
@@ -129,7 +129,7 @@ def _find_class(value: Value, drawing: Drawing, recipe: LabelRecipe) -> str | No
     return drawing.layers[-1].feature.item.class_name
 
 
-def _make_layer_facts(layer: Layer, events: Mapping[int, ChangeEvent]) -> dict[str, Any]:
+def _make_layer_facts(layer: PixelLayer, events: Mapping[int, ChangeEvent]) -> dict[str, Any]:
     item = layer.feature.item
     facts: dict[str, Any] = {
         "feature_id": item.feature_id,

@@ -18,6 +18,7 @@ from geographer.operations.label.blame_inputs import (
     FeatureEdge,
     RasterVersion,
     find_features,
+    find_raster_checksums,
     find_valid_window,
     list_edges,
     read_label_settings,
@@ -52,7 +53,7 @@ class Pixel(NamedTuple):
     y: int
 
 
-class Layer(NamedTuple):
+class PixelLayer(NamedTuple):
     """A feature that covers a pixel, and what it does there.
 
     `role` is 'on top', 'overdrawn', 'erases', 'erased', 'ignored', 'contributes', 'contains' (a box) or 'covers' (of a
@@ -71,7 +72,7 @@ class Drawing(NamedTuple):
     """
 
     value: Value | None
-    layers: list[Layer]
+    layers: list[PixelLayer]
     is_invalid: bool = False
 
 
@@ -129,7 +130,7 @@ def _draw_mask(sources: PixelSources, features: list[DrawableFeature]) -> Drawin
     shapes = _make_shapes(sources, covering, represent_small=not recipe.all_touched)
     by_id = {feature.item.feature_id: feature for feature in covering}
     layers = [
-        Layer(by_id[shapes.objects[index].feature_id], _name_role(shapes, index))
+        PixelLayer(by_id[shapes.objects[index].feature_id], _name_role(shapes, index))
         for index, _ in list_mask_layers(shapes, recipe)
     ]
     value = list_mask_layers(shapes, recipe)[-1][1] if layers else 0
@@ -147,7 +148,7 @@ def _draw_instances(sources: PixelSources, features: list[DrawableFeature]) -> D
     covering = set(_list_covering_indices(shapes, sources.pixel))
     by_id = {feature.item.feature_id: feature for feature in features}
     order = [index for index in (*sort_for_drawing(shapes, recipe.overlap), *shapes.background) if index in covering]
-    layers = [Layer(by_id[shapes.objects[index].feature_id], _name_role(shapes, index)) for index in order]
+    layers = [PixelLayer(by_id[shapes.objects[index].feature_id], _name_role(shapes, index)) for index in order]
     return Drawing(int(ids[int(drawn[sources.pixel.y, sources.pixel.x])]), _mark_top(layers))
 
 
@@ -155,7 +156,7 @@ def _draw_multilabel(sources: PixelSources, features: list[DrawableFeature]) -> 
     covering = _find_covering(sources, features)
     is_erased = any(feature.item.value == 0 for feature in covering)
     classes = {feature.item.class_name for feature in covering if feature.item.value != 0}
-    layers = [Layer(feature, _name_sharing_role(feature, is_erased=is_erased)) for feature in covering]
+    layers = [PixelLayer(feature, _name_sharing_role(feature, is_erased=is_erased)) for feature in covering]
     return Drawing([int(band in classes and not is_erased) for band in sources.settings.bands or ()], layers)
 
 
@@ -166,7 +167,9 @@ def _draw_probabilities(sources: PixelSources, features: list[DrawableFeature]) 
     covering = _find_covering(sources, features)
     is_erased = any(feature.item.value == 0 for feature in covering)
     layers = [
-        Layer(feature, _name_sharing_role(feature, is_erased=is_erased), _read_probabilities(feature, recipe, classes))
+        PixelLayer(
+            feature, _name_sharing_role(feature, is_erased=is_erased), _read_probabilities(feature, recipe, classes)
+        )
         for feature in covering
     ]
     given = np.array([layer.values for layer in layers if layer.feature.item.value != 0], float).reshape(
@@ -194,13 +197,13 @@ def _draw_boxes(sources: PixelSources, recipe: LabelBoxes, features: list[Drawab
     for item, geometry in zip(shapes.objects, shapes.geometries, strict=True):
         boxes = compute_boxes(geometry, grid.width, grid.height) if item.value != 0 else None
         if boxes is not None and boxes.visible >= recipe.min_visible and is_in_box(boxes.box, sources.pixel):
-            layers.append(Layer(by_id[item.feature_id], "contains"))
+            layers.append(PixelLayer(by_id[item.feature_id], "contains"))
     return Drawing([layer.feature.item.feature_id for layer in layers], layers)
 
 
 def _draw_custom(sources: PixelSources, features: list[DrawableFeature]) -> Drawing:
     covering = _find_covering(sources, features, represent_small=False)
-    return Drawing(None, [Layer(feature, "covers") for feature in covering])
+    return Drawing(None, [PixelLayer(feature, "covers") for feature in covering])
 
 
 _DRAWINGS: Final[Mapping[type[LabelRecipe], Callable[[PixelSources, list[DrawableFeature]], Drawing]]] = {
@@ -266,8 +269,9 @@ def _is_invalid(sources: PixelSources) -> bool:
         if not (column <= pixel.x < column + width and row <= pixel.y < row + height):
             return True
     if raster.storage == "dvc":
-        name, path = f"raster '{raster.raster_id}'", sources.store.root / raster.path
-        path, with_sidecars = find_recorded_file(sources.store, path, raster.checksums, name), False
+        recorded, checksums = find_raster_checksums(sources.connection, sources.position, raster.raster_id)
+        name = f"raster '{raster.raster_id}'"
+        path, with_sidecars = find_recorded_file(sources.store, sources.store.root / recorded, checksums, name), False
     else:
         revision = Revision(sources.connection, sources.position)
         path, with_sidecars = find_raster_file(revision, sources.store, raster.raster_id)
@@ -304,7 +308,7 @@ def _name_sharing_role(feature: DrawableFeature, *, is_erased: bool) -> str:
     return "erased" if is_erased else "contributes"
 
 
-def _mark_top(layers: list[Layer], *, is_hidden: bool = False) -> list[Layer]:
+def _mark_top(layers: list[PixelLayer], *, is_hidden: bool = False) -> list[PixelLayer]:
     """Return layers with the role of the topmost one, unless the pixel is invalid."""
     if not layers or is_hidden or layers[-1].role != "overdrawn":
         return layers

@@ -33,8 +33,12 @@ from geographer.storage.state.update import MACROS
 
 _FOLDER: Final = Path(__file__).parent
 _LABEL_COLUMNS: Final = "label, path, size, md5, sha256"
-_RASTER_COLUMNS: Final = 'storage, path, size, md5, sha256, crs, transform, width, height, parent_id, col, "row"'
-_FRAME: Final = "SELECT crs, splits_at_antimeridian, crosses_180, xmin, xmax FROM state.raster WHERE raster_key = $key"
+_RASTER_COLUMNS: Final = 'storage, parent_id, col, "row"'
+_FILE_COLUMNS: Final = "path, size, md5, sha256"
+_GRID: Final = (
+    "SELECT crs, transform, width, height, splits_at_antimeridian, crosses_180, (xmin + xmax) / 2 FROM state.raster "
+    "WHERE raster_key = $key AND transform IS NOT NULL"
+)
 _CLASSES: Final = "SELECT class, value FROM state.class WHERE valid_from <= $position AND valid_to > $position"
 _EDGES: Final = "SELECT feature_key, valid_from, valid_to FROM state.edge WHERE raster_key = $key"
 _RECIPE: Final = "SELECT valid_from, kind, parameters FROM state.recipe WHERE name = $label AND valid_from <= $position"
@@ -57,14 +61,18 @@ class LabelVersion(NamedTuple):
 
 
 class RasterVersion(NamedTuple):
-    """A raster at a revision; `parent_id` and the window's corner are those of a chip."""
+    """A raster at a revision; `parent_id` and the window's corner are those of a chip.
+
+    See `000_schema.sql` for `splits_at_antimeridian` and `crosses_180`; `middle` is the x of its middle.
+    """
 
     raster_id: str
     key: int
     grid: Grid
+    splits_at_antimeridian: bool
+    crosses_180: bool
+    middle: float
     storage: str
-    path: str
-    checksums: Checksums
     parent_id: str | None
     col: int | None
     row: int | None
@@ -100,24 +108,33 @@ def find_label(
         names = f"'{quote_start(label)}' of raster '{quote_start(raster_id)}'"
         raise NotFoundError(f"no label {names} at @{position}. See geographer labels.")
     version = LabelVersion(label, raster_id, last[4], Checksums(*last[5:]), last[0])
-    return version, _make_raster_version(raster_id, rows["raster"])
+    return version, _read_raster(connection, raster_id, rows["raster"])
 
 
 def find_raster(connection: duckdb.DuckDBPyConnection, position: int, raster_id: str) -> RasterVersion | None:
     """Return a raster at a revision, or None if there is none, or it has no pixels."""
     rows = _find_rows(connection, position, raster_id, {"raster": _RASTER_COLUMNS})
-    return _make_raster_version(raster_id, rows["raster"])
+    return _read_raster(connection, raster_id, rows["raster"])
 
 
-def _make_raster_version(raster_id: str, rows: Sequence[tuple[Any, ...]]) -> RasterVersion | None:
+def _read_raster(
+    connection: duckdb.DuckDBPyConnection, raster_id: str, rows: Sequence[tuple[Any, ...]]
+) -> RasterVersion | None:
     if not rows or rows[-1][2] == "removed":
         return None
-    made_at, ordinal, _, storage, path, size, md5, sha256, crs, transform, width, height, *parent = rows[-1]
-    if transform is None:
-        return None
-    grid = Grid(crs, Transform(*map(float, json.loads(transform))), width, height)
+    made_at, ordinal, _, *others = rows[-1]
     key = (made_at << 32) + ordinal
-    return RasterVersion(raster_id, key, grid, storage, path, Checksums(size, md5, sha256), *parent)
+    for crs, transform, width, height, *frame in connection.execute(_GRID, {"key": key}).fetchall():
+        return RasterVersion(raster_id, key, Grid(crs, Transform(*transform), width, height), *frame, *others)
+    return None
+
+
+def find_raster_checksums(
+    connection: duckdb.DuckDBPyConnection, position: int, raster_id: str
+) -> tuple[str, Checksums]:
+    """Return the path and checksums of the file of a raster that a revision has."""
+    *_, (_, _, _, path, *checksums) = _find_rows(connection, position, raster_id, {"raster": _FILE_COLUMNS})["raster"]
+    return path, Checksums(*checksums)
 
 
 def find_valid_window(connection: duckdb.DuckDBPyConnection, chip: RasterVersion) -> Window | None:
@@ -176,12 +193,11 @@ def find_features(
     if not keys:
         return []
     _create_macros(connection)
-    ((crs, splits, crosses_180, xmin, xmax),) = connection.execute(_FRAME, {"key": raster.key}).fetchall()
     values = dict(connection.execute(_CLASSES, {"position": position}).fetchall())
     geometry = "feature_to_crs(geometry, native, crs, $crs, $splits)"
-    parameters = {"crs": crs, "splits": splits}
-    if crosses_180:
-        geometry, parameters["middle"] = f"shift_to_lon({geometry}, $middle)", (xmin + xmax) / 2
+    parameters: dict[str, Any] = {"crs": raster.grid.crs, "splits": raster.splits_at_antimeridian}
+    if raster.crosses_180:
+        geometry, parameters["middle"] = f"shift_to_lon({geometry}, $middle)", raster.middle
     names = {"geometry": geometry, "features": _select_keys(keys)}
     query = (_FOLDER / "features_on_raster.sql").read_text().format(**names)
     return [

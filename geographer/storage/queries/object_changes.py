@@ -79,7 +79,9 @@ def find_object_rows(
     Unreadable rows, which revisions leave out, are found only `with_unreadable`.
     """
     found: dict[Role, list[RowAddress]] = {role: [] for role in roles}
-    for query in (_BY_HASH, _UNREADABLE) if with_unreadable else (_BY_HASH,):
+    names = ", ".join(f"'{role}'" for role in found)
+    by_hash = f"{_BY_HASH} AND role IN ({names})"
+    for query in (by_hash, _UNREADABLE) if with_unreadable else (by_hash,):
         for role, position, ordinal in connection.execute(query, {"id": object_id}).fetchall():
             if role in found:
                 found[role].append(RowAddress(position, ordinal))
