@@ -17,6 +17,7 @@ from geographer.operations.add.features import AddFeatures
 from geographer.operations.add.geographer_import import ImportGeographer
 from geographer.operations.add.rasters import AddRasters
 from geographer.operations.add.take_in import TakeInRasters
+from geographer.operations.apply.request import ApplyPatch
 from geographer.operations.classes.probabilities import SetClassesFromProbabilities
 from geographer.operations.classes.remap import RemapClasses
 from geographer.operations.create import CreateDataset
@@ -289,6 +290,7 @@ class Dataset(DatasetReader):
     add_classes = make_method("add_classes", AddClasses, run)
     import_geographer = make_method("import_geographer", ImportGeographer, run)
     import_dataset = make_method("import_dataset", ImportDataset, run)
+    apply_patch = make_method("apply_patch", ApplyPatch, run)
     remove_features = make_method("remove_features", RemoveFeatures, run)
     remove_rasters = make_method("remove_rasters", RemoveRasters, run)
     remove_recipe = make_method("remove_recipe", RemoveRecipe, run)

@@ -2,6 +2,7 @@
 
 import html
 import json
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +15,7 @@ from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.text import is_unicode
 from geographer.outputs.export import format_geojson_features, format_json_lines, format_query_json_lines, write_parquet
 from geographer.outputs.history import read_history
-from geographer.storage.database.dataset_folder import find_dataset_root
+from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, find_dataset_root
 from geographer.storage.database.query_limits import DEFAULT_TIMEOUT_S
 from geographer.storage.events import Event
 from geographer.storage.history.agreement import LockRelation
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rasterio.io import DatasetReader as RasterioDataset
 
+    from geographer.diff.changes import Sides
     from geographer.diff.difference import Diff, DiffOptions
     from geographer.diff.selection import DiffConditions, DiffSelection
     from geographer.diff.version import DatasetVersion
@@ -269,7 +271,7 @@ class DatasetReader:
 
         Args:
             a: The old side. Default: the revision before `b`.
-            b: The new side. Default: the head.
+            b: The new side; also a fetched branch that has diverged, such as `origin/main`. Default: the head.
             flags: Also find unusual changes, with reasons.
             pixels: Also compare the pixels of changed rasters and labels, whose former bytes may come from the remote.
             footprints: Also return the footprints of changed rasters.
@@ -286,6 +288,7 @@ class DatasetReader:
         from geographer.diff.changes import Sides
         from geographer.diff.difference import DiffOptions, compute_diff
         from geographer.diff.selection import DiffSelection
+        from geographer.storage.log.branch_copy import copy_branch, find_diverged_branch
         from geographer.storage.workspace.revision_files import find_stored_files
 
         selection = DiffSelection(**conditions)
@@ -293,23 +296,41 @@ class DatasetReader:
         if pixels:
             options = options._replace(find_files=partial(find_stored_files, self._unit_of_work.file_store))
         if other is not None:
-            return self._diff_other(a, b, other, selection, options)
+            return self._diff_other(a, b, UnitOfWork(find_dataset_root(Path(other))), str(other), selection, options)
+        if diverged := find_diverged_branch(self._unit_of_work.database, b):
+            branch, revision_there = diverged
+            with tempfile.TemporaryDirectory() as folder:
+                copy_branch(self._unit_of_work.database, branch, Path(folder) / GEOGRAPHER_FOLDER)
+                return self._diff_other(a, revision_there, UnitOfWork(Path(folder)), branch, selection, options)
         new = self._unit_of_work.resolve_revision(b)
         sides = Sides(max(new - 1, 1) if a is None else self._unit_of_work.resolve_revision(a), new)
+        options = options._replace(read_geometries=partial(self._read_changed_geometries, sides))
         with self._unit_of_work.open_revision(max(sides)) as revision:
             return compute_diff(revision, sides, selection, options)
 
+    def _read_changed_geometries(self, sides: "Sides") -> "pa.Table":
+        from geographer.diff.changes import read_changed_geometries
+
+        with self._unit_of_work.open_revision(max(sides)) as revision:
+            return read_changed_geometries(revision, sides)
+
     def _diff_other(
-        self, a: RevisionSpec, b: RevisionSpec, other: str | Path, selection: "DiffSelection", options: "DiffOptions"
+        self,
+        a: RevisionSpec,
+        b: RevisionSpec,
+        work: UnitOfWork,
+        name: str,
+        selection: "DiffSelection",
+        options: "DiffOptions",
     ) -> "Diff":
+        """Compare `a` with the revision `b` of the dataset or branch called `name`."""
         from geographer.diff.difference import compute_other_diff
         from geographer.diff.other_dataset import require_common_history
 
         if options.find_files is not None:
             raise UsageError("pixels are compared between revisions of one dataset. Leave --pixels out.")
-        work = UnitOfWork(find_dataset_root(Path(other)))
         with self._unit_of_work.open_revision(a) as ours, work.open_revision(b) as theirs:
-            require_common_history(ours, theirs, str(other))
+            require_common_history(ours, theirs, name)
             return compute_other_diff(ours, theirs, selection, options)
 
     def write_patch(self, a: RevisionSpec, b: RevisionSpec, path: str | Path) -> int:

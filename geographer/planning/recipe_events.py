@@ -38,6 +38,13 @@ class RecipeEvent(EventPayload, kw_only=True, frozen=True):
         yield self.recipe
 
 
+class ImportedRecipe(RecipeRecord, frozen=True):
+    """A recipe, and what its imported labels share, so that a change of it makes them again."""
+
+    kind: Annotated[str, Meta(min_length=1)]
+    form: Mapping[str, Any] | UnsetType = UNSET
+
+
 class SelectingEvent(RecipeEvent, kw_only=True, frozen=True):
     """A run of a recipe that selectors may restrict, and that may leave something unmet."""
 

@@ -1,12 +1,9 @@
-"""Log rows that remove rasters with their labels and split assignments, and removals that recipes remember."""
+"""Log rows that remove rasters with their labels and split assignments."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from geographer.base.errors import NotFoundError, UsageError, quote_names
-from geographer.storage.database.connection import run_script
-from geographer.storage.events.payload import list_payload_classes
 from geographer.storage.events.row_tables import KEY_COLUMNS, make_row_table
 from geographer.storage.queries.revision import Revision
 
@@ -20,19 +17,8 @@ _DEPENDENT_TABLES: Final = {
 }
 """Log tables of objects that belong to a raster, with the view of the objects at a revision."""
 
-_REMEMBERED: Final = Path(__file__).with_name("remembered_removals.sql")
-
 REMOVAL_TABLES: Final = ("raster_change", *_DEPENDENT_TABLES)
 """The log tables that removed rasters have rows in."""
-
-
-def stage_remembered_removals(revision: Revision) -> None:
-    """Create the temporary table `remembered_removal`: the rasters that users removed, and that recipes leave out.
-
-    Only removals by id count; a chip that its recipe retired, or that went with its recipe, is made again.
-    """
-    kinds = [cls.kind for cls in list_payload_classes() if cls.is_remembered]
-    run_script(revision.connection, _REMEMBERED.read_text(), {"kinds": kinds})
 
 
 def make_removal_rows(revision: Revision, ids: Sequence[str], recipe: str | None = None) -> "dict[str, pa.Table]":

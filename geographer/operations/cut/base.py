@@ -18,11 +18,12 @@ from geographer.operations.cut.windows.chips import Chip, Shortage, WindowFilter
 from geographer.planning.collections import require_pixels
 from geographer.planning.raster_rows import describe_grid, make_raster_rows
 from geographer.planning.recipe import Recipe, find_recipe, list_recipe_records, list_recipes
-from geographer.planning.removed_rasters import make_dependent_removal_rows, stage_remembered_removals
+from geographer.planning.removed_rasters import make_dependent_removal_rows
 from geographer.planning.selection import Selection, Selections
 from geographer.planning.shared_parameters import NAME_SCHEMA, RasterSelection, parse_size
 from geographer.storage.database.connection import run_script
 from geographer.storage.database.sql_sandbox import translate_sql_errors, validate_order_by
+from geographer.storage.queries.remembered_removals import stage_remembered_removals
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext
 from geographer.storage.state.update import MACROS

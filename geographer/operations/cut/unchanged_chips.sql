@@ -10,8 +10,9 @@ WITH recipe AS (
     UNION ALL
     SELECT raster_id, parent_id, feature_id, col, "row", width, height, valid_from, true, false
     FROM state.raster JOIN remembered_removal USING (raster_id)
-    WHERE recipe = $name AND valid_to = removed_at AND NOT list_contains($withdrawn::VARCHAR[], md5)
+    WHERE recipe = $name AND valid_from < removed_at AND NOT list_contains($withdrawn::VARCHAR[], md5)
       AND removed_at >= (SELECT recorded_at FROM recipe)
+    QUALIFY valid_from = max(valid_from) OVER (PARTITION BY raster_id)
     UNION ALL
     SELECT raster_id, parent_id, feature_id, col, "row", width, height, valid_from, true, true
     FROM state.raster WHERE recipe = $name AND list_contains($withdrawn::VARCHAR[], md5)

@@ -1,12 +1,12 @@
 """The event of a merge."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
 
 from geographer.planning.class_values import ClassNames
+from geographer.planning.recipe_events import ImportedRecipe
 from geographer.planning.user_columns import ImportEvent
 from geographer.storage.events.payload import Count, Counted, Digest, Listed, RecipeRecord
 
@@ -27,13 +27,6 @@ class SourceHistory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content_digest: Digest
     events: Count
     head: SourceHead
-
-
-class ImportedRecipe(RecipeRecord, frozen=True):
-    """A recipe, and what its imported labels share, so that a change of it makes them again."""
-
-    kind: Annotated[str, Meta(min_length=1)]
-    form: Mapping[str, Any] | UnsetType = UNSET
 
 
 class DatasetImported(ImportEvent, kw_only=True, frozen=True):

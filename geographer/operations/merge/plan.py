@@ -13,23 +13,24 @@ from msgspec import UNSET
 from geographer.base.atomic_files import check_file
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError, quote_names, quote_objects
 from geographer.base.values import Checksums, validate_name
-from geographer.operations.merge.events import DatasetImported, ImportedRecipe
+from geographer.operations.merge.events import DatasetImported
 from geographer.operations.merge.merged_objects import SUBJECTS, Subject, list_departed_ids, stage_merged_objects
 from geographer.operations.merge.merged_recipes import MergedRecipes, merge_recipes
 from geographer.operations.merge.source_dataset import SourceDataset
 from geographer.operations.merge.source_references import record_source_references
 from geographer.planning.class_values import number_classes, read_class_values
 from geographer.planning.recipe import list_recipe_records
+from geographer.planning.recipe_events import ImportedRecipe
 from geographer.planning.reference_change import ReferenceChange
 from geographer.planning.removed_rasters import (
     make_dependent_removal_rows,
     make_removed_rows,
-    stage_remembered_removals,
 )
 from geographer.planning.up_to_date_labels import LabelSettings
 from geographer.storage.database.connection import quote_identifier, register_table
 from geographer.storage.dvc.store import Store
 from geographer.storage.events.row_tables import ROW_TABLES, make_row_table
+from geographer.storage.queries.remembered_removals import stage_remembered_removals
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change
 from geographer.storage.workspace.paths import require_new_path

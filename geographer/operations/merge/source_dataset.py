@@ -12,12 +12,12 @@ from geographer.operations.merge.common_history import MergeBase
 from geographer.operations.merge.events import SourceHead, SourceHistory
 from geographer.planning.class_values import read_class_values
 from geographer.planning.recipe import RECIPE_CLASSES, list_recipe_records
-from geographer.planning.removed_rasters import stage_remembered_removals
 from geographer.planning.up_to_date_labels import LabelSettings, find_up_to_date_labels
 from geographer.planning.user_columns import ObjectColumns
 from geographer.storage.database.connection import register_table, run_script
 from geographer.storage.events.payload import RecipeRecord
 from geographer.storage.log.read import read_event, read_head
+from geographer.storage.queries.remembered_removals import stage_remembered_removals
 from geographer.storage.queries.revision import Revision
 
 _SOURCE_ROWS: Final = Path(__file__).with_name("source_rows.sql")

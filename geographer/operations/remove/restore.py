@@ -10,9 +10,9 @@ from geographer.base.errors import ConflictError, CorruptError, NotFoundError, U
 from geographer.base.values import Checksums
 from geographer.operations.remove.events import FeaturesRestored, RastersRestored
 from geographer.operations.remove.request import IDS
-from geographer.planning.removed_rasters import stage_remembered_removals
 from geographer.storage.database.connection import quote_identifier, run_script
 from geographer.storage.events.row_tables import ROW_TABLES
+from geographer.storage.queries.remembered_removals import stage_remembered_removals
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext, Request
 from geographer.storage.workspace.roots import Roots, make_unset_root_error

@@ -99,6 +99,8 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         has_request: Whether the payload records the request that led to it.
         keeps_row_order: Whether the order of its rows, not that of ids, is the order in which its objects were added.
         is_remembered: Whether recipes leave out the rasters that it removes, until they are restored.
+        lists_removals: Whether its payload lists such rasters (`remembered`), and those that recipes may make again
+            (`forgotten`).
         ends_unnamed_rows: Whether unreadable rows without an id, which no row of the event can name, end with it.
     """
 
@@ -114,6 +116,7 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     has_request: ClassVar[bool] = True
     keeps_row_order: ClassVar[bool] = False
     is_remembered: ClassVar[bool] = False
+    lists_removals: ClassVar[bool] = False
     ends_unnamed_rows: ClassVar[bool] = False
 
     request: dict[str, Any] | UnsetType = UNSET
@@ -161,6 +164,10 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     def removed_recipe(self) -> str | None:
         """The name of the recipe that the event removes."""
         return None
+
+    def iter_removed_recipes(self) -> Iterator[str]:
+        """Yield the names of the recipes that the event removes."""
+        yield from () if self.removed_recipe is None else (self.removed_recipe,)
 
     @property
     def is_empty(self) -> bool:

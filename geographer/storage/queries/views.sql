@@ -1,7 +1,7 @@
 -- views.sql: the tables of a revision: those of the state at the position in the session variable 'position', and users' tables
 -- needs: tables of the state, views of the chain, variables position, workspace_position and cache_folder · makes: macro is_current, views current_class,
 -- current_feature, current_raster, current_edge, current_label, current_label_object, current_split,
--- current_unreadable_row, feature_order, raster_order, merge_event, selected_input, classes, splits, events, tags,
+-- current_unreadable_row, patched_order, feature_order, raster_order, merge_event, selected_input, classes, splits, events, tags,
 -- recipes, content_line, shown_file, hidden_file, macro locate_file
 CREATE OR REPLACE TEMP MACRO is_current(valid_from, valid_to) AS
     valid_from <= getvariable('position') AND valid_to > getvariable('position');
@@ -18,13 +18,26 @@ CREATE OR REPLACE TEMP VIEW current_unreadable_row AS FROM state.unreadable_row 
 -- but objects of a merge keep the order that they had in the other dataset (`ordinal`).
 CREATE OR REPLACE TEMP VIEW merge_event AS SELECT position FROM state.event WHERE keeps_row_order;
 
+-- The order that patches gave to objects, so that a revision that they lead back to has its order.
+CREATE OR REPLACE TEMP VIEW patched_order AS
+SELECT event.position, subject.key AS subject, item.key AS object_id,
+       ((item.value->>0)::BIGINT << 32) + (item.value->>1)::BIGINT AS added
+FROM (SELECT position, payload->'$.order' AS orders FROM chain_event WHERE kind = 'patch_applied') AS event,
+     json_each(orders) AS subject, json_each(subject.value) AS item;
+
 CREATE OR REPLACE TEMP VIEW feature_order AS
-SELECT feature_id, max((position << 32) + if(position IN (FROM merge_event), ordinal, 0)) AS added FROM chain_feature_change
-WHERE change = 'added' AND position <= getvariable('position') GROUP BY feature_id;
+SELECT feature_id, if(set_at >= added >> 32, set_order, added) AS added
+FROM (SELECT feature_id, max((position << 32) + if(position IN (FROM merge_event), ordinal, 0)) AS added FROM chain_feature_change
+      WHERE change = 'added' AND position <= getvariable('position') GROUP BY feature_id)
+LEFT JOIN (SELECT object_id, max(position) AS set_at, arg_max(added, position) AS set_order FROM patched_order
+           WHERE subject = 'feature' AND position <= getvariable('position') GROUP BY object_id) ON object_id = feature_id;
 
 CREATE OR REPLACE TEMP VIEW raster_order AS
-SELECT raster_id, max((position << 32) + if(position IN (FROM merge_event), ordinal, 0)) AS added FROM chain_raster_change
-WHERE change = 'added' AND position <= getvariable('position') GROUP BY raster_id;
+SELECT raster_id, if(set_at >= added >> 32, set_order, added) AS added
+FROM (SELECT raster_id, max((position << 32) + if(position IN (FROM merge_event), ordinal, 0)) AS added FROM chain_raster_change
+      WHERE change = 'added' AND position <= getvariable('position') GROUP BY raster_id)
+LEFT JOIN (SELECT object_id, max(position) AS set_at, arg_max(added, position) AS set_order FROM patched_order
+           WHERE subject = 'raster' AND position <= getvariable('position') GROUP BY object_id) ON object_id = raster_id;
 
 CREATE OR REPLACE TEMP VIEW classes AS SELECT class, value FROM current_class ORDER BY value;
 

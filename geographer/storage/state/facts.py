@@ -90,7 +90,7 @@ def read_facts(event: Event) -> Iterator[Fact]:
         yield UserColumnFact(*column, ordinal, position)
     for ordinal, recipe in enumerate(payload.iter_recipes()):
         yield RecipeFact(recipe.name, recipe.kind, canonical_json(recipe.parameters), position, ordinal)
-    if payload.removed_recipe is not None:
-        yield RecipeRemovalFact(payload.removed_recipe, position)
+    for name in payload.iter_removed_recipes():
+        yield RecipeRemovalFact(name, position)
     if (tag := payload.recorded_tag) is not None:
         yield TagFact(tag.tag, position, tag.position, tag.digest, tag.content_digest, tag.merkle_root, tag.version)
