@@ -22,6 +22,10 @@ from tests.sample_history import point_geometry, write_scenes
 PATCH, MINOR, MAJOR = "PATCH", "MINOR", "MAJOR"
 
 
+CHIPPED = ("p0", "p1")
+"""The features that chips are cut around."""
+
+
 class Mutation(NamedTuple):
     """A mutation that was carried out: its name, the positions around it, and the expected levels in both directions."""
 
@@ -47,7 +51,7 @@ class Mutator:
             self.features[f"p{number}"] = {"class": "pond", "depth": 1.0, "geometry": geometry}
         self.write_features(*self.features)
         self.dataset.add_rasters(write_scenes(self.inputs / "first", "a"))
-        self.dataset.cut_around_features("chips", size=8, where="feature_id IN ('p0', 'p1')")
+        self.dataset.cut_around_features("chips", size=8, where=f"feature_id IN {CHIPPED}")
         self.dataset.label_masks("mask", collection="chips")
         self.dataset.split("parts", collection="chips", parts={"part": 1.0})
 
@@ -76,8 +80,12 @@ class Mutator:
         folder, offset = self.inputs / f"rasters{self.count}", 5 + int(self.raster.removeprefix("r"))
         self.dataset.add_rasters(write_scenes(folder, self.raster, offset=offset, seed=self.count), **options)
 
+    def choose_feature(self) -> str:
+        """Choose a feature that no chip is cut around, so that chips and labels keep what they show."""
+        return self.rng.choice([name for name in self.features if name not in CHIPPED])
+
     def edit_feature(self, **values: Any) -> None:
-        name = self.rng.choice([*self.features])
+        name = self.choose_feature()
         self.features[name] |= values
         self.write_features(name)
 
@@ -96,7 +104,7 @@ class Mutator:
         self.edit_feature(depth=1 + self.count / 2)
 
     def flip_class(self) -> None:
-        name = self.rng.choice([*self.features])
+        name = self.choose_feature()
         self.features[name]["class"] = "quarry" if self.features[name]["class"] == "pond" else "pond"
         self.write_features(name)
 
@@ -301,5 +309,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         checked, made = make_mutations(Path(folder), int(sys.argv[1]), int(sys.argv[2]))
         wrong = find_wrong_levels(checked, iter_expected(made))
-        print(f"{len(made)} mutations, {len(wrong)} wrong levels", *wrong, sep="\n")
+        names = {made_at[1:3]: made_at.name for made_at in made}
+        lines = [f"{names.get(pair[:2]) or names[pair[1::-1]]}: {pair}" for pair in wrong]
+        print(f"{len(made)} mutations, {len(wrong)} wrong levels", *lines, sep="\n")
         sys.exit(bool(wrong))
