@@ -66,6 +66,9 @@ OBJECT_KINDS: Final = {
 }
 """The kinds of objects, in the order in which they are declared and derived."""
 
+_GEOMETRIES: Final = (
+    "SELECT feature_id, is_changed, old_geometry, new_geometry FROM changed_geometry ORDER BY feature_id"
+)
 GEOMETRY_VERSIONS: Final = (
     "SELECT feature_id, true AS is_new, new.feature_key AS feature_key FROM changed_feature WHERE new IS NOT NULL "
     "UNION ALL SELECT feature_id, false, old.feature_key FROM changed_feature WHERE old IS NOT NULL"
@@ -98,13 +101,23 @@ class ObjectChange(NamedTuple):
 
 
 def stage_changes(revision: Revision, sides: Sides) -> None:
-    """Make the temporary tables `changed_<kind>`, see changed_objects.sql, and `changed_geometry`."""
-    connection = revision.connection
+    """Make the temporary tables `changed_<kind>`; see changed_objects.sql."""
     for kind in OBJECT_KINDS.values():
-        stage_versions(connection, kind, sides)
-        pair_versions(connection, kind, is_forward=sides.is_forward)
-    stage_geometries(connection, GEOMETRY_VERSIONS)
-    pair_geometries(connection)
+        _stage_kind(revision, kind, sides)
+
+
+def stage_changed_geometries(revision: Revision) -> None:
+    """Make the temporary table `changed_geometry` of the staged changes; see changed_geometry.sql.
+
+    This takes longer than all else: changed geometries are scattered over those of all features.
+    """
+    stage_geometries(revision.connection, GEOMETRY_VERSIONS)
+    pair_geometries(revision.connection)
+
+
+def _stage_kind(revision: Revision, kind: ObjectKind, sides: Sides) -> None:
+    stage_versions(revision.connection, kind, sides)
+    pair_versions(revision.connection, kind, is_forward=sides.is_forward)
 
 
 def stage_geometries(connection: duckdb.DuckDBPyConnection, versions: str) -> None:
@@ -139,6 +152,18 @@ def pair_versions(connection: duckdb.DuckDBPyConnection, kind: ObjectKind, *, is
     template = (_FOLDER / "changed_objects.sql").read_text()
     keys = ", ".join(f'"{key}"' for key in kind.keys)
     run_script(connection, template.format(kind=kind.name, keys=keys), {"is_forward": is_forward})
+
+
+def read_changed_geometries(revision: Revision, sides: Sides) -> pa.Table:
+    """Return `feature_id`, `is_changed`, `old_geometry` and `new_geometry` (WKB, longitude/latitude) of features."""
+    _stage_kind(revision, OBJECT_KINDS["feature"], sides)
+    stage_changed_geometries(revision)
+    return fetch_changed_geometries(revision)
+
+
+def fetch_changed_geometries(revision: Revision) -> pa.Table:
+    """Return what `read_changed_geometries` does, from the staged geometries."""
+    return revision.fetch_arrow(_GEOMETRIES)
 
 
 def fetch_changes(revision: Revision, kind: str, condition: str = "true") -> pa.Table:

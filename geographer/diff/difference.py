@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geographer.base.errors import UsageError
-from geographer.diff.changes import ObjectChange, Sides, fetch_changes, iter_changes, stage_changes
+from geographer.diff.changes import (
+    ObjectChange,
+    Sides,
+    fetch_changed_geometries,
+    fetch_changes,
+    iter_changes,
+    stage_changed_geometries,
+    stage_changes,
+)
 from geographer.diff.geometry import measure_changed_geometries
 from geographer.diff.other_dataset import stage_other_changes
 from geographer.diff.pixels import FileChange, FileFinder, compare_changed_files
@@ -28,9 +36,6 @@ if TYPE_CHECKING:
     from geographer.diff.flags.flag import Flag
     from geographer.storage.queries.revision import Revision
 
-_GEOMETRIES: Final = (
-    "SELECT feature_id, is_changed, old_geometry, new_geometry FROM changed_geometry ORDER BY feature_id"
-)
 _TAGS: Final = "SELECT list(tag ORDER BY tag) FROM state.tag WHERE tagged_position = $position"
 _FOOTPRINTS: Final = Path(__file__).with_name("changed_footprints.sql")
 _CLASS_VALUES: Final = "SELECT value, class FROM state.class WHERE valid_from <= $position AND valid_to > $position"
@@ -56,10 +61,14 @@ class Count(NamedTuple):
 
 
 class DiffOptions(NamedTuple):
-    """What to find beside the objects that differ: flags, footprints, and, with `find_files`, changed pixels."""
+    """What to find beside the objects that differ: flags, footprints, and, with `find_files`, changed pixels.
+
+    `read_geometries` reads the geometries later, when they are needed; flags need them at once.
+    """
 
     with_flags: bool = False
     with_footprints: bool = False
+    read_geometries: Callable[[], pa.Table] | None = None
     find_files: FileFinder | None = None
 
 
@@ -71,7 +80,8 @@ class Diff:
         new: The revision that it is compared with.
         changes: By kind of object (`OBJECT_KINDS`), an Arrow table with a row for each object that differs: its keys,
             `change` (added, removed, changed), `position` (of the event), `old` and `new` (structs, null if absent).
-        geometries: `feature_id`, `old_geometry`, `new_geometry` (WKB, longitude/latitude) and `is_changed` of features.
+        geometries: `feature_id`, `old_geometry`, `new_geometry` (WKB, longitude/latitude) and `is_changed` of features;
+            read when they are first used.
         flags: The unusual changes, ranked; empty unless it was asked for.
         files: The changed pixels of rasters and labels; empty unless they were asked for.
         footprints: `raster_id`, `old_footprint`, `new_footprint` (WKB, longitude/latitude) of rasters and chips; None
@@ -84,14 +94,14 @@ class Diff:
         old: RevisionName,
         new: RevisionName,
         changes: Mapping[str, pa.Table],
-        geometries: pa.Table,
+        geometries: pa.Table | Callable[[], pa.Table] | None,
         flags: Sequence[Flag] = (),
         files: Sequence[FileChange] = (),
         footprints: pa.Table | None = None,
         value_names: Mapping[int, str] | None = None,
     ) -> None:
         self.old, self.new = old, new
-        self.changes, self.geometries = changes, geometries
+        self.changes, self._geometries = changes, geometries
         self.flags, self.files, self.footprints = flags, files, footprints
         self.value_names = dict(value_names or {})
 
@@ -99,6 +109,11 @@ class Diff:
     def is_empty(self) -> bool:
         """Whether nothing differs."""
         return not any(map(len, self.changes.values()))
+
+    @cached_property
+    def geometries(self) -> pa.Table:
+        """See the attributes."""
+        return self._geometries() if callable(self._geometries) else self._geometries
 
     def _make_table(self) -> Table:
         """One row for each changed value, with the columns object, id, change, what, from and to, all text.
@@ -220,7 +235,11 @@ def compute_diff(revision: Revision, sides: Sides, selection: DiffSelection, opt
     stage_changes(revision, sides)
     stage_selection(revision, sides, selection)
     names = _name_revision(revision, sides.old), _name_revision(revision, sides.new)
-    return _collect_changes(revision, sides, names, selection, options)
+    geometries = None
+    if options.with_flags or options.read_geometries is None:
+        stage_changed_geometries(revision)
+        geometries = fetch_changed_geometries(revision)
+    return _collect_changes(revision, sides, names, selection, options, geometries)
 
 
 def compute_other_diff(ours: Revision, theirs: Revision, selection: DiffSelection, options: DiffOptions) -> Diff:
@@ -239,7 +258,7 @@ def compute_other_diff(ours: Revision, theirs: Revision, selection: DiffSelectio
     sides = Sides(ours.position, 0)
     stage_selection(ours, sides, selection)
     names = _name_revision(ours, ours.position), _name_revision(theirs, theirs.position)
-    diff = _collect_changes(ours, sides, names, selection, options)
+    diff = _collect_changes(ours, sides, names, selection, options, fetch_changed_geometries(ours))
     diff.value_names = dict(theirs.fetch_rows(_CLASS_VALUES, {"position": theirs.position}))
     return diff
 
@@ -250,19 +269,21 @@ def _collect_changes(
     names: tuple[RevisionName, RevisionName],
     selection: DiffSelection,
     options: DiffOptions,
+    geometries: pa.Table | None,
 ) -> Diff:
+    """Return the staged changes; `geometries` is None if they are read later."""
     changes = {kind: fetch_changes(revision, kind, selection.build_condition(kind)) for kind in selection.list_kinds()}
-    geometries = revision.fetch_arrow(_GEOMETRIES)
     files = compare_changed_files(changes, options.find_files) if options.find_files else []
     flags: Sequence[Flag] = ()
     if options.with_flags:
         from geographer.diff.flags.find import find_flags
 
+        assert geometries is not None
         flags = find_flags(revision, sides, geometries, selection, files)
     return Diff(
         *names,
         changes=changes,
-        geometries=geometries,
+        geometries=options.read_geometries if geometries is None else geometries,
         flags=flags,
         files=files,
         footprints=revision.fetch_arrow(_FOOTPRINTS.read_text()) if options.with_footprints else None,
