@@ -7,7 +7,8 @@ The package, from the top down (import-linter enforces that imports run downward
 - `demo`        the example that `geographer demo` runs on real data
 - `dataset`     `Dataset`, the public API: one module for each group of methods
 - `operations`  one package for each kind of change: add, remove, classes, merge, download, cut, label, split
-- `outputs`     what reads a dataset without changing it: diff, history, export
+- `outputs`     what reads a dataset without changing it: history, impact, export
+- `diff`        what differs between two revisions: changes, flags, version numbers, patches
 - `planning`    what the plans of several operations share: recipes, selections, rows of rasters, vector files
 - `archives`    where rasters are downloaded from: eodag, STAC APIs, ALOS World 3D
 - `readers`     how a downloaded product becomes one GeoTIFF

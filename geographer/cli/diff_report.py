@@ -24,6 +24,8 @@ _OBJECTS, _FLAGS, _GROUPS, _CLASSES, _VALUE_LENGTH = 20, 50, 6, 12, 40
 def format_diff(diff: "Diff", sections: Collection[str], limit: int | None) -> Iterator[str]:
     """Yield the lines of the sections 'counts', 'flags' and 'objects' of a difference."""
     yield f"{_format_revision(diff.old)} → {_format_revision(diff.new)}"
+    for review in diff.reviews:
+        yield f"{review['verdict']} by {review['author']}: {review['message']}  @{review['position']}"
     if diff.is_empty:
         yield "no differences"
         return
@@ -40,7 +42,7 @@ def format_diff(diff: "Diff", sections: Collection[str], limit: int | None) -> I
 
 def _format_revision(revision: "RevisionName") -> str:
     tags = f" ({', '.join(revision.tags)})" if revision.tags else ""
-    return f"@{revision.position} {revision.digest[:12]}{tags} of {revision.recorded_at[:16].replace('T', ' ')}"
+    return f"@{revision.position} {revision.digest[:12]}{tags} of {revision.recorded_at[:19].replace('T', ' ')}"
 
 
 def _format_counts(diff: "Diff") -> Iterator[str]:

@@ -305,8 +305,9 @@ class DatasetReader:
         new = self._unit_of_work.resolve_revision(b)
         sides = Sides(max(new - 1, 1) if a is None else self._unit_of_work.resolve_revision(a), new)
         options = options._replace(read_geometries=partial(self._read_changed_geometries, sides))
-        with self._unit_of_work.open_revision(max(sides)) as revision:
-            return compute_diff(revision, sides, selection, options)
+        # The head has the reviews of older revisions.
+        with self._unit_of_work.open_revision() as head:
+            return compute_diff(head, sides, selection, options)
 
     def _read_changed_geometries(self, sides: "Sides") -> "pa.Table":
         from geographer.diff.changes import read_changed_geometries

@@ -27,6 +27,7 @@ from geographer.diff.changes import (
 from geographer.diff.geometry import measure_changed_geometries
 from geographer.diff.other_dataset import stage_other_changes
 from geographer.diff.pixels import FileChange, FileFinder, compare_changed_files
+from geographer.diff.reviews import read_reviews
 from geographer.diff.selection import DiffSelection, stage_selection
 from geographer.storage.log.read import read_event
 from geographer.storage.queries.table import Table
@@ -87,6 +88,7 @@ class Diff:
         footprints: `raster_id`, `old_footprint`, `new_footprint` (WKB, longitude/latitude) of rasters and chips; None
             unless they were asked for.
         value_names: The classes by value, on the new side.
+        reviews: The reviews of this difference; see `read_reviews`.
     """
 
     def __init__(
@@ -99,11 +101,13 @@ class Diff:
         files: Sequence[FileChange] = (),
         footprints: pa.Table | None = None,
         value_names: Mapping[int, str] | None = None,
+        reviews: pa.Table | None = None,
     ) -> None:
         self.old, self.new = old, new
         self.changes, self._geometries = changes, geometries
         self.flags, self.files, self.footprints = flags, files, footprints
         self.value_names = dict(value_names or {})
+        self.reviews = [] if reviews is None else reviews.to_pylist()
 
     @property
     def is_empty(self) -> bool:
@@ -226,7 +230,7 @@ class Diff:
 
 
 def compute_diff(revision: Revision, sides: Sides, selection: DiffSelection, options: DiffOptions) -> Diff:
-    """Compute what differs between two revisions; `revision` is the later one.
+    """Compute what differs between two revisions, and read its reviews; `revision` is the head.
 
     Raises:
         UsageError: the selection's filter is not an SQL expression over columns of features or rasters.
@@ -288,6 +292,7 @@ def _collect_changes(
         files=files,
         footprints=revision.fetch_arrow(_FOOTPRINTS.read_text()) if options.with_footprints else None,
         value_names=dict(revision.fetch_rows(_CLASS_VALUES, {"position": sides.new})),
+        reviews=read_reviews(revision, sides.old, sides.new),
     )
 
 

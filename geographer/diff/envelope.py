@@ -30,6 +30,9 @@ def make_envelope(diff: Diff, *, limit: int | None = None) -> dict[str, Any]:
         "version": DIFF_VERSION,
         "from": _format_revision(diff.old),
         "to": _format_revision(diff.new),
+        "reviews": [
+            {name: review[name] for name in ("position", "author", "verdict", "message")} for review in diff.reviews
+        ],
         "counts": [count._asdict() for count in diff.group_counts],
         "class_changes": [{"from": old, "to": new, "number": n} for (old, new), n in _sort_counts(diff.class_changes)],
         "moves": [

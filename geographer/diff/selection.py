@@ -164,7 +164,7 @@ def _stage_filter(revision: Revision, sides: Sides, selection: DiffSelection) ->
     connection.execute("CREATE OR REPLACE TEMP TABLE matching_id (id VARCHAR)")
     if where is None:
         return None
-    table = _find_table(revision, where, selection.only)
+    table = _find_table(Revision(connection, max(sides)), where, selection.only)
     id_column = f"{table.removesuffix('s')}_id"
     for position in (sides.old, sides.new):
         side = Revision(connection, position)

@@ -1,1 +1,1 @@
-"""Outputs: read a dataset without changing it: diff, history of an object, export of tables and of a folder."""
+"""Outputs: read a dataset without changing it: history and provenance of an object, impact of a change, exports."""
