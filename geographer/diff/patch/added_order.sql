@@ -1,6 +1,6 @@
--- added_order.sql: the order of addition, in both revisions, of objects of {subject} that are in one of them only, or that an event
---   between them added again or gave another place: position of the event, and the place in it if that event keeps its rows' order
--- needs: old_side_{subject}, new_side_{subject} (see versions.sql), chain_{subject}_change, merge_event, patched_order, $old, $new ·
+-- added_order.sql: the order of addition of moved objects of {subject} in both revisions: position of the event, and the place in it
+--   if that event keeps the order of its rows
+-- needs: moved_{subject} (see moved_objects.sql), chain_{subject}_change, merge_event, patched_order, $old, $new ·
 -- makes: one result: {subject}_id, old and new order as lists
 WITH addition AS (
     SELECT {subject}_id, position, false AS is_set, (position << 32) + if(position IN (FROM merge_event), ordinal, 0) AS added
@@ -8,17 +8,10 @@ WITH addition AS (
     UNION ALL
     SELECT object_id, position, true, added FROM patched_order
     WHERE subject = '{subject}' AND position <= greatest($old, $new)
-), moved AS (
-    SELECT {subject}_id FROM (SELECT {subject}_id FROM old_side_{subject} UNION ALL SELECT {subject}_id FROM new_side_{subject})
-    GROUP BY ALL HAVING count(*) = 1
-    UNION
-    SELECT {subject}_id FROM addition
-    SEMI JOIN (SELECT {subject}_id FROM old_side_{subject} UNION ALL SELECT {subject}_id FROM new_side_{subject}) USING ({subject}_id)
-    WHERE position > least($old, $new)
 ), moved_order AS (
     SELECT {subject}_id, arg_max(added, (position, is_set)) FILTER (position <= $old) AS old_order,
            arg_max(added, (position, is_set)) FILTER (position <= $new) AS new_order
-    FROM addition SEMI JOIN moved USING ({subject}_id)
+    FROM addition SEMI JOIN moved_{subject} USING ({subject}_id)
     GROUP BY ALL
 )
 SELECT {subject}_id, [old_order >> 32, old_order & 4294967295] AS old_order, [new_order >> 32, new_order & 4294967295] AS new_order

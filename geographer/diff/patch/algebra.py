@@ -49,10 +49,10 @@ def _join_changes(first: PatchChange, second: PatchChange) -> PatchChange:
     """Return both changes of an object as one. An order that a change leaves out is that of the other change."""
     is_same_order = None in (first.new_order, second.old_order) or first.new_order == second.old_order
     if first.new != second.old or not is_same_order:
-        noun = first.table.removesuffix("_change").replace("_", " ")
+        name = f"{first.table.removesuffix('_change').replace('_', ' ')} '{first.object_id}'"
         raise ConflictError(
-            f"cannot join the patches: the new value of {noun} '{first.object_id}' in the first is not its old value in the "
-            "second. The second patch must start at the revision that the first leads to."
+            f"cannot join the patches: the new value of {name} in the first is not its old value in the second. The "
+            "second patch must start at the revision that the first leads to."
         )
     old_order = first.old_order or (second.old_order if first.old is not None else None)
     new_order = second.new_order or (first.new_order if second.new is not None else None)

@@ -29,6 +29,7 @@ from geographer.diff.patch.revision_values import (
     list_columns,
     read_recipe_versions,
 )
+from geographer.storage.database.connection import run_script
 from geographer.storage.log.read import read_event
 from geographer.storage.queries.revision import Revision
 
@@ -91,9 +92,12 @@ def open_position(revision: Revision, position: int) -> Iterator[Revision]:
 def _iter_row_changes(revision: Revision, sides: Sides) -> Iterator[PatchChange]:
     """Yield the changes of objects that have rows in the log; those of edges follow from them."""
     for kind in _KINDS:
-        stage_versions(revision.connection, OBJECT_KINDS[kind], sides)
+        keys = f"{kind}_key" if kind in KEYED_KINDS else "NULL AS value"
+        stage_versions(revision.connection, OBJECT_KINDS[kind]._replace(columns=keys), sides)
+        if not revision.fetch_rows(f"FROM old_side_{kind} SELECT 1 UNION ALL FROM new_side_{kind} SELECT 1 LIMIT 1"):  # noqa: S608
+            continue
         old, new = (fetch_logged_versions(revision, kind, f"{side}_side_{kind}") for side in ("old", "new"))
-        orders = _fetch_orders(revision, kind, sides) if kind in KEYED_KINDS and (old or new) else {}
+        orders = _fetch_orders(revision, kind, sides) if kind in KEYED_KINDS else {}
         for key in old.keys() | new.keys():
             old_order, new_order = orders.get(key[0], (None, None))
             values = old.get(key), new.get(key)
@@ -103,8 +107,12 @@ def _iter_row_changes(revision: Revision, sides: Sides) -> Iterator[PatchChange]
 
 
 def _fetch_orders(revision: Revision, subject: str, sides: Sides) -> dict[str, tuple[Order | None, Order | None]]:
+    connection, values = revision.connection, {"old": sides.old, "new": sides.new}
+    run_script(connection, (_FOLDER / "moved_objects.sql").read_text().format(subject=subject), values)
+    if not revision.fetch_rows(f"FROM moved_{subject} LIMIT 1"):
+        return {}
     query = (_FOLDER / "added_order.sql").read_text().format(subject=subject)
-    rows = revision.fetch_rows(query, {"old": sides.old, "new": sides.new})
+    rows = revision.fetch_rows(query, values)
     return {id: (_make_order(old), _make_order(new)) for id, old, new in rows}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ GEOMETRY_COLUMNS: Final = {"features": "geometry", "rasters": "footprint"}
 
 KEY_COLUMN: Final = '"(key)"'
 """The name of the key column in views that have user columns; parentheses keep it distinct from those."""
+
+_CONTENT_LINES: Final = "SELECT line || chr(10) AS line FROM content_line ORDER BY line"
 
 _VIEWS: Final[WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[str, str]]] = WeakKeyDictionary()
 """The SQL of each connection's views by name: the next revision keeps equal ones, because creating all costs 30 ms."""
@@ -128,8 +131,14 @@ class Revision:
         return validate_expression(self.connection, expression, [*self.list_columns(table), *extra_columns], option)
 
     def compute_content_digest(self) -> str:
-        """Return the digest of the revision's content, whatever its history, in hex. See `content_digest.sql`."""
-        return str(self.fetch_value((_FOLDER / "content_digest.sql").read_text()))
+        """Return the digest of the revision's content, whatever its history, in hex: as `content_digest.sql` does.
+
+        DuckDB sorts the lines, and hashlib hashes them: with DuckDB's sha256 it takes three times as long.
+        """
+        digest = hashlib.sha256()
+        for chunk in self.fetch_arrow(_CONTENT_LINES)["line"].chunks:
+            digest.update("".join(chunk.to_pylist()).encode())
+        return digest.hexdigest()
 
     def compute_merkle_root(self) -> str:
         """Return the root of the Merkle tree over what the content digest covers, in hex. See `merkle_root.sql`."""
