@@ -285,7 +285,7 @@ class _Explainer:
             if row.position <= self._revision.position
         ]
         events = fetch_events(connection, (row.position for row in found))
-        rows = fetch_object_rows(connection, object_id, role, found, events, "NULL")
+        rows = fetch_object_rows(connection, object_id, role, found, events)
         added = [row[0] for row in rows if row[2] == "added"]
         changed = [row[0] for row in rows if row[2] == "changed" and added and row[0] > added[-1]]
         if not added:
@@ -315,7 +315,7 @@ class _Explainer:
         if event["kind"] == "dataset_imported":
             history = payload.get("history") or {}
             return {
-                "dataset": request.get("other") or request.get("dataset"),
+                "dataset": request.get("path"),
                 "history": history.get("digest"),
                 "history_position": history.get("position"),
             }

@@ -21,6 +21,7 @@ _ROOT_SENTENCES: Final = {
     "features_added": "was added",
     "dataset_imported": "was imported from another dataset",
     "geographer_imported": "was imported from a directory of GeoGrapher 1.0",
+    "patch_applied": "was added by a patch",
     "rasters_restored": "was restored",
     "features_restored": "was restored",
 }

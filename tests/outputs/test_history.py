@@ -11,6 +11,7 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import NotFoundError
+from geographer.storage.queries import object_changes
 from tests.sample_history import SampleHistory
 
 
@@ -49,8 +50,10 @@ def test_chip_leads_back_to_scene_and_feature(dataset: Dataset) -> None:
     ]
 
 
-def test_rows_are_those_of_the_log(dataset: Dataset) -> None:
-    """The oracle reads every row of the log by name, without the state's index."""
+@pytest.mark.parametrize("limit", [24, 0])
+def test_rows_are_those_of_the_log(dataset: Dataset, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """The oracle reads every row of the log by name, without the state's index; few and many rows are read otherwise."""
+    monkeypatch.setattr(object_changes, "_SELECTED_ONE_BY_ONE", limit)
     roles = {
         "feature": ("feature_change", "feature_id"),
         "raster": ("raster_change", "raster_id"),

@@ -29,6 +29,7 @@ from geographer.storage.queries.object_changes import (
     find_object_rows,
     find_rows_of_ids,
 )
+from geographer.storage.queries.revision import Revision
 from geographer.storage.state.update import MACROS
 
 _FOLDER: Final = Path(__file__).parent
@@ -46,6 +47,8 @@ _LAST_RUN: Final = "SELECT max(position) FROM state.recipe_record WHERE name = $
 _PAYLOAD: Final = (
     "SELECT payload FROM log.event JOIN log.chain USING (event_key) WHERE branch = 'main' AND position = $position"
 )
+_ANY_PATCH: Final = "SELECT 1 FROM log.event WHERE kind = 'patch_applied' LIMIT 1"
+_ORDERED_EVENTS: Final = "SELECT position FROM state.event WHERE keeps_row_order"
 _SELECTED_ONE_BY_ONE: Final = 24
 _WITH_MACROS: Final[WeakSet[duckdb.DuckDBPyConnection]] = WeakSet()
 
@@ -215,19 +218,35 @@ def sort_by_addition(
     """Return features in the order in which they were added, as `feature_order` in `views.sql` defines it."""
     if len(features) < 2:
         return list(features)
-    found = find_rows_of_ids(connection, [feature.item.feature_id for feature in features], "feature")
+    ids = [feature.item.feature_id for feature in features]
+    has_patches = connection.execute(_ANY_PATCH).fetchone() is not None
+    find_order = _find_patched_order if has_patches else _find_order_of_addition
+    added = find_order(connection, position, ids)
+    return sorted(features, key=lambda feature: (added.get(feature.item.feature_id, 0), feature.item.feature_id))
+
+
+def _find_order_of_addition(
+    connection: duckdb.DuckDBPyConnection, position: int, feature_ids: Sequence[str]
+) -> dict[str, int]:
+    """Return when features were added, from the few rows of the log that name them."""
+    found = find_rows_of_ids(connection, feature_ids, "feature")
     events = fetch_events(connection, (row.position for rows in found.values() for row in rows))
-    keeps_order = {
-        row[0] for row in connection.execute("SELECT position FROM state.event WHERE keeps_row_order").fetchall()
-    }
+    keeps_order = {row[0] for row in connection.execute(_ORDERED_EVENTS).fetchall()}
     added: dict[str, int] = {}
     for feature_id, addresses in found.items():
         earlier = [address for address in addresses if address.position <= position]
-        for row in fetch_object_rows(connection, feature_id, "feature", earlier, events, "NULL"):
-            if row[2] == "added":
-                order = (row[0] << 32) + (row[1] if row[0] in keeps_order else 0)
-                added[feature_id] = max(order, added.get(feature_id, 0))
-    return sorted(features, key=lambda feature: (added.get(feature.item.feature_id, 0), feature.item.feature_id))
+        for at, ordinal, change in fetch_object_rows(connection, feature_id, "feature", earlier, events):
+            if change == "added":
+                added[feature_id] = max((at << 32) + (ordinal if at in keeps_order else 0), added.get(feature_id, 0))
+    return added
+
+
+def _find_patched_order(
+    connection: duckdb.DuckDBPyConnection, position: int, feature_ids: Sequence[str]
+) -> dict[str, int]:
+    """Return when features were added, in a log with patches, which can give them other places."""
+    query = "SELECT feature_id, added FROM feature_order WHERE list_contains($ids::VARCHAR[], feature_id)"
+    return dict(Revision(connection, position).fetch_rows(query, {"ids": list(feature_ids)}))
 
 
 def list_later_changes(edges: Iterable[FeatureEdge], after: int, up_to: int) -> list[int]:

@@ -120,13 +120,14 @@ def fetch_object_rows(
     role: Role,
     addresses: Sequence[RowAddress],
     events: dict[int, ChangeEvent],
-    columns: str,
+    columns: str = "",
 ) -> list[tuple[Any, ...]]:
     """Return position, ordinal, change and `columns` of the rows at `addresses` that name the object, oldest first."""
     table, name = ROLE_TABLES[role], ROLE_COLUMNS[role]
     keys = [(events[address.position].event_key, address.ordinal) for address in addresses]
     position_by_key = {event.event_key: event.position for event in events.values()}
-    selected = f"SELECT event_key, ordinal, change, {columns} FROM log.{table}"  # noqa: S608
+    names = f"event_key, ordinal, change{', ' if columns else ''}{columns}"
+    selected = f"SELECT {names} FROM log.{table}"  # noqa: S608
     if not keys:
         return []
     if len(keys) <= _SELECTED_ONE_BY_ONE:
