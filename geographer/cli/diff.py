@@ -1,4 +1,4 @@
-"""diff: compare two revisions: counts, what to look at, and the objects that differ."""
+"""diff: compare two revisions: counts, unusual changes, and the objects that differ."""
 
 import json
 import sys
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from geographer.base.text import format_count
 from geographer.cli import options, output
 from geographer.cli.diff_report import format_diff
 from geographer.cli.help import format_example
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from geographer.diff.difference import Diff
 
 EXIT_DIFFERENT: Final = 1
-_DEFAULT_LIMIT: Final = 20
 _TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "splits", "classes", "recipes")
 _EXAMPLES: Final = (
     "diff v1 v2",
@@ -74,7 +74,8 @@ def diff_command(
     if patch_file is not None:
         if any((stat, flags, pixels, limit is not None, other, ids, *conditions.values())):
             raise click.UsageError("--patch holds all differences. Pass it without conditions and other outputs.")
-        dataset.write_patch(a, b, patch_file)
+        count = dataset.write_patch(a, b, patch_file)
+        click.echo(f"'{patch_file}': {format_count(count, 'object')}")
         return
     is_text = not (as_json or as_geojson)
     needs_flags = flags or (as_json and not stat) or (is_text and not stat)

@@ -1,5 +1,5 @@
 -- changed_objects.sql: the objects of {kind} whose content differs between the two sides, with both values and the event
--- needs: old_side_{kind}, new_side_{kind} (see versions.sql), $is_forward · makes: temp table changed_{kind}
+-- needs: old_side_{kind}, new_side_{kind} (see side_versions.sql), $is_forward · makes: temp table changed_{kind}
 CREATE OR REPLACE TEMP TABLE changed_{kind} AS
 SELECT {keys}, CASE WHEN old.row_digest IS NULL THEN 'added' WHEN new.row_digest IS NULL THEN 'removed' ELSE 'changed' END AS change,
        -- The event that made the new version, or that ended the old one; of the later revision, if that is the old side.

@@ -140,8 +140,8 @@ def stage_versions(connection: duckdb.DuckDBPyConnection, kind: ObjectKind, side
 def stage_side(
     connection: duckdb.DuckDBPyConnection, kind: ObjectKind, side: Literal["old", "new"], here: int, there: int
 ) -> None:
-    """Make the temporary table `<side>_side_<kind>` of what is valid at `here` and not at `there`; see versions.sql."""
-    template = (_FOLDER / "versions.sql").read_text()
+    """Make the temporary table `<side>_side_<kind>` of what is valid at `here` and not at `there`."""
+    template = (_FOLDER / "side_versions.sql").read_text()
     columns = ", ".join((*(f'"{key}"' for key in kind.keys), kind.columns))
     names = {"kind": kind.name, "table": kind.table, "columns": columns, "digest": kind.digest, "joins": kind.joins}
     run_script(connection, template.format(**names, side=side), {"here": here, "there": there})

@@ -1,4 +1,4 @@
--- versions.sql: the versions of objects of {kind} that are valid at $here and not at $there, as one side of a difference
+-- side_versions.sql: the versions of objects of {kind} that are valid at $here and not at $there, as one side of a difference
 -- needs: tables of the state, $here, $there · makes: temp table {side}_side_{kind}
 -- Selecting rows by their number first lets DuckDB skip the blocks of wide columns that have none of them.
 CREATE OR REPLACE TEMP TABLE {side}_side_{kind} AS
