@@ -13,7 +13,7 @@ Facts = Mapping[str, Any]
 _MAX_NAMES: Final = 3
 _SHOWN_DIGEST: Final = 12
 _HIDDEN_PARAMETERS: Final = frozenset({"seed", "source", "collection"})
-"""Parameters of cuts and labels that have a sentence of their own, or part of one."""
+"""Parameters that the first words of the sentence name."""
 _ROOT_SENTENCES: Final = {
     "rasters_downloaded": "was downloaded",
     "rasters_added": "was added",
