@@ -86,8 +86,8 @@ def _make_features(rng: np.random.Generator, side: int) -> geopandas.GeoDataFram
     rings = np.stack([x[:, None] + radii * np.cos(angles), y[:, None] + radii * np.sin(angles)], axis=-1)
     names = [f"f{number:05d}" for number in range(count)]
     classes = rng.choice(CLASSES, count)
-    columns = {"id": names, "class": classes, "height": rng.uniform(2, 30, count).round(1), "status": "old"}
-    return geopandas.GeoDataFrame(columns, geometry=shapely.polygons(rings), crs="EPSG:32633")
+    table = {"id": names, "class": classes, "height": rng.uniform(2, 30, count).round(1), "status": "old"}
+    return geopandas.GeoDataFrame(table, geometry=shapely.polygons(rings), crs="EPSG:32633")
 
 
 def _change_honestly(

@@ -14,7 +14,9 @@ from tests.benchmarks import (
     cutting,
     downloading,
     edges,
+    flags,
     history,
+    pixels,
     previous_library,
     sharing,
     startup,
@@ -37,6 +39,8 @@ BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
     13: sharing.compare_pull,
     14: history.measure_object_history,
     15: history.measure_pixel_blame,
+    17: pixels.compare_changed_pixels,
+    18: flags.find_planted_faults,
 }
 """Each takes a new folder and a scale; the first line of its docstring is its title in the help."""
 

@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -28,11 +29,11 @@ def dataset(sample_history: SampleHistory) -> Dataset:
     return Dataset.open(sample_history.root)
 
 
-def read_tables(dataset: Dataset, position: int) -> dict[str, dict[tuple, tuple]]:
+def read_tables(dataset: Dataset, position: int) -> dict[str, dict[tuple, Any]]:
     """Return the objects of a revision by kind and key, read through the tables of that revision."""
     features, rasters = dataset.features(position).to_pylist(), dataset.rasters(position).to_pylist()
     chips = {row["raster_id"] for row in dataset.chips(position).to_pylist()}
-    tables = {
+    tables: dict[str, dict[tuple, Any]] = {
         "class": {(row["class"],): row["value"] for row in dataset.classes(position).to_pylist()},
         "feature": {(str(row["feature_id"]),): row for row in features},
         "raster": {(row["raster_id"],): row["sha256"] for row in rasters if row["raster_id"] not in chips},
@@ -41,7 +42,7 @@ def read_tables(dataset: Dataset, position: int) -> dict[str, dict[tuple, tuple]
         "label": {(row["label"], row["raster_id"]): row["md5"] for row in dataset.labels(position).to_pylist()},
         "split": {(row["split"], row["raster_id"]): row["part"] for row in dataset.splits(position).to_pylist()},
     }
-    return {kind: dict(rows) for kind, rows in tables.items()}
+    return tables
 
 
 def list_expected_changes(old: dict, new: dict) -> dict[tuple, str]:
