@@ -12,6 +12,7 @@ from tests.benchmarks import (
     collection,
     covering,
     cutting,
+    differences,
     downloading,
     edges,
     flags,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
     13: sharing.compare_pull,
     14: history.measure_object_history,
     15: history.measure_pixel_blame,
+    16: differences.compare_changesets,
     17: pixels.compare_changed_pixels,
     18: flags.find_planted_faults,
 }

@@ -64,7 +64,7 @@ def build_patch(revision: Revision, sides: Sides) -> Patch:
     )
     dataset = read_event(revision.connection, 1).digest
     header = PatchHeader(FORMAT, VERSION, dataset, old.header, new.header, columns)
-    changes = [*_iter_row_changes(revision, sides), *_iter_other_changes(old.versions, new.versions)]
+    changes = [*iter_row_changes(revision, sides), *_iter_other_changes(old.versions, new.versions)]
     return make_patch(header, changes)
 
 
@@ -89,7 +89,7 @@ def open_position(revision: Revision, position: int) -> Iterator[Revision]:
         Revision(revision.connection, revision.position)
 
 
-def _iter_row_changes(revision: Revision, sides: Sides) -> Iterator[PatchChange]:
+def iter_row_changes(revision: Revision, sides: Sides) -> Iterator[PatchChange]:
     """Yield the changes of objects that have rows in the log; those of edges follow from them."""
     for kind in _KINDS:
         keys = f"{kind}_key" if kind in KEYED_KINDS else "NULL AS value"

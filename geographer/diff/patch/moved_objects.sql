@@ -1,6 +1,6 @@
 -- moved_objects.sql: the objects of {subject} that are in one revision only, or that an event between them added again or gave
 --   another place in the order of addition
--- needs: old_side_{subject}, new_side_{subject} (see versions.sql), chain_{subject}_change, patched_order, $old, $new ·
+-- needs: old_side_{subject}, new_side_{subject} (see side_versions.sql), chain_{subject}_change, patched_order, $old, $new ·
 -- makes: temp table moved_{subject}: {subject}_id
 CREATE OR REPLACE TEMP TABLE moved_{subject} AS
 WITH differing AS (
