@@ -8,6 +8,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RasterioWindow
 
 from geographer.rasters.read import iter_strips, open_raster, translate_read_errors
 
@@ -43,6 +46,17 @@ class PixelChange(NamedTuple):
     bands: tuple[BandChange, ...]
 
 
+class _Strip(NamedTuple):
+    """Values of all bands of some rows, and where they are data; None: everywhere. Shapes (bands, rows, columns)."""
+
+    values: NDArray[np.generic]
+    valid: NDArray[np.bool_] | None
+
+    def select_band(self, index: int) -> tuple[NDArray[np.generic], NDArray[np.bool_] | None]:
+        """Return the values of a band, and where they are data."""
+        return self.values[index], None if self.valid is None else self.valid[index]
+
+
 class _BandSums:
     """Sums over the strips of one band."""
 
@@ -50,15 +64,18 @@ class _BandSums:
         self.changed, self.differences, self.largest = 0, 0.0, 0.0
         self.sums, self.counts, self.common = [0.0, 0.0], [0, 0], 0
 
-    def add_strips(self, old: np.ma.MaskedArray, new: np.ma.MaskedArray, has_changed: NDArray[np.bool_]) -> None:
-        masks = [np.ma.getmaskarray(side) for side in (old, new)]
-        for index, (side, mask) in enumerate(zip((old, new), masks, strict=True)):
-            self.sums[index] += float(np.sum(side.data, dtype=np.float64, where=~mask))
-            self.counts[index] += int(np.count_nonzero(~mask))
-        common = ~(masks[0] | masks[1])
-        self.common += int(np.count_nonzero(common))
-        self.changed += int(np.count_nonzero(has_changed))
-        differences = np.abs(new.data[common].astype(np.float64) - old.data[common].astype(np.float64))
+    def add_strips(self, index: int, old: _Strip, new: _Strip, differs: NDArray[np.bool_]) -> None:
+        sides = [side.select_band(index) for side in (old, new)]
+        for side, (values, valid) in enumerate(sides):
+            self.sums[side] += float(
+                values.sum(dtype=np.float64) if valid is None else values[valid].sum(dtype=np.float64)
+            )
+            self.counts[side] += values.size if valid is None else int(np.count_nonzero(valid))
+        both_valid = _intersect(sides[0][1], sides[1][1])
+        self.common += sides[0][0].size if both_valid is None else int(np.count_nonzero(both_valid))
+        self.changed += int(np.count_nonzero(differs))
+        compared = differs if both_valid is None else differs & both_valid
+        differences = np.abs(sides[1][0][compared].astype(np.float64) - sides[0][0][compared].astype(np.float64))
         if differences.size:
             self.differences += float(differences.sum())
             self.largest = max(self.largest, float(differences.max()))
@@ -72,6 +89,8 @@ class _BandSums:
 def compare_rasters(old_path: Path, new_path: Path) -> PixelChange | None:
     """Compare two raster files strip by strip; None if they differ in width, height or number of bands.
 
+    Pixels that are masked (nodata, alpha or mask band), or NaN, have no data.
+
     Raises:
         CorruptError: a file cannot be read.
     """
@@ -81,19 +100,39 @@ def compare_rasters(old_path: Path, new_path: Path) -> PixelChange | None:
         bands = [_BandSums() for _ in range(old.count)]
         changed, nodata = 0, [0, 0]
         for window in iter_strips(old, _STRIP_BYTES):
-            with translate_read_errors(old_path):
-                before = old.read(window=window, masked=True)
-            with translate_read_errors(new_path):
-                after = new.read(window=window, masked=True)
-            masks = [np.ma.getmaskarray(side) for side in (before, after)]
-            differs = _find_differences(before.data, after.data) & ~(masks[0] & masks[1]) | (masks[0] ^ masks[1])
+            strips = [_read_strip(raster, window) for raster in (old, new)]
+            differs = _find_differences(*strips)
             changed += int(np.count_nonzero(differs.any(axis=0)))
-            for index, mask in enumerate(masks):
-                nodata[index] += int(np.count_nonzero(mask.all(axis=0)))
-            for sums, *strips in zip(bands, before, after, differs, strict=True):
-                sums.add_strips(*strips)
+            for index, strip in enumerate(strips):
+                nodata[index] += 0 if strip.valid is None else int(np.count_nonzero(~strip.valid.any(axis=0)))
+            for index, sums in enumerate(bands):
+                sums.add_strips(index, strips[0], strips[1], differs[index])
         summaries = tuple(sums.summarize_band(number) for number, sums in enumerate(bands, 1))
         return PixelChange(old.width * old.height, changed, nodata[0], nodata[1], summaries)
+
+
+def _read_strip(raster: DatasetReader, window: RasterioWindow) -> _Strip:
+    with translate_read_errors(raster.name):
+        values = raster.read(window=window)
+        has_mask = any(MaskFlags.all_valid not in flags for flags in raster.mask_flag_enums)
+        valid = raster.read_masks(window=window) != 0 if has_mask else None
+    if np.issubdtype(values.dtype, np.inexact):
+        valid = _intersect(valid, ~np.isnan(values))
+    return _Strip(values, valid)
+
+
+def _intersect(a: NDArray[np.bool_] | None, b: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    return b if a is None else a if b is None else a & b
+
+
+def _find_differences(old: _Strip, new: _Strip) -> NDArray[np.bool_]:
+    """Return where values differ, or only one side has data; shape (bands, rows, columns)."""
+    differs: NDArray[np.bool_] = old.values != new.values
+    if old.valid is None and new.valid is None:
+        return differs
+    everywhere = np.ones(differs.shape, np.bool_)
+    old_valid, new_valid = (everywhere if side.valid is None else side.valid for side in (old, new))
+    return np.where(old_valid & new_valid, differs, old_valid ^ new_valid)
 
 
 def count_value_changes(old_path: Path, new_path: Path) -> Counter[tuple[int, int, int]] | None:
@@ -123,11 +162,3 @@ def count_value_changes(old_path: Path, new_path: Path) -> Counter[tuple[int, in
             if len(counts) > _MAX_VALUES:
                 return None
         return counts
-
-
-def _find_differences(old: NDArray[np.generic], new: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Return where values differ; NaN equals NaN."""
-    differs: NDArray[np.bool_] = old != new
-    if np.issubdtype(old.dtype, np.floating) and np.issubdtype(new.dtype, np.floating):
-        differs &= ~(np.isnan(old) & np.isnan(new))
-    return differs
