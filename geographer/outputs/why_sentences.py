@@ -147,7 +147,7 @@ def list_names(names: list[str], noun: str) -> str:
     """Return how many names there are, and the first ones."""
     shown = ", ".join(f"'{name}'" for name in names[:_MAX_NAMES])
     more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
-    return f"{format_count(len(names), noun)} ({shown}{more})".capitalize()
+    return f"{format_count(len(names), noun)} ({shown}{more})"
 
 
 def pluralize_verb(count: int) -> str:
