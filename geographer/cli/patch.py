@@ -1,6 +1,5 @@
 """patch: invert or join patches, which need no dataset."""
 
-from pathlib import Path
 from typing import Final
 
 import click
@@ -44,4 +43,4 @@ def _output_patch(patch: Patch, target: str | None) -> None:
     if target is None:
         click.echo(encode_patch(patch), nl=False)
     else:
-        write_patch(patch, Path(target))
+        write_patch(patch, target)

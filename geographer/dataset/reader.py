@@ -335,14 +335,14 @@ class DatasetReader:
             return compute_other_diff(ours, theirs, selection, options)
 
     def write_patch(self, a: RevisionSpec, b: RevisionSpec, path: str | Path) -> int:
-        """Write the patch that leads from revision `a` to `b` to a file, and return the number of objects that it changes.
+        """Write the patch from revision `a` to `b` to a file, and return the number of objects that it changes.
 
-        `Dataset.apply_patch` applies it to another copy of the dataset, or to a later revision; see docs/patch-format.md.
+        `Dataset.apply_patch` applies it to a copy of the dataset, or to another revision; see docs/patch-format.md.
 
         Raises:
             NotFoundError: a revision does not exist.
             ConflictError: a revision has rows that cannot be read, which a patch cannot carry.
-            StorageError: the file cannot be written.
+            StorageError, UsageError: the file cannot be written, or the path is not that of a file.
         """
         from geographer.diff.changes import Sides
         from geographer.diff.patch import build_patch, write_patch
@@ -350,7 +350,7 @@ class DatasetReader:
         sides = Sides(self._unit_of_work.resolve_revision(a), self._unit_of_work.resolve_revision(b))
         with self._unit_of_work.open_revision(max(sides)) as revision:
             patch = build_patch(revision, sides)
-        write_patch(patch, Path(path))
+        write_patch(patch, path)
         return len(patch.changes)
 
     def compute_impact(

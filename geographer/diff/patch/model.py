@@ -13,6 +13,8 @@ from msgspec import Meta
 
 from geographer.base.atomic_files import write_atomic
 from geographer.base.canonical_json import canonical_json
+from geographer.base.errors import UsageError
+from geographer.base.input_paths import require_utf8_name
 from geographer.storage.events.payload import Digest
 from geographer.storage.events.row_tables import KEY_COLUMNS, ROW_TABLES
 
@@ -190,9 +192,12 @@ def encode_change(change: PatchChange) -> str:
     return canonical_json(line) if change.table == RECIPE else _ENCODER.encode(line)
 
 
-def write_patch(patch: Patch, path: Path) -> None:
-    """Write a patch to a file; `StorageError` if it cannot be written."""
-    write_atomic(path, encode_patch(patch))
+def write_patch(patch: Patch, path: str | Path) -> None:
+    """Write a patch to a file; `UsageError` if the path cannot be one, `StorageError` if it cannot be written."""
+    if not isinstance(path, str | Path) or not Path(path).name or "\0" in str(path):
+        raise UsageError(f"cannot write a patch to {path!r}: it is not the path of a file. Name a file.")
+    require_utf8_name(str(path))
+    write_atomic(Path(path), encode_patch(patch))
 
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
