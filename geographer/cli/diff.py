@@ -21,7 +21,7 @@ _TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "splits", "
 _EXAMPLES: Final = (
     "diff v1 v2",
     "diff v1 --flags --subset test",
-    "diff v1 v2 --only features --class lake --geojson > lakes.geojson",
+    "diff v1 v2 --only features --class lake --geojson",
 )
 
 
@@ -30,7 +30,13 @@ _EXAMPLES: Final = (
 @click.argument("b", default=None, required=False, metavar="[B]")
 @click.option("--stat", is_flag=True, help="Print the counts.")
 @click.option("--flags", is_flag=True, help="Print the unusual changes, with reasons, the most unusual first.")
-@click.option("--only", multiple=True, type=click.Choice(_TABLES), help="Compare these objects only. Repeatable.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(_TABLES),
+    show_default="all",
+    help="Compare these objects only. Repeatable.",
+)
 @options.make_option("--where SQL", "all", "Only features (or rasters) for which this is true, with what shows them.")
 @options.make_option("--class class_ NAME", "all", "Only features of this class, with what shows them.")
 @options.make_option("--collection NAME", "all", "Only rasters of this collection (the chips of this recipe).")

@@ -114,8 +114,7 @@ class Diff:
         """Whether nothing differs."""
         return not any(map(len, self.changes.values()))
 
-    @cached_property
-    def geometries(self) -> pa.Table:
+    def _read_geometries(self) -> pa.Table:
         """See the attributes."""
         return self._geometries() if callable(self._geometries) else self._geometries
 
@@ -180,6 +179,7 @@ class Diff:
         columns = (self.geometries[name].to_pylist() for name in ("feature_id", "old_geometry", "new_geometry"))
         return {feature_id: (old, new) for feature_id, old, new in zip(*columns, strict=True)}
 
+    geometries = cached_property(_read_geometries)
     table = cached_property(_make_table)
     counts = cached_property(_make_counts)
     moves = cached_property(_make_moves)

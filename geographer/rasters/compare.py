@@ -71,7 +71,7 @@ class _BandSums:
                 values.sum(dtype=np.float64) if valid is None else values[valid].sum(dtype=np.float64)
             )
             self.counts[side] += values.size if valid is None else int(np.count_nonzero(valid))
-        both_valid = _intersect(sides[0][1], sides[1][1])
+        both_valid = _intersect_masks(sides[0][1], sides[1][1])
         self.common += sides[0][0].size if both_valid is None else int(np.count_nonzero(both_valid))
         self.changed += int(np.count_nonzero(differs))
         compared = differs if both_valid is None else differs & both_valid
@@ -117,11 +117,11 @@ def _read_strip(raster: DatasetReader, window: RasterioWindow) -> _Strip:
         has_mask = any(MaskFlags.all_valid not in flags for flags in raster.mask_flag_enums)
         valid = raster.read_masks(window=window) != 0 if has_mask else None
     if np.issubdtype(values.dtype, np.inexact):
-        valid = _intersect(valid, ~np.isnan(values))
+        valid = _intersect_masks(valid, ~np.isnan(values))
     return _Strip(values, valid)
 
 
-def _intersect(a: NDArray[np.bool_] | None, b: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+def _intersect_masks(a: NDArray[np.bool_] | None, b: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
     return b if a is None else a if b is None else a & b
 
 
