@@ -41,7 +41,7 @@ def read_recipe_versions(revision: Revision) -> dict[ObjectKey, ObjectVersion]:
         input_order = None if place is None else (0, place)
         versions["recipe_input", tuple(key)] = ObjectVersion({"geometry": geometry, "crs": crs}, input_order)
     stage_remembered_removals(revision)
-    for (raster_id,) in revision.fetch_rows("SELECT raster_id FROM remembered_removal"):
+    for (raster_id,) in revision.fetch_rows((_FOLDER / "effective_removals.sql").read_text()):
         versions[REMOVAL, (raster_id,)] = ObjectVersion({})
     return versions
 

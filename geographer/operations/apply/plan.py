@@ -1,6 +1,7 @@
 """Plan the `patch_applied` event: merge each object with the head, then decide what follows for derived ones."""
 
 from base64 import b64decode
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -71,6 +72,7 @@ class AppliedRows:
     removed_recipes: list[str] = field(default_factory=list)
     remembered: list[str] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
+    added_again: dict[ObjectKey, Order] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -119,6 +121,12 @@ def plan_patch(revision: Revision, root: Path, patch: Patch, on_conflict: OnConf
         conflicts=[ResolvedConflict(item.table, dict(item.key), item.column) for item in conflicts],
     )
     old_values = {item.change[:2]: item.ours for item in merged}
+    if is_needed:
+        applied.added_again = {
+            item.change[:2]: item.change.new_order
+            for item in merged
+            if item.ours is not None and item.change.new_order and item.change.new_order[0] > revision.position
+        }
     return PatchPlan(revision, root, event, applied, old_values)
 
 
@@ -140,7 +148,7 @@ class PatchPlan:
     ) -> None:
         self.event, self._applied, self._root = event, applied, root
         self._needed = [*_iter_needed_files(applied.rows, old_values)]
-        self._old_values = old_values
+        self._old_values, self._position = old_values, revision.position + 1
         self._dependents = _read_dependents(revision, applied.rows)
 
     @property
@@ -156,6 +164,7 @@ class PatchPlan:
         found = find_files(context.root, self._needed)
         rows, left_out = self._leave_out(found.missing)
         event = count_rows(self.event, rows)
+        event = msgspec.structs.replace(event, order=self._add_orders(event.order, rows))
         if left_out:
             warning = (
                 f"{format_count(left_out, 'derived object')} left out, because the bytes of their files are not "
@@ -163,6 +172,18 @@ class PatchPlan:
             )
             event = msgspec.structs.replace(event, left_out=left_out, warnings=[*event.warnings, warning])
         return Change(event, make_tables(rows), found.files)
+
+    def _add_orders(self, orders: ObjectOrders, rows: Rows) -> ObjectOrders:
+        """Add the places of objects that were added again: among the new ones, whose places are those of their rows."""
+        added: dict[str, dict[str, Order]] = {"feature_change": {}, "raster_change": {}}
+        places = {
+            table: sorted(_make_sort_key(key[1], rows[key]) for key in rows if key[0] == table) for table in added
+        }
+        for (table, key), order in self._applied.added_again.items():
+            if table in added:
+                place = bisect_left(places[table], (True, order, key))
+                added[table][key[0]] = (self._position, place)
+        return ObjectOrders(orders.feature | added["feature_change"], orders.raster | added["raster_change"])
 
     def _leave_out(self, missing: set[ObjectKey]) -> tuple[Rows, int]:
         """Return the rows without objects whose files are missing, and without what was made from these."""
@@ -203,7 +224,7 @@ def make_tables(rows: Rows) -> "dict[str, pa.Table]":
         by_table[table].append((key, row))
     tables = {}
     for table, items in by_table.items():
-        items.sort(key=lambda item: (item[1].change != "removed", item[1].order or (0, 0), item[0]))
+        items.sort(key=lambda item: _make_sort_key(*item))
         columns: dict[str, list[Any]] = {"change": [row.change for _, row in items]}
         for index, name in enumerate(KEY_COLUMNS[table]):
             columns[name] = [key[index] for key, _ in items]
@@ -213,6 +234,10 @@ def make_tables(rows: Rows) -> "dict[str, pa.Table]":
             columns[name] = [value and b64decode(value) for value in values] if is_wkb else values
         tables[table] = make_row_table(table, columns)
     return tables
+
+
+def _make_sort_key(key: tuple[str, ...], row: RowChange) -> tuple[bool, Order, tuple[str, ...]]:
+    return row.change != "removed", row.order or (0, 0), key
 
 
 def count_rows(event: PatchApplied, rows: Rows) -> PatchApplied:
@@ -242,7 +267,7 @@ def _make_orders(merged: Iterable[MergedObject], position: int) -> ObjectOrders:
         change = item.change
         if change.table not in orders or change.new_order is None:
             continue
-        if item.ours is not None or change.new_order[0] <= position:
+        if change.new_order[0] <= position:
             orders[change.table][change.key[0]] = change.new_order
     return ObjectOrders(orders["feature_change"], orders["raster_change"])
 
