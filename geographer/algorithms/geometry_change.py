@@ -32,6 +32,8 @@ class GeometryChanges(NamedTuple):
         hausdorff: The Hausdorff distance in metres between the vertices of each and the other geometry.
         shift_east: The shift of the centroid in metres to the east.
         shift_north: The shift of the centroid in metres to the north.
+        center_lon: The longitude of the centroid of the old geometry in degrees.
+        center_lat: The latitude of the same.
         old_parts: The number of parts of the old geometry.
         new_parts: The number of parts of the new geometry.
     """
@@ -43,6 +45,8 @@ class GeometryChanges(NamedTuple):
     hausdorff: Floats
     shift_east: Floats
     shift_north: Floats
+    center_lon: Floats
+    center_lat: Floats
     old_parts: Floats
     new_parts: Floats
 
@@ -81,9 +85,32 @@ def measure_geometry_changes(old: Geometries, new: Geometries) -> GeometryChange
         hausdorff=shapely.hausdorff_distance(old, new),
         shift_east=shifts[:, 0],
         shift_north=shifts[:, 1],
+        center_lon=origins[:, 0],
+        center_lat=origins[:, 1],
         old_parts=shapely.get_num_geometries(old).astype(np.float64),
         new_parts=shapely.get_num_geometries(new).astype(np.float64),
     )
+
+
+def measure_shift_deviations(changes: GeometryChanges, neighbours: int = 16, supporters: int = 3) -> Floats:
+    """Return by how much the shift of each geometry differs from those of its neighbours, in metres; shape (n,).
+
+    It is the distance to the shift of the `supporters`-th most similar of the nearest `neighbours`. So a shift is not
+    unusual if a few neighbours share it, also where regions of different shifts meet.
+    """
+    from scipy.spatial import cKDTree
+
+    count = len(changes.center_lon)
+    if count <= supporters:
+        return changes.shift_distance
+    scale = np.cos(np.radians(changes.center_lat))
+    tree = cKDTree(np.column_stack([changes.center_lon * scale, changes.center_lat]))
+    _, nearest = tree.query(tree.data, k=min(neighbours + 1, count))
+    shifts = np.column_stack([changes.shift_east, changes.shift_north])
+    gaps = np.linalg.norm(shifts[nearest] - shifts[:, None], axis=2)
+    # A geometry is a neighbour of itself, at a distance of 0.
+    deviations: Floats = np.partition(gaps, supporters, axis=1)[:, supporters]
+    return deviations
 
 
 def _join_at_antimeridian(old: Geometries, new: Geometries) -> tuple[Geometries, Geometries]:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from geographer import Dataset
+from geographer.algorithms.geometry_change import GeometryChanges
 from geographer.diff.flags.flag import FlagCandidate, Reason, rank_candidates
+from geographer.diff.flags.geometry import ChangedGeometries, find_changed_geometries
 from tests.cli.runner import run_command
 from tests.planted_faults import plant_faults
 from tests.sample_history import PART_FRACTIONS, PIXEL, make_pixels, square_geometry, write_features, write_scenes
@@ -160,20 +162,38 @@ def test_reasons_of_one_object_are_joined():
     assert flag.position == 5
 
 
-def test_common_shift_is_not_unusual():
-    from geographer.algorithms.geometry_change import GeometryChanges
-    from geographer.diff.flags.geometry import ChangedGeometries, find_changed_geometries
-
+@pytest.mark.parametrize("tiles", [1, 2])
+def test_shift_of_neighbours_is_not_unusual(tiles):
+    """All features, or each half of them, move by several pixels; one moves elsewhere."""
     rng = np.random.default_rng(4)
-    east, north = rng.normal(20, 0.5, 300), rng.normal(-10, 0.5, 300)
+    lon, lat = rng.uniform(10, 10.2, 300), rng.uniform(50, 50.1, 300)
+    tile = (lon > 10.1) if tiles == 2 else np.zeros(300, bool)
+    east, north = np.where(tile, -35, 20) + rng.normal(0, 0.5, 300), np.where(tile, 5, -10) + rng.normal(0, 0.5, 300)
     east[0] += 25
     ones, zeros = np.ones(300), np.zeros(300)
-    measures = GeometryChanges(
-        ones * 0.9, ones, ones * 400, ones * 400, np.hypot(east, north), east, north, ones, zeros
-    )
+    distances = np.hypot(east, north)
+    measures = GeometryChanges(ones * 0.9, ones, ones * 400, ones * 400, distances, east, north, lon, lat, ones, zeros)
     names = [f"f{n}" for n in range(300)]
     changed = ChangedGeometries(names, names, [2] * 300, measures, ones * 10)
     flags = rank_candidates(find_changed_geometries(changed), changed=300)
     assert flags[0].ids == ("f0",)
-    assert "unlike the others" in flags[0].format_text()
+    assert "off its neighbours' shift" in flags[0].format_text()
     assert [flag.number for flag in flags] == [1, 299]
+
+
+def test_conditions_do_not_change_what_is_usual():
+    candidates = make_candidates(500, 1.5)
+    flags = rank_candidates(candidates, 500, {*candidates[:2]}.__contains__)
+    assert [(flag.number, flag.reasons[0].alike) for flag in flags] == [(2, "moved")]
+
+
+def test_removals_are_flagged(labelled):
+    labelled.remove_rasters(["chips/a_q"])
+    assert find_codes(labelled, "HEAD~1")["chips/a_q"] == {"subset"}
+    labelled.remove_rasters(["a"])
+    assert "source_removed" in find_codes(labelled, "HEAD~1").get("a", set()) or not labelled.chips().num_rows
+
+
+def test_emptied_subset_is_flagged(labelled):
+    labelled.split("parts", collection="chips", parts={"train": 1.0}, by="object", replace=True)
+    assert find_codes(labelled, "HEAD~1")["parts"] == {"subset_emptied"}

@@ -27,10 +27,18 @@ if TYPE_CHECKING:
 
 _PIXELS: Final = Path(__file__).with_name("feature_pixels.sql")
 _FEATURES: Final = "SELECT feature_id, change, position, old, new FROM changed_feature ORDER BY feature_id"
+_KINDS: Final = {"feature": "feature", "raster": "raster", "chip": "raster", "class": "class", "split": "split"}
 _COUNTS: Final = ("SELECT count(*) FROM changed_feature", "SELECT count(*) FROM changed_raster")
 _TABLES: Final = {
     **{"stale_label": "labels", "source_altered": "rasters chips", "chip_altered": "chips", "nodata": "chips"},
-    **{"subset": "splits", "spans_subsets": "splits", "class_vanished": "splits classes", "class": "features classes"},
+    **{
+        "subset": "splits",
+        "subset_emptied": "splits",
+        "source_removed": "rasters chips",
+        "spans_subsets": "splits",
+        "class_vanished": "splits classes",
+        "class": "features classes",
+    },
 }
 """The tables (see `DiffSelection.only`) that reasons are about; others are about features."""
 
@@ -62,11 +70,12 @@ def find_flags(
         *find_altered_pixels(files),
     ]
     if sides.new:
-        candidates += find_stale_labels(revision, sides.new)
+        candidates += find_stale_labels(revision, sides.new, geometry_changes)
         candidates += find_altered_rasters(revision, sides.new)
         candidates += find_leaks(revision, sides)
     changed = sum(revision.fetch_value(query) for query in _COUNTS)
-    return rank_candidates(_select_candidates(revision, candidates, selection), changed)
+    chosen = {*_select_candidates(revision, candidates, selection)}
+    return rank_candidates(candidates, changed, chosen.__contains__)
 
 
 def _list_changed_geometries(
@@ -100,14 +109,20 @@ def _select_candidates(
         yield from candidates
         return
     query = "SELECT id FROM (SELECT unnest($ids::VARCHAR[]) AS id) WHERE {}"
-    for item_object, kind in (("feature", "feature"), ("raster", "raster"), ("chip", "raster"), ("class", "class")):
+    for item_object, kind in (
+        ("feature", "feature"),
+        ("raster", "raster"),
+        ("chip", "raster"),
+        ("class", "class"),
+        ("split", "split"),
+    ):
         items = [item for item in candidates if item.object == item_object]
         if not items:
             continue
         if selection.ids is not None:
             items = [item for item in items if {item.id, *item.related} & {*selection.ids}]
-        if kind == "class":
-            yield from (item for item in items if selection.class_ in (None, item.id))
+        if kind in ("class", "split"):
+            yield from (item for item in items if kind == "split" or selection.class_ in (None, item.id))
             continue
         condition = f"id IN (FROM chosen_{kind})"
         chosen = {id for (id,) in revision.fetch_rows(query.format(condition), {"ids": [item.id for item in items]})}

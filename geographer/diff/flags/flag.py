@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -69,11 +69,14 @@ class Flag(NamedTuple):
         return f"{self.name}: {'; '.join(reason.text for reason in self.reasons)}"
 
 
-def rank_candidates(candidates: Iterable[FlagCandidate], changed: int) -> list[Flag]:
+def rank_candidates(
+    candidates: Iterable[FlagCandidate], changed: int, is_chosen: Callable[[FlagCandidate], bool] = lambda _: True
+) -> list[Flag]:
     """Return flags by falling score: one for each object with all its reasons, and one for many that changed alike.
 
     `changed` is the number of objects that differ. What happened to more than 2 % of them, and to more than 15, is the
-    change itself: those objects become one flag, except for the outliers among them.
+    change itself: those objects become one flag, except for the outliers among them. Only candidates that are chosen
+    become flags, but what is usual depends on all.
     """
     groups: dict[tuple[str, str], list[FlagCandidate]] = defaultdict(list)
     for candidate in candidates:
@@ -82,10 +85,11 @@ def rank_candidates(candidates: Iterable[FlagCandidate], changed: int) -> list[F
     joined = []
     for group in groups.values():
         listed, alike = _separate_outliers(group, max(_MAX_ALIKE, _MAX_SHARE * changed))
-        if alike:
-            joined.append(_join_alike(alike))
+        if chosen := [candidate for candidate in alike if is_chosen(candidate)]:
+            joined.append(_join_alike(chosen))
         for candidate in listed:
-            by_object[candidate.object, candidate.id].append(candidate)
+            if is_chosen(candidate):
+                by_object[candidate.object, candidate.id].append(candidate)
     flags = joined + [_join_reasons(found) for found in by_object.values()]
     return sorted(flags, key=lambda flag: (-flag.score, flag.object, flag.name))
 
@@ -107,7 +111,7 @@ def _separate_outliers(group: list[FlagCandidate], limit: float) -> tuple[list[F
     if len(group) <= limit:
         return group, []
     scores = np.array([candidate.reason.score for candidate in group])
-    highest = compute_limit(scores, _OUTLIER_FACTOR * float(np.median(scores)))
+    highest = compute_limit(scores, max(1.0, _OUTLIER_FACTOR * float(np.median(scores))))
     order = np.argsort(-scores, kind="stable")
     outliers = {int(index) for index in order[:_MAX_OUTLIERS] if scores[index] > highest}
     listed = [candidate for index, candidate in enumerate(group) if index in outliers]

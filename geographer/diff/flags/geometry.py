@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geographer.algorithms.geometry_change import GeometryChanges
+from geographer.algorithms.geometry_change import GeometryChanges, measure_shift_deviations
 from geographer.base.text import format_count
 from geographer.diff.flags.flag import FlagCandidate, Reason, compute_limit
 
@@ -22,7 +22,8 @@ _MOVED_PIXELS: Final = 1.0
 _SPIKE_PIXELS: Final = 3.0
 _AREA_CHANGE: Final = 0.08
 _SHAPE_CHANGE: Final = 0.07
-_OVERLAP_LOSS: Final = 0.5
+_BEYOND_SIZE: Final = 1.2
+_COMMON_SHARE: Final = 0.02
 _LOST_AREA_SCORE: Final = 3.0
 _BECAME_AREA_SCORE: Final = 1.1
 _MORE_PARTS_SCORE: Final = 1.5
@@ -46,9 +47,8 @@ def find_changed_geometries(changed: ChangedGeometries) -> Iterator[FlagCandidat
     """Yield the features that moved more than a pixel, or changed in area, shape or parts, more than is usual here."""
     if not len(changed.ids):
         return
-    measures, pixels = changed.measures, _fill_pixels(changed)
-    east, north, common = _remove_common_shift(measures)
-    yield from _find_moved(changed, np.hypot(east, north) / pixels, pixels, common)
+    pixels = _fill_pixels(changed)
+    yield from _find_moved(changed, pixels)
     yield from _find_resized(changed)
     yield from _find_reshaped(changed, pixels)
 
@@ -62,29 +62,19 @@ def _fill_pixels(changed: ChangedGeometries) -> Floats:
     return np.where(widths > 0, widths, max(1.0, float(np.median(changed.measures.shift_distance))))
 
 
-def _remove_common_shift(measures: GeometryChanges) -> tuple[Floats, Floats, float]:
-    """Return the shifts without the one that most features share, if they do, and its length in metres."""
-    shifts = np.column_stack([measures.shift_east, measures.shift_north])
-    if len(shifts) < _MIN_SAMPLE:
-        return measures.shift_east, measures.shift_north, 0.0
-    common = np.median(shifts, axis=0)
-    spread = float(np.median(np.hypot(*(shifts - common).T)))
-    if np.hypot(*common) <= 3 * spread:
-        return measures.shift_east, measures.shift_north, 0.0
-    rest = shifts - common
-    return rest[:, 0], rest[:, 1], float(np.hypot(*common))
-
-
-def _find_moved(changed: ChangedGeometries, moved: Floats, pixels: Floats, common: float) -> Iterator[FlagCandidate]:
+def _find_moved(changed: ChangedGeometries, pixels: Floats) -> Iterator[FlagCandidate]:
+    """Yield the features that moved more than a pixel; if many did, those first that moved unlike their neighbours."""
+    measures = changed.measures
+    distances = measures.shift_distance / pixels
+    is_common = np.count_nonzero(distances > _MOVED_PIXELS) > max(_MIN_SAMPLE, _COMMON_SHARE * len(distances))
+    moved = measure_shift_deviations(measures) / pixels if is_common else distances
     limit = compute_limit(moved, _MOVED_PIXELS)
-    shift, measures = changed.measures.shift_distance, changed.measures
-    for index in np.flatnonzero((moved > limit) | (shift / pixels > _MOVED_PIXELS)):
-        direction = _COMPASS[
-            round(np.arctan2(measures.shift_north[index], measures.shift_east[index]) / (np.pi / 4)) % 8
-        ]
-        text = f"moved {shift[index] / pixels[index]:.1f} pixels ({shift[index]:.3g} m) to the {direction}"
-        if common and moved[index] > limit:
-            text += f", unlike the others ({common:.3g} m)"
+    for index in np.flatnonzero((moved > limit) | (distances > _MOVED_PIXELS)):
+        angle = np.arctan2(measures.shift_north[index], measures.shift_east[index])
+        direction = _COMPASS[round(angle / (np.pi / 4)) % 8]
+        text = f"moved {distances[index]:.1f} pixels ({measures.shift_distance[index]:.3g} m) to the {direction}"
+        if is_common and moved[index] > limit:
+            text += f", {moved[index]:.1f} pixels off its neighbours' shift"
         reason = Reason("moved", text, float(moved[index] / limit), "moved more than a pixel")
         yield _make_candidate(changed, index, reason)
 
@@ -115,15 +105,13 @@ def _find_reshaped(changed: ChangedGeometries, pixels: Floats) -> Iterator[FlagC
     shape_changes = 1 - measures.aligned_iou
     # A change of size alone is already reported; what counts is by how much the outline differs beyond it.
     resized = 1 - np.exp(-np.abs(np.log(measures.area_ratio)))
-    shape_changes = np.where(shape_changes > 1.2 * resized, shape_changes, np.nan)
+    shape_changes = np.where(shape_changes > _BEYOND_SIZE * resized, shape_changes, np.nan)
     shape_limit = compute_limit(1 - measures.aligned_iou, _SHAPE_CHANGE)
-    spikes = measures.hausdorff / pixels - measures.shift_distance / pixels
-    spike_limit = compute_limit(spikes, _SPIKE_PIXELS)
-    losses = (1 - measures.iou) / _OVERLAP_LOSS
-    scores = np.fmax(np.fmax(shape_changes / shape_limit, spikes / spike_limit), losses)
+    spikes = (measures.hausdorff - measures.shift_distance) / pixels
+    scores = np.fmax(shape_changes / shape_limit, spikes / compute_limit(spikes, _SPIKE_PIXELS))
     for index in np.flatnonzero(scores > 1):
-        iou, distance = measures.iou[index], measures.hausdorff[index] / pixels[index]
-        overlap = f"IoU {iou:.2f}, " if np.isfinite(iou) else ""
+        iou, distance = measures.aligned_iou[index], measures.hausdorff[index] / pixels[index]
+        overlap = f"IoU {iou:.2f} where centroids coincide, " if np.isfinite(iou) else ""
         text = f"changed its outline ({overlap}up to {distance:.1f} pixels)"
         yield _make_candidate(changed, index, Reason("reshaped", text, float(scores[index]), "changed their outlines"))
 

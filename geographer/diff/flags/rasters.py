@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from geographer.storage.queries.revision import Revision
 
 _FOLDER: Final = Path(__file__).parent
-_OLD_CHIPS_SCORE, _NEW_CHIPS_SCORE, _EQUAL_PIXELS_SCORE, _ALTERED_CHIP_SCORE = 2.5, 1.9, 1.05, 1.7
+_OLD_CHIPS_SCORE, _NEW_CHIPS_SCORE, _EQUAL_PIXELS_SCORE, _ALTERED_CHIP_SCORE = 2.5, 1.0, 0.95, 1.7
 _NODATA_SCORE: Final = 2.0
+_SOURCE_REMOVED: Final = (2.4, "removed, with chips that are cut from them")
 
 
 def find_altered_rasters(revision: Revision, new_position: int) -> Iterator[FlagCandidate]:
@@ -23,6 +24,13 @@ def find_altered_rasters(revision: Revision, new_position: int) -> Iterator[Flag
     rows = revision.fetch_rows((_FOLDER / "altered_sources.sql").read_text(), {"new": new_position})
     for raster_id, position, has_other_pixels, chips, old_chips, chip_ids in rows:
         reason = _describe_source(bool(has_other_pixels), chips, old_chips, chip_ids)
+        yield FlagCandidate("raster", raster_id, f"raster {raster_id}", position, reason, tuple(chip_ids))
+    rows = revision.fetch_rows((_FOLDER / "removed_sources.sql").read_text(), {"new": new_position})
+    for raster_id, position, chips, chip_ids in rows:
+        names = f"{', '.join(chip_ids)}{' …' if chips > len(chip_ids) else ''}"
+        reason = Reason(
+            "source_removed", f"removed; source of {format_count(chips, 'chip')} ({names})", *_SOURCE_REMOVED
+        )
         yield FlagCandidate("raster", raster_id, f"raster {raster_id}", position, reason, tuple(chip_ids))
     for raster_id, position in revision.fetch_rows((_FOLDER / "altered_chips.sql").read_text()):
         text = "other pixels, although the raster that it is cut from did not change"
@@ -50,4 +58,5 @@ def _describe_source(has_other_pixels: bool, chips: int, old_chips: int, chip_id
     else:
         text = f"{subject} altered" + (f"; source of {format_count(chips, 'chip')}{names}" if chips else "")
         score = _NEW_CHIPS_SCORE if chips else _ALTERED_CHIP_SCORE
-    return Reason("source_altered", text, score if has_other_pixels else _EQUAL_PIXELS_SCORE, f"{subject} altered")
+    alike = f"{subject} altered" + (", chips still cut from the former ones" if old_chips else "")
+    return Reason("source_altered", text, score if has_other_pixels else _EQUAL_PIXELS_SCORE, alike)

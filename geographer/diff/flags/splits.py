@@ -15,17 +15,20 @@ if TYPE_CHECKING:
 
 _FOLDER: Final = Path(__file__).parent
 _MOVED: Final = (
-    "SELECT split, raster_id, position, old.part, new.part FROM changed_split "
-    "WHERE change = 'changed' AND old.part IS DISTINCT FROM new.part ORDER BY ALL"
+    "SELECT split, raster_id, position, change, old.part, new.part FROM changed_split "
+    "WHERE change <> 'added' AND old.part IS DISTINCT FROM new.part ORDER BY ALL"
 )
 _SPAN_SCORE, _OVERLAP_SCORE, _VANISHED_SCORE, _MOVED_SCORE, _EXCLUDED_SCORE = 5.0, 4.8, 4.5, 3.0, 1.3
+_LEFT_SCORE, _EMPTIED_SCORE = 0.8, 4.4
 
 
 def find_moved_rasters(revision: Revision) -> Iterator[FlagCandidate]:
-    """Yield the rasters that moved from one subset to another."""
-    for split, raster_id, position, old, new in revision.fetch_rows(_MOVED):
+    """Yield the rasters that moved from one subset to another, or left one."""
+    for split, raster_id, position, change, old, new in revision.fetch_rows(_MOVED):
         text = f"moved from {old or 'no subset'} to {new or 'no subset'} in split {split}"
         score = _MOVED_SCORE if old and new else _EXCLUDED_SCORE
+        if change == "removed":
+            text, score = f"no longer in {old} of split {split}", _LEFT_SCORE
         yield FlagCandidate("chip", raster_id, f"chip {raster_id}", position, Reason("subset", text, score, text))
 
 
@@ -44,6 +47,12 @@ def find_leaks(revision: Revision, sides: Sides) -> Iterator[FlagCandidate]:
         text = f"shares pixels with {other} in another subset of split {split} ({part}, {other_part})"
         reason = Reason("spans_subsets", text, _OVERLAP_SCORE, f"share pixels across subsets of split {split}")
         yield FlagCandidate("chip", chip, f"chip {chip}", position, reason, (other,))
+    rows = revision.fetch_rows((_FOLDER / "emptied_subsets.sql").read_text(), positions)
+    for split, part, rasters, position in rows:
+        text = f"{part} has no rasters any more ({format_count(rasters, 'raster')} before)"
+        yield FlagCandidate(
+            "split", split, f"split {split}", position, Reason("subset_emptied", text, _EMPTIED_SCORE, text)
+        )
     rows = revision.fetch_rows((_FOLDER / "vanished_classes.sql").read_text(), positions)
     for split, part, class_name, features, position in rows:
         text = f"vanished from {part} of split {split} ({format_count(features, 'feature')} before)"

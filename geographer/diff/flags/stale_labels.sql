@@ -1,6 +1,6 @@
 -- stale_labels.sql: changed features that lie on labels which were last made before that change
 -- needs: changed_feature, changed_geometry, chain_event, state.edge, state.raster, state.label, $new ·
--- makes: one result: feature_id, position, labels (count), label, raster_ids (at most 3)
+-- makes: one result: feature_id, position, has_other_class, labels (count), label, raster_ids (at most 3)
 WITH last_run AS (
     -- A run makes every label that is outdated then, but records only those whose bytes changed.
     SELECT payload->>'$.recipe.name' AS label, max(position) AS run_position FROM chain_event
@@ -12,13 +12,14 @@ WITH last_run AS (
     LEFT JOIN last_run USING (label)
 ), redrawn AS (
     SELECT feature_id, position, coalesce(new.valid_from, CASE WHEN old.valid_to <= $new THEN old.valid_to END) AS changed_at,
-           unnest([old.feature_key, new.feature_key]) AS feature_key
+           unnest([old.feature_key, new.feature_key]) AS feature_key,
+           old.class IS DISTINCT FROM new.class AS has_other_class
     FROM changed_feature LEFT JOIN changed_geometry USING (feature_id)
     WHERE change <> 'changed' OR is_changed OR old.class <> new.class
 ), stale AS (
-    SELECT DISTINCT feature_id, position, label, raster_id
+    SELECT DISTINCT feature_id, position, has_other_class, label, raster_id
     FROM redrawn JOIN (SELECT feature_key, raster_key FROM state.edge) USING (feature_key) JOIN label USING (raster_key)
     WHERE made_at < changed_at
 )
-SELECT feature_id, position, count(*) AS labels, min(label) AS label, list(raster_id ORDER BY raster_id)[:3] AS raster_ids
-FROM stale GROUP BY feature_id, position ORDER BY feature_id;
+SELECT feature_id, position, has_other_class, count(*) AS labels, min(label) AS label, list(raster_id ORDER BY raster_id)[:3] AS raster_ids
+FROM stale GROUP BY feature_id, position, has_other_class ORDER BY feature_id;
