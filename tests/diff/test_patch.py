@@ -34,7 +34,7 @@ POSITIONS = (1, 5, 8, 14, 18, HEAD)
 @pytest.fixture(scope="module")
 def patches(sample_history: SampleHistory) -> dict[tuple[int, int], Patch]:
     """The patches between neighbours of `POSITIONS`, and from the first to the last."""
-    pairs = [*pairwise(POSITIONS), (POSITIONS[0], POSITIONS[2]), (POSITIONS[0], HEAD), (HEAD, 8)]
+    pairs = [*pairwise(POSITIONS), (POSITIONS[0], POSITIONS[2]), (POSITIONS[0], HEAD), (HEAD, 8), (1, 1)]
     with Dataset.open(sample_history.root)._unit_of_work.open_revision() as revision:
         return {pair: build_patch(revision, Sides(*pair)) for pair in pairs}
 
@@ -128,6 +128,15 @@ def _to_fields(header: object) -> dict[str, object]:
         ('\\"depth\\":1.5', '\\"depth\\":\\"https://a:b@c.org/x\\"', "it holds a credential"),
         ('"class":"pond"', '"class":"\\ud800"', "line "),
         ('"width":64', '"width":9999999999999964', "is not an integer below 2^53"),
+        ('\\"depth\\":1.5', '\\"depth\\":NaN', "new.properties: it is not a JSON object (NaN is not a number"),
+        (
+            '\\"depth\\":1.5',
+            '\\"depth\\":1.5,\\"depth\\":2',
+            "new.properties: it is not a JSON object (a name occurs twice",
+        ),
+        ('\\"depth\\":1.5', '\\"depht\\":1.5', "new.properties.depht: the header does not declare this column"),
+        ('"new_order":[2,0]', '"new_order":[2147483648,0]', "new_order: it is not a pair of whole numbers"),
+        ('"new_order":[2,0]', '"new_order":[2,4294967296]', "new_order: it is not a pair of whole numbers"),
     ],
 )
 def test_reader_refuses_altered_patches(
@@ -145,6 +154,17 @@ def test_reader_refuses_altered_patches(
     with pytest.raises(GeographerError) as caught:
         parse_patch(altered.encode(), "x")
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("depth", [90, 900])
+@pytest.mark.parametrize("member", ["form", "parameters"])
+def test_reader_refuses_deep_values(patches: dict[tuple[int, int], Patch], depth: int, member: str) -> None:
+    head = encode_patch(patches[1, 1]).decode()
+    values = {"form": "null", "kind": '"cut grid"', "parameters": "{}", member: f'{{"a":{"[" * depth}{"]" * depth}}}'}
+    new = ",".join(f'"{name}":{value}' for name, value in values.items())
+    line = f'{{"key":{{"name":"x"}},"new":{{{new}}},"new_order":[1,0],"old":null,"table":"recipe"}}\n'
+    with pytest.raises(UsageError, match="line 2: new: its values are nested deeper than 64 levels"):
+        parse_patch((head + line).encode(), "x")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,10 @@ _REQUIRED: Final = {
 }
 """The values that must not be null."""
 _CHECKSUMS: Final = {"md5": "[0-9a-f]{32}", "sha256": "[0-9a-f]{64}"}
-_ORDER_LENGTH: Final = 2
+_MAX_ORDER: Final = (2**31 - 1, 2**32 - 1)
+"""The largest position of an event, and the largest place in it."""
+_MAX_DEPTH: Final = 64
+"""How deep values may be nested."""
 
 
 class PatchLineError(Exception):
@@ -88,7 +91,7 @@ def parse_patch(content: bytes, name: str) -> Patch:
     changes: list[PatchChange] = []
     for number, line in enumerate(lines[1:], 2):
         try:
-            change = _parse_change(line)
+            change = _parse_change(line, header)
             if changes and changes[-1][:2] >= change[:2]:
                 raise PatchLineError("key", "the lines are not in order of table and key, or an object occurs twice")
         except PatchLineError as error:
@@ -121,7 +124,7 @@ def _parse_header(line: bytes, name: str) -> PatchHeader:
     return header
 
 
-def _parse_change(line: bytes) -> PatchChange:
+def _parse_change(line: bytes, header: PatchHeader) -> PatchChange:
     values = _parse_json(line)
     table = values.get("table")
     if table not in PATCH_TABLES:
@@ -134,6 +137,7 @@ def _parse_change(line: bytes) -> PatchChange:
     orders = [_parse_order(table, name, values) for name in ("old_order", "new_order")]
     change = PatchChange(table, key, old, new, *orders)
     _check_sides(change)
+    _check_property_names(change, header)
     try:
         if encode_change(change).encode() != line:
             raise PatchLineError("the line", "it is not canonical JSON (RFC 8785)")
@@ -149,7 +153,19 @@ def _parse_json(line: bytes) -> dict[str, Any]:
         raise PatchLineError("the line", f"it is not JSON in UTF-8 ({quote_start(str(error))})") from error
     if not isinstance(values, dict):
         raise PatchLineError("the line", "it is not a JSON object")
+    for member, value in values.items():
+        _check_depth(member, value)
     return values
+
+
+def _check_depth(member: str, value: Any) -> None:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        nested = [item for item in level if isinstance(item, dict | list)]
+        level = [inner for item in nested for inner in (item.values() if isinstance(item, dict) else item)]
+        if not level:
+            return
+    raise PatchLineError(member, f"its values are nested deeper than {_MAX_DEPTH} levels")
 
 
 def _parse_key(table: str, key: Any) -> tuple[str, ...]:
@@ -240,15 +256,41 @@ def _check_row(table: str, side: str, values: Values) -> None:
 
 def _check_properties(member: str, text: str) -> None:
     try:
-        properties = json.loads(text)
-    except (ValueError, RecursionError):
-        properties = None
+        properties = json.loads(text, object_pairs_hook=_make_object, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise PatchLineError(member, f"it is not a JSON object ({quote_start(str(error))})") from error
     if not isinstance(properties, dict):
         raise PatchLineError(member, "it is not a JSON object")
+    _check_depth(member, properties)
     for name, value in properties.items():
         is_secret = isinstance(value, str) and (is_secret_name(name) or _MAY_BE_SECRET.search(value))
         if is_secret and redact_column_value(name, value) != value:
             raise PatchLineError(f"{member}.{name}", "it holds a credential, which the log would keep")
+
+
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return values
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _check_property_names(change: PatchChange, header: PatchHeader) -> None:
+    """Check that the header declares the columns that rows have values of."""
+    sides = {"feature_change": header.columns.feature, "raster_change": header.columns.raster}.get(change.table)
+    if sides is None:
+        return
+    for side, values, columns in (("old", change.old, sides.old), ("new", change.new, sides.new)):
+        if values is not None and values["properties"] is not None:
+            undeclared = json.loads(values["properties"]).keys() - {name for name, _ in columns}
+            if undeclared:
+                raise PatchLineError(
+                    f"{side}.properties.{quote_start(min(undeclared))}", "the header does not declare this column"
+                )
 
 
 def _check_recipe(side: str, name: str, values: Mapping[str, Any]) -> None:
@@ -272,9 +314,12 @@ def _parse_order(table: str, name: str, values: Mapping[str, Any]) -> Order | No
     if name not in values:
         return None
     order = values[name]
-    is_order = isinstance(order, list) and len(order) == _ORDER_LENGTH and table in ORDERED_TABLES
-    if not is_order or not all(type(number) is int and 0 <= number < 2**53 for number in order):
-        raise PatchLineError(name, "it is not a pair of whole numbers, or the table has no order")
+    is_order = isinstance(order, list) and len(order) == len(_MAX_ORDER) and table in ORDERED_TABLES
+    if not is_order or not all(
+        type(number) is int and 0 <= number <= limit for number, limit in zip(order, _MAX_ORDER, strict=True)
+    ):
+        limits = "of which the first is below 2^31 and the second below 2^32"
+        raise PatchLineError(name, f"it is not a pair of whole numbers {limits}, or the table has no order")
     return order[0], order[1]
 
 

@@ -32,7 +32,9 @@ class ColumnNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     raster: list[str]
 
 
-Orders = dict[str, tuple[Count, Count]]
+EventPosition = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+RowPlace = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+Orders = dict[str, tuple[EventPosition, RowPlace]]
 
 
 class ObjectOrders(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

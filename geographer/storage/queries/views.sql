@@ -18,12 +18,22 @@ CREATE OR REPLACE TEMP VIEW current_unreadable_row AS FROM state.unreadable_row 
 -- but objects of a merge keep the order that they had in the other dataset (`ordinal`).
 CREATE OR REPLACE TEMP VIEW merge_event AS SELECT position FROM state.event WHERE keeps_row_order;
 
--- The order that patches gave to objects, so that a revision that they lead back to has its order.
+-- The order that patches gave to objects, so that a revision that they lead back to has its order. Numbers that no event can
+-- have, which verify reports, give none.
 CREATE OR REPLACE TEMP VIEW patched_order AS
-SELECT event.position, subject.key AS subject, item.key AS object_id,
-       ((item.value->>0)::BIGINT << 32) + (item.value->>1)::BIGINT AS added
-FROM (SELECT position, payload->'$.order' AS orders FROM chain_event WHERE kind = 'patch_applied') AS event,
-     json_each(orders) AS subject, json_each(subject.value) AS item;
+SELECT position, subject, object_id, added
+FROM (
+    SELECT position, subject, object_id,
+           CASE WHEN set_position BETWEEN 0 AND 2147483647 AND place BETWEEN 0 AND 4294967295
+                THEN (set_position << 32) + place END AS added
+    FROM (
+        SELECT event.position, subject.key AS subject, item.key AS object_id,
+               TRY_CAST(item.value->>0 AS BIGINT) AS set_position, TRY_CAST(item.value->>1 AS BIGINT) AS place
+        FROM (SELECT position, payload->'$.order' AS orders FROM chain_event WHERE kind = 'patch_applied') AS event,
+             json_each(orders) AS subject, json_each(subject.value) AS item
+    )
+)
+WHERE added IS NOT NULL;
 
 CREATE OR REPLACE TEMP VIEW feature_order AS
 SELECT feature_id, if(set_at >= added >> 32, set_order, added) AS added

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import shapely
 
@@ -18,7 +19,12 @@ from geographer.cli import load_command
 from geographer.diff.patch import read_patch, write_patch
 from geographer.diff.patch.model import make_patch
 from geographer.operations.apply.conflicts import PatchConflictError
+from geographer.operations.apply.events import ObjectOrders, PatchApplied
 from geographer.storage.dvc.retained import RETAINED_FOLDER
+from geographer.storage.events import CommitInfo
+from geographer.storage.events.payload import parse_payload
+from geographer.storage.log.append import append_event
+from geographer.storage.log.read import read_event
 from tests.diff.patch_cases import read_content
 from tests.sample_history import (
     HEAD,
@@ -310,3 +316,18 @@ def test_geometry_conflict_shows_wkb(points: Dataset, tmp_path: Path) -> None:
     conflict = next(item for item in caught.value.conflicts if item.column == "geometry")
     assert conflict.ours["crs"] == "EPSG:32633"
     assert shapely.from_wkb(b64decode(conflict.ours["geometry"])).area == pytest.approx(400)
+
+
+def test_impossible_orders_are_an_invalid_payload(points: Dataset, tmp_path: Path) -> None:
+    """Numbers that no event can have, in an event that another program appended, are named and reported."""
+    points.remove_features(["a"])
+    points.apply_patch(make_patch_file(points, 3, 2, tmp_path / "x.patch"))
+    work = points._unit_of_work
+    with work.database.open_connection(log="r") as connection:
+        payload = parse_payload("patch_applied", 1, read_event(connection, 4).payload)
+    assert isinstance(payload, PatchApplied)
+    order = ObjectOrders({"a": (2**53 - 1, 0), "b": (2**31 - 1, 2**40)}, {})
+    append_event(work.database, msgspec.structs.replace(payload, order=order), {}, CommitInfo("Ada"), work.read_head())
+    with pytest.raises(CorruptError, match="invalid: Expected `int` <= 2147483647"):
+        points.update()
+    assert "order" in str(points.verify())
