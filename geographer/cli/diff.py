@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,12 +13,13 @@ from geographer.cli import options, output
 from geographer.cli.diff_report import format_diff
 from geographer.cli.help import format_example
 from geographer.dataset.reader import DatasetReader
+from geographer.diff.selection import TABLES
 
 if TYPE_CHECKING:
     from geographer.diff.difference import Diff
 
 EXIT_DIFFERENT: Final = 1
-_TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "splits", "classes", "recipes")
+_SECTIONS: Final = ("counts", "flags", "objects")
 _EXAMPLES: Final = (
     "diff v1 v2",
     "diff v1 --flags --subset test",
@@ -33,7 +35,7 @@ _EXAMPLES: Final = (
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(_TABLES),
+    type=click.Choice(TABLES),
     show_default="all",
     help="Compare these objects only. Repeatable.",
 )
@@ -77,35 +79,43 @@ def diff_command(
     """
     if sum((as_json, as_geojson, patch_file is not None)) > 1:
         raise click.UsageError("--json, --geojson and --patch exclude each other. Pass one of them.")
+    if as_geojson and (stat or flags):
+        raise click.UsageError("--geojson has the objects alone. Leave --stat and --flags out, or pass --json.")
+    conditions["ids"] = ids or None
     if patch_file is not None:
-        if any((stat, flags, pixels, limit is not None, other, ids, *conditions.values())):
-            raise click.UsageError("--patch holds all differences. Pass it without conditions and other outputs.")
+        if any((stat, flags, pixels, limit is not None, other, *conditions.values())):
+            raise click.UsageError(
+                "a patch holds all differences between two revisions of this dataset. Pass A and B alone."
+            )
         count = dataset.write_patch(a, b, patch_file)
         click.echo(f"'{patch_file}': {format_count(count, 'object')}")
+        _exit_if_different(with_exit_code and count > 0)
         return
-    is_text = not (as_json or as_geojson)
-    needs_flags = flags or (as_json and not stat) or (is_text and not stat)
-    conditions["ids"] = ids or None
+    sections = {name for name, is_wanted in (("counts", stat), ("flags", flags)) if is_wanted} or {*_SECTIONS}
+    needs_flags = "flags" in sections and not as_geojson
     diff = dataset.diff(a, b, flags=needs_flags, pixels=pixels, footprints=as_geojson, other=other, **conditions)
     if as_json:
         from geographer.diff.envelope import make_envelope
 
-        output.print_json_line(make_envelope(diff, limit=0 if (stat or flags) and limit is None else limit))
+        output.print_json_line(make_envelope(diff, sections, limit))
     elif as_geojson:
-        for line in _iter_geojson_lines(diff):
+        for line in _iter_geojson_lines(diff, limit):
             click.echo(line)
     else:
-        sections = {name for name, is_wanted in (("counts", stat), ("flags", flags)) if is_wanted}
-        for line in format_diff(diff, sections or {"counts", "flags", "objects"}, limit):
+        for line in format_diff(diff, sections, limit, other):
             click.echo(line)
-    if with_exit_code and not diff.is_empty:
+    _exit_if_different(with_exit_code and not diff.is_empty)
+
+
+def _exit_if_different(is_different: bool) -> None:
+    if is_different:
         sys.exit(EXIT_DIFFERENT)
 
 
-def _iter_geojson_lines(diff: "Diff") -> Iterator[str]:
+def _iter_geojson_lines(diff: "Diff", limit: int | None) -> Iterator[str]:
     from geographer.diff.envelope import iter_geojson_features
 
-    features = [json.dumps(feature, ensure_ascii=False) for feature in iter_geojson_features(diff)]
+    features = [json.dumps(feature, ensure_ascii=False) for feature in islice(iter_geojson_features(diff), limit)]
     yield '{"type": "FeatureCollection", "features": ['
     if features:
         yield ",\n".join(features)

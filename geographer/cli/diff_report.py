@@ -17,13 +17,24 @@ _ORDER: Final = ("changed", "removed", "added")
 _HIDDEN: Final = frozenset({"md5", "sha256", "pixel_digest", "size", "geometry", "id_is_integer", "transform"})
 """Values whose change other words tell, or that are of no use in text."""
 _SHOWN_VALUES: Final = {"class": "value", "split": "part", "recipe": "kind"}
+_SAME_SHAPE_M: Final = 1e-6
 _BYTES: Final = ("sha256", "pixel_digest")
 _OBJECTS, _FLAGS, _GROUPS, _CLASSES, _VALUE_LENGTH = 20, 50, 6, 12, 40
 
 
-def format_diff(diff: "Diff", sections: Collection[str], limit: int | None) -> Iterator[str]:
-    """Yield the lines of the sections 'counts', 'flags' and 'objects' of a difference."""
-    yield f"{_format_revision(diff.old)} → {_format_revision(diff.new)}"
+def format_diff(diff: "Diff", sections: Collection[str], limit: int | None, place: str | None = None) -> Iterator[str]:
+    """Yield the lines of the sections 'counts', 'flags' and 'objects' of a difference.
+
+    `place` is the other dataset that has the new side. Control characters in ids are escaped, so that each object is
+    one line.
+    """
+    for line in _iter_lines(diff, sections, limit, place):
+        yield "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in line)
+
+
+def _iter_lines(diff: "Diff", sections: Collection[str], limit: int | None, place: str | None) -> Iterator[str]:
+    where = f" in '{place}'" if place else ""
+    yield f"{_format_revision(diff.old)} → {_format_revision(diff.new)}{where}"
     for review in diff.reviews:
         yield f"{review['verdict']} by {review['author']}: {review['message']}  @{review['position']}"
     if diff.is_empty:
@@ -33,11 +44,10 @@ def format_diff(diff: "Diff", sections: Collection[str], limit: int | None) -> I
         yield from _format_counts(diff)
     if "flags" in sections:
         yield from _format_flags(diff, _FLAGS if limit is None else limit)
+    if "objects" in sections or "counts" in sections:
+        yield from _format_tables(diff, _OBJECTS if limit is None else limit)
     if "objects" in sections:
-        yield from _format_tables(diff)
         yield from _format_objects(diff, _OBJECTS if limit is None else limit)
-    elif "counts" in sections:
-        yield from _format_tables(diff)
 
 
 def _format_revision(revision: "RevisionName") -> str:
@@ -76,15 +86,18 @@ def _format_flags(diff: "Diff", limit: int) -> Iterator[str]:
         yield f"  … and {len(diff.flags) - limit:,} more: --limit {len(diff.flags)}"
 
 
-def _format_tables(diff: "Diff") -> Iterator[str]:
+def _format_tables(diff: "Diff", limit: int) -> Iterator[str]:
     """Yield the classes of features that changed as a confusion table, moves between subsets, and pixels."""
     if diff.class_changes:
         yield "classes of features, before (rows) and after (columns):"
         yield from (f"  {line}" for line in _format_class_changes(diff))
     for (split, old, new), number in diff.moves.most_common():
         yield f"split {split}: {format_count(number, 'raster')} from {old or 'excluded'} to {new or 'excluded'}"
-    for file in diff.files:
+    files = sorted(diff.files, key=lambda file: -file.changed_pixels)
+    for file in files[:limit]:
         yield from _format_file(file, diff.value_names)
+    if len(files) > limit:
+        yield f"  … and {len(files) - limit:,} more files: --limit {len(files)}"
 
 
 def _format_class_changes(diff: "Diff") -> list[str]:
@@ -101,12 +114,17 @@ def _format_file(file: "FileChange", value_names: Mapping[int, str]) -> Iterator
         yield f"{name}: pixels not compared, because {file.problem}"
     elif file.change is not None:
         change = file.change
+        if not change.changed:
+            yield f"{name}: equal pixels, with another georeference, type or metadata"
+            return
         share = f"{change.changed:,} of {format_count(change.pixels, 'pixel')} differ"
         yield f"{name}: {share} ({change.changed / change.pixels:.1%})"
         for band in change.bands:
             means = " → ".join("no data" if mean is None else f"{mean:.6g}" for mean in (band.old_mean, band.new_mean))
             largest = "" if band.max_difference is None else f", largest difference {band.max_difference:.6g}"
             yield f"  band {band.band}: {band.changed:,} differ, mean {means}{largest}"
+    elif file.values is not None and not file.values:
+        yield f"{name}: equal pixels, with another georeference, type or metadata"
     elif file.values:
         moves = sorted(file.values.items(), key=lambda item: -item[1])
         texts = [
@@ -149,14 +167,23 @@ def _format_object(diff: "Diff", item: "ObjectChange") -> str:
     for key, (old, new) in differences.items():
         texts += [] if key in _HIDDEN else [f"{key} {_format_value(old)} → {_format_value(new)}"]
     if any(key in differences for key in _BYTES):
-        texts.append("other pixels" if "pixel_digest" in differences else "other bytes")
+        texts.append(_describe_bytes(differences))
     return f"{name}: {', '.join(texts)}" if texts else name
+
+
+def _describe_bytes(differences: Mapping[str, Any]) -> str:
+    """Return what differs in a file: a pixel digest covers the georeference, too, which labels do not record."""
+    if "pixel_digest" not in differences:
+        return "other bytes, equal pixels"
+    return "other georeference or pixels" if "transform" in differences or "crs" in differences else "other pixels"
 
 
 def _format_geometry(diff: "Diff", feature_id: str) -> str:
     measures = diff.measures_by_id.get(feature_id)
     if measures is None:
         return "geometry"
+    if measures["hausdorff"] < _SAME_SHAPE_M:
+        return "geometry (same shape, written otherwise)"
     parts = [f"IoU {measures['iou']:.3f}"] if "iou" in measures else []
     if measures["old_area"] or measures["new_area"]:
         change = f" ({_format_percent(measures['area_ratio'] - 1)})" if "area_ratio" in measures else ""

@@ -285,13 +285,14 @@ class DatasetReader:
             ConflictError: the other dataset has no common history with this one.
             StorageError: the remote cannot be reached.
         """
-        from geographer.diff.changes import Sides
         from geographer.diff.difference import DiffOptions, compute_diff
         from geographer.diff.selection import DiffSelection
         from geographer.storage.log.branch_copy import copy_branch, find_diverged_branch
         from geographer.storage.workspace.revision_files import find_stored_files
 
         selection = DiffSelection(**conditions)
+        if other is not None and not isinstance(other, str | Path):
+            raise UsageError(f"invalid dataset {other!r}. Use the path of its folder.")
         options = DiffOptions(flags, footprints)
         if pixels:
             options = options._replace(find_files=partial(find_stored_files, self._unit_of_work.file_store))
@@ -302,12 +303,18 @@ class DatasetReader:
             with tempfile.TemporaryDirectory() as folder:
                 copy_branch(self._unit_of_work.database, branch, Path(folder) / GEOGRAPHER_FOLDER)
                 return self._diff_other(a, revision_there, UnitOfWork(Path(folder)), branch, selection, options)
-        new = self._unit_of_work.resolve_revision(b)
-        sides = Sides(max(new - 1, 1) if a is None else self._unit_of_work.resolve_revision(a), new)
+        sides = self._resolve_sides(a, b)
         options = options._replace(read_geometries=partial(self._read_changed_geometries, sides))
         # The head has the reviews of older revisions.
         with self._unit_of_work.open_revision() as head:
             return compute_diff(head, sides, selection, options)
+
+    def _resolve_sides(self, a: RevisionSpec, b: RevisionSpec) -> "Sides":
+        """Return the positions to compare; `a` is by default the revision before `b`, `b` the head."""
+        from geographer.diff.changes import Sides
+
+        new = self._unit_of_work.resolve_revision(b)
+        return Sides(max(new - 1, 1) if a is None else self._unit_of_work.resolve_revision(a), new)
 
     def _read_changed_geometries(self, sides: "Sides") -> "pa.Table":
         from geographer.diff.changes import read_changed_geometries
@@ -337,6 +344,8 @@ class DatasetReader:
     def write_patch(self, a: RevisionSpec, b: RevisionSpec, path: str | Path) -> int:
         """Write the patch from revision `a` to `b` to a file, and return the number of objects that it changes.
 
+        Defaults are those of `diff`: the revision before `b`, and the head.
+
         `Dataset.apply_patch` applies it to a copy of the dataset, or to another revision; see docs/patch-format.md.
 
         Raises:
@@ -344,10 +353,9 @@ class DatasetReader:
             ConflictError: a revision has rows that cannot be read, which a patch cannot carry.
             StorageError, UsageError: the file cannot be written, or the path is not that of a file.
         """
-        from geographer.diff.changes import Sides
         from geographer.diff.patch import build_patch, write_patch
 
-        sides = Sides(self._unit_of_work.resolve_revision(a), self._unit_of_work.resolve_revision(b))
+        sides = self._resolve_sides(a, b)
         with self._unit_of_work.open_revision(max(sides)) as revision:
             patch = build_patch(revision, sides)
         write_patch(patch, path)

@@ -74,6 +74,7 @@ GEOMETRY_VERSIONS: Final = (
     "UNION ALL SELECT feature_id, false, old.feature_key FROM changed_feature WHERE old IS NOT NULL"
 )
 """The versions of changed features on either side, of which recorded_geometry.sql reads the geometries."""
+_BATCH_ROWS: Final = 4096
 _INTERNAL: Final = ("row_digest", "valid_from", "valid_to", "feature_key", "raster_key", "id_is_integer")
 
 
@@ -175,9 +176,10 @@ def fetch_changes(revision: Revision, kind: str, condition: str = "true") -> pa.
 def iter_changes(kind: str, table: pa.Table) -> Iterator[ObjectChange]:
     """Yield the rows of `fetch_changes` as objects, without the state's own keys."""
     keys = OBJECT_KINDS[kind].keys
-    for row in table.to_pylist():
-        sides = [row[side] and _select_values(row[side], keys) for side in ("old", "new")]
-        yield ObjectChange(kind, tuple(row[key] for key in keys), row["change"], row["position"], *sides)
+    for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+        for row in batch.to_pylist():
+            sides = [row[side] and _select_values(row[side], keys) for side in ("old", "new")]
+            yield ObjectChange(kind, tuple(row[key] for key in keys), row["change"], row["position"], *sides)
 
 
 def _select_values(side: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

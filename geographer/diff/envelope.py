@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -13,18 +15,27 @@ from geographer.diff.difference import Diff, RevisionName, format_id
 from geographer.diff.flags.flag import Flag
 from geographer.diff.pixels import FileChange
 
+if TYPE_CHECKING:
+    from geographer.rasters.compare import BandChange
+
 DIFF_FORMAT: Final = "geographer.diff"
 DIFF_VERSION: Final = 1
 
 _CHIP: Final = "chip"
 
 
-def make_envelope(diff: Diff, *, limit: int | None = None) -> dict[str, Any]:
+def make_envelope(
+    diff: Diff, sections: Collection[str] = ("counts", "flags", "objects"), limit: int | None = None
+) -> dict[str, Any]:
     """Return a difference as JSON; `limit` is the largest number of objects to list.
+
+    What `sections` lacks (flags, objects) is null.
 
     Coordinates are longitude/latitude, areas m², distances metres; times are in UTC. Positions are those of events.
     """
-    objects = [_format_object(diff, item) for item, _ in zip(diff.iter_objects(), _count_up_to(limit), strict=False)]
+    objects = (
+        [_format_object(diff, item) for item in islice(diff.iter_objects(), limit)] if "objects" in sections else None
+    )
     return {
         "format": DIFF_FORMAT,
         "version": DIFF_VERSION,
@@ -38,8 +49,9 @@ def make_envelope(diff: Diff, *, limit: int | None = None) -> dict[str, Any]:
         "moves": [
             {"split": name, "from": old, "to": new, "number": n} for (name, old, new), n in _sort_counts(diff.moves)
         ],
-        "flags": [_format_flag(flag) for flag in diff.flags],
+        "flags": [_format_flag(flag) for flag in diff.flags] if "flags" in sections else None,
         "pixels": [_format_file(file) for file in diff.files],
+        "truncated": objects is not None and len(objects) < sum(map(len, diff.changes.values())),
         "changes": objects,
     }
 
@@ -142,19 +154,18 @@ def _format_file(file: FileChange) -> dict[str, Any]:
     }
     if file.change is not None:
         change = file.change._asdict()
-        result |= {**change, "bands": [band._asdict() for band in file.change.bands]}
+        result |= {**change, "bands": [_format_band(band) for band in file.change.bands]}
     if file.values is not None:
         rows = sorted(file.values.items())
         result["values"] = [{"band": band, "from": old, "to": new, "pixels": n} for (band, old, new), n in rows]
     return result
 
 
+def _format_band(band: BandChange) -> dict[str, Any]:
+    """Return the values of a band; JSON has no infinite numbers."""
+    values = band._asdict()
+    return {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in values.items()}
+
+
 def _sort_counts(counts: Mapping[Any, int]) -> list[tuple[Any, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], tuple(map(str, item[0]))))
-
-
-def _count_up_to(limit: int | None) -> Iterator[int]:
-    number = 0
-    while limit is None or number < limit:
-        yield number
-        number += 1

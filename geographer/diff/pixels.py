@@ -41,6 +41,11 @@ class FileChange(NamedTuple):
     values: Mapping[tuple[int, int, int], int] | None = None
 
     @property
+    def changed_pixels(self) -> int:
+        """The number of pixels that differ; 0 if they were not compared."""
+        return self.change.changed if self.change else sum((self.values or {}).values())
+
+    @property
     def nodata_growth(self) -> float:
         """By how much the share of pixels without data grew, 0 to 1."""
         if self.change is None:
@@ -54,11 +59,6 @@ def compare_changed_files(changes: Mapping[str, pa.Table], find_files: FileFinde
     wanted = [_read_checksums(side) for item in items for side in (item.old, item.new) if side and _is_stored(side)]
     files = find_files(wanted)
     return [_compare_item(item, files) for item in items]
-
-
-def describe_values(value_names: Mapping[int, str], value: int) -> str:
-    """Return the name of a class value, or the value itself."""
-    return value_names.get(value, str(value))
 
 
 def has_more_nodata(change: FileChange) -> bool:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from math import isfinite
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import Any, Final, TypedDict
 
 import msgspec
 
-from geographer.base.errors import GeographerError, UsageError
+from geographer.base.errors import GeographerError, NotFoundError, UsageError, quote_names
 from geographer.base.text import is_unicode
 from geographer.diff.changes import OBJECT_KINDS, Sides
 from geographer.storage.database.connection import run_script
 from geographer.storage.database.sql_sandbox import translate_sql_errors
 from geographer.storage.queries.revision import Revision
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "splits", "classes", "recipes")
 """The groups of objects that a difference can be limited to; labels include the objects on them."""
@@ -33,6 +31,9 @@ _KINDS: Final = {
     "recipes": ("recipe",),
 }
 _IS_CHIP: Final = "coalesce(new.parent_id, old.parent_id) IS NOT NULL"
+_RASTER_NAMES: Final = ("new.parent_id", "old.parent_id", "new.feature_id", "old.feature_id")
+"""Objects that a chip names: the raster that it is cut from, and the feature that it is cut around."""
+_KNOWN: Final = Path(__file__).with_name("known_names.sql")
 _SCRIPT: Final = Path(__file__).with_name("selection.sql")
 _CONDITIONS: Final = {
     "feature": "feature_id IN (FROM chosen_feature)",
@@ -49,26 +50,26 @@ _CONDITIONS: Final = {
 class DiffConditions(TypedDict, total=False):
     """The conditions of a `DiffSelection`, by name."""
 
-    only: Sequence[str]
+    only: Sequence[str] | str
     where: str | None
     class_: str | None
     collection: str | None
     subset: str | None
     bbox: tuple[float, float, float, float] | str | None
-    ids: Sequence[str] | None
+    ids: Sequence[str] | str | None
 
 
 class DiffSelection(msgspec.Struct, frozen=True, kw_only=True):
     """Which objects to show; all conditions that are given must hold, on either side of the difference.
 
     Attributes:
-        only: Groups of objects, of `TABLES`.
+        only: Groups of objects, of `TABLES`; one or many.
         where: An SQL expression over the columns of features, or of rasters if it names columns that only they have.
         class_: The class of features, and of what shows them.
         collection: The collection of rasters (for chips, their recipe), and of what lies on them.
-        subset: The part of a split that rasters are in.
+        subset: The part of a split that rasters are in, or `SPLIT/PART` if several splits have such a part.
         bbox: West, south, east, north in degrees (EPSG:4326); west may exceed east across the antimeridian.
-        ids: Ids of features, rasters, classes or recipes.
+        ids: Ids of features, rasters, classes or recipes, one or many.
     """
 
     only: Sequence[str] = ()
@@ -82,8 +83,11 @@ class DiffSelection(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         texts = {"where": self.where, "class": self.class_, "collection": self.collection, "subset": self.subset}
         for name, text in texts.items():
-            if text is not None and not (isinstance(text, str) and is_unicode(text)):
-                raise UsageError(f"invalid --{name} {text!r}. Use a text.")
+            if text is not None:
+                _require_text(name, text)
+        for name in ("only", "ids"):
+            if (value := getattr(self, name)) is not None:
+                msgspec.structs.force_setattr(self, name, _list_texts(name, value))
         if unknown := [name for name in self.only if name not in TABLES]:
             raise UsageError(f"unknown --only {unknown[0]!r}. Use {', '.join(TABLES)}.")
         if self.bbox is not None:
@@ -108,8 +112,10 @@ class DiffSelection(msgspec.Struct, frozen=True, kw_only=True):
             conditions = ["\"class\" = getvariable('chosen_class')"]
         if kind == "label_object" and self.class_ is not None:
             conditions.append("getvariable('chosen_class') IN (old.class, new.class)")
+        if kind == "split" and self.subset is not None:
+            conditions.append("split = getvariable('chosen_split')")
         if self.ids is not None:
-            keys = [*OBJECT_KINDS[kind].keys, *(["new.parent_id", "old.parent_id"] if kind == "raster" else [])]
+            keys = [*OBJECT_KINDS[kind].keys, *(_RASTER_NAMES if kind == "raster" else [])]
             tests = [f"{_quote_key(key)} IN (FROM chosen_id)" for key in keys]
             conditions.append(f"({' OR '.join(tests)})")
         if kind == "raster" and self.only and not {"rasters", "chips"} <= {*self.only}:
@@ -138,12 +144,16 @@ def stage_selection(revision: Revision, sides: Sides, selection: DiffSelection) 
     """Make the temporary tables `chosen_feature`, `chosen_raster` and `chosen_id`, which `build_condition` names.
 
     Raises:
-        UsageError: `where` is not one SQL expression, or names columns that neither features nor rasters have.
+        UsageError: `where` is not one SQL expression, or several splits have a part of the name of the subset.
+        NotFoundError: `where` names columns that neither features nor rasters have, or neither side has the class,
+            collection, subset or an id.
     """
     if not selection.has_conditions:
         return
     connection = revision.connection
+    split, subset = _require_known_names(revision, sides, selection)
     connection.execute("SET VARIABLE chosen_class = $name", {"name": selection.class_})
+    connection.execute("SET VARIABLE chosen_split = $name", {"name": split})
     ids = {"ids": [*(selection.ids or ())]}
     connection.execute("CREATE OR REPLACE TEMP TABLE chosen_id AS SELECT unnest($ids::VARCHAR[]) AS id", ids)
     table = _stage_filter(revision, sides, selection)
@@ -152,7 +162,7 @@ def stage_selection(revision: Revision, sides: Sides, selection: DiffSelection) 
     by_raster = selection.collection is not None or selection.subset is not None or table == "rasters"
     parameters = {
         **{"old": sides.old, "new": sides.new, "class": selection.class_, "collection": selection.collection},
-        **{"subset": selection.subset, "west": west, "south": south, "east": east, "north": north},
+        **{"split": split, "subset": subset, "west": west, "south": south, "east": east, "north": north},
         **{"by_feature": by_feature, "by_raster": by_raster, "where_table": table},
     }
     run_script(connection, _SCRIPT.read_text(), parameters)
@@ -164,9 +174,9 @@ def _stage_filter(revision: Revision, sides: Sides, selection: DiffSelection) ->
     connection.execute("CREATE OR REPLACE TEMP TABLE matching_id (id VARCHAR)")
     if where is None:
         return None
-    table = _find_table(Revision(connection, max(sides)), where, selection.only)
+    table, positions = _find_table(revision, sides, selection)
     id_column = f"{table.removesuffix('s')}_id"
-    for position in (sides.old, sides.new):
+    for position in positions:
         side = Revision(connection, position)
         with translate_sql_errors(where):
             condition = side.validate_filter(table, where)
@@ -175,20 +185,65 @@ def _stage_filter(revision: Revision, sides: Sides, selection: DiffSelection) ->
     return table
 
 
-def _find_table(revision: Revision, where: str, only: Collection[str]) -> str:
-    """Return 'features' or 'rasters': that which has the columns of an expression, at the later revision."""
-    order: Iterable[str] = ("rasters", "features") if {*only} & {"rasters", "chips"} else ("features", "rasters")
+def _find_table(revision: Revision, sides: Sides, selection: DiffSelection) -> tuple[str, list[int]]:
+    """Return the first table, features or rasters, that has the columns of the filter, and the sides that have them."""
+    by_raster = {*selection.only} & {"rasters", "chips"}
     errors: list[GeographerError] = []
-    for table in order:
-        try:
-            condition = revision.validate_filter(table, where)
-            with translate_sql_errors(where):
-                revision.connection.execute(f"SELECT 1 FROM {table} WHERE {condition} LIMIT 0")  # noqa: S608
-        except GeographerError as error:
-            errors.append(error)
-        else:
-            return table
+    for table in ("rasters", "features") if by_raster else ("features", "rasters"):
+        positions = []
+        for position in sorted({*sides}, reverse=True):
+            try:
+                _check_filter(Revision(revision.connection, position), table, selection.where)
+            except GeographerError as error:
+                errors.append(error)
+            else:
+                positions.append(position)
+        if positions:
+            return table, positions
     raise errors[0]
+
+
+def _check_filter(revision: Revision, table: str, where: str | None) -> None:
+    condition = revision.validate_filter(table, where)
+    with translate_sql_errors(where):
+        revision.connection.execute(f"SELECT 1 FROM {table} WHERE {condition} LIMIT 0")  # noqa: S608
+
+
+def _require_known_names(revision: Revision, sides: Sides, selection: DiffSelection) -> tuple[str | None, str | None]:
+    """Return the split and the part of the subset; raise if neither side has what the selection names."""
+    split, subset = None, selection.subset
+    if subset is not None and "/" in subset:
+        split, _, subset = subset.partition("/")
+    names = {"class": selection.class_, "collection": selection.collection, "subset": subset}
+    parameters = {**names, "split": split, "ids": [*(selection.ids or ())], "old": sides.old, "new": sides.new}
+    splits = []
+    for kind, name, is_known in revision.fetch_rows(_KNOWN.read_text(), parameters):
+        if kind == "split":
+            splits.append(name)
+        elif not is_known:
+            raise NotFoundError(f"no {kind} '{name}' at @{sides.old} or @{sides.new}. Correct the name: --{kind}.")
+    if len(splits) > 1:
+        raise UsageError(f"splits {quote_names(splits)} have a part '{subset}'. Pass --subset {splits[0]}/{subset}.")
+    if subset is not None and not splits:
+        raise NotFoundError(f"no subset '{selection.subset}' at @{sides.old} or @{sides.new}. See geographer splits.")
+    return (splits[0] if splits else None), subset
+
+
+def _require_text(name: str, value: Any) -> str:
+    if not (isinstance(value, str) and is_unicode(value)):
+        raise UsageError(f"invalid --{name} {value!r}. Use a text.")
+    return value
+
+
+def _list_texts(name: str, value: Any) -> list[str]:
+    """Return one text or many, and whole numbers as text; `UsageError` for other values."""
+    items = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(items, str | Integral) and not isinstance(items, bool):
+        items = [items]
+    if not isinstance(items, list | tuple | set | frozenset):
+        raise UsageError(f"invalid --{name} {value!r}. Use a text, or many of them.")
+    numbers = [str(int(item)) if isinstance(item, Integral) and not isinstance(item, bool) else item for item in items]
+    return [_require_text(name, item) for item in numbers]
 
 
 def _quote_key(key: str) -> str:

@@ -18,9 +18,17 @@ from click.testing import CliRunner
 from geographer import ConflictError, Dataset, UsageError
 from geographer.cli import geographer_command
 from tests.cli.runner import run_command
-from tests.sample_history import HEAD, SampleHistory
+from tests.sample_history import HEAD, SampleHistory, point_geometry, write_features
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "diff.v1.json"
+SQUARE_ON_180 = [
+    (3300000.0, -9000.0),
+    (3350000.0, -9000.0),
+    (3350000.0, 9000.0),
+    (3300000.0, 9000.0),
+    (3300000.0, -9000.0),
+]
+"""In EPSG:3832 (Mercator around 150 degrees east), where 180 degrees east is at 3,339,585 m."""
 PAIRS = [(1, HEAD), (HEAD, 8), (8, HEAD), *list(pairwise(range(2, HEAD + 1)))[::4]]
 
 
@@ -143,7 +151,8 @@ def test_exit_code_tells_difference(sample_history):
         0,
         0,
     ]
-    assert exit_code("v1", "v2", "--exit-code", "--id", "no such id") == 0
+    assert exit_code("v1", "v2", "--exit-code", "--id", "S2A") == 1
+    assert exit_code("v1", "--geojson", "--stat") == 2
     assert exit_code("v1", "--json", "--geojson") == 2
 
 
@@ -155,6 +164,11 @@ def test_omitted_revisions_are_last_two(dataset):
 
 def select(dataset: Dataset, **conditions) -> set[tuple]:
     return {(item.kind, *item.keys) for item in dataset.diff("v1", "v2", **conditions).iter_objects()}
+
+
+def names_of(item) -> set[str]:
+    sides = [side for side in (item.old, item.new) if side]
+    return {*item.keys} | {side.get(name) for side in sides for name in ("parent_id", "feature_id")}
 
 
 def test_conditions_choose_objects(dataset):
@@ -173,11 +187,39 @@ def test_conditions_choose_objects(dataset):
     assert select(dataset, only=["splits"], subset="test") == {
         key for key in everything if key[0] == "split" and key[2] in in_test
     }
-    assert select(dataset, ids=["p1"]) == {key for key in everything if "p1" in key}
+    named = {(item.kind, *item.keys) for item in dataset.diff("v1", "v2").iter_objects() if "p1" in names_of(item)}
+    assert select(dataset, ids=["p1"]) == select(dataset, ids="p1") == named
+    assert select(dataset, only="splits", subset="parts/test") == select(dataset, only="splits", subset="test")
     west, south, east, north = shapely.from_wkb(dataset.rasters("v2", raster="d")["footprint"][0].as_py()).bounds
     assert ("raster", "d") in select(dataset, bbox=(west, south, east, north))
     assert ("raster", "d") not in select(dataset, bbox=(west - 1, south, west - 0.9, north))
     assert select(dataset, bbox="170,-10,-170,10") == set()
+
+
+def test_column_of_one_side_can_be_a_condition(dataset, tmp_path, empty_dataset):
+    lakes = Dataset.open(shutil.copytree(empty_dataset, tmp_path / "lakes"))
+    lakes.add_features(
+        write_features(tmp_path / "old.geojson", {"a": ("pond", point_geometry(1, 1))}), crs="EPSG:32633"
+    )
+    features = json.loads((tmp_path / "old.geojson").read_text())
+    features["features"][0]["properties"] |= {"id": "b", "area": 3}
+    (tmp_path / "new.geojson").write_text(json.dumps(features))
+    lakes.add_features(tmp_path / "new.geojson", crs="EPSG:32633")
+    for sides in ((2, 3), (3, 2)):
+        assert {item.keys for item in lakes.diff(*sides, where="area > 1").iter_objects()} == {("b",)}
+
+
+def test_box_meets_the_antimeridian(tmp_path, empty_dataset):
+    islands = Dataset.open(shutil.copytree(empty_dataset, tmp_path / "islands"))
+    metres = {"type": "Polygon", "coordinates": [[[x, y] for x, y in SQUARE_ON_180]]}
+    islands.add_features(write_features(tmp_path / "i.geojson", {"i": ("land", metres)}), crs="EPSG:3832")
+    for box, is_there in (
+        ("179,-1,180,1", True),
+        ("-180,-1,-179.9,1", True),
+        ("179.5,-1,-179.5,1", True),
+        ("0,-1,10,1", False),
+    ):
+        assert bool(len(islands.diff(bbox=box, only="features").changes["feature"])) is is_there, box
 
 
 def test_flags_follow_conditions(dataset):
@@ -196,6 +238,15 @@ def test_flags_follow_conditions(dataset):
         {"bbox": "1,2,nan,4"},
         {"class_": 7},
         {"collection": "\ud800"},
+        {"class_": "no such class"},
+        {"collection": "no such collection"},
+        {"subset": "no such subset"},
+        {"subset": "no split/test"},
+        {"ids": "no such id"},
+        {"ids": [1.5]},
+        {"ids": ["\ud800"]},
+        {"only": 5},
+        {"other": 5},
     ],
 )
 def test_invalid_conditions_are_refused(dataset, conditions):

@@ -73,6 +73,8 @@ def _find_unusual_sizes(table: pa.Table) -> Iterator[FlagCandidate]:
 
 def _find_remote(table: pa.Table) -> Iterator[FlagCandidate]:
     x, y = table["x"].to_numpy(), table["y"].to_numpy()
+    # Longitudes around the first one: a dataset may lie on both sides of the antimeridian.
+    x = (x - x[0] + 180) % 360 - 180
     distances = np.hypot((x - np.median(x)) * np.cos(np.radians(np.median(y))), y - np.median(y))
     limit = max(_MIN_DISTANCE_DEG, _DISTANCE_FACTOR * float(np.quantile(distances, 0.9)))
     for index in np.flatnonzero(distances > limit):

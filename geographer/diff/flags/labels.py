@@ -27,8 +27,8 @@ def find_stale_labels(revision: Revision, new_position: int, geometries: Changed
     distances = geometries.measures.hausdorff / geometries.pixels
     unmoved = {name for name, distance in zip(geometries.ids, distances, strict=True) if distance < _MIN_PIXELS}
     rows = revision.fetch_rows(_STALE.read_text(), {"new": new_position})
-    for feature_id, position, has_other_class, labels, label, raster_ids in rows:
-        if feature_id in unmoved and not has_other_class:
+    for feature_id, position, has_other_values, labels, label, raster_ids in rows:
+        if feature_id in unmoved and not has_other_values:
             continue
         where = f"label {label} of {', '.join(raster_ids)}"
         where = where if labels <= len(raster_ids) else f"{format_count(labels, 'label')} ({where} …)"

@@ -4,15 +4,22 @@
 WITH touched AS (
     SELECT raster_id FROM changed_split UNION SELECT raster_id FROM changed_raster
 ), chip AS (
-    SELECT moment, split, part, raster_id, parent_id, col, "row", width, height, greatest(split.valid_from, raster.valid_from) AS since
+    SELECT moment, split, part, raster_id, parent_id, col, "row", width, height, greatest(split.valid_from, raster.valid_from) AS since,
+           max(greatest(width, height)) OVER (PARTITION BY parent_id) AS tile
     FROM (SELECT unnest([$old, $new]) AS moment) AS side
     JOIN state.split AS split ON split.valid_from <= moment AND split.valid_to > moment AND part IS NOT NULL
     JOIN (SELECT raster_id, parent_id, col, "row", width, height, valid_from, valid_to FROM state.raster
           WHERE parent_id IS NOT NULL) AS raster USING (raster_id)
     WHERE raster.valid_from <= moment AND raster.valid_to > moment
+), tiled AS (
+    -- The tiles, as large as the largest chip, that a chip lies on: chips that overlap have one in common.
+    SELECT *, unnest(range(col // tile, (col + width - 1) // tile + 1)) AS tile_column, tile_row
+    FROM (SELECT *, unnest(range("row" // tile, ("row" + height - 1) // tile + 1)) AS tile_row FROM chip)
 ), overlap AS (
-    SELECT a.moment, a.split, a.raster_id AS chip, b.raster_id AS other_chip, a.part, b.part AS other_part, greatest(a.since, b.since) AS position
-    FROM (FROM chip SEMI JOIN touched USING (raster_id)) AS a JOIN chip AS b USING (moment, split, parent_id)
+    SELECT DISTINCT a.moment, a.split, a.raster_id AS chip, b.raster_id AS other_chip, a.part, b.part AS other_part,
+           greatest(a.since, b.since) AS position
+    FROM (FROM tiled SEMI JOIN touched USING (raster_id)) AS a JOIN tiled AS b
+    USING (moment, split, parent_id, tile_column, tile_row)
     WHERE a.part <> b.part AND (a.raster_id < b.raster_id OR b.raster_id NOT IN (FROM touched))
       AND a.col < b.col + b.width AND b.col < a.col + a.width AND a."row" < b."row" + b.height AND b."row" < a."row" + a.height
 )

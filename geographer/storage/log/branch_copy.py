@@ -33,7 +33,10 @@ def copy_branch(database: Database, branch: str, folder: Path) -> Database:
     folder.mkdir(parents=True, exist_ok=True)
     copy = Database(folder)
     with database.open_connection(log="r"):
-        shutil.copyfile(database.file_path("log"), copy.file_path("log"))
+        for suffix in ("", ".wal"):
+            source = Path(f"{database.file_path('log')}{suffix}")
+            if source.exists():
+                shutil.copyfile(source, f"{copy.file_path('log')}{suffix}")
     with copy.open_connection(log="w") as connection:
         connection.execute("DELETE FROM log.chain WHERE branch = $own", {"own": BRANCH})
         names = {"own": BRANCH, "branch": branch}
