@@ -52,7 +52,7 @@ _EXAMPLES: Final = (
 @options.make_option(
     "--limit NUMBER", "20 of a group and 50 flags as text", "Print at most so many objects.", type=click.IntRange(0)
 )
-@options.json_option
+@options.json_object_option
 @click.option("--geojson", "as_geojson", is_flag=True, help="Print GeoJSON with the old and the new geometries.")
 @options.make_option("--patch patch_file FILE", "none", "Write the differences to this file, for geographer apply.")
 @click.option("--exit-code", "with_exit_code", is_flag=True, help="Exit with 1 if there are differences, else with 0.")

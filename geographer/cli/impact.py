@@ -41,7 +41,7 @@ _METRICS: Final = click.Choice(["accuracy", "mean-iou"])
     help="Compute mean and standard deviation of each band, which reads the pixels of a part.",
 )
 @options.make_option("--statistics-of PART", "train, or --subset", "The part whose statistics are compared.")
-@options.json_option
+@options.json_object_option
 @options.pass_dataset
 def impact_command(
     dataset: DatasetReader,

@@ -51,6 +51,8 @@ def make_choice_option(name: str, shown_default: str, help_text: str) -> Decorat
 
 
 JSON_HELP: Final = "Print JSON, one object per line."
+JSON_OBJECT_HELP: Final = "Print one JSON object."
+json_object_option = click.option("--json", "as_json", is_flag=True, help=JSON_OBJECT_HELP)
 json_option = click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 at_option = make_option("--at REV", "the head", "The revision to read: a tag, a digest prefix, @17, HEAD~2 or a date.")
 

@@ -10,7 +10,7 @@ from geographer.dataset.reader import DatasetReader
 @click.command("version", epilog=format_example("version", "version v1 HEAD --json"))
 @click.argument("a", default=None, required=False, metavar="[A]")
 @click.argument("b", default=None, required=False, metavar="[B]")
-@options.json_option
+@options.json_object_option
 @options.pass_dataset
 def version_command(dataset: DatasetReader, a: str | None, b: str | None, as_json: bool) -> None:
     """Say whether the data changed from A to B by PATCH, MINOR or MAJOR, and the next number.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -172,7 +172,9 @@ class DatasetVersion(NamedTuple):
         if change is None or base is None:
             return [f"no tag at or before @{self.position}: the first version is {self.next_version}"]
         name = f"tag '{base.tag}' @{base.position}" if base.tag else f"@{base.position}"
-        number = f"the next version after {base.version} is" if base.version else "the first version is"
+        number = (
+            f"the next version after {base.version} is" if base.version else "no tag has a version number: the first is"
+        )
         lines = [f"{change.level}: {number} {self.next_version}" if self.next_version else change.level]
         lines.append(f"from {name} to @{self.position}{':' if change.reasons else ', the data are the same'}")
         lines += [f"  {reason.level}  {reason.format_text()}" for reason in change.reasons]
@@ -255,17 +257,24 @@ def choose_version(revision: Revision, position: int, version: str) -> str:
     """
     others = [tag for tag in _read_tags(revision) if tag.version]
     previous = next((tag for tag in others if tag.position <= position), None)
+    later = [tag for tag in others if tag.position > position]
     if previous is None:
         number = VersionNumber.from_text(FIRST_VERSION if version == AUTO else version)
     else:
+        # If even the right number does not fit, no advice to use it helps.
+        _require_below_later(later, _number_after(revision, previous, position, AUTO), position)
         number = _number_after(revision, previous, position, version)
-    for tag in others:
-        if tag.position > position and VersionNumber.from_text(str(tag.version)) <= number:
+    _require_below_later(later, number, position)
+    return str(number)
+
+
+def _require_below_later(later: Iterable[TaggedVersion], number: VersionNumber, position: int) -> None:
+    for tag in later:
+        if VersionNumber.from_text(str(tag.version)) <= number:
             raise ConflictError(
                 f"version {number} of @{position} would not be below {tag.version}, that of tag '{tag.tag}' of the "
                 f"later revision @{tag.position}. Tag a revision after that, or leave --version out."
             )
-    return str(number)
 
 
 def _number_after(revision: Revision, previous: TaggedVersion, position: int, version: str) -> VersionNumber:

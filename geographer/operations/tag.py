@@ -1,5 +1,7 @@
 """Tag a revision: give it a permanent name."""
 
+import logging
+import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, NamedTuple
@@ -22,6 +24,8 @@ from geographer.storage.state.digest import compute_state_digest
 from geographer.storage.workspace.required_objects import RequiredObjects, list_required_objects
 from geographer.storage.workspace.tag_objects import list_published_files, retain_revision
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_md5s
+
+logger = logging.getLogger(__name__)
 
 
 class TagV1(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -186,6 +190,9 @@ class TagRevision(Request, frozen=True):
             )
         tagged = Revision(revision.connection, position)
         version = choose_version(revision, position, self.version) if self.version else None
+        if version is None and re.fullmatch(VERSION_PATTERN, self.name.removeprefix("v")):
+            number = self.name.removeprefix("v")
+            logger.warning("the data do not check the number in a tag's name. Pass --version %s to let them.", number)
         tag = Tag(self.name, position, digest, tagged.compute_content_digest(), tagged.compute_merkle_root(), version)
         required = list_required_objects(revision, [position], excluded_md5s=list_withdrawn_md5s(revision))
         return TagPlan(RevisionTagged(tag=tag), required, list_published_files(revision, context.root))

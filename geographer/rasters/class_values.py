@@ -40,7 +40,7 @@ def _load_array(path: Path) -> NDArray[Any]:
     try:
         loaded: Any = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, TypeError, SyntaxError, MemoryError, OverflowError) as error:
-        raise UsageError(f"'{path}' is not an array of numpy ({error}). Write it with numpy.save.") from error
+        raise UsageError(f"'{path}' is not an array of numpy. Write it with numpy.save.") from error
     if not isinstance(loaded, np.ndarray):
         loaded.close()
         raise UsageError(f"'{path}' is an archive of arrays. Write one array with numpy.save.")

@@ -230,7 +230,7 @@ def test_version_command(sample_history: SampleHistory, tmp_path: Path):
     )
     assert (
         run_command(root, "version")
-        == f"PATCH: the first version is 1.0.0\nfrom tag 'v2' @24 to @{HEAD}, the data are the same\n"
+        == f"PATCH: no tag has a version number: the first is 1.0.0\nfrom tag 'v2' @24 to @{HEAD}, the data are the same\n"
     )
     run_command(root, "tag", "one", "v1", "--version", "1.0.0")
     lines = run_command(root, "version").splitlines()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from geographer.base.errors import UsageError
+from geographer.base.errors import CorruptError, NotFoundError, StorageError, UsageError
 from geographer.base.text import is_unicode, quote_start
 from geographer.outputs.impact.predictions import require_predictions
 from geographer.outputs.impact.report import ComparedRevision, Impact
 from geographer.outputs.impact.scores import TABLE_METRIC, require_label, score_arrays, score_table
-from geographer.outputs.impact.statistics import plan_statistics
+from geographer.outputs.impact.statistics import StatisticsChange, plan_statistics
 from geographer.outputs.impact.subset import PositionPair, compare_subset, find_split, list_parts, require_part
 from geographer.storage.unit_of_work import UnitOfWork
+
+logger = logging.getLogger(__name__)
 
 ARRAY_METRICS: Final = ("accuracy", "mean-iou")
 _TRAINING: Final = "train"
@@ -80,8 +83,22 @@ def compute_impact(work: UnitOfWork, positions: PositionPair, options: ImpactOpt
         scores = score_table(predictions, change, truth)
     elif predictions is not None and truth is not None:
         scores = score_arrays(work, positions, predictions, change, truth, options.metrics or ARRAY_METRICS)
-    statistics = plan_statistics(work, positions, split, part, wanted=options.statistics).compare_statistics(work)
+    statistics = _compute_statistics(work, positions, split, part, options.statistics)
     chips = len(change.list_chips(at_start=True)), len(change.list_chips(at_start=False))
     before, after = map(ComparedRevision, positions, digests, chips)
     common = change.list_untouched(truth)
     return Impact(before, after, split, options.subset, truth, change, common, statistics, scores)
+
+
+def _compute_statistics(
+    work: UnitOfWork, positions: PositionPair, split: str, part: str, wanted: bool | None
+) -> StatisticsChange:
+    """Return the statistics of a part; a warning says why there are none, unless they were asked for."""
+    plan = plan_statistics(work, positions, split, part, wanted=wanted)
+    try:
+        return plan.compare_statistics(work)
+    except (CorruptError, NotFoundError, StorageError) as error:
+        if wanted:
+            raise
+        logger.warning("the statistics of '%s' are not computed, because files are missing: %s", part, error)
+        return StatisticsChange(part, "not computed", [])
