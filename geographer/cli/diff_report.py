@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from geographer.diff.pixels import FileChange
 
 _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~"}
-_ORDER: Final = ("changed", "removed", "added")
 _HIDDEN: Final = frozenset({"md5", "sha256", "pixel_digest", "size", "geometry", "id_is_integer", "transform"})
 """Values whose change other words tell, or that are of no use in text."""
 _SHOWN_VALUES: Final = {"class": "value", "split": "part", "recipe": "kind"}
@@ -137,21 +136,14 @@ def _format_file(file: "FileChange", value_names: Mapping[int, str]) -> Iterator
 
 def _format_objects(diff: "Diff", limit: int) -> Iterator[str]:
     """Yield the objects, by kind and group; edges, of which there are many, only where nothing else was asked for."""
-    from geographer.diff.difference import sort_groups
-
-    groups: dict[tuple[str, str], list[ObjectChange]] = defaultdict(list)
-    for item, key in zip(diff.iter_objects(), diff.iter_groups(), strict=True):
-        groups[key].append(item)
-    for kind, group in sort_groups(groups):
-        items = groups[kind, group]
+    for kind, group, count, items in diff.iter_grouped_objects(limit):
         if kind == "edge" and set(diff.changes) != {"edge"}:
             continue
         yield f"{_format_plural(kind)}{f' {group}' if group else ''}:"
-        items.sort(key=lambda item: _ORDER.index(item.change))
-        for item in items[:limit]:
+        for item in items:
             yield f"  {_SIGNS[item.change]} {_format_object(diff, item)}{_format_event(item.position)}"
-        if len(items) > limit:
-            yield f"  … and {len(items) - limit:,} more: --limit {len(items)}"
+        if count > limit:
+            yield f"  … and {count - limit:,} more: --limit {count}"
 
 
 def _format_object(diff: "Diff", item: "ObjectChange") -> str:

@@ -140,7 +140,8 @@ class Diff:
     def group_counts(self) -> list[Count]:
         """The numbers of objects by kind, group and change; chips are apart from other rasters."""
         changes = chain.from_iterable(table["change"].to_pylist() for table in self.changes.values())
-        counts = Counter((*group, change) for group, change in zip(self.iter_groups(), changes, strict=True))
+        groups = chain.from_iterable(_iter_groups(kind, table) for kind, table in self.changes.items())
+        counts = Counter((*group, change) for group, change in zip(groups, changes, strict=True))
         return [Count(*key, number) for key, number in sorted(counts.items(), key=lambda item: _sort_group(item[0]))]
 
     @cached_property
@@ -190,10 +191,20 @@ class Diff:
         for kind, table in self.changes.items():
             yield from iter_changes(kind, table)
 
-    def iter_groups(self) -> Iterator[tuple[str, str]]:
-        """Yield the kind (chips are apart from other rasters) and the group of each object of `iter_objects`."""
+    def iter_grouped_objects(self, limit: int) -> Iterator[tuple[str, str, int, Iterator[ObjectChange]]]:
+        """Yield each kind (chips are apart from other rasters) and group, the number of its objects, and some of them.
+
+        At most `limit` objects are read: changed ones first, then removed and added ones.
+        """
+        rows: dict[tuple[str, str], tuple[str, dict[str, list[int]]]] = {}
         for kind, table in self.changes.items():
-            yield from _iter_groups(kind, table)
+            changes = table["change"].to_pylist()
+            for row, (group, change) in enumerate(zip(_iter_groups(kind, table), changes, strict=True)):
+                rows.setdefault(group, (kind, {}))[1].setdefault(change, []).append(row)
+        for group in _sort_groups(rows):
+            kind, by_change = rows[group]
+            ordered = [row for change in _LISTED_ORDER for row in by_change.get(change, ())]
+            yield *group, len(ordered), iter_changes(kind, self.changes[kind].take(ordered[:limit]))
 
     def has_other_geometry(self, feature_id: str) -> bool:
         """Return whether the geometry of a feature differs between the two sides."""
@@ -301,7 +312,7 @@ def format_id(kind: str, keys: Sequence[str]) -> str:
     return " \N{EN DASH} ".join(keys) if kind == "edge" else "/".join(keys)
 
 
-def sort_groups(groups: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def _sort_groups(groups: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return kinds and groups of objects in the order in which they are shown."""
     return sorted(groups, key=lambda group: (_SHOWN_ORDER.index(group[0]), group[1]))
 
@@ -356,6 +367,7 @@ def _count_pairs(table: pa.Table, name: str) -> Counter[tuple[Any, Any]]:
 
 
 _SHOWN_ORDER: Final = ("recipe", "class", "feature", "raster", "chip", "edge", "label", "label object", "split")
+_LISTED_ORDER: Final = ("changed", "removed", "added")
 _CHANGE_ORDER: Final = ("added", "removed", "changed")
 
 
