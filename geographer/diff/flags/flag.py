@@ -18,6 +18,7 @@ _OUTLIER_FACTOR: Final = 1.5
 _MAX_NAMES: Final = 3
 _MIN_SAMPLE: Final = 30
 _DEVIATIONS: Final = 5
+_TAIL_QUANTILE, _TAIL_FACTOR = 0.995, 1.35
 _MAD_TO_SIGMA: Final = 1.4826
 """The standard deviation of a normal distribution divided by its median absolute deviation."""
 
@@ -95,15 +96,17 @@ def rank_candidates(
 
 
 def compute_limit(values: NDArray[np.float64], floor: float) -> float:
-    """Return the value above which one is unusual among `values`, at least `floor`: median and 5 standard deviations.
+    """Return the value above which one is unusual among `values`, at least `floor`.
 
-    The deviation is that of the middle half, so that unusual values do not raise it. Few values tell nothing.
+    It is the lower of two that few unusual values do not raise: the median and 5 standard deviations, which are those
+    of the middle half, and 1.35 times the value that 0.5 % exceed. Few values tell nothing.
     """
     known = values[np.isfinite(values)]
     if len(known) < _MIN_SAMPLE:
         return floor
     median = float(np.median(known))
-    return max(floor, median + _DEVIATIONS * _MAD_TO_SIGMA * float(np.median(np.abs(known - median))))
+    spread = _DEVIATIONS * _MAD_TO_SIGMA * float(np.median(np.abs(known - median)))
+    return max(floor, min(median + spread, _TAIL_FACTOR * float(np.quantile(known, _TAIL_QUANTILE))))
 
 
 def _separate_outliers(group: list[FlagCandidate], limit: float) -> tuple[list[FlagCandidate], list[FlagCandidate]]:
