@@ -75,7 +75,9 @@ def _read_content(revision: Revision, position: int) -> RevisionContent:
             "geographer remove unreadable; a later revision is without them."
         )
     with open_position(revision, position) as opened:
-        digests = PatchRevision(read_event(revision.connection, position).digest, opened.compute_content_digest())
+        digests = PatchRevision(
+            read_event(revision.connection, position).digest, opened.compute_content_digest(), position
+        )
         feature_columns, raster_columns = (list_columns(opened, subject) for subject in KEYED_KINDS)
         return RevisionContent(digests, feature_columns, raster_columns, read_recipe_versions(opened))
 

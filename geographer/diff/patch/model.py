@@ -53,10 +53,11 @@ Order = tuple[int, int]
 
 
 class PatchRevision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A revision that a patch leads from or to."""
+    """A revision that a patch leads from or to; `position` is that in the chain in which the patch was made."""
 
     digest: Digest
     content_digest: Digest
+    position: Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
 ColumnType = Annotated[str, Meta(pattern="^(BOOLEAN|BIGINT|DOUBLE|VARCHAR|DATE|TIMESTAMP)$")]

@@ -1,6 +1,6 @@
 """Files of a patch: where the bytes are that taken changes need; fetched where only the remote has them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,6 +77,19 @@ def find_files(root: Path, needed: Sequence[NeededFile]) -> FoundFiles:
         )
     files = [(local[file.checksums.md5], file.checksums) for file in stored if file.checksums.md5 in local]
     return FoundFiles(files, {file.object for file in absent if file.checksums.md5 in damaged})
+
+
+def locate_files(root: Path, found: FoundFiles, files: Sequence[NeededFile]) -> Iterator[tuple[NeededFile, Path]]:
+    """Yield files that were found, with the paths at which their bytes are now."""
+    if not files:
+        return
+    local, roots = {sums.md5: path for path, sums in found.files}, Roots(root)
+    with Store(root) as store:
+        for file in files:
+            if file.storage == "reference":
+                yield file, roots.locate_file(file.path)
+            else:
+                yield file, local.get(file.checksums.md5) or store.cache_path(file.checksums.md5)
 
 
 def _find_in_workspace(root: Path, files: Collection[NeededFile]) -> dict[str, Path]:

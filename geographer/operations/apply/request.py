@@ -29,9 +29,9 @@ class ApplyPatch(Request, frozen=True):
         Parameter("If the head and the patch changed the same: refuse, keep what the head has, or take the patch's."),
     ] = "fail"
 
-    def make_plan(self, revision: Revision, context: PlanContext, /) -> Plan:
+    def make_plan(self, revision: Revision, _context: PlanContext, /) -> Plan:
         """See `plan_patch` and `read_patch`."""
         from geographer.diff.patch.read import read_patch
         from geographer.operations.apply.plan import plan_patch
 
-        return plan_patch(revision, context.root, read_patch(self.path), self.on_conflict)
+        return plan_patch(revision, read_patch(self.path), self.on_conflict)

@@ -16,8 +16,9 @@ import shapely
 from geographer import Dataset
 from geographer.base.errors import ConflictError, CorruptError, UsageError
 from geographer.cli import load_command
-from geographer.diff.patch import read_patch, write_patch
+from geographer.diff.patch import Patch, read_patch, write_patch
 from geographer.diff.patch.model import make_patch
+from geographer.operations.apply import plan
 from geographer.operations.apply.conflicts import PatchConflictError
 from geographer.operations.apply.events import ObjectOrders, PatchApplied
 from geographer.storage.dvc.retained import RETAINED_FOLDER
@@ -112,7 +113,9 @@ def test_missing_derived_bytes_are_made_by_update(
             file.unlink()
     result = copy_at_v1.apply_patch(path)
     assert result.summary["left_out"] > 10
-    assert "Make them with: geographer update" in result.summary["warnings"][0]
+    code, left_out = result.summary["warnings"]
+    assert code == "recipe 'cover' runs code: tests.sample_history:select_ponds; check it before geographer update"
+    assert "Make them with: geographer update" in left_out
     copy_at_v1.update()
     assert read_content(copy_at_v1)["lines"] == read_content(source)["lines"]
     assert not copy_at_v1.apply_patch(path).changed
@@ -277,13 +280,17 @@ def test_patch_of_another_dataset_is_refused(points: Dataset, sample_history: Sa
 def test_forged_geometry_is_refused(points: Dataset, tmp_path: Path) -> None:
     """What the reader of patches cannot see is refused before it is recorded."""
     b = change_property(points, tmp_path / "x.geojson", "a", depth=9)
+    moved = fork_points(points, tmp_path)
+    change_property(moved, tmp_path / "x.geojson", "b", depth=9)
     patch = read_patch(make_patch_file(points, b, 2, tmp_path / "x.patch"))
     (change,) = patch.changes
     for name, value in (("crs", "EPSG:0"), ("geometry", "AQEAAAA="), ("properties", '{"depth": "deep"}')):
         forged = make_patch(patch.header, [change._replace(new={**(change.new or {}), name: value})])
         write_patch(forged, tmp_path / "forged.patch")
-        with pytest.raises(UsageError, match="cannot record feature 'a'"):
+        with pytest.raises(CorruptError, match="the patch does not lead to the revision that it names"):
             points.apply_patch(tmp_path / "forged.patch")
+        with pytest.raises(UsageError, match="cannot record feature 'a'"):
+            moved.apply_patch(tmp_path / "forged.patch")
     assert points.log()[-1].position == b
 
 
@@ -316,6 +323,92 @@ def test_geometry_conflict_shows_wkb(points: Dataset, tmp_path: Path) -> None:
     conflict = next(item for item in caught.value.conflicts if item.column == "geometry")
     assert conflict.ours["crs"] == "EPSG:32633"
     assert shapely.from_wkb(b64decode(conflict.ours["geometry"])).area == pytest.approx(400)
+
+
+def test_same_content_through_other_events_counts_as_moved(points: Dataset, tmp_path: Path) -> None:
+    """Places are positions of the chain of the patch: without a revision that both chains have, they say nothing."""
+    fork = fork_points(points, tmp_path)
+    replace_points(fork, tmp_path / "x.geojson", {"x": ("pond", 5)})
+    replace_points(fork, tmp_path / "y.geojson", {"y": ("pond", 6)})
+    points.tag("one")
+    points.tag("two")
+    replace_points(points, tmp_path / "x.geojson", {"x": ("pond", 5)})
+    result = apply_between_copies(fork, points, 3, 4, tmp_path)
+    assert result.summary["moved"]
+    assert read_content(points) == read_content(fork)
+
+
+def test_patches_in_sequence_keep_the_order(points: Dataset, tmp_path: Path) -> None:
+    """Also on a copy whose head added a feature again, or is at other positions; and back."""
+    fork = fork_points(points, tmp_path)
+    replace_points(fork, tmp_path / "x.geojson", {"x": ("pond", 5), "d": ("pond", 4)})
+    fork.remove_features(["b"])
+    replace_points(fork, tmp_path / "y.geojson", {"a0": ("pond", 6), "b": ("pond", 2)})
+    points.tag("one")
+    points.remove_features(["a"])
+    points.restore_features(["a"])
+    for a, b in ((2, 3), (3, 4), (4, 5), (5, 4), (4, 2)):
+        result = apply_between_copies(fork, points, a, b, tmp_path)
+        assert not result.summary["moved"]
+        assert read_content(points) == read_content(fork, b)
+
+
+def test_swapped_classes_apply_to_a_moved_head(points: Dataset, tmp_path: Path) -> None:
+    fork = fork_points(points, tmp_path)
+    fork.remap_classes({"pond": "quarry", "quarry": "pond"})
+    replace_points(points, tmp_path / "o.geojson", {"o": ("pond", 6)})
+    apply_between_copies(fork, points, 2, 3, tmp_path)
+    assert [(row["class"], row["value"]) for row in points.classes().to_pylist()] == [("quarry", 1), ("pond", 2)]
+
+
+def forge_patch(patch: Patch, table: str, path: Path, **values: Any) -> Path:
+    """Write a patch with other values in the first line of a table that has new ones; `key` replaces its key."""
+    changes = list(patch.changes)
+    index = next(i for i, item in enumerate(changes) if item.table == table and item.new and accepts(item.new, values))
+    change, key = changes[index], values.pop("key", None)
+    changes[index] = change._replace(new={**(change.new or {}), **values}, key=key or change.key)
+    write_patch(make_patch(patch.header, changes), path)
+    return path
+
+
+def accepts(new: Any, values: dict[str, Any]) -> bool:
+    """Return whether a line is of a chip if a chip's values are to be forged, and of another raster otherwise."""
+    return "parent_id" not in new or bool(new["parent_id"]) == bool(values.keys() & {"parent_id", "col"})
+
+
+@pytest.mark.parametrize(
+    ("table", "values", "expected"),
+    [
+        ("raster_change", {"parent_id": "nowhere"}, "of raster 'nowhere', which is not in the dataset"),
+        ("raster_change", {"col": 2**40}, "the window of chip .* lies outside raster"),
+        ("split_change", {"key": ("parts", "ghost")}, "the split 'parts' of raster 'ghost', which is not in"),
+        ("label_object_change", {"key": ("mask", "ghost", "p1")}, "the label object 'mask' of raster 'ghost', which"),
+        ("feature_change", {"class": "pond "}, "has the class 'pond ' in the patch"),
+        ("raster_change", {"width": 64_000_000}, "the patch does not lead to the revision that it names"),
+    ],
+)
+def test_forged_rows_are_refused(
+    copy_at_v1: Dataset,
+    sample_history: SampleHistory,
+    tmp_path: Path,
+    table: str,
+    values: dict[str, Any],
+    expected: str,
+) -> None:
+    patch = read_patch(make_patch_file(Dataset.open(sample_history.root), "v1", HEAD, tmp_path / "x.patch"))
+    with pytest.raises((ConflictError, CorruptError), match=expected):
+        copy_at_v1.apply_patch(forge_patch(patch, table, tmp_path / "forged.patch", **values), dry_run=True)
+
+
+def test_grid_of_new_bytes_is_compared_with_the_file(
+    copy_at_v1: Dataset, sample_history: SampleHistory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the digest in the header is that of the forged rows."""
+    patch = read_patch(make_patch_file(Dataset.open(sample_history.root), "v1", HEAD, tmp_path / "x.patch"))
+    forged = forge_patch(patch, "raster_change", tmp_path / "forged.patch", width=64_000_000)
+    monkeypatch.setattr(plan, "check_content", lambda *_: None)
+    with pytest.raises(CorruptError, match="what its file does not have: width"):
+        copy_at_v1.apply_patch(forged)
 
 
 def test_impossible_orders_are_an_invalid_payload(points: Dataset, tmp_path: Path) -> None:
