@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 _FOLDER: Final = Path(__file__).parent
 _KINDS: Final = ("class", "feature", "raster", "label", "label_object", "split")
 _RASTER_TABLES: Final = ("label_change", "label_object_change", "split_change")
+Size = tuple[int | None, int | None]
+"""Width and height in pixels; None: not known."""
 _ADVICE: Final = "Write the patch again, from the dataset that it is of."
 
 
 def check_references(revision: Revision, rows: Rows) -> None:
-    """Raise `CorruptError` if a chip would have no parent or lie outside it, or another object would have no raster."""
+    """Raise `CorruptError` if a chip would have no parent or lie outside it, or another object would have no raster.
+
+    The raster that a chip was cut from may have been removed since: then the log has it.
+    """
     query = "SELECT raster_id, width, height FROM current_raster"
     sizes = {id: (width, height) for id, width, height in revision.fetch_rows(query)}
     for (table, key), row in rows.items():
@@ -31,6 +36,7 @@ def check_references(revision: Revision, rows: Rows) -> None:
             sizes.pop(key[0], None)
             if row.values is not None:
                 sizes[key[0]] = (row.values["width"], row.values["height"])
+    removed = _read_removed_parents(revision, rows, sizes)
     for (table, key), row in rows.items():
         if row.values is None:
             continue
@@ -41,10 +47,19 @@ def check_references(revision: Revision, rows: Rows) -> None:
                 f"is not in the dataset. {_ADVICE}"
             )
         if table == "raster_change" and row.values["parent_id"] is not None:
-            _check_window(key[0], row.values, sizes.get(row.values["parent_id"]))
+            parent = row.values["parent_id"]
+            _check_window(key[0], row.values, sizes.get(parent) or removed.get(parent))
 
 
-def _check_window(raster_id: str, values: Values, size: tuple[int | None, int | None] | None) -> None:
+def _read_removed_parents(revision: Revision, rows: Rows, sizes: Mapping[str, Size]) -> dict[str, Size]:
+    """Return the sizes of rasters of the log that chips of the rows were cut from, and that are no longer there."""
+    parents = {row.values["parent_id"] for key, row in rows.items() if key[0] == "raster_change" and row.values}
+    query = "SELECT raster_id, width, height FROM state.raster WHERE raster_id IN (SELECT unnest($ids::VARCHAR[]))"
+    found = revision.fetch_rows(query, {"ids": sorted(parents - sizes.keys() - {None})})
+    return {id: (width, height) for id, width, height in found}
+
+
+def _check_window(raster_id: str, values: Values, size: Size | None) -> None:
     parent, name = quote_start(repr(values["parent_id"])), quote_start(repr(raster_id))
     if size is None:
         raise CorruptError(f"the patch has the chip {name} of raster {parent}, which is not in the dataset. {_ADVICE}")

@@ -1,11 +1,14 @@
 """Payload of an applied patch."""
 
+from collections.abc import Iterable
+
 from geographer.diff.patch.model import Patch
 from geographer.operations.apply.columns import plan_columns
 from geographer.operations.apply.derived import is_derived
 from geographer.operations.apply.events import AppliedPatch, ColumnNames, ObjectOrders, PatchApplied, PatchSide
 from geographer.operations.apply.rows import AppliedRows, count_rows
 from geographer.planning.user_columns import ObjectColumns
+from geographer.storage.events.row_tables import make_json_path
 from geographer.storage.queries.revision import Revision
 
 
@@ -54,9 +57,21 @@ def _plan_object_columns(
     for subject in ("feature", "raster"):
         sides = getattr(patch.header.columns, subject)
         ours = revision.list_user_columns(subject)
-        changed, dropped[subject] = plan_columns(sides, ours)
+        changed, droppable = plan_columns(sides, ours)
+        used = _list_used_columns(revision, subject, applied, set(droppable) - changed.keys())
+        dropped[subject] = [name for name in droppable if name not in used]
         # Rows are checked against the types that their event declares.
         has_rows = any(key[0] == f"{subject}_change" for key in applied.rows)
         kept = {name: kind for name, kind in ours.items() if name not in dropped[subject]} if has_rows else {}
         columns[subject] = kept | changed
     return columns, dropped
+
+
+def _list_used_columns(revision: Revision, subject: str, applied: AppliedRows, names: Iterable[str]) -> list[str]:
+    """Return the columns of which objects have values that the patch does not change."""
+    query = (
+        f"SELECT true FROM current_{subject} WHERE json_exists(properties, $path) "  # noqa: S608
+        f"AND {subject}_id NOT IN (SELECT unnest($ids::VARCHAR[])) LIMIT 1"
+    )
+    ids = [key[1][0] for key in applied.rows if key[0] == f"{subject}_change"]
+    return [name for name in names if revision.fetch_rows(query, {"path": make_json_path(name), "ids": ids})]

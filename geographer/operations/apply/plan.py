@@ -113,7 +113,7 @@ class PatchPlan:
     ) -> None:
         self.event, self._applied = event, applied
         self._needed = [*_iter_needed_files(applied.rows, old_values)]
-        query = "SELECT DISTINCT md5 FROM state.raster WHERE list_contains($md5s::VARCHAR[], md5)"
+        query = "SELECT DISTINCT md5 FROM state.raster WHERE md5 IN (SELECT unnest($md5s::VARCHAR[]))"
         known = revision.fetch_rows(query, {"md5s": [file.checksums.md5 for file in self._needed]})
         self._known_md5s = {md5 for (md5,) in known}
         self._old_values, self._position = old_values, revision.position + 1

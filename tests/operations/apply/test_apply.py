@@ -111,6 +111,7 @@ def test_missing_derived_bytes_are_made_by_update(
     for file in (copy_at_v1.root / ".dvc" / "cache" / "files" / "md5").glob("??/*"):
         if file.parent.name + file.name not in stored:
             file.unlink()
+    assert copy_at_v1.apply_patch(path, dry_run=True).summary["warnings"][0].startswith("recipe 'cover' runs code")
     result = copy_at_v1.apply_patch(path)
     assert result.summary["left_out"] > 10
     code, left_out = result.summary["warnings"]
@@ -359,6 +360,18 @@ def test_swapped_classes_apply_to_a_moved_head(points: Dataset, tmp_path: Path) 
     replace_points(points, tmp_path / "o.geojson", {"o": ("pond", 6)})
     apply_between_copies(fork, points, 2, 3, tmp_path)
     assert [(row["class"], row["value"]) for row in points.classes().to_pylist()] == [("quarry", 1), ("pond", 2)]
+
+
+def test_column_that_features_here_have_is_not_dropped(points: Dataset, tmp_path: Path) -> None:
+    """Else later patches would have values of a column that their header does not declare."""
+    fork = fork_points(points, tmp_path)
+    replace_points(fork, tmp_path / "t.geojson", {"x": ("pond", 5)}, note="there")
+    replace_points(points, tmp_path / "t.geojson", {"x": ("pond", 5)}, note="there")
+    replace_points(points, tmp_path / "o.geojson", {"o": ("pond", 6)}, note="here")
+    result = apply_between_copies(fork, points, 3, 2, tmp_path)
+    assert result.summary["dropped_columns"] == {"feature": [], "raster": []}
+    assert points.sql("SELECT note FROM features WHERE feature_id = 'o'").to_pylist() == [{"note": "here"}]
+    apply_between_copies(points, fork, 5, 2, tmp_path, on_conflict="theirs")
 
 
 def forge_patch(patch: Patch, table: str, path: Path, **values: Any) -> Path:
