@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 
 def format_count(count: int, noun: str) -> str:
     """Return a count with its noun, such as '1 class' or '2 classes'."""
@@ -21,3 +23,12 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def encode_chip_id(text: str) -> str:
+    """Return the id of the chip that is meant by its collection and unencoded name: `chips/b scene_f` has a `%20`.
+
+    Names of chips are percent-encoded; what is encoded already is kept.
+    """
+    collection, slash, name = text.partition("/")
+    return f"{collection}/{quote(name, safe='%~')}" if slash else text

@@ -1,5 +1,7 @@
 """why and blame: where an object comes from, and what gave a pixel of a label its value."""
 
+import re
+
 import click
 
 from geographer.cli import options, output
@@ -25,7 +27,16 @@ def why_command(dataset: DatasetReader, identity: str, at: str | None, as_json: 
     _print_facts(dataset.explain_object(identity, at), as_json=as_json)
 
 
-@click.command("blame", epilog=format_example("blame mask chips/a_p1 120 64"))
+class _PixelCommand(click.Command):
+    """A command that takes a word such as `-1` for a number, not for an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments."""
+        ctx.ignore_unknown_options = any(re.match("-[0-9]", word) for word in args)
+        return super().parse_args(ctx, args)
+
+
+@click.command("blame", cls=_PixelCommand, epilog=format_example("blame mask chips/a_p1 120 64"))
 @click.argument("label", metavar="LABEL")
 @click.argument("raster_id", metavar="CHIP")
 @click.argument("column", metavar="X", type=int)

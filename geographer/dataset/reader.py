@@ -243,7 +243,8 @@ class DatasetReader:
             value, or None), `features` (all that cover the pixel, from bottom to top, each with its `role` and the
             `event` that recorded this version of it), `rule`, `event` (the one that made the label), `agrees` (whether
             the features of the revision explain the value; None for custom labels), `expected`, and, if the label is
-            older than the features, `made_with` (those of the revision that made it). `sentences` says them.
+            older than the features, `made_with` (those of the revision that made it, each with the event that
+            `changed_since` names, or None). `sentences` says them.
 
         Raises:
             NotFoundError: the revision has no such label, or its recipe is not recorded.
@@ -704,6 +705,7 @@ class DatasetReader:
 
 
 _MAX_INTEGER: Final = 2**63 - 1
+_MAX_ID_BITS: Final = 128
 _COUNT_QUERIES = {
     "features": "SELECT count(*) FROM current_feature",
     "rasters": "SELECT count(*) FROM current_raster",
@@ -753,6 +755,8 @@ def _list_ids(ids: Any) -> tuple[list[str | int], bool]:
         for value in values
     ]
     for value in values:
+        if isinstance(value, int) and value.bit_length() > _MAX_ID_BITS:
+            raise UsageError(f"invalid id: a whole number of more than {_MAX_ID_BITS} bits. Use a text.")
         if not isinstance(value, str | int) or isinstance(value, bool) or not is_unicode(str(value)):
             raise UsageError(f"invalid id {value!r}. Use a text or a whole number.")
     return values, is_single

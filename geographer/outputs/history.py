@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 from geographer.base.errors import NotFoundError
-from geographer.base.text import quote_start
+from geographer.base.text import encode_chip_id, quote_start
 from geographer.storage.log.chain import BRANCH
 from geographer.storage.queries.object_changes import (
     ChangeEvent,
@@ -16,7 +17,9 @@ from geographer.storage.queries.object_changes import (
     RowAddress,
     fetch_events,
     fetch_object_rows,
+    fetch_rows_of_ids,
     find_object_rows,
+    find_rows_of_ids,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +65,21 @@ def parse_object(text: str) -> ObjectName:
     return ObjectName(subject, name) if colon and subject is not None else ObjectName(None, text)
 
 
+def list_meanings(text: str) -> list[ObjectName]:
+    """Return the objects that a text may name, the likeliest first.
+
+    An id may itself begin with a prefix, and a chip may be named without the percent-encoding of its id.
+    """
+    name = parse_object(text)
+    names = [name, ObjectName(None, text)]
+    if name.subject == "label":
+        label, slash, raster_id = name.name.partition("/")
+        names.append(ObjectName("label", f"{label}{slash}{encode_chip_id(raster_id)}"))
+    elif name.subject in (None, "raster"):
+        names.append(ObjectName(name.subject, encode_chip_id(name.name)))
+    return list(dict.fromkeys(names))
+
+
 def read_history(connection: duckdb.DuckDBPyConnection, text: str) -> list[dict[str, Any]]:
     """Return the events that touched an object and what it comes from, oldest first; the log and state are attached.
 
@@ -72,16 +90,12 @@ def read_history(connection: duckdb.DuckDBPyConnection, text: str) -> list[dict[
         NotFoundError: no event ever touched such an object.
     """
     reader = _HistoryReader(connection)
-    name = parse_object(text)
-    rows = reader.read_object(name)
-    if not rows and name.subject is not None:
-        # An id may itself begin with such a prefix.
-        rows = reader.read_object(ObjectName(None, text))
+    rows = next(filter(None, map(reader.read_object, list_meanings(text))), [])
     if not rows:
-        raise make_missing_error(name)
+        raise make_missing_error(parse_object(text))
     reader.load_events(row.position for row in rows)
     return [
-        _make_row(reader.events[row.position], row) for row in sorted(rows, key=attrgetter(*ObjectEvent._fields[:3]))
+        _make_row(reader.events[row.position], row) for row in sorted(rows, key=attrgetter(*ObjectEvent._fields[:4]))
     ]
 
 
@@ -123,6 +137,7 @@ class _HistoryReader:
         found = find_object_rows(self._connection, name.name, roles, with_unreadable=True)
         self.load_events(address.position for addresses in found.values() for address in addresses)
         rows = [row for role, addresses in found.items() for row in self._read_role(name.name, role, addresses)]
+        rows += [row for role in _CHIP_ROLES & found.keys() for row in self._read_removals(rows, role)]
         return [*rows, *self._read_origins(name.name, found.get("raster", []))] if rows else []
 
     def _read_role(self, object_id: str, role: Role, addresses: list[RowAddress]) -> Iterator[ObjectEvent]:
@@ -131,6 +146,23 @@ class _HistoryReader:
         rows = fetch_object_rows(self._connection, object_id, role, addresses, self.events, columns)
         for position, ordinal, change, detail, parent in rows:
             yield ObjectEvent(position, object_name, ordinal, change, detail, parent)
+
+    def _read_removals(self, rows: Iterable[ObjectEvent], role: Role) -> list[ObjectEvent]:
+        """Return the removals of chips whose last rows before them name the object: a removal names the chip only."""
+        object_name, _ = _ROLE_OBJECTS[role]
+        own = {(row.position, row.ordinal): row.detail for row in rows if row.object == object_name}
+        chips = sorted({chip for chip in own.values() if chip is not None})
+        if not chips:
+            return []
+        versions = find_rows_of_ids(self._connection, chips, "raster")
+        found = {chip: addresses for chip, addresses in versions.items() if len(addresses) > 1}
+        self.load_events(address.position for addresses in found.values() for address in addresses)
+        return [
+            ObjectEvent(position, object_name, ordinal, change, chip)
+            for chip, chip_rows in fetch_rows_of_ids(self._connection, found, "raster", self.events).items()
+            for before, (position, ordinal, change) in pairwise(chip_rows)
+            if change == "removed" and before[:2] in own
+        ]
 
     def _read_origins(self, raster_id: str, addresses: list[RowAddress]) -> Iterator[ObjectEvent]:
         """Yield the rows of the rasters that a raster was cut from, up to the scene, and of the features on them."""
@@ -183,6 +215,9 @@ _ROLE_OBJECTS: Final[dict[Role, tuple[str, str]]] = {
     "split": ("split", "split || if(change = 'removed', '', '/' || coalesce(part, '(left out)')), NULL"),
 }
 """What a row is called that names the object in a role, and what its detail and its parent are."""
+
+_CHIP_ROLES: Final[frozenset[Role]] = frozenset({"parent", "chip feature"})
+"""The roles in which the row of a chip names what it was cut from and for."""
 
 _ORIGINS: Final[dict[Role, str]] = {"raster": "source raster", "feature": "feature on it"}
 _LABEL_ORIGINS: Final = frozenset({"raster", *_ORIGINS.values()})

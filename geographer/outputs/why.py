@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from geographer.base.errors import NotFoundError
 from geographer.base.text import format_count, quote_start
-from geographer.outputs.history import ObjectName, parse_object
+from geographer.outputs.history import ObjectName, list_meanings, parse_object
 from geographer.outputs.why_sentences import (
     choose_was,
     describe_assignment,
@@ -19,6 +19,7 @@ from geographer.outputs.why_sentences import (
     describe_event,
     describe_origin,
     describe_parameters,
+    describe_part,
     list_names,
     pluralize_verb,
 )
@@ -48,6 +49,9 @@ _PRODUCT_FACTS: Final = (
     "cloud_cover",
     "search",
 )
+_PARTS: Final = (
+    "SELECT raster_id, part FROM current_split WHERE split = $split AND list_contains($ids::VARCHAR[], raster_id)"
+)
 
 
 def explain_object(revision: Revision, text: str, find_components: ComponentFinder) -> Facts:
@@ -57,12 +61,9 @@ def explain_object(revision: Revision, text: str, find_components: ComponentFind
         NotFoundError: the revision has no such object.
     """
     explainer = _Explainer(revision, find_components)
-    name = parse_object(text)
-    facts = explainer.explain_name(name)
-    if facts is None and name.subject is not None:
-        # An id may itself begin with such a prefix.
-        facts = explainer.explain_name(ObjectName(None, text))
+    facts = next(filter(None, map(explainer.explain_name, list_meanings(text))), None)
     if facts is None:
+        name = parse_object(text)
         subject = name.subject or "feature or raster"
         raise NotFoundError(
             f"no {subject} '{quote_start(name.name)}' at @{revision.position}. geographer history finds objects of "
@@ -199,7 +200,11 @@ class _Explainer:
         others = sorted(other for other, number in components.items() if number == own and other != raster_id)
         shared = dict(self._revision.fetch_rows((_FOLDER / "shared_features.sql").read_text(), {"id": raster_id}))
         named = sorted(others, key=lambda other: (other not in shared, other))[:_MAX_NAMES]
-        names = [{"raster_id": other, "shared_feature": shared.get(other)} for other in named]
+        parts = dict(self._revision.fetch_rows(_PARTS, {"split": split["split"], "ids": named}))
+        names = [
+            {"raster_id": other, "shared_feature": shared.get(other), "is_left_out": parts.get(other, "") is None}
+            for other in named
+        ]
         facts["component"] = {"others": len(others), "rasters": names} if own is not None else None
         return facts
 
@@ -260,7 +265,9 @@ class _Explainer:
             describe_parameters(recipe),
         ]
         made = [format_count(row[noun], noun.removesuffix("s")) for noun in ("rasters", "labels") if row[noun]]
-        made += [f"part '{part['part']}' has {format_count(part['rasters'], 'raster')}" for part in row["parts"]]
+        made += [
+            f"{describe_part(part['part'])} has {format_count(part['rasters'], 'raster')}" for part in row["parts"]
+        ]
         sentences.append(
             f"Of it the revision has: {', '.join(made)}." if made else "The revision has nothing that it made."
         )
@@ -289,10 +296,14 @@ class _Explainer:
         added = [row[0] for row in rows if row[2] == "added"]
         changed = [row[0] for row in rows if row[2] == "changed" and added and row[0] > added[-1]]
         if not added:
-            return {"event": None, "changed": None, "source": None}
-        event = self._make_event(added[-1], events)
-        source = self._find_source(object_id, event, properties or {})
-        return {"event": event, "changed": self._make_event(changed[-1], events) if changed else None, "source": source}
+            return {"event": None, "changed": None, "source": None, "changed_source": None}
+        event, changed_event = (
+            self._make_event(positions[-1], events) if positions else None for positions in (added, changed)
+        )
+        source, changed_source = (
+            self._find_source(object_id, cause, properties or {}) if cause else None for cause in (event, changed_event)
+        )
+        return {"event": event, "changed": changed_event, "source": source, "changed_source": changed_source}
 
     def _find_source(self, object_id: str, event: Facts, properties: Mapping[str, Any]) -> Facts | None:
         """Return the file, product or history that an object was added from."""

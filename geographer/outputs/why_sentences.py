@@ -39,25 +39,39 @@ def describe_origin(origin: Facts) -> str:
     if event is None:
         return "was never added, as far as the log can be read"
     verb = _ROOT_SENTENCES.get(event["kind"], "was recorded")
+    return f"{verb}{_describe_source(source)} {describe_event(event)}"
+
+
+def _describe_source(source: Facts) -> str:
+    """Return the file, product or history that an object came from, after a space, or nothing."""
+    words = ""
     if "file" in source:
-        verb += f" from '{source['file']}'"
+        words += f" from '{source['file']}'"
     if source.get("history"):
-        verb += f" (history {source['history'][:_SHOWN_DIGEST]})"
+        words += f" (history {source['history'][:_SHOWN_DIGEST]})"
     if "product_id" in source:
-        verb += f" as product '{source['product_id']}' of {source.get('provider', 'an unknown provider')}"
+        words += f" as product '{source['product_id']}' of {source.get('provider', 'an unknown provider')}"
     if source.get("product_collection"):
-        verb += f", collection {source['product_collection']},"
+        words += f", collection {source['product_collection']},"
     if source.get("recipe"):
-        verb += f" by recipe '{source['recipe']}'"
+        words += f" by recipe '{source['recipe']}'"
     if found_by := source.get("found_by"):
         box = ", ".join(f"{bound:g}" for bound in found_by["box"])
-        verb += f", whose search of the box {box} found {format_count(found_by['found'], 'product')},"
-    return f"{verb} {describe_event(event)}"
+        words += f", whose search of the box {box} found {format_count(found_by['found'], 'product')},"
+    return words
 
 
 def describe_change(origin: Facts) -> list[str]:
-    """Return when an object was last changed, in at most one sentence."""
-    return [f"It was last changed {describe_event(origin['changed'])}."] if origin["changed"] else []
+    """Return when an object was last changed, and from which file, in at most one sentence."""
+    if origin["changed"] is None:
+        return []
+    source = _describe_source(origin["changed_source"] or {}).rstrip(",")
+    return [f"It was last changed{f',{source},' if source else ''} {describe_event(origin['changed'])}."]
+
+
+def describe_part(part: str | None) -> str:
+    """Return the name of a part of a split; None: the rasters that it leaves out."""
+    return f"part '{part}'" if part is not None else "(left out)"
 
 
 def describe_cut(cut: Facts) -> str:
@@ -114,7 +128,8 @@ def _format_value(value: Any) -> str:
 def describe_assignment(split: Facts) -> list[str]:
     """Return the part of a raster in a split, and what binds it there."""
     recipe, component = split["recipe"], split["component"]
-    place = f"in part '{split['part']}'" if split["part"] is not None else "left out"
+    is_left_out = split["part"] is None
+    place = "left out" if is_left_out else f"in {describe_part(split['part'])}"
     sentences = [f"It is {place} of split '{split['split']}', as @{split['position']} decided."]
     if recipe is None:
         return [*sentences, f"The recipe '{split['split']}' was removed since."]
@@ -135,12 +150,14 @@ def describe_assignment(split: Facts) -> list[str]:
     more = component["others"] - len(names)
     listed = ", ".join(names) + (f" and {more:,} more" if more else "")
     count = format_count(component["others"], "other raster")
-    return [*sentences, f"{count} must be in the same part, as each shares {binding} with another of them: {listed}."]
+    bound = "would have to be in one part with it" if is_left_out else "must be in the same part"
+    return [*sentences, f"{count} {bound}, as each shares {binding} with another of them: {listed}."]
 
 
 def _describe_member(member: Facts) -> str:
     shared = member["shared_feature"]
-    return f"'{member['raster_id']}'" + (f" (shows feature '{shared}', too)" if shared is not None else "")
+    left_out = f" {describe_part(None)}" if member["is_left_out"] else ""
+    return f"'{member['raster_id']}'{left_out}" + (f" (shows feature '{shared}', too)" if shared is not None else "")
 
 
 def list_names(names: list[str], noun: str) -> str:

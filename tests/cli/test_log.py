@@ -76,6 +76,18 @@ def test_blame_prints_sentences_or_facts(sample_root: Path) -> None:
     assert printed == json.loads(json.dumps(facts, default=str))
 
 
+def test_blame_takes_negative_numbers(sample_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, message in (
+        (("-1", "0"), "which has 16 columns and 16 rows"),
+        (("0", "-12", "--at", "HEAD"), "which has 16 columns and 16 rows"),
+        (("-1.5", "0"), "'-1.5' is not a valid integer"),
+        (("--column", "0"), "No such option"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(["-C", str(sample_root), "blame", "mask", "around/a_q1", *words])
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

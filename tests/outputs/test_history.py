@@ -52,8 +52,11 @@ def test_chip_leads_back_to_scene_and_feature(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("limit", [24, 0])
 def test_rows_are_those_of_the_log(dataset: Dataset, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    """The oracle reads every row of the log by name, without the state's index; few and many rows are read otherwise."""
-    monkeypatch.setattr(object_changes, "_SELECTED_ONE_BY_ONE", limit)
+    """The oracle reads every row of the log by name, without the state's index; few and many rows are read otherwise.
+
+    The removal of a chip names neither its source raster nor its feature: its row before it does.
+    """
+    monkeypatch.setattr(object_changes, "SELECTED_ONE_BY_ONE", limit)
     roles = {
         "feature": ("feature_change", "feature_id"),
         "raster": ("raster_change", "raster_id"),
@@ -64,6 +67,15 @@ def test_rows_are_those_of_the_log(dataset: Dataset, monkeypatch: pytest.MonkeyP
     }
     expected: dict[str, list[tuple[int, str, str]]] = {}
     with duckdb.connect(str(dataset.root / ".geographer" / "log.duckdb"), read_only=True) as connection:
+        query = (
+            "SELECT raster_id, position, change, parent_id, feature_id FROM raster_change JOIN chain USING (event_key)"
+        )
+        origins: dict[str, tuple[str | None, str | None]] = {}
+        for chip, position, change, *names in connection.execute(f"{query} ORDER BY position, ordinal").fetchall():
+            for name, identity in zip(("chip of it", "chip around it"), origins.get(chip, ()), strict=False):
+                if change == "removed" and identity is not None:
+                    expected.setdefault(identity, []).append((position, name, change))
+            origins[chip] = (names[0], names[1])
         for name, (table, column) in roles.items():
             query = f"SELECT {column}, position, change FROM {table} JOIN chain USING (event_key) WHERE {column} IS NOT NULL"
             for identity, position, change in connection.execute(query).fetchall():
@@ -81,6 +93,7 @@ def test_prefix_selects_the_subject(dataset: Dataset) -> None:
     assert list_rows(dataset, "recipe:corners") == [
         (22, "raster", "added", "3 rasters", None),
         (22, "recipe", "added", "cut own", None),
+        (24, "raster", "removed", "3 rasters", None),
         (24, "recipe", "removed", "cut own", None),
     ]
     assert list_rows(dataset, "split:parts")[:2] == [

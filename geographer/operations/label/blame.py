@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -14,6 +14,7 @@ from geographer.operations.label.blame_drawing import (
     Drawing,
     Pixel,
     PixelLayer,
+    PixelSources,
     Value,
     draw_pixel,
     is_in_box,
@@ -22,6 +23,7 @@ from geographer.operations.label.blame_drawing import (
 from geographer.operations.label.blame_inputs import (
     LabelVersion,
     find_label,
+    find_last_changes,
     find_raster,
     list_later_changes,
     load_label_recipe,
@@ -42,16 +44,16 @@ def blame_pixel(
 
     See `DatasetReader.blame_pixel` for the result and the errors.
     """
-    pixel = Pixel(label, raster_id, parse_pixel(x, "column"), parse_pixel(y, "row"))
+    column, row = parse_pixel(x, "column"), parse_pixel(y, "row")
     version, raster = find_label(connection, position, label, raster_id)
+    pixel = Pixel(label, version.raster_id, column, row)
     recipe = load_label_recipe(connection, position, label)
     value, bands, (width, height) = _read_value(version, pixel, store)
     sources = make_sources(connection, position, store, recipe, pixel, raster)
-    drawing = draw_pixel(sources) if sources else Drawing(None, [])
-    agrees = None if drawing.value is None else drawing.value == value
+    cause = _find_cause(sources, version, value)
     facts: dict[str, Any] = {
         "label": label,
-        "raster_id": raster_id,
+        "raster_id": pixel.raster_id,
         "x": pixel.x,
         "y": pixel.y,
         "size": [width, height],
@@ -60,32 +62,80 @@ def blame_pixel(
         "collection": recipe.collection,
         "value": value,
         "bands": bands,
-        "expected": drawing.value,
-        "agrees": agrees,
+        "expected": cause.drawing.value,
+        "agrees": cause.agrees,
         "rule": describe_rule(recipe),
+        "class": _find_class(value, cause.shown_drawing, recipe),
+        "feature_id": _find_top(cause.shown_drawing),
+        "is_invalid": cause.shown_drawing.is_invalid,
+        "is_explained": bool(cause.agrees) or cause.is_older,
     }
-    made_with = None
-    if agrees is False and version.made_at < position:
-        earlier_raster = find_raster(connection, version.made_at, raster_id)
-        earlier = make_sources(connection, version.made_at, store, recipe, pixel, earlier_raster)
-        made_with = draw_pixel(earlier) if earlier else None
-    is_explained = made_with is not None and made_with.value == value
-    positions = {version.made_at, *(layer.feature.valid_from for layer in drawing.layers)}
-    positions |= {layer.feature.valid_from for layer in made_with.layers} if made_with else set()
-    changes = list_later_changes(sources.edges, version.made_at, position) if sources else []
-    events = fetch_events(connection, [*positions, *changes])
-    shown = made_with if made_with is not None and is_explained else drawing
-    facts |= {
-        "class": _find_class(value, shown, recipe),
-        "feature_id": _find_top(shown),
-        "is_invalid": shown.is_invalid,
-        "features": [_make_layer_facts(layer, events) for layer in drawing.layers],
-        "event": _make_event_facts(events[version.made_at]),
-        "made_with": [_make_layer_facts(layer, events) for layer in made_with.layers] if made_with else None,
-        "is_explained": bool(agrees) or is_explained,
-        "changed_since": [_make_event_facts(events[change]) for change in changes],
-    }
+    facts |= _make_event_lists(connection, position, version, cause)
     return {**facts, "sentences": make_sentences(facts, recipe)}
+
+
+class _Cause(NamedTuple):
+    """How a pixel is drawn with the features of a revision, and, if others gave it, with those that its label shows.
+
+    `agrees` is whether the features of the revision explain the value, None if that is not known. `changes` are the
+    positions at which features on the raster changed after the label was made.
+    """
+
+    drawing: Drawing
+    made_with: Drawing | None
+    agrees: bool | None
+    is_older: bool
+    changes: list[int]
+
+    @property
+    def shown_drawing(self) -> Drawing:
+        """The drawing that gave the value: that of the features with which the label was made, if it explains it."""
+        return self.made_with if self.made_with is not None and (self.is_older or self.agrees is None) else self.drawing
+
+
+def _find_cause(sources: PixelSources | None, version: LabelVersion, value: Value) -> _Cause:
+    """Draw a pixel with the features of a revision, and with those of the one that made its label if they differ."""
+    if sources is None:
+        return _Cause(Drawing(None, []), None, None, is_older=False, changes=[])
+    drawing = draw_pixel(sources)
+    agrees = None if drawing.value is None else drawing.value == value
+    changes = list_later_changes(sources.edges, version.made_at, sources.position)
+    # Features near a raster can lie on it by the width of their lines, and have no edge with it.
+    may_differ = changes or sources.recipe.line_width is not None or sources.raster.valid_from > version.made_at
+    if version.made_at == sources.position or (agrees is not False and not may_differ):
+        return _Cause(drawing, None, agrees, is_older=False, changes=changes)
+    raster = find_raster(sources.connection, version.made_at, sources.raster.raster_id)
+    earlier = make_sources(sources.connection, version.made_at, sources.store, sources.recipe, sources.pixel, raster)
+    made_with = draw_pixel(earlier) if earlier else None
+    is_older = made_with is not None and made_with.value == value
+    if made_with == drawing or (agrees and not is_older):
+        return _Cause(drawing, None, agrees, is_older=False, changes=changes)
+    return _Cause(drawing, made_with, agrees, is_older, changes)
+
+
+def _make_event_lists(
+    connection: duckdb.DuckDBPyConnection, position: int, version: LabelVersion, cause: _Cause
+) -> dict[str, Any]:
+    """Return the facts that name events: the features of the pixel, the label's own event, and later changes."""
+    earlier = cause.made_with.layers if cause.made_with else []
+    ids = [layer.feature.item.feature_id for layer in earlier]
+    later = find_last_changes(connection, ids, version.made_at, position)
+    positions = {layer.feature.valid_from for layer in (*cause.drawing.layers, *earlier)}
+    positions |= {version.made_at, *cause.changes, *(at for at, _ in later.values())}
+    events = fetch_events(connection, positions)
+    changed = {
+        feature_id: {"change": change, **_make_event_facts(events[at])} for feature_id, (at, change) in later.items()
+    }
+    made_with = [
+        {**_make_layer_facts(layer, events), "changed_since": changed.get(layer.feature.item.feature_id)}
+        for layer in earlier
+    ]
+    return {
+        "features": [_make_layer_facts(layer, events) for layer in cause.drawing.layers],
+        "event": _make_event_facts(events[version.made_at]),
+        "made_with": made_with if cause.made_with else None,
+        "changed_since": [_make_event_facts(events[change]) for change in cause.changes],
+    }
 
 
 def _read_value(version: LabelVersion, pixel: Pixel, store: Store) -> tuple[Value, list[str] | None, tuple[int, int]]:

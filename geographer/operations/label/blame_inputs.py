@@ -14,7 +14,7 @@ import duckdb
 import msgspec
 
 from geographer.base.errors import NotFoundError, UsageError
-from geographer.base.text import quote_start
+from geographer.base.text import encode_chip_id, quote_start
 from geographer.base.values import Checksums, Grid, Transform, Window
 from geographer.operations.label.base import LabelRecipe
 from geographer.operations.label.tasks import VisibleObject
@@ -22,10 +22,13 @@ from geographer.planning.recipe import Recipe, load_recipe
 from geographer.planning.up_to_date_labels import LabelSettings
 from geographer.storage.database.connection import run_script
 from geographer.storage.events.payload import RecipeRecord
+from geographer.storage.log.chain import BRANCH
 from geographer.storage.queries.object_changes import (
+    SELECTED_ONE_BY_ONE,
     Role,
     fetch_events,
     fetch_object_rows,
+    fetch_rows_of_ids,
     find_object_rows,
     find_rows_of_ids,
 )
@@ -45,11 +48,13 @@ _EDGES: Final = "SELECT feature_key, valid_from, valid_to FROM state.edge WHERE 
 _RECIPE: Final = "SELECT valid_from, kind, parameters FROM state.recipe WHERE name = $label AND valid_from <= $position"
 _LAST_RUN: Final = "SELECT max(position) FROM state.recipe_record WHERE name = $label AND position <= $position"
 _PAYLOAD: Final = (
-    "SELECT payload FROM log.event JOIN log.chain USING (event_key) WHERE branch = 'main' AND position = $position"
+    "SELECT payload FROM log.event JOIN log.chain USING (event_key) "  # noqa: S608
+    f"WHERE branch = '{BRANCH}' AND position = $position"
 )
 _ANY_PATCH: Final = "SELECT 1 FROM log.event WHERE kind = 'patch_applied' LIMIT 1"
 _ORDERED_EVENTS: Final = "SELECT position FROM state.event WHERE keeps_row_order"
-_SELECTED_ONE_BY_ONE: Final = 24
+_MAX_BITS: Final = 128
+"""Of a column or row; the decimal digits of larger integers can be too many for Python to print."""
 _WITH_MACROS: Final[WeakSet[duckdb.DuckDBPyConnection]] = WeakSet()
 
 
@@ -104,14 +109,18 @@ class DrawableFeature(NamedTuple):
 def find_label(
     connection: duckdb.DuckDBPyConnection, position: int, label: str, raster_id: str
 ) -> tuple[LabelVersion, RasterVersion | None]:
-    """Return a label at a revision, and its raster unless that has no pixels; `NotFoundError` if there is no label."""
-    rows = _find_rows(connection, position, raster_id, {"label": _LABEL_COLUMNS, "raster": _RASTER_COLUMNS})
-    last = next((row for row in reversed(rows["label"]) if row[3] == label), None)
-    if last is None or last[2] == "removed":
-        names = f"'{quote_start(label)}' of raster '{quote_start(raster_id)}'"
-        raise NotFoundError(f"no label {names} at @{position}. See geographer labels.")
-    version = LabelVersion(label, raster_id, last[4], Checksums(*last[5:]), last[0])
-    return version, _read_raster(connection, raster_id, rows["raster"])
+    """Return a label at a revision, and its raster unless that has no pixels; `NotFoundError` if there is no label.
+
+    A chip may be named without the percent-encoding of its id.
+    """
+    for known_id in dict.fromkeys((raster_id, encode_chip_id(raster_id))):
+        rows = _find_rows(connection, position, known_id, {"label": _LABEL_COLUMNS, "raster": _RASTER_COLUMNS})
+        last = next((row for row in reversed(rows["label"]) if row[3] == label), None)
+        if last is not None and last[2] != "removed":
+            version = LabelVersion(label, known_id, last[4], Checksums(*last[5:]), last[0])
+            return version, _read_raster(connection, known_id, rows["raster"])
+    names = f"'{quote_start(label)}' of raster '{quote_start(raster_id)}'"
+    raise NotFoundError(f"no label {names} at @{position}. See geographer labels.")
 
 
 def find_raster(connection: duckdb.DuckDBPyConnection, position: int, raster_id: str) -> RasterVersion | None:
@@ -255,14 +264,30 @@ def list_later_changes(edges: Iterable[FeatureEdge], after: int, up_to: int) -> 
     return sorted(end for end in ends if after < end <= up_to)
 
 
+def find_last_changes(
+    connection: duckdb.DuckDBPyConnection, feature_ids: Sequence[str], after: int, up_to: int
+) -> dict[str, tuple[int, str]]:
+    """Return position and change of the last row of each feature after one position and up to another, if any."""
+    found = {
+        feature_id: [row for row in rows if after < row.position <= up_to]
+        for feature_id, rows in find_rows_of_ids(connection, feature_ids, "feature").items()
+    }
+    events = fetch_events(connection, (row.position for rows in found.values() for row in rows))
+    versions = fetch_rows_of_ids(connection, found, "feature", events)
+    return {feature_id: (rows[-1][0], rows[-1][2]) for feature_id, rows in versions.items() if rows}
+
+
 def parse_pixel(value: Any, name: str) -> int:
     """Return a column or row as an int; `UsageError` unless it is a whole number, also of numpy."""
     try:
-        if not isinstance(value, bool):
-            return index(value)
+        number = None if isinstance(value, bool) else index(value)
     except TypeError:
-        pass
-    raise UsageError(f"invalid {name} {value!r}. Use a whole number of pixels, counted from 0 at the upper left.")
+        number = None
+    if number is None:
+        raise UsageError(f"invalid {name} {value!r}. Use a whole number of pixels, counted from 0 at the upper left.")
+    if number.bit_length() > _MAX_BITS:
+        raise UsageError(f"invalid {name}: it has more than {_MAX_BITS} bits. Use a whole number of pixels.")
+    return number
 
 
 def _find_rows(
@@ -283,7 +308,7 @@ def _find_rows(
 def _select_keys(keys: Iterable[int]) -> str:
     """Return the query for features by key: one by one, few are found without reading others."""
     numbers = sorted(keys)
-    if len(numbers) > _SELECTED_ONE_BY_ONE:
+    if len(numbers) > SELECTED_ONE_BY_ONE:
         return f"SELECT * FROM state.feature WHERE feature_key IN ({', '.join(map(str, numbers))})"  # noqa: S608
     return " UNION ALL ".join(f"SELECT * FROM state.feature WHERE feature_key = {key}" for key in numbers)  # noqa: S608
 

@@ -45,8 +45,10 @@ def describe_rule(recipe: LabelRecipe) -> str:
         rules = [_CENTRES, f"overlapping features are combined by their {recipe.combine}"]
         rules.append("all classes are 0 where the background class lies")
     elif isinstance(recipe, LabelBoxes):
+        share = recipe.min_visible
+        visible = f"if at least {share:g} of its area is visible" if share else "however little of it is visible"
         rules = [
-            f"a feature has a box if at least {recipe.min_visible:g} of its area is visible",
+            f"a feature has a box {visible}",
             "background has none",
         ]
     elif isinstance(recipe, LabelCustom):
@@ -68,12 +70,13 @@ def make_sentences(facts: Mapping[str, Any], recipe: LabelRecipe) -> list[str]:
         sentences.append("This revision has no such raster, so nothing says what the label shows.")
     if facts["agrees"] is False:
         sentences.append(_describe_disagreement(facts))
-    layers = facts["made_with"] if facts["agrees"] is False and facts["is_explained"] else facts["features"]
+    is_older = facts["made_with"] is not None and (facts["is_explained"] or facts["agrees"] is None)
+    layers = facts["made_with"] if is_older else facts["features"]
     if facts["is_invalid"]:
         sentences.append("The raster has no valid data there, so its features do not count.")
-    elif not layers and facts["agrees"] is not None:
+    elif not layers and facts["agrees"] is not None and not (is_older and facts["agrees"] is False):
         sentences.append("No feature covers it.")
-    sentences += [_describe_layer(layer) for layer in reversed(layers[-_SHOWN_FEATURES:])]
+    sentences += [_describe_layer(layer, facts) for layer in reversed(layers[-_SHOWN_FEATURES:])]
     if len(layers) > _SHOWN_FEATURES:
         sentences.append(f"{format_count(len(layers) - _SHOWN_FEATURES, 'more feature')} lie below.")
     sentences.append(f"The rule of {facts['kind']} '{facts['label']}': {facts['rule']}.")
@@ -93,17 +96,18 @@ def _describe_value(facts: Mapping[str, Any]) -> str:
 def _describe_disagreement(facts: Mapping[str, Any]) -> str:
     expected = facts["expected"]
     shown = ", ".join(map(str, expected)) if isinstance(expected, list) else f"{expected:g}"
-    what = f"No feature of @{facts['position']} explains this value: they would give {shown or 'none'}."
+    what = f"The features of @{facts['position']} would give {shown or 'none'} here."
     changes = ", ".join(_describe_event(event) for event in facts["changed_since"][:3])
     if facts["is_explained"]:
         cause = f"before {changes}" if changes else "before the dataset changed"
-        return (
-            f"{what} The label is older: it was made in @{facts['event']['position']}, {cause}; these features gave it:"
-        )
+        gave = "these features gave it:" if facts["made_with"] else "no feature covered it then."
+        return f"{what} The label is older: it was made in @{facts['event']['position']}, {cause}; {gave}"
+    if facts["event"]["position"] == facts["position"]:
+        return what
     return f"{what} Those of @{facts['event']['position']}, where the label was made, do not explain it either."
 
 
-def _describe_layer(layer: Mapping[str, Any]) -> str:
+def _describe_layer(layer: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     role = {
         "on top": "gives it",
         "overdrawn": "covers it, too, but is drawn below",
@@ -117,4 +121,10 @@ def _describe_layer(layer: Mapping[str, Any]) -> str:
     values = layer.get("probabilities")
     given = f" {', '.join(f'{value:g}' for value in values)}" if values else ""
     name = f"Feature '{layer['feature_id']}' ({layer['class']})"
-    return f"{name} {role}{given}; it is as {_describe_event(layer['event'])} recorded it."
+    sentence = f"{name} {role}{given}, as recorded in {_describe_event(layer['event'])}"
+    if changed := layer.get("changed_since"):
+        verb = "added again" if changed["change"] == "added" else changed["change"]
+        sentence += f"; {verb} since in @{changed['position']} ({changed['kind']})"
+        if facts["agrees"] is not None:
+            sentence += f": the pixel would be {'the same' if facts['agrees'] else 'another'}"
+    return f"{sentence}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import duckdb
@@ -43,8 +43,10 @@ _UNREADABLE: Final = """
     WHERE (table_name IN ('feature_change', 'raster_change') AND object = $id)
        OR (table_name IN ('label_change', 'split_change') AND ends_with(object, '/' || $id))
 """
-_SELECTED_ONE_BY_ONE: Final = 24
+SELECTED_ONE_BY_ONE: Final = 24
 """Up to so many rows, a condition for each is faster: DuckDB skips all vectors of 2,048 rows without the row."""
+_MAX_LISTED: Final = 1_000
+"""So many hashes at most are literals of a query: parsing more takes longer than passing a list."""
 _EVENT_COLUMNS: Final = (
     "position, event_key, kind, recorded_at::TIMESTAMP AS recorded_at, author, message, digest, "
     "CASE WHEN kind = 'dataset_imported' THEN payload->>'$.history.digest' END AS history"
@@ -94,10 +96,14 @@ def find_rows_of_ids(
     """Find the rows that may name each of many objects in one role, as `find_object_rows` does, by id."""
     found: dict[str, list[RowAddress]] = {object_id: [] for object_id in object_ids}
     hashes = connection.execute(_HASHES, {"ids": list(found)}).fetchall()
-    numbers = ", ".join(str(number) for _, number in hashes) or "NULL"
+    parameters: dict[str, Any] = {"role": role}
+    if len(hashes) <= _MAX_LISTED:
+        numbers = ", ".join(str(number) for _, number in hashes) or "NULL"
+    else:
+        numbers, parameters["numbers"] = "SELECT unnest($numbers::UINTEGER[])", [number for _, number in hashes]
     rows_by_hash: dict[int, list[RowAddress]] = {}
     query = f"{_ROWS_OF_ROLE} AND object_hash IN ({numbers})"
-    for number, position, ordinal in connection.execute(query, {"role": role}).fetchall():
+    for number, position, ordinal in connection.execute(query, parameters).fetchall():
         rows_by_hash.setdefault(number, []).append(RowAddress(position, ordinal))
     for object_id, number in hashes:
         found[object_id] = sorted(rows_by_hash.get(number, []))
@@ -123,20 +129,43 @@ def fetch_object_rows(
     columns: str = "",
 ) -> list[tuple[Any, ...]]:
     """Return position, ordinal, change and `columns` of the rows at `addresses` that name the object, oldest first."""
+    return fetch_rows_of_ids(connection, {object_id: addresses}, role, events, columns)[object_id]
+
+
+def fetch_rows_of_ids(
+    connection: duckdb.DuckDBPyConnection,
+    addresses_by_id: Mapping[str, Sequence[RowAddress]],
+    role: Role,
+    events: Mapping[int, ChangeEvent],
+    columns: str = "",
+) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the rows of each of many objects in one role, as `fetch_object_rows` does, by id."""
+    wanted = [
+        (object_id, events[address.position].event_key, address.ordinal)
+        for object_id, addresses in addresses_by_id.items()
+        for address in addresses
+    ]
+    found: dict[str, list[tuple[Any, ...]]] = {object_id: [] for object_id in addresses_by_id}
+    if not wanted:
+        return found
     table, name = ROLE_TABLES[role], ROLE_COLUMNS[role]
-    keys = [(events[address.position].event_key, address.ordinal) for address in addresses]
-    position_by_key = {event.event_key: event.position for event in events.values()}
-    names = f"event_key, ordinal, change{', ' if columns else ''}{columns}"
-    selected = f"SELECT {names} FROM log.{table}"  # noqa: S608
-    if not keys:
-        return []
-    if len(keys) <= _SELECTED_ONE_BY_ONE:
-        conditions = (f"event_key = {key} AND ordinal = {ordinal} AND {name} = $id" for key, ordinal in keys)
+    selected = f"SELECT {name}, event_key, ordinal, change{', ' if columns else ''}{columns} FROM log.{table}"  # noqa: S608
+    if len(wanted) <= SELECTED_ONE_BY_ONE:
+        names = {object_id: f"id{number}" for number, object_id in enumerate(sorted({row[0] for row in wanted}))}
+        conditions = (
+            f"event_key = {key} AND ordinal = {ordinal} AND {name} = ${names[object_id]}"
+            for object_id, key, ordinal in wanted
+        )
         query = " UNION ALL ".join(f"{selected} WHERE {condition}" for condition in conditions)
-        rows = connection.execute(query, {"id": object_id}).fetchall()
+        parameters: dict[str, Any] = {parameter: object_id for object_id, parameter in names.items()}
     else:
-        wanted = "(SELECT unnest($keys::INTEGER[]) AS event_key, unnest($ordinals::BIGINT[]) AS ordinal)"
-        query = f"{selected} JOIN {wanted} USING (event_key, ordinal) WHERE {name} = $id"
-        lists = {"keys": [key for key, _ in keys], "ordinals": [ordinal for _, ordinal in keys]}
-        rows = connection.execute(query, {"id": object_id, **lists}).fetchall()
-    return sorted(((position_by_key[row[0]], *row[1:]) for row in rows), key=lambda row: row[:2])
+        lists = (("wanted_id", "VARCHAR"), ("event_key", "INTEGER"), ("ordinal", "BIGINT"))
+        unnested = ", ".join(f"unnest(${column}::{kind}[]) AS {column}" for column, kind in lists)
+        query = f"{selected} JOIN (SELECT {unnested}) USING (event_key, ordinal) WHERE {name} = wanted_id"
+        parameters = {
+            column: list(values) for (column, _), values in zip(lists, zip(*wanted, strict=True), strict=True)
+        }
+    position_by_key = {event.event_key: event.position for event in events.values()}
+    for object_id, key, *row in connection.execute(query, parameters).fetchall():
+        found[object_id].append((position_by_key[key], *row))
+    return {object_id: sorted(rows, key=lambda row: row[:2]) for object_id, rows in found.items()}

@@ -47,13 +47,13 @@ LATER_FEATURES: Features = {
 }
 
 
-def add_features(dataset: Dataset, path: Path, features: Features) -> None:
+def add_features(dataset: Dataset, path: Path, features: Features, **options: Any) -> None:
     members = [
         {"type": "Feature", "properties": {"id": name, "class": class_name, **properties}, "geometry": geometry}
         for name, (class_name, geometry, properties) in features.items()
     ]
     path.write_text(json.dumps({"type": "FeatureCollection", "features": members}))
-    dataset.add_features(path, crs="EPSG:32633")
+    dataset.add_features(path, crs="EPSG:32633", **options)
 
 
 def create_dataset(folder: Path) -> Dataset:

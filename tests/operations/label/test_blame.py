@@ -10,7 +10,7 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import NotFoundError, UsageError
-from tests.operations.label.label_dataset import LATER_FEATURES, CountingMaker, add_features, create_dataset
+from tests.operations.label.label_dataset import FEATURES, LATER_FEATURES, CountingMaker, add_features, create_dataset
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "mask": ("label_masks", {}),
@@ -28,7 +28,7 @@ CHIPS = ("grid/a_c0_r0", "grid/a_c16_r0", "grid/a_c16_r16", "grid/a_c48_r0", "gr
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """A scene in 16 chips with labels of every kind, tagged; then features were added without an update."""
+    """A scene in 16 chips with labels of every kind, tagged; then features were added or changed without an update."""
     folder = tmp_path_factory.mktemp("blame")
     dataset = create_dataset(folder)
     for name, (method, options) in KINDS.items():
@@ -36,6 +36,8 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     dataset.tag("labelled")
     dataset.add_classes(["track"])
     add_features(dataset, folder / "later.geojson", LATER_FEATURES)
+    class_name, geometry, _ = FEATURES["pond"]
+    add_features(dataset, folder / "deeper.geojson", {"pond": (class_name, geometry, {"depth": 2.5})}, replace=True)
     return dataset
 
 
@@ -107,7 +109,39 @@ def test_stale_label_is_explained_by_older_features(labelled: Dataset) -> None:
     assert [feature["feature_id"] for feature in facts["features"]] == ["lake"]
     assert facts["made_with"] == []
     assert [event["kind"] for event in facts["changed_since"]] == ["features_added"]
-    assert any("The label is older" in sentence for sentence in facts["sentences"])
+    assert "The features of @17 would give 1 here. The label is older" in facts["sentences"][1]
+    assert facts["sentences"][1].endswith("; no feature covered it then.")
+    assert "No feature covers it." not in facts["sentences"]
+
+
+@pytest.mark.parametrize(("label", "words"), [("mask", "gives it"), ("own", "covers it"), ("multi", "contributes")])
+def test_label_names_the_version_that_it_shows(labelled: Dataset, label: str, words: str) -> None:
+    """The depth of the pond changed after the labels were made."""
+    facts = labelled.blame_pixel(label, "grid/a_c0_r0", 6, 7)
+    (layer,), (now,) = facts["made_with"], facts["features"]
+    assert layer["feature_id"] == now["feature_id"] == "pond"
+    assert (layer["event"]["position"], now["event"]["position"]) == (2, facts["position"])
+    assert (layer["changed_since"]["change"], layer["changed_since"]["position"]) == ("changed", facts["position"])
+    (sentence,) = (sentence for sentence in facts["sentences"] if sentence.startswith("Feature 'pond'"))
+    assert f"{words}, as recorded in @2 (features_added) by" in sentence
+    effect = "" if label == "own" else ": the pixel would be the same"
+    assert sentence.endswith(f"; changed since in @{facts['position']} (features_added){effect}.")
+
+
+def test_removed_feature_is_said_to_be_removed(tmp_path: Path) -> None:
+    """Another feature of the same class lies below it, so that the pixel would be the same."""
+    dataset = create_dataset(tmp_path)
+    add_features(dataset, tmp_path / "twin.geojson", {"twin": FEATURES["pond"]})
+    dataset.label_masks("mask", collection="grid")
+    dataset.label_boxes("boxes", collection="grid", min_visible=0)
+    dataset.remove_features(["twin"])
+    facts = dataset.blame_pixel("mask", "grid/a_c0_r0", 6, 7)
+    assert (facts["agrees"], facts["feature_id"]) == (True, "twin")
+    assert facts["sentences"][1].endswith("; removed since in @8 (features_removed): the pixel would be the same.")
+    facts = dataset.blame_pixel("boxes", "grid/a_c0_r0", 6, 7)
+    assert facts["expected"] == ["pond"]
+    assert facts["sentences"][2].endswith("(features_removed): the pixel would be another.")
+    assert "a feature has a box however little of it is visible" in facts["rule"]
 
 
 def test_label_maker_is_named(labelled: Dataset) -> None:
@@ -124,7 +158,21 @@ def test_pixel_outside_is_refused(labelled: Dataset, label: str, pixel: tuple[in
         labelled.blame_pixel(label, "grid/a_c0_r0", *pixel)
 
 
-@pytest.mark.parametrize("value", [1.5, "1", None, True, float("nan")])
+@pytest.mark.parametrize(
+    "value",
+    [
+        1.5,
+        "1",
+        None,
+        True,
+        float("nan"),
+        np.float64(1),
+        np.bool_(True),
+        b"1",
+        [1],
+        pytest.param(-(10**5000), id="long"),
+    ],
+)
 def test_pixel_must_be_whole_numbers(labelled: Dataset, value: Any) -> None:
     with pytest.raises(UsageError, match="whole number"):
         labelled.blame_pixel("mask", "grid/a_c0_r0", value, 0)
@@ -139,14 +187,15 @@ def test_unknown_label_is_not_found(labelled: Dataset, label: str, raster: str) 
 def test_padding_and_nodata_are_ignored(tmp_path: Path) -> None:
     """A chip that reaches beyond its scene has the ignored value there, whatever lies on it."""
     dataset = create_dataset(tmp_path)
-    dataset.cut_around_features("padded", size=16, at_border="pad", where="feature_id = 'well'")
+    dataset.cut_around_features("padded", size=40, at_border="pad", where="feature_id = 'far pond'")
     dataset.label_masks("valid", collection="padded", ignore=9)
     (chip,) = dataset.chips(where="raster_id LIKE 'padded/%'").to_pylist()
     with dataset.open_raster(chip["raster_id"]) as raster:
         mask = raster.dataset_mask()
     for value in (0, 255):
         rows, columns = np.nonzero(mask == value)
-        if len(rows):
-            facts = dataset.blame_pixel("valid", chip["raster_id"], columns[0], rows[0])
-            assert facts["agrees"], facts
-            assert facts["is_invalid"] is (value == 0)
+        facts = dataset.blame_pixel("valid", chip["raster_id"], columns[0], rows[0])
+        assert facts["agrees"], facts
+        assert facts["is_invalid"] is (value == 0)
+        assert chip["raster_id"] == "padded/a_far%20pond"
+        assert dataset.blame_pixel("valid", "padded/a_far pond", columns[0], rows[0]) == facts
