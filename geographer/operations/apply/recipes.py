@@ -18,7 +18,7 @@ from geographer.planning.recipe_events import ImportedRecipe
 from geographer.storage.events.payload import RecipeRecord
 from geographer.storage.queries.revision import Revision
 
-_PLUGIN_PARAMETERS: Final = {"cut custom": "cutter", "label custom": "maker", "download": "source"}
+_PLUGIN_PARAMETERS: Final = {"cut own": "cutter", "label own": "maker", "download": "source"}
 """The parameter of a kind of recipe that is recorded as name and version of a plugin; a name alone is imported."""
 
 
@@ -60,7 +60,7 @@ def plan_recipes(applied: AppliedRows, merged: Iterable[MergedObject], ours: Map
 def _load_patched_recipe(record: RecipeRecord) -> Recipe:
     """Return the recipe of a record as a patch has it, which is not checked; no plugin is imported."""
     name = _PLUGIN_PARAMETERS.get(record.kind, "")
-    if isinstance(record.parameters.get(name), str):
+    if name in record.parameters and not isinstance(record.parameters[name], Mapping):
         raise UsageError(f"{name} of recipe '{record.name}' in the patch has no version. Write the patch again.")
     try:
         return load_recipe(record)

@@ -14,10 +14,10 @@ import pytest
 import shapely
 
 from geographer import Dataset
-from geographer.base.errors import ConflictError, CorruptError, UsageError
+from geographer.base.errors import ConflictError, CorruptError, GeographerError, UsageError
 from geographer.cli import load_command
 from geographer.diff.patch import Patch, read_patch, write_patch
-from geographer.diff.patch.model import make_patch
+from geographer.diff.patch.model import PatchChange, make_patch
 from geographer.operations.apply import plan
 from geographer.operations.apply.conflicts import PatchConflictError
 from geographer.operations.apply.events import ObjectOrders, PatchApplied
@@ -437,3 +437,13 @@ def test_impossible_orders_are_an_invalid_payload(points: Dataset, tmp_path: Pat
     with pytest.raises(CorruptError, match="invalid: Expected `int` <= 2147483647"):
         points.update()
     assert "order" in str(points.verify())
+
+
+@pytest.mark.parametrize("cutter", ["os:system", {"cutter": "os:system"}, 7])
+def test_cutter_of_a_patch_is_not_imported(points: Dataset, tmp_path: Path, cutter: Any) -> None:
+    """A name alone would be imported to find its version; a record without one is refused, too."""
+    patch = read_patch(make_patch_file(points, 2, 2, tmp_path / "x.patch"))
+    values = {"kind": "cut own", "parameters": {"cutter": cutter}, "form": None}
+    write_patch(make_patch(patch.header, [PatchChange("recipe", ("zz",), None, values, None, (9, 0))]), tmp_path / "y")
+    with pytest.raises(GeographerError, match="recipe 'zz' in the patch has"):
+        points.apply_patch(tmp_path / "y")
