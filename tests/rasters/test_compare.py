@@ -36,6 +36,7 @@ def test_comparison_agrees_with_numpy(tmp_path, dtype, nodata):
     differs = (masks[0] ^ masks[1]) | (
         ~masks[0] & ~masks[1] & (np.nan_to_num(old, nan=-1) != np.nan_to_num(new, nan=-1))
     )
+    assert change is not None
     assert change.pixels == 70 * 50
     assert change.changed == differs.any(axis=0).sum()
     assert (change.old_nodata, change.new_nodata) == tuple(mask.all(axis=0).sum() for mask in masks)

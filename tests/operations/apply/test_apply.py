@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from base64 import b64decode
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def test_missing_derived_bytes_are_made_by_update(
 POINTS = {"a": ("pond", 1), "b": ("pond", 2), "c": ("quarry", 3)}
 
 
-def write_points(path: Path, points: dict[str, tuple[str, float]], **more: Any) -> Path:
+def write_points(path: Path, points: Mapping[str, tuple[str, float]], **more: Any) -> Path:
     members = [
         {
             "type": "Feature",
