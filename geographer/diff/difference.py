@@ -123,7 +123,13 @@ class Diff:
 
         Chips count as rasters here. Geometries are WKT.
         """
-        rows = [row for kind in _TABLE_ORDER for row in self._iter_value_rows(kind)]
+        rows = [
+            row
+            for kind in _TABLE_ORDER
+            for row in sorted(
+                self._iter_value_rows(kind), key=lambda row: (row["change"], row["id"], row["what"] or "")
+            )
+        ]
         names = ("object", "id", "change", "what", "from", "to")
         return Table(pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names}))
 
@@ -218,7 +224,8 @@ class Diff:
         for item in iter_changes(kind, self.changes[kind]) if kind in self.changes else ():
             head = {"object": _format_kind(kind), "id": format_id(kind, item.keys), "change": item.change}
             old, new = self.list_values(item)
-            names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+            named = (old.keys() | new.keys()) - _UNLISTED
+            names = sorted(name for name in named if old.get(name) != new.get(name))
             if item.change != "changed" and kind not in ("edge", "split"):
                 names = []
             if not names:
@@ -327,6 +334,8 @@ def list_name_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dic
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
+_UNLISTED: Final = frozenset({"size", "recipe", "feature_id"})
+"""Values that `Diff.table` has never listed."""
 _TABLE_ORDER: Final = ("class", "feature", "raster", "edge", "label", _LABEL_OBJECT, "split")
 
 
