@@ -66,20 +66,18 @@ def run_commands(folder: Path, first: str, more: str, url: str) -> dict[str, dic
     geographer("add", "features", f"../{more}", "--id", "stadium", "-m", "15 more, in old and new cities")
     geographer("update", "--on-conflict", "exclude")
     geographer("tag", "v2")
-    run_geographer(dataset, "diff", "v1", "v2", n_last_lines=1)
+    geographer("diff", "v1", "v2", "--stat")
     geographer("verify")
     return {tag: parse_counts(geographer("sql", COUNTS, "--at", tag, "--json")) for tag in ("v1", "v2")}
 
 
-def run_geographer(folder: Path, *words: str, n_last_lines: int | None = None) -> str:
+def run_geographer(folder: Path, *words: str) -> str:
     """Run `geographer` with these words in a folder, print the command and its output, and return the output.
-
-    With `n_last_lines`, only the last lines of the output are printed.
 
     Raises:
         SystemExit: the command failed.
     """
-    print_text(f"$ geographer {shlex.join(words)}" + (f" | tail -{n_last_lines}\n" if n_last_lines else "\n"))
+    print_text(f"$ geographer {shlex.join(words)}\n")
     run = subprocess.run(
         [sys.executable, "-m", "geographer", *words],
         cwd=folder,
@@ -89,11 +87,7 @@ def run_geographer(folder: Path, *words: str, n_last_lines: int | None = None) -
         text=True,
         check=False,
     )
-    print_text(
-        "".join(run.stdout.splitlines(keepends=True)[-n_last_lines:])
-        if n_last_lines and not run.returncode
-        else run.stdout
-    )
+    print_text(run.stdout)
     if run.returncode:
         sys.exit(run.returncode)
     return run.stdout

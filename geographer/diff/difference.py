@@ -138,8 +138,8 @@ class Diff:
         counts: dict[tuple[str, str], int] = {}
         for kind in _TABLE_ORDER:
             if kind in self.changes:
-                changes = self.changes[kind]["change"].to_pylist()
-                counts |= {(_format_kind(kind), change): number for change, number in Counter(changes).items()}
+                changes = Counter(sorted(self.changes[kind]["change"].to_pylist()))
+                counts |= {(_format_kind(kind), change): number for change, number in changes.items()}
         return counts
 
     @cached_property
