@@ -37,9 +37,12 @@ KEPT_TEXTS = re.compile(r"afresh=|its id stands twice in the file|--afresh\b|\"a
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
+_LEFT_OUT = {"compatibility", "__pycache__"}
+
+
 def iter_files(*patterns: str) -> Iterator[Path]:
     for pattern in patterns:
-        yield from sorted(path for path in REPOSITORY.glob(pattern) if "compatibility" not in path.parts)
+        yield from sorted(path for path in REPOSITORY.glob(pattern) if not _LEFT_OUT & {*path.parts})
 
 
 def iter_definitions(*kinds: type[Definition]) -> Iterator[tuple[str, Definition]]:
