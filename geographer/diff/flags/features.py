@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from geographer.base.text import format_count
-from geographer.diff.flags.flag import FlagCandidate, Reason, compute_limit
+from geographer.diff.flags.flag import MIN_SAMPLE, FlagCandidate, Reason, compute_limit
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _ADDED: Final = Path(__file__).with_name("added_features.sql")
 _CLASS_SCORE: Final = 2.0
-_MIN_SAMPLE: Final = 30
 _MAX_OUTLIERS: Final = 10
 _SIZE_FACTOR: Final = 20.0
 _OUTLIER_SCORE: Final = 0.9
@@ -48,7 +47,7 @@ def find_class_flips(features: pa.Table) -> Iterator[FlagCandidate]:
 def find_added_outliers(revision: Revision) -> Iterator[FlagCandidate]:
     """Yield the added features that are far larger, smaller or farther away than the other added ones, at most ten."""
     table = revision.fetch_arrow(_ADDED.read_text())
-    if len(table) < _MIN_SAMPLE:
+    if len(table) < MIN_SAMPLE:
         return
     found = sorted([*_find_unusual_sizes(table), *_find_remote(table)], key=lambda candidate: -candidate.reason.score)
     yield from found[:_MAX_OUTLIERS]
@@ -59,7 +58,7 @@ def _find_unusual_sizes(table: pa.Table) -> Iterator[FlagCandidate]:
     names, groups = np.unique(np.array(table["class"].to_pylist()), return_inverse=True)
     for number, name in enumerate(names):
         rows = np.flatnonzero((groups == number) & (areas > 0))
-        if len(rows) < _MIN_SAMPLE:
+        if len(rows) < MIN_SAMPLE:
             continue
         sizes = np.log(areas[rows])
         deviations = np.abs(sizes - np.median(sizes))

@@ -16,7 +16,8 @@ _MAX_SHARE: Final = 0.02
 _MAX_OUTLIERS: Final = 10
 _OUTLIER_FACTOR: Final = 1.5
 _MAX_NAMES: Final = 3
-_MIN_SAMPLE: Final = 30
+MIN_SAMPLE: Final = 30
+"""Fewer values do not tell what is usual."""
 _DEVIATIONS: Final = 5
 _TAIL_QUANTILE, _TAIL_FACTOR = 0.995, 1.35
 _MAD_TO_SIGMA: Final = 1.4826
@@ -102,7 +103,7 @@ def compute_limit(values: NDArray[np.float64], floor: float) -> float:
     of the middle half, and 1.35 times the value that 0.5 % exceed. Few values tell nothing.
     """
     known = values[np.isfinite(values)]
-    if len(known) < _MIN_SAMPLE:
+    if len(known) < MIN_SAMPLE:
         return floor
     median = float(np.median(known))
     spread = _DEVIATIONS * _MAD_TO_SIGMA * float(np.median(np.abs(known - median)))

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from geographer.algorithms.geometry_change import GeometryChanges, measure_shift_deviations
 from geographer.base.text import format_count
-from geographer.diff.flags.flag import FlagCandidate, Reason, compute_limit
+from geographer.diff.flags.flag import MIN_SAMPLE, FlagCandidate, Reason, compute_limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Floats = NDArray[np.float64]
 
-_MIN_SAMPLE: Final = 30
 _MOVED_PIXELS: Final = 1.0
 _SPIKE_PIXELS: Final = 3.0
 _AREA_CHANGE: Final = 0.08
@@ -66,7 +65,7 @@ def _find_moved(changed: ChangedGeometries, pixels: Floats) -> Iterator[FlagCand
     """Yield the features that moved more than a pixel; if many did, those first that moved unlike their neighbours."""
     measures = changed.measures
     distances = measures.shift_distance / pixels
-    is_common = np.count_nonzero(distances > _MOVED_PIXELS) > max(_MIN_SAMPLE, _COMMON_SHARE * len(distances))
+    is_common = np.count_nonzero(distances > _MOVED_PIXELS) > max(MIN_SAMPLE, _COMMON_SHARE * len(distances))
     moved = measure_shift_deviations(measures) / pixels if is_common else distances
     limit = compute_limit(moved, _MOVED_PIXELS)
     for index in np.flatnonzero((moved > limit) | (distances > _MOVED_PIXELS)):

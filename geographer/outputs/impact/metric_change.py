@@ -61,8 +61,8 @@ def decompose_change(metric: str, values: ChipSets) -> MetricChange:
     2^-53 for values from 0 to 1; otherwise 2^(e - 52), if no value exceeds 2^e. So no subtraction or addition rounds.
     """
     before, kept_before, kept_after, after, *common = round_values(values)
-    change, left = _subtract_values(after, before), _subtract_values(kept_before, before)
-    relabelled, entered = _subtract_values(kept_after, kept_before), _subtract_values(after, kept_after)
+    change, left = subtract_values(after, before), subtract_values(kept_before, before)
+    relabelled, entered = subtract_values(kept_after, kept_before), subtract_values(after, kept_after)
     if left is not None and relabelled is not None and entered is not None:
         assert left + relabelled + entered == change
     return MetricChange(metric, before, after, change, left, relabelled, entered, *common)
@@ -80,5 +80,6 @@ def round_values(values: Iterable[Fraction | None]) -> list[float | None]:
     return [None if value is None else float(Fraction(round(value * scale)) / scale) for value in values]
 
 
-def _subtract_values(minuend: float | None, subtrahend: float | None) -> float | None:
+def subtract_values(minuend: float | None, subtrahend: float | None) -> float | None:
+    """Return the difference of two numbers; None if one of them is not known."""
     return None if minuend is None or subtrahend is None else minuend - subtrahend

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from geographer.base.progress import ProgressCallback
 from geographer.outputs.impact.files import ChipFile, ChipFiles
+from geographer.outputs.impact.metric_change import subtract_values
 from geographer.outputs.impact.subset import PositionPair, SubsetChip, read_chips
 from geographer.storage.unit_of_work import UnitOfWork
 
@@ -38,12 +39,12 @@ class BandStatisticsChange(NamedTuple):
     @property
     def mean_difference(self) -> float | None:
         """The mean at the second revision minus that at the first; None if one of them has no pixels."""
-        return _subtract_values(self.after.mean, self.before.mean)
+        return subtract_values(self.after.mean, self.before.mean)
 
     @property
     def deviation_difference(self) -> float | None:
         """The same of the standard deviations."""
-        return _subtract_values(self.after.standard_deviation, self.before.standard_deviation)
+        return subtract_values(self.after.standard_deviation, self.before.standard_deviation)
 
 
 class StatisticsChange(NamedTuple):
@@ -117,10 +118,6 @@ def _compare_bands(
         BandStatisticsChange(band, _make_statistics(first), _make_statistics(second))
         for band, (first, second) in enumerate(zip(old, new, strict=True), 1)
     ]
-
-
-def _subtract_values(minuend: float | None, subtrahend: float | None) -> float | None:
-    return None if minuend is None or subtrahend is None else minuend - subtrahend
 
 
 def _make_statistics(sums: BandSums) -> BandStatistics:
