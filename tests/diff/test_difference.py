@@ -213,13 +213,15 @@ def test_box_meets_the_antimeridian(tmp_path, empty_dataset):
     islands = Dataset.open(shutil.copytree(empty_dataset, tmp_path / "islands"))
     metres = {"type": "Polygon", "coordinates": [[[x, y] for x, y in SQUARE_ON_180]]}
     islands.add_features(write_features(tmp_path / "i.geojson", {"i": ("land", metres)}), crs="EPSG:3832")
+    islands.add_catalogue(write_features(tmp_path / "i.geojson", {"i": ("land", metres)}), crs="EPSG:3832")
     for box, is_there in (
         ("179,-1,180,1", True),
         ("-180,-1,-179.9,1", True),
         ("179.5,-1,-179.5,1", True),
         ("0,-1,10,1", False),
     ):
-        assert bool(len(islands.diff(bbox=box, only="features").changes["feature"])) is is_there, box
+        for only, kind in (("features", "feature"), ("rasters", "raster")):
+            assert bool(len(islands.diff("@1", bbox=box, only=only).changes[kind])) is is_there, (box, only)
 
 
 def test_flags_follow_conditions(dataset):

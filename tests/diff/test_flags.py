@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
 from geographer import Dataset
 from geographer.algorithms.geometry_change import GeometryChanges
+from geographer.diff.flags import rasters
 from geographer.diff.flags.flag import FlagCandidate, Reason, rank_candidates
 from geographer.diff.flags.geometry import ChangedGeometries, find_changed_geometries
 from tests.cli.runner import run_command
@@ -197,3 +199,28 @@ def test_removals_are_flagged(labelled):
 def test_emptied_subset_is_flagged(labelled):
     labelled.split("parts", collection="chips", parts={"train": 1.0}, by="object", replace=True)
     assert find_codes(labelled, "HEAD~1")["parts"] == {"subset_emptied"}
+
+
+def test_overlapping_chips_of_two_subsets_are_flagged(labelled, tmp_path):
+    boxes = {name: ("", square_geometry(column, 48, 10)) for name, column in (("x", 40), ("y", 45))}
+    labelled.cut_boxes("pair", write_features(tmp_path / "boxes.geojson", boxes), crs="EPSG:32633")
+    labelled.split("halves", collection="pair", parts=PART_FRACTIONS, by="object")
+    codes = find_codes(labelled, "HEAD~1")
+    assert [codes[name] for name in codes if name.startswith("pair/")] == [{"spans_subsets"}]
+
+
+def test_chip_altered_without_its_source_is_found():
+    """Only chips whose two versions were cut from one version of their source count."""
+    connection = duckdb.connect()
+    connection.execute("ATTACH ':memory:' AS state")
+    connection.execute("CREATE TABLE state.raster AS SELECT 's' AS raster_id, 2 AS valid_from, 9 AS valid_to")
+    side = "{{'parent_id': 's', 'pixel_digest': '{}', 'col': 0, 'row': 0, 'width': 8, 'height': 8, 'bands': 1, 'valid_from': {}}}"
+    rows = {"altered": ("p", 3, "q", 5), "equal": ("p", 3, "p", 5), "of another source": ("p", 1, "q", 5)}
+    values = [
+        f"('{name}', 5, 'changed', {side.format(old, since)}, {side.format(new, at)})"
+        for name, (old, since, new, at) in rows.items()
+    ]
+    names = "raster_id, position, change, old, new"
+    connection.execute(f"CREATE TEMP TABLE changed_raster AS FROM (VALUES {', '.join(values)}) AS t({names})")
+    query = Path(rasters.__file__).with_name("altered_chips.sql").read_text()
+    assert connection.execute(query).fetchall() == [("altered", 5)]
