@@ -9,7 +9,7 @@ from geographer.cli.help import CommandGroup, format_example
 from geographer.cli.requests import make_request_command
 from geographer.dataset import Dataset
 from geographer.operations.add.geographer_import import ImportGeographer
-from geographer.operations.merge.request import ImportDataset
+from geographer.operations.import_dataset.request import ImportDataset
 
 _MAX_PRINTED_EDGES: Final = 20
 

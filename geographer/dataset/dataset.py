@@ -28,11 +28,11 @@ from geographer.operations.cut.custom import CutCustom
 from geographer.operations.cut.grid import CutGrid
 from geographer.operations.download.events import RastersDownloaded
 from geographer.operations.download.recipe import Download
+from geographer.operations.import_dataset.request import ImportDataset
 from geographer.operations.label.boxes import LabelBoxes
 from geographer.operations.label.custom import LabelCustom
 from geographer.operations.label.masks import LabelInstances, LabelMask, LabelMultilabel
 from geographer.operations.label.probabilities import LabelProbabilities
-from geographer.operations.merge.request import ImportDataset
 from geographer.operations.remove.request import RemoveFeatures, RemoveRasters, RemoveRecipe
 from geographer.operations.remove.restore import RestoreFeatures, RestoreRasters
 from geographer.operations.remove.unreadable import RemoveUnreadable

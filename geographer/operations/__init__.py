@@ -10,6 +10,6 @@ They do not import each other.
 - `cut`      cut chips from rasters
 - `label`    make labels for rasters
 - `split`    assign rasters to parts such as train, val and test, without leakage
-- `merge`    import another dataset
+- `import_dataset` take another dataset in
 - `tag`      name a revision
 """

@@ -14,8 +14,8 @@ from geographer.cli import output
 from geographer.operations.add.events import ClassesAdded, FeaturesAdded
 from geographer.operations.cut.events import ChipsCut, CoverReport
 from geographer.operations.download.events import RastersDownloaded, SceneCover
+from geographer.operations.import_dataset.events import DatasetImported
 from geographer.operations.label.events import LabelsMade
-from geographer.operations.merge.events import DatasetImported
 from geographer.operations.remove.events import RastersRemoved
 from geographer.operations.split.events import PartSummary, SplitAssigned
 from geographer.planning.recipe_events import RecipeEvent

@@ -8,7 +8,7 @@ import pytest
 from geographer.base.errors import CorruptError
 from geographer.operations.add.events import CatalogueAdded, ClassesAdded, FeaturesAdded, RastersAdded
 from geographer.operations.classes.events import ClassesRemapped
-from geographer.operations.merge.events import DatasetImported, SourceHead, SourceHistory
+from geographer.operations.import_dataset.events import DatasetImported, SourceHead, SourceHistory
 from geographer.operations.remove.events import RastersRemoved, RecipeRemoved
 from geographer.planning.recipe_events import ImportedRecipe
 from geographer.planning.user_columns import ObjectColumns

@@ -21,7 +21,7 @@ WITH candidate AS (
     -- New features follow all existing ones, in the order of the source dataset.
     SELECT label, raster_id, order_index, row_number() OVER (
         PARTITION BY label, raster_id
-        ORDER BY added NULLS LAST, CASE WHEN added IS NULL THEN order_index END, feature_id) AS merged_order_index
+        ORDER BY added NULLS LAST, added_by, CASE WHEN added IS NULL THEN order_index END, feature_id) AS merged_order_index
     FROM renamed_object_order LEFT JOIN feature_order USING (feature_id)
 ), reordered_label AS (
     SELECT DISTINCT label, raster_id FROM object_order WHERE order_index <> merged_order_index

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from geographer.base.errors import ConflictError, quote_objects
-from geographer.operations.merge.source_dataset import SourceDataset, is_cut
-from geographer.operations.merge.source_references import SourceReferences
+from geographer.operations.import_dataset.source_dataset import SourceDataset, is_cut
+from geographer.operations.import_dataset.source_references import SourceReferences
 from geographer.storage.database.connection import register_table, run_script
 from geographer.storage.log.digests import build_row_digest_sql
 from geographer.storage.queries.revision import Revision
 
 if TYPE_CHECKING:
-    from geographer.operations.merge.request import ImportDataset
+    from geographer.operations.import_dataset.request import ImportDataset
 
 Subject = Literal["feature", "raster"]
 

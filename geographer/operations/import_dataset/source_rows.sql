@@ -7,14 +7,14 @@
 --   remembered_removal, variable position ·
 -- makes: temp views source_feature, source_raster, source_removal, source_label, source_object, source_input
 CREATE OR REPLACE TEMP VIEW source_feature AS
-SELECT change.* EXCLUDE (change, position, ordinal, row_digest), row_number() OVER (ORDER BY added, feature_id) AS order_index,
+SELECT change.* EXCLUDE (change, position, ordinal, row_digest), row_number() OVER (ORDER BY added, added_by, feature_id) AS order_index,
        feature_id AS source_id, row_digest AS source_digest
 FROM chain_feature_change AS change JOIN (SELECT feature_key FROM current_feature)
      ON position = feature_key >> 32 AND ordinal = feature_key & 4294967295
 JOIN feature_order USING (feature_id) ORDER BY order_index;
 
 CREATE OR REPLACE TEMP VIEW source_raster AS
-SELECT change.* EXCLUDE (change, position, ordinal, row_digest), row_number() OVER (ORDER BY added, raster_id) AS order_index,
+SELECT change.* EXCLUDE (change, position, ordinal, row_digest), row_number() OVER (ORDER BY added, added_by, raster_id) AS order_index,
        raster_id AS source_id, row_digest AS source_digest
 FROM chain_raster_change AS change JOIN (SELECT raster_key FROM current_raster)
      ON position = raster_key >> 32 AND ordinal = raster_key & 4294967295

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 
-from geographer.operations.merge.common_history import MergeBase
-from geographer.operations.merge.events import SourceHead, SourceHistory
+from geographer.operations.import_dataset.common_history import MergeBase
+from geographer.operations.import_dataset.events import SourceHead, SourceHistory
 from geographer.planning.class_values import read_class_values
 from geographer.planning.recipe import RECIPE_CLASSES, list_recipe_records
 from geographer.planning.up_to_date_labels import LabelSettings, find_up_to_date_labels

@@ -1,4 +1,4 @@
-"""Merge operation: import another dataset, the source dataset, as one event.
+"""Import a dataset: take another dataset, the source dataset, in as one event.
 
 - `events`          the event
 - `request`         the request

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from geographer.operations.merge.events import DatasetImported
+from geographer.operations.import_dataset.events import DatasetImported
 from geographer.storage.queries.revision import Revision
 
 _IMPORTS: Final = (

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from geographer.base.errors import UsageError
 from geographer.base.parameters import Parameter
-from geographer.operations.merge.events import DatasetImported
+from geographer.operations.import_dataset.events import DatasetImported
 from geographer.planning.shared_parameters import NAME_SCHEMA, OBJECT_SCHEMA, OPTIONAL_TEXT, TEXT
 from geographer.storage.database.dataset_folder import find_dataset_root
 from geographer.storage.queries.revision import Revision
@@ -70,9 +70,9 @@ class ImportDataset(DatasetPath, kw_only=True, frozen=True):
 
     def make_plan(self, revision: Revision, context: PlanContext, /) -> Change:
         """See `plan_merge`; raise `UsageError` if it is this dataset, and `NotFoundError` if it does not exist."""
-        from geographer.operations.merge.common_history import find_merge_base
-        from geographer.operations.merge.plan import plan_merge
-        from geographer.operations.merge.source_dataset import read_source_dataset
+        from geographer.operations.import_dataset.common_history import find_merge_base
+        from geographer.operations.import_dataset.plan import plan_merge
+        from geographer.operations.import_dataset.source_dataset import read_source_dataset
         from geographer.storage.workspace.withdrawn_files import reject_withdrawn_revision
 
         other = UnitOfWork(find_dataset_root(Path(self.path)))

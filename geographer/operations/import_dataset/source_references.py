@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geographer.operations.merge.source_dataset import SourceDataset
+from geographer.operations.import_dataset.source_dataset import SourceDataset
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.roots import Roots, split_root
 

@@ -13,11 +13,16 @@ from msgspec import UNSET
 from geographer.base.atomic_files import check_file
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError, quote_names, quote_objects
 from geographer.base.values import Checksums, validate_name
-from geographer.operations.merge.events import DatasetImported
-from geographer.operations.merge.merged_objects import SUBJECTS, Subject, list_departed_ids, stage_merged_objects
-from geographer.operations.merge.merged_recipes import MergedRecipes, merge_recipes
-from geographer.operations.merge.source_dataset import SourceDataset
-from geographer.operations.merge.source_references import record_source_references
+from geographer.operations.import_dataset.events import DatasetImported
+from geographer.operations.import_dataset.merged_objects import (
+    SUBJECTS,
+    Subject,
+    list_departed_ids,
+    stage_merged_objects,
+)
+from geographer.operations.import_dataset.merged_recipes import MergedRecipes, merge_recipes
+from geographer.operations.import_dataset.source_dataset import SourceDataset
+from geographer.operations.import_dataset.source_references import record_source_references
 from geographer.planning.class_values import number_classes, read_class_values
 from geographer.planning.recipe import list_recipe_records
 from geographer.planning.recipe_events import ImportedRecipe
@@ -37,7 +42,7 @@ from geographer.storage.workspace.paths import require_new_path
 from geographer.storage.workspace.roots import split_root
 
 if TYPE_CHECKING:
-    from geographer.operations.merge.request import ImportDataset
+    from geographer.operations.import_dataset.request import ImportDataset
 
 _FOLDER: Final = Path(__file__).parent
 _COUNT_OMITTED: Final = (

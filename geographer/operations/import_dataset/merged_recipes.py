@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from geographer.base.errors import ConflictError, quote_names, quote_objects
-from geographer.operations.merge.source_dataset import SourceDataset, is_cut
+from geographer.operations.import_dataset.source_dataset import SourceDataset, is_cut
 from geographer.planning.recipe import list_recipe_records, load_recipe
 from geographer.storage.events.payload import RecipeRecord
 from geographer.storage.queries.revision import Revision
 
 if TYPE_CHECKING:
-    from geographer.operations.merge.request import ImportDataset
+    from geographer.operations.import_dataset.request import ImportDataset
 
 _COLLECTION_PARAMETERS: Final = ("source", "collection", "into")
 """Recipe parameters that name a collection."""
