@@ -49,6 +49,8 @@ HASHED_COLUMNS: Final = {
     "feature_change": "feature_id id_is_integer class geometry crs properties",
     "label_change": "label raster_id path size md5 sha256 pixel_digest",
     "label_object_change": "label raster_id feature_id class instance pixels box corners visible",
+    "merge_conflict": "conflict subject object_id column_name base ours theirs remedy",
+    "object_order": "subject object_id generation digest place",
     "raster_change": "raster_id collection path storage crs width height transform bands dtype nodata acquired size "
     "md5 sha256 pixel_digest outline parent_id col row recipe feature_id properties",
     "recipe_input": "recipe subject object_id geometry crs",

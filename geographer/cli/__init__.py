@@ -45,6 +45,8 @@ COMMANDS: Final = {
     "blame": ("why", "Say which feature, rule and event gave a pixel of a label its value."),
     "tag": ("tag", "Give a revision (the head, if REV is omitted) a permanent name."),
     "tags": ("tag", "List the tags with their digests, and who set them when and why."),
+    "branch": ("branch", "List the branches, or create or delete one."),
+    "switch": ("branch", "Use another branch."),
     "version": ("version", "Say whether the data changed from A to B by PATCH, MINOR or MAJOR, and the next number."),
     "review": ("review", "Record a verdict on what differs between revisions A and B; it is kept as an event."),
     "reviews": ("review", "List the reviews with their verdicts."),

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from geographer.base.atomic_files import translate_os_errors
 from geographer.base.progress import ProgressCallback, ignore_progress
+from geographer.dataset.branching import BranchingDataset
 from geographer.dataset.methods import make_method
 from geographer.dataset.old_names import OLD_METHODS, replace_old_name
-from geographer.dataset.reader import DatasetReader, RevisionSpec
+from geographer.dataset.reader import RevisionSpec
 from geographer.dataset.update import Update, iter_updates
 from geographer.operations.add.catalogue import AddCatalogue
 from geographer.operations.add.classes import AddClasses
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from geographer.storage.workspace.required_objects import RevisionSelection
 
 
-class Dataset(DatasetReader):
+class Dataset(BranchingDataset):
     """An object-centric remote-sensing dataset with all its versions, in a folder.
 
     Create one with `Dataset.init`, open one with `Dataset.open`. Every method that changes the dataset appends one

@@ -15,8 +15,8 @@ from geographer.base.values import validate_name
 from geographer.diff.version import AUTO, VERSION_PATTERN, VersionNumber, choose_version
 from geographer.planning.shared_parameters import NAME, OPTIONAL_TEXT, TEXT
 from geographer.planning.upcasters import upcast_tag
+from geographer.storage.database.connection import DEFAULT_BRANCH
 from geographer.storage.events.payload import Digest, EventPayload, Name
-from geographer.storage.log.chain import BRANCH
 from geographer.storage.log.read import read_event, resolve_revision
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext, Request
@@ -100,7 +100,7 @@ class RevisionTagged(EventPayload, kw_only=True, frozen=True):
 def check_tag(name: str) -> str:
     """Return the name of a tag; raise `UsageError` if it could be read as another name of a revision."""
     is_digest = all(letter in "0123456789abcdef" for letter in name.lower())
-    if name and (is_digest or name.upper().startswith("HEAD") or _is_date(name) or name == BRANCH):
+    if name and (is_digest or name.upper().startswith("HEAD") or _is_date(name) or name == DEFAULT_BRANCH):
         raise UsageError(
             f"invalid tag '{name}': it could be a digest, a date, HEAD or a branch. Use a name such as v1."
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 from geographer.base.errors import NotFoundError
 from geographer.base.text import encode_chip_id, quote_start
-from geographer.storage.log.chain import BRANCH
+from geographer.storage.log.branches import read_branch
 from geographer.storage.queries.object_changes import (
     ChangeEvent,
     Role,
@@ -202,7 +202,7 @@ class _HistoryReader:
     def _read_query(self, path: Path, name: str) -> list[ObjectEvent]:
         fields = ", ".join(ObjectEvent._fields)
         query = f"SELECT {fields} FROM ({path.read_text().rstrip().rstrip(';')})"  # noqa: S608
-        rows = self._connection.execute(query, {"name": name, "branch": BRANCH}).fetchall()
+        rows = self._connection.execute(query, {"name": name, "branch": read_branch(self._connection)}).fetchall()
         return [ObjectEvent(*row) for row in rows]
 
 

@@ -16,6 +16,7 @@ from geographer.base.atomic_files import TEMPORARY_FILES, translate_os_errors, w
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, StorageError, UsageError
 from geographer.base.redaction import has_credentials
 from geographer.sharing.fetch import download_segments
+from geographer.storage.database.connection import DEFAULT_BRANCH
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE, find_dataset_root
 from geographer.storage.dvc.dvc_check import read_dvc_file
 from geographer.storage.dvc.remote import Remote, open_remote
@@ -24,7 +25,6 @@ from geographer.storage.history.agreement import create_log_of_segments
 from geographer.storage.history.folder import HISTORY_DVC_FILE, HistoryFolder
 from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, read_lock, write_lock
 from geographer.storage.history.published import KnownRemote, PublishedRevision, parse_published, remember_remote
-from geographer.storage.log.chain import BRANCH
 
 DEFAULT_REMOTE: Final = "origin"
 """The name of the remote that a clone of a remote's URL gets."""
@@ -115,7 +115,7 @@ def restore_from_remote(root: Path, remote: Remote) -> None:
     """
     lock = read_lock(root)
     with Store(root) as store:
-        published = _read_published(remote)
+        published = _read_published(remote, lock.branch if lock else DEFAULT_BRANCH)
         if lock is None and published is None:
             raise NotFoundError(
                 f"nothing was published on the remote '{remote.name}' ({remote.url}). Push there first."
@@ -124,7 +124,7 @@ def restore_from_remote(root: Path, remote: Remote) -> None:
             assert published
             paths = download_segments(store, remote, published.published.history)
             content = published.published
-            lock = Lock(LOCK_FORMAT, content.dataset, BRANCH, content.head, content.content_digest)
+            lock = Lock(LOCK_FORMAT, content.dataset, content.branch, content.head, content.content_digest)
         else:
             paths = _download_for_lock(store, remote, root, lock, published)
         folder = HistoryFolder(root)
@@ -137,7 +137,7 @@ def restore_from_remote(root: Path, remote: Remote) -> None:
         if not (root / HISTORY_DVC_FILE).exists():
             folder.track_files(store.cache_path("00" * 16).parent.parent)
     if published and is_newest:
-        remember_remote(root, f"{remote.name}/{BRANCH}", published)
+        remember_remote(root, f"{remote.name}/{lock.branch}", published)
     write_lock(root, lock)
     folder.adopt_files(lock.head)
 
@@ -161,11 +161,11 @@ def _download_for_lock(
     ) from error
 
 
-def _read_published(remote: Remote) -> KnownRemote | None:
-    head = remote.read_head(BRANCH)
+def _read_published(remote: Remote, branch: str) -> KnownRemote | None:
+    head = remote.read_head(branch)
     if head is None or not head.content:
         return None
-    published: PublishedRevision = parse_published(head.content, remote.name)
+    published: PublishedRevision = parse_published(head.content, remote.name, branch)
     return KnownRemote(head.number, published, remote.url)
 
 

@@ -20,7 +20,7 @@ from geographer.storage.dvc.used_objects import TrackedOutput, expand_output, li
 from geographer.storage.history.folder import HISTORY_FOLDER
 from geographer.storage.history.published import PublishedRevision, parse_published, read_known_remotes
 from geographer.storage.history.segments import SUFFIX
-from geographer.storage.log.chain import BRANCH
+from geographer.storage.log.branches import read_branch
 from geographer.storage.queries.revision import Revision
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chain_objects import list_chain_objects
@@ -245,10 +245,11 @@ def _read_published(head: Revision, remote: Remote) -> PublishedRevision | None:
 
     `ConflictError` if this log does not have it: its objects are not known.
     """
-    newest = remote.read_head(BRANCH)
+    branch = read_branch(head.connection)
+    newest = remote.read_head(branch)
     if newest is None or not newest.content:
         return None
-    published = parse_published(newest.content, remote.name)
+    published = parse_published(newest.content, remote.name, branch)
     query = "SELECT 1 FROM chain_event WHERE position = $position AND digest = $digest"
     if not head.fetch_value(query, {"position": published.position, "digest": published.head}):
         raise ConflictError(
@@ -260,7 +261,7 @@ def _read_published(head: Revision, remote: Remote) -> PublishedRevision | None:
 
 def _list_published_objects(head: Revision, store: Store, remote: Remote, published: PublishedRevision) -> set[str]:
     """Return the objects that the remote's head says to be there, on which the next push relies."""
-    claimed = list_chain_objects(head.connection, BRANCH, published.position, published.revisions)
+    claimed = list_chain_objects(head.connection, read_branch(head.connection), published.position, published.revisions)
     store.fetch_files([published.history], remote)
     return {*claimed.files, *claimed.listings, *expand_output(store, published.history)} - list_withdrawn_md5s(head)
 

@@ -24,7 +24,7 @@ from geographer.storage.history.published import (
     remember_remote,
 )
 from geographer.storage.history.segments import SUFFIX
-from geographer.storage.log.chain import BRANCH, create_chain_views
+from geographer.storage.log.chain import create_chain_views
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chain_objects import list_chain_objects
 from geographer.storage.workspace.required_objects import (
@@ -76,7 +76,7 @@ def fetch_branch(work: UnitOfWork, remote: Remote, selection: RevisionSelection 
         CorruptError: what the remote delivers is not as it should be; nothing of that was taken in.
         StorageError: the remote cannot be reached.
     """
-    branch = f"{remote.name}/{BRANCH}"
+    branch = f"{remote.name}/{work.branch}"
     known = read_known_remote(work.root, branch, remote.url)
     newest, last_number = _read_newest(work, remote, known)
     if newest is None:
@@ -185,7 +185,7 @@ def fetch_objects(work: UnitOfWork, remote: Remote, branch: str, position: int, 
 def fetch_clone_objects(work: UnitOfWork, remote_name: str | None, selection: RevisionSelection) -> int:
     """Download the objects of a selection of the revisions of `main` into the cache of a new clone."""
     with open_remote(work.root, remote_name) as remote:
-        return fetch_objects(work, remote, BRANCH, work.read_head().position, selection)
+        return fetch_objects(work, remote, work.branch, work.read_head().position, selection)
 
 
 def download_segments(store: Store, remote: Remote, address: str) -> dict[str, Path]:
@@ -248,14 +248,14 @@ def _read_newest(work: UnitOfWork, remote: Remote, known: KnownRemote | None) ->
 
     The search begins with the head that is known: where that is missing, the remote was emptied or replaced.
     """
-    head = remote.read_head(BRANCH, max(known.number - 1, 0)) if known else None
+    head = remote.read_head(work.branch, max(known.number - 1, 0)) if known else None
     if head is None:
-        known, head = None, remote.read_head(BRANCH)
+        known, head = None, remote.read_head(work.branch)
     if head is None or not head.content:
         return None, head.last_number if head else 0
-    published = parse_published(head.content, remote.name)
+    published = parse_published(head.content, remote.name, work.branch)
     with work.database.open_connection(log="r") as connection:
-        ((dataset,),) = connection.execute(_FIRST_EVENT, [BRANCH]).fetchall()
+        ((dataset,),) = connection.execute(_FIRST_EVENT, [work.branch]).fetchall()
     if published.dataset != dataset:
         raise ConflictError(
             f"the remote '{remote.name}' has another dataset, which begins with event {published.dataset[:12]}; this "
@@ -280,7 +280,7 @@ def _has_event(work: UnitOfWork, published: PublishedRevision) -> bool:
     """Return whether `main` has the published head at its position, as after a push."""
     query = "SELECT digest FROM log.chain JOIN log.event USING (event_key) WHERE branch = $1 AND position = $2"
     with work.database.open_connection(log="r") as connection:
-        return connection.execute(query, [BRANCH, published.position]).fetchall() == [(published.head,)]
+        return connection.execute(query, [work.branch, published.position]).fetchall() == [(published.head,)]
 
 
 def _ingest_published(work: UnitOfWork, remote: Remote, published: PublishedRevision, branch: str) -> IngestResult:
@@ -297,5 +297,5 @@ def compare_chains(work: UnitOfWork, branch: str, position: int) -> tuple[int, i
         "WHERE own.branch = $1 AND other.branch = $2"
     )
     with work.database.open_connection(log="r") as connection:
-        ((common,),) = connection.execute(query, [BRANCH, branch]).fetchall()
+        ((common,),) = connection.execute(query, [work.branch, branch]).fetchall()
     return work.read_head().position - common, position - common

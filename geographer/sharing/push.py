@@ -33,7 +33,6 @@ from geographer.storage.history.published import (
     read_known_remote,
     remember_remote,
 )
-from geographer.storage.log.chain import BRANCH
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chain_objects import ChainObjects, list_chain_objects, list_withdrawn_md5s
 from geographer.storage.workspace.required_objects import RevisionSelection
@@ -86,7 +85,7 @@ class _Parcel(NamedTuple):
 def push_branch(
     work: UnitOfWork, remote: Remote, selection: RevisionSelection = "tags", *, dry_run: bool = False
 ) -> PushResult:
-    """Publish the head of `main` with the objects of a selection of its revisions.
+    """Publish the head of the branch in use with the objects of a selection of its revisions.
 
     Objects are sent before segments, and these before the head: a push that is killed leaves the remote as it was, and
     the next one sends the rest.
@@ -155,11 +154,11 @@ def _plan_push(work: UnitOfWork, remote: Remote, selection: RevisionSelection) -
     state = _require_ancestor(work, remote)
     known = read_known_remote(work.root, state.branch, remote.url)
     with work.database.open_connection(log="r") as connection:
-        needed = list_chain_objects(connection, BRANCH, head.position, selection)
+        needed = list_chain_objects(connection, work.branch, head.position, selection)
         there = ChainObjects({}, {})
         if known:
-            there = list_chain_objects(connection, BRANCH, known.published.position, known.published.revisions)
-        withdrawn = list_withdrawn_md5s(connection, BRANCH, head.position)
+            there = list_chain_objects(connection, work.branch, known.published.position, known.published.revisions)
+        withdrawn = list_withdrawn_md5s(connection, work.branch, head.position)
     files = [md5 for md5 in needed.files if md5 not in there.files]
     listings = {md5: text for md5, text in needed.listings.items() if md5 not in there.listings}
     parcel = _pack_parcel(work, remote, files, listings, known)
@@ -173,7 +172,7 @@ def _publish_head(work: UnitOfWork, remote: Remote, plan: _PushPlan) -> KnownRem
     """Send objects, then segments, then the head; `ConflictError` if another push was faster."""
     remote.upload_objects(plan.parcel.objects, work.progress)
     remote.upload_objects(plan.parcel.history, work.progress)
-    if not remote.create_head(BRANCH, plan.next_number, encode_published(plan.published)):
+    if not remote.create_head(work.branch, plan.next_number, encode_published(plan.published)):
         raise ConflictError(
             f"another push to '{remote.name}' was faster. Nothing of it was replaced. Run geographer pull, then push "
             "again."
@@ -296,5 +295,5 @@ def _describe_head(work: UnitOfWork, head: Head, selection: RevisionSelection) -
     address, _ = list_history(work.file_store, work.root)
     dataset = work.read_dataset_id()
     return PublishedRevision(
-        HEAD_FORMAT, dataset, BRANCH, head.position, head.digest, memory.content_digest, address, selection
+        HEAD_FORMAT, dataset, work.branch, head.position, head.digest, memory.content_digest, address, selection
     )

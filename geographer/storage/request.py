@@ -47,6 +47,20 @@ class BuildContext(NamedTuple):
         return self.workers if count >= _WORTH_PROCESSES else 1
 
 
+class MergeParents(NamedTuple):
+    """What a merge event joins to the branch in use.
+
+    Attributes:
+        merged: The digest of the other parent's last event: the second parent, or the first if `onto` is set.
+        onto: The chain, such as `origin/main`, that the branch in use follows: its last event is the first parent, so
+            that published positions keep their meaning. The branch's own last event is then the second parent. None:
+            the branch in use goes on from its own last event.
+    """
+
+    merged: str
+    onto: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A change that is ready to be recorded: its event and its files. It is also the plan of a change without outputs.
@@ -61,6 +75,9 @@ class Change:
         check_still_valid: Called if the head moved during the run; raises if the change conflicts with the new head.
             None: valid only for the planned revision. Set by downloads, which take hours.
         on_recorded: Called after the event is recorded.
+        merge: What a merge event joins; its rows are the change to its first parent.
+        complete: Called with the revision that the change of a merge makes, before it is recorded; a change that it
+            returns is recorded instead, None: this one.
     """
 
     event: EventPayload
@@ -70,6 +87,8 @@ class Change:
     linked_md5s: Collection[str] = ()
     check_still_valid: Callable[["Revision"], None] | None = None
     on_recorded: Callable[[], None] | None = None
+    merge: MergeParents | None = None
+    complete: "Callable[[Revision], Change | None] | None" = None
 
     @property
     def is_empty(self) -> bool:

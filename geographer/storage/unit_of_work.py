@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -15,23 +15,42 @@ import msgspec
 
 from geographer import __version__
 from geographer.base.canonical_json import canonical_json
-from geographer.base.errors import ConflictError, CorruptError, DamagedFileError, UsageError
+from geographer.base.errors import ConflictError, CorruptError, DamagedFileError, NotFoundError, UsageError
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.text import quote_start
 from geographer.storage.author import read_author
+from geographer.storage.branch_databases import BranchDatabases
+from geographer.storage.database.connection import Database, open_transaction
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, make_staging_folder
 from geographer.storage.dvc.store import Store
 from geographer.storage.events import EMPTY_LOG_HEAD, ChangeResult, CommitInfo, Event, EventPayload, Head
 from geographer.storage.events.payload import parse_payload
-from geographer.storage.history.agreement import Agreement, LockRelation, compare_lock, restore_log
+from geographer.storage.history.agreement import Agreement, LockRelation, compare_lock, follow_lock_branch, restore_log
 from geographer.storage.history.folder import HistoryFolder
 from geographer.storage.log.append import append_event, create_log, require_same_request
+from geographer.storage.log.branches import (
+    Location,
+    find_common_position,
+    is_branch_name,
+    name_merging_chain,
+    prepare_merging_chain,
+    read_chain_head,
+    read_location_digest,
+    replace_chain,
+)
 from geographer.storage.log.chain import list_row_tables
-from geographer.storage.log.read import find_event_by_key, read_event, read_head, resolve_revision
+from geographer.storage.log.read import (
+    find_event_by_key,
+    find_merged_event,
+    locate_revision,
+    read_event,
+    read_head,
+    resolve_revision,
+)
 from geographer.storage.log.upgrade import open_database
 from geographer.storage.queries.revision import Revision, open_revision
 from geographer.storage.queries.unreadable import warn_of_unreadable_rows
-from geographer.storage.request import BuildContext, Change, PlanContext, Request
+from geographer.storage.request import BuildContext, Change, MergeParents, PlanContext, Request
 from geographer.storage.state.update import derive_pending_state, read_state_position, update_state
 from geographer.storage.workspace import checkout
 from geographer.storage.workspace.checkout import CheckoutResult
@@ -44,6 +63,8 @@ if TYPE_CHECKING:
     import duckdb
 
 logger = logging.getLogger(__name__)
+
+_MOVE_ERROR: Final = "cannot write the log; the branch stays as it was: {}"
 
 _ONE_THREAD_ROWS: Final = 1_000
 """A change with at most so many rows in each table is recorded on one thread."""
@@ -62,6 +83,7 @@ class UnitOfWork:
         self.database = open_database(self.folder, must_have_events=True)
         self.history = HistoryFolder(root)
         self._marker_path = self.folder / "workspace.json"
+        self._branch_databases = BranchDatabases(self.database)
         self._warned_positions: set[int] = set()
         self._disagreement = self.compare_lock().problem
 
@@ -71,6 +93,11 @@ class UnitOfWork:
         self.history = HistoryFolder(root)
         self._marker_path = self.folder / "workspace.json"
         self.database.change_folder(self.folder)
+
+    @property
+    def branch(self) -> str:
+        """The branch in use."""
+        return self.database.branch
 
     @cached_property
     def file_store(self) -> Store:
@@ -101,6 +128,8 @@ class UnitOfWork:
         info, recorded_request = self._make_commit_info(request), _make_recorded_request(request)
         with self.database.open_connection(log="r") as connection:
             repeated = find_event_by_key(connection, info.idempotency_key)
+            if repeated is None and info.idempotency_key is not None:
+                repeated = find_merged_event(connection, info.idempotency_key, request.event.kind, recorded_request)
         if repeated is not None:
             require_same_request(repeated, request.event.kind, recorded_request)
             self._complete_interrupted_command()
@@ -134,14 +163,23 @@ class UnitOfWork:
             return read_head(connection)
 
     def resolve_revision(self, revision: str | int | None) -> int:
-        """Return the position of a revision."""
+        """Return the position of a revision of the branch in use; `NotFoundError` if only another branch has it."""
         with self.database.open_connection(log="r") as connection:
             return resolve_revision(connection, revision)
 
+    def locate_revision(self, revision: str | int | None) -> Location:
+        """Return where a revision is: in the branch in use, or else in another chain of the log."""
+        with self.database.open_connection(log="r") as connection:
+            return locate_revision(connection, revision)
+
+    def open_database_of(self, chain: str) -> Database:
+        """Return the database that reads a chain: that of the branch in use, or another one with a state of its own."""
+        return self.database if chain == self.branch else self._branch_databases.open_database(chain)
+
     @contextmanager
     def open_revision(self, revision: str | int | None = None) -> Iterator[Revision]:
-        """Update the state if the revision is later, and yield the revision."""
-        with self._attach_current_state(revision) as position, open_revision(self.database, position) as view:
+        """Update the state if the revision is later, and yield the revision, also one of another chain."""
+        with self._attach_current_state(revision) as (database, position), open_revision(database, position) as view:
             if position not in self._warned_positions:
                 self._warned_positions.add(position)
                 warn_of_unreadable_rows(view)
@@ -156,29 +194,30 @@ class UnitOfWork:
         Creating the views of a revision takes longer than looking up one object.
         """
         with (
-            self._attach_current_state(revision) as position,
-            self.database.open_connection(log="r", state="r", spatial=spatial) as connection,
+            self._attach_current_state(revision) as (database, position),
+            database.open_connection(log="r", state="r", spatial=spatial) as connection,
         ):
             yield connection, position
 
     @contextmanager
-    def _attach_current_state(self, revision: str | int | None) -> Iterator[int]:
-        """Attach the log, update the state if the revision is later, and yield the position of the revision.
+    def _attach_current_state(self, revision: str | int | None) -> Iterator[tuple[Database, int]]:
+        """Attach the log, update the state if the revision is later; yield the database and the revision's position.
 
         Each attachment takes a millisecond, so that of a state which is up to date serves the caller, too.
         """
         if self._disagreement:
             logger.warning(self._disagreement)
             self._disagreement = None
-        with self.database.open_connection(log="r"), ExitStack() as stack:
-            position = self.resolve_revision(revision)
-            if self.database.file_path("state").exists():
+        chain, position = self.locate_revision(revision)
+        database = self.open_database_of(chain)
+        with database.open_connection(log="r"), ExitStack() as stack:
+            if database.file_path("state").exists():
                 with suppress(DamagedFileError):
-                    stack.enter_context(self.database.open_connection(state="r"))
-            if read_state_position(self.database) < position:
+                    stack.enter_context(database.open_connection(state="r"))
+            if read_state_position(database) < position:
                 stack.close()
-                update_state(self.database)
-            yield position
+                update_state(database)
+            yield database, position
 
     def prepare_head(self, expected_head: str | None) -> Head:
         """Complete what an interrupted command left undone, and return the head to plan on.
@@ -211,6 +250,7 @@ class UnitOfWork:
         """Compare the lock file with the log, which follows the history folder if that continues it."""
         if not self.database.file_path("log").exists():
             return Agreement(LockRelation.NONE)
+        follow_lock_branch(self.root, self.database, read_marker(self._marker_path).branch)
         return compare_lock(self.root, self.database, can_write=self.database.is_writable)
 
     def omit_lock_warning(self) -> None:
@@ -313,7 +353,7 @@ class UnitOfWork:
         return marker
 
     def _mark_workspace(self, position: int, digest: str, *, is_requested: bool = False) -> None:
-        marker = WorkspaceMarker(position, is_requested, digest, list_dvc_files(self.root))
+        marker = WorkspaceMarker(position, is_requested, digest, list_dvc_files(self.root), self.branch)
         write_marker(self._marker_path, marker)
 
     def _record_change(
@@ -327,6 +367,8 @@ class UnitOfWork:
         self._require_known_dvc_files(head)
         if problem := self.compare_lock().problem:
             raise ConflictError(problem)
+        if change.merge is not None:
+            return self._record_merge(change, change.merge, request, info)
         changes_files = "raster_change" in change.rows or "label_change" in change.rows
         if changes_files:
             with self.open_revision(head.position) as revision:
@@ -348,6 +390,106 @@ class UnitOfWork:
             self.write_history(state_position=position)
         return _make_event_result(event)
 
+    def _record_merge(
+        self, change: Change, merge: MergeParents, request: Mapping[str, object], info: CommitInfo
+    ) -> ChangeResult:
+        """Append a merge event after the head of the branch in use, or of the published branch that it follows.
+
+        The chain on which the event follows a published head is made first, and takes the place of the branch in the
+        transaction that appends the event.
+        """
+        branch = self.branch
+        self._show_common_revision(merge.merged)
+        if merge.onto is not None:
+            with self.database.open_connection(log="w") as connection:
+                second = read_head(connection).digest
+                prepare_merging_chain(connection, branch, merge.onto)
+            self.database.change_branch(name_merging_chain(branch))
+        else:
+            second = merge.merged
+        replaced = branch if merge.onto is not None else None
+        try:
+            try:
+                check = partial(_complete_change, change.complete) if change.complete else None
+                event = self._append_merge(change, request, info, second, replaced, check)
+            except _CompletedChange as completed:
+                event = self._append_merge(completed.change, request, info, second, replaced, None)
+        finally:
+            self.database.change_branch(branch)
+        self._finish_move()
+        return _make_event_result(event)
+
+    def _append_merge(
+        self,
+        change: Change,
+        request: Mapping[str, object],
+        info: CommitInfo,
+        second_parent: str,
+        replaced_branch: str | None,
+        check: Callable[[duckdb.DuckDBPyConnection, int], None] | None,
+    ) -> Event:
+        return append_event(
+            *(self.database, _complete_payload(change, request), change.rows, info, self.read_head()),
+            derive_state=partial(derive_pending_state, self.database, check=check),
+            second_parent=second_parent,
+            replaced_branch=replaced_branch,
+        )
+
+    def move_branch(self, target: Location) -> Head:
+        """Let the branch in use have the events up to a location in the log: further ones, or fewer.
+
+        What it had beyond these stays in a hidden chain of the log. Return the new head, which the workspace shows.
+        """
+        with self.database.open_connection(log="r") as connection:
+            digest = read_location_digest(connection, target)
+        self._show_common_revision(digest)
+        with self.database.open_connection(log="w") as connection, open_transaction(connection, _MOVE_ERROR):
+            replace_chain(connection, self.branch, target)
+        return self._finish_move()
+
+    def switch_branch(self, name: str) -> Head:
+        """Use another branch, at the cost of what differs; the lock file names it, and the workspace shows its head.
+
+        Raises:
+            NotFoundError: there is no such branch.
+            ConflictError: the lock file, a `.dvc` file or the workspace is not at the head of the branch in use.
+        """
+        self.prepare_head(None)
+        with self.database.open_connection(log="r") as connection:
+            head = read_chain_head(connection, name)
+            if head == EMPTY_LOG_HEAD or not is_branch_name(name):
+                raise NotFoundError(f"no branch '{name}'. See geographer branch; geographer branch {name} creates it.")
+        if name != self.branch:
+            self._show_common_revision(head.digest)
+            self.database.change_branch(name)
+        return self._finish_move()
+
+    def _show_common_revision(self, digest: str) -> int:
+        """Let the workspace show the last event that the branch in use shares with the chain of another event.
+
+        From there, both heads are reached at the cost of what differs. If the next step does not happen, the next
+        command shows the head again.
+        """
+        with self.database.open_connection(log="r") as connection:
+            common = find_common_position(connection, digest)
+        marker = self.read_marker()
+        if marker.is_requested:
+            raise ConflictError(
+                f"the workspace is at @{marker.position}, which was checked out. Run geographer checkout HEAD first."
+            )
+        if marker.position is not None and marker.position > common:
+            self.checkout_workspace(common, check_all=False)
+        return common
+
+    def _finish_move(self) -> Head:
+        """Derive the state of the head that the branch in use has got; write the lock file, and show the head."""
+        head = self.read_head()
+        position = update_state(self.database)
+        self.write_history(state_position=position)
+        self.complete_withdrawals(head)
+        self.sync_workspace(head)
+        return head
+
     def _make_commit_info(self, request: Request) -> CommitInfo:
         """Return who makes the change and why, without secrets: a command line may have URLs."""
         from geographer.base.redaction import has_credentials, redact_values
@@ -367,6 +509,21 @@ class UnitOfWork:
             counts = [connection.execute(query).fetchall()[0][0] for query in queries]
         counts += [len(rows) for rows in change.rows.values() if not isinstance(rows, str)]
         return max(counts, default=0) <= _ONE_THREAD_ROWS
+
+
+class _CompletedChange(Exception):  # noqa: N818
+    """Ends the derivation of a change in whose place another one is recorded."""
+
+    def __init__(self, change: Change) -> None:
+        super().__init__()
+        self.change = change
+
+
+def _complete_change(
+    complete: Callable[[Revision], Change | None], connection: duckdb.DuckDBPyConnection, position: int
+) -> None:
+    if (change := complete(Revision(connection, position))) is not None:
+        raise _CompletedChange(change)
 
 
 def _make_recorded_request(request: Request) -> dict[str, object]:

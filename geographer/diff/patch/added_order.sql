@@ -1,12 +1,12 @@
--- added_order.sql: the order of addition of moved objects of {subject} in both revisions: position of the event, and the place in it
+-- added_order.sql: the order of addition of moved objects of {subject} in both revisions: generation of the event, and the place in it
 --   if that event keeps the order of its rows
--- needs: moved_{subject} (see moved_objects.sql), chain_{subject}_change, merge_event, patched_order, $old, $new ·
+-- needs: moved_{subject} (see moved_objects.sql), chain_{subject}_change, event_order, given_order, $old, $new ·
 -- makes: one result: {subject}_id, old and new order as lists
 WITH addition AS (
-    SELECT {subject}_id, position, false AS is_set, (position << 32) + if(position IN (FROM merge_event), ordinal, 0) AS added
-    FROM chain_{subject}_change WHERE change = 'added' AND position <= greatest($old, $new)
+    SELECT {subject}_id, position, false AS is_set, added + if(keeps_row_order, ordinal, 0) AS added
+    FROM chain_{subject}_change JOIN event_order USING (position) WHERE change = 'added' AND position <= greatest($old, $new)
     UNION ALL
-    SELECT object_id, position, true, added FROM patched_order
+    SELECT object_id, position, true, added FROM given_order
     WHERE subject = '{subject}' AND position <= greatest($old, $new)
 ), moved_order AS (
     SELECT {subject}_id, arg_max(added, (position, is_set)) FILTER (position <= $old) AS old_order,

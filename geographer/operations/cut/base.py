@@ -88,7 +88,7 @@ class PlanningContext:
         self.selections.stage_selection("feature", where)
         self.revision.connection.execute(
             "CREATE OR REPLACE TEMP TABLE feature_to_cut AS SELECT feature_key, feature_id, "
-            "row_number() OVER (ORDER BY added, feature_id) AS rank "
+            "row_number() OVER (ORDER BY added, added_by, feature_id) AS rank "
             "FROM current_feature JOIN feature_order USING (feature_id) SEMI JOIN filtered_feature USING (feature_id)"
         )
         return self.revision.fetch_arrow("FROM feature_to_cut ORDER BY rank")

@@ -3,7 +3,7 @@
 -- needs: current_raster, raster_order, raster_to_cut, macro ground_distance_metres, $width, $height, $in_metres · makes: one result:
 -- raster_id, rank, width, height, a, b, c, d, e, f, path, crs, bands, nodata, sha256, chip_width, chip_height
 WITH raster AS (
-    SELECT raster_id, row_number() OVER (ORDER BY sort_rank, added, raster_id) AS rank, width, height, transform, path, crs,
+    SELECT raster_id, row_number() OVER (ORDER BY sort_rank, added, added_by, raster_id) AS rank, width, height, transform, path, crs,
            bands, nodata, sha256, width / 2 AS middle_col, height / 2 AS middle_row
     FROM current_raster JOIN raster_to_cut USING (raster_id) JOIN raster_order USING (raster_id)
 ), raster_centre AS (

@@ -49,9 +49,9 @@ _RECIPE: Final = "SELECT valid_from, kind, parameters FROM state.recipe WHERE na
 _LAST_RUN: Final = "SELECT max(position) FROM state.recipe_record WHERE name = $label AND position <= $position"
 _PAYLOAD: Final = (
     "SELECT payload FROM log.event JOIN log.chain USING (event_key) "  # noqa: S608
-    f"WHERE branch = '{BRANCH}' AND position = $position"
+    f"WHERE branch = {BRANCH} AND position = $position"
 )
-_ANY_PATCH: Final = "SELECT 1 FROM log.event WHERE kind = 'patch_applied' LIMIT 1"
+_ANY_GIVEN_ORDER: Final = "SELECT 1 FROM log.event WHERE kind = 'patch_applied' OR len(parents) > 1 LIMIT 1"
 _ORDERED_EVENTS: Final = "SELECT position FROM state.event WHERE keeps_row_order"
 _MAX_BITS: Final = 128
 """Of a column or row; the decimal digits of larger integers can be too many for Python to print."""
@@ -228,33 +228,34 @@ def sort_by_addition(
     if len(features) < 2:
         return list(features)
     ids = [feature.item.feature_id for feature in features]
-    has_patches = connection.execute(_ANY_PATCH).fetchone() is not None
-    find_order = _find_patched_order if has_patches else _find_order_of_addition
+    has_given_orders = connection.execute(_ANY_GIVEN_ORDER).fetchone() is not None
+    find_order = _find_given_order if has_given_orders else _find_order_of_addition
     added = find_order(connection, position, ids)
-    return sorted(features, key=lambda feature: (added.get(feature.item.feature_id, 0), feature.item.feature_id))
+    return sorted(features, key=lambda feature: (added.get(feature.item.feature_id, (0, "")), feature.item.feature_id))
 
 
 def _find_order_of_addition(
     connection: duckdb.DuckDBPyConnection, position: int, feature_ids: Sequence[str]
-) -> dict[str, int]:
+) -> dict[str, tuple[int, str]]:
     """Return when features were added, from the few rows of the log that name them."""
     found = find_rows_of_ids(connection, feature_ids, "feature")
     events = fetch_events(connection, (row.position for rows in found.values() for row in rows))
     keeps_order = {row[0] for row in connection.execute(_ORDERED_EVENTS).fetchall()}
-    added: dict[str, int] = {}
+    added: dict[str, tuple[int, str]] = {}
     for feature_id, addresses in found.items():
         earlier = [address for address in addresses if address.position <= position]
         for at, ordinal, change in fetch_object_rows(connection, feature_id, "feature", earlier, events):
             if change == "added":
-                added[feature_id] = max((at << 32) + (ordinal if at in keeps_order else 0), added.get(feature_id, 0))
+                place = (at << 32) + (ordinal if at in keeps_order else 0)
+                added[feature_id] = max((place, ""), added.get(feature_id, (0, "")))
     return added
 
 
-def _find_patched_order(
+def _find_given_order(
     connection: duckdb.DuckDBPyConnection, position: int, feature_ids: Sequence[str]
-) -> dict[str, int]:
-    """Return when features were added, in a log with patches, which can give them other places."""
-    query = "SELECT feature_id, added FROM feature_order WHERE list_contains($ids::VARCHAR[], feature_id)"
+) -> dict[str, tuple[int, str]]:
+    """Return when features were added, in a log with patches or merges, which can give them other places."""
+    query = "SELECT feature_id, (added, added_by) FROM feature_order WHERE list_contains($ids::VARCHAR[], feature_id)"
     return dict(Revision(connection, position).fetch_rows(query, {"ids": list(feature_ids)}))
 
 

@@ -4,7 +4,7 @@
 SELECT raster_id, feature_id, class, value, ST_AsWKB(g)::BLOB AS wkb, coalesce(ignored, false) AS ignored, probabilities,
        CASE WHEN $with_properties THEN properties END AS properties
 FROM (
-    SELECT raster_id, feature_id, class, value, added, ignored, probabilities, properties,
+    SELECT raster_id, feature_id, class, value, added, added_by, ignored, probabilities, properties,
            shift_to_raster(feature_to_crs(geometry, native, feature.crs, raster.crs, splits_at_antimeridian),
                            crosses_180, raster.xmin, raster.xmax) AS g
     FROM (SELECT raster_key, raster_id, crs, crosses_180, splits_at_antimeridian, xmin, xmax
@@ -16,4 +16,4 @@ FROM (
     LEFT JOIN feature_drawing USING (feature_id)
 )
 WHERE g IS NOT NULL
-ORDER BY raster_id, added, feature_id;
+ORDER BY raster_id, added, added_by, feature_id;

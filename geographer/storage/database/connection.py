@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal
-from weakref import WeakSet, finalize
+from weakref import WeakKeyDictionary, WeakSet, finalize
 
 import duckdb
 
@@ -47,6 +47,8 @@ logger = logging.getLogger(__name__)
 AttachMode = Literal["r", "w"]
 FileName = Literal["log", "state"]
 
+DEFAULT_BRANCH: Final = "main"
+"""The first branch of a dataset, and the one that a connection reads unless it is set."""
 LOCK_TIMEOUT_S: Final = 120.0
 SETTINGS: Final[dict[str, Any]] = {
     "autoinstall_known_extensions": False,
@@ -71,6 +73,8 @@ _WAL_REMEDY: Final = (
     "away to continue without that event."
 )
 _CONNECTIONS: Final[WeakSet[duckdb.DuckDBPyConnection]] = WeakSet()
+_BRANCHES: Final[WeakKeyDictionary[duckdb.DuckDBPyConnection, str]] = WeakKeyDictionary()
+"""The branch of each connection that reads another one than `main`."""
 
 
 class _LazyPandas(ModuleType):
@@ -215,10 +219,18 @@ def connect_memory() -> duckdb.DuckDBPyConnection:
 
 
 def open_cursor(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """Return another connection to the same in-memory database, with a transaction of its own."""
+    """Return another connection to the same in-memory database, with a transaction of its own, for the same branch."""
     cursor = connection.cursor()
     _CONNECTIONS.add(cursor)
+    if branch := _BRANCHES.get(connection):
+        set_branch(cursor, branch)
     return cursor
+
+
+def set_branch(connection: duckdb.DuckDBPyConnection, branch: str) -> None:
+    """Let the queries of a connection read the chain of a branch."""
+    connection.execute("SET VARIABLE branch = $branch", {"branch": branch})
+    _BRANCHES[connection] = branch
 
 
 def interrupt_queries() -> None:
@@ -259,8 +271,15 @@ class Database:
         self._attached: dict[FileName, AttachMode] = {}
         self._lock = RLock()
         self._original: Database | None = None
+        self.branch = DEFAULT_BRANCH
+        """The branch in use: queries read its chain."""
         self.find_log_fault: Callable[[duckdb.DuckDBPyConnection], str | None] | None = None
         """Finds out why the attached log does not hold what was recorded, to explain an unexpected error."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the files, `.geographer`."""
+        return self._folder
 
     def change_folder(self, folder: Path) -> None:
         """Use the files in `folder`, to which they were moved."""
@@ -275,7 +294,15 @@ class Database:
         """Return another database for the same files, with separate settings and views."""
         clone = Database(self._folder)
         clone._files, clone._original, clone.find_log_fault = dict(self._files), self, self.find_log_fault
+        clone.branch = self.branch
         return clone
+
+    def change_branch(self, branch: str) -> None:
+        """Let queries read the chain of another branch."""
+        with self._lock:
+            if branch != self.branch and self._connection is not None:
+                set_branch(self._connection, branch)
+            self.branch = branch
 
     @contextmanager
     def open_connection(
@@ -371,6 +398,8 @@ class Database:
         if self._connection is None:
             self._connection = connect_memory()
             self._connection.execute("SET TimeZone = 'UTC'")
+            if self.branch != DEFAULT_BRANCH:
+                set_branch(self._connection, self.branch)
         if spatial and not self._spatial:
             load_spatial(self._connection)
             self._spatial = True

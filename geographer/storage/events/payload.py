@@ -160,6 +160,14 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         """The tag that the event records, as `state.facts.TagFact` has it."""
         return None
 
+    def iter_merged_tags(self) -> Iterator[Any]:
+        """Yield the tags that the event brings from another branch; they are as `recorded_tag`."""
+        yield from ()
+
+    def find_recipe_order(self, name: str, /) -> tuple[int, str, int] | None:
+        """Return the place of a recipe from another branch: generation and digest of its first event, place there."""
+        return None
+
     @property
     def removed_recipe(self) -> str | None:
         """The name of the recipe that the event removes."""

@@ -23,8 +23,19 @@ _COLUMNS: Final = {
 }
 """The columns of each row table: those that identify an object, then the others."""
 
+_MERGE_COLUMNS: Final = {
+    "object_order": ("subject object_id", "generation digest place"),
+    "merge_conflict": ("conflict", "subject object_id column_name base ours theirs remedy"),
+}
+"""The columns of the row tables that only merges have, all of text."""
+
 CORE_TABLES: Final = tuple(_COLUMNS)
 """The row tables that several kinds of events share."""
+
+MERGE_TABLES: Final = tuple((table, *columns) for table, columns in _MERGE_COLUMNS.items())
+"""Name, key columns and other columns of the tables that only merges have: a log gets them with its first merge."""
+
+_COLUMNS.update(_MERGE_COLUMNS)
 
 KEY_COLUMNS: Final = {table: tuple(keys.split()) for table, (keys, _) in _COLUMNS.items()}
 """The columns that identify an object in each table."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,12 +18,13 @@ from geographer.base.errors import ConflictError, CorruptError, NotFoundError, U
 from geographer.base.text import format_count
 from geographer.storage.database.connection import Database
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE
-from geographer.storage.events import Head
+from geographer.storage.events import EMPTY_LOG_HEAD, Head
 from geographer.storage.history.folder import HistoryFolder
 from geographer.storage.history.ingest import ingest_segments
 from geographer.storage.history.lock_file import Lock, read_lock
 from geographer.storage.log.append import create_log
-from geographer.storage.log.chain import BRANCH, CHAIN_EVENT
+from geographer.storage.log.branches import create_chain, find_chain_of, read_chain_head
+from geographer.storage.log.chain import CHAIN_EVENT
 from geographer.storage.log.read import read_head
 
 logger = logging.getLogger(__name__)
@@ -91,15 +93,54 @@ def create_log_of_segments(folder: Path, paths: list[Path], lock: Lock, *, posit
     """
     folder.mkdir(parents=True, exist_ok=True)
     database = Database(folder)
+    database.change_branch(lock.branch)
     target = database.file_path("log")
     temporary = database.use_file("log", target.with_name(f"log.duckdb.{secrets.token_hex(4)}"))
     try:
         create_log(database)
-        ingest_segments(database, paths, lock.head, lock.dataset, BRANCH, position=position)
+        ingest_segments(database, paths, lock.head, lock.dataset, lock.branch, position=position)
         temporary.replace(target)
     finally:
         for path in (temporary, temporary.with_name(f"{temporary.name}.wal")):
             path.unlink(missing_ok=True)
+
+
+def follow_lock_branch(root: Path, database: Database, workspace_branch: str) -> None:
+    """Use the branch of the lock file, which Git may have changed; without a lock file, that of the workspace.
+
+    A branch that the log lacks is created: from an event of the log, or from the history folder. Where that fails, the
+    branch in use stays, and `compare_lock` says what is wrong.
+    """
+    branch, lock = workspace_branch, None
+    with suppress(ConflictError, CorruptError):
+        lock = read_lock(root)
+        branch = lock.branch if lock else workspace_branch
+    if branch == database.branch:
+        return
+    with database.open_connection(log="r") as connection:
+        has_branch = read_chain_head(connection, branch) != EMPTY_LOG_HEAD
+    if has_branch or (lock is not None and database.is_writable and _create_lock_branch(root, database, lock)):
+        database.change_branch(branch)
+
+
+def _create_lock_branch(root: Path, database: Database, lock: Lock) -> bool:
+    """Create the branch of the lock file, which the log lacks; return whether that was possible."""
+    with database.open_connection(log="r") as connection:
+        known = find_chain_of(connection, lock.head)
+        is_of_dataset = find_chain_of(connection, lock.dataset) is not None
+    try:
+        if not is_of_dataset:
+            return False
+        if known is None:
+            paths = HistoryFolder(root).list_segment_paths()
+            ingest_segments(database, paths, lock.head, lock.dataset, lock.branch)
+        else:
+            with database.open_connection(log="w") as connection:
+                create_chain(connection, lock.branch, known)
+    except (NotFoundError, ConflictError, CorruptError) as error:
+        logger.warning("the branch '%s' of %s cannot be used: %s", lock.branch, LOCK_FILE, error)
+        return False
+    return True
 
 
 def compare_lock(root: Path, database: Database, *, can_write: bool = True) -> Agreement:
@@ -109,7 +150,7 @@ def compare_lock(root: Path, database: Database, *, can_write: bool = True) -> A
     is_unchanged = folder.is_unchanged(memory)
     with database.open_connection(log="r") as connection:
         head = read_head(connection)
-        if is_unchanged and memory.head == head.digest:
+        if is_unchanged and (memory.head, memory.branch) == (head.digest, database.branch):
             return Agreement(LockRelation.SAME, head.position)
         try:
             lock = read_lock(root)
@@ -119,6 +160,12 @@ def compare_lock(root: Path, database: Database, *, can_write: bool = True) -> A
             return Agreement(LockRelation.NONE)
         query = f"SELECT digest, position FROM {CHAIN_EVENT} WHERE position = 1 OR digest = $1"  # noqa: S608
         rows = dict(connection.execute(query, [lock.head]).fetchall())
+    if lock.branch != database.branch:
+        problem = (
+            f"{LOCK_FILE} is of the branch '{lock.branch}', which this log lacks; the branch in use is "
+            f"'{database.branch}'. Run geographer fetch or dvc pull, or put {LOCK_FILE} back with Git."
+        )
+        return Agreement(LockRelation.UNKNOWN, problem=problem)
     if lock.dataset not in rows:
         problem = (
             f"{LOCK_FILE} belongs to another dataset ({lock.dataset[:12]}) than .geographer/log.duckdb. Put the right "
@@ -148,7 +195,7 @@ def _describe_known_lock(head: Head, position: int, *, is_ours: bool) -> Agreeme
 def _follow_history(folder: HistoryFolder, database: Database, head: Head, lock: Lock, *, is_ours: bool) -> Agreement:
     """Take in the events up to the lock file's head; `is_ours` if the log had that head after the last command."""
     try:
-        result = ingest_segments(database, folder.list_segment_paths(), lock.head, lock.dataset, BRANCH)
+        result = ingest_segments(database, folder.list_segment_paths(), lock.head, lock.dataset, database.branch)
     except NotFoundError:
         return _describe_unknown_lock(lock, head)
     except UnsupportedVersionError:
@@ -176,9 +223,9 @@ def _describe_altered_log(lock: Lock, head: Head) -> str:
 def _describe_other_history(lock: Lock, head: Head) -> str:
     return (
         f"{LOCK_FILE} is at {lock.head[:12]}, recorded on another machine, and this log has other events up to "
-        f"@{head.position} {head.digest[:12]}. Both are kept. Clone the published history into another folder "
-        "(geographer clone), and bring your changes there with geographer import dataset; to keep this one, put "
-        f"your {LOCK_FILE} and .dvc files back with Git."
+        f"@{head.position} {head.digest[:12]}. Both are kept. To go on, put your {LOCK_FILE} and .dvc files back with "
+        "Git (git checkout --ours, or git checkout of your commit), then run geographer fetch and geographer merge "
+        "origin/main (the branch of the remote)."
     )
 
 

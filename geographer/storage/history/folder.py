@@ -10,8 +10,9 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
@@ -22,7 +23,7 @@ from msgspec import Meta
 from geographer.algorithms.compaction import find_run_to_join
 from geographer.base.atomic_files import add_line, temporary_sibling, translate_os_errors, write_atomic
 from geographer.base.errors import ConflictError, CorruptError, StorageError, UnsupportedVersionError
-from geographer.storage.database.connection import Database
+from geographer.storage.database.connection import Database, open_cursor, set_branch
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE, require_real_folder
 from geographer.storage.dvc.cache_folder import KnownCacheFolder, find_cache_folder
 from geographer.storage.dvc.dvc_files import FolderEntry, compute_address, compute_md5, encode_dvc_file, encode_listing
@@ -36,7 +37,9 @@ from geographer.storage.history.segments import (
     read_segment_digests,
     write_segment,
 )
-from geographer.storage.log.chain import BRANCH, create_chain_views
+from geographer.storage.log.ancestry import has_merge, read_ancestry
+from geographer.storage.log.branches import find_chain_of
+from geographer.storage.log.chain import create_chain_views
 from geographer.storage.log.read import read_event, read_head
 
 logger = logging.getLogger(__name__)
@@ -53,13 +56,17 @@ _CONTENT_TABLES: Final = tuple(
 
 
 class SegmentFile(msgspec.Struct, frozen=True):
-    """A segment in the history folder: its name, the positions of its events, its MD5 and its size in bytes."""
+    """A segment in the history folder: its name, the positions of its events, its MD5 and its size in bytes.
+
+    `is_shared` is true if it has events of another branch, too, after the last one.
+    """
 
     name: str
     first: int
     last: int
     md5: str
     size: int
+    is_shared: bool = False
 
     @property
     def file_name(self) -> str:
@@ -72,15 +79,18 @@ class HistoryMemory(msgspec.Struct, frozen=True):
 
     Attributes:
         head: The digest of the head that the folder and the lock file have.
+        branch: Its branch.
         position: Its position; 0: not known, because the files came from elsewhere.
         content_digest: The content digest in the lock file; empty: not known.
         segments: The segments of the events up to the head.
         statuses: The status of the lock file, the `.dvc` file and the folder.
-        checked_files: The files of segments whose rows were compared with the digests of their events, with their MD5s.
+        checked_files: The MD5s of segment files whose rows were compared with the digests of their events, each with
+            the status of the file.
         cache: The folder of DVC's cache.
     """
 
     head: str = ""
+    branch: str = ""
     position: Annotated[int, Meta(ge=0)] = 0
     content_digest: str = ""
     segments: list[SegmentFile] = []
@@ -145,7 +155,8 @@ class HistoryFolder:
         memory = self.read_memory()
         with database.open_connection(log="r") as connection:
             head = read_head(connection)
-        if memory.head == head.digest and memory.content_digest and self.is_unchanged(memory):
+        is_known = (memory.head, memory.branch) == (head.digest, database.branch)
+        if is_known and memory.content_digest and self.is_unchanged(memory):
             return
         with self.hold_lock():
             self._write_head(database, compute_content_digest)
@@ -165,11 +176,16 @@ class HistoryFolder:
             dataset = read_event(connection, 1).digest
             is_known = memory.content_digest and not _has_content(connection, memory, head)
         content_digest = memory.content_digest if is_known else compute_content_digest(head.position)
-        self._track_segments(segments, Path(cache.folder))
-        write_lock(self.root, Lock(LOCK_FORMAT, dataset, BRANCH, head.digest, content_digest))
-        checked = {segment.file_name: segment.md5 for segment in segments.current}
-        memory = HistoryMemory(head.digest, head.position, content_digest, segments.current, {}, checked, cache)
-        self._write_memory(memory)
+        self._track_segments(segments, Path(cache.folder), memory)
+        write_lock(self.root, Lock(LOCK_FORMAT, dataset, database.branch, head.digest, content_digest))
+        checked = self._remember_files(memory, {segment.file_name: segment.md5 for segment in segments.current})
+        self._write_memory(
+            HistoryMemory(
+                *(head.digest, database.branch, head.position, content_digest, segments.current),
+                checked_files=checked,
+                cache=cache,
+            )
+        )
 
     @contextmanager
     def hold_lock(self) -> Iterator[None]:
@@ -187,7 +203,7 @@ class HistoryFolder:
 
     def track_files(self, cache_folder: Path) -> None:
         """Write the `.dvc` file for the files in the folder as they are; `cache_folder` has DVC's objects."""
-        self._track_segments(_Segments([], set()), cache_folder)
+        self._track_segments(_Segments([], set()), cache_folder, self.read_memory())
 
     def adopt_files(self, head: str) -> None:
         """Remember that lock file and folder, which came from elsewhere, are at the event `head` of the log.
@@ -195,7 +211,7 @@ class HistoryFolder:
         The content digest of that lock file is not relied on: the next change computes it.
         """
         memory = self.read_memory()
-        self._write_memory(HistoryMemory(head, checked_files=memory.checked_files, cache=memory.cache))
+        self._write_memory(HistoryMemory(head, memory.branch, checked_files=memory.checked_files, cache=memory.cache))
 
     def _write_memory(self, memory: HistoryMemory) -> None:
         memory = msgspec.structs.replace(memory, statuses=self._read_statuses())
@@ -205,9 +221,7 @@ class HistoryFolder:
         statuses = {}
         for path in (self.root / LOCK_FILE, self.root / HISTORY_DVC_FILE, self.folder):
             with suppress(OSError):
-                info = path.stat()
-                size = 0 if stat.S_ISDIR(info.st_mode) else info.st_size
-                statuses[path.name] = f"{size} {info.st_mtime_ns} {info.st_ctime_ns} {info.st_ino}"
+                statuses[path.name] = _read_status(path)
         return statuses
 
     def _write_segments(self, connection: duckdb.DuckDBPyConnection, head: Head, memory: HistoryMemory) -> _Segments:
@@ -219,9 +233,13 @@ class HistoryFolder:
         else:
             segments, obsolete = self._find_segments(connection, memory)
             covered = _count_covered(segments)
+        if has_merge(connection, memory.position if is_known else 0):
+            self._write_merged_events(connection, memory)
         if covered < head.position:
             segments.append(self._write_segment(connection, covered + 1, head.position))
-        while run := find_run_to_join([segment.size for segment in segments]):
+        own = sum(1 for _ in takewhile(lambda segment: not segment.is_shared, reversed(segments)))
+        while run := find_run_to_join([segment.size for segment in segments[len(segments) - own :]]):
+            own -= run - 1
             joined = segments[-run:]
             segments[-run:] = [self._write_segment(connection, joined[0].first, joined[-1].last)]
             obsolete |= {segment.file_name for segment in joined}
@@ -253,32 +271,75 @@ class HistoryFolder:
         return False
 
     def _find_segments(self, connection: duckdb.DuckDBPyConnection, memory: HistoryMemory) -> _Segments:
-        """Read the files in the folder; find those that hold the first events of the log, without gaps.
+        """Read the files in the folder; find those that hold the first events of the chain, without gaps.
 
-        A file whose rows do not match the digests of its events is not used, and its events are written again.
+        A file may have events of another branch after those. One whose rows do not match the digests of its events is
+        not used, and its events are written again.
         """
         positions = dict(connection.execute("SELECT digest, position FROM chain_event").fetchall())
         found: dict[int, SegmentFile] = {}
         known: set[str] = set()
-        for path in self.list_segment_paths():
-            with suppress(CorruptError, UnsupportedVersionError):
-                digests = read_segment_digests(connection, path)
-                places = [positions.get(digest, 0) for digest in digests]
-                if not places or 0 in places:
-                    continue
+        for path, digests in self._read_files(connection):
+            places = [*takewhile(bool, (positions.get(digest, 0) for digest in digests))]
+            if not places:
+                continue
+            if is_own := len(places) == len(digests):
                 known.add(path.name)
-                longest = found[places[0]].last if places[0] in found else 0
-                is_run = places == [*range(places[0], places[0] + len(places))]
-                if is_run and path.stem == compute_segment_name(digests) and places[-1] > longest:
-                    md5, size = compute_md5(path), path.stat().st_size
-                    if memory.checked_files.get(path.name) == md5 or has_recorded_rows(connection, path):
-                        found[places[0]] = SegmentFile(path.stem, places[0], places[-1], md5, size)
+            longest = found[places[0]].last if places[0] in found else 0
+            is_run = places == [*range(places[0], places[0] + len(places))]
+            if is_run and places[-1] > longest and (md5 := self._check_file(connection, path, digests, memory)):
+                size = path.stat().st_size
+                found[places[0]] = SegmentFile(path.stem, places[0], places[-1], md5, size, is_shared=not is_own)
         segments: list[SegmentFile] = []
         while segment := found.get(_count_covered(segments) + 1):
             segments.append(segment)
         return _Segments(segments, known - {segment.file_name for segment in segments})
 
-    def _track_segments(self, segments: _Segments, cache_folder: Path) -> None:
+    def _write_merged_events(self, connection: duckdb.DuckDBPyConnection, memory: HistoryMemory) -> None:
+        """Write the events that were merged into the chain, and that no file has, to segments."""
+        own = {digest for (digest,) in connection.execute("SELECT digest FROM chain_event").fetchall()}
+        ancestry = read_ancestry(connection)
+        missing = ancestry.list_ancestors(own) - own
+        for path, digests in self._read_files(connection):
+            if missing.intersection(digests) and self._check_file(connection, path, digests, memory):
+                missing.difference_update(digests)
+        while missing:
+            last = max(missing, key=lambda digest: (ancestry.nodes[digest].generation, digest))
+            location = find_chain_of(connection, last)
+            if location is None:
+                raise CorruptError(f"the log has no chain with the merged event {last[:12]}. See geographer verify.")
+            run = [*takewhile(missing.__contains__, reversed(ancestry.list_chain(last)))]
+            with closing(open_cursor(connection)) as cursor:
+                set_branch(cursor, location.branch)
+                create_chain_views(cursor)
+                self._write_segment(cursor, location.position - len(run) + 1, location.position)
+            missing.difference_update(run)
+
+    def _read_files(self, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[Path, list[str]]]:
+        """Yield the readable segments in the folder, each with the digests of its events."""
+        for path in self.list_segment_paths():
+            with suppress(CorruptError, UnsupportedVersionError):
+                yield path, read_segment_digests(connection, path)
+
+    def _check_file(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, digests: list[str], memory: HistoryMemory
+    ) -> str | None:
+        """Return the MD5 of a segment's file if its name and its rows match the digests of its events."""
+        if path.stem != compute_segment_name(digests):
+            return None
+        if md5 := _find_known_md5(path, memory):
+            return md5
+        return compute_md5(path) if has_recorded_rows(connection, path) else None
+
+    def _remember_files(self, memory: HistoryMemory, md5s: Mapping[str, str]) -> dict[str, str]:
+        """Return what is remembered of the files in the folder: those with these MD5s were checked, or are known."""
+        checked: dict[str, str] = {}
+        for path in self.list_segment_paths():
+            if md5 := md5s.get(path.name) or _find_known_md5(path, memory):
+                checked[path.name] = f"{md5} {_read_status(path)}"
+        return checked
+
+    def _track_segments(self, segments: _Segments, cache_folder: Path, memory: HistoryMemory) -> None:
         """Put the segments into DVC's cache, write the `.dvc` file, and delete the obsolete files.
 
         Files of events that the log lacks are those of others, and stay.
@@ -290,7 +351,8 @@ class HistoryFolder:
             if path.name in obsolete:
                 continue
             segment = current.get(path.name)
-            md5, size = (segment.md5, segment.size) if segment else (compute_md5(path), path.stat().st_size)
+            md5 = segment.md5 if segment else _find_known_md5(path, memory) or compute_md5(path)
+            size = path.stat().st_size
             entries.append((path.name, md5, size))
             _link_object(path, cache_folder / md5[:2] / md5[2:])
         listing = encode_listing(entries)
@@ -306,6 +368,18 @@ class HistoryFolder:
         gitignore = self.root / ".gitignore"
         if gitignore.is_file() and GEOGRAPHER_FOLDER in gitignore.read_text(encoding="utf-8", errors="replace"):
             add_line(gitignore, f"/{HISTORY_FOLDER}")
+
+
+def _read_status(path: Path) -> str:
+    info = path.stat()
+    size = 0 if stat.S_ISDIR(info.st_mode) else info.st_size
+    return f"{size} {info.st_mtime_ns} {info.st_ctime_ns} {info.st_ino}"
+
+
+def _find_known_md5(path: Path, memory: HistoryMemory) -> str | None:
+    """Return the MD5 of a file that was checked before, and whose status is the same since."""
+    md5, _, status = memory.checked_files.get(path.name, "").partition(" ")
+    return md5 if status and status == _read_status(path) else None
 
 
 def _count_covered(segments: list[SegmentFile]) -> int:

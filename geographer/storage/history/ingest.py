@@ -12,7 +12,7 @@ from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import ConflictError, CorruptError, GeographerError, NotFoundError
 from geographer.storage.database.connection import Database, open_transaction, run_script
 from geographer.storage.database.duckdb_errors import is_disk_error
-from geographer.storage.events import Event
+from geographer.storage.events import Event, Head
 from geographer.storage.events.payload import parse_payload
 from geographer.storage.events.row_tables import ROW_TABLES
 from geographer.storage.history.segments import (
@@ -22,8 +22,10 @@ from geographer.storage.history.segments import (
     list_segment_tables,
     read_segment_events,
 )
+from geographer.storage.log.ancestry import read_ancestry
 from geographer.storage.log.append import create_row_tables
-from geographer.storage.log.chain import BRANCH, list_row_tables
+from geographer.storage.log.branches import Location, keep_merged_events, read_chain_head, replace_chain
+from geographer.storage.log.chain import list_row_tables
 from geographer.storage.log.digests import build_row_digest_sql, compute_rows_digests
 from geographer.storage.log.read import is_supported_event, make_version_error, require_supported_log
 from geographer.storage.state.update import PATH_FAULT_SQL
@@ -36,7 +38,7 @@ _PATHS: Final = {"raster_change": "storage = 'dvc' AND change <> 'removed'", "la
 class IngestResult(NamedTuple):
     """What was taken in: the number of new events, the position of the head, and the position where it left the log.
 
-    `common` is the last position that the chain shares with the branch `main` of the log; 0: none.
+    `common` is the last position that the chain shares with the branch in use; 0: none.
     """
 
     events: int
@@ -56,9 +58,10 @@ def ingest_segments(
 ) -> IngestResult:
     """Take the events up to the digest `head` into the log, as the chain `branch`; nothing if one check fails.
 
-    A chain is only extended: `main` moves forward to the new head or stays. Checked are the format of each file, the
-    digest of each event and of its rows, the chain up to the first event, whose digest is `dataset`, the schema of
-    each event, every path that files would be written to, and that the head is at `position`, if that is given.
+    A chain is only extended: the branch in use moves forward to the new head or stays. Checked are the format of each
+    file, the digest of each event and of its rows, the chain up to the first event, whose digest is `dataset`, the
+    schema of each event, every path that files would be written to, and that the head is at `position`, if that is
+    given.
 
     Raises:
         NotFoundError: the files lack an event that leads to `head`.
@@ -79,11 +82,11 @@ def ingest_segments(
             raise CorruptError(
                 f"{branch} says that it is at @{position}, and its events end at @{len(incoming.digests)}."
             )
-        own_chain = _read_chain(connection, BRANCH)
+        own_chain = _read_chain(connection, database.branch)
         common = sum(1 for own, other in zip(own_chain, incoming.digests, strict=False) if own == other)
         tracked, replaced = _read_chain(connection, branch), list[str]()
         if tracked != incoming.digests[: len(tracked)]:
-            if branch == BRANCH:
+            if branch == database.branch:
                 raise ConflictError(f"the log's head @{len(tracked)} does not lead to {head[:12]}.")
             # Another remote has taken the place of the one that this chain was read from.
             replaced, tracked = tracked, []
@@ -92,24 +95,36 @@ def ingest_segments(
             if replaced:
                 _rename_chain(connection, branch, f"{branch}@{replaced[-1][:12]}")
             _extend_chain(connection, branch, incoming.digests, len(tracked))
+            if any(len(item.event.parents) > 1 for item in incoming.new_events):
+                keep_merged_events(connection)
     return IngestResult(len(incoming.new_events), len(incoming.digests), common)
 
 
-def fast_forward(database: Database, branch: str) -> int:
-    """Let `main` follow another chain of the log that begins with all its events; return the number of new ones."""
+def fast_forward(database: Database, chain: str, head: Head | None = None) -> int:
+    """Let the branch in use follow another chain, up to `head` or its end; return the number of new events.
+
+    If the branch's last event was merged into that chain, its own events get a hidden chain.
+
+    Raises:
+        ConflictError: the branch has events that do not lead to that head.
+    """
     with database.open_connection(log="w") as connection:
-        own, other = (_read_chain(connection, name) for name in (BRANCH, branch))
-        if own != other[: len(own)]:
-            raise ConflictError(f"the chain '{branch}' does not begin with the events of this log.")
+        own, other = (read_chain_head(connection, name) for name in (database.branch, chain))
+        other = head or other
+        ancestry = read_ancestry(connection)
+        if other.digest not in ancestry.nodes or not ancestry.is_ancestor(own.digest, other.digest):
+            raise ConflictError(
+                f"'{chain}' lacks events of the branch '{database.branch}'. Run geographer merge {chain}."
+            )
         with open_transaction(connection, _WRITE_ERROR):
-            _extend_chain(connection, BRANCH, other, len(own))
-    return len(other) - len(own)
+            replace_chain(connection, database.branch, Location(chain, other.position))
+        return len(ancestry.list_ancestors([other.digest]) - ancestry.list_ancestors([own.digest]))
 
 
 def copy_chain(database: Database, branch: str, head: str) -> None:
-    """Let the chain `branch` have the events of `main` up to the digest `head`, which `main` must have."""
+    """Let the chain `branch` have the events of the branch in use up to the digest `head`, which that must have."""
     with database.open_connection(log="w") as connection:
-        own, tracked = (_read_chain(connection, name) for name in (BRANCH, branch))
+        own, tracked = (_read_chain(connection, name) for name in (database.branch, branch))
         own = own[: own.index(head) + 1]
         with open_transaction(connection, _WRITE_ERROR):
             if tracked != own[: len(tracked)]:

@@ -53,9 +53,9 @@ def parse_lock(content: bytes, name: str) -> Lock:
     """
     if _MARKER in content:
         raise ConflictError(
-            f"'{name}' has a conflict of a Git merge: two histories meet. Both are kept. Run git merge --abort, clone "
-            "the published history into another folder (geographer clone), and bring your changes there with "
-            "geographer import dataset."
+            f"'{name}' has a conflict of a Git merge: two histories meet. Both are kept. Take your side (git checkout "
+            f"--ours -- {name} '*.dvc'), then run geographer fetch and geographer merge origin/main, and commit. "
+            "geographer git-setup lets Git do the first step."
         )
     try:
         file_format = msgspec.json.decode(content, type=_LockFormat).format

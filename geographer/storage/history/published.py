@@ -12,7 +12,6 @@ from geographer.base.atomic_files import write_atomic
 from geographer.base.errors import CorruptError, UnsupportedVersionError, UsageError
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
 from geographer.storage.events.payload import Digest, Name
-from geographer.storage.log.chain import BRANCH
 
 HEAD_FORMAT: Final = 1
 """The format of new heads; this version reads it."""
@@ -73,8 +72,8 @@ def encode_published(published: PublishedRevision) -> bytes:
     return msgspec.json.format(msgspec.json.encode(published), indent=2) + b"\n"
 
 
-def parse_published(content: bytes, name: str) -> PublishedRevision:
-    """Parse a head of the remote `name`.
+def parse_published(content: bytes, name: str, branch: str) -> PublishedRevision:
+    """Parse a head of a branch on the remote `name`.
 
     Raises:
         UnsupportedVersionError: a newer version of geographer wrote it.
@@ -88,7 +87,7 @@ def parse_published(content: bytes, name: str) -> PublishedRevision:
                 "geographer."
             )
         published = msgspec.json.decode(content, type=PublishedRevision)
-        if published.branch != BRANCH:
+        if published.branch != branch:
             raise msgspec.ValidationError(f"it is one of the branch '{published.branch}'")
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptError(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import duckdb
 
@@ -17,6 +17,7 @@ from geographer.storage.database.connection import Database, open_transaction, r
 from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, Event, EventPayload, Head
 from geographer.storage.events.envelope import EVENT_FORMAT
 from geographer.storage.events.row_tables import CORE_TABLES, build_table_sql
+from geographer.storage.log.branches import Location, delete_chain, replace_chain
 from geographer.storage.log.chain import BRANCH, forget_chain_views, list_row_tables
 from geographer.storage.log.digests import compute_event_digest, compute_pending_digest
 from geographer.storage.log.pending import SCHEMA, PendingEvent, stage_rows
@@ -30,6 +31,13 @@ _WRITE_ERROR: Final = "cannot write the log; nothing was recorded: {}"
 
 StateDeriver = Callable[[PendingEvent], AbstractContextManager[Any]]
 """Derives the state from an event that is not appended yet, and commits it when the block ends without an error."""
+
+
+class Place(NamedTuple):
+    """Where an event comes in the history: its position in the chain, and the digests of its parents."""
+
+    position: int
+    parents: list[str]
 
 
 def create_log(database: Database) -> None:
@@ -62,11 +70,15 @@ def append_event(
     expected_head: Head,
     *,
     derive_state: StateDeriver = nullcontext,
+    second_parent: str | None = None,
+    replaced_branch: str | None = None,
 ) -> Event:
     """Append an event after `expected_head` and return it, or the event that has the same idempotency key.
 
     `rows` are by log table: an Arrow table, or the name of a relation in the connection. `derive_state` derives the
-    state from the pending event in an open transaction, which it commits after that of the log.
+    state from the pending event in an open transaction, which it commits after that of the log. `second_parent` is the
+    digest of what a merge event merges; with `replaced_branch`, that branch gets the chain in use with the new event,
+    and the chain in use is deleted.
 
     Raises:
         ConflictError: the log's head is not `expected_head`, or the key was used for another request.
@@ -78,7 +90,7 @@ def append_event(
         existing = find_event_by_key(connection, commit_info.idempotency_key)
         if existing is not None:
             return require_same_request(existing, payload.kind, payload.request)
-        create_row_tables(connection, [name for name, *_ in payload.row_tables])
+        create_row_tables(connection, rows.keys() | {name for name, *_ in payload.row_tables})
         head = read_head(connection)
         if head != expected_head:
             planned, now = expected_head.position, head.position
@@ -86,10 +98,15 @@ def append_event(
                 f"the change was planned on @{planned}, but the head is now @{now}. Run the command again."
             )
         with stage_rows(connection, rows) as tables:
-            event = _make_event(connection, payload, commit_info, head, tables)
+            parents = [] if head == EMPTY_LOG_HEAD else [head.digest]
+            parents += [second_parent] if second_parent else []
+            event = _make_event(connection, payload, commit_info, Place(head.position + 1, parents), tables)
             pending = PendingEvent(event, tables)
             with derive_state(pending), open_transaction(connection, _WRITE_ERROR):
                 _insert_event(connection, pending)
+                if replaced_branch is not None:
+                    replace_chain(connection, replaced_branch, Location(database.branch, event.position))
+                    delete_chain(connection, database.branch)
     return event
 
 
@@ -107,13 +124,16 @@ def _make_event(
     connection: duckdb.DuckDBPyConnection,
     payload: EventPayload,
     commit_info: CommitInfo,
-    head: Head,
+    place: Place,
     tables: tuple[str, ...],
 ) -> Event:
-    query = "SELECT uuidv7()::VARCHAR, coalesce((SELECT generation FROM log.event WHERE digest = $1), 0)"
-    ((event_id, generation),) = connection.execute(query, [head.digest]).fetchall()
+    query = (
+        "SELECT uuidv7()::VARCHAR, coalesce((SELECT max(generation) FROM log.event "
+        "WHERE digest IN (SELECT unnest($1::VARCHAR[]))), 0)"
+    )
+    ((event_id, generation),) = connection.execute(query, [place.parents]).fetchall()
     event = Event(
-        position=head.position + 1,
+        position=place.position,
         event_id=event_id,
         kind=payload.kind,
         version=payload.version,
@@ -121,7 +141,7 @@ def _make_event(
         **commit_info._asdict(),
         payload=parse_canonical_json(canonical_json(payload.to_json())),
         rows_digest=compute_pending_digest(connection, SCHEMA, tables),
-        parents=[] if head == EMPTY_LOG_HEAD else [head.digest],
+        parents=place.parents,
         digest="",
         format=EVENT_FORMAT,
         generation=1 + generation,
@@ -138,4 +158,4 @@ def _insert_event(connection: duckdb.DuckDBPyConnection, pending: PendingEvent) 
     position = values.pop("position")
     columns, placeholders = ", ".join(values), ", ".join(f"${name}" for name in values)
     connection.execute(f"INSERT INTO log.event ({columns}) VALUES ({placeholders})", values)  # noqa: S608
-    connection.execute("INSERT INTO log.chain VALUES ($1, $2, $3)", [BRANCH, position, event_key])
+    connection.execute(f"INSERT INTO log.chain VALUES ({BRANCH}, $1, $2)", [position, event_key])  # noqa: S608

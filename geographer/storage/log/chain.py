@@ -1,4 +1,8 @@
-"""The chain: the events of one branch with their positions, as views of the log's tables."""
+"""The chain: the events of the branch in use with their positions, as views of the log's tables.
+
+The table `log.chain` has one chain for each branch, each fetched branch (`origin/main`), and hidden ones, which keep
+what a branch had before it followed other events. The session variable 'branch' selects the chain that queries read.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,13 @@ from weakref import WeakSet
 
 import duckdb
 
-from geographer.storage.events.row_tables import ROW_TABLES
+from geographer.storage.database.connection import DEFAULT_BRANCH
+from geographer.storage.events.row_tables import MERGE_TABLES, ROW_TABLES, list_column_types
 
-BRANCH: Final = "main"
-"""The only branch so far."""
+BRANCH: Final = f"coalesce(getvariable('branch'), '{DEFAULT_BRANCH}')"
+"""The SQL expression for the branch in use."""
 
-_CHAIN: Final = f"(SELECT position, event_key FROM log.chain WHERE branch = '{BRANCH}')"  # noqa: S608
+_CHAIN: Final = f"(SELECT position, event_key FROM log.chain WHERE branch = {BRANCH})"  # noqa: S608
 CHAIN_EVENT: Final = f"(SELECT position, event.* EXCLUDE (event_key) FROM {_CHAIN} JOIN log.event USING (event_key))"  # noqa: S608
 """The events of the chain, to select from where the views do not exist."""
 
@@ -29,6 +34,23 @@ def create_chain_views(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP VIEW chain_event AS FROM {CHAIN_EVENT}")
     for table in list_row_tables(connection):
         connection.execute(f"CREATE OR REPLACE TEMP VIEW chain_{table} AS {build_chain_sql(table)}")
+    create_empty_views(connection)
+    _WITH_VIEWS.add(connection)
+
+
+def create_empty_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the views of the tables that a log gets with its first merge, while it lacks them."""
+    for table in {name for name, *_ in MERGE_TABLES}.difference(list_row_tables(connection)):
+        columns = ", ".join(f"NULL::{kind} AS {name}" for name, kind in list_column_types(table).items())
+        connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW chain_{table} AS "
+            f"SELECT NULL::BIGINT AS position, NULL::BIGINT AS ordinal, '' AS change, {columns} LIMIT 0"
+        )
+
+
+def keep_chain_views(connection: duckdb.DuckDBPyConnection, *, chain_event: str) -> None:
+    """Let the connection keep its views of the row tables, which have planned rows, too; `chain_event` is a query."""
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW chain_event AS {chain_event}")
     _WITH_VIEWS.add(connection)
 
 

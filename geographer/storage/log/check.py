@@ -16,7 +16,8 @@ from geographer.base.errors import DamagedFileError, UsageError
 from geographer.storage.database.connection import Database
 from geographer.storage.events import Event
 from geographer.storage.events.row_tables import KEY_COLUMNS, ROW_TABLES
-from geographer.storage.log.chain import BRANCH, list_row_tables
+from geographer.storage.log.branches import read_branch
+from geographer.storage.log.chain import list_row_tables
 from geographer.storage.log.digests import build_row_digest_sql, compute_event_digest, compute_rows_digests
 
 _FIELDS: Final = ", ".join(name for name in Event._fields if name != "position")
@@ -49,16 +50,17 @@ class Finding(NamedTuple):
 def find_log_faults(connection: duckdb.DuckDBPyConnection) -> list[Finding]:
     """List the faults of the log: those of its events before those of its rows."""
     query = "SELECT branch, position, event_key FROM log.chain ORDER BY branch <> $1, branch, position"
-    chains: dict[str, dict[int, int]] = {BRANCH: {}}
-    for branch, position, key in connection.execute(query, [BRANCH]).fetchall():
+    own = read_branch(connection)
+    chains: dict[str, dict[int, int]] = {own: {}}
+    for branch, position, key in connection.execute(query, [own]).fetchall():
         chains.setdefault(branch, {})[position] = key
-    chain = chains[BRANCH]
+    chain = chains[own]
     position_of_key = {key: position for position, key in chain.items()}
     rows = connection.execute(f"SELECT event_key, {_FIELDS} FROM log.event ORDER BY event_key").fetchall()  # noqa: S608
     events = {key: Event(position_of_key.get(key, 0), *fields) for key, *fields in rows}
     return [
         *_check_tables(connection),
-        *_check_events(events, chains),
+        *_check_events(events, chains, own),
         *_check_rows_digests(events, compute_rows_digests(connection)),
         *_check_rows(connection, events),
     ]
@@ -99,11 +101,10 @@ def _check_tables(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
         yield Finding("edited table", "meta", None, "it does not say which version wrote the log")
 
 
-def _check_events(events: dict[int, Event], chains: dict[str, dict[int, int]]) -> Iterator[Finding]:
-    """Check `main`, then where the chains of remotes leave it, and that no event is in no chain."""
-    main = chains[BRANCH]
+def _check_events(events: dict[int, Event], chains: dict[str, dict[int, int]], own: str) -> Iterator[Finding]:
+    """Check the chain of the branch `own`, then where other chains leave it, and that no event is in no chain."""
     for branch, chain in chains.items():
-        yield from _check_chain(events, chain, {} if branch == BRANCH else main)
+        yield from _check_chain(events, chain, {} if branch == own else chains[own])
     in_chains = {key for chain in chains.values() for key in chain.values()}
     for key, event in events.items():
         if key not in in_chains:

@@ -15,9 +15,12 @@ from geographer.base.text import is_unicode, quote_start
 from geographer.storage.events import EMPTY_LOG_HEAD, Event, Head
 from geographer.storage.events.envelope import EVENT_FORMAT
 from geographer.storage.events.payload import find_payload_class
+from geographer.storage.log.ancestry import read_ancestry
+from geographer.storage.log.branches import Location, find_chain_of, read_branch, read_chain_head
 from geographer.storage.log.chain import BRANCH, CHAIN_EVENT
 
 _COLUMNS: Final = ", ".join(Event._fields)
+_EVENT_COLUMNS: Final = ", ".join(field for field in Event._fields if field != "position")
 _RELATIVE: Final = re.compile(r"(?P<base>[^~]+)(?P<steps>(?:~[0-9]*)+)")
 _MAX_DIGITS: Final = 18
 _DIGEST: Final = re.compile(r"[0-9a-f]{6,64}")
@@ -59,6 +62,20 @@ def find_event_by_key(connection: duckdb.DuckDBPyConnection, key: str | None) ->
     return _parse_event(row) if row else None
 
 
+def find_merged_event(connection: duckdb.DuckDBPyConnection, key: str, kind: str, request: object) -> Event | None:
+    """Return the event, merged into the chain from another one, that has an idempotency key and the same request.
+
+    Keys hold for each chain: another request may use the key of a merged event.
+    """
+    query = f"SELECT 0 AS position, {_EVENT_COLUMNS} FROM log.event WHERE idempotency_key = $key"  # noqa: S608
+    events = [_parse_event(row) for row in connection.execute(query, {"key": key}).fetchall()]
+    events = [event for event in events if event.kind == kind and event.payload.get("request") == request]
+    if not events:
+        return None
+    ancestry, head = read_ancestry(connection), read_head(connection)
+    return next((event for event in events if ancestry.is_ancestor(event.digest, head.digest)), None)
+
+
 def require_supported_log(connection: duckdb.DuckDBPyConnection) -> None:
     """Raise `UnsupportedVersionError` if a newer version of geographer wrote the log."""
     row = connection.execute("SELECT format, written_by FROM log.meta").fetchone()
@@ -97,45 +114,64 @@ def _parse_event(row: tuple[Any, ...]) -> Event:
 
 
 def resolve_revision(connection: duckdb.DuckDBPyConnection, revision: str | int | None) -> int:
-    """Return the position of a revision: a tag, a digest prefix, `@17`, `HEAD`, `HEAD~2`, or a date.
+    """Return the position of a revision of the branch in use; see `locate_revision`.
 
-    A date (`2026-11-23`) means the last event up to the end of that day; with a time, up to that time, in UTC unless
-    it has an offset. `NotFoundError` if there is none, `UsageError` if a digest prefix matches several events.
+    `NotFoundError` if the branch in use does not have it.
     """
-    head = _read_head_position(connection)
+    location = locate_revision(connection, revision)
+    own = read_branch(connection)
+    if location.branch != own:
+        raise NotFoundError(
+            f"'{revision}' is @{location.position} of {location.branch}, which the branch '{own}' does not have. Merge "
+            f"it (geographer merge {revision}), or switch to that branch."
+        )
+    return location.position
+
+
+def locate_revision(connection: duckdb.DuckDBPyConnection, revision: str | int | None) -> Location:
+    """Return where a revision is: a tag, a digest prefix, `@17`, `HEAD`, `HEAD~2`, a branch (`origin/main`), or a date.
+
+    What the branch in use does not have is looked for in the other chains of the log. A date (`2026-11-23`) means the
+    last event up to the end of that day; with a time, up to that time, in UTC unless it has an offset. `NotFoundError`
+    if there is none, `UsageError` if a digest prefix matches several events.
+    """
+    own = Location(read_branch(connection), _read_head_position(connection))
     if revision is None:
-        return head
+        return own
     if not isinstance(revision, str):
-        return _check_position(_read_position(revision), head, str(revision))
+        return own._replace(position=_check_position(_read_position(revision), own.position, str(revision)))
     parts = _RELATIVE.fullmatch(revision)
     name, steps = (parts["base"], parts["steps"]) if parts else (revision, "")
-    base = _resolve_name(connection, name, head)
+    base = _locate_name(connection, name, own)
     if base is None:
         raise NotFoundError(
             f"no revision '{quote_start(name)}'. Use a tag, a digest prefix (6 characters or more), @17, HEAD~2, a "
             "date, or a branch such as origin/main; see geographer log."
         )
-    return _check_position(base - sum(_read_number(step or "1") for step in steps.split("~")[1:]), head, revision)
+    position = base.position - sum(_read_number(step or "1") for step in steps.split("~")[1:])
+    last = own.position if base.branch == own.branch else base.position
+    return base._replace(position=_check_position(position, last, revision))
 
 
 def _read_head_position(connection: duckdb.DuckDBPyConnection) -> int:
     """Return the position of the last event, which takes a third of the time of `read_head`."""
-    query = f"SELECT coalesce(max(position), 0) FROM log.chain WHERE branch = '{BRANCH}'"  # noqa: S608
+    query = f"SELECT coalesce(max(position), 0) FROM log.chain WHERE branch = {BRANCH}"  # noqa: S608
     ((position,),) = connection.execute(query).fetchall()
     return int(position)
 
 
-def _resolve_name(connection: duckdb.DuckDBPyConnection, name: str, head: int) -> int | None:
-    """Return the position of a revision that is given without steps back, or None if there is none."""
+def _locate_name(connection: duckdb.DuckDBPyConnection, name: str, own: Location) -> Location | None:
+    """Return where a revision is that is given without steps back, or None if there is none."""
     if name == "HEAD":
-        return head
+        return own
     if re.fullmatch(r"@[0-9]+", name):
-        return _read_number(name[1:])
+        return own._replace(position=_read_number(name[1:]))
     if is_unicode(name):
-        for find in (_find_by_tag, _find_by_branch, _find_by_digest, _find_by_date):
-            position = find(connection, name)
-            if position is not None:
-                return position
+        for find in (_find_by_tag, _find_by_branch, _find_by_digest):
+            if (location := find(connection, name)) is not None:
+                return location
+        if (position := _find_by_date(connection, name)) is not None:
+            return own._replace(position=position)
     return None
 
 
@@ -160,38 +196,46 @@ def _check_position(position: int, head: int, revision: str) -> int:
     return position
 
 
-def _find_by_branch(connection: duckdb.DuckDBPyConnection, name: str) -> int | None:
-    """Return the position, in this chain, of the head of a chain such as `origin/main`."""
-    query = (
-        "SELECT head.position, own.position FROM log.chain AS head LEFT JOIN log.chain AS own "
-        "ON own.event_key = head.event_key AND own.branch = $own WHERE head.branch = $name "
-        "ORDER BY head.position DESC LIMIT 1"
-    )
-    row = connection.execute(query, {"name": name, "own": BRANCH}).fetchone()
-    if row and row[1] is None:
-        raise NotFoundError(f"{name} is at @{row[0]}, which this dataset has not followed yet. Run geographer pull.")
-    return int(row[1]) if row else None
+def _find_by_branch(connection: duckdb.DuckDBPyConnection, name: str) -> Location | None:
+    """Return where the last event of a branch, or of a fetched one such as `origin/main`, is."""
+    head = read_chain_head(connection, name)
+    return None if head == EMPTY_LOG_HEAD else _locate_event(connection, head.digest, name)
 
 
-def _find_by_tag(connection: duckdb.DuckDBPyConnection, name: str) -> int | None:
-    query = (
-        f"SELECT tagged.position, tag.digest FROM (SELECT payload->>'$.tag.digest' AS digest FROM {CHAIN_EVENT} "  # noqa: S608
-        f"WHERE (payload->>'$.tag.tag') = $name) AS tag LEFT JOIN {CHAIN_EVENT} AS tagged USING (digest)"
-    )
-    row = connection.execute(query, {"name": name}).fetchone()
-    if row and row[0] is None:
-        raise NotFoundError(f"tag '{name}' names the event {row[1]}, which the log lacks. See geographer verify.")
-    return int(row[0]) if row else None
+def _find_by_tag(connection: duckdb.DuckDBPyConnection, name: str) -> Location | None:
+    """Return where a tagged event is: by a tag of the branch in use, else by the only one of the other chains."""
+    for events in (CHAIN_EVENT, "log.event"):
+        # A merge event lists the tags that the merged branch had.
+        query = (
+            f"SELECT DISTINCT tag->>'$.digest' FROM (SELECT unnest(list_append(coalesce(TRY_CAST(payload->'$.tags' "  # noqa: S608
+            f"AS JSON[]), []), payload->'$.tag')) AS tag FROM {events}) WHERE (tag->>'$.tag') = $name ORDER BY ALL"
+        )
+        digests = [digest for (digest,) in connection.execute(query, {"name": name}).fetchall()]
+        if len(digests) > 1 and events != CHAIN_EVENT:
+            raise UsageError(f"tag '{name}' names {len(digests)} revisions, on several branches. Use a digest.")
+        if digests:
+            return _locate_event(connection, digests[0], f"tag '{name}'")
+    return None
 
 
-def _find_by_digest(connection: duckdb.DuckDBPyConnection, prefix: str) -> int | None:
+def _find_by_digest(connection: duckdb.DuckDBPyConnection, prefix: str) -> Location | None:
     if not _DIGEST.fullmatch(prefix):
         return None
-    query = f"SELECT position FROM {CHAIN_EVENT} WHERE starts_with(digest, $prefix)"  # noqa: S608
-    rows = connection.execute(query, {"prefix": prefix}).fetchall()
-    if len(rows) > 1:
-        raise UsageError(f"digest prefix '{prefix}' matches {len(rows)} events. Use more characters.")
-    return int(rows[0][0]) if rows else None
+    for events in (CHAIN_EVENT, "log.event"):
+        query = f"SELECT digest FROM {events} WHERE starts_with(digest, $prefix)"  # noqa: S608
+        digests = [digest for (digest,) in connection.execute(query, {"prefix": prefix}).fetchall()]
+        if len(digests) > 1:
+            raise UsageError(f"digest prefix '{prefix}' matches {len(digests)} events. Use more characters.")
+        if digests:
+            return _locate_event(connection, digests[0], prefix)
+    return None
+
+
+def _locate_event(connection: duckdb.DuckDBPyConnection, digest: str, name: str) -> Location:
+    location = find_chain_of(connection, digest)
+    if location is None:
+        raise NotFoundError(f"{name} names the event {digest}, which the log lacks. See geographer verify.")
+    return location
 
 
 def _find_by_date(connection: duckdb.DuckDBPyConnection, text: str) -> int | None:

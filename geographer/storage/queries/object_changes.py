@@ -115,7 +115,7 @@ def fetch_events(connection: duckdb.DuckDBPyConnection, positions: Iterable[int]
     numbers = ", ".join(str(int(position)) for position in sorted(set(positions))) or "NULL"
     query = (
         f"SELECT {_EVENT_COLUMNS} FROM log.event JOIN (SELECT position, event_key FROM log.chain "  # noqa: S608
-        f"WHERE branch = '{BRANCH}' AND position IN ({numbers})) USING (event_key)"
+        f"WHERE branch = {BRANCH} AND position IN ({numbers})) USING (event_key)"
     )
     return {row[0]: ChangeEvent(*row) for row in connection.execute(query).fetchall()}
 

@@ -120,7 +120,7 @@ class Revision:
         """Return the user columns of 'feature' or 'raster' with types that hold the values of all events."""
         parameters = {"subject": subject, "position": self.position}
         rows = self.fetch_rows((_FOLDER / "user_columns.sql").read_text(), parameters)
-        return {name: _choose_common_type(types) for name, types in rows}
+        return {name: choose_common_type(types) for name, types in rows}
 
     def validate_filter(
         self, table: str, expression: str | None, option: str = "--where", extra_columns: Iterable[str] = ()
@@ -192,7 +192,7 @@ class Revision:
         )
 
 
-def _choose_common_type(types: list[str]) -> str:
+def choose_common_type(types: list[str]) -> str:
     """Return the type of a user column that was recorded with `types`: text, unless they agree or are numbers."""
     usable = set(types) & _USER_TYPES
     if usable == {"BIGINT", "DOUBLE"}:

@@ -1,7 +1,7 @@
 -- views.sql: the tables of a revision: those of the state at the position in the session variable 'position', and users' tables
 -- needs: tables of the state, views of the chain, variables position, workspace_position and cache_folder · makes: macro is_current, views current_class,
 -- current_feature, current_raster, current_edge, current_label, current_label_object, current_split,
--- current_unreadable_row, patched_order, feature_order, raster_order, merge_event, selected_input, classes, splits, events, tags,
+-- current_unreadable_row, event_order, patched_order, given_order, feature_order, raster_order, merge_event, selected_input, classes, splits, events, tags,
 -- recipes, content_line, shown_file, hidden_file, macro locate_file
 CREATE OR REPLACE TEMP MACRO is_current(valid_from, valid_to) AS
     valid_from <= getvariable('position') AND valid_to > getvariable('position');
@@ -14,9 +14,14 @@ CREATE OR REPLACE TEMP VIEW current_label_object AS FROM state.label_object WHER
 CREATE OR REPLACE TEMP VIEW current_split AS FROM state.split WHERE is_current(valid_from, valid_to);
 CREATE OR REPLACE TEMP VIEW current_unreadable_row AS FROM state.unreadable_row WHERE is_current(valid_from, valid_to);
 
--- The order of addition: the position of the last event that added the object; objects of one event are ordered by id,
--- but objects of a merge keep the order that they had in the other dataset (`ordinal`).
+-- The order of addition: by generation and digest of the last event that added the object, then by the place in it, which is 0
+-- (ordered by id) except for objects of an import, which keep the order that they had in the other dataset (`ordinal`).
+-- The digest decides only where several events have one generation, which needs branches.
 CREATE OR REPLACE TEMP VIEW merge_event AS SELECT position FROM state.event WHERE keeps_row_order;
+CREATE OR REPLACE TEMP VIEW event_order AS
+SELECT position, generation << 32 AS added, keeps_row_order,
+       if(generation IN (SELECT generation FROM log.event GROUP BY generation HAVING count(*) > 1), digest, '') AS added_by
+FROM state.event;
 
 -- The order that patches gave to objects, so that a revision that they lead back to has its order. Numbers that no event can
 -- have, which verify reports, give none. (json_each would keep a copy of the payload for each object.)
@@ -35,19 +40,30 @@ FROM (
 )
 WHERE added IS NOT NULL;
 
+-- The orders that patches gave, and those that merges brought from another branch.
+CREATE OR REPLACE TEMP VIEW given_order AS
+SELECT position, subject, object_id, added, '' AS added_by FROM patched_order
+UNION ALL
+SELECT position, subject, object_id, (TRY_CAST(generation AS UINTEGER)::BIGINT << 32) + TRY_CAST(place AS UINTEGER), digest
+FROM chain_object_order WHERE change <> 'removed';
+
 CREATE OR REPLACE TEMP VIEW feature_order AS
-SELECT feature_id, if(set_at >= added >> 32, set_order, added) AS added
-FROM (SELECT feature_id, max((position << 32) + if(position IN (FROM merge_event), ordinal, 0)) AS added FROM chain_feature_change
+SELECT feature_id, if(given_at >= packed >> 32, given.added, event_order.added + if(keeps_row_order, packed & 4294967295, 0)) AS added,
+       if(given_at >= packed >> 32, given.added_by, event_order.added_by) AS added_by
+FROM (SELECT feature_id, max((position << 32) + ordinal) AS packed FROM chain_feature_change
       WHERE change = 'added' AND position <= getvariable('position') GROUP BY feature_id)
-LEFT JOIN (SELECT object_id, max(position) AS set_at, arg_max(added, position) AS set_order FROM patched_order
-           WHERE subject = 'feature' AND position <= getvariable('position') GROUP BY object_id) ON object_id = feature_id;
+JOIN event_order ON position = packed >> 32
+LEFT JOIN (SELECT object_id, max(position) AS given_at, arg_max({'added': added, 'added_by': added_by}, position) AS given FROM given_order
+           WHERE subject = 'feature' AND position <= getvariable('position') AND added IS NOT NULL GROUP BY object_id) ON object_id = feature_id;
 
 CREATE OR REPLACE TEMP VIEW raster_order AS
-SELECT raster_id, if(set_at >= added >> 32, set_order, added) AS added
-FROM (SELECT raster_id, max((position << 32) + if(position IN (FROM merge_event), ordinal, 0)) AS added FROM chain_raster_change
+SELECT raster_id, if(given_at >= packed >> 32, given.added, event_order.added + if(keeps_row_order, packed & 4294967295, 0)) AS added,
+       if(given_at >= packed >> 32, given.added_by, event_order.added_by) AS added_by
+FROM (SELECT raster_id, max((position << 32) + ordinal) AS packed FROM chain_raster_change
       WHERE change = 'added' AND position <= getvariable('position') GROUP BY raster_id)
-LEFT JOIN (SELECT object_id, max(position) AS set_at, arg_max(added, position) AS set_order FROM patched_order
-           WHERE subject = 'raster' AND position <= getvariable('position') GROUP BY object_id) ON object_id = raster_id;
+JOIN event_order ON position = packed >> 32
+LEFT JOIN (SELECT object_id, max(position) AS given_at, arg_max({'added': added, 'added_by': added_by}, position) AS given FROM given_order
+           WHERE subject = 'raster' AND position <= getvariable('position') AND added IS NOT NULL GROUP BY object_id) ON object_id = raster_id;
 
 CREATE OR REPLACE TEMP VIEW classes AS SELECT class, value FROM current_class ORDER BY value;
 
@@ -88,7 +104,7 @@ WHERE position >= (SELECT coalesce(max(record.position), 0) FROM state.recipe_re
                    WHERE record.position <= getvariable('position') AND record.name = input.recipe);
 
 CREATE OR REPLACE TEMP VIEW recipes AS
-SELECT name, kind, parameters, position FROM state.recipe WHERE is_current(valid_from, valid_to) ORDER BY position, ordinal;
+SELECT name, kind, parameters, position FROM state.recipe WHERE is_current(valid_from, valid_to) ORDER BY generation, added_by, place;
 
 -- One line for each object: what the content digest and the Merkle root cover, unreadable versions of objects as well;
 -- a row without an id is of no object.

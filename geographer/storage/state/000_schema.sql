@@ -46,11 +46,13 @@ CREATE TABLE IF NOT EXISTS state.label_object (
 CREATE TABLE IF NOT EXISTS state.split (
     split VARCHAR, raster_id VARCHAR, part VARCHAR, row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
 );
-CREATE TABLE IF NOT EXISTS state.event (position BIGINT, digest VARCHAR, keeps_row_order BOOLEAN);
+CREATE TABLE IF NOT EXISTS state.event (position BIGINT, digest VARCHAR, keeps_row_order BOOLEAN, generation BIGINT);
 -- A null type means that the column was dropped.
 CREATE TABLE IF NOT EXISTS state.user_column (subject VARCHAR, name VARCHAR, type VARCHAR, ordinal BIGINT, position BIGINT);
 CREATE TABLE IF NOT EXISTS state.recipe (
-    name VARCHAR, kind VARCHAR, parameters VARCHAR, position BIGINT, ordinal BIGINT, valid_from BIGINT, valid_to BIGINT
+    name VARCHAR, kind VARCHAR, parameters VARCHAR, position BIGINT, ordinal BIGINT,
+    generation BIGINT, added_by VARCHAR, place BIGINT, -- the event that created it, and the place there: the order of recipes
+    valid_from BIGINT, valid_to BIGINT
 );
 CREATE TABLE IF NOT EXISTS state.recipe_record (name VARCHAR, position BIGINT);
 CREATE TABLE IF NOT EXISTS state.tag (

@@ -8,7 +8,7 @@ import duckdb
 
 from geographer.storage.database.connection import escape_literal, quote_identifier
 
-_OPEN_END: Final = 2**63 - 1
+OPEN_END: Final = 2**63 - 1
 """The `valid_to` of a version that is still valid; see `macros.sql`."""
 _TABLES: Final = (
     "SELECT table_name, bool_or(column_name = 'valid_to') FROM duckdb_columns() "
@@ -30,7 +30,7 @@ def compute_state_digest(connection: duckdb.DuckDBPyConnection, after: int = 0, 
         in_range = f"{{}} > {int(after)} AND {{}} <= {int(up_to or 0)}"
         terms.append(_sum_hashes(table, columns, "true" if up_to is None else in_range.format(start, start)))
         if has_versions:
-            has_ended = f"valid_to IS DISTINCT FROM {_OPEN_END}"
+            has_ended = f"valid_to IS DISTINCT FROM {OPEN_END}"
             condition = has_ended if up_to is None else in_range.format("valid_to", "valid_to")
             terms.append(_sum_hashes(table, "*COLUMNS(*)", condition))
     row = connection.execute(f"SELECT {' + '.join(terms)}").fetchone()

@@ -17,6 +17,7 @@ class EventFact(NamedTuple):
     position: int
     digest: str
     keeps_row_order: bool
+    generation: int
 
 
 class UserColumnFact(NamedTuple):
@@ -30,13 +31,20 @@ class UserColumnFact(NamedTuple):
 
 
 class RecipeFact(NamedTuple):
-    """A recipe that an event records; `parameters` is canonical JSON."""
+    """A recipe that an event records; `parameters` is canonical JSON.
+
+    `generation`, `added_by` (a digest) and `place` say which event created it, and where there: this event, unless a
+    merge brings the recipe from another branch.
+    """
 
     name: str
     kind: str
     parameters: str
     position: int
     ordinal: int
+    generation: int
+    added_by: str
+    place: int
 
 
 class RecipeRemovalFact(NamedTuple):
@@ -47,11 +55,14 @@ class RecipeRemovalFact(NamedTuple):
 
 
 class TagFact(NamedTuple):
-    """A tag, with the digests and the version number that it records; older ones have no Merkle root or number."""
+    """A tag, with the digests and the version number that it records; older ones have no Merkle root or number.
+
+    `tagged_position` is null for a tag that a merge brings from another branch.
+    """
 
     tag: str
     position: int
-    tagged_position: int
+    tagged_position: int | None
     digest: str
     content_digest: str
     merkle_root: str | None
@@ -66,7 +77,7 @@ FACT_TABLES: Final[dict[type[Fact], str]] = {
 }
 """The temporary table of each class of facts; its columns are the fields."""
 
-_SQL_TYPES: Final = {int: "BIGINT", bool: "BOOLEAN"}
+_SQL_TYPES: Final = {int: "BIGINT", int | None: "BIGINT", bool: "BOOLEAN"}
 
 
 def stage_facts(connection: duckdb.DuckDBPyConnection, events: Iterable[Event]) -> set[str]:
@@ -85,12 +96,15 @@ def read_facts(event: Event) -> Iterator[Fact]:
     if not is_supported_event(event.format, event.kind, event.version):
         raise make_version_error(event)
     payload, position = parse_payload(event.kind, event.version, event.payload), event.position
-    yield EventFact(position, event.digest, payload.keeps_row_order)
+    yield EventFact(position, event.digest, payload.keeps_row_order, event.generation)
     for ordinal, column in enumerate(payload.iter_user_columns()):
         yield UserColumnFact(*column, ordinal, position)
     for ordinal, recipe in enumerate(payload.iter_recipes()):
-        yield RecipeFact(recipe.name, recipe.kind, canonical_json(recipe.parameters), position, ordinal)
+        order = payload.find_recipe_order(recipe.name) or (event.generation, event.digest, ordinal)
+        yield RecipeFact(recipe.name, recipe.kind, canonical_json(recipe.parameters), position, ordinal, *order)
     for name in payload.iter_removed_recipes():
         yield RecipeRemovalFact(name, position)
     if (tag := payload.recorded_tag) is not None:
         yield TagFact(tag.tag, position, tag.position, tag.digest, tag.content_digest, tag.merkle_root, tag.version)
+    for tag in payload.iter_merged_tags():
+        yield TagFact(tag.tag, position, None, tag.digest, tag.content_digest, tag.merkle_root, tag.version)

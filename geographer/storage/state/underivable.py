@@ -34,7 +34,7 @@ OR octet_length({0}) BETWEEN 77 AND 4093 AND (octet_length({0}) - 13) % 16 = 0
 OPEN_END: Final = 2**63 - 1
 """The `valid_to` of a row that is still valid."""
 
-StateDeriver = Callable[..., AbstractContextManager[None]]
+StateDeriver = Callable[..., AbstractContextManager[object]]
 """Derives the state after a position without the rows of the query `left_out`, in a transaction that the block ends."""
 
 

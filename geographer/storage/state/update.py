@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 
 import duckdb
 
+from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import DamagedFileError, StorageError, UsageError
-from geographer.storage.database.connection import Database, open_cursor, open_transaction, run_script
+from geographer.storage.database.connection import Database, escape_literal, open_cursor, open_transaction, run_script
 from geographer.storage.database.duckdb_errors import is_disk_error
 from geographer.storage.events import Event, Head
 from geographer.storage.events.payload import find_payload_class, list_state_sql
 from geographer.storage.events.row_tables import CORE_TABLES, KEY_COLUMNS, ROW_TABLES
-from geographer.storage.log.chain import CHAIN_EVENT, build_chain_sql, list_row_tables
+from geographer.storage.log.chain import (
+    CHAIN_EVENT,
+    build_chain_sql,
+    create_empty_views,
+    keep_chain_views,
+    list_row_tables,
+)
 from geographer.storage.log.pending import SCHEMA as PENDING
 from geographer.storage.log.pending import PendingEvent
 from geographer.storage.log.read import read_events_between, read_head
 from geographer.storage.state.digest import compute_state_digest
 from geographer.storage.state.facts import stage_facts
 from geographer.storage.state.file_stamp import is_known_state_file, read_statuses, remember_state_file
+from geographer.storage.state.rewind import is_of_other_chain, rewind_state
 from geographer.storage.state.underivable import (
     NO_ROWS,
     UnderivableError,
@@ -65,7 +73,7 @@ def read_state_position(database: Database) -> int:
     if not path.exists():
         return 0
     is_known = is_known_state_file(path)
-    statuses = read_statuses(database.file_path("log"), path) if is_known else None
+    statuses = f"{database.branch} {read_statuses(database.file_path('log'), path)}" if is_known else None
     if statuses is not None and _POSITIONS.get(path, ("", 0))[0] == statuses:
         return _POSITIONS[path][1]
     try:
@@ -105,26 +113,39 @@ def update_state(database: Database) -> int:
 
 
 @contextmanager
-def derive_pending_state(database: Database, pending: PendingEvent) -> Iterator[None]:
+def derive_pending_state(
+    database: Database,
+    pending: PendingEvent,
+    *,
+    check: Callable[[duckdb.DuckDBPyConnection, int], None] | None = None,
+) -> Iterator[None]:
     """Derive the state up to an event that is not appended yet; commit it when the block ends without an error.
+
+    `check` is called with a connection whose state and views of the chain have the event, and with its position.
 
     Raises:
         UsageError: the state cannot be derived from the event's rows, or they cannot be read; names the objects.
     """
     current = read_state_position(database)
-    with _derive_state(database, current if current < pending.event.position else 0, pending=pending):
+    after = current if current < pending.event.position else 0
+    with _derive_state(database, after, pending=pending) as connection:
+        if check is not None:
+            create_empty_views(connection)
+            _create_chain_views(connection, pending)
+            keep_chain_views(connection, chain_event=_build_event_sql(pending.event))
+            check(connection, pending.event.position)
         yield
 
 
 @contextmanager
 def _derive_state(
     database: Database, after: int, *, pending: PendingEvent | None = None, left_out: str = NO_ROWS
-) -> Iterator[None]:
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Derive the state of the events after a position; its transaction is open while the block runs.
 
     `left_out` is a query for rows of `state.unreadable_row` that are known before.
     """
-    if after == 0:
+    if after == 0 and not _rewind_state(database):
         database.delete_state()
     with (
         database.open_connection(log="r", state="w", spatial=True) as shared_connection,
@@ -149,8 +170,27 @@ def _derive_state(
                         connection.executemany(f"INSERT INTO state.unreadable_row {values}", invalid)
                     _update_tables(connection, after, events, pending)
                 _save_position(connection, after, Head(events[-1].position, events[-1].digest))
-            yield
+            yield connection
     remember_state_file(database.file_path("state"))
+
+
+def _rewind_state(database: Database) -> bool:
+    """Bring a state of another chain back to what it shares with the branch in use; return whether it was one."""
+    path = database.file_path("state")
+    if not path.exists():
+        return False
+    try:
+        with database.open_connection(log="r", state="w", spatial=True) as connection:
+            if not is_of_other_chain(connection, compute_sql_digest(connection)):
+                return False
+            if not is_known_state_file(path) and not _has_recorded_digest(connection):
+                return False
+            with closing(open_cursor(connection)) as cursor, open_transaction(cursor, _WRITE_ERROR):
+                rewind_state(cursor)
+    except (DamagedFileError, duckdb.BinderException, duckdb.CatalogException):
+        return False
+    remember_state_file(path)
+    return True
 
 
 def rebuild_state(database: Database) -> int:
@@ -182,8 +222,11 @@ def _read_position(connection: duckdb.DuckDBPyConnection) -> int:
         return 0
     position, expected, actual = row or (0, None, None)
     is_ahead = actual is None and position > 0
-    known = "FROM state.event WHERE digest = $1"
-    if actual != expected and not (is_ahead and connection.execute(known, [read_head(connection).digest]).fetchone()):
+    # A state of a log that lost its last events is ahead of it; that of another branch is at an event of the log.
+    known = "SELECT 1 FROM state.event WHERE digest = $1 AND NOT EXISTS (FROM log.event WHERE digest = $2)"
+    if actual != expected and not (
+        is_ahead and connection.execute(known, [read_head(connection).digest, expected]).fetchone()
+    ):
         return 0
     return int(position)
 
@@ -231,6 +274,19 @@ def _create_chain_views(
                 f"WHERE table_name = '{table}') USING (position, ordinal)"
             )
         connection.execute(f"CREATE OR REPLACE TEMP VIEW chain_{table} AS {rows}")
+
+
+def _build_event_sql(event: Event) -> str:
+    """Return the query for the events of the chain with one that is not appended yet."""
+    values = {**event._asdict(), "payload": canonical_json(event.payload)}
+    columns = ", ".join(f"{_quote_value(value)} AS {name}" for name, value in values.items())
+    return f"SELECT * FROM {CHAIN_EVENT} UNION ALL BY NAME SELECT {columns}"  # noqa: S608
+
+
+def _quote_value(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_quote_value, value))}]::VARCHAR[]"
+    return "NULL" if value is None else str(value) if isinstance(value, int) else f"'{escape_literal(str(value))}'"
 
 
 @contextmanager

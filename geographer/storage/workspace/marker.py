@@ -10,6 +10,7 @@ import msgspec
 
 from geographer.base.atomic_files import temporary_sibling
 from geographer.base.errors import StorageError
+from geographer.storage.database.connection import DEFAULT_BRANCH
 from geographer.storage.log.chain import CHAIN_EVENT
 
 _EVENT: Final = f"SELECT 1 FROM {CHAIN_EVENT} WHERE position = $1 AND digest = coalesce($2, digest)"  # noqa: S608
@@ -20,12 +21,14 @@ class WorkspaceMarker(msgspec.Struct, frozen=True, rename={"is_requested": "chos
 
     `is_requested` is true if a user checked out that position: then it does not follow the head. `digest` is that of
     the event there; version 0.1.0 did not record it. `dvc_files` are the `.dvc` files by path, with the status of each.
+    `branch` is the branch in use.
     """
 
     position: Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)] | None
     is_requested: bool = False
     digest: str | None = None
     dvc_files: dict[str, str] = {}
+    branch: str = DEFAULT_BRANCH
 
 
 def read_marker(path: Path) -> WorkspaceMarker:

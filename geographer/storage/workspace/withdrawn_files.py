@@ -16,7 +16,7 @@ from geographer.base.errors import ConflictError, quote_objects
 from geographer.base.text import format_count
 from geographer.base.values import Checksums
 from geographer.storage.dvc.store import Store
-from geographer.storage.log.chain import BRANCH
+from geographer.storage.log.branches import read_branch
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.paths import SafeFolder, is_recorded_file
 
@@ -51,7 +51,7 @@ class WithdrawnFile(NamedTuple):
 
 
 def list_withdrawn_files(
-    connection: duckdb.DuckDBPyConnection, branch: str = BRANCH, head: int | None = None
+    connection: duckdb.DuckDBPyConnection, branch: str | None = None, head: int | None = None
 ) -> dict[str, WithdrawnFile]:
     """Return the files that were withdrawn up to position `head` of a chain, or up to its last event, by MD5.
 
@@ -63,7 +63,7 @@ def list_withdrawn_files(
     if not connection.execute("FROM log.withdrawn_file LIMIT 1").fetchone():
         return {}
     files: dict[str, WithdrawnFile] = {}
-    values = {"branch": branch, "head": _LAST_POSITION if head is None else head}
+    values = {"branch": branch or read_branch(connection), "head": _LAST_POSITION if head is None else head}
     for row in connection.execute(_QUERY.read_text(), values).fetchall():
         files.setdefault(row[0], WithdrawnFile(*row))
     return files

@@ -14,6 +14,8 @@ ROW_TABLES = (
     "feature_change",
     "label_change",
     "label_object_change",
+    "merge_conflict",
+    "object_order",
     "raster_change",
     "recipe_input",
     "skipped_input",

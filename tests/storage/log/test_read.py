@@ -159,7 +159,7 @@ def test_resolve_revision(connection, revision, position):
     ],
 )
 def test_resolve_unknown_revision(connection, revision):
-    with pytest.raises(NotFoundError, match=r"geographer log|The log has events @1 to @5"):
+    with pytest.raises(NotFoundError, match=r"geographer (log|merge)|The log has events @1 to @5"):
         resolve_revision(connection, revision)
 
 

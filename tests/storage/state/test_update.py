@@ -213,13 +213,13 @@ def test_state_shows_one_chain(log, grown_state, tmp_path):
 
 GRID, WIDE, OTHER = '{"size":1}', '{"size":2}', "{}"
 FACTS = {
-    1: [RecipeFact("grid", "cut grid", GRID, 1, 0)],
-    2: [RecipeFact("grid", "cut grid", GRID, 2, 0)],
-    3: [RecipeFact("split", "split", OTHER, 3, 0), RecipeFact("grid", "cut grid", WIDE, 3, 1)],
-    4: [RecipeFact("grid", "cut around", WIDE, 4, 0)],
+    1: [RecipeFact("grid", "cut grid", GRID, 1, 0, 1, "", 0)],
+    2: [RecipeFact("grid", "cut grid", GRID, 2, 0, 2, "", 0)],
+    3: [RecipeFact("split", "split", OTHER, 3, 0, 3, "", 0), RecipeFact("grid", "cut grid", WIDE, 3, 1, 3, "", 1)],
+    4: [RecipeFact("grid", "cut around", WIDE, 4, 0, 4, "", 0)],
     5: [RecipeRemovalFact("grid", 5)],
-    6: [RecipeFact("grid", "cut grid", WIDE, 6, 0)],
-    7: [RecipeFact("grid", "cut grid", GRID, 7, 0)],
+    6: [RecipeFact("grid", "cut grid", WIDE, 6, 0, 6, "", 0)],
+    7: [RecipeFact("grid", "cut grid", GRID, 7, 0, 7, "", 0)],
     8: [RecipeRemovalFact("grid", 8), RecipeRemovalFact("split", 8)],
 }
 SPLIT = ("split", "split", OTHER, 3)
@@ -237,7 +237,7 @@ RECIPES = {
 
 def read_listed_facts(facts_by_position):
     """Return a function that reads the facts of an event from a table instead of its payload."""
-    return lambda event: [EventFact(event.position, event.digest, False), *facts_by_position.get(event.position, [])]
+    return lambda event: [EventFact(event.position, event.digest, False, event.generation), *facts_by_position.get(event.position, [])]
 
 
 @pytest.mark.parametrize("updates", [{8}, {2, 8}, {3, 5, 8}, {4, 6, 7, 8}, set(range(1, 9))])
