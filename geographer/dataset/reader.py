@@ -2,7 +2,6 @@
 
 import html
 import json
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,11 +14,12 @@ from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.text import is_unicode
 from geographer.outputs.export import format_geojson_features, format_json_lines, format_query_json_lines, write_parquet
 from geographer.outputs.history import read_history
-from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, find_dataset_root
+from geographer.storage.database.dataset_folder import find_dataset_root
 from geographer.storage.database.query_limits import DEFAULT_TIMEOUT_S
 from geographer.storage.events import Event
 from geographer.storage.history.agreement import LockRelation
-from geographer.storage.log.read import read_event, read_events_between, resolve_revision
+from geographer.storage.log.branches import Location, read_branch
+from geographer.storage.log.read import read_event, read_events_between
 from geographer.storage.queries.read_tables import (
     FileLocator,
     Relation,
@@ -186,8 +186,9 @@ class DatasetReader:
 
     def show(self, revision: RevisionSpec = None) -> Event:
         """Return the event that made a revision."""
-        with self._unit_of_work.database.open_connection(log="r") as connection:
-            return read_event(connection, resolve_revision(connection, revision))
+        location = self._unit_of_work.locate_revision(revision)
+        with self._unit_of_work.open_database_of(location.branch).open_connection(log="r") as connection:
+            return read_event(connection, location.position)
 
     def history(self, identity: str | int) -> list[dict[str, Any]]:
         """Return every event that touched an object, and what it was cut from and for, oldest first.
@@ -221,8 +222,8 @@ class DatasetReader:
         Raises:
             NotFoundError: the revision has no such object.
         """
-        from geographer.operations.split.groups import list_components
         from geographer.outputs.why import explain_object
+        from geographer.planning.split_constraints.groups import list_components
 
         with self._unit_of_work.open_revision(at) as revision:
             return explain_object(revision, _read_id(identity), partial(list_components, revision))
@@ -286,9 +287,9 @@ class DatasetReader:
             ConflictError: the other dataset has no common history with this one.
             StorageError: the remote cannot be reached.
         """
+        from geographer.diff.changes import Sides
         from geographer.diff.difference import DiffOptions, compute_diff
         from geographer.diff.selection import DiffSelection
-        from geographer.storage.log.branch_copy import copy_branch, find_diverged_branch
         from geographer.storage.workspace.revision_files import find_stored_files
 
         selection = DiffSelection(**conditions)
@@ -299,16 +300,21 @@ class DatasetReader:
             options = options._replace(find_files=partial(find_stored_files, self._unit_of_work.file_store))
         if other is not None:
             return self._diff_other(a, b, UnitOfWork(find_dataset_root(Path(other))), str(other), selection, options)
-        if diverged := find_diverged_branch(self._unit_of_work.database, b):
-            branch, revision_there = diverged
-            with tempfile.TemporaryDirectory() as folder:
-                copy_branch(self._unit_of_work.database, branch, Path(folder) / GEOGRAPHER_FOLDER)
-                return self._diff_other(a, revision_there, UnitOfWork(Path(folder)), branch, selection, options)
-        sides = self._resolve_sides(a, b)
-        options = options._replace(read_geometries=partial(self._read_changed_geometries, sides))
+        old, new = self._locate_sides(a, b)
+        if old.branch != new.branch:
+            return self._diff_other(old, new, self._unit_of_work, new.branch, selection, options)
+        sides, chain = Sides(old.position, new.position), new.branch
+        options = options._replace(read_geometries=partial(self._read_changed_geometries, sides, chain))
         # The head has the reviews of older revisions.
-        with self._unit_of_work.open_revision() as head:
+        with self._unit_of_work.open_revision(self._unit_of_work.locate_head(chain)) as head:
             return compute_diff(head, sides, selection, options)
+
+    def _locate_sides(self, a: RevisionSpec, b: RevisionSpec) -> tuple[Location, Location]:
+        """Return where two revisions are, in the same chain if one has both; `a` is by default the one before `b`."""
+        if a is not None:
+            return self._unit_of_work.locate_pair(a, b)
+        new = self._unit_of_work.locate_revision(b)
+        return new._replace(position=max(new.position - 1, 1)), new
 
     def _resolve_sides(self, a: RevisionSpec, b: RevisionSpec) -> "Sides":
         """Return the positions to compare; `a` is by default the revision before `b`, `b` the head."""
@@ -317,16 +323,16 @@ class DatasetReader:
         new = self._unit_of_work.resolve_revision(b)
         return Sides(max(new - 1, 1) if a is None else self._unit_of_work.resolve_revision(a), new)
 
-    def _read_changed_geometries(self, sides: "Sides") -> "pa.Table":
+    def _read_changed_geometries(self, sides: "Sides", chain: str) -> "pa.Table":
         from geographer.diff.changes import read_changed_geometries
 
-        with self._unit_of_work.open_revision(max(sides)) as revision:
+        with self._unit_of_work.open_revision(Location(chain, max(sides))) as revision:
             return read_changed_geometries(revision, sides)
 
     def _diff_other(
         self,
-        a: RevisionSpec,
-        b: RevisionSpec,
+        a: Location | RevisionSpec,
+        b: Location | RevisionSpec,
         work: UnitOfWork,
         name: str,
         selection: "DiffSelection",
@@ -336,11 +342,15 @@ class DatasetReader:
         from geographer.diff.difference import compute_other_diff
         from geographer.diff.other_dataset import require_common_history
 
-        if options.find_files is not None:
+        if options.find_files is not None and work is not self._unit_of_work:
             raise UsageError("pixels are compared between revisions of one dataset. Leave --pixels out.")
         with self._unit_of_work.open_revision(a) as ours, work.open_revision(b) as theirs:
-            require_common_history(ours, theirs, name)
-            return compute_other_diff(ours, theirs, selection, options)
+            common = 0
+            if work is self._unit_of_work:
+                common = work.find_shared_position(read_branch(ours.connection), read_branch(theirs.connection))
+            else:
+                require_common_history(ours, theirs, name)
+            return compute_other_diff(ours, theirs, selection, options, common)
 
     def write_patch(self, a: RevisionSpec, b: RevisionSpec, path: str | Path) -> int:
         """Write the patch from revision `a` to `b` to a file, and return the number of objects that it changes.
@@ -447,15 +457,17 @@ class DatasetReader:
         runs, nothing can be recorded, so it is stopped after `timeout_s` seconds; None: never. UsageError if it is, or
         if the query is not one SELECT, or DuckDB rejects it.
         """
-        position, locate_files = self._read_state_position(at), self._make_file_locator()
-        return run_user_query(self._unit_of_work.database, query, position, locate_files, timeout_s)
+        location, locate_files = self._update_state_of(at), self._make_file_locator()
+        database = self._unit_of_work.open_database_of(location.branch)
+        return run_user_query(database, query, location.position, locate_files, timeout_s)
 
     def sql_json_lines(
         self, query: str, at: RevisionSpec = None, *, timeout_s: float | None = DEFAULT_TIMEOUT_S
     ) -> list[str]:
         """Run a SELECT as `sql` does; return the rows as JSON objects, geometry as GeoJSON."""
-        position, locate_files = self._read_state_position(at), self._make_file_locator()
-        return format_query_json_lines(self._unit_of_work.database, query, position, locate_files, timeout_s)
+        location, locate_files = self._update_state_of(at), self._make_file_locator()
+        database = self._unit_of_work.open_database_of(location.branch)
+        return format_query_json_lines(database, query, location.position, locate_files, timeout_s)
 
     def components(
         self,
@@ -482,7 +494,7 @@ class DatasetReader:
             NotFoundError: the collection or a column does not exist.
             UsageError: the buffer is negative or not finite, or `where` is not one SQL expression.
         """
-        from geographer.operations.split.groups import find_components
+        from geographer.planning.split_constraints.groups import find_components
 
         if not isinstance(collection, str) or not isinstance(by, str) or by not in ("object", "overlap"):
             raise UsageError(f"invalid collection {collection!r} or by {by!r}. Use a name, and 'object' or 'overlap'.")
@@ -601,11 +613,12 @@ class DatasetReader:
         if agreement.problem and (revision is None or to is None) and agreement.relation != LockRelation.BEHIND:
             raise ConflictError(agreement.problem)
         shown = agreement.position if agreement.relation in (LockRelation.BEHIND, LockRelation.SAME) else None
-        position = self._unit_of_work.resolve_revision(shown if revision is None else revision)
         if to is not None:
-            with self._unit_of_work.open_revision(position) as revision_view:
+            location = self._unit_of_work.locate_revision(shown if revision is None else revision)
+            with self._unit_of_work.open_revision(location) as revision_view:
                 result = export_folder(revision_view, self._unit_of_work.file_store, Path(to))
-            return result._replace(position=position)
+            return result._replace(position=location.position)
+        position = self._unit_of_work.resolve_revision(shown if revision is None else revision)
         self._unit_of_work.omit_lock_warning()
         head = self._unit_of_work.read_head().position
         result = self._unit_of_work.checkout_workspace(position, is_requested=position != head)
@@ -687,13 +700,20 @@ class DatasetReader:
             yield revision
 
     def _make_file_locator(self) -> FileLocator:
-        shown, store = self._unit_of_work.workspace_position, self._unit_of_work.file_store
-        return lambda revision: revision.locate_files(shown, store.find_cache_folder)
+        work, shown = self._unit_of_work, self._unit_of_work.workspace_position
 
-    def _read_state_position(self, at: RevisionSpec) -> int:
-        """Return the position of a revision after updating the state to it."""
-        with self._unit_of_work.open_revision(at) as revision:
-            return revision.position
+        def locate_files(revision: Revision) -> None:
+            # The workspace shows a revision of the branch in use; a path of another branch leads to DVC's cache.
+            is_own = read_branch(revision.connection) == work.branch
+            revision.locate_files(shown if is_own else None, work.file_store.find_cache_folder)
+
+        return locate_files
+
+    def _update_state_of(self, at: RevisionSpec) -> Location:
+        """Return where a revision is, after updating the state of its chain to it."""
+        location = self._unit_of_work.locate_revision(at)
+        with self._unit_of_work.open_revision(location):
+            return location
 
     def _find_related_ids(
         self, subject: Literal["feature", "raster"], ids: Any, at: RevisionSpec, *, containing_only: bool

@@ -264,19 +264,24 @@ def compute_diff(revision: Revision, sides: Sides, selection: DiffSelection, opt
     return _collect_changes(revision, sides, names, selection, options, geometries)
 
 
-def compute_other_diff(ours: Revision, theirs: Revision, selection: DiffSelection, options: DiffOptions) -> Diff:
-    """Compute what differs between a revision of this dataset and one of another dataset with common history.
+def compute_other_diff(
+    ours: Revision, theirs: Revision, selection: DiffSelection, options: DiffOptions, common: int = 0
+) -> Diff:
+    """Compute what differs between a revision of this dataset and one of another dataset or branch.
 
-    Flags are only those of features and subsets: the others need the state of one dataset.
+    Both have a common history. `common` is the last position that they share, if it is known; then the cost follows
+    what differs. Flags are only those of features and subsets: the others need the state of one branch.
 
     Raises:
         UsageError: the selection has conditions beside kinds and ids, or needs footprints.
     """
     if selection.has_conditions and not selection.chooses_by_id_only:
-        raise UsageError("between two datasets, only --only and --id choose objects. Leave the other conditions out.")
+        raise UsageError(
+            "between two datasets or branches, only --only and --id choose objects. Leave the other conditions out."
+        )
     if options.with_footprints:
-        raise UsageError("GeoJSON compares revisions of one dataset. Use --json for two datasets.")
-    stage_other_changes(ours, theirs)
+        raise UsageError("GeoJSON compares revisions of one branch. Use --json for two datasets or branches.")
+    stage_other_changes(ours, theirs, common)
     sides = Sides(ours.position, 0)
     stage_selection(ours, sides, selection)
     names = _name_revision(ours, ours.position), _name_revision(theirs, theirs.position)

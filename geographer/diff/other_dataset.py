@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, NamedTuple
 
 from geographer.base.errors import ConflictError
 from geographer.diff.changes import (
@@ -18,10 +18,9 @@ from geographer.storage.database.connection import register_table
 from geographer.storage.log.read import read_event
 
 if TYPE_CHECKING:
-    from geographer.storage.queries.revision import Revision
+    import pyarrow as pa
 
-_NO_POSITION: Final = 0
-"""A position at which nothing is valid: a side that differs from it has all objects of its revision."""
+    from geographer.storage.queries.revision import Revision
 
 
 def require_common_history(ours: Revision, theirs: Revision, name: str) -> None:
@@ -33,13 +32,14 @@ def require_common_history(ours: Revision, theirs: Revision, name: str) -> None:
         )
 
 
-def stage_other_changes(ours: Revision, theirs: Revision) -> None:
+def stage_other_changes(ours: Revision, theirs: Revision, common: int = 0) -> None:
     """Make what `stage_changes` makes on the connection of `ours`, the old side; `theirs` is the new side.
 
-    Positions are those of the other dataset, 0 for what it lacks: an event that removed it is unknown.
+    `common` is the last position that both share; 0: not known, so that all objects are compared. Positions are those
+    of the other dataset, 0 for what it lacks: an event that removed it is unknown.
     """
     for kind in OBJECT_KINDS.values():
-        _exchange_versions(ours, theirs, kind)
+        _exchange_versions(ours, theirs, kind, common)
         pair_versions(ours.connection, kind, is_forward=True)
         ours.connection.execute(f"UPDATE changed_{kind.name} SET position = 0 WHERE new IS NULL")  # noqa: S608
     wanted = ours.fetch_arrow(GEOMETRY_VERSIONS)
@@ -53,19 +53,37 @@ def stage_other_changes(ours: Revision, theirs: Revision) -> None:
     pair_geometries(ours.connection)
 
 
-def _exchange_versions(ours: Revision, theirs: Revision, kind: ObjectKind) -> None:
+def _exchange_versions(ours: Revision, theirs: Revision, kind: ObjectKind, common: int) -> None:
     """Make `old_side_<kind>` and `new_side_<kind>` of the versions that only one of the datasets has."""
-    stage_side(ours.connection, kind, "old", ours.position, _NO_POSITION)
-    stage_side(theirs.connection, kind, "new", theirs.position, _NO_POSITION)
+    old, new = _fetch_versions(ours, kind, common), _fetch_versions(theirs, kind, common)
     keys = ", ".join(f'"{key}"' for key in (*kind.keys, "row_digest"))
-    known = {
-        side: revision.fetch_arrow(f"SELECT {keys} FROM {side}_side_{kind.name}")  # noqa: S608
-        for side, revision in (("old", ours), ("new", theirs))
-    }
-    with register_table(theirs.connection, "known_version", known["old"]):
-        new = theirs.fetch_arrow(f"FROM new_side_{kind.name} ANTI JOIN known_version USING ({keys})")
-    with register_table(ours.connection, "their_version", new):
-        ours.connection.execute(f"CREATE OR REPLACE TEMP TABLE new_side_{kind.name} AS FROM their_version")
-    with register_table(ours.connection, "known_version", known["new"]):
-        old = f"FROM old_side_{kind.name} ANTI JOIN known_version USING ({keys})"
-        ours.connection.execute(f"CREATE OR REPLACE TEMP TABLE old_side_{kind.name} AS {old}")
+    connection = ours.connection
+    with (
+        register_table(connection, "our_version", old.begun),
+        register_table(connection, "their_version", new.begun),
+        register_table(connection, "our_end", old.ended),
+        register_table(connection, "their_end", new.ended),
+    ):
+        # A version of the common revision that one of both ended is valid in the other one.
+        for side, begun, others, other_end, own_end in (
+            ("old", "our_version", "their_version", "their_end", "our_end"),
+            ("new", "their_version", "our_version", "our_end", "their_end"),
+        ):
+            connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE {side}_side_{kind.name} AS "
+                f"FROM {begun} ANTI JOIN {others} USING ({keys}) "
+                f"UNION ALL BY NAME FROM {other_end} ANTI JOIN {own_end} USING ({keys})"
+            )
+
+
+class _Versions(NamedTuple):
+    """The versions of objects that began after the last common revision, and those that were valid there and ended."""
+
+    begun: pa.Table
+    ended: pa.Table
+
+
+def _fetch_versions(revision: Revision, kind: ObjectKind, common: int) -> _Versions:
+    stage_side(revision.connection, kind, "new", revision.position, common)
+    stage_side(revision.connection, kind, "old", common, revision.position)
+    return _Versions(*(revision.fetch_arrow(f"FROM {side}_side_{kind.name}") for side in ("new", "old")))

@@ -72,9 +72,10 @@ def reproduce_revision(
         CorruptError: a file cannot be restored, or a tag records another content digest.
         ConflictError: the folder has other content.
     """
-    position = work.resolve_revision(revision)
+    location = work.locate_revision(revision)
+    position = location.position
     source = RemoteFiles(remote, work.progress) if remote else None
-    with work.open_revision(position) as view:
+    with work.open_revision(location) as view:
         result = export_folder(view, work.file_store, folder, source)
         content = LoggedContent(view.connection).compute_digest("content digest", position)
         query = "SELECT tag, content_digest FROM state.tag WHERE digest = $digest ORDER BY tag"

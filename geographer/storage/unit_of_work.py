@@ -31,6 +31,7 @@ from geographer.storage.log.append import append_event, create_log, require_same
 from geographer.storage.log.branches import (
     Location,
     find_common_position,
+    find_shared_position,
     is_branch_name,
     name_merging_chain,
     prepare_merging_chain,
@@ -167,17 +168,36 @@ class UnitOfWork:
         with self.database.open_connection(log="r") as connection:
             return resolve_revision(connection, revision)
 
-    def locate_revision(self, revision: str | int | None) -> Location:
+    def locate_revision(self, revision: Location | str | int | None) -> Location:
         """Return where a revision is: in the branch in use, or else in another chain of the log."""
         with self.database.open_connection(log="r") as connection:
             return locate_revision(connection, revision)
+
+    def locate_pair(self, first: str | int | None, second: str | int | None) -> tuple[Location, Location]:
+        """Return where two revisions are; in the same chain, if one has both."""
+        with self.database.open_connection(log="r") as connection:
+            a, b = locate_revision(connection, first), locate_revision(connection, second)
+            common = find_shared_position(connection, a.branch, b.branch)
+        if a.position <= common:
+            return a._replace(branch=b.branch), b
+        return a, b._replace(branch=a.branch) if b.position <= common else b
+
+    def find_shared_position(self, first: str, second: str) -> int:
+        """Return the last position at which two chains have the same event; 0: none."""
+        with self.database.open_connection(log="r") as connection:
+            return find_shared_position(connection, first, second)
+
+    def locate_head(self, chain: str) -> Location:
+        """Return where the last event of a chain is."""
+        with self.database.open_connection(log="r") as connection:
+            return Location(chain, read_chain_head(connection, chain).position)
 
     def open_database_of(self, chain: str) -> Database:
         """Return the database that reads a chain: that of the branch in use, or another one with a state of its own."""
         return self.database if chain == self.branch else self._branch_databases.open_database(chain)
 
     @contextmanager
-    def open_revision(self, revision: str | int | None = None) -> Iterator[Revision]:
+    def open_revision(self, revision: Location | str | int | None = None) -> Iterator[Revision]:
         """Update the state if the revision is later, and yield the revision, also one of another chain."""
         with self._attach_current_state(revision) as (database, position), open_revision(database, position) as view:
             if position not in self._warned_positions:
@@ -187,7 +207,7 @@ class UnitOfWork:
 
     @contextmanager
     def open_tables(
-        self, revision: str | int | None = None, *, spatial: bool = False
+        self, revision: Location | str | int | None = None, *, spatial: bool = False
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, int]]:
         """Update the state as `open_revision` does; yield the log and the state without views, and the position.
 
@@ -200,7 +220,7 @@ class UnitOfWork:
             yield connection, position
 
     @contextmanager
-    def _attach_current_state(self, revision: str | int | None) -> Iterator[tuple[Database, int]]:
+    def _attach_current_state(self, revision: Location | str | int | None) -> Iterator[tuple[Database, int]]:
         """Attach the log, update the state if the revision is later; yield the database and the revision's position.
 
         Each attachment takes a millisecond, so that of a state which is up to date serves the caller, too.

@@ -121,12 +121,18 @@ def delete_chain(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 def find_common_position(connection: duckdb.DuckDBPyConnection, digest: str) -> int:
     """Return the last position that the branch in use shares with the first-parent chain of an event; 0: none."""
     location = find_chain_of(connection, digest)
+    if location is None:
+        return 0
+    return min(find_shared_position(connection, read_branch(connection), location.branch), location.position)
+
+
+def find_shared_position(connection: duckdb.DuckDBPyConnection, first: str, second: str) -> int:
+    """Return the last position at which two chains have the same event; 0: none."""
     query = (
-        f"SELECT coalesce(max(position), 0) FROM log.chain AS own JOIN log.chain AS other USING (position, event_key) "  # noqa: S608
-        f"WHERE own.branch = {BRANCH} AND other.branch = $branch AND position <= $position"
+        "SELECT coalesce(max(position), 0) FROM log.chain AS a JOIN log.chain AS b USING (position, event_key) "
+        "WHERE a.branch = $first AND b.branch = $second"
     )
-    values = location._asdict() if location else {"branch": "", "position": 0}
-    ((position,),) = connection.execute(query, values).fetchall()
+    ((position,),) = connection.execute(query, {"first": first, "second": second}).fetchall()
     return int(position)
 
 

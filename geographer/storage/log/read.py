@@ -128,16 +128,18 @@ def resolve_revision(connection: duckdb.DuckDBPyConnection, revision: str | int 
     return location.position
 
 
-def locate_revision(connection: duckdb.DuckDBPyConnection, revision: str | int | None) -> Location:
+def locate_revision(connection: duckdb.DuckDBPyConnection, revision: Location | str | int | None) -> Location:
     """Return where a revision is: a tag, a digest prefix, `@17`, `HEAD`, `HEAD~2`, a branch (`origin/main`), or a date.
 
     What the branch in use does not have is looked for in the other chains of the log. A date (`2026-11-23`) means the
     last event up to the end of that day; with a time, up to that time, in UTC unless it has an offset. `NotFoundError`
-    if there is none, `UsageError` if a digest prefix matches several events.
+    if there is none, `UsageError` if a digest prefix matches several events. A location is returned as it is.
     """
     own = Location(read_branch(connection), _read_head_position(connection))
     if revision is None:
         return own
+    if isinstance(revision, Location):
+        return revision
     if not isinstance(revision, str):
         return own._replace(position=_check_position(_read_position(revision), own.position, str(revision)))
     parts = _RELATIVE.fullmatch(revision)
