@@ -1,0 +1,178 @@
+"""Branches: what the log, the state, the lock file and the workspace hold when another branch is used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from geographer import Dataset
+from geographer.base.errors import ConflictError, NotFoundError, UsageError
+from geographer.storage.log.branches import Location, read_chain_heads
+from geographer.storage.state.update import is_state_unaltered, rebuild_state
+from geographer.storage.unit_of_work import UnitOfWork
+from tests.sample_history import point_geometry, write_features, write_scenes
+from tests.shared_folders import copy_once
+
+
+def add_points(dataset: Dataset, path, *names: str) -> None:
+    features = {name: ("pond", point_geometry(index + 1, 1)) for index, name in enumerate(names)}
+    dataset.add_features(write_features(path / f"{names[0]}.geojson", features), crs="EPSG:32633")
+
+
+def read_tables(dataset: Dataset) -> list[list]:
+    tables = (dataset.features(), dataset.rasters(), dataset.edges(), dataset.sql("SELECT * FROM events"))
+    return [table.to_pylist() for table in tables]
+
+
+def list_files(dataset: Dataset) -> list[str]:
+    return sorted(path.name for path in (dataset.root / "rasters").rglob("*.tif"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A dataset with the branches `main` and `topic`, each with features and a raster that the other one lacks."""
+
+    def make(target) -> None:
+        dataset = Dataset.init(target / "data")
+        dataset.add_classes(["pond"])
+        add_points(dataset, target, "a", "b")
+        dataset.add_rasters(write_scenes(target / "first", "x"))
+        dataset.create_branch("topic")
+        add_points(dataset, target, "c")
+        dataset.add_rasters(write_scenes(target / "second", "y"))
+        dataset.remove_features(["a"])
+        dataset.switch("topic")
+        add_points(dataset, target, "d", "e")
+        dataset.add_rasters(write_scenes(target / "third", "z"))
+
+    return copy_once(tmp_path_factory, "two_branches", make) / "data"
+
+
+@pytest.fixture
+def two_branches(folder, tmp_path):
+    """A copy of that dataset, on the branch `topic`."""
+    shutil.copytree(folder, tmp_path / "data", symlinks=True)
+    return Dataset.open(tmp_path / "data")
+
+
+def test_switch_shows_the_branch(two_branches):
+    dataset = two_branches
+    assert [row["feature_id"] for row in dataset.features().to_pylist()] == ["a", "b", "d", "e"]
+    assert list_files(dataset) == ["x.tif", "z.tif"]
+    assert dataset.switch("main").position == 7
+    lock = json.loads((dataset.root / "geographer.lock").read_text())
+    assert (lock["branch"], lock["head"]) == ("main", dataset.status()["digest"])
+    assert [row["feature_id"] for row in dataset.features().to_pylist()] == ["b", "c"]
+    assert list_files(dataset) == ["x.tif", "y.tif"]
+    assert Dataset.open(dataset.root).verify() == []
+
+
+def test_state_of_a_branch_equals_a_rebuilt_one(two_branches):
+    database = two_branches._unit_of_work.database
+    for branch in ("main", "topic", "main"):
+        two_branches.switch(branch)
+        updated = read_tables(two_branches)
+        assert is_state_unaltered(database)
+        rebuild_state(database)
+        assert read_tables(two_branches) == updated
+
+
+def test_another_branch_is_read_without_a_switch(two_branches):
+    there = read_tables(two_branches)
+    two_branches.switch("main")
+    assert [row["feature_id"] for row in two_branches.features(at="topic").to_pylist()] == ["a", "b", "d", "e"]
+    assert two_branches.features(at="topic~2").to_pylist() == two_branches.features(at="@4").to_pylist()
+    assert two_branches.sql("SELECT count(*) AS n FROM rasters", at="topic").to_pylist() == [{"n": 2}]
+    digest = there[3][-1]["digest"]
+    assert two_branches.show(digest).digest == two_branches.show("topic").digest == digest
+    (path,) = (row["path"] for row in two_branches.rasters(at="topic").to_pylist() if row["raster_id"] == "z")
+    assert (two_branches.root / path).exists()
+
+
+def test_difference_of_branches(two_branches):
+    counts = two_branches.diff("main", "topic").counts
+    assert counts[("feature", "added")] == 3
+    assert counts[("feature", "removed")] == 1
+    assert (counts[("raster", "added")], counts[("raster", "removed")]) == (1, 1)
+    turned = two_branches.diff("topic", "main").counts
+    assert (turned[("feature", "added")], turned[("feature", "removed")]) == (1, 3)
+    assert two_branches.diff("topic~2", "topic").counts[("feature", "added")] == 2
+
+
+@pytest.mark.parametrize("step", ["checkout_workspace", "write_history", "sync_workspace"])
+def test_interrupted_switch_leaves_one_branch(two_branches, monkeypatch, step):
+    """Whichever step is missing, the next command is on one of both branches, whole."""
+
+    def die(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(UnitOfWork, step, die)
+        with pytest.raises(KeyboardInterrupt):
+            two_branches.switch("main")
+    dataset = Dataset.open(two_branches.root)
+    dataset.add_classes(["lake"])
+    branch = next(item.name for item in dataset.list_branches() if item.in_use)
+    expected = {"topic": ["x.tif", "z.tif"], "main": ["x.tif", "y.tif"]}
+    assert list_files(dataset) == expected[branch]
+    assert dataset.verify() == []
+
+
+def test_branch_names_are_checked(two_branches):
+    two_branches.tag("v1")
+    for name in ("", "a/b", "a@b", "HEAD", "abcdef", "-x", "x" * 101, 5):
+        with pytest.raises(UsageError, match=r"[Uu]se|Choose"):
+            two_branches.create_branch(name)
+    for name in ("main", "Topic", "v1"):
+        with pytest.raises(ConflictError):
+            two_branches.create_branch(name)
+    with pytest.raises(NotFoundError, match="no revision 'none'"):
+        two_branches.create_branch("new", "none")
+
+
+def test_deleted_branch_keeps_its_events(two_branches):
+    two_branches.switch("main")
+    head = two_branches.show("topic").digest
+    two_branches.delete_branch("topic")
+    assert [branch.name for branch in two_branches.list_branches()] == ["main"]
+    assert two_branches.show(head[:12]).digest == head
+    assert len(two_branches.features(at=head[:12])) == 4
+    assert two_branches.create_branch("topic", head[:12]).digest == head
+    with pytest.raises(ConflictError, match="in use"):
+        two_branches.delete_branch("main")
+    with pytest.raises(NotFoundError):
+        two_branches.delete_branch("none")
+    assert two_branches.verify() == []
+
+
+def test_branch_can_be_moved_back_and_forward(two_branches):
+    work = two_branches._unit_of_work
+    head = work.read_head()
+    moved = work.move_branch(Location("topic", 4))
+    assert moved.position == 4
+    assert list_files(two_branches) == ["x.tif"]
+    with work.database.open_connection(log="r") as connection:
+        hidden = [name for name, end in read_chain_heads(connection).items() if end == head]
+    assert hidden == [f"topic@{head.digest[:12]}"]
+    assert work.move_branch(Location(hidden[0], head.position)) == head
+    assert list_files(two_branches) == ["x.tif", "z.tif"]
+    assert two_branches.verify() == []
+
+
+def test_same_key_on_two_branches(two_branches):
+    """Idempotency keys hold for each chain."""
+    first = two_branches.add_classes(["river"], idempotency_key="k")
+    two_branches.switch("main")
+    second = two_branches.add_classes(["river"], idempotency_key="k")
+    assert (first.changed, second.changed) == (True, True)
+    assert two_branches.add_classes(["river"], idempotency_key="k").changed is False
+
+
+def test_checkout_blocks_a_switch(two_branches):
+    two_branches.checkout("@4")
+    with pytest.raises(ConflictError, match="checkout HEAD"):
+        two_branches.switch("main")
+    two_branches.checkout("HEAD")
+    assert two_branches.switch("main").name == "main"
