@@ -34,6 +34,7 @@ from geographer.operations.label.boxes import LabelBoxes
 from geographer.operations.label.custom import LabelCustom
 from geographer.operations.label.masks import LabelInstances, LabelMask, LabelMultilabel
 from geographer.operations.label.probabilities import LabelProbabilities
+from geographer.operations.merge.request import MergeRevision, ResolveConflicts, RevertEvent
 from geographer.operations.remove.request import RemoveFeatures, RemoveRasters, RemoveRecipe
 from geographer.operations.remove.restore import RestoreFeatures, RestoreRasters
 from geographer.operations.remove.unreadable import RemoveUnreadable
@@ -280,6 +281,24 @@ class Dataset(BranchingDataset):
             plan = request.make_plan(revision, PlanContext(self.root, work.progress))
         return Table(plan.make_scene_table()), plan.event
 
+    def _merge(self, request: MergeRevision) -> ChangeResult:
+        from geographer.operations.merge.run import merge_branch
+
+        return merge_branch(self._unit_of_work, request)
+
+    def abort_merge(self) -> int:
+        """Take the last merge back, which left conflicts, with their resolutions; return the position of the head.
+
+        Its events stay in the log, in a hidden chain.
+
+        Raises:
+            NotFoundError: the branch does not end with such a merge.
+            ConflictError: the merge is published.
+        """
+        from geographer.operations.merge.run import abort_merge
+
+        return abort_merge(self._unit_of_work).position
+
     def _plan_download(self, request: Download) -> tuple[Table, dict[str, Any]]:
         table, payload = self.plan_request(request)
         return table, payload.list_summary()
@@ -315,6 +334,9 @@ class Dataset(BranchingDataset):
     label_boxes = make_method("label_boxes", LabelBoxes, run)
     label_custom = make_method("label_custom", LabelCustom, run)
     split = make_method("split", Split, run)
+    merge = make_method("merge", MergeRevision, _merge)
+    resolve_conflicts = make_method("resolve_conflicts", ResolveConflicts, run)
+    revert = make_method("revert", RevertEvent, run)
     tag = make_method("tag", TagRevision, run)
     review_revisions = make_method("review_revisions", ReviewRevisions, run)
     update = make_method("update", Update, _update)

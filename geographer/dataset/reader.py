@@ -450,6 +450,19 @@ class DatasetReader:
         with self._unit_of_work.open_revision() as revision:
             return Table(read_reviews(revision))
 
+    def list_conflicts(self) -> Table:
+        """Return the conflicts of merges that are not resolved, by number.
+
+        Columns: `conflict` (the number), `subject` ('class', 'feature', 'raster', 'recipe', 'user_column', 'removal',
+        'tag' or 'split'), `object_id`, `column` (null: the whole object), and as JSON texts `base`, `ours` (the value
+        until the conflict is resolved), `theirs` and `remedy` (null: absent). A geometry is an object with `wkb`, in
+        hex, and `crs`.
+        """
+        from geographer.planning.merge_conflicts import read_open_conflicts
+
+        with self._unit_of_work.open_revision() as revision:
+            return Table(read_open_conflicts(revision))
+
     def sql(self, query: str, at: RevisionSpec = None, *, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> "pa.Table":
         """Run a read-only SELECT over the tables of a revision and return the result as Arrow.
 

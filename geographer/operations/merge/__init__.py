@@ -1,0 +1,19 @@
+"""Merge operation: join two branches three-way, resolve what both changed differently, and revert events.
+
+- `events`     the events
+- `request`    the requests to merge, to resolve conflicts, and to revert
+- `sides`      the chains that a comparison reads: both parents and their bases, after their common events
+- `decide`     which version of each object is taken, by SQL
+- `three_way`  merge an object that both changed, column by column
+- `contested`  the declared objects that both changed
+- `classes`    classes with distinct values, and a class for each feature
+- `facts`      recipes, user columns, tags and remembered removals of each side
+- `recipes`    which recipes to record and to remove, and what that means for what they made
+- `orders`     places in the order of addition
+- `rows`       the rows of the event
+- `files`      the bytes that the rows need
+- `combine`    all of that: what the event says, and its rows
+- `merge`      the plan of a merge
+- `resolve`    the plan of resolutions
+- `revert`     the plan of a reverted event
+"""

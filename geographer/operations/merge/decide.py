@@ -1,0 +1,163 @@
+"""Decide which version of each object is taken: the sides' rows are compared by SQL, whatever their number."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from geographer.operations.merge.contested import MergedRow
+from geographer.operations.merge.sides import Sides
+from geographer.storage.database.connection import quote_identifier, register_table, run_script
+from geographer.storage.events.row_tables import KEY_COLUMNS, ROW_TABLES, list_column_types, make_row_table
+from geographer.storage.log.branches import read_branch
+from geographer.storage.queries.revision import Revision
+
+_FOLDER: Final = Path(__file__).parent
+_COLUMNS: Final = {"feature_change": "class,", "raster_change": "recipe, parent_id, md5, sha256, crs,"}
+"""The columns of rows, beside the keys, that deciding needs."""
+
+_ADD_IS_CHIP: Final = """
+ALTER TABLE decision_raster_change ADD COLUMN is_chip BOOLEAN DEFAULT false;
+UPDATE decision_raster_change SET is_chip = true
+FROM (SELECT raster_id FROM version_raster_change GROUP BY raster_id HAVING bool_and(parent_id IS NOT NULL)) AS chip
+WHERE chip.raster_id = decision_raster_change.raster_id;
+"""
+_ADD_CHIPS: Final = """
+INSERT INTO candidate_raster_change
+SELECT raster_id FROM state.raster JOIN recipe_rule USING (recipe)
+WHERE recipe_rule.rule = 'none' AND parent_id IS NOT NULL AND valid_from <= $common AND valid_to > $common
+  AND raster_id NOT IN (FROM candidate_raster_change)
+"""
+_ADD_ASSIGNMENTS: Final = """
+INSERT INTO candidate_split_change
+SELECT split, raster_id FROM state.split
+WHERE raster_id IN (FROM absent_raster) AND valid_from <= $common AND valid_to > $common
+  AND (split, raster_id) NOT IN (FROM candidate_split_change)
+"""
+
+
+class Decisions:
+    """The tables `decision_…`: an object that changed on a side, and the side whose version is taken."""
+
+    def __init__(self, revision: Revision, sides: Sides) -> None:
+        self._revision, self._sides = revision, sides
+        self._values = {"common": sides.common, "branch": read_branch(revision.connection), "bases": len(sides.bases)}
+
+    def stage_rules(self, rules: Mapping[str, str], removed: Sequence[str]) -> None:
+        """Create `recipe_rule` and `merged_removal`: rules for objects of recipes, and rasters that users removed."""
+        values = {"names": [*rules], "rules": [*rules.values()], "removed": [*removed]}
+        self._run(
+            "CREATE OR REPLACE TEMP TABLE recipe_rule AS "
+            "SELECT unnest($names::VARCHAR[]) AS recipe, unnest($rules::VARCHAR[]) AS rule;"
+            "CREATE OR REPLACE TEMP TABLE merged_removal AS SELECT unnest($removed::VARCHAR[]) AS raster_id;",
+            values,
+        )
+
+    def decide_declared(self, table: str) -> None:
+        """Decide on the objects of a table that one parent at most changed."""
+        self._stage_side_rows(table)
+        if table == "raster_change":
+            self._run(_ADD_CHIPS)
+        self._stage_versions(table)
+        self._stage_decision(table)
+        if table == "raster_change":
+            self._run(_ADD_IS_CHIP)
+
+    def apply_merged(self, table: str, rows: Sequence[MergedRow]) -> None:
+        """Enter objects that both parents changed, and create `merged_…`: rows that neither of them has."""
+        self._stage_merged(table, [row for row in rows if row.values is not None])
+        if rows:
+            (key,) = KEY_COLUMNS[table]
+            columns = {"ids": [row.object_id for row in rows], "choices": [row.chosen for row in rows]}
+            self._run(
+                f"UPDATE decision_{table} SET chosen = choice FROM (SELECT unnest($ids::VARCHAR[]) AS id, "  # noqa: S608
+                f"unnest($choices::VARCHAR[]) AS choice) WHERE id = {quote_identifier(key)}",
+                columns,
+            )
+
+    def decide_derived(self) -> None:
+        """Decide on what recipes made: chips, then labels and assignments to parts."""
+        self._run((_FOLDER / "chips.sql").read_text())
+        while True:
+            self._run((_FOLDER / "chip_parents.sql").read_text())
+            if not self._revision.fetch_rows("FROM orphan LIMIT 1"):
+                break
+        self._decide_labels()
+        self._stage_side_rows("split_change")
+        self._run(_ADD_ASSIGNMENTS)
+        self._stage_versions("split_change")
+        self._stage_decision("split_change")
+        self._run((_FOLDER / "splits.sql").read_text())
+
+    def stage_net_rows(self) -> dict[str, str]:
+        """Create `net_…` and return the names of those that have rows, by row table."""
+        template = (_FOLDER / "net_rows.sql").read_text()
+        relations = {}
+        for table in (
+            "class_change",
+            "feature_change",
+            "raster_change",
+            "label_change",
+            "label_object_change",
+            "split_change",
+        ):
+            if table not in ("class_change", "feature_change", "raster_change"):
+                self._stage_merged(table, [])
+            keys = KEY_COLUMNS[table]
+            kept = {*keys, *(["value"] if table == "class_change" else [])}
+            types = list_column_types(table)
+            removed = [
+                quote_identifier(name) if name in kept else f"NULL::{types[name]} AS {quote_identifier(name)}"
+                for name in types
+            ]
+            names = {"columns": _join_names(types), "removed_columns": ", ".join(removed)}
+            self._run(template.format(table=table, keys=_join_names(keys), **names))
+            if self._revision.fetch_rows(f"FROM net_{table} LIMIT 1"):
+                relations[table] = f"net_{table}"
+        return relations
+
+    def _decide_labels(self) -> None:
+        for table in ("label_change", "label_object_change"):
+            self._stage_side_rows(table)
+        self._run((_FOLDER / "label_groups.sql").read_text())
+        for table in ("label_change", "label_object_change"):
+            self._stage_versions(table)
+            self._stage_decision(table)
+        self._run((_FOLDER / "label_versions.sql").read_text())
+        self._stage_decision("label_group", "label_group", "label, raster_id")
+        self._run((_FOLDER / "labels.sql").read_text())
+
+    def _stage_side_rows(self, table: str) -> None:
+        self._run_template("side_rows.sql", table)
+
+    def _stage_versions(self, table: str) -> None:
+        self._run_template("versions.sql", table)
+
+    def _run_template(self, name: str, table: str) -> None:
+        names = {"table": table, "kind": table.removesuffix("_change"), "keys": _join_names(KEY_COLUMNS[table])}
+        self._run((_FOLDER / name).read_text().format(**names, columns=_COLUMNS.get(table, "")))
+
+    def _stage_decision(self, name: str, objects: str = "", keys: str = "") -> None:
+        names = {"name": name, "objects": objects or f"candidate_{name}", "versions": f"version_{name}"}
+        script = (_FOLDER / "decision.sql").read_text()
+        self._run(script.format(**names, keys=keys or _join_names(KEY_COLUMNS[name])))
+
+    def _stage_merged(self, table: str, rows: Sequence[MergedRow]) -> None:
+        """Create `merged_…`, empty without rows."""
+        (key,) = KEY_COLUMNS[table] if rows else ("",)
+        names = list(ROW_TABLES[table])
+        columns = {name: [row.object_id if name == key else (row.values or {})[name] for row in rows] for name in names}
+        with register_table(self._revision.connection, "merged_row", make_row_table(table, columns)):
+            is_new = (
+                f"(SELECT first_digest FROM decision_{table} AS d WHERE d.{key} = merged_row.{key})" if rows else "NULL"  # noqa: S608
+            )
+            self._run(
+                f"CREATE OR REPLACE TEMP TABLE merged_{table} AS "  # noqa: S608
+                f"SELECT if({is_new} IS NULL, 'added', 'changed') AS change, {_join_names(names)} FROM merged_row"
+            )
+
+    def _run(self, script: str, values: Mapping[str, object] | None = None) -> None:
+        run_script(self._revision.connection, script, {**self._values, **(values or {})})
+
+
+def _join_names(names: Sequence[str] | Mapping[str, str]) -> str:
+    return ", ".join(map(quote_identifier, names))

@@ -1,0 +1,39 @@
+"""Files of a merge: rows may only name bytes that are on this machine or on the remote."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from geographer.base.errors import CorruptError, quote_objects
+from geographer.storage.dvc.store import Store
+from geographer.storage.queries.revision import Revision
+
+_FILES: Final = {
+    "raster_change": "SELECT raster_id, md5 FROM {} WHERE change <> 'removed' AND storage = 'dvc'",
+    "label_change": "SELECT label || '/' || raster_id, md5 FROM {} WHERE change <> 'removed'",
+}
+
+
+def list_needed_files(revision: Revision, relations: Mapping[str, str]) -> dict[str, str]:
+    """Return the MD5s of the files that rows, by row table, name: the raster or label of each."""
+    queries = [query.format(relations[table]) for table, query in _FILES.items() if table in relations]
+    return {md5: name for query in queries for name, md5 in revision.fetch_rows(f"{query} ORDER BY ALL")}
+
+
+def fetch_needed_files(root: Path, needed: Mapping[str, str], action: str) -> None:
+    """Fetch the files that the cache lacks, before anything is recorded.
+
+    Raises:
+        CorruptError: files are nowhere; `action` is what cannot be done.
+        StorageError: the remote cannot be reached.
+    """
+    if not needed:
+        return
+    with Store(root) as store:
+        missing = store.fetch_files([*needed])
+    if missing:
+        names = sorted(needed[md5] for md5 in missing)
+        raise CorruptError(
+            f"cannot {action}: the files of {quote_objects('raster', names)} are neither on this machine nor on the "
+            "remote. Get them with geographer fetch, from the remote that has them."
+        )

@@ -1,0 +1,93 @@
+"""Merge into the branch in use: by an event, or by moving the branch where no event is needed; take a merge back."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from geographer.base.errors import ConflictError, NotFoundError
+from geographer.operations.merge.request import MergeRevision
+from geographer.storage.events import ChangeResult, Event, Head
+from geographer.storage.log.ancestry import read_ancestry
+from geographer.storage.log.branches import find_chain_of, read_chain_heads, read_location_digest
+from geographer.storage.log.read import read_event
+from geographer.storage.unit_of_work import UnitOfWork
+
+_KIND = "branch_merged"
+
+
+class _Relation(NamedTuple):
+    """How the merged revision is related to the head: whether it is there already, follows it, or was published."""
+
+    has_theirs: bool
+    follows: bool
+    onto: str | None
+
+
+def merge_branch(work: UnitOfWork, request: MergeRevision) -> ChangeResult:
+    """Merge a revision into the branch in use.
+
+    If the head has it, nothing happens. If it follows the head, the branch moves forward without an event; also if it
+    is the published branch and has the head among its merged events. The summary then has `moved`.
+
+    Raises:
+        ConflictError: conflicts of an earlier merge are open, or the head is not the expected one.
+        NotFoundError: there is no such revision.
+        CorruptError: files that the merged revision needs are neither on this machine nor on the remote.
+    """
+    head = work.prepare_head(request.expected_head)
+    relation = _find_relation(work, request.revision, head)
+    summary = {"revision": request.revision, "moved": relation.follows, "conflicts": 0}
+    if relation.has_theirs or (relation.follows and request.dry_run):
+        return ChangeResult(*head, _KIND, {**summary, "moved": False}, changed=False, would_change=relation.follows)
+    if relation.follows:
+        moved = work.move_branch(work.locate_revision(request.revision))
+        return ChangeResult(*moved, _KIND, summary)
+    return work.run_request(msgspec.structs.replace(request, onto=relation.onto))
+
+
+def _find_relation(work: UnitOfWork, revision: str, head: Head) -> _Relation:
+    with work.database.open_connection(log="r") as connection:
+        theirs = read_location_digest(connection, work.locate_revision(revision))
+        ancestry, chains = read_ancestry(connection), read_chain_heads(connection)
+        is_published = revision in chains and revision.partition("/")[2] == work.branch
+        has_theirs = ancestry.is_ancestor(theirs, head.digest)
+        follows = not has_theirs and (
+            ancestry.is_ancestor(head.digest, theirs) and (is_published or head.digest in ancestry.list_chain(theirs))
+        )
+        return _Relation(has_theirs, follows, revision if is_published else None)
+
+
+def abort_merge(work: UnitOfWork) -> Head:
+    """Take the last merge back, which left conflicts; its events stay in a hidden chain of the log.
+
+    Raises:
+        NotFoundError: the branch does not end with such a merge, and resolutions of its conflicts.
+        ConflictError: the merge is published.
+    """
+    head = work.prepare_head(None)
+    with work.database.open_connection(log="r") as connection:
+        event = read_event(connection, head.position)
+        while event.kind == "conflicts_resolved":
+            event = read_event(connection, event.position - 1)
+        _require_aborted_merge(event)
+        query = (
+            "SELECT branch FROM log.chain JOIN log.event USING (event_key) WHERE digest = $digest "
+            "AND contains(branch, '/')"
+        )
+        if published := connection.execute(query, {"digest": event.digest}).fetchone():
+            raise ConflictError(
+                f"the merge @{event.position} is published as {published[0]}, so it stays. Undo what it changed with: "
+                f"geographer revert @{event.position}"
+            )
+        before = event.parents[1 if event.payload["follows_published"] else 0]
+        target = find_chain_of(connection, before)
+    assert target is not None
+    return work.move_branch(target)
+
+
+def _require_aborted_merge(event: Event) -> None:
+    if event.kind != _KIND or not event.payload["conflicts"]:
+        raise NotFoundError(
+            "no merge to abort: the last event is not a merge that left conflicts. Undo another event with: geographer "
+            "revert"
+        )
