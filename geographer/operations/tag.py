@@ -14,6 +14,7 @@ from geographer.base.parameters import Parameter
 from geographer.base.values import validate_name
 from geographer.diff.version import AUTO, VERSION_PATTERN, VersionNumber, choose_version
 from geographer.planning.shared_parameters import NAME, OPTIONAL_TEXT, TEXT
+from geographer.planning.split_constraints.check import require_leak_free
 from geographer.planning.upcasters import upcast_tag
 from geographer.storage.database.connection import DEFAULT_BRANCH
 from geographer.storage.events.payload import Digest, EventPayload, Name
@@ -175,7 +176,7 @@ class TagRevision(Request, frozen=True):
         """Plan the tag.
 
         Raises:
-            ConflictError: The tag exists, or the version number contradicts the data.
+            ConflictError: The tag exists, a split of the revision leaks, or the version number contradicts the data.
             NotFoundError: The revision does not exist.
             CorruptError: The state, from which the content digest is computed, was altered.
         """
@@ -189,6 +190,7 @@ class TagRevision(Request, frozen=True):
                 "--repair, which derives it from the log again."
             )
         tagged = Revision(revision.connection, position)
+        require_leak_free(tagged)
         version = choose_version(revision, position, self.version) if self.version else None
         if version is None and re.fullmatch(VERSION_PATTERN, self.name.removeprefix("v")):
             number = self.name.removeprefix("v")

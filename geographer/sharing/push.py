@@ -12,6 +12,7 @@ import msgspec
 
 from geographer.base.errors import ConflictError, CorruptError, quote_names
 from geographer.base.text import format_count
+from geographer.planning.split_constraints.check import require_leak_free
 from geographer.sharing.fetch import (
     FetchResult,
     describe_divergence,
@@ -91,7 +92,7 @@ def push_branch(
     the next one sends the rest.
 
     Raises:
-        ConflictError: the remote has events that this log lacks, or another push was faster.
+        ConflictError: the remote has events that this log lacks, a split leaks, or another push was faster.
         CorruptError: an object is neither on this machine nor on the remote.
         StorageError: the remote cannot be reached.
     """
@@ -153,6 +154,9 @@ def _plan_push(work: UnitOfWork, remote: Remote, selection: RevisionSelection) -
     head = work.prepare_head(None)
     state = _require_ancestor(work, remote)
     known = read_known_remote(work.root, state.branch, remote.url)
+    if known is None or known.published.head != head.digest:
+        with work.open_revision(head.position) as revision:
+            require_leak_free(revision)
     with work.database.open_connection(log="r") as connection:
         needed = list_chain_objects(connection, work.branch, head.position, selection)
         there = ChainObjects({}, {})

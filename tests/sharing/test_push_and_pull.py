@@ -23,7 +23,7 @@ from geographer.storage.dvc.store import Store
 from geographer.storage.history import folder as history_folder
 from geographer.storage.history.ingest import read_chain
 from geographer.storage.unit_of_work import UnitOfWork
-from tests.sample_history import read_contents, write_scenes
+from tests.sample_history import read_contents, square_geometry, write_features, write_scenes
 from tests.sample_team import LONG, copy_team, long_form, select_cases
 
 
@@ -70,6 +70,23 @@ def test_push_sends_what_is_new(team):
     again = dataset.push()
     assert (again.events, again.objects, again.changed) == (0, 0, False)
     assert read_contents(team.remote) == after
+
+
+def test_leak_of_a_split_is_not_pushed(team):
+    """A feature on chips of both parts connects them: nothing is sent until update resolves that."""
+    dataset = Dataset.open(team.ada)
+    dataset.split("parts", collection="around", parts={"train": 0.5, "test": 0.5})
+    dataset.push()
+    dataset.add_features(
+        write_features(team.folder / "lake.geojson", {"lake": ("pond", square_geometry(9, 9, 55))}), crs="EPSG:32633"
+    )
+    before = read_contents(team.remote)
+    for dry_run in (True, False):
+        with pytest.raises(ConflictError, match=r"split 'parts' leaks: .* feature 'lake'.* --on-conflict move"):
+            dataset.push(dry_run=dry_run)
+    assert read_contents(team.remote) == before
+    dataset.update(on_conflict="move")
+    assert dataset.push().changed
 
 
 def test_pull_follows_and_shows_new_head(team):

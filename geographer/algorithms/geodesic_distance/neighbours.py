@@ -80,6 +80,30 @@ def find_close_links(
     return np.unique(np.sort(links, axis=1), axis=0)
 
 
+def find_close_pairs(footprints: Sequence[bytes], buffer_m: float, parts: Ints, selected: Bools) -> Links:
+    """Find all pairs of footprints within `buffer_m` metres that are of different parts, or of which one is selected.
+
+    Args:
+        footprints: As in `find_close_links`.
+        buffer_m: The distance in metres, 0 or more.
+        parts: The number of the part of each footprint, shape (n,).
+        selected: Which footprints' pairs are found in any case, shape (n,).
+
+    Returns:
+        Index pairs i < j, shape (m, 2), sorted, without repeats.
+
+    Raises:
+        UsageError: the buffer is negative or not finite, or a footprint is not a polygon on the Earth.
+    """
+    distance, tolerance = parse_buffer(buffer_m)
+    on_earth, close = Footprints.from_wkb(footprints), [NO_LINKS]
+    for pairs in iter_neighbours(on_earth.centre, on_earth.radius, distance):
+        a, b = pairs.T
+        pairs = pairs[(parts[a] != parts[b]) | selected[a] | selected[b]]
+        close.append(pairs[are_within_distance(on_earth, pairs, distance, tolerance)])
+    return np.unique(np.sort(np.concatenate(close), axis=1), axis=0)
+
+
 def parse_buffer(buffer_m: float) -> tuple[float, float]:
     """Return the distance that counts as near and the tolerance of boundaries in metres; validate the buffer."""
     if not (np.isfinite(buffer_m) and buffer_m >= 0):

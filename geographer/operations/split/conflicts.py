@@ -1,9 +1,9 @@
-"""Grouping constraints between rasters, and conflicts: components with rasters of several parts.
+"""Conflicts: components with rasters of several parts.
 
 Parts are numbers here; -1 means no part.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,34 +11,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
-from geographer.algorithms.connected_components import Bools, Ints, Links, chain_group_members, label_components
-
-
-class GroupingConstraints(NamedTuple):
-    """Direct links between `size` rasters that must be in the same part.
-
-    `features` and `rasters`, shape (m,), are the indices of each feature and of a raster that shows it; rasters that
-    show the same feature are linked. `links` are other pairs of rasters, shape (n, 2), by reason.
-    """
-
-    size: int
-    features: Ints
-    rasters: Ints
-    links: Mapping[str, Links]
-
-    def restrict_to(self, rasters: Bools) -> "GroupingConstraints":
-        """Return the constraints between the selected rasters, shape (size,); indices stay the same."""
-        incident = rasters[self.rasters]
-        links = {reason: pairs[rasters[pairs].all(axis=1)] for reason, pairs in self.links.items()}
-        return GroupingConstraints(self.size, self.features[incident], self.rasters[incident], links)
-
-    def compute_components(self) -> Ints:
-        """Return the component of each raster, shape (size,), numbered by their smallest members."""
-        return label_components(self.size, chain_group_members(self.features, self.rasters), *self.links.values())
-
-    def list_links(self) -> Links:
-        """Return the links of all reasons, shape (n, 2)."""
-        return np.concatenate([np.empty((0, 2), np.int64), *self.links.values()])
+from geographer.algorithms.connected_components import Bools, Ints
+from geographer.algorithms.grouping_constraints import GroupingConstraints, spans_several_parts
 
 
 class RasterAssignment(NamedTuple):
@@ -98,15 +72,6 @@ def readmit_excluded(constraints: GroupingConstraints, assignment: RasterAssignm
     readmitted = assignment.excluded & ~spans_several_parts(components, last_part)[components]
     part = np.where(readmitted, assignment.previous_part, assignment.part)
     return assignment._replace(part=part, excluded=assignment.excluded & ~readmitted)
-
-
-def spans_several_parts(components: Ints, part: Ints) -> Bools:
-    """Return whether each component has rasters of two or more parts, shape (number of components,)."""
-    lowest, highest = np.full(components.max() + 1, len(part)), np.full(components.max() + 1, -1)
-    assigned = part >= 0
-    np.minimum.at(lowest, components[assigned], part[assigned])
-    np.maximum.at(highest, components[assigned], part[assigned])
-    return np.asarray(highest > lowest)
 
 
 def exclude_rasters(conflicts: Conflicts) -> RasterAssignment:

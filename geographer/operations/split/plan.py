@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from geographer.algorithms.connected_components import Floats, Ints
+from geographer.algorithms.grouping_constraints import GroupingConstraints
 from geographer.algorithms.rng import make_rng
 from geographer.base.errors import ConflictError, UsageError
 from geographer.base.text import format_count
 from geographer.operations.split.assign import ComponentAssignment, assign_components
 from geographer.operations.split.conflicts import (
     Conflicts,
-    GroupingConstraints,
     RasterAssignment,
     exclude_rasters,
     find_conflict_paths,
@@ -28,11 +28,10 @@ from geographer.operations.split.conflicts import (
 )
 from geographer.operations.split.report import SplitReport, iter_warnings, make_report
 from geographer.planning.recipe import OnConflict
+from geographer.planning.split_constraints.description import describe_path
 
 MAX_CONFLICTS = 3
 """The most conflicts that an error explains."""
-MAX_PATH_NODES = 9
-"""The most rasters and features between two rasters that an error lists."""
 
 
 class SplitInputs(NamedTuple):
@@ -130,7 +129,7 @@ def raise_conflict(inputs: SplitInputs, names: Sequence[str], conflicts: Conflic
     """Raise ConflictError with what connects rasters of different parts, and how many rasters each remedy affects."""
     before, excluded, moved = conflicts.assignment, exclude_rasters(conflicts), move_components(conflicts)
     paths = find_conflict_paths(conflicts, MAX_CONFLICTS)
-    messages = [describe_conflict(inputs, names, before.part, path) for path in paths]
+    messages = [describe_path(path, inputs.rasters, inputs.feature_ids, before.part, names) for path in paths]
     if conflicts.conflicting.sum() > MAX_CONFLICTS:
         messages.append(f"and {conflicts.conflicting.sum() - MAX_CONFLICTS} more")
     unassigned = int((excluded.excluded & ~before.excluded).sum())
@@ -141,14 +140,3 @@ def raise_conflict(inputs: SplitInputs, names: Sequence[str], conflicts: Conflic
         f"{format_count(unassigned, 'raster')} unassigned ({losing} of them assigned now), or --on-conflict move to "
         f"move {format_count(moving, 'raster')} to the larger part."
     )
-
-
-def describe_conflict(inputs: SplitInputs, names: Sequence[str], part: Ints, path: list[tuple[str, int]]) -> str:
-    """Return what connects two rasters of two parts."""
-    ends = [f"raster '{inputs.rasters[index]}' ({names[part[index]]})" for _, index in (path[0], path[-1])]
-    ids = {"raster": inputs.rasters, "feature": inputs.feature_ids}
-    between = [f"{noun} '{ids[noun][index]}'" if index >= 0 else f"their {noun}" for noun, index in path[1:-1]]
-    if len(between) > MAX_PATH_NODES:
-        half = MAX_PATH_NODES // 2
-        between[half:-half] = [f"{len(between) - 2 * half} more"]
-    return f"{' and '.join(ends)} are connected by {', '.join(between)}"

@@ -11,6 +11,7 @@ from geographer.operations.split.events import SplitAssigned
 from geographer.planning.collections import require_collection
 from geographer.planning.recipe import ON_CONFLICT, WORKERS, OnConflict, Recipe
 from geographer.planning.shared_parameters import NAME_SCHEMA, TEXT, WHERE
+from geographer.planning.split_constraints.declared import By, DeclaredConstraints
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext
@@ -18,7 +19,6 @@ from geographer.storage.request import Change, PlanContext
 if TYPE_CHECKING:
     from geographer.operations.split.report import SplitReport
 
-By = Literal["object", "overlap"]
 PartSizes = tuple[tuple[str, float], ...]
 """The name and the relative size of each part."""
 
@@ -142,10 +142,10 @@ class Split(Recipe, kw_only=True, frozen=True):
         """Plan the parts of rasters that have none yet; see `plan_split`, also for the errors."""
         import numpy as np
 
-        from geographer.operations.split import groups
         from geographer.operations.split.conflicts import RasterAssignment
         from geographer.operations.split.plan import SplitInputs, plan_split
         from geographer.operations.split.report import SplitReport
+        from geographer.planning.split_constraints import groups
 
         validate_name("recipe", self.name)
         require_collection(revision, self.collection)
@@ -161,9 +161,11 @@ class Split(Recipe, kw_only=True, frozen=True):
             np.array([numbers.get(name, -1) for name in side], np.int64)
             for side in ([row.part for row in members], [row.previous_part for row in members])
         )
-        features = groups.fetch_features_on_rasters(revision, self.collection, self.where)
+        groups.stage_collection(revision, self.collection)
+        features = groups.fetch_features_on_rasters(revision, self.where)
         classes, counts = groups.count_classes(features if self.stratify else features[:0], len(members))
-        constraints = groups.find_constraints(revision, self.collection, features, self.by, self.buffer, part, excluded)
+        declared = DeclaredConstraints(self.by, self.buffer, self.where)
+        constraints = groups.find_constraints(revision, features, declared, part, excluded)
         inputs = SplitInputs(
             rasters=[row.raster_id for row in members],
             feature_ids=features["feature_id"].unique().to_pylist(),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -10,21 +10,22 @@ import pyarrow.compute as pc
 
 from geographer.algorithms.connected_components import Bools, Ints, Links
 from geographer.algorithms.geodesic_distance.neighbours import find_close_links, parse_buffer
+from geographer.algorithms.grouping_constraints import GroupingConstraints
 from geographer.base.errors import NotFoundError
-from geographer.operations.split.conflicts import GroupingConstraints
 from geographer.planning.collections import require_collection
+from geographer.planning.split_constraints.declared import By, DeclaredConstraints
+from geographer.planning.upcasters import Parameters
 from geographer.storage.database.sql_sandbox import translate_sql_errors
 from geographer.storage.queries.revision import Revision
 
-if TYPE_CHECKING:
-    from geographer.operations.split.recipe import By
-
-_MEMBERS: Final = "FROM current_raster WHERE collection = $collection ORDER BY raster_id"
+_FOOTPRINTS: Final = (
+    "SELECT ST_AsWKB(footprint)::BLOB FROM current_raster JOIN grouped_raster USING (raster_key) ORDER BY raster_index"
+)
 _FEATURES: Final = Path(__file__).with_name("grouping_features.sql")
 _OVERLAPS: Final = Path(__file__).with_name("overlaps.sql")
 
 
-def find_components(revision: Revision, collection: str, *, by: "By", buffer: float, where: str | None) -> pa.Table:
+def find_components(revision: Revision, collection: str, *, by: By, buffer: float, where: str | None) -> pa.Table:
     """Return the component of each raster of a collection, which a split with the same arguments does not divide.
 
     The table has `raster_id` (text) and `component` (int64), ordered by `raster_id`; components are numbered from 0 by
@@ -35,32 +36,47 @@ def find_components(revision: Revision, collection: str, *, by: "By", buffer: fl
         UsageError: the buffer is negative or not finite, or `where` is not one expression.
     """
     require_collection(revision, collection)
-    rasters = revision.fetch_arrow(f"SELECT raster_id {_MEMBERS}", {"collection": collection})
+    stage_collection(revision, collection)
+    rasters = revision.fetch_arrow("SELECT raster_id FROM grouped_raster ORDER BY raster_index")
     no_part, none_excluded = np.full(len(rasters), -1, np.int64), np.zeros(len(rasters), np.bool_)
-    features = fetch_features_on_rasters(revision, collection, where)
-    constraints = find_constraints(revision, collection, features, by, buffer, no_part, none_excluded)
+    features = fetch_features_on_rasters(revision, where)
+    constraints = find_constraints(revision, features, DeclaredConstraints(by, buffer), no_part, none_excluded)
     return rasters.append_column("component", pa.array(constraints.compute_components()))
 
 
-def list_components(revision: Revision, collection: str, parameters: Mapping[str, Any]) -> dict[str, int]:
+def list_components(revision: Revision, collection: str, parameters: Parameters) -> dict[str, int]:
     """Return the component of each raster of a collection for the recorded parameters of a split; none without it."""
-    by, buffer, where = parameters["by"], parameters["buffer"], parameters["where"]
     try:
-        table = find_components(revision, collection, by=by, buffer=buffer, where=where)
+        table = find_components(revision, collection, **DeclaredConstraints.from_parameters(parameters)._asdict())
     except NotFoundError:
         return {}
     return dict(zip(table["raster_id"].to_pylist(), table["component"].to_pylist(), strict=True))
 
 
-def fetch_features_on_rasters(revision: Revision, collection: str, where: str | None) -> pa.Table:
-    """Return `feature_id`, `class` and `raster_index` (in order of id) for selected features and rasters with them."""
+def stage_collection(revision: Revision, collection: str) -> None:
+    """Make the rasters of a collection those that are grouped; see `stage_rasters`."""
+    stage_rasters(revision, "collection = $collection", {"collection": collection})
+
+
+def stage_rasters(revision: Revision, condition: str, parameters: Mapping[str, Any]) -> None:
+    """Make the temp table `grouped_raster` of the rasters with an SQL condition, which have indices in order of id."""
+    revision.connection.execute(
+        "CREATE OR REPLACE TEMP TABLE grouped_raster AS "  # noqa: S608
+        "SELECT row_number() OVER (ORDER BY raster_id) - 1 AS raster_index, raster_key, raster_id "
+        f"FROM current_raster WHERE {condition}",
+        parameters,
+    )
+
+
+def fetch_features_on_rasters(revision: Revision, where: str | None) -> pa.Table:
+    """Return `feature_id`, `class` and `raster_index` for selected features and grouped rasters that show them."""
     with translate_sql_errors(where):
         revision.connection.execute(
             "CREATE OR REPLACE TEMP TABLE grouping_feature AS SELECT feature_key FROM current_feature "  # noqa: S608
             "WHERE feature_id IN (SELECT feature_id::VARCHAR FROM features "
             f"WHERE {revision.validate_filter('features', where)})"
         )
-    return revision.fetch_arrow(_FEATURES.read_text(), {"collection": collection})
+    return revision.fetch_arrow(_FEATURES.read_text())
 
 
 def count_classes(features: pa.Table, n_rasters: int) -> tuple[list[str], Ints]:
@@ -73,21 +89,32 @@ def count_classes(features: pa.Table, n_rasters: int) -> tuple[list[str], Ints]:
 
 
 def find_constraints(
-    revision: Revision, collection: str, features: pa.Table, by: "By", buffer: float, part: Ints, excluded: Bools
+    revision: Revision, features: pa.Table, declared: DeclaredConstraints, part: Ints, excluded: Bools
 ) -> GroupingConstraints:
-    """Return what keeps rasters together, as indices in order of id: `features`, overlaps, and the distance `buffer`.
+    """Return what keeps the grouped rasters together: `features`, overlaps, and the distance `buffer`.
 
     By 'overlap', rasters that share pixels or ground are linked; with a `buffer`, those within this geodesic distance
     in metres (WGS84; `UsageError` if it is negative or not finite). `part` is the part of each raster, -1 for none;
     shape (n,), as `excluded`.
     """
-    parse_buffer(buffer)
+    parse_buffer(declared.buffer)
+    constraints = find_shared_content(revision, features, declared.by, len(part))
+    if declared.buffer == 0:
+        return constraints
+    links = find_close_links(fetch_footprints(revision), declared.buffer, part, excluded)
+    return constraints.add_links("buffer", links)
+
+
+def find_shared_content(revision: Revision, features: pa.Table, by: By, n_rasters: int) -> GroupingConstraints:
+    """Return links between the grouped rasters through `features`, and by 'overlap' through pixels or ground."""
     links: dict[str, Links] = {}
     if by == "overlap":
-        pairs = revision.fetch_arrow(_OVERLAPS.read_text(), {"collection": collection})
+        pairs = revision.fetch_arrow(_OVERLAPS.read_text())
         links["overlap"] = np.column_stack([pairs["raster_a"].to_numpy(), pairs["raster_b"].to_numpy()])
-    if buffer > 0:
-        rows = revision.fetch_rows(f"SELECT ST_AsWKB(footprint)::BLOB {_MEMBERS}", {"collection": collection})
-        links["buffer"] = find_close_links([bytes(wkb) for (wkb,) in rows], buffer, part, excluded)
     feature_indices = features["feature_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    return GroupingConstraints(len(part), feature_indices, features["raster_index"].to_numpy(), links)
+    return GroupingConstraints(n_rasters, feature_indices, features["raster_index"].to_numpy(), links)
+
+
+def fetch_footprints(revision: Revision) -> list[bytes]:
+    """Return the footprints of the grouped rasters in longitude/latitude, as WKB."""
+    return [bytes(wkb) for (wkb,) in revision.fetch_rows(_FOOTPRINTS)]

@@ -1,9 +1,7 @@
--- overlaps.sql: pairs of rasters of $collection (index in order of id) that share pixels of their parent, or ground if they have different
--- parents
--- needs: current_raster, state.raster, $collection · makes: one result: raster_a, raster_b
+-- overlaps.sql: pairs of the grouped rasters that share pixels of their parent, or ground if they have different parents
+-- needs: grouped_raster, current_raster, state.raster · makes: one result: raster_a, raster_b
 WITH member AS (
-    SELECT row_number() OVER (ORDER BY raster_id) - 1 AS raster_index, *
-    FROM current_raster WHERE collection = $collection
+    SELECT raster_index, current_raster.* FROM current_raster JOIN grouped_raster USING (raster_key)
 ), member_with_parent AS (
     -- The parent as it was when the chip was cut: a replaced raster with the same id has other pixels.
     SELECT raster_index, parent.raster_key AS parent_key, member.col, member."row", member.width, member.height,

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geographer.algorithms.grouping_constraints import GroupingConstraints
 from geographer.base.errors import ConflictError, UsageError
 from geographer.operations.split import assign as assign
 from geographer.operations.split import plan as planner
-from geographer.operations.split.conflicts import GroupingConstraints, RasterAssignment
+from geographer.operations.split.conflicts import RasterAssignment
 from geographer.operations.split.plan import SplitInputs
 from geographer.operations.split.recipe import Split
 from geographer.operations.split.report import SplitReport

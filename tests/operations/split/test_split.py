@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,89 +10,18 @@ import pytest
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
 from tests.cli.runner import read_rows
-from tests.sample_history import NORTH, PIXEL, WEST, point_geometry, square_geometry, write_features
+from tests.operations.split.chip_dataset import (
+    HALVES,
+    PONDS,
+    SIZE,
+    add_marsh,
+    add_points,
+    find_leaks,
+    group_by_part,
+    map_parts,
+)
+from tests.sample_history import NORTH, PIXEL, WEST
 from tests.sample_rasters import make_pixels, write_scene
-
-SIZE = 8
-PONDS = {f"p{number}": (6.5 + 20 * number, 30.5) for number in range(6)}
-"""Six points 20 pixels apart: their chips of 8 pixels are 12 pixels (120 m) from each other."""
-HALVES = {"train": 0.5, "test": 0.5}
-
-Point = tuple[float, float]
-
-
-def add_points(dataset: Dataset, inputs: Path, points: dict[str, Point], class_name: str = "pond") -> None:
-    inputs.mkdir(exist_ok=True)
-    path = inputs / f"{len(dataset.log())}.geojson"
-    write_features(path, {name: (class_name, point_geometry(*position)) for name, position in points.items()})
-    dataset.add_features(path, crs="EPSG:32633")
-
-
-def add_marsh(dataset: Dataset, inputs: Path, name: str, column: float, side: float) -> None:
-    """Add a square that begins in the chip at `column` and reaches `side` pixels east."""
-    inputs.mkdir(exist_ok=True)
-    path = write_features(inputs / f"{name}.geojson", {name: ("marsh", square_geometry(column, 30, side))})
-    dataset.add_features(path, crs="EPSG:32633")
-
-
-def map_parts(dataset: Dataset, split: str = "parts") -> dict[str, str | None]:
-    rows = dataset.splits(where=f"split = '{split}'").to_pylist()
-    return {row["raster_id"].removeprefix("chips/a_"): row["part"] for row in rows}
-
-
-def group_by_part(parts: dict[str, str | None]) -> set[frozenset[str]]:
-    """The sets of rasters in the same part."""
-    return {frozenset(name for name in parts if parts[name] == part) for part in set(parts.values())}
-
-
-def find_leaks(dataset: Dataset) -> list[tuple[str, str]]:
-    """Pairs of chips of different parts that share a feature or a pixel."""
-    part = {row["raster_id"]: row["part"] for row in dataset.splits().to_pylist() if row["part"]}
-    features_of: dict[str, set[str]] = {name: set() for name in part}
-    for edge in dataset.edges().to_pylist():
-        if edge["raster_id"] in part:
-            features_of[edge["raster_id"]].add(edge["feature_id"])
-    box = {chip["raster_id"]: (chip["col"], chip["row"]) for chip in dataset.chips().to_pylist()}
-
-    def overlap(a: str, b: str) -> bool:
-        return all(abs(start - other_start) < SIZE for start, other_start in zip(box[a], box[b], strict=True))
-
-    return [
-        (a, b)
-        for a, b in combinations(sorted(part), 2)
-        if part[a] != part[b] and (features_of[a] & features_of[b] or overlap(a, b))
-    ]
-
-
-@pytest.fixture(scope="module")
-def chip_template(empty_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("chip_dataset")
-    dataset = Dataset.open(shutil.copytree(empty_dataset, folder / "dataset"))
-    add_points(dataset, folder / "inputs", PONDS)
-    dataset.add_rasters(write_scene(folder / "a.tif", make_pixels(1, 64, 128, "uint8"), nodata=0))
-    dataset.cut_around_features("chips", size=SIZE, where="class <> 'marsh'")
-    return dataset.root
-
-
-@pytest.fixture
-def chip_dataset(chip_template: Path, open_copy: Callable[[Path], Dataset]) -> Dataset:
-    """Six chips of a scene without common features or pixels."""
-    return open_copy(chip_template)
-
-
-@pytest.fixture(scope="module")
-def split_template(
-    chip_template: Path, open_copy: Callable[[Path], Dataset], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    dataset = open_copy(chip_template)
-    dataset.split("parts", collection="chips", parts={"train": 2 / 3, "test": 1 / 3})
-    return shutil.copytree(dataset.root, tmp_path_factory.mktemp("split_dataset") / "dataset")
-
-
-@pytest.fixture
-def split_dataset(split_template: Path, open_copy: Callable[[Path], Dataset]) -> Dataset:
-    """The six chips, four in train and two in test."""
-    return open_copy(split_template)
 
 
 def test_split_reports_fractions(chip_dataset: Dataset) -> None:
@@ -146,25 +72,6 @@ def test_new_chip_joins_part_of_neighbour(split_dataset: Dataset, tmp_path: Path
     after = map_parts(split_dataset)
     assert {name: after[f"near%20{name}"] for name in PONDS} == before
     assert find_leaks(split_dataset) == []
-
-
-@pytest.fixture(scope="module")
-def conflict_template(
-    split_template: Path, open_copy: Callable[[Path], Dataset], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    dataset, folder = open_copy(split_template), tmp_path_factory.mktemp("conflict_dataset")
-    parts = map_parts(dataset)
-    first = next(number for number in range(5) if parts[f"p{number}"] != parts[f"p{number + 1}"])
-    add_marsh(dataset, folder / "inputs", "marsh", PONDS[f"p{first}"][0], 21)
-    add_points(dataset, folder / "inputs", {"apart": (60.5, 10.5)})
-    dataset.cut_around_features("chips", size=SIZE, where="class <> 'marsh'")
-    return shutil.copytree(dataset.root, folder / "dataset")
-
-
-@pytest.fixture
-def conflict_dataset(conflict_template: Path, open_copy: Callable[[Path], Dataset]) -> Dataset:
-    """A marsh on a chip of each part, and a new pond on neither."""
-    return open_copy(conflict_template)
 
 
 def test_feature_across_parts_is_conflict(conflict_dataset: Dataset) -> None:
