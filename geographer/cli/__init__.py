@@ -47,6 +47,13 @@ COMMANDS: Final = {
     "tags": ("tag", "List the tags with their digests, and who set them when and why."),
     "branch": ("branch", "List the branches, or create or delete one."),
     "switch": ("branch", "Use another branch."),
+    "merge": ("merge", "Merge revision REV of another branch into the branch in use."),
+    "conflicts": ("merge", "List the conflicts of merges that are not resolved, with the values of both sides."),
+    "resolve": (
+        "merge",
+        "Resolve conflicts of a merge: keep our value, or take theirs, that of the last common revision, or a file's.",
+    ),
+    "revert": ("merge", "Undo what the event REV changed, by a new event; what changed since elsewhere stays."),
     "version": ("version", "Say whether the data changed from A to B by PATCH, MINOR or MAJOR, and the next number."),
     "review": ("review", "Record a verdict on what differs between revisions A and B; it is kept as an event."),
     "reviews": ("review", "List the reviews with their verdicts."),

@@ -458,10 +458,10 @@ class DatasetReader:
         until the conflict is resolved), `theirs` and `remedy` (null: absent). A geometry is an object with `wkb`, in
         hex, and `crs`.
         """
-        from geographer.planning.merge_conflicts import read_open_conflicts
+        from geographer.planning.merge_conflicts import fetch_conflict_table
 
         with self._unit_of_work.open_revision() as revision:
-            return Table(read_open_conflicts(revision))
+            return Table(fetch_conflict_table(revision))
 
     def sql(self, query: str, at: RevisionSpec = None, *, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> "pa.Table":
         """Run a read-only SELECT over the tables of a revision and return the result as Arrow.

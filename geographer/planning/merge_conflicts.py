@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from geographer.base.errors import ConflictError
 from geographer.base.text import format_count, quote_start
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.queries.revision import Revision
@@ -56,30 +55,21 @@ class Conflict(NamedTuple):
         return f"{noun} '{name}' was {'added' if self.base is None else 'changed'} on both sides"
 
 
-class OpenConflict(NamedTuple):
+class NumberedConflict(NamedTuple):
     """A conflict that is not resolved yet, with its number."""
 
     number: str
     conflict: Conflict
 
 
-def list_open_conflicts(revision: Revision) -> list[OpenConflict]:
+def fetch_conflicts(revision: Revision) -> list[NumberedConflict]:
     """Return the conflicts that are open at a revision, by number."""
-    return [OpenConflict(number, Conflict(*fields)) for number, *fields in revision.fetch_rows(_OPEN)]
+    return [NumberedConflict(number, Conflict(*fields)) for number, *fields in revision.fetch_rows(_OPEN)]
 
 
-def read_open_conflicts(revision: Revision) -> "pa.Table":
+def fetch_conflict_table(revision: Revision) -> "pa.Table":
     """Return the conflicts that are open at a revision as a table: the number, then the fields of `Conflict`."""
     return revision.fetch_arrow(_OPEN.replace("column_name", 'column_name AS "column"', 1))
-
-
-def require_no_conflicts(revision: Revision, action: str) -> None:
-    """Raise `ConflictError` if a conflict is open at a revision; `action` is what cannot be done meanwhile."""
-    if conflicts := list_open_conflicts(revision):
-        raise ConflictError(
-            f"cannot {action} while conflicts of a merge are open ({len(conflicts):,}). List them with geographer "
-            "conflicts, and end them with geographer resolve."
-        )
 
 
 def format_conflicts(conflicts: Sequence[Conflict]) -> str:
@@ -95,7 +85,7 @@ def make_conflict_rows(conflicts: Iterable[Conflict], last_number: int) -> "pa.T
     return make_row_table("merge_conflict", dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)))
 
 
-def make_resolved_rows(conflicts: Iterable[OpenConflict]) -> "pa.Table":
+def make_resolved_rows(conflicts: Iterable[NumberedConflict]) -> "pa.Table":
     """Return the rows that end conflicts; they name what the conflicts were about."""
     rows = [("removed", number, *conflict[:3]) for number, conflict in conflicts]
     names = ("change", *_COLUMNS[:4])

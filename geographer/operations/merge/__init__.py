@@ -8,12 +8,16 @@
 - `contested`  the declared objects that both changed
 - `classes`    classes with distinct values, and a class for each feature
 - `facts`      recipes, user columns, tags and remembered removals of each side
+- `user_columns`  the types of merged user columns
 - `recipes`    which recipes to record and to remove, and what that means for what they made
+- `splits`     leaks of the merged splits as conflicts
 - `orders`     places in the order of addition
-- `rows`       the rows of the event
 - `files`      the bytes that the rows need
 - `combine`    all of that: what the event says, and its rows
 - `merge`      the plan of a merge
 - `resolve`    the plan of resolutions
+- `resolution_files`  files with the value that resolves a conflict
 - `revert`     the plan of a reverted event
+- `run`        merge by an event or by moving the branch; take a merge back
+- `columns`    the columns of an object that are merged on their own
 """

@@ -50,7 +50,7 @@ def merge_classes(
             side = chosen[name] = SECOND if side == FIRST else FIRST
         if name in own or side in values[name]:
             final[name] = own[name] if name in own else values[name][side]
-    renumbered = _make_distinct(final, _read_creations(revision, values), [*common_values.values(), *_iter_all(values)])
+    renumbered = make_distinct(final, _read_creations(revision, values), [*common_values.values(), *_iter_all(values)])
     rows = []
     for name, side in sorted(chosen.items()):
         is_own = name in own or name in renumbered
@@ -63,7 +63,7 @@ def _iter_all(values: Mapping[str, Mapping[str, int]]) -> list[int]:
     return [value for by_side in values.values() for value in by_side.values()]
 
 
-def _make_distinct(final: dict[str, int], created: Mapping[str, tuple[int, str]], used: Sequence[int]) -> list[str]:
+def make_distinct(final: dict[str, int], created: Mapping[str, tuple[int, str]], used: Sequence[int]) -> list[str]:
     """Give classes whose value another one has the next free value; return their names."""
     free = max([*final.values(), *used], default=0) + 1
     taken: set[int] = set()

@@ -15,6 +15,9 @@ Columns = Mapping[str, str]
 PROPERTY: Final = "properties."
 """What the names of user columns begin with."""
 
+REQUIRED_COLUMNS: Final = frozenset({"value", "class", "geometry", "id_is_integer", "file", "collection"})
+"""Columns that an object cannot lack."""
+
 _FILE_COLUMNS: Final = tuple(
     name
     for name in ROW_TABLES["raster_change"]
@@ -23,7 +26,7 @@ _FILE_COLUMNS: Final = tuple(
 
 
 def split_row(table: str, row: Mapping[str, Any]) -> Columns:
-    """Return the columns of a row of `class_change`, `feature_change` or `raster_change`."""
+    """Return the columns of a row of `class_change`, `feature_change` or `raster_change`; null properties are none."""
     if table == "class_change":
         return {"value": canonical_json(row["value"])}
     if table == "feature_change":
@@ -35,7 +38,7 @@ def split_row(table: str, row: Mapping[str, Any]) -> Columns:
         columns = {"file": {**file, "outline": outline}}
         columns |= {"collection": row["collection"], "acquired": row["acquired"]}
     texts = {name: canonical_json(value) for name, value in columns.items()}
-    return texts | {f"{PROPERTY}{name}": text for name, text in split_properties(row["properties"]).items()}
+    return texts | {f"{PROPERTY}{name}": text for name, text in _list_values(row["properties"]).items()}
 
 
 def join_row(table: str, columns: Columns, rows: tuple[Mapping[str, Any] | None, ...] = ()) -> dict[str, Any]:
@@ -51,7 +54,7 @@ def join_row(table: str, columns: Columns, rows: tuple[Mapping[str, Any] | None,
         outline = file.pop("outline")
         values |= {**file, "outline": None if outline is None else bytes.fromhex(outline)}
     properties = {name.removeprefix(PROPERTY): text for name, text in columns.items() if name.startswith(PROPERTY)}
-    texts = [row["properties"] for row in rows if row and split_properties(row["properties"]) == properties]
+    texts = [row["properties"] for row in rows if row and _list_values(row["properties"]) == properties]
     return {**values, "properties": min(texts, key=str) if texts else join_properties(properties)}
 
 
@@ -59,6 +62,10 @@ def split_properties(text: str | None) -> dict[str, str]:
     """Return the user columns of a row, each as JSON text."""
     raw = msgspec.json.decode(text or "{}", type=dict[str, msgspec.Raw])
     return {name: bytes(value).decode() for name, value in raw.items()}
+
+
+def _list_values(text: str | None) -> dict[str, str]:
+    return {name: value for name, value in split_properties(text).items() if value != "null"}
 
 
 def join_properties(properties: Mapping[str, str]) -> str:

@@ -30,10 +30,6 @@ _USED_CLASSES: Final = (
     "SELECT DISTINCT class FROM version_feature_change JOIN decision_feature_change USING (feature_id) "
     "WHERE side = chosen UNION SELECT class FROM merged_feature_change"
 )
-_DIFFERS: Final = (
-    "SELECT 1 FROM decision_{0} WHERE chosen = 'merged' "
-    "OR (chosen <> 'second' AND first_digest IS DISTINCT FROM second_digest) LIMIT 1"
-)
 _WITHDRAWN: Final = (
     "SELECT DISTINCT md5, raster_id, path, sha256, size FROM log.withdrawn_file JOIN side_event USING (event_key) "
     "WHERE side = '{0}'"
@@ -44,16 +40,12 @@ _COUNTED: Final = {"classes": "class", "features": "feature", "rasters": "raster
 
 @dataclass(slots=True)
 class Combined:
-    """The result: values of the payload by name, the rows by row table, and conflicts.
-
-    `labels_agree` says that the labels of the second side were made for the features and classes of the result.
-    """
+    """The result: values of the payload by name, the rows by row table, conflicts, and classes with other values."""
 
     payload: dict[str, Any] = field(default_factory=dict)
     rows: "dict[str, pa.Table | str]" = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
     renumbered: list[str] = field(default_factory=list)
-    labels_agree: bool = True
 
 
 def combine_sides(revision: Revision, sides: Sides, take: Take) -> Combined:
@@ -95,8 +87,6 @@ def _combine_features(revision: Revision, sides: Sides, decisions: Decisions, ta
     decisions.apply_merged("class_change", merged.rows)
     combined.conflicts += [*class_conflicts, *conflicts]
     combined.renumbered = merged.renumbered
-    tables = ("class_change", "feature_change")
-    combined.labels_agree = not any(revision.fetch_rows(_DIFFERS.format(table)) for table in tables)
 
 
 def _combine_rasters(revision: Revision, sides: Sides, decisions: Decisions, take: Take, combined: Combined) -> None:

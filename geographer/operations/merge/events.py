@@ -134,8 +134,8 @@ class BranchMerged(CombinedEvent, kw_only=True, frozen=True):
     """A revision of another branch was merged; the rows are what changes for the first parent.
 
     `bases` are the last common events, `common` is the last position that the chains of both parents share.
-    `follows_published` says that the merged revision is the first parent. `labels_up_to` is the position of that chain
-    up to which labels of the other parent agree with the features and classes; null: they agree with all of them.
+    `follows_published` says that the merged revision is the first parent. Labels that come from the other parent
+    are made again if a feature, a class or a raster changed after the position `labels_up_to`.
     `renumbered` are classes that got another value. `conflicts` are those left open, `settled` the others.
     """
 
@@ -146,7 +146,7 @@ class BranchMerged(CombinedEvent, kw_only=True, frozen=True):
     bases: list[Digest]
     common: Position
     follows_published: bool
-    labels_up_to: Position | None
+    labels_up_to: Position
     renumbered: Annotated[list[str], Listed("renumbered class")]
     on_conflict: OnConflict
     conflicts: Annotated[Count, Counted("conflict", "to resolve")]

@@ -1,6 +1,7 @@
 """Plan a merge: which revisions are compared, and the event that joins them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.base.errors import ConflictError
@@ -8,14 +9,15 @@ from geographer.operations.merge.combine import Combined, combine_sides
 from geographer.operations.merge.events import BranchMerged, CombinedEvent, MergedRevision, OnConflict, SettledConflict
 from geographer.operations.merge.files import fetch_needed_files, list_needed_files
 from geographer.operations.merge.sides import FIRST, SECOND, Sides, stage_sides
+from geographer.operations.merge.splits import SplitSides, make_split_check
 from geographer.planning.merge_conflicts import (
     Conflict,
     make_conflict_rows,
-    require_no_conflicts,
 )
 from geographer.storage.log.ancestry import read_ancestry
 from geographer.storage.log.branches import Location, read_branch
 from geographer.storage.log.read import locate_revision, read_event
+from geographer.storage.queries.open_conflicts import require_no_conflicts
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, MergeParents
 
@@ -35,6 +37,8 @@ class CombinedPlan(NamedTuple):
     needed: Mapping[str, str]
     action: str
     merge: MergeParents | None = None
+    splits: SplitSides | None = None
+    last_number: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -44,7 +48,10 @@ class CombinedPlan(NamedTuple):
     def build_outputs(self, context: BuildContext, /) -> Change:
         """Fetch the files that only the remote has; see `fetch_needed_files` for errors."""
         fetch_needed_files(context.root, self.needed, self.action)
-        return Change(self.event, self.rows, merge=self.merge)
+        change = Change(self.event, self.rows, merge=self.merge)
+        if self.splits is None or not isinstance(self.event, BranchMerged):
+            return change
+        return replace(change, complete=make_split_check(change, self.event, self.splits, self.last_number))
 
 
 def plan_merge(revision: Revision, name: str, onto: str | None, on_conflict: OnConflict) -> CombinedPlan:
@@ -57,29 +64,30 @@ def plan_merge(revision: Revision, name: str, onto: str | None, on_conflict: OnC
     """
     location = locate_revision(revision.connection, name)
     theirs, ours = read_digest(revision, location), read_event(revision.connection, revision.position).digest
-    require_no_conflicts(revision, "merge")
+    require_no_conflicts(revision, "merging")
     bases = read_ancestry(revision.connection).find_merge_bases(ours, theirs)
     first, second = (theirs, ours) if onto else (ours, theirs)
     sides = stage_sides(revision, first, second, bases, ours=SECOND if onto else FIRST)
     _require_resolved(revision, sides, name)
     combined = combine_sides(revision, sides, "theirs" if on_conflict == "theirs" else "ours")
-    is_listed = on_conflict == "list"
+    is_listed, common = on_conflict == "list", read_event(revision.connection, sides.common)
+    last_number = _read_last_number(revision)
     if is_listed and combined.conflicts:
-        last_number = _read_last_number(revision)
         combined.rows["merge_conflict"] = make_conflict_rows(combined.conflicts, last_number)
     event = BranchMerged(
         merged=MergedRevision(name, location.position, theirs),
         bases=[*sides.bases],
         common=sides.common,
         follows_published=onto is not None,
-        labels_up_to=None if combined.labels_agree else sides.common,
+        labels_up_to=sides.common if list(sides.bases) == [common.digest] else 0,
         renumbered=combined.renumbered,
         on_conflict=on_conflict,
         conflicts=len(combined.conflicts) if is_listed else 0,
         settled=[] if is_listed else [settle_conflict(conflict, on_conflict) for conflict in combined.conflicts],
         **combined.payload,
     )
-    return make_plan(revision, event, combined, f"merge {name}", MergeParents(theirs, onto))
+    plan = make_plan(revision, event, combined, f"merge {name}", MergeParents(theirs, onto))
+    return plan._replace(splits=SplitSides(revision, sides), last_number=last_number + event.conflicts)
 
 
 def make_plan(

@@ -89,7 +89,7 @@ class ResolveConflicts(Request, frozen=True):
 
 
 class RevertEvent(Request, frozen=True):
-    """Undo what the event REV changed, by a new event; what changed since in other objects and columns stays.
+    """Undo what the event REV changed, by a new event; what changed since elsewhere stays.
 
     If later events changed the same, nothing is recorded. The reverted event stays in the history, and reverting the
     new event restores what it changed.

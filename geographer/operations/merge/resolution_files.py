@@ -9,12 +9,12 @@ from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import UsageError
 from geographer.base.input_paths import require_input_path
 from geographer.operations.merge.columns import PROPERTY, join_columns, split_columns
-from geographer.planning.merge_conflicts import OpenConflict
+from geographer.planning.merge_conflicts import NumberedConflict
 
 _ID_NAMES = ("id", "feature_id", "class")
 
 
-def read_resolution(path: str, item: OpenConflict) -> str | None:
+def read_resolution(path: str, item: NumberedConflict) -> str | None:
     """Return the value of a conflict that a file has, as JSON text; null in JSON: without the object or column.
 
     Raises:
@@ -48,7 +48,7 @@ def _read_json(path: Path) -> Any:
         raise UsageError(f"'{path}' cannot be read ({error.strerror}). Name another file.") from error
 
 
-def _read_feature(path: Path, value: Any, item: OpenConflict) -> str | None:
+def _read_feature(path: Path, value: Any, item: NumberedConflict) -> str | None:
     """Return the feature of a GeoJSON file, or its geometry; coordinates are longitude and latitude."""
     if value is None and item.conflict.column is None:
         return None

@@ -9,7 +9,8 @@ import msgspec
 
 from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import ConflictError, NotFoundError, UsageError, quote_names, quote_objects
-from geographer.operations.merge.columns import join_row, split_columns, split_row
+from geographer.operations.merge.classes import make_distinct
+from geographer.operations.merge.columns import REQUIRED_COLUMNS, join_row, split_columns, split_row
 from geographer.operations.merge.combine import make_column_payload, make_input_rows
 from geographer.operations.merge.events import ConflictsResolved, MergedTag
 from geographer.operations.merge.facts import RecipeState, SideFacts, read_facts_at
@@ -18,7 +19,7 @@ from geographer.operations.merge.merge import CombinedPlan, settle_conflict
 from geographer.operations.merge.recipes import MergedRecipes, makes_other_objects
 from geographer.operations.merge.resolution_files import read_resolution
 from geographer.planning.class_values import read_class_values
-from geographer.planning.merge_conflicts import OpenConflict, list_open_conflicts, make_resolved_rows
+from geographer.planning.merge_conflicts import NumberedConflict, fetch_conflicts, make_resolved_rows
 from geographer.planning.removed_rasters import make_dependent_removal_rows, make_removed_rows
 from geographer.storage.database.connection import quote_identifier, register_table
 from geographer.storage.events.row_tables import ROW_TABLES, make_row_table
@@ -35,6 +36,10 @@ _MADE: Final = {
     "label_object_change": "SELECT label, raster_id, feature_id FROM current_label_object WHERE label = $name",
     "split_change": "SELECT split, raster_id FROM current_split WHERE split = $name",
 }
+_CREATED: Final = (
+    "SELECT class, max(row(generation, digest)) FROM chain_class_change JOIN chain_event USING (position) "
+    "WHERE change = 'added' AND position <= getvariable('position') GROUP BY ALL"
+)
 Values = dict[str, str | None]
 """The chosen value of each conflict, by number, as JSON text."""
 
@@ -55,7 +60,8 @@ def plan_resolution(revision: Revision, numbers: Sequence[str], take: str, *, is
         rows |= _make_object_rows(revision, table, own, chosen)
     if removed := [id for id, _ in _iter_removed(rows.get("raster_change"))]:
         rows |= make_dependent_removal_rows(revision, removed)
-    _check_classes(revision, rows)
+    _make_values_distinct(revision, rows)
+    _require_classes(revision, rows)
     facts = read_facts_at(revision, revision.position)
     recipes = _resolve_recipes(revision, facts, conflicts, chosen, rows)
     rows |= _make_split_rows(revision, conflicts, chosen)
@@ -79,8 +85,8 @@ def plan_resolution(revision: Revision, numbers: Sequence[str], take: str, *, is
     return CombinedPlan(event, rows, _list_files(revision, rows), "resolve the conflicts")
 
 
-def _select_conflicts(revision: Revision, numbers: Sequence[str], *, is_all: bool) -> list[OpenConflict]:
-    conflicts = list_open_conflicts(revision)
+def _select_conflicts(revision: Revision, numbers: Sequence[str], *, is_all: bool) -> list[NumberedConflict]:
+    conflicts = fetch_conflicts(revision)
     if is_all == bool(numbers):
         raise UsageError("name the conflicts to resolve by number, or pass --all. List them with geographer conflicts.")
     known = {conflict.number for conflict in conflicts}
@@ -91,12 +97,17 @@ def _select_conflicts(revision: Revision, numbers: Sequence[str], *, is_all: boo
     return [conflict for conflict in conflicts if is_all or conflict.number in numbers]
 
 
-def _choose_value(item: OpenConflict, take: str) -> str | None:
+def _choose_value(item: NumberedConflict, take: str) -> str | None:
     conflict = item.conflict
     if take == "smallest":
         if conflict.subject != "split":
             raise UsageError(f"conflict {item.number} is not of a split. Pass --take ours, theirs, base or a file.")
         return conflict.remedy
+    if take == "base" and conflict.base is None and (conflict.column is None or conflict.column in REQUIRED_COLUMNS):
+        raise UsageError(
+            f"conflict {item.number} has no value of the last common revision, which both sides changed. Pass --take "
+            "ours, theirs or a file."
+        )
     if take in _CHOICES:
         value: str | None = getattr(conflict, take)
         return value
@@ -104,10 +115,10 @@ def _choose_value(item: OpenConflict, take: str) -> str | None:
 
 
 def _make_object_rows(
-    revision: Revision, table: str, conflicts: Sequence[OpenConflict], chosen: Values
+    revision: Revision, table: str, conflicts: Sequence[NumberedConflict], chosen: Values
 ) -> "dict[str, pa.Table]":
     """Return the rows of classes, features or rasters with the chosen values in place of the present ones."""
-    by_object: dict[str, list[OpenConflict]] = defaultdict(list)
+    by_object: dict[str, list[NumberedConflict]] = defaultdict(list)
     for item in conflicts:
         by_object[item.conflict.object_id].append(item)
     changes = []
@@ -154,26 +165,31 @@ def _iter_removed(rows: "pa.Table | None") -> list[tuple[str, str]]:
     return [(object_id, change) for object_id, change in pairs if change == "removed"]
 
 
-def _check_classes(revision: Revision, rows: "Mapping[str, pa.Table]") -> None:
-    """Raise if two classes would have one value, or a feature would have no class."""
-    values = read_class_values(revision)
+def _make_values_distinct(revision: Revision, rows: "dict[str, pa.Table]") -> None:
+    """Give the later of two classes that would have one value the next free one."""
+    if "class_change" not in rows:
+        return
+    before, changes = read_class_values(revision), {row["class"]: row for row in rows["class_change"].to_pylist()}
+    removed = {name for name, row in changes.items() if row["change"] == "removed"}
+    after = {**before, **{name: row["value"] for name, row in changes.items()}}
+    after = {name: value for name, value in after.items() if name not in removed}
+    for name in make_distinct(after, dict(revision.fetch_rows(_CREATED)), [*before.values()]):
+        change = "changed" if name in before else "added"
+        changes[name] = {"change": change, "class": name, "value": after[name]}
+    columns = {column: [row[column] for row in changes.values()] for column in ("change", "class", "value")}
+    rows["class_change"] = make_row_table("class_change", columns)
+
+
+def _require_classes(revision: Revision, rows: "Mapping[str, pa.Table]") -> None:
+    """Raise if a feature would have a class that does not exist."""
+    values = {*read_class_values(revision)}
     for row in rows["class_change"].to_pylist() if "class_change" in rows else ():
-        values.pop(row["class"], None)
-        if row["change"] != "removed":
-            values[row["class"]] = row["value"]
-    names: dict[int, str] = {}
-    for name, value in sorted(values.items()):
-        if other := names.get(value):
-            raise ConflictError(
-                f"the classes '{other}' and '{name}' would both have the value {value}. Take another side, or give "
-                "one of them another name first: geographer classes remap"
-            )
-        names[value] = name
+        values = values - {row["class"]} if row["change"] == "removed" else values | {row["class"]}
     changed = {row["feature_id"]: row for row in rows["feature_change"].to_pylist()} if "feature_change" in rows else {}
     query = "SELECT DISTINCT class FROM current_feature WHERE feature_id NOT IN (SELECT unnest($ids::VARCHAR[]))"
     used = {name for (name,) in revision.fetch_rows(query, {"ids": [*changed]})}
     used |= {row["class"] for row in changed.values() if row["change"] != "removed"}
-    if missing := sorted(used - values.keys()):
+    if missing := sorted(used - values):
         raise ConflictError(
             f"features have the {quote_objects('class', missing)}, which would not exist. Add it again first: "
             f"geographer add classes {missing[0]}"
@@ -181,7 +197,7 @@ def _check_classes(revision: Revision, rows: "Mapping[str, pa.Table]") -> None:
 
 
 def _resolve_recipes(
-    revision: Revision, facts: SideFacts, conflicts: Sequence[OpenConflict], chosen: Values, rows: dict[str, Any]
+    revision: Revision, facts: SideFacts, conflicts: Sequence[NumberedConflict], chosen: Values, rows: dict[str, Any]
 ) -> MergedRecipes:
     """Return the recipes to record and to remove; add the removal of what they made otherwise to the rows."""
     recipes, states = MergedRecipes(), dict(facts.recipes)
@@ -203,7 +219,7 @@ def _resolve_recipes(
     return recipes
 
 
-def _resolve_recipe(state: RecipeState | None, item: OpenConflict, value: str | None) -> RecipeState | None:
+def _resolve_recipe(state: RecipeState | None, item: NumberedConflict, value: str | None) -> RecipeState | None:
     column = item.conflict.column
     if column is None:
         if value is None:
@@ -239,7 +255,11 @@ def _remove_made_objects(revision: Revision, name: str, rows: dict[str, Any], *,
             rows.setdefault(table, removed)
 
 
-def _make_split_rows(revision: Revision, conflicts: Sequence[OpenConflict], chosen: Values) -> "dict[str, pa.Table]":
+def _make_split_rows(
+    revision: Revision,
+    conflicts: Sequence[NumberedConflict],
+    chosen: Values,
+) -> "dict[str, pa.Table]":
     """Return the rows that give rasters of splits the chosen parts; null leaves them without one."""
     changes = []
     for item in conflicts:
@@ -268,7 +288,7 @@ def _make_split_rows(revision: Revision, conflicts: Sequence[OpenConflict], chos
 
 
 def _resolve_columns(
-    facts: SideFacts, conflicts: Sequence[OpenConflict], chosen: Values, rows: Mapping[str, object]
+    facts: SideFacts, conflicts: Sequence[NumberedConflict], chosen: Values, rows: Mapping[str, object]
 ) -> dict[str, Any]:
     types = {subject: dict(columns) for subject, columns in facts.columns.items()}
     for item in conflicts:
@@ -281,7 +301,7 @@ def _resolve_columns(
     return make_column_payload(facts.columns, types, rows)
 
 
-def _list_tags(conflicts: Sequence[OpenConflict], chosen: Values) -> list[MergedTag]:
+def _list_tags(conflicts: Sequence[NumberedConflict], chosen: Values) -> list[MergedTag]:
     tags = []
     for item in conflicts:
         if item.conflict.subject == "tag":

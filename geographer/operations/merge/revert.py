@@ -7,9 +7,10 @@ from geographer.operations.merge.combine import combine_sides
 from geographer.operations.merge.events import EventReverted, RevertedEvent
 from geographer.operations.merge.merge import CombinedPlan, make_plan, read_digest
 from geographer.operations.merge.sides import FIRST, stage_sides
-from geographer.planning.merge_conflicts import format_conflicts, require_no_conflicts
+from geographer.planning.merge_conflicts import format_conflicts
 from geographer.storage.log.ancestry import read_ancestry
 from geographer.storage.log.read import locate_revision, read_event
+from geographer.storage.queries.open_conflicts import require_no_conflicts
 from geographer.storage.queries.revision import Revision
 
 _LASTING: Final = {
@@ -33,7 +34,7 @@ def plan_revert(revision: Revision, name: str | int) -> CombinedPlan:
     kind = str(revision.fetch_value("SELECT kind FROM log.event WHERE digest = $digest", {"digest": digest}))
     ancestry = read_ancestry(revision.connection)
     _require_revertible(name, kind, is_ancestor=ancestry.is_ancestor(digest, head.digest))
-    require_no_conflicts(revision, "revert")
+    require_no_conflicts(revision, "reverting")
     before = ancestry.nodes[digest].parents[0]
     sides = stage_sides(revision, head.digest, before, [digest], ours=FIRST)
     combined = combine_sides(revision, sides, "ours")
