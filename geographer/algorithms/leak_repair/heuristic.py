@@ -34,23 +34,16 @@ def move_all(problem: RepairProblem, part: int) -> Ints:
 
 
 def improve_labels(problem: RepairProblem, labels: Ints) -> Ints:
-    """Let each changed raster, in order, return to its part, or an excluded one join that of its groups, if it can."""
-    labels, allowed = labels.copy(), problem.list_allowed()
-    groups_of = problem.list_groups()
-    present = np.zeros((len(problem.anchors), problem.n_parts), np.int64)
+    """Let each excluded raster, in order, return to its part, or else join the part of its groups, if it can."""
+    labels, allowed, groups_of = labels.copy(), problem.list_allowed(), problem.list_groups()
+    is_present = np.zeros((len(problem.anchors), problem.n_parts), np.bool_)
     kept = labels[problem.members] != EXCLUDED
-    np.add.at(present, (problem.groups[kept], labels[problem.members[kept]]), 1)
-    for raster in np.flatnonzero(labels != problem.part).tolist():
-        groups, label = groups_of[raster], int(labels[raster])
-        if label != EXCLUDED:
-            present[groups, label] -= 1
-        others = present[groups].any(axis=0)
-        options = [part for part in np.flatnonzero(allowed[raster]) if not np.delete(others, part).any()]
-        if problem.part[raster] in options:
-            label = int(problem.part[raster])
-        elif label == EXCLUDED and options:
-            label = int(options[0])
-        if label != EXCLUDED:
-            present[groups, label] += 1
-        labels[raster] = label
+    is_present[problem.groups[kept], labels[problem.members[kept]]] = True
+    for raster in np.flatnonzero(labels == EXCLUDED).tolist():
+        others = is_present[groups_of[raster]].any(axis=0)
+        options = [part for part in np.flatnonzero(allowed[raster]).tolist() if not np.delete(others, part).any()]
+        if options:
+            own = int(problem.part[raster])
+            labels[raster] = own if own in options else options[0]
+            is_present[groups_of[raster], labels[raster]] = True
     return labels

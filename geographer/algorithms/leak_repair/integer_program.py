@@ -69,10 +69,10 @@ def _require_same_label(problem: RepairProblem) -> LinearConstraint:
 
 
 def _sort_groups(problem: RepairProblem) -> Ints:
-    """Return a number of each group, shape (g,), that follows from its members, not from the order of the groups."""
+    """Return a number of each group, shape (g,), that follows from what it is, not from the order of the groups."""
     starts = np.searchsorted(problem.groups, np.arange(1, len(problem.anchors)))
     members = [rasters.tolist() for rasters in np.split(problem.members, starts)]
-    order = sorted(range(len(members)), key=members.__getitem__)
-    numbers = np.empty(len(members), np.int64)
-    numbers[order] = np.arange(len(members))
+    keys = [*zip(members, problem.anchors.tolist(), strict=True)]
+    numbers = np.empty(len(keys), np.int64)
+    numbers[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
     return numbers

@@ -1,8 +1,9 @@
 """Solve a repair problem with two parts exactly, by a minimum cut.
 
 With the labels in the order 0 < excluded < 1, a raster has two binary variables: `reached`, its label is not 0, and
-`passed`, its label is 1. That one raster of a group has label 1 implies that none has label 0: an implication between
-variables, so a cut can express it (Ishikawa, "Exact optimization for Markov random fields with convex priors", 2003).
+`passed`, its label is 1. If one raster of a group has label 1, none has label 0: an implication between variables, so a
+cut can express it (Ishikawa, "Exact optimization for Markov random fields with convex priors", 2003). It also holds for
+the two variables of one raster, which is in a group.
 """
 
 from typing import Any, Final
@@ -51,7 +52,6 @@ def _make_network(problem: RepairProblem, weight: int) -> csr_array:
         (_SOURCE, reached, np.where(problem.part == 1, change, 0)),
         (reached, passed, problem.weights * (weight + 1)),
         (passed, _SINK, np.where(problem.part == 1, 0, change)),
-        (passed, reached, infinite),
         (passed[problem.members], groups, infinite),
         (groups, reached[problem.members], infinite),
         (_SOURCE, to_source, infinite),
