@@ -149,7 +149,7 @@ def test_merge_conflict_is_named_with_next_command(ada):
     for name in ("geographer.lock", "history.dvc", "rasters/around.dvc"):
         assert f"CONFLICT (content): Merge conflict in {name}" in conflicts
     require_refusal(
-        ada, ConflictError, "conflict of a Git merge", "git merge --abort", "geographer clone", repairs=True
+        ada, ConflictError, "conflict of a Git merge", "git checkout --ours", "geographer merge", repairs=True
     )
     run_git(ada, "checkout", "--ours", "geographer.lock")
     with pytest.raises(ConflictError, match=r"rasters/around\.dvc.*conflict of a Git merge.*git merge --abort"):
