@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
@@ -16,6 +16,8 @@ from geographer.storage.queries.object_changes import (
     Role,
     RowAddress,
     fetch_events,
+    fetch_merged_events,
+    fetch_merged_rows,
     fetch_object_rows,
     fetch_rows_of_ids,
     find_object_rows,
@@ -84,7 +86,8 @@ def read_history(connection: duckdb.DuckDBPyConnection, text: str) -> list[dict[
     """Return the events that touched an object and what it comes from, oldest first; the log and state are attached.
 
     Columns: position, kind, recorded_at (UTC), author, message, object, change, detail, parent, and history, the digest
-    of the history that a merge imported.
+    of the history that an import or a merge brought. Before a merge come the events that it brought: they have its
+    position, and as history their own digest.
 
     Raises:
         NotFoundError: no event ever touched such an object.
@@ -94,8 +97,12 @@ def read_history(connection: duckdb.DuckDBPyConnection, text: str) -> list[dict[
     if not rows:
         raise make_missing_error(parse_object(text))
     reader.load_events(row.position for row in rows)
+    rows.sort(key=attrgetter(*ObjectEvent._fields[:4]))
+    merged = reader.read_merged(rows)
     return [
-        _make_row(reader.events[row.position], row) for row in sorted(rows, key=attrgetter(*ObjectEvent._fields[:4]))
+        _make_row(event, item)
+        for position, group in groupby(rows, key=attrgetter("position"))
+        for event, item in (*merged.get(position, ()), *((reader.events[position], row) for row in group))
     ]
 
 
@@ -116,6 +123,7 @@ class _HistoryReader:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+        self._object_id = ""
         self.events: dict[int, ChangeEvent] = {}
 
     def load_events(self, positions: Iterable[int]) -> None:
@@ -131,6 +139,7 @@ class _HistoryReader:
             return self._read_recipe(name.name, kind=name.subject)
         if name.subject == "label":
             return self._read_label(name.name)
+        self._object_id = name.name
         as_feature: tuple[Role, ...] = ("feature", "chip feature")
         as_raster: tuple[Role, ...] = ("raster", "parent", "label", "split")
         roles = {None: (*as_feature, *as_raster), "feature": as_feature, "raster": as_raster}[name.subject]
@@ -139,6 +148,30 @@ class _HistoryReader:
         rows = [row for role, addresses in found.items() for row in self._read_role(name.name, role, addresses)]
         rows += [row for role in _CHIP_ROLES & found.keys() for row in self._read_removals(rows, role)]
         return [*rows, *self._read_origins(name.name, found.get("raster", []))] if rows else []
+
+    def read_merged(self, rows: Iterable[ObjectEvent]) -> dict[int, list[tuple[ChangeEvent, ObjectEvent]]]:
+        """Return, by the position of a merge, what the events that it brought did to the objects of its rows."""
+        found: dict[int, list[tuple[ChangeEvent, ObjectEvent]]] = {}
+        brought: dict[int, list[ChangeEvent]] = {}
+        for position, objects in self._find_merged_objects(rows).items():
+            events = brought.setdefault(position, fetch_merged_events(self._connection, self.events[position]))
+            by_key = {event.event_key: event for event in events}
+            for role, object_id, shown in objects:
+                columns = _ROLE_OBJECTS[role][1]
+                for key, *values in fetch_merged_rows(self._connection, object_id, role, events, columns):
+                    item = ObjectEvent(position, shown.object, *values)
+                    found.setdefault(position, []).append((by_key[key], item._replace(parent=shown.parent)))
+        return found
+
+    def _find_merged_objects(self, rows: Iterable[ObjectEvent]) -> dict[int, list[tuple[Role, str, ObjectEvent]]]:
+        """Return the rows of merges with the role and the id under which they are found, by position."""
+        found: dict[int, list[tuple[Role, str, ObjectEvent]]] = {}
+        for row in rows:
+            role = _OBJECT_ROLES.get(row.object)
+            object_id = row.parent if row.object in _ORIGINS.values() else self._object_id
+            if role and object_id and self.events[row.position].kind == _MERGE:
+                found.setdefault(row.position, []).append((role, object_id, row))
+        return found
 
     def _read_role(self, object_id: str, role: Role, addresses: list[RowAddress]) -> Iterator[ObjectEvent]:
         """Yield what the rows say that name an object in one role."""
@@ -220,6 +253,11 @@ _CHIP_ROLES: Final[frozenset[Role]] = frozenset({"parent", "chip feature"})
 """The roles in which the row of a chip names what it was cut from and for."""
 
 _ORIGINS: Final[dict[Role, str]] = {"raster": "source raster", "feature": "feature on it"}
+_OBJECT_ROLES: Final[dict[str, Role]] = {
+    **{"feature": "feature", "raster": "raster", "label": "label", "split": "split"},
+    **{shown: role for role, shown in _ORIGINS.items()},
+}
+_MERGE: Final = "branch_merged"
 _LABEL_ORIGINS: Final = frozenset({"raster", *_ORIGINS.values()})
 
 

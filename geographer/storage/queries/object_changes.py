@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import duckdb
 
+from geographer.storage.log.ancestry import read_ancestry
 from geographer.storage.log.chain import BRANCH
 
 Role = Literal["feature", "raster", "parent", "chip feature", "label", "split"]
@@ -49,7 +50,8 @@ _MAX_LISTED: Final = 1_000
 """So many hashes at most are literals of a query: parsing more takes longer than passing a list."""
 _EVENT_COLUMNS: Final = (
     "position, event_key, kind, recorded_at::TIMESTAMP AS recorded_at, author, message, digest, "
-    "CASE WHEN kind = 'dataset_imported' THEN payload->>'$.history.digest' END AS history"
+    "CASE WHEN kind = 'dataset_imported' THEN payload->>'$.history.digest' "
+    "WHEN len(parents) > 1 THEN parents[2] END AS history"
 )
 
 
@@ -61,7 +63,11 @@ class RowAddress(NamedTuple):
 
 
 class ChangeEvent(NamedTuple):
-    """An event that changed an object; `recorded_at` is a time in UTC, `history` the digest that a merge imported."""
+    """An event that changed an object.
+
+    `recorded_at` is a time in UTC. `history` is the digest of the history that an import or a merge brought; of an
+    event that a merge brought, its own digest: then `position` is that of the merge.
+    """
 
     position: int
     event_key: int
@@ -118,6 +124,31 @@ def fetch_events(connection: duckdb.DuckDBPyConnection, positions: Iterable[int]
         f"WHERE branch = {BRANCH} AND position IN ({numbers})) USING (event_key)"
     )
     return {row[0]: ChangeEvent(*row) for row in connection.execute(query).fetchall()}
+
+
+def fetch_merged_events(connection: duckdb.DuckDBPyConnection, merge: ChangeEvent) -> list[ChangeEvent]:
+    """Return the events that a merge event brought to its first parent, oldest first."""
+    ancestry = read_ancestry(connection)
+    first, *others = ancestry.nodes[merge.digest].parents
+    brought = ancestry.list_ancestors(others) - ancestry.list_ancestors([first])
+    query = (
+        f"SELECT {_EVENT_COLUMNS} FROM (SELECT $position AS position, * FROM log.event) "  # noqa: S608
+        "WHERE digest IN (SELECT unnest($digests::VARCHAR[])) ORDER BY generation, digest"
+    )
+    rows = connection.execute(query, {"position": merge.position, "digests": [*brought]}).fetchall()
+    return [(event := ChangeEvent(*row))._replace(history=event.digest) for row in rows]
+
+
+def fetch_merged_rows(
+    connection: duckdb.DuckDBPyConnection, object_id: str, role: Role, events: Sequence[ChangeEvent], columns: str
+) -> list[tuple[Any, ...]]:
+    """Return event key, ordinal, change and `columns` of the rows of events, of any chain, that name an object."""
+    keys = ", ".join(str(event.event_key) for event in events) or "NULL"
+    query = (
+        f"SELECT event_key, ordinal, change, {columns} FROM log.{ROLE_TABLES[role]} "  # noqa: S608
+        f"WHERE event_key IN ({keys}) AND {ROLE_COLUMNS[role]} = $id ORDER BY event_key, ordinal"
+    )
+    return connection.execute(query, {"id": object_id}).fetchall()
 
 
 def fetch_object_rows(
