@@ -12,6 +12,7 @@ from geographer.base.errors import NotFoundError
 from geographer.base.text import encode_chip_id, quote_start
 from geographer.storage.log.branches import read_branch
 from geographer.storage.queries.object_changes import (
+    MERGE_KIND,
     ChangeEvent,
     Role,
     RowAddress,
@@ -169,7 +170,7 @@ class _HistoryReader:
         for row in rows:
             role = _OBJECT_ROLES.get(row.object)
             object_id = row.parent if row.object in _ORIGINS.values() else self._object_id
-            if role and object_id and self.events[row.position].kind == _MERGE:
+            if role and object_id and self.events[row.position].kind == MERGE_KIND:
                 found.setdefault(row.position, []).append((role, object_id, row))
         return found
 
@@ -257,7 +258,6 @@ _OBJECT_ROLES: Final[dict[str, Role]] = {
     **{"feature": "feature", "raster": "raster", "label": "label", "split": "split"},
     **{shown: role for role, shown in _ORIGINS.items()},
 }
-_MERGE: Final = "branch_merged"
 _LABEL_ORIGINS: Final = frozenset({"raster", *_ORIGINS.values()})
 
 

@@ -29,6 +29,7 @@ from geographer.storage.queries.object_changes import (
     fetch_events,
     fetch_object_rows,
     find_object_rows,
+    find_origin_event,
 )
 from geographer.storage.queries.revision import Revision
 
@@ -293,6 +294,7 @@ class _Explainer:
         ]
         events = fetch_events(connection, (row.position for row in found))
         rows = fetch_object_rows(connection, object_id, role, found, events)
+        events = {at: find_origin_event(connection, event, role, object_id) for at, event in events.items()}
         added = [row[0] for row in rows if row[2] == "added"]
         changed = [row[0] for row in rows if row[2] == "changed" and added and row[0] > added[-1]]
         if not added:
@@ -309,7 +311,7 @@ class _Explainer:
         """Return the file, product or history that an object was added from."""
         payload = json.loads(
             self._revision.fetch_value(
-                "SELECT payload FROM chain_event WHERE position = $at", {"at": event["position"]}
+                "SELECT payload FROM log.event WHERE digest = $digest", {"digest": event["digest"]}
             )
             or "{}"
         )

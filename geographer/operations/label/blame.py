@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import duckdb
@@ -33,7 +32,7 @@ from geographer.operations.label.blame_sentences import describe_rule, make_sent
 from geographer.operations.label.masks import LabelInstances, LabelMask
 from geographer.rasters.pixel import read_pixel
 from geographer.storage.dvc.store import Store
-from geographer.storage.queries.object_changes import ChangeEvent, fetch_events
+from geographer.storage.queries.object_changes import ChangeEvent, fetch_events, find_origin_event
 from geographer.storage.workspace.revision_files import find_recorded_file
 
 
@@ -126,12 +125,17 @@ def _make_event_lists(
     changed = {
         feature_id: {"change": change, **_make_event_facts(events[at])} for feature_id, (at, change) in later.items()
     }
+
+    def make_facts(layer: PixelLayer) -> dict[str, Any]:
+        event = events[layer.feature.valid_from]
+        origin = find_origin_event(connection, event, "feature", layer.feature.item.feature_id)
+        return {**_make_layer_facts(layer), "event": _make_event_facts(origin)}
+
     made_with = [
-        {**_make_layer_facts(layer, events), "changed_since": changed.get(layer.feature.item.feature_id)}
-        for layer in earlier
+        {**make_facts(layer), "changed_since": changed.get(layer.feature.item.feature_id)} for layer in earlier
     ]
     return {
-        "features": [_make_layer_facts(layer, events) for layer in cause.drawing.layers],
+        "features": [make_facts(layer) for layer in cause.drawing.layers],
         "event": _make_event_facts(events[version.made_at]),
         "made_with": made_with if cause.made_with else None,
         "changed_since": [_make_event_facts(events[change]) for change in cause.changes],
@@ -179,7 +183,7 @@ def _find_class(value: Value, drawing: Drawing, recipe: LabelRecipe) -> str | No
     return drawing.layers[-1].feature.item.class_name
 
 
-def _make_layer_facts(layer: PixelLayer, events: Mapping[int, ChangeEvent]) -> dict[str, Any]:
+def _make_layer_facts(layer: PixelLayer) -> dict[str, Any]:
     item = layer.feature.item
     facts: dict[str, Any] = {
         "feature_id": item.feature_id,
@@ -189,7 +193,7 @@ def _make_layer_facts(layer: PixelLayer, events: Mapping[int, ChangeEvent]) -> d
     }
     if layer.values is not None:
         facts["probabilities"] = layer.values
-    return {**facts, "event": _make_event_facts(events[layer.feature.valid_from])}
+    return facts
 
 
 def _make_event_facts(event: ChangeEvent) -> dict[str, Any]:

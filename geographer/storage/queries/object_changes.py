@@ -46,6 +46,8 @@ _UNREADABLE: Final = """
 """
 SELECTED_ONE_BY_ONE: Final = 24
 """Up to so many rows, a condition for each is faster: DuckDB skips all vectors of 2,048 rows without the row."""
+MERGE_KIND: Final = "branch_merged"
+"""The kind of events that merge two branches."""
 _MAX_LISTED: Final = 1_000
 """So many hashes at most are literals of a query: parsing more takes longer than passing a list."""
 _EVENT_COLUMNS: Final = (
@@ -137,6 +139,17 @@ def fetch_merged_events(connection: duckdb.DuckDBPyConnection, merge: ChangeEven
     )
     rows = connection.execute(query, {"position": merge.position, "digests": [*brought]}).fetchall()
     return [(event := ChangeEvent(*row))._replace(history=event.digest) for row in rows]
+
+
+def find_origin_event(
+    connection: duckdb.DuckDBPyConnection, event: ChangeEvent, role: Role, object_id: str
+) -> ChangeEvent:
+    """Return the event that made a version of an object: of a merge, the last one that it brought and that did."""
+    if event.kind != MERGE_KIND:
+        return event
+    brought = fetch_merged_events(connection, event)
+    keys = {key for key, *_ in fetch_merged_rows(connection, object_id, role, brought, "NULL")}
+    return next((item for item in reversed(brought) if item.event_key in keys and item.kind != MERGE_KIND), event)
 
 
 def fetch_merged_rows(
