@@ -19,6 +19,7 @@ from geographer.planning.upcasters import upcast_tag
 from geographer.storage.database.connection import DEFAULT_BRANCH
 from geographer.storage.events.payload import Digest, EventPayload, Name
 from geographer.storage.log.read import read_event, resolve_revision
+from geographer.storage.queries.open_conflicts import require_no_conflicts
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext, Request
 from geographer.storage.state.digest import compute_state_digest
@@ -190,6 +191,7 @@ class TagRevision(Request, frozen=True):
                 "--repair, which derives it from the log again."
             )
         tagged = Revision(revision.connection, position)
+        require_no_conflicts(tagged, "tagging")
         require_leak_free(tagged)
         version = choose_version(revision, position, self.version) if self.version else None
         if version is None and re.fullmatch(VERSION_PATTERN, self.name.removeprefix("v")):

@@ -13,7 +13,7 @@ from geographer.operations.merge.decide import Decisions
 from geographer.operations.merge.events import DroppedColumns, MergedTag
 from geographer.operations.merge.facts import RecipeState, SideFacts, read_side_facts, stage_removals
 from geographer.operations.merge.orders import make_order_rows
-from geographer.operations.merge.recipes import MergedRecipes, merge_recipes
+from geographer.operations.merge.recipes import NONE, MergedRecipes, merge_recipes
 from geographer.operations.merge.sides import FIRST, SECOND, Sides
 from geographer.operations.merge.three_way import Take, choose_value
 from geographer.operations.merge.user_columns import merge_user_columns, plan_columns
@@ -40,12 +40,16 @@ _COUNTED: Final = {"classes": "class", "features": "feature", "rasters": "raster
 
 @dataclass(slots=True)
 class Combined:
-    """The result: values of the payload by name, the rows by row table, conflicts, and classes with other values."""
+    """The result: values of the payload by name, the rows by row table, conflicts, and classes with other values.
+
+    `has_assignments` says that assignments to parts were compared.
+    """
 
     payload: dict[str, Any] = field(default_factory=dict)
     rows: "dict[str, pa.Table | str]" = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
     renumbered: list[str] = field(default_factory=list)
+    has_assignments: bool = False
 
 
 def combine_sides(revision: Revision, sides: Sides, take: Take) -> Combined:
@@ -60,32 +64,49 @@ def combine_sides(revision: Revision, sides: Sides, take: Take) -> Combined:
     removed = _merge_removals(revision, sides, take, combined)
     decisions = Decisions(revision, sides)
     decisions.stage_rules(recipes.rules, sorted(removed))
-    _combine_features(revision, sides, decisions, take, combined)
-    _combine_rasters(revision, sides, decisions, take, combined)
+    changed = decisions.find_changed_tables()
+    _combine_features(revision, sides, decisions, take, combined, changed)
+    if "raster_change" in changed or NONE in recipes.rules.values():
+        changed.add("raster_change")
+        _combine_rasters(revision, sides, decisions, take, combined)
+    else:
+        decisions.stage_no_rasters()
+    combined.has_assignments = _combine_made(decisions, recipes, changed)
     combined.rows |= decisions.stage_net_rows()
     _combine_recipes(recipes, combined)
-    _check_collections(revision, facts, recipes, sides)
+    if "raster_change" in changed:
+        _check_collections(revision, facts, recipes, sides)
     _combine_removals(revision, removed, combined)
     _combine_columns(facts, sides, take, combined)
     _combine_tags(facts, sides, take, combined)
-    if (orders := make_order_rows(revision, sides.common)) is not None:
+    subjects = [subject for subject in ("feature", "raster") if f"{subject}_change" in changed]
+    if (orders := make_order_rows(revision, sides.common, subjects)) is not None:
         combined.rows["object_order"] = orders
-    queries = {name: f"SELECT count(*) FROM net_{kind}_change" for name, kind in _COUNTED.items()}  # noqa: S608
-    combined.payload |= {name: revision.fetch_value(query) for name, query in queries.items()}
+    for name, kind in _COUNTED.items():
+        rows = combined.rows.get(f"{kind}_change")
+        combined.payload[name] = revision.fetch_value(f"SELECT count(*) FROM {rows}") if rows else 0  # noqa: S608
     combined.payload["warnings"] = []
     return combined
 
 
-def _combine_features(revision: Revision, sides: Sides, decisions: Decisions, take: Take, combined: Combined) -> None:
-    for table in ("feature_change", "class_change"):
-        decisions.decide_declared(table)
-    rows, conflicts = merge_contested(revision, sides, "feature_change", take)
-    decisions.apply_merged("feature_change", rows)
-    used = [name for (name,) in revision.fetch_rows(_USED_CLASSES)]
+def _combine_features(
+    revision: Revision, sides: Sides, decisions: Decisions, take: Take, combined: Combined, changed: Collection[str]
+) -> None:
+    conflicts: list[Conflict] = []
+    used: list[str] = []
+    if "feature_change" in changed:
+        decisions.decide_declared("feature_change")
+        rows, conflicts = merge_contested(revision, sides, "feature_change", take)
+        decisions.apply_merged("feature_change", rows)
+        used = [name for (name,) in revision.fetch_rows(_USED_CLASSES)]
+    combined.conflicts += conflicts
+    if "class_change" not in changed:
+        return
+    decisions.decide_declared("class_change")
     class_rows, class_conflicts = merge_contested(revision, sides, "class_change", take)
     merged = merge_classes(revision, sides.common, class_rows, used)
     decisions.apply_merged("class_change", merged.rows)
-    combined.conflicts += [*class_conflicts, *conflicts]
+    combined.conflicts[:0] = class_conflicts
     combined.renumbered = merged.renumbered
 
 
@@ -96,7 +117,18 @@ def _combine_rasters(revision: Revision, sides: Sides, decisions: Decisions, tak
     rows, conflicts = merge_contested(revision, sides, "raster_change", take)
     decisions.apply_merged("raster_change", rows)
     combined.conflicts += conflicts
-    decisions.decide_derived()
+    decisions.decide_chips()
+
+
+def _combine_made(decisions: Decisions, recipes: MergedRecipes, changed: Collection[str]) -> bool:
+    """Decide on labels and assignments, if there may be any to decide on; return whether there were assignments."""
+    is_affected = NONE in recipes.rules.values() or decisions.has_absent_rasters()
+    if is_affected or {"label_change", "label_object_change"} & set(changed):
+        decisions.decide_labels()
+    if not (is_affected or "split_change" in changed):
+        return False
+    decisions.decide_splits()
+    return True
 
 
 def _end_withdrawn(revision: Revision, combined: Combined) -> None:

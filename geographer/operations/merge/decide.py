@@ -7,7 +7,7 @@ from typing import Final
 from geographer.operations.merge.contested import MergedRow
 from geographer.operations.merge.sides import Sides
 from geographer.storage.database.connection import quote_identifier, register_table, run_script
-from geographer.storage.events.row_tables import KEY_COLUMNS, ROW_TABLES, list_column_types, make_row_table
+from geographer.storage.events.row_tables import CORE_TABLES, KEY_COLUMNS, ROW_TABLES, list_column_types, make_row_table
 from geographer.storage.log.branches import read_branch
 from geographer.storage.queries.revision import Revision
 
@@ -20,6 +20,13 @@ ALTER TABLE decision_raster_change ADD COLUMN is_chip BOOLEAN DEFAULT false;
 UPDATE decision_raster_change SET is_chip = true
 FROM (SELECT raster_id FROM version_raster_change GROUP BY raster_id HAVING bool_and(parent_id IS NOT NULL)) AS chip
 WHERE chip.raster_id = decision_raster_change.raster_id;
+"""
+_NO_RASTERS: Final = """
+CREATE OR REPLACE TEMP TABLE merged_raster (raster_id VARCHAR, sha256 VARCHAR, crs VARCHAR);
+CREATE OR REPLACE TEMP TABLE absent_raster (raster_id VARCHAR);
+CREATE OR REPLACE TEMP TABLE version_raster_change (side VARCHAR, raster_id VARCHAR);
+CREATE OR REPLACE TEMP TABLE decision_raster_change
+    (raster_id VARCHAR, first_digest VARCHAR, second_digest VARCHAR, chosen VARCHAR);
 """
 _ADD_CHIPS: Final = """
 INSERT INTO candidate_raster_change
@@ -40,7 +47,15 @@ class Decisions:
 
     def __init__(self, revision: Revision, sides: Sides) -> None:
         self._revision, self._sides = revision, sides
+        self._staged: list[str] = []
         self._values = {"common": sides.common, "branch": read_branch(revision.connection), "bases": len(sides.bases)}
+
+    def find_changed_tables(self) -> set[str]:
+        """Return the row tables in which events of the sides have rows."""
+        tables = [table for table in KEY_COLUMNS if table in CORE_TABLES]
+        query = "(SELECT '{0}' FROM log.{0} SEMI JOIN side_event USING (event_key) LIMIT 1)"
+        found = [query.format(table) for table in tables]
+        return {table for (table,) in self._revision.fetch_rows(" UNION ALL ".join(found))}
 
     def stage_rules(self, rules: Mapping[str, str], removed: Sequence[str]) -> None:
         """Create `recipe_rule` and `merged_removal`: rules for objects of recipes, and rasters that users removed."""
@@ -54,6 +69,7 @@ class Decisions:
 
     def decide_declared(self, table: str) -> None:
         """Decide on the objects of a table that one parent at most changed."""
+        self._staged.append(table)
         self._stage_side_rows(table)
         if table == "raster_change":
             self._run(_ADD_CHIPS)
@@ -74,14 +90,25 @@ class Decisions:
                 columns,
             )
 
-    def decide_derived(self) -> None:
-        """Decide on what recipes made: chips, then labels and assignments to parts."""
+    def decide_chips(self) -> None:
+        """Decide on the rasters that recipes made: chips."""
         self._run((_FOLDER / "chips.sql").read_text())
         while True:
             self._run((_FOLDER / "chip_parents.sql").read_text())
             if not self._revision.fetch_rows("FROM orphan LIMIT 1"):
                 break
-        self._decide_labels()
+
+    def stage_no_rasters(self) -> None:
+        """Create the tables of rasters without rows: no side changed one."""
+        self._run(_NO_RASTERS)
+
+    def has_absent_rasters(self) -> bool:
+        """Return whether a raster that one side has is not in the result."""
+        return bool(self._revision.fetch_rows("FROM absent_raster LIMIT 1"))
+
+    def decide_splits(self) -> None:
+        """Decide on assignments to parts."""
+        self._staged.append("split_change")
         self._stage_side_rows("split_change")
         self._run(_ADD_ASSIGNMENTS)
         self._stage_versions("split_change")
@@ -92,14 +119,7 @@ class Decisions:
         """Create `net_…` and return the names of those that have rows, by row table."""
         template = (_FOLDER / "net_rows.sql").read_text()
         relations = {}
-        for table in (
-            "class_change",
-            "feature_change",
-            "raster_change",
-            "label_change",
-            "label_object_change",
-            "split_change",
-        ):
+        for table in self._staged:
             if table not in ("class_change", "feature_change", "raster_change"):
                 self._stage_merged(table, [])
             keys = KEY_COLUMNS[table]
@@ -115,7 +135,9 @@ class Decisions:
                 relations[table] = f"net_{table}"
         return relations
 
-    def _decide_labels(self) -> None:
+    def decide_labels(self) -> None:
+        """Decide on labels, each with its objects."""
+        self._staged += ["label_change", "label_object_change"]
         for table in ("label_change", "label_object_change"):
             self._stage_side_rows(table)
         self._run((_FOLDER / "label_groups.sql").read_text())

@@ -87,7 +87,9 @@ def plan_merge(revision: Revision, name: str, onto: str | None, on_conflict: OnC
         **combined.payload,
     )
     plan = make_plan(revision, event, combined, f"merge {name}", MergeParents(theirs, onto))
-    return plan._replace(splits=SplitSides(revision, sides), last_number=last_number + event.conflicts)
+    return plan._replace(
+        splits=SplitSides(revision, sides, has_rows=combined.has_assignments), last_number=last_number + event.conflicts
+    )
 
 
 def make_plan(

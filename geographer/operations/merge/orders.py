@@ -1,6 +1,6 @@
 """Places in the order of addition: which merged objects do not come where their rows would put them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,12 +31,14 @@ _GIVEN: Final = (
 )
 
 
-def make_order_rows(revision: Revision, common: int) -> "pa.Table | None":
-    """Return the rows of `object_order` that give objects of the result their places; None: there are none."""
+def make_order_rows(revision: Revision, common: int, subjects: Sequence[str]) -> "pa.Table | None":
+    """Return the rows of `object_order` that give objects of `subjects` their places; None: there are none."""
+    if not subjects:
+        return None
     _stage_given_places(revision)
     given = "log.object_order" if revision.fetch_rows(_HAS_TABLE) else _NO_TABLE
     rows: list[tuple[str, str, str, str, str]] = []
-    for subject in ("feature", "raster"):
+    for subject in subjects:
         script = (_FOLDER / "orders.sql").read_text().format(subject=subject, given=given)
         run_script(revision.connection, script)
         places = dict(revision.fetch_rows("SELECT id, place FROM new_order ORDER BY id"))

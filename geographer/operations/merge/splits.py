@@ -31,11 +31,12 @@ _CANDIDATES: Final = "SELECT split, raster_id FROM candidate_split_change"
 class SplitSides:
     """The assignments of both sides to parts, read while the sides are staged."""
 
-    def __init__(self, revision: Revision, sides: Sides) -> None:
-        self._changed = {*revision.fetch_rows(_CANDIDATES)}
+    def __init__(self, revision: Revision, sides: Sides, *, has_rows: bool) -> None:
+        """Read them; without `has_rows`, no side changed one."""
+        self._changed = {*revision.fetch_rows(_CANDIDATES)} if has_rows else set()
         self._parts: dict[str, Parts] = {}
         for name, side in (("ours", sides.ours), ("theirs", sides.theirs)):
-            rows = revision.fetch_rows(_PARTS, {"side": side})
+            rows = revision.fetch_rows(_PARTS, {"side": side}) if has_rows else []
             self._parts[name] = {(split, raster): part for split, raster, part in rows}
 
     def make_conflict(self, leak: "SplitLeak") -> Conflict:
@@ -47,7 +48,7 @@ class SplitSides:
                 for group in leak.groups
                 for raster, part in group.rasters.items()
             }
-        ours, theirs, remedy = (canonical_json(value) for value in (values["ours"], values["theirs"], leak.changes))
+        ours, theirs, remedy = (canonical_json(value) for value in (values["ours"], values["theirs"], leak.list_changes()))
         return Conflict("split", leak.split, None, None, ours, theirs, remedy)
 
 

@@ -3,7 +3,10 @@
 -- common_{table}, version_{table}
 CREATE OR REPLACE TEMP TABLE common_{table} AS
 SELECT {keys}, {columns} event_key, row_digest, generation, digest
-FROM (FROM state.{kind} WHERE valid_from <= $common AND valid_to > $common) SEMI JOIN candidate_{table} USING ({keys})
+-- In two steps, because DuckDB would read all columns of all rows.
+FROM (FROM state.{kind} WHERE rowid IN (
+    SELECT rowid FROM (SELECT rowid, {keys} FROM state.{kind} WHERE valid_from <= $common AND valid_to > $common)
+    SEMI JOIN candidate_{table} USING ({keys})))
 JOIN (SELECT position AS valid_from, event_key FROM log.chain WHERE branch = $branch) USING (valid_from)
 JOIN (SELECT event_key, generation, digest FROM log.event) USING (event_key);
 CREATE OR REPLACE TEMP TABLE version_{table} AS
