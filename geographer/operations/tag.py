@@ -18,6 +18,7 @@ from geographer.planning.split_constraints.check import require_leak_free
 from geographer.planning.upcasters import upcast_tag
 from geographer.storage.database.connection import DEFAULT_BRANCH
 from geographer.storage.events.payload import Digest, EventPayload, Name
+from geographer.storage.log.branches import has_branch
 from geographer.storage.log.read import read_event, resolve_revision
 from geographer.storage.queries.open_conflicts import require_no_conflicts
 from geographer.storage.queries.revision import Revision
@@ -183,6 +184,8 @@ class TagRevision(Request, frozen=True):
         """
         if revision.fetch_value("SELECT 1 FROM tags WHERE tag = $name", {"name": self.name}):
             raise ConflictError(f"tag '{self.name}' exists, and a tag does not move. Choose another name.")
+        if has_branch(revision.connection, self.name):
+            raise ConflictError(f"a branch has the name '{self.name}'. Choose another name for the tag.")
         position = resolve_revision(revision.connection, self.revision)
         digest = read_event(revision.connection, position).digest
         if revision.fetch_value("SELECT state_digest FROM state.meta") != compute_state_digest(revision.connection):

@@ -128,6 +128,8 @@ def test_branch_names_are_checked(two_branches):
     for name in ("main", "Topic", "v1"):
         with pytest.raises(ConflictError):
             two_branches.create_branch(name)
+    with pytest.raises(ConflictError, match="a branch has the name 'topic'"):
+        two_branches.tag("topic")
     with pytest.raises(NotFoundError, match="no revision 'none'"):
         two_branches.create_branch("new", "none")
 

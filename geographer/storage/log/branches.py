@@ -54,6 +54,11 @@ def read_chain_head(connection: duckdb.DuckDBPyConnection, branch: str) -> Head:
     return Head(*row) if row else EMPTY_LOG_HEAD
 
 
+def has_branch(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Return whether the log has a chain of this name."""
+    return read_chain_head(connection, name) != EMPTY_LOG_HEAD
+
+
 def is_branch_name(name: str) -> bool:
     """Return whether a chain is one of this dataset's branches: neither fetched nor hidden."""
     return "/" not in name and "@" not in name
