@@ -79,6 +79,10 @@ COMMANDS: Final = {
     "pull": ("share", "Fetch, move the head forward to the published one, and show it in the workspace."),
     "fetch": ("share", "Get what others published; head and workspace stay as they are."),
     "reproduce": ("share", "Write the files and tables of a revision from the log and a remote alone."),
+    "git-setup": (
+        "git_setup",
+        "Let Git keep your side of geographer.lock and the .dvc files when it merges two datasets.",
+    ),
     "gc": ("gc", "Delete the files that neither the head nor a tag needs, from this machine or a remote."),
     "verify": ("verify", "Check that the log and all files are as recorded, or list what differs."),
     "demo": ("demo", "Run the whole workflow on real data, in a new folder."),

@@ -49,11 +49,15 @@ def branch_command(folder: str, name: str | None, revision: str | None, delete: 
 def switch_command(folder: str, name: str, as_json: bool) -> None:
     """Use another branch.
 
-    The lock file, the .dvc files and the workspace are then at its head, at the cost of what differs. Git stays where
-    it is; where its commit has the lock file of another branch, a message says so.
+    A branch that only a remote has is created from REMOTE/NAME. The lock file, the .dvc files and the workspace are
+    then at its head, at the cost of what differs. Git stays where it is; where its commit has the lock file of another
+    branch, a message says so.
     """
     dataset = Dataset.open(folder, command=options.format_command_line(), progress=output.show_progress)
+    known = {branch.name for branch in dataset.list_branches()}
     branch = dataset.switch(name)
+    if name not in known and not as_json:
+        click.echo(f"created the branch '{name}' at the published head")
     if as_json:
         output.print_json_line(branch.to_dict())
     else:

@@ -14,6 +14,7 @@ _SELECTION_HELP: Final = (
     "The revisions whose files are sent or fetched: the head with all tags, all, or the head alone."
 )
 _REMOTE_HELP: Final = "The name of a remote of DVC."
+_BRANCH: Final = "--branch NAME"
 _selection_option = options.make_choice_option(_SELECTIONS, "tags", _SELECTION_HELP)
 _remote_argument = click.argument("remote", required=False, default=None, metavar="[REMOTE]")
 
@@ -22,6 +23,7 @@ _remote_argument = click.argument("remote", required=False, default=None, metava
 @click.argument("source", metavar="URL-or-PATH")
 @click.argument("folder", required=False, default=None, metavar="[DIR]")
 @options.make_option("--remote NAME", "the default one, or origin", _REMOTE_HELP)
+@options.make_option(_BRANCH, "that of geographer.lock, or main", "The branch to use.")
 @options.make_option("--at REV", "that of geographer.lock, or the newest", "The revision that the workspace shows.")
 @click.option("--no-pixels", is_flag=True, help="Fetch the history alone; checkout fetches files later.")
 @_selection_option
@@ -32,6 +34,7 @@ def clone_command(
     source: str,
     folder: str | None,
     remote: str | None,
+    branch: str | None,
     at: str | None,
     no_pixels: bool,
     revisions: str | None,
@@ -40,7 +43,8 @@ def clone_command(
     """Make a copy of a published dataset, with its history, in the new folder DIR.
 
     The source is a Git repository, whose DVC remote has the history and the files, or the URL or path of a DVC remote
-    alone. An interrupted clone goes on when the same command is repeated.
+    alone. The history of all published branches comes along. An interrupted clone goes on when the same command is
+    repeated.
     """
     from geographer.dataset import Dataset
     from geographer.sharing.clone import name_clone
@@ -52,6 +56,7 @@ def clone_command(
         source,
         path,
         remote=remote,
+        branch=branch,
         at=at,
         pixels=not no_pixels,
         revisions=_read_selection(revisions),
@@ -68,56 +73,67 @@ def clone_command(
     )
 
 
-@click.command("fetch", epilog=format_example("fetch"))
+@click.command("fetch", epilog=format_example("fetch", "fetch --branch lakes"))
 @_remote_argument
+@options.make_option(_BRANCH, "the one in use, and the events of all others", "The branch to fetch.")
 @_selection_option
 @options.json_option
 @click.pass_obj
-def fetch_command(folder: str, remote: str | None, revisions: str | None, as_json: bool) -> None:
+def fetch_command(folder: str, remote: str | None, branch: str | None, revisions: str | None, as_json: bool) -> None:
     """Get what others published; head and workspace stay as they are.
 
-    The events come into the log as the branch REMOTE/main, and the files into DVC's cache.
+    The events come into the log as the branch REMOTE/NAME, and the files into DVC's cache. Files of branches that are
+    not in use come when they are shown.
     """
-    result = _open_dataset(folder).fetch(remote, revisions=_read_selection(revisions))
+    result = _open_dataset(folder).fetch(remote, branch=branch, revisions=_read_selection(revisions))
     _print_fetched(result, as_json=as_json)
 
 
-@click.command("pull", epilog=format_example("pull"))
+@click.command("pull", epilog=format_example("pull", "pull --branch lakes"))
 @_remote_argument
+@options.make_option(_BRANCH, "the one in use", "The branch to pull, and to use from then on.")
 @_selection_option
 @options.json_option
 @click.pass_obj
-def pull_command(folder: str, remote: str | None, revisions: str | None, as_json: bool) -> None:
+def pull_command(folder: str, remote: str | None, branch: str | None, revisions: str | None, as_json: bool) -> None:
     """Fetch, move the head forward to the published one, and show it in the workspace.
 
-    In a clone of the Git repository that has no history yet, the history is fetched first. Of histories
-    that have diverged, both are kept.
+    In a clone of the Git repository that has no history yet, the history is fetched first. Of histories that have
+    diverged, both are kept: geographer merge REMOTE/NAME joins them.
     """
     from geographer.sharing.clone import complete_clone
 
     complete_clone(Path(folder), remote)
-    result = _open_dataset(folder).pull(remote, revisions=_read_selection(revisions))
+    result = _open_dataset(folder).pull(remote, branch=branch, revisions=_read_selection(revisions))
     _print_fetched(result, as_json=as_json)
 
 
 @click.command("push", epilog=format_example("push", "push --revisions all"))
 @_remote_argument
+@options.make_option(_BRANCH, "the one in use", "The branch to publish.")
 @_selection_option
 @click.option("--take-in", is_flag=True, help="First copy the rasters that are recorded in place into DVC.")
 @click.option("--dry-run", is_flag=True, help="Report what would be sent, and change nothing.")
 @options.json_option
 @click.pass_obj
 def push_command(
-    folder: str, remote: str | None, revisions: str | None, take_in: bool, dry_run: bool, as_json: bool
+    folder: str,
+    remote: str | None,
+    branch: str | None,
+    revisions: str | None,
+    take_in: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Publish the head with its history and files on a remote.
 
-    The head of a remote only moves forward: pull first what others published.
+    The head of a branch on a remote only moves forward: pull or merge first what others published. While a conflict of
+    a merge is open, nothing is published.
     """
     dataset = _open_dataset(folder)
     if take_in and not dry_run:
         output.print_result(dataset.take_in_rasters(()), as_json=as_json)
-    result = dataset.push(remote, revisions=_read_selection(revisions), dry_run=dry_run)
+    result = dataset.push(remote, branch=branch, revisions=_read_selection(revisions), dry_run=dry_run)
     if as_json:
         output.print_json_line(result._asdict())
         return
@@ -170,10 +186,15 @@ def _read_selection(text: str | None) -> Any:
     return text or "tags"
 
 
-def _print_fetched(result: Any, *, as_json: bool) -> None:
-    if as_json:
-        output.print_json_line(result._asdict())
-        return
+def _print_fetched(fetched: Any, *, as_json: bool) -> None:
+    for result in (fetched, *fetched.others):
+        if as_json:
+            output.print_json_line({name: value for name, value in result._asdict().items() if name != "others"})
+        else:
+            _print_branch(result)
+
+
+def _print_branch(result: Any) -> None:
     if not result.position:
         click.echo(f"{result.branch}: nothing is published there yet")
         return
@@ -183,6 +204,9 @@ def _print_fetched(result: Any, *, as_json: bool) -> None:
 
 
 def _describe_distance(result: Any) -> str:
+    name = result.branch.partition("/")[2]
+    if name != result.compared_branch:
+        return f"geographer switch {name} uses it"
     if result.ahead and result.behind:
         return f"diverged: {result.ahead:,} ahead, {result.behind:,} behind"
     if result.ahead or result.behind:

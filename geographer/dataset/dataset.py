@@ -145,6 +145,7 @@ class Dataset(BranchingDataset):
         path: str | Path | None = None,
         *,
         remote: str | None = None,
+        branch: str | None = None,
         at: RevisionSpec = None,
         pixels: bool = True,
         revisions: "RevisionSelection" = "tags",
@@ -158,6 +159,7 @@ class Dataset(BranchingDataset):
                 of a DVC remote alone.
             path: The new folder. Default: named after the source, in the current folder.
             remote: The name of the remote of DVC. Default: the default one of the Git repository, or `origin`.
+            branch: The branch to use. Default: that of the lock file in the Git repository, or `main`.
             at: The revision that the workspace shows. Default: that of the lock file, or the newest.
             pixels: Whether to fetch files. Without them, tables and history can be read, and `checkout` fetches files.
             revisions: Fetch the files of the head ('current'), of all 'tags' too, or of 'all' revisions.
@@ -171,12 +173,13 @@ class Dataset(BranchingDataset):
             CorruptError: what the remote delivers is not as it should be.
             StorageError: Git or the remote failed; the same call goes on.
         """
-        from geographer.sharing.clone import clone_files, finish_clone, name_clone
+        from geographer.sharing.clone import clone_files, fetch_clone_branches, finish_clone, name_clone
         from geographer.sharing.fetch import fetch_clone_objects, retain_tags
 
         check_selection(revisions)
-        root = clone_files(source, Path(path) if path is not None else name_clone(source), remote)
+        root = clone_files(source, Path(path) if path is not None else name_clone(source), remote, branch)
         dataset = cls(root, command=command, progress=progress)
+        fetch_clone_branches(dataset._unit_of_work, remote, branch)
         dataset._unit_of_work.resolve_revision(at)
         if pixels:
             fetch_clone_objects(dataset._unit_of_work, remote, revisions)
@@ -185,13 +188,16 @@ class Dataset(BranchingDataset):
         finish_clone(root)
         return dataset
 
-    def fetch(self, remote: str | None = None, *, revisions: "RevisionSelection" = "tags") -> "FetchResult":
-        """Get what others published: events into the log, as the chain `REMOTE/main`, and files into DVC's cache.
+    def fetch(
+        self, remote: str | None = None, *, branch: str | None = None, revisions: "RevisionSelection" = "tags"
+    ) -> "FetchResult":
+        """Get what others published: events into the log, as the chain `REMOTE/BRANCH`, and files into DVC's cache.
 
         The dataset's head and the workspace stay as they are.
 
         Args:
             remote: The name of a remote of DVC; None: the default one.
+            branch: A branch of the remote. Default: that of the branch in use, and the events of all others.
             revisions: Fetch the files of the head ('current'), of all 'tags' too, or of 'all' revisions.
 
         Raises:
@@ -199,38 +205,50 @@ class Dataset(BranchingDataset):
             CorruptError: what the remote delivers is not as it should be; nothing of that was taken in.
             NotFoundError, StorageError: there is no such remote; it cannot be reached.
         """
-        from geographer.sharing.fetch import fetch_branch
+        from geographer.sharing.fetch import fetch_branches
         from geographer.storage.dvc.remote import open_remote
 
         check_selection(revisions)
         with open_remote(self.root, remote) as opened:
-            return fetch_branch(self._unit_of_work, opened, revisions)
+            return fetch_branches(self._unit_of_work, opened, revisions, branch)
 
-    def pull(self, remote: str | None = None, *, revisions: "RevisionSelection" = "tags") -> "FetchResult":
+    def pull(
+        self, remote: str | None = None, *, branch: str | None = None, revisions: "RevisionSelection" = "tags"
+    ) -> "FetchResult":
         """Fetch, move the head forward to that of the remote, and show it in the workspace; see `fetch`.
 
+        With `branch`, that branch is used from then on, as by `switch`.
+
         Raises:
-            ConflictError: the histories have diverged, or the workspace shows an older revision on request.
+            ConflictError: the histories have diverged: `merge` joins them; or the workspace shows an older revision on
+                request.
         """
-        from geographer.sharing.fetch import pull_branch
+        from geographer.sharing.pull import pull_branch
         from geographer.storage.dvc.remote import open_remote
 
         check_selection(revisions)
         with open_remote(self.root, remote) as opened:
-            return pull_branch(self._unit_of_work, opened, revisions)
+            return pull_branch(self._unit_of_work, opened, revisions, branch)
 
     def push(
-        self, remote: str | None = None, *, revisions: "RevisionSelection" = "tags", dry_run: bool = False
+        self,
+        remote: str | None = None,
+        *,
+        branch: str | None = None,
+        revisions: "RevisionSelection" = "tags",
+        dry_run: bool = False,
     ) -> "PushResult":
-        """Publish the head with its history and files on a remote, whose head only moves forward.
+        """Publish the head with its history and files on a remote, where a branch only moves forward.
 
         Args:
             remote: The name of a remote of DVC; None: the default one.
+            branch: The branch to publish. Default: the one in use.
             revisions: Publish the files of the head ('current'), of all 'tags' too, or of 'all' revisions.
             dry_run: Only report what would be sent.
 
         Raises:
-            ConflictError: the remote has events that this log lacks, or another push was faster: pull first.
+            ConflictError: the remote has events that this log lacks, or another push was faster: pull or merge first.
+                A conflict of a merge is open, or a split leaks.
             CorruptError: a file is neither on this machine nor on the remote.
             NotFoundError, StorageError: there is no such remote; it cannot be reached.
         """
@@ -239,7 +257,7 @@ class Dataset(BranchingDataset):
 
         check_selection(revisions)
         with open_remote(self.root, remote) as opened:
-            return push_branch(self._unit_of_work, opened, revisions, dry_run=dry_run)
+            return push_branch(self._unit_of_work, opened, revisions, branch, dry_run=dry_run)
 
     def collect_garbage(
         self, *, remote: str | None = None, revisions: "RetainedRevisions" = "tags", dry_run: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import Any, NamedTuple
 
-from geographer.base.errors import ConflictError, CorruptError, UsageError
+from geographer.base.errors import ConflictError, CorruptError, UsageError, quote_names
 from geographer.storage.branch_databases import BranchDatabases
 from geographer.storage.database.connection import open_transaction
 from geographer.storage.database.dataset_folder import LOCK_FILE
@@ -96,12 +96,31 @@ def delete_branch(work: UnitOfWork, name: str) -> None:
 def switch_branch(work: UnitOfWork, name: str) -> Branch:
     """Use another branch: its head is the head, and the lock file and the workspace are at it. Git is left alone.
 
+    A branch that only a remote has is created from there, as Git does.
+
     Raises:
         NotFoundError: there is no such branch.
-        ConflictError: the workspace shows an older revision on request, or something has changed beside the log.
+        ConflictError: several remotes have such a branch; the workspace shows an older revision on request, or
+            something has changed beside the log.
     """
+    _create_from_fetched(work, name)
     work.switch_branch(name)
     return next(branch for branch in list_branches(work) if branch.in_use)
+
+
+def _create_from_fetched(work: UnitOfWork, name: str) -> None:
+    """Create a branch that the log has as `REMOTE/NAME` alone."""
+    with work.database.open_connection(log="r") as connection:
+        heads = read_chain_heads(connection)
+    fetched = [chain for chain in heads if chain.endswith(f"/{name}") and "@" not in chain]
+    if name in heads or not fetched or not is_branch_name(name):
+        return
+    if len({heads[chain].digest for chain in fetched}) > 1:
+        raise ConflictError(
+            f"the remotes have different branches '{name}': {quote_names(fetched)}. Create yours from one of them: "
+            f"geographer branch {name} {fetched[0]}"
+        )
+    create_branch(work, name, fetched[0])
 
 
 def describe_git_branch(work: UnitOfWork) -> str | None:
@@ -116,7 +135,7 @@ def describe_git_branch(work: UnitOfWork) -> str | None:
     if lock is None or lock.branch == work.branch:
         return None
     return (
-        f"Git's branch '{named.stdout.strip() or 'HEAD'}' has {LOCK_FILE} of the branch '{lock.branch}', and the branch "
-        f"in use is '{work.branch}'. Commit {LOCK_FILE} and the .dvc files on a branch of Git for '{work.branch}', or "
-        f"go back with geographer switch {lock.branch}."
+        f"Git's branch '{named.stdout.strip() or 'HEAD'}' has {LOCK_FILE} of the branch '{lock.branch}', and the "
+        f"branch in use is '{work.branch}'. Commit {LOCK_FILE} and the .dvc files on a branch of Git for "
+        f"'{work.branch}', or go back with geographer switch {lock.branch}."
     )

@@ -13,18 +13,22 @@ from pathlib import Path
 from typing import Final
 
 from geographer.base.atomic_files import TEMPORARY_FILES, translate_os_errors, write_atomic
-from geographer.base.errors import ConflictError, CorruptError, NotFoundError, StorageError, UsageError
+from geographer.base.errors import ConflictError, CorruptError, NotFoundError, StorageError, UsageError, quote_names
 from geographer.base.redaction import has_credentials
-from geographer.sharing.fetch import download_segments
-from geographer.storage.database.connection import DEFAULT_BRANCH
+from geographer.sharing.branches import switch_branch
+from geographer.sharing.fetch import fetch_other_branches, list_valid_branches
+from geographer.sharing.remote_history import download_segments
+from geographer.storage.database.connection import DEFAULT_BRANCH, Database
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE, find_dataset_root
 from geographer.storage.dvc.dvc_check import read_dvc_file
 from geographer.storage.dvc.remote import Remote, open_remote
 from geographer.storage.dvc.store import Store
 from geographer.storage.history.agreement import create_log_of_segments
 from geographer.storage.history.folder import HISTORY_DVC_FILE, HistoryFolder
+from geographer.storage.history.ingest import copy_chain
 from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, read_lock, write_lock
 from geographer.storage.history.published import KnownRemote, PublishedRevision, parse_published, remember_remote
+from geographer.storage.unit_of_work import UnitOfWork
 
 DEFAULT_REMOTE: Final = "origin"
 """The name of the remote that a clone of a remote's URL gets."""
@@ -35,10 +39,11 @@ _OBJECT_STORES: Final = re.compile(r"(s3|gs|gcs|azure|oss|hdfs|webhdfs|webdav|we
 _SCP_LIKE: Final = re.compile(r"[^/:]+@[^/:]+:(?!//)")
 
 
-def clone_files(source: str, folder: Path, remote_name: str | None) -> Path:
+def clone_files(source: str, folder: Path, remote_name: str | None, branch: str | None = None) -> Path:
     """Create the dataset's folder from `source` with its log, and return it; a clone that was interrupted goes on.
 
-    `source` is a Git repository (URL or path), or the URL or path of a DVC remote that a dataset was pushed to.
+    `source` is a Git repository (URL or path), or the URL or path of a DVC remote that a dataset was pushed to. Of
+    that alone, `branch` is read: `main` if it is None.
 
     Raises:
         ConflictError: the folder exists and is not an unfinished clone of the same source.
@@ -67,7 +72,7 @@ def clone_files(source: str, folder: Path, remote_name: str | None) -> Path:
     root = _find_root(folder, is_remote=not (folder / ".git").exists())
     if not (root / GEOGRAPHER_FOLDER / "log.duckdb").exists():
         with open_remote(root, remote_name) as remote:
-            restore_from_remote(root, remote)
+            restore_from_remote(root, remote, branch)
     return root
 
 
@@ -106,8 +111,18 @@ def complete_clone(path: Path, remote_name: str | None) -> None:
             restore_from_remote(root, remote)
 
 
-def restore_from_remote(root: Path, remote: Remote) -> None:
+def fetch_clone_branches(work: UnitOfWork, remote_name: str | None, branch: str | None) -> None:
+    """Fetch the events of the other branches into a new clone, and use `branch`, if it is given."""
+    with open_remote(work.root, remote_name) as remote:
+        fetch_other_branches(work, remote)
+    if branch is not None and branch != work.branch:
+        switch_branch(work, branch)
+
+
+def restore_from_remote(root: Path, remote: Remote, branch: str | None = None) -> None:
     """Build the log of a dataset that has none: up to its lock file, or without one, to the newest published head.
+
+    `branch` is the branch that is read without a lock file.
 
     Raises:
         NotFoundError: nothing was published, or not what the lock file names.
@@ -115,11 +130,10 @@ def restore_from_remote(root: Path, remote: Remote) -> None:
     """
     lock = read_lock(root)
     with Store(root) as store:
-        published = _read_published(remote, lock.branch if lock else DEFAULT_BRANCH)
+        name = lock.branch if lock else branch or DEFAULT_BRANCH
+        published = _read_published(remote, name)
         if lock is None and published is None:
-            raise NotFoundError(
-                f"nothing was published on the remote '{remote.name}' ({remote.url}). Push there first."
-            )
+            raise _make_unpublished_error(remote, name)
         if lock is None:
             assert published
             paths = download_segments(store, remote, published.published.history)
@@ -137,7 +151,9 @@ def restore_from_remote(root: Path, remote: Remote) -> None:
         if not (root / HISTORY_DVC_FILE).exists():
             folder.track_files(store.cache_path("00" * 16).parent.parent)
     if published and is_newest:
-        remember_remote(root, f"{remote.name}/{lock.branch}", published)
+        tracked = f"{remote.name}/{lock.branch}"
+        remember_remote(root, tracked, published)
+        _track_branch(root, lock, tracked)
     write_lock(root, lock)
     folder.adopt_files(lock.head)
 
@@ -159,6 +175,20 @@ def _download_for_lock(
         f"the remote '{remote.name}' lacks the history of {LOCK_FILE} ({lock.head[:12]}). Run geographer push, or dvc "
         "push, where the dataset is."
     ) from error
+
+
+def _make_unpublished_error(remote: Remote, branch: str) -> NotFoundError:
+    place = f"on the remote '{remote.name}' ({remote.url})"
+    if others := list_valid_branches(remote):
+        return NotFoundError(f"no branch '{branch}' was published {place}, only {quote_names(others)}. Pass --branch.")
+    return NotFoundError(f"nothing was published {place}. Push there first.")
+
+
+def _track_branch(root: Path, lock: Lock, tracked: str) -> None:
+    """Let the log have the published branch under its name, which is at the head of the lock file."""
+    database = Database(root / GEOGRAPHER_FOLDER)
+    database.change_branch(lock.branch)
+    copy_chain(database, tracked, lock.head)
 
 
 def _read_published(remote: Remote, branch: str) -> KnownRemote | None:

@@ -6,38 +6,45 @@ import hashlib
 import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from geographer.base.errors import ConflictError, CorruptError, quote_names
+from geographer.base.errors import ConflictError, CorruptError, NotFoundError, quote_names
 from geographer.base.text import format_count
 from geographer.planning.split_constraints.check import require_leak_free
-from geographer.sharing.fetch import (
-    FetchResult,
-    describe_divergence,
-    fetch_branch,
-    list_published_segments,
-    parse_listing,
-)
+from geographer.sharing.comparison import is_on_chain
+from geographer.sharing.fetch import FetchResult, fetch_branch, read_newest
+from geographer.sharing.pull import describe_divergence
+from geographer.sharing.remote_history import list_published_segments, parse_listing
 from geographer.storage.dvc.dvc_check import read_dvc_file
 from geographer.storage.dvc.dvc_files import compute_md5
 from geographer.storage.dvc.remote import Remote
 from geographer.storage.dvc.store import Store
-from geographer.storage.events import Head
+from geographer.storage.events import EMPTY_LOG_HEAD, Head
 from geographer.storage.history.folder import HISTORY_DVC_FILE, HISTORY_FOLDER, HistoryFolder
+from geographer.storage.history.ingest import copy_chain
 from geographer.storage.history.published import (
     HEAD_FORMAT,
     KnownRemote,
     PublishedRevision,
     encode_published,
     read_known_remote,
+    read_known_remotes,
     remember_remote,
 )
+from geographer.storage.history.segments import read_segment_digests
+from geographer.storage.log.ancestry import read_ancestry
+from geographer.storage.log.branches import Location, find_chain_of, is_branch_name, read_chain_head
+from geographer.storage.queries.open_conflicts import require_no_conflicts
+from geographer.storage.queries.revision import Revision
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chain_objects import ChainObjects, list_chain_objects, list_withdrawn_md5s
 from geographer.storage.workspace.required_objects import RevisionSelection
 from geographer.storage.workspace.roots import Reference, format_references, list_references
+
+if TYPE_CHECKING:
+    import duckdb
 
 logger = logging.getLogger(__name__)
 
@@ -84,19 +91,26 @@ class _Parcel(NamedTuple):
 
 
 def push_branch(
-    work: UnitOfWork, remote: Remote, selection: RevisionSelection = "tags", *, dry_run: bool = False
+    work: UnitOfWork,
+    remote: Remote,
+    selection: RevisionSelection = "tags",
+    branch: str | None = None,
+    *,
+    dry_run: bool = False,
 ) -> PushResult:
-    """Publish the head of the branch in use with the objects of a selection of its revisions.
+    """Publish the head of a branch, by default the one in use, with the objects of a selection of its revisions.
 
     Objects are sent before segments, and these before the head: a push that is killed leaves the remote as it was, and
     the next one sends the rest.
 
     Raises:
-        ConflictError: the remote has events that this log lacks, a split leaks, or another push was faster.
+        ConflictError: the remote has events that this log lacks, a conflict of a merge is open, a split leaks, or
+            another push was faster.
+        NotFoundError: there is no such branch.
         CorruptError: an object is neither on this machine nor on the remote.
         StorageError: the remote cannot be reached.
     """
-    plan = _plan_push(work, remote, selection)
+    plan = _plan_push(work, remote, selection, work.branch if branch is None else branch)
     result = plan.make_result()
     if plan.references:
         logger.warning("%s.", format_references(plan.references))
@@ -104,6 +118,7 @@ def push_branch(
         return result._replace(changed=False)
     if result.changed:
         known = _publish_head(work, remote, plan)
+        copy_chain(work.database, plan.branch, plan.published.head)
     else:
         assert plan.known
         known, sent = plan.known, _restore_lost(work, remote, plan)
@@ -117,6 +132,7 @@ class _PushPlan(NamedTuple):
 
     Attributes:
         branch: The branch as it is called here: `REMOTE/BRANCH`.
+        ahead: The number of events that the published branch lacks.
         next_number: The number of the head that would be created.
         known: The newest head on the remote; None if there is none.
         published: The head to publish.
@@ -127,6 +143,7 @@ class _PushPlan(NamedTuple):
     """
 
     branch: str
+    ahead: int
     next_number: int
     known: KnownRemote | None
     published: PublishedRevision
@@ -142,7 +159,7 @@ class _PushPlan(NamedTuple):
             branch=self.branch,
             position=self.published.position,
             digest=self.published.head,
-            events=self.published.position - (self.known.published.position if self.known else 0),
+            events=self.ahead,
             objects=len(files),
             bytes=_count_bytes(files),
             references=[reference.raster_id for reference in self.references],
@@ -150,33 +167,67 @@ class _PushPlan(NamedTuple):
         )
 
 
-def _plan_push(work: UnitOfWork, remote: Remote, selection: RevisionSelection) -> _PushPlan:
-    head = work.prepare_head(None)
-    state = _require_ancestor(work, remote)
+def _plan_push(work: UnitOfWork, remote: Remote, selection: RevisionSelection, name: str) -> _PushPlan:
+    own_head = work.prepare_head(None)
+    head = own_head if name == work.branch else _read_branch_head(work, name)
+    state = _require_ancestor(work, remote, name)
     known = read_known_remote(work.root, state.branch, remote.url)
-    if known is None or known.published.head != head.digest:
-        with work.open_revision(head.position) as revision:
+    with work.open_revision(Location(name, head.position)) as revision:
+        require_no_conflicts(revision, "push")
+        if known is None or known.published.head != head.digest:
             require_leak_free(revision)
-    with work.database.open_connection(log="r") as connection:
-        needed = list_chain_objects(connection, work.branch, head.position, selection)
-        there = ChainObjects({}, {})
-        if known:
-            there = list_chain_objects(connection, work.branch, known.published.position, known.published.revisions)
-        withdrawn = list_withdrawn_md5s(connection, work.branch, head.position)
-    files = [md5 for md5 in needed.files if md5 not in there.files]
-    listings = {md5: text for md5, text in needed.listings.items() if md5 not in there.listings}
-    parcel = _pack_parcel(work, remote, files, listings, known)
-    with work.open_revision(head.position) as revision:
         references = list_references(revision)
-    published = _describe_head(work, head, selection)
-    return _PushPlan(state.branch, state.last_number + 1, known, published, needed, withdrawn, parcel, references)
+        published = _describe_head(work, name, head, selection, revision)
+    others = [known] if known else _list_other_heads(work, remote)
+    with work.database.open_connection(log="r") as connection:
+        needed = list_chain_objects(connection, name, head.position, selection)
+        there = [_list_published_objects(connection, other.published) for other in others]
+        withdrawn = list_withdrawn_md5s(connection, name, head.position)
+    files = [md5 for md5 in needed.files if not any(md5 in objects.files for objects in there)]
+    listings = {
+        md5: text for md5, text in needed.listings.items() if not any(md5 in objects.listings for objects in there)
+    }
+    sent = set[str]().union(
+        *(list_published_segments(work.file_store, remote, other.published) for other in others),
+    )
+    parcel = _pack_parcel(work, remote, files, listings, published.history, sent)
+    return _PushPlan(
+        state.branch, state.ahead, state.last_number + 1, known, published, needed, withdrawn, parcel, references
+    )
+
+
+def _read_branch_head(work: UnitOfWork, name: str) -> Head:
+    with work.database.open_connection(log="r") as connection:
+        head = read_chain_head(connection, name)
+    if head == EMPTY_LOG_HEAD or not is_branch_name(name):
+        raise NotFoundError(f"no branch '{name}'. See geographer branch.")
+    return head
+
+
+def _list_other_heads(work: UnitOfWork, remote: Remote) -> list[KnownRemote]:
+    """Return the published heads of other branches that this machine knows and that the remote still has."""
+    prefix, found = f"{remote.name}/", list[KnownRemote]()
+    for tracked, known in read_known_remotes(work.root).items():
+        if tracked.startswith(prefix) and known.url == remote.url:
+            newest, _ = read_newest(work, remote, tracked.removeprefix(prefix), known)
+            if newest is not None and newest.published == known.published:
+                found.append(known)
+    return found
+
+
+def _list_published_objects(connection: duckdb.DuckDBPyConnection, published: PublishedRevision) -> ChainObjects:
+    """Return the objects that a published head says to be on the remote; none if the log lacks it."""
+    place = find_chain_of(connection, published.head)
+    if place is None:
+        return ChainObjects({}, {})
+    return list_chain_objects(connection, *place, published.revisions)
 
 
 def _publish_head(work: UnitOfWork, remote: Remote, plan: _PushPlan) -> KnownRemote:
     """Send objects, then segments, then the head; `ConflictError` if another push was faster."""
     remote.upload_objects(plan.parcel.objects, work.progress)
     remote.upload_objects(plan.parcel.history, work.progress)
-    if not remote.create_head(work.branch, plan.next_number, encode_published(plan.published)):
+    if not remote.create_head(plan.published.branch, plan.next_number, encode_published(plan.published)):
         raise ConflictError(
             f"another push to '{remote.name}' was faster. Nothing of it was replaced. Run geographer pull, then push "
             "again."
@@ -228,21 +279,36 @@ def _delete_withdrawn(
     remember_remote(work.root, branch, msgspec.structs.replace(known, withdrawn=digest))
 
 
-def _require_ancestor(work: UnitOfWork, remote: Remote) -> FetchResult:
-    """Fetch the remote's branch, whose events `main` must have."""
-    result = fetch_branch(work, remote, None)
+def _require_ancestor(work: UnitOfWork, remote: Remote, name: str) -> FetchResult:
+    """Fetch the remote's branch, whose events the branch `name` must have, at their positions."""
+    result = fetch_branch(work, remote, None, name)
     if result.behind and result.ahead:
         raise ConflictError(describe_divergence(result))
     if result.behind:
-        count = format_count(result.behind, "event")
-        raise ConflictError(f"{result.branch} has {count} that this log lacks. Run geographer pull, then push again.")
+        count, option = format_count(result.behind, "event"), "" if name == work.branch else f" --branch {name}"
+        raise ConflictError(
+            f"{result.branch} has {count} that this log lacks. Run geographer pull{option}, then push again."
+        )
+    if result.position and not is_on_chain(work, name, Head(result.position, result.digest)):
+        raise ConflictError(
+            f"the events of {result.branch} were merged into the branch '{name}', where they have other positions. "
+            f"Published positions never change: run geographer merge {result.branch}, then push again."
+        )
     return result
 
 
 def _pack_parcel(
-    work: UnitOfWork, remote: Remote, md5s: list[str], listings: Mapping[str, bytes], known: KnownRemote | None
+    work: UnitOfWork,
+    remote: Remote,
+    md5s: list[str],
+    listings: Mapping[str, bytes],
+    history_address: str,
+    sent: set[str],
 ) -> _Parcel:
-    """Find and hash the bytes of what the remote lacks; `CorruptError` if an object is nowhere, or altered."""
+    """Find and hash the bytes of what the remote lacks; `CorruptError` if an object is nowhere, or altered.
+
+    `history_address` is that of the listing of segments, and `sent` has the MD5s of those that the remote has.
+    """
     store = work.file_store
     for address, content in listings.items():
         store.write_listing(address, content)
@@ -259,14 +325,14 @@ def _pack_parcel(
             f"{count} of the revisions to push, such as {quote_names(lost, 3)}, are neither on this machine nor on "
             f"'{remote.name}'. Get them with geographer pull OTHER-REMOTE, or see geographer verify."
         )
-    address, segments = list_history(store, work.root)
-    sent = list_published_segments(store, remote, known.published) if known else set()
+    _, segments = list_history(store, work.root)
     folder = HistoryFolder(work.root).folder
     history = {md5: folder / name for name, md5 in segments.items() if md5 not in sent}
-    if known is None or known.published.history != address:
-        history[address] = store.find_object(address)
+    if history_address not in sent:
+        history[history_address] = store.find_object(history_address)
     paths = {md5: store.find_object(md5) for md5 in candidates}
-    required = paths | {md5: folder / name for name, md5 in segments.items()} | {address: store.find_object(address)}
+    required = paths | {md5: folder / name for name, md5 in segments.items()}
+    required[history_address] = store.find_object(history_address)
     parcel = _Parcel({md5: path for md5, path in paths.items() if md5 in lacking}, history, required)
     for md5, path in (parcel.objects | parcel.history).items():
         if compute_md5(path) != md5.removesuffix(".dir"):
@@ -292,12 +358,29 @@ def list_history(store: Store, root: Path) -> tuple[str, dict[str, str]]:
         ) from error
 
 
-def _describe_head(work: UnitOfWork, head: Head, selection: RevisionSelection) -> PublishedRevision:
-    memory = HistoryFolder(work.root).read_memory()
-    if memory.head != head.digest or not memory.content_digest:
-        raise CorruptError(f"'{HISTORY_FOLDER}' is not at the head @{head.position}. See geographer verify.")
+def _describe_head(
+    work: UnitOfWork, name: str, head: Head, selection: RevisionSelection, revision: Revision
+) -> PublishedRevision:
     address, _ = list_history(work.file_store, work.root)
+    if name == work.branch:
+        memory = HistoryFolder(work.root).read_memory()
+        content_digest = memory.content_digest
+        if memory.head != head.digest or not content_digest:
+            raise CorruptError(f"'{HISTORY_FOLDER}' is not at the head @{head.position}. See geographer verify.")
+    else:
+        _require_segments(work, name, head)
+        content_digest = revision.compute_content_digest()
     dataset = work.read_dataset_id()
-    return PublishedRevision(
-        HEAD_FORMAT, dataset, work.branch, head.position, head.digest, memory.content_digest, address, selection
-    )
+    return PublishedRevision(HEAD_FORMAT, dataset, name, head.position, head.digest, content_digest, address, selection)
+
+
+def _require_segments(work: UnitOfWork, name: str, head: Head) -> None:
+    """Raise `ConflictError` unless the history folder has all events of a branch that is not in use."""
+    with work.database.open_connection(log="r") as connection:
+        missing = read_ancestry(connection).list_ancestors([head.digest])
+        for path in HistoryFolder(work.root).list_segment_paths():
+            missing.difference_update(read_segment_digests(connection, path))
+    if missing:
+        raise ConflictError(
+            f"'{HISTORY_FOLDER}' lacks events of the branch '{name}'. Run geographer switch {name}, then push again."
+        )

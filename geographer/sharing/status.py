@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from geographer.base.errors import GeographerError
 from geographer.base.text import format_count
-from geographer.sharing.fetch import compare_chains
+from geographer.sharing.comparison import compare_with_branch
 from geographer.storage.history.agreement import Agreement
 from geographer.storage.history.published import KnownRemote, read_known_remotes
 from geographer.storage.queries.revision import Revision
@@ -16,9 +15,10 @@ from geographer.storage.workspace.tracked_folders import find_unknown_dvc_files,
 
 
 class RemoteStatus(NamedTuple):
-    """A branch of a remote, as it was when it was last fetched or pushed: `ahead` and `behind` count this log's events.
+    """A branch of a remote, as it was when it was last fetched or pushed.
 
-    `ahead` is the number of events that the remote lacks, `behind` the number that this log lacks.
+    It is compared with the branch of the same name, or with the one in use if there is none: `ahead` is the number of
+    events that the remote lacks, `behind` the number that this branch lacks.
     """
 
     branch: str
@@ -84,17 +84,5 @@ def format_tag_usage(usage: TagUsage) -> str:
 
 def _describe_remote(work: UnitOfWork, branch: str, known: KnownRemote) -> RemoteStatus:
     published = known.published
-    head = work.read_head()
-    if _has_event(work, published.position, published.head):
-        ahead, behind = head.position - published.position, 0
-    else:
-        ahead, behind = compare_chains(work, branch, published.position)
+    _, ahead, behind = compare_with_branch(work, published.branch, published.head)
     return RemoteStatus(branch, published.position, published.head, ahead, behind)
-
-
-def _has_event(work: UnitOfWork, position: int, digest: str) -> bool:
-    """Return whether `main` has an event at a position: after a push or a clone, the log has no chain of the remote."""
-    try:
-        return work.resolve_revision(digest) == position
-    except GeographerError:
-        return False

@@ -387,7 +387,7 @@ def test_push_during_garbage_collection_is_noticed(history, tmp_path, monkeypatc
         return before
 
     monkeypatch.setattr("geographer.storage.dvc.remote.Remote.list_objects", list_after_push)
-    with pytest.raises(ConflictError, match="another push moved the head of 'origin'"):
+    with pytest.raises(ConflictError, match="another push moved a head of 'origin'"):
         history.collect_garbage(remote="origin")
     assert list_names(tmp_path / "remote/files/md5") == before
 

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError
-from geographer.sharing import fetch, push
+from geographer.sharing import fetch, pull, push
 from geographer.storage.dvc.folder_files import FolderFiles
 from geographer.storage.dvc.store import Store
 from geographer.storage.history.folder import HistoryFolder
@@ -47,8 +47,8 @@ KILL_POINTS: dict[str, tuple[Any, str]] = {
     "upload": (FolderFiles, "put_file"),
     "head": (FolderFiles, "create_file"),
     "head remembered": (push, "remember_remote"),
-    "fast forward": (fetch, "fast_forward"),
-    "segments adopted": (fetch, "adopt_segments"),
+    "fast forward": (UnitOfWork, "move_branch"),
+    "segments adopted": (pull, "adopt_segments"),
     "fetch remembered": (fetch, "remember_remote"),
     "download": (Store, "fetch_files"),
 }

@@ -78,6 +78,13 @@ class FolderFiles(BackendFiles):
         """Return those of the objects that the folder has."""
         return {md5 for md5 in md5s if Path(self.join_path(make_object_path(md5))).is_file()}
 
+    def list_names(self, path: str) -> list[str]:
+        """Return the names in a folder, which need not exist."""
+        try:
+            return os.listdir(self.join_path(path))  # noqa: PTH208
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
     def delete_files(self, paths: Iterable[str]) -> None:
         """Delete files; those that are not there are skipped."""
         for path in paths:

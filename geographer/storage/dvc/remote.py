@@ -91,6 +91,12 @@ class Remote:
             self._skipped_heads[branch] = skipped
             return head
 
+    def list_branches(self) -> list[str] | None:
+        """Return the branches that have heads, by name; None for HTTP, which has no listings."""
+        with self._translate_errors():
+            names = self._files.list_names(HEADS_FOLDER)
+        return None if names is None else sorted(filter(_BRANCH.fullmatch, names))
+
     def create_head(self, branch: str, number: int, content: bytes) -> bool:
         """Create a head, atomically; return False if that number exists, so another push was faster.
 

@@ -90,6 +90,14 @@ class BackendFiles:
         """Return the MD5s of all objects, and maybe names of other files."""
         return set(self.object_db.all())
 
+    def list_names(self, path: str) -> list[str] | None:
+        """Return the names in a folder, which need not exist; None if the remote cannot list."""
+        try:
+            paths = self.filesystem.fs.ls(self.join_path(path), detail=False, refresh=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [name.rstrip("/").rpartition("/")[2] for name in paths]
+
     def put_files(self, files: Mapping[str, Path], count: CountFile, report_error: ReportError) -> None:
         """Upload files by their paths in the remote, several at once, until one fails; none is incomplete there."""
         self._run_each(files, self.put_file, count, report_error)
@@ -252,6 +260,10 @@ class HttpFiles(BackendFiles):
     def list_objects(self) -> set[str]:
         """Refuse to list: HTTP has no listings."""
         raise UsageError("an HTTP remote cannot list its files. Use its folder, SSH, S3 or WebDAV address as a remote.")
+
+    def list_names(self, path: str) -> list[str] | None:
+        """Return None: HTTP has no listings."""
+        return None
 
     def create_file(self, path: str, content: bytes, is_current: Callable[[], bool]) -> bool | None:
         """Refuse to write."""

@@ -12,7 +12,7 @@ from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import ConflictError, CorruptError, GeographerError, NotFoundError
 from geographer.storage.database.connection import Database, open_transaction, run_script
 from geographer.storage.database.duckdb_errors import is_disk_error
-from geographer.storage.events import Event, Head
+from geographer.storage.events import Event
 from geographer.storage.events.payload import parse_payload
 from geographer.storage.events.row_tables import ROW_TABLES
 from geographer.storage.history.segments import (
@@ -22,9 +22,8 @@ from geographer.storage.history.segments import (
     list_segment_tables,
     read_segment_events,
 )
-from geographer.storage.log.ancestry import read_ancestry
 from geographer.storage.log.append import create_row_tables
-from geographer.storage.log.branches import Location, keep_merged_events, read_chain_head, replace_chain
+from geographer.storage.log.branches import find_chain_of, keep_merged_events, replace_chain
 from geographer.storage.log.chain import list_row_tables
 from geographer.storage.log.digests import build_row_digest_sql, compute_rows_digests
 from geographer.storage.log.read import is_supported_event, make_version_error, require_supported_log
@@ -100,37 +99,17 @@ def ingest_segments(
     return IngestResult(len(incoming.new_events), len(incoming.digests), common)
 
 
-def fast_forward(database: Database, chain: str, head: Head | None = None) -> int:
-    """Let the branch in use follow another chain, up to `head` or its end; return the number of new events.
+def copy_chain(database: Database, branch: str, head: str) -> None:
+    """Let the chain `branch` have the events up to the digest `head`, which the log must have.
 
-    If the branch's last event was merged into that chain, its own events get a hidden chain.
-
-    Raises:
-        ConflictError: the branch has events that do not lead to that head.
+    What it had beyond these stays in a hidden chain.
     """
     with database.open_connection(log="w") as connection:
-        own, other = (read_chain_head(connection, name) for name in (database.branch, chain))
-        other = head or other
-        ancestry = read_ancestry(connection)
-        if other.digest not in ancestry.nodes or not ancestry.is_ancestor(own.digest, other.digest):
-            raise ConflictError(
-                f"'{chain}' lacks events of the branch '{database.branch}'. Run geographer merge {chain}."
-            )
+        source = find_chain_of(connection, head)
+        if source is None:
+            raise NotFoundError(f"the log lacks the event {head[:12]}. Run geographer fetch.")
         with open_transaction(connection, _WRITE_ERROR):
-            replace_chain(connection, database.branch, Location(chain, other.position))
-        return len(ancestry.list_ancestors([other.digest]) - ancestry.list_ancestors([own.digest]))
-
-
-def copy_chain(database: Database, branch: str, head: str) -> None:
-    """Let the chain `branch` have the events of the branch in use up to the digest `head`, which that must have."""
-    with database.open_connection(log="w") as connection:
-        own, tracked = (_read_chain(connection, name) for name in (database.branch, branch))
-        own = own[: own.index(head) + 1]
-        with open_transaction(connection, _WRITE_ERROR):
-            if tracked != own[: len(tracked)]:
-                _rename_chain(connection, branch, f"{branch}@{tracked[-1][:12]}")
-                tracked = []
-            _extend_chain(connection, branch, own, len(tracked))
+            replace_chain(connection, branch, source)
 
 
 def read_chain(database: Database, branch: str) -> list[str]:

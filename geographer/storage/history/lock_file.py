@@ -16,6 +16,12 @@ from geographer.storage.events.payload import Digest, Name
 LOCK_FORMAT: Final = 1
 """The format of new lock files; this version reads it."""
 
+TAKE_OURS: Final = (
+    f"Take your side (git checkout --ours -- {LOCK_FILE} '*.dvc'; geographer checkout HEAD), then run geographer fetch "
+    "and geographer merge origin/main (the branch of the remote), and commit."
+)
+"""What to do when Git has left the markers of a conflict in lock or `.dvc` files."""
+
 _MARKER: Final = b"<<<<<<< "
 _MAX_BYTES: Final = 1 << 16
 
@@ -53,9 +59,8 @@ def parse_lock(content: bytes, name: str) -> Lock:
     """
     if _MARKER in content:
         raise ConflictError(
-            f"'{name}' has a conflict of a Git merge: two histories meet. Both are kept. Take your side (git checkout "
-            f"--ours -- {name} '*.dvc'), then run geographer fetch and geographer merge origin/main, and commit. "
-            "geographer git-setup lets Git do the first step."
+            f"'{name}' has a conflict of a Git merge: two histories meet. Both are kept. {TAKE_OURS} geographer "
+            "git-setup lets Git do the first step."
         )
     try:
         file_format = msgspec.json.decode(content, type=_LockFormat).format

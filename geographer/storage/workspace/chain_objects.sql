@@ -1,23 +1,13 @@
--- chain_objects.sql: the objects that revisions of a chain of the log need, from the log itself: md5, size, folder, name;
--- the revisions are the chain's head and its tags, or all
--- needs: macro path_fault, log.event, log.chain, log.raster_change, log.label_change, $branch, $head: the last position of the chain that
--- counts, $selection ('all', 'tags', 'current') · makes: temp tables selected_revision (position), chain_file (folder, name,
--- md5, size, valid_from, valid_to) of the versions that a selected revision shows
-CREATE OR REPLACE TEMP TABLE selected_revision AS
-WITH chain AS (
-    SELECT position, event_key FROM log.chain WHERE branch = $branch AND position <= $head
-), tag AS (
-    SELECT tagged.position FROM (
-        SELECT TRY_CAST(payload AS JSON)->>'$.tag.digest' AS digest
-        FROM log.event JOIN chain USING (event_key) WHERE kind = 'revision_tagged'
-    ) AS recorded JOIN log.event USING (digest) JOIN chain AS tagged USING (event_key)
-    WHERE $selection = 'tags'
-)
-SELECT $head AS position UNION SELECT position FROM tag UNION SELECT position FROM chain WHERE $selection = 'all';
+-- chain_objects.sql: the objects that revisions of a chain of the log need, from the log itself: md5, size, folder, name
+-- needs: macro path_fault, log.chain, log.raster_change, log.label_change, $branch, $positions: the revisions · makes: temp tables
+-- selected_revision (position), chain_file (folder, name, md5, size, valid_from, valid_to) of the versions that a selected revision
+-- shows
+CREATE OR REPLACE TEMP TABLE selected_revision AS SELECT unnest($positions::BIGINT[]) AS position;
 
 CREATE OR REPLACE TEMP TABLE chain_file AS
 WITH chain AS (
-    SELECT position, event_key FROM log.chain WHERE branch = $branch AND position <= $head
+    SELECT position, event_key FROM log.chain
+    WHERE branch = $branch AND position <= (SELECT max(position) FROM selected_revision)
 ), change AS (
     SELECT position, ordinal, 'r' || raster_id AS object, path, md5, size, storage = 'dvc' AND change <> 'removed' AS is_stored
     FROM log.raster_change JOIN chain USING (event_key)

@@ -8,6 +8,7 @@ from typing import Final
 
 from geographer.base.errors import ConflictError, CorruptError, quote_names
 from geographer.storage.dvc.dvc_files import FolderEntry, compute_address, encode_listing
+from geographer.storage.history.lock_file import TAKE_OURS
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import read_status
 from geographer.storage.workspace.paths import FILES_SQL
@@ -27,15 +28,11 @@ def require_known_dvc_files(revision: Revision, root: Path, dvc_files: Iterable[
     """Raise `ConflictError` if one of the `.dvc` files is not that of a revision; see `find_unknown_dvc_files`."""
     if unknown := find_unknown_dvc_files(revision, root, dvc_files):
         if conflicts := [path for path in unknown if has_merge_conflict(root / path)]:
-            raise ConflictError(
-                f"{quote_names(conflicts)} has a conflict of a Git merge. Run git merge --abort, clone the published "
-                "history into another folder (geographer clone), and bring your changes there with geographer import "
-                "dataset."
-            )
+            raise ConflictError(f"{quote_names(conflicts)} has a conflict of a Git merge. {TAKE_OURS}")
         raise ConflictError(
             f"{quote_names(unknown)} lists other files than any revision of this log: it is damaged, or comes from a "
-            "colleague (git pull) whose events the log lacks. Get the log with those events, or write the .dvc files "
-            "of this log again with geographer checkout HEAD."
+            "colleague (git pull) whose events this branch lacks. Write the .dvc files of this branch again with "
+            "geographer checkout HEAD; get those events with geographer pull, or geographer fetch and geographer merge."
         )
 
 

@@ -79,6 +79,8 @@ def test_heads_are_created_once_and_read(remote):
     assert remote.read_head("main") is None
     assert remote.create_head("main", 1, make_head("a"))
     assert not remote.create_head("main", 1, make_head("b"))
+    assert remote.create_head("topic", 1, make_head("b"))
+    assert remote.list_branches() == ["main", "topic"]
     assert remote.read_head("main") == PublishedHead(1, make_head("a"), 1)
     assert remote.create_head("main", 2, make_head("c"))
     assert remote.read_head("main", 1) == PublishedHead(2, make_head("c"), 2)

@@ -152,7 +152,7 @@ def test_merge_conflict_is_named_with_next_command(ada):
         ada, ConflictError, "conflict of a Git merge", "git checkout --ours", "geographer merge", repairs=True
     )
     run_git(ada, "checkout", "--ours", "geographer.lock")
-    with pytest.raises(ConflictError, match=r"rasters/around\.dvc.*conflict of a Git merge.*git merge --abort"):
+    with pytest.raises(ConflictError, match=r"rasters/around\.dvc.*conflict of a Git merge.*git checkout --ours"):
         Dataset.open(ada).add_classes(["reed"])
     run_git(ada, "checkout", "--ours", ".")
     Dataset.open(ada).checkout()
@@ -167,7 +167,7 @@ def test_other_side_of_merge_is_recognised(ada):
     run_git(ada, "checkout", "--theirs", ".")
     require_refusal(ada, ConflictError, "geographer pull", repairs=True)
     shutil.copytree(ada.parent / "other/history", ada / "history", dirs_exist_ok=True)
-    require_refusal(ada, ConflictError, "Both are kept", "geographer clone")
+    require_refusal(ada, ConflictError, "Both are kept", "geographer merge origin/main")
 
 
 def test_lock_of_other_dataset_is_refused(ada, tmp_path):
