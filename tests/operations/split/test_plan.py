@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geographer.algorithms.grouping_constraints import GroupingConstraints
+from geographer.algorithms.leak_repair.repair import repair_leaks
 from geographer.base.errors import ConflictError, UsageError
 from geographer.operations.split import assign as assign
 from geographer.operations.split import plan as planner
@@ -601,3 +603,23 @@ def test_recorded_fractions_have_any_sum():
         {}, alone=["a", "b"], parts={"x": 30, "y": 10}, assigned={"removed": "z"}, excluded={"lost": "z"}
     )
     assert [part.asked for part in plan_split(request).report.parts.values()] == [0.75, 0.25]
+
+
+@settings(deadline=None, max_examples=settings().max_examples // 2)
+@given(st.integers(0, 10**6))
+def test_plan_keeps_remedy_of_leak(seed: int) -> None:
+    """After the smallest moves and exclusions, a plan neither conflicts nor changes anything."""
+    draw = random.Random(seed)
+    count = draw.randint(2, 8)
+    part = np.array([draw.randrange(3) for _ in range(count)])
+    incidence = [(feature, raster) for feature in range(3) for raster in draw.sample(range(count), draw.randint(1, 2))]
+    features, rasters = np.array(incidence, np.int64).T
+    links = np.array([draw.sample(range(count), 2) for _ in range(4)], np.int64)
+    constraints = GroupingConstraints(count, features, rasters, {"overlap": links})
+    repair = repair_leaks(constraints, part)
+    before = RasterAssignment(repair.part, np.where(repair.excluded, part, -1), repair.excluded)
+    ids = [f"r{number}" for number in range(count)]
+    inputs = SplitInputs(ids, ["a", "b", "c"], constraints, before, [], np.zeros((count, 0), np.int64))
+    after = planner.plan_split(inputs, {"p0": 0.5, "p1": 0.3, "p2": 0.2}).assignment
+    assert after.part.tolist() == repair.part.tolist()
+    assert after.excluded.tolist() == repair.excluded.tolist()
