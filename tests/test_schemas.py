@@ -75,6 +75,27 @@ def apply_patches(folder, sample_history):
     return dataset.log(2)
 
 
+def merge_branches(folder):
+    """Return the events of a dataset that merges a branch, resolves a conflict, and reverts an event."""
+    dataset = Dataset.init(folder / "merged", scm=False)
+    places = {"main": 10, "topic": 20, "other": 30}
+    for branch, column in places.items():
+        path = write_features(
+            folder / f"{branch}.geojson",
+            {"p": ("pond", point_geometry(column, 5)), branch: ("pond", point_geometry(5, 5))},
+        )
+        if branch != "main":
+            dataset.create_branch(branch, "main")
+            dataset.switch(branch)
+        dataset.add_features(path, crs="EPSG:32633", replace=branch != "main")
+        if branch == "topic":
+            dataset.tag("t1")
+    dataset.merge("topic")
+    dataset.resolve_conflicts(["1"], "theirs")
+    dataset.revert("HEAD")
+    return dataset.log()
+
+
 def append_unreadable_row(dataset):
     """Append what no command records: a feature without a geometry."""
     added = next(event for event in dataset.log() if event.kind == "features_added")
@@ -117,6 +138,7 @@ def events(changed_dataset, sample_history, tmp_path_factory):
     """The events of the sample dataset, of changes of its classes, a download, and imports."""
     folder = tmp_path_factory.mktemp("imports")
     recorded = changed_dataset.log() + import_datasets(folder, sample_history) + apply_patches(folder, sample_history)
+    recorded = merge_branches(folder) + recorded
     return [event.to_dict() for event in recorded]
 
 
