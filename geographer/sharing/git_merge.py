@@ -158,6 +158,6 @@ def _run_git(root: Path, *arguments: str) -> None:
     if done.returncode == 0:
         return
     reason = " ".join(done.stderr.split()).rstrip(".") or "no message"
-    if "not a git repository" in reason:
+    if "git repository" in reason:
         raise NotFoundError(f"'{root}' does not lie in a Git repository. Run git init first.")
     raise StorageError(f"Git cannot change its configuration: {reason}. See git config --local --list.")
