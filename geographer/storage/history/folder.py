@@ -49,6 +49,7 @@ HISTORY_DVC_FILE: Final = f"{HISTORY_FOLDER}.dvc"
 _READ_ONLY: Final = 0o444
 _FILE_NAME: Final = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}")
 _LOCK_TIMEOUT_S: Final = 60.0
+_MAX_DIGESTS: Final = 32
 _CONTENT_TABLES: Final = tuple(
     f"{name}_change" for name in ("class", "feature", "raster", "label", "label_object", "split")
 )
@@ -87,6 +88,8 @@ class HistoryMemory(msgspec.Struct, frozen=True):
         checked_files: The MD5s of segment files whose rows were compared with the digests of their events, each with
             the status of the file.
         cache: The folder of DVC's cache.
+        content_digests: The content digests of the heads that the lock file last had, by the heads' digests: `switch`
+            goes back and forth between them.
     """
 
     head: str = ""
@@ -97,6 +100,7 @@ class HistoryMemory(msgspec.Struct, frozen=True):
     statuses: dict[str, str] = {}
     checked_files: dict[str, str] = {}
     cache: KnownCacheFolder | None = None
+    content_digests: dict[str, str] = {}
 
 
 class _Segments(NamedTuple):
@@ -175,7 +179,8 @@ class HistoryFolder:
                 segments = self._write_segments(connection, head, memory)
             dataset = read_event(connection, 1).digest
             is_known = memory.content_digest and not _has_content(connection, memory, head)
-        content_digest = memory.content_digest if is_known else compute_content_digest(head.position)
+        content_digest = memory.content_digests.get(head.digest, "") or (memory.content_digest if is_known else "")
+        content_digest = content_digest or compute_content_digest(head.position)
         self._track_segments(segments, Path(cache.folder), memory)
         write_lock(self.root, Lock(LOCK_FORMAT, dataset, database.branch, head.digest, content_digest))
         checked = self._remember_files(memory, {segment.file_name: segment.md5 for segment in segments.current})
@@ -184,6 +189,7 @@ class HistoryFolder:
                 *(head.digest, database.branch, head.position, content_digest, segments.current),
                 checked_files=checked,
                 cache=cache,
+                content_digests=_remember_digest(memory, head.digest, content_digest),
             )
         )
 
@@ -211,7 +217,13 @@ class HistoryFolder:
         The content digest of that lock file is not relied on: the next change computes it.
         """
         memory = self.read_memory()
-        self._write_memory(HistoryMemory(head, memory.branch, checked_files=memory.checked_files, cache=memory.cache))
+        kept = HistoryMemory(
+            *(head, memory.branch),
+            checked_files=memory.checked_files,
+            cache=memory.cache,
+            content_digests=memory.content_digests,
+        )
+        self._write_memory(kept)
 
     def _write_memory(self, memory: HistoryMemory) -> None:
         memory = msgspec.structs.replace(memory, statuses=self._read_statuses())
@@ -368,6 +380,12 @@ class HistoryFolder:
         gitignore = self.root / ".gitignore"
         if gitignore.is_file() and GEOGRAPHER_FOLDER in gitignore.read_text(encoding="utf-8", errors="replace"):
             add_line(gitignore, f"/{HISTORY_FOLDER}")
+
+
+def _remember_digest(memory: HistoryMemory, head: str, content_digest: str) -> dict[str, str]:
+    """Return the remembered content digests with that of a head as the last one, without the oldest ones."""
+    known = {digest: content for digest, content in memory.content_digests.items() if digest != head}
+    return dict([*known.items(), (head, content_digest)][-_MAX_DIGESTS:])
 
 
 def _read_status(path: Path) -> str:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from binascii import unhexlify
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
 _LINES: Final = "SELECT line || chr(10) AS line FROM content_line ORDER BY line"
 _KINDS: Final = ("class", "feature", "label", "label_object", "raster", "split")
 """The kinds of objects in the order of their lines, which begin with the kind and a space."""
 _DIGEST_CHARACTERS: Final = 64
+_BLOCK: Final = 1 << 12
 _MANY: Final = 50_000
 """From so many lines on, numpy sorts them, whose import takes as long as DuckDB needs for these."""
 
@@ -33,36 +38,39 @@ def compute_content_digest(connection: duckdb.DuckDBPyConnection) -> str:
         return digest.hexdigest()
     for kind in _KINDS:
         digests = connection.execute(f"SELECT row_digest FROM current_{kind}").to_arrow_table()["row_digest"]  # noqa: S608
-        digest.update(_sort_lines(kind, digests))
+        for lines in _iter_sorted_lines(kind, digests):
+            digest.update(lines)
     return digest.hexdigest()
 
 
-def _sort_lines(kind: str, digests: pa.ChunkedArray) -> bytes:
-    """Return the sorted lines of one kind: the kind, a space, the digest."""
+def _iter_sorted_lines(kind: str, digests: pa.ChunkedArray) -> Iterator[memoryview]:
+    """Yield the sorted lines of one kind in blocks: the kind, a space, the digest."""
     import numpy as np
 
     if not len(digests):
-        return b""
-    text = b"".join(_read_characters(chunk) for chunk in digests.chunks)
-    characters = np.frombuffer(text, np.uint8).reshape(len(digests), _DIGEST_CHARACTERS)
-    keys = np.frombuffer(bytes.fromhex(text.decode()), ">u8").reshape(len(digests), -1)[:, 0].astype(np.uint64)
+        return
+    text = np.concatenate([_read_characters(chunk) for chunk in digests.chunks])
+    values = text.view(f"V{_DIGEST_CHARACTERS}")
+    keys = np.frombuffer(unhexlify(text.data), ">u8").reshape(len(values), -1)[:, 0].astype(np.uint64)
     order = np.argsort(keys)
     ordered = keys[order]
     if (ordered[1:] == ordered[:-1]).any():
-        order = np.argsort(np.frombuffer(text, f"S{_DIGEST_CHARACTERS}"), kind="stable")
-    prefix = np.frombuffer(f"{kind} ".encode(), np.uint8)
-    lines = np.empty((len(digests), len(prefix) + _DIGEST_CHARACTERS + 1), np.uint8)
-    lines[:, : len(prefix)] = prefix
-    lines[:, len(prefix) : -1] = characters[order]
-    lines[:, -1] = ord("\n")
-    return lines.tobytes()
+        order = np.argsort(text.view(f"S{_DIGEST_CHARACTERS}"), kind="stable")
+    prefix = f"{kind} ".encode()
+    # A block that stays in the processor's cache takes half the time of one array of all lines.
+    lines = np.empty(_BLOCK, [("prefix", f"V{len(prefix)}"), ("digest", values.dtype), ("end", "V1")])
+    lines["prefix"], lines["end"] = np.void(prefix), np.void(b"\n")
+    for start in range(0, len(order), _BLOCK):
+        block = order[start : start + _BLOCK]
+        lines["digest"][: len(block)] = values[block]
+        yield lines[: len(block)].view(np.uint8).data
 
 
-def _read_characters(chunk: pa.StringArray) -> bytes:
+def _read_characters(chunk: pa.StringArray) -> npt.NDArray[np.uint8]:
     """Return the characters of all texts of a chunk, one after the other."""
     import numpy as np
 
     _, offsets, data = chunk.buffers()
     width = np.dtype(np.int32 if str(chunk.type) == "string" else np.int64)
     starts = np.frombuffer(offsets, width)[chunk.offset : chunk.offset + len(chunk) + 1]
-    return memoryview(data)[int(starts[0]) : int(starts[-1])].tobytes()
+    return np.frombuffer(data, np.uint8)[int(starts[0]) : int(starts[-1])]

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from geographer.storage.queries import content_digest
-from geographer.storage.queries.content_digest import _sort_lines
+from geographer.storage.queries.content_digest import _iter_sorted_lines
 
 
-@pytest.mark.parametrize("count", [0, 1, 1000])
+@pytest.mark.parametrize("count", [0, 1, 1000, 9000])
 def test_lines_are_sorted_as_text(count):
     """Also with digests that agree in their first 64 bits, in several chunks, and in slices of longer tables."""
     numbers = np.random.default_rng(7).integers(0, 256, (count, 32), dtype=np.uint8)
@@ -20,7 +20,7 @@ def test_lines_are_sorted_as_text(count):
     digests = [number.tobytes().hex() for number in numbers]
     column = pa.chunked_array([["0" * 64, *digests[:300]], digests[300:]], pa.string()).slice(1)
     expected = "".join(sorted(f"feature {digest}\n" for digest in digests))
-    assert _sort_lines("feature", column) == expected.encode()
+    assert b"".join(bytes(lines) for lines in _iter_sorted_lines("feature", column)) == expected.encode()
 
 
 def test_many_lines_give_the_documented_digest(dataset, monkeypatch):
