@@ -71,8 +71,12 @@ def read_content(dataset: Dataset) -> dict[str, Any]:
             "splits": fetch("SELECT * FROM splits"),
             "recipes": fetch("SELECT name, kind, parameters FROM recipes"),
             "inputs": fetch("SELECT DISTINCT * FROM selected_input ORDER BY ALL"),
-            "order": fetch("SELECT feature_id FROM current_feature JOIN feature_order USING (feature_id) ORDER BY added, added_by, 1"),
-            "raster order": fetch("SELECT raster_id FROM current_raster JOIN raster_order USING (raster_id) ORDER BY added, added_by, 1"),
+            "order": fetch(
+                "SELECT feature_id FROM current_feature JOIN feature_order USING (feature_id) ORDER BY added, added_by, 1"
+            ),
+            "raster order": fetch(
+                "SELECT raster_id FROM current_raster JOIN raster_order USING (raster_id) ORDER BY added, added_by, 1"
+            ),
             "columns": {subject: revision.list_user_columns(subject) for subject in ("feature", "raster")},
             "removals": fetch("SELECT raster_id FROM remembered_removal ORDER BY ALL"),
             "tags": fetch("SELECT tag, digest FROM state.tag ORDER BY ALL"),

@@ -1,0 +1,152 @@
+"""Merges of branches: without an event where none is needed, with a published head first, again and criss-cross."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from geographer import Dataset
+from geographer.base.errors import CorruptError
+from geographer.planning.split_constraints.check import iter_split_leaks
+from geographer.storage.log.branches import Location, create_chain
+from tests.operations.merge.forked_dataset import add_features, fork, read_content
+from tests.sample_history import delete_object, grid_coordinates, point_geometry, write_scenes
+
+
+@pytest.fixture
+def points(empty_dataset, tmp_path):
+    """A dataset with two points on `main`; `topic` is at its head."""
+    dataset = Dataset.open(shutil.copytree(empty_dataset, tmp_path / "points"))
+    set_depth(dataset, tmp_path, p=1, q=1)
+    dataset.create_branch("topic")
+    return dataset
+
+
+def set_depth(dataset, folder, **depths):
+    for name, depth in depths.items():
+        add_features(dataset, folder, {name: ("pond", point_geometry(ord(name), 5))}, replace=True, depth=depth)
+
+
+def read_depths(dataset):
+    return {row["feature_id"]: row["depth"] for row in dataset.features().to_pylist()}
+
+
+def edit_on(dataset, branch, folder, **depths):
+    dataset.switch(branch)
+    set_depth(dataset, folder, **depths)
+
+
+def test_branch_moves_forward_without_event(points, tmp_path):
+    edit_on(points, "topic", tmp_path, p=2)
+    points.switch("main")
+    would_move = points.merge("topic", dry_run=True)
+    assert (would_move.changed, would_move.would_change) == (False, True)
+    moved = points.merge("topic")
+    assert (moved.summary["moved"], read_depths(points)) == (True, {"p": 2, "q": 1})
+    assert points.log()[-1].kind == "features_added"
+    assert not points.merge("topic").changed
+    assert not points.merge("HEAD~1").changed
+
+
+def test_published_head_becomes_first_parent(points, tmp_path):
+    edit_on(points, "topic", tmp_path, p=2, r=7)
+    points.create_branch("copy", "main")
+    edit_on(points, "copy", tmp_path, p=1, q=3, s=8)
+    with points._unit_of_work.database.open_connection(log="w") as connection:
+        create_chain(connection, "origin/copy", Location("topic", 5))
+    own = points._unit_of_work.read_head()
+    points.create_branch("other")
+    result = points.merge("origin/copy")
+    event = points.log()[-1]
+    with points._unit_of_work.open_revision("origin/copy") as revision:
+        theirs = revision.fetch_value("SELECT digest FROM chain_event WHERE position = 5")
+    assert event.parents == [theirs, own.digest]
+    assert (event.position, result.summary["follows_published"]) == (6, True)
+    assert read_depths(points) == {"p": 2, "q": 3, "r": 7, "s": 8}
+    first = read_content(points)
+    points.switch("other")
+    points.merge("topic")
+    assert points.log()[-1].parents == [own.digest, theirs]
+    assert read_content(points) == first
+
+
+def test_merge_again_takes_only_what_is_new(points, tmp_path):
+    edit_on(points, "topic", tmp_path, p=2, r=1)
+    edit_on(points, "main", tmp_path, q=2)
+    points.merge("topic")
+    points.remove_features(["r"])
+    edit_on(points, "topic", tmp_path, s=1)
+    points.switch("main")
+    result = points.merge("topic")
+    assert read_depths(points) == {"p": 2, "q": 2, "s": 1}
+    assert result.summary["features"] == 1
+    content = read_content(points)
+    points.switch("topic")
+    assert points.merge("main").changed
+    assert read_content(points) == content
+
+
+def test_crossing_merges_never_lose_an_edit(points, tmp_path):
+    edit_on(points, "topic", tmp_path, p=2)
+    edit_on(points, "main", tmp_path, p=3, q=2)
+    points.create_branch("main-before")
+    points.create_branch("topic-before", "topic")
+    points.merge("topic-before", on_conflict="ours")
+    points.switch("topic")
+    points.merge("main-before", on_conflict="ours")
+    set_depth(points, tmp_path, r=4)
+    edit_on(points, "main", tmp_path, s=5)
+    result = points.merge("topic")
+    assert len(result.summary["bases"]) == 2
+    (conflict,) = points.list_conflicts().to_pylist()
+    assert [conflict[name] for name in ("object_id", "base", "ours", "theirs")] == ["p", None, "3", "2"]
+    assert read_depths(points) == {"p": 3, "q": 2, "r": 4, "s": 5}
+
+
+def test_merge_without_files_changes_nothing(base, tmp_path):
+    dataset = fork(
+        base,
+        tmp_path,
+        lambda dataset, folder: add_features(dataset, folder, {"n": ("pond", point_geometry(5, 5))}, depth=1),
+        lambda dataset, folder: dataset.add_rasters(write_scenes(folder, "c", offset=1, seed=9)),
+    )
+    with dataset._unit_of_work.open_revision("right") as revision:
+        (path,) = revision.fetch_rows("SELECT path FROM current_raster WHERE raster_id = 'c'")[0]
+        position = revision.position
+    delete_object(dataset.root, path, position)
+    before = read_content(dataset)
+    with pytest.raises(CorruptError, match=r"raster 'c' are neither on this machine.*geographer fetch"):
+        dataset.merge("right")
+    assert read_content(dataset) == before
+
+
+def test_split_that_leaks_after_merge_is_conflict(base, tmp_path):
+    """One side adds a line from a chip to where the other side adds a chip of another part."""
+    dataset = fork(
+        base,
+        tmp_path,
+        lambda _dataset, _folder: None,
+        lambda dataset, folder: (
+            add_features(dataset, folder, {"n": ("pond", point_geometry(20, 55))}, depth=1),
+            dataset.update(),
+        ),
+    )
+    dataset.switch("right")
+    parts = {row["raster_id"]: row["part"] for row in dataset.splits().to_pylist()}
+    part = parts["around/a_n"]
+    starts = {"around/a_p1": [(12, 12)], "around/a_p2": [(43, 43)], "around/a_q1": [(62, 22), (62, 60), (24, 60)]}
+    start = next(places for name, places in starts.items() if parts.get(name) not in (None, part))
+    line = {"type": "LineString", "coordinates": [grid_coordinates(*place) for place in (*start, (20, 56))]}
+    dataset.switch("left")
+    add_features(dataset, tmp_path, {"line": ("ditch", line)}, depth=1)
+    result = dataset.merge("right")
+    (conflict,) = dataset.list_conflicts().to_pylist()
+    assert (result.summary["conflicts"], conflict["subject"], conflict["object_id"]) == (1, "split", "parts")
+    assert len(json.loads(conflict["remedy"])) == 1
+    assert json.loads(conflict["ours"])["around/a_n"] is None
+    dataset.resolve_conflicts([conflict["conflict"]], "smallest")
+    with dataset._unit_of_work.open_revision() as revision:
+        assert [*iter_split_leaks(revision)] == []
+    dataset.tag("sound")
