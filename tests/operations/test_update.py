@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from geographer import Dataset
 from tests.sample_history import NORTH, PIXEL, WEST, point_geometry, square_geometry, write_features
 from tests.sample_rasters import make_pixels, write_scene
+from tests.sample_team import LONG
 
 CLASSES = ("pond", "quarry")
 SIDE = 48
@@ -79,6 +80,24 @@ EDITS = st.one_of(
     st.tuples(st.just("remove chip"), st.integers(0, 30)),
     st.tuples(st.just("update dataset"), st.none()),
 )
+
+FIRST_EDITS: list[tuple[str, Any]] = [
+    ("add features", [("quarry", 45.25, 3.25, 17.0), ("pond", 23.25, 4.0, 2.0), ("pond", 70.0, 37.25, None)]),
+    ("add scene", (12, 2)),
+    ("remove chip", 8),
+    ("update dataset", None),
+    ("change feature", (4, ("pond", 69.25, 25.25, None))),
+    ("replace scene", (0, 8, 4)),
+]
+SECOND_EDITS: list[tuple[str, Any]] = [
+    ("remove scene", 1),
+    ("remove features", [6, 3]),
+    ("change feature", (1, ("quarry", 32.0, 39.0, 17.0))),
+    ("remove chip", 2),
+    ("add scene", (23, 1)),
+    ("replace scene", (0, 30, 5)),
+]
+"""Together, both contain every kind of edit, and both ways to replace a scene."""
 
 
 def make_feature(shape: tuple[str, float, float, float | None]) -> tuple[str, dict]:
@@ -168,15 +187,17 @@ def dataset_template(empty_dataset: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @settings(
-    # Six examples contain every kind of edit; HYPOTHESIS_PROFILE=long makes twelve.
-    max_examples=settings().max_examples * 6 // 100,
+    # HYPOTHESIS_PROFILE=long makes twelve more.
+    max_examples=12,
     deadline=None,
     derandomize=True,
     database=None,
-    phases=[Phase.generate],
+    phases=[Phase.explicit, Phase.generate] if LONG else [Phase.explicit],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(edits=st.lists(EDITS, min_size=2, max_size=6))
+@example(FIRST_EDITS)
+@example(SECOND_EDITS)
 def test_update_equals_new_recipes(
     dataset_template: Path, open_copy: Callable[[Path], Dataset], tmp_path: Path, edits: list[tuple[str, Any]]
 ) -> None:

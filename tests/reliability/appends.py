@@ -18,19 +18,20 @@ _MAX_ATTEMPTS: Final = 100
 
 def run_attack(stage: Stage) -> Iterator[TryFaults]:
     """Append from all processes; a try is an append, and all faults are those of the first."""
-    count = max(stage.count_tries(TRIES) // PROCESSES, 1)
-    yield 0, list(check_appends(stage, count))
-    yield from ((number, []) for number in range(1, PROCESSES * count))
+    tries = stage.count_tries(TRIES)
+    processes = min(tries, PROCESSES)
+    yield 0, list(check_appends(stage, processes, tries // processes))
+    yield from ((number, []) for number in range(1, tries // processes * processes))
 
 
-def check_appends(stage: Stage, count: int) -> Iterator[Fault]:
+def check_appends(stage: Stage, processes: int, count: int) -> Iterator[Fault]:
     """Let each process append `count` events; a conflict is repeated, and no other failure is allowed."""
     one = stage.make_try("appends")
     root = one.copy_dataset(stage.example.before["cut"])
     before = read_history(root).digests
     command = ("call", "tests.reliability.appends:append_classes")
     acknowledged: Counter[str] = Counter()
-    for process in [Running(root, (*command, str(number), str(count))) for number in range(PROCESSES)]:
+    for process in [Running(root, (*command, str(number), str(count))) for number in range(processes)]:
         (done,) = process.wait(timeout_s=60 + 20.0 * count)
         appends = [Finished(*json.loads(line)) for line in done.out.splitlines()]
         yield from find_failures([done, *appends])

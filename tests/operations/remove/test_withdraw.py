@@ -195,6 +195,18 @@ def test_invalid_md5_is_no_object(dataset: Dataset) -> None:
         assert list_chain_objects(connection, "main", position, "all").files.keys() == before.keys() - {md5}
 
 
+@pytest.fixture(scope="module")
+def refusing_dataset(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A dataset with two rasters of the same bytes, and a reference; the tests must not change it."""
+    folder = tmp_path_factory.mktemp("refusing")
+    dataset = Dataset.open(shutil.copytree(template, folder / "dataset"))
+    for name in ("first", "second"):
+        write_scene(folder / f"{name}.tif", make_pixels(1, 8, 8, seed=3))
+    dataset.add_rasters([folder / "first.tif", folder / "second.tif"])
+    dataset.add_rasters(write_scene(folder / "linked.tif", make_pixels(1, 8, 8, seed=4)), mode="reference")
+    return dataset
+
+
 @pytest.mark.parametrize(
     ("ids", "reason", "error", "message"),
     [
@@ -207,16 +219,12 @@ def test_invalid_md5_is_no_object(dataset: Dataset) -> None:
     ],
 )
 def test_withdrawal_is_refused(
-    dataset: Dataset, tmp_path: Path, ids: list[str], reason: str, error: type[GeographerError], message: str
+    refusing_dataset: Dataset, ids: list[str], reason: str, error: type[GeographerError], message: str
 ) -> None:
-    for name in ("first", "second"):
-        write_scene(tmp_path / f"{name}.tif", make_pixels(1, 8, 8, seed=3))
-    dataset.add_rasters([tmp_path / "first.tif", tmp_path / "second.tif"])
-    dataset.add_rasters(write_scene(tmp_path / "linked.tif", make_pixels(1, 8, 8, seed=4)), mode="reference")
-    head = dataset.show().position
+    head = refusing_dataset.show().position
     with pytest.raises(error, match=message):
-        dataset.withdraw_rasters(ids, reason=reason)
-    assert dataset.show().position == head
+        refusing_dataset.withdraw_rasters(ids, reason=reason)
+    assert refusing_dataset.show().position == head
 
 
 def test_removed_rasters_are_withdrawn_from_history(dataset: Dataset) -> None:
