@@ -87,7 +87,7 @@ def read_history(connection: duckdb.DuckDBPyConnection, text: str) -> list[dict[
     """Return the events that touched an object and what it comes from, oldest first; the log and state are attached.
 
     Columns: position, kind, recorded_at (UTC), author, message, object, change, detail, parent, and history, the digest
-    of the history that an import or a merge brought. Before a merge come the events that it brought: they have its
+    of the history that an import or a merge added. Before a merge come the events that it added: they have its
     position, and as history their own digest.
 
     Raises:
@@ -151,11 +151,11 @@ class _HistoryReader:
         return [*rows, *self._read_origins(name.name, found.get("raster", []))] if rows else []
 
     def read_merged(self, rows: Iterable[ObjectEvent]) -> dict[int, list[tuple[ChangeEvent, ObjectEvent]]]:
-        """Return, by the position of a merge, what the events that it brought did to the objects of its rows."""
+        """Return, by the position of a merge, what the events that it added did to the objects of its rows."""
         found: dict[int, list[tuple[ChangeEvent, ObjectEvent]]] = {}
-        brought: dict[int, list[ChangeEvent]] = {}
+        merged_events: dict[int, list[ChangeEvent]] = {}
         for position, objects in self._find_merged_objects(rows).items():
-            events = brought.setdefault(position, fetch_merged_events(self._connection, self.events[position]))
+            events = merged_events.setdefault(position, fetch_merged_events(self._connection, self.events[position]))
             by_key = {event.event_key: event for event in events}
             for role, object_id, shown in objects:
                 columns = _ROLE_OBJECTS[role][1]

@@ -67,8 +67,8 @@ class RowAddress(NamedTuple):
 class ChangeEvent(NamedTuple):
     """An event that changed an object.
 
-    `recorded_at` is a time in UTC. `history` is the digest of the history that an import or a merge brought; of an
-    event that a merge brought, its own digest: then `position` is that of the merge.
+    `recorded_at` is a time in UTC. `history` is the digest of the history that an import or a merge added; of an
+    event that a merge added, its own digest: then `position` is that of the merge.
     """
 
     position: int
@@ -129,27 +129,27 @@ def fetch_events(connection: duckdb.DuckDBPyConnection, positions: Iterable[int]
 
 
 def fetch_merged_events(connection: duckdb.DuckDBPyConnection, merge: ChangeEvent) -> list[ChangeEvent]:
-    """Return the events that a merge event brought to its first parent, oldest first."""
+    """Return the events that a merge event added to its first parent, oldest first."""
     ancestry = read_ancestry(connection)
     first, *others = ancestry.nodes[merge.digest].parents
-    brought = ancestry.list_ancestors(others) - ancestry.list_ancestors([first])
+    merged_events = ancestry.list_ancestors(others) - ancestry.list_ancestors([first])
     query = (
         f"SELECT {_EVENT_COLUMNS} FROM (SELECT $position AS position, * FROM log.event) "  # noqa: S608
         "WHERE digest IN (SELECT unnest($digests::VARCHAR[])) ORDER BY generation, digest"
     )
-    rows = connection.execute(query, {"position": merge.position, "digests": [*brought]}).fetchall()
+    rows = connection.execute(query, {"position": merge.position, "digests": [*merged_events]}).fetchall()
     return [(event := ChangeEvent(*row))._replace(history=event.digest) for row in rows]
 
 
 def find_origin_event(
     connection: duckdb.DuckDBPyConnection, event: ChangeEvent, role: Role, object_id: str
 ) -> ChangeEvent:
-    """Return the event that made a version of an object: of a merge, the last one that it brought and that did."""
+    """Return the event that made a version of an object: of a merge, the last one that it added and that did."""
     if event.kind != MERGE_KIND:
         return event
-    brought = fetch_merged_events(connection, event)
-    keys = {key for key, *_ in fetch_merged_rows(connection, object_id, role, brought, "NULL")}
-    return next((item for item in reversed(brought) if item.event_key in keys and item.kind != MERGE_KIND), event)
+    merged_events = fetch_merged_events(connection, event)
+    keys = {key for key, *_ in fetch_merged_rows(connection, object_id, role, merged_events, "NULL")}
+    return next((item for item in reversed(merged_events) if item.event_key in keys and item.kind != MERGE_KIND), event)
 
 
 def fetch_merged_rows(
