@@ -13,14 +13,14 @@ WITH raster AS (
     -- A run makes every label that is outdated then, but records only those whose bytes changed.
     SELECT coalesce(max(position), 0) AS run_position FROM chain_event
     WHERE position <= getvariable('position') AND (payload->>'$.recipe.name') = $name
-), brought AS (
-    -- Where events brought labels from another branch or from an earlier revision, and up to which position these take changes into account.
+), taken AS (
+    -- Where events took labels from another branch or an earlier revision, and up to which position these take changes into account.
     SELECT position AS valid_from, coalesce((payload->>'$.labels_up_to')::BIGINT, 0) AS made_at
     FROM chain_event WHERE kind IN ('branch_merged', 'event_reverted')
 ), label AS (
     SELECT raster_id, path AS label_path, sha256 AS label_sha256,
-           CASE WHEN run_position >= valid_from THEN run_position ELSE coalesce(brought.made_at, valid_from) END AS made_at
-    FROM current_label LEFT JOIN brought USING (valid_from), last_run WHERE label = $name
+           CASE WHEN run_position >= valid_from THEN run_position ELSE coalesce(taken.made_at, valid_from) END AS made_at
+    FROM current_label LEFT JOIN taken USING (valid_from), last_run WHERE label = $name
 ), feature_change AS (
     -- Where edges began or ended.
     SELECT raster_key, max(greatest(valid_from, CASE WHEN valid_to <= getvariable('position') THEN valid_to END)) AS changed_at

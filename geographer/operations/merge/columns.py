@@ -70,7 +70,7 @@ def _list_values(text: str | None) -> dict[str, str]:
 
 def join_properties(properties: Mapping[str, str]) -> str:
     """Return user columns, each as JSON text, as one JSON object."""
-    return "{" + ",".join(f"{_encode(name)}:{properties[name]}" for name in sorted(properties)) + "}"
+    return "{" + ",".join(f"{_encode_name(name)}:{properties[name]}" for name in sorted(properties)) + "}"
 
 
 def join_columns(columns: Columns | None) -> str | None:
@@ -83,5 +83,5 @@ def split_columns(text: str | None) -> dict[str, str] | None:
     return None if text is None else split_properties(text)
 
 
-def _encode(name: str) -> str:
+def _encode_name(name: str) -> str:
     return msgspec.json.encode(name).decode()

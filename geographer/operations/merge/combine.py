@@ -13,8 +13,8 @@ from geographer.operations.merge.decide import Decisions
 from geographer.operations.merge.events import DroppedColumns, MergedTag
 from geographer.operations.merge.facts import RecipeState, SideFacts, read_side_facts, stage_removals
 from geographer.operations.merge.orders import make_order_rows
-from geographer.operations.merge.recipes import NONE, MergedRecipes, merge_recipes
-from geographer.operations.merge.sides import FIRST, SECOND, Sides
+from geographer.operations.merge.recipes import NONE, CombinedRecipes, merge_recipes
+from geographer.operations.merge.sides import FIRST, SECOND, MergeSides
 from geographer.operations.merge.three_way import Take, choose_value
 from geographer.operations.merge.user_columns import merge_user_columns, plan_columns
 from geographer.planning.merge_conflicts import Conflict
@@ -52,7 +52,7 @@ class Combined:
     has_assignments: bool = False
 
 
-def combine_sides(revision: Revision, sides: Sides, take: Take) -> Combined:
+def combine_sides(revision: Revision, sides: MergeSides, take: Take) -> Combined:
     """Compare the staged sides three-way; where both changed the same differently, the value of `take` counts.
 
     Raises:
@@ -66,11 +66,7 @@ def combine_sides(revision: Revision, sides: Sides, take: Take) -> Combined:
     decisions.stage_rules(recipes.rules, sorted(removed))
     changed = decisions.find_changed_tables()
     _combine_features(revision, sides, decisions, take, combined, changed)
-    if "raster_change" in changed or NONE in recipes.rules.values():
-        changed.add("raster_change")
-        _combine_rasters(revision, sides, decisions, take, combined)
-    else:
-        decisions.stage_no_rasters()
+    _combine_rasters(revision, sides, decisions, take, combined)
     combined.has_assignments = _combine_made(decisions, recipes, changed)
     combined.rows |= decisions.stage_net_rows()
     _combine_recipes(recipes, combined)
@@ -90,7 +86,12 @@ def combine_sides(revision: Revision, sides: Sides, take: Take) -> Combined:
 
 
 def _combine_features(
-    revision: Revision, sides: Sides, decisions: Decisions, take: Take, combined: Combined, changed: Collection[str]
+    revision: Revision,
+    sides: MergeSides,
+    decisions: Decisions,
+    take: Take,
+    combined: Combined,
+    changed: Collection[str],
 ) -> None:
     conflicts: list[Conflict] = []
     used: list[str] = []
@@ -110,7 +111,9 @@ def _combine_features(
     combined.renumbered = merged.renumbered
 
 
-def _combine_rasters(revision: Revision, sides: Sides, decisions: Decisions, take: Take, combined: Combined) -> None:
+def _combine_rasters(
+    revision: Revision, sides: MergeSides, decisions: Decisions, take: Take, combined: Combined
+) -> None:
     decisions.decide_declared("raster_change")
     if revision.fetch_rows(_HAS_WITHDRAWN):
         _end_withdrawn(revision, combined)
@@ -120,7 +123,7 @@ def _combine_rasters(revision: Revision, sides: Sides, decisions: Decisions, tak
     decisions.decide_chips()
 
 
-def _combine_made(decisions: Decisions, recipes: MergedRecipes, changed: Collection[str]) -> bool:
+def _combine_made(decisions: Decisions, recipes: CombinedRecipes, changed: Collection[str]) -> bool:
     """Decide on labels and assignments, if there may be any to decide on; return whether there were assignments."""
     is_affected = NONE in recipes.rules.values() or decisions.has_absent_rasters()
     if is_affected or {"label_change", "label_object_change"} & set(changed):
@@ -150,7 +153,7 @@ def _end_withdrawn(revision: Revision, combined: Combined) -> None:
         combined.rows["withdrawn_file"] = make_row_table("withdrawn_file", columns)
 
 
-def _merge_removals(revision: Revision, sides: Sides, take: Take, combined: Combined) -> set[str]:
+def _merge_removals(revision: Revision, sides: MergeSides, take: Take, combined: Combined) -> set[str]:
     """Return the rasters that recipes leave out after the merge, among those of which sides say something."""
     stage_removals(revision)
     by_raster: dict[str, dict[str, bool]] = {}
@@ -160,9 +163,9 @@ def _merge_removals(revision: Revision, sides: Sides, take: Take, combined: Comb
     for raster_id, by_side in by_raster.items():
         texts = {side: "true" if value else None for side, value in by_side.items()}
         bases = [texts[name] for name in sides.base_names]
-        value, is_conflict = choose_value(bases, texts[sides.ours], texts[sides.theirs], take)
+        value, is_conflict = choose_value(bases, texts[sides.ours], texts[sides.their_side], take)
         if is_conflict:
-            conflict = Conflict("removal", raster_id, None, None, texts[sides.ours], texts[sides.theirs])
+            conflict = Conflict("removal", raster_id, None, None, texts[sides.ours], texts[sides.their_side])
             combined.conflicts.append(conflict)
         if value:
             removed.add(raster_id)
@@ -181,7 +184,7 @@ def _combine_removals(revision: Revision, removed: Collection[str], combined: Co
     combined.payload["forgotten"] = sorted(before - set(removed) - present)
 
 
-def _combine_recipes(recipes: MergedRecipes, combined: Combined) -> None:
+def _combine_recipes(recipes: CombinedRecipes, combined: Combined) -> None:
     combined.payload |= {"recipes": recipes.make_records(), "removed_recipes": recipes.removed}
     combined.conflicts += recipes.conflicts
     if (rows := make_input_rows(recipes.recorded)) is not None:
@@ -201,7 +204,7 @@ def make_input_rows(recipes: Mapping[str, RecipeState]) -> "pa.Table | None":
     return make_row_table("recipe_input", dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
 
 
-def _combine_columns(facts: Mapping[str, SideFacts], sides: Sides, take: Take, combined: Combined) -> None:
+def _combine_columns(facts: Mapping[str, SideFacts], sides: MergeSides, take: Take, combined: Combined) -> None:
     merged = merge_user_columns(facts, sides, take)
     combined.conflicts += merged.conflicts
     combined.payload |= make_column_payload(facts[FIRST].columns, merged.types, combined.rows)
@@ -219,15 +222,15 @@ def make_column_payload(
     return {"columns": ObjectColumns(**declared), "dropped_columns": DroppedColumns(**dropped)}  # type: ignore[arg-type]
 
 
-def _combine_tags(facts: Mapping[str, SideFacts], sides: Sides, take: Take, combined: Combined) -> None:
+def _combine_tags(facts: Mapping[str, SideFacts], sides: MergeSides, take: Take, combined: Combined) -> None:
     """List the tags of the second side; one name for two revisions is a conflict."""
     first, second = facts[FIRST].tags, facts[SECOND].tags
-    chosen_side = sides.ours if take == "ours" else sides.theirs
+    chosen_side = sides.ours if take == "ours" else sides.their_side
     tags: list[MergedTag] = []
     for name, tag in sorted(second.items()):
         own = first.get(name)
         if own is not None and own.digest != tag.digest:
-            ours, theirs = (show_tag(facts[side].tags[name]) for side in (sides.ours, sides.theirs))
+            ours, theirs = (show_tag(facts[side].tags[name]) for side in (sides.ours, sides.their_side))
             combined.conflicts.append(Conflict("tag", name, None, None, ours, theirs))
         if own is None or (own.digest != tag.digest and chosen_side == SECOND):
             tags.append(tag)
@@ -240,7 +243,7 @@ def show_tag(tag: MergedTag) -> str:
 
 
 def _check_collections(
-    revision: Revision, facts: Mapping[str, SideFacts], recipes: MergedRecipes, sides: Sides
+    revision: Revision, facts: Mapping[str, SideFacts], recipes: CombinedRecipes, sides: MergeSides
 ) -> None:
     """Raise if a name would be both a collection of added rasters and a recipe of chips."""
     kinds = {name: state.kind for name, state in facts[FIRST].recipes.items()}

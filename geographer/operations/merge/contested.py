@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from geographer.operations.merge.columns import Columns, join_row, split_row
-from geographer.operations.merge.sides import FIRST, SECOND, Sides
+from geographer.operations.merge.sides import FIRST, SECOND, MergeSides
 from geographer.operations.merge.three_way import Contest, Take, merge_columns
 from geographer.planning.merge_conflicts import Conflict
 from geographer.storage.database.connection import quote_identifier
@@ -28,7 +28,9 @@ class MergedRow(NamedTuple):
     values: dict[str, Any] | None = None
 
 
-def merge_contested(revision: Revision, sides: Sides, table: str, take: Take) -> tuple[list[MergedRow], list[Conflict]]:
+def merge_contested(
+    revision: Revision, sides: MergeSides, table: str, take: Take
+) -> tuple[list[MergedRow], list[Conflict]]:
     """Merge the objects of a table that both parents changed, by column."""
     versions = _read_versions(revision, table)
     rows: list[MergedRow] = []
@@ -37,7 +39,7 @@ def merge_contested(revision: Revision, sides: Sides, table: str, take: Take) ->
         columns = {side: split_row(table, row) for side, row in by_side.items()}
         bases = [columns.get(name) for name in sides.base_names]
         contest = Contest(
-            table.removesuffix("_change"), object_id, bases, columns.get(sides.ours), columns.get(sides.theirs)
+            table.removesuffix("_change"), object_id, bases, columns.get(sides.ours), columns.get(sides.their_side)
         )
         merged = merge_columns(contest, take)
         conflicts += merged.conflicts

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from geographer.operations.merge.contested import MergedRow
-from geographer.operations.merge.sides import Sides
+from geographer.operations.merge.sides import MergeSides
 from geographer.storage.database.connection import quote_identifier, register_table, run_script
 from geographer.storage.events.row_tables import CORE_TABLES, KEY_COLUMNS, ROW_TABLES, list_column_types, make_row_table
 from geographer.storage.log.branches import read_branch
@@ -20,13 +20,6 @@ ALTER TABLE decision_raster_change ADD COLUMN is_chip BOOLEAN DEFAULT false;
 UPDATE decision_raster_change SET is_chip = true
 FROM (SELECT raster_id FROM version_raster_change GROUP BY raster_id HAVING bool_and(parent_id IS NOT NULL)) AS chip
 WHERE chip.raster_id = decision_raster_change.raster_id;
-"""
-_NO_RASTERS: Final = """
-CREATE OR REPLACE TEMP TABLE merged_raster (raster_id VARCHAR, sha256 VARCHAR, crs VARCHAR);
-CREATE OR REPLACE TEMP TABLE absent_raster (raster_id VARCHAR);
-CREATE OR REPLACE TEMP TABLE version_raster_change (side VARCHAR, raster_id VARCHAR);
-CREATE OR REPLACE TEMP TABLE decision_raster_change
-    (raster_id VARCHAR, first_digest VARCHAR, second_digest VARCHAR, chosen VARCHAR);
 """
 _ADD_CHIPS: Final = """
 INSERT INTO candidate_raster_change
@@ -45,7 +38,7 @@ WHERE raster_id IN (FROM absent_raster) AND valid_from <= $common AND valid_to >
 class Decisions:
     """The tables `decision_…`: an object that changed on a side, and the side whose version is taken."""
 
-    def __init__(self, revision: Revision, sides: Sides) -> None:
+    def __init__(self, revision: Revision, sides: MergeSides) -> None:
         self._revision, self._sides = revision, sides
         self._staged: list[str] = []
         self._values = {"common": sides.common, "branch": read_branch(revision.connection), "bases": len(sides.bases)}
@@ -97,10 +90,6 @@ class Decisions:
             self._run((_FOLDER / "chip_parents.sql").read_text())
             if not self._revision.fetch_rows("FROM orphan LIMIT 1"):
                 break
-
-    def stage_no_rasters(self) -> None:
-        """Create the tables of rasters without rows: no side changed one."""
-        self._run(_NO_RASTERS)
 
     def has_absent_rasters(self) -> bool:
         """Return whether a raster that one side has is not in the result."""

@@ -12,7 +12,7 @@ from geographer.diff.patch.build import open_position
 from geographer.diff.patch.model import RECIPE
 from geographer.diff.patch.revision_values import read_recipe_versions
 from geographer.operations.merge.events import MergedTag
-from geographer.operations.merge.sides import Sides
+from geographer.operations.merge.sides import MergeSides
 from geographer.storage.database.connection import run_script
 from geographer.storage.events.payload import EventPayload, list_payload_classes, parse_payload
 from geographer.storage.queries.revision import Revision, choose_common_type
@@ -61,7 +61,7 @@ class SideFacts:
     tags: dict[str, MergedTag] = field(default_factory=dict)
 
 
-def read_side_facts(revision: Revision, sides: Sides) -> dict[str, SideFacts]:
+def read_side_facts(revision: Revision, sides: MergeSides) -> dict[str, SideFacts]:
     """Return the facts of each side, and stage `common_removal`: the removals remembered at the common position."""
     common = read_facts_at(revision, sides.common)
     inputs: dict[tuple[str, int], dict[str, dict[InputKey, tuple[str | None, str | None]]]] = defaultdict(dict)

@@ -8,7 +8,7 @@ from geographer.base.errors import ConflictError
 from geographer.operations.merge.combine import Combined, combine_sides
 from geographer.operations.merge.events import BranchMerged, CombinedEvent, MergedRevision, OnConflict, SettledConflict
 from geographer.operations.merge.files import fetch_needed_files, list_needed_files
-from geographer.operations.merge.sides import FIRST, SECOND, Sides, stage_sides
+from geographer.operations.merge.sides import FIRST, SECOND, MergeSides, stage_sides
 from geographer.operations.merge.splits import SplitSides, make_split_check
 from geographer.planning.merge_conflicts import (
     Conflict,
@@ -113,13 +113,13 @@ def read_digest(revision: Revision, location: Location) -> str:
     return str(revision.fetch_value(query, location._asdict()))
 
 
-def _require_resolved(revision: Revision, sides: Sides, name: str) -> None:
+def _require_resolved(revision: Revision, sides: MergeSides, name: str) -> None:
     """Raise if the other side has conflicts that are not resolved there."""
     if not revision.fetch_value(
         "SELECT 1 FROM duckdb_tables() WHERE database_name = 'log' AND table_name = 'merge_conflict'"
     ):
         return
-    theirs = sides.theirs
+    theirs = sides.their_side
     query = (
         "SELECT conflict FROM log.merge_conflict JOIN side_event USING (event_key) WHERE side = $side "
         "QUALIFY row_number() OVER (PARTITION BY conflict ORDER BY position DESC) = 1 AND change = 'added'"

@@ -10,7 +10,7 @@ from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import GeographerError
 from geographer.operations.merge.events import MergedRecipe, RecipePlace
 from geographer.operations.merge.facts import InputKey, RecipeState, SideFacts, join_parameters
-from geographer.operations.merge.sides import FIRST, SECOND, Sides
+from geographer.operations.merge.sides import FIRST, SECOND, MergeSides
 from geographer.operations.merge.three_way import Contest, Take, choose_value, merge_columns
 from geographer.planning.merge_conflicts import Conflict
 from geographer.planning.recipe import load_recipe
@@ -24,7 +24,7 @@ NONE: Final = "none"
 
 
 @dataclass(slots=True)
-class MergedRecipes:
+class CombinedRecipes:
     """The recipes to record with their inputs, in their order, those to remove, and the rules for what they made.
 
     A rule is the side whose objects of the recipe fit the merged one, or `NONE`; without a rule, those of both do.
@@ -59,9 +59,9 @@ class _RecipeSides(NamedTuple):
         return self.first if side == FIRST else self.second
 
 
-def merge_recipes(facts: Mapping[str, SideFacts], sides: Sides, take: Take) -> MergedRecipes:
+def merge_recipes(facts: Mapping[str, SideFacts], sides: MergeSides, take: Take) -> CombinedRecipes:
     """Merge the recipes of both sides three-way: by parameter, their inputs as sets."""
-    merged = MergedRecipes()
+    merged = CombinedRecipes()
     names = sorted({name for side in facts.values() for name in side.recipes})
     for name in names:
         states = {side: facts[side].recipes.get(name) for side in facts}
@@ -82,8 +82,8 @@ def merge_recipes(facts: Mapping[str, SideFacts], sides: Sides, take: Take) -> M
     return merged
 
 
-def _merge_recipe(recipe: _RecipeSides, sides: Sides, take: Take) -> tuple[RecipeState | None, list[Conflict]]:
-    ours, theirs = recipe.get_side(sides.ours), recipe.get_side(sides.theirs)
+def _merge_recipe(recipe: _RecipeSides, sides: MergeSides, take: Take) -> tuple[RecipeState | None, list[Conflict]]:
+    ours, theirs = recipe.get_side(sides.ours), recipe.get_side(sides.their_side)
     if ours is None or theirs is None or ours.kind != theirs.kind:
         return _merge_whole(recipe, ours, theirs, take)
     bases = [base.parameters if base else None for base in recipe.bases]

@@ -16,7 +16,7 @@ from geographer.operations.merge.events import ConflictsResolved, MergedTag
 from geographer.operations.merge.facts import RecipeState, SideFacts, read_facts_at
 from geographer.operations.merge.files import list_needed_files
 from geographer.operations.merge.merge import CombinedPlan, settle_conflict
-from geographer.operations.merge.recipes import MergedRecipes, makes_other_objects
+from geographer.operations.merge.recipes import CombinedRecipes, makes_other_objects
 from geographer.operations.merge.resolution_files import read_resolution
 from geographer.planning.class_values import read_class_values
 from geographer.planning.merge_conflicts import NumberedConflict, fetch_conflicts, make_resolved_rows
@@ -198,9 +198,9 @@ def _require_classes(revision: Revision, rows: "Mapping[str, pa.Table]") -> None
 
 def _resolve_recipes(
     revision: Revision, facts: SideFacts, conflicts: Sequence[NumberedConflict], chosen: Values, rows: dict[str, Any]
-) -> MergedRecipes:
+) -> CombinedRecipes:
     """Return the recipes to record and to remove; add the removal of what they made otherwise to the rows."""
-    recipes, states = MergedRecipes(), dict(facts.recipes)
+    recipes, states = CombinedRecipes(), dict(facts.recipes)
     own = [item for item in conflicts if item.conflict.subject == "recipe"]
     for item in own:
         states[item.conflict.object_id] = _resolve_recipe(  # type: ignore[assignment]

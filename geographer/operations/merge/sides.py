@@ -1,4 +1,4 @@
-"""Sides of a merge: both parents and their last common events, as chains after the events that all of them share."""
+"""Sides of a merge: both parents and their last common events, as chains after the events that all share."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ FIRST, SECOND = "first", "second"
 _FOLDER: Final = Path(__file__).parent
 
 
-class Sides(NamedTuple):
+class MergeSides(NamedTuple):
     """The revisions that are compared, by the digests of their last events.
 
     Attributes:
@@ -36,7 +36,7 @@ class Sides(NamedTuple):
     common: int
 
     @property
-    def theirs(self) -> str:
+    def their_side(self) -> str:
         """The side that is not ours."""
         return SECOND if self.ours == FIRST else FIRST
 
@@ -46,7 +46,7 @@ class Sides(NamedTuple):
         return tuple(f"base{index}" for index in range(len(self.bases)))
 
 
-def stage_sides(revision: Revision, first: str, second: str, bases: Sequence[str], *, ours: str) -> Sides:
+def stage_sides(revision: Revision, first: str, second: str, bases: Sequence[str], *, ours: str) -> MergeSides:
     """Create the tables `side_name` and `side_event`: the events of each side after the common ones.
 
     The revision must be one of the chain of `first` or of `second`.
@@ -54,7 +54,7 @@ def stage_sides(revision: Revision, first: str, second: str, bases: Sequence[str
     ancestry = read_ancestry(revision.connection)
     chains = [ancestry.list_chain(digest) for digest in (first, second, *bases)]
     common = count_common_events(chains)
-    sides = Sides(first, second, tuple(bases), ours, common)
+    sides = MergeSides(first, second, tuple(bases), ours, common)
     names = (FIRST, SECOND, *sides.base_names)
     _stage_events(
         revision.connection, {name: chain[common:] for name, chain in zip(names, chains, strict=True)}, common

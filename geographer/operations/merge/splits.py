@@ -8,7 +8,7 @@ import msgspec
 
 from geographer.base.canonical_json import canonical_json
 from geographer.operations.merge.events import BranchMerged
-from geographer.operations.merge.sides import Sides
+from geographer.operations.merge.sides import MergeSides
 from geographer.planning.merge_conflicts import Conflict, make_conflict_rows
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change
@@ -31,11 +31,11 @@ _CANDIDATES: Final = "SELECT split, raster_id FROM candidate_split_change"
 class SplitSides:
     """The assignments of both sides to parts, read while the sides are staged."""
 
-    def __init__(self, revision: Revision, sides: Sides, *, has_rows: bool) -> None:
+    def __init__(self, revision: Revision, sides: MergeSides, *, has_rows: bool) -> None:
         """Read them; without `has_rows`, no side changed one."""
         self._changed = {*revision.fetch_rows(_CANDIDATES)} if has_rows else set()
         self._parts: dict[str, Parts] = {}
-        for name, side in (("ours", sides.ours), ("theirs", sides.theirs)):
+        for name, side in (("ours", sides.ours), ("theirs", sides.their_side)):
             rows = revision.fetch_rows(_PARTS, {"side": side}) if has_rows else []
             self._parts[name] = {(split, raster): part for split, raster, part in rows}
 
@@ -48,7 +48,9 @@ class SplitSides:
                 for group in leak.groups
                 for raster, part in group.rasters.items()
             }
-        ours, theirs, remedy = (canonical_json(value) for value in (values["ours"], values["theirs"], leak.list_changes()))
+        ours, theirs, remedy = (
+            canonical_json(value) for value in (values["ours"], values["theirs"], leak.list_changes())
+        )
         return Conflict("split", leak.split, None, None, ours, theirs, remedy)
 
 

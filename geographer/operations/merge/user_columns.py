@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from geographer.base.canonical_json import canonical_json
 from geographer.operations.merge.facts import SideFacts
-from geographer.operations.merge.sides import FIRST, Sides
+from geographer.operations.merge.sides import FIRST, MergeSides
 from geographer.operations.merge.three_way import Take, choose_value
 from geographer.planning.merge_conflicts import Conflict
 from geographer.storage.queries.revision import choose_common_type
@@ -20,12 +20,12 @@ class MergedUserColumns(NamedTuple):
     conflicts: list[Conflict]
 
 
-def merge_user_columns(facts: Mapping[str, SideFacts], sides: Sides, take: Take) -> MergedUserColumns:
+def merge_user_columns(facts: Mapping[str, SideFacts], sides: MergeSides, take: Take) -> MergedUserColumns:
     """Merge the types of user columns; one that both sides changed gets a type that holds the values of both."""
     types: dict[str, dict[str, str]] = {}
     conflicts = []
     for subject in _SUBJECTS:
-        ours, theirs = (facts[side].columns[subject] for side in (sides.ours, sides.theirs))
+        ours, theirs = (facts[side].columns[subject] for side in (sides.ours, sides.their_side))
         bases = [facts[name].columns[subject] for name in sides.base_names]
         types[subject] = {}
         for name in dict.fromkeys((*facts[FIRST].columns[subject], *sorted({**ours, **theirs}))):

@@ -115,9 +115,9 @@ def test_resolutions_take_base_and_files(dataset, tmp_path):
         dataset.resolve_conflicts(["99"], "ours")
     with pytest.raises(UsageError, match="no value of the last common revision"):
         dataset.resolve_conflicts([numbers["feature", "n1", "geometry"]], "base")
+    path = tmp_path / "raster.json"
+    path.write_text("{}")
     with pytest.raises(UsageError, match="no file can resolve"):
-        path = tmp_path / "raster.json"
-        path.write_text("{}")
         dataset.resolve_conflicts([numbers["raster", "b", None]], str(path))
     dataset.resolve_conflicts([numbers["feature", "p1", "properties.depth"]], "base")
     dataset.resolve_conflicts([numbers["feature", "p2", None]], "base")

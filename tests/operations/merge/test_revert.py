@@ -9,6 +9,7 @@ import pytest
 from geographer import Dataset
 from geographer.base.errors import ConflictError, UsageError
 from geographer.operations.apply.checks import check_content
+from geographer.operations.merge.events import EventReverted
 from geographer.operations.merge.revert import plan_revert
 from tests.operations.merge.forked_dataset import add_features, read_content
 from tests.sample_history import HEAD, square_geometry
@@ -31,8 +32,9 @@ def test_revert_of_each_event_gives_content_of_before(sample_history):
         with work.open_revision(position) as revision:
             plan = plan_revert(revision, f"@{position}")
             check_content(revision, plan.rows, before)
-            assert plan.event.reverted.kind == kind
             kinds.add(kind)
+            assert isinstance(plan.event, EventReverted)
+            assert plan.event.reverted.kind == kind
     assert len(kinds) > 9
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.operations.merge.forked_dataset import add_features, fork, merge_both_ways
-from tests.sample_history import point_geometry, square_geometry, write_scenes
+from tests.sample_history import square_geometry, write_scenes
 
 
 def move_pond(dataset, folder):
@@ -114,7 +114,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_merge_is_equal_from_either_side(base, tmp_path, name):
-    """All but the assignments of new chips to parts, which keep what stands."""
+    """All but the assignments of new chips to parts, which keep what they have."""
     dataset = fork(base, tmp_path, *CASES[name])
     left_first, right_first = merge_both_ways(dataset)
     assert not dataset.list_conflicts().to_pylist()
