@@ -272,8 +272,8 @@ class DatasetReader:
         """Return what was added, removed or changed between two revisions, object by object.
 
         Args:
-            a: The old side. Default: the revision before `b`.
-            b: The new side; also a fetched branch that has diverged, such as `origin/main`. Default: the head.
+            a: The old side. Default: the revision before `b`, or the head if `b` is of another branch.
+            b: The new side; both can be of any branch, such as `origin/main`. Default: the head.
             flags: Also find unusual changes, with reasons.
             pixels: Also compare the pixels of changed rasters and labels, whose former bytes may come from the remote.
             footprints: Also return the footprints of changed rasters.
@@ -310,11 +310,14 @@ class DatasetReader:
             return compute_diff(head, sides, selection, options)
 
     def _locate_sides(self, a: RevisionSpec, b: RevisionSpec) -> tuple[Location, Location]:
-        """Return where two revisions are, in the same chain if one has both; `a` is by default the one before `b`."""
-        if a is not None:
-            return self._unit_of_work.locate_pair(a, b)
+        """Return where two revisions are, in the same chain if one has both.
+
+        `a` is by default the one before `b`, or the head if `b` is of another branch.
+        """
         new = self._unit_of_work.locate_revision(b)
-        return new._replace(position=max(new.position - 1, 1)), new
+        if a is None and new.branch == self._unit_of_work.branch:
+            return new._replace(position=max(new.position - 1, 1)), new
+        return self._unit_of_work.locate_pair(a, b)
 
     def _resolve_sides(self, a: RevisionSpec, b: RevisionSpec) -> "Sides":
         """Return the positions to compare; `a` is by default the revision before `b`, `b` the head."""
