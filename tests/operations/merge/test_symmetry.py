@@ -69,7 +69,7 @@ def remove_recipe(dataset, _folder):
 
 
 def select_ponds(dataset, _folder):
-    dataset.cut_grid("pond", size=(32, 32), where="class = 'pond'")
+    dataset.cut_grid("pond", size=(32, 32), cells="with-features", where="class = 'pond'")
 
 
 def drop_quarry(dataset, _folder):
