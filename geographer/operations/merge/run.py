@@ -34,9 +34,11 @@ def merge_branch(work: UnitOfWork, request: MergeRevision) -> ChangeResult:
         NotFoundError: there is no such revision.
         CorruptError: files that the merged revision needs are neither on this machine nor on the remote.
     """
-    head = work.prepare_head(request.expected_head)
+    head = work.read_head()
     relation = _find_relation(work, request.revision, head)
     summary = {"revision": request.revision, "moved": relation.follows, "conflicts": 0}
+    if relation.has_theirs or relation.follows:
+        work.prepare_head(request.expected_head)
     if relation.has_theirs or (relation.follows and request.dry_run):
         return ChangeResult(*head, _KIND, {**summary, "moved": False}, changed=False, would_change=relation.follows)
     if relation.follows:
