@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -534,7 +535,19 @@ class Histories(RuleBasedStateMachine):
         if name in self._list_names("tags", "tag"):
             self._check_rejected(ConflictError, lambda: self.dataset.tag(name, position))
             return
-        self.dataset.tag(name, position)
+        refusal = None
+        try:
+            self.dataset.tag(name, position)
+        except ConflictError as error:
+            refusal = str(error)
+        if refusal is not None:
+            assert re.match("split '.*' leaks: ", refusal)
+            assert self.dataset.log(1)[0].position == self.head
+            return
+        if position == self.head:
+            for recipe in self.recipes:
+                if self.recipes[recipe]["verb"] == "split":
+                    self._check_split(recipe)
         self._remember_new_revisions()
         (tag,) = [row for row in self.current_tables["tags"] if row["tag"] == name]
         assert tag["content_digest"] == self.past[position]["content_digest"]
