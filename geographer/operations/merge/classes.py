@@ -6,28 +6,31 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from geographer.operations.merge.contested import MergedRow
+from geographer.operations.merge.orders import find_given_orders
 from geographer.operations.merge.sides import FIRST, SECOND
 from geographer.storage.queries.revision import Revision
 
 _FOLDER: Final = Path(__file__).parent
-_OLDEST: Final = (0, "")
+_OLDEST: Final[tuple[int, str]] = (0, "")
 _COMMON: Final = "SELECT class, value FROM state.class WHERE valid_from <= $common AND valid_to > $common"
 _DECISIONS: Final = "SELECT class, coalesce(chosen, 'none') FROM decision_class_change"
 _VALUES: Final = (
     "SELECT class, side, value FROM version_class_change JOIN (SELECT event_key, class, value FROM log.class_change) "
-    "USING (event_key, class) WHERE side IN ('first', 'second')"
+    "USING (event_key, class)"
 )
-_CREATED: Final = (
-    "SELECT side, class, max(row(generation, digest)) FROM log.class_change JOIN side_event USING (event_key) "
-    "WHERE change = 'added' GROUP BY ALL"
-)
+ClassPlace = tuple[int, str]
+"""Generation and digest of the event that created a class."""
 
 
 class MergedClasses(NamedTuple):
-    """The classes after the merge that events after the common ones changed, and those that got another value."""
+    """The classes after the merge that events after the common ones changed, and those that got another value.
+
+    `places` has the creating events of those whose row in the merge event, or whose first side, says another one.
+    """
 
     rows: list[MergedRow]
     renumbered: list[str]
+    places: dict[str, ClassPlace]
 
 
 def merge_classes(
@@ -50,20 +53,23 @@ def merge_classes(
             side = chosen[name] = SECOND if side == FIRST else FIRST
         if name in own or side in values[name]:
             final[name] = own[name] if name in own else values[name][side]
-    renumbered = make_distinct(final, _read_creations(revision, values), [*common_values.values(), *_iter_all(values)])
+    by_side = _read_places(revision, common, values)
+    created = {name: min(places.values(), default=_OLDEST) for name, places in by_side.items()}
+    renumbered = make_distinct(final, created, [*common_values.values(), *_iter_all(values)])
     rows = []
     for name, side in sorted(chosen.items()):
         is_own = name in own or name in renumbered
         rows.append(MergedRow(name, "merged", {"value": final[name]}) if is_own else MergedRow(name, side))
     rows += [MergedRow(name, "merged", {"value": final[name]}) for name in renumbered if name not in chosen]
-    return MergedClasses(rows, renumbered)
+    places = {name: created[name] for name in chosen if name in final and by_side[name].get(FIRST) != created.get(name)}
+    return MergedClasses(rows, renumbered, places)
 
 
 def _iter_all(values: Mapping[str, Mapping[str, int]]) -> list[int]:
     return [value for by_side in values.values() for value in by_side.values()]
 
 
-def make_distinct(final: dict[str, int], created: Mapping[str, tuple[int, str]], used: Sequence[int]) -> list[str]:
+def make_distinct(final: dict[str, int], created: Mapping[str, ClassPlace], used: Sequence[int]) -> list[str]:
     """Give classes whose value another one has the next free value; return their names."""
     free = max([*final.values(), *used], default=0) + 1
     taken: set[int] = set()
@@ -77,10 +83,20 @@ def make_distinct(final: dict[str, int], created: Mapping[str, tuple[int, str]],
     return sorted(renumbered)
 
 
-def _read_creations(revision: Revision, values: Mapping[str, Mapping[str, int]]) -> dict[str, tuple[int, str]]:
-    """Return generation and digest of the event that created each class, the earlier one if both sides did."""
-    created = {(side, name): tuple(order) for side, name, order in revision.fetch_rows(_CREATED)}
+def read_class_places(revision: Revision, position: int) -> dict[str, ClassPlace]:
+    """Return which event created each class, as of a position of the revision's chain."""
+    rows = revision.fetch_rows((_FOLDER / "class_places.sql").read_text(), {"position": position})
+    return {name: (generation, digest) for name, generation, digest in rows}
+
+
+def _read_places(
+    revision: Revision, common: int, values: Mapping[str, Mapping[str, int]]
+) -> dict[str, dict[str, ClassPlace]]:
+    """Return which event created each class on each parent's side that has it."""
+    script = (_FOLDER / "side_class_places.sql").read_text().format(given=find_given_orders(revision))
+    added = {(side, name): (generation, digest) for side, name, generation, digest in revision.fetch_rows(script)}
+    before = read_class_places(revision, common)
     return {
-        name: min((created.get((side, name), _OLDEST) for side in by_side), default=_OLDEST)
+        name: {side: added.get((side, name), before.get(name, _OLDEST)) for side in (FIRST, SECOND) if side in by_side}
         for name, by_side in values.items()
     }

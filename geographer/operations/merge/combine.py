@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import ConflictError
-from geographer.operations.merge.classes import merge_classes
+from geographer.operations.merge.classes import ClassPlace, merge_classes
 from geographer.operations.merge.contested import merge_contested
 from geographer.operations.merge.decide import Decisions
 from geographer.operations.merge.events import DroppedColumns, MergedTag
@@ -49,6 +49,7 @@ class Combined:
     rows: "dict[str, pa.Table | str]" = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
     renumbered: list[str] = field(default_factory=list)
+    class_places: dict[str, ClassPlace] = field(default_factory=dict)
     has_assignments: bool = False
 
 
@@ -76,7 +77,7 @@ def combine_sides(revision: Revision, sides: MergeSides, take: Take) -> Combined
     _combine_columns(facts, sides, take, combined)
     _combine_tags(facts, sides, take, combined)
     subjects = [subject for subject in ("feature", "raster") if f"{subject}_change" in changed]
-    if (orders := make_order_rows(revision, sides.common, subjects)) is not None:
+    if (orders := make_order_rows(revision, sides.common, subjects, combined.class_places)) is not None:
         combined.rows["object_order"] = orders
     for name, kind in _COUNTED.items():
         rows = combined.rows.get(f"{kind}_change")
@@ -108,7 +109,7 @@ def _combine_features(
     merged = merge_classes(revision, sides.common, class_rows, used)
     decisions.apply_merged("class_change", merged.rows)
     combined.conflicts[:0] = class_conflicts
-    combined.renumbered = merged.renumbered
+    combined.renumbered, combined.class_places = merged.renumbered, merged.places
 
 
 def _combine_rasters(

@@ -31,13 +31,20 @@ _GIVEN: Final = (
 )
 
 
-def make_order_rows(revision: Revision, common: int, subjects: Sequence[str]) -> "pa.Table | None":
-    """Return the rows of `object_order` that give objects of `subjects` their places; None: there are none."""
-    if not subjects:
-        return None
-    _stage_given_places(revision)
-    given = "log.object_order" if revision.fetch_rows(_HAS_TABLE) else _NO_TABLE
-    rows: list[tuple[str, str, str, str, str]] = []
+def find_given_orders(revision: Revision) -> str:
+    """Return the relation with the places that merges recorded; without a merge, the log has no such table."""
+    return "log.object_order" if revision.fetch_rows(_HAS_TABLE) else _NO_TABLE
+
+
+def make_order_rows(
+    revision: Revision, common: int, subjects: Sequence[str], class_places: Mapping[str, tuple[int, str]]
+) -> "pa.Table | None":
+    """Return the rows of `object_order` that give classes and objects of `subjects` their places; None: none."""
+    classes = sorted(class_places.items())
+    rows = [("class", name, str(generation), digest, "0") for name, (generation, digest) in classes]
+    if subjects:
+        _stage_given_places(revision)
+    given = find_given_orders(revision)
     for subject in subjects:
         script = (_FOLDER / "orders.sql").read_text().format(subject=subject, given=given)
         run_script(revision.connection, script)

@@ -9,7 +9,7 @@ import msgspec
 
 from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import ConflictError, NotFoundError, UsageError, quote_names, quote_objects
-from geographer.operations.merge.classes import make_distinct
+from geographer.operations.merge.classes import make_distinct, read_class_places
 from geographer.operations.merge.columns import REQUIRED_COLUMNS, join_row, split_columns, split_row
 from geographer.operations.merge.combine import make_column_payload, make_input_rows
 from geographer.operations.merge.events import ConflictsResolved, MergedTag
@@ -36,10 +36,6 @@ _MADE: Final = {
     "label_object_change": "SELECT label, raster_id, feature_id FROM current_label_object WHERE label = $name",
     "split_change": "SELECT split, raster_id FROM current_split WHERE split = $name",
 }
-_CREATED: Final = (
-    "SELECT class, max(row(generation, digest)) FROM chain_class_change JOIN chain_event USING (position) "
-    "WHERE change = 'added' AND position <= getvariable('position') GROUP BY ALL"
-)
 Values = dict[str, str | None]
 """The chosen value of each conflict, by number, as JSON text."""
 
@@ -173,7 +169,7 @@ def _make_values_distinct(revision: Revision, rows: "dict[str, pa.Table]") -> No
     removed = {name for name, row in changes.items() if row["change"] == "removed"}
     after = {**before, **{name: row["value"] for name, row in changes.items()}}
     after = {name: value for name, value in after.items() if name not in removed}
-    for name in make_distinct(after, dict(revision.fetch_rows(_CREATED)), [*before.values()]):
+    for name in make_distinct(after, read_class_places(revision, revision.position), [*before.values()]):
         change = "changed" if name in before else "added"
         changes[name] = {"change": change, "class": name, "value": after[name]}
     columns = {column: [row[column] for row in changes.values()] for column in ("change", "class", "value")}

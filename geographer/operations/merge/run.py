@@ -16,11 +16,19 @@ _KIND = "branch_merged"
 
 
 class _Relation(NamedTuple):
-    """How the merged revision is related to the head: whether it is there already, follows it, or was published."""
+    """How the merged revision is related to the head.
+
+    Attributes:
+        has_theirs: Whether nothing is to do: the head has it.
+        follows: Whether the branch can move forward to it.
+        onto: Its chain, if it is the published branch in use.
+        left_behind: A published branch in use that moving forward would leave: its head is merged on the other side.
+    """
 
     has_theirs: bool
     follows: bool
     onto: str | None
+    left_behind: str | None
 
 
 def merge_branch(work: UnitOfWork, request: MergeRevision) -> ChangeResult:
@@ -42,6 +50,7 @@ def merge_branch(work: UnitOfWork, request: MergeRevision) -> ChangeResult:
     if relation.has_theirs or (relation.follows and request.dry_run):
         return ChangeResult(*head, _KIND, {**summary, "moved": False}, changed=False, would_change=relation.follows)
     if relation.follows:
+        _require_published_positions(request.revision, relation)
         moved = work.move_branch(work.locate_revision(request.revision))
         return ChangeResult(*moved, _KIND, summary)
     return work.run_request(msgspec.structs.replace(request, onto=relation.onto))
@@ -52,11 +61,30 @@ def _find_relation(work: UnitOfWork, revision: str, head: Head) -> _Relation:
         theirs = read_location_digest(connection, work.locate_revision(revision))
         ancestry, chains = read_ancestry(connection), read_chain_heads(connection)
         is_published = revision in chains and revision.partition("/")[2] == work.branch
+        own_chain, their_chain = ({*ancestry.list_chain(digest)} for digest in (head.digest, theirs))
         has_theirs = ancestry.is_ancestor(theirs, head.digest)
         follows = not has_theirs and (
-            ancestry.is_ancestor(head.digest, theirs) and (is_published or head.digest in ancestry.list_chain(theirs))
+            ancestry.is_ancestor(head.digest, theirs) and (is_published or head.digest in their_chain)
         )
-        return _Relation(has_theirs, follows, revision if is_published else None)
+        # Published positions must not change: a published head that was merged here must come first, too.
+        has_theirs = has_theirs and not (is_published and theirs not in own_chain)
+        left = [
+            name
+            for name, published in chains.items()
+            if name.partition("/")[2] == work.branch
+            and published.digest not in their_chain
+            and ancestry.is_ancestor(published.digest, theirs)
+        ]
+        return _Relation(has_theirs, follows, revision if is_published else None, next(iter(left), None))
+
+
+def _require_published_positions(revision: str, relation: _Relation) -> None:
+    """Raise if the branch would move to a chain that has its published head only as a merged one."""
+    if relation.left_behind is not None:
+        raise ConflictError(
+            f"{revision} has merged {relation.left_behind}, so that its positions differ from the published ones. Run "
+            f"geographer merge {relation.left_behind} first, then geographer merge {revision}."
+        )
 
 
 def abort_merge(work: UnitOfWork) -> Head:
