@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
@@ -26,7 +26,9 @@ from geographer.base.errors import ConflictError, CorruptError, StorageError, Un
 from geographer.storage.database.connection import Database, open_cursor, set_branch
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE, require_real_folder
 from geographer.storage.dvc.cache_folder import KnownCacheFolder, find_cache_folder
+from geographer.storage.dvc.dvc_check import read_dvc_file, read_listing
 from geographer.storage.dvc.dvc_files import FolderEntry, compute_address, compute_md5, encode_dvc_file, encode_listing
+from geographer.storage.dvc.retained import is_object_name
 from geographer.storage.events import Head
 from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, read_lock, write_lock
 from geographer.storage.history.segments import (
@@ -103,6 +105,13 @@ class HistoryMemory(msgspec.Struct, frozen=True):
     content_digests: dict[str, str] = {}
 
 
+class _ReadFile(NamedTuple):
+    """A segment's file, and the digests of its events."""
+
+    path: Path
+    digests: list[str]
+
+
 class _Segments(NamedTuple):
     """The segments of all events, the oldest first, and the files whose events they hold, too."""
 
@@ -177,11 +186,15 @@ class HistoryFolder:
                 self.folder.mkdir(exist_ok=True)
                 cache = find_cache_folder(self.root, memory.cache)
                 segments = self._write_segments(connection, head, memory)
+                tracked = self._find_tracked_files(connection, head, database.branch, Path(cache.folder), memory)
             dataset = read_event(connection, 1).digest
             is_known = memory.content_digest and not _has_content(connection, memory, head)
         content_digest = memory.content_digests.get(head.digest, "") or (memory.content_digest if is_known else "")
         content_digest = content_digest or compute_content_digest(head.position)
-        self._track_segments(segments, Path(cache.folder), memory)
+        if tracked is None:
+            self._track_segments(segments, Path(cache.folder), memory)
+        for path, md5 in (tracked or {}).items():
+            _link_object(path, Path(cache.folder) / md5[:2] / md5[2:])
         write_lock(self.root, Lock(LOCK_FORMAT, dataset, database.branch, head.digest, content_digest))
         checked = self._remember_files(memory, {segment.file_name: segment.md5 for segment in segments.current})
         self._write_memory(
@@ -192,6 +205,36 @@ class HistoryFolder:
                 content_digests=_remember_digest(memory, head.digest, content_digest),
             )
         )
+
+    def _find_tracked_files(
+        self, connection: duckdb.DuckDBPyConnection, head: Head, branch: str, cache_folder: Path, memory: HistoryMemory
+    ) -> dict[Path, str] | None:
+        """Return the MD5s of the files that the `.dvc` file tracks, if Git brought it with the lock file of the head.
+
+        None if it is to be written again: the lock file is at another event, or the files lack events, or differ. Else
+        the `.dvc` file stays, so that a checkout of Git is not followed by a change that Git would show. Files that
+        were joined to others since come back from the cache.
+        """
+        lock = read_lock(self.root)
+        if lock is None or (lock.head, lock.branch) != (head.digest, branch):
+            return None
+        try:
+            address = read_dvc_file(self.root / HISTORY_DVC_FILE).address
+            listing = read_listing(cache_folder / address[:2] / address[2:], address) or {}
+            digests: set[str] = set()
+            for name, md5 in listing.items():
+                if not (_FILE_NAME.fullmatch(name) and is_object_name(md5)):
+                    return None
+                path, stored = self.folder / name, cache_folder / md5[:2] / md5[2:]
+                if not path.exists() and stored.is_file():
+                    self.add_file(stored, name)
+                if (_find_known_md5(path, memory) or compute_md5(path)) != md5:
+                    return None
+                digests.update(read_segment_digests(connection, path))
+        except (CorruptError, UnsupportedVersionError, OSError):
+            return None
+        is_complete = read_ancestry(connection).list_ancestors([head.digest]) <= digests
+        return {self.folder / name: md5 for name, md5 in listing.items()} if is_complete else None
 
     @contextmanager
     def hold_lock(self) -> Iterator[None]:
@@ -240,13 +283,15 @@ class HistoryFolder:
         """Write the segments of the events that no segment has, and join small ones."""
         covered = _count_covered(memory.segments)
         is_known = covered == memory.position and memory.head == _read_digest(connection, covered)
+        files: list[_ReadFile] | None = None
         if covered and is_known and self.is_unchanged(memory):
             segments, obsolete = [*memory.segments], set[str]()
         else:
-            segments, obsolete = self._find_segments(connection, memory)
+            files = [*self._read_files(connection)]
+            segments, obsolete = self._find_segments(connection, memory, files)
             covered = _count_covered(segments)
         if has_merge(connection, memory.position if is_known else 0):
-            self._write_merged_events(connection, memory)
+            self._write_merged_events(connection, memory, files or [*self._read_files(connection)])
         if covered < head.position:
             segments.append(self._write_segment(connection, covered + 1, head.position))
         own = sum(1 for _ in takewhile(lambda segment: not segment.is_shared, reversed(segments)))
@@ -282,7 +327,9 @@ class HistoryFolder:
         )
         return False
 
-    def _find_segments(self, connection: duckdb.DuckDBPyConnection, memory: HistoryMemory) -> _Segments:
+    def _find_segments(
+        self, connection: duckdb.DuckDBPyConnection, memory: HistoryMemory, files: Iterable[_ReadFile]
+    ) -> _Segments:
         """Read the files in the folder; find those that hold the first events of the chain, without gaps.
 
         A file may have events of another branch after those. One whose rows do not match the digests of its events is
@@ -291,7 +338,7 @@ class HistoryFolder:
         positions = dict(connection.execute("SELECT digest, position FROM chain_event").fetchall())
         found: dict[int, SegmentFile] = {}
         known: set[str] = set()
-        for path, digests in self._read_files(connection):
+        for path, digests in files:
             places = [*takewhile(bool, (positions.get(digest, 0) for digest in digests))]
             if not places:
                 continue
@@ -307,12 +354,14 @@ class HistoryFolder:
             segments.append(segment)
         return _Segments(segments, known - {segment.file_name for segment in segments})
 
-    def _write_merged_events(self, connection: duckdb.DuckDBPyConnection, memory: HistoryMemory) -> None:
+    def _write_merged_events(
+        self, connection: duckdb.DuckDBPyConnection, memory: HistoryMemory, files: Iterable[_ReadFile]
+    ) -> None:
         """Write the events that were merged into the chain, and that no file has, to segments."""
         own = {digest for (digest,) in connection.execute("SELECT digest FROM chain_event").fetchall()}
         ancestry = read_ancestry(connection)
         missing = ancestry.list_ancestors(own) - own
-        for path, digests in self._read_files(connection):
+        for path, digests in files:
             if missing.intersection(digests) and self._check_file(connection, path, digests, memory):
                 missing.difference_update(digests)
         while missing:
@@ -327,11 +376,11 @@ class HistoryFolder:
                 self._write_segment(cursor, location.position - len(run) + 1, location.position)
             missing.difference_update(run)
 
-    def _read_files(self, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[Path, list[str]]]:
+    def _read_files(self, connection: duckdb.DuckDBPyConnection) -> Iterator[_ReadFile]:
         """Yield the readable segments in the folder, each with the digests of its events."""
         for path in self.list_segment_paths():
             with suppress(CorruptError, UnsupportedVersionError):
-                yield path, read_segment_digests(connection, path)
+                yield _ReadFile(path, read_segment_digests(connection, path))
 
     def _check_file(
         self, connection: duckdb.DuckDBPyConnection, path: Path, digests: list[str], memory: HistoryMemory
