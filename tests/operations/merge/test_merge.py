@@ -150,3 +150,37 @@ def test_split_that_leaks_after_merge_is_conflict(base, tmp_path):
     with dataset._unit_of_work.open_revision() as revision:
         assert [*iter_split_leaks(revision)] == []
     dataset.tag("sound")
+
+
+def test_merged_published_head_comes_first_again(points, tmp_path):
+    """A branch that has its published head only as a merged one follows it, so that published positions stay."""
+    edit_on(points, "topic", tmp_path, q=3)
+    edit_on(points, "main", tmp_path, p=2)
+    work = points._unit_of_work
+    published = work.read_head()
+    with work.database.open_connection(log="w") as connection:
+        create_chain(connection, "origin/main", Location("main", published.position))
+    points.switch("topic")
+    points.merge("origin/main")
+    merged = work.read_head()
+    points.switch("main")
+    work.move_branch(Location("topic", merged.position))
+    content = read_content(points)
+    points.merge("origin/main")
+    assert points.log()[-1].parents == [published.digest, merged.digest]
+    assert read_content(points) == content
+    assert not points.merge("origin/main").changed
+
+
+def test_merged_class_keeps_place_of_its_event(points, tmp_path):
+    """A class that a merge took over is older than one that was added after it on a third branch."""
+    points.create_branch("other")
+    points.switch("topic")
+    add_features(points, tmp_path, {"r": ("reed", point_geometry(1, 1))}, depth=1)
+    edit_on(points, "other", tmp_path, q=2)
+    add_features(points, tmp_path, {"t": ("peat", point_geometry(2, 2))}, depth=1)
+    for depth in (2, 3):
+        edit_on(points, "main", tmp_path, p=depth)
+    points.merge("topic")
+    points.merge("other")
+    assert read_content(points)["classes"] == [("pond", 1), ("reed", 2), ("peat", 3)]
