@@ -4,12 +4,15 @@ from typing import Final
 
 import click
 
+from geographer.base.text import format_count
 from geographer.cli import output
 from geographer.cli.help import CommandGroup, format_example
+from geographer.cli.merge import print_merge
 from geographer.cli.requests import make_request_command
 from geographer.dataset import Dataset
 from geographer.operations.add.geographer_import import ImportGeographer
 from geographer.operations.import_dataset.request import ImportDataset
+from geographer.operations.merge.request import MergeRevision
 
 _MAX_PRINTED_EDGES: Final = 20
 
@@ -43,5 +46,16 @@ def _import_geographer(dataset: Dataset, request: ImportGeographer, *, as_json: 
         click.echo(f"… and {omitted:,} more; --json or Dataset.compare_geographer lists all")
 
 
+def _import_dataset(dataset: Dataset, request: ImportDataset, *, as_json: bool) -> None:
+    result = dataset.import_dataset(**{name: getattr(request, name) for name in request.__struct_fields__})
+    if result.kind != MergeRevision.event.kind:
+        output.print_result(result, as_json=as_json)
+    elif not as_json and "events" in result.summary:
+        count = format_count(result.summary["events"], "event")
+        click.echo(f"would merge {count} of '{request.path}', which has a common history; nothing was changed")
+    else:
+        print_merge(dataset, result, as_json=as_json)
+
+
 import_command.add_command(make_request_command("geographer", ImportGeographer, run=_import_geographer))
-import_command.add_command(make_request_command("dataset", ImportDataset))
+import_command.add_command(make_request_command("dataset", ImportDataset, run=_import_dataset))

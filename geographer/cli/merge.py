@@ -26,7 +26,11 @@ _ABORT = click.Option(
 
 def _merge_revision(dataset: Dataset, request: MergeRevision, *, as_json: bool, is_aborted: bool) -> None:
     del is_aborted
-    result = dataset.merge(request.revision, **_list_options(request))
+    print_merge(dataset, dataset.merge(request.revision, **_list_options(request)), as_json=as_json)
+
+
+def print_merge(dataset: Dataset, result: ChangeResult, *, as_json: bool) -> None:
+    """Print what a merge changed, and exit with the code of conflicts if it left some."""
     summary = result.summary
     if "moved" in summary and not as_json:
         head = f"@{result.position} {result.digest[:12]}"

@@ -299,10 +299,25 @@ class Dataset(BranchingDataset):
             plan = request.make_plan(revision, PlanContext(self.root, work.progress))
         return Table(plan.make_scene_table()), plan.event
 
-    def _merge(self, request: MergeRevision) -> ChangeResult:
+    def _merge_revision(self, request: MergeRevision) -> ChangeResult:
         from geographer.operations.merge.run import merge_branch
 
         return merge_branch(self._unit_of_work, request)
+
+    def _import_dataset(self, request: ImportDataset) -> ChangeResult:
+        from geographer.sharing.import_history import find_common_history, import_history
+
+        work = self._unit_of_work
+        history = find_common_history(work, request.path, request.at) if request.can_merge else None
+        if history is None:
+            return self.run(request)
+        if request.dry_run and history.missing:
+            head = work.prepare_head(request.expected_head)
+            summary = {"revision": history.digest, "events": len(history.missing)}
+            return ChangeResult(*head, MergeRevision.event.kind, summary, changed=False, would_change=True)
+        import_history(work, request.path, history)
+        names = ("message", "author", "idempotency_key", "expected_head", "dry_run")
+        return self._merge_revision(MergeRevision(history.digest, **{name: getattr(request, name) for name in names}))
 
     def abort_merge(self) -> int:
         """Take the last merge back, which left conflicts, with their resolutions; return the position of the head.
@@ -327,7 +342,7 @@ class Dataset(BranchingDataset):
     add_catalogue = make_method("add_catalogue", AddCatalogue, run)
     add_classes = make_method("add_classes", AddClasses, run)
     import_geographer = make_method("import_geographer", ImportGeographer, run)
-    import_dataset = make_method("import_dataset", ImportDataset, run)
+    import_dataset = make_method("import_dataset", ImportDataset, _import_dataset)
     apply_patch = make_method("apply_patch", ApplyPatch, run)
     remove_features = make_method("remove_features", RemoveFeatures, run)
     remove_rasters = make_method("remove_rasters", RemoveRasters, run)
@@ -352,7 +367,7 @@ class Dataset(BranchingDataset):
     label_boxes = make_method("label_boxes", LabelBoxes, run)
     label_custom = make_method("label_custom", LabelCustom, run)
     split = make_method("split", Split, run)
-    merge = make_method("merge", MergeRevision, _merge)
+    merge = make_method("merge", MergeRevision, _merge_revision)
     resolve_conflicts = make_method("resolve_conflicts", ResolveConflicts, run)
     revert = make_method("revert", RevertEvent, run)
     tag = make_method("tag", TagRevision, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from geographer.storage.events import Head
@@ -41,6 +42,13 @@ def compare_with_branch(work: UnitOfWork, name: str, digest: str | None) -> Dist
         if digest is None or find_chain_of(connection, digest) is None:
             return Distance(branch, own.position, 0)
         return Distance(branch, *_count_differences(connection, branch, own, digest))
+
+
+def count_missing(work: UnitOfWork, digest: str, known: Collection[str]) -> int:
+    """Return how many of the events that lead to one do not lead to one of the `known` ones, too."""
+    with work.database.open_connection(log="r") as connection:
+        ancestry = read_ancestry(connection)
+    return len(ancestry.list_ancestors([digest]) - ancestry.list_ancestors(known))
 
 
 def is_on_chain(work: UnitOfWork, branch: str, head: Head) -> bool:

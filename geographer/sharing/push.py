@@ -13,7 +13,7 @@ import msgspec
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, quote_names
 from geographer.base.text import format_count
 from geographer.planning.split_constraints.check import require_leak_free
-from geographer.sharing.comparison import is_on_chain
+from geographer.sharing.comparison import count_missing, is_on_chain
 from geographer.sharing.fetch import FetchResult, fetch_branch, read_newest
 from geographer.sharing.pull import describe_divergence
 from geographer.sharing.remote_history import list_published_segments, parse_listing
@@ -191,8 +191,9 @@ def _plan_push(work: UnitOfWork, remote: Remote, selection: RevisionSelection, n
         *(list_published_segments(work.file_store, remote, other.published) for other in others),
     )
     parcel = _pack_parcel(work, remote, files, listings, published.history, sent)
+    ahead = state.ahead if known else count_missing(work, head.digest, [other.published.head for other in others])
     return _PushPlan(
-        state.branch, state.ahead, state.last_number + 1, known, published, needed, withdrawn, parcel, references
+        state.branch, ahead, state.last_number + 1, known, published, needed, withdrawn, parcel, references
     )
 
 

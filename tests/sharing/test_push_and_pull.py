@@ -127,7 +127,9 @@ def test_diverged_histories_are_recognised_on_both_sides(team):
     his = read_digests(bob), bob.content_digest()
     published = read_contents(team.remote)
     for action in (bob.push, bob.pull, bob.push):
-        with pytest.raises(ConflictError, match=r"diverged: this log has 1 event .* has 1 event .*geographer merge origin/main"):
+        with pytest.raises(
+            ConflictError, match=r"diverged: this log has 1 event .* has 1 event .*geographer merge origin/main"
+        ):
             action()
     assert (read_digests(bob), bob.content_digest()) == his
     assert read_contents(team.remote) == published

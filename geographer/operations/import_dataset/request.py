@@ -34,8 +34,10 @@ class DatasetPath(Request, frozen=True):
 class ImportDataset(DatasetPath, kw_only=True, frozen=True):
     """Merge OTHER, the folder of another dataset, as one event that records its history.
 
-    Objects with the same id and the same content become one object. If the datasets have a common history, what only
-    one of them changed or removed since is as in that one. Splits are not imported: run them again.
+    If OTHER began as a copy of this dataset, its history comes along and is merged, as geographer merge does, with all
+    that it has. Otherwise, or with a prefix, new names or --on-equal-id, its objects are imported: those with the same
+    id and content become one object, and after an earlier import, what only one of the datasets changed or removed
+    since is as in that one. Splits are not imported: run them again.
 
     Imported are classes by name, features, rasters with their bytes (each file is checked by its SHA-256), recipes
     whose names are free, and inputs of recipes. Labels are imported if they are up to date there and would be the same
@@ -58,6 +60,11 @@ class ImportDataset(DatasetPath, kw_only=True, frozen=True):
     def new_names(self) -> Mapping[str, str]:
         """The renamed recipes and collections, old name to new name."""
         return self.rename or {}
+
+    @property
+    def can_merge(self) -> bool:
+        """Whether a common history is merged: nothing says that the objects are to be imported in another form."""
+        return not (self.prefix or self.rename or self.on_equal_id)
 
     def rename_name(self, name: str) -> str:
         """Return the new name of a recipe or collection."""

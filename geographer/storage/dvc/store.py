@@ -189,6 +189,23 @@ class Store:
                 return self._fetch_missing(missing, opened) if opened else dict.fromkeys(missing, "missing")
         return self._fetch_missing(missing, remote)
 
+    def copy_objects(self, source: Store, md5s: Sequence[str]) -> dict[str, FileDamage]:
+        """Copy objects from the cache of another repository, hashing each, or from that one's remote.
+
+        Returned are those that could not be copied: `missing` or `altered` there. `StorageError` if the disk is full.
+        """
+        source.fetch_files(md5s)
+        damages: dict[str, FileDamage] = {}
+        for md5 in dict.fromkeys(md5s):
+            with temporary_sibling(self._prepare_object_path(md5)) as temporary:
+                path = source.find_object(md5)
+                with translate_os_errors(temporary):
+                    if path.is_file():
+                        link_or_copy(path, temporary, ["reflink"])
+                if damage := self._verify_and_add(md5, temporary):
+                    damages[md5] = damage
+        return damages
+
     def find_missing_objects(self, md5s: Iterable[str]) -> list[str]:
         """Return the objects that neither the cache nor DVC's default remote has, and that are not retained.
 

@@ -17,6 +17,7 @@ from geographer import Dataset
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError
 from geographer.cli import geographer_command
 from geographer.planning.selection import SELECTORS
+from tests.operations.import_dataset.object_import import import_objects
 from tests.sample_history import (
     find_cached_file,
     flip_bit_of_file,
@@ -99,7 +100,7 @@ def copy_chip_dataset(tmp_path_factory):
 
 
 def test_empty_dataset_gets_everything_except_splits(dataset, sample_history, source):
-    result = dataset.import_dataset(sample_history.root, message="merged")
+    result = import_objects(dataset, sample_history.root, message="merged")
     assert result.position == 2
     for name in TABLES:
         assert read_sorted_rows(dataset, name) == read_sorted_rows(source, name), name
@@ -118,12 +119,12 @@ def test_dropped_user_columns_are_not_imported(tmp_path):
     path.write_text(path.read_text().replace('"depth": 1.5', '"prob_of_class_quarry": 0.5'))
     source.add_features(path, crs="EPSG:32633")
     source.remap_classes({"quarry": None})
-    target.import_dataset(source.root)
+    import_objects(target, source.root)
     assert target.log()[-1].payload["columns"]["feature"] == {"name": "VARCHAR", "surveyed": "VARCHAR"}
 
 
 def test_payload_records_imported_history(dataset, sample_history, source):
-    dataset.import_dataset(sample_history.root, at="v1")
+    import_objects(dataset, sample_history.root, at="v1")
     event, head = source.show("v1"), source.show()
     history = dataset.show().payload["history"]
     tagged = next(tag for tag in read_rows(source, "tags") if tag["tag"] == "v1")
@@ -144,13 +145,13 @@ def test_payload_records_imported_history(dataset, sample_history, source):
 
 
 def test_only_split_needs_update(dataset, sample_history, source):
-    dataset.import_dataset(sample_history.root)
+    import_objects(dataset, sample_history.root)
     assert dataset.status()["recipes"] == source.status()["recipes"]
     assert [run.summary["recipe"]["name"] for run in dataset.update() if run.changed] == ["parts"]
 
 
 def test_rebuilt_state_is_equal(dataset, sample_history):
-    dataset.import_dataset(sample_history.root)
+    import_objects(dataset, sample_history.root)
     before = [read_rows(dataset, name) for name in (*TABLES, "rasters")]
     recipes = dataset.status()["recipes"]
     (dataset.root / ".geographer" / "state.duckdb").unlink()
@@ -160,8 +161,8 @@ def test_rebuilt_state_is_equal(dataset, sample_history):
 
 
 def test_equal_objects_are_merged(dataset, sample_history):
-    dataset.import_dataset(sample_history.root)
-    reopened = dataset.import_dataset(sample_history.root)
+    import_objects(dataset, sample_history.root)
+    reopened = import_objects(dataset, sample_history.root)
     assert not reopened.changed
     assert (reopened.summary["features"], reopened.summary["rasters"]) == (0, 0)
     assert reopened.summary["equal"] == len(read_rows(dataset, "features")) + len(read_rows(dataset, "rasters"))
@@ -178,14 +179,14 @@ def test_different_objects_are_rejected(two_datasets):
     target, source = two_datasets
     before = read_contents(target.root / "rasters"), target.show().digest
     with pytest.raises(ConflictError, match=r"feature 'q1' differs between the datasets.*--on-equal-id ours or theirs"):
-        target.import_dataset(source.root)
+        import_objects(target, source.root)
     assert (read_contents(target.root / "rasters"), target.show().digest) == before
 
 
 def test_on_equal_id_ours_keeps_objects(two_datasets):
     target, source = two_datasets
     before = read_contents(target.root / "rasters")
-    summary = target.import_dataset(source.root, on_equal_id="ours").summary
+    summary = import_objects(target, source.root, on_equal_id="ours").summary
     assert read_contents(target.root / "rasters") == before
     assert [row["feature_id"] for row in read_rows(target, "features")] == ["p1", "q1", "q2"]
     # q1, the raster a, and the chips around p1 and q1 differ; the chip around q2 was cut from the source's raster a.
@@ -198,7 +199,7 @@ def test_on_equal_id_ours_keeps_objects(two_datasets):
 
 def test_on_equal_id_theirs_replaces_objects(two_datasets):
     target, source = two_datasets
-    summary = target.import_dataset(source.root, on_equal_id="theirs").summary
+    summary = import_objects(target, source.root, on_equal_id="theirs").summary
     assert (summary["features"], summary["rasters"], summary["equal"], summary["replaced_by_theirs"]) == (2, 4, 1, 4)
     assert read_rows(target, "features") == read_rows(source, "features")
     assert read_contents(target.root / "rasters") == read_contents(source.root / "rasters")
@@ -210,7 +211,7 @@ def test_on_equal_id_theirs_replaces_objects(two_datasets):
 
 def test_prefix_changes_all_source_ids(two_datasets):
     target, source = two_datasets
-    summary = target.import_dataset(source.root, prefix="x-").summary
+    summary = import_objects(target, source.root, prefix="x-").summary
     assert (summary["features"], summary["rasters"], summary["equal"]) == (3, 4, 0)
     assert {row["feature_id"] for row in read_rows(target, "features")} == {"p1", "q1", "x-p1", "x-q1", "x-q2"}
     chips = {row["raster_id"]: row for row in read_rows(target, "chips") if row["raster_id"].startswith("chips/x-")}
@@ -234,8 +235,8 @@ def test_prefix_turns_integer_ids_into_text(tmp_path):
     features: dict[Any, Any] = {7: ("pond", point_geometry(1, 1))}
     source.add_features(write_features(tmp_path / "integer ids.geojson", features), crs="EPSG:32633")
     plain, prefixed = make_empty_dataset(tmp_path / "plain"), make_empty_dataset(tmp_path / "prefixed")
-    plain.import_dataset(source.root)
-    prefixed.import_dataset(source.root, prefix="n")
+    import_objects(plain, source.root)
+    import_objects(prefixed, source.root, prefix="n")
     assert plain.features()["feature_id"].to_pylist() == [7]
     assert prefixed.features()["feature_id"].to_pylist() == ["n7"]
 
@@ -254,9 +255,9 @@ def test_masks_with_other_feature_are_not_imported(copy_chip_dataset, tmp_path):
     add_features(far, tmp_path / "far inputs", {"other": ("pond", point_geometry(500, 500))})
     # It crosses the scene's edge, so that it gets no chip.
     add_features(near, tmp_path / "near inputs", {"other": ("quarry", square_geometry(-4, 9, 8))})
-    assert far.import_dataset(source.root).summary["labels"] == 2
+    assert import_objects(far, source.root).summary["labels"] == 2
     assert read_contents(far.root / "labels") == read_contents(source.root / "labels")
-    summary = near.import_dataset(source.root).summary
+    summary = import_objects(near, source.root).summary
     assert summary["classes"] == ["pond"]
     assert (summary["labels"], summary["left_out_labels"]) == (0, 2)
     assert "class values differ" in summary["warnings"][0]
@@ -278,7 +279,7 @@ def test_mask_under_other_feature_is_remade(copy_chip_dataset, tmp_path):
         tmp_path / "inputs",
         {"other": ("pond", square_geometry(-4, 9, 8)), "b": ("quarry", point_geometry(900, 900))},
     )
-    summary = near.import_dataset(source.root).summary
+    summary = import_objects(near, source.root).summary
     assert (summary["labels"], summary["left_out_labels"]) == (1, 1)
     assert [row["raster_id"] for row in read_rows(near, "labels")] == ["chips/a_q1"]
     near.update()
@@ -292,7 +293,7 @@ def test_outdated_mask_is_not_imported(copy_chip_dataset, tmp_path):
     source = copy_chip_dataset(tmp_path / "other")
     add_features(source, tmp_path / "late", {"late": ("pond", square_geometry(9, 9, 2))})
     target = make_empty_dataset(tmp_path / "target")
-    assert target.import_dataset(source.root).summary["left_out_labels"] == 1
+    assert import_objects(target, source.root).summary["left_out_labels"] == 1
     assert [row["raster_id"] for row in read_rows(target, "labels")] == ["chips/a_q1"]
 
 
@@ -329,7 +330,7 @@ def update_and_list_changes(dataset):
 
 
 def test_all_label_kinds_are_imported(label_dataset, dataset):
-    summary = dataset.import_dataset(label_dataset.root).summary
+    summary = import_objects(dataset, label_dataset.root).summary
     assert (summary["labels"], summary["left_out_labels"]) == (10, 0)
     assert read_contents(dataset.root / "labels") == read_contents(label_dataset.root / "labels")
     assert read_rows(dataset, "objects") == read_rows(label_dataset, "objects")
@@ -339,7 +340,7 @@ def test_all_label_kinds_are_imported(label_dataset, dataset):
 
 
 def test_prefix_excludes_labels_that_contain_ids(label_dataset, dataset):
-    summary = dataset.import_dataset(label_dataset.root, prefix="x-").summary
+    summary = import_objects(dataset, label_dataset.root, prefix="x-").summary
     assert (summary["labels"], summary["left_out_labels"]) == (8, 2)
     here, there = (
         [row for row in read_rows(merged, "objects") if row["label"] == "instances"]
@@ -354,7 +355,7 @@ def test_prefix_excludes_labels_that_contain_ids(label_dataset, dataset):
 
 def test_additional_class_remakes_band_labels(label_dataset, tmp_path):
     target = make_empty_dataset(tmp_path / "target", background="water", classes=["pond", "quarry", "rock"])
-    target.import_dataset(label_dataset.root)
+    import_objects(target, label_dataset.root)
     assert list_labels(target) == {label: ["chips/a_p1", "chips/a_q1"] for label in ("boxes", "instances", "mask")}
     assert update_and_list_changes(target) == ["multilabel", "soft"]
     with rasterio.open(target.root / "labels/multilabel/chips/a_p1.tif") as label:
@@ -363,7 +364,7 @@ def test_additional_class_remakes_band_labels(label_dataset, tmp_path):
 
 
 def test_later_class_remakes_band_labels(label_dataset, dataset):
-    dataset.import_dataset(label_dataset.root)
+    import_objects(dataset, label_dataset.root)
     dataset.add_classes(["rock"])
     assert update_and_list_changes(dataset) == ["multilabel", "soft"]
     with rasterio.open(dataset.root / "labels/soft/chips/a_q1.tif") as label:
@@ -378,7 +379,7 @@ def test_wide_label_near_other_feature_is_remade(copy_chip_dataset, tmp_path):
     source.label_masks("wide", collection="chips", width="12px")
     # The chip around p1 ends before the scene's column 20.
     add_features(near, tmp_path / "inputs", {"other": ("pond", point_geometry(23.5, 10.5))})
-    near.import_dataset(source.root)
+    import_objects(near, source.root)
     assert list_labels(near) == {"mask": ["chips/a_p1", "chips/a_q1"], "wide": ["chips/a_q1"]}
 
 
@@ -391,12 +392,12 @@ def test_changed_feature_order_remakes_labels(copy_chip_dataset, dataset, tmp_pa
     source.label_instances("instances", collection="chips")
     source.label_masks("newest", collection="chips", overlap="newest")
     # The source added a0 after p1. An import keeps this order, unless the target has both from one event.
-    dataset.import_dataset(source.root)
+    import_objects(dataset, source.root)
     assert list_labels(dataset) == list_labels(source)
     assert not update_and_list_changes(dataset)
     target = make_empty_dataset(tmp_path / "target", background="water", classes=["pond", "quarry"])
     add_features(target, tmp_path / "inputs", {**late, "p1": FEATURES["p1"]})
-    summary = target.import_dataset(source.root).summary
+    summary = import_objects(target, source.root).summary
     unaffected = ["chips/a_q1"]
     assert list_labels(target) == {"instances": unaffected, "mask": ["chips/a_p1", *unaffected], "newest": unaffected}
     assert summary["left_out_labels"] == 2
@@ -408,7 +409,7 @@ def test_changed_feature_order_remakes_labels(copy_chip_dataset, dataset, tmp_pa
 def test_masks_with_sql_expression_are_remade(copy_chip_dataset, dataset, tmp_path):
     source = copy_chip_dataset(tmp_path / "other")
     source.label_masks("doubt", collection="chips", ignore=9, ignore_where="depth > 1")
-    assert dataset.import_dataset(source.root).summary["left_out_labels"] == 2
+    assert import_objects(dataset, source.root).summary["left_out_labels"] == 2
     assert update_and_list_changes(dataset) == ["doubt"]
     assert read_contents(dataset.root / "labels") == read_contents(source.root / "labels")
 
@@ -428,7 +429,7 @@ def test_imported_boxes_cut_later_rasters(dataset, tmp_path):
         tmp_path / "boxes.geojson", {"in": ("", square_geometry(4, 5, 8)), "off": ("", square_geometry(70, 5, 8))}
     )
     source.cut_boxes("drawn_there", boxes, crs="EPSG:32633")
-    summary = dataset.import_dataset(source.root, prefix="x-", rename={"drawn_there": "drawn"}).summary
+    summary = import_objects(dataset, source.root, prefix="x-", rename={"drawn_there": "drawn"}).summary
     assert [recipe["name"] for recipe in summary["recipes"]] == ["drawn"]
     assert read_inputs(dataset, "drawn") == [("box", "in"), ("box", "off")]
     assert not update_and_list_changes(dataset)
@@ -438,7 +439,7 @@ def test_imported_boxes_cut_later_rasters(dataset, tmp_path):
     windows = {row["raster_id"]: (row["col"], row["row"], row["width"]) for row in read_rows(dataset, "chips")}
     assert windows == {"drawn/x-a_in": (4, 5, 8), "drawn/b_off": (22, 5, 8)}
     third = make_empty_dataset(tmp_path / "third")
-    third.import_dataset(dataset.root)
+    import_objects(third, dataset.root)
     assert read_inputs(third, "drawn") == [("box", "in"), ("box", "off")]
     assert not update_and_list_changes(third)
 
@@ -472,18 +473,18 @@ PONDS = {"p": ("pond", point_geometry(10.5, 10.5)), "q": ("quarry", point_geomet
 
 def test_selected_ids_replace_missing_selector(make_selector_dataset, dataset, tmp_path):
     source = make_selector_dataset("other", PONDS, "a", 0)
-    dataset.import_dataset(source.root)
+    import_objects(dataset, source.root)
     assert read_inputs(dataset, "chips") == [("feature", "p"), ("raster", "a")]
     assert not update_and_list_changes(dataset)
     assert [row["raster_id"] for row in read_rows(dataset, "chips")] == ["chips/a_p"]
     prefixed = make_empty_dataset(tmp_path / "prefixed")
-    prefixed.import_dataset(source.root, prefix="x-")
+    import_objects(prefixed, source.root, prefix="x-")
     assert read_inputs(prefixed, "chips") == [("feature", "x-p"), ("raster", "x-a")]
 
 
 def test_empty_selection_is_imported(make_selector_dataset, dataset):
     source = make_selector_dataset("other", {"q": ("quarry", point_geometry(30.5, 30.5))}, "a", 0)
-    dataset.import_dataset(source.root)
+    import_objects(dataset, source.root)
     assert read_inputs(dataset, "chips") == [("raster", "a")]
     assert not update_and_list_changes(dataset)
 
@@ -491,18 +492,18 @@ def test_empty_selection_is_imported(make_selector_dataset, dataset):
 def test_merged_recipe_unites_selections(make_selector_dataset):
     target = make_selector_dataset("one", PONDS, "a", 0)
     source = make_selector_dataset("other", {"p2": ("pond", point_geometry(100.5, 10.5)), "q": PONDS["q"]}, "b", 1)
-    summary = target.import_dataset(source.root).summary
+    summary = import_objects(target, source.root).summary
     assert summary["recipes"] == []
     assert not update_and_list_changes(target)
     assert [row["raster_id"] for row in read_rows(target, "chips")] == ["chips/a_p", "chips/b_p2"]
-    assert not target.import_dataset(source.root).changed
+    assert not import_objects(target, source.root).changed
 
 
 def test_different_recipe_of_same_name_is_rejected(copy_chip_dataset, tmp_path):
     target, source = copy_chip_dataset(tmp_path / "one"), copy_chip_dataset(tmp_path / "other", size=24)
     with pytest.raises(ConflictError, match=r"recipe 'chips' has other parameters here.*--rename chips=NEW"):
-        target.import_dataset(source.root)
-    target.import_dataset(source.root, rename={"chips": "wide", "mask": "wide-mask", "parts": "wide-parts"})
+        import_objects(target, source.root)
+    import_objects(target, source.root, rename={"chips": "wide", "mask": "wide-mask", "parts": "wide-parts"})
     assert target.status()["recipes"] == [
         *("chips (cut around)", "mask (label mask)", "parts (split)"),
         *("wide (cut around)", "wide-mask (label mask)", "wide-parts (split)"),
@@ -523,7 +524,7 @@ def test_equal_recipes_are_merged(copy_chip_dataset, tmp_path):
     target, source = copy_chip_dataset(tmp_path / "one"), copy_chip_dataset(tmp_path / "other")
     add_features(source, tmp_path / "more", {"w": ("water", point_geometry(30, 30))})
     source.update(on_conflict="move")
-    summary = target.import_dataset(source.root).summary
+    summary = import_objects(target, source.root).summary
     assert (summary["features"], summary["rasters"], summary["equal"], summary["recipes"]) == (1, 1, 5, [])
     assert {row["raster_id"] for row in read_rows(target, "chips")} == {"chips/a_p1", "chips/a_q1", "chips/a_w"}
 
@@ -532,8 +533,8 @@ def test_collection_named_like_recipe_is_rejected(copy_chip_dataset, tmp_path):
     target, source = copy_chip_dataset(tmp_path / "one"), make_empty_dataset(tmp_path / "other")
     source.add_rasters(write_scenes(tmp_path / "b", "b"), collection="chips")
     with pytest.raises(ConflictError, match="collection 'chips' has chips of a recipe in one dataset"):
-        target.import_dataset(source.root)
-    target.import_dataset(source.root, rename={"chips": "scenes"})
+        import_objects(target, source.root)
+    import_objects(target, source.root, rename={"chips": "scenes"})
     assert (target.root / "rasters" / "scenes" / "b.tif").is_file()
 
 
@@ -541,11 +542,11 @@ def test_referenced_rasters_stay_references(dataset, tmp_path):
     source = make_empty_dataset(tmp_path / "other")
     inside = write_scenes(source.root / "archive", "r")
     source.add_rasters(inside, mode="reference")
-    dataset.import_dataset(source.root)
+    import_objects(dataset, source.root)
     assert read_rows(dataset, "rasters")[0]["path"] == "{archive}/r.tif"
     assert dataset.list_roots()["folder"].to_pylist() == [str(source.root / "archive")]
     assert not dataset.verify()
-    assert not dataset.import_dataset(source.root).changed
+    assert not import_objects(dataset, source.root).changed
 
 
 def test_background_in_one_dataset_is_rejected(tmp_path):
@@ -554,7 +555,7 @@ def test_background_in_one_dataset_is_rejected(tmp_path):
         make_empty_dataset(tmp_path / "other", background="water"),
     )
     with pytest.raises(ConflictError, match="'water' is the background in only one"):
-        target.import_dataset(source.root)
+        import_objects(target, source.root)
 
 
 def test_new_classes_get_next_values(tmp_path):
@@ -562,7 +563,7 @@ def test_new_classes_get_next_values(tmp_path):
         make_empty_dataset(tmp_path / "one", classes=["track"]),
         make_empty_dataset(tmp_path / "other", background="sea", classes=["ball"]),
     )
-    target.import_dataset(source.root)
+    import_objects(target, source.root)
     assert {row["class"]: row["value"] for row in read_rows(target, "classes")} == {"sea": 0, "track": 1, "ball": 2}
 
 
@@ -573,7 +574,7 @@ def test_workspace_file_replaces_damaged_cache(copy_chip_dataset, dataset, tmp_p
     flip_bit_of_file(find_cached_file(source.root, path, 99))
     (source.root / path).unlink()
     (source.root / path).write_bytes(content)
-    dataset.import_dataset(source.root)
+    import_objects(dataset, source.root)
     assert (dataset.root / path).read_bytes() == content
 
 
@@ -583,7 +584,7 @@ def test_altered_bytes_are_rejected(copy_chip_dataset, dataset, tmp_path):
         path.unlink()
         write_scene(path, make_pixels(2, 64, 64, "uint8", seed=9))
     with pytest.raises(CorruptError, match="files of raster 'a' are missing or altered"):
-        dataset.import_dataset(source.root)
+        import_objects(dataset, source.root)
     assert dataset.status()["position"] == 1
     assert not (dataset.root / "rasters").exists()
 
@@ -593,23 +594,23 @@ def test_unrecorded_file_is_not_overwritten(copy_chip_dataset, dataset, tmp_path
     (dataset.root / "rasters" / "source").mkdir(parents=True)
     (dataset.root / "rasters" / "source" / "a.tif").write_text("unrecorded")
     with pytest.raises(ConflictError, match=r"another file exists at 'rasters/source/a\.tif'"):
-        dataset.import_dataset(source.root)
+        import_objects(dataset, source.root)
     assert (dataset.root / "rasters" / "source" / "a.tif").read_text() == "unrecorded"
 
 
 def test_invalid_options_are_rejected(dataset, sample_history, tmp_path):
     with pytest.raises(UsageError, match="is this dataset"):
-        dataset.import_dataset(dataset.root)
+        import_objects(dataset, dataset.root)
     with pytest.raises(NotFoundError, match="is not an existing folder"):
-        dataset.import_dataset(tmp_path / "nowhere")
+        import_objects(dataset, tmp_path / "nowhere")
     with pytest.raises(NotFoundError, match="no revision 'v9'"):
-        dataset.import_dataset(sample_history.root, at="v9")
+        import_objects(dataset, sample_history.root, at="v9")
     with pytest.raises(NotFoundError, match="no recipe or collection 'chip' to rename"):
-        dataset.import_dataset(sample_history.root, rename={"chip": "chips"})
+        import_objects(dataset, sample_history.root, rename={"chip": "chips"})
     with pytest.raises(UsageError, match="invalid prefix name"):
-        dataset.import_dataset(sample_history.root, prefix="a/b")
+        import_objects(dataset, sample_history.root, prefix="a/b")
     with pytest.raises(UsageError, match="several recipes or collections would have the name 'grid'"):
-        dataset.import_dataset(sample_history.root, rename={"around": "grid"})
+        import_objects(dataset, sample_history.root, rename={"around": "grid"})
 
 
 def test_command_plans_merges_and_repeats(dataset, sample_history):

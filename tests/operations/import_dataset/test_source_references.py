@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from geographer import Dataset
+from tests.operations.import_dataset.object_import import import_objects
 from tests.sample_rasters import make_pixels, write_scene
 
 
@@ -37,19 +38,19 @@ def read_root_folders(dataset: Dataset) -> dict[str, str | None]:
 
 
 def test_free_name_of_root_is_kept(dataset, source, tmp_path):
-    dataset.import_dataset(source.root, dry_run=True)
+    import_objects(dataset, source.root, dry_run=True)
     assert read_root_folders(dataset) == {}
-    dataset.import_dataset(source.root)
+    import_objects(dataset, source.root)
     assert read_paths(dataset) == {"a": "{scenes}/deep/a.tif", "b": "{own}/b.tif"}
     assert read_root_folders(dataset) == {"scenes": str(tmp_path / "theirs"), "own": str(source.root / "{own}")}
     assert dataset.verify() == []
-    assert not dataset.import_dataset(source.root).changed
+    assert not import_objects(dataset, source.root).changed
 
 
 def test_root_of_other_folder_gets_other_name(dataset, source, tmp_path):
     (tmp_path / "ours").mkdir()
     dataset.set_root("scenes", tmp_path / "ours")
-    dataset.import_dataset(source.root)
+    import_objects(dataset, source.root)
     assert read_paths(dataset)["a"] == "{tmp}/theirs/deep/a.tif".replace("tmp", tmp_path.name)
     assert read_root_folders(dataset) == {"scenes": str(tmp_path / "ours"), tmp_path.name: str(tmp_path)}
     assert dataset.verify() == []
@@ -59,13 +60,13 @@ def test_root_with_the_same_file_is_kept(dataset, source, tmp_path):
     shutil.copytree(tmp_path / "theirs", tmp_path / "ours")
     dataset.set_root("scenes", tmp_path / "ours")
     dataset.add_rasters(tmp_path / "ours", mode="reference")
-    result = dataset.import_dataset(source.root)
+    result = import_objects(dataset, source.root)
     assert (result.summary["equal"], result.summary["rasters"]) == (1, 1)
     assert read_paths(dataset) == {"a": "{scenes}/deep/a.tif", "b": "{own}/b.tif"}
 
 
 def test_path_in_root_that_is_set_nowhere_is_kept(dataset, source):
     (source.root / ".geographer/roots.json").unlink()
-    dataset.import_dataset(source.root)
+    import_objects(dataset, source.root)
     assert read_paths(dataset)["a"] == "{scenes}/deep/a.tif"
     assert read_root_folders(dataset)["scenes"] is None

@@ -10,6 +10,7 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError
+from tests.operations.import_dataset.object_import import import_objects
 from tests.sample_history import point_geometry, square_geometry, write_features, write_scenes
 
 FEATURES = {
@@ -80,7 +81,7 @@ def test_changes_and_removals_of_both_datasets_are_merged(copies: Copies) -> Non
     theirs.remap_classes({"quarry": "pit"})
     theirs.split("parts", collection="chips", parts={"train": 0.6, "test": 0.4}, replace=True)
     copies.add_features(theirs, {"f4": ("pit", point_geometry(20.5, 50.5))})
-    summary = ours.import_dataset(theirs.root).summary
+    summary = import_objects(ours, theirs.root).summary
     assert {name: find_class(ours, name) for name in list_ids(ours, "features")} == {
         "f1": "pit",
         "f3": "lake",
@@ -98,7 +99,7 @@ def test_changes_and_removals_of_both_datasets_are_merged(copies: Copies) -> Non
     result = ours.cut_around_features("chips", size=16)
     assert list_ids(ours, "chips") == {"chips/a_f3", "chips/a_f4"}
     assert result.summary["unmet"]["removed (geographer restore rasters brings them back)"] == 1
-    assert not ours.import_dataset(theirs.root).changed
+    assert not import_objects(ours, theirs.root).changed
     assert ours.verify() == []
 
 
@@ -113,14 +114,14 @@ def test_conflicts_are_refused_unless_decided(copies: Copies) -> None:
     theirs.split("parts", collection="chips", parts={"train": 0.6, "test": 0.4}, replace=True)
     before = ours.show().digest
     with pytest.raises(ConflictError, match="recipe 'parts' was removed here, and changed in the other dataset"):
-        ours.import_dataset(theirs.root)
+        import_objects(ours, theirs.root)
     with pytest.raises(
         ConflictError, match=r"feature 'f0' was removed here, and changed in .*Pass --on-equal-id ours or"
     ):
-        other.import_dataset(theirs.root)
+        import_objects(other, theirs.root)
     assert ours.show().digest == before
-    ours.import_dataset(theirs.root, on_equal_id="ours")
-    other.import_dataset(theirs.root, on_equal_id="theirs")
+    import_objects(ours, theirs.root, on_equal_id="ours")
+    import_objects(other, theirs.root, on_equal_id="theirs")
     assert (list_ids(ours, "features"), list_ids(other, "features")) == ({"f1", "f2", "f3"}, {"f0", "f2", "f3"})
     assert ours.status()["recipes"] == ["chips (cut around)", "mask (label mask)"]
     geometries = [dataset.features(feature="f0")["geometry"].to_pylist() for dataset in (other, theirs)]
@@ -132,10 +133,10 @@ def test_class_that_was_removed_here_is_refused(copies: Copies) -> None:
     ours.remap_classes({"pond": "lake"})
     copies.add_features(theirs, {"f4": ("pond", point_geometry(20.5, 50.5))})
     with pytest.raises(ConflictError, match="feature 'f4' has the class 'pond', which was removed here"):
-        ours.import_dataset(theirs.root)
+        import_objects(ours, theirs.root)
     theirs.remove_features(["f0"])
     with pytest.raises(ConflictError, match="feature 'f0' was changed here, and removed in the other dataset"):
-        ours.import_dataset(theirs.root)
+        import_objects(ours, theirs.root)
 
 
 def test_earlier_import_is_common_history(copies: Copies, dataset: Dataset) -> None:
