@@ -28,11 +28,12 @@ class _LogCommand(click.Command):
 @click.command("log", cls=_LogCommand, epilog=format_example("log -5", "log --oneline"))
 @options.make_option("-n last COUNT", "all", "How many events to list; -5 is -n 5.", type=click.IntRange(1))
 @click.option("--oneline", is_flag=True, help="Print digest, kind and message only.")
+@options.make_option("--at REV", "the head", "The last event to list; also of another branch, such as origin/main.")
 @options.json_option
 @options.pass_dataset
-def log_command(dataset: DatasetReader, last: int | None, oneline: bool, as_json: bool) -> None:
+def log_command(dataset: DatasetReader, last: int | None, oneline: bool, at: str | None, as_json: bool) -> None:
     """List the events, newest first."""
-    for event in reversed(dataset.log(last)):
+    for event in reversed(dataset.log(last, at)):
         if as_json:
             output.print_json_line({field: getattr(event, field) for field in _JSON_FIELDS})
         else:
@@ -42,7 +43,8 @@ def log_command(dataset: DatasetReader, last: int | None, oneline: bool, as_json
 def _format_event(event: Event) -> str:
     recorded_at, message = event.recorded_at[:19].replace("T", " "), f"  {event.message}" if event.message else ""
     digest = event.digest[:_SHOWN_DIGEST]
-    return f"@{event.position:<5} {digest}  {recorded_at}  {event.kind:<20} {event.author}{message}"
+    merged = f"  (merges {event.parents[1][:_SHOWN_DIGEST]})" if len(event.parents) > 1 else ""
+    return f"@{event.position:<5} {digest}  {recorded_at}  {event.kind:<20} {event.author}{message}{merged}"
 
 
 def _format_short(event: Event) -> str:

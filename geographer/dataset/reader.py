@@ -176,13 +176,17 @@ class DatasetReader:
         with self._open_tables(at) as revision:
             write_parquet(revision, name, _make_filter(filters), Path(path))
 
-    def log(self, last: int | None = None) -> list[Event]:
-        """Return the events, oldest first; only the `last` ones (1 or more) if given."""
+    def log(self, last: int | None = None, at: RevisionSpec = None) -> list[Event]:
+        """Return the events up to a revision, oldest first; only the `last` ones (1 or more) if given.
+
+        An event that merges a branch has two parents; the events of the second one are those `at` its digest.
+        """
         if last is not None and (isinstance(last, bool) or not isinstance(last, Integral) or last < 1):
             raise UsageError(f"invalid number of events {last!r}. Use 1 or more.")
         last = None if last is None else min(int(last), _MAX_INTEGER)
-        with self._unit_of_work.database.open_connection(log="r") as connection:
-            return read_events_between(connection, last=last)
+        location = self._unit_of_work.locate_revision(at)
+        with self._unit_of_work.open_database_of(location.branch).open_connection(log="r") as connection:
+            return read_events_between(connection, up_to=location.position, last=last)
 
     def show(self, revision: RevisionSpec = None) -> Event:
         """Return the event that made a revision."""

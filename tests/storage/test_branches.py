@@ -87,6 +87,8 @@ def test_another_branch_is_read_without_a_switch(two_branches):
     assert two_branches.sql("SELECT count(*) AS n FROM rasters", at="topic").to_pylist() == [{"n": 2}]
     digest = there[3][-1]["digest"]
     assert two_branches.show(digest).digest == two_branches.show("topic").digest == digest
+    assert [event.digest for event in two_branches.log(at="topic")] == [row["digest"] for row in there[3]]
+    assert [event.digest for event in two_branches.log(1, at="topic~1")] == [there[3][-2]["digest"]]
     (path,) = (row["path"] for row in two_branches.rasters(at="topic").to_pylist() if row["raster_id"] == "z")
     assert (two_branches.root / path).exists()
 
