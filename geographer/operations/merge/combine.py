@@ -148,7 +148,8 @@ def _end_withdrawn(revision: Revision, combined: Combined) -> None:
     )
     revision.connection.execute(query, {"md5s": md5s})
     known = {row[0] for row in withdrawn[FIRST]}
-    if new := sorted(row for row in withdrawn[SECOND] if row[0] not in known):
+    chips = revision.fetch_rows((_FOLDER / "withdrawn_chips.sql").read_text())
+    if new := sorted({row for row in (*withdrawn[SECOND], *chips) if row[0] not in known}):
         names = ("md5", "raster_id", "path", "sha256", "size")
         columns = dict(zip(names, map(list, zip(*new, strict=True)), strict=True))
         combined.rows["withdrawn_file"] = make_row_table("withdrawn_file", columns)

@@ -51,7 +51,7 @@ def merge_branch(work: UnitOfWork, request: MergeRevision) -> ChangeResult:
         return ChangeResult(*head, _KIND, {**summary, "moved": False}, changed=False, would_change=relation.follows)
     if relation.follows:
         _require_published_positions(request.revision, relation)
-        moved = work.move_branch(work.locate_revision(request.revision))
+        moved = work.move_branch(work.locate_revision(request.revision), head)
         return ChangeResult(*moved, _KIND, summary)
     return work.run_request(msgspec.structs.replace(request, onto=relation.onto))
 
@@ -112,7 +112,7 @@ def abort_merge(work: UnitOfWork) -> Head:
         before = event.parents[1 if event.payload["follows_published"] else 0]
         target = find_chain_of(connection, before)
     assert target is not None
-    return work.move_branch(target)
+    return work.move_branch(target, head)
 
 
 def _require_aborted_merge(event: Event) -> None:

@@ -4,10 +4,13 @@
 -- chain that counts · makes: one result: md5, raster_id, path, sha256, size, position, reason
 WITH chain AS (
     SELECT position, event_key FROM log.chain WHERE branch = $branch AND position <= $head
+), reason AS (
+    -- A merge event takes over what another branch withdrew, and adds chips that were cut from it; the event there has the reason.
+    SELECT md5, arg_min(TRY_CAST(payload AS JSON)->>'$.request.reason', generation) AS reason
+    FROM log.withdrawn_file JOIN log.event USING (event_key) GROUP BY md5
 ), withdrawn AS (
-    SELECT md5, raster_id, path, sha256, size, position, ordinal,
-           TRY_CAST(payload AS JSON)->>'$.request.reason' AS reason
-    FROM log.withdrawn_file JOIN chain USING (event_key) JOIN log.event USING (event_key)
+    SELECT md5, raster_id, path, sha256, size, position, ordinal, coalesce(reason, max(reason) OVER (PARTITION BY event_key)) AS reason
+    FROM log.withdrawn_file JOIN chain USING (event_key) LEFT JOIN reason USING (md5)
     WHERE regexp_full_match(md5, '[0-9a-f]{32}')
 ), stored AS (
     SELECT raster_id, md5 FROM log.raster_change JOIN chain USING (event_key)

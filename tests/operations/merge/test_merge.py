@@ -8,9 +8,10 @@ import shutil
 import pytest
 
 from geographer import Dataset
-from geographer.base.errors import CorruptError
+from geographer.base.errors import ConflictError, CorruptError
 from geographer.planning.split_constraints.check import iter_split_leaks
 from geographer.storage.log.branches import Location, create_chain
+from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 from tests.operations.merge.forked_dataset import add_features, fork, read_content
 from tests.sample_history import delete_object, grid_coordinates, point_geometry, write_scenes
 
@@ -184,3 +185,34 @@ def test_merged_class_keeps_place_of_its_event(points, tmp_path):
     points.merge("topic")
     points.merge("other")
     assert read_content(points)["classes"] == [("pond", 1), ("reed", 2), ("peat", 3)]
+
+
+def test_withdrawn_rasters_are_gone_after_merge(base, tmp_path):
+    dataset = fork(
+        base,
+        tmp_path,
+        lambda _dataset, _folder: None,
+        lambda dataset, folder: (
+            add_features(dataset, folder, {"n": ("pond", point_geometry(90, 40))}, depth=1),
+            dataset.update(),
+        ),
+    )
+    dataset.switch("right")
+    from_b = {"b", *(chip["raster_id"] for chip in dataset.chips(where="parent_id = 'b'").to_pylist())}
+    assert "around/b_n" in from_b
+    store = dataset._unit_of_work.file_store
+    paths = [store.cache_path(row["md5"]) for row in dataset.rasters().to_pylist() if row["raster_id"] in from_b]
+    dataset.switch("left")
+    dataset.withdraw_rasters(["b"], reason="the licence ended")
+    dataset.switch("right")
+    dataset.merge("left")
+    ids = {row["raster_id"] for row in dataset.rasters().to_pylist()}
+    assert "b" not in ids
+    assert not any(row["parent_id"] == "b" for row in dataset.chips().to_pylist())
+    assert not any(path.exists() for path in paths)
+    with dataset._unit_of_work.open_revision() as revision:
+        files = list_withdrawn_files(revision.connection).values()
+    assert {file.reason for file in files} == {"the licence ended"}
+    with pytest.raises(ConflictError, match="withdrawn"):
+        dataset.add_rasters(write_scenes(tmp_path / "again", "a", "b")[1:])
+    assert not dataset.verify()

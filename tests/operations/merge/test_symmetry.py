@@ -9,7 +9,7 @@ from tests.sample_history import square_geometry, write_scenes
 
 
 def move_pond(dataset, folder):
-    add_features(dataset, folder, {"p1": ("pond", square_geometry(11, 11, 5))}, replace=True, depth=1)
+    add_features(dataset, folder, {"p1": ("pond", square_geometry(11.3, 11.3, 5))}, replace=True, depth=1)
 
 
 def deepen_pond(dataset, folder):
