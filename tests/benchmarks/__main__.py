@@ -17,6 +17,7 @@ from tests.benchmarks import (
     edges,
     flags,
     history,
+    merging,
     pixels,
     previous_library,
     sharing,
@@ -43,6 +44,7 @@ BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
     16: differences.compare_changesets,
     17: pixels.compare_changed_pixels,
     18: flags.find_planted_faults,
+    19: merging.measure_merge,
 }
 """Each takes a new folder and a scale; the first line of its docstring is its title in the help."""
 
