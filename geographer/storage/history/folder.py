@@ -209,7 +209,7 @@ class HistoryFolder:
     def _find_tracked_files(
         self, connection: duckdb.DuckDBPyConnection, head: Head, branch: str, cache_folder: Path, memory: HistoryMemory
     ) -> dict[Path, str] | None:
-        """Return the MD5s of the files that the `.dvc` file tracks, if Git brought it with the lock file of the head.
+        """Return the MD5s of the files that the `.dvc` file tracks, if it came by Git with the lock file of the head.
 
         None if it is to be written again: the lock file is at another event, or the files lack events, or differ. Else
         the `.dvc` file stays, so that a checkout of Git is not followed by a change that Git would show. Files that

@@ -17,13 +17,17 @@ from geographer.storage.dvc.dvc_files import FolderEntry
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles
-from geographer.storage.workspace.paths import FILES_SQL, SafeFolder, is_recorded_file
+from geographer.storage.workspace.paths import FILES_SQL, SafeFolder, find_path_fault, is_recorded_file
 from geographer.storage.workspace.tracked_folders import find_unknown_dvc_files
 from geographer.storage.workspace.withdrawn_files import WithdrawnFile, list_withdrawn_files
 
 _ENTRIES: Final = (
     "SELECT parse_dirpath(path, 'forward_slash') AS folder, parse_filename(path, false, 'forward_slash'), md5, size "
     "FROM files_at($at) WHERE folder IN (SELECT unnest($folders::VARCHAR[])) ORDER BY path"
+)
+_RECORDED_FILES: Final = " UNION ALL ".join(
+    f"SELECT path, size, md5, sha256 FROM log.{table} WHERE change <> 'removed' AND sha256 IS NOT NULL AND {stored}"  # noqa: S608
+    for table, stored in {"raster_change": "storage = 'dvc'", "label_change": "true"}.items()
 )
 Md5s = Collection[str]
 
@@ -174,13 +178,16 @@ def restore_files(
 
 
 def _list_obsolete_paths(revision: Revision, from_position: int | None, root: Path) -> list[str]:
-    """List files that the revision lacks; if the position of the present files is not known, only recorded content."""
-    source = "stored_file" if from_position is None else f"files_at({from_position:d})"
+    """List files that the revision lacks; if the position of the present files is not known, only recorded content.
+
+    That is what any event of the log recorded: the files may be those of another branch.
+    """
+    source = f"({_RECORDED_FILES})" if from_position is None else f"files_at({from_position:d})"
     columns = "DISTINCT path, size, md5, sha256"
     query = f"SELECT {columns} FROM {source} ANTI JOIN files_at($to) USING (path) ORDER BY path"  # noqa: S608
     rows = revision.fetch_rows(query, {"to": revision.position})
     if from_position is None:
-        rows = [row for row in rows if os.path.lexists(root / row[0])]
+        rows = [row for row in rows if find_path_fault(row[0]) is None and os.path.lexists(root / row[0])]
         rows = [row for row in rows if is_recorded_file(root / row[0], Checksums(*row[1:]))]
     return [row[0] for row in rows]
 
