@@ -2,7 +2,8 @@
 
 Ada makes a dataset of glaciers in a Git repository, tags v1, and publishes it on a DVC remote. Bob clones it, adds the
 eastern glaciers, tags v2, and publishes that. Ada pulls. Grace, who has the URL of the remote alone, reproduces v1.
-Then Bob and Ada record changes at once. The remote and the Git server are folders in OUT.
+Bob publishes a branch. Then Bob and Ada change one glacier at once; Bob merges, and resolves the conflict. Ada merges
+his branch. The remote and the Git server are folders in OUT.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ PEOPLE: Final = ("ada", "bob", "grace")
 MODULES: Final = ("geographer", "dvc")
 """The commands that are run as modules of this Python."""
 CONFLICT: Final = 4
-"""The exit code of a command that is refused because of a change by others."""
+"""The exit code of a command that is refused because of a change by others, or that leaves conflicts."""
+GIT_CONFLICT: Final = 1
+"""The exit code of a merge of Git that stops at conflicts."""
 
 
 def main() -> None:
@@ -38,7 +41,9 @@ def main() -> None:
     pull_changes(story)
     reproduce_from_remote(story)
     show_older_commit(story)
-    diverge_and_import(story)
+    work_on_branch(story)
+    diverge_and_merge(story)
+    merge_branch(story)
 
 
 class Story:
@@ -133,20 +138,60 @@ def show_older_commit(story: Story) -> None:
         story.run("bob/glaciers", "geographer checkout")
 
 
-def diverge_and_import(story: Story) -> None:
-    """Let Ada and Bob record changes at once, and Bob bring his into the published history."""
+def work_on_branch(story: Story) -> None:
+    """Let Bob publish a branch of the dataset, on a branch of Git with its name, and Ada fetch it."""
+    place = "bob/glaciers"
+    story.run(place, "geographer branch elevation")
+    story.run(place, "geographer switch elevation")
+    story.run(place, "git checkout --quiet -b elevation")
+    story.run(place, "geographer add rasters $DATA/rmnp-dem.tif --collection elevation")
+    story.run(place, "git add .")
+    story.run(place, "git commit --quiet -m 'elevation'")
+    story.run(place, "geographer push")
+    story.run(place, "git push --quiet origin elevation")
+    story.run(place, "git checkout --quiet main")
+    story.run(place, "geographer checkout")
+    story.run("ada/glaciers", "geographer fetch")
+    story.run("ada/glaciers", "geographer diff main origin/elevation --stat")
+
+
+def diverge_and_merge(story: Story) -> None:
+    """Let Ada and Bob change one glacier at once, and Bob merge, with one conflict."""
+    where = "--where \"glacier_id = 'G252010E37838N'\""
+    glacier = f"geographer add features $DATA/colorado-glaciers.geojson --id glacier_id {where} "
     story.run("ada/glaciers", "geographer add classes lake")
-    story.run("ada/glaciers", "git commit --quiet --all -m 'lakes'")
+    story.run("ada/glaciers", glacier + "--as-class lake --replace")
+    story.run("ada/glaciers", "git commit --quiet --all -m 'a lake'")
     story.run("ada/glaciers", "geographer push")
     story.run("ada/glaciers", "git push --quiet")
-    story.run("bob/glaciers", "geographer add rasters $DATA/rmnp-dem.tif --collection elevation")
-    story.run("bob/glaciers", "geographer push", code=CONFLICT)
-    story.run("bob", "geographer clone ../glaciers.git published")
-    story.run("bob/published", "geographer import dataset ../glaciers")
-    story.run("bob/published", "git add .")
-    story.run("bob/published", "git commit --quiet -m 'elevation'")
-    story.run("bob/published", "geographer push")
-    story.run("bob/published", "git push --quiet")
+    place = "bob/glaciers"
+    story.run(place, "geographer remove features G252010E37838N")
+    story.run(place, "git commit --quiet --all -m 'no glacier'")
+    story.run(place, "geographer push", code=CONFLICT)
+    story.run(place, "geographer git-setup")
+    story.run(place, "git pull --quiet --no-rebase", code=GIT_CONFLICT)
+    story.run(place, "geographer checkout HEAD")
+    story.run(place, "geographer merge origin/main", code=CONFLICT)
+    story.run(place, "geographer conflicts")
+    story.run(place, "geographer push", code=CONFLICT)
+    story.run(place, "geographer resolve 1 --take theirs")
+    story.run(place, "git add .")
+    story.run(place, "git commit --quiet -m 'a lake'")
+    story.run(place, "geographer push")
+    story.run(place, "git push --quiet")
+
+
+def merge_branch(story: Story) -> None:
+    """Let Ada pull the merge, and merge Bob's branch, which ends there."""
+    place = "ada/glaciers"
+    story.run(place, "git pull --quiet")
+    story.run(place, "geographer pull")
+    story.run(place, "geographer merge origin/elevation")
+    story.run(place, "geographer log -n 4")
+    story.run(place, "git add .")
+    story.run(place, "git commit --quiet -m 'elevation, too'")
+    story.run(place, "geographer push")
+    story.run(place, "git push --quiet")
 
 
 def print_text(text: str) -> None:

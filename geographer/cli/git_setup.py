@@ -10,7 +10,15 @@ from geographer.cli.help import format_example
 
 @click.command("git-setup", epilog=format_example("git-setup", "git-setup --undo"))
 @click.option("--undo", is_flag=True, help="Remove the merge driver and its attributes.")
-@click.option("--merge-file", "paths", nargs=3, type=click.Path(path_type=Path), hidden=True)
+@click.option(
+    "--merge-file",
+    "paths",
+    nargs=3,
+    type=click.Path(path_type=Path),
+    metavar="OURS THEIRS PATH",
+    show_default="none",
+    help="Merge one file of the work tree: Git calls this with both versions.",
+)
 @click.pass_obj
 def git_setup_command(folder: str, undo: bool, paths: tuple[Path, Path, Path] | None) -> None:
     """Let Git keep your side of geographer.lock and the .dvc files when it merges two datasets.

@@ -133,19 +133,20 @@ def test_merge_is_pushed_and_followed(team):
 
 
 def test_published_positions_stay(team):
-    """A branch that merged the published head as its second parent cannot take its place."""
+    """A branch that merged the published head as its second parent cannot take its place; a merge by its name can."""
     ada, bob = Dataset.open(team.ada), Dataset.open(team.copy_ada("bob"))
     ada.add_classes(["reed"])
     ada.push()
     bob.add_classes(["sand"])
-    start_branch(bob)
     bob.fetch()
-    bob.merge("origin/main")
-    bob.push()
-    bob.switch("main")
-    bob.merge("topic")
+    bob.merge(ada.show().digest)
     with pytest.raises(ConflictError, match=r"Published positions never change: run geographer merge origin/main"):
         bob.push()
+    bob.merge("origin/main")
+    assert bob.push().position == 7
+    assert bob.show("@6").digest == ada.show().digest
+    ada.pull()
+    assert (ada.show().digest, ada.verify()) == (bob.show().digest, [])
 
 
 def test_open_conflict_blocks_push(team):

@@ -15,7 +15,7 @@ from tests.storage.log.digest_oracle import read_log
 
 @pytest.fixture(scope="module")
 def diverged_team(team_template, tmp_path_factory):
-    """Two copies with changes of their own; the other one has a tag whose raster it has removed since."""
+    """Two copies that changed apart; the other one has a tag whose raster it has removed since."""
     team = copy_team(team_template, tmp_path_factory.mktemp("copies") / "team")
     theirs = Dataset.open(team.copy_ada("theirs"))
     Dataset.open(team.ada).add_classes(["reed"])

@@ -31,7 +31,7 @@ def list_chain_objects(
 ) -> ChainObjects:
     """Return the objects that a selection of the revisions up to position `head` of a chain needs.
 
-    A tag counts that a merge brought from another chain, and with 'all' each merged revision. Withdrawn files are left
+    A tag that came by a merge counts, too, and with 'all' each merged revision. Withdrawn files are left
     out, unless the head has one; listings name them all the same.
     """
     run_script(connection, PATH_FAULT_SQL.read_text())

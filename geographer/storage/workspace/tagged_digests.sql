@@ -1,4 +1,4 @@
--- tagged_digests.sql: the digests that the tags of a chain name, those that merges brought included, and where the chain has them
+-- tagged_digests.sql: the digests that the tags of a chain name, those that came with merges included, and where the chain has them
 -- needs: log.event, log.chain, $branch, $head: the last position of the chain that counts · makes: one result: digest, position
 -- (null: the chain lacks the event)
 WITH chain AS (
