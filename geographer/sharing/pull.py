@@ -11,6 +11,7 @@ from geographer.sharing.branches import switch_branch
 from geographer.sharing.fetch import FetchResult, fetch_branch, fetch_branches, retain_tags
 from geographer.sharing.remote_history import adopt_segments
 from geographer.storage.dvc.remote import Remote
+from geographer.storage.events import Head
 from geographer.storage.history.agreement import LockRelation
 from geographer.storage.history.published import read_known_remotes
 from geographer.storage.log.branches import Location
@@ -37,11 +38,11 @@ def pull_branch(
     if agreement.relation in (LockRelation.BEHIND, LockRelation.UNREADABLE):
         raise ConflictError(agreement.problem or agreement.relation)
     work.omit_lock_warning()
-    result = fetch_branches(work, remote, selection, branch)
+    head, result = work.read_head(), fetch_branches(work, remote, selection, branch)
     if branch is not None and branch != work.branch:
         switch_branch(work, branch)
-        result = fetch_branch(work, remote, selection, branch)
-    return _follow_published(work, remote, result)
+        head, result = work.read_head(), fetch_branch(work, remote, selection, branch)
+    return _follow_published(work, remote, result, head)
 
 
 def describe_divergence(result: FetchResult) -> str:
@@ -53,8 +54,8 @@ def describe_divergence(result: FetchResult) -> str:
     )
 
 
-def _follow_published(work: UnitOfWork, remote: Remote, result: FetchResult) -> FetchResult:
-    """Let the branch in use have the events of the fetched one, unless it has them."""
+def _follow_published(work: UnitOfWork, remote: Remote, result: FetchResult, head: Head) -> FetchResult:
+    """Let the branch in use, whose head `head` was compared, have the events of the fetched one, unless it has them."""
     marker = work.read_marker()
     if not result.behind:
         if work.compare_lock().problem is None and not marker.is_requested:
@@ -70,9 +71,8 @@ def _follow_published(work: UnitOfWork, remote: Remote, result: FetchResult) -> 
     adopt_segments(work, remote, read_known_remotes(work.root)[result.branch].published)
     # Few rows are derived on one thread: more only cost CPU time.
     with work.database.use_one_thread() if _count_new_rows(work, result) <= _ONE_THREAD_ROWS else nullcontext():
-        work.move_branch(Location(result.branch, result.position))
-        head = work.prepare_head(None)
-        retain_tags(work, head.position)
+        work.move_branch(Location(result.branch, result.position), head)
+        retain_tags(work, work.prepare_head(None).position)
     return result._replace(updated=True)
 
 

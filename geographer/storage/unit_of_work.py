@@ -30,6 +30,7 @@ from geographer.storage.history.folder import HistoryFolder
 from geographer.storage.log.append import append_event, create_log, require_same_request
 from geographer.storage.log.branches import (
     Location,
+    find_chain_head,
     find_common_position,
     find_shared_position,
     is_branch_name,
@@ -393,7 +394,7 @@ class UnitOfWork:
         if problem := self.compare_lock().problem:
             raise ConflictError(problem)
         if change.merge is not None:
-            return self._record_merge(change, change.merge, request, info)
+            return self._record_merge(change, change.merge, request, info, head)
         changes_files = "raster_change" in change.rows or "label_change" in change.rows
         if changes_files:
             with self.open_revision(head.position) as revision:
@@ -422,29 +423,28 @@ class UnitOfWork:
             self.write_history(state_position=position)
 
     def _record_merge(
-        self, change: Change, merge: MergeParents, request: Mapping[str, object], info: CommitInfo
+        self, change: Change, merge: MergeParents, request: Mapping[str, object], info: CommitInfo, head: Head
     ) -> ChangeResult:
-        """Append a merge event after the head of the branch in use, or of the published branch that it follows.
+        """Append a merge event after `head`, that of the branch in use, or after the published one that it follows.
 
         The chain on which the event follows a published head is made first, and takes the place of the branch in the
         transaction that appends the event.
         """
         branch = self.branch
         self._show_common_revision(merge.merged)
+        first, second, replaced = head, merge.merged, None
         if merge.onto is not None:
             with self.database.open_connection(log="w") as connection:
-                second = read_head(connection).digest
+                first = find_chain_head(connection, merge.onto, merge.merged)
                 prepare_merging_chain(connection, branch, merge.onto)
+            second, replaced = head.digest, branch
             self.database.change_branch(name_merging_chain(branch))
-        else:
-            second = merge.merged
-        replaced = branch if merge.onto is not None else None
         try:
             try:
                 check = partial(_complete_change, change.complete) if change.complete else None
-                event = self._append_merge(change, request, info, second, replaced, check)
+                event = self._append_merge(change, request, info, first, second, replaced, check)
             except _CompletedChange as completed:
-                event = self._append_merge(completed.change, request, info, second, replaced, None)
+                event = self._append_merge(completed.change, request, info, first, second, replaced, None)
         finally:
             self.database.change_branch(branch)
         self._finish_move()
@@ -455,26 +455,29 @@ class UnitOfWork:
         change: Change,
         request: Mapping[str, object],
         info: CommitInfo,
+        first_parent: Head,
         second_parent: str,
         replaced_branch: str | None,
         check: Callable[[duckdb.DuckDBPyConnection, int], None] | None,
     ) -> Event:
         return append_event(
-            *(self.database, _complete_payload(change, request), change.rows, info, self.read_head()),
+            *(self.database, _complete_payload(change, request), change.rows, info, first_parent),
             derive_state=partial(derive_pending_state, self.database, check=check),
             second_parent=second_parent,
             replaced_branch=replaced_branch,
         )
 
-    def move_branch(self, target: Location) -> Head:
+    def move_branch(self, target: Location, planned_head: Head) -> Head:
         """Let the branch in use have the events up to a location in the log: further ones, or fewer.
 
         What it had beyond these stays in a hidden chain of the log. Return the new head, which the workspace shows.
+        `ConflictError` if the head is not `planned_head` any more: nothing is moved.
         """
         with self.database.open_connection(log="r") as connection:
             digest = read_location_digest(connection, target)
         self._show_common_revision(digest)
         with self.database.open_connection(log="w") as connection, open_transaction(connection, _MOVE_ERROR):
+            find_chain_head(connection, self.branch, planned_head.digest)
             replace_chain(connection, self.branch, target)
         return self._finish_move()
 

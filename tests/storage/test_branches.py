@@ -9,7 +9,7 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
-from geographer.storage.log.branches import Location, read_chain_heads
+from geographer.storage.log.branches import Location, create_chain, read_chain_heads
 from geographer.storage.state.update import is_state_unaltered, rebuild_state
 from geographer.storage.unit_of_work import UnitOfWork
 from tests.sample_history import point_geometry, write_features, write_scenes
@@ -154,14 +154,37 @@ def test_deleted_branch_keeps_its_events(two_branches):
 def test_branch_can_be_moved_back_and_forward(two_branches):
     work = two_branches._unit_of_work
     head = work.read_head()
-    moved = work.move_branch(Location("topic", 4))
+    moved = work.move_branch(Location("topic", 4), head)
     assert moved.position == 4
     assert list_files(two_branches) == ["x.tif"]
     with work.database.open_connection(log="r") as connection:
         hidden = [name for name, end in read_chain_heads(connection).items() if end == head]
     assert hidden == [f"topic@{head.digest[:12]}"]
-    assert work.move_branch(Location(hidden[0], head.position)) == head
+    with pytest.raises(ConflictError, match="Run the command again"):
+        work.move_branch(Location(hidden[0], head.position), head)
+    assert work.move_branch(Location(hidden[0], head.position), moved) == head
     assert list_files(two_branches) == ["x.tif", "z.tif"]
+    assert two_branches.verify() == []
+
+
+@pytest.mark.parametrize("merged", ["topic", "origin/main"])
+def test_merge_keeps_what_another_process_appends(two_branches, tmp_path, monkeypatch, merged):
+    """A merge that was planned before another process appended is refused, also if it follows the published head."""
+    with two_branches._unit_of_work.database.open_connection(log="w") as connection:
+        create_chain(connection, "origin/main", Location("topic", two_branches.log()[-1].position))
+    two_branches.switch("main")
+    record_change = UnitOfWork._record_change
+
+    def add_and_record(work, *arguments):
+        monkeypatch.undo()
+        add_points(Dataset.open(two_branches.root), tmp_path, "f")
+        return record_change(work, *arguments)
+
+    monkeypatch.setattr(UnitOfWork, "_record_change", add_and_record)
+    with pytest.raises(ConflictError, match="Run the command again"):
+        two_branches.merge(merged)
+    two_branches.merge(merged)
+    assert {row["feature_id"] for row in two_branches.features().to_pylist()} == {"b", "c", "d", "e", "f"}
     assert two_branches.verify() == []
 
 

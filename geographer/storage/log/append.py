@@ -17,7 +17,7 @@ from geographer.storage.database.connection import Database, open_transaction, r
 from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, Event, EventPayload, Head
 from geographer.storage.events.envelope import EVENT_FORMAT
 from geographer.storage.events.row_tables import CORE_TABLES, build_table_sql
-from geographer.storage.log.branches import Location, delete_chain, replace_chain
+from geographer.storage.log.branches import Location, delete_chain, find_chain_head, replace_chain
 from geographer.storage.log.chain import BRANCH, forget_chain_views, list_row_tables
 from geographer.storage.log.digests import compute_event_digest, compute_pending_digest
 from geographer.storage.log.pending import SCHEMA, PendingEvent, stage_rows
@@ -81,7 +81,7 @@ def append_event(
     and the chain in use is deleted.
 
     Raises:
-        ConflictError: the log's head is not `expected_head`, or the key was used for another request.
+        ConflictError: a head is not the one that the change was planned on, or the key was used for another request.
         UsageError: the state cannot be derived from the rows. Nothing was appended.
         StorageError, UnsupportedVersionError: the disk is full; a newer version wrote the log. Nothing was appended.
     """
@@ -97,6 +97,8 @@ def append_event(
             raise ConflictError(
                 f"the change was planned on @{planned}, but the head is now @{now}. Run the command again."
             )
+        if replaced_branch is not None and second_parent is not None:
+            find_chain_head(connection, replaced_branch, second_parent)
         with stage_rows(connection, rows) as tables:
             parents = [] if head == EMPTY_LOG_HEAD else [head.digest]
             parents += [second_parent] if second_parent else []

@@ -54,6 +54,17 @@ def read_chain_head(connection: duckdb.DuckDBPyConnection, branch: str) -> Head:
     return Head(*row) if row else EMPTY_LOG_HEAD
 
 
+def find_chain_head(connection: duckdb.DuckDBPyConnection, branch: str, planned: str) -> Head:
+    """Return the head of a chain; `ConflictError` unless its digest is `planned`: another command moved it."""
+    head = read_chain_head(connection, branch)
+    if head.digest != planned:
+        raise ConflictError(
+            f"the change was planned on {planned[:12]}, but '{branch}' is now at @{head.position} {head.digest[:12]}. "
+            "Run the command again."
+        )
+    return head
+
+
 def has_branch(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     """Return whether the log has a chain of this name."""
     return read_chain_head(connection, name) != EMPTY_LOG_HEAD
