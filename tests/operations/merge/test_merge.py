@@ -165,7 +165,7 @@ def test_merged_published_head_comes_first_again(points, tmp_path):
     points.merge("origin/main")
     merged = work.read_head()
     points.switch("main")
-    work.move_branch(Location("topic", merged.position), published)
+    work.move_branch(Location("topic", merged.position), work.read_head())
     content = read_content(points)
     points.merge("origin/main")
     assert points.log()[-1].parents == [published.digest, merged.digest]
