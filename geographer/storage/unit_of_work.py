@@ -15,7 +15,7 @@ import msgspec
 
 from geographer import __version__
 from geographer.base.canonical_json import canonical_json
-from geographer.base.errors import ConflictError, CorruptError, DamagedFileError, NotFoundError, UsageError
+from geographer.base.errors import ConflictError, CorruptError, DamagedFileError, UsageError
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.text import quote_start
 from geographer.storage.author import read_author
@@ -33,12 +33,12 @@ from geographer.storage.log.branches import (
     find_chain_head,
     find_common_position,
     find_shared_position,
-    is_branch_name,
     name_merging_chain,
     prepare_merging_chain,
     read_chain_head,
     read_location_digest,
     replace_chain,
+    require_branch,
 )
 from geographer.storage.log.chain import list_row_tables
 from geographer.storage.log.read import (
@@ -490,9 +490,7 @@ class UnitOfWork:
         """
         self.prepare_head(None)
         with self.database.open_connection(log="r") as connection:
-            head = read_chain_head(connection, name)
-            if head == EMPTY_LOG_HEAD or not is_branch_name(name):
-                raise NotFoundError(f"no branch '{name}'. See geographer branch; geographer branch {name} creates it.")
+            head = require_branch(connection, name)
         if name != self.branch:
             self._show_common_revision(head.digest)
             self.database.change_branch(name)

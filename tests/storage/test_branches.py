@@ -124,7 +124,7 @@ def test_interrupted_switch_leaves_one_branch(two_branches, monkeypatch, step):
 
 def test_branch_names_are_checked(two_branches):
     two_branches.tag("v1")
-    for name in ("", "a/b", "a@b", "HEAD", "abcdef", "-x", "x" * 101, 5):
+    for name in ("", "a/b", "a@b", "HEAD", "abcdef", "-x", "x" * 101, 5, "2026-11-23", "2026-W48"):
         with pytest.raises(UsageError, match=r"[Uu]se|Choose"):
             two_branches.create_branch(name)
     for name in ("main", "Topic", "v1"):
@@ -146,9 +146,33 @@ def test_deleted_branch_keeps_its_events(two_branches):
     assert two_branches.create_branch("topic", head[:12]).digest == head
     with pytest.raises(ConflictError, match="in use"):
         two_branches.delete_branch("main")
-    with pytest.raises(NotFoundError):
-        two_branches.delete_branch("none")
+    for name in ("none", "", "\udcff"):
+        for use_branch in (two_branches.delete_branch, two_branches.switch):
+            with pytest.raises(NotFoundError, match="no branch"):
+                use_branch(name)
+    for number in (5, None, True):
+        with pytest.raises(NotFoundError):
+            two_branches.switch(number)
     assert two_branches.verify() == []
+
+
+def test_tags_of_branches(two_branches):
+    """The tag of the branch in use counts first, then a branch, then tags elsewhere; a resolved conflict moves a tag."""
+    theirs = two_branches.log()[-1].digest
+    for name in ("v1", "new"):
+        two_branches.tag(name, theirs)
+    two_branches.switch("main")
+    ours = two_branches.log()[-1].digest
+    two_branches.tag("v1")
+    assert (two_branches.show("v1").digest, two_branches.show("new").digest) == (ours, theirs)
+    assert two_branches.show(two_branches.create_branch("new", "HEAD~1").name).digest == ours
+    for branch, take, digest in (("keep", "ours", ours), ("take", "theirs", theirs)):
+        two_branches.create_branch(branch, "main")
+        two_branches.switch(branch)
+        two_branches.merge("topic")
+        two_branches.resolve_conflicts(["1"], take)
+        assert two_branches.show("v1").digest == digest
+        assert [row["digest"] for row in two_branches.tags().to_pylist() if row["tag"] == "v1"] == [digest]
 
 
 def test_branch_can_be_moved_back_and_forward(two_branches):

@@ -6,6 +6,7 @@ A chain whose name has an '@' is hidden: it keeps the events that a branch had b
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import duckdb
@@ -70,22 +71,43 @@ def has_branch(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     return read_chain_head(connection, name) != EMPTY_LOG_HEAD
 
 
-def is_branch_name(name: str) -> bool:
+def is_branch_name(name: object) -> bool:
     """Return whether a chain is one of this dataset's branches: neither fetched nor hidden."""
-    return "/" not in name and "@" not in name
+    return isinstance(name, str) and "/" not in name and "@" not in name
+
+
+def require_branch(connection: duckdb.DuckDBPyConnection, name: object) -> Head:
+    """Return the head of one of this dataset's branches; `NotFoundError` if none has that name."""
+    heads = read_chain_heads(connection) if is_branch_name(name) else {}
+    for branch, head in heads.items():
+        if branch == name:
+            return head
+    hint = f"; geographer branch {name} creates it" if isinstance(name, str) and _NAME.fullmatch(name) else ""
+    raise NotFoundError(f"no branch '{_show_name(name)}'. See geographer branch{hint}.")
 
 
 def validate_branch_name(name: object) -> str:
     """Return the name of a new branch; `UsageError` if another revision could be meant by it."""
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith((".lock", ".")):
-        text = quote_start(name) if isinstance(name, str) else repr(name)
         raise UsageError(
-            f"invalid branch name '{text}'. Use up to 100 letters, digits, '_', '-' and '.'; begin with a letter, a "
-            "digit or '_'."
+            f"invalid branch name '{_show_name(name)}'. Use up to 100 letters, digits, '_', '-' and '.'; begin with a "
+            "letter, a digit or '_'."
         )
-    if _DIGEST.fullmatch(name) or name.upper() == "HEAD":
+    if _DIGEST.fullmatch(name) or name.upper() == "HEAD" or _is_date(name):
         raise UsageError(f"branch name '{name}' could mean another revision. Choose another name.")
     return name
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _show_name(name: object) -> str:
+    return quote_start(name) if isinstance(name, str) else repr(name)
 
 
 def create_chain(connection: duckdb.DuckDBPyConnection, name: str, location: Location) -> None:
@@ -102,10 +124,7 @@ def create_chain(connection: duckdb.DuckDBPyConnection, name: str, location: Loc
 
 def hide_chain(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Delete a chain, unless it has events that no other chain has: then it becomes a hidden chain."""
-    head = read_chain_head(connection, name)
-    if head == EMPTY_LOG_HEAD:
-        raise NotFoundError(f"no branch '{name}'. See geographer branch.")
-    _keep_events(connection, name, head)
+    _keep_events(connection, name, require_branch(connection, name))
     connection.execute("DELETE FROM log.chain WHERE branch = $name", {"name": name})
 
 

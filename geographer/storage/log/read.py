@@ -169,7 +169,7 @@ def _locate_name(connection: duckdb.DuckDBPyConnection, name: str, own: Location
     if re.fullmatch(r"@[0-9]+", name):
         return own._replace(position=_read_number(name[1:]))
     if is_unicode(name):
-        for find in (_find_by_tag, _find_by_branch, _find_by_digest):
+        for find in (_find_by_own_tag, _find_by_branch, _find_by_other_tag, _find_by_digest):
             if (location := find(connection, name)) is not None:
                 return location
         if (position := _find_by_date(connection, name)) is not None:
@@ -204,20 +204,28 @@ def _find_by_branch(connection: duckdb.DuckDBPyConnection, name: str) -> Locatio
     return None if head == EMPTY_LOG_HEAD else _locate_event(connection, head.digest, name)
 
 
-def _find_by_tag(connection: duckdb.DuckDBPyConnection, name: str) -> Location | None:
-    """Return where a tagged event is: by a tag of the branch in use, else by the only one of the other chains."""
-    for events in (CHAIN_EVENT, "log.event"):
-        # A merge event lists the tags that the merged branch had.
-        query = (
-            f"SELECT DISTINCT tag->>'$.digest' FROM (SELECT unnest(list_append(coalesce(TRY_CAST(payload->'$.tags' "  # noqa: S608
-            f"AS JSON[]), []), payload->'$.tag')) AS tag FROM {events}) WHERE (tag->>'$.tag') = $name ORDER BY ALL"
-        )
-        digests = [digest for (digest,) in connection.execute(query, {"name": name}).fetchall()]
-        if len(digests) > 1 and events != CHAIN_EVENT:
-            raise UsageError(f"tag '{name}' names {len(digests)} revisions, on several branches. Use a digest.")
-        if digests:
-            return _locate_event(connection, digests[0], f"tag '{name}'")
-    return None
+def _find_by_own_tag(connection: duckdb.DuckDBPyConnection, name: str) -> Location | None:
+    """Return where the event is that a tag of the branch in use names: the last one, which resolved a conflict."""
+    digests = _find_tagged_digests(connection, name, CHAIN_EVENT, "max(position) DESC")
+    return _locate_event(connection, digests[0], f"tag '{name}'") if digests else None
+
+
+def _find_by_other_tag(connection: duckdb.DuckDBPyConnection, name: str) -> Location | None:
+    """Return where the event is that a tag of another chain names; `UsageError` if several events have such a tag."""
+    digests = _find_tagged_digests(connection, name, "log.event", "1")
+    if len(digests) > 1:
+        raise UsageError(f"tag '{name}' names {len(digests)} revisions, on several branches. Use a digest.")
+    return _locate_event(connection, digests[0], f"tag '{name}'") if digests else None
+
+
+def _find_tagged_digests(connection: duckdb.DuckDBPyConnection, name: str, events: str, order: str) -> list[str]:
+    # A merge event lists the tags that the merged branch had.
+    query = (
+        f"SELECT tag->>'$.digest' AS digest FROM (SELECT events.* EXCLUDE (digest), unnest(list_append(coalesce("  # noqa: S608
+        f"TRY_CAST(payload->'$.tags' AS JSON[]), []), payload->'$.tag')) AS tag FROM {events} AS events) "
+        f"WHERE (tag->>'$.tag') = $name GROUP BY ALL ORDER BY {order}"
+    )
+    return [digest for (digest,) in connection.execute(query, {"name": name}).fetchall()]
 
 
 def _find_by_digest(connection: duckdb.DuckDBPyConnection, prefix: str) -> Location | None:

@@ -94,7 +94,9 @@ CREATE OR REPLACE TEMP VIEW tags AS
 SELECT tag, tagged_position AS position, tag.digest, content_digest, merkle_root, tag.version, recorded_at::TIMESTAMP AS recorded_at,
        author, message
 FROM state.tag AS tag JOIN chain_event AS event ON event.position = tag.position
-WHERE tag.position <= getvariable('position') ORDER BY tag;
+WHERE tag.position <= getvariable('position')
+-- A tag moves only when a conflict of a merge is resolved.
+QUALIFY row_number() OVER (PARTITION BY tag ORDER BY tag.position DESC) = 1 ORDER BY tag;
 
 -- The objects that each recipe's selectors chose when it was last recorded, or that a later merge recorded.
 CREATE OR REPLACE TEMP VIEW selected_input AS
