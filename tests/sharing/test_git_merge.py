@@ -1,4 +1,7 @@
-"""Git merges of two datasets, by real Git: the driver of `git-setup`, and the way without it."""
+"""Git merges of two datasets, by real Git: the driver of `git-setup`, and the way without it.
+
+The team example, which a test runs, merges with the driver, too.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +63,7 @@ def finish_merge(bob: Dataset, revision: str) -> None:
     assert bob.push().changed
 
 
+@long_form
 def test_driver_keeps_our_side(team):
     """Git stops at the lock file without markers, names the commands, and has nothing of the other side in it."""
     bob = diverge(team)
@@ -89,6 +93,7 @@ def test_driver_keeps_our_side_in_other_direction(team):
     finish_merge(Dataset.open(team.ada), bob.show().digest[:12])
 
 
+@long_form
 def test_driver_takes_side_that_goes_on(team):
     """The log knows that one head leads to the other: Git takes that one's files, and commits."""
     run_setup(team.ada)
@@ -112,6 +117,7 @@ def test_driver_takes_side_that_goes_on(team):
     assert Dataset.open(team.ada).add_classes(["sand"]).position == 8
 
 
+@long_form
 def test_merge_without_driver_names_way_out(team):
     """Markers in lock and `.dvc` files: the commands that the error names lead to a merged dataset."""
     bob = diverge(team, git_setup=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,7 +14,10 @@ from geographer.storage.dvc.cache_folder import find_cache_folder
 from geographer.storage.dvc.retained import RetainedObjects
 from geographer.storage.history.folder import HistoryFolder
 from geographer.storage.history.published import read_known_remotes
+from geographer.storage.log.ancestry import has_merge
+from geographer.storage.log.branches import find_chain_of, read_branch
 from geographer.storage.queries.revision import Revision
+from geographer.storage.workspace.chain_objects import list_chain_objects
 from geographer.storage.workspace.paths import FILES_SQL
 from geographer.storage.workspace.required_objects import (
     RequiredObjects,
@@ -26,6 +30,7 @@ _TAG_USAGE_SQL: Final = Path(__file__).with_name("tag_usage.sql")
 _TAGS: Final = (
     "SELECT tag, tagged_position FROM state.tag WHERE position <= $at AND tagged_position <= $at ORDER BY position"
 )
+_MERGED_TAGS: Final = "SELECT tag, digest FROM state.tag WHERE position <= $at AND tagged_position IS NULL ORDER BY tag"
 
 logger = logging.getLogger(__name__)
 
@@ -53,19 +58,29 @@ class TagUsage(NamedTuple):
     unprotected: list[str]
 
 
+class _TagFiles(NamedTuple):
+    """A tag with its position and its files: MD5, size, and whether neither the head nor another tag has the file."""
+
+    tag: str
+    position: int
+    files: list[tuple[str, int, bool]]
+
+
 def list_published_files(revision: Revision, root: Path) -> set[str]:
     """Return the MD5s of the data files that remotes are known to have, without asking them.
 
     These are the files that the head of a remote said to be there, when this machine last fetched from it or pushed to
     it. `revision` is the head of the dataset in `root`.
     """
-    positions: set[int] = set()
+    positions, files, connection = set[int](), set[str](), revision.connection
+    own, is_merged = read_branch(connection), has_merge(connection)
     for known in read_known_remotes(root).values():
-        published = known.published
-        values = {"position": published.position, "digest": published.head}
-        if revision.fetch_value("SELECT 1 FROM chain_event WHERE position = $position AND digest = $digest", values):
+        published, place = known.published, find_chain_of(connection, known.published.head)
+        if place is not None and (is_merged or place.branch != own):
+            files.update(list_chain_objects(connection, *place, published.revisions).files)
+        elif place == (own, published.position):
             positions.update(list_retained_positions(revision, published.revisions, published.position))
-    return set(list_required_files(revision, positions)) if positions else set()
+    return files.union(list_required_files(revision, positions)) if positions else files
 
 
 def retain_revision(root: Path, name: str, required: RequiredObjects, published: Collection[str]) -> None:
@@ -92,20 +107,41 @@ def list_tag_usage(revision: Revision, root: Path, published: Collection[str]) -
         root: The dataset's folder.
         published: The MD5s of the files that remotes are known to have, such as those of `list_published_files`.
     """
-    revision.connection.execute(FILES_SQL.read_text())
-    run_script(revision.connection, _TAG_USAGE_SQL.read_text(), {"at": revision.position})
     objects = _open_retained_objects(root)
     present, retained = objects.list_objects(), objects.list_retained()
     withdrawn = list_withdrawn_md5s(revision)
     usages = []
-    for tag, position in revision.fetch_rows(_TAGS, {"at": revision.position}):
-        rows = revision.fetch_rows("SELECT md5, size, is_own FROM tag_file WHERE tag = $tag ORDER BY md5", {"tag": tag})
-        rows = [row for row in rows if row[0] not in withdrawn]
+    for tag, position, files in (*_iter_tag_files(revision), *_iter_merged_tag_files(revision)):
+        rows = [row for row in files if row[0] not in withdrawn]
         missing = [md5 for md5, *_ in rows if md5 not in present]
         unprotected = [md5 for md5, *_ in rows if md5 not in retained and md5 not in published]
         sizes = (sum(size for _, size, _ in rows), sum(size for _, size, is_own in rows if is_own))
         usages.append(TagUsage(tag, position, len(rows), *sizes, missing, unprotected))
     return usages
+
+
+def _iter_tag_files(revision: Revision) -> Iterator[_TagFiles]:
+    """Yield the tags of the chain, by position, each with its files."""
+    revision.connection.execute(FILES_SQL.read_text())
+    run_script(revision.connection, _TAG_USAGE_SQL.read_text(), {"at": revision.position})
+    for tag, position in revision.fetch_rows(_TAGS, {"at": revision.position}):
+        rows = revision.fetch_rows("SELECT md5, size, is_own FROM tag_file WHERE tag = $tag ORDER BY md5", {"tag": tag})
+        yield _TagFiles(tag, position, rows)
+
+
+def _iter_merged_tag_files(revision: Revision) -> Iterator[_TagFiles]:
+    """Yield the tags that came by merges from other chains, by name, each with its position there and its files."""
+    found: dict[str, tuple[int, dict[str, int]]] = {}
+    for tag, digest in revision.fetch_rows(_MERGED_TAGS, {"at": revision.position}):
+        if (place := find_chain_of(revision.connection, digest)) is not None:
+            found[tag] = place.position, list_chain_objects(revision.connection, *place, "current").files
+    if not found:
+        return
+    own = list_retained_positions(revision, "tags")
+    users = Counter(list_required_files(revision, own).keys())
+    users.update(md5 for _, files in found.values() for md5 in files)
+    for tag, (position, files) in found.items():
+        yield _TagFiles(tag, position, [(md5, size, users[md5] == 1) for md5, size in sorted(files.items())])
 
 
 def _open_retained_objects(root: Path) -> RetainedObjects:
