@@ -60,7 +60,7 @@ def plan_resolution(revision: Revision, numbers: Sequence[str], take: str, *, is
     _require_classes(revision, rows)
     facts = read_facts_at(revision, revision.position)
     recipes = _resolve_recipes(revision, facts, conflicts, chosen, rows)
-    rows |= _make_split_rows(revision, conflicts, chosen)
+    rows |= _make_split_rows(revision, conflicts, chosen, is_file=take not in _CHOICES)
     removals = {
         item.conflict.object_id: chosen[item.number] for item in conflicts if item.conflict.subject == "removal"
     }
@@ -226,7 +226,8 @@ def _resolve_recipe(state: RecipeState | None, item: NumberedConflict, value: st
             return state._replace(kind=content["kind"], parameters=texts)
         return RecipeState(content["kind"], texts, None, (0, "", 0), {})
     if state is None:
-        raise ConflictError(f"recipe '{item.conflict.object_id}' was removed since. Take it with: geographer resolve")
+        # It was removed since, which ends the conflict.
+        return None
     if column.startswith("box "):
         inputs = {key: box for key, box in state.inputs.items() if key != ("box", column[4:])}
         if value is not None:
@@ -252,9 +253,7 @@ def _remove_made_objects(revision: Revision, name: str, rows: dict[str, Any], *,
 
 
 def _make_split_rows(
-    revision: Revision,
-    conflicts: Sequence[NumberedConflict],
-    chosen: Values,
+    revision: Revision, conflicts: Sequence[NumberedConflict], chosen: Values, *, is_file: bool
 ) -> "dict[str, pa.Table]":
     """Return the rows that give rasters of splits the chosen parts; null leaves them without one."""
     changes = []
@@ -264,14 +263,15 @@ def _make_split_rows(
         parts = json.loads(chosen[item.number] or "{}")
         query = "SELECT raster_id, part FROM current_split WHERE split = $split"
         current = dict(revision.fetch_rows(query, {"split": item.conflict.object_id}))
-        if unknown := sorted(parts.keys() - current.keys()):
+        # Rasters may have been removed since; a file must not name others.
+        if is_file and (unknown := sorted(parts.keys() - current.keys())):
             raise NotFoundError(
                 f"split '{item.conflict.object_id}' has no {quote_objects('raster', unknown)}. See geographer splits."
             )
         changes += [
             ("changed", item.conflict.object_id, raster, part)
             for raster, part in sorted(parts.items())
-            if current[raster] != part
+            if raster in current and current[raster] != part
         ]
     if not changes:
         return {}
