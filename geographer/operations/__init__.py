@@ -11,5 +11,6 @@ They do not import each other.
 - `label`    make labels for rasters
 - `split`    assign rasters to parts such as train, val and test, without leakage
 - `import_dataset` take another dataset in
+- `merge`    merge a branch, resolve conflicts, revert an event
 - `tag`      name a revision
 """

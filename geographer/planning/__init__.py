@@ -14,4 +14,5 @@
 - `user_columns`      names and types of the columns that come from input data
 - `vector_source`     vector files and tables as DuckDB relations
 - `up_to_date_labels` the labels that a merge can copy
+- `merge_conflicts`   what two branches changed differently, as rows
 """
