@@ -274,6 +274,11 @@ def test_lock_of_unknown_branch_is_followed(team):
         shutil.copy(team.ada / name, bob / name)
     with pytest.raises(ConflictError, match=r"'topic', which this log lacks.*geographer fetch"):
         Dataset.open(bob).add_classes(["sand"])
+    other = shutil.copytree(bob, team.folder / "other", symlinks=True)
+    ada.push()
+    Dataset.open(other).fetch()
+    assert Dataset.open(other).show().digest == ada.show().digest
+    assert Dataset.open(other).add_classes(["clay"]).position == 7
     for path in (team.ada / "history").iterdir():
         if not (bob / "history" / path.name).exists():
             shutil.copy(path, bob / "history")

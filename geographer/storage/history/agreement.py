@@ -225,7 +225,7 @@ def _describe_other_history(lock: Lock, head: Head) -> str:
         f"{LOCK_FILE} is at {lock.head[:12]}, recorded on another machine, and this log has other events up to "
         f"@{head.position} {head.digest[:12]}. Both are kept. To go on, put your {LOCK_FILE} and .dvc files back with "
         "Git (git checkout --ours, or git checkout of your commit), run geographer checkout HEAD, then geographer "
-        "fetch and geographer merge origin/main (the branch of the remote)."
+        f"fetch and geographer merge origin/{lock.branch} (the branch of the remote)."
     )
 
 
