@@ -82,7 +82,7 @@ def run_history(machine: Machine, count: int, template: Path) -> None:
     """Run random steps, let all clones converge, and check them."""
     with machine.open_folder(template):
         for _ in range(count):
-            machine.run_step(machine.draws.draw_step())
+            machine.run_step(machine.draw_step())
         converge(machine)
         check_convergence(machine)
 

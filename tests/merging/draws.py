@@ -20,7 +20,8 @@ KEPT_CLASS: Final = "pond"
 FEATURES: Final = [f"f{number}" for number in range(10)]
 BRANCHES: Final = ("topic", "survey", "review")
 TAGS: Final = [f"v{number}" for number in range(1, 6)]
-MAX_KILL_POINT: Final = 160
+MIN_KILL_POINT, MAX_KILL_POINT = 5, 160
+"""The first points are those of the files that get what the process prints."""
 
 
 class Draws:
@@ -46,7 +47,7 @@ class Draws:
             arguments = DRAWS[command](self, clone)
             if arguments is not None:
                 is_killed = self.registry.knows(command, arguments) and self.random.random() < self.killed
-                kill_point = self.random.randint(1, MAX_KILL_POINT) if is_killed else None
+                kill_point = self.random.randint(MIN_KILL_POINT, MAX_KILL_POINT) if is_killed else None
                 return Step(clone.name, command, arguments, kill_point)
 
     def get_declared(self, clone: Clone) -> Tables:
@@ -199,12 +200,12 @@ WEIGHTS: Final = {
     "create_branch": 1,
     "delete_branch": 0.2,
     "switch": 2,
-    "merge": 5,
+    "merge": 7,
     "abort_merge": 0.5,
     "resolve": 4,
     "revert": 1.5,
     "push": 3,
-    "fetch": 1,
+    "fetch": 3,
     "pull": 2,
 }
 """How often each command is drawn."""

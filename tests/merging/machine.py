@@ -37,6 +37,10 @@ from tests.merging.steps import CLONES, Clone, MismatchError, Step, require_equa
 REMOTE: Final = "[core]\n    analytics = false\n    no_scm = true\n    remote = origin\n['remote \"origin\"']\n    url = ../../remote\n"
 
 
+IDLE: Final = 0.15
+"""How many of the drawn steps that do nothing are run."""
+
+
 class Refs(NamedTuple):
     """The chains of a clone as its log has them, and the branch in use."""
 
@@ -153,6 +157,24 @@ class Machine:
         self.events.count += 100
         if done.code not in (0, -9) and (done.is_traceback or not self.predict_refusal(step)):
             raise MismatchError(f"{step}: {done}\n{done.err}")
+
+    def draw_step(self) -> Step:
+        """Draw a step; one that does nothing, or is refused, is drawn less often."""
+        while True:
+            step = self.draws.draw_step()
+            if self.random.random() < IDLE or not self.is_idle(step):
+                return step
+
+    def is_idle(self, step: Step) -> bool:
+        """Return whether a step that exchanges events does nothing."""
+        clone = self.clones[step.clone]
+        if step.command == "merge":
+            return self.history.is_ancestor(self.locate(clone, step.arguments["revision"]), clone.head)
+        if step.command in ("fetch", "pull"):
+            return all(self.published[name] == clone.fetched.get(name) for name in self.published)
+        if step.command == "push":
+            return self.published.get(clone.branch) == clone.head
+        return False
 
     # --- expecting ----------------------------------------------------------------------------------------------------
 
