@@ -4,6 +4,7 @@ import sys
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from geographer.base.errors import ConflictError
 from geographer.base.text import format_count, quote_start
@@ -68,6 +69,15 @@ def _report_conflicts(dataset: Dataset, result: ChangeResult) -> None:
     sys.exit(ConflictError.exit_code)
 
 
+def _reject_merge_options() -> None:
+    """Raise if `--abort` is given with an option that it does not have."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        is_given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if is_given and parameter.name not in ("is_aborted", "as_json"):
+            raise click.UsageError(f"--abort takes no {parameter.opts[0]}. Leave it out.")
+
+
 def _abort_merge(as_json: bool) -> None:
     dataset = options.open_dataset(click.get_current_context().obj)
     assert isinstance(dataset, Dataset)
@@ -91,6 +101,7 @@ def _make_merge_command() -> click.Command:
         if values["is_aborted"] == (values["revision"] is not None):
             raise click.UsageError("name a revision to merge, or pass --abort.")
         if values["is_aborted"]:
+            _reject_merge_options()
             _abort_merge(values["as_json"])
         else:
             merge(**values)

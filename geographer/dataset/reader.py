@@ -20,6 +20,7 @@ from geographer.storage.events import Event
 from geographer.storage.history.agreement import LockRelation
 from geographer.storage.log.branches import Location, read_branch
 from geographer.storage.log.read import read_event, read_events_between
+from geographer.storage.queries.open_conflicts import list_open_conflicts
 from geographer.storage.queries.read_tables import (
     FileLocator,
     Relation,
@@ -602,13 +603,14 @@ class DatasetReader:
             return read_sharing_status(self._unit_of_work, revision, agreement)
 
     def status(self) -> dict[str, Any]:
-        """Return the head, the counts, classes, recipes and tags, and the position that the workspace shows."""
+        """Return branch and head, counts, classes, recipes, tags, open conflicts, and what the workspace shows."""
         head = self._unit_of_work.read_head()
         with self._unit_of_work.open_revision(head.position) as revision:
             counts = {name: revision.fetch_value(query) for name, query in _COUNT_QUERIES.items()}
             recipes = [f"{name} ({kind})" for name, kind in revision.fetch_rows("SELECT name, kind FROM recipes")]
             return {
                 "root": str(self.root),
+                "branch": self._unit_of_work.branch,
                 "position": head.position,
                 "digest": head.digest,
                 "workspace": self._unit_of_work.workspace_position,
@@ -616,6 +618,7 @@ class DatasetReader:
                 "classes": [row[0] for row in revision.fetch_rows("SELECT class FROM classes ORDER BY value")],
                 "recipes": recipes,
                 "tags": [row[0] for row in revision.fetch_rows("SELECT tag FROM tags")],
+                "conflicts": len(list_open_conflicts(revision)),
             }
 
     def checkout(self, revision: RevisionSpec = None, *, to: str | Path | None = None) -> CheckoutResult:

@@ -48,7 +48,8 @@ def merge_branch(work: UnitOfWork, request: MergeRevision) -> ChangeResult:
     if relation.has_theirs or relation.follows:
         work.prepare_head(request.expected_head)
     if relation.has_theirs or (relation.follows and request.dry_run):
-        return ChangeResult(*head, _KIND, {**summary, "moved": False}, changed=False, would_change=relation.follows)
+        summary |= {"moved": False, "would_move": relation.follows}
+        return ChangeResult(*head, _KIND, summary, changed=False, would_change=relation.follows)
     if relation.follows:
         _require_published_positions(request.revision, relation)
         moved = work.move_branch(work.locate_revision(request.revision), head)
