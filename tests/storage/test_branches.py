@@ -122,6 +122,30 @@ def test_interrupted_switch_leaves_one_branch(two_branches, monkeypatch, step):
     assert dataset.verify() == []
 
 
+def test_verify_knows_the_state_of_another_branch(two_branches):
+    """Git brings the lock file of another branch, and verify is the first command after that."""
+    lock = two_branches.root / "geographer.lock"
+    two_branches.add_classes(["lake"])
+    two_branches.add_classes(["river"])
+    longer = lock.read_text()
+    two_branches.switch("main")
+    shorter = lock.read_text()
+    for text in (longer, shorter):
+        lock.write_text(text)
+        kinds = {finding.kind for finding in Dataset.open(two_branches.root).verify()}
+        assert not kinds & {"truncated log", "state of another log", "edited state"}
+
+
+@pytest.mark.parametrize("name", ["main@x", "HEAD", "abcdef", "x.lock"])
+def test_lock_file_of_an_impossible_branch_is_refused(two_branches, name):
+    lock = two_branches.root / "geographer.lock"
+    lock.write_text(lock.read_text().replace('"topic"', f'"{name}"'))
+    dataset = Dataset.open(two_branches.root)
+    with pytest.raises(ConflictError, match="is damaged"):
+        dataset.add_classes(["lake"])
+    assert [branch.name for branch in dataset.list_branches()] == ["main", "topic"]
+
+
 def test_branch_names_are_checked(two_branches):
     two_branches.tag("v1")
     for name in ("", "a/b", "a@b", "HEAD", "abcdef", "-x", "x" * 101, 5, "2026-11-23", "2026-W48"):

@@ -9,9 +9,10 @@ import msgspec
 from msgspec import Meta
 
 from geographer.base.atomic_files import write_atomic
-from geographer.base.errors import ConflictError, CorruptError, StorageError, UnsupportedVersionError
+from geographer.base.errors import ConflictError, CorruptError, StorageError, UnsupportedVersionError, UsageError
 from geographer.storage.database.dataset_folder import LOCK_FILE
 from geographer.storage.events.payload import Digest, Name
+from geographer.storage.log.branches import validate_branch_name
 
 LOCK_FORMAT: Final = 1
 """The format of new lock files; this version reads it."""
@@ -68,12 +69,14 @@ def parse_lock(content: bytes, name: str) -> Lock:
             raise UnsupportedVersionError(
                 f"a newer version of geographer wrote '{name}' in format {file_format}. Upgrade geographer."
             )
-        return msgspec.json.decode(content, type=Lock)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        lock = msgspec.json.decode(content, type=Lock)
+        validate_branch_name(lock.branch)
+    except (msgspec.MsgspecError, UnicodeDecodeError, UsageError) as error:
         raise CorruptError(
             f"'{name}' is damaged: {error}. Get it back with git checkout {name}, or delete it: the next command that "
             "changes the dataset writes it again."
         ) from error
+    return lock
 
 
 def read_lock(root: Path) -> Lock | None:

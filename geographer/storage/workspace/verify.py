@@ -19,6 +19,7 @@ from geographer.storage.dvc.store import Store, is_in_git
 from geographer.storage.events.payload import parse_payload
 from geographer.storage.history.check import REPAIRABLE, delete_damaged_segments, find_history_faults, name_rebuilding
 from geographer.storage.history.folder import HistoryFolder
+from geographer.storage.log.branches import find_chain_of
 from geographer.storage.log.chain import CHAIN_EVENT, create_chain_views, list_row_tables
 from geographer.storage.log.check import LOG_REMEDY, check_indexes, find_log_faults
 from geographer.storage.log.check import Finding as Finding
@@ -323,12 +324,15 @@ def _find_state_faults(database: Database) -> Iterator[Finding]:
             head = read_head(connection)
             for position, expected, actual in rows:
                 knows_head = connection.execute("FROM state.event WHERE digest = $1", [head.digest]).fetchall()
-                if position > head.position and knows_head:
+                # The state of another branch is rewound when this one is read.
+                place = None if actual == expected else find_chain_of(connection, expected)
+                is_of_branch = place is None or place.branch == database.branch
+                if position > head.position and knows_head and is_of_branch:
                     detail = (
                         f"the state was derived up to @{position}, and the log ends at @{head.position} {head.digest}"
                     )
                     yield Finding("truncated log", f"@{head.position + 1}", head.position + 1, detail)
-                elif actual != expected:
+                elif actual != expected and is_of_branch:
                     detail = f"it was derived from a log with the event @{position} {expected}, which this log lacks"
                     yield Finding("state of another log", path.name, None, detail, Remedy.OTHER_LOG)
                 elif not is_state_unaltered(database):
