@@ -236,6 +236,26 @@ def test_merge_keeps_what_another_process_appends(two_branches, tmp_path, monkey
     assert two_branches.verify() == []
 
 
+def test_interrupted_merge_onto_published_head_is_completed(two_branches, monkeypatch):
+    """The lock file is at the old head, which the merge has as its second parent."""
+    with two_branches._unit_of_work.database.open_connection(log="w") as connection:
+        create_chain(connection, "origin/main", Location("topic", two_branches.log()[-1].position))
+    two_branches.switch("main")
+
+    def die(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(UnitOfWork, "_finish_move", die)
+        with pytest.raises(KeyboardInterrupt):
+            two_branches.merge("origin/main")
+    dataset = Dataset.open(two_branches.root)
+    dataset.add_classes(["lake"])
+    assert [event.kind for event in dataset.log()[-2:]] == ["branch_merged", "classes_added"]
+    assert list_files(dataset) == ["x.tif", "y.tif", "z.tif"]
+    assert dataset.verify() == []
+
+
 def test_same_key_on_two_branches(two_branches):
     """Idempotency keys hold for each chain."""
     first = two_branches.add_classes(["river"], idempotency_key="k")

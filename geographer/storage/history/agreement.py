@@ -22,6 +22,7 @@ from geographer.storage.events import EMPTY_LOG_HEAD, Head
 from geographer.storage.history.folder import HistoryFolder
 from geographer.storage.history.ingest import ingest_segments
 from geographer.storage.history.lock_file import Lock, read_lock
+from geographer.storage.log.ancestry import read_ancestry
 from geographer.storage.log.append import create_log
 from geographer.storage.log.branches import create_chain, find_chain_of, read_chain_head
 from geographer.storage.log.chain import CHAIN_EVENT
@@ -174,9 +175,18 @@ def compare_lock(root: Path, database: Database, *, can_write: bool = True) -> A
         return Agreement(LockRelation.UNREADABLE, problem=problem)
     if position := rows.get(lock.head):
         return _describe_known_lock(head, position, is_ours=is_unchanged or memory.head == lock.head)
+    if memory.head == lock.head and _has_merged(database, lock.head, head):
+        return Agreement(LockRelation.CATCH_UP)
     if not can_write:
         return _describe_unknown_lock(lock, head)
     return _follow_history(folder, database, head, lock, is_ours=memory.head == lock.head)
+
+
+def _has_merged(database: Database, digest: str, head: Head) -> bool:
+    """Return whether an event leads to the head: a merge that follows a published head has it as its second parent."""
+    with database.open_connection(log="r") as connection:
+        ancestry = read_ancestry(connection)
+    return {digest, head.digest} <= ancestry.nodes.keys() and ancestry.is_ancestor(digest, head.digest)
 
 
 def _describe_known_lock(head: Head, position: int, *, is_ours: bool) -> Agreement:
