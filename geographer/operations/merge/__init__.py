@@ -17,6 +17,7 @@
 - `merge`      the plan of a merge
 - `resolve`    the plan of resolutions
 - `resolution_files`  files with the value that resolves a conflict
+- `resolution_values`  which JSON each column takes
 - `revert`     the plan of a reverted event
 - `run`        merge by an event or by moving the branch; take a merge back
 - `columns`    the columns of an object that are merged on their own

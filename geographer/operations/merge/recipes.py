@@ -89,7 +89,7 @@ def _merge_recipe(recipe: _RecipeSides, sides: MergeSides, take: Take) -> tuple[
     bases = [base.parameters if base else None for base in recipe.bases]
     merged = merge_columns(Contest("recipe", recipe.name, bases, ours.parameters, theirs.parameters), take)
     parameters = merged.columns or {}
-    if parameters not in (ours.parameters, theirs.parameters) and not _is_valid(recipe.name, ours.kind, parameters):
+    if parameters not in (ours.parameters, theirs.parameters) and find_recipe_fault(recipe.name, ours.kind, parameters):
         return _merge_whole(recipe, ours, theirs, take)
     inputs, conflicts = _merge_inputs(recipe, ours, theirs, take)
     return ours._replace(parameters=parameters, inputs=inputs), [*merged.conflicts, *conflicts]
@@ -148,12 +148,15 @@ def _show_input(state: RecipeState | None, key: InputKey) -> str | None:
     return canonical_json({"wkb": geometry, "crs": crs})
 
 
-def _is_valid(name: str, kind: str, parameters: Mapping[str, str]) -> bool:
+def find_recipe_fault(name: str, kind: str, parameters: Mapping[str, str]) -> str | None:
+    """Return why a recipe cannot run with these parameters; None if it can."""
     try:
         load_recipe(RecipeRecord(name, kind, join_parameters(parameters)))
-    except (GeographerError, KeyError, TypeError, ValueError, AttributeError):
-        return False
-    return True
+    except KeyError as error:
+        return f"it has no parameter {error}"
+    except (GeographerError, TypeError, ValueError, AttributeError) as error:
+        return str(error)
+    return None
 
 
 def _choose_rule(recipe: _RecipeSides, result: RecipeState | None) -> str | None:

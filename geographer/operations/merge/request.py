@@ -18,6 +18,15 @@ def _require_take(take: Any) -> str:
     return str(take)
 
 
+def _name_revision(revision: Any) -> str:
+    """Return how the log names a revision: a whole number is a position."""
+    if isinstance(revision, int) and not isinstance(revision, bool):
+        return f"@{revision}"
+    if not isinstance(revision, str):
+        raise UsageError(f"no revision {revision!r}. Pass a tag, a digest, a branch, or a position as a whole number.")
+    return revision
+
+
 class MergeRevision(Request, frozen=True):
     """Merge revision REV of another branch into the branch in use.
 
@@ -31,7 +40,9 @@ class MergeRevision(Request, frozen=True):
     event: ClassVar[type[BranchMerged]] = BranchMerged
     example = "merge origin/main --on-conflict ours"
 
-    revision: Annotated[str, Parameter("The revision to merge.", "REV", cli="argument", convert=str, schema=TEXT)]
+    revision: Annotated[
+        str | int, Parameter("The revision to merge.", "REV", cli="argument", convert=_name_revision, schema=TEXT)
+    ]
     on_conflict: Annotated[
         OnConflict,
         Parameter("What both sides changed differently: list it to be resolved, or take our value, or theirs."),
@@ -47,7 +58,7 @@ class MergeRevision(Request, frozen=True):
         """See `plan_merge`."""
         from geographer.operations.merge.merge import plan_merge
 
-        return plan_merge(revision, self.revision, self.onto, self.on_conflict)
+        return plan_merge(revision, str(self.revision), self.onto, self.on_conflict)
 
 
 class ResolveConflicts(Request, frozen=True):
@@ -98,7 +109,7 @@ class RevertEvent(Request, frozen=True):
     event: ClassVar[type[EventReverted]] = EventReverted
     example = "revert HEAD~2"
 
-    revision: Annotated[str | int, Parameter("The event.", "REV", cli="argument", schema=TEXT)]
+    revision: Annotated[str | int, Parameter("The event.", "REV", cli="argument", convert=_name_revision, schema=TEXT)]
 
     def make_plan(self, revision: Revision, _context: PlanContext, /) -> Plan:
         """See `plan_revert`."""

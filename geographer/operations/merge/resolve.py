@@ -16,8 +16,9 @@ from geographer.operations.merge.events import ConflictsResolved, MergedTag
 from geographer.operations.merge.facts import RecipeState, SideFacts, read_facts_at
 from geographer.operations.merge.files import list_needed_files
 from geographer.operations.merge.merge import CombinedPlan, settle_conflict
-from geographer.operations.merge.recipes import CombinedRecipes, makes_other_objects
+from geographer.operations.merge.recipes import CombinedRecipes, find_recipe_fault, makes_other_objects
 from geographer.operations.merge.resolution_files import read_resolution
+from geographer.operations.merge.resolution_values import UserTypes
 from geographer.planning.class_values import read_class_values
 from geographer.planning.merge_conflicts import NumberedConflict, fetch_conflicts, make_resolved_rows
 from geographer.planning.removed_rasters import make_dependent_removal_rows, make_removed_rows
@@ -49,7 +50,8 @@ def plan_resolution(revision: Revision, numbers: Sequence[str], take: str, *, is
         ConflictError: a class would have the value of another one, or a feature no class.
     """
     conflicts = _select_conflicts(revision, numbers, is_all=is_all)
-    chosen = {conflict.number: _choose_value(conflict, take) for conflict in conflicts}
+    types = {subject: revision.list_user_columns(subject) for subject in ("feature", "raster")}
+    chosen = {conflict.number: _choose_value(conflict, take, types) for conflict in conflicts}
     rows: dict[str, Any] = {}
     for subject, table in _TABLES.items():
         own = [item for item in conflicts if item.conflict.subject == subject]
@@ -93,7 +95,7 @@ def _select_conflicts(revision: Revision, numbers: Sequence[str], *, is_all: boo
     return [conflict for conflict in conflicts if is_all or conflict.number in numbers]
 
 
-def _choose_value(item: NumberedConflict, take: str) -> str | None:
+def _choose_value(item: NumberedConflict, take: str, types: UserTypes) -> str | None:
     conflict = item.conflict
     if take == "smallest":
         if conflict.subject != "split":
@@ -107,7 +109,7 @@ def _choose_value(item: NumberedConflict, take: str) -> str | None:
     if take in _CHOICES:
         value: str | None = getattr(conflict, take)
         return value
-    return read_resolution(take, item)
+    return read_resolution(take, item, types)
 
 
 def _make_object_rows(
@@ -207,6 +209,7 @@ def _resolve_recipes(
         if after is None:
             recipes.removed += [name] if before is not None else []
         elif after != before:
+            _require_usable(name, after, [item.number for item in own if item.conflict.object_id == name])
             recipes.recorded[name] = after
         if before is not None and (after is None or makes_other_objects(before, after)):
             _remove_made_objects(revision, name, rows, with_assignments=after is None)
@@ -238,6 +241,15 @@ def _resolve_recipe(state: RecipeState | None, item: NumberedConflict, value: st
     return state._replace(parameters=parameters)
 
 
+def _require_usable(name: str, state: RecipeState, numbers: Sequence[str]) -> None:
+    """Raise if `update` could not run a recipe as it would be."""
+    if fault := find_recipe_fault(name, state.kind, state.parameters):
+        raise UsageError(
+            f"{quote_objects('conflict', list(numbers))} cannot be resolved so, because recipe '{name}' could not run: "
+            f"{fault.rstrip('.')}. Take other values; those of one side fit each other."
+        )
+
+
 def _remove_made_objects(revision: Revision, name: str, rows: dict[str, Any], *, with_assignments: bool) -> None:
     import pyarrow as pa
 
@@ -264,10 +276,8 @@ def _make_split_rows(
         query = "SELECT raster_id, part FROM current_split WHERE split = $split"
         current = dict(revision.fetch_rows(query, {"split": item.conflict.object_id}))
         # Rasters may have been removed since; a file must not name others.
-        if is_file and (unknown := sorted(parts.keys() - current.keys())):
-            raise NotFoundError(
-                f"split '{item.conflict.object_id}' has no {quote_objects('raster', unknown)}. See geographer splits."
-            )
+        if is_file:
+            _require_known_parts(revision, item.conflict.object_id, parts, current)
         changes += [
             ("changed", item.conflict.object_id, raster, part)
             for raster, part in sorted(parts.items())
@@ -281,6 +291,17 @@ def _make_split_rows(
             "split_change", dict(zip(names, map(list, zip(*changes, strict=True)), strict=True))
         )
     }
+
+
+def _require_known_parts(
+    revision: Revision, split: str, parts: Mapping[str, str | None], current: Mapping[str, str | None]
+) -> None:
+    if unknown := sorted(parts.keys() - current.keys()):
+        raise NotFoundError(f"split '{split}' has no {quote_objects('raster', unknown)}. See geographer splits.")
+    query = "SELECT unnest(json_extract_string(parameters, '$.parts[*][0]')) FROM recipes WHERE name = $split"
+    known = {*current.values()} | {name for (name,) in revision.fetch_rows(query, {"split": split})}
+    if unknown := sorted({part for part in parts.values() if part is not None and part not in known}):
+        raise NotFoundError(f"split '{split}' has no {quote_objects('part', unknown)}. See geographer splits.")
 
 
 def _resolve_columns(

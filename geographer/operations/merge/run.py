@@ -42,17 +42,17 @@ def merge_branch(work: UnitOfWork, request: MergeRevision) -> ChangeResult:
         NotFoundError: there is no such revision.
         CorruptError: files that the merged revision needs are neither on this machine nor on the remote.
     """
-    head = work.read_head()
-    relation = _find_relation(work, request.revision, head)
-    summary = {"revision": request.revision, "moved": relation.follows, "conflicts": 0}
+    head, revision = work.read_head(), str(request.revision)
+    relation = _find_relation(work, revision, head)
+    summary = {"revision": revision, "moved": relation.follows, "conflicts": 0}
     if relation.has_theirs or relation.follows:
         work.prepare_head(request.expected_head)
     if relation.has_theirs or (relation.follows and request.dry_run):
         summary |= {"moved": False, "would_move": relation.follows}
         return ChangeResult(*head, _KIND, summary, changed=False, would_change=relation.follows)
     if relation.follows:
-        _require_published_positions(request.revision, relation)
-        moved = work.move_branch(work.locate_revision(request.revision), head)
+        _require_published_positions(revision, relation)
+        moved = work.move_branch(work.locate_revision(revision), head)
         return ChangeResult(*moved, _KIND, summary)
     return work.run_request(msgspec.structs.replace(request, onto=relation.onto))
 

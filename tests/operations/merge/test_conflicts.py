@@ -129,6 +129,9 @@ def test_resolutions_take_base_and_files(dataset, tmp_path):
     path.write_text(json.dumps(point))
     dataset.resolve_conflicts([numbers["feature", "n1", "geometry"]], str(path))
     size = tmp_path / "size.json"
+    size.write_text("-1")
+    with pytest.raises(UsageError, match="recipe 'around' could not run: invalid size"):
+        dataset.resolve_conflicts([numbers["recipe", "around", "size"]], str(size), dry_run=True)
     size.write_text('[12, 12, "px"]')
     dataset.resolve_conflicts([numbers["recipe", "around", "size"]], str(size))
     remaining = list_by_key(dataset)

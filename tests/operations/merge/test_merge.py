@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from geographer import Dataset
-from geographer.base.errors import ConflictError, CorruptError
+from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError
 from geographer.planning.split_constraints.check import iter_split_leaks
 from geographer.storage.log.branches import Location, create_chain
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
@@ -49,6 +49,10 @@ def test_branch_moves_forward_without_event(points, tmp_path):
     assert points.log()[-1].kind == "features_added"
     assert not points.merge("topic").changed
     assert not points.merge("HEAD~1").changed
+    assert not points.merge(1).changed
+    for revision, error in ((99, NotFoundError), (True, UsageError), (None, UsageError)):
+        with pytest.raises(error, match=r"no revision|no position|@99"):
+            points.merge(revision)
 
 
 def test_published_head_becomes_first_parent(points, tmp_path):
@@ -147,6 +151,11 @@ def test_split_that_leaks_after_merge_is_conflict(base, tmp_path):
     assert (result.summary["conflicts"], conflict["subject"], conflict["object_id"]) == (1, "split", "parts")
     assert len(json.loads(conflict["remedy"])) == 1
     assert json.loads(conflict["ours"])["around/a_n"] is None
+    file = tmp_path / "parts.csv"
+    for raster, name in (("around/a_n", "bogus"), ("around/absent", part)):
+        file.write_text(f"raster_id,part\n{raster},{name}\n")
+        with pytest.raises(NotFoundError, match=r"split 'parts' has no (part 'bogus'|raster 'around/absent')"):
+            dataset.resolve_conflicts([conflict["conflict"]], str(file))
     dataset.resolve_conflicts([conflict["conflict"]], "smallest")
     with dataset._unit_of_work.open_revision() as revision:
         assert [*iter_split_leaks(revision)] == []
