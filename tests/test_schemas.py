@@ -86,13 +86,13 @@ def merge_branches(folder):
         )
         if branch != "main":
             dataset.create_branch(branch, "main")
-            dataset.switch(branch)
+            dataset.switch_branch(branch)
         dataset.add_features(path, crs="EPSG:32633", replace=branch != "main")
         if branch == "topic":
             dataset.tag("t1")
-    dataset.merge("topic")
+    dataset.merge_branch("topic")
     dataset.resolve_conflicts(["1"], "theirs")
-    dataset.revert("HEAD")
+    dataset.revert_event("HEAD")
     return dataset.log()
 
 

@@ -55,7 +55,7 @@ def switch_command(folder: str, name: str, as_json: bool) -> None:
     """
     dataset = Dataset.open(folder, command=options.format_command_line(), progress=output.show_progress)
     known = {branch.name for branch in dataset.list_branches()}
-    branch = dataset.switch(name)
+    branch = dataset.switch_branch(name)
     if name not in known and not as_json:
         click.echo(f"created the branch '{name}' at the published head")
     if as_json:

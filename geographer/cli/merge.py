@@ -27,7 +27,7 @@ _ABORT = click.Option(
 
 def _merge_revision(dataset: Dataset, request: MergeRevision, *, as_json: bool, is_aborted: bool) -> None:
     del is_aborted
-    print_merge(dataset, dataset.merge(request.revision, **_list_options(request)), as_json=as_json)
+    print_merge(dataset, dataset.merge_branch(request.revision, **_list_options(request)), as_json=as_json)
 
 
 def print_merge(dataset: Dataset, result: ChangeResult, *, as_json: bool) -> None:

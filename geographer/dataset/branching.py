@@ -44,7 +44,7 @@ class BranchingDataset(DatasetReader):
 
         delete_branch(self._unit_of_work, name)
 
-    def switch(self, name: str) -> "Branch":
+    def switch_branch(self, name: str) -> "Branch":
         """Use another branch: its head is the head, and the lock file and the workspace are at it.
 
         Git is left alone; `describe_git_branch` says whether its commit has the lock file of another branch.

@@ -220,8 +220,8 @@ class Dataset(BranchingDataset):
         With `branch`, that branch is used from then on, as by `switch`.
 
         Raises:
-            ConflictError: the histories have diverged: `merge` joins them; or the workspace shows an older revision on
-                request.
+            ConflictError: the histories have diverged: `merge_branch` joins them; or the workspace shows an older
+                revision on request.
         """
         from geographer.sharing.pull import pull_branch
         from geographer.storage.dvc.remote import open_remote
@@ -367,9 +367,9 @@ class Dataset(BranchingDataset):
     label_boxes = make_method("label_boxes", LabelBoxes, run)
     label_custom = make_method("label_custom", LabelCustom, run)
     split = make_method("split", Split, run)
-    merge = make_method("merge", MergeRevision, _merge_revision)
+    merge_branch = make_method("merge_branch", MergeRevision, _merge_revision)
     resolve_conflicts = make_method("resolve_conflicts", ResolveConflicts, run)
-    revert = make_method("revert", RevertEvent, run)
+    revert_event = make_method("revert_event", RevertEvent, run)
     tag = make_method("tag", TagRevision, run)
     review_revisions = make_method("review_revisions", ReviewRevisions, run)
     update = make_method("update", Update, _update)

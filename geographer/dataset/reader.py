@@ -320,7 +320,7 @@ class DatasetReader:
         `a` is by default the one before `b`, or the head if `b` is of another branch.
         """
         new = self._unit_of_work.locate_revision(b)
-        if a is None and new.branch == self._unit_of_work.branch:
+        if a is None and new.branch == self._unit_of_work.branch_name:
             return new._replace(position=max(new.position - 1, 1)), new
         return self._unit_of_work.locate_pair(a, b)
 
@@ -610,7 +610,7 @@ class DatasetReader:
             recipes = [f"{name} ({kind})" for name, kind in revision.fetch_rows("SELECT name, kind FROM recipes")]
             return {
                 "root": str(self.root),
-                "branch": self._unit_of_work.branch,
+                "branch": self._unit_of_work.branch_name,
                 "position": head.position,
                 "digest": head.digest,
                 "workspace": self._unit_of_work.workspace_position,
@@ -727,7 +727,7 @@ class DatasetReader:
 
         def locate_files(revision: Revision) -> None:
             # The workspace shows a revision of the branch in use; a path of another branch leads to DVC's cache.
-            is_own = read_branch(revision.connection) == work.branch
+            is_own = read_branch(revision.connection) == work.branch_name
             revision.locate_files(shown if is_own else None, work.file_store.find_cache_folder)
 
         return locate_files

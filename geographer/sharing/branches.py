@@ -17,6 +17,7 @@ from geographer.storage.log.branches import (
     read_chain_heads,
     validate_branch_name,
 )
+from geographer.storage.log.read import has_tag
 from geographer.storage.unit_of_work import UnitOfWork
 
 _WRITE_ERROR = "cannot write the log; the branches stay as they were: {}"
@@ -49,7 +50,7 @@ def list_branches(work: UnitOfWork) -> list[Branch]:
     with work.database.open_connection(log="r") as connection:
         heads = read_chain_heads(connection)
     found = [
-        Branch(name, *head, in_use=name == work.branch, fetched="/" in name)
+        Branch(name, *head, in_use=name == work.branch_name, fetched="/" in name)
         for name, head in heads.items()
         if "@" not in name
     ]
@@ -66,8 +67,8 @@ def create_branch(work: UnitOfWork, name: str, revision: str | int | None = None
     """
     validate_branch_name(name)
     work.prepare_head(None)
-    with work.open_revision() as head:
-        if head.fetch_value("SELECT 1 FROM tags WHERE tag = $name", {"name": name}):
+    with work.database.open_connection(log="r") as connection:
+        if has_tag(connection, name):
             raise ConflictError(f"a tag has the name '{name}'. Choose another name.")
     location = work.locate_revision(revision)
     with work.database.open_connection(log="w") as connection, open_transaction(connection, _WRITE_ERROR):
@@ -83,9 +84,9 @@ def delete_branch(work: UnitOfWork, name: str) -> None:
         ConflictError: the branch is in use.
         UsageError: it is a fetched one.
     """
-    if name == work.branch:
+    if name == work.branch_name:
         raise ConflictError(f"the branch '{name}' is in use. Switch to another branch first: geographer switch NAME")
-    if not is_branch_name(name):
+    if isinstance(name, str) and "/" in name and "@" not in name:
         raise UsageError(f"'{name}' is not a branch of this dataset, but of a remote. Only branches can be deleted.")
     work.prepare_head(None)
     with work.database.open_connection(log="w") as connection, open_transaction(connection, _WRITE_ERROR):
@@ -113,7 +114,7 @@ def _create_from_fetched(work: UnitOfWork, name: str) -> None:
     with work.database.open_connection(log="r") as connection:
         heads = read_chain_heads(connection)
     fetched = [chain for chain in heads if chain.endswith(f"/{name}") and "@" not in chain]
-    if name in heads or not fetched or not is_branch_name(name):
+    if not isinstance(name, str) or name in heads or not fetched or not is_branch_name(name):
         return
     if len({heads[chain].digest for chain in fetched}) > 1:
         raise ConflictError(
@@ -132,10 +133,10 @@ def describe_git_branch(work: UnitOfWork) -> str | None:
         lock = parse_lock(shown.stdout, LOCK_FILE) if shown.returncode == 0 else None
     except (OSError, ConflictError, CorruptError, UnicodeDecodeError):
         return None
-    if lock is None or lock.branch == work.branch:
+    if lock is None or lock.branch == work.branch_name:
         return None
     return (
         f"Git's branch '{named.stdout.strip() or 'HEAD'}' has {LOCK_FILE} of the branch '{lock.branch}', and the "
-        f"branch in use is '{work.branch}'. Commit {LOCK_FILE} and the .dvc files on a branch of Git for "
-        f"'{work.branch}', or go back with geographer switch {lock.branch}."
+        f"branch in use is '{work.branch_name}'. Commit {LOCK_FILE} and the .dvc files on a branch of Git for "
+        f"'{work.branch_name}', or go back with geographer switch {lock.branch}."
     )

@@ -115,7 +115,7 @@ def fetch_clone_branches(work: UnitOfWork, remote_name: str | None, branch: str 
     """Fetch the events of the other branches into a new clone, and use `branch`, if it is given."""
     with open_remote(work.root, remote_name) as remote:
         fetch_other_branches(work, remote)
-    if branch is not None and branch != work.branch:
+    if branch is not None and branch != work.branch_name:
         switch_branch(work, branch)
 
 

@@ -37,7 +37,7 @@ class Distance(NamedTuple):
 def compare_with_branch(work: UnitOfWork, name: str, digest: str | None) -> Distance:
     """Compare the branch `name` with the head that was published; None: nothing was, as if the log lacks it."""
     with work.database.open_connection(log="r") as connection:
-        branch = name if is_branch_name(name) and read_chain_head(connection, name).position else work.branch
+        branch = name if is_branch_name(name) and read_chain_head(connection, name).position else work.branch_name
         own = read_chain_head(connection, branch)
         if digest is None or find_chain_of(connection, digest) is None:
             return Distance(branch, own.position, 0)

@@ -81,7 +81,7 @@ def fetch_other_branches(work: UnitOfWork, remote: Remote) -> tuple[FetchResult,
     """Fetch the events of all branches of a remote but the one in use; see `fetch_branches`."""
     results = []
     for name in list_published_branches(work, remote):
-        if name == work.branch:
+        if name == work.branch_name:
             continue
         try:
             result = fetch_branch(work, remote, None, name)
@@ -107,7 +107,7 @@ def fetch_branch(
         StorageError: the remote cannot be reached.
         UsageError: the branch has an invalid name.
     """
-    name = work.branch if branch is None else validate_branch_name(branch)
+    name = work.branch_name if branch is None else validate_branch_name(branch)
     tracked = f"{remote.name}/{name}"
     known = read_known_remote(work.root, tracked, remote.url)
     newest, last_number = read_newest(work, remote, name, known)
@@ -193,7 +193,7 @@ def fetch_objects(work: UnitOfWork, remote: Remote, branch: str, position: int, 
 def fetch_clone_objects(work: UnitOfWork, remote_name: str | None, selection: RevisionSelection) -> int:
     """Download the objects of a selection of the revisions of the branch in use into the cache of a new clone."""
     with open_remote(work.root, remote_name) as remote:
-        return fetch_objects(work, remote, work.branch, work.read_head().position, selection)
+        return fetch_objects(work, remote, work.branch_name, work.read_head().position, selection)
 
 
 def retain_tags(work: UnitOfWork, position: int) -> None:
@@ -203,7 +203,7 @@ def retain_tags(work: UnitOfWork, position: int) -> None:
         required = list_required_objects(revision, [tagged for tagged in positions if tagged != position])
         merged = [
             list_chain_objects(revision.connection, *place, "current")
-            for place in list_merged_tags(revision.connection, work.branch, position)
+            for place in list_merged_tags(revision.connection, work.branch_name, position)
         ]
     objects = {*required.object_sizes}.union(*(item.files.keys() | item.listings.keys() for item in merged))
     if required.files or merged:

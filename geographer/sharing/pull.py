@@ -39,7 +39,7 @@ def pull_branch(
         raise ConflictError(agreement.problem or agreement.relation)
     work.omit_lock_warning()
     head, result = work.read_head(), fetch_branches(work, remote, selection, branch)
-    if branch is not None and branch != work.branch:
+    if branch is not None and branch != work.branch_name:
         switch_branch(work, branch)
         head, result = work.read_head(), fetch_branch(work, remote, selection, branch)
     return _follow_published(work, remote, result, head)

@@ -110,7 +110,7 @@ def push_branch(
         CorruptError: an object is neither on this machine nor on the remote.
         StorageError: the remote cannot be reached.
     """
-    plan = _plan_push(work, remote, selection, work.branch if branch is None else branch)
+    plan = _plan_push(work, remote, selection, work.branch_name if branch is None else branch)
     result = plan.make_result()
     if plan.references:
         logger.warning("%s.", format_references(plan.references))
@@ -169,7 +169,7 @@ class _PushPlan(NamedTuple):
 
 def _plan_push(work: UnitOfWork, remote: Remote, selection: RevisionSelection, name: str) -> _PushPlan:
     own_head = work.prepare_head(None)
-    head = own_head if name == work.branch else _read_branch_head(work, name)
+    head = own_head if name == work.branch_name else _read_branch_head(work, name)
     state = _require_ancestor(work, remote, name)
     known = read_known_remote(work.root, state.branch, remote.url)
     with work.open_revision(Location(name, head.position)) as revision:
@@ -286,7 +286,7 @@ def _require_ancestor(work: UnitOfWork, remote: Remote, name: str) -> FetchResul
     if result.behind and result.ahead:
         raise ConflictError(describe_divergence(result))
     if result.behind:
-        count, option = format_count(result.behind, "event"), "" if name == work.branch else f" --branch {name}"
+        count, option = format_count(result.behind, "event"), "" if name == work.branch_name else f" --branch {name}"
         raise ConflictError(
             f"{result.branch} has {count} that this log lacks. Run geographer pull{option}, then push again."
         )
@@ -363,7 +363,7 @@ def _describe_head(
     work: UnitOfWork, name: str, head: Head, selection: RevisionSelection, revision: Revision
 ) -> PublishedRevision:
     address, _ = list_history(work.file_store, work.root)
-    if name == work.branch:
+    if name == work.branch_name:
         memory = HistoryFolder(work.root).read_memory()
         content_digest = memory.content_digest
         if memory.head != head.digest or not content_digest:

@@ -37,7 +37,7 @@ class BranchDatabases:
         if keep_known:
             with self._database.open_connection(log="r") as connection:
                 known = {_name_state(chain) for chain in read_chain_heads(connection)}
-        for path in (self._database.folder / _FOLDER).glob("*.duckdb*"):
+        for path in (self._database.folder_path / _FOLDER).glob("*.duckdb*"):
             if path.name.removesuffix(".wal") not in known:
                 path.unlink(missing_ok=True)
         self._opened.clear()
@@ -48,7 +48,7 @@ class BranchDatabases:
         if not self._database.is_writable:
             database.use_temporary_file("state")
         else:
-            folder = self._database.folder / _FOLDER
+            folder = self._database.folder_path / _FOLDER
             folder.mkdir(exist_ok=True)
             database.use_file("state", folder / _name_state(chain))
         path = database.file_path("state")

@@ -15,7 +15,7 @@ import msgspec
 
 from geographer import __version__
 from geographer.base.canonical_json import canonical_json
-from geographer.base.errors import ConflictError, CorruptError, DamagedFileError, UsageError
+from geographer.base.errors import ConflictError, CorruptError, DamagedFileError, GeographerError, UsageError
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.text import quote_start
 from geographer.storage.author import read_author
@@ -57,7 +57,7 @@ from geographer.storage.state.update import derive_pending_state, read_state_pos
 from geographer.storage.workspace import checkout
 from geographer.storage.workspace.checkout import CheckoutResult
 from geographer.storage.workspace.marker import WorkspaceMarker, is_marker_of_log, read_marker, write_marker
-from geographer.storage.workspace.paths import check_checkout_paths, check_new_paths
+from geographer.storage.workspace.paths import check_checkout_paths, check_merged_paths, check_new_paths
 from geographer.storage.workspace.tracked_folders import list_dvc_files, require_known_dvc_files
 from geographer.storage.workspace.withdrawn_files import complete_withdrawals, reject_withdrawn_rows
 
@@ -97,7 +97,7 @@ class UnitOfWork:
         self.database.change_folder(self.folder)
 
     @property
-    def branch(self) -> str:
+    def branch_name(self) -> str:
         """The branch in use."""
         return self.database.branch
 
@@ -195,7 +195,7 @@ class UnitOfWork:
 
     def open_database_of(self, chain: str) -> Database:
         """Return the database that reads a chain: that of the branch in use, or another one with a state of its own."""
-        return self.database if chain == self.branch else self._branch_databases.open_database(chain)
+        return self.database if chain == self.branch_name else self._branch_databases.open_database(chain)
 
     @contextmanager
     def open_revision(self, revision: Location | str | int | None = None) -> Iterator[Revision]:
@@ -379,7 +379,7 @@ class UnitOfWork:
         return marker
 
     def _mark_workspace(self, position: int, digest: str, *, is_requested: bool = False) -> None:
-        marker = WorkspaceMarker(position, is_requested, digest, list_dvc_files(self.root), self.branch)
+        marker = WorkspaceMarker(position, is_requested, digest, list_dvc_files(self.root), self.branch_name)
         write_marker(self._marker_path, marker)
 
     def _record_change(
@@ -430,7 +430,7 @@ class UnitOfWork:
         The chain on which the event follows a published head is made first, and takes the place of the branch in the
         transaction that appends the event.
         """
-        branch = self.branch
+        branch = self.branch_name
         self._show_common_revision(merge.merged)
         first, second, replaced = head, merge.merged, None
         if merge.onto is not None:
@@ -441,14 +441,27 @@ class UnitOfWork:
             self.database.change_branch(name_merging_chain(branch))
         try:
             try:
-                check = partial(_complete_change, change.complete) if change.complete else None
+                check = partial(self._check_merge, change)
                 event = self._append_merge(change, request, info, first, second, replaced, check)
             except _CompletedChange as completed:
                 event = self._append_merge(completed.change, request, info, first, second, replaced, None)
+        except GeographerError:
+            self.database.change_branch(branch)
+            with suppress(GeographerError):
+                self.sync_workspace(head)
+            raise
         finally:
             self.database.change_branch(branch)
         self._finish_move()
         return _make_event_result(event)
+
+    def _check_merge(self, change: Change, connection: duckdb.DuckDBPyConnection, position: int) -> None:
+        """Refuse the merged revision at a position if the workspace cannot have its files, or complete its change."""
+        revision = Revision(connection, position)
+        if "raster_change" in change.rows or "label_change" in change.rows:
+            check_merged_paths(revision, self.file_store, self.read_marker().position)
+        if change.complete and (completed := change.complete(revision)) is not None:
+            raise _CompletedChange(completed)
 
     def _append_merge(
         self,
@@ -477,8 +490,8 @@ class UnitOfWork:
             digest = read_location_digest(connection, target)
         self._show_common_revision(digest)
         with self.database.open_connection(log="w") as connection, open_transaction(connection, _MOVE_ERROR):
-            find_chain_head(connection, self.branch, planned_head.digest)
-            replace_chain(connection, self.branch, target)
+            find_chain_head(connection, self.branch_name, planned_head.digest)
+            replace_chain(connection, self.branch_name, target)
         return self._finish_move()
 
     def switch_branch(self, name: str) -> Head:
@@ -491,7 +504,7 @@ class UnitOfWork:
         self.prepare_head(None)
         with self.database.open_connection(log="r") as connection:
             head = require_branch(connection, name)
-        if name != self.branch:
+        if name != self.branch_name:
             self._show_common_revision(head.digest)
             self.database.change_branch(name)
         return self._finish_move()
@@ -549,13 +562,6 @@ class _CompletedChange(Exception):  # noqa: N818
     def __init__(self, change: Change) -> None:
         super().__init__()
         self.change = change
-
-
-def _complete_change(
-    complete: Callable[[Revision], Change | None], connection: duckdb.DuckDBPyConnection, position: int
-) -> None:
-    if (change := complete(Revision(connection, position))) is not None:
-        raise _CompletedChange(change)
 
 
 def _make_recorded_request(request: Request) -> dict[str, object]:

@@ -83,10 +83,10 @@ def _write_branches(root: Path, count: int, changed: int) -> None:
         dataset.create_branch(name)
     for name, chosen in (("main", ids[:changed]), ("topic", ids[-changed:]), ("far", ids[: changed * MANY])):
         if name != "main":
-            dataset.switch(name)
+            dataset.switch_branch(name)
         for part in np.array_split(np.sort(chosen), EVENTS):
             dataset.add_features(_make_table(part, tuple(column[part] + 2e-5 for column in values)), replace=True)
-    dataset.switch("main")
+    dataset.switch_branch("main")
 
 
 def _append_features(dataset: Dataset, rows: pa.Table) -> None:
@@ -138,11 +138,11 @@ def _measure_merge(root: Path) -> tuple[float, float, tuple[float, float]]:
     small = root.with_name("small")
     shutil.rmtree(small, ignore_errors=True)
     _write_branches(small, 100, EVENTS)
-    Dataset.open(small).merge("topic")
+    Dataset.open(small).merge_branch("topic")
     dataset = Dataset.open(root)
     dataset.classes()
     with measure_cost() as cost:
-        result = dataset.merge("topic")
+        result = dataset.merge_branch("topic")
     assert result.changed, result
     return cost.wall, cost.cpu, (_measure_segment(dataset, "HEAD"), _measure_segment(dataset, "topic", EVENTS))
 
@@ -167,7 +167,7 @@ def _measure_switches(root: Path) -> tuple[float, float, float]:
         for name, walls in costs.items():
             for target in (name, "main"):
                 with measure_cost() as cost:
-                    dataset.switch(target)
+                    dataset.switch_branch(target)
                 walls.append(cost.wall)
     state, copies = root / ".geographer/state.duckdb", []
     for _ in range(ROUNDS):

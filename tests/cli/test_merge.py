@@ -39,10 +39,10 @@ def root(empty_dataset, tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("merge")
     dataset = Dataset.open(shutil.copytree(empty_dataset, tmp_path / "dataset"))
     for branch, column in (("main", 5), ("topic", 10), ("main", 20)):
-        if branch != dataset._unit_of_work.branch:
+        if branch != dataset._unit_of_work.branch_name:
             if branch == "topic":
                 dataset.create_branch(branch)
-            dataset.switch(branch)
+            dataset.switch_branch(branch)
         path = write_features(tmp_path / "p.geojson", {"p": ("pond", point_geometry(column, 5))})
         dataset.add_features(path, crs="EPSG:32633", replace=len(dataset.log()) > 1)
     return dataset.root

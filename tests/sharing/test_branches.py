@@ -33,7 +33,7 @@ def move_pond(team, dataset, column):
 
 def start_branch(dataset, name="topic"):
     dataset.create_branch(name)
-    dataset.switch(name)
+    dataset.switch_branch(name)
 
 
 def test_branches_travel(team):
@@ -52,7 +52,7 @@ def test_branches_travel(team):
     assert (fetched.others[0].events, fetched.others[0].compared_branch) == (2, "main")
     assert list_names(bob) == ["main", "origin/main", "origin/topic"]
     assert bob.rasters(at="origin/topic").num_rows == 4 == ada.rasters().num_rows
-    bob.switch("topic")
+    bob.switch_branch("topic")
     assert list_names(bob)[:2] == ["main", "topic"]
     assert (bob.root / "rasters/source/c.tif").exists()
     assert (bob.content_digest(), bob.verify()) == (ada.content_digest(), [])
@@ -77,7 +77,7 @@ def test_other_branch_is_pushed_and_pulled_without_switch(team):
     start_branch(ada)
     ada.add_classes(["reed"])
     digest = ada.content_digest()
-    ada.switch("main")
+    ada.switch_branch("main")
     before = read_contents(team.ada / "rasters"), (team.ada / "geographer.lock").read_bytes()
     ada.fetch()
     assert ada.push(branch="topic").events == 1
@@ -107,7 +107,7 @@ def test_remote_without_listings_and_broken_branches(team, monkeypatch, caplog):
     start_branch(ada)
     ada.add_classes(["reed"])
     ada.push()
-    ada.switch("main")
+    ada.switch_branch("main")
     bob = team.clone("bob")
     monkeypatch.setattr(FolderFiles, "list_names", lambda *_: None)
     assert [other.branch for other in ada.fetch().others] == ["origin/topic"]
@@ -124,7 +124,7 @@ def test_merge_is_pushed_and_followed(team):
     bob.add_rasters(write_scenes(team.folder, "c", offset=2, seed=5))
     with pytest.raises(ConflictError, match="geographer merge origin/main"):
         bob.pull()
-    bob.merge("origin/main")
+    bob.merge_branch("origin/main")
     assert bob.push().events == 2
     assert ada.pull().events == 2
     assert (ada.show().digest, ada.verify()) == (bob.show().digest, [])
@@ -132,11 +132,11 @@ def test_merge_is_pushed_and_followed(team):
     ada.add_classes(["sand"])
     start_branch(ada, "side")
     ada.push()
-    ada.switch("main")
+    ada.switch_branch("main")
     bob.add_classes(["clay"])
     bob.push()
     bob.fetch()
-    bob.merge("origin/side")
+    bob.merge_branch("origin/side")
     bob.push()
     pulled = ada.pull()
     assert (pulled.events, pulled.updated, ada.show().digest) == (2, True, bob.show().digest)
@@ -152,10 +152,10 @@ def test_published_positions_stay(team):
     ada.push()
     bob.add_classes(["sand"])
     bob.fetch()
-    bob.merge(ada.show().digest)
+    bob.merge_branch(ada.show().digest)
     with pytest.raises(ConflictError, match=r"Published positions never change: run geographer merge origin/main"):
         bob.push()
-    bob.merge("origin/main")
+    bob.merge_branch("origin/main")
     assert bob.push().position == 7
     assert bob.show("@6").digest == ada.show().digest
     ada.pull()
@@ -169,7 +169,7 @@ def test_open_conflict_blocks_push(team):
     ada.push()
     move_pond(team, bob, 14)
     bob.fetch()
-    bob.merge("origin/main")
+    bob.merge_branch("origin/main")
     before = read_contents(team.remote)
     with pytest.raises(ConflictError, match=r"1 conflict of a merge .*feature 'p1'.*geographer resolve"):
         bob.push()
@@ -188,9 +188,9 @@ def test_tag_of_merged_branch_keeps_its_files(team):
     ada.tag("with-c")
     (raster,) = ada.rasters(where="raster_id = 'c'").to_pylist()
     ada.remove_rasters(["c"])
-    ada.switch("main")
+    ada.switch_branch("main")
     ada.add_classes(["reed"])
-    ada.merge("topic")
+    ada.merge_branch("topic")
     ada.push()
     ada.delete_branch("topic")
     ada.collect_garbage()
@@ -213,14 +213,14 @@ def test_gc_keeps_what_branches_need(team):
     for name, path in zip(("first", "second"), scenes, strict=True):
         start_branch(ada, name)
         ada.add_rasters([path])
-        ada.switch("main")
+        ada.switch_branch("main")
     ada.delete_branch("second")
     ada.collect_garbage()
     for name, raster in (("first", "c"), ("second", "d")):
         digest = ada.rasters(at="first").num_rows if name == "first" else None
         assert digest is None or digest == 5
         assert len([*(team.ada / ".dvc/cache").rglob(md5_of(ada, raster)[2:])]) >= 1
-    ada.merge("first")
+    ada.merge_branch("first")
     ada.remove_rasters(["c"])
     ada.delete_branch("first")
     md5 = md5_of(ada, "c")
@@ -245,7 +245,7 @@ def test_git_stays_where_it_is(team):
     run_git(team.ada, "checkout", "--quiet", "-b", "topic")
     commit_all(team.ada, "topic")
     head = run_git(team.ada, "rev-parse", "HEAD")
-    ada.switch("main")
+    ada.switch_branch("main")
     assert run_git(team.ada, "rev-parse", "HEAD") == head
     assert "M geographer.lock" in run_git(team.ada, "status", "--porcelain")
     run_git(team.ada, "checkout", "--quiet", "--force", "main")

@@ -53,7 +53,7 @@ def finish_merge(bob: Dataset, revision: str) -> None:
     bob = Dataset.open(bob.root)
     bob.checkout("HEAD")
     bob.fetch()
-    assert bob.merge(revision).changed
+    assert bob.merge_branch(revision).changed
     commit_all(bob.root, "merged")
     assert run_git(bob.root, "status", "--porcelain") == ""
     assert len(run_git(bob.root, "rev-list", "--parents", "-n1", "HEAD").split()) == 3
@@ -123,7 +123,7 @@ def test_merge_without_driver_names_way_out(team):
     bob = diverge(team, git_setup=False)
     assert merge_git(bob.root, "hers")[0] == 1
     with pytest.raises(ConflictError, match=r"git checkout --ours -- geographer\.lock '\*\.dvc'; geographer checkout"):
-        Dataset.open(bob.root).merge("origin/main")
+        Dataset.open(bob.root).merge_branch("origin/main")
     run_git(bob.root, "checkout", "--ours", "--", "geographer.lock", "*.dvc")
     finish_merge(bob, "origin/main")
 

@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
         add_points(dataset, target, "c")
         dataset.add_rasters(write_scenes(target / "second", "y"))
         dataset.remove_features(["a"])
-        dataset.switch("topic")
+        dataset.switch_branch("topic")
         add_points(dataset, target, "d", "e")
         dataset.add_rasters(write_scenes(target / "third", "z"))
 
@@ -61,7 +61,7 @@ def test_switch_shows_the_branch(two_branches):
     dataset = two_branches
     assert [row["feature_id"] for row in dataset.features().to_pylist()] == ["a", "b", "d", "e"]
     assert list_files(dataset) == ["x.tif", "z.tif"]
-    assert dataset.switch("main").position == 7
+    assert dataset.switch_branch("main").position == 7
     lock = json.loads((dataset.root / "geographer.lock").read_text())
     assert (lock["branch"], lock["head"]) == ("main", dataset.status()["digest"])
     assert [row["feature_id"] for row in dataset.features().to_pylist()] == ["b", "c"]
@@ -72,7 +72,7 @@ def test_switch_shows_the_branch(two_branches):
 def test_state_of_a_branch_equals_a_rebuilt_one(two_branches):
     database = two_branches._unit_of_work.database
     for branch in ("main", "topic", "main"):
-        two_branches.switch(branch)
+        two_branches.switch_branch(branch)
         updated = read_tables(two_branches)
         assert is_state_unaltered(database)
         rebuild_state(database)
@@ -81,7 +81,7 @@ def test_state_of_a_branch_equals_a_rebuilt_one(two_branches):
 
 def test_another_branch_is_read_without_a_switch(two_branches):
     there = read_tables(two_branches)
-    two_branches.switch("main")
+    two_branches.switch_branch("main")
     assert [row["feature_id"] for row in two_branches.features(at="topic").to_pylist()] == ["a", "b", "d", "e"]
     assert two_branches.features(at="topic~2").to_pylist() == two_branches.features(at="@4").to_pylist()
     assert two_branches.sql("SELECT count(*) AS n FROM rasters", at="topic").to_pylist() == [{"n": 2}]
@@ -113,7 +113,7 @@ def test_interrupted_switch_leaves_one_branch(two_branches, monkeypatch, step):
     with monkeypatch.context() as patch:
         patch.setattr(UnitOfWork, step, die)
         with pytest.raises(KeyboardInterrupt):
-            two_branches.switch("main")
+            two_branches.switch_branch("main")
     dataset = Dataset.open(two_branches.root)
     dataset.add_classes(["lake"])
     branch = next(item.name for item in dataset.list_branches() if item.in_use)
@@ -128,7 +128,7 @@ def test_verify_knows_the_state_of_another_branch(two_branches):
     two_branches.add_classes(["lake"])
     two_branches.add_classes(["river"])
     longer = lock.read_text()
-    two_branches.switch("main")
+    two_branches.switch_branch("main")
     shorter = lock.read_text()
     for text in (longer, shorter):
         lock.write_text(text)
@@ -161,7 +161,7 @@ def test_branch_names_are_checked(two_branches):
 
 
 def test_deleted_branch_keeps_its_events(two_branches):
-    two_branches.switch("main")
+    two_branches.switch_branch("main")
     head = two_branches.show("topic").digest
     two_branches.delete_branch("topic")
     assert [branch.name for branch in two_branches.list_branches()] == ["main"]
@@ -176,7 +176,7 @@ def test_deleted_branch_keeps_its_events(two_branches):
                 use_branch(name)
     for number in (5, None, True):
         with pytest.raises(NotFoundError):
-            two_branches.switch(number)
+            two_branches.switch_branch(number)
     assert two_branches.verify() == []
 
 
@@ -185,15 +185,15 @@ def test_tags_of_branches(two_branches):
     theirs = two_branches.log()[-1].digest
     for name in ("v1", "new"):
         two_branches.tag(name, theirs)
-    two_branches.switch("main")
+    two_branches.switch_branch("main")
     ours = two_branches.log()[-1].digest
     two_branches.tag("v1")
     assert (two_branches.show("v1").digest, two_branches.show("new").digest) == (ours, theirs)
     assert two_branches.show(two_branches.create_branch("new", "HEAD~1").name).digest == ours
     for branch, take, digest in (("keep", "ours", ours), ("take", "theirs", theirs)):
         two_branches.create_branch(branch, "main")
-        two_branches.switch(branch)
-        two_branches.merge("topic")
+        two_branches.switch_branch(branch)
+        two_branches.merge_branch("topic")
         two_branches.resolve_conflicts(["1"], take)
         assert two_branches.show("v1").digest == digest
         assert [row["digest"] for row in two_branches.tags().to_pylist() if row["tag"] == "v1"] == [digest]
@@ -220,7 +220,7 @@ def test_merge_keeps_what_another_process_appends(two_branches, tmp_path, monkey
     """A merge that was planned before another process appended is refused, also if it follows the published head."""
     with two_branches._unit_of_work.database.open_connection(log="w") as connection:
         create_chain(connection, "origin/main", Location("topic", two_branches.log()[-1].position))
-    two_branches.switch("main")
+    two_branches.switch_branch("main")
     record_change = UnitOfWork._record_change
 
     def add_and_record(work, *arguments):
@@ -230,8 +230,8 @@ def test_merge_keeps_what_another_process_appends(two_branches, tmp_path, monkey
 
     monkeypatch.setattr(UnitOfWork, "_record_change", add_and_record)
     with pytest.raises(ConflictError, match="Run the command again"):
-        two_branches.merge(merged)
-    two_branches.merge(merged)
+        two_branches.merge_branch(merged)
+    two_branches.merge_branch(merged)
     assert {row["feature_id"] for row in two_branches.features().to_pylist()} == {"b", "c", "d", "e", "f"}
     assert two_branches.verify() == []
 
@@ -240,7 +240,7 @@ def test_interrupted_merge_onto_published_head_is_completed(two_branches, monkey
     """The lock file is at the old head, which the merge has as its second parent."""
     with two_branches._unit_of_work.database.open_connection(log="w") as connection:
         create_chain(connection, "origin/main", Location("topic", two_branches.log()[-1].position))
-    two_branches.switch("main")
+    two_branches.switch_branch("main")
 
     def die(*_arguments: object) -> None:
         raise KeyboardInterrupt
@@ -248,7 +248,7 @@ def test_interrupted_merge_onto_published_head_is_completed(two_branches, monkey
     with monkeypatch.context() as patch:
         patch.setattr(UnitOfWork, "_finish_move", die)
         with pytest.raises(KeyboardInterrupt):
-            two_branches.merge("origin/main")
+            two_branches.merge_branch("origin/main")
     dataset = Dataset.open(two_branches.root)
     dataset.add_classes(["lake"])
     assert [event.kind for event in dataset.log()[-2:]] == ["branch_merged", "classes_added"]
@@ -259,7 +259,7 @@ def test_interrupted_merge_onto_published_head_is_completed(two_branches, monkey
 def test_same_key_on_two_branches(two_branches):
     """Idempotency keys hold for each chain."""
     first = two_branches.add_classes(["river"], idempotency_key="k")
-    two_branches.switch("main")
+    two_branches.switch_branch("main")
     second = two_branches.add_classes(["river"], idempotency_key="k")
     assert (first.changed, second.changed) == (True, True)
     assert two_branches.add_classes(["river"], idempotency_key="k").changed is False
@@ -268,6 +268,6 @@ def test_same_key_on_two_branches(two_branches):
 def test_checkout_blocks_a_switch(two_branches):
     two_branches.checkout("@4")
     with pytest.raises(ConflictError, match="checkout HEAD"):
-        two_branches.switch("main")
+        two_branches.switch_branch("main")
     two_branches.checkout("HEAD")
-    assert two_branches.switch("main").name == "main"
+    assert two_branches.switch_branch("main").name == "main"

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import msgspec
 
 from geographer.base.errors import ConflictError, NotFoundError
+from geographer.operations.merge.files import fetch_needed_files, list_files_of_events
 from geographer.operations.merge.request import MergeRevision
 from geographer.storage.events import ChangeResult, Event, Head
 from geographer.storage.log.ancestry import read_ancestry
@@ -52,7 +53,11 @@ def merge_branch(work: UnitOfWork, request: MergeRevision) -> ChangeResult:
         return ChangeResult(*head, _KIND, summary, changed=False, would_change=relation.follows)
     if relation.follows:
         _require_published_positions(revision, relation)
-        moved = work.move_branch(work.locate_revision(revision), head)
+        location = work.locate_revision(revision)
+        with work.database.open_connection(log="r") as connection:
+            needed = list_files_of_events(connection, location)
+        fetch_needed_files(work.root, needed, f"merge {revision}")
+        moved = work.move_branch(location, head)
         return ChangeResult(*moved, _KIND, summary)
     return work.run_request(msgspec.structs.replace(request, onto=relation.onto))
 
@@ -61,7 +66,7 @@ def _find_relation(work: UnitOfWork, revision: str, head: Head) -> _Relation:
     with work.database.open_connection(log="r") as connection:
         theirs = read_location_digest(connection, work.locate_revision(revision))
         ancestry, chains = read_ancestry(connection), read_chain_heads(connection)
-        is_published = revision in chains and revision.partition("/")[2] == work.branch
+        is_published = revision in chains and revision.partition("/")[2] == work.branch_name
         own_chain, their_chain = ({*ancestry.list_chain(digest)} for digest in (head.digest, theirs))
         has_theirs = ancestry.is_ancestor(theirs, head.digest)
         follows = not has_theirs and (
@@ -72,7 +77,7 @@ def _find_relation(work: UnitOfWork, revision: str, head: Head) -> _Relation:
         left = [
             name
             for name, published in chains.items()
-            if name.partition("/")[2] == work.branch
+            if name.partition("/")[2] == work.branch_name
             and published.digest not in their_chain
             and ancestry.is_ancestor(published.digest, theirs)
         ]

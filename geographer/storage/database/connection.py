@@ -277,7 +277,7 @@ class Database:
         """Finds out why the attached log does not hold what was recorded, to explain an unexpected error."""
 
     @property
-    def folder(self) -> Path:
+    def folder_path(self) -> Path:
         """The folder of the files, `.geographer`."""
         return self._folder
 

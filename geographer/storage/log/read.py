@@ -228,6 +228,11 @@ def _find_tagged_digests(connection: duckdb.DuckDBPyConnection, name: str, event
     return [digest for (digest,) in connection.execute(query, {"name": name}).fetchall()]
 
 
+def has_tag(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Return whether an event of the log, of any branch, records a tag of this name."""
+    return bool(_find_tagged_digests(connection, name, "log.event", "1"))
+
+
 def _find_by_digest(connection: duckdb.DuckDBPyConnection, prefix: str) -> Location | None:
     if not _DIGEST.fullmatch(prefix):
         return None

@@ -40,7 +40,7 @@ FROM (
 )
 WHERE added IS NOT NULL;
 
--- The orders that patches gave, and those that merges brought from another branch.
+-- The orders that patches gave, and those that merges added from another branch.
 CREATE OR REPLACE TEMP VIEW given_order AS
 SELECT position, subject, object_id, added, '' AS added_by FROM patched_order
 UNION ALL

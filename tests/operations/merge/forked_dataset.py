@@ -50,7 +50,7 @@ def fork(base: Path, folder: Path, left: Edit, right: Edit) -> Dataset:
     dataset = Dataset.open(shutil.copytree(base, folder / "dataset", symlinks=True))
     for name, edit in (("right", right), ("left", left)):
         dataset.create_branch(name, "main")
-        dataset.switch(name)
+        dataset.switch_branch(name)
         inputs = folder / name
         inputs.mkdir(exist_ok=True)
         edit(dataset, inputs)
@@ -89,8 +89,8 @@ def merge_both_ways(dataset: Dataset, **options: Any) -> tuple[dict[str, Any], d
     for own, other in (("left", "right"), ("right", "left")):
         name = f"{own}-first"
         dataset.create_branch(name, own)
-        dataset.switch(name)
-        dataset.merge(other, **options)
+        dataset.switch_branch(name)
+        dataset.merge_branch(other, **options)
         list(dataset.update(on_conflict="exclude"))
         contents.append(read_content(dataset))
     return contents[0], contents[1]

@@ -68,7 +68,7 @@ def read_features(dataset):
 
 def test_conflicts_keep_our_values_and_block(dataset):
     before = read_content(dataset)
-    result = dataset.merge("right")
+    result = dataset.merge_branch("right")
     conflicts = list_by_key(dataset)
     assert conflicts.keys() == EXPECTED
     assert result.summary["conflicts"] == len(EXPECTED)
@@ -78,7 +78,7 @@ def test_conflicts_keep_our_values_and_block(dataset):
     assert json.loads(conflicts["feature", "p2", None]["theirs"])["properties.depth"] == 9
     features = read_features(dataset)
     assert (features["p1"]["depth"], "p2" in features, features["n2"]["class"]) == (2, False, "moss")
-    for change in (lambda: dataset.tag("v2"), lambda: dataset.revert("HEAD")):
+    for change in (lambda: dataset.tag("v2"), lambda: dataset.revert_event("HEAD")):
         with pytest.raises(ConflictError, match="geographer conflicts"):
             change()
     assert Dataset.open(dataset.root).list_conflicts().to_pylist() == dataset.list_conflicts().to_pylist()
@@ -92,11 +92,11 @@ def test_conflicts_keep_our_values_and_block(dataset):
 @pytest.mark.parametrize("side", select_cases(["theirs", "ours"], 1))
 def test_option_settles_all_as_resolving_does(dataset, side):
     dataset.create_branch("copy")
-    result = dataset.merge("right", on_conflict=side)
+    result = dataset.merge_branch("right", on_conflict=side)
     assert len(result.summary["settled"]) == len(EXPECTED)
     settled = read_content(dataset)
-    dataset.switch("copy")
-    dataset.merge("right")
+    dataset.switch_branch("copy")
+    dataset.merge_branch("right")
     dataset.resolve_conflicts([], side, all_conflicts=True)
     resolved = read_content(dataset)
     assert dataset.list_conflicts().to_pylist() == []
@@ -110,7 +110,7 @@ def test_option_settles_all_as_resolving_does(dataset, side):
 
 
 def test_resolutions_take_base_and_files(dataset, tmp_path):
-    dataset.merge("right")
+    dataset.merge_branch("right")
     numbers = {key: row["conflict"] for key, row in list_by_key(dataset).items()}
     with pytest.raises(NotFoundError, match="'99'"):
         dataset.resolve_conflicts(["99"], "ours")

@@ -35,24 +35,24 @@ def read_depths(dataset):
 
 
 def edit_on(dataset, branch, folder, **depths):
-    dataset.switch(branch)
+    dataset.switch_branch(branch)
     set_depth(dataset, folder, **depths)
 
 
 def test_branch_moves_forward_without_event(points, tmp_path):
     edit_on(points, "topic", tmp_path, p=2)
-    points.switch("main")
-    would_move = points.merge("topic", dry_run=True)
+    points.switch_branch("main")
+    would_move = points.merge_branch("topic", dry_run=True)
     assert (would_move.changed, would_move.would_change) == (False, True)
-    moved = points.merge("topic")
+    moved = points.merge_branch("topic")
     assert (moved.summary["moved"], read_depths(points)) == (True, {"p": 2, "q": 1})
     assert points.log()[-1].kind == "features_added"
-    assert not points.merge("topic").changed
-    assert not points.merge("HEAD~1").changed
-    assert not points.merge(1).changed
+    assert not points.merge_branch("topic").changed
+    assert not points.merge_branch("HEAD~1").changed
+    assert not points.merge_branch(1).changed
     for revision, error in ((99, NotFoundError), (True, UsageError), (None, UsageError)):
         with pytest.raises(error, match=r"no revision|no position|@99"):
-            points.merge(revision)
+            points.merge_branch(revision)
 
 
 def test_published_head_becomes_first_parent(points, tmp_path):
@@ -63,7 +63,7 @@ def test_published_head_becomes_first_parent(points, tmp_path):
         create_chain(connection, "origin/copy", Location("topic", 5))
     own = points._unit_of_work.read_head()
     points.create_branch("other")
-    result = points.merge("origin/copy")
+    result = points.merge_branch("origin/copy")
     event = points.log()[-1]
     with points._unit_of_work.open_revision("origin/copy") as revision:
         theirs = revision.fetch_value("SELECT digest FROM chain_event WHERE position = 5")
@@ -71,8 +71,8 @@ def test_published_head_becomes_first_parent(points, tmp_path):
     assert (event.position, result.summary["follows_published"]) == (6, True)
     assert read_depths(points) == {"p": 2, "q": 3, "r": 7, "s": 8}
     first = read_content(points)
-    points.switch("other")
-    points.merge("topic")
+    points.switch_branch("other")
+    points.merge_branch("topic")
     assert points.log()[-1].parents == [own.digest, theirs]
     assert read_content(points) == first
 
@@ -80,16 +80,16 @@ def test_published_head_becomes_first_parent(points, tmp_path):
 def test_merge_again_takes_only_what_is_new(points, tmp_path):
     edit_on(points, "topic", tmp_path, p=2, r=1)
     edit_on(points, "main", tmp_path, q=2)
-    points.merge("topic")
+    points.merge_branch("topic")
     points.remove_features(["r"])
     edit_on(points, "topic", tmp_path, s=1)
-    points.switch("main")
-    result = points.merge("topic")
+    points.switch_branch("main")
+    result = points.merge_branch("topic")
     assert read_depths(points) == {"p": 2, "q": 2, "s": 1}
     assert result.summary["features"] == 1
     content = read_content(points)
-    points.switch("topic")
-    assert points.merge("main").changed
+    points.switch_branch("topic")
+    assert points.merge_branch("main").changed
     assert read_content(points) == content
 
 
@@ -98,12 +98,12 @@ def test_crossing_merges_never_lose_an_edit(points, tmp_path):
     edit_on(points, "main", tmp_path, p=3, q=2)
     points.create_branch("main-before")
     points.create_branch("topic-before", "topic")
-    points.merge("topic-before", on_conflict="ours")
-    points.switch("topic")
-    points.merge("main-before", on_conflict="ours")
+    points.merge_branch("topic-before", on_conflict="ours")
+    points.switch_branch("topic")
+    points.merge_branch("main-before", on_conflict="ours")
     set_depth(points, tmp_path, r=4)
     edit_on(points, "main", tmp_path, s=5)
-    result = points.merge("topic")
+    result = points.merge_branch("topic")
     assert len(result.summary["bases"]) == 2
     (conflict,) = points.list_conflicts().to_pylist()
     assert [conflict[name] for name in ("object_id", "base", "ours", "theirs")] == ["p", None, "3", "2"]
@@ -121,10 +121,49 @@ def test_merge_without_files_changes_nothing(base, tmp_path):
         (path,) = revision.fetch_rows("SELECT path FROM current_raster WHERE raster_id = 'c'")[0]
         position = revision.position
     delete_object(dataset.root, path, position)
+    dataset.create_branch("behind", "main")
+    for branch in ("left", "behind"):
+        dataset.switch_branch(branch)
+        before = read_content(dataset)
+        with pytest.raises(CorruptError, match=r"raster 'c' are neither on this machine.*geographer fetch"):
+            dataset.merge_branch("right")
+        assert read_content(dataset) == before
+
+
+def add_scene_as(name, collection="source"):
+    def run(dataset, folder):
+        dataset.add_rasters(write_scenes(folder, name, offset=1, seed=9), collection=collection)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "message"),
+    [
+        (add_scene_as("c"), add_scene_as("C"), r"rasters 'C', 'c' of both.*source/C.tif' and 'rasters/source/c.tif'"),
+        (add_scene_as("c", "sea"), add_scene_as("d", "Sea"), r"rasters 'c', 'd' of both.*'rasters/Sea' and"),
+    ],
+)
+def test_rasters_with_one_path_are_refused(base, tmp_path, left, right, message):
+    dataset = fork(base, tmp_path, left, right)
     before = read_content(dataset)
-    with pytest.raises(CorruptError, match=r"raster 'c' are neither on this machine.*geographer fetch"):
-        dataset.merge("right")
+    with pytest.raises(ConflictError, match=message):
+        dataset.merge_branch("right")
     assert read_content(dataset) == before
+    assert not dataset.verify()
+
+
+def test_file_of_user_at_merged_path_is_kept(base, tmp_path):
+    dataset = fork(base, tmp_path, add_scene_as("c"), add_scene_as("d"))
+    before, path = read_content(dataset), dataset.root / "rasters/source/d.tif"
+    path.write_text("mine")
+    with pytest.raises(ConflictError, match="'rasters/source/d.tif' would be overwritten.*Move it away"):
+        dataset.merge_branch("right")
+    assert (read_content(dataset), path.read_text()) == (before, "mine")
+    assert (dataset.root / "rasters/source/c.tif").exists()
+    path.unlink()
+    dataset.merge_branch("right")
+    assert not dataset.verify()
 
 
 def test_split_that_leaks_after_merge_is_conflict(base, tmp_path):
@@ -138,15 +177,15 @@ def test_split_that_leaks_after_merge_is_conflict(base, tmp_path):
             dataset.update(),
         ),
     )
-    dataset.switch("right")
+    dataset.switch_branch("right")
     parts = {row["raster_id"]: row["part"] for row in dataset.splits().to_pylist()}
     part = parts["around/a_n"]
     starts = {"around/a_p1": [(12, 12)], "around/a_p2": [(43, 43)], "around/a_q1": [(62, 22), (62, 60), (24, 60)]}
     start = next(places for name, places in starts.items() if parts.get(name) not in (None, part))
     line = {"type": "LineString", "coordinates": [grid_coordinates(*place) for place in (*start, (20, 56))]}
-    dataset.switch("left")
+    dataset.switch_branch("left")
     add_features(dataset, tmp_path, {"line": ("ditch", line)}, depth=1)
-    result = dataset.merge("right")
+    result = dataset.merge_branch("right")
     (conflict,) = dataset.list_conflicts().to_pylist()
     assert (result.summary["conflicts"], conflict["subject"], conflict["object_id"]) == (1, "split", "parts")
     assert len(json.loads(conflict["remedy"])) == 1
@@ -170,29 +209,29 @@ def test_merged_published_head_comes_first_again(points, tmp_path):
     published = work.read_head()
     with work.database.open_connection(log="w") as connection:
         create_chain(connection, "origin/main", Location("main", published.position))
-    points.switch("topic")
-    points.merge("origin/main")
+    points.switch_branch("topic")
+    points.merge_branch("origin/main")
     merged = work.read_head()
-    points.switch("main")
+    points.switch_branch("main")
     work.move_branch(Location("topic", merged.position), work.read_head())
     content = read_content(points)
-    points.merge("origin/main")
+    points.merge_branch("origin/main")
     assert points.log()[-1].parents == [published.digest, merged.digest]
     assert read_content(points) == content
-    assert not points.merge("origin/main").changed
+    assert not points.merge_branch("origin/main").changed
 
 
 def test_merged_class_keeps_place_of_its_event(points, tmp_path):
     """A class that a merge took over is older than one that was added after it on a third branch."""
     points.create_branch("other")
-    points.switch("topic")
+    points.switch_branch("topic")
     add_features(points, tmp_path, {"r": ("reed", point_geometry(1, 1))}, depth=1)
     edit_on(points, "other", tmp_path, q=2)
     add_features(points, tmp_path, {"t": ("peat", point_geometry(2, 2))}, depth=1)
     for depth in (2, 3):
         edit_on(points, "main", tmp_path, p=depth)
-    points.merge("topic")
-    points.merge("other")
+    points.merge_branch("topic")
+    points.merge_branch("other")
     assert read_content(points)["classes"] == [("pond", 1), ("reed", 2), ("peat", 3)]
 
 
@@ -206,15 +245,15 @@ def test_withdrawn_rasters_are_gone_after_merge(base, tmp_path):
             dataset.update(),
         ),
     )
-    dataset.switch("right")
+    dataset.switch_branch("right")
     from_b = {"b", *(chip["raster_id"] for chip in dataset.chips(where="parent_id = 'b'").to_pylist())}
     assert "around/b_n" in from_b
     store = dataset._unit_of_work.file_store
     paths = [store.cache_path(row["md5"]) for row in dataset.rasters().to_pylist() if row["raster_id"] in from_b]
-    dataset.switch("left")
+    dataset.switch_branch("left")
     dataset.withdraw_rasters(["b"], reason="the licence ended")
-    dataset.switch("right")
-    dataset.merge("left")
+    dataset.switch_branch("right")
+    dataset.merge_branch("left")
     ids = {row["raster_id"] for row in dataset.rasters().to_pylist()}
     assert "b" not in ids
     assert not any(row["parent_id"] == "b" for row in dataset.chips().to_pylist())

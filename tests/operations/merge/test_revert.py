@@ -48,15 +48,15 @@ def test_revert_of_revert_restores(base, tmp_path):
     start = read_content(dataset)
     add_features(dataset, tmp_path, {"p1": ("reed", square_geometry(9, 9, 7))}, replace=True, depth=1, note="moved")
     changed = read_content(dataset)
-    dataset.revert("HEAD")
+    dataset.revert_event("HEAD")
     assert {**read_content(dataset), "order": None} == {**start, "order": None}
-    dataset.revert("HEAD")
+    dataset.revert_event("HEAD")
     assert read_content(dataset) == changed
     dataset.cut_grid("grid", size=(32, 32))
     with_grid = read_content(dataset)
-    dataset.revert("HEAD")
+    dataset.revert_event("HEAD")
     assert {**read_content(dataset), "removals": None} == {**changed, "removals": None}
-    dataset.revert("HEAD")
+    dataset.revert_event("HEAD")
     assert read_content(dataset)["rasters"] == with_grid["rasters"]
 
 
@@ -68,8 +68,8 @@ def test_revert_keeps_later_changes_or_refuses(base, tmp_path):
     add_features(dataset, tmp_path, {"p2": ("pond", square_geometry(38, 38, 7))}, replace=True, depth=1)
     head = dataset._unit_of_work.read_head()
     with pytest.raises(ConflictError, match=r"geometry of feature 'p2' was changed on both sides"):
-        dataset.revert("HEAD~1")
+        dataset.revert_event("HEAD~1")
     assert dataset._unit_of_work.read_head() == head
-    dataset.revert("HEAD~3")
+    dataset.revert_event("HEAD~3")
     rows = {row["feature_id"]: row for row in dataset.features().to_pylist()}
     assert rows["p1"]["depth"] == 5

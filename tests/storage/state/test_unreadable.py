@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from geographer.storage.database.connection import Database
 from geographer.storage.events import CommitInfo, EventPayload, Head
 from geographer.storage.events.payload import RecipeRecord
 from geographer.storage.events.row_tables import make_row_table
-from geographer.storage.log.append import append_event
+from geographer.storage.log.append import StateDeriver, append_event
 from geographer.storage.log.read import read_head
 from geographer.storage.state import update
 from geographer.storage.state.update import derive_pending_state, read_state_position, rebuild_state, update_state
@@ -93,8 +94,9 @@ FORGED = {
 def append_row(database: Database, table: str, changed: dict[str, Any], *, is_checked: bool = False) -> None:
     event, row = EVENTS[table]
     rows = make_row_table(table, {name: [value] for name, value in {**row, **changed}.items()})
-    options = {"derive_state": partial(derive_pending_state, database)} if is_checked else {}
-    append_event(database, event, {table: rows}, CommitInfo("Ada"), read_current_head(database), **options)
+    derive_state: StateDeriver = partial(derive_pending_state, database) if is_checked else nullcontext
+    head = read_current_head(database)
+    append_event(database, event, {table: rows}, CommitInfo("Ada"), head, derive_state=derive_state)
 
 
 def read_current_head(database: Database) -> Head:
