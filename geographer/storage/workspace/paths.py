@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from geographer.base.atomic_files import check_file, temporary_sibling, translate_os_errors
-from geographer.base.errors import ConflictError, StorageError, UsageError, quote_names
+from geographer.base.errors import ConflictError, StorageError, UsageError, quote_names, quote_objects
 from geographer.base.values import MAX_FILE_NAME_BYTES, MAX_FOLDER_NAME_BYTES, Checksums
 from geographer.storage.database.connection import register_table, run_script
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, require_real_folder, require_writable
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 FILES_SQL: Final = Path(__file__).with_name("files.sql")
 _NEW_PATHS_SQL: Final = Path(__file__).with_name("new_paths.sql")
 _CHECKOUT_PATHS_SQL: Final = Path(__file__).with_name("checkout_paths.sql")
+_MERGED_PATHS_SQL: Final = Path(__file__).with_name("merged_paths.sql")
+_OWNERS: Final = (
+    "SELECT DISTINCT raster_id FROM files_at($to) WHERE path IN ($path, $other) OR starts_with(path, $path || '/') "
+    "OR starts_with(path, $other || '/') ORDER BY ALL"
+)
 _FOLDER_COUNTS: Final = {"rasters": 2, "labels": 3}
 """The number of folders in the path of a stored file, by the first of them."""
 _OWN_FOLDERS: Final = (*_FOLDER_COUNTS, GEOGRAPHER_FOLDER, ".dvc", ".git")
@@ -225,6 +230,28 @@ def check_checkout_paths(revision: Revision, store: Store, from_position: int | 
     if from_position is not None:
         new_files = revision.fetch_rows("FROM file_to_add ORDER BY path")
         reject_blocking_files(store.root, [(path, Checksums(*checksums)) for path, *checksums in new_files])
+
+
+def check_merged_paths(revision: Revision, store: Store, from_position: int | None) -> None:
+    """Refuse a merge whose files cannot all be written to the workspace, which is at `from_position`, if known.
+
+    `revision` is the merged one. Call it before the merge is recorded; see `check_checkout_paths` for further errors.
+
+    Raises:
+        ConflictError: files of both sides have one path, or paths that differ only by case; names the rasters.
+    """
+    positions = {"to": revision.position, "from": from_position or 0}
+    for script in (FILES_SQL, _MERGED_PATHS_SQL):
+        run_script(revision.connection, script.read_text(), positions)
+    for path, other in revision.fetch_rows("FROM colliding_path LIMIT 1"):
+        values = {"to": revision.position, "path": path, "other": other}
+        owners = [raster for (raster,) in revision.fetch_rows(_OWNERS, values)]
+        raise ConflictError(
+            f"cannot merge: {quote_objects('raster', owners)} of both branches would have the same file or folder, "
+            f"'{path}'{'' if path == other else f' and {other!r}, which some file systems take for one'}. Remove one "
+            "on its branch, and add it again under another name or collection."
+        )
+    check_checkout_paths(revision, store, from_position)
 
 
 def require_distinct_paths(revision: Revision, folder: Path) -> None:

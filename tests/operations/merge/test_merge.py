@@ -157,7 +157,7 @@ def test_file_of_user_at_merged_path_is_kept(base, tmp_path):
     dataset = fork(base, tmp_path, add_scene_as("c"), add_scene_as("d"))
     before, path = read_content(dataset), dataset.root / "rasters/source/d.tif"
     path.write_text("mine")
-    with pytest.raises(ConflictError, match="'rasters/source/d.tif' would be overwritten.*Move it away"):
+    with pytest.raises(ConflictError, match=r"'rasters/source/d.tif' would be overwritten.*Move it away"):
         dataset.merge_branch("right")
     assert (read_content(dataset), path.read_text()) == (before, "mine")
     assert (dataset.root / "rasters/source/c.tif").exists()
