@@ -1,7 +1,7 @@
 -- merged_paths.sql: pairs of paths, of files or of folders, that collide in the revision $to, at least one of which the revision $from lacks:
 --   two objects have one path, or the paths differ only by case or Unicode normalisation
--- needs: files_at, $to, $from · makes: temp table colliding_path (path, other_path)
-CREATE OR REPLACE TEMP TABLE colliding_path AS
+-- needs: files_at, $to, $from · makes: temp table merged_collision (path, other_path)
+CREATE OR REPLACE TEMP TABLE merged_collision AS
 WITH merged_file AS (
     SELECT path FROM files_at($to)
 ), folder AS (

@@ -243,7 +243,7 @@ def check_merged_paths(revision: Revision, store: Store, from_position: int | No
     positions = {"to": revision.position, "from": from_position or 0}
     for script in (FILES_SQL, _MERGED_PATHS_SQL):
         run_script(revision.connection, script.read_text(), positions)
-    for path, other in revision.fetch_rows("FROM colliding_path LIMIT 1"):
+    for path, other in revision.fetch_rows("FROM merged_collision LIMIT 1"):
         values = {"to": revision.position, "path": path, "other": other}
         owners = [raster for (raster,) in revision.fetch_rows(_OWNERS, values)]
         raise ConflictError(
