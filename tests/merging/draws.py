@@ -31,19 +31,23 @@ class Draws:
         self, seed: int, history: History, clones: dict[str, Clone], registry: Registry, killed: float
     ) -> None:
         """Use a seed; `killed` of the steps are killed, if it is known what they do."""
-        self.random, self.history, self.clones, self.registry, self.killed = (
-            random.Random(seed),
-            history,
-            clones,
-            registry,
-            killed,
-        )
+        self.random, self.killed = random.Random(seed), killed
+        self.history, self.clones, self.registry = history, clones, registry
+        self.has_many_branches = seed % 2 == 0
+        """Half of the histories have most steps on one clone, and many branches there."""
+
+    def _draw_clone(self) -> str:
+        names = [*self.clones]
+        return names[0] if self.has_many_branches and self.random.random() < FOCUS else self.random.choice(names)
+
+    def _weigh(self, command: str) -> float:
+        return WEIGHTS[command] * (3 if self.has_many_branches and command in BRANCHING else 1)
 
     def draw_step(self) -> Step:
         """Draw a step that is possible."""
         while True:
-            clone = self.clones[self.random.choice([*self.clones])]
-            command = self.random.choices([*WEIGHTS], [*WEIGHTS.values()])[0]
+            clone = self.clones[self._draw_clone()]
+            command = self.random.choices([*WEIGHTS], [self._weigh(name) for name in WEIGHTS])[0]
             arguments = DRAWS[command](self, clone)
             if arguments is not None:
                 is_killed = self.registry.knows(command, arguments) and self.random.random() < self.killed
@@ -173,7 +177,9 @@ DRAWS: Final[dict[str, Callable[[Draws, Clone], dict[str, Any] | None]]] = {
     "update": lambda _draws, _clone: {},
     "tag": Draws.draw_tag,
     "create_branch": lambda draws, clone: draws.draw_branch(clone, exists=False),
-    "delete_branch": lambda draws, clone: draws.draw_branch(clone, exists=True),
+    "delete_branch": lambda draws, clone: (
+        {"name": names[0]} if (names := draws.pick(clone.heads.keys() - {clone.branch, "main"})) else None
+    ),
     "switch": lambda draws, clone: draws.draw_branch(clone, exists=True),
     "merge": Draws.draw_merge,
     "abort_merge": Draws.draw_abort,
@@ -209,5 +215,8 @@ WEIGHTS: Final = {
     "pull": 2,
 }
 """How often each command is drawn."""
+BRANCHING: Final = ("create_branch", "switch", "merge")
+FOCUS: Final = 0.7
+"""How many steps of a history with many branches are on the first clone."""
 IRREVERSIBLE: Final = ("dataset_initialised", "revision_tagged", "branch_merged", "revisions_reviewed")
 """The kinds of events that no step reverts."""

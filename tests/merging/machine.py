@@ -37,6 +37,8 @@ from tests.merging.steps import CLONES, Clone, MismatchError, Step, require_equa
 REMOTE: Final = "[core]\n    analytics = false\n    no_scm = true\n    remote = origin\n['remote \"origin\"']\n    url = ../../remote\n"
 
 
+REQUIRED: Final = ("value", "class", "geometry", "id_is_integer", "file", "collection")
+"""The columns without which there is no object: they have no base if both sides added it."""
 IDLE: Final = 0.15
 """How many of the drawn steps that do nothing are run."""
 
@@ -181,15 +183,17 @@ class Machine:
     def predict_refusal(self, step: Step) -> bool:
         """Return whether the command must fail with an error that says why."""
         clone, history = self.clones[step.clone], self.history
-        if history[clone.head].conflicts and step.command in ("tag", "push", "merge", "revert"):
+        if history[clone.head].conflicts and step.command in ("tag", "push", "revert"):
             return True
+        if step.command == "merge":
+            return self.is_merge_refused(clone, step.arguments["revision"])
         if step.command in ("tag", "push") and self.list_leaking_splits(history[clone.head]):
             return True
         published = self.published.get(clone.branch)
         if step.command == "push":
             return published is not None and published not in history.list_chain(clone.head)
         if step.command == "pull":
-            return published is None or not (
+            return published is not None and not (
                 history.is_ancestor(published, clone.head) or history.is_ancestor(clone.head, published)
             )
         if step.command == "revert":
@@ -201,6 +205,17 @@ class Machine:
             return self.resolution is None
         return False
 
+    def is_merge_refused(self, clone: Clone, revision: str) -> bool:
+        """Return whether a merge needs an event while conflicts are open, or would move published positions."""
+        ours, theirs, is_published = clone.head, self.locate(clone, revision), revision == f"origin/{clone.branch}"
+        if self.is_merged(ours, theirs, is_published=is_published):
+            return False
+        if self.can_fast_forward(ours, theirs, is_published=is_published):
+            followed = clone.fetched.get(clone.branch)
+            is_left = followed is not None and followed not in self.history.list_chain(theirs)
+            return is_left and followed is not None and self.history.is_ancestor(followed, theirs)
+        return bool(self.history[ours].conflicts or self.history[theirs].conflicts)
+
     def list_leaking_splits(self, commit: Commit | Content) -> list[str]:
         """List the splits that leak, by bounds and geometries."""
         splits = sorted({split for split, _ in commit.derived["split"]} & commit.declared["recipe"].keys())
@@ -210,7 +225,10 @@ class Machine:
         """Return what resolutions give; None if they must be refused."""
         take, keys = step.arguments["take"], self.find_conflicts(clone, step.arguments["ids"])
         subjects = {subject for subject, *_ in keys}
-        if (take == "base" and "tag" in subjects) or (take == "smallest" and subjects != {"split"}):
+        if take == "smallest" and subjects != {"split"}:
+            return None
+        bases = {conflict[:3]: conflict.base for conflict in self.history[clone.head].conflicts}
+        if take == "base" and any(bases[key] is None and key[2] in (None, *REQUIRED) for key in keys):
             return None
         content = resolve_conflicts(self.history[clone.head], keys, take)
         return content if is_consistent(content.declared) else None
