@@ -41,7 +41,9 @@ def log(old_log, tmp_path):
     return Path(shutil.copy(old_log, tmp_path))
 
 
-RELEASED_TABLES = [table for table in oracle.ROW_TABLES if table not in {"withdrawn_file", "merge_conflict", "object_order"}]
+RELEASED_TABLES = [
+    table for table in oracle.ROW_TABLES if table not in {"withdrawn_file", "merge_conflict", "object_order"}
+]
 """The row tables of version 0.1."""
 
 

@@ -237,7 +237,10 @@ RECIPES = {
 
 def read_listed_facts(facts_by_position):
     """Return a function that reads the facts of an event from a table instead of its payload."""
-    return lambda event: [EventFact(event.position, event.digest, False, event.generation), *facts_by_position.get(event.position, [])]
+    return lambda event: [
+        EventFact(event.position, event.digest, False, event.generation),
+        *facts_by_position.get(event.position, []),
+    ]
 
 
 @pytest.mark.parametrize("updates", [{8}, {2, 8}, {3, 5, 8}, {4, 6, 7, 8}, set(range(1, 9))])
