@@ -19,11 +19,12 @@ from geographer.operations.merge.merge import CombinedPlan, settle_conflict
 from geographer.operations.merge.recipes import CombinedRecipes, find_recipe_fault, makes_other_objects
 from geographer.operations.merge.resolution_files import read_resolution
 from geographer.operations.merge.resolution_values import UserTypes
+from geographer.operations.merge.splits import require_sound_splits
 from geographer.planning.class_values import read_class_values
 from geographer.planning.merge_conflicts import NumberedConflict, fetch_conflicts, make_resolved_rows
 from geographer.planning.removed_rasters import make_dependent_removal_rows, make_removed_rows
 from geographer.storage.database.connection import quote_identifier, register_table
-from geographer.storage.events.row_tables import ROW_TABLES, make_row_table
+from geographer.storage.events.row_tables import KEY_COLUMNS, ROW_TABLES, make_row_table
 from geographer.storage.queries.revision import Revision
 
 if TYPE_CHECKING:
@@ -62,7 +63,10 @@ def plan_resolution(revision: Revision, numbers: Sequence[str], take: str, *, is
     _require_classes(revision, rows)
     facts = read_facts_at(revision, revision.position)
     recipes = _resolve_recipes(revision, facts, conflicts, chosen, rows)
-    rows |= _make_split_rows(revision, conflicts, chosen, is_file=take not in _CHOICES)
+    splits = [item for item in conflicts if item.conflict.subject == "split"]
+    if (parts := _make_split_rows(revision, splits, chosen, is_file=take not in _CHOICES)) is not None:
+        _add_rows(rows, "split_change", parts)
+    require_sound_splits(revision, splits, rows.get("split_change"))
     removals = {
         item.conflict.object_id: chosen[item.number] for item in conflicts if item.conflict.subject == "removal"
     }
@@ -251,27 +255,22 @@ def _require_usable(name: str, state: RecipeState, numbers: Sequence[str]) -> No
 
 
 def _remove_made_objects(revision: Revision, name: str, rows: dict[str, Any], *, with_assignments: bool) -> None:
-    import pyarrow as pa
-
     for table, query in _MADE.items():
         if table == "split_change" and not with_assignments:
             continue
         if keys := revision.fetch_rows(query, {"name": name}):
-            removed = make_removed_rows(table, keys)
-            rows[table] = pa.concat_tables([rows[table], removed]) if table in rows else removed
+            _add_rows(rows, table, make_removed_rows(table, keys))
     if chips := [id for (id,) in revision.fetch_rows(_MADE["raster_change"], {"name": name})]:
         for table, removed in make_dependent_removal_rows(revision, chips).items():
-            rows.setdefault(table, removed)
+            _add_rows(rows, table, removed)
 
 
 def _make_split_rows(
     revision: Revision, conflicts: Sequence[NumberedConflict], chosen: Values, *, is_file: bool
-) -> "dict[str, pa.Table]":
+) -> "pa.Table | None":
     """Return the rows that give rasters of splits the chosen parts; null leaves them without one."""
     changes = []
     for item in conflicts:
-        if item.conflict.subject != "split":
-            continue
         parts = json.loads(chosen[item.number] or "{}")
         query = "SELECT raster_id, part FROM current_split WHERE split = $split"
         current = dict(revision.fetch_rows(query, {"split": item.conflict.object_id}))
@@ -284,13 +283,23 @@ def _make_split_rows(
             if raster in current and current[raster] != part
         ]
     if not changes:
-        return {}
+        return None
     names = ("change", "split", "raster_id", "part")
-    return {
-        "split_change": make_row_table(
-            "split_change", dict(zip(names, map(list, zip(*changes, strict=True)), strict=True))
-        )
-    }
+    return make_row_table("split_change", dict(zip(names, map(list, zip(*changes, strict=True)), strict=True)))
+
+
+def _add_rows(rows: dict[str, Any], table: str, added: "pa.Table") -> None:
+    """Add rows to those of a table, except for objects that have one there already."""
+    import pyarrow as pa
+
+    if table not in rows:
+        rows[table] = added
+        return
+    known, new = (
+        zip(*(part[key].to_pylist() for key in KEY_COLUMNS[table]), strict=True) for part in (rows[table], added)
+    )
+    taken = {*known}
+    rows[table] = pa.concat_tables([rows[table], added.filter([key not in taken for key in new])])
 
 
 def _require_known_parts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Final
 
 from geographer.base.errors import ConflictError
@@ -17,9 +17,14 @@ _SPLITS: Final = (
 )
 
 
-def iter_split_leaks(revision: Revision) -> Iterator[SplitLeak]:
-    """Yield each split of a revision that leaks, with the smallest remedy, in order of name; see `find_split_leaks`."""
+def iter_split_leaks(revision: Revision, names: Collection[str] | None = None) -> Iterator[SplitLeak]:
+    """Yield each split of a revision, or of `names`, that leaks, with the smallest remedy, in order of name.
+
+    See `find_split_leaks`.
+    """
     for (split,) in revision.fetch_rows(_SPLITS):
+        if names is not None and split not in names:
+            continue
         from geographer.planning.split_constraints.leaks import find_split_leaks
 
         leak = find_split_leaks(revision, split)
@@ -27,9 +32,12 @@ def iter_split_leaks(revision: Revision) -> Iterator[SplitLeak]:
             yield leak
 
 
-def require_leak_free(revision: Revision) -> None:
-    """Raise `ConflictError` if a split of a revision leaks; it names two rasters, what connects them and the remedy."""
-    for leak in iter_split_leaks(revision):
+def require_leak_free(revision: Revision, names: Collection[str] | None = None) -> None:
+    """Raise `ConflictError` if a split of a revision, or one of `names`, leaks.
+
+    It names two rasters, what connects them and the remedy.
+    """
+    for leak in iter_split_leaks(revision, names):
         from geographer.planning.split_constraints.leaks import describe_leak
 
         raise ConflictError(describe_leak(leak, has_recipe=leak.split in list_declared_constraints(revision)))

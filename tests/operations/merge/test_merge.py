@@ -94,20 +94,23 @@ def test_merge_again_takes_only_what_is_new(points, tmp_path):
 
 
 def test_crossing_merges_never_lose_an_edit(points, tmp_path):
+    """However often both cross: what they differ in stays a conflict, and all else is taken over."""
     edit_on(points, "topic", tmp_path, p=2)
     edit_on(points, "main", tmp_path, p=3, q=2)
-    points.create_branch("main-before")
-    points.create_branch("topic-before", "topic")
-    points.merge_branch("topic-before", on_conflict="ours")
-    points.switch_branch("topic")
-    points.merge_branch("main-before", on_conflict="ours")
-    set_depth(points, tmp_path, r=4)
-    edit_on(points, "main", tmp_path, s=5)
+    for here, there in ("rs", "tu"):
+        for name in ("main", "topic"):
+            points.create_branch(f"{name}-{here}", name)
+        points.switch_branch("main")
+        points.merge_branch(f"topic-{here}", on_conflict="ours")
+        points.switch_branch("topic")
+        points.merge_branch(f"main-{here}", on_conflict="ours")
+        set_depth(points, tmp_path, **{here: 4})
+        edit_on(points, "main", tmp_path, **{there: 5})
     result = points.merge_branch("topic")
     assert len(result.summary["bases"]) == 2
     (conflict,) = points.list_conflicts().to_pylist()
     assert [conflict[name] for name in ("object_id", "base", "ours", "theirs")] == ["p", None, "3", "2"]
-    assert read_depths(points) == {"p": 3, "q": 2, "r": 4, "s": 5}
+    assert read_depths(points) == {"p": 3, "q": 2, "r": 4, "s": 5, "t": 4, "u": 5}
 
 
 def test_merge_without_files_changes_nothing(base, tmp_path):
@@ -190,11 +193,15 @@ def test_split_that_leaks_after_merge_is_conflict(base, tmp_path):
     assert (result.summary["conflicts"], conflict["subject"], conflict["object_id"]) == (1, "split", "parts")
     assert len(json.loads(conflict["remedy"])) == 1
     assert json.loads(conflict["ours"])["around/a_n"] is None
-    file = tmp_path / "parts.csv"
+    file, merged = tmp_path / "parts.csv", dataset.splits().to_pylist()
     for raster, name in (("around/a_n", "bogus"), ("around/absent", part)):
         file.write_text(f"raster_id,part\n{raster},{name}\n")
         with pytest.raises(NotFoundError, match=r"split 'parts' has no (part 'bogus'|raster 'around/absent')"):
             dataset.resolve_conflicts([conflict["conflict"]], str(file))
+    file.write_text(f"raster_id,part\naround/a_n,{part}\n")
+    with pytest.raises(ConflictError, match=r"conflict '1' cannot be resolved so: split 'parts' leaks.*smallest"):
+        dataset.resolve_conflicts([conflict["conflict"]], str(file), dry_run=True)
+    assert (dataset.splits().to_pylist(), len(dataset.list_conflicts())) == (merged, 1)
     dataset.resolve_conflicts([conflict["conflict"]], "smallest")
     with dataset._unit_of_work.open_revision() as revision:
         assert [*iter_split_leaks(revision)] == []
