@@ -4,6 +4,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
+from geographer.base.errors import ConflictError
 from geographer.operations.merge.columns import Columns, join_row, split_row
 from geographer.operations.merge.sides import FIRST, SECOND, MergeSides
 from geographer.operations.merge.three_way import Contest, Take, merge_columns
@@ -36,7 +39,7 @@ def merge_contested(
     rows: list[MergedRow] = []
     conflicts: list[Conflict] = []
     for object_id, by_side in sorted(versions.items()):
-        columns = {side: split_row(table, row) for side, row in by_side.items()}
+        columns = {side: split_version(table, object_id, row) for side, row in by_side.items()}
         bases = [columns.get(name) for name in sides.base_names]
         contest = Contest(
             table.removesuffix("_change"), object_id, bases, columns.get(sides.ours), columns.get(sides.their_side)
@@ -45,6 +48,17 @@ def merge_contested(
         conflicts += merged.conflicts
         rows.append(_make_merged_row(table, object_id, merged.columns, by_side, columns))
     return rows, conflicts
+
+
+def split_version(table: str, object_id: str, row: dict[str, Any]) -> Columns:
+    """Return the columns of a version; `ConflictError` if the row has properties that cannot be read."""
+    try:
+        return split_row(table, row)
+    except msgspec.DecodeError as error:
+        raise ConflictError(
+            f"{table.removesuffix('_change')} '{object_id}' was changed on both sides, and a row of it cannot be read "
+            f"({error}). Run geographer remove unreadable on the branch that has it, and merge again."
+        ) from error
 
 
 def _make_merged_row(

@@ -23,15 +23,13 @@ WHERE chip.raster_id = decision_raster_change.raster_id;
 """
 _ADD_CHIPS: Final = """
 INSERT INTO candidate_raster_change
-SELECT raster_id FROM state.raster JOIN recipe_rule USING (recipe)
+SELECT raster_id FROM state.raster JOIN recipe_rule USING (recipe) ANTI JOIN candidate_raster_change USING (raster_id)
 WHERE recipe_rule.rule = 'none' AND parent_id IS NOT NULL AND valid_from <= $common AND valid_to > $common
-  AND raster_id NOT IN (FROM candidate_raster_change)
 """
 _ADD_ASSIGNMENTS: Final = """
 INSERT INTO candidate_split_change
-SELECT split, raster_id FROM state.split
+SELECT split, raster_id FROM state.split ANTI JOIN candidate_split_change USING (split, raster_id)
 WHERE raster_id IN (FROM absent_raster) AND valid_from <= $common AND valid_to > $common
-  AND (split, raster_id) NOT IN (FROM candidate_split_change)
 """
 
 

@@ -7,7 +7,9 @@ WITH RECURSIVE withdrawn AS (
     SELECT * FROM log.raster_change JOIN side_event USING (event_key) WHERE change <> 'removed'
 ), gone AS (
     SELECT raster_id FROM withdrawn
-    WHERE raster_id NOT IN (SELECT raster_id FROM side_raster WHERE md5 NOT IN (SELECT md5 FROM withdrawn))
+    WHERE NOT EXISTS (
+        FROM side_raster WHERE side_raster.raster_id = withdrawn.raster_id AND md5 NOT IN (SELECT md5 FROM withdrawn)
+    )
     UNION
     SELECT side_raster.raster_id FROM side_raster JOIN gone ON parent_id = gone.raster_id
 )

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geographer.base.errors import ConflictError
 from geographer.operations.merge.classes import make_distinct
 from geographer.operations.merge.columns import join_row, split_columns, split_row
+from geographer.operations.merge.contested import split_version
 from geographer.operations.merge.sides import count_common_events
 from geographer.operations.merge.three_way import Contest, choose_value, merge_columns
 from geographer.operations.merge.user_columns import plan_columns
@@ -55,6 +57,13 @@ def test_rows_are_split_and_joined():
     assert join_row("feature_change", columns, (row,)) == row
     other = join_row("feature_change", {**columns, "properties.depth": "2"}, (row,))
     assert other["properties"] == '{"depth":2,"name":"ä"}'
+
+
+@pytest.mark.parametrize("properties", ["{", "[1]", '"text"'])
+def test_rows_with_unreadable_properties_are_named(properties):
+    row = {"id_is_integer": False, "class": "pond", "geometry": b"", "crs": "EPSG:4326", "properties": properties}
+    with pytest.raises(ConflictError, match=r"feature 'p1' was changed on both sides.*geographer remove unreadable"):
+        split_version("feature_change", "p1", row)
 
 
 def test_later_class_gets_next_free_value():
