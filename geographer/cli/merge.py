@@ -95,7 +95,7 @@ def _make_merge_command() -> click.Command:
     assert merge is not None
     for parameter in command.params:
         if parameter.name == "revision":
-            parameter.required = False
+            parameter.required, parameter.metavar = False, "[REV]"
 
     def run_command(**values: Any) -> None:
         if values["is_aborted"] == (values["revision"] is not None):
