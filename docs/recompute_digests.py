@@ -101,6 +101,7 @@ class Log(NamedTuple):
         unchained: The events that are in no chain.
         rows_digests: The digest of the rows of each event that has rows, by `event_key`.
         changes: The changes of objects, by position in `main`.
+        generations: The generation of each event, those of merged histories included, by digest.
     """
 
     events: list[dict[str, Any]]
@@ -108,6 +109,7 @@ class Log(NamedTuple):
     unchained: list[dict[str, Any]]
     rows_digests: dict[Any, str]
     changes: list[Change]
+    generations: dict[str, int]
 
 
 class RowHashes:
@@ -269,7 +271,9 @@ def read_log(connection: duckdb.DuckDBPyConnection, report: Report) -> Log:
             digest = rows.add_row(key, positions.get(key), table, ordinal, change, values)
             name = f"@{positions[key]}" if key in positions else f"key {key}"
             report("row_digest", f"{name} {table} {ordinal}", recorded, digest)
-    return Log(events, chains, unchained, rows.compute_rows_digests(), sort_by_position(rows.changes))
+    known = [*events, *unchained, *(event for chain in chains.values() for event in chain)]
+    generations = {event["digest"]: event["generation"] for event in known}
+    return Log(events, chains, unchained, rows.compute_rows_digests(), sort_by_position(rows.changes), generations)
 
 
 def read_history(connection: duckdb.DuckDBPyConnection, folder: Path, report: Report) -> Log:
@@ -308,7 +312,9 @@ def read_history(connection: duckdb.DuckDBPyConnection, folder: Path, report: Re
     for digest in sorted(events.keys() - positions.keys()):
         check_content(events[digest], rows_digests[digest], f"event {digest[:12]}", report)
     own = [{**events[digest], "position": positions[digest]} for digest in chain]
-    log = Log(own, {}, [], {digest: rows_digests[digest] for digest in chain}, sort_by_position(changes))
+    own_digests = {digest: rows_digests[digest] for digest in chain}
+    generations = {digest: event["generation"] for digest, event in events.items()}
+    log = Log(own, {}, [], own_digests, sort_by_position(changes), generations)
     if lock:
         report("dataset", LOCK_FILE, lock["dataset"], chain[0] if chain else "no event")
         digest = content_digest(list_content_lines(log.changes, len(chain)))
@@ -430,11 +436,22 @@ def read_segment_rows(connection: duckdb.DuckDBPyConnection, path: Path) -> Iter
                 yield number, table, ordinal, change, values
 
 
-def check_place(event: dict[str, Any], previous: dict[str, Any] | None, subject: str, report: Report) -> None:
-    """Check the place of an event in a chain: its position, first parent and generation."""
+def check_place(
+    event: dict[str, Any],
+    previous: dict[str, Any] | None,
+    subject: str,
+    report: Report,
+    generations: Mapping[str, int],
+) -> None:
+    """Check the place of an event in a chain: its position, its parents, of which a merge has two, its generation.
+
+    `generations` are those of all events of the log, by digest.
+    """
     report("position", subject, event["position"], previous["position"] + 1 if previous else 1)
-    report("parents", subject, event["parents"], [previous["digest"]] if previous else [])
-    report("generation", subject, event["generation"], previous["generation"] + 1 if previous else 1)
+    merged = [digest for digest in event["parents"][1:] if digest in generations]
+    report("parents", subject, event["parents"], [previous["digest"], *merged] if previous else [])
+    parents = [previous["generation"] if previous else 0, *(generations[digest] for digest in merged)]
+    report("generation", subject, event["generation"], 1 + max(parents))
 
 
 def check_content(event: dict[str, Any], rows_digest: str, subject: str, report: Report) -> None:
@@ -507,7 +524,7 @@ def check_log(log: Log, report: Report) -> None:
         previous = None
         for event in events:
             subject = f"@{event['position']}" if branch == BRANCH else f"{branch} @{event['position']}"
-            check_place(event, previous, subject, report)
+            check_place(event, previous, subject, report, log.generations)
             if event["event_key"] not in keys:
                 check_content(event, log.rows_digests.get(event["event_key"], sha256(b"")), subject, report)
             keys.add(event["event_key"])

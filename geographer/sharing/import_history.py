@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from geographer.base.errors import CorruptError, UsageError, quote_names
+from geographer.base.errors import ConflictError, CorruptError, UsageError, quote_names
 from geographer.base.text import format_count
 from geographer.storage.database.connection import open_cursor, set_branch
 from geographer.storage.database.dataset_folder import find_dataset_root, make_staging_folder
@@ -130,6 +130,12 @@ def _copy_objects(work: UnitOfWork, other: UnitOfWork, digest: str) -> None:
         place = find_chain_of(connection, digest)
         assert place is not None
         required, wanted = (list_chain_objects(connection, *place, name) for name in _SELECTIONS)
+        gone = [file for md5, file in list_withdrawn_files(connection).items() if md5 in required.files]
+    if gone:
+        file = min(gone, key=lambda item: item.raster_id)
+        raise ConflictError(
+            f"raster '{file.raster_id}' was {file.format_reason()}, in '{other.root}'. Import a revision after that."
+        )
     with work.database.open_connection(log="r") as connection:
         withdrawn = list_withdrawn_files(connection)
     store = work.file_store

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 
+import duckdb
 from click.testing import CliRunner
 
 from geographer.base.errors import GeographerError
@@ -13,6 +16,8 @@ from geographer.cli import geographer_command
 from tests import REPOSITORY
 
 DOCUMENT = REPOSITORY / "docs" / "branches.md"
+SCRIPT = REPOSITORY / "docs" / "recompute_digests.py"
+MERGE_TABLES = ("merge_conflict", "object_order")
 LAKES = {
     "lakes.geojson": [("mead", 10, 0.0), ("como", 20, 1.0)],
     "surveyed.geojson": [("mead", 12, 0.0)],
@@ -48,3 +53,10 @@ def test_documented_merge_prints_what_it_shows(tmp_path, monkeypatch):
                 monkeypatch.chdir(tmp_path / "lakes")
                 for name in LAKES:
                     (tmp_path / name).rename(tmp_path / "lakes" / name)
+    # The rows of merges have digests, too.
+    log = tmp_path / "lakes" / ".geographer" / "log.duckdb"
+    assert all(duckdb.connect(str(log), read_only=True).sql(f"FROM {table}").fetchall() for table in MERGE_TABLES)
+    done = subprocess.run(
+        [sys.executable, "-I", str(SCRIPT), str(log), "--quiet"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
