@@ -43,7 +43,8 @@ class CombinedRecipes:
                 state.kind,
                 join_parameters(state.parameters),
                 UNSET if state.form is None else state.form,
-                order=RecipePlace(*state.order),
+                # A recipe that only a file describes is created by this event.
+                order=RecipePlace(*state.order) if state.order[1] else UNSET,
             )
             for name, state in sorted(self.recorded.items(), key=lambda item: (item[1].order, item[0]))
         ]

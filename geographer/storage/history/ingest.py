@@ -239,7 +239,7 @@ def _insert_rows(connection: duckdb.DuckDBPyConnection, rows: str, table: str, k
     columns = ", ".join(f'"{column}"' for column in ROW_TABLES[table])
     values = f"ordinal, change, {columns}, {build_row_digest_sql(table)} AS row_digest"
     offsets = {key - number for number, key in keys.items()}
-    if len(offsets) == 1:
+    if len(offsets) == 1 and max(keys) - min(keys) + 1 == len(keys):
         # The usual case: the new events of a segment follow each other, in the log, too.
         numbers = f"event BETWEEN {min(keys):d} AND {max(keys):d}"
         source = f"SELECT event + {offsets.pop():d} AS event_key, {values} FROM ({rows}) WHERE {numbers}"  # noqa: S608

@@ -74,6 +74,17 @@ def test_ingest_takes_equal_rows(segment, rows, log):
     assert (again.events, again.common) == (0, 5)
 
 
+def test_ingest_takes_overlapping_segments(segment, rows, log, team_template, tmp_path):
+    """Branches share segments, so two files can have the same events: each is taken once, with its own rows."""
+    part = tmp_path / "part.parquet"
+    with Database(team_template.ada / ".geographer").open_connection(log="r") as connection:
+        write_segment(connection, 2, 3, part)
+    result = ingest(log, part, segment, head=rows.digests[-1], dataset=rows.digests[0])
+    assert (result.events, result.position) == (5, 5)
+    with log.open_connection(log="r") as connection:
+        assert find_log_faults(connection) == []
+
+
 def test_ingest_takes_forged_segment_that_is_right(rows, log, tmp_path):
     """The forge of the other tests makes segments that are taken in when nothing is wrong with them."""
     head = rows.add_event(CLASS_ADDED, CLASSES, [{"row_table": "class_change", "class": "reed", "value": 9}])
