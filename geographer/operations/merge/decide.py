@@ -51,7 +51,7 @@ class Decisions:
     def stage_rules(self, rules: Mapping[str, str], removed: Sequence[str]) -> None:
         """Create `recipe_rule` and `merged_removal`: rules for objects of recipes, and rasters that users removed."""
         values = {"names": [*rules], "rules": [*rules.values()], "removed": [*removed]}
-        self._run(
+        self._run_sql(
             "CREATE OR REPLACE TEMP TABLE recipe_rule AS "
             "SELECT unnest($names::VARCHAR[]) AS recipe, unnest($rules::VARCHAR[]) AS rule;"
             "CREATE OR REPLACE TEMP TABLE merged_removal AS SELECT unnest($removed::VARCHAR[]) AS raster_id;",
@@ -63,11 +63,11 @@ class Decisions:
         self._staged.append(table)
         self._stage_side_rows(table)
         if table == "raster_change":
-            self._run(_ADD_CHIPS)
+            self._run_sql(_ADD_CHIPS)
         self._stage_versions(table)
         self._stage_decision(table)
         if table == "raster_change":
-            self._run(_ADD_IS_CHIP)
+            self._run_sql(_ADD_IS_CHIP)
 
     def apply_merged(self, table: str, rows: Sequence[MergedRow]) -> None:
         """Enter objects that both parents changed, and create `merged_…`: rows that neither of them has."""
@@ -75,7 +75,7 @@ class Decisions:
         if rows:
             (key,) = KEY_COLUMNS[table]
             columns = {"ids": [row.object_id for row in rows], "choices": [row.chosen for row in rows]}
-            self._run(
+            self._run_sql(
                 f"UPDATE decision_{table} SET chosen = choice FROM (SELECT unnest($ids::VARCHAR[]) AS id, "  # noqa: S608
                 f"unnest($choices::VARCHAR[]) AS choice) WHERE id = {quote_identifier(key)}",
                 columns,
@@ -83,9 +83,9 @@ class Decisions:
 
     def decide_chips(self) -> None:
         """Decide on the rasters that recipes made: chips."""
-        self._run((_FOLDER / "chips.sql").read_text())
+        self._run_sql((_FOLDER / "chips.sql").read_text())
         while True:
-            self._run((_FOLDER / "chip_parents.sql").read_text())
+            self._run_sql((_FOLDER / "chip_parents.sql").read_text())
             if not self._revision.fetch_rows("FROM orphan LIMIT 1"):
                 break
 
@@ -97,10 +97,10 @@ class Decisions:
         """Decide on assignments to parts."""
         self._staged.append("split_change")
         self._stage_side_rows("split_change")
-        self._run(_ADD_ASSIGNMENTS)
+        self._run_sql(_ADD_ASSIGNMENTS)
         self._stage_versions("split_change")
         self._stage_decision("split_change")
-        self._run((_FOLDER / "splits.sql").read_text())
+        self._run_sql((_FOLDER / "splits.sql").read_text())
 
     def stage_net_rows(self) -> dict[str, str]:
         """Create `net_…` and return the names of those that have rows, by row table."""
@@ -117,7 +117,7 @@ class Decisions:
                 for name in types
             ]
             names = {"columns": _join_names(types), "removed_columns": ", ".join(removed)}
-            self._run(template.format(table=table, keys=_join_names(keys), **names))
+            self._run_sql(template.format(table=table, keys=_join_names(keys), **names))
             if self._revision.fetch_rows(f"FROM net_{table} LIMIT 1"):
                 relations[table] = f"net_{table}"
         return relations
@@ -127,13 +127,13 @@ class Decisions:
         self._staged += ["label_change", "label_object_change"]
         for table in ("label_change", "label_object_change"):
             self._stage_side_rows(table)
-        self._run((_FOLDER / "label_groups.sql").read_text())
+        self._run_sql((_FOLDER / "label_groups.sql").read_text())
         for table in ("label_change", "label_object_change"):
             self._stage_versions(table)
             self._stage_decision(table)
-        self._run((_FOLDER / "label_versions.sql").read_text())
+        self._run_sql((_FOLDER / "label_versions.sql").read_text())
         self._stage_decision("label_group", "label_group", "label, raster_id")
-        self._run((_FOLDER / "labels.sql").read_text())
+        self._run_sql((_FOLDER / "labels.sql").read_text())
 
     def _stage_side_rows(self, table: str) -> None:
         self._run_template("side_rows.sql", table)
@@ -143,12 +143,12 @@ class Decisions:
 
     def _run_template(self, name: str, table: str) -> None:
         names = {"table": table, "kind": table.removesuffix("_change"), "keys": _join_names(KEY_COLUMNS[table])}
-        self._run((_FOLDER / name).read_text().format(**names, columns=_COLUMNS.get(table, "")))
+        self._run_sql((_FOLDER / name).read_text().format(**names, columns=_COLUMNS.get(table, "")))
 
     def _stage_decision(self, name: str, objects: str = "", keys: str = "") -> None:
         names = {"name": name, "objects": objects or f"candidate_{name}", "versions": f"version_{name}"}
         script = (_FOLDER / "decision.sql").read_text()
-        self._run(script.format(**names, keys=keys or _join_names(KEY_COLUMNS[name])))
+        self._run_sql(script.format(**names, keys=keys or _join_names(KEY_COLUMNS[name])))
 
     def _stage_merged(self, table: str, rows: Sequence[MergedRow]) -> None:
         """Create `merged_…`, empty without rows."""
@@ -159,12 +159,12 @@ class Decisions:
             is_new = (
                 f"(SELECT first_digest FROM decision_{table} AS d WHERE d.{key} = merged_row.{key})" if rows else "NULL"  # noqa: S608
             )
-            self._run(
+            self._run_sql(
                 f"CREATE OR REPLACE TEMP TABLE merged_{table} AS "  # noqa: S608
                 f"SELECT if({is_new} IS NULL, 'added', 'changed') AS change, {_join_names(names)} FROM merged_row"
             )
 
-    def _run(self, script: str, values: Mapping[str, object] | None = None) -> None:
+    def _run_sql(self, script: str, values: Mapping[str, object] | None = None) -> None:
         run_script(self._revision.connection, script, {**self._values, **(values or {})})
 
 
