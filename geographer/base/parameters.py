@@ -38,6 +38,7 @@ class Parameter(NamedTuple):
             (`KEY=VALUE`, repeatable), an 'argument', all further 'arguments', or 'none'.
         parse: Returns the value of the option's text, if that is not what `convert` does.
         cli_default: The default value of the command line, if it differs.
+        since: The first version of the event's payload that records it; earlier ones do not have it.
     """
 
     help: str
@@ -54,6 +55,7 @@ class Parameter(NamedTuple):
     cli: Literal["option", "list", "pairs", "argument", "arguments", "none"] = "option"
     parse: Callable[[str], Any] | None = None
     cli_default: Any = None
+    since: int = 1
 
 
 class ParameterField(NamedTuple):

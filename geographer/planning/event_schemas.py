@@ -27,16 +27,16 @@ def make_payload_schema(payload_class: type[EventPayload]) -> Schema:
     if not payload_class.has_request:
         del schema["properties"]["request"]
     elif requests := [cls for cls in list_request_classes() if cls.event is payload_class.find_current()]:
-        variants = [_make_variant(request) for request in requests]
+        variants = [_make_variant(request, payload_class.version) for request in requests]
         rules.append({"oneOf": variants} if len(variants) > 1 else variants[0])
     return {**schema, "allOf": rules} if rules else schema
 
 
-def _make_variant(request_class: type[Request]) -> Schema:
-    """Return what a request class demands of the payload."""
+def _make_variant(request_class: type[Request], version: int) -> Schema:
+    """Return what a request class demands of the payload of a version."""
     if not issubclass(request_class, Recipe):
-        return {"properties": {"request": request_class.make_schema()}}
-    kind, parameters = {"const": request_class.kind}, request_class.make_schema()
+        return {"properties": {"request": request_class.make_schema(version)}}
+    kind, parameters = {"const": request_class.kind}, request_class.make_schema(version)
     fields: Schema = {"name": NAME_SCHEMA, "kind": kind, "parameters": parameters}
     recipe, request = join_schema(fields, [*fields]), join_schema(fields | _RUN_OPTIONS, [*fields])
     rules = dict(request_class.payload_rules)

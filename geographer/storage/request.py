@@ -171,9 +171,10 @@ class Request(msgspec.Struct, kw_only=True, frozen=True):
         }
 
     @classmethod
-    def make_schema(cls) -> dict[str, Any]:
-        """Return the JSON Schema of `to_json()`."""
-        fields = {field.log_key: field for field in list_parameters(cls) if field.log_key is not None}
+    def make_schema(cls, version: int | None = None) -> dict[str, Any]:
+        """Return the JSON Schema of `to_json()`, as events of the payload's `version` (default: the current) record it."""
+        parameters = [field for field in list_parameters(cls) if version is None or field.declaration.since <= version]
+        fields = {field.log_key: field for field in parameters if field.log_key is not None}
         required = [key for key, field in fields.items() if field.declaration.records_default]
         return join_schema({key: field.make_schema() for key, field in fields.items()}, required)
 
