@@ -12,7 +12,7 @@
 - `class_values`      values of the classes that an event adds
 - `removed_rasters`   log rows that remove rasters and what depends on them; removals that recipes remember
 - `user_columns`      names and types of the columns that come from input data
-- `vector_source`     vector files and tables as DuckDB relations
+- `vectors`           vector files and tables as DuckDB relations
 - `up_to_date_labels` the labels that a merge can copy
 - `merge_conflicts`   what two branches changed differently, as rows
 """

@@ -11,7 +11,8 @@ from geographer.operations.add.stac_catalogue import make_stac_columns, read_sta
 from geographer.planning.input_problems import InputProblem, raise_first_problem
 from geographer.planning.redacted_columns import reject_credentials
 from geographer.planning.shared_parameters import CrsText
-from geographer.planning.vector_source import VectorRequest, VectorSource, normalise_crs, open_vector_source
+from geographer.planning.vectors.request import VectorRequest
+from geographer.planning.vectors.source import VectorSource, normalise_crs, open_vector_source
 from geographer.storage.database.connection import quote_identifier, register_table
 from geographer.storage.events.payload import Columns
 from geographer.storage.events.row_tables import make_row_table
@@ -58,7 +59,8 @@ class AddCatalogue(VectorRequest, kw_only=True, frozen=True):
         if items := read_stac_items(self.data):
             name, columns = str(self.data), _stage_items(revision, items, self)
         else:
-            with open_vector_source(revision.connection, self.data, self.crs) as source:
+            layer, encoding = self.layer, self.encoding
+            with open_vector_source(revision.connection, self.data, self.crs, layer=layer, encoding=encoding) as source:
                 name, columns = source.name, _stage_vector_source(revision, source, self)
         reject_credentials(revision.connection, "input_footprint", {"raster id": "raster_id"})
         if invalid := revision.fetch_rows((_FOLDER / "check_footprints.sql").read_text()):

@@ -12,7 +12,8 @@ from geographer.planning.class_values import make_class_rows, number_classes, re
 from geographer.planning.input_problems import InputProblem, NamedTexts, make_skipped_rows, raise_first_problem
 from geographer.planning.redacted_columns import reject_credentials
 from geographer.planning.shared_parameters import WHERE, CrsText, OnError
-from geographer.planning.vector_source import INTEGER_TYPES, VectorRequest, VectorSource, open_vector_source
+from geographer.planning.vectors.request import VectorRequest
+from geographer.planning.vectors.source import INTEGER_TYPES, VectorSource, open_vector_source
 from geographer.storage.database.connection import escape_literal, quote_identifier
 from geographer.storage.database.sql_sandbox import validate_expression
 from geographer.storage.events.payload import Columns
@@ -92,7 +93,8 @@ def plan_feature_addition(
     if request.class_ is not None and request.as_class is not None:
         raise UsageError("--class (a column) and --as-class (one class for all) exclude each other. Pass one of them.")
     existing = read_class_values(revision)
-    with open_vector_source(revision.connection, request.data, request.crs) as source:
+    layer, encoding = request.layer, request.encoding
+    with open_vector_source(revision.connection, request.data, request.crs, layer=layer, encoding=encoding) as source:
         types = _stage_features(revision, source, request, existing)
     _reject_implausible_crs(revision, source)
     skipped = _collect_skipped_rows(revision, source, request.on_error)
@@ -148,7 +150,7 @@ def _stage_features(revision: Revision, source: VectorSource, request: AddFeatur
     revision.connection.execute(
         "CREATE OR REPLACE TEMP VIEW new_feature AS SELECT * EXCLUDE (row_index, existing_digest) FROM ("  # noqa: S608
         "SELECT row_index, existing_digest, if(existing_digest IS NULL, 'added', 'changed') AS change, feature_id, "
-        f"{_make_is_integer_sql(source.columns[id_column])} AS id_is_integer, class, "
+        f"{_make_is_integer_sql(source.column_type(id_column))} AS id_is_integer, class, "
         f"ST_AsWKB(geometry)::BLOB AS geometry, '{escape_literal(source.crs)}' AS crs, properties "
         f"FROM checked_feature WHERE problem IS NULL) WHERE {differs} ORDER BY row_index"
     )

@@ -12,7 +12,7 @@ from geographer.base.errors import ConflictError, CorruptError, NotFoundError, U
 from geographer.base.input_paths import require_input_path
 from geographer.base.text import is_unicode
 from geographer.operations.add.rasters import SUFFIXES
-from geographer.planning.vector_source import VectorSource, open_vector_source
+from geographer.planning.vectors.source import VectorSource, open_vector_source
 from geographer.storage.database.connection import quote_identifier, register_table, run_script
 from geographer.storage.queries.revision import Revision
 from geographer.storage.state.update import MACROS

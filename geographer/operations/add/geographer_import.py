@@ -28,7 +28,7 @@ from geographer.planning.class_values import make_class_rows, number_classes, re
 from geographer.planning.removed_rasters import count_rows
 from geographer.planning.shared_parameters import TEXT, OnError
 from geographer.planning.user_columns import PROBABILITY_PREFIX, ObjectColumns, deduplicate_column_names
-from geographer.planning.vector_source import VectorSource
+from geographer.planning.vectors.source import VectorSource
 from geographer.storage.database.connection import Database, escape_literal, quote_identifier
 from geographer.storage.database.dataset_folder import make_staging_folder
 from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo

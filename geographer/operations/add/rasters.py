@@ -30,7 +30,7 @@ from geographer.planning.raster_rows import (
 )
 from geographer.planning.reference_change import ReferenceChange
 from geographer.planning.shared_parameters import NAME_SCHEMA, TEXTS, CrsText, OnError, list_values
-from geographer.planning.vector_source import normalise_crs
+from geographer.planning.vectors.source import normalise_crs
 from geographer.storage.database.connection import register_table
 from geographer.storage.log.digests import build_row_digest_sql
 from geographer.storage.queries.revision import Revision

@@ -14,7 +14,7 @@ from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPla
 from geographer.operations.cut.events import make_payload_rules
 from geographer.planning.input_problems import InputProblem, raise_first_problem
 from geographer.planning.shared_parameters import CRS
-from geographer.planning.vector_source import VectorSource, open_vector_source
+from geographer.planning.vectors.source import VectorSource, open_vector_source
 from geographer.storage.database.connection import quote_identifier
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.queries.revision import Revision

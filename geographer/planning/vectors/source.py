@@ -6,17 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
 from geographer.base.errors import CorruptError, NotFoundError, UsageError
 from geographer.base.executors import IsolatedScript
 from geographer.base.input_paths import require_input_path
-from geographer.base.parameters import Parameter
 from geographer.base.text import is_unicode, quote_start
 from geographer.planning.redacted_columns import make_redacted_texts
-from geographer.planning.shared_parameters import TEXT
 from geographer.planning.user_columns import RESERVED_COLUMNS, deduplicate_column_names, require_column_names
 from geographer.storage.database.connection import (
     escape_literal,
@@ -26,37 +24,26 @@ from geographer.storage.database.connection import (
 from geographer.storage.database.duckdb_errors import is_interrupt
 from geographer.storage.database.sql_sandbox import hide_credentials
 from geographer.storage.events.payload import Columns
-from geographer.storage.request import Request
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_DATA_HELP: Final = "A vector file; in Python also an Arrow table with a GeoArrow WKB column, or a GeoDataFrame."
 _PARQUET_SUFFIXES: Final = (".parquet", ".geoparquet", ".pq")
-_GDAL_READER: Final = IsolatedScript(Path(__file__).with_name("gdal_vector_reader.py"))
+_GDAL_READER: Final = IsolatedScript(Path(__file__).with_name("gdal_reader.py"))
 _CONVERTED: Final = "features.parquet"
 _TABLE_ADVICE: Final = "Pass a file, a GeoDataFrame, or an Arrow table with a geoarrow.wkb column."
 _READ_ADVICE: Final = "Correct the file, or convert it to another format, such as GeoPackage."
 _LONLAT: Final = frozenset({"EPSG:4326", "OGC:CRS84"})
 INTEGER_TYPES: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 """DuckDB's types of integers that fit into 64 bits with a sign."""
+_FID_NAMES: Final = ("fid", "ogc_fid")
+"""Names of the FID for users, beside the one that it has in the file."""
 _TIMES: Final = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE")
 _COLUMN_TYPES: Final = {
     **{"BOOLEAN": "BOOLEAN", "DATE": "DATE", "FLOAT": "DOUBLE", "DOUBLE": "DOUBLE", "DECIMAL": "DOUBLE"},
     **dict.fromkeys(INTEGER_TYPES, "BIGINT"),
     **dict.fromkeys(_TIMES, "TIMESTAMP"),
 }
-
-
-class VectorRequest(Request, frozen=True):
-    """A request that reads vector data; the log records the path of a file, and the type of other data."""
-
-    data: Annotated[Any, Parameter(_DATA_HELP, "FILE", cli="argument", schema=TEXT)]
-
-    def list_recorded_parameters(self) -> dict[str, Any]:
-        """See `Request.list_recorded_parameters`."""
-        data = str(self.data) if isinstance(self.data, str | Path) else type(self.data).__name__
-        return {**super().list_recorded_parameters(), "data": data}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +55,8 @@ class VectorSource:
         relation: The SQL that follows FROM.
         geometry: The geometry column.
         crs: `EPSG:nnnn`, WKT or PROJJSON; any longitude/latitude WGS 84 CRS is `EPSG:4326`. Axis order is x, y.
-        columns: The other columns in order, name to DuckDB type.
-        row_number: The column in which GDAL numbers the rows; None for other readers.
+        columns: The other columns in order, name to DuckDB type, without `fid`.
+        fid: The column of the feature ids (FID) that the file or its format numbers, integers; None if there are none.
     """
 
     name: str
@@ -77,13 +64,19 @@ class VectorSource:
     geometry: str
     crs: str
     columns: dict[str, str]
-    row_number: str | None = None
+    fid: str | None = None
 
     def require_column(self, column: str) -> str:
-        """Return `column`; raise `NotFoundError` if the source lacks it."""
+        """Return `column`, or the column of the FID for `fid` or its name; `NotFoundError` if the source lacks it."""
+        if column not in self.columns and self.fid is not None and column.lower() in (*_FID_NAMES, self.fid.lower()):
+            return self.fid
         if column not in self.columns:
             raise NotFoundError(f"'{self.name}' has no column '{column}'. Its columns are {', '.join(self.columns)}.")
         return column
+
+    def column_type(self, column: str) -> str:
+        """Return the DuckDB type of one of the columns, or of the FID."""
+        return "BIGINT" if column == self.fid else self.columns[column]
 
     def find_id_column(self, requested: str | None, defaults: tuple[str, ...]) -> str:
         """Return the requested column (else `NotFoundError`), or the first of `defaults` (else `UsageError`)."""
@@ -124,7 +117,7 @@ class VectorSource:
 
         Texts are recorded without credentials. `UsageError` if a column's name cannot be recorded.
         """
-        columns = [column for column in self.columns if column not in excluded and column != self.row_number]
+        columns = [column for column in self.columns if column not in excluded]
         require_column_names(columns)
         names = deduplicate_column_names(columns, reserved)
         kinds = {name: self.columns[column].partition("(")[0] for column, name in names.items()}
@@ -148,8 +141,17 @@ def _make_json_value(column: str, kind: str) -> str:
 
 
 @contextmanager
-def open_vector_source(connection: duckdb.DuckDBPyConnection, data: Any, crs: str | None) -> Iterator[VectorSource]:
+def open_vector_source(
+    connection: duckdb.DuckDBPyConnection,
+    data: Any,
+    crs: str | None,
+    *,
+    layer: str | None = None,
+    encoding: str | None = None,
+) -> Iterator[VectorSource]:
     """Open vector data, which may be an opened source, for reading in DuckDB; `crs` replaces the CRS that they state.
+
+    `layer` names the layer of a file with several; `encoding` is that of its text, if the file does not state it.
 
     Raises:
         NotFoundError: The file does not exist.
@@ -227,7 +229,7 @@ def _describe_converted(
     geometry = [quote_identifier(column) for column, kind in columns.items() if kind.startswith("GEOMETRY")]
     replaced = ", ".join(f"ST_GeomFromWKB({column}) AS {column}" for column in geometry)
     relation = f"(SELECT * REPLACE ({replaced}) FROM {converted})" if geometry else converted  # noqa: S608
-    return _make_source(connection, name, relation, columns, crs, row_number=next(iter(columns)))
+    return _make_source(connection, name, relation, columns, crs, fid=next(iter(columns)))
 
 
 def _describe_source(connection: duckdb.DuckDBPyConnection, name: str, relation: str, crs: str | None) -> VectorSource:
@@ -244,7 +246,7 @@ def _make_source(
     relation: str,
     columns: dict[str, str],
     crs: str | None,
-    row_number: str | None = None,
+    fid: str | None = None,
 ) -> VectorSource:
     """Return the source that a relation with these columns is; `UsageError` if it has no geometry or no CRS."""
     geometry = next((column for column, kind in columns.items() if kind.startswith("GEOMETRY")), None)
@@ -257,8 +259,8 @@ def _make_source(
     source_crs = crs or (stated[1].replace("''", "'") if stated else None)
     if source_crs is None:
         raise UsageError(f"'{name}' has no CRS. Pass --crs EPSG:….")
-    others = {column: kind for column, kind in columns.items() if column != geometry}
-    return VectorSource(name, relation, geometry, normalise_crs(connection, source_crs), others, row_number)
+    others = {column: kind for column, kind in columns.items() if column not in (geometry, fid)}
+    return VectorSource(name, relation, geometry, normalise_crs(connection, source_crs), others, fid)
 
 
 def normalise_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:

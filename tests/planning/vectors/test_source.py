@@ -16,8 +16,8 @@ import shapely
 
 from geographer.base.errors import CorruptError, GeographerError, NotFoundError, UsageError
 from geographer.base.executors import IsolatedScript
-from geographer.planning import vector_source
-from geographer.planning.gdal_vector_reader import parse_code_page
+from geographer.planning.vectors import source as vector_source
+from geographer.planning.vectors.gdal_reader import parse_code_page
 
 WKB = [shapely.to_wkb(shapely.Point(11, 47)), shapely.to_wkb(shapely.Point(12, 47))]
 GEOARROW = {"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": json.dumps({"crs": "OGC:CRS84"})}
