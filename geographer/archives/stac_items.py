@@ -6,18 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from geographer.algorithms.antimeridian import (
-    bbox_crosses_antimeridian,
-    has_longitude_jump,
-    split_at_antimeridian,
-    unwrap_longitudes,
-)
+from geographer.algorithms.antimeridian import bbox_crosses_antimeridian, cut_at_antimeridian, has_longitude_jump
 from geographer.archives.base import FileInfo, PropertyValue
 from geographer.base.timestamps import parse_utc
 
 if TYPE_CHECKING:
     import shapely
 
+_LONLAT_CODES: Final = ("EPSG:4326", "OGC:CRS84")
 _S2_NAME: Final = re.compile(
     r"(?P<platform>S2[A-D])_MSI(?P<level>L1C|L2A)_(?P<start>\d{8}T\d{6})_N(?P<baseline>\d{4})_R(?P<orbit>\d{3})"
     r"_T(?P<tile>\d{2}[A-Z]{3})_(?P<made>\d{8}T\d{6})"
@@ -44,7 +40,10 @@ def read_outline(
     """
     for fields in ({**properties, **asset} for asset in ({}, *assets)):
         crs = _read_projection_crs(fields)
-        if crs is not None and (outline := _read_projection_outline(fields)) is not None:
+        if crs is None or (outline := _read_projection_outline(fields)) is None:
+            continue
+        # The item's footprint is the same as an outline in degrees across the antimeridian, and is cut there.
+        if crs not in _LONLAT_CODES or not has_longitude_jump(outline):
             return outline, crs
     return None
 
@@ -70,10 +69,14 @@ def _read_projection_crs(fields: Mapping[str, Any]) -> str | None:
 
 
 def make_box(bbox: Sequence[float]) -> "shapely.Polygon":
-    """Return the polygon of a GeoJSON bbox of two or three dimensions, without its heights."""
+    """Return the polygon of a GeoJSON bbox of two or three dimensions, without its heights.
+
+    A bbox whose west is east of its east crosses the antimeridian: its east is beyond 180.
+    """
     import shapely
 
-    return shapely.box(*bbox[:2], *bbox[len(bbox) // 2 :][:2])
+    west, south, east, north = *bbox[:2], *bbox[len(bbox) // 2 :][:2]
+    return shapely.box(west, south, east + 360.0 if bbox_crosses_antimeridian(bbox) else east, north)
 
 
 def read_acquisition_time(properties: Mapping[str, Any]) -> str | None:
@@ -90,18 +93,13 @@ def to_utc_iso(text: str | None) -> str | None:
 def normalise_footprint(outline: "shapely.Geometry", bbox: list[float] | None = None) -> "shapely.Geometry | None":
     """Return the area of a longitude/latitude outline as a valid Polygon or MultiPolygon between -180 and 180 degrees.
 
-    An outline across the antimeridian is split there (RFC 7946, 3.1.9). It is recognised by a `bbox` whose west is east
-    of its east, by longitudes beyond 180, or by a side longer than half a turn and shorter than a whole one. None if
-    the outline has no area.
+    An outline across the antimeridian is cut there, see `cut_at_antimeridian`. None if the outline has no area.
     """
     import shapely
 
-    outline = shapely.force_2d(outline)
-    if outline.geom_type == "Polygon" and (bbox_crosses_antimeridian(bbox) or has_longitude_jump(outline)):
-        outline = unwrap_longitudes(outline)
+    outline = cut_at_antimeridian(shapely.force_2d(outline), bbox, repair=True)
     if not shapely.is_valid(outline):
         outline = shapely.make_valid(outline)
-    outline = split_at_antimeridian(outline)
     if outline.geom_type == "GeometryCollection":
         parts = shapely.get_parts(shapely.get_parts(outline))
         outline = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])

@@ -6,6 +6,7 @@ import pytest
 import shapely
 
 from geographer.archives.stac_items import (
+    make_box,
     normalise_footprint,
     normalise_properties,
     parse_digest,
@@ -49,7 +50,10 @@ def test_footprint_keeps_simple_polygon() -> None:
         (shapely.Polygon([(179, 0), (181, 0), (181, 1), (179, 1)]), None),
         (shapely.Polygon([(-181, 0), (-179, 0), (-179, 1), (-181, 1)]), None),
         (shapely.Polygon([(179, 0), (-179, 0), (-179, 1), (179, 1)]), [179.0, 0.0, -179.0, 1.0]),
+        (shapely.Polygon([(179, 0), (-179, 0), (-179, 1), (179, 1)]), [-179.0, 0.0, 179.0, 1.0]),
         (shapely.MultiPolygon([shapely.box(179, 0, 180, 1), shapely.box(-180, 0, -179, 1)]), [179.0, 0.0, -179.0, 1.0]),
+        (make_box([179, 0, -179, 1]), None),
+        (make_box([179, 0, 10, -179, 1, 20]), [179, 0, 10, -179, 1, 20]),
     ],
 )
 def test_footprint_splits_at_antimeridian(outline: shapely.Geometry, bbox: list[float] | None) -> None:
@@ -57,6 +61,15 @@ def test_footprint_splits_at_antimeridian(outline: shapely.Geometry, bbox: list[
     footprint = normalise_footprint(outline, bbox)
     assert footprint is not None
     assert footprint.equals(expected)
+
+
+def test_outline_across_antimeridian_is_footprint() -> None:
+    """An outline in degrees that jumps is the item's footprint, which is cut; one beyond 180 is in one piece."""
+    jump = shapely.geometry.mapping(shapely.Polygon([(179, 0), (-179, 0), (-179, 1), (179, 1)]))
+    assert read_outline({"proj:code": "EPSG:4326", "proj:geometry": jump}, []) is None
+    outline, _ = read_outline({"proj:code": "EPSG:4326", "proj:bbox": [179, 0, -179, 1]}, []) or (None, None)
+    assert outline is not None
+    assert outline.equals(shapely.box(179, 0, 181, 1))
 
 
 def test_footprint_keeps_global_polygon() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
+from geographer.algorithms.antimeridian import cut_at_antimeridian
 from geographer.base.errors import ConflictError, UsageError
 from geographer.base.parameters import Parameter
 from geographer.operations.add.events import CatalogueAdded
@@ -63,6 +64,7 @@ class AddCatalogue(VectorRequest, kw_only=True, frozen=True):
             with open_vector_source(revision.connection, self.data, self.crs, layer=layer, encoding=encoding) as source:
                 name, columns = source.name, _stage_vector_source(revision, source, self)
         reject_credentials(revision.connection, "input_footprint", {"raster id": "raster_id"})
+        _cut_at_antimeridian(revision)
         if invalid := revision.fetch_rows((_FOLDER / "check_footprints.sql").read_text()):
             raise_first_problem("add", name, invalid, _PROBLEMS)
         revision.connection.execute((_FOLDER / "footprint_rows.sql").read_text())
@@ -104,3 +106,22 @@ def _stage_vector_source(revision: Revision, source: VectorSource, request: AddC
             {"crs": source.crs},
         )
     return types
+
+
+def _cut_at_antimeridian(revision: Revision) -> None:
+    """Cut the footprints of `input_footprint` in degrees whose sides jump over the antimeridian."""
+    import shapely
+
+    wide = revision.fetch_rows(
+        "SELECT rowid, raster_id, ST_AsWKB(outline)::BLOB FROM input_footprint "
+        "WHERE crs = 'EPSG:4326' AND ST_XMax(outline) - ST_XMin(outline) > 180"
+    )
+    for row_id, raster_id, outline in wide:
+        try:
+            cut_outline = shapely.to_wkb(cut_at_antimeridian(shapely.from_wkb(outline)))
+        except ValueError as error:
+            raise UsageError(f"cannot add '{raster_id}': {error}. Correct its footprint.") from error
+        revision.connection.execute(
+            "UPDATE input_footprint SET outline = ST_GeomFromWKB($outline) WHERE rowid = $row_id",
+            {"row_id": row_id, "outline": cut_outline},
+        )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from geographer.algorithms.antimeridian import bbox_crosses_antimeridian, unwrap_longitudes
+from geographer.algorithms.antimeridian import cut_at_antimeridian
 from geographer.archives.stac_items import read_acquisition_time, read_outline
 from geographer.base.errors import UsageError
 from geographer.base.input_paths import require_input_path
@@ -115,9 +115,6 @@ def _read_item_outline(item: Mapping[str, Any]) -> "tuple[shapely.Geometry | Non
             return outline
         if not item.get("geometry"):
             return None, _LONLAT
-        geometry = shapely.from_geojson(json.dumps(item["geometry"]))
-        if geometry.geom_type == "Polygon" and bbox_crosses_antimeridian(item.get("bbox")):
-            geometry = unwrap_longitudes(geometry)
-        return geometry, _LONLAT
+        return cut_at_antimeridian(shapely.from_geojson(json.dumps(item["geometry"])), item.get("bbox")), _LONLAT
     except (*_MALFORMED_ERRORS, shapely.errors.ShapelyError) as error:
         raise UsageError(f"STAC item '{item.get('id')}' has an invalid geometry or projection: {error}") from error

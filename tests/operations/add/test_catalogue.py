@@ -209,6 +209,21 @@ UNSPLIT_POLYGON = {"type": "Polygon", "coordinates": [[*map(list, UNSPLIT_RING),
 ANTIMERIDIAN_ITEMS = [
     make_item("split", geometry=SPLIT_POLYGON),
     make_item("unsplit, with bbox", geometry=UNSPLIT_POLYGON, bbox=[179, -10, -179, -9]),
+    make_item("unsplit, with the bbox of its vertices", geometry=UNSPLIT_POLYGON, bbox=[-179, -10, 179, -9]),
+    make_item("unsplit, without bbox", geometry=UNSPLIT_POLYGON),
+    make_item(
+        "unsplit, several parts", geometry={"type": "MultiPolygon", "coordinates": [UNSPLIT_POLYGON["coordinates"]]}
+    ),
+    make_item(
+        "unsplit outline",
+        geometry=UNSPLIT_POLYGON,
+        properties={"proj:code": "EPSG:4326", "proj:geometry": UNSPLIT_POLYGON},
+    ),
+    make_item(
+        "crossing outline",
+        geometry=UNSPLIT_POLYGON,
+        properties={"proj:code": "EPSG:4326", "proj:bbox": [179, -10, -179, -9]},
+    ),
     make_item("unsplit, with 3D bbox", geometry=UNSPLIT_POLYGON, bbox=[179, -10, 0, -179, -9, 100]),
     make_item("beyond 180", geometry=shapely.box(179, -10, 181, -9)),
     make_item("beyond -180", geometry=shapely.box(-181, -10, -179, -9)),
@@ -227,11 +242,23 @@ def test_antimeridian_footprint_is_narrow(dataset, tmp_path):
     }
     dataset.add_features(geopandas.GeoDataFrame({"id": list(points)}, geometry=list(points.values()), crs="EPSG:4326"))
     dataset.add_catalogue(write_items(tmp_path, *ANTIMERIDIAN_ITEMS))
+    table = geopandas.GeoDataFrame({"id": ["table"]}, geometry=[shapely.Polygon(UNSPLIT_RING)], crs="EPSG:4326")
+    table.to_parquet(tmp_path / "items.parquet")
+    dataset.add_catalogue(tmp_path / "items.parquet")
     actual = read_relations(dataset)
-    for data in ANTIMERIDIAN_ITEMS:
+    for name in [*(data["id"] for data in ANTIMERIDIAN_ITEMS), "table"]:
         contained = dict.fromkeys(("east", "west", "across"), "contains")
-        raster_relations = {feature: relation for (feature, raster), relation in actual.items() if raster == data["id"]}
-        assert raster_relations == {**contained, "edge": "intersects"}, data["id"]
+        raster_relations = {feature: relation for (feature, raster), relation in actual.items() if raster == name}
+        assert raster_relations == {**contained, "edge": "intersects"}, name
+
+
+def test_invalid_footprint_across_antimeridian_is_rejected(unchanged_dataset, tmp_path):
+    bow_tie = shapely.Polygon([(170, 0), (-170, 10), (-170, 0), (170, 10)])
+    message = "crosses the antimeridian and is invalid: Self-intersection"
+    with pytest.raises(UsageError, match=f"STAC item 's' has an invalid .* {message}"):
+        unchanged_dataset.add_catalogue(write_items(tmp_path, make_item(geometry=bow_tie)))
+    with pytest.raises(UsageError, match=f"cannot add 'a'.* {message}"):
+        unchanged_dataset.add_catalogue(make_frame(geometry=[bow_tie, LOOSE_BOX]))
 
 
 def test_projected_antimeridian_item_is_exact(dataset, tmp_path):
