@@ -62,6 +62,7 @@ def import_datasets(folder, sample_history):
     vectors = {1: ({"type": "pond"}, shapely.box(0, 0, 1, 1))}
     dataset.import_geographer(write_directory(folder / "old", vectors, {"r": ({}, shapely.box(0, 0, 2, 2))}, {}))
     dataset.import_dataset(sample_history.at_v1, rename={"around": "about"})
+    dataset.add_features(write_features(folder / "sync.geojson", {"s": ("pond", point_geometry(1, 1))}), sync=True)
     return dataset.log()[1:]
 
 

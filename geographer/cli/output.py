@@ -47,8 +47,11 @@ def print_result(result: ChangeResult, *, as_json: bool) -> None:
     """Print what a change did, or would do, and the revision."""
     if as_json:
         revision = {name: getattr(result, name) for name in ("position", "digest", "kind", "changed")}
-        print_json_line({**revision, **result.summary})
+        preview = {} if result.preview is None else {"changes": result.preview.to_pylist()}
+        print_json_line({**revision, **result.summary, **preview})
         return
+    if result.preview is not None and len(result.preview):
+        print_table(result.preview.column_names, zip(*map(list_values, result.preview.columns), strict=True))
     payload = result.payload
     summary, recipe = payload.format_summary() if payload else "", result.summary.get("recipe")
     change = f"{result.kind} '{recipe['name']}'" if recipe else result.kind

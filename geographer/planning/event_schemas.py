@@ -26,14 +26,20 @@ def make_payload_schema(payload_class: type[EventPayload]) -> Schema:
     rules = [payload_class.schema_rules] if payload_class.schema_rules else []
     if not payload_class.has_request:
         del schema["properties"]["request"]
-    elif requests := [cls for cls in list_request_classes() if cls.event is payload_class.find_current()]:
-        variants = [_make_variant(request, payload_class.version) for request in requests]
+    elif variants := _list_variants(payload_class):
         rules.append({"oneOf": variants} if len(variants) > 1 else variants[0])
     return {**schema, "allOf": rules} if rules else schema
 
 
-def _make_variant(request_class: type[Request], version: int) -> Schema:
-    """Return what a request class demands of the payload of a version."""
+def _list_variants(payload_class: type[EventPayload]) -> list[Schema]:
+    """Return what each class of requests that leads to the kind of event demands of the payload."""
+    current, requests = payload_class.find_current(), list_request_classes()
+    variants = [_make_variant(request, payload_class.version) for request in requests if request.event is current]
+    return variants + [_make_variant(request, None) for request in requests if current in request.other_events]
+
+
+def _make_variant(request_class: type[Request], version: int | None) -> Schema:
+    """Return what a request class demands of the payload of a version; None: with all parameters."""
     if not issubclass(request_class, Recipe):
         return {"properties": {"request": request_class.make_schema(version)}}
     kind, parameters = {"const": request_class.kind}, request_class.make_schema(version)

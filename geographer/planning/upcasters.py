@@ -21,6 +21,12 @@ def upcast_tag(payload: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**payload, "tag": {"merkle_root": None, **payload["tag"], "version": None}}
 
 
+def upcast_feature_ids(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Version 1 of `features_added` recorded the column of ids in the request only, and not the default one."""
+    column = payload.get("request", {}).get("id_column")
+    return {**payload, "ids": {"source": "column", "column": column}}
+
+
 def _upcast_bands(parameters: Parameters) -> Parameters:
     """Version 0.1.0 recorded the bands of all rasters without a pattern of raster ids."""
     bands = parameters.get("bands") or []

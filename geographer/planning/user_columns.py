@@ -105,15 +105,21 @@ def infer_column_type(values: Sequence[Any]) -> str:
     return "DOUBLE" if kinds <= {int, float} else "VARCHAR"
 
 
-def deduplicate_column_names(names: Iterable[str], reserved: Collection[str]) -> dict[str, str]:
+def deduplicate_column_names(
+    names: Iterable[str], reserved: Collection[str], known: Collection[str] = ()
+) -> dict[str, str]:
     """Map each name to a unique one: append underscores until it equals neither a reserved nor an earlier name.
 
-    Names that differ only in case are equal, as in SQL.
+    Names that differ only in case are equal, as in SQL. A name that equals one of the `known` names of the dataset but
+    for case becomes that one.
     """
     unique_names: dict[str, str] = {}
     taken = {name.lower() for name in reserved}
-    for name in dict.fromkeys(names):
-        unique_name = name
+    distinct_names = dict.fromkeys(names)
+    known_names = {name.lower(): name for name in reversed([*known]) if name not in distinct_names}
+    known_names = {lower: name for lower, name in known_names.items() if lower not in taken}
+    for name in distinct_names:
+        unique_name = known_names.get(name.lower(), name)
         while unique_name.lower() in taken:
             unique_name += "_"
         taken.add(unique_name.lower())

@@ -78,6 +78,7 @@ class Change:
         merge: What a merge event joins; its rows are the change to its first parent.
         complete: Called with the revision that the change of a merge makes, before it is recorded; a change that it
             returns is recorded instead, None: this one.
+        preview: What would change, object by object; only of a dry run.
     """
 
     event: EventPayload
@@ -89,6 +90,7 @@ class Change:
     on_recorded: Callable[[], None] | None = None
     merge: MergeParents | None = None
     complete: "Callable[[Revision], Change | None] | None" = None
+    preview: "pa.Table | None" = None
 
     @property
     def is_empty(self) -> bool:
@@ -127,10 +129,12 @@ def _require_key(key: Any) -> str:
 class Request(msgspec.Struct, kw_only=True, frozen=True):
     """A change that a user asks for: its parameters, and the options that all changes share.
 
-    `event` is the class of the event's payload, `example` a command line for help, without the leading `geographer`.
+    `event` is the class of the event's payload; some parameters may lead to one of `other_events` instead. `example` is
+    a command line for help, without the leading `geographer`.
     """
 
     event: ClassVar[type[EventPayload]]
+    other_events: ClassVar[tuple[type[EventPayload], ...]] = ()
     example: ClassVar[str] = ""
 
     message: Annotated[str, Parameter("The reason; the log keeps it.", "TEXT", flags="-m --message", key=None)] = ""
@@ -172,7 +176,7 @@ class Request(msgspec.Struct, kw_only=True, frozen=True):
 
     @classmethod
     def make_schema(cls, version: int | None = None) -> dict[str, Any]:
-        """Return the JSON Schema of `to_json()`, as events of the payload's `version` (default: the current) record it."""
+        """Return the JSON Schema of `to_json()`, as payloads of a `version` (default: the current one) record it."""
         parameters = [field for field in list_parameters(cls) if version is None or field.declaration.since <= version]
         fields = {field.log_key: field for field in parameters if field.log_key is not None}
         required = [key for key, field in fields.items() if field.declaration.records_default]

@@ -144,7 +144,8 @@ class UnitOfWork:
                 reject_withdrawn_rows(revision, plan.rows)
         is_needed = must_record or not plan.is_empty
         if request.dry_run or not is_needed:
-            return _make_result(head, plan.event, changed=False)._replace(would_change=is_needed)
+            result = _make_result(head, plan.event, changed=False)
+            return result._replace(would_change=is_needed, preview=getattr(plan, "preview", None))
         with make_staging_folder(self.root) as staging:
             change = plan.build_outputs(BuildContext(self.root, staging, request.max_workers, self.progress))
             if change.is_empty and not must_record:

@@ -1,12 +1,13 @@
 """The events of additions: features, rasters, footprints, classes, and a directory of GeoGrapher 1.0."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from geographer.planning.class_values import ClassNames
+from geographer.planning.upcasters import upcast_feature_ids
 from geographer.planning.user_columns import ColumnsEvent, ImportEvent
 from geographer.storage.events.payload import (
     Adjective,
@@ -40,8 +41,23 @@ class ReplacingEvent(ColumnsEvent, kw_only=True, frozen=True):
         return msgspec.structs.replace(self, added=added, changed=changed, unchanged=unchanged)
 
 
-class FeaturesAdded(ReplacingEvent, kw_only=True, frozen=True):
-    """Features were added; with `replace`, those of known ids changed."""
+class FeatureIds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the ids of features come from.
+
+    They are those of a `column` (None: 'feature_id' or 'id', as version 1 did not say which), the feature ids (FID) of
+    the layer, or made from the content, i.e. the geometry.
+    """
+
+    source: Literal["column", "fid", "content"]
+    column: Annotated[str, Meta(min_length=1)] | None
+
+    def format_phrase(self) -> str:
+        """Return what the one-line summary says: nothing about the ids of a column."""
+        return {"column": "", "fid": "ids from the layer's FID", "content": "ids from the geometry"}[self.source]
+
+
+class FeaturesAddedV1(ReplacingEvent, kw_only=True, frozen=True):
+    """Features were added, before events said where ids come from."""
 
     kind: ClassVar[str] = "features_added"
     subject: ClassVar[str] = "feature"
@@ -53,6 +69,57 @@ class FeaturesAdded(ReplacingEvent, kw_only=True, frozen=True):
     skipped: Annotated[Count, Adjective("skipped")]
     classes: Annotated[ClassNames, Listed("class")]
     crs: Annotated[str, Meta(min_length=1), Setting("CRS")]
+
+    def to_current_version(self) -> "FeaturesAdded":
+        """See `EventPayload.to_current_version`."""
+        return msgspec.convert(upcast_feature_ids(self.to_json()), FeaturesAdded)
+
+
+class FeaturesAdded(ReplacingEvent, kw_only=True, frozen=True):
+    """Features were added; with `replace`, those of known ids changed."""
+
+    kind: ClassVar[str] = "features_added"
+    version: ClassVar[int] = 2
+    subject: ClassVar[str] = "feature"
+    tables: ClassVar[tuple[str, ...]] = ("feature_change", "class_change", "skipped_input")
+
+    source: str
+    columns: Columns
+    features: Annotated[Count, Counted("feature")]
+    skipped: Annotated[Count, Adjective("skipped")]
+    classes: Annotated[ClassNames, Listed("class")]
+    crs: Annotated[str, Meta(min_length=1), Setting("CRS")]
+    ids: FeatureIds
+
+    def iter_phrases(self) -> Iterator[str]:
+        """See `EventPayload.iter_phrases`."""
+        yield from super().iter_phrases()
+        yield self.ids.format_phrase()
+
+
+class FeaturesSynced(ColumnsEvent, kw_only=True, frozen=True):
+    """The features became those of a file: some were added, changed or removed."""
+
+    kind: ClassVar[str] = "features_synced"
+    subject: ClassVar[str] = "feature"
+    tables: ClassVar[tuple[str, ...]] = ("feature_change", "class_change", "skipped_input")
+    is_optional: ClassVar[bool] = True
+
+    source: str
+    columns: Columns
+    added: Annotated[Count, Adjective("added")]
+    changed: Annotated[Count, Adjective("changed")]
+    removed: Annotated[Count, Adjective("removed")]
+    unchanged: Annotated[Count, Adjective("unchanged")]
+    skipped: Annotated[Count, Adjective("skipped")]
+    classes: Annotated[ClassNames, Listed("class")]
+    crs: Annotated[str, Meta(min_length=1), Setting("CRS")]
+    ids: FeatureIds
+
+    def iter_phrases(self) -> Iterator[str]:
+        """See `EventPayload.iter_phrases`."""
+        yield from super().iter_phrases()
+        yield self.ids.format_phrase()
 
 
 class RastersAdded(ReplacingEvent, kw_only=True, frozen=True):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import msgspec
 
@@ -12,6 +12,7 @@ from geographer.base.errors import UsageError, quote_names
 from geographer.base.parameters import Parameter
 from geographer.operations.add.catalogue import AddCatalogue
 from geographer.operations.add.events import EdgeCounts, FeaturesAdded, GeographerImported
+from geographer.operations.add.feature_ids import CONTENT_IDS
 from geographer.operations.add.features import AddFeatures, AsClass, plan_feature_addition
 from geographer.operations.add.geographer_directory import (
     RASTERS,
@@ -144,8 +145,8 @@ def _plan_features(
     with directory.open_layer(revision, VECTORS) as layer:
         if "vector_name" not in layer.columns:
             require_empty(revision, layer, "vector_name")
-            event = FeaturesAdded(source=layer.name, columns={}, features=0, skipped=0, classes=[], crs=layer.crs)
-            return event, {}
+            nothing: dict[str, Any] = {"columns": {}, "features": 0, "skipped": 0, "classes": []}
+            return FeaturesAdded(source=layer.name, crs=layer.crs, ids=CONTENT_IDS, **nothing), {}
         columns = {name: kind for name, kind in layer.columns.items() if name != directory.count_column}
         source, class_column = _find_class_column(replace(layer, columns=columns), directory, request)
         only_class = directory.classes[0] if class_column is None and len(directory.classes) == 1 else None

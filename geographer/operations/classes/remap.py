@@ -10,6 +10,7 @@ from geographer.base.parameters import Parameter
 from geographer.operations.classes.events import ClassesRemapped
 from geographer.operations.classes.probabilities import list_probability_columns, stage_probabilities, stage_table
 from geographer.planning.class_values import read_class_values
+from geographer.planning.original_class import choose_original_class_column
 from geographer.planning.removed_rasters import count_rows, make_removal_rows
 from geographer.planning.shared_parameters import OBJECT_SCHEMA, OPTIONAL_TEXT
 from geographer.planning.user_columns import PROBABILITY_PREFIX
@@ -20,9 +21,6 @@ from geographer.storage.request import Change, PlanContext, Request
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-ORIGINAL_CLASS_COLUMN: Final = "original_class"
-"""User column with the class that a feature had before its first remap."""
 
 _REMAP: Final = Path(__file__).with_name("remap.sql")
 _CHIPS_WITHOUT_OBJECTS: Final = Path(__file__).with_name("chips_without_objects.sql")
@@ -70,7 +68,8 @@ class RemapClasses(ClassChanges, kw_only=True, frozen=True):
     """Combine, rename or drop classes in one change.
 
     'football,baseball=ball' combines two classes, 'track=lane' renames one, and 'court=' removes one with its features;
-    earlier revisions keep them. The column original_class keeps each feature's first class.
+    earlier revisions keep them. The column original_class keeps each feature's first class (original_class_
+    if the features have a column of that name already).
 
     A class that stays keeps its value; a new one gets the smallest value of the classes that map to it. Two classes can
     be swapped and take their values along. The background class can be renamed and combined, but not dropped while
@@ -109,13 +108,15 @@ class RemapClasses(ClassChanges, kw_only=True, frozen=True):
         _reject_dropping_background(revision, old_values, targets)
         columns = _stage_probability_remap(revision, mapping)
         cleared_properties = json.dumps(dict.fromkeys(columns))
-        run_script(revision.connection, _REMAP.read_text(), {"cleared_properties": cleared_properties})
+        original_column = choose_original_class_column(revision)
+        options = {"cleared_properties": cleared_properties, "original_column": original_column}
+        run_script(revision.connection, _REMAP.read_text(), options)
         remapped, dropped, has_original = revision.fetch_rows(
             "SELECT count(*) FILTER (change = 'changed'), count(*) FILTER (change = 'removed'), "  # noqa: S608
-            f"bool_or((properties->>'$.{ORIGINAL_CLASS_COLUMN}') IS NOT NULL) FROM remapped_feature"
+            f"bool_or((properties->>'$.{original_column}') IS NOT NULL) FROM remapped_feature"
         )[0]
         if has_original:
-            columns[ORIGINAL_CLASS_COLUMN] = "VARCHAR"
+            columns[original_column] = "VARCHAR"
         rows: dict[str, pa.Table | str] = _make_class_rows(old_values, values)
         if remapped or dropped:
             rows["feature_change"] = "remapped_feature"

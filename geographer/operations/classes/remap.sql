@@ -1,6 +1,6 @@
 -- remap.sql: log rows of the features that a remap of classes changes or removes
 -- needs: class_remap (class, target, is_changed), probability_remap (name, target), class_probability, current_feature,
---        $cleared_properties (JSON that sets the changed probability columns to null) ·
+--        $cleared_properties (JSON that sets the changed probability columns to null), $original_column ·
 -- makes: temp table remapped_feature
 CREATE OR REPLACE TEMP TABLE remapped_feature AS
 WITH feature_with_changed_probability AS (
@@ -27,7 +27,7 @@ SELECT 'changed' AS change, feature_key, feature_id, id_is_integer, target AS cl
            properties,
            CASE WHEN has_changed_probability THEN $cleared_properties ELSE '{}' END,
            coalesce(sums, '{}'),
-           CASE WHEN is_changed AND (properties->>'$.original_class') IS NULL THEN json_object('original_class', class)
+           CASE WHEN is_changed AND (properties->>('$.' || $original_column)) IS NULL THEN json_object($original_column, class)
                 ELSE '{}' END)::VARCHAR AS properties
 FROM affected_feature WHERE target IS NOT NULL
 UNION ALL

@@ -9,13 +9,18 @@ from geographer.storage.request import Request
 
 _DATA_HELP: Final = "A vector file; in Python also an Arrow table with a GeoArrow WKB column, or a GeoDataFrame."
 LAYER: Final = Parameter(
-    "The layer of a file with several.", "NAME", "the first that has features", records_default=False, schema=TEXT
+    "The layer of a file with several.",
+    *("NAME", "the first that has features"),
+    records_default=False,
+    schema=TEXT,
+    since=2,
 )
 ENCODING: Final = Parameter(
     "The encoding of the file's text, such as cp1252, if the file states none or a wrong one.",
     *("NAME", "what the file states, else UTF-8"),
     records_default=False,
     schema=TEXT,
+    since=2,
 )
 
 

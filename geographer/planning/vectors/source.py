@@ -112,14 +112,17 @@ class VectorSource:
         connection: duckdb.DuckDBPyConnection,
         excluded: Collection[str | None],
         reserved: Collection[str] = RESERVED_COLUMNS,
+        known: Collection[str] = (),
     ) -> tuple[Columns, str]:
         """Return the types of the user columns by unique names, and SQL for a row's values as JSON text.
 
-        Texts are recorded without credentials. `UsageError` if a column's name cannot be recorded.
+        Columns that differ only in case from those of the dataset, `known`, get their names. The keys of the JSON are
+        sorted, so that the order of columns does not matter. Texts are recorded without credentials. `UsageError` if a
+        column's name cannot be recorded.
         """
         columns = [column for column in self.columns if column not in excluded]
         require_column_names(columns)
-        names = deduplicate_column_names(columns, reserved)
+        names = deduplicate_column_names(columns, reserved, known)
         kinds = {name: self.columns[column].partition("(")[0] for column, name in names.items()}
         types = {name: _COLUMN_TYPES.get(kind, "VARCHAR") for name, kind in kinds.items()}
         texts = {old: f"{quote_identifier(old)}::VARCHAR" for old, name in names.items() if types[name] == "VARCHAR"}
@@ -127,7 +130,7 @@ class VectorSource:
             texts = make_redacted_texts(connection, self.relation, texts)
         values = [
             f"'{escape_literal(name)}': {texts.get(old) or _make_json_value(old, types[name])}"
-            for old, name in names.items()
+            for old, name in sorted(names.items(), key=lambda pair: pair[1])
         ]
         return types, f"to_json({{{', '.join(values)}}})::VARCHAR" if columns else "'{}'"
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.base.errors import GeographerError
 from geographer.storage.events.payload import EventPayload
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 EVENT_FORMAT: Final = 2
 """The format of new events and of the log that holds them; this version reads it and older ones."""
@@ -75,7 +78,8 @@ class ChangeResult(NamedTuple):
 
     `summary` is the event's payload without the request. `changed` is false if there was nothing to do or the request
     was a repeated one; the revision is then the existing one. `payload` has the summary as typed fields. `error` is the
-    reason why `update` skipped a recipe. `would_change` is true if a dry run planned a change.
+    reason why `update` skipped a recipe. `would_change` is true if a dry run planned a change; `preview` is then what
+    would change, object by object, if the request lists it.
     """
 
     position: int
@@ -86,3 +90,4 @@ class ChangeResult(NamedTuple):
     payload: EventPayload | None = None
     error: GeographerError | None = None
     would_change: bool = False
+    preview: pa.Table | None = None

@@ -232,8 +232,6 @@ def test_named_index_becomes_ids(dataset):
 def test_geojson_feature_id_can_be_id(dataset, tmp_path):
     feature = {"type": "Feature", "id": 9, "properties": {"a": 1}, "geometry": {"type": "Point", "coordinates": [1, 2]}}
     (tmp_path / "top.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
-    with pytest.raises(UsageError, match=r"Pass --id COLUMN. Its columns: a\."):
-        dataset.add_features(tmp_path / "top.geojson")
     dataset.add_features(tmp_path / "top.geojson", id="OGC_FID")
     assert read_user_columns(dataset) == [{"feature_id": 9, "class": "object", "a": 1}]
 
@@ -528,10 +526,10 @@ def test_skip_records_invalid_ids(dataset):
     ]
 
 
-def test_skip_records_event_without_features(dataset):
-    result = dataset.add_features(make_table({"id": [None]}), on_error="skip")
-    assert result.changed
-    assert result.summary == {"source": "the table", "crs": "EPSG:4326", "features": 0, "skipped": 1, "classes": []}
+def test_addition_of_skipped_features_records_nothing(unchanged_dataset, caplog):
+    result = unchanged_dataset.add_features(make_table({"id": [None]}), on_error="skip")
+    assert not result.changed
+    assert caplog.messages == ["nothing of 'the table' was added: 'row 1' skipped: it has no id (1 feature)"]
 
 
 def test_repeated_ids_are_rejected(unchanged_dataset):
