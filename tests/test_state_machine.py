@@ -33,7 +33,8 @@ from hypothesis.stateful import (
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError
-from geographer.storage.queries.read_tables import TableFilter, read_table
+from geographer.storage.queries.read_tables import read_table
+from geographer.storage.queries.selection import TableFilter
 from tests.sample_rasters import CUSTOM_CRS, make_pixels, to_xy, write_scene
 from tests.sample_team import LONG
 

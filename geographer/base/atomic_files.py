@@ -23,10 +23,13 @@ TEMPORARY_FILES = ".geographer-*"
 
 
 @contextmanager
-def temporary_sibling(target: Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `target`, which is created; remove the file if it was not renamed."""
+def temporary_sibling(target: Path, suffix: str = "") -> Iterator[Path]:
+    """Yield a temporary path in the folder of `target`, which is created; remove the file if it was not renamed.
+
+    `suffix` is that of its name, for libraries that look at it.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".geographer-{secrets.token_hex(8)}")
+    temporary = target.with_name(f".geographer-{secrets.token_hex(8)}{suffix}")
     try:
         yield temporary
     finally:

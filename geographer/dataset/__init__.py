@@ -1,7 +1,10 @@
 """The public API: `Dataset`.
 
 - `dataset`    `Dataset`: a dataset that can be changed
-- `reader`     its methods that read, check out and verify
+- `tables`     its methods that read tables, write them to files, and run SQL
+- `filters`    the arguments by which these methods select rows and columns
+- `reader`     its other methods that read, check out and verify
+- `ids`        ids that callers pass, also of numpy, pandas and Arrow
 - `methods`    makes its methods that change from the classes of requests, which declare their parameters
 - `update`     runs every recipe again
 - `old_names`  names of version 0.1.0

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from geographer.dataset.reader import DatasetReader, RevisionSpec
+from geographer.dataset.filters import RevisionSpec
+from geographer.dataset.reader import DatasetReader
 
 if TYPE_CHECKING:
     from geographer.sharing.branches import Branch

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 from geographer.base.atomic_files import translate_os_errors
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.dataset.branching import BranchingDataset
+from geographer.dataset.filters import RevisionSpec
 from geographer.dataset.methods import make_method
 from geographer.dataset.old_names import OLD_METHODS, replace_old_name
-from geographer.dataset.reader import RevisionSpec
 from geographer.dataset.update import Update, iter_updates
 from geographer.operations.add.catalogue import AddCatalogue
 from geographer.operations.add.classes import AddClasses

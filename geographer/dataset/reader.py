@@ -2,35 +2,23 @@
 
 import html
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 from geographer.base.errors import ConflictError, UsageError
-from geographer.base.progress import ProgressCallback, ignore_progress
-from geographer.base.text import is_unicode
-from geographer.outputs.export import format_geojson_features, format_json_lines, format_query_json_lines, write_parquet
+from geographer.dataset.filters import RevisionSpec
+from geographer.dataset.ids import list_ids, read_id
+from geographer.dataset.tables import TableReader
 from geographer.outputs.history import read_history
 from geographer.storage.database.dataset_folder import find_dataset_root
-from geographer.storage.database.query_limits import DEFAULT_TIMEOUT_S
 from geographer.storage.events import Event
 from geographer.storage.history.agreement import LockRelation
 from geographer.storage.log.branches import Location, read_branch
 from geographer.storage.log.read import read_event, read_events_between
 from geographer.storage.queries.open_conflicts import list_open_conflicts
-from geographer.storage.queries.read_tables import (
-    FileLocator,
-    Relation,
-    TableFilter,
-    find_related_ids,
-    list_classes,
-    read_table,
-    run_user_query,
-)
-from geographer.storage.queries.revision import Revision
+from geographer.storage.queries.read_tables import find_related_ids
 from geographer.storage.queries.table import Table
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.checkout import CheckoutResult
@@ -48,79 +36,9 @@ if TYPE_CHECKING:
     from geographer.sharing.status import SharingStatus
     from geographer.storage.workspace.verify_report import VerifyResult
 
-RevisionSpec = str | int | None
-"""A revision: a tag, a digest prefix, `@17`, `HEAD~2`, a date, a position; None is the head."""
-Ids = str | int | Iterable[str | int]
 
-
-class Filters(TypedDict, total=False):
-    """Filters of rows; all that are given must hold.
-
-    `where` is an SQL expression over the columns; `feature` and `raster` are one id or many (100,000 in one query);
-    `relation` is 'contains' or 'intersects', of the rasters to the features.
-    """
-
-    where: str | None
-    feature: Ids | None
-    raster: Ids | None
-    relation: Relation | None
-
-
-class DatasetReader:
+class DatasetReader(TableReader):
     """What can be done with a dataset without changing it: read it at any revision, check out files, verify."""
-
-    def __init__(self, root: Path, *, command: str = "", progress: ProgressCallback = ignore_progress) -> None:
-        """Use the dataset in the folder `root`; the log records `command` as the command line."""
-        self.root = root
-        self._unit_of_work = UnitOfWork(root, command=command, progress=progress)
-
-    @classmethod
-    def open(cls, path: str | Path = ".", *, command: str = "", progress: ProgressCallback = ignore_progress) -> Self:
-        """Open the dataset in the folder `path`, or in the nearest folder above it; NotFoundError if there is none."""
-        return cls(find_dataset_root(Path(path)), command=command, progress=progress)
-
-    def features(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
-        """Return the features with their geometry, selected by `Filters`."""
-        return self.read_table("features", at, **filters)
-
-    def rasters(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
-        """Return the rasters with their footprint; selected as in `features`."""
-        return self.read_table("rasters", at, **filters)
-
-    def edges(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
-        """Return which raster contains or intersects which feature, one row per pair; selected by filters."""
-        return self.read_table("edges", at, **filters)
-
-    def chips(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
-        """Return the chips with their parents and their windows in the parents' pixels."""
-        return self.read_table("chips", at, **filters)
-
-    def labels(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
-        """Return the labels of rasters; selected as in `features`."""
-        return self.read_table("labels", at, **filters)
-
-    def objects(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
-        """Return the objects that instance and box labels list, one row per object and label.
-
-        `instance` is the object's value in an instance label, and `pixels` its number of pixels. `box` (x0, y0, x1, y1)
-        and `corners` (x, y) are in pixel coordinates of the raster: x is the column and y the row, both 0 at the outer
-        corner of the first pixel. `visible` is the fraction of the object's area that lies on the raster. Columns that
-        a kind of label does not have are null.
-        """
-        return self.read_table("objects", at, **filters)
-
-    def splits(self, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
-        """Return the part of each raster; null if a conflict excluded it. Selected as in `features`."""
-        return self.read_table("splits", at, **filters)
-
-    def tags(self, at: RevisionSpec = None) -> Table:
-        """Return the tags with the position, digest and content digest of each."""
-        return self.read_table("tags", at)
-
-    def read_table(self, name: str, at: RevisionSpec = None, **filters: Unpack[Filters]) -> Table:
-        """Return one of the tables of a revision as Arrow."""
-        with self._open_tables(at) as revision:
-            return read_table(revision, name, _make_filter(filters))
 
     def open_raster(self, raster_id: str | int, *, at: RevisionSpec = None) -> "RasterioDataset":
         """Open the file of a raster at a revision with rasterio, after comparing it with the recorded checksum.
@@ -138,7 +56,7 @@ class DatasetReader:
         from geographer.storage.workspace.revision_files import find_raster_file
 
         with self._unit_of_work.open_revision(at) as revision:
-            path, with_sidecars = find_raster_file(revision, self._unit_of_work.file_store, _read_id(raster_id))
+            path, with_sidecars = find_raster_file(revision, self._unit_of_work.file_store, read_id(raster_id))
         return open_raster(path, with_sidecars=with_sidecars)
 
     def open_label(
@@ -157,25 +75,8 @@ class DatasetReader:
         from geographer.storage.workspace.revision_files import find_label_file
 
         with self._unit_of_work.open_revision(at) as revision:
-            path, is_json = find_label_file(
-                revision, self._unit_of_work.file_store, _read_id(label), _read_id(raster_id)
-            )
+            path, is_json = find_label_file(revision, self._unit_of_work.file_store, read_id(label), read_id(raster_id))
         return json.loads(path.read_bytes()) if is_json else open_raster(path, with_sidecars=False)
-
-    def format_json_lines(self, name: str, at: RevisionSpec = None, **filters: Unpack[Filters]) -> list[str]:
-        """Return the rows of a table as JSON objects, geometry as GeoJSON."""
-        with self._open_tables(at) as revision:
-            return format_json_lines(revision, name, _make_filter(filters))
-
-    def format_geojson_features(self, name: str, at: RevisionSpec = None, **filters: Unpack[Filters]) -> list[str]:
-        """Return the rows of `features` or `rasters` as GeoJSON features; UsageError if the table has no geometry."""
-        with self._open_tables(at) as revision:
-            return format_geojson_features(revision, name, _make_filter(filters))
-
-    def write_parquet(self, name: str, path: str | Path, at: RevisionSpec = None, **filters: Unpack[Filters]) -> None:
-        """Write one of the tables as Parquet; as GeoParquet if it has a geometry."""
-        with self._open_tables(at) as revision:
-            write_parquet(revision, name, _make_filter(filters), Path(path))
 
     def log(self, last: int | None = None, at: RevisionSpec = None) -> list[Event]:
         """Return the events up to a revision, oldest first; only the `last` ones (1 or more) if given.
@@ -211,7 +112,7 @@ class DatasetReader:
             NotFoundError: no revision has such an object.
         """
         with self._unit_of_work.open_tables() as (connection, _):
-            return read_history(connection, _read_id(identity))
+            return read_history(connection, read_id(identity))
 
     def explain_object(self, identity: str | int, at: RevisionSpec = None) -> dict[str, Any]:
         """Return where an object of a revision comes from, and what binds it.
@@ -231,7 +132,7 @@ class DatasetReader:
         from geographer.planning.split_constraints.groups import list_components
 
         with self._unit_of_work.open_revision(at) as revision:
-            return explain_object(revision, _read_id(identity), partial(list_components, revision))
+            return explain_object(revision, read_id(identity), partial(list_components, revision))
 
     def blame_pixel(self, label: str, raster_id: str | int, x: int, y: int, at: RevisionSpec = None) -> dict[str, Any]:
         """Return which feature, rule and event gave a pixel of a label its value.
@@ -261,7 +162,7 @@ class DatasetReader:
 
         with self._unit_of_work.open_tables(at, spatial=True) as (connection, position):
             store = self._unit_of_work.file_store
-            return blame_pixel(connection, position, store, _read_id(label), _read_id(raster_id), x, y)
+            return blame_pixel(connection, position, store, read_id(label), read_id(raster_id), x, y)
 
     def diff(
         self,
@@ -471,25 +372,6 @@ class DatasetReader:
         with self._unit_of_work.open_revision() as revision:
             return Table(fetch_conflict_table(revision))
 
-    def sql(self, query: str, at: RevisionSpec = None, *, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> "pa.Table":
-        """Run a read-only SELECT over the tables of a revision and return the result as Arrow.
-
-        The tables are features, rasters, edges, chips, labels, objects, splits, events, tags and classes. While a query
-        runs, nothing can be recorded, so it is stopped after `timeout_s` seconds; None: never. UsageError if it is, or
-        if the query is not one SELECT, or DuckDB rejects it.
-        """
-        location, locate_files = self._update_state_of(at), self._make_file_locator()
-        database = self._unit_of_work.open_database_of(location.branch)
-        return run_user_query(database, query, location.position, locate_files, timeout_s)
-
-    def sql_json_lines(
-        self, query: str, at: RevisionSpec = None, *, timeout_s: float | None = DEFAULT_TIMEOUT_S
-    ) -> list[str]:
-        """Run a SELECT as `sql` does; return the rows as JSON objects, geometry as GeoJSON."""
-        location, locate_files = self._update_state_of(at), self._make_file_locator()
-        database = self._unit_of_work.open_database_of(location.branch)
-        return format_query_json_lines(database, query, location.position, locate_files, timeout_s)
-
     def components(
         self,
         collection: str = "source",
@@ -525,11 +407,6 @@ class DatasetReader:
             raise UsageError(f"invalid buffer {buffer!r}. Use a number of metres.") from error
         with self._unit_of_work.open_revision(at) as revision:
             return Table(find_components(revision, collection, by=by, buffer=distance, where=where))
-
-    def classes(self, at: RevisionSpec = None) -> Table:
-        """Return the classes by value: `class` (text), `value` (int32, 0 is background), `features` (int64)."""
-        with self._unit_of_work.open_revision(at) as revision:
-            return list_classes(revision)
 
     def compare_geographer(self, directory: str | Path, *, at: RevisionSpec = None) -> Table:
         """Return every edge on which a GeoGrapher 1.0 directory and this dataset disagree, with the reason.
@@ -714,41 +591,16 @@ class DatasetReader:
         )
         return f"<table>{rows}</table>"
 
-    @contextmanager
-    def _open_tables(self, at: RevisionSpec) -> Iterator[Revision]:
-        """Open a revision whose paths of files lead to its bytes; see `Revision.locate_files`."""
-        locate_files = self._make_file_locator()
-        with self._unit_of_work.open_revision(at) as revision:
-            locate_files(revision)
-            yield revision
-
-    def _make_file_locator(self) -> FileLocator:
-        work, shown = self._unit_of_work, self._unit_of_work.workspace_position
-
-        def locate_files(revision: Revision) -> None:
-            # The workspace shows a revision of the branch in use; a path of another branch leads to DVC's cache.
-            is_own = read_branch(revision.connection) == work.branch_name
-            revision.locate_files(shown if is_own else None, work.file_store.find_cache_folder)
-
-        return locate_files
-
-    def _update_state_of(self, at: RevisionSpec) -> Location:
-        """Return where a revision is, after updating the state of its chain to it."""
-        location = self._unit_of_work.locate_revision(at)
-        with self._unit_of_work.open_revision(location):
-            return location
-
     def _find_related_ids(
         self, subject: Literal["feature", "raster"], ids: Any, at: RevisionSpec, *, containing_only: bool
     ) -> Any:
-        values, is_single = _list_ids(ids)
+        values, is_single = list_ids(ids)
         with self._unit_of_work.open_revision(at) as revision:
             related = find_related_ids(revision, subject, [*map(str, values)], containing_only=containing_only)
         return related[str(values[0])] if is_single else {value: related[str(value)] for value in values}
 
 
 _MAX_INTEGER: Final = 2**63 - 1
-_MAX_ID_BITS: Final = 128
 _COUNT_QUERIES = {
     "features": "SELECT count(*) FROM current_feature",
     "rasters": "SELECT count(*) FROM current_raster",
@@ -757,52 +609,6 @@ _COUNT_QUERIES = {
     "labels": "SELECT count(*) FROM current_label",
     "splits": "SELECT count(*) FROM current_split",
 }
-
-
-def _make_filter(filters: Filters) -> TableFilter:
-    """Return the table filter of keyword arguments; one id or many, integers as text."""
-    feature, raster = filters.get("feature"), filters.get("raster")
-    unknown = filters.keys() - Filters.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
-    return TableFilter(
-        where=filters.get("where"),
-        feature=None if feature is None else _ids_to_text(feature),
-        raster=None if raster is None else _ids_to_text(raster),
-        relation=filters.get("relation"),
-    )
-
-
-def _ids_to_text(ids: Any) -> list[str]:
-    return [*map(str, _list_ids(ids)[0])]
-
-
-def _read_id(value: Any) -> str:
-    """Return the text of one id; `UsageError` for other values than a text or a whole number."""
-    values, is_single = _list_ids(value)
-    if not is_single:
-        raise UsageError(f"invalid id {value!r}. Use a text or a whole number.")
-    return str(values[0])
-
-
-def _list_ids(ids: Any) -> tuple[list[str | int], bool]:
-    """Return one or many ids, also of numpy, pandas or Arrow, and whether it was one; `UsageError` for other values."""
-    converted = next((getattr(ids, name)() for name in ("tolist", "to_pylist", "as_py") if hasattr(ids, name)), ids)
-    is_single = isinstance(converted, str | int)
-    try:
-        values = [converted] if is_single else list(converted)
-    except TypeError as error:
-        raise UsageError(f"invalid id {ids!r}. Use a text or a whole number, or many of them.") from error
-    values = [
-        next((getattr(value, name)() for name in ("tolist", "as_py") if hasattr(value, name)), value)
-        for value in values
-    ]
-    for value in values:
-        if isinstance(value, int) and value.bit_length() > _MAX_ID_BITS:
-            raise UsageError(f"invalid id: a whole number of more than {_MAX_ID_BITS} bits. Use a text.")
-        if not isinstance(value, str | int) or isinstance(value, bool) or not is_unicode(str(value)):
-            raise UsageError(f"invalid id {value!r}. Use a text or a whole number.")
-    return values, is_single
 
 
 def _format_value(value: Any) -> str:

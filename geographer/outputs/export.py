@@ -1,4 +1,4 @@
-"""Export tables of a revision: JSON lines, GeoJSON features, Parquet."""
+"""Export tables of a revision: JSON lines, GeoJSON features, CSV, Parquet."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ import duckdb
 
 from geographer.base.atomic_files import temporary_sibling
 from geographer.base.errors import StorageError, UsageError
-from geographer.storage.database.connection import Database, escape_literal, quote_identifier
+from geographer.storage.database.connection import escape_literal, quote_identifier
 from geographer.storage.database.query_limits import fetch_limited_texts
 from geographer.storage.database.sql_sandbox import translate_sql_errors
-from geographer.storage.queries.read_tables import (
-    FileLocator,
-    TableFilter,
-    build_selection,
-    open_user_query,
-    require_table,
-)
+from geographer.storage.queries.read_tables import UserQuery, open_user_query
 from geographer.storage.queries.revision import GEOMETRY_COLUMNS, Revision
+from geographer.storage.queries.selection import TableFilter, build_selection, include_identity, require_table
 
 
 def format_json_lines(revision: Revision, table: str, table_filter: TableFilter) -> list[str]:
@@ -30,13 +25,14 @@ def format_json_lines(revision: Revision, table: str, table_filter: TableFilter)
 
 
 def format_geojson_features(revision: Revision, table: str, table_filter: TableFilter) -> list[str]:
-    """Return a table's filtered rows as GeoJSON features; `UsageError` if it has no geometry."""
+    """Return a table's filtered rows as GeoJSON features, with id and geometry; `UsageError` if it has no geometry."""
     require_table(table)
     geometry = GEOMETRY_COLUMNS.get(table)
     if geometry is None:
-        raise UsageError(f"table '{table}' has no geometry. Use --format json, table or parquet.")
+        raise UsageError(f"table '{table}' has no geometry. Use --format json, csv, table or parquet.")
+    table_filter = include_identity(revision, table, table_filter)
     query, parameters = build_selection(revision, table, table_filter)
-    columns = revision.list_columns(table)
+    columns = table_filter.columns or revision.list_columns(table)
     others = (name for name in columns if name != geometry)
     properties = ", ".join(f"'{escape_literal(name)}': {quote_identifier(name)}" for name in others)
     converted = _convert_for_json(revision.connection, query, parameters, unchanged=geometry)
@@ -44,6 +40,16 @@ def format_geojson_features(revision: Revision, table: str, table_filter: TableF
     feature = f"SELECT {fields} FROM ({converted})"  # noqa: S608
     with translate_sql_errors(table_filter.where):
         return _fetch_json_rows(revision.connection, feature, parameters)
+
+
+def format_csv_lines(revision: Revision, table: str, table_filter: TableFilter, delimiter: str = ",") -> list[str]:
+    """Return a header and a table's filtered rows as CSV (RFC 4180), geometry as WKT.
+
+    Null is an empty field, and an empty text is `""`.
+    """
+    query, parameters = build_selection(revision, table, table_filter)
+    with translate_sql_errors(table_filter.where):
+        return _fetch_csv_lines(revision.connection, query, parameters, delimiter)
 
 
 def write_parquet(revision: Revision, table: str, table_filter: TableFilter, path: Path) -> None:
@@ -61,24 +67,51 @@ def write_parquet(revision: Revision, table: str, table_filter: TableFilter, pat
         raise StorageError(f"cannot write '{path}': {error}") from error
 
 
-def format_query_json_lines(
-    database: Database, query: str, position: int, locate_files: FileLocator, timeout_s: float | None
-) -> list[str]:
+def format_query_json_lines(user_query: UserQuery) -> list[str]:
     """Run a user's SELECT and return its rows as JSON objects, geometry as GeoJSON."""
-    with open_user_query(database, query, position, locate_files, timeout_s) as (connection, select):
-        return _fetch_json_rows(connection, select)
+    with open_user_query(user_query) as (connection, select):
+        return _fetch_json_rows(connection, select, user_query.parameters)
 
 
-def _fetch_json_rows(
-    connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, Any] | None = None
-) -> list[str]:
+def format_query_csv_lines(user_query: UserQuery, delimiter: str = ",") -> list[str]:
+    """Run a user's SELECT and return a header and its rows as CSV; see `format_csv_lines`."""
+    with open_user_query(user_query) as (connection, select):
+        return _fetch_csv_lines(connection, select, user_query.parameters, delimiter)
+
+
+def _fetch_csv_lines(connection: duckdb.DuckDBPyConnection, query: str, parameters: Any, delimiter: str) -> list[str]:
+    columns = connection.execute(f"DESCRIBE ({query}\n)", parameters).fetchall()
+    fields = f" || '{delimiter}' || ".join(_convert_column_for_csv(name, kind, delimiter) for name, kind, *_ in columns)
+    header = delimiter.join(_quote_field(name, delimiter) for name, *_ in columns)
+    return [header, *fetch_limited_texts(connection, f"SELECT {fields} FROM ({query}\n)", parameters)]  # noqa: S608
+
+
+def _convert_column_for_csv(name: str, kind: str, delimiter: str) -> str:
+    column = quote_identifier(name)
+    if kind.startswith("GEOMETRY"):
+        text = f"ST_AsText({column})"
+    else:
+        text = (
+            f"to_json({column})::VARCHAR"
+            if kind.endswith("]") or kind.startswith(("STRUCT", "MAP"))
+            else f"{column}::VARCHAR"
+        )
+    quoted = f"""'"' || replace({text}, '"', '""') || '"'"""
+    needs_quotes = f"""{text} = '' OR regexp_matches({text}, '["\r\n{delimiter}]')"""
+    return f"CASE WHEN {column} IS NULL THEN '' WHEN {needs_quotes} THEN {quoted} ELSE {text} END"
+
+
+def _quote_field(text: str, delimiter: str) -> str:
+    needs_quotes = not text or any(letter in text for letter in f'"\r\n{delimiter}')
+    return '"' + text.replace('"', '""') + '"' if needs_quotes else text
+
+
+def _fetch_json_rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: Any = None) -> list[str]:
     converted = _convert_for_json(connection, query, parameters)
     return fetch_limited_texts(connection, f"SELECT to_json(r)::VARCHAR FROM ({converted}) AS r", parameters)  # noqa: S608
 
 
-def _convert_for_json(
-    connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, Any] | None, unchanged: str = ""
-) -> str:
+def _convert_for_json(connection: duckdb.DuckDBPyConnection, query: str, parameters: Any, unchanged: str = "") -> str:
     """Wrap `query` to convert its columns to values that JSON has, except the column `unchanged`."""
     columns = connection.execute(f"DESCRIBE ({query}\n)", parameters).fetchall()
     converted = [_convert_column_for_json(name, "" if name == unchanged else kind) for name, kind, *_ in columns]

@@ -21,8 +21,8 @@ from geographer.outputs.manifest import (
 )
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.logged_content import LoggedContent
-from geographer.storage.queries.read_tables import TableFilter
 from geographer.storage.queries.revision import Revision
+from geographer.storage.queries.selection import TableFilter
 from geographer.storage.workspace.checkout import CheckoutResult, FileSource, list_files, restore_files, split_files
 from geographer.storage.workspace.paths import (
     SafeFolder,

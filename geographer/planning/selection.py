@@ -12,8 +12,9 @@ from geographer.planning.recipe_events import SelectorRun, SelectorRuns
 from geographer.storage.database.connection import quote_identifier
 from geographer.storage.database.sql_sandbox import translate_sql_errors
 from geographer.storage.events.row_tables import make_row_table
-from geographer.storage.queries.read_tables import TableFilter, read_table
+from geographer.storage.queries.read_tables import read_table
 from geographer.storage.queries.revision import Revision
+from geographer.storage.queries.selection import TableFilter
 from geographer.storage.queries.table import Table
 
 SelectorFunction = Callable[[Any], Iterable[Any]]

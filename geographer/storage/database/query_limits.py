@@ -68,11 +68,11 @@ def limit_memory(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("SET temp_directory = ''")
 
 
-def fetch_limited_table(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+def fetch_limited_table(connection: duckdb.DuckDBPyConnection, query: str, parameters: Any = None) -> pa.Table:
     """Run a query and return its rows as Arrow; `UsageError` if they take more than half of the memory."""
     import pyarrow as pa
 
-    reader = connection.execute(query).to_arrow_reader()
+    reader = connection.execute(query, parameters).to_arrow_reader()
     batches = [*_limit_size(reader, lambda batch: batch.nbytes)]
     return pa.Table.from_batches(batches, reader.schema)
 

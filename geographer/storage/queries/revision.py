@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -112,7 +112,11 @@ class Revision:
 
     def list_columns(self, table: str) -> list[str]:
         """Return the columns of a table, user columns last."""
-        return [row[0] for row in self.fetch_rows(f"DESCRIBE {quote_identifier(table)}")]
+        return [*self.describe_columns(table)]
+
+    def describe_columns(self, table: str) -> dict[str, str]:
+        """Return the types of the columns of a table, user columns last."""
+        return {row[0]: row[1] for row in self.fetch_rows(f"DESCRIBE {quote_identifier(table)}")}
 
     def list_user_columns(self, subject: str) -> dict[str, str]:
         """Return the user columns of 'feature' or 'raster' with types that hold the values of all events."""
@@ -179,9 +183,33 @@ class Revision:
         """Return the select list of the user columns of features or rasters, without `reserved` names."""
         columns = {name: kind for name, kind in self.list_user_columns(subject).items() if name not in reserved}
         return "".join(
-            f", (properties->>'{escape_literal(make_json_path(name))}')::{kind} AS {quote_identifier(name)}"
-            for name, kind in columns.items()
+            f", {column.value_sql}::{column.type} AS {quote_identifier(column.name)}"
+            for column in combine_user_columns(columns)
         )
+
+
+class CombinedColumn(NamedTuple):
+    """A user column of a table: its name, its type, and SQL for the text of its value in `properties`."""
+
+    name: str
+    type: str
+    value_sql: str
+
+
+def combine_user_columns(columns: Mapping[str, str]) -> list[CombinedColumn]:
+    """Return the columns that tables show: those whose names differ only in case, which SQL takes for one, are one.
+
+    Its name is that of the first, its value that of any. `columns` are names and types.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in columns:
+        groups.setdefault(name.lower(), []).append(name)
+    combined = []
+    for names in groups.values():
+        values = [f"(properties->>'{escape_literal(make_json_path(name))}')" for name in names]
+        value = f"coalesce({', '.join(values)})" if len(values) > 1 else values[0]
+        combined.append(CombinedColumn(names[0], choose_common_type([columns[name] for name in names]), value))
+    return combined
 
 
 def choose_common_type(types: list[str]) -> str:

@@ -13,8 +13,8 @@ from geographer.outputs.export import format_json_lines
 from geographer.storage.database.connection import Database, find_spatial_extension
 from geographer.storage.events.row_tables import CORE_TABLES
 from geographer.storage.log.append import create_log
-from geographer.storage.queries.read_tables import TableFilter
 from geographer.storage.queries.revision import TABLES, open_revision
+from geographer.storage.queries.selection import TableFilter
 from geographer.storage.state import facts
 from geographer.storage.state.facts import EventFact, RecipeFact, RecipeRemovalFact, TagFact
 from geographer.storage.state.update import is_state_unaltered, read_state_position, rebuild_state, update_state
