@@ -116,10 +116,10 @@ def deduplicate_column_names(
     unique_names: dict[str, str] = {}
     taken = {name.lower() for name in reserved}
     distinct_names = dict.fromkeys(names)
-    known_names = {name.lower(): name for name in reversed([*known]) if name not in distinct_names}
-    known_names = {lower: name for lower, name in known_names.items() if lower not in taken}
+    known_names = {name.lower(): name for name in reversed([*known]) if name.lower() not in taken}
     for name in distinct_names:
-        unique_name = known_names.get(name.lower(), name)
+        known_name = known_names.get(name.lower(), name)
+        unique_name = name if name in known or known_name in distinct_names else known_name
         while unique_name.lower() in taken:
             unique_name += "_"
         taken.add(unique_name.lower())

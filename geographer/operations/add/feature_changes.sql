@@ -1,10 +1,10 @@
 -- feature_changes.sql: what an addition that replaces or syncs does to each feature, with what differs; equal features are left out
--- needs: incoming_feature, recorded_feature (feature_rows.py), checked_feature, $crs, $columns, $removes, $tolerance · makes: temp table feature_difference
+-- needs: incoming_feature, dataset_feature (feature_rows.py), checked_feature, $crs, $columns, $removes, $tolerance · makes: temp table feature_difference
 CREATE OR REPLACE TEMP TABLE feature_difference AS
 WITH pair AS (
     SELECT incoming, recorded,
            CASE WHEN recorded.crs <> $crs THEN ST_Transform(recorded.native, recorded.crs, $crs, always_xy := true) END AS transformed
-    FROM incoming_feature AS incoming LEFT JOIN recorded_feature AS recorded USING (feature_id)
+    FROM incoming_feature AS incoming LEFT JOIN dataset_feature AS recorded USING (feature_id)
     WHERE recorded.row_digest IS DISTINCT FROM incoming.row_digest
 ), with_points AS (
     SELECT *, if(ST_GeometryType(transformed) = ST_GeometryType(incoming.shape) AND ST_NPoints(transformed) = ST_NPoints(incoming.shape),
@@ -31,5 +31,5 @@ SELECT incoming.row_index, if(is_new, 'added', 'changed') AS change, incoming.fe
 FROM difference WHERE is_new OR len(differences) > 0
 UNION ALL
 SELECT NULL, 'removed', feature_id, NULL, NULL, NULL, NULL, NULL, []
-FROM recorded_feature ANTI JOIN checked_feature USING (feature_id) WHERE $removes
+FROM dataset_feature ANTI JOIN checked_feature USING (feature_id) WHERE $removes
 ORDER BY row_index NULLS LAST, feature_id;

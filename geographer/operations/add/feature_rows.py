@@ -13,9 +13,8 @@ from geographer.planning.vectors.source import VectorSource
 from geographer.storage.database.connection import escape_literal, quote_identifier
 from geographer.storage.database.sql_sandbox import validate_expression
 from geographer.storage.events.payload import Columns
-from geographer.storage.events.row_tables import make_json_path
 from geographer.storage.log.digests import build_row_digest_sql
-from geographer.storage.queries.revision import Revision, choose_common_type
+from geographer.storage.queries.revision import CombinedColumn, Revision, combine_user_columns
 
 if TYPE_CHECKING:
     from geographer.operations.add.features import AddFeatures
@@ -98,37 +97,37 @@ def _stage_differences(
     revision: Revision, source: VectorSource, known: Columns, types: Columns, *, removes: bool
 ) -> None:
     """Make the temp table `feature_difference`: values are compared as the dataset's columns show them."""
-    kinds = {name: choose_common_type([known[name]]) if name in known else "VARCHAR" for name in {**known, **types}}
+    columns = combine_user_columns({**dict.fromkeys(types, "VARCHAR"), **known})
     digest = build_row_digest_sql("feature_change")
-    connection = revision.connection
+    texts, connection = _build_texts_sql(columns), revision.connection
     connection.execute(
         "CREATE OR REPLACE TEMP VIEW incoming_feature AS "  # noqa: S608
-        f"SELECT *, {digest} AS row_digest, {_build_texts_sql(kinds)} AS texts FROM checked_row"
+        f"SELECT *, {digest} AS row_digest, {texts} AS texts FROM checked_row"
     )
     connection.execute(
-        "CREATE OR REPLACE TEMP VIEW recorded_feature AS "  # noqa: S608
+        "CREATE OR REPLACE TEMP VIEW dataset_feature AS "  # noqa: S608
         "SELECT feature_id, id_is_integer, class, coalesce(native, geometry) AS native, crs, row_digest, "
-        f"{_build_texts_sql(kinds)} AS texts FROM current_feature"
+        f"{texts} AS texts FROM current_feature"
     )
     options = {
         "crs": source.crs,
-        "columns": [*kinds],
+        "columns": [column.name for column in columns],
         "removes": removes,
         "tolerance": _TOLERANCES.get(source.crs, _TOLERANCE),
     }
     connection.execute(_FEATURE_CHANGES.read_text(), options)
 
 
-def _build_texts_sql(kinds: Columns) -> str:
+def _build_texts_sql(columns: list[CombinedColumn]) -> str:
     """Return SQL for the list of a row's values in user columns, as texts of the columns' types; NaN is NULL.
 
     So values are equal that a file format, which lacks a type or NaN, returns otherwise.
     """
     texts = []
-    for name, kind in kinds.items():
-        text = f"(properties->>'{escape_literal(make_json_path(name))}')"
-        typed = text if kind == "VARCHAR" else f"coalesce(TRY_CAST({text} AS {kind})::VARCHAR, {text})"
-        texts.append(f"nullif({typed}, 'nan')" if kind == "DOUBLE" else typed)
+    for column in columns:
+        text = column.value_sql
+        typed = text if column.type == "VARCHAR" else f"coalesce(TRY_CAST({text} AS {column.type})::VARCHAR, {text})"
+        texts.append(f"nullif({typed}, 'nan')" if column.type == "DOUBLE" else typed)
     return f"[{', '.join(texts)}]::VARCHAR[]"
 
 

@@ -1,0 +1,138 @@
+"""Sync: a file's features become those of the dataset; what was written and not edited changes nothing."""
+
+from __future__ import annotations
+
+import datetime
+import math
+
+import geopandas
+import pandas
+import pytest
+import shapely
+
+from geographer.base.errors import UsageError
+from tests.operations.add.conftest import make_table
+from tests.sample_rasters import CUSTOM_CRS
+
+SHAPES = [
+    shapely.box(11, 47, 11.25, 47.125),
+    shapely.MultiPoint([(11.123456789012345, 47), (12, 48)]),
+    shapely.LineString([(0.1, 0.2), (0.3, 1 / 3)]),
+]
+
+
+def make_frame(ids, shapes, crs="EPSG:4326", **columns):
+    return geopandas.GeoDataFrame({"feature_id": ids, **columns}, geometry=[*shapes], crs=crs)
+
+
+def fill_dataset(dataset, crs="EPSG:4326"):
+    """Add features of all column types, with the values that formats lose."""
+    moment = datetime.datetime(2020, 2, 29, 12, 30, 1, 123456)
+    columns = {
+        "class": ["lake", "pond", "lake"],
+        "area": [1.5, math.nan, math.inf],
+        "count": [2**60, None, -1],
+        "open": [True, None, False],
+        "seen": [moment, None, datetime.datetime(1969, 1, 1)],
+        "note": ["", None, "ü ' \""],
+        "fid": [9, 8, 7],
+        "geom": ["a", "b", "c"],
+    }
+    frame = make_frame(["a", "b", "c"], geopandas.GeoSeries(SHAPES, crs="EPSG:4326").to_crs(crs), crs=crs, **columns)
+    frame["count"] = frame["count"].astype("Int64")
+    dataset.add_features(frame)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32633", CUSTOM_CRS])
+def test_exported_file_changes_nothing(dataset, tmp_path, crs):
+    fill_dataset(dataset, crs)
+    dataset.write_table("features", tmp_path / "f.gpkg")
+    result = dataset.add_features(tmp_path / "f.gpkg", sync=True)
+    assert not result.changed
+    assert (result.summary["unchanged"], result.summary["removed"]) == (3, 0)
+
+
+def test_exported_file_of_several_crss_changes_nothing(dataset, tmp_path):
+    fill_dataset(dataset, "EPSG:32633")
+    dataset.add_features(make_table({"id": ["d", "e"], "class": ["lake", "pond"], "more": [1, 2]}))
+    dataset.write_table("features", tmp_path / "f.gpkg")
+    assert not dataset.add_features(tmp_path / "f.gpkg", sync=True).changed
+    frame = geopandas.read_file(tmp_path / "f.gpkg")
+    frame.loc[frame.feature_id == "a", "note"] = "edited"
+    frame.to_file(tmp_path / "f.gpkg", FID="fid_", GEOMETRY_NAME="geometry")
+    before = dataset.features()
+    assert dataset.add_features(tmp_path / "f.gpkg", sync=True).summary["changed"] == 1
+    assert dataset.features()["geometry"] == before["geometry"]
+
+
+def test_edited_file_comes_back(dataset, tmp_path):
+    fill_dataset(dataset)
+    path = tmp_path / "f.gpkg"
+    dataset.write_table("features", path)
+    frame = geopandas.read_file(path)
+    drawn = shapely.Point(5, 6)
+    frame.loc[0, "note"] = "deep"
+    frame.loc[1, "geometry"] = shapely.affinity.translate(frame.geometry[1], 0, 1)
+    edited = pandas.concat(
+        [frame.drop(index=2), make_frame([None, None], [drawn, drawn], **{"class": ["pond", "mire"]})]
+    )
+    edited.to_file(path, layer="features", driver="GPKG", FID="fid_", GEOMETRY_NAME="geometry")
+    preview = dataset.add_features(path, sync=True, dry_run=True).preview.to_pylist()
+    assert [(row["change"], row["class"], row["differs"]) for row in preview] == [
+        ("changed", "lake", "note"),
+        ("changed", "pond", "geometry"),
+        ("added", "pond", ""),
+        ("added", "mire", ""),
+        ("removed", None, ""),
+    ]
+    result = dataset.add_features(path, sync=True)
+    assert result.kind == "features_synced"
+    assert {name: result.summary[name] for name in ("added", "changed", "removed", "unchanged", "classes")} == {
+        **{"added": 2, "changed": 2, "removed": 1, "unchanged": 0},
+        "classes": ["mire"],
+    }
+    features = dataset.features().to_geopandas().set_index("feature_id")
+    assert [*features.index[:2]] == ["a", "b"]
+    assert features.loc["a", "note"] == "deep"
+    assert features.loc["b"].geometry == frame.geometry[1]
+    assert {shape.wkt for shape in features.geometry[2:]} == {drawn.wkt}
+    assert not dataset.add_features(path, sync=True).changed
+    assert dataset.verify().ok
+    kinds = [(row["kind"], row["change"]) for row in dataset.history("c")]
+    assert kinds == [("features_added", "added"), ("features_synced", "removed")]
+
+
+def test_sync_keeps_features_that_are_skipped(dataset):
+    dataset.add_features(make_table({"id": ["a", "b", "c"]}))
+    frame = make_frame(["a", "b"], [shapely.Point(0, 0), shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])])
+    result = dataset.add_features(frame, sync=True, on_error="skip")
+    assert (result.summary["unchanged"], result.summary["skipped"], result.summary["removed"]) == (1, 1, 1)
+    assert dataset.features()["feature_id"].to_pylist() == ["a", "b"]
+
+
+def test_drawn_features_get_integers_among_integers(dataset):
+    dataset.add_features(make_table({"id": [1, 2]}))
+    frame = make_frame(pandas.array([1, 2, None], "Int64"), [shapely.Point(i, i) for i in range(3)])
+    assert dataset.add_features(frame, sync=True).summary["added"] == 1
+    ids = dataset.features()["feature_id"].to_pylist()
+    assert ids[:2] == [1, 2]
+    assert 0 < ids[2] < 2**52
+
+
+@pytest.mark.parametrize(
+    ("ids", "options", "message"),
+    [
+        ([], {}, "'the table' has no features: --sync would remove every feature of the dataset"),
+        (["a"], {"where": "true"}, "--sync takes the whole file: with --where it would remove the other features"),
+    ],
+)
+def test_sync_refuses_part_of_data(unchanged_dataset, ids, options, message):
+    frame = make_frame(pandas.array(ids, "string"), [shapely.Point(1, 1) for _ in ids])
+    with pytest.raises(UsageError, match=message):
+        unchanged_dataset.add_features(frame, sync=True, **options)
+
+
+def test_sync_names_columns_that_go(dataset, caplog):
+    dataset.add_features(make_table({"id": ["a", "b"], "depth": [1, None]}))
+    dataset.add_features(make_table({"id": ["a", "b"]}), sync=True)
+    assert caplog.messages == ["'the table' has no column 'depth': replaced features lose the values there"]
