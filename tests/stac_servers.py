@@ -173,6 +173,7 @@ class FaultyArchive:
         page_key: Parameter of the next page.
         format_token: Returns the token of a page number.
         max_page_size: Maximum number of items per page.
+        collection_fields: Further fields of every collection.
         url: URL of the API.
     """
 
@@ -184,6 +185,7 @@ class FaultyArchive:
         self.page_key: str = "token"
         self.format_token: Callable[[int], str] = str
         self.max_page_size: int = 10_000
+        self.collection_fields: dict[str, Any] = {}
         self._faults: dict[str, list[Fault]] = {}
         self._lasting_faults: dict[str, Fault] = {}
         self._lock = threading.Lock()
@@ -391,7 +393,7 @@ class _Faulty(BaseHTTPRequestHandler):
             return 200, json.dumps({"collections": collection_list, "links": []}).encode(), (path,)
         if path.startswith("/collections/"):
             name = path.removeprefix("/collections/")
-            collection_info = {"id": name, "type": "Collection", "license": "CC-BY-4.0"}
+            collection_info = {**archive.collection_fields, "id": name, "type": "Collection", "license": "CC-BY-4.0"}
             return (200, json.dumps(collection_info).encode(), (path,)) if name in collections else (404, b"", (path,))
         return 404, b"", (path,)
 

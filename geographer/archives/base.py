@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple
 from urllib.parse import urlparse
 
+from geographer.base.band_names import BandNames
 from geographer.base.errors import GeographerError, SourceError, UsageError, quote_names
 from geographer.base.plugins import PluginKind, accept_old_names
 from geographer.base.redaction import redact_text
@@ -17,7 +18,11 @@ SOURCES: Final = PluginKind(
     "source",
     "geographer.sources",
     "geographer.Source",
-    {"eodag": "geographer.archives.eodag:EodagSource", "alos": "geographer.archives.alos:AlosWorld3d"},
+    {
+        "eodag": "geographer.archives.eodag:EodagSource",
+        "stac": "geographer.archives.stac_api:StacSource",
+        "alos": "geographer.archives.alos:AlosWorld3d",
+    },
 )
 """Sources are named by entry points of this kind."""
 
@@ -68,6 +73,8 @@ class Product:
             `relative_orbit`, `absolute_orbit`, `processing_level`, `processing_baseline`, `processed` (ISO 8601, UTC).
             Must not contain secrets.
         files: What the archive states about each file to download, by name; used to verify the download.
+        bands: The names of the bands of files whose bands the archive states, in order, by the file's name.
+        order: What `OrderRequiredError.order` kept of an order that an earlier run placed; None: not ordered yet.
         handle: Private data of the source; it stays in this process.
     """
 
@@ -83,6 +90,8 @@ class Product:
     licence: str | None = None
     properties: Mapping[str, PropertyValue] = field(default_factory=dict)
     files: Mapping[str, FileInfo] = field(default_factory=dict)
+    bands: Mapping[str, tuple[BandNames, ...]] = field(default_factory=dict)
+    order: Mapping[str, str] | None = field(default=None, compare=False)
     handle: Any = field(default=None, compare=False, repr=False)
 
     @property

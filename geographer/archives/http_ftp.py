@@ -22,7 +22,7 @@ TIMEOUT_S: Final = 30.0
 
 _BLOCK_SIZE: Final = 64 * 1024
 _LINK: Final = re.compile(r"""<a\s[^>]*?href\s*=\s*["']?([^"'>\s]+)""", re.IGNORECASE)
-_CREDENTIALS_HINT: Final = "put user and password for this host into ~/.netrc (or the file that NETRC names)"
+CREDENTIALS_HINT: Final = "put user and password for this host into ~/.netrc (or the file that NETRC names)"
 
 
 class UrlNotFoundError(SourceError):
@@ -43,7 +43,7 @@ def fetch_file(url: str, destination: Path, on_progress: BytesCallback) -> None:
         if _is_html(response):
             raise SourceError(
                 f"'{redact_text(url)}': the archive sent an HTML page instead of the file. If it requires a login, "
-                f"{_CREDENTIALS_HINT}; otherwise open the URL in a browser."
+                f"{CREDENTIALS_HINT}; otherwise open the URL in a browser."
             )
         is_encoded = response.headers.get("Content-Encoding", "identity") != "identity"
         announced = None if is_encoded else parse_size(response.headers.get("Content-Length"))
@@ -159,6 +159,6 @@ def _translate_errors(url: str) -> Iterator[None]:
             raise UrlNotFoundError(f"{subject} does not exist") from None
         if ftp_status:
             rejected = f"the archive rejected the request ({ftp_status})"
-            reason = f"the login failed: {_CREDENTIALS_HINT}" if ftp_status == "530" else rejected
+            reason = f"the login failed: {CREDENTIALS_HINT}" if ftp_status == "530" else rejected
             raise SourceError(f"{subject}: {reason}") from None
-        raise to_source_error(error, subject, redact_text, _CREDENTIALS_HINT) from None
+        raise to_source_error(error, subject, redact_text, CREDENTIALS_HINT) from None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import quote
+
+from geographer.base.errors import quote_names
 
 
 def format_count(count: int, noun: str) -> str:
@@ -32,3 +35,14 @@ def encode_chip_id(text: str) -> str:
     """
     collection, slash, name = text.partition("/")
     return f"{collection}/{quote(name, safe='%~')}" if slash else text
+
+
+def suggest_names(name: str, names: Iterable[str]) -> str:
+    """Return `; similar: 'a', 'b'`, or an empty text if none is similar."""
+    import difflib
+
+    by_key = {candidate.casefold().replace("-", "_"): candidate for candidate in sorted(names)}
+    key = name.casefold().replace("-", "_")
+    similar = [by_key[match] for match in difflib.get_close_matches(key, by_key, n=5, cutoff=0.5)]
+    similar += [known for fold, known in by_key.items() if key in fold and known not in similar][: 5 - len(similar)]
+    return f"; similar: {quote_names(similar)}" if similar else ""

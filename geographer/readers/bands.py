@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 
+from geographer.base.band_names import find_band
 from geographer.base.errors import CorruptError, UsageError, quote_names, quote_objects
 from geographer.base.values import Grid
 from geographer.rasters.crs import parse_crs
@@ -70,10 +71,22 @@ class _Band(NamedTuple):
     unit: str | None
 
 
+class _Match(NamedTuple):
+    """A file that holds a band, and its number (from 1) there; None: all bands of the file."""
+
+    path: Path
+    number: int | None = None
+
+    def format_place(self) -> str:
+        """Return the file's name, and the number."""
+        return self.path.name if self.number is None else f"{self.path.name} band {self.number}"
+
+
 class BandsReader(Reader):
     """Reads bands in separate files (GeoTIFF or JPEG 2000): `B02.tif`, `red.tif` or `T32TPT_20260101_B04_10m.jp2`.
 
-    A band is matched by the file's name, or by one or more consecutive words of it (`B04`, `QA_PIXEL`), ignoring case.
+    A band is matched by the file's name, by the name or the common name that the archive or the file gives to a band in
+    it, or by one or more consecutive words of the file's name (`B04`, `QA_PIXEL`), ignoring case if nothing is equal.
     If a band has files of several resolutions, the finest is read, or the one at `resolution`. Without `bands` all
     files are read, sorted by path, and named by their names without the words common to all.
 
@@ -105,7 +118,8 @@ class BandsReader(Reader):
 
     def read(self, product_files: ProductFiles, destination: Path) -> ReadResult:
         """See `Reader.read`."""
-        bands = [band for name, path in self._find_files(product_files).items() for band in _read_bands(name, path)]
+        matches = self._find_files(product_files)
+        bands = [band for name, match in matches.items() for band in _read_bands(name, match.path, match.number)]
         _require_same_extent(bands)
         finest = min(bands, key=lambda band: math.prod(compute_pixel_size(band.grid)))
         grid = make_grid_at_resolution(finest.grid, self.resolution)
@@ -129,36 +143,36 @@ class BandsReader(Reader):
         }
         return ReadResult(notes)
 
-    def _find_files(self, product_files: ProductFiles) -> dict[str, Path]:
-        """Map each band's name to its file."""
+    def _find_files(self, product_files: ProductFiles) -> dict[str, _Match]:
+        """Map each band's name to its place."""
         product = f"product '{product_files.product_id}'"
         paths = product_files.find_files(TIFF_SUFFIXES + JP2_SUFFIXES, self._pattern)
         if not paths:
             names = product_files.format_names()
             raise CorruptError(f"{product} has no matching GeoTIFF or JPEG 2000. Its files are: {names}.")
-        matches: dict[str, list[Path]] = {}
+        matches: dict[str, list[_Match]] = {}
         if self.bands:
-            matches = {band: _match_band(band, paths) for band in self.bands}
+            matches = {band: _match_band(band, paths, product_files) for band in self.bands}
         else:
             for name, path in zip(_shorten_names(paths), paths, strict=True):
-                matches.setdefault(name, []).append(path)
+                matches.setdefault(name, []).append(_Match(path))
         if missing := [band for band, matching in matches.items() if not matching]:
             names = product_files.format_names(paths)
             raise UsageError(f"{product} has no {quote_objects('band', missing)}. Its files are: {names}.")
         return {band: self._choose_file(band, matching) for band, matching in matches.items()}
 
-    def _choose_file(self, band: str, paths: list[Path]) -> Path:
-        """Return the finest of a band's files, or the one at the requested resolution."""
-        if len(paths) == 1:
-            return paths[0]
+    def _choose_file(self, band: str, matches: list[_Match]) -> _Match:
+        """Return the finest of a band's places, or the one at the requested resolution."""
+        if len(matches) == 1:
+            return matches[0]
         sizes = {}
-        for path in paths:
-            with open_delivered_raster(path) as raster:
-                sizes[path] = compute_pixel_size(require_grid(raster))[0]
-        best = [path for path, size in sizes.items() if self.resolution and math.isclose(size, self.resolution)]
-        best = best or [path for path, size in sizes.items() if size == min(sizes.values())]
+        for match in matches:
+            with open_delivered_raster(match.path) as raster:
+                sizes[match] = compute_pixel_size(require_grid(raster))[0]
+        best = [match for match, size in sizes.items() if self.resolution and math.isclose(size, self.resolution)]
+        best = best or [match for match, size in sizes.items() if size == min(sizes.values())]
         if len(best) > 1:
-            names = quote_names([path.name for path in best])
+            names = quote_names([match.format_place() for match in best])
             raise UsageError(
                 f"band '{band}' matches several files: {names}. Use the full name, or choose one with the option "
                 "pattern."
@@ -186,20 +200,40 @@ class BandsReader(Reader):
         return Layer(band.name, band.path, band.number, band.grid, band.nodata, band.has_mask, resampling)
 
 
-def _match_band(band: str, paths: list[Path]) -> list[Path]:
-    """Return the files with the band's name, or else those with its words in their names."""
+def _match_band(band: str, paths: list[Path], product_files: ProductFiles) -> list[_Match]:
+    """Return the files, or the bands in files, that have a band's name, or else the files with its words in theirs."""
+    matches = [_Match(path) for path in paths]
+    names: list[tuple[str | None, ...]] = [(path.stem,) for path in paths]
+    for path in paths:
+        stated = product_files.get_bands(path)
+        matches += [_Match(path, number if len(stated) > 1 else None) for number in range(1, len(stated) + 1)]
+        names += [(None, *band_names) for band_names in stated]
+    if found := [matches[index] for index in find_band(band, names, _normalise_name)]:
+        return [match for match in found if match.number is None] or found
     name = _normalise_name(band)
-    matches = [path for path in paths if _normalise_name(path.stem) == name]
-    return matches or [path for path in paths if f"_{name}_" in f"_{_normalise_name(path.stem)}_"]
+    in_names = [_Match(path) for path in paths if f"_{name}_" in f"_{_normalise_name(path.stem)}_"]
+    return in_names or _match_description(band, paths)
 
 
-def _read_bands(name: str, path: Path) -> list[_Band]:
-    """Read the bands of a file, without alpha; several bands get their descriptions or numbers as suffixes."""
+def _match_description(band: str, paths: list[Path]) -> list[_Match]:
+    """Return the bands that the files themselves call so."""
+    places: dict[_Match, str | None] = {}
+    for path in paths:
+        with open_delivered_raster(path) as raster:
+            places |= {_Match(path, number): raster.descriptions[number - 1] for number in raster.indexes}
+    matches = list(places)
+    return [matches[index] for index in find_band(band, [(name,) for name in places.values()], _normalise_name)]
+
+
+def _read_bands(name: str, path: Path, only: int | None) -> list[_Band]:
+    """Read the bands of a file without alpha, or only one; several get their descriptions or numbers as suffixes."""
     with open_delivered_raster(path) as raster:
         grid = require_grid(raster)
         numbers = [band for band in raster.indexes if raster.colorinterp[band - 1] != ColorInterp.alpha]
+        numbers = [band for band in numbers if only in (None, band)]
         if not numbers:
-            raise CorruptError(f"raster '{path}' has no bands. Download the product again.")
+            which = "bands" if only is None else f"band {only}, which is '{name}' by the archive"
+            raise CorruptError(f"raster '{path}' has no {which}. Download the product again.")
         bands = []
         for number in numbers:
             index = number - 1

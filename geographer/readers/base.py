@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from geographer.base.band_names import BandNames
 from geographer.base.errors import UsageError, quote_names, quote_objects
 from geographer.base.plugins import PluginKind, accept_old_names
 
@@ -16,13 +17,19 @@ from geographer.base.plugins import PluginKind, accept_old_names
 class ProductFiles:
     """The files of a downloaded product in a `folder`; archives are unpacked.
 
-    `product_id`, `collection` and `properties` are those of the archive, as in `geographer.archives.base.Product`.
+    `product_id`, `collection`, `properties` and `bands` (names of the bands of each file, by its path in the folder)
+    are those of the archive, as in `geographer.archives.base.Product`.
     """
 
     folder: Path
     product_id: str
     collection: str = ""
     properties: Mapping[str, Any] = field(default_factory=dict)
+    bands: Mapping[str, tuple[BandNames, ...]] = field(default_factory=dict)
+
+    def get_bands(self, path: Path) -> tuple[BandNames, ...]:
+        """Return what the archive calls the bands of a file, in order; empty if it does not state them."""
+        return self.bands.get(path.relative_to(self.folder).as_posix(), ())
 
     def list_files(self) -> list[Path]:
         """List all files, sorted by path."""

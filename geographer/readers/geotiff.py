@@ -8,6 +8,7 @@ from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader
 
 from geographer.base.atomic_files import temporary_sibling, translate_os_errors
+from geographer.base.band_names import BandNames, find_band
 from geographer.base.errors import CorruptError, UsageError, quote_names, quote_objects
 from geographer.rasters.crs import crs_to_text
 from geographer.rasters.metadata import read_metadata
@@ -30,7 +31,8 @@ class GeoTiffReader(Reader):
     """Reads a single GeoTIFF or COG; other files of the product (metadata, previews) are ignored.
 
     Without `bands` and `resolution`, or if they are those of the file, its bytes are kept. Otherwise a new GeoTIFF has
-    the requested `bands` (by description, or by number from 1), with nodata, mask, names, scales and tags of the file.
+    the requested `bands` (by number from 1, by description, by the name or the common name that the archive states, or
+    by the name of a file with one band), with nodata, mask, names, scales and tags of the file.
     At another `resolution`, measurements are resampled bilinear to finer pixels, by average to coarser ones, or with
     the option `resampling`; a band with a colour table always with nearest.
 
@@ -52,7 +54,7 @@ class GeoTiffReader(Reader):
         path = self._find_file(product_files)
         notes: dict[str, object] = {"reader": self.name, "file": path.relative_to(product_files.folder).as_posix()}
         with open_delivered_raster(path) as raster:
-            bands = self._find_bands(raster)
+            bands = self._find_bands(raster, path, product_files.get_bands(path))
             file_grid = require_grid(raster)
             grid = make_grid_at_resolution(file_grid, self.resolution)
             is_unchanged_grid = is_same_grid(file_grid, grid)
@@ -93,14 +95,28 @@ class GeoTiffReader(Reader):
             f"pattern=*_DSM.tif, or use the reader bands. The GeoTIFFs are: {product_files.format_names(all_tiffs)}."
         )
 
-    def _find_bands(self, raster: DatasetReader) -> tuple[int, ...]:
+    def _find_bands(self, raster: DatasetReader, path: Path, stated: tuple[BandNames, ...]) -> tuple[int, ...]:
         """Return the numbers of the requested bands."""
         if not self.bands:
             return tuple(raster.indexes)
-        numbers = {str(band): band for band in raster.indexes}
-        numbers |= {name.casefold(): band for band, name in reversed([*enumerate(raster.descriptions, 1)]) if name}
-        missing = [band for band in self.bands if band.casefold() not in numbers]
-        if missing:
-            names = quote_names([name or str(band) for band, name in enumerate(raster.descriptions, 1)], limit=20)
+        candidates = _list_band_names(raster, path.stem, stated)
+        numbers = {band: [index + 1 for index in find_band(band, candidates)] for band in self.bands}
+        names = quote_names([next(filter(None, names[1:]), names[0] or "") for names in candidates], limit=20)
+        if missing := [band for band, matches in numbers.items() if not matches]:
             raise UsageError(f"raster '{raster.name}' has no {quote_objects('band', missing)}. Its bands are: {names}.")
-        return tuple(numbers[band.casefold()] for band in self.bands)
+        if ambiguous := [band for band, matches in numbers.items() if len(matches) > 1]:
+            listed = ", ".join(map(str, numbers[ambiguous[0]]))
+            raise UsageError(f"raster '{raster.name}' has several bands '{ambiguous[0]}': {listed}. Use a number.")
+        return tuple(matches[0] for matches in numbers.values())
+
+
+def _list_band_names(raster: DatasetReader, stem: str, stated: tuple[BandNames, ...]) -> list[tuple[str | None, ...]]:
+    """Return number, description, names by the archive and, of a file with one band, the file's name of each band."""
+    n_alpha = raster.colorinterp.count(ColorInterp.alpha)
+    padded = (*stated, *[BandNames()] * raster.count)
+    return [
+        (str(number), description, *names, stem if raster.count - n_alpha == 1 and kind != ColorInterp.alpha else None)
+        for number, description, kind, names in zip(
+            raster.indexes, raster.descriptions, raster.colorinterp, padded, strict=False
+        )
+    ]

@@ -325,7 +325,9 @@ def test_band_files_become_one_geotiff(dataset, tmp_path):
     dataset.add_features(place_file, crs=crs)
     with serve_faulty_archive() as archive:
         archive.add_item("apart", box, {path.name: path.read_bytes() for path in files.values()})
-        result = download(dataset, archive.url, bands=["SCL", "B02"])
+        assets = archive.items[0]["assets"]
+        assets["blue"] = {**assets.pop("B02"), "eo:bands": [{"name": "B02", "common_name": "blue"}]}
+        result = download(dataset, archive.url, bands=["SCL", "B02"], source="stac")
         requested_paths = sorted(request.path for request in archive.requests if request.path.startswith("/files/"))
 
     assert requested_paths == ["/files/apart/B02.tif", "/files/apart/SCL.tif"]

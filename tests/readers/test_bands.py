@@ -13,6 +13,7 @@ import pytest
 import rasterio
 from scipy.ndimage import map_coordinates
 
+from geographer.base.band_names import BandNames
 from geographer.base.errors import CorruptError, StorageError, UsageError
 from geographer.readers.bands import BandsReader
 from geographer.readers.base import ProductFiles, ReadResult
@@ -298,3 +299,25 @@ def test_full_disk_is_reported_without_leftovers(tmp_path: Path, size: int) -> N
     assert "StorageError" in process.stdout, process.stderr
     assert list(tmp_path.iterdir()) == [tmp_path / "in"]
     assert issubclass(StorageError, Exception)
+
+
+def test_bands_are_found_by_names_of_archive(tmp_path: Path) -> None:
+    write_band_files(tmp_path / "in", {"blue": FINE, "swir": COARSE}, {"blue": 10, "swir": 20})
+    write_cog(tmp_path / "in" / "visual.tif", np.stack([FINE + 1, FINE + 2, FINE + 3]), descriptions=("r", "g", "b"))
+    bands = {
+        "blue.tif": (BandNames("B02", "blue"),),
+        "swir.tif": (BandNames("B11", "swir16"),),
+        "visual.tif": (BandNames("B04", "red"), BandNames("B03", "green"), BandNames("B02", "blue")),
+    }
+    files, output = ProductFiles(tmp_path / "in", "product", bands=bands), tmp_path / "out.tif"
+
+    for names, values in ((("SWIR16", "B02"), FINE), (("b11", "green"), FINE + 2), (("B11", "g"), FINE + 2)):
+        BandsReader(bands=names).read(files, output)
+        with rasterio.open(output) as raster:
+            np.testing.assert_array_equal(raster.read(2), values)
+            assert raster.descriptions == names
+
+    excess = {"visual.tif": (*bands["visual.tif"], BandNames("B01"), BandNames("B05"))}
+    files = ProductFiles(tmp_path / "in", "product", bands=excess)
+    with pytest.raises(CorruptError, match="has no band 5, which is 'B05' by the archive"):
+        BandsReader(bands=("B05",)).read(files, output)

@@ -10,6 +10,7 @@ import pytest
 import rasterio
 from rasterio.enums import ColorInterp
 
+from geographer.base.band_names import BandNames
 from geographer.base.errors import CorruptError, UsageError
 from geographer.readers.base import ProductFiles, ReadResult
 from geographer.readers.geotiff import GeoTiffReader
@@ -173,3 +174,24 @@ def test_colours_are_kept(tmp_path: Path) -> None:
     _, output = read_geotiff(tmp_path / "in", resolution=20)
     with rasterio.open(output) as raster:
         assert raster.colorinterp == (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+
+
+def test_only_band_has_name_of_its_file(tmp_path: Path) -> None:
+    path = write_cog(tmp_path / "in" / "blue.tif", PIXELS[:1], nodata=0)
+    files = ProductFiles(tmp_path / "in", "product", bands={"blue.tif": (BandNames("B02", "azure"),)})
+    for name in ("blue", "b02", "AZURE", "1"):
+        GeoTiffReader(bands=(name,)).read(files, tmp_path / "out.tif")
+        assert (tmp_path / "out.tif").read_bytes() == path.read_bytes()
+    with pytest.raises(UsageError, match="has no band 'B03'"):
+        GeoTiffReader(bands=("B03",)).read(files, tmp_path / "out.tif")
+
+
+def test_bands_have_names_of_archive(tmp_path: Path) -> None:
+    write_cog(tmp_path / "in" / "scene.tif", PIXELS, nodata=0)
+    names = (BandNames("B04", "red"), BandNames("B05", "rededge"), BandNames("B06", "rededge"))
+    files, output = ProductFiles(tmp_path / "in", "product", bands={"scene.tif": names}), tmp_path / "out.tif"
+    GeoTiffReader(bands=("B06", "red")).read(files, output)
+    with rasterio.open(output) as raster:
+        np.testing.assert_array_equal(raster.read(), PIXELS[[2, 0]])
+    with pytest.raises(UsageError, match="has several bands 'rededge': 2, 3"):
+        GeoTiffReader(bands=("rededge",)).read(files, output)

@@ -1,11 +1,10 @@
 """Configure an eodag gateway for one provider and collection, without extra requests or files in the home folder."""
 
-import difflib
 import logging
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +14,11 @@ from urllib.error import HTTPError
 from geographer.archives.eodag.options import EodagOptions
 from geographer.archives.eodag.redaction import Redactor, collect_secrets
 from geographer.archives.http_errors import is_disk_error, iter_causes, to_source_error
-from geographer.base.errors import NotFoundError, SourceError, UsageError, quote_names
+from geographer.base.errors import NotFoundError, SourceError, UsageError
+from geographer.base.text import suggest_names
 
 _GENERIC: Final = "GENERIC_COLLECTION"
-_STATUS: Final = '{$.properties."order:status"#replace_str("Not Available","succeeded")}'
-"""Order status by STAC's order extension. eodag alone takes every product of a STAC API to be online."""
-
 _MAX_PAGE_SIZE: Final = 500
-_PAGE_SIZE_OF_URL: Final = 100
 _DEFAULT_PAGE_SIZE: Final = 50
 """eodag's own default for providers without a configured limit."""
 
@@ -77,26 +73,22 @@ def _describe_credentials(provider: str) -> str:
 def make_client(provider: str | None, collection: str, options: EodagOptions) -> EodagClient:
     """Return the client for a collection, of the given provider or of the one that eodag prefers.
 
-    `provider` is eodag's name, or a new one for the API at `options.url`; `collection` is eodag's name or alias, or the
-    archive's own name with `url` or `generic`.
+    `provider` is eodag's name; `collection` is eodag's name or alias, or with `generic` the archive's own name.
 
     Raises:
         NotFoundError: the provider or collection is unknown; the message lists similar names.
-        UsageError, SourceError: eodag's configuration is invalid, the provider's name is taken; a login is missing.
+        UsageError, SourceError: eodag's configuration is invalid; a login is missing.
     """
-    dag, user_configuration = _open_gateway(provider if options.url else None)
+    dag, user_configuration = _open_gateway()
     configurations = [entry.config for entry in dag._providers.values()]
     configurations += dag._providers.pruned_providers_config.values()
     redact = Redactor(collect_secrets(configurations, user_configuration))
-    if options.url:
-        provider = _register_stac_api(dag, provider, collection, options)
-    else:
-        provider, collection = _resolve_names(dag, provider, collection, options.generic)
+    provider, collection = _resolve_names(dag, provider, collection, options.generic)
     return EodagClient(dag, provider, collection, options.page_size or _find_page_size(dag, provider), redact)
 
 
-def _open_gateway(extra_provider: str | None) -> tuple[Any, object]:
-    """Return an eodag gateway that also allows `extra_provider`, and the user's parsed configuration file."""
+def _open_gateway() -> tuple[Any, object]:
+    """Return an eodag gateway, and the user's parsed configuration file."""
     with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="geographer-eodag-") as folder:
         warnings.simplefilter("ignore")
         from eodag import EODataAccessGateway
@@ -119,14 +111,13 @@ def _open_gateway(extra_provider: str | None) -> tuple[Any, object]:
                 raise NotFoundError(f"the file '{file}' that EODAG_CFG_FILE names does not exist. Correct or unset it.")
             file = empty
         user_configuration = _read_configuration(file)
-        allowed = list(environment.providers_whitelist)
         try:
             settings = EODAGSettings(
                 cfg_dir=Path(folder),
                 cfg_file=file,
                 locations_cfg_file=locations,
                 ext_collections_cfg_uri="",
-                providers_whitelist=[*allowed, extra_provider] if extra_provider and allowed else allowed,
+                providers_whitelist=list(environment.providers_whitelist),
             )
             return EODataAccessGateway(settings=settings), user_configuration
         except Exception as error:
@@ -147,29 +138,6 @@ def _read_configuration(file: Path) -> object:
     if content is None or isinstance(content, dict):
         return content
     raise UsageError(f"eodag's configuration '{file}' contains no providers. It must map provider names to settings.")
-
-
-def _register_stac_api(dag: Any, provider: str | None, collection: str, options: EodagOptions) -> str:
-    if provider is None:
-        raise UsageError("a STAC API given by 'url' needs a name to record. Pass a provider.")
-    if provider in dag._providers or provider in dag._providers.pruned_providers_config:
-        advice = "Leave 'url' out, or choose another name for the API."
-        raise UsageError(f"provider '{provider}' is known to eodag. {advice}")
-    search = {
-        "type": "StacSearch",
-        "api_endpoint": f"{options.root_url}/search",
-        "need_auth": False,
-        "asset_key_from_href": False,
-        "discover_queryables": {"fetch_url": None, "collection_fetch_url": None},
-        "discover_collections": {"fetch_url": None},
-        "metadata_mapping": {"order:status": _STATUS},
-        "pagination": {"max_limit": options.page_size or _PAGE_SIZE_OF_URL},
-    }
-    products = {collection: {"_collection": collection}, _GENERIC: {"_collection": "{collection}"}}
-    download = {"type": "HTTPDownload", "auth_error_code": 401, "extract": False}
-    names = {"name": provider, "url": str(options.url).rstrip("/"), "priority": 0}
-    _update_provider(dag, provider, {**names, "search": search, "products": products, "download": download})
-    return provider
 
 
 def _update_provider(dag: Any, provider: str, configuration: Mapping[str, object]) -> None:
@@ -230,15 +198,6 @@ def _add_generic_collection(dag: Any, provider: str | None, collection: str) -> 
     if collection not in dag._providers[provider].collections_config:
         _update_provider(dag, provider, {"products": {collection: {"_collection": collection}}})
     return provider, collection
-
-
-def suggest_names(name: str, names: Iterable[str]) -> str:
-    """Return `; similar: 'a', 'b'`, or an empty text if none is similar."""
-    by_key = {candidate.casefold().replace("-", "_"): candidate for candidate in sorted(names)}
-    key = name.casefold().replace("-", "_")
-    similar = [by_key[match] for match in difflib.get_close_matches(key, by_key, n=5, cutoff=0.5)]
-    similar += [known for fold, known in by_key.items() if key in fold and known not in similar][: 5 - len(similar)]
-    return f"; similar: {quote_names(similar)}" if similar else ""
 
 
 def _find_page_size(dag: Any, provider: str) -> int:

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from geographer.archives.base import BytesCallback, Product
 from geographer.archives.eodag.client import EodagClient
-from geographer.archives.eodag.products import EodagHandle, make_safe_name
+from geographer.archives.eodag.products import EodagHandle
+from geographer.archives.stac_assets import make_safe_name
 from geographer.base.errors import OrderRequiredError, SourceError
 
 _ONLINE: Final = "succeeded"

@@ -111,7 +111,7 @@ def _import_scene(
     product, unpacked = fetched.product, path.with_suffix(".unpacked")
     try:
         unpack_product(fetched.folder, unpacked)
-        files = ProductFiles(unpacked, product.product_id, product.collection, dict(product.properties))
+        files = ProductFiles(unpacked, product.product_id, product.collection, dict(product.properties), product.bands)
         options = {**({} if recipe.reader else source.reader_options), **recipe.all_reader_options}
         reader = choose_reader(files, recipe.reader or source.reader, options)
         notes = dict(_run_reader(reader, files, path).notes)

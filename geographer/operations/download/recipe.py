@@ -82,7 +82,7 @@ _BANDS: Final = Parameter(
     schema={"type": "array", "items": _NAME},
 )
 _SOURCE: Final = Parameter(
-    "How to reach the archive: eodag, alos, an entry point, or module:Class.",
+    "How to reach the archive: eodag, stac, alos, an entry point, or module:Class.",
     *("NAME", "none"),
     convert=SOURCES.parse_plugin,
     key="archive",

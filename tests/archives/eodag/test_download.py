@@ -25,13 +25,14 @@ from tests.stac_servers import (
     serve_stac,
 )
 
+pytestmark = pytest.mark.usefixtures("loopback_provider")
 EVERYWHERE = SearchQuery(-180, -90, 180, 90)
 ONCE = RetryPolicy(max_attempts=1)
 BLUE, CLASSES = b"II*\0" + bytes(range(256)) * 400, b"classes" * 100
 
 
-def make_source(archive: FaultyArchive, **options: object) -> EodagSource:
-    return EodagSource(provider="loopback", collection="scenes", url=archive.url, **options)
+def make_source(_archive: FaultyArchive, **options: object) -> EodagSource:
+    return EodagSource(provider="loopback", collection="scenes", **options)
 
 
 def search_archive(archive: FaultyArchive, **options: object) -> tuple[EodagSource, list[Product]]:

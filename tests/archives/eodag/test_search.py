@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +19,15 @@ from geographer.archives.eodag import EodagSource
 from geographer.base.errors import GeographerError, NotFoundError, SourceError, UsageError
 from geographer.base.retry import RetryPolicy
 from tests import REPOSITORY
-from tests.stac_servers import Fault, FaultyArchive, make_asset, make_stac_item, search_products, serve_stac
+from tests.stac_servers import Fault, FaultyArchive, search_products
 
 EVERYWHERE = SearchQuery(-180, -90, 180, 90)
 ONCE = RetryPolicy(max_attempts=1)
 
 
-def make_source(archive: FaultyArchive, **options: object) -> EodagSource:
-    return EodagSource(provider="loopback", collection="scenes", url=archive.url, **{"page_size": 3, **options})
+def make_source(**options: object) -> EodagSource:
+    """Return the source of the provider that `loopback_provider` configures."""
+    return EodagSource(provider="loopback", collection="scenes", **{"page_size": 3, **options})
 
 
 def add_scenes(archive: FaultyArchive, count: int = 7) -> FaultyArchive:
@@ -39,108 +38,6 @@ def add_scenes(archive: FaultyArchive, count: int = 7) -> FaultyArchive:
 
 def search_ids(source: EodagSource, query: SearchQuery = EVERYWHERE, retry_policy: RetryPolicy = ONCE) -> list[str]:
     return [product.product_id for product in search_products(source, query, retry_policy)]
-
-
-def test_search_finds_all_pages(tmp_path: Path) -> None:
-    items = [
-        make_stac_item(
-            f"scene-{number}",
-            (number, 0, number + 1, 1),
-            {"B02": make_asset("http://127.0.0.1:9/B02.tif", b"x")},
-            cloud_cover=12.5,
-        )
-        for number in range(7)
-    ]
-    with serve_stac(items, tmp_path) as url:
-        source = EodagSource(provider="rustac", collection="scenes", url=url, page_size=2)
-        products = search_products(source, SearchQuery(0.5, 0.2, 5.5, 0.8, "2023-06-01", "2023-06-01"), ONCE)
-        no_products = search_products(source, SearchQuery(0.5, 0.2, 5.5, 0.8, "2023-06-02", None), ONCE)
-        with pytest.raises(NotFoundError, match="archive 'rustac' has no collection 'scene'; similar: 'scenes'"):
-            search_products(EodagSource(provider="rustac", collection="scene", url=url), EVERYWHERE, ONCE)
-    assert [product.product_id for product in products] == [f"scene-{number}" for number in range(6)]
-    assert no_products == []
-    first = products[0]
-    assert (first.provider, first.collection, first.cloud_cover, first.size) == ("rustac", "scenes", 12.5, 1)
-    assert first.acquired == "2023-06-01T10:00:00"
-    assert shapely.from_wkb(first.footprint).equals(shapely.box(0, 0, 1, 1))
-
-
-def test_search_makes_one_request_per_page(archive: FaultyArchive) -> None:
-    assert len(search_ids(make_source(add_scenes(archive, 7)))) == 7
-    assert len(archive.list_search_bodies()) == 3
-    assert [body.get("token") for body in archive.list_search_bodies()] == [None, "2", "3"]
-
-
-def test_search_sends_box_time_and_query(archive: FaultyArchive) -> None:
-    add_scenes(archive)
-    list(
-        make_source(archive, query={"eo:cloud_cover": 20}).search(
-            SearchQuery(1.5, 0.25, 2.5, 0.75, "2023-06-01", "2023-06-30")
-        )
-    )
-    (body,) = archive.list_search_bodies()
-    searched_area = shapely.from_geojson(json.dumps(body["intersects"]))
-    assert searched_area.equals(shapely.box(1.5, 0.25, 2.5, 0.75))
-    assert body["collections"] == ["scenes"]
-    assert body["datetime"] == "2023-06-01T00:00:00.000Z/2023-06-30T23:59:59.999Z"
-    assert body["query"] == {"eo:cloud_cover": {"lte": 20}}
-
-
-def test_product_has_item_metadata(archive: FaultyArchive) -> None:
-    name = "S2B_MSIL2A_20230601T101031_N0509_R022_T32TPT_20230601T140000"
-    properties = {
-        "proj__code": "EPSG:32632",
-        "proj__shape": [2, 2],
-        "proj__transform": [10, 0, 600000, 0, -10, 5100000],
-    }
-    archive.add_item(
-        name,
-        (11, 45, 12, 46),
-        {"B02.tif": b"blue", "SCL.tif": b"class"},
-        cloud_cover=3.25,
-        license="CC-BY-SA-4.0",
-        **properties,
-    )
-    (product,) = search_products(make_source(archive), EVERYWHERE, ONCE)
-    assert product.crs == "EPSG:32632"
-    assert shapely.from_wkb(product.outline).equals(shapely.box(600000, 5099980, 600020, 5100000))
-    assert (product.cloud_cover, product.size, product.licence) == (3.25, 9, "CC-BY-SA-4.0")
-    assert product.properties["datatake"] == "S2B_20230601T101031"
-    assert sorted(product.files) == ["B02.tif", "SCL.tif"]
-    assert product.files["SCL.tif"].size == 5
-
-
-def test_licence_falls_back_to_collection(archive: FaultyArchive) -> None:
-    (product,) = search_products(make_source(add_scenes(archive, 1)), EVERYWHERE, ONCE)
-    assert product.licence == "CC-BY-4.0"
-
-
-def test_footprint_falls_back_to_bbox(archive: FaultyArchive) -> None:
-    for item in add_scenes(archive, 2).items:
-        item["geometry"] = None
-    del archive.items[1]["bbox"]
-    (product,) = search_products(make_source(archive), EVERYWHERE, ONCE)
-    assert shapely.from_wkb(product.footprint).equals(shapely.box(0, 0, 1, 1))
-
-
-def test_search_skips_products_without_area(archive: FaultyArchive) -> None:
-    add_scenes(archive, 2).items[0]["geometry"] = {"type": "Point", "coordinates": [0.5, 0.5]}
-    assert search_ids(make_source(archive)) == ["scene-1"]
-
-
-def test_bands_select_assets(archive: FaultyArchive) -> None:
-    archive.add_item("scene", (0, 0, 1, 1), {"B02.tif": b"bb", "B03.tif": b"ccc", "SCL.tif": b"dddd"})
-    source = make_source(archive)
-    for bands, files in ((("b02", "SCL"), ["B02.tif", "SCL.tif"]), (("B02", "B99"), ["B02.tif", "B03.tif", "SCL.tif"])):
-        source.bands = bands
-        (product,) = search_products(source, EVERYWHERE, ONCE)
-        assert sorted(product.files) == files
-
-
-def test_assets_accept_comma_separated_names(archive: FaultyArchive) -> None:
-    archive.add_item("scene", (0, 0, 1, 1), {"B02.tif": b"bb", "B03.tif": b"ccc", "SCL.tif": b"dddd"})
-    (product,) = search_products(make_source(archive, assets="B02, SCL"), EVERYWHERE, ONCE)
-    assert sorted(product.files) == ["B02.tif", "SCL.tif"]
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(-3, "try again"), OSError(errno.ENETUNREACH, "no network")])
@@ -158,128 +55,40 @@ def test_unreachable_archive_is_reported(
     assert raised.value.retryable
 
 
-def test_assets_option_selects_files(archive: FaultyArchive) -> None:
-    archive.add_item("scene", (0, 0, 1, 1), {"B02.tif": b"bb", "B03.tif": b"ccc", "thumb.png": b"dddd"})
-    archive.items[0]["assets"]["thumb"]["roles"] = ["thumbnail"]
-    sizes = {}
-    for assets in (None, "B0.", "B0[2,3]", ["B03"], ["thumb"]):
-        (product,) = search_products(make_source(archive, assets=assets), EVERYWHERE, ONCE)
-        sizes[str(assets)] = (product.size, sorted(product.files))
-    assert sizes == {
-        "None": (5, ["B02.tif", "B03.tif"]),
-        "B0.": (5, ["B02.tif", "B03.tif"]),
-        "B0[2,3]": (5, ["B02.tif", "B03.tif"]),
-        "['B03']": (3, ["B03.tif"]),
-        "['thumb']": (4, ["thumb.png"]),
-    }
-    with pytest.raises(SourceError, match=r"has none of the requested assets\. Its assets are B02, B03, thumb"):
-        search_products(make_source(archive, assets=["B99"]), EVERYWHERE, ONCE)
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault(404),
-        Fault(500),
-        Fault(200, body=b""),
-        Fault(200, body=b"<html>maintenance</html>"),
-        Fault(200, body=b"[]"),
-        Fault(200, body=b'{"type": "FeatureCollection"}'),
-        Fault(200, body=b'{"features": null}'),
-        Fault(200, body=b'{"features": {}}'),
-        Fault(200, body=b'{"features": [], "numberReturned": 3}'),
-        Fault(200, body=b'{"features": [{"type": "Feature", "properties": {}, "geometry": null}]}'),
-        Fault(200, max_bytes=40),
-        Fault(None),
-        Fault(None, is_reset=True),
-    ],
-    ids=lambda fault: f"{fault.status}-{(fault.body or b'')[:24].decode()}-{fault.max_bytes}-{fault.is_reset}",
-)
-def test_failed_page_is_an_error(archive: FaultyArchive, fault: Fault) -> None:
-    add_scenes(archive).set_fault("page=2", fault)
-    with pytest.raises(SourceError):
-        search_ids(make_source(archive))
-
-
-def test_failed_page_is_retried(archive: FaultyArchive, fast_retry: RetryPolicy) -> None:
-    add_scenes(archive).add_faults("page=2", Fault(503), Fault(None, is_reset=True))
-    assert len(search_ids(make_source(archive), retry_policy=fast_retry)) == 7
-
-
-def test_repeated_token_is_an_error(archive: FaultyArchive) -> None:
-    add_scenes(archive).format_token = lambda _number: "2"
-    with pytest.raises(SourceError, match="page 2 links to an earlier page"):
-        search_ids(make_source(archive))
-
-
-def test_repeated_page_is_an_error(archive: FaultyArchive) -> None:
-    add_scenes(archive)
-    archive.set_fault("page=2", Fault(200, body=json.dumps(archive.make_page({"limit": 3})[1]).encode()))
-    with pytest.raises(SourceError, match="page 2 repeats an earlier page"):
-        search_ids(make_source(archive))
-
-
-def test_missing_products_are_an_error(archive: FaultyArchive) -> None:
-    add_scenes(archive).number_matched = 9
-    with pytest.raises(SourceError, match="the archive states 9 products but sent 7"):
-        search_ids(make_source(archive))
-
-
-def test_short_pages_are_not_the_end(archive: FaultyArchive) -> None:
-    add_scenes(archive).max_page_size = 2
-    assert len(search_ids(make_source(archive, page_size=100))) == 7
-
-
-def test_full_last_page_is_the_end(archive: FaultyArchive) -> None:
-    assert len(search_ids(make_source(add_scenes(archive, 6)))) == 6
-    assert len(archive.list_search_bodies()) == 2
-
-
-def test_product_on_two_pages_is_yielded_once(archive: FaultyArchive) -> None:
-    add_scenes(archive)
-    shifted_page = archive.make_page({"limit": 3, "token": "2"})[1]
-    shifted_page["features"][0] = archive.items[2]
-    archive.add_faults("page=2", Fault(200, body=json.dumps(shifted_page).encode()))
-    products = [product.product_id for page in make_source(archive).search(EVERYWHERE) for product in page]
-    assert len(products) == len(set(products)) == 6
-
-
-@pytest.mark.parametrize("name", ["next", "page", "cursor"])
-def test_next_page_parameter_is_recognised(archive: FaultyArchive, name: str) -> None:
-    add_scenes(archive).page_key = name
-    assert len(search_ids(make_source(archive))) == 7
-
-
-def test_unknown_page_parameter_needs_option(archive: FaultyArchive) -> None:
+@pytest.mark.usefixtures("loopback_provider")
+def test_linked_pages_need_known_parameter(archive: FaultyArchive) -> None:
     add_scenes(archive).page_key = "weiter"
     with pytest.raises(SourceError, match="next_page_token_key"):
-        search_ids(make_source(archive))
-    assert len(search_ids(make_source(archive, next_page_token_key="weiter"))) == 7
+        search_ids(make_source())
+    assert len(search_ids(make_source(next_page_token_key="weiter"))) == 7
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_search_error_has_retry_after(archive: FaultyArchive, status: int) -> None:
-    retry_date = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
-    add_scenes(archive).add_faults(
-        "/search", Fault(status, {"Retry-After": "7"}), Fault(status, {"Retry-After": retry_date})
-    )
-    delays: list[float] = []
-    for _ in range(2):
-        with pytest.raises(SourceError, match=str(status)) as raised:
-            list(make_source(archive).search(EVERYWHERE))
-        assert raised.value.retryable
-        delays.append(raised.value.retry_after or 0)
-    assert delays[0] == 7
-    assert 590 < delays[1] <= 600
-    assert len(archive.list_search_bodies()) == 2
+@pytest.mark.usefixtures("loopback_provider")
+def test_linked_pages_must_be_complete(archive: FaultyArchive) -> None:
+    first_page = json.dumps(add_scenes(archive).make_page({"limit": 3})[1]).encode()
+    source = make_source()
+    for fault in (Fault(500), Fault(200, body=b'{"type": "FeatureCollection"}'), Fault(200, body=first_page)):
+        archive.add_faults("page=2", fault)
+        with pytest.raises(SourceError):
+            search_ids(source)
+    assert len(search_ids(source)) == 7
+    archive.format_token = lambda _number: "2"
+    with pytest.raises(SourceError, match="page 2 links to an earlier page"):
+        search_ids(source)
 
 
-def test_rejected_search_is_not_retried(archive: FaultyArchive, fast_retry: RetryPolicy) -> None:
-    error_body = b'{"description": "no such parameter"}'
-    add_scenes(archive).set_fault("/search", Fault(400, {"Content-Type": "application/json"}, error_body))
-    with pytest.raises(SourceError, match="no such parameter"):
-        search_ids(make_source(archive), retry_policy=fast_retry)
-    assert len(archive.list_search_bodies()) == 1
+def test_url_of_old_recipes_is_stac_api(archive: FaultyArchive, tmp_path: Path) -> None:
+    """Recipes of version 0.1.0 gave a STAC API's URL to the source `eodag`."""
+    add_scenes(archive, 4).items[3]["properties"]["eo:cloud_cover"] = 30
+    options = {"url": f"{archive.url}/search", "page_size": 2, "next_page_token_key": "token", "generic": True}
+    source = EodagSource(provider="mine", collection="scenes", query={"eo:cloud_cover": 20}, **options)
+    products = search_products(source, EVERYWHERE, ONCE)
+    assert [product.provider for product in products] == ["mine"] * 4
+    assert archive.list_search_bodies()[0]["query"] == {"eo:cloud_cover": {"lte": 20}}
+    source.fetch(products[0], tmp_path, lambda _n_bytes: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["B02.tif"]
+    with pytest.raises(UsageError, match="needs a name to record"):
+        EodagSource(provider=None, collection="scenes", url=archive.url)
 
 
 @pytest.mark.parametrize(
@@ -333,37 +142,9 @@ def test_source_requires_collection() -> None:
         EodagSource(provider="earth_search", collection=None)
 
 
-def test_url_requires_new_provider_name(archive: FaultyArchive) -> None:
-    with pytest.raises(UsageError, match="needs a name to record"):
-        EodagSource(provider=None, collection="scenes", url=archive.url)
-    with pytest.raises(UsageError, match="is known to eodag"):
-        EodagSource(provider="earth_search", collection="scenes", url=archive.url)
-
-
-def test_provider_whitelist_allows_url(archive: FaultyArchive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EODAG_PROVIDERS_WHITELIST", '["earth_search"]')
-    assert len(search_ids(make_source(add_scenes(archive)))) == 7
-
-
 def test_generic_accepts_unlisted_collection() -> None:
     source = EodagSource(provider="earth_search", collection="cop-dem-glo-30", generic=True)
     assert (source.provider, source.collection) == ("earth_search", "cop-dem-glo-30")
-
-
-def test_point_is_searched_as_tiny_box(archive: FaultyArchive) -> None:
-    assert search_ids(make_source(add_scenes(archive)), SearchQuery(1.5, 0.5, 1.5, 0.5)) == ["scene-1"]
-    (body,) = archive.list_search_bodies()
-    searched_area = shapely.from_geojson(json.dumps(body["intersects"]))
-    assert searched_area.is_valid
-    assert 0 < searched_area.area < 1e-12
-
-
-def test_silent_archive_times_out(archive: FaultyArchive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eodag.plugins.search.qssearch.DEFAULT_SEARCH_TIMEOUT", 0.2)
-    add_scenes(archive).set_fault("/search", Fault(delay=1.0))
-    with pytest.raises(SourceError, match="did not answer in time") as raised:
-        search_ids(make_source(archive))
-    assert raised.value.retryable
 
 
 NUMBERED = """
@@ -525,31 +306,6 @@ def test_requests_stay_on_loopback(numbered: FaultyArchive, tmp_path: Path, monk
         with contextlib.suppress(NotFoundError):
             EodagSource(provider=provider, collection=collection)
     assert hosts == {"127.0.0.1"}
-
-
-def test_search_writes_nothing_at_home(archive: FaultyArchive, tmp_path: Path) -> None:
-    add_scenes(archive).set_fault("page=2", Fault(500))
-    home = tmp_path / "home"
-    home.mkdir()
-    script = (
-        "from geographer.archives.eodag import EodagSource\n"
-        "from geographer.archives.base import SearchQuery\n"
-        "from geographer.base.errors import SourceError\n"
-        f"source = EodagSource(provider='loopback', collection='scenes', url='{archive.url}', page_size=3)\n"
-        "try:\n    list(source.search(SearchQuery(-180, -90, 180, 90)))\nexcept SourceError:\n    print('failed')\n"
-    )
-    home.chmod(0o500)
-    process = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
-        capture_output=True,
-        text=True,
-        env={"HOME": str(home), "PATH": ""},
-        cwd=REPOSITORY,
-        check=False,
-        timeout=60,
-    )
-    assert (process.returncode, process.stdout, process.stderr) == (0, "failed\n", "")
-    assert list(home.iterdir()) == []
 
 
 def test_eodag_is_imported_lazily() -> None:
