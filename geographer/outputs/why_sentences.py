@@ -19,6 +19,7 @@ _ROOT_SENTENCES: Final = {
     "rasters_added": "was added",
     "catalogue_added": "was added as a footprint",
     "features_added": "was added",
+    "features_synced": "was added by a sync",
     "dataset_imported": "was imported from another dataset",
     "geographer_imported": "was imported from a directory of GeoGrapher 1.0",
     "patch_applied": "was added by a patch",
