@@ -54,7 +54,7 @@ def _make_octagons(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarr
 
 def _write_dataset(root: Path, count: int) -> None:
     from geographer import Dataset
-    from geographer.operations.add.events import FeaturesAdded
+    from geographer.operations.add.events import FeatureIds, FeaturesAdded
     from geographer.storage.database.connection import Database
     from geographer.storage.events import CommitInfo
     from geographer.storage.log.append import append_event
@@ -63,7 +63,16 @@ def _write_dataset(root: Path, count: int) -> None:
 
     Dataset.init(root, classes=CLASSES, scm=False)
     (first, later), changed = _make_versions(count)
-    payload = FeaturesAdded(request={}, source="", columns={}, features=0, skipped=0, classes=[], crs="EPSG:4326")
+    payload = FeaturesAdded(
+        request={},
+        source="",
+        columns={},
+        features=0,
+        skipped=0,
+        classes=[],
+        crs="EPSG:4326",
+        ids=FeatureIds("column", "id"),
+    )
     database = Database(root / ".geographer")
     with database.open_connection(log="w", spatial=True) as connection:
         ids = np.arange(count)
@@ -98,7 +107,9 @@ def _write_packages(folder: Path, count: int) -> None:
     ids = np.arange(count)
     for name, values in zip(("old", "new"), versions, strict=True):
         columns = {"class": np.array(CLASSES)[ids % 3], "depth": ids % 7}
-        table = geopandas.GeoDataFrame(columns, geometry=_make_octagons(*values), crs="EPSG:4326")
+        table = geopandas.GeoDataFrame(
+            columns, geometry=_make_octagons(*values), crs="EPSG:4326", ids=FeatureIds("column", "id")
+        )
         table.to_file(folder / f"{name}.gpkg", layer="features", driver="GPKG", SPATIAL_INDEX="NO")
 
 

@@ -52,7 +52,7 @@ def compare_revisions(folder: Path, scale: float) -> list[Row]:
 def _write_log(root: Path, events: int) -> None:
     """Write a first event that adds all features; each later event changes, removes and adds a few."""
     from geographer import Dataset
-    from geographer.operations.add.events import FeaturesAdded
+    from geographer.operations.add.events import FeatureIds, FeaturesAdded
     from geographer.storage.database.connection import Database
     from geographer.storage.events import CommitInfo, Head
     from geographer.storage.log.append import append_event
@@ -62,7 +62,16 @@ def _write_log(root: Path, events: int) -> None:
     Dataset.init(root, classes=CLASSES, scm=False)
     database, commit_info = Database(root / ".geographer"), CommitInfo("Ada")
     rng = np.random.Generator(np.random.PCG64(3))
-    payload = FeaturesAdded(request={}, source="", columns={}, features=0, skipped=0, classes=[], crs="EPSG:4326")
+    payload = FeaturesAdded(
+        request={},
+        source="",
+        columns={},
+        features=0,
+        skipped=0,
+        classes=[],
+        crs="EPSG:4326",
+        ids=FeatureIds("column", "id"),
+    )
     # Keep the file attached and use one thread: the cost of appending is not measured here.
     with database.open_connection(log="w", spatial=True) as connection:
         connection.execute("SET threads = 1")
@@ -188,11 +197,20 @@ def measure_pixel_blame(folder: Path, scale: float) -> list[Row]:
 def _write_changes(root: Path, changes: int) -> None:
     """Write a first event that adds half as many features as there are changes, and 500 events that change the rest."""
     from geographer import Dataset
-    from geographer.operations.add.events import FeaturesAdded
+    from geographer.operations.add.events import FeatureIds, FeaturesAdded
 
     Dataset.init(root, classes=CLASSES, scm=False)
     rng = np.random.Generator(np.random.PCG64(14))
-    payload = FeaturesAdded(request={}, source="", columns={}, features=0, skipped=0, classes=[], crs="EPSG:4326")
+    payload = FeaturesAdded(
+        request={},
+        source="",
+        columns={},
+        features=0,
+        skipped=0,
+        classes=[],
+        crs="EPSG:4326",
+        ids=FeatureIds("column", "id"),
+    )
     half, later = changes // 2, 500
     events = [("added", rng.permutation(half))]
     events += [("changed", rng.choice(half, max(half // later, 1), replace=False)) for _ in range(later)]
@@ -242,7 +260,7 @@ def _write_chips(root: Path, count: int) -> None:
     Only the first masks have files; they are those that are blamed.
     """
     from geographer import Dataset
-    from geographer.operations.add.events import FeaturesAdded, RastersAdded
+    from geographer.operations.add.events import FeatureIds, FeaturesAdded, RastersAdded
     from geographer.operations.cut.events import ChipsCut
     from geographer.operations.label.events import LabelsMade
     from geographer.storage.events.payload import RecipeRecord
@@ -254,8 +272,9 @@ def _write_chips(root: Path, count: int) -> None:
     mask = {"all_touched": False, "collection": "chips", "ignore": None, "ignore_where": None, "overlap": "class-order"}
     label = RecipeRecord("mask", "label mask", {**mask, "width": None})
     added: dict[str, Any] = {"request": {}, "columns": {}, "skipped": 0}
+    ids = FeatureIds("column", "id")
     events = [
-        (FeaturesAdded(source="", features=count, classes=[], crs=CRS, **added), _make_squares(numbers, side)),
+        (FeaturesAdded(source="", features=count, classes=[], crs=CRS, ids=ids, **added), _make_squares(numbers, side)),
         (RastersAdded(rasters=1, collection="source", **added), _make_rasters(np.zeros(1, int), side, "source")),
         (ChipsCut(recipe=cut, chips=count, retired=0, unmet={}), _make_rasters(numbers, side, "chips")),
         (LabelsMade(recipe=label, masks=count, retired=0, dtype="uint8"), _make_masks(root, numbers)),

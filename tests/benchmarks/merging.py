@@ -91,13 +91,14 @@ def _write_branches(root: Path, count: int, changed: int) -> None:
 
 def _append_features(dataset: Dataset, rows: pa.Table) -> None:
     """Append the event that adds features, without checking them."""
-    from geographer.operations.add.events import FeaturesAdded
+    from geographer.operations.add.events import FeatureIds, FeaturesAdded
     from geographer.storage.events import CommitInfo
     from geographer.storage.log.append import append_event
     from geographer.storage.log.read import read_head
 
+    ids, columns = FeatureIds("column", "id"), {"depth": "BIGINT"}
     payload = FeaturesAdded(
-        request={}, source="", columns={"depth": "BIGINT"}, features=0, skipped=0, classes=[], crs="EPSG:4326"
+        request={}, source="", columns=columns, features=0, skipped=0, classes=[], crs="EPSG:4326", ids=ids
     )
     database = dataset._unit_of_work.database
     with database.open_connection(log="w", spatial=True) as connection:

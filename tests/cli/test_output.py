@@ -11,7 +11,7 @@ from msgspec import UNSET
 from geographer.base.errors import PluginError
 from geographer.base.text import format_count
 from geographer.cli import output
-from geographer.operations.add.events import ClassesAdded, FeaturesAdded
+from geographer.operations.add.events import ClassesAdded, FeatureIds, FeaturesAdded
 from geographer.operations.cut.events import ChipsCut, CoverReport
 from geographer.operations.download.events import RastersDownloaded, SceneCover
 from geographer.operations.import_dataset.events import DatasetImported
@@ -27,6 +27,7 @@ RECIPE = RecipeRecord("near", "cut around", {})
 EXAMPLES: dict[str, Any] = {
     "recipe": RECIPE,
     "cover": UNSET,
+    "ids": FeatureIds("column", "id"),
     "unmet": {},
     "columns": {},
     "parts": {},

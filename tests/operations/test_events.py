@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from geographer.base.errors import CorruptError
-from geographer.operations.add.events import CatalogueAdded, ClassesAdded, FeaturesAdded, RastersAdded
+from geographer.operations.add.events import CatalogueAdded, ClassesAdded, FeatureIds, FeaturesAdded, RastersAdded
 from geographer.operations.classes.events import ClassesRemapped
 from geographer.operations.import_dataset.events import DatasetImported, SourceHead, SourceHistory
 from geographer.operations.remove.events import RastersRemoved, RecipeRemoved
@@ -41,14 +41,17 @@ REMAPPED = ClassesRemapped(
 )
 
 
+COLUMN_IDS = FeatureIds("column", "id")
+
+
 @pytest.mark.parametrize(
     ("event", "summary"),
     [
         (
-            FeaturesAdded(source="a", columns={}, features=3, skipped=1, classes=["lake"], added=2, changed=1, unchanged=0, crs="EPSG:4326"),
+            FeaturesAdded(source="a", columns={}, features=3, skipped=1, classes=["lake"], added=2, changed=1, unchanged=0, crs="EPSG:4326", ids=COLUMN_IDS),
             "2 added, 1 changed, 3 features, 1 skipped, class lake, CRS EPSG:4326",
         ),
-        (FeaturesAdded(source="a", columns={}, features=1, skipped=0, classes=[], crs="W" * 40), "1 feature"),
+        (FeaturesAdded(source="a", columns={}, features=1, skipped=0, classes=[], crs="W" * 40, ids=FeatureIds("fid", None)), "1 feature, ids from the layer's FID"),
         (RastersAdded(columns={}, rasters=0, skipped=2, collection="s2"), "2 skipped, collection s2"),
         (CatalogueAdded(source="a", columns={}, rasters=1, collection="catalogue"), "1 raster, collection catalogue"),
         (ClassesAdded(classes=["a", "b"]), "classes a, b"),

@@ -12,7 +12,7 @@ import shapely
 
 from geographer import Dataset
 from geographer.base.errors import UsageError
-from geographer.operations.add.events import FeaturesAdded, RastersAdded
+from geographer.operations.add.events import FeatureIds, FeaturesAdded, RastersAdded
 from geographer.operations.label.events import LabelsMade
 from geographer.storage.database.connection import Database
 from geographer.storage.events import CommitInfo, EventPayload, Head
@@ -41,7 +41,13 @@ LABEL = {
     **{"md5": "a" * 32, "sha256": "b" * 64, "pixel_digest": "c" * 64},
 }
 FEATURES_ADDED = FeaturesAdded(
-    source="x", columns={"depth": "BIGINT"}, features=1, skipped=0, classes=[], crs="EPSG:4326"
+    source="x",
+    columns={"depth": "BIGINT"},
+    features=1,
+    skipped=0,
+    classes=[],
+    crs="EPSG:4326",
+    ids=FeatureIds("column", "id"),
 )
 RASTERS_ADDED = RastersAdded(rasters=1, skipped=0, collection="source", columns={})
 LABELS_MADE = LabelsMade(recipe=RecipeRecord("mask", "mask", {}), masks=1, retired=0)
