@@ -107,9 +107,7 @@ def _write_packages(folder: Path, count: int) -> None:
     ids = np.arange(count)
     for name, values in zip(("old", "new"), versions, strict=True):
         columns = {"class": np.array(CLASSES)[ids % 3], "depth": ids % 7}
-        table = geopandas.GeoDataFrame(
-            columns, geometry=_make_octagons(*values), crs="EPSG:4326", ids=FeatureIds("column", "id")
-        )
+        table = geopandas.GeoDataFrame(columns, geometry=_make_octagons(*values), crs="EPSG:4326")
         table.to_file(folder / f"{name}.gpkg", layer="features", driver="GPKG", SPATIAL_INDEX="NO")
 
 
