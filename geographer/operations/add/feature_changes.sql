@@ -1,10 +1,10 @@
 -- feature_changes.sql: what an addition that replaces or syncs does to each feature, with what differs; equal features are left out
--- needs: incoming_feature, dataset_feature (feature_rows.py), checked_feature, $crs, $columns, $removes, $tolerance · makes: temp table feature_difference
+-- needs: file_feature, dataset_feature (feature_rows.py), checked_feature, $crs, $columns, $removes, $tolerance · makes: temp table feature_difference
 CREATE OR REPLACE TEMP TABLE feature_difference AS
 WITH pair AS (
     SELECT incoming, recorded,
            CASE WHEN recorded.crs <> $crs THEN ST_Transform(recorded.native, recorded.crs, $crs, always_xy := true) END AS transformed
-    FROM incoming_feature AS incoming LEFT JOIN dataset_feature AS recorded USING (feature_id)
+    FROM file_feature AS incoming LEFT JOIN dataset_feature AS recorded USING (feature_id)
     WHERE recorded.row_digest IS DISTINCT FROM incoming.row_digest
 ), with_points AS (
     SELECT *, if(ST_GeometryType(transformed) = ST_GeometryType(incoming.shape) AND ST_NPoints(transformed) = ST_NPoints(incoming.shape),

@@ -101,7 +101,7 @@ def _stage_differences(
     digest = build_row_digest_sql("feature_change")
     texts, connection = _build_texts_sql(columns), revision.connection
     connection.execute(
-        "CREATE OR REPLACE TEMP VIEW incoming_feature AS "  # noqa: S608
+        "CREATE OR REPLACE TEMP VIEW file_feature AS "  # noqa: S608
         f"SELECT *, {digest} AS row_digest, {texts} AS texts FROM checked_row"
     )
     connection.execute(
