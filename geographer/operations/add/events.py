@@ -104,6 +104,7 @@ class FeaturesSynced(ColumnsEvent, kw_only=True, frozen=True):
     subject: ClassVar[str] = "feature"
     tables: ClassVar[tuple[str, ...]] = ("feature_change", "class_change", "skipped_input")
     is_optional: ClassVar[bool] = True
+    schema_rules: ClassVar[Mapping[str, Any]] = {"properties": {"request": {"required": ["sync"]}}}
 
     source: str
     columns: Columns
