@@ -120,6 +120,10 @@ def changed_dataset(sample_history, tmp_path_factory):
     dataset.review_revisions("v1", "v2", verdict="approve", message="as agreed")
     append_unreadable_row(dataset)
     dataset.remove_unreadable()
+    dataset.rename_recipe("mask", "masks")
+    dataset.rename_collection("archive", "shelf")
+    dataset.rename_class("quay", "pier")
+    dataset.rename_class("pier", "quay")
     dataset.remap_classes({"quarry": "pit", "pond": "pit", "quay": None}, prune_rasters=True)
     soft = {"id": "soft", "class": "pit", "prob_of_class_pit": 0.25, "prob_of_class_water": 0.75}
     feature = {"type": "Feature", "properties": soft, "geometry": {"type": "Point", "coordinates": [15.0, 47.0]}}

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "take-in": ("take_in", "Copy rasters that are recorded in place (references) into DVC."),
     "roots": ("roots", "List or set the folders of this machine that references lie in."),
     "remove": ("remove", "Remove features, rasters or a recipe; earlier revisions keep them."),
+    "rename": ("rename", "Give a collection, a recipe or a class another name; ids and history stay."),
     "restore": ("restore", "Restore removed features or rasters."),
     "withdraw": ("withdraw", "Delete the bytes of rasters and of their chips in every revision; digests stay."),
     "import": ("import_", "Import a directory of GeoGrapher 1.0, or merge another dataset."),

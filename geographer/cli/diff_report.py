@@ -36,6 +36,8 @@ def _iter_lines(diff: "Diff", sections: Collection[str], limit: int | None, plac
     yield f"{_format_revision(diff.old)} → {_format_revision(diff.new)}{where}"
     for review in diff.reviews:
         yield f"{review['verdict']} by {review['author']}: {review['message']}  @{review['position']}"
+    for renaming in diff.renamings:
+        yield f"renamed: {renaming.subject} {renaming.old_name} → {renaming.name}{_format_event(renaming.position)}"
     if diff.is_empty:
         yield "no differences"
         return

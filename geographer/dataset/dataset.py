@@ -39,6 +39,9 @@ from geographer.operations.remove.request import RemoveFeatures, RemoveRasters, 
 from geographer.operations.remove.restore import RestoreFeatures, RestoreRasters
 from geographer.operations.remove.unreadable import RemoveUnreadable
 from geographer.operations.remove.withdraw import WithdrawRasters
+from geographer.operations.rename.classes import RenameClass
+from geographer.operations.rename.collections import RenameCollection
+from geographer.operations.rename.recipes import RenameRecipe
 from geographer.operations.review import ReviewRevisions
 from geographer.operations.split.recipe import Split
 from geographer.operations.tag import TagRevision
@@ -351,6 +354,9 @@ class Dataset(BranchingDataset):
     restore_features = make_method("restore_features", RestoreFeatures, run)
     restore_rasters = make_method("restore_rasters", RestoreRasters, run)
     withdraw_rasters = make_method("withdraw_rasters", WithdrawRasters, run)
+    rename_collection = make_method("rename_collection", RenameCollection, run)
+    rename_recipe = make_method("rename_recipe", RenameRecipe, run)
+    rename_class = make_method("rename_class", RenameClass, run)
     remap_classes = make_method("remap_classes", RemapClasses, run)
     set_classes_from_probabilities = make_method("set_classes_from_probabilities", SetClassesFromProbabilities, run)
     download = make_method("download", Download, run)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from geographer.storage.database.connection import run_script
+from geographer.storage.queries.renamings import RecordedRenaming, list_renamings
 
 if TYPE_CHECKING:
     import duckdb
@@ -75,6 +76,11 @@ GEOMETRY_VERSIONS: Final = (
 )
 """The versions of changed features on either side, of which recorded_geometry.sql reads the geometries."""
 _BATCH_ROWS: Final = 4096
+_NAME_SUBJECTS: Final = {
+    **{"class": "class", "recipe": "recipe"},
+    **dict.fromkeys(("label", "label_object", "split"), "recipe"),
+}
+"""What the first key of a kind of objects is the name of."""
 _INTERNAL: Final = ("row_digest", "valid_from", "valid_to", "feature_key", "raster_key", "id_is_integer")
 
 
@@ -103,8 +109,46 @@ class ObjectChange(NamedTuple):
 
 def stage_changes(revision: Revision, sides: Sides) -> None:
     """Make the temporary tables `changed_<kind>`; see changed_objects.sql."""
+    renamings = list_renamings_between(revision, sides)
     for kind in OBJECT_KINDS.values():
-        _stage_kind(revision, kind, sides)
+        stage_versions(revision.connection, kind, sides)
+        if names := _map_names(renamings, _NAME_SUBJECTS.get(kind.name, ""), sides):
+            _rename_old_side(revision, kind, names)
+        pair_versions(revision.connection, kind, is_forward=sides.is_forward)
+
+
+def list_renamings_between(revision: Revision, sides: Sides) -> list[RecordedRenaming]:
+    """Return the renamings that lie between two revisions, oldest first; a recipe's stands for its chips'."""
+    between = [item for item in list_renamings(revision) if min(sides) < item.position <= max(sides)]
+    recipes = {item.position for item in between if item.subject == "recipe"}
+    return [item for item in between if item.subject != "collection" or item.position not in recipes]
+
+
+def _map_names(renamings: Sequence[RecordedRenaming], subject: str, sides: Sides) -> dict[str, str]:
+    """Return the name on the new side of what has another name on the old side, by that."""
+    names: dict[str, str] = {}
+    for item in renamings:
+        if item.subject == subject:
+            first = next((old for old, name in names.items() if name == item.old_name), item.old_name)
+            names[first] = item.name
+    pairs = [(old, name) for old, name in names.items() if old != name]
+    return dict(pairs if sides.is_forward else ((name, old) for old, name in pairs))
+
+
+def _rename_old_side(revision: Revision, kind: ObjectKind, names: Mapping[str, str]) -> None:
+    """Give what was renamed its name of the new side, so that it is one object; equal values are no difference."""
+    parameters = {"old_names": list(names), "new_names": list(names.values())}
+    template = (_FOLDER / "renamed_objects.sql").read_text()
+    columns = [column.strip().rpartition(" ")[2] for column in kind.columns.split(",")]
+    values = ", ".join(f"{{side}}.{column}" for column in columns if column != "path")
+    sql = template.format(
+        kind=kind.name,
+        name=f'"{kind.keys[0]}"',
+        same=" AND ".join(f'old_side."{key}" = new_side."{key}"' for key in kind.keys),
+        old_values=values.format(side="old_side"),
+        new_values=values.format(side="new_side"),
+    )
+    run_script(revision.connection, sql, parameters)
 
 
 def stage_changed_geometries(revision: Revision) -> None:

@@ -21,6 +21,7 @@ from geographer.diff.changes import (
     fetch_changed_geometries,
     fetch_changes,
     iter_changes,
+    list_renamings_between,
     stage_changed_geometries,
     stage_changes,
 )
@@ -30,6 +31,7 @@ from geographer.diff.pixels import FileChange, FileFinder, compare_changed_files
 from geographer.diff.reviews import read_reviews
 from geographer.diff.selection import DiffSelection, stage_selection
 from geographer.storage.log.read import read_event
+from geographer.storage.queries.renamings import RecordedRenaming
 from geographer.storage.queries.table import Table
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ class Diff:
             unless they were asked for.
         value_names: The classes by value, on the new side.
         reviews: The reviews of this difference; see `read_reviews`.
+        renamings: What was renamed between the two revisions: it is one object, under its name on the new side.
     """
 
     def __init__(
@@ -102,17 +105,19 @@ class Diff:
         footprints: pa.Table | None = None,
         value_names: Mapping[int, str] | None = None,
         reviews: pa.Table | None = None,
+        renamings: Sequence[RecordedRenaming] = (),
     ) -> None:
         self.old, self.new = old, new
         self.changes, self._geometries = changes, geometries
         self.flags, self.files, self.footprints = flags, files, footprints
         self.value_names = dict(value_names or {})
         self.reviews = [] if reviews is None else reviews.to_pylist()
+        self.renamings = renamings
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing differs."""
-        return not any(map(len, self.changes.values()))
+        return not self.renamings and not any(map(len, self.changes.values()))
 
     def _read_geometries(self) -> pa.Table:
         """See the attributes."""
@@ -261,7 +266,9 @@ def compute_diff(revision: Revision, sides: Sides, selection: DiffSelection, opt
     if options.with_flags or options.read_geometries is None:
         stage_changed_geometries(revision)
         geometries = fetch_changed_geometries(revision)
-    return _collect_changes(revision, sides, names, selection, options, geometries)
+    diff = _collect_changes(revision, sides, names, selection, options, geometries)
+    diff.renamings = list_renamings_between(revision, sides)
+    return diff
 
 
 def compute_other_diff(

@@ -44,6 +44,10 @@ def make_envelope(
         "reviews": [
             {name: review[name] for name in ("position", "author", "verdict", "message")} for review in diff.reviews
         ],
+        "renamings": [
+            {"subject": item.subject, "from": item.old_name, "to": item.name, "event": item.position}
+            for item in diff.renamings
+        ],
         "counts": [count._asdict() for count in diff.group_counts],
         "class_changes": [{"from": old, "to": new, "number": n} for (old, new), n in _sort_counts(diff.class_changes)],
         "moves": [

@@ -5,6 +5,7 @@ They do not import each other.
 - `create`   the first event of a dataset
 - `add`      features, rasters, footprints (catalogue) and directories of GeoGrapher 1.0
 - `remove`   features, rasters and recipes
+- `rename`   give collections, recipes and classes other names
 - `classes`  remap classes; assign classes from class probabilities
 - `download` fetch rasters that show the features
 - `cut`      cut chips from rasters

@@ -82,6 +82,11 @@ class Recipe(NamedRequest, kw_only=True, frozen=True):
         return self.name if self.makes_chips else None
 
     @property
+    def ignores_class_names(self) -> bool:
+        """Whether the files that it makes stay as they are if a class gets another name."""
+        return False
+
+    @property
     def max_workers(self) -> int:
         """See `Request.max_workers`."""
         return self.workers

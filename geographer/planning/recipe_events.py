@@ -1,13 +1,13 @@
 """What the events of recipes have in common: the recipe, the selectors that ran, covers, warnings."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from geographer.base.text import format_count
-from geographer.storage.events.payload import Count, EventPayload, Reasons, RecipeRecord
+from geographer.storage.events.payload import Count, Digest, EventPayload, Reasons, RecipeRecord
 
 
 class SelectorRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +43,28 @@ class ImportedRecipe(RecipeRecord, frozen=True):
 
     kind: Annotated[str, Meta(min_length=1)]
     form: Mapping[str, Any] | UnsetType = UNSET
+
+
+class RecipePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a recipe comes in the order of recipes: generation and digest of the event that created it, place there."""
+
+    generation: Count
+    digest: Digest
+    place: Count
+
+
+class PlacedRecipe(ImportedRecipe, kw_only=True, frozen=True):
+    """A recipe with its place in the order of recipes."""
+
+    order: RecipePlace | UnsetType = UNSET
+
+
+def find_recipe_place(recipes: Sequence[PlacedRecipe], name: str) -> tuple[int, str, int] | None:
+    """Return the place of the recipe of this name, as `EventPayload.find_recipe_order` has it, if it is recorded."""
+    for recipe in recipes:
+        if recipe.name == name and isinstance(recipe.order, RecipePlace):
+            return recipe.order.generation, recipe.order.digest, recipe.order.place
+    return None
 
 
 class SelectingEvent(RecipeEvent, kw_only=True, frozen=True):

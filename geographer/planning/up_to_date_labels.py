@@ -1,7 +1,8 @@
 """Up-to-date labels: those that their recipes would not make again, which a merge can copy."""
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -12,6 +13,9 @@ from geographer.storage.queries.revision import Revision
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_LAST_SETTINGS: Final = Path(__file__).with_name("last_label_settings.sql")
 
 
 class MakerRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +34,12 @@ class LabelSettings(msgspec.Struct, frozen=True):
     dtype: Literal["uint8", "uint16"] | UnsetType = UNSET
     bands: list[str] | UnsetType = UNSET
     maker: MakerRun | UnsetType = UNSET
+
+
+def read_last_settings(revision: Revision, name: str) -> LabelSettings:
+    """Return the settings that the labels of a recipe were last made with; `recipe_name` must be staged."""
+    settings = revision.fetch_value(_LAST_SETTINGS.read_text(), {"name": name})
+    return msgspec.json.decode(settings or "{}", type=LabelSettings)
 
 
 class UpToDateLabels(NamedTuple):

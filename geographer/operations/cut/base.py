@@ -24,6 +24,7 @@ from geographer.planning.shared_parameters import NAME_SCHEMA, RasterSelection, 
 from geographer.storage.database.connection import run_script
 from geographer.storage.database.sql_sandbox import translate_sql_errors, validate_order_by
 from geographer.storage.queries.remembered_removals import stage_remembered_removals
+from geographer.storage.queries.renamings import stage_renamings
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext
 from geographer.storage.state.update import MACROS
@@ -77,6 +78,11 @@ class PlanningContext:
     selections: Selections
     sources: SourceRasters
     accepts_window: WindowFilter
+
+    @property
+    def id_by_name(self) -> dict[str, str]:
+        """The ids of the recipe's chips by file stem; an id begins with the name that the recipe then had."""
+        return {chip_id.rpartition("/")[2]: chip_id for chip_id in sorted(self.existing_ids)}
 
     def crosses_edge(self, chip: Chip) -> bool:
         """Return whether a chip has pixels outside its raster."""
@@ -195,9 +201,9 @@ class CutRecipe(Recipe, kw_only=True, frozen=True):
         planning = PlanningContext(revision, recorded, existing_ids, *staged)
         windows = self.plan_windows(planning)
         sources.require_unchanged()
-        known_names = {id.removeprefix(f"{self.name}/") for id in existing_ids} | {chip.name for chip in removed_chips}
+        known_names = {*planning.id_by_name} | {chip.name for chip in removed_chips}
         windows = windows._replace(chips=make_names_distinct(windows.chips, known_names))
-        self._reject_other_rasters(revision, windows.chips)
+        self._reject_other_rasters(revision, [chip for chip in windows.chips if chip.name not in planning.id_by_name])
         return CutPlan(self, planning, windows)
 
     def select_bands(self, raster_id: str) -> tuple[int, ...] | None:
@@ -212,6 +218,7 @@ class CutRecipe(Recipe, kw_only=True, frozen=True):
         from geographer.storage.workspace.withdrawn_files import list_withdrawn_md5s
 
         stage_remembered_removals(revision)
+        stage_renamings(revision)
         query = (_FOLDER / "unchanged_chips.sql").read_text()
         withdrawn = sorted(list_withdrawn_md5s(revision))
         rows = revision.fetch_rows(query, {"name": self.name, "collection": self.source, "withdrawn": withdrawn})
@@ -298,6 +305,7 @@ class CutPlan:
         import pyarrow as pa
 
         self.recipe, self._context = recipe, context
+        self._id_by_name = context.id_by_name
         unchanged, removed_names = set(context.chips), {chip.name for chip in context.removed_chips}
         planned = [chip for chip in windows.chips if chip.name not in removed_names]
         self.chips = [chip for chip in planned if chip not in unchanged or self._has_other_pixels(chip)]
@@ -392,7 +400,7 @@ class CutPlan:
             )
 
     def _make_chip_id(self, chip: Chip) -> str:
-        return f"{self.recipe.name}/{chip.name}"
+        return self._id_by_name.get(chip.name) or f"{self.recipe.name}/{chip.name}"
 
     def _make_row(self, chip: Chip, result: "ChipResult") -> dict[str, object]:
         from geographer.rasters.read import grid_footprint_wkb
@@ -402,7 +410,7 @@ class CutPlan:
             "change": "changed" if raster_id in self._context.existing_ids else "added",
             "raster_id": raster_id,
             "collection": self.recipe.name,
-            "path": f"rasters/{raster_id}.tif",
+            "path": f"rasters/{self.recipe.name}/{chip.name}.tif",
             "storage": "dvc",
             **describe_grid(result.grid, result.band_count, result.dtype, result.nodata),
             **result.checksums._asdict(),

@@ -18,6 +18,7 @@ from geographer.storage.database.connection import register_table, run_script
 from geographer.storage.events.payload import RecipeRecord
 from geographer.storage.log.read import read_event, read_head
 from geographer.storage.queries.remembered_removals import stage_remembered_removals
+from geographer.storage.queries.renamings import stage_renamings
 from geographer.storage.queries.revision import Revision
 
 _SOURCE_ROWS: Final = Path(__file__).with_name("source_rows.sql")
@@ -86,6 +87,7 @@ def read_source_dataset(
     """
     up_to_date = find_up_to_date_labels(revision)
     stage_remembered_removals(revision)
+    stage_renamings(revision)
     with register_table(revision.connection, "up_to_date_label", up_to_date.labels):
         run_script(revision.connection, _SOURCE_ROWS.read_text())
         tables = {view: revision.fetch_arrow(f"FROM {view}") for view in _VIEWS}

@@ -3,7 +3,7 @@
 --   labels, those that are up to date with their dependencies; objects on labels as in the log; boxes of recipes, and what
 --   their selectors selected last
 -- needs: current_feature, current_raster, current_label, current_label_object, feature_order, raster_order, selected_input,
---   the views of the chain, up_to_date_label (see UpToDateLabels.labels), state.raster, state.recipe, macro is_current,
+--   the views of the chain, up_to_date_label (see UpToDateLabels.labels), state.raster, recipe_name, recipe_since,
 --   remembered_removal, variable position ·
 -- makes: temp views source_feature, source_raster, source_removal, source_label, source_object, source_input
 CREATE OR REPLACE TEMP VIEW source_feature AS
@@ -21,9 +21,9 @@ FROM chain_raster_change AS change JOIN (SELECT raster_key FROM current_raster)
 JOIN raster_order USING (raster_id) ORDER BY order_index;
 
 CREATE OR REPLACE TEMP VIEW source_removal AS
-SELECT raster_id, parent_id, recipe
-FROM state.raster JOIN remembered_removal USING (raster_id)
-JOIN (SELECT name AS recipe, valid_from AS recorded_at FROM state.recipe WHERE is_current(valid_from, valid_to)) USING (recipe)
+SELECT raster_id, parent_id, recipe_name.recipe
+FROM state.raster AS raster JOIN remembered_removal USING (raster_id)
+JOIN recipe_name ON recipe_name.name = raster.recipe AND removed_at < until JOIN recipe_since ON recipe_since.recipe = recipe_name.recipe
 WHERE valid_to = removed_at AND removed_at >= recorded_at
 ORDER BY raster_id;
 

@@ -17,9 +17,10 @@ from geographer.operations.label.tasks import LabelResult, LabelTask, VisibleObj
 from geographer.planning.collections import require_pixels
 from geographer.planning.recipe import Recipe
 from geographer.planning.shared_parameters import NAME_SCHEMA
-from geographer.planning.up_to_date_labels import LabelSettings, UpToDateLabels
+from geographer.planning.up_to_date_labels import LabelSettings, UpToDateLabels, read_last_settings
 from geographer.storage.database.connection import run_script
 from geographer.storage.events.row_tables import ROW_TABLES, make_row_table
+from geographer.storage.queries.renamings import stage_renamings
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext
 from geographer.storage.state.update import MACROS
@@ -127,9 +128,9 @@ class LabelRecipe(Recipe, kw_only=True, frozen=True):
         Return the settings. If they or the parameters changed, all labels are outdated. See `make_plan` for errors.
         """
         require_pixels(revision, self.collection)
+        stage_renamings(revision)
         settings, no_settings = self.determine_settings(revision), LabelSettings()
-        last = revision.fetch_value((_FOLDER / "last_label_settings.sql").read_text(), {"name": self.name})
-        last_settings = msgspec.json.decode(last or "{}", type=LabelSettings)
+        last_settings = read_last_settings(revision, self.name)
         amount, unit = self.line_width or (None, None)
         parameters = {
             "name": self.name,

@@ -65,6 +65,11 @@ class LabelMask(LabelRecipe, kw_only=True, frozen=True):
         """See `LabelRecipe.depends_on_order`."""
         return self.overlap != "class-order"
 
+    @property
+    def ignores_class_names(self) -> bool:
+        """See `Recipe.ignores_class_names`; an SQL expression may depend on names."""
+        return self.ignore_where is None
+
     def determine_settings(self, revision: Revision) -> LabelSettings:
         """Return the dtype; raise `UsageError` if a value exceeds uint16, or `ignore` is the value of a class."""
         name = revision.fetch_value("SELECT class FROM classes WHERE value = $value", {"value": self.ignore})
@@ -106,6 +111,11 @@ class LabelInstances(LabelRecipe, kw_only=True, frozen=True):
     overlap: Annotated[Literal["smallest-on-top", "newest"], Parameter(f"Which object is on top; {_ORDERS}")] = (
         "smallest-on-top"
     )
+
+    @property
+    def ignores_class_names(self) -> bool:
+        """See `Recipe.ignores_class_names`."""
+        return True
 
 
 class LabelMultilabel(LabelRecipe, kw_only=True, frozen=True):

@@ -4,30 +4,16 @@ from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import Meta
 
 from geographer.base.text import format_count
-from geographer.planning.recipe_events import ImportedRecipe
+from geographer.planning.recipe_events import PlacedRecipe, find_recipe_place
 from geographer.planning.user_columns import ImportEvent
 from geographer.storage.events.payload import Count, Counted, Digest, Listed, Name, RecipeRecord, UserColumn
 from geographer.storage.events.row_tables import MERGE_TABLES
 
 OnConflict = Literal["list", "ours", "theirs"]
 Position = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-
-
-class RecipePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a recipe comes in the order of recipes: generation and digest of the event that created it, place there."""
-
-    generation: Position
-    digest: Digest
-    place: Position
-
-
-class MergedRecipe(ImportedRecipe, kw_only=True, frozen=True):
-    """A recipe of the result, with its place in the order of recipes."""
-
-    order: RecipePlace | msgspec.UnsetType = UNSET
 
 
 class MergedTag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,7 +55,7 @@ class CombinedEvent(ImportEvent, kw_only=True, frozen=True):
     lists_removals: ClassVar[bool] = True
 
     dropped_columns: DroppedColumns
-    recipes: Annotated[list[MergedRecipe], Listed("recipe")]
+    recipes: Annotated[list[PlacedRecipe], Listed("recipe")]
     removed_recipes: Annotated[list[Name], Listed("removed recipe")]
     remembered: list[str]
     forgotten: list[str]
@@ -94,10 +80,7 @@ class CombinedEvent(ImportEvent, kw_only=True, frozen=True):
 
     def find_recipe_order(self, name: str, /) -> tuple[int, str, int] | None:
         """See `EventPayload.find_recipe_order`."""
-        for recipe in self.recipes:
-            if recipe.name == name and isinstance(recipe.order, RecipePlace):
-                return recipe.order.generation, recipe.order.digest, recipe.order.place
-        return None
+        return find_recipe_place(self.recipes, name)
 
     def iter_removed_recipes(self) -> Iterator[str]:
         """See `EventPayload.iter_removed_recipes`."""

@@ -8,12 +8,12 @@ from msgspec import UNSET
 
 from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import GeographerError
-from geographer.operations.merge.events import MergedRecipe, RecipePlace
 from geographer.operations.merge.facts import InputKey, RecipeState, SideFacts, join_parameters
 from geographer.operations.merge.sides import FIRST, SECOND, MergeSides
 from geographer.operations.merge.three_way import Contest, Take, choose_value, merge_columns
 from geographer.planning.merge_conflicts import Conflict
 from geographer.planning.recipe import load_recipe
+from geographer.planning.recipe_events import PlacedRecipe, RecipePlace
 from geographer.storage.events.payload import RecipeRecord
 
 _PIXEL_PARAMETERS: Final = ("bands", "pad_value")
@@ -35,10 +35,10 @@ class CombinedRecipes:
     rules: dict[str, str] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
 
-    def make_records(self) -> list[MergedRecipe]:
+    def make_records(self) -> list[PlacedRecipe]:
         """Return the recipes as the event records them."""
         return [
-            MergedRecipe(
+            PlacedRecipe(
                 name,
                 state.kind,
                 join_parameters(state.parameters),

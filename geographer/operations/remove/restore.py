@@ -13,6 +13,7 @@ from geographer.operations.remove.request import IDS
 from geographer.storage.database.connection import quote_identifier, run_script
 from geographer.storage.events.row_tables import ROW_TABLES
 from geographer.storage.queries.remembered_removals import stage_remembered_removals
+from geographer.storage.queries.renamings import stage_renamings
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext, Request
 from geographer.storage.workspace.roots import Roots, make_unset_root_error
@@ -132,6 +133,7 @@ def _stage_restorable_rows(revision: Revision, subject: Literal["feature", "rast
     """Create the temporary table `restorable_<subject>`; raise if an object cannot be restored."""
     if not ids:
         raise UsageError(f"no {subject} id given. Name at least one.")
+    stage_renamings(revision)
     script = Path(__file__).with_name(f"restorable_{subject}s.sql")
     run_script(revision.connection, script.read_text(), {"ids": ids})
     rows = revision.fetch_rows(f"SELECT {subject}_id, problem FROM restorable_{subject} ORDER BY ALL")  # noqa: S608

@@ -13,6 +13,7 @@ from geographer.planning.recipe import ON_CONFLICT, WORKERS, OnConflict, Recipe
 from geographer.planning.shared_parameters import NAME_SCHEMA, TEXT, WHERE
 from geographer.planning.split_constraints.declared import By, DeclaredConstraints
 from geographer.storage.events.row_tables import make_row_table
+from geographer.storage.queries.renamings import stage_renamings
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext
 
@@ -33,7 +34,9 @@ _MEMBERS: Final = """
     SELECT raster_id, part, split IS NOT NULL AS is_recorded, previous_part, collection = $collection AS is_member
     FROM current_raster LEFT JOIN (FROM current_split WHERE split = $name) USING (raster_id)
     LEFT JOIN (SELECT raster_id, arg_max(part, valid_from) AS previous_part FROM state.split
-               WHERE split = $name AND part IS NOT NULL AND valid_from <= getvariable('position') GROUP BY raster_id)
+               WHERE (split = $name OR
+                      EXISTS (FROM recipe_name WHERE recipe = $name AND name = split AND valid_from < until))
+               AND part IS NOT NULL AND valid_from <= getvariable('position') GROUP BY raster_id)
     USING (raster_id)
     WHERE is_member OR is_recorded ORDER BY raster_id
 """
@@ -149,6 +152,7 @@ class Split(Recipe, kw_only=True, frozen=True):
 
         validate_name("recipe", self.name)
         require_collection(revision, self.collection)
+        stage_renamings(revision)
         rows = revision.fetch_rows(_MEMBERS, {"name": self.name, "collection": self.collection})
         members, others = ([row for row in map(Member._make, rows) if row.is_member == side] for side in (True, False))
         if not members and not self.is_changed(revision):

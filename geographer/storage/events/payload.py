@@ -83,6 +83,14 @@ class UserColumn(NamedTuple):
     type: str | None
 
 
+class Renaming(NamedTuple):
+    """A new name of a `class`, `collection` or `recipe` (`subject`), which is the same thing as before."""
+
+    subject: str
+    old_name: str
+    name: str
+
+
 class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Base class of payloads. A subclass with a `kind` defines that kind; nothing else lists kinds.
 
@@ -162,6 +170,10 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
 
     def iter_merged_tags(self) -> Iterator[Any]:
         """Yield the tags that the event brings from another branch; they are as `recorded_tag`."""
+        yield from ()
+
+    def iter_renamings(self) -> Iterator[Renaming]:
+        """Yield what the event renames; its rows say nothing else of the objects that have the name."""
         yield from ()
 
     def find_recipe_order(self, name: str, /) -> tuple[int, str, int] | None:

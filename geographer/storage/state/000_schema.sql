@@ -1,6 +1,6 @@
 -- 000_schema.sql: tables of the state; a version of an object is valid at positions from `valid_from` to just before `valid_to`
 -- needs: nothing · makes: state.meta, state.class, state.feature, state.raster, state.edge, state.label,
--- state.label_object, state.split, state.event, state.user_column, state.recipe, state.recipe_record, state.tag,
+-- state.label_object, state.split, state.event, state.user_column, state.recipe, state.recipe_record, state.renaming, state.tag,
 -- state.unreadable_row, state.object_change
 -- The position that the state is at, the digest of the event there, and the digests of the SQL and of all rows below.
 CREATE TABLE IF NOT EXISTS state.meta (position BIGINT, head_digest VARCHAR, sql_digest VARCHAR, state_digest HUGEINT);
@@ -55,6 +55,9 @@ CREATE TABLE IF NOT EXISTS state.recipe (
     valid_from BIGINT, valid_to BIGINT
 );
 CREATE TABLE IF NOT EXISTS state.recipe_record (name VARCHAR, position BIGINT);
+-- New names of classes, collections and recipes (`subject`). The versions of objects that begin there differ from the ones before
+-- by names only.
+CREATE TABLE IF NOT EXISTS state.renaming (subject VARCHAR, old_name VARCHAR, name VARCHAR, position BIGINT);
 CREATE TABLE IF NOT EXISTS state.tag (
     tag VARCHAR, position BIGINT, tagged_position BIGINT, digest VARCHAR, content_digest VARCHAR, merkle_root VARCHAR,
     version VARCHAR

@@ -54,6 +54,15 @@ class RecipeRemovalFact(NamedTuple):
     position: int
 
 
+class RenamingFact(NamedTuple):
+    """A new name of a `class`, `collection` or `recipe` (`subject`)."""
+
+    subject: str
+    old_name: str
+    name: str
+    position: int
+
+
 class TagFact(NamedTuple):
     """A tag, with the digests and the version number that it records; older ones have no Merkle root or number.
 
@@ -69,11 +78,11 @@ class TagFact(NamedTuple):
     version: str | None
 
 
-Fact = EventFact | UserColumnFact | RecipeFact | RecipeRemovalFact | TagFact
+Fact = EventFact | UserColumnFact | RecipeFact | RecipeRemovalFact | RenamingFact | TagFact
 
 FACT_TABLES: Final[dict[type[Fact], str]] = {
     **{EventFact: "event_fact", UserColumnFact: "user_column_fact", TagFact: "tag_fact"},
-    **{RecipeFact: "recipe_fact", RecipeRemovalFact: "recipe_removal_fact"},
+    **{RecipeFact: "recipe_fact", RecipeRemovalFact: "recipe_removal_fact", RenamingFact: "renaming_fact"},
 }
 """The temporary table of each class of facts; its columns are the fields."""
 
@@ -104,6 +113,8 @@ def read_facts(event: Event) -> Iterator[Fact]:
         yield RecipeFact(recipe.name, recipe.kind, canonical_json(recipe.parameters), position, ordinal, *order)
     for name in payload.iter_removed_recipes():
         yield RecipeRemovalFact(name, position)
+    for renaming in payload.iter_renamings():
+        yield RenamingFact(*renaming, position)
     if (tag := payload.recorded_tag) is not None:
         yield TagFact(tag.tag, position, tag.position, tag.digest, tag.content_digest, tag.merkle_root, tag.version)
     for tag in payload.iter_merged_tags():
