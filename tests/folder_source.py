@@ -11,7 +11,7 @@ from typing import Any
 import shapely
 
 from geographer.archives.base import BytesCallback, Product, SearchQuery, Source
-from geographer.base.errors import SourceError
+from geographer.base.errors import OrderRequiredError, SourceError
 from geographer.readers.base import ProductFiles, Reader, ReadResult
 from tests.sample_history import NORTH, PIXEL, WEST, grid_coordinates
 from tests.sample_rasters import make_pixels, write_scene
@@ -40,8 +40,11 @@ class FolderSource(Source):
 
     def fetch(self, product: Product, folder: Path, on_progress: BytesCallback) -> None:
         """See `Source.fetch`; appends each product id to `fetched.txt`."""
-        with (self.folder / "fetched.txt").open("a") as fetched:
-            fetched.write(f"{product.product_id}\n")
+        if (self.folder / f"{product.product_id}.offline").exists():
+            if product.order is None:
+                _append_line(self.folder / "orders.txt", product.product_id)
+            raise OrderRequiredError("in the archive's cellar", order={"id": f"order-{product.product_id}"})
+        _append_line(self.folder / "fetched.txt", product.product_id)
         source = self.folder / f"{product.product_id}.tif"
         if not source.exists():
             raise SourceError("the product is missing")
@@ -133,6 +136,23 @@ def add_scene(
     if is_missing:
         path.rename(path.with_suffix(".gone"))
     return name
+
+
+def _append_line(path: Path, line: str) -> None:
+    with path.open("a") as file:
+        file.write(f"{line}\n")
+
+
+def set_product_offline(folder: Path, name: str, *, offline: bool = True) -> None:
+    """Let a product need an order, or deliver it again."""
+    flag = folder / f"{name}.offline"
+    flag.touch() if offline else flag.unlink()
+
+
+def list_orders(folder: Path) -> list[str]:
+    """Return the ids of all ordered products, in order."""
+    record_file = folder / "orders.txt"
+    return record_file.read_text().splitlines() if record_file.exists() else []
 
 
 def set_offline(folder: Path, *, offline: bool = True) -> None:

@@ -74,7 +74,7 @@ class Product:
             Must not contain secrets.
         files: What the archive states about each file to download, by name; used to verify the download.
         bands: The names of the bands of files whose bands the archive states, in order, by the file's name.
-        order: What `OrderRequiredError.order` kept of an order that an earlier run placed; None: not ordered yet.
+        order: What `OrderRequiredError.order` kept of an order that an earlier attempt placed; None: not ordered.
         handle: Private data of the source; it stays in this process.
     """
 
@@ -147,7 +147,8 @@ class Source(ABC):
 
         Raises:
             SourceError: the download is incomplete.
-            OrderRequiredError: the product must be ordered first.
+            OrderRequiredError: the product is offline, and ordered: by this attempt, or by an earlier one, of which
+                `product.order` says what `OrderRequiredError.order` kept.
             OSError: the folder cannot be written.
         """
 

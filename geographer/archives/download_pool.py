@@ -1,7 +1,8 @@
 """Download many products in parallel into a cache folder, verified, until the dataset has imported them.
 
 Each product has a folder with `manifest.json` and its files under `files/`. It is downloaded into `<name>.part` and
-renamed when complete; after a crash of the machine, verification finds what did not reach the disk.
+renamed when complete; after a crash of the machine, verification finds what did not reach the disk. Orders of products
+that are offline lie beside them, in `*.order.json`.
 """
 
 import hashlib
@@ -25,7 +26,8 @@ import rfc8785
 from filelock import FileLock, Timeout
 
 from geographer.archives.base import FileInfo, Product, Source, describe_plugin_failure
-from geographer.base.errors import ConflictError, GeographerError, OrderRequiredError, SourceError
+from geographer.archives.orders import delete_order, read_order, write_order
+from geographer.base.errors import AccessDeniedError, ConflictError, GeographerError, OrderRequiredError, SourceError
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.retry import RetryPolicy
 
@@ -67,11 +69,17 @@ class FetchedProduct:
 
 
 class FailedDownload(NamedTuple):
-    """A product that failed, and why, for the user; if it `needs_order`, a later run can download it."""
+    """A product that failed, and why, for the user.
+
+    If it `needs_order`, it is offline; if it `is_ordered`, too, a later run can download it. If it `is_replaceable`,
+    others may be downloaded instead: neither the login nor the disk failed.
+    """
 
     product: Product
     reason: str
     needs_order: bool = False
+    is_ordered: bool = False
+    is_replaceable: bool = False
 
 
 def fetch_products(
@@ -165,12 +173,21 @@ class _DownloadPool:
             self._outcomes.put(error)
 
     def _make_outcome(self, name: str, product: Product) -> FetchedProduct | FailedDownload:
+        product = replace(product, order=read_order(self._folder, product))
         try:
-            return self._load_cached(name, product) or self._retry_policy.call_with_retry(
+            fetched = self._load_cached(name, product) or self._retry_policy.call_with_retry(
                 lambda: self._attempt_download(name, product), self._stop_requested
             )
+            delete_order(self._folder, product)
+            return fetched
+        except OrderRequiredError as error:
+            if error.is_ordered and error.order != product.order:
+                write_order(self._folder, product, error.order)
+            return FailedDownload(product, str(error), True, error.is_ordered, not error.is_ordered)
         except GeographerError as error:
-            return FailedDownload(product, str(error), isinstance(error, OrderRequiredError))
+            if not getattr(error, "retryable", False):
+                delete_order(self._folder, product)  # The archive rejects it: the next run orders the product again.
+            return FailedDownload(product, str(error), is_replaceable=not isinstance(error, AccessDeniedError))
         except OSError as error:
             detail = error.strerror or type(error).__name__
             reason = f" cannot be written to '{self._folder}' ({detail}). Check the disk."
@@ -178,6 +195,7 @@ class _DownloadPool:
             # A custom source may raise anything; the other products continue.
             logger.debug("a source failed", exc_info=True)
             reason = f": {describe_plugin_failure(self._source, error)}"
+            return FailedDownload(product, f"product '{product.product_id}'{reason}", is_replaceable=True)
         return FailedDownload(product, f"product '{product.product_id}'{reason}")
 
     def _load_cached(self, name: str, product: Product) -> FetchedProduct | None:

@@ -10,9 +10,10 @@ from http.client import responses
 from typing import Any, Final, NamedTuple
 from urllib.error import HTTPError
 
-from geographer.base.errors import SourceError
+from geographer.base.errors import AccessDeniedError, SourceError
 
 _RETRYABLE_STATUSES: Final = frozenset({408, 423, 425, 429, *range(500, 600)}) - {501, 505, 511}
+_LOGIN_STATUSES: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _DISK_ERRNOS: Final = frozenset(
     {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO, errno.EMFILE, errno.EFBIG, getattr(errno, "EDQUOT", -1)}
 )
@@ -54,16 +55,17 @@ def to_source_error(
     if response is None or response.status < HTTPStatus.BAD_REQUEST:
         reason, retryable = _classify_errors(list(iter_causes(error)))
         return SourceError(f"{subject}: {reason}", retryable=retryable)
-    if response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+    if response.status in _LOGIN_STATUSES:
         detail = f". Credentials are missing or wrong: {credentials_hint}."
     elif response.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
         detail = ": nothing is at this address. Check the address, or search again."
     else:
         detail = f": {redact(response.body_excerpt)}" if response.body_excerpt else ""
     phrase = f" ({responses[response.status]})" if response.status in responses else ""
+    error_class = AccessDeniedError if response.status in _LOGIN_STATUSES else SourceError
     message = f"{subject}: the archive answered {response.status}{phrase}{detail}"
     retryable = response.status in _RETRYABLE_STATUSES
-    return SourceError(message, retryable=retryable, retry_after=response.retry_after)
+    return error_class(message, retryable=retryable, retry_after=response.retry_after)
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urljoin, urlparse
 from geographer.archives.base import BytesCallback, FileInfo
 from geographer.archives.http_errors import is_disk_error, to_source_error
 from geographer.archives.stac_items import parse_size
-from geographer.base.errors import SourceError
+from geographer.base.errors import AccessDeniedError, SourceError
 from geographer.base.redaction import redact_text
 
 TIMEOUT_S: Final = 30.0
@@ -41,7 +41,7 @@ def fetch_file(url: str, destination: Path, on_progress: BytesCallback) -> None:
         return
     with _open_http("GET", url) as response:
         if _is_html(response):
-            raise SourceError(
+            raise AccessDeniedError(
                 f"'{redact_text(url)}': the archive sent an HTML page instead of the file. If it requires a login, "
                 f"{CREDENTIALS_HINT}; otherwise open the URL in a browser."
             )
@@ -159,6 +159,7 @@ def _translate_errors(url: str) -> Iterator[None]:
             raise UrlNotFoundError(f"{subject} does not exist") from None
         if ftp_status:
             rejected = f"the archive rejected the request ({ftp_status})"
-            reason = f"the login failed: {CREDENTIALS_HINT}" if ftp_status == "530" else rejected
-            raise SourceError(f"{subject}: {reason}") from None
+            if ftp_status == "530":
+                raise AccessDeniedError(f"{subject}: the login failed: {CREDENTIALS_HINT}") from None
+            raise SourceError(f"{subject}: {rejected}") from None
         raise to_source_error(error, subject, redact_text, CREDENTIALS_HINT) from None

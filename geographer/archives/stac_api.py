@@ -161,7 +161,8 @@ def _require_online(product: Product, status: str) -> None:
     if status in _OFFLINE:
         raise OrderRequiredError(
             f"{product.display_name} is offline (order:status '{status}'), and a STAC API takes no orders. Order it at "
-            "the archive if it is not ordered, and run the command again later."
+            "the archive if it is not ordered, and run the command again later.",
+            is_ordered=False,
         )
     if status in _CLOSED:
         raise SourceError(f"{product.display_name} is not delivered (order:status '{status}'). Ask the archive.")

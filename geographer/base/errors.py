@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 class GeographerError(Exception):
@@ -92,8 +94,22 @@ class SourceError(StorageError):
         self.retry_after = self.wait = wait if retry_after is None else retry_after
 
 
+class AccessDeniedError(SourceError):
+    """An archive rejected the login, so that other products are not delivered, either."""
+
+
 class OrderRequiredError(SourceError):
-    """A product is in the archive's long-term storage; it has been ordered, and a later run can download it."""
+    """A product is in the archive's long-term storage; it has been ordered, and a later run can download it.
+
+    `order` is what the next attempt needs to know of the order, such as its id, and gets as `Product.order`, so that
+    nothing is ordered twice. If not `is_ordered`, the archive takes no orders.
+    """
+
+    def __init__(
+        self, message: str, *, order: Mapping[str, str] | None = None, is_ordered: bool = True, **more: Any
+    ) -> None:
+        super().__init__(message, **more)
+        self.order, self.is_ordered = order or {}, is_ordered
 
 
 def quote_names(names: list[str], limit: int = 5) -> str:

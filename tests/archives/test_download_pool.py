@@ -21,7 +21,8 @@ import shapely
 from geographer.archives.base import BytesCallback, FileInfo, Product, SearchQuery, Source
 from geographer.archives.download_pool import FailedDownload, FetchedProduct, delete_downloads, fetch_products
 from geographer.archives.eodag import EodagSource
-from geographer.base.errors import ConflictError, SourceError
+from geographer.archives.orders import list_ordered
+from geographer.base.errors import AccessDeniedError, ConflictError, OrderRequiredError, SourceError
 from geographer.base.retry import RetryPolicy
 from tests import REPOSITORY
 from tests.archives.cached_downloads import list_downloads
@@ -407,3 +408,62 @@ def test_killed_run_resumes_incomplete_products(
     requested = sorted(request.path for request in archive.requests if request.path.startswith("/files/"))
     assert requested == ["/files/scene-2/B02.tif", "/files/scene-3/B02.tif"]
     assert all(download.product_id for download in list_downloads(tmp_path))
+
+
+class OrderingSource(ScriptedSource):
+    """Orders each product once, and delivers it when `is_ready`."""
+
+    def __init__(self) -> None:
+        super().__init__(a={"a.tif": b"pixels"})
+        self.n_orders, self.is_ready = 0, False
+
+    def fetch(self, product: Product, folder: Path, on_progress: BytesCallback) -> None:
+        if product.order is None:
+            self.n_orders += 1
+            raise OrderRequiredError("ordered", order={"id": str(self.n_orders)})
+        assert product.order == {"id": str(self.n_orders)}
+        if not self.is_ready:
+            raise OrderRequiredError("not yet", order=product.order)
+        super().fetch(product, folder, on_progress)
+
+
+def test_product_is_ordered_once(tmp_path: Path) -> None:
+    source = OrderingSource()
+    outcomes = [fetch_all(source, tmp_path)["a"] for _ in range(3)]
+    assert [outcome[1:] for outcome in outcomes if isinstance(outcome, FailedDownload)] == [
+        (reason, True, True, False) for reason in ("ordered", "not yet", "not yet")
+    ]
+    assert (source.n_orders, list_ordered(tmp_path)) == (1, {("shelf", "books", "a")})
+    source.is_ready = True
+    assert isinstance(fetch_all(source, tmp_path)["a"], FetchedProduct)
+    assert (source.n_orders, list_ordered(tmp_path)) == (1, set())
+
+
+def test_damaged_order_is_placed_again(tmp_path: Path) -> None:
+    source = OrderingSource()
+    fetch_all(source, tmp_path)
+    (order_file,) = tmp_path.glob("*.order.json")
+    order_file.write_text("{")
+    fetch_all(source, tmp_path)
+    assert source.n_orders == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "is_replaceable"),
+    [
+        (SourceError("gone"), True),
+        (SourceError("trouble", retryable=True), True),
+        (ValueError("a plugin's own"), True),
+        (AccessDeniedError("who are you?"), False),
+        (OSError(errno.ENOSPC, "full"), False),
+        (OrderRequiredError("later"), False),
+        (OrderRequiredError("no orders", is_ordered=False), True),
+    ],
+)
+def test_failures_say_whether_others_help(tmp_path: Path, error: Exception, is_replaceable: bool) -> None:
+    def fetch(_folder: Path, _on_progress: BytesCallback) -> None:
+        raise error
+
+    failed = fetch_all(ScriptedSource(a=fetch), tmp_path)["a"]
+    assert isinstance(failed, FailedDownload)
+    assert failed.is_replaceable == is_replaceable

@@ -14,7 +14,7 @@ from urllib.error import HTTPError
 from geographer.archives.eodag.options import EodagOptions
 from geographer.archives.eodag.redaction import Redactor, collect_secrets
 from geographer.archives.http_errors import is_disk_error, iter_causes, to_source_error
-from geographer.base.errors import NotFoundError, SourceError, UsageError
+from geographer.base.errors import AccessDeniedError, NotFoundError, SourceError, UsageError
 from geographer.base.text import suggest_names
 
 _GENERIC: Final = "GENERIC_COLLECTION"
@@ -59,7 +59,7 @@ class EodagClient:
             source_error = to_source_error(error, subject, self.redact, hint)
             is_login = isinstance(error, exceptions.AuthenticationError | exceptions.MisconfiguredError)
             if is_login and not source_error.retryable:
-                source_error = SourceError(f"{subject}: the login failed: {hint}.")
+                source_error = AccessDeniedError(f"{subject}: the login failed: {hint}.")
             raise source_error from None
 
 

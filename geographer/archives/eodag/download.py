@@ -15,11 +15,14 @@ from typing import Any, Final
 
 from geographer.archives.base import BytesCallback, Product
 from geographer.archives.eodag.client import EodagClient
-from geographer.archives.eodag.products import EodagHandle
+from geographer.archives.eodag.products import ONLINE, EodagHandle
 from geographer.archives.stac_assets import make_safe_name
 from geographer.base.errors import OrderRequiredError, SourceError
 
-_ONLINE: Final = "succeeded"
+_OFFLINE, _ORDERED, _MISSING = "orderable", "ordered", "Not Available"
+_ORDER_PROPERTIES: Final = ("eodag:order_id", "eodag:status_link", "eodag:search_link", "eodag:download_link")
+"""What eodag learns from the response to an order, and needs to ask for its state."""
+
 _NO_RETRY: Final = {"wait": 1.0, "timeout": 0.0}
 """Minutes between eodag's retries and in all. It never retries here, but it rejects wait=0."""
 
@@ -78,6 +81,7 @@ class ProductDownload:
         try:
             with self._translate_errors(), self._client.lock:
                 self._client.dag._setup_downloader(self._eodag_product)
+            self._resume_order()
             if self._handle.file_names:
                 self._require_online()
             elif self._eodag_product.remote_location in {"", "Not Available"}:
@@ -119,6 +123,16 @@ class ProductDownload:
             raise SourceError(f"{self._product.display_name}: no file arrived", retryable=True)
         return files
 
+    def _resume_order(self) -> None:
+        """Let eodag ask for the state of an order that was placed before, instead of ordering again."""
+        properties, order = self._eodag_product.properties, self._product.order
+        properties.pop("eodag:order_status", None)
+        properties["order:status"] = self._handle.status
+        if order is not None and self._handle.status != ONLINE:
+            properties.update(order, **{"order:status": _ORDERED})
+            if "eodag:download_link" in order:
+                self._eodag_product.remote_location = order["eodag:download_link"]
+
     def _require_online(self) -> None:
         """Order an offline product that is delivered as assets; eodag itself orders products delivered as a whole."""
         downloader, login = self._eodag_product.downloader, self._eodag_product.downloader_auth
@@ -159,11 +173,18 @@ class ProductDownload:
         login.authenticate = authenticate_locked
 
     def _is_online(self) -> bool:
-        return bool(self._eodag_product.properties.get("order:status", _ONLINE) == _ONLINE)
+        return bool(self._eodag_product.properties.get("order:status", ONLINE) == ONLINE)
 
     def _make_order_error(self) -> OrderRequiredError:
-        reason = "is offline: the archive must restore it first"
-        return OrderRequiredError(f"{self._product.display_name} {reason}. Run the command again in a few hours.")
+        properties, name = self._eodag_product.properties, self._product.display_name
+        if properties.get("order:status") == _OFFLINE:
+            advice = "Order it there, and run the command again later."
+            return OrderRequiredError(f"{name} is offline, and eodag cannot order it. {advice}", is_ordered=False)
+        order = {key: properties[key] for key in _ORDER_PROPERTIES if properties.get(key) not in {None, _MISSING}}
+        order_id = f" (order {order['eodag:order_id']})" if "eodag:order_id" in order else ""
+        state = "was ordered" if self._product.order is None else "is ordered"
+        reason = f"{state}{order_id}: it is offline, and the archive restores it. Run the command again in a few hours."
+        return OrderRequiredError(f"{name} {reason}", order=order)
 
 
 def _name_whole_product(product: Product, file: Path) -> str:

@@ -1,7 +1,7 @@
 """Convert eodag's search results to `Product`: footprint, outline, time, properties, and the names of the files."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from geographer.archives import stac_items
 from geographer.archives.base import Product
@@ -10,12 +10,19 @@ from geographer.archives.eodag.pagination import EodagItem
 from geographer.archives.stac_assets import Asset, AssetFilter, find_band_assets, make_file_names, select_assets
 from geographer.archives.stac_products import ItemFields, make_product
 
+ONLINE: Final = "succeeded"
+"""The `order:status` of a product that can be downloaded."""
+
 
 class EodagHandle(NamedTuple):
-    """An EOProduct and the paths of its assets' files, or none and maybe its digest if it is downloaded as a whole."""
+    """An EOProduct and the paths of its assets' files, or none and maybe its digest if it is downloaded as a whole.
+
+    `status` is the `order:status` that the archive stated.
+    """
 
     eodag_product: Any
     file_names: Mapping[str, str]
+    status: str
     digest: str | None = None
 
 
@@ -52,7 +59,9 @@ def convert_result(
     )
     assets = _select_assets(client, eodag_product, asset_filter, bands, result.display_name)
     digest = None if assets else stac_items.parse_digest(fields.get("file:checksum"))
-    return make_product(result._replace(assets=assets), EodagHandle(eodag_product, make_file_names(assets), digest))
+    status = str(eodag_product.properties.get("order:status", ONLINE))
+    handle = EodagHandle(eodag_product, make_file_names(assets), status, digest)
+    return make_product(result._replace(assets=assets), handle)
 
 
 def _select_assets(

@@ -29,8 +29,17 @@ class ArchiveSearch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     end: str | UnsetType = UNSET
 
 
-class RastersDownloaded(SelectingEvent, kw_only=True, frozen=True):
-    """A download recipe ran: scenes of an archive became rasters; `short` features lack the scenes fetched for them."""
+class Replacement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A product that failed, why, and the products fetched instead; `uncovered` of its features none of them shows."""
+
+    product: str
+    reason: str
+    replaced_by: list[str]
+    uncovered: Count
+
+
+class RastersDownloadedV1(SelectingEvent, kw_only=True, frozen=True):
+    """A download recipe ran, before failed products could be replaced; `failed` also counts those that are ordered."""
 
     kind: ClassVar[str] = "rasters_downloaded"
     tables: ClassVar[tuple[str, ...]] = ("raster_change", "skipped_input", "recipe_input")
@@ -47,6 +56,10 @@ class RastersDownloaded(SelectingEvent, kw_only=True, frozen=True):
     short: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     searches: list[ArchiveSearch]
     columns: Columns
+
+    def to_current_version(self) -> "RastersDownloaded":
+        """See `EventPayload.to_current_version`."""
+        return msgspec.convert(self.to_json(), RastersDownloaded)
 
     @property
     def is_incomplete(self) -> bool:
@@ -69,3 +82,39 @@ class RastersDownloaded(SelectingEvent, kw_only=True, frozen=True):
             yield f"{format_count(self.short, 'feature')} not contained by the scenes fetched for them"
         if len(self.collection) < 40:
             yield f"collection {self.collection}"
+
+
+class RastersDownloaded(RastersDownloadedV1, kw_only=True, frozen=True):
+    """A download recipe ran: scenes of an archive became rasters; `short` features lack the scenes fetched for them.
+
+    `ordered` products are offline, and fetched by a later run. `replacements` are the failed products for which others
+    were looked for.
+    """
+
+    kind: ClassVar[str] = "rasters_downloaded"
+    version: ClassVar[int] = 2
+
+    ordered: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    replacements: Annotated[list[Replacement], Meta(min_length=1)] | UnsetType = UNSET
+
+    @property
+    def n_replaced(self) -> int:
+        """The number of failed products whose features others show."""
+        return sum(not replacement.uncovered for replacement in self.replacements or ())
+
+    @property
+    def is_incomplete(self) -> bool:
+        """See `EventPayload.is_incomplete`."""
+        return self.failed > self.n_replaced or self.ordered is not UNSET
+
+    def to_current_version(self) -> "RastersDownloaded":
+        """See `EventPayload.to_current_version`."""
+        return self
+
+    def iter_phrases(self) -> Iterator[str]:
+        """See `EventPayload.iter_phrases`."""
+        yield from super().iter_phrases()
+        if self.ordered is not UNSET:
+            yield f"{format_count(self.ordered, 'product')} ordered"
+        if self.n_replaced:
+            yield f"{format_count(self.n_replaced, 'failed product')} replaced by others"

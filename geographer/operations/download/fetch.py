@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from geographer.archives.base import Product, Source
 from geographer.archives.download_pool import FetchedProduct, delete_downloads, fetch_products
-from geographer.base.errors import CorruptError, GeographerError, SourceError, UnsupportedProductError, UsageError
+from geographer.base.errors import (
+    CorruptError,
+    GeographerError,
+    OrderRequiredError,
+    SourceError,
+    UnsupportedProductError,
+    UsageError,
+)
 from geographer.base.redaction import redact_text
 from geographer.base.text import format_count
 from geographer.base.timestamps import parse_utc
@@ -45,11 +52,17 @@ class ImportedScene(NamedTuple):
 
 
 class FailedProduct(NamedTuple):
-    """A product that could not be downloaded or read, and why; `is_unreadable`: other reader options may work."""
+    """A product that could not be downloaded or read, and why.
 
-    product_id: str
+    Of one that `is_unreadable`, other reader options may work; one that `is_ordered` is fetched by a later run; instead
+    of one that `is_replaceable`, others may be fetched.
+    """
+
+    product: Product
     reason: str
     is_unreadable: bool = False
+    is_ordered: bool = False
+    is_replaceable: bool = False
 
 
 def import_scenes(
@@ -62,16 +75,17 @@ def import_scenes(
     imported: list[ImportedScene] = []
     failed: list[FailedProduct] = []
 
-    def add_failure(product: Product, reason: str, *, is_unreadable: bool = False) -> None:
+    def add_failure(product: Product, reason: str, **flags: bool) -> None:
         for path in (context.staging, context.root):  # The log records the reason, but no path of this machine.
             reason = reason.replace(f"{path}/", "")
-        failed.append(FailedProduct(product.product_id, reason, is_unreadable))
+        failed.append(FailedProduct(product, reason, **flags))
 
     outcomes = fetch_products(source, products, folder, workers=context.workers, on_progress=context.progress)
     with closing(outcomes):
         for outcome in outcomes:
             if not isinstance(outcome, FetchedProduct):
-                add_failure(outcome.product, outcome.reason)
+                flags = {"is_ordered": outcome.is_ordered, "is_replaceable": outcome.is_replaceable}
+                add_failure(outcome.product, outcome.reason, **flags)
                 continue
             scene, raster_id = by_key[make_product_key(outcome.product)]
             path = context.staging / f"{raster_id}.tif"
@@ -79,27 +93,41 @@ def import_scenes(
                 imported.append(_import_scene(outcome, scene.search_index, path, source, recipe))
             except GeographerError as error:
                 path.unlink(missing_ok=True)
-                if isinstance(error, CorruptError):
+                is_damaged = isinstance(error, CorruptError)
+                if is_damaged:
                     # The download matched what the archive states, but is damaged: let the next run download it again.
                     delete_downloads(folder, [outcome.product])
-                add_failure(outcome.product, str(error), is_unreadable=isinstance(error, UsageError))
+                is_unreadable = isinstance(error, UsageError)
+                add_failure(outcome.product, str(error), is_unreadable=is_unreadable, is_replaceable=is_damaged)
     imported.sort(key=lambda scene: scene.row["raster_id"])
-    return imported, sorted(failed, key=lambda product: product.product_id)
+    return imported, sorted(failed, key=lambda failure: failure.product.product_id)
 
 
 def raise_failure(failed: Sequence[FailedProduct]) -> NoReturn:
     """Raise `UnsupportedProductError` if all products arrived, but none can be read; else `SourceError`."""
+    if all(failure.is_ordered for failure in failed):
+        raise OrderRequiredError(describe_orders(failed))
     kept = f"{describe_failures(failed)}. Completed downloads are kept; run the command again"
-    if all(product.is_unreadable for product in failed):
+    if all(failure.is_unreadable for failure in failed):
         raise UnsupportedProductError(f"{kept} with other reader options.")
     raise SourceError(f"{kept} to retry.")
 
 
 def describe_failures(failed: Sequence[FailedProduct]) -> str:
     """Return how many products failed, and the reasons of the first ones."""
-    reasons = "; ".join(f"'{product.product_id}': {product.reason.rstrip('.')}" for product in failed[:_MAX_DESCRIBED])
-    more = f"; and {len(failed) - _MAX_DESCRIBED:,} more" if len(failed) > _MAX_DESCRIBED else ""
-    return f"{format_count(len(failed), 'product')} could not be downloaded or read ({reasons}{more})"
+    return f"{format_count(len(failed), 'product')} could not be downloaded or read ({_list_reasons(failed)})"
+
+
+def describe_orders(ordered: Sequence[FailedProduct]) -> str:
+    """Return how many products are ordered, and how they are fetched."""
+    verb = "is" if len(ordered) == 1 else "are"
+    advice = "Run the command again in a few hours, or geographer update."
+    return f"{format_count(len(ordered), 'product')} {verb} ordered ({_list_reasons(ordered)}). {advice}"
+
+
+def _list_reasons(failed: Sequence[FailedProduct]) -> str:
+    shown = [f"'{failure.product.product_id}': {failure.reason.rstrip('.')}" for failure in failed[:_MAX_DESCRIBED]]
+    return "; ".join([*shown, *([f"and {len(failed) - len(shown):,} more"] if len(failed) > len(shown) else [])])
 
 
 def _import_scene(

@@ -14,15 +14,16 @@ from msgspec.structs import replace
 
 from geographer.archives.base import SOURCES, Source
 from geographer.archives.download_pool import delete_downloads
+from geographer.archives.orders import list_ordered
 from geographer.base.errors import ConflictError, UsageError, quote_names
 from geographer.base.text import format_count
 from geographer.base.values import validate_name
 from geographer.operations.download import fetch
 from geographer.operations.download.coverage import compute_coverage
 from geographer.operations.download.deduplicate import ProductProcessing
-from geographer.operations.download.events import RastersDownloaded, SceneCover
-from geographer.operations.download.metadata_columns import METADATA_COLUMNS, assign_raster_ids
-from geographer.operations.download.search import SearchResult, search_and_select
+from geographer.operations.download.events import RastersDownloaded, Replacement, SceneCover
+from geographer.operations.download.metadata_columns import METADATA_COLUMNS, assign_raster_ids, make_product_key
+from geographer.operations.download.search import FailedScene, SearchResult, search_and_select, select_replacements
 from geographer.planning.input_problems import make_skipped_rows
 from geographer.planning.raster_rows import make_raster_rows
 from geographer.planning.selection import Selections
@@ -73,10 +74,11 @@ def plan_download(recipe: "Download", revision: Revision, context: PlanContext) 
     used_ids = _list_raster_ids(revision) | {path.stem for path in files}
     warnings = selections.list_warnings()
     if not n_features and revision.fetch_value("SELECT count(*) FROM current_feature"):
-        warnings.append("No feature is selected. Check --where.")
+        warnings += [] if selections.describes_empty("feature") else ["No feature is selected. Check --where."]
     elif not n_features:
         warnings.append("The dataset has no features. Add some with: geographer add features")
-    return DownloadPlan(recipe, context, features, existing, used_ids, n_features, selections, warnings)
+    is_new = recipe.is_changed(revision)
+    return DownloadPlan(recipe, context, features, existing, used_ids, n_features, selections, warnings, is_new)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class DownloadPlan:
     """The scenes to download. The archive is searched when the plan is first read.
 
     `features` and `existing` are as in `search_and_select`, `used_ids` the raster ids that exist, and `n_features` the
-    number of selected features.
+    number of selected features; `is_new` says that the recipe is not recorded yet.
     """
 
     recipe: "Download"
@@ -95,6 +97,7 @@ class DownloadPlan:
     n_features: int
     selections: Selections
     warnings: list[str]
+    is_new: bool
 
     @cached_property
     def _download_source(self) -> Source:
@@ -114,7 +117,8 @@ class DownloadPlan:
         if not len(self.features):
             return SearchResult([], 0, [], 0, {})
         source, progress = self._download_source, self.context.progress
-        return search_and_select(self.recipe, self.features, self.existing, source, progress)
+        ordered = list_ordered(self.context.root / fetch.DOWNLOADS_FOLDER)
+        return search_and_select(self.recipe, self.features, self.existing, ordered, source, progress)
 
     def make_scene_table(self) -> pa.Table:
         """Return a table with one row for each scene to download."""
@@ -152,14 +156,17 @@ class DownloadPlan:
     def build_outputs(self, context: BuildContext) -> Change:
         """Download the products with `context.workers` threads, and convert each as soon as it arrives.
 
+        If all of a new recipe's products are offline, the recipe is recorded, so that updates fetch them.
+
         Raises:
             SourceError: no product could be downloaded.
+            OrderRequiredError: all products are ordered, and none of them is there yet.
             UnsupportedProductError: no product could be read with the current options.
         """
-        recipe, scenes = self.recipe, self._search_result.scenes
-        raster_ids = assign_raster_ids([scene.product for scene in scenes], self.used_ids, recipe.into)
-        imported, failed = fetch.import_scenes(scenes, raster_ids, self._download_source, recipe, context)
-        if failed and not imported:
+        recipe = self.recipe
+        imported, failed, replaced = self._fetch_scenes(context)
+        ordered = [failure for failure in failed if failure.is_ordered]
+        if failed and not imported and not (ordered and self.is_new):
             fetch.raise_failure(failed)
         # `METADATA_COLUMNS` come first, so that a source's `Product_ID` cannot take the name of `product_id`.
         columns, properties = make_user_columns([scene.metadata for scene in imported], METADATA_COLUMNS)
@@ -169,15 +176,17 @@ class DownloadPlan:
             pairs = zip(imported, properties, strict=True)
             raster_rows = [{**scene.row, **shared, "properties": text} for scene, text in pairs]
             rows["raster_change"] = make_raster_rows(raster_rows)
-        rows |= make_skipped_rows("downloads", [failure[:2] for failure in failed])
+        rows |= make_skipped_rows("downloads", [(failure.product.product_id, failure.reason) for failure in failed])
         n_short = self._count_uncovered_features(imported)
         event = replace(
             self.event,
             rasters=len(imported),
-            failed=len(failed),
+            failed=len(failed) - len(ordered),
+            ordered=len(ordered) or UNSET,
+            replacements=_list_replacements(failed, replaced) or UNSET,
             short=n_short or UNSET,
             columns=columns,
-            warnings=self.warnings + _list_shortfalls(failed, n_short) or UNSET,
+            warnings=self.warnings + _list_shortfalls(failed, replaced, n_short) or UNSET,
         )
         new_ids, products = {scene.row["raster_id"] for scene in imported}, [scene.product for scene in imported]
         return Change(
@@ -188,6 +197,30 @@ class DownloadPlan:
             check_still_valid=lambda later: _check_ids_unused(later, new_ids),
             on_recorded=lambda: delete_downloads(context.root / fetch.DOWNLOADS_FOLDER, products),
         )
+
+    def _fetch_scenes(
+        self, context: BuildContext
+    ) -> tuple[list[fetch.ImportedScene], list[fetch.FailedProduct], list[FailedScene]]:
+        """Fetch the selected scenes, and with `fall_back` others for those that fail, until none is left."""
+        recipe, scenes, used_ids = self.recipe, self._search_result.scenes, set(self.used_ids)
+        imported: list[fetch.ImportedScene] = []
+        failed: list[fetch.FailedProduct] = []
+        replaced: list[FailedScene] = []
+        while scenes:
+            raster_ids = assign_raster_ids([scene.product for scene in scenes], used_ids, recipe.into)
+            used_ids |= set(raster_ids)
+            batch, failures = fetch.import_scenes(scenes, raster_ids, self._download_source, recipe, context)
+            imported, failed = imported + batch, failed + failures
+            lost = [failure.product for failure in failures if failure.is_replaceable]
+            if not (recipe.fall_back and lost):
+                break
+            kept = [scene.product for scene in imported] + [failure.product for failure in failed if failure.is_ordered]
+            excluded = {make_product_key(failure.product) for failure in failed}
+            found = self._search_result.found
+            arguments = recipe, self.features, self.existing, found, kept, lost, excluded
+            scenes, outcomes = select_replacements(*arguments)
+            replaced += outcomes
+        return imported, failed, replaced
 
     def _count_uncovered_features(self, imported: Sequence[fetch.ImportedScene]) -> int:
         """Return how many features the imported rasters do not contain although the stated footprints do."""
@@ -200,8 +233,31 @@ class DownloadPlan:
         return len({feature for _, feature in stated_pairs - actual_pairs})
 
 
-def _list_shortfalls(failed: Sequence[fetch.FailedProduct], n_short: int) -> list[str]:
-    warnings = [f"{fetch.describe_failures(failed)}. geographer update tries again."] if failed else []
+def _list_replacements(failed: Sequence[fetch.FailedProduct], replaced: Sequence[FailedScene]) -> list[Replacement]:
+    reasons = {make_product_key(failure.product): failure.reason for failure in failed}
+    return [
+        Replacement(
+            scene.product.product_id,
+            reasons[make_product_key(scene.product)],
+            [product.product_id for product in scene.replaced_by],
+            scene.uncovered,
+        )
+        for scene in replaced
+    ]
+
+
+def _list_shortfalls(failed: Sequence[fetch.FailedProduct], replaced: Sequence[FailedScene], n_short: int) -> list[str]:
+    covered = {make_product_key(scene.product) for scene in replaced if not scene.uncovered}
+    lost = [
+        failure for failure in failed if not failure.is_ordered and make_product_key(failure.product) not in covered
+    ]
+    warnings = [f"{fetch.describe_failures(lost)}. geographer update tries again."] if lost else []
+    if ordered := [failure for failure in failed if failure.is_ordered]:
+        warnings.append(fetch.describe_orders(ordered))
+    for replacement in _list_replacements(failed, replaced):
+        if replacement.replaced_by:
+            names, reason = quote_names(replacement.replaced_by), replacement.reason.rstrip(".")
+            warnings.append(f"'{replacement.product}' failed and was replaced by {names} ({reason}).")
     if n_short:
         warnings.append(
             f"{format_count(n_short, 'feature')} {'is' if n_short == 1 else 'are'} not within the valid pixels of the "

@@ -99,7 +99,9 @@ class Download(Recipe, kw_only=True, frozen=True):
     product that the dataset has, or another processing of its acquisition, is not fetched again.
 
     eodag reads credentials from its own configuration file and environment variables. Products that cannot be fetched
-    are listed in the event and tried again by the next run; the exit code is then 6.
+    are listed in the event and tried again by the next run; the exit code is then 6. With --fall-back, other scenes of
+    their features are fetched instead, and the event says which. Products that are offline are ordered, and fetched by
+    a later run.
     """
 
     kind: ClassVar[str] = "download"
@@ -143,6 +145,12 @@ class Download(Recipe, kw_only=True, frozen=True):
     source_options: Annotated[
         Mapping[str, Any], _declare_options("An option of the source, such as its url.", "--source-option", "options")
     ] = {}
+    fall_back: Annotated[
+        bool,
+        Parameter(
+            "Where a product fails for good, fetch others that show its features.", records_default=False, since=2
+        ),
+    ] = False
     workers: Annotated[int, Parameter("How many products to fetch at the same time.", "COUNT", key=None, minimum=1)] = 4
     time_limit: TimeLimit = 60.0
 

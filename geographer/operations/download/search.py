@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -22,7 +23,7 @@ from geographer.operations.download.deduplicate import ProductProcessing, find_r
 from geographer.operations.download.events import ArchiveSearch
 from geographer.operations.download.metadata_columns import ProductKey, make_product_key
 from geographer.operations.download.search_boxes import make_search_boxes
-from geographer.operations.download.select_scenes import select_scenes
+from geographer.operations.download.select_scenes import SceneSelection, select_scenes
 
 if TYPE_CHECKING:
     from geographer.operations.download.recipe import Download
@@ -54,7 +55,7 @@ class SearchResult(NamedTuple):
     """The selected scenes, sorted by id, and the proven lower bound on their number; all searches.
 
     `n_candidates` is the number of products to select from; `unmet_counts` are the numbers of features that will still
-    lack scenes, by reason.
+    lack scenes, by reason; `found` are all products.
     """
 
     scenes: list[SelectedScene]
@@ -62,32 +63,95 @@ class SearchResult(NamedTuple):
     searches: list[ArchiveSearch]
     n_candidates: int
     unmet_counts: dict[str, int]
+    found: Sequence[FoundProduct] = ()
+
+
+class FailedScene(NamedTuple):
+    """A product that failed, the products selected instead, and the number of its features that none of them shows."""
+
+    product: Product
+    replaced_by: list[Product]
+    uncovered: int
 
 
 def search_and_select(
-    recipe: Download, features: pa.Table, existing: list[ProductProcessing], source: Source, progress: ProgressCallback
+    recipe: Download,
+    features: pa.Table,
+    existing: list[ProductProcessing],
+    ordered: AbstractSet[ProductKey],
+    source: Source,
+    progress: ProgressCallback,
 ) -> SearchResult:
     """Search the archive and select scenes; raise `SourceError` if a search is incomplete.
 
     `features` lack rasters: `feature_key`, `feature_id`, `geometry` (WKB, longitude/latitude: the part to cover),
-    `lacking` (number of scenes), and for whole features `native` (WKB) in `crs`. `existing` products are not selected.
+    `lacking` (number of scenes), and for whole features `native` (WKB) in `crs`. `existing` products are not selected;
+    those that are `ordered` cost nothing.
     """
     found, searches = _run_searches(source, _make_queries(recipe, features), progress)
     candidates = _filter_products(recipe, existing, found)
     products = [product for product, _ in candidates]
-    geometries = [(product.footprint, product.crs, product.outline) for product in products]
-    pairs, targets = compute_coverage(features, geometries, union=recipe.union)
-    costs = _compute_costs(products, recipe)
+    pairs, targets = _compute_scene_coverage(recipe, features, products)
+    costs = _compute_costs(products, recipe) * [make_product_key(product) not in ordered for product in products]
     selection = select_scenes(pairs[:, 1], pairs[:, 0], targets.demands, costs, time_limit=recipe.time_limit)
+    scenes = _list_selected(candidates, pairs, targets, costs, selection)
+    unmet_counts = _count_unmet(targets, selection.shortfall)
+    return SearchResult(scenes, selection.lower_bound, searches, len(products), unmet_counts, found)
+
+
+def select_replacements(
+    recipe: Download,
+    features: pa.Table,
+    existing: list[ProductProcessing],
+    found: Sequence[FoundProduct],
+    kept: Sequence[Product],
+    failed: Sequence[Product],
+    excluded: AbstractSet[ProductKey],
+) -> tuple[list[SelectedScene], list[FailedScene]]:
+    """Select scenes among the `found` ones for what the `failed` ones were to show and the `kept` ones do not.
+
+    `features`, `existing` and `found` are those of the first selection; `excluded` products failed before.
+    """
+    tried = {make_product_key(product) for product in (*kept, *failed)} | excluded
+    processings = [ProductProcessing(product.product_id, product.properties, product.footprint) for product in kept]
+    others = [item for item in found if make_product_key(item[0]) not in tried]
+    candidates = _filter_products(recipe, [*existing, *processings], others)
+    products = [*kept, *failed, *(product for product, _ in candidates)]
+    pairs, targets = _compute_scene_coverage(recipe, features, products)
+    is_kept, is_candidate = pairs[:, 0] < len(kept), pairs[:, 0] >= len(kept) + len(failed)
+    n_kept = np.bincount(pairs[is_kept, 1], minlength=len(targets.demands))
+    is_lost = np.isin(np.arange(len(targets.demands)), pairs[~is_kept & ~is_candidate, 1])
+    demands = np.where(is_lost, np.maximum(targets.demands - n_kept, 0), 0)
+    choice: Ints = pairs[is_candidate] - np.array([len(kept) + len(failed), 0])
+    costs = _compute_costs([product for product, _ in candidates], recipe)
+    selection = select_scenes(choice[:, 1], choice[:, 0], demands, costs, time_limit=recipe.time_limit)
+    scenes = _list_selected(candidates, choice, targets, costs, selection)
+    failures = []
+    for index, product in enumerate(failed, len(kept)):
+        lost = np.intersect1d(pairs[pairs[:, 0] == index, 1], np.flatnonzero(demands))
+        chosen = np.unique(choice[np.isin(choice[:, 1], lost) & selection.is_selected[choice[:, 0]], 0])
+        uncovered = np.unique(targets.features[lost[selection.shortfall[lost] > 0]])
+        failures.append(FailedScene(product, [candidates[number][0] for number in chosen], len(uncovered)))
+    return scenes, failures
+
+
+def _compute_scene_coverage(
+    recipe: Download, features: pa.Table, products: Sequence[Product]
+) -> tuple[Ints, CoverTargets]:
+    geometries = [(product.footprint, product.crs, product.outline) for product in products]
+    return compute_coverage(features, geometries, union=recipe.union)
+
+
+def _list_selected(
+    candidates: Sequence[FoundProduct], pairs: Ints, targets: CoverTargets, costs: Floats, selection: SceneSelection
+) -> list[SelectedScene]:
     scene_features = np.unique(np.column_stack([pairs[:, 0], targets.features[pairs[:, 1]]]), axis=0)
-    n_features = np.bincount(scene_features[:, 0], minlength=len(products))
+    n_features = np.bincount(scene_features[:, 0], minlength=len(candidates))
     scenes = [
         SelectedScene(*candidates[index], int(n_features[index]), float(costs[index]))
         for index in np.flatnonzero(selection.is_selected).tolist()
     ]
-    scenes.sort(key=lambda scene: (scene.product.product_id, scene.product.provider))
-    unmet_counts = _count_unmet(targets, selection.shortfall)
-    return SearchResult(scenes, selection.lower_bound, searches, len(products), unmet_counts)
+    return sorted(scenes, key=lambda scene: (scene.product.product_id, scene.product.provider))
 
 
 def _make_queries(recipe: Download, features: pa.Table) -> list[SearchQuery]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import time
 import zipfile
 from pathlib import Path
@@ -333,8 +334,15 @@ def test_offline_product_is_ordered_once(
     )
     assert isinstance(failed, FailedDownload)
     assert failed.needs_order
-    assert "is offline" in failed.reason
+    assert "was ordered: it is offline" in failed.reason
+    assert failed.is_ordered
     assert time.monotonic() - start < 5
+    assert archive.count_requests("/files/order/S2.SAFE") == 1
+    (failed,) = fetch_products(
+        source, search_products(source, EVERYWHERE, ONCE), tmp_path / "downloads", retry_policy=fast_retry
+    )
+    assert isinstance(failed, FailedDownload)
+    assert "is ordered: it is offline" in failed.reason
     assert archive.count_requests("/files/order/S2.SAFE") == 1
 
     add_whole_product(archive, "succeeded", content)
@@ -345,6 +353,77 @@ def test_offline_product_is_ordered_once(
     )
     assert isinstance(outcome, FetchedProduct)
     assert archive.count_requests("/files/order/S2.SAFE") == 1
+
+
+ORDER_API = """
+    order_method: POST
+    order_on_response:
+      metadata_mapping:
+        eodag:order_id: $.json.id
+        eodag:status_link: '{url}/files/orders/{{eodag:order_id}}'
+    order_status:
+      request: {{method: GET}}
+      metadata_mapping: {{eodag:order_status: $.json.state, eodag:order_message: $.json.text}}
+      error: {{eodag:order_status: failed}}
+      success: {{eodag:order_status: done}}
+      on_success:
+        metadata_mapping: {{eodag:download_link: $.json.href}}
+"""
+
+
+def test_order_is_polled_by_later_runs(
+    archive: FaultyArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_retry: RetryPolicy
+) -> None:
+    """A provider with an API of orders: POST gives an id, whose state later runs ask for until the product is ready."""
+    content, folder, states = make_zip("S2.SAFE/MTD.xml", b"<xml/>"), tmp_path / "downloads", []
+
+    def run_once(state: dict[str, str]) -> FetchedProduct | FailedDownload:
+        add_whole_product(archive, "orderable", content)
+        archive.files |= {"order/S2.SAFE": b'{"id": "o-17"}', "orders/o-17": json.dumps(state).encode()}
+        archive.files["ready/S2.zip"] = content
+        archive.set_fault("whole/$value", Fault(404))
+        with monkeypatch.context() as patch:
+            patch.setattr("tests.archives.eodag.test_download.SHOP", SHOP + ORDER_API.lstrip("\n"))
+            source = make_shop(archive, tmp_path, monkeypatch)
+        products = search_products(source, EVERYWHERE, ONCE)
+        (outcome,) = fetch_products(source, products, folder, retry_policy=fast_retry)
+        states.append(archive.count_requests("/files/order/S2.SAFE", "POST"))
+        return outcome
+
+    ordered, pending = (run_once({"state": "running", "text": "wait"}) for _ in range(2))
+    assert isinstance(ordered, FailedDownload)
+    assert isinstance(pending, FailedDownload)
+    assert "was ordered (order o-17)" in ordered.reason
+    assert "is ordered (order o-17)" in pending.reason
+    assert (ordered.is_ordered, pending.is_ordered, states) == (True, True, [1, 1])
+    (order_file,) = folder.glob("*.order.json")
+    assert order_file.stat().st_mode & 0o077 == 0
+
+    rejected = run_once({"state": "failed", "text": "tape is lost"})
+    assert isinstance(rejected, FailedDownload)
+    assert not rejected.is_ordered
+    assert not order_file.exists()
+    ordered_again = run_once({"state": "running", "text": "wait"})
+    assert isinstance(ordered_again, FailedDownload)
+    assert (ordered_again.is_ordered, states[-1]) == (True, 2)
+
+    fetched = run_once({"state": "done", "href": archive.make_url("ready/S2.zip"), "text": ""})
+    assert isinstance(fetched, FetchedProduct)
+    assert {path.name: path.read_bytes() for path in fetched.folder.iterdir()} == {"S2.SAFE.zip": content}
+    assert (states[-1], list(folder.glob("*.order.json"))) == (2, [])
+
+
+def test_failed_order_is_placed_again(
+    archive: FaultyArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_retry: RetryPolicy
+) -> None:
+    add_whole_product(archive, "orderable", make_zip("a", b"b"))
+    archive.set_fault("whole/$value", Fault(202))
+    archive.add_faults("order/S2.SAFE", Fault(503))
+    source = make_shop(archive, tmp_path, monkeypatch)
+    products = search_products(source, EVERYWHERE, ONCE)
+    (failed,) = fetch_products(source, products, tmp_path / "downloads", retry_policy=fast_retry)
+    assert isinstance(failed, FailedDownload)
+    assert (failed.is_ordered, archive.count_requests("/files/order/S2.SAFE")) == (True, 2)
 
 
 def test_offline_assets_are_ordered_first(

@@ -48,5 +48,5 @@ def test_payload_is_read_back():
     assert content["searches"] == [
         {"box": [1.0, 2.0, 3.0, 4.0], "pages": 1, "found": 40, "end": "2026-06-30T23:59:59.999Z"}
     ]
-    assert parse_payload("rasters_downloaded", 1, content) == EVENT
+    assert parse_payload("rasters_downloaded", 2, content) == EVENT
     assert list(EVENT.iter_user_columns()) == [UserColumn("raster", "cloud_cover", "DOUBLE")]
