@@ -37,7 +37,7 @@ def log_command(dataset: DatasetReader, last: int | None, oneline: bool, at: str
         if as_json:
             output.print_json_line({field: getattr(event, field) for field in _JSON_FIELDS})
         else:
-            click.echo(_format_short(event) if oneline else _format_event(event))
+            click.echo(output.fit_line(_format_short(event) if oneline else _format_event(event)))
 
 
 def _format_event(event: Event) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from geographer.base.errors import GeographerError, StorageError
+from geographer.cli import table_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from geographer.storage.events import ChangeResult, EventPayload
     from geographer.storage.queries.table import Table
 
-_MAX_CELL_WIDTH: Final = 64
 _BAR_WIDTH: Final = 24
 _PROGRESS_INTERVAL_S: Final = 0.1
 _last_progress_time = [0.0]
@@ -48,7 +49,9 @@ def print_result(result: ChangeResult, *, as_json: bool) -> None:
     if as_json:
         revision = {name: getattr(result, name) for name in ("position", "digest", "kind", "changed")}
         preview = {} if result.preview is None else {"changes": result.preview.to_pylist()}
-        print_json_line({**revision, **result.summary, **preview})
+        warnings = [*result.summary.get("warnings", ()), *result.logged_warnings]
+        noted = {"warnings": warnings} if warnings else {}
+        print_json_line({**revision, **result.summary, **preview, **noted})
         return
     if result.preview is not None and len(result.preview):
         print_table(result.preview.column_names, zip(*map(list_values, result.preview.columns), strict=True))
@@ -93,17 +96,29 @@ def exit_if_incomplete(results: Iterable[ChangeResult]) -> None:
         sys.exit(errors[0].exit_code)
 
 
-def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print columns under their names."""
-    for line in format_table(names, rows):
+def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]], advice: str = "--json has them.") -> None:
+    """Print columns under their names; in a terminal those that fit its width, and say on stderr which do not."""
+    table = table_text.format_table(names, rows, _find_width())
+    for line in table.lines:
         click.echo(line)
+    if table.left_out:
+        click.echo(f"Columns that do not fit the terminal: {', '.join(table.left_out)}. {advice}", err=True)
 
 
 def format_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    """Return the lines of a table; columns are as wide as their longest cell, and cells at most 64 characters."""
-    lines = [list(map(str, names)), *([_format_cell(value) for value in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    """Return the lines of a table, as wide as it is."""
+    return table_text.format_table(names, rows).lines
+
+
+def fit_line(line: str) -> str:
+    """Return a line on which a terminal shows its start; unchanged if stdout is not a terminal."""
+    width = _find_width()
+    return line if width is None else table_text.shorten_text(table_text.format_cell(line), width)
+
+
+def _find_width() -> int | None:
+    """Return the width of the terminal that stdout is; None if it is something else."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def list_values(column: pa.ChunkedArray) -> list[Any]:
@@ -149,8 +164,3 @@ def _print_warnings(summary: Mapping[str, Any]) -> None:
 def format_time(time: datetime | None) -> str:
     """Return a time in UTC to the second."""
     return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
-
-
-def _format_cell(value: Any) -> str:
-    text = f"({len(value):,} bytes)" if isinstance(value, bytes) else "" if value is None else str(value)
-    return text if len(text) <= _MAX_CELL_WIDTH else text[: _MAX_CELL_WIDTH - 1] + "…"

@@ -1,32 +1,69 @@
 """features, rasters, edges, chips, labels, objects, splits and sql: the tables of a revision."""
 
+import csv
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from geographer.base.errors import StorageError, UsageError
 from geographer.base.input_paths import require_input_path
+from geographer.base.text import format_count
 from geographer.cli import COMMANDS, options, output
 from geographer.cli.help import format_example
 from geographer.cli.options import Command
 from geographer.dataset.reader import DatasetReader
+from geographer.outputs.export import read_query_summary, write_parquet_rows
+from geographer.outputs.table_files import choose_format, format_query_lines, write_lines
 from geographer.storage.database.query_limits import DEFAULT_TIMEOUT_S, make_timeout_error
+from geographer.storage.queries.read_tables import count_query_rows, run_user_query
 
-_FORMATS: Final = {
-    **dict.fromkeys(("", ".txt"), "table"),
-    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
-    **dict.fromkeys((".parquet", ".geoparquet"), "parquet"),
-    ".geojson": "geojson",
-}
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _WHERE_HELP: Final = "Use only rows for which this SQL expression over their columns is true."
-_GEOMETRY_COLUMNS: Final = ("geometry", "footprint")
+_TEXT_SUFFIXES: Final = ("", ".txt")
+_TABLE_FORMATS: Final = "table|json|csv|tsv|geojson|gpkg|parquet"
+_QUERY_FORMATS: Final = "table|json|csv|tsv|parquet"
 _STOP_PERIOD_S: Final = 5.0
 Result = TypeVar("Result")
+
+
+def _add_output_options(formats: str) -> options.Decorator:
+    """Return a decorator that adds the options for columns, rows, format and file."""
+    decorators: list[options.Decorator] = [
+        options.make_option(
+            "--columns NAMES", "all", "The columns, in this order, separated by commas.", callback=_split_names
+        ),
+        options.make_option(
+            "--limit COUNT",
+            "none",
+            "List at most this many rows, and say how many more there are.",
+            type=click.IntRange(0),
+        ),
+        options.make_choice_option(
+            f"--format {formats}", "by the suffix of --output, else table", "How to write the rows."
+        ),
+        options.make_option("-o --output FILE", "the terminal", "Write to this file, which is replaced."),
+        options.json_option,
+    ]
+
+    def add_options(command: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return add_options
+
+
+def _split_names(context: click.Context, parameter: click.Parameter, text: str | None) -> list[str] | None:
+    """Return names that are separated by commas; one with a comma is in double quotes, as in CSV."""
+    del context, parameter
+    return None if text is None else next(csv.reader([text], skipinitialspace=True), [])
 
 
 def _make_table_command(name: str, example: str) -> click.Command:
@@ -40,11 +77,7 @@ def _make_table_command(name: str, example: str) -> click.Command:
     @options.make_choice_option(
         "--relation contains|intersects", "both", "Consider only pairs of features and rasters with this relation."
     )
-    @options.make_choice_option(
-        "--format table|json|geojson|parquet", "by the suffix of --output, else table", "How to write the rows."
-    )
-    @options.make_option("-o --output FILE", "the terminal", "Write to this file.")
-    @options.json_option
+    @_add_output_options(_TABLE_FORMATS)
     @options.pass_dataset
     def table_command(
         dataset: DatasetReader,
@@ -54,31 +87,48 @@ def _make_table_command(name: str, example: str) -> click.Command:
         as_json: bool,
         **table_filter: Any,
     ) -> None:
-        table_format = "json" if as_json else format or _choose_format(output)
-        if table_format == "parquet":
-            if output is None:
-                raise UsageError("--format parquet cannot be printed. Pass --output FILE.")
-            dataset.write_parquet(name, output, at=at, **table_filter)
-            return
-        text = "\n".join(_format_lines(dataset, name, table_format, at, table_filter))
-        text += "\n" if text else ""
-        if output is None:
-            click.echo(text, nl=False)
-            return
-        try:
-            Path(output).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise StorageError(f"cannot write '{output}': {error.strerror}. Choose another --output.") from error
+        table_format = _choose_format(output, "json" if as_json else format)
+        if table_format == "table":
+            rows = dataset.read_summary(name, at, **table_filter)
+            _print_summary(rows, output)
+        elif output is not None:
+            dataset.write_table(name, output, table_format, at, **table_filter)
+        else:
+            _print_lines(dataset.format_lines(name, table_format, at, **table_filter), None)
+        _report_rest(table_filter["limit"], partial(dataset.count_rows, name, at, **table_filter))
 
     return table_command
 
 
-def _choose_format(path: str | None) -> str:
-    """Return the format that the suffix of a file names."""
-    suffix = Path(path).suffix.lower() if path else ""
-    if suffix not in _FORMATS:
-        raise UsageError(f"unknown suffix '{suffix}' of '{path}'. Pass --format.")
-    return _FORMATS[suffix]
+def _choose_format(path: str | None, requested: str | None) -> str:
+    """Return the requested format, or that of the suffix of a file."""
+    if requested is None and (path is None or Path(path).suffix.lower() in _TEXT_SUFFIXES):
+        return "table"
+    return requested or choose_format(Path(path or ""), None)
+
+
+def _print_summary(rows: "pa.Table", path: str | None) -> None:
+    """Print rows as a table that fits the terminal, or write it to a file as wide as it is."""
+    names, values = rows.column_names, zip(*map(output.list_values, rows.columns), strict=True)
+    if path is None:
+        output.print_table(names, values, "Select columns with --columns.")
+    else:
+        write_lines(Path(path), output.format_table(names, values))
+
+
+def _print_lines(lines: Iterable[str], path: str | None) -> None:
+    """Print lines, or write them to a file."""
+    if path is not None:
+        write_lines(Path(path), lines)
+        return
+    for line in lines:
+        click.echo(line)
+
+
+def _report_rest(limit: int | None, count_rows: Callable[[], int]) -> None:
+    """Say on stderr how many rows are not listed."""
+    if limit is not None and (rest := count_rows() - limit) > 0:
+        click.echo(f"{format_count(rest, 'more row')}; --limit {limit}", err=True)
 
 
 def _add_id_options(subject: str) -> Callable[[Command], Command]:
@@ -119,20 +169,6 @@ def _read_ids(file: str) -> list[str]:
         raise StorageError(f"cannot read '{file}': {error.strerror}. Name a file with one id per line.") from error
 
 
-def _format_lines(
-    dataset: DatasetReader, name: str, table_format: str, at: str | None, table_filter: dict[str, Any]
-) -> list[str]:
-    """Return the rows of a table as lines of text; the text table omits geometries."""
-    if table_format == "json":
-        return dataset.format_json_lines(name, at=at, **table_filter)
-    if table_format == "geojson":
-        features = dataset.format_geojson_features(name, at=at, **table_filter)
-        return ['{"type": "FeatureCollection", "features": [', ",\n".join(features), "]}"]
-    table = dataset.read_table(name, at=at, **table_filter)
-    columns = [column for column in table.column_names if column not in _GEOMETRY_COLUMNS]
-    return output.format_table(columns, zip(*(output.list_values(table[column]) for column in columns), strict=True))
-
-
 features_command = _make_table_command("features", "features --where \"class = 'lake'\" -o lakes.geojson")
 rasters_command = _make_table_command("rasters", "rasters --feature lake-17 --json")
 edges_command = _make_table_command("edges", "edges --relation contains --at v1")
@@ -154,19 +190,60 @@ splits_command = _make_table_command("splits", "splits --where \"part = 'test'\"
     show_default=True,
     help="Stop the query after this time: while it runs, nothing can be recorded.",
 )
-@options.json_option
+@options.make_option(
+    "--param parameters NAME=VALUE",
+    "none",
+    "The value of $NAME in the query, as text that DuckDB casts: $n::INT is a number. Repeatable.",
+    multiple=True,
+)
+@_add_output_options(_QUERY_FORMATS)
 @options.pass_dataset
-def sql_command(dataset: DatasetReader, query: str, at: str | None, timeout_s: float, as_json: bool) -> None:
+def sql_command(
+    dataset: DatasetReader,
+    query: str,
+    at: str | None,
+    timeout_s: float,
+    parameters: tuple[str, ...],
+    format: str | None,
+    output: str | None,
+    as_json: bool,
+    columns: list[str] | None,
+    limit: int | None,
+) -> None:
     """Run a read-only SELECT over the tables of a revision.
 
     The tables are features, rasters, edges, chips, labels, objects, splits, events, tags and classes.
     """
-    if as_json:
-        for line in _run_limited(partial(dataset.sql_json_lines, query, at=at, timeout_s=timeout_s), timeout_s):
-            click.echo(line)
-        return
-    table = _run_limited(partial(dataset.sql, query, at=at, timeout_s=timeout_s), timeout_s)
-    output.print_table(table.column_names, zip(*map(output.list_values, table.columns), strict=True))
+    table_format = _choose_format(output, "json" if as_json else format)
+    values = _parse_parameters(parameters)
+
+    prepared = dataset.prepare_query(query, at, parameters=values, timeout_s=timeout_s, columns=columns, limit=limit)
+    if table_format == "table":
+        _print_summary(_run_limited(partial(read_query_summary, prepared), timeout_s), output)
+    elif table_format == "parquet":
+        path = _require_output(output, table_format)
+        write_parquet_rows(_run_limited(partial(run_user_query, prepared), timeout_s), path)
+    else:
+        lines = _run_limited(partial(format_query_lines, prepared, table_format), timeout_s)
+        _print_lines(lines, output)
+    _report_rest(limit, partial(_run_limited, partial(count_query_rows, prepared), timeout_s))
+
+
+def _require_output(path: str | None, table_format: str) -> Path:
+    if path is None:
+        raise UsageError(f"--format {table_format} cannot be printed. Pass --output FILE.")
+    return Path(path)
+
+
+def _parse_parameters(texts: Iterable[str]) -> dict[str, str] | None:
+    """Return the values of parameters by name; None without any, as `?` takes none."""
+    values: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals or name in values:
+            raise click.BadParameter(f"invalid or repeated value '{text}'. Use --param NAME=VALUE, each name once.")
+        values[name.removeprefix("$")] = value
+    return values or None
 
 
 def _run_limited(run_query: Callable[[], Result], timeout_s: float) -> Result:

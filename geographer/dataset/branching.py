@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from geographer.base.html import DisplayedList
 from geographer.dataset.filters import RevisionSpec
 from geographer.dataset.reader import DatasetReader
 
@@ -16,7 +17,7 @@ class BranchingDataset(DatasetReader):
         """Return the branches by name, then those of remotes as they were last fetched."""
         from geographer.sharing.branches import list_branches
 
-        return list_branches(self._unit_of_work)
+        return DisplayedList(list_branches(self._unit_of_work))
 
     def create_branch(self, name: str, revision: RevisionSpec = None) -> "Branch":
         """Create a branch that ends at a revision; the branch in use stays.

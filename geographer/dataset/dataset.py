@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from geographer.base.atomic_files import translate_os_errors
+from geographer.base.html import DisplayedDict, DisplayedList
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.dataset.branching import BranchingDataset
 from geographer.dataset.filters import RevisionSpec
@@ -139,7 +140,7 @@ class Dataset(BranchingDataset):
         return iter_updates(self._unit_of_work, request)
 
     def _update(self, request: Update) -> list[ChangeResult]:
-        return list(self.run_update(request))
+        return DisplayedList(self.run_update(request))
 
     @classmethod
     def clone(
@@ -337,7 +338,7 @@ class Dataset(BranchingDataset):
 
     def _plan_download(self, request: Download) -> tuple[Table, dict[str, Any]]:
         table, payload = self.plan_request(request)
-        return table, payload.list_summary()
+        return table, DisplayedDict(payload.list_summary())
 
     add_features = make_method("add_features", AddFeatures, run)
     add_rasters = make_method("add_rasters", AddRasters, run)

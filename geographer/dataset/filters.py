@@ -38,7 +38,7 @@ Raises:
 
 
 class Filters(TypedDict, total=False):
-    """The filters that have a name of their own; see `select_rows`."""
+    """The filters with fixed names; see `select_rows`."""
 
     where: str | None
     feature: Ids | None

@@ -1,6 +1,5 @@
 """What can be done with a dataset without changing it: tables at any revision, the graph, history, files, proof."""
 
-import html
 import json
 from functools import partial
 from numbers import Integral
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 from geographer.base.errors import ConflictError, UsageError
+from geographer.base.html import DisplayedDict, DisplayedList, render_fields
 from geographer.dataset.filters import RevisionSpec
 from geographer.dataset.ids import list_ids, read_id
 from geographer.dataset.tables import TableReader
@@ -88,7 +88,7 @@ class DatasetReader(TableReader):
         last = None if last is None else min(int(last), _MAX_INTEGER)
         location = self._unit_of_work.locate_revision(at)
         with self._unit_of_work.open_database_of(location.branch).open_connection(log="r") as connection:
-            return read_events_between(connection, up_to=location.position, last=last)
+            return DisplayedList(read_events_between(connection, up_to=location.position, last=last))
 
     def show(self, revision: RevisionSpec = None) -> Event:
         """Return the event that made a revision."""
@@ -112,7 +112,7 @@ class DatasetReader(TableReader):
             NotFoundError: no revision has such an object.
         """
         with self._unit_of_work.open_tables() as (connection, _):
-            return read_history(connection, read_id(identity))
+            return DisplayedList(read_history(connection, read_id(identity)))
 
     def explain_object(self, identity: str | int, at: RevisionSpec = None) -> dict[str, Any]:
         """Return where an object of a revision comes from, and what binds it.
@@ -132,7 +132,8 @@ class DatasetReader(TableReader):
         from geographer.planning.split_constraints.groups import list_components
 
         with self._unit_of_work.open_revision(at) as revision:
-            return explain_object(revision, read_id(identity), partial(list_components, revision))
+            facts = explain_object(revision, read_id(identity), partial(list_components, revision))
+            return DisplayedDict(facts)
 
     def blame_pixel(self, label: str, raster_id: str | int, x: int, y: int, at: RevisionSpec = None) -> dict[str, Any]:
         """Return which feature, rule and event gave a pixel of a label its value.
@@ -162,7 +163,8 @@ class DatasetReader(TableReader):
 
         with self._unit_of_work.open_tables(at, spatial=True) as (connection, position):
             store = self._unit_of_work.file_store
-            return blame_pixel(connection, position, store, read_id(label), read_id(raster_id), x, y)
+            facts = blame_pixel(connection, position, store, read_id(label), read_id(raster_id), x, y)
+            return DisplayedDict(facts)
 
     def diff(
         self,
@@ -485,7 +487,7 @@ class DatasetReader(TableReader):
         with self._unit_of_work.open_revision(head.position) as revision:
             counts = {name: revision.fetch_value(query) for name, query in _COUNT_QUERIES.items()}
             recipes = [f"{name} ({kind})" for name, kind in revision.fetch_rows("SELECT name, kind FROM recipes")]
-            return {
+            facts = {
                 "root": str(self.root),
                 "branch": self._unit_of_work.branch_name,
                 "position": head.position,
@@ -497,6 +499,7 @@ class DatasetReader(TableReader):
                 "tags": [row[0] for row in revision.fetch_rows("SELECT tag FROM tags")],
                 "conflicts": len(list_open_conflicts(revision)),
             }
+            return DisplayedDict(facts)
 
     def checkout(self, revision: RevisionSpec = None, *, to: str | Path | None = None) -> CheckoutResult:
         """Write the files of a revision to the workspace, or with its tables to the folder `to`, byte for byte.
@@ -585,11 +588,7 @@ class DatasetReader(TableReader):
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(_format_value(value))}</td></tr>"
-            for name, value in self.status().items()
-        )
-        return f"<table>{rows}</table>"
+        return render_fields("Dataset", self.status())
 
     def _find_related_ids(
         self, subject: Literal["feature", "raster"], ids: Any, at: RevisionSpec, *, containing_only: bool
@@ -609,7 +608,3 @@ _COUNT_QUERIES = {
     "labels": "SELECT count(*) FROM current_label",
     "splits": "SELECT count(*) FROM current_split",
 }
-
-
-def _format_value(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -15,13 +15,12 @@ from geographer.dataset.filters import (
     select_rows,
 )
 from geographer.outputs.export import (
-    format_csv_lines,
     format_geojson_features,
     format_json_lines,
-    format_query_csv_lines,
     format_query_json_lines,
+    read_summary,
 )
-from geographer.outputs.table_files import choose_format, write_table_file
+from geographer.outputs.table_files import choose_format, format_table_lines, write_table_file
 from geographer.storage.database.dataset_folder import find_dataset_root
 from geographer.storage.database.query_limits import DEFAULT_TIMEOUT_S
 from geographer.storage.log.branches import Location, read_branch
@@ -36,7 +35,7 @@ from geographer.storage.queries.read_tables import (
 )
 from geographer.storage.queries.revision import Revision
 from geographer.storage.queries.selection import TableFilter
-from geographer.storage.queries.table import Table
+from geographer.storage.queries.table import Table, register_arrow_display
 from geographer.storage.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
@@ -120,11 +119,22 @@ class TableReader:
         with self._open_tables(at) as revision:
             return format_geojson_features(revision, name, table_filter)
 
-    @accept_filters(select_rows)
-    def format_csv_lines(self, name: str, at: RevisionSpec, table_filter: TableFilter) -> list[str]:
-        """Return the rows of a table as CSV after a header, geometry as WKT; see `write_table`."""
+    def format_lines(self, name: str, format: str, /, at: RevisionSpec = None, **filters: Any) -> list[str]:
+        """Return the rows of a table as the lines of a file; `format` is 'csv', 'tsv', 'geojson' or 'json'.
+
+        The other arguments, and what the formats hold, are those of `write_table`.
+        """
         with self._open_tables(at) as revision:
-            return format_csv_lines(revision, name, table_filter)
+            return format_table_lines(revision, name, make_filter(filters), choose_format(Path(), format))
+
+    @accept_filters(select_rows)
+    def read_summary(self, name: str, at: RevisionSpec, table_filter: TableFilter) -> "pa.Table":
+        """Return one of the tables with each geometry as a short text for people, such as `POLYGON 9 points 12.1,46.5`.
+
+        The two numbers are longitude and latitude of the middle of its bounds, with four decimals.
+        """
+        with self._open_tables(at) as revision:
+            return read_summary(revision, name, table_filter)
 
     def write_table(
         self,
@@ -196,7 +206,8 @@ class TableReader:
             UsageError: the query is not one SELECT, lacks the value of a parameter, takes too long, or DuckDB rejects
                 it.
         """
-        return run_user_query(self._prepare_query(query, at, parameters, timeout_s))
+        register_arrow_display()
+        return run_user_query(self.prepare_query(query, at, parameters=parameters, timeout_s=timeout_s))
 
     def sql_json_lines(
         self,
@@ -207,27 +218,29 @@ class TableReader:
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
     ) -> list[str]:
         """Run a SELECT as `sql` does; return the rows as JSON objects, geometry as GeoJSON."""
-        return format_query_json_lines(self._prepare_query(query, at, parameters, timeout_s))
+        return format_query_json_lines(self.prepare_query(query, at, parameters=parameters, timeout_s=timeout_s))
 
-    def sql_csv_lines(
+    def prepare_query(
         self,
         query: str,
         at: RevisionSpec = None,
         *,
         parameters: Parameters = None,
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
-    ) -> list[str]:
-        """Run a SELECT as `sql` does; return a header and the rows as CSV, geometry as WKT; see `write_table`."""
-        return format_query_csv_lines(self._prepare_query(query, at, parameters, timeout_s))
-
-    def _prepare_query(
-        self, query: str, at: RevisionSpec, parameters: Parameters, timeout_s: float | None
+        columns: Sequence[str] | None = None,
+        limit: int | None = None,
     ) -> UserQuery:
-        """Update the state of a revision, and return the query to run on it."""
+        """Return a SELECT that can be run and written in several ways; see `sql`.
+
+        Args:
+            query, at, parameters, timeout_s: As in `sql`.
+            columns: The columns of the result, in this order; None: all.
+            limit: The largest number of rows; None: all.
+        """
         location, locate_files = self._update_state_of(at), self._make_file_locator()
         database = self._unit_of_work.open_database_of(location.branch)
         values = validate_query_parameters(parameters)
-        return UserQuery(database, query, location.position, locate_files, timeout_s, values)
+        return UserQuery(database, query, location.position, locate_files, timeout_s, values, columns, limit)
 
     @contextmanager
     def _open_tables(self, at: RevisionSpec) -> Iterator[Revision]:

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geographer.base.errors import UsageError
+from geographer.base.html import render_fields
 from geographer.diff.changes import (
     ObjectChange,
     Sides,
@@ -43,6 +44,7 @@ _TAGS: Final = "SELECT list(tag ORDER BY tag) FROM state.tag WHERE tagged_positi
 _FOOTPRINTS: Final = Path(__file__).with_name("changed_footprints.sql")
 _CLASS_VALUES: Final = "SELECT value, class FROM state.class WHERE valid_from <= $position AND valid_to > $position"
 _LABEL_OBJECT: Final = "label_object"
+_SHOWN_OBJECTS: Final = 10
 
 
 class RevisionName(NamedTuple):
@@ -196,6 +198,17 @@ class Diff:
     counts = cached_property(_make_counts)
     moves = cached_property(_make_moves)
     measures = cached_property(_make_measures)
+
+    def _repr_html_(self) -> str:
+        counts = [
+            {"object": name, "change": change, "number": number} for (name, change), number in self.counts.items()
+        ]
+        objects = [
+            {"object": _format_kind(item.kind), "id": format_id(item.kind, item.keys), "change": item.change}
+            for item in islice(self.iter_objects(), _SHOWN_OBJECTS)
+        ]
+        fields = {"from": self.old, "to": self.new, "changes": counts, "objects": objects, "flags": [*self.flags]}
+        return render_fields("Diff", {name: value for name, value in fields.items() if value})
 
     def iter_objects(self) -> Iterator[ObjectChange]:
         """Yield the objects that differ, by kind and key."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from geographer.base.errors import ConflictError, UsageError
+from geographer.base.html import render_object
 from geographer.base.text import format_count, quote_start
 from geographer.storage.events.row_tables import KEY_COLUMNS, ROW_TABLES
 from geographer.storage.queries.revision import Revision
@@ -165,6 +166,9 @@ class DatasetVersion(NamedTuple):
     position: int
     change: VersionChange | None
     next_version: str | None
+
+    def _repr_html_(self) -> str:
+        return render_object(self)
 
     def format_lines(self) -> list[str]:
         """Return the version in words: the level and the next number, then every reason, then examples."""

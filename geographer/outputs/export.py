@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
 from geographer.base.atomic_files import temporary_sibling
 from geographer.base.errors import StorageError, UsageError
-from geographer.storage.database.connection import escape_literal, quote_identifier
-from geographer.storage.database.query_limits import fetch_limited_texts
+from geographer.storage.database.connection import escape_literal, memory_connection, quote_identifier, register_table
+from geographer.storage.database.query_limits import fetch_limited_table, fetch_limited_texts
 from geographer.storage.database.sql_sandbox import translate_sql_errors
 from geographer.storage.queries.read_tables import UserQuery, open_user_query
 from geographer.storage.queries.revision import GEOMETRY_COLUMNS, Revision
 from geographer.storage.queries.selection import TableFilter, build_selection, include_identity, require_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_GEOMETRY_SUMMARY: Final = (
+    "CASE WHEN {0} IS NULL THEN NULL WHEN ST_IsEmpty({0}) THEN ST_GeometryType({0})::VARCHAR || ' EMPTY' "
+    "ELSE ST_GeometryType({0})::VARCHAR || if(ST_GeometryType({0}) = 'POINT', '', ' ' || ST_NPoints({0}) || ' points') "
+    "|| ' ' || round((ST_XMin({0}) + ST_XMax({0})) / 2, 4)::VARCHAR "
+    "|| ',' || round((ST_YMin({0}) + ST_YMax({0})) / 2, 4)::VARCHAR END"
+)
 
 
 def format_json_lines(revision: Revision, table: str, table_filter: TableFilter) -> list[str]:
@@ -22,6 +32,32 @@ def format_json_lines(revision: Revision, table: str, table_filter: TableFilter)
     query, parameters = build_selection(revision, table, table_filter)
     with translate_sql_errors(table_filter.where):
         return _fetch_json_rows(revision.connection, query, parameters)
+
+
+def read_summary(revision: Revision, table: str, table_filter: TableFilter) -> pa.Table:
+    """Return a table's filtered rows with each geometry as a short text: `POLYGON 9 points 12.1,46.5`.
+
+    The two numbers are x and y of the middle of its bounds, with four decimals.
+    """
+    query, parameters = build_selection(revision, table, table_filter)
+    with translate_sql_errors(table_filter.where):
+        return revision.fetch_arrow(_summarise_geometries(revision.connection, query, parameters), parameters)
+
+
+def read_query_summary(user_query: UserQuery) -> pa.Table:
+    """Run a user's SELECT and return its rows with each geometry as a short text; see `read_summary`."""
+    with open_user_query(user_query) as (connection, select):
+        query = _summarise_geometries(connection, select, user_query.parameters)
+        return fetch_limited_table(connection, query, user_query.parameters)
+
+
+def _summarise_geometries(connection: duckdb.DuckDBPyConnection, query: str, parameters: Any) -> str:
+    columns = connection.execute(f"DESCRIBE ({query}\n)", parameters).fetchall()
+    names = [quote_identifier(name) for name, kind, *_ in columns if kind.startswith("GEOMETRY")]
+    if not names:
+        return query
+    replaced = ", ".join(f"{_GEOMETRY_SUMMARY.format(name)} AS {name}" for name in names)
+    return f"SELECT * REPLACE ({replaced}) FROM ({query}\n)"  # noqa: S608
 
 
 def format_geojson_features(revision: Revision, table: str, table_filter: TableFilter) -> list[str]:
@@ -55,13 +91,23 @@ def format_csv_lines(revision: Revision, table: str, table_filter: TableFilter, 
 def write_parquet(revision: Revision, table: str, table_filter: TableFilter, path: Path) -> None:
     """Write a table's filtered rows to a Parquet (GeoParquet) file atomically, or raise `StorageError`."""
     query, parameters = build_selection(revision, table, table_filter)
+    with translate_sql_errors(table_filter.where):
+        _copy_to_parquet(revision.connection, query, parameters, path)
+
+
+def write_parquet_rows(rows: pa.Table, path: Path) -> None:
+    """Write Arrow rows to a Parquet file atomically; as GeoParquet if they have geometries. Errors: `write_parquet`."""
+    with memory_connection() as connection, register_table(connection, "query_result", rows) as name:
+        _copy_to_parquet(connection, f"FROM {name}", {}, path)
+
+
+def _copy_to_parquet(connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, Any], path: Path) -> None:
     if not path.parent.is_dir():
         raise StorageError(f"cannot write '{path}': '{path.parent}' is not a folder.")
     try:
         with temporary_sibling(path) as temporary:
             copy = f"COPY ({query}) TO '{escape_literal(str(temporary))}' (FORMAT parquet)"
-            with translate_sql_errors(table_filter.where):
-                revision.connection.execute(copy, parameters)
+            connection.execute(copy, parameters)
             temporary.replace(path)
     except (duckdb.IOException, OSError) as error:
         raise StorageError(f"cannot write '{path}': {error}") from error

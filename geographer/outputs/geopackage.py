@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -15,6 +16,8 @@ from geographer.storage.queries.selection import TableFilter, build_selection, i
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+logger = logging.getLogger(__name__)
 
 _FOLDER: Final = Path(__file__).parent
 _CRS_COLUMN: Final = "(crs)"
@@ -35,12 +38,13 @@ class FileLayer(NamedTuple):
     crs: str | None
 
 
-def write_geopackage(revision: Revision, table: str, table_filter: TableFilter, path: Path) -> str | None:
-    """Write a table's filtered rows as the layer `table` of a new GeoPackage, atomically; return its CRS.
+def write_geopackage(revision: Revision, table: str, table_filter: TableFilter, path: Path) -> None:
+    """Write a table's filtered rows as the layer `table` of a new GeoPackage, atomically.
 
     Features have the geometry that was recorded, in their CRS if all of them have one, otherwise in longitude/latitude
-    (EPSG:4326). The layer has the columns of the table, and one more that numbers the rows: `fid`, or if a column has
-    that name, `fid_`. SQLite has no NaN: it becomes null. Times that are not whole milliseconds become text.
+    (EPSG:4326), which is logged. The layer has the columns of the table, and one more that numbers the rows: `fid`, or
+    if a column has that name, `fid_`. SQLite has no NaN: it becomes null. Times that are not whole milliseconds become
+    text.
 
     Raises:
         ConflictError: another program has the file open.
@@ -53,7 +57,6 @@ def write_geopackage(revision: Revision, table: str, table_filter: TableFilter, 
     with temporary_sibling(path, ".gpkg") as temporary:
         write_layer(layer, table, temporary)
         temporary.replace(path)
-    return layer.crs
 
 
 def read_layer(revision: Revision, table: str, table_filter: TableFilter) -> FileLayer:
@@ -74,6 +77,8 @@ def _read_features(revision: Revision, table_filter: TableFilter) -> FileLayer:
     systems = [crs for (crs,) in revision.fetch_rows(f'SELECT DISTINCT "{_CRS_COLUMN}" FROM recorded_feature')]  # noqa: S608
     if len(systems) == 1:
         return FileLayer(_fetch_rows(revision, "recorded_feature", [_CRS_COLUMN]), "geometry", systems[0])
+    if systems:
+        logger.warning("the features have %d CRSs: the file has them in %s, longitude/latitude", len(systems), _LONLAT)
     excluded = [KEY_COLUMN.strip('"')]
     return FileLayer(_fetch_rows(revision, "selected_feature", excluded, KEY_COLUMN), "geometry", _LONLAT)
 

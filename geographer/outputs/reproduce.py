@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from geographer.base.atomic_files import FileDamage, check_file, temporary_sibling, translate_os_errors
 from geographer.base.errors import CorruptError, NotFoundError
+from geographer.base.html import render_object
 from geographer.base.progress import ProgressCallback
 from geographer.base.values import Checksums
 from geographer.outputs.export_folder import export_folder
@@ -45,6 +46,9 @@ class ReproduceResult(NamedTuple):
     references: list[str]
     source: str
     withdrawn: list[str]
+
+    def _repr_html_(self) -> str:
+        return render_object(self)
 
 
 @contextmanager

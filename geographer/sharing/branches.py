@@ -6,6 +6,7 @@ import subprocess
 from typing import Any, NamedTuple
 
 from geographer.base.errors import ConflictError, CorruptError, UsageError, quote_names
+from geographer.base.html import render_object
 from geographer.storage.branch_databases import BranchDatabases
 from geographer.storage.database.connection import open_transaction
 from geographer.storage.database.dataset_folder import LOCK_FILE
@@ -39,6 +40,9 @@ class Branch(NamedTuple):
     digest: str
     in_use: bool
     fetched: bool
+
+    def _repr_html_(self) -> str:
+        return render_object(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the branch as JSON."""

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, Literal, NamedTuple
 
 from geographer.base.errors import ConflictError
+from geographer.base.html import render_object
 from geographer.storage.database.dataset_folder import exclude_staging
 from geographer.storage.dvc.dvc_check import read_listing
 from geographer.storage.dvc.remote import Remote, open_remote
@@ -62,6 +63,9 @@ class GarbageReport(NamedTuple):
     kept: ObjectCount
     deleted: ObjectCount
     unknown: ObjectCount
+
+    def _repr_html_(self) -> str:
+        return render_object(self)
 
 
 class _Needs(NamedTuple):

@@ -6,6 +6,7 @@ import logging
 from typing import NamedTuple
 
 from geographer.base.errors import ConflictError, CorruptError, UnsupportedVersionError, UsageError, quote_names
+from geographer.base.html import render_object
 from geographer.base.text import format_count
 from geographer.sharing.comparison import compare_with_branch
 from geographer.sharing.remote_history import download_segments
@@ -60,6 +61,9 @@ class FetchResult(NamedTuple):
     compared_branch: str
     updated: bool = False
     others: tuple[FetchResult, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return render_object(self)
 
 
 def fetch_branches(

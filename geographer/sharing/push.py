@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, quote_names
+from geographer.base.html import render_object
 from geographer.base.text import format_count
 from geographer.planning.split_constraints.check import require_leak_free
 from geographer.sharing.comparison import count_missing, is_on_chain
@@ -74,6 +75,9 @@ class PushResult(NamedTuple):
     bytes: int
     references: list[str]
     changed: bool
+
+    def _repr_html_(self) -> str:
+        return render_object(self)
 
 
 class _Parcel(NamedTuple):

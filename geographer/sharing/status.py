@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from geographer.base.html import render_object
 from geographer.base.text import format_count
 from geographer.sharing.comparison import compare_with_branch
 from geographer.storage.history.agreement import Agreement
@@ -49,6 +50,9 @@ class SharingStatus(NamedTuple):
     dvc_files: list[str]
     remotes: list[RemoteStatus]
     tags: list[TagUsage]
+
+    def _repr_html_(self) -> str:
+        return render_object(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the status as JSON."""

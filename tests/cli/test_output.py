@@ -118,11 +118,6 @@ def test_runs_without_change_say_why(capsys):
     assert printed == "chips_cut 'near': skipped; the head is still @4 0123456789ab"
 
 
-def test_long_cells_are_shortened():
-    lines = output.format_table(("id", "text"), [("a", "x" * 65), (None, b"12345")])
-    assert lines == ["id  text", "a   " + "x" * 63 + "…", "    (5 bytes)"]
-
-
 def test_swallowed_interruption_is_raised_at_next_progress():
     output.interrupted.set()
     try:

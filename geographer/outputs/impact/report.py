@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from geographer.base.html import render_object
 from geographer.outputs.impact.scores import Scores
 from geographer.outputs.impact.statistics import BandStatisticsChange, StatisticsChange
 from geographer.outputs.impact.subset import SubsetChange
@@ -45,6 +46,9 @@ class Impact(NamedTuple):
     common: list[str]
     statistics: StatisticsChange
     scores: Scores | None
+
+    def _repr_html_(self) -> str:
+        return render_object(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the impact as a JSON object, which `schemas/impact.v1.json` describes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.base.errors import GeographerError
+from geographer.base.html import render_fields, render_object
 from geographer.storage.events.payload import EventPayload
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ class Event(NamedTuple):
     format: int
     generation: int
 
+    def _repr_html_(self) -> str:
+        return render_object(self)
+
     def hashed_fields(self) -> dict[str, Any]:
         """Return the fields that `digest` is computed from. Those of format 1 have the position (the generation)."""
         fields = self._asdict()
@@ -79,7 +83,8 @@ class ChangeResult(NamedTuple):
     `summary` is the event's payload without the request. `changed` is false if there was nothing to do or the request
     was a repeated one; the revision is then the existing one. `payload` has the summary as typed fields. `error` is the
     reason why `update` skipped a recipe. `would_change` is true if a dry run planned a change; `preview` is then what
-    would change, object by object, if the request lists it.
+    would change, object by object, if the request lists it. `logged_warnings` are those that were logged meanwhile,
+    which the log of the dataset does not keep.
     """
 
     position: int
@@ -91,3 +96,12 @@ class ChangeResult(NamedTuple):
     error: GeographerError | None = None
     would_change: bool = False
     preview: pa.Table | None = None
+    logged_warnings: Sequence[str] = ()
+
+    def _repr_html_(self) -> str:
+        fields = {"position": self.position, "digest": self.digest, "kind": self.kind, "changed": self.changed}
+        if self.would_change:
+            fields["would_change"] = True
+        text = {"summary": self.payload.format_summary()} if self.payload else {}
+        notes = {"warnings": self.summary.get("warnings", []), "error": self.error, "preview": self.preview}
+        return render_fields("ChangeResult", {**fields, **text, **{key: note for key, note in notes.items() if note}})

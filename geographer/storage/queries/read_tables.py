@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import duckdb
 
 from geographer.base.errors import UsageError
-from geographer.storage.database.connection import Database
+from geographer.storage.database.connection import Database, quote_identifier
 from geographer.storage.database.query_limits import fetch_limited_table, limit_memory, limit_time
 from geographer.storage.database.sql_sandbox import hide_credentials, translate_sql_errors, validate_select
 from geographer.storage.queries.column_values import list_items, make_python_value
 from geographer.storage.queries.revision import TABLES, Revision
-from geographer.storage.queries.selection import TableFilter, build_selection, find_geometry_column, stage_ids
+from geographer.storage.queries.selection import (
+    TableFilter,
+    build_limit,
+    build_selection,
+    find_geometry_column,
+    require_columns,
+    stage_ids,
+)
 from geographer.storage.queries.table import Table
 
 if TYPE_CHECKING:
@@ -45,7 +52,8 @@ def count_rows(revision: Revision, table: str, table_filter: TableFilter) -> int
 class UserQuery(NamedTuple):
     """A user's SELECT over the tables of the revision at `position`, with the values of its parameters.
 
-    It is stopped after `timeout_s` seconds; None: never.
+    It is stopped after `timeout_s` seconds; None: never. `columns` and `limit` select from its result, as in
+    `TableFilter`.
     """
 
     database: Database
@@ -54,6 +62,8 @@ class UserQuery(NamedTuple):
     locate_files: FileLocator
     timeout_s: float | None
     parameters: Any = None
+    columns: Sequence[str] | None = None
+    limit: int | None = None
 
 
 def validate_query_parameters(parameters: Any) -> list[Any] | dict[str, Any] | None:
@@ -92,11 +102,28 @@ def open_user_query(user_query: UserQuery) -> Iterator[tuple[duckdb.DuckDBPyConn
         connection.execute("SET lock_configuration = true")
         try:
             with limit_time(connection, user_query.timeout_s):
-                yield connection, select
+                yield connection, _limit_query(connection, select, user_query)
         except (duckdb.Error, ValueError, NotImplementedError) as error:  # The latter two come from Arrow.
             tables = ", ".join(TABLES)
             detail = hide_credentials(query, str(error))
             raise UsageError(f"cannot run the SQL: {detail}\nThe tables are {tables}.") from error
+
+
+def _limit_query(connection: duckdb.DuckDBPyConnection, select: str, user_query: UserQuery) -> str:
+    """Return the query for the columns and the number of rows that are wanted of the user's SELECT."""
+    limit, selected = build_limit(user_query.limit), "*"
+    if user_query.columns is not None:
+        described = connection.execute(f"DESCRIBE ({select}\n)", user_query.parameters).fetchall()
+        names = require_columns(user_query.columns, [row[0] for row in described], "the result")
+        selected = ", ".join(map(quote_identifier, names))
+    return f"SELECT {selected} FROM ({select}\n){limit}" if limit or selected != "*" else select  # noqa: S608
+
+
+def count_query_rows(user_query: UserQuery) -> int:
+    """Return the number of rows of a user's SELECT, whatever the limit is."""
+    with open_user_query(user_query._replace(limit=None, columns=None)) as (connection, select):
+        query = f"SELECT count(*) FROM ({select}\n)"  # noqa: S608
+        return int(connection.execute(query, user_query.parameters).fetchall()[0][0])
 
 
 def run_user_query(user_query: UserQuery) -> pa.Table:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import json
-from typing import TYPE_CHECKING, Any, Final
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from geographer.base.errors import UsageError
+from geographer.base.html import SHOWN_ROWS, render_rows
 
 if TYPE_CHECKING:
     import geopandas
     import pyarrow as pa
-
-_DISPLAYED_ROWS: Final = 10
 
 
 class Table:
@@ -58,17 +58,34 @@ class Table:
         return f"Table of {len(self):,} rows: {', '.join(self.arrow.column_names)}"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.arrow.column_names)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_abbreviate_value(value))}</td>" for value in row.values()) + "</tr>"
-            for row in self.arrow.slice(0, _DISPLAYED_ROWS).to_pylist()
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{len(self):,} rows</p>"
+        return render_rows(self.arrow.column_names, (row.values() for row in self._iter_shown_rows()), len(self))
+
+    def _iter_shown_rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the first rows, with each geometry as its type and size."""
+        for row in self.arrow.slice(0, SHOWN_ROWS).to_pylist():
+            yield {name: _name_geometry(value) if name == self.geometry else value for name, value in row.items()}
 
 
-def _abbreviate_value(value: object) -> str:
-    text = f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+def register_arrow_display() -> None:
+    """Let the notebook that this process serves, if any, show Arrow tables as it shows a `Table`, unless it does."""
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = get_shell() if get_shell else None
+    if shell is not None:
+        import pyarrow as pa
+
+        formatter = shell.display_formatter.formatters["text/html"]
+        if pa.Table not in formatter.type_printers:
+            formatter.for_type(pa.Table, lambda arrow: Table(arrow)._repr_html_())
+
+
+def _name_geometry(wkb: bytes | None) -> str | None:
+    """Return the type of a geometry and the number of its points, such as `POLYGON 9 points`."""
+    import shapely
+
+    shape = shapely.from_wkb(wkb)
+    if shape is None:
+        return None
+    return f"{shape.geom_type.upper()} {'EMPTY' if shape.is_empty else f'{shapely.get_num_coordinates(shape)} points'}"
 
 
 def _mark_geometry(arrow: pa.Table, geometry: str) -> pa.Table:

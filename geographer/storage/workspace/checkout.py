@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, Protocol
 
 from geographer.base.atomic_files import FileDamage, translate_os_errors
 from geographer.base.errors import CorruptError, quote_names
+from geographer.base.html import render_object
 from geographer.base.text import format_count
 from geographer.base.values import Checksums
 from geographer.storage.database.connection import register_table
@@ -71,6 +72,9 @@ class CheckoutResult(NamedTuple):
     unchanged: int
     withdrawn: tuple[WithdrawnFile, ...] = ()
     position: int = 0
+
+    def _repr_html_(self) -> str:
+        return render_object(self)
 
 
 def list_files(revision: Revision, position: int, *, exclude_position: int = 0) -> list[TrackedFile]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from geographer.base.html import render_fields
 from geographer.base.text import format_count
 from geographer.storage.log.check import Finding
 
@@ -103,6 +104,10 @@ class VerifyResult(list[Finding]):
     def __init__(self, findings: Iterable[Finding], report: VerifyReport) -> None:
         super().__init__(findings)
         self.report = report
+
+    def _repr_html_(self) -> str:
+        lines = self.report.list_lines() if self else [self.report.format_success(), *self.report.list_lines()]
+        return render_fields("VerifyResult", {"findings": [*self], "report": lines, "remedies": self.list_remedies()})
 
     def list_remedies(self) -> list[str]:
         """Return what to do about the findings, each advice once."""
