@@ -24,7 +24,7 @@ from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, encode_lock
 from geographer.storage.history.published import HEAD_FORMAT, PublishedRevision, encode_published
 from geographer.storage.log.append import append_event
 from tests import REPOSITORY
-from tests.folder_source import FolderSource, add_scene
+from tests.folder_source import FolderSource, add_scene, restore_scene
 from tests.old_library import write_directory
 from tests.sample_history import point_geometry, write_features
 from tests.storage.history.test_segments import require_round_trip
@@ -62,7 +62,9 @@ def import_datasets(folder, sample_history):
     vectors = {1: ({"type": "pond"}, shapely.box(0, 0, 1, 1))}
     dataset.import_geographer(write_directory(folder / "old", vectors, {"r": ({}, shapely.box(0, 0, 2, 2))}, {}))
     dataset.import_dataset(sample_history.at_v1, rename={"around": "about"})
-    dataset.add_features(write_features(folder / "sync.geojson", {"s": ("pond", point_geometry(1, 1))}), sync=True)
+    dataset.add_features(
+        write_features(folder / "sync.geojson", {"s": ("pond", point_geometry(1, 1))}), crs="EPSG:32633", sync=True
+    )
     return dataset.log()[1:]
 
 
@@ -134,7 +136,11 @@ def changed_dataset(sample_history, tmp_path_factory):
     add_scene(folder / "shelf", "one", column=3_000)
     far = write_features(folder / "far.geojson", {"far": ("pond", point_geometry(3_005, 5))})
     dataset.add_features(far, crs="EPSG:32633")
-    dataset.download("scenes", source=FolderSource, source_options={"folder": str(folder / "shelf")})
+    add_scene(folder / "shelf", "gone", column=3_000, cloud_cover=0.0, is_missing=True)
+    archive = {"source": FolderSource, "source_options": {"folder": str(folder / "shelf")}}
+    dataset.download("others", into="others", fall_back=True, **archive)
+    restore_scene(folder / "shelf", "gone")
+    dataset.download("scenes", **archive)
     return dataset
 
 
