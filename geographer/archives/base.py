@@ -109,7 +109,7 @@ class Source(ABC):
     """
 
     max_concurrent: ClassVar[int] = 4
-    """Maximum number of concurrent downloads."""
+    """The most products that the archive lets a user download at the same time; more `workers` get a warning."""
 
     reader: ClassVar[str | None] = None
     """Reader for this source's products if the recipe names none; None: chosen by the files."""

@@ -42,6 +42,8 @@ _PROGRESS_INTERVAL_S: Final = 0.1
 _SHUTDOWN_TIMEOUT_S: Final = 2.0
 """How long to wait for threads to stop. A thread that blocks on a dead connection is abandoned, which is harmless."""
 
+_DEFAULT_WORKERS: Final = 4
+
 _run_numbers: Final = count()
 
 
@@ -87,7 +89,7 @@ def fetch_products(
     products: Iterable[Product],
     folder: Path,
     *,
-    workers: int = 4,
+    workers: int = _DEFAULT_WORKERS,
     on_progress: ProgressCallback = ignore_progress,
     retry_policy: RetryPolicy | None = None,
 ) -> Generator[FetchedProduct | FailedDownload, None, None]:
@@ -110,6 +112,11 @@ def fetch_products(
         pool = _DownloadPool(source, by_name, folder, retry_policy or RetryPolicy())
         try:
             max_concurrent = vars(source).get("at_once", source.max_concurrent)  # its name in version 0.1.0
+            if workers > max(max_concurrent, _DEFAULT_WORKERS) and len(by_name) > max_concurrent:
+                name = type(source).__name__
+                logger.warning(
+                    "%s fetches at most %d products at the same time, not %d.", name, max_concurrent, workers
+                )
             yield from pool.iter_outcomes(max(1, min(workers, max_concurrent)), on_progress)
         finally:
             pool.stop_threads()

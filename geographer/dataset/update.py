@@ -1,5 +1,6 @@
 """Update a dataset: run every recipe again."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar
 
@@ -7,11 +8,13 @@ import msgspec
 
 from geographer.base.errors import GeographerError, PluginError, SourceError, UnsupportedProductError, quote_names
 from geographer.base.parameters import Parameter
-from geographer.operations.download.recipe import Download
+from geographer.operations.download.recipe import FETCH_WORKERS, Download
 from geographer.planning.recipe import ON_CONFLICT, REBUILD_COVERS, WORKERS, OnConflict, Recipe, list_recipes
 from geographer.storage.events import ChangeResult
 from geographer.storage.request import Request
 from geographer.storage.unit_of_work import UnitOfWork
+
+logger = logging.getLogger(__name__)
 
 
 class Update(Request, kw_only=True, frozen=True):
@@ -29,20 +32,23 @@ class Update(Request, kw_only=True, frozen=True):
     on_conflict: Annotated[OnConflict | None, ON_CONFLICT] = None
     rebuild_covers: Annotated[bool, REBUILD_COVERS] = False
     downloads: Annotated[bool, Parameter("Run downloads; --no-downloads runs none.", flags="--no-downloads")] = True
+    fetch_workers: Annotated[int, FETCH_WORKERS] = 4
 
 
 def iter_updates(work: UnitOfWork, request: Update) -> Iterator[ChangeResult]:
     """Run the recipes one by one, and yield each result when it is recorded."""
     with work.open_revision() as revision:
         recipes = [recipe for recipe in list_recipes(revision) if request.downloads or not isinstance(recipe, Download)]
+    _warn_of_unused_options(request, recipes)
     # Downloads come first, because the other recipes use what they add.
     recipes.sort(key=lambda recipe: not isinstance(recipe, Download))
     key, expected_head = request.idempotency_key, request.expected_head
-    names = ("message", "author", "dry_run", "workers", "on_conflict", "rebuild_covers")
+    names = ("message", "author", "dry_run", "on_conflict", "rebuild_covers")
     shared = {name: getattr(request, name) for name in names}
     recorded: list[ChangeResult] = []
     for index, recipe in enumerate(recipes):
         run_key = f"{key}/{recipe.name}" if key else None
+        shared["workers"] = request.fetch_workers if isinstance(recipe, Download) else request.workers
         run = msgspec.structs.replace(recipe, **shared, idempotency_key=run_key, expected_head=expected_head)
         try:
             result = work.run_request(run)
@@ -54,6 +60,15 @@ def iter_updates(work: UnitOfWork, request: Update) -> Iterator[ChangeResult]:
         recorded += [result] if result.changed else []
         yield result
         expected_head = None  # The first recipe has checked it.
+
+
+def _warn_of_unused_options(request: Update, recipes: Sequence[Recipe]) -> None:
+    """Log options that no recipe heeds."""
+    kinds = {recipe.kind for recipe in recipes}
+    if request.on_conflict is not None and "split" not in kinds:
+        logger.warning("--on-conflict has no effect, because no recipe is a split.")
+    if request.rebuild_covers and "cut cover" not in kinds:
+        logger.warning("--rebuild-covers has no effect, because no recipe is a cut cover.")
 
 
 def _describe_progress(recorded: Sequence[ChangeResult], remaining: Sequence[Recipe]) -> str:

@@ -226,7 +226,9 @@ def test_unexpected_error_fails_one_product(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("workers", "max_concurrent", "expected"), [(1, 4, 1), (8, 3, 3), (2, 4, 2)])
-def test_concurrency_respects_both_limits(tmp_path: Path, workers: int, max_concurrent: int, expected: int) -> None:
+def test_concurrency_respects_both_limits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, workers: int, max_concurrent: int, expected: int
+) -> None:
     gate = threading.Barrier(expected)
 
     def wait_for_others(folder: Path, _on_progress: BytesCallback) -> None:
@@ -236,6 +238,8 @@ def test_concurrency_respects_both_limits(tmp_path: Path, workers: int, max_conc
     source = ScriptedSource(**dict.fromkeys("abcdefghijkl"[: expected * 3], wait_for_others))
     source.max_concurrent = max_concurrent  # type: ignore[misc]
     assert all(isinstance(outcome, FetchedProduct) for outcome in fetch_all(source, tmp_path, workers=workers).values())
+    warning = f"ScriptedSource fetches at most {max_concurrent} products at the same time, not {workers}."
+    assert caplog.messages == ([warning] if workers > max_concurrent else [])
     assert source.max_active == expected
 
 

@@ -36,6 +36,8 @@ class EodagSource(Source):
     `<product id>.zip`, or has the extension of its content.
     """
 
+    max_concurrent = 32
+
     def __init__(self, *, provider: str | None, collection: str | None, **options: Any) -> None:
         """See `Source`. Setting up eodag takes about a second the first time."""
         super().__init__(provider=provider, collection=collection, **options)

@@ -89,6 +89,8 @@ _SOURCE: Final = Parameter(
     schema=join_schema({"source": _NAME, "version": {"type": "string"}}, ["source", "version"]),
 )
 
+FETCH_WORKERS: Final = Parameter("How many products to fetch at the same time.", "COUNT", key=None, minimum=1)
+
 
 class Download(Recipe, kw_only=True, frozen=True):
     """Search an archive for the rasters that features lack, and fetch the fewest that suffice.
@@ -151,7 +153,7 @@ class Download(Recipe, kw_only=True, frozen=True):
             "Where a product fails for good, fetch others that show its features.", records_default=False, since=2
         ),
     ] = False
-    workers: Annotated[int, Parameter("How many products to fetch at the same time.", "COUNT", key=None, minimum=1)] = 4
+    workers: Annotated[int, FETCH_WORKERS] = 4
     time_limit: TimeLimit = 60.0
 
     def __post_init__(self) -> None:

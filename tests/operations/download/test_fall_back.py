@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from geographer import Dataset
+from geographer.archives.download_pool import fetch_products
 from geographer.base.errors import OrderRequiredError, SourceError, UnsupportedProductError
 from geographer.operations.download.events import RastersDownloaded
 from geographer.storage.events.payload import parse_payload
@@ -142,15 +143,23 @@ def test_damaged_products_are_replaced_unreadable_ones_not(dataset, archive_fold
 
 
 @pytest.mark.usefixtures("one_pond")
-def test_update_falls_back_as_recorded(dataset, archive_folder, tmp_path):
+def test_update_falls_back_as_recorded(dataset, archive_folder, tmp_path, monkeypatch):
+    workers = []
+
+    def record_workers(*args, **options):
+        workers.append(options["workers"])
+        return fetch_products(*args, **options)
+
+    monkeypatch.setattr("geographer.operations.download.fetch.fetch_products", record_workers)
     add_scene(archive_folder, "one")
-    download(dataset, archive_folder)
+    download(dataset, archive_folder, workers=7)
     add_features(dataset, tmp_path, b=point_geometry(405, 5))
     add_scene(archive_folder, "gone", column=400, is_missing=True, cloud_cover=0)
     add_scene(archive_folder, "there", column=400)
 
-    (result,) = dataset.update()
+    (result,) = dataset.update(workers=5, fetch_workers=3)
 
+    assert workers == [7, 3, 3]
     assert list_raster_ids(dataset) == ["one", "there"]
     assert [entry["product"] for entry in result.summary["replacements"]] == ["gone"]
 
