@@ -12,8 +12,9 @@ from geographer.operations.add.stac_catalogue import make_stac_columns, read_sta
 from geographer.planning.input_problems import InputProblem, raise_first_problem
 from geographer.planning.redacted_columns import reject_credentials
 from geographer.planning.shared_parameters import CrsText
+from geographer.planning.vectors.crs import normalise_crs
 from geographer.planning.vectors.request import VectorRequest
-from geographer.planning.vectors.source import VectorSource, normalise_crs, open_vector_source
+from geographer.planning.vectors.source import VectorSource, open_vector_source
 from geographer.storage.database.connection import quote_identifier, register_table
 from geographer.storage.events.payload import Columns
 from geographer.storage.events.row_tables import make_row_table

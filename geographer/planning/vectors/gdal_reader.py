@@ -1,131 +1,307 @@
-"""GDAL vector reader: a script that converts a vector file to Parquet, in a process of its own.
+"""GDAL reader: a script that converts one layer of a vector file to Parquet, in a process of its own.
 
-A damaged file can crash GDAL, and with it the process. The script imports no other module of geographer, so that it
-starts fast. Its tasks are lines of JSON with the arguments of `convert_file`.
+A damaged file can crash GDAL, and with it the process. Tasks are lines of JSON with the arguments of `convert_layer`.
 """
 
-import codecs
 import json
 import os
 import re
+import struct
 import sys
+import warnings
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-import duckdb
+from geographer.planning.vectors.gdal_columns import make_columns, select_names
+from geographer.planning.vectors.json_text import is_json_file, quote_wide_integers, read_feature_ids
+from geographer.planning.vectors.text_files import prepare_text_file
 
-_CODES = {"65001": "utf-8", "54936": "gb18030", "20866": "koi8-r", "10000": "mac_roman"}
-"""Numbers of code pages that Python knows by another name."""
-_LANGUAGES = {
-    "cp437": "01 09 0b 0d 0f 11 15 18 19 1b",
-    "cp850": "02 0a 0e 10 12 14 16 1a 1d 25 37",
-    "cp1252": "03 57 58 59",
-    "cp852": "1f 22 23 40 64 87",
-    "cp866": "26 65",
-    "cp865": "08 17 66",
-    "cp932": "13 7b",
-    "cp936": "4d 7a",
-    "cp949": "4e 79",
-    "cp950": "4f 78",
-    "cp874": "50 7c",
-    "cp863": "1c 6c",
-    **{"mac_roman": "04", "cp860": "24", "cp861": "67", "cp737": "6a 86", "cp857": "6b 88"},
-    **{"cp1250": "c8", "cp1251": "c9", "cp1254": "ca", "cp1253": "cb", "cp1257": "cc"},
-}
-"""Encodings of dBASE tables, each with its language driver ids in hexadecimal."""
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-
-_ENCODING_ADVICE = "Save it as UTF-8; or for a Shapefile, name its encoding in a .cpg file, such as 1252"
+_BATCH_SIZE = 16_384
+_ROW_GROUP_SIZE = 131_072
+_ROW_GROUP_BYTES = 1 << 26
+_LINEAR_TYPES = ("Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon")
+_CURVES = (8, 9, 10, 11, 12, 13, 14)
+"""Types of WKB: circular strings, compound curves, curve polygons, multicurves, multisurfaces, curves, surfaces."""
+_NETWORK_DRIVERS = "AmigoCloud CSW Carto EEDA Elasticsearch GPSBabel HTTP NGW OAPIF OGCAPI PLSCENES WFS"
+_SINGLE_LAYER = frozenset({".fgb", ".geojson", ".geojsonl", ".geojsons", ".shp"})
+_XML = b"<"
+_LOSSY_TEXT = re.compile(r"characters couldn't be converted correctly from (\S+) to")
+_ANY_NAMES = "ISO-8859-1"
+"""An encoding that decodes any column name."""
+_NO_COLUMN_NAME = "the name of a column is not UTF-8. Pass its --encoding, such as cp1252"
 
 
-def convert_file(path: str, extension: str, output: str) -> dict[str, object]:
-    """Write the features of the file at `path` to the Parquet file `output`, geometry as WKB, and describe them."""
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "allow_unsigned_extensions": True,
-        "autoload_known_extensions": False,
-    }
-    connection = duckdb.connect(":memory:", config=settings)
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(f"LOAD '{_escape_literal(extension)}'")
-    relation = f"ST_Read('{_escape_literal(path)}')"
-    encoding = find_encoding(Path(path)) if path.lower().endswith(".shp") else None
-    if encoding is not None:
-        # DuckDB's GDAL decodes few encodings; it mistakes some for Latin-1.
-        names = ["OGC_FID", *read_field_names(Path(path).with_suffix(_find_suffix(path, ".dbf")), encoding), "geom"]
-        aliases = ", ".join(map(_quote_name, names))
-        relation = f"ST_Read('{_escape_literal(path)}', open_options := ['ENCODING=']) AS layer({aliases})"
-
-        def decode_text(content: bytes) -> str:
-            return content.decode(encoding)
-
-        connection.create_function("decode_text", decode_text, ["BLOB"], "VARCHAR")
-    columns = {row[0]: row[1] for row in connection.execute(f"DESCRIBE FROM {relation}").fetchall()}
-    selected = [_select_column(name, kind, encoding) for name, kind in columns.items()]
-    query = f"SELECT {', '.join(selected)} FROM {relation}"  # noqa: S608
-    copy = f"COPY ({query}) TO '{_escape_literal(output)}' (FORMAT parquet, COMPRESSION lz4_raw)"
-    count = connection.execute(copy).fetchall()[0][0]
-    stated = None
-    if path.lower().endswith(".fgb"):
-        # GDAL reads a truncated file without an error.
-        meta = f"SELECT layers[1].feature_count FROM ST_Read_Meta('{_escape_literal(path)}')"  # noqa: S608
-        stated = connection.execute(meta).fetchall()[0][0]
-    return {"columns": columns, "count": count, "stated": stated}
+class LayerNotFoundError(Exception):
+    """The file has no layer of the requested name; the arguments are the names that it has."""
 
 
-def find_encoding(path: Path) -> str | None:
-    """Return the encoding other than UTF-8 that a Shapefile states: its .cpg file, or the header of its table."""
-    code_page, table = path.with_suffix(_find_suffix(path, ".cpg")), path.with_suffix(_find_suffix(path, ".dbf"))
-    if code_page.is_file():
-        encoding = parse_code_page(code_page.read_bytes().decode("ascii", "replace"))
-    elif table.is_file():
-        with table.open("rb") as file:
-            language = file.read(30)[29:].hex()
-        encoding = next((name for name, languages in _LANGUAGES.items() if language in languages.split()), None)
-    else:
+class _Layer(NamedTuple):
+    """A layer of a file, and how to read it."""
+
+    path: str
+    name: str | None
+    driver: str
+    encoding: str | None
+
+    @property
+    def open_options(self) -> dict[str, Any]:
+        """Options of pyogrio. For a Shapefile in a known encoding, GDAL is to leave the text to Python."""
+        options: dict[str, Any] = {"layer": self.name}
+        if self.driver == "ESRI Shapefile" and self.encoding:
+            options["ENCODING"] = ""
+        return options | ({"WRITE_GFS": "NO"} if self.driver == "GML" else {})
+
+
+def convert_layer(
+    path: str, folder: str, output: str, extension: str, layer: str | None, encoding: str | None
+) -> dict[str, object]:
+    """Write the features of a layer to the Parquet file `output`, in their order, and describe its columns.
+
+    Args:
+        path: The absolute path of the file.
+        folder: An empty folder for temporary files.
+        output: The path of the Parquet file. Its columns are c0, c1 …; geometries are WKB, arcs as chords of at most
+            4 degrees; times are in UTC.
+        extension: The path of DuckDB's spatial extension.
+        layer: The name of the layer; None: the first that has features, or else the first.
+        encoding: Python's name of the encoding of the text, or None.
+
+    Raises:
+        LayerNotFoundError: The file has no layer of that name.
+        ValueError: The text is not in the encoding.
+    """
+    import pyogrio
+
+    text = prepare_text_file(Path(path), Path(folder), encoding)
+    is_json = is_json_file(text.path)
+    readable = str(quote_wide_integers(text.path, Path(folder)) if is_json else text.path)
+    name, others = choose_layer(readable, layer)
+    driver = "GeoJSON" if is_json else pyogrio.read_info(readable, layer=name, encoding=_ANY_NAMES)["driver"]
+    opened = _Layer(readable, name, driver, text.encoding)
+    described = write_layer(opened, Path(output))
+    if described["crs"] and not re.fullmatch(r"EPSG:\d+", str(described["crs"])):
+        described["crs"] = describe_crs(opened, str(described["crs"]), Path(folder), extension)
+    stated = pyogrio.read_info(readable)["features"] if driver == "FlatGeobuf" else 0
+    return {**described, "layer": name, "other_layers": others, "stated": stated}
+
+
+def choose_layer(path: str, requested: str | None) -> tuple[str | None, list[str]]:
+    """Return the layer to read, and the names of the other layers that have features.
+
+    The layer is None if the file can have only one. `LayerNotFoundError` if the file lacks the requested one.
+    """
+    import pyogrio
+
+    if requested is None and Path(path).suffix.lower() in _SINGLE_LAYER:
+        return None, []
+    layers = {str(name): kind for name, kind in pyogrio.list_layers(path)}
+    if requested is not None:
+        if requested not in layers:
+            raise LayerNotFoundError(*layers)
+        return requested, []
+    if not layers:
+        raise ValueError("it has no layers")
+    spatial = [name for name, kind in layers.items() if kind is not None] or list(layers)
+    if len(spatial) < 2:
+        return next(iter(spatial), None), []
+    filled = [name for name in spatial if _has_features(path, name)] or spatial[:1]
+    return filled[0], filled[1:]
+
+
+def _has_features(path: str, layer: str) -> bool:
+    import pyogrio.raw
+
+    n_features = pyogrio.read_info(path, layer=layer, encoding=_ANY_NAMES)["features"]
+    if n_features >= 0:
+        return bool(n_features)
+    fids = pyogrio.raw.read(path, layer=layer, columns=[], read_geometry=False, max_features=1, return_fids=True)[1]
+    return len(fids) > 0
+
+
+def write_layer(layer: _Layer, output: Path) -> dict[str, object]:
+    """Write the features of a layer to a Parquet file, and describe it; see `convert_layer`."""
+    if layer.driver != "GeoJSON":
+        require_well_formed(Path(layer.path))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        described = _write_batches(layer, output)
+    lossy = next(filter(None, (_LOSSY_TEXT.search(str(warning.message)) for warning in caught)), None)
+    if lossy:
+        # GDAL skips what it cannot decode; Python says where that is.
+        return write_layer(layer._replace(encoding=lossy[1]), output)
+    return described
+
+
+def require_well_formed(path: Path) -> None:
+    """Raise `ValueError` if a file of XML is not well-formed: GDAL would end at that place without an error."""
+    from xml.parsers import expat
+
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        is_xml = file.read(len(_XML)) == _XML
+        file.seek(0)
+        try:
+            if is_xml:
+                expat.ParserCreate().ParseFile(file)
+        except expat.ExpatError as error:
+            raise ValueError(f"it is not well-formed XML: {error}. Text that is not UTF-8 needs --encoding") from error
+
+
+def _write_batches(layer: _Layer, output: Path) -> dict[str, object]:
+    import pyarrow as pa
+    import pyogrio.raw
+
+    ids = make_id_array(read_feature_ids(Path(layer.path)) if layer.driver == "GeoJSON" else None)
+    options = {"return_fids": True, "use_pyarrow": True, "batch_size": _BATCH_SIZE, "datetime_as_string": True}
+    with (
+        pyogrio.raw.open_arrow(layer.path, **layer.open_options, **options) as (meta, batches),
+        _RowGroups(output) as rows,
+    ):
+        columns = make_columns(meta, len(batches.schema), layer.driver, layer.encoding)
+        geometry = next((index for index, column in enumerate(columns) if column.kind == "geometry"), None)
+        has_curves = str(meta["geometry_type"]).partition(" ")[0] not in _LINEAR_TYPES
+        no_rows = pa.RecordBatch.from_arrays(
+            [pa.array([], field.type) for field in batches.schema], [str(index) for index in range(len(columns))]
+        )
+        for batch in chain([no_rows], batches):
+            values = [batch.column(index) for index in range(len(columns))]
+            arrays = [
+                column.convert_values(array, rows.count + 1) for column, array in zip(columns, values, strict=True)
+            ]
+            if geometry is not None and has_curves:
+                arrays[geometry] = _linearise_curves(layer, arrays[geometry], rows.count)
+            rows.write_arrays([*arrays, *_slice_ids(ids, rows.count, len(batch))])
+    described = [
+        {"column": f"c{index}", "name": name, "kind": column.kind, "type": column.type_name}
+        for index, (column, name) in enumerate(zip(columns, select_names(columns), strict=True))
+        if name is not None
+    ]
+    if ids is not None and len(ids) == rows.count:
+        described = _insert_ids(described, f"c{len(columns)}", is_integer=pa.types.is_integer(ids.type))
+    return {"columns": described, "crs": meta["crs"], "count": rows.count}
+
+
+def _insert_ids(
+    described: list[dict[str, str | None]], column: str, *, is_integer: bool
+) -> list[dict[str, str | None]]:
+    """Add the ids of GeoJSON as column `id`, unless the features have an attribute of that name, and as FID."""
+    fid, *others = described
+    if is_integer:
+        fid = {**fid, "column": column}
+    has_own = any(other["name"] == "id" for other in others)
+    return [fid, *([] if has_own else [{"column": column, "name": "id", "kind": "value", "type": None}]), *others]
+
+
+def make_id_array(ids: "list[int | str | None] | None") -> "pa.Array | None":
+    """Return ids of features as integers, if all are integers of 64 bits, or else as text."""
+    import pyarrow as pa
+
+    if ids is None:
         return None
-    return None if encoding == "utf-8" else encoding
-
-
-def parse_code_page(text: str) -> str | None:
-    """Return Python's name of an encoding that a .cpg file names, or None: `1252`, `ANSI 1252`, `88591`, `Big5`."""
-    text = re.sub(r"[\s_-]", "", text.lower())
-    if match := re.fullmatch(r"(?:iso)?8859(\d{1,2})", text):
-        name = f"iso8859-{match[1]}"
-    else:
-        number = re.fullmatch(r"(?:ansi|oem|cp|ms|windows|ibm|dos)?(\d+)", text)
-        name = _CODES.get(number[1], f"cp{number[1]}") if number else text
     try:
-        return codecs.lookup(name).name
-    except LookupError:
-        return None
+        return pa.array(ids, pa.int64())
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        return pa.array([None if value is None else str(value) for value in ids], pa.string())
 
 
-def read_field_names(path: Path, encoding: str) -> list[str]:
-    """Return the names of the columns of a dBASE table."""
-    content = path.read_bytes()[: 32 + 255 * 32]
-    header = content[: int.from_bytes(content[8:10], "little") - 1]
-    fields = [header[start : start + 11] for start in range(32, len(header), 32)]
-    return [field.partition(b"\0")[0].strip().decode(encoding) for field in fields if field[:1] != b"\r"]
+def _slice_ids(ids: "pa.Array | None", start: int, length: int) -> "list[pa.Array]":
+    import pyarrow as pa
+
+    if ids is None:
+        return []
+    part = ids.slice(start, length)
+    return [pa.concat_arrays([part, pa.nulls(length - len(part), ids.type)])]
 
 
-def _find_suffix(path: str | Path, suffix: str) -> str:
-    """Return the suffix of a file beside `path` in the case that it has."""
-    return next((name for name in (suffix, suffix.upper()) if Path(path).with_suffix(name).is_file()), suffix)
+def _linearise_curves(layer: _Layer, geometries: "pa.Array", first: int) -> "pa.Array":
+    """Replace curves by lines with a vertex each 4 degrees of an arc; `first` is the index of the first row."""
+    import pyarrow as pa
+    import pyogrio.raw
+
+    values = geometries.to_pylist()
+    curves = [index for index, wkb in enumerate(values) if wkb is not None and _is_curve(wkb)]
+    if not curves:
+        return geometries
+    options = {"columns": [], "skip_features": first, "max_features": len(values)}
+    linear = pyogrio.raw.read(layer.path, **layer.open_options, **options)[2]
+    for index in curves:
+        values[index] = linear[index]
+    return pa.array(values, pa.binary())
 
 
-def _select_column(name: str, kind: str, encoding: str | None) -> str:
-    column = _quote_name(name)
-    if kind.startswith("GEOMETRY"):
-        return f"ST_AsWKB({column})::BLOB AS {column}"
-    if kind != "VARCHAR":
-        return column
-    if encoding is not None:
-        return f"decode_text(encode({column})) AS {column}"
-    problem = f"error('column {_escape_literal(repr(name))} has text that is not UTF-8. {_ENCODING_ADVICE}')"
-    return f"coalesce(TRY(decode(encode({column}))), if({column} IS NULL, NULL, {problem})) AS {column}"
+def _is_curve(wkb: bytes) -> bool:
+    """Return whether the type of a geometry, which GDAL writes in the byte order of the machine, is a curve's."""
+    return int.from_bytes(wkb[1:5], sys.byteorder) % 1000 in _CURVES
 
 
-def _quote_name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+class _RowGroups:
+    """A Parquet file that is written in row groups of many rows, or of few large ones."""
+
+    def __init__(self, path: Path) -> None:
+        self.count = 0
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
+        self._pending: list[pa.RecordBatch] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._write_pending()
+        if self._writer is not None:
+            self._writer.close()
+
+    def write_arrays(self, arrays: "list[pa.Array]") -> None:
+        """Write the columns c0, c1 … of the next rows."""
+        import pyarrow as pa
+
+        self._pending.append(pa.RecordBatch.from_arrays(arrays, [f"c{index}" for index in range(len(arrays))]))
+        self.count += len(arrays[0])
+        size = sum(batch.nbytes for batch in self._pending)
+        if size > _ROW_GROUP_BYTES or sum(map(len, self._pending)) >= _ROW_GROUP_SIZE:
+            self._write_pending()
+
+    def _write_pending(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not self._pending:
+            return
+        table, self._pending = pa.Table.from_batches(self._pending), []
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="lz4", use_dictionary=False)
+        self._writer.write_table(table, row_group_size=_ROW_GROUP_SIZE)
+
+
+def describe_crs(layer: _Layer, crs: str, folder: Path, extension: str) -> str:
+    """Return DuckDB's text of a CRS that is no EPSG code: recorded features have it, and it differs from GDAL's WKT.
+
+    DuckDB reads the CRS from the file, or if it lacks the driver, from a FlatGeobuf with one point.
+    """
+    import duckdb
+    import numpy as np
+    import pyogrio.raw
+
+    connection = duckdb.connect(":memory:", config={"allow_unsigned_extensions": True})
+    connection.execute(f"LOAD '{_escape_literal(extension)}'")
+    point = folder / "crs.fgb"
+    wkb = np.array([struct.pack("<BIdd", 1, 1, 0.0, 0.0)], object)
+    pyogrio.raw.write(str(point), wkb, [], [], geometry_type="Point", crs=crs, driver="FlatGeobuf")
+    option = f", layer := '{_escape_literal(layer.name)}'" if layer.name else ""
+    for path, options in ((layer.path, option), (str(point), "")):
+        try:
+            rows = connection.execute(f"DESCRIBE FROM ST_Read('{_escape_literal(path)}'{options})").fetchall()
+        except duckdb.Error:
+            continue
+        if found := next(filter(None, (re.fullmatch(r"GEOMETRY\('(.*)'\)", row[1], re.DOTALL) for row in rows)), None):
+            return found[1].replace("''", "'")
+    return crs
 
 
 def _escape_literal(text: str) -> str:
@@ -134,14 +310,28 @@ def _escape_literal(text: str) -> str:
 
 def run_tasks() -> None:
     """Answer each task of stdin on stdout; GDAL, which may print, gets another stdout."""
+    # pyogrio imports geopandas if it can, which takes longer than to read a small file.
+    sys.modules["geopandas"] = None  # type: ignore[assignment]
+    os.environ["GDAL_SKIP"] = _NETWORK_DRIVERS
     with os.fdopen(os.dup(1), "w") as answers, Path(os.devnull).open("w") as devnull:
         os.dup2(devnull.fileno(), 1)
         for line in sys.stdin:
-            try:
-                answer = convert_file(**json.loads(line))
-            except (duckdb.Error, OSError, ValueError) as error:
-                answer = {"error": f"{error}".partition("\n")[0]}
-            print(json.dumps(answer), file=answers, flush=True)
+            print(json.dumps(answer_task(json.loads(line))), file=answers, flush=True)
+
+
+def answer_task(task: dict[str, str]) -> dict[str, object]:
+    """Return the answer of `convert_layer`, or the `error`, or the `layers` of a file that lacks the requested one."""
+    import pyarrow as pa
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    try:
+        return convert_layer(**task)
+    except LayerNotFoundError as error:
+        return {"layers": error.args}
+    except UnicodeDecodeError:
+        return {"error": _NO_COLUMN_NAME}
+    except (DataSourceError, DataLayerError, pa.ArrowException, OSError, ValueError, RuntimeError) as error:
+        return {"error": f"{error}".partition("\n")[0].removesuffix(".")}
 
 
 if __name__ == "__main__":

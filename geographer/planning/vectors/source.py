@@ -1,39 +1,31 @@
 """Vector source: a file that GDAL reads, GeoParquet, Arrow or a GeoDataFrame as one DuckDB relation with one CRS."""
 
+import codecs
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import duckdb
 
-from geographer.base.errors import CorruptError, NotFoundError, UsageError
-from geographer.base.executors import IsolatedScript
+from geographer.base.errors import NotFoundError, UsageError
 from geographer.base.input_paths import require_input_path
-from geographer.base.text import is_unicode, quote_start
+from geographer.base.text import quote_start
 from geographer.planning.redacted_columns import make_redacted_texts
 from geographer.planning.user_columns import RESERVED_COLUMNS, deduplicate_column_names, require_column_names
-from geographer.storage.database.connection import (
-    escape_literal,
-    find_spatial_extension,
-    quote_identifier,
-)
+from geographer.planning.vectors.arrow_tables import convert_to_arrow, open_parquet
+from geographer.planning.vectors.columns import SourceColumn, name_columns
+from geographer.planning.vectors.crs import normalise_crs
+from geographer.planning.vectors.gdal_files import convert_file
+from geographer.storage.database.connection import escape_literal, quote_identifier, register_table
 from geographer.storage.database.duckdb_errors import is_interrupt
 from geographer.storage.database.sql_sandbox import hide_credentials
 from geographer.storage.events.payload import Columns
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 _PARQUET_SUFFIXES: Final = (".parquet", ".geoparquet", ".pq")
-_GDAL_READER: Final = IsolatedScript(Path(__file__).with_name("gdal_reader.py"))
-_CONVERTED: Final = "features.parquet"
-_TABLE_ADVICE: Final = "Pass a file, a GeoDataFrame, or an Arrow table with a geoarrow.wkb column."
-_READ_ADVICE: Final = "Correct the file, or convert it to another format, such as GeoPackage."
-_LONLAT: Final = frozenset({"EPSG:4326", "OGC:CRS84"})
 INTEGER_TYPES: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 """DuckDB's types of integers that fit into 64 bits with a sign."""
 _FID_NAMES: Final = ("fid", "ogc_fid")
@@ -57,6 +49,8 @@ class VectorSource:
         crs: `EPSG:nnnn`, WKT or PROJJSON; any longitude/latitude WGS 84 CRS is `EPSG:4326`. Axis order is x, y.
         columns: The other columns in order, name to DuckDB type, without `fid`.
         fid: The column of the feature ids (FID) that the file or its format numbers, integers; None if there are none.
+        fid_copy: The column that has the same values as `fid`, because the file states them as ids.
+        unsupported: SQL for whether a row has a geometry that cannot be read, such as a surface; the column has NULL.
     """
 
     name: str
@@ -65,6 +59,8 @@ class VectorSource:
     crs: str
     columns: dict[str, str]
     fid: str | None = None
+    fid_copy: str | None = None
+    unsupported: str = "false"
 
     def require_column(self, column: str) -> str:
         """Return `column`, or the column of the FID for `fid` or its name; `NotFoundError` if the source lacks it."""
@@ -120,7 +116,8 @@ class VectorSource:
         sorted, so that the order of columns does not matter. Texts are recorded without credentials. `UsageError` if a
         column's name cannot be recorded.
         """
-        columns = [column for column in self.columns if column not in excluded]
+        copies = {self.fid_copy} if self.fid in excluded else set()
+        columns = [column for column in self.columns if column not in {*excluded, *copies}]
         require_column_names(columns)
         names = deduplicate_column_names(columns, reserved, known)
         kinds = {name: self.columns[column].partition("(")[0] for column, name in names.items()}
@@ -157,129 +154,92 @@ def open_vector_source(
     `layer` names the layer of a file with several; `encoding` is that of its text, if the file does not state it.
 
     Raises:
-        NotFoundError: The file does not exist.
+        NotFoundError: The file does not exist, or has no such layer.
         UsageError: The data cannot be read, or lacks a geometry column or a CRS.
         CorruptError: The file is truncated.
     """
     if isinstance(data, VectorSource):
         yield data
-    elif isinstance(data, str | Path):
-        path = require_input_path(data)
-        if path.suffix.lower() in _PARQUET_SUFFIXES:
-            yield _describe_source(connection, str(data), f"read_parquet('{escape_literal(str(data))}')", crs)
-        else:
-            with TemporaryDirectory(prefix="geographer-") as folder:
-                columns = _convert_to_parquet(str(data), Path(folder))
-                yield _describe_converted(connection, str(data), columns, Path(folder), crs)
-    else:
-        table = _convert_to_arrow(data)
-        try:
-            connection.register("input_data", table)
-        except duckdb.Error as error:
-            raise UsageError(f"cannot read the table: {_read_first_line(error)}. {_TABLE_ADVICE}") from error
-        try:
-            yield _describe_source(connection, "the table", "input_data", crs)
-        finally:
-            connection.unregister("input_data")
+        return
+    is_file = isinstance(data, str | Path)
+    path = require_input_path(data) if is_file else None
+    if path is None or path.suffix.lower() in _PARQUET_SUFFIXES:
+        _reject_file_options(layer, encoding)
+        arrow = convert_to_arrow(data) if path is None else open_parquet(path)
+        name = "the table" if path is None else str(data)
+        with _register_data(connection, arrow.data, name):
+            stated = None if arrow.crs is None else _describe_crs(connection, arrow.crs)
+            yield _make_source(connection, name, "input_data", arrow.columns, crs or stated)
+        return
+    with TemporaryDirectory(prefix="geographer-") as folder:
+        codec = None if encoding is None else _find_codec(encoding)
+        parquet, columns, stated = convert_file(str(data), Path(folder), layer, codec)
+        scan = f"read_parquet('{escape_literal(str(parquet))}')"
+        yield _make_source(connection, str(data), scan, columns, crs or stated)
 
 
-def _convert_to_parquet(path: str, folder: Path) -> dict[str, str]:
-    """Let GDAL read a vector file in another process, and return its columns; a damaged file can crash GDAL.
-
-    The features are in the file `_CONVERTED` of `folder`, in their order.
-    """
-    absolute = str(Path(path).absolute())  # The other process keeps the folder in which it was started.
-    task = {"path": absolute, "extension": str(find_spatial_extension()), "output": str(folder / _CONVERTED)}
-    try:
-        result = _GDAL_READER.run_task(task)
-    except ChildProcessError as error:
-        raise CorruptError(f"'{path}' cannot be read as vector data: GDAL crashed ({error}). {_READ_ADVICE}") from error
-    if "error" in result:
-        raise UsageError(f"cannot read '{path}' as vector data: {result['error']}. {_READ_ADVICE}")
-    if result["count"] < (result["stated"] or 0):
-        raise CorruptError(
-            f"'{path}' is damaged: its header states {result['stated']:,} features, but {result['count']:,} can be "
-            "read. Get the file again."
+def _reject_file_options(layer: str | None, encoding: str | None) -> None:
+    given = {"--layer": layer, "--encoding": encoding}
+    if options := [name for name, value in given.items() if value is not None]:
+        raise UsageError(
+            f"{' and '.join(options)}: Parquet files and tables have one layer, and text in UTF-8. Omit it."
         )
-    return dict(result["columns"])
 
 
-def _convert_to_arrow(data: Any) -> "pa.Table":
-    """Convert a GeoDataFrame, with its index if that has a name, or any Arrow data to a table; else `UsageError`."""
+def _find_codec(encoding: str) -> str:
+    """Return Python's name of an encoding of text; raise `UsageError` if there is none."""
+    try:
+        name = codecs.lookup(encoding).name
+        b"a".decode(name)
+    except (LookupError, UnicodeError, ValueError) as error:
+        raise UsageError(f"unknown --encoding '{encoding}'. Use a name such as cp1252, utf-8 or shift_jis.") from error
+    return name
+
+
+@contextmanager
+def _register_data(connection: duckdb.DuckDBPyConnection, data: Any, name: str) -> Iterator[None]:
+    try:
+        connection.register("input_data", data)
+        connection.execute("DESCRIBE FROM input_data")
+    except duckdb.Error as error:
+        raise UsageError(f"cannot read '{name}' as vector data: {_read_first_line(error)}") from error
+    try:
+        yield
+    finally:
+        connection.unregister("input_data")
+
+
+def _describe_crs(connection: duckdb.DuckDBPyConnection, metadata: str) -> str | None:
+    """Return DuckDB's text of the CRS in the metadata of a GeoArrow column."""
     import pyarrow as pa
 
-    name = ""
-    try:
-        if hasattr(data, "to_arrow") and hasattr(data, "geometry") and hasattr(data, "columns"):
-            data = data.to_arrow(index=data.index.name is not None)
-        data = getattr(data, "arrow", data)
-        if not hasattr(data, "__arrow_c_stream__"):
-            raise UsageError(f"a {type(data).__name__} is no vector data. {_TABLE_ADVICE}")
-        table = data if isinstance(data, pa.Table) else pa.table(data)
-        for name in table.column_names:
-            require_column_names([name])
-            table[name].validate(full=True)
-    except (pa.ArrowException, TypeError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
-        column = f"column '{name}': " if name else ""
-        raise UsageError(f"cannot read the table: {column}{error}. {_TABLE_ADVICE}") from error
-    return table
-
-
-def _describe_converted(
-    connection: duckdb.DuckDBPyConnection, name: str, columns: dict[str, str], folder: Path, crs: str | None
-) -> VectorSource:
-    converted = f"read_parquet('{escape_literal(str(folder / _CONVERTED))}')"
-    geometry = [quote_identifier(column) for column, kind in columns.items() if kind.startswith("GEOMETRY")]
-    replaced = ", ".join(f"ST_GeomFromWKB({column}) AS {column}" for column in geometry)
-    relation = f"(SELECT * REPLACE ({replaced}) FROM {converted})" if geometry else converted  # noqa: S608
-    return _make_source(connection, name, relation, columns, crs, fid=next(iter(columns)))
-
-
-def _describe_source(connection: duckdb.DuckDBPyConnection, name: str, relation: str, crs: str | None) -> VectorSource:
-    try:
-        types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}  # noqa: S608
-    except duckdb.Error as error:
-        raise UsageError(f"cannot read '{name}' as vector data: {_read_first_line(error)}. {_READ_ADVICE}") from error
-    return _make_source(connection, name, relation, types, crs)
+    keys = {"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": metadata}
+    table = pa.schema([pa.field("geometry", pa.binary(), metadata=keys)]).empty_table()
+    with register_table(connection, "input_crs", table):
+        kind = connection.execute("DESCRIBE FROM input_crs").fetchall()[0][1]
+    stated = re.fullmatch(r"GEOMETRY\('(.*)'\)", kind, re.DOTALL)
+    return stated[1].replace("''", "'") if stated else None
 
 
 def _make_source(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    relation: str,
-    columns: dict[str, str],
-    crs: str | None,
-    fid: str | None = None,
+    connection: duckdb.DuckDBPyConnection, name: str, scan: str, columns: Sequence[SourceColumn], crs: str | None
 ) -> VectorSource:
-    """Return the source that a relation with these columns is; `UsageError` if it has no geometry or no CRS."""
-    geometry = next((column for column, kind in columns.items() if kind.startswith("GEOMETRY")), None)
-    if geometry is None:
+    """Return the source of a scanned table with these columns; `UsageError` if it has no geometry or no CRS."""
+    named = name_columns(columns)
+    if named.geometry is None:
         raise UsageError(
             f"'{name}' has no geometry column (an Arrow table needs a geoarrow.wkb column). "
-            f"Its columns are {', '.join(columns)}."
+            f"Its columns are {', '.join(column.name for column in columns)}."
         )
-    stated = re.fullmatch(r"GEOMETRY\('(.*)'\)", columns[geometry], re.DOTALL)
-    source_crs = crs or (stated[1].replace("''", "'") if stated else None)
-    if source_crs is None:
+    if crs is None:
         raise UsageError(f"'{name}' has no CRS. Pass --crs EPSG:….")
-    others = {column: kind for column, kind in columns.items() if column not in (geometry, fid)}
-    return VectorSource(name, relation, geometry, normalise_crs(connection, source_crs), others, fid)
-
-
-def normalise_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:
-    """Return a CRS as the log records it: `EPSG:4326` for longitude/latitude, `EPSG:nnnn`, or other text unchanged.
-
-    Raises `UsageError` if PROJ cannot read it.
-    """
-    if crs.upper() in _LONLAT:
-        return "EPSG:4326"
-    if not is_unicode(crs):
-        raise UsageError(f"unknown CRS '{crs}'. Use EPSG:nnnn, WKT or PROJJSON.")
-    try:
-        connection.execute("SELECT ST_Transform(ST_Point(0, 0), $crs, 'EPSG:4326', always_xy := true)", {"crs": crs})
-    except duckdb.Error as error:
-        raise UsageError(f"unknown CRS '{quote_start(crs)}'. Use EPSG:nnnn, WKT or PROJJSON.") from error
-    return crs.upper() if crs.upper().startswith("EPSG:") else crs
+    relation = f"(SELECT {named.sql} FROM {scan})"  # noqa: S608
+    types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE FROM {relation}").fetchall()}
+    others = {
+        column: kind for column, kind in types.items() if column not in (named.geometry, named.fid, named.unsupported)
+    }
+    unsupported, source_crs = quote_identifier(named.unsupported), normalise_crs(connection, crs)
+    return VectorSource(name, relation, named.geometry, source_crs, others, named.fid, named.fid_copy, unsupported)
 
 
 def _read_first_line(error: duckdb.Error) -> str:

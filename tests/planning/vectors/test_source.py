@@ -16,8 +16,8 @@ import shapely
 
 from geographer.base.errors import CorruptError, GeographerError, NotFoundError, UsageError
 from geographer.base.executors import IsolatedScript
-from geographer.planning.vectors import source as vector_source
-from geographer.planning.vectors.gdal_reader import parse_code_page
+from geographer.planning.vectors import gdal_files
+from geographer.planning.vectors.text_files import parse_code_page
 
 WKB = [shapely.to_wkb(shapely.Point(11, 47)), shapely.to_wkb(shapely.Point(12, 47))]
 GEOARROW = {"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": json.dumps({"crs": "OGC:CRS84"})}
@@ -80,7 +80,7 @@ def test_parse_code_page_knows_names():
 def test_crash_of_gdal_is_refused(dataset, tmp_path, monkeypatch):
     script = tmp_path / "crash.py"
     script.write_text("import os, signal; input(); os.kill(os.getpid(), signal.SIGSEGV)")
-    monkeypatch.setattr(vector_source, "_GDAL_READER", IsolatedScript(script))
+    monkeypatch.setattr(gdal_files, "_GDAL_READER", IsolatedScript(script))
     path = tmp_path / "lakes.fgb"
     path.write_bytes(b"")
     with pytest.raises(CorruptError, match=r"lakes\.fgb' cannot be read as vector data: GDAL crashed \(signal 11\)"):
@@ -109,7 +109,6 @@ def test_damaged_flatgeobuf_is_added_or_refused(dataset, tmp_path):
     [
         (pa.array([3_000_000, 1], pa.int32()).cast(pa.date32()), "outside of the years 1 to 9999"),
         (pa.array([-(10**17), 1], pa.timestamp("us")), "outside of the years 1 to 9999"),
-        (pa.array([np.float16(1), np.float16(2)]), "cannot read the table"),
         (pa.array([b"a", b"\xff"]).cast(pa.string(), safe=False), "column 'value': .*UTF8"),
     ],
 )
@@ -122,6 +121,11 @@ def test_values_that_cannot_be_read_back_are_refused(dataset, values, message):
 def test_unusable_column_names_are_refused(dataset, name):
     with pytest.raises(UsageError, match="column"):
         dataset.add_features(make_table(pa.array(["x", "y"]), name))
+
+
+def test_half_floats_are_read(dataset):
+    dataset.add_features(make_table(pa.array([np.float16(1.5), np.float16(2)])))
+    assert dataset.features()["value"].to_pylist() == [1.5, 2.0]
 
 
 def test_odd_texts_and_names_are_read_back(dataset):
