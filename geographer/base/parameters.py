@@ -15,6 +15,7 @@ import msgspec
 from msgspec import NODEFAULT
 
 from geographer.base.errors import UsageError
+from geographer.base.python_values import make_python_value
 
 _JSON_TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", NoneType: "null"}
 
@@ -102,12 +103,12 @@ class ParameterField(NamedTuple):
         return value
 
     def _convert_type(self, value: Any) -> Any:
-        """Return the value with its declared type; numpy's numbers and paths become Python's numbers and texts."""
+        """Return the value with its declared type; values of numpy, pandas and Arrow, and paths, become Python's."""
         convert = self.declaration.convert
         is_scalar = all(kind in _JSON_TYPES or get_origin(kind) is Literal for kind in self.union_types)
         try:
-            if hasattr(value, "dtype") and (convert is not None or is_scalar):
-                value = value.tolist()
+            if convert is not None or is_scalar:
+                value = make_python_value(value)
             if convert is not None:
                 return convert(value)
             if not is_scalar:

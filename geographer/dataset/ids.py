@@ -3,10 +3,10 @@
 from typing import Any, Final
 
 from geographer.base.errors import UsageError
+from geographer.base.python_values import make_python_value
 from geographer.base.text import is_unicode
 
 _MAX_ID_BITS: Final = 128
-_CONVERTERS: Final = ("tolist", "to_pylist", "as_py")
 
 
 def read_id(value: Any) -> str:
@@ -24,21 +24,15 @@ def read_ids(ids: Any) -> list[str]:
 
 def list_ids(ids: Any) -> tuple[list[str | int], bool]:
     """Return one or many ids, also of numpy, pandas or Arrow, and whether it was one; `UsageError` for other values."""
-    converted = _convert_value(ids)
+    converted = make_python_value(ids)
     is_single = isinstance(converted, str | int)
     try:
-        values = [converted] if is_single else list(converted)
+        values = [converted] if is_single else [make_python_value(value) for value in converted]
     except TypeError as error:
         raise UsageError(f"invalid id {ids!r}. Use a text or a whole number, or many of them.") from error
-    values = [_convert_value(value) for value in values]
     for value in values:
         if isinstance(value, int) and value.bit_length() > _MAX_ID_BITS:
             raise UsageError(f"invalid id: a whole number of more than {_MAX_ID_BITS} bits. Use a text.")
         if not isinstance(value, str | int) or isinstance(value, bool) or not is_unicode(str(value)):
             raise UsageError(f"invalid id {value!r}. Use a text or a whole number.")
     return values, is_single
-
-
-def _convert_value(value: Any) -> Any:
-    """Return a scalar or an array of numpy, pandas or Arrow as a value or a list of Python."""
-    return next((getattr(value, name)() for name in _CONVERTERS if hasattr(value, name)), value)

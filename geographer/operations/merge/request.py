@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from geographer.base.errors import UsageError
 from geographer.base.parameters import Parameter
 from geographer.operations.merge.events import BranchMerged, ConflictsResolved, EventReverted, OnConflict
-from geographer.planning.shared_parameters import TEXT
+from geographer.planning.shared_parameters import TEXT, list_values
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Plan, PlanContext, Request
 
@@ -77,7 +77,7 @@ class ResolveConflicts(Request, frozen=True):
             "The numbers of the conflicts.",
             "ID",
             cli="arguments",
-            convert=lambda ids: [str(number) for number in ids],
+            convert=lambda ids: [*list_values(ids)],
             schema={"type": "array", "items": TEXT},
         ),
     ] = ()

@@ -9,11 +9,10 @@ from math import isnan
 from typing import Any, Final
 
 from geographer.base.errors import UsageError
+from geographer.base.python_values import make_python_value
 from geographer.base.text import is_unicode
 
 INTEGER_TYPES: Final = frozenset({"BIGINT", "INTEGER", "UINTEGER", "SMALLINT", "HUGEINT", "UBIGINT"})
-_MISSING_TYPES: Final = frozenset({"NAType", "NaTType"})
-"""The types of the values of pandas that mean a missing one."""
 _ADVICE: Final = (
     "Use one value or a list of values; None is a missing value. Compare otherwise with an SQL expression (where)."
 )
@@ -25,7 +24,7 @@ def convert_values(column: str, column_type: str, value: Any) -> tuple[list[Any]
     Raises:
         UsageError: a column of that type cannot have a value.
     """
-    values = [make_python_value(item) for item in list_items(value)]
+    values = list_items(value)
     is_nested = column_type.startswith(("GEOMETRY", "STRUCT", "MAP")) or column_type.endswith("]")
     if is_nested and any(item is not None for item in values):
         raise UsageError(f"column '{column}' of type {column_type} cannot be compared with a value. {_ADVICE}")
@@ -35,21 +34,10 @@ def convert_values(column: str, column_type: str, value: Any) -> tuple[list[Any]
 
 
 def list_items(value: Any) -> list[Any]:
-    """Return one value or many, also of numpy, pandas or Arrow, as a list."""
-    converted = next((getattr(value, name)() for name in ("tolist", "to_pylist") if hasattr(value, name)), value)
-    if type(value).__module__ == "numpy" and getattr(value, "dtype", None) is not None and value.dtype.kind in "mM":
-        converted = value.astype("datetime64[us]").tolist()  # In nanoseconds, it would be a whole number.
+    """Return one value or many, also of numpy, pandas or Arrow, as a list of values of Python."""
+    converted = make_python_value(value)
     is_single = isinstance(converted, str | bytes) or not isinstance(converted, Iterable)
-    return [converted] if is_single else list(converted)
-
-
-def make_python_value(value: Any) -> Any:
-    """Return a scalar of numpy, pandas or Arrow as a value of Python; None if it means a missing value."""
-    if type(value).__name__ in _MISSING_TYPES:
-        return None
-    if type(value).__module__ == "numpy" or hasattr(value, "as_py"):
-        return list_items(value)[0] if hasattr(value, "tolist") else value.as_py()
-    return value
+    return [converted] if is_single else [make_python_value(item) for item in converted]
 
 
 def convert_value(column: str, column_type: str, value: Any) -> Any:

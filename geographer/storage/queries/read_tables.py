@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import duckdb
 
 from geographer.base.errors import UsageError
+from geographer.base.python_values import make_python_value
 from geographer.storage.database.connection import Database, quote_identifier
 from geographer.storage.database.query_limits import fetch_limited_table, limit_memory, limit_time
 from geographer.storage.database.sql_sandbox import hide_credentials, translate_sql_errors, validate_select
-from geographer.storage.queries.column_values import list_items, make_python_value
 from geographer.storage.queries.revision import TABLES, Revision
 from geographer.storage.queries.selection import (
     TableFilter,
@@ -74,17 +74,10 @@ def validate_query_parameters(parameters: Any) -> list[Any] | dict[str, Any] | N
     if parameters is None:
         return None
     if isinstance(parameters, Mapping):
-        return {str(name): _make_parameter(value) for name, value in parameters.items()}
+        return {str(name): make_python_value(value) for name, value in parameters.items()}
     if isinstance(parameters, str | bytes) or not isinstance(parameters, Iterable):
         raise UsageError(f"invalid parameters {parameters!r}. Use a list of values, or a dictionary by name.")
-    return [_make_parameter(value) for value in parameters]
-
-
-def _make_parameter(value: Any) -> Any:
-    if isinstance(value, str | bytes | Mapping):
-        return value
-    is_many = isinstance(value, Iterable) or hasattr(value, "to_pylist")
-    return [*map(make_python_value, list_items(value))] if is_many else make_python_value(value)
+    return [*map(make_python_value, parameters)]
 
 
 @contextmanager
