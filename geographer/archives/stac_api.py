@@ -9,6 +9,7 @@ from urllib.parse import quote, urljoin, urlparse
 from geographer.archives.base import BytesCallback, Product, SearchQuery, Source, check_options, validate_url
 from geographer.archives.http_errors import to_source_error
 from geographer.archives.http_ftp import CREDENTIALS_HINT, fetch_file, get_json
+from geographer.archives.object_stores import fetch_object, is_object_url
 from geographer.archives.search_options import validate_page_size, validate_query
 from geographer.archives.stac_assets import complete_assets, make_asset_filter, make_file_names, select_assets
 from geographer.archives.stac_products import ItemFields, make_product
@@ -32,7 +33,8 @@ class _Handle(NamedTuple):
 class StacSource(Source):
     """Any STAC API, by its URL.
 
-    Credentials for HTTP are those of `~/.netrc` (or the file that NETRC names).
+    Credentials for HTTP are those of `~/.netrc` (or the file that NETRC names), for object stores (`s3://…`) those of
+    the environment, such as AWS_ACCESS_KEY_ID; S3 needs the extra `s3`.
 
     Options:
         url: The API: its root, or its `search` endpoint. Must not contain user, password or query, because the log
@@ -102,7 +104,8 @@ class StacSource(Source):
         for name, address in handle.addresses.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            fetch_file(address, path, partial(_add_bytes, on_progress, n_before))
+            fetch = fetch_object if is_object_url(address) else fetch_file
+            fetch(address, path, partial(_add_bytes, on_progress, n_before))
             n_before += path.stat().st_size
 
     def _make_product(self, item: Mapping[str, Any]) -> Product | None:

@@ -159,11 +159,19 @@ class _MemberExtractor:
         with tarfile.TarFile(fileobj=stream, mode="r", tarinfo=_StrictTarInfo) as tar:
             for info in tar:
                 is_allowed = not info.issparse() and (info.isreg() or info.isdir())
-                problem = "" if is_allowed else "is a link, a device or a sparse file"
+                problem = self._find_path_problem(info) if is_allowed else "is a link, a device or a sparse file"
                 open_file = partial(tar.extractfile, info)
                 self._extract_members([_Member(info.name, info.isdir(), info.size, problem, open_file)])
         while stream.read(_MAX_HEADER_BYTES):
             pass  # The rest must be read: gzip, bzip2 and xz have their checksums at the end.
+
+    def _find_path_problem(self, info: tarfile.TarInfo) -> str:
+        """Return why Python's own filter rejects a member; `_make_member_path` also rejects what that would correct."""
+        try:
+            tarfile.data_filter(info, str(self.target))
+        except tarfile.FilterError:
+            return "has a path outside the folder"
+        return ""
 
     def _describe_zip_member(self, zip_file: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
         def open_file() -> IO[bytes]:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import shapely
+from fsspec.implementations.memory import MemoryFileSystem
 
 from geographer.archives.base import SearchQuery
 from geographer.archives.download_pool import FailedDownload, fetch_products
 from geographer.archives.stac_api import StacSource
-from geographer.base.errors import NotFoundError, SourceError, UsageError
+from geographer.base.errors import AccessDeniedError, NotFoundError, SourceError, UsageError
 from geographer.base.retry import RetryPolicy
 from tests import REPOSITORY
 from tests.stac_servers import Fault, FaultyArchive, make_asset, make_stac_item, search_products, serve_stac
@@ -389,6 +390,52 @@ def test_relative_addresses_follow_self_link(archive: FaultyArchive, tmp_path: P
     n_bytes: list[int] = []
     source.fetch(search_products(source, EVERYWHERE, ONCE)[0], tmp_path, n_bytes.append)
     assert ((tmp_path / "B02.tif").read_bytes(), n_bytes[-1]) == (b"pixels", 6)
+
+
+def test_assets_come_from_object_stores(
+    archive: FaultyArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fsspec chooses the file system by the address; here one in memory takes the place of S3."""
+
+    class Store(MemoryFileSystem):
+        protocol = "s3"
+        failure: Exception | None = None
+        n_missing = 0
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return f"/{path.removeprefix('s3://').strip('/')}"
+
+        def size(self, path: str) -> int:
+            if self.failure:
+                raise self.failure
+            return int(super().size(path)) + self.n_missing
+
+    monkeypatch.setitem(sys.modules["fsspec.registry"]._registry, "s3", Store)
+    Store(skip_instance_cache=True).pipe("/bucket/B02.tif", b"pixels")
+    for asset in add_scenes(archive, 1).items[0]["assets"].values():
+        asset |= {"href": "s3://bucket/B02.tif"}
+    source = make_source(archive)
+    (product,) = search_products(source, EVERYWHERE, ONCE)
+    n_bytes: list[int] = []
+    source.fetch(product, tmp_path, n_bytes.append)
+    assert ((tmp_path / "B02.tif").read_bytes(), n_bytes) == (b"pixels", [6])
+
+    class NoCredentialsError(Exception):
+        pass
+
+    for failure, error, message in (
+        (NoCredentialsError(), AccessDeniedError, "set the environment variables of the store"),
+        (FileNotFoundError("gone"), SourceError, "'s3://bucket/B02.tif' does not exist"),
+        (TimeoutError(), SourceError, "did not answer in time"),
+    ):
+        monkeypatch.setattr(Store, "failure", failure)
+        with pytest.raises(error, match=message):
+            source.fetch(product, tmp_path, n_bytes.append)
+    monkeypatch.setattr(Store, "failure", None)
+    monkeypatch.setattr(Store, "n_missing", 2)
+    with pytest.raises(SourceError, match="6 of 8 bytes arrived"):
+        source.fetch(product, tmp_path, n_bytes.append)
 
 
 @pytest.mark.parametrize(("status", "needs_order"), [("orderable", True), ("pending", True), ("failed", False)])

@@ -16,7 +16,7 @@ import pytest
 
 from geographer import Dataset
 from geographer.cli import main
-from tests.folder_source import add_scene, list_fetched, restore_scene
+from tests.folder_source import add_scene, list_fetched, list_orders, restore_scene, set_product_offline
 from tests.sample_history import point_geometry, write_features
 
 
@@ -188,3 +188,28 @@ def test_pipe_shows_no_progress_bar(run, arguments, archive_folder):
     add_scene(archive_folder, "one")
 
     assert run(*arguments)[2] == ""
+
+
+def test_ordered_products_exit_with_6(run, arguments, archive_folder):
+    add_scene(archive_folder, "one")
+    add_scene(archive_folder, "two", column=400)
+    set_product_offline(archive_folder, "two")
+
+    code, out, err = run(*arguments)
+
+    assert (code, "1 raster, " in out, "1 product ordered" in out) == (6, True, True)
+    assert "1 product is ordered ('two': in the archive's cellar). Run the command again in a few hours" in out + err
+    assert run(*arguments)[0] == 6
+    assert list_orders(archive_folder) == ["two"]
+    set_product_offline(archive_folder, "two", offline=False)
+    assert run("update")[0] == 0
+
+
+def test_replaced_products_exit_with_0(run, arguments, archive_folder):
+    for name, column, cloud_cover in (("gone", 0, 0.0), ("one", 0, 9.0), ("two", 400, 0.0)):
+        add_scene(archive_folder, name, column=column, cloud_cover=cloud_cover, is_missing=name == "gone")
+
+    code, out, err = run(*arguments, "--fall-back")
+
+    assert (code, "1 failed product replaced by others" in out) == (0, True)
+    assert "'gone' failed and was replaced by 'one'" in out + err
