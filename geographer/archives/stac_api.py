@@ -1,5 +1,6 @@
 """`StacSource`: a STAC API by its URL."""
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,10 +24,15 @@ _CLOSED: Final = frozenset({"failed", "canceled", "expired"})
 """Values of `order:status`, of STAC's order extension, besides `succeeded`."""
 
 
+_ARCHIVE_TIERS: Final = frozenset({"archive", "coldarchive", "deeparchive", "glacier"})
+"""Values of `storage:tier`, of STAC's storage extension, from which a file must be restored before it is read."""
+
+
 class _Handle(NamedTuple):
-    """The `order:status` of an item, and the address of each file by its name."""
+    """The `order:status` and the `storage:tier` of an item, and the address of each file by its name."""
 
     status: str
+    tier: str
     addresses: Mapping[str, str]
 
 
@@ -105,14 +111,20 @@ class StacSource(Source):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             fetch = fetch_object if is_object_url(address) else fetch_file
-            fetch(address, path, partial(_add_bytes, on_progress, n_before))
+            try:
+                fetch(address, path, partial(_add_bytes, on_progress, n_before))
+            except SourceError as error:
+                if error.retryable or re.sub(r"[\s_-]", "", handle.tier.lower()) not in _ARCHIVE_TIERS:
+                    raise
+                reason = f"is in archival storage (storage:tier '{handle.tier}')"
+                raise _make_offline_error(product, reason) from error
             n_before += path.stat().st_size
 
     def _make_product(self, item: Mapping[str, Any]) -> Product | None:
         import shapely
 
         properties = item.get("properties") or {}
-        fields = ItemFields(str(self.provider), self._collection, str(item["id"]), properties, {}, None)
+        item_fields = ItemFields(str(self.provider), self._collection, str(item["id"]), properties, {}, None)
         try:
             geometry = shapely.geometry.shape(item["geometry"]) if item.get("geometry") else None
             assets = complete_assets(item.get("assets") or {}, self._collection_fields.get("item_assets"))
@@ -121,13 +133,15 @@ class StacSource(Source):
             )
         except Exception as error:
             reason = f"has a malformed geometry, asset or link ({type(error).__name__})"
-            raise SourceError(f"{fields.display_name} {reason}. Report it to the archive.") from None
-        assets = select_assets(assets, self._asset_filter, self.bands, fields.display_name)
+            raise SourceError(f"{item_fields.display_name} {reason}. Report it to the archive.") from None
+        assets = select_assets(assets, self._asset_filter, self.bands, item_fields.display_name)
         addresses = {name: urljoin(self_link, assets[key]["href"]) for key, name in make_file_names(assets).items()}
-        fields = fields._replace(
+        item_fields = item_fields._replace(
             assets=assets, geometry=geometry, bbox=item.get("bbox"), licence=self._collection_licence
         )
-        return make_product(fields, _Handle(str(properties.get("order:status", "")), addresses))
+        tiers = (fields.get("storage:tier") for fields in (properties, *assets.values()))
+        tier = next((tier for tier in tiers if isinstance(tier, str)), "")
+        return make_product(item_fields, _Handle(str(properties.get("order:status", "")), tier, addresses))
 
     @property
     def _collection_licence(self) -> str | None:
@@ -162,10 +176,12 @@ def _add_bytes(on_progress: BytesCallback, n_before: int, n_bytes: int) -> None:
 def _require_online(product: Product, status: str) -> None:
     """Raise if the product is not there yet: STAC has no request that orders it."""
     if status in _OFFLINE:
-        raise OrderRequiredError(
-            f"{product.display_name} is offline (order:status '{status}'), and a STAC API takes no orders. Order it at "
-            "the archive if it is not ordered, and run the command again later.",
-            is_ordered=False,
-        )
+        raise _make_offline_error(product, f"is offline (order:status '{status}')")
     if status in _CLOSED:
         raise SourceError(f"{product.display_name} is not delivered (order:status '{status}'). Ask the archive.")
+
+
+def _make_offline_error(product: Product, reason: str) -> OrderRequiredError:
+    advice = "Order it at the archive if it is not ordered, and run the command again later."
+    text = f"{product.display_name} {reason}, and a STAC API takes no orders. {advice}"
+    return OrderRequiredError(text, is_ordered=False)

@@ -4,6 +4,7 @@ pystac-client takes a page without `features` for the end of the results, and do
 states. Here only the archive's own statement is the end. One attempt is made: `RetryPolicy` decides about retries.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urljoin, urlparse
@@ -14,6 +15,8 @@ from pystac_client.stac_api_io import StacApiIO
 
 from geographer.archives.base import SearchQuery
 from geographer.archives.http_ftp import TIMEOUT_S
+
+logging.getLogger("pystac_client").setLevel(logging.INFO)  # Its debug messages quote headers with credentials.
 
 _MAX_EMPTY_PAGES: Final = 10
 """More consecutive empty pages are an error."""

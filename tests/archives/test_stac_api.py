@@ -13,7 +13,7 @@ import shapely
 from fsspec.implementations.memory import MemoryFileSystem
 
 from geographer.archives.base import SearchQuery
-from geographer.archives.download_pool import FailedDownload, fetch_products
+from geographer.archives.download_pool import FailedDownload, FetchedProduct, fetch_products
 from geographer.archives.stac_api import StacSource
 from geographer.base.errors import AccessDeniedError, NotFoundError, SourceError, UsageError
 from geographer.base.retry import RetryPolicy
@@ -253,6 +253,17 @@ def test_short_pages_are_not_the_end(archive: FaultyArchive) -> None:
     assert len(search_ids(make_source(archive, page_size=100))) == 7
 
 
+def test_empty_pages_are_not_the_end(archive: FaultyArchive) -> None:
+    body = add_scenes(archive).make_page({"limit": 3, "collections": ["scenes"], "token": "2"})[1]["links"][0]["body"]
+    link = {"rel": "next", "href": "search", "method": "POST", "body": body}
+    empty_page = json.dumps({"type": "FeatureCollection", "features": [], "links": [link]}).encode()
+    archive.add_faults("page=2", Fault(200, body=empty_page))
+    assert search_ids(make_source(archive)) == ["scene-0", "scene-1", "scene-2", "scene-6"]
+    archive.set_fault("/search", Fault(200, body=empty_page))
+    with pytest.raises(SourceError, match="10 consecutive pages are empty"):
+        search_ids(make_source(archive))
+
+
 def test_full_last_page_is_the_end(archive: FaultyArchive) -> None:
     assert len(search_ids(make_source(add_scenes(archive, 6)))) == 6
     assert len(archive.list_search_bodies()) == 2
@@ -447,6 +458,18 @@ def test_unavailable_items_are_not_requested(
     (failed,) = fetch_products(source, search_products(source, EVERYWHERE, ONCE), tmp_path, retry_policy=ONCE)
     assert isinstance(failed, FailedDownload)
     assert (failed.needs_order, archive.count_requests("/files/scene-0/B02.tif")) == (needs_order, 0)
+
+
+@pytest.mark.parametrize(("tier", "needs_order"), [("Deep Archive", True), ("GLACIER", True), ("Standard", False)])
+def test_archived_files_need_order(archive: FaultyArchive, tmp_path: Path, tier: str, needs_order: bool) -> None:
+    add_scenes(archive, 1).items[0]["assets"]["B02"]["storage:tier"] = tier
+    source = make_source(archive)
+    (product,) = search_products(source, EVERYWHERE, ONCE)
+    archive.add_faults("scene-0/B02.tif", Fault(403))
+    failed, fetched = (next(fetch_products(source, [product], tmp_path, retry_policy=ONCE)) for _ in range(2))
+    assert isinstance(failed, FailedDownload)
+    assert (failed.needs_order, failed.is_ordered, failed.is_replaceable) == (needs_order, False, needs_order)
+    assert isinstance(fetched, FetchedProduct)
 
 
 def test_libraries_are_imported_lazily() -> None:
