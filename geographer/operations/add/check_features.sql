@@ -28,6 +28,7 @@ WITH given_row AS (
     FROM input_row LEFT JOIN repeated USING (row_index) LEFT JOIN existing ON existing_id = feature_id
 )
 SELECT row_index, feature_id, class, geometry, properties, CASE
+    WHEN is_unsupported THEN 'unsupported_geometry'
     WHEN geometry IS NULL THEN 'no_geometry'
     WHEN ST_IsEmpty(geometry) THEN 'empty_geometry'
     WHEN ST_GeometryType(geometry) = 'GEOMETRYCOLLECTION' THEN 'geometry_collection'

@@ -3,7 +3,9 @@
 CREATE OR REPLACE TEMP TABLE feature_difference AS
 WITH pair AS (
     SELECT incoming, recorded,
-           CASE WHEN recorded.crs <> $crs THEN ST_Transform(recorded.native, recorded.crs, $crs, always_xy := true) END AS transformed
+           -- In longitude/latitude, tables and files have geometries as the state cuts them at the antimeridian.
+           CASE WHEN recorded.crs = $crs THEN NULL WHEN $crs = 'EPSG:4326' THEN recorded.lonlat
+                ELSE ST_Transform(recorded.native, recorded.crs, $crs, always_xy := true) END AS transformed
     FROM file_feature AS incoming LEFT JOIN dataset_feature AS recorded USING (feature_id)
     WHERE recorded.row_digest IS DISTINCT FROM incoming.row_digest
 ), with_points AS (

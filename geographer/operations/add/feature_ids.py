@@ -76,6 +76,17 @@ def find_id_column(source: VectorSource, ids: FeatureIds) -> str | None:
     return source.fid if ids.source == "fid" else ids.column
 
 
+def find_repeated_id(revision: Revision, source: VectorSource, id_column: str | None) -> str | None:
+    """Return the other default column of ids if it repeats those of `id_column`, as in GeoJSON with top-level ids."""
+    others = [name for name in _DEFAULT_COLUMNS if name in source.columns and name != id_column]
+    if id_column not in _DEFAULT_COLUMNS or not others:
+        return None
+    given, other = quote_identifier(id_column), quote_identifier(others[0])
+    query = f"SELECT bool_and({given}::VARCHAR IS NOT DISTINCT FROM {other}::VARCHAR) FROM {source.relation}"  # noqa: S608
+    with source.translate_errors():
+        return others[0] if revision.fetch_value(query) else None
+
+
 def build_id_sql(revision: Revision, source: VectorSource, ids: FeatureIds) -> str:
     """Return SQL for the id of a row as text: that of whole numbers without a fraction; NULL if it is to be made.
 

@@ -5,10 +5,16 @@ from typing import TYPE_CHECKING, Final
 
 from geographer.base.errors import ConflictError, UsageError, quote_names
 from geographer.operations.add.events import FeatureIds
-from geographer.operations.add.feature_ids import build_id_sql, build_is_integer_sql, find_id_column
+from geographer.operations.add.feature_ids import (
+    build_id_sql,
+    build_is_integer_sql,
+    find_id_column,
+    find_repeated_id,
+)
 from geographer.planning.input_problems import InputProblem, NamedTexts, raise_first_problem
 from geographer.planning.original_class import list_original_class_columns
 from geographer.planning.redacted_columns import reject_credentials
+from geographer.planning.vectors.dateline import cut_at_dateline
 from geographer.planning.vectors.source import VectorSource
 from geographer.storage.database.connection import escape_literal, quote_identifier
 from geographer.storage.database.sql_sandbox import validate_expression
@@ -28,6 +34,9 @@ _TOLERANCES: Final = {"EPSG:4326": 1e-9}
 _TOLERANCE: Final = 1e-4
 _PROBLEMS: Final = {
     "no_geometry": InputProblem("it has no geometry"),
+    "unsupported_geometry": InputProblem(
+        "its geometry cannot be read: use points, lines or polygons, not surfaces, TINs or, in Parquet, curves"
+    ),
     "empty_geometry": InputProblem("its geometry is empty"),
     "no_id": InputProblem("it has no id"),
     "geometry_collection": InputProblem("its geometry is a collection: use points, lines or polygons"),
@@ -54,9 +63,11 @@ def stage_features(
     known = revision.list_user_columns("feature")
     keeps_features = request.replace or request.sync
     reserved = _RESERVED_COLUMNS if keeps_features else _RESERVED_COLUMNS | list_original_class_columns(revision)
-    excluded = {find_id_column(source, ids), class_column}
+    id_column = find_id_column(source, ids)
+    source = cut_at_dateline(revision.connection, source, id_column)
+    excluded = {id_column, class_column, find_repeated_id(revision, source, id_column)}
     types, properties = source.list_user_columns(revision.connection, excluded, reserved, known)
-    columns = [*source.columns, source.geometry]
+    columns = [*source.columns, source.geometry, *filter(None, [source.fid])]
     where = validate_expression(revision.connection, request.where, columns) if request.where is not None else "true"
     options = {
         "crs": source.crs,
@@ -69,7 +80,8 @@ def stage_features(
             "CREATE OR REPLACE TEMP VIEW input_feature AS SELECT "  # noqa: S608
             f"{id_sql} AS feature_id, {class_sql} AS class, "
             f"ST_Force2D({quote_identifier(source.geometry)}::GEOMETRY) AS geometry, "
-            f"{properties} AS properties, {source.build_unreadable_time_sql()} AS has_unreadable_time "
+            f"{properties} AS properties, {source.build_unreadable_time_sql()} AS has_unreadable_time, "
+            f"{source.unsupported} AS is_unsupported "
             f"FROM {source.relation} WHERE {where}"
         )
         revision.connection.execute(_CHECK_FEATURES.read_text(), options)
@@ -106,8 +118,8 @@ def _stage_differences(
     )
     connection.execute(
         "CREATE OR REPLACE TEMP VIEW dataset_feature AS "  # noqa: S608
-        "SELECT feature_id, id_is_integer, class, coalesce(native, geometry) AS native, crs, row_digest, "
-        f"{texts} AS texts FROM current_feature"
+        "SELECT feature_id, id_is_integer, class, coalesce(native, geometry) AS native, geometry AS lonlat, crs, "
+        f"row_digest, {texts} AS texts FROM current_feature"
     )
     options = {
         "crs": source.crs,

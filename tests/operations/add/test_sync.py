@@ -84,6 +84,19 @@ def test_exported_file_of_several_crss_changes_nothing(dataset, tmp_path):
     assert read_geometries(dataset) == before
 
 
+def test_exported_geojson_changes_nothing(dataset, tmp_path):
+    dataset.add_features(make_table({"id": ["a", "b"], "depth": [1, 2]}))
+    dataset.write_table("features", tmp_path / "f.geojson")
+    assert not dataset.add_features(tmp_path / "f.geojson", sync=True).changed
+
+
+def test_exported_feature_across_antimeridian_changes_nothing(dataset, tmp_path):
+    for name, crs, west in (("a", "EPSG:32660", 800_000), ("b", "EPSG:32633", 500_000)):
+        dataset.add_features(make_frame([name], [shapely.box(west, 8_000_000, west + 90_000, 8_090_000)], crs))
+    dataset.write_table("features", tmp_path / "f.gpkg")
+    assert not dataset.add_features(tmp_path / "f.gpkg", sync=True).changed
+
+
 def test_edited_file_comes_back(dataset, tmp_path):
     fill_dataset(dataset)
     path = tmp_path / "f.gpkg"
