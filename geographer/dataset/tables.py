@@ -92,9 +92,9 @@ class TableReader:
         "splits", "Return the part of each raster; null if a conflict excluded it.", select_rows, read_table
     )
 
-    def tags(self, at: RevisionSpec = None) -> Table:
-        """Return the tags with the position, digest and content digest of each."""
-        return self.read_table("tags", at)
+    tags = make_table_method(
+        "tags", "Return the tags with the position, digest and content digest of each.", select_rows, read_table
+    )
 
     def classes(self, at: RevisionSpec = None) -> Table:
         """Return the classes by value: `class` (text), `value` (int32, 0 is background), `features` (int64)."""

@@ -137,6 +137,15 @@ def test_geojson_has_identity_and_chosen_columns(dataset: Dataset, tmp_path: Pat
     ]
 
 
+def test_text_that_a_geopackage_lacks_is_refused(tmp_path: Path, empty_dataset: Path) -> None:
+    dataset = Dataset.open(shutil.copytree(empty_dataset, tmp_path / "dataset"))
+    dataset.add_features(geopandas.GeoDataFrame({"id": [1], "t": ["a\0b"]}, geometry=SHAPES[:1], crs="EPSG:32633"))
+    with pytest.raises(UsageError, match="column 't' has a text with a NUL character"):
+        dataset.write_table("features", tmp_path / "f.gpkg")
+    dataset.write_table("features", tmp_path / "f.gpkg", columns=["class"])
+    assert read_rows(tmp_path / "f.gpkg", "SELECT feature_id, class FROM features") == [(1, "object")]
+
+
 @pytest.mark.parametrize("suffix", ["gpkg", "csv", "parquet"])
 def test_failed_write_keeps_the_file(
     suffix: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -204,3 +213,26 @@ def test_columns_are_filters(values: dict[str, Any], expected: str, dataset: Dat
     ids = [row["feature_id"] for row in dataset.features(**values).to_pylist()]
     assert "".join(ids) == expected
     assert dataset.count_rows("features", **values, limit=0) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("splits", {"part": ["train", None]}),
+        ("edges", {"relation": "contains", "raster_id": "a"}),
+        ("chips", {"parent_id": "a", "width": 16}),
+        ("labels", {"label": "mask"}),
+        ("objects", {"class_": "pond", "pixels": None}),
+        ("rasters", {"collection": "around", "width": np.int16(16)}),
+        ("tags", {"tag": "v1"}),
+    ],
+)
+def test_all_tables_are_filtered_by_columns(name: str, values: dict[str, Any], sample_history: Any) -> None:
+    dataset = Dataset.open(sample_history.root)
+    expected = [
+        row
+        for row in dataset.read_table(name).to_pylist()
+        if all(row[key.rstrip("_")] in (value if isinstance(value, list) else [value]) for key, value in values.items())
+    ]
+    assert dataset.read_table(name, **values).to_pylist() == expected
+    assert expected
