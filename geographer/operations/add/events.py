@@ -148,8 +148,8 @@ class RastersTakenIn(EventPayload, kw_only=True, frozen=True):
     rasters: Annotated[Count, Counted("raster")]
 
 
-class CatalogueAdded(ColumnsEvent, kw_only=True, frozen=True):
-    """Footprints without pixels were added."""
+class CatalogueAddedV1(ColumnsEvent, kw_only=True, frozen=True):
+    """Footprints without pixels were added, before requests named a layer and an encoding."""
 
     kind: ClassVar[str] = "catalogue_added"
     subject: ClassVar[str] = "raster"
@@ -160,6 +160,17 @@ class CatalogueAdded(ColumnsEvent, kw_only=True, frozen=True):
     columns: Columns
     rasters: Annotated[Count, Counted("raster")]
     collection: Annotated[Literal["catalogue"], Setting("collection")]
+
+    def to_current_version(self) -> "CatalogueAdded":
+        """See `EventPayload.to_current_version`."""
+        return msgspec.convert(self.to_json(), CatalogueAdded)
+
+
+class CatalogueAdded(CatalogueAddedV1, kw_only=True, frozen=True):
+    """Footprints without pixels were added."""
+
+    kind: ClassVar[str] = "catalogue_added"
+    version: ClassVar[int] = 2
 
 
 class ClassesAdded(EventPayload, kw_only=True, frozen=True):
