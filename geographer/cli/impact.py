@@ -109,8 +109,7 @@ def _format_statistics(impact: "Impact") -> list[str]:
     names = ("band", "pixels A", "pixels B", "mean A", "mean B", "difference", "std A", "std B", "difference")
     rows = [
         (
-            row.band,
-            *(row.before.pixels, row.after.pixels),
+            *map(str, (row.band, row.before.pixels, row.after.pixels)),
             *map(_format_number, (row.before.mean, row.after.mean)),
             *_format_signed([row.mean_difference]),
             *map(_format_number, (row.before.standard_deviation, row.after.standard_deviation)),
