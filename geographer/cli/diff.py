@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from geographer.base.logged_warnings import collect_logged_warnings
 from geographer.base.text import format_count
 from geographer.cli import options, output
 from geographer.cli.diff_report import format_diff
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 EXIT_DIFFERENT: Final = 1
 _SECTIONS: Final = ("counts", "flags", "objects")
+_WITH_FILES: Final = frozenset({"rasters", "chips", "labels"})
 _EXAMPLES: Final = (
     "diff v1 v2",
     "diff v1 --flags --subset test",
@@ -81,6 +83,8 @@ def diff_command(
         raise click.UsageError("--json, --geojson and --patch exclude each other. Pass one of them.")
     if as_geojson and (stat or flags):
         raise click.UsageError("--geojson has the objects alone. Leave --stat and --flags out, or pass --json.")
+    if pixels and conditions["only"] and not _WITH_FILES & {*conditions["only"]}:
+        raise click.UsageError("--pixels compares the files of rasters, chips and labels, which --only leaves out.")
     conditions["ids"] = ids or None
     if patch_file is not None:
         if any((stat, flags, pixels, limit is not None, other, *conditions.values())):
@@ -93,11 +97,12 @@ def diff_command(
         return
     sections = {name for name, is_wanted in (("counts", stat), ("flags", flags)) if is_wanted} or {*_SECTIONS}
     needs_flags = "flags" in sections and not as_geojson
-    diff = dataset.diff(a, b, flags=needs_flags, pixels=pixels, footprints=as_geojson, other=other, **conditions)
+    with collect_logged_warnings() as warnings:
+        diff = dataset.diff(a, b, flags=needs_flags, pixels=pixels, footprints=as_geojson, other=other, **conditions)
     if as_json:
         from geographer.diff.envelope import make_envelope
 
-        output.print_json_line(make_envelope(diff, sections, limit))
+        output.print_json_line({**make_envelope(diff, sections, limit), **({"warnings": warnings} if warnings else {})})
     elif as_geojson:
         for line in _iter_geojson_lines(diff, limit):
             click.echo(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from math import isfinite
 from numbers import Integral
@@ -15,7 +16,10 @@ from geographer.base.text import is_unicode
 from geographer.diff.changes import OBJECT_KINDS, Sides
 from geographer.storage.database.connection import run_script
 from geographer.storage.database.sql_sandbox import translate_sql_errors
+from geographer.storage.queries.empty_selection import describe_empty_selection
 from geographer.storage.queries.revision import Revision
+
+logger = logging.getLogger(__name__)
 
 TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "splits", "classes", "recipes")
 """The groups of objects that a difference can be limited to; labels include the objects on them."""
@@ -166,6 +170,18 @@ def stage_selection(revision: Revision, sides: Sides, selection: DiffSelection) 
         **{"by_feature": by_feature, "by_raster": by_raster, "where_table": table},
     }
     run_script(connection, _SCRIPT.read_text(), parameters)
+    _warn_of_unused_conditions(revision, selection, table)
+
+
+def _warn_of_unused_conditions(revision: Revision, selection: DiffSelection, table: str | None) -> None:
+    """Log the conditions that choose no object on either side, so that nothing differs whatever was changed."""
+    if selection.where is not None and table and not revision.fetch_rows("FROM matching_id LIMIT 1"):
+        text = describe_empty_selection(revision, table, selection.where)
+        logger.warning("%s", text or f"--where: there is no {table.removesuffix('s')} to choose.")
+    elif not selection.chooses_by_id_only and not any(
+        revision.fetch_rows(f"FROM chosen_{name} LIMIT 1") for name in ("feature", "raster")
+    ):
+        logger.warning("no feature or raster of either revision meets all conditions.")
 
 
 def _stage_filter(revision: Revision, sides: Sides, selection: DiffSelection) -> str | None:

@@ -1,7 +1,9 @@
 """Input problems: why a row of input cannot be used, by the code that SQL checks report; the code decides the error."""
 
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from geographer.base.errors import GeographerError, UsageError, quote_names
 from geographer.storage.events.row_tables import make_row_table
@@ -9,6 +11,9 @@ from geographer.storage.events.row_tables import make_row_table
 if TYPE_CHECKING:
     import pyarrow as pa
 
+logger = logging.getLogger(__name__)
+
+_MAX_REASONS: Final = 3
 NamedTexts = Sequence[tuple[str, str]]
 """The names of input rows, each with the code of its problem, or with the reason in words."""
 
@@ -32,6 +37,14 @@ def raise_first_problem(
     others = f" (other problems: {len(rows) - len(names):,} rows)" if len(rows) > len(names) else ""
     reason, error, remedy = problems[rows[0][1]]
     raise error(f"cannot {action} {quote_names(names)} from '{source}': {reason}{others}. {remedy}{alternative}.")
+
+
+def warn_of_skipped_input(source: str, skipped: NamedTexts) -> None:
+    """Log that nothing is recorded because every input was skipped, with the most frequent reasons."""
+    reasons = Counter(reason for _, reason in skipped).most_common(_MAX_REASONS)
+    texts = "; ".join(f"{reason} ({count:,})" for reason, count in reasons)
+    names = quote_names([name for name, _ in skipped])
+    logger.warning("nothing of '%s' was added: %s skipped: %s", source, names, texts)
 
 
 def make_skipped_rows(source: str, skipped: NamedTexts) -> "dict[str, pa.Table]":

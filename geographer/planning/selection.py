@@ -12,6 +12,7 @@ from geographer.planning.recipe_events import SelectorRun, SelectorRuns
 from geographer.storage.database.connection import quote_identifier
 from geographer.storage.database.sql_sandbox import translate_sql_errors
 from geographer.storage.events.row_tables import make_row_table
+from geographer.storage.queries.empty_selection import describe_empty_selection
 from geographer.storage.queries.read_tables import read_table
 from geographer.storage.queries.revision import Revision
 from geographer.storage.queries.selection import TableFilter
@@ -43,6 +44,7 @@ class Selections:
     def __init__(self, revision: Revision, recipe: str) -> None:
         self._revision, self._recipe = revision, recipe
         self._selected_ids: dict[str, list[str]] = {}
+        self._empty: dict[str, str] = {}
         self._selector_runs: dict[str, SelectorRun] = {}
 
     def stage_selection(
@@ -74,6 +76,9 @@ class Selections:
                 f"SELECT {column}::VARCHAR AS {column} FROM (SELECT *{nulls} FROM {table}) WHERE {condition}"
             )
 
+        if isinstance(selection, str) and not self._revision.fetch_rows(f"FROM filtered_{subject} LIMIT 1"):
+            self._empty[subject] = describe_empty_selection(self._revision, table, selection, option) or ""
+
     def to_rows(self) -> dict[str, Any]:
         """Return the ids that selectors selected, as rows of the log's `recipe_input`."""
         subjects = [subject for subject, ids in self._selected_ids.items() for _ in ids]
@@ -85,11 +90,15 @@ class Selections:
         """Return the selectors that ran, with versions and counts, for the event's payload."""
         return SelectorRuns(**self._selector_runs) if self._selector_runs else UNSET
 
+    def describes_empty(self, subject: Subject) -> bool:
+        """Return whether `list_warnings` says why no object of a subject is selected."""
+        return bool(self._empty.get(subject))
+
     def list_warnings(self) -> list[str]:
-        """Return a warning for each selector whose last result was reused."""
+        """Return a warning for each selector whose last result was reused, and each expression that selects nothing."""
         reused = [run.selector for run in self._selector_runs.values() if not run.ran]
         reason = "cannot be imported; the ids that it selected in its last run are used"
-        return [f"selector '{selector}' {reason}" for selector in reused]
+        return [*(f"selector '{selector}' {reason}" for selector in reused), *filter(None, self._empty.values())]
 
     def _run_selector(self, subject: Subject, selector: PluginRef) -> list[str]:
         """Return the ids that the selector selects, or selected in its last run if it is not installed."""

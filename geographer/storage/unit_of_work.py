@@ -16,6 +16,7 @@ import msgspec
 from geographer import __version__
 from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import ConflictError, CorruptError, DamagedFileError, GeographerError, UsageError
+from geographer.base.logged_warnings import collect_logged_warnings
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.text import quote_start
 from geographer.storage.author import read_author
@@ -122,8 +123,8 @@ class UnitOfWork:
         `ConflictError` if the idempotency key was used for another request, or the head is not the expected one.
         """
         # Other threads wait: planned rows are views of the connection, which another request or revision would replace.
-        with self.database.open_connection():
-            return self._run_request(request)
+        with self.database.open_connection(), collect_logged_warnings() as warnings:
+            return self._run_request(request)._replace(logged_warnings=warnings)
 
     def _run_request(self, request: Request) -> ChangeResult:
         request = request.resolve_inputs(self.open_revision)

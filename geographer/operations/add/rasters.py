@@ -17,7 +17,7 @@ from geographer.base.values import Checksums, validate_name
 from geographer.operations.add.events import RastersAdded
 from geographer.operations.add.features import Replace
 from geographer.operations.add.gdal_tags import make_tag_columns
-from geographer.planning.input_problems import NamedTexts, make_skipped_rows
+from geographer.planning.input_problems import NamedTexts, make_skipped_rows, warn_of_skipped_input
 from geographer.planning.raster_rows import (
     Footprint,
     RasterOptions,
@@ -172,6 +172,9 @@ def plan_raster_addition(
     if request.replace:
         event = event.count_replacements(len(rows) - len(changed), len(changed), len(unchanged))
     tables = {"raster_change": make_raster_rows([*rows.values()])} if rows else {}
+    if skipped and not tables:
+        warn_of_skipped_input(request.collection, skipped)
+        return Change(event)
     tables |= make_skipped_rows("rasters", skipped)
     if request.mode == "reference":
         used = {split_root(row["path"])[0] for row in rows.values()}

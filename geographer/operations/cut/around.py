@@ -1,7 +1,8 @@
 """`cut around`: chips around features."""
 
+import logging
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 
@@ -13,6 +14,10 @@ from geographer.operations.cut.events import make_payload_rules
 from geographer.planning.shared_parameters import SIZE, FeatureSelection, SizeSpec, parse_size
 from geographer.storage.request import to_json_value
 
+logger = logging.getLogger(__name__)
+
+_SCALE: Final = 1.2
+_MIN_SIZE: Final = "32"
 PlacementMode = Literal["centered", "random", "variable"]
 BorderPolicy = Literal["shift", "pad", "skip"]
 
@@ -36,10 +41,10 @@ class CutAround(CutRecipe, kw_only=True, frozen=True):
     ] = "centered"
     scale: Annotated[
         float, Parameter("Size of a variable chip, in sizes of its feature.", "FACTOR", minimum=0, is_above=True)
-    ] = 1.2
+    ] = _SCALE
     min_size: Annotated[
         SizeSpec, SIZE._replace(help="Smallest size of a variable chip, in pixels or metres.", default="none", key=None)
-    ] = "32"
+    ] = _MIN_SIZE
     target_count: Annotated[
         int, Parameter("How many chips, of different rasters, must contain each feature.", "COUNT", minimum=1)
     ] = 1
@@ -55,7 +60,15 @@ class CutAround(CutRecipe, kw_only=True, frozen=True):
             raise UsageError(f"{cause}. Pass --size, or --mode variable with --scale and --min-size.")
         super().__post_init__()
         if not is_variable:
+            self._warn_of_unused_sizes()
             msgspec.structs.force_setattr(self, "scale", 1.0)
+
+    def _warn_of_unused_sizes(self) -> None:
+        """Log options of variable chips; those of a recorded recipe have no effect, either."""
+        if self.scale not in (1.0, _SCALE):
+            logger.warning("--scale has no effect without --mode variable.")
+        if parse_size(self.min_size) != parse_size(_MIN_SIZE):
+            logger.warning("--min-size has no effect without --mode variable.")
 
     @classmethod
     def from_parameters(cls, name: str, parameters: Mapping[str, Any]) -> "CutAround":

@@ -1,5 +1,6 @@
 """Base of all cut recipes: rank the rasters, plan windows, cut the missing chips and retire chips no longer planned."""
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from geographer.operations.cut.render import ChipResult
+
+logger = logging.getLogger(__name__)
 
 BandPatterns = tuple[tuple[str, tuple[int, ...]], ...]
 """Pairs of a glob pattern for raster ids and band numbers from 1. The first pattern that matches a raster applies."""
@@ -175,6 +178,21 @@ class CutRecipe(Recipe, kw_only=True, frozen=True):
         """Whether windows may cross the raster's edge."""
         return "pad" in (getattr(self, "at_border", ""), getattr(self, "edge", ""))
 
+    @property
+    def uses_seed(self) -> bool:
+        """Whether a choice is random."""
+        return "random" in (self.order_by, getattr(self, "mode", ""))
+
+    def list_unused_options(self) -> list[str]:
+        """Return what to say of options that have no effect beside the others."""
+        unused = []
+        if self.pad_value is not None and not self.allows_padding:
+            option = "--edge" if hasattr(self, "edge") else "--at-border"
+            unused.append(f"--pad-value has no effect, because no chip is padded. Pass {option} pad, too.")
+        if self.seed and not self.uses_seed:
+            unused.append("--seed has no effect, because no choice is random. Pass --order-by random, too.")
+        return unused
+
     def plan_windows(self, context: PlanningContext) -> WindowPlan:
         """Plan all windows of the recipe at a revision, including those whose chips exist."""
         raise NotImplementedError
@@ -187,6 +205,8 @@ class CutRecipe(Recipe, kw_only=True, frozen=True):
         run_script(revision.connection, MACROS.read_text())
         recorded = find_recipe(revision, self.name)
         is_changed = self.is_changed(revision)
+        for text in self.list_unused_options() if is_changed else ():
+            logger.warning("%s", text)
         selections, name = Selections(revision, self.name), {"name": self.name}
         rasters = self._rank_rasters(revision, selections)
         raster_by_id = {row["raster_id"]: row for row in rasters.to_pylist()}
@@ -317,9 +337,11 @@ class CutPlan:
             self._log_rows["recipe_input"] = pa.concat_tables(inputs)
         warnings = context.selections.list_warnings()
         if not context.raster_by_id:
-            warnings.append(f"no raster of '{recipe.source}' is selected. Check --rasters-where.")
+            if not context.selections.describes_empty("raster"):
+                warnings.append(f"no raster of '{recipe.source}' is selected. Check --rasters-where.")
         elif windows.features == 0:
-            warnings.append("no feature is selected. Check --where.")
+            if not context.selections.describes_empty("feature"):
+                warnings.append("no feature is selected. Check --where.")
         elif not windows.chips:
             reasons = sorted({shortage.reason for shortage in windows.unmet})
             warnings.append(

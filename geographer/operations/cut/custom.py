@@ -84,6 +84,11 @@ class CutCustom(CutRecipe, kw_only=True, frozen=True):
         """See `CutRecipe.allows_padding`; requires a `pad_value`."""
         return self.pad_value is not None
 
+    @property
+    def uses_seed(self) -> bool:
+        """See `CutRecipe.uses_seed`; a cutter may use it."""
+        return True
+
     def plan_windows(self, context: PlanningContext) -> WindowPlan:
         """Call the cutter and validate the windows that it returns."""
         reference = CUTTERS.parse_plugin(self.cutter)

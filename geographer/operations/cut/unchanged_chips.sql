@@ -1,6 +1,6 @@
 -- unchanged_chips.sql: the chips of the recipe $name, those that users removed since it has its parameters (is_removed), and those
 --   that were withdrawn (is_withdrawn), whose parent raster is in $collection with the bytes and CRS it was cut from
--- needs: current_raster, state.raster, recipe_name, recipe_since, renamed_raster, remembered_removal, $name, $collection,
+-- needs: current_raster, state.raster, recipe_name, recipe_since, raster_with_new_name, remembered_removal, $name, $collection,
 --   $withdrawn (MD5s) ·
 -- makes: one result: is_removed, is_withdrawn, name (without the recipe), raster_id, feature_id, col, row, width, height
 WITH own_name AS (
@@ -10,7 +10,7 @@ WITH own_name AS (
 ), made_raster AS (
     SELECT raster.*, coalesce(content_from, raster.valid_from) AS cut_at
     FROM state.raster AS raster JOIN own_name ON own_name.recipe = raster.recipe AND raster.valid_from < until
-    LEFT JOIN renamed_raster USING (raster_key)
+    LEFT JOIN raster_with_new_name USING (raster_key)
 ), chip AS (
     SELECT raster_id, parent_id, feature_id, col, "row", width, height, cut_at, valid_from, false AS is_removed, false AS is_withdrawn,
            false AS is_listed

@@ -1,6 +1,7 @@
 """Base of all label recipes: stage outdated labels, make them, and retire those whose rasters left the collection."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, zip_longest
 from pathlib import Path
@@ -30,10 +31,13 @@ from geographer.storage.workspace.source_rasters import SourceRasters
 if TYPE_CHECKING:
     import pyarrow as pa
 
+logger = logging.getLogger(__name__)
+
 _FOLDER: Final = Path(__file__).parent
 _NO_FEATURE_DRAWING: Final = (
     "SELECT NULL::VARCHAR AS feature_id, NULL::BOOLEAN AS ignored, NULL::DOUBLE[] AS probabilities WHERE false"
 )
+_RASTERS_WITH_PIXELS: Final = "SELECT 1 FROM current_raster WHERE collection = $name AND storage <> 'catalogue' LIMIT 1"
 _RECORDED_OBJECTS: Final = """
     SELECT raster_id, feature_id, class, instance, pixels, box, corners, visible FROM current_label_object
     WHERE label = $name AND raster_id IN (FROM outdated_label SELECT raster_id UNION ALL FROM removed_raster)
@@ -120,6 +124,8 @@ class LabelRecipe(Recipe, kw_only=True, frozen=True):
             UsageError: the collection is a catalogue, there is no class to draw, or see `determine_settings`.
         """
         validate_name("label", self.name)
+        if not revision.fetch_rows(_RASTERS_WITH_PIXELS, {"name": self.collection}):
+            logger.warning("collection '%s' has no raster to label; update makes labels of later ones", self.collection)
         return LabelPlan(self, revision, context.root, self.stage_outdated_labels(revision))
 
     def stage_outdated_labels(self, revision: Revision) -> LabelSettings:

@@ -1,5 +1,6 @@
 """`label mask`, `label instances`, `label multilabel`: rasters of integers."""
 
+import logging
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -10,7 +11,10 @@ from geographer.operations.label.events import HIDDEN, SUBPIXEL, make_payload_ru
 from geographer.operations.label.tasks import Overlap
 from geographer.planning.up_to_date_labels import LabelSettings, UpToDateLabels
 from geographer.storage.database.sql_sandbox import translate_sql_errors
+from geographer.storage.queries.empty_selection import describe_empty_selection
 from geographer.storage.queries.revision import Revision
+
+logger = logging.getLogger(__name__)
 
 _MAX_UINT8, _MAX_UINT16 = 255, 65_535
 _IGNORED: Final = (
@@ -83,10 +87,14 @@ class LabelMask(LabelRecipe, kw_only=True, frozen=True):
     def stage_feature_columns(self, revision: Revision) -> None:
         """Stage which features are ignored."""
         if self.ignore_where is None:
-            return super().stage_feature_columns(revision)
+            super().stage_feature_columns(revision)
+            return
         with translate_sql_errors(self.ignore_where, "--ignore-where"):
             condition = revision.validate_filter("features", self.ignore_where, "--ignore-where")
-            return stage_feature_drawing(revision, _IGNORED + condition)
+            stage_feature_drawing(revision, _IGNORED + condition)
+        if not revision.fetch_rows("FROM feature_drawing LIMIT 1"):
+            text = describe_empty_selection(revision, "features", self.ignore_where, "--ignore-where")
+            logger.warning("%s", text or "the dataset has no feature for --ignore-where")
 
     def find_up_to_date_labels(self, revision: Revision) -> UpToDateLabels | None:
         """See `LabelSource`; an SQL expression may depend on anything."""

@@ -1,6 +1,6 @@
 -- rasters_to_label.sql: rasters of $collection whose label $name is missing or outdated, and labels to remove
 -- needs: drawn_feature, current_drawn_feature, current_raster, current_label, current_feature, state.raster, state.label, state.class,
--- chain_event, renaming_event, recipe_name, renamed_raster, variable position, $collection, $name, $rebuild_all ·
+-- chain_event, renaming_event, recipe_name, raster_with_new_name, variable position, $collection, $name, $rebuild_all ·
 -- makes: temp tables outdated_label, removed_raster
 CREATE OR REPLACE TEMP TABLE outdated_label AS
 WITH own_name AS (
@@ -14,7 +14,7 @@ WITH own_name AS (
         FROM own_name WHERE position < until AND list_contains(json_extract_string(payload, '$.kept_labels[*]'), own_name.name))
 ), raster AS (
     SELECT current_raster.*, coalesce(content_from, valid_from) AS changed_at
-    FROM current_raster LEFT JOIN renamed_raster USING (raster_key) WHERE collection = $collection AND storage <> 'catalogue'
+    FROM current_raster LEFT JOIN raster_with_new_name USING (raster_key) WHERE collection = $collection AND storage <> 'catalogue'
 ), raster_version AS (
     -- The versions of each raster since it has its content: edges are those of a version.
     SELECT raster_key, raster_key AS version_key FROM raster

@@ -42,6 +42,7 @@ class CollectionRenamed(RecipesEvent, kw_only=True, frozen=True):
     """A collection was renamed, with the folders of its files and labels; the recipes that use it follow."""
 
     kind: ClassVar[str] = "collection_renamed"
+    renames: ClassVar[bool] = True
     tables: ClassVar[tuple[str, ...]] = ("raster_change", "label_change", "recipe_input")
 
     rasters: Annotated[Count, Counted("raster")]
@@ -56,6 +57,7 @@ class RecipeRenamed(RecipesEvent, kw_only=True, frozen=True):
     """A recipe was renamed, with the collection of its chips, its labels or its split."""
 
     kind: ClassVar[str] = "recipe_renamed"
+    renames: ClassVar[bool] = True
     tables: ClassVar[tuple[str, ...]] = (
         *("raster_change", "label_change", "label_object_change", "split_change", "recipe_input"),
     )
@@ -84,6 +86,7 @@ class ClassRenamed(ColumnsEvent, kw_only=True, frozen=True):
     """
 
     kind: ClassVar[str] = "class_renamed"
+    renames: ClassVar[bool] = True
     subject: ClassVar[str] = "feature"
     tables: ClassVar[tuple[str, ...]] = ("class_change", "feature_change", "label_object_change")
 

@@ -25,7 +25,7 @@ _RENAMED_LABELS: Final = Path(__file__).with_name("renamed_labels.sql")
 _RELATIONS: Final = {
     "raster_change": "renamed_raster_row",
     "label_change": "renamed_label_row",
-    "label_object_change": "renamed_object_row",
+    "label_object_change": "relabelled_object_row",
     "split_change": "renamed_split_row",
 }
 _CHIP_RELATIONS: Final = {"label_change": "moved_label_row"}

@@ -1,6 +1,6 @@
 -- renamed_inputs.sql: boxes of the recipes $old_names and what their selectors chose last, as rows of the recipes $names
--- needs: chain_recipe_input, selected_input, variable position, $names, $old_names · makes: temp table renamed_input
-CREATE OR REPLACE TEMP TABLE renamed_input AS
+-- needs: chain_recipe_input, selected_input, variable position, $names, $old_names · makes: temp table input_with_new_name
+CREATE OR REPLACE TEMP TABLE input_with_new_name AS
 WITH renamed AS (
     SELECT unnest($names::VARCHAR[]) AS name, unnest($old_names::VARCHAR[]) AS recipe
 ), input AS (

@@ -1,6 +1,6 @@
 -- renamed_labels.sql: the labels of the recipe $recipe with their objects, and the assignments of that split, under the name $name
 -- needs: chain_label_object_change, current_label, current_label_object, current_split, $recipe, $name ·
--- makes: temp tables renamed_label_row, renamed_object_row, renamed_split_row
+-- makes: temp tables renamed_label_row, relabelled_object_row, renamed_split_row
 CREATE OR REPLACE TEMP TABLE renamed_label_row AS
 SELECT 'removed' AS change, label, raster_id, NULL AS path, NULL AS size, NULL AS md5, NULL AS sha256, NULL AS pixel_digest
 FROM current_label WHERE label = $recipe
@@ -11,7 +11,7 @@ SELECT 'added', $name, raster_id,
 FROM current_label WHERE label = $recipe
 ORDER BY change DESC, raster_id;
 
-CREATE OR REPLACE TEMP TABLE renamed_object_row AS
+CREATE OR REPLACE TEMP TABLE relabelled_object_row AS
 SELECT 'removed' AS change, label, raster_id, feature_id, NULL AS class, NULL AS instance, NULL AS pixels, NULL AS box, NULL AS corners,
        NULL AS visible
 FROM current_label_object WHERE label = $recipe

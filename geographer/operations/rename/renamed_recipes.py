@@ -128,7 +128,7 @@ def make_input_rows(
         names[recipe[1]] = recipe[0]
     values = {"names": list(names), "old_names": list(names.values())}
     run_script(revision.connection, _RECIPE_INPUTS.read_text(), values)
-    rows = revision.fetch_arrow("FROM renamed_input ORDER BY recipe, subject, order_index, object_id")
+    rows = revision.fetch_arrow("FROM input_with_new_name ORDER BY recipe, subject, order_index, object_id")
     return {"recipe_input": rows.drop_columns(["order_index"])} if len(rows) else {}
 
 

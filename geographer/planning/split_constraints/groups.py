@@ -1,5 +1,6 @@
 """Groups of rasters that a split must not divide: they show the same feature, share pixels, or lie near each other."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,10 @@ from geographer.planning.collections import require_collection
 from geographer.planning.split_constraints.declared import By, DeclaredConstraints
 from geographer.planning.upcasters import Parameters
 from geographer.storage.database.sql_sandbox import translate_sql_errors
+from geographer.storage.queries.empty_selection import describe_empty_selection
 from geographer.storage.queries.revision import Revision
+
+logger = logging.getLogger(__name__)
 
 _FOOTPRINTS: Final = (
     "SELECT ST_AsWKB(footprint)::BLOB FROM current_raster JOIN grouped_raster USING (raster_key) ORDER BY raster_index"
@@ -76,7 +80,18 @@ def fetch_features_on_rasters(revision: Revision, where: str | None) -> pa.Table
             "WHERE feature_id IN (SELECT feature_id::VARCHAR FROM features "
             f"WHERE {revision.validate_filter('features', where)})"
         )
-    return revision.fetch_arrow(_FEATURES.read_text())
+    features = revision.fetch_arrow(_FEATURES.read_text())
+    if where is not None and not len(features):
+        _warn_of_unused_filter(revision, where)
+    return features
+
+
+def _warn_of_unused_filter(revision: Revision, where: str) -> None:
+    """Log that no raster shows a selected feature, so that the filter leaves no feature to keep rasters together."""
+    if revision.fetch_rows("FROM grouping_feature LIMIT 1"):
+        logger.warning("--where: no raster of the collection shows a selected feature.")
+    elif text := describe_empty_selection(revision, "features", where):
+        logger.warning("%s", text)
 
 
 def count_classes(features: pa.Table, n_rasters: int) -> tuple[list[str], Ints]:

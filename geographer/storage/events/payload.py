@@ -109,6 +109,7 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         is_remembered: Whether recipes leave out the rasters that it removes, until they are restored.
         lists_removals: Whether its payload lists such rasters (`remembered`), and those that recipes may make again
             (`forgotten`).
+        renames: Whether it gives something another name; see `iter_renamings`.
         ends_unnamed_rows: Whether unreadable rows without an id, which no row of the event can name, end with it.
     """
 
@@ -125,6 +126,7 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     keeps_row_order: ClassVar[bool] = False
     is_remembered: ClassVar[bool] = False
     lists_removals: ClassVar[bool] = False
+    renames: ClassVar[bool] = False
     ends_unnamed_rows: ClassVar[bool] = False
 
     request: dict[str, Any] | UnsetType = UNSET

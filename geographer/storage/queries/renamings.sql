@@ -1,10 +1,11 @@
--- renamings.sql: the events that rename; the names that each recipe has had, each up to the position `until`; the position since which
+-- renamings.sql: the events that rename and do nothing else; the names that each recipe has had, each up to the position `until`; the position since which
 --   it has its parameters; the versions of rasters that an event renamed, with the position since which they have their content; and the
 --   name that something has now which had `name` after `since` and before `until`
 -- needs: state.recipe, state.raster, state.renaming, macro is_current, variable position ·
--- makes: temp tables renaming_event, recipe_name, recipe_since, renamed_raster, later_name
+-- makes: temp tables renaming_event, recipe_name, recipe_since, raster_with_new_name, later_name
 CREATE OR REPLACE TEMP TABLE renaming_event AS
-SELECT position, any_value(subject) AS subject FROM state.renaming WHERE position <= getvariable('position') GROUP BY position;
+SELECT position, any_value(subject) AS subject FROM state.renaming
+WHERE position <= getvariable('position') AND NOT is_merged GROUP BY position;
 
 CREATE OR REPLACE TEMP TABLE recipe_name AS
 WITH RECURSIVE former AS (
@@ -19,10 +20,10 @@ FROM former;
 
 CREATE OR REPLACE TEMP TABLE recipe_since AS
 SELECT recipe, max(valid_from) AS recorded_at
-FROM recipe_name JOIN (SELECT name, valid_from FROM state.recipe WHERE valid_from NOT IN (SELECT position FROM renaming_event)) USING (name)
+FROM recipe_name JOIN (SELECT name, valid_from FROM state.recipe WHERE valid_from NOT IN (SELECT position FROM state.renaming)) USING (name)
 WHERE valid_from < until AND valid_from <= getvariable('position') GROUP BY recipe;
 
-CREATE OR REPLACE TEMP TABLE renamed_raster AS
+CREATE OR REPLACE TEMP TABLE raster_with_new_name AS
 SELECT later.raster_key, max(earlier.valid_from) AS content_from
 FROM (SELECT raster_id, raster_key, valid_from FROM state.raster WHERE valid_from IN (SELECT position FROM renaming_event)) AS later
 JOIN (SELECT raster_id, valid_from FROM state.raster WHERE valid_from NOT IN (SELECT position FROM renaming_event)) AS earlier

@@ -56,8 +56,8 @@ CREATE TABLE IF NOT EXISTS state.recipe (
 );
 CREATE TABLE IF NOT EXISTS state.recipe_record (name VARCHAR, position BIGINT);
 -- New names of classes, collections and recipes (`subject`). The versions of objects that begin there differ from the ones before
--- by names only.
-CREATE TABLE IF NOT EXISTS state.renaming (subject VARCHAR, old_name VARCHAR, name VARCHAR, position BIGINT);
+-- by names only, unless a merge brings the renaming from another branch.
+CREATE TABLE IF NOT EXISTS state.renaming (subject VARCHAR, old_name VARCHAR, name VARCHAR, position BIGINT, is_merged BOOLEAN);
 CREATE TABLE IF NOT EXISTS state.tag (
     tag VARCHAR, position BIGINT, tagged_position BIGINT, digest VARCHAR, content_digest VARCHAR, merkle_root VARCHAR,
     version VARCHAR

@@ -5,9 +5,10 @@ from typing import Final, NamedTuple
 
 import duckdb
 
-from geographer.base.canonical_json import canonical_json
+from geographer.base.canonical_json import canonical_json, parse_canonical_json
 from geographer.storage.events import Event
-from geographer.storage.events.payload import parse_payload
+from geographer.storage.events.payload import list_payload_classes, parse_payload
+from geographer.storage.log.ancestry import read_ancestry
 from geographer.storage.log.read import is_supported_event, make_version_error
 
 
@@ -55,12 +56,13 @@ class RecipeRemovalFact(NamedTuple):
 
 
 class RenamingFact(NamedTuple):
-    """A new name of a `class`, `collection` or `recipe` (`subject`)."""
+    """A new name of a `class`, `collection` or `recipe` (`subject`), or one that a merge brings (`is_merged`)."""
 
     subject: str
     old_name: str
     name: str
     position: int
+    is_merged: bool = False
 
 
 class TagFact(NamedTuple):
@@ -86,18 +88,41 @@ FACT_TABLES: Final[dict[type[Fact], str]] = {
 }
 """The temporary table of each class of facts; its columns are the fields."""
 
+_RENAMING_EVENTS: Final = (
+    "SELECT digest, kind, version, payload FROM log.event WHERE list_contains($kinds::VARCHAR[], kind) "
+    "ORDER BY generation, digest"
+)
 _SQL_TYPES: Final = {int: "BIGINT", int | None: "BIGINT", bool: "BOOLEAN"}
 
 
 def stage_facts(connection: duckdb.DuckDBPyConnection, events: Iterable[Event]) -> set[str]:
     """Create the temporary tables with the facts of `events`; return the names of those that have rows."""
-    facts = [fact for event in events for fact in read_facts(event)]
+    events = list(events)
+    facts: list[Fact] = [fact for event in events for fact in read_facts(event)]
+    if merges := [event for event in events if len(event.parents) > 1]:
+        facts += _read_merged_renamings(connection, merges)
     for kind, table in FACT_TABLES.items():
         types = {name: _SQL_TYPES.get(annotation, "VARCHAR") for name, annotation in kind.__annotations__.items()}
         columns = ", ".join(f"unnest(${name}::{sql_type}[]) AS {name}" for name, sql_type in types.items())
         values = {name: [getattr(fact, name) for fact in facts if isinstance(fact, kind)] for name in types}
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns}", values)
     return {FACT_TABLES[type(fact)] for fact in facts}
+
+
+def _read_merged_renamings(connection: duckdb.DuckDBPyConnection, merges: Iterable[Event]) -> Iterator[RenamingFact]:
+    """Yield the renamings that merges bring from other branches, oldest first."""
+    kinds = [payload_class.kind for payload_class in list_payload_classes() if payload_class.renames]
+    rows = connection.execute(_RENAMING_EVENTS, {"kinds": kinds}).fetchall()
+    if not rows:
+        return
+    ancestry = read_ancestry(connection)
+    for merge in merges:
+        first, *others = merge.parents
+        merged = ancestry.list_ancestors(others) - ancestry.list_ancestors([first])
+        for digest, kind, version, payload in rows:
+            if digest in merged:
+                renamings = parse_payload(kind, version, parse_canonical_json(payload)).iter_renamings()
+                yield from (RenamingFact(*renaming, merge.position, is_merged=True) for renaming in renamings)
 
 
 def read_facts(event: Event) -> Iterator[Fact]:

@@ -24,7 +24,8 @@ def original(sample_history: SampleHistory) -> Dataset:
 
 @pytest.fixture
 def dataset(sample_history: SampleHistory, tmp_path: Path) -> Dataset:
-    return Dataset.open(shutil.copytree(sample_history.root, tmp_path / "dataset", symlinks=True))
+    """The sample dataset at v1: chips, tiles, masks, a split; 8 events."""
+    return Dataset.open(shutil.copytree(sample_history.at_v1, tmp_path / "dataset", symlinks=True))
 
 
 @pytest.fixture(scope="module")
@@ -136,12 +137,13 @@ def test_open_work_is_done_after_renaming(dataset: Dataset, tmp_path: Path) -> N
     path = write_features(tmp_path / "new.geojson", {"n1": ("pond", square_geometry(20, 52, 3))})
     for side in (dataset, other):
         side.add_features(path, crs="EPSG:32633")
-    for old, new in RECIPES.items():
+    names = {name: RECIPES[name] for name in ("around", "mask", "parts")}
+    for old, new in names.items():
         other.rename_recipe(old, new)
     other.rename_collection("source", "scenes")
     expected, summaries = list_summaries(dataset), list_summaries(other)
     assert expected
-    for old, new in {**RECIPES, "source": "scenes"}.items():
+    for old, new in {**names, "source": "scenes"}.items():
         expected = [text.replace(f"'{old}'", f"'{new}'") for text in expected]
     assert summaries == expected
     assert list_summaries(other) == []
@@ -163,7 +165,7 @@ def test_removed_chips_stay_removed(dataset: Dataset) -> None:
     assert not any(text.startswith("chips_cut") for text in list_summaries(dataset))
 
 
-def test_renaming_back_gives_equal_content(dataset: Dataset, original: Dataset) -> None:
+def test_renaming_back_gives_equal_content(dataset: Dataset) -> None:
     for names in (("around", "about"), ("mask", "classes"), ("parts", "folds")):
         dataset.rename_recipe(*names)
         dataset.rename_recipe(*reversed(names))
@@ -171,30 +173,28 @@ def test_renaming_back_gives_equal_content(dataset: Dataset, original: Dataset) 
     dataset.rename_collection("scenes", "source")
     dataset.rename_class("pond", "lake")
     dataset.rename_class("lake", "pond")
-    assert dataset.content_digest() == original.content_digest()
+    assert dataset.content_digest() == dataset.content_digest(at=8)
     assert list_summaries(dataset) == []
-    assert dataset.diff(25).counts == {}
+    assert dataset.diff(8).counts == {}
 
 
-def test_renamed_class_keeps_value_and_masks(dataset: Dataset, original: Dataset) -> None:
-    dataset.remove_features(["p3"])
-    list_summaries(dataset)
+def test_renamed_class_keeps_value_and_masks(dataset: Dataset) -> None:
+    dataset.label_boxes("frames", collection="around")
     masks = read_contents(dataset.root / "labels/mask/around")
+    dataset.remove_features(["p2"])
     dataset.rename_class("quarry", "pit")
-    assert dict(list_columns(dataset, "classes", "class", "value"))["pit"] == 2
-    assert list_columns(dataset, "features", "feature_id", "class") == [
-        [name, "pit" if kind == "quarry" else kind]
-        for name, kind in list_columns(original, "features", "feature_id", "class")
-        if name != "p3"
-    ]
-    assert read_contents(dataset.root / "labels/mask/around") == masks
-    # Boxes have the names of classes.
-    assert all(text.startswith("labels_made bounds") or "'bounds'" in text for text in list_summaries(dataset))
+    assert list_columns(dataset, "classes", "class", "value") == [["pit", 2], ["pond", 1], ["water", 0]]
+    assert list_columns(dataset, "features", "feature_id", "class") == [["p1", "pond"], ["q1", "pit"], ["q2", "pit"]]
+    summaries = list_summaries(dataset)
     assert [row["change"] for row in dataset.history("class:pit")] == ["added", "renamed"]
     assert [row["change"] for row in dataset.history("class:quarry")] == ["added", "renamed"]
+    # The mask of p2's chip changes. All boxes have the names of classes.
+    assert [text for text in summaries if "mask" in text] == ["labels_made 1 mask, data type uint8"]
+    assert [text for text in summaries if "label" in text and "mask" not in text] == ["labels_made 3 labels"]
+    assert len({*masks.items()} & {*read_contents(dataset.root / "labels/mask/around").items()}) == len(masks) - 1
     dataset.rename_class("pond", "lake")
-    dataset.restore_features(["p3"])
-    assert ["p3", "lake"] in list_columns(dataset, "features", "feature_id", "class")
+    dataset.restore_features(["p2"])
+    assert ["p2", "lake"] in list_columns(dataset, "features", "feature_id", "class")
 
 
 def test_probabilities_follow_class(dataset: Dataset, tmp_path: Path) -> None:
@@ -237,15 +237,33 @@ def test_branches_with_renaming_and_edits_merge(dataset: Dataset, tmp_path: Path
     assert {"about", "scenes"} <= collections
     assert collections.isdisjoint({"around", "source"})
     assert ["n1", "quarry"] in list_columns(dataset, "features", "feature_id", "class")
-    assert {kind for _, kind in list_columns(dataset, "features", "feature_id", "class")} == {"lake", "quarry", "water"}
+    assert {kind for _, kind in list_columns(dataset, "features", "feature_id", "class")} == {"lake", "quarry"}
+
+
+def test_merge_brings_renaming_of_other_branch(dataset: Dataset) -> None:
+    """A chip that was removed before stays removed, labels stay, and the history goes on."""
+    dataset.remove_rasters(["around/a_q1"])
+    dataset.update()
+    dataset.create_branch("names", "main")
+    dataset.switch_branch("names")
+    dataset.rename_recipe("around", "about")
+    dataset.rename_recipe("mask", "classes")
+    dataset.switch_branch("main")
+    dataset.add_classes(["reed"])
+    assert dataset.merge_branch("names").summary["conflicts"] == 0
+    assert list_summaries(dataset) == []
+    changes = [row["change"] for row in dataset.history("recipe:about") if row["object"] == "recipe"]
+    assert (changes[0], changes[-1]) == ("added", "renamed")
+    rebuild_state(dataset._unit_of_work.database)
+    assert list_summaries(dataset) == []
 
 
 def test_patch_carries_renaming(dataset: Dataset, tmp_path: Path) -> None:
     other = Dataset.open(shutil.copytree(dataset.root, tmp_path / "other", symlinks=True))
-    for old, new in RECIPES.items():
-        dataset.rename_recipe(old, new)
+    for name in ("around", "mask", "parts"):
+        dataset.rename_recipe(name, RECIPES[name])
     dataset.rename_class("pond", "lake")
-    dataset.write_patch(25, None, tmp_path / "names.patch")
+    dataset.write_patch(8, None, tmp_path / "names.patch")
     other.apply_patch(tmp_path / "names.patch")
     assert other.content_digest() == dataset.content_digest()
 
@@ -253,14 +271,14 @@ def test_patch_carries_renaming(dataset: Dataset, tmp_path: Path) -> None:
 def test_name_can_be_used_again(dataset: Dataset) -> None:
     dataset.rename_recipe("mask", "classes")
     dataset.label_masks("mask", collection="grid")
-    assert {row["label"] for row in dataset.labels().to_pylist()} == {"mask", "classes", "bounds"}
+    assert {row["label"] for row in dataset.labels().to_pylist()} == {"mask", "classes"}
     assert [row["change"] for row in dataset.history("recipe:mask") if row["object"] == "recipe"][-1] == "added"
-    dataset.rename_collection("archive", "shelf")
+    dataset.rename_collection("source", "scenes")
     with pytest.raises(NotFoundError, match="was renamed"):
-        dataset.cut_grid("more", source="archive", size=(8, 8))
+        dataset.cut_grid("more", source="source", size=(8, 8))
     dataset.rename_recipe("grid", "tiles")
     with pytest.raises(ConflictError, match="chips would get the same ids"):
-        dataset.cut_grid("grid", size=(32, 32))
+        dataset.cut_grid("grid", source="scenes", size=(32, 32))
 
 
 @pytest.mark.parametrize(
