@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
 __all__ = [
+    "AccessDeniedError",
+    "BandNames",
     "ChangeResult",
     "ConflictError",
     "CorruptError",
@@ -53,7 +55,9 @@ __all__ = [
 
 if TYPE_CHECKING:
     from geographer.archives.base import FileInfo, Product, SearchQuery, Source
+    from geographer.base.band_names import BandNames
     from geographer.base.errors import (
+        AccessDeniedError,
         ConflictError,
         CorruptError,
         DamagedFileError,
@@ -77,6 +81,8 @@ if TYPE_CHECKING:
     from geographer.storage.queries.table import Table
 
 _MODULES = {
+    "AccessDeniedError": "geographer.base.errors",
+    "BandNames": "geographer.base.band_names",
     "ChangeResult": "geographer.storage.events",
     "Cutter": "geographer.operations.cut.custom",
     "Dataset": "geographer.dataset",

@@ -73,9 +73,9 @@ class Product:
             `relative_orbit`, `absolute_orbit`, `processing_level`, `processing_baseline`, `processed` (ISO 8601, UTC).
             Must not contain secrets.
         files: What the archive states about each file to download, by name; used to verify the download.
+        handle: Private data of the source; it stays in this process.
         bands: The names of the bands of files whose bands the archive states, in order, by the file's name.
         order: What `OrderRequiredError.order` kept of an order that an earlier attempt placed; None: not ordered.
-        handle: Private data of the source; it stays in this process.
     """
 
     provider: str
@@ -90,9 +90,9 @@ class Product:
     licence: str | None = None
     properties: Mapping[str, PropertyValue] = field(default_factory=dict)
     files: Mapping[str, FileInfo] = field(default_factory=dict)
+    handle: Any = field(default=None, compare=False, repr=False)
     bands: Mapping[str, tuple[BandNames, ...]] = field(default_factory=dict)
     order: Mapping[str, str] | None = field(default=None, compare=False)
-    handle: Any = field(default=None, compare=False, repr=False)
 
     @property
     def display_name(self) -> str:

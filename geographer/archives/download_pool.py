@@ -74,7 +74,8 @@ class FailedDownload(NamedTuple):
     """A product that failed, and why, for the user.
 
     If it `needs_order`, it is offline; if it `is_ordered`, too, a later run can download it. If it `is_replaceable`,
-    others may be downloaded instead: neither the login nor the disk failed.
+    others may be downloaded instead: neither the login nor the disk failed, nor does the archive ask to wait. If it
+    `is_temporary`, a retry may succeed, though all attempts failed.
     """
 
     product: Product
@@ -82,6 +83,7 @@ class FailedDownload(NamedTuple):
     needs_order: bool = False
     is_ordered: bool = False
     is_replaceable: bool = False
+    is_temporary: bool = False
 
 
 def fetch_products(
@@ -192,9 +194,12 @@ class _DownloadPool:
                 write_order(self._folder, product, error.order)
             return FailedDownload(product, str(error), True, error.is_ordered, not error.is_ordered)
         except GeographerError as error:
-            if not getattr(error, "retryable", False):
+            is_temporary = getattr(error, "retryable", False)
+            if not is_temporary:
                 delete_order(self._folder, product)  # The archive rejects it: the next run orders the product again.
-            return FailedDownload(product, str(error), is_replaceable=not isinstance(error, AccessDeniedError))
+            must_wait = (getattr(error, "retry_after", None) or 0) > self._retry_policy.max_retry_after
+            is_replaceable = not (isinstance(error, AccessDeniedError) or must_wait)
+            return FailedDownload(product, str(error), is_replaceable=is_replaceable, is_temporary=is_temporary)
         except OSError as error:
             detail = error.strerror or type(error).__name__
             reason = f" cannot be written to '{self._folder}' ({detail}). Check the disk."

@@ -435,7 +435,7 @@ def test_product_is_ordered_once(tmp_path: Path) -> None:
     source = OrderingSource()
     outcomes = [fetch_all(source, tmp_path)["a"] for _ in range(3)]
     assert [outcome[1:] for outcome in outcomes if isinstance(outcome, FailedDownload)] == [
-        (reason, True, True, False) for reason in ("ordered", "not yet", "not yet")
+        (reason, True, True, False, False) for reason in ("ordered", "not yet", "not yet")
     ]
     assert (source.n_orders, list_ordered(tmp_path)) == (1, {("shelf", "books", "a")})
     source.is_ready = True
@@ -457,6 +457,7 @@ def test_damaged_order_is_placed_again(tmp_path: Path) -> None:
     [
         (SourceError("gone"), True),
         (SourceError("trouble", retryable=True), True),
+        (SourceError("busy", retryable=True, retry_after=7200), False),
         (ValueError("a plugin's own"), True),
         (AccessDeniedError("who are you?"), False),
         (OSError(errno.ENOSPC, "full"), False),
@@ -471,3 +472,4 @@ def test_failures_say_whether_others_help(tmp_path: Path, error: Exception, is_r
     failed = fetch_all(ScriptedSource(a=fetch), tmp_path)["a"]
     assert isinstance(failed, FailedDownload)
     assert failed.is_replaceable == is_replaceable
+    assert failed.is_temporary == (getattr(error, "retryable", False))

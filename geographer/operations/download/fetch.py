@@ -55,7 +55,7 @@ class FailedProduct(NamedTuple):
     """A product that could not be downloaded or read, and why.
 
     Of one that `is_unreadable`, other reader options may work; one that `is_ordered` is fetched by a later run; instead
-    of one that `is_replaceable`, others may be fetched.
+    of one that `is_replaceable`, others may be fetched. One that `is_temporary` may be there later.
     """
 
     product: Product
@@ -63,6 +63,7 @@ class FailedProduct(NamedTuple):
     is_unreadable: bool = False
     is_ordered: bool = False
     is_replaceable: bool = False
+    is_temporary: bool = False
 
 
 def import_scenes(
@@ -84,8 +85,8 @@ def import_scenes(
     with closing(outcomes):
         for outcome in outcomes:
             if not isinstance(outcome, FetchedProduct):
-                flags = {"is_ordered": outcome.is_ordered, "is_replaceable": outcome.is_replaceable}
-                add_failure(outcome.product, outcome.reason, **flags)
+                names = ("is_ordered", "is_replaceable", "is_temporary")
+                add_failure(outcome.product, outcome.reason, **{name: getattr(outcome, name) for name in names})
                 continue
             scene, raster_id = by_key[make_product_key(outcome.product)]
             path = context.staging / f"{raster_id}.tif"

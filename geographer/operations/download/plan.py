@@ -201,7 +201,10 @@ class DownloadPlan:
     def _fetch_scenes(
         self, context: BuildContext
     ) -> tuple[list[fetch.ImportedScene], list[fetch.FailedProduct], list[FailedScene]]:
-        """Fetch the selected scenes, and with `fall_back` others for those that fail, until none is left."""
+        """Fetch the selected scenes, and with `fall_back` others for those that fail, until none is left.
+
+        An archive that delivers nothing, for reasons that may pass, is not asked for others.
+        """
         recipe, scenes, used_ids = self.recipe, self._search_result.scenes, set(self.used_ids)
         imported: list[fetch.ImportedScene] = []
         failed: list[fetch.FailedProduct] = []
@@ -212,7 +215,8 @@ class DownloadPlan:
             batch, failures = fetch.import_scenes(scenes, raster_ids, self._download_source, recipe, context)
             imported, failed = imported + batch, failed + failures
             lost = [failure.product for failure in failures if failure.is_replaceable]
-            if not (recipe.fall_back and lost):
+            is_down = not batch and all(failure.is_temporary for failure in failures)
+            if not recipe.fall_back or not lost or is_down:
                 break
             kept = [scene.product for scene in imported] + [failure.product for failure in failed if failure.is_ordered]
             excluded = {make_product_key(failure.product) for failure in failed}

@@ -11,6 +11,7 @@ import pytest
 from geographer import Dataset
 from geographer.archives.download_pool import fetch_products
 from geographer.base.errors import OrderRequiredError, SourceError, UnsupportedProductError
+from geographer.base.retry import RetryPolicy
 from geographer.operations.download.events import RastersDownloaded
 from geographer.storage.events.payload import parse_payload
 from tests.folder_source import FolderSource, add_scene, list_fetched, list_orders, restore_scene, set_product_offline
@@ -140,6 +141,26 @@ def test_damaged_products_are_replaced_unreadable_ones_not(dataset, archive_fold
 
     download(dataset, archive_folder)
     assert list_raster_ids(dataset) == ["two"]
+
+
+class DownSource(FolderSource):
+    """An archive that answers searches, and delivers nothing."""
+
+    def fetch(self, product, folder, on_progress):
+        super().fetch(product, folder, on_progress)
+        raise SourceError("the archive did not answer in time", retryable=True)
+
+
+@pytest.mark.usefixtures("one_pond")
+def test_archive_that_is_down_is_not_asked_for_others(dataset, archive_folder, monkeypatch):
+    monkeypatch.setattr("geographer.archives.download_pool.RetryPolicy", lambda: RetryPolicy(max_attempts=1))
+    for number, name in enumerate(("one", "two")):
+        add_scene(archive_folder, name, cloud_cover=number)
+
+    with pytest.raises(SourceError, match="1 product could not be downloaded"):
+        download(dataset, archive_folder, source=DownSource)
+
+    assert list_fetched(archive_folder) == ["one"]
 
 
 @pytest.mark.usefixtures("one_pond")
