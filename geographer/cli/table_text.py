@@ -17,6 +17,8 @@ _NARROW_ID: Final = 24
 _DATE: Final = 10
 _TIME_LENGTHS: Final = (19, 16, _DATE)
 """The lengths to which a time is shortened: to seconds, to minutes, to its date."""
+_WIDEST: Final = 64
+"""The number of characters of a cell where there is no terminal, except of ids and paths."""
 _MINOR_COLUMNS: Final = ("sha256", "pixel_digest", "md5")
 """The columns that are left out first: few read digests."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -50,18 +52,20 @@ class _Column(NamedTuple):
 
     @property
     def is_id(self) -> bool:
-        return self.name.endswith("_id")
+        return self.name.endswith("_id") or self.name in ("id", "object")
 
 
 def format_table(names: Sequence[str], rows: Iterable[Sequence[Any]], width: int | None = None) -> TextTable:
-    """Return a table with a header as lines of at most `width` characters; None: as wide as it is.
+    """Return a table with a header as lines of at most `width` characters.
 
     To fit, the widest columns become narrower: texts are shortened to their start and end, numbers are rounded. Columns
-    that still do not fit are left out: digests, then the last ones.
+    that still do not fit are left out: digests, then the last ones. If `width` is None, there is no terminal: lines are
+    as long as they are, and only cells of more than 64 characters are cut, but neither ids nor paths.
     """
-    columns = _make_columns(names, [*rows])
-    left_out: list[str] = []
-    if width is not None:
+    columns, left_out = _make_columns(names, [*rows]), list[str]()
+    if width is None:
+        columns = [column if column.is_id or column.name == "path" else _cut_column(column) for column in columns]
+    else:
         columns, left_out = _choose_columns(columns, width)
         columns = _shrink_columns(columns, width)
     widths = [column.full_width for column in columns]
@@ -135,6 +139,11 @@ def _shrink_columns(columns: list[_Column], width: int) -> list[_Column]:
             break
         widths[max(wide, key=lambda index: (not columns[index].is_id, widths[index]))] -= 1
     return [_shrink_column(column, size) for column, size in zip(columns, widths, strict=True)]
+
+
+def _cut_column(column: _Column) -> _Column:
+    cells = [cell if len(cell) <= _WIDEST else f"{cell[: _WIDEST - 1]}…" for cell in column.cells]
+    return column._replace(cells=cells)
 
 
 def _shrink_column(column: _Column, width: int) -> _Column:
