@@ -96,6 +96,8 @@ def _make_table_command(name: str, example: str) -> click.Command:
         else:
             _print_lines(dataset.format_lines(name, table_format, at, **table_filter), None)
         _report_rest(table_filter["limit"], partial(dataset.count_rows, name, at, **table_filter))
+        if table_filter["where"] is not None and (text := dataset.describe_empty_table(name, at, **table_filter)):
+            click.echo(text, err=True)
 
     return table_command
 

@@ -24,6 +24,7 @@ from geographer.outputs.table_files import choose_format, format_table_lines, wr
 from geographer.storage.database.dataset_folder import find_dataset_root
 from geographer.storage.database.query_limits import DEFAULT_TIMEOUT_S
 from geographer.storage.log.branches import Location, read_branch
+from geographer.storage.queries.empty_selection import describe_empty_selection
 from geographer.storage.queries.read_tables import (
     FileLocator,
     UserQuery,
@@ -106,6 +107,17 @@ class TableReader:
         """Return the number of rows of a table, whatever `limit` is."""
         with self._unit_of_work.open_revision(at) as revision:
             return count_rows(revision, name, table_filter)
+
+    @accept_filters(select_rows)
+    def describe_empty_table(self, name: str, at: RevisionSpec, table_filter: TableFilter) -> str | None:
+        """Return why no row of a table meets a filter with an SQL expression; None if some do, or there are none."""
+        where = table_filter.where
+        with self._unit_of_work.open_revision(at) as revision:
+            if where is None or count_rows(revision, name, table_filter):
+                return None
+            if count_rows(revision, name, TableFilter(where=where)):
+                return "No row meets all conditions."
+            return describe_empty_selection(revision, name, where)
 
     @accept_filters(select_rows)
     def format_json_lines(self, name: str, at: RevisionSpec, table_filter: TableFilter) -> list[str]:

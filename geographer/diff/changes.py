@@ -118,7 +118,7 @@ def stage_changes(revision: Revision, sides: Sides) -> None:
 
 
 def list_renamings_between(revision: Revision, sides: Sides) -> list[RecordedRenaming]:
-    """Return the renamings that lie between two revisions, oldest first; a recipe's stands for its chips'."""
+    """Return the renamings that lie between two revisions, oldest first; that of chips is their recipe's."""
     between = [item for item in list_renamings(revision) if min(sides) < item.position <= max(sides)]
     recipes = {item.position for item in between if item.subject == "recipe"}
     return [item for item in between if item.subject != "collection" or item.position not in recipes]

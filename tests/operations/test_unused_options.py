@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from geographer import Dataset, UsageError
 from geographer.cli import geographer_command
@@ -107,6 +108,22 @@ def test_json_has_warnings(dataset: Dataset) -> None:
     assert json.loads(line)["warnings"] == [
         "--seed has no effect, because no choice is random. Pass --order-by random, too."
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("features", "--where", EMPTY), f'--where "{EMPTY}" {ADVICE}'),
+        (("labels", "--where", "label = 'zz'", "--json"), "label is e.g. 'bounds', 'mask'."),
+        (("features", "--where", "class = 'pond'", "--raster", "d"), "No row meets all conditions."),
+        (("features", "--where", "class = 'pond'"), ""),
+    ],
+)
+def test_table_without_rows_says_why(dataset: Dataset, arguments: tuple[str, ...], message: str) -> None:
+    result = CliRunner().invoke(geographer_command, ["-C", str(dataset.root), *arguments])
+    assert result.exit_code == 0
+    assert result.stderr.strip().endswith(message)
+    assert bool(result.stderr) == bool(message)
 
 
 @pytest.mark.parametrize(
