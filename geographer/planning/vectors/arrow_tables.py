@@ -63,6 +63,8 @@ def convert_to_arrow(data: Any) -> ArrowData:
         if hasattr(data, "to_arrow") and hasattr(data, "columns"):
             primary = _find_active_geometry(data)
             data = _convert_frame(data)
+        if hasattr(data, "to_arrow") and hasattr(data, "geom_type") and not hasattr(data, "columns"):
+            raise UsageError("cannot read the table: a GeoSeries has no columns. Pass series.to_frame('geometry').")
         data = getattr(data, "arrow", data)
         if not hasattr(data, "__arrow_c_stream__"):
             raise UsageError(f"a {type(data).__name__} is no vector data. {_TABLE_ADVICE}")

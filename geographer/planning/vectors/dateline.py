@@ -142,7 +142,7 @@ def _cut_coordinates(connection: duckdb.DuckDBPyConnection, candidates: "pa.Tabl
     import shapely
 
     geometries = shapely.from_wkb(candidates["wkb"].to_numpy(zero_copy_only=False))
-    lonlat = _transform(connection, geometries, crs, "EPSG:4326")
+    lonlat = _transform_geometries(connection, geometries, crs, "EPSG:4326")
     changed = np.array(
         [
             has_longitude_jump(there) and _goes_round(connection, here, there, crs)
@@ -153,12 +153,12 @@ def _cut_coordinates(connection: duckdb.DuckDBPyConnection, candidates: "pa.Tabl
     selected = np.flatnonzero(changed)
     cut = list(geometries)
     parts = [cut_at_antimeridian(lonlat[index], repair=True) for index in selected]
-    for index, geometry in zip(selected, _transform(connection, parts, "EPSG:4326", crs), strict=True):
+    for index, geometry in zip(selected, _transform_geometries(connection, parts, "EPSG:4326", crs), strict=True):
         cut[index] = geometry
     return _select_cut(candidates, cut, changed)
 
 
-def _transform(
+def _transform_geometries(
     connection: duckdb.DuckDBPyConnection, geometries: "list[shapely.Geometry]", source: str, target: str
 ) -> "list[shapely.Geometry]":
     import pyarrow as pa
@@ -184,5 +184,5 @@ def _goes_round(
     points, longitudes = shapely.get_coordinates(geometry), shapely.get_coordinates(lonlat)[:, 0]
     jumps = np.flatnonzero(np.abs(np.diff(longitudes)) > _HALF_TURN)
     middles = shapely.points((points[jumps] + points[jumps + 1]) / 2)
-    found = shapely.get_x(_transform(connection, list(middles), crs, "EPSG:4326"))
+    found = shapely.get_x(_transform_geometries(connection, list(middles), crs, "EPSG:4326"))
     return bool((np.abs(found) < _HALF_TURN / 2).any())

@@ -128,8 +128,8 @@ def select_names(columns: Sequence[GdalColumn]) -> list[str | None]:
     """Return the name by which each column is recorded; None: it is not, as it says nothing about the feature."""
     if columns[0].driver not in _KML_DRIVERS:
         return [column.name for column in columns]
-    omitted = {column.name for column in columns if column.name in _KML_DEFAULTS and not column.has_values}
-    omitted |= _KML_DISPLAY
+    defaults = {*_KML_DEFAULTS, *(f"{name}2" for name in (*_KML_DEFAULTS, *_KML_TEXTS))}
+    omitted = {column.name for column in columns if column.name in defaults and not column.has_values} | _KML_DISPLAY
     return [None if column.name in omitted else _rename_kml_column(column.name, omitted) for column in columns]
 
 

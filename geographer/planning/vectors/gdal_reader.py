@@ -77,7 +77,7 @@ def convert_layer(
     """
     import pyogrio
 
-    text = prepare_text_file(Path(path), Path(folder), encoding)
+    text = prepare_text_file(link_file(Path(path), Path(folder)), Path(folder), encoding)
     is_json = is_json_file(text.path)
     readable = str(quote_wide_integers(text.path, Path(folder)) if is_json else text.path)
     name, others = choose_layer(readable, layer)
@@ -88,6 +88,18 @@ def convert_layer(
         described["crs"] = describe_crs(opened, str(described["crs"]), Path(folder), extension)
     stated = pyogrio.read_info(readable)["features"] if driver == "FlatGeobuf" else 0
     return {**described, "layer": name, "other_layers": others, "stated": stated}
+
+
+def link_file(path: Path, folder: Path) -> Path:
+    """Return the path, or that of a link without the exclamation marks that pyogrio takes for a path in an archive."""
+    if "!" not in str(path):
+        return path
+    links = folder / "links"
+    links.mkdir()
+    for file in path.parent.iterdir():
+        if file.stem == path.stem:
+            (links / file.name.replace("!", "_")).symlink_to(file)
+    return links / path.name.replace("!", "_")
 
 
 def choose_layer(path: str, requested: str | None) -> tuple[str | None, list[str]]:

@@ -167,9 +167,10 @@ def open_vector_source(
         _reject_file_options(layer, encoding)
         arrow = convert_to_arrow(data) if path is None else open_parquet(path)
         name = "the table" if path is None else str(data)
-        with _register_data(connection, arrow.data, name):
+        with _register_data(connection, arrow.data, name) as names:
             stated = None if arrow.crs is None else _describe_crs(connection, arrow.crs)
-            yield _make_source(connection, name, "input_data", arrow.columns, crs or stated)
+            columns = [column._replace(column=names[column.column]) for column in arrow.columns]
+            yield _make_source(connection, name, "input_data", columns, crs or stated)
         return
     with TemporaryDirectory(prefix="geographer-") as folder:
         codec = None if encoding is None else _find_codec(encoding)
@@ -197,14 +198,15 @@ def _find_codec(encoding: str) -> str:
 
 
 @contextmanager
-def _register_data(connection: duckdb.DuckDBPyConnection, data: Any, name: str) -> Iterator[None]:
+def _register_data(connection: duckdb.DuckDBPyConnection, data: Any, name: str) -> Iterator[dict[str, str]]:
+    """Let queries read Arrow data as `input_data`; yield DuckDB's names, which differ in more than case."""
     try:
         connection.register("input_data", data)
-        connection.execute("DESCRIBE FROM input_data")
+        rows = connection.execute("DESCRIBE FROM input_data").fetchall()
     except duckdb.Error as error:
         raise UsageError(f"cannot read '{name}' as vector data: {_read_first_line(error)}") from error
     try:
-        yield
+        yield {column: row[0] for column, row in zip(data.schema.names, rows, strict=True)}
     finally:
         connection.unregister("input_data")
 
