@@ -55,6 +55,13 @@ def test_cells_are_shortened_by_kind() -> None:
     assert left_out == []
 
 
+def test_widest_column_is_shortened_first() -> None:
+    assert format_table(("a", "b"), [["x" * 10, "y" * 30]], 32).lines == [
+        "a           b",
+        f"{'x' * 10}  {'y' * 10}…{'y' * 9}",
+    ]
+
+
 def test_digests_are_left_out_first() -> None:
     table = format_table(("raster_id", "md5", "sha256", "class"), [["a", "b" * 32, "c" * 64, "pond"]], 28)
     assert table.left_out == ["sha256"]
