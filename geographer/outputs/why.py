@@ -31,6 +31,7 @@ from geographer.storage.queries.object_changes import (
     find_object_rows,
     find_origin_event,
 )
+from geographer.storage.queries.renamings import find_content_position
 from geographer.storage.queries.revision import Revision
 
 Facts = dict[str, Any]
@@ -147,6 +148,10 @@ class _Explainer:
         origin = self._find_origin("raster", raster_id, properties)
         is_chip = row["parent_id"] is not None
         facts: Facts = {"object": "chip" if is_chip else "raster", "id": raster_id, "position": self._revision.position}
+        for table in ("label", "split"):
+            for item in row[f"{table}s"]:
+                place = (item[table], raster_id, item["position"])
+                item["position"] = find_content_position(self._revision.connection, table, *place)
         facts |= {**row, "origin": origin}
         if is_chip:
             recipe = self._recipes.get(row["recipe"])
@@ -219,6 +224,7 @@ class _Explainer:
         if row is None:
             return None
         recipe = self._recipes.get(label)
+        row["made_at"] = find_content_position(self._revision.connection, "label", label, raster_id, row["made_at"])
         event = self._make_event(row["made_at"])
         facts: Facts = {"object": "label", "id": name, "position": self._revision.position, "label": label}
         facts |= {"raster_id": raster_id, **row, "recipe": recipe, "event": event}

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from geographer import Dataset, UsageError
 from geographer.cli import geographer_command
 from tests.cli.runner import run_command
-from tests.sample_history import SampleHistory, bow_tie_geometry, write_features
+from tests.sample_history import SampleHistory, bow_tie_geometry, point_geometry, write_features
 
 EMPTY = "class = 'zz'"
 ADVICE = "is true for no feature. class is e.g. 'pond', 'quarry', 'water'."
@@ -101,6 +101,15 @@ def test_sizes_of_variable_chips_are_reported(dataset: Dataset, caplog: pytest.L
         "--scale has no effect without --mode variable.",
         "--min-size has no effect without --mode variable.",
     ]
+
+
+def test_column_of_one_class_without_values_is_reported(dataset: Dataset, tmp_path: Path) -> None:
+    path = write_features(tmp_path / "soft.geojson", {"s": ("pond", point_geometry(13, 12))})
+    path.write_text(path.read_text().replace('"depth"', '"prob_of_class_pond": 0.25, "depth"'))
+    copy = Dataset.open(shutil.copytree(dataset.root, tmp_path / "copy", symlinks=True))
+    copy.add_features(path, crs="EPSG:32633")
+    (warning,) = copy.label_probabilities("x", collection="around", dry_run=True).logged_warnings
+    assert warning.startswith("no feature has a value in the columns 'prob_of_class_quarry', 'prob_of_class_quay': ")
 
 
 def test_json_has_warnings(dataset: Dataset) -> None:

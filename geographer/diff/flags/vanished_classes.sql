@@ -1,5 +1,6 @@
 -- vanished_classes.sql: classes of which a subset of a split shows features at $old, and none at $new
--- needs: changed_feature, changed_raster, changed_edge, changed_split, state.edge, state.feature, state.raster, state.split, $old, $new ·
+-- needs: changed_feature, changed_raster, changed_edge, changed_split, state.edge, state.feature, state.raster, state.split, state.renaming,
+--   $old, $new ·
 -- makes: one result: split, part, class, features (at $old), position (the last event that changed one of them)
 WITH shown AS (
     SELECT moment, split, part, class, feature_id
@@ -21,6 +22,9 @@ SELECT split, part, class, features,
        coalesce((SELECT max(position) FROM changed_feature WHERE list_contains(feature_ids, feature_id)), event.position) AS position
 FROM old_class, event
 WHERE (split, part, class) NOT IN (SELECT (split, part, class) FROM shown WHERE moment = $new)
+  AND class NOT IN (
+      SELECT unnest([old_name, name]) FROM state.renaming
+      WHERE subject = 'class' AND position > least($old, $new) AND position <= greatest($old, $new))
   -- A subset that has no rasters any more has lost all classes: its rasters are listed.
   AND (split, part) IN (SELECT (split, part) FROM shown WHERE moment = $new)
 ORDER BY split, part, class;

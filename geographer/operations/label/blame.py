@@ -33,6 +33,7 @@ from geographer.operations.label.masks import LabelInstances, LabelMask
 from geographer.rasters.pixel import read_pixel
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.object_changes import ChangeEvent, fetch_events, find_origin_event
+from geographer.storage.queries.renamings import find_content_position
 from geographer.storage.workspace.revision_files import find_recorded_file
 
 
@@ -120,7 +121,8 @@ def _make_event_lists(
     ids = [layer.feature.item.feature_id for layer in earlier]
     later = find_last_changes(connection, ids, version.made_at, position)
     positions = {layer.feature.valid_from for layer in (*cause.drawing.layers, *earlier)}
-    positions |= {version.made_at, *cause.changes, *(at for at, _ in later.values())}
+    made_at = find_content_position(connection, "label", version.label, version.raster_id, version.made_at)
+    positions |= {made_at, *cause.changes, *(at for at, _ in later.values())}
     events = fetch_events(connection, positions)
     changed = {
         feature_id: {"change": change, **_make_event_facts(events[at])} for feature_id, (at, change) in later.items()
@@ -136,7 +138,7 @@ def _make_event_lists(
     ]
     return {
         "features": [make_facts(layer) for layer in cause.drawing.layers],
-        "event": _make_event_facts(events[version.made_at]),
+        "event": _make_event_facts(events[made_at]),
         "made_with": made_with if cause.made_with else None,
         "changed_since": [_make_event_facts(events[change]) for change in cause.changes],
     }

@@ -24,8 +24,9 @@ _INVALID_PROBABILITIES: Final = """
        OR list_sum(probabilities) > 1.000001
     ORDER BY feature_id
 """
-_LACKS_PROBABILITIES: Final = (
-    "SELECT bool_and(list_bool_and([text IS NULL for text in texts])) FROM feature_probability"
+_VALUE_COUNTS: Final = (
+    "SELECT number, count(texts[number]) FROM feature_probability, range(1, $count + 1) AS numbers(number) "
+    "GROUP BY number ORDER BY number"
 )
 _BACKGROUND: Final = "SELECT coalesce(max(class) FILTER (value = 0), 'background') FROM classes"
 
@@ -81,9 +82,12 @@ class LabelProbabilities(LabelRecipe, kw_only=True, frozen=True):
         columns = [self.columns.get(name, PROBABILITY_PREFIX + name) for name in names]
         paths = [make_json_path(column) for column in columns]
         run_script(revision.connection, _PROBABILITIES.read_text(), {"classes": names, "paths": paths})
-        if revision.fetch_value(_LACKS_PROBABILITIES):
-            missing = quote_objects("column", columns)
-            logger.warning("no feature has a value in the %s: each counts as certain of its class", missing)
+        counts = revision.fetch_rows(_VALUE_COUNTS, {"count": len(columns)})
+        if lacking := [columns[number - 1] for number, count in counts if not count]:
+            effect = "each counts as certain of its class"
+            if len(lacking) < len(columns):
+                effect = "a feature with other probabilities has probability 0 there"
+            logger.warning("no feature has a value in the %s: %s", quote_objects("column", lacking), effect)
         if invalid := revision.fetch_rows(_INVALID_PROBABILITIES):
             feature_id, texts = invalid[0]
             values = ", ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True) if text is not None)

@@ -128,7 +128,13 @@ def test_blame_and_why_know_renamed_labels(renamed: Dataset, original: Dataset) 
     assert {name: after[name] for name in ("value", "expected", "agrees", "feature_id", "class")} == {
         name: before[name] for name in ("value", "expected", "agrees", "feature_id", "class")
     }
-    assert renamed.explain_object("around/a_q1")["sentences"]
+    assert after["event"] == before["event"]
+    for name, new_name in (("around/a_q1", "around/a_q1"), ("label:mask/around/a_q1", "label:classes/around/a_q1")):
+        facts, new_facts = original.explain_object(name), renamed.explain_object(new_name)
+        assert {**facts.get("event", {}), "labels": [label["position"] for label in facts.get("labels", [])]} == {
+            **new_facts.get("event", {}),
+            "labels": [label["position"] for label in new_facts.get("labels", [])],
+        }
 
 
 def test_open_work_is_done_after_renaming(dataset: Dataset, tmp_path: Path) -> None:
@@ -185,6 +191,10 @@ def test_renamed_class_keeps_value_and_masks(dataset: Dataset) -> None:
     dataset.rename_class("quarry", "pit")
     assert list_columns(dataset, "classes", "class", "value") == [["pit", 2], ["pond", 1], ["water", 0]]
     assert list_columns(dataset, "features", "feature_id", "class") == [["p1", "pond"], ["q1", "pit"], ["q2", "pit"]]
+    flags = [flag.format_text() for flag in dataset.diff(flags=True).flags]
+    assert [text.partition(" of ")[0] for text in flags] == [
+        f"feature {name}: class quarry → pit; label frames" for name in ("q1", "q2")
+    ]
     summaries = list_summaries(dataset)
     assert [row["change"] for row in dataset.history("class:pit")] == ["added", "renamed"]
     assert [row["change"] for row in dataset.history("class:quarry")] == ["added", "renamed"]
