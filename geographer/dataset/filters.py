@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, Signature, cleandoc, signature
-from typing import Any, Concatenate, Final, ParamSpec, TypedDict, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypedDict, TypeVar, cast
 
 from geographer.dataset.ids import read_ids
 from geographer.storage.queries.selection import Relation, TableFilter
@@ -83,13 +83,14 @@ def accept_filters(
         method: Callable[[Owner, str, RevisionSpec, TableFilter], Result],
     ) -> Callable[Concatenate[Owner, str, P], Result]:
         @wraps(method)
-        def read_rows(owner: Owner, name: str, /, *args: P.args, **kwargs: P.kwargs) -> Result:
-            at, arguments = _split_arguments(args, kwargs)
+        def read_rows(owner: Owner, /, *args: Any, **kwargs: Any) -> Result:
+            name, *others = args or (kwargs.pop("name", None),)
+            at, arguments = _split_arguments(others, kwargs)
             return method(owner, name, at, make_filter(arguments))
 
         read_rows.__doc__ = f"{cleandoc(method.__doc__ or '')}\n{_ARGUMENTS}"
-        _declare_signature(read_rows, declaration, "self", "name")
-        return read_rows
+        _declare_signature(read_rows, declaration, method, "self", "name")
+        return cast("Callable[Concatenate[Owner, str, P], Result]", read_rows)
 
     return make_method
 
@@ -104,11 +105,11 @@ def make_table_method(
 
     read_named_table.__name__, read_named_table.__qualname__ = name, f"TableReader.{name}"
     read_named_table.__doc__ = f"{cleandoc(documentation)}\n{_ARGUMENTS}"
-    _declare_signature(read_named_table, declaration, "self")
+    _declare_signature(read_named_table, declaration, read, "self")
     return read_named_table
 
 
-def _split_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[RevisionSpec, dict[str, Any]]:
+def _split_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[RevisionSpec, dict[str, Any]]:
     """Return the revision and the filters among the arguments of `select_rows`."""
     arguments = dict(kwargs)
     if len(args) > 1 or (args and "at" in arguments):
@@ -116,7 +117,10 @@ def _split_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[
     return args[0] if args else arguments.pop("at", None), arguments
 
 
-def _declare_signature(method: Any, declaration: Callable[..., None], *first: str) -> None:
-    """Let a method show the arguments that it takes, and what it returns."""
+def _declare_signature(
+    method: Any, declaration: Callable[..., None], returning: Callable[..., Any], *first: str
+) -> None:
+    """Let a method show the arguments that it takes, and that it returns what `returning` does."""
     leading = [Parameter(name, Parameter.POSITIONAL_ONLY) for name in first]
-    method.__signature__ = Signature([*leading, *signature(declaration).parameters.values()])
+    parameters = [*leading, *signature(declaration).parameters.values()]
+    method.__signature__ = Signature(parameters, return_annotation=signature(returning).return_annotation)

@@ -82,12 +82,11 @@ def test_results_of_public_methods_have_html(name: str, sample_history: Any) -> 
         text = getattr(Dataset.open(sample_history.root), name)(*CALLS[name])._repr_html_()
         assert set(TagCollector(text).tags) <= TAGS
         return
-    method = getattr(Dataset, name)
-    if inspect.signature(method).return_annotation is inspect.Signature.empty:
-        returned: Any = ChangeResult  # Made from a request.
-    else:
-        annotation = getattr(method, "__func__", method).__annotations__["return"]
-        returned = eval(annotation, NAMES) if isinstance(annotation, str) else annotation
+    returned: Any = inspect.signature(getattr(Dataset, name)).return_annotation
+    if returned is inspect.Signature.empty:
+        returned = ChangeResult  # Made from a request.
+    elif isinstance(returned, str):
+        returned = eval(returned, NAMES)
     assert returned in PLAIN or hasattr(returned, "_repr_html_"), returned
 
 

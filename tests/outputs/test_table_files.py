@@ -215,6 +215,10 @@ def test_columns_are_filters(values: dict[str, Any], expected: str, dataset: Dat
     assert dataset.count_rows("features", **values, limit=0) == len(expected)
 
 
+def test_name_of_the_table_may_be_a_keyword(dataset: Any) -> None:
+    assert dataset.read_table(name="features", at=2, limit=1).equals(dataset.features(limit=1).arrow)
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [
