@@ -14,6 +14,7 @@ from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPla
 from geographer.operations.cut.events import make_payload_rules
 from geographer.planning.input_problems import InputProblem, raise_first_problem
 from geographer.planning.shared_parameters import CRS
+from geographer.planning.vectors.request import ENCODING, LAYER
 from geographer.planning.vectors.source import VectorSource, open_vector_source
 from geographer.storage.database.connection import quote_identifier
 from geographer.storage.events.row_tables import make_row_table
@@ -77,6 +78,8 @@ class CutBoxes(BoxesRequest, kw_only=True, frozen=True):
         Parameter("The column of the boxes' ids.", "COLUMN", "box_id, else id, else the row number", key=None),
     ] = None
     crs: Annotated[str | None, CRS._replace(key=None)] = None
+    layer: Annotated[str | None, LAYER._replace(key=None)] = None
+    encoding: Annotated[str | None, ENCODING._replace(key=None)] = None
     target_count: Annotated[int, Parameter("From how many rasters to cut each box.", "COUNT", minimum=1)] = 1
     at_border: Annotated[
         Literal["pad", "skip"], Parameter("For rasters without the whole box: skip them, or pad the chip with nodata.")
@@ -92,8 +95,10 @@ class CutBoxes(BoxesRequest, kw_only=True, frozen=True):
         if isinstance(self.boxes, RecordedBoxes):
             return self
         with open_revision() as revision:
-            rows, digest = read_boxes(revision, self.name, self.boxes, self.id, self.crs)
-        return msgspec.structs.replace(self, boxes=RecordedBoxes(digest, rows), id=None, crs=None)
+            options = {"layer": self.layer, "encoding": self.encoding}
+            rows, digest = read_boxes(revision, self.name, self.boxes, self.id, self.crs, **options)
+        recorded = RecordedBoxes(digest, rows)
+        return msgspec.structs.replace(self, boxes=recorded, id=None, crs=None, layer=None, encoding=None)
 
     def list_recorded_parameters(self) -> dict[str, Any]:
         """See `Request.list_recorded_parameters`."""
@@ -116,18 +121,19 @@ class CutBoxes(BoxesRequest, kw_only=True, frozen=True):
 
 
 def read_boxes(
-    revision: Revision, recipe: str, data: Any, id_column: str | None, crs: str | None
+    revision: Revision, recipe: str, data: Any, id_column: str | None, crs: str | None, **options: str | None
 ) -> "tuple[pa.Table, str]":
     """Return the boxes in `data` as rows of the log's `recipe_input`, sorted by id, and the SHA-256 of all boxes.
 
-    Box edges are straight in the boxes' own CRS. Without an id column, row numbers from 1 are the ids.
+    Box edges are straight in the boxes' own CRS. Without an id column, row numbers from 1 are the ids. `options` are
+    those of `open_vector_source`.
 
     Raises:
         NotFoundError: The file or column does not exist.
         UsageError: A geometry is missing, empty or not a polygon, a box has no id, or there are no boxes.
         ConflictError: Two boxes have the same id.
     """
-    with open_vector_source(revision.connection, data, crs) as source, source.translate_errors():
+    with open_vector_source(revision.connection, data, crs, **options) as source, source.translate_errors():
         revision.connection.execute(
             "CREATE OR REPLACE TEMP TABLE read_box AS SELECT "  # noqa: S608
             f"{_make_id_sql(source, id_column)} AS object_id, "
