@@ -23,7 +23,7 @@ from tests.storage.log.writer_process import append_class
 
 STATE = (
     *("meta", "class", "feature", "raster", "edge", "label", "label_object", "split", "recipe", "recipe_record"),
-    *("user_column", "event", "tag", "unreadable_row", "object_change"),
+    *("user_column", "event", "tag", "renaming", "unreadable_row", "object_change"),
 )
 
 
@@ -68,8 +68,8 @@ def grown_state(sample_history):
 
 
 def test_sample_history_fills_all_tables(grown_state):
-    assert [table for table in STATE if not grown_state[table]] == ["unreadable_row"]
-    with_end = set(STATE) - {"meta", "recipe_record", "user_column", "event", "tag", "object_change"}
+    assert [table for table in STATE if not grown_state[table]] == ["renaming", "unreadable_row"]
+    with_end = set(STATE) - {"meta", "recipe_record", "renaming", "user_column", "event", "tag", "object_change"}
     ended = {table for table in with_end for row in grown_state[table] if row[-1] != str(2**63 - 1)}
     assert {"feature", "raster", "label", "edge"} <= ended
 
