@@ -43,8 +43,9 @@ def open_parquet(path: Path) -> ArrowData:
     name = ""
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                for name in batch.schema.names:
+            checked = [field.name for field in file.schema_arrow if _may_hold_text(field.type)]
+            for batch in file.iter_batches(columns=checked):
+                for name in checked:
                     batch.column(name).validate(full=True)
         name = ""
         dataset = ds.dataset(path, format="parquet")
@@ -52,6 +53,13 @@ def open_parquet(path: Path) -> ArrowData:
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         column = f"column '{name}': " if name else ""
         raise UsageError(f"cannot read '{path}' as vector data: {column}{error}. Correct the file.") from error
+
+
+def _may_hold_text(kind: "pa.DataType") -> bool:
+    """Return whether values of a type can hold text that is not UTF-8."""
+    import pyarrow as pa
+
+    return not (pa.types.is_primitive(kind) or pa.types.is_binary(kind) or isinstance(kind, pa.BaseExtensionType))
 
 
 def convert_to_arrow(data: Any) -> ArrowData:

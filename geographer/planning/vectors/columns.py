@@ -16,7 +16,7 @@ class SourceColumn(NamedTuple):
         column: Its name in the table that was read.
         name: Its name for users.
         kind: What it holds; geometries are WKB. The first geometry is that of the features, others become text.
-        type: The DuckDB type to which a time in UTC is converted; None: it stays as it is.
+        type: The DuckDB type to which a time in UTC is converted; GEOMETRY: it is one already; None: it stays as it is.
     """
 
     column: str
@@ -50,7 +50,8 @@ def name_columns(columns: Sequence[SourceColumn]) -> NamedColumns:
     selected = [f"{_build_value_sql(column)} AS {quote_identifier(names[column])}" for column in columns]
     if geometries:
         wkb = quote_identifier(geometries[0].column)
-        flag = f"({wkb} IS NOT NULL AND {_build_value_sql(geometries[0])} IS NULL)"
+        is_read = geometries[0].type is not None
+        flag = "false" if is_read else f"({wkb} IS NOT NULL AND {_build_value_sql(geometries[0])} IS NULL)"
         selected.append(f"{flag} AS {quote_identifier(unsupported)}")
     fid = next((column for column in columns if column.kind == "fid"), None)
     copy = next((names[column] for column in columns if fid and column != fid and column.column == fid.column), None)
@@ -71,6 +72,6 @@ def _make_unique_name(name: str, fallbacks: Iterable[str], taken: Iterable[str])
 
 def _build_value_sql(column: SourceColumn) -> str:
     name = quote_identifier(column.column)
-    if column.kind == "geometry":
+    if column.kind == "geometry" and column.type is None:
         return f"TRY(ST_GeomFromWKB({name}))"
-    return f"{name} AT TIME ZONE 'UTC'" if column.type else name
+    return f"{name} AT TIME ZONE 'UTC'" if column.kind == "time" and column.type else name

@@ -42,6 +42,10 @@ def cut_at_dateline(connection: duckdb.DuckDBPyConnection, source: VectorSource,
         return source
     name = "NULL" if id_column is None else f"{quote_identifier(id_column)}::VARCHAR"
     with source.translate_errors():
+        # Numbering the rows takes as long again.
+        query = f"SELECT bool_or({condition}) FROM {source.relation}"  # noqa: S608
+        if not connection.execute(query).fetchall()[0][0]:
+            return source
         candidates = connection.execute(
             f"SELECT {_ROW}, coalesce({name}, 'row ' || {_ROW}) AS name, "  # noqa: S608
             f"ST_AsWKB(ST_Force2D({quote_identifier(source.geometry)}))::BLOB AS wkb FROM {_number_rows(source)} "

@@ -1,7 +1,6 @@
 """Vector source: a file that GDAL reads, GeoParquet, Arrow or a GeoDataFrame as one DuckDB relation with one CRS."""
 
 import codecs
-import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from geographer.planning.vectors.arrow_tables import convert_to_arrow, open_parq
 from geographer.planning.vectors.columns import SourceColumn, name_columns
 from geographer.planning.vectors.crs import normalise_crs
 from geographer.planning.vectors.gdal_files import convert_file
+from geographer.planning.vectors.parquet_files import find_crs, scan_parquet
 from geographer.storage.database.connection import escape_literal, quote_identifier, register_table
 from geographer.storage.database.duckdb_errors import is_interrupt
 from geographer.storage.database.sql_sandbox import hide_credentials
@@ -161,22 +161,24 @@ def open_vector_source(
     if isinstance(data, VectorSource):
         yield data
         return
-    is_file = isinstance(data, str | Path)
-    path = require_input_path(data) if is_file else None
-    if path is None or path.suffix.lower() in _PARQUET_SUFFIXES:
-        _reject_file_options(layer, encoding)
-        arrow = convert_to_arrow(data) if path is None else open_parquet(path)
-        name = "the table" if path is None else str(data)
-        with _register_data(connection, arrow.data, name) as names:
-            stated = None if arrow.crs is None else _describe_crs(connection, arrow.crs)
-            columns = [column._replace(column=names[column.column]) for column in arrow.columns]
-            yield _make_source(connection, name, "input_data", columns, crs or stated)
-        return
-    with TemporaryDirectory(prefix="geographer-") as folder:
+    name = str(data) if isinstance(data, str | Path) else "the table"
+    path = require_input_path(data) if isinstance(data, str | Path) else None
+    if path is not None and path.suffix.lower() not in _PARQUET_SUFFIXES:
         codec = None if encoding is None else _find_codec(encoding)
-        parquet, columns, stated = convert_file(str(data), Path(folder), layer, codec)
-        scan = f"read_parquet('{escape_literal(str(parquet))}')"
-        yield _make_source(connection, str(data), scan, columns, crs or stated)
+        with TemporaryDirectory(prefix="geographer-") as folder:
+            parquet, columns, stated = convert_file(name, Path(folder), layer, codec)
+            scan = f"read_parquet('{escape_literal(str(parquet))}')"
+            yield _make_source(connection, name, scan, columns, crs or stated)
+        return
+    _reject_file_options(layer, encoding)
+    if path is not None and (scanned := scan_parquet(connection, path)):
+        yield _make_source(connection, name, *scanned[:2], crs or scanned[2])
+        return
+    arrow = convert_to_arrow(data) if path is None else open_parquet(path)
+    with _register_data(connection, arrow.data, name) as names:
+        stated = None if arrow.crs is None else _describe_crs(connection, arrow.crs)
+        columns = [column._replace(column=names[column.column]) for column in arrow.columns]
+        yield _make_source(connection, name, "input_data", columns, crs or stated)
 
 
 def _reject_file_options(layer: str | None, encoding: str | None) -> None:
@@ -219,8 +221,7 @@ def _describe_crs(connection: duckdb.DuckDBPyConnection, metadata: str) -> str |
     table = pa.schema([pa.field("geometry", pa.binary(), metadata=keys)]).empty_table()
     with register_table(connection, "input_crs", table):
         kind = connection.execute("DESCRIBE FROM input_crs").fetchall()[0][1]
-    stated = re.fullmatch(r"GEOMETRY\('(.*)'\)", kind, re.DOTALL)
-    return stated[1].replace("''", "'") if stated else None
+    return find_crs(kind)
 
 
 def _make_source(
