@@ -19,7 +19,7 @@ def list_original_class_columns(revision: Revision) -> set[str]:
 
 
 def choose_original_class_column(revision: Revision) -> str:
-    """Return the column for the original class: that of earlier remaps, else one that no input data brought."""
+    """Return the column for the original class: that of earlier remaps, else a new one."""
     if recorded := list_original_class_columns(revision):
         return min(recorded)
     return deduplicate_column_names([_COLUMN], revision.list_user_columns("feature"))[_COLUMN]
