@@ -8,6 +8,7 @@ import random
 import shutil
 from copy import deepcopy
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -137,7 +138,7 @@ def changed_dataset(sample_history, tmp_path_factory):
     far = write_features(folder / "far.geojson", {"far": ("pond", point_geometry(3_005, 5))})
     dataset.add_features(far, crs="EPSG:32633")
     add_scene(folder / "shelf", "gone", column=3_000, cloud_cover=0.0, is_missing=True)
-    archive = {"source": FolderSource, "source_options": {"folder": str(folder / "shelf")}}
+    archive: dict[str, Any] = {"source": FolderSource, "source_options": {"folder": str(folder / "shelf")}}
     dataset.download("others", into="others", fall_back=True, **archive)
     restore_scene(folder / "shelf", "gone")
     dataset.download("scenes", **archive)

@@ -31,7 +31,8 @@ def compute_ids(shapes, crs="EPSG:4326"):
         hashlib.sha256(f"{crs}\n".encode() + shapely.to_wkb(shapely.normalize(shape), byte_order=1)).hexdigest()[:16]
         for shape in shapes
     ]
-    copies, ids = Counter(), []
+    copies: Counter[str] = Counter()
+    ids = []
     for digest in digests:
         copies[digest] += 1
         ids.append(digest if copies[digest] == 1 else f"{digest}-{copies[digest]}")
