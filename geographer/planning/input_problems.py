@@ -47,6 +47,14 @@ def warn_of_skipped_input(source: str, skipped: NamedTexts) -> None:
     logger.warning("nothing of '%s' was added: %s skipped: %s", source, names, texts)
 
 
+def omit_lone_skips(source: str, rows: "Mapping[str, pa.Table | str]") -> "Mapping[str, pa.Table | str]":
+    """Return an event's rows by log table; none, with a logged warning, if they only say what was skipped."""
+    if {*rows} != {"skipped_input"} or isinstance(table := rows["skipped_input"], str):
+        return rows
+    warn_of_skipped_input(source, list(zip(*(table[name].to_pylist() for name in ("name", "reason")), strict=True)))
+    return {}
+
+
 def make_skipped_rows(source: str, skipped: NamedTexts) -> "dict[str, pa.Table]":
     """Return the rows, by log table, of skipped inputs (name, reason), without credentials."""
     from geographer.base.redaction import redact_column_value, redact_text

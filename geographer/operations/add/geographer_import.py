@@ -26,6 +26,7 @@ from geographer.operations.add.geographer_directory import (
 )
 from geographer.operations.add.rasters import AddRasters, CollectionName, Mode, plan_raster_addition
 from geographer.planning.class_values import make_class_rows, number_classes, read_class_values
+from geographer.planning.input_problems import omit_lone_skips
 from geographer.planning.removed_rasters import count_rows
 from geographer.planning.shared_parameters import TEXT, OnError
 from geographer.planning.user_columns import PROBABILITY_PREFIX, ObjectColumns, deduplicate_column_names
@@ -102,7 +103,8 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
             footprints = _make_footprint_rows(revision, source, context)
         n_labels, n_files, warnings = _count_ignored_files(directory, {name for name, *_ in listed})
         other_rows = {"class_change": make_class_rows(classes), "raster_change": footprints}
-        change = replace(rasters, rows=_combine_rows(feature_rows, rasters.rows, other_rows))
+        rows = _combine_rows(feature_rows, rasters.rows, other_rows)
+        change = replace(rasters, rows=omit_lone_skips(str(directory.path), rows))
         event = GeographerImported(
             source=str(directory.path),
             columns=ObjectColumns(features.columns, columns),

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
@@ -17,7 +18,7 @@ from geographer.base.values import Checksums, validate_name
 from geographer.operations.add.events import RastersAdded
 from geographer.operations.add.features import Replace
 from geographer.operations.add.gdal_tags import make_tag_columns
-from geographer.planning.input_problems import NamedTexts, make_skipped_rows, warn_of_skipped_input
+from geographer.planning.input_problems import NamedTexts, make_skipped_rows, omit_lone_skips
 from geographer.planning.raster_rows import (
     Footprint,
     RasterOptions,
@@ -127,7 +128,8 @@ class AddRasters(RasterPaths, kw_only=True, frozen=True):
 
     def make_plan(self, revision: Revision, context: PlanContext, /) -> Change:
         """See `plan_raster_addition`."""
-        return plan_raster_addition(revision, context.root, self)
+        change = plan_raster_addition(revision, context.root, self)
+        return replace(change, rows=omit_lone_skips(f"collection {self.collection}", change.rows))
 
 
 def plan_raster_addition(
@@ -172,9 +174,6 @@ def plan_raster_addition(
     if request.replace:
         event = event.count_replacements(len(rows) - len(changed), len(changed), len(unchanged))
     tables = {"raster_change": make_raster_rows([*rows.values()])} if rows else {}
-    if skipped and not tables:
-        warn_of_skipped_input(request.collection, skipped)
-        return Change(event)
     tables |= make_skipped_rows("rasters", skipped)
     if request.mode == "reference":
         used = {split_root(row["path"])[0] for row in rows.values()}

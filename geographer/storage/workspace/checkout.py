@@ -108,7 +108,8 @@ def update_workspace(
         split_files(list_files(revision, revision.position), withdrawn) if withdrawn or check_all else ([], ())
     )
     to_write = [] if current is None else different
-    obsolete_paths = _list_obsolete_paths(revision, current, store.root)
+    obsolete_files = _list_obsolete_files(revision, current, store.root)
+    obsolete_paths = [path for path, _ in obsolete_files]
     workspace = SafeFolder(store.root)
     if check_all:
         shown = set(files).difference(to_write)
@@ -116,7 +117,8 @@ def update_workspace(
             to_write += [
                 file for file in shown if checked.find_damage(workspace.require_inside(file.path), file.checksums)
             ]
-    restore_files(revision, store, store.root, to_write, trusted_md5s, linked_md5s)
+    to_restore = to_write if current is None else _move_files(workspace, to_write, obsolete_files)
+    restore_files(revision, store, store.root, to_restore, trusted_md5s, linked_md5s)
     for path in obsolete_paths:
         file = workspace.require_inside(path)
         if not file.is_dir() or file.is_symlink():
@@ -181,7 +183,35 @@ def restore_files(
     )
 
 
-def _list_obsolete_paths(revision: Revision, from_position: int | None, root: Path) -> list[str]:
+def _move_files(
+    workspace: SafeFolder, files: Sequence[TrackedFile], obsolete_files: Sequence[tuple[str, Checksums]]
+) -> list[TrackedFile]:
+    """Move intact files of obsolete paths to the paths at which a revision has their content; return the other files.
+
+    Renaming a collection moves all of its files: that takes no space, and no bytes from the cache or a remote.
+    """
+    paths = {checksums.md5: path for path, checksums in obsolete_files}
+    others = []
+    with CheckedFiles(workspace.root) as checked:
+        for file in files:
+            path = paths.pop(file.checksums.md5, None)
+            if path is None or not _move_file(workspace, path, file, checked):
+                others.append(file)
+    return others
+
+
+def _move_file(workspace: SafeFolder, path: str, file: TrackedFile, checked: CheckedFiles) -> bool:
+    """Move the file at a path to that of a tracked file if it has its content; return whether it was moved."""
+    source, target = workspace.require_inside(path), workspace.require_inside(file.path)
+    if source.is_symlink() or os.path.lexists(target) or checked.find_damage(source, file.checksums):
+        return False
+    with translate_os_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+    return True
+
+
+def _list_obsolete_files(revision: Revision, from_position: int | None, root: Path) -> list[tuple[str, Checksums]]:
     """List files that the revision lacks; if the position of the present files is not known, only recorded content.
 
     That is what any event of the log recorded: the files may be those of another branch.
@@ -189,11 +219,13 @@ def _list_obsolete_paths(revision: Revision, from_position: int | None, root: Pa
     source = f"({_RECORDED_FILES})" if from_position is None else f"files_at({from_position:d})"
     columns = "DISTINCT path, size, md5, sha256"
     query = f"SELECT {columns} FROM {source} ANTI JOIN files_at($to) USING (path) ORDER BY path"  # noqa: S608
-    rows = revision.fetch_rows(query, {"to": revision.position})
+    files = [
+        (path, Checksums(*checksums)) for path, *checksums in revision.fetch_rows(query, {"to": revision.position})
+    ]
     if from_position is None:
-        rows = [row for row in rows if find_path_fault(row[0]) is None and os.path.lexists(root / row[0])]
-        rows = [row for row in rows if is_recorded_file(root / row[0], Checksums(*row[1:]))]
-    return [row[0] for row in rows]
+        files = [file for file in files if find_path_fault(file[0]) is None and os.path.lexists(root / file[0])]
+        files = [file for file in files if is_recorded_file(root / file[0], file[1])]
+    return files
 
 
 def _list_folder_entries(revision: Revision, folders: set[str]) -> dict[str, list[FolderEntry]]:

@@ -70,6 +70,22 @@ def test_renaming_keeps_ids_and_bytes(renamed: Dataset, original: Dataset) -> No
     assert len(list((renamed.root / ".dvc/cache/files/md5").glob("*/*"))) >= len(list_contents(original))
 
 
+def test_files_are_moved(dataset: Dataset) -> None:
+    """Intact files are moved, which takes neither space nor the cache; an altered one is restored, as it was recorded."""
+    folder = dataset.root / "rasters/around"
+    names = sorted(path.name for path in folder.iterdir())
+    inodes = {name: (folder / name).stat().st_ino for name in names}
+    altered, content = folder / names[0], (folder / names[0]).read_bytes()
+    altered.chmod(0o644)
+    altered.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    dataset.rename_recipe("around", "about")
+    moved = dataset.root / "rasters/about"
+    assert {name: (moved / name).stat().st_ino for name in names[1:]} == {name: inodes[name] for name in names[1:]}
+    assert (moved / names[0]).read_bytes() == content
+    assert not folder.exists()
+    assert dataset.verify() == []
+
+
 def test_update_makes_nothing_again(renamed: Dataset) -> None:
     assert list_summaries(renamed) == []
 
