@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _BATCH_SIZE = 16_384
 _ROW_GROUP_SIZE = 131_072
 _ROW_GROUP_BYTES = 1 << 26
-_LINEAR_TYPES = ("Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon")
 _CURVES = (8, 9, 10, 11, 12, 13, 14)
 """Types of WKB: circular strings, compound curves, curve polygons, multicurves, multisurfaces, curves, surfaces."""
 _NETWORK_DRIVERS = "AmigoCloud CSW Carto EEDA Elasticsearch GPSBabel HTTP NGW OAPIF OGCAPI PLSCENES WFS"
@@ -177,7 +176,6 @@ def _write_batches(layer: _Layer, output: Path) -> dict[str, object]:
     ):
         columns = make_columns(meta, len(batches.schema), layer.driver, layer.encoding)
         geometry = next((index for index, column in enumerate(columns) if column.kind == "geometry"), None)
-        has_curves = str(meta["geometry_type"]).partition(" ")[0] not in _LINEAR_TYPES
         no_rows = pa.RecordBatch.from_arrays(
             [pa.array([], field.type) for field in batches.schema], [str(index) for index in range(len(columns))]
         )
@@ -186,7 +184,7 @@ def _write_batches(layer: _Layer, output: Path) -> dict[str, object]:
             arrays = [
                 column.convert_values(array, rows.count + 1) for column, array in zip(columns, values, strict=True)
             ]
-            if geometry is not None and has_curves:
+            if geometry is not None:
                 arrays[geometry] = _linearise_curves(layer, arrays[geometry], rows.count)
             rows.write_arrays([*arrays, *_slice_ids(ids, rows.count, len(batch))])
     described = [
@@ -206,7 +204,7 @@ def _insert_ids(
     fid, *others = described
     if is_integer:
         fid = {**fid, "column": column}
-    has_own = any(other["name"] == "id" for other in others)
+    has_own = any(str(other["name"]).lower() == "id" for other in others)
     return [fid, *([] if has_own else [{"column": column, "name": "id", "kind": "value", "type": None}]), *others]
 
 
@@ -234,12 +232,14 @@ def _slice_ids(ids: "pa.Array | None", start: int, length: int) -> "list[pa.Arra
 def _linearise_curves(layer: _Layer, geometries: "pa.Array", first: int) -> "pa.Array":
     """Replace curves by lines with a vertex each 4 degrees of an arc; `first` is the index of the first row."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyogrio.raw
 
-    values = geometries.to_pylist()
-    curves = [index for index, wkb in enumerate(values) if wkb is not None and _is_curve(wkb)]
-    if not curves:
+    kinds = pc.binary_slice(geometries, 1, 5)
+    if not any(kind is not None and _is_curve(kind) for kind in kinds.unique().to_pylist()):
         return geometries
+    values = geometries.to_pylist()
+    curves = [index for index, kind in enumerate(kinds.to_pylist()) if kind is not None and _is_curve(kind)]
     options = {"columns": [], "skip_features": first, "max_features": len(values)}
     linear = pyogrio.raw.read(layer.path, **layer.open_options, **options)[2]
     for index in curves:
@@ -247,9 +247,9 @@ def _linearise_curves(layer: _Layer, geometries: "pa.Array", first: int) -> "pa.
     return pa.array(values, pa.binary())
 
 
-def _is_curve(wkb: bytes) -> bool:
-    """Return whether the type of a geometry, which GDAL writes in the byte order of the machine, is a curve's."""
-    return int.from_bytes(wkb[1:5], sys.byteorder) % 1000 in _CURVES
+def _is_curve(kind: bytes) -> bool:
+    """Return whether a type of WKB, which GDAL writes in the byte order of the machine, is a curve's."""
+    return int.from_bytes(kind, sys.byteorder) % 1000 in _CURVES
 
 
 class _RowGroups:
@@ -343,7 +343,7 @@ def answer_task(task: dict[str, str]) -> dict[str, object]:
     except UnicodeDecodeError:
         return {"error": _NO_COLUMN_NAME}
     except (DataSourceError, DataLayerError, pa.ArrowException, OSError, ValueError, RuntimeError) as error:
-        return {"error": f"{error}".partition("\n")[0].removesuffix(".")}
+        return {"error": f"{error}".partition("\n")[0].partition("; It might help")[0].removesuffix(".")}
 
 
 if __name__ == "__main__":

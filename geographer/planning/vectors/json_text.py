@@ -14,6 +14,8 @@ _BEGINNING = re.compile(rb"(?:\xef\xbb\xbf)?[\x1e\s]*[{\[]")
 _LONG_INTEGER = re.compile(rb"[:,\[\s-]\d{19}")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?', re.DOTALL)
 _RECORD_SEPARATOR = b"\x1e"
+_MARK = b"\xef\xbb\xbf"
+"""The byte order mark of UTF-8."""
 
 
 class _Feature(msgspec.Struct):
@@ -68,20 +70,25 @@ def read_feature_ids(path: Path) -> list[int | str | None] | None:
 
 
 def _decode_features(content: mmap.mmap) -> list[_Feature]:
-    try:
-        root = msgspec.json.decode(content, type=_Collection)
-    except msgspec.MsgspecError:
-        return _decode_leniently(content[:].removeprefix(b"\xef\xbb\xbf"))
+    start = len(_MARK) if content[: len(_MARK)] == _MARK else 0
+    with memoryview(content) as view, view[start:] as text:
+        try:
+            root = msgspec.json.decode(text, type=_Collection)
+        except msgspec.MsgspecError:
+            return _decode_leniently(bytes(text))
     return [root] if isinstance(root.features, UnsetType) else root.features
 
 
 def _decode_leniently(content: bytes) -> list[_Feature]:
     """Decode a sequence of features, or JSON with NaN, which GDAL reads too."""
     try:
-        return msgspec.json.Decoder(_Feature).decode_lines(content)
+        lines = msgspec.json.Decoder(_Collection).decode_lines(content)
     except msgspec.MsgspecError:
-        texts = content.split(_RECORD_SEPARATOR) if _RECORD_SEPARATOR in content else [content]
-    roots = _load_texts(text for text in texts if text.strip())
+        lines = []
+    if len(lines) > 1:
+        return [*lines]
+    texts = content.split(_RECORD_SEPARATOR) if _RECORD_SEPARATOR in content else content.splitlines()
+    roots = _load_texts([content]) or _load_texts(text for text in texts if text.strip())
     features = roots[0].get("features", roots) if len(roots) == 1 and isinstance(roots[0], dict) else roots
     return [_Feature(feature.get("id", UNSET)) for feature in features if isinstance(feature, dict)]
 

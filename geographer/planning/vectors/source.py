@@ -193,7 +193,7 @@ def _find_codec(encoding: str) -> str:
     """Return Python's name of an encoding of text; raise `UsageError` if there is none."""
     try:
         name = codecs.lookup(encoding).name
-        b"a".decode(name)
+        "a".encode(name)
     except (LookupError, UnicodeError, ValueError) as error:
         raise UsageError(f"unknown --encoding '{encoding}'. Use a name such as cp1252, utf-8 or shift_jis.") from error
     return name
@@ -232,7 +232,7 @@ def _make_source(
     if named.geometry is None:
         raise UsageError(
             f"'{name}' has no geometry column (an Arrow table needs a geoarrow.wkb column). "
-            f"Its columns are {', '.join(column.name for column in columns)}."
+            f"Its columns are {', '.join(column.name for column in columns if column.kind != 'fid') or 'none'}."
         )
     if crs is None:
         raise UsageError(f"'{name}' has no CRS. Pass --crs EPSG:….")

@@ -127,6 +127,18 @@ def test_own_id_wins_over_top_level_id(connection, tmp_path):
     assert read_column(connection, path, "id") == ["own", "second"]
 
 
+def test_own_id_in_capitals_wins(connection, tmp_path):
+    path = write_geojson(tmp_path / "a.geojson", {"_id": 5, "ID": "own"})
+    assert [name for name in read_rows(connection, path)[0] if name.lower() == "id"] == ["ID"]
+
+
+@pytest.mark.parametrize("text", ["\ufeff{}", "\x1e{}\n\x1e{}\n", "{}\n{}\n"])
+def test_top_level_ids_of_other_forms_are_read(connection, tmp_path, text):
+    feature = {"type": "Feature", "id": 7, "properties": {"x": 1}, "geometry": POINT}
+    (tmp_path / "a.geojsons").write_text(text.replace("{}", json.dumps(feature)), encoding="utf-8")
+    assert set(read_column(connection, tmp_path / "a.geojsons", "id")) == {"7"}
+
+
 def test_top_level_ids_beside_nan_are_read(connection, tmp_path):
     path = write_geojson(tmp_path / "a.geojson", {"_id": 5, "x": float("nan")}, {"_id": 5, "x": 1.0})
     assert read_column(connection, path, "id") == ["5", "5"]
@@ -334,6 +346,18 @@ def test_curves_become_chords_of_4_degrees(connection, tmp_path, suffix):
     (text,) = [list(row.values())[-1] for row in read_rows(connection, path) if row["id"] == "odd"]
     assert shapely.get_num_coordinates(shapely.from_wkt(text)) == 91
     assert shapely.from_wkt(text).area == pytest.approx(np.pi / 4, rel=1e-3)
+
+
+ARC = """<?xml version="1.0"?><ogr:FeatureCollection xmlns:ogr="http://ogr.maptools.org/"
+xmlns:gml="http://www.opengis.net/gml/3.2"><ogr:featureMember><ogr:x gml:id="x.0"><ogr:geometryProperty>
+<gml:Curve srsName="urn:ogc:def:crs:EPSG::32633"><gml:segments><gml:Arc><gml:posList>0 0 1 1 2 0</gml:posList></gml:Arc>
+</gml:segments></gml:Curve></ogr:geometryProperty></ogr:x></ogr:featureMember></ogr:FeatureCollection>"""
+
+
+def test_arcs_of_layers_of_lines_become_chords(connection, tmp_path):
+    (tmp_path / "a.gml").write_text(ARC)
+    (row,) = read_rows(connection, tmp_path / "a.gml")
+    assert shapely.get_num_coordinates(shapely.from_wkt(row["geometryProperty"])) == 46
 
 
 @pytest.mark.filterwarnings("ignore:Registering non-standard")
