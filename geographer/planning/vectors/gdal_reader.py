@@ -9,6 +9,7 @@ import re
 import struct
 import sys
 import warnings
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -179,7 +180,7 @@ def _write_batches(layer: _Layer, output: Path) -> dict[str, object]:
         no_rows = pa.RecordBatch.from_arrays(
             [pa.array([], field.type) for field in batches.schema], [str(index) for index in range(len(columns))]
         )
-        for batch in chain([no_rows], batches):
+        for batch in chain([no_rows], _iter_batches(batches, layer.driver)):
             values = [batch.column(index) for index in range(len(columns))]
             arrays = [
                 column.convert_values(array, rows.count + 1) for column, array in zip(columns, values, strict=True)
@@ -195,6 +196,17 @@ def _write_batches(layer: _Layer, output: Path) -> dict[str, object]:
     if ids is not None and len(ids) == rows.count:
         described = _insert_ids(described, f"c{len(columns)}", is_integer=pa.types.is_integer(ids.type))
     return {"columns": described, "crs": meta["crs"], "count": rows.count}
+
+
+def _iter_batches(batches: "pa.RecordBatchReader", driver: str) -> Iterator["pa.RecordBatch"]:
+    """Yield the batches; those of a truncated FlatGeobuf end early, and its header states how many features it had."""
+    import pyarrow as pa
+
+    try:
+        yield from batches
+    except (pa.ArrowException, OSError):
+        if driver != "FlatGeobuf":
+            raise
 
 
 def _insert_ids(
