@@ -71,9 +71,10 @@ def describe_raster(
     """
     from geographer.rasters.checksums import compute_checksums
     from geographer.rasters.pixel_digest import compute_pixel_digest
-    from geographer.rasters.read import read_raster_info, reject_sidecars
+    from geographer.rasters.read import read_raster_info, reject_inexact_nodata, reject_sidecars
 
     info = read_raster_info(path, crs=options.crs, footprint=options.footprint, acquired=options.acquired)
+    reject_inexact_nodata(path)
     if reference_path is not None:
         storage, log_path = "reference", reference_path
     else:

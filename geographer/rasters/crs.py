@@ -36,8 +36,14 @@ def _wkt_to_text(wkt: str) -> str:
         return code
     stored = _roundtrip_geotiff(crs)
     if stored is None or stored != crs:
-        return wkt
-    return _find_epsg_code(stored) or stored.to_wkt(version="WKT2_2019")
+        stored = crs
+    return _find_epsg_code(stored) or _format_wkt(stored)
+
+
+def _format_wkt(crs: CRS) -> str:
+    """Return WKT2:2019, or WKT1 for an azimuthal equidistant projection, which DuckDB's PROJ reads in WKT1 only."""
+    wkt: str = crs.to_wkt(version="WKT2_2019")
+    return str(crs.to_wkt(version="WKT1_GDAL")) if 'METHOD["Azimuthal Equidistant"' in wkt else wkt
 
 
 def _find_epsg_code(crs: CRS) -> str | None:

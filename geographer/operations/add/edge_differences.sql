@@ -19,8 +19,10 @@ WITH dataset_edge AS (
            old.geometry AS footprint, old.crs AS old_crs, vector.geometry AS old_geometry, vector.crs AS vector_crs,
            raster.outline, raster.crs AS raster_crs, raster.axis_aligned,
            least(raster.xmax - raster.xmin, raster.ymax - raster.ymin) AS side,
-           CASE WHEN has_feature AND has_raster THEN feature_to_crs(
-               feature.geometry, feature.native, feature.crs, raster.crs, raster.splits_at_antimeridian) END AS g
+           CASE WHEN NOT has_feature OR NOT has_raster THEN NULL
+                WHEN is_partly_visible(feature.geometry, raster.crs, raster.crs_is_partial, raster.reaches_limb)
+                THEN visible_part(feature.geometry, raster.footprint, raster.crs)
+                ELSE feature_to_crs(feature.geometry, feature.native, feature.crs, raster.crs, raster.splits_at_antimeridian) END AS g
     FROM differing_edge AS edge
     LEFT JOIN old_vector AS vector USING (feature_id)
     LEFT JOIN old_footprint AS old USING (raster_id)

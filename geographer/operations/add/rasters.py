@@ -31,7 +31,7 @@ from geographer.planning.raster_rows import (
 )
 from geographer.planning.reference_change import ReferenceChange
 from geographer.planning.shared_parameters import NAME_SCHEMA, TEXTS, CrsText, OnError, list_values
-from geographer.planning.vectors.source import normalise_crs
+from geographer.planning.vectors.crs import normalise_crs
 from geographer.storage.database.connection import register_table
 from geographer.storage.log.digests import build_row_digest_sql
 from geographer.storage.queries.revision import Revision
@@ -246,8 +246,12 @@ def _advise_on_repeated_ids(files: Sequence[Path]) -> str:
 
 
 def _list_folder(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    """Return the rasters of a folder, sorted by path; patterns match the file name or the path inside the folder."""
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    """Return the rasters of a folder, sorted by path; patterns match the file name or the path inside the folder.
+
+    Hidden files and folders, such as `._scene.tif` or `.geographer`, are passed over, and so is `__MACOSX`.
+    """
+    found = (file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    files = sorted(file for file in found if not _is_hidden(file.relative_to(folder)))
     if not files:
         raise NotFoundError(f"no raster in folder '{folder}'. Rasters end in {', '.join(SUFFIXES)}.")
     if not patterns:
@@ -257,6 +261,10 @@ def _list_folder(folder: Path, patterns: Sequence[str]) -> list[Path]:
         return selected
     rasters = quote_names([relative for _, relative in names.values()])
     raise NotFoundError(f"no raster in folder '{folder}' matches {quote_names([*patterns])}. Its rasters: {rasters}.")
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
 def _find_existing_rasters(revision: Revision, ids: list[str]) -> ExistingRasters:

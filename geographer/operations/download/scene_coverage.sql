@@ -6,7 +6,8 @@ SELECT target_index, ST_GeomFromWKB(geometry) AS geometry, ST_GeomFromWKB(native
 
 CREATE OR REPLACE TEMP TABLE scene_target AS
 WITH candidate_pair AS (
-    SELECT scene_index, target_index, footprint, outline, is_full_scene, geometry,
+    SELECT scene_index, target_index, footprint, outline, is_full_scene, geometry, scene_geometry.crs,
+           outline_lonlat IS NULL AND NOT is_full_scene AS is_off_globe,
            CASE WHEN outline IS NOT NULL
                 THEN shift_to_raster(feature_to_crs(geometry, native, target.crs, scene_geometry.crs, splits_at_antimeridian),
                                      crosses_180, ST_XMin(outline), ST_XMax(outline))
@@ -15,4 +16,6 @@ WITH candidate_pair AS (
 )
 SELECT scene_index, target_index FROM candidate_pair
 WHERE CASE WHEN outline IS NULL THEN ST_Contains(footprint, geometry)
-           ELSE ST_Contains(outline, geometry_in_scene_crs) AND (is_full_scene OR ST_Contains(footprint, geometry)) END;
+           -- An outline without a ring in degrees is partly off the globe, and its CRS may express a far place by wrong coordinates.
+           ELSE ST_Contains(outline, geometry_in_scene_crs) AND NOT is_partly_visible(geometry, crs, true, is_off_globe)
+                AND (is_full_scene OR ST_Contains(footprint, geometry)) END;

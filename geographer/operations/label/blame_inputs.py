@@ -40,8 +40,8 @@ _LABEL_COLUMNS: Final = "label, path, size, md5, sha256"
 _RASTER_COLUMNS: Final = 'storage, parent_id, col, "row"'
 _FILE_COLUMNS: Final = "path, size, md5, sha256"
 _GRID: Final = (
-    "SELECT crs, transform, width, height, splits_at_antimeridian, crosses_180, (xmin + xmax) / 2 FROM state.raster "
-    "WHERE raster_key = $key AND transform IS NOT NULL"
+    "SELECT crs, transform, width, height, splits_at_antimeridian, crosses_180, (xmin + xmax) / 2, crs_is_partial, "
+    "reaches_limb FROM state.raster WHERE raster_key = $key AND transform IS NOT NULL"
 )
 _CLASSES: Final = "SELECT class, value FROM state.class WHERE valid_from <= $position AND valid_to > $position"
 _EDGES: Final = "SELECT feature_key, valid_from, valid_to FROM state.edge WHERE raster_key = $key"
@@ -71,7 +71,8 @@ class LabelVersion(NamedTuple):
 class RasterVersion(NamedTuple):
     """A raster at a revision; `parent_id` and the window's corner are those of a chip.
 
-    See `000_schema.sql` for `splits_at_antimeridian` and `crosses_180`; `middle` is the x of its middle.
+    See `000_schema.sql` for `splits_at_antimeridian`, `crosses_180`, `crs_is_partial` and `reaches_limb`; `middle` is
+    the x of its middle.
     """
 
     raster_id: str
@@ -80,6 +81,8 @@ class RasterVersion(NamedTuple):
     splits_at_antimeridian: bool
     crosses_180: bool
     middle: float
+    crs_is_partial: bool
+    reaches_limb: bool
     storage: str
     parent_id: str | None
     col: int | None
@@ -210,6 +213,11 @@ def find_features(
     parameters: dict[str, Any] = {"crs": raster.grid.crs, "splits": raster.splits_at_antimeridian}
     if raster.crosses_180:
         geometry, parameters["middle"] = f"shift_to_lon({geometry}, $middle)", raster.middle
+    if raster.crs_is_partial:
+        footprint = "(SELECT footprint FROM state.raster WHERE raster_key = $key)"
+        visible = f"visible_part(geometry, {footprint}, $crs)"
+        geometry = f"CASE WHEN is_partly_visible(geometry, $crs, true, $limb) THEN {visible} ELSE {geometry} END"
+        parameters |= {"key": raster.key, "limb": raster.reaches_limb}
     names = {"geometry": geometry, "features": _select_keys(keys)}
     query = (_FOLDER / "features_on_raster.sql").read_text().format(**names)
     return [

@@ -5,9 +5,9 @@ SELECT raster_id, feature_id, class, value, ST_AsWKB(g)::BLOB AS wkb, coalesce(i
        CASE WHEN $with_properties THEN properties END AS properties
 FROM (
     SELECT raster_id, feature_id, class, value, added, added_by, ignored, probabilities, properties,
-           shift_to_raster(feature_to_crs(geometry, native, feature.crs, raster.crs, splits_at_antimeridian),
-                           crosses_180, raster.xmin, raster.xmax) AS g
-    FROM (SELECT raster_key, raster_id, crs, crosses_180, splits_at_antimeridian, xmin, xmax
+           feature_to_raster(geometry, native, feature.crs, raster.crs, splits_at_antimeridian, crosses_180, raster.xmin,
+                             raster.xmax, footprint, crs_is_partial, reaches_limb) AS g
+    FROM (SELECT raster_key, raster_id, crs, crosses_180, splits_at_antimeridian, xmin, xmax, footprint, crs_is_partial, reaches_limb
           FROM current_raster SEMI JOIN outdated_label USING (raster_id)) AS raster
     JOIN current_drawn_feature USING (raster_key)
     JOIN (SELECT feature_key, feature_id, class, geometry, native, crs, properties FROM current_feature) AS feature USING (feature_key)

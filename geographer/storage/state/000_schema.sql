@@ -22,13 +22,16 @@ CREATE TABLE IF NOT EXISTS state.raster (
     axis_aligned BOOLEAN, -- the outline is a box
     splits_at_antimeridian BOOLEAN, -- longitudes -180 and 180 have different coordinates in `crs`
     crosses_180 BOOLEAN, -- `crs` is in degrees and the outline reaches beyond -180 or 180
-    footprint GEOMETRY, -- the outline in longitude/latitude, with densified edges, split at the antimeridian
+    crs_is_partial BOOLEAN, -- `crs` does not express every place of the globe, as that of a satellite's view
+    reaches_limb BOOLEAN, -- `crs_is_partial`, and the outline may be near or beyond the part that it expresses
+    -- The outline in longitude/latitude, with densified edges, split at the antimeridian; empty if it is off the globe.
+    footprint GEOMETRY,
     xmin DOUBLE, ymin DOUBLE, xmax DOUBLE, ymax DOUBLE, -- bounds in `crs`
     -- In degrees: the box around the raster, the shift of its second box near the antimeridian, a box inside the raster.
     bbox_xmin DOUBLE, bbox_ymin DOUBLE, bbox_xmax DOUBLE, bbox_ymax DOUBLE,
     lon_shift DOUBLE,
     inner_bbox_xmin DOUBLE, inner_bbox_ymin DOUBLE, inner_bbox_xmax DOUBLE, inner_bbox_ymax DOUBLE,
-    -- Coordinates in the raster's frame: u = frame_u_lon * lon + frame_u_lat * lat + frame_u_0, v alike. See 020_raster.sql.
+    -- Coordinates in the raster's frame: u = frame_u_lon * lon + frame_u_lat * lat + frame_u_0, v alike. See 022_raster.sql.
     frame_u_lon DOUBLE, frame_u_lat DOUBLE, frame_u_0 DOUBLE, frame_v_lon DOUBLE, frame_v_lat DOUBLE, frame_v_0 DOUBLE,
     inside_bound DOUBLE, outside_bound DOUBLE,
     parent_id VARCHAR, col BIGINT, "row" BIGINT, recipe VARCHAR, feature_id VARCHAR, properties VARCHAR,

@@ -11,7 +11,7 @@ WHERE edge.raster_key = ended.raster_key AND edge.valid_to > ended.valid_to;
 -- Edges between the feature versions from after `features_from` to `features_up_to` and the raster versions from after
 -- `rasters_from`, valid at the same time after `after`. Each pair is decided by the cheapest test that is certain:
 --   1. boxes in degrees: boxes that don't meet are disjoint; a feature's box within a raster's inner box is contained;
---   2. the raster's frame (020_raster.sql): (u, v) is linear in longitude and latitude, and its error is bounded;
+--   2. the raster's frame (022_raster.sql): (u, v) is linear in longitude and latitude, and its error is bounded;
 --   3. the exact test in the raster's CRS. It transforms the feature, which costs most.
 CREATE OR REPLACE TEMP MACRO edges_between(features_from, features_up_to, rasters_from, after) AS TABLE
 WITH feature AS (
@@ -46,7 +46,7 @@ WITH feature AS (
 ), with_raster AS (
     -- Fetch the wide columns of a raster for undecided pairs only.
     SELECT feature_key, box_raster_key, since, until, box_relation, geometry, native, with_box_relation.crs, shift, outline,
-           footprint, splits_at_antimeridian, crosses_180, raster.crs AS raster_crs,
+           footprint, splits_at_antimeridian, crosses_180, crs_is_partial, reaches_limb, raster.crs AS raster_crs,
            raster.xmin AS west, raster.ymin AS south, raster.xmax AS east, raster.ymax AS north,
            frame_u_lon, frame_u_lat, frame_u_0, frame_v_lon, frame_v_lat, frame_v_0, inside_bound, outside_bound
     FROM with_box_relation
@@ -75,9 +75,12 @@ WITH feature AS (
         ELSE 'undecided' END AS frame_relation
     FROM frame_distance
 ), in_raster_crs AS (
-    SELECT *, CASE WHEN frame_relation = 'undecided' THEN shift_to_raster(
-        feature_to_crs(geometry, native, crs, raster_crs, splits_at_antimeridian), crosses_180, west, east) END AS g
-    FROM with_frame_relation
+    SELECT *, CASE
+        WHEN frame_relation <> 'undecided' THEN NULL
+        WHEN is_part THEN visible_part(geometry, footprint, raster_crs)
+        ELSE shift_to_raster(feature_to_crs(geometry, native, crs, raster_crs, splits_at_antimeridian), crosses_180, west, east) END AS g
+    FROM (SELECT *, frame_relation = 'undecided' AND is_partly_visible(geometry, raster_crs, crs_is_partial, reaches_limb) AS is_part
+          FROM with_frame_relation)
 ), exact_bounds AS (
     SELECT *, ST_XMin(g) AS g_west, ST_YMin(g) AS g_south, ST_XMax(g) AS g_east, ST_YMax(g) AS g_north
     FROM in_raster_crs
@@ -85,14 +88,16 @@ WITH feature AS (
 -- WHERE tests whether the two meet, SELECT whether the raster contains the feature: neither is computed twice.
 SELECT feature_key, box_raster_key AS raster_key, since AS valid_from, until AS valid_to, CASE
         WHEN frame_relation <> 'undecided' THEN frame_relation = 'contains'
-        WHEN NOT is_expressible THEN false
+        WHEN is_part OR NOT is_expressible THEN false
         WHEN crosses_180 THEN ST_Contains(outline, g)
         ELSE g_west >= west AND g_east <= east AND g_south >= south AND g_north <= north AND ST_Contains(outline, g)
     END AS contains
 FROM (SELECT *, isfinite(g_west + g_south + g_east + g_north) AS is_expressible FROM exact_bounds)
 WHERE CASE
         WHEN frame_relation <> 'undecided' THEN frame_relation <> 'disjoint'
-        -- A feature that the raster's CRS can't express extends far beyond the raster: longitude/latitude is exact enough.
+        -- Of a feature that the raster's CRS does not express wholly, its part within the footprint counts.
+        WHEN is_part THEN g IS NOT NULL AND ST_Intersects(outline, g)
+        -- A feature without coordinates in a CRS of the whole globe, such as one at a pole, extends far beyond the raster.
         WHEN NOT is_expressible THEN ST_Intersects(footprint, geometry)
         WHEN crosses_180 THEN ST_Intersects(outline, g) OR ST_Intersects(outline, ST_Translate(g, 360.0, 0.0))
                               OR ST_Intersects(outline, ST_Translate(g, -360.0, 0.0))

@@ -1,9 +1,9 @@
 -- macros.sql: geometry functions of the state, in longitude/latitude (x, y in degrees, EPSG:4326) unless a CRS is passed
--- needs: DuckDB's spatial functions · makes: macros open_end, is_json_object, is_transform, is_finite_geometry, is_polygon,
--- has_checksums, has_grid, can_reach_lonlat, reproject, to_lon_0_360, is_lonlat_crs,
--- crs_splits_at_antimeridian, feature_to_crs, max_edge_sagitta, densify_coords, vertex_xs, vertex_ys, make_line,
--- make_polygon, max_lon_step, make_lons_continuous, linear_residuals, clip_to_lon_range, split_at_antimeridian, shift_to_lon,
--- shift_to_raster, to_pixels, ground_distance_metres
+-- needs: DuckDB's spatial functions · makes: macros open_end, is_json_object, is_transform, is_finite_geometry, nullif_not_finite,
+-- is_polygon, has_checksums, has_grid, can_reach_lonlat, reproject, to_lon_0_360, is_lonlat_crs, crs_splits_at_antimeridian,
+-- feature_to_crs, is_same_place, are_same_places, is_expressible, is_partly_visible, visible_part, max_edge_sagitta, densify_coords, vertex_xs, vertex_ys, make_line,
+-- make_polygon, max_lon_step, make_lons_continuous, lon_turns, linear_residuals, clip_to_lon_range, split_at_antimeridian,
+-- shift_to_lon, shift_to_raster, feature_to_raster, to_pixels, ground_distance_metres
 
 -- The `valid_to` of a version that is still valid.
 CREATE OR REPLACE TEMP MACRO open_end() AS 9223372036854775807;
@@ -16,6 +16,7 @@ CREATE OR REPLACE TEMP MACRO is_transform(text) AS
 -- Whether a geometry has finite coordinates, and whether it is a polygon or several.
 CREATE OR REPLACE TEMP MACRO is_finite_geometry(g) AS
     coalesce(isfinite(ST_XMin(g) + ST_YMin(g) + ST_XMax(g) + ST_YMax(g)), false);
+CREATE OR REPLACE TEMP MACRO nullif_not_finite(g) AS CASE WHEN is_finite_geometry(g) THEN g END;
 CREATE OR REPLACE TEMP MACRO is_polygon(g) AS
     coalesce(ST_GeometryType(g) IN ('POLYGON', 'MULTIPOLYGON'), false) AND is_finite_geometry(g);
 
@@ -55,6 +56,33 @@ CREATE OR REPLACE TEMP MACRO feature_to_crs(geometry, native, crs, to_crs, split
     CASE WHEN native IS NULL OR (splits_at_antimeridian AND ST_XMax(geometry) - ST_XMin(geometry) > 180)
          THEN reproject(geometry, 'EPSG:4326', to_crs) ELSE reproject(native, crs, to_crs) END;
 
+-- Whether two points in degrees are less than 300 m apart; false if `b` is not finite.
+CREATE OR REPLACE TEMP MACRO is_same_place(a, b) AS CASE WHEN isfinite(ST_X(b) + ST_Y(b)) THEN
+    sin(radians(ST_Y(a))) * sin(radians(ST_Y(b))) + cos(radians(ST_Y(a))) * cos(radians(ST_Y(b))) * cos(radians(ST_X(a) - ST_X(b))) > 1 - 1e-9
+    ELSE false END;
+
+-- Whether the parts of two lists, as ST_Dump gives them, are points less than 300 m apart.
+CREATE OR REPLACE TEMP MACRO are_same_places(parts, others) AS
+    list_min([is_same_place(parts[i].geom, others[i].geom) for i in range(1, len(parts) + 1)]);
+
+-- Whether a CRS expresses every vertex of a geometry in degrees: it has finite coordinates there, which lead back to it. A satellite
+-- does not see the far side of the globe, and PROJ gives infinite or wrong coordinates for it.
+CREATE OR REPLACE TEMP MACRO is_expressible(g, crs) AS
+    CASE WHEN is_finite_geometry(ST_Transform(g, 'EPSG:4326', crs, always_xy := true))
+         THEN are_same_places(ST_Dump(ST_Points(g)), ST_Dump(ST_Points(ST_Transform(
+             ST_Transform(g, 'EPSG:4326', crs, always_xy := true), crs, 'EPSG:4326', always_xy := true)))) ELSE false END;
+
+-- Whether a raster's CRS has to be asked for each vertex of a feature in degrees, and does not express one of them. A small
+-- feature near a raster inside the part of the globe that the CRS expresses is not asked for.
+CREATE OR REPLACE TEMP MACRO is_partly_visible(g, crs, crs_is_partial, reaches_limb) AS
+    CASE WHEN crs_is_partial AND (reaches_limb OR ST_XMax(g) - ST_XMin(g) > 20 OR ST_YMax(g) - ST_YMin(g) > 20)
+         THEN NOT is_expressible(g, crs) ELSE false END;
+
+-- The part of a feature within a raster's footprint, both in degrees, in the raster's CRS; null if there is none.
+CREATE OR REPLACE TEMP MACRO visible_part(g, footprint, crs) AS
+    CASE WHEN ST_Intersects(footprint, ST_MakeValid(g))
+         THEN nullif_not_finite(reproject(ST_Intersection(footprint, ST_MakeValid(g)), 'EPSG:4326', crs)) END;
+
 -- Upper bound, in degrees, of the distance between a straight edge of any CRS and the longitude/latitude box of its ends.
 -- The sagitta of a geodesic or rhumb line is below length² * tan(latitude) / 8; the bound is about ten times that.
 CREATE OR REPLACE TEMP MACRO max_edge_sagitta(width, height, latitude) AS
@@ -81,6 +109,10 @@ CREATE OR REPLACE TEMP MACRO max_lon_step(lons) AS
 CREATE OR REPLACE TEMP MACRO make_lons_continuous(lons, crosses) AS
     CASE WHEN crosses THEN [CASE WHEN lon < 0 THEN lon + 360 ELSE lon END for lon in lons] ELSE lons END;
 
+-- What each step along a closed ring, the last one to its first point, adds to the longitudes after it: a multiple of 360 degrees.
+CREATE OR REPLACE TEMP MACRO lon_turns(lons) AS
+    [-360.0 * round((lon_pair[2] - lon_pair[1]) / 360.0) for lon_pair in list_zip(lons, list_append(lons[2:], lons[1]))];
+
 -- The residual `a * lon + b * lat - expected` of a linear function at each point.
 CREATE OR REPLACE TEMP MACRO linear_residuals(lons, lats, a, b, expected) AS
     [a * lons[i] + b * lats[i] - expected[i] for i in range(1, len(lons) + 1)];
@@ -103,6 +135,13 @@ CREATE OR REPLACE TEMP MACRO shift_to_lon(g, target_lon) AS
 -- Shift a geometry in a raster's CRS by multiples of 360 degrees towards a raster that extends past 180 degrees.
 CREATE OR REPLACE TEMP MACRO shift_to_raster(g, crosses_180, xmin, xmax) AS
     CASE WHEN crosses_180 THEN shift_to_lon(g, (xmin + xmax) / 2) ELSE g END;
+
+-- Transform a feature to a raster's CRS, where it is near the raster: see `feature_to_crs`, `shift_to_raster`; one that the CRS
+-- does not express wholly is reduced to its part within the footprint, or null.
+CREATE OR REPLACE TEMP MACRO feature_to_raster(geometry, native, crs, to_crs, splits_at_antimeridian, crosses_180, xmin, xmax,
+                                               footprint, crs_is_partial, reaches_limb) AS
+    CASE WHEN is_partly_visible(geometry, to_crs, crs_is_partial, reaches_limb) THEN visible_part(geometry, footprint, to_crs)
+         ELSE shift_to_raster(feature_to_crs(geometry, native, crs, to_crs, splits_at_antimeridian), crosses_180, xmin, xmax) END;
 
 -- Transform a geometry in a raster's CRS to pixel coordinates: columns and rows from the outer corner of the first pixel.
 CREATE OR REPLACE TEMP MACRO to_pixels(g, transform) AS ST_Affine(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
@@ -256,8 +257,14 @@ def _update_tables(
         _update_versions(connection, table, positions)
         changed.add(f"state.{table}")
     for step in (*_STEPS, *list_state_sql(all_tables)):
-        if read_needs(step) & changed:
+        if read_needs(step) & changed and _is_due(connection, step):
             run_script(connection, step.read_text(), positions)
+
+
+def _is_due(connection: duckdb.DuckDBPyConnection, step: Path) -> bool:
+    """Return whether the query in the header of a step (`only if: FROM ...`), if it has one, has a row."""
+    condition = re.search(r"^-- only if: (.+)$", step.read_text(), re.MULTILINE)
+    return condition is None or connection.execute(f"{condition[1]} LIMIT 1").fetchone() is not None
 
 
 def _create_chain_views(

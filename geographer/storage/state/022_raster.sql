@@ -1,84 +1,55 @@
--- 020_raster.sql: the versions of each raster; its outline in its own CRS is exact, its geometry in degrees finds candidates
--- needs: chain_raster_change, macros.sql, $after, $up_to · makes: new versions in state.raster, dropped temp tables raster_version,
--- raster_version_footprint, raster_version_frame, raster_version_inner_scale
--- The frame of a raster is its outline if that is a parallelogram, otherwise the box around its outline in the raster's
--- CRS. The frame's own coordinates (u, v) run from -1 to 1 along its edges:
---
---     4 (-1, 1) ---- 3 (1, 1)      The ring is the frame's border as 64 points (16 an edge, counted from
---     |     v ^            |       corner 1) in longitude/latitude: points 1, 17, 33 and 49 are corners 1 to 4.
---     |       +--> u       |
---     1 (-1, -1) --- 2 (1, -1)
+-- 022_raster.sql: the versions of each raster; its outline in its own CRS is exact, its geometry in degrees finds candidates
+-- needs: chain_raster_change, raster_version_frame_ring, raster_version_visible_ring, macros.sql · makes: new versions in state.raster,
+-- dropped temp tables raster_version, raster_version_footprint, raster_version_frame, raster_version_inner_scale
 CREATE OR REPLACE TEMP TABLE raster_version AS
-WITH version AS (
-    SELECT *, coalesce(lead(position) OVER (PARTITION BY raster_id ORDER BY position), open_end()) AS until
-    FROM chain_raster_change
-    WHERE position > $after AND position <= $up_to
-), parsed_version AS (
-    SELECT * REPLACE (ST_GeomFromWKB(outline) AS outline, transform::DOUBLE[] AS transform),
-           (position << 32) + ordinal AS raster_key
-    FROM version WHERE change <> 'removed'
-), bounds AS (
-    SELECT *, ST_XMin(outline) AS xmin, ST_YMin(outline) AS ymin, ST_XMax(outline) AS xmax, ST_YMax(outline) AS ymax,
-           CASE WHEN ST_GeometryType(outline) = 'POLYGON' AND ST_NPoints(outline) = 5
-                THEN ST_ExteriorRing(outline) END AS four_edges
-    FROM parsed_version
-), corners AS (
-    SELECT *, vertex_xs(four_edges) AS xs, vertex_ys(four_edges) AS ys FROM bounds
-), shape AS (
-    SELECT *, coalesce(abs(xs[1] - xs[2] + xs[3] - xs[4]) <= 1e-9 * (xmax - xmin)
-                       AND abs(ys[1] - ys[2] + ys[3] - ys[4]) <= 1e-9 * (ymax - ymin), false) AS is_parallelogram
-    FROM corners
-), crs_property AS (
-    -- A pole has one location in a projected CRS, so a frame can enclose it there.
-    SELECT crs, is_lonlat, is_lonlat OR crs_splits_at_antimeridian(crs) AS splits_at_antimeridian,
-           CASE WHEN NOT is_lonlat THEN reproject(ST_Point(0, 90), 'EPSG:4326', crs) END AS north_pole,
-           CASE WHEN NOT is_lonlat THEN reproject(ST_Point(0, -90), 'EPSG:4326', crs) END AS south_pole
-    FROM (SELECT crs, is_lonlat_crs(crs) AS is_lonlat FROM (SELECT DISTINCT crs FROM parsed_version))
-), frame_ring AS MATERIALIZED (
-    SELECT * EXCLUDE (four_edges, xs, ys), is_parallelogram AND ST_Equals(outline, ST_Envelope(outline)) AS axis_aligned,
-           coalesce(ST_Intersects(frame, north_pole), false) AS has_north_pole,
-           coalesce(ST_Intersects(frame, south_pole), false) AS has_south_pole,
-           reproject(make_line(densify_coords(xs), densify_coords(ys)), crs, 'EPSG:4326') AS ring,
-           reproject(ST_Point((xs[1] + xs[3]) / 2, (ys[1] + ys[3]) / 2), crs, 'EPSG:4326') AS middle
-    FROM (SELECT * REPLACE (CASE WHEN is_parallelogram THEN xs ELSE [xmin, xmax, xmax, xmin, xmin] END AS xs,
-                            CASE WHEN is_parallelogram THEN ys ELSE [ymin, ymin, ymax, ymax, ymin] END AS ys),
-                 CASE WHEN is_parallelogram THEN outline ELSE ST_Envelope(outline) END AS frame
-          FROM shape JOIN crs_property USING (crs))
-), ring_lonlat AS MATERIALIZED (
-    SELECT *, vertex_xs(ring) AS lons, vertex_ys(ring) AS lats, ST_X(middle) AS middle_lon, ST_Y(middle) AS middle_lat FROM frame_ring
+WITH ring_lonlat AS (
+    SELECT frame_ring.* REPLACE (
+               coalesce(visible.lons, frame_ring.lons) AS lons, coalesce(visible.lats, frame_ring.lats) AS lats,
+               coalesce(sees_north_pole, has_north_pole) AS has_north_pole, coalesce(sees_south_pole, has_south_pole) AS has_south_pole,
+               is_finite OR visible.lons IS NOT NULL AS is_finite),
+           visible.lons IS NOT NULL AS leaves_globe, visible.footprint AS visible_footprint,
+           crs_is_partial AND NOT is_finite AND visible.lons IS NULL AS is_off_globe
+    FROM raster_version_frame_ring AS frame_ring LEFT JOIN raster_version_visible_ring AS visible USING (crs, xs, ys)
 ), continuous_ring AS (
     SELECT * REPLACE (make_lons_continuous(lons, crosses) AS lons, make_lons_continuous([middle_lon], crosses)[1] AS middle_lon)
-    FROM (SELECT *, isfinite(list_sum(lons) + list_sum(lats)) AS is_finite, max_lon_step(lons) > 180 AS crosses FROM ring_lonlat)
+    FROM (SELECT * EXCLUDE (xs, ys), NOT leaves_globe AND max_lon_step(lons) > 180 AS crosses FROM ring_lonlat)
 ), ring_bounds AS (
     SELECT *, list_min(lons) AS west, list_max(lons) AS east,
            CASE WHEN has_south_pole OR NOT is_finite THEN -90 ELSE list_min(lats) END AS south,
            CASE WHEN has_north_pole OR NOT is_finite THEN 90 ELSE list_max(lats) END AS north
     FROM continuous_ring
 )
--- The ring has 16 points an edge, and the sagitta grows with the square of the length: hence / 256.
+-- The ring has 16 points an edge, and the sagitta grows with the square of the length: hence / 256. Near the limb, where a ring that
+-- leaves the globe was found in 512 directions only, a step of one is up to 10 degrees.
 SELECT *, has_north_pole OR has_south_pole OR NOT is_finite OR east - west > 180 AS spans_globe,
-       max_edge_sagitta(least(east - west, 360), north - south, greatest(abs(south), abs(north))) / 256 + 1e-5 AS pad,
-       is_lonlat AND (xmin < -180 OR xmax > 180) AS crosses_180
+       CASE WHEN leaves_globe THEN 10
+            ELSE max_edge_sagitta(least(east - west, 360), north - south, greatest(abs(south), abs(north))) / 256 + 1e-5 END AS pad,
+       is_lonlat AND (xmin < -180 OR xmax > 180) AS crosses_180,
+       crs_is_partial AND (leaves_globe OR has_north_pole OR has_south_pole OR east - west > 20 OR north - south > 20) AS reaches_limb
 FROM ring_bounds;
 
--- A footprint around a pole is the area between the ring, its points sorted by longitude, and the pole's parallel.
+-- A footprint with a pole on its ring is the area between the ring, its points sorted by longitude, and the pole's parallel.
 CREATE OR REPLACE TEMP TABLE raster_version_footprint AS
 WITH with_polygon AS (
     SELECT *, list_sort(list_zip(lons, lats)) AS ring_by_lon, CASE
+        WHEN is_off_globe OR leaves_globe THEN NULL
         WHEN is_parallelogram THEN make_polygon(lons, lats)
         WHEN crosses THEN to_lon_0_360(outline, crs)
         ELSE reproject(outline, crs, 'EPSG:4326') END AS polygon,
         CASE WHEN has_north_pole THEN 90.0 ELSE -90.0 END AS pole_lat
     FROM raster_version
 )
-SELECT raster_key, CASE
+SELECT raster_key, CASE WHEN ST_IsValid(polygon) THEN polygon ELSE ST_CollectionExtract(ST_MakeValid(polygon), 3) END AS footprint
+FROM (SELECT raster_key, CASE
+    WHEN is_off_globe THEN ST_GeomFromText('POLYGON EMPTY')
+    WHEN visible_footprint IS NOT NULL THEN visible_footprint
     WHEN NOT is_finite OR (has_north_pole AND has_south_pole) THEN ST_MakeEnvelope(-180, -90, 180, 90)
     WHEN has_north_pole OR has_south_pole THEN
         make_polygon([-180.0, -180.0] || [p[1] for p in ring_by_lon] || [180.0, 180.0],
                      [pole_lat, ring_by_lon[1][2]] || [p[2] for p in ring_by_lon] || [ring_by_lon[-1][2], pole_lat])
     WHEN west < -180 OR east > 180 OR south < -90 OR north > 90 THEN split_at_antimeridian(polygon)
-    ELSE polygon END AS footprint
-FROM with_polygon;
+    ELSE polygon END AS polygon
+FROM with_polygon);
 
 -- Approximate u and v by linear functions of longitude and latitude. The vectors (du_lon, du_lat) and (dv_lon, dv_lat),
 -- half the mean of two opposite edges, are the change of longitude and latitude per unit of u and v; the inverse of
@@ -90,7 +61,7 @@ WITH frame_vector AS (
            (lats[17] + lats[33] - lats[1] - lats[49]) / 4 AS du_lat,
            (lons[33] + lons[49] - lons[1] - lons[17]) / 4 AS dv_lon,
            (lats[33] + lats[49] - lats[1] - lats[17]) / 4 AS dv_lat
-    FROM raster_version WHERE NOT spans_globe
+    FROM raster_version WHERE NOT spans_globe AND NOT leaves_globe
 ), coefficient AS (
     SELECT *, dv_lat / determinant AS frame_u_lon, -dv_lon / determinant AS frame_u_lat,
            -du_lat / determinant AS frame_v_lon, du_lon / determinant AS frame_v_lat
@@ -147,9 +118,10 @@ WITH with_frame AS (
 )
 SELECT raster_key, raster_id, collection, path, storage, crs, width, height, transform, bands, dtype,
        nodata::DOUBLE AS nodata, acquired::TIMESTAMP AS acquired, size, md5, sha256, pixel_digest, outline, axis_aligned,
-       splits_at_antimeridian, crosses_180, footprint, xmin, ymin, xmax, ymax,
-       CASE WHEN spans_globe THEN -180 ELSE west - pad END AS bbox_xmin, south - pad AS bbox_ymin,
-       CASE WHEN spans_globe THEN 180 ELSE east + pad END AS bbox_xmax, north + pad AS bbox_ymax,
+       splits_at_antimeridian, crosses_180, crs_is_partial, reaches_limb, footprint, xmin, ymin, xmax, ymax,
+       -- A raster that is off the globe has no box, so it has no edges.
+       CASE WHEN is_off_globe THEN NULL WHEN spans_globe THEN -180 ELSE west - pad END AS bbox_xmin, south - pad AS bbox_ymin,
+       CASE WHEN is_off_globe THEN NULL WHEN spans_globe THEN 180 ELSE east + pad END AS bbox_xmax, north + pad AS bbox_ymax,
        CASE WHEN spans_globe THEN NULL WHEN east > 170 THEN -360.0 WHEN west < -170 THEN 360.0 END AS lon_shift,
        middle_lon - half_width * scale AS inner_bbox_xmin, middle_lat - half_height * scale AS inner_bbox_ymin,
        middle_lon + half_width * scale AS inner_bbox_xmax, middle_lat + half_height * scale AS inner_bbox_ymax,
@@ -159,6 +131,8 @@ FROM with_inner_box
 ORDER BY raster_key;
 
 DROP TABLE raster_version;
+DROP TABLE raster_version_frame_ring;
+DROP TABLE raster_version_visible_ring;
 DROP TABLE raster_version_footprint;
 DROP TABLE raster_version_frame;
 DROP TABLE raster_version_inner_scale;
