@@ -481,7 +481,7 @@ INVALID_SHAPES = {
     "bow tie": (shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)]), "its geometry is invalid"),
     "collection": (shapely.GeometryCollection([shapely.Point(1, 1)]), "its geometry is a collection"),
     "infinite": (shapely.Point(math.inf, 1), "its coordinates are not finite"),
-    "too far east": (shapely.Point(181, 0), "its coordinates are out of range: longitude is -180 to 180"),
+    "too far east": (shapely.Point(361, 0), "its coordinates are out of range: longitude is -180 to 180"),
     "too far north": (shapely.LineString([(0, 80), (0, 91)]), "its coordinates are out of range"),
     "no length": (shapely.LineString([(1, 1), (1, 1)]), "its geometry is invalid"),
 }
