@@ -16,7 +16,7 @@ from geographer.planning.original_class import list_original_class_columns
 from geographer.planning.redacted_columns import reject_credentials
 from geographer.planning.vectors.dateline import cut_at_dateline
 from geographer.planning.vectors.source import VectorSource
-from geographer.storage.database.connection import escape_literal, quote_identifier
+from geographer.storage.database.connection import escape_literal, quote_identifier, run_script
 from geographer.storage.database.sql_sandbox import validate_expression
 from geographer.storage.events.payload import Columns
 from geographer.storage.log.digests import build_row_digest_sql
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _MAX_CRS_LENGTH: Final = 50
 _RESERVED_COLUMNS: Final = {"feature_id", "class", "geometry"}
 _CHECK_FEATURES: Final = Path(__file__).with_name("check_features.sql")
+_COMPARABLE_VALUES: Final = Path(__file__).with_name("comparable_values.sql")
 _FEATURE_CHANGES: Final = Path(__file__).with_name("feature_changes.sql")
 _TOLERANCES: Final = {"EPSG:4326": 1e-9}
 """Distance in units of the CRS, within which vertices are equal that were transformed to it: 0.1 mm."""
@@ -112,6 +113,7 @@ def _stage_differences(
     columns = combine_user_columns({**dict.fromkeys(types, "VARCHAR"), **known})
     digest = build_row_digest_sql("feature_change")
     texts, connection = _build_texts_sql(columns), revision.connection
+    run_script(connection, _COMPARABLE_VALUES.read_text())
     connection.execute(
         "CREATE OR REPLACE TEMP VIEW file_feature AS "  # noqa: S608
         f"SELECT *, {digest} AS row_digest, {texts} AS texts FROM checked_row"
@@ -131,16 +133,8 @@ def _stage_differences(
 
 
 def _build_texts_sql(columns: list[CombinedColumn]) -> str:
-    """Return SQL for the list of a row's values in user columns, as texts of the columns' types; NaN is NULL.
-
-    So values are equal that a file format, which lacks a type or NaN, returns otherwise.
-    """
-    texts = []
-    for column in columns:
-        text = column.value_sql
-        typed = text if column.type == "VARCHAR" else f"coalesce(TRY_CAST({text} AS {column.type})::VARCHAR, {text})"
-        texts.append(f"nullif({typed}, 'nan')" if column.type == "DOUBLE" else typed)
-    return f"[{', '.join(texts)}]::VARCHAR[]"
+    """Return SQL for the list of a row's values in user columns, as comparable_values.sql makes them comparable."""
+    return f"[{', '.join(f'comparable_{column.type}({column.value_sql})' for column in columns)}]::VARCHAR[]"
 
 
 def _find_class(source: VectorSource, request: "AddFeatures", classes: list[str]) -> tuple[str | None, str]:

@@ -142,6 +142,13 @@ def _check_input(revision: Revision, request: AddFeatures, incoming_classes: Col
     valid = int(revision.fetch_value("SELECT count(*) FROM checked_feature WHERE problem IS NULL"))
     if request.sync or request.replace:
         _warn_of_lost_columns(revision, source, types)
+    if not valid + len(skipped):
+        selects = (
+            "has no features"
+            if request.where is None
+            else f"has no feature for which --where {request.where!r} is true"
+        )
+        logger.warning("'%s' %s. Its columns: %s", source.name, selects, ", ".join(source.columns))
     recorded = {
         **{"source": source.name, "columns": types, "skipped": len(skipped), "classes": classes},
         **{"crs": source.crs, "ids": ids},

@@ -189,3 +189,8 @@ def test_original_class_column_of_data_stays(dataset):
             "original_class__": "mine",
         },
     ]
+
+
+def test_condition_that_selects_nothing_is_named(unchanged_dataset, caplog):
+    assert not unchanged_dataset.add_features(make_table({"id": ["z"], "n": [1]}), where="n > 1").changed
+    assert caplog.messages == ["'the table' has no feature for which --where 'n > 1' is true. Its columns: id, n"]

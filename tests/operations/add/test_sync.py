@@ -132,6 +132,30 @@ def test_edited_file_comes_back(dataset, tmp_path):
     assert kinds == [("features_added", "added"), ("features_synced", "removed")]
 
 
+@pytest.mark.parametrize(
+    ("column", "edited"),
+    [
+        ([8, 9], [8, 9.5]),
+        ([8, 9], [8, 2**60]),
+        ([2**60, 2**60 + 1], [2**60, 2**60]),
+        ([1.5, 2.0], [1.5, 2.25]),
+        ([True, False], ["true", "no"]),
+        ([datetime.date(2020, 1, 1)] * 2, [datetime.datetime(2020, 1, 1), datetime.datetime(2020, 1, 1, 12, 30)]),
+        ([datetime.date(2020, 1, 1)] * 2, ["2020-01-01", "2020-01-01xx"]),
+        ([datetime.datetime(2020, 1, 1, 0, 0, 0, 5)] * 2, ["2020-01-01T00:00:00.000005", "2020-01-01 00:00:00"]),
+        (["1", "x"], ["1", "X"]),
+    ],
+)
+@pytest.mark.parametrize("option", ["sync", "replace"])
+def test_edits_that_fit_another_type_are_found(dataset, column, edited, option):
+    """The first value is equal, whatever its type; the second one differs, although a cast would make it equal."""
+    dataset.add_features(make_table({"id": ["a", "b"], "value": column}))
+    preview = dataset.add_features(
+        make_table({"id": ["a", "b"], "value": edited}), dry_run=True, **{option: True}
+    ).preview
+    assert [(row["feature_id"], row["differs"]) for row in preview.to_pylist()] == [("b", "value")]
+
+
 def test_sync_keeps_features_that_are_skipped(dataset):
     dataset.add_features(make_table({"id": ["a", "b", "c"]}))
     frame = make_frame(["a", "b"], [shapely.Point(0, 0), shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])])
