@@ -51,7 +51,9 @@ def print_result(result: ChangeResult, *, as_json: bool) -> None:
         preview = {} if result.preview is None else {"changes": result.preview.to_pylist()}
         warnings = [*result.summary.get("warnings", ()), *result.logged_warnings]
         noted = {"warnings": warnings} if warnings else {}
-        print_json_line({**revision, **result.summary, **preview, **noted})
+        # The summary of a replacement counts changed objects under the key `changed`.
+        recorded = {"recorded": result.changed} if "changed" in result.summary else {}
+        print_json_line({**revision, **result.summary, **recorded, **preview, **noted})
         return
     if result.preview is not None and len(result.preview):
         print_table(result.preview.column_names, zip(*map(list_values, result.preview.columns), strict=True))

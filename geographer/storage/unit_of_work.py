@@ -129,12 +129,13 @@ class UnitOfWork:
     def _run_request(self, request: Request) -> ChangeResult:
         request = request.resolve_inputs(self.open_revision)
         info, recorded_request = self._make_commit_info(request), _make_recorded_request(request)
+        kinds = {event.kind for event in (request.event, *request.other_events)}
         with self.database.open_connection(log="r") as connection:
             repeated = find_event_by_key(connection, info.idempotency_key)
             if repeated is None and info.idempotency_key is not None:
-                repeated = find_merged_event(connection, info.idempotency_key, request.event.kind, recorded_request)
+                repeated = find_merged_event(connection, info.idempotency_key, kinds, recorded_request)
         if repeated is not None:
-            require_same_request(repeated, request.event.kind, recorded_request)
+            require_same_request(repeated, kinds, recorded_request)
             self._complete_interrupted_command()
             return _make_event_result(repeated, changed=False)
         head = self.prepare_head(request.expected_head)

@@ -6,7 +6,11 @@ WITH given_row AS (
 ), content AS (
     -- The digest of CRS and normalised geometry is the same on every machine and in every order of rows.
     SELECT row_index, class, properties,
-           sha256(encode($crs || chr(10)) || TRY(ST_AsWKB(ST_Normalize(geometry))::BLOB)) AS digest
+           sha256(encode($crs || chr(10)) || TRY(ST_AsWKB(ST_Normalize(
+               -- Writers make a single geometry a part of a multi one. Multiplying by 1 makes -0 a 0.
+               ST_Affine(if(ST_GeometryType(geometry)::VARCHAR LIKE 'MULTI%' AND ST_NumGeometries(geometry) = 1,
+                            ST_Dump(geometry)[1].geom, geometry), 1, 0, 0, 1, 0, 0)
+           ))::BLOB)) AS digest
     FROM given_row
     WHERE $makes_ids AND coalesce(feature_id, '') = '' AND geometry IS NOT NULL AND NOT ST_IsEmpty(geometry)
 ), made_id AS (

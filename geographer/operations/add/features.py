@@ -114,12 +114,12 @@ def plan_feature_addition(
 def plan_feature_sync(revision: Revision, request: AddFeatures) -> "tuple[FeaturesSynced, dict[str, pa.Table | str]]":
     """Return the event that makes the features those of the data, and its rows; see `plan_feature_addition`.
 
-    `UsageError` also if the data have no features.
+    `UsageError` also if the data have no valid feature.
     """
     recorded, changes, unchanged, rows = _check_input(revision, request)
-    if not changes["added"] + changes["changed"] + unchanged + recorded["skipped"]:
+    if not changes["added"] + changes["changed"] + unchanged:
         raise UsageError(
-            f"'{recorded['source']}' has no features: --sync would remove every feature of the dataset. Name another "
+            f"'{recorded['source']}' has no valid feature: --sync would remove every feature of the dataset. Name another "
             "file or --layer, or remove features with: geographer remove features"
         )
     return FeaturesSynced(**recorded, **changes, unchanged=unchanged), rows
@@ -143,12 +143,8 @@ def _check_input(revision: Revision, request: AddFeatures, incoming_classes: Col
     if request.sync or request.replace:
         _warn_of_lost_columns(revision, source, types)
     if not valid + len(skipped):
-        selects = (
-            "has no features"
-            if request.where is None
-            else f"has no feature for which --where {request.where!r} is true"
-        )
-        logger.warning("'%s' %s. Its columns: %s", source.name, selects, ", ".join(source.columns))
+        condition = "" if request.where is None else f" for which --where {request.where!r} is true"
+        logger.warning("'%s' has no feature%s. Its columns: %s", source.name, condition, ", ".join(source.columns))
     recorded = {
         **{"source": source.name, "columns": types, "skipped": len(skipped), "classes": classes},
         **{"crs": source.crs, "ids": ids},

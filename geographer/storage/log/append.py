@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,7 +89,7 @@ def append_event(
         require_supported_log(connection)
         existing = find_event_by_key(connection, commit_info.idempotency_key)
         if existing is not None:
-            return require_same_request(existing, payload.kind, payload.request)
+            return require_same_request(existing, {payload.kind}, payload.request)
         create_row_tables(connection, rows.keys() | {name for name, *_ in payload.row_tables})
         head = read_head(connection)
         if head != expected_head:
@@ -112,9 +112,9 @@ def append_event(
     return event
 
 
-def require_same_request(event: Event, kind: str, request: object) -> Event:
+def require_same_request(event: Event, kinds: Collection[str], request: object) -> Event:
     """Return `event` if it was recorded for an equal request; `ConflictError` if its key was used for another."""
-    if event.kind != kind or event.payload.get("request") != request:
+    if event.kind not in kinds or event.payload.get("request") != request:
         raise ConflictError(
             f"idempotency key '{event.idempotency_key}' was used for another request: @{event.position} {event.kind}. "
             "Use a new key."

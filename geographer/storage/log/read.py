@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from operator import index
 from typing import Any, Final
@@ -62,14 +63,18 @@ def find_event_by_key(connection: duckdb.DuckDBPyConnection, key: str | None) ->
     return _parse_event(row) if row else None
 
 
-def find_merged_event(connection: duckdb.DuckDBPyConnection, key: str, kind: str, request: object) -> Event | None:
+def find_merged_event(
+    connection: duckdb.DuckDBPyConnection, key: str, kinds: Collection[str], request: object
+) -> Event | None:
     """Return the event, merged into the chain from another one, that has an idempotency key and the same request.
+
+    A request leads to an event of one of `kinds`.
 
     Keys hold for each chain: another request may use the key of a merged event.
     """
     query = f"SELECT 0 AS position, {_EVENT_COLUMNS} FROM log.event WHERE idempotency_key = $key"  # noqa: S608
     events = [_parse_event(row) for row in connection.execute(query, {"key": key}).fetchall()]
-    events = [event for event in events if event.kind == kind and event.payload.get("request") == request]
+    events = [event for event in events if event.kind in kinds and event.payload.get("request") == request]
     if not events:
         return None
     ancestry, head = read_ancestry(connection), read_head(connection)

@@ -13,7 +13,7 @@ import pandas
 import pytest
 import shapely
 
-from geographer.base.errors import UsageError
+from geographer.base.errors import ConflictError, UsageError
 from tests.operations.add.conftest import make_table
 from tests.sample_rasters import CUSTOM_CRS
 
@@ -176,7 +176,7 @@ def test_drawn_features_get_integers_among_integers(dataset):
 @pytest.mark.parametrize(
     ("ids", "options", "message"),
     [
-        ([], {}, "'the table' has no features: --sync would remove every feature of the dataset"),
+        ([], {}, "'the table' has no valid feature: --sync would remove every feature of the dataset"),
         (["a"], {"where": "true"}, "--sync takes the whole file: with --where it would remove the other features"),
     ],
 )
@@ -190,3 +190,19 @@ def test_sync_names_columns_that_go(dataset, caplog):
     dataset.add_features(make_table({"id": ["a", "b"], "depth": [1, None]}))
     dataset.add_features(make_table({"id": ["a", "b"]}), sync=True)
     assert caplog.messages == ["'the table' has no column 'depth': replaced features lose the values there"]
+
+
+def test_sync_refuses_data_without_valid_features(unchanged_dataset):
+    bow = shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])
+    with pytest.raises(UsageError, match="has no valid feature"):
+        unchanged_dataset.add_features(make_frame(["q"], [bow]), sync=True, on_error="skip")
+
+
+def test_repeated_sync_of_one_key_records_nothing(dataset):
+    dataset.add_features(make_table({"id": ["a", "b"]}))
+    frame = make_frame(["a"], [shapely.Point(5, 5)])
+    first = dataset.add_features(frame, sync=True, idempotency_key="k")
+    again = dataset.add_features(frame, sync=True, idempotency_key="k")
+    assert (first.changed, again.changed, again.position) == (True, False, first.position)
+    with pytest.raises(ConflictError, match="was used for another request"):
+        dataset.add_features(frame, replace=True, idempotency_key="k")
