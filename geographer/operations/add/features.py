@@ -119,8 +119,8 @@ def plan_feature_sync(revision: Revision, request: AddFeatures) -> "tuple[Featur
     recorded, changes, unchanged, rows = _check_input(revision, request)
     if not changes["added"] + changes["changed"] + unchanged:
         raise UsageError(
-            f"'{recorded['source']}' has no valid feature: --sync would remove every feature of the dataset. Name another "
-            "file or --layer, or remove features with: geographer remove features"
+            f"'{recorded['source']}' has no valid feature: --sync would remove every feature of the dataset. Name "
+            "another file or --layer, or remove features with: geographer remove features"
         )
     return FeaturesSynced(**recorded, **changes, unchanged=unchanged), rows
 

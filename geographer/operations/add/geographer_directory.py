@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError, quote_names
 from geographer.base.input_paths import require_input_path
 from geographer.base.text import is_unicode
-from geographer.operations.add.rasters import SUFFIXES
+from geographer.operations.add.raster_files import SUFFIXES
 from geographer.planning.vectors.source import VectorSource, open_vector_source
 from geographer.storage.database.connection import quote_identifier, register_table, run_script
 from geographer.storage.queries.revision import Revision

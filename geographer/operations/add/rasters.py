@@ -1,16 +1,14 @@
 """Add rasters: read and hash raster files, and plan the `rasters_added` event."""
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
-from itertools import product
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, NamedTuple
 
-from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError, quote_names, quote_objects
-from geographer.base.input_paths import require_input_path, require_utf8_name
+import msgspec
+
+from geographer.base.errors import ConflictError, GeographerError, UsageError, quote_names, quote_objects
 from geographer.base.parameters import Parameter
 from geographer.base.redaction import require_no_credentials
 from geographer.base.text import quote_start
@@ -18,6 +16,7 @@ from geographer.base.values import Checksums, validate_name
 from geographer.operations.add.events import RastersAdded
 from geographer.operations.add.features import Replace
 from geographer.operations.add.gdal_tags import make_tag_columns
+from geographer.operations.add.raster_files import choose_id_folders, list_raster_files, map_files_by_id
 from geographer.planning.input_problems import NamedTexts, make_skipped_rows, omit_lone_skips
 from geographer.planning.raster_rows import (
     Footprint,
@@ -25,7 +24,6 @@ from geographer.planning.raster_rows import (
     RasterRow,
     StorageMode,
     describe_raster,
-    make_raster_id,
     make_raster_rows,
     make_stored_path,
 )
@@ -38,9 +36,6 @@ from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext, Request
 from geographer.storage.workspace.paths import require_new_path
 from geographer.storage.workspace.roots import RecordedFiles, Roots, split_root
-
-SUFFIXES: Final = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".nc", ".hdf", ".asc")
-
 
 _PATHS: Final = Parameter(
     "Raster files, and folders with raster files.",
@@ -65,7 +60,7 @@ _PATTERNS: Final = Parameter(
 )
 _ID_FOLDERS: Final = Parameter(
     "How many folders above a file give their names to the raster's id: with 1, T1/B02.tif becomes T1_B02.",
-    "NUMBER",
+    *("NUMBER", "0, or as many as make ids different"),
     minimum=0,
     key=None,
 )
@@ -105,8 +100,8 @@ class RasterPaths(Request, frozen=True):
 class AddRasters(RasterPaths, kw_only=True, frozen=True):
     """Add raster files, or all rasters in folders.
 
-    A raster's id is the name of its file without the suffix. Files of one name in different folders get different ids
-    with --id-folders.
+    A raster's id is the name of its file without the suffix. If files of one name are in different folders, the names
+    of as many folders as needed go before it; --id-folders says how many.
 
     A raster that is replaced must be in the same collection. Equal files are not recorded again. The workspace shows
     the new file; DVC's cache keeps both.
@@ -122,7 +117,7 @@ class AddRasters(RasterPaths, kw_only=True, frozen=True):
     acquired: Annotated[str | None, Parameter("The GDAL tag that holds the time of acquisition.", "TAG")] = None
     patterns: Annotated[str | Sequence[str], _PATTERNS] = ()
     tags: Annotated[Sequence[str], _TAGS] = ()
-    id_folders: Annotated[int, _ID_FOLDERS] = 0
+    id_folders: Annotated[int | None, _ID_FOLDERS] = None
     on_error: OnError = "fail"
     replace: Replace = False
 
@@ -152,7 +147,14 @@ def plan_raster_addition(
             f"collection '{request.collection}' is reserved for the chips of the recipe of that name. "
             "Choose another --collection."
         )
-    files = _list_raster_files(request)
+    listed = list_raster_files(list_values(request.paths), list_values(request.patterns))
+    if request.id_folders is None:
+        id_folders = choose_id_folders(revision, listed, may_exist=request.replace)
+        request = msgspec.structs.replace(request, id_folders=id_folders)
+    files = map_files_by_id(listed, request.id_folders or 0)
+    if request.mode != "reference":
+        for file in listed:
+            require_new_path(make_stored_path(file, request.collection, request.id_folders or 0))
     existing = _find_existing_rasters(revision, [*files])
     _reject_existing(existing, request)
     _reject_workspace_conflicts(root, files, existing, request)
@@ -187,7 +189,7 @@ def _describe_files(
     revision: Revision, files: list[Path], references: RecordedFiles, request: AddRasters
 ) -> tuple[list[DescribedFile], NamedTexts]:
     """Return the valid files, and the names of invalid ones with the reasons."""
-    names = (request.collection, request.crs, request.footprint, request.acquired, request.id_folders)
+    names = (request.collection, request.crs, request.footprint, request.acquired, request.id_folders or 0)
     options = RasterOptions(*names)
     described, skipped = [], []
     for path in files:
@@ -214,59 +216,6 @@ def _reject_unusable_crs(revision: Revision, path: Path, crs: str) -> None:
         ) from error
 
 
-def _list_raster_files(request: AddRasters) -> dict[str, Path]:
-    """Return the files by id; raise if one does not exist, or if two have the same id."""
-    paths, patterns = [Path(path) for path in list_values(request.paths)], list_values(request.patterns)
-    if patterns and not any(path.is_dir() for path in paths):
-        names = quote_names([*patterns])
-        raise UsageError(f"--pattern {names} needs a folder whose rasters it selects. Name a folder, or omit it.")
-    for path in paths:
-        require_input_path(path)
-    files = [file for path in paths for file in (_list_folder(path, patterns) if path.is_dir() else [path])]
-    for file in files:
-        require_utf8_name(str(file.absolute()))
-    if request.mode != "reference":
-        for file in files:
-            require_new_path(make_stored_path(file, request.collection, request.id_folders))
-    ids = Counter(make_raster_id(file, request.id_folders) for file in files)
-    if repeated := sorted(raster_id for raster_id in ids if ids[raster_id] > 1):
-        raise ConflictError(
-            f"several files would have the raster id {quote_names(repeated)}. {_advise_on_repeated_ids(files)}"
-        )
-    return {make_raster_id(file, request.id_folders): file for file in files}
-
-
-def _advise_on_repeated_ids(files: Sequence[Path]) -> str:
-    """Return how to give the files different ids: with the fewest names of folders, if these differ."""
-    for number in range(1, max(len(file.absolute().parents) for file in files)):
-        if len({make_raster_id(file, number) for file in files}) == len(files):
-            example = make_raster_id(files[0], number)
-            return f"Rename all but one, or add rasters with --id-folders {number}, for ids such as '{example}'."
-    return "Rename all but one."
-
-
-def _list_folder(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    """Return the rasters of a folder, sorted by path; patterns match the file name or the path inside the folder.
-
-    Hidden files and folders, such as `._scene.tif` or `.geographer`, are passed over, and so is `__MACOSX`.
-    """
-    found = (file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    files = sorted(file for file in found if not _is_hidden(file.relative_to(folder)))
-    if not files:
-        raise NotFoundError(f"no raster in folder '{folder}'. Rasters end in {', '.join(SUFFIXES)}.")
-    if not patterns:
-        return files
-    names = {file: (file.name, file.relative_to(folder).as_posix()) for file in files}
-    if selected := [file for file in files if any(fnmatchcase(*pair) for pair in product(names[file], patterns))]:
-        return selected
-    rasters = quote_names([relative for _, relative in names.values()])
-    raise NotFoundError(f"no raster in folder '{folder}' matches {quote_names([*patterns])}. Its rasters: {rasters}.")
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-
-
 def _find_existing_rasters(revision: Revision, ids: list[str]) -> ExistingRasters:
     query = (
         "SELECT raster_id, collection, path, storage, md5, row_digest FROM current_raster "
@@ -280,7 +229,7 @@ def _reject_existing(existing: ExistingRasters, request: AddRasters) -> None:
         rasters = quote_objects("raster", [*existing], "is|are")
         raise ConflictError(
             f"{rasters} already in the dataset. Rename the file, or pass --replace, or add rasters with --id-folders "
-            f"{request.id_folders + 1}, which puts the folder's name before the id."
+            f"{(request.id_folders or 0) + 1}, which puts the folder's name before the id."
         )
     if elsewhere := [raster_id for raster_id in existing if existing[raster_id].collection != request.collection]:
         collection = existing[elsewhere[0]].collection
@@ -305,7 +254,8 @@ def _reject_workspace_conflicts(
         return
     known = {raster_id: raster.path for raster_id, raster in existing.items()}
     targets = {
-        raster_id: make_stored_path(path, request.collection, request.id_folders) for raster_id, path in files.items()
+        raster_id: make_stored_path(path, request.collection, request.id_folders or 0)
+        for raster_id, path in files.items()
     }
     new = [(files[raster_id], root / path) for raster_id, path in targets.items() if path != known.get(raster_id)]
     # os.path.exists takes a file in a folder that cannot be read for missing; recording the change refuses that folder.

@@ -159,7 +159,7 @@ def test_repeated_and_existing_ids_are_rejected(dataset, tmp_path):
     assert dataset.rasters()["raster_id"].to_pylist() == ["a"]
 
 
-def test_id_folders_distinguish_files_of_one_name(dataset, tmp_path, monkeypatch):
+def test_id_folders_distinguish_files_of_one_name(dataset, tmp_path, monkeypatch, caplog):
     write_raster(tmp_path / "tile.1/IMG/B02.tif", seed=1)
     write_raster(tmp_path / "tile.2/IMG/B02.tif", seed=2)
     write_raster(tmp_path / "tile.2/IMG/B02 plain", seed=3)
@@ -169,21 +169,24 @@ def test_id_folders_distinguish_files_of_one_name(dataset, tmp_path, monkeypatch
         advice = "add rasters with --id-folders 2, for ids such as 'tile.1_IMG_B02'"
         with pytest.raises(ConflictError, match=rf"several files would have the raster id '.*B02'.*{advice}"):
             dataset.add_rasters(paths, id_folders=number)
-    dataset.add_rasters(paths, id_folders=2)
+    dataset.add_rasters(paths)
+    assert caplog.messages == [
+        "several files have one name, so ids begin with the names of 2 folders, such as 'tile.1_IMG_B02'"
+    ]
     ids = ["tile.1_IMG_B02", "tile.2_IMG_B02", "tile.2_IMG_B02 plain"]
     rows = dataset.rasters()
     assert rows["raster_id"].to_pylist() == ids
     names = [f"{ids[0]}.tif", f"{ids[1]}.tif", ids[2]]
     assert rows["path"].to_pylist() == [f"rasters/source/{name}" for name in names]
     write_raster(tmp_path / "tile.2/IMG/B02.tif", seed=4)
-    changed = dataset.add_rasters(tmp_path / "tile.2/IMG/B02.tif", id_folders=2, replace=True)
+    changed = dataset.add_rasters(tmp_path / "tile.2/IMG/B02.tif", replace=True)
     assert changed.summary["changed"] == 1
     assert dataset.verify() == []
 
 
 def test_id_folders_distinguish_labels_of_references(dataset, tmp_path):
     paths = [write_raster(tmp_path / folder / "B02.tif") for folder in ("T1", "T2")]
-    dataset.add_rasters(paths, id_folders=1, mode="reference")
+    dataset.add_rasters(paths, mode="reference")
     dataset.add_classes(["pond"])
     dataset.label_masks("mask", collection="source")
     labels = dataset.labels()["path"].to_pylist()
