@@ -50,8 +50,8 @@ def require_real_folder(folder: Path) -> None:
         raise StorageError(f"cannot read '{folder}': {error.strerror}. Change its permissions.") from error
     if stat.S_ISLNK(mode):
         raise ConflictError(
-            f"'{folder}' is a symbolic link, and neither DVC nor geographer writes through it. Replace it with a folder; "
-            "to use another disk, mount it there, or move the whole dataset."
+            f"'{folder}' is a symbolic link, and neither DVC nor geographer writes through it. Replace it with a "
+            "folder; to use another disk, mount it there, or move the whole dataset."
         )
     if not stat.S_ISDIR(mode):
         raise ConflictError(f"'{folder}' is a file in the place of a folder. Move it away.")
