@@ -28,6 +28,7 @@ from tests import REPOSITORY
 from tests.folder_source import FolderSource, add_scene, restore_scene
 from tests.old_library import write_directory
 from tests.sample_history import point_geometry, write_features
+from tests.sample_team import LONG
 from tests.storage.history.test_segments import require_round_trip
 
 FOLDER = REPOSITORY / "schemas"
@@ -350,6 +351,10 @@ def list_paths(value, path=()):
     return [path, *(inner for key, item in items for inner in list_paths(item, (*path, key)))]
 
 
+PAYLOADS = 150 if LONG else 40
+"""How many payloads of each event are checked."""
+
+
 def change_value(payload, rng):
     """Return the payload with one value replaced, removed, or added somewhere."""
     changed = deepcopy(payload)
@@ -382,7 +387,7 @@ def test_classes_follow_the_released_schemas(events):
             {"$ref": f"{event['kind']}.v{event['version']}.json#/properties/payload"}, registry=REGISTRY
         )
         generated = Draft202012Validator(make_payload_schema(payload_class), registry=REGISTRY)
-        for index in range(150):
+        for index in range(PAYLOADS):
             payload = event["payload"] if index == 0 else change_value(event["payload"], rng)
             expected = released.is_valid(payload)
             counts[expected] += 1

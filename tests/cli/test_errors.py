@@ -272,10 +272,10 @@ def test_full_disk_records_nothing(root, tmp_path):
 
 def test_interrupted_cut_can_be_repeated(root, tmp_path):
     with rasterio.open(
-        tmp_path / "large.tif", "w", driver="GTiff", width=4000, height=4000, count=2, dtype="uint16", crs="EPSG:32633",
+        tmp_path / "large.tif", "w", driver="GTiff", width=2000, height=2000, count=2, dtype="uint16", crs="EPSG:32633",
         transform=rasterio.Affine(10, 0, 500_000, 0, -10, 5_300_000),
     ) as raster:  # fmt: skip
-        raster.write(np.random.default_rng(1).integers(0, 4000, (2, 4000, 4000)).astype("uint16"))
+        raster.write(np.random.default_rng(1).integers(0, 4000, (2, 2000, 2000)).astype("uint16"))
     dataset = Dataset.open(root)
     dataset.add_rasters(tmp_path / "large.tif", collection="large", mode="reference")
     before = read_state(root)
@@ -306,7 +306,7 @@ def test_interrupted_cut_can_be_repeated(root, tmp_path):
     assert dataset.verify() == []
     repetition = subprocess.run(command, capture_output=True, text=True, check=False)
     assert repetition.returncode == 0, repetition.stderr
-    assert len(dataset.chips(where="parent_id = 'large'")) == 32 * 32
+    assert len(dataset.chips(where="parent_id = 'large'")) == 16 * 16
     assert dataset.verify() == []
 
 

@@ -13,8 +13,8 @@ from tests.merging.scripts import SCRIPTS
 from tests.sample_team import long_form
 from tests.shared_folders import create_once
 
-SEED, STEPS = 11, 6
-"""The random history: together with the fixed one and a mutant about 15 CPU seconds."""
+SEED, STEPS = 11, 4
+"""The random history: together with the fixed one and a mutant about 13 CPU seconds."""
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from geographer.storage.dvc.store import Store
 from geographer.storage.history.lock_file import read_lock
 from geographer.storage.history.published import PublishedRevision, encode_published
 from tests.sample_history import write_scenes
+from tests.sample_team import LONG
 
 NAMES = ("a", "b")
 VARIANTS = (1, 2, 3)
@@ -126,7 +127,7 @@ def apply_change(dataset, scenes, present, change, number):
         dataset.collect_garbage(revisions=name)
 
 
-@settings(max_examples=settings().max_examples // 33, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6 if LONG else 2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(changes=st.lists(CHANGES, min_size=4, max_size=8), selection=st.sampled_from(["tags", "tags", "all"]))
 def test_store_has_what_is_reached(changes, selection, empty_dataset, scenes, tmp_path_factory):
     root = tmp_path_factory.mktemp("random") / "dataset"

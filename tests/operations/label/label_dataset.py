@@ -111,3 +111,16 @@ class InvalidMaker(CountingMaker):
 class UnversionedMaker:
     def draw(self, objects: Sequence[LabelObject], grid: Grid) -> np.ndarray:
         return np.zeros((grid.height, grid.width), np.uint8)
+
+
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mask": ("label_masks", {}),
+    "by-size": ("label_masks", {"overlap": "smallest-on-top", "ignore": 255, "ignore_where": "depth > 8.5"}),
+    "wide": ("label_masks", {"overlap": "newest", "width": "45m", "all_touched": True}),
+    "soft": ("label_probabilities", {"background_band": True, "width": 3}),
+    "things": ("label_instances", {"width": "2px"}),
+    "multi": ("label_multilabel", {}),
+    "boxes": ("label_boxes", {"min_visible": 0.25}),
+    "own": ("label_custom", {"maker": CountingMaker, "options": {"scale": 2.5}}),
+}
+"""Labels of every kind: the method that makes each, and its options."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +11,17 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import NotFoundError, UsageError
-from tests.operations.label.label_dataset import FEATURES, LATER_FEATURES, CountingMaker, add_features, create_dataset
+from tests.operations.label.label_dataset import FEATURES, KINDS, LATER_FEATURES, add_features
 
-KINDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "mask": ("label_masks", {}),
-    "by-size": ("label_masks", {"overlap": "smallest-on-top", "ignore": 255, "ignore_where": "depth > 8.5"}),
-    "wide": ("label_masks", {"overlap": "newest", "width": "45m", "all_touched": True}),
-    "soft": ("label_probabilities", {"background_band": True, "width": 3}),
-    "most": ("label_probabilities", {"combine": "max"}),
-    "things": ("label_instances", {"width": "2px"}),
-    "multi": ("label_multilabel", {}),
-    "boxes": ("label_boxes", {"min_visible": 0.25}),
-    "own": ("label_custom", {"maker": CountingMaker, "options": {"scale": 2.5}}),
-}
 CHIPS = ("grid/a_c0_r0", "grid/a_c16_r0", "grid/a_c16_r16", "grid/a_c48_r0", "grid/a_c16_r48", "grid/a_c32_r48")
 
 
 @pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def labelled(labelled_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A scene in 16 chips with labels of every kind, tagged; then features were added or changed without an update."""
     folder = tmp_path_factory.mktemp("blame")
-    dataset = create_dataset(folder)
-    for name, (method, options) in KINDS.items():
-        getattr(dataset, method)(name, collection="grid", **options)
+    dataset = Dataset.open(shutil.copytree(labelled_template, folder / "dataset", symlinks=True))
+    dataset.label_probabilities("most", collection="grid", combine="max")
     dataset.tag("labelled")
     dataset.add_classes(["track"])
     add_features(dataset, folder / "later.geojson", LATER_FEATURES)
@@ -52,7 +41,7 @@ def find_distinct_pixels(dataset: Dataset, label: str, chip: str) -> list[tuple[
     return [(int(index % pixels.shape[2]), int(index // pixels.shape[2])) for index in indices]
 
 
-@pytest.mark.parametrize("label", KINDS)
+@pytest.mark.parametrize("label", [*KINDS, "most"])
 def test_features_explain_every_value(labelled: Dataset, label: str) -> None:
     count = 0
     for chip in CHIPS:
@@ -128,9 +117,9 @@ def test_label_names_the_version_that_it_shows(labelled: Dataset, label: str, wo
     assert sentence.endswith(f"; changed since in @{facts['position']} (features_added){effect}.")
 
 
-def test_removed_feature_is_said_to_be_removed(tmp_path: Path) -> None:
+def test_removed_feature_is_said_to_be_removed(dataset_template: Path, tmp_path: Path) -> None:
     """Another feature of the same class lies below it, so that the pixel would be the same."""
-    dataset = create_dataset(tmp_path)
+    dataset = Dataset.open(shutil.copytree(dataset_template, tmp_path / "dataset", symlinks=True))
     add_features(dataset, tmp_path / "twin.geojson", {"twin": FEATURES["pond"]})
     dataset.label_masks("mask", collection="grid")
     dataset.label_boxes("boxes", collection="grid", min_visible=0)
@@ -184,9 +173,9 @@ def test_unknown_label_is_not_found(labelled: Dataset, label: str, raster: str) 
         labelled.blame_pixel(label, raster, 0, 0)
 
 
-def test_padding_and_nodata_are_ignored(tmp_path: Path) -> None:
+def test_padding_and_nodata_are_ignored(dataset_template: Path, tmp_path: Path) -> None:
     """A chip that reaches beyond its scene has the ignored value there, whatever lies on it."""
-    dataset = create_dataset(tmp_path)
+    dataset = Dataset.open(shutil.copytree(dataset_template, tmp_path / "dataset", symlinks=True))
     dataset.cut_around_features("padded", size=40, at_border="pad", where="feature_id = 'far pond'")
     dataset.label_masks("valid", collection="padded", ignore=9)
     (chip,) = dataset.chips(where="raster_id LIKE 'padded/%'").to_pylist()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,12 @@ from geographer.storage.request import Change
 from geographer.storage.state.update import rebuild_state
 from tests.operations.label.label_dataset import (
     FEATURES,
+    KINDS,
     LATER_FEATURES,
     CountingMaker,
     InvalidMaker,
     UnversionedMaker,
     add_features,
-    create_dataset,
     read_mosaic,
     read_pixels,
 )
@@ -38,30 +37,6 @@ from tests.storage.log import digest_oracle as oracle
 from tests.test_schemas import find_faults
 
 MAKER = "tests.operations.label.label_dataset:CountingMaker"
-KINDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "mask": ("label_masks", {}),
-    "by-size": ("label_masks", {"overlap": "smallest-on-top", "ignore": 255, "ignore_where": "depth > 8.5"}),
-    "wide": ("label_masks", {"overlap": "newest", "width": "45m", "all_touched": True}),
-    "soft": ("label_probabilities", {"background_band": True, "width": 3}),
-    "things": ("label_instances", {"width": "2px"}),
-    "multi": ("label_multilabel", {}),
-    "boxes": ("label_boxes", {"min_visible": 0.25}),
-    "own": ("label_custom", {"maker": CountingMaker, "options": {"scale": 2.5}}),
-}
-
-
-@pytest.fixture(scope="module")
-def dataset_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return create_dataset(tmp_path_factory.mktemp("kinds")).root
-
-
-@pytest.fixture(scope="module")
-def labelled_template(dataset_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dataset with labels of every kind."""
-    dataset = Dataset.open(shutil.copytree(dataset_template, tmp_path_factory.mktemp("kinds") / "labelled_dataset"))
-    for name, (method, options) in KINDS.items():
-        getattr(dataset, method)(name, collection="grid", **options)
-    return dataset.root
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,21 +11,21 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError
-from tests.operations.label.label_dataset import create_dataset
 
 
 @pytest.fixture(scope="module")
-def labelled_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    dataset = create_dataset(tmp_path_factory.mktemp("replace"))
+def masked_template(dataset_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("replace")
+    dataset = Dataset.open(shutil.copytree(dataset_template, folder / "dataset", symlinks=True))
     dataset.cut_grid("large", size=32)
     dataset.label_masks("mask", collection="grid")
     return dataset.root
 
 
 @pytest.fixture
-def dataset(labelled_template: Path, open_copy: Callable[[Path], Dataset]) -> Dataset:
+def dataset(masked_template: Path, open_copy: Callable[[Path], Dataset]) -> Dataset:
     """A scene in 16 and in 4 chips; the 16 have masks."""
-    return open_copy(labelled_template)
+    return open_copy(masked_template)
 
 
 def list_labels(dataset: Dataset, name: str = "mask", at: int | None = None) -> dict[str, tuple[str, str]]:

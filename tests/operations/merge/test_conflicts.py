@@ -114,13 +114,14 @@ def test_option_settles_all_as_resolving_does(dataset, side):
         assert mirrored[name] == settled[name], name
 
 
-def test_crossing_merges_list_conflicts_again(dataset):
-    """Each side kept its values, so that the last common revisions differ in them."""
+def test_crossing_merges_list_conflicts_again(dataset, tmp_path):
+    """Each side kept its values, so that the last common revisions differ in them; all else is taken over."""
     for name in ("left", "right"):
         dataset.create_branch(f"{name}-before", name)
     for own, other in (("left", "right-before"), ("right", "left-before")):
         dataset.switch_branch(own)
         dataset.merge_branch(other, on_conflict="ours")
+        add_features(dataset, tmp_path, {f"later on {own}": FEATURES["q1"]}, depth=1)
     result = dataset.merge_branch("left")
     conflicts = list_by_key(dataset)
     assert len(result.summary["bases"]) == 2
@@ -131,6 +132,7 @@ def test_crossing_merges_list_conflicts_again(dataset):
     assert (conflicts["feature", "p2", None]["theirs"], conflicts["raster", "b", None]["ours"]) == (None, None)
     dataset.resolve_conflicts([], "theirs", all_conflicts=True)
     features = read_features(dataset)
+    assert features.keys() >= {"later on left", "later on right"}
     assert (features["p1"]["depth"], "p2" in features, features["n2"]["class"]) == (2, False, "moss")
     resolved = read_content(dataset)
     dataset.switch_branch("left")

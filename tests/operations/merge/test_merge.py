@@ -14,6 +14,7 @@ from geographer.storage.log.branches import Location, create_chain
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 from tests.operations.merge.forked_dataset import add_features, fork, read_content
 from tests.sample_history import delete_object, grid_coordinates, point_geometry, write_scenes
+from tests.sample_team import long_form
 
 
 @pytest.fixture
@@ -93,6 +94,7 @@ def test_merge_again_takes_only_what_is_new(points, tmp_path):
     assert read_content(points) == content
 
 
+@long_form
 def test_crossing_merges_never_lose_an_edit(points, tmp_path):
     """However often both cross: what they differ in stays a conflict, and all else is taken over."""
     edit_on(points, "topic", tmp_path, p=2)

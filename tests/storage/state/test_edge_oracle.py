@@ -24,6 +24,7 @@ from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo, Head
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.log.append import append_event, create_log
 from geographer.storage.state.update import rebuild_state, update_state
+from tests.sample_team import LONG
 
 LONLAT = "EPSG:4326"
 FAR_NORTH, FAR_SOUTH = "EPSG:3413", "EPSG:3031"
@@ -418,7 +419,7 @@ def random_raster(name, crs, random):
     return Raster(name, crs, turned(outline, random.uniform(0, 360)) if random.uniform() < 0.6 else outline)
 
 
-@settings(max_examples=4, deadline=None, derandomize=True)
+@settings(max_examples=4 if LONG else 2, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_points_near_raster_border(tmp_path_factory, seed):
     random = np.random.default_rng(seed)
@@ -567,7 +568,7 @@ def test_edges_of_readded_objects(tmp_path, update):
     check_event_by_event(tmp_path, steps)
 
 
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=6 if LONG else 3, deadline=None, derandomize=True)
 @given(
     st.lists(
         st.tuples(

@@ -19,6 +19,7 @@ from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace import checked_files
 from tests import REPOSITORY
 from tests.sample_history import HEAD, V1, delete_object, find_cached_file, flip_bit_of_file, read_contents
+from tests.sample_team import select_cases
 
 
 @pytest.fixture
@@ -299,12 +300,15 @@ def test_checkout_names_missing_file(root, tmp_path):
 
 @pytest.mark.parametrize(
     "method",
-    [
-        ("geographer.storage.unit_of_work", "UnitOfWork", "checkout_workspace"),
-        ("geographer.storage.dvc.store", "Store", "restore_files"),
-        ("geographer.storage.dvc.store", "Store", "track_folder"),
-        ("geographer.storage.dvc.store", "Store", "save_dvc_state"),
-    ],
+    select_cases(
+        [
+            ("geographer.storage.unit_of_work", "UnitOfWork", "checkout_workspace"),
+            ("geographer.storage.dvc.store", "Store", "track_folder"),
+            ("geographer.storage.dvc.store", "Store", "restore_files"),
+            ("geographer.storage.dvc.store", "Store", "save_dvc_state"),
+        ],
+        2,
+    ),
 )
 def test_next_command_completes_killed_one(root, method):
     process = subprocess.run(
