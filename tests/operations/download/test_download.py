@@ -125,22 +125,7 @@ def test_unmet_features_are_counted_by_reason(dataset, archive_folder, tmp_path)
 
 @pytest.mark.usefixtures("one_pond")
 def test_update_downloads_before_cutting(dataset, archive_folder, tmp_path):
-    add_scene(archive_folder, "one")
-    add_scene(archive_folder, "two", column=400)
-    download(dataset, archive_folder)
-    dataset.cut_around_features("chips", size=16)
-    add_features(dataset, tmp_path, b=point_geometry(410, 5))
-
-    kinds = [result.kind for result in dataset.update() if result.changed]
-
-    assert kinds == ["rasters_downloaded", "chips_cut"]
-    assert list_fetched(archive_folder) == ["one", "two"]
-    assert len(dataset.chips()) == 2
-    assert not any(result.changed for result in dataset.update())
-
-
-@pytest.mark.usefixtures("one_pond")
-def test_update_order_ignores_declaration_order(dataset, archive_folder, tmp_path):
+    """Whatever was declared first."""
     dataset.add_rasters(write_scenes(tmp_path / "own", "own"))
     dataset.cut_around_features("chips", size=16)
     add_scene(archive_folder, "two", column=400)
@@ -148,7 +133,9 @@ def test_update_order_ignores_declaration_order(dataset, archive_folder, tmp_pat
     add_features(dataset, tmp_path, b=point_geometry(410, 5))
 
     assert [result.kind for result in dataset.update()] == ["rasters_downloaded", "chips_cut"]
+    assert list_fetched(archive_folder) == ["two"]
     assert len(dataset.chips()) == 2
+    assert not any(result.changed for result in dataset.update())
 
 
 def test_only_failed_product_is_retried(dataset, archive_folder, tmp_path):
@@ -474,21 +461,12 @@ def test_removed_raster_is_not_fetched_again(dataset, archive_folder, tmp_path):
     dataset.remove_rasters(["bad"])
 
     dataset.update()
+    dataset.download(
+        "others", source=FOLDER_SOURCE, source_options={"folder": str(archive_folder)}, max_cloud=90, target_count=2
+    )
 
     assert list_raster_ids(dataset) == ["good"]
     assert list_fetched(archive_folder) == ["bad", "good"]
-
-
-@pytest.mark.usefixtures("one_pond")
-def test_other_recipe_skips_removed_raster(dataset, archive_folder, tmp_path):
-    add_scene(archive_folder, "bad")
-    add_scene(archive_folder, "good", cloud_cover=40.0)
-    download(dataset, archive_folder)
-    dataset.remove_rasters(["bad"])
-
-    dataset.download("others", source=FOLDER_SOURCE, source_options={"folder": str(archive_folder)}, max_cloud=90)
-
-    assert list_raster_ids(dataset) == ["good"]
 
 
 def test_union_reports_uncovered_part(dataset, archive_folder, tmp_path):
