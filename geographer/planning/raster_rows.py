@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
 from geographer.base.canonical_json import canonical_json
-from geographer.base.errors import UsageError
+from geographer.base.errors import CorruptError, UsageError
 from geographer.base.values import Checksums, Grid
 from geographer.storage.events.row_tables import make_row_table
 
@@ -59,11 +59,12 @@ class RasterOptions(NamedTuple):
 
 
 def describe_raster(
-    path: Path, options: RasterOptions, reference_path: str | None = None
+    path: Path, options: RasterOptions, reference_path: str | None = None, embedded: Path | None = None
 ) -> tuple[RasterRow, Checksums, Mapping[str, str]]:
     """Read a raster file, all of its pixels included, and return its log row, checksums and GDAL tags.
 
-    The log records `reference_path` for a file that stays in place (see `Roots.record_files`).
+    The log records `reference_path` for a file that stays in place (see `Roots.record_files`). `embedded` is stored in
+    place of the file, see `embed_sidecar_metadata`.
 
     Raises:
         UsageError: The file is not a raster, has no CRS or depends on sidecar files.
@@ -71,16 +72,19 @@ def describe_raster(
     """
     from geographer.rasters.checksums import compute_checksums
     from geographer.rasters.pixel_digest import compute_pixel_digest
-    from geographer.rasters.read import read_raster_info, reject_inexact_nodata, reject_sidecars
+    from geographer.rasters.read import read_raster_info
+    from geographer.rasters.sidecars import reject_sidecars
 
     info = read_raster_info(path, crs=options.crs, footprint=options.footprint, acquired=options.acquired)
-    reject_inexact_nodata(path)
     if reference_path is not None:
         storage, log_path = "reference", reference_path
     else:
-        reject_sidecars(path, info, crs=options.crs, footprint=options.footprint)
+        reject_sidecars(path, info, crs=options.crs, footprint=options.footprint, embedded=embedded)
         storage, log_path = "dvc", make_stored_path(path, options.collection, options.id_folders)
-    checksums = compute_checksums(path)
+    checksums = compute_checksums(embedded or path)
+    pixel_digest = compute_pixel_digest(embedded or path, crs=options.crs)
+    if embedded and pixel_digest != compute_pixel_digest(path, crs=options.crs):
+        raise CorruptError(f"the pixels of raster '{path}' were not copied exactly. Convert it with gdal_translate.")
     row: RasterRow = {
         "raster_id": make_raster_id(path, options.id_folders),
         "collection": options.collection,
@@ -89,7 +93,7 @@ def describe_raster(
         "size": checksums.size,
         "md5": checksums.md5,
         "sha256": checksums.sha256,
-        "pixel_digest": compute_pixel_digest(path, crs=options.crs),
+        "pixel_digest": pixel_digest,
         **_describe_named_grid(path, info),
         "acquired": info.acquired.isoformat() if info.acquired else None,
         "outline": info.footprint_wkb,
@@ -112,9 +116,11 @@ def make_raster_rows(rows: Sequence[Mapping[str, object]]) -> "pa.Table":
 
 
 def describe_grid(grid: Grid, bands: int, dtype: str, nodata: float | None) -> RasterRow:
-    """Return the columns of a grid and its pixels; nodata is JSON text, or `nan`, which JSON lacks."""
+    """Return the columns of a grid and its pixels; nodata is JSON text, or `nan`, `inf` or `-inf`."""
+    from geographer.rasters.nodata import format_nodata
+
     transform = canonical_json([float(number) for number in grid.transform])
-    text = None if nodata is None else "nan" if nodata != nodata else canonical_json(float(nodata))
+    text = None if nodata is None else format_nodata(nodata) or canonical_json(float(nodata))
     size = RasterRow(crs=grid.crs, width=grid.width, height=grid.height, transform=transform)
     return {**size, "bands": bands, "dtype": dtype, "nodata": text}
 

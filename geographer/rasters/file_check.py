@@ -8,7 +8,7 @@ from geographer.base.atomic_files import FileDamage, check_file
 from geographer.base.errors import GeographerError
 from geographer.base.values import Checksums, Grid
 from geographer.rasters.crs import parse_crs
-from geographer.rasters.metadata import is_same_number
+from geographer.rasters.nodata import is_same_nodata, read_nodata
 from geographer.rasters.pixel_digest import compute_pixel_digest
 from geographer.rasters.read import open_raster, read_grid
 
@@ -39,11 +39,11 @@ def check_raster_file(path: Path, checksums: Checksums, recorded: RecordedRaster
     try:
         with open_raster(path) as raster:
             is_single_file = raster.driver == "GTiff" and len(raster.files) == 1
-            grid, nodata = read_grid(raster, crs if recorded.has_given_crs else None), raster.nodata
+            grid, nodata = read_grid(raster, crs if recorded.has_given_crs else None), read_nodata(raster)
         is_intact = (
             replace(grid, crs=crs) == recorded.grid
             and parse_crs(grid.crs) == parse_crs(crs)
-            and is_same_number(nodata, recorded.nodata)
+            and is_same_nodata(nodata, recorded.nodata)
             and (is_single_file or compute_pixel_digest(path, crs=crs) == recorded.pixel_digest)
         )
     except GeographerError:

@@ -1,6 +1,5 @@
 """Raster metadata that chips inherit (nodata, colours, band names, scales, tags), checked to be storable in GeoTIFF."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from geographer.base.errors import UsageError
 from geographer.base.values import Transform
 from geographer.rasters.crs import crs_to_text, parse_crs
+from geographer.rasters.nodata import is_same_nodata, read_nodata
 from geographer.rasters.write import GeoTiffMetadata, encode_geotiff
 
 _FILE_NAMESPACES = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "GEOLOCATION", "COLOR_PROFILE"}
@@ -33,7 +33,7 @@ def read_metadata(raster: DatasetReader, crs: str, bands: tuple[int, ...]) -> Ge
         crs=parse_crs(crs),
         count=len(bands),
         dtype=str(np.dtype(raster.dtypes[0])),
-        nodata=raster.nodata,
+        nodata=read_nodata(raster),
         interpretation=interpretation,
         colormap=raster.colormap(bands[0]) if interpretation == (ColorInterp.palette,) else None,
         descriptions=select_values(raster.descriptions, None),
@@ -63,6 +63,8 @@ def _collect_tags(raster: DatasetReader) -> dict[str | None, dict[str, str]]:
     tags = {namespace: _drop_statistics(raster.tags(ns=namespace)) for namespace in (None, *sorted(namespaces))}
     if tags[None].get("AREA_OR_POINT") == "Area":
         del tags[None]["AREA_OR_POINT"]
+    # GDAL takes its pixels for masked; chips have an internal mask instead, which holds for each selection of bands.
+    tags[None].pop("NODATA_VALUES", None)
     return {namespace: values for namespace, values in tags.items() if values}
 
 
@@ -77,16 +79,11 @@ def _find_lost_fields(metadata: GeoTiffMetadata, crs: str) -> list[str]:
         tuples = {"names of bands": "descriptions", "scales": "scales", "offsets": "offsets", "units": "units"}
         is_stored = {
             "CRS": bool(stored.crs) and crs_to_text(stored.crs) == crs,
-            "nodata": is_same_number(metadata.nodata, stored.nodata),
+            "nodata": is_same_nodata(metadata.nodata, read_nodata(stored)),
             "colours": _has_same_colours(metadata, stored),
             **{noun: getattr(metadata, name) in ((), getattr(stored, name)) for noun, name in tuples.items()},
         }
     return [field for field, is_same in is_stored.items() if not is_same]
-
-
-def is_same_number(a: float | None, b: float | None) -> bool:
-    """Return whether two numbers are equal, both NaN or both None."""
-    return a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b))
 
 
 def _has_same_colours(metadata: GeoTiffMetadata, stored: DatasetReader) -> bool:

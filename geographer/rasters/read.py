@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.features import shapes
 from rasterio.io import DatasetReader, DatasetWriter
@@ -22,15 +22,15 @@ from rasterio.windows import Window as RasterioWindow
 from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
-from geographer.base.errors import CorruptError, GeographerError, NotFoundError, UsageError, quote_names
+from geographer.base.errors import CorruptError, NotFoundError, UsageError, quote_names
 from geographer.base.values import Grid, Transform
 from geographer.rasters.crs import crs_to_text, parse_crs
+from geographer.rasters.nodata import read_nodata
 
 FootprintKind = Literal["bounds", "valid"]
 
 _MASK_STRIP_BYTES = 1 << 25
-_NO_SIDECARS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
-_MAX_EXACT_NODATA = 2**53
+NO_SIDECARS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 _MAX_ABS_X, _MAX_ABS_Y = 400.0, 100.0
 """Limits of geographic coordinates: 360° and 90° with room for the outer edges of pixels; or in grads."""
 
@@ -39,7 +39,8 @@ _MAX_ABS_X, _MAX_ABS_Y = 400.0, 100.0
 class RasterInfo:
     """The properties of a raster file.
 
-    `dtype` is numpy's name of the pixel type, such as `uint16`; the `nodata` value of all bands may be NaN.
+    `dtype` is numpy's name of the pixel type, such as `uint16`; the `nodata` value of all bands may be NaN, and is as
+    `read_nodata` returns it.
     `footprint_wkb` is a (multi)polygon in the raster's CRS (x before y) with counter-clockwise shells, as little-endian
     WKB. `is_axis_aligned` is False if the transform rotates or shears. `acquired` is in UTC; `tags` are those of GDAL's
     default domain.
@@ -81,7 +82,7 @@ def read_raster_info(
             grid=grid,
             band_count=raster.count,
             dtype=str(np.dtype(raster.dtypes[0])),
-            nodata=None if raster.nodata is None else float(raster.nodata),
+            nodata=read_nodata(raster),
             footprint_wkb=traced or grid_footprint_wkb(grid),
             is_axis_aligned=b == d == 0 and a != 0 and e != 0,
             acquired=None if acquired is None else _read_acquisition_time(raster, acquired),
@@ -98,7 +99,7 @@ def open_raster(path: Path, *, with_sidecars: bool = True) -> DatasetReader:
         raise NotFoundError(f"raster '{path}' not found. Check the path.")
     if not path.is_file() or not path.stat().st_size:
         raise UsageError(f"'{path}' is {'an empty file' if path.is_file() else 'a folder'}, not a raster.")
-    environment = nullcontext() if with_sidecars else rasterio.Env(**_NO_SIDECARS)
+    environment = nullcontext() if with_sidecars else rasterio.Env(**NO_SIDECARS)
     try:
         with environment, warnings.catch_warnings(), translate_metadata_errors(path):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -186,30 +187,6 @@ def _check_bands(raster: DatasetReader) -> None:
         raise UsageError(f"raster '{raster.name}' has complex integer pixels. Convert it to complex64.")
 
 
-def reject_inexact_nodata(path: Path) -> None:
-    """Raise `UsageError` if chips cannot keep what masks pixels: a value that float64 rounds, or NODATA_VALUES."""
-    with open_raster(path) as raster:
-        _check_nodata(raster)
-
-
-def _check_nodata(raster: DatasetReader) -> None:
-    if "NODATA_VALUES" in raster.tags():
-        raise UsageError(
-            f"raster '{raster.name}' marks pixels without data by the tag NODATA_VALUES, which chips cannot keep. "
-            "Write them as an internal mask: gdal_translate -mask mask --config GDAL_TIFF_INTERNAL_MASK YES"
-        )
-    is_masked = any(MaskFlags.nodata in flags for flags in raster.mask_flag_enums)
-    if raster.dtypes[0] in ("int64", "uint64") and is_masked and not _is_exact(raster.nodata):
-        raise UsageError(
-            f"the nodata value of raster '{raster.name}' ({raster.dtypes[0]}) is beyond 2^53, which is not kept "
-            "exactly. Set a smaller one with gdal_translate -a_nodata, or convert the raster to another type."
-        )
-
-
-def _is_exact(nodata: float | None) -> bool:
-    return nodata is not None and abs(nodata) < _MAX_EXACT_NODATA
-
-
 def _check_geographic_bounds(name: str, grid: Grid) -> None:
     corners = find_grid_corners(grid)
     x, y = np.abs(corners).max(axis=0)
@@ -287,46 +264,3 @@ def _read_acquisition_time(raster: DatasetReader, tag: str) -> datetime:
             f"invalid time '{text}' in tag '{tag}' of raster '{raster.name}'. Use ISO 8601 or 'YYYY:MM:DD HH:MM:SS'."
         ) from error
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-def _read_band_metadata(raster: DatasetReader) -> dict[str, object]:
-    """Return what chips inherit and GDAL may read from a sidecar file, by its noun."""
-    colors = raster.colorinterp
-    return {
-        "scales": raster.scales,
-        "offsets": raster.offsets,
-        "units": raster.units,
-        "descriptions": raster.descriptions,
-        "colours": (colors, raster.colormap(1) if colors == (ColorInterp.palette,) else None),
-    }
-
-
-def reject_sidecars(path: Path, info: RasterInfo, *, crs: str | None, footprint: FootprintKind) -> None:
-    """Raise UsageError if the raster at `path`, with this `info`, depends on sidecar files, which are not stored.
-
-    Overviews and statistics in sidecar files are harmless. World files, mask files, the sources of a VRT, and
-    `.aux.xml` with a CRS, nodata, scale, offset, unit, description or colours are not. `read_raster_info` returned
-    `info` for the file with the same `crs` and `footprint`.
-    """
-    with open_raster(path) as raster:
-        sidecars = [Path(file) for file in raster.files if not Path(file).samefile(path)]
-        is_virtual, band_metadata = raster.driver == "VRT", _read_band_metadata(raster)
-    if not sidecars:
-        return
-    names = quote_names([file.name for file in sidecars])
-    own_metadata = band_metadata
-    with suppress(GeographerError), open_raster(path, with_sidecars=False) as raster:
-        own_metadata = _read_band_metadata(raster)
-    if lost := [name for name, value in own_metadata.items() if value != band_metadata[name]]:
-        raise UsageError(
-            f"the {' and '.join(lost)} of raster '{path}' are in {names}, a file beside it, which is not stored. Write "
-            "them into the raster (gdal_translate raster.tif copy.tif), or keep it in its place with --mode reference."
-        )
-    info_of_file = None
-    with rasterio.Env(**_NO_SIDECARS), suppress(GeographerError):
-        info_of_file = replace(read_raster_info(path, crs=crs, footprint=footprint), acquired=info.acquired)
-    if is_virtual or any(file.suffix == ".msk" for file in sidecars) or info_of_file != info:
-        raise UsageError(
-            f"raster '{path}' depends on other files: its CRS, transform, mask or pixels are in {names}. Convert it to "
-            "one GeoTIFF, or keep it in its place with --mode reference."
-        )

@@ -16,6 +16,7 @@ from geographer.base.atomic_files import write_atomic
 from geographer.base.errors import StorageError
 from geographer.base.values import Checksums, Grid, Transform
 from geographer.rasters.checksums import compute_content_checksums
+from geographer.rasters.nodata import PLACEHOLDER, is_wide_nodata, write_wide_nodata
 from geographer.rasters.pixel_digest import compute_array_digest
 
 _PREDICTORS = {"i": 2, "u": 2, "f": 3, "c": 1}
@@ -34,7 +35,7 @@ class GeoTiffMetadata:
     crs: CRS
     count: int
     dtype: str
-    nodata: float | int | None = None
+    nodata: float | None = None
     interpretation: tuple[ColorInterp, ...] = ()
     colormap: Mapping[int, tuple[int, int, int, int]] | None = None
     descriptions: tuple[str | None, ...] = ()
@@ -61,7 +62,9 @@ def encode_geotiff(
             raster.write(pixels)
             if mask is not None:
                 raster.write_mask(mask)
-        return bytes(file.getbuffer())
+        content = bytes(file.getbuffer())
+    nodata = metadata.nodata
+    return write_wide_nodata(content, int(nodata)) if nodata is not None and is_wide_nodata(nodata) else content
 
 
 def write_and_hash(destination: Path, content: bytes, pixels: NDArray[np.generic], grid: Grid) -> tuple[Checksums, str]:
@@ -76,7 +79,10 @@ def write_and_hash(destination: Path, content: bytes, pixels: NDArray[np.generic
 
 
 def make_creation_options(metadata: GeoTiffMetadata, height: int, width: int) -> dict[str, object]:
-    """Return GDAL's creation options; strips of 64 rows were fastest to write and read for chips of 256 pixels."""
+    """Return GDAL's creation options; strips of 64 rows were fastest to write and read for chips of 256 pixels.
+
+    A nodata value that `is_wide_nodata` is replaced by its `PLACEHOLDER`, see `write_wide_nodata`.
+    """
     tiles = {"tiled": True, "blockxsize": 256, "blockysize": 256}
     blocks = tiles if max(height, width) > 512 else {"tiled": False, "blockysize": 64}
     return {
@@ -86,7 +92,7 @@ def make_creation_options(metadata: GeoTiffMetadata, height: int, width: int) ->
         "count": metadata.count,
         "dtype": metadata.dtype,
         "crs": metadata.crs,
-        "nodata": metadata.nodata,
+        "nodata": PLACEHOLDER[metadata.dtype] if is_wide_nodata(metadata.nodata) else metadata.nodata,
         "interleave": "pixel",
         "compress": "zstd",
         "zstd_level": 1,

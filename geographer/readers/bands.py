@@ -16,6 +16,7 @@ from geographer.base.errors import CorruptError, UsageError, quote_names, quote_
 from geographer.base.values import Grid
 from geographer.rasters.crs import parse_crs
 from geographer.rasters.metadata import require_geotiff_roundtrip
+from geographer.rasters.nodata import require_float_nodata
 from geographer.rasters.read import find_grid_corners
 from geographer.rasters.write import GeoTiffMetadata
 from geographer.readers.band_stack import (
@@ -237,7 +238,7 @@ def _read_bands(name: str, path: Path, only: int | None) -> list[_Band]:
         bands = []
         for number in numbers:
             index = number - 1
-            dtype, nodata = np.dtype(raster.dtypes[index]), raster.nodatavals[index]
+            dtype, nodata = np.dtype(raster.dtypes[index]), require_float_nodata(raster)
             band = _Band(
                 name=name if len(numbers) == 1 else f"{name}_{raster.descriptions[index] or number}",
                 file_name=name,

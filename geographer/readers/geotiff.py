@@ -12,6 +12,7 @@ from geographer.base.band_names import BandNames, find_band
 from geographer.base.errors import CorruptError, UsageError, quote_names, quote_objects
 from geographer.rasters.crs import crs_to_text
 from geographer.rasters.metadata import read_metadata
+from geographer.rasters.nodata import require_float_nodata
 from geographer.readers.band_stack import (
     Layer,
     check_pixels,
@@ -65,6 +66,7 @@ class GeoTiffReader(Reader):
                     temporary.replace(destination)
                 return ReadResult(notes, unchanged_bytes=True)
             metadata = read_metadata(raster, crs_to_text(raster.crs), bands)
+            nodata = require_float_nodata(raster)
             resampling = choose_resampling(file_grid, grid, self.options.get("resampling"))
             if ColorInterp.palette in metadata.interpretation:
                 resampling = Resampling.nearest
@@ -72,7 +74,7 @@ class GeoTiffReader(Reader):
             has_mask = not has_alpha and MaskFlags.per_dataset in raster.mask_flag_enums[bands[0] - 1]
             names = [raster.descriptions[band - 1] or str(band) for band in bands]
             layers = [
-                Layer(name, path, band, file_grid, raster.nodata, has_mask, resampling)
+                Layer(name, path, band, file_grid, nodata, has_mask, resampling)
                 for name, band in zip(names, bands, strict=True)
             ]
         mask = replace(layers[0], nodata=None) if has_mask else None

@@ -1,13 +1,17 @@
 """Add rasters: read and hash raster files, and plan the `rasters_added` event."""
 
+import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, ClassVar, Final, NamedTuple
 
 import msgspec
 
+from geographer.base.atomic_files import TEMPORARY_FILES, translate_os_errors
 from geographer.base.errors import ConflictError, GeographerError, UsageError, quote_names, quote_objects
 from geographer.base.parameters import Parameter
 from geographer.base.redaction import require_no_credentials
@@ -17,6 +21,7 @@ from geographer.operations.add.events import RastersAdded
 from geographer.operations.add.features import Replace
 from geographer.operations.add.gdal_tags import make_tag_columns
 from geographer.operations.add.raster_files import choose_id_folders, list_raster_files, map_files_by_id
+from geographer.planning.embedding_change import EmbeddingChange
 from geographer.planning.input_problems import NamedTexts, make_skipped_rows, omit_lone_skips
 from geographer.planning.raster_rows import (
     Footprint,
@@ -36,6 +41,8 @@ from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext, Request
 from geographer.storage.workspace.paths import require_new_path
 from geographer.storage.workspace.roots import RecordedFiles, Roots, split_root
+
+logger = logging.getLogger(__name__)
 
 _PATHS: Final = Parameter(
     "Raster files, and folders with raster files.",
@@ -83,12 +90,13 @@ ExistingRasters = Mapping[str, ExistingRaster]
 
 
 class DescribedFile(NamedTuple):
-    """A raster file with its log row, checksums and GDAL tags."""
+    """A raster file with its log row, checksums and GDAL tags; `is_embedded`: stored with metadata of its sidecars."""
 
     path: Path
     row: RasterRow
     checksums: Checksums
     tags: Mapping[str, str]
+    is_embedded: bool
 
 
 class RasterPaths(Request, frozen=True):
@@ -161,10 +169,10 @@ def plan_raster_addition(
     references = RecordedFiles({}, {})
     if request.mode == "reference":
         references = Roots(root).record_files(files.values(), revision.connection)
-    described, skipped = _describe_files(revision, [*files.values()], references, request)
+    described, skipped = _describe_files(revision, root, [*files.values()], references, request)
     columns, properties = make_tag_columns(request.tags if described else (), [file.tags for file in described])
     rows: dict[str, RasterRow] = {}
-    for (_, row, _, _), text in zip(described, properties, strict=True):
+    for (_, row, *_), text in zip(described, properties, strict=True):
         raster_id = row["raster_id"]
         change = "changed" if raster_id in existing else "added"
         rows[raster_id] = {**row, "properties": (properties_by_id or {}).get(raster_id, text), "change": change}
@@ -182,11 +190,17 @@ def plan_raster_addition(
         return ReferenceChange(event, tables, new_roots={k: v for k, v in references.new_roots.items() if k in used})
     stored = [(file.path, file.checksums) for file in described if file.row["raster_id"] in rows]
     linked_md5s = {checksums.md5 for _, checksums in stored} if request.mode == "link" else ()
-    return Change(event, tables, stored, linked_md5s=linked_md5s)
+    embedded = {file.path for file in described if file.is_embedded and file.row["raster_id"] in rows}
+    if embedded:
+        logger.warning(
+            "metadata of bands in .aux.xml files is written into the stored copies of %s, whose pixels are unchanged",
+            quote_names(sorted(path.name for path in embedded)),
+        )
+    return EmbeddingChange(event, tables, stored, linked_md5s=linked_md5s, embedded=embedded)
 
 
 def _describe_files(
-    revision: Revision, files: list[Path], references: RecordedFiles, request: AddRasters
+    revision: Revision, root: Path, files: list[Path], references: RecordedFiles, request: AddRasters
 ) -> tuple[list[DescribedFile], NamedTexts]:
     """Return the valid files, and the names of invalid ones with the reasons."""
     names = (request.collection, request.crs, request.footprint, request.acquired, request.id_folders or 0)
@@ -194,15 +208,31 @@ def _describe_files(
     described, skipped = [], []
     for path in files:
         try:
-            row, checksums, tags = describe_raster(path, options, references.path_by_file.get(path))
+            with _embed_temporarily(root, path, request.mode) as embedded:
+                row, checksums, tags = describe_raster(path, options, references.path_by_file.get(path), embedded)
             _reject_unusable_crs(revision, path, row["crs"])
             require_no_credentials("path of a raster", [row["path"]])
-            described.append(DescribedFile(path, row, checksums, tags))
+            described.append(DescribedFile(path, row, checksums, tags, embedded is not None))
         except GeographerError as error:
             if request.on_error == "fail":
                 raise
             skipped.append((path.name, str(error)))
     return described, skipped
+
+
+@contextmanager
+def _embed_temporarily(root: Path, path: Path, mode: StorageMode) -> Iterator[Path | None]:
+    """Yield the file that is stored for a raster whose sidecars hold metadata of its bands; None: the raster itself."""
+    from geographer.rasters.sidecars import embed_sidecar_metadata, find_sidecar_metadata
+
+    if mode == "reference" or not find_sidecar_metadata(path):
+        yield None
+        return
+    with TemporaryDirectory(prefix=TEMPORARY_FILES.removesuffix("*"), dir=root) as folder:
+        target = Path(folder) / path.name
+        with translate_os_errors(target):
+            embed_sidecar_metadata(path, target)
+        yield target
 
 
 def _reject_unusable_crs(revision: Revision, path: Path, crs: str) -> None:

@@ -108,7 +108,8 @@ class TakeInChange(Change):
 
 def _is_single_file(raster: SourceRaster) -> bool:
     """Return whether a raster is the same without the files beside it; a CRS that the user gave counts as its own."""
-    from geographer.rasters.read import read_raster_info, reject_sidecars
+    from geographer.rasters.read import read_raster_info
+    from geographer.rasters.sidecars import reject_sidecars
 
     crs: str | None = raster.grid.crs
     try:

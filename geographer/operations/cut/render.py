@@ -20,6 +20,7 @@ from geographer.base.executors import make_executor
 from geographer.base.values import Checksums, Grid, Window
 from geographer.operations.cut.windows.chips import clip_window
 from geographer.rasters.metadata import read_metadata
+from geographer.rasters.nodata import is_same_nodata, read_nodata
 from geographer.rasters.pixel_digest import make_row_buffer
 from geographer.rasters.read import open_raster, read_grid, translate_read_errors
 from geographer.rasters.write import encode_geotiff, write_and_hash
@@ -140,6 +141,7 @@ class _ChipReader:
         self._dtype = np.dtype(raster.dtypes[0])
         flags = raster.mask_flag_enums[0]
         self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+        self._nodata = read_nodata(raster)
         self._read_metadata = cache(partial(read_metadata, raster, self._grid.crs))
 
     def sort_by_block(self, tasks: list[_IndexedTask]) -> list[_IndexedTask]:
@@ -163,8 +165,8 @@ class _ChipReader:
 
         def write_chip() -> ChipResult:
             checksums, digest = write_and_hash(Path(task.destination), content, pixels, grid)
-            nodata = None if metadata.nodata is None else float(metadata.nodata)
-            return ChipResult(index, task.destination, checksums, digest, grid, metadata.count, metadata.dtype, nodata)
+            number, dtype, nodata = metadata.count, metadata.dtype, metadata.nodata
+            return ChipResult(index, task.destination, checksums, digest, grid, number, dtype, nodata)
 
         return write_chip
 
@@ -176,9 +178,10 @@ class _ChipReader:
         pixels = make_row_buffer(len(bands), window.height, window.width, self._dtype)
         mask = np.zeros((window.height, window.width), np.uint8) if self._has_mask else None
         if inside != window:
+            pad_value = self._find_exact_pad_value(task)
             for index, band in enumerate(bands):
                 is_alpha = self._raster.colorinterp[band - 1] == ColorInterp.alpha
-                pixels[index] = self._dtype.type(0 if is_alpha else task.pad_value)
+                pixels[index] = self._dtype.type(0 if is_alpha else pad_value)
         rows = slice(inside.row - window.row, inside.row - window.row + inside.height)
         columns = slice(inside.col - window.col, inside.col - window.col + inside.width)
         with translate_read_errors(self._raster.name):
@@ -198,13 +201,18 @@ class _ChipReader:
             raise UsageError(f"{window} contains no pixel of {raster}.")
         raise UsageError(f"{window} crosses the edge of {raster}. Shift it inside, or pad it.")
 
+    def _find_exact_pad_value(self, task: ChipTask) -> float | None:
+        """Return the pad value of a task; of a nodata value, which the state rounds to float64, the exact one."""
+        return self._nodata if is_same_nodata(self._nodata, task.pad_value) else task.pad_value
+
     def _validate_task(self, task: ChipTask) -> None:
         self._clip_to_raster(task)
-        if task.pad_value is not None and self._dtype.kind in "iu":
+        pad_value = self._find_exact_pad_value(task)
+        if pad_value is not None and self._dtype.kind in "iu":
             limits = np.iinfo(self._dtype.name)
-            if not limits.min <= task.pad_value <= limits.max or task.pad_value != int(task.pad_value):
+            if not limits.min <= pad_value <= limits.max or pad_value != int(pad_value):
                 numbers = f"Use a whole number from {limits.min} to {limits.max}."
-                raise UsageError(f"invalid pad value {task.pad_value} for {self._dtype}. {numbers}")
+                raise UsageError(f"invalid pad value {pad_value} for {self._dtype}. {numbers}")
         if unknown := set(task.bands or ()) - set(self._raster.indexes):
             bands = f"Use bands 1 to {self._raster.count}."
             raise UsageError(f"raster '{self._raster.name}' has no band {min(unknown)}. {bands}")

@@ -73,10 +73,11 @@ def _find_fault(
 def parse_recorded_raster(grid_columns: tuple[Any, ...]) -> RecordedRaster:
     """Return what the log records of a referenced raster; `ValueError` if its columns are not those of a raster."""
     from geographer.rasters.file_check import RecordedRaster
+    from geographer.rasters.nodata import parse_nodata
 
     crs, transform, width, height, nodata, pixel_digest, has_given_crs = grid_columns
     numbers = json.loads(transform or "")
     if not (isinstance(numbers, list) and len(numbers) == len(Transform._fields) and crs and pixel_digest):
         raise ValueError("no grid")
     grid = Grid(crs, Transform(*map(float, numbers)), width, height)
-    return RecordedRaster(grid, None if nodata is None else float(nodata), pixel_digest, has_given_crs)
+    return RecordedRaster(grid, None if nodata is None else parse_nodata(nodata), pixel_digest, has_given_crs)

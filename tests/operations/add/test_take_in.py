@@ -116,7 +116,7 @@ def test_raster_of_several_files_is_refused(dataset, folder):
 
 def test_file_that_needs_another_one_is_refused_by_its_pixels(dataset, folder, monkeypatch):
     """As an HFA file with its pixels in an `.ige` file, which GDAL finds without listing the folder."""
-    monkeypatch.setattr("geographer.rasters.read.reject_sidecars", lambda *_, **__: None)
+    monkeypatch.setattr("geographer.rasters.sidecars.reject_sidecars", lambda *_, **__: None)
     write_scene(folder / "data/part.tif", make_pixels(1, 8, 8, "uint8"))
     copy_raster(folder / "data/part.tif", folder / "data/mosaic.vrt", driver="VRT")
     dataset.add_rasters([folder / "data/mosaic.vrt"], mode="reference")
