@@ -1,4 +1,7 @@
-"""Random histories: the rebuilt state equals the one that grew, and earlier revisions never change."""
+"""Random histories: the rebuilt state equals the one that grew, and earlier revisions never change.
+
+HYPOTHESIS_PROFILE=long runs more histories.
+"""
 
 from __future__ import annotations
 
@@ -827,7 +830,7 @@ def test_random_histories(initial_datasets: list[InitialDataset], tmp_path: Path
     run_state_machine_as_test(
         lambda: Histories(initial_datasets, tmp_path),  # type: ignore[arg-type]
         settings=settings(
-            max_examples=24 if LONG else 8,
+            max_examples=24 if LONG else 4,
             stateful_step_count=12,
             derandomize=True,
             database=None,
