@@ -37,10 +37,18 @@ def choose_feature_ids(revision: Revision, source: VectorSource, request: "AddFe
     """
     if request.id is not None:
         return _find_requested(source, request.id)
-    default = next((FeatureIds("column", name) for name in _DEFAULT_COLUMNS if name in source.columns), CONTENT_IDS)
-    if not (request.replace or request.sync) or _DEFAULT_COLUMNS[0] in source.columns:
+    columns = [name for name in _DEFAULT_COLUMNS if name in source.columns and _has_values(revision, source, name)]
+    default = FeatureIds("column", columns[0]) if columns else CONTENT_IDS
+    if not (request.replace or request.sync) or _DEFAULT_COLUMNS[0] in columns:
         return default
     return _find_recorded(revision, source, request.layer) or default
+
+
+def _has_values(revision: Revision, source: VectorSource, column: str) -> bool:
+    """Return whether a column has a value in some row, or there are no rows; editors add empty columns called id."""
+    query = f"SELECT count(*) = 0 OR count({quote_identifier(column)}) > 0 FROM {source.relation}"  # noqa: S608
+    with source.translate_errors():
+        return bool(revision.fetch_value(query))
 
 
 def _find_requested(source: VectorSource, name: str) -> FeatureIds:

@@ -166,12 +166,16 @@ def reject_implausible_crs(revision: Revision, source: VectorSource) -> None:
         )
 
 
-def collect_skipped_rows(revision: Revision, source: VectorSource, on_error: str) -> NamedTexts:
+def collect_skipped_rows(
+    revision: Revision, source: VectorSource, request: "AddFeatures", ids: FeatureIds
+) -> NamedTexts:
     """Return the name and the problem of each invalid row; raise if there is one and `on_error` is `fail`."""
     rows = revision.fetch_rows(
         "SELECT coalesce(feature_id, 'row ' || row_index), problem FROM checked_feature "
         "WHERE problem IS NOT NULL ORDER BY row_index"
     )
-    if rows and on_error == "fail":
-        raise_first_problem("add", source.name, rows, _PROBLEMS, ", or pass --on-error skip")
+    if rows and request.on_error == "fail":
+        has_found_column = request.id is None and ids.column is not None and rows[0][1] in ("no_id", "repeated_id")
+        other_ids = f", or name another column than '{ids.column}' with --id, or --id fid" if has_found_column else ""
+        raise_first_problem("add", source.name, rows, _PROBLEMS, f"{other_ids}, or pass --on-error skip")
     return [(name, _PROBLEMS[code].reason) for name, code in rows]

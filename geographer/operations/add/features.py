@@ -135,7 +135,7 @@ def _check_input(revision: Revision, request: AddFeatures, incoming_classes: Col
         ids = choose_feature_ids(revision, source, request)
         types = stage_features(revision, source, request, ids, [name for name, value in existing.items() if value > 0])
     reject_implausible_crs(revision, source)
-    skipped = collect_skipped_rows(revision, source, request.on_error)
+    skipped = collect_skipped_rows(revision, source, request, ids)
     classes = _list_new_classes(revision, source, {*existing, *incoming_classes})
     counts = dict(revision.fetch_rows("SELECT change, count(*) FROM new_feature GROUP BY change"))
     changes = {change: counts.get(change, 0) for change in ("added", "changed", "removed")}

@@ -4,6 +4,7 @@ SELECT coalesce(payload->'$.ids', json_object('source', 'column', 'column', payl
 FROM chain_event
 WHERE kind IN ('features_added', 'features_synced') AND position <= getvariable('position')
   AND parse_filename(payload->>'$.source') = $name
-  AND (payload->>'$.request.layer') IS NOT DISTINCT FROM $layer
-ORDER BY position DESC
+  AND coalesce((payload->>'$.request.layer') = $layer, true)
+-- Where only one of both named the layer, it may be the same one.
+ORDER BY (payload->>'$.request.layer') IS NOT DISTINCT FROM $layer DESC, position DESC
 LIMIT 1;

@@ -7,7 +7,8 @@ import duckdb
 from geographer.base.errors import UsageError
 from geographer.base.text import is_unicode, quote_start
 
-_LONLAT: Final = frozenset({"EPSG:4326", "OGC:CRS84"})
+_LONLAT: Final = frozenset({"EPSG:4326", "OGC:CRS84", "EPSG:4979", "OGC:CRS84H"})
+"""WGS 84 with longitude and latitude; heights, which the last two have, are not recorded."""
 _TO_CRS: Final = "ST_Transform(point, 'EPSG:4326', $crs, always_xy := true)"
 _FROM_CRS: Final = f"ST_Transform(TRY({_TO_CRS}), $crs, 'EPSG:4326', always_xy := true)"
 _COUNT_ROUND_TRIPS: Final = (

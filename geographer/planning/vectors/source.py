@@ -230,8 +230,10 @@ def _make_source(
     """Return the source of a scanned table with these columns; `UsageError` if it has no geometry or no CRS."""
     named = name_columns(columns)
     if named.geometry is None:
+        is_file = scan != "input_data"
+        advice = "save points as GeoPackage or GeoJSON" if is_file else "an Arrow table needs a geoarrow.wkb column"
         raise UsageError(
-            f"'{name}' has no geometry column (an Arrow table needs a geoarrow.wkb column). "
+            f"'{name}' has no geometry column ({advice}). "
             f"Its columns are {', '.join(column.name for column in columns if column.kind != 'fid') or 'none'}."
         )
     if crs is None:

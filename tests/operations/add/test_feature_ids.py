@@ -201,3 +201,12 @@ def test_original_class_column_of_data_stays(dataset):
 def test_condition_that_selects_nothing_is_named(unchanged_dataset, caplog):
     assert not unchanged_dataset.add_features(make_table({"id": ["z"], "n": [1]}), where="n > 1").changed
     assert caplog.messages == ["'the table' has no feature for which --where 'n > 1' is true. Its columns: id, n"]
+
+
+def test_empty_id_column_is_no_id_column(dataset, unchanged_dataset):
+    frame = make_frame(SHAPES[:2]).assign(id=None)
+    assert dataset.add_features(frame).payload.to_json()["ids"]["source"] == "content"
+    with pytest.raises(
+        UsageError, match=r"it has no id. Correct the input, or name another column than 'id' with --id"
+    ):
+        unchanged_dataset.add_features(frame.assign(id=[1, None]))
