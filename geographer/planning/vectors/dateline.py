@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 _HALF_TURN: Final = 180.0
 _TURN: Final = 360.0
+_ROUNDING: Final = 1e-9
+"""Degrees by which sums of longitudes are wrong, such as 180.00000000000006: a tenth of a millimetre at most."""
 _MAX_LATITUDE: Final = 90.0
 _ROW: Final = "dateline_row"
 _CUT: Final = "dateline_geometry"
@@ -36,6 +38,8 @@ def cut_at_dateline(connection: duckdb.DuckDBPyConnection, source: VectorSource,
     longitudes up to 360. In another one, such as Web Mercator, they have a side that goes the long way round the globe;
     where coordinates are continuous over the antimeridian, as in UTM zone 60, geometries stay as they are.
     """
+    import pyarrow as pa
+
     is_degrees = connection.execute(_IS_DEGREES, {"crs": source.crs}).fetchall()[0][0]
     condition = _build_degrees_condition(source) if is_degrees else _build_crs_condition(connection, source)
     if condition is None:
@@ -51,14 +55,41 @@ def cut_at_dateline(connection: duckdb.DuckDBPyConnection, source: VectorSource,
             f"ST_AsWKB(ST_Force2D({quote_identifier(source.geometry)}))::BLOB AS wkb FROM {_number_rows(source)} "
             f"WHERE {condition}"
         ).to_arrow_table()
-    cut = _cut_degrees(candidates) if is_degrees else _cut_coordinates(connection, candidates, source.crs)
-    if not cut.num_rows:
-        return source
-    logger.warning(
-        "'%s': %s: the short way over the antimeridian is meant, and longitudes beyond 180 are those minus 360",
-        *(source.name, quote_objects("feature", cut["name"].to_pylist())),
-    )
-    return _replace_geometries(connection, source, cut)
+    rounded = candidates.slice(0, 0)
+    if is_degrees:
+        rounded, remaining = _round_bounds(candidates)
+        cut = _cut_degrees(remaining)
+    else:
+        cut = _cut_coordinates(connection, candidates, source.crs)
+    if cut.num_rows:
+        logger.warning(
+            "'%s': %s: the short way over the antimeridian is meant, and longitudes beyond 180 are those minus 360",
+            *(source.name, quote_objects("feature", cut["name"].to_pylist())),
+        )
+    changed = pa.concat_tables([rounded, cut])
+    return _replace_geometries(connection, source, changed) if changed.num_rows else source
+
+
+def _round_bounds(candidates: "pa.Table") -> "tuple[pa.Table, pa.Table]":
+    """Return the candidates that go beyond 180 degrees by rounding errors only, at 180, and the other candidates."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import shapely
+
+    def round_longitudes(points: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        is_near = np.abs(np.abs(points[:, :1]) - _HALF_TURN) < _ROUNDING
+        return np.where(is_near * [True, False], np.sign(points) * _HALF_TURN, points)
+
+    geometries = shapely.from_wkb(candidates["wkb"].to_numpy(zero_copy_only=False))
+    rounded = np.array([shapely.transform(geometry, round_longitudes) for geometry in geometries], object)
+    west, _, east, _ = shapely.bounds(rounded).reshape(-1, 4).T
+    is_inside = (west >= -_HALF_TURN) & (east <= _HALF_TURN)
+    has_jump = np.array([has_longitude_jump(geometry) for geometry in rounded], bool)
+    was_outside = ~shapely.equals_exact(rounded, geometries)
+    selected = pa.array(is_inside & ~has_jump & was_outside, pa.bool_())
+    values = candidates.set_column(2, "wkb", pa.array([shapely.to_wkb(geometry) for geometry in rounded], pa.binary()))
+    return values.filter(selected), values.filter(pc.invert(selected))
 
 
 def _replace_geometries(connection: duckdb.DuckDBPyConnection, source: VectorSource, cut: "pa.Table") -> VectorSource:

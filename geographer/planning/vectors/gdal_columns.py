@@ -90,7 +90,8 @@ class GdalColumn:
             return None
         leap = timedelta(seconds=":60" in text)
         try:
-            time = datetime.fromisoformat(text.replace(":60", ":59"))
+            # GDAL ends times with zero bytes whose fraction it cuts off.
+            time = datetime.fromisoformat(text.rstrip("\0").replace(":60", ":59"))
             self.is_zoned = self.is_zoned and time.tzinfo is not None
             elapsed = time.replace(tzinfo=time.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC) + leap
         except (ValueError, OverflowError):

@@ -121,3 +121,13 @@ def test_warning_names_a_few_features(caplog):
 
 def test_rows_without_geometry_stay(caplog):
     assert cut_geometries([None, shapely.Polygon(RING)])[1] != shapely.Polygon(RING)
+
+
+def test_rounding_errors_at_the_dateline_are_no_crossing(caplog):
+    """Natural Earth's Russia: parts on both sides, and a longitude of 180.00000000000006."""
+    parts = [shapely.box(100, 60, 180.00000000000006, 70), shapely.box(-180.00000000000003, 65, -170, 70)]
+    small = shapely.box(179, 1, 180.00000000000006, 2)
+    geometries = cut_geometries([shapely.MultiPolygon(parts), small, OTHER])
+    assert [geometry.bounds for geometry in geometries] == [(-180, 60, 180, 70), (179, 1, 180, 2), OTHER.bounds]
+    assert geometries[0].geom_type == "MultiPolygon"
+    assert not caplog.messages

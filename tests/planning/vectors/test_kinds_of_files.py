@@ -147,7 +147,7 @@ def test_top_level_ids_beside_nan_are_read(connection, tmp_path):
 def test_repeated_top_level_ids_are_refused(dataset, tmp_path):
     path = write_geojson(tmp_path / "a.geojson", {"_id": 5}, {"_id": 5})
     for column in (None, "OGC_FID", "fid"):
-        with pytest.raises(Exception, match="its id stands twice"):
+        with pytest.raises(Exception, match="its id stands twice in the file"):
             dataset.add_features(path, id=column)
 
 
@@ -176,6 +176,13 @@ def test_times_are_in_utc(connection, tmp_path, suffix, chosen):
     path = write_geojson(tmp_path / f"a{suffix}", *({"value": TIMES[index]} for index in chosen))
     zone = "" if 3 in chosen else "+00"
     assert read_column(connection, path) == [INSTANTS[index] + zone for index in chosen]
+
+
+def test_short_fractions_of_seconds_are_cut_off(connection, tmp_path):
+    """GDAL knows milliseconds; it ends such times with zero bytes."""
+    times = ("2020-01-01T09:00:00.0004", "2020-01-01T09:00:12.000001+05:00", "2020-01-01T09:00:00.001")
+    path = write_geojson(tmp_path / "a.geojson", *({"value": time} for time in times))
+    assert read_column(connection, path) == ["2020-01-01 09:00:00", "2020-01-01 04:00:12", "2020-01-01 09:00:00.001"]
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".gml", ".parquet", ""])
