@@ -193,10 +193,17 @@ def write_vrt(path: Path, dtype: str, *bands: str) -> Path:
     return path
 
 
-def test_nodata_changed_by_geotiff_is_rejected(tmp_path: Path):
-    source = write_vrt(tmp_path / "a.vrt", "Int64", "<NoDataValue>-9223372036854775808</NoDataValue>")
-    with pytest.raises(UsageError, match=r"cannot store the nodata of raster.*a\.vrt"):
-        cut_chip(source, (0, 0, 4, 4))
+def test_nodata_of_vrt_is_exact(tmp_path: Path):
+    source = write_vrt(tmp_path / "a.vrt", "Int64", "<NoDataValue>-9223372036854775807</NoDataValue>")
+    chip, result = cut_chip(source, (0, 0, 4, 4))
+    assert result.nodata == -(2**63) + 1
+    assert b"-9223372036854775807\0" in chip.read_bytes()
+
+
+def test_differing_wide_nodata_of_bands_is_rejected(tmp_path: Path):
+    bands = [f"<NoDataValue>{nodata}</NoDataValue>" for nodata in (2**60, 2**60 + 1)]
+    with pytest.raises(UsageError, match=r"bands of raster .*a\.vrt' differ in nodata"):
+        cut_chip(write_vrt(tmp_path / "a.vrt", "Int64", *bands), (0, 0, 4, 4))
 
 
 def test_colours_changed_by_geotiff_are_rejected(tmp_path: Path):
