@@ -7,15 +7,16 @@ INSERT INTO raster_version_visible_ring BY NAME
 WITH RECURSIVE frame AS (
     SELECT DISTINCT crs, xs, ys, crs_is_partial, north_pole, south_pole FROM raster_version_frame_ring WHERE NOT is_finite
 ), visible_place AS (
-    SELECT *, avg(x) OVER frame_places AS mean_x, avg(y) OVER frame_places AS mean_y
-    FROM (SELECT crs, xs, ys, xs[1] + (xs[2] - xs[1]) * i / 32 + (xs[4] - xs[1]) * j / 32 AS x,
+    SELECT *, avg(i) OVER frame_places AS mean_i, avg(j) OVER frame_places AS mean_j
+    FROM (SELECT crs, xs, ys, i, j, xs[1] + (xs[2] - xs[1]) * i / 32 + (xs[4] - xs[1]) * j / 32 AS x,
                  ys[1] + (ys[2] - ys[1]) * i / 32 + (ys[4] - ys[1]) * j / 32 AS y
           FROM frame, range(33) AS columns(i), range(33) AS rows(j))
     WHERE is_finite_geometry(reproject(ST_Point(x, y), crs, 'EPSG:4326'))
     WINDOW frame_places AS (PARTITION BY crs, xs, ys)
 ), centre AS (
     SELECT crs, xs, ys, nearest.x AS x, nearest.y AS y
-    FROM (SELECT crs, xs, ys, arg_min({'x': x, 'y': y}, (x - mean_x) ** 2 + (y - mean_y) ** 2) AS nearest
+    -- Of places that are equally near, always the same: the footprint must not depend on the order of the rows.
+    FROM (SELECT crs, xs, ys, arg_min({'x': x, 'y': y}, [(i - mean_i) ** 2 + (j - mean_j) ** 2, i, j]) AS nearest
           FROM visible_place GROUP BY crs, xs, ys)
 ), border AS (
     SELECT crs, xs, ys, x, y, edge * 128 + k AS place, xs[edge + 1] + (xs[edge + 2] - xs[edge + 1]) * k / 128 - x AS dx,
