@@ -29,8 +29,8 @@ def has_longitude_jump(geometry: shapely.Geometry) -> bool:
     """
     import shapely
 
-    west, _, east, _ = shapely.bounds(geometry)
-    if not east - west > 180.0:
+    west, _, east, _ = map(float, shapely.bounds(geometry))
+    if not east - west > 180.0:  # The difference of infinite coordinates is NaN.
         return False
     parts = shapely.get_parts(geometry)
     if len(parts) > 1:
