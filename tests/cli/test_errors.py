@@ -125,7 +125,7 @@ def test_raster_with_implausible_crs(root, tmp_path):
     ("points", "reason"),
     [
         ({"x": None}, "no geometry"),
-        ({"x": [191.0, 10.0], "y": [1.0, 2.0], "z": [1.0, 3.0]}, "out of range"),
+        ({"x": [391.0, 10.0], "y": [1.0, 2.0], "z": [1.0, 3.0]}, "out of range"),
         ({"x": [1.0, 2.0], "y": [1.0, 95.0], "z": [1.0, 3.0]}, "out of range"),
     ],
 )

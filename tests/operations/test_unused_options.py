@@ -154,7 +154,6 @@ def test_difference_reports_conditions_that_choose_nothing(
     ("arguments", "message"),
     [
         (("diff", "v1", "v2", "--pixels", "--only", "classes"), "--pixels compares the files"),
-        (("impact", "v1", "v2", "--truth", "mask"), "needs predictions"),
     ],
 )
 def test_option_that_needs_another_is_refused(dataset: Dataset, arguments: tuple[str, ...], message: str) -> None:

@@ -48,8 +48,6 @@ class ImpactOptions(NamedTuple):
         if path is not None and not isinstance(path, str | Path):
             raise UsageError(f"invalid predictions {path!r}. Use the path of a folder or a table.")
         options = cls(**{**values, "predictions": None if path is None else require_predictions(path)})
-        if options.truth is not None and path is None:
-            raise UsageError("a label with the truth (--truth) needs predictions. Pass --predictions, too.")
         if options.statistics is False and options.statistics_of is not None:
             raise UsageError("statistics of a subset were asked for, and none at all. Leave one of both out.")
         return options if options.metrics is None else options._replace(metrics=options._list_metrics(options.metrics))
