@@ -122,6 +122,12 @@ def plan_feature_sync(revision: Revision, request: AddFeatures) -> "tuple[Featur
             f"'{recorded['source']}' has no valid feature: --sync would remove every feature of the dataset. Name "
             "another file or --layer, or remove features with: geographer remove features"
         )
+    if changes["removed"] and not changes["changed"] + unchanged:
+        logger.warning(
+            "'%s' has none of the dataset's features, so all of them are removed. If it should have them, name the column "
+            "of their ids with --id",
+            recorded["source"],
+        )
     return FeaturesSynced(**recorded, **changes, unchanged=unchanged), rows
 
 

@@ -206,3 +206,10 @@ def test_repeated_sync_of_one_key_records_nothing(dataset):
     assert (first.changed, again.changed, again.position) == (True, False, first.position)
     with pytest.raises(ConflictError, match="was used for another request"):
         dataset.add_features(frame, replace=True, idempotency_key="k")
+
+
+def test_sync_of_other_features_warns(dataset, caplog):
+    dataset.add_features(make_table({"id": ["a", "b"]}))
+    result = dataset.add_features(make_table({"id": ["c"]}), sync=True)
+    assert (result.summary["added"], result.summary["removed"]) == (1, 2)
+    assert "has none of the dataset's features, so all of them are removed" in caplog.text
