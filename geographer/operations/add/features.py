@@ -124,8 +124,8 @@ def plan_feature_sync(revision: Revision, request: AddFeatures) -> "tuple[Featur
         )
     if changes["removed"] and not changes["changed"] + unchanged:
         logger.warning(
-            "'%s' has none of the dataset's features, so all of them are removed. If it should have them, name the column "
-            "of their ids with --id",
+            "'%s' has none of the dataset's features, so all of them are removed. If it should have them, name the "
+            "column of their ids with --id",
             recorded["source"],
         )
     return FeaturesSynced(**recorded, **changes, unchanged=unchanged), rows
