@@ -30,6 +30,8 @@ _CURVES = (8, 9, 10, 11, 12, 13, 14)
 _NETWORK_DRIVERS = "AmigoCloud CSW Carto EEDA Elasticsearch GPSBabel HTTP NGW OAPIF OGCAPI PLSCENES WFS"
 _SINGLE_LAYER = frozenset({".fgb", ".geojson", ".geojsonl", ".geojsons", ".shp"})
 _XML = b"<"
+_POINT_COLUMNS = {"X_POSSIBLE_NAMES": "longitude,lon,lng,long", "Y_POSSIBLE_NAMES": "latitude,lat"}
+"""The columns of which points are made, if a CSV has no geometry."""
 _LOSSY_TEXT = re.compile(r"characters couldn't be converted correctly from (\S+) to")
 _ANY_NAMES = "ISO-8859-1"
 """An encoding that decodes any column name."""
@@ -47,6 +49,7 @@ class _Layer(NamedTuple):
     name: str | None
     driver: str
     encoding: str | None
+    has_geometry: bool = True
 
     @property
     def open_options(self) -> dict[str, Any]:
@@ -54,6 +57,8 @@ class _Layer(NamedTuple):
         options: dict[str, Any] = {"layer": self.name}
         if self.driver == "ESRI Shapefile" and self.encoding:
             options["ENCODING"] = ""
+        if self.driver == "CSV" and not self.has_geometry:
+            options |= _POINT_COLUMNS
         return options | ({"WRITE_GFS": "NO"} if self.driver == "GML" else {})
 
 
@@ -81,8 +86,9 @@ def convert_layer(
     is_json = is_json_file(text.path)
     readable = str(quote_wide_integers(text.path, Path(folder)) if is_json else text.path)
     name, others = choose_layer(readable, layer)
-    driver = "GeoJSON" if is_json else pyogrio.read_info(readable, layer=name, encoding=_ANY_NAMES)["driver"]
-    opened = _Layer(readable, name, driver, text.encoding)
+    info = {"driver": "GeoJSON"} if is_json else pyogrio.read_info(readable, layer=name, encoding=_ANY_NAMES)
+    driver = info["driver"]
+    opened = _Layer(readable, name, driver, text.encoding, has_geometry=is_json or info["geometry_type"] is not None)
     described = write_layer(opened, Path(output))
     if described["crs"] and not re.fullmatch(r"EPSG:\d+", str(described["crs"])):
         described["crs"] = describe_crs(opened, str(described["crs"]), Path(folder), extension)

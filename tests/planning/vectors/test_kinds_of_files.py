@@ -200,6 +200,17 @@ def test_times_with_offset_are_in_utc_in_other_formats(connection, tmp_path, suf
     assert values == ["2020-01-01 14:00:00", "2020-06-01 15:30:00"]
 
 
+@pytest.mark.parametrize(("x", "y"), [("lon", "lat"), ("Longitude", "Latitude"), ("LNG", "lat")])
+def test_columns_of_csv_become_points(connection, tmp_path, x, y):
+    path = tmp_path / "airports.csv"
+    path.write_text(f"icao,{y},{x}\nKX,40.5,-100.25\nKY,41.5,-101.25\n")
+    rows = read_rows(connection, path, crs="EPSG:4326")
+    assert [row["icao"] for row in rows] == ["KX", "KY"]
+    assert [list(row.values())[-1] for row in rows] == ["POINT (-100.25 40.5)", "POINT (-101.25 41.5)"]
+    with pytest.raises(UsageError, match=r"has no CRS\. Pass --crs"):
+        read_rows(connection, path)
+
+
 NAMES = ("geom", "OGC_FID", "fid", "wkb_geometry", "geometry", "unsupported_geometry", "c0")
 
 
