@@ -57,7 +57,7 @@ class FeatureIds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FeaturesAddedV1(ReplacingEvent, kw_only=True, frozen=True):
-    """Features were added, before events said where ids come from."""
+    """Features were added, before events recorded where ids come from."""
 
     kind: ClassVar[str] = "features_added"
     subject: ClassVar[str] = "feature"
@@ -75,21 +75,17 @@ class FeaturesAddedV1(ReplacingEvent, kw_only=True, frozen=True):
         return msgspec.convert(upcast_feature_ids(self.to_json()), FeaturesAdded)
 
 
-class FeaturesAdded(ReplacingEvent, kw_only=True, frozen=True):
+class FeaturesAdded(FeaturesAddedV1, kw_only=True, frozen=True):
     """Features were added; with `replace`, those of known ids changed."""
 
     kind: ClassVar[str] = "features_added"
     version: ClassVar[int] = 2
-    subject: ClassVar[str] = "feature"
-    tables: ClassVar[tuple[str, ...]] = ("feature_change", "class_change", "skipped_input")
 
-    source: str
-    columns: Columns
-    features: Annotated[Count, Counted("feature")]
-    skipped: Annotated[Count, Adjective("skipped")]
-    classes: Annotated[ClassNames, Listed("class")]
-    crs: Annotated[str, Meta(min_length=1), Setting("CRS")]
     ids: FeatureIds
+
+    def to_current_version(self) -> "FeaturesAdded":
+        """See `EventPayload.to_current_version`."""
+        return self
 
     def iter_phrases(self) -> Iterator[str]:
         """See `EventPayload.iter_phrases`."""

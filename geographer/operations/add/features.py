@@ -1,18 +1,16 @@
 """Add features: read vector data, check each row in SQL, and plan the `features_added` or `features_synced` event."""
 
 import logging
-from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple
 
 from geographer.base.errors import NotFoundError, UsageError, quote_names, quote_objects
 from geographer.base.parameters import Parameter
-from geographer.base.text import format_count
 from geographer.operations.add.events import FeaturesAdded, FeaturesSynced
 from geographer.operations.add.feature_ids import choose_feature_ids
 from geographer.operations.add.feature_rows import collect_skipped_rows, reject_implausible_crs, stage_features
 from geographer.planning.class_values import make_class_rows, number_classes, read_class_values
-from geographer.planning.input_problems import NamedTexts, make_skipped_rows
+from geographer.planning.input_problems import NamedTexts, make_skipped_rows, omit_lone_skips
 from geographer.planning.shared_parameters import WHERE, CrsText, OnError
 from geographer.planning.vectors.request import VectorRequest
 from geographer.planning.vectors.source import VectorSource, open_vector_source
@@ -45,7 +43,6 @@ _PREVIEW: Final = (
     "SELECT change, feature_id, class, array_to_string(differences, ', ') AS differs FROM feature_difference "
     "ORDER BY row_index NULLS LAST, feature_id"
 )
-_N_REASONS: Final = 3
 
 
 class AddFeatures(VectorRequest, kw_only=True, frozen=True):
@@ -170,18 +167,7 @@ def _list_rows(
     rows: dict[str, pa.Table | str] = {"feature_change": "new_feature"} if counts else {}
     if classes:
         rows["class_change"] = make_class_rows(number_classes(existing, classes))
-    if skipped and not rows:
-        _warn_of_skipped_rows(source, skipped)
-        return {}
-    return rows | make_skipped_rows(source.name, skipped)
-
-
-def _warn_of_skipped_rows(source: VectorSource, skipped: NamedTexts) -> None:
-    """Log that nothing is recorded because every new row was skipped, and the most frequent reasons."""
-    reasons = Counter(reason for _, reason in skipped).most_common(_N_REASONS)
-    words = "; ".join(f"{reason} ({format_count(count, 'feature')})" for reason, count in reasons)
-    names = quote_names([name for name, _ in skipped])
-    logger.warning("nothing of '%s' was added: %s skipped: %s", source.name, names, words)
+    return dict(omit_lone_skips(source.name, rows | make_skipped_rows(source.name, skipped)))
 
 
 def _warn_of_lost_columns(revision: Revision, source: VectorSource, types: Columns) -> None:

@@ -149,20 +149,8 @@ def plan_raster_addition(
         CorruptError: A file is damaged.
         ConflictError: An id or file name is repeated or already in the dataset.
     """
-    validate_name("collection", request.collection)
-    if revision.fetch_value("SELECT 1 FROM recipes WHERE name = $name", {"name": request.collection}):
-        raise ConflictError(
-            f"collection '{request.collection}' is reserved for the chips of the recipe of that name. "
-            "Choose another --collection."
-        )
-    listed = list_raster_files(list_values(request.paths), list_values(request.patterns))
-    if request.id_folders is None:
-        id_folders = choose_id_folders(revision, listed, may_exist=request.replace)
-        request = msgspec.structs.replace(request, id_folders=id_folders)
-    files = map_files_by_id(listed, request.id_folders or 0)
-    if request.mode != "reference":
-        for file in listed:
-            require_new_path(make_stored_path(file, request.collection, request.id_folders or 0))
+    _require_free_collection(revision, request.collection)
+    request, files = _find_files(revision, request)
     existing = _find_existing_rasters(revision, [*files])
     _reject_existing(existing, request)
     _reject_workspace_conflicts(root, files, existing, request)
@@ -171,13 +159,10 @@ def plan_raster_addition(
         references = Roots(root).record_files(files.values(), revision.connection)
     described, skipped = _describe_files(revision, root, [*files.values()], references, request)
     columns, properties = make_tag_columns(request.tags if described else (), [file.tags for file in described])
-    rows: dict[str, RasterRow] = {}
-    for (_, row, *_), text in zip(described, properties, strict=True):
-        raster_id = row["raster_id"]
-        change = "changed" if raster_id in existing else "added"
-        rows[raster_id] = {**row, "properties": (properties_by_id or {}).get(raster_id, text), "change": change}
-    unchanged = _find_unchanged(revision, rows, existing)
-    rows = {raster_id: row for raster_id, row in rows.items() if raster_id not in unchanged}
+    if properties_by_id:
+        ids = [file.row["raster_id"] for file in described]
+        properties = [properties_by_id.get(raster_id, text) for raster_id, text in zip(ids, properties, strict=True)]
+    rows, unchanged = _make_changed_rows(revision, described, properties, existing)
     changed = rows.keys() & existing.keys()
     _reject_overwriting_edits(root, {raster_id: files[raster_id] for raster_id in sorted(changed)}, existing)
     event = RastersAdded(columns=columns, rasters=len(rows), skipped=len(skipped), collection=request.collection)
@@ -197,6 +182,40 @@ def plan_raster_addition(
             quote_names(sorted(path.name for path in embedded)),
         )
     return EmbeddingChange(event, tables, stored, linked_md5s=linked_md5s, embedded=embedded)
+
+
+def _require_free_collection(revision: Revision, name: str) -> None:
+    """Raise `UsageError` if a collection cannot have this name, `ConflictError` if it is that of a recipe's chips."""
+    validate_name("collection", name)
+    if revision.fetch_value("SELECT 1 FROM recipes WHERE name = $name", {"name": name}):
+        raise ConflictError(
+            f"collection '{name}' is reserved for the chips of the recipe of that name. Choose another --collection."
+        )
+
+
+def _find_files(revision: Revision, request: AddRasters) -> tuple[AddRasters, dict[str, Path]]:
+    """Return the request with the number of folders in ids, and its files by id."""
+    listed = list_raster_files(list_values(request.paths), list_values(request.patterns))
+    if request.id_folders is None:
+        id_folders = choose_id_folders(revision, listed, may_exist=request.replace)
+        request = msgspec.structs.replace(request, id_folders=id_folders)
+    files = map_files_by_id(listed, request.id_folders or 0)
+    if request.mode != "reference":
+        for file in listed:
+            require_new_path(make_stored_path(file, request.collection, request.id_folders or 0))
+    return request, files
+
+
+def _make_changed_rows(
+    revision: Revision, described: Sequence[DescribedFile], properties: Sequence[str], existing: ExistingRasters
+) -> tuple[dict[str, RasterRow], set[str]]:
+    """Return the log rows of the rasters that are new or changed, by id, and the ids of the unchanged ones."""
+    rows: dict[str, RasterRow] = {}
+    for (_, row, *_), text in zip(described, properties, strict=True):
+        change = "changed" if row["raster_id"] in existing else "added"
+        rows[row["raster_id"]] = {**row, "properties": text, "change": change}
+    unchanged = _find_unchanged(revision, rows, existing)
+    return {raster_id: row for raster_id, row in rows.items() if raster_id not in unchanged}, unchanged
 
 
 def _describe_files(

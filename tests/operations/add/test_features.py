@@ -529,7 +529,7 @@ def test_skip_records_invalid_ids(dataset):
 def test_addition_of_skipped_features_records_nothing(unchanged_dataset, caplog):
     result = unchanged_dataset.add_features(make_table({"id": ["a", None]}), on_error="skip")
     assert not result.changed
-    reasons = "its id is in the dataset already (1 feature); it has no id (1 feature)"
+    reasons = "its id is in the dataset already (1); it has no id (1)"
     assert caplog.messages == [f"nothing of 'the table' was added: 'a', 'row 2' skipped: {reasons}"]
 
 
