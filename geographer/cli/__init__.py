@@ -46,6 +46,10 @@ COMMANDS: Final = {
     "blame": ("why", "Say which feature, rule and event gave a pixel of a label its value."),
     "tag": ("tag", "Give a revision (the head, if REV is omitted) a permanent name."),
     "tags": ("tag", "List the tags with their digests, and who set them when and why."),
+    "describe": (
+        "describe",
+        "Record what no measurement can tell of the dataset: title, creators, licence, intent and ethics.",
+    ),
     "branch": ("branch", "List the branches, or create or delete one."),
     "switch": ("branch", "Use another branch."),
     "merge": ("merge", "Merge revision REV of another branch into the branch in use."),

@@ -28,6 +28,7 @@ from geographer.operations.cut.boxes import CutBoxes
 from geographer.operations.cut.cover import CutCover
 from geographer.operations.cut.custom import CutCustom
 from geographer.operations.cut.grid import CutGrid
+from geographer.operations.describe import DescribeDataset
 from geographer.operations.download.events import RastersDownloaded
 from geographer.operations.download.recipe import Download
 from geographer.operations.import_dataset.request import ImportDataset
@@ -378,6 +379,7 @@ class Dataset(BranchingDataset):
     resolve_conflicts = make_method("resolve_conflicts", ResolveConflicts, run)
     revert_event = make_method("revert_event", RevertEvent, run)
     tag = make_method("tag", TagRevision, run)
+    describe = make_method("describe", DescribeDataset, run)
     review_revisions = make_method("review_revisions", ReviewRevisions, run)
     update = make_method("update", Update, _update)
     iter_updates = make_method("iter_updates", Update, run_update)

@@ -1,0 +1,90 @@
+"""The description of a dataset: what its authors say of it, and no measurement can tell."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from geographer.storage.log.ancestry import read_ancestry
+from geographer.storage.queries.revision import Revision
+
+DESCRIPTION_EVENT: Final = "dataset_described"
+
+_Text = str | UnsetType
+_Texts = list[Annotated[str, Meta(min_length=1)]] | UnsetType
+
+
+class Creator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A creator of the dataset: a name, with ORCID iD and affiliation if they are known."""
+
+    name: Annotated[str, Meta(min_length=1)]
+    orcid: Annotated[str, Meta(pattern=r"^\d{4}-\d{4}-\d{4}-\d{3}[\dX]$")] | UnsetType = UNSET
+    affiliation: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
+
+
+class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the authors say of the dataset. An event records only what it changes; an empty text takes a text back.
+
+    Attributes:
+        title: The title of the dataset.
+        summary: What the dataset is, in some sentences.
+        creators: Who made it, in the order of a citation.
+        licence: Its licence: an SPDX identifier such as CC-BY-4.0, or a URL.
+        url: The web page where its releases can be found.
+        keywords: Keywords.
+        intent: What it was made for, and what it should not be used for.
+        ethics: What it says of people, and what harm its use could do.
+        limits: Known limits that cannot be measured.
+        source_licences: The licences of collections of rasters, by collection.
+    """
+
+    title: _Text = UNSET
+    summary: _Text = UNSET
+    creators: list[Creator] | UnsetType = UNSET
+    licence: _Text = UNSET
+    url: _Text = UNSET
+    keywords: _Texts = UNSET
+    intent: _Text = UNSET
+    ethics: _Text = UNSET
+    limits: _Text = UNSET
+    source_licences: dict[str, str] | UnsetType = UNSET
+
+
+class KnownDescription(msgspec.Struct, frozen=True):
+    """The description that the log gives, and the position of the last event of it in the chain; 0 without one."""
+
+    fields: Mapping[str, Any]
+    position: int
+
+    def find_text(self, name: str) -> str:
+        """Return a text of the description; empty if it is not described."""
+        return str(self.fields.get(name, ""))
+
+
+def read_description(revision: Revision) -> KnownDescription:
+    """Return the description that the log gives at its head, whatever the revision: it can follow a tag.
+
+    Later events replace earlier ones, field by field, and the licences of sources by collection. Events of a merged
+    branch count, in the order of their generation.
+    """
+    query = "SELECT digest, payload->'$.description', generation FROM log.event WHERE kind = $kind"
+    rows = revision.fetch_rows(query, {"kind": DESCRIPTION_EVENT})
+    if not rows:
+        return KnownDescription({}, 0)
+    chain_query = "SELECT digest, position FROM chain_event WHERE kind = $kind"
+    chain = dict(revision.fetch_rows(chain_query, {"kind": DESCRIPTION_EVENT}))
+    if others := {digest for digest, *_ in rows} - chain.keys():
+        head = revision.fetch_value("SELECT digest FROM chain_event ORDER BY position DESC LIMIT 1")
+        ancestors = read_ancestry(revision.connection).list_ancestors([head])
+        rows = [row for row in rows if row[0] in chain or row[0] in others & ancestors]
+    fields: dict[str, Any] = {}
+    for _, text, _ in sorted(rows, key=lambda row: (row[2], row[0])):
+        changes = json.loads(text)
+        licences = {**fields.get("source_licences", {}), **changes.get("source_licences", {})}
+        fields.update(changes)
+        if licences:
+            fields["source_licences"] = licences
+    known = {name: value for name, value in fields.items() if value}
+    return KnownDescription(known, max(chain.values(), default=0))
