@@ -51,6 +51,7 @@ __all__ = [
     "UsageError",
     "Window",
     "__version__",
+    "audit",
 ]
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from geographer.dataset import Dataset
     from geographer.operations.cut.custom import Cutter
     from geographer.operations.label.rendering.custom import LabelMaker
+    from geographer.outputs.audit.run import audit_dataset as audit
     from geographer.readers.base import ProductFiles, Reader, ReadResult
     from geographer.storage.events import ChangeResult
     from geographer.storage.queries.table import Table
@@ -89,6 +91,7 @@ _MODULES = {
     "LabelMaker": "geographer.operations.label.rendering.custom",
     "Table": "geographer.storage.queries.table",
     "Window": "geographer.base.values",
+    "audit": "geographer.outputs.audit.run",
     **dict.fromkeys(("ConflictError", "CorruptError", "GeographerError", "NotFoundError"), "geographer.base.errors"),
     **dict.fromkeys(("OrderRequiredError", "PluginError", "SourceError", "StorageError"), "geographer.base.errors"),
     **dict.fromkeys(("DamagedFileError", "ReadOnlyError", "UsageError"), "geographer.base.errors"),
@@ -104,6 +107,8 @@ _OLD_NAMES = {
     "Stated": "FileInfo",
 }
 """Names of version 0.1.0, importable for one more release."""
+_FUNCTIONS = {"audit": "audit_dataset"}
+"""The functions that have a shorter name here."""
 
 
 def __getattr__(name: str) -> Any:
@@ -113,7 +118,7 @@ def __getattr__(name: str) -> Any:
     current = _OLD_NAMES.get(name, name)
     if current not in _MODULES:
         raise AttributeError(f"module 'geographer' has no attribute '{name}'")
-    return getattr(import_module(_MODULES[current]), current)
+    return getattr(import_module(_MODULES[current]), _FUNCTIONS.get(current, current))
 
 
 def __dir__() -> list[str]:
