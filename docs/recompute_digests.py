@@ -500,6 +500,11 @@ def merkle_root(lines: list[str]) -> str:
     return level[0].hex() if level else sha256(b"")
 
 
+def log_root(log: Log, position: int) -> str:
+    """Return the root of the Merkle tree over the digests of the events up to a position."""
+    return merkle_root([event["digest"] for event in log.events if event["position"] <= position])
+
+
 def check_tag(event: dict[str, Any], log: Log, report: Report) -> None:
     """Check the digests that a tag records against the revision that it names."""
     try:
@@ -515,6 +520,9 @@ def check_tag(event: dict[str, Any], log: Log, report: Report) -> None:
     report("content_digest", subject, content, content_digest(lines))
     if "merkle_root" in tag:
         report("merkle_root", subject, tag["merkle_root"], merkle_root(lines))
+    if "log_root" in tag:
+        report("log_root", subject, tag["log_root"], log_root(log, position))
+        report("dataset", subject, tag["dataset"], digests.get(1))
 
 
 def check_log(log: Log, report: Report) -> None:
@@ -533,7 +541,7 @@ def check_log(log: Log, report: Report) -> None:
     for key in sorted(log.rows_digests.keys() - keys):
         report("rows_digest", f"key {key}", "no event", log.rows_digests[key])
     for event in log.events:
-        if event["kind"] == "revision_tagged":
+        if event["kind"] in ("revision_tagged", "tag_signed"):
             check_tag(event, log, report)
 
 
@@ -542,6 +550,7 @@ def check_revision(log: Log, position: int, expected: str | None, report: Report
     event = next(event for event in log.events if event["position"] == position)
     lines = list_content_lines(log.changes, position)
     digests = {"digest": event["digest"], "content digest": content_digest(lines), "Merkle root": merkle_root(lines)}
+    digests["log root"] = log_root(log, position)
     texts = ", ".join(f"{name} {digest}" for name, digest in digests.items())
     sys.stdout.write(f"revision @{position}: {texts}\n")
     if expected is not None:

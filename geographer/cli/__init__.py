@@ -84,12 +84,20 @@ COMMANDS: Final = {
     "pull": ("share", "Fetch, move the head forward to the published one, and show it in the workspace."),
     "fetch": ("share", "Get what others published; head and workspace stay as they are."),
     "reproduce": ("share", "Write the files and tables of a revision from the log and a remote alone."),
+    "rerun": ("rerun", "Make the derived files of a revision again in a scratch folder, and compare them."),
+    "release": (
+        "release",
+        "Write the release of a tag to a folder: what a reader needs to check, cite and load the dataset.",
+    ),
+    "cite": ("release", "Say how to cite a tag, with its digests."),
     "git-setup": (
         "git_setup",
         "Let Git keep your side of geographer.lock and the .dvc files when it merges two datasets.",
     ),
     "gc": ("gc", "Delete the files that neither the head nor a tag needs, from this machine or a remote."),
+    "prove": ("prove", "Prove that an object is in a tag, or that the log of a tag is part of that of a later one."),
     "verify": ("verify", "Check that the log and all files are as recorded, or list what differs."),
+    "audit": ("audit", "Check anybody's dataset, or a release, for leakage between subsets, damage and contradictions."),
     "demo": ("demo", "Run the whole workflow on real data, in a new folder."),
 }
 """The module of each command, which defines `<command>_command`, and the first line of its help.

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import click
@@ -50,6 +51,7 @@ def make_choice_option(name: str, shown_default: str, help_text: str) -> Decorat
     return click.option(name, type=click.Choice(choices.split("|")), show_default=shown_default, help=help_text)
 
 
+_KEY_OPTION: Final = "--sign"
 JSON_HELP: Final = "Print JSON, one object per line."
 JSON_OBJECT_HELP: Final = "Print one JSON object."
 json_object_option = click.option("--json", "as_json", is_flag=True, help=JSON_OBJECT_HELP)
@@ -79,7 +81,10 @@ def _decode_json(text: str) -> Any:
 
 
 def format_command_line() -> str:
-    """Return the command line as the log records it, without credentials."""
-    from geographer.base.redaction import redact_argument
+    """Return the command line as the log records it, without credentials and the paths of private keys."""
+    from geographer.base.redaction import MASK, redact_argument
 
-    return shlex.join(["geographer", *map(redact_argument, sys.argv[1:])])
+    arguments = [f"{_KEY_OPTION}={MASK}" if word.startswith(f"{_KEY_OPTION}=") else word for word in sys.argv[1:]]
+    pairs = pairwise(["", *arguments])
+    words = [MASK if before == _KEY_OPTION else redact_argument(word) for before, word in pairs]
+    return shlex.join(["geographer", *words])

@@ -46,7 +46,7 @@ from geographer.operations.rename.collections import RenameCollection
 from geographer.operations.rename.recipes import RenameRecipe
 from geographer.operations.review import ReviewRevisions
 from geographer.operations.split.recipe import Split
-from geographer.operations.tag import TagRevision
+from geographer.operations.tag.request import TagRevision
 from geographer.storage.database.dataset_folder import (
     GEOGRAPHER_FOLDER,
     create_dataset_folder,

@@ -1,9 +1,17 @@
 """Evidence: what readers of a paper check without trusting its authors: certificates, releases, proofs."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from geographer.base.html import DisplayedDict
+from geographer.dataset.filters import RevisionSpec
 from geographer.dataset.tables import TableReader
+from geographer.storage.queries.table import Table
+
+if TYPE_CHECKING:
+    from geographer.outputs.release.citation import Citation
+    from geographer.outputs.release.write import ReleaseResult
+    from geographer.outputs.rerun.report import RerunReport
 
 
 class EvidenceReader(TableReader):
@@ -19,3 +27,109 @@ class EvidenceReader(TableReader):
 
         with self._unit_of_work.open_revision() as revision:
             return DisplayedDict(read_description(revision).fields)
+
+    def rerun_revision(self, at: RevisionSpec = None, *, recipe: str | None = None, workers: int = 1) -> "RerunReport":
+        """Make the chips, labels and outputs of commands of a revision again, and compare them with the recorded ones.
+
+        What the log says is done again in a scratch folder: the request of each event is planned at the revision before
+        it and built from the recorded bytes of its sources. Nothing in the dataset changes.
+
+        Args:
+            at: The revision. Default: the head.
+            recipe: Only the files of this recipe, label or collection.
+            workers: The number of processes that make files.
+
+        Returns:
+            A result for each file (`identical bytes`, `identical pixels`, `different`, `not made`), and for each event
+            whether its plan and the versions of the software are as they were.
+
+        Raises:
+            NotFoundError: there is no such revision, or no such recipe in it.
+        """
+        from geographer.outputs.rerun.run import rerun_revision
+
+        return rerun_revision(self._unit_of_work, at, recipe=recipe, workers=workers)
+
+    def write_release(
+        self, tag: str, folder: str | Path, *, audience: Literal["neurips", "zenodo"] | None = None
+    ) -> "ReleaseResult":
+        """Write the release of a tag to a folder: what a reader of the paper needs to check, cite and load it.
+
+        It holds the files, the tables as GeoParquet, the log as a segment, RO-Crate, PROV, Croissant, STAC, a
+        datasheet, citations, a methods paragraph, and the SHA-256 of every file. Equal logs give equal bytes.
+
+        Args:
+            tag: The tag.
+            folder: An empty or new folder, or that of an earlier release.
+            audience: 'neurips': the URLs in the Croissant file are absolute. 'zenodo': the folders are archives, as a
+                deposit needs.
+
+        Raises:
+            NotFoundError: there is no such tag.
+            UsageError: intent or ethics are not described; see `describe`.
+            ConflictError: the folder has other content.
+            CorruptError: a file cannot be restored.
+        """
+        from geographer.outputs.release.write import write_release
+
+        return write_release(self._unit_of_work, tag, Path(folder), audience)
+
+    def cite_tag(self, tag: str) -> "Citation":
+        """Return how to cite a tag: the reference in one line, BibTeX, and the content of a CITATION.cff.
+
+        Raises:
+            NotFoundError: there is no such tag.
+        """
+        from geographer.outputs.release.citation import make_citation
+
+        with self._unit_of_work.open_revision(tag) as revision:
+            return make_citation(revision, tag)
+
+    def prove_object(self, name: str, at: RevisionSpec = None, *, to: str | Path | None = None) -> dict[str, Any]:
+        """Return a proof of RFC 9162 that an object is in a tag, or that the log of a tag is part of a later one.
+
+        Who has the tag's Merkle root, or of events and tags its log root, checks the proof without the dataset; see
+        `examples/check_proof.py`. Its JSON Schema is `schemas/proof.v1.json`.
+
+        Args:
+            name: The id of a feature or raster, or `feature:ID`, `raster:ID`, `label:NAME/RASTER_ID`, `class:NAME` or
+                `split:NAME/RASTER_ID`; `event:DIGEST` or `@17`; or `tag:NAME`, an earlier tag.
+            at: The tag, or a revision that has one. None: the last tag.
+            to: A file that the proof is written to, too.
+
+        Raises:
+            NotFoundError: there is no such object, event or tag, or the revision has no tag.
+            UsageError: the name is that of a feature and of a raster.
+            ConflictError: the tag is older than these roots.
+            CorruptError: the log differs from what the tag records.
+        """
+        from geographer.outputs.proof.prove import prove_object, write_proof
+
+        proof = prove_object(self._unit_of_work, name, at)
+        if to is not None:
+            write_proof(proof, Path(to))
+        return DisplayedDict(proof)
+
+    def list_signatures(self, at: RevisionSpec = None) -> Table:
+        """Return the signatures of tags that were recorded up to a revision, oldest first; `verify` checks them.
+
+        Columns, as text: `tag`, `digest` (of the tagged event), `key` (fingerprint), `format` ('ed25519' or 'ssh'),
+        `author` and `recorded_at` of the event (UTC), `time_stamp` (UTC, as the authority states it; null without one).
+        """
+        from geographer.outputs.proof.signatures import make_signature_table
+
+        with self._unit_of_work.open_revision(at) as revision:
+            return Table(make_signature_table(revision))
+
+    def write_time_stamp_request(self, tag: str, to: str | Path) -> None:
+        """Write a request (RFC 3161, `.tsq`) for a time stamp of the last signature of a tag that has none yet.
+
+        An authority answers it, such as `openssl ts -reply`; `dataset.tag(tag, timestamp=FILE)` records the answer.
+
+        Raises:
+            NotFoundError: the tag does not exist or has no signature.
+        """
+        from geographer.outputs.proof.signatures import write_time_stamp_request
+
+        with self._unit_of_work.open_revision() as revision:
+            write_time_stamp_request(revision, tag, Path(to))

@@ -554,6 +554,8 @@ class DatasetReader(EvidenceReader):
         expect: str | None = None,
         all_tags: bool = False,
         repair: bool = False,
+        signatures: str | Path | bool = False,
+        timestamps: str | Path | bool = False,
     ) -> "VerifyResult":
         """Compare the log, the state and all files with what was recorded; return what differs.
 
@@ -563,21 +565,28 @@ class DatasetReader(EvidenceReader):
         Args:
             revision: The only revision to verify. If None, the files of the head are read; of each tag, the content
                 digest is compared, and the cache or the remote is asked for its files.
-            expect: A digest kept elsewhere: of an event, of the content, or a Merkle root. Without `revision`, it may
-                be that of any revision.
+            expect: A digest kept elsewhere: of an event, of the content, a Merkle root or a log root. Without
+                `revision`, it may be that of any revision.
             all_tags: Also read the files of every tag, and compare its Merkle root.
             repair: Delete orphan files, write `.dvc` files again and rebuild the state; the log is never changed.
+            signatures: Require a signature of each tag, or of those of `revision`; a file of trusted keys
+                (`allowed_signers` of OpenSSH, or public keys in PEM) requires one by such a key.
+            timestamps: Require a time stamp of such a signature; a file of certificates (PEM) requires one by an
+                authority that they vouch for.
 
         Raises:
-            UsageError: `expect` is not a digest, or both `revision` and `all_tags` are given.
+            NotFoundError: there is no such file of keys or certificates.
+            UsageError: `expect` is not a digest, both `revision` and `all_tags` are given, or a file has no key.
         """
         from geographer.storage.workspace.verify import VerifyOptions, verify_dataset
+        from geographer.storage.workspace.verify_signatures import read_signature_options
 
         if revision is not None and all_tags:
             raise UsageError("--all verifies the head and every tag. Leave the revision out.")
         work = self._unit_of_work
         position = None if revision is None else work.resolve_revision(revision)
-        options = VerifyOptions(position, all_tags, work.workspace_position, expect, repair)
+        asked = read_signature_options(signatures, timestamps)
+        options = VerifyOptions(position, all_tags, work.workspace_position, expect, repair, asked)
         return verify_dataset(work.database, work.file_store, options)
 
     def __repr__(self) -> str:

@@ -17,8 +17,9 @@ def upcast_parameters(recipe: RecipeRecord) -> Parameters:
 
 
 def upcast_tag(payload: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Version 1 of `revision_tagged` recorded no Merkle root, and version 2 no version number."""
-    return {**payload, "tag": {"merkle_root": None, **payload["tag"], "version": None}}
+    """Version 1 of `revision_tagged` had no Merkle root, version 2 no version number, version 3 no log root."""
+    tag = {"merkle_root": None, "version": None, "log_root": None, "dataset": None, **payload["tag"]}
+    return {**payload, "tag": tag, "signature": None, "time_stamp": None}
 
 
 def upcast_feature_ids(payload: Mapping[str, Any]) -> Mapping[str, Any]:

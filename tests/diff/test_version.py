@@ -14,7 +14,7 @@ from geographer import Dataset
 from geographer.base.errors import ConflictError, UsageError
 from geographer.diff.version import MAX_NUMBER, VersionNumber, classify_change
 from geographer.operations.split.events import PartSummary, SplitAssigned
-from geographer.operations.tag import TagRevision
+from geographer.operations.tag.request import TagRevision
 from geographer.storage.events import CommitInfo
 from geographer.storage.events.payload import RecipeRecord
 from geographer.storage.events.row_tables import make_row_table
@@ -170,7 +170,7 @@ def test_number_that_contradicts_the_data_is_refused(dataset: Dataset, monkeypat
         dataset.tag("v2", version="1.2.1", dry_run=True)
     assert dataset.log(1)[0] == head
     assert dataset.tag("v2", version="3.0.0").summary["tag"]["version"] == "3.0.0"
-    monkeypatch.setattr("geographer.operations.tag.read_event", lambda *_: head._replace(digest="ab" * 32))
+    monkeypatch.setattr("geographer.operations.tag.request.read_event", lambda *_: head._replace(digest="ab" * 32))
     dataset.tag("lost", version="auto")
     base = dataset.compute_version().base
     assert base is not None

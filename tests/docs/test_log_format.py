@@ -64,8 +64,10 @@ def test_script_confirms_real_log(log):
     assert {check: checks.count(check) for check in sorted(set(checks))} == {
         "chain": 1,
         "content_digest": 2,
+        "dataset": 2,
         "digest": events,
         "generation": events,
+        "log_root": 2,
         "merkle_root": 2,
         "parents": events,
         "payload": events,
@@ -131,6 +133,7 @@ def test_script_imports_no_product_code():
                 ("rows_digest", "key 12"),
                 ("content_digest", "@25 tag v2 = @24"),
                 ("merkle_root", "@25 tag v2 = @24"),
+                ("log_root", "@25 tag v2 = @24"),
             ],
         ),
         (
@@ -158,7 +161,7 @@ def test_script_reports_altered_value(log, statement, expected):
     assert mismatches(log) == expected
 
 
-@pytest.mark.parametrize("name", ["content_digest", "merkle_root"])
+@pytest.mark.parametrize("name", ["content_digest", "merkle_root", "log_root"])
 def test_script_reports_forged_tag(log, name):
     """A forger recomputes the digest of the last event; the digests that it records are still compared."""
     payload = f'replace(payload, \'"{name}":"\', \'"{name}":"0\')'
@@ -172,8 +175,8 @@ def test_script_compares_expected_digest(log):
     revision = next(line for line in lines if line.startswith("revision @24"))
     kept = re.findall(r"\b[0-9a-f]{64}\b", revision)
     digest = kept[0]
-    assert (code, len(set(kept))) == (0, 3)
-    assert [run_script(log, "--at", 24, "--expect", each, "--quiet")[0] for each in kept] == [0, 0, 0]
+    assert (code, len(set(kept))) == (0, 4)
+    assert [run_script(log, "--at", 24, "--expect", each, "--quiet")[0] for each in kept] == [0, 0, 0, 0]
     with duckdb.connect(str(log)) as connection:
         for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
             if table != "meta":

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from docs.recompute_digests import merkle_root
 from geographer import Dataset
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError
-from geographer.operations.tag import TagRevision
+from geographer.operations.tag.request import TagRevision
 from geographer.storage.events.payload import parse_payload
 
 
@@ -27,12 +28,13 @@ def test_tag_records_digests_of_its_revision(dataset):
     with dataset._unit_of_work.open_revision(2) as revision:
         assert tag["merkle_root"] == revision.compute_merkle_root()
     assert dataset.show().payload["request"] == {"tag": "v1", "revision": "2"}
-    assert tag["version"] is None
-    assert dataset.show().version == 3
+    assert (tag["version"], tag["dataset"]) == (None, dataset.show(1).digest)
+    assert tag["log_root"] == merkle_root([dataset.show(1).digest, event.digest])
+    assert dataset.show().version == 4
 
 
 def test_tag_of_an_altered_state_is_refused(dataset, monkeypatch):
-    monkeypatch.setattr("geographer.operations.tag.compute_state_digest", lambda connection: 7)
+    monkeypatch.setattr("geographer.operations.tag.request.compute_state_digest", lambda connection: 7)
     with pytest.raises(CorruptError, match="a tag would record a wrong digest"):
         dataset.tag("v1")
 
@@ -56,7 +58,11 @@ def test_ambiguous_tag_is_rejected(name):
 
 
 @pytest.mark.parametrize(
-    ("version", "recorded"), [(1, {}), (2, {"merkle_root": "cd" * 32}), (2, {"merkle_root": None})]
+    ("version", "recorded"),
+    [
+        *((1, {}), (2, {"merkle_root": "cd" * 32}), (2, {"merkle_root": None})),
+        (3, {"merkle_root": "cd" * 32, "version": "1.0.0"}),
+    ],
 )
 def test_tags_of_older_versions_lack_values(version, recorded):
     digest = "ab" * 32
@@ -64,6 +70,7 @@ def test_tags_of_older_versions_lack_values(version, recorded):
     payload = parse_payload(
         "revision_tagged", version, {"request": {"tag": "v1", "revision": None}, "tag": tag, "software": {}}
     )
-    assert payload.to_json()["tag"] == {"merkle_root": None, "version": None, **tag}
-    assert payload.version == 3
-    assert payload.format_summary() == f"'v1' is @1 {digest}, content {digest}"
+    assert payload.to_json()["tag"] == {"merkle_root": None, "version": None, "log_root": None, "dataset": None, **tag}
+    assert payload.version == 4
+    number = ", version 1.0.0" if version == 3 else ""
+    assert payload.format_summary() == f"'v1' is @1 {digest}, content {digest}{number}"

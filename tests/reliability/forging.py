@@ -86,7 +86,7 @@ def _recompute_events(
             event |= {"rows_digest": documented.sha256(lines.get(key, "").encode()), "parents": previous}
             with suppress(ValueError, KeyError, TypeError, RecursionError):
                 payload = documented.parse_json(event["payload"])
-                if event["kind"] == "revision_tagged":
+                if event["kind"] in ("revision_tagged", "tag_signed"):
                     _recompute_tag(payload["tag"], digests, changes)
                 event["payload"] = documented.canonicalize(payload)
                 fields = documented.HASHED_FIELDS.get(event["format"], documented.HASHED_FIELDS[2])
@@ -107,3 +107,6 @@ def _recompute_tag(tag: dict[str, Any], digests: dict[int, str], changes: list[d
     tag["digest"], tag["content_digest"] = digests[tag["position"]], documented.content_digest(lines)
     if "merkle_root" in tag:
         tag["merkle_root"] = documented.merkle_root(lines)
+    if "log_root" in tag:
+        leading = [digest for position, digest in sorted(digests.items()) if position <= tag["position"]]
+        tag["log_root"], tag["dataset"] = documented.merkle_root(leading), digests[1]

@@ -111,6 +111,8 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
             (`forgotten`).
         renames: Whether it gives something another name; see `iter_renamings`.
         ends_unnamed_rows: Whether unreadable rows without an id, which no row of the event can name, end with it.
+        signs_tags: Whether it may have signatures of tags; see `iter_signed_tags`.
+        is_replayable: Whether its files can be made again from what the log says; see `load_request`.
     """
 
     kind: ClassVar[str]
@@ -128,6 +130,8 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     lists_removals: ClassVar[bool] = False
     renames: ClassVar[bool] = False
     ends_unnamed_rows: ClassVar[bool] = False
+    signs_tags: ClassVar[bool] = False
+    is_replayable: ClassVar[bool] = False
 
     request: dict[str, Any] | UnsetType = UNSET
     software: dict[str, str] | UnsetType = UNSET
@@ -165,6 +169,10 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         """Yield the recipes that the event records."""
         yield from ()
 
+    def load_request(self) -> Any:
+        """Return the request that led to an event which `is_replayable`; its plan is a `ReplayablePlan`."""
+        raise NotImplementedError
+
     @property
     def recorded_tag(self) -> Any:
         """The tag that the event records, as `state.facts.TagFact` has it."""
@@ -172,6 +180,10 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
 
     def iter_merged_tags(self) -> Iterator[Any]:
         """Yield the tags that the event brings from another branch; they are as `recorded_tag`."""
+        yield from ()
+
+    def iter_signed_tags(self) -> Iterator[Any]:
+        """Yield the signatures of tags that the event records, as `events.signed_tag.SignedTag`."""
         yield from ()
 
     def iter_renamings(self) -> Iterator[Renaming]:

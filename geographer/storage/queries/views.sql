@@ -92,7 +92,7 @@ WHERE position <= getvariable('position') ORDER BY position;
 
 CREATE OR REPLACE TEMP VIEW tags AS
 SELECT tag, tagged_position AS position, tag.digest, content_digest, merkle_root, tag.version, recorded_at::TIMESTAMP AS recorded_at,
-       author, message
+       author, message, log_root
 FROM state.tag AS tag JOIN chain_event AS event ON event.position = tag.position
 WHERE tag.position <= getvariable('position')
 -- A tag moves only when a conflict of a merge is resolved.

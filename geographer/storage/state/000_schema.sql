@@ -63,7 +63,7 @@ CREATE TABLE IF NOT EXISTS state.recipe_record (name VARCHAR, position BIGINT);
 CREATE TABLE IF NOT EXISTS state.renaming (subject VARCHAR, old_name VARCHAR, name VARCHAR, position BIGINT, is_merged BOOLEAN);
 CREATE TABLE IF NOT EXISTS state.tag (
     tag VARCHAR, position BIGINT, tagged_position BIGINT, digest VARCHAR, content_digest VARCHAR, merkle_root VARCHAR,
-    version VARCHAR
+    version VARCHAR, log_root VARCHAR
 );
 -- Rows of the log that cannot be used: no other table of the state has them. `object` is the key of their object, whose next
 -- change ends them; null if the row has no id.

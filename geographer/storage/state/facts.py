@@ -66,9 +66,9 @@ class RenamingFact(NamedTuple):
 
 
 class TagFact(NamedTuple):
-    """A tag, with the digests and the version number that it records; older ones have no Merkle root or number.
+    """A tag, with the digests and the version number that it records; older ones have no roots or number.
 
-    `tagged_position` is null for a tag that a merge brings from another branch.
+    `tagged_position` and `log_root` are null for a tag that a merge brings from another branch.
     """
 
     tag: str
@@ -78,6 +78,7 @@ class TagFact(NamedTuple):
     content_digest: str
     merkle_root: str | None
     version: str | None
+    log_root: str | None = None
 
 
 Fact = EventFact | UserColumnFact | RecipeFact | RecipeRemovalFact | RenamingFact | TagFact
@@ -141,6 +142,7 @@ def read_facts(event: Event) -> Iterator[Fact]:
     for renaming in payload.iter_renamings():
         yield RenamingFact(*renaming, position)
     if (tag := payload.recorded_tag) is not None:
-        yield TagFact(tag.tag, position, tag.position, tag.digest, tag.content_digest, tag.merkle_root, tag.version)
+        digests = (tag.digest, tag.content_digest, tag.merkle_root, tag.version, tag.log_root)
+        yield TagFact(tag.tag, position, tag.position, *digests)
     for tag in payload.iter_merged_tags():
         yield TagFact(tag.tag, position, None, tag.digest, tag.content_digest, tag.merkle_root, tag.version)

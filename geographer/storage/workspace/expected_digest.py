@@ -1,4 +1,4 @@
-"""Recognise a digest that was kept outside the dataset: of an event, or of the content of a revision."""
+"""Recognise a digest that was kept outside the dataset: of an event, of a revision's content, or of the log."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from geographer.base.errors import UsageError
 from geographer.storage.log.check import Finding
+from geographer.storage.log.log_root import compute_log_roots
 from geographer.storage.queries.logged_content import DigestKind, LoggedContent
 from geographer.storage.workspace.verify_report import list_names
 
@@ -39,13 +40,13 @@ def find_expected_digest(
 ) -> tuple[list[str], Finding | None]:
     """Return what the `expected` digest, or its beginning, is the digest of; or else a finding.
 
-    With a `position`, it must be the content digest or the Merkle root of that revision, or the digest of an event up
-    to there. Without, the content of revisions with a name is compared, then that of the newest others.
+    With a `position`, it must be that of the revision's event, of its content, its Merkle root or its log root.
+    Without, all events and log roots are compared, and the content of revisions with a name, then of the newest others.
     """
     search = _DigestSearch(expected, revisions, content)
-    if position is not None and (matches := search.list_events(position) + search.list_contents([position])):
+    if position is not None and (matches := search.list_log_digests(position) + search.list_contents([position])):
         return matches, None
-    matches = search.list_events() + search.list_contents(revisions.names)
+    matches = search.list_log_digests() + search.list_contents(revisions.names)
     if not matches:
         others = [at for at in content.list_positions() if at not in revisions.names][:_MAX_OTHER_REVISIONS]
         matches = search.list_contents(others)
@@ -61,11 +62,16 @@ class _DigestSearch:
         self._content = content
         self._compared: dict[int, None] = {}
 
-    def list_events(self, up_to: int | None = None) -> list[str]:
-        """Return the events, up to a position, that have the digest."""
-        digests = self._revisions.event_digests.items()
-        positions = [at for at, digest in digests if digest.startswith(self._expected) and at <= (up_to or at)]
-        return [f"event digest of {self._revisions.format_revision(at)}" for at in positions]
+    def list_log_digests(self, position: int | None = None) -> list[str]:
+        """Return the events with the digest, and those up to which the log has this root; only one at a position."""
+        events = self._revisions.event_digests
+        roots = dict(zip(events, compute_log_roots(events.values()), strict=True))
+        return [
+            f"{noun} of {self._revisions.format_revision(at)}"
+            for noun, digests in (("event digest", events), ("log root", roots))
+            for at, digest in digests.items()
+            if digest.startswith(self._expected) and at == (position or at)
+        ]
 
     def list_contents(self, positions: Iterable[int]) -> list[str]:
         """Return the revisions at `positions` whose content has the digest."""
@@ -81,12 +87,13 @@ class _DigestSearch:
 
     def describe_failure(self, position: int | None, matches: list[str]) -> str:
         """Return what the digest was compared with, and what it may be."""
-        last = position or max(self._revisions.event_digests, default=0)
+        if matches and position:
+            own = f"@{position} {self._revisions.event_digests.get(position, '')}"
+            return f"it is no digest of the revision {own}. It is the {' and the '.join(matches)}"
+        last = max(self._revisions.event_digests, default=0)
         text = f"no event up to @{last} {self._revisions.event_digests.get(last, '')} has it"
-        if matches:
-            return f"{text}, nor has the content of that revision. It is the {' and the '.join(matches)}"
         compared = list_names([self._revisions.format_revision(at) for at in self._compared])
         return (
-            f"{text}, and it is neither the content digest nor the Merkle root of {compared}. The log "
+            f"{text}, and it is neither a log root, nor the content digest or Merkle root of {compared}. The log "
             "lost that event or was rewritten, or the digest is of another dataset, or of a revision not compared"
         )

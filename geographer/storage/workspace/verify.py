@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import duckdb
 
@@ -23,9 +23,11 @@ from geographer.storage.log.branches import find_chain_of
 from geographer.storage.log.chain import CHAIN_EVENT, create_chain_views, list_row_tables
 from geographer.storage.log.check import LOG_REMEDY, check_indexes, find_log_faults
 from geographer.storage.log.check import Finding as Finding
+from geographer.storage.log.log_root import build_log_tree
 from geographer.storage.log.read import is_supported_event, read_head
 from geographer.storage.queries.logged_content import DigestKind, LoggedContent
 from geographer.storage.queries.revision import Revision, open_revision
+from geographer.storage.queries.tag_signatures import read_tag_signatures
 from geographer.storage.state.digest import compute_state_digest
 from geographer.storage.state.facts import TagFact
 from geographer.storage.state.update import compute_sql_digest, is_state_unaltered, rebuild_state, update_state
@@ -34,6 +36,7 @@ from geographer.storage.workspace.expected_digest import RevisionNames, find_exp
 from geographer.storage.workspace.tracked_folders import find_unknown_dvc_files
 from geographer.storage.workspace.verify_files import DamagedFile, FileVerifier
 from geographer.storage.workspace.verify_report import Remedy, VerifyReport, VerifyResult, list_names
+from geographer.storage.workspace.verify_signatures import SignatureOptions, SignatureVerifier, TagFacts
 from geographer.storage.workspace.withdrawn_files import delete_withdrawn_objects
 
 _STATE_ERRORS: Final = (GeographerError, duckdb.Error, ValueError)
@@ -61,6 +64,7 @@ class VerifyOptions(NamedTuple):
         workspace_position: The position that the workspace's files are at; None if it is not known.
         expected_digest: A digest, or the beginning of one, that was kept outside the dataset.
         repair: Delete orphans, write `.dvc` files again and rebuild the state, unless the log has faults.
+        signatures: What is asked of the signatures and time stamps of tags.
     """
 
     position: int | None = None
@@ -68,6 +72,7 @@ class VerifyOptions(NamedTuple):
     workspace_position: int | None = None
     expected_digest: str | None = None
     repair: bool = False
+    signatures: SignatureOptions = SignatureOptions()
 
 
 def verify_dataset(database: Database, store: Store, options: VerifyOptions) -> VerifyResult:
@@ -170,6 +175,7 @@ class _Verification:
         selected = [tag for tag in self._tags if self._options.position in (None, self._tagged[tag.tag])]
         for tag in selected:
             yield from self._check_tag(tag)
+        yield from self._check_signatures(selected)
         if selected:
             noun = "content digest and Merkle root" if self._options.hashes_tags else "content digest"
             names = "tag" if len(selected) == 1 else "tags"
@@ -183,8 +189,39 @@ class _Verification:
             arguments = (self._options.position, self._names, self._content)
             matches, finding = find_expected_digest(self._options.expected_digest, *arguments)
             self._report.matches += [f"the expected digest is the {match}" for match in matches]
+            if matches and (missing := 64 - len(self._options.expected_digest)):
+                self._report.not_checked.append(
+                    f"the last {missing} of the 64 digits of the expected digest: the first ones of another digest can "
+                    "be equal"
+                )
             if finding:
                 yield finding
+
+    def _check_signatures(self, tags: Sequence[TagFact]) -> Iterator[Finding]:
+        """Verify the signatures of tags; compute the Merkle roots that they cover only if signatures are asked for."""
+        options, selected = self._options.signatures, {}
+        recorded = read_tag_signatures(self._connection, self._head)
+        signed = {item.signed.statement.tag for item in recorded}
+        computes_roots = options.requires_signature or self._options.hashes_tags
+        for tag in tags:
+            if (position := self._tagged[tag.tag]) is not None:
+                stated: dict[str, Any] = {"tag": tag.tag, "position": position, "digest": tag.digest}
+                if tag.tag in signed:
+                    stated |= {"version": tag.version, "dataset": self._names.event_digests.get(1)}
+                    stated["content_digest"] = self._content.compute_digest("content digest", position)
+                    stated["log_root"] = self._compute_log_root(position)
+                    if computes_roots:
+                        stated["merkle_root"] = self._content.compute_digest("Merkle root", position)
+                selected[tag.tag] = TagFacts(tag.position, stated)
+        yield from SignatureVerifier(options, self._report).check_tags(selected, recorded)
+        position = self._options.position
+        if not selected and position is not None and (options.requires_signature or options.requires_time_stamp):
+            detail = "no tag names this revision, and only tags are signed"
+            yield Finding("unsigned tag", f"@{position}", position, detail, Remedy.UNSIGNED)
+
+    def _compute_log_root(self, position: int) -> str:
+        digests = self._names.event_digests
+        return build_log_tree(digests[at] for at in sorted(digests) if at <= position).compute_root().hex()
 
     def _check_tag(self, tag: TagFact) -> Iterator[Finding]:
         position = self._tagged[tag.tag]
@@ -201,6 +238,10 @@ class _Verification:
             if actual != digest:
                 detail = f"it records the {kind} {digest}, and the content of @{position} has {actual}"
                 yield Finding("wrong tag", tag.tag, tag.position, detail, Remedy.TAG)
+        has_intact_log = all(finding.remedy != LOG_REMEDY for finding in self._findings)
+        if tag.log_root and has_intact_log and tag.log_root != (root := self._compute_log_root(position)):
+            detail = f"it records the log root {tag.log_root}, and the log up to @{position} has {root}"
+            yield Finding("wrong tag", tag.tag, tag.position, detail, Remedy.TAG)
 
     def _check_unreadable_rows(self) -> Iterator[Finding]:
         """Yield the rows of the verified revisions that cannot be shown, those of the files from the log itself."""
@@ -366,11 +407,8 @@ def _read_tags(connection: duckdb.DuckDBPyConnection) -> tuple[list[TagFact], li
             findings.append(Finding("invalid payload", f"@{position} {kind}", position, str(error)))
         else:
             if tag is not None:
-                tags.append(
-                    TagFact(
-                        tag.tag, position, tag.position, tag.digest, tag.content_digest, tag.merkle_root, tag.version
-                    )
-                )
+                digests = (tag.digest, tag.content_digest, tag.merkle_root, tag.version, tag.log_root)
+                tags.append(TagFact(tag.tag, position, tag.position, *digests))
     return tags, findings
 
 

@@ -35,6 +35,13 @@ class Remedy(StrEnum):
     STATE = "The state was derived from the log again; run the command again to see that it is right."
     OTHER_LOG = "If .geographer/log.duckdb is the log that you want, nothing is left to do; else restore the other one."
     TAG = "Tag the revision under another name, and cite that."
+    SIGNATURE = "Ask the author for the signed tag: the log, or the signature, is not what was signed."
+    KEY = "Ask the author for the public key, on another way than the dataset came; if it is right, trust it, too."
+    UNSIGNED = (
+        "Sign the tag (geographer tag NAME --sign KEY), or verify one that is: geographer verify NAME --signature."
+    )
+    TIME_STAMP = "Have the signature time-stamped again: geographer tag NAME --timestamp URL."
+    UNSTAMPED = "Have a signature of the tag time-stamped: geographer tag NAME --timestamp URL."
     ROWS = "Run geographer remove unreadable: later revisions are then without those rows."
     WORKSPACE = (
         "Run geographer checkout HEAD, or the revision that you want to see, to write the workspace's files again."
