@@ -87,8 +87,8 @@ class DescribeDataset(Request, frozen=True):
     creators: Annotated[
         Sequence[str],
         Parameter(
-            "A creator.",
-            *("'NAME <ORCID> (AFFILIATION)'", "the authors of the log", "--creator", parse_creators),
+            "A creator, as NAME <ORCID> (AFFILIATION); the last two are optional.",
+            *("CREATOR", "the authors of the log", "--creator", parse_creators),
             records_default=False,
             cli="list",
             schema=TEXTS,

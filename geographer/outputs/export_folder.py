@@ -32,7 +32,8 @@ from geographer.storage.workspace.paths import (
 )
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 
-_TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "objects", "splits", "classes")
+EXPORTED_TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "objects", "splits", "classes")
+"""The tables that an exported folder has as Parquet files."""
 _TAGS: Final = "SELECT DISTINCT tag FROM state.tag WHERE digest = $digest ORDER BY tag"
 
 
@@ -67,7 +68,7 @@ def export_folder(revision: Revision, store: Store, folder: Path, source: FileSo
         with translate_os_errors(target / path):
             safe_folder.require_inside(path).unlink(missing_ok=True)
     (target / "tables").mkdir(exist_ok=True)
-    for table in _TABLES:
+    for table in EXPORTED_TABLES:
         manifest[f"tables/{table}.parquet"] = _write_table(revision, table, target / "tables" / f"{table}.parquet")
     write_atomic(target / REVISION_FILE, json.dumps(_describe_revision(revision), indent=2).encode() + b"\n")
     manifest[REVISION_FILE] = compute_sha256(target / REVISION_FILE)

@@ -54,10 +54,12 @@ def compute_segment_name(digests: Iterable[str]) -> str:
     return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
 
 
-def write_segment(connection: duckdb.DuckDBPyConnection, first: int, last: int, path: Path) -> list[str]:
+def write_segment(
+    connection: duckdb.DuckDBPyConnection, first: int, last: int, path: Path, *, is_sorted: bool = False
+) -> list[str]:
     """Write the events at the positions `first` to `last` of the attached log to a file, and return their digests.
 
-    `CorruptError` if an event does not match its digest: no other dataset would accept the segment.
+    With `is_sorted`, the order of the rows does not depend on how the log came to be. `CorruptError` if an event does not match its digest: no other dataset would accept the segment.
     """
     events = read_events_between(connection, first - 1, last)
     contents = [canonical_json(event.hashed_fields()) for event in events]
@@ -72,8 +74,12 @@ def write_segment(connection: duckdb.DuckDBPyConnection, first: int, last: int, 
     queries = [f"SELECT '{_EVENT_TABLE}' AS row_table, event, content FROM segment_event"]  # noqa: S608
     queries += _list_row_queries(connection, first, last)
     target = escape_literal(str(path))
+    content = " UNION ALL BY NAME ".join(queries)
+    if is_sorted:
+        has_rows = len(queries) > 1
+        content = f"FROM ({content}) ORDER BY row_table, event{', ordinal, change' if has_rows else ''}"
     connection.execute(
-        f"COPY ({' UNION ALL BY NAME '.join(queries)}) TO '{target}' "
+        f"COPY ({content}) TO '{target}' "
         f"(FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_FORMAT_KEY}: '{SEGMENT_FORMAT}'}})"
     )
     connection.execute("DROP TABLE segment_event")

@@ -1,0 +1,246 @@
+"""Write a release: the export of a tag, and beside it what a paper's reader needs to check, cite and load it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from geographer.base.atomic_files import temporary_sibling, translate_os_errors, write_atomic
+from geographer.base.errors import ConflictError, NotFoundError, UsageError
+from geographer.base.html import render_object
+from geographer.outputs.export_folder import EXPORTED_TABLES, export_folder
+from geographer.outputs.manifest import MANIFEST, compute_sha256, encode_manifest, read_manifest
+from geographer.outputs.release import documents
+from geographer.outputs.release.band_names import read_band_names
+from geographer.outputs.release.citation import NO_LICENCE, Creators, write_bibtex, write_citation_file
+from geographer.outputs.release.croissant import make_croissant
+from geographer.outputs.release.deposit import METADATA, archive_folders, make_deposit_metadata
+from geographer.outputs.release.facts import ReleaseFacts, read_facts
+from geographer.outputs.release.layout import (
+    AGENTS,
+    BIBTEX,
+    CITATION,
+    CROISSANT,
+    DATASHEET,
+    HISTORY,
+    METHODS,
+    PROVENANCE,
+    README,
+    RO_CRATE,
+    SCHEMAS,
+    FileFacts,
+)
+from geographer.outputs.release.provenance import make_provenance
+from geographer.outputs.release.ro_crate import make_ro_crate
+from geographer.outputs.release.schemas import copy_schemas
+from geographer.outputs.release.stac import write_catalogue
+from geographer.storage.database.dataset_folder import LOCK_FILE
+from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, encode_lock
+from geographer.storage.history.segments import SUFFIX, compute_segment_name, write_segment
+from geographer.storage.queries.logged_content import LoggedContent
+from geographer.storage.queries.revision import Revision
+from geographer.storage.unit_of_work import UnitOfWork
+
+Audience = Literal["neurips", "zenodo"]
+"""For whom a release is laid out."""
+
+REQUIRED_FIELDS: Final = ("intent", "ethics")
+"""What no measurement can tell: the authors describe it once."""
+
+
+class ReleaseResult(NamedTuple):
+    """What was written.
+
+    Attributes:
+        tag: The tag.
+        version: Its version.
+        files: The number of files, without the manifest.
+        bytes: Their size.
+        manifest: The SHA-256 of the manifest, which covers every file.
+        warnings: What a reader would miss, such as a licence.
+    """
+
+    tag: str
+    version: str
+    files: int
+    bytes: int
+    manifest: str
+    warnings: list[str]
+
+    def _repr_html_(self) -> str:
+        return render_object(self)
+
+
+def write_release(work: UnitOfWork, tag: str, folder: Path, audience: Audience | None = None) -> ReleaseResult:
+    """Write the release of a tag to a folder; equal logs give equal bytes.
+
+    Raises:
+        NotFoundError: there is no such tag.
+        UsageError: intent or ethics are not described.
+        ConflictError: the folder has other content.
+        CorruptError: a file cannot be restored.
+    """
+    location = work.locate_revision(tag)
+    with work.open_revision(location) as revision:
+        facts = read_facts(revision, tag)
+        if facts.tag.position != location.position:
+            raise NotFoundError(f"'{tag}' is not a tag. geographer tags lists them.")
+        _require_description(facts)
+        with _use_one_thread(revision), _open_staging(folder, audience) as staging:
+            export_folder(revision, work.file_store, staging)
+            writer = _ReleaseWriter(revision, facts, staging)
+            writer.write_all(audience)
+    size = sum(file.size for file in writer.files.values())
+    digest = compute_sha256(folder / MANIFEST)
+    warnings = [*_iter_warnings(facts, audience)]
+    return ReleaseResult(tag, facts.tag.version, len(writer.files), size, digest, warnings)
+
+
+def _require_description(facts: ReleaseFacts) -> None:
+    missing = [name for name in REQUIRED_FIELDS if not facts.description.find_text(name)]
+    if missing:
+        options = " ".join(f"--{name} '…'" for name in missing)
+        raise UsageError(
+            f"the dataset does not say its {' and '.join(missing)}, which no measurement can tell. Describe it once: "
+            f"geographer describe {options}"
+        )
+
+
+def _iter_warnings(facts: ReleaseFacts, audience: Audience | None) -> Iterator[str]:
+    creators = Creators(facts)
+    if creators.licence_name == NO_LICENCE:
+        yield "no licence is stated, so others may not use the dataset: geographer describe --licence SPDX-ID"
+    if audience == "neurips" and not creators.described_url:
+        yield "Croissant needs the URL of the web page that hosts the dataset: geographer describe --url URL"
+
+
+@contextmanager
+def _open_staging(folder: Path, audience: Audience | None) -> Iterator[Path]:
+    """Yield the folder that the release is written to: for a deposit a new one, which then becomes `folder`."""
+    if audience != "zenodo":
+        yield folder
+        return
+    with translate_os_errors(folder):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        if folder.exists() or folder.is_symlink():
+            raise ConflictError(f"'{folder}' is not empty. Choose a new folder for --to.")
+        staging = folder.with_name(f".geographer-{folder.name}")
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        try:
+            yield staging
+            staging.replace(folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def _use_one_thread(revision: Revision) -> Iterator[None]:
+    """Let DuckDB use one thread: the row groups of its Parquet files depend on their number."""
+    threads = revision.fetch_value("SELECT current_setting('threads')")
+    revision.connection.execute("SET threads = 1")
+    try:
+        yield
+    finally:
+        revision.connection.execute(f"SET threads = {int(threads)}")
+
+
+class _ReleaseWriter:
+    """Writes the files of a release beside those of the export, and remembers size and SHA-256 of each.
+
+    Attributes:
+        files: All files but the manifest, by path.
+    """
+
+    def __init__(self, revision: Revision, facts: ReleaseFacts, folder: Path) -> None:
+        self._revision = revision
+        self._facts = facts
+        self._folder = folder
+        self._bands = read_band_names(facts, folder)
+        self._archives: dict[str, FileFacts] = {}
+        self.files = {path: self._measure_file(path, sha256) for path, sha256 in read_manifest(folder).digests.items()}
+
+    def write_all(self, audience: Audience | None) -> None:
+        facts = self._facts
+        self._write_history()
+        self._write_text(LOCK_FILE, encode_lock(self._make_lock()).decode())
+        self._write_folder(SCHEMAS, lambda: copy_schemas(facts, self._folder / SCHEMAS))
+        self._write_folder("stac", lambda: write_catalogue(self._revision, facts, self._bands, self._folder))
+        self._write_text(PROVENANCE, make_provenance(facts))
+        if audience == "zenodo":
+            self._archives = {path.name: self._measure_file(path.name) for path in archive_folders(self._folder)}
+            self._write_text(METADATA, _encode_json({"metadata": make_deposit_metadata(facts)}))
+        self._write_text(CROISSANT, _encode_json(self._make_croissant(audience)))
+        self._write_text(METHODS, documents.write_methods_document(facts))
+        self._write_text(DATASHEET, documents.write_datasheet(facts))
+        self._write_text(CITATION, write_citation_file(facts))
+        self._write_text(BIBTEX, write_bibtex(facts))
+        self._write_text(AGENTS, documents.write_agents(facts))
+        names = {path.partition("/")[0] + ("/" if "/" in path else "") for path in self.files}
+        is_packed = bool(self._archives)
+        self._write_text(
+            README, documents.write_readme(facts, names | {README, RO_CRATE, MANIFEST}, is_packed=is_packed)
+        )
+        self._write_text(RO_CRATE, _encode_json(make_ro_crate(facts, self._list_shown_files())))
+        manifest = {path: file.sha256 for path, file in self.files.items()}
+        write_atomic(self._folder / MANIFEST, encode_manifest(manifest))
+
+    def _list_shown_files(self) -> dict[str, FileFacts]:
+        """Return the files as they lie in the folder: archives for folders, if there are archives."""
+        if not self._archives:
+            return self.files
+        return {path: file for path, file in self.files.items() if "/" not in path} | self._archives
+
+    def _measure_file(self, path: str, sha256: str | None = None) -> FileFacts:
+        file = self._folder / path
+        return FileFacts(file.stat().st_size, sha256 or compute_sha256(file))
+
+    def _write_text(self, path: str, text: str) -> None:
+        content = text.encode()
+        write_atomic(self._folder / path, content)
+        self.files[path] = FileFacts(len(content), hashlib.sha256(content).hexdigest())
+
+    def _write_folder(self, name: str, write: Callable[[], None]) -> None:
+        """Let `write` write the files of a folder, and measure them."""
+        with translate_os_errors(self._folder / name):
+            write()
+            for path in sorted((self._folder / name).rglob("*")):
+                if path.is_file():
+                    relative = path.relative_to(self._folder).as_posix()
+                    self.files[relative] = self._measure_file(relative)
+
+    def _write_history(self) -> None:
+        """Write the events that lead to the tag, that of the tag and later descriptions as one segment."""
+        folder = self._folder / HISTORY
+        folder.mkdir(exist_ok=True)
+        with temporary_sibling(folder / f"segment{SUFFIX}") as temporary:
+            digests = write_segment(self._revision.connection, 1, self._last_position, temporary, is_sorted=True)
+            name = f"{HISTORY}/{compute_segment_name(digests)}{SUFFIX}"
+            temporary.replace(self._folder / name)
+        self.files[name] = self._measure_file(name)
+
+    @property
+    def _last_position(self) -> int:
+        return max(self._facts.tag.event_position, self._facts.description.position)
+
+    def _make_lock(self) -> Lock:
+        query = "SELECT digest FROM chain_event WHERE position = $position"
+        head = self._revision.fetch_value(query, {"position": self._last_position})
+        content = LoggedContent(self._revision.connection).compute_digest("content digest", self._last_position)
+        return Lock(LOCK_FORMAT, self._facts.dataset, "main", head, content)
+
+    def _make_croissant(self, audience: Audience | None) -> Mapping[str, object]:
+        columns = {table: self._revision.describe_columns(table) for table in EXPORTED_TABLES}
+        url = Creators(self._facts).described_url.rstrip("/")
+        base_url = f"{url}/" if audience == "neurips" and url else ""
+        return make_croissant(self._facts, self.files, columns, self._bands, base_url, self._archives)
+
+
+def _encode_json(document: Mapping[str, object]) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"

@@ -1,0 +1,251 @@
+"""Releases: every document is valid for the validators of its format, agrees with the tables, and is equal elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from geographer import Dataset
+from geographer.base.errors import ConflictError, NotFoundError, UsageError
+from geographer.outputs.release.croissant import NEURIPS_PROPERTIES
+from geographer.outputs.release.stac import name_item
+from tests.outputs.release import validators
+
+INTENT = "Counting ponds. Not fit for navigation."
+ETHICS = "It shows no people."
+
+
+def read_files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def described(sample_history, tmp_path_factory):
+    """The sample dataset at v1, described after the tag."""
+    root = shutil.copytree(sample_history.at_v1, tmp_path_factory.mktemp("release") / "dataset")
+    dataset = Dataset.open(root)
+    dataset.describe(
+        title="Ponds of Styria",
+        creators=["Ada Lovelace <0000-0002-1825-0097> (University of London)", "Bob"],
+        licence="CC-BY-4.0",
+        url="https://example.org/ponds",
+        intent=INTENT,
+        ethics=ETHICS,
+        source_licences={"source": "CC0-1.0"},
+    )
+    return root
+
+
+@pytest.fixture(scope="module")
+def release(described):
+    folder = described.parent / "v1"
+    result = Dataset.open(described).write_release("v1", folder)
+    assert result.warnings == []
+    assert result.manifest == hashlib.sha256((folder / "MANIFEST").read_bytes()).hexdigest()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def croissant(release):
+    return json.loads((release / "croissant.json").read_text())
+
+
+def test_manifest_covers_every_file(release):
+    lines = [line.split("  ", 1) for line in (release / "MANIFEST").read_text().splitlines()]
+    content = read_files(release)
+    del content["MANIFEST"]
+    assert {path: digest for digest, path in lines} == {
+        path: hashlib.sha256(data).hexdigest() for path, data in content.items()
+    }
+
+
+def test_ro_crate_is_valid(release, tmp_path):
+    validators.seed_context_cache(tmp_path / "contexts")
+    assert validators.check_ro_crate(release, tmp_path / "contexts") == []
+    broken = json.loads((release / "ro-crate-metadata.json").read_text())
+    del next(entity for entity in broken["@graph"] if entity["@id"] == "./")["license"]
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "ro-crate-metadata.json").write_text(json.dumps(broken))
+    assert validators.check_ro_crate(tmp_path / "broken", tmp_path / "contexts")
+
+
+def test_croissant_is_valid_and_loads_tables(release, croissant):
+    dataset = validators.load_croissant(release / "croissant.json")
+    for table in ("features", "rasters", "edges", "chips", "labels", "splits", "classes"):
+        rows = pq.read_table(release / f"tables/{table}.parquet").num_rows
+        assert validators.count_records(dataset, table) == rows > 0
+    assert croissant["conformsTo"] == [
+        "http://mlcommons.org/croissant/1.1",
+        "http://mlcommons.org/croissant/geo/1.0",
+        "http://mlcommons.org/croissant/RAI/1.0",
+    ]
+    assert croissant["version"] == "1.0.0"
+    for item in croissant["distribution"]:
+        if item["@type"] == "cr:FileObject":
+            assert hashlib.sha256((release / item["contentUrl"]).read_bytes()).hexdigest() == item["sha256"]
+        else:
+            assert [*release.glob(item["includes"])]
+
+
+def test_geocroissant_has_the_shapes(release, tmp_path):
+    assert validators.check_geocroissant(release / "croissant.json") == ""
+    document = json.loads((release / "croissant.json").read_text())
+    document["geocr:bandConfiguration"]["geocr:totalBands"] = "two"
+    (tmp_path / "croissant.json").write_text(json.dumps(document))
+    assert "totalBands" in validators.check_geocroissant(tmp_path / "croissant.json")
+
+
+def test_responsible_ai_is_measured(croissant):
+    assert all(croissant[name] not in ("", [], [""]) for name in NEURIPS_PROPERTIES if name != "rai:hasSyntheticData")
+    assert croissant["rai:hasSyntheticData"] is False
+    assert croissant["rai:dataUseCases"] == [INTENT]
+    assert croissant["rai:personalSensitiveInformation"] == [ETHICS]
+    assert "pond 50.0%, quarry 50.0%" in croissant["rai:dataBiases"][0]
+    assert "seed 0" in croissant["geocr:samplingStrategy"]
+    assert croissant["prov:wasDerivedFrom"][1]["sc:license"] == "CC0-1.0"
+
+
+def test_provenance_names_events_and_sources(release):
+    from prov.model import ProvDocument
+
+    document = ProvDocument.deserialize(content=(release / "provenance.json").read_text(), format="json")
+    records = json.loads((release / "provenance.json").read_text())
+    assert len(records["activity"]) == 8
+    derived = {(item["prov:generatedEntity"], item["prov:usedEntity"]) for item in records["wasDerivedFrom"].values()}
+    assert ("geographer:rasters-around", "geographer:rasters-source") in derived
+    assert ("geographer:labels-mask", "geographer:features") in derived
+    assert document == ProvDocument.deserialize(content=document.serialize(format="json"), format="json")
+
+
+def test_stac_is_valid_and_links_files(release):
+    assert validators.check_stac(release / "stac") == []
+    item = json.loads((release / "stac/around/a_p1.json").read_text())
+    data = release / "stac/around" / item["assets"]["data"]["href"]
+    assert item["assets"]["data"]["file:checksum"] == "1220" + hashlib.sha256(data.read_bytes()).hexdigest()
+    assert {link["rel"] for link in item["links"]} == {"root", "parent", "collection", "derived_from"}
+
+
+def test_items_link_the_previous_tag(described, tmp_path):
+    dataset = Dataset.open(shutil.copytree(described, tmp_path / "dataset"))
+    dataset.tag("v2", version="1.0.1")
+    dataset.write_release("v2", tmp_path / "v2")
+    item = json.loads((tmp_path / "v2/stac/around/a_p1.json").read_text())
+    links = [link["href"] for link in item["links"] if link["rel"] == "predecessor-version"]
+    assert links == ["https://example.org/ponds/v1/stac/around/a_p1.json"]
+    assert item["properties"]["version"] == "1.0.1"
+
+
+def test_citations_are_valid(release, described):
+    validators.check_citation_file(release / "CITATION.cff")
+    citation = Dataset.open(described).cite_tag("v1")
+    assert citation.cff == (release / "CITATION.cff").read_text()
+    assert citation.bibtex == (release / "citation.bib").read_text()
+    assert citation.reference.startswith("Ada Lovelace and Bob (2")
+    digests = json.loads((release / "revision.json").read_text())
+    assert digests["digest"] in citation.reference
+    assert digests["content_digest"] in citation.reference
+
+
+def test_tables_are_geoparquet(release):
+    columns = json.loads(pq.read_schema(release / "tables/features.parquet").metadata[b"geo"])["columns"]
+    assert columns["geometry"]["encoding"] == "WKB"
+
+
+def test_example_for_programs_runs(release):
+    text = (release / "AGENTS.md").read_text()
+    code = text.partition("```python\n")[2].partition("```")[0]
+    result = subprocess.run([sys.executable, "-c", code], cwd=release, capture_output=True, text=True, check=True)
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert len(lines) == 3
+    assert all((release / path).is_file() and (release / label).is_file() for _, path, label in lines)
+
+
+def test_history_gives_the_digests(release):
+    segment = next((release / "history").iterdir())
+    script = Path(__file__).parents[3] / "docs/recompute_digests.py"
+    result = subprocess.run(
+        [sys.executable, script, segment.parent, "--quiet"], capture_output=True, text=True, check=True
+    )
+    assert "0 mismatches" in result.stdout
+    kinds = duckdb.sql(
+        f"SELECT content->>'$.kind' FROM '{segment}' WHERE row_table = 'event' ORDER BY event"
+    ).fetchall()
+    assert [kind for (kind,) in kinds][-2:] == ["revision_tagged", "dataset_described"]
+
+
+def test_other_machine_makes_equal_bytes(described, release, tmp_path):
+    remote = tmp_path / "remote"
+    dataset = Dataset.open(shutil.copytree(described, tmp_path / "first"))
+    subprocess.run(["dvc", "remote", "add", "-d", "origin", str(remote), "-q"], cwd=dataset.root, check=True)
+    dataset.push()
+    clone = Dataset.clone(str(remote), tmp_path / "second")
+    clone.write_release("v1", tmp_path / "elsewhere")
+    assert read_files(tmp_path / "elsewhere") == read_files(release)
+    before = (release / "MANIFEST").stat().st_mtime_ns
+    Dataset.open(described).write_release("v1", release)
+    assert read_files(tmp_path / "elsewhere") == read_files(release)
+    assert (release / "MANIFEST").stat().st_mtime_ns > before
+
+
+def test_deposit_unpacks_to_a_release(described, release, tmp_path):
+    Dataset.open(described).write_release("v1", tmp_path / "deposit", audience="zenodo")
+    assert all(path.is_file() for path in (tmp_path / "deposit").iterdir())
+    dataset = validators.load_croissant(tmp_path / "deposit/croissant.json")
+    assert validators.count_records(dataset, "features") == 4
+    for archive in (tmp_path / "deposit").glob("*.zip"):
+        zipfile.ZipFile(archive).extractall(tmp_path / "deposit")
+        archive.unlink()
+    unpacked, expected = read_files(tmp_path / "deposit"), read_files(release)
+    changed = {path for path in unpacked if unpacked[path] != expected.get(path)}
+    assert changed == {".zenodo.json", "MANIFEST", "README.md", "croissant.json", "ro-crate-metadata.json"}
+    subprocess.run(["sha256sum", "--check", "--quiet", "MANIFEST"], cwd=tmp_path / "deposit", check=True)
+    metadata = json.loads(unpacked[".zenodo.json"])["metadata"]
+    assert metadata["creators"][0] == {
+        "name": "Lovelace, Ada",
+        "orcid": "0000-0002-1825-0097",
+        "affiliation": "University of London",
+    }
+
+
+def test_neurips_croissant_has_absolute_urls(described, tmp_path):
+    Dataset.open(described).write_release("v1", tmp_path / "neurips", audience="neurips")
+    document = json.loads((tmp_path / "neurips/croissant.json").read_text())
+    urls = [item["contentUrl"] for item in document["distribution"] if "contentUrl" in item]
+    assert urls
+    assert all(url.startswith("https://example.org/ponds/tables/") for url in urls)
+
+
+def test_release_without_description_changes_nothing(sample_history, tmp_path):
+    dataset = Dataset.open(sample_history.at_v1)
+    with pytest.raises(UsageError, match=r"intent and ethics.*geographer describe --intent"):
+        dataset.write_release("v1", tmp_path / "v1")
+    assert not (tmp_path / "v1").exists()
+
+
+def test_release_needs_a_tag_and_an_empty_folder(described, tmp_path):
+    dataset = Dataset.open(described)
+    with pytest.raises(NotFoundError, match="no tag 'HEAD'"):
+        dataset.write_release("HEAD", tmp_path / "head")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").write_text("mine")
+    for audience in (None, "zenodo"):
+        with pytest.raises(ConflictError, match="not empty"):
+            dataset.write_release("v1", tmp_path / "full", audience=audience)
+    assert [*tmp_path.rglob("*")] == [tmp_path / "full", tmp_path / "full/notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("raster_id", "name"),
+    [("chips/a b", "a b.json"), ("chips/x/y", "x%2Fy.json"), ("collection", "sha256-"), ("a" * 300, "sha256-")],
+)
+def test_item_names_are_file_names(raster_id, name):
+    assert name_item(raster_id, "chips").startswith(name)
