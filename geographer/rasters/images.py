@@ -3,11 +3,15 @@
 import hashlib
 import json
 import math
+import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Final, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import rasterio
@@ -47,7 +51,11 @@ _MAX_BYTES: Final = 1 << 36
 _MAX_DESCRIBED_PIXELS: Final = 2048
 _MAX_SUBDATASETS: Final = 64
 _MAX_FAULT_LETTERS: Final = 200
-_READ_ERRORS: Final = (RasterioError, OSError, ValueError, EOFError, MemoryError, OverflowError, KeyError, TypeError)
+_READ_ERRORS: Final = (
+    *(RasterioError, OSError, ValueError, EOFError, MemoryError, OverflowError, LookupError, TypeError),
+    *(SyntaxError, NotImplementedError, BadZipFile, zlib.error, struct.error, UnpicklingError),
+)
+"""What rasterio, NumPy and the unpacking of archives raise for damaged files."""
 
 Describe = Callable[[NDArray[Any], NDArray[np.bool_] | None], Any]
 """Describes pixels, shape (bands, rows, columns), by those that the second array, (rows, columns), marks as valid."""
@@ -122,8 +130,7 @@ def _find_driver(file: Any) -> str | None:
 
 def _describe_error(error: BaseException, path: Path) -> str:
     """Return the first line of an error's text, without the folder of this machine."""
-    cause = error.__cause__ if isinstance(error.__cause__, RasterioError) else None
-    text = getattr(error, "strerror", None) or str(cause or error) or type(error).__name__
+    text = getattr(error, "strerror", None) or str(error.__cause__ or error) or type(error).__name__
     line = str(text).replace(str(path), path.name).partition("\n")[0]
     return line.encode(errors="backslashreplace").decode()[:_MAX_FAULT_LETTERS]
 

@@ -16,11 +16,13 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import transform
 from scipy.ndimage import gaussian_filter
 
@@ -90,8 +92,10 @@ class DatasetMaker:
         driver = {".tif": "GTiff", ".png": "PNG", ".jpg": "JPEG"}[suffix]
         georeference = {"crs": crs, "transform": affine} if suffix == ".tif" else {}
         profile = {"driver": driver, "count": count, "height": height, "width": width, "dtype": "uint8"}
-        with rasterio.open(path, "w", **profile, **georeference, **options) as raster:
-            raster.write(pixels)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path, "w", **profile, **georeference, **options) as raster:
+                raster.write(pixels)
         if subset is not None:
             self.rows.append((name, subset))
         return name

@@ -21,7 +21,7 @@ KINDS: Final = (
     ("shared object", "shared objects", None),
     ("overlap", "shared pixels", "shared_area_m2"),
     ("near duplicate", "near duplicates", "score"),
-    ("too close", "distance", "distance_m"),
+    ("too close", "distance", None),
 )
 """Kinds of leaks, the strongest first: the level of each, and the name of its number in JSON."""
 KIND_NAMES: Final = tuple(name for name, _, _ in KINDS)

@@ -18,7 +18,7 @@ SUBSET_WORDS: Final = {word: subset for subset, words in _SYNONYMS.items() for w
 _ORDER: Final = ("train", "val", "trainval", "test")
 _NEUTRAL = (
     "images image imgs img data dataset set sets split splits chips chip tiles tile patches patch samples x "
-    "rgb png jpg tif jpeg labels label masks mask annotations ann dir files list coco instances fold"
+    "rgb png jpg tif jpeg labels label masks mask annotations ann dir files list coco instances fold internal"
 )
 _NEUTRAL_WORDS: Final = frozenset(_NEUTRAL.split())
 _LABEL = (

@@ -99,9 +99,9 @@ def _explain_unread(read: ReadSamples, kind: str) -> str | None:
     if kind == "same file":
         return None
     field = "sha256" if kind == "identical file" else "pixel_digest"
-    is_read = np.array([getattr(fact, field) is not None for fact in read.facts], dtype=np.bool_)
+    is_read = np.array([getattr(f, field) is not None and not f.is_constant for f in read.facts], dtype=np.bool_)
     if len(np.unique(read.subset[is_read & (read.subset >= 0)])) < 2:
-        return "fewer than two subsets have images that can be read"
+        return "fewer than two subsets have images that can be read and are not of one colour"
     return None
 
 

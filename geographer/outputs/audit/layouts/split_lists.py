@@ -182,7 +182,10 @@ def _read_entries(index: FolderIndex, document: Document) -> Iterator[TableEntry
     elif document.file_suffix == ".txt" and subset is not None:
         yield from _read_text_entries(index, document, subset)
     else:
-        yield from read_table_entries(index, document, subset)
+        entries = list(read_table_entries(index, document, subset))
+        if not entries and subset is not None and document.file_suffix == ".csv":
+            yield from (e for e in _read_text_entries(index, document, subset) if index.resolve_entry(e.name))
+        yield from entries
 
 
 def _read_text_entries(index: FolderIndex, document: Document, subset: str) -> Iterator[TableEntry]:

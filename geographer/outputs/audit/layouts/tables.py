@@ -144,7 +144,8 @@ def _find_columns(index: FolderIndex, document: Document, rows: Sequence[Sequenc
 def _count_images(index: FolderIndex, document: Document, rows: Sequence[Sequence[Any]], number: int) -> float:
     """Return the share of rows whose value in a column means an image."""
     texts = [_get_text(row, number) for row in rows]
-    return sum(bool(text and index.resolve_entry(text, document.folder_name)) for text in texts) / len(texts)
+    names = [text for text in texts if text and not is_subset_word(text)]
+    return sum(bool(index.resolve_entry(text, document.folder_name)) for text in names) / len(texts)
 
 
 def _find_subset_column(header: Sequence[str], rows: Sequence[Sequence[Any]], name: int) -> int | None:
