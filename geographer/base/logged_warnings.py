@@ -29,6 +29,17 @@ class _WarningCollector(logging.Handler):
 
 
 @contextmanager
+def discard_logged_warnings() -> Iterator[None]:
+    """Do not print what this package logs in the block: a request that is planned again has warned before."""
+    level = _LOGGER.level
+    _LOGGER.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        _LOGGER.setLevel(level)
+
+
+@contextmanager
 def collect_logged_warnings() -> Iterator[list[str]]:
     """Yield the list of the warnings that this thread logs in the block."""
     collector = _WarningCollector()

@@ -37,6 +37,14 @@ class RecipeEvent(EventPayload, kw_only=True, frozen=True):
         """See `EventPayload.iter_recipes`."""
         yield self.recipe
 
+    def load_request(self) -> Any:
+        """See `EventPayload.load_request`: return the recipe with the options of the run."""
+        from geographer.planning.recipe import load_recipe
+
+        options = self.request if isinstance(self.request, Mapping) else {}
+        run_options = {"on_conflict": options.get("on_conflict"), "rebuild_covers": options.get("afresh", False)}
+        return msgspec.structs.replace(load_recipe(self.recipe), **run_options)
+
 
 class ImportedRecipe(RecipeRecord, frozen=True):
     """A recipe, and what its imported labels share, so that a change of it makes them again."""

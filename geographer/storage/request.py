@@ -12,7 +12,7 @@ from geographer.base.errors import UsageError
 from geographer.base.parameters import Parameter, join_schema, list_parameters
 from geographer.base.plugins import PluginRef
 from geographer.base.progress import ProgressCallback
-from geographer.base.values import Checksums
+from geographer.base.values import Checksums, Window
 from geographer.storage.events.payload import EventPayload
 
 if TYPE_CHECKING:
@@ -117,6 +117,45 @@ class Plan(Protocol):
         """Write the outputs into `context.staging` and return them with the event."""
 
 
+class PlannedFile(NamedTuple):
+    """A file that a plan makes.
+
+    Attributes:
+        label: The name of the label; None: the file is a raster, such as a chip.
+        raster_id: The id of the raster, or of that which the label is of.
+        parent_id: The raster that a chip is cut from.
+        window: The window of that raster's pixels.
+        feature_id: The feature that a chip is cut for.
+        source_ids: The rasters whose files are read.
+        is_new: Whether there is no such object yet; else the new file may equal the one that there is.
+    """
+
+    label: str | None
+    raster_id: str
+    parent_id: str | None = None
+    window: Window | None = None
+    feature_id: str | None = None
+    source_ids: tuple[str, ...] = ()
+    is_new: bool = True
+
+
+class PlannedFiles(NamedTuple):
+    """The files that a plan makes, and the objects (label or None, raster id) that it removes."""
+
+    made: list[PlannedFile]
+    removed: list[tuple[str | None, str]]
+
+
+class ReplayablePlan(Plan, Protocol):
+    """A plan that lists its files, so that a rerun can compare it with what was recorded, and build some of them."""
+
+    def list_files(self) -> PlannedFiles:
+        """Return the files that the plan makes, and the objects that it removes."""
+
+    def select_files(self, raster_ids: Collection[str], /) -> None:
+        """Restrict the files to make to those of these rasters."""
+
+
 _KEY_HELP: Final = "A name for this request: repeating it with the same key changes nothing."
 
 
@@ -189,6 +228,10 @@ class Request(msgspec.Struct, kw_only=True, frozen=True):
 
     def resolve_inputs(self, open_revision: RevisionOpener, /) -> Self:
         """Return the request with inputs read that its recorded form depends on."""
+        return self
+
+    def restore_inputs(self, revision: "Revision", /) -> Self:
+        """Return the request with the inputs that its event, the last one of the revision, recorded."""
         return self
 
     def check_revision(self, revision: "Revision", /) -> bool:

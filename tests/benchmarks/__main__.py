@@ -20,6 +20,7 @@ from tests.benchmarks import (
     merging,
     pixels,
     previous_library,
+    rerun,
     sharing,
     startup,
 )
@@ -45,6 +46,7 @@ BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
     17: pixels.compare_changed_pixels,
     18: flags.find_planted_faults,
     19: merging.measure_merge,
+    20: rerun.compare_rerun,
 }
 """Each takes a new folder and a scale; the first line of its docstring is its title in the help."""
 

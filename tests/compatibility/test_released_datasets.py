@@ -135,6 +135,18 @@ def test_verify_finds_nothing(version: str, read_only: dict[str, Dataset]) -> No
     assert [read_only[version].verify(revision) for revision in ("v1", "v2", None)] == [[], [], []]
 
 
+@pytest.mark.parametrize("version", RELEASED)
+def test_rerun_makes_old_files_again(
+    version: str, read_only: dict[str, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an older version planned and made, this one plans and makes again, byte for byte."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    report = read_only[version].rerun_revision("v1")
+    assert {item.result for item in report.files} == {"identical bytes"}
+    assert {item.plan for item in report.events} == {"same"}
+    assert all(item.software[0].recorded == version for item in report.events)
+
+
 @pytest.mark.parametrize(("version", "tag"), REVISIONS)
 def test_checkout_restores_recorded_files(
     version: str, tag: str, read_only: dict[str, Dataset], tmp_path: Path

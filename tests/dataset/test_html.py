@@ -39,6 +39,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "list_branches": (),
     "compute_version": (),
     "verify": (),
+    "rerun_revision": ("v1",),
     **dict.fromkeys(("features", "rasters", "objects", "classes", "tags", "list_reviews", "list_conflicts"), ()),
 }
 """Methods that are called, with their arguments; of the others, the declared type of the result is looked at."""

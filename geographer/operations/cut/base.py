@@ -27,7 +27,7 @@ from geographer.storage.database.sql_sandbox import translate_sql_errors, valida
 from geographer.storage.queries.remembered_removals import stage_remembered_removals
 from geographer.storage.queries.renamings import stage_renamings
 from geographer.storage.queries.revision import Revision
-from geographer.storage.request import BuildContext, Change, PlanContext
+from geographer.storage.request import BuildContext, Change, PlanContext, PlannedFile, PlannedFiles
 from geographer.storage.state.update import MACROS
 from geographer.storage.workspace.source_rasters import SourceRasters
 
@@ -390,6 +390,21 @@ class CutPlan:
         rows += [{"change": "removed", "raster_id": chip_id} for chip_id in self.retired]
         tables = {"raster_change": make_raster_rows(rows)} if rows else {}
         return Change(self.event, {**tables, **self._log_rows}, files, move_files=True)
+
+    def list_files(self) -> PlannedFiles:
+        """See `ReplayablePlan.list_files`."""
+        existing_ids = self._context.existing_ids
+        made = []
+        for chip in self.chips:
+            chip_id = self._make_chip_id(chip)
+            is_new = chip_id not in existing_ids
+            place = (chip.raster_id, chip.window, chip.feature_id)
+            made.append(PlannedFile(None, chip_id, *place, (chip.raster_id,), is_new))
+        return PlannedFiles(made, [(None, chip_id) for chip_id in self.retired])
+
+    def select_files(self, raster_ids: Collection[str]) -> None:
+        """See `ReplayablePlan.select_files`."""
+        self.chips = [chip for chip in self.chips if self._make_chip_id(chip) in raster_ids]
 
     def _list_users_of_old_chips(self) -> list[str]:
         """Return the recipes that use the chips of this one, if its parameters change and chips differ."""

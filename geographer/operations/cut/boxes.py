@@ -100,6 +100,11 @@ class CutBoxes(BoxesRequest, kw_only=True, frozen=True):
         recorded = RecordedBoxes(digest, rows)
         return msgspec.structs.replace(self, boxes=recorded, id=None, crs=None, layer=None, encoding=None)
 
+    def restore_inputs(self, revision: Revision) -> Self:
+        """See `Request.restore_inputs`: read the boxes as the log has them."""
+        rows = revision.fetch_arrow(_RECORDED_BOXES, {"name": self.name})
+        return msgspec.structs.replace(self, boxes=RecordedBoxes(self.boxes.digest, rows))
+
     def list_recorded_parameters(self) -> dict[str, Any]:
         """See `Request.list_recorded_parameters`."""
         return {**super().list_recorded_parameters(), "boxes": self.boxes.digest}

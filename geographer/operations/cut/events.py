@@ -34,6 +34,7 @@ class ChipsCut(SelectingEvent, kw_only=True, frozen=True):
     kind: ClassVar[str] = "chips_cut"
     tables: ClassVar[tuple[str, ...]] = ("raster_change", "label_change", "split_change", "recipe_input")
     writes_pixels: ClassVar[bool] = True
+    is_replayable: ClassVar[bool] = True
 
     chips: Annotated[Count, Counted("chip")]
     retired: Annotated[Count, Adjective("retired")]

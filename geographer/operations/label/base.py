@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple, get_args
@@ -23,7 +23,7 @@ from geographer.storage.database.connection import run_script
 from geographer.storage.events.row_tables import ROW_TABLES, make_row_table
 from geographer.storage.queries.renamings import stage_renamings
 from geographer.storage.queries.revision import Revision
-from geographer.storage.request import BuildContext, Change, PlanContext
+from geographer.storage.request import BuildContext, Change, PlanContext, PlannedFile, PlannedFiles
 from geographer.storage.state.update import MACROS
 from geographer.storage.workspace.paths import require_new_path
 from geographer.storage.workspace.source_rasters import SourceRasters
@@ -213,6 +213,20 @@ class LabelPlan:
         tables = {name: _make_table(name, table_rows) for name, table_rows in rows.items() if table_rows}
         files = [(Path(label.destination), label.checksums) for _, label in changed]
         return Change(msgspec.structs.replace(self.event, **counts), tables, files, move_files=True)
+
+    def list_files(self) -> PlannedFiles:
+        """See `ReplayablePlan.list_files`."""
+        name, sources = self.recipe.name, self._sources.raster_by_id
+        made = []
+        for row in self._outdated:
+            source_ids = (row.raster_id,) if row.raster_id in sources else ()
+            made.append(PlannedFile(name, row.raster_id, source_ids=source_ids, is_new=row.label_sha256 is None))
+        return PlannedFiles(made, [(name, raster_id) for raster_id in self._retired])
+
+    def select_files(self, raster_ids: Collection[str]) -> None:
+        """See `ReplayablePlan.select_files`."""
+        self._outdated = [row for row in self._outdated if row.raster_id in raster_ids]
+        self._sources.select_rasters(raster_ids)
 
     def _iter_tasks(self, context: BuildContext) -> Iterator[LabelTask]:
         for index, outdated in enumerate(self._outdated):

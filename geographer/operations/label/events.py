@@ -25,6 +25,7 @@ class LabelsMade(RecipeEvent, kw_only=True, frozen=True):
     kind: ClassVar[str] = "labels_made"
     tables: ClassVar[tuple[str, ...]] = ("label_change", "label_object_change")
     writes_pixels: ClassVar[bool] = True
+    is_replayable: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("shapely",)
 
     masks: Annotated[Count | UnsetType, Counted("mask")] = UNSET

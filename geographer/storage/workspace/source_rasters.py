@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -88,6 +88,10 @@ class SourceRasters:
         self.require_intact([raster_id])
         raster = self.raster_by_id[raster_id]
         return open_raster(raster.path, with_sidecars=raster.is_referenced)
+
+    def select_rasters(self, raster_ids: Collection[str]) -> None:
+        """Forget all rasters but these."""
+        self.raster_by_id = {id: raster for id, raster in self.raster_by_id.items() if id in raster_ids}
 
     def require_intact(self, raster_ids: Iterable[str] | None = None) -> None:
         """Raise `CorruptError` if the file of a raster is missing or not the recorded one; None: of all rasters.

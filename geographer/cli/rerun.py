@@ -1,0 +1,45 @@
+"""rerun: make the derived files of a revision again, and compare them with the recorded ones."""
+
+import os
+import sys
+from typing import Final
+
+import click
+
+from geographer.base.errors import ConflictError
+from geographer.cli import options, output
+from geographer.cli.help import format_example
+from geographer.dataset.reader import DatasetReader
+
+_EXIT_DIFFERENT: Final = ConflictError.exit_code
+
+
+@click.command("rerun", epilog=format_example("rerun v1", "rerun --recipe chips", "rerun v1 --json"))
+@click.argument("revision", default=None, required=False, metavar="[REV]")
+@options.make_option("--recipe NAME", "all", "Only the files of this recipe, label or collection.")
+@options.make_option(
+    "--workers COUNT", "all cores", "How many processes work at the same time.", type=click.IntRange(min=1)
+)
+@options.json_option
+@options.pass_dataset
+def rerun_command(
+    dataset: DatasetReader, revision: str | None, recipe: str | None, workers: int | None, as_json: bool
+) -> None:
+    """Make the derived files of a revision again in a scratch folder, and compare them.
+
+    Chips, labels and outputs of geographer run are made as the log says: each event's request is planned again at the
+    revision before it, and built from the recorded bytes of its sources, which are hashed first. Of each file it says
+    whether it has identical bytes, identical pixels, or different ones (how many, where, by how much), or why it cannot
+    be made again; and of each event, whether its plan and the software are as they were. Nothing in the dataset
+    changes. The scratch folder lies in the system's folder for temporary files; TMPDIR names another one. The exit code
+    is 4 if anything is not as recorded.
+    """
+    report = dataset.rerun_revision(revision, recipe=recipe, workers=workers or os.cpu_count() or 1)
+    if as_json:
+        for row in report.iter_rows():
+            output.print_json_line(row)
+    else:
+        for line in report.iter_lines():
+            click.echo(line)
+    if not report.is_identical:
+        sys.exit(_EXIT_DIFFERENT)

@@ -1,0 +1,113 @@
+"""Made files: the derived files of a revision, and the event that made each of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from geographer.base.values import Checksums, Window
+from geographer.storage.events import Event
+from geographer.storage.events.payload import list_payload_classes
+from geographer.storage.queries.revision import Revision
+
+_MADE_FILES: Final = Path(__file__).with_name("made_files.sql")
+_EVENT_ROWS: Final = {
+    "raster": 'SELECT change, NULL AS label, raster_id, parent_id, col, "row", width, height, feature_id, md5, sha256 '
+    "FROM chain_raster_change WHERE position = $position ORDER BY ordinal",
+    "label": "SELECT change, label, raster_id, NULL, NULL, NULL, NULL, NULL, NULL, md5, sha256 FROM chain_label_change "
+    "WHERE position = $position ORDER BY ordinal",
+}
+_OBJECT_ROWS: Final = (
+    "SELECT label, raster_id, change, feature_id, class, instance, pixels, box, corners, visible "
+    "FROM chain_label_object_change WHERE position = $position"
+)
+_KIND: Final = "SELECT kind FROM chain_event WHERE position = $position"
+
+
+class MadeFile(NamedTuple):
+    """A derived file of a revision.
+
+    Attributes:
+        label: The name of the label; None: the file is a chip, or a raster that a command made.
+        raster_id: The id of the raster, or of that which the label is of.
+        recipe: The name of the recipe or of the collection, as the revision has it.
+        path: The recorded path.
+        checksums: Its size, MD5 and SHA-256.
+        pixel_digest: The digest of its pixels and grid; None for labels in JSON.
+        since: The position since which the revision has this version.
+        position: The event of the revision's own chain that made it; None if there is none.
+        digest: The digest of the event that made it, of any chain; None: no event of the log made it.
+    """
+
+    label: str | None
+    raster_id: str
+    recipe: str | None
+    path: str
+    checksums: Checksums
+    pixel_digest: str | None
+    since: int
+    position: int | None
+    digest: str | None
+
+    @property
+    def object_key(self) -> tuple[str | None, str]:
+        """Label and raster id: what identifies the file in its revision."""
+        return self.label, self.raster_id
+
+
+class EventFile(NamedTuple):
+    """A file as the event that made it recorded it: where it was cut, for which feature, and its checksums."""
+
+    label: str | None
+    raster_id: str
+    parent_id: str | None
+    window: Window | None
+    feature_id: str | None
+    md5: str
+    sha256: str
+
+
+class RecordedOutcome(NamedTuple):
+    """What an event recorded: files, the objects (label or None, raster id) that it removed, and objects on labels."""
+
+    files: list[EventFile]
+    removed: list[tuple[str | None, str]]
+    objects: dict[tuple[str, str], set[tuple[object, ...]]]
+
+
+def list_made_files(revision: Revision, name: str | None = None) -> list[MadeFile]:
+    """Return the chips, labels and other files that events of the log made; only those of recipe or collection `name`.
+
+    The maker of a file is the last event that recorded its bytes as its own work: in the revision's chain, or else in
+    another one, from which a merge took them.
+    """
+    kinds = [cls.kind for cls in list_payload_classes() if cls.is_replayable]
+    files = []
+    for row in revision.fetch_rows(_MADE_FILES.read_text(), {"kinds": kinds}):
+        label, raster_id, recipe, path, size, md5, sha256, *others = row
+        files.append(MadeFile(label, raster_id, recipe, path, Checksums(size, md5, sha256), *others))
+    return [file for file in files if name is None or file.recipe == name]
+
+
+def find_first_event(revision: Revision, position: int) -> str:
+    """Return the kind of the event at `position`, the first with a file that no event of the log made."""
+    return str(revision.fetch_value(_KIND, {"position": position}))
+
+
+def read_outcome(revision: Revision, event: Event) -> RecordedOutcome:
+    """Return what an event recorded; `revision` is that of the event, or a later one of its chain."""
+    values = {"position": event.position}
+    files, removed = [], []
+    for query in _EVENT_ROWS.values():
+        for change, label, raster_id, parent, col, row, width, height, feature_id, md5, sha256 in revision.fetch_rows(
+            query, values
+        ):
+            if change == "removed":
+                removed.append((label, raster_id))
+                continue
+            window = None if col is None else Window(col, row, width, height)
+            files.append(EventFile(label, raster_id, parent, window, feature_id, md5, sha256))
+    objects: dict[tuple[str, str], set[tuple[object, ...]]] = {}
+    for label, raster_id, *fields in revision.fetch_rows(_OBJECT_ROWS, values):
+        objects.setdefault((label, raster_id), set()).add(tuple(fields))
+    return RecordedOutcome(files, removed, objects)

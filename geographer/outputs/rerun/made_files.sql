@@ -1,0 +1,29 @@
+-- made_files.sql: the derived files of the revision, each with the event that made its bytes, of any chain, or without one
+-- needs: current_raster, current_label, chain_event, log.event, log.raster_change, log.label_change, variable position, $kinds
+-- · makes: a row a file, by label and raster
+WITH maker AS (
+    SELECT event_key, digest FROM log.event WHERE list_contains($kinds::VARCHAR[], kind)
+), made AS (
+    SELECT '' AS label, raster_id, sha256, event_key, recipe AS made_as FROM log.raster_change WHERE change <> 'removed' AND storage = 'dvc'
+    UNION ALL
+    SELECT '?', raster_id, sha256, event_key, label FROM log.label_change WHERE change <> 'removed'
+), file AS (
+    SELECT '' AS label, raster_id, recipe AS name, path, size, md5, sha256, pixel_digest, valid_from, parent_id IS NOT NULL AS is_derived
+    FROM current_raster WHERE storage = 'dvc'
+    UNION ALL
+    SELECT label, raster_id, label, path, size, md5, sha256, pixel_digest, valid_from, true FROM current_label
+), own_event AS (
+    SELECT position, digest FROM chain_event WHERE position <= getvariable('position')
+)
+SELECT nullif(file.label, '') AS label, file.raster_id, file.name, path, size, md5, file.sha256, pixel_digest, valid_from,
+       own_event.position, maker.digest
+FROM file
+LEFT JOIN (made JOIN maker USING (event_key))
+    ON made.raster_id = file.raster_id AND made.sha256 = file.sha256 AND (made.label = '') = (file.label = '')
+LEFT JOIN own_event ON own_event.digest = maker.digest
+WHERE is_derived OR maker.digest IS NOT NULL
+QUALIFY row_number() OVER (
+    PARTITION BY file.label, file.raster_id
+    ORDER BY own_event.position IS NULL, made_as IS DISTINCT FROM file.name, own_event.position DESC, maker.digest
+) = 1
+ORDER BY file.label, file.raster_id
