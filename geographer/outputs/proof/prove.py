@@ -27,15 +27,11 @@ _FILE_FIELDS: Final = ("path", "size", "sha256")
 
 
 class _Tag(NamedTuple):
-    """A tag with its digests, and its signatures as JSON."""
+    """A tag with the position of its revision, its digests, and its signatures as JSON."""
 
+    position: int
     digests: dict[str, Any]
     signatures: list[dict[str, Any]]
-
-    @property
-    def position(self) -> int:
-        """The position of the tagged revision."""
-        return int(self.digests["position"])
 
 
 def prove_object(work: UnitOfWork, name: str, at: str | int | None = None) -> dict[str, Any]:
@@ -83,7 +79,7 @@ def _find_tag(head: Revision, name: str | int | None) -> _Tag:
     recorded = read_tag_signatures(head.connection, head.position)
     same = [item.signed for item in recorded if item.signed.statement.tag == tag["tag"]]
     signed = {item.signature: item._replace(time_stamp=None) for item in same if item.statement.digest == tag["digest"]}
-    return _Tag(tag, [item.to_json() for item in signed.values()][:_MAX_SIGNATURES])
+    return _Tag(tag["position"], tag, [item.to_json() for item in signed.values()][:_MAX_SIGNATURES])
 
 
 def _prove_row(revision: Revision, row: RecordedRow, tag: _Tag) -> dict[str, Any]:
