@@ -44,7 +44,15 @@ LOCK = Lock(LOCK_FORMAT, DIGEST, "main", DIGEST[::-1], DIGEST)
 HEAD = PublishedRevision(HEAD_FORMAT, DIGEST, "main", 7, DIGEST[::-1], DIGEST, f"{DIGEST[:32]}.dir", "tags")
 SHARED_FILES = {"lock.v1.json": (encode_lock(LOCK), Lock), "head.v1.json": (encode_published(HEAD), PublishedRevision)}
 """The files that datasets share, by their schemas: an example, and the class that it is parsed to."""
-OUTPUT_SCHEMAS = {"audit.v1.json", "rerun.v1.json", "impact.v1.json", "diff.v1.json", "patch.v1.json", "conflicts.v1.json"}
+OUTPUT_SCHEMAS = {
+    "proof.v1.json",
+    "audit.v1.json",
+    "rerun.v1.json",
+    "impact.v1.json",
+    "diff.v1.json",
+    "patch.v1.json",
+    "conflicts.v1.json",
+}
 """The schemas of what commands print with --json; the tests of those commands check them."""
 
 formats = FormatChecker()
