@@ -78,16 +78,23 @@ def _parse_lines(text: str, path: Path) -> Iterator[TrustedKey]:
             blob = b64decode(match["blob"], validate=True) if match else b""
             if match is None or read_strings(blob, 1)[0] != match["kind"].encode():
                 raise ValueError("no key")
-            names, _, options = line[: match.start()].strip().partition(" ")
+            names, options = _split_names(line[: match.start()].strip())
             parsed = {name.lower(): value for name, value in _OPTION.findall(options.strip())}
             if "cert-authority" not in parsed:
                 times = (_parse_time(parsed.get(name)) for name in ("valid-after", "valid-before"))
                 spaces = tuple(filter(None, parsed.get("namespaces", "").split(",")))
-                yield TrustedKey(names.strip('"') or line[match.end() :].strip() or path.name, blob, spaces, *times)
+                yield TrustedKey(names or line[match.end() :].strip() or path.name, blob, spaces, *times)
         except (ValueError, SignatureError) as error:
             raise UsageError(
                 f"line {number} of '{path}' has no public key that can be read. Write: NAME ssh-ed25519 AAAA…"
             ) from error
+
+
+def _split_names(text: str) -> tuple[str, str]:
+    """Return the names at the beginning of a line, which are quoted if they have spaces, and the options after them."""
+    match = re.match(r'"(?P<quoted>[^"]*)"|(?P<plain>\S*)', text)
+    assert match is not None
+    return match["quoted"] or match["plain"] or "", text[match.end() :]
 
 
 def _parse_time(text: str | None) -> datetime | None:
