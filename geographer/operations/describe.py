@@ -80,7 +80,7 @@ class DescribeDataset(Request, frozen=True):
     """
 
     event: ClassVar[type[DatasetDescribed]] = DatasetDescribed
-    example = "describe --title 'Glaciers of Colorado' --licence CC-BY-4.0 --creator 'Ada Lovelace'"
+    example = "describe --licence CC-BY-4.0 --creator 'Ada Lovelace'"
 
     title: Annotated[str | None, _TEXT._replace(help="The title.")] = None
     summary: Annotated[str | None, _TEXT._replace(help="What the dataset is, in some sentences.")] = None

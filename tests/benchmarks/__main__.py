@@ -20,6 +20,7 @@ from tests.benchmarks import (
     merging,
     pixels,
     previous_library,
+    releasing,
     rerun,
     sharing,
     startup,
@@ -47,6 +48,7 @@ BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
     18: flags.find_planted_faults,
     19: merging.measure_merge,
     20: rerun.compare_rerun,
+    21: releasing.compare_release_memory,
 }
 """Each takes a new folder and a scale; the first line of its docstring is its title in the help."""
 
