@@ -91,7 +91,7 @@ _MODULES = {
     "LabelMaker": "geographer.operations.label.rendering.custom",
     "Table": "geographer.storage.queries.table",
     "Window": "geographer.base.values",
-    "audit": "geographer.outputs.audit.run",
+    "audit": "geographer.dataset.audit",
     **dict.fromkeys(("ConflictError", "CorruptError", "GeographerError", "NotFoundError"), "geographer.base.errors"),
     **dict.fromkeys(("OrderRequiredError", "PluginError", "SourceError", "StorageError"), "geographer.base.errors"),
     **dict.fromkeys(("DamagedFileError", "ReadOnlyError", "UsageError"), "geographer.base.errors"),

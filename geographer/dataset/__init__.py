@@ -7,6 +7,7 @@
 - `ids`        ids that callers pass, also of numpy, pandas and Arrow
 - `methods`    makes its methods that change from the classes of requests, which declare their parameters
 - `update`     runs every recipe again
+- `audit`      the function `geographer.audit`
 - `old_names`  names of version 0.1.0
 """
 

@@ -60,10 +60,11 @@ class DatasetMaker:
         self.number = 0
 
     def make_pixels(self) -> np.ndarray:
-        """Make a texture of three bands like that of land: smooth and rough noise."""
-        noise = self.rng.normal(size=(3, SIZE, SIZE))
+        """Make a texture of three bands like that of land: smooth and rough noise, most of it common to all bands."""
+        noise = self.rng.normal(size=(4, SIZE, SIZE))
         smooth = sum(gaussian_filter(noise, (0, sigma, sigma)) * sigma for sigma in (1.0, 2.5, 6.0))
-        scaled = (smooth - smooth.min()) / np.ptp(smooth)
+        bands = smooth[:1] + 0.3 * smooth[1:]
+        scaled = (bands - bands.min()) / np.ptp(bands)
         return (30 + 180 * scaled).astype(np.uint8)
 
     def take_place(self) -> tuple[float, float]:

@@ -154,8 +154,10 @@ class AuditReport:
 
     def format_verdict(self) -> str:
         """Return one sentence that says what the audit found."""
+        failed = [check.name for check in self.checks if check.verdict == Verdict.FAILS]
         unchecked = [check.name for check in self.checks if check.verdict == Verdict.NOT_CHECKED]
-        rest = f" Not checked: {', '.join(unchecked)}." if unchecked else ""
+        rest = f" Does not hold: {', '.join(failed)}." if failed else ""
+        rest += f" Not checked: {', '.join(unchecked)}." if unchecked else ""
         verdict = self.name_verdict()
         if verdict == "leaks":
             pairs = format_count(len(self.leaks), "pair")

@@ -11,7 +11,7 @@ import numpy as np
 from geographer.base.errors import NotFoundError, StorageError, UsageError
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.text import format_count
-from geographer.outputs.audit.checks import duplicates, files, ground, names, near_duplicates
+from geographer.outputs.audit.checks import duplicates, files, ground, names, near_duplicates, objects
 from geographer.outputs.audit.checks.pairs import ReadSamples
 from geographer.outputs.audit.folder_index import FolderIndex
 from geographer.outputs.audit.image_facts import read_image_facts
@@ -23,17 +23,20 @@ from geographer.outputs.audit.layouts.folders import read_folders, read_without_
 from geographer.outputs.audit.layouts.split_lists import read_split_lists
 from geographer.outputs.audit.leaks import LeakTable
 from geographer.outputs.audit.names import replace_subset, sort_subsets
+from geographer.outputs.audit.release.contents import ReleaseContents, is_release
+from geographer.outputs.audit.release.layout import read_release_layout
+from geographer.outputs.audit.release.run import check_release
 from geographer.outputs.audit.report import AuditCheck, AuditFinding, AuditReport, Verdict, show_path
 from geographer.outputs.audit.samples import Layout
 
 
 class AuditOptions(NamedTuple):
-    """How to audit: the split file, the buffer between subsets in metres, near duplicates or not, and the cores."""
+    """How to audit: the buffer between subsets in metres, near duplicates or not, the cores, and the progress."""
 
-    split: Path | None = None
     buffer_m: float | None = None
     with_near_duplicates: bool = True
     workers: int = 1
+    progress: ProgressCallback = ignore_progress
 
 
 def audit_dataset(
@@ -53,7 +56,8 @@ def audit_dataset(
 
     Args:
         path: The folder of the dataset, or a file in it that describes it.
-        split: A file that says which image is in which subset; None to look for one.
+        split: A file that says which image is in which subset, or the name of a split of a release; None to look for
+            one.
         buffer: The distance in metres that subsets must have; None to only measure it.
         near_duplicates: Compare the pixels of images by perceptual hashes, too.
         workers: The number of processes that read images.
@@ -68,11 +72,21 @@ def audit_dataset(
 
     if buffer is not None:
         parse_buffer(buffer)
-    options = AuditOptions(None if split is None else Path(split), buffer, near_duplicates, workers)
-    folder, chosen = _find_folder(Path(path), options.split)
+    options = AuditOptions(buffer, near_duplicates, workers, progress)
+    folder, chosen = _find_folder(Path(path), None if split is None else Path(split))
+    if is_release(folder) and (chosen is None or not chosen.is_file()):
+        contents = ReleaseContents.read_folder(folder)
+        findings: list[AuditFinding] = []
+        checks = list(check_release(contents, findings))
+        layout = read_release_layout(contents, None if split is None else str(split))
+        return _check_layout(str(path), folder, layout, options, checks, findings)
     index = FolderIndex(folder)
     layout, croissant = read_layout(index, chosen)
-    return _check_layout(str(path), index, layout, croissant, options, progress)
+    findings = [] if croissant is None else [*croissant.findings]
+    last_check = _check_checksums(croissant, findings)
+    report = _check_layout(str(path), folder, layout, options, [], findings)
+    report.checks.append(last_check)
+    return report
 
 
 def read_layout(index: FolderIndex, chosen: Path | None = None) -> tuple[Layout, CroissantFile | None]:
@@ -138,22 +152,23 @@ def _list_siblings(documents: list[Document], chosen: Document) -> list[Document
 
 def _check_layout(
     path: str,
-    index: FolderIndex,
+    root: Path,
     layout: Layout,
-    croissant: CroissantFile | None,
     options: AuditOptions,
-    progress: ProgressCallback,
+    checks: list[AuditCheck],
+    findings: list[AuditFinding],
 ) -> AuditReport:
+    """Read the images of a layout and run the checks; `checks` and `findings` are what was found before."""
     samples = layout.samples
     describe = near_duplicates.describe_pixels if options.with_near_duplicates and layout.has_split else None
     paths = sorted({sample.path for sample in samples})
-    facts = read_image_facts(index.root, paths, describe, workers=options.workers, progress=progress)
+    facts = read_image_facts(root, paths, describe, workers=options.workers, progress=options.progress)
     subsets = sort_subsets(sample.subset for sample in samples if sample.subset is not None)
     number = {name: index for index, name in enumerate(subsets)}
     codes = np.array([number.get(sample.subset or "", -1) for sample in samples], dtype=np.int64)
     read = ReadSamples(samples, [facts[sample.path] for sample in samples], codes, subsets)
-    leaks, findings = LeakTable(samples), list(layout.findings)
-    checks = list(_run_checks(read, layout, index, croissant, leaks, findings, options))
+    leaks, findings = LeakTable(samples), [*findings, *layout.findings]
+    checks = [*checks, *_run_checks(read, layout, root, leaks, findings, options)]
     findings.sort(key=AuditFinding.sort_key)
     return AuditReport(
         path,
@@ -170,8 +185,7 @@ def _check_layout(
 def _run_checks(
     read: ReadSamples,
     layout: Layout,
-    index: FolderIndex,
-    croissant: CroissantFile | None,
+    root: Path,
     leaks: LeakTable,
     findings: list[AuditFinding],
     options: AuditOptions,
@@ -183,19 +197,13 @@ def _run_checks(
     distance, rows = ground.check_distance(read, georeferenced, leaks, options.buffer_m)
     yield distance
     findings += [ground.make_distance_finding(row) for row in rows]
-    yield _check_objects(read)
+    yield objects.check_objects(read, leaks)
     yield names.check_names(read, findings)
-    yield duplicates.check_labels(read, index.root, findings)
+    yield duplicates.check_labels(read, root, findings)
     findings += [*files.find_unreadable(read), *files.find_outside_boxes(read), *files.find_empty_subsets(layout)]
     findings += duplicates.find_blank_images(read)
     yield files.check_classes(layout, findings)
     yield from _check_files(read, findings)
-    yield _check_checksums(croissant, findings)
-
-
-def _check_objects(read: ReadSamples) -> AuditCheck:
-    text = "the layout does not say which object on the ground an image shows"
-    return AuditCheck("shared object", Verdict.NOT_CHECKED, text)
 
 
 def _check_files(read: ReadSamples, findings: list[AuditFinding]) -> Iterator[AuditCheck]:
@@ -221,7 +229,6 @@ def _check_files(read: ReadSamples, findings: list[AuditFinding]) -> Iterator[Au
 def _check_checksums(croissant: CroissantFile | None, findings: list[AuditFinding]) -> AuditCheck:
     if croissant is None:
         return AuditCheck("checksums", Verdict.NOT_CHECKED, "no document lists checksums (Croissant does)")
-    findings += croissant.findings
     name, rest = show_path(croissant.document.name), ""
     if croissant.unchecked:
         rest = f"; not checked: {', '.join(croissant.unchecked[:3])}"

@@ -71,7 +71,7 @@ def test_workers_find_the_same(planted, report):
 def test_report_says_what_fails_and_what_was_not_checked(report):
     text = "\n".join(report.format_lines())
     assert "Verdict: IT LEAKS. 33 pairs of images in different subsets share content." in text
-    assert "the layout does not say which object on the ground an image shows" in text
+    assert "the layout does not say which objects the images show" in text
     assert "<table>" in report._repr_html_()
 
 
