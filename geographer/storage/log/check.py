@@ -15,6 +15,8 @@ from geographer.base.canonical_json import canonical_json, parse_canonical_json
 from geographer.base.errors import DamagedFileError, UsageError
 from geographer.storage.database.connection import Database
 from geographer.storage.events import Event
+from geographer.storage.events.envelope import EVENT_FORMAT
+from geographer.storage.events.payload import load_payload_classes
 from geographer.storage.events.row_tables import KEY_COLUMNS, ROW_TABLES
 from geographer.storage.log.branches import read_branch
 from geographer.storage.log.chain import list_row_tables
@@ -22,6 +24,17 @@ from geographer.storage.log.digests import build_row_digest_sql, compute_event_d
 
 _FIELDS: Final = ", ".join(name for name in Event._fields if name != "position")
 
+_FIXED_TABLES: Final[dict[str, set[str]]] = {
+    "meta": {"format", "written_by"},
+    "event": {*Event._fields, "event_key"} - {"position"},
+    "chain": {"branch", "position", "event_key"},
+}
+"""The columns of the tables that are not of rows."""
+_ROW_COLUMNS: Final = ("event_key", "ordinal", "change", "row_digest")
+_ALL_COLUMNS: Final = (
+    "SELECT schema_name, table_name, column_name FROM duckdb_columns() JOIN duckdb_tables() "
+    "USING (database_oid, schema_name, table_name) WHERE duckdb_tables.database_name = 'log' ORDER BY ALL"
+)
 _APPEND_EVENTS: Final = (
     "INSERT INTO log.event SELECT * REPLACE (-event_key AS event_key, 'copy ' || digest AS digest) FROM log.event"
 )
@@ -91,14 +104,27 @@ def check_indexes(database: Database) -> None:
 
 
 def _check_tables(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-    """Yield the views in the log's file, which can show other rows than were recorded, and a table `meta` of no log."""
+    """Yield what is in the log's file and no digest covers: views, further tables and columns, another `meta`."""
     query = "SELECT view_name FROM duckdb_views() WHERE database_name = 'log' AND NOT internal ORDER BY view_name"
     for (name,) in connection.execute(query).fetchall():
         yield Finding("unexpected view", name, None, "the log has tables only")
-    query = "SELECT column_name FROM duckdb_columns() WHERE database_name = 'log' AND table_name = 'meta'"
-    columns = {name for (name,) in connection.execute(query).fetchall()}
-    if columns and not columns >= {"format", "written_by"}:
-        yield Finding("edited table", "meta", None, "it does not say which version wrote the log")
+    load_payload_classes()  # Some declare row tables.
+    tables: dict[str, set[str]] = {}
+    for schema, table, column in connection.execute(_ALL_COLUMNS).fetchall():
+        tables.setdefault(table if schema == "main" else f"{schema}.{table}", set()).add(column)
+    for table, columns in tables.items():
+        known = _FIXED_TABLES.get(table) or {*ROW_TABLES.get(table, ()), *_ROW_COLUMNS}
+        if table not in _FIXED_TABLES and table not in ROW_TABLES:
+            yield Finding("unexpected table", table, None, "the log has no such table, and no digest covers it")
+        elif names := sorted(columns - known):
+            yield Finding("unexpected column", f"{table} {', '.join(names)}", None, "no digest covers it")
+    if "meta" not in tables:
+        return
+    formats: list[tuple[Any, ...]] = []
+    if tables["meta"] >= _FIXED_TABLES["meta"]:
+        formats = connection.execute("SELECT format FROM log.meta").fetchall()
+    if formats != [(EVENT_FORMAT,)]:
+        yield Finding("edited table", "meta", None, "it does not say which version wrote the log, and in which format")
 
 
 def _check_events(events: dict[int, Event], chains: dict[str, dict[int, int]], own: str) -> Iterator[Finding]:

@@ -105,6 +105,22 @@ def test_tag_that_was_moved_is_found(opened, kept):
     assert not moved.verify("v1", expect=kept["log_root"])
 
 
+@pytest.mark.parametrize(
+    ("statement", "finding"),
+    [
+        ("ALTER TABLE class_change ADD COLUMN note VARCHAR", ("unexpected column", "class_change note")),
+        ("CREATE TABLE more AS SELECT 1 AS number", ("unexpected table", "more")),
+        ("UPDATE meta SET format = 1", ("edited table", "meta")),
+    ],
+)
+def test_verify_finds_what_no_digest_covers(opened, statement, finding):
+    shutil.rmtree(opened.root)
+    shutil.copytree(opened.root.with_name("template"), opened.root)
+    with edit_database(opened.root / ".geographer" / "log.duckdb") as connection:
+        connection.execute(statement)
+    assert [(found.kind, found.subject) for found in Dataset.open(opened.root).verify()] == [finding]
+
+
 def test_shortened_digest_is_mentioned(opened, kept):
     shutil.rmtree(opened.root)
     shutil.copytree(opened.root.with_name("template"), opened.root)
