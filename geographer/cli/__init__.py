@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "cut": ("cut", "Cut chips from rasters."),
     "label": ("label", "Make labels for the rasters of a collection."),
     "split": ("split", "Assign rasters to parts without leakage between them."),
+    "run": ("run", "Run a command, and record it with its inputs, code and outputs."),
     "update": ("update", "Run every recipe again for what has changed."),
     "status": ("status", "Show the head, the number of objects, the recipes, and how others' copies relate."),
     "log": ("log", "List the events, newest first."),
@@ -84,6 +85,7 @@ COMMANDS: Final = {
     "pull": ("share", "Fetch, move the head forward to the published one, and show it in the workspace."),
     "fetch": ("share", "Get what others published; head and workspace stay as they are."),
     "reproduce": ("share", "Write the files and tables of a revision from the log and a remote alone."),
+    "certify": ("certify", "State what the subsets of a split share: objects, pixels, distance, near-duplicates."),
     "rerun": ("rerun", "Make the derived files of a revision again in a scratch folder, and compare them."),
     "release": (
         "release",

@@ -9,6 +9,7 @@ from geographer.dataset.tables import TableReader
 from geographer.storage.queries.table import Table
 
 if TYPE_CHECKING:
+    from geographer.outputs.certificate.certificate import Certificate
     from geographer.outputs.release.citation import Citation
     from geographer.outputs.release.write import ReleaseResult
     from geographer.outputs.rerun.report import RerunReport
@@ -28,7 +29,9 @@ class EvidenceReader(TableReader):
         with self._unit_of_work.open_revision() as revision:
             return DisplayedDict(read_description(revision).fields)
 
-    def rerun_revision(self, at: RevisionSpec = None, *, recipe: str | None = None, workers: int = 1) -> "RerunReport":
+    def rerun_revision(
+        self, at: RevisionSpec = None, *, recipe: str | None = None, workers: int = 1, commands: bool = False
+    ) -> "RerunReport":
         """Make the chips, labels and outputs of commands of a revision again, and compare them with the recorded ones.
 
         What the log says is done again in a scratch folder: the request of each event is planned at the revision before
@@ -38,6 +41,8 @@ class EvidenceReader(TableReader):
             at: The revision. Default: the head.
             recipe: Only the files of this recipe, label or collection.
             workers: The number of processes that make files.
+            commands: Run what `run_command` recorded again, in the scratch folder. Whoever recorded a command may have
+                meant harm: do so only if you trust them.
 
         Returns:
             A result for each file (`identical bytes`, `identical pixels`, `different`, `not made`), and for each event
@@ -48,7 +53,32 @@ class EvidenceReader(TableReader):
         """
         from geographer.outputs.rerun.run import rerun_revision
 
-        return rerun_revision(self._unit_of_work, at, recipe=recipe, workers=workers)
+        return rerun_revision(self._unit_of_work, at, recipe=recipe, workers=workers, commands=commands)
+
+    def certify_split(
+        self, split: str, *, at: RevisionSpec = None, buffer: float | None = None, duplicates: bool = False
+    ) -> "Certificate":
+        """Return what the subsets of a split share at a revision: its leakage certificate.
+
+        Nothing that the split declared is believed: the rasters of different subsets are compared by the features that
+        they show, by windows and ground, by distance, and by pixels if asked for. Equal datasets give equal bytes
+        (`encode`); `to_dict` follows `schemas/certificate.v1.json`.
+
+        Args:
+            split: The split's name.
+            at: The revision. Default: the head.
+            buffer: The distance in metres that any two subsets must exceed. None: distances are measured only.
+            duplicates: Read the pixels of all rasters and look for near-duplicates: turned or mirrored, shifted by up
+                to 5 % of the side, brighter or darker, compressed.
+
+        Raises:
+            NotFoundError: there is no such revision or split.
+            UsageError: the buffer is negative or not finite.
+        """
+        from geographer.outputs.certificate.certify import certify_split
+
+        with self._unit_of_work.open_revision(at) as revision:
+            return certify_split(self._unit_of_work, revision, split, buffer=buffer, duplicates=duplicates)
 
     def write_release(
         self, tag: str, folder: str | Path, *, audience: Literal["neurips", "zenodo"] | None = None

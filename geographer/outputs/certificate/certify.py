@@ -1,0 +1,73 @@
+"""Certify a split at a revision."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from geographer.outputs.certificate.certificate import Certificate
+from geographer.outputs.certificate.distance import check_distance
+from geographer.outputs.certificate.duplicates import NOT_ASKED, check_duplicates
+from geographer.outputs.certificate.levels import Level
+from geographer.outputs.certificate.objects import check_objects
+from geographer.outputs.certificate.pixels import check_pixels
+from geographer.outputs.certificate.rasters import CertifiedRasters, stage_certified_rasters
+from geographer.storage.queries.revision import Revision
+from geographer.storage.unit_of_work import UnitOfWork
+
+_DIGEST: Final = "SELECT digest FROM chain_event WHERE position = $position"
+ONE_SUBSET: Final = "the split has rasters in fewer than two subsets, so there is nothing to compare"
+
+
+def certify_split(
+    work: UnitOfWork, revision: Revision, split: str, *, buffer: float | None = None, duplicates: bool = False
+) -> Certificate:
+    """Certify what the subsets of a split share at an open revision, whatever the split declared.
+
+    Args:
+        work: The dataset.
+        revision: The revision.
+        split: The split's name.
+        buffer: The distance in metres that subsets must exceed; None: distances are measured only.
+        duplicates: Whether to read the pixels and look for near-duplicates.
+
+    Raises:
+        NotFoundError: the revision has no such split.
+        UsageError: the buffer is negative or not finite.
+    """
+    from geographer.algorithms.geodesic_distance.neighbours import parse_buffer
+
+    if buffer is not None:
+        parse_buffer(buffer)
+    rasters = stage_certified_rasters(revision, split)
+    levels = _check_levels(work, revision, rasters, buffer, duplicates=duplicates)
+    return Certificate(_describe_revision(revision), split, rasters, levels, _list_parameters(buffer, duplicates))
+
+
+def _check_levels(
+    work: UnitOfWork, revision: Revision, rasters: CertifiedRasters, buffer: float | None, *, duplicates: bool
+) -> list[Level]:
+    if sum(count > 0 for count in rasters.count_parts().values()) < 2:
+        names = ("shared_objects", "shared_pixels", "distance", "near_duplicates")
+        return [Level(name, None, ONE_SUBSET) for name in names]
+    return [
+        check_objects(revision, rasters),
+        check_pixels(revision, rasters),
+        check_distance(revision, rasters, buffer),
+        check_duplicates(revision, rasters, work) if duplicates else Level("near_duplicates", None, NOT_ASKED),
+    ]
+
+
+def _describe_revision(revision: Revision) -> dict[str, Any]:
+    return {
+        "dataset": revision.fetch_value(_DIGEST, {"position": 1}),
+        "position": revision.position,
+        "digest": revision.fetch_value(_DIGEST, {"position": revision.position}),
+        "content_digest": revision.compute_content_digest(),
+    }
+
+
+def _list_parameters(buffer: float | None, duplicates: bool) -> dict[str, Any]:
+    from geographer.algorithms.near_duplicates.find import MAX_SHIFT, MIN_EVIDENCE, MIN_SCORE
+
+    limits = {"max_shift": MAX_SHIFT, "min_evidence": MIN_EVIDENCE, "min_score": MIN_SCORE}
+    return {"buffer_m": buffer, "near_duplicates": limits if duplicates else None}
