@@ -23,7 +23,7 @@ from geographer.outputs.audit.layouts.folders import read_folders, read_without_
 from geographer.outputs.audit.layouts.split_lists import read_split_lists
 from geographer.outputs.audit.leaks import LeakTable
 from geographer.outputs.audit.names import replace_subset, sort_subsets
-from geographer.outputs.audit.release.contents import ReleaseContents, is_release
+from geographer.outputs.audit.release.contents import ReleaseContents, is_release, require_unpacked
 from geographer.outputs.audit.release.layout import read_release_layout
 from geographer.outputs.audit.release.run import check_release
 from geographer.outputs.audit.report import AuditCheck, AuditFinding, AuditReport, Verdict, show_path
@@ -65,7 +65,7 @@ def audit_dataset(
 
     Raises:
         NotFoundError: The path does not exist.
-        UsageError: The split file is not one, or the buffer is negative.
+        UsageError: The split file is not one, the buffer is negative, or a release is packed in archives.
         StorageError: The folder cannot be read.
     """
     from geographer.algorithms.geodesic_distance.neighbours import parse_buffer
@@ -75,6 +75,7 @@ def audit_dataset(
     options = AuditOptions(buffer, near_duplicates, workers, progress)
     folder, chosen = _find_folder(Path(path), None if split is None else Path(split))
     if is_release(folder) and (chosen is None or not chosen.is_file()):
+        require_unpacked(folder)
         contents = ReleaseContents.read_folder(folder)
         findings: list[AuditFinding] = []
         checks = list(check_release(contents, findings))
@@ -201,24 +202,21 @@ def _run_checks(
     yield names.check_names(read, findings)
     yield duplicates.check_labels(read, root, findings)
     findings += [*files.find_unreadable(read), *files.find_outside_boxes(read), *files.find_empty_subsets(layout)]
-    findings += duplicates.find_blank_images(read)
+    findings += [*duplicates.find_blank_images(read), *duplicates.find_repeated_images(read)]
     yield files.check_classes(layout, findings)
     yield from _check_files(read, findings)
 
 
 def _check_files(read: ReadSamples, findings: list[AuditFinding]) -> Iterator[AuditCheck]:
     count = format_count(len({sample.path for sample in read.samples}), "image")
-    yield files.make_count_check(
-        "listed files",
-        {"missing file", "empty subset"},
-        findings,
-        "every listed file is there",
-        "listed files are missing",
-    )
-    yield files.make_count_check(
-        "readable files", {"unreadable file", "unreadable annotations"}, findings, f"{count} were read to the end",
-        f"of {count} cannot be read",
-    )  # fmt: skip
+    missing, unreadable = {"missing file", "empty subset"}, {"unreadable file", "unreadable annotations"}
+    there = "every listed file is there"
+    yield files.make_count_check("listed files", missing, findings, there, "listed files or subsets are missing")
+    if read.samples:
+        holds, fails = f"{count} were read to the end", f"of {count} cannot be read"
+        yield files.make_count_check("readable files", unreadable, findings, holds, fails)
+    else:
+        yield AuditCheck("readable files", Verdict.NOT_CHECKED, "no image was found")
     if any(sample.box_extent or sample.annotations for sample in read.samples):
         kinds = {"box out of image", "annotation without image"}
         yield files.make_count_check(

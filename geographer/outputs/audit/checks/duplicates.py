@@ -62,6 +62,20 @@ def find_blank_images(read: ReadSamples) -> Iterator[AuditFinding]:
         yield AuditFinding("blank image", Severity.NOTE, path, "all of its pixels are equal; it was not compared")
 
 
+def find_repeated_images(read: ReadSamples) -> Iterator[AuditFinding]:
+    """Yield groups of files with equal pixels that are in one subset, or in none: no leak, but counted twice."""
+    values = [
+        None if fact.is_constant or fact.pixel_digest is None else f"{code} {fact.pixel_digest}"
+        for code, fact in zip(read.subset, read.facts, strict=True)
+    ]
+    for members in group_values(values):
+        paths = sorted({show_path(read.samples[index].path) for index in members})
+        if len(paths) > 1:
+            subset = read.samples[members[0]].subset
+            detail = f"{format_count(len(paths), 'file')} of {subset or 'no subset'} have these pixels"
+            yield AuditFinding("repeated image", Severity.HINT, paths[0], detail, {"paths": paths[:_MAX_PATHS]})
+
+
 def check_labels(read: ReadSamples, root: Path, findings: list[AuditFinding]) -> AuditCheck:
     """Find images with equal pixels and different classes, annotations or masks, in one subset or in several."""
     values = [None if fact.is_constant else fact.pixel_digest for fact in read.facts]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,6 @@ from geographer.outputs.audit.report import AuditCheck, AuditFinding, Severity, 
 from geographer.rasters.outlines import make_footprints, make_outlines, measure_areas
 
 Floats = npt.NDArray[np.float64]
-_FIRST_STEP_M: Final = 100.0
-_MAX_DISTANCE_M: Final = 2.1e7
-_BISECTIONS: Final = 30
 
 
 class GroundSamples(NamedTuple):
@@ -153,36 +151,16 @@ def _find_smaller(pixels: Floats, crs: Sequence[str], first: Ints, second: Ints)
 
 
 def _measure_distances(read: ReadSamples, ground: GroundSamples, on_earth: Any) -> list[dict[str, Any]]:
+    from geographer.algorithms.geodesic_distance.nearest import find_nearest_pair
+
     rows = []
-    subsets = np.unique(ground.subset)
-    for index, first in enumerate(subsets):
-        for second in subsets[index + 1 :]:
-            groups = np.where(ground.subset == first, 0, np.where(ground.subset == second, 1, -1))
-            distance, (a, b) = _find_smallest(on_earth, groups)
-            names = [read.names[int(first)], read.names[int(second)]]
-            paths = [read.samples[int(ground.numbers[i])].path for i in sorted((a, b), key=lambda i: ground.subset[i])]
-            keys = ("subset_a", "subset_b", "nearest_a", "nearest_b")
-            rows.append({**dict(zip(keys, [*names, *paths], strict=True)), "distance_m": round(distance, 1)})
+    for first, second in combinations(np.unique(ground.subset), 2):
+        members = (np.flatnonzero(ground.subset == subset) for subset in (first, second))
+        nearest = find_nearest_pair(on_earth, *members)
+        a, b = (read.samples[int(ground.numbers[index])].path for index in (nearest.first, nearest.second))
+        subsets = {"subset_a": read.names[int(first)], "subset_b": read.names[int(second)]}
+        rows.append({**subsets, "nearest_a": a, "nearest_b": b, "distance_m": round(nearest.distance, 3)})
     return rows
-
-
-def _find_smallest(on_earth: Any, groups: Ints) -> tuple[float, tuple[int, int]]:
-    """Return the smallest distance between two groups in metres, and a pair at it; by doubling, then bisection."""
-    low, high = 0.0, 0.0
-    pairs = _find_near(on_earth, groups, 0.0)
-    while not len(pairs) and high < _MAX_DISTANCE_M:
-        low, high = high, max(_FIRST_STEP_M, 2 * high)
-        pairs = _find_near(on_earth, groups, high)
-    if not len(pairs):
-        return np.inf, (0, 0)
-    for _ in range(_BISECTIONS if high else 0):
-        if high - low < 0.05:
-            break
-        middle = (low + high) / 2
-        nearer = _select_near(on_earth, pairs, middle)
-        low, high, pairs = (low, middle, nearer) if len(nearer) else (middle, high, pairs)
-    a, b = pairs[np.lexsort(pairs.T[::-1])][0]
-    return high, (int(a), int(b))
 
 
 def _find_near(on_earth: Any, groups: Ints, distance_m: float) -> Ints:
@@ -190,11 +168,3 @@ def _find_near(on_earth: Any, groups: Ints, distance_m: float) -> Ints:
 
     pairs: Ints = find_near_pairs(on_earth, *parse_buffer(distance_m), groups)
     return np.sort(pairs, axis=1)
-
-
-def _select_near(on_earth: Any, pairs: Ints, distance_m: float) -> Ints:
-    from geographer.algorithms.geodesic_distance.footprints import are_within_distance
-    from geographer.algorithms.geodesic_distance.neighbours import parse_buffer
-
-    selected: Ints = pairs[are_within_distance(on_earth, pairs, *parse_buffer(distance_m))]
-    return selected

@@ -38,7 +38,7 @@ class LayoutBuilder:
         """Add a sample; a second one of the same file and subset only counts as a repetition."""
         key = sample.path, sample.subset
         if key in self._samples:
-            self._repeated[f"{sample.path} in {sample.subset}"] += 1
+            self._repeated[f"{sample.path} in {sample.subset or 'no subset'}"] += 1
         else:
             self._samples[key] = sample
 

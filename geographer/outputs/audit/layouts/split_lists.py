@@ -124,7 +124,7 @@ def _collect_splits(
     problems = []
     for document in documents if is_chosen else _select_lists(documents):
         try:
-            entries = list(_read_entries(index, document))
+            entries = list(_read_entries(index, document, is_chosen=is_chosen))
         except DocumentError as error:
             problems.append(f"{show_path(document.name)} was not used: {error}")
             continue
@@ -175,10 +175,10 @@ def _make_split(members: list[tuple[Document, list[TableEntry]]]) -> SplitList:
     return SplitList(tuple(sorted({name for _, _, name in joined})), joined)
 
 
-def _read_entries(index: FolderIndex, document: Document) -> Iterator[TableEntry]:
+def _read_entries(index: FolderIndex, document: Document, *, is_chosen: bool) -> Iterator[TableEntry]:
     subset = find_list_subset(document.name)
     if document.is_json:
-        yield from _read_json_entries(document, subset)
+        yield from _read_json_entries(document, subset, takes_any_name=is_chosen)
     elif document.file_suffix == ".txt" and subset is not None:
         yield from _read_text_entries(index, document, subset)
     else:
@@ -212,13 +212,14 @@ def _split_line(text: str) -> tuple[str, str | None]:
     return text, None
 
 
-def _read_json_entries(document: Document, subset: str | None) -> Iterator[TableEntry]:
+def _read_json_entries(document: Document, subset: str | None, *, takes_any_name: bool) -> Iterator[TableEntry]:
+    """Read lists by subset, records, or the subset by file; `takes_any_name`: any key of a list is a subset."""
     content = document.read_json()
     if isinstance(content, list):
         yield from _read_records(content, subset)
     elif isinstance(content, dict):
         for name, values in _iter_lists(content):
-            if is_subset_word(name) or name.lower().startswith("fold"):
+            if takes_any_name or is_subset_word(name) or name.lower().startswith("fold"):
                 yield from _read_records(values, normalise_subset(name))
         for name, value in content.items():
             if isinstance(value, str) and is_subset_word(value):

@@ -1,22 +1,29 @@
-"""The leakage certificates of a release against its revision, and against its split computed again."""
+"""The leakage certificates of a release against its revision, and against what its log gives when computed again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
+from geographer.base.errors import GeographerError
+from geographer.base.text import format_count
 from geographer.outputs.audit.release.contents import ReleaseContents, make_check, read_json_file
+from geographer.outputs.audit.release.history import RebuiltHistory
 from geographer.outputs.audit.report import AuditCheck, AuditFinding, Verdict
-from geographer.storage.queries.revision import Revision
+
+NAME: Final = "certificates"
+_DIGESTS: Final = ("digest", "content_digest", "position")
+_COMPARED_LEVELS: Final = ("shared_objects", "shared_pixels", "distance")
+"""The levels that need no pixels. The audit looks for near duplicates itself."""
 
 
-def check_certificates(
-    contents: ReleaseContents, revision: Revision | None, findings: list[AuditFinding]
-) -> AuditCheck:
-    """Compare each certificate with the digests of the revision and with the parts of its split."""
+def check_certificates(contents: ReleaseContents, history: RebuiltHistory, findings: list[AuditFinding]) -> AuditCheck:
+    """Compare each certificate with the digests of the revision, and compute it again from the log."""
     paths = sorted((contents.folder / "certificates").glob("*.json"))
     if not paths:
-        return AuditCheck("certificates", Verdict.NOT_CHECKED, "the release has no leakage certificate")
+        return AuditCheck(NAME, Verdict.NOT_CHECKED, "the release has no leakage certificate")
+    if history.revision is None:
+        return AuditCheck(NAME, Verdict.NOT_CHECKED, "the log could not be read, from which they are computed again")
     faults = []
     for path in paths:
         content = read_json_file(path)
@@ -24,29 +31,35 @@ def check_certificates(
         if not isinstance(content, dict):
             faults.append(f"{name} is not a JSON object")
             continue
-        faults += [f"{name} {fault}" for fault in _compare_certificate(contents, content)]
-    return make_check(
-        "certificates", faults, f"{len(paths):,} certificates are of this revision and its splits", findings
-    )
+        faults += [f"{name} {fault}" for fault in _compare_certificate(contents, history, content)]
+    text = f"{format_count(len(paths), 'certificate')} computed again from the log, without near duplicates: all equal"
+    return make_check(NAME, faults, text, findings)
 
 
-def _compare_certificate(contents: ReleaseContents, content: dict[str, Any]) -> Iterator[str]:
-    for key in ("digest", "content_digest", "position"):
-        if key in content and content[key] != contents.revision.get(key):
-            yield f"is of another revision: its {key} is {content[key]}"
-    counts = _count_parts(contents, str(content.get("split")))
-    subsets = content.get("subsets")
-    stated = (
-        {name: value for name, value in subsets.items() if isinstance(value, int)} if isinstance(subsets, dict) else {}
-    )
-    if stated and stated != counts:
-        yield f"states the subsets {stated}, and the table of splits has {counts}"
+def _compare_certificate(contents: ReleaseContents, history: RebuiltHistory, content: dict[str, Any]) -> Iterator[str]:
+    for key in _DIGESTS:
+        if content.get(key) != contents.revision.get(key):
+            yield f"is of another revision: its {key} is {content.get(key)}"
+    try:
+        expected = _recompute_certificate(history, content)
+    except GeographerError as error:
+        yield f"cannot be computed again: {error}"
+        return
+    if content.get("subsets") != expected["subsets"]:
+        yield f"states the subsets {content.get('subsets')}, and the log gives {expected['subsets']}"
+    levels = content.get("levels")
+    for level in _COMPARED_LEVELS:
+        stated = levels.get(level) if isinstance(levels, dict) else None
+        if stated != expected["levels"][level]:
+            yield f"states something else on the level '{level}' than the log gives"
 
 
-def _count_parts(contents: ReleaseContents, split: str) -> dict[str, int]:
-    table = contents.read_table("splits", ["split", "part"])
-    counts: dict[str, int] = {}
-    for row in [] if table is None else table.to_pylist():
-        if row["split"] == split and row["part"] is not None:
-            counts[row["part"]] = counts.get(row["part"], 0) + 1
-    return counts
+def _recompute_certificate(history: RebuiltHistory, content: dict[str, Any]) -> dict[str, Any]:
+    from geographer.outputs.certificate.certify import certify_split
+
+    assert history.revision is not None
+    assert history.work is not None
+    parameters = content.get("parameters")
+    buffer = parameters.get("buffer_m") if isinstance(parameters, dict) else None
+    distance = float(buffer) if isinstance(buffer, int | float) else None
+    return certify_split(history.work, history.revision, str(content.get("split")), buffer=distance).to_dict()

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from geographer.base.errors import UsageError, quote_names
 from geographer.outputs.audit.report import AuditCheck, AuditFinding, Severity, Verdict
 from geographer.outputs.manifest import MANIFEST, REVISION_FILE, Manifest, read_manifest
 
@@ -22,6 +23,13 @@ _DIGEST_NAMES: Final = ("digest", "content_digest", "merkle_root")
 def is_release(folder: Path) -> bool:
     """Return whether a folder is a release, or one that `checkout --to` wrote."""
     return (folder / MANIFEST).is_file() and (folder / REVISION_FILE).is_file()
+
+
+def require_unpacked(folder: Path) -> None:
+    """Raise `UsageError` if a release lies there as a deposit has it: with archives for folders."""
+    archives = sorted(path.name for path in folder.glob("*.zip"))
+    if archives and not (folder / "tables").is_dir():
+        raise UsageError(f"the release in '{folder}' is packed. Unpack its archives there: {quote_names(archives)}.")
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class RebuiltHistory(NamedTuple):
     revision: Revision | None
     fault: str = ""
     is_damaged: bool = False
+    work: UnitOfWork | None = None
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def rebuild_history(contents: ReleaseContents) -> Iterator[RebuiltHistory]:
             yield RebuiltHistory(None, f"{LOCK_FILE} cannot be read ({error.strerror})", is_damaged=True)
             return
         with work.open_revision(location) as revision:
-            yield RebuiltHistory(revision)
+            yield RebuiltHistory(revision, work=work)
 
 
 def check_history(

@@ -23,7 +23,7 @@ def check_release(contents: ReleaseContents, findings: list[AuditFinding]) -> It
     with rebuild_history(contents) as history:
         yield from check_history(contents, history, findings)
         yield from check_documents(contents, findings)
-        yield check_certificates(contents, history.revision, findings)
+        yield check_certificates(contents, history, findings)
         yield check_signatures(contents, history.revision, findings)
         yield check_licences(contents, history.revision, findings)
 
