@@ -17,6 +17,7 @@ PROVENANCE: Final = "provenance.json"
 HISTORY: Final = "history"
 SCHEMAS: Final = "schemas"
 CERTIFICATES: Final = "certificates"
+SIGNATURES: Final = "signatures"
 STAC: Final = "stac"
 TABLES: Final = "tables"
 RASTERS: Final = "rasters"
@@ -43,7 +44,7 @@ FOLDER_TEXTS: Final[Mapping[str, str]] = {
     SCHEMAS: "JSON Schemas of the events.",
     CERTIFICATES: "Leakage certificates of the splits.",
     STAC: "A STAC catalogue: a collection for each collection of rasters, an item for each raster.",
-    "signatures": "Signatures of the tag, and time stamps.",
+    SIGNATURES: "Signatures of the tag, and time stamps.",
 }
 """What each folder holds."""
 MEDIA_TYPES: Final[Mapping[str, str]] = {

@@ -22,7 +22,7 @@ def copy_schemas(facts: ReleaseFacts, folder: Path) -> None:
     """Copy the schemas of the kinds of events that lead to the release, and of what they refer to."""
     source = find_schema_folder()
     folder.mkdir(exist_ok=True)
-    kinds = {event.kind for event in facts.events} | {"revision_tagged", "dataset_described"}
+    kinds = {event.kind for event in facts.events} | {"revision_tagged", "tag_signed", "dataset_described"}
     for path in sorted(source.glob("*.json")):
         if path.name in _COMMON or path.name.partition(".")[0] in kinds:
             (folder / path.name).write_bytes(path.read_bytes())

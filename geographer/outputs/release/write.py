@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple
 from geographer.base.atomic_files import temporary_sibling, translate_os_errors, write_atomic
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
 from geographer.base.html import render_object
+from geographer.outputs.certificate.certify import certify_split
 from geographer.outputs.export_folder import EXPORTED_TABLES, export_folder
 from geographer.outputs.manifest import MANIFEST, compute_sha256, encode_manifest, read_manifest
 from geographer.outputs.release import documents
@@ -24,6 +25,7 @@ from geographer.outputs.release.facts import ReleaseFacts, read_facts
 from geographer.outputs.release.layout import (
     AGENTS,
     BIBTEX,
+    CERTIFICATES,
     CITATION,
     CROISSANT,
     DATASHEET,
@@ -33,6 +35,7 @@ from geographer.outputs.release.layout import (
     README,
     RO_CRATE,
     SCHEMAS,
+    SIGNATURES,
     FileFacts,
 )
 from geographer.outputs.release.provenance import make_provenance
@@ -40,10 +43,12 @@ from geographer.outputs.release.ro_crate import make_ro_crate
 from geographer.outputs.release.schemas import copy_schemas
 from geographer.outputs.release.stac import write_catalogue
 from geographer.storage.database.dataset_folder import LOCK_FILE
+from geographer.storage.events.signed_tag import make_signature_files
 from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, encode_lock
 from geographer.storage.history.segments import SUFFIX, compute_segment_name, write_segment
 from geographer.storage.queries.logged_content import LoggedContent
 from geographer.storage.queries.revision import Revision
+from geographer.storage.queries.tag_signatures import read_tag_signatures
 from geographer.storage.unit_of_work import UnitOfWork
 
 Audience = Literal["neurips", "zenodo"]
@@ -91,10 +96,13 @@ def write_release(work: UnitOfWork, tag: str, folder: Path, audience: Audience |
         if facts.tag.position != location.position:
             raise NotFoundError(f"'{tag}' is not a tag. geographer tags lists them.")
         _require_description(facts)
+        certificates = {
+            split: certify_split(work, revision, split, duplicates=True).encode() for split in facts.list_splits()
+        }
         with _use_one_thread(revision), _open_staging(folder, audience) as staging:
             export_folder(revision, work.file_store, staging)
             writer = _ReleaseWriter(revision, facts, staging)
-            writer.write_all(audience)
+            writer.write_all(certificates, audience)
     size = sum(file.size for file in writer.files.values())
     digest = compute_sha256(folder / MANIFEST)
     warnings = [*_iter_warnings(facts, audience)]
@@ -164,11 +172,21 @@ class _ReleaseWriter:
         self._folder = folder
         self._bands = read_band_names(facts, folder)
         self._archives: dict[str, FileFacts] = {}
+        last = revision.fetch_value("SELECT max(position) FROM chain_event")
+        tag = facts.tag.name, facts.tag.digest
+        self._signatures = [
+            item
+            for item in read_tag_signatures(revision.connection, last)
+            if (item.signed.statement.tag, item.signed.statement.digest) == tag
+        ]
         self.files = {path: self._measure_file(path, sha256) for path, sha256 in read_manifest(folder).digests.items()}
 
-    def write_all(self, audience: Audience | None) -> None:
+    def write_all(self, certificates: Mapping[str, bytes], audience: Audience | None) -> None:
         facts = self._facts
+        for split, content in certificates.items():
+            self._write_bytes(f"{CERTIFICATES}/{split}.json", content)
         self._write_history()
+        self._write_signatures()
         self._write_text(LOCK_FILE, encode_lock(self._make_lock()).decode())
         self._write_folder(SCHEMAS, lambda: copy_schemas(facts, self._folder / SCHEMAS))
         self._write_folder("stac", lambda: write_catalogue(self._revision, facts, self._bands, self._folder))
@@ -202,7 +220,10 @@ class _ReleaseWriter:
         return FileFacts(file.stat().st_size, sha256 or compute_sha256(file))
 
     def _write_text(self, path: str, text: str) -> None:
-        content = text.encode()
+        self._write_bytes(path, text.encode())
+
+    def _write_bytes(self, path: str, content: bytes) -> None:
+        (self._folder / path).parent.mkdir(exist_ok=True)
         write_atomic(self._folder / path, content)
         self.files[path] = FileFacts(len(content), hashlib.sha256(content).hexdigest())
 
@@ -225,9 +246,16 @@ class _ReleaseWriter:
             temporary.replace(self._folder / name)
         self.files[name] = self._measure_file(name)
 
+    def _write_signatures(self) -> None:
+        """Write the signatures of the tag, so that `openssl` or `ssh-keygen` alone can check them."""
+        for name, content in make_signature_files([item.signed for item in self._signatures]).items():
+            self._write_bytes(f"{SIGNATURES}/{name}", content)
+
     @property
     def _last_position(self) -> int:
-        return max(self._facts.tag.event_position, self._facts.description.position)
+        """The position of the last event that the release needs: of the tag, its signatures or the description."""
+        signed = (item.position or 0 for item in self._signatures)
+        return max(self._facts.tag.event_position, self._facts.description.position, *signed)
 
     def _make_lock(self) -> Lock:
         query = "SELECT digest FROM chain_event WHERE position = $position"
