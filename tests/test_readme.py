@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +27,9 @@ from tests.folder_source import add_scene
 from tests.sample_history import point_geometry, write_features
 
 README = (REPOSITORY / "README.md").read_text()
+WORKFLOW, _, EVIDENCE_FOR_A_PAPER = README.partition("## Evidence for a paper\n")
+"""The README until its section about papers, and that section with what follows."""
+EVIDENCE = (REPOSITORY / "docs" / "evidence.md").read_text()
 REFERENCE = (REPOSITORY / "docs" / "reference.md").read_text()
 PROVENANCE = (REPOSITORY / "docs" / "provenance.md").read_text()
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -56,10 +61,10 @@ def find_marked_block(marker: str) -> str:
     return block[1]
 
 
-def read_console_commands() -> list[tuple[str, list[str]]]:
-    """Return the commands of the README, then of the reference and of provenance, each with the output that is shown."""
+def read_console_commands(*texts: str) -> list[tuple[str, list[str]]]:
+    """Return the commands of documents, each with the output that is shown."""
     commands: list[tuple[str, list[str]]] = []
-    blocks = [block for text in (README, REFERENCE, PROVENANCE) for block in find_blocks(text, "console")]
+    blocks = [block for text in texts for block in find_blocks(text, "console")]
     for line in "".join(blocks).splitlines():
         if line.startswith("$ "):
             commands.append((line[2:], []))
@@ -113,16 +118,24 @@ def run_step(command: str, folder: Path, home: Path) -> str:
     return result.stdout + result.stderr
 
 
-@pytest.fixture(scope="module")
-def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
-    start = tmp_path_factory.mktemp("walk")
-    folder, steps = start, []
-    for command, documented in read_console_commands():
+def run_commands(folder: Path, home: Path, commands: list[tuple[str, list[str]]]) -> Iterator[Step]:
+    """Run the commands of documents in a folder, or where they change to, and yield what they print."""
+    for command, documented in commands:
         if command.startswith("cd "):
             folder = folder / command[3:]
             continue
-        printed = run_step(command, folder, start).replace(str(find_example_data()), "$DATA").splitlines()
-        steps.append(Step(command, documented, printed))
+        printed = run_step(command, folder, home).replace(str(find_example_data()), "$DATA").splitlines()
+        yield Step(command, documented, printed)
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    """Run the README's workflow, then the other documents, which go on from there: those about evidence in a copy."""
+    start = tmp_path_factory.mktemp("walk")
+    steps = [*run_commands(start, start, read_console_commands(WORKFLOW))]
+    copy = Path(shutil.copytree(start, tmp_path_factory.mktemp("evidence") / "walk"))
+    steps += run_commands(start / "glaciers", start, read_console_commands(REFERENCE, PROVENANCE))
+    steps += run_commands(copy / "glaciers", copy, read_console_commands(EVIDENCE_FOR_A_PAPER, EVIDENCE))
     return Walk(start, steps)
 
 
@@ -139,7 +152,7 @@ def test_content_digests_are_those_shown(walk):
 
 
 def test_walk_covers_the_workflow():
-    commands = " ".join(command for command, _ in read_console_commands())
+    commands = " ".join(command for command, _ in read_console_commands(README))
     for step in ("init", "add features", "add rasters", "cut around", "label mask", "split", "tag", "update", "diff"):
         assert f"geographer {step}" in commands
     for step in ("log", "checkout", "splits --at", "sql", "verify"):
