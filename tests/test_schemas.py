@@ -45,6 +45,7 @@ HEAD = PublishedRevision(HEAD_FORMAT, DIGEST, "main", 7, DIGEST[::-1], DIGEST, f
 SHARED_FILES = {"lock.v1.json": (encode_lock(LOCK), Lock), "head.v1.json": (encode_published(HEAD), PublishedRevision)}
 """The files that datasets share, by their schemas: an example, and the class that it is parsed to."""
 OUTPUT_SCHEMAS = {
+    "certificate.v1.json",
     "proof.v1.json",
     "audit.v1.json",
     "rerun.v1.json",
@@ -154,6 +155,7 @@ def changed_dataset(sample_history, tmp_path_factory):
     dataset.download("others", into="others", fall_back=True, **archive)
     restore_scene(folder / "shelf", "gone")
     dataset.download("scenes", **archive)
+    dataset.run_command(["true"], folder=str(folder))
     return dataset
 
 

@@ -37,6 +37,7 @@ def certify_split(
     from geographer.algorithms.geodesic_distance.neighbours import parse_buffer
 
     if buffer is not None:
+        buffer = float(buffer)
         parse_buffer(buffer)
     rasters = stage_certified_rasters(revision, split)
     levels = _check_levels(work, revision, rasters, buffer, duplicates=duplicates)
