@@ -63,11 +63,20 @@ def show_command(dataset: DatasetReader, revision: str | None, as_json: bool) ->
     if as_json:
         output.print_json_line({**event.to_dict(), "tags": tags})
         return
-    for name, value in event.to_dict().items():
+    for name, value in _shorten_time_stamp(event.to_dict()).items():
         text = json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else value
         click.echo(f"{name:<16} {text if text is not None else ''}")
     if tags:
         click.echo(f"{'tags':<16} {', '.join(tags)}")
+
+
+def _shorten_time_stamp(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return an event's fields with the response of a time-stamping authority, if there is one, as its length."""
+    stamp = fields["payload"].get("time_stamp")
+    if not isinstance(stamp, dict):
+        return fields
+    shown = {**stamp, "response": f"{len(stamp['response']):,} characters, which --json prints"}
+    return {**fields, "payload": {**fields["payload"], "time_stamp": shown}}
 
 
 @click.command(

@@ -16,7 +16,9 @@ from geographer.outputs.manifest import find_exported_folder, verify_folder
 
 def _make_file_option(flag: str, name: str, help_text: str) -> Callable[[Any], Any]:
     """Return an option whose file can be left out."""
-    return click.option(flag, name, is_flag=False, flag_value="", default=None, metavar="[FILE]", help=help_text)
+    return click.option(
+        flag, name, is_flag=False, flag_value="", default=None, metavar="[FILE]", show_default="none", help=help_text
+    )
 
 
 def _read_file_option(value: str | None) -> str | bool:

@@ -40,6 +40,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "compute_version": (),
     "verify": (),
     "rerun_revision": ("v1",),
+    "prove_object": ("class:quarry",),
     **dict.fromkeys(("features", "rasters", "objects", "classes", "tags", "list_reviews", "list_conflicts"), ()),
 }
 """Methods that are called, with their arguments; of the others, the declared type of the result is looked at."""

@@ -290,6 +290,7 @@ def test_authority_stamps_signature(dataset, tmp_path, authority, monkeypatch, f
     with authority.serve() as url:
         dataset.tag("v2", sign=write_key(tmp_path / "key"), timestamp=url)
         assert dataset.show().payload["request"]["timestamp"] == url
+        assert "characters, which --json prints" in run_command(dataset.root, "show")
         folder = write_signature_files(dataset, tmp_path / "files")
         authority.faults = [400]
         with pytest.raises(SourceError, match="the authority answered 400"):
