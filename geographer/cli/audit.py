@@ -15,7 +15,7 @@ from geographer.cli.help import format_example
 @options.make_option(
     "--split FILE", "looked for in PATH", "The list that says which image is in which subset: text, CSV, JSON, Parquet."
 )
-@options.make_option("--buffer M", "only measured", "The distance in metres that subsets must have.", type=float)
+@options.make_option("--buffer METRES", "only measured", "The geodesic distance that subsets must keep.", type=float)
 @click.option("--no-near-duplicates", is_flag=True, help="Compare files and pixels for equality only; this is faster.")
 @options.make_option("--workers COUNT", "1", "The number of processes that read images.", type=int)
 @options.json_option
