@@ -268,17 +268,24 @@ def test_signatures_travel_with_merges(opened, tmp_path):
     dataset.add_classes(["reed"])
     key = write_key(tmp_path / "key")
     dataset.tag("v2", sign=key)
+    dataset.tag("v3", sign=key)
     dataset.switch_branch("main")
     dataset.add_classes(["quay"])
     assert dataset.list_signatures().num_rows == 0
+    other = write_key(tmp_path / "other")
+    dataset.tag("v2", sign=other)
     dataset.merge_branch("survey")
-    assert [row["tag"] for row in dataset.list_signatures().to_pylist()] == ["v2"]
-    (tag,) = [row for row in read_rows(dataset.root, "tags") if row["tag"] == "v2"]
-    assert len(tag["signed_by"]) == 1
+    assert [row["tag"] for row in dataset.list_signatures().to_pylist()] == ["v2", "v2", "v3"]
+    assert list_findings(dataset, signatures=f"{key}.pub") == [("unsigned tag", "v1"), ("unsigned tag", "v2")]
+    (conflict,) = dataset.list_conflicts().to_pylist()
+    dataset.resolve_conflicts([conflict["conflict"]], "theirs")
+    assert {row["tag"]: len(row["signed_by"]) for row in read_rows(dataset.root, "tags")} == {"v1": 0, "v2": 1, "v3": 1}
     with pytest.raises(ConflictError, match="of a merged history"):
-        dataset.tag("v2", sign=write_key(tmp_path / "other"))
+        dataset.tag("v2", sign=other)
     result = dataset.verify(signatures=f"{key}.pub")
     assert [(finding.kind, finding.subject) for finding in result] == [("unsigned tag", "v1")]
+    assert [match[:19] for match in result.report.matches[:2]] == ["signature of v2 by ", "signature of v3 by "]
+    assert "a signature of tag 'v2' of another revision than the tag has now" in str(result.report.not_checked)
 
 
 # --- when it was signed ----------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import groupby
@@ -19,6 +19,7 @@ from geographer.storage.dvc.store import Store, is_in_git
 from geographer.storage.events.payload import parse_payload
 from geographer.storage.history.check import REPAIRABLE, delete_damaged_segments, find_history_faults, name_rebuilding
 from geographer.storage.history.folder import HistoryFolder
+from geographer.storage.log.ancestry import read_ancestry
 from geographer.storage.log.branches import find_chain_of
 from geographer.storage.log.chain import CHAIN_EVENT, create_chain_views, list_row_tables
 from geographer.storage.log.check import LOG_REMEDY, check_indexes, find_log_faults
@@ -108,7 +109,7 @@ class _Verification:
         """Check log, tags, state and files in this order, and repair what can be repaired."""
         self._findings += self._check_log()
         self._findings += self._check_state()
-        self._tags, tag_findings = _read_tags(self._connection)
+        self._tags, self._current_tags, tag_findings = _read_tags(self._connection)
         self._findings += tag_findings
         self._names = self._name_revisions()
         self._positions = self._select_positions()
@@ -175,7 +176,7 @@ class _Verification:
         selected = [tag for tag in self._tags if self._options.position in (None, self._tagged[tag.tag])]
         for tag in selected:
             yield from self._check_tag(tag)
-        yield from self._check_signatures(selected)
+        yield from self._check_signatures()
         if selected:
             noun = "content digest and Merkle root" if self._options.hashes_tags else "content digest"
             names = "tag" if len(selected) == 1 else "tags"
@@ -197,27 +198,44 @@ class _Verification:
             if finding:
                 yield finding
 
-    def _check_signatures(self, tags: Sequence[TagFact]) -> Iterator[Finding]:
-        """Verify the signatures of tags; compute the Merkle roots that they cover only if signatures are asked for."""
+    def _check_signatures(self) -> Iterator[Finding]:
+        """Verify the signatures of tags as they are now, those that merges brought included."""
         options, selected = self._options.signatures, {}
         recorded = read_tag_signatures(self._connection, self._head)
         signed = {item.signed.statement.tag for item in recorded}
-        computes_roots = options.requires_signature or self._options.hashes_tags
-        for tag in tags:
-            if (position := self._tagged[tag.tag]) is not None:
-                stated: dict[str, Any] = {"tag": tag.tag, "position": position, "digest": tag.digest}
-                if tag.tag in signed:
-                    stated |= {"version": tag.version, "dataset": self._names.event_digests.get(1)}
-                    stated["content_digest"] = self._content.compute_digest("content digest", position)
-                    stated["log_root"] = self._compute_log_root(position)
-                    if computes_roots:
-                        stated["merkle_root"] = self._content.compute_digest("Merkle root", position)
-                selected[tag.tag] = TagFacts(tag.position, stated)
+        positions = {digest: position for position, digest in self._names.event_digests.items()}
+        for tag in self._current_tags.values():
+            position = positions.get(tag.digest)
+            if self._options.position in (None, position):
+                facts = self._compute_statement(tag, position) if tag.tag in signed else {"digest": tag.digest}
+                selected[tag.tag] = TagFacts(tag.position, facts)
         yield from SignatureVerifier(options, self._report).check_tags(selected, recorded)
         position = self._options.position
         if not selected and position is not None and (options.requires_signature or options.requires_time_stamp):
             detail = "no tag names this revision, and only tags are signed"
             yield Finding("unsigned tag", f"@{position}", position, detail, Remedy.UNSIGNED)
+
+    def _compute_statement(self, tag: TagFact, position: int | None) -> dict[str, Any]:
+        """Return what the log gives for the statement about a tag; a Merkle root only if signatures are asked for.
+
+        The content of an event in a merged history, which has no position here, is not computed.
+        """
+        facts: dict[str, Any] = {"tag": tag.tag, "digest": tag.digest, "version": tag.version}
+        if position is not None:
+            facts |= {"position": position, "dataset": self._names.event_digests.get(1)}
+            facts["content_digest"] = self._content.compute_digest("content digest", position)
+            facts["log_root"] = self._compute_log_root(position)
+            if self._options.signatures.requires_signature or self._options.hashes_tags:
+                facts["merkle_root"] = self._content.compute_digest("Merkle root", position)
+            return facts
+        self._report.not_checked.append(f"the content of tag {tag.tag}, which a merge brought: it is of another branch")
+        facts |= {"content_digest": tag.content_digest, "merkle_root": tag.merkle_root}
+        ancestry = read_ancestry(self._connection)
+        if tag.digest in ancestry.nodes:
+            chain = ancestry.list_chain(tag.digest)
+            facts |= {"position": len(chain), "dataset": chain[0]}
+            facts["log_root"] = build_log_tree(chain).compute_root().hex()
+        return facts
 
     def _compute_log_root(self, position: int) -> str:
         digests = self._names.event_digests
@@ -394,13 +412,18 @@ def _is_state_derived(database: Database) -> bool:
     return len(digests) == 1
 
 
-def _read_tags(connection: duckdb.DuckDBPyConnection) -> tuple[list[TagFact], list[Finding]]:
-    """Read the tags from the payloads of all events, and list the payloads that cannot be read."""
+def _read_tags(connection: duckdb.DuckDBPyConnection) -> tuple[list[TagFact], dict[str, TagFact], list[Finding]]:
+    """Read the tags from the payloads of all events: those that were set here, those that there are now, by name.
+
+    List the payloads that cannot be read, too. A merge brings tags of another branch, and can move one.
+    """
+    current: dict[str, TagFact] = {}
     query = f"SELECT position, kind, version, decode(encode(payload), 'replace') FROM {CHAIN_EVENT} ORDER BY position"  # noqa: S608
     tags, findings = [], []
     for position, kind, version, text in connection.execute(query).fetchall():
         try:
-            tag = parse_payload(kind, version, parse_canonical_json(text)).recorded_tag
+            payload = parse_payload(kind, version, parse_canonical_json(text))
+            tag, merged = payload.recorded_tag, [*payload.iter_merged_tags()]
         except UnsupportedVersionError:
             continue
         except (CorruptError, TypeError, ValueError) as error:
@@ -409,7 +432,11 @@ def _read_tags(connection: duckdb.DuckDBPyConnection) -> tuple[list[TagFact], li
             if tag is not None:
                 digests = (tag.digest, tag.content_digest, tag.merkle_root, tag.version, tag.log_root)
                 tags.append(TagFact(tag.tag, position, tag.position, *digests))
-    return tags, findings
+                current[tag.tag] = tags[-1]
+            for tag in merged:
+                digests = (tag.digest, tag.content_digest, tag.merkle_root, tag.version, None)
+                current[tag.tag] = TagFact(tag.tag, position, None, *digests)
+    return tags, current, findings
 
 
 def _make_file_finding(revision: Revision | None, damaged: DamagedFile) -> Finding:
