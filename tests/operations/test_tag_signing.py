@@ -288,6 +288,21 @@ def test_signatures_travel_with_merges(opened, tmp_path):
     assert "a signature of tag 'v2' of another revision than the tag has now" in str(result.report.not_checked)
 
 
+def test_signatures_travel_with_clones(team, tmp_path):
+    """Ada signs and publishes; Grace verifies, signs too and publishes; Ada gets her signature."""
+    keys = [write_key(tmp_path / name) for name in ("ada", "grace")]
+    ada = Dataset.open(team.ada)
+    ada.tag("v1", sign=keys[0])
+    ada.push()
+    grace = team.clone("grace")
+    assert list_findings(grace, "v1", signatures=f"{keys[0]}.pub") == []
+    grace.tag("v1", sign=keys[1])
+    grace.push()
+    ada.pull()
+    assert list_findings(ada, "v1", signatures=f"{keys[1]}.pub") == []
+    assert ada.list_signatures().to_pylist() == grace.list_signatures().to_pylist()
+
+
 # --- when it was signed ----------------------------------------------------------------------------------------------
 
 
