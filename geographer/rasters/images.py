@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import struct
 import warnings
 import zlib
@@ -51,6 +52,9 @@ _MAX_BYTES: Final = 1 << 36
 _MAX_DESCRIBED_PIXELS: Final = 2048
 _MAX_SUBDATASETS: Final = 64
 _MAX_FAULT_LETTERS: Final = 200
+_MIN_CONTAINED: Final = 64
+"""An array of four dimensions whose first one is so long holds as many images, not one with many bands or dates."""
+_MIN_CONTAINER_BANDS: Final = 1024
 _READ_ERRORS: Final = (
     *(RasterioError, OSError, ValueError, EOFError, MemoryError, OverflowError, LookupError, TypeError),
     *(SyntaxError, NotImplementedError, BadZipFile, zlib.error, struct.error, UnpicklingError),
@@ -66,7 +70,8 @@ class ImageFacts(NamedTuple):
 
     `sha256` is that of the file, and `pixel_digest` that of shape, dtype and pixels, without the georeference; both in
     hex. `grid` is None without CRS and transform. `description` is what the caller's function made of the pixels. A
-    `fault` says why the file or its pixels cannot be read; then the fields about pixels are None.
+    `fault` says why the file or its pixels cannot be read; then the fields about pixels are None. So they are if
+    `is_container`: the file holds many images.
     """
 
     sha256: str | None = None
@@ -78,6 +83,7 @@ class ImageFacts(NamedTuple):
     grid: Grid | None = None
     description: Any = None
     fault: str | None = None
+    is_container: bool = False
 
 
 def read_image(path: Path, describe: Describe | None = None) -> ImageFacts:
@@ -99,6 +105,8 @@ def read_image(path: Path, describe: Describe | None = None) -> ImageFacts:
         if driver is None:
             return ImageFacts(sha256, fault="it does not begin like an image of a known format")
         with _open_image(path, driver) as rasters:
+            if rasters is None:
+                return ImageFacts(sha256, is_container=True)
             return _read_rasters(rasters, describe)._replace(sha256=sha256)
     except _READ_ERRORS as error:
         return ImageFacts(sha256, fault=_describe_error(error, path))
@@ -136,8 +144,8 @@ def _describe_error(error: BaseException, path: Path) -> str:
 
 
 @contextmanager
-def _open_image(path: Path, driver: str) -> Iterator[list[DatasetReader]]:
-    """Open an image: one raster, or each of the subdatasets of a file that has no bands itself."""
+def _open_image(path: Path, driver: str) -> Iterator[list[DatasetReader] | None]:
+    """Open an image: one raster, or the subdatasets of a file without bands; None if the file holds many images."""
     with ExitStack() as stack, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         stack.enter_context(rasterio.Env())
@@ -148,6 +156,8 @@ def _open_image(path: Path, driver: str) -> Iterator[list[DatasetReader]]:
             raster = stack.enter_context(memory.open(driver=driver))
         if raster.count:
             yield [raster]
+        elif any(re.match(r"\[(\d+x){3,}\d+\]", text) for text in raster.tags(ns="SUBDATASETS").values()):
+            yield None
         else:
             yield [stack.enter_context(rasterio.open(name)) for name in sorted(raster.subdatasets)[:_MAX_SUBDATASETS]]
 
@@ -155,6 +165,8 @@ def _open_image(path: Path, driver: str) -> Iterator[list[DatasetReader]]:
 def _read_rasters(rasters: list[DatasetReader], describe: Describe | None) -> ImageFacts:
     if not rasters:
         return ImageFacts(fault="the file has no bands")
+    if sum(raster.count for raster in rasters) >= _MIN_CONTAINER_BANDS:
+        return ImageFacts(is_container=True)
     if sum(_count_bytes(raster) for raster in rasters) > _MAX_BYTES:
         return ImageFacts(fault="the image has more than 64 GiB of pixels")
     digest, is_constant = hashlib.sha256(), True
@@ -226,10 +238,11 @@ def _find_grid(raster: DatasetReader) -> Grid | None:
 
 
 def _read_arrays(path: Path, describe: Describe | None) -> ImageFacts:
-    loaded = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
-    arrays = {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in sorted(loaded.files)}
+    arrays = _load_arrays(path)
     if not arrays:
         return ImageFacts(fault="the file has no arrays")
+    if any(array.ndim >= 4 and len(array) >= _MIN_CONTAINED for array in arrays.values()):
+        return ImageFacts(is_container=True)
     digest = hashlib.sha256()
     for array in arrays.values():
         digest.update(_encode_header(array.shape, array.dtype))
@@ -244,6 +257,18 @@ def _read_arrays(path: Path, describe: Describe | None) -> ImageFacts:
     small = np.ascontiguousarray(pixels[:, ::step, ::step])
     description = None if describe is None else describe(small, None)
     return ImageFacts(None, digest.hexdigest(), width, height, bands, is_constant, None, description)
+
+
+def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Load the array of a file by the name "", mapped to memory, or those of an archive by their names; no pickles."""
+    if path.suffix.lower() == ".npy":
+        return {"": np.load(path, mmap_mode="r", allow_pickle=False)}
+    with path.open("rb") as file:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            return {name: loaded[name] for name in sorted(loaded.files)}
 
 
 def _to_bands(array: NDArray[Any]) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from geographer.outputs.audit.checks.pairs import ReadSamples
 from geographer.outputs.audit.folder_index import FolderIndex
 from geographer.outputs.audit.image_facts import read_image_facts
 from geographer.outputs.audit.layouts.coco import read_coco
+from geographer.outputs.audit.layouts.complete import complete_layout
 from geographer.outputs.audit.layouts.configurations import read_configuration
 from geographer.outputs.audit.layouts.croissant import CroissantFile, read_croissant, read_croissant_split
 from geographer.outputs.audit.layouts.documents import Document, require_document
@@ -95,7 +96,9 @@ def read_layout(index: FolderIndex, chosen: Path | None = None) -> tuple[Layout,
     documents = [Document(index.root / name, name) for name in index.documents]
     croissant = read_croissant(index, documents)
     if chosen is not None:
-        return _read_chosen(index, documents, croissant, chosen), croissant
+        layout = _read_chosen(index, documents, croissant, chosen)
+        others = [] if any(sample.annotations for sample in layout.samples) else [read_coco(index, documents)]
+        return complete_layout(index, documents, layout, [other for other in others if other]), croissant
     readers: list[Callable[[], Layout | None]] = [
         lambda: None if croissant is None else read_croissant_split(index, croissant),
         lambda: read_coco(index, documents),
@@ -103,13 +106,14 @@ def read_layout(index: FolderIndex, chosen: Path | None = None) -> tuple[Layout,
         lambda: read_split_lists(index, documents),
         lambda: read_folders(index),
     ]
-    layouts = []
+    without_split: list[Layout] = []
     for read in readers:
-        layout = read()
-        if layout is not None and layout.has_split:
-            return layout, croissant
-        layouts += [] if layout is None else [layout]
-    return (layouts[0] if layouts else read_without_split(index)), croissant
+        found = read()
+        if found is not None and found.has_split:
+            return complete_layout(index, documents, found, without_split), croissant
+        without_split += [] if found is None else [found]
+    layout = without_split.pop(0) if without_split else read_without_split(index)
+    return complete_layout(index, documents, layout, without_split), croissant
 
 
 def _find_folder(path: Path, split: Path | None) -> tuple[Path, Path | None]:
@@ -202,7 +206,11 @@ def _run_checks(
     yield names.check_names(read, findings)
     yield duplicates.check_labels(read, root, findings)
     findings += [*files.find_unreadable(read), *files.find_outside_boxes(read), *files.find_empty_subsets(layout)]
-    findings += [*duplicates.find_blank_images(read), *duplicates.find_repeated_images(read)]
+    findings += [
+        *files.find_containers(read),
+        *duplicates.find_blank_images(read),
+        *duplicates.find_repeated_images(read),
+    ]
     yield files.check_classes(layout, findings)
     yield from _check_files(read, findings)
 

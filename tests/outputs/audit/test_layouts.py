@@ -173,6 +173,39 @@ def test_one_coco_file_gives_subsets_by_field(tmp_path):
     assert read_subsets(tmp_path) == {"x/1.npy": "train", "x/2.npy": "test"}
 
 
+def test_annotations_and_split_may_lie_in_two_files(tmp_path):
+    write_images(tmp_path, *EXPECTED)
+    write_json(tmp_path, "annotations.json", make_coco({1: "a.npy", 2: "b.npy"}, {1: [1, 1, 2, 2], 2: [0, 0, 9, 9]}))
+    write_json(tmp_path, "split.json", {"train": ["a"], "val": ["b"], "test": ["c"]})
+    report = audit_dataset(tmp_path, near_duplicates=False)
+    assert report.subsets == {"train": 1, "val": 1, "test": 1}
+    assert report.classes == {"tree": {"train": 1, "val": 1}}
+    assert ("box out of image", "annotation 2 of b.npy") in {(f.kind, f.subject) for f in report.findings}
+
+
+def test_table_of_classes_is_joined(tmp_path):
+    write_images(tmp_path, "train/a.npy", "train/b.npy", "test/c.npy")
+    (tmp_path / "test/d.npy").write_bytes((tmp_path / "train/a.npy").read_bytes())
+    write_text(tmp_path, "labels.csv", "id,label\na,1\nb,2\nc,1\nd,2\n")
+    report = audit_dataset(tmp_path, near_duplicates=False)
+    assert report.classes == {"1": {"train": 1, "test": 1}, "2": {"train": 1, "test": 1}}
+    assert [f.fields["labels"] for f in report.findings if f.kind == "contradicting labels"] == [["class 1", "class 2"]]
+    assert [record["classes"] for record in report.leaks.iter_dicts()] == [["2", "1"]]
+
+
+def test_many_images_in_one_file_are_not_said_to_be_compared(tmp_path):
+    for part, first in {"train": 1, "test": 2}.items():
+        write_array(tmp_path, f"x_{part}.npy", np.arange(first, first + 99 * 192).reshape(99, 8, 8, 3))
+    report = audit_dataset(tmp_path)
+    assert {(f.kind, f.subject) for f in report.findings} == {
+        ("many images in one file", "x_train.npy"),
+        ("many images in one file", "x_test.npy"),
+    }
+    assert {str(check.verdict) for check in report.checks if check.name in ("identical file", "identical pixels")} == {
+        "not checked"
+    }
+
+
 def test_same_annotation_in_two_files_is_a_hint(tmp_path):
     write_images(tmp_path, "train/1.npy", "test/2.npy")
     write_json(tmp_path, "train.json", make_coco({1: "1.npy"}, {1: [1, 1, 2, 2]}))

@@ -113,12 +113,14 @@ def _explain_unread(read: ReadSamples, kind: str) -> str | None:
     if kind == "same file":
         return None
     field = "sha256" if kind == "identical file" else "pixel_digest"
-    is_read = np.array([getattr(f, field) is not None and not f.is_constant for f in read.facts], dtype=np.bool_)
+    is_read = np.array(
+        [getattr(f, field) is not None and not f.is_constant and not f.is_container for f in read.facts], dtype=np.bool_
+    )
     if len(np.unique(read.subset[is_read & (read.subset >= 0)])) < 2:
-        return "fewer than two subsets have images that can be read and are not of one colour"
+        return "fewer than two subsets have images that can be read, are not of one colour and lie in a file each"
     return None
 
 
 def _describe_unread(read: ReadSamples, kind: str) -> str:
     count = sum(fact.pixel_digest is None for fact in read.facts)
-    return f"; {format_count(count, 'image')} could not be read" if count and kind == "identical pixels" else ""
+    return f"; {format_count(count, 'image')} could not be compared" if count and kind == "identical pixels" else ""

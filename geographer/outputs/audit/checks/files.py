@@ -23,6 +23,13 @@ def find_unreadable(read: ReadSamples) -> Iterator[AuditFinding]:
             yield AuditFinding("unreadable file", Severity.FAULT, sample.path, fact.fault)
 
 
+def find_containers(read: ReadSamples) -> Iterator[AuditFinding]:
+    """Yield each file that holds many images: they are not compared one by one."""
+    for path in sorted({s.path for s, fact in zip(read.samples, read.facts, strict=True) if fact.is_container}):
+        detail = "it holds many images, which were not compared one by one; write each of them to a file"
+        yield AuditFinding("many images in one file", Severity.HINT, path, detail)
+
+
 def find_outside_boxes(read: ReadSamples) -> Iterator[AuditFinding]:
     """Yield each image whose annotation boxes leave its real size, unless the layout has boxes in parts of it."""
     for sample, fact in zip(read.samples, read.facts, strict=True):

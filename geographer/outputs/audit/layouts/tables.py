@@ -70,6 +70,19 @@ def read_table_entries(index: FolderIndex, document: Document, subset: str | Non
     yield from _read_boxes(data, columns, subset) if columns.box else _read_plain(data, columns, subset)
 
 
+def read_class_table(index: FolderIndex, document: Document) -> dict[str, str]:
+    """Return the class of each image by a table with one row for each; none if it has no such columns."""
+    rows = document.read_rows()
+    columns = _find_columns(index, document, rows) if rows else None
+    if columns is None or columns.class_name is None or columns.box is not None:
+        return {}
+    classes: dict[str, str] = {}
+    for row in rows[1:]:
+        for path in index.resolve_entry(_get_text(row, columns.name), document.folder_name):
+            classes[path] = _get_text(row, columns.class_name)
+    return classes
+
+
 def _find_subset_columns(rows: Sequence[Sequence[Any]]) -> dict[int, str]:
     """Return the columns of a table that has one column of ids for each subset."""
     header = rows[0]
