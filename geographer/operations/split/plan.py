@@ -17,6 +17,7 @@ from geographer.algorithms.grouping_constraints import GroupingConstraints
 from geographer.algorithms.rng import make_rng
 from geographer.base.errors import ConflictError, UsageError
 from geographer.base.text import format_count
+from geographer.operations.split.area import PredictionArea
 from geographer.operations.split.assign import ComponentAssignment, assign_components
 from geographer.operations.split.conflicts import (
     Conflicts,
@@ -45,6 +46,7 @@ class SplitInputs(NamedTuple):
             would cause a conflict, and then return to their previous part.
         classes: The names of the classes whose fractions matter, too (`--stratify`).
         class_counts: The number of features of each class on each raster, shape (n, classes).
+        area: What the parts match, if they are folds for a prediction area.
     """
 
     rasters: Sequence[str]
@@ -53,6 +55,7 @@ class SplitInputs(NamedTuple):
     assignment: RasterAssignment
     classes: Sequence[str]
     class_counts: Ints
+    area: PredictionArea | None = None
 
 
 class SplitPlan(NamedTuple):
@@ -97,20 +100,29 @@ def plan_split(
     resolved = resolve_conflicts(inputs.constraints, before, tie_order, resolve)
     components = inputs.constraints.restrict_to(~resolved.excluded).compute_components()
     weights = np.hstack([np.ones((len(inputs.rasters), 1)), inputs.class_counts])
-    after, solution = assign_new_components(inputs.rasters, seed, resolved, components, weights, fractions)
+    after, solution = assign_new_components(inputs, seed, resolved, components, weights, fractions)
     targets = dict(zip(names, fractions.tolist(), strict=True))
     report = make_report(targets, after.part, components, weights, inputs.classes, solution)
     moved = (before.part >= 0) & (after.part >= 0) & (before.part != after.part)
     report = report._replace(parts={name: report.parts[name] for name in sizes}, moved=int(moved.sum()))
+    if inputs.area:
+        report = report._replace(area_match=inputs.area.compare_parts(after.part, components, len(names), seed))
     left, still_left = (int((after.excluded & side).sum()) for side in (~before.excluded, before.excluded))
     warnings = [*iter_warnings(report, inputs.constraints.links, left, still_left)]
     return SplitPlan(after, components, report._replace(warnings=warnings))
 
 
 def assign_new_components(
-    rasters: Sequence[str], seed: int, resolved: RasterAssignment, components: Ints, weights: Floats, fractions: Floats
+    inputs: SplitInputs, seed: int, resolved: RasterAssignment, components: Ints, weights: Floats, fractions: Floats
 ) -> tuple[RasterAssignment, ComponentAssignment]:
-    """Return the assignment with a part for every raster that is not excluded, and that of the new components."""
+    """Return the assignment with a part for every raster that is not excluded, and that of the new components.
+
+    The parts match a prediction area if there is one and no raster has a part yet; later, only their sizes count.
+    """
+    if inputs.area and (resolved.part < 0).all() and (~resolved.excluded).any():
+        part = inputs.area.assign_parts(~resolved.excluded, components, len(fractions), seed)
+        return resolved._replace(part=part), ComponentAssignment(part[:0], "knndm", 0.0, 0.0)
+    rasters = inputs.rasters
     component_part = np.full(components.max() + 1, -1)
     np.maximum.at(component_part, components, resolved.part)
     totals = np.zeros((len(component_part), weights.shape[1]))

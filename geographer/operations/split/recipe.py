@@ -4,10 +4,21 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple, Self
 
+import msgspec
+from msgspec import UNSET
+
 from geographer.base.errors import UsageError, quote_names
 from geographer.base.parameters import Parameter
 from geographer.base.values import validate_name
-from geographer.operations.split.events import SplitAssigned
+from geographer.operations.split.area import (
+    PredictionArea,
+    is_wkt,
+    locate_rasters,
+    parse_area,
+    read_area,
+    sample_places,
+)
+from geographer.operations.split.events import FoundDuplicates, FoundPair, SplitAssigned
 from geographer.planning.collections import require_collection
 from geographer.planning.recipe import ON_CONFLICT, WORKERS, OnConflict, Recipe
 from geographer.planning.shared_parameters import NAME_SCHEMA, TEXT, WHERE
@@ -15,10 +26,11 @@ from geographer.planning.split_constraints.declared import By, DeclaredConstrain
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.queries.renamings import stage_renamings
 from geographer.storage.queries.revision import Revision
-from geographer.storage.request import Change, PlanContext
+from geographer.storage.request import Change, PlanContext, RevisionOpener
 
 if TYPE_CHECKING:
     from geographer.operations.split.report import SplitReport
+    from geographer.planning.split_constraints.near_duplicates import ComparedPixels
 
 PartSizes = tuple[tuple[str, float], ...]
 """The name and the relative size of each part."""
@@ -90,6 +102,10 @@ def parse_parts(parts: Any) -> PartSizes:
     return tuple(pairs)
 
 
+def _parse_optional_parts(parts: Any) -> PartSizes | None:
+    return None if parts is None else parse_parts(parts)
+
+
 def _parse_part(item: str) -> tuple[str, float]:
     name, _, fraction = (piece.strip() for piece in item.partition("="))
     try:
@@ -115,25 +131,68 @@ class Split(Recipe, kw_only=True, frozen=True):
 
     collection: Annotated[str, Parameter("The collection of rasters to assign.", "NAME", schema=NAME_SCHEMA)]
     parts: Annotated[
-        Mapping[str, float] | Sequence[tuple[str, float]] | str,
+        Mapping[str, float] | Sequence[tuple[str, float]] | str | None,
         Parameter(
             "The parts and their fractions of the rasters, which add up to 1, such as train=0.7,val=0.15,test=0.15.",
-            "NAME=FRACTION,…",
-            convert=parse_parts,
+            *("NAME=FRACTION,…", "those of --folds"),
+            convert=_parse_optional_parts,
             schema={"type": "array", "minItems": 1, "items": _PART_SCHEMA},
         ),
-    ]
+    ] = None
     by: Annotated[
         By, Parameter("Keep rasters together that show the same object; 'overlap': also those that share pixels.")
     ] = "overlap"
     buffer: Annotated[
         float, Parameter("Also keep rasters together that lie within this distance of each other.", "METRES", minimum=0)
     ] = 0.0
+    near_duplicates: Annotated[
+        bool,
+        Parameter(
+            "Also keep rasters together with nearly the same pixels: turned, mirrored, shifted a little, compressed.",
+            records_default=False,
+            since=2,
+        ),
+    ] = False
     stratify: Annotated[Literal["class"] | None, Parameter("Approximate the fractions within each class, too.")] = None
     where: Annotated[str | None, WHERE] = None
     seed: Annotated[int, Parameter("Seed of the choice among equally good assignments.", "NUMBER")] = 0
     on_conflict: Annotated[OnConflict | None, ON_CONFLICT] = None
     workers: Annotated[int, WORKERS._replace(cli="none")] = 1
+    area: Annotated[
+        str | None,
+        Parameter(
+            "Make folds that match the distances to the nearest sample in this prediction area (kNNDM).",
+            *("AREA", "none", "--for", parse_area),
+            records_default=False,
+            since=2,
+            schema=TEXT,
+        ),
+    ] = None
+    folds: Annotated[
+        int | None,
+        Parameter(
+            "Make this number of equal parts: fold1, fold2 ….", "COUNT", "none", minimum=2, maximum=100, key=None
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Make the parts of folds; `UsageError` if there are neither parts nor folds, or both."""
+        super().__post_init__()
+        if (self.parts is None) == (self.folds is None):
+            raise UsageError(f"a split needs either parts or folds. {_EXAMPLE} Or pass --folds 5.")
+        if self.folds is not None:
+            folds = tuple((f"fold{number}", 1 / self.folds) for number in range(1, self.folds + 1))
+            msgspec.structs.force_setattr(self, "parts", folds)
+            msgspec.structs.force_setattr(self, "folds", None)
+        if self.area is not None and len({size for _, size in parse_parts(self.parts)}) > 1:
+            raise UsageError("--for makes folds, whose sizes follow from the area. Pass --folds instead of --parts.")
+
+    def resolve_inputs(self, open_revision: RevisionOpener, /) -> Self:
+        """See `Request.resolve_inputs`: read the area."""
+        if self.area is None or is_wkt(self.area):
+            return self
+        with open_revision() as revision:
+            return msgspec.structs.replace(self, area=read_area(revision, self.area))
 
     @classmethod
     def from_parameters(cls, name: str, parameters: Mapping[str, Any]) -> Self:
@@ -141,7 +200,7 @@ class Split(Recipe, kw_only=True, frozen=True):
         parts = RecordedParts(map(tuple, parameters["parts"]))
         return super().from_parameters(name, {**parameters, "parts": parts})
 
-    def make_plan(self, revision: Revision, _context: PlanContext) -> Change:
+    def make_plan(self, revision: Revision, context: PlanContext) -> Change:
         """Plan the parts of rasters that have none yet; see `plan_split`, also for the errors."""
         import numpy as np
 
@@ -149,6 +208,7 @@ class Split(Recipe, kw_only=True, frozen=True):
         from geographer.operations.split.plan import SplitInputs, plan_split
         from geographer.operations.split.report import SplitReport
         from geographer.planning.split_constraints import groups
+        from geographer.planning.split_constraints.near_duplicates import REASON, find_near_duplicate_links
 
         validate_name("recipe", self.name)
         require_collection(revision, self.collection)
@@ -170,6 +230,10 @@ class Split(Recipe, kw_only=True, frozen=True):
         classes, counts = groups.count_classes(features if self.stratify else features[:0], len(members))
         declared = DeclaredConstraints(self.by, self.buffer, self.where)
         constraints = groups.find_constraints(revision, features, declared, part, excluded)
+        compared = None
+        if self.near_duplicates:
+            links, compared = find_near_duplicate_links(revision, context.root, context.progress)
+            constraints = constraints.add_links(REASON, links)
         inputs = SplitInputs(
             rasters=[row.raster_id for row in members],
             feature_ids=features["feature_id"].unique().to_pylist(),
@@ -177,6 +241,7 @@ class Split(Recipe, kw_only=True, frozen=True):
             assignment=RasterAssignment(part, np.where(excluded, previous, -1), excluded),
             classes=classes,
             class_counts=counts,
+            area=self._locate_area(revision, [row.raster_id for row in members]),
         )
         plan = plan_split(inputs, sizes, self.seed, self.on_conflict)
         new_parts = [names[number] if number >= 0 else None for number in plan.assignment.part]
@@ -186,16 +251,35 @@ class Split(Recipe, kw_only=True, frozen=True):
             if not row.is_recorded or row.part != new_part
         ]
         changes += [("removed", row.raster_id, None) for row in others]
-        return self._make_change(changes, plan.report)
+        return self._make_change(changes, plan.report, compared)
 
-    def _make_change(self, changes: list[tuple[str, str, str | None]], report: "SplitReport") -> Change:
+    def _locate_area(self, revision: Revision, rasters: list[str]) -> PredictionArea | None:
+        if self.area is None:
+            return None
+        return PredictionArea(
+            locate_rasters(revision, rasters), sample_places(read_area(revision, self.area), self.seed)
+        )
+
+    def _make_change(
+        self,
+        changes: list[tuple[str, str, str | None]],
+        report: "SplitReport",
+        compared: "ComparedPixels | None" = None,
+    ) -> Change:
         """Return the event and its rows from the change, the raster and the part of each row."""
         event = SplitAssigned(
             recipe=self.to_record(),
             assigned=sum(part is not None for _, _, part in changes),
             left_out=sum(change != "removed" and part is None for change, _, part in changes),
+            near_duplicates=UNSET if compared is None else _record_pairs(compared),
             **report.to_payload(),
         )
         names, rasters, parts = map(list, zip(*changes, strict=True)) if changes else ([], [], [])
         columns = {"change": names, "split": [self.name] * len(changes), "raster_id": rasters, "part": parts}
         return Change(event, {"split_change": make_row_table("split_change", columns)} if changes else {})
+
+
+def _record_pairs(compared: "ComparedPixels") -> FoundDuplicates:
+    """Return the near-duplicates as the event records them."""
+    pairs = [FoundPair(pair.a, pair.b, [*pair.digests]) for pair in compared.pairs]
+    return FoundDuplicates(compared.compared, pairs, compared.not_comparable)

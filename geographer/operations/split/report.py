@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from geographer.algorithms.connected_components import Floats, Ints
 from geographer.base.errors import quote_names, quote_objects
 from geographer.base.text import format_count
 from geographer.operations.split.assign import ComponentAssignment
-from geographer.operations.split.events import Method, PartSummary
+from geographer.operations.split.events import AreaMatch, Method, PartSummary
 
 WARN_DEVIATION = 0.02
 """A fraction that misses its target by more than this is warned about."""
@@ -27,6 +28,7 @@ class SplitReport(NamedTuple):
         cost: The cost of the assignment, see `PartTargets`, and `bound`, a proven lower bound of it.
         proven: Whether no other assignment costs less by more than 0.0001.
         moved: How many rasters change their part.
+        area_match: How well the parts match the distances in a prediction area; unset without one.
     """
 
     parts: Mapping[str, PartSummary] = {}
@@ -40,6 +42,7 @@ class SplitReport(NamedTuple):
     proven: bool = True
     moved: int = 0
     warnings: Sequence[str] = []
+    area_match: AreaMatch | UnsetType = UNSET
 
     def to_payload(self) -> dict[str, Any]:
         """Return the fields; fractions are rounded to six digits, which are equal on every machine."""
@@ -95,7 +98,8 @@ def iter_warnings(report: SplitReport, reasons: Collection[str], left: int, stil
     `reasons` says why rasters are linked, besides features (`overlap`, `buffer`), `left` how many rasters the plan
     newly leaves without a part, `still_left` how many had none before.
     """
-    yield from warn_about_fractions(report, reasons)
+    if report.area_match is UNSET:
+        yield from warn_about_fractions(report, reasons)
     if empty := [name for name, part in report.parts.items() if not part.rasters]:
         subject = f"part {quote_names(empty)} is" if len(empty) == 1 else f"parts {quote_names(empty)} are"
         why = "assigned rasters keep their part, and there are too few new rasters."
