@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import click
 
+from geographer.base.errors import NotFoundError
 from geographer.cli import options, output
 from geographer.cli.help import format_example
 from geographer.cli.requests import make_request_command
@@ -25,7 +26,9 @@ _request_option = click.Option(
 
 def _run_tag(dataset: Dataset, request: TagRevision, *, as_json: bool, request_file: str | None) -> None:
     """Set or sign the tag; with a file for a request alone, only write that for a signature that the tag has."""
-    has_change = request_file is None or request.sign is not None or not _has_tag(dataset, request.name)
+    if request_file is not None and request.sign is None and not _has_tag(dataset, request.name):
+        raise NotFoundError(f"no tag '{request.name}' with a signature, which a time stamp covers. Add --sign KEY.")
+    has_change = request_file is None or request.sign is not None
     if has_change:
         output.print_result(dataset.run(request), as_json=as_json)
     if request_file is not None and not request.dry_run:

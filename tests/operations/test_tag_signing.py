@@ -354,6 +354,10 @@ def test_file_of_authority_stamps_signature(dataset, tmp_path, authority):
 
 
 def test_time_stamp_needs_signature(dataset, tmp_path):
+    with pytest.raises(NotFoundError, match="Add --sign KEY"):
+        run_command(dataset.root, "tag", "v3", "--timestamp-request", str(tmp_path / "v3.tsq"))
+    with pytest.raises(UsageError, match="--timestamp has no value"):
+        dataset.tag("v3", timestamp="")
     for name in ("v1", "v2"):
         with pytest.raises(UsageError, match="Add --sign KEY"):
             dataset.tag(name, timestamp="http://127.0.0.1:9/")

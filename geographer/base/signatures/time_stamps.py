@@ -63,8 +63,9 @@ def verify_time_stamp(response: bytes, message: bytes, certificates: Sequence[Ce
     try:
         verifier.verify_message(_parse_response(response), message)
     except (VerificationError, ValueError) as error:
-        reason = str(error).removesuffix(".")
-        raise SignatureError(f"no trusted certificate vouches for it: {reason}") from error
+        # The words of OpenSSL name places in its source.
+        reason = "" if "ErrorStack" in str(error) else f": {str(error).removesuffix('.')}"
+        raise SignatureError(f"no trusted certificate vouches for it{reason}") from error
 
 
 def read_certificates(path: Path) -> list[Certificate]:

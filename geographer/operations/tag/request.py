@@ -69,6 +69,13 @@ def check_key(key: str | Path | Signer) -> str | Signer:
     return str(key)
 
 
+def check_authority(authority: str | Path) -> str:
+    """Return the URL of an authority or the file of its answer as text; `UsageError` if it is empty."""
+    if not str(authority).strip():
+        raise UsageError("--timestamp has no value. Use the URL of an authority, or a file with its answer.")
+    return str(authority)
+
+
 class TagPlan(NamedTuple):
     """A planned tag, the objects that its revision needs, and the MD5s of the files that remotes have.
 
@@ -183,6 +190,7 @@ class TagRevision(Request, frozen=True):
         Parameter(
             "Have the signature time-stamped (RFC 3161) by the authority at this URL, or take its answer from a file.",
             *("TSA", "none"),
+            convert=check_authority,
             records_default=False,
             schema=TEXT,
             since=4,

@@ -55,7 +55,7 @@ def stamp_signature(authority: str, signed: Sequence[SignedTag], retry: RetryPol
     if is_url(authority):
         first = signed[0]
         return first._replace(time_stamp=_request_time_stamp(authority, first.stamped_bytes, retry or RETRY_POLICY))
-    content = _read_response_file(Path(authority))
+    content = _read_response_file(authority)
     errors = []
     for candidate in signed:
         try:
@@ -95,9 +95,9 @@ def _post_request(url: str, content: bytes, subject: str) -> bytes:
     return body
 
 
-def _read_response_file(path: Path) -> bytes:
+def _read_response_file(path: str) -> bytes:
     try:
-        with path.open("rb") as file:
+        with Path(path).expanduser().open("rb") as file:
             return file.read(MAX_RESPONSE_BYTES + 1)
     except FileNotFoundError as error:
         raise NotFoundError(
