@@ -57,6 +57,7 @@ HASHED_COLUMNS: Final = {
     "skipped_input": "input name reason",
     "split_change": "split raster_id part",
     "withdrawn_file": "md5 raster_id path sha256 size",
+    "command_file": "role path size md5 sha256 raster_id label",
 }
 """The hashed columns of each row table, in the order in which they are hashed. The tables are in sorted order."""
 

@@ -25,6 +25,7 @@ __all__ = [
     "AccessDeniedError",
     "BandNames",
     "ChangeResult",
+    "CommandFailedError",
     "ConflictError",
     "CorruptError",
     "Cutter",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from geographer.base.band_names import BandNames
     from geographer.base.errors import (
         AccessDeniedError,
+        CommandFailedError,
         ConflictError,
         CorruptError,
         DamagedFileError,
@@ -94,7 +96,9 @@ _MODULES = {
     "audit": "geographer.dataset.audit",
     **dict.fromkeys(("ConflictError", "CorruptError", "GeographerError", "NotFoundError"), "geographer.base.errors"),
     **dict.fromkeys(("OrderRequiredError", "PluginError", "SourceError", "StorageError"), "geographer.base.errors"),
-    **dict.fromkeys(("DamagedFileError", "ReadOnlyError", "UsageError"), "geographer.base.errors"),
+    **dict.fromkeys(
+        ("CommandFailedError", "DamagedFileError", "ReadOnlyError", "UsageError"), "geographer.base.errors"
+    ),
     **dict.fromkeys(("UnsupportedProductError", "UnsupportedVersionError"), "geographer.base.errors"),
     **dict.fromkeys(("FileInfo", "Product", "SearchQuery", "Source"), "geographer.archives.base"),
     **dict.fromkeys(("ProductFiles", "ReadResult", "Reader"), "geographer.readers.base"),

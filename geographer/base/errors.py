@@ -94,6 +94,14 @@ class SourceError(StorageError):
         self.retry_after = self.wait = wait if retry_after is None else retry_after
 
 
+class CommandFailedError(GeographerError):
+    """A command of `geographer run` failed; `exit_code` is its exit code, or 128 + the signal that ended it."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class AccessDeniedError(SourceError):
     """An archive rejected the login, so that other products are not delivered, either."""
 

@@ -20,10 +20,11 @@ _EXIT_DIFFERENT: Final = ConflictError.exit_code
 @options.make_option(
     "--workers COUNT", "all cores", "How many processes work at the same time.", type=click.IntRange(min=1)
 )
+@click.option("--commands", is_flag=True, help="Run recorded commands again; only if you trust their authors.")
 @options.json_option
 @options.pass_dataset
 def rerun_command(
-    dataset: DatasetReader, revision: str | None, recipe: str | None, workers: int | None, as_json: bool
+    dataset: DatasetReader, revision: str | None, recipe: str | None, workers: int | None, commands: bool, as_json: bool
 ) -> None:
     """Make the derived files of a revision again in a scratch folder, and compare them.
 
@@ -34,7 +35,7 @@ def rerun_command(
     changes. The scratch folder lies in the system's folder for temporary files; TMPDIR names another one. The exit code
     is 4 if anything is not as recorded.
     """
-    report = dataset.rerun_revision(revision, recipe=recipe, workers=workers or os.cpu_count() or 1)
+    report = dataset.rerun_revision(revision, recipe=recipe, workers=workers or os.cpu_count() or 1, commands=commands)
     if as_json:
         for row in report.iter_rows():
             output.print_json_line(row)

@@ -45,6 +45,7 @@ from geographer.operations.rename.classes import RenameClass
 from geographer.operations.rename.collections import RenameCollection
 from geographer.operations.rename.recipes import RenameRecipe
 from geographer.operations.review import ReviewRevisions
+from geographer.operations.run_command.request import RunCommand
 from geographer.operations.split.recipe import Split
 from geographer.operations.tag.request import TagRevision
 from geographer.storage.database.dataset_folder import (
@@ -374,6 +375,7 @@ class Dataset(BranchingDataset):
     label_multilabel = make_method("label_multilabel", LabelMultilabel, run)
     label_boxes = make_method("label_boxes", LabelBoxes, run)
     label_custom = make_method("label_custom", LabelCustom, run)
+    run_command = make_method("run_command", RunCommand, run)
     split = make_method("split", Split, run)
     merge_branch = make_method("merge_branch", MergeRevision, _merge_revision)
     resolve_conflicts = make_method("resolve_conflicts", ResolveConflicts, run)

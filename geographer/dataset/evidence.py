@@ -41,8 +41,8 @@ class EvidenceReader(TableReader):
             at: The revision. Default: the head.
             recipe: Only the files of this recipe, label or collection.
             workers: The number of processes that make files.
-            commands: Run what `run_command` recorded again, in the scratch folder. Whoever recorded a command may have
-                meant harm: do so only if you trust them.
+            commands: Run what `run_command` recorded again, in the scratch folder. Do so only
+                if you trust their authors.
 
         Returns:
             A result for each file (`identical bytes`, `identical pixels`, `different`, `not made`), and for each event

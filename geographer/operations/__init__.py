@@ -14,4 +14,5 @@ They do not import each other.
 - `import_dataset` take another dataset in
 - `merge`    merge a branch, resolve conflicts, revert an event
 - `tag`      name a revision
+- `run_command` run a command as an event
 """

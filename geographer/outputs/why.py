@@ -231,6 +231,8 @@ class _Explainer:
         by = (
             f"recipe '{label}' ({recipe['kind']}) for collection '{recipe['parameters'].get('collection')}'"
             if recipe
+            else "a command"
+            if event["kind"] == "command_run"
             else "a recipe that was removed"
         )
         sentences = [f"Label '{name}' was made by {by} {describe_event(event)}."]
@@ -338,6 +340,9 @@ class _Explainer:
                 "history": history.get("digest"),
                 "history_position": history.get("position"),
             }
+        if event["kind"] == "command_run":
+            code = payload.get("code") or {}
+            return {"command": " ".join(request.get("command") or []), "commit": code.get("commit")}
         if payload.get("source"):
             return {"file": payload["source"]}
         stem = object_id.rpartition("/")[2]

@@ -23,6 +23,7 @@ _ROOT_SENTENCES: Final = {
     "dataset_imported": "was imported from another dataset",
     "geographer_imported": "was imported from a directory of GeoGrapher 1.0",
     "patch_applied": "was added by a patch",
+    "command_run": "was made by a command",
     "rasters_restored": "was restored",
     "features_restored": "was restored",
 }
@@ -46,6 +47,8 @@ def describe_origin(origin: Facts) -> str:
 def _describe_source(source: Facts) -> str:
     """Return the file, product or history that an object came from, after a space, or nothing."""
     words = ""
+    if "command" in source:
+        words += f", '{source['command']}',"
     if "file" in source:
         words += f" from '{source['file']}'"
     if source.get("history"):

@@ -28,19 +28,27 @@ RevisionOpener = Callable[[], AbstractContextManager["Revision"]]
 
 
 class PlanContext(NamedTuple):
-    """What planning needs beside the revision: the dataset's folder, and a callback for long planning."""
+    """What planning needs beside the revision: the dataset's folder, and a callback for long planning.
+
+    A replay `may_run_commands` that the log has if its user trusts their authors.
+    """
 
     root: Path
     progress: ProgressCallback
+    may_run_commands: bool = False
 
 
 class BuildContext(NamedTuple):
-    """What building outputs needs; `staging` is an empty folder on the dataset's file system, deleted after the run."""
+    """What building outputs needs; `staging` is an empty folder on the dataset's file system, deleted after the run.
+
+    In a replay, `root` is a scratch folder, and `replayed_root` the folder of the dataset.
+    """
 
     root: Path
     staging: Path
     workers: int
     progress: ProgressCallback
+    replayed_root: Path | None = None
 
     def count_workers(self, count: int) -> int:
         """Return the number of processes for `count` files; starting one takes half a second, so few files get one."""

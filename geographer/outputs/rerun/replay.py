@@ -58,6 +58,7 @@ class Replay(NamedTuple):
     Attributes:
         folder: The folder of the event in the scratch folder.
         plan: The plan, restricted to the files that are asked for and that can be made.
+        planned: The keys of all planned files.
         differences: Where the plan is not what the event recorded.
         problems: Why files cannot be made, by key.
         replaced: The files that the event's files may equal, by key.
@@ -65,6 +66,7 @@ class Replay(NamedTuple):
 
     folder: Path
     plan: ReplayablePlan
+    planned: set[FileKey]
     differences: list[PlanDifference]
     problems: dict[FileKey, str]
     replaced: dict[FileKey, RemadeFile]
@@ -89,9 +91,16 @@ def read_logged_event(work: UnitOfWork, digest: str) -> LoggedEvent:
 
 @contextmanager
 def plan_again(
-    work: UnitOfWork, logged: LoggedEvent, scratch: ScratchFolder, wanted: Collection[FileKey]
+    work: UnitOfWork,
+    logged: LoggedEvent,
+    scratch: ScratchFolder,
+    wanted: Collection[FileKey],
+    *,
+    commands: bool = False,
 ) -> Iterator[Replay]:
     """Plan the request of an event at the revision before it, and keep the plan's tables while the block runs.
+
+    A command that the log has runs only if `commands`.
 
     Raises:
         GeographerError: the plan cannot be made: a plugin or a source is missing.
@@ -101,7 +110,7 @@ def plan_again(
     with work.open_database_of(parent.branch).open_connection():
         with work.open_revision(parent) as revision:
             scratch.link_rasters(revision, folder, _list_collections(logged.request))
-            replay = _plan_request(revision, logged, PlanContext(folder, work.progress), wanted)
+            replay = _plan_request(revision, logged, PlanContext(folder, work.progress, commands), wanted)
         yield replay
 
 
@@ -128,7 +137,9 @@ def _plan_request(revision: Revision, logged: LoggedEvent, context: PlanContext,
         if sources.keys() & {*file.source_ids}
     }
     plan.select_files({file.raster_id for file in needed if _make_key(file) not in problems})
-    return Replay(context.root, plan, differences, problems, _find_replaced(revision, needed))
+    return Replay(
+        context.root, plan, {*map(_make_key, files.made)}, differences, problems, _find_replaced(revision, needed)
+    )
 
 
 def _list_variants(revision: Revision, request: Request) -> list[Request]:
@@ -170,7 +181,7 @@ def build_again(replay: Replay, work: UnitOfWork, workers: int) -> BuiltFiles:
     """Build the files of a plan in the event's folder."""
     staging = replay.folder / "staging"
     staging.mkdir()
-    change = replay.plan.build_outputs(BuildContext(replay.folder, staging, workers, work.progress))
+    change = replay.plan.build_outputs(BuildContext(replay.folder, staging, workers, work.progress, work.root))
     path_by_md5 = {checksums.md5: path for path, checksums in change.files}
     files = dict(replay.replaced)
     for table in ("raster_change", "label_change"):

@@ -31,7 +31,12 @@ _DIGEST: Final = "SELECT digest FROM chain_event WHERE position = $position"
 
 
 def rerun_revision(
-    work: UnitOfWork, at: str | int | None = None, *, recipe: str | None = None, workers: int = 1
+    work: UnitOfWork,
+    at: str | int | None = None,
+    *,
+    recipe: str | None = None,
+    workers: int = 1,
+    commands: bool = False,
 ) -> RerunReport:
     """Make the derived files of a revision again in a scratch folder, and compare them with the recorded ones.
 
@@ -43,6 +48,7 @@ def rerun_revision(
         at: The revision; None: the head.
         recipe: Only the files of this recipe, label or collection.
         workers: The number of processes that build files.
+        commands: Run the commands that `geographer run` recorded again; only if you trust their authors.
 
     Raises:
         NotFoundError: there is no such revision, or no such recipe in it.
@@ -65,7 +71,7 @@ def rerun_revision(
     results, events = list(unmade), []
     with open_scratch_folder(work.file_store) as scratch:
         for event_digest, made in files_by_event.items():
-            rerun = _EventRerun(work, scratch, event_digest, made, classes)
+            rerun = _EventRerun(work, scratch, event_digest, made, classes, commands=commands)
             events.append(rerun.replay_event(workers))
             results += rerun.results
     results.sort(key=lambda item: (item.label or "", item.raster_id))
@@ -91,10 +97,17 @@ class _EventRerun:
     """The rerun of one event: `results` has an entry for each of its files when it is done."""
 
     def __init__(
-        self, work: UnitOfWork, scratch: ScratchFolder, digest: str, files: Sequence[MadeFile], classes: dict[int, str]
+        self,
+        work: UnitOfWork,
+        scratch: ScratchFolder,
+        digest: str,
+        files: Sequence[MadeFile],
+        classes: dict[int, str],
+        *,
+        commands: bool,
     ) -> None:
         self._work, self._scratch, self._digest, self._files = work, scratch, digest, files
-        self._classes = classes
+        self._classes, self._commands = classes, commands
         self._position = 0
         self.results: list[FileResult] = []
 
@@ -108,7 +121,10 @@ class _EventRerun:
         )
         wanted = {(file.label is not None, file.raster_id) for file in self._files}
         try:
-            with discard_logged_warnings(), plan_again(self._work, logged, self._scratch, wanted) as replay:
+            with (
+                discard_logged_warnings(),
+                plan_again(self._work, logged, self._scratch, wanted, commands=self._commands) as replay,
+            ):
                 plugins = list_plugin_differences(logged.payload, replay.plan.event)
                 plan = "different" if replay.differences else "same"
                 result = result._replace(
@@ -136,7 +152,8 @@ class _EventRerun:
             if problem := replay.problems.get(key):
                 yield self._make_result(file, "not made", problem)
             elif key not in built.files:
-                yield self._make_result(file, "not made", "it is not planned again")
+                what = "the command did not write it again" if key in replay.planned else "it is not planned again"
+                yield self._make_result(file, "not made", what)
             else:
                 yield self._compare_file(file, built.files[key], self._count_other_objects(logged, built, file))
 
