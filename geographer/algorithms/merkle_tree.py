@@ -7,7 +7,7 @@ children. A tree of n entries has the first k on the left, where k is the larges
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
 HASH_BYTES: Final = 32
@@ -74,15 +74,17 @@ class MerkleTree:
         return hash_node(self._hash_entries(start, middle), self._hash_entries(middle, end))
 
 
-def iter_prefix_roots(entries: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the root of the tree over the entries so far, after each entry."""
+def iter_prefix_roots(entries: Iterable[bytes], sizes: Container[int] | None = None) -> Iterator[bytes]:
+    """Yield the root of the tree over the first entries, for each number of entries, or for those in `sizes`."""
     complete: list[tuple[int, bytes]] = []
-    for entry in entries:
+    for count, entry in enumerate(entries, 1):
         size, digest = 1, hashlib.sha256(b"\0" + entry).digest()
         while complete and complete[-1][0] == size:
             digest = hash_node(complete.pop()[1], digest)
             size *= 2
         complete.append((size, digest))
+        if sizes is not None and count not in sizes:
+            continue
         root = digest
         for _, left in reversed(complete[:-1]):
             root = hash_node(left, root)

@@ -88,6 +88,7 @@ def test_proofs_of_all_sizes(size):
 
 def test_roots_of_prefixes():
     assert list(iter_prefix_roots(ENTRIES)) == [define_root(ENTRIES[:size]) for size in SIZES]
+    assert list(iter_prefix_roots(ENTRIES, {5, 64})) == [define_root(ENTRIES[:size]) for size in (5, 64)]
 
 
 def test_empty_tree_has_root_of_nothing():

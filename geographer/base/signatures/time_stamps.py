@@ -101,5 +101,9 @@ def _parse_response(content: bytes) -> Any:
             raise SignatureError(f"the authority refused the stamp: {reason}")
         _ = parsed.tst_info
     except ValueError as error:
+        if "SignedData::certificates" in str(error):
+            raise SignatureError(
+                "it holds several certificates, which cannot be read; have the authority send its own one only"
+            ) from error
         raise SignatureError("it is not a response of a time-stamping authority") from error
     return parsed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import duckdb
 
@@ -28,6 +28,8 @@ def compute_log_root(connection: duckdb.DuckDBPyConnection, position: int) -> st
     return build_log_tree(list_chain_digests(connection, position)).compute_root().hex()
 
 
-def compute_log_roots(digests: Iterable[str]) -> list[str]:
-    """Return the log root after each event of a chain, in hex."""
-    return [root.hex() for root in iter_prefix_roots(digest.encode() for digest in digests)]
+def compute_log_roots(digests: Sequence[str], positions: Collection[int] | None = None) -> dict[int, str]:
+    """Return the log root at each position of a chain, or at some, in hex, from the digests of its events."""
+    selected = range(1, len(digests) + 1) if positions is None else sorted({*positions})
+    roots = iter_prefix_roots((digest.encode() for digest in digests), None if positions is None else {*positions})
+    return {position: root.hex() for position, root in zip(selected, roots, strict=False)}

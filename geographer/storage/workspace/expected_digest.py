@@ -65,7 +65,7 @@ class _DigestSearch:
     def list_log_digests(self, position: int | None = None) -> list[str]:
         """Return the events with the digest, and those up to which the log has this root; only one at a position."""
         events = self._revisions.event_digests
-        roots = dict(zip(events, compute_log_roots(events.values()), strict=True))
+        roots = dict(zip(events, compute_log_roots([*events.values()]).values(), strict=True))
         return [
             f"{noun} of {self._revisions.format_revision(at)}"
             for noun, digests in (("event digest", events), ("log root", roots))

@@ -24,7 +24,7 @@ from geographer.storage.log.branches import find_chain_of
 from geographer.storage.log.chain import CHAIN_EVENT, create_chain_views, list_row_tables
 from geographer.storage.log.check import LOG_REMEDY, check_indexes, find_log_faults
 from geographer.storage.log.check import Finding as Finding
-from geographer.storage.log.log_root import build_log_tree
+from geographer.storage.log.log_root import build_log_tree, compute_log_roots
 from geographer.storage.log.read import is_supported_event, read_head
 from geographer.storage.queries.logged_content import DigestKind, LoggedContent
 from geographer.storage.queries.revision import Revision, open_revision
@@ -103,6 +103,7 @@ class _Verification:
         self._head = read_head(connection).position
         self._position = options.position or self._head
         self._content = LoggedContent(connection)
+        self._log_roots: dict[int, str] | None = None
         self._files = FileVerifier(connection, store, self._report)
 
     def run_checks(self) -> VerifyResult:
@@ -237,9 +238,15 @@ class _Verification:
             facts["log_root"] = build_log_tree(chain).compute_root().hex()
         return facts
 
-    def _compute_log_root(self, position: int) -> str:
-        digests = self._names.event_digests
-        return build_log_tree(digests[at] for at in sorted(digests) if at <= position).compute_root().hex()
+    def _compute_log_root(self, position: int) -> str | None:
+        """Return the log root at the position of a tag; None if the log lacks events before it."""
+        if self._log_roots is None:
+            digests = self._names.event_digests
+            positions = {digest: at for at, digest in digests.items()}
+            tagged = {positions[tag.digest] for tag in self._current_tags.values() if tag.digest in positions}
+            tagged |= {at for at in self._tagged.values() if at}
+            self._log_roots = compute_log_roots([digests[at] for at in sorted(digests)], tagged)
+        return self._log_roots.get(position)
 
     def _check_tag(self, tag: TagFact) -> Iterator[Finding]:
         position = self._tagged[tag.tag]
