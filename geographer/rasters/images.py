@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
+from tokenize import TokenError
 from typing import Any, Final, NamedTuple
 from zipfile import BadZipFile
 
@@ -57,7 +58,7 @@ _MIN_CONTAINED: Final = 64
 _MIN_CONTAINER_BANDS: Final = 1024
 _READ_ERRORS: Final = (
     *(RasterioError, OSError, ValueError, EOFError, MemoryError, OverflowError, LookupError, TypeError),
-    *(SyntaxError, NotImplementedError, BadZipFile, zlib.error, struct.error, UnpicklingError),
+    *(SyntaxError, TokenError, NotImplementedError, BadZipFile, zlib.error, struct.error, UnpicklingError),
 )
 """What rasterio, NumPy and the unpacking of archives raise for damaged files."""
 
@@ -154,12 +155,21 @@ def _open_image(path: Path, driver: str) -> Iterator[list[DatasetReader] | None]
         else:
             memory = stack.enter_context(rasterio.MemoryFile(path.read_bytes()))
             raster = stack.enter_context(memory.open(driver=driver))
-        if raster.count:
-            yield [raster]
-        elif any(re.match(r"\[(\d+x){3,}\d+\]", text) for text in raster.tags(ns="SUBDATASETS").values()):
+        if driver == "HDF5" and _has_unread_arrays(raster):
             yield None
+        elif raster.count:
+            yield [raster]
         else:
             yield [stack.enter_context(rasterio.open(name)) for name in sorted(raster.subdatasets)[:_MAX_SUBDATASETS]]
+
+
+def _has_unread_arrays(raster: DatasetReader) -> bool:
+    """Return whether an HDF5 file may hold arrays that GDAL leaves out: those of four dimensions, such as many images.
+
+    GDAL lists no such array; a file of which it shows one array only may have others.
+    """
+    texts = raster.tags(ns="SUBDATASETS").values()
+    return not raster.subdatasets or any(re.match(r"\[(\d+x){3,}\d+\]", text) for text in texts)
 
 
 def _read_rasters(rasters: list[DatasetReader], describe: Describe | None) -> ImageFacts:

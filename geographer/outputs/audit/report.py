@@ -182,9 +182,9 @@ class AuditReport:
 
 
 LEVELS: Final = frozenset(
-    {"same file", "identical file", "identical pixels", "near duplicate", "overlap", "distance", "shared object"}
+    {"identical file", "identical pixels", "near duplicate", "overlap", "distance", "shared object"}
 )
-"""The names of the checks that look for leakage with certainty."""
+"""The names of the checks that compare content: one at least must have been made to say that no leakage was found."""
 DAMAGE: Final = frozenset({"checksum mismatch", "unreadable file", "failed check"})
 """The kinds of findings that mean damaged input."""
 
