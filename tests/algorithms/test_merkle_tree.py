@@ -74,14 +74,15 @@ def test_proofs_of_all_sizes(size):
         path, leaf = tree.prove_inclusion(index), hashlib.sha256(b"\0" + entry).digest()
         assert path == define_path(index, entries)
         assert check_inclusion(leaf, index, size, path) == root
-        assert all(is_refused(check_inclusion, leaf, index, size, other, root) for other in list_alterations(path))
+        others = list_alterations(path) if index in (0, size // 2, size - 1) else []
+        assert all(is_refused(check_inclusion, leaf, index, size, other, root) for other in others)
         assert is_refused(check_inclusion, leaf[::-1], index, size, path, root)
         assert size == 1 or is_refused(check_inclusion, leaf, (index + 1) % size, size, path, root)
     for first in range(1, size + 1):
         path, old = tree.prove_consistency(first), define_root(entries[:first])
         assert path == define_consistency(first, entries)
         assert check_consistency(first, size, path, old) == root
-        others = list_alterations(path)
+        others = list_alterations(path) if first in (1, size // 2, size - 1) else []
         assert all(is_refused(check_consistency, first, size, other, old, root) for other in others)
         assert first == size or is_refused(check_consistency, first, size, path, old[::-1], root)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from base64 import b64encode
+from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -114,3 +115,27 @@ def test_forms_of_a_key_are_one_key(tmp_path):
     ]
     (pem,) = read_trusted_keys(tmp_path / "key.pub")
     assert (pem.names, pem.blob) == ("key.pub", blob)
+
+
+@pytest.mark.parametrize(
+    ("options", "restriction"),
+    [
+        ("", None),
+        ('namespaces="git,geo*"', None),
+        ('valid-after="20260101",valid-before="20270101"', None),
+        ('namespaces="git"', "may sign for the namespaces git only, not for geographer"),
+        ('namespaces="git",valid-after="2020"', "unreadable"),
+        ('valid-after="20270101Z"', "is valid from 2027-01-01 on only"),
+        ('valid-before="202606011200Z"', "was valid until 2026-06-01 only"),
+    ],
+)
+def test_restrictions_of_trusted_keys(tmp_path, options, restriction):
+    """They are those of `allowed_signers`; a line that cannot be read is not passed over."""
+    blob = decode_public_key(Signer(write_key(tmp_path / "key")).public_key)
+    (tmp_path / "keys").write_text(f"ada {options} ssh-ed25519 {b64encode(blob).decode()}\n")
+    if restriction == "unreadable":
+        with pytest.raises(UsageError, match="line 1 of"):
+            read_trusted_keys(tmp_path / "keys")
+        return
+    (key,) = read_trusted_keys(tmp_path / "keys")
+    assert key.find_restriction("geographer", datetime(2026, 6, 1, 12, tzinfo=UTC)) == restriction

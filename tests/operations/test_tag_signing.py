@@ -18,6 +18,7 @@ from geographer.storage.events.signed_tag import make_signature_files
 from tests.cli.runner import read_rows, run_command
 from tests.reliability.forging import edit_database, recompute_log, remove_history
 from tests.sample_keys import write_key
+from tests.sample_team import long_form
 from tests.time_authority import TimeAuthority
 
 PASSPHRASE = "correct horse"
@@ -73,13 +74,10 @@ def list_findings(dataset, *arguments, **options_):
 @pytest.mark.parametrize(
     ("kind", "openssh", "passphrase"),
     [
-        ("ed25519", False, None),
         ("ed25519", False, PASSPHRASE),
-        ("ed25519", True, None),
         ("ed25519", True, PASSPHRASE),
         ("rsa", True, None),
-        ("ecdsa-521", True, None),
-        ("ecdsa", False, None),
+        ("ecdsa-521", False, None),
     ],
 )
 def test_programs_accept_signatures(dataset, tmp_path, monkeypatch, kind, openssh, passphrase):
@@ -206,9 +204,7 @@ def test_verify_says_whose_key_signed(dataset, tmp_path):
     public = Path(f"{key}.pub").read_text().strip()
     allowed = tmp_path / "allowed"
     for line, refusal in (
-        (f"ada@example.org {public}", None),
         (f'ada@example.org namespaces="git,geo*",valid-after="20200101" {public}', None),
-        (f'ada@example.org namespaces="git" {public}', "for the namespaces git only"),
         (f'ada@example.org valid-before="20200101Z" {public}', "was valid until 2020-01-01 only"),
         (f"ada@example.org {Path(f'{other}.pub').read_text()}", "not among the trusted keys"),
     ):
@@ -288,6 +284,7 @@ def test_signatures_travel_with_merges(opened, tmp_path):
     assert "a signature of tag 'v2' of another revision than the tag has now" in str(result.report.not_checked)
 
 
+@long_form
 def test_signatures_travel_with_clones(team, tmp_path):
     """Ada signs and publishes; Grace verifies, signs too and publishes; Ada gets her signature."""
     keys = [write_key(tmp_path / name) for name in ("ada", "grace")]
