@@ -15,7 +15,7 @@ split_command = make_request_command("split", Split)
 
 @click.command(
     "components",
-    params=list_command_parameters(Split, "by", "buffer", "where"),
+    params=list_command_parameters(Split, "by", "buffer", "where", "near_duplicates"),
     epilog=format_example("components --collection chips --buffer 25000"),
 )
 @options.make_option("--collection NAME", True, "The collection of rasters to group.", default="source")

@@ -381,6 +381,7 @@ class DatasetReader(EvidenceReader):
         by: Literal["object", "overlap"] = "overlap",
         buffer: float = 0.0,
         where: str | None = None,
+        near_duplicates: bool = False,
         at: RevisionSpec = None,
     ) -> Table:
         """Return the components of rasters that a split with the same arguments keeps together.
@@ -390,6 +391,7 @@ class DatasetReader(EvidenceReader):
             by: Connect rasters that show one 'object', or also those that 'overlap' in pixels.
             buffer: Also connect rasters within this geodesic distance in metres (WGS84).
             where: Only features for which this SQL expression is true count as objects.
+            near_duplicates: Also connect rasters with nearly the same pixels, as splits found and recorded them.
 
         Returns:
             `raster_id` (text) and `component` (int64), ordered by `raster_id`; components are numbered from 0 by their
@@ -408,7 +410,11 @@ class DatasetReader(EvidenceReader):
         except (TypeError, ValueError, OverflowError) as error:
             raise UsageError(f"invalid buffer {buffer!r}. Use a number of metres.") from error
         with self._unit_of_work.open_revision(at) as revision:
-            return Table(find_components(revision, collection, by=by, buffer=distance, where=where))
+            return Table(
+                find_components(
+                    revision, collection, by=by, buffer=distance, where=where, near_duplicates=near_duplicates
+                )
+            )
 
     def compare_geographer(self, directory: str | Path, *, at: RevisionSpec = None) -> Table:
         """Return every edge on which a GeoGrapher 1.0 directory and this dataset disagree, with the reason.

@@ -1,5 +1,9 @@
-"""The smallest distance between two sets of footprints on WGS84, and a pair of footprints that has it."""
+"""The smallest distance between two sets of footprints on WGS84, and pairs of footprints within a distance.
 
+Boxes in longitude/latitude find candidates; the footprints of one block of candidates are in memory at a time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -7,51 +11,121 @@ import shapely
 from scipy.spatial import cKDTree
 
 from geographer.algorithms.connected_components import NO_LINKS, Floats, Ints, Links
-from geographer.algorithms.geodesic_distance.arcs import SUBDIVISION, Arcs, chord_distances, subdivide_lines
+from geographer.algorithms.geodesic_distance.arcs import (
+    DERIVATIVE_BOUND,
+    SUBDIVISION,
+    Arcs,
+    chord_distances,
+    max_latitude_cosine,
+    subdivide_lines,
+    to_geocentric,
+)
 from geographer.algorithms.geodesic_distance.footprints import (
+    MAX_REGIONAL_RADIUS,
+    WHOLE_EARTH_RADIUS,
     Footprints,
+    are_within_distance,
+    bound_arcs,
     iter_neighbours,
     iter_portions,
     range_products,
-    select_facing_arcs,
     sphere_gaps,
 )
+from geographer.algorithms.geodesic_distance.neighbours import parse_buffer
 
 TOLERANCE: Final = 1e-3
 """Metres by which boundary lines are approximated, and within which distances count as equal."""
+BLOCK_SIZE: Final = 1 << 13
+"""How many pairs of footprints are in memory at a time."""
 _MEAN_RADIUS: Final = 6371008.8
-_BATCH_SIZE: Final = 4096
+
+
+class Spheres(NamedTuple):
+    """Spheres around n footprints: centres in geocentric metres, shape (n, 3), and radii, shape (n,)."""
+
+    centre: Floats
+    radius: Floats
+
+
+class FootprintSource(NamedTuple):
+    """n footprints that are read when they are needed.
+
+    Attributes:
+        spheres: A sphere around each.
+        read: Returns the footprints of some indices as WKB in longitude/latitude.
+    """
+
+    spheres: Spheres
+    read: Callable[[Ints], Sequence[bytes]]
 
 
 class NearestPair(NamedTuple):
-    """The pair of footprints nearest to each other, the first by index among equals, and their distance in metres."""
+    """The nearest pair of footprints, the first by index among equals, and their distance in metres."""
 
     first: int
     second: int
     distance: float
 
 
-def find_nearest_pair(footprints: Footprints, first: Ints, second: Ints) -> NearestPair:
+def bound_boxes(boxes: Floats) -> Spheres:
+    """Return spheres around boxes in degrees, shape (n, 4): west, south, east, north."""
+    west, south, east, north = boxes.T
+    centre = to_geocentric(np.column_stack([(west + east) / 2, (south + north) / 2]))
+    cosine = max_latitude_cosine(np.stack([boxes[:, :2], boxes[:, 2:]], axis=1))
+    half_width, half_height = np.radians(east - west) / 2, np.radians(north - south) / 2
+    radius = DERIVATIVE_BOUND * np.hypot(half_height, cosine * half_width)
+    is_regional = radius <= MAX_REGIONAL_RADIUS
+    return Spheres(np.where(is_regional[:, None], centre, 0.0), np.where(is_regional, radius, WHOLE_EARTH_RADIUS))
+
+
+def find_nearest_pair(source: FootprintSource, first: Ints, second: Ints) -> NearestPair:
     """Return the nearest pair of a footprint of `first` and one of `second`, two sets of indices without common ones.
 
     The distance is that along the ellipsoid, 0 if the footprints meet: the straight distance through the Earth, which
     is exact to a millimetre, as an arc of the mean sphere; up to 1,000 km that differs from the geodesic by less than
     one part in 100,000.
     """
-    pairs = _list_candidates(footprints, first, second)
-    distances = np.full(len(pairs), np.inf)
-    gaps = np.maximum(sphere_gaps(footprints.centre, footprints.radius, pairs), 0.0)
-    order, best = np.argsort(gaps, kind="stable"), np.inf
-    for start in range(0, len(order), _BATCH_SIZE):
-        rows = order[start : start + _BATCH_SIZE]
-        rows = rows[gaps[rows] <= best + TOLERANCE]
-        if not len(rows):
+    groups = np.full(len(source.spheres.radius), -1)
+    groups[first], groups[second] = 0, 1
+    sight = _measure_pair_in_sight(source, first, second)
+    pairs = list_close_spheres(source.spheres, groups, sight + TOLERANCE)
+    nearest = NearestPair(-1, -1, np.inf)
+    for start in range(0, len(pairs), BLOCK_SIZE):
+        footprints, local = _read_block(source, pairs[start : start + BLOCK_SIZE])
+        row, distance = _find_first_nearest(footprints, local, min(sight, nearest.distance) + TOLERANCE)
+        if distance < nearest.distance - TOLERANCE:
+            a, b = pairs[start + row].tolist()
+            nearest = NearestPair(a, b, distance)
+        if distance == 0:
             break
-        distances[rows] = measure_distances(footprints, pairs[rows])
-        best = min(best, float(distances[rows].min()))
-    equal = pairs[distances <= best + TOLERANCE]
-    a, b = equal[np.lexsort(equal.T[::-1])[0]]
-    return NearestPair(int(a), int(b), measure_arc(best))
+    a, b = sorted(nearest[:2], key=lambda index: int(groups[index]))
+    return NearestPair(a, b, measure_arc(nearest.distance))
+
+
+def iter_near_pairs(
+    source: FootprintSource, groups: Ints, buffer_m: float
+) -> Iterator[tuple[Links, Footprints, Links]]:
+    """Yield the pairs of different `groups` within a distance in metres, sorted, in blocks.
+
+    Each block has the pairs i < j, the footprints that they are of, and the indices of the pairs in these.
+    """
+    distance, tolerance = parse_buffer(buffer_m)
+    pairs = list_close_spheres(source.spheres, groups, distance)
+    for start in range(0, len(pairs), BLOCK_SIZE):
+        block = pairs[start : start + BLOCK_SIZE]
+        footprints, local = _read_block(source, block)
+        is_near = are_within_distance(footprints, local, distance, tolerance)
+        yield block[is_near], footprints, local[is_near]
+
+
+def list_close_spheres(spheres: Spheres, groups: Ints, max_gap: float) -> Links:
+    """Return pairs i < j of spheres of different groups at most `max_gap` metres apart, sorted; negative: no group."""
+    chosen, found = np.flatnonzero(groups >= 0), [NO_LINKS]
+    for pairs in iter_neighbours(spheres.centre[chosen], spheres.radius[chosen], max_gap):
+        pairs = chosen[pairs]
+        found.append(pairs[groups[pairs[:, 0]] != groups[pairs[:, 1]]])
+    pairs = np.sort(np.concatenate(found), axis=1)
+    return pairs[np.lexsort(pairs.T[::-1])]
 
 
 def measure_arc(chord: float) -> float:
@@ -59,20 +133,33 @@ def measure_arc(chord: float) -> float:
     return float(2.0 * _MEAN_RADIUS * np.arcsin(min(1.0, chord / (2.0 * _MEAN_RADIUS))))
 
 
-def _list_candidates(footprints: Footprints, first: Ints, second: Ints) -> Links:
-    """Return pairs of both sets, shape (k, 2), among which the nearest ones are: no farther than a pair in sight."""
-    apart, nearest = cKDTree(footprints.inner_centre[second]).query(footprints.inner_centre[first])
-    row = int(apart.argmin())
-    sight = measure_distances(footprints, np.array([[first[row], second[nearest[row]]]]))[0] + TOLERANCE
-    side = np.full(len(footprints), -1)
-    side[first], side[second] = 0, 1
-    chosen = np.flatnonzero(side >= 0)
-    found = [NO_LINKS]
-    for pairs in iter_neighbours(footprints.centre[chosen], footprints.radius[chosen], sight):
-        pairs = chosen[pairs]
-        pairs = pairs[side[pairs[:, 0]] != side[pairs[:, 1]]]
-        found.append(np.where((side[pairs[:, 0]] == 0)[:, None], pairs, pairs[:, ::-1]))
-    return np.concatenate(found)
+def _measure_pair_in_sight(source: FootprintSource, first: Ints, second: Ints) -> float:
+    """Return the straight distance of the pair of nearest spheres, which the nearest pair does not exceed."""
+    centre, radius = source.spheres
+    apart, nearest = cKDTree(centre[second]).query(centre[first])
+    row = int((apart - radius[first] - radius[second[nearest]]).argmin())
+    pair = np.array([[first[row], second[nearest[row]]]])
+    return float(measure_distances(*_read_block(source, pair))[0])
+
+
+def _find_first_nearest(footprints: Footprints, pairs: Links, limit: float) -> tuple[int, float]:
+    """Return the first pair that is nearest, or within `TOLERANCE` of it, and its distance; infinity beyond `limit`."""
+    meets = np.flatnonzero(shapely.intersects(*(footprints.polygons[column] for column in pairs.T)))
+    if len(meets):
+        return int(meets[0]), 0.0
+    gaps = sphere_gaps(footprints.centre, footprints.radius, pairs)
+    rows = np.flatnonzero(gaps <= limit)
+    if not len(rows):
+        return 0, np.inf
+    distances = measure_distances(footprints, pairs[rows])
+    row = int(np.flatnonzero(distances <= distances.min() + TOLERANCE)[0])
+    return int(rows[row]), float(distances[row])
+
+
+def _read_block(source: FootprintSource, pairs: Links) -> tuple[Footprints, Links]:
+    """Return the footprints of a block of pairs, and the indices of the pairs in these."""
+    members, local = np.unique(pairs, return_inverse=True)
+    return Footprints.from_wkb(source.read(members)), local.reshape(pairs.shape)
 
 
 def measure_distances(footprints: Footprints, pairs: Links) -> Floats:
@@ -88,13 +175,18 @@ def measure_distances(footprints: Footprints, pairs: Links) -> Floats:
 
 def _measure_boundaries(footprints: Footprints, pairs: Links) -> Floats:
     i, j = pairs.T
-    far = float(2.0 * _MEAN_RADIUS)
-    arc_i, owner_i = select_facing_arcs(footprints, i, j, far)
-    arc_j, owner_j = select_facing_arcs(footprints, j, i, far)
+    (arc_i, owner_i), (arc_j, owner_j) = footprints.list_arcs(i), footprints.list_arcs(j)
     bounds = np.arange(len(pairs) + 1)
     first_i, first_j = np.searchsorted(owner_i, bounds), np.searchsorted(owner_j, bounds)
     a, b, owner = range_products(first_i[:-1], np.diff(first_i), first_j[:-1], np.diff(first_j))
-    return _find_smallest(footprints.arcs[arc_i[a]], footprints.arcs[arc_j[b]], owner, len(pairs))
+    arcs_i, arcs_j = footprints.arcs[arc_i], footprints.arcs[arc_j]
+    # Spheres around the arcs leave few pairs of arcs of each pair of footprints.
+    (centre_i, radius_i), (centre_j, radius_j) = bound_arcs(arcs_i), bound_arcs(arcs_j)
+    apart, slack = np.linalg.norm(centre_i[a] - centre_j[b], axis=1), radius_i[a] + radius_j[b]
+    upper = np.full(len(pairs), np.inf)
+    np.minimum.at(upper, owner, apart + slack)
+    close = apart - slack <= upper[owner]
+    return _find_smallest(arcs_i[a[close]], arcs_j[b[close]], owner[close], len(pairs))
 
 
 def _find_smallest(a: Arcs, b: Arcs, owner: Ints, count: int) -> Floats:

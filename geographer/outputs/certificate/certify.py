@@ -10,6 +10,7 @@ from geographer.outputs.certificate.duplicates import NOT_ASKED, check_duplicate
 from geographer.outputs.certificate.levels import Level
 from geographer.outputs.certificate.objects import check_objects
 from geographer.outputs.certificate.pixels import check_pixels
+from geographer.outputs.certificate.places import read_places
 from geographer.outputs.certificate.rasters import CertifiedRasters, stage_certified_rasters
 from geographer.storage.queries.revision import Revision
 from geographer.storage.unit_of_work import UnitOfWork
@@ -50,10 +51,11 @@ def _check_levels(
     if sum(count > 0 for count in rasters.count_parts().values()) < 2:
         names = ("shared_objects", "shared_pixels", "distance", "near_duplicates")
         return [Level(name, None, ONE_SUBSET) for name in names]
+    places = read_places(revision)
     return [
         check_objects(revision, rasters),
-        check_pixels(revision, rasters),
-        check_distance(revision, rasters, buffer),
+        check_pixels(revision, rasters, places),
+        check_distance(revision, rasters, places, buffer),
         check_duplicates(revision, rasters, work) if duplicates else Level("near_duplicates", None, NOT_ASKED),
     ]
 

@@ -16,16 +16,18 @@ class DeclaredConstraints(NamedTuple):
         by: 'object': rasters that show the same feature; 'overlap': also those that share pixels.
         buffer: Also rasters within this geodesic distance in metres.
         where: Which features count, as an SQL expression; None: all.
+        near_duplicates: Also rasters with nearly the same pixels, as splits found them.
     """
 
     by: By = "overlap"
     buffer: float = 0.0
     where: str | None = None
+    near_duplicates: bool = False
 
     @classmethod
     def from_parameters(cls, parameters: Parameters) -> "DeclaredConstraints":
         """Return the constraints among the recorded parameters of a split."""
-        values: dict[str, Any] = {name: parameters[name] for name in cls._fields}
+        values: dict[str, Any] = {name: parameters[name] for name in cls._fields if name in parameters}
         return cls(**values)
 
 

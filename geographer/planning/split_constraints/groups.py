@@ -15,6 +15,7 @@ from geographer.algorithms.grouping_constraints import GroupingConstraints
 from geographer.base.errors import NotFoundError
 from geographer.planning.collections import require_collection
 from geographer.planning.split_constraints.declared import By, DeclaredConstraints
+from geographer.planning.split_constraints.near_duplicates import REASON, fetch_recorded_links
 from geographer.planning.upcasters import Parameters
 from geographer.storage.database.sql_sandbox import translate_sql_errors
 from geographer.storage.queries.empty_selection import describe_empty_selection
@@ -29,11 +30,19 @@ _FEATURES: Final = Path(__file__).with_name("grouping_features.sql")
 _OVERLAPS: Final = Path(__file__).with_name("overlaps.sql")
 
 
-def find_components(revision: Revision, collection: str, *, by: By, buffer: float, where: str | None) -> pa.Table:
+def find_components(
+    revision: Revision,
+    collection: str,
+    *,
+    by: By,
+    buffer: float,
+    where: str | None,
+    near_duplicates: bool = False,
+) -> pa.Table:
     """Return the component of each raster of a collection, which a split with the same arguments does not divide.
 
     The table has `raster_id` (text) and `component` (int64), ordered by `raster_id`; components are numbered from 0 by
-    their smallest members.
+    their smallest members. With `near_duplicates`, those count that splits found.
 
     Raises:
         NotFoundError: the collection, or a column in `where`, does not exist.
@@ -44,7 +53,8 @@ def find_components(revision: Revision, collection: str, *, by: By, buffer: floa
     rasters = revision.fetch_arrow("SELECT raster_id FROM grouped_raster ORDER BY raster_index")
     no_part, none_excluded = np.full(len(rasters), -1, np.int64), np.zeros(len(rasters), np.bool_)
     features = fetch_features_on_rasters(revision, where)
-    constraints = find_constraints(revision, features, DeclaredConstraints(by, buffer), no_part, none_excluded)
+    declared = DeclaredConstraints(by, buffer, where, near_duplicates)
+    constraints = find_constraints(revision, features, declared, no_part, none_excluded)
     return rasters.append_column("component", pa.array(constraints.compute_components()))
 
 
@@ -109,11 +119,13 @@ def find_constraints(
     """Return what keeps the grouped rasters together: `features`, overlaps, and the distance `buffer`.
 
     By 'overlap', rasters that share pixels or ground are linked; with a `buffer`, those within this geodesic distance
-    in metres (WGS84; `UsageError` if it is negative or not finite). `part` is the part of each raster, -1 for none;
-    shape (n,), as `excluded`.
+    in metres (WGS84; `UsageError` if it is negative or not finite); recorded near-duplicates. `part` is the
+    part of each raster, -1 for none; shape (n,), as `excluded`.
     """
     parse_buffer(declared.buffer)
     constraints = find_shared_content(revision, features, declared.by, len(part))
+    if declared.near_duplicates:
+        constraints = constraints.add_links(REASON, fetch_recorded_links(revision))
     if declared.buffer == 0:
         return constraints
     links = find_close_links(fetch_footprints(revision), declared.buffer, part, excluded)

@@ -30,6 +30,7 @@ from geographer.planning.split_constraints.groups import (
     find_shared_content,
     stage_rasters,
 )
+from geographer.planning.split_constraints.near_duplicates import REASON, fetch_recorded_links
 from geographer.storage.queries.revision import Revision
 
 _ASSIGNED: Final = "raster_id IN (SELECT raster_id FROM current_split WHERE split = $split AND part IS NOT NULL)"
@@ -141,6 +142,8 @@ def _find_constraints(
     """Return the links between the grouped rasters, and the rasters with the ids of the features that they show."""
     features = fetch_features_on_rasters(revision, declared.where)
     constraints = find_shared_content(revision, features, declared.by, len(rasters.ids))
+    if declared.near_duplicates:
+        constraints = constraints.add_links(REASON, fetch_recorded_links(revision))
     constraints = _add_close_pairs(revision, constraints, declared.buffer, rasters.part)
     return constraints, rasters._replace(feature_ids=features["feature_id"].unique().to_pylist())
 

@@ -37,12 +37,12 @@ def make_texture(seed: int) -> np.ndarray:
     return np.clip(pixels * np.array([1.0, 0.8, 0.6])[:, None, None], 1, 255).astype(np.uint8)
 
 
-def write_tiles(folder, pixels_by_name):
-    """Write tiles 10 km apart."""
+def write_tiles(folder, pixels_by_name, first=0):
+    """Write tiles 10 km apart, from number `first` on."""
     folder.mkdir()
     return [
         write_scene(folder / f"{name}.tif", pixels, transform=(PIXEL, 0, WEST + 10_000 * number, 0, -PIXEL, NORTH))
-        for number, (name, pixels) in enumerate(pixels_by_name.items())
+        for number, (name, pixels) in enumerate(pixels_by_name.items(), first)
     ]
 
 
