@@ -19,7 +19,7 @@ from geographer.outputs.audit.layouts.coco import read_coco
 from geographer.outputs.audit.layouts.complete import complete_layout
 from geographer.outputs.audit.layouts.configurations import read_configuration
 from geographer.outputs.audit.layouts.croissant import CroissantFile, read_croissant, read_croissant_split
-from geographer.outputs.audit.layouts.documents import Document, require_document
+from geographer.outputs.audit.layouts.documents import Document, require_document, select_documents
 from geographer.outputs.audit.layouts.folders import read_folders, read_without_split
 from geographer.outputs.audit.layouts.split_lists import read_split_lists
 from geographer.outputs.audit.leaks import LeakTable
@@ -93,7 +93,7 @@ def audit_dataset(
 
 def read_layout(index: FolderIndex, chosen: Path | None = None) -> tuple[Layout, CroissantFile | None]:
     """Recognise the layout of a folder: by a file that the user chose, else by the first reader that fits."""
-    documents = [Document(index.root / name, name) for name in index.documents]
+    documents = select_documents(index)
     croissant = read_croissant(index, documents)
     if chosen is not None:
         layout = _read_chosen(index, documents, croissant, chosen)

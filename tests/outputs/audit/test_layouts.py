@@ -206,6 +206,18 @@ def test_many_images_in_one_file_are_not_said_to_be_compared(tmp_path):
     }
 
 
+def test_documents_of_single_images_are_not_read(tmp_path):
+    names = [f"{part}/{number}" for part in ("train", "test") for number in range(60)]
+    write_images(tmp_path, *(f"images/{name}.npy" for name in names))
+    for name in names:
+        write_text(tmp_path, f"labels/{name}.txt", "train test\n")
+        write_text(tmp_path, f"labels/{name}.json", "{")
+    write_text(tmp_path, "labels/train/split.csv", "x\n")
+    layout, _ = read_layout(FolderIndex(tmp_path))
+    assert len(layout.samples) == 120
+    assert any(note.startswith("left out 240 documents that lie beside single images") for note in layout.notes)
+
+
 def test_same_annotation_in_two_files_is_a_hint(tmp_path):
     write_images(tmp_path, "train/1.npy", "test/2.npy")
     write_json(tmp_path, "train.json", make_coco({1: "1.npy"}, {1: [1, 1, 2, 2]}))

@@ -16,12 +16,12 @@ import pytest
 from geographer import Dataset
 from geographer.outputs.audit.release.licences import find_licence_family
 from geographer.outputs.audit.run import audit_dataset
-from geographer.outputs.certificate.certify import certify_split
 from geographer.outputs.manifest import verify_folder
+from tests.sample_keys import write_key
 
 OWN_CHECKS = (
     *("manifest", "files of the tables", "log", "digests", "tables from the log"),
-    *("Croissant", "RO-Crate", "STAC", "PROV", "certificates"),
+    *("Croissant", "RO-Crate", "STAC", "PROV", "certificates", "signatures"),
 )
 
 
@@ -31,14 +31,8 @@ def release(sample_history, tmp_path_factory):
     dataset = Dataset.open(shutil.copytree(sample_history.at_v1, folder / "dataset"))
     licences = {"source": "CC-BY-NC-4.0", "catalogue": "CC0-1.0"}
     dataset.describe(title="Ponds", licence="CC-BY-4.0", intent="x", ethics="y", source_licences=licences)
+    dataset.tag("v1", sign=write_key(folder / "key.pem"))
     dataset.write_release("v1", folder / "v1")
-    certificate = folder / "v1/certificates/parts.json"
-    if not certificate.exists():
-        certificate.parent.mkdir()
-        work = dataset._unit_of_work
-        with work.open_revision(work.locate_revision("v1")) as revision:
-            certify_split(work, revision, "parts").write(certificate)
-        update_manifest(folder / "v1", "certificates/parts.json")
     return folder / "v1"
 
 

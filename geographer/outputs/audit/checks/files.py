@@ -26,9 +26,7 @@ def find_unreadable(read: ReadSamples) -> Iterator[AuditFinding]:
 def find_containers(read: ReadSamples) -> Iterator[AuditFinding]:
     """Yield each file that holds many images: they are not compared one by one."""
     for path in sorted({s.path for s, fact in zip(read.samples, read.facts, strict=True) if fact.is_container}):
-        detail = (
-            "it holds many images, or arrays that cannot be read: they were not compared"
-        )
+        detail = "it holds many images, or arrays that cannot be read: they were not compared"
         yield AuditFinding("many images in one file", Severity.HINT, path, detail)
 
 

@@ -10,6 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from geographer.algorithms.geodesic_distance.nearest import (
+    FootprintSource,
+    bound_boxes,
+    find_nearest_pair,
+    iter_near_pairs,
+)
 from geographer.base.text import format_count
 from geographer.base.values import Grid
 from geographer.outputs.audit.checks.duplicates import make_pair_check
@@ -101,22 +107,30 @@ def check_distance(
     """Measure the smallest geodesic distance between subsets; pairs nearer than the buffer are added to `leaks`."""
     if reason := explain_missing_ground(read, ground):
         return AuditCheck("distance", Verdict.NOT_CHECKED, reason), []
-    from geographer.algorithms.geodesic_distance.footprints import Footprints
-
-    on_earth = Footprints.from_wkb([bytes(wkb) for wkb in shapely.to_wkb(ground.footprints)])
-    rows = _measure_distances(read, ground, on_earth)
+    source = make_footprint_source(ground)
+    rows = _measure_distances(read, ground, source)
     nearest = "; ".join(
         f"{show_path(row['subset_a'])} and {show_path(row['subset_b'])}: {row['distance_m']:,.0f} m" for row in rows
     )
     if buffer_m is None:
         text = f"no --buffer was given to compare with. Smallest distances: {nearest}"
         return AuditCheck("distance", Verdict.NOT_CHECKED, text), rows
-    pairs = _find_near(on_earth, ground.subset, buffer_m)
+    blocks = [pairs for pairs, _, _ in iter_near_pairs(source, ground.subset, buffer_m)]
+    pairs = np.concatenate([NO_PAIRS, *blocks])
     leaks.add_pairs("too close", ground.numbers[pairs])
     check = make_pair_check(
         "too close", leaks, f"all subsets are more than {buffer_m:g} m apart", f"within {buffer_m:g} m"
     )
     return check._replace(name="distance", explanation=f"{check.explanation}. Smallest distances: {nearest}"), rows
+
+
+def make_footprint_source(ground: GroundSamples) -> FootprintSource:
+    """Return the footprints for measurements of distances."""
+
+    def read_footprints(indices: Ints) -> list[bytes]:
+        return [bytes(wkb) for wkb in shapely.to_wkb(ground.footprints[indices])]
+
+    return FootprintSource(bound_boxes(shapely.bounds(ground.footprints)), read_footprints)
 
 
 def make_distance_finding(row: dict[str, Any]) -> AuditFinding:
@@ -150,21 +164,12 @@ def _find_smaller(pixels: Floats, crs: Sequence[str], first: Ints, second: Ints)
     return np.where(is_same, np.minimum(pixels[first], pixels[second]), pixels[first])
 
 
-def _measure_distances(read: ReadSamples, ground: GroundSamples, on_earth: Any) -> list[dict[str, Any]]:
-    from geographer.algorithms.geodesic_distance.nearest import find_nearest_pair
-
+def _measure_distances(read: ReadSamples, ground: GroundSamples, source: FootprintSource) -> list[dict[str, Any]]:
     rows = []
     for first, second in combinations(np.unique(ground.subset), 2):
         members = (np.flatnonzero(ground.subset == subset) for subset in (first, second))
-        nearest = find_nearest_pair(on_earth, *members)
+        nearest = find_nearest_pair(source, *members)
         a, b = (read.samples[int(ground.numbers[index])].path for index in (nearest.first, nearest.second))
         subsets = {"subset_a": read.names[int(first)], "subset_b": read.names[int(second)]}
         rows.append({**subsets, "nearest_a": a, "nearest_b": b, "distance_m": round(nearest.distance, 3)})
     return rows
-
-
-def _find_near(on_earth: Any, groups: Ints, distance_m: float) -> Ints:
-    from geographer.algorithms.geodesic_distance.neighbours import find_near_pairs, parse_buffer
-
-    pairs: Ints = find_near_pairs(on_earth, *parse_buffer(distance_m), groups)
-    return np.sort(pairs, axis=1)

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from geographer.base.errors import UsageError
+from geographer.outputs.audit.folder_index import FolderIndex
+from geographer.outputs.audit.names import find_subset
 from geographer.outputs.audit.report import show_path
 
 MAX_TEXT_BYTES: Final = 1 << 29
@@ -17,6 +19,11 @@ TABLE_SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".geoparquet", ".txt")
 _JSON_SUFFIXES: Final = (".json",)
 _YAML_SUFFIXES: Final = (".yaml", ".yml")
 _MAX_YAML_BYTES: Final = 1 << 22
+_MAX_IN_FOLDER: Final = 50
+_MAX_DOCUMENTS: Final = 1_000
+_WORDS = "split fold partition subset metadata meta labels samples index dataset croissant annotations coco instances"
+LIST_WORDS: Final = tuple(_WORDS.split())
+"""Words in the names of documents that list images."""
 _DELIMITERS: Final = ",;\t|"
 _BATCH_ROWS: Final = 65_536
 
@@ -127,6 +134,29 @@ class Document:
                     yield from map(list, zip(*columns, strict=True))
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise DocumentError("it is not a valid Parquet file") from error
+
+
+def select_documents(index: FolderIndex) -> list[Document]:
+    """Select the documents of a folder that may describe it, and note how many were left out.
+
+    A dataset can have a document for each image. So of a folder with many documents of one type, only those are kept
+    whose names tell that they list images; then those are kept that lie nearest to the top.
+    """
+    by_folder: dict[tuple[str, str], list[str]] = {}
+    for name in index.documents:
+        by_folder.setdefault((name.rpartition("/")[0], PurePosixPath(name).suffix.lower()), []).append(name)
+    selected: list[str] = []
+    for names in by_folder.values():
+        selected += names if len(names) <= _MAX_IN_FOLDER else [name for name in names if _is_telling(name)]
+    selected.sort(key=lambda name: (not _is_telling(name), name.count("/"), name))
+    for name in sorted({*index.documents}.difference(selected[:_MAX_DOCUMENTS])):
+        index.leave_out("documents that lie beside single images", name)
+    return [Document(index.root / name, name) for name in sorted(selected[:_MAX_DOCUMENTS])]
+
+
+def _is_telling(name: str) -> bool:
+    stem = PurePosixPath(name).stem.lower()
+    return find_subset(stem) is not None or any(word in stem for word in LIST_WORDS)
 
 
 def find_delimiter(lines: Sequence[str], default: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from geographer.base.errors import UsageError
 from geographer.outputs.audit.folder_index import FolderIndex
 from geographer.outputs.audit.layouts.builder import LayoutBuilder
-from geographer.outputs.audit.layouts.documents import Document, DocumentError, describe_names
+from geographer.outputs.audit.layouts.documents import LIST_WORDS, Document, DocumentError, describe_names
 from geographer.outputs.audit.layouts.tables import TableEntry, read_table_entries
 from geographer.outputs.audit.names import (
     find_path_subset,
@@ -22,18 +22,6 @@ from geographer.outputs.audit.names import (
 from geographer.outputs.audit.report import show_path
 from geographer.outputs.audit.samples import Layout
 
-_LIST_WORDS: Final = (
-    "split",
-    "fold",
-    "partition",
-    "subset",
-    "metadata",
-    "meta",
-    "labels",
-    "samples",
-    "index",
-    "dataset",
-)
 _TABLE_SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".geoparquet")
 _FILE_KEYS: Final = ("file_name", "filename", "file", "image", "path", "image_path", "img", "id", "name")
 _SUBSET_KEYS: Final = ("split", "subset", "set", "partition", "fold", "part")
@@ -140,8 +128,8 @@ def _select_lists(documents: Sequence[Document]) -> list[Document]:
     """Select the documents that may list a split: tables and JSON, and text files whose path names a subset."""
     selected = []
     for document in documents:
-        name = document.name.lower()
-        is_text = document.file_suffix == ".txt" and (find_subset(name) or any(word in name for word in _LIST_WORDS))
+        stem = PurePosixPath(document.name).stem.lower()
+        is_text = document.file_suffix == ".txt" and (find_subset(stem) or any(word in stem for word in LIST_WORDS))
         is_table = document.file_suffix in _TABLE_SUFFIXES
         is_list = (
             document.is_json

@@ -32,7 +32,8 @@ def check_certificates(contents: ReleaseContents, history: RebuiltHistory, findi
             faults.append(f"{name} is not a JSON object")
             continue
         faults += [f"{name} {fault}" for fault in _compare_certificate(contents, history, content)]
-    text = f"{format_count(len(paths), 'certificate')} computed again from the log, without near duplicates: all equal"
+    count = format_count(len(paths), "certificate")
+    text = f"{count} computed again from the log: all equal (near duplicates are looked for below)"
     return make_check(NAME, faults, text, findings)
 
 
