@@ -38,6 +38,10 @@ COMMANDS: Final = {
     "label": ("label", "Make labels for the rasters of a collection."),
     "split": ("split", "Assign rasters to parts without leakage between them."),
     "run": ("run", "Run a command, and record it with its inputs, code and outputs."),
+    "applicability": (
+        "applicability",
+        "Map where a model trained on a split's samples is applicable (area of applicability).",
+    ),
     "update": ("update", "Run every recipe again for what has changed."),
     "status": ("status", "Show the head, the number of objects, the recipes, and how others' copies relate."),
     "log": ("log", "List the events, newest first."),
@@ -99,7 +103,10 @@ COMMANDS: Final = {
     "gc": ("gc", "Delete the files that neither the head nor a tag needs, from this machine or a remote."),
     "prove": ("prove", "Prove that an object is in a tag, or that the log of a tag is part of that of a later one."),
     "verify": ("verify", "Check that the log and all files are as recorded, or list what differs."),
-    "audit": ("audit", "Check anybody's dataset, or a release, for leakage between subsets, damage and contradictions."),
+    "audit": (
+        "audit",
+        "Check anybody's dataset, or a release, for leakage between subsets, damage and contradictions.",
+    ),
     "demo": ("demo", "Run the whole workflow on real data, in a new folder."),
 }
 """The module of each command, which defines `<command>_command`, and the first line of its help.

@@ -1,5 +1,6 @@
 """Evidence: what readers of a paper check without trusting its authors: certificates, releases, proofs."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,9 +10,11 @@ from geographer.dataset.tables import TableReader
 from geographer.storage.queries.table import Table
 
 if TYPE_CHECKING:
+    from geographer.outputs.applicability.map import ApplicabilityMap
     from geographer.outputs.certificate.certificate import Certificate
     from geographer.outputs.release.citation import Citation
     from geographer.outputs.release.write import ReleaseResult
+    from geographer.outputs.rerun.archive_report import ArchiveReport
     from geographer.outputs.rerun.report import RerunReport
 
 
@@ -28,6 +31,29 @@ class EvidenceReader(TableReader):
 
         with self._unit_of_work.open_revision() as revision:
             return DisplayedDict(read_description(revision).fields)
+
+    def check_archives(
+        self, at: RevisionSpec = None, *, recipe: str | None = None, workers: int = 4
+    ) -> "ArchiveReport":
+        """Ask the archive of each downloaded raster what it would give today, and compare that with what was recorded.
+
+        What archives deliver is read in a scratch folder, and chips and labels are made from it there, to say how far
+        they would be from the recorded ones. Nothing in the dataset changes.
+
+        Args:
+            at: The revision. Default: the head.
+            recipe: Only the rasters of this download.
+            workers: The number of products to fetch, and of processes that make chips, at the same time.
+
+        Returns:
+            For each raster `same`, `reprocessed`, `altered`, `gone` or `not asked`, and why.
+
+        Raises:
+            NotFoundError: there is no such revision, or no raster of such a download in it.
+        """
+        from geographer.dataset.archive_check import check_archives
+
+        return check_archives(self._unit_of_work, at, recipe=recipe, workers=workers)
 
     def rerun_revision(
         self, at: RevisionSpec = None, *, recipe: str | None = None, workers: int = 1, commands: bool = False
@@ -163,3 +189,34 @@ class EvidenceReader(TableReader):
 
         with self._unit_of_work.open_revision() as revision:
             write_time_stamp_request(revision, tag, Path(to))
+
+    def map_applicability(
+        self,
+        split: str,
+        covariates: Sequence[str | Path],
+        to: str | Path,
+        *,
+        weights: Mapping[str, float] | None = None,
+        at: RevisionSpec = None,
+    ) -> "ApplicabilityMap":
+        """Write a GeoTIFF of where a model that is trained on a split's samples is applicable (Meyer and Pebesma 2021).
+
+        Band 1 is the dissimilarity index: the distance of a pixel to the nearest sample in the space of the covariates,
+        divided by the mean distance between samples. Band 2 is 1 where it is within the threshold that the parts of the
+        split give, else 0; NaN where a covariate is missing. A sample is the middle of a raster's footprint.
+
+        Args:
+            split: The split, whose parts are the folds of the cross-validation.
+            covariates: Files, perhaps with bands (`s2.tif:4,8`); the first one gives the grid of the map.
+            to: The file to write, float32.
+            weights: Weights of covariates by name (`s2:4`), such as their importance. Default: 1.
+            at: The revision. Default: the head.
+
+        Raises:
+            NotFoundError: there is no such split, revision or file.
+            UsageError: there are too few samples or parts, a covariate does not vary, or a weight is wrong.
+        """
+        from geographer.outputs.applicability.map import map_applicability
+
+        with self._unit_of_work.open_revision(at) as revision:
+            return map_applicability(revision, split, [str(item) for item in covariates], weights or {}, Path(to))

@@ -131,25 +131,3 @@ def sample_places(area: str, seed: int) -> Floats:
         found = np.concatenate([found, points[shapely.contains_xy(geometry, points)]])
         count += 1
     return found[:PLACES] if len(found) else np.array([[geometry.centroid.x, geometry.centroid.y]])
-
-
-def locate_rasters(revision: Revision, rasters: list[str]) -> Floats:
-    """Return the longitude and latitude, in degrees, of the middle of each raster's footprint, shape (n, 2)."""
-    import shapely
-
-    rows = revision.fetch_rows("SELECT raster_id, ST_AsWKB(footprint) FROM current_raster")
-    footprints = dict(rows)
-    middles = np.empty((len(rasters), 2))
-    for index, raster in enumerate(rasters):
-        footprint = shapely.from_wkb(footprints[raster])
-        west, _, east, _ = footprint.bounds
-        if footprint.geom_type == "MultiPolygon" and west <= -180 and east >= 180:
-            footprint = shapely.union_all(
-                [shapely.transform(part, _shift_west) if part.centroid.x < 0 else part for part in footprint.geoms]
-            )
-        middles[index] = footprint.centroid.x, footprint.centroid.y
-    return middles
-
-
-def _shift_west(coordinates: Floats) -> Floats:
-    return np.asarray(coordinates + [[360.0, 0.0]])

@@ -13,13 +13,13 @@ from geographer.base.values import validate_name
 from geographer.operations.split.area import (
     PredictionArea,
     is_wkt,
-    locate_rasters,
     parse_area,
     read_area,
     sample_places,
 )
 from geographer.operations.split.events import FoundDuplicates, FoundPair, SplitAssigned
 from geographer.planning.collections import require_collection
+from geographer.planning.raster_middles import locate_rasters
 from geographer.planning.recipe import ON_CONFLICT, WORKERS, OnConflict, Recipe
 from geographer.planning.shared_parameters import NAME_SCHEMA, TEXT, WHERE
 from geographer.planning.split_constraints.declared import By, DeclaredConstraints

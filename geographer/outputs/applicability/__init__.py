@@ -1,0 +1,1 @@
+"""Map where a model trained on a split's samples is applicable (`geographer applicability`)."""
