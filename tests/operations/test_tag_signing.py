@@ -257,6 +257,15 @@ def test_verify_finds_rewritten_signed_log(dataset, tmp_path, is_stripped):
     assert list_findings(forged, "v2", signatures=True) == [*([] if is_stripped else wrong), ("unsigned tag", "v2")]
 
 
+def test_verify_compares_statement_with_log(dataset, tmp_path, monkeypatch):
+    """A signature that holds, over a digest that is not that of the log."""
+    monkeypatch.setattr("geographer.operations.tag.request.compute_log_root", lambda *_: "0" * 64)
+    dataset.tag("v2", sign=write_key(tmp_path / "key"))
+    findings = dataset.verify("v2")
+    assert [(finding.kind, finding.subject) for finding in findings] == [("wrong tag", "v2"), ("wrong signature", "v2")]
+    assert "signed another log_root than the log gives" in findings[1].detail
+
+
 def test_signatures_travel_with_merges(opened, tmp_path):
     dataset = Dataset.open(shutil.copytree(opened.root.with_name("template"), tmp_path / "dataset"))
     dataset.create_branch("survey")

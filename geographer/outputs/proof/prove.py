@@ -144,7 +144,7 @@ def _require_root(tag: _Tag, column: str, noun: str) -> str:
     if root is None:
         name = tag.digests["tag"]
         raise ConflictError(
-            f"tag '{name}' has no {noun}: an older version of geographer set it, or a merge brought it. Set a new tag "
+            f"tag '{name}' has no {noun}: an older version of geographer set it, or it came by a merge. Set a new tag "
             f"on the revision (geographer tag NAME {name}), and prove against that."
         )
     return str(root)

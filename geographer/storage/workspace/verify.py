@@ -229,7 +229,7 @@ class _Verification:
             if self._options.signatures.requires_signature or self._options.hashes_tags:
                 facts["merkle_root"] = self._content.compute_digest("Merkle root", position)
             return facts
-        self._report.not_checked.append(f"the content of tag {tag.tag}, which a merge brought: it is of another branch")
+        self._report.not_checked.append(f"the content of tag {tag.tag}, which came by a merge: it is of another branch")
         facts |= {"content_digest": tag.content_digest, "merkle_root": tag.merkle_root}
         ancestry = read_ancestry(self._connection)
         if tag.digest in ancestry.nodes:
