@@ -200,7 +200,7 @@ class _Verification:
                 yield finding
 
     def _check_signatures(self) -> Iterator[Finding]:
-        """Verify the signatures of tags as they are now, those that merges brought included."""
+        """Verify the signatures of tags as they are now, those that came by merges included."""
         options, selected = self._options.signatures, {}
         recorded = read_tag_signatures(self._connection, self._head)
         signed = {item.signed.statement.tag for item in recorded}
