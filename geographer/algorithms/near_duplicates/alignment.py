@@ -19,6 +19,9 @@ MIN_STRENGTH: Final = 0.2
 """Coefficients below this fraction of the energy of their ring say little: compression and shifts change them."""
 REFINEMENTS: Final = 2
 """Steps of least squares that improve a shift."""
+MIN_CORRELATION: Final = 0.3
+MAX_COARSE_SHIFT: Final = 0.075
+"""Pairs that correlate less by their coarse details, or are shifted more, are not compared in detail."""
 _BATCH_SIZE: Final = 512
 _HALF_TURN: Final = {0: 3, 1: 2, 4: 7, 5: 6}
 """The orientations to test, and each turned by 180°: the coefficients of that one are the conjugates."""
@@ -32,6 +35,8 @@ class Alignments(NamedTuple):
         shift: The shift of columns and rows as a fraction of the side, shape (m, 2).
         score: The mean cosine of the phase differences of coefficients, weighted by their reliability, shape (m,).
         evidence: The sum of these weights: how many coefficients agree or disagree, shape (m,).
+
+    Score and evidence are 0 for pairs that do not fit by their coarse details.
     """
 
     orientation: Ints
@@ -41,11 +46,10 @@ class Alignments(NamedTuple):
 
 
 class _Fit(NamedTuple):
-    """The best shift for one orientation: correlation, shift, and the second spectrum under the orientation."""
+    """The best shift for one orientation by coarse details: correlation, shift, and whether it is turned by 180°."""
 
     correlation: Floats
     shift: Floats
-    turned: Spectrum
     is_half_turned: npt.NDArray[np.bool_]
 
 
@@ -71,25 +75,58 @@ def align_pairs(descriptors: ImageDescriptors, pairs: Links, orientation: int) -
 
 
 def _align_batch(descriptors: ImageDescriptors, pairs: Links, orientation: int) -> Alignments:
-    left, right = (_read_spectra(descriptors, column) for column in pairs.T)
-    left_noise, right_noise = (descriptors.noise[column].astype(np.float32) for column in pairs.T)
+    fit = _fit_coarse(descriptors, pairs, orientation)
+    shift, score, evidence = fit.shift, np.zeros(len(pairs)), np.zeros(len(pairs))
+    rows = np.flatnonzero(
+        (fit.correlation >= MIN_CORRELATION) & (np.abs(shift).max(axis=1, initial=0.0) <= MAX_COARSE_SHIFT)
+    )
+    if len(rows):
+        half_turn = fit.is_half_turned[rows]
+        shift[rows], score[rows], evidence[rows] = _compare_details(
+            descriptors, pairs[rows], orientation, half_turn, shift[rows]
+        )
+    return Alignments(np.where(fit.is_half_turned, _HALF_TURN[orientation], orientation), shift, score, evidence)
+
+
+def _fit_coarse(descriptors: ImageDescriptors, pairs: Links, orientation: int) -> _Fit:
+    """Return the best shift of each pair by the coarse wave vectors."""
+    left, right = (
+        _read_spectra(descriptors, column, count_coarse())
+        * weigh_rings(descriptors.noise[column, : count_coarse()].astype(np.float32))[:, None]
+        for column in pairs.T
+    )
+    return _find_shifts(left, _turn_spectra(right, orientation))
+
+
+def _turn_spectra(spectra: Spectrum, orientation: int) -> Spectrum:
     rows, is_conjugated = list_orientations()[orientation]
-    turned = right[:, :, rows]
-    np.negative(turned.imag, out=turned.imag, where=is_conjugated)
-    coarse = np.s_[:, :, : count_coarse()]
-    left_weights, right_weights = (weigh_rings(noise)[:, None] for noise in (left_noise, right_noise))
-    fit = _find_shifts((left * left_weights)[coarse], (turned * right_weights)[coarse])
-    turned = np.where(fit.is_half_turned[:, None, None], turned.conj(), turned)
+    count = spectra.shape[2]
+    turned = spectra[:, :, rows[:count]]
+    np.negative(turned.imag, out=turned.imag, where=is_conjugated[:count])
+    return turned
+
+
+def _compare_details(
+    descriptors: ImageDescriptors,
+    pairs: Links,
+    orientation: int,
+    is_half_turned: npt.NDArray[np.bool_],
+    shift: Floats,
+) -> tuple[Floats, Floats, Floats]:
+    """Return better shifts, shape (m, 2), and the scores and the evidence of `Alignments`, by all wave vectors."""
+    left, right = (_read_spectra(descriptors, column, len(list_wave_vectors())) for column in pairs.T)
+    turned = _turn_spectra(right, orientation)
+    turned = np.where(is_half_turned[:, None, None], turned.conj(), turned)
+    left_noise, right_noise = (descriptors.noise[column].astype(np.float32) for column in pairs.T)
     weights = _weigh_coefficients(left, left_noise) * _weigh_coefficients(turned, right_noise)
     product = left * turned.conj()
     size = np.abs(product)
     weighted = (product * (weights / np.where(size > 0, size, 1.0))).sum(axis=1)
     weights = weights.sum(axis=1)
-    shift = _refine_shifts(weighted, weights, fit.shift)
+    shift = _refine_shifts(weighted, weights, shift)
     evidence = weights.sum(axis=1)
     agreement = (weighted * _make_phases(shift)).real.sum(axis=1)
-    numbers = np.where(fit.is_half_turned, _HALF_TURN[orientation], orientation)
-    return Alignments(numbers, shift, agreement / np.where(evidence > 0, evidence, 1.0), evidence)
+    return shift, agreement / np.where(evidence > 0, evidence, 1.0), evidence
 
 
 def _make_phases(shift: Floats) -> Spectrum:
@@ -114,10 +151,12 @@ def _refine_shifts(weighted: Spectrum, weights: Floats, shift: Floats) -> Floats
     return shift
 
 
-def _read_spectra(descriptors: ImageDescriptors, rows: Ints) -> Spectrum:
-    parts = descriptors.spectrum[rows].astype(np.float32)
-    spectra = np.empty((len(rows), 2, parts.shape[3]), np.complex64)
-    spectra.real, spectra.imag = parts[:, :, 0] / STEPS, parts[:, :, 1] / STEPS
+def _read_spectra(descriptors: ImageDescriptors, rows: Ints, count: int) -> Spectrum:
+    """Return the first coefficients of some images, shape (m, 2, count)."""
+    parts = descriptors.spectrum[rows, :, :, :count].astype(np.float32)
+    parts /= STEPS
+    spectra = np.empty((len(rows), 2, count), np.complex64)
+    spectra.real, spectra.imag = parts[:, :, 0], parts[:, :, 1]
     return spectra
 
 
@@ -127,7 +166,7 @@ def _weigh_coefficients(spectrum: Spectrum, noise: Floats) -> Floats:
     return np.asarray(energy / (energy + (noise**2 + MIN_STRENGTH**2)[:, None]))
 
 
-def _find_shifts(left: Spectrum, turned: Spectrum) -> "_Fit":
+def _find_shifts(left: Spectrum, turned: Spectrum) -> _Fit:
     """Return the best shift of each pair, and whether it is better if the second image is turned by 180°, too."""
     count, width = len(left), 2 * LAG_STEPS + 1
     products = np.empty((count, 2, 2 * left.shape[2]), np.float32)
@@ -140,7 +179,13 @@ def _find_shifts(left: Spectrum, turned: Spectrum) -> "_Fit":
     every = np.arange(count)
     by_column, by_row = correlations[every, half_turn, :, row], correlations[every, half_turn, column, :]
     shift = np.stack([_find_peaks(by_column, column), _find_peaks(by_row, row)], axis=1)
-    return _Fit(correlations[every, half_turn, column, row], shift, turned, half_turn == 1)
+    energy = np.sqrt(_sum_squares(left) * _sum_squares(turned))
+    correlation = correlations[every, half_turn, column, row] / np.where(energy > 0, energy, 1.0)
+    return _Fit(correlation, shift, half_turn == 1)
+
+
+def _sum_squares(spectra: Spectrum) -> Floats:
+    return np.asarray((spectra.real**2 + spectra.imag**2).sum(axis=(1, 2)))
 
 
 def _find_peaks(correlations: Floats, position: Ints) -> Floats:
