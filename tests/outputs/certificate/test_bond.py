@@ -7,12 +7,14 @@ import shutil
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError
 from geographer.planning.split_constraints.near_duplicates import REASON
 from tests.cli.runner import read_rows
 from tests.outputs.certificate.test_certificate import make_texture, write_tiles
+from tests.test_schemas import REGISTRY
 
 HALVES = {"train": 0.5, "test": 0.5}
 
@@ -51,6 +53,8 @@ def test_bond_refuses_and_moves(dataset):
     after = read_parts(dataset)
     assert after["0"] == after["turned"]
     payload = dataset.log(1)[0].payload
+    schema = {"$ref": "split_assigned.v2.json#/properties/payload"}
+    Draft202012Validator(schema, registry=REGISTRY).validate(payload)
     (pair,) = payload["near_duplicates"]["pairs"]
     assert (pair["a"], pair["b"]) == ("0", "turned")
     assert payload["recipe"]["parameters"]["near_duplicates"] is True
