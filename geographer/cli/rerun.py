@@ -6,12 +6,13 @@ from typing import Final
 
 import click
 
-from geographer.base.errors import ConflictError
+from geographer.base.errors import ConflictError, StorageError
 from geographer.cli import options, output
 from geographer.cli.help import format_example
 from geographer.dataset.reader import DatasetReader
 
 _EXIT_DIFFERENT: Final = ConflictError.exit_code
+_FETCH_WORKERS: Final = 4
 
 
 @click.command("rerun", epilog=format_example("rerun v1", "rerun --recipe chips", "rerun v1 --json"))
@@ -21,10 +22,21 @@ _EXIT_DIFFERENT: Final = ConflictError.exit_code
     "--workers COUNT", "all cores", "How many processes work at the same time.", type=click.IntRange(min=1)
 )
 @click.option("--commands", is_flag=True, help="Run recorded commands again; only if you trust their authors.")
+@click.option(
+    "--against-archive",
+    is_flag=True,
+    help="Ask instead the archives of downloaded rasters what they would give today; --recipe names a download.",
+)
 @options.json_option
 @options.pass_dataset
 def rerun_command(
-    dataset: DatasetReader, revision: str | None, recipe: str | None, workers: int | None, commands: bool, as_json: bool
+    dataset: DatasetReader,
+    revision: str | None,
+    recipe: str | None,
+    workers: int | None,
+    commands: bool,
+    against_archive: bool,
+    as_json: bool,
 ) -> None:
     """Make the derived files of a revision again in a scratch folder, and compare them.
 
@@ -34,7 +46,15 @@ def rerun_command(
     be made again; and of each event, whether its plan and the software are as they were. Nothing in the dataset
     changes. The scratch folder lies in the system's folder for temporary files; TMPDIR names another one. The exit code
     is 4 if anything is not as recorded.
+
+    With --against-archive, the archive of each downloaded raster is asked for it: it gives the same (bytes or pixels),
+    another processing of the same acquisition, altered pixels under the same id, or nothing; or it could not be asked,
+    and why. Where pixels differ, chips and labels are made from them, and their drift is shown. The exit code is then 4
+    if anything differs or is gone, and 6 if an archive could not be asked.
     """
+    if against_archive:
+        _check_archives(dataset, revision, recipe, workers, as_json=as_json)
+        return
     report = dataset.rerun_revision(revision, recipe=recipe, workers=workers or os.cpu_count() or 1, commands=commands)
     if as_json:
         for row in report.iter_rows():
@@ -44,3 +64,19 @@ def rerun_command(
             click.echo(line)
     if not report.is_identical:
         sys.exit(_EXIT_DIFFERENT)
+
+
+def _check_archives(
+    dataset: DatasetReader, revision: str | None, recipe: str | None, workers: int | None, *, as_json: bool
+) -> None:
+    report = dataset.check_archives(revision, recipe=recipe, workers=workers or _FETCH_WORKERS)
+    if as_json:
+        for row in report.iter_rows():
+            output.print_json_line(row)
+    else:
+        for line in report.iter_lines():
+            click.echo(line)
+    if not report.is_same:
+        counts = report.count_results()
+        is_different = any(counts[name] for name in ("reprocessed", "altered", "gone"))
+        sys.exit(_EXIT_DIFFERENT if is_different else StorageError.exit_code)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from geographer.storage.queries.revision import Revision
+    from geographer.storage.workspace.source_rasters import ReplacingFile
 
 _WORTH_PROCESSES: Final = 128
 
@@ -162,6 +163,9 @@ class ReplayablePlan(Plan, Protocol):
 
     def select_files(self, raster_ids: Collection[str], /) -> None:
         """Restrict the files to make to those of these rasters."""
+
+    def replace_sources(self, files: "Mapping[str, ReplacingFile]", /) -> None:
+        """Read other files in place of those of source rasters, by id."""
 
 
 _KEY_HELP: Final = "A name for this request: repeating it with the same key changes nothing."

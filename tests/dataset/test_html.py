@@ -40,6 +40,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "compute_version": (),
     "verify": (),
     "rerun_revision": ("v1",),
+    "check_archives": (),
     "prove_object": ("class:quarry",),
     **dict.fromkeys(("features", "rasters", "objects", "classes", "tags", "list_reviews", "list_conflicts"), ()),
 }

@@ -29,7 +29,7 @@ from geographer.storage.queries.renamings import stage_renamings
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext, PlannedFile, PlannedFiles
 from geographer.storage.state.update import MACROS
-from geographer.storage.workspace.source_rasters import SourceRasters
+from geographer.storage.workspace.source_rasters import ReplacingFile, SourceRasters
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -405,6 +405,10 @@ class CutPlan:
     def select_files(self, raster_ids: Collection[str]) -> None:
         """See `ReplayablePlan.select_files`."""
         self.chips = [chip for chip in self.chips if self._make_chip_id(chip) in raster_ids]
+
+    def replace_sources(self, files: Mapping[str, ReplacingFile]) -> None:
+        """See `ReplayablePlan.replace_sources`."""
+        self._context.sources.replace_files(files)
 
     def _list_users_of_old_chips(self) -> list[str]:
         """Return the recipes that use the chips of this one, if its parameters change and chips differ."""

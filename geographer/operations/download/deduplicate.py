@@ -42,24 +42,24 @@ def find_replaced_products(
     for other in existing:
         kept[make_acquisition_key(other.properties)].append(other)
     replaced: set[int] = set()
-    for index in sorted(range(len(products)), key=lambda index: _make_rank(products[index]), reverse=True):
+    for index in sorted(range(len(products)), key=lambda index: make_processing_rank(products[index]), reverse=True):
         product = products[index]
         key = make_acquisition_key(product.properties)
-        if key is not None and any(_has_overlap(product, other) for other in kept[key]):
+        if key is not None and any(has_same_ground(product, other) for other in kept[key]):
             replaced.add(index)
         else:
             kept[key].append(product)
     return replaced
 
 
-def _make_rank(product: ProductProcessing | Product) -> tuple[str, str, str]:
+def make_processing_rank(product: ProductProcessing | Product) -> tuple[str, str, str]:
     """Return a key that sorts the newest processing last; unknown baselines sort first."""
     major, _, minor = normalise_baseline(str(product.properties.get("processing_baseline", ""))).partition(".")
     rank = f"{major:0>4}.{minor:0<4}" if major.isdecimal() else ""
     return rank, str(product.properties.get("processed") or ""), product.product_id
 
 
-def _has_overlap(product: ProductProcessing | Product, other: ProductProcessing | Product) -> bool:
+def has_same_ground(product: ProductProcessing | Product, other: ProductProcessing | Product) -> bool:
     """Return whether two footprints share at least half of the smaller one; an unknown footprint overlaps all."""
     if product.footprint is None or other.footprint is None:
         return True

@@ -91,7 +91,7 @@ def import_scenes(
             scene, raster_id = by_key[make_product_key(outcome.product)]
             path = context.staging / f"{raster_id}.tif"
             try:
-                imported.append(_import_scene(outcome, scene.search_index, path, source, recipe))
+                imported.append(import_scene(outcome, scene.search_index, path, source, recipe))
             except GeographerError as error:
                 path.unlink(missing_ok=True)
                 is_damaged = isinstance(error, CorruptError)
@@ -131,7 +131,7 @@ def _list_reasons(failed: Sequence[FailedProduct]) -> str:
     return "; ".join([*shown, *([f"and {len(failed) - len(shown):,} more"] if len(failed) > len(shown) else [])])
 
 
-def _import_scene(
+def import_scene(
     fetched: FetchedProduct, search_index: int, path: Path, source: Source, recipe: Download
 ) -> ImportedScene:
     """Convert a product to the GeoTIFF `path` with the recipe's reader, or else with the source's, and describe it."""

@@ -12,10 +12,10 @@ import pyarrow as pa
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from geographer.archives.base import SOURCES, Source
+from geographer.archives.base import Source
 from geographer.archives.download_pool import delete_downloads
 from geographer.archives.orders import list_ordered
-from geographer.base.errors import ConflictError, UsageError, quote_names
+from geographer.base.errors import ConflictError, quote_names
 from geographer.base.text import format_count
 from geographer.base.values import validate_name
 from geographer.operations.download import fetch
@@ -102,15 +102,7 @@ class DownloadPlan:
     @cached_property
     def _download_source(self) -> Source:
         """The source; raises `PluginError` or `UsageError` if it cannot be made with its options."""
-        recipe = self.recipe
-        reference, options = SOURCES.parse_plugin(recipe.source), recipe.source_options or {}
-        query = {"query": dict(recipe.query)} if recipe.query else {}
-        named = {"provider": recipe.provider, "collection": recipe.collection, **query}
-        if repeated := sorted(named.keys() & options.keys()):
-            raise UsageError(f"invalid --source-option {repeated[0]}. Use --{repeated[0]} instead.")
-        source: Source = SOURCES.make_instance(reference.require_plugin(), reference.name, Source, {**named, **options})
-        source.bands = tuple(recipe.bands or ())
-        return source
+        return self.recipe.make_source()
 
     @cached_property
     def _search_result(self) -> SearchResult:

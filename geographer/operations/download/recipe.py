@@ -176,6 +176,17 @@ class Download(Recipe, kw_only=True, frozen=True):
         """The options of the reader with bands and resolution, which all readers have."""
         return {"bands": self.bands, "resolution": self.resolution, **(self.reader_options or {})}
 
+    def make_source(self) -> Source:
+        """Return the source, with its options; raise `PluginError` or `UsageError` if it cannot be made."""
+        reference, options = SOURCES.parse_plugin(self.source), self.source_options or {}
+        query = {"query": dict(self.query)} if self.query else {}
+        named = {"provider": self.provider, "collection": self.collection, **query}
+        if repeated := sorted(named.keys() & options.keys()):
+            raise UsageError(f"invalid --source-option {repeated[0]}. Use --{repeated[0]} instead.")
+        source: Source = SOURCES.make_instance(reference.require_plugin(), reference.name, Source, {**named, **options})
+        source.bands = tuple(self.bands or ())
+        return source
+
     def make_plan(self, revision: Revision, context: PlanContext) -> "DownloadPlan":
         """Plan a download at a revision. The plan searches the archive when it is first read, without a lock held."""
         from geographer.operations.download.plan import plan_download

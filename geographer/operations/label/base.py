@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple, get_args
@@ -26,7 +26,7 @@ from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext, PlannedFile, PlannedFiles
 from geographer.storage.state.update import MACROS
 from geographer.storage.workspace.paths import require_new_path
-from geographer.storage.workspace.source_rasters import SourceRasters
+from geographer.storage.workspace.source_rasters import ReplacingFile, SourceRasters
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -227,6 +227,10 @@ class LabelPlan:
         """See `ReplayablePlan.select_files`."""
         self._outdated = [row for row in self._outdated if row.raster_id in raster_ids]
         self._sources.select_rasters(raster_ids)
+
+    def replace_sources(self, files: Mapping[str, ReplacingFile]) -> None:
+        """See `ReplayablePlan.replace_sources`."""
+        self._sources.replace_files(files)
 
     def _iter_tasks(self, context: BuildContext) -> Iterator[LabelTask]:
         for index, outdated in enumerate(self._outdated):

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import tarfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext, PlannedFile, PlannedFiles
 from geographer.storage.workspace.paths import is_recorded_file
+from geographer.storage.workspace.source_rasters import ReplacingFile
 
 _FILES: Final = (
     "SELECT role, path, size, md5, sha256, raster_id, label FROM chain_command_file "
@@ -83,6 +84,9 @@ class CommandReplayPlan:
 
     def select_files(self, raster_ids: Collection[str]) -> None:
         """See `ReplayablePlan.select_files`; a command makes all of its outputs."""
+
+    def replace_sources(self, files: Mapping[str, ReplacingFile]) -> None:
+        """See `ReplayablePlan.replace_sources`; the inputs of a command stay as recorded."""
 
     def build_outputs(self, context: BuildContext) -> Change:
         """Run the command in the scratch folder.

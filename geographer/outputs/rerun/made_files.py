@@ -50,6 +50,11 @@ class MadeFile(NamedTuple):
     digest: str | None
 
     @property
+    def file_key(self) -> tuple[bool, str]:
+        """Whether it is a label, and the raster id: what identifies the file among those of its event."""
+        return self.label is not None, self.raster_id
+
+    @property
     def object_key(self) -> tuple[str | None, str]:
         """Label and raster id: what identifies the file in its revision."""
         return self.label, self.raster_id

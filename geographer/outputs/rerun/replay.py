@@ -22,6 +22,7 @@ from geographer.storage.log.read import read_event
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, PlanContext, PlannedFile, ReplayablePlan, Request
 from geographer.storage.unit_of_work import UnitOfWork
+from geographer.storage.workspace.source_rasters import ReplacingFile
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_md5s
 
 _COLLECTION_PARAMETERS = ("collection", "source")
@@ -97,10 +98,12 @@ def plan_again(
     wanted: Collection[FileKey],
     *,
     commands: bool = False,
+    replacing: Mapping[str, ReplacingFile] | None = None,
 ) -> Iterator[Replay]:
     """Plan the request of an event at the revision before it, and keep the plan's tables while the block runs.
 
-    A command that the log has runs only if `commands`.
+    A command that the log has runs only if `commands`. With `replacing` files of rasters, by id, only the files are
+    made that read one of them.
 
     Raises:
         GeographerError: the plan cannot be made: a plugin or a source is missing.
@@ -110,7 +113,7 @@ def plan_again(
     with work.open_database_of(parent.branch).open_connection():
         with work.open_revision(parent) as revision:
             scratch.link_rasters(revision, folder, _list_collections(logged.request))
-            replay = _plan_request(revision, logged, PlanContext(folder, work.progress, commands), wanted)
+            replay = _plan_request(revision, logged, PlanContext(folder, work.progress, commands), wanted, replacing)
         yield replay
 
 
@@ -119,7 +122,13 @@ def _list_collections(request: Request) -> list[str]:
     return [value for value in values if isinstance(value, str)]
 
 
-def _plan_request(revision: Revision, logged: LoggedEvent, context: PlanContext, wanted: Collection[FileKey]) -> Replay:
+def _plan_request(
+    revision: Revision,
+    logged: LoggedEvent,
+    context: PlanContext,
+    wanted: Collection[FileKey],
+    replacing: Mapping[str, ReplacingFile] | None,
+) -> Replay:
     plans, withdrawn = [], list_withdrawn_md5s(revision)
     for request in _list_variants(revision, logged.request):
         plan: Any = request.make_plan(revision, context)
@@ -130,13 +139,18 @@ def _plan_request(revision: Revision, logged: LoggedEvent, context: PlanContext,
             break
     plan, files, differences = min(plans, key=lambda item: len(item[2]))
     needed = [file for file in files.made if _make_key(file) in wanted]
-    sources = find_source_problems(revision, context.root, [id for file in needed for id in file.source_ids])
+    if replacing is not None:
+        needed = [file for file in needed if replacing.keys() & {*file.source_ids}]
+    read_ids = {id for file in needed for id in file.source_ids} - (replacing or {}).keys()
+    sources = find_source_problems(revision, context.root, read_ids)
     problems = {
         _make_key(file): sources[next(id for id in file.source_ids if id in sources)]
         for file in needed
         if sources.keys() & {*file.source_ids}
     }
     plan.select_files({file.raster_id for file in needed if _make_key(file) not in problems})
+    if replacing:
+        plan.replace_sources(replacing)
     return Replay(
         context.root, plan, {*map(_make_key, files.made)}, differences, problems, _find_replaced(revision, needed)
     )

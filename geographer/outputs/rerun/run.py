@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from geographer.base.errors import GeographerError, NotFoundError
@@ -62,12 +62,9 @@ def rerun_revision(
             )
         digest = str(revision.fetch_value(_DIGEST, {"position": location.position}))
         unmade = [*_iter_unmade(revision, files)]
-        classes = dict(revision.fetch_rows(_CLASSES))
-    files_by_event: dict[str, list[MadeFile]] = {}
+        classes = read_class_names(revision)
     known = {(item.label, item.raster_id) for item in unmade}
-    for file in sorted(files, key=lambda file: file.position or 0):
-        if file.digest is not None and file.object_key not in known:
-            files_by_event.setdefault(file.digest, []).append(file)
+    files_by_event = group_by_event([file for file in files if file.object_key not in known])
     results, events = list(unmade), []
     with open_scratch_folder(work.file_store) as scratch:
         for event_digest, made in files_by_event.items():
@@ -76,6 +73,20 @@ def rerun_revision(
             results += rerun.results
     results.sort(key=lambda item: (item.label or "", item.raster_id))
     return RerunReport(location.position, digest, results, events)
+
+
+def group_by_event(files: Iterable[MadeFile]) -> dict[str, list[MadeFile]]:
+    """Return files by the digest of the event that made them, the oldest events first."""
+    files_by_event: dict[str, list[MadeFile]] = {}
+    for file in sorted(files, key=lambda file: file.position or 0):
+        if file.digest is not None:
+            files_by_event.setdefault(file.digest, []).append(file)
+    return files_by_event
+
+
+def read_class_names(revision: Revision) -> dict[int, str]:
+    """Return the names of classes by value."""
+    return dict(revision.fetch_rows(_CLASSES))
 
 
 def _iter_unmade(revision: Revision, files: Sequence[MadeFile]) -> Iterator[FileResult]:
@@ -102,7 +113,7 @@ class _EventRerun:
         scratch: ScratchFolder,
         digest: str,
         files: Sequence[MadeFile],
-        classes: dict[int, str],
+        classes: Mapping[int, str],
         *,
         commands: bool,
     ) -> None:
@@ -119,7 +130,7 @@ class _EventRerun:
         result = EventResult(
             self._digest, self._position, logged.event.kind, name, "same", [], list_version_differences(logged.payload)
         )
-        wanted = {(file.label is not None, file.raster_id) for file in self._files}
+        wanted = {file.file_key for file in self._files}
         try:
             with (
                 discard_logged_warnings(),
@@ -148,7 +159,7 @@ class _EventRerun:
     def _compare_built(self, logged: LoggedEvent, replay: Replay, workers: int) -> Iterator[FileResult]:
         built = build_again(replay, self._work, workers)
         for file in self._files:
-            key = (file.label is not None, file.raster_id)
+            key = file.file_key
             if problem := replay.problems.get(key):
                 yield self._make_result(file, "not made", problem)
             elif key not in built.files:
@@ -165,23 +176,35 @@ class _EventRerun:
         return len(logged.outcome.objects.get(key, set()) ^ built.objects.get(key, set()))
 
     def _compare_file(self, file: MadeFile, remade: RemadeFile, other_objects: int) -> FileResult:
-        if remade.checksums.sha256 == file.checksums.sha256:
-            if other_objects == 0:
-                return self._make_result(file, "identical bytes")
+        if remade.checksums.sha256 == file.checksums.sha256 and other_objects:
             return self._make_result(file, "different", difference=FileDifference(objects=other_objects))
-        recorded = find_recorded_bytes(self._work.file_store, file.path, file.checksums)
-        path = remade.path or find_recorded_bytes(self._work.file_store, file.path, remade.checksums)
-        has_same_pixels = file.pixel_digest is not None and remade.pixel_digest == file.pixel_digest
-        if recorded is None or path is None:
-            result: Result = "identical pixels" if has_same_pixels else "different"
-            reason = "the recorded bytes are neither on this machine nor on the remote, so only digests were compared"
-            return self._make_result(file, result, reason)
-        classes = self._classes if file.label is not None else None
-        result, difference = compare_files(recorded, path, has_same_pixels=has_same_pixels, classes=classes)
-        return self._make_result(file, result, difference=difference)
+        return compare_made_file(self._work, file, remade, self._classes)._replace(position=self._position)
 
     def _make_result(
         self, file: MadeFile, result: Result, reason: str | None = None, difference: FileDifference | None = None
     ) -> FileResult:
-        place = (file.label, file.raster_id, file.path)
-        return FileResult(*place, result, self._digest, self._position, reason, difference)
+        return make_file_result(file, result, reason, difference)._replace(position=self._position)
+
+
+def make_file_result(
+    file: MadeFile, result: Result, reason: str | None = None, difference: FileDifference | None = None
+) -> FileResult:
+    """Return the result of a file."""
+    place = (file.label, file.raster_id, file.path)
+    return FileResult(*place, result, file.digest, file.position, reason, difference)
+
+
+def compare_made_file(work: UnitOfWork, file: MadeFile, remade: RemadeFile, classes: Mapping[int, str]) -> FileResult:
+    """Compare a file that was made again with the recorded one; `classes` are the names of classes by value."""
+    if remade.checksums.sha256 == file.checksums.sha256:
+        return make_file_result(file, "identical bytes")
+    recorded = find_recorded_bytes(work.file_store, file.path, file.checksums)
+    path = remade.path or find_recorded_bytes(work.file_store, file.path, remade.checksums)
+    has_same_pixels = file.pixel_digest is not None and remade.pixel_digest == file.pixel_digest
+    if recorded is None or path is None:
+        result: Result = "identical pixels" if has_same_pixels else "different"
+        reason = "the recorded bytes are neither on this machine nor on the remote, so only digests were compared"
+        return make_file_result(file, result, reason)
+    names = classes if file.label is not None else None
+    result, difference = compare_files(recorded, path, has_same_pixels=has_same_pixels, classes=names)
+    return make_file_result(file, result, difference=difference)

@@ -72,6 +72,14 @@ class SourceRaster(NamedTuple):
         return list_raster_files(self.path) if self.is_referenced else [self.path]
 
 
+class ReplacingFile(NamedTuple):
+    """A stored file on the same grid that is read in place of a raster's own: its path, checksums and pixel digest."""
+
+    path: Path
+    checksums: Checksums
+    pixel_digest: str
+
+
 class SourceRasters:
     """Rasters whose files a command reads: it calls `require_intact` before, and `require_unchanged` afterwards."""
 
@@ -92,6 +100,15 @@ class SourceRasters:
     def select_rasters(self, raster_ids: Collection[str]) -> None:
         """Forget all rasters but these."""
         self.raster_by_id = {id: raster for id, raster in self.raster_by_id.items() if id in raster_ids}
+
+    def replace_files(self, files: Mapping[str, ReplacingFile]) -> None:
+        """Read other files in place of those of rasters, by id; what is not there is passed over."""
+        for raster_id in files.keys() & self.raster_by_id.keys():
+            path, checksums, pixel_digest = files[raster_id]
+            self.raster_by_id[raster_id] = self.raster_by_id[raster_id]._replace(
+                path=path, checksums=checksums, pixel_digest=pixel_digest, is_referenced=False, unset_root=None
+            )
+            self._status_by_id.pop(raster_id, None)
 
     def require_intact(self, raster_ids: Iterable[str] | None = None) -> None:
         """Raise `CorruptError` if the file of a raster is missing or not the recorded one; None: of all rasters.
