@@ -304,7 +304,7 @@ def test_schema_checks_field_formats(field, value, event_by_kind):
 @pytest.mark.parametrize(("field", "value"), [("kind", "revision_untagged"), ("version", 2), ("format", 3)])
 def test_kind_schema_names_kind_and_version(field, value, event_by_kind):
     tagged = event_by_kind["revision_tagged"]
-    validator = Draft202012Validator(SCHEMAS["revision_tagged.v3.json"], registry=REGISTRY, format_checker=formats)
+    validator = Draft202012Validator(SCHEMAS["revision_tagged.v4.json"], registry=REGISTRY, format_checker=formats)
     assert validator.is_valid(tagged)
     assert not validator.is_valid({**tagged, field: value})
 

@@ -39,7 +39,8 @@ ALLOWED = {
     r"payload\.(unmet|differences)\.reasons\[\d+\]$": "A reason in words, as a key. The counts under it are compared.",
     r"rows\.skipped_input\[\d+\]\.(reason|row_digest)$": "A reason in words, and the digest of a row that holds it.",
     r" state: (event|recipe|recipe_record|tag)(\.|$)": "The state is derived; it keeps versions of recipes, and tags.",
-    r"revision_tagged: (version|payload\.tag\.(merkle_root|version))$": "Tags record a Merkle root and a version, too.",
+    r"revision_tagged: (version|payload\.(tag\.(merkle_root|version|log_root|dataset)|signature|time_stamp))$": "Tags "
+    "record more digests, a version and a signature.",
     r"rows_digest \(skipped_input only\)$": "The digest of rows of which only reasons in words differ.",
 }
 """Differences that do not count: patterns of their locations, each with the reason."""
