@@ -98,7 +98,7 @@ def assign_matching_folds(lonlat: Floats, groups: Ints, area: Floats, count: int
             if problem.is_balanced(folds[clusters]):
                 candidates.append(_Candidate(problem.compute_distance(folds[clusters]), clusters, folds))
     candidates.sort(key=lambda item: item.distance)
-    best = min((_improve(problem, item, rng) for item in candidates[:MAX_IMPROVED]), key=lambda item: item.distance)
+    best = min((_improve_candidate(problem, item, rng) for item in candidates[:MAX_IMPROVED]), key=lambda item: item.distance)
     return FoldAssignment(
         best.folds[best.clusters][groups], best.distance, random_best.distance, int(best.clusters.max()) + 1
     )
@@ -194,7 +194,7 @@ def _spread_clusters(ranks: Ints, count: int) -> Ints:
     return ranks % count
 
 
-def _improve(problem: _Problem, candidate: _Candidate, rng: np.random.Generator) -> _Candidate:
+def _improve_candidate(problem: _Problem, candidate: _Candidate, rng: np.random.Generator) -> _Candidate:
     """Move single clusters to other folds as long as W becomes smaller, in random order."""
     best = candidate
     for _ in range(MAX_MOVES):

@@ -7,10 +7,7 @@ from geographer.cli.help import format_example
 from geographer.dataset.reader import DatasetReader
 
 
-@click.command(
-    "applicability",
-    epilog=format_example("applicability folds --covariate dem.tif --covariate s2.tif:4,8 --to aoa.tif"),
-)
+@click.command("applicability", epilog=format_example("applicability folds --covariate s2.tif:4,8 --to map.tif"))
 @click.argument("split")
 @click.option(
     "--covariate",

@@ -16,7 +16,11 @@ from geographer import ChangeResult, Dataset
 from geographer.base.html import DisplayedDict, DisplayedList, render_rows, render_value
 from geographer.diff.difference import Diff
 from geographer.diff.version import DatasetVersion
+from geographer.outputs.applicability.map import ApplicabilityMap
+from geographer.outputs.certificate.certificate import Certificate
 from geographer.outputs.impact.report import Impact
+from geographer.outputs.release.citation import Citation
+from geographer.outputs.release.write import ReleaseResult
 from geographer.outputs.reproduce import ReproduceResult
 from geographer.sharing.branches import Branch
 from geographer.sharing.collect_garbage import GarbageReport
@@ -41,6 +45,8 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "verify": (),
     "rerun_revision": ("v1",),
     "check_archives": (),
+    "read_description": (),
+    "cite_tag": ("v1",),
     "prove_object": ("class:quarry",),
     **dict.fromkeys(("features", "rasters", "objects", "classes", "tags", "list_reviews", "list_conflicts"), ()),
 }
@@ -51,7 +57,13 @@ PLAIN = (str, int, bool, None, str | None, Any, pa.Table, typing.Self)
 NAMES = {
     **{"pa": pa, "Diff": Diff, "DatasetVersion": DatasetVersion, "Impact": Impact, "ReproduceResult": ReproduceResult},
     **{"SharingStatus": SharingStatus, "VerifyResult": VerifyResult, "Branch": Branch, "Table": Table},
-    **{"FetchResult": FetchResult, "PushResult": PushResult, "GarbageReport": GarbageReport},
+    **{"ApplicabilityMap": ApplicabilityMap, "Certificate": Certificate, "Citation": Citation},
+    **{
+        "ReleaseResult": ReleaseResult,
+        "FetchResult": FetchResult,
+        "PushResult": PushResult,
+        "GarbageReport": GarbageReport,
+    },
 }
 OTHERS = {"prepare_query", "open_raster", "open_label", "read_table", "plan_request", "run_update"}
 """Methods that return a query, a raster, a table or an iterator, or that the command line uses."""

@@ -55,12 +55,12 @@ class Creators:
         self.described_url = facts.description.find_text("url")
 
     @property
-    def licence(self) -> str:
+    def licence_url(self) -> str:
         """The URL of the licence, where it has one."""
         return make_licence_url(self.licence_name)
 
     @property
-    def url(self) -> str:
+    def page_url(self) -> str:
         """The web page of the releases; `about:blank` if it is not known."""
         return self.described_url or "about:blank"
 

@@ -114,8 +114,8 @@ def make_croissant(
         "conformsTo": [CORE, GEO, RAI],
         "name": sentences.make_title(facts),
         "description": sentences.make_summary(facts),
-        "license": creators.licence,
-        "url": creators.url,
+        "license": creators.licence_url,
+        "url": creators.page_url,
         "creator": creators.make_json_ld(),
         "publisher": creators.make_json_ld(),
         "datePublished": facts.tag.recorded_at[:10],
@@ -139,7 +139,7 @@ def make_croissant(
 def _make_coverage(facts: ReleaseFacts) -> dict[str, Any]:
     """Return where and when: a box as latitude, longitude of the lower left and the upper right corner."""
     coverage: dict[str, Any] = {}
-    if bounds := facts.spread.bounds:
+    if bounds := facts.spread.lonlat_bounds:
         west, south, east, north = bounds
         shape = {"@type": "GeoShape", "box": f"{south} {west} {north} {east}"}
         coverage["spatialCoverage"] = {"@type": "Place", "geo": shape}

@@ -124,7 +124,7 @@ class Spread(NamedTuple):
     median_lat: float | None
 
     @property
-    def bounds(self) -> tuple[float, float, float, float] | None:
+    def lonlat_bounds(self) -> tuple[float, float, float, float] | None:
         """West, south, east, north; west is greater than east if the features lie on both sides of the antimeridian."""
         if self.west is None or self.south is None or self.east is None or self.north is None:
             return None
@@ -170,7 +170,7 @@ class ReleaseFacts(NamedTuple):
         return self.spread.features if not self.classes else sum(item.features for item in self.classes)
 
     @property
-    def software(self) -> dict[str, list[str]]:
+    def software_versions(self) -> dict[str, list[str]]:
         """The versions of each library that made files or rows, ascending as text."""
         versions: dict[str, set[str]] = {}
         for event in self.events:

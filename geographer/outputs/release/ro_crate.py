@@ -27,7 +27,7 @@ def make_ro_crate(facts: ReleaseFacts, files: Files) -> dict[str, Any]:
     licence = crate.add(
         ContextEntity(
             crate,
-            creators.licence if "://" in creators.licence else f"#{creators.licence}",
+            creators.licence_url if "://" in creators.licence_url else f"#{creators.licence_url}",
             properties=_describe_licence(creators),
         )
     )
@@ -61,7 +61,7 @@ def make_ro_crate(facts: ReleaseFacts, files: Files) -> dict[str, Any]:
 
 def _describe_licence(creators: Creators) -> dict[str, str]:
     text = f"The licence of the dataset: {creators.licence_name}."
-    if "://" not in creators.licence:
+    if "://" not in creators.licence_url:
         text = "The licence of the dataset is not stated as an SPDX identifier or a URL."
     return {"@type": "CreativeWork", "name": creators.licence_name, "description": text}
 
@@ -91,7 +91,7 @@ def _add_place(crate: Any, facts: ReleaseFacts) -> Any:
     """Add the box around the features: latitude, longitude of the lower left and the upper right corner."""
     from rocrate.model.contextentity import ContextEntity
 
-    if not (bounds := facts.spread.bounds):
+    if not (bounds := facts.spread.lonlat_bounds):
         return None
     west, south, east, north = bounds
     box = f"{south} {west} {north} {east}"

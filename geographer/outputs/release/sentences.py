@@ -156,9 +156,9 @@ def _describe_part_balance(part: PartFacts) -> str:
 def describe_spatial_bias(facts: ReleaseFacts) -> str:
     """Return how the features are spread over the globe, measured in cells of one degree."""
     spread = facts.spread
-    if spread.bounds is None or not spread.features or spread.fullest is None:
+    if spread.lonlat_bounds is None or not spread.features or spread.fullest is None:
         return "No feature has a place on the globe, so spatial bias cannot be measured."
-    west, south, east, north = spread.bounds
+    west, south, east, north = spread.lonlat_bounds
     crossing = ", across the antimeridian" if west > east else ""
     shares = [count / spread.features for count in (spread.fullest, spread.northern, spread.tropical)]
     return (
@@ -211,7 +211,7 @@ def describe_collection_process(facts: ReleaseFacts) -> str:
 
 def describe_software(facts: ReleaseFacts) -> str:
     """Return the versions of the software that made rows and files."""
-    return ", ".join(f"{name} {'/'.join(versions)}" for name, versions in facts.software.items())
+    return ", ".join(f"{name} {'/'.join(versions)}" for name, versions in facts.software_versions.items())
 
 
 def describe_missing_data(facts: ReleaseFacts) -> str:
