@@ -19,6 +19,7 @@ from geographer.base.errors import ConflictError, NotFoundError, UsageError
 from geographer.outputs.release.croissant import NEURIPS_PROPERTIES
 from geographer.outputs.release.stac import name_item
 from tests.outputs.release import validators
+from tests.outputs.release.deposit_server import API_KEY, serve_deposits
 
 INTENT = "Counting ponds. Not fit for navigation."
 ETHICS = "It shows no people."
@@ -196,8 +197,9 @@ def test_other_machine_makes_equal_bytes(described, release, tmp_path):
     assert (release / "MANIFEST").stat().st_mtime_ns > before
 
 
-def test_deposit_unpacks_to_a_release(described, release, tmp_path):
+def test_deposit_unpacks_to_a_release(described, release, tmp_path, monkeypatch):
     Dataset.open(described).write_release("v1", tmp_path / "deposit", audience="zenodo")
+    deposit_with_inveniordm(tmp_path / "deposit", tmp_path, monkeypatch)
     assert all(path.is_file() for path in (tmp_path / "deposit").iterdir())
     dataset = validators.load_croissant(tmp_path / "deposit/croissant.json")
     assert validators.count_records(dataset, "features") == 4
@@ -214,6 +216,22 @@ def test_deposit_unpacks_to_a_release(described, release, tmp_path):
         "orcid": "0000-0002-1825-0097",
         "affiliation": "University of London",
     }
+
+
+def deposit_with_inveniordm(folder, scratch, monkeypatch):
+    """Deposit a folder in a repository on loopback by rocrate-inveniordm, and compare what came there."""
+    from rocrate_inveniordm.deposit import deposit
+
+    monkeypatch.chdir(scratch)
+    with serve_deposits() as (url, deposited):
+        monkeypatch.setenv("INVENIORDM_BASE_URL", url)
+        monkeypatch.setenv("INVENIORDM_API_KEY", API_KEY)
+        deposit(str(folder))
+    assert deposited.metadata["metadata"]["title"] == "Ponds of Styria"
+    files = read_files(folder)
+    assert len(files) < 100
+    # What the client lists has no hidden files.
+    assert deposited.committed == {path: content for path, content in files.items() if path != ".zenodo.json"}
 
 
 def test_neurips_croissant_has_absolute_urls(described, tmp_path):
