@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import shapely
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.warp import transform
 
@@ -84,6 +85,8 @@ def _project_rings(rings: Sequence[Floats], sources: Sequence[str], target: str)
     for source in {*sources} - {target}:
         indices = [index for index, text in enumerate(sources) if text == source]
         points = _project_points(np.concatenate([rings[index] for index in indices]), source, target)
+        if np.isinf(points).all():
+            points = np.concatenate([_project_points(rings[index], source, target) for index in indices])
         ends = np.cumsum([len(rings[index]) for index in indices])
         for index, part in zip(indices, np.split(points, ends[:-1]), strict=True):
             projected[index] = part
@@ -91,12 +94,12 @@ def _project_rings(rings: Sequence[Floats], sources: Sequence[str], target: str)
 
 
 def _project_points(points: Floats, source: str, target: str) -> Floats:
-    """Project points, shape (n, 2); infinite where a point has no place in the target CRS."""
+    """Project points, shape (n, 2); all are infinite if GDAL fails at one that has no place in the target CRS."""
     if source == target or not len(points):
         return points
     try:
         x, y = transform(parse_crs(source), parse_crs(target), points[:, 0], points[:, 1])
-    except RasterioError:
+    except (RasterioError, CPLE_BaseError):
         return np.full_like(points, np.inf)
     return np.column_stack([x, y]).astype(np.float64)
 

@@ -196,6 +196,10 @@ def _plant_faults(maker: DatasetMaker) -> None:
     path = maker.root / truncated
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     maker.faults.add(("unreadable file", truncated))
+    squeezed = maker.write_image("val", maker.make_pixels(), suffix=".jpg", quality=90)
+    path = maker.root / squeezed
+    path.write_bytes(path.read_bytes()[:-300])
+    maker.faults.add(("unreadable file", squeezed))
     noise = maker.root / "images/noise.png"
     noise.write_bytes(bytes(maker.rng.integers(0, 256, 999, dtype=np.uint8)))
     maker.rows.append(("images/noise.png", "val"))

@@ -11,6 +11,7 @@ import pytest
 
 from geographer.base.errors import UsageError
 from geographer.outputs.audit.folder_index import FolderIndex
+from geographer.outputs.audit.names import find_folder_subset
 from geographer.outputs.audit.run import audit_dataset, read_layout
 from tests.outputs.audit.dataset_files import make_coco, write_array, write_images, write_json, write_text
 
@@ -216,6 +217,20 @@ def test_documents_of_single_images_are_not_read(tmp_path):
     layout, _ = read_layout(FolderIndex(tmp_path))
     assert len(layout.samples) == 120
     assert any(note.startswith("left out 240 documents that lie beside single images") for note in layout.notes)
+
+
+def test_copy_in_no_subset_is_no_leak(tmp_path):
+    write_images(tmp_path, *EXPECTED)
+    (tmp_path / "images/d.npy").write_bytes((tmp_path / "images/a.npy").read_bytes())
+    write_json(tmp_path, "split.json", {"train": ["a"], "val": ["b"], "test": ["c"]})
+    report = audit_dataset(tmp_path, near_duplicates=False)
+    assert not report.is_leaking
+    assert ("file in no subset", "images/d.npy") in {(f.kind, f.subject) for f in report.findings}
+
+
+@pytest.mark.parametrize("name", ["test_region", "latest", "training_camp_a", "val_di_fiemme", "evaluation_2"])
+def test_folders_of_other_names_are_no_subsets(name):
+    assert find_folder_subset(name) == ("test" if name == "evaluation_2" else None)
 
 
 def test_same_annotation_in_two_files_is_a_hint(tmp_path):

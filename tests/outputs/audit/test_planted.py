@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 import geographer
 from geographer.cli import main
+from geographer.outputs.audit.leaks import KIND_NAMES
 from geographer.outputs.audit.run import audit_dataset
 from tests import REPOSITORY
 from tests.benchmarks.audit_planted import BUFFER_M, DatasetMaker, compare_report, make_planted_dataset
@@ -61,6 +62,7 @@ def test_command_prints_findings_as_json(planted, capsys):
     assert len(pairs) == len(set(pairs)) == records[-1]["leaks"] == 33
     assert records[-1]["kind"] == "summary"
     assert all(a <= b for _, a, b in pairs)
+    assert pairs == sorted(pairs, key=lambda pair: (KIND_NAMES.index(pair[0]), *pair[1:]))
 
 
 def test_workers_find_the_same(planted, report):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from geographer.base.text import format_count
 from geographer.outputs.audit.release.contents import ReleaseContents, make_check
 from geographer.outputs.audit.report import AuditCheck, AuditFinding, Verdict
 
@@ -17,8 +18,8 @@ def check_files(contents: ReleaseContents, findings: list[AuditFinding]) -> Audi
     faults = [*_compare_rasters(contents), *_compare_labels(contents)]
     stored = sum(1 for raster in contents.rasters if contents.has_path(str(raster["path"])))
     others = len(contents.rasters) - stored
-    note = f"; {others:,} rasters are footprints, references or withdrawn, without a file here" if others else ""
-    return make_check(name, faults, f"{stored:,} rasters have the SHA-256 that the table records{note}", findings)
+    note = f"; {format_count(others, 'other')} without a file here (footprints, references, withdrawn)" if others else ""
+    return make_check(name, faults, f"{format_count(stored, 'raster')} with the SHA-256 that the table records{note}", findings)
 
 
 def _compare_rasters(contents: ReleaseContents) -> Iterator[str]:
