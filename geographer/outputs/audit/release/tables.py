@@ -18,8 +18,9 @@ def check_files(contents: ReleaseContents, findings: list[AuditFinding]) -> Audi
     faults = [*_compare_rasters(contents), *_compare_labels(contents)]
     stored = sum(1 for raster in contents.rasters if contents.has_path(str(raster["path"])))
     others = len(contents.rasters) - stored
-    note = f"; {format_count(others, 'other')} without a file here (footprints, references, withdrawn)" if others else ""
-    return make_check(name, faults, f"{format_count(stored, 'raster')} with the SHA-256 that the table records{note}", findings)
+    note = f"; {others:,} others have no file here (footprints, references, withdrawn)" if others else ""
+    text = f"{format_count(stored, 'raster')} with the SHA-256 that the table records{note}"
+    return make_check(name, faults, text, findings)
 
 
 def _compare_rasters(contents: ReleaseContents) -> Iterator[str]:
