@@ -2,15 +2,16 @@
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 
 from geographer import Dataset
 from geographer.base.errors import NotFoundError, UsageError
-from geographer.operations.split.area import parse_area, read_area, sample_places
+from geographer.operations.split.area import parse_area, sample_places
 
 BOX = "14.9,46.9,15.1,47.0"
-OPTIONS = {"collection": "grid", "folds": 3, "by": "object"}
+OPTIONS: dict[str, Any] = {"collection": "grid", "folds": 3, "by": "object"}
 
 
 @pytest.fixture
@@ -37,13 +38,14 @@ def test_folds_for_an_area_report_their_match(dataset, tmp_path):
 
 
 def test_area_needs_folds_and_extent(dataset):
-    for arguments, message in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"area": BOX, "parts": {"a": 0.7, "b": 0.3}, "folds": None}, "makes folds"),
         ({"area": "15,46,14,47"}, "invalid --for"),
         ({"area": "POLYGON ((0 0, 1 1, 0 0))"}, "--for"),
         ({"area": BOX, "folds": 40}, "need as many components"),
         ({"parts": {"a": 0.5, "b": 0.5}}, "either parts or folds"),
-    ]:
+    ]
+    for arguments, message in cases:
         with pytest.raises(UsageError, match=message):
             dataset.split("cv", **{**OPTIONS, **arguments})
     with pytest.raises(NotFoundError, match=r"no file 'nowhere\.gpkg'"):
@@ -62,4 +64,3 @@ def test_places_lie_in_the_area():
     assert len(places) == 2000
     assert (abs(places[:, 0] - 180) <= 10).all()
     assert (abs(places[:, 1]) <= 10).all()
-    assert read_area(None, area) == area

@@ -8,6 +8,7 @@ import logging
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import urllib3
 from requests.adapters import HTTPAdapter
@@ -19,7 +20,7 @@ RO_CRATE_CONTEXT = "https://w3id.org/ro/crate/1.3/context"
 class StoredContext(HTTPAdapter):
     """Answers requests with the JSON-LD context that the package `rocrate` ships."""
 
-    def send(self, request, **_options):
+    def send(self, request, *_arguments: Any, **_options: Any) -> Any:
         from rocrate import __file__ as package
 
         body = io.BytesIO((Path(package).parent / "data/ro-crate.jsonld").read_bytes())
@@ -32,8 +33,7 @@ def seed_context_cache(path):
     """Write the HTTP cache that roc-validator reads offline."""
     from requests_cache import CachedSession
 
-    options = {"backend": "sqlite", "expire_after": -1, "allowable_methods": ("GET",)}
-    with CachedSession(cache_name=str(path), **options) as session:
+    with CachedSession(str(path), backend="sqlite", expire_after=-1, allowable_methods=("GET",)) as session:
         session.mount("https://", StoredContext())
         session.get(RO_CRATE_CONTEXT, headers={"Accept": "application/ld+json, application/json"})
         session.cache.close()
@@ -59,9 +59,9 @@ def check_ro_crate(folder, cache, severity="REQUIRED"):
 
 def load_croissant(path):
     """Return the dataset that mlcroissant loads; its warnings are errors here."""
-    records = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = records.append
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setLevel(logging.WARNING)
     logging.getLogger("absl").addHandler(handler)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -69,7 +69,7 @@ def load_croissant(path):
 
         dataset = mlcroissant.Dataset(path)
     logging.getLogger("absl").removeHandler(handler)
-    assert not records, [record.getMessage() for record in records]
+    assert not stream.getvalue()
     return dataset
 
 
