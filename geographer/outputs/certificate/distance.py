@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from geographer.algorithms.connected_components import Ints
-from geographer.outputs.certificate.levels import MAX_LEAKS, Level, make_leaks
+from geographer.outputs.certificate.levels import Level, make_leaks
 from geographer.outputs.certificate.places import Places, read_footprints
 from geographer.outputs.certificate.rasters import CertifiedRasters
 from geographer.storage.queries.revision import Revision
@@ -17,6 +17,8 @@ from geographer.storage.queries.revision import Revision
 if TYPE_CHECKING:
     from geographer.algorithms.geodesic_distance.nearest import FootprintSource
 
+MAX_MEASURED: Final = 1_000
+"""How many pairs within the buffer are listed with their distances."""
 NO_BUFFER: Final = "no buffer was given to compare the distances with"
 
 
@@ -59,7 +61,7 @@ def _list_near_pairs(source: FootprintSource, rasters: CertifiedRasters, index: 
     total, pairs, distances = 0, list[tuple[int, int]](), list[float]()
     for block, footprints, local in iter_near_pairs(source, rasters.part[index], buffer):
         total += len(block)
-        left = MAX_LEAKS - len(pairs)
+        left = MAX_MEASURED - len(pairs)
         pairs += [(int(a), int(b)) for a, b in index[block[:left]]]
         distances += [round(measure_arc(chord), 3) for chord in measure_distances(footprints, local[:left]).tolist()]
     leaks = make_leaks(rasters, pairs, ({"distance_m": distance} for distance in distances))

@@ -196,7 +196,8 @@ def test_certificate_is_of_the_revision(dataset):
 
 def test_lists_are_bounded(dataset, monkeypatch):
     monkeypatch.setattr(levels, "MAX_LEAKS", 2)
-    for name in ("objects", "pixels", "distance"):
+    monkeypatch.setattr("geographer.outputs.certificate.distance.MAX_MEASURED", 2)
+    for name in ("objects", "pixels"):
         monkeypatch.setattr(f"geographer.outputs.certificate.{name}.MAX_LEAKS", 2)
     found = dataset.certify_split("chips", buffer=1000).to_dict()["levels"]
     for name in ("shared_objects", "shared_pixels", "distance"):
