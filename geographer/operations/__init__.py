@@ -13,6 +13,6 @@ They do not import each other.
 - `split`    assign rasters to parts such as train, val and test, without leakage
 - `import_dataset` take another dataset in
 - `merge`    merge a branch, resolve conflicts, revert an event
-- `tag`      name a revision
+- `tag`      name a revision, and sign it
 - `run_command` run a command as an event
 """
