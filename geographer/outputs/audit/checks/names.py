@@ -31,7 +31,9 @@ def check_names(read: ReadSamples, findings: list[AuditFinding]) -> AuditCheck:
     hints = findings[before:]
     if not hints:
         return AuditCheck(
-            "scenes and names", Verdict.HOLDS, f"no scene that names of files give ({counts[0]:,} images) is in two subsets"
+            "scenes and names",
+            Verdict.HOLDS,
+            f"no scene that names of files give ({counts[0]:,} images) is in two subsets",
         )
     text = f"{len(hints):,} scenes, places or names are in several subsets by the names of files: a hint, no proof"
     return AuditCheck("scenes and names", Verdict.FAILS, text, tuple(finding.subject for finding in hints[:3]))
