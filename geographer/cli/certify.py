@@ -10,9 +10,7 @@ from geographer.cli.help import format_example
 from geographer.dataset.reader import DatasetReader
 
 
-@click.command(
-    "certify", epilog=format_example("certify v1 --split folds --buffer 500 --duplicates --to certificate.json")
-)
+@click.command("certify", epilog=format_example("certify v1 --split parts --buffer 500 --to certificate.json"))
 @click.argument("revision", default=None, required=False, metavar="[REV]")
 @click.option("--split", required=True, metavar="NAME", help="The split whose subsets are compared.")
 @options.make_option(
