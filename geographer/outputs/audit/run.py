@@ -29,6 +29,7 @@ from geographer.outputs.audit.release.layout import read_release_layout
 from geographer.outputs.audit.release.run import check_release
 from geographer.outputs.audit.report import AuditCheck, AuditFinding, AuditReport, Verdict, show_path
 from geographer.outputs.audit.samples import Layout
+from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
 
 
 class AuditOptions(NamedTuple):
@@ -66,7 +67,8 @@ def audit_dataset(
 
     Raises:
         NotFoundError: The path does not exist.
-        UsageError: The split file is not one, the buffer is negative, or a release is packed in archives.
+        UsageError: The split file is not one, the buffer is negative, a release is packed in archives, or the folder is
+            a dataset of geographer.
         StorageError: The folder cannot be read.
     """
     from geographer.algorithms.geodesic_distance.neighbours import parse_buffer
@@ -75,13 +77,17 @@ def audit_dataset(
         parse_buffer(buffer)
     options = AuditOptions(buffer, near_duplicates, workers, progress)
     folder, chosen = _find_folder(Path(path), None if split is None else Path(split))
-    if is_release(folder) and (chosen is None or not chosen.is_file()):
+    if is_release(folder) and (split is None or not Path(split).is_file()):
         require_unpacked(folder)
         contents = ReleaseContents.read_folder(folder)
         findings: list[AuditFinding] = []
         checks = list(check_release(contents, findings))
         layout = read_release_layout(contents, None if split is None else str(split))
         return _check_layout(str(path), folder, layout, options, checks, findings)
+    if (folder / GEOGRAPHER_FOLDER).is_dir():
+        raise UsageError(
+            f"'{path}' is a dataset of geographer. Use certify and verify, or audit a release of it."
+        )
     index = FolderIndex(folder)
     layout, croissant = read_layout(index, chosen)
     findings = [] if croissant is None else [*croissant.findings]

@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from jsonschema import Draft202012Validator
 
 from geographer import Dataset
 from geographer.outputs.audit.release.licences import find_licence_family
 from geographer.outputs.audit.run import audit_dataset
 from geographer.outputs.manifest import verify_folder
+from tests import REPOSITORY
 from tests.sample_keys import write_key
 
 OWN_CHECKS = (
@@ -47,6 +49,8 @@ def test_untouched_release_holds(release):
     assert verdicts["shared object"] == verdicts["overlap"] == "holds"
     assert report.subsets == {"train": 1, "test": 2}
     assert (report.is_leaking, report.is_damaged) == (False, False)
+    schema = Draft202012Validator(json.loads((REPOSITORY / "schemas/audit.v1.json").read_text()))
+    assert [error.message for record in report.iter_findings() for error in schema.iter_errors(record)] == []
     conflicts = [finding.detail for finding in report.findings if finding.kind == "licence conflict"]
     assert conflicts == ["CC-BY-NC-4.0 of 'source' forbids commercial use, and the release's CC-BY-4.0 allows it"]
 

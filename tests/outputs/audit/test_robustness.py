@@ -133,6 +133,9 @@ def test_missing_path_and_bad_options_are_refused(tmp_path):
         audit_dataset(tmp_path, buffer=-1)
     with pytest.raises(UsageError, match="invalid number of workers"):
         audit_dataset(tmp_path, workers=0)
+    (tmp_path / ".geographer").mkdir()
+    with pytest.raises(UsageError, match="is a dataset of geographer"):
+        audit_dataset(tmp_path)
 
 
 def test_file_as_path_names_the_subsets(tmp_path):
