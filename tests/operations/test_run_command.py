@@ -126,7 +126,7 @@ def test_outputs_become_labels_of_rasters_of_their_names(dataset, project):
     with pytest.raises(NotFoundError, match="'inverted' has the name of no raster"):
         dataset.run_command((*STEP[:3], "other", "inverted"), outputs=["other"], label="other")
     report = dataset.rerun_revision(commands=True)
-    assert [(item.label, item.result) for item in report.files] == [("negative", "identical bytes")]
+    assert [(item.label, item.result) for item in report.files if item.label] == [("negative", "identical bytes")]
     run_git(project, "checkout", "-q", "invert.py")
     report = dataset.rerun_revision(commands=True)
     assert "had changes that no commit has" in str(report.files[0].reason)
@@ -139,10 +139,13 @@ def test_rerun_replays_a_command(dataset, project):
     shutil.rmtree(project / "out")
     before = read_contents(project)
     report = dataset.rerun_revision()
-    assert [item.result for item in report.files] == ["not made"]
+    assert [item.result for item in report.files] == ["not made"] * 2
     assert "which rerun runs only with --commands" in str(report.files[0].reason)
     report = dataset.rerun_revision(commands=True)
-    assert [(item.raster_id, item.result) for item in report.files] == [("inverted", "identical bytes")]
+    assert [(item.raster_id, item.result) for item in report.files] == [
+        ("inverted", "identical bytes"),
+        ("out/notes.txt", "identical bytes"),
+    ]
     assert [item.plan for item in report.events] == ["same"]
     kept = {path: content for path, content in before.items() if not path.endswith((".sqlite", ".stamp"))}
     after = {
@@ -152,16 +155,36 @@ def test_rerun_replays_a_command(dataset, project):
 
 
 def test_rerun_compares_what_a_command_writes(dataset, project):
-    """A command whose result depends on more than its inputs: what differs, and where."""
-    command = ["bash", "-c", "python invert.py ponds/rasters/source out inverted && cat count.txt > out/notes.txt; "
-               "[ -e again ] || exit 0"]  # fmt: skip
-    (project / "count.txt").write_text("1")
-    dataset.run_command(
-        command, inputs=["ponds/rasters/source", "count.txt"], outputs=["out/inverted.tif"], collection="negatives"
+    """What a command writes otherwise, or no longer, is named; so are inputs that are not as recorded."""
+    script = (
+        "python invert.py ponds/rasters/source out inverted && cat count.txt > out/notes.txt && date +%s%N > out/time"
     )
+    command = ["bash", "-c", f"{script}; [ -e {project}/again ] && rm out/inverted.tif; true"]
+    (project / "count.txt").write_text("1")
+    inputs = ["ponds/rasters/source", "count.txt"]
+    dataset.run_command(command, inputs=inputs, outputs=["out"], collection="negatives")
+    report = dataset.rerun_revision(commands=True)
+    results = {item.raster_id: item.result for item in report.files}
+    assert results == {
+        "inverted": "identical bytes",
+        "out/notes.txt": "identical bytes",
+        "out/time": "different",
+    }
+    (project / "again").touch()
+    report = dataset.rerun_revision(commands=True)
+    assert {item.reason for item in report.files if item.result == "not made"} == {"the command did not write it again"}
     (project / "count.txt").write_text("2")
     report = dataset.rerun_revision(commands=True)
-    assert [item.reason for item in report.files] == ["input 'count.txt' is missing, or has other bytes than recorded"]
+    reason = "input 'count.txt' is missing, or has other bytes than recorded"
+    assert {item.reason for item in report.files} == {reason}
+
+
+def test_rerun_leaves_out_absolute_outputs(dataset, project):
+    """They would be written in place of those that are there."""
+    dataset.run_command((*STEP[:3], str(project / "out"), "x"), outputs=[str(project / "out")], collection="negatives")
+    report = dataset.rerun_revision(commands=True)
+    assert all(str(item.reason).startswith("the command writes to an absolute path") for item in report.files)
+    assert [item.plan for item in report.events] == ["not made"]
 
 
 def test_failed_command_records_nothing(dataset, project):

@@ -19,6 +19,7 @@ from geographer.operations.run_command.events import CodeRevision, CommandRun
 from geographer.operations.run_command.execute import execute_command
 from geographer.operations.run_command.files import CommandFile
 from geographer.operations.run_command.outputs import OutputTarget, TargetState, make_output_rows, read_target_state
+from geographer.operations.run_command.request import make_file_rows
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext, PlannedFile, PlannedFiles
@@ -121,10 +122,19 @@ class CommandReplayPlan:
         return self._read_outputs(scratch)
 
     def _read_outputs(self, scratch: Path) -> Change:
-        outputs = [file for role, file in self._request.files if role == "output"]
-        present = [scratch / file.path for file in outputs if (scratch / file.path).is_file()]
-        made = make_output_rows(present, self._request.output_target, self._state)
-        return Change(self.event, made.rows, made.stored)
+        from geographer.rasters.checksums import compute_checksums
+
+        paths = [
+            file.path for role, file in self._request.files if role == "output" and (scratch / file.path).is_file()
+        ]
+        made = make_output_rows([scratch / path for path in paths], self._request.output_target, self._state)
+        nothing = (None, None)
+        outputs = [
+            CommandFile(path, compute_checksums(scratch / path), *made.objects.get(scratch / path, nothing))
+            for path in paths
+        ]
+        rows = {**made.rows, "command_file": make_file_rows([], outputs)} if outputs else made.rows
+        return Change(self.event, rows, made.stored)
 
 
 def _enter_frame(frame: Path, folder: Path) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from geographer.base.errors import GeographerError
 from geographer.base.logged_warnings import discard_logged_warnings
 from geographer.outputs.rerun.compare import describe_error
-from geographer.outputs.rerun.made_files import MadeFile, list_made_files
+from geographer.outputs.rerun.made_files import FileKey, MadeFile, list_made_files
 from geographer.outputs.rerun.replay import build_again, plan_again, read_logged_event
 from geographer.outputs.rerun.report import FileResult
 from geographer.outputs.rerun.run import compare_made_file, group_by_event, make_file_result, read_class_names
@@ -52,7 +52,7 @@ class _DriftMeasurement:
     def replay_event(self, scratch: ScratchFolder, digest: str, files: Sequence[MadeFile], workers: int) -> None:
         """Make those files of an event that read what is replaced."""
         logged = read_logged_event(self._work, digest)
-        source_of = {
+        source_of: dict[FileKey, str] = {
             (file.label is not None, file.raster_id): file.parent_id or file.raster_id for file in logged.outcome.files
         }
         affected = [file for file in files if source_of.get(file.file_key) in self._replacing]
@@ -83,6 +83,6 @@ class _DriftMeasurement:
             else:
                 self._add_result(source_of, make_file_result(file, "not made", "it is not planned again"))
 
-    def _add_result(self, source_of: Mapping[tuple[bool, str], str], result: FileResult) -> None:
+    def _add_result(self, source_of: Mapping[FileKey, str], result: FileResult) -> None:
         root = self._root_of[source_of[result.label is not None, result.raster_id]]
         self.results[root].append(result)

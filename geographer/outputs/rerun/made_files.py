@@ -8,8 +8,10 @@ from typing import Final, NamedTuple
 from geographer.base.values import Checksums, Window
 from geographer.storage.events import Event
 from geographer.storage.events.payload import list_payload_classes
+from geographer.storage.log.chain import list_row_tables
 from geographer.storage.queries.revision import Revision
 
+_COMMAND_OUTPUTS: Final = Path(__file__).with_name("command_outputs.sql")
 _MADE_FILES: Final = Path(__file__).with_name("made_files.sql")
 _EVENT_ROWS: Final = {
     "raster": 'SELECT change, NULL AS label, raster_id, parent_id, col, "row", width, height, feature_id, md5, sha256 '
@@ -24,12 +26,16 @@ _OBJECT_ROWS: Final = (
 _KIND: Final = "SELECT kind FROM chain_event WHERE position = $position"
 
 
+FileKey = tuple[bool | None, str]
+"""Whether a file of an event is a label, and the raster id; or None and the path of another output of a command."""
+
+
 class MadeFile(NamedTuple):
     """A derived file of a revision.
 
     Attributes:
-        label: The name of the label; None: the file is a chip, or a raster that a command made.
-        raster_id: The id of the raster, or of that which the label is of.
+        label: The name of the label; None: the file is a chip, or something else that a command made.
+        raster_id: The id of the raster, or of that which the label is of; of another output of a command, its path.
         recipe: The name of the recipe or of the collection, as the revision has it.
         path: The recorded path.
         checksums: Its size, MD5 and SHA-256.
@@ -37,6 +43,7 @@ class MadeFile(NamedTuple):
         since: The position since which the revision has this version.
         position: The event of the revision's own chain that made it; None if there is none.
         digest: The digest of the event that made it, of any chain; None: no event of the log made it.
+        is_raster: Whether it is a raster or a label; else it is an output of a command that only its digest is kept of.
     """
 
     label: str | None
@@ -48,11 +55,12 @@ class MadeFile(NamedTuple):
     since: int
     position: int | None
     digest: str | None
+    is_raster: bool = True
 
     @property
-    def file_key(self) -> tuple[bool, str]:
-        """Whether it is a label, and the raster id: what identifies the file among those of its event."""
-        return self.label is not None, self.raster_id
+    def file_key(self) -> FileKey:
+        """What identifies the file among those of its event."""
+        return self.label is not None if self.is_raster else None, self.raster_id
 
     @property
     def object_key(self) -> tuple[str | None, str]:
@@ -91,7 +99,17 @@ def list_made_files(revision: Revision, name: str | None = None) -> list[MadeFil
     for row in revision.fetch_rows(_MADE_FILES.read_text(), {"kinds": kinds}):
         label, raster_id, recipe, path, size, md5, sha256, *others = row
         files.append(MadeFile(label, raster_id, recipe, path, Checksums(size, md5, sha256), *others))
+    if "command_file" in list_row_tables(revision.connection):
+        files += _list_command_outputs(revision)
     return [file for file in files if name is None or file.recipe == name]
+
+
+def _list_command_outputs(revision: Revision) -> list[MadeFile]:
+    rows = revision.fetch_rows(_COMMAND_OUTPUTS.read_text())
+    return [
+        MadeFile(None, path, name, path, Checksums(*checksums), None, position, position, digest, is_raster=False)
+        for path, name, *checksums, position, digest in rows
+    ]
 
 
 def find_first_event(revision: Revision, position: int) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from geographer.base.errors import CorruptError
 from geographer.base.values import Checksums
-from geographer.outputs.rerun.made_files import RecordedOutcome, read_outcome
+from geographer.outputs.rerun.made_files import FileKey, RecordedOutcome, read_outcome
 from geographer.outputs.rerun.plans import PlanDifference, compare_plans
 from geographer.outputs.rerun.scratch import ScratchFolder, find_source_problems
 from geographer.planning.recipe import Recipe, find_recipe
@@ -29,9 +29,6 @@ _COLLECTION_PARAMETERS = ("collection", "source")
 """The parameters in which the log records the collection that a recipe uses."""
 _RECORDED_LABEL = "SELECT size, md5, sha256, pixel_digest FROM current_label WHERE label = $label AND raster_id = $id"
 _OBJECT_COLUMNS = ("change", "feature_id", "class", "instance", "pixels", "box", "corners", "visible")
-
-FileKey = tuple[bool, str]
-"""Whether a file is a label, and the raster id: what identifies the file among those of an event."""
 
 
 class RemadeFile(NamedTuple):
@@ -201,14 +198,21 @@ def build_again(replay: Replay, work: UnitOfWork, workers: int) -> BuiltFiles:
     for table in ("raster_change", "label_change"):
         for row in _list_rows(change.rows, table):
             if row["change"] != "removed" and row["md5"] in path_by_md5:
-                checksums = Checksums(row["size"], row["md5"], row["sha256"])
+                checksums = _read_checksums(row)
                 remade = RemadeFile(path_by_md5[row["md5"]], row["path"], checksums, row["pixel_digest"])
                 files[table == "label_change", row["raster_id"]] = remade
+    for row in _list_rows(change.rows, "command_file"):
+        if row["raster_id"] is None:
+            files[None, row["path"]] = RemadeFile(None, row["path"], _read_checksums(row), None)
     objects: dict[tuple[str, str], set[tuple[object, ...]]] = {}
     for row in _list_rows(change.rows, "label_object_change"):
         entry = tuple(row[name] for name in _OBJECT_COLUMNS)
         objects.setdefault((row["label"], row["raster_id"]), set()).add(entry)
     return BuiltFiles(files, objects, change.event)
+
+
+def _read_checksums(row: Mapping[str, Any]) -> Checksums:
+    return Checksums(row["size"], row["md5"], row["sha256"])
 
 
 def _list_rows(tables: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

@@ -163,7 +163,8 @@ class _EventRerun:
             if problem := replay.problems.get(key):
                 yield self._make_result(file, "not made", problem)
             elif key not in built.files:
-                what = "the command did not write it again" if key in replay.planned else "it is not planned again"
+                is_output = key in replay.planned or key[0] is None
+                what = "the command did not write it again" if is_output else "it is not planned again"
                 yield self._make_result(file, "not made", what)
             else:
                 yield self._compare_file(file, built.files[key], self._count_other_objects(logged, built, file))
