@@ -42,7 +42,8 @@ def make_footprints(grids: Sequence[Grid]) -> Polygons:
     rings = [_densify_ring(find_grid_corners(grid)) for grid in grids]
     polygons = _make_polygons(_project_rings(rings, [grid.crs for grid in grids], WGS84))
     footprints = [
-        shapely.Polygon() if _is_outside(polygon) else _cut(polygon, cut_at_antimeridian) for polygon in polygons
+        shapely.Polygon() if _is_outside(polygon) else _cut_footprint(polygon, cut_at_antimeridian)
+        for polygon in polygons
     ]
     return np.array(footprints, dtype=np.object_)
 
@@ -108,7 +109,7 @@ def _is_outside(polygon: Any) -> bool:
     return bool(polygon.is_empty or np.abs(polygon.bounds).max() > 720.0)
 
 
-def _cut(polygon: Any, cut_at_antimeridian: Any) -> Any:
+def _cut_footprint(polygon: Any, cut_at_antimeridian: Any) -> Any:
     try:
         return cut_at_antimeridian(polygon, repair=True)
     except ValueError:

@@ -85,9 +85,7 @@ def audit_dataset(
         layout = read_release_layout(contents, None if split is None else str(split))
         return _check_layout(str(path), folder, layout, options, checks, findings)
     if (folder / GEOGRAPHER_FOLDER).is_dir():
-        raise UsageError(
-            f"'{path}' is a dataset of geographer. Use certify and verify, or audit a release of it."
-        )
+        raise UsageError(f"'{path}' is a dataset of geographer. Use certify and verify, or audit a release of it.")
     index = FolderIndex(folder)
     layout, croissant = read_layout(index, chosen)
     findings = [] if croissant is None else [*croissant.findings]

@@ -59,7 +59,7 @@ class ReleaseContents:
         return next((tag for tag in tags if isinstance(tag, str)), None) if isinstance(tags, list) else None
 
     @property
-    def position(self) -> int | None:
+    def tagged_position(self) -> int | None:
         """The position of the revision."""
         position = self.revision.get("position")
         return position if isinstance(position, int) and position > 0 else None

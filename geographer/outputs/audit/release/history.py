@@ -1,4 +1,4 @@
-"""The log of a release: rebuilt from its segments in a scratch folder, which computes every digest anew."""
+"""The log of a release: rebuilt from its segments in a scratch folder, which computes every digest again."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def rebuild_history(contents: ReleaseContents) -> Iterator[RebuiltHistory]:
             lock = parse_lock((contents.folder / LOCK_FILE).read_bytes(), LOCK_FILE)
             create_log_of_segments(root / GEOGRAPHER_FOLDER, paths, lock)
             work = UnitOfWork(root)
-            location = work.locate_revision(contents.position)
+            location = work.locate_revision(contents.tagged_position)
         except GeographerError as error:
             yield RebuiltHistory(None, str(error), is_damaged=True)
             return
