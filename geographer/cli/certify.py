@@ -45,10 +45,10 @@ def certify_command(
     else:
         for line in certificate.iter_lines():
             click.echo(line)
-    if certificate.verdict == "leaks":
+    if certificate.overall_verdict == "leaks":
         raise ConflictError(
             f"the subsets of split '{split}' leak. Run geographer split with --by overlap, --buffer or "
             "--near-duplicates, or remove one raster of each pair."
         )
-    if certificate.verdict != "holds":
+    if certificate.overall_verdict != "holds":
         raise NotFoundError(f"split '{split}' has no two subsets with rasters. Assign rasters with geographer split.")

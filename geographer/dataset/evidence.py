@@ -88,7 +88,7 @@ class EvidenceReader(TableReader):
 
         Nothing that the split declared is believed: the rasters of different subsets are compared by the features that
         they show, by windows and ground, by distance, and by pixels if asked for. Equal datasets give equal bytes
-        (`encode`); `to_dict` follows `schemas/certificate.v1.json`.
+        (`encode_json`); `to_dict` follows `schemas/certificate.v1.json`.
 
         Args:
             split: The split's name.

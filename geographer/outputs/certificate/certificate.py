@@ -45,7 +45,7 @@ class Certificate(NamedTuple):
     parameters: Mapping[str, Any]
 
     @property
-    def verdict(self) -> str:
+    def overall_verdict(self) -> str:
         """Return 'leaks' if a level does not hold, 'nothing to compare' with fewer than two subsets, else 'holds'."""
         if any(level.holds is False for level in self.levels):
             return LEAKS
@@ -67,16 +67,16 @@ class Certificate(NamedTuple):
             "not_covered": self.rasters.describe_left_out(),
             "parameters": dict(self.parameters),
             "levels": {level.name: level.to_dict() for level in self.levels},
-            "verdict": self.verdict,
+            "verdict": self.overall_verdict,
         }
 
-    def encode(self) -> bytes:
+    def encode_json(self) -> bytes:
         """Return the certificate as a file: JSON in UTF-8 with sorted keys; it does not depend on machine or time."""
         return json.dumps(self.to_dict(), indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
     def write(self, path: str | Path) -> None:
         """Write the certificate to a file."""
-        write_atomic(Path(path), self.encode())
+        write_atomic(Path(path), self.encode_json())
 
     def iter_lines(self) -> Iterator[str]:
         """Yield the certificate as sentences."""
@@ -92,13 +92,15 @@ class Certificate(NamedTuple):
             yield f"  {format_count(len(ids), 'raster')} {_PHRASES.get(why, why)}: {', '.join(ids[:_MAX_SHOWN])}{more}"
         for level in self.levels:
             yield from _iter_level_lines(level)
-        yield f"Verdict: {_VERDICTS[self.verdict]}"
+        yield f"Verdict: {_VERDICTS[self.overall_verdict]}"
         if unchecked := [_TITLES[level.name].lower() for level in self.levels if level.holds is None]:
             yield f"Not checked: {', '.join(unchecked)}."
 
     def _repr_html_(self) -> str:
         levels = {level.name: {"holds": level.holds, "reason": level.reason, **level.counts} for level in self.levels}
-        return render_fields("Certificate", {"split": self.split, "verdict": self.verdict, **self.revision, **levels})
+        return render_fields(
+            "Certificate", {"split": self.split, "verdict": self.overall_verdict, **self.revision, **levels}
+        )
 
 
 _VERDICTS: Final = {

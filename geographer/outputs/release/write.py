@@ -18,7 +18,7 @@ from geographer.outputs.export_folder import EXPORTED_TABLES, export_folder
 from geographer.outputs.manifest import MANIFEST, compute_sha256, encode_manifest, read_manifest
 from geographer.outputs.release import documents
 from geographer.outputs.release.band_names import read_band_names
-from geographer.outputs.release.citation import NO_LICENCE, Creators, write_bibtex, write_citation_file
+from geographer.outputs.release.citation import Creators, write_bibtex, write_citation_file
 from geographer.outputs.release.croissant import make_croissant
 from geographer.outputs.release.deposit import METADATA, archive_folders, make_deposit_metadata
 from geographer.outputs.release.facts import ReleaseFacts, read_facts
@@ -38,6 +38,7 @@ from geographer.outputs.release.layout import (
     SIGNATURES,
     FileFacts,
 )
+from geographer.outputs.release.licences import NO_LICENCE
 from geographer.outputs.release.provenance import make_provenance
 from geographer.outputs.release.ro_crate import make_ro_crate
 from geographer.outputs.release.schemas import copy_schemas
@@ -97,7 +98,7 @@ def write_release(work: UnitOfWork, tag: str, folder: Path, audience: Audience |
             raise NotFoundError(f"'{tag}' is not a tag. geographer tags lists them.")
         _require_description(facts)
         certificates = {
-            split: certify_split(work, revision, split, duplicates=True).encode() for split in facts.list_splits()
+            split: certify_split(work, revision, split, duplicates=True).encode_json() for split in facts.list_splits()
         }
         with _use_one_thread(revision), _open_staging(folder, audience) as staging:
             export_folder(revision, work.file_store, staging)

@@ -59,7 +59,7 @@ def test_bond_refuses_and_moves(dataset):
     assert (pair["a"], pair["b"]) == ("0", "turned")
     assert payload["recipe"]["parameters"]["near_duplicates"] is True
     dataset.tag("bound")
-    assert dataset.certify_split("parts", duplicates=True).verdict == "holds"
+    assert dataset.certify_split("parts", duplicates=True).overall_verdict == "holds"
 
 
 def test_update_finds_new_pairs(dataset, tmp_path):

@@ -113,7 +113,9 @@ def list_pairs(level):
 
 
 def require_valid(certificate):
-    Draft202012Validator(SCHEMAS["certificate.v1.json"], registry=REGISTRY).validate(json.loads(certificate.encode()))
+    Draft202012Validator(SCHEMAS["certificate.v1.json"], registry=REGISTRY).validate(
+        json.loads(certificate.encode_json())
+    )
 
 
 def test_levels_agree_with_oracle(dataset):
@@ -135,8 +137,8 @@ def test_levels_agree_with_oracle(dataset):
         ]
         expected = min(measure_distance(a, b) for a in sides[0] for b in sides[1])
         assert row["distance_m"] == pytest.approx(expected, rel=1e-5, abs=0.01)
-    assert certificate.verdict == "leaks"
-    assert certificate.encode() == dataset.certify_split("chips", buffer=50).encode()
+    assert certificate.overall_verdict == "leaks"
+    assert certificate.encode_json() == dataset.certify_split("chips", buffer=50).encode_json()
 
 
 def test_distance_of_separate_subsets(dataset):
@@ -147,7 +149,7 @@ def test_distance_of_separate_subsets(dataset):
     distances = {pair: measure_distance(*(members[name][1] for name in pair)) for pair in pairs}
     assert list_pairs(near) == {pair for pair, distance in distances.items() if distance <= 20_000}
     assert near["subsets"][0]["distance_m"] == pytest.approx(min(distances.values()), rel=1e-6)
-    assert dataset.certify_split("tiles", buffer=5_000).verdict == "holds"
+    assert dataset.certify_split("tiles", buffer=5_000).overall_verdict == "holds"
 
 
 def test_near_duplicates_are_found(dataset):
@@ -215,7 +217,7 @@ def test_uncovered_rasters_are_named(dataset, tmp_path):
     assert copy.certify_split("chips").to_dict()["empty_subsets"] == ["val"]
     copy.remove_rasters([row["raster_id"] for row in copy.splits().to_pylist() if row["part"] == "test"])
     alone = copy.certify_split("chips", duplicates=True)
-    assert alone.verdict == "nothing to compare"
+    assert alone.overall_verdict == "nothing to compare"
     assert all(level["holds"] is None for level in alone.to_dict()["levels"].values())
     require_valid(alone)
 
@@ -231,7 +233,7 @@ def test_command_prints_and_writes(dataset, tmp_path):
     path = tmp_path / "certificate.json"
     text = run_command(dataset.root, "certify", "--split", "tiles", "--buffer", "5000", "--to", str(path))
     assert "Verdict: the subsets share nothing" in text
-    assert path.read_bytes() == dataset.certify_split("tiles", buffer=5000).encode()
+    assert path.read_bytes() == dataset.certify_split("tiles", buffer=5000).encode_json()
     assert json.loads(run_command(dataset.root, "certify", "--split", "tiles", "--json"))["verdict"] == "holds"
     with pytest.raises(ConflictError, match="the subsets of split 'chips' leak"):
         run_command(dataset.root, "certify", "--split", "chips")
