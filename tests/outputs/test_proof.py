@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from examples import check_proof as script
 from geographer import Dataset
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError
 from tests import REPOSITORY
@@ -29,6 +30,8 @@ OBJECTS = {
     "class:quarry": "class:quarry",
     "split:parts/around/a_q1": "split:parts/around/a_q1",
 }
+UNREADABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
+"""What the script turns into an error without a traceback."""
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def test_object_is_proven(dataset, roots, tmp_path, name, shown):
     report = check_proof(proof, roots["v2"][0], folder=tmp_path)
     assert report is not None
     assert report.splitlines() == [
-        *(f"{key}: {text}" for key, text in proof["row"]["fields"]),
+        *(f"{key}: {text}" for key, text in proof["row"]["fields"] if text is not None),
         f"proven: {proof['entry']}",
     ]
     assert check_proof(proof, roots["v1"][0], folder=tmp_path) is None
@@ -93,17 +96,51 @@ def test_altered_proofs_are_refused(dataset, roots, tmp_path):
     for alter in (
         lambda altered: altered["row"]["fields"][0].__setitem__(1, "p4"),
         lambda altered: altered["row"]["fields"][2].__setitem__(1, None),
+        lambda altered: altered["row"]["fields"][2].__setitem__(0, "crs"),
+        lambda altered: altered["row"]["fields"][0].__setitem__(0, "sha256"),
         lambda altered: altered["row"].__setitem__("table", "class_change"),
         lambda altered: altered["path"].__setitem__(0, "0" * 64),
+        lambda altered: altered["path"].__setitem__(0, altered["path"][0][:-2]),
         lambda altered: altered["path"].pop(),
         lambda altered: altered["path"].append("0" * 64),
         lambda altered: altered.__setitem__("index", altered["index"] + 1),
+        lambda altered: altered.__setitem__("index", str(altered["index"])),
+        lambda altered: altered.__setitem__("size", float("nan")),
         lambda altered: altered.__setitem__("size", altered["index"]),
+        lambda altered: altered.__setitem__("entry", "feature " + "0" * 64),
+        lambda altered: altered.__setitem__("row", None) or altered.__setitem__("entry", "class " + "0" * 64),
+        lambda altered: altered.__setitem__("object", "feature:p4"),
+        lambda altered: altered.__setitem__("file", {"path": "rasters/a.tif"}),
+        lambda altered: altered.__setitem__("root", roots["v1"][0]),
+        lambda altered: altered["tag"].__setitem__("merkle_root", roots["v1"][0]),
     ):
         altered = deepcopy(proof)
         alter(altered)
-        assert check_proof(altered, roots["v2"][0], folder=tmp_path) is None
-    assert check_proof({**proof, "entry": "feature " + "0" * 64}, roots["v2"][0], folder=tmp_path) is not None
+        with pytest.raises((SystemExit, *UNREADABLE)):
+            script.check_proof(altered, roots["v2"][0], None, None)
+    assert check_proof({}, roots["v2"][0], folder=tmp_path) is None
+    assert check_proof(proof, roots["v2"][0], "--old", roots["v1"][1], folder=tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "[" * 100_000, '{"size": ' + "9" * 5_000 + "}", "\udcff", '{"path": [], "path": []}', "null"]
+)
+def test_damaged_documents_are_refused(tmp_path, content):
+    (tmp_path / "proof.json").write_text(content, errors="surrogateescape")
+    with pytest.raises((SystemExit, *UNREADABLE)):
+        script.check_proof(script.read_proof(str(tmp_path / "proof.json")), "0" * 64, None, None)
+
+
+def test_unprintable_text_cannot_forge_lines(dataset, tmp_path):
+    dataset = Dataset.open(shutil.copytree(dataset.root, tmp_path / "dataset"))
+    name = "x\u202ey\nproven: feature 0"
+    features = {"type": "Feature", "properties": {"id": name}, "geometry": {"type": "Point", "coordinates": [0, 0]}}
+    (tmp_path / "one.geojson").write_text(json.dumps(features))
+    dataset.add_features(tmp_path / "one.geojson", as_class="quarry")
+    dataset.tag("v4")
+    proof = dataset.prove_object(f"feature:{name}")
+    lines = script.check_proof(json.loads(json.dumps(proof)), proof["root"], None, None)
+    assert lines[0] == r"feature_id: 'x\u202ey\nproven: feature 0'"
 
 
 def test_event_is_proven(dataset, roots, tmp_path):
@@ -122,11 +159,15 @@ def test_log_of_tag_is_part_of_later_log(dataset, roots, tmp_path):
     assert list_schema_faults(proof) == []
     assert (proof["first_size"], proof["size"]) == (V1, HEAD - 1)
     report = check_proof(proof, roots["v2"][1], "--old", roots["v1"][1], folder=tmp_path)
-    assert report == f"proven: the log of {HEAD - 1} events begins with the older one of {V1} events\n"
+    assert (
+        report == f"proven: the log with the root {roots['v2'][1]} begins with the one with the root {roots['v1'][1]}\n"
+    )
     assert check_proof(proof, roots["v2"][1], "--old", roots["v2"][1], folder=tmp_path) is None
     assert check_proof(proof, roots["v1"][1], "--old", roots["v1"][1], folder=tmp_path) is None
     assert check_proof(proof, roots["v2"][1], folder=tmp_path) is None
     altered = {**proof, "path": [proof["path"][0][::-1], *proof["path"][1:]]}
+    assert check_proof(altered, roots["v2"][1], "--old", roots["v1"][1], folder=tmp_path) is None
+    altered = {**proof, "first_root": roots["v2"][1]}
     assert check_proof(altered, roots["v2"][1], "--old", roots["v1"][1], folder=tmp_path) is None
     same = dataset.prove_object("tag:v2", "v2")
     assert check_proof(same, roots["v2"][1], "--old", roots["v2"][1], folder=tmp_path) is not None
