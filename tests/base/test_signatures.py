@@ -111,10 +111,23 @@ def test_forms_of_a_key_are_one_key(tmp_path):
     keys = read_trusted_keys(tmp_path / "lines")
     assert [(found.names, found.namespaces, found.blob) for found in keys] == [
         ("ada lovelace", ("git",), blob),
-        ("ada@laptop", (), blob),
+        ("ada@laptop", None, blob),
     ]
     (pem,) = read_trusted_keys(tmp_path / "key.pub")
     assert (pem.names, pem.blob) == ("key.pub", blob)
+
+
+def test_curve_without_ssh_form_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="of a type that cannot sign here"):
+        Signer(write_key(tmp_path / "key", "secp256k1"))
+
+
+def test_options_are_no_name(tmp_path):
+    """A line of `allowed_signers` begins with a name: without one, options would be read as the name."""
+    blob = decode_public_key(Signer(write_key(tmp_path / "key")).public_key)
+    (tmp_path / "keys").write_text(f'namespaces="git" ssh-ed25519 {b64encode(blob).decode()}\n')
+    with pytest.raises(UsageError, match="line 1 of"):
+        read_trusted_keys(tmp_path / "keys")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +137,14 @@ def test_forms_of_a_key_are_one_key(tmp_path):
         ('namespaces="git,geo*"', None),
         ('valid-after="20260101",valid-before="20270101"', None),
         ('namespaces="git"', "may sign for the namespaces git only, not for geographer"),
+        ('namespaces="!geographer,*"', "may sign for the namespaces !geographer, * only, not for geographer"),
+        ('namespaces=""', "may sign for the namespaces  only, not for geographer"),
         ('namespaces="git",valid-after="2020"', "unreadable"),
+        ("valid-before=20200101", "unreadable"),
+        ('valid-befor="20200101"', "unreadable"),
+        ('valid-before="20200101",valid-before="20990101"', "unreadable"),
+        ('namespaces="git" further', "unreadable"),
+        ('namespaces="git', "unreadable"),
         ('valid-after="20270101Z"', "is valid from 2027-01-01 on only"),
         ('valid-before="202606011200Z"', "was valid until 2026-06-01 only"),
     ],

@@ -24,6 +24,7 @@ from geographer.base.signatures.ssh_format import make_ssh_signature
 
 PASSPHRASE_VARIABLE: Final = "GEOGRAPHER_KEY_PASSPHRASE"
 _FORMS: Final = "Use an Ed25519 key in PEM, a private key of OpenSSH, or the .pub file of a key in an SSH agent."
+_SSH_CURVES: Final = {"secp256r1", "secp384r1", "secp521r1"}
 _MAX_BYTES: Final = 1 << 20
 
 
@@ -142,7 +143,8 @@ def _load_private_key(path: Path, content: bytes) -> Any:
         if b"BEGIN OPENSSH" in content:
             return None
         raise UsageError(f"the type of the key in '{path}' is not supported: {error}. {_FORMS}") from error
-    if not isinstance(key, ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+    is_of_curve = isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in _SSH_CURVES
+    if not (is_of_curve or isinstance(key, ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey)):
         raise UsageError(f"the key in '{path}' is of a type that cannot sign here. {_FORMS}")
     return key
 

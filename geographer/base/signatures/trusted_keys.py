@@ -14,7 +14,7 @@ from geographer.base.errors import NotFoundError, UsageError
 from geographer.base.signatures.public_keys import PEM_HEADER, SignatureError, decode_public_key, read_strings
 
 _PEM: Final = re.compile(rf"{PEM_HEADER}.*?-----END PUBLIC KEY-----", re.DOTALL)
-_OPTION: Final = re.compile(r'([\w-]+)(?:="([^"]*)")?(?:,|$)')
+_OPTION: Final = re.compile(r'(cert-authority|namespaces|valid-after|valid-before)(?:="([^"]*)")?(?:,(?=.)|$)', re.I)
 _KEY: Final = re.compile(
     r"(?:^|\s)(?P<kind>(?:sk-)?(?:ssh|ecdsa)-[\w.@-]+)\s+(?P<blob>[A-Za-z0-9+/]{20,}={0,2})(?=\s|$)"
 )
@@ -26,20 +26,22 @@ class TrustedKey(NamedTuple):
     Attributes:
         names: Whose key it is: the principals of the line, such as `ada@example.org`, or the name of the file.
         blob: The key in SSH's wire format.
-        namespaces: Patterns of namespaces that it may sign for; empty: all.
+        namespaces: Patterns of namespaces that it may sign for, `!` before those that it may not; None: all.
         valid_after, valid_before: When it may sign, in UTC; None: always.
     """
 
     names: str
     blob: bytes
-    namespaces: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] | None = None
     valid_after: datetime | None = None
     valid_before: datetime | None = None
 
     def find_restriction(self, namespace: str, time: datetime) -> str | None:
         """Return why the key may not sign for a namespace at a time in UTC; None if it may."""
-        if self.namespaces and not any(fnmatchcase(namespace, pattern) for pattern in self.namespaces):
-            return f"may sign for the namespaces {', '.join(self.namespaces)} only, not for {namespace}"
+        if self.namespaces is not None:
+            matching = [pattern for pattern in self.namespaces if fnmatchcase(namespace, pattern.removeprefix("!"))]
+            if not matching or any(pattern.startswith("!") for pattern in matching):
+                return f"may sign for the namespaces {', '.join(self.namespaces)} only, not for {namespace}"
         if self.valid_after and time < self.valid_after:
             return f"is valid from {self.valid_after:%Y-%m-%d} on only"
         if self.valid_before and time >= self.valid_before:
@@ -55,7 +57,7 @@ def read_trusted_keys(path: Path) -> list[TrustedKey]:
         UsageError: it has no public key, or a line that cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise NotFoundError(f"no file '{path}' with trusted keys. Use an allowed_signers file, or PEM.") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -79,14 +81,15 @@ def _parse_lines(text: str, path: Path) -> Iterator[TrustedKey]:
             if match is None or read_strings(blob, 1)[0] != match["kind"].encode():
                 raise ValueError("no key")
             names, options = _split_names(line[: match.start()].strip())
-            parsed = {name.lower(): value for name, value in _OPTION.findall(options.strip())}
+            parsed = _parse_options(options.strip())
             if "cert-authority" not in parsed:
                 times = (_parse_time(parsed.get(name)) for name in ("valid-after", "valid-before"))
-                spaces = tuple(filter(None, parsed.get("namespaces", "").split(",")))
+                spaces = tuple(parsed["namespaces"].split(",")) if "namespaces" in parsed else None
                 yield TrustedKey(names or line[match.end() :].strip() or path.name, blob, spaces, *times)
         except (ValueError, SignatureError) as error:
             raise UsageError(
-                f"line {number} of '{path}' has no public key that can be read. Write: NAME ssh-ed25519 AAAA…"
+                f"line {number} of '{path}' has no public key or options that can be read. Write: NAME ssh-ed25519 "
+                'AAAA…, or NAME namespaces="geographer",valid-before="20270101" ssh-ed25519 AAAA…'
             ) from error
 
 
@@ -94,7 +97,22 @@ def _split_names(text: str) -> tuple[str, str]:
     """Return the names at the beginning of a line, which are quoted if they have spaces, and the options after them."""
     match = re.match(r'"(?P<quoted>[^"]*)"|(?P<plain>\S*)', text)
     assert match is not None
+    if _OPTION.match(match["plain"] or ""):
+        raise ValueError("options without a name")
     return match["quoted"] or match["plain"] or "", text[match.end() :]
+
+
+def _parse_options(text: str) -> dict[str, str]:
+    """Return the values of options; ValueError for what OpenSSH refuses, too: unknown, repeated or without quotes."""
+    parsed: dict[str, str] = {}
+    place = 0
+    while place < len(text):
+        match = _OPTION.match(text, place)
+        if match is None or match[1].lower() in parsed or (match[2] is None) != (match[1].lower() == "cert-authority"):
+            raise ValueError("an option that cannot be read")
+        parsed[match[1].lower()] = match[2] or ""
+        place = match.end()
+    return parsed
 
 
 def _parse_time(text: str | None) -> datetime | None:
