@@ -9,7 +9,7 @@ from geographer.algorithms.connected_components import NO_LINKS, Bools, Ints, Li
 from geographer.algorithms.near_duplicates.descriptor import Halves, Singles
 from geographer.algorithms.near_duplicates.wave_vectors import make_symmetry_basis
 
-MIN_SIMILARITY: Final = 0.55
+MIN_SIMILARITY: Final = 0.58
 """Signatures that are less similar, under the best orientation, are of other images."""
 BLOCK_SIZE: Final = 1024
 """How many images are compared with as many others at a time: six matrices of 4 MB."""

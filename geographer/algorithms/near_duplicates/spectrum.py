@@ -21,6 +21,8 @@ COMPRESSION_NOISE: Final = 2.5
 """Standard deviation that JPEG compression may add to a pixel of 8 bits, in its units; other types are scaled to it."""
 NOISE_DOUBLING: Final = 0.16
 """Cycles per pixel at which compression adds twice as much noise; four times as far, 17 times as much."""
+ROUNDING_UNIT: Final = 0.3
+"""The least such unit of whole numbers, which are rounded."""
 RANGE_DEVIATIONS: Final = 6.0
 """How many standard deviations of other types than 8 bits are scaled to the 255 steps of 8 bits."""
 
@@ -77,6 +79,7 @@ def estimate_noise(pixels: Floats, dtype: np.dtype[Any]) -> Floats:
     unit = np.ones(len(pixels))
     if dtype.kind not in "iu" or dtype.itemsize > 1:
         unit = RANGE_DEVIATIONS * pixels.std(axis=(1, 2)) / 255.0
+        unit = np.maximum(unit, ROUNDING_UNIT) if dtype.kind in "iu" else unit
     columns, rows = _make_projection(pixels.shape[2])[0], _make_projection(pixels.shape[1])[0]
     return np.asarray(COMPRESSION_NOISE * unit * np.sqrt((columns @ columns) * (rows @ rows)))
 
