@@ -224,6 +224,10 @@ def test_verify_requires_signatures(dataset, tmp_path):
     assert list_findings(dataset, "@1", signatures=True) == [("unsigned tag", "@1")]
     dataset.tag("v1", sign=write_key(tmp_path / "key"))
     assert list_findings(dataset, "v1", signatures=True) == []
+    note = "who recorded the events after @2: no signature of a tag covers them"
+    assert (note in dataset.verify(signatures=True).report.not_checked) == (
+        note not in dataset.verify().report.not_checked
+    )
     assert list_findings(dataset, timestamps=True) == [("tag without time stamp", "v1")]
     assert "signature of v1 by" in run_command(dataset.root, "verify", "v1", "--signature")
     for content in ("", "ada ssh-ed25519 AAAA\n", "-----BEGIN PRIVATE KEY-----"):
@@ -232,6 +236,13 @@ def test_verify_requires_signatures(dataset, tmp_path):
             dataset.verify(signatures=tmp_path / "keys")
     with pytest.raises(NotFoundError, match="no file"):
         dataset.verify(signatures=tmp_path / "none")
+
+
+def test_log_without_tags_is_not_signed(empty_dataset):
+    """A forger can leave out the tags, too."""
+    dataset = Dataset.open(empty_dataset)
+    for result in (dataset.verify(signatures=True), dataset.verify(timestamps=True)):
+        assert [finding.kind for finding in result] == ["unsigned tag"]
 
 
 @pytest.mark.parametrize("is_stripped", [False, True])

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Final, NamedTuple
 
+import duckdb
+
 from geographer.base.errors import UsageError
+from geographer.storage.database.connection import open_cursor, set_branch
+from geographer.storage.log.ancestry import read_ancestry
+from geographer.storage.log.branches import read_branch
 from geographer.storage.log.check import Finding
 from geographer.storage.log.log_root import compute_log_roots
 from geographer.storage.queries.logged_content import DigestKind, LoggedContent
@@ -15,6 +21,10 @@ from geographer.storage.workspace.verify_report import list_names
 _DIGEST: Final = re.compile(r"[0-9a-f]{6,64}")
 _MAX_OTHER_REVISIONS: Final = 100
 """How many revisions without a name are compared by content; each reads and sorts all rows of the revision."""
+_OTHER_CHAINS: Final = (
+    "SELECT branch, position, digest FROM log.chain JOIN log.event USING (event_key) WHERE branch <> $branch "
+    "ORDER BY branch, position"
+)
 
 
 class RevisionNames(NamedTuple):
@@ -53,6 +63,40 @@ def find_expected_digest(
     if matches and position is None:
         return matches, None
     return [], Finding("digest not found", expected, None, search.describe_failure(position, matches))
+
+
+def find_merged_digest(
+    connection: duckdb.DuckDBPyConnection, expected: str, revisions: RevisionNames, tags: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Return what a digest is the digest of in the histories that were merged, whose events are in other chains.
+
+    `tags` are the names of tags by the digests of their events.
+    """
+    matches: dict[str, None] = {}
+    for branch, digests in _iter_merged_chains(connection, revisions):
+        with closing(open_cursor(connection)) as cursor:
+            set_branch(cursor, branch)
+            chain = RevisionNames(digests, {at: tags[digest] for at, digest in digests.items() if digest in tags})
+            found, _ = find_expected_digest(expected, None, chain, LoggedContent(cursor))
+            matches |= dict.fromkeys(f"{match} of a merged history" for match in found)
+    return list(matches)
+
+
+def _iter_merged_chains(
+    connection: duckdb.DuckDBPyConnection, revisions: RevisionNames
+) -> Iterator[tuple[str, dict[int, str]]]:
+    """Yield each chain with events that lead to the head and are not in its chain, up to the last of these events."""
+    own = revisions.event_digests
+    merged = read_ancestry(connection).list_ancestors([own[max(own)]]).difference(own.values()) if own else set()
+    chains: dict[str, dict[int, str]] = {}
+    values = {"branch": read_branch(connection)}
+    for branch, position, digest in connection.execute(_OTHER_CHAINS, values).fetchall() if merged else ():
+        chains.setdefault(branch, {})[position] = digest
+    for branch, digests in chains.items():
+        last = max((position for position, digest in digests.items() if digest in merged), default=0)
+        if last:
+            merged = merged.difference(digests.values())
+            yield branch, {position: digest for position, digest in digests.items() if position <= last}
 
 
 class _DigestSearch:

@@ -33,7 +33,12 @@ from geographer.storage.state.digest import compute_state_digest
 from geographer.storage.state.facts import TagFact
 from geographer.storage.state.update import compute_sql_digest, is_state_unaltered, rebuild_state, update_state
 from geographer.storage.workspace.checkout import find_features_on_rasters
-from geographer.storage.workspace.expected_digest import RevisionNames, find_expected_digest, require_digest
+from geographer.storage.workspace.expected_digest import (
+    RevisionNames,
+    find_expected_digest,
+    find_merged_digest,
+    require_digest,
+)
 from geographer.storage.workspace.tracked_folders import find_unknown_dvc_files
 from geographer.storage.workspace.verify_files import DamagedFile, FileVerifier
 from geographer.storage.workspace.verify_report import Remedy, VerifyReport, VerifyResult, list_names
@@ -190,6 +195,10 @@ class _Verification:
         if self._options.expected_digest is not None:
             arguments = (self._options.position, self._names, self._content)
             matches, finding = find_expected_digest(self._options.expected_digest, *arguments)
+            if finding and self._options.position is None:
+                tags = {tag.digest: [tag.tag] for tag in self._current_tags.values()}
+                matches = find_merged_digest(self._connection, self._options.expected_digest, self._names, tags)
+                finding = None if matches else finding
             self._report.matches += [f"the expected digest is the {match}" for match in matches]
             if matches and (missing := 64 - len(self._options.expected_digest)):
                 self._report.not_checked.append(
@@ -211,10 +220,15 @@ class _Verification:
                 facts = self._compute_statement(tag, position) if tag.tag in signed else {"digest": tag.digest}
                 selected[tag.tag] = TagFacts(tag.position, facts)
         yield from SignatureVerifier(options, self._report).check_tags(selected, recorded)
-        position = self._options.position
-        if not selected and position is not None and (options.requires_signature or options.requires_time_stamp):
-            detail = "no tag names this revision, and only tags are signed"
-            yield Finding("unsigned tag", f"@{position}", position, detail, Remedy.UNSIGNED)
+        if not selected and (options.requires_signature or options.requires_time_stamp):
+            detail = f"no tag names {'this' if self._options.position else 'a'} revision, and only tags are signed"
+            yield Finding("unsigned tag", f"@{self._position}", self._position, detail, Remedy.UNSIGNED)
+        elif options.requires_signature and self._options.position is None:
+            last = max((positions.get(tag.digest, 0) for tag in self._current_tags.values()), default=0)
+            if last < self._head:
+                self._report.not_checked.append(
+                    f"who recorded the events after @{last}: no signature of a tag covers them"
+                )
 
     def _compute_statement(self, tag: TagFact, position: int | None) -> dict[str, Any]:
         """Return what the log gives for the statement about a tag; a Merkle root only if signatures are asked for.

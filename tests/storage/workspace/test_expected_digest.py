@@ -131,3 +131,23 @@ def test_shortened_digest_is_mentioned(opened, kept):
     assert dataset.verify(expect=kept["log_root"]).report.matches[-1] == (
         f"the expected digest is the log root of @{KEPT} (v1)"
     )
+
+
+def test_digests_of_merged_history_are_found(opened, kept):
+    """A colleague kept the digests of a tag; then its branch was merged into another one."""
+    shutil.rmtree(opened.root)
+    shutil.copytree(opened.root.with_name("template"), opened.root)
+    dataset = Dataset.open(opened.root)
+    dataset.create_branch("survey", "v1")
+    dataset.switch_branch("survey")
+    dataset.add_classes(["bog"])
+    dataset.tag("v2")
+    digests = dataset.tags().to_pylist()[-1]
+    dataset.switch_branch("main")
+    assert [finding.kind for finding in dataset.verify(expect=digests["digest"])] == ["digest not found"]
+    dataset.merge_branch("survey")
+    for name in kept:
+        result = dataset.verify(expect=digests[name])
+        assert not result
+        assert result.report.matches[-1].endswith(f" of @{KEPT + 1} (v2) of a merged history")
+    assert [finding.kind for finding in dataset.verify(expect="0" * 64)] == ["digest not found"]
