@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from geographer import Dataset
 from geographer.archives.eodag import EodagSource
+from geographer.base.errors import GeographerError
 from geographer.cli import geographer_command
 from geographer.demo.glaciers import find_example_data
 from tests import REPOSITORY
@@ -114,8 +115,11 @@ def run_step(command: str, folder: Path, home: Path) -> str:
         return run.stdout + run.stderr
     with pytest.MonkeyPatch.context() as patch, print_warnings():
         patch.chdir(folder)
-        result = CliRunner().invoke(geographer_command, words, catch_exceptions=False)
-    return result.stdout + result.stderr
+        result = CliRunner().invoke(geographer_command, words)
+    if result.exception and not isinstance(result.exception, GeographerError | SystemExit):
+        raise result.exception
+    error = f"Error: {result.exception}\n" if isinstance(result.exception, GeographerError) else ""
+    return result.stdout + result.stderr + error
 
 
 def run_commands(folder: Path, home: Path, commands: list[tuple[str, list[str]]]) -> Iterator[Step]:

@@ -29,9 +29,10 @@ def _describe_dataset(dataset: Any, request: DescribeDataset, *, as_json: bool) 
     elif as_json:
         output.print_json_line(known)
     else:
-        output.print_table(("field", "value"), [(name, _format_value(value)) for name, value in known.items()])
-        missing = ", ".join(name for name in QUESTIONS if name not in known)
-        click.echo(f"Not described: {missing}. Releases use what the log gives, if it can." if missing else "")
+        names = sorted(known, key=[*QUESTIONS, *known].index)
+        output.print_table(("field", "value"), [(name, _format_value(known[name])) for name in names])
+        if missing := ", ".join(name for name in QUESTIONS if name not in known):
+            click.echo(f"Not described: {missing}. Releases use what the log gives, if it can.")
 
 
 def ask_questions(known: Any) -> dict[str, Any]:
