@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from geographer.base.errors import UsageError
 from geographer.base.parameters import Parameter
-from geographer.planning.description import DESCRIPTION_EVENT, Creator, Description
+from geographer.planning.description import DESCRIPTION_EVENT, Creator, Description, make_page_url
 from geographer.planning.shared_parameters import OBJECT_SCHEMA, TEXT, TEXTS, list_values
 from geographer.storage.events.payload import EventPayload
 from geographer.storage.queries.revision import Revision
@@ -60,7 +60,7 @@ def parse_creator(text: str) -> Creator:
         )
     if (orcid := match["orcid"]) and not _is_valid_orcid(orcid):
         raise UsageError(f"invalid ORCID iD '{orcid}' of --creator: its check digit is wrong. Correct it.")
-    return Creator(match["name"].strip(), orcid or UNSET, match["affiliation"] or UNSET)
+    return Creator(" ".join(match["name"].split()), orcid or UNSET, match["affiliation"] or UNSET)
 
 
 def _is_valid_orcid(orcid: str) -> bool:
@@ -95,7 +95,7 @@ class DescribeDataset(Request, frozen=True):
         ),
     ] = ()
     licence: Annotated[str | None, _TEXT._replace(help="The licence: an SPDX identifier or a URL.")] = None
-    url: Annotated[str | None, _TEXT._replace(help="The web page of the releases.", metavar="URL")] = None
+    url: Annotated[str | None, _TEXT._replace(help="The web page of the releases, or a DOI.", metavar="URL")] = None
     keywords: Annotated[
         Sequence[str],
         Parameter(
@@ -123,7 +123,7 @@ class DescribeDataset(Request, frozen=True):
         """Plan the event.
 
         Raises:
-            UsageError: Nothing is given, a text has credentials, or there is no such collection.
+            UsageError: Nothing is given, the URL is none, a text has credentials, or there is no such collection.
         """
         from geographer.base.redaction import require_no_credentials
 
@@ -132,6 +132,8 @@ class DescribeDataset(Request, frozen=True):
             raise UsageError("nothing to describe. Give --title, --licence, --intent, --ethics …; see --help.")
         for name, value in given.items():
             require_no_credentials(name.replace("_", " "), [str(value)])
+        if self.url and not make_page_url(self.url):
+            raise UsageError(f"invalid --url '{self.url}'. Use a URL that begins with https:// or http://, or a DOI.")
         collections = {name for (name,) in revision.fetch_rows("SELECT DISTINCT collection FROM current_raster")}
         if unknown := sorted(set(given.get("source_licences", {})) - collections):
             raise UsageError(

@@ -1,6 +1,7 @@
 """The description of a dataset: what its authors say of it, and no measurement can tell."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -61,6 +62,13 @@ class KnownDescription(msgspec.Struct, frozen=True):
     def find_text(self, name: str) -> str:
         """Return a text of the description; empty if it is not described."""
         return str(self.fields.get(name, ""))
+
+
+def make_page_url(text: str) -> str:
+    """Return the URL of a web page that is given as URL or as DOI; empty if it is neither."""
+    doi = re.fullmatch(r"(?:doi:\s*)?(10\.\d{4,9}/\S+)", text.strip(), re.IGNORECASE)
+    url = f"https://doi.org/{doi[1]}" if doi else text.strip()
+    return url if re.fullmatch(r"https?://\S+", url) else ""
 
 
 def read_description(revision: Revision) -> KnownDescription:

@@ -12,12 +12,17 @@ from typing import Any, Final, NamedTuple
 from geographer.base.html import render_object
 from geographer.outputs.release import sentences
 from geographer.outputs.release.facts import ReleaseFacts, read_facts
+from geographer.outputs.release.licences import NO_LICENCE, find_spdx_identifier, make_licence_url
+from geographer.planning.description import make_page_url
 from geographer.storage.queries.revision import Revision
 
-NO_LICENCE: Final = "LicenseRef-not-stated"
-"""What stands for a licence that neither the authors nor the archives state."""
-
-_SPDX: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
+_MAX_KEYWORDS: Final = 50
+_EMAIL: Final = re.compile(r"(.*\S)\s*<[^<>]*>\s*")
+"""An author of the log with an e-mail address, which citations leave out."""
+_CFF_LICENCES: Final = re.compile(
+    r"CC0-1\.0|CC-BY(-NC)?(-SA|-ND)?-[1-4]\.0|ODbL-1\.0|ODC-By-1\.0|PDDL-1\.0|OGL-UK-[1-3]\.0|etalab-2\.0|MIT|Apache-2\.0"
+)
+"""Identifiers that CFF 1.2.0 knows; it has those that SPDX had in 2021. Others are given by their URL."""
 _LATEX: Final = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -48,11 +53,12 @@ class Creators:
 
     def __init__(self, facts: ReleaseFacts) -> None:
         fields = facts.description.fields
-        authors = dict.fromkeys(event.author for event in facts.events)
+        authors = dict.fromkeys(_EMAIL.sub(r"\1", event.author) for event in facts.events)
         self.people: list[Mapping[str, str]] = fields.get("creators") or [{"name": author} for author in authors]
         self.licence_name = facts.description.find_text("licence") or _join_licences(facts)
-        self.keywords: list[str] = fields.get("keywords") or ["remote sensing", *(item.name for item in facts.classes)]
-        self.described_url = facts.description.find_text("url")
+        classes = [item.name for item in facts.classes if item.features][: _MAX_KEYWORDS - 1]
+        self.keywords: list[str] = [*dict.fromkeys(fields.get("keywords") or ["remote sensing", *classes])]
+        self.described_url = make_page_url(facts.description.find_text("url"))
 
     @property
     def licence_url(self) -> str:
@@ -95,13 +101,6 @@ def _join_licences(facts: ReleaseFacts) -> str:
     return found.pop() or NO_LICENCE if len(found) == 1 else NO_LICENCE
 
 
-def make_licence_url(licence: str) -> str:
-    """Return the URL of a licence: of an SPDX identifier that at SPDX; a URL or another text as it is."""
-    if licence == NO_LICENCE or "://" in licence or not _SPDX.fullmatch(licence):
-        return licence
-    return f"https://spdx.org/licenses/{licence}"
-
-
 def format_reference(facts: ReleaseFacts) -> str:
     """Return the reference in one line: creators, year, title, version, URL, digests."""
     creators = Creators(facts)
@@ -135,16 +134,17 @@ def write_citation_file(facts: ReleaseFacts) -> str:
     }
     if creators.described_url:
         content["url"] = creators.described_url
-    if "://" in creators.licence_name:
-        content["license-url"] = creators.licence_name
-    elif creators.licence_name != NO_LICENCE and _SPDX.fullmatch(creators.licence_name):
-        content["license"] = creators.licence_name
+    identifier = find_spdx_identifier(creators.licence_name)
+    if identifier and _CFF_LICENCES.fullmatch(identifier):
+        content["license"] = identifier
+    elif "://" in creators.licence_url:
+        content["license-url"] = creators.licence_url
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
 
 
 def _make_cff_author(item: Mapping[str, str]) -> dict[str, str]:
-    """Return an author: a person's last word is the family name; a name of one word stays one."""
-    given, _, family = item["name"].rpartition(" ")
+    """Return an author; a name of one word stays one."""
+    given, family = split_name(item["name"])
     author = {"given-names": given, "family-names": family} if given else {"name": item["name"]}
     if given and "affiliation" in item:
         author["affiliation"] = item["affiliation"]
@@ -157,17 +157,33 @@ def write_bibtex(facts: ReleaseFacts) -> str:
     """Return the reference as a BibTeX entry of type `misc`."""
     creators = Creators(facts)
     fields = {
-        "author": " and ".join(_escape_latex(item["name"]) for item in creators.people),
+        "author": " and ".join(_make_bibtex_name(item["name"]) for item in creators.people),
         "title": f"{{{_escape_latex(sentences.make_title(facts))}}}",
         "year": facts.tag.recorded_at[:4],
         "version": _escape_latex(facts.tag.version),
-        "url": creators.described_url,
+        "url": creators.described_url.replace("{", "%7B").replace("}", "%7D"),
         "note": f"Data set. Event digest {facts.tag.digest}, content digest {facts.tag.content_digest}",
     }
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
-    first = re.sub(r"[^a-z]", "", creators.people[0]["name"].rpartition(" ")[2].lower()) or "dataset"
+    first = re.sub(r"[^a-z]", "", split_name(creators.people[0]["name"])[1].lower()) or "dataset"
     key = f"{first}{facts.tag.recorded_at[:4]}{re.sub(r'[^A-Za-z0-9]', '', facts.tag.name)}"
     return "\n".join([f"@misc{{{key},", *lines, "}", ""])
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Return the given names, empty if there are none, and the family name: before a comma, or else the last word."""
+    if name.count(",") == 1:
+        family, _, given = name.partition(",")
+        return given.strip(), family.strip()
+    given, _, family = name.strip().rpartition(" ")
+    return given.strip(), family
+
+
+def _make_bibtex_name(name: str) -> str:
+    """Return a name; in braces where BibTeX would read more than one name, or none, in it."""
+    text = _escape_latex(name)
+    is_plain = name.count(",") <= 1 and " and " not in f" {name.lower()} "
+    return text if is_plain else f"{{{text}}}"
 
 
 def _escape_latex(text: str) -> str:

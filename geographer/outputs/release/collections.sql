@@ -19,7 +19,7 @@ SELECT collection, count(*) AS rasters, count(*) FILTER (storage = 'dvc') AS fil
        list(DISTINCT height ORDER BY height) FILTER (height IS NOT NULL) AS heights,
        list(DISTINCT bands ORDER BY bands) FILTER (bands IS NOT NULL) AS bands,
        list(DISTINCT dtype ORDER BY dtype) FILTER (dtype IS NOT NULL) AS dtypes,
-       list(DISTINCT crs ORDER BY crs) AS crs, quantile_disc(ground_size, 0.5) AS resolution,
+       list(DISTINCT crs ORDER BY crs) AS crs, median(ground_size) AS resolution,
        min(acquired) AS first, max(acquired) AS last,
        list(DISTINCT licence ORDER BY licence) FILTER (licence IS NOT NULL) AS licences,
        list(DISTINCT concat_ws(' ', provider, platform) ORDER BY concat_ws(' ', provider, platform))

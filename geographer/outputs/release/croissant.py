@@ -6,7 +6,7 @@ croissant-rai-spec.html there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -82,9 +82,6 @@ _SPLITS: Final = {
     "val": f"{_NAMESPACE}ValidationSplit",
     "test": f"{_NAMESPACE}TestSplit",
 }
-_READABLE: Final = {("uint8", 1), ("uint8", 3), ("uint8", 4), ("uint16", 1)}
-"""Types and numbers of bands of GeoTIFFs that readers of Croissant, which use Pillow, open as images."""
-
 Bands = Mapping[str, list[str]]
 """The names of the bands of a collection of rasters."""
 
@@ -131,7 +128,7 @@ def make_croissant(
         **_make_responsible_ai(facts),
         **_make_provenance(facts),
         "distribution": [*_iter_distribution(facts, files, base_url, archives)],
-        "recordSet": [*_iter_record_sets(facts, files, columns, bands)],
+        "recordSet": [*_iter_record_sets(facts, files, columns)],
     }
     return {name: value for name, value in document.items() if value not in (None, [], {})}
 
@@ -279,48 +276,55 @@ def _make_file_set(folder: str, text: str, media_type: str) -> dict[str, Any]:
         "@type": "cr:FileSet",
         "@id": folder,
         "name": folder,
-        "description": f"{text} MANIFEST has the SHA-256 of each file.",
+        "description": f"{text} MANIFEST has the SHA-256 of each file, and the tables have its path.",
         "encodingFormat": media_type,
         "includes": f"{folder}/{'*.json' if media_type == 'application/json' else '*.tif'}",
     }
 
 
 def _iter_record_sets(
-    facts: ReleaseFacts, files: Files, columns: Mapping[str, Mapping[str, str]], bands: Bands
+    facts: ReleaseFacts, files: Files, columns: Mapping[str, Mapping[str, str]]
 ) -> Iterator[dict[str, Any]]:
+    parts = sorted({part.part for part in facts.parts if part.part is not None})
+    sizes = {"features": facts.features, "rasters": len(facts.collections), "parts": len(parts)}
+    targets = {name for name, size in sizes.items() if size}
     for table, types in columns.items():
         path = f"{TABLES}/{table}.parquet"
         if path in files:
-            yield _make_table(table, path, types)
-    for item in facts.collections:
-        if item.files:
-            yield _make_images(item, bands.get(item.name, []))
-    parts = sorted({part.part for part in facts.parts if part.part is not None})
+            yield _make_table(table, path, types, targets)
     if parts:
-        yield {
-            "@type": "cr:RecordSet",
-            "@id": "parts",
-            "name": "parts",
-            "description": "The parts of the splits.",
-            "dataType": "cr:Split",
-            "key": {"@id": "parts/name"},
-            "field": [
-                {"@type": "cr:Field", "@id": "parts/name", "name": "name", "dataType": "sc:Text"},
-                {"@type": "cr:Field", "@id": "parts/url", "name": "url", "dataType": ["sc:URL", "cr:Split"]},
-            ],
-            "data": [{"parts/name": part, "parts/url": _SPLITS.get(part, f"{_NAMESPACE}Split")} for part in parts],
-        }
+        yield _make_part_names(parts)
 
 
-def _make_table(table: str, path: str, types: Mapping[str, str]) -> dict[str, Any]:
-    """Return the record set of a table; lists and geometries, which Croissant has no type for, are left out."""
-    fields = [_make_field(table, path, name, _TYPES[kind]) for name, kind in types.items() if kind in _TYPES]
+def _make_part_names(parts: list[str]) -> dict[str, Any]:
+    """Return the record set of the names of parts; Croissant has its own names for the usual ones."""
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "parts",
+        "name": "parts",
+        "description": "The parts of the splits.",
+        "dataType": "cr:Split",
+        "key": {"@id": "parts/name"},
+        "field": [
+            {"@type": "cr:Field", "@id": "parts/name", "name": "name", "dataType": "sc:Text"},
+            {"@type": "cr:Field", "@id": "parts/url", "name": "url", "dataType": ["sc:URL", "cr:Split"]},
+        ],
+        "data": [{"parts/name": part, "parts/url": _SPLITS.get(part, f"{_NAMESPACE}Split")} for part in parts],
+    }
+
+
+def _make_table(table: str, path: str, types: Mapping[str, str], targets: Set[str]) -> dict[str, Any]:
+    """Return the record set of a table; lists and geometries, which Croissant has no type for, are left out.
+
+    Columns refer only to `targets`, the record sets with rows: mlcroissant cannot join an empty one.
+    """
+    fields = [_make_field(table, path, name, _TYPES[kind], targets) for name, kind in types.items() if kind in _TYPES]
     record_set = {"@type": "cr:RecordSet", "@id": table, "name": table, "description": f"The table '{table}'."}
     key = {"key": {"@id": f"{table}/{_KEYS[table]}"}} if table in _KEYS else {}
     return {**record_set, **key, "field": fields}
 
 
-def _make_field(table: str, path: str, column: str, data_type: str) -> dict[str, Any]:
+def _make_field(table: str, path: str, column: str, data_type: str, targets: Set[str]) -> dict[str, Any]:
     source = {"fileObject": {"@id": path}, "extract": {"column": column}}
     field = {
         "@type": "cr:Field",
@@ -329,30 +333,7 @@ def _make_field(table: str, path: str, column: str, data_type: str) -> dict[str,
         "dataType": data_type,
         "source": source,
     }
-    if target := _REFERENCES.get((table, column)):
+    target = _REFERENCES.get((table, column), "")
+    if target in targets:
         field["references"] = {"field": {"@id": f"{target}/{_KEYS[target]}"}}
     return field
-
-
-def _make_images(item: CollectionFacts, bands: list[str]) -> dict[str, Any]:
-    """Return the record set of the files of a collection: paths, and pixels if common readers open them as images."""
-    name, file_set = f"{item.name}_images", {"@id": f"{RASTERS}/{item.name}"}
-    source = {"fileSet": file_set, "extract": {"fileProperty": "fullpath"}}
-    fields = [{"@type": "cr:Field", "@id": f"{name}/path", "name": "path", "dataType": "sc:Text", "source": source}]
-    is_uniform = len(item.widths) == len(item.heights) == len(item.bands) == 1
-    if {(dtype, count) for dtype in item.dtypes for count in item.bands} <= _READABLE:
-        content: dict[str, Any] = {
-            "@type": "cr:Field",
-            "@id": f"{name}/content",
-            "name": "content",
-            "dataType": "sc:ImageObject",
-            "source": {"fileSet": file_set, "extract": {"fileProperty": "content"}},
-        }
-        if is_uniform:
-            content |= {"isArray": True, "arrayShape": f"{item.heights[0]},{item.widths[0]},{item.bands[0]}"}
-        if configuration := _make_bands(bands):
-            content["geocr:bandConfiguration"] = configuration
-        fields.append(content)
-    text = f"The files of collection '{item.name}'."
-    key = {"@id": f"{name}/path"}
-    return {"@type": "cr:RecordSet", "@id": name, "name": name, "description": text, "key": key, "field": fields}

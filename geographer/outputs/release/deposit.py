@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from geographer.outputs.release import sentences
-from geographer.outputs.release.citation import NO_LICENCE, Creators, format_reference
+from geographer.outputs.release.citation import Creators, format_reference, split_name
 from geographer.outputs.release.facts import ReleaseFacts
+from geographer.outputs.release.licences import find_spdx_identifier
 
 METADATA: Final = ".zenodo.json"
 MAX_FILES: Final = 100
@@ -43,7 +44,7 @@ def archive_folders(folder: Path) -> list[Path]:
 
 
 def make_deposit_metadata(facts: ReleaseFacts) -> dict[str, Any]:
-    """Return the metadata of a deposit."""
+    """Return the metadata of a deposit. Without a licence that SPDX lists it asks for the conditions of access."""
     creators = Creators(facts)
     metadata = {
         "title": sentences.make_title(facts),
@@ -51,21 +52,21 @@ def make_deposit_metadata(facts: ReleaseFacts) -> dict[str, Any]:
         "description": f"<p>{_escape_html(sentences.make_summary(facts))}</p>",
         "creators": [
             {
-                "name": ", ".join(reversed(item["name"].rsplit(" ", 1))),
+                "name": ", ".join(filter(None, reversed(split_name(item["name"])))),
                 **{key: item[key] for key in ("orcid", "affiliation") if key in item},
             }
             for item in creators.people
         ],
-        "access_right": "open" if creators.licence_name != NO_LICENCE else "restricted",
         "version": facts.tag.version,
         "publication_date": facts.tag.recorded_at[:10],
         "keywords": creators.keywords,
         "notes": _escape_html(format_reference(facts)),
         "language": "eng",
     }
-    if creators.licence_name != NO_LICENCE:
-        metadata["license"] = creators.licence_name.lower()
-    return metadata
+    if identifier := find_spdx_identifier(creators.licence_name):
+        return metadata | {"access_right": "open", "license": identifier.lower()}
+    conditions = f"<p>Licence: {_escape_html(creators.licence_name)}</p>"
+    return metadata | {"access_right": "restricted", "access_conditions": conditions}
 
 
 def _escape_html(text: str) -> str:

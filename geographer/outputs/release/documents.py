@@ -5,6 +5,7 @@ Source of the datasheet's questions: T. Gebru et al., Datasheets for Datasets, h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -42,7 +43,7 @@ def write_readme(facts: ReleaseFacts, names: Iterable[str], *, is_packed: bool) 
     unpack = "First unpack the archives here: `for f in *.zip; do unzip -q $f && rm $f; done`. " if is_packed else ""
     texts = {**FILE_TEXTS} | {f"{name}/": text for name, text in FOLDER_TEXTS.items()}
     listed = "\n".join(f"| `{name}` | {texts[name]} |" for name in sorted(names) if name in texts)
-    return f"""# {sentences.make_title(facts)}
+    return _escape_html(f"""# {sentences.make_title(facts)}
 
 {sentences.make_summary(facts)}
 
@@ -69,7 +70,7 @@ computes the digests of the log and the leakage between the parts of the splits.
 ## Cite it
 
 {format_reference(facts)}
-"""
+""")
 
 
 def write_agents(facts: ReleaseFacts) -> str:
@@ -83,7 +84,7 @@ def write_agents(facts: ReleaseFacts) -> str:
         for collection in item.collections
     )
     splits = "\n".join(f"- {sentences.describe_split(facts, name)}" for name in facts.list_splits())
-    return f"""# How a program reads this release
+    return _escape_html(f"""# How a program reads this release
 
 - Paths are relative to this folder. Every file is in `MANIFEST`, a line `SHA-256  path` each.
 - `revision.json` has the digests; `content_digest` identifies the data.
@@ -109,12 +110,12 @@ def write_agents(facts: ReleaseFacts) -> str:
 
 ## Example
 
-{_EXAMPLE}"""
+{_EXAMPLE}""")
 
 
 def write_methods_document(facts: ReleaseFacts) -> str:
     """Return METHODS.md."""
-    return f"# Methods\n\n{sentences.write_methods(facts)}\n"
+    return _escape_html(f"# Methods\n\n{sentences.write_methods(facts)}\n")
 
 
 def write_datasheet(facts: ReleaseFacts) -> str:
@@ -123,7 +124,7 @@ def write_datasheet(facts: ReleaseFacts) -> str:
     sources = "\n".join(_describe_source(facts, item) for item in facts.collections if item.is_source)
     limits = "\n".join(f"- {limit}" for limit in sentences.list_limits(facts)) or "- None that the data show."
     people = sentences.join_words([_name_creator(item) for item in creators.people])
-    return f"""# Datasheet: {sentences.make_title(facts)}
+    return _escape_html(f"""# Datasheet: {sentences.make_title(facts)}
 
 ## Motivation
 
@@ -175,7 +176,12 @@ Licence: {creators.licence_name}. {f"Web page: {creators.described_url}." if cre
 
 The dataset is an append-only log. This is tag `{facts.tag.name}` of event {facts.tag.position}. Later tags keep it, and
 `geographer diff` says what differs.
-"""
+""")
+
+
+def _escape_html(text: str) -> str:
+    """Return Markdown in which words of the authors and names in the data are no HTML, which viewers would hide."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
 def _describe_source(facts: ReleaseFacts, item: CollectionFacts) -> str:

@@ -6,6 +6,7 @@ Source: https://www.researchobject.org/ro-crate/specification/1.3/.
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import quote
 
 from geographer.outputs.release import sentences
 from geographer.outputs.release.citation import Creators, format_reference
@@ -13,6 +14,7 @@ from geographer.outputs.release.facts import EventFacts, ReleaseFacts
 from geographer.outputs.release.layout import FILE_TEXTS, FOLDER_TEXTS, RO_CRATE, Files, find_media_type
 
 _MAX_EVENTS: Final = 1000
+_URL_LETTERS: Final = ":/?#[]@!$&'()*+,;=%-._~"
 
 
 def make_ro_crate(facts: ReleaseFacts, files: Files) -> dict[str, Any]:
@@ -24,25 +26,21 @@ def make_ro_crate(facts: ReleaseFacts, files: Files) -> dict[str, Any]:
     crate = ROCrate()
     root = crate.root_dataset
     people = [_add_person(crate, item) for item in creators.make_json_ld()]
-    licence = crate.add(
-        ContextEntity(
-            crate,
-            creators.licence_url if "://" in creators.licence_url else f"#{creators.licence_url}",
-            properties=_describe_licence(creators),
-        )
-    )
+    url = creators.licence_url
+    identifier = quote(url, safe=_URL_LETTERS) if "://" in url else _name_entity("licence", url)
+    licence = crate.add(ContextEntity(crate, identifier, properties=_describe_licence(creators)))
     crate.name = sentences.make_title(facts)
     crate.description = sentences.make_summary(facts)
     crate.datePublished = facts.tag.recorded_at[:10]
     crate.license = licence
-    root["author"] = root["creator"] = people
+    root["author"] = root["creator"] = people if len(people) > 1 else people[0]
     root["publisher"] = people[0]
     root["version"] = facts.tag.version
     root["identifier"] = [
         _add_identifier(crate, name, digest)
         for name, digest in (("event digest", facts.tag.digest), ("content digest", facts.tag.content_digest))
     ]
-    root["keywords"] = creators.keywords
+    root["keywords"] = ", ".join(creators.keywords)
     root["creditText"] = format_reference(facts)
     if creators.described_url:
         root["url"] = creators.described_url
@@ -50,8 +48,9 @@ def make_ro_crate(facts: ReleaseFacts, files: Files) -> dict[str, Any]:
         root["spatialCoverage"] = root["contentLocation"] = place
     if facts.time_range:
         root["temporalCoverage"] = "/".join(facts.time_range)
-    _add_files(crate, files, licence)
-    root["mentions"] = [_add_event(crate, event) for event in facts.events[-_MAX_EVENTS:]]
+    _add_files(crate, files)
+    events = [_add_event(crate, event) for event in facts.events[-_MAX_EVENTS:]]
+    root["mentions"] = events if len(events) > 1 else events[0]
     document = crate.metadata.generate()
     document["@graph"] = sorted(
         document["@graph"], key=lambda entity: (entity["@id"] not in {"./", RO_CRATE}, entity["@id"])
@@ -78,13 +77,18 @@ def _add_person(crate: Any, item: dict[str, Any]) -> Any:
     from rocrate.model.person import Person
 
     properties = {"name": item["name"]}
-    person = crate.add(Person(crate, item.get("@id") or f"#{item['name'].replace(' ', '-')}", properties=properties))
+    person = crate.add(Person(crate, item.get("@id") or _name_entity("person", item["name"]), properties=properties))
     if affiliation := item.get("affiliation"):
         name = affiliation["name"]
-        identifier = f"#{name.replace(' ', '-')}"
         organization = {"@type": "Organization", "name": name}
-        person["affiliation"] = crate.add(ContextEntity(crate, identifier, properties=organization))
+        entity = ContextEntity(crate, _name_entity("organization", name), properties=organization)
+        person["affiliation"] = crate.add(entity)
     return person
+
+
+def _name_entity(kind: str, name: str) -> str:
+    """Return the id of an entity that is described in the crate only: another for each kind and name, and an IRI."""
+    return f"#{kind}-{quote(name, safe='')}"
 
 
 def _add_place(crate: Any, facts: ReleaseFacts) -> Any:
@@ -105,7 +109,7 @@ def _add_place(crate: Any, facts: ReleaseFacts) -> Any:
     return entity
 
 
-def _add_files(crate: Any, files: Files, licence: Any) -> None:
+def _add_files(crate: Any, files: Files) -> None:
     """Add the files at the top, and the folders with the number and size of what they hold."""
     folders: dict[str, list[int]] = {}
     for path, file in sorted(files.items()):
@@ -121,17 +125,17 @@ def _add_files(crate: Any, files: Files, licence: Any) -> None:
             "contentSize": str(file.size),
             "sha256": file.sha256,
         }
-        crate.add_file(dest_path=path, properties=properties)["license"] = licence
+        crate.add_file(dest_path=path, properties=properties)
     for folder, sizes in folders.items():
         text = f"{FOLDER_TEXTS.get(folder, 'A folder of the release.')} {len(sizes):,} files."
         properties = {"name": folder, "description": f"{text} MANIFEST lists them.", "contentSize": str(sum(sizes))}
-        crate.add_dataset(dest_path=f"{folder}/", properties=properties)["license"] = licence
+        crate.add_dataset(dest_path=f"{folder}/", properties=properties)
 
 
 def _add_event(crate: Any, event: EventFacts) -> Any:
     from rocrate.model.contextentity import ContextEntity
 
-    author = f"#{event.author.replace(' ', '-')}"
+    author = _name_entity("person", event.author)
     if not crate.get(author):
         crate.add(ContextEntity(crate, author, properties={"@type": "Person", "name": event.author}))
     properties = {

@@ -33,7 +33,7 @@ def make_title(facts: ReleaseFacts) -> str:
     """Return the title: the described one, or the classes and numbers."""
     names = [item.name for item in facts.classes if item.features]
     subject = join_words(names[:3]) if names else "features"
-    described = facts.description.find_text("title")
+    described = " ".join(facts.description.find_text("title").split())
     return described or f"Remote-sensing dataset of {subject} ({format_count(facts.features, 'feature')})"
 
 
@@ -43,7 +43,7 @@ def make_summary(facts: ReleaseFacts) -> str:
     chips = sum(item.chips for item in facts.collections)
     rasters = sum(item.rasters for item in sources)
     sentences = [
-        facts.description.find_text("summary"),
+        " ".join(facts.description.find_text("summary").split()),
         f"{format_count(facts.features, 'feature')} of {format_count(len(facts.classes), 'class')}"
         f"{_list_classes(facts.classes)}, {format_count(rasters, 'source raster')} and {format_count(chips, 'chip')}.",
         *(describe_labels(item) for item in facts.labels),
@@ -78,7 +78,10 @@ def describe_collection(item: CollectionFacts) -> str:
 
 
 def _shorten_crs(crs: str) -> str:
-    return crs if len(crs) <= 40 else crs.partition('"')[2].partition('"')[0] or "a custom CRS"
+    if crs.startswith("EPSG:"):
+        return crs
+    name = crs.partition('"')[2].partition('"')[0]
+    return name if name and name != "unknown" else "a custom CRS"
 
 
 def _format_range(values: list[int]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from geographer.outputs.release.citation import Creators
 from geographer.outputs.release.croissant import Bands, list_licences
 from geographer.outputs.release.facts import CollectionFacts, ReleaseFacts
 from geographer.outputs.release.layout import STAC
+from geographer.outputs.release.licences import find_spdx_identifier
 from geographer.storage.queries.revision import Revision
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 _ITEMS: Final = Path(__file__).with_name("stac_items.sql")
 _BATCH: Final = 500
-_MAX_NAME: Final = 200
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~-]{0,199}")
 _DECIMALS: Final = 9
 _EXTENSIONS: Final = "https://stac-extensions.github.io"
 FILE_EXTENSION: Final = f"{_EXTENSIONS}/file/v2.1.0/schema.json"
@@ -110,9 +112,7 @@ class _CatalogueWriter:
             item.name,
             sentences.describe_collection(item),
             extent.make_extent(),
-            license=licences[0]
-            if len(licences) == 1 and " " not in licences[0] and "://" not in licences[0]
-            else "other",
+            license=_name_licence(licences[0]) if len(licences) == 1 else "other",
             stac_extensions=[VERSION_EXTENSION],
         )
         document = collection.to_dict(include_self_link=False, transform_hrefs=False)
@@ -140,8 +140,8 @@ class _CatalogueWriter:
             "geographer:splits": {part["split"]: part["part"] for part in row.parts},
         }
         properties |= _make_projection(row)
-        if row.licence and _is_identifier(row.licence):
-            properties["license"] = row.licence
+        if row.licence:
+            properties["license"] = _name_licence(row.licence)
         stac_item = pystac.Item(
             row.raster_id,
             _parse_geometry(row),
@@ -200,9 +200,9 @@ class _Extent:
 
 
 def name_item(raster_id: str, collection: str) -> str:
-    """Return the name of an item's file in the folder of its collection."""
-    name = quote(raster_id.removeprefix(f"{collection}/"), safe=" ,=+@()")
-    if len(name) > _MAX_NAME or name.startswith(".") or name.lower() == "collection":
+    """Return the name of an item's file in the folder of its collection: it is the same as path and in a URL."""
+    name = raster_id.removeprefix(f"{collection}/")
+    if not _PLAIN_NAME.fullmatch(name) or name.lower().startswith(("collection", "sha256-")):
         name = f"sha256-{hashlib.sha256(raster_id.encode()).hexdigest()}"
     return f"{name}.json"
 
@@ -274,9 +274,9 @@ def _iter_assets(row: RasterItem, bands: list[str]) -> Iterator[tuple[str, pysta
         yield f"label-{label['label']}", pystac.Asset(href, media_type=media_type, roles=roles, extra_fields=fields)
 
 
-def _is_identifier(licence: str) -> bool:
-    """Return whether a licence can be an SPDX identifier."""
-    return " " not in licence and "://" not in licence
+def _name_licence(licence: str) -> str:
+    """Return a licence as STAC names it: by its SPDX identifier, or `other`."""
+    return find_spdx_identifier(licence) or "other"
 
 
 def _make_file_fields(size: int | None, sha256: str | None) -> dict[str, Any]:
