@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -37,7 +38,12 @@ authorityKeyIdentifier = keyid
 
 
 class TimeAuthority:
-    """An authority with a root certificate in `root_file` (PEM). `faults` are statuses with which HTTP answers first."""
+    """An authority with a root certificate in `root_file` (PEM).
+
+    `faults` are statuses with which HTTP answers first; 0: it answers byte by byte, each after `delay` seconds.
+    """
+
+    delay = 0.05
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -72,7 +78,7 @@ class TimeAuthority:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 assert self.headers["Content-Type"] == "application/timestamp-query"
                 if authority.faults:
-                    self.send_error(authority.faults.pop(0))
+                    self.send_fault(authority.faults.pop(0))
                     return
                 request, response = authority._folder / "http.tsq", authority._folder / "http.tsr"
                 request.write_bytes(body)
@@ -81,6 +87,17 @@ class TimeAuthority:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+
+            def send_fault(self, status: int) -> None:
+                if status:
+                    self.send_error(status)
+                    return
+                self.send_response(200)
+                self.end_headers()
+                with suppress(OSError):
+                    for _ in range(100):
+                        self.wfile.write(b"0")
+                        time.sleep(authority.delay)
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -334,6 +334,10 @@ def test_authority_stamps_signature(dataset, tmp_path, authority, monkeypatch, f
         authority.faults = [400]
         with pytest.raises(SourceError, match="the authority answered 400"):
             dataset.tag("v2", timestamp=url)
+        authority.faults = [0]
+        monkeypatch.setattr(signatures, "_MAX_BODY_S", 0.2)
+        with pytest.raises(SourceError, match="the authority did not answer within 0 s"):
+            dataset.tag("v2", timestamp=url)
     assert run_program(folder, f"openssl ts -verify -data v2.1.stamped -in v2.1.tsr -CAfile {authority.root_file}")
     assert run_program(folder, "cmp v2.1.stamped <(cat v2.1.json; echo; base64 -w0 v2.1.sig)")
     result = dataset.verify("v2", timestamps=authority.root_file)

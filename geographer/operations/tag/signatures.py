@@ -1,10 +1,11 @@
 """Sign a statement about a tag, and have the signature time-stamped by an authority or from its response in a file."""
 
+import time
 from base64 import b64encode
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from geographer.archives.http_errors import to_source_error
 from geographer.base.errors import NotFoundError, SourceError, UsageError
@@ -23,6 +24,7 @@ from geographer.storage.events.signed_tag import (
 
 RETRY_POLICY: Final = RetryPolicy()
 _TIMEOUT_S: Final = 30.0
+_MAX_BODY_S: Final = 60.0
 _QUERY_TYPE: Final = "application/timestamp-query"
 
 
@@ -87,12 +89,25 @@ def _post_request(url: str, content: bytes, subject: str) -> bytes:
         ) as response:
             if response.status_code != requests.codes.ok:
                 raise requests.HTTPError(response=response)
-            body: bytes = response.raw.read(MAX_RESPONSE_BYTES + 1, decode_content=True)
+            return _read_body(response, subject)
+    except SourceError:
+        raise
     except Exception as error:
         found = to_source_error(error, subject, redact_text, "put them into ~/.netrc")
         message = str(found).replace("the archive", "the authority")
         raise type(found)(message, retryable=found.retryable, retry_after=found.retry_after) from error
-    return body
+
+
+def _read_body(response: Any, subject: str) -> bytes:
+    """Return the body of a response, cut off where it is too large; `SourceError` if it arrives too slowly."""
+    body, deadline = bytearray(), time.monotonic() + _MAX_BODY_S
+    for block in response.iter_content(1):
+        body += block
+        if len(body) > MAX_RESPONSE_BYTES:
+            break
+        if time.monotonic() > deadline:
+            raise SourceError(f"{subject}: the authority did not answer within {_MAX_BODY_S:.0f} s. Use another one.")
+    return bytes(body)
 
 
 def _read_response_file(path: str) -> bytes:
@@ -111,14 +126,14 @@ def _make_time_stamp(content: bytes, message: bytes, nonce: int | None) -> TimeS
     """Return the time stamp as the log keeps it; `SignatureError` if the response does not fit."""
     if len(content) > MAX_RESPONSE_BYTES:
         raise SignatureError(f"it has more than {MAX_RESPONSE_BYTES:,} bytes")
-    time = read_stamped_time(content, message, nonce)
-    stamp = TimeStamp(b64encode(content).decode(), _format_time(time))
+    stated = read_stamped_time(content, message, nonce)
+    stamp = TimeStamp(b64encode(content).decode(), _format_time(stated))
     _require_recordable(stamp.response)
     return stamp
 
 
-def _format_time(time: datetime) -> str:
-    return f"{time.replace(tzinfo=None).isoformat()}Z"
+def _format_time(stated: datetime) -> str:
+    return f"{stated.replace(tzinfo=None).isoformat()}Z"
 
 
 def _require_recordable(text: str) -> None:
