@@ -59,9 +59,9 @@ class TimeAuthority:
             has_config=False,
         )
 
-    def answer_request(self, request: Path, response: Path) -> Path:
-        """Answer a request in a file by a response in a file."""
-        self._run(f"ts -reply -queryfile {request} -out {response}")
+    def answer_request(self, request: Path, response: Path, *, has_chain: bool = False) -> Path:
+        """Answer a request in a file by a response in a file; with the chain of certificates, or the own one only."""
+        self._run(f"ts -reply -queryfile {request} -out {response}{' -chain root.pem' if has_chain else ''}")
         return response
 
     def _run(self, command: str, *, has_config: bool = True) -> None:

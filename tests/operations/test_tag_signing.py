@@ -357,7 +357,7 @@ def test_file_of_authority_stamps_signature(dataset, tmp_path, authority):
     head = dataset.show().digest
     run_command(dataset.root, "tag", "v1", "--timestamp-request", str(request))
     assert Dataset.open(dataset.root).show().digest == head
-    authority.answer_request(request, response)
+    authority.answer_request(request, response, has_chain=True)
     run_command(dataset.root, "tag", "v1", "--timestamp", str(response))
     assert list_findings(dataset, "v1", signatures=f"{key}.pub", timestamps=authority.root_file) == []
     other = TimeAuthority(tmp_path / "other")

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 
 _SHA256: Final = "2.16.840.1.101.3.4.2.1"
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_CERTIFICATES: Final = 0xA0
+_LONG_LENGTH: Final = 0x80
 MAX_RESPONSE_BYTES: Final = 1 << 17
+
+
+class _Element(NamedTuple):
+    """An element of DER: its tag, where it starts, and where its content starts and ends."""
+
+    tag: int
+    start: int
+    content: tuple[int, int]
 
 
 class TimeStampRequest(NamedTuple):
@@ -91,19 +101,47 @@ def read_certificates(path: Path) -> list[Certificate]:
         raise UsageError(f"'{path}' has no certificate that can be read. {advice}") from error
 
 
+def _sort_certificates(response: bytes) -> bytes:
+    """Return a response with its certificates in the order of DER, which `openssl ts -chain` and others do not keep.
+
+    The order says nothing, and no signature covers it; but the parser refuses another one.
+    """
+    try:
+        (whole,) = _list_elements(response, (0, len(response)))
+        token = _list_elements(response, whole.content)[1]
+        (signed_data,) = _list_elements(response, _list_elements(response, token.content)[1].content)
+        found = [part for part in _list_elements(response, signed_data.content) if part.tag == _CERTIFICATES]
+        start, end = found[0].content
+        certificates = [response[part.start : part.content[1]] for part in _list_elements(response, (start, end))]
+    except (ValueError, IndexError):
+        return response
+    return response[:start] + b"".join(sorted(certificates)) + response[end:]
+
+
+def _list_elements(data: bytes, place: tuple[int, int]) -> list[_Element]:
+    """Return the elements of DER between two places; ValueError or IndexError if they are cut off."""
+    elements, (start, end) = [], place
+    while start < end:
+        length, first = data[start + 1], start + 2
+        if length & _LONG_LENGTH:
+            digits = length & ~_LONG_LENGTH
+            length, first = int.from_bytes(data[first : first + digits], "big"), first + digits
+        if first + length > end:
+            raise ValueError("an element is cut off")
+        elements.append(_Element(data[start], start, (first, first + length)))
+        start = first + length
+    return elements
+
+
 def _parse_response(content: bytes) -> Any:
     from rfc3161_client import PKIStatus, decode_timestamp_response
 
     try:
-        parsed = decode_timestamp_response(content)
+        parsed = decode_timestamp_response(_sort_certificates(content))
         if parsed.status not in (PKIStatus.GRANTED, PKIStatus.GRANTED_WITH_MODS):
             reason = ", ".join(parsed.status_string) or f"status {parsed.status}"
             raise SignatureError(f"the authority refused the stamp: {reason}")
         _ = parsed.tst_info
     except ValueError as error:
-        if "SignedData::certificates" in str(error):
-            raise SignatureError(
-                "it holds several certificates, which cannot be read; have the authority send its own one only"
-            ) from error
         raise SignatureError("it is not a response of a time-stamping authority") from error
     return parsed
