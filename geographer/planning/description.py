@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from geographer.storage.log.ancestry import read_ancestry
+from geographer.storage.log.ancestry import locate_merged_events
 from geographer.storage.queries.revision import Revision
 
 DESCRIPTION_EVENT: Final = "dataset_described"
@@ -54,7 +54,7 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KnownDescription(msgspec.Struct, frozen=True):
-    """The description that the log gives, and the position of the last event of it in the chain; 0 without one."""
+    """What the log gives, and the position in the chain of its last event or of the merge that has it; 0 without."""
 
     fields: Mapping[str, Any]
     position: int
@@ -82,11 +82,10 @@ def read_description(revision: Revision) -> KnownDescription:
     if not rows:
         return KnownDescription({}, 0)
     chain_query = "SELECT digest, position FROM chain_event WHERE kind = $kind"
-    chain = dict(revision.fetch_rows(chain_query, {"kind": DESCRIPTION_EVENT}))
-    if others := {digest for digest, *_ in rows} - chain.keys():
-        head = revision.fetch_value("SELECT digest FROM chain_event ORDER BY position DESC LIMIT 1")
-        ancestors = read_ancestry(revision.connection).list_ancestors([head])
-        rows = [row for row in rows if row[0] in chain or row[0] in others & ancestors]
+    positions = dict(revision.fetch_rows(chain_query, {"kind": DESCRIPTION_EVENT}))
+    if not positions.keys() >= {digest for digest, *_ in rows}:
+        positions |= locate_merged_events(revision.connection)
+    rows = [row for row in rows if row[0] in positions]
     fields: dict[str, Any] = {}
     for _, text, _ in sorted(rows, key=lambda row: (row[2], row[0])):
         changes = json.loads(text)
@@ -95,4 +94,4 @@ def read_description(revision: Revision) -> KnownDescription:
         if licences:
             fields["source_licences"] = licences
     known = {name: value for name, value in fields.items() if value}
-    return KnownDescription(known, max(chain.values(), default=0))
+    return KnownDescription(known, max((positions[digest] for digest, *_ in rows), default=0))

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import closing
-from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from geographer.base.errors import ConflictError, CorruptError, UsageError, quote_names
 from geographer.base.text import format_count
-from geographer.storage.database.connection import open_cursor, set_branch
 from geographer.storage.database.dataset_folder import find_dataset_root, make_staging_folder
 from geographer.storage.history.ingest import ingest_segments
-from geographer.storage.history.segments import SUFFIX, write_segment
+from geographer.storage.history.runs import iter_runs, write_run
+from geographer.storage.history.segments import SUFFIX
 from geographer.storage.log.ancestry import read_ancestry
 from geographer.storage.log.branches import find_chain_of, read_location_digest
 from geographer.storage.log.chain import create_chain_views
@@ -23,9 +20,6 @@ from geographer.storage.workspace.chain_objects import list_chain_objects
 from geographer.storage.workspace.required_objects import RevisionSelection
 from geographer.storage.workspace.roots import list_used_roots, read_roots, set_roots
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
-
-if TYPE_CHECKING:
-    import duckdb
 
 logger = logging.getLogger(__name__)
 
@@ -96,32 +90,11 @@ def _ingest_missing(work: UnitOfWork, other: UnitOfWork, history: OtherHistory) 
     dataset = work.read_dataset_id()
     with make_staging_folder(work.root) as staging:
         with other.database.open_connection(log="r") as connection:
-            paths = [
-                _write_run(connection, run, staging / f"{number}{SUFFIX}")
-                for number, run in enumerate(_iter_runs(connection, history.missing))
-            ]
+            runs = [*iter_runs(connection, history.missing)]
+            paths = [staging / f"{number}{SUFFIX}" for number in range(len(runs))]
+            for run, path in zip(runs, paths, strict=True):
+                write_run(connection, run, path)
         ingest_segments(work.database, paths, history.digest, dataset, f"{_CHAIN}@{history.digest[:12]}")
-
-
-def _iter_runs(connection: duckdb.DuckDBPyConnection, digests: set[str]) -> Iterator[list[str]]:
-    """Yield the events in runs that follow each other in a chain, each from its last event back."""
-    ancestry, waiting = read_ancestry(connection), set(digests)
-    while waiting:
-        last = max(waiting, key=lambda digest: (ancestry.nodes[digest].generation, digest))
-        run = [*takewhile(waiting.__contains__, reversed(ancestry.list_chain(last)))]
-        yield run
-        waiting.difference_update(run)
-
-
-def _write_run(connection: duckdb.DuckDBPyConnection, run: list[str], path: Path) -> Path:
-    place = find_chain_of(connection, run[0])
-    if place is None:
-        raise CorruptError(f"the log there has no chain with the event {run[0][:12]}. See geographer verify there.")
-    with closing(open_cursor(connection)) as cursor:
-        set_branch(cursor, place.branch)
-        create_chain_views(cursor)
-        write_segment(cursor, place.position - len(run) + 1, place.position, path)
-    return path
 
 
 def _copy_objects(work: UnitOfWork, other: UnitOfWork, digest: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from geographer.base.errors import NotFoundError
 from geographer.planning.description import KnownDescription, read_description
+from geographer.storage.log.ancestry import locate_merged_events
 from geographer.storage.queries.revision import Revision
 
 _FOLDER: Final = Path(__file__).parent
@@ -20,7 +21,7 @@ _TAG: Final = """
 """
 _PREVIOUS_TAG: Final = """
     SELECT tag, tagged_position FROM state.tag
-    WHERE tagged_position < $at ORDER BY tagged_position DESC, tag DESC LIMIT 1
+    WHERE tagged_position < $at AND position <= $event ORDER BY tagged_position DESC, tag DESC LIMIT 1
 """
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S"
 
@@ -136,9 +137,12 @@ class Spread(NamedTuple):
 
 
 class EventFacts(NamedTuple):
-    """An event that leads to the revision; the recipe and the versions of software that it records."""
+    """An event that leads to the revision; the recipe and the versions of software that it records.
 
-    position: int
+    Those of a merged branch have no position.
+    """
+
+    position: int | None
     kind: str
     recorded_at: str
     author: str
@@ -146,6 +150,16 @@ class EventFacts(NamedTuple):
     digest: str
     recipe: Mapping[str, Any] | None
     software: Mapping[str, str]
+
+    @property
+    def short_title(self) -> str:
+        """The position or, in a merged branch, the beginning of the digest, and the kind."""
+        return f"@{self.position} {self.kind}" if self.position else f"{self.digest[:12]} {self.kind}"
+
+    @property
+    def entity_name(self) -> str:
+        """What names the event in documents."""
+        return f"event-{self.position or self.digest[:12]}"
 
 
 class ReleaseFacts(NamedTuple):
@@ -196,12 +210,13 @@ def read_facts(revision: Revision, tag: str) -> ReleaseFacts:
         NotFoundError: there is no such tag.
     """
     tag_facts = _read_tag(revision, tag)
-    position = {"position": revision.position}
+    merged = locate_merged_events(revision.connection)
+    merged_digests = [digest for digest, position in merged.items() if position <= revision.position]
     events = [
         EventFacts._make((*row[:6], json.loads(row[6] or "null"), json.loads(row[7] or "{}")))
-        for row in _run_sql(revision, "release_events.sql", position)
+        for row in _run_sql(revision, "release_events.sql", {"position": revision.position, "merged": merged_digests})
     ]
-    previous_tag, previous_position = _find_previous_tag(revision)
+    previous_tag, previous_position = _find_previous_tag(revision, tag_facts.event_position)
     parts = _run_sql(revision, "part_counts.sql")
     recipes = revision.fetch_rows("SELECT name, kind, parameters FROM recipes")
     return ReleaseFacts(
@@ -250,7 +265,7 @@ def _read_tag(revision: Revision, tag: str) -> ReleasedTag:
     )
 
 
-def _find_previous_tag(revision: Revision) -> tuple[str | None, int]:
-    """Return the tag of the last tagged revision before this one, and its position; None and 0 without one."""
-    rows = revision.fetch_rows(_PREVIOUS_TAG, {"at": revision.position})
+def _find_previous_tag(revision: Revision, event: int) -> tuple[str | None, int]:
+    """Return the tag of the last earlier revision, tagged before `event`, and its position; None and 0 without one."""
+    rows = revision.fetch_rows(_PREVIOUS_TAG, {"at": revision.position, "event": event})
     return (str(rows[0][0]), int(rows[0][1])) if rows else (None, 0)

@@ -63,7 +63,7 @@ def _add_event(document: Any, event: EventFacts) -> None:
     from prov.model import PROV_LABEL
 
     time = datetime.fromisoformat(event.recorded_at)
-    label = f"@{event.position} {event.kind}" + (f": {event.message}" if event.message else "")
+    label = event.short_title + (f": {event.message}" if event.message else "")
     attributes = {PROV_LABEL: label, "schema:identifier": f"urn:sha256:{event.digest}"}
     activity = document.activity(_name_event(event), None, time, attributes)
     document.wasAssociatedWith(activity, _name_agent(event.author))
@@ -105,7 +105,7 @@ def _iter_derivations(facts: ReleaseFacts) -> Iterator[tuple[str, str]]:
 
 
 def _name_event(event: EventFacts) -> str:
-    return f"geographer:event-{event.position}"
+    return f"geographer:{event.entity_name}"
 
 
 def _name_agent(name: str) -> str:

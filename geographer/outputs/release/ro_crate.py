@@ -140,10 +140,10 @@ def _add_event(crate: Any, event: EventFacts) -> Any:
         crate.add(ContextEntity(crate, author, properties={"@type": "Person", "name": event.author}))
     properties = {
         "@type": "CreateAction",
-        "name": f"@{event.position} {event.kind}",
+        "name": event.short_title,
         "endTime": event.recorded_at,
         "agent": {"@id": author},
         "identifier": f"urn:sha256:{event.digest}",
         **({"description": event.message} if event.message else {}),
     }
-    return crate.add(ContextEntity(crate, f"#event-{event.position}", properties=properties))
+    return crate.add(ContextEntity(crate, f"#{event.entity_name}", properties=properties))

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -46,7 +47,9 @@ from geographer.outputs.release.stac import write_catalogue
 from geographer.storage.database.dataset_folder import LOCK_FILE
 from geographer.storage.events.signed_tag import make_signature_files
 from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, encode_lock
+from geographer.storage.history.runs import iter_runs, write_run
 from geographer.storage.history.segments import SUFFIX, compute_segment_name, write_segment
+from geographer.storage.log.ancestry import locate_merged_events
 from geographer.storage.queries.logged_content import LoggedContent
 from geographer.storage.queries.revision import Revision
 from geographer.storage.queries.tag_signatures import read_tag_signatures
@@ -100,14 +103,31 @@ def write_release(work: UnitOfWork, tag: str, folder: Path, audience: Audience |
         certificates = {
             split: certify_split(work, revision, split, duplicates=True).encode_json() for split in facts.list_splits()
         }
-        with _use_one_thread(revision), _open_staging(folder, audience) as staging:
-            export_folder(revision, work.file_store, staging)
-            writer = _ReleaseWriter(revision, facts, staging)
-            writer.write_all(certificates, audience)
-    size = sum(file.size for file in writer.files.values())
+        with _open_staging(folder, audience) as staging:
+            files = fill_release(work, revision, facts, staging, certificates, audience)
+    size = sum(file.size for file in files.values())
     digest = compute_sha256(folder / MANIFEST)
     warnings = [*_iter_warnings(facts, audience)]
-    return ReleaseResult(tag, facts.tag.version, len(writer.files), size, digest, warnings)
+    return ReleaseResult(tag, facts.tag.version, len(files), size, digest, warnings)
+
+
+def fill_release(
+    work: UnitOfWork,
+    revision: Revision,
+    facts: ReleaseFacts,
+    folder: Path,
+    certificates: Mapping[str, bytes],
+    audience: Audience | None,
+) -> dict[str, FileFacts]:
+    """Write all files of a release, with these certificates by split, and return them by path, without the manifest.
+
+    Rasters and labels that the folder and its manifest have already are kept.
+    """
+    with _use_one_thread(revision):
+        export_folder(revision, work.file_store, folder)
+        writer = _ReleaseWriter(revision, facts, folder)
+        writer.write_all(certificates, audience)
+    return writer.files
 
 
 def _require_description(facts: ReleaseFacts) -> None:
@@ -238,11 +258,18 @@ class _ReleaseWriter:
                     self.files[relative] = self._measure_file(relative)
 
     def _write_history(self) -> None:
-        """Write the events that lead to the tag, that of the tag and later descriptions as one segment."""
-        folder = self._folder / HISTORY
-        folder.mkdir(exist_ok=True)
-        with temporary_sibling(folder / f"segment{SUFFIX}") as temporary:
-            digests = write_segment(self._revision.connection, 1, self._last_position, temporary, is_sorted=True)
+        """Write the chain up to the tag and later descriptions as one segment, and what was merged as others."""
+        connection, last = self._revision.connection, self._last_position
+        (self._folder / HISTORY).mkdir(exist_ok=True)
+        self._write_segment(lambda path: write_segment(connection, 1, last, path, is_sorted=True))
+        merged = {digest for digest, position in locate_merged_events(connection).items() if position <= last}
+        for run in iter_runs(connection, merged):
+            self._write_segment(partial(write_run, connection, run, is_sorted=True))
+
+    def _write_segment(self, write: Callable[[Path], list[str]]) -> None:
+        """Let `write` write a segment, and name it by the digests of its events."""
+        with temporary_sibling(self._folder / HISTORY / f"segment{SUFFIX}") as temporary:
+            digests = write(temporary)
             name = f"{HISTORY}/{compute_segment_name(digests)}{SUFFIX}"
             temporary.replace(self._folder / name)
         self.files[name] = self._measure_file(name)

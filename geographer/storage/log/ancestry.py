@@ -10,6 +10,8 @@ import duckdb
 from geographer.storage.log.chain import CHAIN_EVENT
 
 _EVENTS: Final = "SELECT digest, parents, generation FROM log.event"
+_CHAIN: Final = f"SELECT digest, position FROM {CHAIN_EVENT} ORDER BY position"  # noqa: S608
+_MERGES: Final = f"SELECT digest, position FROM {CHAIN_EVENT} WHERE len(parents) > 1 ORDER BY position"  # noqa: S608
 
 
 class Node(NamedTuple):
@@ -75,3 +77,17 @@ def has_merge(connection: duckdb.DuckDBPyConnection, after: int = 0) -> bool:
     """Return whether the chain has a merge event after a position."""
     query = f"SELECT 1 FROM {CHAIN_EVENT} WHERE len(parents) > 1 AND position > $after LIMIT 1"  # noqa: S608
     return connection.execute(query, {"after": after}).fetchone() is not None
+
+
+def locate_merged_events(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return the events of merged branches: their digests, and the position of the merge into the chain."""
+    merges = connection.execute(_MERGES).fetchall()
+    if not merges:
+        return {}
+    ancestry, found = read_ancestry(connection), {}
+    seen = {digest for digest, _ in connection.execute(_CHAIN).fetchall()}
+    for digest, position in merges:
+        merged = ancestry.list_ancestors(ancestry.nodes[digest].parents[1:]) - seen
+        found.update(dict.fromkeys(merged, int(position)))
+        seen |= merged
+    return found

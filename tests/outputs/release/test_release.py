@@ -16,10 +16,14 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
+from geographer.outputs.release.citation import split_name
 from geographer.outputs.release.croissant import NEURIPS_PROPERTIES
+from geographer.outputs.release.facts import read_facts
+from geographer.outputs.release.licences import find_spdx_identifier
 from geographer.outputs.release.stac import name_item
 from tests.outputs.release import validators
 from tests.outputs.release.deposit_server import API_KEY, serve_deposits
+from tests.sample_history import write_features
 
 INTENT = "Counting ponds. Not fit for navigation."
 ETHICS = "It shows no people."
@@ -195,6 +199,57 @@ def test_other_machine_makes_equal_bytes(described, release, tmp_path):
     Dataset.open(described).write_release("v1", release)
     assert read_files(tmp_path / "elsewhere") == read_files(release)
     assert (release / "MANIFEST").stat().st_mtime_ns > before
+
+
+def test_release_has_the_events_of_merged_branches(dataset, tmp_path):
+    dataset.create_branch("topic")
+    dataset.switch_branch("topic")
+    dataset.describe(title="Merged", intent=INTENT, ethics=ETHICS, author="Bob <bob@example.org>")
+    dataset.switch_branch("main")
+    dataset.add_classes(["pond"])
+    dataset.merge_branch("topic")
+    dataset.tag("paper")
+    dataset.write_release("paper", tmp_path / "paper")
+    script = Path(__file__).parents[3] / "docs/recompute_digests.py"
+    command = [sys.executable, script, tmp_path / "paper/history", "--quiet"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "0 mismatches" in result.stdout
+    assert len([*(tmp_path / "paper/history").iterdir()]) == 2
+    assert "name: Bob\n" in (tmp_path / "paper/CITATION.cff").read_text()
+    loaded = validators.load_croissant(tmp_path / "paper/croissant.json")
+    assert [validators.count_records(loaded, table) for table in ("classes", "edges", "splits")] == [1, 0, 0]
+
+
+def test_spread_is_that_of_the_geometries(dataset, tmp_path):
+    box = {"type": "Polygon", "coordinates": [[[179, 10], [-178, 10], [-178, 12], [179, 12], [179, 10]]]}
+    features: dict[str, tuple[str, dict]] = {
+        "a": ("islet", box),
+        "b": ("islet", {"type": "Point", "coordinates": [-170.5, -5.5]}),
+    }
+    dataset.add_features(write_features(tmp_path / "islets.geojson", features))
+    dataset.tag("v1")
+    with dataset._unit_of_work.open_revision("v1") as revision:
+        facts = read_facts(revision, "v1")
+    assert facts.spread.lonlat_bounds == (179, -5.5, -170.5, 12)
+    assert (facts.spread.cells, facts.spread.fullest, facts.spread.median_lat) == (2, 1, 2.75)
+
+
+@pytest.mark.parametrize(
+    ("licence", "identifier"),
+    [
+        ("cc-by-4.0", "CC-BY-4.0"),
+        ("https://creativecommons.org/licenses/by-sa/4.0/deed.de", "CC-BY-SA-4.0"),
+        ("CC-BY-5.0", None),
+        ("My terms <v2>", None),
+    ],
+)
+def test_licences_are_those_of_spdx(licence, identifier):
+    assert find_spdx_identifier(licence) == identifier
+
+
+@pytest.mark.parametrize("name", ["Lovelace, Ada", "Ada Lovelace"])
+def test_names_are_split(name):
+    assert split_name(name) == ("Ada", "Lovelace")
 
 
 def test_deposit_unpacks_to_a_release(described, release, tmp_path, monkeypatch):
