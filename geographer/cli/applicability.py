@@ -2,6 +2,7 @@
 
 import click
 
+from geographer.base.errors import UsageError
 from geographer.cli import options, output
 from geographer.cli.help import format_example
 from geographer.dataset.reader import DatasetReader
@@ -45,7 +46,7 @@ def applicability_command(
     mean distance between samples. The second is 1 where it is not above that of the samples to those of other parts,
     without outliers (Meyer and Pebesma 2021).
     """
-    parsed = {name: float(value) for name, value in options.parse_pairs(weights, "NAME=NUMBER").items()}
+    parsed = {name: _parse_weight(name, value) for name, value in options.parse_pairs(weights, "NAME=NUMBER").items()}
     result = dataset.map_applicability(split, covariates, path, weights=parsed, at=at)
     if as_json:
         output.print_json_line(result._asdict())
@@ -56,3 +57,10 @@ def applicability_command(
     )
     if result.left_out:
         click.echo(f"{result.left_out:,} rasters are left out: the covariates do not cover them", err=True)
+
+
+def _parse_weight(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"invalid --weight '{name}={text}'. Use a number, for example {name}=0.5.") from None

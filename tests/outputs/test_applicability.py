@@ -8,7 +8,7 @@ import rasterio
 
 from geographer import Dataset
 from geographer.algorithms.applicability import train_space
-from geographer.base.errors import NotFoundError, UsageError
+from geographer.base.errors import ConflictError, NotFoundError, UsageError
 from geographer.rasters import covariates
 from tests.sample_history import NORTH, PIXEL, WEST
 from tests.sample_rasters import write_scene
@@ -98,6 +98,10 @@ def test_bad_input_writes_no_map(dataset, scene, tmp_path):
         with pytest.raises(UsageError, match="weight"):
             dataset.map_applicability("cv", [scene], tmp_path / "map.tif", weights=weights)
     assert not (tmp_path / "map.tif").exists()
+    content = scene.read_bytes()
+    with pytest.raises(ConflictError, match="is a covariate"):
+        dataset.map_applicability("cv", [scene], scene)
+    assert scene.read_bytes() == content
 
 
 def test_threshold_leaves_outliers_out():

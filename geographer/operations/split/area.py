@@ -97,6 +97,9 @@ def read_area(revision: Revision, area: str) -> str:
         raise UsageError(f"--for is not valid WKT: {error}. {_EXAMPLE}") from error
     if geometry is None or not shapely.make_valid(geometry).area > 0:
         raise UsageError(f"--for '{area[:80]}' has no area. {_EXAMPLE}")
+    west, south, east, north = geometry.bounds
+    if not (west >= -180 and east <= 540 and south >= -90 and north <= 90):
+        raise UsageError(f"--for '{area[:80]}' is not in degrees of longitude and latitude. {_EXAMPLE}")
     if len(text) > MAX_TEXT:
         raise UsageError(
             f"the area of --for has {shapely.get_num_coordinates(geometry):,} vertices. Simplify it first."

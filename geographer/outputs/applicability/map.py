@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from geographer.base.errors import NotFoundError, UsageError
+from geographer.base.errors import ConflictError, NotFoundError, UsageError
 from geographer.base.html import render_object
 from geographer.planning.raster_middles import locate_rasters
 from geographer.storage.queries.revision import Revision
@@ -53,6 +53,7 @@ def map_applicability(
 
     Raises:
         NotFoundError: there is no such split, or no such file.
+        ConflictError: the file is one of the covariates.
         UsageError: there are too few samples or parts, a covariate does not vary, or a weight is wrong.
     """
     from geographer.algorithms.applicability import train_space
@@ -62,6 +63,8 @@ def map_applicability(
     if not members:
         raise NotFoundError(f"no split '{split}' with rasters. geographer splits lists them.")
     bands = parse_covariates(covariates)
+    if path.resolve() in {band.path.resolve() for band in bands}:
+        raise ConflictError(f"'{path}' is a covariate, which the map would overwrite. Choose another file for --to.")
     names = [band.name for band in bands]
     factors = _list_weights(names, weights)
     with CovariateStack(bands) as stack:

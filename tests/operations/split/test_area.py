@@ -42,6 +42,7 @@ def test_area_needs_folds_and_extent(dataset):
         ({"area": BOX, "parts": {"a": 0.7, "b": 0.3}, "folds": None}, "makes folds"),
         ({"area": "15,46,14,47"}, "invalid --for"),
         ({"area": "POLYGON ((0 0, 1 1, 0 0))"}, "--for"),
+        ({"area": "POLYGON ((500000 0, 600000 0, 600000 100000, 500000 0))"}, "not in degrees"),
         ({"area": BOX, "folds": 40}, "need as many components"),
         ({"parts": {"a": 0.5, "b": 0.5}}, "either parts or folds"),
     ]
