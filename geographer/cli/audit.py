@@ -49,6 +49,8 @@ def audit_command(
         pairs = format_count(len(report.leaks), "pair")
         raise ConflictError(f"the subsets leak: {pairs} of images share content. Move or remove one of each pair.")
     if report.is_damaged:
-        raise CorruptError("files are damaged or not as recorded. Get new copies of those that the report names.")
+        raise CorruptError(
+            "files are damaged or not as recorded. Ask the authors for new copies of those that are named."
+        )
     if len(report.subsets) < 2:
         raise NotFoundError(f"no split was found in '{path}', so that leakage could not be checked. Pass --split FILE.")

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from geographer.outputs.audit.leaks import LeakTable
 
 REPORT_FORMAT: Final = 1
-_SHOWN_EXAMPLES: Final = 3
+SHOWN_EXAMPLES: Final = 3
+"""The number of examples that the text shows of each check and kind of finding."""
+FAILED_CHECK: Final = "failed check"
+"""The kind of the findings that the text shows beside their check."""
 
 
 class Verdict(StrEnum):
@@ -146,8 +149,8 @@ class AuditReport:
         lines += _format_checks("What holds", self.checks, Verdict.HOLDS)
         lines += _format_checks("What does not hold", self.checks, Verdict.FAILS)
         lines += _format_checks("What could not be checked, and why", self.checks, Verdict.NOT_CHECKED)
-        if self.findings:
-            lines += ["", "Other findings", *_format_findings(self.findings)]
+        if others := [finding for finding in self.findings if finding.kind != FAILED_CHECK]:
+            lines += ["", "Other findings", *_format_findings(others)]
         if self.notes:
             lines += ["", "How the files were read", *(f"  - {show_path(note)}" for note in self.notes)]
         return lines
@@ -163,7 +166,7 @@ class AuditReport:
             pairs = format_count(len(self.leaks), "pair")
             return f"Verdict: IT LEAKS. {pairs} of images in different subsets share content.{rest}"
         if verdict == "damaged":
-            return f"Verdict: DAMAGED. Files are damaged or not as recorded; see below.{rest}"
+            return f"Verdict: DAMAGED OR ALTERED. Not all is as recorded; see below.{rest}"
         if verdict == "not checked":
             return f"Verdict: NO LEAKAGE COULD BE LOOKED FOR.{rest}"
         return f"Verdict: no leakage was found in what was checked.{rest}"
@@ -185,7 +188,7 @@ LEVELS: Final = frozenset(
     {"identical file", "identical pixels", "near duplicate", "overlap", "distance", "shared object"}
 )
 """The names of the checks that compare content: one at least must have been made to say that no leakage was found."""
-DAMAGE: Final = frozenset({"checksum mismatch", "unreadable file", "failed check"})
+DAMAGE: Final = frozenset({"checksum mismatch", "unreadable file", FAILED_CHECK})
 """The kinds of findings that mean damaged input."""
 
 
@@ -200,7 +203,7 @@ def _format_checks(title: str, checks: list[AuditCheck], verdict: Verdict) -> li
     width = max((len(check.name) for check in chosen), default=0)
     for check in chosen:
         lines.append(f"  {check.name:<{width}}  {check.explanation}")
-        lines += [f"  {'':<{width}}    e.g. {show_path(example)}" for example in check.examples[:_SHOWN_EXAMPLES]]
+        lines += [f"  {'':<{width}}    e.g. {show_path(example)}" for example in check.examples[:SHOWN_EXAMPLES]]
     return lines
 
 
@@ -210,7 +213,7 @@ def _format_findings(findings: list[AuditFinding]) -> Iterator[str]:
         by_kind.setdefault(finding.kind, []).append(finding)
     for kind, members in by_kind.items():
         yield f"  {kind} ({members[0].severity}): {len(members):,}"
-        for finding in members[:_SHOWN_EXAMPLES]:
+        for finding in members[:SHOWN_EXAMPLES]:
             yield f"    {show_path(finding.subject)}: {show_path(finding.detail)}"
-        if len(members) > _SHOWN_EXAMPLES:
-            yield f"    and {len(members) - _SHOWN_EXAMPLES:,} more; --json has them"
+        if len(members) > SHOWN_EXAMPLES:
+            yield f"    and {len(members) - SHOWN_EXAMPLES:,} more; --json has them"

@@ -22,7 +22,8 @@ from tests import REPOSITORY
 from tests.sample_keys import write_key
 
 OWN_CHECKS = (
-    *("manifest", "files of the tables", "log", "digests", "tables from the log"),
+    *("manifest", "files of the tables", "log", "digests"),
+    *("tables from the log", "files from the log", "documents from the log"),
     *("Croissant", "RO-Crate", "STAC", "PROV", "certificates", "signatures"),
 )
 
@@ -123,11 +124,34 @@ def alter_size(folder: Path) -> list[str]:
     return ["ro-crate-metadata.json"]
 
 
-def remove_item(folder: Path) -> list[str]:
-    (folder / "stac/source/a.json").unlink()
+def remove_file(folder: Path, path: str) -> list[str]:
+    (folder / path).unlink()
     text = (folder / "MANIFEST").read_text().splitlines(keepends=True)
-    (folder / "MANIFEST").write_text("".join(line for line in text if "stac/source/a.json" not in line))
+    (folder / "MANIFEST").write_text("".join(line for line in text if path not in line))
     return []
+
+
+def remove_item(folder: Path) -> list[str]:
+    return remove_file(folder, "stac/source/a.json")
+
+
+def remove_certificate(folder: Path) -> list[str]:
+    return remove_file(folder, "certificates/parts.json")
+
+
+def remove_log(folder: Path) -> list[str]:
+    return remove_file(folder, f"history/{next((folder / 'history').iterdir()).name}")
+
+
+def remove_chip(folder: Path) -> list[str]:
+    return remove_file(folder, "rasters/around/a_p1.tif")
+
+
+def alter_signature_and_methods(folder: Path) -> list[str]:
+    """Let METHODS.md have other numbers, and a signature be all zeros."""
+    (folder / "METHODS.md").write_text((folder / "METHODS.md").read_text().replace("1", "2"))
+    (folder / "signatures/v1.1.sig").write_bytes(bytes(64))
+    return ["METHODS.md", "signatures/v1.1.sig"]
 
 
 @pytest.mark.parametrize(
@@ -140,6 +164,10 @@ def remove_item(folder: Path) -> list[str]:
         (alter_certificate, "certificates"),
         (alter_size, "RO-Crate"),
         (remove_item, "STAC"),
+        (remove_certificate, "certificates"),
+        (remove_log, "log"),
+        (remove_chip, "files from the log"),
+        (alter_signature_and_methods, "documents from the log"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -149,10 +177,18 @@ def test_tampering_is_found(release, tmp_path, alter: Callable[[Path], list[str]
     if changed:
         assert verify_folder(folder)
         update_manifest(folder, *changed)
-    report = audit_dataset(folder)
+    report = audit_dataset(folder, near_duplicates=False)
     verdicts = {item.name: str(item.verdict) for item in report.checks}
     assert (verdicts["manifest"], verdicts[check]) == ("holds", "fails")
     assert report.is_damaged
+
+
+def test_release_without_manifest_is_damaged(release, tmp_path):
+    folder = shutil.copytree(release, tmp_path / "v1")
+    (folder / "MANIFEST").unlink()
+    report = audit_dataset(folder, near_duplicates=False)
+    verdicts = {check.name: str(check.verdict) for check in report.checks}
+    assert (verdicts["manifest"], verdicts["documents from the log"], report.is_damaged) == ("fails", "holds", True)
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,12 @@ _COMPARED_LEVELS: Final = ("shared_objects", "shared_pixels", "distance")
 def check_certificates(contents: ReleaseContents, history: RebuiltHistory, findings: list[AuditFinding]) -> AuditCheck:
     """Compare each certificate with the digests of the revision, and compute it again from the log."""
     paths = sorted((contents.folder / "certificates").glob("*.json"))
-    if not paths:
-        return AuditCheck(NAME, Verdict.NOT_CHECKED, "the release has no leakage certificate")
     if history.revision is None:
         return AuditCheck(NAME, Verdict.NOT_CHECKED, "the log could not be read, from which they are computed again")
-    faults = []
+    splits = {split for (split,) in history.revision.fetch_rows("SELECT DISTINCT split FROM splits")}
+    faults = [f"the one of split '{split}' is missing" for split in sorted(splits - {path.stem for path in paths})]
+    if not paths and not faults:
+        return AuditCheck(NAME, Verdict.NOT_CHECKED, "the release has no split, and so no leakage certificate")
     for path in paths:
         content = read_json_file(path)
         name = f"certificates/{path.name}"

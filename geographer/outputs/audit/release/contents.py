@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from geographer.base.errors import UsageError, quote_names
-from geographer.outputs.audit.report import AuditCheck, AuditFinding, Severity, Verdict
-from geographer.outputs.manifest import MANIFEST, REVISION_FILE, Manifest, read_manifest
+from geographer.base.text import format_count
+from geographer.outputs.audit.report import FAILED_CHECK, SHOWN_EXAMPLES, AuditCheck, AuditFinding, Severity, Verdict
+from geographer.outputs.manifest import MANIFEST, REVISION_FILE, Manifest, compute_sha256, read_manifest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +23,8 @@ _DIGEST_NAMES: Final = ("digest", "content_digest", "merkle_root")
 
 def is_release(folder: Path) -> bool:
     """Return whether a folder is a release, or one that `checkout --to` wrote."""
-    return (folder / MANIFEST).is_file() and (folder / REVISION_FILE).is_file()
+    is_exported = (folder / MANIFEST).is_file() or (folder / "history").is_dir()
+    return is_exported and (folder / REVISION_FILE).is_file()
 
 
 def require_unpacked(folder: Path) -> None:
@@ -38,7 +40,7 @@ class ReleaseContents:
 
     Attributes:
         folder: The folder.
-        manifest: The SHA-256 of each file, as the manifest says.
+        manifest: The SHA-256 of each file, as the manifest says; of the files themselves, if there is none.
         revision: The content of revision.json; empty if it is damaged.
     """
 
@@ -48,9 +50,10 @@ class ReleaseContents:
 
     @classmethod
     def read_folder(cls, folder: Path) -> ReleaseContents:
-        """Read the manifest and revision.json of a folder."""
+        """Read the manifest and revision.json of a folder; without a manifest, its files are hashed."""
         revision = read_json_file(folder / REVISION_FILE)
-        return cls(folder, read_manifest(folder), revision if isinstance(revision, dict) else {})
+        manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else _hash_files(folder)
+        return cls(folder, manifest, revision if isinstance(revision, dict) else {})
 
     @property
     def tag(self) -> str | None:
@@ -94,6 +97,11 @@ class ReleaseContents:
         return rows
 
 
+def _hash_files(folder: Path) -> Manifest:
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return Manifest({path: compute_sha256(file) for path, file in sorted(files.items())}, [])
+
+
 def read_json_file(path: Path) -> Any:
     """Return the content of a JSON file; None if it is missing or damaged."""
     try:
@@ -108,5 +116,7 @@ def make_check(name: str, faults: list[str], holds: str, findings: list[AuditFin
     """Return a check that fails if there are faults, each of which becomes a finding."""
     if not faults:
         return AuditCheck(name, Verdict.HOLDS, holds)
-    findings += [AuditFinding("failed check", Severity.FAULT, name, fault) for fault in faults]
-    return AuditCheck(name, Verdict.FAILS, f"{len(faults):,} differences", tuple(faults[:3]))
+    findings += [AuditFinding(FAILED_CHECK, Severity.FAULT, name, fault) for fault in faults]
+    rest = "; --json has all" if len(faults) > SHOWN_EXAMPLES else ""
+    text = f"{format_count(len(faults), 'difference')}{rest}"
+    return AuditCheck(name, Verdict.FAILS, text, tuple(faults[:SHOWN_EXAMPLES]))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from geographer.base.errors import GeographerError
 from geographer.outputs.audit.release.contents import ReleaseContents, make_check
-from geographer.outputs.audit.report import AuditCheck, AuditFinding, Severity, Verdict
+from geographer.outputs.audit.report import FAILED_CHECK, AuditCheck, AuditFinding, Severity, Verdict
 from geographer.outputs.export import write_parquet
 from geographer.outputs.export_folder import EXPORTED_TABLES
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE
@@ -41,6 +41,9 @@ def rebuild_history(contents: ReleaseContents) -> Iterator[RebuiltHistory]:
     Each event, each row and each link between events is hashed on the way; see `ingest_segments`.
     """
     paths = sorted((contents.folder / "history").glob("*.parquet"))
+    if not paths and contents.has_path(LOCK_FILE):
+        yield RebuiltHistory(None, "the log is missing: a release has it in history/*.parquet", is_damaged=True)
+        return
     if not paths:
         yield RebuiltHistory(None, "the folder has no log (history/*.parquet), as one that checkout --to wrote")
         return
@@ -69,7 +72,7 @@ def check_history(
     if revision is None:
         verdict = Verdict.FAILS if history.is_damaged else Verdict.NOT_CHECKED
         if history.is_damaged:
-            findings.append(AuditFinding("failed check", Severity.FAULT, "log", history.fault))
+            findings.append(AuditFinding(FAILED_CHECK, Severity.FAULT, "log", history.fault))
         yield AuditCheck(_NAMES[0], verdict, history.fault)
         yield from (AuditCheck(name, Verdict.NOT_CHECKED, "the log could not be read") for name in _NAMES[1:])
         return

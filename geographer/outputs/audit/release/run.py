@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from geographer.base.text import format_count
 from geographer.outputs.audit.release.certificates import check_certificates
-from geographer.outputs.audit.release.contents import ReleaseContents
+from geographer.outputs.audit.release.contents import ReleaseContents, make_check
 from geographer.outputs.audit.release.documents import check_documents
+from geographer.outputs.audit.release.expected import check_expected
 from geographer.outputs.audit.release.history import check_history, rebuild_history
 from geographer.outputs.audit.release.licences import check_licences
 from geographer.outputs.audit.release.signatures import check_signatures
 from geographer.outputs.audit.release.tables import check_files
-from geographer.outputs.audit.report import AuditCheck, AuditFinding, Severity, Verdict
+from geographer.outputs.audit.report import FAILED_CHECK, AuditCheck, AuditFinding, Severity, Verdict
 from geographer.outputs.manifest import MANIFEST, compute_sha256, verify_folder
 
 
@@ -22,6 +23,7 @@ def check_release(contents: ReleaseContents, findings: list[AuditFinding]) -> It
     yield check_files(contents, findings)
     with rebuild_history(contents) as history:
         yield from check_history(contents, history, findings)
+        yield from check_expected(contents, history, findings)
         yield from check_documents(contents, findings)
         yield check_certificates(contents, history, findings)
         yield check_signatures(contents, history.revision, findings)
@@ -29,6 +31,8 @@ def check_release(contents: ReleaseContents, findings: list[AuditFinding]) -> It
 
 
 def _check_manifest(contents: ReleaseContents, findings: list[AuditFinding]) -> AuditCheck:
+    if not (contents.folder / MANIFEST).is_file():
+        return make_check("manifest", ["MANIFEST is missing: the files were taken as they are"], "", findings)
     result = verify_folder(contents.folder)
     count = format_count(len(contents.manifest.digests), "file")
     if not result:
@@ -37,6 +41,6 @@ def _check_manifest(contents: ReleaseContents, findings: list[AuditFinding]) -> 
         return AuditCheck("manifest", Verdict.HOLDS, text)
     for finding in result:
         detail = f"{finding.kind}: {finding.detail}"
-        findings.append(AuditFinding("failed check", Severity.FAULT, finding.subject, detail))
+        findings.append(AuditFinding(FAILED_CHECK, Severity.FAULT, finding.subject, detail))
     examples = tuple(f"{finding.subject}: {finding.detail}" for finding in result)
-    return AuditCheck("manifest", Verdict.FAILS, f"{len(result):,} differences in {count}", examples[:3])
+    return AuditCheck("manifest", Verdict.FAILS, f"{format_count(len(result), 'difference')} in {count}", examples[:3])
