@@ -104,7 +104,7 @@ def _join_licences(facts: ReleaseFacts) -> str:
 def format_reference(facts: ReleaseFacts) -> str:
     """Return the reference in one line: creators, year, title, version, URL, digests."""
     creators = Creators(facts)
-    names = sentences.join_words([item["name"] for item in creators.people])
+    names = sentences.join_words([" ".join(filter(None, split_name(item["name"]))) for item in creators.people])
     url = f" {creators.described_url}." if creators.described_url else ""
     return (
         f"{names} ({facts.tag.recorded_at[:4]}). {sentences.make_title(facts)}, version {facts.tag.version} [data set]."

@@ -193,7 +193,7 @@ def list_limits(facts: ReleaseFacts) -> list[str]:
         else "",
         f"{format_count(left_out, 'raster')} are left out of splits." if left_out else "",
         "" if facts.parts else "The dataset has no split: users who make one must prevent leakage themselves.",
-        facts.description.find_text("limits"),
+        " ".join(facts.description.find_text("limits").split()),
     ]
     return [limit for limit in limits if limit]
 

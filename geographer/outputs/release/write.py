@@ -121,12 +121,18 @@ def fill_release(
 ) -> dict[str, FileFacts]:
     """Write all files of a release, with these certificates by split, and return them by path, without the manifest.
 
-    Rasters and labels that the folder and its manifest have already are kept.
+    Rasters and labels that the folder and its manifest have already are kept, and other files of an earlier release
+    are removed.
     """
+    earlier = read_manifest(folder).digests if (folder / MANIFEST).is_file() else {}
     with _use_one_thread(revision):
         export_folder(revision, work.file_store, folder)
         writer = _ReleaseWriter(revision, facts, folder)
         writer.write_all(certificates, audience)
+    for file in [folder / path for path in sorted(earlier.keys() - writer.files.keys())]:
+        with translate_os_errors(file):
+            if file.parent.resolve().is_relative_to(folder.resolve()):
+                file.unlink(missing_ok=True)
     return writer.files
 
 

@@ -142,7 +142,9 @@ def test_stac_is_valid_and_links_files(release):
 def test_items_link_the_previous_tag(described, tmp_path):
     dataset = Dataset.open(shutil.copytree(described, tmp_path / "dataset"))
     dataset.tag("v2", version="1.0.1")
+    dataset.write_release("v1", tmp_path / "v2")
     dataset.write_release("v2", tmp_path / "v2")
+    assert len([*(tmp_path / "v2/history").iterdir()]) == 1
     item = json.loads((tmp_path / "v2/stac/around/a_p1.json").read_text())
     links = [link["href"] for link in item["links"] if link["rel"] == "predecessor-version"]
     assert links == ["https://example.org/ponds/v1/stac/around/a_p1.json"]
