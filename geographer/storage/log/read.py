@@ -174,7 +174,8 @@ def _locate_name(connection: duckdb.DuckDBPyConnection, name: str, own: Location
     if re.fullmatch(r"@[0-9]+", name):
         return own._replace(position=_read_number(name[1:]))
     if is_unicode(name):
-        for find in (_find_by_own_tag, _find_by_branch, _find_by_other_tag, _find_by_digest):
+        # A tag from elsewhere can have the name of a digest, which means the event nevertheless.
+        for find in (_find_by_digest, _find_by_own_tag, _find_by_branch, _find_by_other_tag):
             if (location := find(connection, name)) is not None:
                 return location
         if (position := _find_by_date(connection, name)) is not None:
@@ -224,10 +225,11 @@ def _find_by_other_tag(connection: duckdb.DuckDBPyConnection, name: str) -> Loca
 
 
 def _find_tagged_digests(connection: duckdb.DuckDBPyConnection, name: str, events: str, order: str) -> list[str]:
-    # A merge event lists the tags that the merged branch had.
+    # A merge event lists the tags that the merged branch had. An event that signs a tag repeats it, and sets none.
     query = (
         f"SELECT tag->>'$.digest' AS digest FROM (SELECT events.* EXCLUDE (digest), unnest(list_append(coalesce("  # noqa: S608
-        f"TRY_CAST(payload->'$.tags' AS JSON[]), []), payload->'$.tag')) AS tag FROM {events} AS events) "
+        f"TRY_CAST(payload->'$.tags' AS JSON[]), []), if(kind = 'revision_tagged', payload->'$.tag', NULL))) AS tag "
+        f"FROM {events} AS events) "
         f"WHERE (tag->>'$.tag') = $name GROUP BY ALL ORDER BY {order}"
     )
     return [digest for (digest,) in connection.execute(query, {"name": name}).fetchall()]

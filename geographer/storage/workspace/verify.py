@@ -278,6 +278,9 @@ class _Verification:
                 detail = f"it records the {kind} {digest}, and the content of @{position} has {actual}"
                 yield Finding("wrong tag", tag.tag, tag.position, detail, Remedy.TAG)
         has_intact_log = all(finding.remedy != LOG_REMEDY for finding in self._findings)
+        if has_intact_log and tag.tagged_position not in (None, position):
+            detail = f"it records the position {tag.tagged_position}, and its event is @{position}"
+            yield Finding("wrong tag", tag.tag, tag.position, detail, Remedy.TAG)
         if tag.log_root and has_intact_log and tag.log_root != (root := self._compute_log_root(position)):
             detail = f"it records the log root {tag.log_root}, and the log up to @{position} has {root}"
             yield Finding("wrong tag", tag.tag, tag.position, detail, Remedy.TAG)
@@ -441,6 +444,7 @@ def _read_tags(connection: duckdb.DuckDBPyConnection) -> tuple[list[TagFact], di
     current: dict[str, TagFact] = {}
     query = f"SELECT position, kind, version, decode(encode(payload), 'replace') FROM {CHAIN_EVENT} ORDER BY position"  # noqa: S608
     tags, findings = [], []
+    first = connection.execute(f"SELECT digest FROM {CHAIN_EVENT} WHERE position = 1").fetchone()  # noqa: S608
     for position, kind, version, text in connection.execute(query).fetchall():
         try:
             payload = parse_payload(kind, version, parse_canonical_json(text))
@@ -454,6 +458,9 @@ def _read_tags(connection: duckdb.DuckDBPyConnection) -> tuple[list[TagFact], di
                 digests = (tag.digest, tag.content_digest, tag.merkle_root, tag.version, tag.log_root)
                 tags.append(TagFact(tag.tag, position, tag.position, *digests))
                 current[tag.tag] = tags[-1]
+                if tag.dataset and first and tag.dataset != first[0]:
+                    detail = f"it records the first event {tag.dataset}, and that of the log is {first[0]}"
+                    findings.append(Finding("wrong tag", tag.tag, position, detail, Remedy.TAG))
             for tag in merged:
                 digests = (tag.digest, tag.content_digest, tag.merkle_root, tag.version, None)
                 current[tag.tag] = TagFact(tag.tag, position, None, *digests)
