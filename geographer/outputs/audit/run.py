@@ -223,7 +223,7 @@ def _check_files(read: ReadSamples, findings: list[AuditFinding]) -> Iterator[Au
     count = format_count(len({sample.path for sample in read.samples}), "image")
     missing, unreadable = {"missing file", "empty subset"}, {"unreadable file", "unreadable annotations"}
     there = "every listed file is there"
-    yield files.make_count_check("listed files", missing, findings, there, "listed files or subsets are missing")
+    yield files.make_count_check("listed files", missing, findings, there, "of the listed files and subsets missing")
     if read.samples:
         holds, fails = f"{count} were read to the end", f"of {count} cannot be read"
         yield files.make_count_check("readable files", unreadable, findings, holds, fails)
@@ -232,7 +232,7 @@ def _check_files(read: ReadSamples, findings: list[AuditFinding]) -> Iterator[Au
     if any(sample.box_extent or sample.annotations for sample in read.samples):
         kinds = {"box out of image", "annotation without image"}
         yield files.make_count_check(
-            "annotations", kinds, findings, "all boxes lie in their images", "annotations are wrong"
+            "annotations", kinds, findings, "all boxes lie in their images", "faults of boxes or annotations"
         )
 
 

@@ -192,13 +192,16 @@ class RerunReport(NamedTuple):
         if self.is_identical:
             return "Every derived file comes out as recorded."
         wrong = counts["different"], counts["not made"]
-        plans = sum(item.plan != "same" for item in self.events)
+        unmade = sum(bool(item.reason) for item in self.events)
+        plans = sum(item.plan != "same" for item in self.events) - unmade
         parts = [
             f"{format_count(wrong[0], 'file')} came out otherwise" if wrong[0] else "",
             f"{format_count(wrong[1], 'file')} could not be made again" if wrong[1] else "",
             f"{format_count(plans, 'plan')} chose otherwise" if plans else "",
+            f"{format_count(unmade, 'event')} could not be repeated" if unmade else "",
         ]
-        return f"Not all is as recorded: {', '.join(filter(None, parts))}."
+        head = "Not all is as recorded" if wrong[0] or plans else "Not all could be compared"
+        return f"{head}: {', '.join(filter(None, parts))}."
 
     def _repr_html_(self) -> str:
         listed = [item for item in self.files if item.result != "identical bytes"]

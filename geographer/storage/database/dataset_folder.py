@@ -37,7 +37,9 @@ def find_dataset_root(path: Path) -> Path:
         if any(os.path.lexists(folder / name) for name in (f"{GEOGRAPHER_FOLDER}/log.duckdb", LOCK_FILE)):
             _reject_links(folder / GEOGRAPHER_FOLDER)
             return folder
-    raise NotFoundError(f"no dataset in '{path}' or a folder above it. Create one with geographer init.")
+    raise NotFoundError(
+        f"no dataset in '{path}' or a folder above it. Name its folder with -C, or create it with geographer init."
+    )
 
 
 def require_real_folder(folder: Path) -> None:

@@ -69,7 +69,7 @@ def check_overlaps(read: ReadSamples, ground: GroundSamples, leaks: LeakTable) -
         return AuditCheck("overlap", Verdict.NOT_CHECKED, reason)
     pairs, areas = find_overlaps(ground)
     leaks.add_pairs("overlap", ground.numbers[pairs], areas)
-    text = "pixels on the same ground, by georeference, in two subsets"
+    text = "with pixels on the same ground, by georeference, in two subsets"
     check = make_pair_check("overlap", leaks, "no two subsets share ground, by georeference", text)
     rest = int((read.subset >= 0).sum()) - len(ground.numbers)
     if rest:

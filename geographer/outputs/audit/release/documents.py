@@ -34,8 +34,9 @@ def check_documents(contents: ReleaseContents, findings: list[AuditFinding]) -> 
 
 def _compare_croissant(contents: ReleaseContents, content: dict[str, Any]) -> tuple[list[str], str]:
     faults, checked = [], 0
+    page = str(content.get("url") or "").rstrip("/") + "/"
     for item in _list_objects(content.get("distribution")):
-        path = unquote(str(item.get("contentUrl") or "").removeprefix("./"))
+        path = unquote(str(item.get("contentUrl") or "").removeprefix(page).removeprefix("./"))
         if "sha256" in item and contents.has_path(path):
             checked += 1
             if item["sha256"] != contents.manifest.digests[path]:
