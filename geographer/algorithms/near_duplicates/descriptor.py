@@ -17,7 +17,9 @@ from geographer.algorithms.near_duplicates.spectrum import (
     estimate_noise,
     mix_bands,
     project_bands,
+    scale_bands,
 )
+from geographer.algorithms.near_duplicates.thumbnail import BLOCKS, SIDE, make_thumbnail
 from geographer.algorithms.near_duplicates.wave_vectors import (
     count_coarse,
     list_wave_vectors,
@@ -33,6 +35,8 @@ STEPS: Final = 32
 
 MIN_RELIABLE: Final = 6.0
 """How many coefficients must exceed the noise of compression, so that an image can be compared."""
+MIN_TEXTURE: Final = 6.5
+"""How many of 36 blocks must exceed the noise of compression; in pairs, too."""
 _SMOOTHING: Final = 0.8
 """Cycles per side: the width of the ring of frequencies over which energy is averaged."""
 _DIGEST_SIZE: Final = 16
@@ -52,6 +56,9 @@ class ImageDescriptor(NamedTuple):
         noise: What compression may add to the coefficients, in the same units, shape (wave vectors,).
         signature: Magnitudes at coarse wave vectors less their local mean, in the basis of `make_symmetry_basis`, shape
             (coarse,), of length 1.
+        thumbnail: See `Thumbnail`, shape (64, 64).
+        step: The unit of `thumbnail`.
+        block_noise: The noise of `Thumbnail`, shape (blocks,).
         is_comparable: Whether the image has enough texture; without it, only equal pixels say something.
     """
 
@@ -59,6 +66,9 @@ class ImageDescriptor(NamedTuple):
     spectrum: Bytes
     noise: Halves
     signature: Halves
+    thumbnail: npt.NDArray[np.uint8]
+    step: float
+    block_noise: Halves
     is_comparable: bool
 
 
@@ -69,6 +79,9 @@ class ImageDescriptors(NamedTuple):
     spectrum: Bytes
     noise: Halves
     signature: Halves
+    thumbnail: npt.NDArray[np.uint8]
+    step: Singles
+    block_noise: Halves
     is_comparable: Bools
 
     @classmethod
@@ -80,6 +93,9 @@ class ImageDescriptors(NamedTuple):
             np.array([row.spectrum for row in rows], np.int8).reshape(len(rows), 2, 2, size),
             np.array([row.noise for row in rows], np.float16).reshape(len(rows), size),
             np.array([row.signature for row in rows], np.float16).reshape(len(rows), count_coarse()),
+            np.array([row.thumbnail for row in rows], np.uint8).reshape(len(rows), SIDE, SIDE),
+            np.array([row.step for row in rows], np.float32),
+            np.array([row.block_noise for row in rows], np.float16).reshape(len(rows), BLOCKS),
             np.array([row.is_comparable for row in rows], np.bool_),
         )
 
@@ -96,7 +112,10 @@ def describe_image(image: Pixels, valid: Bools | None = None) -> ImageDescriptor
     """
     digest = compute_digest(image)
     pixels = centre_pixels(image, valid)
-    mixtures, coefficient_noise = mix_bands(project_bands(pixels), estimate_noise(pixels, image.dtype))
+    bands, band_noise = project_bands(pixels), estimate_noise(pixels, image.dtype)
+    scale = scale_bands(bands, band_noise)
+    mixtures, coefficient_noise = mix_bands(bands, band_noise, scale)
+    thumbnail = make_thumbnail(pixels, scale, image.dtype)
     spectrum, noise = whiten_spectrum(mixtures, coefficient_noise * compute_noise_profile(image.shape[1:]))
     noise = np.where(find_resolved(image.shape[1:]), noise, _MAX_NOISE)
     weights = weigh_rings(noise)
@@ -109,7 +128,10 @@ def describe_image(image: Pixels, valid: Bools | None = None) -> ImageDescriptor
         np.clip(np.round(STEPS * np.stack([spectrum.real, spectrum.imag], axis=1)), -127, 127).astype(np.int8),
         noise.astype(np.float16),
         (signature / (length if length > 0 else 1.0)).astype(np.float16),
-        bool(weights.sum() >= MIN_RELIABLE),
+        thumbnail.pixels,
+        thumbnail.step,
+        thumbnail.noise,
+        bool(weights.sum() >= MIN_RELIABLE and thumbnail.texture >= MIN_TEXTURE),
     )
 
 

@@ -5,16 +5,23 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from geographer.algorithms.connected_components import NO_LINKS, Bools, Floats, Ints, Links
-from geographer.algorithms.near_duplicates.alignment import align_pairs
+from geographer.algorithms.near_duplicates.alignment import Alignments, align_pairs
 from geographer.algorithms.near_duplicates.candidates import iter_candidates
-from geographer.algorithms.near_duplicates.descriptor import ImageDescriptors
+from geographer.algorithms.near_duplicates.descriptor import MIN_TEXTURE, ImageDescriptors
+from geographer.algorithms.near_duplicates.verification import verify_pairs
 
-MIN_SCORE: Final = 0.77
-"""The least agreement of near-duplicates after orientation and shift."""
+MIN_SCORE: Final = 0.5
+"""The least agreement of the phases of near-duplicates, by which pairs are chosen for verification."""
 MIN_EVIDENCE: Final = 8.0
 """How many coefficients must be reliable in both images."""
-MAX_SHIFT: Final = 0.0575
+MIN_AGREEMENT: Final = 0.6
+"""The least mean correlation of blocks."""
+MAX_RESIDUAL: Final = 0.6
+"""The largest difference, relative to that of an image from itself after a displacement."""
+MAX_SHIFT: Final = 0.055
 """The largest shift of near-duplicates along an axis, as a fraction of the side: 5 %, and the error of the estimate."""
+_MAX_PHASE_SHIFT: Final = 0.08
+"""The largest shift by phases that verification may still improve."""
 
 
 class NearDuplicates(NamedTuple):
@@ -22,7 +29,7 @@ class NearDuplicates(NamedTuple):
 
     Attributes:
         pairs: The indices, shape (m, 2).
-        score: The correlation after orientation and shift, 1 for identical pixels, shape (m,).
+        score: The agreement of phases after orientation and shift, 1 for identical pixels, shape (m,).
         is_identical: Whether the pixels are equal, shape (m,).
         not_comparable: Images with too little texture, shape (k,); of them, only identical ones are paired.
     """
@@ -50,11 +57,21 @@ def find_near_duplicates(descriptors: ImageDescriptors, groups: Ints | None = No
     for candidates, orientation in iter_candidates(descriptors.signature[comparable], some_groups):
         candidates = comparable[candidates]
         aligned = align_pairs(descriptors, candidates, orientation)
-        is_near = (aligned.score >= MIN_SCORE) & (aligned.evidence >= MIN_EVIDENCE)
-        is_near &= np.abs(aligned.shift).max(axis=1, initial=0.0) <= MAX_SHIFT
+        is_near = find_verified(descriptors, candidates, aligned)
         pairs.append(candidates[is_near])
         scores.append(aligned.score[is_near])
     return _join_pairs(descriptors, identical, np.concatenate(pairs), np.concatenate(scores))
+
+
+def find_verified(descriptors: ImageDescriptors, pairs: Links, aligned: Alignments) -> Ints:
+    """Return the rows of the aligned pairs that are near-duplicates."""
+    is_likely = (aligned.score >= MIN_SCORE) & (aligned.evidence >= MIN_EVIDENCE)
+    is_likely &= np.abs(aligned.shift).max(axis=1, initial=0.0) <= _MAX_PHASE_SHIFT
+    rows = np.flatnonzero(is_likely)
+    verified = verify_pairs(descriptors, pairs[rows], aligned.orientation[rows], aligned.shift[rows])
+    is_near = (verified.agreement >= MIN_AGREEMENT) & (verified.residual <= MAX_RESIDUAL)
+    is_near &= (verified.texture >= MIN_TEXTURE) & (np.abs(verified.shift).max(axis=1, initial=0.0) <= MAX_SHIFT)
+    return np.asarray(rows[is_near])
 
 
 def find_identical(descriptors: ImageDescriptors, groups: Ints | None) -> Links:

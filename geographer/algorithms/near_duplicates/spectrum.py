@@ -90,16 +90,20 @@ def compute_noise_profile(shape: tuple[int, ...]) -> Floats:
     return np.asarray(1.0 + (per_pixel**2).sum(axis=1) / NOISE_DOUBLING**2)
 
 
-def mix_bands(bands: Spectrum, noise: Floats) -> tuple[Spectrum, float]:
+def scale_bands(bands: Spectrum, noise: Floats) -> Floats:
+    """Return the root of the energy of each band and its noise, shape (bands,); 1 for a band of one value."""
+    energy = (np.abs(bands.astype(np.complex128)) ** 2).sum(axis=1)
+    scale = np.sqrt(energy + bands.shape[1] * noise**2)
+    return np.where(scale > 0, scale, 1.0)
+
+
+def mix_bands(bands: Spectrum, noise: Floats, scale: Floats) -> tuple[Spectrum, float]:
     """Return two mixtures of all bands, shape (2, wave vectors), and the noise of their coefficients.
 
-    Bands have equal weights after division by their standard deviation, as far as it exceeds the noise. The second
-    mixture has weights of both signs that add up to 0, so that bands which cancel in the first one are seen.
+    Bands have equal weights after division by their `scale`; see `scale_bands`. The second mixture has weights of both
+    signs that add up to 0, so that bands which cancel in the first one are seen.
     """
-    count, size = bands.shape
-    energy = (np.abs(bands.astype(np.complex128)) ** 2).sum(axis=1)
-    scale = np.sqrt(energy + size * noise**2)
-    scale = np.where(scale > 0, scale, 1.0)
+    count = len(bands)
     contrast = np.cos(2.0 * np.pi * 0.618034 * np.arange(count) + 0.5)
     contrast -= contrast.mean()
     contrast /= max(float(np.sqrt((contrast**2).mean())), 1e-9)

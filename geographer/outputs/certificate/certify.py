@@ -70,7 +70,13 @@ def _describe_revision(revision: Revision) -> dict[str, Any]:
 
 
 def _list_parameters(buffer: float | None, duplicates: bool) -> dict[str, Any]:
-    from geographer.algorithms.near_duplicates.find import MAX_SHIFT, MIN_EVIDENCE, MIN_SCORE
+    from geographer.algorithms.near_duplicates.descriptor import MIN_TEXTURE
+    from geographer.algorithms.near_duplicates.find import MAX_RESIDUAL, MAX_SHIFT, MIN_AGREEMENT
 
-    limits = {"max_shift": MAX_SHIFT, "min_evidence": MIN_EVIDENCE, "min_score": MIN_SCORE}
+    limits = {
+        "max_residual": MAX_RESIDUAL,
+        "max_shift": MAX_SHIFT,
+        "min_agreement": MIN_AGREEMENT,
+        "min_texture": MIN_TEXTURE,
+    }
     return {"buffer_m": buffer, "near_duplicates": limits if duplicates else None}

@@ -121,6 +121,22 @@ def test_resampled_image_is_found(scene):
     assert find_pairs(image, smaller, scene[:, 70:198, 100:228])[0] == {(0, 1)}
 
 
+def test_edges_and_slopes_do_not_make_pairs(scene):
+    """Images along one straight edge, or on one slope, look the same wherever they lie; with texture beside it not."""
+    rng = np.random.default_rng(5)
+    rows, columns = np.mgrid[:64, :64]
+
+    def add_noise(image):
+        return np.clip(image + rng.normal(0, 1.5, image.shape), 0, 255).astype(np.uint8)[None]
+
+    edges = [add_noise(np.where(columns > place, 180.0, 60.0)) for place in (30, 31, 33)]
+    slopes = [add_noise(20 + 2.0 * columns + 1.5 * rows + offset) for offset in (0, 3)]
+    assert find_pairs(*edges, *slopes)[0] == set()
+    edge_in_scene = np.where(columns > 30, 120, 0).astype(np.uint8)
+    images = [scene[:1, row : row + 64, 30:94] // 4 + edge_in_scene for row in (10, 12, 90)]
+    assert find_pairs(*images)[0] == {(0, 1)}
+
+
 def test_flat_images_pair_only_if_equal():
     """Images of one colour: equal ones are identical, others are not comparable."""
     flat = np.full((3, 32, 32), 7, np.uint8)
