@@ -580,8 +580,10 @@ def main() -> int:
     report = Printer(quiet=arguments.quiet)
     try:
         if arguments.log.is_dir():
+            # A release, or a dataset, has its segments in the folder history.
+            folder = arguments.log / "history" if (arguments.log / LOCK_FILE).is_file() else arguments.log
             with duckdb.connect() as connection:
-                log = read_history(connection, arguments.log.resolve(), report)
+                log = read_history(connection, folder.resolve(), report)
         else:
             with duckdb.connect(str(arguments.log), read_only=True) as connection:
                 log = read_log(connection, report)

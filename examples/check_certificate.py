@@ -83,5 +83,7 @@ def measure_distance(shape: shapely.Geometry, others: list[shapely.Geometry]) ->
 
 if __name__ == "__main__":
     false = [f"FALSE: {claim}" for claim in check_certificate(Path(sys.argv[1]), Path(sys.argv[2]))]
-    sys.stdout.write("\n".join(false or ["OK: every claim on objects, pixels and distance is true"]) + "\n")
+    verdict = json.loads(Path(sys.argv[1]).read_text())["verdict"]
+    true = f"OK: every claim on objects, pixels and distance is true. The certificate says: {verdict.upper()}"
+    sys.stdout.write("\n".join(false or [true]) + "\n")
     sys.exit(bool(false))

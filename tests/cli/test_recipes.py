@@ -121,7 +121,7 @@ def test_invalid_pairs_are_refused(root, pair):
         (["cut", "custom", "x"], "--cutter"),
         (["label", "mask", "x"], "--collection"),
         (["label", "custom", "x", "--collection", "source"], "--maker"),
-        (["split", "x", "--collection", "source"], "--parts"),
+        (["split", "x", "--parts", "a=1"], "--collection"),
     ],
 )
 def test_required_options_are_required(root, words, option):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,6 +23,8 @@ _PREVIOUS_TAG: Final = """
     SELECT tag, tagged_position FROM state.tag
     WHERE tagged_position < $at AND position <= $event ORDER BY tagged_position DESC, tag DESC LIMIT 1
 """
+_NO_JSON: Final = ("null", "{}", "null")
+"""The recipe, the software and the command of an event that records none."""
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S"
 
 
@@ -70,11 +72,12 @@ class CollectionFacts(NamedTuple):
     sources: list[str]
     parents: list[str]
     recipe: str | None
+    is_made_by_command: bool = False
 
     @property
     def is_source(self) -> bool:
-        """Whether the rasters were not cut from others."""
-        return self.chips == 0
+        """Whether the rasters were neither cut from others nor made by an outside step."""
+        return self.chips == 0 and not self.is_made_by_command
 
 
 class ClassFacts(NamedTuple):
@@ -137,9 +140,9 @@ class Spread(NamedTuple):
 
 
 class EventFacts(NamedTuple):
-    """An event that leads to the revision; the recipe and the versions of software that it records.
+    """An event that leads to the revision; the recipe, the versions of software and the outside step that it records.
 
-    Those of a merged branch have no position.
+    Those of a merged branch have no position. `command` has `words`, `commit`, `collection` and `label`.
     """
 
     position: int | None
@@ -150,6 +153,7 @@ class EventFacts(NamedTuple):
     digest: str
     recipe: Mapping[str, Any] | None
     software: Mapping[str, str]
+    command: Mapping[str, Any] | None = None
 
     @property
     def short_title(self) -> str:
@@ -213,9 +217,10 @@ def read_facts(revision: Revision, tag: str) -> ReleaseFacts:
     merged = locate_merged_events(revision.connection)
     merged_digests = [digest for digest, position in merged.items() if position <= revision.position]
     events = [
-        EventFacts._make((*row[:6], json.loads(row[6] or "null"), json.loads(row[7] or "{}")))
+        EventFacts._make((*row[:6], *(json.loads(text or none) for text, none in zip(row[6:], _NO_JSON, strict=True))))
         for row in _run_sql(revision, "release_events.sql", {"position": revision.position, "merged": merged_digests})
     ]
+    made_by_commands = {event.command["collection"] for event in events if event.command and not event.command["label"]}
     previous_tag, previous_position = _find_previous_tag(revision, tag_facts.event_position)
     parts = _run_sql(revision, "part_counts.sql")
     recipes = revision.fetch_rows("SELECT name, kind, parameters FROM recipes")
@@ -226,7 +231,7 @@ def read_facts(revision: Revision, tag: str) -> ReleaseFacts:
         previous_position=previous_position,
         description=read_description(revision),
         classes=[ClassFacts(*row) for row in _run_sql(revision, "class_counts.sql") if row[0] is not None],
-        collections=[_make_collection(row) for row in _run_sql(revision, "collections.sql")],
+        collections=[_make_collection(row, made_by_commands) for row in _run_sql(revision, "collections.sql")],
         labels=[LabelFacts(*row) for row in _run_sql(revision, "label_counts.sql")],
         parts=[PartFacts._make((*row[:4], _count_classes(row[4]))) for row in parts],
         recipes=[(name, kind, json.loads(parameters)) for name, kind, parameters in recipes],
@@ -243,9 +248,10 @@ def _count_classes(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {row["class"]: row["features"] for row in rows}
 
 
-def _make_collection(row: Sequence[Any]) -> CollectionFacts:
+def _make_collection(row: Sequence[Any], made_by_commands: Collection[str]) -> CollectionFacts:
     """Return the facts of a row; lists are None without values, and resolutions have three significant digits."""
     item = CollectionFacts(*row)
+    item = item._replace(is_made_by_command=item.name in made_by_commands)
     names = ("widths", "heights", "bands", "dtypes", "crs", "licences", "sources", "parents")
     changes: dict[str, Any] = {name: getattr(item, name) or [] for name in names}
     changes["resolution"] = float(f"{item.resolution:.3g}") if item.resolution else None

@@ -7,9 +7,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from geographer.base.text import format_count
-from geographer.outputs.release.facts import ClassFacts, CollectionFacts, LabelFacts, PartFacts, ReleaseFacts
+from geographer.outputs.release.facts import (
+    ClassFacts,
+    CollectionFacts,
+    EventFacts,
+    LabelFacts,
+    PartFacts,
+    ReleaseFacts,
+)
 
 _SHOWN_DIGEST: Final = 12
+_MAX_COMMAND: Final = 200
 _RARE: Final = 0.05
 _MAX_NAMES: Final = 12
 _QUIET_PARAMETERS: Final = frozenset({"source", "collection", "size", "seed"})
@@ -61,6 +69,7 @@ def _list_classes(classes: list[ClassFacts]) -> str:
 def describe_collection(item: CollectionFacts) -> str:
     """Return what a collection of rasters holds."""
     origin = f", cut from {join_words(item.parents)} by recipe '{item.recipe}'" if item.chips else ""
+    origin += ", made by an outside step" if item.is_made_by_command else ""
     facts = [
         f"{_format_range(item.widths)} by {_format_range(item.heights)} pixels" if item.widths else "",
         f"{_format_range(item.bands)} band{'' if item.bands == [1] else 's'} of {join_words(item.dtypes)}"
@@ -106,8 +115,18 @@ def describe_split(facts: ReleaseFacts, split: str) -> str:
 
 def describe_sampling(facts: ReleaseFacts) -> str:
     """Return how the samples were selected: the recipes of cuts, labels and splits with all that was chosen."""
-    words = [_describe_recipe(name, kind, parameters) for name, kind, parameters in facts.recipes]
+    words = [_describe_command(event) for event in facts.events if event.command]
+    words += [_describe_recipe(name, kind, parameters) for name, kind, parameters in facts.recipes]
     return " ".join(words) if words else "The samples are the rasters and features as they were added; nothing was cut."
+
+
+def _describe_command(event: EventFacts) -> str:
+    """Return what an outside step was, and what it made."""
+    command = event.command or {}
+    text = " ".join(map(str, command.get("words") or ["(not recorded)"])).replace("\n", " ")
+    code = f" (code {command['commit'][:_SHOWN_DIGEST]})" if command.get("commit") else ""
+    made = f"labels '{command['label']}'" if command.get("label") else f"collection '{command.get('collection')}'"
+    return f"Outside step '{text[:_MAX_COMMAND]}'{code} of event {event.digest[:_SHOWN_DIGEST]} made {made}."
 
 
 def _describe_recipe(name: str, kind: str, parameters: Mapping[str, Any]) -> str:
@@ -141,10 +160,9 @@ def describe_balance(facts: ReleaseFacts) -> str:
     smallest = min(counts, key=lambda item: item.features)
     shares = ", ".join(f"{item.name} {item.features / total:.1%}" for item in counts[:_MAX_NAMES])
     ratio = largest.features / smallest.features
-    sentences = [
-        f"Share of the {total:,} features by class: {shares}. The largest class has {ratio:.3g} times as many features "
-        "as the smallest."
-    ]
+    sentences = [f"Share of the {total:,} features by class: {shares}."]
+    if ratio > 1:
+        sentences.append(f"The largest class has {ratio:.3g} times as many features as the smallest.")
     for split in facts.list_splits():
         parts = [part for part in facts.parts if part.split == split and part.part is not None and part.features]
         sentences += [f"In split '{split}', {_describe_part_balance(part)}." for part in parts]
@@ -234,6 +252,7 @@ def write_methods(facts: ReleaseFacts) -> str:
         f"{format_count(facts.features, 'feature')}{_list_classes(facts.classes)}.",
         *(f"Source collection {describe_collection(item)}" for item in sources),
         *(f"Chip collection {describe_collection(item)}" for item in chips),
+        *(f"Collection {describe_collection(item)}" for item in facts.collections if item.is_made_by_command),
         *(describe_labels(item) for item in facts.labels),
         describe_sampling(facts),
         *(describe_split(facts, name) for name in facts.list_splits()),

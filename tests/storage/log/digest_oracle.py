@@ -11,6 +11,7 @@ import duckdb
 
 ROW_TABLES = (
     "class_change",
+    "command_file",
     "feature_change",
     "label_change",
     "label_object_change",

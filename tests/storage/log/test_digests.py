@@ -35,7 +35,12 @@ def test_history_digests_follow_specification(sample_history):
     events, rows = oracle.read_log(path)
     assert len(events) > 15
     assert set(oracle.ROW_TABLES) == set(ROW_TABLES)
-    assert [table for table in rows if not rows[table]] == ["merge_conflict", "object_order", "withdrawn_file"]
+    assert [table for table in rows if not rows[table]] == [
+        "command_file",
+        "merge_conflict",
+        "object_order",
+        "withdrawn_file",
+    ]
     assert oracle.find_faults(path) == []
 
 
