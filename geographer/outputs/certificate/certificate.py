@@ -124,7 +124,8 @@ def _iter_level_lines(level: Level) -> Iterator[str]:
     yield f"{_TITLES[level.name]}: {answer}{_describe_counts(level)}{f'; {level.reason}' if level.reason else ''}"
     for row in level.facts.get("subsets", ()):
         names = f"{row['subset_a']} and {row['subset_b']}"
-        yield f"  {names} are {row['distance_m']:,.1f} m apart at least: {row['a']} and {row['b']}"
+        apart = f"are {row['distance_m']:,.1f} m apart at least" if row["distance_m"] else "touch"
+        yield f"  {names} {apart}: {row['a']} and {row['b']}"
     for leak in level.leaks[:_MAX_SHOWN]:
         yield f"  {leak['a']} ({leak['subset_a']}) and {leak['b']} ({leak['subset_b']}){_describe_share(leak)}"
     if (rest := level.counts.get("pairs", 0) - _MAX_SHOWN) > 0:
