@@ -143,7 +143,8 @@ def test_command_against_archive(tmp_path):
     add_scene(tmp_path / "shelf", "one")
     features = write_features(tmp_path / "features.geojson", {"p": ("pond", point_geometry(40.5, 40.5))})
     dataset.add_features(features, crs="EPSG:32633")
-    dataset.download("scenes", source=FolderSource, source_options={"folder": str(tmp_path / "shelf")})
+    fetched = dataset.download("scenes", source=FolderSource, source_options={"folder": str(tmp_path / "shelf")})
+    assert fetched.summary["rasters"] == 1
     assert "same bytes" not in runner.invoke(geographer_command, command, catch_exceptions=False).stdout
     set_offline(tmp_path / "shelf")
     done = runner.invoke(geographer_command, [*command, "--json"], catch_exceptions=False)
