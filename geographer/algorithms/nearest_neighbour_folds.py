@@ -98,7 +98,8 @@ def assign_matching_folds(lonlat: Floats, groups: Ints, area: Floats, count: int
             if problem.is_balanced(folds[clusters]):
                 candidates.append(_Candidate(problem.compute_distance(folds[clusters]), clusters, folds))
     candidates.sort(key=lambda item: item.distance)
-    best = min((_improve_candidate(problem, item, rng) for item in candidates[:MAX_IMPROVED]), key=lambda item: item.distance)
+    improved = [_improve_candidate(problem, item, rng) for item in candidates[:MAX_IMPROVED]]
+    best = min(improved, key=lambda item: item.distance)
     return FoldAssignment(
         best.folds[best.clusters][groups], best.distance, random_best.distance, int(best.clusters.max()) + 1
     )

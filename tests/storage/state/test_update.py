@@ -269,4 +269,6 @@ def test_tag_names_the_event_of_its_digest(tmp_path, monkeypatch):
     update_state(database)
     for position, expected in ((2, []), (3, [("v1", 2, digests[1], "c" * 64, None, "1.0.0")])):
         with open_revision(database, position) as revision:
-            assert revision.fetch_rows("SELECT * EXCLUDE (recorded_at, author, message, log_root) FROM tags") == expected
+            assert (
+                revision.fetch_rows("SELECT * EXCLUDE (recorded_at, author, message, log_root) FROM tags") == expected
+            )
