@@ -59,8 +59,8 @@ def write_segment(
 ) -> list[str]:
     """Write the events at the positions `first` to `last` of the attached log to a file, and return their digests.
 
-    With `is_sorted`, the order of the rows does not depend on how the log came to be. `CorruptError` if an event does not
-    match its digest: no other dataset would accept the segment.
+    With `is_sorted`, the order of the rows does not depend on how the log came to be. `CorruptError` if an event does
+    not match its digest: no other dataset would accept the segment.
     """
     events = read_events_between(connection, first - 1, last)
     contents = [canonical_json(event.hashed_fields()) for event in events]
