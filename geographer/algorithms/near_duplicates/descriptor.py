@@ -35,7 +35,7 @@ STEPS: Final = 32
 
 MIN_RELIABLE: Final = 6.0
 """How many coefficients must exceed the noise of compression, so that an image can be compared."""
-MIN_TEXTURE: Final = 4.5
+MIN_TEXTURE: Final = 6.5
 """How many of 36 blocks must exceed the noise of compression; in pairs, too."""
 _SMOOTHING: Final = 0.8
 """Cycles per side: the width of the ring of frequencies over which energy is averaged."""

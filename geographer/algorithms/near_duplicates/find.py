@@ -14,9 +14,9 @@ MIN_SCORE: Final = 0.5
 """The least agreement of the phases of near-duplicates, by which pairs are chosen for verification."""
 MIN_EVIDENCE: Final = 8.0
 """How many coefficients must be reliable in both images."""
-MIN_AGREEMENT: Final = 0.55
+MIN_AGREEMENT: Final = 0.6
 """The least mean correlation of blocks."""
-MAX_RESIDUAL: Final = 0.75
+MAX_RESIDUAL: Final = 0.6
 """The largest difference, relative to that of an image from itself after a displacement."""
 MAX_SHIFT: Final = 0.055
 """The largest shift of near-duplicates along an axis, as a fraction of the side: 5 %, and the error of the estimate."""
