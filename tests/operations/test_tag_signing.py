@@ -241,8 +241,8 @@ def test_verify_requires_signatures(dataset, tmp_path):
 def test_signature_moves_no_tag(dataset, tmp_path):
     """An event that signs a tag repeats it; if it names another revision, the tag stays where it was set."""
     dataset.tag("v1", sign=write_key(tmp_path / "key"))
+    wrong = f"replace(payload, '{dataset.show(2).digest}', '{dataset.show(1).digest}')"
     with edit_database(dataset.root / ".geographer" / "log.duckdb") as connection:
-        wrong = f"replace(payload, '{dataset.show(2).digest}', '{dataset.show(1).digest}')"
         connection.execute(f"UPDATE event SET payload = {wrong} WHERE kind = 'tag_signed'")
     assert Dataset.open(dataset.root).show("v1").position == 2
 

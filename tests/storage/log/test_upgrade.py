@@ -43,7 +43,9 @@ def log(old_log, tmp_path):
 
 
 RELEASED_TABLES = [
-    table for table in oracle.ROW_TABLES if table not in {"withdrawn_file", "merge_conflict", "object_order"}
+    table
+    for table in oracle.ROW_TABLES
+    if table not in {"command_file", "withdrawn_file", "merge_conflict", "object_order"}
 ]
 """The row tables of version 0.1."""
 
