@@ -26,3 +26,12 @@ def parse_time_option(text: str | None, option: str, *, end_of_day: bool = False
         raise UsageError(f"invalid time '{text}' for {option}. Use ISO 8601, e.g. 2026-05-01.") from error
     is_date = text is not None and len(text.strip()) <= len("2026-05-01")
     return time + timedelta(days=1, microseconds=-1) if time is not None and end_of_day and is_date else time
+
+
+def is_date(text: str) -> bool:
+    """Return whether a text is a date or a time in the form of ISO 8601."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

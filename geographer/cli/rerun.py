@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -10,6 +10,10 @@ from geographer.base.errors import ConflictError, StorageError
 from geographer.cli import options, output
 from geographer.cli.help import format_example
 from geographer.dataset.reader import DatasetReader
+
+if TYPE_CHECKING:
+    from geographer.outputs.rerun.archive_report import ArchiveReport
+    from geographer.outputs.rerun.report import RerunReport
 
 _EXIT_DIFFERENT: Final = ConflictError.exit_code
 _FETCH_WORKERS: Final = 4
@@ -56,12 +60,7 @@ def rerun_command(
         _check_archives(dataset, revision, recipe, workers, as_json=as_json)
         return
     report = dataset.rerun_revision(revision, recipe=recipe, workers=workers or os.cpu_count() or 1, commands=commands)
-    if as_json:
-        for row in report.iter_rows():
-            output.print_json_line(row)
-    else:
-        for line in report.iter_lines():
-            click.echo(line)
+    _print_report(report, as_json=as_json)
     if not report.is_identical:
         sys.exit(_EXIT_DIFFERENT)
 
@@ -70,13 +69,15 @@ def _check_archives(
     dataset: DatasetReader, revision: str | None, recipe: str | None, workers: int | None, *, as_json: bool
 ) -> None:
     report = dataset.check_archives(revision, recipe=recipe, workers=workers or _FETCH_WORKERS)
-    if as_json:
-        for row in report.iter_rows():
-            output.print_json_line(row)
-    else:
-        for line in report.iter_lines():
-            click.echo(line)
+    _print_report(report, as_json=as_json)
     if not report.is_same:
         counts = report.count_results()
         is_different = any(counts[name] for name in ("reprocessed", "altered", "gone"))
         sys.exit(_EXIT_DIFFERENT if is_different else StorageError.exit_code)
+
+
+def _print_report(report: "RerunReport | ArchiveReport", *, as_json: bool) -> None:
+    for row in report.iter_rows() if as_json else ():
+        output.print_json_line(row)
+    for line in () if as_json else report.iter_lines():
+        click.echo(line)

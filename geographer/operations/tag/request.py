@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
@@ -12,6 +11,7 @@ import msgspec
 from geographer.base.errors import ConflictError, CorruptError, UsageError
 from geographer.base.parameters import Parameter
 from geographer.base.signatures.private_keys import Signer
+from geographer.base.timestamps import is_date
 from geographer.base.values import validate_name
 from geographer.diff.version import AUTO, VERSION_PATTERN, VersionNumber, choose_version
 from geographer.operations.tag.events import RevisionTagged, Tag, TagSigned, make_statement
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 def check_tag(name: str) -> str:
     """Return the name of a tag; raise `UsageError` if it could be read as another name of a revision."""
     is_digest = all(letter in "0123456789abcdef" for letter in name.lower())
-    if name and (is_digest or name.upper().startswith("HEAD") or _is_date(name) or name == DEFAULT_BRANCH):
+    if name and (is_digest or name.upper().startswith("HEAD") or is_date(name) or name == DEFAULT_BRANCH):
         raise UsageError(
             f"invalid tag '{name}': it could be a digest, a date, HEAD or a branch. Use a name such as v1."
         )
@@ -50,14 +50,6 @@ def check_tag(name: str) -> str:
 def check_version(version: str) -> str:
     """Return a version number as a user gives it, or 'auto'; raise `UsageError` for other texts."""
     return version if version == AUTO else str(VersionNumber.from_text(version))
-
-
-def _is_date(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def check_key(key: str | Path | Signer) -> str | Signer:

@@ -6,13 +6,13 @@ A chain whose name has an '@' is hidden: it keeps the events that a branch had b
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Final, NamedTuple
 
 import duckdb
 
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
 from geographer.base.text import quote_start
+from geographer.base.timestamps import is_date
 from geographer.storage.database.connection import DEFAULT_BRANCH
 from geographer.storage.events import EMPTY_LOG_HEAD, Head
 from geographer.storage.log.ancestry import read_ancestry
@@ -93,17 +93,9 @@ def validate_branch_name(name: object) -> str:
             f"invalid branch name '{_show_name(name)}'. Use up to 100 letters, digits, '_', '-' and '.'; begin with a "
             "letter, a digit or '_'."
         )
-    if _DIGEST.fullmatch(name) or name.upper() == "HEAD" or _is_date(name):
+    if _DIGEST.fullmatch(name) or name.upper() == "HEAD" or is_date(name):
         raise UsageError(f"branch name '{name}' could mean another revision. Choose another name.")
     return name
-
-
-def _is_date(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _show_name(name: object) -> str:
