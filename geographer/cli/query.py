@@ -17,8 +17,8 @@ from geographer.cli import COMMANDS, options, output
 from geographer.cli.help import format_example
 from geographer.cli.options import Command
 from geographer.dataset.reader import DatasetReader
-from geographer.outputs.export import read_query_summary, write_parquet_rows
 from geographer.outputs.table_files import choose_format, format_query_lines, write_lines
+from geographer.outputs.table_text import read_query_summary, write_parquet_rows
 from geographer.storage.database.query_limits import DEFAULT_TIMEOUT_S, make_timeout_error
 from geographer.storage.queries.read_tables import count_query_rows, run_user_query
 

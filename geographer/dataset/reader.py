@@ -516,7 +516,7 @@ class DatasetReader(EvidenceReader):
             CorruptError: a file is missing or altered in cache and remote; the message names raster and features.
             ConflictError: the folder holds something else.
         """
-        from geographer.outputs.export_folder import export_folder
+        from geographer.outputs.revision_folder import export_folder
 
         agreement = self._unit_of_work.compare_lock()
         if agreement.problem and (revision is None or to is None) and agreement.relation != LockRelation.BEHIND:

@@ -14,13 +14,13 @@ from geographer.dataset.filters import (
     make_table_method,
     select_rows,
 )
-from geographer.outputs.export import (
+from geographer.outputs.table_files import choose_format, format_table_lines, write_table_file
+from geographer.outputs.table_text import (
     format_geojson_features,
     format_json_lines,
     format_query_json_lines,
     read_summary,
 )
-from geographer.outputs.table_files import choose_format, format_table_lines, write_table_file
 from geographer.storage.database.dataset_folder import find_dataset_root
 from geographer.storage.database.query_limits import DEFAULT_TIMEOUT_S
 from geographer.storage.log.branches import Location, read_branch

@@ -13,7 +13,7 @@ from geographer.base.errors import CorruptError, NotFoundError
 from geographer.base.html import render_object
 from geographer.base.progress import ProgressCallback
 from geographer.base.values import Checksums
-from geographer.outputs.export_folder import export_folder
+from geographer.outputs.revision_folder import export_folder
 from geographer.storage.dvc.remote import Remote, open_remote
 from geographer.storage.queries.logged_content import LoggedContent
 from geographer.storage.unit_of_work import UnitOfWork

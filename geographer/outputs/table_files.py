@@ -11,7 +11,7 @@ import duckdb
 
 from geographer.base.atomic_files import translate_os_errors, write_atomic
 from geographer.base.errors import StorageError, UsageError
-from geographer.outputs.export import (
+from geographer.outputs.table_text import (
     format_csv_lines,
     format_geojson_features,
     format_json_lines,

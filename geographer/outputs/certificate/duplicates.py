@@ -9,9 +9,9 @@ import numpy as np
 from geographer.base.errors import CorruptError, NotFoundError, StorageError
 from geographer.outputs.certificate.levels import MAX_LEAKS, Level, make_leaks
 from geographer.outputs.certificate.rasters import MAX_NAMES, CertifiedRasters
-from geographer.outputs.impact.files import ChipFiles
 from geographer.storage.queries.revision import Revision
 from geographer.storage.unit_of_work import UnitOfWork
+from geographer.storage.workspace.chip_files import ChipFiles
 
 NOT_ASKED: Final = "the pixels were not read; near-duplicates are looked for only if asked for"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from geographer.base.errors import NotFoundError, UsageError, quote_names
-from geographer.outputs.impact.files import ChipFile, ChipFiles
 from geographer.outputs.impact.metric_change import ChipSets, MetricChange, decompose_change
 from geographer.outputs.impact.predictions import compute_mean, find_arrays, read_scores
 from geographer.outputs.impact.subset import PositionPair, SubsetChange
 from geographer.storage.queries.revision import Revision
 from geographer.storage.unit_of_work import UnitOfWork
+from geographer.storage.workspace.chip_files import ChipFile, ChipFiles
 
 _LABELS: Final = "SELECT DISTINCT label FROM current_label ORDER BY label"
 _RECIPE: Final = (

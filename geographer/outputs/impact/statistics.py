@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from geographer.base.progress import ProgressCallback
-from geographer.outputs.impact.files import ChipFile, ChipFiles
 from geographer.outputs.impact.metric_change import subtract_values
 from geographer.outputs.impact.subset import PositionPair, SubsetChip, read_chips
 from geographer.storage.unit_of_work import UnitOfWork
+from geographer.storage.workspace.chip_files import ChipFile, ChipFiles
 
 if TYPE_CHECKING:
     from geographer.rasters.statistics import BandSums

@@ -15,7 +15,6 @@ from geographer.base.atomic_files import temporary_sibling, translate_os_errors,
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
 from geographer.base.html import render_object
 from geographer.outputs.certificate.certify import certify_split
-from geographer.outputs.export_folder import EXPORTED_TABLES, export_folder
 from geographer.outputs.manifest import MANIFEST, compute_sha256, encode_manifest, read_manifest
 from geographer.outputs.release import documents
 from geographer.outputs.release.band_names import read_band_names
@@ -44,6 +43,7 @@ from geographer.outputs.release.provenance import make_provenance
 from geographer.outputs.release.ro_crate import make_ro_crate
 from geographer.outputs.release.schemas import copy_schemas
 from geographer.outputs.release.stac import write_catalogue
+from geographer.outputs.revision_folder import EXPORTED_TABLES, export_folder
 from geographer.storage.database.dataset_folder import LOCK_FILE
 from geographer.storage.events.signed_tag import make_signature_files
 from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, encode_lock

@@ -9,7 +9,7 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import CorruptError
-from geographer.outputs.export import format_json_lines
+from geographer.outputs.table_text import format_json_lines
 from geographer.storage.database.connection import Database, find_spatial_extension
 from geographer.storage.events.row_tables import CORE_TABLES
 from geographer.storage.log.append import create_log

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from geographer.base.errors import GeographerError
 from geographer.outputs.audit.release.contents import ReleaseContents, make_check
 from geographer.outputs.audit.report import FAILED_CHECK, AuditCheck, AuditFinding, Severity, Verdict
-from geographer.outputs.export import write_parquet
-from geographer.outputs.export_folder import EXPORTED_TABLES
+from geographer.outputs.revision_folder import EXPORTED_TABLES
+from geographer.outputs.table_text import write_parquet
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE
 from geographer.storage.history.agreement import create_log_of_segments
 from geographer.storage.history.lock_file import parse_lock

@@ -10,7 +10,6 @@ from typing import Any, Final
 from geographer import __version__
 from geographer.base.atomic_files import check_file, temporary_sibling, translate_os_errors, write_atomic
 from geographer.base.errors import ConflictError, quote_names
-from geographer.outputs.export import write_parquet
 from geographer.outputs.manifest import (
     MANIFEST,
     REVISION_FILE,
@@ -19,6 +18,7 @@ from geographer.outputs.manifest import (
     encode_manifest,
     read_manifest,
 )
+from geographer.outputs.table_text import write_parquet
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.logged_content import LoggedContent
 from geographer.storage.queries.revision import Revision
