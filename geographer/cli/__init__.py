@@ -82,6 +82,7 @@ COMMANDS: Final = {
     "objects": ("query", "List the objects in instance and box labels."),
     "splits": ("query", "List the part of each split that each raster is assigned to."),
     "components": ("split", "List the groups of rasters that must stay together."),
+    "samples": ("samples", "List what to train on: images with labels, ids, subset, classes and grid."),
     "sql": ("query", "Run a read-only SELECT over the tables of a revision."),
     "checkout": ("checkout", "Restore the files of a revision, byte for byte; only files that differ are written."),
     "clone": ("share", "Make a copy of a published dataset, with its history, in the new folder DIR."),

@@ -33,7 +33,7 @@ _STOP_PERIOD_S: Final = 5.0
 Result = TypeVar("Result")
 
 
-def _add_output_options(formats: str) -> options.Decorator:
+def add_output_options(formats: str) -> options.Decorator:
     """Return a decorator that adds the options for columns, rows, format and file."""
     decorators: list[options.Decorator] = [
         options.make_option(
@@ -77,7 +77,7 @@ def _make_table_command(name: str, example: str) -> click.Command:
     @options.make_choice_option(
         "--relation contains|intersects", "both", "Consider only pairs of features and rasters with this relation."
     )
-    @_add_output_options(_TABLE_FORMATS)
+    @add_output_options(_TABLE_FORMATS)
     @options.pass_dataset
     def table_command(
         dataset: DatasetReader,
@@ -87,29 +87,29 @@ def _make_table_command(name: str, example: str) -> click.Command:
         as_json: bool,
         **table_filter: Any,
     ) -> None:
-        table_format = _choose_format(output, "json" if as_json else format)
+        table_format = choose_output_format(output, "json" if as_json else format)
         if table_format == "table":
             rows = dataset.read_summary(name, at, **table_filter)
-            _print_summary(rows, output)
+            print_summary(rows, output)
         elif output is not None:
             dataset.write_table(name, output, table_format, at, **table_filter)
         else:
-            _print_lines(dataset.format_lines(name, table_format, at, **table_filter), None)
-        _report_rest(table_filter["limit"], partial(dataset.count_rows, name, at, **table_filter))
+            print_lines(dataset.format_lines(name, table_format, at, **table_filter), None)
+        report_rest(table_filter["limit"], partial(dataset.count_rows, name, at, **table_filter))
         if table_filter["where"] is not None and (text := dataset.describe_empty_table(name, at, **table_filter)):
             click.echo(text, err=True)
 
     return table_command
 
 
-def _choose_format(path: str | None, requested: str | None) -> str:
+def choose_output_format(path: str | None, requested: str | None) -> str:
     """Return the requested format, or that of the suffix of a file."""
     if requested is None and (path is None or Path(path).suffix.lower() in _TEXT_SUFFIXES):
         return "table"
     return requested or choose_format(Path(path or ""), None)
 
 
-def _print_summary(rows: "pa.Table", path: str | None) -> None:
+def print_summary(rows: "pa.Table", path: str | None) -> None:
     """Print rows as a table that fits the terminal, or write it to a file as wide as it is."""
     names, values = rows.column_names, zip(*map(output.list_values, rows.columns), strict=True)
     if path is None:
@@ -118,7 +118,7 @@ def _print_summary(rows: "pa.Table", path: str | None) -> None:
         write_lines(Path(path), output.format_table(names, values))
 
 
-def _print_lines(lines: Iterable[str], path: str | None) -> None:
+def print_lines(lines: Iterable[str], path: str | None) -> None:
     """Print lines, or write them to a file."""
     if path is not None:
         write_lines(Path(path), lines)
@@ -127,7 +127,7 @@ def _print_lines(lines: Iterable[str], path: str | None) -> None:
         click.echo(line)
 
 
-def _report_rest(limit: int | None, count_rows: Callable[[], int]) -> None:
+def report_rest(limit: int | None, count_rows: Callable[[], int]) -> None:
     """Say on stderr how many rows are not listed."""
     if limit is not None and (rest := count_rows() - limit) > 0:
         click.echo(f"{format_count(rest, 'more row')}; --limit {limit}", err=True)
@@ -198,7 +198,7 @@ splits_command = _make_table_command("splits", "splits --where \"part = 'test'\"
     "The value of $NAME in the query, as text that DuckDB casts: $n::INT is a number. Repeatable.",
     multiple=True,
 )
-@_add_output_options(_QUERY_FORMATS)
+@add_output_options(_QUERY_FORMATS)
 @options.pass_dataset
 def sql_command(
     dataset: DatasetReader,
@@ -216,22 +216,23 @@ def sql_command(
 
     The tables are features, rasters, edges, chips, labels, objects, splits, events, tags and classes.
     """
-    table_format = _choose_format(output, "json" if as_json else format)
+    table_format = choose_output_format(output, "json" if as_json else format)
     values = _parse_parameters(parameters)
 
     prepared = dataset.prepare_query(query, at, parameters=values, timeout_s=timeout_s, columns=columns, limit=limit)
     if table_format == "table":
-        _print_summary(_run_limited(partial(read_query_summary, prepared), timeout_s), output)
+        print_summary(_run_limited(partial(read_query_summary, prepared), timeout_s), output)
     elif table_format == "parquet":
-        path = _require_output(output, table_format)
+        path = require_output(output, table_format)
         write_parquet_rows(_run_limited(partial(run_user_query, prepared), timeout_s), path)
     else:
         lines = _run_limited(partial(format_query_lines, prepared, table_format), timeout_s)
-        _print_lines(lines, output)
-    _report_rest(limit, partial(_run_limited, partial(count_query_rows, prepared), timeout_s))
+        print_lines(lines, output)
+    report_rest(limit, partial(_run_limited, partial(count_query_rows, prepared), timeout_s))
 
 
-def _require_output(path: str | None, table_format: str) -> Path:
+def require_output(path: str | None, table_format: str) -> Path:
+    """Return the path of the file to write; `UsageError` without one."""
     if path is None:
         raise UsageError(f"--format {table_format} cannot be printed. Pass --output FILE.")
     return Path(path)

@@ -95,6 +95,14 @@ def write_parquet(revision: Revision, table: str, table_filter: TableFilter, pat
         _copy_to_parquet(revision.connection, query, parameters, path)
 
 
+def format_rows(rows: pa.Table, table_format: str) -> list[str]:
+    """Return Arrow rows as the lines of a file: 'csv' or 'tsv' with a header, 'json' as one object per line."""
+    with memory_connection() as connection, register_table(connection, "query_result", rows) as name:
+        if table_format == "json":
+            return _fetch_json_rows(connection, f"FROM {name}")
+        return _fetch_csv_lines(connection, f"FROM {name}", {}, {"csv": ",", "tsv": "\t"}[table_format])
+
+
 def write_parquet_rows(rows: pa.Table, path: Path) -> None:
     """Write Arrow rows to a Parquet file atomically; as GeoParquet if they have geometries. Errors: `write_parquet`."""
     with memory_connection() as connection, register_table(connection, "query_result", rows) as name:
