@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from geographer.base.html import DisplayedDict
 from geographer.dataset.filters import RevisionSpec
-from geographer.dataset.tables import TableReader
+from geographer.dataset.graph import GraphReader
 from geographer.storage.queries.table import Table
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from geographer.outputs.rerun.report import RerunReport
 
 
-class EvidenceReader(TableReader):
+class EvidenceReader(GraphReader):
     """What can be done with a dataset to prove what it is: describe, certify, release, prove, make again."""
 
     def read_description(self) -> dict[str, Any]:

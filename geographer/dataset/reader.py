@@ -10,7 +10,7 @@ from geographer.base.errors import ConflictError, UsageError
 from geographer.base.html import DisplayedDict, DisplayedList, render_fields
 from geographer.dataset.evidence import EvidenceReader
 from geographer.dataset.filters import RevisionSpec
-from geographer.dataset.ids import list_ids, read_id
+from geographer.dataset.ids import read_id
 from geographer.outputs.history import read_history
 from geographer.storage.database.dataset_folder import find_dataset_root
 from geographer.storage.events import Event
@@ -18,7 +18,6 @@ from geographer.storage.history.agreement import LockRelation
 from geographer.storage.log.branches import Location, read_branch
 from geographer.storage.log.read import read_event, read_events_between
 from geographer.storage.queries.open_conflicts import list_open_conflicts
-from geographer.storage.queries.read_tables import find_related_ids
 from geographer.storage.queries.table import Table
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.checkout import CheckoutResult
@@ -460,22 +459,6 @@ class DatasetReader(EvidenceReader):
         with self._unit_of_work.open_revision(at) as revision:
             return revision.compute_content_digest()
 
-    def rasters_containing(self, features: Any, *, at: RevisionSpec = None) -> Any:
-        """Return the ids of the rasters that contain a feature; for many features, a dictionary by feature."""
-        return self._find_related_ids("feature", features, at, containing_only=True)
-
-    def rasters_intersecting(self, features: Any, *, at: RevisionSpec = None) -> Any:
-        """Return the ids of the rasters that contain or intersect a feature; one feature or many."""
-        return self._find_related_ids("feature", features, at, containing_only=False)
-
-    def features_contained_in(self, rasters: Any, *, at: RevisionSpec = None) -> Any:
-        """Return the ids of the features that a raster contains; for many rasters, a dictionary by raster."""
-        return self._find_related_ids("raster", rasters, at, containing_only=True)
-
-    def features_intersecting(self, rasters: Any, *, at: RevisionSpec = None) -> Any:
-        """Return the ids of the features that a raster contains or intersects; one raster or many."""
-        return self._find_related_ids("raster", rasters, at, containing_only=False)
-
     def sharing_status(self) -> "SharingStatus":
         """Return how lock file, `.dvc` files, log and remotes relate, and what keeps the files of tags.
 
@@ -604,14 +587,6 @@ class DatasetReader(EvidenceReader):
 
     def _repr_html_(self) -> str:
         return render_fields("Dataset", self.status())
-
-    def _find_related_ids(
-        self, subject: Literal["feature", "raster"], ids: Any, at: RevisionSpec, *, containing_only: bool
-    ) -> Any:
-        values, is_single = list_ids(ids)
-        with self._unit_of_work.open_revision(at) as revision:
-            related = find_related_ids(revision, subject, [*map(str, values)], containing_only=containing_only)
-        return related[str(values[0])] if is_single else {value: related[str(value)] for value in values}
 
 
 _MAX_INTEGER: Final = 2**63 - 1

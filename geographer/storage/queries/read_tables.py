@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import duckdb
 
 from geographer.base.errors import UsageError
 from geographer.base.python_values import make_python_value
-from geographer.storage.database.connection import Database, quote_identifier
+from geographer.storage.database.connection import Database, quote_identifier, register_table
 from geographer.storage.database.query_limits import fetch_limited_table, limit_memory, limit_time
 from geographer.storage.database.sql_sandbox import hide_credentials, translate_sql_errors, validate_select
-from geographer.storage.queries.revision import TABLES, Revision
+from geographer.storage.queries.raster_counts import COUNT_COLUMNS, build_counted_source
+from geographer.storage.queries.revision import KEY_COLUMN, TABLES, Revision
 from geographer.storage.queries.selection import (
     TableFilter,
     build_limit,
@@ -27,6 +28,10 @@ from geographer.storage.queries.table import Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_EDGES_OF_COLLECTION: Final = (
+    "SEMI JOIN (SELECT raster_key FROM current_raster WHERE collection = $collection) USING (raster_key)"
+)
 
 FileLocator = Callable[[Revision], None]
 """Calls `Revision.locate_files`."""
@@ -147,6 +152,38 @@ def find_related_ids(
         {"containing_only": containing_only},
     )
     return dict(zip(unique_ids, _group_by_index(pairs, len(unique_ids)), strict=True))
+
+
+def count_rasters_of_features(revision: Revision, features: Sequence[str] | None, collection: str | None) -> pa.Table:
+    """Return `feature_id` and the count columns of `features` (None: all), in the order of addition.
+
+    Only rasters of `collection` count (None: all). `NotFoundError` if a feature does not exist.
+    """
+    parameters = {} if collection is None else {"collection": collection}
+    requested = ""
+    if features is not None:
+        stage_ids(revision, "feature", features)
+        requested = f" WHERE {KEY_COLUMN} IN (SELECT feature_key FROM requested_feature)"  # noqa: S608
+    features_view = f"(SELECT feature_id, {KEY_COLUMN} FROM features_unordered{requested})"  # noqa: S608
+    source = build_counted_source(features_view, rasters=_EDGES_OF_COLLECTION if parameters else "")
+    columns = ", ".join(("feature_id", *COUNT_COLUMNS))
+    return revision.fetch_arrow(f"SELECT {columns} FROM {source} ORDER BY {KEY_COLUMN}", parameters)  # noqa: S608
+
+
+def find_relations(revision: Revision, features: Sequence[str], rasters: Sequence[str]) -> list[bool | None]:
+    """Return for each pair whether the raster contains the feature (True) or intersects it (False); None: neither.
+
+    `features` and `rasters` are of one length. `NotFoundError` if an id is unknown.
+    """
+    import pyarrow as pa
+
+    stage_ids(revision, "feature", features)
+    stage_ids(revision, "raster", rasters)
+    ids = {"feature_id": pa.array(features, pa.string()), "raster_id": pa.array(rasters, pa.string())}
+    pairs = pa.table({"index": pa.array(range(len(features)), pa.int64()), **ids})
+    with register_table(revision.connection, "requested_pair", pairs):
+        query = Path(__file__).with_name("pair_relations.sql").read_text()
+        return [contains for (contains,) in revision.fetch_rows(query)]
 
 
 def _group_by_index(pairs: pa.Table, count: int) -> list[list[Any]]:

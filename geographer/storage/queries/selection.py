@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 from geographer.base.errors import NotFoundError, UsageError, quote_names
 from geographer.storage.database.connection import quote_identifier, register_table
 from geographer.storage.queries.column_values import convert_values
+from geographer.storage.queries.raster_counts import COUNT_COLUMNS, build_counted_source, list_count_columns
 from geographer.storage.queries.revision import GEOMETRY_COLUMNS, KEY_COLUMN, SORTED_VIEWS, TABLES, Revision, SortedView
 
 Relation = Literal["contains", "intersects"]
@@ -80,15 +81,28 @@ def build_selection(
     """
     require_table(table)
     _validate_relation(table_filter.relation)
-    conditions, parameters = _build_conditions(revision, table, table_filter)
+    counts = _list_named_counts(revision, table, table_filter)
+    conditions, parameters = _build_conditions(revision, table, table_filter, counts)
     view = SORTED_VIEWS.get(table, SortedView(table))
     columns = f"*{'' if with_key else view.exclude}"
-    if table_filter.columns is not None:
-        names = require_columns(table_filter.columns, revision.list_columns(table), f"table '{table}'")
+    if table_filter.columns is not None or counts:
+        known = revision.list_columns(table)
+        wanted = known if table_filter.columns is None else table_filter.columns
+        names = require_columns(wanted, [*known, *counts], f"table '{table}'")
         columns = ", ".join([*map(quote_identifier, names), *([KEY_COLUMN] if with_key else [])])
+    source = build_counted_source(view.source, counts) if counts else view.source
     # Sort last: a join has no order.
-    query = f"SELECT {columns} FROM {view.source} WHERE {' AND '.join(conditions)}{view.order_by}"  # noqa: S608
+    query = f"SELECT {columns} FROM {source} WHERE {' AND '.join(conditions)}{view.order_by}"  # noqa: S608
     return query + build_limit(table_filter.limit), parameters
+
+
+def _list_named_counts(revision: Revision, table: str, table_filter: TableFilter) -> dict[str, str]:
+    """Return the count columns of features, with types, if the filter names one: they cost a pass over the edges."""
+    columns = [] if isinstance(table_filter.columns, str) else [*(table_filter.columns or ())]
+    texts = [str(table_filter.where or ""), *map(str, columns), *map(str, table_filter.values)]
+    if not any(name in text.lower() for name in COUNT_COLUMNS for text in texts):
+        return {}
+    return list_count_columns(table, revision.describe_columns(table))
 
 
 def find_geometry_column(table: str, table_filter: TableFilter) -> str | None:
@@ -103,7 +117,8 @@ def include_identity(revision: Revision, table: str, table_filter: TableFilter) 
     if table_filter.columns is None or geometry is None:
         return table_filter
     known = revision.list_columns(table)
-    names = require_columns(table_filter.columns, known, f"table '{table}'")
+    counts = _list_named_counts(revision, table, table_filter)
+    names = require_columns(table_filter.columns, [*known, *counts], f"table '{table}'")
     return table_filter._replace(
         columns=[known[0], *(name for name in names if name not in (known[0], geometry)), geometry]
     )
@@ -164,9 +179,11 @@ def _validate_relation(relation: object) -> None:
         raise UsageError(f"invalid --relation {relation!r}. Use {' or '.join(relations)}.")
 
 
-def _build_conditions(revision: Revision, table: str, table_filter: TableFilter) -> tuple[list[str], dict[str, Any]]:
-    """Return the conditions of a filter with the values of their parameters."""
-    conditions = [revision.validate_filter(table, table_filter.where)]
+def _build_conditions(
+    revision: Revision, table: str, table_filter: TableFilter, counts: Mapping[str, str]
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the conditions of a filter with the values of their parameters; `counts` are additional columns."""
+    conditions = [revision.validate_filter(table, table_filter.where, extra_columns=counts)]
     by_feature, by_raster = _FILTERS.get(table, ("", ""))
     if not by_feature and (table_filter.feature is not None or table_filter.raster is not None):
         raise UsageError(f"table '{table}' has neither features nor rasters to filter by. Use a condition (where).")
@@ -183,17 +200,17 @@ def _build_conditions(revision: Revision, table: str, table_filter: TableFilter)
         raise UsageError(
             f"--relation needs a feature and a raster. Query edges, or add --feature or --raster to {table}."
         )
-    value_conditions, values = build_value_conditions(revision, table, table_filter.values)
+    value_conditions, values = build_value_conditions(revision, table, table_filter.values, counts)
     return conditions + value_conditions, values | ({"relation": table_filter.relation} if uses_relation else {})
 
 
 def build_value_conditions(
-    revision: Revision, table: str, values: Mapping[str, Any]
+    revision: Revision, table: str, values: Mapping[str, Any], extra_columns: Mapping[str, str] | None = None
 ) -> tuple[list[str], dict[str, Any]]:
     """Return the conditions that columns have these values, and the values of their parameters."""
     if not values:
         return [], {}
-    types, conditions, parameters = revision.describe_columns(table), [], {}
+    types, conditions, parameters = revision.describe_columns(table) | {**(extra_columns or {})}, [], {}
     known = {name.lower(): name for name in types}
     for index, (name, value) in enumerate(values.items()):
         # An underscore at the end is not part of a name: `class_` is the column `class`.

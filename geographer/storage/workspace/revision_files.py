@@ -15,7 +15,18 @@ from geographer.storage.workspace.source_rasters import SourceRasters, read_sour
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 
 _STORAGE: Final = "SELECT storage FROM current_raster WHERE raster_id = $raster_id"
+_WITH_FILES: Final = (
+    "SELECT raster_id, md5 FROM current_raster WHERE storage <> 'catalogue' "
+    "AND raster_id IN (SELECT unnest($ids::VARCHAR[])) ORDER BY raster_id"
+)
 _LABEL: Final = "SELECT path, size, md5, sha256 FROM current_label WHERE label = $label AND raster_id = $raster_id"
+
+
+def list_rasters_with_files(revision: Revision, raster_ids: Sequence[str]) -> list[str]:
+    """Return those of `raster_ids` that have a file: not the footprints of a catalogue, nor what was withdrawn."""
+    withdrawn = list_withdrawn_files(revision.connection)
+    rows = revision.fetch_rows(_WITH_FILES, {"ids": list(raster_ids)})
+    return [raster_id for raster_id, md5 in rows if md5 not in withdrawn]
 
 
 def find_raster_file(revision: Revision, store: Store, raster_id: str) -> tuple[Path, bool]:
