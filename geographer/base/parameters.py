@@ -15,6 +15,7 @@ import msgspec
 from msgspec import NODEFAULT
 
 from geographer.base.errors import UsageError
+from geographer.base.plugins import PluginRef
 from geographer.base.python_values import make_python_value
 
 _JSON_TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", NoneType: "null"}
@@ -167,3 +168,36 @@ def list_parameters(declaring_class: type[msgspec.Struct]) -> tuple[ParameterFie
 def join_schema(fields: Mapping[str, Mapping[str, Any]], required: list[str]) -> dict[str, Any]:
     """Return the JSON Schema of an object with exactly these fields."""
     return {"type": "object", "properties": dict(fields), "required": required, "additionalProperties": False}
+
+
+class ParameterSet(msgspec.Struct, kw_only=True, frozen=True):
+    """Base of classes that declare parameters: it converts their values, and returns those that are recorded."""
+
+    def __post_init__(self) -> None:
+        """Convert the values of all parameters; `UsageError` for one that is wrong."""
+        for parameter in list_parameters(type(self)):
+            value = getattr(self, parameter.name)
+            # None means the default value.
+            converted = parameter.convert_value(parameter.make_default() if value is None else value)
+            if converted is not value:
+                msgspec.structs.force_setattr(self, parameter.name, converted)
+
+    def list_recorded_parameters(self) -> dict[str, Any]:
+        """Return the parameters that are recorded, by their names there."""
+        values = ((parameter, getattr(self, parameter.name)) for parameter in list_parameters(type(self)))
+        return {
+            parameter.log_key: to_json_value(value)
+            for parameter, value in values
+            if parameter.log_key is not None and (parameter.declaration.records_default or value)
+        }
+
+
+def to_json_value(value: Any) -> Any:
+    """Return a parameter's value as the log records it; whole floats become integers."""
+    if isinstance(value, PluginRef):
+        return value.to_json()
+    if isinstance(value, tuple | list):
+        return [to_json_value(item) for item in value]
+    if isinstance(value, Mapping):
+        return dict(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value

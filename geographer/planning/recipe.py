@@ -8,13 +8,13 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 import msgspec
 
 from geographer.base.errors import ConflictError, NotFoundError, UnsupportedVersionError, UsageError, quote_names
-from geographer.base.parameters import Parameter, list_parameters
+from geographer.base.parameters import Parameter, list_parameters, to_json_value
 from geographer.base.plugins import PluginRef
 from geographer.base.values import Size
 from geographer.planning.upcasters import upcast_parameters
 from geographer.storage.events.payload import RecipeRecord, load_payload_classes
 from geographer.storage.queries.revision import Revision
-from geographer.storage.request import Request, to_json_value
+from geographer.storage.request import Request
 
 OnConflict = Literal["exclude", "move"]
 

@@ -6,11 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, Protocol, Self
 
-import msgspec
-
 from geographer.base.errors import UsageError
-from geographer.base.parameters import Parameter, join_schema, list_parameters
-from geographer.base.plugins import PluginRef
+from geographer.base.parameters import Parameter, ParameterSet, join_schema, list_parameters
 from geographer.base.progress import ProgressCallback
 from geographer.base.values import Checksums, Window
 from geographer.storage.events.payload import EventPayload
@@ -177,7 +174,7 @@ def _require_key(key: Any) -> str:
     return key
 
 
-class Request(msgspec.Struct, kw_only=True, frozen=True):
+class Request(ParameterSet, kw_only=True, frozen=True):
     """A change that a user asks for: its parameters, and the options that all changes share.
 
     `event` is the class of the event's payload; some parameters may lead to one of `other_events` instead. `example` is
@@ -204,26 +201,9 @@ class Request(msgspec.Struct, kw_only=True, frozen=True):
     ] = None
     dry_run: Annotated[bool, Parameter("Plan the change, report it, and change nothing.", key=None)] = False
 
-    def __post_init__(self) -> None:
-        for parameter in list_parameters(type(self)):
-            value = getattr(self, parameter.name)
-            # None means the default value.
-            converted = parameter.convert_value(parameter.make_default() if value is None else value)
-            if converted is not value:
-                msgspec.structs.force_setattr(self, parameter.name, converted)
-
     def to_json(self) -> dict[str, Any]:
         """Return the request as the log records it."""
         return self.list_recorded_parameters()
-
-    def list_recorded_parameters(self) -> dict[str, Any]:
-        """Return the parameters that the log records, by their names in the log."""
-        values = ((parameter, getattr(self, parameter.name)) for parameter in list_parameters(type(self)))
-        return {
-            parameter.log_key: to_json_value(value)
-            for parameter, value in values
-            if parameter.log_key is not None and (parameter.declaration.records_default or value)
-        }
 
     @classmethod
     def make_schema(cls, version: int | None = None) -> dict[str, Any]:
@@ -260,14 +240,3 @@ def list_request_classes(base: type[Request] = Request) -> list[type[Request]]:
     subclasses = base.__subclasses__()
     leaves = [leaf for subclass in subclasses for leaf in list_request_classes(subclass)] if subclasses else [base]
     return [leaf for leaf in leaves if hasattr(leaf, "event")]
-
-
-def to_json_value(value: Any) -> Any:
-    """Return a parameter's value as the log records it; whole floats become integers."""
-    if isinstance(value, PluginRef):
-        return value.to_json()
-    if isinstance(value, tuple | list):
-        return [to_json_value(item) for item in value]
-    if isinstance(value, Mapping):
-        return dict(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -7,12 +7,11 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 
 from geographer.base.errors import UsageError
-from geographer.base.parameters import Parameter
+from geographer.base.parameters import Parameter, to_json_value
 from geographer.base.values import Size
 from geographer.operations.cut.base import CutRecipe, PlanningContext, WindowPlan
 from geographer.operations.cut.events import make_payload_rules
 from geographer.planning.shared_parameters import SIZE, FeatureSelection, SizeSpec, parse_size
-from geographer.storage.request import to_json_value
 
 logger = logging.getLogger(__name__)
 

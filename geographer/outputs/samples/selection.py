@@ -57,7 +57,7 @@ def _read_names(argument: str, value: Any) -> list[str] | None:
     value = make_python_value(value)
     if value is None:
         return None
-    names = [value] if isinstance(value, str) else [*value] if isinstance(value, Iterable) else [None]
+    names: list[Any] = [value] if isinstance(value, str) else [*value] if isinstance(value, Iterable) else [None]
     if not all(isinstance(name, str) for name in names):
         raise UsageError(f"invalid {argument} {value!r}. Use a name, or a list of names.")
     return names
