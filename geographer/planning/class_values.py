@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from msgspec import Meta
 
-from geographer.base.errors import ConflictError, quote_objects
+from geographer.base.errors import ConflictError, UsageError, quote_objects
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.queries.revision import Revision
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ClassNames = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(extra_json_schema={"uniqueItems": True})]
+MAX_MASK_VALUE: Final = 65_535
+"""The largest value of a class, or of pixels to ignore, in a mask."""
+_MAX_BYTE: Final = 255
 CLASS_NAMES_SCHEMA: Final = {"$ref": "event.v1.json#/$defs/class_names"}
 
 
@@ -42,3 +45,16 @@ def make_class_rows(values: Mapping[str, int]) -> "pa.Table":
 
     require_no_credentials("class name", values)
     return make_row_table("class_change", {"class": [*values], "value": [*values.values()]})
+
+
+def choose_mask_dtype(values: Mapping[str, int], ignore: int | None) -> Literal["uint8", "uint16"]:
+    """Return the pixel type of masks of classes with these values, and of a value of pixels to ignore.
+
+    Raise `UsageError` if a value exceeds uint16, or `ignore` is the value of a class.
+    """
+    if (name := next((name for name, value in values.items() if value == ignore), None)) is not None:
+        raise UsageError(f"ignore value {ignore} is the value of class '{name}'. Choose another --ignore.")
+    largest = max([ignore or 0, *values.values()])
+    if largest > MAX_MASK_VALUE:
+        raise UsageError(f"class value {largest} does not fit a mask. Give the class one of at most {MAX_MASK_VALUE}.")
+    return "uint8" if largest <= _MAX_BYTE else "uint16"

@@ -16,6 +16,7 @@ from geographer.base.values import Grid, LineWidth, Transform, Window, parse_lin
 from geographer.operations.label.events import LabelsMade, Note
 from geographer.operations.label.tasks import LabelResult, LabelTask, VisibleObject
 from geographer.planning.collections import require_pixels
+from geographer.planning.label_files import make_label_path
 from geographer.planning.recipe import Recipe
 from geographer.planning.shared_parameters import NAME_SCHEMA
 from geographer.planning.up_to_date_labels import LabelSettings, UpToDateLabels, read_last_settings
@@ -250,8 +251,8 @@ class LabelPlan:
             )
 
     def _make_path(self, outdated: OutdatedLabel) -> str:
-        stem = outdated.raster_id.rpartition("/")[2]  # the id of a chip begins with its recipe
-        return f"labels/{self.recipe.name}/{self.recipe.collection}/{stem}{self.recipe.file_suffix}"
+        recipe = self.recipe
+        return make_label_path(recipe.name, recipe.collection, outdated.raster_id, recipe.file_suffix)
 
     def _iter_label_rows(self, changed: list[tuple[OutdatedLabel, LabelResult]]) -> Iterator[tuple[object, ...]]:
         name = self.recipe.name

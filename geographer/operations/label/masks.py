@@ -9,6 +9,7 @@ from geographer.base.parameters import Parameter
 from geographer.operations.label.base import LabelRecipe, list_band_classes, stage_feature_drawing
 from geographer.operations.label.events import HIDDEN, SUBPIXEL, make_payload_rules
 from geographer.operations.label.tasks import Overlap
+from geographer.planning.class_values import MAX_MASK_VALUE, choose_mask_dtype, read_class_values
 from geographer.planning.up_to_date_labels import LabelSettings, UpToDateLabels
 from geographer.storage.database.sql_sandbox import translate_sql_errors
 from geographer.storage.queries.empty_selection import describe_empty_selection
@@ -16,7 +17,6 @@ from geographer.storage.queries.revision import Revision
 
 logger = logging.getLogger(__name__)
 
-_MAX_UINT8, _MAX_UINT16 = 255, 65_535
 _IGNORED: Final = (
     "SELECT feature_id::VARCHAR AS feature_id, true AS ignored, NULL::DOUBLE[] AS probabilities FROM features WHERE "
 )
@@ -48,7 +48,7 @@ class LabelMask(LabelRecipe, kw_only=True, frozen=True):
     all_touched: Annotated[bool, Parameter("Burn every pixel that an object touches.")] = False
     ignore: Annotated[
         int | None,
-        Parameter("The value of pixels without valid data, over all else.", "VALUE", minimum=1, maximum=_MAX_UINT16),
+        Parameter("The value of pixels without valid data, over all else.", "VALUE", minimum=1, maximum=MAX_MASK_VALUE),
     ] = None
     ignore_where: Annotated[
         str | None, Parameter("Also ignore features for which this SQL expression is true.", "SQL", "no features")
@@ -76,13 +76,7 @@ class LabelMask(LabelRecipe, kw_only=True, frozen=True):
 
     def determine_settings(self, revision: Revision) -> LabelSettings:
         """Return the dtype; raise `UsageError` if a value exceeds uint16, or `ignore` is the value of a class."""
-        name = revision.fetch_value("SELECT class FROM classes WHERE value = $value", {"value": self.ignore})
-        if name is not None:
-            raise UsageError(f"ignore value {self.ignore} is the value of class '{name}'. Choose another --ignore.")
-        largest = max(revision.fetch_value("SELECT coalesce(max(value), 0) FROM classes"), self.ignore or 0)
-        if largest > _MAX_UINT16:
-            raise UsageError(f"class value {largest} does not fit a mask. Give the class one of at most {_MAX_UINT16}.")
-        return LabelSettings(dtype="uint8" if largest <= _MAX_UINT8 else "uint16")
+        return LabelSettings(dtype=choose_mask_dtype(read_class_values(revision), self.ignore))
 
     def stage_feature_columns(self, revision: Revision) -> None:
         """Stage which features are ignored."""

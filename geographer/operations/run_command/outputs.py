@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.base.errors import ConflictError, NotFoundError, UsageError, quote_names
 from geographer.base.values import Checksums, Grid, Transform, validate_name
+from geographer.planning.label_files import make_label_path
 from geographer.planning.raster_rows import RasterOptions, describe_raster, make_raster_id, make_raster_rows
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.queries.revision import Revision
@@ -182,7 +183,7 @@ def _make_label_rows(files: Sequence[Path], target: OutputTarget, state: TargetS
             )
         if existing == checksums.sha256:
             continue
-        path = f"labels/{target.label}/{raster.collection}/{file.stem}.tif"
+        path = make_label_path(str(target.label), raster.collection, file.stem)
         require_new_path(path)
         row = {"change": "changed" if existing else "added", "label": target.label, "raster_id": raster.raster_id}
         rows.append({**row, "path": path, **checksums._asdict(), "pixel_digest": compute_pixel_digest(file)})

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
 
 from geographer.base.executors import make_executor
 from geographer.operations.label.events import Note
 from geographer.operations.label.tasks import LabelledObject, LabelResult, LabelTask
 from geographer.planning.up_to_date_labels import LabelSettings
-from geographer.rasters.crs import parse_crs
-from geographer.rasters.metadata import require_geotiff_roundtrip
-from geographer.rasters.write import GeoTiffMetadata, encode_geotiff, write_and_hash
+from geographer.rasters.labels import write_label_pixels
 
 if TYPE_CHECKING:
     from geographer.operations.label.base import LabelRecipe
@@ -54,25 +51,8 @@ def write_label(
 
     `bands` are the names of the bands, or empty; for `objects` and `notes` see `LabelResult`.
     """
-    count = len(pixels)
-    metadata = GeoTiffMetadata(
-        parse_crs(task.grid.crs),
-        count=count,
-        dtype=pixels.dtype.name,
-        # By default, three uint8 bands become red, green and blue.
-        interpretation=(ColorInterp.gray, *[ColorInterp.undefined] * (count - 1)) if count > 1 else (),
-        descriptions=bands,
-    )
-    if (kind := (task.grid.crs, count, bands)) not in _verified_formats:
-        require_geotiff_roundtrip(metadata, task.grid.crs, task.raster_id)
-        _verified_formats.add(kind)
-    content = encode_geotiff(pixels, metadata, task.grid.transform)
-    checksums, digest = write_and_hash(Path(task.destination), content, pixels, task.grid)
+    checksums, digest = write_label_pixels(Path(task.destination), pixels, task.grid, task.raster_id, bands)
     return LabelResult(task.destination, checksums, digest, objects, notes or {})
-
-
-_verified_formats: set[tuple[str, int, tuple[str, ...]]] = set()
-"""CRS, band count and names that GeoTIFF is known to store: the check takes as long as writing a label."""
 
 
 def _render_batch(recipe: "LabelRecipe", settings: LabelSettings, tasks: list[LabelTask]) -> Iterator[LabelResult]:

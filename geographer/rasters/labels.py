@@ -1,0 +1,178 @@
+"""Label files: read those of users on the grid of a raster, convert their pixels, and write labels as GeoTIFFs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RasterioWindow
+
+from geographer.base.errors import UsageError
+from geographer.base.values import Checksums, Grid, Window
+from geographer.rasters.crs import crs_to_text, parse_crs
+from geographer.rasters.metadata import require_geotiff_roundtrip
+from geographer.rasters.read import open_raster, translate_metadata_errors, translate_read_errors
+from geographer.rasters.write import GeoTiffMetadata, encode_geotiff, write_and_hash
+
+LabelForm = Literal["mask", "multilabel", "probabilities"]
+"""One band of class values; a band of 0 and 1 for each class; a band of numbers from 0 to 1 for each class."""
+
+_MAX_SHIFT: Final = 1e-6
+"""How far the corners of a label may lie from those of its raster, in pixels."""
+_SHOWN_VALUES: Final = 10
+
+_verified_formats: set[tuple[str, int, tuple[str, ...]]] = set()
+"""CRS, band count and names that GeoTIFF is known to store: the check takes as long as writing a label."""
+
+
+class LabelPixels(NamedTuple):
+    """How the pixels of label files become those of labels.
+
+    Attributes:
+        form: What the bands mean.
+        dtype: numpy's name of the pixel type of the labels.
+        values: The value in the label by value in the file; others are errors. Only of masks.
+        bands: The names of the bands, one for each class; a mask has none.
+    """
+
+    form: LabelForm
+    dtype: str
+    values: Mapping[int, int]
+    bands: tuple[str, ...] = ()
+
+
+def write_label_pixels(
+    destination: Path, pixels: NDArray[np.generic], grid: Grid, raster_id: str, bands: tuple[str, ...] = ()
+) -> tuple[Checksums, str]:
+    """Write pixels, shape (bands, rows, columns), as a GeoTIFF on a grid, without nodata and tags.
+
+    `bands` are the names of the bands, or empty. Return the checksums and the pixel digest.
+
+    Raises:
+        UsageError: GeoTIFF cannot store the CRS of the raster.
+        StorageError: the file cannot be written; no partial file is left.
+    """
+    count = len(pixels)
+    metadata = GeoTiffMetadata(
+        parse_crs(grid.crs),
+        count=count,
+        dtype=pixels.dtype.name,
+        # By default, three uint8 bands become red, green and blue.
+        interpretation=(ColorInterp.gray, *[ColorInterp.undefined] * (count - 1)) if count > 1 else (),
+        descriptions=bands,
+    )
+    if (kind := (grid.crs, count, bands)) not in _verified_formats:
+        require_geotiff_roundtrip(metadata, grid.crs, raster_id)
+        _verified_formats.add(kind)
+    content = encode_geotiff(pixels, metadata, grid.transform)
+    return write_and_hash(destination, content, pixels, grid)
+
+
+def read_label_file(path: Path, grid: Grid, raster_id: str) -> NDArray[np.generic]:
+    """Return the pixels, shape (bands, rows, columns), of a user's label file for a raster with this grid.
+
+    A file without CRS and transform, such as a PNG, is on the grid of its raster if it has that raster's size.
+
+    Raises:
+        NotFoundError, CorruptError: the file does not exist, or is damaged.
+        UsageError: the file is not a raster, or has another grid than its raster.
+    """
+    with open_raster(path) as file:
+        with translate_metadata_errors(path):
+            _require_same_grid(file, grid, raster_id)
+        with translate_read_errors(path):
+            return np.asarray(file.read())
+
+
+def _require_same_grid(file: DatasetReader, grid: Grid, raster_id: str) -> None:
+    if (file.width, file.height) != (grid.width, grid.height):
+        raise UsageError(
+            f"label file '{file.name}' has {file.width} x {file.height} pixels, but raster '{raster_id}' has "
+            f"{grid.width} x {grid.height}. Give it the raster's size, or leave it out."
+        )
+    has_transform = not file.transform.is_identity
+    if file.crs and crs_to_text(file.crs) != grid.crs and file.crs != parse_crs(grid.crs):
+        raise UsageError(
+            f"label file '{file.name}' has the CRS {_shorten(crs_to_text(file.crs))}, but raster '{raster_id}' has "
+            f"{_shorten(grid.crs)}. Write it on the raster's grid."
+        )
+    if (file.crs or has_transform) and (shift := _measure_shift(file, grid)) > _MAX_SHIFT:
+        raise UsageError(
+            f"label file '{file.name}' is not on the grid of raster '{raster_id}': its corners are up to {shift:.3g} "
+            "pixels away. Write it with the raster's transform."
+        )
+
+
+def _measure_shift(file: DatasetReader, grid: Grid) -> float:
+    """Return the largest distance of a corner of a file from that of a grid of the same size, in pixels of the grid."""
+    to_pixels = ~rasterio.Affine(*grid.transform)
+    corners = [(column, row) for column in (0, grid.width) for row in (0, grid.height)]
+    moved = [to_pixels @ (file.transform @ corner) for corner in corners]
+    return float(np.abs(np.subtract(moved, corners)).max())
+
+
+def _shorten(crs: str) -> str:
+    return crs if crs.startswith("EPSG:") else f"{crs[:60]}…"
+
+
+def convert_label_pixels(
+    pixels: NDArray[np.generic], target: LabelPixels, path: Path, advice: str
+) -> NDArray[np.generic]:
+    """Return the pixels of a label, shape (bands, rows, columns), from those of a user's file.
+
+    Raise `UsageError`, which names the file at `path` and ends with `advice` on unknown values, if they do not have the
+    form.
+    """
+    expected = len(target.bands) or 1
+    if len(pixels) != expected:
+        what = "one band of class values" if target.form == "mask" else f"a band for each class ({expected})"
+        raise UsageError(
+            f"label file '{path}' has {len(pixels)} bands, but a label of the form '{target.form}' has {what}. "
+            "Convert it, or pass another --form."
+        )
+    if target.form == "probabilities":
+        return _convert_probabilities(pixels, path)
+    if pixels.dtype.kind not in "iu":
+        raise UsageError(
+            f"label file '{path}' has pixels of the type {pixels.dtype.name}; class values are integers. Convert it, "
+            "or pass another --form."
+        )
+    values = target.values if target.form == "mask" else {0: 0, 1: 1}
+    found = np.unique(pixels).tolist()
+    if unknown := [value for value in found if value not in values]:
+        texts = ", ".join(map(str, unknown[:_SHOWN_VALUES])) + (" …" if len(unknown) > _SHOWN_VALUES else "")
+        raise UsageError(f"label file '{path}' has the unknown value{'s' * (len(unknown) > 1)} {texts}. {advice}")
+    return replace_values(pixels, {value: values[value] for value in found}, target.dtype)
+
+
+def _convert_probabilities(pixels: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
+    numbers = pixels.astype(np.float32)
+    if not (np.isfinite(numbers).all() and numbers.min() >= 0 and numbers.max() <= 1):
+        raise UsageError(f"label file '{path}' has values outside of 0 to 1. Convert them to probabilities.")
+    return numbers
+
+
+def replace_values(pixels: NDArray[np.generic], values: Mapping[int, int], dtype: str) -> NDArray[np.generic]:
+    """Return integer pixels as `dtype` with other values; those that `values` does not name stay."""
+    replaced = pixels.astype(dtype)
+    for old, new in values.items():
+        if old != new:
+            replaced[pixels == old] = new
+    return replaced
+
+
+def read_label_window(file: DatasetReader, window: Window, padding: int) -> NDArray[np.generic]:
+    """Return a window of an open label, shape (bands, rows, columns); pixels outside of the label are `padding`."""
+    left, top = max(window.col, 0), max(window.row, 0)
+    right, bottom = min(window.col + window.width, file.width), min(window.row + window.height, file.height)
+    pixels = np.full((file.count, window.height, window.width), padding, file.dtypes[0])
+    if left < right and top < bottom:
+        rows = slice(top - window.row, bottom - window.row)
+        columns = slice(left - window.col, right - window.col)
+        with translate_read_errors(file.name):
+            pixels[:, rows, columns] = file.read(window=RasterioWindow(left, top, right - left, bottom - top))
+    return pixels
