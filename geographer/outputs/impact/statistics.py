@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from geographer.base.progress import ProgressCallback
 from geographer.outputs.impact.metric_change import subtract_values
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from geographer.rasters.statistics import BandSums
 
 StatisticsState = Literal["unchanged", "changed", "not computed"]
+
+_ADVICE: Final = "Pass --no-statistics, or another part."
 
 
 class BandStatistics(NamedTuple):
@@ -89,9 +91,11 @@ def plan_statistics(
         return StatisticsPlan(part, chips, None)
     ids = [chip.raster_id for chip in chips if chip.in_from], [chip.raster_id for chip in chips if chip.in_to]
     with work.open_revision(positions.from_position) as revision:
-        before = ChipFiles.list_rasters(revision, work.root, ids[0])
+        before = ChipFiles.list_rasters(revision, work.root, ids[0], advice=_ADVICE)
     with work.open_revision(positions.to_position) as revision:
-        return StatisticsPlan(part, chips, (before, ChipFiles.list_rasters(revision, work.root, ids[1])))
+        return StatisticsPlan(
+            part, chips, (before, ChipFiles.list_rasters(revision, work.root, ids[1], advice=_ADVICE))
+        )
 
 
 def _read_sums(files: Sequence[ChipFile], progress: ProgressCallback) -> dict[str, list[BandSums]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -47,19 +47,20 @@ class ChipFiles:
         self._references = references
 
     @classmethod
-    def list_rasters(cls, revision: Revision, root: Path, raster_ids: Sequence[str]) -> ChipFiles:
-        """Look up the files of rasters; see `require_raster_file` in `revision_files` for the errors."""
+    def list_rasters(
+        cls, revision: Revision, root: Path, raster_ids: Sequence[str], *, advice: str = "Choose other rasters."
+    ) -> ChipFiles:
+        """Look up the files of rasters.
+
+        Raise UsageError for a footprint in a catalogue, or NotFoundError for a withdrawn file; both end with `advice`.
+        """
         rows = _fetch_rows(revision, _RASTERS, raster_ids)
         if entries := [raster_id for raster_id, storage, *_ in rows if storage == "catalogue"]:
-            raise UsageError(
-                f"{quote_names(entries, 3)} in the part are footprints in a catalogue, without pixels. "
-                "Pass --no-statistics, or another part."
-            )
+            raise UsageError(f"{quote_names(entries, 3)} are footprints in a catalogue, without pixels. {advice}")
         withdrawn = list_withdrawn_files(revision.connection)
         if gone := [(raster_id, withdrawn[md5]) for raster_id, _, _, _, md5, _ in rows if md5 in withdrawn]:
             raise NotFoundError(
-                f"raster '{gone[0][0]}' has no file at @{revision.position}: {gone[0][1].format_reason()}. "
-                "Pass --no-statistics."
+                f"raster '{gone[0][0]}' has no file at @{revision.position}: {gone[0][1].format_reason()}. {advice}"
             )
         stored = {id: (path, Checksums(*sums)) for id, storage, path, *sums in rows if storage == "dvc"}
         references = [raster_id for raster_id, storage, *_ in rows if storage == "reference"]
@@ -76,6 +77,11 @@ class ChipFiles:
                 f"{quote_names(missing, 3)}. Name a label of all chips with --truth; see geographer labels."
             )
         return cls(f"label '{label}' of raster", stored, None)
+
+    @classmethod
+    def list_stored(cls, noun: str, stored: Mapping[Any, tuple[str, Checksums]]) -> ChipFiles:
+        """Take files that DVC stores, by any key: their paths and checksums; `noun` names them in errors."""
+        return cls(noun, {**stored}, None)
 
     def require_files(self, store: Store) -> dict[str, ChipFile]:
         """Return the files, each with its recorded bytes: of the workspace, or of the cache, fetched if necessary.
