@@ -218,7 +218,7 @@ def test_catalogue_has_no_statistics(dataset, tmp_path):
     dataset.add_catalogue(write_catalogue(tmp_path / "catalogue.geojson"), crs="EPSG:32633")
     dataset.split("parts", collection="catalogue", parts={"train": 1.0})
     assert dataset.compute_impact("HEAD", subset="train").statistics.state == "unchanged"
-    with pytest.raises(UsageError, match="'S2A' in the part are footprints"):
+    with pytest.raises(UsageError, match="'S2A' are footprints"):
         dataset.compute_impact("HEAD", subset="train", statistics=True)
 
 

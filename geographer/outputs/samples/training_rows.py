@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -29,7 +28,8 @@ _RECIPES: Final = "SELECT name, kind, parameters FROM recipes WHERE name IN (SEL
 _CLASSES: Final = "SELECT class, value FROM classes ORDER BY value"
 _OBJECTS: Final = (
     "SELECT label, raster_id, feature_id, class, instance, box FROM current_label_object SEMI JOIN sample "
-    "USING (raster_id) WHERE label IN (SELECT unnest($labels::VARCHAR[])) ORDER BY label, raster_id, instance, feature_id"
+    "USING (raster_id) WHERE label IN (SELECT unnest($labels::VARCHAR[])) "
+    "ORDER BY label, raster_id, instance, feature_id"
 )
 
 
