@@ -21,10 +21,10 @@ from geographer.cli.help import CommandGroup, format_example
 
 COMMANDS: Final = {
     "init": ("init", "Create a dataset in a folder."),
-    "add": ("add", "Add features, rasters, a catalogue of footprints, or classes."),
+    "add": ("add", "Add features, rasters, labels, a catalogue of footprints, or classes."),
     "take-in": ("take_in", "Copy rasters that are recorded in place (references) into DVC."),
     "roots": ("roots", "List or set the folders of this machine that references lie in."),
-    "remove": ("remove", "Remove features, rasters or a recipe; earlier revisions keep them."),
+    "remove": ("remove", "Remove features, rasters, labels or a recipe; earlier revisions keep them."),
     "rename": ("rename", "Give a collection, a recipe or a class another name; ids and history stay."),
     "restore": ("restore", "Restore removed features or rasters."),
     "withdraw": ("withdraw", "Delete the bytes of rasters and of their chips in every revision; digests stay."),
@@ -51,6 +51,7 @@ COMMANDS: Final = {
     "blame": ("why", "Say which feature, rule and event gave a pixel of a label its value."),
     "tag": ("tag", "Give a revision (the head, if REV is omitted) a permanent name."),
     "tags": ("tag", "List the tags with their digests, and who set them when and why."),
+    "attributes": ("attributes", "List, set or remove attributes: named values that users keep with the dataset."),
     "describe": (
         "describe",
         "Record what no measurement can tell of the dataset: title, creators, licence, intent and ethics.",
@@ -83,6 +84,7 @@ COMMANDS: Final = {
     "splits": ("query", "List the part of each split that each raster is assigned to."),
     "components": ("split", "List the groups of rasters that must stay together."),
     "samples": ("samples", "List what to train on: images with labels, ids, subset, classes and grid."),
+    "export": ("export", "Write samples in the format of a training library."),
     "sql": ("query", "Run a read-only SELECT over the tables of a revision."),
     "checkout": ("checkout", "Restore the files of a revision, byte for byte; only files that differ are written."),
     "clone": ("share", "Make a copy of a published dataset, with its history, in the new folder DIR."),

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import NODEFAULT
 
 from geographer.base.errors import UsageError
-from geographer.base.parameters import Parameter, ParameterField, list_parameters
+from geographer.base.parameters import Parameter, ParameterField, ParameterSet, list_parameters
 from geographer.cli import COMMANDS, options, output
 from geographer.cli.help import CommandGroup, RenamedOption, format_example
 from geographer.storage.request import Request
@@ -67,7 +67,7 @@ def make_request_group(name: str, example: str, requests: Requests, note: str = 
     return group
 
 
-def list_command_parameters(request_class: type[Request], *names: str) -> list[click.Parameter]:
+def list_command_parameters(request_class: type[ParameterSet], *names: str) -> list[click.Parameter]:
     """Return arguments, then options, all or of `names`: required ones, those of the class, then those of its bases."""
     fields = {field.name: field for field in msgspec.structs.fields(request_class)}
     bases = enumerate(reversed(request_class.__mro__))

@@ -1,10 +1,18 @@
 """What to train on: samples, as one table; exports for training libraries; statistics."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
+from geographer.base.errors import UsageError
 from geographer.dataset.evidence import EvidenceReader
 from geographer.dataset.filters import RevisionSpec
 from geographer.storage.queries.table import Table
+
+if TYPE_CHECKING:
+    from geographer.outputs.exports.run import ExportResult
+
+_LAST_CHANGE: Final = "SELECT max(position) FROM chain_event WHERE kind <> 'dataset_exported'"
 
 
 class TrainingReader(EvidenceReader):
@@ -47,3 +55,52 @@ class TrainingReader(EvidenceReader):
         with self._open_tables(at) as revision:
             rows, _ = read_samples(revision, self.root, selection)
         return Table(rows, GEOMETRY)
+
+    def export_samples(
+        self,
+        format: str,
+        to: str | Path,
+        *,
+        split: str | None = None,
+        subset: str | Sequence[str] | None = None,
+        collection: str | None = None,
+        labels: str | Sequence[str] | None = None,
+        at: RevisionSpec = None,
+        **options: Any,
+    ) -> "ExportResult":
+        """Write samples of a revision to a folder in the format of a training library.
+
+        The folder gets images, labels, classes, subsets, the revision with its digests, a README, and a manifest.
+        Equal samples give equal bytes. An interrupted export goes on; an earlier one is replaced.
+
+        Args:
+            format: The name of the format, such as 'coco', 'yolo', 'webdataset' or 'folder'.
+            to: The folder: new, empty, or that of an earlier export.
+            split, subset, collection, labels: As in `samples`.
+            at: The revision. Default: the head, or the one before the exports that were recorded last.
+            options: The parameters of the format, as `geographer export FORMAT --help` lists them.
+
+        Raises:
+            NotFoundError: there is no such revision, split, part, collection or label.
+            UsageError: there is no such format or option, the format cannot hold the samples, or a package is missing.
+            ConflictError: the folder has other content.
+            CorruptError: a file has other bytes than those recorded.
+        """
+        from geographer.outputs.exports.formats import find_exporter
+        from geographer.outputs.exports.run import run_export
+        from geographer.outputs.samples.selection import make_selection
+
+        exporter_class = find_exporter(format)
+        if unknown := [name for name in options if name not in exporter_class.__struct_fields__]:
+            known = ", ".join(exporter_class.__struct_fields__) or "none"
+            raise UsageError(f"format '{format}' has no option '{unknown[0]}'. Its options are: {known}.")
+        selection = make_selection(split, subset, collection, labels)
+        with self._unit_of_work.open_revision(self._find_exported_revision(at)) as revision:
+            return run_export(self._unit_of_work, revision, exporter_class(**options), selection, Path(to))
+
+    def _find_exported_revision(self, at: RevisionSpec) -> RevisionSpec:
+        """Return the revision to export; by default the last one that changed more than the list of exports."""
+        if at is not None:
+            return at
+        with self._unit_of_work.open_revision() as revision:
+            return int(revision.fetch_value(_LAST_CHANGE))

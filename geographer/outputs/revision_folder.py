@@ -70,7 +70,7 @@ def export_folder(revision: Revision, store: Store, folder: Path, source: FileSo
     (target / "tables").mkdir(exist_ok=True)
     for table in EXPORTED_TABLES:
         manifest[f"tables/{table}.parquet"] = _write_table(revision, table, target / "tables" / f"{table}.parquet")
-    write_atomic(target / REVISION_FILE, json.dumps(_describe_revision(revision), indent=2).encode() + b"\n")
+    write_atomic(target / REVISION_FILE, json.dumps(describe_revision(revision), indent=2).encode() + b"\n")
     manifest[REVISION_FILE] = compute_sha256(target / REVISION_FILE)
     write_atomic(target / MANIFEST, encode_manifest(manifest))
     return CheckoutResult(len(to_write), len(obsolete), len(files) - len(to_write), left_out)
@@ -95,7 +95,8 @@ def _write_table(revision: Revision, table: str, path: Path) -> str:
     return compute_sha256(path)
 
 
-def _describe_revision(revision: Revision) -> dict[str, Any]:
+def describe_revision(revision: Revision) -> dict[str, Any]:
+    """Return what `revision.json` says of a revision: position, digests, tags, software."""
     content = LoggedContent(revision.connection)
     query = "SELECT digest, recorded_at FROM chain_event WHERE position = $position"
     ((digest, recorded_at),) = revision.fetch_rows(query, {"position": revision.position})

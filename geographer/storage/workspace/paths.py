@@ -169,9 +169,7 @@ def prepare_export_folder(root: Path, folder: Path) -> Path:
     target, full_root = Path(os.path.realpath(folder)), root.resolve()
     own_folders = [full_root / name for name in _OWN_FOLDERS]
     if full_root.is_relative_to(target) or any(map(target.is_relative_to, own_folders)):
-        raise UsageError(
-            f"cannot write a checkout to '{folder}': the dataset is there. Choose another folder for --to."
-        )
+        raise UsageError(f"cannot write to '{folder}': the dataset is there. Choose another folder for --to.")
     existing = next(path for path in (target, *target.parents) if os.path.lexists(path))
     require_real_folder(existing)
     with translate_os_errors(target):

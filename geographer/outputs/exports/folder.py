@@ -1,0 +1,185 @@
+"""The folder of an export: each file is written once; an interrupted export goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from geographer.base.atomic_files import temporary_sibling, translate_os_errors, write_atomic
+from geographer.base.errors import ConflictError, CorruptError
+from geographer.outputs.manifest import MANIFEST, compute_sha256, encode_manifest, read_manifest
+from geographer.storage.workspace.chip_files import ChipFile
+from geographer.storage.workspace.paths import SafeFolder, prepare_export_folder
+
+JOURNAL: Final = ".geographer-export.jsonl"
+"""The file that lists what an unfinished export has written: what it is, then a line for each file."""
+
+
+class ExportFolder:
+    """A folder that is filled with files, which must not depend on what is there.
+
+    While files are written, a journal lists them. The same export, run again after an interruption, keeps those that
+    are still as they were written. Files of an earlier export are replaced, and removed if this one has no such file.
+
+    Attributes:
+        path: The folder, without symbolic links.
+        digests: The SHA-256 of each file that belongs to the export, by its path with `/`.
+        written: The number of files that were written.
+        unchanged: The number of files that were there already.
+    """
+
+    def __init__(self, root: Path, folder: Path, identity: Mapping[str, Any]) -> None:
+        """Prepare the folder for the export that `identity` describes; `root` is the dataset's folder.
+
+        Raises:
+            ConflictError: the folder has other content.
+            UsageError, StorageError: see `prepare_export_folder`.
+        """
+        self.path = prepare_export_folder(root, folder)
+        self.digests: dict[str, str] = {}
+        self.written = self.unchanged = 0
+        self._folder = SafeFolder(self.path)
+        self._header = json.dumps(identity, sort_keys=True, ensure_ascii=False)
+        self._known = self._read_known_files(folder)
+        with translate_os_errors(self.path):
+            self._journal = (self.path / JOURNAL).open("a", encoding="utf-8")
+            self._journal.write(f"{self._header}\n")
+            self._journal.flush()
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """Write a file with this content."""
+        self.write_file(path, lambda file: _write_all(file, content))
+
+    def write_file(self, path: str, write: Callable[[BinaryIO], None]) -> None:
+        """Let `write` fill a file, unless the same export wrote it before and it is as it was then."""
+        target = self._locate_file(path)
+        known = self._known.get(path)
+        if known and target.is_file() and not target.is_symlink() and compute_sha256(target) == known:
+            self._add_file(path, known, is_new=False)
+            return
+        with translate_os_errors(target), temporary_sibling(target) as temporary:
+            with temporary.open("wb") as file:
+                write(file)
+            sha256 = compute_sha256(temporary)
+            temporary.replace(target)
+        self._add_file(path, sha256)
+
+    def copy_file(self, path: str, source: ChipFile) -> None:
+        """Copy a file of the dataset; `CorruptError` if it has other bytes than those recorded."""
+
+        def copy(file: BinaryIO) -> None:
+            content = source.path.read_bytes()
+            if not source.with_sidecars and hashlib.sha256(content).hexdigest() != source.content:
+                raise CorruptError(f"'{source.path}' changed while it was read. Run geographer verify.")
+            _write_all(file, content)
+
+        self.write_file(path, copy)
+
+    def write_folder(self, name: str, write: Callable[[Path], None]) -> None:
+        """Let `write` fill a new folder, for libraries that write many files; it takes the place of the folder `name`.
+
+        It is not resumed: all of it is written again.
+        """
+        target = self._locate_file(name)
+        staging = self.path / f".geographer-{name.replace('/', '-')}"
+        with translate_os_errors(target):
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir()
+            try:
+                write(staging)
+                for file in sorted(path for path in staging.rglob("*") if path.is_file()):
+                    self._move_file(file, f"{name}/{file.relative_to(staging).as_posix()}")
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+
+    def finish(self) -> str:
+        """Remove files of an earlier export, write the manifest, and return its SHA-256."""
+        for path in sorted(self._known.keys() - self.digests.keys()):
+            self._remove_file(path)
+        write_atomic(self.path / MANIFEST, encode_manifest(self.digests))
+        self._journal.close()
+        with translate_os_errors(self.path):
+            (self.path / JOURNAL).unlink(missing_ok=True)
+        return compute_sha256(self.path / MANIFEST)
+
+    def close(self) -> None:
+        """Close the journal, which stays for the next run."""
+        self._journal.close()
+
+    def _move_file(self, file: Path, path: str) -> None:
+        target, sha256 = self._locate_file(path), compute_sha256(file)
+        is_new = not (target.is_file() and not target.is_symlink() and compute_sha256(target) == sha256)
+        if is_new:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(target)
+        self._add_file(path, sha256, is_new=is_new)
+
+    def _locate_file(self, path: str) -> Path:
+        if path in self.digests:
+            raise ConflictError(f"two files of the export have the path '{path}'. Rename one of the rasters.")
+        if not _is_inside(path):
+            raise ConflictError(f"the export cannot have a file '{path}'. Rename the raster.")
+        self._folder.require_folder(path.rpartition("/")[0])
+        return self.path / path
+
+    def _add_file(self, path: str, sha256: str, *, is_new: bool = True) -> None:
+        self.digests[path] = sha256
+        self.written += is_new
+        self.unchanged += not is_new
+        if self._known.get(path) != sha256:
+            self._journal.write(json.dumps([path, sha256], ensure_ascii=False) + "\n")
+            self._journal.flush()
+
+    def _remove_file(self, path: str) -> None:
+        if not _is_inside(path):
+            return
+        self._folder.require_folder(path.rpartition("/")[0])
+        target = self.path / path
+        with translate_os_errors(target):
+            target.unlink(missing_ok=True)
+            for parent in target.relative_to(self.path).parents:
+                if parent.parts and (self.path / parent).is_dir() and not any((self.path / parent).iterdir()):
+                    (self.path / parent).rmdir()
+
+    def _read_known_files(self, folder: Path) -> dict[str, str]:
+        """Return the files of the earlier export, with the SHA-256 of those that this export may keep, else ''."""
+        with translate_os_errors(self.path):
+            names = {path.name for path in self.path.iterdir() if not path.name.startswith(".geographer-")}
+            journal = self._read_journal()
+            has_manifest = (self.path / MANIFEST).is_file()
+            earlier = read_manifest(self.path) if has_manifest else None
+        if names and not journal and (earlier is None or earlier.invalid_lines):
+            raise ConflictError(f"'{folder}' is not empty, and not an earlier export. Choose another folder for --to.")
+        known = dict.fromkeys(earlier.digests, "") if earlier else {}
+        for header, files in journal:
+            known |= files if header == self._header else dict.fromkeys(files, "")
+        return known
+
+    def _read_journal(self) -> list[tuple[str, dict[str, str]]]:
+        """Return the files that each run listed, after what it exported; a line that a crash cut off is left out."""
+        runs: list[tuple[str, dict[str, str]]] = []
+        if not (self.path / JOURNAL).is_file():
+            return runs
+        for line in (self.path / JOURNAL).read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                runs.append((line, {}))
+            elif runs and isinstance(entry, list) and len(entry) == 2:
+                runs[-1][1][str(entry[0])] = str(entry[1])
+        return runs
+
+
+def _is_inside(path: str) -> bool:
+    """Return whether a path can name a file in the folder."""
+    return {"", ".", ".."}.isdisjoint(path.split("/")) and "\0" not in path
+
+
+def _write_all(file: BinaryIO, content: bytes) -> None:
+    file.write(content)

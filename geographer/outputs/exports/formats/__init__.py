@@ -1,0 +1,25 @@
+"""The formats of exports by name, each in the module of its name."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from geographer.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from geographer.outputs.exports.exporter import Exporter
+
+FORMATS: Final = {
+    "npy": ("NpyExporter", "Arrays of numpy: one file for each image and mask, channels first or last."),
+}
+"""The class of each format, in the module of its name with `_` for `-`, and the first line of its help."""
+
+
+def find_exporter(name: str) -> type[Exporter]:
+    """Return the class of a format; `UsageError` if there is none of this name."""
+    if name not in FORMATS:
+        raise UsageError(f"no format {name!r}. The formats are: {', '.join(FORMATS)}.")
+    module = import_module(f"{__name__}.{name.replace('-', '_')}")
+    exporter: type[Exporter] = getattr(module, FORMATS[name][0])
+    return exporter
