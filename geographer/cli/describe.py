@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from geographer.cli import output
+from geographer.cli.attributes import format_value
 from geographer.cli.requests import make_request_command
 from geographer.operations.describe import DescribeDataset, parse_creators
 
@@ -26,11 +27,15 @@ def _describe_dataset(dataset: Any, request: DescribeDataset, *, as_json: bool) 
     known = dataset.read_description()
     if not as_json and sys.stdin.isatty() and sys.stdout.isatty() and (answers := ask_questions(known)):
         output.print_result(dataset.run(msgspec.structs.replace(request, **answers)), as_json=False)
-    elif as_json:
-        output.print_json_line(known)
+        return
+    attributes = dataset.read_attributes()
+    if as_json:
+        output.print_json_line(known | ({"attributes": attributes} if attributes else {}))
     else:
         names = sorted(known, key=[*QUESTIONS, *known].index)
-        output.print_table(("field", "value"), [(name, _format_value(known[name])) for name in names])
+        rows = [(name, _format_value(known[name])) for name in names]
+        rows += [(f"attribute {name}", format_value(value)) for name, value in attributes.items()]
+        output.print_table(("field", "value"), rows)
         if missing := ", ".join(name for name in QUESTIONS if name not in known):
             click.echo(f"Not described: {missing}. Releases use what the log gives, if it can.")
 

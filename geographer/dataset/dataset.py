@@ -20,6 +20,7 @@ from geographer.operations.add.geographer_import import ImportGeographer
 from geographer.operations.add.rasters import AddRasters
 from geographer.operations.add.take_in import TakeInRasters
 from geographer.operations.apply.request import ApplyPatch
+from geographer.operations.attributes import RemoveAttributes, SetAttributes
 from geographer.operations.classes.probabilities import SetClassesFromProbabilities
 from geographer.operations.classes.remap import RemapClasses
 from geographer.operations.create import CreateDataset
@@ -382,6 +383,8 @@ class Dataset(BranchingDataset):
     revert_event = make_method("revert_event", RevertEvent, run)
     tag = make_method("tag", TagRevision, run)
     describe = make_method("describe", DescribeDataset, run)
+    set_attributes = make_method("set_attributes", SetAttributes, run)
+    remove_attributes = make_method("remove_attributes", RemoveAttributes, run)
     review_revisions = make_method("review_revisions", ReviewRevisions, run)
     update = make_method("update", Update, _update)
     iter_updates = make_method("iter_updates", Update, run_update)

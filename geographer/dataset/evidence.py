@@ -32,6 +32,13 @@ class EvidenceReader(GraphReader):
         with self._unit_of_work.open_revision() as revision:
             return DisplayedDict(read_description(revision).fields)
 
+    def read_attributes(self, at: RevisionSpec = None) -> dict[str, Any]:
+        """Return the attributes of a revision by name: JSON values that `set_attributes` recorded."""
+        from geographer.planning.attributes import read_attributes
+
+        with self._unit_of_work.open_revision(at) as revision:
+            return DisplayedDict(read_attributes(revision))
+
     def check_archives(
         self, at: RevisionSpec = None, *, recipe: str | None = None, workers: int = 4
     ) -> "ArchiveReport":

@@ -12,6 +12,7 @@ from geographer.dataset.evidence import EvidenceReader
 from geographer.dataset.filters import RevisionSpec
 from geographer.dataset.ids import read_id
 from geographer.outputs.history import read_history
+from geographer.planning.attributes import read_attributes
 from geographer.storage.database.dataset_folder import find_dataset_root
 from geographer.storage.events import Event
 from geographer.storage.history.agreement import LockRelation
@@ -486,6 +487,7 @@ class DatasetReader(EvidenceReader):
                 "classes": [row[0] for row in revision.fetch_rows("SELECT class FROM classes ORDER BY value")],
                 "recipes": recipes,
                 "tags": [row[0] for row in revision.fetch_rows("SELECT tag FROM tags")],
+                "attributes": [*read_attributes(revision)],
                 "conflicts": len(list_open_conflicts(revision)),
             }
             return DisplayedDict(facts)

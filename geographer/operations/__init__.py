@@ -14,5 +14,6 @@ They do not import each other.
 - `import_dataset` take another dataset in
 - `merge`    merge a branch, resolve conflicts, revert an event
 - `tag`      name a revision, and sign it
+- `attributes` set and remove named values that users keep with the dataset
 - `run_command` run a command as an event
 """

@@ -1,6 +1,5 @@
 """The description of a dataset: what its authors say of it, and no measurement can tell."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -8,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from geographer.storage.log.ancestry import locate_merged_events
+from geographer.planning.declarations import read_declarations
 from geographer.storage.queries.revision import Revision
 
 DESCRIPTION_EVENT: Final = "dataset_described"
@@ -77,21 +76,13 @@ def read_description(revision: Revision) -> KnownDescription:
     Later events replace earlier ones, field by field, and the licences of sources by collection. Events of a merged
     branch count, in the order of their generation.
     """
-    query = "SELECT digest, payload->'$.description', generation FROM log.event WHERE kind = $kind"
-    rows = revision.fetch_rows(query, {"kind": DESCRIPTION_EVENT})
-    if not rows:
-        return KnownDescription({}, 0)
-    chain_query = "SELECT digest, position FROM chain_event WHERE kind = $kind"
-    positions = dict(revision.fetch_rows(chain_query, {"kind": DESCRIPTION_EVENT}))
-    if not positions.keys() >= {digest for digest, *_ in rows}:
-        positions |= locate_merged_events(revision.connection)
-    rows = [row for row in rows if row[0] in positions]
+    declarations = read_declarations(revision, DESCRIPTION_EVENT)
     fields: dict[str, Any] = {}
-    for _, text, _ in sorted(rows, key=lambda row: (row[2], row[0])):
-        changes = json.loads(text)
+    for declaration in declarations:
+        changes = declaration.payload["description"]
         licences = {**fields.get("source_licences", {}), **changes.get("source_licences", {})}
         fields.update(changes)
         if licences:
             fields["source_licences"] = licences
     known = {name: value for name, value in fields.items() if value}
-    return KnownDescription(known, max((positions[digest] for digest, *_ in rows), default=0))
+    return KnownDescription(known, max((declaration.position for declaration in declarations), default=0))

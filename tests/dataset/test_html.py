@@ -46,6 +46,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "rerun_revision": ("v1",),
     "check_archives": (),
     "read_description": (),
+    "read_attributes": (),
     "cite_tag": ("v1",),
     "prove_object": ("class:quarry",),
     **dict.fromkeys(("features", "rasters", "objects", "classes", "tags", "list_reviews", "list_conflicts"), ()),

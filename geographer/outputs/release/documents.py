@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from geographer.base.canonical_json import canonical_json
 from geographer.outputs.release import sentences
 from geographer.outputs.release.citation import Creators, format_reference
 from geographer.outputs.release.croissant import list_licences
@@ -135,7 +136,7 @@ def write_datasheet(facts: ReleaseFacts) -> str:
 ## Composition
 
 {sentences.make_summary(facts)}
-
+{_list_attributes(facts)}
 **Sources**
 
 {sources or "No rasters."}
@@ -182,6 +183,15 @@ The dataset is an append-only log. This is tag `{facts.tag.name}` of event {fact
 def _escape_html(text: str) -> str:
     """Return Markdown in which words of the authors and names in the data are no HTML, which viewers would hide."""
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
+
+
+def _list_attributes(facts: ReleaseFacts) -> str:
+    """Return the attributes that users keep with the dataset as a paragraph; empty without any."""
+    lines = []
+    for name, value in facts.attributes.items():
+        text = value if isinstance(value, str) else canonical_json(value)
+        lines.append(f"- {' '.join(f'{name}: {text}'.split())}")
+    return "\n".join(("", "**Attributes**", "", *lines, "")) if lines else ""
 
 
 def _describe_source(facts: ReleaseFacts, item: CollectionFacts) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from geographer.base.errors import NotFoundError
+from geographer.planning.attributes import read_attributes
 from geographer.planning.description import KnownDescription, read_description
 from geographer.storage.log.ancestry import locate_merged_events
 from geographer.storage.queries.revision import Revision
@@ -181,6 +182,7 @@ class ReleaseFacts(NamedTuple):
     recipes: list[tuple[str, str, Mapping[str, Any]]]
     spread: Spread
     events: list[EventFacts]
+    attributes: Mapping[str, Any]
 
     @property
     def features(self) -> int:
@@ -237,6 +239,7 @@ def read_facts(revision: Revision, tag: str) -> ReleaseFacts:
         recipes=[(name, kind, json.loads(parameters)) for name, kind, parameters in recipes],
         spread=Spread(*_run_sql(revision, "feature_spread.sql")[0]),
         events=events,
+        attributes=read_attributes(revision),
     )
 
 
