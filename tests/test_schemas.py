@@ -77,6 +77,10 @@ def import_datasets(folder, sample_history):
     dataset.add_features(
         write_features(folder / "sync.geojson", {"s": ("pond", point_geometry(1, 1))}), crs="EPSG:32633", sync=True
     )
+    boxes = {"images": [{"id": 1, "file_name": "a.png"}], "categories": [{"id": 1, "name": "pond"}]}
+    boxes["annotations"] = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}]
+    (folder / "boxes.json").write_text(json.dumps(boxes))
+    dataset.import_coco(folder / "boxes.json", collection="source")
     return dataset.log()[1:]
 
 

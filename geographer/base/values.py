@@ -17,6 +17,10 @@ _MAX_NAME_LENGTH: Final = 100
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:x(\d+(?:\.\d+)?))?(m|px)?")
 
 
+LabelForm = Literal["mask", "multilabel", "probabilities"]
+"""What the bands of a label are: one of class values; 0 and 1 for each class; numbers from 0 to 1 for each class."""
+
+
 class Window(NamedTuple):
     """A rectangle of pixels: `col` and `row` of its upper-left pixel, then `width` and `height`, all in pixels.
 

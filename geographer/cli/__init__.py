@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "rename": ("rename", "Give a collection, a recipe or a class another name; ids and history stay."),
     "restore": ("restore", "Restore removed features or rasters."),
     "withdraw": ("withdraw", "Delete the bytes of rasters and of their chips in every revision; digests stay."),
-    "import": ("import_", "Import a directory of GeoGrapher 1.0, or merge another dataset."),
+    "import": ("import_", "Import annotations in pixels, another dataset, or GeoGrapher 1.0."),
     "classes": ("classes", "List, combine, rename or drop classes; derive them from probabilities."),
     "download": (
         "download",

@@ -13,11 +13,13 @@ from geographer.dataset.filters import RevisionSpec
 from geographer.dataset.methods import make_method
 from geographer.dataset.old_names import OLD_METHODS, replace_old_name
 from geographer.dataset.update import Update, iter_updates
+from geographer.operations.add.annotations.request import ImportCoco, ImportCvat, ImportLabelStudio, ImportYolo
 from geographer.operations.add.catalogue import AddCatalogue
 from geographer.operations.add.classes import AddClasses
 from geographer.operations.add.features import AddFeatures
 from geographer.operations.add.geographer_import import ImportGeographer
 from geographer.operations.add.rasters import AddRasters
+from geographer.operations.add.labels import AddLabels
 from geographer.operations.add.take_in import TakeInRasters
 from geographer.operations.apply.request import ApplyPatch
 from geographer.operations.attributes import RemoveAttributes, SetAttributes
@@ -39,6 +41,8 @@ from geographer.operations.label.masks import LabelInstances, LabelMask, LabelMu
 from geographer.operations.label.probabilities import LabelProbabilities
 from geographer.operations.merge.request import MergeRevision, ResolveConflicts, RevertEvent
 from geographer.operations.remove.request import RemoveFeatures, RemoveRasters, RemoveRecipe
+from geographer.operations.remove.labels import RemoveLabels
+from geographer.operations.record_export import RecordedExport, RecordedSelection, RecordExport
 from geographer.operations.remove.restore import RestoreFeatures, RestoreRasters
 from geographer.operations.remove.unreadable import RemoveUnreadable
 from geographer.operations.remove.withdraw import WithdrawRasters
@@ -349,6 +353,10 @@ class Dataset(BranchingDataset):
     add_catalogue = make_method("add_catalogue", AddCatalogue, run)
     add_classes = make_method("add_classes", AddClasses, run)
     import_geographer = make_method("import_geographer", ImportGeographer, run)
+    import_coco = make_method("import_coco", ImportCoco, run)
+    import_yolo = make_method("import_yolo", ImportYolo, run)
+    import_label_studio = make_method("import_label_studio", ImportLabelStudio, run)
+    import_cvat = make_method("import_cvat", ImportCvat, run)
     import_dataset = make_method("import_dataset", ImportDataset, _import_dataset)
     apply_patch = make_method("apply_patch", ApplyPatch, run)
     remove_features = make_method("remove_features", RemoveFeatures, run)
@@ -386,5 +394,7 @@ class Dataset(BranchingDataset):
     set_attributes = make_method("set_attributes", SetAttributes, run)
     remove_attributes = make_method("remove_attributes", RemoveAttributes, run)
     review_revisions = make_method("review_revisions", ReviewRevisions, run)
+    add_labels = make_method("add_labels", AddLabels, run)
     update = make_method("update", Update, _update)
     iter_updates = make_method("iter_updates", Update, run_update)
+    remove_labels = make_method("remove_labels", RemoveLabels, run)

@@ -20,6 +20,7 @@ _ROOT_SENTENCES: Final = {
     "catalogue_added": "was added as a footprint",
     "features_added": "was added",
     "features_synced": "was added by a sync",
+    "annotations_imported": "was added from annotations",
     "dataset_imported": "was imported from another dataset",
     "geographer_imported": "was imported from a directory of GeoGrapher 1.0",
     "patch_applied": "was added by a patch",

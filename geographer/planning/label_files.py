@@ -1,14 +1,22 @@
 """Added labels: label files that users added, which cuts take along and a remap of classes rewrites."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final, NamedTuple
 
+from geographer.base.values import LabelForm
 from geographer.storage.queries.revision import Revision
 
 LABEL_FILES: Final = "label files"
 """The kind of their recipes, as the log records it."""
 _RECIPES: Final = "SELECT name, parameters FROM recipes WHERE kind = $kind ORDER BY name"
+
+_UNFIT: Final = Path(__file__).with_name("unfit_labels.sql")
+_UNLABELLED: Final = (
+    "SELECT count(*) FROM current_raster ANTI JOIN (FROM current_label WHERE label = $label) USING (raster_id) "
+    "WHERE collection = $collection AND storage <> 'catalogue'"
+)
 
 
 class AddedLabel(NamedTuple):
@@ -17,13 +25,13 @@ class AddedLabel(NamedTuple):
     Attributes:
         name: The name of the label, and of its recipe.
         collection: The collection of rasters that the files were added for; chips that are cut from these have it, too.
-        form: 'mask', 'multilabel' or 'probabilities'; see `rasters.labels.LabelForm`.
+        form: 'mask', 'multilabel' or 'probabilities'; see `LabelForm`.
         ignore: The value of pixels to ignore in training; None: there are none.
     """
 
     name: str
     collection: str
-    form: str
+    form: LabelForm
     ignore: int | None
 
     @property
@@ -41,6 +49,16 @@ def list_added_labels(revision: Revision) -> Mapping[str, AddedLabel]:
     return labels
 
 
+def list_unfit_labels(revision: Revision, names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the labels (name, raster id) of these names whose raster has another grid than when they were recorded."""
+    return [(name, raster_id) for name, raster_id in revision.fetch_rows(_UNFIT.read_text(), {"labels": sorted(names)})]
+
+
 def make_label_path(label: str, collection: str, raster_id: str, suffix: str = ".tif") -> str:
     """Return the path of a raster's label, relative to the dataset; the id of a chip begins with its recipe."""
     return f"labels/{label}/{collection}/{raster_id.rpartition('/')[2]}{suffix}"
+
+
+def count_unlabelled(revision: Revision, label: str, collection: str) -> int:
+    """Return the number of rasters with pixels in a collection that lack a label."""
+    return int(revision.fetch_value(_UNLABELLED, {"label": label, "collection": collection}))

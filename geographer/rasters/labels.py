@@ -1,8 +1,9 @@
 """Label files: read those of users on the grid of a raster, convert their pixels, and write labels as GeoTIFFs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import rasterio
@@ -12,14 +13,11 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from geographer.base.errors import UsageError
-from geographer.base.values import Checksums, Grid, Window
+from geographer.base.values import Checksums, Grid, LabelForm, Window
 from geographer.rasters.crs import crs_to_text, parse_crs
 from geographer.rasters.metadata import require_geotiff_roundtrip
 from geographer.rasters.read import open_raster, translate_metadata_errors, translate_read_errors
 from geographer.rasters.write import GeoTiffMetadata, encode_geotiff, write_and_hash
-
-LabelForm = Literal["mask", "multilabel", "probabilities"]
-"""One band of class values; a band of 0 and 1 for each class; a band of numbers from 0 to 1 for each class."""
 
 _MAX_SHIFT: Final = 1e-6
 """How far the corners of a label may lie from those of its raster, in pixels."""
@@ -163,6 +161,35 @@ def replace_values(pixels: NDArray[np.generic], values: Mapping[int, int], dtype
         if old != new:
             replaced[pixels == old] = new
     return replaced
+
+
+class LabelWindow(NamedTuple):
+    """A label to cut: the `window` of the label at `path`, on the grid of the chip `raster_id`, to `destination`.
+
+    Pixels outside of the label are `padding`.
+    """
+
+    path: str
+    window: Window
+    grid: Grid
+    raster_id: str
+    destination: str
+    padding: int
+
+
+def cut_label_windows(windows: Sequence[LabelWindow]) -> Iterator[tuple[Checksums, str]]:
+    """Cut labels, and yield the checksums and the pixel digest of each, in their order; bands keep their names.
+
+    Raises:
+        CorruptError, UsageError: a label cannot be read, or GeoTIFF cannot store the CRS.
+        StorageError: a file cannot be written; no partial file is left.
+    """
+    for path, group in groupby(windows, key=lambda window: window.path):
+        with open_raster(Path(path), with_sidecars=False) as file:
+            names = tuple(name for name in file.descriptions if name is not None)
+            for window in group:
+                pixels = read_label_window(file, window.window, window.padding)
+                yield write_label_pixels(Path(window.destination), pixels, window.grid, window.raster_id, names)
 
 
 def read_label_window(file: DatasetReader, window: Window, padding: int) -> NDArray[np.generic]:

@@ -1,4 +1,4 @@
-"""The events of additions: features, rasters, footprints, classes, and a directory of GeoGrapher 1.0."""
+"""The events of additions: features, rasters, labels, footprints, classes, and a directory of GeoGrapher 1.0."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from geographer.planning.class_values import ClassNames
+from geographer.planning.recipe_events import RecipeEvent
 from geographer.planning.upcasters import upcast_feature_ids
 from geographer.planning.user_columns import ColumnsEvent, ImportEvent
 from geographer.storage.events.payload import (
@@ -14,6 +15,7 @@ from geographer.storage.events.payload import (
     Columns,
     Count,
     Counted,
+    Digest,
     EventPayload,
     Listed,
     Name,
@@ -22,6 +24,9 @@ from geographer.storage.events.payload import (
 )
 
 _REPLACEMENTS: Final = ("added", "changed", "unchanged")
+LABEL_SOURCE: Final = "label_source"
+"""The log table of the users' files that labels were added from."""
+LABEL_SOURCE_TABLES: Final = ((LABEL_SOURCE, "label raster_id", "path size sha256"),)
 
 
 class ReplacingEvent(ColumnsEvent, kw_only=True, frozen=True):
@@ -119,6 +124,28 @@ class FeaturesSynced(ColumnsEvent, kw_only=True, frozen=True):
         yield self.ids.format_phrase()
 
 
+class AnnotationsImported(ColumnsEvent, kw_only=True, frozen=True):
+    """Annotations in pixel coordinates became features: some were added, changed or removed."""
+
+    kind: ClassVar[str] = "annotations_imported"
+    subject: ClassVar[str] = "feature"
+    tables: ClassVar[tuple[str, ...]] = ("feature_change", "class_change", "skipped_input")
+    is_optional: ClassVar[bool] = True
+
+    source: str
+    format: Annotated[Literal["coco", "yolo", "label-studio", "cvat"], Setting("format")]
+    sha256: Digest
+    images: Annotated[Count, Counted("image")]
+    columns: Columns
+    added: Annotated[Count, Adjective("added")]
+    changed: Annotated[Count, Adjective("changed")]
+    removed: Annotated[Count, Adjective("removed")]
+    unchanged: Annotated[Count, Adjective("unchanged")]
+    skipped: Annotated[Count, Adjective("skipped")]
+    classes: Annotated[ClassNames, Listed("class")]
+    crs: list[Annotated[str, Meta(min_length=1)]]
+
+
 class RastersAdded(ReplacingEvent, kw_only=True, frozen=True):
     """Rasters were added to a collection; with `replace`, those of known ids changed."""
 
@@ -156,6 +183,24 @@ class CatalogueAddedV1(ColumnsEvent, kw_only=True, frozen=True):
     columns: Columns
     rasters: Annotated[Count, Counted("raster")]
     collection: Annotated[Literal["catalogue"], Setting("collection")]
+class LabelsAdded(RecipeEvent, kw_only=True, frozen=True):
+    """Label files of users became labels; or labels whose rasters left or got another grid were retired.
+
+    `unlabelled` are the rasters of the collection that have no label still.
+    """
+
+    kind: ClassVar[str] = "labels_added"
+    tables: ClassVar[tuple[str, ...]] = ("label_change", "skipped_input", LABEL_SOURCE)
+    row_tables: ClassVar[tuple[tuple[str, str, str], ...]] = LABEL_SOURCE_TABLES
+    writes_pixels: ClassVar[bool] = True
+
+    labels: Annotated[Count, Counted("label")]
+    unchanged: Annotated[Count, Adjective("unchanged")]
+    skipped: Annotated[Count, Adjective("skipped")]
+    retired: Annotated[Count, Adjective("retired")]
+    unlabelled: Annotated[Count, Counted("raster", "without a label")]
+
+
 
     def to_current_version(self) -> "CatalogueAdded":
         """See `EventPayload.to_current_version`."""

@@ -58,7 +58,7 @@ _MODE_HELP: Final = (
 )
 Mode = Annotated[StorageMode, Parameter(_MODE_HELP)]
 _FOOTPRINT_HELP: Final = "A raster's footprint: the bounds of its grid, or the outline of its valid pixels."
-_PATTERNS: Final = Parameter(
+PATTERNS: Final = Parameter(
     "Of a folder, add only rasters whose name or relative path matches, such as '*_RGB.tif'.",
     *("GLOB", "all rasters", "--pattern", list_values),
     cli="list",
@@ -72,7 +72,7 @@ _ID_FOLDERS: Final = Parameter(
     key=None,
 )
 _TAGS_HELP: Final = "Store this GDAL tag of each file as a column."
-_TAGS: Final = _PATTERNS._replace(help=_TAGS_HELP, metavar="NAME", default="none", flags="--tag")
+_TAGS: Final = PATTERNS._replace(help=_TAGS_HELP, metavar="NAME", default="none", flags="--tag")
 
 
 class ExistingRaster(NamedTuple):
@@ -123,7 +123,7 @@ class AddRasters(RasterPaths, kw_only=True, frozen=True):
     crs: CrsText = None
     footprint: Annotated[Footprint, Parameter(_FOOTPRINT_HELP)] = "bounds"
     acquired: Annotated[str | None, Parameter("The GDAL tag that holds the time of acquisition.", "TAG")] = None
-    patterns: Annotated[str | Sequence[str], _PATTERNS] = ()
+    patterns: Annotated[str | Sequence[str], PATTERNS] = ()
     tags: Annotated[Sequence[str], _TAGS] = ()
     id_folders: Annotated[int | None, _ID_FOLDERS] = None
     on_error: OnError = "fail"

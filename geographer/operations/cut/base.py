@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from geographer.base.errors import ConflictError, NotFoundError, UsageError, quote_objects
 from geographer.base.parameters import Parameter
 from geographer.base.values import Size, Window, validate_name
+from geographer.operations.cut.chip_labels import ChipLabels, add_label_rows
 from geographer.operations.cut.events import ChipsCut, CoverReport, CutterRun
 from geographer.operations.cut.windows.chip_names import make_names_distinct
 from geographer.operations.cut.windows.chips import Chip, Shortage, WindowFilter, clip_window
@@ -224,7 +225,7 @@ class CutRecipe(Recipe, kw_only=True, frozen=True):
         known_names = {*planning.id_by_name} | {chip.name for chip in removed_chips}
         windows = windows._replace(chips=make_names_distinct(windows.chips, known_names))
         self._reject_other_rasters(revision, [chip for chip in windows.chips if chip.name not in planning.id_by_name])
-        return CutPlan(self, planning, windows)
+        return CutPlan(self, planning, windows, ChipLabels(revision, context.root, self.name))
 
     def select_bands(self, raster_id: str) -> tuple[int, ...] | None:
         """Return the bands, from 1, to cut from a raster; None: all."""
@@ -321,15 +322,17 @@ class CutRecipe(Recipe, kw_only=True, frozen=True):
 class CutPlan:
     """The chips to cut and to retire: the difference between planned windows and existing chips."""
 
-    def __init__(self, recipe: CutRecipe, context: PlanningContext, windows: WindowPlan) -> None:
+    def __init__(self, recipe: CutRecipe, context: PlanningContext, windows: WindowPlan, labels: ChipLabels) -> None:
         import pyarrow as pa
 
-        self.recipe, self._context = recipe, context
+        self.recipe, self._context, self._labels = recipe, context, labels
         self._id_by_name = context.id_by_name
         unchanged, removed_names = set(context.chips), {chip.name for chip in context.removed_chips}
         planned = [chip for chip in windows.chips if chip.name not in removed_names]
         self.chips = [chip for chip in planned if chip not in unchanged or self._has_other_pixels(chip)]
-        self.retired = sorted(context.existing_ids.difference(map(self._make_chip_id, planned)))
+        chip_by_id = {self._make_chip_id(chip): chip for chip in planned}
+        self.retired = sorted(context.existing_ids.difference(chip_by_id))
+        labels.plan(chip_by_id, {*map(self._make_chip_id, self.chips)})
         unmet = Counter(shortage.reason for shortage in windows.unmet)
         unmet[_REMOVED] += len(windows.chips) - len(planned)
         self._log_rows = make_dependent_removal_rows(context.revision, self.retired)
@@ -367,10 +370,10 @@ class CutPlan:
     @property
     def is_empty(self) -> bool:
         """Whether the existing chips are the planned ones."""
-        return not self.chips and not self.retired
+        return not self.chips and not self.retired and not self._labels.to_cut and not self._labels.removed
 
     def build_outputs(self, context: BuildContext) -> Change:
-        """Cut the chips into the staging folder."""
+        """Cut the chips, and their windows of labels that users added, into the staging folder."""
         from geographer.operations.cut.render import ChipTask, cut_chips
 
         tasks, rows, files = [], [], []
@@ -387,9 +390,14 @@ class CutPlan:
             files.append((Path(result.destination), result.checksums))
             context.progress("chips cut", len(rows), len(tasks))
         self._context.sources.require_unchanged()
+        grids = {raster_id: source.grid for raster_id, source in self._context.sources.raster_by_id.items()}
+        labels = self._labels.cut(grids, context)
         rows += [{"change": "removed", "raster_id": chip_id} for chip_id in self.retired]
+        if not rows and not labels.rows and not self._is_changed:
+            return Change(self.event)
         tables = {"raster_change": make_raster_rows(rows)} if rows else {}
-        return Change(self.event, {**tables, **self._log_rows}, files, move_files=True)
+        tables = add_label_rows({**tables, **self._log_rows}, labels)
+        return Change(self.event, tables, files + labels.files, move_files=True)
 
     def list_files(self) -> PlannedFiles:
         """See `ReplayablePlan.list_files`."""
@@ -400,15 +408,23 @@ class CutPlan:
             is_new = chip_id not in existing_ids
             place = (chip.raster_id, chip.window, chip.feature_id)
             made.append(PlannedFile(None, chip_id, *place, (chip.raster_id,), is_new))
+        made += self._labels.list_files()
         return PlannedFiles(made, [(None, chip_id) for chip_id in self.retired])
 
     def select_files(self, raster_ids: Collection[str]) -> None:
         """See `ReplayablePlan.select_files`."""
         self.chips = [chip for chip in self.chips if self._make_chip_id(chip) in raster_ids]
+        self._labels.select_files(raster_ids)
 
     def replace_sources(self, files: Mapping[str, ReplacingFile]) -> None:
         """See `ReplayablePlan.replace_sources`."""
         self._context.sources.replace_files(files)
+
+    @property
+    def _is_changed(self) -> bool:
+        """Whether the recipe is new, or has other parameters than the recorded one."""
+        recorded = self._context.recorded
+        return recorded is None or not recorded.has_same_parameters(self.recipe)
 
     def _list_users_of_old_chips(self) -> list[str]:
         """Return the recipes that use the chips of this one, if its parameters change and chips differ."""

@@ -64,6 +64,21 @@ class RastersRestored(EventPayload, kw_only=True, frozen=True):
     rasters: Annotated[Count, Counted("raster")]
 
 
+class LabelsRemoved(EventPayload, kw_only=True, frozen=True):
+    """All labels of a name were removed, those of chips, too; `recipe` is whether they had been added as files."""
+
+    kind: ClassVar[str] = "labels_removed"
+    tables: ClassVar[tuple[str, ...]] = ("label_change", "label_object_change")
+
+    labels: Annotated[Count, Counted("label")]
+    recipe: bool
+
+    @property
+    def removed_recipe(self) -> str | None:
+        """See `EventPayload.removed_recipe`."""
+        return str(self.request["name"]) if self.recipe and self.request is not UNSET else None
+
+
 class RecipeRemoved(RasterRemoval, kw_only=True, frozen=True):
     """A recipe was removed, with all that it made, unless that was to be kept."""
 
