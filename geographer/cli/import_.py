@@ -1,4 +1,4 @@
-"""import: a directory of GeoGrapher 1.0, or another dataset."""
+"""import: annotations in pixel coordinates, another dataset, or a directory of GeoGrapher 1.0."""
 
 from typing import Final
 
@@ -8,8 +8,9 @@ from geographer.base.text import format_count
 from geographer.cli import output
 from geographer.cli.help import CommandGroup, format_example
 from geographer.cli.merge import print_merge
-from geographer.cli.requests import make_request_command
+from geographer.cli.requests import Requests, make_request_command
 from geographer.dataset import Dataset
+from geographer.operations.add.annotations.request import ImportCoco, ImportCvat, ImportLabelStudio, ImportYolo
 from geographer.operations.add.geographer_import import ImportGeographer
 from geographer.operations.import_dataset.request import ImportDataset
 from geographer.operations.merge.request import MergeRevision
@@ -19,7 +20,7 @@ _MAX_PRINTED_EDGES: Final = 20
 
 @click.group("import", cls=CommandGroup, epilog=format_example("import dataset ../lakes --at v2"))
 def import_command() -> None:
-    """Import a directory of GeoGrapher 1.0, or merge another dataset."""
+    """Import annotations in pixel coordinates, another dataset, or a directory of GeoGrapher 1.0."""
 
 
 def _import_geographer(dataset: Dataset, request: ImportGeographer, *, as_json: bool) -> None:
@@ -59,3 +60,6 @@ def _import_dataset(dataset: Dataset, request: ImportDataset, *, as_json: bool) 
 
 import_command.add_command(make_request_command("geographer", ImportGeographer, run=_import_geographer))
 import_command.add_command(make_request_command("dataset", ImportDataset, run=_import_dataset))
+_ANNOTATIONS: Requests = {"coco": ImportCoco, "yolo": ImportYolo, "label-studio": ImportLabelStudio, "cvat": ImportCvat}
+for _name, _request_class in _ANNOTATIONS.items():
+    import_command.add_command(make_request_command(_name, _request_class))

@@ -53,11 +53,18 @@ _PROBLEMS: Final = {
 
 
 def stage_features(
-    revision: Revision, source: VectorSource, request: "AddFeatures", ids: FeatureIds, classes: list[str]
+    revision: Revision,
+    source: VectorSource,
+    request: "AddFeatures",
+    ids: FeatureIds,
+    classes: list[str],
+    *,
+    makes_ids: bool,
 ) -> Columns:
     """Make the temp table `checked_feature` and the view `new_feature` of log rows; return the user columns.
 
     With `replace` or `sync`, `feature_difference` says what differs. `classes` are those of objects in the dataset.
+    With `makes_ids`, rows that lack an id get one made from their content.
     """
     id_sql = build_id_sql(revision, source, ids)
     class_column, class_sql = _find_class(source, request, classes)
@@ -73,7 +80,7 @@ def stage_features(
     options = {
         "crs": source.crs,
         "replaces": keeps_features,
-        "makes_ids": ids.source == "content" or request.sync,
+        "makes_ids": ids.source == "content" or makes_ids,
         "integer_ids": build_is_integer_sql(source, ids) == "true",
     }
     with source.translate_errors(request.where):

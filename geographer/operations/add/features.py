@@ -39,10 +39,11 @@ _SYNC: Final = Parameter(
     records_default=False,
     since=2,
 )
-_PREVIEW: Final = (
+PREVIEW_FEATURES: Final = (
     "SELECT change, feature_id, class, array_to_string(differences, ', ') AS differs FROM feature_difference "
     "ORDER BY row_index NULLS LAST, feature_id"
 )
+"""The differences of a change that replaces or syncs, feature by feature."""
 
 
 class AddFeatures(VectorRequest, kw_only=True, frozen=True):
@@ -77,7 +78,7 @@ class AddFeatures(VectorRequest, kw_only=True, frozen=True):
             raise UsageError("--sync takes the whole file: with --where it would remove the other features. Omit one.")
         event, rows = plan_feature_sync(revision, self) if self.sync else plan_feature_addition(revision, self)
         has_preview = self.dry_run and (self.sync or self.replace)
-        return Change(event, rows, preview=revision.fetch_arrow(_PREVIEW) if has_preview else None)
+        return Change(event, rows, preview=revision.fetch_arrow(PREVIEW_FEATURES) if has_preview else None)
 
 
 class _CheckedInput(NamedTuple):
@@ -90,18 +91,19 @@ class _CheckedInput(NamedTuple):
 
 
 def plan_feature_addition(
-    revision: Revision, request: AddFeatures, incoming_classes: Collection[str] = ()
+    revision: Revision, request: AddFeatures, incoming_classes: Collection[str] = (), *, makes_ids: bool = False
 ) -> "tuple[FeaturesAdded, dict[str, pa.Table | str]]":
     """Return the event that adds features, and its rows: the view `new_feature` of the connection.
 
-    Features may use the `incoming_classes`, which the same event adds. If every row is skipped, there are no rows.
+    Features may use the `incoming_classes`, which the same event adds. If every row is skipped, there are no rows. With
+    `makes_ids`, rows without an id get one from their content, although the data have a column of ids.
 
     Raises:
         NotFoundError: A file, column or class does not exist.
         UsageError: A geometry is missing, empty, invalid or out of range, or there is no id or CRS.
         ConflictError: An id is repeated or already in the dataset.
     """
-    recorded, changes, unchanged, rows = _check_input(revision, request, incoming_classes)
+    recorded, changes, unchanged, rows = _check_input(revision, request, incoming_classes, makes_ids=makes_ids)
     event = FeaturesAdded(**recorded, features=changes["added"] + changes["changed"])
     if request.replace:
         event = event.count_replacements(changes["added"], changes["changed"], unchanged)
@@ -128,7 +130,9 @@ def plan_feature_sync(revision: Revision, request: AddFeatures) -> "tuple[Featur
     return FeaturesSynced(**recorded, **changes, unchanged=unchanged), rows
 
 
-def _check_input(revision: Revision, request: AddFeatures, incoming_classes: Collection[str] = ()) -> _CheckedInput:
+def _check_input(
+    revision: Revision, request: AddFeatures, incoming_classes: Collection[str] = (), *, makes_ids: bool = False
+) -> _CheckedInput:
     """Read and check the data, and stage the log rows of what they change."""
     if request.class_ is not None and request.as_class is not None:
         raise UsageError("--class (a column) and --as-class (one class for all) exclude each other. Pass one of them.")
@@ -136,7 +140,8 @@ def _check_input(revision: Revision, request: AddFeatures, incoming_classes: Col
     layer, encoding = request.layer, request.encoding
     with open_vector_source(revision.connection, request.data, request.crs, layer=layer, encoding=encoding) as source:
         ids = choose_feature_ids(revision, source, request)
-        types = stage_features(revision, source, request, ids, [name for name, value in existing.items() if value > 0])
+        classes = [name for name, value in existing.items() if value > 0]
+        types = stage_features(revision, source, request, ids, classes, makes_ids=makes_ids or request.sync)
     reject_implausible_crs(revision, source)
     skipped = collect_skipped_rows(revision, source, request, ids)
     classes = _list_new_classes(revision, source, {*existing, *incoming_classes})
@@ -191,11 +196,16 @@ def _list_new_classes(revision: Revision, source: VectorSource, classes: set[str
             f"feature '{unclassified[0]}' of '{source.name}' has no class. Fill the column, or exclude it with --where."
         )
     names = [name for name, _ in rows if name not in classes]
-    has_fixed_classes = "SELECT json_array_length(payload, '$.classes') > 0 FROM chain_event WHERE position = 1"
-    if names and revision.fetch_value(has_fixed_classes):
+    if names and has_fixed_classes(revision):
         existing = quote_names([*read_class_values(revision)])
         raise NotFoundError(
             f"'{source.name}' has the unknown {quote_objects('class', names)}; the dataset has {existing}. "
             "Add classes with: geographer add classes. Or pass --class COLUMN with existing ones."
         )
     return names
+
+
+def has_fixed_classes(revision: Revision) -> bool:
+    """Return whether the dataset was created with classes, so that input must not bring others."""
+    query = "SELECT json_array_length(payload, '$.classes') > 0 FROM chain_event WHERE position = 1"
+    return bool(revision.fetch_value(query))

@@ -1,0 +1,11 @@
+"""Annotations: features from boxes, polygons and masks in pixel coordinates, by the transforms of the rasters shown.
+
+- `request`       the requests, one for each format
+- `coco`, `yolo`, `label_studio`, `cvat`  read a format, as `Annotations`
+- `shapes`        `Annotations`, and the geometries of many shapes at once
+- `images`        which raster an image shows
+- `pixel_checks`  coordinates that cannot be used, repair, and the way to the CRS
+- `parts`         several shapes and holes as one feature
+- `edits`         what was edited of the features that were exported
+- `plan`          the event
+"""

@@ -1,0 +1,132 @@
+"""Images: which raster of the dataset each image of a file shows, by the raster's id or the names of its file."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
+
+from geographer.base.errors import ConflictError, NotFoundError, UsageError, quote_names
+from geographer.base.values import Grid, Transform
+from geographer.operations.add.annotations.shapes import AnnotatedImage
+from geographer.storage.queries.revision import Revision
+
+_LIST_GRIDS: Final = Path(__file__).with_name("raster_grids.sql")
+_UPLOAD: Final = re.compile(r"^[0-9a-f]{8}-")
+"""What Label Studio puts before the name of an uploaded file."""
+
+
+class ShownRaster(NamedTuple):
+    """A raster that an image shows."""
+
+    raster_id: str
+    grid: Grid
+
+
+def match_images(
+    revision: Revision, images: Sequence[AnnotatedImage], collection: str | None, *, is_relative: bool
+) -> dict[int, ShownRaster]:
+    """Return the raster that each image shows, by the image's index; images without a raster are left out.
+
+    An image matches the raster whose id its name is, with or without the extension, or else the raster whose path ends
+    with the most of the last folders and the name of the image's path.
+
+    Raises:
+        NotFoundError: There is no such collection.
+        ConflictError: Several rasters have the name of an image, or several images show one raster.
+        UsageError: An image has another size than its raster; with `is_relative`, another aspect ratio.
+    """
+    grids = _read_grids(revision, collection)
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for raster_id, (path, _) in grids.items():
+        for name in {*_iter_endings(raster_id), *_iter_endings(_strip_suffix(path)), *_iter_endings(path)}:
+            by_name[name].append(raster_id)
+    matched = {index: _find_raster(image, grids, by_name) for index, image in enumerate(images)}
+    shown = {index: ShownRaster(name, grids[name][1]) for index, name in matched.items() if name is not None}
+    _reject_repeated(images, shown)
+    for index, raster in shown.items():
+        _require_size(images[index], raster, is_relative=is_relative)
+    return shown
+
+
+def raise_missing(names: list[str], collection: str | None) -> None:
+    """Raise the error for images without a raster."""
+    place = f"collection '{collection}'" if collection else "the dataset"
+    raise NotFoundError(
+        f"{place} has no raster of the name of the image{'s' if len(names) > 1 else ''} {quote_names(names)}. Add the "
+        "rasters first (geographer add rasters), or pass --on-error skip."
+    )
+
+
+def _read_grids(revision: Revision, collection: str | None) -> dict[str, tuple[str, Grid]]:
+    """Return path and grid of the rasters by id."""
+    rows = revision.fetch_rows(_LIST_GRIDS.read_text(), {"collection": collection})
+    if not rows and collection:
+        names = [name for (name,) in revision.fetch_rows("SELECT DISTINCT collection FROM rasters ORDER BY ALL")]
+        raise NotFoundError(
+            f"no collection '{collection}' with files in the dataset. Its collections: {quote_names(names) or 'none'}."
+        )
+    return {
+        raster_id: (path, Grid(crs, Transform(*transform), width, height))
+        for raster_id, path, crs, width, height, transform in rows
+    }
+
+
+def _iter_endings(path: str) -> Iterator[str]:
+    """Yield a path, and it without its first folder, its first two …, up to its name."""
+    parts = PurePosixPath(path).parts
+    yield from ("/".join(parts[start:]) for start in range(len(parts)))
+
+
+def _strip_suffix(path: str) -> str:
+    return str(PurePosixPath(path).with_suffix("")) if PurePosixPath(path).name else path
+
+
+def _find_raster(
+    image: AnnotatedImage, rasters: Mapping[str, object], by_name: Mapping[str, Sequence[str]]
+) -> str | None:
+    path = image.name.replace("\\", "/").strip().strip("/")
+    candidates = [path, _strip_suffix(path)]
+    exact = [name for name in candidates if name in rasters]
+    if exact:
+        return exact[0]
+    stripped = _UPLOAD.sub("", PurePosixPath(path).name)
+    others = [stripped, _strip_suffix(stripped)] if stripped != PurePosixPath(path).name else []
+    endings = [name for pair in zip(*(_iter_endings(name) for name in candidates), strict=True) for name in pair]
+    for name in _list_unique([*endings, *others]):
+        if matches := by_name.get(name):
+            if len(matches) > 1:
+                raise ConflictError(
+                    f"the image '{image.name}' may be raster {quote_names(sorted(matches))}. Name the collection with "
+                    "--collection, or the ids of the rasters in the file."
+                )
+            return matches[0]
+    return None
+
+
+def _list_unique(names: Iterable[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def _reject_repeated(images: Sequence[AnnotatedImage], shown: Mapping[int, ShownRaster]) -> None:
+    first: dict[str, int] = {}
+    for index, raster in shown.items():
+        other = first.setdefault(raster.raster_id, index)
+        if other != index:
+            raise ConflictError(
+                f"the images {quote_names([images[other].name, images[index].name])} both show raster "
+                f"'{raster.raster_id}'. Leave one out, or name the collection with --collection."
+            )
+
+
+def _require_size(image: AnnotatedImage, raster: ShownRaster, *, is_relative: bool) -> None:
+    if image.width is None or image.height is None:
+        return
+    width, height = raster.grid.width, raster.grid.height
+    is_unit = is_relative and (image.width, image.height) == (1, 1)
+    has_ratio = is_relative and image.width > 0 and abs(image.width * height / width - image.height) <= 1
+    if not is_unit and not has_ratio and (image.width, image.height) != (width, height):
+        raise UsageError(
+            f"the image '{image.name}' has {image.width} x {image.height} pixels, and raster '{raster.raster_id}' "
+            f"{width} x {height}: they do not show the same. Name other rasters with --collection, or correct the file."
+        )
