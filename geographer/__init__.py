@@ -5,6 +5,7 @@ The package, from the top down (import-linter enforces that imports run downward
 
 - `cli`         the commands: they parse, call `Dataset` and print
 - `demo`        the example that `geographer demo` runs on real data
+- `torch`       datasets for PyTorch: chips with their labels as the samples of torchgeo
 - `dataset`     `Dataset`, the public API: one module for each group of methods
 - `operations`  one package for each kind of change: add, remove, classes, merge, download, cut, label, split
 - `outputs`     what reads a dataset without changing it: history, impact, export
@@ -34,6 +35,7 @@ __all__ = [
     "FileInfo",
     "GeographerError",
     "LabelMaker",
+    "MissingLibraryError",
     "NotFoundError",
     "OrderRequiredError",
     "PluginError",
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
         CorruptError,
         DamagedFileError,
         GeographerError,
+        MissingLibraryError,
         NotFoundError,
         OrderRequiredError,
         PluginError,
@@ -97,7 +100,8 @@ _MODULES = {
     **dict.fromkeys(("ConflictError", "CorruptError", "GeographerError", "NotFoundError"), "geographer.base.errors"),
     **dict.fromkeys(("OrderRequiredError", "PluginError", "SourceError", "StorageError"), "geographer.base.errors"),
     **dict.fromkeys(
-        ("CommandFailedError", "DamagedFileError", "ReadOnlyError", "UsageError"), "geographer.base.errors"
+        ("CommandFailedError", "DamagedFileError", "MissingLibraryError", "ReadOnlyError", "UsageError"),
+        "geographer.base.errors",
     ),
     **dict.fromkeys(("UnsupportedProductError", "UnsupportedVersionError"), "geographer.base.errors"),
     **dict.fromkeys(("FileInfo", "Product", "SearchQuery", "Source"), "geographer.archives.base"),

@@ -29,6 +29,10 @@ class UnsupportedProductError(UsageError):
     """A downloaded product cannot be read with the current reader options; other options may work."""
 
 
+class MissingLibraryError(UsageError, ImportError):
+    """An optional library is not installed; the message says which command installs it."""
+
+
 class NotFoundError(GeographerError):
     """A file, class, column, collection, revision or id does not exist."""
 

@@ -11,6 +11,8 @@ from geographer.storage.queries.table import Table
 
 if TYPE_CHECKING:
     from geographer.outputs.exports.run import ExportResult
+    from geographer.outputs.samples.selection import SampleSelection
+    from geographer.outputs.samples.training_rows import TrainingRows
 
 _LAST_CHANGE: Final = "SELECT max(position) FROM chain_event WHERE kind <> 'dataset_exported'"
 
@@ -104,3 +106,10 @@ class TrainingReader(EvidenceReader):
             return at
         with self._unit_of_work.open_revision() as revision:
             return int(revision.fetch_value(_LAST_CHANGE))
+
+    def _read_training_rows(self, selection: "SampleSelection", at: RevisionSpec) -> "TrainingRows":
+        """Return samples, whose files were compared with their checksums, with objects, classes and kinds of labels."""
+        from geographer.outputs.samples.training_rows import read_training_rows
+
+        with self._open_tables(at) as revision:
+            return read_training_rows(revision, self._unit_of_work.file_store, selection)

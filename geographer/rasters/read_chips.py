@@ -1,0 +1,212 @@
+"""Read chips for training: bands, valid pixels and masks of many small GeoTIFFs, which each process opens once."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+
+from geographer.base.band_names import find_band
+from geographer.base.errors import CorruptError, UsageError, quote_names
+from geographer.rasters.nodata import read_nodata
+from geographer.rasters.read import NO_SIDECARS, open_raster, translate_read_errors
+
+_EXACT_IN_FLOAT32: Final = frozenset({"uint8", "int8", "uint16", "int16", "float32"})
+_WIDE_INTEGERS: Final = frozenset({"int64", "uint64"})
+
+
+class ChipPath(NamedTuple):
+    """A file to read. `content` identifies its bytes: files with equal bytes are opened once."""
+
+    path: str
+    content: str
+    with_sidecars: bool = False
+
+
+class ChipPixels(NamedTuple):
+    """The pixels of an image.
+
+    Attributes:
+        pixels: The bands, shape (bands, rows, columns), of the requested dtype.
+        valid: Whether nodata, alpha or a mask band marks each pixel as valid, shape (bands, rows, columns) or
+            (1, rows, columns); None: all pixels are valid, or it was not asked for.
+        scales: The scale of each band, from the file: value = pixel * scale + offset.
+        offsets: The offset of each band, from the file.
+        transform: a, b, c, d, e, f of x = a·column + b·row + c, y = d·column + e·row + f.
+    """
+
+    pixels: NDArray[Any]
+    valid: NDArray[np.bool_] | None
+    scales: Sequence[float]
+    offsets: Sequence[float]
+    transform: tuple[float, ...]
+
+
+class OpenChips:
+    """The open files of a process: at most `limit`, and of these the last used.
+
+    A thread has files of its own, and so has a process: one that was forked does not use those of its parent, whose
+    positions it would share. A pickle has no files.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._files = _ThreadFiles()
+
+    def __reduce__(self) -> tuple[type[OpenChips], tuple[int]]:
+        return OpenChips, (self._limit,)
+
+    def count_open_files(self) -> int:
+        """Return the number of files that this thread has open."""
+        return len(self._files.list_own())
+
+    def read_image(
+        self, file: ChipPath, bands: Sequence[int | str] | None, dtype: str, *, with_valid: bool = True
+    ) -> ChipPixels:
+        """Read an image.
+
+        Args:
+            file: The file.
+            bands: Numbers from 1 or names (GDAL's descriptions), in the order to return; None: all.
+            dtype: numpy's name of the pixel type to return.
+            with_valid: Whether to find the valid pixels.
+
+        Raises:
+            NotFoundError, CorruptError: the file does not exist, or is damaged.
+            UsageError: it has no such band.
+        """
+        raster = self._open_file(file)
+        with translate_read_errors(file.path):
+            numbers = [*raster.indexes] if bands is None else find_band_numbers(raster, bands)
+            mask_flags = raster.mask_flag_enums[numbers[0] - 1] if with_valid else [MaskFlags.all_valid]
+            has_nodata = MaskFlags.nodata in mask_flags
+            is_exact = dtype == "float32" and raster.dtypes[0] in _EXACT_IN_FLOAT32
+            pixels = raster.read(numbers, out_dtype=dtype if is_exact or not has_nodata else None)
+            valid = None
+            if has_nodata and MaskFlags.alpha not in mask_flags:
+                valid = _find_data(pixels, read_nodata(raster) if raster.dtypes[0] in _WIDE_INTEGERS else raster.nodata)
+            elif MaskFlags.all_valid not in mask_flags:
+                valid = raster.read_masks(numbers[0])[np.newaxis] != 0
+        return ChipPixels(
+            pixels.astype(dtype, copy=False),
+            valid,
+            [raster.scales[number - 1] for number in numbers],
+            [raster.offsets[number - 1] for number in numbers],
+            raster.transform[:6],
+        )
+
+    def read_label(self, file: ChipPath, dtype: str | None) -> NDArray[Any]:
+        """Read all bands of a label, shape (bands, rows, columns); no `dtype`: as stored. Errors: see `read_image`."""
+        raster = self._open_file(file)
+        with translate_read_errors(file.path):
+            return np.asarray(raster.read(out_dtype=dtype))
+
+    def _open_file(self, file: ChipPath) -> DatasetReader:
+        files = self._files.list_own()
+        raster = files.get(file.content)
+        if raster is None:
+            raster = _open_chip(file)
+            files[file.content] = raster
+            if len(files) > self._limit:
+                files.popitem(last=False)[1].close()
+        else:
+            files.move_to_end(file.content)
+        return raster
+
+
+class _ThreadFiles(threading.local):
+    """The open files of a thread by content, last used last."""
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._files: OrderedDict[str, DatasetReader] = OrderedDict()
+
+    def list_own(self) -> OrderedDict[str, DatasetReader]:
+        """Return the files that this process opened."""
+        if self._process != os.getpid():
+            _inherited_files.append(self._files)
+            self._process, self._files = os.getpid(), OrderedDict()
+        return self._files
+
+
+_inherited_files: list[OrderedDict[str, DatasetReader]] = []
+"""The files of the process that this one was forked from. They are kept: closing them could wait for a lock that a
+thread of the other process held."""
+
+
+class _ChipReader(DatasetReader):  # type: ignore[misc]
+    """A raster whose CRS is not read: the dataset knows it, and parsing it takes longer than the rest of opening."""
+
+    def read_crs(self) -> None:
+        """Return no CRS."""
+
+
+def _open_chip(file: ChipPath) -> DatasetReader:
+    """Open a file; a GeoTIFF without a look at the folder, which may have very many files."""
+    if file.with_sidecars:
+        return open_raster(Path(file.path))
+    try:
+        with rasterio.Env(**NO_SIDECARS), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            return _ChipReader(file.path, driver="GTiff", sharing=False)
+    except RasterioError:
+        return open_raster(Path(file.path), with_sidecars=False)  # which says what is wrong, or is no GeoTIFF
+
+
+def find_band_numbers(raster: DatasetReader, bands: Sequence[int | str]) -> list[int]:
+    """Return the numbers, from 1, of bands that are given by number or name; `UsageError` if one is not there."""
+    return [_find_band_number(raster, band) for band in bands]
+
+
+def _find_band_number(raster: DatasetReader, band: int | str) -> int:
+    if isinstance(band, int):
+        if 1 <= band <= raster.count:
+            return band
+        raise UsageError(f"raster '{raster.name}' has no band {band}: it has {raster.count}. Bands count from 1.")
+    matches = find_band(band, [[name] for name in raster.descriptions])
+    if len(matches) == 1:
+        return matches[0] + 1
+    names = quote_names([name for name in raster.descriptions if name], limit=20) or "none"
+    reason = "several bands" if matches else "no band"
+    raise UsageError(f"raster '{raster.name}' has {reason} named '{band}'. Its names are: {names}. Numbers work, too.")
+
+
+def _find_data(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
+    """Return the pixels that are not nodata; None if all are."""
+    if nodata is None:
+        return None
+    if pixels.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            value = pixels.dtype.type(nodata)
+        is_nodata = np.isnan(pixels) if np.isnan(value) else pixels == value
+    elif float(nodata) != int(nodata):
+        return None
+    else:
+        is_nodata = pixels == int(nodata)
+    return ~is_nodata if is_nodata.any() else None
+
+
+def describe_label_file(path: str) -> tuple[int, str]:
+    """Return the number of bands of a label file and numpy's name of their type; errors as for `open_raster`."""
+    with open_raster(Path(path), with_sidecars=False) as raster:
+        return raster.count, str(np.dtype(raster.dtypes[0]))
+
+
+def require_same_size(pixels: NDArray[Any], label: NDArray[Any], path: str) -> None:
+    """Raise `CorruptError` unless a label, shape (…, rows, columns), has the size of its image."""
+    if pixels.shape[-2:] != label.shape[-2:]:
+        raise CorruptError(
+            f"label '{path}' has {label.shape[-1]} x {label.shape[-2]} pixels, but its raster has {pixels.shape[-1]} x "
+            f"{pixels.shape[-2]}. See geographer verify."
+        )
