@@ -163,6 +163,21 @@ def replace_values(pixels: NDArray[np.generic], values: Mapping[int, int], dtype
     return replaced
 
 
+def rewrite_label(
+    path: Path, values: Mapping[int, int], grid: Grid, raster_id: str, destination: Path
+) -> tuple[Checksums, str] | None:
+    """Write the label at `path` with other values, and return checksums and pixel digest; None if its pixels stay.
+
+    Raises:
+        CorruptError: the label cannot be read.
+        StorageError: the file cannot be written.
+    """
+    with open_raster(path, with_sidecars=False) as file, translate_read_errors(path):
+        pixels = np.asarray(file.read())
+    replaced = replace_values(pixels, values, pixels.dtype.name)
+    return None if np.array_equal(pixels, replaced) else write_label_pixels(destination, replaced, grid, raster_id)
+
+
 class LabelWindow(NamedTuple):
     """A label to cut: the `window` of the label at `path`, on the grid of the chip `raster_id`, to `destination`.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 from geographer.base.errors import ConflictError, NotFoundError, UsageError, quote_names, quote_objects
 from geographer.base.parameters import Parameter
 from geographer.operations.classes.events import ClassesRemapped
+from geographer.operations.classes.label_values import RemapChange, list_rewritten_labels
 from geographer.operations.classes.probabilities import list_probability_columns, stage_probabilities, stage_table
 from geographer.planning.class_values import read_class_values
 from geographer.planning.original_class import choose_original_class_column
@@ -75,6 +76,7 @@ class RemapClasses(ClassChanges, kw_only=True, frozen=True):
     be swapped and take their values along. The background class can be renamed and combined, but not dropped while
     features have it, because it erases in masks. The columns prob_of_class_<class> follow: those of combined classes
     are summed. Recipes are not changed; a warning names those whose SQL mentions a class that no longer exists.
+    Masks that were added as files get the new values; those of chips follow with update.
     """
 
     event: ClassVar[type[ClassesRemapped]] = ClassesRemapped
@@ -90,7 +92,8 @@ class RemapClasses(ClassChanges, kw_only=True, frozen=True):
         Raises:
             UsageError: The mapping is empty, changes nothing or has an empty name, or a probability is not a number.
             NotFoundError: A class does not exist.
-            ConflictError: The background class would be dropped while features have it.
+            ConflictError: The background class would be dropped while features have it; or added labels have a band
+                for each class, and these change.
         """
         mapping = parse_mapping(self.mapping)
         old_values = read_class_values(revision)
@@ -132,7 +135,10 @@ class RemapClasses(ClassChanges, kw_only=True, frozen=True):
             splits=count_rows(removal_rows, "split_change"),
             warnings=_list_recipe_warnings(revision, sorted(old_values.keys() - values.keys())),
         )
-        return Change(event, rows | removal_rows)
+        targets_by_value = {value: values.get(targets[name] or "", 0) for name, value in old_values.items()}
+        removed_ids = {*chips} if self.prune_rasters else set()
+        labels = list_rewritten_labels(revision, targets_by_value, removed_ids)
+        return RemapChange(event, rows | removal_rows, labels=labels, values=targets_by_value)
 
 
 def compute_remapped_values(old_values: Mapping[str, int], mapping: ClassMapping) -> dict[str, int]:
