@@ -1,0 +1,118 @@
+"""Pictures: 8-bit PNG and JPEG copies of rasters and masks, for tools that read neither their bands nor their types."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader, MemoryFile
+
+from geographer.base.errors import UsageError
+from geographer.rasters.read import open_raster, translate_read_errors
+from geographer.rasters.read_chips import find_band_numbers
+
+_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "png": {"driver": "PNG"},
+    "jpeg": {"driver": "JPEG", "quality": 95},
+}
+_COLOURS: Final = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+
+
+class Stretch(NamedTuple):
+    """What becomes black and white: two pixel values, or two percentiles of each band's valid pixels."""
+
+    low: float
+    high: float
+    is_percentile: bool
+
+
+class PictureSettings(NamedTuple):
+    """How a raster becomes a picture.
+
+    Attributes:
+        format: PNG is lossless; JPEG has quality 95.
+        bands: One band for grey, or three for red, green and blue, by number from 1 or by name. None: those that the
+            file marks as red, green and blue, else the first three; with one or two bands, the first.
+        stretch: None: uint8 bands stay as they are, others are stretched from their 2nd to their 98th percentile.
+    """
+
+    format: Literal["png", "jpeg"]
+    bands: Sequence[int | str] | None = None
+    stretch: Stretch | None = None
+
+
+DEFAULT_STRETCH: Final = Stretch(2, 98, is_percentile=True)
+
+
+def encode_picture(path: Path, settings: PictureSettings, *, with_sidecars: bool = False) -> bytes:
+    """Return the picture of the raster at `path`; pixels without data are black.
+
+    Raises:
+        NotFoundError, CorruptError: the file does not exist, or is damaged.
+        UsageError: it is not a raster, or has no such band.
+    """
+    with open_raster(path, with_sidecars=with_sidecars) as raster, translate_read_errors(path):
+        numbers = _find_default_bands(raster) if settings.bands is None else find_band_numbers(raster, settings.bands)
+        pixels = np.asarray(raster.read(numbers))
+        stretch = settings.stretch
+        if stretch is None and pixels.dtype != np.uint8:
+            stretch = DEFAULT_STRETCH
+        valid = np.asarray(raster.read_masks(numbers)) != 0
+    return encode_pixels(_stretch_bands(pixels, valid, stretch), settings.format)
+
+
+def encode_pixels(
+    pixels: NDArray[np.uint8],
+    format: Literal["png", "jpeg"],
+    palette: Mapping[int, tuple[int, int, int]] | None = None,
+) -> bytes:
+    """Encode pixels, shape (1 or 3 bands, rows, columns), as a file; `palette` has the colours of one band's values."""
+    count, height, width = pixels.shape
+    if count not in (1, 3):
+        raise UsageError(f"a picture has 1 or 3 bands, but {count} are chosen. Pass one band, or three.")
+    profile = {"count": count, "height": height, "width": width, "dtype": "uint8", **_OPTIONS[format]}
+    with MemoryFile() as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.Env(GDAL_PAM_ENABLED=False), file.open(**profile) as picture:
+            if palette is not None:
+                picture.write_colormap(1, {value: (*colour, 255) for value, colour in palette.items()})
+            picture.write(pixels)
+        return bytes(file.getbuffer())
+
+
+def _find_default_bands(raster: DatasetReader) -> list[int]:
+    """Return the numbers of the bands to show."""
+    if raster.count < 3:
+        return [1]
+    meanings = raster.colorinterp
+    if all(colour in meanings for colour in _COLOURS):
+        return [meanings.index(colour) + 1 for colour in _COLOURS]
+    return [1, 2, 3]
+
+
+def _stretch_bands(pixels: NDArray[Any], valid: NDArray[np.bool_], stretch: Stretch | None) -> NDArray[np.uint8]:
+    """Return the bands as uint8, 0 where a pixel is not valid, shape (bands, rows, columns)."""
+    if stretch is None:
+        return np.where(valid, pixels, 0).astype(np.uint8)
+    real = pixels.real if np.iscomplexobj(pixels) else pixels
+    values = real.astype(np.float64)
+    valid = valid & np.isfinite(values)
+    return np.stack([_stretch_band(*band, stretch) for band in zip(values, valid, strict=True)])
+
+
+def _stretch_band(values: NDArray[np.float64], valid: NDArray[np.bool_], stretch: Stretch) -> NDArray[np.uint8]:
+    if not valid.any():
+        return np.zeros(values.shape, np.uint8)
+    low, high = stretch.low, stretch.high
+    if stretch.is_percentile:
+        low, high = (float(limit) for limit in np.percentile(values[valid], [low, high]))
+    safe = np.where(valid, values, low)
+    scaled = (np.clip(safe, low, high) - low) / (high - low) * 255 if high > low else np.where(safe > low, 255.0, 0.0)
+    return np.where(valid, np.round(scaled), 0).astype(np.uint8)
