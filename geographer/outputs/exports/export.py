@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
+from geographer.base.errors import UsageError, quote_names
 from geographer.base.progress import ProgressCallback
 from geographer.base.values import Checksums, Grid, Transform
 from geographer.outputs.exports.folder import ExportFolder
 from geographer.outputs.samples.selection import SampleSelection
-from geographer.planning.recipe import list_recipe_records
+from geographer.outputs.samples.training_rows import list_training_labels
 from geographer.storage.database.connection import run_script
 from geographer.storage.queries.revision import Revision
 from geographer.storage.state.update import MACROS
@@ -28,15 +29,7 @@ LabelKind = Literal["mask", "instances", "multilabel", "boxes", "probabilities",
 _FOLDER: Final = Path(__file__).parent
 _PAGE: Final = 500
 """How many samples are in memory at once."""
-_KINDS: Final[Mapping[str, LabelKind]] = {
-    "label mask": "mask",
-    "label instances": "instances",
-    "label multilabel": "multilabel",
-    "label boxes": "boxes",
-    "label probabilities": "probabilities",
-}
-"""The kinds of labels by those of their recipes."""
-_ON_PAGE: Final = "number BETWEEN $first AND $last AND ($part IS NULL OR part = $part)"
+_ON_PAGE: Final = "number IN (SELECT unnest($numbers::BIGINT[]))"
 _SAMPLES: Final = f"""
     SELECT number, raster_id, stem, collection, part, parent_id, feature_id, class, classes, crs, transform,
            width, height, bands, dtype, nodata, acquired
@@ -49,6 +42,10 @@ _LABELS: Final = f"""
     SELECT number, label.path, label.size, label.md5, label.sha256
     FROM current_label AS label JOIN export_sample USING (raster_id) WHERE label = $label AND {_ON_PAGE}
 """  # noqa: S608
+_UNLABELLED: Final = """
+    SELECT raster_id FROM export_sample
+    ANTI JOIN (SELECT raster_id FROM current_label WHERE label = $label) USING (raster_id) ORDER BY number
+"""
 
 
 class LabelClass(NamedTuple):
@@ -189,62 +186,80 @@ class Export:
     @cached_property
     def labels(self) -> list[LabelInfo]:
         """The labels to export."""
-        recipes = {record.name: record for record in list_recipe_records(self._revision)}
-        found = []
-        for name in self.selection.labels or ():
-            record = recipes.get(name)
-            kind = _KINDS.get(record.kind, "custom") if record else "mask"
-            found.append(LabelInfo(name, kind, record.parameters.get("ignore") if record else None))
-        return found
+        labels = list_training_labels(self._revision, self.selection.labels or ())
+        return [LabelInfo(label.name, cast(LabelKind, label.kind or "custom"), label.ignore) for label in labels]
 
     def list_labels(self, *kinds: LabelKind) -> list[LabelInfo]:
         """Return the labels of these kinds."""
         return [label for label in self.labels if label.kind in kinds]
 
-    def iter_samples(self, folder: str | None = None) -> Iterator[ExportedSample]:
+    def require_label_files(self, labels: Iterable[LabelInfo], reason: str) -> None:
+        """Raise `UsageError` if a sample lacks one of these labels, for formats that cannot leave it out."""
+        for label in labels:
+            missing = [name for (name,) in self._revision.fetch_rows(_UNLABELLED, {"label": label.name})]
+            if missing:
+                raise UsageError(
+                    f"{len(missing):,} of {self.count:,} samples have no label '{label.name}': "
+                    f"{quote_names(missing, 3)}. {reason} Make the labels with geographer label, choose others with "
+                    "--labels, or another --subset or --collection."
+                )
+
+    def list_numbers(self, folder: str | None = None) -> list[int]:
+        """Return the numbers of the samples in order, of one subset (or `all`) if given."""
+        part = folder if folder in self.parts else None
+        return [number for (number,) in self._revision.fetch_rows(_NUMBERS, {"part": part})]
+
+    def iter_samples(
+        self, folder: str | None = None, *, numbers: Sequence[int] | None = None
+    ) -> Iterator[ExportedSample]:
         """Yield the samples in order of id, of one subset (or `all`) if given; a page of them is in memory at once.
+
+        With `numbers`, yield these samples in this order, and do not report progress.
 
         Raises:
             CorruptError: a file has other bytes than those recorded.
             StorageError: the remote that has a file cannot be reached.
         """
-        for page in self._iter_pages(folder):
+        for page in self._iter_pages(folder, numbers):
             yield from page
 
     def iter_objects(
-        self, options: ObjectOptions, folder: str | None = None
+        self, options: ObjectOptions, folder: str | None = None, *, numbers: Sequence[int] | None = None
     ) -> Iterator[tuple[ExportedSample, list[ExportedObject]]]:
         """Yield the samples with the features that each contains or intersects, in the order of addition.
+
+        `folder` and `numbers` choose samples as for `iter_samples`.
 
         Background features are left out, and those of which nothing, or less than `min_visible`, is on the raster.
         """
         self._stage_crowd_features(options.crowd_where)
         query = (_FOLDER / "objects_on_samples.sql").read_text()
-        for page in self._iter_pages(folder):
+        for page in self._iter_pages(folder, numbers):
             rows: dict[int, list[tuple[Any, ...]]] = {}
-            bounds = {"first": page[0].number, "last": page[-1].number}
-            for number, *row in self._revision.fetch_rows(query, bounds):
+            chosen = {"numbers": [sample.number for sample in page]}
+            for number, *row in self._revision.fetch_rows(query, chosen):
                 rows.setdefault(number, []).append(tuple(row))
             for sample in page:
                 yield sample, _make_objects(sample.grid, rows.get(sample.number, []), options)
 
-    def _iter_pages(self, folder: str | None) -> Iterator[list[ExportedSample]]:
-        part = folder if folder in self.parts else None
-        numbers = [number for (number,) in self._revision.fetch_rows(_NUMBERS, {"part": part})]
-        for start in range(0, len(numbers), _PAGE):
-            page = numbers[start : start + _PAGE]
-            yield self._read_page({"first": page[0], "last": page[-1], "part": part})
-            self.progress("samples exported", start + len(page), len(numbers))
+    def _iter_pages(self, folder: str | None, numbers: Sequence[int] | None) -> Iterator[list[ExportedSample]]:
+        chosen = self.list_numbers(folder) if numbers is None else numbers
+        for start in range(0, len(chosen), _PAGE):
+            page = [*chosen[start : start + _PAGE]]
+            samples = {sample.number: sample for sample in self._read_page(page)}
+            yield [samples[number] for number in page]
+            if numbers is None:
+                self.progress("samples exported", start + len(page), len(chosen))
 
-    def _read_page(self, bounds: dict[str, Any]) -> list[ExportedSample]:
-        rows = self._revision.fetch_rows(_SAMPLES, bounds)
+    def _read_page(self, numbers: list[int]) -> list[ExportedSample]:
+        rows = self._revision.fetch_rows(_SAMPLES, {"numbers": numbers})
         images = ChipFiles.list_rasters(self._revision, self._work.root, [row[1] for row in rows])
         image_files = images.require_files(self._work.file_store)
         label_files: dict[int, dict[str, ChipFile]] = {}
         for label in self.selection.labels or ():
             stored = {
                 number: (path, Checksums(*sums))
-                for number, path, *sums in self._revision.fetch_rows(_LABELS, {**bounds, "label": label})
+                for number, path, *sums in self._revision.fetch_rows(_LABELS, {"numbers": numbers, "label": label})
             }
             files = ChipFiles.list_stored(f"label '{label}' of sample", stored).require_files(self._work.file_store)
             for number, file in files.items():

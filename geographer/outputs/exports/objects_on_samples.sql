@@ -1,5 +1,5 @@
 -- objects_on_samples.sql: the features on each sample of a page, as WKB in the raster's CRS, in the order of addition
--- needs: macros.sql, export_sample, crowd_feature, current_raster, current_edge, current_feature, classes, feature_order, $first, $last
+-- needs: macros.sql, export_sample, crowd_feature, current_raster, current_edge, current_feature, classes, feature_order, $numbers
 -- · makes: one result: number, feature_id, class, value, wkb, is_crowd
 SELECT number, feature_id, class, value, ST_AsWKB(g)::BLOB AS wkb, is_crowd
 FROM (
@@ -7,7 +7,7 @@ FROM (
            feature_to_raster(geometry, native, feature.crs, raster.crs, splits_at_antimeridian, crosses_180, raster.xmin,
                              raster.xmax, footprint, crs_is_partial, reaches_limb) AS g
     FROM (SELECT number, raster_key, crs, crosses_180, splits_at_antimeridian, xmin, xmax, footprint, crs_is_partial, reaches_limb
-          FROM (SELECT number, raster_key FROM export_sample WHERE number BETWEEN $first AND $last)
+          FROM (SELECT number, raster_key FROM export_sample WHERE number IN (SELECT unnest($numbers::BIGINT[])))
           JOIN current_raster USING (raster_key)) AS raster
     JOIN current_edge USING (raster_key)
     JOIN (SELECT feature_key, feature_id, class, geometry, native, crs FROM current_feature) AS feature USING (feature_key)
