@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Self
 
 from geographer.base.atomic_files import temporary_sibling, translate_os_errors, write_atomic
 from geographer.base.errors import ConflictError, CorruptError
@@ -17,6 +18,24 @@ from geographer.storage.workspace.paths import SafeFolder, prepare_export_folder
 
 JOURNAL: Final = ".geographer-export.jsonl"
 """The file that lists what an unfinished export has written: what it is, then a line for each file."""
+
+
+class HashedStream:
+    """A file that is written from its start to its end; its SHA-256 is computed on the way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what was written so far, in hex."""
+        return self._digest.hexdigest()
+
+    def write(self, content: bytes) -> None:
+        """Write bytes."""
+        self._digest.update(content)
+        self._file.write(content)
 
 
 class ExportFolder:
@@ -52,13 +71,13 @@ class ExportFolder:
 
     def write_bytes(self, path: str, content: bytes) -> None:
         """Write a file with this content."""
-        self.write_file(path, lambda file: _write_all(file, content))
+        self._write_content(path, hashlib.sha256(content).hexdigest(), lambda: content)
 
     def write_file(self, path: str, write: Callable[[BinaryIO], None]) -> None:
         """Let `write` fill a file, unless the same export wrote it before and it is as it was then."""
         target = self._locate_file(path)
         known = self._known.get(path)
-        if known and target.is_file() and not target.is_symlink() and compute_sha256(target) == known:
+        if known and _has_sha256(target, known):
             self._add_file(path, known, is_new=False)
             return
         with translate_os_errors(target), temporary_sibling(target) as temporary:
@@ -68,16 +87,38 @@ class ExportFolder:
             temporary.replace(target)
         self._add_file(path, sha256)
 
+    @contextmanager
+    def open_stream(self, path: str) -> Iterator[HashedStream]:
+        """Open a file that is written from its start to its end while other files are; it is not resumed."""
+        target = self._locate_file(path)
+        with translate_os_errors(target), temporary_sibling(target) as temporary:
+            with temporary.open("wb") as file:
+                stream = HashedStream(file)
+                yield stream
+            is_new = not _has_sha256(target, stream.sha256)
+            if is_new:
+                temporary.replace(target)
+        self._add_file(path, stream.sha256, is_new=is_new)
+
     def copy_file(self, path: str, source: ChipFile) -> None:
         """Copy a file of the dataset; `CorruptError` if it has other bytes than those recorded."""
+        if source.with_sidecars:
+            self.write_bytes(path, source.path.read_bytes())
+        else:
+            self._write_content(path, source.content, lambda: _read_recorded_content(source))
 
-        def copy(file: BinaryIO) -> None:
-            content = source.path.read_bytes()
-            if not source.with_sidecars and hashlib.sha256(content).hexdigest() != source.content:
-                raise CorruptError(f"'{source.path}' changed while it was read. Run geographer verify.")
-            _write_all(file, content)
-
-        self.write_file(path, copy)
+    def _write_content(self, path: str, sha256: str, read: Callable[[], bytes]) -> None:
+        """Write a file whose SHA-256 is known, unless an unfinished run of the same export did."""
+        target = self._locate_file(path)
+        if self._known.get(path) == sha256 and _has_sha256(target, sha256):
+            self._add_file(path, sha256, is_new=False)
+            return
+        with translate_os_errors(target):
+            content = read()
+            with temporary_sibling(target) as temporary:
+                temporary.write_bytes(content)
+                temporary.replace(target)
+        self._add_file(path, sha256)
 
     def write_folder(self, name: str, write: Callable[[Path], None]) -> None:
         """Let `write` fill a new folder, for libraries that write many files; it takes the place of the folder `name`.
@@ -110,9 +151,15 @@ class ExportFolder:
         """Close the journal, which stays for the next run."""
         self._journal.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _move_file(self, file: Path, path: str) -> None:
         target, sha256 = self._locate_file(path), compute_sha256(file)
-        is_new = not (target.is_file() and not target.is_symlink() and compute_sha256(target) == sha256)
+        is_new = not _has_sha256(target, sha256)
         if is_new:
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
@@ -181,5 +228,12 @@ def _is_inside(path: str) -> bool:
     return {"", ".", ".."}.isdisjoint(path.split("/")) and "\0" not in path
 
 
-def _write_all(file: BinaryIO, content: bytes) -> None:
-    file.write(content)
+def _has_sha256(path: Path, sha256: str) -> bool:
+    return path.is_file() and not path.is_symlink() and compute_sha256(path) == sha256
+
+
+def _read_recorded_content(source: ChipFile) -> bytes:
+    content = source.path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != source.content:
+        raise CorruptError(f"'{source.path}' changed while it was read. Run geographer verify.")
+    return content

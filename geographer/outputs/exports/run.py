@@ -73,19 +73,17 @@ def run_export(
     """
     _require_packages(exporter)
     chosen = stage_samples(revision, selection)
+    if not revision.fetch_rows("FROM sample LIMIT 1"):
+        raise UsageError("no sample is selected. Choose another split, subset or collection.")
     facts = describe_revision(revision)
     exported = {"format": exporter.format, "version": _VERSION, "selection": _describe_selection(chosen)}
     exported["options"] = exporter.list_recorded_parameters()
-    target = ExportFolder(work.root, folder, {"digest": facts["digest"], "software": facts["software"]} | exported)
-    try:
+    identity = {"digest": facts["digest"], "software": facts["software"]} | exported
+    with ExportFolder(work.root, folder, identity) as target:
         export = Export(work, revision, chosen, target)
-        if not export.count:
-            raise UsageError("no sample is selected. Choose another split, subset or collection.")
         exporter.write_files(export)
         _write_common_files(export, exporter, facts | {"export": exported})
         manifest = target.finish()
-    finally:
-        target.close()
     counts = (export.count, len(target.digests), target.written, manifest)
     return ExportResult(
         exporter.format, facts["position"], facts["digest"], exported["selection"], exported["options"], *counts
