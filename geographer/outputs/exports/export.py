@@ -63,6 +63,11 @@ class LabelInfo(NamedTuple):
     kind: LabelKind
     ignore: int | None
 
+    @property
+    def suffix(self) -> str:
+        """The suffix of its files: boxes are JSON, all others GeoTIFF."""
+        return ".json" if self.kind == "boxes" else ".tif"
+
 
 class ExportedSample(NamedTuple):
     """A raster to export.

@@ -75,14 +75,25 @@ class ExportFolder:
 
     def write_file(self, path: str, write: Callable[[BinaryIO], None]) -> None:
         """Let `write` fill a file, unless the same export wrote it before and it is as it was then."""
+
+        def fill(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                write(file)
+
+        self.write_path(path, fill)
+
+    def write_path(self, path: str, write: Callable[[Path], None]) -> None:
+        """Let `write` make a file at the path that it is given, as `write_file` does, for libraries that take a path.
+
+        That path has the suffix of the file.
+        """
         target = self._locate_file(path)
         known = self._known.get(path)
         if known and _has_sha256(target, known):
             self._add_file(path, known, is_new=False)
             return
-        with translate_os_errors(target), temporary_sibling(target) as temporary:
-            with temporary.open("wb") as file:
-                write(file)
+        with translate_os_errors(target), temporary_sibling(target, target.suffix) as temporary:
+            write(temporary)
             sha256 = compute_sha256(temporary)
             temporary.replace(target)
         self._add_file(path, sha256)
@@ -105,7 +116,7 @@ class ExportFolder:
         if source.with_sidecars:
             self.write_bytes(path, source.path.read_bytes())
         else:
-            self._write_content(path, source.content, lambda: _read_recorded_content(source))
+            self._write_content(path, source.content, lambda: read_chip_file(source))
 
     def _write_content(self, path: str, sha256: str, read: Callable[[], bytes]) -> None:
         """Write a file whose SHA-256 is known, unless an unfinished run of the same export did."""
@@ -232,8 +243,9 @@ def _has_sha256(path: Path, sha256: str) -> bool:
     return path.is_file() and not path.is_symlink() and compute_sha256(path) == sha256
 
 
-def _read_recorded_content(source: ChipFile) -> bytes:
-    content = source.path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != source.content:
-        raise CorruptError(f"'{source.path}' changed while it was read. Run geographer verify.")
+def read_chip_file(file: ChipFile) -> bytes:
+    """Read a file of the dataset; `CorruptError` if it has other bytes than those recorded."""
+    content = file.path.read_bytes()
+    if not file.with_sidecars and hashlib.sha256(content).hexdigest() != file.content:
+        raise CorruptError(f"'{file.path}' changed while it was read. Run geographer verify.")
     return content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, ClassVar, Literal
 
@@ -41,21 +42,23 @@ class NpyExporter(Exporter, kw_only=True, frozen=True):
         for sample in export.iter_samples():
             path = sample.image.path
             name = f"images/{sample.folder}/{sample.stem}.npy"
-            export.folder.write_file(name, lambda file, path=path: self._write_array(file, _read_bands(path)))
+            export.folder.write_file(name, partial(self._write_array, path))
             for label in labels:
                 if label.name in sample.labels:
                     path = sample.labels[label.name].path
                     name = f"labels/{label.name}/{sample.folder}/{sample.stem}.npy"
-                    export.folder.write_file(name, lambda file, path=path: self._write_label(file, _read_bands(path)))
+                    export.folder.write_file(name, partial(self._write_label, path))
 
-    def _write_array(self, file: BinaryIO, pixels: NDArray[Any]) -> None:
+    def _write_array(self, path: Path, file: BinaryIO) -> None:
+        pixels = _read_bands(path)
         np.save(file, pixels if self.channels == "first" else np.ascontiguousarray(np.moveaxis(pixels, 0, -1)))
 
-    def _write_label(self, file: BinaryIO, pixels: NDArray[Any]) -> None:
+    def _write_label(self, path: Path, file: BinaryIO) -> None:
+        pixels = _read_bands(path)
         if len(pixels) == 1:
             np.save(file, pixels[0])
         else:
-            self._write_array(file, pixels)
+            self._write_array(path, file)
 
 
 def _read_bands(path: Path) -> NDArray[Any]:
