@@ -53,7 +53,7 @@ class _DriftMeasurement:
         """Make those files of an event that read what is replaced."""
         logged = read_logged_event(self._work, digest)
         source_of: dict[FileKey, str] = {
-            (file.label is not None, file.raster_id): file.parent_id or file.raster_id for file in logged.outcome.files
+            (file.label or "", file.raster_id): file.parent_id or file.raster_id for file in logged.outcome.files
         }
         affected = [file for file in files if source_of.get(file.file_key) in self._replacing]
         if not affected:
@@ -67,22 +67,22 @@ class _DriftMeasurement:
                 built = build_again(replay, self._work, workers)
         except GeographerError as error:
             for file in affected:
-                self._add_result(source_of, make_file_result(file, "not made", describe_error(error)))
+                self._add_result(source_of[file.file_key], make_file_result(file, "not made", describe_error(error)))
             return
         for file in affected:
+            source = source_of[file.file_key]
             remade = built.files.get(file.file_key)
             if remade is not None and remade.path is not None:
                 result = compare_made_file(self._work, file, remade, self._classes)
-                self._add_result(source_of, result)
+                self._add_result(source, result)
                 if file.label is None and remade.pixel_digest is not None:
                     self._replacing[file.raster_id] = ReplacingFile(remade.path, remade.checksums, remade.pixel_digest)
-                    self._root_of[file.raster_id] = self._root_of[source_of[file.file_key]]
+                    self._root_of[file.raster_id] = self._root_of[source]
             elif file.file_key in replay.planned and file.label is not None:
                 # A label that does not read pixels, or that comes out as before.
-                self._add_result(source_of, make_file_result(file, "identical bytes"))
+                self._add_result(source, make_file_result(file, "identical bytes"))
             else:
-                self._add_result(source_of, make_file_result(file, "not made", "it is not planned again"))
+                self._add_result(source, make_file_result(file, "not made", "it is not planned again"))
 
-    def _add_result(self, source_of: Mapping[FileKey, str], result: FileResult) -> None:
-        root = self._root_of[source_of[result.label is not None, result.raster_id]]
-        self.results[root].append(result)
+    def _add_result(self, source_id: str, result: FileResult) -> None:
+        self.results[self._root_of[source_id]].append(result)

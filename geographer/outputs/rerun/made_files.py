@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from geographer.base.values import Checksums, Window
+from geographer.planning.label_files import LABEL_FILES
 from geographer.storage.events import Event
 from geographer.storage.events.payload import list_payload_classes
 from geographer.storage.log.chain import list_row_tables
@@ -26,8 +27,8 @@ _OBJECT_ROWS: Final = (
 _KIND: Final = "SELECT kind FROM chain_event WHERE position = $position"
 
 
-FileKey = tuple[bool | None, str]
-"""Whether a file of an event is a label, and the raster id; or None and the path of another output of a command."""
+FileKey = tuple[str | None, str]
+"""The label of an event's file ("" of a raster) and the raster id; None and the path of other output of a command."""
 
 
 class MadeFile(NamedTuple):
@@ -43,6 +44,7 @@ class MadeFile(NamedTuple):
         since: The position since which the revision has this version.
         position: The event of the revision's own chain that made it; None if there is none.
         digest: The digest of the event that made it, of any chain; None: no event of the log made it.
+        made_as: The name that the recipe, or the label of a label, had in that event.
         is_raster: Whether it is a raster or a label; else it is an output of a command that only its digest is kept of.
     """
 
@@ -55,12 +57,15 @@ class MadeFile(NamedTuple):
     since: int
     position: int | None
     digest: str | None
+    made_as: str | None = None
     is_raster: bool = True
 
     @property
     def file_key(self) -> FileKey:
         """What identifies the file among those of its event."""
-        return self.label is not None if self.is_raster else None, self.raster_id
+        if not self.is_raster:
+            return None, self.raster_id
+        return "" if self.label is None else self.made_as or self.label, self.raster_id
 
     @property
     def object_key(self) -> tuple[str | None, str]:
@@ -96,7 +101,7 @@ def list_made_files(revision: Revision, name: str | None = None) -> list[MadeFil
     """
     kinds = [cls.kind for cls in list_payload_classes() if cls.is_replayable]
     files = []
-    for row in revision.fetch_rows(_MADE_FILES.read_text(), {"kinds": kinds}):
+    for row in revision.fetch_rows(_MADE_FILES.read_text(), {"kinds": kinds, "label_files": LABEL_FILES}):
         label, raster_id, recipe, path, size, md5, sha256, *others = row
         files.append(MadeFile(label, raster_id, recipe, path, Checksums(size, md5, sha256), *others))
     if "command_file" in list_row_tables(revision.connection):
@@ -107,7 +112,7 @@ def list_made_files(revision: Revision, name: str | None = None) -> list[MadeFil
 def _list_command_outputs(revision: Revision) -> list[MadeFile]:
     rows = revision.fetch_rows(_COMMAND_OUTPUTS.read_text())
     return [
-        MadeFile(None, path, name, path, Checksums(*checksums), None, position, position, digest, is_raster=False)
+        MadeFile(None, path, name, path, Checksums(*checksums), None, position, position, digest, name, is_raster=False)
         for path, name, *checksums, position, digest in rows
     ]
 

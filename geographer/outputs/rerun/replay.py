@@ -166,7 +166,7 @@ def _list_variants(revision: Revision, request: Request) -> list[Request]:
 
 
 def _make_key(file: PlannedFile) -> FileKey:
-    return file.label is not None, file.raster_id
+    return file.label or "", file.raster_id
 
 
 def _find_replaced(revision: Revision, files: list[PlannedFile]) -> dict[FileKey, RemadeFile]:
@@ -200,7 +200,7 @@ def build_again(replay: Replay, work: UnitOfWork, workers: int) -> BuiltFiles:
             if row["change"] != "removed" and row["md5"] in path_by_md5:
                 checksums = _read_checksums(row)
                 remade = RemadeFile(path_by_md5[row["md5"]], row["path"], checksums, row["pixel_digest"])
-                files[table == "label_change", row["raster_id"]] = remade
+                files[row["label"] if table == "label_change" else "", row["raster_id"]] = remade
     for row in _list_rows(change.rows, "command_file"):
         if row["raster_id"] is None:
             files[None, row["path"]] = RemadeFile(None, row["path"], _read_checksums(row), None)

@@ -12,6 +12,7 @@ from typing import Final
 
 from geographer.base.errors import StorageError
 from geographer.base.values import Checksums
+from geographer.planning.label_files import LABEL_FILES
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
@@ -22,7 +23,10 @@ from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 
 _SOURCES: Final = (
     "SELECT path, storage, md5 FROM current_raster WHERE list_contains($collections::VARCHAR[], collection) "
-    "AND storage <> 'catalogue'"
+    "AND storage <> 'catalogue' UNION ALL "
+    "SELECT label.path, 'dvc', label.md5 FROM current_label AS label JOIN current_raster AS raster USING (raster_id) "
+    "WHERE list_contains($collections::VARCHAR[], collection) "
+    "AND label IN (SELECT name FROM recipes WHERE kind = $label_files)"
 )
 _MD5S: Final = "SELECT raster_id, md5 FROM current_raster WHERE list_contains($ids::VARCHAR[], raster_id)"
 _ROOTS_FILE: Final = "roots.json"
@@ -56,11 +60,11 @@ class ScratchFolder:
         shutil.rmtree(self._folder / digest[:16], ignore_errors=True)
 
     def link_rasters(self, revision: Revision, folder: Path, collections: Collection[str]) -> None:
-        """Let `folder` have the rasters of these collections with the bytes of a revision, at their recorded paths.
+        """Let `folder` have the rasters of these collections, and labels that users added to them, at recorded paths.
 
         What the cache lacks is fetched from the remote. A file that neither has, or that was withdrawn, is missing.
         """
-        rows = revision.fetch_rows(_SOURCES, {"collections": [*collections]})
+        rows = revision.fetch_rows(_SOURCES, {"collections": [*collections], "label_files": LABEL_FILES})
         withdrawn = list_withdrawn_files(revision.connection)
         stored = {path: md5 for path, storage, md5 in rows if storage == "dvc" and md5 not in withdrawn}
         with suppress(StorageError):
