@@ -10,8 +10,8 @@ import numpy as np
 
 from geographer.base.errors import UsageError
 from geographer.operations.add.annotations.coco import repeat_runs
-from geographer.operations.add.annotations.shapes import HOLE_CLASS, AnnotatedImage, Annotations, ShapeCollector
-from geographer.planning.exported_ids import FEATURE_ATTRIBUTE, read_exported_id
+from geographer.operations.add.annotations.shapes import AnnotatedImage, Annotations, ShapeCollector
+from geographer.planning.exported_ids import FEATURE_ATTRIBUTE, HOLE_CLASS, read_exported_id
 from geographer.rasters.mask_outlines import trace_mask
 
 _WRITTEN_DECIMALS: Final = 2

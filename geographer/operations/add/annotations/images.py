@@ -28,8 +28,8 @@ def match_images(
 ) -> dict[int, ShownRaster]:
     """Return the raster that each image shows, by the image's index; images without a raster are left out.
 
-    An image matches the raster whose id its name is, with or without the extension, or else the raster whose path ends
-    with the most of the last folders and the name of the image's path.
+    An image matches the raster whose id or path ends with the most of the last folders and the name of the image's
+    path, with or without the extension; a raster whose id is just that precedes others.
 
     Raises:
         NotFoundError: There is no such collection.
@@ -94,6 +94,8 @@ def _find_raster(
     others = [stripped, _strip_suffix(stripped)] if stripped != PurePosixPath(path).name else []
     endings = [name for pair in zip(*(_iter_endings(name) for name in candidates), strict=True) for name in pair]
     for name in _list_unique([*endings, *others]):
+        if name in rasters:
+            return name
         if matches := by_name.get(name):
             if len(matches) > 1:
                 raise ConflictError(

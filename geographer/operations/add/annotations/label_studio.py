@@ -11,8 +11,8 @@ from msgspec import UNSET, UnsetType
 
 from geographer.base.errors import UsageError
 from geographer.operations.add.annotations.brush_runs import decode_brush
-from geographer.operations.add.annotations.shapes import HOLE_CLASS, AnnotatedImage, Annotations, ShapeCollector
-from geographer.planning.exported_ids import read_exported_id
+from geographer.operations.add.annotations.shapes import AnnotatedImage, Annotations, ShapeCollector
+from geographer.planning.exported_ids import HOLE_CLASS, read_exported_id
 from geographer.rasters.mask_outlines import trace_mask
 
 _TYPES: Final = ("rectanglelabels", "polygonlabels", "brushlabels", "keypointlabels")

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 Geometries = NDArray[np.object_]
 Floats = NDArray[np.float64]
 
-HOLE_CLASS: Final = "(hole)"
-"""The class of a polygon that is a hole of another one, in formats whose polygons have no holes."""
 _MIN_POINTS: Final = 3
 
 
