@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from geographer.outputs.exports.exporter import Exporter
 
 FORMATS: Final = {
+    "label-studio": ("LabelStudioExporter", "Label Studio: images, tasks with the features, and the configuration."),
+    "cvat": ("CvatExporter", "CVAT: images, and the features as CVAT for images 1.1."),
     "npy": ("NpyExporter", "Arrays of numpy: one file for each image and mask, channels first or last."),
 }
 """The class of each format, in the module of its name with `_` for `-`, and the first line of its help."""
