@@ -41,10 +41,10 @@ def compute_boxes(area: BaseGeometry, width: int, height: int) -> ObjectBoxes | 
         return None
     x0, y0, x1, y1 = (_round_coordinate(bound) for bound in visible.bounds)
     fraction = min(visible.area / valid_area.area, 1.0)
-    return ObjectBoxes((x0, y0, x1, y1), _find_corners(visible), round(fraction, _DECIMALS + 2))
+    return ObjectBoxes((x0, y0, x1, y1), find_corners(visible), round(fraction, _DECIMALS + 2))
 
 
-def _find_corners(visible: BaseGeometry) -> Corners:
+def find_corners(visible: BaseGeometry) -> Corners:
     """Return the corners of the minimum-area rectangle in the order of `ObjectBoxes.corners`."""
     corners = _minimum_rectangle(shapely.get_coordinates(shapely.convex_hull(visible))[:-1])
     rounded = [(_round_coordinate(x), _round_coordinate(y)) for x, y in corners]

@@ -27,18 +27,25 @@ _SEMI_MAJOR_AXIS, _ECCENTRICITY_SQUARED = 6_378_137.0, 0.006694379990141317
 
 def transform_to_pixels(wkb: Sequence[bytes], grid: Grid) -> Geometries:
     """Transform geometries from the CRS of `grid` to pixel coordinates, shape (n,); non-finite ones become empty."""
+    return transform_each_to_pixels(wkb, np.broadcast_to(np.array(grid.transform, np.float64), (len(wkb), 6)))
+
+
+def transform_each_to_pixels(wkb: Sequence[bytes], transforms: Matrix) -> Geometries:
+    """Transform geometries to the pixel coordinates of rasters: `transforms`, shape (n, 6), has one for each.
+
+    Return shape (n,); non-finite geometries become empty.
+    """
     geometries: Geometries = np.asarray(shapely.from_wkb(np.array(wkb, object)))
-    a, b, c, d, e, f = grid.transform
-    determinant = a * e - b * d
-
-    def to_pixels(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        x, y = points[:, 0] - c, points[:, 1] - f
-        columns, rows = (e * x - b * y) / determinant, (a * y - d * x) / determinant
-        # Adding 0.0 turns -0.0 into 0.0.
-        return np.asarray(np.round(np.column_stack([columns, rows]), DECIMALS) + 0.0, np.float64)
-
     geometries[~np.isfinite(shapely.bounds(geometries)).all(axis=1)] = shapely.Point()
-    return np.asarray(shapely.transform(shapely.force_2d(geometries), to_pixels), object)
+    geometries = np.asarray(shapely.force_2d(geometries), object)
+    points, owners = shapely.get_coordinates(geometries, return_index=True)
+    a, b, c, d, e, f = transforms[owners].T
+    determinant = a * e - b * d
+    x, y = points[:, 0] - c, points[:, 1] - f
+    columns, rows = (e * x - b * y) / determinant, (a * y - d * x) / determinant
+    # Adding 0.0 turns -0.0 into 0.0.
+    pixels = np.round(np.column_stack([columns, rows]), DECIMALS) + 0.0
+    return np.asarray(shapely.set_coordinates(geometries, pixels), object)
 
 
 def buffer_lines_and_points(geometries: Geometries, width: LineWidth, grid: Grid) -> Geometries:

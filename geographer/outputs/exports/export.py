@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from geographer.base.errors import UsageError, quote_names
 from geographer.base.progress import ProgressCallback
 from geographer.base.values import Checksums, Grid, Transform
 from geographer.outputs.exports.folder import ExportFolder
+from geographer.outputs.exports.objects import ExportedObject, ObjectOptions, ObjectReader
 from geographer.outputs.samples.selection import SampleSelection
 from geographer.outputs.samples.training_rows import list_training_labels
 from geographer.storage.database.connection import run_script
@@ -19,23 +20,18 @@ from geographer.storage.state.update import MACROS
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chip_files import ChipFile, ChipFiles
 
-if TYPE_CHECKING:
-    from shapely.geometry.base import BaseGeometry
-
-    from geographer.algorithms.bounding_boxes import ObjectBoxes
-    from geographer.base.values import LineWidth
-
 LabelKind = Literal["mask", "instances", "multilabel", "boxes", "probabilities", "custom"]
 _FOLDER: Final = Path(__file__).parent
 _PAGE: Final = 500
 """How many samples are in memory at once."""
 _ON_PAGE: Final = "number IN (SELECT unnest($numbers::BIGINT[]))"
 _SAMPLES: Final = f"""
-    SELECT number, raster_id, stem, collection, part, parent_id, feature_id, class, classes, crs, transform,
-           width, height, bands, dtype, nodata, acquired
+    SELECT number, raster_id, stem, collection, part, parent_id, feature_id, class, classes, main_class, crs,
+           transform, width, height, bands, dtype, nodata, acquired
     FROM export_sample WHERE {_ON_PAGE} ORDER BY number
 """  # noqa: S608
 _NUMBERS: Final = "SELECT number FROM export_sample WHERE $part IS NULL OR part = $part ORDER BY number"
+_STEMS: Final = "SELECT stem FROM export_sample WHERE $part IS NULL OR part = $part ORDER BY number"
 _CLASSES: Final = "SELECT class, value FROM classes WHERE value > 0 ORDER BY value"
 _PARTS: Final = "SELECT DISTINCT part FROM export_sample WHERE part IS NOT NULL ORDER BY part"
 _LABELS: Final = f"""
@@ -79,6 +75,7 @@ class ExportedSample(NamedTuple):
         part: The subset; None without a split.
         class_name: The class of the feature that the chip was cut for.
         classes: The classes of the features that it shows.
+        main_class: `class_name`, or else the only one of `classes`; None if there are several, or none.
         nodata: The nodata value of its bands.
         image: The image file, with the recorded bytes.
         labels: The label files by name; a label that the raster lacks is missing.
@@ -93,6 +90,7 @@ class ExportedSample(NamedTuple):
     feature_id: str | None
     class_name: str | None
     classes: Sequence[str]
+    main_class: str | None
     grid: Grid
     bands: int
     dtype: str
@@ -105,42 +103,6 @@ class ExportedSample(NamedTuple):
     def folder(self) -> str:
         """The folder of the subset in formats that have one: the part, or `all`."""
         return self.part or "all"
-
-
-class ExportedObject(NamedTuple):
-    """A feature on a sample.
-
-    Attributes:
-        feature_id: Its id.
-        class_name, value: Its class, and the value of the class.
-        geometry: The area in pixel coordinates (x = column, y = row, 0 at the outer corner of the first pixel), not
-            clipped; lines and points have the width that was asked for.
-        boxes: Its boxes on the raster, and the visible fraction of its area.
-        is_crowd: Whether it stands for many objects that are not told apart.
-    """
-
-    feature_id: str
-    class_name: str
-    value: int
-    geometry: BaseGeometry
-    boxes: ObjectBoxes
-    is_crowd: bool
-
-    def clip_geometry(self, grid: Grid) -> list[BaseGeometry]:
-        """Return the polygons of the part that lies on the raster, in pixel coordinates."""
-        import shapely
-
-        valid = self.geometry if self.geometry.is_valid else shapely.make_valid(self.geometry)
-        parts = shapely.get_parts(shapely.intersection(valid, shapely.box(0, 0, grid.width, grid.height)))
-        return [part for part in parts if part.geom_type == "Polygon" and part.area > 0]
-
-
-class ObjectOptions(NamedTuple):
-    """Which objects to list: the width of lines and points, and the smallest fraction of the area on the raster."""
-
-    width: LineWidth
-    min_visible: float = 0.0
-    crowd_where: str | None = None
 
 
 class Export:
@@ -214,6 +176,11 @@ class Export:
         part = folder if folder in self.parts else None
         return [number for (number,) in self._revision.fetch_rows(_NUMBERS, {"part": part})]
 
+    def list_stems(self, folder: str) -> list[str]:
+        """Return the names of the files of a subset (or `all`), without suffix, in order of id."""
+        part = folder if folder in self.parts else None
+        return [stem for (stem,) in self._revision.fetch_rows(_STEMS, {"part": part})]
+
     def iter_samples(
         self, folder: str | None = None, *, numbers: Sequence[int] | None = None
     ) -> Iterator[ExportedSample]:
@@ -237,15 +204,9 @@ class Export:
 
         Background features are left out, and those of which nothing, or less than `min_visible`, is on the raster.
         """
-        self._stage_crowd_features(options.crowd_where)
-        query = (_FOLDER / "objects_on_samples.sql").read_text()
+        reader = ObjectReader(self._revision, options)
         for page in self._iter_pages(folder, numbers):
-            rows: dict[int, list[tuple[Any, ...]]] = {}
-            chosen = {"numbers": [sample.number for sample in page]}
-            for number, *row in self._revision.fetch_rows(query, chosen):
-                rows.setdefault(number, []).append(tuple(row))
-            for sample in page:
-                yield sample, _make_objects(sample.grid, rows.get(sample.number, []), options)
+            yield from zip(page, reader.read_page(page), strict=True)
 
     def _iter_pages(self, folder: str | None, numbers: Sequence[int] | None) -> Iterator[list[ExportedSample]]:
         chosen = self.list_numbers(folder) if numbers is None else numbers
@@ -271,37 +232,10 @@ class Export:
                 label_files.setdefault(int(number), {})[label] = file
         return [_make_sample(row, image_files[row[1]], label_files.get(row[0], {})) for row in rows]
 
-    def _stage_crowd_features(self, where: str | None) -> None:
-        from geographer.storage.database.sql_sandbox import translate_sql_errors
-
-        with translate_sql_errors(where, "--crowd-where"):
-            condition = "false" if where is None else self._revision.validate_filter("features", where, "--crowd-where")
-            self._revision.connection.execute(
-                "CREATE OR REPLACE TEMP TABLE crowd_feature AS "  # noqa: S608
-                f"SELECT feature_id::VARCHAR AS feature_id FROM features WHERE {condition}"
-            )
-
 
 def _make_sample(row: Sequence[Any], image: ChipFile, labels: Mapping[str, ChipFile]) -> ExportedSample:
-    number, raster_id, stem, collection, part, parent_id, feature_id, class_name, classes, crs, transform, *rest = row
-    width, height, bands, dtype, nodata, acquired = rest
+    number, raster_id, stem, collection, part, parent_id, feature_id, class_name, classes, *rest = row
+    main_class, crs, transform, width, height, bands, dtype, nodata, acquired = rest
     grid = Grid(crs, Transform(*transform), width, height)
-    ids = (number, raster_id, stem, collection, part, parent_id, feature_id, class_name, classes)
+    ids = (number, raster_id, stem, collection, part, parent_id, feature_id, class_name, classes, main_class)
     return ExportedSample(*ids, grid, bands, dtype, nodata, acquired, image, labels)
-
-
-def _make_objects(grid: Grid, rows: Sequence[tuple[Any, ...]], options: ObjectOptions) -> list[ExportedObject]:
-    from geographer.algorithms.bounding_boxes import compute_boxes
-    from geographer.rasters.pixel_geometries import buffer_lines_and_points, transform_to_pixels
-
-    if not rows:
-        return []
-    geometries = buffer_lines_and_points(
-        transform_to_pixels([bytes(row[3]) for row in rows], grid), options.width, grid
-    )
-    objects = []
-    for (feature_id, class_name, value, _, is_crowd), geometry in zip(rows, geometries, strict=True):
-        boxes = None if geometry.is_empty else compute_boxes(geometry, grid.width, grid.height)
-        if boxes is not None and boxes.visible >= options.min_visible:
-            objects.append(ExportedObject(feature_id, class_name, value, geometry, boxes, is_crowd))
-    return objects

@@ -1,9 +1,9 @@
 -- objects_on_samples.sql: the features on each sample of a page, as WKB in the raster's CRS, in the order of addition
--- needs: macros.sql, export_sample, crowd_feature, current_raster, current_edge, current_feature, classes, feature_order, $numbers
--- · makes: one result: number, feature_id, class, value, wkb, is_crowd
-SELECT number, feature_id, class, value, ST_AsWKB(g)::BLOB AS wkb, is_crowd
+-- needs: macros.sql, export_sample, marked_feature, current_raster, current_edge, current_feature, classes, feature_order, $numbers
+-- · makes: one result: number, feature_id, class, value, wkb, is_marked
+SELECT number, feature_id, class, value, ST_AsWKB(g)::BLOB AS wkb, is_marked
 FROM (
-    SELECT number, feature_id, class, value, added, added_by, feature_id IN (SELECT feature_id FROM crowd_feature) AS is_crowd,
+    SELECT number, feature_id, class, value, added, added_by, feature_id IN (SELECT feature_id FROM marked_feature) AS is_marked,
            feature_to_raster(geometry, native, feature.crs, raster.crs, splits_at_antimeridian, crosses_180, raster.xmin,
                              raster.xmax, footprint, crs_is_partial, reaches_limb) AS g
     FROM (SELECT number, raster_key, crs, crosses_180, splits_at_antimeridian, xmin, xmax, footprint, crs_is_partial, reaches_limb

@@ -79,7 +79,7 @@ def test_objects_on_samples_are_those_of_the_box_label(sample_history):
     with work.open_revision() as revision:
         chosen = stage_samples(revision, SampleSelection(collection="cover"))
         export = Export(work, revision, chosen, None)
-        options = ObjectOptions(parse_line_width("1px"), crowd_where="class = 'pond'")
+        options = ObjectOptions(parse_line_width("1px"), marked_where="class = 'pond'")
         pairs = [*export.iter_objects(options)]
         classes = {item.name: item for item in export.classes}
     listed = {(sample.raster_id, item.feature_id): item for sample, items in pairs for item in items}
@@ -87,7 +87,8 @@ def test_objects_on_samples_are_those_of_the_box_label(sample_history):
     for key, item in listed.items():
         assert [*item.boxes.box] == recorded[key]["box"]
         assert item.boxes.visible == recorded[key]["visible"]
-        assert item.is_crowd == (item.class_name == "pond")
+        assert [[*corner] for corner in item.corners] == recorded[key]["corners"]
+        assert item.is_marked == (item.class_name == "pond")
         assert classes[item.class_name].value == item.value
 
 
