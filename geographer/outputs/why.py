@@ -11,6 +11,7 @@ from geographer.base.errors import NotFoundError
 from geographer.base.text import format_count, quote_start
 from geographer.outputs.history import ObjectName, list_meanings, parse_object
 from geographer.outputs.why_sentences import (
+    SHOWN_DIGEST,
     choose_was,
     describe_assignment,
     describe_change,
@@ -23,6 +24,7 @@ from geographer.outputs.why_sentences import (
     list_names,
     pluralize_verb,
 )
+from geographer.planning.label_files import LABEL_FILES, find_label_file
 from geographer.storage.queries.object_changes import (
     ChangeEvent,
     Role,
@@ -228,6 +230,8 @@ class _Explainer:
         event = self._make_event(row["made_at"])
         facts: Facts = {"object": "label", "id": name, "position": self._revision.position, "label": label}
         facts |= {"raster_id": raster_id, **row, "recipe": recipe, "event": event}
+        if recipe and recipe["kind"] == LABEL_FILES:
+            return self._explain_added_label(facts, raster_id)
         by = (
             f"recipe '{label}' ({recipe['kind']}) for collection '{recipe['parameters'].get('collection')}'"
             if recipe
@@ -245,6 +249,23 @@ class _Explainer:
             f"The raster shows the classes {', '.join(classes)}." if classes else "The raster shows no feature."
         )
         return {**facts, "sentences": sentences}
+
+    def _explain_added_label(self, facts: Facts, raster_id: str) -> Facts:
+        """Return the facts of a label that users added as a file, or that was cut with a chip from such a label."""
+        file = find_label_file(self._revision.connection, facts["label"], raster_id, facts["made_at"])
+        source = None if file is None else {"path": file.path, "sha256": file.sha256}
+        event = facts["event"]
+        if event["kind"] == "chips_cut":
+            sentences = [f"Label '{facts['id']}' was cut from the label of the chip's raster {describe_event(event)}."]
+        elif file is None:
+            sentences = [f"Label '{facts['id']}' was recorded {describe_event(event)}."]
+        else:
+            added = describe_event(self._make_event(file.position))
+            digest = f"SHA-256 {file.sha256[:SHOWN_DIGEST]}…"
+            sentences = [f"Label '{facts['id']}' was taken from file '{file.path}' ({digest}), added {added}."]
+            if file.position != facts["made_at"]:
+                sentences.append(f"It was last rewritten {describe_event(event)}.")
+        return {**facts, "source": source, "sentences": [*sentences, describe_parameters(facts["recipe"])]}
 
     def _explain_class(self, name: str) -> Facts | None:
         row = self._fetch_row("class_facts.sql", {"id": name})

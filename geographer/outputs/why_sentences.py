@@ -11,7 +11,7 @@ from geographer.base.text import format_count
 Facts = Mapping[str, Any]
 
 _MAX_NAMES: Final = 3
-_SHOWN_DIGEST: Final = 12
+SHOWN_DIGEST: Final = 12
 _HIDDEN_PARAMETERS: Final = frozenset({"seed", "source", "collection"})
 """Parameters that the first words of the sentence name."""
 _ROOT_SENTENCES: Final = {
@@ -53,7 +53,7 @@ def _describe_source(source: Facts) -> str:
     if "file" in source:
         words += f" from '{source['file']}'"
     if source.get("history"):
-        words += f" (history {source['history'][:_SHOWN_DIGEST]})"
+        words += f" (history {source['history'][:SHOWN_DIGEST]})"
     if "product_id" in source:
         words += f" as product '{source['product_id']}' of {source.get('provider', 'an unknown provider')}"
     if source.get("product_collection"):

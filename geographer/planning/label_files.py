@@ -3,15 +3,26 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from geographer.base.values import LabelForm
+from geographer.storage.log.chain import BRANCH, list_row_tables
 from geographer.storage.queries.revision import Revision
+
+if TYPE_CHECKING:
+    import duckdb
 
 LABEL_FILES: Final = "label files"
 """The kind of their recipes, as the log records it."""
+LABEL_SOURCE: Final = "label_source"
+"""The log table of the users' files that labels were added from."""
 _RECIPES: Final = "SELECT name, parameters FROM recipes WHERE kind = $kind ORDER BY name"
 
+_LABEL_SOURCE: Final = (
+    "SELECT path, sha256, position FROM log.label_source JOIN log.chain USING (event_key) "  # noqa: S608
+    f"WHERE branch = {BRANCH} AND position <= $made_at AND raster_id = $raster_id "
+    "AND (label = $label OR position = $made_at) ORDER BY position DESC LIMIT 1"
+)
 _UNFIT: Final = Path(__file__).with_name("unfit_labels.sql")
 _UNLABELLED: Final = (
     "SELECT count(*) FROM current_raster ANTI JOIN (FROM current_label WHERE label = $label) USING (raster_id) "
@@ -40,6 +51,14 @@ class AddedLabel(NamedTuple):
         return self.ignore or 0
 
 
+class LabelFile(NamedTuple):
+    """A user's file that a label was added from: its path as it was given, its SHA-256, and the event's position."""
+
+    path: str
+    sha256: str
+    position: int
+
+
 def list_added_labels(revision: Revision) -> Mapping[str, AddedLabel]:
     """Return the labels of a revision that users added as files, by name."""
     labels = {}
@@ -47,6 +66,17 @@ def list_added_labels(revision: Revision) -> Mapping[str, AddedLabel]:
         parameters = json.loads(text)
         labels[name] = AddedLabel(name, *(parameters[key] for key in ("collection", "form", "ignore")))
     return labels
+
+
+def find_label_file(
+    connection: "duckdb.DuckDBPyConnection", label: str, raster_id: str, made_at: int
+) -> LabelFile | None:
+    """Return the user's file from which the label that a raster has since `made_at` was added, if it was."""
+    if LABEL_SOURCE not in list_row_tables(connection):
+        return None
+    values = {"label": label, "raster_id": raster_id, "made_at": made_at}
+    row = connection.execute(_LABEL_SOURCE, values).fetchone()
+    return None if row is None else LabelFile(*row)
 
 
 def list_unfit_labels(revision: Revision, names: Iterable[str]) -> list[tuple[str, str]]:

@@ -12,13 +12,15 @@ WITH renamed_class AS (
     WHERE position <= $new GROUP BY ALL
 ), recipe AS (
     -- Labels that depend on user columns.
-    SELECT name AS label, kind = 'label probabilities' OR (parameters->>'$.ignore_where') IS NOT NULL AS reads_columns
+    SELECT name AS label, kind, kind = 'label probabilities' OR (parameters->>'$.ignore_where') IS NOT NULL AS reads_columns
     FROM state.recipe WHERE valid_from <= $new AND valid_to > $new
 ), label AS (
     SELECT label, raster_key, raster_id, greatest(label.valid_from, run_position) AS made_at, coalesce(reads_columns, false) AS reads_columns
     FROM (FROM state.label WHERE valid_from <= $new AND valid_to > $new) AS label
     JOIN (SELECT raster_key, raster_id FROM state.raster WHERE valid_from <= $new AND valid_to > $new) USING (raster_id)
     LEFT JOIN last_run USING (label) LEFT JOIN recipe USING (label)
+    -- Labels that users added as files draw no feature.
+    WHERE kind IS DISTINCT FROM 'label files'
 ), redrawn AS (
     SELECT feature_id, position, coalesce(new.valid_from, CASE WHEN old.valid_to <= $new THEN old.valid_to END) AS changed_at,
            unnest([old.feature_key, new.feature_key]) AS feature_key,

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from geographer.planning.class_values import ClassNames
+from geographer.planning.label_files import LABEL_SOURCE
 from geographer.planning.recipe_events import RecipeEvent
 from geographer.planning.upcasters import upcast_feature_ids
 from geographer.planning.user_columns import ColumnsEvent, ImportEvent
@@ -23,9 +24,6 @@ from geographer.storage.events.payload import (
     Setting,
 )
 
-_REPLACEMENTS: Final = ("added", "changed", "unchanged")
-LABEL_SOURCE: Final = "label_source"
-"""The log table of the users' files that labels were added from."""
 LABEL_SOURCE_TABLES: Final = ((LABEL_SOURCE, "label raster_id", "path size sha256"),)
 
 
@@ -161,6 +159,24 @@ class RastersAdded(ReplacingEvent, kw_only=True, frozen=True):
 
 
 class RastersTakenIn(EventPayload, kw_only=True, frozen=True):
+class LabelsAdded(RecipeEvent, kw_only=True, frozen=True):
+    """Label files of users became labels; or labels whose rasters left or got another grid were retired.
+
+    `unlabelled` are the rasters of the collection that have no label still.
+    """
+
+    kind: ClassVar[str] = "labels_added"
+    tables: ClassVar[tuple[str, ...]] = ("label_change", "skipped_input", LABEL_SOURCE)
+    row_tables: ClassVar[tuple[tuple[str, str, str], ...]] = LABEL_SOURCE_TABLES
+    writes_pixels: ClassVar[bool] = True
+
+    labels: Annotated[Count, Counted("label")]
+    unchanged: Annotated[Count, Adjective("unchanged")]
+    skipped: Annotated[Count, Adjective("skipped")]
+    retired: Annotated[Count, Adjective("retired")]
+    unlabelled: Annotated[Count, Counted("raster", "without a label")]
+
+
     """Rasters that were recorded in place are stored in DVC, with the same bytes."""
 
     kind: ClassVar[str] = "rasters_taken_in"
@@ -183,24 +199,6 @@ class CatalogueAddedV1(ColumnsEvent, kw_only=True, frozen=True):
     columns: Columns
     rasters: Annotated[Count, Counted("raster")]
     collection: Annotated[Literal["catalogue"], Setting("collection")]
-class LabelsAdded(RecipeEvent, kw_only=True, frozen=True):
-    """Label files of users became labels; or labels whose rasters left or got another grid were retired.
-
-    `unlabelled` are the rasters of the collection that have no label still.
-    """
-
-    kind: ClassVar[str] = "labels_added"
-    tables: ClassVar[tuple[str, ...]] = ("label_change", "skipped_input", LABEL_SOURCE)
-    row_tables: ClassVar[tuple[tuple[str, str, str], ...]] = LABEL_SOURCE_TABLES
-    writes_pixels: ClassVar[bool] = True
-
-    labels: Annotated[Count, Counted("label")]
-    unchanged: Annotated[Count, Adjective("unchanged")]
-    skipped: Annotated[Count, Adjective("skipped")]
-    retired: Annotated[Count, Adjective("retired")]
-    unlabelled: Annotated[Count, Counted("raster", "without a label")]
-
-
 
     def to_current_version(self) -> "CatalogueAdded":
         """See `EventPayload.to_current_version`."""

@@ -8,8 +8,7 @@ from geographer.base.errors import ConflictError, GeographerError, quote_names
 from geographer.base.progress import ProgressCallback
 from geographer.base.redaction import redact_text, require_no_credentials
 from geographer.base.values import Checksums, Grid
-from geographer.operations.add.events import LABEL_SOURCE
-from geographer.planning.label_files import make_label_path
+from geographer.planning.label_files import LABEL_SOURCE, make_label_path
 from geographer.planning.raster_rows import make_raster_id
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.workspace.paths import require_new_path

@@ -9,6 +9,7 @@ import duckdb
 
 from geographer.base.errors import UsageError
 from geographer.operations.label.base import LabelRecipe
+from geographer.operations.label.blame_added_label import blame_added_label
 from geographer.operations.label.blame_drawing import (
     Drawing,
     Pixel,
@@ -48,6 +49,10 @@ def blame_pixel(
     version, raster = find_label(connection, position, label, raster_id)
     pixel = Pixel(label, version.raster_id, column, row)
     recipe = load_label_recipe(connection, position, label)
+    if not isinstance(recipe, LabelRecipe):
+        return blame_added_label(
+            connection, position, version, raster, pixel, recipe, _read_value(version, pixel, store)
+        )
     value, bands, (width, height) = _read_value(version, pixel, store)
     sources = make_sources(connection, position, store, recipe, pixel, raster)
     cause = _find_cause(sources, version, value)

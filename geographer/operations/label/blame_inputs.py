@@ -18,6 +18,7 @@ from geographer.base.text import encode_chip_id, quote_start
 from geographer.base.values import Checksums, Grid, Transform, Window
 from geographer.operations.label.base import LabelRecipe
 from geographer.operations.label.tasks import VisibleObject
+from geographer.planning.label_files import LABEL_FILES
 from geographer.planning.recipe import Recipe, load_recipe
 from geographer.planning.up_to_date_labels import LabelSettings
 from geographer.storage.database.connection import run_script
@@ -160,11 +161,14 @@ def find_valid_window(connection: duckdb.DuckDBPyConnection, chip: RasterVersion
     return None if parent is None else Window(-chip.col, -chip.row, parent.grid.width, parent.grid.height)
 
 
-def load_label_recipe(connection: duckdb.DuckDBPyConnection, position: int, label: str) -> LabelRecipe:
-    """Return the recipe that made a label, also one that was removed since; `NotFoundError` if it is not recorded."""
+def load_label_recipe(connection: duckdb.DuckDBPyConnection, position: int, label: str) -> LabelRecipe | Recipe:
+    """Return the recipe that made a label, also one that was removed since; `NotFoundError` if it is not recorded.
+
+    It is a `LabelRecipe`, or that of labels that users added as files.
+    """
     rows = connection.execute(_RECIPE, {"label": label, "position": position}).fetchall()
     recipe = _load_recipe(label, *max(rows)[1:]) if rows else None
-    if not isinstance(recipe, LabelRecipe):
+    if recipe is None or not (isinstance(recipe, LabelRecipe) or recipe.kind == LABEL_FILES):
         raise NotFoundError(f"the recipe of label '{label}' is not recorded, so nothing says how it was drawn.")
     return recipe
 

@@ -56,7 +56,8 @@ def describe_rule(recipe: LabelRecipe) -> str:
     return "; ".join(rule for rule in [*rules, width] if rule)
 
 
-def _describe_event(event: Mapping[str, Any]) -> str:
+def describe_event(event: Mapping[str, Any]) -> str:
+    """Return which event, by whom, when and why."""
     message = f': "{event["message"]}"' if event["message"] else ""
     return f"@{event['position']} ({event['kind']}) by {event['author']} on {event['recorded_at']:%Y-%m-%d}{message}"
 
@@ -80,7 +81,7 @@ def make_sentences(facts: Mapping[str, Any], recipe: LabelRecipe) -> list[str]:
     if len(layers) > _SHOWN_FEATURES:
         sentences.append(f"{format_count(len(layers) - _SHOWN_FEATURES, 'more feature')} lie below.")
     sentences.append(f"The rule of {facts['kind']} '{facts['label']}': {facts['rule']}.")
-    return [*sentences, f"The label was made in {_describe_event(facts['event'])}."]
+    return [*sentences, f"The label was made in {describe_event(facts['event'])}."]
 
 
 def _describe_value(facts: Mapping[str, Any]) -> str:
@@ -97,7 +98,7 @@ def _describe_disagreement(facts: Mapping[str, Any]) -> str:
     expected = facts["expected"]
     shown = ", ".join(map(str, expected)) if isinstance(expected, list) else f"{expected:g}"
     what = f"The features of @{facts['position']} would give {shown or 'none'} here."
-    changes = ", ".join(_describe_event(event) for event in facts["changed_since"][:3])
+    changes = ", ".join(describe_event(event) for event in facts["changed_since"][:3])
     if facts["is_explained"]:
         cause = f"before {changes}" if changes else "before the dataset changed"
         gave = "these features gave it:" if facts["made_with"] else "no feature covered it then."
@@ -121,7 +122,7 @@ def _describe_layer(layer: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     values = layer.get("probabilities")
     given = f" {', '.join(f'{value:g}' for value in values)}" if values else ""
     name = f"Feature '{layer['feature_id']}' ({layer['class']})"
-    sentence = f"{name} {role}{given}, as recorded in {_describe_event(layer['event'])}"
+    sentence = f"{name} {role}{given}, as recorded in {describe_event(layer['event'])}"
     if changed := layer.get("changed_since"):
         verb = "added again" if changed["change"] == "added" else changed["change"]
         sentence += f"; {verb} since in @{changed['position']} ({changed['kind']})"

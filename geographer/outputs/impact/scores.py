@@ -142,9 +142,10 @@ def _find_truth(work: UnitOfWork, position: int, label: str, raster_ids: Sequenc
 def _find_ignore_value(revision: Revision, label: str) -> int | None:
     """Return the value that a label's recipe gives to pixels to ignore; `UsageError` if it has no class values."""
     for kind, parameters in revision.fetch_rows(_RECIPE, {"label": label}):
-        if kind not in (_MASK, _CUSTOM):
+        values = json.loads(parameters)
+        if kind not in (_MASK, _CUSTOM) and values.get("form") != "mask":
             raise UsageError(f"label '{label}' ({kind}) has no class values. Name a mask with --truth.")
-        ignore = json.loads(parameters).get("ignore") if kind == _MASK else None
+        ignore = values.get("ignore") if kind != _CUSTOM else None
         return None if ignore is None else int(ignore)
     return None
 

@@ -14,6 +14,7 @@ from geographer.outputs.release import sentences
 from geographer.outputs.release.citation import Creators, format_reference
 from geographer.outputs.release.facts import CollectionFacts, ReleaseFacts
 from geographer.outputs.release.layout import LABELS, RASTERS, TABLES, FileFacts, Files, find_media_type
+from geographer.planning.label_files import LABEL_FILES
 
 CORE: Final = "http://mlcommons.org/croissant/1.1"
 GEO: Final = "http://mlcommons.org/croissant/geo/1.0"
@@ -176,6 +177,7 @@ def _make_responsible_ai(facts: ReleaseFacts) -> dict[str, Any]:
     """Return the properties of Responsible AI; those of intent and ethics are the authors' words."""
     ethics = facts.description.find_text("ethics")
     biases = [sentences.describe_balance(facts), sentences.describe_spatial_bias(facts)]
+    has_drawn_labels = any(label.kind != LABEL_FILES for label in facts.labels)
     return {
         "rai:dataCollection": sentences.describe_collection_process(facts),
         "rai:dataCollectionType": ["Secondary Data analysis", "Software Collection"],
@@ -186,7 +188,9 @@ def _make_responsible_ai(facts: ReleaseFacts) -> dict[str, Any]:
         "rai:dataCollectionTimeframe": [*facts.time_range] if facts.time_range else None,
         "rai:dataPreprocessingProtocol": [sentences.describe_sampling(facts)],
         "rai:dataAnnotationProtocol": " ".join(map(sentences.describe_labels, facts.labels)) or None,
-        "rai:machineAnnotationTools": [f"geographer {sentences.describe_software(facts)}"] if facts.labels else None,
+        "rai:machineAnnotationTools": [f"geographer {sentences.describe_software(facts)}"]
+        if has_drawn_labels
+        else None,
         "rai:dataReleaseMaintenancePlan": [
             "Releases are tags of an append-only log; a later release names what differs (geographer diff)."
         ],

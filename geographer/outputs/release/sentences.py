@@ -15,6 +15,7 @@ from geographer.outputs.release.facts import (
     PartFacts,
     ReleaseFacts,
 )
+from geographer.planning.label_files import LABEL_FILES
 
 _SHOWN_DIGEST: Final = 12
 _MAX_COMMAND: Final = 200
@@ -100,7 +101,7 @@ def _format_range(values: list[int]) -> str:
 def describe_labels(item: LabelFacts) -> str:
     """Return what the labels of one name are."""
     drawn = f", {format_count(item.objects, 'object')}" if item.objects is not None else ""
-    kind = (item.kind or "label").removeprefix("label ")
+    kind = "added as files" if item.kind == LABEL_FILES else (item.kind or "label").removeprefix("label ")
     return (
         f"Labels '{item.name}' ({kind}) of {join_words(item.collections)}: {format_count(item.files, 'file')}{drawn}."
     )
