@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -92,7 +93,7 @@ def write_parquet(revision: Revision, table: str, table_filter: TableFilter, pat
     """Write a table's filtered rows to a Parquet (GeoParquet) file atomically, or raise `StorageError`."""
     query, parameters = build_selection(revision, table, table_filter)
     with translate_sql_errors(table_filter.where):
-        _copy_to_parquet(revision.connection, query, parameters, path)
+        write_parquet_query(revision.connection, query, parameters, path)
 
 
 def format_rows(rows: pa.Table, table_format: str) -> list[str]:
@@ -106,16 +107,19 @@ def format_rows(rows: pa.Table, table_format: str) -> list[str]:
 def write_parquet_rows(rows: pa.Table, path: Path) -> None:
     """Write Arrow rows to a Parquet file atomically; as GeoParquet if they have geometries. Errors: `write_parquet`."""
     with memory_connection() as connection, register_table(connection, "query_result", rows) as name:
-        _copy_to_parquet(connection, f"FROM {name}", {}, path)
+        write_parquet_query(connection, f"FROM {name}", {}, path)
 
 
-def _copy_to_parquet(connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, Any], path: Path) -> None:
+def write_parquet_query(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Any], path: Path
+) -> None:
+    """Write the rows of a query to a Parquet (GeoParquet) file atomically, or raise `StorageError`."""
     if not path.parent.is_dir():
         raise StorageError(f"cannot write '{path}': '{path.parent}' is not a folder.")
     try:
         with temporary_sibling(path) as temporary:
             copy = f"COPY ({query}) TO '{escape_literal(str(temporary))}' (FORMAT parquet)"
-            connection.execute(copy, parameters)
+            connection.execute(copy, {**parameters})
             temporary.replace(path)
     except (duckdb.IOException, OSError) as error:
         raise StorageError(f"cannot write '{path}': {error}") from error

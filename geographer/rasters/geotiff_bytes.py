@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import rasterio
+from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
+from rasterio.io import MemoryFile
 
 from geographer.base.values import Grid, Transform
 from geographer.rasters.metadata import read_metadata
-from geographer.rasters.read import list_raster_files, open_raster, translate_read_errors
+from geographer.rasters.read import NO_SIDECARS, list_raster_files, open_raster, translate_read_errors
 from geographer.rasters.write import encode_geotiff
 
 _TIFF_STARTS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -42,3 +45,9 @@ def convert_to_geotiff(path: Path, grid: Grid) -> bytes:
         )
         mask = np.asarray(raster.read_masks(1)) if has_mask else None
         return encode_geotiff(raster.read(), metadata, Transform(*grid.transform), mask)
+
+
+def decode_geotiff(content: bytes, name: str) -> NDArray[np.generic]:
+    """Read all bands of a GeoTIFF, shape (bands, rows, columns); `CorruptError` that names it if it is damaged."""
+    with translate_read_errors(name), rasterio.Env(**NO_SIDECARS), MemoryFile(content) as file, file.open() as raster:
+        return np.asarray(raster.read())

@@ -9,7 +9,8 @@ from geographer.base.parameters import Parameter, ParameterSet
 from geographer.base.values import parse_line_width
 
 if TYPE_CHECKING:
-    from geographer.outputs.exports.export import Export, ObjectOptions
+    from geographer.outputs.exports.export import Export
+    from geographer.outputs.exports.objects import ObjectOptions
 
 
 class Exporter(ParameterSet, kw_only=True, frozen=True):
@@ -22,6 +23,7 @@ class Exporter(ParameterSet, kw_only=True, frozen=True):
         packages: The distributions that it needs beside those of geographer, and the extra that has them.
         layout: What files and folders mean, by path, for the README.
         usage: Python code that reads the export, for the README; the folder is the current one.
+        takes_all_labels: Whether all labels of the samples are exported if --labels names none; else none is.
         has_tables: Whether `classes.csv` and `splits.csv` are written beside what the format writes.
     """
 
@@ -31,7 +33,12 @@ class Exporter(ParameterSet, kw_only=True, frozen=True):
     packages: ClassVar[Mapping[str, str]] = {}
     layout: ClassVar[Mapping[str, str]] = {}
     usage: ClassVar[str] = ""
+    takes_all_labels: ClassVar[bool] = True
     has_tables: ClassVar[bool] = True
+
+    def list_packages(self) -> Mapping[str, str]:
+        """Return the `packages` that these parameters need."""
+        return self.packages
 
     def write_files(self, export: Export, /) -> None:
         """Write all files of the format to `export.folder`; equal samples give equal bytes.
@@ -42,15 +49,22 @@ class Exporter(ParameterSet, kw_only=True, frozen=True):
         raise NotImplementedError
 
 
+def format_line_width(width: str | float) -> str:
+    """Return a width of lines and points as text, such as `3px`; `UsageError` if it is invalid."""
+    return str(parse_line_width(width))
+
+
 class ObjectExporter(Exporter, kw_only=True, frozen=True):
     """A format of objects: the features that a sample contains or intersects."""
+
+    takes_all_labels: ClassVar[bool] = False
 
     width: Annotated[
         str | float,
         Parameter(
             "Width of lines and points, in pixels or metres.",
             "3px|5m",
-            convert=lambda width: str(parse_line_width(width)),
+            convert=format_line_width,
         ),
     ] = "1px"
     min_visible: Annotated[
@@ -61,6 +75,6 @@ class ObjectExporter(Exporter, kw_only=True, frozen=True):
     @property
     def object_options(self) -> ObjectOptions:
         """Which objects to list."""
-        from geographer.outputs.exports.export import ObjectOptions
+        from geographer.outputs.exports.objects import ObjectOptions
 
         return ObjectOptions(parse_line_width(self.width), self.min_visible)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 FORMATS: Final = {
     "label-studio": ("LabelStudioExporter", "Label Studio: images, tasks with the features, and the configuration."),
     "cvat": ("CvatExporter", "CVAT: images, and the features as CVAT for images 1.1."),
+    "folder": ("FolderExporter", "GeoTIFFs in folders with a GeoParquet index: torchgeo, TerraTorch."),
+    "webdataset": ("WebdatasetExporter", "WebDataset: tar files of samples for each subset."),
     "npy": ("NpyExporter", "Arrays of numpy: one file for each image and mask, channels first or last."),
 }
 """The class of each format, in the module of its name with `_` for `-`, and the first line of its help."""
