@@ -48,6 +48,7 @@ class PictureSettings(NamedTuple):
     stretch: Stretch | None = None
 
 
+UNSTRETCHED: Final = Stretch(0, 255, is_percentile=False)
 DEFAULT_STRETCH: Final = Stretch(2, 98, is_percentile=True)
 
 

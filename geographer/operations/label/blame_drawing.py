@@ -28,12 +28,13 @@ from geographer.operations.label.boxes import LabelBoxes
 from geographer.operations.label.custom import LabelCustom
 from geographer.operations.label.masks import LabelInstances, LabelMask, LabelMultilabel
 from geographer.operations.label.probabilities import LabelProbabilities
-from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, burn_values, to_pixel_geometries
+from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, to_pixel_geometries
 from geographer.operations.label.rendering.probabilities import SCALE
 from geographer.operations.label.rendering.rasterize import draw_instances, list_mask_layers, sort_for_drawing
 from geographer.operations.label.tasks import LabelTask
 from geographer.planning.up_to_date_labels import LabelSettings
 from geographer.planning.user_columns import PROBABILITY_PREFIX
+from geographer.rasters.burning import burn_values
 from geographer.rasters.pixel import is_valid_pixel
 from geographer.storage.database.sql_sandbox import translate_sql_errors
 from geographer.storage.dvc.store import Store

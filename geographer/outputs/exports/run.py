@@ -72,6 +72,8 @@ def run_export(
         CorruptError: a file has other bytes than those recorded.
     """
     _require_packages(exporter)
+    if selection.labels is None and not exporter.takes_all_labels:
+        selection = selection._replace(labels=())
     chosen = stage_samples(revision, selection)
     if not revision.fetch_rows("FROM sample LIMIT 1"):
         raise UsageError("no sample is selected. Choose another split, subset or collection.")
@@ -91,8 +93,9 @@ def run_export(
 
 
 def _require_packages(exporter: Exporter) -> None:
-    if missing := [name for name in exporter.packages if find_spec(name) is None]:
-        extra = exporter.packages[missing[0]]
+    packages = exporter.list_packages()
+    if missing := [name for name in packages if find_spec(name) is None]:
+        extra = packages[missing[0]]
         raise UsageError(
             f"the format {exporter.format} needs the package {missing[0]}. Run: pip install "
             f"'geographer-datasets[{extra}]'"

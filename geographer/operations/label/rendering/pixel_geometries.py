@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from itertools import chain, product
 
 import numpy as np
-import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
 from geographer.base.values import LineWidth, Window
 from geographer.operations.label.tasks import LabelTask, VisibleObject
+from geographer.rasters.burning import burn_values, rasterize_mask
 from geographer.rasters.pixel_geometries import DECIMALS, Geometries, buffer_lines_and_points, transform_to_pixels
 
 _SEARCH_SIZE, _FIRST_SEARCH_RADIUS = 1024, 16
@@ -83,27 +82,6 @@ def to_pixel_geometries(
     background = [index for index in drawable if objects[index].value == 0]
     size = (grid.height, grid.width)
     return PixelGeometries(objects, geometries, drawn, small, foreground, background, size)
-
-
-def burn_values(
-    parts: Sequence[tuple[BaseGeometry, int]], window: Window, dtype: str, *, all_touched: bool = False
-) -> NDArray[np.generic]:
-    """Burn the values of geometries one over the other in a window; return shape (rows, columns), 0 elsewhere.
-
-    An area covers the pixels whose centres it contains (GDAL's rule), or with `all_touched` every pixel that it
-    touches; a line covers the pixels along its path (Bresenham); a point covers the pixel that contains it. `parts` are
-    single-part geometries in pixel coordinates.
-    """
-    pixels = np.zeros((window.height, window.width), dtype)
-    if parts:
-        transform = rasterio.Affine.translation(window.col, window.row)
-        rasterize(parts, out=pixels, transform=transform, all_touched=all_touched, skip_invalid=False)
-    return pixels
-
-
-def rasterize_mask(parts: Sequence[BaseGeometry], window: Window) -> NDArray[np.bool_]:
-    """Return the pixels that geometries cover in a window, shape (rows, columns); see `burn_values`."""
-    return burn_values([(part, 1) for part in parts], window, "uint8").astype(np.bool_)
 
 
 def _find_small_areas(geometries: Geometries) -> tuple[list[int], Geometries]:

@@ -8,10 +8,11 @@ import shapely
 from numpy.typing import NDArray
 
 from geographer.base.values import Window
-from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, rasterize_mask, to_pixel_geometries
+from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, to_pixel_geometries
 from geographer.operations.label.rendering.render import write_label
 from geographer.operations.label.tasks import LabelResult, LabelTask
 from geographer.planning.up_to_date_labels import LabelSettings
+from geographer.rasters.burning import rasterize_mask
 
 if TYPE_CHECKING:
     from geographer.operations.label.probabilities import LabelProbabilities
