@@ -24,8 +24,9 @@ def check_certificate(path: Path, folder: Path) -> list[str]:
     wrong = [f"{name} is not that of the folder" for name in same]
     sql = duckdb.connect()
     sql.execute("SET enable_geoparquet_conversion = false")
-    for table in ("splits", "rasters", "chips", "edges"):
-        sql.from_parquet(str(folder / "tables" / f"{table}.parquet")).create_view(table)
+    for table in ("splits", "rasters", "chips", "edges", "features"):
+        sql.from_parquet(str(folder / "tables" / f"{table}.parquet")).create(table)
+    sql.execute("SET enable_external_access = false")  # The certificate's filter may come from a stranger.
     rows = sql.execute(
         "SELECT raster_id, part, parent_id, col, row, rasters.width, rasters.height, footprint FROM splits "
         "JOIN rasters USING (raster_id) LEFT JOIN chips USING (raster_id) "
@@ -38,8 +39,9 @@ def check_certificate(path: Path, folder: Path) -> list[str]:
     levels, objects = (
         claim["levels"],
         sql.execute(
-            "SELECT count(*) FROM (SELECT feature_id FROM edges JOIN splits USING (raster_id) "
-            "WHERE split = ? AND part IS NOT NULL GROUP BY feature_id HAVING count(DISTINCT part) > 1)",
+            "SELECT count(*) FROM (SELECT feature_id FROM edges JOIN splits USING (raster_id) "  # noqa: S608
+            "WHERE split = ? AND part IS NOT NULL AND feature_id IN (SELECT feature_id FROM features "
+            f"WHERE {claim['parameters'].get('where', 'true')}) GROUP BY feature_id HAVING count(DISTINCT part) > 1)",
             [claim["split"]],
         ).fetchall()[0][0],
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from geographer.base.errors import ConflictError, NotFoundError
@@ -17,6 +19,9 @@ from geographer.dataset.reader import DatasetReader
     "--buffer METRES", "only measured", "The distance that any two subsets must exceed.", type=click.FloatRange(min=0)
 )
 @click.option("--duplicates", is_flag=True, help="Also read all pixels and look for near-duplicates.")
+@options.make_option(
+    "--where SQL", "all features", "Only features for which this SQL expression is true count as objects."
+)
 @options.make_option("--to FILE", "none", "Write the certificate as JSON to this file.")
 @options.json_object_option
 @options.pass_dataset
@@ -26,6 +31,7 @@ def certify_command(
     split: str,
     buffer: float | None,
     duplicates: bool,
+    where: str | None,
     to: str | None,
     as_json: bool,
 ) -> None:
@@ -37,7 +43,7 @@ def certify_command(
     or mirrored, shifted by up to 5 % of the side, up to 20 % brighter or darker, or compressed. The exit code is 4 if
     the subsets leak, 3 if there are no two subsets.
     """
-    certificate = dataset.certify_split(split, at=revision, buffer=buffer, duplicates=duplicates)
+    certificate = dataset.certify_split(split, at=revision, buffer=buffer, duplicates=duplicates, where=where)
     if to is not None:
         certificate.write(to)
     if as_json:
@@ -46,9 +52,17 @@ def certify_command(
         for line in certificate.iter_lines():
             click.echo(line)
     if certificate.overall_verdict == "leaks":
+        declared = dataset.find_split_filter(split, at=revision) if where is None else None
+        advice = "" if declared is None else f" The split counts the features {_quote_filter(declared)}."
         raise ConflictError(
             f"the subsets of split '{split}' leak. Run geographer split with --by overlap, --buffer or "
-            "--near-duplicates, or remove one raster of each pair."
+            f"--near-duplicates, or remove one raster of each pair.{advice}"
         )
     if certificate.overall_verdict != "holds":
         raise NotFoundError(f"split '{split}' has no two subsets with rasters. Assign rasters with geographer split.")
+
+
+def _quote_filter(where: str) -> str:
+    """Return the option that passes a filter, as a shell takes it."""
+    is_plain = not {'"', "$", "`", "\\", "!"} & {*where}
+    return f'--where "{where}"' if is_plain else f"--where {shlex.quote(where)}"

@@ -35,7 +35,7 @@ class Certificate(NamedTuple):
         split: The split's name.
         rasters: The rasters that it covers.
         levels: The results: shared objects, shared pixels, distance, near-duplicates.
-        parameters: The buffer in metres, and the limits of near-duplicates.
+        parameters: The buffer in metres, the limits of near-duplicates, and which features count, if not all.
     """
 
     revision: Mapping[str, Any]
@@ -90,6 +90,8 @@ class Certificate(NamedTuple):
         for why, ids in sorted(self.rasters.left_out.items()):
             more = f" and {len(ids) - _MAX_SHOWN:,} more" if len(ids) > _MAX_SHOWN else ""
             yield f"  {format_count(len(ids), 'raster')} {_PHRASES.get(why, why)}: {', '.join(ids[:_MAX_SHOWN])}{more}"
+        if where := self.parameters.get("where"):
+            yield f"  only features for which this is true count as objects: {where}"
         for level in self.levels:
             yield from _iter_level_lines(level)
         yield f"Verdict: {_VERDICTS[self.overall_verdict]}"
@@ -137,6 +139,8 @@ def _describe_counts(level: Level) -> str:
     parts = []
     if "objects" in counts:
         parts.append(f"{counts['shared_objects']:,} of {format_count(counts['objects'], 'object')} in several subsets")
+    if counts.get("left_out_shared_objects"):
+        parts.append(f"{counts['left_out_shared_objects']:,} that do not count are, too")
     if "pairs" in counts:
         parts.append(f"{format_count(counts['pairs'], 'pair')} of rasters of different subsets")
     if counts.get("not_comparable"):

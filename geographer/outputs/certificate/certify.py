@@ -20,7 +20,13 @@ ONE_SUBSET: Final = "the split has rasters in fewer than two subsets, so there i
 
 
 def certify_split(
-    work: UnitOfWork, revision: Revision, split: str, *, buffer: float | None = None, duplicates: bool = False
+    work: UnitOfWork,
+    revision: Revision,
+    split: str,
+    *,
+    buffer: float | None = None,
+    duplicates: bool = False,
+    where: str | None = None,
 ) -> Certificate:
     """Certify what the subsets of a split share at an open revision, whatever the split declared.
 
@@ -30,10 +36,11 @@ def certify_split(
         split: The split's name.
         buffer: The distance in metres that subsets must exceed; None: distances are measured only.
         duplicates: Whether to read the pixels and look for near-duplicates.
+        where: Which features count as objects, as an SQL expression; None: all. The certificate states it.
 
     Raises:
-        NotFoundError: the revision has no such split.
-        UsageError: the buffer is negative or not finite.
+        NotFoundError: the revision has no such split, or `where` names an unknown column.
+        UsageError: the buffer is negative or not finite, or `where` is not one expression.
     """
     from geographer.algorithms.geodesic_distance.neighbours import parse_buffer
 
@@ -41,19 +48,26 @@ def certify_split(
         buffer = float(buffer)
         parse_buffer(buffer)
     rasters = stage_certified_rasters(revision, split)
-    levels = _check_levels(work, revision, rasters, buffer, duplicates=duplicates)
-    return Certificate(_describe_revision(revision), split, rasters, levels, _list_parameters(buffer, duplicates))
+    levels = _check_levels(work, revision, rasters, buffer, where, duplicates=duplicates)
+    parameters = _list_parameters(buffer, duplicates) | ({} if where is None else {"where": where})
+    return Certificate(_describe_revision(revision), split, rasters, levels, parameters)
 
 
 def _check_levels(
-    work: UnitOfWork, revision: Revision, rasters: CertifiedRasters, buffer: float | None, *, duplicates: bool
+    work: UnitOfWork,
+    revision: Revision,
+    rasters: CertifiedRasters,
+    buffer: float | None,
+    where: str | None,
+    *,
+    duplicates: bool,
 ) -> list[Level]:
     if sum(count > 0 for count in rasters.count_parts().values()) < 2:
         names = ("shared_objects", "shared_pixels", "distance", "near_duplicates")
         return [Level(name, None, ONE_SUBSET) for name in names]
     places = read_places(revision)
     return [
-        check_objects(revision, rasters),
+        check_objects(revision, rasters, where),
         check_pixels(revision, rasters, places),
         check_distance(revision, rasters, places, buffer),
         check_duplicates(revision, rasters, work) if duplicates else Level("near_duplicates", None, NOT_ASKED),

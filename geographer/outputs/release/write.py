@@ -15,6 +15,7 @@ from geographer.base.atomic_files import temporary_sibling, translate_os_errors,
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
 from geographer.base.html import render_object
 from geographer.outputs.certificate.certify import certify_split
+from geographer.outputs.certificate.objects import find_declared_filter
 from geographer.outputs.manifest import MANIFEST, compute_sha256, encode_manifest, read_manifest
 from geographer.outputs.release import documents
 from geographer.outputs.release.band_names import read_band_names
@@ -100,15 +101,19 @@ def write_release(work: UnitOfWork, tag: str, folder: Path, audience: Audience |
         if facts.tag.position != location.position:
             raise NotFoundError(f"'{tag}' is not a tag. geographer tags lists them.")
         _require_description(facts)
-        certificates = {
-            split: certify_split(work, revision, split, duplicates=True).encode_json() for split in facts.list_splits()
-        }
+        certificates = {split: _certify_split(work, revision, split) for split in facts.list_splits()}
         with _open_staging(folder, audience) as staging:
             files = fill_release(work, revision, facts, staging, certificates, audience)
     size = sum(file.size for file in files.values())
     digest = compute_sha256(folder / MANIFEST)
     warnings = [*_iter_warnings(facts, audience)]
     return ReleaseResult(tag, facts.tag.version, len(files), size, digest, warnings)
+
+
+def _certify_split(work: UnitOfWork, revision: Revision, split: str) -> bytes:
+    """Return the certificate of a split; the objects that it declares count, and the certificate states which."""
+    where = find_declared_filter(revision, split)
+    return certify_split(work, revision, split, duplicates=True, where=where).encode_json()
 
 
 def fill_release(

@@ -20,7 +20,7 @@ from geographer.base.errors import ConflictError, NotFoundError, UsageError
 from geographer.outputs.certificate import levels
 from tests import REPOSITORY
 from tests.cli.runner import run_command
-from tests.sample_history import FIRST_FEATURES, NORTH, PIXEL, WEST, write_features, write_scenes
+from tests.sample_history import FIRST_FEATURES, NORTH, PIXEL, WEST, grid_coordinates, write_features, write_scenes
 from tests.sample_rasters import write_scene
 from tests.test_schemas import REGISTRY, SCHEMAS
 
@@ -116,6 +116,34 @@ def require_valid(certificate):
     Draft202012Validator(SCHEMAS["certificate.v1.json"], registry=REGISTRY).validate(
         json.loads(certificate.encode_json())
     )
+
+
+def test_only_selected_features_count(dataset, tmp_path):
+    """An area that all chips lie in is shared; the certificate says by which expression it does not count."""
+    copy = Dataset.open(shutil.copytree(dataset.root, tmp_path / "county"))
+    west, north = grid_coordinates(-100, -100)
+    east, south = grid_coordinates(400, 400)
+    ring = [[west, north], [east, north], [east, south], [west, south], [west, north]]
+    county = {"county": ("county", {"type": "Polygon", "coordinates": [ring]})}
+    copy.add_features(write_features(tmp_path / "county.geojson", county), crs="EPSG:32633")
+    before = dataset.certify_split("chips").to_dict()["levels"]["shared_objects"]
+    everything = copy.certify_split("chips").to_dict()
+    assert "where" not in everything["parameters"]
+    assert "county" in {leak["feature"] for leak in everything["levels"]["shared_objects"]["leaks"]}
+    selected = copy.certify_split("chips", where="class <> 'county'")
+    require_valid(selected)
+    found = selected.to_dict()
+    assert found["parameters"]["where"] == "class <> 'county'"
+    assert found["levels"]["shared_objects"] == before | {"left_out_shared_objects": 1}
+    assert any("class <> 'county'" in line for line in selected.iter_lines())
+    selected.write(tmp_path / "certificate.json")
+    copy.checkout("HEAD", to=tmp_path / "folder")
+    command = [sys.executable, SCRIPT, tmp_path / "certificate.json", tmp_path / "folder"]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    everything["parameters"]["where"] = "class <> 'county'"
+    (tmp_path / "certificate.json").write_text(json.dumps(everything))
+    assert subprocess.run([*map(str, command)], capture_output=True, check=False).returncode == 1
 
 
 def test_levels_agree_with_oracle(dataset):

@@ -64,4 +64,13 @@ def _recompute_certificate(history: RebuiltHistory, content: dict[str, Any]) -> 
     parameters = content.get("parameters")
     buffer = parameters.get("buffer_m") if isinstance(parameters, dict) else None
     distance = float(buffer) if isinstance(buffer, int | float) else None
-    return certify_split(history.work, history.revision, str(content.get("split")), buffer=distance).to_dict()
+    where = read_filter(content)
+    split = str(content.get("split"))
+    return certify_split(history.work, history.revision, split, buffer=distance, where=where).to_dict()
+
+
+def read_filter(content: dict[str, Any]) -> str | None:
+    """Return which features a certificate counts as objects, as an SQL expression; None: all."""
+    parameters = content.get("parameters")
+    where = parameters.get("where") if isinstance(parameters, dict) else None
+    return None if where is None else str(where)

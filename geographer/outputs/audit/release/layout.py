@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
-from geographer.base.errors import NotFoundError, quote_names
-from geographer.outputs.audit.release.contents import ReleaseContents
+import duckdb
+
+from geographer.base.errors import GeographerError, NotFoundError, quote_names
+from geographer.outputs.audit.release.certificates import read_filter
+from geographer.outputs.audit.release.contents import ReleaseContents, read_json_file
 from geographer.outputs.audit.report import AuditFinding, Severity
 from geographer.outputs.audit.samples import Layout, Sample
+from geographer.storage.database.connection import escape_literal, memory_connection
+from geographer.storage.database.sql_sandbox import validate_expression
 
 
 def read_release_layout(contents: ReleaseContents, split: str | None) -> Layout:
@@ -30,11 +35,35 @@ def read_release_layout(contents: ReleaseContents, split: str | None) -> Layout:
     layout.name = f"a release of geographer, split '{chosen}'"
     if others := sorted(counts.keys() - {chosen}):
         layout.notes.append(f"other splits were not looked at: {quote_names(others)}; pass --split NAME")
-    _add_samples(contents, layout, {row["raster_id"]: row["part"] for row in rows if row["split"] == chosen})
+    counted = _select_counted_features(contents, layout, chosen)
+    _add_samples(contents, layout, {row["raster_id"]: row["part"] for row in rows if row["split"] == chosen}, counted)
     return layout
 
 
-def _add_samples(contents: ReleaseContents, layout: Layout, parts: dict[str, str | None]) -> None:
+def _select_counted_features(contents: ReleaseContents, layout: Layout, split: str) -> frozenset[str] | None:
+    """Return the features that count as objects by the split's certificate, which is checked elsewhere; None: all."""
+    content = read_json_file(contents.folder / "certificates" / f"{split}.json")
+    where = read_filter(content) if isinstance(content, dict) else None
+    if where is None:
+        return None
+    path = contents.folder / "tables/features.parquet"
+    try:
+        with memory_connection() as connection:
+            source = f"read_parquet('{escape_literal(str(path))}')"
+            columns = [row[0] for row in connection.execute(f"DESCRIBE FROM {source}").fetchall()]
+            condition = validate_expression(connection, where, columns)
+            query = f"SELECT feature_id::VARCHAR FROM {source} WHERE {condition}"  # noqa: S608
+            counted = frozenset(name for (name,) in connection.execute(query).fetchall())
+    except (duckdb.Error, GeographerError):
+        layout.notes.append("the certificate counts objects by an expression that cannot be evaluated; all count here")
+        return None
+    layout.notes.append(f"only features for which this is true count as objects, as the certificate states: {where}")
+    return counted
+
+
+def _add_samples(
+    contents: ReleaseContents, layout: Layout, parts: dict[str, str | None], counted: frozenset[str] | None
+) -> None:
     objects = _read_objects(contents, parts)
     labels, classes = _read_labels(contents), _read_classes(contents)
     for raster in sorted(contents.rasters, key=lambda row: str(row["raster_id"])):
@@ -53,7 +82,7 @@ def _add_samples(contents: ReleaseContents, layout: Layout, parts: dict[str, str
                 part,
                 label_files=labels.get(name, ()),
                 object_classes=tuple(sorted({classes[item] for item in objects.get(name, ()) if item in classes})),
-                objects=frozenset(objects.get(name, ())),
+                objects=frozenset(item for item in objects.get(name, ()) if counted is None or item in counted),
                 image_id=name,
             )
         )
