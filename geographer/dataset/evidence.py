@@ -89,7 +89,13 @@ class EvidenceReader(GraphReader):
         return rerun_revision(self._unit_of_work, at, recipe=recipe, workers=workers, commands=commands)
 
     def certify_split(
-        self, split: str, *, at: RevisionSpec = None, buffer: float | None = None, duplicates: bool = False
+        self,
+        split: str,
+        *,
+        at: RevisionSpec = None,
+        buffer: float | None = None,
+        duplicates: bool = False,
+        where: str | None = None,
     ) -> "Certificate":
         """Return what the subsets of a split share at a revision: its leakage certificate.
 
@@ -103,15 +109,26 @@ class EvidenceReader(GraphReader):
             buffer: The distance in metres that any two subsets must exceed. None: distances are measured only.
             duplicates: Read the pixels of all rasters and look for near-duplicates: turned or mirrored, shifted by up
                 to 5 % of the side, brighter or darker, compressed.
+            where: Which features count as objects, as an SQL expression; others may be shared, such as a country that
+                all chips lie in. The certificate states it, and how many others are shared. Default: all.
 
         Raises:
-            NotFoundError: there is no such revision or split.
-            UsageError: the buffer is negative or not finite.
+            NotFoundError: there is no such revision or split, or `where` names an unknown column.
+            UsageError: the buffer is negative or not finite, or `where` is not one expression.
         """
         from geographer.outputs.certificate.certify import certify_split
 
         with self._unit_of_work.open_revision(at) as revision:
-            return certify_split(self._unit_of_work, revision, split, buffer=buffer, duplicates=duplicates)
+            return certify_split(
+                self._unit_of_work, revision, split, buffer=buffer, duplicates=duplicates, where=where
+            )
+
+    def find_split_filter(self, split: str, *, at: RevisionSpec = None) -> str | None:
+        """Return the SQL expression that says which features a split keeps in one part; None: all of them."""
+        from geographer.outputs.certificate.objects import find_declared_filter
+
+        with self._unit_of_work.open_revision(at) as revision:
+            return find_declared_filter(revision, split)
 
     def write_release(
         self, tag: str, folder: str | Path, *, audience: Literal["neurips", "zenodo"] | None = None
