@@ -114,6 +114,13 @@ class ExportedObject:
         return self.visible is not None and self.visible < 1
 
     @property
+    def has_holes(self) -> bool:
+        """Whether a polygon has a hole."""
+        import shapely
+
+        return bool(shapely.get_num_interior_rings(self.polygons).any())
+
+    @property
     def area(self) -> float:
         """The area on the raster in square pixels, or that of the box of an object without polygons."""
         import shapely

@@ -107,6 +107,12 @@ class PictureExporter(ObjectExporter, kw_only=True, frozen=True):
             )
         return name
 
+    def count_bands(self, sample: ExportedSample) -> int:
+        """Return the number of bands of the image that is written."""
+        if self.images == "geotiff":
+            return sample.bands
+        return 3 if (sample.bands >= 3 if self.bands is None else "," in self.bands) else 1
+
     def make_settings(self) -> PictureSettings:
         """Return how rasters become pictures."""
         from geographer.rasters.pictures import UNSTRETCHED, PictureSettings

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from geographer.outputs.exports.exporter import Exporter
 
 FORMATS: Final = {
+    "coco": ("CocoExporter", "COCO: boxes, polygons or run lengths of objects, crowds; JSON for each subset."),
+    "yolo": ("YoloExporter", "YOLO: boxes or polygons of objects, in a text file for each image."),
+    "yolo-obb": ("YoloObbExporter", "YOLO-OBB: rotated boxes of objects, in a text file for each image."),
+    "voc": ("VocExporter", "Pascal VOC: boxes of objects in an XML file for each image, and masks."),
+    "dota": ("DotaExporter", "DOTA: rotated boxes of objects, in a text file for each image."),
     "label-studio": ("LabelStudioExporter", "Label Studio: images, tasks with the features, and the configuration."),
     "cvat": ("CvatExporter", "CVAT: images, and the features as CVAT for images 1.1."),
     "folder": ("FolderExporter", "GeoTIFFs in folders with a GeoParquet index: torchgeo, TerraTorch."),
