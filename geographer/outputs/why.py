@@ -252,7 +252,8 @@ class _Explainer:
 
     def _explain_added_label(self, facts: Facts, raster_id: str) -> Facts:
         """Return the facts of a label that users added as a file, or that was cut with a chip from such a label."""
-        file = find_label_file(self._revision.connection, facts["label"], raster_id, facts["made_at"])
+        place = (facts["label"], raster_id, facts["sha256"], facts["made_at"])
+        file = find_label_file(self._revision.connection, *place)
         source = None if file is None else {"path": file.path, "sha256": file.sha256}
         event = facts["event"]
         if event["kind"] == "chips_cut":
@@ -260,11 +261,11 @@ class _Explainer:
         elif file is None:
             sentences = [f"Label '{facts['id']}' was recorded {describe_event(event)}."]
         else:
-            added = describe_event(self._make_event(file.position))
             digest = f"SHA-256 {file.sha256[:SHOWN_DIGEST]}…"
+            added = "in another branch" if file.position is None else describe_event(self._make_event(file.position))
             sentences = [f"Label '{facts['id']}' was taken from file '{file.path}' ({digest}), added {added}."]
             if file.position != facts["made_at"]:
-                sentences.append(f"It was last rewritten {describe_event(event)}.")
+                sentences.append(f"It was last recorded {describe_event(event)}.")
         return {**facts, "source": source, "sentences": [*sentences, describe_parameters(facts["recipe"])]}
 
     def _explain_class(self, name: str) -> Facts | None:

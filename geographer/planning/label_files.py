@@ -18,10 +18,11 @@ LABEL_SOURCE: Final = "label_source"
 """The log table of the users' files that labels were added from."""
 _RECIPES: Final = "SELECT name, parameters FROM recipes WHERE kind = $kind ORDER BY name"
 
-_LABEL_SOURCE: Final = (
+_FILE_OF_CONTENT: Final = Path(__file__).with_name("file_of_label.sql")
+_LAST_FILE: Final = (
     "SELECT path, sha256, position FROM log.label_source JOIN log.chain USING (event_key) "  # noqa: S608
-    f"WHERE branch = {BRANCH} AND position <= $made_at AND raster_id = $raster_id "
-    "AND (label = $label OR position = $made_at) ORDER BY position DESC LIMIT 1"
+    f"WHERE branch = {BRANCH} AND position <= $made_at AND label = $label AND raster_id = $raster_id "
+    "ORDER BY position DESC LIMIT 1"
 )
 _UNFIT: Final = Path(__file__).with_name("unfit_labels.sql")
 _UNLABELLED: Final = (
@@ -52,11 +53,14 @@ class AddedLabel(NamedTuple):
 
 
 class LabelFile(NamedTuple):
-    """A user's file that a label was added from: its path as it was given, its SHA-256, and the event's position."""
+    """A user's file that a label was added from: its path as it was given, and its SHA-256.
+
+    `position` is that of the event in the branch in use; None: a merge brought it from another branch.
+    """
 
     path: str
     sha256: str
-    position: int
+    position: int | None
 
 
 def list_added_labels(revision: Revision) -> Mapping[str, AddedLabel]:
@@ -69,14 +73,25 @@ def list_added_labels(revision: Revision) -> Mapping[str, AddedLabel]:
 
 
 def find_label_file(
-    connection: "duckdb.DuckDBPyConnection", label: str, raster_id: str, made_at: int
+    connection: "duckdb.DuckDBPyConnection", label: str, raster_id: str, sha256: str, made_at: int
 ) -> LabelFile | None:
-    """Return the user's file from which the label that a raster has since `made_at` was added, if it was."""
+    """Return the user's file from which a label with this content was added, or with what it was before a remap.
+
+    `made_at` is the position of the event that gave the label its content; None: no file is recorded.
+    """
     if LABEL_SOURCE not in list_row_tables(connection):
         return None
-    values = {"label": label, "raster_id": raster_id, "made_at": made_at}
-    row = connection.execute(_LABEL_SOURCE, values).fetchone()
+    content = {"raster_id": raster_id, "label_sha256": sha256, "branch": _read_branch(connection)}
+    row = connection.execute(_FILE_OF_CONTENT.read_text(), content).fetchone()
+    if row is None:
+        values = {"label": label, "raster_id": raster_id, "made_at": made_at}
+        row = connection.execute(_LAST_FILE, values).fetchone()
     return None if row is None else LabelFile(*row)
+
+
+def _read_branch(connection: "duckdb.DuckDBPyConnection") -> str:
+    (branch,) = connection.execute(f"SELECT {BRANCH}").fetchone() or ("",)
+    return str(branch)
 
 
 def list_unfit_labels(revision: Revision, names: Iterable[str]) -> list[tuple[str, str]]:

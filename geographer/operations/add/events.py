@@ -25,6 +25,7 @@ from geographer.storage.events.payload import (
 )
 
 LABEL_SOURCE_TABLES: Final = ((LABEL_SOURCE, "label raster_id", "path size sha256"),)
+_REPLACEMENTS: Final = ("added", "changed", "unchanged")
 
 
 class ReplacingEvent(ColumnsEvent, kw_only=True, frozen=True):
@@ -158,7 +159,6 @@ class RastersAdded(ReplacingEvent, kw_only=True, frozen=True):
     collection: Annotated[Name, Setting("collection")]
 
 
-class RastersTakenIn(EventPayload, kw_only=True, frozen=True):
 class LabelsAdded(RecipeEvent, kw_only=True, frozen=True):
     """Label files of users became labels; or labels whose rasters left or got another grid were retired.
 
@@ -177,6 +177,7 @@ class LabelsAdded(RecipeEvent, kw_only=True, frozen=True):
     unlabelled: Annotated[Count, Counted("raster", "without a label")]
 
 
+class RastersTakenIn(EventPayload, kw_only=True, frozen=True):
     """Rasters that were recorded in place are stored in DVC, with the same bytes."""
 
     kind: ClassVar[str] = "rasters_taken_in"

@@ -1,11 +1,12 @@
 -- incoming_labels.sql: labels of the source dataset's recipes $labels that are valid here: no other feature lies in a label's
 --   box, features have the same order where it matters, and ids are unchanged where the label contains them
 -- needs: renamed_label, renamed_object_order, incoming_feature, incoming_raster, current_feature, current_label,
---   feature_order, variable prefix, $labels ·
+--   feature_order, variable prefix, $labels, $has_other_features ·
 -- makes: one result: change, label, raster_id, path, size, md5, sha256, pixel_digest, source_path
 WITH candidate AS (
     SELECT * FROM renamed_label
-    WHERE is_up_to_date AND list_contains($labels::VARCHAR[], source_label)
+    -- A label without a box depends on no feature: it was added as a file.
+    WHERE is_up_to_date AND list_contains($labels::VARCHAR[], source_label) AND (west IS NULL OR NOT $has_other_features)
       AND (NOT by_name OR (getvariable('prefix') = '' AND raster_id = source_raster_id))
 ), other_feature AS (
     SELECT xmin, ymin, xmax, ymax

@@ -24,6 +24,7 @@ from geographer.operations.import_dataset.merged_recipes import MergedRecipes, m
 from geographer.operations.import_dataset.source_dataset import SourceDataset
 from geographer.operations.import_dataset.source_references import record_source_references
 from geographer.planning.class_values import number_classes, read_class_values
+from geographer.planning.label_files import LABEL_FILES
 from geographer.planning.recipe import list_recipe_records
 from geographer.planning.recipe_events import ImportedRecipe
 from geographer.planning.reference_change import ReferenceChange
@@ -108,7 +109,7 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
         n_omitted_labels = revision.fetch_value(_COUNT_OMITTED, removed_recipes)
         counts = _count_statuses(revision)
         warnings = _list_warnings(source, class_values, n_omitted_labels, counts["orphan"])
-        warnings += _list_removals(revision, recipes, departed_classes)
+        warnings += _list_label_files(source, settings) + _list_removals(revision, recipes, departed_classes)
     forms = {request.rename_name(name): msgspec.to_builtins(form) for name, form in settings.items()}
     contested, is_theirs = counts["different"] + counts["disputed"], request.on_equal_id == "theirs"
     event = DatasetImported(
@@ -222,10 +223,13 @@ def _select_imported_rows(revision: Revision, subject: Subject) -> pa.Table:
 
 
 def _select_labels(revision: Revision, recipes: list[str]) -> pa.Table:
-    """Return the labels of source `recipes` that are valid here; none if a differing source feature is not imported."""
-    query = "SELECT count(*) FROM incoming_feature WHERE status <> 'equal' AND NOT is_imported"
-    labels = [] if revision.fetch_value(query) else recipes
-    return revision.fetch_arrow((_FOLDER / "incoming_labels.sql").read_text(), {"labels": labels})
+    """Return the labels of source `recipes` that are valid here.
+
+    If a differing source feature is not imported, these are only those that depend on no feature.
+    """
+    query = "SELECT count(*) > 0 FROM incoming_feature WHERE status <> 'equal' AND NOT is_imported"
+    values = {"labels": recipes, "has_other_features": revision.fetch_value(query)}
+    return revision.fetch_arrow((_FOLDER / "incoming_labels.sql").read_text(), values)
 
 
 def _select_label_objects(revision: Revision) -> pa.Table:
@@ -272,6 +276,15 @@ def _list_warnings(source: SourceDataset, class_values: dict[str, int], n_labels
         reason = "the rasters that they were cut from are kept as they are here"
         warnings.append(f"chips not imported: {n_chips:,} ({reason})")
     return warnings
+
+
+def _list_label_files(source: SourceDataset, settings: Mapping[str, LabelSettings]) -> list[str]:
+    """Return a warning about labels that were added as files, and whose class values are other ones here."""
+    names = [record.name for record in source.recipes if record.kind == LABEL_FILES and record.name not in settings]
+    text = (
+        f"{quote_names(names)} were added as files, which update cannot make: add them here with geographer add labels"
+    )
+    return [text] if names else []
 
 
 def _list_removals(revision: Revision, recipes: MergedRecipes, departed_classes: Iterable[str]) -> list[str]:

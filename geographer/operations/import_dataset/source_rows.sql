@@ -28,7 +28,7 @@ WHERE valid_to = removed_at AND removed_at >= recorded_at
 ORDER BY raster_id;
 
 CREATE OR REPLACE TEMP VIEW source_label AS
-SELECT label, raster_id, path, size, md5, sha256, pixel_digest, west IS NOT NULL AS is_up_to_date, west, south, east, north,
+SELECT label, raster_id, path, size, md5, sha256, pixel_digest, by_order IS NOT NULL AS is_up_to_date, west, south, east, north,
        lon_shift, by_order, by_name
 FROM current_label LEFT JOIN up_to_date_label USING (label, raster_id)
 ORDER BY label, raster_id;

@@ -38,11 +38,11 @@ def blame_added_label(
     """
     value, bands, size = found
     parameters = recipe.list_recorded_parameters()
-    parent, owner, owned_at = _find_parent(connection, position, version, raster, pixel)
+    parent, owner = _find_parent(connection, position, version, raster, pixel)
     made_at = find_content_position(connection, "label", version.label, pixel.raster_id, version.made_at)
-    content_at = find_content_position(connection, "label", version.label, owner, owned_at)
-    file = find_label_file(connection, version.label, owner, content_at)
-    events = fetch_events(connection, {made_at, *([file.position] if file else [])})
+    content_at = find_content_position(connection, "label", version.label, owner.raster_id, owner.made_at)
+    file = find_label_file(connection, version.label, owner.raster_id, owner.checksums.sha256, content_at)
+    events = fetch_events(connection, {made_at, content_at, *([file.position] if file and file.position else [])})
     facts: dict[str, Any] = {
         **{"label": pixel.label, "raster_id": pixel.raster_id, "x": pixel.x, "y": pixel.y, "size": [*size]},
         **{"position": position, "kind": recipe.kind, "collection": parameters["collection"]},
@@ -51,7 +51,8 @@ def blame_added_label(
         **{"is_explained": True, "features": [], "made_with": None, "changed_since": []},
         "event": _make_event_facts(events[made_at]),
         "source": None if file is None else {"path": file.path, "sha256": file.sha256},
-        "source_event": None if file is None else _make_event_facts(events[file.position]),
+        "source_event": _make_event_facts(events[file.position]) if file and file.position else None,
+        "content_event": _make_event_facts(events[content_at]),
         "parent": parent,
     }
     return {**facts, "sentences": _make_sentences(facts, parameters.get("ignore"))}
@@ -63,18 +64,17 @@ def _find_parent(
     version: LabelVersion,
     raster: RasterVersion | None,
     pixel: Pixel,
-) -> tuple[dict[str, Any] | None, str, int]:
-    """Return the pixel of the label that a chip's was cut from, and the raster and the event of the label added."""
-    own = (None, pixel.raster_id, version.made_at)
+) -> tuple[dict[str, Any] | None, LabelVersion]:
+    """Return the pixel of the label that a chip's was cut from, if it was, and the label that was added as a file."""
     if raster is None or raster.parent_id is None or raster.col is None or raster.row is None:
-        return own
+        return None, version
     try:
         label, parent = find_label(connection, position, version.label, raster.parent_id)
     except NotFoundError:
-        return own
+        return None, version
     x, y = pixel.x + raster.col, pixel.y + raster.row
     is_padding = parent is not None and not (0 <= x < parent.grid.width and 0 <= y < parent.grid.height)
-    return {"raster_id": label.raster_id, "x": x, "y": y, "is_padding": is_padding}, label.raster_id, label.made_at
+    return {"raster_id": label.raster_id, "x": x, "y": y, "is_padding": is_padding}, label
 
 
 def _find_class(connection: duckdb.DuckDBPyConnection, position: int, value: Value) -> str | None:
@@ -105,10 +105,14 @@ def _make_sentences(facts: dict[str, Any], ignore: int | None) -> list[str]:
         place = f"from pixel ({parent['x']}, {parent['y']}) of the label of '{owner}'"
         place = f"outside of '{owner}', so it is padding" if parent["is_padding"] else place
         sentences.append(f"It was cut with the chip {place}, in {describe_event(facts['event'])}.")
-    if facts["source"] is None:
-        return [*sentences, f"The label was recorded in {describe_event(facts['event'])}; its file is not recorded."]
-    source, event = facts["source"], describe_event(facts["source_event"])
-    sentences.append(f"The label of '{owner}' was taken from file '{source['path']}', added in {event}.")
-    if parent is None and facts["event"]["position"] != facts["source_event"]["position"]:
-        sentences.append(f"Its values were last rewritten in {describe_event(facts['event'])}.")
+    source, content = facts["source"], facts["content_event"]
+    if source is None:
+        return [*sentences, f"The label of '{owner}' came in {describe_event(content)}; its file is not recorded."]
+    if facts["source_event"] is None:
+        came = f"which {describe_event(content)} took from another branch"
+        return [*sentences, f"The label of '{owner}' was taken from file '{source['path']}', {came}."]
+    added = describe_event(facts["source_event"])
+    sentences.append(f"The label of '{owner}' was taken from file '{source['path']}', added in {added}.")
+    if content["kind"] == "classes_remapped":
+        sentences.append(f"Its values were rewritten in {describe_event(content)}.")
     return sentences
