@@ -35,6 +35,7 @@ class WebdatasetExporter(ObjectExporter, kw_only=True, frozen=True):
     format: ClassVar[str] = "webdataset"
     title: ClassVar[str] = "shards of WebDataset"
     example: ClassVar[str] = "export webdataset --to ../shards --shard-size 1000 --seed 1"
+    takes_all_labels: ClassVar[bool] = True
     packages: ClassVar[Mapping[str, str]] = {"webdataset": "webdataset"}
     layout: ClassVar[Mapping[str, str]] = {
         "PART-000000.tar": "samples of a subset: KEY.image.tif, KEY.LABEL.tif, KEY.objects.json, KEY.json, KEY.cls",
