@@ -28,8 +28,9 @@ from tests.folder_source import add_scene
 from tests.sample_history import point_geometry, write_features
 
 README = (REPOSITORY / "README.md").read_text()
-WORKFLOW, _, EVIDENCE_FOR_A_PAPER = README.partition("## Evidence for a paper\n")
-"""The README until its section about papers, and that section with what follows."""
+WORKFLOW, _, TRAINING = README.partition("## Train on it\n")
+TRAINING, _, EVIDENCE_FOR_A_PAPER = TRAINING.partition("## Evidence for a paper\n")
+"""The README until its section about training, that section, and the one about papers with what follows."""
 EVIDENCE = (REPOSITORY / "docs" / "evidence.md").read_text()
 REFERENCE = (REPOSITORY / "docs" / "reference.md").read_text()
 PROVENANCE = (REPOSITORY / "docs" / "provenance.md").read_text()
@@ -138,6 +139,8 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     start = tmp_path_factory.mktemp("walk")
     steps = [*run_commands(start, start, read_console_commands(WORKFLOW))]
     copy = Path(shutil.copytree(start, tmp_path_factory.mktemp("evidence") / "walk"))
+    training = Path(shutil.copytree(start, tmp_path_factory.mktemp("training") / "walk"))
+    steps += run_commands(training / "glaciers", training, read_console_commands(TRAINING))
     steps += run_commands(start / "glaciers", start, read_console_commands(REFERENCE, PROVENANCE))
     steps += run_commands(copy / "glaciers", copy, read_console_commands(EVIDENCE_FOR_A_PAPER, EVIDENCE))
     return Walk(start, steps)
@@ -164,7 +167,7 @@ def test_walk_covers_the_workflow():
 
 
 def test_python_snippet_runs_after_the_walk(walk):
-    (snippet,) = find_blocks(README, "python")
+    snippet = "".join(find_blocks(README, "python"))
     run = subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", "-c", snippet],
         cwd=walk.folder,
