@@ -18,6 +18,8 @@ from geographer.outputs.manifest import (
     encode_manifest,
     read_manifest,
 )
+from geographer.outputs.samples.sample_facts import SAMPLE_FACTS, read_sample_facts
+from geographer.outputs.samples.training_rows import list_training_labels
 from geographer.outputs.table_text import write_parquet
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.logged_content import LoggedContent
@@ -70,7 +72,10 @@ def export_folder(revision: Revision, store: Store, folder: Path, source: FileSo
     (target / "tables").mkdir(exist_ok=True)
     for table in EXPORTED_TABLES:
         manifest[f"tables/{table}.parquet"] = _write_table(revision, table, target / "tables" / f"{table}.parquet")
-    write_atomic(target / REVISION_FILE, json.dumps(describe_revision(revision), indent=2).encode() + b"\n")
+    facts_path = f"tables/{SAMPLE_FACTS}.parquet"
+    manifest[facts_path] = _write_sample_facts(revision, target / facts_path)
+    facts = {**describe_revision(revision), "labels": _describe_labels(revision)}
+    write_atomic(target / REVISION_FILE, json.dumps(facts, indent=2).encode() + b"\n")
     manifest[REVISION_FILE] = compute_sha256(target / REVISION_FILE)
     write_atomic(target / MANIFEST, encode_manifest(manifest))
     return CheckoutResult(len(to_write), len(obsolete), len(files) - len(to_write), left_out)
@@ -93,6 +98,23 @@ def _write_table(revision: Revision, table: str, path: Path) -> str:
         if not path.is_file() or path.read_bytes() != temporary.read_bytes():
             temporary.replace(path)
     return compute_sha256(path)
+
+
+def _write_sample_facts(revision: Revision, path: Path) -> str:
+    """Write what training needs besides the other tables, and return the SHA-256 of the file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = pa.BufferOutputStream()
+    pq.write_table(read_sample_facts(revision), content)
+    write_atomic(path, content.getvalue().to_pybytes())
+    return compute_sha256(path)
+
+
+def _describe_labels(revision: Revision) -> dict[str, Any]:
+    """Return what each label holds, and the value of its pixels to ignore, by name."""
+    names = [name for (name,) in revision.fetch_rows("SELECT DISTINCT label FROM current_label ORDER BY label")]
+    return {label.name: {"kind": label.kind, "ignore": label.ignore} for label in list_training_labels(revision, names)}
 
 
 def describe_revision(revision: Revision) -> dict[str, Any]:

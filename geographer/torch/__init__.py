@@ -5,6 +5,7 @@ PyTorch is optional: `pip install 'geographer-datasets[torch]'`.
 - `chip_dataset`  `ChipDataset`, a map-style dataset
 - `options`       how chips are read: bands, dtype, scaling, nodata, values
 - `chip_index`    what a dataset knows of its chips, as arrays that worker processes share
+- `make_index`    makes them of a dataset or a release
 - `text_column`   many texts in one buffer
 - `targets`       masks, boxes and classes as tensors
 - `collate`       batches

@@ -6,22 +6,23 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import geographer
 from geographer.base.errors import UsageError
 from geographer.base.html import render_fields
-from geographer.dataset.filters import RevisionSpec
-from geographer.outputs.samples.selection import make_selection
-from geographer.outputs.samples.training_rows import TrainingRows
 from geographer.rasters.read_chips import ChipPixels, OpenChips
-from geographer.torch.chip_index import ChipIndex, Ints, make_chip_index
+from geographer.torch.chip_index import ChipIndex, Ints
 from geographer.torch.options import ReadingArguments, ReadingOptions, Sample
 from geographer.torch.targets import ClassCodes, TargetReader
+
+if TYPE_CHECKING:
+    from geographer.dataset import Dataset
+    from geographer.dataset.filters import RevisionSpec
+    from geographer.outputs.samples.training_rows import TrainingRows
 
 _MAX_SEED: Final = 2**32
 
@@ -63,7 +64,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
 
     def __init__(
         self,
-        dataset: geographer.Dataset | str | Path,
+        dataset: Dataset | str | Path,
         *,
         split: str | None = None,
         subset: str | Sequence[str] | None = None,
@@ -90,9 +91,12 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
             CorruptError: a file is missing or altered in workspace, cache and remote.
             StorageError: the remote cannot be reached.
         """
+        from geographer.dataset import Dataset
+        from geographer.outputs.samples.selection import make_selection
+
         options = ReadingOptions(**reading)
         selection = make_selection(split, subset, collection, labels)
-        opened = dataset if isinstance(dataset, geographer.Dataset) else geographer.Dataset.open(_read_path(dataset))
+        opened = dataset if isinstance(dataset, Dataset) else Dataset.open(_read_path(dataset))
         self._set_rows(opened._read_training_rows(selection, at), options)
 
     @classmethod
@@ -112,6 +116,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         are compared with the manifest of the folder.
         """
         from geographer.outputs.samples.release_rows import read_release_rows
+        from geographer.outputs.samples.selection import make_selection
 
         options = ReadingOptions(**reading)
         selection = make_selection(split, subset, collection, labels)
@@ -120,6 +125,8 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         return chips
 
     def _set_rows(self, rows: TrainingRows, options: ReadingOptions) -> None:
+        from geographer.torch.make_index import make_chip_index
+
         self.options = options
         self._index = make_chip_index(rows, class_label=options.class_label)
         codes = ClassCodes(self._index, options.class_values, options.ignore_index)

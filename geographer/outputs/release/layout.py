@@ -39,7 +39,7 @@ FILE_TEXTS: Final[Mapping[str, str]] = {
 FOLDER_TEXTS: Final[Mapping[str, str]] = {
     RASTERS: "The rasters and chips by collection, byte for byte as recorded.",
     LABELS: "The labels by name and collection, byte for byte as recorded.",
-    TABLES: "The tables as GeoParquet: features, rasters, edges, chips, labels, objects, splits, classes.",
+    TABLES: "The tables as GeoParquet: features, rasters, edges, chips, labels, objects, splits, classes, samples.",
     HISTORY: "The log as a segment: every event with its rows, from which the digests are computed.",
     SCHEMAS: "JSON Schemas of the events.",
     CERTIFICATES: "Leakage certificates of the splits.",

@@ -93,7 +93,8 @@ def test_checkout_writes_revision_tables(sample_history, tmp_path):
     dataset = Dataset.open(sample_history.at_v1)
     dataset.checkout("v1", to=tmp_path / "v1")
     written = {path.stem: pq.read_table(path) for path in (tmp_path / "v1" / "tables").iterdir()}
-    assert set(written) == {"features", "rasters", "edges", "chips", "labels", "objects", "splits", "classes"}
+    tables = {"features", "rasters", "edges", "chips", "labels", "objects", "splits", "classes", "samples"}
+    assert set(written) == tables
     assert written["features"]["feature_id"].to_pylist() == ["p1", "p2", "q1", "q2"]
     assert written["classes"].to_pylist() == [
         {"class": "water", "value": 0},

@@ -12,6 +12,7 @@ from geographer.base.errors import GeographerError
 from geographer.outputs.audit.release.contents import ReleaseContents, make_check
 from geographer.outputs.audit.report import FAILED_CHECK, AuditCheck, AuditFinding, Severity, Verdict
 from geographer.outputs.revision_folder import EXPORTED_TABLES
+from geographer.outputs.samples.sample_facts import SAMPLE_FACTS, read_sample_facts
 from geographer.outputs.table_text import write_parquet
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE
 from geographer.storage.history.agreement import create_log_of_segments
@@ -120,3 +121,6 @@ def _compare_tables(contents: ReleaseContents, revision: Revision) -> Iterator[s
                 counts = f"{actual.num_rows:,} rows, and the log gives {expected.num_rows:,}"
                 yield f"tables/{name}.parquet has {counts if actual.num_rows != expected.num_rows else 'other values'}"
             path.unlink()
+    facts = contents.read_table(SAMPLE_FACTS)  # versions before 0.3 wrote none
+    if facts is not None and not facts.equals(read_sample_facts(revision)):
+        yield f"tables/{SAMPLE_FACTS}.parquet has other values"
