@@ -31,8 +31,9 @@ def write_card(export: Export, exporter: Exporter, facts: Mapping[str, Any]) -> 
     """
     described = read_description(export.revision)
     title = described.find_text("title") or "Dataset"
-    header = {"pretty_name": title, "license": described.find_text("licence").lower() or "unknown"}
+    header: dict[str, Any] = {"pretty_name": title, "license": described.find_text("licence").lower() or "unknown"}
     header |= {"tags": ["remote-sensing", "geographer"], "size_categories": [_name_size(export.count)]}
+    header |= exporter.describe_header(export)
     parts = "\n".join(f"| {part} | {samples:,} | {scenes:,} |" for part, samples, scenes in _fetch(export, _COUNTS))
     counts = dict(_fetch(export, _CLASS_COUNTS))
     classes = "\n".join(f"| {item.value} | {item.name} | {counts.get(item.name, 0):,} |" for item in export.classes)
@@ -42,7 +43,7 @@ def write_card(export: Export, exporter: Exporter, facts: Mapping[str, Any]) -> 
     introduction = f"{summary}\n\n" if summary else ""
     origin = f"samples of revision @{facts['position']} as {exporter.title}"
     return f"""---
-{yaml.safe_dump(header, allow_unicode=True, sort_keys=True).strip()}
+{yaml.safe_dump(dict(sorted(header.items())), allow_unicode=True, sort_keys=False).strip()}
 ---
 
 # {title}

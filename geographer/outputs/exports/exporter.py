@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from geographer.base.parameters import Parameter, ParameterSet
 from geographer.base.values import parse_line_width
@@ -47,6 +47,10 @@ class Exporter(ParameterSet, kw_only=True, frozen=True):
             UsageError: the format cannot hold the samples; nothing is written then.
         """
         raise NotImplementedError
+
+    def describe_header(self, _export: Export, /) -> Mapping[str, Any]:
+        """Return what the YAML at the top of the README says of this format."""
+        return {}
 
 
 def format_line_width(width: str | float) -> str:
