@@ -10,9 +10,12 @@ from geographer.storage.database.connection import quote_identifier
 
 SAMPLES: Final = "samples.parquet"
 OBJECTS: Final = "objects.parquet"
+OBJECTS_LAYOUT: Final = {
+    OBJECTS: "only with labels of instances or boxes: the objects in them with their numbers or boxes",
+}
 INDEX_LAYOUT: Final = {
     SAMPLES: "GeoParquet: the samples with footprint, paths, ids, classes, CRS and transform",
-    OBJECTS: "only with labels of instances or boxes: the objects in them with their numbers or boxes",
+    **OBJECTS_LAYOUT,
 }
 _INDEX: Final = """
     SELECT number, raster_id, stem AS name, collection, part, parent_id, feature_id, class, classes, main_class,
@@ -31,7 +34,7 @@ _OBJECTS: Final = """
 
 
 def write_index(export: Export, image: str, labels: dict[str, str]) -> None:
-    """Write the tables of samples and of the objects in labels.
+    """Write the tables of samples, and of the objects in labels.
 
     Args:
         export: The samples.
@@ -46,7 +49,13 @@ def write_index(export: Export, image: str, labels: dict[str, str]) -> None:
     query = _INDEX.format(paths=", ".join(paths))
     connection = export.revision.connection
     export.folder.write_path(SAMPLES, lambda path: write_parquet_query(connection, query, names, path))
+    write_objects(export)
+
+
+def write_objects(export: Export) -> None:
+    """Write the table of the objects in labels of instances and boxes, if there are such labels."""
     numbered = [label.name for label in export.list_labels("instances", "boxes")]
     if numbered:
         chosen = {"labels": numbered}
+        connection = export.revision.connection
         export.folder.write_path(OBJECTS, lambda path: write_parquet_query(connection, _OBJECTS, chosen, path))

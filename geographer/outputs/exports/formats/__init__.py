@@ -21,6 +21,7 @@ FORMATS: Final = {
     "folder": ("FolderExporter", "GeoTIFFs in folders with a GeoParquet index: torchgeo, TerraTorch."),
     "webdataset": ("WebdatasetExporter", "WebDataset: tar files of samples for each subset."),
     "huggingface": ("HuggingfaceExporter", "Hugging Face datasets: Parquet files with GeoTIFFs, and a card."),
+    "zarr": ("ZarrExporter", "Zarr 3: an array of images and one of each label for each subset."),
     "npy": ("NpyExporter", "Arrays of numpy: one file for each image and mask, channels first or last."),
 }
 """The class of each format, in the module of its name with `_` for `-`, and the first line of its help."""

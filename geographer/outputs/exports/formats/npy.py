@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from geographer.base.parameters import Parameter
 from geographer.outputs.exports.export import Export
 from geographer.outputs.exports.exporter import Exporter
+from geographer.outputs.exports.index import OBJECTS_LAYOUT, write_objects
 from geographer.rasters.read import open_raster, translate_read_errors
 
 
@@ -29,6 +30,7 @@ class NpyExporter(Exporter, kw_only=True, frozen=True):
     layout: ClassVar[Mapping[str, str]] = {
         "images/PART/NAME.npy": "an image",
         "labels/LABEL/PART/NAME.npy": "a label of the image; with one band, of shape (rows, columns)",
+        **OBJECTS_LAYOUT,
     }
     usage: ClassVar[str] = 'import numpy as np\n\nimage = np.load("images/train/NAME.npy")'
 
@@ -48,6 +50,8 @@ class NpyExporter(Exporter, kw_only=True, frozen=True):
                     path = sample.labels[label.name].path
                     name = f"labels/{label.name}/{sample.folder}/{sample.stem}.npy"
                     export.folder.write_file(name, partial(self._write_label, path))
+
+        write_objects(export)
 
     def _write_array(self, path: Path, file: BinaryIO) -> None:
         pixels = _read_bands(path)
