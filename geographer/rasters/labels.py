@@ -35,12 +35,15 @@ class LabelPixels(NamedTuple):
         dtype: numpy's name of the pixel type of the labels.
         values: The value in the label by value in the file; others are errors. Only of masks.
         bands: The names of the bands, one for each class; a mask has none.
+        file_bands: The number of bands of files, and which of them, from 0, each band is (None: it is 0 everywhere). By
+            default, files have the bands of labels.
     """
 
     form: LabelForm
     dtype: str
     values: Mapping[int, int]
     bands: tuple[str, ...] = ()
+    file_bands: tuple[int, tuple[int | None, ...]] | None = None
 
 
 def write_label_pixels(
@@ -125,13 +128,16 @@ def convert_label_pixels(
     Raise `UsageError`, which names the file at `path` and ends with `advice` on unknown values, if they do not have the
     form.
     """
-    expected = len(target.bands) or 1
+    expected = target.file_bands[0] if target.file_bands else len(target.bands) or 1
     if len(pixels) != expected:
         what = "one band of class values" if target.form == "mask" else f"a band for each class ({expected})"
         raise UsageError(
             f"label file '{path}' has {len(pixels)} bands, but a label of the form '{target.form}' has {what}. "
             "Convert it, or pass another --form."
         )
+    if target.file_bands:
+        nothing = np.zeros_like(pixels[0])
+        pixels = np.stack([nothing if index is None else pixels[index] for index in target.file_bands[1]])
     if target.form == "probabilities":
         return _convert_probabilities(pixels, path)
     if pixels.dtype.kind not in "iu":

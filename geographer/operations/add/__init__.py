@@ -7,5 +7,6 @@
 - `classes`               classes without features
 - `catalogue`             footprints without pixels, from vector data or STAC items (`stac_catalogue`)
 - `geographer_directory`  reading a data directory of GeoGrapher 1.0, and comparing its graph with a dataset's edges
+- `geographer_labels`     its labels
 - `geographer_import`     its classes, features, rasters and footprints as one event
 """

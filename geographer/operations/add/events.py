@@ -21,6 +21,7 @@ from geographer.storage.events.payload import (
     Listed,
     Name,
     Reasons,
+    RecipeRecord,
     Setting,
 )
 
@@ -230,8 +231,8 @@ class EdgeCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     different: Count
 
 
-class GeographerImported(ImportEvent, kw_only=True, frozen=True):
-    """A data directory of GeoGrapher 1.0 was imported; `footprints` are rasters without a file."""
+class GeographerImportedV1(ImportEvent, kw_only=True, frozen=True):
+    """A data directory of GeoGrapher 1.0 was imported, before labels were; `footprints` are rasters without a file."""
 
     kind: ClassVar[str] = "geographer_imported"
     tables: ClassVar[tuple[str, ...]] = ("class_change", "feature_change", "raster_change", "skipped_input")
@@ -251,3 +252,26 @@ class GeographerImported(ImportEvent, kw_only=True, frozen=True):
     differences: Reasons
     crs: Annotated[str, Setting("CRS")]
     collection: Annotated[Name, Setting("collection")]
+
+    def to_current_version(self) -> "GeographerImported":
+        """See `EventPayload.to_current_version`."""
+        return msgspec.convert({**self.to_json(), "labels": 0}, GeographerImported)
+
+
+class GeographerImported(GeographerImportedV1, kw_only=True, frozen=True):
+    """A data directory of GeoGrapher 1.0 was imported; `recipe` is that of its labels, if there are any."""
+
+    kind: ClassVar[str] = "geographer_imported"
+    version: ClassVar[int] = 2
+    tables: ClassVar[tuple[str, ...]] = (*GeographerImportedV1.tables, "label_change", LABEL_SOURCE)
+
+    labels: Annotated[Count, Counted("label")]
+    recipe: RecipeRecord | UnsetType = UNSET
+
+    def to_current_version(self) -> "GeographerImported":
+        """See `EventPayload.to_current_version`."""
+        return self
+
+    def iter_recipes(self) -> Iterator[RecipeRecord]:
+        """See `EventPayload.iter_recipes`."""
+        yield from () if self.recipe is UNSET else (self.recipe,)

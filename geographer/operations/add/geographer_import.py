@@ -1,5 +1,6 @@
 """Import a GeoGrapher 1.0 directory: plan one event with its classes, features, rasters and footprints."""
 
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -7,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import msgspec
+from msgspec import UNSET
 
 from geographer.base.errors import UsageError, quote_names
 from geographer.base.parameters import Parameter
+from geographer.base.values import Grid, Transform, validate_name
 from geographer.operations.add.catalogue import AddCatalogue
 from geographer.operations.add.events import EdgeCounts, FeaturesAdded, GeographerImported
 from geographer.operations.add.feature_ids import CONTENT_IDS
@@ -24,11 +27,13 @@ from geographer.operations.add.geographer_directory import (
     read_edges,
     require_empty,
 )
+from geographer.operations.add.geographer_labels import GeographerImportChange, plan_geographer_labels
+from geographer.operations.add.label_files import LabelledRaster
 from geographer.operations.add.rasters import AddRasters, CollectionName, Mode, plan_raster_addition
 from geographer.planning.class_values import make_class_rows, number_classes, read_class_values
 from geographer.planning.input_problems import omit_lone_skips
 from geographer.planning.removed_rasters import count_rows
-from geographer.planning.shared_parameters import TEXT, OnError
+from geographer.planning.shared_parameters import NAME_SCHEMA, TEXT, OnError
 from geographer.planning.user_columns import PROBABILITY_PREFIX, ObjectColumns, deduplicate_column_names
 from geographer.planning.vectors.source import VectorSource
 from geographer.storage.database.connection import Database, escape_literal, quote_identifier
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
 
 _CLASS_COLUMN: Final = "type"
 _DIRECTORY_HELP: Final = "The folder with 'connector' and 'rasters'."
+_LABEL: Final = Parameter("The name that the labels get.", "NAME", schema=NAME_SCHEMA, since=2)
 _CLASS: Final = Parameter("The column of the features' classes.", "COLUMN", _CLASS_COLUMN, key="class_column")
 
 
@@ -57,7 +63,8 @@ class DirectoryRequest(Request, frozen=True):
 class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
     """Import DIR, a data directory of GeoGrapher 1.0, and compare its graph with the new one.
 
-    Classes, features and rasters are imported; rasters without a file become footprints. Labels are not imported.
+    Classes, features, rasters and labels are imported; rasters without a file become footprints. Label files, with one
+    band of class values or a band for each class, are labels that were added; those that do not fit are counted.
     With --json, the lines after the first are the edges that differ, each with the reason.
 
     The task classes keep their order, and the background class its value 0; classes that the dataset has already are
@@ -74,8 +81,9 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
     class_: Annotated[str | None, _CLASS] = None
     as_class: AsClass = None
     on_error: OnError = "fail"
+    label: Annotated[str, _LABEL] = "labels"
 
-    def make_plan(self, revision: Revision, context: PlanContext, /) -> Change:
+    def make_plan(self, revision: Revision, context: PlanContext, /) -> GeographerImportChange:
         """Plan the import as one event, with the same checks as adding features, rasters and a catalogue.
 
         Raises:
@@ -101,7 +109,10 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
             properties = {raster_id: text for _, raster_id, text, _ in listed}
             rasters = plan_raster_addition(revision, context.root, addition, properties)
             footprints = _make_footprint_rows(revision, source, context)
-        n_labels, n_files, warnings = _count_ignored_files(directory, {name for name, *_ in listed})
+        validate_name("label", self.label)
+        labelled = _list_labelled_rasters(rasters.rows, {id: name for name, id, _, on_disk in listed if on_disk})
+        labels = plan_geographer_labels(revision, directory, labelled, existing | classes, self.label)
+        n_files, warnings = _count_ignored_files(directory, {name for name, *_ in listed})
         other_rows = {"class_change": make_class_rows(classes), "raster_change": footprints}
         rows = _combine_rows(feature_rows, rasters.rows, other_rows)
         change = replace(rasters, rows=omit_lone_skips(str(directory.path), rows))
@@ -113,16 +124,31 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
             rasters=count_rows(rasters.rows, "raster_change"),
             footprints=footprints.num_rows,
             skipped=count_rows(change.rows, "skipped_input"),
-            left_aside_labels=n_labels,
+            labels=len(labels.files),
+            recipe=labels.record or UNSET,
+            left_aside_labels=labels.left_out,
             left_aside_files=n_files,
-            warnings=warnings,
+            warnings=labels.warnings + warnings,
             edges=EdgeCounts(0, 0, 0),
             differences={},
             crs=features.crs,
             collection=self.collection,
         )
         with make_staging_folder(context.root) as scratch:
-            return replace(change, event=_count_edges(event, change, directory, scratch))
+            change = replace(change, event=_count_edges(event, change, directory, scratch))
+        return GeographerImportChange(change, labels)
+
+
+def _list_labelled_rasters(
+    rows: "Mapping[str, pa.Table | str]", name_by_id: Mapping[str, str]
+) -> dict[str, LabelledRaster]:
+    """Return the rasters in the rows of an addition, by the names that the directory has for them."""
+    table = rows.get("raster_change")
+    found = {}
+    for row in [] if table is None or isinstance(table, str) else table.to_pylist():
+        grid = Grid(row["crs"], Transform(*json.loads(row["transform"])), row["width"], row["height"])
+        found[name_by_id[row["raster_id"]]] = LabelledRaster(row["raster_id"], row["collection"], grid)
+    return found
 
 
 def _count_edges(
@@ -205,15 +231,13 @@ def _combine_rows(*parts: "Mapping[str, pa.Table | str]") -> "dict[str, pa.Table
     return {table: rows for table, found in tables.items() if found and (rows := pa.concat_tables(found)).num_rows}
 
 
-def _count_ignored_files(directory: GeographerDirectory, listed: Collection[str]) -> tuple[int, int, list[str]]:
-    """Return the number of labels and of unlisted rasters, which are not imported, and warnings."""
+def _count_ignored_files(directory: GeographerDirectory, listed: Collection[str]) -> tuple[int, list[str]]:
+    """Return the number of unlisted rasters, which are not imported, and warnings."""
     unlisted = [name for name in directory.list_files("rasters") if name not in listed]
     warnings = []
-    if n_labels := len(directory.list_files("labels")):
-        warnings.append(f"ignored label files: {n_labels:,}. Make labels with: geographer label")
     if unlisted:
         warnings.append(
             f"ignored files in '{directory.path / 'rasters'}' that {RASTERS} does not list: {len(unlisted):,} "
             f"({quote_names(unlisted)}). Add rasters with: geographer add rasters"
         )
-    return n_labels, len(unlisted), warnings
+    return len(unlisted), warnings

@@ -120,13 +120,14 @@ class AddLabels(RasterPaths, kw_only=True, frozen=True):
             CorruptError: A file is damaged.
         """
         recipe = self._require_recipe(revision)
-        target = make_label_pixels(revision, recipe, parse_class_by_value(self.values))
+        classes = read_class_values(revision)
+        target = make_label_pixels(classes, recipe, parse_class_by_value(self.values))
         rasters = {raster.raster_id: raster for raster in _read_rasters(revision, self.collection)}
         matched = self._match_files(rasters)
         existing = {id: ExistingLabel(*row) for id, *row in revision.fetch_rows(_LABELS, {"label": self.label})}
         labelled = [rasters[raster_id] for raster_id in matched.files]
         require_new_label_paths(self.label, labelled, (item.path for item in existing.values()))
-        advice = describe_known_values(read_class_values(revision), target, maps_values=bool(self.values))
+        advice = describe_known_values(classes, target, maps_values=bool(self.values))
         skips = self.on_error == "skip"
         checked, skipped = check_label_files(matched.files, rasters, target, advice, skips_invalid=skips)
         skipped += [
@@ -233,7 +234,7 @@ class LabelAddition:
         return Change(self.event, {**self._change.rows, **written.rows}, written.files, move_files=True)
 
 
-def make_label_pixels(revision: Revision, recipe: LabelFiles, class_by_value: ClassByValue) -> "LabelPixels":
+def make_label_pixels(classes: Mapping[str, int], recipe: LabelFiles, class_by_value: ClassByValue) -> "LabelPixels":
     """Return how the pixels of files become those of labels; with classes by value, only their values are known.
 
     Raises:
@@ -242,8 +243,7 @@ def make_label_pixels(revision: Revision, recipe: LabelFiles, class_by_value: Cl
     """
     from geographer.rasters.labels import LabelPixels
 
-    classes = read_class_values(revision)
-    bands = tuple(name for name, value in sorted(classes.items(), key=lambda item: item[1]) if value > 0)
+    bands = list_band_names(classes)
     if not bands:
         raise UsageError(
             "the dataset has no class with a value above 0. Add features, or classes with geographer add classes."
@@ -264,6 +264,11 @@ def make_label_pixels(revision: Revision, recipe: LabelFiles, class_by_value: Cl
     if recipe.ignore is not None:
         values.setdefault(recipe.ignore, recipe.ignore)
     return LabelPixels("mask", choose_mask_dtype(classes, recipe.ignore), values)
+
+
+def list_band_names(classes: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the classes with values above 0 in order of value: the bands of labels with one band a class."""
+    return tuple(name for name, value in sorted(classes.items(), key=lambda item: item[1]) if value > 0)
 
 
 def describe_known_values(classes: Mapping[str, int], target: "LabelPixels", *, maps_values: bool) -> str:
