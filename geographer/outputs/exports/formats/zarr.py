@@ -25,6 +25,8 @@ _ROWS: Final = 500
 """How many samples a chunk of the tables has."""
 _SHAPES: Final = "SELECT DISTINCT bands, height, width, dtype FROM export_sample ORDER BY ALL"
 _SYSTEMS: Final = "SELECT DISTINCT crs FROM export_sample WHERE coalesce(part, 'all') = $part ORDER BY crs"
+_CHUNK_KEYS: Final[Mapping[str, Any]] = {"name": "default", "separator": "."}
+"""A chunk is one file in the folder of its array."""
 _AXES: Final = ("sample", "band", "y", "x")
 
 
@@ -90,13 +92,12 @@ class _Store:
         self, group: zarr.Group, name: str, shape: Sequence[int], chunk: int, dtype: Any, **options: Any
     ) -> zarr.Array[Any]:
         """Add an array whose chunks have `chunk` samples, and all of the other axes."""
-        chunks = (chunk, *shape[1:])
-        config = {"write_empty_chunks": True}
-        return group.create_array(name, shape=(*shape,), chunks=chunks, dtype=dtype, config=config, **options)
+        options |= {"config": {"write_empty_chunks": True}, "chunk_key_encoding": _CHUNK_KEYS}
+        return group.create_array(name, shape=(*shape,), chunks=(chunk, *shape[1:]), dtype=dtype, **options)
 
     def write_chunk(self, array: zarr.Array[Any], chunk: int, values: Any) -> None:
         """Write a chunk of the first axis; `values` is an array, or a function that makes it."""
-        key = "/".join([array.path, "c", str(chunk), *("0" * (array.ndim - 1))])
+        key = f"{array.path}/{'.'.join(['c', str(chunk), *('0' * (array.ndim - 1))])}"
         start = chunk * array.chunks[0]
 
         def encode() -> bytes:
@@ -205,7 +206,7 @@ def _describe_labels(export: Export) -> dict[str, PixelShape]:
             known = shapes.setdefault(label.name, shape)
             if known.bands != shape.bands:
                 raise UsageError(
-                    f"label '{label.name}' has {known.bands} and {shape.bands} bands, and a Zarr array needs one number. "
+                    f"label '{label.name}' has {known.bands} and {shape.bands} bands, and an array needs one number. "
                     "Run geographer update, or choose the labels with --labels."
                 )
             shapes[label.name] = PixelShape(shape.bands, np.promote_types(known.dtype, shape.dtype).name)
