@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from geographer.base.values import Grid, Transform
 from geographer.rasters.pixel_geometries import transform_to_pixels
-from geographer.storage.database.connection import register_table
+from geographer.storage.database.connection import register_table, run_script
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.queries.revision import Revision
+from geographer.storage.state.update import MACROS
 
 _SHOWN_FEATURES: Final = Path(__file__).with_name("shown_features.sql")
 
@@ -62,6 +63,7 @@ def read_shown_features(
     Coordinates are rounded to 1e-6 pixel. Features are left out that only touch the border of a raster, or that have no
     coordinates in its CRS.
     """
+    run_script(revision.connection, MACROS.read_text())
     selected = make_row_table("raster_change", {"raster_id": sorted(raster_ids)})
     with (
         register_table(revision.connection, "selected_raster", selected),

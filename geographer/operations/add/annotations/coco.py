@@ -1,8 +1,7 @@
 """Read COCO JSON: boxes, polygons, and masks in run-length encoding (RLE), whose outlines follow the pixels' edges."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -11,6 +10,13 @@ from numpy.typing import NDArray
 from geographer.base.errors import UsageError, quote_names
 from geographer.operations.add.annotations.shapes import AnnotatedImage, Annotations, ShapeCollector
 from geographer.rasters.mask_outlines import trace_mask
+
+_FIRST_CODE: Final = 48
+_BITS: Final = 5
+_SIGN: Final = 16
+_MORE: Final = 32
+_MAX_BITS: Final = 60
+"""The bits of a character of compressed runs, and how long a number may be."""
 
 CocoIds = Literal["annotation", "content"]
 
@@ -129,15 +135,11 @@ def _add_mask(shapes: ShapeCollector, row: int, rle: _Rle, image: _Image) -> Non
 
 
 def decode_runs(size: tuple[int, int], counts: list[int] | str) -> NDArray[np.bool_] | None:
-    """Return the mask, shape (rows, columns), of COCO's runs, which go down the columns; None if they do not fit.
-
-    `UsageError` if pycocotools, which reads compressed runs, is not installed.
-    """
-    if isinstance(counts, str):
-        return _decode_text(size, counts)
-    if min(size) < 0 or min(counts, default=0) < 0 or sum(counts) != size[0] * size[1]:
+    """Return the mask, shape (rows, columns), of COCO's runs, which go down the columns; None if they do not fit."""
+    runs = parse_runs(counts) if isinstance(counts, str) else counts
+    if runs is None or min(size) < 0 or min(runs, default=0) < 0 or sum(runs) != size[0] * size[1]:
         return None
-    return repeat_runs(counts).reshape(size[::-1]).T
+    return repeat_runs(runs).reshape(size[::-1]).T
 
 
 def repeat_runs(counts: list[int]) -> NDArray[np.bool_]:
@@ -145,18 +147,23 @@ def repeat_runs(counts: list[int]) -> NDArray[np.bool_]:
     return np.repeat(np.arange(len(counts)) % 2 == 1, counts)
 
 
-def _decode_text(size: tuple[int, int], counts: str) -> NDArray[np.bool_] | None:
-    try:
-        from pycocotools import mask as masks
-    except ImportError as error:
-        raise UsageError(
-            "the file has masks in compressed RLE, which pycocotools reads. Install it: pip install "
-            "'geographer-datasets[coco]'"
-        ) from error
-    runs: Mapping[str, Any] = {"size": [*size], "counts": counts.encode()}
-    try:
-        if int(masks.area(runs)) > size[0] * size[1]:
+def parse_runs(text: str) -> list[int] | None:
+    """Return the runs of COCO's compressed text; None if it is damaged.
+
+    A character holds 5 bits of a number, lowest first, and whether more follow; the last one has the sign. From the
+    fourth run on, a number is the difference to the run before the last one.
+    """
+    runs: list[int] = []
+    number = shift = 0
+    for character in text:
+        code = ord(character) - _FIRST_CODE
+        if not 0 <= code < 2 * _MORE or shift > _MAX_BITS:
             return None
-        return np.asarray(masks.decode(runs), bool)
-    except (ValueError, TypeError, OverflowError, MemoryError):
-        return None
+        number |= (code & (_MORE - 1)) << shift
+        shift += _BITS
+        if code & _MORE:
+            continue
+        number -= (1 << shift) if code & _SIGN else 0
+        runs.append(number + (runs[-2] if len(runs) > 2 else 0))
+        number = shift = 0
+    return None if shift else runs

@@ -64,7 +64,7 @@ def _parse_document(path: Path, content: bytes) -> Element:
     except (ElementTree.ParseError, UsageError, ValueError, LookupError) as error:
         raise UsageError(f"cannot read '{path}' as XML: {error}. Export again as CVAT for images 1.1.") from error
     if root.tag != "annotations" or root.find("track") is not None:
-        kind = "of CVAT for video" if root.find("track") is not None else "no annotations of CVAT"
+        kind = "annotations of CVAT for video" if root.find("track") is not None else "no annotations of CVAT"
         raise UsageError(f"'{path}' has {kind}. Export as CVAT for images 1.1.")
     return root
 
@@ -87,7 +87,9 @@ def _add_element(result: Annotations, shapes: ShapeCollector, image: int, name: 
     if not label:
         shapes.problems[row] = "it has no label"
     elif shape.tag not in _READERS:
-        shapes.problems[row] = f"a {shape.tag} is not read: use boxes, polygons, polylines, points or masks"
+        shapes.problems[row] = (
+            f"shapes of the kind {shape.tag} are not read: use boxes, polygons, lines, points or masks"
+        )
     else:
         try:
             _READERS[shape.tag](shapes, row, shape)

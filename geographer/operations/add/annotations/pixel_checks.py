@@ -40,6 +40,7 @@ def note_problems(annotations: Annotations, shown: Mapping[int, ShownRaster], *,
             geometries[row] = repair_area(geometries[row])
         is_invalid = is_area & ~shapely.is_valid(geometries)
     is_flat = is_area & ~(shapely.area(geometries) > 0)
+    is_flat[is_flat] = ~(shapely.area(shapely.convex_hull(geometries[is_flat])) > 0)
     bounds = shapely.bounds(geometries)
     sizes = np.full((len(annotations.images), 2), np.inf)
     for index, raster in shown.items():

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 _COLUMNS: Final = ("feature_id", "class", "geometry", "image")
 """The columns of the table of features; a property of such a name gets an underscore."""
+_NUMBERS: Final = {"BIGINT", "DOUBLE"}
 _STORED: Final = Path(__file__).with_name("stored_features.sql")
 _ANNOTATED: Final = Path(__file__).with_name("annotated_features.sql")
 
@@ -262,7 +263,8 @@ def _add_stored_columns(revision: Revision, features: "pa.Table", properties: "M
             value, other = quote_identifier(f"property {name}"), stored.pop(name.lower(), None)
             if other is not None:
                 pair = (value, f"stored.{quote_identifier(other)}")
-                is_same = given[f"property {name}"] == kinds[other]
+                types = {given[f"property {name}"], kinds[other]}
+                is_same = len(types) == 1 or types <= _NUMBERS
                 value = f"coalesce({', '.join(pair if is_same else [f'{text}::VARCHAR' for text in pair])})"
             selected.append(f"{value} AS {quote_identifier(name)}")
         selected += [f"stored.{quote_identifier(name)} AS {quote_identifier(name)}" for name in stored.values()]

@@ -1,0 +1,1 @@
+"""Annotations in pixel coordinates as features."""
