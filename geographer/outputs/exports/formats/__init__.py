@@ -19,6 +19,7 @@ FORMATS: Final = {
     "label-studio": ("LabelStudioExporter", "Label Studio: images, tasks with the features, and the configuration."),
     "cvat": ("CvatExporter", "CVAT: images, and the features as CVAT for images 1.1."),
     "folder": ("FolderExporter", "GeoTIFFs in folders with a GeoParquet index: torchgeo, TerraTorch."),
+    "rslearn": ("RslearnExporter", "rslearn: a window for each sample, with image, labels and objects as layers."),
     "webdataset": ("WebdatasetExporter", "WebDataset: tar files of samples for each subset."),
     "huggingface": ("HuggingfaceExporter", "Hugging Face datasets: Parquet files with GeoTIFFs, and a card."),
     "zarr": ("ZarrExporter", "Zarr 3: an array of images and one of each label for each subset."),
