@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from geographer.base.band_names import find_band
 from geographer.base.errors import CorruptError, UsageError, quote_names
 from geographer.rasters.nodata import read_nodata
-from geographer.rasters.read import NO_SIDECARS, open_raster, translate_read_errors
+from geographer.rasters.open_chips import ignore_sidecars, open_chip
+from geographer.rasters.read import open_raster, translate_read_errors
 
 _EXACT_IN_FLOAT32: Final = frozenset({"uint8", "int8", "uint16", "int16", "float32"})
 _WIDE_INTEGERS: Final = frozenset({"int64", "uint64"})
@@ -84,9 +82,10 @@ class OpenChips:
 
         Raises:
             NotFoundError, CorruptError: the file does not exist, or is damaged.
-            UsageError: it has no such band.
+            UsageError: it has no such band, or `dtype` is of integers and does not hold all of its pixel values.
         """
         raster = self._open_file(file)
+        _require_dtype(raster, dtype)
         with translate_read_errors(file.path):
             numbers = [*raster.indexes] if bands is None else find_band_numbers(raster, bands)
             mask_flags = raster.mask_flag_enums[numbers[0] - 1] if with_valid else [MaskFlags.all_valid]
@@ -116,7 +115,7 @@ class OpenChips:
         files = self._files.list_own()
         raster = files.get(file.content)
         if raster is None:
-            raster = _open_chip(file)
+            raster = _open_file(file)
             files[file.content] = raster
             if len(files) > self._limit:
                 files.popitem(last=False)[1].close()
@@ -145,23 +144,19 @@ _inherited_files: list[OrderedDict[str, DatasetReader]] = []
 thread of the other process held."""
 
 
-class _ChipReader(DatasetReader):  # type: ignore[misc]
-    """A raster whose CRS is not read: the dataset knows it, and parsing it takes longer than the rest of opening."""
-
-    def read_crs(self) -> None:
-        """Return no CRS."""
-
-
-def _open_chip(file: ChipPath) -> DatasetReader:
-    """Open a file; a GeoTIFF without a look at the folder, which may have very many files."""
+def _open_file(file: ChipPath) -> DatasetReader:
     if file.with_sidecars:
         return open_raster(Path(file.path))
-    try:
-        with rasterio.Env(**NO_SIDECARS), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return _ChipReader(file.path, driver="GTiff", sharing=False)
-    except RasterioError:
-        return open_raster(Path(file.path), with_sidecars=False)  # which says what is wrong, or is no GeoTIFF
+    with ignore_sidecars():
+        return open_chip(file.path)
+
+
+def _require_dtype(raster: DatasetReader, dtype: str) -> None:
+    stored = raster.dtypes[0]
+    if np.dtype(dtype).kind != "f" and not np.can_cast(stored, dtype):
+        raise UsageError(
+            f"raster '{raster.name}' has {stored} pixels, which do not fit {dtype}. Choose a larger dtype."
+        )
 
 
 def find_band_numbers(raster: DatasetReader, bands: Sequence[int | str]) -> list[int]:

@@ -160,6 +160,10 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         with _seed_generators(self._make_seed(number)):
             return self.options.transforms(sample)
 
+    def __iter__(self) -> Iterator[Sample]:
+        """Iterate over the samples, in order of id."""
+        return (self[number] for number in range(len(self)))
+
     def set_epoch(self, epoch: int) -> None:
         """Set the number of the epoch, on which random transforms depend if the options have a seed.
 

@@ -16,7 +16,7 @@ import pytest
 import rasterio
 import torch
 
-from geographer import CorruptError, Dataset, NotFoundError, UsageError
+from geographer import CorruptError, NotFoundError, UsageError
 from geographer.rasters.read_chips import ChipPath, OpenChips
 from geographer.torch import ChipDataset
 from geographer.torch.targets import ClassCodes
@@ -42,7 +42,7 @@ def read_by_hand(path: str) -> np.ndarray:
 
 
 def list_samples(folders: TrainingFolders, **selection: Any) -> list[dict[str, Any]]:
-    return Dataset.open(folders.root).samples(**selection).to_pylist()
+    return folders.dataset.samples(**selection).to_pylist()
 
 
 def assert_equal_samples(first: ChipDataset, second: ChipDataset) -> None:
@@ -64,7 +64,7 @@ def assert_equal_samples(first: ChipDataset, second: ChipDataset) -> None:
     ],
 )
 def test_samples_have_keys_and_dtypes_of_torchgeo(folders, labels, shapes):
-    chips = ChipDataset(folders.root, split="split", labels=labels, ids=False)
+    chips = ChipDataset(folders.dataset, split="split", labels=labels, ids=False)
     number = [*chips.raster_ids].index("chips/scene_c0_r0")
     sample = chips[number]
     expected = {"image": (BANDS, SIZE, SIZE), **shapes, "bounds": (9,), "transform": (9,)}
@@ -74,7 +74,7 @@ def test_samples_have_keys_and_dtypes_of_torchgeo(folders, labels, shapes):
 
 
 def test_images_and_masks_equal_rasterio(folders):
-    chips = ChipDataset(folders.root, **SPLIT_OF_ALL, fill=None)
+    chips = ChipDataset(folders.dataset, **SPLIT_OF_ALL, fill=None)
     rows = list_samples(folders, split="split")
     assert [*chips.raster_ids] == [row["raster_id"] for row in rows]
     for sample, row in zip(chips, rows, strict=False):
@@ -86,7 +86,7 @@ def test_images_and_masks_equal_rasterio(folders):
 
 
 def test_bounds_and_transform_are_those_of_the_file(folders):
-    chips = ChipDataset(folders.root, **SPLIT_OF_ALL, coordinates=torch.float64, crs=True)
+    chips = ChipDataset(folders.dataset, **SPLIT_OF_ALL, coordinates=torch.float64, crs=True)
     with rasterio.open(list_samples(folders, split="split")[5]["path"]) as raster:
         bounds, transform = raster.bounds, [*raster.transform]
     sample = chips[5]
@@ -101,8 +101,8 @@ def test_bounds_and_transform_are_those_of_the_file(folders):
 
 def test_bands_in_any_order_are_scaled_and_filled(folders):
     mean, std = (3.0, 5.0), (2.0, 4.0)
-    options = {"bands": ["nir", 1], "scale": "file", "mean": mean, "std": std, "fill": -7.0, "valid": True}
-    chips = ChipDataset(folders.root, **SPLIT_OF_ALL, **options)
+    options: dict[str, Any] = {"bands": ["nir", 1], "scale": "file", "mean": mean, "std": std, "fill": -7.0, "valid": True}
+    chips = ChipDataset(folders.dataset, **SPLIT_OF_ALL, **options)
     n_filled = 0
     for sample, row in zip(chips, list_samples(folders, split="split"), strict=False):
         stored = read_by_hand(row["path"])[[2, 0]].astype(np.float64)
@@ -116,18 +116,18 @@ def test_bands_in_any_order_are_scaled_and_filled(folders):
 
 
 def test_integer_pixels_keep_their_dtype(folders):
-    chips = ChipDataset(folders.root, **SPLIT_OF_ALL, dtype=torch.uint16, bands=2, fill=None)
+    chips = ChipDataset(folders.dataset, **SPLIT_OF_ALL, dtype=torch.uint16, bands=2, fill=None)
     sample, row = chips[0], list_samples(folders, split="split")[0]
     assert sample["image"].dtype == torch.uint16
     np.testing.assert_array_equal(sample["image"].numpy()[0], read_by_hand(row["path"])[1])
-    halved = ChipDataset(folders.root, **SPLIT_OF_ALL, dtype=torch.bfloat16, scale=0.5)[0]["image"]
+    halved = ChipDataset(folders.dataset, **SPLIT_OF_ALL, dtype=torch.bfloat16, scale=0.5)[0]["image"]
     assert halved.dtype == torch.bfloat16
     with pytest.raises(UsageError, match="uint16 pixels, which do not fit uint8"):
-        ChipDataset(folders.root, **SPLIT_OF_ALL, dtype=torch.uint8)
+        ChipDataset(folders.dataset, **SPLIT_OF_ALL, dtype=torch.uint8)
 
 
 def test_instances_and_boxes_equal_the_files(folders):
-    dataset = Dataset.open(folders.root)
+    dataset = folders.dataset
     rows = list_samples(folders, split="split")
     instances = ChipDataset(dataset, split="split", labels="instances")
     boxes = ChipDataset(dataset, split="split", labels="boxes")
@@ -161,7 +161,7 @@ def test_instances_and_boxes_equal_the_files(folders):
 
 @pytest.mark.parametrize(("label", "dtype"), [("classes", torch.int64), ("soft", torch.float32)])
 def test_labels_with_a_band_for_each_class(folders, label, dtype):
-    chips = ChipDataset(folders.root, split="split", labels=label)
+    chips = ChipDataset(folders.dataset, split="split", labels=label)
     for sample, row in zip(chips, list_samples(folders, split="split"), strict=False):
         assert sample["mask"].dtype == dtype
         np.testing.assert_array_equal(sample["mask"].numpy(), read_by_hand(row[f"label_{label}"]))
@@ -169,32 +169,32 @@ def test_labels_with_a_band_for_each_class(folders, label, dtype):
 
 def test_class_of_the_chip_without_labels(folders):
     rows = list_samples(folders, collection="around", labels=[])
-    stored = ChipDataset(folders.root, collection="around")
-    indices = ChipDataset(folders.root, collection="around", class_values="indices")
+    stored = ChipDataset(folders.dataset, collection="around")
+    indices = ChipDataset(folders.dataset, collection="around", class_values="indices")
     assert [sample["label"].item() for sample in stored] == [CLASSES[row["class"]] for row in rows]
     assert [sample["feature_id"] for sample in stored] == [row["feature_id"] for row in rows]
     assert indices.class_names == [*CLASSES]
     assert [indices.class_names[sample["label"]] for sample in indices] == [row["class"] for row in rows]
     with pytest.raises(UsageError, match="4 of 16 rasters show several classes"):
-        ChipDataset(folders.root, split="split", labels=[], class_label=True)
-    assert "label" not in ChipDataset(folders.root, split="split", labels=[], class_label=False)[0]
+        ChipDataset(folders.dataset, split="split", labels=[], class_label=True)
+    assert "label" not in ChipDataset(folders.dataset, split="split", labels=[], class_label=False)[0]
 
 
 def test_ignored_pixels_and_indices(folders):
     rows = list_samples(folders, split="split")
     stored = np.stack([read_by_hand(row["label_mask"])[0].astype(np.int64) for row in rows])
     assert (stored == IGNORE).any()
-    moved = ChipDataset(folders.root, **SPLIT_OF_ALL, ignore_index=-1)
+    moved = ChipDataset(folders.dataset, **SPLIT_OF_ALL, ignore_index=-1)
     assert moved.ignore_index == -1
     np.testing.assert_array_equal(
         np.stack([sample["mask"].numpy() for sample in moved]), np.where(stored == IGNORE, -1, stored)
     )
     with pytest.raises(UsageError, match="ignore_index 2 stands for class 'quarry'"):
-        ChipDataset(folders.root, **SPLIT_OF_ALL, ignore_index=2)
+        ChipDataset(folders.dataset, **SPLIT_OF_ALL, ignore_index=2)
 
 
 def test_indices_have_no_gaps_and_reject_other_values(folders):
-    index = ChipDataset(folders.root, **SPLIT_OF_ALL).index._replace(classes={"pond": 1, "wood": 3})
+    index = ChipDataset(folders.dataset, **SPLIT_OF_ALL).index._replace(classes={"pond": 1, "wood": 3})
     codes = ClassCodes(index, "indices", None)
     assert (codes.names, codes.ignore_index) == (["background", "pond", "wood"], IGNORE)
     np.testing.assert_array_equal(codes.convert_values(np.array([[0, 1], [3, IGNORE]]), "a"), [[0, 1], [2, IGNORE]])
@@ -212,7 +212,7 @@ def test_release_gives_equal_samples(folders, tmp_path):
         {"split": "split", "labels": "instances"},
         {"collection": "around"},
     ):
-        chips = ChipDataset(folders.root, at="v1", **selection)
+        chips = ChipDataset(folders.dataset, at="v1", **selection)
         released = ChipDataset.from_release(folders.checkout, **selection)
         assert_equal_samples(chips, released)
         np.testing.assert_array_equal(chips.components, released.components)
@@ -262,15 +262,16 @@ def test_older_release_has_no_facts_for_training(folders, tmp_path):
 )
 def test_invalid_arguments_are_named(folders, arguments, error, message):
     with pytest.raises(error, match=message):
-        ChipDataset(folders.root, **{**SPLIT_OF_ALL, **arguments})
+        ChipDataset(folders.dataset, **{**SPLIT_OF_ALL, **arguments})
 
 
 def test_folders_that_are_no_datasets(tmp_path):
-    for function, error in ((ChipDataset, NotFoundError), (ChipDataset.from_release, NotFoundError)):
-        with pytest.raises(error):
-            function(tmp_path)
+    open_chips: Any
+    for open_chips in (ChipDataset, ChipDataset.from_release):
+        with pytest.raises(NotFoundError):
+            open_chips(tmp_path)
         with pytest.raises(UsageError, match="invalid dataset 7"):
-            function(7)
+            open_chips(7)
 
 
 def test_altered_file_is_found_at_the_start(folders, tmp_path):
@@ -331,7 +332,7 @@ def test_text_column_keeps_texts():
 
 
 def test_index_out_of_range_ends_iteration(folders):
-    chips = ChipDataset(folders.root, **SPLIT_OF_ALL)
+    chips = ChipDataset(folders.dataset, **SPLIT_OF_ALL)
     assert len([*chips]) == 16
     assert chips[-1]["raster_id"] == chips.raster_ids[15]
     assert "ChipDataset of 16 chips: image, mask" in repr(chips)

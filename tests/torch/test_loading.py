@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, default_collate
 
-from geographer import Dataset, UsageError
+from geographer import UsageError
 from geographer.torch import ChipDataset, ClassBalancedSampler, ComponentBalancedSampler, collate_chips
 from geographer.torch.samplers import BalancedSampler
 from tests.torch.random_transform import add_noise
@@ -37,7 +37,7 @@ def assert_equal_batches(first: list[dict[str, Any]], second: list[dict[str, Any
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_batches_are_equal_in_any_number_of_processes(folders, method):
-    chips = ChipDataset(folders.root, **SELECTION, transforms=add_noise, seed=5)
+    chips = ChipDataset(folders.dataset, **SELECTION, transforms=add_noise, seed=5)
     chips.set_epoch(3)
     expected = load_batches(chips)  # opens the files, which forked processes must not use
     batches = load_batches(chips, num_workers=2, multiprocessing_context=method)
@@ -49,7 +49,7 @@ def test_batches_are_equal_in_any_number_of_processes(folders, method):
 
 def test_random_transforms_depend_on_seed_epoch_and_index(folders):
     def read_noise(seed: int | None, epoch: int) -> list[list[float]]:
-        chips = ChipDataset(folders.root, **SELECTION, transforms=add_noise, seed=seed)
+        chips = ChipDataset(folders.dataset, **SELECTION, transforms=add_noise, seed=seed)
         chips.set_epoch(epoch)
         torch.manual_seed(0)
         noise = [chips[number]["noise"].tolist() for number in (0, 1)]
@@ -65,7 +65,7 @@ def test_random_transforms_depend_on_seed_epoch_and_index(folders):
 
 
 def test_epoch_reaches_running_workers(folders):
-    chips = ChipDataset(folders.root, **SELECTION, transforms=add_noise, seed=1)
+    chips = ChipDataset(folders.dataset, **SELECTION, transforms=add_noise, seed=1)
     loader = DataLoader(chips, batch_size=16, num_workers=1, persistent_workers=True, collate_fn=collate_chips)
     noise = []
     for epoch in (0, 1, 0):
@@ -76,26 +76,26 @@ def test_epoch_reaches_running_workers(folders):
 
 
 def test_pickled_dataset_gives_equal_samples(folders):
-    chips = ChipDataset(folders.root, **SELECTION)
+    chips = ChipDataset(folders.dataset, **SELECTION)
     copy = pickle.loads(pickle.dumps(chips))
     assert_equal_batches(load_batches(chips), load_batches(copy))
 
 
 def test_collate_lists_what_has_no_common_shape(folders):
-    batch = next(iter(DataLoader(ChipDataset(folders.root, **SELECTION), batch_size=16, collate_fn=collate_chips)))
+    batch = next(iter(DataLoader(ChipDataset(folders.dataset, **SELECTION), batch_size=16, collate_fn=collate_chips)))
     assert batch["image"].shape == (16, BANDS, SIZE, SIZE)
     assert batch["mask"].shape == (16, SIZE, SIZE)
     assert [len(boxes) for boxes in batch["bbox_xyxy"]] == [len(labels) for labels in batch["label"]]
     assert [len(ids) for ids in batch["feature_ids"]] == [len(labels) for labels in batch["label"]]
-    instances = collate_chips([*ChipDataset(folders.root, split="split", labels="instances")])
+    instances = collate_chips([*ChipDataset(folders.dataset, split="split", labels="instances")])
     assert [mask.shape[0] for mask in instances["mask"]] == [len(labels) for labels in instances["label"]]
-    masks = [*ChipDataset(folders.root, split="split", labels="mask")]
+    masks = [*ChipDataset(folders.dataset, split="split", labels="mask")]
     assert_equal_batches([collate_chips(masks)], [default_collate(masks)])
 
 
 def test_sampler_shows_each_class_equally_often(folders):
-    chips = ChipDataset(folders.root, **SELECTION)
-    classes = [row["classes"] for row in Dataset.open(folders.root).samples(split="split").to_pylist()]
+    chips = ChipDataset(folders.dataset, **SELECTION)
+    classes = [row["classes"] for row in folders.dataset.samples(split="split").to_pylist()]
     rare = max(CLASSES, key=lambda name: -sum(name in shown for shown in classes))
     sampler = ClassBalancedSampler(chips, num_samples=400)
     draws = [*sampler]
@@ -109,18 +109,18 @@ def test_sampler_shows_each_class_equally_often(folders):
 
 
 def test_sampler_shows_each_component_equally_often(folders):
-    chips = ChipDataset(folders.root, **SELECTION)
-    components = [row["component"] for row in Dataset.open(folders.root).samples(split="split").to_pylist()]
+    chips = ChipDataset(folders.dataset, **SELECTION)
+    components = [row["component"] for row in folders.dataset.samples(split="split").to_pylist()]
     assert chips.components.tolist() == components
     drawn = Counter(components[number] for number in ComponentBalancedSampler(chips, num_samples=203))
     assert drawn.keys() == {*components}
     assert max(drawn.values()) - min(drawn.values()) == 1
     with pytest.raises(UsageError, match="components of the chips are not known"):
-        ComponentBalancedSampler(ChipDataset(folders.root, collection="around"))
+        ComponentBalancedSampler(ChipDataset(folders.dataset, collection="around"))
 
 
 def test_processes_of_distributed_training_share_the_draws(folders):
-    chips = ChipDataset(folders.root, **SELECTION)
+    chips = ChipDataset(folders.dataset, **SELECTION)
     together = [*ClassBalancedSampler(chips, num_samples=30, seed=2)]
     parts = [[*ClassBalancedSampler(chips, num_samples=30, seed=2, num_replicas=4, rank=rank)] for rank in range(4)]
     assert {len(part) for part in parts} == {8}
@@ -135,7 +135,7 @@ def test_processes_of_distributed_training_share_the_draws(folders):
 def test_model_learns_the_masks(folders):
     torch.manual_seed(1)
     torch.set_num_threads(1)
-    chips = ChipDataset(folders.root, split="split", labels="mask", mean=[30.0] * BANDS, std=[50.0] * BANDS)
+    chips = ChipDataset(folders.dataset, split="split", labels="mask", mean=[30.0] * BANDS, std=[50.0] * BANDS)
     assert chips.ignore_index is not None
     model = torch.nn.Sequential(torch.nn.Conv2d(BANDS, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 1))
     criterion = torch.nn.CrossEntropyLoss(ignore_index=chips.ignore_index)
@@ -155,13 +155,13 @@ def test_data_module_gives_the_subsets(folders):
     from geographer.torch import ChipDataModule  # spawned processes import this file: Lightning would cost them seconds
 
     options: dict[str, Any] = {"labels": "mask", "batch_size": 3, "train_transforms": add_noise}
-    module = ChipDataModule(folders.root, sampler="class", num_samples=40, **options)
+    module = ChipDataModule(folders.dataset, sampler="class", num_samples=40, **options)
     released = ChipDataModule(folders.checkout, **options)
     for stage in ("fit", "test"):
         module.setup(stage)
         released.setup(stage)
     parts = {name: {*chips.raster_ids} for name, chips in module.datasets.items()}
-    rows = Dataset.open(folders.root).samples(split="split").to_pylist()
+    rows = folders.dataset.samples(split="split").to_pylist()
     assert parts == {
         name: {row["raster_id"] for row in rows if row["part"] == name} for name in ("train", "val", "test")
     }
@@ -170,6 +170,6 @@ def test_data_module_gives_the_subsets(folders):
     assert {id for batch in released.train_dataloader() for id in batch["raster_id"]} == parts["train"]
     assert "noise" not in next(iter(module.predict_dataloader()))
     with pytest.raises(UsageError, match="invalid sampler 'classes'"):
-        ChipDataModule(folders.root, sampler="classes")  # type: ignore[arg-type]
+        ChipDataModule(folders.dataset, sampler="classes")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="holds one revision"):
         ChipDataModule(folders.checkout, at="v1").setup("fit")

@@ -26,10 +26,11 @@ OBJECTS = {
 
 
 class TrainingFolders(NamedTuple):
-    """The folder of the dataset, and a checkout of its tag v1."""
+    """The folder of the dataset, a checkout of its tag v1, and the opened dataset."""
 
     root: Path
     checkout: Path
+    dataset: Dataset
 
 
 def make_scene() -> np.ndarray:
@@ -78,4 +79,4 @@ def _describe_bands(path: Path) -> None:
 
 def locate_training_dataset(folder: Path) -> TrainingFolders:
     """Return the folders that `create_training_dataset` filled."""
-    return TrainingFolders(folder / "dataset", folder / "v1")
+    return TrainingFolders(folder / "dataset", folder / "v1", Dataset.open(folder / "dataset"))
