@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ from geographer.storage.workspace.paths import SafeFolder, prepare_export_folder
 
 JOURNAL: Final = ".geographer-export.jsonl"
 """The file that lists what an unfinished export has written: what it is, then a line for each file."""
+
+
+_TEMPORARY: Final = ".geographer-"
+"""What the names of files and folders begin with until they are complete."""
 
 
 class HashedStream:
@@ -137,7 +142,7 @@ class ExportFolder:
         It is not resumed: all of it is written again.
         """
         target = self._locate_file(name)
-        staging = self.path / f".geographer-{name.replace('/', '-')}"
+        staging = self.path / f"{_TEMPORARY}{name.replace('/', '-')}"
         with translate_os_errors(target):
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir()
@@ -206,8 +211,10 @@ class ExportFolder:
     def _read_known_files(self, folder: Path) -> dict[str, str]:
         """Return the files of the earlier export, with the SHA-256 of those that this export may keep, else ''."""
         with translate_os_errors(self.path):
-            names = {path.name for path in self.path.iterdir() if not path.name.startswith(".geographer-")}
+            names = {path.name for path in self.path.iterdir() if not path.name.startswith(_TEMPORARY)}
             journal = self._read_journal()
+            if journal:
+                self._remove_temporary_files()
             has_manifest = (self.path / MANIFEST).is_file()
             earlier = read_manifest(self.path) if has_manifest else None
         if names and not journal and (earlier is None or earlier.invalid_lines):
@@ -216,6 +223,16 @@ class ExportFolder:
         for header, files in journal:
             known |= files if header == self._header else dict.fromkeys(files, "")
         return known
+
+    def _remove_temporary_files(self) -> None:
+        """Remove what a killed run of an export was writing."""
+        for folder, folders, files in os.walk(self.path):
+            for name in [name for name in folders if name.startswith(_TEMPORARY)]:
+                shutil.rmtree(Path(folder, name))
+                folders.remove(name)
+            for name in files:
+                if name.startswith(_TEMPORARY) and name != JOURNAL:
+                    Path(folder, name).unlink()
 
     def _read_journal(self) -> list[tuple[str, dict[str, str]]]:
         """Return the files that each run listed, after what it exported; a line that a crash cut off is left out."""
