@@ -47,18 +47,17 @@ class Distribution(NamedTuple):
     sums: ExactSums
     is_exact: bool
 
-    @property
-    def count(self) -> int:
-        """The number of values."""
+    def sum_counts(self) -> int:
+        """Return the number of values."""
         return int(self.counts.sum())
 
     def compute_mean(self) -> float | None:
         """Return the mean, rounded once; None without values."""
-        return compute_mean(self.count, self.sums)
+        return compute_mean(self.sum_counts(), self.sums)
 
     def compute_standard_deviation(self) -> float | None:
         """Return the standard deviation of the population, rounded once; None without values."""
-        return compute_standard_deviation(self.count, self.sums)
+        return compute_standard_deviation(self.sum_counts(), self.sums)
 
     def compute_percentiles(self, percentiles: Sequence[float]) -> list[float | None]:
         """Return percentiles with linear interpolation between two values, as `numpy.percentile` does by default."""
@@ -84,23 +83,25 @@ class Distribution(NamedTuple):
             with np.errstate(over="ignore", invalid="ignore"):
                 numbers, edges = np.histogram(self.values, bins, limits, weights=self.counts.astype(np.float64))
         except ValueError:
-            return [*limits], [self.count]
+            return [*limits], [self.sum_counts()]
         return edges.tolist(), numbers.astype(np.int64).tolist()
 
     def scale_values(self, scale: float, offset: float) -> Distribution:
         """Return the distribution of value * scale + offset."""
         factor, summand = Fraction(scale), Fraction(offset)
         total, squares = self.sums
-        count = self.count
+        count = self.sum_counts()
         sums = ExactSums(
             factor * total + summand * count,
             factor**2 * squares + 2 * factor * summand * total + summand**2 * count,
         )
-        limits = [None if value is None else value * scale + offset for value in (self.minimum, self.maximum)]
-        step = -1 if scale < 0 else 1
+        minimum, maximum = (None if value is None else value * scale + offset for value in (self.minimum, self.maximum))
+        step = 1
+        if scale < 0:
+            step, minimum, maximum = -1, maximum, minimum
         with np.errstate(over="ignore"):
             values = self.values * scale + offset
-        return Distribution(values[::step], self.counts[::step], *limits[::step], sums, self.is_exact)
+        return Distribution(values[::step], self.counts[::step], minimum, maximum, sums, self.is_exact)
 
 
 def _interpolate(
@@ -220,8 +221,8 @@ class NarrowCounts(ValueCounts):
         order = np.argsort(values, kind="stable")
         values, counts = values[order], self._counts[bits[order]]
         numbers = values.astype(np.float64)
-        limits = (values[0].item(), values[-1].item()) if len(values) else (None, None)
-        return Distribution(numbers, counts, *limits, _sum_narrow(values, numbers, counts), is_exact=True)
+        minimum, maximum = (values[0].item(), values[-1].item()) if len(values) else (None, None)
+        return Distribution(numbers, counts, minimum, maximum, _sum_narrow(values, numbers, counts), is_exact=True)
 
     def to_record(self) -> dict[str, Any]:
         """See `ValueCounts.to_record`."""
@@ -296,7 +297,8 @@ class WideCounts(ValueCounts):
         keys, counts = self._pieces[0]
         values = keys.astype(np.float64)
         if self._has_bins:
-            values = np.clip(_find_middles(keys, self.dtype), *map(float, self._limits))
+            minimum, maximum = map(float, self._limits)
+            values = np.clip(_find_middles(keys, self.dtype), minimum, maximum)
         return Distribution(values, counts, *self._limits, self._sums, not self._has_bins)
 
     def to_record(self) -> dict[str, Any]:
@@ -387,8 +389,10 @@ def _find_bins(values: NDArray[Any]) -> NDArray[np.int64]:
     kind, shift = _find_layout(values.dtype)
     bits = values.astype(kind.replace("u", "f"), copy=False).view(kind)
     sign = bits.dtype.type(1 << 8 * bits.itemsize - 1)
-    ordered = np.where(bits & sign, ~bits, bits | sign)
-    return (ordered >> bits.dtype.type(shift)).astype(np.int64)
+    # All bits of negative floats are inverted, and the sign of others.
+    inverted = (bits.view(kind.replace("u", "i")) >> 8 * bits.itemsize - 1).view(kind) | sign
+    bins: NDArray[np.int64] = ((bits ^ inverted) >> bits.dtype.type(shift)).astype(np.int64)
+    return bins
 
 
 def _find_middles(bins: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[np.float64]:
@@ -401,7 +405,8 @@ def _find_middles(bins: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[np.f
         sign = unsigned(1 << 8 * ordered.itemsize - 1)
         bits = np.where(ordered & sign, ordered ^ sign, ~ordered)
         ends.append(bits.view(kind.replace("u", "f")).astype(np.float64))
-    return ends[0] / 2 + ends[1] / 2
+    middles: NDArray[np.float64] = ends[0] / 2 + ends[1] / 2
+    return middles
 
 
 def _find_layout(dtype: np.dtype[Any]) -> tuple[str, int]:

@@ -84,6 +84,7 @@ COMMANDS: Final = {
     "splits": ("query", "List the part of each split that each raster is assigned to."),
     "components": ("split", "List the groups of rasters that must stay together."),
     "samples": ("samples", "List what to train on: images with labels, ids, subset, classes and grid."),
+    "stats": ("stats", "Compute statistics of samples: bands, pixels by class, objects, for each subset."),
     "export": ("export", "Write samples in the format of a training library."),
     "sql": ("query", "Run a read-only SELECT over the tables of a revision."),
     "checkout": ("checkout", "Restore the files of a revision, byte for byte; only files that differ are written."),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from geographer.outputs.exports.run import ExportResult
     from geographer.outputs.samples.selection import SampleSelection
     from geographer.outputs.samples.training_rows import TrainingRows
+    from geographer.outputs.statistics.results import DatasetStatistics
 
 _LAST_CHANGE: Final = "SELECT max(position) FROM chain_event WHERE kind <> 'dataset_exported'"
 
@@ -99,6 +100,48 @@ class TrainingReader(EvidenceReader):
         selection = make_selection(split, subset, collection, labels)
         with self._unit_of_work.open_revision(self._find_exported_revision(at)) as revision:
             return run_export(self._unit_of_work, revision, exporter_class(**options), selection, Path(to))
+
+    def compute_statistics(
+        self,
+        *,
+        split: str | None = None,
+        subset: str | Sequence[str] | None = None,
+        collection: str | None = None,
+        labels: str | Sequence[str] | None = None,
+        at: RevisionSpec = None,
+        percentiles: float | Sequence[float] | None = None,
+        bins: int = 64,
+        workers: int = 1,
+    ) -> "DatasetStatistics":
+        """Compute statistics of samples, for each subset and for all, in one pass over the files.
+
+        They are: of each band mean, standard deviation (of the population), minimum, maximum, percentiles and a
+        histogram, of valid pixels as stored and, if the files state a scale, of scaled ones; the numbers of valid,
+        nodata and non-finite pixels; the pixels and weights of each class in labels of class values; and the features
+        and objects of each class. Sums are exact. Percentiles are exact for up to 16 bits, and for up to 65,536
+        distinct values; otherwise their relative error is at most 2^-12. The counts are kept in `.geographer`: nothing
+        is read again while the files are the same.
+
+        Args:
+            split, subset, collection, labels: As in `samples`.
+            at: The revision. Default: the head.
+            percentiles: Numbers from 0 to 100. Default: 1, 2, 5, 25, 50, 75, 95, 98, 99.
+            bins: The number of bins of each histogram, from the minimum to the maximum.
+            workers: The number of processes that read files.
+
+        Raises:
+            NotFoundError: there is no such revision, split, part, collection or label, or a file was withdrawn.
+            UsageError: no sample or several selections fit; images have complex pixels or different numbers of bands.
+            CorruptError: a file has other bytes than those recorded.
+            StorageError: the remote that has a file cannot be reached.
+        """
+        from geographer.outputs.samples.selection import make_selection
+        from geographer.outputs.statistics.compute import compute_statistics, make_options
+
+        selection = make_selection(split, subset, collection, labels)
+        options = make_options(percentiles, bins, workers)
+        with self._unit_of_work.open_revision(at) as revision:
+            return compute_statistics(self._unit_of_work, revision, selection, options)
 
     def _find_exported_revision(self, at: RevisionSpec) -> RevisionSpec:
         """Return the revision to export; by default the last one that changed more than the list of exports."""

@@ -22,7 +22,12 @@ class BandSums(NamedTuple):
 
     def add_sums(self, other: "BandSums") -> "BandSums":
         """Return the sums of the pixels of both."""
-        return BandSums(*(own + added for own, added in zip(self, other, strict=True)))
+        return BandSums(
+            self.pixels + other.pixels,
+            self.total + other.total,
+            self.squares + other.squares,
+            self.non_finite + other.non_finite,
+        )
 
     def compute_mean(self) -> float | None:
         """Return the mean; None without pixels."""
@@ -45,7 +50,7 @@ def read_band_sums(path: Path, *, with_sidecars: bool = True) -> list[BandSums]:
     sums = []
     for band in count_images([RasterPath(str(path), with_sidecars)]).bands:
         distribution = band.make_distribution()
-        sums.append(BandSums(distribution.count, *distribution.sums, band.non_finite))
+        sums.append(BandSums(distribution.sum_counts(), *distribution.sums, band.non_finite))
     return sums
 
 

@@ -28,9 +28,8 @@ from geographer import CorruptError, Dataset, NotFoundError, StorageError, Usage
 from geographer.cli import geographer_command
 from geographer.outputs.impact.confusion import count_confusion
 from geographer.outputs.impact.metric_change import ChipSets, decompose_change
-from geographer.rasters import statistics
+from geographer.rasters import pixel_counts, statistics
 from geographer.rasters.class_values import read_class_values
-from geographer.rasters import pixel_counts
 from geographer.rasters.statistics import BandSums, merge_band_sums, read_band_sums
 from tests import REPOSITORY
 from tests.cli.runner import run_command
