@@ -1,6 +1,7 @@
 """Read Label Studio's JSON export: rectangles, polygons, brush masks and keypoints, in percent of the image."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,10 +13,11 @@ from msgspec import UNSET, UnsetType
 from geographer.base.errors import UsageError
 from geographer.operations.add.annotations.brush_runs import decode_brush
 from geographer.operations.add.annotations.shapes import AnnotatedImage, Annotations, ShapeCollector
-from geographer.planning.exported_ids import HOLE_CLASS, read_exported_id
+from geographer.planning.exported_ids import HOLE_CLASS, SHOWN_DIGITS, read_exported_id
 from geographer.rasters.mask_outlines import trace_mask
 
 _TYPES: Final = ("rectanglelabels", "polygonlabels", "brushlabels", "keypointlabels")
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 _PERCENT: Final = 100.0
 _FEATURE: Final = "feature="
 """What the meta text of a region begins with that has the id of a feature."""
@@ -66,6 +68,7 @@ def read_label_studio(path: Path, content: bytes) -> Annotations:
         submitted = [item for item in task.annotations if not item.was_cancelled]
         if not submitted:
             continue
+        result.revision = result.revision or _find_revision(task.data)
         latest = max(submitted, key=lambda item: item.updated_at or "")
         regions = [region for region in latest.result if region.type in _TYPES or _is_shape(region)]
         image = len(result.images)
@@ -98,6 +101,12 @@ def _find_image_name(path: Path, task: str, data: Mapping[str, Any]) -> str:
     if not (names := named or others):
         raise UsageError(f"'{path}': the data of {task} name no image. Its key must be image, img, url or file.")
     return parse_image_url(names[0])
+
+
+def _find_revision(data: Mapping[str, Any]) -> str | None:
+    """Return the start of the digest of the revision that a task was exported from."""
+    revision = data.get("revision")
+    return revision[:SHOWN_DIGITS] if isinstance(revision, str) and _DIGEST.fullmatch(revision) else None
 
 
 def _find_size(regions: Sequence[_Region]) -> tuple[int | None, int | None]:
