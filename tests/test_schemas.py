@@ -29,6 +29,7 @@ from tests.folder_source import FolderSource, add_scene, restore_scene
 from tests.old_library import write_directory
 from tests.sample_history import point_geometry, write_features
 from tests.sample_keys import write_key
+from tests.sample_masks import write_mask
 from tests.sample_team import LONG
 from tests.storage.history.test_segments import require_round_trip
 
@@ -141,6 +142,10 @@ def changed_dataset(sample_history, tmp_path_factory):
     append_unreadable_row(dataset)
     dataset.remove_unreadable()
     dataset.tag("v1", sign=write_key(folder / "key.pem"))
+    dataset.add_labels(
+        write_mask(folder / "a.tif"), label="annotated", collection="source", values={1: "pond", 2: None}
+    )
+    dataset.remove_labels("annotated")
     dataset.rename_recipe("mask", "masks")
     dataset.rename_collection("archive", "shelf")
     dataset.rename_class("quay", "pier")

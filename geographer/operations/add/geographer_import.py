@@ -92,6 +92,7 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
             UsageError: A feature or a raster is invalid, or no class is known.
             CorruptError: A file is damaged.
         """
+        validate_name("label", self.label)
         directory = open_geographer_directory(Path(self.directory))
         existing, names = read_class_values(revision), filter(None, (directory.background, *directory.classes))
         incoming = {name: int(name != directory.background) for name in names}
@@ -109,7 +110,6 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
             properties = {raster_id: text for _, raster_id, text, _ in listed}
             rasters = plan_raster_addition(revision, context.root, addition, properties)
             footprints = _make_footprint_rows(revision, source, context)
-        validate_name("label", self.label)
         labelled = _list_labelled_rasters(rasters.rows, {id: name for name, id, _, on_disk in listed if on_disk})
         labels = plan_geographer_labels(revision, directory, labelled, existing | classes, self.label)
         n_files, warnings = _count_ignored_files(directory, {name for name, *_ in listed})

@@ -281,10 +281,10 @@ def _list_warnings(source: SourceDataset, class_values: dict[str, int], n_labels
 def _list_label_files(source: SourceDataset, settings: Mapping[str, LabelSettings]) -> list[str]:
     """Return a warning about labels that were added as files, and whose class values are other ones here."""
     names = [record.name for record in source.recipes if record.kind == LABEL_FILES and record.name not in settings]
-    text = (
-        f"{quote_names(names)} were added as files, which update cannot make: add them here with geographer add labels"
-    )
-    return [text] if names else []
+    if not names:
+        return []
+    subject = quote_objects("label", names, "was|were")
+    return [f"{subject} added as files, which update cannot make: add them here with geographer add labels"]
 
 
 def _list_removals(revision: Revision, recipes: MergedRecipes, departed_classes: Iterable[str]) -> list[str]:
