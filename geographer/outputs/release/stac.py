@@ -34,7 +34,7 @@ FILE_EXTENSION: Final = f"{_EXTENSIONS}/file/v2.1.0/schema.json"
 PROJECTION_EXTENSION: Final = f"{_EXTENSIONS}/projection/v2.0.0/schema.json"
 VERSION_EXTENSION: Final = f"{_EXTENSIONS}/version/v1.2.0/schema.json"
 _SHA256_MULTIHASH: Final = "1220"
-_GEOTIFF: Final = "image/tiff; application=geotiff"
+GEOTIFF: Final = "image/tiff; application=geotiff"
 
 
 class RasterItem(NamedTuple):
@@ -100,7 +100,7 @@ class _CatalogueWriter:
     def write_collection(self, revision: Revision, item: CollectionFacts, bands: list[str]) -> None:
         import pystac
 
-        extent, links = _Extent(), []
+        extent, links = ItemExtent(), []
         for row in _iter_rasters(revision, item.name, self._facts.previous_position):
             path = f"{item.name}/{name_item(row.raster_id, item.name)}"
             self.write_document(path, self._make_item(row, item, bands))
@@ -139,13 +139,13 @@ class _CatalogueWriter:
             "geographer:datetime_is": "acquired" if row.acquired else "recorded",
             "geographer:splits": {part["split"]: part["part"] for part in row.parts},
         }
-        properties |= _make_projection(row)
+        properties |= make_projection_fields(row)
         if row.licence:
             properties["license"] = _name_licence(row.licence)
         stac_item = pystac.Item(
             row.raster_id,
-            _parse_geometry(row),
-            _make_bbox(row),
+            parse_geometry(row),
+            make_bbox(row),
             row.acquired.replace(tzinfo=UTC) if row.acquired else recorded,
             properties,
             stac_extensions=[FILE_EXTENSION, PROJECTION_EXTENSION, VERSION_EXTENSION],
@@ -172,7 +172,7 @@ class _CatalogueWriter:
         return links
 
 
-class _Extent:
+class ItemExtent:
     """The bounds and times of the items of a collection."""
 
     def __init__(self) -> None:
@@ -180,10 +180,11 @@ class _Extent:
         self._times: list[datetime] = []
 
     def add_raster(self, row: RasterItem) -> None:
+        """Extend the extent by a raster."""
         if row.acquired:
             time = row.acquired.replace(tzinfo=UTC)
             self._times = [min([time, *self._times]), max([time, *self._times])]
-        bbox = _make_bbox(row)
+        bbox = make_bbox(row)
         if bbox is None:
             return
         if bbox[0] > bbox[2]:
@@ -192,6 +193,7 @@ class _Extent:
         self._bounds = [min(old[0], bbox[0]), min(old[1], bbox[1]), max(old[2], bbox[2]), max(old[3], bbox[3])]
 
     def make_extent(self) -> pystac.Extent:
+        """Return the extent; that of the globe without rasters that have bounds."""
         import pystac
 
         times: list[datetime | None] = [*self._times] or [None, None]
@@ -218,7 +220,7 @@ def _iter_rasters(revision: Revision, collection: str, previous: int) -> Iterato
         after = rows[-1].key
 
 
-def _parse_geometry(row: RasterItem) -> dict[str, Any] | None:
+def parse_geometry(row: RasterItem) -> dict[str, Any] | None:
     """Return the footprint as GeoJSON, rounded to a tenth of a millimetre; None if it is not on the globe."""
     if row.geometry is None or row.west is None:
         return None
@@ -231,9 +233,9 @@ def _round_coordinates(value: Any) -> Any:
     return [_round_coordinates(item) for item in value] if isinstance(value, list) else round(value, _DECIMALS)
 
 
-def _make_bbox(row: RasterItem) -> list[float] | None:
+def make_bbox(row: RasterItem) -> list[float] | None:
     """Return west, south, east, north; west is greater than east if the footprint is cut at the antimeridian."""
-    geometry = _parse_geometry(row)
+    geometry = parse_geometry(row)
     if geometry is None or row.west is None or row.south is None or row.east is None or row.north is None:
         return None
     west, east = row.west, row.east
@@ -244,7 +246,7 @@ def _make_bbox(row: RasterItem) -> list[float] | None:
     return [round(value, _DECIMALS) for value in (west, row.south, east, row.north)]
 
 
-def _make_projection(row: RasterItem) -> dict[str, Any]:
+def make_projection_fields(row: RasterItem) -> dict[str, Any]:
     """Return the CRS and the grid: the transform is a, b, c, d, e, f of x = a*column + b*row + c, y alike."""
     fields: dict[str, Any] = {"proj:code": row.crs} if row.crs.startswith("EPSG:") else {"proj:code": None}
     if not row.crs.startswith("EPSG:"):
@@ -262,13 +264,13 @@ def _iter_assets(row: RasterItem, bands: list[str]) -> Iterator[tuple[str, pysta
 
     if row.storage == "dvc" and row.path:
         names = bands if len(bands) == row.bands else [f"band {number}" for number in range(1, (row.bands or 0) + 1)]
-        fields = _make_file_fields(row.size, row.sha256)
-        fields["bands"] = [{"name": name, "data_type": _name_data_type(row.dtype)} for name in names]
-        yield "data", pystac.Asset(f"../../{quote(row.path)}", media_type=_GEOTIFF, roles=["data"], extra_fields=fields)
+        fields = make_file_fields(row.size, row.sha256)
+        fields["bands"] = [{"name": name, "data_type": name_data_type(row.dtype)} for name in names]
+        yield "data", pystac.Asset(f"../../{quote(row.path)}", media_type=GEOTIFF, roles=["data"], extra_fields=fields)
     for label in row.labels:
         is_json = label["path"].endswith(".json")
-        media_type = "application/json" if is_json else _GEOTIFF
-        fields = _make_file_fields(label["size"], label["sha256"])
+        media_type = "application/json" if is_json else GEOTIFF
+        fields = make_file_fields(label["size"], label["sha256"])
         href = f"../../{quote(label['path'])}"
         roles = ["labels"]
         yield f"label-{label['label']}", pystac.Asset(href, media_type=media_type, roles=roles, extra_fields=fields)
@@ -279,11 +281,12 @@ def _name_licence(licence: str) -> str:
     return find_spdx_identifier(licence) or "other"
 
 
-def _make_file_fields(size: int | None, sha256: str | None) -> dict[str, Any]:
+def make_file_fields(size: int | None, sha256: str | None) -> dict[str, Any]:
+    """Return what the file extension says of a file; the checksum is a multihash."""
     return {"file:size": size, "file:checksum": f"{_SHA256_MULTIHASH}{sha256}"}
 
 
-def _name_data_type(dtype: str | None) -> str:
+def name_data_type(dtype: str | None) -> str:
     """Return the data type as STAC names it."""
     known = {"complex64": "cfloat32", "complex128": "cfloat64", "complex_int16": "cint16"}
     return known.get(dtype or "", dtype or "other")

@@ -23,6 +23,7 @@ FORMATS: Final = {
     "webdataset": ("WebdatasetExporter", "WebDataset: tar files of samples for each subset."),
     "huggingface": ("HuggingfaceExporter", "Hugging Face datasets: Parquet files with GeoTIFFs, and a card."),
     "zarr": ("ZarrExporter", "Zarr 3: an array of images and one of each label for each subset."),
+    "stac": ("StacExporter", "STAC: a catalogue of the images and labels, with the label extension."),
     "npy": ("NpyExporter", "Arrays of numpy: one file for each image and mask, channels first or last."),
 }
 """The class of each format, in the module of its name with `_` for `-`, and the first line of its help."""

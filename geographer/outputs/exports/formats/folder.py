@@ -9,7 +9,7 @@ from geographer.base.errors import UsageError, quote_names
 from geographer.base.parameters import Parameter
 from geographer.outputs.exports.export import Export, ExportedSample
 from geographer.outputs.exports.exporter import Exporter
-from geographer.outputs.exports.geotiff import read_image_geotiff
+from geographer.outputs.exports.geotiff import IMAGE_PATH, SUBSET, express_label_paths, locate_image, write_geotiffs
 from geographer.outputs.exports.index import INDEX_LAYOUT, write_index
 from geographer.outputs.exports.terratorch import (
     BandFacts,
@@ -23,13 +23,12 @@ from geographer.rasters.statistics import BandSums, read_band_sums
 
 BACKGROUND: Final = "background"
 """The folder of images that show no feature, for classification."""
-_SUBSET: Final = "coalesce(part, 'all')"
 _CLASS: Final = f"coalesce(main_class, '{BACKGROUND}')"
 _UNCLEAR: Final = f"""
     SELECT raster_id FROM export_sample
     WHERE main_class IS NULL AND len(classes) > 1 OR contains({_CLASS}, '/') OR {_CLASS} IN ('.', '..') ORDER BY number
 """  # noqa: S608
-_CLASSES: Final = f"SELECT DISTINCT {_SUBSET} AS part, {_CLASS} AS class FROM export_sample ORDER BY ALL"  # noqa: S608
+_CLASSES: Final = f"SELECT DISTINCT {SUBSET} AS part, {_CLASS} AS class FROM export_sample ORDER BY ALL"  # noqa: S608
 _SHAPES: Final = "SELECT count(DISTINCT bands) FROM export_sample"
 
 
@@ -75,30 +74,21 @@ for sample in samples[samples.part == "train"].itertuples():
             _require_classes(export)
         else:
             export.require_label_files(masks, "TerraTorch pairs images and masks by their order.")
-        for sample in export.iter_samples():
-            export.folder.write_bytes(self._name_image(sample), read_image_geotiff(sample))
-            for label in export.labels:
-                if label.name in sample.labels:
-                    path = f"labels/{label.name}/{sample.folder}/{sample.stem}{label.suffix}"
-                    export.folder.copy_file(path, sample.labels[label.name])
+        write_geotiffs(export, self._locate_image)
         for part in export.folders:
             names = "".join(f"{name}.tif\n" for name in export.list_stems(part))
             export.folder.write_bytes(f"splits/{part}.txt", names.encode())
         self._write_index(export)
         self._write_configs(export)
 
-    def _name_image(self, sample: ExportedSample) -> str:
+    def _locate_image(self, sample: ExportedSample) -> str:
         if self.task == "segmentation":
-            return f"images/{sample.folder}/{sample.stem}.tif"
+            return locate_image(sample)
         return f"images/{sample.folder}/{sample.main_class or BACKGROUND}/{sample.stem}.tif"
 
     def _write_index(self, export: Export) -> None:
-        folder = _SUBSET if self.task == "segmentation" else f"{_SUBSET} || '/' || {_CLASS}"
-        labels = {
-            label.name: f"'labels/{label.name}/' || {_SUBSET} || '/' || stem || '{label.suffix}'"
-            for label in export.labels
-        }
-        write_index(export, f"'images/' || {folder} || '/' || stem || '.tif'", labels)
+        classified = f"'images/' || {SUBSET} || '/' || {_CLASS} || '/' || stem || '.tif'"
+        write_index(export, IMAGE_PATH if self.task == "segmentation" else classified, express_label_paths(export))
 
     def _write_configs(self, export: Export) -> None:
         """Write TerraTorch's configurations, if the samples have its subsets and one number of bands."""
