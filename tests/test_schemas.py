@@ -82,7 +82,8 @@ def import_datasets(folder, sample_history):
     boxes["annotations"] = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}]
     (folder / "boxes.json").write_text(json.dumps(boxes))
     dataset.import_coco(folder / "boxes.json", collection="source")
-    return dataset.log()[1:]
+    extracted = Dataset.open(sample_history.root).extract_collection("around", folder / "extracted", scm=False)
+    return dataset.log()[1:] + extracted.log()[1:]
 
 
 def apply_patches(folder, sample_history):

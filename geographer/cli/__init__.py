@@ -87,6 +87,7 @@ COMMANDS: Final = {
     "stats": ("stats", "Compute statistics of samples: bands, pixels by class, objects, for each subset."),
     "export": ("export", "Write samples in the format of a training library."),
     "sql": ("query", "Run a read-only SELECT over the tables of a revision."),
+    "extract": ("extract", "Make a new dataset of one collection, with what its rasters show, in the folder DIR."),
     "checkout": ("checkout", "Restore the files of a revision, byte for byte; only files that differ are written."),
     "clone": ("share", "Make a copy of a published dataset, with its history, in the new folder DIR."),
     "push": ("share", "Publish the head with its history and files on a remote."),

@@ -138,6 +138,46 @@ class Dataset(BranchingDataset):
         dataset._unit_of_work.write_history()
         return dataset
 
+    def extract_collection(
+        self,
+        collection: str,
+        to: str | Path,
+        *,
+        at: RevisionSpec = None,
+        scm: bool = True,
+        message: str = "",
+        author: str | None = None,
+        command: str = "",
+    ) -> "Dataset":
+        """Make a new dataset of a collection of this one, with what its rasters show; this one does not change.
+
+        The new dataset has the rasters of the collection, which have no parents there, the features that they contain
+        or intersect, all classes with their values, the labels of the collection that are up to date, the recipes that
+        label and split it, the assignments of its splits, and the attributes. Its log records this dataset's id, the
+        revision and its digests. `import_dataset(..., collection=...)` brings later changes over.
+
+        Args:
+            collection: The name of the collection, such as that of a cut.
+            to: The folder of the new dataset; created if missing.
+            at: The revision; None: the head.
+            scm: Use Git if the folder lies in a Git repository.
+            message: The reason; the new log keeps it.
+            author: The author. Default: Git's or the system's user name.
+            command: The command line that the new log records.
+
+        Raises:
+            NotFoundError: there is no such revision or collection.
+            ConflictError: the folder contains a dataset or files of one, or a file of the revision was withdrawn.
+            CorruptError: a file is missing or altered.
+        """
+        from geographer.dataset.extract import extract_collection
+
+        def create(path: Path, request: CreateDataset) -> "Dataset":
+            return Dataset.create_dataset(path, request, scm=scm, command=command)
+
+        options = {"at": at, "message": message, "author": author}
+        return extract_collection(self, collection, Path(to), create, **options)
+
     def run(self, request: Request) -> ChangeResult:
         """Run a request: record what it changes as one event."""
         return self._unit_of_work.run_request(request)

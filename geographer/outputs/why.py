@@ -355,7 +355,7 @@ class _Explainer:
             product = {name: properties[name] for name in _PRODUCT_FACTS if name in properties}
             search = searches[index] if isinstance(index, int) and 0 <= index < len(searches) else None
             return {"recipe": recipe.get("name"), **product, "found_by": search}
-        if event["kind"] == "dataset_imported":
+        if event["kind"] in ("dataset_imported", "collection_imported"):
             history = payload.get("history") or {}
             return {
                 "dataset": request.get("path"),

@@ -22,6 +22,7 @@ _ROOT_SENTENCES: Final = {
     "features_synced": "was added by a sync",
     "annotations_imported": "was added from annotations",
     "dataset_imported": "was imported from another dataset",
+    "collection_imported": "was imported from a collection of another dataset",
     "geographer_imported": "was imported from a directory of GeoGrapher 1.0",
     "patch_applied": "was added by a patch",
     "command_run": "was made by a command",

@@ -8,12 +8,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from geographer.operations.import_dataset.events import DatasetImported
+from geographer.operations.import_dataset.events import CollectionImported, DatasetImported
 from geographer.storage.queries.revision import Revision
 
 _IMPORTS: Final = (
     "SELECT position, payload->>'$.history.digest', payload->>'$.request' FROM chain_event "
-    "WHERE kind = $kind AND position <= getvariable('position')"
+    "WHERE kind IN ($kind, $collection_kind) AND position <= getvariable('position')"
 )
 
 
@@ -25,29 +25,32 @@ class MergeBase(NamedTuple):
 
 
 class RecordedImport(NamedTuple):
-    """An import in a log: its position, the digest of the imported revision, and how ids and names were changed."""
+    """An import in a log: its position, the digest of the imported revision, and what was imported by which names."""
 
     position: int
     digest: str
     prefix: str
     rename: Mapping[str, str]
+    collection: str | None
 
 
-def find_merge_base(ours: Revision, theirs: Revision, prefix: str, rename: Mapping[str, str]) -> MergeBase | None:
+def find_merge_base(
+    ours: Revision, theirs: Revision, prefix: str, rename: Mapping[str, str], collection: str | None = None
+) -> MergeBase | None:
     """Return the last common revision whose objects have the ids and names that an import gives them; None without one.
 
-    An import with another prefix or other names made other objects, so it does not count.
+    An import with another prefix, other names or another collection made other objects, so it does not count.
     """
     our_positions, their_positions = _read_positions(ours), _read_positions(theirs)
     bases = {
         (their_positions[item.digest], item.position): MergeBase(their_positions[item.digest], is_ours=False)
         for item in _iter_imports(ours)
-        if item.digest in their_positions and (item.prefix, item.rename) == (prefix, dict(rename))
+        if item.digest in their_positions and item[2:] == (prefix, dict(rename), collection)
     }
-    if not prefix:
+    if not prefix and collection is None:
         # The first events are equal up to the position where the histories part.
         shared = len(our_positions.keys() & their_positions.keys())
-        imported = {item.position: item for item in _iter_imports(theirs) if not item.prefix and not item.rename}
+        imported = {item.position: item for item in _iter_imports(theirs) if item[2:] == ("", {}, None)}
         known = {position: our_positions.get(item.digest, 0) for position, item in imported.items()} | {shared: shared}
         bases |= {(position, here): MergeBase(here, is_ours=True) for position, here in known.items() if here}
     return bases[max(bases)] if bases else None
@@ -59,6 +62,7 @@ def _read_positions(revision: Revision) -> dict[str, int]:
 
 
 def _iter_imports(revision: Revision) -> Iterator[RecordedImport]:
-    for position, digest, request in revision.fetch_rows(_IMPORTS, {"kind": DatasetImported.kind}):
+    kinds = {"kind": DatasetImported.kind, "collection_kind": CollectionImported.kind}
+    for position, digest, request in revision.fetch_rows(_IMPORTS, kinds):
         options = json.loads(request)
-        yield RecordedImport(position, digest, options["prefix"], options["rename"])
+        yield RecordedImport(position, digest, options["prefix"], options["rename"], options.get("collection"))

@@ -68,3 +68,15 @@ class DatasetImported(ImportEvent, kw_only=True, frozen=True):
     def is_empty(self) -> bool:
         """See `EventPayload.is_empty`."""
         return not self.recipes
+
+
+class CollectionImported(DatasetImported, kw_only=True, frozen=True):
+    """A collection of another dataset was imported, with what its rasters show; `dataset` is that dataset's id.
+
+    `splits` counts the splits whose assignments came along, because no raster was here before.
+    """
+
+    kind: ClassVar[str] = "collection_imported"
+
+    dataset: Digest
+    splits: Annotated[Count, Counted("split assignment")]

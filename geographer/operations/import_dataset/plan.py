@@ -13,7 +13,7 @@ from msgspec import UNSET
 from geographer.base.atomic_files import check_file
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, UsageError, quote_names, quote_objects
 from geographer.base.values import Checksums, validate_name
-from geographer.operations.import_dataset.events import DatasetImported
+from geographer.operations.import_dataset.events import CollectionImported, DatasetImported
 from geographer.operations.import_dataset.merged_objects import (
     SUBJECTS,
     Subject,
@@ -83,10 +83,15 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
     wanted = {name: value for name, value in source.classes.items() if name not in removed_classes}
     conflict = "the datasets. Rename it in one of them, then import again."
     new_classes = number_classes(existing_classes, wanted, conflict)
+    if request.collection is not None and not existing_classes:
+        new_classes = wanted  # Labels can come along only if values stay.
     class_values = existing_classes | new_classes
     settings = _select_compatible_settings(source, class_values)
+    if request.collection is not None:
+        settings = _omit_nearby_labels(source, settings)
     removed_recipes = {"removed_recipes": recipes.removed_here}
     names = {"new_recipes": [record.name for record in recipes.imported], **removed_recipes}
+    has_rasters = bool(revision.fetch_rows("SELECT 1 FROM current_raster LIMIT 1"))
     with ExitStack() as staged:
         references = record_source_references(revision, root, source)
         stage_merged_objects(revision, source, references, request, recipes.removed_here, staged)
@@ -105,10 +110,14 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
             "label_object_change": _select_label_objects(revision),
             "recipe_input": revision.fetch_arrow((_FOLDER / "incoming_inputs.sql").read_text(), names),
         }
+        if request.collection is not None and not has_rasters:
+            tables["split_change"] = _select_splits(revision, names["new_recipes"])
         files, used_roots = _list_files(revision), _list_used_roots(revision)
         n_omitted_labels = revision.fetch_value(_COUNT_OMITTED, removed_recipes)
         counts = _count_statuses(revision)
-        warnings = _list_warnings(source, class_values, n_omitted_labels, counts["orphan"])
+        splits = {*tables["split_change"]["split"].to_pylist()} if "split_change" in tables else set()
+        n_omitted_splits = source.splits - len(splits)
+        warnings = _list_warnings(source, class_values, n_omitted_labels, counts["orphan"], n_omitted_splits)
         warnings += _list_label_files(source, settings) + _list_removals(revision, recipes, departed_classes)
     forms = {request.rename_name(name): msgspec.to_builtins(form) for name, form in settings.items()}
     contested, is_theirs = counts["different"] + counts["disputed"], request.on_equal_id == "theirs"
@@ -128,9 +137,11 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
         replaced_by_theirs=counts["changed"] + (contested if is_theirs else 0),
         left_out_chips=counts["orphan"],
         left_out_labels=n_omitted_labels,
-        left_out_splits=source.splits,
+        left_out_splits=n_omitted_splits,
         warnings=warnings,
     )
+    if request.collection is not None:
+        event = CollectionImported(**msgspec.structs.asdict(event), dataset=source.dataset, splits=len(splits))
     new_roots = {name: folder for name, folder in references.new_roots.items() if name in used_roots}
     rows = _join_rows(tables, removal_rows)
     return ReferenceChange(event, rows, _locate_files(store, files), new_roots=new_roots)
@@ -158,6 +169,12 @@ def _select_compatible_settings(source: SourceDataset, class_values: dict[str, i
         for name, settings in source.label_settings.items()
         if settings.bands is UNSET and (settings.dtype is UNSET or fits_byte)
     }
+
+
+def _omit_nearby_labels(source: SourceDataset, settings: dict[str, LabelSettings]) -> dict[str, LabelSettings]:
+    """Return the settings without those of labels whose line width may draw features that no raster shows."""
+    with_width = {recipe.name for recipe in source.recipes if recipe.parameters.get("width") is not None}
+    return {name: value for name, value in settings.items() if name not in with_width}
 
 
 def _require_classes(revision: Revision, class_values: Mapping[str, int]) -> None:
@@ -240,6 +257,11 @@ def _select_label_objects(revision: Revision) -> pa.Table:
     )
 
 
+def _select_splits(revision: Revision, recipes: list[str]) -> pa.Table:
+    """Return the assignments of the source splits that `recipes` of this dataset go on with."""
+    return revision.fetch_arrow((_FOLDER / "incoming_splits.sql").read_text(), {"new_recipes": recipes})
+
+
 def _list_files(revision: Revision) -> list[SourceFile]:
     columns = "raster_id, source_path, size, md5, sha256"
     query = f"SELECT {columns} FROM incoming_raster WHERE is_imported AND storage = 'dvc'"  # noqa: S608
@@ -263,14 +285,16 @@ def _count_statuses(revision: Revision) -> Counter[str]:
     return Counter(dict(revision.fetch_rows(query)))
 
 
-def _list_warnings(source: SourceDataset, class_values: dict[str, int], n_labels: int, n_chips: int) -> list[str]:
+def _list_warnings(
+    source: SourceDataset, class_values: dict[str, int], n_labels: int, n_chips: int, n_splits: int
+) -> list[str]:
     warnings = []
     if n_labels:
         reason = "class values differ"
         if source.classes.items() <= class_values.items():
             reason = "they are outdated there, show features of this dataset, or would differ here"
         warnings.append(f"labels not imported: {n_labels:,} ({reason}). Make them with: geographer update")
-    if source.splits:
+    if n_splits:
         warnings.append("splits not imported, because merged splits could leak. Assign again with: geographer update")
     if n_chips:
         reason = "the rasters that they were cut from are kept as they are here"
@@ -322,7 +346,7 @@ def _locate_files(store: Store, files: Sequence[SourceFile]) -> list[tuple[Path,
             f"files of {quote_objects('raster', rasters)} are missing or altered in '{store.root}'. Restore them: see "
             "geographer verify in that dataset."
         )
-    return [(in_workspace.get(sums.md5, store.cache_path(sums.md5)), sums) for _, _, sums in files]
+    return [(in_workspace.get(sums.md5) or store.find_object(sums.md5), sums) for _, _, sums in files]
 
 
 def _check_names(source: SourceDataset, request: "ImportDataset") -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from geographer.operations.import_dataset.common_history import MergeBase
 from geographer.operations.import_dataset.events import SourceHead, SourceHistory
 from geographer.planning.class_values import read_class_values
+from geographer.planning.label_files import LABEL_FILES
 from geographer.planning.recipe import RECIPE_CLASSES, list_recipe_records
 from geographer.planning.up_to_date_labels import LabelSettings, find_up_to_date_labels
 from geographer.planning.user_columns import ObjectColumns
@@ -22,7 +23,16 @@ from geographer.storage.queries.renamings import stage_renamings
 from geographer.storage.queries.revision import Revision
 
 _SOURCE_ROWS: Final = Path(__file__).with_name("source_rows.sql")
-_VIEWS: Final = ("source_feature", "source_raster", "source_removal", "source_label", "source_object", "source_input")
+_VIEWS: Final = (
+    "source_feature",
+    "source_raster",
+    "source_removal",
+    "source_label",
+    "source_object",
+    "source_input",
+    "source_split",
+)
+_LABELS_OF_COLLECTION: Final = "SELECT DISTINCT label FROM current_label SEMI JOIN wanted_raster USING (raster_id)"
 
 
 class BaseContent(NamedTuple):
@@ -56,6 +66,7 @@ class SourceDataset:
         columns: User columns with types.
         history: The imported revision and the head of the log, for the event's payload.
         base: What the last common revision holds.
+        dataset: The digest of its first event, which identifies it.
     """
 
     root: Path
@@ -67,6 +78,7 @@ class SourceDataset:
     columns: ObjectColumns
     history: SourceHistory
     base: BaseContent
+    dataset: str
 
     def list_collections(self) -> set[str]:
         """Return the collections of rasters, without the catalogue."""
@@ -79,27 +91,34 @@ def is_cut(recipe: RecipeRecord) -> bool:
 
 
 def read_source_dataset(
-    revision: Revision, root: Path, requested: str | int | None, ours: Revision, base: MergeBase | None
+    revision: Revision,
+    root: Path,
+    requested: str | int | None,
+    ours: Revision,
+    base: MergeBase | None,
+    collection: str | None = None,
 ) -> SourceDataset:
     """Read the dataset in `root` at an opened revision; the history records which revision was `requested`.
 
-    `base` is the last common revision of this dataset, opened as `ours`, and the source dataset.
+    `base` is the last common revision of this dataset, opened as `ours`, and the source dataset. With a `collection`,
+    only what belongs to it is read: its rasters, the features that they show, its labels, and the recipes that read it.
     """
+    revision.connection.execute("SET VARIABLE source_collection = $name::VARCHAR", {"name": collection})
     up_to_date = find_up_to_date_labels(revision)
     stage_remembered_removals(revision)
     stage_renamings(revision)
     with register_table(revision.connection, "up_to_date_label", up_to_date.labels):
         run_script(revision.connection, _SOURCE_ROWS.read_text())
         tables = {view: revision.fetch_arrow(f"FROM {view}") for view in _VIEWS}
-        base_content = _read_base(base, ours, revision) if base else BaseContent()
+        base_content = _read_base(base, ours, revision, collection) if base else BaseContent()
     head = read_head(revision.connection)
     return SourceDataset(
         root=root,
         classes=read_class_values(revision),
-        recipes=list_recipe_records(revision),
+        recipes=_list_recipes(revision, collection),
         tables={**tables, "source_object_order": up_to_date.object_order},
         label_settings=up_to_date.settings,
-        splits=revision.fetch_value("SELECT count(DISTINCT split) FROM current_split"),
+        splits=revision.fetch_value("SELECT count(DISTINCT split) FROM source_split"),
         columns=ObjectColumns(revision.list_user_columns("feature"), revision.list_user_columns("raster")),
         history=SourceHistory(
             revision=None if requested is None else str(requested),
@@ -110,15 +129,32 @@ def read_source_dataset(
             head=SourceHead(head.position, head.digest),
         ),
         base=base_content,
+        dataset=read_event(revision.connection, 1).digest,
     )
 
 
-def _read_base(base: MergeBase, ours: Revision, theirs: Revision) -> BaseContent:
+def _list_recipes(revision: Revision, collection: str | None) -> list[RecipeRecord]:
+    """Return the recipes, or those that label or split a collection: others read what is not in it.
+
+    Labels of files may have come to chips from their parents: their recipe becomes one of the collection.
+    """
+    records = list_recipe_records(revision)
+    if collection is None:
+        return records
+    labels = {label for (label,) in revision.fetch_rows(_LABELS_OF_COLLECTION)}
+    return [
+        RecipeRecord(record.name, record.kind, {**record.parameters, "collection": collection})
+        for record in records
+        if record.parameters.get("collection") == collection or (record.kind == LABEL_FILES and record.name in labels)
+    ]
+
+
+def _read_base(base: MergeBase, ours: Revision, theirs: Revision, collection: str | None) -> BaseContent:
     """Read the last common revision; the views of source_rows.sql must exist."""
     with _open_earlier(ours if base.is_ours else theirs, base.position) as revision:
         classes, recipes = (
             read_class_values(revision),
-            {record.name: record for record in list_recipe_records(revision)},
+            {record.name: record for record in _list_recipes(revision, collection)},
         )
         if base.is_ours:
             return BaseContent(classes, recipes, base.position)

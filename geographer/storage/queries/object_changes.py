@@ -52,7 +52,7 @@ _MAX_LISTED: Final = 1_000
 """So many hashes at most are literals of a query: parsing more takes longer than passing a list."""
 _EVENT_COLUMNS: Final = (
     "position, event_key, kind, recorded_at::TIMESTAMP AS recorded_at, author, message, digest, "
-    "CASE WHEN kind = 'dataset_imported' THEN payload->>'$.history.digest' "
+    "CASE WHEN kind IN ('dataset_imported', 'collection_imported') THEN payload->>'$.history.digest' "
     "WHEN len(parents) > 1 THEN parents[2] END AS history"
 )
 
