@@ -94,16 +94,17 @@ def _split_limbs(values: NDArray[Any]) -> list[NDArray[np.int64]]:
 
 def _sum_floats(values: NDArray[np.float64]) -> Fraction:
     """Return the sum of float64: of the bits above a limit, which is exact in any order, then of the rest alike."""
-    total, rest = Fraction(0), values
+    total, rest, high = Fraction(0), values.copy(), np.empty_like(values)
     reserve = len(values).bit_length() + 1
-    while rest.size and (largest := float(np.abs(rest).max())):
-        exponent = math.frexp(largest)[1]
-        if exponent + reserve >= np.finfo(np.float64).maxexp:
+    while len(rest) and (largest := max(float(rest.max()), -float(rest.min()))):
+        exponent = math.frexp(largest)[1] + reserve
+        if exponent >= np.finfo(np.float64).maxexp:
             return sum(map(Fraction, values.tolist()), Fraction(0))
-        limit = 2.0 ** (exponent + reserve)
-        high = (limit + rest) - limit
+        limit = 2.0**exponent
+        np.add(rest, limit, out=high)
+        high -= limit
         total += Fraction(float(high.sum()))
-        rest = rest - high
+        rest -= high
     return total
 
 

@@ -258,6 +258,7 @@ class WideCounts(ValueCounts):
         super().__init__(dtype)
         self._has_bins = False
         self._pieces: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
+        self._waiting = 0
         self._sums = ExactSums()
         self._limits: tuple[float, float] | None = None
 
@@ -335,13 +336,15 @@ class WideCounts(ValueCounts):
 
     def _add_piece(self, keys: NDArray[Any], counts: NDArray[np.int64]) -> None:
         self._pieces.append((keys, counts))
-        if sum(len(keys) for keys, _ in self._pieces[1:]) > max(len(self._pieces[0][0]), 2 * MAX_DISTINCT):
+        self._waiting += len(keys)
+        if self._waiting > max(len(self._pieces[0][0]), 4 * MAX_DISTINCT):
             self._compact()
 
     def _compact(self) -> None:
         """Join the pieces, and count in bins from now on if there are too many values."""
         if len(self._pieces) > 1:
             self._pieces = [_sum_counts(self._pieces)]
+        self._waiting = 0
         if not self._has_bins and self._pieces and len(self._pieces[0][0]) > MAX_DISTINCT:
             self._use_bins()
 
@@ -380,7 +383,7 @@ def _count_range(bins: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np
         keys, counts = np.unique(bins, return_counts=True)
         return keys, counts
     counts = np.bincount(bins - first)
-    used = np.flatnonzero(counts)
+    used = np.flatnonzero(counts != 0)
     return used + first, counts[used]
 
 

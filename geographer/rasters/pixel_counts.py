@@ -252,55 +252,43 @@ def _count_image(raster: DatasetReader, bands: Sequence[BandCounts]) -> None:
     dtype = np.dtype(raster.dtypes[0])
     scales = zip(raster.scales, raster.offsets, strict=True)
     counts = [band.find_counts(dtype.name, scale) for band, scale in zip(bands, scales, strict=True)]
-    count_band = _count_values_directly if _is_decided_by_value(raster, dtype) else _count_masked_values
+    flags = raster.mask_flag_enums
+    nodata = raster.nodata
+    is_decided_by_nodata = all(item == [MaskFlags.nodata] for item in flags)
     for window in _list_windows(raster):
         pixels = raster.read(window=window)
         for index, (band, values) in enumerate(zip(bands, counts, strict=True)):
-            count_band(raster, index, window, pixels[index], band, values)
+            if flags[index] == [MaskFlags.all_valid]:
+                _count_valid(pixels[index].reshape(-1), band, values)
+            elif is_decided_by_nodata and dtype.kind != "f" and dtype.itemsize <= 2 and float(nodata).is_integer():
+                _count_all(pixels[index], nodata, band, values)
+            else:
+                is_nan = is_decided_by_nodata and np.isnan(nodata)
+                valid = ~np.isnan(pixels[index]) if is_nan else raster.read_masks(index + 1, window=window) != 0
+                invalid = valid.size - int(np.count_nonzero(valid))
+                band.nodata += invalid
+                _count_valid(pixels[index][valid] if invalid else pixels[index].reshape(-1), band, values)
 
 
-def _is_decided_by_value(raster: DatasetReader, dtype: np.dtype[Any]) -> bool:
-    """Return whether pixels have at most 16 bits, and are invalid exactly if they have the nodata value."""
-    if dtype.kind == "f" or dtype.itemsize > 2:
-        return False
-    nodata = raster.nodata
-    if nodata is not None and not float(nodata).is_integer():
-        return False
-    return all(flags in ([MaskFlags.all_valid], [MaskFlags.nodata]) for flags in raster.mask_flag_enums)
-
-
-def _count_values_directly(
-    raster: DatasetReader,
-    _index: int,
-    _window: RasterioWindow | None,
-    pixels: NDArray[Any],
-    band: BandCounts,
-    values: ValueCounts,
-) -> None:
+def _count_all(pixels: NDArray[Any], nodata: float, band: BandCounts, values: ValueCounts) -> None:
+    """Count integers of at most 16 bits, also those that are nodata, which are then taken away."""
     assert isinstance(values, NarrowCounts)
     counts = count_bits(pixels)
-    bits = None if raster.nodata is None else find_bits(raster.nodata, pixels.dtype)
+    bits = find_bits(nodata, pixels.dtype)
     if bits is not None and bits < len(counts):
         band.nodata += int(counts[bits])
         counts[bits] = 0
     values.add_bit_counts(counts)
 
 
-def _count_masked_values(
-    raster: DatasetReader,
-    index: int,
-    window: RasterioWindow | None,
-    pixels: NDArray[Any],
-    band: BandCounts,
-    values: ValueCounts,
-) -> None:
-    valid = pixels.reshape(-1)
-    if MaskFlags.all_valid not in raster.mask_flag_enums[index]:
-        valid = pixels[raster.read_masks(index + 1, window=window) != 0]
-    finite = valid[np.isfinite(valid)] if valid.dtype.kind == "f" else valid
-    band.nodata += pixels.size - len(valid)
-    band.non_finite += len(valid) - len(finite)
-    values.add_values(finite)
+def _count_valid(pixels: NDArray[Any], band: BandCounts, values: ValueCounts) -> None:
+    """Count the pixels, shape (n,), that are finite."""
+    if pixels.dtype.kind == "f":
+        is_finite = np.isfinite(pixels)
+        if not is_finite.all():
+            band.non_finite += len(pixels) - int(np.count_nonzero(is_finite))
+            pixels = pixels[is_finite]
+    values.add_values(pixels)
 
 
 def _list_windows(raster: DatasetReader) -> list[RasterioWindow | None]:
