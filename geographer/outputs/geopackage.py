@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from geographer.base.atomic_files import temporary_sibling
 from geographer.base.errors import ConflictError, StorageError, UsageError
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FOLDER: Final = Path(__file__).parent
-_CRS_COLUMN: Final = "(crs)"
-_LONLAT: Final = "EPSG:4326"
+_BATCH: Final = 5_000
+CRS_COLUMN: Final = "(crs)"
+LONLAT: Final = "EPSG:4326"
 _PLAIN_TYPES: Final = frozenset({"BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "FLOAT", "DATE", "VARCHAR"})
 _EXACT_TIME: Final = (
     "coalesce(bool_and(date_trunc('millisecond', {0}) = {0} AND ({0} >= '1970-01-01' OR "
@@ -33,7 +34,7 @@ _EXACT_TIME: Final = (
 class FileLayer(NamedTuple):
     """The rows of a layer, the name of its geometry column, which is WKB, or None, and its CRS."""
 
-    rows: pa.Table
+    rows: pa.Table | pa.RecordBatchReader
     geometry: str | None
     crs: str | None
 
@@ -67,28 +68,47 @@ def read_layer(revision: Revision, table: str, table_filter: TableFilter) -> Fil
         return _read_features(revision, table_filter)
     query, parameters = build_selection(revision, table, table_filter)
     revision.connection.execute(f"CREATE OR REPLACE TEMP TABLE selected_row AS {query}", parameters)
-    return FileLayer(_fetch_rows(revision, "selected_row"), geometry, _LONLAT if geometry else None)
+    return FileLayer(_fetch_rows(revision, "selected_row"), geometry, LONLAT if geometry else None)
 
 
 def _read_features(revision: Revision, table_filter: TableFilter) -> FileLayer:
     query, parameters = build_selection(revision, "features", table_filter, with_key=True)
     revision.connection.execute(f"CREATE OR REPLACE TEMP TABLE selected_feature AS {query}", parameters)
-    run_script(revision.connection, (_FOLDER / "features_as_recorded.sql").read_text())
-    systems = [crs for (crs,) in revision.fetch_rows(f'SELECT DISTINCT "{_CRS_COLUMN}" FROM recorded_feature')]  # noqa: S608
+    systems = stage_recorded_features(revision)
     if len(systems) == 1:
-        return FileLayer(_fetch_rows(revision, "recorded_feature", [_CRS_COLUMN]), "geometry", systems[0])
+        return FileLayer(_fetch_rows(revision, "recorded_feature", [CRS_COLUMN]), "geometry", systems[0])
     if systems:
-        logger.warning("the features have %d CRSs: the file has them in %s, longitude/latitude", len(systems), _LONLAT)
+        logger.warning("the features have %d CRSs: the file has them in %s, longitude/latitude", len(systems), LONLAT)
     excluded = [KEY_COLUMN.strip('"')]
-    return FileLayer(_fetch_rows(revision, "selected_feature", excluded, KEY_COLUMN), "geometry", _LONLAT)
+    return FileLayer(_fetch_rows(revision, "selected_feature", excluded, KEY_COLUMN), "geometry", LONLAT)
+
+
+def stage_recorded_features(revision: Revision) -> list[str]:
+    """Make `recorded_feature` of `selected_feature`, see `features_as_recorded.sql`; return the CRSs of the rows."""
+    run_script(revision.connection, (_FOLDER / "features_as_recorded.sql").read_text())
+    return [crs for (crs,) in revision.fetch_rows(f'SELECT DISTINCT "{CRS_COLUMN}" FROM recorded_feature')]  # noqa: S608
 
 
 def _fetch_rows(revision: Revision, table: str, excluded: Iterable[str] = (), order_by: str = "rowid") -> pa.Table:
     """Return the rows of a temporary table with types and values that a GeoPackage has."""
+    return revision.fetch_arrow(_build_layer_query(revision, table, excluded, order_by))
+
+
+def stream_layer(
+    revision: Revision, table: str, geometry: str, crs: str, excluded: Iterable[str] = (), order_by: str = "rowid"
+) -> FileLayer:
+    """Return a temporary table as a layer whose rows are read while they are written, some thousand at once.
+
+    No other query may run on the revision's connection before the layer is written.
+    """
+    query = _build_layer_query(revision, table, excluded, order_by)
+    return FileLayer(revision.connection.execute(query).fetch_record_batch(_BATCH), geometry, crs)
+
+
+def _build_layer_query(revision: Revision, table: str, excluded: Iterable[str], order_by: str) -> str:
     types = {name: kind for name, kind in revision.describe_columns(table).items() if name not in excluded}
     selected = [_select_column(revision, table, name, kind) for name, kind in types.items()]
-    query = f"SELECT {', '.join(selected)} FROM {table} ORDER BY {order_by}"  # noqa: S608
-    return revision.fetch_arrow(query)
+    return f"SELECT {', '.join(selected)} FROM {table} ORDER BY {order_by}"  # noqa: S608
 
 
 def _select_column(revision: Revision, table: str, name: str, kind: str) -> str:
@@ -108,22 +128,22 @@ def _select_column(revision: Revision, table: str, name: str, kind: str) -> str:
     return f"{text} AS {column}"
 
 
-def write_layer(layer: FileLayer, name: str, path: Path) -> None:
-    """Write a layer to a new GeoPackage with GDAL; `StorageError` if GDAL cannot."""
+def write_layer(layer: FileLayer, name: str, path: Path, driver: Literal["GPKG", "KML"] = "GPKG") -> None:
+    """Write a layer to a new file with GDAL, or to a GeoPackage with other layers; `StorageError` if GDAL cannot."""
     from pyogrio.errors import DataLayerError, DataSourceError, FieldError
     from pyogrio.raw import write_arrow
 
-    names = {column.lower() for column in layer.rows.column_names}
-    options = {"FID": _choose_name("fid", names)}
+    names = {column.lower() for column in layer.rows.schema.names}
+    options = {"FID": _choose_name("fid", names)} if driver == "GPKG" else {}
     settings: dict[str, Any] = {}
     if layer.geometry is not None:
-        options["GEOMETRY_NAME"] = layer.geometry
+        options |= {"GEOMETRY_NAME": layer.geometry} if driver == "GPKG" else {}
         settings = {"geometry_name": layer.geometry, "geometry_type": "Unknown", "crs": layer.crs}
     try:
-        write_arrow(layer.rows, path, layer=name, driver="GPKG", layer_options=options, **settings)
+        write_arrow(layer.rows, path, layer=name, driver=driver, layer_options=options, **settings)
     except (DataLayerError, DataSourceError, FieldError) as error:
         raise StorageError(
-            f"GDAL cannot write the GeoPackage: {error}. Use another format, such as parquet."
+            f"GDAL cannot write the file ({driver}): {error}. Use another format, such as parquet."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from geographer.outputs.exports.export import Export
@@ -33,7 +34,7 @@ _OBJECTS: Final = """
 """
 
 
-def write_index(export: Export, image: str, labels: dict[str, str]) -> None:
+def write_index(export: Export, image: str, labels: Mapping[str, str]) -> None:
     """Write the tables of samples, and of the objects in labels.
 
     Args:
@@ -41,15 +42,20 @@ def write_index(export: Export, image: str, labels: dict[str, str]) -> None:
         image: SQL for the path of an image, with the columns of `export_sample`.
         labels: The same for each label file by the name of the label.
     """
+    query, names = build_index_query(image, labels)
+    connection = export.revision.connection
+    export.folder.write_path(SAMPLES, lambda path: write_parquet_query(connection, query, names, path))
+    write_objects(export)
+
+
+def build_index_query(image: str, labels: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Return the query of the table of samples with its parameters; the arguments are those of `write_index`."""
     paths, names = [f"{image} AS image"], {}
     for index, (label, path) in enumerate(labels.items()):
         names[f"label_{index}"] = label
         column = quote_identifier(f"label_{label}")
         paths.append(_LABEL_PATH.format(key=f"label_{index}", path=path, column=column))
-    query = _INDEX.format(paths=", ".join(paths))
-    connection = export.revision.connection
-    export.folder.write_path(SAMPLES, lambda path: write_parquet_query(connection, query, names, path))
-    write_objects(export)
+    return _INDEX.format(paths=", ".join(paths)), names
 
 
 def write_objects(export: Export) -> None:

@@ -24,6 +24,8 @@ FORMATS: Final = {
     "huggingface": ("HuggingfaceExporter", "Hugging Face datasets: Parquet files with GeoTIFFs, and a card."),
     "zarr": ("ZarrExporter", "Zarr 3: an array of images and one of each label for each subset."),
     "stac": ("StacExporter", "STAC: a catalogue of the images and labels, with the label extension."),
+    "geopackage": ("GeopackageExporter", "GeoPackage: samples and features as layers, beside the GeoTIFFs."),
+    "kml": ("KmlExporter", "KML: outlines of the samples, and features, to look at in Google Earth."),
     "npy": ("NpyExporter", "Arrays of numpy: one file for each image and mask, channels first or last."),
 }
 """The class of each format, in the module of its name with `_` for `-`, and the first line of its help."""
