@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from geographer.base.errors import UsageError
-from geographer.base.parameters import Parameter
 from geographer.outputs.exports.exporter import Exporter
+from geographer.outputs.exports.pictures import PictureBands, PictureStretch, make_picture_settings
 from geographer.planning.exported_ids import HOLE_CLASS, make_exported_id
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _PAGE: Final = 200
 """How many images have their features in memory at once."""
 _COLOURS: Final = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#f032e6", "#9a6324", "#808000")
-_MAX_PERCENT: Final = 100.0
 
 
 class Shape(NamedTuple):
@@ -44,54 +43,17 @@ class Shape(NamedTuple):
         return self.class_name == HOLE_CLASS
 
 
-def parse_bands(value: Any) -> tuple[int | str, ...]:
-    """Return one or three bands, numbers from 1 or names, of a text such as `4,3,2`; `UsageError` if it has others."""
-    items = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else [*value]
-    bands = [int(item) if str(item).strip().isdecimal() else str(item).strip() for item in items]
-    if len(bands) not in (1, 3) or not all(bands):
-        raise UsageError(f"invalid --bands '{value}'. Use three bands, such as 4,3,2 or red,green,blue, or one.")
-    return tuple(bands)
-
-
-def parse_stretch(value: Any) -> str | None:
-    """Return two percentiles as text; `UsageError` if they are not in order."""
-    text = value if isinstance(value, str) else ",".join(f"{number:g}" for number in value)
-    try:
-        low, high = map(float, text.split(","))
-    except ValueError:
-        low = high = 0.0
-    if not 0 <= low < high <= _MAX_PERCENT:
-        raise UsageError(f"invalid --stretch '{value}'. Use two percentiles, such as 2,98.")
-    return f"{low:g},{high:g}"
-
-
 class AnnotationExporter(Exporter, kw_only=True, frozen=True):
     """A format for annotation tools: images that they show, and the features on them."""
 
-    bands: Annotated[
-        Sequence[int | str] | None,
-        Parameter(
-            "The bands that are red, green and blue, or one band, by number or name.",
-            *("BANDS", "those that the file marks as colours, else the first three, or the first"),
-            convert=parse_bands,
-            schema={"type": ["array", "null"], "items": {"type": ["integer", "string"]}},
-        ),
-    ] = None
-    stretch: Annotated[
-        str | None,
-        Parameter(
-            "The percentiles of each band that become black and white.",
-            *("LOW,HIGH", "8-bit bands stay as they are, others get 2,98"),
-            convert=parse_stretch,
-        ),
-    ] = None
+    bands: PictureBands = None
+    stretch: PictureStretch = None
 
     def write_images(self, export: Export) -> None:
         """Write the PNG images, whose paths are the ids of the rasters."""
-        from geographer.rasters.pictures import PictureSettings, Stretch, encode_picture
+        from geographer.rasters.pictures import encode_picture
 
-        limits = [float(part) for part in self.stretch.split(",")] if self.stretch else None
-        settings = PictureSettings("png", self.bands, limits and Stretch(*limits, is_percentile=True))
+        settings = make_picture_settings("png", self.bands, self.stretch)
 
         def write(file: BinaryIO, image: ChipFile) -> None:
             file.write(encode_picture(image.path, settings, with_sidecars=image.with_sidecars))

@@ -60,6 +60,34 @@ def _find_stretch(text: str) -> Stretch | None:
     return Stretch(low, high, is_percentile) if is_valid else None
 
 
+def make_picture_settings(format: Literal["png", "jpeg"], bands: str | None, stretch: str | None) -> PictureSettings:
+    """Return how rasters become pictures, by the texts of the parameters."""
+    from geographer.rasters.pictures import UNSTRETCHED, PictureSettings
+
+    chosen: Sequence[int | str] | None = None
+    if bands is not None:
+        chosen = [int(name) if name.isascii() and name.isdigit() else name for name in bands.split(",")]
+    return PictureSettings(format, chosen, UNSTRETCHED if stretch == "none" else _find_stretch(stretch or ""))
+
+
+PictureBands = Annotated[
+    str | None,
+    Parameter(
+        "The bands of pictures: one, or red, green and blue; by number or name.",
+        *("BANDS", "those that the file marks, else the first three or the first"),
+        convert=parse_picture_bands,
+    ),
+]
+PictureStretch = Annotated[
+    str | None,
+    Parameter(
+        "What becomes black and white in pictures: two percentiles of each band, or two values.",
+        *("2,98|0:3000|none", "2,98; uint8 stays as it is"),
+        convert=parse_stretch,
+    ),
+]
+
+
 class PictureExporter(ObjectExporter, kw_only=True, frozen=True):
     """A format of images with objects, that other tools show or train on.
 
@@ -68,22 +96,8 @@ class PictureExporter(ObjectExporter, kw_only=True, frozen=True):
     """
 
     images: ImageFormat = "png"
-    bands: Annotated[
-        str | None,
-        Parameter(
-            "The bands of pictures: one, or red, green and blue; by number or name.",
-            *("BANDS", "those that the file marks, else the first three or the first"),
-            convert=parse_picture_bands,
-        ),
-    ] = None
-    stretch: Annotated[
-        str | None,
-        Parameter(
-            "What becomes black and white in pictures: two percentiles of each band, or two values.",
-            *("2,98|0:3000|none", "2,98; uint8 stays as it is"),
-            convert=parse_stretch,
-        ),
-    ] = None
+    bands: PictureBands = None
+    stretch: PictureStretch = None
 
     def write_image(self, export: Export, sample: ExportedSample, folder: str) -> str:
         """Write the image of a sample to a folder of the export, and return its name.
@@ -115,13 +129,7 @@ class PictureExporter(ObjectExporter, kw_only=True, frozen=True):
 
     def make_settings(self) -> PictureSettings:
         """Return how rasters become pictures."""
-        from geographer.rasters.pictures import UNSTRETCHED, PictureSettings
-
-        bands: Sequence[int | str] | None = None
-        if self.bands is not None:
-            bands = [int(name) if name.isascii() and name.isdigit() else name for name in self.bands.split(",")]
-        stretch = UNSTRETCHED if self.stretch == "none" else _find_stretch(self.stretch or "")
-        return PictureSettings("jpeg" if self.images == "jpeg" else "png", bands, stretch)
+        return make_picture_settings("jpeg" if self.images == "jpeg" else "png", self.bands, self.stretch)
 
     def choose_objects(
         self, export: Export, *, also: Sequence[LabelKind] = (), marked_where: str | None = None, flag: str = ""

@@ -24,7 +24,7 @@ class Edits:
     """What became of the features that a file was exported with.
 
     Attributes:
-        new: The indices of annotations that are features of their own.
+        new: The indices of annotations that add a feature.
         changed: The index of the annotation that changed a feature, by the feature's id.
         keeps_geometry: The ids of changed features that have another class only.
         unchanged: The ids of features that are as they were exported.
@@ -89,12 +89,14 @@ def _sort_feature(
     if not usable or (known is not None and not edited):
         edits.unchanged |= {feature} if usable else set()
     elif known is not None and head.get(feature) != known.row_digest:
-        _note(annotations, edited, "the dataset has another version of its feature by now: export again")
+        _note_reason(annotations, edited, "the dataset has another version of its feature by now: export again")
     elif len(moved) > 1:
         names = quote_names([annotations.images[annotations.image[row]].name for row in moved])
-        _note(annotations, edited, f"its feature '{feature}' was edited on several images ({names}): edit it on one")
+        _note_reason(
+            annotations, edited, f"its feature '{feature}' was edited on several images ({names}): edit it on one"
+        )
     elif len({annotations.classes[row] for row in renamed}) > 1:
-        _note(annotations, edited, f"its feature '{feature}' got several classes")
+        _note_reason(annotations, edited, f"its feature '{feature}' got several classes")
     elif feature in head or known is not None:
         edits.changed[feature] = row = moved[0] if moved else edited[0]
         annotations.classes[row] = annotations.classes[renamed[0]] if renamed else annotations.classes[row]
@@ -107,12 +109,12 @@ def _sort_feature(
                 annotations.geometry[row], version.whole, shapely.box(0, 0, grid.width, grid.height)
             )
     elif len(usable) > 1:
-        _note(annotations, usable, f"its id '{feature}', which the dataset lacks, stands on several images")
+        _note_reason(annotations, usable, f"its id '{feature}', which the dataset lacks, stands on several images")
     else:
         edits.new.append(usable[0])
 
 
-def _note(annotations: Annotations, rows: Iterable[int], reason: str) -> None:
+def _note_reason(annotations: Annotations, rows: Iterable[int], reason: str) -> None:
     annotations.problems.update(dict.fromkeys(rows, reason))
 
 

@@ -92,6 +92,9 @@ def _rename_classes(annotations: Annotations, request: "AnnotationRequest") -> N
     annotations.classes = [request.class_map.get(name, name) for name in annotations.classes]
     if request.as_class is not None:
         annotations.classes = [request.as_class] * len(annotations)
+    for row, name in enumerate(annotations.classes):
+        if not name:
+            annotations.problems.setdefault(row, "its class has no name: pass --as-class, or correct the file")
 
 
 def _require_known_classes(revision: Revision, request: "AnnotationRequest", names: Collection[str]) -> None:

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from geographer.operations.add.annotations.shapes import Annotations
 
 
+def _require_class(name: Any) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise UsageError(f"invalid --as-class {name!r}. Use the name of a class.")
+    return name
+
+
 def _read_class_map(value: Any) -> dict[str, str]:
     """Return new class names by those of the file; `UsageError` if they are not texts."""
     names = dict(value or {})
@@ -42,7 +48,9 @@ _CLASS_MAP: Final = Parameter(
     cli="pairs",
     schema={**OBJECT_SCHEMA, "additionalProperties": {"type": "string", "minLength": 1}},
 )
-_AS_CLASS: Final = Parameter("Give all features this class.", "NAME", "the classes of the file")
+_AS_CLASS: Final = Parameter(
+    "Give all features this class.", "NAME", "the classes of the file", convert=_require_class, schema=OPTIONAL_TEXT
+)
 _SYNC: Final = "Also remove the features that the file lacks and that came from an earlier import on the same images."
 _EDIT_SYNC: Final = "Also remove the features that were exported on these images and that the file lacks."
 _REPAIR: Final = Parameter("Repair polygons that cross or touch themselves, instead of refusing them.")

@@ -72,7 +72,7 @@ def find_problems(annotations: Annotations, *, repair: bool = False) -> dict[int
     return annotations.problems
 
 
-def write_coco(path: Path, annotations: list[dict[str, Any]], **more: Any) -> Path:
+def write_coco(path: Path, annotations: Any, **more: Any) -> Path:
     """Write COCO JSON with the images north.png to swapped.png (1 to 4), and the categories lake (1) and pond (2)."""
     images = [
         {"id": number, "file_name": f"{name}.png", "width": WIDTH, "height": HEIGHT}

@@ -109,15 +109,15 @@ def test_rounding_of_cvat_is_no_edit(dataset, exported, tmp_path):
     root = ElementTree.parse(exported / "cvat/annotations.xml").getroot()
     for shape in root.iter():
         for key in {"xtl", "ytl", "xbr", "ybr"}.intersection(shape.attrib):
-            shape.set(key, f"{float(shape.get(key)):.2f}")
+            shape.set(key, f"{float(shape.attrib[key]):.2f}")
         if "points" in shape.attrib:
-            points = [point.split(",") for point in shape.get("points").split(";")]
+            points = [point.split(",") for point in shape.attrib["points"].split(";")]
             shape.set("points", ";".join(f"{float(x):.2f},{float(y):.2f}" for x, y in points))
     path = tmp_path / "rounded.xml"
     ElementTree.ElementTree(root).write(path)
     assert not dataset.import_cvat(path, sync=True).changed
-    polygon = next(shape for shape in root.iter("polygon") if shape.get("points").startswith("30.00"))
-    polygon.set("points", polygon.get("points").replace("30.00,30.00", "30.01,30.00"))
+    polygon = next(shape for shape in root.iter("polygon") if shape.attrib["points"].startswith("30.00"))
+    polygon.set("points", polygon.attrib["points"].replace("30.00,30.00", "30.01,30.00"))
     ElementTree.ElementTree(root).write(path)
     assert dataset.import_cvat(path, replace=True).summary["changed"] == 1
 

@@ -115,7 +115,8 @@ def test_images_of_other_sizes_are_scaled(rasters, tmp_path):
     path = tmp_path / "export.json"
     path.write_text(json.dumps([make_task(make_region("rectanglelabels", value, **half))]))
     rasters.import_label_studio(path)
-    require_equal(*read_shapes(rasters).values(), shapely.box(WIDTH / 4, HEIGHT / 2, WIDTH * 3 / 4, HEIGHT * 3 / 4))
+    (shape,) = read_shapes(rasters).values()
+    require_equal(shape, shapely.box(WIDTH / 4, HEIGHT / 2, WIDTH * 3 / 4, HEIGHT * 3 / 4))
     path.write_text(json.dumps([make_task(make_region("rectanglelabels", value, original_width=WIDTH * 2))]))
     with pytest.raises(UsageError, match="they do not show the same"):
         rasters.import_label_studio(path)
