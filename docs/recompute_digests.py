@@ -49,6 +49,7 @@ HASHED_COLUMNS: Final = {
     "feature_change": "feature_id id_is_integer class geometry crs properties",
     "label_change": "label raster_id path size md5 sha256 pixel_digest",
     "label_object_change": "label raster_id feature_id class instance pixels box corners visible",
+    "label_source": "label raster_id path sha256 size",
     "merge_conflict": "conflict subject object_id column_name base ours theirs remedy",
     "object_order": "subject object_id generation digest place",
     "raster_change": "raster_id collection path storage crs width height transform bands dtype nodata acquired size "

@@ -55,7 +55,7 @@ class AddedLabel(NamedTuple):
 class LabelFile(NamedTuple):
     """A user's file that a label was added from: its path as it was given, and its SHA-256.
 
-    `position` is that of the event in the branch in use; None: a merge brought it from another branch.
+    `position` is that of the event in the branch in use; None: a merge took it from another branch.
     """
 
     path: str

@@ -25,7 +25,7 @@ from geographer.storage.events.payload import (
     Setting,
 )
 
-LABEL_SOURCE_TABLES: Final = ((LABEL_SOURCE, "label raster_id", "path size sha256"),)
+LABEL_SOURCE_TABLES: Final = ((LABEL_SOURCE, "label raster_id", "path sha256 size"),)
 _REPLACEMENTS: Final = ("added", "changed", "unchanged")
 
 

@@ -28,7 +28,7 @@ from geographer.operations.add.geographer_directory import (
     require_empty,
 )
 from geographer.operations.add.geographer_labels import GeographerImportChange, plan_geographer_labels
-from geographer.operations.add.label_files import LabelledRaster
+from geographer.operations.add.label_files import RasterToLabel
 from geographer.operations.add.rasters import AddRasters, CollectionName, Mode, plan_raster_addition
 from geographer.planning.class_values import make_class_rows, number_classes, read_class_values
 from geographer.planning.input_problems import omit_lone_skips
@@ -110,7 +110,7 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
             properties = {raster_id: text for _, raster_id, text, _ in listed}
             rasters = plan_raster_addition(revision, context.root, addition, properties)
             footprints = _make_footprint_rows(revision, source, context)
-        labelled = _list_labelled_rasters(rasters.rows, {id: name for name, id, _, on_disk in listed if on_disk})
+        labelled = _list_rasters_to_label(rasters.rows, {id: name for name, id, _, on_disk in listed if on_disk})
         labels = plan_geographer_labels(revision, directory, labelled, existing | classes, self.label)
         n_files, warnings = _count_ignored_files(directory, {name for name, *_ in listed})
         other_rows = {"class_change": make_class_rows(classes), "raster_change": footprints}
@@ -125,7 +125,7 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
             footprints=footprints.num_rows,
             skipped=count_rows(change.rows, "skipped_input"),
             labels=len(labels.files),
-            recipe=labels.record or UNSET,
+            recipe=labels.recipe_record or UNSET,
             left_aside_labels=labels.left_out,
             left_aside_files=n_files,
             warnings=labels.warnings + warnings,
@@ -139,15 +139,15 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
         return GeographerImportChange(change, labels)
 
 
-def _list_labelled_rasters(
+def _list_rasters_to_label(
     rows: "Mapping[str, pa.Table | str]", name_by_id: Mapping[str, str]
-) -> dict[str, LabelledRaster]:
+) -> dict[str, RasterToLabel]:
     """Return the rasters in the rows of an addition, by the names that the directory has for them."""
     table = rows.get("raster_change")
     found = {}
     for row in [] if table is None or isinstance(table, str) else table.to_pylist():
         grid = Grid(row["crs"], Transform(*json.loads(row["transform"])), row["width"], row["height"])
-        found[name_by_id[row["raster_id"]]] = LabelledRaster(row["raster_id"], row["collection"], grid)
+        found[name_by_id[row["raster_id"]]] = RasterToLabel(row["raster_id"], row["collection"], grid)
     return found
 
 

@@ -12,7 +12,7 @@ from geographer.base.values import LabelForm
 from geographer.operations.add.geographer_directory import GeographerDirectory
 from geographer.operations.add.label_files import (
     CheckedLabelFile,
-    LabelledRaster,
+    RasterToLabel,
     check_label_files,
     require_new_label_paths,
     write_labels,
@@ -40,7 +40,7 @@ class ImportedLabels(NamedTuple):
     warnings: list[str]
 
     @property
-    def record(self) -> RecipeRecord | None:
+    def recipe_record(self) -> RecipeRecord | None:
         """The recipe as an event records it."""
         return None if self.recipe is None else self.recipe.to_record()
 
@@ -57,7 +57,7 @@ class _Candidate(NamedTuple):
 def plan_geographer_labels(
     revision: Revision,
     directory: GeographerDirectory,
-    rasters: Mapping[str, LabelledRaster],
+    rasters: Mapping[str, RasterToLabel],
     classes: Mapping[str, int],
     label: str,
 ) -> ImportedLabels:
@@ -84,7 +84,7 @@ def plan_geographer_labels(
 def _choose_candidate(
     revision: Revision,
     directory: GeographerDirectory,
-    rasters: Mapping[str, LabelledRaster],
+    rasters: Mapping[str, RasterToLabel],
     classes: Mapping[str, int],
     matched: Mapping[str, Path],
     label: str,

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 _MAX_ID_FOLDERS: Final = 4
 """How many names of folders the id of a raster may begin with, for a label file to be found by them."""
 _LABEL_COLUMNS: Final = ("change", "label", "raster_id", "path", "size", "md5", "sha256", "pixel_digest")
-_SOURCE_COLUMNS: Final = ("label", "raster_id", "path", "size", "sha256")
+_SOURCE_COLUMNS: Final = ("label", "raster_id", "path", "sha256", "size")
 
 
-class LabelledRaster(NamedTuple):
+class RasterToLabel(NamedTuple):
     """A raster that a file may be a label of."""
 
     raster_id: str
@@ -43,7 +43,7 @@ class ExistingLabel(NamedTuple):
 class CheckedLabelFile(NamedTuple):
     """A file that can be the label of a raster; `pixel_digest` is that of the label."""
 
-    raster: LabelledRaster
+    raster: RasterToLabel
     path: Path
     pixel_digest: str
 
@@ -100,7 +100,7 @@ def match_label_files(stems: Mapping[Path, str], raster_ids: Iterable[str]) -> M
 
 def check_label_files(
     matched: Mapping[str, Path],
-    rasters: Mapping[str, LabelledRaster],
+    rasters: Mapping[str, RasterToLabel],
     target: "LabelPixels",
     advice: str,
     *,
@@ -161,7 +161,7 @@ def write_labels(
         change = "changed" if raster.raster_id in existing else "added"
         stored_path = make_label_path(label, raster.collection, raster.raster_id)
         rows.append((change, label, raster.raster_id, stored_path, *checksums, digest))
-        sources.append((label, raster.raster_id, redact_text(str(path)), source.size, source.sha256))
+        sources.append((label, raster.raster_id, redact_text(str(path)), source.sha256, source.size))
         written.append((destination, checksums))
         progress("labels added", index + 1, len(files))
     tables = {"label_change": _make_table("label_change", _LABEL_COLUMNS, rows)} if rows else {}
@@ -174,7 +174,7 @@ def _make_table(table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]
     return make_row_table(table, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
 
 
-def require_new_label_paths(label: str, rasters: Iterable[LabelledRaster], known_paths: Iterable[str]) -> None:
+def require_new_label_paths(label: str, rasters: Iterable[RasterToLabel], known_paths: Iterable[str]) -> None:
     """Raise `UsageError` if a label would get a path that cannot be one of the workspace."""
     paths = {make_label_path(label, raster.collection, raster.raster_id) for raster in rasters}
     for path in sorted(paths.difference(known_paths)):

@@ -13,8 +13,8 @@ from geographer.operations.add.features import Replace
 from geographer.operations.add.label_files import (
     CheckedLabelFile,
     ExistingLabel,
-    LabelledRaster,
     MatchedFiles,
+    RasterToLabel,
     check_label_files,
     match_label_files,
     require_new_label_paths,
@@ -173,7 +173,7 @@ class AddLabels(RasterPaths, kw_only=True, frozen=True):
             recipe.check_revision(revision)
         return recipe
 
-    def _match_files(self, rasters: Mapping[str, LabelledRaster]) -> MatchedFiles:
+    def _match_files(self, rasters: Mapping[str, RasterToLabel]) -> MatchedFiles:
         files = list_raster_files(list_values(self.paths), list_values(self.patterns))
         stems = strip_affixes(files, self.prefix or "", self.suffix or "")
         if others := len(files) - len(stems):
@@ -284,9 +284,9 @@ def describe_known_values(classes: Mapping[str, int], target: "LabelPixels", *, 
     return f"Known are {known}. {option}, or pass --ignore VALUE for pixels without an annotation."
 
 
-def _read_rasters(revision: Revision, collection: str) -> Iterable[LabelledRaster]:
+def _read_rasters(revision: Revision, collection: str) -> Iterable[RasterToLabel]:
     for raster_id, name, crs, transform, width, height in revision.fetch_rows(_RASTERS, {"collection": collection}):
-        yield LabelledRaster(raster_id, name, Grid(crs, Transform(*transform), width, height))
+        yield RasterToLabel(raster_id, name, Grid(crs, Transform(*transform), width, height))
 
 
 def _has_other_pixels(file: CheckedLabelFile, existing: Mapping[str, ExistingLabel]) -> bool:

@@ -332,7 +332,7 @@ class CutPlan:
         self.chips = [chip for chip in planned if chip not in unchanged or self._has_other_pixels(chip)]
         chip_by_id = {self._make_chip_id(chip): chip for chip in planned}
         self.retired = sorted(context.existing_ids.difference(chip_by_id))
-        labels.plan(chip_by_id, {*map(self._make_chip_id, self.chips)})
+        labels.plan_labels(chip_by_id, {*map(self._make_chip_id, self.chips)})
         unmet = Counter(shortage.reason for shortage in windows.unmet)
         unmet[_REMOVED] += len(windows.chips) - len(planned)
         self._log_rows = make_dependent_removal_rows(context.revision, self.retired)
@@ -391,7 +391,7 @@ class CutPlan:
             context.progress("chips cut", len(rows), len(tasks))
         self._context.sources.require_unchanged()
         grids = {raster_id: source.grid for raster_id, source in self._context.sources.raster_by_id.items()}
-        labels = self._labels.cut(grids, context)
+        labels = self._labels.cut_windows(grids, context)
         rows += [{"change": "removed", "raster_id": chip_id} for chip_id in self.retired]
         if not rows and not labels.rows and not self._is_changed:
             return Change(self.event)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.base.executors import make_executor
-from geographer.base.values import Checksums, Grid
+from geographer.base.values import Checksums, Grid, Window
 from geographer.operations.cut.windows.chips import Chip
 from geographer.planning.label_files import AddedLabel, list_added_labels, list_unfit_labels, make_label_path
 from geographer.storage.database.connection import run_script
@@ -65,7 +65,7 @@ class ChipLabels:
         for label, raster_id, *values in revision.fetch_rows("FROM chip_label ORDER BY raster_id, label"):
             self._existing[label, raster_id] = tuple(values)
 
-    def plan(self, planned: Mapping[str, Chip], cut_ids: Collection[str]) -> None:
+    def plan_labels(self, planned: Mapping[str, Chip], cut_ids: Collection[str]) -> None:
         """Choose the labels to cut: those of chips that are cut, and those that are missing or outdated.
 
         `planned` are all chips of the recipe, by id, and `cut_ids` those that are cut.
@@ -91,7 +91,7 @@ class ChipLabels:
         """Restrict the files to make to those of these chips."""
         self.to_cut = [item for item in self.to_cut if item.chip_id in raster_ids]
 
-    def cut(self, grids: Mapping[str, Grid], context: BuildContext) -> LabelRows:
+    def cut_windows(self, grids: Mapping[str, Grid], context: BuildContext) -> LabelRows:
         """Cut the labels into the staging folder; return the rows of those whose path or bytes changed, and removals.
 
         `grids` are those of the rasters that chips are cut from, by id. See `SourceLabels` and `cut_label_windows` for
@@ -105,25 +105,28 @@ class ChipLabels:
         sources.require_intact()
         windows = []
         for index, (label, chip_id, chip, _) in enumerate(ordered):
-            window, grid = chip.window, grids[chip.raster_id]
-            chip_grid = Grid(grid.crs, grid.transform.for_window(window), window.width, window.height)
-            path, destination = self._parents[chip.raster_id][label.name].path, context.staging / f"label-{index}.tif"
-            windows.append(LabelWindow(str(path), window, chip_grid, chip_id, str(destination), label.padding))
+            grid = _make_window_grid(grids[chip.raster_id], chip.window)
+            source, destination = self._parents[chip.raster_id][label.name], context.staging / f"label-{index}.tif"
+            windows.append(LabelWindow(str(source.path), chip.window, grid, chip_id, str(destination), label.padding))
         result = LabelRows([("removed", *key) for key in self.removed], [])
         batches = _make_batches(windows)
         made = make_executor(context.count_workers(len(windows))).run(cut_label_windows, batches)
-        for item, window, (checksums, digest) in zip(ordered, windows, made, strict=True):
-            path = self._make_path(item)
-            if item.existing != (path, checksums.sha256):
+        for item, cut, (checksums, digest) in zip(ordered, windows, made, strict=True):
+            label_path = self._make_path(item)
+            if item.existing != (label_path, checksums.sha256):
                 change = "changed" if item.existing else "added"
-                result.rows.append((change, item.label.name, item.chip_id, path, *checksums, digest))
-                result.files.append((Path(window.destination), checksums))
+                result.rows.append((change, item.label.name, item.chip_id, label_path, *checksums, digest))
+                result.files.append((Path(cut.destination), checksums))
             context.progress("labels cut", len(result.rows), len(windows))
         sources.require_unchanged()
         return result
 
     def _make_path(self, item: ChipLabel) -> str:
         return make_label_path(item.label.name, self._recipe, item.chip_id)
+
+
+def _make_window_grid(grid: Grid, window: Window) -> Grid:
+    return Grid(grid.crs, grid.transform.for_window(window), window.width, window.height)
 
 
 def _make_batches(windows: Sequence[Any]) -> Iterator[list[Any]]:

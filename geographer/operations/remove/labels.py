@@ -24,7 +24,7 @@ class RemoveLabels(Request, frozen=True):
     """
 
     event: ClassVar[type[LabelsRemoved]] = LabelsRemoved
-    example = "remove labels mask -m 'drawn anew'"
+    example = "remove labels mask -m 'drawn again'"
 
     name: Annotated[str, _NAME]
 

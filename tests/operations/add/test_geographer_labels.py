@@ -10,7 +10,7 @@ import rasterio
 import shapely
 
 from geographer import Dataset, UsageError
-from tests.old_library import write_directory
+from tests.old_library import Objects, write_directory
 from tests.sample_history import write_scenes
 from tests.sample_masks import make_mask, write_mask
 
@@ -26,7 +26,7 @@ def dataset(tmp_path: Path) -> Dataset:
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """A directory with two rasters, whose classes are water (background), pond and quarry."""
-    rasters = {name: ({}, FOOTPRINT) for name in ("a.tif", "b.tif")}
+    rasters: Objects = {name: ({}, FOOTPRINT) for name in ("a.tif", "b.tif")}
     folder = write_directory(tmp_path / "old", {}, rasters, edges={}, background="water")
     write_scenes(folder / "rasters", "a", "b")
     return folder

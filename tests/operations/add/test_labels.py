@@ -36,7 +36,7 @@ def dataset(template: Path, tmp_path: Path) -> Dataset:
 
 @pytest.fixture
 def masks(tmp_path: Path) -> Path:
-    """Masks of both scenes, in folders of their own, with a common suffix."""
+    """Masks of both scenes, in two folders, with a common suffix."""
     write_mask(tmp_path / "masks" / "a_mask.tif", make_mask(1))
     write_mask(tmp_path / "masks" / "deeper" / "b_mask.tif", make_mask(2), scene=1)
     return tmp_path / "masks"

@@ -15,6 +15,7 @@ ROW_TABLES = (
     "feature_change",
     "label_change",
     "label_object_change",
+    "label_source",
     "merge_conflict",
     "object_order",
     "raster_change",

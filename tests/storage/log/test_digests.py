@@ -37,6 +37,7 @@ def test_history_digests_follow_specification(sample_history):
     assert set(oracle.ROW_TABLES) == set(ROW_TABLES)
     assert [table for table in rows if not rows[table]] == [
         "command_file",
+        "label_source",
         "merge_conflict",
         "object_order",
         "withdrawn_file",

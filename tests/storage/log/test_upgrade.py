@@ -45,7 +45,7 @@ def log(old_log, tmp_path):
 RELEASED_TABLES = [
     table
     for table in oracle.ROW_TABLES
-    if table not in {"command_file", "withdrawn_file", "merge_conflict", "object_order"}
+    if table not in {"command_file", "label_source", "withdrawn_file", "merge_conflict", "object_order"}
 ]
 """The row tables of version 0.1."""
 
