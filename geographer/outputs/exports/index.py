@@ -22,7 +22,7 @@ _INDEX: Final = """
     SELECT number, raster_id, stem AS name, collection, part, parent_id, feature_id, class, classes, main_class,
            {paths}, crs, transform, width, height, bands, dtype, nodata, acquired, sha256,
            ST_GeomFromWKB(footprint) AS footprint
-    FROM export_sample ORDER BY number
+    FROM export_sample JOIN sample_footprint USING (raster_key) ORDER BY number
 """
 _LABEL_PATH: Final = """
     if(raster_id IN (SELECT raster_id FROM current_label WHERE label = ${key}), {path}, NULL) AS {column}

@@ -40,6 +40,7 @@ def _make_absolute(path: str) -> str:
 
 _QUALIFIED: Final = {
     "component": "component",
+    GEOMETRY: GEOMETRY,
     "path": f"coalesce(reference_path.path, {_make_absolute('sample.path')}) AS path",
 }
 """SQL for the columns that do not come from the table `sample` alone."""
@@ -88,11 +89,14 @@ def _build_query(labels: Sequence[str]) -> str:
     names = [name.lower() for label in labels for name in name_label_columns(label)]
     if len({*names}) < len(names):
         raise UsageError("two labels have names that differ only in case or by '_sha256'. Name one with --label.")
-    own = [_QUALIFIED.get(name, f"sample.{quote_identifier(name)}") for name in _COLUMNS]
-    select = ", ".join([*own, *columns, *(f"sample.{quote_identifier(name)}" for name in _GEOREFERENCE)])
+    first, last = (
+        [_QUALIFIED.get(name, f"sample.{quote_identifier(name)}") for name in names]
+        for names in (_COLUMNS, _GEOREFERENCE)
+    )
     return (
-        f"SELECT {select} FROM sample LEFT JOIN sample_component USING (raster_id) "  # noqa: S608
-        f"LEFT JOIN reference_path USING (raster_id) {' '.join(joins)} ORDER BY raster_id"
+        f"SELECT {', '.join([*first, *columns, *last])} FROM sample JOIN sample_footprint USING (raster_key) "  # noqa: S608
+        "LEFT JOIN sample_component USING (raster_id) LEFT JOIN reference_path USING (raster_id) "
+        f"{' '.join(joins)} ORDER BY raster_id"
     )
 
 

@@ -32,7 +32,7 @@ SHAPES: dict[str, tuple[str, shapely.Geometry]] = {
     "line": ("deep reef", shapely.LineString([(8.2, 40.3), (25.7, 44.1), (40.5, 38.8)])),
     "point": ("pond", shapely.Point(55.3, 30.7)),
     "tiny": ("pond", shapely.box(30.55, 31.6, 30.75, 31.9)),
-    "crowd": ("deep reef", shapely.Polygon([(40, 28), (52, 26), (50.5, 36), (43, 37)])),
+    "crowd": ("deep reef", shapely.Polygon([(40.13, 28.21), (52.42, 26.1), (50.71, 36.33), (43.24, 37.16)])),
     "ground": ("land", shapely.box(2, 2, 6, 6)),
 }
 

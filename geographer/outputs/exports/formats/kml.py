@@ -14,7 +14,7 @@ from geographer.outputs.geopackage import FileLayer, write_layer
 _SAMPLES: Final = """
     SELECT raster_id AS "Name", coalesce(part, '') AS "Description", stem AS file, collection, part, parent_id,
            feature_id, class, classes, acquired, ST_GeomFromWKB(footprint) AS footprint
-    FROM export_sample ORDER BY number
+    FROM export_sample JOIN sample_footprint USING (raster_key) ORDER BY number
 """
 
 
