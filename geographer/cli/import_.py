@@ -20,7 +20,7 @@ _MAX_PRINTED_EDGES: Final = 20
 
 @click.group("import", cls=CommandGroup, epilog=format_example("import dataset ../lakes --at v2"))
 def import_command() -> None:
-    """Import annotations in pixel coordinates, another dataset, or a directory of GeoGrapher 1.0."""
+    """Import annotations in pixels, another dataset, or GeoGrapher 1.0."""
 
 
 def _import_geographer(dataset: Dataset, request: ImportGeographer, *, as_json: bool) -> None:

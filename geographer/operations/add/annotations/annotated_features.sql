@@ -1,5 +1,9 @@
--- annotated_features.sql: the features that an import of annotations made on some rasters: their column image names one
--- needs: features, $rasters · makes: one result: feature_id
+-- annotated_features.sql: the features on some rasters (column image) that imports of annotations from files called $name made
+-- needs: features, chain_event, chain_feature_change, $rasters, $name · makes: one result: feature_id
 SELECT feature_id::VARCHAR AS feature_id
-FROM features_unordered SEMI JOIN (SELECT unnest($rasters::VARCHAR[]) AS image) AS raster USING (image)
-ORDER BY feature_id;
+FROM features_unordered
+WHERE image IN (SELECT unnest($rasters::VARCHAR[])) AND feature_id::VARCHAR IN (
+    SELECT feature_id FROM chain_feature_change JOIN chain_event USING (position)
+    WHERE kind = 'annotations_imported' AND change <> 'removed' AND position <= getvariable('position')
+          AND parse_filename(payload->>'$.source') = $name)
+ORDER BY ALL;

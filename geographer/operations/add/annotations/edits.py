@@ -109,7 +109,7 @@ def _sort_feature(
                 annotations.geometry[row], version.whole, shapely.box(0, 0, grid.width, grid.height)
             )
     elif len(usable) > 1:
-        _note_reason(annotations, usable, f"its id '{feature}', which the dataset lacks, stands on several images")
+        _note_reason(annotations, usable, f"its id '{feature}', which the dataset lacks, is on several images")
     else:
         edits.new.append(usable[0])
 

@@ -113,7 +113,7 @@ def _note_repeated_ids(annotations: Annotations) -> None:
     if len(counts) < len(annotations):
         for row, value in enumerate(annotations.ids):
             if value is not None and counts[str(value)] > 1:
-                annotations.problems.setdefault(row, f"its id '{value}' stands several times in the file")
+                annotations.problems.setdefault(row, f"its id '{value}' occurs several times in the file")
 
 
 def _note_missing_images(
@@ -323,7 +323,7 @@ def _find_removed(
     """Return the ids of the features that the file lacks; without `sync`, warn of them and return none."""
     missing = edits.deleted
     if not annotations.edits_features:
-        missing = _list_annotated(revision, [raster.raster_id for raster in shown.values()])
+        missing = _list_annotated(revision, Path(request.path).name, [raster.raster_id for raster in shown.values()])
     missing = [feature for feature in missing if feature not in present]
     if request.sync or not missing:
         return missing
@@ -337,11 +337,11 @@ def _find_removed(
     return []
 
 
-def _list_annotated(revision: Revision, raster_ids: list[str]) -> list[str]:
-    """Return the ids of the features that an import of annotations made on these rasters."""
+def _list_annotated(revision: Revision, name: str, raster_ids: list[str]) -> list[str]:
+    """Return the ids of the features on these rasters that imports from files of this name made."""
     if "image" not in revision.list_user_columns("feature"):
         return []
-    rows = revision.fetch_rows(_ANNOTATED.read_text(), {"rasters": raster_ids})
+    rows = revision.fetch_rows(_ANNOTATED.read_text(), {"rasters": raster_ids, "name": name})
     return [feature_id for (feature_id,) in rows]
 
 
@@ -371,7 +371,7 @@ def _make_change(
     if skips:
         rows_by_table["skipped_input"] = pa.concat_tables(skips)
     event = AnnotationsImported(
-        source=str(request.path),
+        source=str(Path(request.path)),
         format=request.format_name,
         sha256=sha256,
         images=len(shown),

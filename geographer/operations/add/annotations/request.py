@@ -51,7 +51,7 @@ _CLASS_MAP: Final = Parameter(
 _AS_CLASS: Final = Parameter(
     "Give all features this class.", "NAME", "the classes of the file", convert=_require_class, schema=OPTIONAL_TEXT
 )
-_SYNC: Final = "Also remove the features that the file lacks and that came from an earlier import on the same images."
+_SYNC: Final = "Also remove what an earlier import of this file made on the same images, and the file lacks now."
 _EDIT_SYNC: Final = "Also remove the features that were exported on these images and that the file lacks."
 _REPAIR: Final = Parameter("Repair polygons that cross or touch themselves, instead of refusing them.")
 _IDS: Final = Parameter("Take ids from the annotations, or make them from the geometry.")

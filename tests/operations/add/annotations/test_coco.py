@@ -127,7 +127,7 @@ def test_invalid_annotations_are_refused_or_skipped(unchanged, tmp_path):
     path = write_coco(tmp_path / "coco.json", [BOX, *(BOX | other for other in others)])
     with pytest.raises(UsageError) as error:
         unchanged.import_coco(path)
-    problem = "its id '7' stands several times in the file (other problems: 2)"
+    problem = "its id '7' occurs several times in the file (other problems: 2)"
     assert f"cannot import 'annotation 7', 'annotation 7' from '{path}': {problem}" in str(error.value)
     summary = unchanged.import_coco(path, on_error="skip", dry_run=True).summary
     assert (summary["added"], summary["skipped"]) == (1, 4)
@@ -236,6 +236,8 @@ def test_repeated_import_changes_only_what_differs(rasters, tmp_path):
     kept = rasters.import_coco(path)
     assert not kept.changed
     assert "no annotation of feature '1' any more" in kept.logged_warnings[0]
+    other = write_coco(tmp_path / "other.json", [pond])
+    assert not rasters.import_coco(other, sync=True).changed
     assert rasters.import_coco(path, sync=True).summary["removed"] == 1
     assert [row["feature_id"] for row in rasters.features().to_pylist()] == [2]
 
