@@ -13,6 +13,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from geographer.base.errors import UsageError
+from geographer.base.text import format_count
 from geographer.base.values import Checksums, Grid, LabelForm, Window
 from geographer.rasters.crs import crs_to_text, parse_crs
 from geographer.rasters.metadata import require_geotiff_roundtrip
@@ -132,7 +133,8 @@ def convert_label_pixels(
     if len(pixels) != expected:
         what = "one band of class values" if target.form == "mask" else f"a band for each class ({expected})"
         raise UsageError(
-            f"label file '{path}' has {len(pixels)} bands, but a label of the form '{target.form}' has {what}. "
+            f"label file '{path}' has {format_count(len(pixels), 'band')}, but a label of the form '{target.form}' has "
+            f"{what}. "
             "Convert it, or pass another --form."
         )
     if target.file_bands:

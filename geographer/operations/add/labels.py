@@ -169,8 +169,8 @@ class AddLabels(RasterPaths, kw_only=True, frozen=True):
                 f"a command made labels '{self.label}'. Choose another --label, or end them first: geographer remove "
                 f"labels {self.label}"
             )
-        if recorded is None:
-            recipe.check_revision(revision)
+        if revision.fetch_rows(_RASTERS, {"collection": self.label}):
+            raise ConflictError(f"'{self.label}' is the name of a collection. Choose another --label.")
         return recipe
 
     def _match_files(self, rasters: Mapping[str, RasterToLabel]) -> MatchedFiles:
@@ -204,7 +204,7 @@ class AddLabels(RasterPaths, kw_only=True, frozen=True):
     def _warn_of_unlabelled(self, raster_ids: Iterable[str]) -> None:
         if ids := sorted(raster_ids):
             count, names = format_count(len(ids), "raster"), quote_names(ids, _SHOWN)
-            logger.warning("%s of collection '%s' have no label '%s': %s", count, self.collection, self.label, names)
+            logger.warning("%s of collection '%s' without a label '%s': %s", count, self.collection, self.label, names)
 
 
 class LabelAddition:

@@ -65,18 +65,18 @@ class RastersRestored(EventPayload, kw_only=True, frozen=True):
 
 
 class LabelsRemoved(EventPayload, kw_only=True, frozen=True):
-    """All labels of a name were removed, those of chips, too; `recipe` is whether they had been added as files."""
+    """All labels of a name were removed, those of chips, too; `ends_recipe`: they had been added as files."""
 
     kind: ClassVar[str] = "labels_removed"
     tables: ClassVar[tuple[str, ...]] = ("label_change", "label_object_change")
 
     labels: Annotated[Count, Counted("label")]
-    recipe: bool
+    ends_recipe: bool
 
     @property
     def removed_recipe(self) -> str | None:
         """See `EventPayload.removed_recipe`."""
-        return str(self.request["name"]) if self.recipe and self.request is not UNSET else None
+        return str(self.request["name"]) if self.ends_recipe and self.request is not UNSET else None
 
 
 class RecipeRemoved(RasterRemoval, kw_only=True, frozen=True):

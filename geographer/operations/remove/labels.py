@@ -46,5 +46,5 @@ class RemoveLabels(Request, frozen=True):
             )
         rows = make_dependent_removal_rows(revision, (), self.name)
         rows.pop("split_change", None)
-        event = LabelsRemoved(labels=count_rows(rows, "label_change"), recipe=kind is not None)
+        event = LabelsRemoved(labels=count_rows(rows, "label_change"), ends_recipe=kind is not None)
         return Change(event, rows)

@@ -164,7 +164,7 @@ def test_files_without_raster(dataset: Dataset, masks: Path) -> None:
 def test_rasters_without_file_are_counted(dataset: Dataset, tmp_path: Path, caplog) -> None:
     result = add(dataset, write_mask(tmp_path / "a.tif"))
     assert result.summary["unlabelled"] == 1
-    assert "1 raster of collection 'source' have no label 'mask': 'b'" in caplog.text
+    assert "1 raster of collection 'source' without a label 'mask': 'b'" in caplog.text
     assert add(dataset, write_mask(tmp_path / "b.tif", scene=1)).summary["unlabelled"] == 0
 
 
@@ -199,6 +199,8 @@ def test_label_keeps_collection_and_ignored_value(dataset: Dataset, masks: Path)
     dataset.label_masks("drawn", collection="source")
     with pytest.raises(ConflictError, match="'drawn' is the name of a label mask recipe"):
         add(dataset, masks, label="drawn")
+    with pytest.raises(ConflictError, match="'source' is the name of a collection"):
+        add(dataset, masks, label="source")
     with pytest.raises(UsageError, match="ignore value 1 is the value of class 'lake'"):
         add(dataset, masks, label="other", ignore=1)
 
