@@ -64,7 +64,7 @@ def write_card(export: Export, exporter: Exporter, facts: Mapping[str, Any]) -> 
 {code}
 ## Where it comes from
 
-`sha256sum --check MANIFEST` compares every file with the manifest, and so does `geographer verify .` here.
+`sha256sum --check MANIFEST` compares every file with the manifest, and so does `geographer verify` here.
 
 | digest | value |
 |---|---|
