@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import geopandas
+import numpy as np
 import pytest
 import rasterio
 import shapely
@@ -16,7 +17,12 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, UsageError
-from geographer.operations.add.annotations.edits import is_same_shape
+from geographer.base.values import Grid, Transform
+from geographer.operations.add.annotations.edits import find_edits, is_same_shape
+from geographer.operations.add.annotations.images import ShownRaster
+from geographer.operations.add.annotations.parts import join_shapes
+from geographer.operations.add.annotations.shapes import AnnotatedImage, Annotations
+from geographer.planning.shown_features import ShownFeature
 from tests.operations.add.annotations.conftest import (
     GRIDS,
     HEIGHT,
@@ -223,3 +229,73 @@ def test_is_same_shape():
     assert not is_same_shape(SHAPES["line"], SHAPES["box"], 1e-6)
     assert is_same_shape(SHAPES["line"], SHAPES["line"].reverse(), 1e-6)
     assert to_pixels("swapped", to_crs("swapped", SHAPES["line"])).equals_exact(SHAPES["line"], 1e-6)
+
+
+def make_shown(raster, shape, digest="d1", feature="p"):
+    image = shapely.box(0, 0, WIDTH, HEIGHT)
+    return ShownFeature(raster, feature, "pond", digest, shape.intersection(image), not image.covers(shape), shape)
+
+
+def make_annotations(*items):
+    """Return annotations of the feature p on the images left (0) and right (1): image, shape, class."""
+    annotations = Annotations([AnnotatedImage("left"), AnnotatedImage("right")], edits_features=True)
+    for image, _, class_name in items:
+        annotations.add_annotation(image, class_name, f"shape on {image}", "p")
+    annotations.geometry = np.array([shape for _, shape, _ in items], object)
+    return annotations
+
+
+LEFT, RIGHT, MOVED = shapely.box(10, 10, 20, 20), shapely.box(30, 10, 40, 20), shapely.box(11, 10, 20, 20)
+
+
+@pytest.mark.parametrize(
+    ("items", "head", "outcome"),
+    [
+        ([(0, LEFT, "pond"), (1, RIGHT, "pond")], "d1", "unchanged"),
+        ([(0, LEFT, "pond"), (1, RIGHT, "pond")], "d2", "unchanged"),
+        ([(0, MOVED, "pond"), (1, RIGHT, "pond")], "d1", "changed 0"),
+        ([(0, LEFT, "pond"), (1, MOVED, "pond")], "d1", "changed 1"),
+        ([(0, LEFT, "pond"), (1, RIGHT, "lake")], "d1", "class 1"),
+        ([(0, MOVED, "pond"), (1, RIGHT, "lake")], "d1", "changed 0 lake"),
+        ([(1, RIGHT, "pond")], "d1", "kept"),
+        ([], "d1", "deleted"),
+        ([(0, MOVED, "pond"), (1, MOVED, "pond")], "d1", "its feature 'p' was edited on several images ('left', 'right')"),
+        ([(0, LEFT, "lake"), (1, RIGHT, "sea")], "d1", "its feature 'p' got several classes"),
+        ([(0, MOVED, "pond"), (1, RIGHT, "pond")], "d2", "the dataset has another version"),
+        ([(0, MOVED, "pond"), (1, RIGHT, "pond")], None, "the dataset has another version"),
+    ],
+)
+def test_edits_of_feature_on_two_images(items, head, outcome):
+    """A feature that two images show is edited on one of them; other edits are problems."""
+    annotations = make_annotations(*items)
+    grid = Grid("EPSG:32633", Transform(*GRIDS["north"][1]), WIDTH, HEIGHT)
+    shown = {index: ShownRaster(name, grid) for index, name in enumerate(("left", "right"))}
+    exported = [make_shown("left", LEFT), make_shown("right", RIGHT)]
+    edits = find_edits(annotations, shown, exported, {} if head is None else {"p": head})
+    problems = {*annotations.problems.values()}
+    if not problems:
+        found = {
+            "unchanged": bool(edits.unchanged),
+            "changed": "p" in edits.changed and not edits.keeps_geometry,
+            "class": bool(edits.keeps_geometry),
+            "kept": bool(edits.kept),
+            "deleted": bool(edits.deleted),
+        }
+        words = outcome.split()
+        assert found[words[0]]
+        if len(words) > 1:
+            row = edits.changed["p"]
+            assert annotations.image[row] == int(words[1])
+            assert annotations.classes[row] == (words[2] if len(words) > 2 else items[row][2])
+    else:
+        (problem,) = problems
+        assert problem.startswith(outcome)
+        assert not edits.changed
+
+
+def test_several_shapes_with_one_id_are_parts():
+    annotations = make_annotations((0, LEFT, "pond"), (0, RIGHT, "pond"), (1, LEFT, "pond"))
+    joined = join_shapes(annotations)
+    assert [shape.geom_type for shape in joined.geometry] == ["MultiPolygon", "Polygon"]
+    annotations = make_annotations((0, LEFT, "pond"), (0, RIGHT, "lake"))
+    assert join_shapes(annotations).problems == {0: "its parts have several classes"}
