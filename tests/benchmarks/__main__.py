@@ -24,6 +24,7 @@ from tests.benchmarks import (
     rerun,
     sharing,
     startup,
+    statistics,
     training,
 )
 from tests.benchmarks.measure import Row, format_table
@@ -51,6 +52,7 @@ BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
     20: rerun.compare_rerun,
     21: releasing.compare_release_memory,
     22: training.compare_chip_loading,
+    24: statistics.compare_statistics,
 }
 """Each takes a new folder and a scale; the first line of its docstring is its title in the help."""
 
