@@ -102,7 +102,7 @@ def stream_layer(
     No other query may run on the revision's connection before the layer is written.
     """
     query = _build_layer_query(revision, table, excluded, order_by)
-    return FileLayer(revision.connection.execute(query).fetch_record_batch(_BATCH), geometry, crs)
+    return FileLayer(revision.connection.execute(query).to_arrow_reader(_BATCH), geometry, crs)
 
 
 def _build_layer_query(revision: Revision, table: str, excluded: Iterable[str], order_by: str) -> str:

@@ -51,7 +51,7 @@ with MemoryFile(samples[0]["image"]) as file, file.open() as raster:
     def write_files(self, export: Export, /) -> None:
         """See `Exporter.write_files`."""
         schema = _make_schema(export)
-        for folder, split in _name_splits(export).items():
+        for folder, split in name_splits(export.parts).items():
             numbers = export.list_numbers(folder)
             shards = [numbers[start : start + self.shard_size] for start in range(0, len(numbers), self.shard_size)]
             for index, chosen in enumerate(shards):
@@ -61,7 +61,7 @@ with MemoryFile(samples[0]["image"]) as file, file.open() as raster:
 
     def describe_header(self, export: Export, /) -> Mapping[str, Any]:
         """See `Exporter.describe_header`."""
-        files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in _name_splits(export).values()]
+        files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in name_splits(export.parts).values()]
         features = [_describe_feature(name, feature) for name, feature in _list_features(export).items()]
         return {
             "configs": [{"config_name": "default", "data_files": files}],
@@ -69,11 +69,14 @@ with MemoryFile(samples[0]["image"]) as file, file.open() as raster:
         }
 
 
-def _name_splits(export: Export) -> dict[str, str]:
-    """Return the name of the split for each folder of subsets: words, which `datasets` demands."""
-    if not export.parts:
-        return dict.fromkeys(export.folders, _NO_SPLIT)
-    names = {part: re.sub(r"\W+", "_", part) for part in export.parts}
+def name_splits(parts: Sequence[str]) -> dict[str, str]:
+    """Return the name of the split for each folder of subsets: words, which `datasets` demands.
+
+    `UsageError` if names would be equal, or `all`.
+    """
+    if not parts:
+        return {"all": _NO_SPLIT}
+    names = {part: re.sub(r"\W+", "_", part) for part in parts}
     if "all" in names.values() or len({*names.values()}) < len(names):
         raise UsageError(
             "datasets needs subsets with different names of letters, digits and '_', and not 'all'; these are: "

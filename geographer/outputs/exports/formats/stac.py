@@ -1,15 +1,16 @@
-"""STAC: a catalogue of the images, and one collection with the label extension for each label."""
+"""STAC: a catalogue with a collection for each subset, whose items have image and labels as assets."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
-from geographer.outputs.exports.export import Export, ExportedSample, LabelInfo, LabelKind
+from geographer.outputs.exports.export import Export, ExportedSample, LabelClass, LabelInfo
 from geographer.outputs.exports.exporter import Exporter
 from geographer.outputs.exports.geotiff import (
     IMAGE_PATH,
@@ -33,26 +34,20 @@ from geographer.outputs.release.stac import (
 
 if TYPE_CHECKING:
     import pystac
+    from pystac.extensions.classification import Classification
 
 _QUERY: Final = Path(__file__).parent.parent / "stac_items.sql"
 _BATCH: Final = 500
-_SAMPLES: Final = "samples"
-_TASKS: Final[Mapping[LabelKind, str]] = {
-    "mask": "segmentation",
-    "instances": "segmentation",
-    "multilabel": "segmentation",
-    "boxes": "detection",
-    "probabilities": "regression",
-}
-"""The tasks of the label extension by the kind of a label."""
+_WITH_VALUES: Final = ("mask",)
+"""The kinds of labels whose pixels are values of classes."""
 
 
 class StacExporter(Exporter, kw_only=True, frozen=True):
     """Write GeoTIFFs in folders, and a STAC 1.1 catalogue of them.
 
-    The collection samples has an item for each image; the collection label-LABEL has one for each label file, with
-    the classes as the label extension has them, and a link to the item of its image. The time is that of the image,
-    or else when it was recorded.
+    Each subset is a collection, and each sample an item with the assets image and label-LABEL. The assets of masks have
+    the classes with their values, as the classification extension says; the label extension is no longer maintained.
+    The time is that of the image, or else when it was recorded.
     """
 
     format: ClassVar[str] = "stac"
@@ -60,8 +55,7 @@ class StacExporter(Exporter, kw_only=True, frozen=True):
     example: ClassVar[str] = "export stac --to ../catalogue"
     layout: ClassVar[Mapping[str, str]] = {
         "catalog.json": "the catalogue",
-        "samples/NAME.json": "the item of an image, in samples/collection.json",
-        "label-LABEL/NAME.json": "the item of a label, in label-LABEL/collection.json",
+        "items/PART/NAME.json": "the item of a sample, of items/PART/collection.json",
         "images/PART/NAME.tif": "an image",
         "labels/LABEL/PART/NAME.tif": "a label of the image (boxes: .json)",
         **INDEX_LAYOUT,
@@ -71,84 +65,61 @@ import pystac
 import rasterio
 
 catalogue = pystac.Catalog.from_file("catalog.json")
-for item in catalogue.get_child("samples").get_items():
+for item in catalogue.get_child("train").get_items():
     with rasterio.open(item.assets["image"].get_absolute_href()) as image:
         pixels = image.read()
 """
 
     def write_files(self, export: Export, /) -> None:
         """See `Exporter.write_files`."""
+        import pystac
+
         write_geotiffs(export)
         write_index(export, IMAGE_PATH, express_label_paths(export))
         writer = _CatalogueWriter(export)
         for sample, row in _iter_items(export):
-            writer.write_items(sample, row)
-        writer.finish()
-
-
-def _name_collection(label: LabelInfo) -> str:
-    return f"label-{label.name}"
+            writer.write_item(sample, row)
+        writer.write_collections()
+        catalogue = pystac.Catalog("samples", f"{export.count:,} samples for training, with labels.")
+        links = [_make_link("root", "./catalog.json")]
+        links += [_make_link("child", f"./items/{quote(folder)}/collection.json") for folder in export.folders]
+        writer.write_document("catalog.json", catalogue.to_dict(False, False), links)
 
 
 class _CatalogueWriter:
-    """Writes the items one by one, then the collections and the catalogue."""
+    """Writes the items one by one, then the collections."""
 
     def __init__(self, export: Export) -> None:
         self._export = export
-        self._extents: dict[str, ItemExtent] = {}
-        self._links: dict[str, list[dict[str, str]]] = {_SAMPLES: []}
-        self._links |= {_name_collection(label): [] for label in export.labels}
+        self._extents = {folder: ItemExtent() for folder in export.folders}
+        self._items: dict[str, list[dict[str, str]]] = {folder: [] for folder in export.folders}
 
-    def write_items(self, sample: ExportedSample, row: RasterItem) -> None:
-        """Write the items of an image and of its labels."""
-        self._write_item(_SAMPLES, sample, row, _make_image_item(sample, row), [])
-        source = {
-            "rel": "source",
-            "href": f"../{_SAMPLES}/{quote(name_item(sample.stem, ''))}",
-            "type": "application/json",
-        }
-        for label in self._export.labels:
-            if label.name in sample.labels:
-                item = _make_label_item(self._export, sample, row, label)
-                self._write_item(_name_collection(label), sample, row, item, [source])
+    def write_item(self, sample: ExportedSample, row: RasterItem) -> None:
+        """Write the item of a sample."""
+        item = _make_item(sample, row, self._export.classes, self._export.labels)
+        name = name_item(sample.stem, "")
+        links = [_make_link("root", "../../catalog.json")]
+        links += [_make_link(rel, "./collection.json") for rel in ("parent", "collection")]
+        document = item.to_dict(include_self_link=False, transform_hrefs=False)
+        self.write_document(f"items/{sample.folder}/{name}", document, links)
+        self._items[sample.folder].append(_make_link("item", f"./{quote(name)}"))
+        self._extents[sample.folder].add_raster(row)
 
-    def finish(self) -> None:
-        """Write the collections and the catalogue."""
+    def write_collections(self) -> None:
+        """Write the collections of the items."""
         import pystac
 
-        children = []
-        for name, items in self._links.items():
-            extent = self._extents.get(name, ItemExtent()).make_extent()
-            text = "Images to train on." if name == _SAMPLES else f"Labels of the images: {name.partition('-')[2]}."
-            document = pystac.Collection(name, text, extent, license="other").to_dict(False, False)
-            parents = [{"rel": rel, "href": "../catalog.json"} for rel in ("root", "parent")]
-            self._write_document(f"{name}/collection.json", {**document, "links": [*parents, *items]})
-            children.append({"rel": "child", "href": f"./{quote(name)}/collection.json", "title": name})
-        catalogue = pystac.Catalog(_SAMPLES, f"{self._export.count:,} samples for training, with labels.")
-        document = catalogue.to_dict(False, False)
-        self._write_document(
-            "catalog.json", {**document, "links": [{"rel": "root", "href": "./catalog.json"}, *children]}
-        )
+        for folder, items in self._items.items():
+            extent = self._extents[folder].make_extent()
+            collection = pystac.Collection(folder, f"{len(items):,} samples for training.", extent, license="other")
+            parents = [_make_link(rel, "../../catalog.json") for rel in ("root", "parent")]
+            path = f"items/{folder}/collection.json"
+            self.write_document(path, collection.to_dict(False, False), [*parents, *items])
 
-    def _write_item(
-        self,
-        collection: str,
-        sample: ExportedSample,
-        row: RasterItem,
-        item: pystac.Item,
-        links: Sequence[dict[str, str]],
-    ) -> None:
-        name = name_item(sample.stem, "")
-        item.collection_id = collection
-        document = item.to_dict(include_self_link=False, transform_hrefs=False)
-        parents = [{"rel": rel, "href": "./collection.json"} for rel in ("parent", "collection")]
-        document["links"] = [{"rel": "root", "href": "../catalog.json"}, *parents, *links]
-        self._write_document(f"{collection}/{name}", document)
-        self._links[collection].append({"rel": "item", "href": f"./{quote(name)}"})
-        self._extents.setdefault(collection, ItemExtent()).add_raster(row)
-
-    def _write_document(self, path: str, document: Mapping[str, Any]) -> None:
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    def write_document(self, path: str, document: Mapping[str, Any], links: Sequence[Mapping[str, str]]) -> None:
+        """Write a document with these links."""
+        linked = {**document, "links": [*links]}
+        text = json.dumps(linked, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
         self._export.folder.write_bytes(path, f"{text}\n".encode())
 
 
@@ -194,52 +165,60 @@ def _make_row(sample: ExportedSample, fetched: Sequence[Any]) -> RasterItem:
     )
 
 
-def _make_image_item(sample: ExportedSample, row: RasterItem) -> pystac.Item:
-    classes = {"geographer:class": sample.main_class, "geographer:classes": [*sample.classes]}
-    item = _make_item(row, sample, {**classes, "geographer:raster_id": sample.raster_id})
-    bands = [
-        {"name": f"band {number}", "data_type": name_data_type(row.dtype)} for number in range(1, sample.bands + 1)
-    ]
-    item.add_asset("image", _make_asset(locate_image(sample), GEOTIFF, ["data"], {"bands": bands}))
-    return item
-
-
-def _make_label_item(export: Export, sample: ExportedSample, row: RasterItem, label: LabelInfo) -> pystac.Item:
-    from pystac.extensions.label import LabelClasses, LabelExtension, LabelTask, LabelType
-
-    item = _make_item(row, sample, {})
-    names = [item.name for item in export.classes]
-    is_raster = label.suffix != ".json"
-    LabelExtension.ext(item, add_if_missing=True).apply(
-        label_description=f"{label.kind} '{label.name}'",
-        label_type=LabelType.RASTER if is_raster else LabelType.VECTOR,
-        label_properties=None if is_raster else ["class"],
-        label_classes=[LabelClasses.create(names, name=None if is_raster else "class")],
-        label_tasks=[LabelTask(_TASKS[label.kind])] if label.kind in _TASKS else None,
-    )
-    values = {item.name: item.value for item in export.classes}
-    item.properties["geographer:values"] = values
-    media_type = GEOTIFF if is_raster else "application/json"
-    item.add_asset("labels", _make_asset(locate_label(sample, label), media_type, ["labels"], {}))
-    return item
-
-
-def _make_item(row: RasterItem, sample: ExportedSample, properties: Mapping[str, Any]) -> pystac.Item:
+def _make_item(
+    sample: ExportedSample, row: RasterItem, classes: Sequence[LabelClass], labels: Sequence[LabelInfo]
+) -> pystac.Item:
     import pystac
+    from pystac.extensions.classification import ClassificationExtension
 
-    time = row.acquired.replace(tzinfo=UTC) if row.acquired else datetime.fromisoformat(row.recorded_at)
-    own = {"geographer:part": sample.part, "geographer:datetime_is": "acquired" if row.acquired else "recorded"}
-    return pystac.Item(
+    own = {
+        "geographer:raster_id": sample.raster_id,
+        "geographer:part": sample.part,
+        "geographer:class": sample.main_class,
+        "geographer:classes": [*sample.classes],
+        "geographer:datetime_is": "acquired" if row.acquired else "recorded",
+    }
+    item = pystac.Item(
         sample.stem,
         parse_geometry(row),
         make_bbox(row),
-        time,
-        {**own, **properties, **make_projection_fields(row)},
+        row.acquired.replace(tzinfo=UTC) if row.acquired else datetime.fromisoformat(row.recorded_at),
+        {**own, **make_projection_fields(row)},
         stac_extensions=[PROJECTION_EXTENSION],
+        collection=sample.folder,
     )
+    data_type = name_data_type(row.dtype)
+    bands = [{"name": f"band {number}", "data_type": data_type} for number in range(1, sample.bands + 1)]
+    item.add_asset("image", _make_asset(locate_image(sample), GEOTIFF, "data", {"bands": bands}))
+    for label in labels:
+        if label.name in sample.labels:
+            media_type = "application/json" if label.suffix == ".json" else GEOTIFF
+            asset = _make_asset(locate_label(sample, label), media_type, "labels", {"geographer:label": label.kind})
+            item.add_asset(f"label-{label.name}", asset)
+            if label.kind in _WITH_VALUES:
+                described = _describe_values(classes, label)
+                ClassificationExtension.ext(asset, add_if_missing=True).apply(classes=described)
+    return item
 
 
-def _make_asset(path: str, media_type: str, roles: list[str], fields: dict[str, Any]) -> pystac.Asset:
+def _describe_values(classes: Sequence[LabelClass], label: LabelInfo) -> list[Classification]:
+    """Return the values of the pixels of a mask; names of the extension have letters, digits, `-` and `_` only."""
+    from pystac.extensions.classification import Classification
+
+    found = [Classification.create(0, "no object", "background")]
+    for item in classes:
+        name = re.sub(r"[^0-9A-Za-z_-]", "_", item.name)
+        found.append(Classification.create(item.value, item.name, name))
+    if label.ignore is not None:
+        found.append(Classification.create(label.ignore, "ignored: no data, or of no use", "ignore"))
+    return found
+
+
+def _make_asset(path: str, media_type: str, role: str, fields: dict[str, Any]) -> pystac.Asset:
     import pystac
 
-    return pystac.Asset(f"../{quote(path)}", media_type=media_type, roles=roles, extra_fields=fields)
+    return pystac.Asset(f"../../{quote(path)}", media_type=media_type, roles=[role], extra_fields=fields)
+
+
+def _make_link(rel: str, href: str) -> dict[str, str]:
+    return {"rel": rel, "href": href}

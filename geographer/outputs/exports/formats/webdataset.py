@@ -12,7 +12,7 @@ import numpy as np
 
 from geographer.base.errors import UsageError
 from geographer.base.parameters import Parameter
-from geographer.outputs.exports.export import Export, ExportedSample
+from geographer.outputs.exports.export import Export, ExportedSample, LabelInfo
 from geographer.outputs.exports.exporter import ObjectExporter
 from geographer.outputs.exports.geotiff import read_image_geotiff, read_label_bytes
 from geographer.outputs.exports.objects import ExportedObject
@@ -66,7 +66,7 @@ for image, mask, record in samples.to_tuple("image.tif", "mask.tif", "json"):
 
     def write_files(self, export: Export, /) -> None:
         """See `Exporter.write_files`."""
-        _require_member_names(export)
+        require_member_names(export.labels)
         shards: dict[str, list[dict[str, Any]]] = {}
         done = 0
         for folder in export.folders:
@@ -130,10 +130,10 @@ def name_key(sample: ExportedSample) -> str:
     return f"{sample.number:08}-{sample.stem.replace('.', '_')}"
 
 
-def _require_member_names(export: Export) -> None:
+def require_member_names(labels: Sequence[LabelInfo]) -> None:
     """Raise `UsageError` for labels whose files would have the name of another member, which readers write small."""
-    names = [label.name.lower() for label in export.labels]
-    for label in export.labels:
+    names = [label.name.lower() for label in labels]
+    for label in labels:
         if label.name.lower() in (_IMAGE, "objects") or names.count(label.name.lower()) > 1:
             raise UsageError(
                 f"webdataset cannot hold the label '{label.name}': another member of a sample has that name. Choose "
