@@ -68,7 +68,7 @@ class Distribution(NamedTuple):
         lower = np.floor(positions)
         upper = np.minimum(lower + 1, ends[-1] - 1)
         low, high = (self.values[np.searchsorted(ends, rank, side="right")] for rank in (lower, upper))
-        return [*_interpolate(low, high, positions - lower).tolist()]
+        return [*_interpolate_values(low, high, positions - lower).tolist()]
 
     def compute_histogram(self, bins: int) -> tuple[list[float], list[int]]:
         """Return the edges of bins of equal width from the minimum to the maximum, and the numbers of values in them.
@@ -104,7 +104,7 @@ class Distribution(NamedTuple):
         return Distribution(values[::step], self.counts[::step], minimum, maximum, sums, self.is_exact)
 
 
-def _interpolate(
+def _interpolate_values(
     low: NDArray[np.float64], high: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Interpolate as numpy does, which gives equal ends exactly; or so that nothing overflows."""
@@ -288,11 +288,11 @@ class WideCounts(ValueCounts):
             if self._has_bins and not other._has_bins:
                 keys = _find_bins(keys)
             self._add_piece(keys, counts)
-        self._compact()
+        self._join_pieces()
 
     def make_distribution(self) -> Distribution:
         """See `ValueCounts.make_distribution`."""
-        self._compact()
+        self._join_pieces()
         if self._limits is None:
             return Distribution(np.zeros(0), np.zeros(0, np.int64), None, None, self._sums, is_exact=True)
         keys, counts = self._pieces[0]
@@ -304,7 +304,7 @@ class WideCounts(ValueCounts):
 
     def to_record(self) -> dict[str, Any]:
         """See `ValueCounts.to_record`."""
-        self._compact()
+        self._join_pieces()
         keys, counts = self._pieces[0] if self._pieces else (np.zeros(0, self._key_dtype), np.zeros(0, np.int64))
         limits = [_format_number(value) for value in self._limits or ()]
         record = {"dtype": self.dtype.name, "has_bins": self._has_bins, "limits": limits}
@@ -338,9 +338,9 @@ class WideCounts(ValueCounts):
         self._pieces.append((keys, counts))
         self._waiting += len(keys)
         if self._waiting > max(len(self._pieces[0][0]), 4 * MAX_DISTINCT):
-            self._compact()
+            self._join_pieces()
 
-    def _compact(self) -> None:
+    def _join_pieces(self) -> None:
         """Join the pieces, and count in bins from now on if there are too many values."""
         if len(self._pieces) > 1:
             self._pieces = [_sum_counts(self._pieces)]
