@@ -30,7 +30,7 @@ class Interruption(BaseException):
 def test_interrupted_export_ends_with_equal_bytes(chips, name, tmp_path, monkeypatch):
     options = {**FORMATS[name], "record": False, "labels": ["mask", "instances", "multilabel", "boxes"]}
     whole = chips.export_samples(name, tmp_path / "whole", **options)
-    written = []
+    written: list[str] = []
     add_file = ExportFolder._add_file
 
     def stop_halfway(folder, path, *arguments, **keywords):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import zarr
@@ -14,7 +16,7 @@ PARTS = ("train", "val", "test")
 
 def test_arrays_are_the_pixels_of_the_dataset(chips, chip_samples, tmp_path):
     chips.export_samples("zarr", tmp_path / "export", record=False)
-    root = zarr.open_group(tmp_path / "export/samples.zarr", mode="r")
+    root: Any = zarr.open_group(tmp_path / "export/samples.zarr", mode="r")
     assert dict(root.attrs) == {"classes": CLASSES, "nodata": 0}
     seen = []
     for part in PARTS:
