@@ -12,8 +12,9 @@ from pathlib import Path
 from tests import REPOSITORY
 
 SCRIPT = Path(__file__).with_name("torchgeo_script.py")
-REQUIREMENTS = ("torch==2.14.1", "torchvision==0.29.1", "torchgeo==0.8.1")
-"""torchgeo 0.8.1 is the last version for Python 3.11; torchvision fixes the version of PyTorch."""
+REQUIREMENTS = ("torch==2.14.1", "torchvision==0.29.1", "torchgeo==0.8.1", "pycocotools")
+"""torchgeo 0.8.1 is the last version for Python 3.11; torchvision fixes the version of PyTorch. Metrics of boxes need
+pycocotools."""
 
 
 def main() -> None:

@@ -79,9 +79,9 @@ def _train_models(root: Path) -> None:
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            limit_val_batches=4,
-            limit_test_batches=4,
             limit_train_batches=16,
+            limit_val_batches=2,
+            limit_test_batches=2,
         )
         trainer.fit(task, datamodule=module)
         metrics = {name: round(float(value), 3) for name, value in trainer.callback_metrics.items()}
