@@ -1,7 +1,7 @@
 """Parts: polygons with equal ids on an image are parts of one feature, and polygons of the hole class are its holes."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,20 +20,10 @@ def join_shapes(annotations: Annotations) -> Annotations:
     """
     rows = [row for row in range(len(annotations)) if row not in annotations.problems]
     groups: dict[_Key, list[int]] = defaultdict(list)
-    holes: dict[_Key, list[int]] = defaultdict(list)
     for row in rows:
         if not annotations.is_hole[row]:
             groups[_make_key(annotations, row)].append(row)
-    by_image: dict[int, list[_Key]] = defaultdict(list)
-    for key in groups:
-        by_image[key[0]].append(key)
-    for row in rows:
-        if annotations.is_hole[row]:
-            owner = _find_owner(annotations, row, groups, by_image[annotations.image[row]])
-            if owner is None:
-                annotations.problems[row] = "it is a hole outside of every polygon"
-            else:
-                holes[owner].append(row)
+    holes = _find_owners(annotations, [row for row in rows if annotations.is_hole[row]], groups)
     kept = sorted([*(members[0] for members in groups.values()), *annotations.problems])
     for key, members in groups.items():
         _join_group(annotations, members, holes[key])
@@ -45,18 +35,28 @@ def _make_key(annotations: Annotations, row: int) -> _Key:
     return annotations.image[row], feature, -1 if feature is not None else row
 
 
-def _find_owner(annotations: Annotations, hole: int, groups: dict[_Key, list[int]], keys: list[_Key]) -> _Key | None:
-    """Return the key of the feature that a hole is of."""
-    point = shapely.point_on_surface(annotations.geometry[hole])
-    feature = annotations.ids[hole]
-    candidates = [key for key in keys if feature is None or key[1] == feature]
-    around = [
-        (float(shapely.area(annotations.geometry[row])), number)
-        for number, key in enumerate(candidates)
-        for row in groups[key]
-        if shapely.covers(annotations.geometry[row], point)
-    ]
-    return candidates[min(around)[1]] if around else None
+def _find_owners(annotations: Annotations, holes: list[int], groups: Mapping[_Key, list[int]]) -> dict[_Key, list[int]]:
+    """Return the holes of each feature, and note those that no polygon is around."""
+    found: dict[_Key, list[int]] = defaultdict(list)
+    if not holes:
+        return found
+    outer = [(key, row) for key, members in groups.items() for row in members]
+    shapes = annotations.geometry[[row for _, row in outer]]
+    areas = shapely.area(shapes)
+    points = shapely.point_on_surface(annotations.geometry[holes])
+    around: dict[int, list[int]] = defaultdict(list)
+    for number, index in shapely.STRtree(shapes).query(points, predicate="covered_by").T.tolist():
+        around[number].append(index)
+    for number, hole in enumerate(holes):
+        image, feature = annotations.image[hole], annotations.ids[hole]
+        candidates = [
+            index for index in around[number] if outer[index][0][0] == image and feature in (None, outer[index][0][1])
+        ]
+        if candidates:
+            found[outer[min(candidates, key=lambda index: (areas[index], index))][0]].append(hole)
+        else:
+            annotations.problems[hole] = "it is a hole outside of every polygon"
+    return found
 
 
 def _join_group(annotations: Annotations, members: list[int], holes: list[int]) -> None:

@@ -41,10 +41,10 @@ those that were deleted; without them, the command lists them.
 
 
 class CvatExporter(AnnotationExporter, kw_only=True, frozen=True):
-    """Write what CVAT needs to edit the features: images, annotations and the list of labels.
+    """Write images, and the features as 'CVAT for images 1.1'.
 
-    Images are PNGs. Features are boxes, polygons, polylines and points, cut at the border of the image; `import cvat`
-    brings the annotations back.
+    It is what CVAT needs to edit the features. Images are PNGs. Features are boxes, polygons, polylines and points,
+    cut at the border of the image; `import cvat` brings the annotations back.
     """
 
     format: ClassVar[str] = "cvat"

@@ -59,10 +59,11 @@ command lists them. Lines are not exported: Label Studio has none.
 
 
 class LabelStudioExporter(AnnotationExporter, kw_only=True, frozen=True):
-    """Write what Label Studio needs to edit the features: images, tasks and the labelling configuration.
+    """Write images, tasks with the features, and the labelling configuration.
 
-    Images are PNGs. Features are predictions, polygons cut at the border of the image; `import label-studio` brings the
-    annotations back. Lines are left out: Label Studio has none.
+    It is what Label Studio needs to edit the features. Images are PNGs. Features are predictions, polygons cut at
+    the border of the image; `import label-studio` brings the annotations back. Lines are left out: Label Studio has
+    none.
     """
 
     format: ClassVar[str] = "label-studio"
