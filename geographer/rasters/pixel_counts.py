@@ -88,10 +88,13 @@ class BandCounts:
             by_dtype.setdefault(dtype, make_value_counts(dtype)).merge_counts(counts)
         return merge_distributions([counts.make_distribution() for counts in by_dtype.values()])
 
+    def has_scale(self) -> bool:
+        """Return whether a file states a scale or an offset."""
+        return any(scale != _UNSCALED for _, scale in self._counts)
+
     def make_scaled_distribution(self) -> Distribution | None:
         """Return the distribution of pixel * scale + offset; None if no file has a scale, or too many have others."""
-        scales = {scale for _, scale in self._counts}
-        if None in scales or scales == {_UNSCALED}:
+        if not self.has_scale() or None in {scale for _, scale in self._counts}:
             return None
         scaled = [
             counts.make_distribution().scale_values(*scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from geographer.base.errors import UsageError
 from geographer.base.html import render_object
 
 FORMAT: Final = "geographer statistics"
@@ -44,8 +45,9 @@ class BandSummary(NamedTuple):
         valid: The number of pixels that the statistics are of.
         nodata: The number of pixels that nodata, an alpha band or a mask band marks as invalid.
         non_finite: The number of other pixels that are NaN or infinite.
+        has_scale: Whether a file states a scale or an offset.
         stored: Of the values as stored.
-        scaled: Of the values with the scale and offset that the files state; None if none states any.
+        scaled: Of the values with the scales and offsets of the files; None if none states any, or more than 8 differ.
     """
 
     band: int
@@ -53,8 +55,19 @@ class BandSummary(NamedTuple):
     valid: int
     nodata: int
     non_finite: int
+    has_scale: bool
     stored: ValueSummary
     scaled: ValueSummary | None
+
+    def choose_values(self, *, scaled: bool) -> ValueSummary:
+        """Return the statistics of stored values, or of scaled ones, which are the same if no file states a scale."""
+        if not scaled or not self.has_scale:
+            return self.stored
+        if self.scaled is None:
+            raise UsageError(
+                f"band {self.band} has more than 8 scales, so it has no scaled statistics. Use stored ones."
+            )
+        return self.scaled
 
 
 class ClassPixels(NamedTuple):
@@ -131,6 +144,14 @@ class SampleStatistics(NamedTuple):
     labels: Sequence[LabelSummary]
     classes: Sequence[ClassObjects]
 
+    def list_means(self, *, scaled: bool = False) -> list[float]:
+        """Return the mean of each band, as stored or scaled, to normalise with; `UsageError` if a band has none."""
+        return [_require_number(band, band.choose_values(scaled=scaled).mean) for band in self.bands]
+
+    def list_standard_deviations(self, *, scaled: bool = False) -> list[float]:
+        """Return the standard deviation of each band; as `list_means`."""
+        return [_require_number(band, band.choose_values(scaled=scaled).standard_deviation) for band in self.bands]
+
     def _repr_html_(self) -> str:
         return render_object(self)
 
@@ -159,6 +180,12 @@ class DatasetStatistics(NamedTuple):
 
     def _repr_html_(self) -> str:
         return render_object(self)
+
+
+def _require_number(band: BandSummary, value: float | None) -> float:
+    if value is None:
+        raise UsageError(f"band {band.band} has no valid pixel, so it has no mean. Choose other samples.")
+    return value
 
 
 def _make_document(value: Any) -> Any:

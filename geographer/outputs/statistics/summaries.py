@@ -33,7 +33,7 @@ def summarize_bands(images: ImageCounts, percentiles: Sequence[float], bins: int
         stored, scaled = band.make_distribution(), band.make_scaled_distribution()
         summaries.append(
             BandSummary(
-                *(number, band.name, stored.sum_counts(), band.nodata, band.non_finite),
+                *(number, band.name, stored.sum_counts(), band.nodata, band.non_finite, band.has_scale()),
                 _summarize_values(stored, percentiles, bins),
                 None if scaled is None else _summarize_values(scaled, percentiles, bins),
             )

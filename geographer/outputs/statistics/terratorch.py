@@ -23,8 +23,7 @@ def format_terratorch(statistics: DatasetStatistics) -> str:
     import yaml
 
     name, samples = _choose_samples(statistics)
-    means, deviations = _list_bands(samples)
-    data: dict[str, Any] = {"means": means, "stds": deviations}
+    data: dict[str, Any] = {"means": samples.list_means(), "stds": samples.list_standard_deviations()}
     config: dict[str, Any] = {"data": {"init_args": data}}
     label = _choose_label(samples)
     if label:
@@ -45,18 +44,6 @@ def _choose_samples(statistics: DatasetStatistics) -> tuple[str, SampleStatistic
     if len(subsets) > 1:
         raise UsageError(f"several subsets, and none is '{_TRAINING_PART}'. Name that to train on with --subset.")
     return next(iter(subsets.items()))
-
-
-def _list_bands(samples: SampleStatistics) -> tuple[list[float], list[float]]:
-    means, deviations = [], []
-    for band in samples.bands:
-        if band.stored.mean is None or band.stored.standard_deviation is None:
-            raise UsageError(
-                f"band {band.band} has no valid pixel, so it has no mean. Leave it out with other samples."
-            )
-        means.append(band.stored.mean)
-        deviations.append(band.stored.standard_deviation)
-    return means, deviations
 
 
 def _choose_label(samples: SampleStatistics) -> LabelSummary | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import yaml
 from click.testing import CliRunner
 
@@ -317,3 +318,24 @@ def test_result_has_named_values(ponds):
     found: DatasetStatistics = ponds.compute_statistics(subset="train", labels=[])
     assert found.all == found.subsets["train"]
     assert "<table>" in found._repr_html_()
+    assert found.all.list_means() == [band.stored.mean for band in found.all.bands]
+    assert found.all.list_standard_deviations(scaled=True) == found.all.list_standard_deviations()
+
+
+def test_scaled_statistics_and_bands_without_pixels(dataset, tmp_path):
+    pixels = make_pixels(2, 16, 16)
+    pixels[1] = 0
+    scene = write_scene(tmp_path / "a.tif", pixels, nodata=0)
+    with rasterio.open(scene, "r+") as raster:
+        raster.scales, raster.offsets = [0.5, 0.5], [-1, -1]
+    dataset.add_rasters([scene])
+    found = dataset.compute_statistics().all
+    scaled = found.bands[0].scaled
+    assert scaled is not None
+    assert scaled.mean == pytest.approx(pixels[0].mean() / 2 - 1)
+    assert (scaled.minimum, scaled.maximum) == (pixels[0].min() / 2 - 1, pixels[0].max() / 2 - 1)
+    assert [*scaled.percentiles.values()] == np.percentile(pixels[0] / 2 - 1, PERCENTILES).tolist()
+    assert found.bands[1].stored[:6] == (None, None, None, None, dict.fromkeys(scaled.percentiles), [])
+    with pytest.raises(UsageError, match="band 2 has no valid pixel"):
+        found.list_means(scaled=True)
+    assert "with scale and offset of the files:" in run_command(dataset.root, "stats")
