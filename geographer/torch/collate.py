@@ -24,5 +24,6 @@ def collate_chips(samples: Sequence[Sample]) -> Sample:
 
 
 def _join_values(values: list[object], *, is_listed: bool) -> object:
-    tensors = [value for value in values if isinstance(value, torch.Tensor)]
-    return values if is_listed or len(tensors) < len(values) else torch.stack(tensors)
+    # PyTorch's function stacks the tensors of a worker process in shared memory, which saves a copy.
+    is_stacked = not is_listed and isinstance(values[0], torch.Tensor)
+    return torch.utils.data.default_collate(values) if is_stacked else values
