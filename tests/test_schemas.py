@@ -94,8 +94,9 @@ def apply_patches(folder, sample_history):
         dataset.write_patch(*sides, path)
         dataset.apply_patch(path)
     dataset.set_attributes({"sensor": "S2"})
+    dataset.add_classes(["haze"], context=True)
     dataset.describe(title="Ponds", creators=["Ada <0000-0002-1825-0097> (UoL)"], source_licences={"source": "CC0-1.0"})
-    return dataset.log(4)
+    return dataset.log(5)
 
 
 def merge_branches(folder):

@@ -26,10 +26,10 @@ def _create_dataset(root: str, request: CreateDataset, *, as_json: bool, folder:
     dataset = Dataset.create_dataset(path, request, scm=scm, command=options.format_command_line())
     event = dataset.show()
     if as_json:
-        revision = {"position": 1, "digest": event.digest, "kind": event.kind, "changed": True}
+        revision = {"position": event.position, "digest": event.digest, "kind": event.kind, "changed": True}
         output.print_json_line({**revision, "root": str(dataset.root)})
     else:
-        click.echo(f"@1 {event.digest[:12]} {event.kind}: '{dataset.root}'")
+        click.echo(f"@{event.position} {event.digest[:12]} {event.kind}: '{dataset.root}'")
 
 
 init_command = make_request_command(

@@ -23,6 +23,7 @@ from geographer.operations.add.labels import AddLabels
 from geographer.operations.add.take_in import TakeInRasters
 from geographer.operations.apply.request import ApplyPatch
 from geographer.operations.attributes import RemoveAttributes, SetAttributes
+from geographer.operations.classes.context import SetContextClasses
 from geographer.operations.classes.probabilities import SetClassesFromProbabilities
 from geographer.operations.classes.remap import RemapClasses
 from geographer.operations.create import CreateDataset
@@ -97,6 +98,7 @@ class Dataset(BranchingDataset):
         *,
         classes: Sequence[str] = (),
         background: str | None = None,
+        context_classes: Sequence[str] = (),
         scm: bool = True,
         message: str = "",
         author: str | None = None,
@@ -108,6 +110,7 @@ class Dataset(BranchingDataset):
             path: The folder; created if missing.
             classes: The classes; their values are 1, 2, 3 … in this order. Default: those of the features.
             background: A class with value 0: it erases in masks.
+            context_classes: Classes that labels do not draw, after the others; a second event records them.
             scm: Use Git if the folder lies in a Git repository.
             message: The reason; the log keeps it.
             author: The author. Default: Git's or the system's user name.
@@ -117,7 +120,9 @@ class Dataset(BranchingDataset):
             ConflictError: the folder contains a dataset or files of one, or lies inside its files.
             UsageError: a class name is repeated or empty.
         """
-        request = CreateDataset(classes=classes, background=background, message=message, author=author)
+        request = CreateDataset(
+            classes=classes, background=background, context_classes=context_classes, message=message, author=author
+        )
         return cls.create_dataset(path, request, scm=scm, command=command)
 
     @classmethod
@@ -136,6 +141,8 @@ class Dataset(BranchingDataset):
         dataset.root = root
         dataset._unit_of_work.change_root(root)
         dataset._unit_of_work.write_history()
+        if names := request.context_classes:
+            dataset.run(AddClasses(names, context=True, message=request.message, author=request.author))
         return dataset
 
     def extract_collection(
@@ -175,8 +182,7 @@ class Dataset(BranchingDataset):
         def create(path: Path, request: CreateDataset) -> "Dataset":
             return Dataset.create_dataset(path, request, scm=scm, command=command)
 
-        options = {"at": at, "message": message, "author": author}
-        return extract_collection(self, collection, Path(to), create, **options)
+        return extract_collection(self, collection, Path(to), create, at=at, message=message, author=author)
 
     def run(self, request: Request) -> ChangeResult:
         """Run a request: record what it changes as one event."""
@@ -408,6 +414,7 @@ class Dataset(BranchingDataset):
     withdraw_rasters = make_method("withdraw_rasters", WithdrawRasters, run)
     rename_collection = make_method("rename_collection", RenameCollection, run)
     rename_recipe = make_method("rename_recipe", RenameRecipe, run)
+    set_context_classes = make_method("set_context_classes", SetContextClasses, run)
     rename_class = make_method("rename_class", RenameClass, run)
     remap_classes = make_method("remap_classes", RemapClasses, run)
     set_classes_from_probabilities = make_method("set_classes_from_probabilities", SetClassesFromProbabilities, run)

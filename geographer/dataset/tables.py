@@ -98,9 +98,17 @@ class TableReader:
     )
 
     def classes(self, at: RevisionSpec = None) -> Table:
-        """Return the classes by value: `class` (text), `value` (int32, 0 is background), `features` (int64)."""
+        """Return the classes by value: `class` (text), `value` (int32, 0 is background), `features` (int64).
+
+        A last column `is_context` (bool) says that labels do not draw the class.
+        """
+        from geographer.planning.context_classes import read_context_classes
+
         with self._unit_of_work.open_revision(at) as revision:
-            return list_classes(revision)
+            context = read_context_classes(revision.connection, revision.position).names
+            classes = list_classes(revision).arrow
+            is_context = [name in context for name in classes["class"].to_pylist()]
+            return Table(classes.append_column("is_context", [is_context]))
 
     @accept_filters(select_rows)
     def count_rows(self, name: str, at: RevisionSpec, table_filter: TableFilter) -> int:

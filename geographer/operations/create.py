@@ -43,12 +43,25 @@ class CreateDataset(Request, kw_only=True, frozen=True):
     background: Annotated[
         str | None, Parameter("A class with value 0, whose features erase others in masks.", "NAME", key=None)
     ] = None
+    context_classes: Annotated[
+        Sequence[str],
+        Parameter(
+            "A class that labels do not draw, after the other ones.",
+            *("NAME", "none", "--context-class"),
+            convert=list_values,
+            key=None,
+            cli="list",
+        ),
+    ] = ()
 
     def make_change(self) -> Change:
         """Return the first change of the log; raise `UsageError` if a class name is repeated or empty."""
         names = [*([self.background] if self.background else []), *self.classes]
-        if len(set(names)) < len(names) or not all(names):
-            raise UsageError("a class name is repeated or empty. Give each --class (and --background) once.")
+        every = [*names, *self.context_classes]
+        if len(set(every)) < len(every) or not all(every):
+            raise UsageError(
+                "a class name is repeated or empty. Give each --class, --background and --context-class once."
+            )
         values = {name: value for value, name in enumerate(names, 0 if self.background else 1)}
         event = DatasetInitialised(classes=[*self.classes], background=self.background)
         return Change(event, {"class_change": make_class_rows(values)} if values else {})

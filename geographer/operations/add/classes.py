@@ -7,15 +7,21 @@ from geographer.base.errors import ConflictError, UsageError, quote_objects
 from geographer.base.parameters import Parameter
 from geographer.operations.add.events import ClassesAdded
 from geographer.planning.class_values import CLASS_NAMES_SCHEMA, make_class_rows, number_classes, read_class_values
+from geographer.planning.context_event import ContextClassesChanged
 from geographer.planning.shared_parameters import list_values
+from geographer.storage.events.payload import EventPayload
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext, Request
 
 
 class AddClasses(Request, frozen=True):
-    """Add classes after the existing ones; each gets the next value."""
+    """Add classes after the existing ones; each gets the next value.
+
+    Labels do not draw features of --context classes; see geographer classes context.
+    """
 
     event: ClassVar[type[ClassesAdded]] = ClassesAdded
+    other_events: ClassVar[tuple[type[EventPayload], ...]] = (ContextClassesChanged,)
     example = "add classes reed peat"
 
     names: Annotated[
@@ -24,6 +30,7 @@ class AddClasses(Request, frozen=True):
             "The classes.", "NAME...", cli="arguments", convert=list_values, key="classes", schema=CLASS_NAMES_SCHEMA
         ),
     ]
+    context: Annotated[bool, Parameter("Let the classes be context: labels do not draw them.", key=None)] = False
 
     def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
         """Plan the addition; raise `ConflictError` if a class exists or is repeated, `UsageError` if one is empty."""
@@ -34,4 +41,8 @@ class AddClasses(Request, frozen=True):
             classes = quote_objects("class", conflicts, "is|are")
             raise ConflictError(f"{classes} in the dataset already, or repeated. Leave it out.")
         values = number_classes(existing, self.names)
-        return Change(ClassesAdded(classes=[*self.names]), {"class_change": make_class_rows(values)})
+        rows = {"class_change": make_class_rows(values)}
+        if not self.context:
+            return Change(ClassesAdded(classes=[*self.names]), rows)
+        names = [*self.names]
+        return Change(ContextClassesChanged(classes=names, context_classes=names, learned_classes=[]), rows)

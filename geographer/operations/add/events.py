@@ -259,14 +259,19 @@ class GeographerImportedV1(ImportEvent, kw_only=True, frozen=True):
 
 
 class GeographerImported(GeographerImportedV1, kw_only=True, frozen=True):
-    """A data directory of GeoGrapher 1.0 was imported; `recipe` is that of its labels, if there are any."""
+    """A data directory of GeoGrapher 1.0 was imported; `recipe` is that of its labels, if there are any.
+
+    `context_classes` are those of features that were no task classes there.
+    """
 
     kind: ClassVar[str] = "geographer_imported"
     version: ClassVar[int] = 2
     tables: ClassVar[tuple[str, ...]] = (*GeographerImportedV1.tables, "label_change", LABEL_SOURCE)
+    declares_context: ClassVar[bool] = True
 
     labels: Annotated[Count, Counted("label")]
     recipe: RecipeRecord | UnsetType = UNSET
+    context_classes: Annotated[ClassNames | UnsetType, Listed("context class")] = UNSET
 
     def to_current_version(self) -> "GeographerImported":
         """See `EventPayload.to_current_version`."""

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
@@ -68,9 +68,9 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
     With --json, the lines after the first are the edges that differ, each with the reason.
 
     The task classes keep their order, and the background class its value 0; classes that the dataset has already are
-    reused by name. The class of a feature is its column 'type', or the most probable of its columns
-    'prob_of_class_…', of which the first task class wins ties. Chips become plain rasters, because GeoGrapher 1.0 does
-    not record their parents.
+    reused by name. Other classes of features become context classes, which labels do not draw. The class of a feature
+    is its column 'type', or the most probable of its columns 'prob_of_class_…', of which the first task class wins
+    ties. Chips become plain rasters, because GeoGrapher 1.0 does not record their parents.
     """
 
     event: ClassVar[type[GeographerImported]] = GeographerImported
@@ -126,6 +126,7 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
             skipped=count_rows(change.rows, "skipped_input"),
             labels=len(labels.files),
             recipe=labels.recipe_record or UNSET,
+            context_classes=_list_context_classes(revision, directory, self, features.classes) or UNSET,
             left_aside_labels=labels.left_out,
             left_aside_files=n_files,
             warnings=labels.warnings + warnings,
@@ -137,6 +138,19 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
         with make_staging_folder(context.root) as scratch:
             change = replace(change, event=_count_edges(event, change, directory, scratch))
         return GeographerImportChange(change, labels)
+
+
+def _list_context_classes(
+    revision: Revision, directory: GeographerDirectory, request: ImportGeographer, added: Sequence[str]
+) -> list[str]:
+    """Return those of the added classes of features that the directory does not learn.
+
+    There is none if no feature has a task class, or the classes come from elsewhere than the column of GeoGrapher 1.0.
+    """
+    if not added or request.class_ is not None or request.as_class is not None:
+        return []
+    has_task_class = "SELECT 1 FROM new_feature WHERE list_contains($classes::VARCHAR[], class) LIMIT 1"
+    return [*added] if revision.fetch_rows(has_task_class, {"classes": directory.classes}) else []
 
 
 def _list_rasters_to_label(

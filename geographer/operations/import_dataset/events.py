@@ -73,10 +73,13 @@ class DatasetImported(ImportEvent, kw_only=True, frozen=True):
 class CollectionImported(DatasetImported, kw_only=True, frozen=True):
     """A collection of another dataset was imported, with what its rasters show; `dataset` is that dataset's id.
 
-    `splits` counts the splits whose assignments came along, because no raster was here before.
+    `splits` counts the splits whose assignments came along, because no raster was here before. `context_classes` are
+    those of the new classes that labels do not draw.
     """
 
     kind: ClassVar[str] = "collection_imported"
+    declares_context: ClassVar[bool] = True
 
     dataset: Digest
+    context_classes: ClassNames
     splits: Annotated[Count, Counted("split assignment")]

@@ -24,6 +24,7 @@ from geographer.operations.import_dataset.merged_recipes import MergedRecipes, m
 from geographer.operations.import_dataset.source_dataset import SourceDataset
 from geographer.operations.import_dataset.source_references import record_source_references
 from geographer.planning.class_values import number_classes, read_class_values
+from geographer.planning.context_classes import read_context_classes
 from geographer.planning.label_files import LABEL_FILES
 from geographer.planning.recipe import list_recipe_records
 from geographer.planning.recipe_events import ImportedRecipe
@@ -87,8 +88,11 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
         new_classes = wanted  # Labels can come along only if values stay.
     class_values = existing_classes | new_classes
     settings = _select_compatible_settings(source, class_values)
-    if request.collection is not None:
-        settings = _omit_nearby_labels(source, settings)
+    new_context = sorted(source.context_classes & new_classes.keys()) if request.collection is not None else []
+    known_context = read_context_classes(revision.connection, revision.position).names
+    differing_context = sorted(source.context_classes ^ (source.classes.keys() & {*known_context, *new_context}))
+    if differing_context:
+        settings = {}  # Labels here draw other classes.
     removed_recipes = {"removed_recipes": recipes.removed_here}
     names = {"new_recipes": [record.name for record in recipes.imported], **removed_recipes}
     has_rasters = bool(revision.fetch_rows("SELECT 1 FROM current_raster LIMIT 1"))
@@ -118,6 +122,9 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
         splits = {*tables["split_change"]["split"].to_pylist()} if "split_change" in tables else set()
         n_omitted_splits = source.splits - len(splits)
         warnings = _list_warnings(source, class_values, n_omitted_labels, counts["orphan"], n_omitted_splits)
+        if differing_context:
+            differing = quote_objects("context class", differing_context)
+            warnings.append(f"only one of the datasets has the {differing}: see geographer classes context")
         warnings += _list_label_files(source, settings) + _list_removals(revision, recipes, departed_classes)
     forms = {request.rename_name(name): msgspec.to_builtins(form) for name, form in settings.items()}
     contested, is_theirs = counts["different"] + counts["disputed"], request.on_equal_id == "theirs"
@@ -141,7 +148,12 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
         warnings=warnings,
     )
     if request.collection is not None:
-        event = CollectionImported(**msgspec.structs.asdict(event), dataset=source.dataset, splits=len(splits))
+        event = CollectionImported(
+            **msgspec.structs.asdict(event),
+            dataset=source.dataset,
+            context_classes=new_context,
+            splits=len(splits),
+        )
     new_roots = {name: folder for name, folder in references.new_roots.items() if name in used_roots}
     rows = _join_rows(tables, removal_rows)
     return ReferenceChange(event, rows, _locate_files(store, files), new_roots=new_roots)
@@ -169,12 +181,6 @@ def _select_compatible_settings(source: SourceDataset, class_values: dict[str, i
         for name, settings in source.label_settings.items()
         if settings.bands is UNSET and (settings.dtype is UNSET or fits_byte)
     }
-
-
-def _omit_nearby_labels(source: SourceDataset, settings: dict[str, LabelSettings]) -> dict[str, LabelSettings]:
-    """Return the settings without those of labels whose line width may draw features that no raster shows."""
-    with_width = {recipe.name for recipe in source.recipes if recipe.parameters.get("width") is not None}
-    return {name: value for name, value in settings.items() if name not in with_width}
 
 
 def _require_classes(revision: Revision, class_values: Mapping[str, int]) -> None:

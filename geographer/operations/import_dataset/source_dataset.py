@@ -11,6 +11,7 @@ import pyarrow as pa
 from geographer.operations.import_dataset.common_history import MergeBase
 from geographer.operations.import_dataset.events import SourceHead, SourceHistory
 from geographer.planning.class_values import read_class_values
+from geographer.planning.context_classes import read_context_classes
 from geographer.planning.label_files import LABEL_FILES
 from geographer.planning.recipe import RECIPE_CLASSES, list_recipe_records
 from geographer.planning.up_to_date_labels import LabelSettings, find_up_to_date_labels
@@ -61,12 +62,13 @@ class SourceDataset:
         recipes: The recipes as recorded.
         tables: The views of source_rows.sql, which renamed_rows.sql reads, and `source_object_order` as in
             `UpToDateLabels`.
-        label_settings: `UpToDateLabels.settings`.
+        label_settings: `UpToDateLabels.settings`; of one collection, without labels that may draw what is beside it.
         splits: The number of splits.
         columns: User columns with types.
         history: The imported revision and the head of the log, for the event's payload.
         base: What the last common revision holds.
         dataset: The digest of its first event, which identifies it.
+        context_classes: The classes that its labels do not draw.
     """
 
     root: Path
@@ -79,6 +81,7 @@ class SourceDataset:
     history: SourceHistory
     base: BaseContent
     dataset: str
+    context_classes: frozenset[str]
 
     def list_collections(self) -> set[str]:
         """Return the collections of rasters, without the catalogue."""
@@ -117,7 +120,9 @@ def read_source_dataset(
         classes=read_class_values(revision),
         recipes=_list_recipes(revision, collection),
         tables={**tables, "source_object_order": up_to_date.object_order},
-        label_settings=up_to_date.settings,
+        label_settings=up_to_date.settings
+        if collection is None
+        else _omit_nearby_labels(revision, up_to_date.settings),
         splits=revision.fetch_value("SELECT count(DISTINCT split) FROM source_split"),
         columns=ObjectColumns(revision.list_user_columns("feature"), revision.list_user_columns("raster")),
         history=SourceHistory(
@@ -130,6 +135,7 @@ def read_source_dataset(
         ),
         base=base_content,
         dataset=read_event(revision.connection, 1).digest,
+        context_classes=read_context_classes(revision.connection, revision.position).names,
     )
 
 
@@ -147,6 +153,14 @@ def _list_recipes(revision: Revision, collection: str | None) -> list[RecipeReco
         for record in records
         if record.parameters.get("collection") == collection or (record.kind == LABEL_FILES and record.name in labels)
     ]
+
+
+def _omit_nearby_labels(revision: Revision, settings: dict[str, LabelSettings]) -> dict[str, LabelSettings]:
+    """Return the settings without those of labels whose width may draw lines and points that no raster shows."""
+    if not revision.fetch_rows("SELECT 1 FROM current_feature WHERE ST_Dimension(geometry) < 2 LIMIT 1"):
+        return settings
+    wide = {record.name for record in list_recipe_records(revision) if record.parameters.get("width") is not None}
+    return {name: value for name, value in settings.items() if name not in wide}
 
 
 def _read_base(base: MergeBase, ours: Revision, theirs: Revision, collection: str | None) -> BaseContent:

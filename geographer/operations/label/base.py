@@ -16,6 +16,7 @@ from geographer.base.values import Grid, LineWidth, Transform, Window, parse_lin
 from geographer.operations.label.events import LabelsMade, Note
 from geographer.operations.label.tasks import LabelResult, LabelTask, VisibleObject
 from geographer.planning.collections import require_pixels
+from geographer.planning.context_classes import read_context_classes, stage_context_classes
 from geographer.planning.label_files import make_label_path
 from geographer.planning.recipe import Recipe
 from geographer.planning.shared_parameters import NAME_SCHEMA
@@ -136,6 +137,7 @@ class LabelRecipe(Recipe, kw_only=True, frozen=True):
         """
         require_pixels(revision, self.collection)
         stage_renamings(revision)
+        stage_context_classes(revision)
         settings, no_settings = self.determine_settings(revision), LabelSettings()
         last_settings = read_last_settings(revision, self.name)
         amount, unit = self.line_width or (None, None)
@@ -280,8 +282,10 @@ def stage_feature_drawing(revision: Revision, query: str) -> None:
 
 
 def list_band_classes(revision: Revision) -> list[str]:
-    """Return the classes whose value is above 0 in order of value: the bands of labels with one band a class."""
-    return [row[0] for row in revision.fetch_rows("SELECT class FROM classes WHERE value > 0 ORDER BY value")]
+    """Return the classes that are drawn, in order of value, which is above 0: the bands of labels with one a class."""
+    context = read_context_classes(revision.connection, revision.position).names
+    rows = revision.fetch_rows("SELECT class FROM classes WHERE value > 0 ORDER BY value")
+    return [name for (name,) in rows if name not in context]
 
 
 def _group_by_raster(rows: list[tuple[Any, ...]]) -> dict[str, list[tuple[Any, ...]]]:

@@ -18,6 +18,7 @@ from geographer.base.text import encode_chip_id, quote_start
 from geographer.base.values import Checksums, Grid, Transform, Window
 from geographer.operations.label.base import LabelRecipe
 from geographer.operations.label.tasks import VisibleObject
+from geographer.planning.context_classes import read_context_classes
 from geographer.planning.label_files import LABEL_FILES
 from geographer.planning.recipe import Recipe, load_recipe
 from geographer.planning.up_to_date_labels import LabelSettings
@@ -212,6 +213,7 @@ def find_features(
     if not keys:
         return []
     _create_macros(connection)
+    context = read_context_classes(connection, position).names
     values = dict(connection.execute(_CLASSES, {"position": position}).fetchall())
     geometry = "feature_to_crs(geometry, native, crs, $crs, $splits)"
     parameters: dict[str, Any] = {"crs": raster.grid.crs, "splits": raster.splits_at_antimeridian}
@@ -229,7 +231,7 @@ def find_features(
             VisibleObject(feature_id, kind, values[kind], bytes(wkb), properties=json.loads(properties or "{}")), since
         )
         for feature_id, kind, wkb, properties, since in connection.execute(query, parameters).fetchall()
-        if kind in values
+        if kind in values and kind not in context
     ]
 
 

@@ -1,6 +1,7 @@
--- objects_to_draw.sql: features to draw on each raster of outdated_label, as WKB in the raster's CRS, in the order of addition
+-- objects_to_draw.sql: features to draw on each raster of outdated_label, as WKB in the raster's CRS, in the order of addition; those
+-- of context classes are not drawn
 -- needs: macros.sql, current_drawn_feature, outdated_label, feature_drawing, current_raster, current_feature, classes, feature_order,
--- $with_properties · makes: one result: raster_id, feature_id, class, value, wkb, ignored, probabilities, properties
+-- context_class, $with_properties · makes: one result: raster_id, feature_id, class, value, wkb, ignored, probabilities, properties
 SELECT raster_id, feature_id, class, value, ST_AsWKB(g)::BLOB AS wkb, coalesce(ignored, false) AS ignored, probabilities,
        CASE WHEN $with_properties THEN properties END AS properties
 FROM (
@@ -11,7 +12,7 @@ FROM (
           FROM current_raster SEMI JOIN outdated_label USING (raster_id)) AS raster
     JOIN current_drawn_feature USING (raster_key)
     JOIN (SELECT feature_key, feature_id, class, geometry, native, crs, properties FROM current_feature) AS feature USING (feature_key)
-    JOIN classes USING (class)
+    JOIN (FROM classes ANTI JOIN (SELECT class FROM context_class WHERE is_context) USING (class)) USING (class)
     JOIN feature_order USING (feature_id)
     LEFT JOIN feature_drawing USING (feature_id)
 )

@@ -1,6 +1,6 @@
 -- rasters_to_label.sql: rasters of $collection whose label $name is missing or outdated, and labels to remove
 -- needs: drawn_feature, current_drawn_feature, current_raster, current_label, current_feature, state.raster, state.label, state.class,
--- chain_event, renaming_event, recipe_name, raster_with_new_name, variable position, $collection, $name, $rebuild_all ·
+-- context_class, chain_event, renaming_event, recipe_name, raster_with_new_name, variable position, $collection, $name, $rebuild_all ·
 -- makes: temp tables outdated_label, removed_raster
 CREATE OR REPLACE TEMP TABLE outdated_label AS
 WITH own_name AS (
@@ -58,12 +58,13 @@ WITH own_name AS (
     FROM drawn_feature JOIN raster_version ON version_key = drawn_feature.raster_key
     WHERE valid_from <= getvariable('position') GROUP BY raster_version.raster_key
 ), class_change AS (
-    -- Where classes of drawn features were added, removed or got another value.
+    -- Where classes of drawn features were added, removed, got another value, or became context classes or ceased to be.
     SELECT raster_key, max(changed_at) AS changed_at
     FROM (SELECT class, max(greatest(
               CASE WHEN valid_from NOT IN (FROM neutral_event) THEN valid_from END,
               CASE WHEN valid_to <= getvariable('position') AND valid_to NOT IN (FROM neutral_event) THEN valid_to END)) AS changed_at
-          FROM state.class WHERE valid_from <= getvariable('position') GROUP BY class)
+          FROM state.class WHERE valid_from <= getvariable('position') GROUP BY class
+          UNION ALL SELECT class, changed_at FROM context_class)
     JOIN (SELECT feature_key, class FROM current_feature) USING (class)
     JOIN current_drawn_feature USING (feature_key) SEMI JOIN raster USING (raster_key)
     GROUP BY raster_key

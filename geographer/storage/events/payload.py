@@ -112,6 +112,7 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         renames: Whether it gives something another name; see `iter_renamings`.
         ends_unnamed_rows: Whether unreadable rows without an id, which no row of the event can name, end with it.
         signs_tags: Whether it may have signatures of tags; see `iter_signed_tags`.
+        declares_context: Whether it may say which classes are context, in `context_classes` and `learned_classes`.
         is_replayable: Whether its files can be made again from what the log says; see `load_request`.
     """
 
@@ -131,6 +132,7 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     renames: ClassVar[bool] = False
     ends_unnamed_rows: ClassVar[bool] = False
     signs_tags: ClassVar[bool] = False
+    declares_context: ClassVar[bool] = False
     is_replayable: ClassVar[bool] = False
 
     request: dict[str, Any] | UnsetType = UNSET

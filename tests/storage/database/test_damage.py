@@ -71,8 +71,8 @@ def test_damaged_log_is_named(root, damage):
 def test_damaged_state_is_derived_again(root, damage):
     damage(root / ".geographer" / "state.duckdb")
     assert Dataset.open(root).classes().to_pylist() == [
-        {"class": "pond", "value": 1, "features": 0},
-        {"class": "lake", "value": 2, "features": 0},
+        {"class": "pond", "value": 1, "features": 0, "is_context": False},
+        {"class": "lake", "value": 2, "features": 0, "is_context": False},
     ]
     assert Dataset.open(root).add_classes(["river"]).position == 4
 
