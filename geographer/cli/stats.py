@@ -120,14 +120,15 @@ def _format_item(item: str | _Table) -> list[str]:
 
 def _list_tables(statistics: "DatasetStatistics") -> Iterator[str | _Table]:
     """Yield titles and tables."""
-    split, position = statistics.selection["split"], statistics.position
-    for name, samples in statistics.subsets.items():
-        yield f"{name} of split '{split}' at @{position}: {format_count(samples.samples, 'sample')}"
+    position = statistics.position
+    parts = {f"{name} of split '{statistics.selection['split']}'": part for name, part in statistics.subsets.items()}
+    if len(parts) != 1:
+        parts["all"] = statistics.all
+    for index, (name, samples) in enumerate(parts.items()):
+        if index:
+            yield ""
+        yield f"{name} at @{position}: {format_count(samples.samples, 'sample')}"
         yield from _list_sample_tables(samples)
-        yield ""
-    if len(statistics.subsets) != 1:
-        yield f"all at @{position}: {format_count(statistics.all.samples, 'sample')}"
-        yield from _list_sample_tables(statistics.all)
 
 
 def _list_sample_tables(samples: "SampleStatistics") -> Iterator[str | _Table]:

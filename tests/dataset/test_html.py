@@ -22,6 +22,7 @@ from geographer.outputs.impact.report import Impact
 from geographer.outputs.release.citation import Citation
 from geographer.outputs.release.write import ReleaseResult
 from geographer.outputs.reproduce import ReproduceResult
+from geographer.outputs.statistics.results import DatasetStatistics
 from geographer.sharing.branches import Branch
 from geographer.sharing.collect_garbage import GarbageReport
 from geographer.sharing.fetch import FetchResult
@@ -58,6 +59,7 @@ PLAIN = (str, int, bool, None, str | None, Any, pa.Table, typing.Self)
 NAMES = {
     **{"pa": pa, "Diff": Diff, "DatasetVersion": DatasetVersion, "Impact": Impact, "ReproduceResult": ReproduceResult},
     **{"SharingStatus": SharingStatus, "VerifyResult": VerifyResult, "Branch": Branch, "Table": Table},
+    "DatasetStatistics": DatasetStatistics,
     **{"ApplicabilityMap": ApplicabilityMap, "Certificate": Certificate, "Citation": Citation},
     **{
         "ReleaseResult": ReleaseResult,
