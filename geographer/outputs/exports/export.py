@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from geographer.base.errors import UsageError, quote_names
@@ -24,6 +25,8 @@ LabelKind = Literal["mask", "instances", "multilabel", "boxes", "probabilities",
 _FOLDER: Final = Path(__file__).parent
 _PAGE: Final = 500
 """How many samples are in memory at once."""
+_PAGE_OBJECTS: Final = 10_000
+"""How many objects are, unless a sample has more."""
 _ON_PAGE: Final = "number IN (SELECT unnest($numbers::BIGINT[]))"
 _SAMPLES: Final = f"""
     SELECT number, raster_id, stem, collection, part, parent_id, feature_id, class, classes, main_class, crs,
@@ -205,17 +208,21 @@ class Export:
         Background features are left out, and those of which nothing, or less than `min_visible`, is on the raster.
         """
         reader = ObjectReader(self._revision, options)
-        for page in self._iter_pages(folder, numbers):
+        for page in self._iter_pages(folder, numbers, reader.count_objects()):
             yield from zip(page, reader.read_page(page), strict=True)
 
-    def _iter_pages(self, folder: str | None, numbers: Sequence[int] | None) -> Iterator[list[ExportedSample]]:
+    def _iter_pages(
+        self, folder: str | None, numbers: Sequence[int] | None, objects: Mapping[int, int] = MappingProxyType({})
+    ) -> Iterator[list[ExportedSample]]:
+        """Yield the samples in pages; `objects` has the number of objects by that of the sample."""
         chosen = self.list_numbers(folder) if numbers is None else numbers
-        for start in range(0, len(chosen), _PAGE):
-            page = [*chosen[start : start + _PAGE]]
+        done = 0
+        for page in _cut_pages(chosen, objects):
             samples = {sample.number: sample for sample in self._read_page(page)}
             yield [samples[number] for number in page]
+            done += len(page)
             if numbers is None:
-                self.progress("samples exported", start + len(page), len(chosen))
+                self.progress("samples exported", done, len(chosen))
 
     def _read_page(self, numbers: list[int]) -> list[ExportedSample]:
         rows = self._revision.fetch_rows(_SAMPLES, {"numbers": numbers})
@@ -231,6 +238,21 @@ class Export:
             for number, file in files.items():
                 label_files.setdefault(int(number), {})[label] = file
         return [_make_sample(row, image_files[row[1]], label_files.get(row[0], {})) for row in rows]
+
+
+def _cut_pages(numbers: Sequence[int], objects: Mapping[int, int]) -> Iterator[list[int]]:
+    """Yield the numbers of samples in pages that fit in memory, each with one sample at least."""
+    page: list[int] = []
+    count = 0
+    for number in numbers:
+        own = objects.get(number, 0)
+        if page and (len(page) == _PAGE or count + own > _PAGE_OBJECTS):
+            yield page
+            page, count = [], 0
+        page.append(number)
+        count += own
+    if page:
+        yield page
 
 
 def _make_sample(row: Sequence[Any], image: ChipFile, labels: Mapping[str, ChipFile]) -> ExportedSample:

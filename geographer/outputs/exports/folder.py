@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -67,6 +67,7 @@ class ExportFolder:
         self.digests: dict[str, str] = {}
         self.written = self.unchanged = 0
         self._folder = SafeFolder(self.path)
+        self._made_folders: set[Path] = set()
         self._header = json.dumps(identity, sort_keys=True, ensure_ascii=False)
         self._known = self._read_known_files(folder)
         with translate_os_errors(self.path):
@@ -130,11 +131,23 @@ class ExportFolder:
             self._add_file(path, sha256, is_new=False)
             return
         with translate_os_errors(target):
-            content = read()
-            with temporary_sibling(target) as temporary:
-                temporary.write_bytes(content)
-                temporary.replace(target)
+            self._replace_file(target, read())
         self._add_file(path, sha256)
+
+    def _replace_file(self, target: Path, content: bytes) -> None:
+        """Write a file under another name, and rename it."""
+        if target.parent not in self._made_folders:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._made_folders.add(target.parent)
+        temporary = target.with_name(f"{_TEMPORARY}{len(self.digests)}")
+        try:
+            with temporary.open("wb", buffering=0) as file:
+                file.write(content)
+            temporary.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
 
     def write_folder(self, name: str, write: Callable[[Path], None]) -> None:
         """Let `write` fill a new folder, for libraries that write many files; it takes the place of the folder `name`.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.base.errors import UsageError, quote_names
 from geographer.base.values import Grid, LineWidth
+from geographer.storage.database.connection import run_script
 from geographer.storage.queries.revision import Revision
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _UNKNOWN_CLASSES: Final = """
     SELECT DISTINCT class FROM current_label_object SEMI JOIN export_sample USING (raster_id)
     ANTI JOIN classes USING (class) WHERE label = $label ORDER BY class
 """
+_COUNTS: Final = "SELECT number, count(*) FROM sample_object GROUP BY number"
 _DECIMALS: Final = 6
 _MIN_AREA: Final = 1e-6
 """See `geographer.algorithms.bounding_boxes`: the same limits as for labels of boxes."""
@@ -59,16 +61,30 @@ class ObjectOptions(NamedTuple):
     label: LabelInfo | None = None
 
 
+class ObjectShape(NamedTuple):
+    """The area of an object on a raster.
+
+    Attributes:
+        polygons: Its polygons in pixel coordinates; empty for the objects of a label of boxes.
+        area: The area in square pixels, that of the box without polygons.
+        has_holes: Whether a polygon has a hole.
+    """
+
+    polygons: Sequence[BaseGeometry]
+    area: float
+    has_holes: bool = False
+
+
 class ExportedObject:
     """An object on a sample, in pixel coordinates: x = column, y = row, 0 at the outer corner of the first pixel.
 
     Attributes:
         feature_id: The id of the feature.
         class_name, value: Its class, and the value of the class.
-        polygons: The area on the raster; empty for the objects of a label of boxes.
+        shape: The area on the raster.
         box: (x0, y0, x1, y1) of the part on the raster.
         visible: The fraction of the area on the raster; None for the objects of a label of instances.
-        is_marked: Whether `marked_where` marks it, such as many objects that are not told apart.
+        is_marked: Whether `marked_where` marks it, such as a crowd, of which objects are not told apart.
     """
 
     def __init__(
@@ -76,21 +92,19 @@ class ExportedObject:
         feature_id: str,
         class_name: str,
         value: int,
-        polygons: Sequence[BaseGeometry],
+        shape: ObjectShape,
         box: Box,
         visible: float | None,
         *,
         is_marked: bool = False,
-        corners: Corners | None = None,
     ) -> None:
         self.feature_id = feature_id
         self.class_name = class_name
         self.value = value
-        self.polygons = polygons
+        self.shape = shape
         self.box = box
         self.visible = visible
         self.is_marked = is_marked
-        self._corners = corners
 
     @cached_property
     def corners(self) -> Corners:
@@ -99,7 +113,7 @@ class ExportedObject:
 
         from geographer.algorithms.bounding_boxes import find_corners
 
-        return self._corners or find_corners(shapely.MultiPolygon(list(self.polygons)))
+        return find_corners(shapely.MultiPolygon(list(self.shape.polygons)))
 
     @property
     def boxes(self) -> ObjectBoxes:
@@ -113,21 +127,6 @@ class ExportedObject:
         """Whether a part lies outside of the raster; False if that is not known."""
         return self.visible is not None and self.visible < 1
 
-    @property
-    def has_holes(self) -> bool:
-        """Whether a polygon has a hole."""
-        import shapely
-
-        return bool(shapely.get_num_interior_rings(self.polygons).any())
-
-    @property
-    def area(self) -> float:
-        """The area on the raster in square pixels, or that of the box of an object without polygons."""
-        import shapely
-
-        x0, y0, x1, y1 = self.box
-        return float(shapely.area(self.polygons).sum()) if self.polygons else (x1 - x0) * (y1 - y0)
-
 
 class ObjectReader:
     """Reads the objects on pages of samples."""
@@ -140,9 +139,14 @@ class ObjectReader:
         self._revision = revision
         self._options = options
         self._query = (_FOLDER / "objects_on_samples.sql").read_text()
+        run_script(revision.connection, (_FOLDER / "sample_objects.sql").read_text())
         _stage_marked_features(revision, options)
         if options.label is not None:
             _require_usable_label(revision, options, options.label)
+
+    def count_objects(self) -> Mapping[int, int]:
+        """Return how many features each sample has, by its number; samples without features are missing."""
+        return dict(self._revision.fetch_rows(_COUNTS))
 
     def read_page(self, samples: Sequence[ExportedSample]) -> Iterator[list[ExportedObject]]:
         """Yield the objects of each sample, in the order of addition, or of the numbers in a label of instances."""
@@ -160,11 +164,17 @@ class ObjectReader:
         yield from (read(sample, of_label.get(sample.number, [])) for sample in samples)
 
     def _make_boxes(self, _sample: ExportedSample, rows: Iterable[tuple[Any, ...]]) -> list[ExportedObject]:
-        return [
-            ExportedObject(id, name, value, [], (*box,), visible, is_marked=crowd, corners=(*map(tuple, corners),))
-            for id, name, value, _, box, corners, visible, crowd in rows
-            if visible >= self._options.min_visible
-        ]
+        objects = []
+        for feature_id, class_name, value, _, box, corners, visible, is_marked in rows:
+            x0, y0, x1, y1 = box
+            if visible >= self._options.min_visible:
+                shape = ObjectShape([], (x1 - x0) * (y1 - y0))
+                found = ExportedObject(
+                    feature_id, class_name, value, shape, (x0, y0, x1, y1), visible, is_marked=is_marked
+                )
+                found.corners = tuple((x, y) for x, y in corners)
+                objects.append(found)
+        return objects
 
     def _trace_instances(self, sample: ExportedSample, rows: Iterable[tuple[Any, ...]]) -> list[ExportedObject]:
         import shapely
@@ -177,13 +187,12 @@ class ObjectReader:
             return []
         pixels = read_class_values(sample.labels[label.name].path, (sample.grid.height, sample.grid.width))
         objects = []
-        for id, name, value, instance, *_, crowd in rows:
-            outline = trace_mask(pixels == instance)
-            objects.append(
-                ExportedObject(
-                    id, name, value, [*shapely.get_parts(outline)], (*outline.bounds,), None, is_marked=crowd
-                )
-            )
+        for feature_id, class_name, value, instance, *_, is_marked in rows:
+            polygons = shapely.get_parts(trace_mask(pixels == instance))
+            has_holes = bool(shapely.get_num_interior_rings(polygons).any())
+            shape = ObjectShape(polygons.tolist(), float(shapely.area(polygons).sum()), has_holes)
+            box = (*shapely.total_bounds(polygons).tolist(),)
+            objects.append(ExportedObject(feature_id, class_name, value, shape, box, None, is_marked=is_marked))
         return objects
 
 
@@ -210,21 +219,34 @@ def group_feature_objects(
     total = shapely.area(areas)
     fractions = np.round(np.minimum(np.divide(shown, total, out=np.zeros_like(shown), where=total > 0), 1), 8)
     kept = (shown > _MIN_AREA * np.minimum(1, total)) & (fractions >= options.min_visible)
-    starts = np.searchsorted(owners, np.arange(len(rows) + 1))
-    bounds = np.round(shapely.bounds(polygons), _DECIMALS) + 0.0
+    limits = np.searchsorted(owners, np.arange(len(rows) + 1))
+    boxes = _join_bounds(shapely.bounds(polygons), limits)
+    holes = np.bincount(owners, shapely.get_num_interior_rings(polygons), len(rows)) > 0
+    columns = [column.tolist() for column in (boxes, fractions, shown, holes)]
+    parts, bounds = polygons.tolist(), limits.tolist()
     found: dict[int, list[ExportedObject]] = {}
     for index in np.flatnonzero(kept).tolist():
         number, feature_id, class_name, value, _, is_marked = rows[index]
-        own_parts = slice(starts[index], starts[index + 1])
-        low, high = bounds[own_parts, :2].min(axis=0), bounds[own_parts, 2:].max(axis=0)
-        box = (*low.tolist(), *high.tolist())
+        box, fraction, area, has_holes = (column[index] for column in columns)
+        shape = ObjectShape(parts[bounds[index] : bounds[index + 1]], area, has_holes=has_holes)
         found.setdefault(number, []).append(
-            ExportedObject(
-                *(feature_id, class_name, value, polygons[own_parts].tolist(), box, float(fractions[index])),
-                is_marked=is_marked,
-            )
+            ExportedObject(feature_id, class_name, value, shape, tuple(box), fraction, is_marked=is_marked)
         )
     return found
+
+
+def _join_bounds(bounds: NDArray[np.float64], limits: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the boxes of areas, shape (n, 4), of which area i has the polygons from limit i to i + 1."""
+    import numpy as np
+
+    boxes = np.zeros((len(limits) - 1, 4))
+    has_parts = np.diff(limits) > 0
+    starts = limits[:-1][has_parts]
+    if len(starts):
+        rounded = np.round(bounds, _DECIMALS) + 0.0
+        boxes[has_parts, :2] = np.minimum.reduceat(rounded[:, :2], starts)
+        boxes[has_parts, 2:] = np.maximum.reduceat(rounded[:, 2:], starts)
+    return boxes
 
 
 def _make_areas(wkb: Sequence[bytes], grids: Sequence[Grid], width: LineWidth) -> NDArray[np.object_]:

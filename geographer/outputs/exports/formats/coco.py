@@ -115,11 +115,11 @@ class CocoExporter(PictureExporter, kw_only=True, frozen=True):
 
     def _describe_area(self, grid: Grid, item: ExportedObject) -> tuple[Any, float]:
         """Return segmentation and area: of the polygons, or the number of pixels of run lengths."""
-        if item.polygons and (self.segmentation != "polygons" or item.is_marked or item.has_holes):
+        if item.shape.polygons and (self.segmentation != "polygons" or item.is_marked or item.shape.has_holes):
             counts = _encode_pixels(grid, item)
             encoded = {"counts": counts, "size": [grid.height, grid.width]}
             return self._compress_counts(encoded, grid), float(sum(counts[1::2]))
-        return [_list_corners(polygon) for polygon in item.polygons], round(item.area, _DECIMALS)
+        return [_list_corners(polygon) for polygon in item.shape.polygons], round(item.shape.area, _DECIMALS)
 
     def _compress_counts(self, encoded: dict[str, Any], grid: Grid) -> dict[str, Any]:
         if self.segmentation != "compressed-rle":
@@ -165,7 +165,7 @@ def _encode_pixels(grid: Grid, item: ExportedObject) -> list[int]:
     from geographer.algorithms.run_lengths import encode_run_lengths
     from geographer.rasters.burning import rasterize_object
 
-    mask, window = rasterize_object(item.polygons, grid.width, grid.height)
+    mask, window = rasterize_object(item.shape.polygons, grid.width, grid.height)
     return encode_run_lengths(mask, window.col, window.row, grid.width, grid.height)
 
 

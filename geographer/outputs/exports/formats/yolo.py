@@ -121,6 +121,6 @@ def _join_polygons(item: ExportedObject) -> Sequence[Sequence[float]]:
 
     from geographer.algorithms.joined_rings import join_rings
 
-    rings = [ring for polygon in item.polygons for ring in (polygon.exterior, *polygon.interiors)]
+    rings = [ring for polygon in item.shape.polygons for ring in (polygon.exterior, *polygon.interiors)]
     corners: list[list[float]] = join_rings([shapely.get_coordinates(ring)[:-1] for ring in rings]).tolist()
     return corners
