@@ -1,6 +1,7 @@
 """Combine the sides of a merge, of resolutions or of a reverted event: what the event says, and its rows."""
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ from geographer.operations.merge.recipes import NONE, CombinedRecipes, merge_rec
 from geographer.operations.merge.sides import FIRST, SECOND, MergeSides
 from geographer.operations.merge.three_way import Take, choose_value
 from geographer.operations.merge.user_columns import merge_user_columns, plan_columns
+from geographer.planning.label_files import LABEL_FILES
 from geographer.planning.merge_conflicts import Conflict
 from geographer.planning.user_columns import ObjectColumns
 from geographer.storage.events.row_tables import make_row_table
@@ -68,7 +70,8 @@ def combine_sides(revision: Revision, sides: MergeSides, take: Take) -> Combined
     changed = decisions.find_changed_tables()
     _combine_features(revision, sides, decisions, take, combined, changed)
     _combine_rasters(revision, sides, decisions, take, combined)
-    combined.has_assignments = _combine_made(decisions, recipes, changed)
+    contested = _combine_labels(decisions, recipes, changed, _find_label_collections(facts.values()))
+    combined.has_assignments = _combine_assignments(decisions, recipes, changed)
     combined.rows |= decisions.stage_net_rows()
     _combine_recipes(recipes, combined)
     if "raster_change" in changed:
@@ -82,7 +85,10 @@ def combine_sides(revision: Revision, sides: MergeSides, take: Take) -> Combined
     for name, kind in _COUNTED.items():
         rows = combined.rows.get(f"{kind}_change")
         combined.payload[name] = revision.fetch_value(f"SELECT count(*) FROM {rows}") if rows else 0  # noqa: S608
-    combined.payload["warnings"] = []
+    combined.payload["warnings"] = [
+        f"label '{label}' of raster '{raster_id}' was changed on both branches; the one that was added later was taken"
+        for label, raster_id in contested
+    ]
     return combined
 
 
@@ -124,11 +130,26 @@ def _combine_rasters(
     decisions.decide_chips()
 
 
-def _combine_made(decisions: Decisions, recipes: CombinedRecipes, changed: Collection[str]) -> bool:
-    """Decide on labels and assignments, if there may be any to decide on; return whether there were assignments."""
+def _find_label_collections(sides: Iterable[SideFacts]) -> dict[str, str]:
+    """Return the collections of labels that were added as files, by label."""
+    recipes = {name: state for side in sides for name, state in side.recipes.items()}
+    added = {name: state for name, state in recipes.items() if state.kind == LABEL_FILES}
+    return {name: json.loads(state.parameters["collection"]) for name, state in added.items()}
+
+
+def _combine_labels(
+    decisions: Decisions, recipes: CombinedRecipes, changed: Collection[str], collections: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Decide on labels, if there may be any to decide on; return added labels that both sides changed."""
     is_affected = NONE in recipes.rules.values() or decisions.has_absent_rasters()
     if is_affected or {"label_change", "label_object_change"} & set(changed):
-        decisions.decide_labels()
+        return decisions.decide_labels(collections)
+    return []
+
+
+def _combine_assignments(decisions: Decisions, recipes: CombinedRecipes, changed: Collection[str]) -> bool:
+    """Decide on assignments, if there may be any to decide on; return whether there were."""
+    is_affected = NONE in recipes.rules.values() or decisions.has_absent_rasters()
     if not (is_affected or "split_change" in changed):
         return False
     decisions.decide_splits()

@@ -122,8 +122,11 @@ class Decisions:
                 relations[table] = f"net_{table}"
         return relations
 
-    def decide_labels(self) -> None:
-        """Decide on labels, each with its objects."""
+    def decide_labels(self, collections: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Decide on labels, each with its objects; return added labels (name, raster id) that both sides changed.
+
+        `collections` are those of added labels, by label: no recipe makes them again, and the later one is taken.
+        """
         self._staged += ["label_change", "label_object_change"]
         for table in ("label_change", "label_object_change"):
             self._stage_side_rows(table)
@@ -133,7 +136,10 @@ class Decisions:
             self._stage_decision(table)
         self._run_sql((_FOLDER / "label_versions.sql").read_text())
         self._stage_decision("label_group", "label_group", "label, raster_id")
+        values = {"labels": [*collections], "collections": [*collections.values()]}
+        contested = self._revision.fetch_rows((_FOLDER / "contested_labels.sql").read_text(), values)
         self._run_sql((_FOLDER / "labels.sql").read_text())
+        return [(label, raster_id) for label, raster_id in contested]
 
     def _stage_side_rows(self, table: str) -> None:
         self._run_template("side_rows.sql", table)

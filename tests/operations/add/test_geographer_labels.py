@@ -46,8 +46,6 @@ def test_categorical_labels_are_imported(dataset: Dataset, directory: Path) -> N
     pixels, _ = read_label(dataset, "a", "old")
     assert np.array_equal(pixels, np.array([0, 2, 1])[make_mask(0)])
     assert dataset.verify() == []
-    dataset.cut_grid("tiles", size=32)
-    assert len(dataset.labels()) == 2 + 8
 
 
 @pytest.mark.parametrize("has_background_band", [False, True])

@@ -273,6 +273,12 @@ def test_import_and_merge_take_labels_along(dataset: Dataset, masks: Path, tmp_p
     dataset.merge_branch("survey")
     assert np.array_equal(read_label(dataset, "a"), make_mask(8))
     assert "took from another branch" in dataset.blame_pixel("mask", "a", 0, 0)["sentences"][1]
+    for branch, seed in (("survey", 5), ("main", 6)):
+        dataset.switch_branch(branch)
+        write_mask(masks / "a_mask.tif", make_mask(seed))
+        add(dataset, masks, suffix="_mask", replace=True)
+    result = dataset.merge_branch("survey")
+    assert [text[:25] for text in result.summary["warnings"]] == ["label 'mask' of raster 'a'"[:25]]
 
 
 def test_import_warns_of_other_class_values(dataset: Dataset, masks: Path, tmp_path: Path) -> None:
