@@ -39,7 +39,8 @@ class FolderExporter(Exporter, kw_only=True, frozen=True):
     every GIS read the folders; terratorch-LABEL.yaml configures TerraTorch's data module, with means and standard
     deviations of the subset train. With --task classification, the images of a subset lie in a folder for each class,
     as torchvision's ImageFolder has them: the class of the feature that the chip was cut for, or else the only one
-    that it shows.
+    that it shows. TerraTorch reads those of more bands or bits than a picture with tifffile, which needs the package
+    imagecodecs.
     """
 
     format: ClassVar[str] = "folder"

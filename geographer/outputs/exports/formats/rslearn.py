@@ -221,7 +221,8 @@ def _describe_objects(
 
     features = []
     for item in objects:
-        area = shapely.MultiPolygon([*item.polygons]) if len(item.polygons) != 1 else item.polygons[0]
+        polygons = [*item.shape.polygons]
+        area = polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
         moved = shapely.transform(area, lambda points: points + first)
         properties = {"feature_id": item.feature_id, "class": item.class_name, "value": item.value}
         geometry = json.loads(shapely.to_geojson(moved))
