@@ -84,7 +84,7 @@ class ExportedObject:
         shape: The area on the raster.
         box: (x0, y0, x1, y1) of the part on the raster.
         visible: The fraction of the area on the raster; None for the objects of a label of instances.
-        is_marked: Whether `marked_where` marks it, such as a crowd, of which objects are not told apart.
+        is_marked: Whether `marked_where` marks it, such as a crowd, whose objects cannot be distinguished.
     """
 
     def __init__(

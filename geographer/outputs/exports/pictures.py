@@ -39,8 +39,10 @@ def parse_picture_bands(value: Any) -> str | None:
 
 def parse_stretch(value: Any) -> str | None:
     """Return a stretch as text: two percentiles `2,98`, two values `0:3000`, or `none`; else `UsageError`."""
-    if value is None or value == "none":
-        return value
+    if value is None:
+        return None
+    if value == "none":
+        return "none"
     text = value if isinstance(value, str) else ",".join(f"{number:g}" for number in value)
     if _find_stretch(text) is None:
         raise UsageError(

@@ -69,7 +69,8 @@ def test_export_has_arrays_tables_and_card(dataset, tmp_path):
 def test_objects_on_samples_are_those_of_the_box_label(sample_history):
     """What formats of objects are given agrees with the boxes of `label boxes`, which draws by another query."""
     from geographer.base.values import parse_line_width
-    from geographer.outputs.exports.export import Export, ObjectOptions
+    from geographer.outputs.exports.export import Export
+    from geographer.outputs.exports.objects import ObjectOptions
     from geographer.outputs.samples.selection import SampleSelection, stage_samples
 
     dataset = Dataset.open(sample_history.root)

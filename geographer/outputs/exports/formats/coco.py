@@ -55,7 +55,7 @@ class CocoExporter(PictureExporter, kw_only=True, frozen=True):
     ] = "polygons"
     crowd_where: Annotated[
         str | None,
-        Parameter("Crowds, of which objects cannot be told apart: features for which it is true.", "SQL"),
+        Parameter("Crowds, whose objects cannot be distinguished: features for which it is true.", "SQL"),
     ] = None
 
     def list_packages(self) -> Mapping[str, str]:

@@ -82,7 +82,7 @@ def test_images_are_those_of_the_dataset(dataset, exported):
 
 def test_boxes_and_polygons_are_those_of_shapely(exported):
     expected = find_areas()
-    found = {}
+    found: dict[str, list[str]] = {}
     for raster, annotation, coco in list_annotations(exported):
         area = expected[raster][annotation["feature_id"]]
         name = annotation["feature_id"].removeprefix(f"{raster} ")
@@ -105,7 +105,7 @@ def test_boxes_and_polygons_are_those_of_shapely(exported):
 
 
 def test_globox_reads_boxes(exported):
-    boxes = Counter()
+    boxes: Counter[str] = Counter()
     for part in PARTS:
         path = exported / f"annotations/instances_{part}.json"
         for image in globox.AnnotationSet.from_coco(path):
