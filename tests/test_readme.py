@@ -32,6 +32,7 @@ WORKFLOW, _, TRAINING = README.partition("## Train on it\n")
 TRAINING, _, EVIDENCE_FOR_A_PAPER = TRAINING.partition("## Evidence for a paper\n")
 """The README until its section about training, that section, and the one about papers with what follows."""
 EVIDENCE = (REPOSITORY / "docs" / "evidence.md").read_text()
+EXPORTS = (REPOSITORY / "docs" / "exports.md").read_text()
 REFERENCE = (REPOSITORY / "docs" / "reference.md").read_text()
 PROVENANCE = (REPOSITORY / "docs" / "provenance.md").read_text()
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -140,7 +141,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     steps = [*run_commands(start, start, read_console_commands(WORKFLOW))]
     copy = Path(shutil.copytree(start, tmp_path_factory.mktemp("evidence") / "walk"))
     training = Path(shutil.copytree(start, tmp_path_factory.mktemp("training") / "walk"))
-    steps += run_commands(training / "glaciers", training, read_console_commands(TRAINING))
+    steps += run_commands(training / "glaciers", training, read_console_commands(TRAINING, EXPORTS))
     steps += run_commands(start / "glaciers", start, read_console_commands(REFERENCE, PROVENANCE))
     steps += run_commands(copy / "glaciers", copy, read_console_commands(EVIDENCE_FOR_A_PAPER, EVIDENCE))
     return Walk(start, steps)

@@ -15,6 +15,7 @@ from tests.benchmarks import (
     differences,
     downloading,
     edges,
+    exporting,
     flags,
     history,
     merging,
@@ -52,6 +53,7 @@ BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
     20: rerun.compare_rerun,
     21: releasing.compare_release_memory,
     22: training.compare_chip_loading,
+    23: exporting.compare_exports,
     24: statistics.compare_statistics,
 }
 """Each takes a new folder and a scale; the first line of its docstring is its title in the help."""
