@@ -49,7 +49,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
     be pickled, and works in worker processes that were started in any way.
 
     Attributes:
-        class_names: The names of the classes by the number that stands for them in samples.
+        class_names: The names of the classes, by their numbers in samples.
         ignore_index: The number of pixels of a mask to ignore; None: there are none.
         raster_ids: The ids of the chips, in order of id.
         components: The component of the split of each chip, int64, shape (chips,); -1 if it is not known.
@@ -138,7 +138,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         self._read_sample(0)  # an error of options is raised here, not in a worker process
 
     @property
-    def index(self) -> ChipIndex:
+    def chip_index(self) -> ChipIndex:
         """What the dataset knows of its chips, as arrays."""
         return self._index
 

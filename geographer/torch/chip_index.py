@@ -41,7 +41,7 @@ class FileColumns:
         return ChipPath(self._paths[index], self._contents[index], with_sidecars)
 
 
-class ObjectColumns(NamedTuple):
+class ObjectArrays(NamedTuple):
     """The objects in a label: those of chip `i` are rows `starts[i]` to `starts[i + 1]`.
 
     `values` are the stored values of their classes, `numbers` those in a label of instances (else 0), and `boxes` the
@@ -66,10 +66,10 @@ class LabelColumns(NamedTuple):
     kind: str
     ignore: int | None
     files: FileColumns | None
-    objects: ObjectColumns | None
+    objects: ObjectArrays | None
 
     @property
-    def keys(self) -> tuple[str, ...]:
+    def sample_keys(self) -> tuple[str, ...]:
         """The keys of a sample that it fills."""
         return _KEYS[self.kind]
 

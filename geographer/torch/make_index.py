@@ -20,7 +20,7 @@ from geographer.torch.chip_index import (
     FileColumns,
     Ints,
     LabelColumns,
-    ObjectColumns,
+    ObjectArrays,
     ShownClasses,
 )
 from geographer.torch.text_column import TextColumn
@@ -95,13 +95,13 @@ def _infer_kind(rows: TrainingRows, name: str, path: str) -> str:
 def _require_distinct_keys(labels: Sequence[LabelColumns], *, class_label: bool) -> None:
     filled = {"label": "the class of the chip"} if class_label else {}
     for label in labels:
-        for key in label.keys:
+        for key in label.sample_keys:
             if key in filled:
                 raise UsageError(f"{filled[key]} and label '{label.name}' both give '{key}'. Name one: labels='NAME'.")
             filled[key] = f"label '{label.name}'"
 
 
-def _make_object_columns(rows: TrainingRows, name: str) -> ObjectColumns:
+def _make_object_columns(rows: TrainingRows, name: str) -> ObjectArrays:
     objects = rows.objects.filter(pc.equal(rows.objects["label"], name))
     chips = pc.index_in(objects["raster_id"], value_set=rows.samples["raster_id"].combine_chunks())
     objects = objects.filter(chips.is_valid()).append_column("chip", chips.drop_null())
@@ -109,7 +109,7 @@ def _make_object_columns(rows: TrainingRows, name: str) -> ObjectColumns:
     counts = np.bincount(objects["chip"].to_numpy(), minlength=len(rows.samples))
     no_box = [float("nan")] * 4
     boxes = [box or no_box for box in objects["box"].to_pylist()]
-    return ObjectColumns(
+    return ObjectArrays(
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         values=_look_up_values(objects["class"].to_pylist(), rows.classes, f"label '{name}'"),
         numbers=pc.fill_null(objects["instance"], 0).to_numpy().astype(np.int64),

@@ -89,8 +89,8 @@ class ReadingOptions:
 
     def __post_init__(self) -> None:
         """Check the values and convert those of numpy; raise `UsageError` for others."""
-        self._set(bands=_read_bands(self.bands), mean=_read_numbers("mean", self.mean))
-        self._set(std=_read_numbers("std", self.std), scale=_read_scale(self.scale))
+        self._set_values(bands=_read_bands(self.bands), mean=_read_numbers("mean", self.mean))
+        self._set_values(std=_read_numbers("std", self.std), scale=_read_scale(self.scale))
         for name in ("dtype", "coordinates"):
             if not isinstance(getattr(self, name), torch.dtype):
                 raise UsageError(f"invalid {name} {getattr(self, name)!r}. Use one of torch, such as torch.float32.")
@@ -99,9 +99,9 @@ class ReadingOptions:
         if self.dtype.is_complex or not (self.dtype.is_floating_point or self.dtype in _NUMPY_NAMES):
             raise UsageError(f"invalid dtype {self.dtype}. Use a dtype of numbers, such as torch.float32.")
         self._require_consistency()
-        self._set(read_dtype=_NUMPY_NAMES.get(self.dtype, "float32"))
+        self._set_values(read_dtype=_NUMPY_NAMES.get(self.dtype, "float32"))
 
-    def _set(self, **values: Any) -> None:
+    def _set_values(self, **values: Any) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 

@@ -97,7 +97,7 @@ class ComponentBalancedSampler(BalancedSampler):
 
 def group_by_class(dataset: ChipDataset) -> list[Ints]:
     """Return the numbers of the chips that show each class; those that show none are the last group."""
-    starts, values = dataset.index.shown
+    starts, values = dataset.chip_index.shown
     chips = np.repeat(np.arange(len(dataset)), np.diff(starts))
     groups = [chips[values == value] for value in np.unique(values)]
     return [*groups, np.flatnonzero(np.diff(starts) == 0)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geographer.base.errors import UsageError, quote_names
 from geographer.rasters.read_chips import ChipPath, OpenChips, require_same_size
-from geographer.torch.chip_index import BACKGROUND, ChipIndex, Ints, LabelColumns, ObjectColumns
+from geographer.torch.chip_index import BACKGROUND, ChipIndex, Ints, LabelColumns, ObjectArrays
 
 _UNKNOWN: Final = np.iinfo(np.int64).min
 _DEFAULT_IGNORE: Final = -100
@@ -44,7 +44,7 @@ class ClassCodes:
         if requested is not None:
             if 0 <= requested < len(self.names) and self.names[requested]:
                 raise UsageError(
-                    f"ignore_index {requested} stands for class '{self.names[requested]}'. Choose another."
+                    f"ignore_index {requested} is the number of class '{self.names[requested]}'. Choose another."
                 )
             return requested
         if self._stored_ignore is None:
@@ -124,12 +124,12 @@ class TargetReader:
         require_same_size(image, pixels, file.path)
         return pixels
 
-    def _read_boxes(self, objects: ObjectColumns, number: int) -> Mapping[str, torch.Tensor]:
+    def _read_boxes(self, objects: ObjectArrays, number: int) -> Mapping[str, torch.Tensor]:
         rows = objects.find_rows(number)
         values = self._codes.convert_values(objects.values[rows], "a label of boxes")
         return {"bbox_xyxy": torch.from_numpy(objects.boxes[rows].copy()), "label": torch.from_numpy(values.copy())}
 
-    def _read_instances(self, objects: ObjectColumns, number: int, pixels: Ints) -> Mapping[str, torch.Tensor]:
+    def _read_instances(self, objects: ObjectArrays, number: int, pixels: Ints) -> Mapping[str, torch.Tensor]:
         rows = objects.find_rows(number)
         values = self._codes.convert_values(objects.values[rows], "a label of instances")
         masks = np.equal(pixels, objects.numbers[rows][:, np.newaxis, np.newaxis])

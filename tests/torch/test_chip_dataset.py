@@ -101,7 +101,14 @@ def test_bounds_and_transform_are_those_of_the_file(folders):
 
 def test_bands_in_any_order_are_scaled_and_filled(folders):
     mean, std = (3.0, 5.0), (2.0, 4.0)
-    options: dict[str, Any] = {"bands": ["nir", 1], "scale": "file", "mean": mean, "std": std, "fill": -7.0, "valid": True}
+    options: dict[str, Any] = {
+        "bands": ["nir", 1],
+        "scale": "file",
+        "mean": mean,
+        "std": std,
+        "fill": -7.0,
+        "valid": True,
+    }
     chips = ChipDataset(folders.dataset, **SPLIT_OF_ALL, **options)
     n_filled = 0
     for sample, row in zip(chips, list_samples(folders, split="split"), strict=False):
@@ -189,12 +196,12 @@ def test_ignored_pixels_and_indices(folders):
     np.testing.assert_array_equal(
         np.stack([sample["mask"].numpy() for sample in moved]), np.where(stored == IGNORE, -1, stored)
     )
-    with pytest.raises(UsageError, match="ignore_index 2 stands for class 'quarry'"):
+    with pytest.raises(UsageError, match="ignore_index 2 is the number of class 'quarry'"):
         ChipDataset(folders.dataset, **SPLIT_OF_ALL, ignore_index=2)
 
 
 def test_indices_have_no_gaps_and_reject_other_values(folders):
-    index = ChipDataset(folders.dataset, **SPLIT_OF_ALL).index._replace(classes={"pond": 1, "wood": 3})
+    index = ChipDataset(folders.dataset, **SPLIT_OF_ALL).chip_index._replace(classes={"pond": 1, "wood": 3})
     codes = ClassCodes(index, "indices", None)
     assert (codes.names, codes.ignore_index) == (["background", "pond", "wood"], IGNORE)
     np.testing.assert_array_equal(codes.convert_values(np.array([[0, 1], [3, IGNORE]]), "a"), [[0, 1], [2, IGNORE]])
@@ -281,9 +288,9 @@ def test_altered_file_is_found_at_the_start(folders, tmp_path):
     path.unlink()
     path.write_bytes(content[:-1] + b"x")
     chips = ChipDataset(root, **SPLIT_OF_ALL)
-    assert chips.index.images[0].path != str(path)  # the cache has the recorded bytes
-    Path(chips.index.images[0].path).chmod(0o644)
-    Path(chips.index.images[0].path).write_bytes(b"damaged")
+    assert chips.chip_index.images[0].path != str(path)  # the cache has the recorded bytes
+    Path(chips.chip_index.images[0].path).chmod(0o644)
+    Path(chips.chip_index.images[0].path).write_bytes(b"damaged")
     with pytest.raises(CorruptError, match="raster 'chips/scene_c0_r0'"):
         ChipDataset(root, **SPLIT_OF_ALL)
 
