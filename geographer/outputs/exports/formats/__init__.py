@@ -18,15 +18,27 @@ FORMATS: Final = {
     "dota": ("DotaExporter", "DOTA: rotated boxes of objects, in a text file for each image."),
     "label-studio": ("LabelStudioExporter", "Write images, tasks with the features, and the labelling configuration."),
     "cvat": ("CvatExporter", "Write images, and the features as 'CVAT for images 1.1'."),
-    "folder": ("FolderExporter", "GeoTIFFs in folders with a GeoParquet index: torchgeo, TerraTorch."),
-    "rslearn": ("RslearnExporter", "rslearn: a window for each sample, with image, labels and objects as layers."),
-    "webdataset": ("WebdatasetExporter", "WebDataset: tar files of samples for each subset."),
-    "huggingface": ("HuggingfaceExporter", "Hugging Face datasets: Parquet files with GeoTIFFs, and a card."),
-    "zarr": ("ZarrExporter", "Zarr 3: an array of images and one of each label for each subset."),
-    "stac": ("StacExporter", "STAC: a catalogue of the images and labels, with the label extension."),
-    "geopackage": ("GeopackageExporter", "GeoPackage: samples and features as layers, beside the GeoTIFFs."),
-    "kml": ("KmlExporter", "KML: outlines of the samples, and features, to look at in Google Earth."),
-    "npy": ("NpyExporter", "Arrays of numpy: one file for each image and mask, channels first or last."),
+    "folder": ("FolderExporter", "Write GeoTIFFs in folders with a GeoParquet index, for torchgeo and TerraTorch."),
+    "rslearn": (
+        "RslearnExporter",
+        "Write a dataset of rslearn: a window for each sample, with image, labels and objects.",
+    ),
+    "webdataset": (
+        "WebdatasetExporter",
+        "Write tar files of samples for each subset, as the library webdataset reads them.",
+    ),
+    "huggingface": (
+        "HuggingfaceExporter",
+        "Write Parquet files with GeoTIFFs, and a card, as Hugging Face datasets reads them.",
+    ),
+    "zarr": ("ZarrExporter", "Write a Zarr 3 store: for each subset an array of images, and one for each label."),
+    "stac": ("StacExporter", "Write GeoTIFFs in folders, and a STAC 1.1 catalogue of them."),
+    "geopackage": (
+        "GeopackageExporter",
+        "Write GeoTIFFs in folders, and a GeoPackage with the layers samples and features.",
+    ),
+    "kml": ("KmlExporter", "Write outlines of the samples, and the features on them, to look at in Google Earth."),
+    "npy": ("NpyExporter", "Write an array of numpy for each image and each label that is a raster."),
 }
 """The class of each format, in the module of its name with `_` for `-`, and the first line of its help."""
 

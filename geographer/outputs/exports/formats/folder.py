@@ -33,7 +33,7 @@ _SHAPES: Final = "SELECT count(DISTINCT bands) FROM export_sample"
 
 
 class FolderExporter(Exporter, kw_only=True, frozen=True):
-    """Write GeoTIFFs in folders of images and labels, a GeoParquet index, and lists of the subsets.
+    """Write GeoTIFFs in folders with a GeoParquet index, for torchgeo and TerraTorch.
 
     The files are those of the dataset, byte by byte; images of other formats are converted. torchgeo, TerraTorch and
     every GIS read the folders; terratorch-LABEL.yaml configures TerraTorch's data module, with means and standard

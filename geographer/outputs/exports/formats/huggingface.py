@@ -24,7 +24,7 @@ _NO_SPLIT: Final = "train"
 
 
 class HuggingfaceExporter(Exporter, kw_only=True, frozen=True):
-    """Write Parquet files that `datasets.load_dataset` reads, with a dataset card.
+    """Write Parquet files with GeoTIFFs, and a card, as Hugging Face datasets reads them.
 
     Images and labels are columns of bytes, each a GeoTIFF with all bands, the data type, CRS and transform: the type
     Image of datasets keeps at most four bands of 8 bits. CRS, transform, ids, classes and the time are columns, too.

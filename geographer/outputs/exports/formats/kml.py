@@ -19,9 +19,9 @@ _SAMPLES: Final = """
 
 
 class KmlExporter(Exporter, kw_only=True, frozen=True):
-    """Write the outlines of the samples and the features that they contain or intersect, to look at in Google Earth.
+    """Write outlines of the samples, and the features on them, to look at in Google Earth.
 
-    Everything is in longitude/latitude; pixels are not written. The name of an outline is the id of its raster.
+    Everything is in longitude/latitude; no pixels are written. The name of an outline is the id of its raster.
     """
 
     format: ClassVar[str] = "kml"

@@ -23,7 +23,7 @@ _OWNER: Final = "geographer"
 
 
 class WebdatasetExporter(ObjectExporter, kw_only=True, frozen=True):
-    """Write tar files (shards) of samples for each subset, as the library webdataset reads them.
+    """Write tar files of samples for each subset, as the library webdataset reads them.
 
     The members of a sample share a key; they are the image, each label by its name, objects.json with the boxes of
     the features, json with ids, classes, CRS and transform, and cls: the value of the class of the feature that the
@@ -61,7 +61,7 @@ for image, mask, record in samples.to_tuple("image.tif", "mask.tif", "json"):
     ] = "tif"
     seed: Annotated[
         int | None,
-        Parameter("Order the samples of each subset at random by this seed.", "N", "(order of ids)", minimum=0),
+        Parameter("Order the samples of each subset at random by this seed.", "NUMBER", "order of ids", minimum=0),
     ] = None
 
     def write_files(self, export: Export, /) -> None:
