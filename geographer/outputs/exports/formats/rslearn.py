@@ -54,10 +54,11 @@ class _Layer(NamedTuple):
 class RslearnExporter(ObjectExporter, kw_only=True, frozen=True):
     """Write a dataset of rslearn: a window for each sample, with image, labels and objects.
 
-    A window is in the group of its subset. Layers are image, the labels by name, and objects: the features as polygons with their class. The option split of
-    a window is its subset. rslearn counts pixels from 0 of the CRS: a grid that does not start at a multiple of its
-    pixel size is fitted by another size, which differs by less than half a pixel over the window; or it is moved to the
-    next multiple, if that is closer. The window's options have the exact transform.
+    A window is in the group of its subset. Layers are image, the labels by name, and objects: the features as
+    polygons with their class. The option split of a window is its subset. rslearn counts pixels from 0 of the CRS:
+    a grid that does not start at a multiple of its pixel size is fitted by another size, which differs by less than
+    half a pixel over the window; or it is moved to the next multiple, if that is closer. The window's options have
+    the exact transform.
     """
 
     format: ClassVar[str] = "rslearn"

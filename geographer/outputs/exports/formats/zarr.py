@@ -40,10 +40,11 @@ class PixelShape(NamedTuple):
 class ZarrExporter(Exporter, kw_only=True, frozen=True):
     """Write a Zarr 3 store: for each subset an array of images, and one for each label.
 
-    All images need one size, number of bands and data type. The group of a subset has the array image, shape (samples, bands, rows, columns), the group labels with an array for each label
-    (with one band without that axis), and tables in the order of the ids: raster_id, class (its value; 0: none or
-    several), transform (a, b, c, d, e, f of x = a*column + b*row + c, y = d*column + e*row + f) and crs, which counts
-    from 0 in the attribute crs of the group.
+    All images need one size, number of bands and data type. The group of a subset has the array image, shape
+    (samples, bands, rows, columns), the group labels with an array for each label (with one band without that
+    axis), and tables in the order of the ids: raster_id, class (its value; 0: none or several), transform (a, b, c,
+    d, e, f of x = a*column + b*row + c, y = d*column + e*row + f) and crs, which counts from 0 in the attribute crs
+    of the group.
     """
 
     format: ClassVar[str] = "zarr"
