@@ -83,7 +83,7 @@ def _sort_feature(
     usable = [row for row in rows if row not in annotations.problems]
     before = {row: versions.get((shown[annotations.image[row]].raster_id, feature)) for row in usable}
     known = next((version for version in before.values() if version is not None), None)
-    moved = [row for row in usable if not _is_same(before[row], annotations.geometry[row], annotations.tolerance)]
+    moved = [row for row in usable if not _is_as_exported(annotations, row, before[row])]
     renamed = [row for row in usable if before[row] and annotations.classes[row] != before[row].class_name]  # type: ignore[union-attr]
     edited = list(dict.fromkeys([*moved, *renamed]))
     if not usable or (known is not None and not edited):
@@ -128,17 +128,16 @@ def extend_geometry(edited: Any, whole: Any, image: Any) -> Any:
     return shapely.union(edited, outside)
 
 
-def _is_same(version: ShownFeature | None, geometry: Any, tolerance: float) -> bool:
-    return version is not None and is_same_shape(version.geometry, geometry, tolerance)
+def _is_as_exported(annotations: Annotations, row: int, version: ShownFeature | None) -> bool:
+    drawn = annotations.drawn.get(row, annotations.geometry[row])
+    return version is not None and is_same_shape(version.geometry, drawn, annotations.tolerance)
 
 
 def is_same_shape(first: Any, second: Any, tolerance: float) -> bool:
     """Return whether two geometries have the same rings, lines or points, in any order, to a tolerance in pixels.
 
-    Rings may begin anywhere and go either way.
+    Each may be an array of geometries. Rings may begin anywhere and go either way.
     """
-    if shapely.get_dimensions(first) != shapely.get_dimensions(second):
-        return False
     others = _list_paths(second)
     for path in _list_paths(first):
         match = next((index for index, other in enumerate(others) if _is_same_path(path, other, tolerance)), None)
@@ -151,14 +150,14 @@ def is_same_shape(first: Any, second: Any, tolerance: float) -> bool:
 def _list_paths(geometry: Any) -> list[tuple[bool, Floats]]:
     """Return rings without the last point, lines and points, each with whether it is a ring."""
     parts = shapely.get_parts(geometry)
-    if shapely.get_dimensions(geometry) == _AREA:
-        return [(True, shapely.get_coordinates(ring)[:-1]) for ring in shapely.get_rings(parts)]
-    return [(False, shapely.get_coordinates(part)) for part in parts]
+    is_area = shapely.get_dimensions(parts) == _AREA
+    rings = [(True, shapely.get_coordinates(ring)[:-1]) for ring in shapely.get_rings(parts[is_area])]
+    return rings + [(False, shapely.get_coordinates(part)) for part in parts[~is_area]]
 
 
 def _is_same_path(first: tuple[bool, Floats], second: tuple[bool, Floats], tolerance: float) -> bool:
-    (is_ring, points), (_, others) = first, second
-    if len(points) != len(others):
+    (is_ring, points), (is_other_ring, others) = first, second
+    if is_ring != is_other_ring or len(points) != len(others):
         return False
     if np.abs(points - others).max() <= tolerance:
         return True

@@ -62,6 +62,7 @@ def _find_owners(annotations: Annotations, holes: list[int], groups: Mapping[_Ke
 def _join_group(annotations: Annotations, members: list[int], holes: list[int]) -> None:
     """Make the first of `members` the feature of them all."""
     shapes = [annotations.geometry[row] for row in members]
+    annotations.drawn[members[0]] = annotations.geometry[[*members, *holes]]
     if len({int(shapely.get_dimensions(shape)) for shape in shapes}) > 1:
         annotations.problems[members[0]] = "its parts are of several kinds (points, lines, polygons)"
         return
@@ -109,6 +110,7 @@ def _select_rows(annotations: Annotations, rows: list[int]) -> Annotations:
         properties={name: [values[row] for row in rows] for name, values in annotations.properties.items()},
         problems={number[row]: reason for row, reason in annotations.problems.items()},
         is_hole=[annotations.is_hole[row] for row in rows],
+        drawn={number[row]: shapes for row, shapes in annotations.drawn.items()},
         is_relative=annotations.is_relative,
         tolerance=annotations.tolerance,
         revision=annotations.revision,

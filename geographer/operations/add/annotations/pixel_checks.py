@@ -26,38 +26,39 @@ def scale_to_rasters(annotations: Annotations, shown: Mapping[int, ShownRaster])
     if (factors != 1).any():
         points, owner = shapely.get_coordinates(annotations.geometry, return_index=True)
         rows = np.asarray(annotations.image, np.int64)[owner]
-        shapely.set_coordinates(annotations.geometry, points * factors[rows])
+        with np.errstate(over="ignore"):
+            shapely.set_coordinates(annotations.geometry, points * factors[rows])
 
 
 def note_problems(annotations: Annotations, shown: Mapping[int, ShownRaster], *, repair: bool) -> None:
     """Note what is wrong with the shapes on `shown` images, after repairing what can be, if `repair`."""
     geometries = annotations.geometry
-    is_present = ~shapely.is_missing(geometries)
-    is_area = is_present & (shapely.get_dimensions(geometries) == _AREA)
-    is_invalid = is_area & ~shapely.is_valid(geometries)
-    if repair:
-        for row in np.flatnonzero(is_invalid):
-            geometries[row] = repair_area(geometries[row])
-        is_invalid = is_area & ~shapely.is_valid(geometries)
-    is_flat = is_area & ~(shapely.area(geometries) > 0)
-    is_flat[is_flat] = ~(shapely.area(shapely.convex_hull(geometries[is_flat])) > 0)
     bounds = shapely.bounds(geometries)
     sizes = np.full((len(annotations.images), 2), np.inf)
     for index, raster in shown.items():
         sizes[index] = raster.grid.width, raster.grid.height
     limits = sizes[np.asarray(annotations.image, np.int64)]
+    is_infinite = ~shapely.is_missing(geometries) & ~np.isfinite(bounds).all(axis=1)
     with np.errstate(invalid="ignore"):
         is_outside = (bounds[:, :2] < -_MARGIN).any(axis=1) | (bounds[:, 2:] > limits + _MARGIN).any(axis=1)
-    is_infinite = is_present & ~np.isfinite(bounds).all(axis=1)
-    reasons: list[tuple[NDArray[np.bool_], str]] = [
-        (is_infinite, "its coordinates are not finite"),
-        (is_outside & is_present, "it reaches out of its image by more than a pixel"),
-        (is_invalid & ~is_flat, "its polygon crosses or touches itself: pass --repair"),
-        (is_flat, "it has no area"),
-    ]
-    for selected, reason in reasons:
-        for row in np.flatnonzero(selected):
-            annotations.problems.setdefault(int(row), reason)
+    _note_reason(annotations, is_infinite, "its coordinates are not finite")
+    _note_reason(annotations, is_outside & ~is_infinite, "it reaches out of its image by more than a pixel")
+    is_usable = np.ones(len(annotations), bool)
+    is_usable[[*annotations.problems]] = False
+    areas = np.flatnonzero(is_usable & (shapely.get_dimensions(geometries) == _AREA))
+    if repair:
+        for row in areas[~shapely.is_valid(geometries[areas])]:
+            geometries[row] = repair_area(geometries[row])
+    hulls = shapely.convex_hull(geometries[areas])
+    is_flat, is_invalid = ~(shapely.area(hulls) > 0), ~shapely.is_valid(geometries[areas])
+    _note_reason(annotations, np.isin(np.arange(len(annotations)), areas[is_flat]), "it has no area")
+    crossing = np.isin(np.arange(len(annotations)), areas[is_invalid])
+    _note_reason(annotations, crossing, "its polygon crosses or touches itself: pass --repair")
+
+
+def _note_reason(annotations: Annotations, selected: NDArray[np.bool_], reason: str) -> None:
+    for row in np.flatnonzero(selected):
+        annotations.problems.setdefault(int(row), reason)
 
 
 def repair_area(geometry: shapely.Geometry) -> shapely.Geometry:

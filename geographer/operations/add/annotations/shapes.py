@@ -40,6 +40,7 @@ class Annotations:
         properties: User columns.
         problems: What is wrong with an annotation, by index.
         is_hole: Whether it is a hole of another polygon.
+        drawn: The shapes and holes that were joined to one feature, by index, as they were drawn.
         is_relative: Whether an image may be shown at another size than its raster's: coordinates are scaled.
         tolerance: Pixels within which a coordinate is the one that was exported.
         revision: The digest, or its start, of the revision that was exported; None: unknown.
@@ -56,6 +57,7 @@ class Annotations:
     properties: dict[str, list[Any]] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
     is_hole: list[bool] = field(default_factory=list)
+    drawn: dict[int, Geometries] = field(default_factory=dict)
     is_relative: bool = False
     tolerance: float = 1.5e-6
     revision: str | None = None

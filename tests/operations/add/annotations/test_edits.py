@@ -259,7 +259,11 @@ LEFT, RIGHT, MOVED = shapely.box(10, 10, 20, 20), shapely.box(30, 10, 40, 20), s
         ([(0, MOVED, "pond"), (1, RIGHT, "lake")], "d1", "changed 0 lake"),
         ([(1, RIGHT, "pond")], "d1", "kept"),
         ([], "d1", "deleted"),
-        ([(0, MOVED, "pond"), (1, MOVED, "pond")], "d1", "its feature 'p' was edited on several images ('left', 'right')"),
+        (
+            [(0, MOVED, "pond"), (1, MOVED, "pond")],
+            "d1",
+            "its feature 'p' was edited on several images ('left', 'right')",
+        ),
         ([(0, LEFT, "lake"), (1, RIGHT, "sea")], "d1", "its feature 'p' got several classes"),
         ([(0, MOVED, "pond"), (1, RIGHT, "pond")], "d2", "the dataset has another version"),
         ([(0, MOVED, "pond"), (1, RIGHT, "pond")], None, "the dataset has another version"),
@@ -297,5 +301,9 @@ def test_several_shapes_with_one_id_are_parts():
     annotations = make_annotations((0, LEFT, "pond"), (0, RIGHT, "pond"), (1, LEFT, "pond"))
     joined = join_shapes(annotations)
     assert [shape.geom_type for shape in joined.geometry] == ["MultiPolygon", "Polygon"]
+    touching = shapely.box(20, 10, 30, 20)
+    annotations = join_shapes(make_annotations((0, LEFT, "pond"), (0, touching, "pond")))
+    assert [shape.geom_type for shape in annotations.geometry] == ["Polygon"]
+    assert is_same_shape(shapely.MultiPolygon([touching, LEFT]), annotations.drawn[0], 1e-6)
     annotations = make_annotations((0, LEFT, "pond"), (0, RIGHT, "lake"))
     assert join_shapes(annotations).problems == {0: "its parts have several classes"}
