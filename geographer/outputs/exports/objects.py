@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.base.errors import UsageError, quote_names
 from geographer.base.values import Grid, LineWidth
+from geographer.planning.context_classes import stage_context_classes
 from geographer.storage.database.connection import run_script
 from geographer.storage.queries.revision import Revision
 
@@ -139,6 +140,7 @@ class ObjectReader:
         self._revision = revision
         self._options = options
         self._query = (_FOLDER / "objects_on_samples.sql").read_text()
+        stage_context_classes(revision)
         run_script(revision.connection, (_FOLDER / "sample_objects.sql").read_text())
         _stage_marked_features(revision, options)
         if options.label is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
 from geographer.cli import geographer_command
+from geographer.dataset.training import TrainingReader
 from tests.cli.runner import read_rows, run_command
 from tests.old_library import write_directory
 from tests.sample_history import square_geometry, write_features, write_scenes
@@ -77,6 +79,14 @@ def test_labels_do_not_draw_context_classes(dataset: Dataset) -> None:
     assert dataset.blame_pixel("mask", "a", 8, 8)["feature_id"] == "p"
     assert dataset.blame_pixel("mask", "a", 14, 14)["agrees"]
     assert not any(result.changed for result in dataset.update())
+
+
+def test_exports_leave_context_out(template: Dataset, tmp_path: Path) -> None:
+    TrainingReader.open(template.root).export_samples("coco", tmp_path / "coco", labels=[])
+    (path,) = [path for path in (tmp_path / "coco").rglob("*.json") if "annotations" in path.read_text()]
+    document = json.loads(path.read_text())
+    names = {item["id"]: item["name"] for item in document["categories"]}
+    assert sorted(names[item["category_id"]] for item in document["annotations"]) == ["pond", "road"]
 
 
 def test_changes_of_context_make_labels_again(dataset: Dataset) -> None:
