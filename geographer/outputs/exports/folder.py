@@ -177,8 +177,12 @@ class ExportFolder:
         return compute_sha256(self.path / MANIFEST)
 
     def close(self) -> None:
-        """Close the journal, which stays for the next run."""
+        """Close the journal, which stays for the next run unless there is nothing to go on with."""
         self._journal.close()
+        if not self.digests and not self._known:
+            with suppress(OSError):
+                (self.path / JOURNAL).unlink()
+                self.path.rmdir()
 
     def __enter__(self) -> Self:
         return self

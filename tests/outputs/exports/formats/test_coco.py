@@ -234,6 +234,7 @@ def test_interrupted_export_goes_on(dataset, exported, tmp_path, monkeypatch):
 def test_wrong_arguments_are_refused(dataset, tmp_path, arguments, words):
     with pytest.raises(UsageError, match=words):
         dataset.export_samples("coco", tmp_path / "out", record=False, **arguments)
+    assert not read_contents(tmp_path / "out")
 
 
 def test_missing_package_is_named(dataset, tmp_path, monkeypatch):
