@@ -1,7 +1,7 @@
 """The event of a merge."""
 
-from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -79,6 +79,7 @@ class CollectionImported(DatasetImported, kw_only=True, frozen=True):
 
     kind: ClassVar[str] = "collection_imported"
     declares_context: ClassVar[bool] = True
+    schema_rules: ClassVar[Mapping[str, Any]] = {"properties": {"request": {"required": ["collection"]}}}
 
     dataset: Digest
     context_classes: ClassNames
