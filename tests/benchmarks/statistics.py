@@ -56,13 +56,13 @@ def compare_statistics(folder: Path, scale: float) -> list[Row]:
     cpu = {name: min(cost.cpu for cost in costs) for name, costs in rounds.items()}
     peak = {name: min(cost.peak for cost in costs) for name, costs in rounds.items()}
     chips = f"{round(CHIPS * scale):,} chips of {SIZE} px, statistics"
-    loop, tuned = {"other_name": "rasterio loop"}, {"other_name": "loop that lists no folder"}
+    loop, tuned = "rasterio loop", "loop that lists no folder"
     first = rounds["stats"][0].cpu
     return [
-        compare_values(chips, cpu["stats"], cpu["loop"], unit="CPU s", at_most=1.1, **loop),
-        compare_values(f"{chips}, with checksums", first, cpu["loop"], unit="CPU s", **loop),
-        compare_values(chips, cpu["stats"], cpu["tuned loop"], unit="CPU s", **tuned),
-        compare_values(f"{chips}, again", cpu["again"], cpu["loop"], unit="CPU s", **loop),
+        compare_values(chips, cpu["stats"], cpu["loop"], unit="CPU s", at_most=1.1, other_name=loop),
+        compare_values(f"{chips}, with checksums", first, cpu["loop"], unit="CPU s", other_name=loop),
+        compare_values(chips, cpu["stats"], cpu["tuned loop"], unit="CPU s", other_name=tuned),
+        compare_values(f"{chips}, again", cpu["again"], cpu["loop"], unit="CPU s", other_name=loop),
         check_limit(f"{chips}, more memory than of a tenth", peak["stats"] - peak["few"], 50, unit="MB"),
     ]
 

@@ -105,7 +105,7 @@ def check_mask(found: SampleStatistics, masks: list[np.ndarray]) -> None:
     stacked = np.stack(masks)
     valid = stacked != IGNORE
     assert (label.rasters, label.pixels, label.ignored) == (len(masks), valid.sum(), (~valid).sum())
-    pixels = {value: np.count_nonzero(stacked == value) for value in range(5)}
+    pixels = {value: int(np.count_nonzero(stacked == value)) for value in range(5)}
     names = ["background", "pond", "quarry", "lake", "never"]
     assert [(row.class_name, row.value, row.pixels) for row in label.classes] == [
         (name, value, pixels[value]) for value, name in enumerate(names)
