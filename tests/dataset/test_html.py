@@ -58,7 +58,13 @@ PLAIN = (str, int, bool, None, str | None, Any, pa.Table, typing.Self)
 """Types that notebooks show as they are, or, as Arrow's, by a formatter; see `register_arrow_display`."""
 NAMES = {
     **{"pa": pa, "Diff": Diff, "DatasetVersion": DatasetVersion, "Impact": Impact, "ReproduceResult": ReproduceResult},
-    **{"SharingStatus": SharingStatus, "VerifyResult": VerifyResult, "Branch": Branch, "Table": Table},
+    **{
+        "SharingStatus": SharingStatus,
+        "VerifyResult": VerifyResult,
+        "Branch": Branch,
+        "Table": Table,
+        "Dataset": Dataset,
+    },
     "DatasetStatistics": DatasetStatistics,
     **{"ApplicabilityMap": ApplicabilityMap, "Certificate": Certificate, "Citation": Citation},
     **{
