@@ -74,7 +74,7 @@ def export_folder(revision: Revision, store: Store, folder: Path, source: FileSo
         manifest[f"tables/{table}.parquet"] = _write_table(revision, table, target / "tables" / f"{table}.parquet")
     facts_path = f"tables/{SAMPLE_FACTS}.parquet"
     manifest[facts_path] = _write_sample_facts(revision, target / facts_path)
-    facts = {**describe_revision(revision), "labels": _describe_labels(revision)}
+    facts = {**describe_revision(revision), "labels": describe_labels(revision)}
     write_atomic(target / REVISION_FILE, json.dumps(facts, indent=2).encode() + b"\n")
     manifest[REVISION_FILE] = compute_sha256(target / REVISION_FILE)
     write_atomic(target / MANIFEST, encode_manifest(manifest))
@@ -111,7 +111,7 @@ def _write_sample_facts(revision: Revision, path: Path) -> str:
     return compute_sha256(path)
 
 
-def _describe_labels(revision: Revision) -> dict[str, Any]:
+def describe_labels(revision: Revision) -> dict[str, Any]:
     """Return what each label holds, and the value of its pixels to ignore, by name."""
     names = [name for (name,) in revision.fetch_rows("SELECT DISTINCT label FROM current_label ORDER BY label")]
     return {label.name: {"kind": label.kind, "ignore": label.ignore} for label in list_training_labels(revision, names)}

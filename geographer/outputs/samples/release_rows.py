@@ -113,7 +113,7 @@ class _ExportedFiles:
                 raise CorruptError(f"the tables of '{self._root}' cannot be read: {error}") from error
 
     def describe_labels(self, names: Sequence[str]) -> list[TrainingLabel]:
-        """Return what labels hold, as far as the folder says it; versions before 0.3 do not."""
+        """Return what labels hold, as far as the folder says it; version 0.1 did not."""
         known = json.loads((self._root / REVISION_FILE).read_bytes()).get("labels", {})
         return [TrainingLabel(name, **known.get(name, {})) for name in names]
 

@@ -95,6 +95,20 @@ def alter_digest(folder: Path) -> list[str]:
     return ["revision.json"]
 
 
+def alter_components(folder: Path) -> list[str]:
+    path = "tables/samples.parquet"
+    table = pq.read_table(folder / path)
+    pq.write_table(table.set_column(3, "component", pc.add(table["component"], 1)), folder / path)
+    return [path]
+
+
+def alter_ignored_value(folder: Path) -> list[str]:
+    content = json.loads((folder / "revision.json").read_text())
+    next(iter(content["labels"].values()))["ignore"] = 7
+    (folder / "revision.json").write_text(json.dumps(content))
+    return ["revision.json"]
+
+
 def alter_log(folder: Path) -> list[str]:
     """Change the class of a feature in the log."""
     path = next((folder / "history").iterdir())
@@ -159,7 +173,9 @@ def alter_signature_and_methods(folder: Path) -> list[str]:
     [
         (alter_raster, "files of the tables"),
         (alter_split, "tables from the log"),
+        (alter_components, "tables from the log"),
         (alter_digest, "digests"),
+        (alter_ignored_value, "digests"),
         (alter_log, "log"),
         (alter_certificate, "certificates"),
         (alter_size, "RO-Crate"),

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from geographer.base.errors import GeographerError
 from geographer.outputs.audit.release.contents import ReleaseContents, make_check
 from geographer.outputs.audit.report import FAILED_CHECK, AuditCheck, AuditFinding, Severity, Verdict
-from geographer.outputs.revision_folder import EXPORTED_TABLES
+from geographer.outputs.revision_folder import EXPORTED_TABLES, describe_labels
 from geographer.outputs.samples.sample_facts import SAMPLE_FACTS, read_sample_facts
 from geographer.outputs.table_text import write_parquet
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE
@@ -99,6 +99,9 @@ def _compare_digests(contents: ReleaseContents, revision: Revision) -> Iterator[
     actual = revision.fetch_value("SELECT digest FROM chain_event WHERE position = $position", position)
     if recorded != actual:
         yield f"revision.json says that the event digest is {recorded}, and the log gives {actual}"
+    labels = contents.revision.get("labels")  # version 0.1 did not write them
+    if labels is not None and labels != describe_labels(revision):
+        yield "revision.json says other kinds of labels, or values to ignore, than the log"
     content = LoggedContent(revision.connection)
     for name, kind in _KINDS:
         digest = content.compute_digest(kind, revision.position)
@@ -121,6 +124,6 @@ def _compare_tables(contents: ReleaseContents, revision: Revision) -> Iterator[s
                 counts = f"{actual.num_rows:,} rows, and the log gives {expected.num_rows:,}"
                 yield f"tables/{name}.parquet has {counts if actual.num_rows != expected.num_rows else 'other values'}"
             path.unlink()
-    facts = contents.read_table(SAMPLE_FACTS)  # versions before 0.3 wrote none
+    facts = contents.read_table(SAMPLE_FACTS)  # version 0.1 wrote none
     if facts is not None and not facts.equals(read_sample_facts(revision)):
         yield f"tables/{SAMPLE_FACTS}.parquet has other values"
