@@ -97,7 +97,7 @@ class AddLabels(RasterPaths, kw_only=True, frozen=True):
     """
 
     event: ClassVar[type[LabelsAdded]] = LabelsAdded
-    example = "add labels masks/ --label mask --collection s2 --values 1=lake,2=reed"
+    example = "add labels masks/ --label mask --collection s2 --suffix _mask"
 
     label: Annotated[str, Parameter("The name of the label.", "NAME", schema=NAME_SCHEMA)]
     collection: CollectionOfLabels
