@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
@@ -86,28 +86,26 @@ def _find_raster(
     image: AnnotatedImage, rasters: Mapping[str, object], by_name: Mapping[str, Sequence[str]]
 ) -> str | None:
     path = image.name.replace("\\", "/").strip().strip("/")
-    candidates = [path, _strip_suffix(path)]
-    exact = [name for name in candidates if name in rasters]
-    if exact:
-        return exact[0]
-    stripped = _UPLOAD.sub("", PurePosixPath(path).name)
-    others = [stripped, _strip_suffix(stripped)] if stripped != PurePosixPath(path).name else []
-    endings = [name for pair in zip(*(_iter_endings(name) for name in candidates), strict=True) for name in pair]
-    for name in _list_unique([*endings, *others]):
-        if name in rasters:
-            return name
-        if matches := by_name.get(name):
+    if path in rasters or _strip_suffix(path) in rasters:
+        return path if path in rasters else _strip_suffix(path)
+    for names in _list_names(path):
+        if ids := [name for name in names if name in rasters]:
+            return ids[0]
+        if matches := sorted({raster for name in names for raster in by_name.get(name, ())}):
             if len(matches) > 1:
                 raise ConflictError(
-                    f"the image '{image.name}' may be raster {quote_names(sorted(matches))}. Name the collection with "
+                    f"the image '{image.name}' may be raster {quote_names(matches)}. Name the collection with "
                     "--collection, or the ids of the rasters in the file."
                 )
             return matches[0]
     return None
 
 
-def _list_unique(names: Iterable[str]) -> list[str]:
-    return [name for name in dict.fromkeys(names) if name]
+def _list_names(path: str) -> list[tuple[str, str]]:
+    """Return the names that a path may have in the dataset, with and without the extension, longer ones first."""
+    names = list(zip(_iter_endings(path), _iter_endings(_strip_suffix(path)), strict=True))
+    uploaded = _UPLOAD.sub("", PurePosixPath(path).name)
+    return [*names, (uploaded, _strip_suffix(uploaded))]
 
 
 def _reject_repeated(images: Sequence[AnnotatedImage], shown: Mapping[int, ShownRaster]) -> None:

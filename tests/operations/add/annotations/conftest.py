@@ -17,12 +17,12 @@ from geographer.base.values import Grid, Transform
 from geographer.operations.add.annotations.images import ShownRaster
 from geographer.operations.add.annotations.pixel_checks import note_problems, scale_to_rasters
 from geographer.operations.add.annotations.shapes import Annotations
-from tests.sample_rasters import NORTH_UP, ROTATED, make_pixels, write_scene
+from tests.sample_rasters import NORTH_UP, make_pixels, write_scene
 
 WIDTH, HEIGHT = 80, 64
 GRIDS = {
     "north": ("EPSG:32633", NORTH_UP),
-    "rotated": ("EPSG:32634", ROTATED),
+    "rotated": ("EPSG:32634", (8.0, 3.0, 500_000.0, 2.0, -9.0, 5_200_000.0)),
     "degrees": ("EPSG:4326", (1e-4, 0.0, 11.0, 0.0, -1e-4, 47.0)),
     "swapped": ("EPSG:3035", (10.0, 0.0, 4_400_000.0, 0.0, -10.0, 2_700_000.0)),
 }

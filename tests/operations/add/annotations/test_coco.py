@@ -12,6 +12,7 @@ import shapely
 from pycocotools import mask as masks
 
 from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError
+from geographer.operations.add.annotations import plan
 from geographer.operations.add.annotations.coco import decode_runs, parse_runs, read_coco
 from tests.operations.add.annotations.conftest import (
     GRIDS,
@@ -204,22 +205,6 @@ def test_images_without_raster_can_be_skipped(rasters, tmp_path):
     assert not rasters.import_coco(empty).changed
 
 
-def test_ambiguous_image_names_both_rasters(rasters, tmp_path):
-    for name in ("left", "right"):
-        rasters.cut_grid(name, size=64, rasters_where="raster_id = 'north'")
-    chip = rasters.chips().to_pylist()[0]["raster_id"].partition("/")[2]
-    images = [{"id": 1, "file_name": f"{chip}.png"}]
-    path = write_coco(tmp_path / "coco.json", [BOX | {"bbox": [1, 1, 2, 2]}], images=images)
-    with pytest.raises(ConflictError, match=f"'left/{chip}', 'right/{chip}'.*--collection"):
-        rasters.import_coco(path)
-    rasters.import_coco(path, collection="right")
-    assert rasters.features().to_pylist()[0]["image"] == f"right/{chip}"
-    images[0]["file_name"] = f"data/left/{chip}.png"
-    path = write_coco(tmp_path / "coco.json", [BOX | {"id": 5, "bbox": [1, 1, 2, 2]}], images=images)
-    rasters.import_coco(path)
-    assert rasters.features().to_pylist()[1]["image"] == f"left/{chip}"
-
-
 def test_repeated_import_changes_only_what_differs(rasters, tmp_path):
     pond = {"id": 2, "image_id": 2, "category_id": 2, "segmentation": [RINGS[0]]}
     path = write_coco(tmp_path / "coco.json", [BOX, pond])
@@ -272,16 +257,8 @@ def test_repair_makes_valid_polygons(tmp_path):
     assert shape.area == pytest.approx(32)
 
 
-def test_fixed_classes_are_not_extended(tmp_path):
-    from geographer import Dataset
-    from tests.sample_rasters import make_pixels, write_scene
-
-    dataset = Dataset.init(tmp_path / "fixed", classes=["lake"], scm=False)
-    dataset.add_rasters([write_scene(tmp_path / "north.tif", make_pixels(1, HEIGHT, WIDTH))])
-    annotations = [BOX | {"category_id": 2}]
-    path = write_coco(tmp_path / "coco.json", annotations, images=[{"id": 1, "file_name": "north"}])
+def test_fixed_classes_are_not_extended(unchanged, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "has_fixed_classes", lambda _revision: True)
+    path = write_coco(tmp_path / "coco.json", [BOX | {"category_id": 2}])
     with pytest.raises(NotFoundError, match=r"unknown class 'pond'.*--class-map"):
-        dataset.import_coco(path)
-    dataset.import_coco(path, class_map={"pond": "lake"})
-    assert json.loads(path.read_text())["annotations"] == annotations
-    assert dataset.features().to_pylist()[0]["class"] == "lake"
+        unchanged.import_coco(path)
