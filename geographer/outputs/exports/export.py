@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from geographer.base.errors import UsageError, quote_names
 from geographer.base.progress import ProgressCallback
@@ -20,6 +20,9 @@ from geographer.storage.queries.revision import Revision
 from geographer.storage.state.update import MACROS
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chip_files import ChipFile, ChipFiles
+
+if TYPE_CHECKING:
+    from geographer.outputs.statistics.results import DatasetStatistics
 
 LabelKind = Literal["mask", "instances", "multilabel", "boxes", "probabilities", "custom"]
 _FOLDER: Final = Path(__file__).parent
@@ -173,6 +176,17 @@ class Export:
                     f"{quote_names(missing, 3)}. {reason} Make the labels with geographer label, choose others with "
                     "--labels, or another --subset or --collection."
                 )
+
+    def compute_statistics(self) -> DatasetStatistics:
+        """Return the statistics of the images, for each subset; of pixels that were counted before, without reading.
+
+        Raises:
+            UsageError: images differ in their number of bands, or have complex pixels.
+        """
+        from geographer.outputs.statistics.compute import StatisticsOptions, compute_statistics
+
+        images = self.selection._replace(labels=())
+        return compute_statistics(self._work, self._revision, images, StatisticsOptions())
 
     def list_numbers(self, folder: str | None = None) -> list[int]:
         """Return the numbers of the samples in order, of one subset (or `all`) if given."""

@@ -18,8 +18,6 @@ from geographer.outputs.exports.terratorch import (
     format_segmentation,
     name_config,
 )
-from geographer.rasters.read import open_raster
-from geographer.rasters.statistics import BandSums, read_band_sums
 
 BACKGROUND: Final = "background"
 """The folder of images that show no feature, for classification."""
@@ -29,7 +27,8 @@ _UNCLEAR: Final = f"""
     WHERE main_class IS NULL AND len(classes) > 1 OR contains({_CLASS}, '/') OR {_CLASS} IN ('.', '..') ORDER BY number
 """  # noqa: S608
 _CLASSES: Final = f"SELECT DISTINCT {SUBSET} AS part, {_CLASS} AS class FROM export_sample ORDER BY ALL"  # noqa: S608
-_SHAPES: Final = "SELECT count(DISTINCT bands) FROM export_sample"
+_SHAPES: Final = "SELECT count(DISTINCT bands) + count(*) FILTER (contains(dtype, 'complex')) FROM export_sample"
+"""1 if all images have one number of bands, and none has complex pixels."""
 
 
 class FolderExporter(Exporter, kw_only=True, frozen=True):
@@ -75,12 +74,12 @@ for sample in samples[samples.part == "train"].itertuples():
             _require_classes(export)
         else:
             export.require_label_files(masks, "TerraTorch pairs images and masks by their order.")
+        self._write_configs(export)
         write_geotiffs(export, self._locate_image)
         for part in export.folders:
             names = "".join(f"{name}.tif\n" for name in export.list_stems(part))
             export.folder.write_bytes(f"splits/{part}.txt", names.encode())
         self._write_index(export)
-        self._write_configs(export)
 
     def _locate_image(self, sample: ExportedSample) -> str:
         if self.task == "segmentation":
@@ -98,7 +97,9 @@ for sample in samples[samples.part == "train"].itertuples():
         is_classification = self.task == "classification"
         if subsets is None or export.revision.fetch_value(_SHAPES) != 1 or not (masks or is_classification):
             return
-        bands = _measure_bands(export, subsets["train"])
+        train = export.compute_statistics().subsets[subsets["train"]]
+        names = [band.name or f"band {number}" for number, band in enumerate(train.bands, 1)]
+        bands = BandFacts(names, train.list_means(), train.list_standard_deviations())
         if is_classification:
             classes = {name for _, name in export.revision.fetch_rows(_CLASSES)}
             text = format_classification(subsets, bands, [*classes])
@@ -125,17 +126,3 @@ def _require_classes(export: Export) -> None:
                 f"subset '{part}' has no image of class {quote_names(sorted(missing))}, and readers number the classes "
                 "by the folders of a subset. Choose other subsets, or remap the classes."
             )
-
-
-def _measure_bands(export: Export, part: str) -> BandFacts:
-    """Read names, means and standard deviations of the bands of a subset's images; pixels without data are left out."""
-    sums: list[BandSums] = []
-    names: list[str] = []
-    for sample in export.iter_samples(part):
-        if not names:
-            with open_raster(sample.image.path, with_sidecars=sample.image.with_sidecars) as raster:
-                names = [text or f"band {number}" for number, text in enumerate(raster.descriptions, 1)]
-        found = read_band_sums(sample.image.path, with_sidecars=sample.image.with_sidecars)
-        sums = [a.add_sums(b) for a, b in zip(sums, found, strict=True)] if sums else found
-    means = [item.compute_mean() or 0.0 for item in sums]
-    return BandFacts(names, means, [item.compute_standard_deviation() or 1.0 for item in sums])

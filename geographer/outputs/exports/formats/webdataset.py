@@ -151,7 +151,8 @@ def _describe_sample(sample: ExportedSample) -> dict[str, Any]:
 
 
 def _describe_object(item: ExportedObject) -> dict[str, Any]:
-    return {"feature_id": item.feature_id, "class": item.class_name, "value": item.value, **item.boxes._asdict()}
+    names = {"feature_id": item.feature_id, "class": item.class_name, "value": item.value}
+    return {**names, "box": item.box, "visible": item.visible}
 
 
 def _encode_json(document: Any) -> bytes:
