@@ -11,7 +11,6 @@ import pyarrow as pa
 from geographer.base.errors import UsageError
 from geographer.outputs.samples.selection import SampleSelection, stage_samples
 from geographer.planning.recipe import list_recipe_records
-from geographer.planning.split_constraints.groups import list_components
 from geographer.storage.database.connection import quote_identifier, register_table
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.roots import Roots
@@ -118,7 +117,12 @@ def _stage_components(revision: Revision, split: str | None) -> None:
     """Create `sample_component`: the component of each raster of a split that has a recipe."""
     recipes = {record.name: record.parameters for record in list_recipe_records(revision) if record.kind == "split"}
     parameters = recipes.get(split or "")
-    components = {} if parameters is None else list_components(revision, parameters["collection"], parameters)
+    components: dict[str, int] = {}
+    if parameters is not None:
+        # The module imports scipy, which takes as long as reading a hundred chips.
+        from geographer.planning.split_constraints.groups import list_components
+
+        components = list_components(revision, parameters["collection"], parameters)
     columns = {"raster_id": [*components], "component": [*components.values()]}
     schema = pa.schema({"raster_id": pa.string(), "component": pa.int64()})
     _stage_table(revision, "sample_component", pa.table(columns, schema))

@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import pyarrow as pa
-
 from geographer.base.errors import CorruptError, NotFoundError, UsageError, quote_names
 from geographer.base.values import Checksums
-from geographer.storage.database.connection import register_table
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles
@@ -19,11 +16,11 @@ from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 
 _RASTERS: Final = (
     "SELECT raster_id, storage, path, size, md5, sha256 FROM current_raster "
-    "SEMI JOIN requested_chip USING (raster_id) ORDER BY raster_id"
+    "WHERE raster_id IN (SELECT unnest($ids::VARCHAR[])) ORDER BY raster_id"
 )
 _LABELS: Final = (
-    "SELECT raster_id, path, size, md5, sha256 FROM current_label SEMI JOIN requested_chip USING (raster_id) "
-    "WHERE label = $label ORDER BY raster_id"
+    "SELECT raster_id, path, size, md5, sha256 FROM current_label "
+    "WHERE label = $label AND raster_id IN (SELECT unnest($ids::VARCHAR[])) ORDER BY raster_id"
 )
 
 
@@ -119,6 +116,4 @@ class ChipFiles:
 def _fetch_rows(
     revision: Revision, query: str, raster_ids: Sequence[str], parameters: dict[str, str] | None = None
 ) -> list[tuple[Any, ...]]:
-    ids = pa.table({"raster_id": pa.array(raster_ids, pa.string())})
-    with register_table(revision.connection, "requested_chip", ids):
-        return revision.fetch_rows(query, parameters)
+    return revision.fetch_rows(query, {"ids": [*raster_ids], **(parameters or {})})
