@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, MemoryFile
 
 from geographer.base.errors import UsageError
+from geographer.rasters.open_chips import ignore_sidecars, open_chip
 from geographer.rasters.read import open_raster, translate_read_errors
 from geographer.rasters.read_chips import find_band_numbers
 
@@ -59,13 +61,14 @@ def encode_picture(path: Path, settings: PictureSettings, *, with_sidecars: bool
         NotFoundError, CorruptError: the file does not exist, or is damaged.
         UsageError: it is not a raster, or has no such band.
     """
-    with open_raster(path, with_sidecars=with_sidecars) as raster, translate_read_errors(path):
+    with _open_source(path, with_sidecars=with_sidecars) as raster, translate_read_errors(path):
         numbers = _find_default_bands(raster) if settings.bands is None else find_band_numbers(raster, settings.bands)
         pixels = np.asarray(raster.read(numbers))
         stretch = settings.stretch
         if stretch is None and pixels.dtype != np.uint8:
             stretch = DEFAULT_STRETCH
-        valid = np.asarray(raster.read_masks(numbers)) != 0
+        has_masks = any(MaskFlags.all_valid not in raster.mask_flag_enums[number - 1] for number in numbers)
+        valid = np.asarray(raster.read_masks(numbers)) != 0 if has_masks else np.ones(pixels.shape, np.bool_)
     return encode_pixels(_stretch_bands(pixels, valid, stretch), settings.format)
 
 
@@ -86,6 +89,16 @@ def encode_pixels(
                 picture.write_colormap(1, {value: (*colour, 255) for value, colour in palette.items()})
             picture.write(pixels)
         return bytes(file.getbuffer())
+
+
+@contextmanager
+def _open_source(path: Path, *, with_sidecars: bool) -> Iterator[DatasetReader]:
+    if with_sidecars:
+        with open_raster(path) as raster:
+            yield raster
+    else:
+        with ignore_sidecars(), open_chip(str(path)) as raster:
+            yield raster
 
 
 def _find_default_bands(raster: DatasetReader) -> list[int]:
