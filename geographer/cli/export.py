@@ -16,7 +16,9 @@ _OWN: Final = ("folder", "no_record", "message", "author", "as_json")
 _SHARED: Final = (
     click.option("--to", "folder", metavar="DIR", required=True, help="The folder: new, or that of an earlier export."),
     add_selection_options,
-    click.option("-m", "--message", metavar="TEXT", default="", help="The reason; the log keeps it."),
+    click.option(
+        *("-m", "--message"), metavar="TEXT", default="", show_default="none", help="The reason; the log keeps it."
+    ),
     options.make_option("--author NAME", "Git's or the system's user name", "The author."),
     click.option("--no-record", is_flag=True, help="Do not record the export as an event."),
     options.json_object_option,
@@ -52,7 +54,11 @@ def _make_command(name: str) -> click.Command:
     for decorator in reversed(_SHARED):
         decorated = decorator(decorated)
     help_text = inspect.cleandoc(exporter.__doc__ or "")
-    command: click.Command = click.command(name, help=help_text, epilog=format_example(exporter.example))(decorated)
+    texts = {"help": help_text, "short_help": FORMATS[name][1], "epilog": format_example(exporter.example)}
+    command: click.Command = click.command(name, **texts)(decorated)
+    if not exporter.takes_all_labels:
+        labels = next(option for option in command.params if option.name == "labels")
+        labels.show_default = "none"  # type: ignore[attr-defined]
     command.params[1:1] = list_command_parameters(exporter)
     return command
 
