@@ -153,12 +153,19 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
             CorruptError: a file has changed since it was checked, and cannot be read.
             UsageError: the chip has no such band, or its label has values that are no classes.
         """
-        number = range(len(self))[int(index)]
+        number = self._find_number(index)
         sample = self._read_sample(number)
         if self.options.transforms is None:
             return sample
         with _seed_generators(self._make_seed(number)):
             return self.options.transforms(sample)
+
+    def _find_number(self, index: int) -> int:
+        numbers = range(len(self))
+        try:
+            return numbers[index]
+        except IndexError as error:
+            raise IndexError(f"no chip {index}: the dataset has {len(self):,}, numbered from 0") from error
 
     def __iter__(self) -> Iterator[Sample]:
         """Iterate over the samples, in order of id."""

@@ -84,6 +84,8 @@ class ChipDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Open the subsets that a stage needs: 'fit', 'validate', 'test' or 'predict'; errors as of `ChipDataset`."""
+        if stage not in _STAGES:
+            raise UsageError(f"invalid stage {stage!r}. Use 'fit', 'validate', 'test' or 'predict'.")
         for name in _STAGES[stage]:
             if name not in self.datasets:
                 self.datasets[name] = self._open_subset(name)
@@ -101,11 +103,16 @@ class ChipDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Return the batches of training, shuffled or balanced."""
-        dataset = self.datasets["train"]
+        dataset = self._find_dataset("train")
         if self._sampler is None:
             return DataLoader(dataset, sampler=self._make_shuffler(dataset), **self._loader_options)
         sampler = _SAMPLERS[self._sampler](dataset, num_samples=self._num_samples, seed=self._seed)
         return DataLoader(dataset, sampler=sampler, **self._loader_options)
+
+    def _find_dataset(self, name: str) -> ChipDataset:
+        if name not in self.datasets:
+            raise UsageError(f"the samples of '{name}' are not open. Call setup('fit') or setup('test') first.")
+        return self.datasets[name]
 
     def _make_shuffler(self, dataset: ChipDataset) -> BalancedSampler:
         """Return a sampler that draws each chip once: all are one group."""
@@ -115,11 +122,11 @@ class ChipDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Return the batches of validation, in order."""
-        return DataLoader(self.datasets["val"], **self._loader_options)
+        return DataLoader(self._find_dataset("val"), **self._loader_options)
 
     def test_dataloader(self) -> DataLoader[Sample]:
         """Return the batches of the test, in order."""
-        return DataLoader(self.datasets["test"], **self._loader_options)
+        return DataLoader(self._find_dataset("test"), **self._loader_options)
 
     def predict_dataloader(self) -> DataLoader[Sample]:
         """Return the batches to predict: those of the test."""

@@ -110,8 +110,8 @@ class ReadingOptions:
             raise UsageError(f"scaled pixels are not integers, but dtype is {self.dtype}. Use a floating-point dtype.")
         if self.fill is not None and not _is_number(self.fill):
             raise UsageError(f"invalid fill {self.fill!r}. Use a number, or None.")
-        if not self.dtype.is_floating_point and self.fill is not None and self.fill != int(self.fill):
-            raise UsageError(f"fill {self.fill} does not fit {self.dtype}. Use a whole number.")
+        if not self.dtype.is_floating_point and self.fill is not None and not _is_in_range(self.fill, self.dtype):
+            raise UsageError(f"fill {self.fill} does not fit {self.dtype}. Use a whole number in its range, or None.")
         if self.std is not None and not all(value > 0 for value in self.std):
             raise UsageError(f"invalid std {[*self.std]}. Use numbers above 0.")
         if self.class_values not in ("stored", "indices"):
@@ -128,6 +128,11 @@ class ReadingOptions:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_in_range(value: float, dtype: torch.dtype) -> bool:
+    limits = torch.iinfo(dtype)
+    return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max
 
 
 def _read_bands(value: Any) -> tuple[int | str, ...] | None:

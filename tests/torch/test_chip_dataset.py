@@ -259,6 +259,8 @@ def test_older_release_has_no_facts_for_training(folders, tmp_path):
         ({"mean": [1.0]}, UsageError, "mean has 1 numbers, but a chip has 3 bands"),
         ({"std": [1.0, 0.0, 1.0]}, UsageError, "invalid std"),
         ({"scale": "files"}, UsageError, "invalid scale 'files'"),
+        ({"dtype": torch.uint16, "fill": -1}, UsageError, "fill -1 does not fit torch.uint16"),
+        ({"dtype": torch.uint16, "fill": float("nan")}, UsageError, "fill nan does not fit"),
         ({"dtype": "float32"}, UsageError, "Use one of torch"),
         ({"dtype": torch.int32, "scale": 0.5}, UsageError, "scaled pixels are not integers"),
         ({"class_values": "index"}, UsageError, "invalid class_values 'index'"),

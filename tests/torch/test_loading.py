@@ -171,5 +171,9 @@ def test_data_module_gives_the_subsets(folders):
     assert "noise" not in next(iter(module.predict_dataloader()))
     with pytest.raises(UsageError, match="invalid sampler 'classes'"):
         ChipDataModule(folders.dataset, sampler="classes")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"Call setup\('fit'\)"):
+        ChipDataModule(folders.dataset).train_dataloader()
+    with pytest.raises(UsageError, match="invalid stage 'train'"):
+        ChipDataModule(folders.dataset).setup("train")
     with pytest.raises(UsageError, match="holds one revision"):
         ChipDataModule(folders.checkout, at="v1").setup("fit")

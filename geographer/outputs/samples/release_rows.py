@@ -172,7 +172,8 @@ def _choose_selection(connection: duckdb.DuckDBPyConnection, selection: SampleSe
         splits = _fetch_names(connection, _SPLITS, collection=collection)
     if split is None:
         if subsets is not None and len(splits) != 1:
-            raise UsageError(f"subset needs a split, and there are {len(splits)}: {quote_names(splits) or 'none'}.")
+            named = f"has the splits {quote_names(splits)}. Name one" if splits else "has no split"
+            raise UsageError(f"a subset is one of a split, and collection '{collection}' {named}.")
         split = splits[0] if len(splits) == 1 else None
     elif split not in splits:
         raise NotFoundError(f"no split '{split}'. {_list_names('splits', splits)}")
