@@ -21,7 +21,7 @@ RASTERS = {
 
 
 class Rasters:
-    """Stands in for a revision: it has rasters of 80 x 64 pixels."""
+    """A revision with rasters of 80 x 64 pixels."""
 
     def fetch_rows(self, query: str, _parameters: Any = None) -> list[tuple[Any, ...]]:
         if "DISTINCT collection" in query:
