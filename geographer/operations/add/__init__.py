@@ -5,6 +5,7 @@
 - `rasters`               raster files; `gdal_tags` makes user columns of their tags
 - `labels`                label files of users, which `label_files` reads and writes; `label_recipe` is their recipe
 - `classes`               classes without features
+- `annotations`           boxes, polygons and masks in pixel coordinates as features
 - `catalogue`             footprints without pixels, from vector data or STAC items (`stac_catalogue`)
 - `geographer_directory`  reading a data directory of GeoGrapher 1.0, and comparing its graph with a dataset's edges
 - `geographer_labels`     its labels
