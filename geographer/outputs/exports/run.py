@@ -78,7 +78,11 @@ def run_export(
     if not revision.fetch_rows("FROM sample LIMIT 1"):
         raise UsageError("no sample is selected. Choose another split, subset or collection.")
     facts = describe_revision(revision)
-    exported = {"format": exporter.format, "version": _VERSION, "selection": _describe_selection(chosen)}
+    exported: dict[str, Any] = {
+        "format": exporter.format,
+        "version": _VERSION,
+        "selection": _describe_selection(chosen),
+    }
     exported["options"] = exporter.list_recorded_parameters()
     identity = {"digest": facts["digest"], "software": facts["software"]} | exported
     with ExportFolder(work.root, folder, identity) as target:

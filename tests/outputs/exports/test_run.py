@@ -66,20 +66,21 @@ def test_export_has_arrays_tables_and_card(dataset, tmp_path):
     assert not dataset.verify()
 
 
-def test_objects_on_samples_are_those_of_the_box_label(sample_history):
+def test_objects_on_samples_are_those_of_the_box_label(sample_history, tmp_path):
     """What formats of objects are given agrees with the boxes of `label boxes`, which draws by another query."""
     from geographer.base.values import parse_line_width
     from geographer.outputs.exports.export import Export
+    from geographer.outputs.exports.folder import ExportFolder
     from geographer.outputs.exports.objects import ObjectOptions
     from geographer.outputs.samples.selection import SampleSelection, stage_samples
 
     dataset = Dataset.open(sample_history.root)
     recorded = {(row["raster_id"], row["feature_id"]): row for row in dataset.objects(label="bounds").to_pylist()}
     assert recorded
-    work = dataset._unit_of_work
+    work, folder = dataset._unit_of_work, ExportFolder(dataset.root, tmp_path / "out", {})
     with work.open_revision() as revision:
         chosen = stage_samples(revision, SampleSelection(collection="cover"))
-        export = Export(work, revision, chosen, None)
+        export = Export(work, revision, chosen, folder)
         options = ObjectOptions(parse_line_width("1px"), marked_where="class = 'pond'")
         pairs = [*export.iter_objects(options)]
         classes = {item.name: item for item in export.classes}
