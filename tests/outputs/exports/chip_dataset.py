@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import chdir
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +11,7 @@ import numpy as np
 import rasterio
 
 from geographer import Dataset
+from geographer.outputs.exports.formats import find_exporter
 from tests.sample_history import write_features
 from tests.sample_rasters import make_pixels, write_scene
 
@@ -69,6 +72,18 @@ def read_chip_samples(dataset: Dataset) -> dict[str, ChipSample]:
         labels = {name: read_file(row[f"label_{name}"]) for name in LABELS if name != "boxes"}
         samples[row["raster_id"]] = ChipSample(row, read_file(row["path"]), labels)
     return samples
+
+
+def run_usage(name: str, folder: Path) -> dict[str, Any]:
+    """Run the code of an export's README in its folder, and return its variables."""
+    usage = find_exporter(name).usage
+    assert usage.strip() in (folder / "README.md").read_text()
+    variables: dict[str, Any] = {}
+    with chdir(folder), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # webdataset leaves files open.
+        exec(usage, variables)
+        variables.pop("samples", None)
+    return variables
 
 
 def read_file(path: str | Path) -> np.ndarray:

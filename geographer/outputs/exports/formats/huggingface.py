@@ -38,10 +38,12 @@ class HuggingfaceExporter(Exporter, kw_only=True, frozen=True):
         "data/PART-00000-of-00001.parquet": "samples of a subset: images, labels, ids, classes, CRS and transform",
     }
     usage: ClassVar[str] = """
+from pathlib import Path
+
 from datasets import load_dataset
 from rasterio.io import MemoryFile
 
-samples = load_dataset(".", split="train")
+samples = load_dataset(str(Path.cwd()), split="train")
 with MemoryFile(samples[0]["image"]) as file, file.open() as raster:
     pixels, crs, transform = raster.read(), raster.crs, raster.transform
 """

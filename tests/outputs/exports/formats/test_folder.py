@@ -10,7 +10,7 @@ import yaml
 
 from geographer import Dataset
 from geographer.base.errors import UsageError
-from tests.outputs.exports.chip_dataset import BANDS, CRS, read_file
+from tests.outputs.exports.chip_dataset import BANDS, CRS, SIZE, read_file, run_usage
 from tests.sample_rasters import ROTATED, make_pixels, write_scene
 
 
@@ -40,6 +40,10 @@ def test_index_leads_to_images_and_labels(folder, chip_samples):
     assert index.geometry.iloc[0].intersects(
         geopandas.GeoSeries.from_wkb([chip_samples[index.index[0]].row["footprint"]])[0]
     )
+
+
+def test_readme_reads_the_folder(folder):
+    assert run_usage("folder", folder)["pixels"].shape == (len(BANDS), SIZE, SIZE)
 
 
 def test_lists_name_the_files_of_each_subset(folder, chip_samples):

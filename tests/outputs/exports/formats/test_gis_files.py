@@ -6,7 +6,7 @@ import geopandas
 import numpy as np
 import shapely
 
-from tests.outputs.exports.chip_dataset import CRS, read_file
+from tests.outputs.exports.chip_dataset import CRS, read_file, run_usage
 
 
 def read_layer(path, layer=None):
@@ -27,6 +27,7 @@ def test_geopackage_has_samples_and_exact_features(chips, chip_samples, tmp_path
     edges = chips.edges().to_pylist()
     assert {*features.index} == {edge["feature_id"] for edge in edges if edge["raster_id"] in expected}
     assert features.crs == CRS
+    assert len(run_usage("geopackage", tmp_path / "export")["features"]) == len(features)
     for id in features.index:
         assert features.loc[id].geometry.equals(recorded.loc[id].geometry)
         assert features.loc[id, "class"] == recorded.loc[id, "class"]

@@ -10,7 +10,7 @@ from rasterio.io import MemoryFile
 
 from geographer.base.errors import UsageError
 from geographer.outputs.exports.formats.huggingface import name_splits
-from tests.outputs.exports.chip_dataset import BANDS, CLASSES, CRS
+from tests.outputs.exports.chip_dataset import BANDS, CLASSES, CRS, SIZE, run_usage
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
@@ -28,6 +28,7 @@ def test_datasets_reads_bands_and_georeference(chips, chip_samples, tmp_path, mo
     disable_progress_bars()
     loaded = load_dataset(str(tmp_path / "export"), cache_dir=str(tmp_path / "cache"))
     assert loaded["train"].features["class"].names == [*CLASSES]
+    assert run_usage("huggingface", tmp_path / "export")["pixels"].shape == (len(BANDS), SIZE, SIZE)
     seen = []
     for part, samples in loaded.items():
         for row in samples:

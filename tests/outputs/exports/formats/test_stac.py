@@ -7,7 +7,7 @@ import pystac
 import rasterio
 import shapely
 
-from tests.outputs.exports.chip_dataset import CLASSES, CRS, LABELS
+from tests.outputs.exports.chip_dataset import BANDS, CLASSES, CRS, LABELS, SIZE, run_usage
 
 
 def test_items_have_images_labels_and_classes(chips, chip_samples, tmp_path):
@@ -30,5 +30,6 @@ def test_items_have_images_labels_and_classes(chips, chip_samples, tmp_path):
             assert np.array_equal(mask.read(), sample.labels["mask"])
         described = item.assets["label-mask"].extra_fields["classification:classes"]
         assert {entry["name"]: entry["value"] for entry in described} == {"background": 0, **CLASSES, "ignore": 255}
+    assert run_usage("stac", tmp_path / "export")["pixels"].shape == (len(BANDS), SIZE, SIZE)
     catalogue.validate()
     assert all(collection.validate() is not None for collection in catalogue.get_children())

@@ -12,7 +12,7 @@ import webdataset
 from rasterio.io import MemoryFile
 
 from geographer.base.errors import UsageError
-from tests.outputs.exports.chip_dataset import CLASSES, CRS, LABELS
+from tests.outputs.exports.chip_dataset import BANDS, CLASSES, CRS, LABELS, SIZE, run_usage
 
 PARTS = ("train", "val", "test")
 
@@ -51,6 +51,7 @@ def test_members_are_those_of_the_dataset(chips, chip_samples, tmp_path):
             assert members.get("cls") == (CLASSES[shown[0]] if len(shown) == 1 else None)
             seen.append(record["raster_id"])
     assert sorted(seen) == sorted(chip_samples)
+    assert run_usage("webdataset", tmp_path / "export")["pixels"].shape == (len(BANDS), SIZE, SIZE)
     shards = json.loads((tmp_path / "export/shards.json").read_text())
     assert [shard["nsamples"] for shard in shards["train"]] == [4, 2]
     with tarfile.open(tmp_path / "export/train-000000.tar") as tar:

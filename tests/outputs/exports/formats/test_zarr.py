@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 from geographer.base.errors import UsageError
-from tests.outputs.exports.chip_dataset import BANDS, CLASSES, SIZE
+from tests.outputs.exports.chip_dataset import BANDS, CLASSES, SIZE, run_usage
 
 PARTS = ("train", "val", "test")
 
@@ -18,6 +18,7 @@ def test_arrays_are_the_pixels_of_the_dataset(chips, chip_samples, tmp_path):
     chips.export_samples("zarr", tmp_path / "export", record=False)
     root: Any = zarr.open_group(tmp_path / "export/samples.zarr", mode="r")
     assert dict(root.attrs) == {"classes": CLASSES, "nodata": 0}
+    assert run_usage("zarr", tmp_path / "export")["pixels"].shape == (len(BANDS), SIZE, SIZE)
     seen = []
     for part in PARTS:
         group = root[part]
