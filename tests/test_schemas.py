@@ -96,7 +96,8 @@ def apply_patches(folder, sample_history):
     dataset.set_attributes({"sensor": "S2"})
     dataset.add_classes(["haze"], context=True)
     dataset.describe(title="Ponds", creators=["Ada <0000-0002-1825-0097> (UoL)"], source_licences={"source": "CC0-1.0"})
-    return dataset.log(5)
+    dataset.export_samples("npy", folder / "npy")
+    return dataset.log(6)
 
 
 def merge_branches(folder):
@@ -143,11 +144,11 @@ def changed_dataset(sample_history, tmp_path_factory):
     dataset.review_revisions("v1", "v2", verdict="approve", message="as agreed")
     append_unreadable_row(dataset)
     dataset.remove_unreadable()
-    dataset.tag("v1", sign=write_key(folder / "key.pem"))
     dataset.add_labels(
         write_mask(folder / "a.tif"), label="annotated", collection="source", values={1: "pond", 2: None}
     )
     dataset.remove_labels("annotated")
+    dataset.tag("v1", sign=write_key(folder / "key.pem"))
     dataset.rename_recipe("mask", "masks")
     dataset.rename_collection("archive", "shelf")
     dataset.rename_class("quay", "pier")

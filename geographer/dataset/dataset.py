@@ -18,8 +18,8 @@ from geographer.operations.add.catalogue import AddCatalogue
 from geographer.operations.add.classes import AddClasses
 from geographer.operations.add.features import AddFeatures
 from geographer.operations.add.geographer_import import ImportGeographer
-from geographer.operations.add.rasters import AddRasters
 from geographer.operations.add.labels import AddLabels
+from geographer.operations.add.rasters import AddRasters
 from geographer.operations.add.take_in import TakeInRasters
 from geographer.operations.apply.request import ApplyPatch
 from geographer.operations.attributes import RemoveAttributes, SetAttributes
@@ -41,9 +41,9 @@ from geographer.operations.label.custom import LabelCustom
 from geographer.operations.label.masks import LabelInstances, LabelMask, LabelMultilabel
 from geographer.operations.label.probabilities import LabelProbabilities
 from geographer.operations.merge.request import MergeRevision, ResolveConflicts, RevertEvent
-from geographer.operations.remove.request import RemoveFeatures, RemoveRasters, RemoveRecipe
-from geographer.operations.remove.labels import RemoveLabels
 from geographer.operations.record_export import RecordedExport, RecordedSelection, RecordExport
+from geographer.operations.remove.labels import RemoveLabels
+from geographer.operations.remove.request import RemoveFeatures, RemoveRasters, RemoveRecipe
 from geographer.operations.remove.restore import RestoreFeatures, RestoreRasters
 from geographer.operations.remove.unreadable import RemoveUnreadable
 from geographer.operations.remove.withdraw import WithdrawRasters
@@ -65,6 +65,7 @@ from geographer.storage.queries.table import Table
 from geographer.storage.request import PlanContext, Request
 
 if TYPE_CHECKING:
+    from geographer.outputs.exports.run import ExportResult
     from geographer.sharing.collect_garbage import GarbageReport, RetainedRevisions
     from geographer.sharing.fetch import FetchResult
     from geographer.sharing.push import PushResult
@@ -342,6 +343,45 @@ class Dataset(BranchingDataset):
 
         return collect_garbage(self._unit_of_work, remote=remote, revisions=revisions, dry_run=dry_run)
 
+    def export_samples(
+        self,
+        format: str,
+        to: str | Path,
+        *,
+        record: bool = True,
+        message: str = "",
+        author: str | None = None,
+        **arguments: Any,
+    ) -> "ExportResult":
+        """Write samples of a revision to a folder in the format of a training library, and record that.
+
+        The folder gets images, labels, classes, subsets, the revision with its digests, a README, and a manifest.
+        Equal samples give equal bytes. An interrupted export goes on; an earlier one is replaced.
+
+        Args:
+            format: The name of the format, such as 'coco', 'yolo', 'webdataset' or 'folder'.
+            to: The folder: new, empty, or that of an earlier export.
+            record: Whether to record an event with format, selection and manifest; an equal export is recorded once.
+            message: The reason; the log keeps it.
+            author: The author. Default: Git's or the system's user name.
+            arguments: `split`, `subset`, `collection`, `labels` and `at` as in `samples`; and the parameters of the
+                format, as `geographer export FORMAT --help` lists them.
+
+        Raises:
+            NotFoundError: there is no such revision, split, part, collection or label.
+            UsageError: there is no such format or option, the format cannot hold the samples, or a package is missing.
+            ConflictError: the folder has other content, or the workspace shows an older revision.
+            CorruptError: a file has other bytes than those recorded.
+        """
+        if record:
+            self._unit_of_work.prepare_head(None)
+        result = super().export_samples(format, to, **arguments)
+        if record:
+            facts = result._asdict() | {"selection": RecordedSelection(**result.selection)}
+            export = RecordedExport(**{name: facts[name] for name in RecordedExport.__struct_fields__})
+            self.run(RecordExport(export, message=message, author=author))
+        return result
+
     def plan_request(self, request: Download) -> tuple[Table, RastersDownloaded]:
         """Search the archive and return what a download would fetch; nothing is changed.
 
@@ -395,6 +435,7 @@ class Dataset(BranchingDataset):
 
     add_features = make_method("add_features", AddFeatures, run)
     add_rasters = make_method("add_rasters", AddRasters, run)
+    add_labels = make_method("add_labels", AddLabels, run)
     take_in_rasters = make_method("take_in_rasters", TakeInRasters, run)
     add_catalogue = make_method("add_catalogue", AddCatalogue, run)
     add_classes = make_method("add_classes", AddClasses, run)
@@ -407,6 +448,7 @@ class Dataset(BranchingDataset):
     apply_patch = make_method("apply_patch", ApplyPatch, run)
     remove_features = make_method("remove_features", RemoveFeatures, run)
     remove_rasters = make_method("remove_rasters", RemoveRasters, run)
+    remove_labels = make_method("remove_labels", RemoveLabels, run)
     remove_recipe = make_method("remove_recipe", RemoveRecipe, run)
     remove_unreadable = make_method("remove_unreadable", RemoveUnreadable, run)
     restore_features = make_method("restore_features", RestoreFeatures, run)
@@ -441,7 +483,5 @@ class Dataset(BranchingDataset):
     set_attributes = make_method("set_attributes", SetAttributes, run)
     remove_attributes = make_method("remove_attributes", RemoveAttributes, run)
     review_revisions = make_method("review_revisions", ReviewRevisions, run)
-    add_labels = make_method("add_labels", AddLabels, run)
     update = make_method("update", Update, _update)
     iter_updates = make_method("iter_updates", Update, run_update)
-    remove_labels = make_method("remove_labels", RemoveLabels, run)

@@ -119,9 +119,7 @@ class EvidenceReader(GraphReader):
         from geographer.outputs.certificate.certify import certify_split
 
         with self._unit_of_work.open_revision(at) as revision:
-            return certify_split(
-                self._unit_of_work, revision, split, buffer=buffer, duplicates=duplicates, where=where
-            )
+            return certify_split(self._unit_of_work, revision, split, buffer=buffer, duplicates=duplicates, where=where)
 
     def find_split_filter(self, split: str, *, at: RevisionSpec = None) -> str | None:
         """Return the SQL expression that says which features a split keeps in one part; None: all of them."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 from geographer.base.errors import ConflictError, UsageError
 from geographer.base.html import DisplayedDict, DisplayedList, render_fields
-from geographer.dataset.evidence import EvidenceReader
 from geographer.dataset.filters import RevisionSpec
 from geographer.dataset.ids import read_id
+from geographer.dataset.training import TrainingReader
 from geographer.outputs.history import read_history
 from geographer.planning.attributes import read_attributes
 from geographer.storage.database.dataset_folder import find_dataset_root
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from geographer.storage.workspace.verify_report import VerifyResult
 
 
-class DatasetReader(EvidenceReader):
+class DatasetReader(TrainingReader):
     """What can be done with a dataset without changing it: read it at any revision, check out files, verify."""
 
     def open_raster(self, raster_id: str | int, *, at: RevisionSpec = None) -> "RasterioDataset":
