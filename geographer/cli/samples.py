@@ -41,7 +41,8 @@ def add_selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def run_command(*args: Any, **values: Any) -> Any:
         names = ("split", "subset", "collection", "labels", "at")
-        selection = {name: values.pop(name) or None for name in names}
+        # Options that can be repeated are an empty tuple unless given.
+        selection = {name: None if (value := values.pop(name)) == () else value for name in names}
         return command(*args, selection=selection, **values)
 
     decorated: Callable[..., Any] = run_command
