@@ -84,6 +84,7 @@ def test_objects_on_samples_are_those_of_the_box_label(sample_history, tmp_path)
         options = ObjectOptions(parse_line_width("1px"), marked_where="class = 'pond'")
         pairs = [*export.iter_objects(options)]
         classes = {item.name: item for item in export.classes}
+    folder.close()
     listed = {(sample.raster_id, item.feature_id): item for sample, items in pairs for item in items}
     assert listed.keys() == recorded.keys()
     for key, item in listed.items():
