@@ -40,6 +40,10 @@ _NUMBERS: Final = "SELECT number FROM export_sample WHERE $part IS NULL OR part 
 _STEMS: Final = "SELECT stem FROM export_sample WHERE $part IS NULL OR part = $part ORDER BY number"
 _CLASSES: Final = "SELECT class, value FROM classes WHERE value > 0 ORDER BY value"
 _PARTS: Final = "SELECT DISTINCT part FROM export_sample WHERE part IS NOT NULL ORDER BY part"
+_PLAIN_NAMES: Final = """
+    UPDATE export_sample SET stem = 'sample-' || number
+    WHERE NOT regexp_full_match(stem, '[A-Za-z0-9_][A-Za-z0-9_.~-]*')
+"""
 _LABELS: Final = f"""
     SELECT number, label.path, label.size, label.md5, label.sha256
     FROM current_label AS label JOIN export_sample USING (raster_id) WHERE label = $label AND {_ON_PAGE}
@@ -187,6 +191,10 @@ class Export:
 
         images = self.selection._replace(labels=())
         return compute_statistics(self._work, self._revision, images, StatisticsOptions())
+
+    def use_plain_names(self) -> None:
+        """Name the files of a sample `sample-NUMBER` if its name needs escapes in a link, before they are written."""
+        self._revision.connection.execute(_PLAIN_NAMES)
 
     def list_numbers(self, folder: str | None = None) -> list[int]:
         """Return the numbers of the samples in order, of one subset (or `all`) if given."""

@@ -6,6 +6,7 @@ https://github.com/IBM/terratorch.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
@@ -94,6 +95,6 @@ def _format_config(
         "no_data_replace": 0,
     }
     document = {"data": {"class_path": f"GenericNonGeo{task.capitalize()}DataModule", "init_args": arguments}}
-    described = yaml.safe_dump(model, allow_unicode=True, sort_keys=True, default_flow_style=True, width=10_000).strip()
+    described = json.dumps(model, ensure_ascii=False)
     text: str = yaml.safe_dump(document, allow_unicode=True, sort_keys=False)
     return _HEADER.format(name=name, model=described) + text

@@ -21,7 +21,7 @@ CRS = "EPSG:32633"
 CLASSES = {"pond": 1, "reef": 2}
 LABELS = ("boxes", "instances", "mask", "multilabel")
 PARTS = {"train": 0.5, "val": 0.25, "test": 0.25}
-_SCENES = {"a.1": 500_005.0, "b": 520_005.0}
+_SCENES = {"a.1": 500_005.0, "b 2": 520_005.0}
 _TOP = 5_200_005.0
 _COLUMNS, _ROWS = 3, 2
 

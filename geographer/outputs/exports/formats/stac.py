@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-from urllib.parse import quote
 
 from geographer.outputs.exports.export import Export, ExportedSample, LabelClass, LabelInfo
 from geographer.outputs.exports.exporter import Exporter
@@ -47,7 +46,8 @@ class StacExporter(Exporter, kw_only=True, frozen=True):
 
     Each subset is a collection, and each sample an item with the assets image and label-LABEL. The assets of masks have
     the classes with their values, as the classification extension says; the label extension is no longer maintained.
-    The time is that of the image, or else when it was recorded.
+    The time is that of the image, or else when it was recorded. A sample whose name would need escapes in a link has
+    files named sample-NUMBER.
     """
 
     format: ClassVar[str] = "stac"
@@ -74,6 +74,7 @@ for item in catalogue.get_child("train").get_items():
         """See `Exporter.write_files`."""
         import pystac
 
+        export.use_plain_names()
         write_geotiffs(export)
         write_index(export, IMAGE_PATH, express_label_paths(export))
         writer = _CatalogueWriter(export)
@@ -82,7 +83,7 @@ for item in catalogue.get_child("train").get_items():
         writer.write_collections()
         catalogue = pystac.Catalog("samples", f"{export.count:,} samples for training, with labels.")
         links = [_make_link("root", "./catalog.json")]
-        links += [_make_link("child", f"./items/{quote(folder)}/collection.json") for folder in export.folders]
+        links += [_make_link("child", f"./items/{folder}/collection.json") for folder in export.folders]
         writer.write_document("catalog.json", catalogue.to_dict(False, False), links)
 
 
@@ -102,7 +103,7 @@ class _CatalogueWriter:
         links += [_make_link(rel, "./collection.json") for rel in ("parent", "collection")]
         document = item.to_dict(include_self_link=False, transform_hrefs=False)
         self.write_document(f"items/{sample.folder}/{name}", document, links)
-        self._items[sample.folder].append(_make_link("item", f"./{quote(name)}"))
+        self._items[sample.folder].append(_make_link("item", f"./{name}"))
         self._extents[sample.folder].add_raster(row)
 
     def write_collections(self) -> None:
@@ -217,7 +218,7 @@ def _describe_values(classes: Sequence[LabelClass], label: LabelInfo) -> list[Cl
 def _make_asset(path: str, media_type: str, role: str, fields: dict[str, Any]) -> pystac.Asset:
     import pystac
 
-    return pystac.Asset(f"../../{quote(path)}", media_type=media_type, roles=[role], extra_fields=fields)
+    return pystac.Asset(f"../../{path}", media_type=media_type, roles=[role], extra_fields=fields)
 
 
 def _make_link(rel: str, href: str) -> dict[str, str]:

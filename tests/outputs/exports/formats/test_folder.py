@@ -64,7 +64,7 @@ def test_objects_name_features_of_instances(folder, chip_samples):
 def test_terratorch_configuration_has_exact_statistics(folder, chip_samples):
     text = (folder / "terratorch-mask.yaml").read_text()
     arguments = yaml.safe_load(text)["data"]["init_args"]
-    assert "class_names: [background, pond, reef], ignore_index: 255" in text
+    assert '{"class_names": ["background", "pond", "reef"], "ignore_index": 255}' in text
     pixels = np.stack([sample.pixels for sample in chip_samples.values() if sample.row["part"] == "train"])
     valid = np.ma.masked_equal(pixels.astype(float), 0)
     assert np.allclose(arguments["means"], valid.mean(axis=(0, 2, 3)), rtol=1e-12)
