@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pystac
 import rasterio
@@ -20,6 +22,7 @@ def test_items_have_images_labels_and_classes(chips, chip_samples, tmp_path):
         item = items[id]
         assert item.collection_id == item.properties["geographer:part"] == sample.row["part"]
         assert item.assets.keys() == {"image", *(f"label-{name}" for name in LABELS)}
+        assert all(re.fullmatch(r"[\w./~-]+", asset.href, re.ASCII) for asset in item.assets.values())
         footprint = shapely.from_wkb(sample.row["footprint"])
         assert shapely.hausdorff_distance(shapely.geometry.shape(item.geometry), footprint) < 1e-8
         assert np.allclose(item.bbox, footprint.bounds, atol=1e-8)
