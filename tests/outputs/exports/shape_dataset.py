@@ -17,6 +17,7 @@ from geographer import Dataset
 from tests.sample_rasters import make_pixels, write_scene
 
 WIDTH, HEIGHT = 64, 48
+IGNORED = 250
 METRES = "EPSG:32633"
 RASTERS = {
     "north-up": (METRES, (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_200_000.0), 4, "uint16"),
@@ -62,9 +63,10 @@ def create_dataset(folder: Path) -> None:
     scenes = []
     for number, (name, (crs, transform, bands, dtype)) in enumerate(RASTERS.items()):
         pixels = make_pixels(bands, HEIGHT, WIDTH, dtype, seed=number)
+        pixels[:, 40:44, :5] = 0
         scenes.append(write_scene(folder / f"{name}.tif", pixels, transform=transform, crs=crs, nodata=0))
     dataset.add_rasters(scenes)
-    dataset.label_masks("mask", collection="source", ignore=255)
+    dataset.label_masks("mask", collection="source", ignore=IGNORED)
     dataset.label_instances("instances", collection="source")
     dataset.label_boxes("boxes", collection="source", width="3px")
     dataset.split("parts", collection="source", parts={"train": 0.67, "val": 0.33})

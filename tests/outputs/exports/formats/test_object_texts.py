@@ -21,6 +21,7 @@ from tests.algorithms.test_joined_rings import is_inside
 from tests.outputs.exports.shape_dataset import (
     CLASSES,
     HEIGHT,
+    IGNORED,
     RASTERS,
     SHAPES,
     WIDTH,
@@ -202,7 +203,9 @@ def test_voc_masks_have_values_and_colours(dataset, tmp_path):
     for raster in RASTERS:
         image = Image.open(tmp_path / f"out/SegmentationClass/{raster}.png")
         assert image.mode == "P"
-        assert np.array_equal(np.array(image), read_pixels(dataset, raster, "mask")[0])
+        mask = read_pixels(dataset, raster, "mask")[0]
+        assert (mask == IGNORED).sum() == 20
+        assert np.array_equal(np.array(image), np.where(mask == IGNORED, 255, mask))
         palette = image.getpalette() or []
         assert palette[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
         assert palette[-3:] == [224, 224, 192]
