@@ -14,9 +14,9 @@ from tests import REPOSITORY
 
 COMMAND_METHODS = (
     "init open tag checkout verify diff log show history features rasters edges chips labels objects splits components "
-    "classes sql status update split download tags clone push pull reproduce"
+    "classes samples sql status update split download tags clone push pull reproduce"
 )
-OTHER_ONE_WORD_NAMES = "event plan search fetch read write draw windows run close main name"
+OTHER_ONE_WORD_NAMES = "event search fetch read write draw windows run close main name"
 ALLOWED_NAMES = frozenset(f"{COMMAND_METHODS} {OTHER_ONE_WORD_NAMES}".split())
 """The one-word names that functions and methods may have: those of Dataset that equal a command, those that users override
 or call, and the verbs of input and output. The glossary explains each."""

@@ -29,7 +29,10 @@ COMMANDS: Final = {
     "restore": ("restore", "Restore removed features or rasters."),
     "withdraw": ("withdraw", "Delete the bytes of rasters and of their chips in every revision; digests stay."),
     "import": ("import_", "Import annotations in pixels, another dataset, or GeoGrapher 1.0."),
-    "classes": ("classes", "List, combine, rename or drop classes; derive them from probabilities."),
+    "classes": (
+        "classes",
+        "List, combine, rename or drop classes; mark them as context; derive them from probabilities.",
+    ),
     "download": (
         "download",
         "Search an archive for the rasters that features lack, and fetch the fewest that suffice.",

@@ -54,12 +54,8 @@ def _make_command(name: str) -> click.Command:
     for decorator in reversed(_SHARED):
         decorated = decorator(decorated)
     help_text = inspect.cleandoc(exporter.__doc__ or "")
-    texts: dict[str, Any] = {
-        "help": help_text,
-        "short_help": FORMATS[name][1],
-        "epilog": format_example(exporter.example),
-    }
-    command: click.Command = click.command(name, **texts)(decorated)
+    epilog, short_help = format_example(exporter.example), FORMATS[name][1]
+    command: click.Command = click.command(name, help=help_text, short_help=short_help, epilog=epilog)(decorated)
     if not exporter.takes_all_labels:
         labels = next(option for option in command.params if option.name == "labels")
         labels.show_default = "none"  # type: ignore[attr-defined]

@@ -15,7 +15,9 @@ from geographer.cli.help import format_example
 @click.option("--to", "folder", metavar="DIR", required=True, help="The folder of the new dataset, created if missing.")
 @options.at_option
 @click.option("--no-scm", "scm", is_flag=True, flag_value=False, default=True, help="Do not use Git.")
-@click.option("-m", "--message", metavar="TEXT", default="", help="The reason; the new log keeps it.")
+@click.option(
+    *("-m", "--message"), metavar="TEXT", default="", show_default="none", help="The reason; the new log keeps it."
+)
 @options.make_option("--author NAME", "Git's or the system's user name", "The author.")
 @options.json_option
 @click.pass_obj

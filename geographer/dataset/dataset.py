@@ -180,10 +180,10 @@ class Dataset(BranchingDataset):
         """
         from geographer.dataset.extract import extract_collection
 
-        def create(path: Path, request: CreateDataset) -> "Dataset":
+        def create_target(path: Path, request: CreateDataset) -> "Dataset":
             return Dataset.create_dataset(path, request, scm=scm, command=command)
 
-        return extract_collection(self, collection, Path(to), create, at=at, message=message, author=author)
+        return extract_collection(self, collection, Path(to), create_target, at=at, message=message, author=author)
 
     def run(self, request: Request) -> ChangeResult:
         """Run a request: record what it changes as one event."""

@@ -12,7 +12,10 @@ from geographer.storage.events.payload import Count, Digest, EventPayload
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext, Request
 
-_RECORDED: Final = "SELECT true FROM chain_event WHERE kind = 'dataset_exported' AND (payload->>'$.export.manifest') = $manifest LIMIT 1"
+_RECORDED: Final = (
+    "SELECT true FROM chain_event WHERE kind = 'dataset_exported' "
+    "AND (payload->>'$.export.manifest') = $manifest LIMIT 1"
+)
 
 
 class RecordedSelection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -73,7 +73,7 @@ def read_layer(revision: Revision, table: str, table_filter: TableFilter) -> Fil
 
 def _read_features(revision: Revision, table_filter: TableFilter) -> FileLayer:
     query, parameters = build_selection(revision, "features", table_filter, with_key=True)
-    revision.connection.execute(f"CREATE OR REPLACE TEMP TABLE selected_feature AS {query}", parameters)
+    stage_selected_features(revision, query, parameters)
     systems = stage_recorded_features(revision)
     if len(systems) == 1:
         return FileLayer(_fetch_rows(revision, "recorded_feature", [CRS_COLUMN]), "geometry", systems[0])
@@ -81,6 +81,11 @@ def _read_features(revision: Revision, table_filter: TableFilter) -> FileLayer:
         logger.warning("the features have %d CRSs: the file has them in %s, longitude/latitude", len(systems), LONLAT)
     excluded = [KEY_COLUMN.strip('"')]
     return FileLayer(_fetch_rows(revision, "selected_feature", excluded, KEY_COLUMN), "geometry", LONLAT)
+
+
+def stage_selected_features(revision: Revision, query: str, parameters: Mapping[str, Any] | None = None) -> None:
+    """Make `selected_feature` of a query for rows of `features`, with their keys."""
+    revision.connection.execute(f"CREATE OR REPLACE TEMP TABLE selected_feature AS {query}", parameters)
 
 
 def stage_recorded_features(revision: Revision) -> list[str]:

@@ -47,7 +47,7 @@ class AddedLabel(NamedTuple):
     ignore: int | None
 
     @property
-    def padding(self) -> int:
+    def padding_value(self) -> int:
         """The value of pixels outside of the raster."""
         return self.ignore or 0
 

@@ -99,8 +99,8 @@ def _require_same_grid(file: DatasetReader, grid: Grid, raster_id: str) -> None:
     has_transform = not file.transform.is_identity
     if file.crs and crs_to_text(file.crs) != grid.crs and file.crs != parse_crs(grid.crs):
         raise UsageError(
-            f"label file '{file.name}' has the CRS {_shorten(crs_to_text(file.crs))}, but raster '{raster_id}' has "
-            f"{_shorten(grid.crs)}. Write it on the raster's grid."
+            f"label file '{file.name}' has the CRS {_shorten_crs(crs_to_text(file.crs))}, but raster '{raster_id}' has "
+            f"{_shorten_crs(grid.crs)}. Write it on the raster's grid."
         )
     if (file.crs or has_transform) and (shift := _measure_shift(file, grid)) > _MAX_SHIFT:
         raise UsageError(
@@ -117,7 +117,7 @@ def _measure_shift(file: DatasetReader, grid: Grid) -> float:
     return float(np.abs(np.subtract(moved, corners)).max())
 
 
-def _shorten(crs: str) -> str:
+def _shorten_crs(crs: str) -> str:
     return crs if crs.startswith("EPSG:") else f"{crs[:60]}…"
 
 

@@ -116,7 +116,7 @@ def test_splits_stay_out_of_datasets_with_rasters(source: Dataset, tmp_path: Pat
     dataset = source.extract_collection("boxes", tmp_path / "boxes", scm=False)
     dataset.import_dataset(source.root, collection="around")
     assert dataset.splits().num_rows == 0
-    assert any("splits not imported" in text for text in dataset.show().payload["warnings"])  # type: ignore[union-attr]
+    assert any("splits not imported" in text for text in dataset.show().payload["warnings"])
     assert set(dataset.rasters()["collection"].to_pylist()) == {"around", "boxes"}
 
 
@@ -132,7 +132,7 @@ def test_failed_extraction_leaves_nothing(source: Dataset, extracted: Dataset, t
     ]
     for error, arguments, message in cases:
         with pytest.raises(error, match=message):
-            source.extract_collection(**{"collection": "around", "to": target, "scm": False} | arguments)
+            source.extract_collection(**{"collection": "around", "to": target, "scm": False, **arguments})
     copy = Dataset.open(shutil.copytree(source.root, tmp_path / "copy", symlinks=True))
     with pytest.raises(UsageError, match="is a copy of this dataset"):
         copy.import_dataset(source.root, collection="around")

@@ -1,1 +1,1 @@
-"""Exports read by the libraries that they are for, in environments of their own."""
+"""Exports read by the libraries that they are for, in separate environments."""

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import venv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def _export_chips(folder: Path) -> None:
     create_chips(folder)
     dataset = Dataset.open(folder / "dataset")
     samples = read_chip_samples(dataset)
-    arrays = {f"{id}:image": sample.pixels for id, sample in samples.items()}
+    arrays: dict[str, Any] = {f"{id}:image": sample.pixels for id, sample in samples.items()}
     arrays |= {f"{id}:mask": sample.labels["mask"] for id, sample in samples.items()}
     np.savez(folder / "expected.npz", **arrays)
     names = ("raster_id", "part", "classes", "crs", "transform")

@@ -107,7 +107,9 @@ class ChipLabels:
         for index, (label, chip_id, chip, _) in enumerate(ordered):
             grid = _make_window_grid(grids[chip.raster_id], chip.window)
             source, destination = self._parents[chip.raster_id][label.name], context.staging / f"label-{index}.tif"
-            windows.append(LabelWindow(str(source.path), chip.window, grid, chip_id, str(destination), label.padding))
+            windows.append(
+                LabelWindow(str(source.path), chip.window, grid, chip_id, str(destination), label.padding_value)
+            )
         result = LabelRows([("removed", *key) for key in self.removed], [])
         batches = _make_batches(windows)
         made = make_executor(context.count_workers(len(windows))).run(cut_label_windows, batches)

@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from geographer.base.errors import UsageError, quote_names
-from geographer.base.progress import ProgressCallback
 from geographer.base.values import Checksums, Grid, Transform
 from geographer.outputs.exports.folder import ExportFolder
 from geographer.outputs.exports.objects import ExportedObject, ObjectOptions, ObjectReader
@@ -70,7 +69,7 @@ class LabelInfo(NamedTuple):
     ignore: int | None
 
     @property
-    def suffix(self) -> str:
+    def file_suffix(self) -> str:
         """The suffix of its files: boxes are JSON, all others GeoTIFF."""
         return ".json" if self.kind == "boxes" else ".tif"
 
@@ -110,7 +109,7 @@ class ExportedSample(NamedTuple):
     labels: Mapping[str, ChipFile]
 
     @property
-    def folder(self) -> str:
+    def folder_name(self) -> str:
         """The folder of the subset in formats that have one: the part, or `all`."""
         return self.part or "all"
 
@@ -121,7 +120,11 @@ class Export:
     Attributes:
         folder: The folder.
         selection: The selection with the defaults that were chosen.
+        revision: The revision, for queries of one format; the table `export_sample` has the samples.
+        progress: Called with a phase, and the numbers done and in all.
         count: The number of samples.
+        parts: The subsets of the samples, sorted; empty without a split.
+        folders: The folders of subsets in formats that have one: the parts, or `all`.
     """
 
     def __init__(self, work: UnitOfWork, revision: Revision, selection: SampleSelection, folder: ExportFolder) -> None:
@@ -129,41 +132,24 @@ class Export:
         self.folder = folder
         self.selection = selection
         self._work = work
-        self._revision = revision
+        self.revision = revision
+        self.progress = work.progress
         run_script(revision.connection, MACROS.read_text())
         run_script(revision.connection, (_FOLDER / "export_samples.sql").read_text())
         self.count = int(revision.fetch_value("SELECT count(*) FROM export_sample"))
-
-    @property
-    def revision(self) -> Revision:
-        """The revision, for queries of one format; the table `export_sample` has the samples."""
-        return self._revision
-
-    @property
-    def progress(self) -> ProgressCallback:
-        """Called with a phase, and the numbers done and in all."""
-        return self._work.progress
+        self.parts = [part for (part,) in revision.fetch_rows(_PARTS)]
+        self.folders = self.parts or ["all"]
 
     @cached_property
     def classes(self) -> list[LabelClass]:
         """The classes by value, without the background."""
-        rows = self._revision.fetch_rows(_CLASSES)
+        rows = self.revision.fetch_rows(_CLASSES)
         return [LabelClass(name, value, position) for position, (name, value) in enumerate(rows)]
-
-    @cached_property
-    def parts(self) -> list[str]:
-        """The subsets of the samples, sorted; empty without a split."""
-        return [part for (part,) in self._revision.fetch_rows(_PARTS)]
-
-    @cached_property
-    def folders(self) -> list[str]:
-        """The folders of subsets in formats that have one: the parts, or `all`."""
-        return self.parts or ["all"]
 
     @cached_property
     def labels(self) -> list[LabelInfo]:
         """The labels to export."""
-        labels = list_training_labels(self._revision, self.selection.labels or ())
+        labels = list_training_labels(self.revision, self.selection.labels or ())
         return [LabelInfo(label.name, cast(LabelKind, label.kind or "custom"), label.ignore) for label in labels]
 
     def list_labels(self, *kinds: LabelKind) -> list[LabelInfo]:
@@ -173,7 +159,7 @@ class Export:
     def require_label_files(self, labels: Iterable[LabelInfo], reason: str) -> None:
         """Raise `UsageError` if a sample lacks one of these labels, for formats that cannot leave it out."""
         for label in labels:
-            missing = [name for (name,) in self._revision.fetch_rows(_UNLABELLED, {"label": label.name})]
+            missing = [name for (name,) in self.revision.fetch_rows(_UNLABELLED, {"label": label.name})]
             if missing:
                 raise UsageError(
                     f"{len(missing):,} of {self.count:,} samples have no label '{label.name}': "
@@ -190,21 +176,21 @@ class Export:
         from geographer.outputs.statistics.compute import StatisticsOptions, compute_statistics
 
         images = self.selection._replace(labels=())
-        return compute_statistics(self._work, self._revision, images, StatisticsOptions())
+        return compute_statistics(self._work, self.revision, images, StatisticsOptions())
 
     def use_plain_names(self) -> None:
         """Name the files of a sample `sample-NUMBER` if its name needs escapes in a link, before they are written."""
-        self._revision.connection.execute(_PLAIN_NAMES)
+        self.revision.connection.execute(_PLAIN_NAMES)
 
     def list_numbers(self, folder: str | None = None) -> list[int]:
         """Return the numbers of the samples in order, of one subset (or `all`) if given."""
         part = folder if folder in self.parts else None
-        return [number for (number,) in self._revision.fetch_rows(_NUMBERS, {"part": part})]
+        return [number for (number,) in self.revision.fetch_rows(_NUMBERS, {"part": part})]
 
     def list_stems(self, folder: str) -> list[str]:
         """Return the names of the files of a subset (or `all`), without suffix, in order of id."""
         part = folder if folder in self.parts else None
-        return [stem for (stem,) in self._revision.fetch_rows(_STEMS, {"part": part})]
+        return [stem for (stem,) in self.revision.fetch_rows(_STEMS, {"part": part})]
 
     def iter_samples(
         self, folder: str | None = None, *, numbers: Sequence[int] | None = None
@@ -229,7 +215,7 @@ class Export:
 
         Background features are left out, and those of which nothing, or less than `min_visible`, is on the raster.
         """
-        reader = ObjectReader(self._revision, options)
+        reader = ObjectReader(self.revision, options)
         for page in self._iter_pages(folder, numbers, reader.count_objects()):
             yield from zip(page, reader.read_page(page), strict=True)
 
@@ -247,14 +233,14 @@ class Export:
                 self.progress("samples exported", done, len(chosen))
 
     def _read_page(self, numbers: list[int]) -> list[ExportedSample]:
-        rows = self._revision.fetch_rows(_SAMPLES, {"numbers": numbers})
-        images = ChipFiles.list_rasters(self._revision, self._work.root, [row[1] for row in rows])
+        rows = self.revision.fetch_rows(_SAMPLES, {"numbers": numbers})
+        images = ChipFiles.list_rasters(self.revision, self._work.root, [row[1] for row in rows])
         image_files = images.require_files(self._work.file_store)
         label_files: dict[int, dict[str, ChipFile]] = {}
         for label in self.selection.labels or ():
             stored = {
                 number: (path, Checksums(*sums))
-                for number, path, *sums in self._revision.fetch_rows(_LABELS, {"numbers": numbers, "label": label})
+                for number, path, *sums in self.revision.fetch_rows(_LABELS, {"numbers": numbers, "label": label})
             }
             files = ChipFiles.list_stored(f"label '{label}' of sample", stored).require_files(self._work.file_store)
             for number, file in files.items():

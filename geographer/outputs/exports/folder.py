@@ -33,7 +33,7 @@ class HashedStream:
         self._digest = hashlib.sha256()
 
     @property
-    def sha256(self) -> str:
+    def hex_digest(self) -> str:
         """The SHA-256 of what was written so far, in hex."""
         return self._digest.hexdigest()
 
@@ -79,14 +79,22 @@ class ExportFolder:
         """Write a file with this content."""
         self._write_content(path, hashlib.sha256(content).hexdigest(), lambda: content)
 
+    def write_content(self, path: str, make: Callable[[], bytes]) -> None:
+        """Write a file with the content that `make` returns, which is called unless the file is there already."""
+
+        def write(file: BinaryIO) -> None:
+            file.write(make())
+
+        self.write_file(path, write)
+
     def write_file(self, path: str, write: Callable[[BinaryIO], None]) -> None:
         """Let `write` fill a file, unless the same export wrote it before and it is as it was then."""
 
-        def fill(temporary: Path) -> None:
+        def write_temporary(temporary: Path) -> None:
             with temporary.open("wb") as file:
                 write(file)
 
-        self.write_path(path, fill)
+        self.write_path(path, write_temporary)
 
     def write_path(self, path: str, write: Callable[[Path], None]) -> None:
         """Let `write` make a file at the path that it is given, as `write_file` does, for libraries that take a path.
@@ -112,10 +120,10 @@ class ExportFolder:
             with temporary.open("wb") as file:
                 stream = HashedStream(file)
                 yield stream
-            is_new = not _has_sha256(target, stream.sha256)
+            is_new = not _has_sha256(target, stream.hex_digest)
             if is_new:
                 temporary.replace(target)
-        self._add_file(path, stream.sha256, is_new=is_new)
+        self._add_file(path, stream.hex_digest, is_new=is_new)
 
     def copy_file(self, path: str, source: ChipFile) -> None:
         """Copy a file of the dataset; `CorruptError` if it has other bytes than those recorded."""
@@ -166,7 +174,7 @@ class ExportFolder:
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
 
-    def finish(self) -> str:
+    def finish_export(self) -> str:
         """Remove files of an earlier export, write the manifest, and return its SHA-256."""
         for path in sorted(self._known.keys() - self.digests.keys()):
             self._remove_file(path)

@@ -42,18 +42,19 @@ def write_geotiffs(export: Export, name_image: Callable[[ExportedSample], str] |
 
 def locate_image(sample: ExportedSample) -> str:
     """Return the path of an image as `write_geotiffs` writes it."""
-    return f"images/{sample.folder}/{sample.stem}.tif"
+    return f"images/{sample.folder_name}/{sample.stem}.tif"
 
 
 def locate_label(sample: ExportedSample, label: LabelInfo) -> str:
     """Return the path of a label as `write_geotiffs` writes it."""
-    return f"labels/{label.name}/{sample.folder}/{sample.stem}{label.suffix}"
+    return f"labels/{label.name}/{sample.folder_name}/{sample.stem}{label.file_suffix}"
 
 
 def express_label_paths(export: Export) -> dict[str, str]:
     """Return SQL for the path of each label by its name, with the columns of `export_sample`."""
     return {
-        label.name: f"'labels/{label.name}/' || {SUBSET} || '/' || stem || '{label.suffix}'" for label in export.labels
+        label.name: f"'labels/{label.name}/' || {SUBSET} || '/' || stem || '{label.file_suffix}'"
+        for label in export.labels
     }
 
 

@@ -7,14 +7,20 @@ from contextlib import contextmanager
 from typing import Final
 
 from geographer.outputs.exports.export import Export
-from geographer.outputs.geopackage import CRS_COLUMN, LONLAT, FileLayer, stage_recorded_features, stream_layer
+from geographer.outputs.geopackage import (
+    CRS_COLUMN,
+    LONLAT,
+    FileLayer,
+    stage_recorded_features,
+    stage_selected_features,
+    stream_layer,
+)
 from geographer.storage.queries.revision import KEY_COLUMN
 
 FOOTPRINT: Final = "footprint"
 _FIXED_DATE: Final = {"OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z"}
 """The time that GDAL writes into a GeoPackage: equal layers give equal bytes."""
 _FEATURES: Final = f"""
-    CREATE OR REPLACE TEMP TABLE selected_feature AS
     SELECT * FROM features_unordered WHERE {KEY_COLUMN} IN (
         SELECT feature_key FROM current_edge SEMI JOIN (
             SELECT raster_key FROM current_raster SEMI JOIN export_sample USING (raster_id)
@@ -37,7 +43,7 @@ def open_features_layer(export: Export, *, as_recorded: bool) -> FileLayer:
         as_recorded: Whether geometries are as recorded if all features have one CRS; else in longitude/latitude.
     """
     revision, key = export.revision, KEY_COLUMN.strip('"')
-    revision.connection.execute(_FEATURES)
+    stage_selected_features(revision, _FEATURES)
     systems = stage_recorded_features(revision) if as_recorded else []
     if len(systems) == 1:
         return stream_layer(revision, "recorded_feature", "geometry", systems[0], [CRS_COLUMN])

@@ -108,7 +108,7 @@ class ExportedObject:
         self.is_marked = is_marked
 
     @cached_property
-    def corners(self) -> Corners:
+    def box_corners(self) -> Corners:
         """The corners of the smallest rectangle, see `ObjectBoxes`; they may lie outside of the raster."""
         import shapely
 
@@ -117,11 +117,11 @@ class ExportedObject:
         return find_corners(shapely.MultiPolygon(list(self.shape.polygons)))
 
     @property
-    def boxes(self) -> ObjectBoxes:
+    def object_boxes(self) -> ObjectBoxes:
         """The boxes as a label of boxes has them."""
         from geographer.algorithms.bounding_boxes import ObjectBoxes
 
-        return ObjectBoxes(self.box, self.corners, 1.0 if self.visible is None else self.visible)
+        return ObjectBoxes(self.box, self.box_corners, 1.0 if self.visible is None else self.visible)
 
     @property
     def is_cut(self) -> bool:
@@ -174,7 +174,7 @@ class ObjectReader:
                 found = ExportedObject(
                     feature_id, class_name, value, shape, (x0, y0, x1, y1), visible, is_marked=is_marked
                 )
-                found.corners = tuple((x, y) for x, y in corners)
+                found.box_corners = tuple((x, y) for x, y in corners)
                 objects.append(found)
         return objects
 

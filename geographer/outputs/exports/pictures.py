@@ -117,9 +117,8 @@ class PictureExporter(ObjectExporter, kw_only=True, frozen=True):
             from geographer.rasters.pictures import encode_picture
 
             path, settings, with_sidecars = sample.image.path, self.make_settings(), sample.image.with_sidecars
-            export.folder.write_file(
-                f"{folder}/{name}",
-                lambda file: _discard(file.write(encode_picture(path, settings, with_sidecars=with_sidecars))),
+            export.folder.write_content(
+                f"{folder}/{name}", lambda: encode_picture(path, settings, with_sidecars=with_sidecars)
             )
         return name
 
@@ -157,7 +156,3 @@ class PictureExporter(ObjectExporter, kw_only=True, frozen=True):
 
 def _join_words(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _discard(_count: int) -> None:
-    """Return nothing: writers of files return nothing."""

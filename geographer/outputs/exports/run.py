@@ -89,7 +89,7 @@ def run_export(
         export = Export(work, revision, chosen, target)
         exporter.write_files(export)
         _write_common_files(export, exporter, facts | {"export": exported})
-        manifest = target.finish()
+        manifest = target.finish_export()
     counts = (export.count, len(target.digests), target.written, manifest)
     return ExportResult(
         exporter.format, facts["position"], facts["digest"], exported["selection"], exported["options"], *counts

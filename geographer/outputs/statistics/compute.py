@@ -110,7 +110,7 @@ def compute_statistics(
     chosen = stage_samples(revision, selection)
     plan = _StatisticsPlan(revision, chosen)
     counts = plan.count_pixels(work, options.workers)
-    return plan.summarize(counts, options)
+    return plan.summarize_samples(counts, options)
 
 
 class _StatisticsPlan:
@@ -126,11 +126,11 @@ class _StatisticsPlan:
         self._file_sets = [*self._list_image_sets(), *self._list_label_sets()]
 
     @cached_property
-    def _parts(self) -> list[str | None]:
+    def _subset_names(self) -> list[str | None]:
         return sorted({sample.part for sample in self._samples}, key=str)
 
     def _list_image_sets(self) -> Iterator[_FileSet]:
-        for part in self._parts:
+        for part in self._subset_names:
             samples = [sample for sample in self._samples if sample.part == part]
             key = make_key(["images"], [sample.content for sample in samples])
             yield _FileSet(part, None, [sample.raster_id for sample in samples], key)
@@ -141,7 +141,7 @@ class _StatisticsPlan:
             if (label.kind or "custom") not in _COUNTED_KINDS:
                 continue
             rows = self._revision.fetch_rows(_LABELS, {"label": label.name})
-            for part in self._parts:
+            for part in self._subset_names:
                 files = [(raster_id, sha256) for raster_id, sha256 in rows if part_of[raster_id] == part]
                 key = make_key([label.kind, label.ignore], [sha256 for _, sha256 in files])
                 yield _FileSet(part, label, [raster_id for raster_id, _ in files], key)
@@ -192,15 +192,15 @@ class _StatisticsPlan:
             files = ChipFiles.list_labels(self._revision, label.name, raster_ids)
         return files.require_files(work.file_store)
 
-    def summarize(self, counts: Sequence[Any], options: StatisticsOptions) -> DatasetStatistics:
+    def summarize_samples(self, counts: Sequence[Any], options: StatisticsOptions) -> DatasetStatistics:
         """Return the statistics of each subset and of all samples."""
         objects = self._read_objects()
-        has_parts = self._parts != [None]
+        has_parts = self._subset_names != [None]
         subsets = {
             str(part): self._summarize_part([part], counts, objects.get(part, []), options)
-            for part in (self._parts if has_parts else [])
+            for part in (self._subset_names if has_parts else [])
         }
-        everything = self._summarize_part(self._parts, counts, objects.get(None, []), options)
+        everything = self._summarize_part(self._subset_names, counts, objects.get(None, []), options)
         position = self._revision.position
         digest = self._revision.fetch_value(_DIGEST, {"position": position})
         return DatasetStatistics(position, digest, _describe_selection(self._selection), subsets, everything)

@@ -27,7 +27,7 @@ def fill_folder(dataset_folder, target, identity, names):
     with ExportFolder(dataset_folder, target, identity) as folder:
         for name in names:
             folder.write_bytes(name, name.encode() * 100)
-        folder.finish()
+        folder.finish_export()
     return folder
 
 
@@ -45,7 +45,7 @@ def test_interrupted_export_goes_on(dataset_folder, tmp_path):
     again.write_file("images/1", fail)
     again.write_bytes("images/2", b"two")
     again.write_bytes("images/3", b"three")
-    again.finish()
+    again.finish_export()
     assert (again.written, again.unchanged) == (2, 1)
     assert {*read_contents(target)} == {"MANIFEST", "images/1", "images/2", "images/3"}
     assert (target / "images/2").read_bytes() == b"two"
@@ -60,7 +60,7 @@ def test_other_export_replaces_an_interrupted_one(dataset_folder, tmp_path):
     folder.close()
     other = ExportFolder(dataset_folder, target, {"format": "b"})
     other.write_bytes("images/1", b"uno")
-    other.finish()
+    other.finish_export()
     assert {name: content for name, content in read_contents(target).items() if name != "MANIFEST"} == {
         "images/1": b"uno"
     }
@@ -76,7 +76,7 @@ def test_journal_that_a_crash_cut_off_is_read(dataset_folder, tmp_path):
         journal.write(b'["2", "abc\n\xff\xfe{broken')
     again = ExportFolder(dataset_folder, target, {"format": "a"})
     again.write_file("1", fail)
-    again.finish()
+    again.finish_export()
     assert again.unchanged == 1
 
 
@@ -156,6 +156,6 @@ def test_folder_of_a_library_takes_its_place(dataset_folder, tmp_path):
     for expected in ((1, 0), (0, 1)):
         folder = ExportFolder(dataset_folder, target, {})
         folder.write_folder("store", write)
-        folder.finish()
+        folder.finish_export()
         assert (folder.written, folder.unchanged) == expected
     assert {*read_contents(target)} == {"MANIFEST", "store/deep/1"}

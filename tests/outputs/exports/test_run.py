@@ -88,9 +88,9 @@ def test_objects_on_samples_are_those_of_the_box_label(sample_history, tmp_path)
     listed = {(sample.raster_id, item.feature_id): item for sample, items in pairs for item in items}
     assert listed.keys() == recorded.keys()
     for key, item in listed.items():
-        assert [*item.boxes.box] == recorded[key]["box"]
-        assert item.boxes.visible == recorded[key]["visible"]
-        assert [[*corner] for corner in item.corners] == recorded[key]["corners"]
+        assert [*item.object_boxes.box] == recorded[key]["box"]
+        assert item.object_boxes.visible == recorded[key]["visible"]
+        assert [[*corner] for corner in item.box_corners] == recorded[key]["corners"]
         assert item.is_marked == (item.class_name == "pond")
         assert classes[item.class_name].value == item.value
 

@@ -64,5 +64,5 @@ def _make_names(classes: list[str]) -> dict[str, str]:
 
 
 def _format_line(item: ExportedObject, names: Mapping[str, str]) -> str:
-    corners = " ".join(f"{value:g}" if value == int(value) else f"{value!r}" for xy in item.corners for value in xy)
+    corners = " ".join(f"{value:g}" if value == int(value) else f"{value!r}" for xy in item.box_corners for value in xy)
     return f"{corners} {names[item.class_name]} {int(item.is_marked)}\n"

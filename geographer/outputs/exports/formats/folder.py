@@ -84,7 +84,7 @@ for sample in samples[samples.part == "train"].itertuples():
     def _locate_image(self, sample: ExportedSample) -> str:
         if self.task == "segmentation":
             return locate_image(sample)
-        return f"images/{sample.folder}/{sample.main_class or BACKGROUND}/{sample.stem}.tif"
+        return f"images/{sample.folder_name}/{sample.main_class or BACKGROUND}/{sample.stem}.tif"
 
     def _write_index(self, export: Export) -> None:
         classified = f"'images/' || {SUBSET} || '/' || {_CLASS} || '/' || stem || '.tif'"

@@ -90,31 +90,29 @@ def name_splits(parts: Sequence[str]) -> dict[str, str]:
 def _list_features(export: Export) -> dict[str, tuple[pa.DataType, dict[str, Any]]]:
     """Return the columns with Arrow's type and the feature of `datasets`."""
 
-    def value(arrow: pa.DataType, name: str) -> tuple[pa.DataType, dict[str, Any]]:
+    def make_value(arrow: pa.DataType, name: str) -> tuple[pa.DataType, dict[str, Any]]:
         return arrow, {"dtype": name, "_type": "Value"}
 
+    text, content = make_value(pa.string(), "string"), make_value(pa.binary(), "binary")
     number = {"names": [item.name for item in export.classes], "_type": "ClassLabel"}
-    labels = {
-        f"label_{label.name}": value(*((pa.string(), "string") if label.suffix == ".json" else (pa.binary(), "binary")))
-        for label in export.labels
-    }
+    labels = {f"label_{label.name}": text if label.file_suffix == ".json" else content for label in export.labels}
     return {
-        "image": value(pa.binary(), "binary"),
+        "image": make_value(pa.binary(), "binary"),
         **labels,
-        **{name: value(pa.string(), "string") for name in _TEXTS},
+        **{name: make_value(pa.string(), "string") for name in _TEXTS},
         "class": (pa.int64(), number),
         "classes": (pa.list_(pa.int64()), {"feature": number, "_type": "List"}),
-        "crs": value(pa.string(), "string"),
+        "crs": make_value(pa.string(), "string"),
         "transform": (
             pa.list_(pa.float64(), 6),
             {"feature": {"dtype": "float64", "_type": "Value"}, "length": 6, "_type": "List"},
         ),
-        "width": value(pa.int32(), "int32"),
-        "height": value(pa.int32(), "int32"),
-        "bands": value(pa.int32(), "int32"),
-        "dtype": value(pa.string(), "string"),
-        "nodata": value(pa.float64(), "float64"),
-        "acquired": value(pa.timestamp("us"), "timestamp[us]"),
+        "width": make_value(pa.int32(), "int32"),
+        "height": make_value(pa.int32(), "int32"),
+        "bands": make_value(pa.int32(), "int32"),
+        "dtype": make_value(pa.string(), "string"),
+        "nodata": make_value(pa.float64(), "float64"),
+        "acquired": make_value(pa.timestamp("us"), "timestamp[us]"),
     }
 
 
@@ -161,7 +159,7 @@ def _make_row(export: Export, sample: ExportedSample, positions: Mapping[str, in
     labels: dict[str, Any] = {}
     for label in export.labels:
         content = read_label_bytes(sample, label.name)
-        is_text = label.suffix == ".json" and content is not None
+        is_text = label.file_suffix == ".json" and content is not None
         labels[f"label_{label.name}"] = content.decode() if is_text and content is not None else content
     return {
         "image": read_image_geotiff(sample),

@@ -43,12 +43,12 @@ class NpyExporter(Exporter, kw_only=True, frozen=True):
         labels = export.list_labels("mask", "instances", "multilabel", "probabilities", "custom")
         for sample in export.iter_samples():
             path = sample.image.path
-            name = f"images/{sample.folder}/{sample.stem}.npy"
+            name = f"images/{sample.folder_name}/{sample.stem}.npy"
             export.folder.write_file(name, partial(self._write_array, path))
             for label in labels:
                 if label.name in sample.labels:
                     path = sample.labels[label.name].path
-                    name = f"labels/{label.name}/{sample.folder}/{sample.stem}.npy"
+                    name = f"labels/{label.name}/{sample.folder_name}/{sample.stem}.npy"
                     export.folder.write_file(name, partial(self._write_label, path))
 
         write_objects(export)

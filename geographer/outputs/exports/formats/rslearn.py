@@ -45,7 +45,7 @@ class _Layer(NamedTuple):
     config: dict[str, Any]
 
     @property
-    def folder(self) -> str:
+    def folder_name(self) -> str:
         """The folder of the band set: the names of the bands, hashed if it is long."""
         name = "_".join(self.bands)
         return hashlib.sha256(name.encode()).hexdigest() if len(name) > _MAX_FOLDER else name
@@ -92,7 +92,7 @@ for window in dataset.load_windows(groups=["train"]):
         for sample, objects in export.iter_objects(self.object_options):
             _write_window(export, sample, objects, layers)
         window = "'windows/' || coalesce(part, 'all') || '/' || stem || '/layers/"
-        paths = {name: f"{window}{name}/{layer.folder}/geotiff.tif'" for name, layer in layers.items()}
+        paths = {name: f"{window}{name}/{layer.folder_name}/geotiff.tif'" for name, layer in layers.items()}
         write_index(export, paths.pop(_IMAGE), paths)
 
 
@@ -156,7 +156,7 @@ def _read_band_names(sample: ExportedSample, label: str | None) -> list[str]:
 def _write_window(
     export: Export, sample: ExportedSample, objects: Sequence[ExportedObject], layers: Mapping[str, _Layer]
 ) -> None:
-    root = f"windows/{sample.folder}/{sample.stem}"
+    root = f"windows/{sample.folder_name}/{sample.stem}"
     a, _, c, _, e, f = sample.grid.transform
     x, y = _fit_axis(a, c, sample.grid.width), _fit_axis(e, f, sample.grid.height)
     transform = Transform(x.step, 0.0, x.first * x.step, 0.0, y.step, y.first * y.step)
@@ -171,11 +171,11 @@ def _write_window(
             continue
         if is_moved:
             content = convert_to_geotiff(file.path, fitted)
-            export.folder.write_bytes(f"{path}/{layer.folder}/geotiff.tif", content)
+            export.folder.write_bytes(f"{path}/{layer.folder_name}/geotiff.tif", content)
         elif name == _IMAGE:
-            export.folder.write_bytes(f"{path}/{layer.folder}/geotiff.tif", read_image_geotiff(sample))
+            export.folder.write_bytes(f"{path}/{layer.folder_name}/geotiff.tif", read_image_geotiff(sample))
         else:
-            export.folder.copy_file(f"{path}/{layer.folder}/geotiff.tif", file)
+            export.folder.copy_file(f"{path}/{layer.folder_name}/geotiff.tif", file)
         export.folder.write_bytes(f"{path}/completed", b"")
     features = _describe_objects(objects, projection, (x.first, y.first))
     export.folder.write_bytes(f"{root}/layers/{_OBJECTS}/data.geojson", _encode_json(features))

@@ -102,9 +102,9 @@ class _CatalogueWriter:
         links = [_make_link("root", "../../catalog.json")]
         links += [_make_link(rel, "./collection.json") for rel in ("parent", "collection")]
         document = item.to_dict(include_self_link=False, transform_hrefs=False)
-        self.write_document(f"items/{sample.folder}/{name}", document, links)
-        self._items[sample.folder].append(_make_link("item", f"./{name}"))
-        self._extents[sample.folder].add_raster(row)
+        self.write_document(f"items/{sample.folder_name}/{name}", document, links)
+        self._items[sample.folder_name].append(_make_link("item", f"./{name}"))
+        self._extents[sample.folder_name].add_raster(row)
 
     def write_collections(self) -> None:
         """Write the collections of the items."""
@@ -186,14 +186,14 @@ def _make_item(
         row.acquired.replace(tzinfo=UTC) if row.acquired else datetime.fromisoformat(row.recorded_at),
         {**own, **make_projection_fields(row)},
         stac_extensions=[PROJECTION_EXTENSION],
-        collection=sample.folder,
+        collection=sample.folder_name,
     )
     data_type = name_data_type(row.dtype)
     bands = [{"name": f"band {number}", "data_type": data_type} for number in range(1, sample.bands + 1)]
     item.add_asset("image", _make_asset(locate_image(sample), GEOTIFF, "data", {"bands": bands}))
     for label in labels:
         if label.name in sample.labels:
-            media_type = "application/json" if label.suffix == ".json" else GEOTIFF
+            media_type = "application/json" if label.file_suffix == ".json" else GEOTIFF
             asset = _make_asset(locate_label(sample, label), media_type, "labels", {"geographer:label": label.kind})
             item.add_asset(f"label-{label.name}", asset)
             if label.kind in _WITH_VALUES:

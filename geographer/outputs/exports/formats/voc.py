@@ -130,7 +130,7 @@ def _write_mask(export: Export, sample: ExportedSample, mask: LabelInfo) -> None
         return encode_pixels(values[np.newaxis].astype(np.uint8), "png", _make_palette())
 
     name = f"SegmentationClass/{sample.stem}.png"
-    export.folder.write_file(name, lambda file: _discard(file.write(encode_mask())))
+    export.folder.write_content(name, encode_mask)
 
 
 @cache
@@ -145,7 +145,3 @@ def _make_palette() -> Mapping[int, tuple[int, int, int]]:
 
 def _join_lines(names: Sequence[str]) -> bytes:
     return "".join(f"{name}\n" for name in names).encode()
-
-
-def _discard(_count: int) -> None:
-    """Return nothing: writers of files return nothing."""

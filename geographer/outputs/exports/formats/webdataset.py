@@ -91,7 +91,7 @@ for image, mask, record in samples.to_tuple("image.tif", "mask.tif", "json"):
         from webdataset import TarWriter
 
         values = {item.name: item.value for item in export.classes}
-        labels = {label.name: label.suffix for label in export.labels}
+        labels = {label.name: label.file_suffix for label in export.labels}
         options = {"user": _OWNER, "group": _OWNER, "mode": 0o644, "mtime": 0, "format": "PAX_FORMAT"}
         with TarWriter(file, encoder=False, **options) as tar:
             for sample, objects in export.iter_objects(self.object_options, numbers=numbers):

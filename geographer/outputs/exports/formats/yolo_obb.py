@@ -29,4 +29,4 @@ class YoloObbExporter(YoloTextExporter, kw_only=True, frozen=True):
 
     def describe_object(self, item: ExportedObject, grid: Grid) -> Sequence[float]:
         """See `YoloTextExporter.describe_object`."""
-        return scale_points(item.corners, grid)
+        return scale_points(item.box_corners, grid)

@@ -101,13 +101,13 @@ class _Store:
         key = f"{array.path}/{'.'.join(['c', str(chunk), *('0' * (array.ndim - 1))])}"
         start = chunk * array.chunks[0]
 
-        def encode() -> bytes:
+        def encode_chunk() -> bytes:
             pixels = values() if callable(values) else values
             array[start : start + len(pixels)] = pixels
             content: bytes = self._entries.pop(key).to_bytes()
             return content
 
-        self._folder.write_file(f"{_STORE}/{key}", lambda file: _write_all(file, encode()))
+        self._folder.write_content(f"{_STORE}/{key}", encode_chunk)
 
     def write_metadata(self) -> None:
         """Write what is left: the documents of groups and arrays."""
@@ -228,7 +228,3 @@ def _read_image(sample: ExportedSample) -> NDArray[np.generic]:
 def _read_label(sample: ExportedSample, name: str, array: zarr.Array[Any]) -> NDArray[np.generic]:
     pixels = decode_geotiff(read_chip_file(sample.labels[name]), sample.raster_id)
     return (pixels if array.ndim == len(_AXES) - 1 else pixels[np.newaxis]).astype(array.dtype)
-
-
-def _write_all(file: Any, content: bytes) -> None:
-    file.write(content)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import geopandas
 import numpy as np
 import pytest
@@ -92,7 +94,7 @@ def test_missing_masks_are_refused(chips, tmp_path):
 def test_rotated_png_becomes_geotiff_but_no_window(tmp_path):
     dataset = Dataset.init(tmp_path / "dataset", scm=False)
     pixels = make_pixels(1, 16, 16, "uint8")
-    options = {"driver": "PNG", "compress": None, "tiled": False, "WORLDFILE": "YES"}
+    options: dict[str, Any] = {"driver": "PNG", "compress": None, "tiled": False, "WORLDFILE": "YES"}
     scene = write_scene(tmp_path / "scene.png", pixels, transform=ROTATED, **options)
     dataset.add_rasters([scene], mode="reference", crs=CRS)
     dataset.export_samples("folder", tmp_path / "export", record=False)

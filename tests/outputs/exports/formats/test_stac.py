@@ -25,7 +25,7 @@ def test_items_have_images_labels_and_classes(chips, chip_samples, tmp_path):
         assert all(re.fullmatch(r"[\w./~-]+", asset.href, re.ASCII) for asset in item.assets.values())
         footprint = shapely.from_wkb(sample.row["footprint"])
         assert shapely.hausdorff_distance(shapely.geometry.shape(item.geometry), footprint) < 1e-8
-        assert np.allclose(item.bbox, footprint.bounds, atol=1e-8)
+        assert np.allclose(np.array(item.bbox), footprint.bounds, atol=1e-8)
         assert (item.properties["proj:code"], item.properties["proj:transform"]) == (CRS, sample.row["transform"])
         with rasterio.open(item.assets["image"].get_absolute_href()) as image:
             assert np.array_equal(image.read(), sample.pixels)
