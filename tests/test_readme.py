@@ -246,7 +246,10 @@ def test_reference_names_only_existing_options():
     options = {"-C", "--help"}
     for name in COMMANDS:
         command = load_command(name)
-        for nested in command.commands.values() if isinstance(command, click.Group) else [command]:
+        context = click.Context(command)
+        names = command.list_commands(context) if isinstance(command, click.Group) else []
+        inner = [command.get_command(context, word) for word in names] if isinstance(command, click.Group) else []
+        for nested in [*filter(None, inner)] or [command]:
             options |= {flag for parameter in nested.params for flag in parameter.opts}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", REFERENCE))
     assert named <= options
