@@ -83,7 +83,7 @@ def test_terratorch_configuration_has_exact_statistics(folder, chip_samples):
 def test_classification_needs_one_class_each(chips, tmp_path):
     with pytest.raises(UsageError, match=r"6 of 12 samples show several classes.*--task segmentation"):
         chips.export_samples("folder", tmp_path / "classes", task="classification", record=False)
-    assert not (tmp_path / "classes/images").exists()
+    assert not (tmp_path / "classes").exists()
 
 
 def test_missing_masks_are_refused(chips, tmp_path):
