@@ -152,5 +152,5 @@ def test_command_exports_and_says_the_manifest(sample_history, tmp_path):
 def test_formats_declare_what_help_and_card_say(name):
     exporter = find_exporter(name)
     assert exporter.format == name
-    assert all((exporter.title, exporter.layout, exporter.usage))
+    assert all((exporter.title, exporter.layout))
     assert exporter.example.startswith(f"export {name} --to")
