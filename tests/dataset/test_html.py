@@ -18,6 +18,7 @@ from geographer.diff.difference import Diff
 from geographer.diff.version import DatasetVersion
 from geographer.outputs.applicability.map import ApplicabilityMap
 from geographer.outputs.certificate.certificate import Certificate
+from geographer.outputs.exports.run import ExportResult
 from geographer.outputs.impact.report import Impact
 from geographer.outputs.release.citation import Citation
 from geographer.outputs.release.write import ReleaseResult
@@ -68,6 +69,7 @@ NAMES = {
     "DatasetStatistics": DatasetStatistics,
     **{"ApplicabilityMap": ApplicabilityMap, "Certificate": Certificate, "Citation": Citation},
     **{
+        "ExportResult": ExportResult,
         "ReleaseResult": ReleaseResult,
         "FetchResult": FetchResult,
         "PushResult": PushResult,
