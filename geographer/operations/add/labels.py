@@ -1,6 +1,7 @@
 """Add labels: take existing masks as labels of a collection of rasters, and plan the `labels_added` event."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
@@ -44,6 +45,7 @@ _RASTERS: Final = (
 )
 _LABELS: Final = "SELECT raster_id, path, sha256, pixel_digest FROM current_label WHERE label = $label"
 _SHOWN: Final = 3
+_WHOLE_NUMBER: Final = re.compile(r"-?[0-9]{1,20}")
 
 ClassByValue = Mapping[str, str | None]
 """The class of each value in files; None: the background."""
@@ -54,6 +56,8 @@ def parse_class_by_value(values: Any) -> dict[str, str | None]:
     if isinstance(values, str):
         values = [values]
     if not isinstance(values, Mapping):
+        if not isinstance(values, Iterable):
+            raise UsageError(f"invalid --values '{values}'. Use VALUE=CLASS, e.g. 1=lake,2=quarry.")
         pairs = [pair for text in values for pair in str(text).split(",") if pair.strip()]
         if any("=" not in pair for pair in pairs):
             raise UsageError(f"invalid --values '{','.join(pairs)}'. Use VALUE=CLASS, e.g. 1=lake,2=quarry.")
@@ -61,7 +65,7 @@ def parse_class_by_value(values: Any) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for value, name in dict(values).items() if isinstance(values, Mapping) else values:
         text = str(value)
-        if not text.lstrip("-").isascii() or not text.lstrip("-").isdecimal():
+        if not _WHOLE_NUMBER.fullmatch(text):
             raise UsageError(f"invalid value '{text}' in --values. Use a whole number, e.g. 1=lake.")
         if (number := str(int(text))) in found:
             raise UsageError(f"--values names value {number} twice. Give each value one class.")

@@ -212,6 +212,10 @@ def test_wrong_names(dataset: Dataset, masks: Path) -> None:
         add(dataset, masks, suffix="_mask", values={1: "sea"})
     with pytest.raises(UsageError, match="invalid value 'x' in --values"):
         add(dataset, masks, values="x=lake")
+    with pytest.raises(UsageError, match="invalid value '--1' in --values"):
+        add(dataset, masks, values="--1=lake")
+    with pytest.raises(UsageError, match=r"invalid --values '5'\. Use VALUE=CLASS"):
+        add(dataset, masks, values=5)
     with pytest.raises(UsageError, match="names value 1 twice"):
         add(dataset, masks, values="1=lake,01=quarry")
 
