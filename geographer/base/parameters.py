@@ -118,6 +118,8 @@ class ParameterField(NamedTuple):
             if self.find_choices() and isinstance(value, str):
                 return value
             return msgspec.convert(value, self.type, strict=True)
+        except RecursionError as error:
+            raise UsageError(f"{self.main_flag} has too many levels of lists and objects. Simplify it.") from error
         except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
             reason = f"{error}".removesuffix(".")
             raise UsageError(f"invalid {self.main_flag} {value!r}: {reason}. Use another value; see --help.") from error

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
+from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import NotFoundError, UsageError, quote_names
 from geographer.base.parameters import Parameter
 from geographer.planning.attributes import ATTRIBUTES_EVENT, read_attributes, require_attributes
@@ -88,7 +89,9 @@ class SetAttributes(Request, frozen=True):
             raise UsageError("no attribute to set. Use NAME=VALUE.")
         known = read_attributes(revision)
         given = dict(self.attributes) if isinstance(self.attributes, Mapping) else parse_attributes(self.attributes)
-        changed = {name: value for name, value in sorted(given.items()) if name not in known or known[name] != value}
+        # As JSON, since 1 == True in Python.
+        texts = {name: canonical_json(value) for name, value in known.items()}
+        changed = {name: value for name, value in sorted(given.items()) if texts.get(name) != canonical_json(value)}
         return Change(AttributesChanged(attributes=changed, removed=[]))
 
 

@@ -44,6 +44,9 @@ def test_equal_values_record_nothing(dataset: Dataset) -> None:
     assert not result.changed
     assert len(dataset.log()) == 2
     assert dataset.set_attributes({"resolution": 10, "sensor": "S2"}).summary["attributes"] == {"sensor": "S2"}
+    dataset.set_attributes({"tiled": 1, "flags": [0]})
+    dataset.set_attributes({"tiled": True, "flags": [False]})
+    assert str(dataset.read_attributes()) == "{'flags': [False], 'resolution': 10, 'sensor': 'S2', 'tiled': True}"
 
 
 def test_attributes_of_merged_branches_count(dataset: Dataset) -> None:
@@ -115,6 +118,15 @@ def test_bad_attributes_change_nothing(dataset: Dataset, attributes: Any, messag
     with pytest.raises(UsageError, match=message) as raised:
         dataset.set_attributes(attributes)
     assert SECRET not in str(raised.value)
+    assert len(dataset.log()) == 1
+
+
+def test_deep_attributes_are_refused(dataset: Dataset) -> None:
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+    with pytest.raises(UsageError, match="too many levels"):
+        dataset.set_attributes({"a": deep})
     assert len(dataset.log()) == 1
 
 
