@@ -1,7 +1,6 @@
 """Combine the sides of a merge, of resolutions or of a reverted event: what the event says, and its rows."""
 
-import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,12 +12,16 @@ from geographer.operations.merge.contested import merge_contested
 from geographer.operations.merge.decide import Decisions
 from geographer.operations.merge.events import DroppedColumns, MergedTag
 from geographer.operations.merge.facts import RecipeState, SideFacts, read_side_facts, stage_removals
+from geographer.operations.merge.label_files import (
+    find_label_collections,
+    list_unfit_sides,
+    require_no_lost_labels,
+)
 from geographer.operations.merge.orders import make_order_rows
 from geographer.operations.merge.recipes import NONE, CombinedRecipes, merge_recipes
 from geographer.operations.merge.sides import FIRST, SECOND, MergeSides
 from geographer.operations.merge.three_way import Take, choose_value
 from geographer.operations.merge.user_columns import merge_user_columns, plan_columns
-from geographer.planning.label_files import LABEL_FILES
 from geographer.planning.merge_conflicts import Conflict
 from geographer.planning.user_columns import ObjectColumns
 from geographer.storage.events.row_tables import make_row_table
@@ -59,7 +62,8 @@ def combine_sides(revision: Revision, sides: MergeSides, take: Take) -> Combined
     """Compare the staged sides three-way; where both changed the same differently, the value of `take` counts.
 
     Raises:
-        ConflictError: a name would be both a collection of added rasters and a recipe of chips.
+        ConflictError: a name would be both a collection of added rasters and a recipe of chips, or labels that were
+            added as files would be lost.
     """
     combined = Combined()
     facts = read_side_facts(revision, sides)
@@ -70,7 +74,7 @@ def combine_sides(revision: Revision, sides: MergeSides, take: Take) -> Combined
     changed = decisions.find_changed_tables()
     _combine_features(revision, sides, decisions, take, combined, changed)
     _combine_rasters(revision, sides, decisions, take, combined)
-    contested = _combine_labels(decisions, recipes, changed, _find_label_collections(facts.values()))
+    contested = _combine_labels(decisions, recipes, changed, facts, sides)
     combined.has_assignments = _combine_assignments(decisions, recipes, changed)
     combined.rows |= decisions.stage_net_rows()
     _combine_recipes(recipes, combined)
@@ -130,21 +134,20 @@ def _combine_rasters(
     decisions.decide_chips()
 
 
-def _find_label_collections(sides: Iterable[SideFacts]) -> dict[str, str]:
-    """Return the collections of labels that were added as files, by label."""
-    recipes = {name: state for side in sides for name, state in side.recipes.items()}
-    added = {name: state for name, state in recipes.items() if state.kind == LABEL_FILES}
-    return {name: json.loads(state.parameters["collection"]) for name, state in added.items()}
-
-
 def _combine_labels(
-    decisions: Decisions, recipes: CombinedRecipes, changed: Collection[str], collections: Mapping[str, str]
+    decisions: Decisions,
+    recipes: CombinedRecipes,
+    changed: Collection[str],
+    facts: Mapping[str, SideFacts],
+    sides: MergeSides,
 ) -> list[tuple[str, str]]:
     """Decide on labels, if there may be any to decide on; return added labels that both sides changed."""
     is_affected = NONE in recipes.rules.values() or decisions.has_absent_rasters()
-    if is_affected or {"label_change", "label_object_change"} & set(changed):
-        return decisions.decide_labels(collections)
-    return []
+    if not (is_affected or {"label_change", "label_object_change"} & set(changed)):
+        return []
+    contested = decisions.decide_labels(find_label_collections(facts.values()))
+    require_no_lost_labels(decisions.find_lost_labels(list_unfit_sides(facts, recipes)), facts, sides)
+    return contested
 
 
 def _combine_assignments(decisions: Decisions, recipes: CombinedRecipes, changed: Collection[str]) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from geographer.operations.merge.contested import MergedRow
+from geographer.operations.merge.label_files import LabelOfSide
 from geographer.operations.merge.sides import MergeSides
 from geographer.storage.database.connection import quote_identifier, register_table, run_script
 from geographer.storage.events.row_tables import CORE_TABLES, KEY_COLUMNS, ROW_TABLES, list_column_types, make_row_table
@@ -140,6 +141,15 @@ class Decisions:
         contested = self._revision.fetch_rows((_FOLDER / "contested_labels.sql").read_text(), values)
         self._run_sql((_FOLDER / "labels.sql").read_text())
         return [(label, raster_id) for label, raster_id in contested]
+
+    def find_lost_labels(self, unfit: Sequence[LabelOfSide]) -> list[tuple[str, str, str]]:
+        """Return the labels (name, side, raster id) of files that sides added, and that the decisions leave out."""
+        if not unfit:
+            return []
+        labels, names, collections = map(list, zip(*unfit, strict=True))
+        values = {"labels": labels, "sides": names, "collections": collections}
+        lost = self._revision.fetch_rows((_FOLDER / "lost_labels.sql").read_text(), values)
+        return [(label, side, raster_id) for label, side, raster_id in lost]
 
     def _stage_side_rows(self, table: str) -> None:
         self._run_template("side_rows.sql", table)
