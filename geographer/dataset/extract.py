@@ -1,17 +1,19 @@
 """Extract a collection into a new dataset: create it, import the collection, and copy the attributes."""
 
 import os
-import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geographer.base.atomic_files import translate_os_errors
 from geographer.base.errors import UsageError
 from geographer.dataset.filters import RevisionSpec
 from geographer.operations.attributes import SetAttributes
 from geographer.operations.create import CreateDataset
 from geographer.operations.import_dataset.request import ImportDataset
 from geographer.planning.collections import require_collection
+from geographer.storage.database.dataset_folder import FolderBefore
 from geographer.storage.log.branches import read_location_digest
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def extract_collection(
     message: str,
     author: str | None,
 ) -> "Dataset":
-    """Return the new dataset in the folder `to`; see `Dataset.extract_collection`. If it fails, there is no folder.
+    """Return the new dataset in the folder `to`; see `Dataset.extract_collection`. If it fails, `to` is as it was.
 
     Raises:
         UsageError: the name is not a text.
@@ -42,7 +44,8 @@ def extract_collection(
     with work.open_revision(location) as revision:
         require_collection(revision, collection)
     attributes = source.read_attributes(at)
-    existed = os.path.lexists(to)
+    with translate_os_errors(to):
+        before = FolderBefore(Path(os.path.realpath(to)))
     dataset = create(to, CreateDataset(message=message, author=author))
     try:
         root = os.path.realpath(source.root)
@@ -50,7 +53,7 @@ def extract_collection(
         if attributes:
             dataset.run(SetAttributes(attributes, message=message, author=author))
     except BaseException:
-        if not existed:
-            shutil.rmtree(to, ignore_errors=True)
+        with suppress(OSError):
+            before.restore()
         raise
     return dataset

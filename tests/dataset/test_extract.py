@@ -141,8 +141,15 @@ def test_failed_extraction_leaves_nothing(source: Dataset, extracted: Dataset, t
     shutil.rmtree(copy.root / ".dvc" / "cache")
     shutil.rmtree(copy.root / "rasters")
     with pytest.raises(GeographerError, match="missing or altered"):
-        copy.extract_collection("around", target, scm=False)
+        copy.extract_collection("around", target / "inner", scm=False)
     assert not target.exists()
+    (target / "rasters").mkdir(parents=True)
+    (target / ".gitignore").write_text("*.log\n")
+    (target / "notes.txt").write_text("mine")
+    with pytest.raises(GeographerError, match="missing or altered"):
+        copy.extract_collection("around", target, scm=False)
+    assert {path.name for path in target.rglob("*")} == {"rasters", ".gitignore", "notes.txt"}
+    assert (target / ".gitignore").read_text() == "*.log\n"
 
 
 def test_extract_command(source: Dataset, tmp_path: Path) -> None:

@@ -21,6 +21,11 @@ LOCK_FILE: Final = "geographer.lock"
 """The name of the lock file, which Git keeps beside the `.dvc` files."""
 _INTERNAL_FOLDERS: Final = (GEOGRAPHER_FOLDER, ".dvc", ".git")
 _FILE_FOLDERS: Final = ("rasters", "labels")
+_CREATED_NAMES: Final = (
+    *(*_FILE_FOLDERS, GEOGRAPHER_FOLDER, LOCK_FILE, "history", "history.dvc"),
+    *(".dvc", ".dvcignore", ".gitignore"),
+)
+"""What a dataset has at the top of its folder."""
 _MAX_LISTED: Final = 10
 _GARBAGE_LOCK: Final = "garbage.lock"
 """The lock file in the `.geographer` folder that is held while unused objects are deleted."""
@@ -140,6 +145,32 @@ def create_dataset_folder(root: Path) -> Iterator[Path]:
         # If another process has created a dataset meanwhile, DVC's files are its own.
         _delete_paths([] if (root / GEOGRAPHER_FOLDER).exists() else dvc_files, new_folders)
         raise
+
+
+class FolderBefore:
+    """What a folder has before a dataset is created in it, to take back a creation that is not completed."""
+
+    def __init__(self, root: Path) -> None:
+        """Look at the folder `root`, which need not exist."""
+        self._root = root
+        self._new_folders = [folder for folder in (root, *root.parents) if not folder.exists()]
+        # What DVC had stays as it is: its cache may be that of other folders.
+        self._names = [name for name in _CREATED_NAMES if name != ".dvc" or not (root / ".dvc").exists()]
+        self._paths = {*self._iter_paths()}
+        ignored = [path for path in self._paths if path.name in (".gitignore", ".dvcignore") and path.is_file()]
+        self._contents = {path: path.read_bytes() for path in ignored}
+
+    def restore(self) -> None:
+        """Delete what a dataset has added to the folder since, with the folders that are new."""
+        _delete_paths(sorted({*self._iter_paths()} - self._paths), self._new_folders)
+        for path, content in self._contents.items():
+            path.write_bytes(content)
+
+    def _iter_paths(self) -> Iterator[Path]:
+        for path in (self._root / name for name in self._names):
+            if os.path.lexists(path):
+                yield path
+            yield from path.rglob("*")
 
 
 def _delete_paths(paths: Iterable[Path], empty_folders: Iterable[Path]) -> None:
