@@ -79,7 +79,7 @@ _VALUES_SCHEMA: Final = {
     "additionalProperties": {"type": ["string", "null"], "minLength": 1},
 }
 _VALUES: Final = Parameter(
-    "The classes of the values in the files of masks; a value without a class is background.",
+    "The classes of the values in the files of masks; 7= makes value 7 background.",
     *("VALUE=CLASS,…", "the values of the dataset's classes", "", parse_class_by_value),
     schema=_VALUES_SCHEMA,
 )
@@ -284,8 +284,11 @@ def describe_known_values(classes: Mapping[str, int], target: "LabelPixels", *, 
         f"{value} {names.get(meaning, 'background' if meaning == 0 else 'ignored')}"
         for value, meaning in sorted(target.values.items())
     )
-    option = "Complete --values" if maps_values else "Say what values mean with --values, e.g. 1=lake"
-    return f"Known are {known}. {option}, or pass --ignore VALUE for pixels without an annotation."
+    option = "Complete --values" if maps_values else "Say what values mean with --values"
+    return (
+        f"Known are {known}. {option}, e.g. --values 7=lake, or 7= for background, or pass --ignore VALUE for pixels "
+        "without an annotation."
+    )
 
 
 def _read_rasters(revision: Revision, collection: str) -> Iterable[RasterToLabel]:
