@@ -25,10 +25,10 @@ from geographer.storage.database.connection import Database, open_transaction
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, make_staging_folder
 from geographer.storage.dvc.store import Store
 from geographer.storage.events import EMPTY_LOG_HEAD, ChangeResult, CommitInfo, Event, EventPayload, Head
-from geographer.storage.events.payload import parse_payload
+from geographer.storage.events.payload import find_payload_class, parse_payload
 from geographer.storage.history.agreement import Agreement, LockRelation, compare_lock, follow_lock_branch, restore_log
 from geographer.storage.history.folder import HistoryFolder
-from geographer.storage.log.append import append_event, create_log, require_same_request
+from geographer.storage.log.append import append_event, create_log, has_same_content, make_key_error
 from geographer.storage.log.branches import (
     Location,
     find_chain_head,
@@ -129,13 +129,14 @@ class UnitOfWork:
     def _run_request(self, request: Request) -> ChangeResult:
         request = request.resolve_inputs(self.open_revision)
         info, recorded_request = self._make_commit_info(request), _make_recorded_request(request)
-        kinds = {event.kind for event in (request.event, *request.other_events)}
+        is_repeated = partial(self._is_repeated, request, recorded_request)
         with self.database.open_connection(log="r") as connection:
             repeated = find_event_by_key(connection, info.idempotency_key)
             if repeated is None and info.idempotency_key is not None:
-                repeated = find_merged_event(connection, info.idempotency_key, kinds, recorded_request)
+                repeated = find_merged_event(connection, info.idempotency_key, is_repeated)
         if repeated is not None:
-            require_same_request(repeated, kinds, recorded_request)
+            if not is_repeated(repeated):
+                raise make_key_error(repeated)
             self._complete_interrupted_command()
             return _make_event_result(repeated, changed=False)
         head = self.prepare_head(request.expected_head)
@@ -161,6 +162,23 @@ class UnitOfWork:
         if change.on_recorded is not None:
             change.on_recorded()
         return result
+
+    def _is_repeated(self, request: Request, recorded_request: Mapping[str, object], event: Event) -> bool:
+        """Return whether an event was recorded for an equal request.
+
+        An event that does not record its request has one if the request leads to it at the revision before.
+        """
+        kinds = {event_class.kind for event_class in (request.event, *request.other_events)}
+        if event.kind not in kinds:
+            return False
+        if find_payload_class(event.kind, event.version).has_request:
+            return event.payload.get("request") == recorded_request
+        try:
+            with self.open_revision(event.parents[0]) as revision:
+                plan = request.make_plan(revision, PlanContext(self.root, self.progress))
+        except GeographerError:
+            return False
+        return isinstance(plan, Change) and has_same_content(event, _complete_payload(plan, recorded_request))
 
     def read_head(self) -> Head:
         """Return the head of the log."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,7 +89,9 @@ def append_event(
         require_supported_log(connection)
         existing = find_event_by_key(connection, commit_info.idempotency_key)
         if existing is not None:
-            return require_same_request(existing, {payload.kind}, payload.request)
+            if not _is_of_same_request(existing, payload):
+                raise make_key_error(existing)
+            return existing
         create_row_tables(connection, rows.keys() | {name for name, *_ in payload.row_tables})
         head = read_head(connection)
         if head != expected_head:
@@ -112,14 +114,25 @@ def append_event(
     return event
 
 
-def require_same_request(event: Event, kinds: Collection[str], request: object) -> Event:
-    """Return `event` if it was recorded for an equal request; `ConflictError` if its key was used for another."""
-    if event.kind not in kinds or event.payload.get("request") != request:
-        raise ConflictError(
-            f"idempotency key '{event.idempotency_key}' was used for another request: @{event.position} {event.kind}. "
-            "Use a new key."
-        )
-    return event
+def _is_of_same_request(event: Event, payload: EventPayload) -> bool:
+    """Return whether a recorded event and a payload, planned on an equal revision, come of equal requests."""
+    if payload.has_request:
+        return event.kind == payload.kind and event.payload.get("request") == payload.request
+    return has_same_content(event, payload)
+
+
+def has_same_content(event: Event, payload: EventPayload) -> bool:
+    """Return whether an event is of the kind of a payload and says the same, whichever software recorded it."""
+    contents = ({**content, "software": None} for content in (event.payload, payload.to_json()))
+    return event.kind == payload.kind and len({*map(canonical_json, contents)}) == 1
+
+
+def make_key_error(event: Event) -> ConflictError:
+    """Return the error for an idempotency key that another request, which led to `event`, has used."""
+    return ConflictError(
+        f"idempotency key '{event.idempotency_key}' was used for another request: @{event.position} {event.kind}. "
+        "Use a new key."
+    )
 
 
 def _make_event(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable
 from datetime import UTC, datetime
 from operator import index
 from typing import Any, Final
@@ -64,21 +64,20 @@ def find_event_by_key(connection: duckdb.DuckDBPyConnection, key: str | None) ->
 
 
 def find_merged_event(
-    connection: duckdb.DuckDBPyConnection, key: str, kinds: Collection[str], request: object
+    connection: duckdb.DuckDBPyConnection, key: str, is_repeated: Callable[[Event], bool]
 ) -> Event | None:
     """Return the event, merged into the chain from another one, that has an idempotency key and the same request.
 
-    A request leads to an event of one of `kinds`.
-
-    Keys hold for each chain: another request may use the key of a merged event.
+    `is_repeated` says whether an event has that request. Keys hold for each chain: another request may use the key of a
+    merged event.
     """
     query = f"SELECT 0 AS position, {_EVENT_COLUMNS} FROM log.event WHERE idempotency_key = $key"  # noqa: S608
     events = [_parse_event(row) for row in connection.execute(query, {"key": key}).fetchall()]
-    events = [event for event in events if event.kind in kinds and event.payload.get("request") == request]
     if not events:
         return None
     ancestry, head = read_ancestry(connection), read_head(connection)
-    return next((event for event in events if ancestry.is_ancestor(event.digest, head.digest)), None)
+    merged = (event for event in events if ancestry.is_ancestor(event.digest, head.digest))
+    return next(filter(is_repeated, merged), None)
 
 
 def require_supported_log(connection: duckdb.DuckDBPyConnection) -> None:
