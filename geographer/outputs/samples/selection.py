@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from geographer.base.errors import NotFoundError, UsageError, quote_names
 from geographer.base.python_values import make_python_value
+from geographer.outputs.samples.outdated_labels import warn_of_outdated_labels
 from geographer.planning.collections import require_pixels
 from geographer.storage.database.connection import run_script
 from geographer.storage.queries.revision import Revision
@@ -67,7 +68,7 @@ def stage_samples(revision: Revision, selection: SampleSelection) -> SampleSelec
     """Create the temp table `sample`, and return the selection with the defaults that were chosen.
 
     Columns of `sample`, ordered by `raster_id`: see `samples.sql`; `path` is relative to the dataset's folder, or leads
-    into DVC's cache if `Revision.locate_files` was called.
+    into DVC's cache if `Revision.locate_files` was called. A warning is logged for labels that are outdated.
 
     Raises:
         NotFoundError: there is no such split, part, collection or label.
@@ -77,7 +78,9 @@ def stage_samples(revision: Revision, selection: SampleSelection) -> SampleSelec
     parameters = {"split": chosen.split, "collection": chosen.collection}
     parts = None if chosen.subsets is None else [*chosen.subsets]
     run_script(revision.connection, _SAMPLES.read_text(), {**parameters, "parts": parts})
-    return chosen._replace(labels=_choose_labels(revision, selection.labels))
+    labels = _choose_labels(revision, selection.labels)
+    warn_of_outdated_labels(revision, labels)
+    return chosen._replace(labels=labels)
 
 
 def _choose_collection_and_split(revision: Revision, selection: SampleSelection) -> SampleSelection:

@@ -148,3 +148,23 @@ def test_command_writes_csv_json_and_geoparquet(sample_history, tmp_path):
     printed = read_rows(root, "samples", "--subset", "train", "--columns", "raster_id,part", "--limit", "1")
     assert printed == [{"raster_id": printed[0]["raster_id"], "part": "train"}]
     assert "sha256" not in run_command(root, "samples")
+
+
+def test_outdated_labels_are_named(sample_history, tmp_path, caplog):
+    """A mask that still shows a removed feature is not served without a word; an older revision's is as it was then."""
+    dataset = Dataset.open(shutil.copytree(sample_history.at_v1, tmp_path / "dataset"))
+    dataset.samples()
+    assert caplog.messages == []
+    dataset.remove_features(["p2"])
+    dataset.samples(labels=[])
+    dataset.samples(at="v1")
+    assert caplog.messages == []
+    dataset.samples()
+    assert ["labels 'mask' are outdated" in text for text in caplog.messages] == [True]
+    dataset.export_samples("npy", tmp_path / "npy", record=False)
+    dataset.compute_statistics()
+    assert len(caplog.messages) == 3
+    dataset.update()
+    caplog.clear()
+    dataset.samples()
+    assert caplog.messages == []
