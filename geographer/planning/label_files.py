@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from geographer.base.errors import ConflictError, quote_objects
 from geographer.base.values import LabelForm
 from geographer.storage.log.chain import BRANCH, list_row_tables
 from geographer.storage.queries.revision import Revision
@@ -70,6 +71,15 @@ def list_added_labels(revision: Revision) -> Mapping[str, AddedLabel]:
         parameters = json.loads(text)
         labels[name] = AddedLabel(name, *(parameters[key] for key in ("collection", "form", "ignore")))
     return labels
+
+
+def require_no_banded_labels(revision: Revision) -> None:
+    """Raise `ConflictError` if added labels have a band for each class: a change of classes would not reach them."""
+    if banded := [name for name, label in list_added_labels(revision).items() if label.form != "mask"]:
+        raise ConflictError(
+            f"{quote_objects('label', banded, 'has|have')} a band for each class, and nothing draws them again. "
+            f"Remove them first: geographer remove labels {banded[0]}"
+        )
 
 
 def find_label_file(

@@ -134,8 +134,7 @@ def convert_label_pixels(
         what = "one band of class values" if target.form == "mask" else f"a band for each class ({expected})"
         raise UsageError(
             f"label file '{path}' has {format_count(len(pixels), 'band')}, but a label of the form '{target.form}' has "
-            f"{what}. "
-            "Convert it, or pass another --form."
+            f"{what}. Convert it, or pass another --form."
         )
     if target.file_bands:
         nothing = np.zeros_like(pixels[0])

@@ -6,7 +6,13 @@ from typing import Annotated, ClassVar
 from geographer.base.errors import ConflictError, UsageError, quote_objects
 from geographer.base.parameters import Parameter
 from geographer.operations.add.events import ClassesAdded
-from geographer.planning.class_values import CLASS_NAMES_SCHEMA, make_class_rows, number_classes, read_class_values
+from geographer.planning.class_values import (
+    CLASS_NAMES_SCHEMA,
+    make_class_rows,
+    number_classes,
+    read_class_values,
+    read_ignored_values,
+)
 from geographer.planning.context_event import ContextClassesChanged
 from geographer.planning.shared_parameters import list_values
 from geographer.storage.events.payload import EventPayload
@@ -40,7 +46,7 @@ class AddClasses(Request, frozen=True):
         if conflicts := sorted({name for name in self.names if name in existing or self.names.count(name) > 1}):
             classes = quote_objects("class", conflicts, "is|are")
             raise ConflictError(f"{classes} in the dataset already, or repeated. Leave it out.")
-        values = number_classes(existing, self.names)
+        values = number_classes(existing, self.names, read_ignored_values(revision))
         rows = {"class_change": make_class_rows(values)}
         if not self.context:
             return Change(ClassesAdded(classes=[*self.names]), rows)

@@ -9,7 +9,12 @@ from geographer.base.parameters import Parameter
 from geographer.operations.add.events import FeaturesAdded, FeaturesSynced
 from geographer.operations.add.feature_ids import choose_feature_ids
 from geographer.operations.add.feature_rows import collect_skipped_rows, reject_implausible_crs, stage_features
-from geographer.planning.class_values import make_class_rows, number_classes, read_class_values
+from geographer.planning.class_values import (
+    make_class_rows,
+    number_classes,
+    read_class_values,
+    read_ignored_values,
+)
 from geographer.planning.input_problems import NamedTexts, make_skipped_rows, omit_lone_skips
 from geographer.planning.shared_parameters import WHERE, CrsText, OnError
 from geographer.planning.vectors.request import VectorRequest
@@ -158,20 +163,20 @@ def _check_input(
         **{"crs": source.crs, "ids": ids},
     }
     unchanged = valid - changes["added"] - changes["changed"]
-    return _CheckedInput(recorded, changes, unchanged, _list_rows(source, existing, classes, skipped, counts))
+    values = number_classes(existing, classes, read_ignored_values(revision))
+    return _CheckedInput(recorded, changes, unchanged, _list_rows(source, values, skipped, counts))
 
 
 def _list_rows(
     source: VectorSource,
-    existing: Mapping[str, int],
-    classes: list[str],
+    class_values: Mapping[str, int],
     skipped: NamedTexts,
     counts: Mapping[str, int],
 ) -> "dict[str, pa.Table | str]":
     """Return the rows by log table; none, with a warning, if every row that is new was skipped."""
     rows: dict[str, pa.Table | str] = {"feature_change": "new_feature"} if counts else {}
-    if classes:
-        rows["class_change"] = make_class_rows(number_classes(existing, classes))
+    if class_values:
+        rows["class_change"] = make_class_rows(class_values)
     return dict(omit_lone_skips(source.name, rows | make_skipped_rows(source.name, skipped)))
 
 

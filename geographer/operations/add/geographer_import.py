@@ -30,7 +30,12 @@ from geographer.operations.add.geographer_directory import (
 from geographer.operations.add.geographer_labels import GeographerImportChange, plan_geographer_labels
 from geographer.operations.add.label_files import RasterToLabel
 from geographer.operations.add.rasters import AddRasters, CollectionName, Mode, plan_raster_addition
-from geographer.planning.class_values import make_class_rows, number_classes, read_class_values
+from geographer.planning.class_values import (
+    make_class_rows,
+    number_classes,
+    read_class_values,
+    read_ignored_values,
+)
 from geographer.planning.input_problems import omit_lone_skips
 from geographer.planning.removed_rasters import count_rows
 from geographer.planning.shared_parameters import NAME_SCHEMA, TEXT, OnError
@@ -96,11 +101,12 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
         directory = open_geographer_directory(Path(self.directory))
         existing, names = read_class_values(revision), filter(None, (directory.background, *directory.classes))
         incoming = {name: int(name != directory.background) for name in names}
+        ignored = read_ignored_values(revision)
         files = f"'{directory.connector_file('attrs.json')}' and '{VECTORS}'"
         conflict = f"the dataset and the directory. Rename it in {files}, or import into a new dataset."
-        classes = number_classes(existing, incoming, conflict)
+        classes = number_classes(existing, incoming, ignored, conflict)
         features, feature_rows = _plan_features(revision, directory, self, classes)
-        classes |= number_classes(existing | classes, features.classes)
+        classes |= number_classes(existing | classes, features.classes, ignored)
         with open_raster_layer(revision, directory) as source:
             columns, properties_sql = source.list_user_columns(revision.connection, {"raster_id"})
             query = f"SELECT raster_name, raster_id, {properties_sql}, on_disk FROM {source.relation}"  # noqa: S608

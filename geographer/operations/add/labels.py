@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from geographer.base.errors import ConflictError, NotFoundError, UsageError, quote_names, quote_objects
@@ -114,13 +115,14 @@ class AddLabels(RasterPaths, kw_only=True, frozen=True):
     on_error: OnError = "fail"
     replace: Replace = False
 
-    def make_plan(self, revision: Revision, _context: PlanContext, /) -> "LabelAddition":
+    def make_plan(self, revision: Revision, context: PlanContext, /) -> "LabelAddition":
         """Plan the addition; every file is read.
 
         Raises:
             NotFoundError: A file or the collection does not exist, or no file has the name of a raster.
             UsageError: A file is not on the grid of its raster, or has values of no class.
-            ConflictError: A label differs from that which the raster has, or the name is taken.
+            ConflictError: A label differs from that which the raster has, or the name is taken; or other labels of the
+                name have other bands, because classes were added since.
             CorruptError: A file is damaged.
         """
         recipe = self._require_recipe(revision)
@@ -138,6 +140,8 @@ class AddLabels(RasterPaths, kw_only=True, frozen=True):
             (file.name, f"no raster of collection '{self.collection}' has its name") for file in matched.unmatched
         ]
         changed = [file for file in checked if _has_other_pixels(file, existing)]
+        kept = existing.keys() & rasters.keys() - {file.raster.raster_id for file in checked}
+        self._require_same_bands(target, [context.root / existing[raster_id].path for raster_id in sorted(kept)])
         self._reject_replacing([file for file in changed if file.raster.raster_id in existing])
         new = {file.raster.raster_id for file in changed}.difference(existing)
         unlabelled = count_unlabelled(revision, self.label, self.collection) - len(new)
@@ -203,6 +207,22 @@ class AddLabels(RasterPaths, kw_only=True, frozen=True):
             rasters = quote_objects("raster", [file.raster.raster_id for file in files], "has|have")
             raise ConflictError(
                 f"{rasters} another label '{self.label}' than '{files[0].path}'. Pass --replace to replace it."
+            )
+
+    def _require_same_bands(self, target: "LabelPixels", kept: Iterable[Path]) -> None:
+        """Raise if the labels at these paths have another number of bands; the first that is there tells it of all."""
+        from geographer.rasters.read import open_raster
+
+        path = next((path for path in kept if target.bands and path.exists()), None)
+        if path is None:
+            return
+        with open_raster(path, with_sidecars=False) as file:
+            count = file.count
+        if count != len(target.bands):
+            raise ConflictError(
+                f"labels '{self.label}' have {format_count(count, 'band')}, but the dataset has "
+                f"{format_count(len(target.bands), 'class')}. Choose another --label, or pass the files of "
+                "all rasters with --replace."
             )
 
     def _warn_of_unlabelled(self, raster_ids: Iterable[str]) -> None:

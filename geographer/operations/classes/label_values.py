@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from geographer.base.errors import ConflictError, quote_objects
 from geographer.base.values import Checksums, Grid, Transform
-from geographer.planning.label_files import list_added_labels
+from geographer.planning.label_files import AddedLabel, list_added_labels
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change
@@ -18,13 +17,17 @@ _COLUMNS: Final = ("change", "label", "raster_id", "path", "size", "md5", "sha25
 
 
 class RewrittenLabel(NamedTuple):
-    """A label whose pixels may get other values: its recorded path, and the grid of its raster."""
+    """A label whose pixels may get other values: its recorded path, and the grid of its raster.
+
+    Pixels with the value `ignore` stay as they are; None: the label has no such value.
+    """
 
     label: str
     raster_id: str
     path: str
     checksums: Checksums
     grid: Grid
+    ignore: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ class RemapChange(Change):
 
         for index, item in enumerate(self.labels):
             destination = context.staging / f"{index}.tif"
-            written = rewrite_label(context.root / item.path, self.values, item.grid, item.raster_id, destination)
+            values = {old: new for old, new in self.values.items() if old != item.ignore}
+            written = rewrite_label(context.root / item.path, values, item.grid, item.raster_id, destination)
             context.progress("labels rewritten", index + 1, len(self.labels))
             if written is not None:
                 checksums, digest = written
@@ -69,26 +73,20 @@ def list_rewritten_labels(
     """Return the labels that users added, whose pixels change with the values of classes; chips follow by `update`.
 
     `values` are the new values by old value. The labels of the rasters `removed_ids` go with them.
-
-    Raises:
-        ConflictError: labels have a band for each class, and values change.
     """
     if all(old == new for old, new in values.items()):
         return []
     added = list_added_labels(revision)
-    if banded := [name for name, label in added.items() if label.form != "mask"]:
-        raise ConflictError(
-            f"{quote_objects('label', banded, 'has|have')} a band for each class, and nothing draws them again. "
-            f"Remove them first: geographer remove labels {banded[0]}"
-        )
     names = {"labels": [*added], "collections": [label.collection for label in added.values()]}
     return [
-        RewrittenLabel(label, raster_id, path, Checksums(*checksums), Grid(crs, Transform(*transform), width, height))
-        for label, raster_id, path, *checksums, crs, transform, width, height in revision.fetch_rows(
-            _LABELS.read_text(), names
-        )
-        if raster_id not in removed_ids
+        _read_label(row, added) for row in revision.fetch_rows(_LABELS.read_text(), names) if row[1] not in removed_ids
     ]
+
+
+def _read_label(row: Sequence[Any], added: Mapping[str, AddedLabel]) -> RewrittenLabel:
+    label, raster_id, path, *checksums, crs, transform, width, height = row
+    grid = Grid(crs, Transform(*transform), width, height)
+    return RewrittenLabel(label, raster_id, path, Checksums(*checksums), grid, added[label].ignore)
 
 
 def _add_rows(tables: Mapping[str, Any], rows: list[tuple[Any, ...]]) -> dict[str, Any]:

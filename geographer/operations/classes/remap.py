@@ -11,6 +11,7 @@ from geographer.operations.classes.events import ClassesRemapped
 from geographer.operations.classes.label_values import RemapChange, list_rewritten_labels
 from geographer.operations.classes.probabilities import list_probability_columns, stage_probabilities, stage_table
 from geographer.planning.class_values import read_class_values
+from geographer.planning.label_files import require_no_banded_labels
 from geographer.planning.original_class import choose_original_class_column
 from geographer.planning.removed_rasters import count_rows, make_removal_rows
 from geographer.planning.shared_parameters import OBJECT_SCHEMA, OPTIONAL_TEXT
@@ -136,6 +137,11 @@ class RemapClasses(ClassChanges, kw_only=True, frozen=True):
             warnings=_list_recipe_warnings(revision, sorted(old_values.keys() - values.keys())),
         )
         targets_by_value = {value: values.get(targets[name] or "", 0) for name, value in old_values.items()}
+        changed = {
+            name for name, value in old_values.items() if (name, value) != (targets[name], targets_by_value[value])
+        }
+        if any(old_values[name] for name in changed):
+            require_no_banded_labels(revision)
         removed_ids = {*chips} if self.prune_rasters else set()
         labels = list_rewritten_labels(revision, targets_by_value, removed_ids)
         return RemapChange(event, rows | removal_rows, labels=labels, values=targets_by_value)

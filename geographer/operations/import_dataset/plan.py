@@ -23,7 +23,7 @@ from geographer.operations.import_dataset.merged_objects import (
 from geographer.operations.import_dataset.merged_recipes import MergedRecipes, merge_recipes
 from geographer.operations.import_dataset.source_dataset import SourceDataset
 from geographer.operations.import_dataset.source_references import record_source_references
-from geographer.planning.class_values import number_classes, read_class_values
+from geographer.planning.class_values import number_classes, read_class_values, read_ignored_values
 from geographer.planning.context_classes import read_context_classes
 from geographer.planning.label_files import LABEL_FILES
 from geographer.planning.recipe import list_recipe_records
@@ -83,16 +83,24 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
     removed_classes = source.base.classes.keys() - existing_classes.keys()
     wanted = {name: value for name, value in source.classes.items() if name not in removed_classes}
     conflict = "the datasets. Rename it in one of them, then import again."
-    new_classes = number_classes(existing_classes, wanted, conflict)
+    added_labels = [record.name for record in source.recipes if record.kind == LABEL_FILES]
+    their_ignored = {record.name: record.parameters.get("ignore") for record in source.recipes}
+    ignored = read_ignored_values(revision) | {value for value in their_ignored.values() if value is not None}
+    new_classes = number_classes(existing_classes, wanted, ignored, conflict)
     if request.collection is not None and not existing_classes:
         new_classes = wanted  # Labels can come along only if values stay.
     class_values = existing_classes | new_classes
-    settings = _select_compatible_settings(source, class_values)
+    settings = {
+        name: item
+        for name, item in _select_compatible_settings(source, class_values).items()
+        if their_ignored.get(name) not in class_values.values()
+    }
     new_context = sorted(source.context_classes & new_classes.keys()) if request.collection is not None else []
     known_context = read_context_classes(revision.connection, revision.position).names
     differing_context = sorted(source.context_classes ^ (source.classes.keys() & {*known_context, *new_context}))
     if differing_context:
-        settings = {}  # Labels here draw other classes.
+        # Labels here draw other classes, except for those that were added as files.
+        settings = {name: item for name, item in settings.items() if name in added_labels}
     removed_recipes = {"removed_recipes": recipes.removed_here}
     names = {"new_recipes": [record.name for record in recipes.imported], **removed_recipes}
     has_rasters = bool(revision.fetch_rows("SELECT 1 FROM current_raster LIMIT 1"))

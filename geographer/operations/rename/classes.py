@@ -8,6 +8,7 @@ from geographer.base.parameters import Parameter
 from geographer.operations.rename.events import ClassRenamed
 from geographer.operations.rename.renamed_recipes import count_rows, describe_renaming, iter_warnings
 from geographer.planning.class_values import read_class_values
+from geographer.planning.label_files import require_no_banded_labels
 from geographer.planning.recipe import list_recipes
 from geographer.planning.shared_parameters import TEXT
 from geographer.planning.user_columns import PROBABILITY_PREFIX
@@ -39,11 +40,14 @@ class RenameClass(Request, frozen=True):
 
         Raises:
             NotFoundError: There is no such class.
-            ConflictError: A class has the new name, or a column that of its probabilities.
+            ConflictError: A class has the new name, or a column that of its probabilities; or added labels have a band
+                for each class.
             UsageError: The new name is the present one, is empty or holds a credential.
         """
         values = read_class_values(revision)
         self._check_names(revision, values)
+        if values[self.old_name]:
+            require_no_banded_labels(revision)
         kept = [recipe.name for recipe in list_recipes(revision) if recipe.ignores_class_names]
         names: dict[str, Any] = {"old_name": self.old_name, "new_name": self.new_name, "kept_labels": kept}
         old_column, new_column = (PROBABILITY_PREFIX + name for name in (self.old_name, self.new_name))

@@ -147,6 +147,11 @@ def test_bands_of_classes(dataset: Dataset, tmp_path: Path) -> None:
         add(dataset, write_mask(tmp_path / "b.tif", several * 2, scene=1), label="several", form="multilabel")
     with pytest.raises(UsageError, match="outside of 0 to 1"):
         add(dataset, write_mask(tmp_path / "b.tif", soft + 1, scene=1), label="soft", form="probabilities")
+    dataset.add_classes(["reed"])
+    three = [write_mask(tmp_path / "3" / f"{name}.tif", several[[0, 1, 1]], scene=n) for n, name in enumerate("ab")]
+    with pytest.raises(ConflictError, match="labels 'several' have 2 bands, but the dataset has 3 classes"):
+        add(dataset, three[1], label="several", form="multilabel")
+    assert add(dataset, three, label="several", form="multilabel", replace=True).summary["labels"] == 2
 
 
 def test_files_without_raster(dataset: Dataset, masks: Path) -> None:

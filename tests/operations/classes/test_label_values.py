@@ -51,6 +51,20 @@ def test_new_names_leave_masks(dataset: Dataset) -> None:
 def test_remap_refuses_bands_of_classes(dataset: Dataset, tmp_path: Path) -> None:
     write_mask(tmp_path / "bands" / "a.tif", np.zeros((3, 64, 64), np.uint8))
     dataset.add_labels(tmp_path / "bands", label="bands", collection="source", form="multilabel")
-    with pytest.raises(ConflictError, match="label 'bands' has a band for each class"):
-        dataset.remap_classes({"reed": "lake"})
-    dataset.remap_classes({"reed": "rush"})
+    for change in (
+        lambda: dataset.remap_classes({"reed": "lake"}),
+        lambda: dataset.remap_classes({"reed": "rush"}),
+        lambda: dataset.rename_class("reed", "rush"),
+    ):
+        with pytest.raises(ConflictError, match="label 'bands' has a band for each class"):
+            change()
+
+
+def test_ignored_pixels_never_become_a_class(dataset: Dataset, tmp_path: Path) -> None:
+    masks = write_mask(tmp_path / "more" / "a.tif", np.where(PIXELS == 3, 4, PIXELS).astype(np.uint8))
+    dataset.add_labels(masks, label="more", collection="source", ignore=4)
+    dataset.add_classes(["pond"])
+    assert {row["class"]: row["value"] for row in dataset.classes().to_pylist()}["pond"] == 5
+    dataset.remap_classes({"pond": None, "quarry": "lake"})
+    with rasterio.open(dataset.root / "labels/more/source/a.tif") as file:
+        assert np.array_equal(file.read(), np.array([0, 1, 1, 4], np.uint8)[PIXELS])

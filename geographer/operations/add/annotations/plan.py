@@ -18,7 +18,12 @@ from geographer.operations.add.annotations.pixel_checks import note_problems, sc
 from geographer.operations.add.annotations.shapes import Annotations
 from geographer.operations.add.events import AnnotationsImported
 from geographer.operations.add.features import PREVIEW_FEATURES, AddFeatures, has_fixed_classes, plan_feature_addition
-from geographer.planning.class_values import make_class_rows, number_classes, read_class_values
+from geographer.planning.class_values import (
+    make_class_rows,
+    number_classes,
+    read_class_values,
+    read_ignored_values,
+)
 from geographer.planning.input_problems import NamedTexts, make_skipped_rows, omit_lone_skips
 from geographer.planning.removed_rasters import make_removed_rows
 from geographer.planning.shown_features import read_shown_features
@@ -367,7 +372,8 @@ def _make_change(
     if tables:
         rows_by_table["feature_change"] = pa.concat_tables(tables)
     if planned.classes:
-        rows_by_table["class_change"] = make_class_rows(number_classes(read_class_values(revision), planned.classes))
+        values = number_classes(read_class_values(revision), planned.classes, read_ignored_values(revision))
+        rows_by_table["class_change"] = make_class_rows(values)
     if skips:
         rows_by_table["skipped_input"] = pa.concat_tables(skips)
     event = AnnotationsImported(
