@@ -15,7 +15,7 @@ from geographer.operations.add.annotations.shapes import Annotations, Floats
 from geographer.planning.shown_features import ShownFeature
 
 _AREA: Final = 2
-Head = Mapping[str, str]
+CurrentDigests = Mapping[str, str]
 """The digests of the versions of the features that the dataset has now, by id."""
 
 
@@ -41,7 +41,7 @@ class Edits:
 
 
 def find_edits(
-    annotations: Annotations, shown: Mapping[int, ShownRaster], exported: Sequence[ShownFeature], head: Head
+    annotations: Annotations, shown: Mapping[int, ShownRaster], exported: Sequence[ShownFeature], head: CurrentDigests
 ) -> Edits:
     """Return the edits, and note the problems of those that cannot be taken.
 
@@ -60,7 +60,7 @@ def find_edits(
     for item in exported:
         rasters_of[item.feature_id].append(item.raster_id)
     for feature, rows in rows_of.items():
-        _sort_feature(annotations, shown, versions, head, edits, feature, rows)
+        _classify_feature(annotations, shown, versions, head, edits, feature, rows)
     for feature, rasters in rasters_of.items():
         there = {annotations.image[row] for row in rows_of.get(feature, [])}
         if not there:
@@ -70,16 +70,16 @@ def find_edits(
     return edits
 
 
-def _sort_feature(
+def _classify_feature(
     annotations: Annotations,
     shown: Mapping[int, ShownRaster],
     versions: Mapping[tuple[str, str], ShownFeature],
-    head: Head,
+    head: CurrentDigests,
     edits: Edits,
     feature: str,
     rows: Sequence[int],
 ) -> None:
-    """Add one feature, which `rows` are annotations of, to the edits."""
+    """Classify one feature, which `rows` are annotations of, and add it to the edits."""
     usable = [row for row in rows if row not in annotations.problems]
     before = {row: versions.get((shown[annotations.image[row]].raster_id, feature)) for row in usable}
     known = next((version for version in before.values() if version is not None), None)
