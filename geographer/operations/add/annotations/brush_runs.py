@@ -5,13 +5,13 @@ value less one, four times 4 for the bits of a count less one), then runs: a bit
 repeated, 2 bits that choose the bits of the count, the count less one, and the value or the values.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 _CHANNELS: Final = 4
+_BYTE: Final = 8
 
 
 class _BitReader:
@@ -19,39 +19,54 @@ class _BitReader:
         self._bits = np.unpackbits(np.frombuffer(data, np.uint8))
         self._position = 0
 
-    def read_numbers(self, count: int, width: int) -> NDArray[np.int64]:
-        """Return the next `count` numbers of `width` bits; `ValueError` at the end of the data."""
-        end = self._position + count * width
+    def read_number(self, width: int) -> int:
+        """Return the next number of `width` bits; `ValueError` at the end of the data."""
+        number = 0
+        for bit in self._read_bits(width).tolist():
+            number = 2 * number + bit
+        return number
+
+    def read_bytes(self, count: int, width: int) -> NDArray[np.uint8]:
+        """Return the next `count` numbers of `width` bits, at most 8; `ValueError` at the end of the data."""
+        bits = self._read_bits(count * width).reshape(count, width)
+        return np.packbits(bits, axis=1)[:, 0] >> np.uint8(_BYTE - width)
+
+    def _read_bits(self, count: int) -> NDArray[np.uint8]:
+        end = self._position + count
         if end > len(self._bits):
             raise ValueError("the data end early")
-        bits = self._bits[self._position : end].reshape(count, width).astype(np.int64)
+        bits = self._bits[self._position : end]
         self._position = end
-        return np.asarray(bits @ (1 << np.arange(width - 1, -1, -1, dtype=np.int64)), np.int64)
-
-    def read_number(self, width: int) -> int:
-        return int(self.read_numbers(1, width)[0])
+        return bits
 
 
-def decode_brush(data: Sequence[int], width: int, height: int) -> NDArray[np.bool_]:
+def decode_brush(data: Any, width: int, height: int) -> NDArray[np.bool_]:
     """Return the pixels that a brush mask has, shape (rows, columns): those whose alpha is not 0.
 
-    `ValueError`, `TypeError` or `OverflowError` if the data are not those of an image of this size.
+    `data` are the bytes, as a list of numbers. `ValueError` if they are not those of an image of this size.
     """
-    reader = _BitReader(bytes(data))
+    try:
+        return _decode_alpha(bytes(data if isinstance(data, list) else ()), width, height) > 0
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError("its value is not that of brushlabels") from error
+
+
+def _decode_alpha(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
+    """Return the alpha values, shape (rows, columns)."""
+    reader = _BitReader(data)
     count = reader.read_number(32)
     if count != width * height * _CHANNELS:
         raise ValueError("the mask has another size")
     value_width = reader.read_number(5) + 1
+    if value_width > _BYTE:
+        raise ValueError("the values are longer than a byte")
     count_widths = [reader.read_number(4) + 1 for _ in range(4)]
-    parts, done = [], 0
+    values, done = np.zeros(count, np.uint8), 0
     while done < count:
         is_run, choice = reader.read_number(1), reader.read_number(2)
         length = reader.read_number(count_widths[choice]) + 1
         if length > count - done:
             raise ValueError("the runs are longer than the mask")
-        if is_run:
-            parts.append(np.full(length, reader.read_number(value_width)))
-        else:
-            parts.append(reader.read_numbers(length, value_width))
+        values[done : done + length] = reader.read_bytes(1 if is_run else length, value_width)
         done += length
-    return np.asarray(np.concatenate(parts).reshape(height, width, _CHANNELS)[..., 3] > 0)
+    return values.reshape(height, width, _CHANNELS)[..., _CHANNELS - 1]

@@ -1,22 +1,16 @@
 """Read COCO JSON: boxes, polygons, and masks in run-length encoding (RLE), whose outlines follow the pixels' edges."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from geographer.base.errors import UsageError, quote_names
-from geographer.operations.add.annotations.shapes import AnnotatedImage, Annotations, ShapeCollector
-from geographer.rasters.mask_outlines import trace_mask
+from geographer.operations.add.annotations.mask_runs import decode_runs
+from geographer.operations.add.annotations.shapes import AnnotatedImage, Annotations, EncodedMask, ShapeCollector
 
-_FIRST_CODE: Final = 48
-_BITS: Final = 5
-_SIGN: Final = 16
-_MORE: Final = 32
-_MAX_BITS: Final = 60
-"""The bits of a character of compressed runs, and how long a number may be."""
+_ID_LIMIT: Final = 2**63
 
 CocoIds = Literal["annotation", "content"]
 
@@ -84,9 +78,11 @@ def read_coco(path: Path, content: bytes, ids: CocoIds = "annotation") -> Annota
         given = item.id if item.feature_id is None else item.feature_id
         index = images[item.image_id]
         row = result.add_annotation(index, classes[item.category_id], name, given if ids == "annotation" else None)
-        _add_shape(shapes, row, item, file.images[index])
-    result.geometry = shapes.build_geometries(len(result))
-    result.problems = shapes.problems
+        if ids == "annotation" and isinstance(given, int) and not -_ID_LIMIT <= given < _ID_LIMIT:
+            shapes.problems[row] = "its id is a number of more than 64 bits"
+        else:
+            _add_shape(shapes, row, item)
+    shapes.set_shapes(result)
     result.set_properties([_list_properties(item) for item in file.annotations])
     return result
 
@@ -106,9 +102,10 @@ def _list_properties(item: _Annotation) -> dict[str, Any]:
     return found | (item.attributes or {})
 
 
-def _add_shape(shapes: ShapeCollector, row: int, item: _Annotation, image: _Image) -> None:
+def _add_shape(shapes: ShapeCollector, row: int, item: _Annotation) -> None:
     if isinstance(item.segmentation, _Rle):
-        _add_mask(shapes, row, item.segmentation, image)
+        rows, columns = item.segmentation.size
+        shapes.add_mask(row, EncodedMask(columns, rows, partial(decode_runs, item.segmentation.counts)))
     elif item.segmentation:
         for ring in item.segmentation:
             shapes.add_polygon(row, ring)
@@ -119,51 +116,3 @@ def _add_shape(shapes: ShapeCollector, row: int, item: _Annotation, image: _Imag
     else:
         x, y, width, height = item.bbox
         shapes.add_box(row, (x, y, x + width, y + height))
-
-
-def _add_mask(shapes: ShapeCollector, row: int, rle: _Rle, image: _Image) -> None:
-    if None not in (image.width, image.height) and rle.size != (image.height, image.width):
-        shapes.problems[row] = f"its mask has {rle.size[1]} x {rle.size[0]} pixels, other than its image"
-        return
-    mask = decode_runs(rle.size, rle.counts)
-    if mask is None:
-        shapes.problems[row] = "the runs of its mask are not as many pixels as its size"
-    elif not mask.any():
-        shapes.problems[row] = "its mask has no pixel"
-    else:
-        shapes.add_geometry(row, trace_mask(mask))
-
-
-def decode_runs(size: tuple[int, int], counts: list[int] | str) -> NDArray[np.bool_] | None:
-    """Return the mask, shape (rows, columns), of COCO's runs, which go down the columns; None if they do not fit."""
-    runs = parse_runs(counts) if isinstance(counts, str) else counts
-    if runs is None or min(size) < 0 or min(runs, default=0) < 0 or sum(runs) != size[0] * size[1]:
-        return None
-    return repeat_runs(runs).reshape(size[::-1]).T
-
-
-def repeat_runs(counts: list[int]) -> NDArray[np.bool_]:
-    """Return the pixels of alternate runs, of which the first is outside of the mask."""
-    return np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-
-
-def parse_runs(text: str) -> list[int] | None:
-    """Return the runs of COCO's compressed text; None if it is damaged.
-
-    A character holds 5 bits of a number, lowest first, and whether more follow; the last one has the sign. From the
-    fourth run on, a number is the difference to the run before the last one.
-    """
-    runs: list[int] = []
-    number = shift = 0
-    for character in text:
-        code = ord(character) - _FIRST_CODE
-        if not 0 <= code < 2 * _MORE or shift > _MAX_BITS:
-            return None
-        number |= (code & (_MORE - 1)) << shift
-        shift += _BITS
-        if code & _MORE:
-            continue
-        number -= (1 << shift) if code & _SIGN else 0
-        runs.append(number + (runs[-2] if len(runs) > 2 else 0))
-        number = shift = 0
-    return None if shift else runs

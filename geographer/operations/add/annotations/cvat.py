@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geographer.base.errors import UsageError
-from geographer.operations.add.annotations.coco import repeat_runs
-from geographer.operations.add.annotations.shapes import AnnotatedImage, Annotations, ShapeCollector
+from geographer.operations.add.annotations.mask_runs import repeat_runs
+from geographer.operations.add.annotations.shapes import AnnotatedImage, Annotations, EncodedMask, ShapeCollector
 from geographer.planning.exported_ids import FEATURE_ATTRIBUTE, HOLE_CLASS, read_exported_id
-from geographer.rasters.mask_outlines import trace_mask
 
 _WRITTEN_DECIMALS: Final = 2
 """CVAT writes coordinates with two decimals: what it did not change differs by half of the last one at most."""
@@ -52,8 +53,7 @@ def read_cvat(path: Path, content: bytes) -> Annotations:
             has_short_numbers = has_short_numbers and _has_short_numbers(shape)
     if has_short_numbers:
         result.tolerance += _ROUNDING
-    result.geometry = shapes.build_geometries(len(result))
-    result.problems = shapes.problems
+    shapes.set_shapes(result)
     result.set_properties(properties)
     return result
 
@@ -93,7 +93,7 @@ def _add_element(result: Annotations, shapes: ShapeCollector, image: int, name: 
     else:
         try:
             _READERS[shape.tag](shapes, row, shape)
-        except (KeyError, TypeError, ValueError, OverflowError, MemoryError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             shapes.problems[row] = f"its numbers are not those of a {shape.tag}"
     return {key: _parse_attribute(text) for key, text in attributes.items() if key and text}
 
@@ -134,14 +134,12 @@ def _add_box(shapes: ShapeCollector, row: int, shape: Element) -> None:
 def _add_mask(shapes: ShapeCollector, row: int, shape: Element) -> None:
     left, top, width, height = (int(float(shape.attrib[key])) for key in ("left", "top", "width", "height"))
     runs = [int(run) for run in shape.attrib["rle"].split(",")]
-    if min(runs) < 0 or sum(runs) != width * height:
-        shapes.problems[row] = "the runs of its mask are not as many pixels as its size"
-        return
-    mask = repeat_runs(runs).reshape(height, width)
-    if mask.any():
-        shapes.add_geometry(row, trace_mask(np.ascontiguousarray(mask), left, top))
-    else:
-        shapes.problems[row] = "its mask has no pixel"
+    shapes.add_mask(row, EncodedMask(width, height, partial(_decode_mask, runs), (left, top)))
+
+
+def _decode_mask(runs: list[int], width: int, height: int) -> NDArray[np.bool_]:
+    """Return the mask, shape (rows, columns), of runs along the rows; `ValueError` if they have another size."""
+    return repeat_runs(runs, width * height).reshape(height, width)
 
 
 _READERS: Final[Mapping[str, Callable[[ShapeCollector, int, Element], None]]] = {

@@ -49,6 +49,18 @@ def match_images(
     return shown
 
 
+def has_size_of(grid: Grid, width: float, height: float, *, is_relative: bool) -> bool:
+    """Return whether an image has the size of a raster; with `is_relative`, its aspect ratio, to a pixel.
+
+    With `is_relative`, a size of 1 x 1 fits all: the coordinates are fractions.
+    """
+    if (width, height) == (grid.width, grid.height):
+        return True
+    if not is_relative or width <= 0 or height <= 0:
+        return False
+    return (width, height) == (1, 1) or abs(width * grid.height - height * grid.width) <= grid.width
+
+
 def raise_missing(names: list[str], collection: str | None) -> None:
     """Raise the error for images without a raster."""
     place = f"collection '{collection}'" if collection else "the dataset"
@@ -122,11 +134,9 @@ def _reject_repeated(images: Sequence[AnnotatedImage], shown: Mapping[int, Shown
 def _require_size(image: AnnotatedImage, raster: ShownRaster, *, is_relative: bool) -> None:
     if image.width is None or image.height is None:
         return
-    width, height = raster.grid.width, raster.grid.height
-    is_unit = is_relative and (image.width, image.height) == (1, 1)
-    has_ratio = is_relative and image.width > 0 and abs(image.width * height / width - image.height) <= 1
-    if not is_unit and not has_ratio and (image.width, image.height) != (width, height):
+    if not has_size_of(raster.grid, image.width, image.height, is_relative=is_relative):
         raise UsageError(
             f"the image '{image.name}' has {image.width} x {image.height} pixels, and raster '{raster.raster_id}' "
-            f"{width} x {height}: they do not show the same. Name other rasters with --collection, or correct the file."
+            f"{raster.grid.width} x {raster.grid.height}: they do not show the same. Name other rasters with "
+            "--collection, or correct the file."
         )

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -12,9 +13,8 @@ from msgspec import UNSET, UnsetType
 
 from geographer.base.errors import UsageError
 from geographer.operations.add.annotations.brush_runs import decode_brush
-from geographer.operations.add.annotations.shapes import AnnotatedImage, Annotations, ShapeCollector
+from geographer.operations.add.annotations.shapes import AnnotatedImage, Annotations, EncodedMask, ShapeCollector
 from geographer.planning.exported_ids import HOLE_CLASS, SHOWN_DIGITS, read_exported_id
-from geographer.rasters.mask_outlines import trace_mask
 
 _TYPES: Final = ("rectanglelabels", "polygonlabels", "brushlabels", "keypointlabels")
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
@@ -74,14 +74,16 @@ def read_label_studio(path: Path, content: bytes) -> Annotations:
         image = len(result.images)
         result.images.append(AnnotatedImage(_find_image_name(path, name, task.data), *_find_size(regions)))
         properties += [_add_region(result, shapes, image, name, region) for region in regions]
-    result.geometry = shapes.build_geometries(len(result))
-    result.problems = shapes.problems
+    shapes.set_shapes(result)
     result.set_properties(properties)
     return result
 
 
 def parse_image_url(text: str) -> str:
-    """Return the path that the URL of an image has, without that of Label Studio's server and its local files."""
+    """Return the path that the URL of an image has, without that of Label Studio's server and its local files.
+
+    `ValueError` if it is no URL.
+    """
     parts = urlsplit(text)
     local = parse_qs(parts.query).get("d", [])
     path = local[0] if local else unquote(parts.path)
@@ -100,7 +102,10 @@ def _find_image_name(path: Path, task: str, data: Mapping[str, Any]) -> str:
     others = [value for value in data.values() if isinstance(value, str) and "/" in value]
     if not (names := named or others):
         raise UsageError(f"'{path}': the data of {task} name no image. Its key must be image, img, url or file.")
-    return parse_image_url(names[0])
+    try:
+        return parse_image_url(names[0])
+    except ValueError as error:
+        raise UsageError(f"'{path}': {task} has the image {names[0]!r}, no URL ({error}). Correct the file.") from error
 
 
 def _find_revision(data: Mapping[str, Any]) -> str | None:
@@ -131,6 +136,7 @@ def _add_region(result: Annotations, shapes: ShapeCollector, image: int, task: s
     elif (region.original_width or 0) < 1 or (region.original_height or 0) < 1:
         shapes.problems[row] = "it lacks original_width and original_height"
     else:
+        result.drawn_sizes[row] = (region.original_width or 0, region.original_height or 0)
         try:
             _add_shape(shapes, row, region)
         except (KeyError, TypeError, ValueError, IndexError, OverflowError):
@@ -157,11 +163,8 @@ def _add_shape(shapes: ShapeCollector, row: int, region: _Region) -> None:
     elif region.type == "keypointlabels":
         shapes.add_points(row, [float(value["x"]) * width / _PERCENT, float(value["y"]) * height / _PERCENT])
     elif region.type == "brushlabels":
-        mask = decode_brush(value["rle"], int(width), int(height))
-        if mask.any():
-            shapes.add_geometry(row, trace_mask(mask))
-        else:
-            shapes.problems[row] = "its mask has no pixel"
+        mask = partial(decode_brush, value["rle"])
+        shapes.add_mask(row, EncodedMask(region.original_width or 0, region.original_height or 0, mask))
     else:
         shapes.problems[row] = f"{region.type} are not read: use rectangles, polygons, brushes or keypoints"
 

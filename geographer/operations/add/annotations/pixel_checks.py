@@ -8,7 +8,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geographer.base.values import Grid
-from geographer.operations.add.annotations.images import ShownRaster
+from geographer.operations.add.annotations.images import ShownRaster, has_size_of
 from geographer.operations.add.annotations.shapes import Annotations, Floats, Geometries, join_parts
 
 _MARGIN: Final = 1.0
@@ -17,17 +17,33 @@ _AREA: Final = 2
 
 
 def scale_to_rasters(annotations: Annotations, shown: Mapping[int, ShownRaster]) -> None:
-    """Scale the shapes of images that show their rasters at another size."""
-    factors = np.ones((len(annotations.images), 2))
+    """Scale the shapes of images that show their rasters at another size.
+
+    A shape that was drawn on an image of another aspect ratio than its raster's gets a problem.
+    """
+    if not annotations.is_relative:
+        return
+    by_image = np.ones((len(annotations.images), 2))
     for index, raster in shown.items():
         image = annotations.images[index]
-        if annotations.is_relative and image.width and image.height:
-            factors[index] = raster.grid.width / image.width, raster.grid.height / image.height
+        if image.width and image.height:
+            by_image[index] = raster.grid.width / image.width, raster.grid.height / image.height
+    factors = by_image[np.asarray(annotations.image, np.int64)]
+    for row, (width, height) in annotations.drawn_sizes.items():
+        raster_shown = shown.get(annotations.image[row])
+        if raster_shown is None or row in annotations.problems:
+            continue
+        grid = raster_shown.grid
+        factors[row] = grid.width / width, grid.height / height
+        if not has_size_of(grid, width, height, is_relative=True):
+            annotations.problems[row] = (
+                f"it was drawn on an image of {width} x {height} pixels, and raster '{raster_shown.raster_id}' has "
+                f"{grid.width} x {grid.height}: they do not show the same"
+            )
     if (factors != 1).any():
         points, owner = shapely.get_coordinates(annotations.geometry, return_index=True)
-        rows = np.asarray(annotations.image, np.int64)[owner]
         with np.errstate(over="ignore"):
-            shapely.set_coordinates(annotations.geometry, points * factors[rows])
+            shapely.set_coordinates(annotations.geometry, points * factors[owner])
 
 
 def note_problems(annotations: Annotations, shown: Mapping[int, ShownRaster], *, repair: bool) -> None:

@@ -1,10 +1,10 @@
 """Plan an import of annotations: shapes become rows in the CRSs of rasters, which the planner of additions checks."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,6 +12,7 @@ import shapely
 
 from geographer.base.errors import ConflictError, NotFoundError, UsageError, quote_names, quote_objects
 from geographer.operations.add.annotations.edits import Edits, find_edits
+from geographer.operations.add.annotations.encoded_masks import draw_masks
 from geographer.operations.add.annotations.images import ShownRaster, match_images, raise_missing
 from geographer.operations.add.annotations.parts import join_shapes
 from geographer.operations.add.annotations.pixel_checks import note_problems, scale_to_rasters, transform_to_crs
@@ -42,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 _COLUMNS: Final = ("feature_id", "class", "geometry", "image")
 """The columns of the table of features; a property of such a name gets an underscore."""
+_CRS: Final = 3
+"""The index of the CRS in the result of stored_features.sql, after the geometry; user columns of any name follow."""
 _NUMBERS: Final = {"BIGINT", "DOUBLE"}
 _STORED: Final = Path(__file__).with_name("stored_features.sql")
 _ANNOTATED: Final = Path(__file__).with_name("annotated_features.sql")
@@ -59,8 +62,10 @@ class _PlannedRows:
     columns: dict[str, str] = field(default_factory=dict)
 
 
-def plan_annotations(revision: Revision, request: "AnnotationRequest", annotations: Annotations, sha256: str) -> Change:
-    """Plan the event that adds, changes or removes the features of annotations.
+def plan_annotations(
+    revision: Revision, request: "AnnotationRequest", annotations: Annotations, sha256: str, source: str
+) -> Change:
+    """Plan the event that adds, changes or removes the features of annotations, which were read from `source`.
 
     Raises:
         NotFoundError: An image has no raster, or a class is unknown.
@@ -71,6 +76,7 @@ def plan_annotations(revision: Revision, request: "AnnotationRequest", annotatio
     relative = annotations.is_relative
     shown = match_images(revision, annotations.images, request.collection, is_relative=relative)
     _note_missing_images(annotations, shown, request)
+    draw_masks(annotations, shown)
     scale_to_rasters(annotations, shown)
     note_problems(annotations, shown, repair=request.repair)
     edits = Edits(new=[*range(len(annotations))])
@@ -85,8 +91,8 @@ def plan_annotations(revision: Revision, request: "AnnotationRequest", annotatio
     planned = _plan_rows(revision, request, annotations, shown, edits, sorted(rows))
     _require_consent(request, planned)
     present = planned.ids | edits.unchanged | {str(value) for value in annotations.ids if value is not None}
-    removed = _find_removed(revision, request, annotations, shown, edits, present)
-    return _make_change(revision, request, planned, skipped, removed, sha256, shown, edits)
+    removed = _find_removed(revision, request, annotations, shown, edits, present, source)
+    return _make_change(revision, request, planned, skipped, removed, sha256, source, shown, edits)
 
 
 def _rename_classes(annotations: Annotations, request: "AnnotationRequest") -> None:
@@ -227,20 +233,20 @@ def _make_table(
     grids, ids = [shown[annotations.image[row]].grid for row in rows], [annotations.ids[row] for row in rows]
     geometries = transform_to_crs(annotations.geometry[[*rows]], grids)
     columns = {
-        "row": pa.array(range(len(rows)), pa.int64()),
+        "(row)": pa.array(range(len(rows)), pa.int64()),
         "feature_id": pa.array([None if value is None else str(value) for value in ids], pa.string()),
         "class": pa.array([annotations.classes[row] for row in rows], pa.string()),
         "geometry": pa.array(shapely.to_wkb(geometries), pa.binary()),
-        "crs": pa.array([grid.crs for grid in grids], pa.string()),
-        "keeps_geometry": pa.array([str(value) in edits.keeps_geometry for value in ids], pa.bool_()),
+        "(crs)": pa.array([grid.crs for grid in grids], pa.string()),
+        "(keeps geometry)": pa.array([str(value) in edits.keeps_geometry for value in ids], pa.bool_()),
     }
     table = _add_stored_columns(revision, pa.table(columns), _list_properties(annotations, shown, edits, rows))
-    crs_texts = table["crs"].to_pylist()
+    crs_texts = table.column(_CRS).to_pylist()
     extension = {"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": "{}"}
     geometry = pa.field("geometry", pa.binary(), metadata=extension)
-    table = table.set_column(table.column_names.index("feature_id"), "feature_id", _make_id_column(revision, ids))
-    table = table.set_column(table.column_names.index("geometry"), geometry, table["geometry"])
-    return table.drop_columns(["crs"]), crs_texts
+    table = table.set_column(0, "feature_id", _make_id_column(revision, ids))
+    table = table.set_column(_CRS - 1, geometry, table.column(_CRS - 1))
+    return table.remove_column(_CRS), crs_texts
 
 
 def _list_properties(
@@ -268,15 +274,15 @@ def _add_stored_columns(revision: Revision, features: "pa.Table", properties: "M
     with register_table(revision.connection, "annotated_feature", features):
         given = {row[0]: row[1] for row in revision.fetch_rows("DESCRIBE annotated_feature")}
         for name in properties:
-            value, other = quote_identifier(f"property {name}"), stored.pop(name.lower(), None)
+            value, other = f'"(annotated)".{quote_identifier(f"property {name}")}', stored.pop(name.lower(), None)
             if other is not None:
-                pair = (value, f"stored.{quote_identifier(other)}")
+                pair = (value, f'"(stored)".{quote_identifier(other)}')
                 types = {given[f"property {name}"], kinds[other]}
                 is_same = len(types) == 1 or types <= _NUMBERS
                 value = f"coalesce({', '.join(pair if is_same else [f'{text}::VARCHAR' for text in pair])})"
             selected.append(f"{value} AS {quote_identifier(name)}")
-        selected += [f"stored.{quote_identifier(name)} AS {quote_identifier(name)}" for name in stored.values()]
-        return revision.fetch_arrow(_STORED.read_text().replace("{columns}", ", ".join(["crs", *selected])))
+        selected += [f'"(stored)".{quote_identifier(name)} AS {quote_identifier(name)}' for name in stored.values()]
+        return revision.fetch_arrow(_STORED.read_text().replace("{columns}", "".join(f", {item}" for item in selected)))
 
 
 def _make_id_column(revision: Revision, ids: Sequence[str | int | None]) -> "pa.Array":
@@ -324,11 +330,13 @@ def _find_removed(
     shown: Mapping[int, ShownRaster],
     edits: Edits,
     present: Collection[str],
+    source: str,
 ) -> list[str]:
     """Return the ids of the features that the file lacks; without `sync`, warn of them and return none."""
     missing = edits.deleted
     if not annotations.edits_features:
-        missing = _list_annotated(revision, Path(request.path).name, [raster.raster_id for raster in shown.values()])
+        raster_ids = [raster.raster_id for raster in shown.values()]
+        missing = _list_annotated(revision, request, source, raster_ids, present)
     missing = [feature for feature in missing if feature not in present]
     if request.sync or not missing:
         return missing
@@ -342,12 +350,30 @@ def _find_removed(
     return []
 
 
-def _list_annotated(revision: Revision, name: str, raster_ids: list[str]) -> list[str]:
-    """Return the ids of the features on these rasters that imports from files of this name made."""
+def _list_annotated(
+    revision: Revision, request: "AnnotationRequest", source: str, raster_ids: list[str], present: Collection[str]
+) -> list[str]:
+    """Return the ids of the features on these rasters that imports from `source` made.
+
+    With `sync`, warn of those that imports of another file of the same name made: they are kept.
+    """
     if "image" not in revision.list_user_columns("feature"):
         return []
-    rows = revision.fetch_rows(_ANNOTATED.read_text(), {"rasters": raster_ids, "name": name})
-    return [feature_id for (feature_id,) in rows]
+    parameters = {"rasters": raster_ids, "source": source, "name": PurePosixPath(source).name}
+    sources: dict[str, set[str]] = defaultdict(set)
+    for origin, feature_id in revision.fetch_rows(_ANNOTATED.read_text(), parameters):
+        sources[feature_id].add(origin)
+    made = [feature for feature, origins in sources.items() if source in origins]
+    others = [feature for feature in sources if feature not in {*made, *present}]
+    if request.sync and others:
+        names = sorted({origin for feature in others for origin in sources[feature]})
+        logger.warning(
+            "--sync kept %s from %s: it removes only what came from '%s' (paths are relative to the dataset)",
+            quote_objects("feature", others),
+            quote_names(names),
+            source,
+        )
+    return made
 
 
 def _make_change(
@@ -357,6 +383,7 @@ def _make_change(
     skipped: NamedTexts,
     removed: list[str],
     sha256: str,
+    source: str,
     shown: Mapping[int, ShownRaster],
     edits: Edits,
 ) -> Change:
@@ -377,7 +404,7 @@ def _make_change(
     if skips:
         rows_by_table["skipped_input"] = pa.concat_tables(skips)
     event = AnnotationsImported(
-        source=str(Path(request.path)),
+        source=source,
         format=request.format_name,
         sha256=sha256,
         images=len(shown),

@@ -1,6 +1,7 @@
 """Requests that import annotations: COCO, YOLO, Label Studio and CVAT."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
@@ -35,6 +36,14 @@ def _read_class_map(value: Any) -> dict[str, str]:
     return names
 
 
+def _make_source(path: Path, root: Path) -> str:
+    """Return the path of a file relative to the dataset's folder, as POSIX text: the same from any current folder."""
+    try:
+        return Path(os.path.relpath(path.resolve(), root.resolve())).as_posix()
+    except ValueError:  # another drive of Windows
+        return path.resolve().as_posix()
+
+
 _PATH: Final = Parameter(
     "The file, or the folder of YOLO's label files.", "PATH", cli="argument", convert=str, schema=TEXT
 )
@@ -51,7 +60,7 @@ _CLASS_MAP: Final = Parameter(
 _AS_CLASS: Final = Parameter(
     "Give all features this class.", "NAME", "the classes of the file", convert=_require_class, schema=OPTIONAL_TEXT
 )
-_SYNC: Final = "Also remove what an earlier import of this file made on the same images, and the file lacks now."
+_SYNC: Final = "Also remove what earlier imports from this path made on the same images, and the file lacks now."
 _EDIT_SYNC: Final = "Also remove the features that were exported on these images and that the file lacks."
 _REPAIR: Final = Parameter("Repair polygons that cross or touch themselves, instead of refusing them.")
 _IDS: Final = Parameter("Take ids from the annotations, or make them from the geometry.")
@@ -91,15 +100,14 @@ class AnnotationRequest(_PathRequest, kw_only=True, frozen=True):
         """Read the file, whose bytes are `content`."""
         raise NotImplementedError
 
-    def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
+    def make_plan(self, revision: Revision, context: PlanContext, /) -> Change:
         """See `plan_annotations`."""
         from geographer.operations.add.annotations.plan import plan_annotations
 
         path = require_input_path(self.path)
         content = self.read_bytes(path)
-        return plan_annotations(
-            revision, self, self.read_annotations(path, content), hashlib.sha256(content).hexdigest()
-        )
+        sha256, source = hashlib.sha256(content).hexdigest(), _make_source(path, context.root)
+        return plan_annotations(revision, self, self.read_annotations(path, content), sha256, source)
 
     def read_bytes(self, path: Path) -> bytes:
         """Return what the event records the SHA-256 of: the bytes of the file."""

@@ -3,7 +3,7 @@
 Pixel coordinates are x = column, y = row, both 0 at the outer corner of the first pixel.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -26,6 +26,23 @@ class AnnotatedImage(NamedTuple):
     height: float | None = None
 
 
+class EncodedMask(NamedTuple):
+    """A mask that was not decoded yet.
+
+    Attributes:
+        width: Its columns.
+        height: Its rows.
+        decode: Returns the mask, shape (rows, columns), of a width and a height; `ValueError` with the reason if the
+            data are not those of a mask of this size.
+        place: The column and the row of the image that its first pixel is at; None: it covers the image.
+    """
+
+    width: int
+    height: int
+    decode: Callable[[int, int], NDArray[np.bool_]]
+    place: tuple[int, int] | None = None
+
+
 @dataclass(slots=True)
 class Annotations:
     """The annotations of a file; lists and arrays have one item for each annotation.
@@ -33,7 +50,9 @@ class Annotations:
     Attributes:
         images: The images that were annotated, also those without annotations.
         image: The index of its image.
-        geometry: The shape in pixel coordinates; None if there is a problem.
+        geometry: The shape in pixel coordinates; None if there is a problem, or a mask that was not decoded yet.
+        masks: The masks, by index; those of a file become geometries when the sizes of the rasters are known.
+        drawn_sizes: The width and height of the image that it was drawn on, by index; others: those of its image.
         classes: The name of its class.
         ids: The id of the feature; None: made from the content.
         names: What messages call it.
@@ -56,6 +75,8 @@ class Annotations:
     names: list[str] = field(default_factory=list)
     properties: dict[str, list[Any]] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
+    masks: dict[int, EncodedMask] = field(default_factory=dict)
+    drawn_sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
     is_hole: list[bool] = field(default_factory=list)
     drawn: dict[int, Geometries] = field(default_factory=dict)
     is_relative: bool = False
@@ -110,6 +131,7 @@ class ShapeCollector:
 
     def __init__(self) -> None:
         self.problems: dict[int, str] = {}
+        self.masks: dict[int, EncodedMask] = {}
         self._geometries: dict[int, Any] = {}
         self._box_rows: list[int] = []
         self._boxes: list[Sequence[float]] = []
@@ -146,12 +168,17 @@ class ShapeCollector:
             points = shapely.points(np.reshape(coordinates, (-1, 2)))
             self._geometries[row] = points[0] if len(points) == 1 else shapely.multipoints(points)
 
-    def add_geometry(self, row: int, geometry: Any) -> None:
-        """Add a shapely geometry."""
-        self._geometries[row] = geometry
+    def add_mask(self, row: int, mask: EncodedMask) -> None:
+        """Add a mask, whose outline is drawn when the size of its raster is known."""
+        self.masks[row] = mask
 
-    def build_geometries(self, count: int) -> Geometries:
-        """Return the geometries of `count` annotations, shape (count,); None for those with a problem."""
+    def set_shapes(self, annotations: "Annotations") -> None:
+        """Set the geometries, masks and problems of annotations to those that were collected."""
+        annotations.geometry = self._build_geometries(len(annotations))
+        annotations.masks = self.masks
+        annotations.problems = self.problems
+
+    def _build_geometries(self, count: int) -> Geometries:
         geometries = np.full(count, None, object)
         self._build_boxes(geometries)
         self._build_polygons(geometries)

@@ -1,13 +1,9 @@
--- stored_features.sql: annotated features with {columns}: those of the annotations, else those of the feature in the dataset
--- needs: annotated_feature, features, current_feature · makes: one result: feature_id, class, geometry, {columns}
-SELECT feature_id, class, geometry, {columns}
-FROM (
-    SELECT annotated_feature.* REPLACE (
-               if(keeps_geometry, ST_AsWKB(coalesce(version.native, version.geometry))::BLOB, annotated_feature.geometry) AS geometry,
-               if(keeps_geometry, version.crs, annotated_feature.crs) AS crs),
-           stored
-    FROM annotated_feature
-    LEFT JOIN features_unordered AS stored ON stored.feature_id::VARCHAR = annotated_feature.feature_id
-    LEFT JOIN current_feature AS version ON version.feature_id = annotated_feature.feature_id
-)
-ORDER BY row;
+-- stored_features.sql: annotated features with their CRS and {columns}: of the annotations, else of the feature in the dataset
+-- needs: annotated_feature, features, current_feature · makes: one result: feature_id, class, geometry, the CRS, {columns}
+SELECT "(annotated)".feature_id, "(annotated)".class,
+       if("(annotated)"."(keeps geometry)", ST_AsWKB(coalesce("(version)".native, "(version)".geometry))::BLOB, "(annotated)".geometry) AS geometry,
+       if("(annotated)"."(keeps geometry)", "(version)".crs, "(annotated)"."(crs)"){columns}
+FROM annotated_feature AS "(annotated)"
+LEFT JOIN features_unordered AS "(stored)" ON "(stored)".feature_id::VARCHAR = "(annotated)".feature_id
+LEFT JOIN current_feature AS "(version)" ON "(version)".feature_id = "(annotated)".feature_id
+ORDER BY "(annotated)"."(row)";

@@ -1,5 +1,6 @@
 """Read a YOLO folder: label files of boxes, corners of oriented boxes (OBB) and polygons, relative to the images."""
 
+import math
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -43,8 +44,7 @@ def read_yolo(folder: Path) -> Annotations:
             if line.strip():
                 name = f"{file.relative_to(folder).as_posix()}:{number}"
                 scores.append(_add_line(result, shapes, classes, image, name, line))
-    result.geometry = shapes.build_geometries(len(result))
-    result.problems = shapes.problems
+    shapes.set_shapes(result)
     result.set_properties(scores)
     return result
 
@@ -81,11 +81,22 @@ def _read_class_names(folder: Path) -> dict[int, str]:
             if names := _read_yaml_names(file):
                 return names
         else:
-            return dict(enumerate(line.strip() for line in _read_text(file).splitlines() if line.strip()))
+            return _read_listed_names(file)
     raise NotFoundError(
         f"'{folder}' has no names of the classes. Add data.yaml with 'names: [lake, pond]', or classes.txt with a name "
         "a line, in the order of the class numbers."
     )
+
+
+def _read_listed_names(file: Path) -> dict[int, str]:
+    """Return the class names of a text file, numbered by its lines; blank lines may be at its end only."""
+    names = [line.strip() for line in _read_text(file).rstrip().splitlines()]
+    if "" in names:
+        raise UsageError(
+            f"'{file}': line {names.index('') + 1} is blank, and the number of a class is that of its line. Write the "
+            "name there, or remove the line if the label files do not count it."
+        )
+    return dict(enumerate(names))
 
 
 def _read_yaml_names(file: Path) -> dict[int, str]:
@@ -121,6 +132,9 @@ def _add_line(
         shapes.problems[row] = f"its class {numbers[0]:g} has no name in the list of {len(classes)} classes"
         return {}
     score = numbers.pop() if len(numbers) > _BOX and len(numbers) % 2 == 0 else None
+    if score is not None and not math.isfinite(score):
+        shapes.problems[row] = "its score is not finite"
+        return {}
     if len(numbers) == _BOX:
         x, y, width, height = numbers[1:]
         shapes.add_box(row, (x - width / 2, y - height / 2, x + width / 2, y + height / 2))

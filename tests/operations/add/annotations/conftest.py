@@ -14,6 +14,7 @@ import shapely
 
 from geographer import Dataset
 from geographer.base.values import Grid, Transform
+from geographer.operations.add.annotations.encoded_masks import draw_masks
 from geographer.operations.add.annotations.images import ShownRaster
 from geographer.operations.add.annotations.pixel_checks import note_problems, scale_to_rasters
 from geographer.operations.add.annotations.shapes import Annotations
@@ -67,6 +68,7 @@ def find_problems(annotations: Annotations, *, repair: bool = False) -> dict[int
     crs, transform = GRIDS["north"]
     raster = ShownRaster("north", Grid(crs, Transform(*transform), WIDTH, HEIGHT))
     shown = dict.fromkeys(range(len(annotations.images)), raster)
+    draw_masks(annotations, shown)
     scale_to_rasters(annotations, shown)
     note_problems(annotations, shown, repair=repair)
     return annotations.problems

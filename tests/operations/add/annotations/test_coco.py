@@ -13,7 +13,8 @@ from pycocotools import mask as masks
 
 from geographer.base.errors import ConflictError, GeographerError, NotFoundError, UsageError
 from geographer.operations.add.annotations import plan
-from geographer.operations.add.annotations.coco import decode_runs, parse_runs, read_coco
+from geographer.operations.add.annotations.coco import read_coco
+from geographer.operations.add.annotations.mask_runs import decode_runs, parse_runs
 from tests.operations.add.annotations.conftest import (
     GRIDS,
     HEIGHT,
@@ -85,8 +86,7 @@ def test_compressed_runs_are_those_of_pycocotools():
         mask[:, :number] = number % 2
         expected, text = encode_runs(mask)
         assert parse_runs(text) == expected
-        decoded = decode_runs(mask.shape, text)
-        assert decoded is not None
+        decoded = decode_runs(text, *mask.shape[::-1])
         assert np.array_equal(decoded, mask.astype(bool))
     assert [parse_runs(text) for text in ("é", "o" * 99, "o", "\x1f")] == [None] * 4
 
@@ -109,6 +109,11 @@ def test_compressed_runs_are_those_of_pycocotools():
             "its mask has 64 x 80 pixels, other than its image",
         ),
         ({"segmentation": {"size": [64, 80], "counts": "06"}}, "the runs of its mask are not as many pixels"),
+        ({"segmentation": {"size": [64, 80], "counts": [2**70, 5]}}, "the runs of its mask are not as many pixels"),
+        ({"segmentation": {"size": [64, 80], "counts": [10**10]}}, "the runs of its mask are not as many pixels"),
+        ({"segmentation": {"size": [10**5, 10**5], "counts": [10**10]}}, "its mask has 100000 x 100000 pixels"),
+        ({"segmentation": {"size": [-64, -80], "counts": [64 * 80]}}, "its mask has no pixel"),
+        ({"id": 2**70, "bbox": BOX["bbox"]}, "its id is a number of more than 64 bits"),
     ],
 )
 def test_invalid_annotation_has_reason(annotation, reason, tmp_path):
@@ -234,6 +239,31 @@ def test_features_keep_columns_that_annotations_lack(rasters, tmp_path):
     rasters.import_coco(path, replace=True)
     (row,) = rasters.features().to_pylist()
     assert (row["class"], row["name"], row["depth"]) == ("pond", "a", 2.5)
+
+
+def test_columns_may_have_any_name(rasters, tmp_path):
+    """Columns that are called like those of queries keep their values, in the file and in the dataset."""
+    names = ["crs", "stored", "version", "keeps_geometry", "row", "annotated_feature", "(crs)", "(row)"]
+    path = write_coco(tmp_path / "coco.json", [BOX | {"attributes": dict.fromkeys(names, "x")}])
+    rasters.import_coco(path)
+    write_coco(path, [BOX | {"bbox": [1, 2, 10, 21], "attributes": dict.fromkeys(names[::2], "y")}])
+    rasters.import_coco(path, replace=True)
+    (row,) = rasters.features().to_pylist()
+    assert {name: row[name] for name in names} == {name: "yx"[number % 2] for number, name in enumerate(names)}
+
+
+def test_sync_removes_what_came_from_the_same_path(rasters, tmp_path, monkeypatch):
+    """A file of the same name in another folder is another one; another way to write its path is not."""
+    first, second = tmp_path / "a/instances.json", tmp_path / "b/instances.json"
+    for path in (first, second):
+        path.parent.mkdir()
+    rasters.import_coco(write_coco(first, [BOX]))
+    result = rasters.import_coco(write_coco(second, [BOX | {"id": 2}]), sync=True)
+    assert (result.summary["source"], result.summary["removed"]) == ("../b/instances.json", 0)
+    assert "kept feature '1' from '../a/instances.json'" in result.logged_warnings[0]
+    monkeypatch.chdir(first.parent)
+    result = rasters.import_coco(write_coco(first, [BOX | {"id": 3}]).name, sync=True)
+    assert [row["feature_id"] for row in rasters.features().to_pylist()] == [2, 3]
 
 
 def test_ids_from_content_make_import_repeatable(rasters, tmp_path):

@@ -72,6 +72,10 @@ def test_shapes_become_features(rasters, tmp_path):
         ('<mask label="a" left="0" top="0" width="2" height="2" rle="1,2"/>', "the runs of its mask"),
         ('<mask label="a" left="0" top="0" width="2" height="2" rle="4"/>', "its mask has no pixel"),
         ('<mask label="a" left="79" top="0" width="4" height="1" rle="0,4"/>', "it reaches out of its image"),
+        ('<mask label="a" left="0" top="0" width="100000" height="100000" rle="10000000000"/>', "it reaches out of"),
+        ('<mask label="a" left="-1e300" top="0" width="4" height="1" rle="0,4"/>', "it reaches out of its image"),
+        ('<mask label="a" left="0" top="0" width="-2" height="-2" rle="4"/>', "its mask has no pixel"),
+        ('<mask label="a" left="0" top="0" width="2" height="2" rle="10000000000"/>', "the runs of its mask"),
         ('<ellipse label="a" cx="1" cy="1" rx="1" ry="1"/>', "shapes of the kind ellipse are not read"),
     ],
 )

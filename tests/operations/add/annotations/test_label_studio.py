@@ -122,6 +122,27 @@ def test_images_of_other_sizes_are_scaled(rasters, tmp_path):
         rasters.import_label_studio(path)
 
 
+def test_each_region_has_its_size():
+    """Regions that were drawn on images of several sizes lie where they were drawn; other aspect ratios are refused."""
+    value = {"x": 25, "y": 50, "width": 50, "height": 25}
+    mask = np.zeros((HEIGHT * 2, WIDTH * 2), int)
+    mask[HEIGHT : HEIGHT * 3 // 2, WIDTH // 2 : WIDTH * 3 // 2] = 1
+    double = {"original_width": WIDTH * 2, "original_height": HEIGHT * 2}
+    annotations = read_tasks(
+        make_task(
+            make_region("rectanglelabels", value),
+            make_region("rectanglelabels", value, **double),
+            make_region("brushlabels", {"rle": encode_mask(mask)}, **double),
+            make_region("rectanglelabels", value, original_width=WIDTH * 2),
+        )
+    )
+    assert find_problems(annotations) == {
+        3: "it was drawn on an image of 160 x 64 pixels, and raster 'north' has 80 x 64: they do not show the same"
+    }
+    for shape in annotations.geometry[:3]:
+        assert shape.equals(shapely.box(WIDTH / 4, HEIGHT / 2, WIDTH * 3 / 4, HEIGHT * 3 / 4))
+
+
 @pytest.mark.parametrize(
     ("region", "reason"),
     [
@@ -131,6 +152,16 @@ def test_images_of_other_sizes_are_scaled(rasters, tmp_path):
         (make_region("polygonlabels", {"points": [[1, 1], [2, 2]]}), "its polygon has fewer than 3 points"),
         (make_region("polygonlabels", {"points": "ab"}), "its value is not that of polygonlabels"),
         (make_region("brushlabels", {"rle": [0, 0, 0, 1]}), "its value is not that of brushlabels"),
+        (make_region("brushlabels", {"rle": 10**10}), "its value is not that of brushlabels"),
+        (make_region("brushlabels", {"rle": [2**70]}), "its value is not that of brushlabels"),
+        (
+            make_region("brushlabels", {"rle": write_bits([(WIDTH * HEIGHT * 4, 32), (31, 5), (0, 99)])}),
+            "its value is not that of brushlabels",
+        ),
+        (
+            make_region("brushlabels", {"rle": []}, original_width=WIDTH * 10**3, original_height=HEIGHT * 10**3),
+            "its mask has 80000 x 64000 pixels, more than its raster",
+        ),
         (make_region("brushlabels", {"rle": encode_mask(np.zeros((HEIGHT, WIDTH), int))}), "its mask has no pixel"),
         (make_region("ellipselabels", {"x": 1, "y": 1}), "ellipselabels are not read"),
         (make_region("polygonlabels", {"polygonlabels": []}), "it has not exactly one label"),
@@ -152,6 +183,7 @@ def test_invalid_region_has_reason(region, reason):
         (b'[{"id": 1, "image": "x.png"}]', r"required field `data`.*not JSON-MIN"),
         (b'[{"id": 1, "data": {"image": "x.png"}}]', "task 1 has no annotations"),
         (b'[{"id": 1, "data": {"text": "x"}, "annotations": [{"result": []}]}]', "the data of task 1 name no image"),
+        (b'[{"id": 1, "data": {"image": "http://[x/a.tif"}, "annotations": [{"result": []}]}]', "task 1 has the image"),
         (b"\xff", "cannot read"),
     ],
 )

@@ -62,6 +62,7 @@ def test_lines_become_boxes_and_polygons(rasters, tmp_path):
         ("0 0.5 x 0.1 0.1", "it has something other than numbers"),
         ("0 0.5 nan 0.1 0.1", "its coordinates are not finite"),
         ("0 0.5 0.5 0 0.1", "its box has no area"),
+        ("0 0.5 0.5 0.1 0.1 nan", "its score is not finite"),
         ("0 0.5 0.5 1.1 0.1", "it reaches out of its image"),
         ("0 0.5 0.5 0.6 0.6 0.5 0.5", "its polygon crosses or touches itself|it has no area"),
     ],
@@ -108,3 +109,8 @@ def test_names_come_from_lists_of_lines(tmp_path):
     annotations = read_yolo(folder)
     assert annotations.classes == ["river"]
     assert [image.name for image in annotations.images] == ["train/a"]
+    (folder / "classes.txt").write_text("sea\nriver\n\n \n")
+    assert read_yolo(folder).classes == ["river"]
+    (folder / "classes.txt").write_text("sea\n\nriver\n")
+    with pytest.raises(UsageError, match="line 2 is blank"):
+        read_yolo(folder)
