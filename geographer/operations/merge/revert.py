@@ -18,7 +18,14 @@ _LASTING: Final = {
     "revision_tagged": "a tag does not move",
     "revisions_reviewed": "a review stays as it was given",
     "rasters_withdrawn": "withdrawn bytes are deleted",
+    "dataset_exported": "an export stays as it was written",
 }
+_SET_BACK: Final = {
+    "attributes_changed": "attributes set NAME=VALUE, or attributes remove NAME",
+    "context_classes_changed": "classes context NAME..., or classes context --remove NAME...",
+    "dataset_described": "describe; an empty text takes a text back",
+}
+"""The commands that set back what events of a kind say of the whole dataset, which no row has."""
 
 
 def plan_revert(revision: Revision, name: str | int) -> CombinedPlan:
@@ -44,8 +51,10 @@ def plan_revert(revision: Revision, name: str | int) -> CombinedPlan:
             "those first, or change the objects yourself."
         )
     combined.payload["tags"] = []
-    reverted = RevertedEvent(location.position, digest, kind)
-    return make_plan(revision, EventReverted(reverted=reverted, **combined.payload), combined, f"revert {name}")
+    event = EventReverted(reverted=RevertedEvent(location.position, digest, kind), **combined.payload)
+    if kind in _SET_BACK and event.is_empty and not combined.rows:
+        raise UsageError(f"cannot revert {name}: no object changed. Set the values back: geographer {_SET_BACK[kind]}.")
+    return make_plan(revision, event, combined, f"revert {name}")
 
 
 def _require_revertible(name: str | int, kind: str, *, is_ancestor: bool) -> None:

@@ -73,3 +73,18 @@ def test_revert_keeps_later_changes_or_refuses(base, tmp_path):
     dataset.revert_event("HEAD~3")
     rows = {row["feature_id"]: row for row in dataset.features().to_pylist()}
     assert rows["p1"]["depth"] == 5
+
+
+def test_revert_of_declarations_names_the_command(tmp_path):
+    """No row has them, so a comparison of revisions does not see them."""
+    dataset = Dataset.init(tmp_path / "dataset", classes=["pond"], scm=False)
+    dataset.set_attributes({"sensor": "S2"})
+    dataset.set_context_classes("pond")
+    dataset.describe(title="ponds")
+    for position, command in ((2, "attributes set"), (3, "classes context"), (4, "describe")):
+        with pytest.raises(UsageError, match=rf"cannot revert @{position}: .* geographer {command}"):
+            dataset.revert_event(position)
+    dataset.add_classes(["cloud"], context=True)
+    assert dataset.revert_event("HEAD").changed
+    assert [row["class"] for row in dataset.classes().to_pylist()] == ["pond"]
+    assert len(dataset.log()) == 6
