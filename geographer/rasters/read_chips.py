@@ -37,8 +37,8 @@ class ChipPixels(NamedTuple):
 
     Attributes:
         pixels: The bands, shape (bands, rows, columns), of the requested dtype.
-        valid: Whether nodata, alpha or a mask band marks each pixel as valid, shape (bands, rows, columns) or
-            (1, rows, columns); None: all pixels are valid, or it was not asked for.
+        valid: Whether nodata, alpha or a mask band marks each pixel as valid, and it is finite, shape (bands, rows,
+            columns) or (1, rows, columns); None: all pixels are valid, or it was not asked for.
         scales: The scale of each band, from the file: value = pixel * scale + offset.
         offsets: The offset of each band, from the file.
         transform: a, b, c, d, e, f of x = a·column + b·row + c, y = d·column + e·row + f.
@@ -97,8 +97,11 @@ class OpenChips:
                 valid = _find_data(pixels, read_nodata(raster) if raster.dtypes[0] in _WIDE_INTEGERS else raster.nodata)
             elif MaskFlags.all_valid not in mask_flags:
                 valid = raster.read_masks(numbers[0])[np.newaxis] != 0
+        converted = pixels.astype(dtype, copy=False)
+        if with_valid and np.dtype(raster.dtypes[0]).kind == "f":
+            valid = _exclude_infinite_pixels(converted, valid)
         return ChipPixels(
-            pixels.astype(dtype, copy=False),
+            converted,
             valid,
             [raster.scales[number - 1] for number in numbers],
             [raster.offsets[number - 1] for number in numbers],
@@ -190,6 +193,18 @@ def _find_data(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] 
     else:
         is_nodata = pixels == int(nodata)
     return ~is_nodata if is_nodata.any() else None
+
+
+def _exclude_infinite_pixels(pixels: NDArray[Any], valid: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """Return the valid pixels without those that are infinite or not a number."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        has_finite_sum = np.isfinite(pixels.sum())  # Much faster than a look at each pixel; it can overflow.
+    if has_finite_sum:
+        return valid
+    finite: NDArray[np.bool_] = np.isfinite(pixels)
+    if finite.all():
+        return valid
+    return finite if valid is None else finite & valid
 
 
 def describe_label_file(path: str) -> tuple[int, str]:

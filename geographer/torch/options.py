@@ -55,8 +55,8 @@ class ReadingOptions:
         scale: 'file' applies scale and offset of the file; a number multiplies all pixels; None: stored values.
         mean: The mean of each band, after scaling, which is subtracted.
         std: The standard deviation of each band, by which is divided.
-        fill: The value, after all scaling, of pixels that nodata, alpha or a mask band marks as invalid; None: as they
-            are stored.
+        fill: The value, after all scaling, of pixels that nodata, alpha or a mask band marks as invalid, or that are
+            infinite or not a number; None: as they are stored.
         valid: Whether a sample has `valid`: bool, the shape of `image`.
         class_label: Whether `label` is the class of the chip; None: if there are no labels.
         class_values: 'stored' values, or 'indices' from 0 without gaps: 0 is the background, if a sample has it.

@@ -319,6 +319,19 @@ def test_valid_pixels_of_any_type_equal_rasterio(tmp_path, dtype):
     np.testing.assert_array_equal(chip.pixels, array.astype(np.float32))
 
 
+@pytest.mark.parametrize("nodata", [None, 7, float("nan")])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_infinite_pixels_are_invalid(tmp_path, dtype, nodata):
+    array = np.arange(2 * 16 * 16).reshape(2, 16, 16).astype(dtype)
+    array[0, 1, 2], array[1, 3, 4], array[1, 5, 6] = np.inf, -np.inf, np.nan
+    path = write_scene(tmp_path / "a.tif", array, nodata=nodata)
+    chip = OpenChips(4).read_image(ChipPath(str(path), "a"), None, "float32")
+    np.testing.assert_array_equal(chip.valid, np.isfinite(array) & (array != nodata))
+    assert OpenChips(4).read_image(ChipPath(str(path), "a"), None, "float32", with_valid=False).valid is None
+    largest = write_scene(tmp_path / "b.tif", np.full((1, 16, 16), np.finfo("float32").max, "float32"))
+    assert OpenChips(4).read_image(ChipPath(str(largest), "b"), None, "float32").valid is None
+
+
 def test_mask_band_marks_invalid_pixels(tmp_path):
     path = tmp_path / "a.tif"
     mask = np.full((16, 16), 255, np.uint8)
