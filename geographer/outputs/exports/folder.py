@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, Self
 
 from geographer.base.atomic_files import temporary_sibling, translate_os_errors, write_atomic
 from geographer.base.errors import ConflictError, CorruptError
-from geographer.outputs.manifest import MANIFEST, compute_sha256, encode_manifest, read_manifest
+from geographer.outputs.manifest import MANIFEST, REVISION_FILE, compute_sha256, encode_manifest, read_manifest
 from geographer.storage.workspace.chip_files import ChipFile
 from geographer.storage.workspace.paths import SafeFolder, prepare_export_folder
 
@@ -68,7 +68,7 @@ class ExportFolder:
         self.written = self.unchanged = 0
         self._folder = SafeFolder(self.path)
         self._made_folders: set[Path] = set()
-        self._header = json.dumps(identity, sort_keys=True, ensure_ascii=False)
+        self._header = _encode_identity(identity)
         self._known = self._read_known_files(folder)
         with translate_os_errors(self.path):
             self._journal = (self.path / JOURNAL).open("a", encoding="utf-8")
@@ -244,10 +244,24 @@ class ExportFolder:
             earlier = read_manifest(self.path) if has_manifest else None
         if names and not journal and (earlier is None or earlier.invalid_lines):
             raise ConflictError(f"'{folder}' is not empty, and not an earlier export. Choose another folder for --to.")
-        known = dict.fromkeys(earlier.digests, "") if earlier else {}
+        known = earlier.digests if earlier else {}
+        if not self._has_same_identity(known.get(REVISION_FILE)):
+            known = dict.fromkeys(known, "")
         for header, files in journal:
             known |= files if header == self._header else dict.fromkeys(files, "")
         return known
+
+    def _has_same_identity(self, sha256: str | None) -> bool:
+        """Return whether the finished export that is there has the identity of this one, by its revision file."""
+        path = self.path / REVISION_FILE
+        if sha256 is None or not _has_sha256(path, sha256):
+            return False
+        try:
+            facts = json.loads(path.read_bytes())
+            identity = {"digest": facts["digest"], "software": facts["software"]} | facts["export"]
+        except (ValueError, KeyError, TypeError):
+            return False
+        return _encode_identity(identity) == self._header
 
     def _remove_temporary_files(self) -> None:
         """Remove what a killed run of an export was writing."""
@@ -274,6 +288,10 @@ class ExportFolder:
             elif runs and isinstance(entry, list) and len(entry) == 2:
                 runs[-1][1][str(entry[0])] = str(entry[1])
         return runs
+
+
+def _encode_identity(identity: Mapping[str, Any]) -> str:
+    return json.dumps(identity, sort_keys=True, ensure_ascii=False)
 
 
 def _is_inside(path: str) -> bool:

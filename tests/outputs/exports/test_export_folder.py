@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 
@@ -65,6 +66,39 @@ def test_other_export_replaces_an_interrupted_one(dataset_folder, tmp_path):
         "images/1": b"uno"
     }
     assert not (target / "old").exists()
+
+
+def test_finished_export_is_kept_only_by_the_same_export(dataset_folder, tmp_path):
+    target, identity = tmp_path / "export", {"digest": "d1", "software": {"geographer": "1"}, "format": "a"}
+
+    def export(identity, write):
+        facts = {key: identity[key] for key in ("digest", "software")} | {"export": {"format": identity["format"]}}
+        with ExportFolder(dataset_folder, target, identity) as folder:
+            folder.write_file("images/1", write)
+            folder.write_bytes("images/2", b"two")
+            folder.write_bytes("revision.json", json.dumps({"position": 3, **facts}).encode())
+            folder.finish_export()
+        return folder.written, folder.unchanged
+
+    assert export(identity, lambda file: file.write(b"one")) == (3, 0)
+    assert export(identity, fail) == (0, 3)
+    (target / "images/2").write_bytes(b"altered")
+    assert export(identity, fail) == (1, 2)
+    for changes in ({"digest": "d2"}, {"software": {"geographer": "2"}}, {"format": "b"}):
+        with pytest.raises(RuntimeError):
+            export(identity | changes, fail)
+    # An unfinished run of another export does not make the files of the finished one this one's.
+    (target / "images/1").write_bytes(b"altered")
+    with pytest.raises(RuntimeError):
+        export(identity, fail)
+    assert export(identity, lambda file: file.write(b"one"))[0] >= 1
+    for text in ("{}", "[]", '{"digest": 1, "software": 2, "export": []}', "broken"):
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        lines = [line for line in (target / "MANIFEST").read_text().splitlines() if "revision.json" not in line]
+        (target / "MANIFEST").write_text("\n".join([*lines, f"{digest}  revision.json", ""]))
+        (target / "revision.json").write_text(text)
+        with pytest.raises(RuntimeError):
+            export(identity, fail)
 
 
 def test_journal_that_a_crash_cut_off_is_read(dataset_folder, tmp_path):
