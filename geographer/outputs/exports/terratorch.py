@@ -25,6 +25,10 @@ _HEADER: Final = """\
 #   terratorch fit --config {name} --config model.yaml
 # For the model: {model}
 """
+_MISSING: Final = """\
+# The export has no subset {subset}, so {subset}_data_root is missing here, which TerraTorch needs: export the subset,
+# or name a folder. No other subset takes its place: a model must not be chosen on the data that test it.
+"""
 
 
 class BandFacts(NamedTuple):
@@ -35,14 +39,10 @@ class BandFacts(NamedTuple):
     deviations: Sequence[float]
 
 
-def choose_subsets(parts: Sequence[str]) -> dict[str, str] | None:
-    """Return the part for each of TerraTorch's train, val and test; None if there is none to train or to validate.
-
-    Without a part to validate or to test, the other one serves as both.
-    """
+def choose_subsets(parts: Sequence[str]) -> dict[str, str]:
+    """Return the part for those of TerraTorch's train, val and test that there are."""
     found = {subset: next((part for part in parts if part.lower() in names), None) for subset, names in _NAMES.items()}
-    train, val, test = found["train"], found["val"] or found["test"], found["test"] or found["val"]
-    return None if train is None or val is None or test is None else {"train": train, "val": val, "test": test}
+    return {subset: part for subset, part in found.items() if part is not None}
 
 
 def format_segmentation(export: Export, subsets: Mapping[str, str], bands: BandFacts, label: LabelInfo) -> str:
@@ -97,4 +97,5 @@ def _format_config(
     document = {"data": {"class_path": f"GenericNonGeo{task.capitalize()}DataModule", "init_args": arguments}}
     described = json.dumps(model, ensure_ascii=False)
     text: str = yaml.safe_dump(document, allow_unicode=True, sort_keys=False)
-    return _HEADER.format(name=name, model=described) + text
+    missing = [_MISSING.format(subset=subset) for subset in _NAMES if f"{subset}_data_root" not in own]
+    return "".join([_HEADER.format(name=name, model=described), *missing, text])

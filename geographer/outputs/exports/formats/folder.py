@@ -91,11 +91,11 @@ for sample in samples[samples.part == "train"].itertuples():
         write_index(export, IMAGE_PATH if self.task == "segmentation" else classified, express_label_paths(export))
 
     def _write_configs(self, export: Export) -> None:
-        """Write TerraTorch's configurations, if the samples have its subsets and one number of bands."""
+        """Write TerraTorch's configurations, if samples are to train on, and all have one number of bands."""
         subsets = choose_subsets(export.parts)
         masks = export.list_labels("mask")
         is_classification = self.task == "classification"
-        if subsets is None or export.revision.fetch_value(_SHAPES) != 1 or not (masks or is_classification):
+        if "train" not in subsets or export.revision.fetch_value(_SHAPES) != 1 or not (masks or is_classification):
             return
         train = export.compute_statistics().subsets[subsets["train"]]
         names = [band.name or f"band {number}" for number, band in enumerate(train.bands, 1)]

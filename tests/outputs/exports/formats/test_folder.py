@@ -80,6 +80,18 @@ def test_terratorch_configuration_has_exact_statistics(folder, chip_samples):
         ]
 
 
+@pytest.mark.parametrize("present", ["val", "test"])
+def test_terratorch_gets_no_subset_in_the_place_of_another(chips, tmp_path, present):
+    missing = {"val": "test", "test": "val"}[present]
+    chips.export_samples("folder", tmp_path / "export", subset=["train", present], labels="mask", record=False)
+    text = (tmp_path / "export/terratorch-mask.yaml").read_text()
+    arguments = yaml.safe_load(text)["data"]["init_args"]
+    assert {name for name in arguments if name.endswith("_data_root")} == {
+        f"{subset}{kind}_data_root" for subset in ("train", present) for kind in ("", "_label")
+    }
+    assert f"no subset {missing}, so {missing}_data_root is missing" in text
+
+
 def test_classification_needs_one_class_each(chips, tmp_path):
     with pytest.raises(UsageError, match=r"6 of 12 samples show several classes.*--task segmentation"):
         chips.export_samples("folder", tmp_path / "classes", task="classification", record=False)
