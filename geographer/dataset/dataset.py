@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from geographer.base.atomic_files import translate_os_errors
+from geographer.base.errors import ReadOnlyError
 from geographer.base.html import DisplayedDict, DisplayedList
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.dataset.branching import BranchingDataset
@@ -372,8 +373,14 @@ class Dataset(BranchingDataset):
             UsageError: there is no such format or option, the format cannot hold the samples, or a package is missing.
             ConflictError: the folder has other content, or the workspace shows an older revision.
             CorruptError: a file has other bytes than those recorded.
+            ReadOnlyError: the dataset may not be written, and the export is to be recorded.
         """
         if record:
+            if not self._unit_of_work.database.is_writable:
+                raise ReadOnlyError(
+                    f"'{self.root}' is read-only, so the export cannot be recorded. Pass --no-record (in Python: "
+                    "record=False), or copy the dataset to a folder that you may change."
+                )
             self._unit_of_work.prepare_head(None)
         result = super().export_samples(format, to, **arguments)
         if record:
