@@ -48,12 +48,13 @@ if TYPE_CHECKING:
 
 _FOLDER: Final = Path(__file__).parent
 _COUNT_OMITTED: Final = (
-    "SELECT count(*) FROM renamed_label JOIN (SELECT raster_id, status FROM incoming_raster) USING (raster_id) "
+    "SELECT source_label, count(*) FROM renamed_label "
+    "JOIN (SELECT raster_id, status FROM incoming_raster) USING (raster_id) "
     "ANTI JOIN incoming_label USING (label, raster_id) LEFT JOIN current_label AS ours USING (label, raster_id) "
     "WHERE status <> 'removed' AND NOT (status IN ('equal', 'kept') AND ours.label IS NOT NULL) "
-    "AND NOT list_contains($removed_recipes::VARCHAR[], label)"
+    "AND NOT list_contains($removed_recipes::VARCHAR[], label) GROUP BY source_label ORDER BY source_label"
 )
-"""Counts the source labels that are not imported, without those of removed objects, and those that exist here."""
+"""Counts by name the source labels that are not imported, without those of removed objects and those that exist here."""
 _MAX_BYTE: Final = 255
 
 
@@ -125,11 +126,11 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
         if request.collection is not None and not has_rasters:
             tables["split_change"] = _select_splits(revision, names["new_recipes"])
         files, used_roots = _list_files(revision), _list_used_roots(revision)
-        n_omitted_labels = revision.fetch_value(_COUNT_OMITTED, removed_recipes)
+        omitted_labels: dict[str, int] = dict(revision.fetch_rows(_COUNT_OMITTED, removed_recipes))
         counts = _count_statuses(revision)
         splits = {*tables["split_change"]["split"].to_pylist()} if "split_change" in tables else set()
         n_omitted_splits = source.splits - len(splits)
-        warnings = _list_warnings(source, class_values, n_omitted_labels, counts["orphan"], n_omitted_splits)
+        warnings = _list_warnings(source, class_values, omitted_labels, counts["orphan"], n_omitted_splits)
         if differing_context:
             differing = quote_objects("context class", differing_context)
             warnings.append(f"only one of the datasets has the {differing}: see geographer classes context")
@@ -151,7 +152,7 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
         kept_as_ours=counts["kept"] + counts["removed"] + (0 if is_theirs else contested),
         replaced_by_theirs=counts["changed"] + (contested if is_theirs else 0),
         left_out_chips=counts["orphan"],
-        left_out_labels=n_omitted_labels,
+        left_out_labels=sum(omitted_labels.values()),
         left_out_splits=n_omitted_splits,
         warnings=warnings,
     )
@@ -300,10 +301,16 @@ def _count_statuses(revision: Revision) -> Counter[str]:
 
 
 def _list_warnings(
-    source: SourceDataset, class_values: dict[str, int], n_labels: int, n_chips: int, n_splits: int
+    source: SourceDataset, class_values: dict[str, int], n_by_label: Mapping[str, int], n_chips: int, n_splits: int
 ) -> list[str]:
     warnings = []
-    if n_labels:
+    nearby = sorted(n_by_label.keys() & source.nearby_labels)
+    if n_nearby := sum(n_by_label[name] for name in nearby):
+        warnings.append(
+            f"labels not imported: {n_nearby:,} ({quote_objects('label', nearby, 'has|have')} a --width, which may draw "
+            "lines and points beside a raster, and those are not imported). Make them with: geographer update"
+        )
+    if n_labels := sum(n_by_label.values()) - n_nearby:
         reason = "class values differ"
         if source.classes.items() <= class_values.items():
             reason = "they are outdated there, show features of this dataset, or would differ here"

@@ -62,7 +62,8 @@ class SourceDataset:
         recipes: The recipes as recorded.
         tables: The views of source_rows.sql, which renamed_rows.sql reads, and `source_object_order` as in
             `UpToDateLabels`.
-        label_settings: `UpToDateLabels.settings`; of one collection, without labels that may draw what is beside it.
+        label_settings: `UpToDateLabels.settings`; of one collection, without `nearby_labels`.
+        nearby_labels: Labels of one collection that may draw what is beside its rasters.
         splits: The number of splits.
         columns: User columns with types.
         history: The imported revision and the head of the log, for the event's payload.
@@ -76,6 +77,7 @@ class SourceDataset:
     recipes: list[RecipeRecord]
     tables: dict[str, pa.Table]
     label_settings: dict[str, LabelSettings]
+    nearby_labels: frozenset[str]
     splits: int
     columns: ObjectColumns
     history: SourceHistory
@@ -115,14 +117,14 @@ def read_source_dataset(
         tables = {view: revision.fetch_arrow(f"FROM {view}") for view in _VIEWS}
         base_content = _read_base(base, ours, revision, collection) if base else BaseContent()
     head = read_head(revision.connection)
+    nearby = frozenset[str]() if collection is None else _list_nearby_labels(revision)
     return SourceDataset(
         root=root,
         classes=read_class_values(revision),
         recipes=_list_recipes(revision, collection),
         tables={**tables, "source_object_order": up_to_date.object_order},
-        label_settings=up_to_date.settings
-        if collection is None
-        else _omit_nearby_labels(revision, up_to_date.settings),
+        label_settings={name: value for name, value in up_to_date.settings.items() if name not in nearby},
+        nearby_labels=nearby,
         splits=revision.fetch_value("SELECT count(DISTINCT split) FROM source_split"),
         columns=ObjectColumns(revision.list_user_columns("feature"), revision.list_user_columns("raster")),
         history=SourceHistory(
@@ -155,12 +157,12 @@ def _list_recipes(revision: Revision, collection: str | None) -> list[RecipeReco
     ]
 
 
-def _omit_nearby_labels(revision: Revision, settings: dict[str, LabelSettings]) -> dict[str, LabelSettings]:
-    """Return the settings without those of labels whose width may draw lines and points that no raster shows."""
+def _list_nearby_labels(revision: Revision) -> frozenset[str]:
+    """Return the labels whose width may draw lines and points that no raster shows."""
     if not revision.fetch_rows("SELECT 1 FROM current_feature WHERE ST_Dimension(geometry) < 2 LIMIT 1"):
-        return settings
-    wide = {record.name for record in list_recipe_records(revision) if record.parameters.get("width") is not None}
-    return {name: value for name, value in settings.items() if name not in wide}
+        return frozenset()
+    records = list_recipe_records(revision)
+    return frozenset(record.name for record in records if record.parameters.get("width") is not None)
 
 
 def _read_base(base: MergeBase, ours: Revision, theirs: Revision, collection: str | None) -> BaseContent:
