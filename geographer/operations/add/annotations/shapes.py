@@ -16,6 +16,7 @@ Geometries = NDArray[np.object_]
 Floats = NDArray[np.float64]
 
 _MIN_POINTS: Final = 3
+_FLOAT_LIMIT: Final = 2**1023
 
 
 class AnnotatedImage(NamedTuple):
@@ -114,7 +115,7 @@ def unify_types(values: list[Any]) -> list[Any]:
         or (kinds <= {int} and all(v is None or -(2**63) <= v < 2**63 for v in values))
     ):
         return values
-    if kinds <= {int, float}:
+    if kinds <= {int, float} and all(value is None or abs(value) < _FLOAT_LIMIT for value in values):
         return [None if value is None else float(value) for value in values]
     return [None if value is None else make_text(value) for value in values]
 

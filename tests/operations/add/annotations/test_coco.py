@@ -243,12 +243,14 @@ def test_features_keep_columns_that_annotations_lack(rasters, tmp_path):
 
 def test_columns_may_have_any_name(rasters, tmp_path):
     """Columns that are called like those of queries keep their values, in the file and in the dataset."""
+    long = BOX | {"id": 2, "attributes": {"number": 10**400}}
     names = ["crs", "stored", "version", "keeps_geometry", "row", "annotated_feature", "(crs)", "(row)"]
-    path = write_coco(tmp_path / "coco.json", [BOX | {"attributes": dict.fromkeys(names, "x")}])
+    path = write_coco(tmp_path / "coco.json", [BOX | {"attributes": dict.fromkeys(names, "x") | {"number": 0.5}}, long])
     rasters.import_coco(path)
     write_coco(path, [BOX | {"bbox": [1, 2, 10, 21], "attributes": dict.fromkeys(names[::2], "y")}])
     rasters.import_coco(path, replace=True)
-    (row,) = rasters.features().to_pylist()
+    row, other = sorted(rasters.features().to_pylist(), key=lambda row: row["feature_id"])
+    assert (row["number"], other["number"]) == ("0.5", str(10**400))
     assert {name: row[name] for name in names} == {name: "yx"[number % 2] for number, name in enumerate(names)}
 
 
