@@ -1,8 +1,10 @@
 -- incoming_labels.sql: labels of the source dataset's recipes $labels that are valid here: no other feature lies in a label's
 --   box, features have the same order where it matters, and ids are unchanged where the label contains them
--- needs: renamed_label, renamed_object_order, incoming_feature, incoming_raster, current_feature, current_label,
---   feature_order, variable prefix, $labels, $has_other_features ·
--- makes: one result: change, label, raster_id, path, size, md5, sha256, pixel_digest, source_path
+--   (a label that exists here is not among them, except for one of $files, which users added: it is merged three-way; is_contested says
+--   that both datasets changed it)
+-- needs: renamed_label, renamed_object_order, incoming_feature, incoming_raster, current_feature, current_label, base_label,
+--   feature_order, variable prefix, $labels, $files, $has_other_features ·
+-- makes: one result: change, label, raster_id, path, size, md5, sha256, pixel_digest, source_path, is_contested
 WITH candidate AS (
     SELECT * FROM renamed_label
     -- A label without a box depends on no feature: it was added as a file.
@@ -27,10 +29,14 @@ WITH candidate AS (
 ), reordered_label AS (
     SELECT DISTINCT label, raster_id FROM object_order WHERE order_index <> merged_order_index
 )
-SELECT 'added' AS change, label, raster_id, path, size, md5, sha256, pixel_digest, source_path
+SELECT if(our_path IS NULL, 'added', 'changed') AS change, label, raster_id, coalesce(our_path, path) AS path, size, md5, sha256,
+       pixel_digest, source_path, our_path IS NOT NULL AND our_digest IS DISTINCT FROM base_digest AS is_contested
 FROM candidate
 SEMI JOIN (FROM incoming_raster WHERE status = 'equal' OR is_imported) USING (raster_id)
 ANTI JOIN label_with_other_feature USING (label, raster_id)
 ANTI JOIN reordered_label USING (label, raster_id)
-ANTI JOIN current_label USING (label, raster_id)
+LEFT JOIN (SELECT label, raster_id, path AS our_path, pixel_digest AS our_digest FROM current_label) AS ours USING (label, raster_id)
+LEFT JOIN (SELECT label, raster_id, pixel_digest AS base_digest FROM base_label) AS base USING (label, raster_id)
+WHERE our_path IS NULL OR (list_contains($files::VARCHAR[], source_label) AND pixel_digest <> our_digest
+                            AND pixel_digest IS DISTINCT FROM base_digest)
 ORDER BY label, raster_id;

@@ -18,6 +18,9 @@ Subject = Literal["feature", "raster"]
 
 SUBJECTS: Final[tuple[Subject, ...]] = ("feature", "raster")
 _FOLDER: Final = Path(__file__).parent
+_NO_BASE_LABELS: Final = (
+    "CREATE OR REPLACE TEMP TABLE base_label (label VARCHAR, raster_id VARCHAR, pixel_digest VARCHAR)"
+)
 _CONFLICTS: Final = {
     "incoming_{0} WHERE status = 'different'": ("differs|differ", "between the datasets"),
     "incoming_{0} WHERE status = 'disputed'": ("was|were", "removed here, and changed in the other dataset"),
@@ -78,7 +81,7 @@ def _stage_renamed_rows(
 
 
 def _stage_base(revision: Revision, source: SourceDataset) -> None:
-    """Make the temp tables `base_feature` and `base_raster`: ids and digests at the last common revision.
+    """Make the temp tables `base_feature`, `base_raster` and `base_label`: ids and digests at the last common revision.
 
     `source_id` and `source_digest` are those of the source dataset; the others are those that the objects get here.
     """
@@ -93,6 +96,17 @@ def _stage_base(revision: Revision, source: SourceDataset) -> None:
                 f"FROM state.{subject} WHERE valid_from <= $position AND valid_to > $position"
             )
         revision.connection.execute(f"CREATE OR REPLACE TEMP TABLE base_{subject} AS {rows}", parameters)
+    _stage_base_labels(revision, source)
+
+
+def _stage_base_labels(revision: Revision, source: SourceDataset) -> None:
+    """Make the temp table `base_label`: digests of labels at the last common revision, by names here."""
+    revision.connection.execute(_NO_BASE_LABELS)
+    if source.base.labels is None:
+        return
+    names = "rename_name(label), rename_raster(raster_id)" if source.base.tables else "label, raster_id"
+    with register_table(revision.connection, "source_base_label", source.base.labels) as relation:
+        revision.connection.execute(f"INSERT INTO base_label SELECT {names}, pixel_digest FROM {relation}")  # noqa: S608
 
 
 def _classify_rows(revision: Revision, subject: Subject, request: "ImportDataset") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import UNSET
 
 from geographer.base.atomic_files import check_file
@@ -111,7 +112,7 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
         _require_classes(revision, class_values)
         _reject_path_conflicts(revision, root)
         kept_settings = [name for name in settings if request.rename_name(name) not in recipes.removed_here]
-        labels = _select_labels(revision, kept_settings)
+        labels = _select_labels(revision, kept_settings, added_labels, request)
         staged.enter_context(register_table(revision.connection, "incoming_label", labels))
         departed_classes = _list_departed_classes(revision, source, existing_classes)
         removal_rows = _make_removal_rows(revision, names["new_recipes"])
@@ -254,14 +255,28 @@ def _select_imported_rows(revision: Revision, subject: Subject) -> pa.Table:
     )
 
 
-def _select_labels(revision: Revision, recipes: list[str]) -> pa.Table:
-    """Return the labels of source `recipes` that are valid here.
+def _select_labels(
+    revision: Revision, recipes: list[str], added_labels: list[str], request: "ImportDataset"
+) -> pa.Table:
+    """Return the labels of source `recipes` that are valid here; of `added_labels`, also those that changed there.
 
-    If a differing source feature is not imported, these are only those that depend on no feature.
+    If a differing source feature is not imported, these are only those that depend on no feature. Raise `ConflictError`
+    if both datasets changed an added label, and `on_equal_id` does not say whose to keep.
     """
     query = "SELECT count(*) > 0 FROM incoming_feature WHERE status <> 'equal' AND NOT is_imported"
-    values = {"labels": recipes, "has_other_features": revision.fetch_value(query)}
-    return revision.fetch_arrow((_FOLDER / "incoming_labels.sql").read_text(), values)
+    values = {"labels": recipes, "files": added_labels, "has_other_features": revision.fetch_value(query)}
+    labels = revision.fetch_arrow((_FOLDER / "incoming_labels.sql").read_text(), values)
+    contested = labels.filter(labels["is_contested"])
+    if request.on_equal_id is None and len(contested):
+        name = contested["label"][0].as_py()
+        rasters = quote_objects("raster", contested.filter(pc.equal(contested["label"], name))["raster_id"].to_pylist())
+        raise ConflictError(
+            f"label '{name}' of {rasters} was added as a file, and differs between the datasets. Pass --on-equal-id "
+            f"ours or theirs, or --rename {name}=NEW to import it under another name."
+        )
+    if request.on_equal_id != "theirs":
+        labels = labels.filter(pc.invert(labels["is_contested"]))
+    return labels.drop_columns("is_contested")
 
 
 def _select_label_objects(revision: Revision) -> pa.Table:

@@ -33,6 +33,7 @@ _VIEWS: Final = (
     "source_input",
     "source_split",
 )
+_BASE_LABELS: Final = "SELECT label, raster_id, pixel_digest FROM current_label"
 _LABELS_OF_COLLECTION: Final = "SELECT DISTINCT label FROM current_label SEMI JOIN wanted_raster USING (raster_id)"
 
 
@@ -44,12 +45,14 @@ class BaseContent(NamedTuple):
         recipes: The recipes as recorded, by name.
         position: The revision in this dataset's log; 0: it is one of the source dataset.
         tables: The views `source_feature` and `source_raster` of source_rows.sql; empty if this dataset has them.
+        labels: The pixel digests of labels: `label`, `raster_id` and `pixel_digest`; None without a common revision.
     """
 
     classes: Mapping[str, int] = {}
     recipes: Mapping[str, RecipeRecord] = {}
     position: int = 0
     tables: Mapping[str, pa.Table] = {}
+    labels: pa.Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +176,9 @@ def _read_base(base: MergeBase, ours: Revision, theirs: Revision, collection: st
             {record.name: record for record in _list_recipes(revision, collection)},
         )
         if base.is_ours:
-            return BaseContent(classes, recipes, base.position)
-        return BaseContent(classes, recipes, tables={view: revision.fetch_arrow(f"FROM {view}") for view in _VIEWS[:2]})
+            return BaseContent(classes, recipes, base.position, labels=revision.fetch_arrow(_BASE_LABELS))
+        tables = {view: revision.fetch_arrow(f"FROM {view}") for view in _VIEWS[:2]}
+        return BaseContent(classes, recipes, tables=tables, labels=revision.fetch_arrow(_BASE_LABELS))
 
 
 @contextmanager

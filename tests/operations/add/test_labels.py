@@ -290,6 +290,28 @@ def test_import_and_merge_take_labels_along(dataset: Dataset, masks: Path, tmp_p
     assert [text[:25] for text in result.summary["warnings"]] == ["label 'mask' of raster 'a'"[:25]]
 
 
+def test_import_merges_changed_labels(dataset: Dataset, masks: Path, tmp_path: Path) -> None:
+    add(dataset, masks, suffix="_mask", ignore=3)
+    dataset.set_context_classes(["quarry"])
+    other = Dataset.init(tmp_path / "other", classes=["lake", "quarry"], scm=False)
+    assert other.import_dataset(dataset.root).summary["labels"] == 2
+    b = write_mask(tmp_path / "other-b" / "b.tif", make_mask(6), scene=1)
+    add(other, b, ignore=3, replace=True)
+    write_mask(masks / "a_mask.tif", make_mask(7))
+    add(dataset, masks, suffix="_mask", ignore=3, replace=True)
+    assert other.import_dataset(dataset.root).summary["labels"] == 1
+    assert np.array_equal(read_label(other, "a"), make_mask(7))
+    assert np.array_equal(read_label(other, "b"), make_mask(6))
+    write_mask(b, make_mask(8), scene=1)
+    add(dataset, b, ignore=3, replace=True)
+    with pytest.raises(ConflictError, match=r"label 'mask' of raster 'b' .* differs"):
+        other.import_dataset(dataset.root)
+    assert other.import_dataset(dataset.root, on_equal_id="ours").summary["labels"] == 0
+    assert other.add_classes(["reed"]).changed
+    assert other.classes()["value"].to_pylist() == [1, 2, 4]
+    assert other.verify() == []
+
+
 def test_import_warns_of_other_class_values(dataset: Dataset, masks: Path, tmp_path: Path) -> None:
     add(dataset, masks, suffix="_mask")
     other = Dataset.init(tmp_path / "other", classes=["sea"], scm=False)
