@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import UNSET
 
-from geographer.base.errors import UsageError, quote_names
+from geographer.base.errors import ConflictError, UsageError, quote_names, quote_objects
 from geographer.base.parameters import Parameter
 from geographer.base.values import Grid, Transform, validate_name
 from geographer.operations.add.catalogue import AddCatalogue
@@ -111,6 +111,7 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
             columns, properties_sql = source.list_user_columns(revision.connection, {"raster_id"})
             query = f"SELECT raster_name, raster_id, {properties_sql}, on_disk FROM {source.relation}"  # noqa: S608
             listed = revision.fetch_rows(f"{query} ORDER BY ALL")
+            _reject_existing(revision, directory, "raster", [raster_id for _, raster_id, *_ in listed])
             paths = [directory.raster_file(name) for name, _, _, on_disk in listed if on_disk]
             addition = AddRasters(paths, collection=self.collection, mode=self.mode, on_error=self.on_error)
             properties = {raster_id: text for _, raster_id, text, _ in listed}
@@ -144,6 +145,19 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
         with make_staging_folder(context.root) as scratch:
             change = replace(change, event=_count_edges(event, change, directory, scratch))
         return GeographerImportChange(change, labels)
+
+
+def _reject_existing(
+    revision: Revision, directory: GeographerDirectory, subject: Literal["feature", "raster"], ids: Collection[str]
+) -> None:
+    """Raise `ConflictError` if the dataset has some of the objects: an import adds all of a directory."""
+    known = {id for (id,) in revision.fetch_rows(f"SELECT {subject}_id FROM current_{subject}")}  # noqa: S608
+    if existing := [id for id in ids if id in known]:
+        raise ConflictError(
+            f"{quote_objects(subject, existing, 'is|are')} in the dataset already. If '{directory.path}' was imported "
+            "before, there is nothing to do; take what is new there with geographer add features and geographer add "
+            "rasters. Else import it into a new dataset: geographer init."
+        )
 
 
 def _list_context_classes(
@@ -195,6 +209,9 @@ def _plan_features(
             require_empty(revision, layer, "vector_name")
             nothing: dict[str, Any] = {"columns": {}, "features": 0, "skipped": 0, "classes": []}
             return FeaturesAdded(source=layer.name, crs=layer.crs, ids=CONTENT_IDS, **nothing), {}
+        if request.on_error == "fail":
+            ids = revision.fetch_rows(f"SELECT vector_name::VARCHAR FROM {layer.relation} ORDER BY ALL")  # noqa: S608
+            _reject_existing(revision, directory, "feature", [id for (id,) in ids])
         columns = {name: kind for name, kind in layer.columns.items() if name != directory.count_column}
         source, class_column = _find_class_column(replace(layer, columns=columns), directory, request)
         only_class = directory.classes[0] if class_column is None and len(directory.classes) == 1 else None

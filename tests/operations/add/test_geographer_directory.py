@@ -358,8 +358,10 @@ def test_invalid_directory_changes_nothing(dataset, directory, damage, error, me
 def test_second_import_is_rejected(dataset, directory):
     dataset.import_geographer(directory, idempotency_key="k")
     assert not dataset.import_geographer(directory, idempotency_key="k").changed
-    with pytest.raises(ConflictError, match="is in the dataset already"):
-        dataset.import_geographer(directory)
+    for on_error, subject in (("fail", "feature"), ("skip", "raster")):
+        message = f"{subject}s? .* (is|are) in the dataset already.*nothing to do.*new dataset"
+        with pytest.raises(ConflictError, match=message):
+            dataset.import_geographer(directory, on_error=on_error)
     with pytest.raises(NotFoundError, match=r"is not a data directory of GeoGrapher 1.0"):
         dataset.import_geographer(directory / "rasters")
 
