@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from geographer.planning.context_replay import ClassEvent, replay_events
 from geographer.planning.declarations import read_declarations
-from geographer.storage.events.payload import list_payload_classes
+from geographer.storage.events.payload import list_payload_classes, parse_payload
+from geographer.storage.log.ancestry import Ancestry, read_ancestry
 
 if TYPE_CHECKING:
     import duckdb
 
     from geographer.storage.queries.revision import Revision
 
-_RENAMED: Final = (
-    "SELECT position, old_name, name FROM state.renaming WHERE subject = 'class' AND position <= $position "
-    "ORDER BY position"
-)
+_CLASS_ROWS: Final = Path(__file__).with_name("class_rows.sql")
 
 
 class ContextClasses(NamedTuple):
@@ -29,29 +29,36 @@ class ContextClasses(NamedTuple):
 def read_context_classes(connection: duckdb.DuckDBPyConnection, position: int) -> ContextClasses:
     """Return the context classes at a position, under the names that they have there.
 
-    Later events replace earlier ones, class by class; those of merged branches count, in the order of generation.
+    Later events replace earlier ones, class by class; those of merged branches count, in the order of generation. The
+    flag of a class follows its name, and ends with the class.
     """
     kinds = sorted({payload_class.kind for payload_class in list_payload_classes() if payload_class.declares_context})
-    is_context: dict[str, bool] = {}
-    changed_at: dict[str, int] = {}
-    declarations = read_declarations(connection, kinds, position)
-    if not declarations:
+    if not read_declarations(connection, kinds, position):
         return ContextClasses(frozenset(), {})
-    renamings = connection.execute(_RENAMED, {"position": position}).fetchall()
-    steps: list[tuple[int, int, Any]] = [(at, 0, (old_name, name)) for at, old_name, name in renamings]
-    steps += [(item.position, 1, item.payload) for item in declarations]
-    for at, _, step in sorted(steps, key=lambda item: item[:2]):
-        if isinstance(step, tuple):
-            old_name, name = step
-            if old_name in is_context:
-                is_context[name], changed_at[name] = is_context.pop(old_name), changed_at.pop(old_name)
-            continue
-        for key, value in (("context_classes", True), ("learned_classes", False)):
-            for name in step.get(key, ()):
-                if is_context.get(name, False) != value:
-                    changed_at[name] = at
-                is_context[name] = value
-    return ContextClasses(frozenset(name for name, value in is_context.items() if value), changed_at)
+    ancestry: list[Ancestry] = []
+
+    def is_ancestor(digest: str, of: str) -> bool:
+        if not ancestry:
+            ancestry.append(read_ancestry(connection))
+        return ancestry[0].is_ancestor(digest, of)
+
+    replay = replay_events(_read_class_events(connection, kinds, position), is_ancestor)
+    return ContextClasses(frozenset(name for name, value in replay.flags.items() if value), replay.changed_at)
+
+
+def _read_class_events(
+    connection: duckdb.DuckDBPyConnection, context_kinds: Sequence[str], position: int
+) -> Iterator[ClassEvent]:
+    """Yield the events that declare classes as context, remove them, or give them other names."""
+    moving = [payload_class.kind for payload_class in list_payload_classes() if payload_class.moves_classes]
+    kinds = {*context_kinds, *moving}
+    rows: dict[str, dict[str, set[str]]] = {}
+    for digest, kind, change, name in connection.execute(_CLASS_ROWS.read_text(), {"kinds": moving}).fetchall():
+        rows.setdefault(digest, {}).setdefault(change, set()).add(name)
+        kinds.add(kind)
+    for item in read_declarations(connection, sorted(kinds), position):
+        changes = (frozenset(rows.get(item.digest, {}).get(change, ())) for change in ("added", "removed", "changed"))
+        yield ClassEvent(item, parse_payload(item.kind, item.version, item.payload), *changes)
 
 
 def stage_context_classes(revision: Revision) -> frozenset[str]:

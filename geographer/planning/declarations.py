@@ -11,16 +11,22 @@ if TYPE_CHECKING:
     import duckdb
 
 _EVENTS: Final = (
-    "SELECT digest, payload::VARCHAR, generation FROM log.event WHERE list_contains($kinds::VARCHAR[], kind)"
+    "SELECT digest, generation, kind, version, len(parents) > 1, payload::VARCHAR FROM log.event "
+    "WHERE list_contains($kinds::VARCHAR[], kind)"
 )
 _POSITIONS: Final = f"SELECT digest, position FROM {CHAIN_EVENT} WHERE list_contains($kinds::VARCHAR[], kind)"  # noqa: S608
 
 
 class Declaration(NamedTuple):
-    """A payload, and the position in the chain of its event, or of the merge that has it."""
+    """A payload and its event; the position in the chain is that of the event, or of the merge that has it."""
 
     position: int
     payload: dict[str, Any]
+    digest: str
+    generation: int
+    kind: str
+    version: int
+    is_merge: bool
 
 
 def read_declarations(
@@ -37,6 +43,10 @@ def read_declarations(
     positions = dict(connection.execute(_POSITIONS, parameters).fetchall())
     if not positions.keys() >= {digest for digest, *_ in rows}:
         positions |= locate_merged_events(connection)
-    ordered = sorted(rows, key=lambda row: (row[2], row[0]))
-    found = [Declaration(positions[digest], json.loads(text)) for digest, text, _ in ordered if digest in positions]
+    ordered = sorted(rows, key=lambda row: (row[1], row[0]))
+    found = [
+        Declaration(positions[digest], json.loads(text), digest, *event)
+        for digest, *event, text in ordered
+        if digest in positions
+    ]
     return [item for item in found if up_to is None or item.position <= up_to]

@@ -1,5 +1,6 @@
 """The events that change the classes of features."""
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from geographer.planning.class_values import ClassNames
@@ -14,6 +15,7 @@ class ClassesRemapped(ColumnsEvent, kw_only=True, frozen=True):
     kind: ClassVar[str] = "classes_remapped"
     subject: ClassVar[str] = "feature"
     tables: ClassVar[tuple[str, ...]] = ("class_change", "feature_change", *REMOVAL_TABLES)
+    moves_classes: ClassVar[bool] = True
 
     columns: dict[str, Literal["DOUBLE", "VARCHAR"] | None]
     classes: Annotated[ClassNames, Listed("class")]
@@ -23,6 +25,11 @@ class ClassesRemapped(ColumnsEvent, kw_only=True, frozen=True):
     labels: Annotated[Count, Counted("label")]
     splits: Annotated[Count, Counted("split assignment")]
     warnings: list[str]
+
+    def iter_class_targets(self) -> Iterator[tuple[str, str | None]]:
+        """See `EventPayload.iter_class_targets`."""
+        mapping = self.request.get("classes") if self.request else None
+        yield from mapping.items() if isinstance(mapping, dict) else ()
 
 
 class ClassesHardened(EventPayload, kw_only=True, frozen=True):

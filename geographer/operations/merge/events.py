@@ -170,8 +170,14 @@ class EventReverted(CombinedEvent, kw_only=True, frozen=True):
 
     kind: ClassVar[str] = "event_reverted"
     is_optional: ClassVar[bool] = True
+    moves_classes: ClassVar[bool] = True
 
     reverted: RevertedEvent
+
+    @property
+    def reverted_digest(self) -> str:
+        """See `EventPayload.reverted_digest`."""
+        return self.reverted.digest
 
     def iter_phrases(self) -> Iterator[str]:
         """See `EventPayload.iter_phrases`."""

@@ -89,6 +89,7 @@ class ClassRenamed(ColumnsEvent, kw_only=True, frozen=True):
     renames: ClassVar[bool] = True
     subject: ClassVar[str] = "feature"
     tables: ClassVar[tuple[str, ...]] = ("class_change", "feature_change", "label_object_change")
+    moves_classes: ClassVar[bool] = True
 
     old_name: ClassName
     new_name: ClassName
@@ -105,3 +106,7 @@ class ClassRenamed(ColumnsEvent, kw_only=True, frozen=True):
     def iter_renamings(self) -> Iterator[Renaming]:
         """See `EventPayload.iter_renamings`."""
         yield Renaming("class", self.old_name, self.new_name)
+
+    def iter_class_targets(self) -> Iterator[tuple[str, str | None]]:
+        """See `EventPayload.iter_class_targets`."""
+        yield self.old_name, self.new_name

@@ -113,6 +113,7 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         ends_unnamed_rows: Whether unreadable rows without an id, which no row of the event can name, end with it.
         signs_tags: Whether it may have signatures of tags; see `iter_signed_tags`.
         declares_context: Whether it may say which classes are context, in `context_classes` and `learned_classes`.
+        moves_classes: Whether it may give classes other names or undo that; see `iter_class_targets`.
         is_replayable: Whether its files can be made again from what the log says; see `load_request`.
     """
 
@@ -133,6 +134,7 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     ends_unnamed_rows: ClassVar[bool] = False
     signs_tags: ClassVar[bool] = False
     declares_context: ClassVar[bool] = False
+    moves_classes: ClassVar[bool] = False
     is_replayable: ClassVar[bool] = False
 
     request: dict[str, Any] | UnsetType = UNSET
@@ -191,6 +193,15 @@ class EventPayload(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     def iter_renamings(self) -> Iterator[Renaming]:
         """Yield what the event renames; its rows say nothing else of the objects that have the name."""
         yield from ()
+
+    def iter_class_targets(self) -> Iterator[tuple[str, str | None]]:
+        """Yield classes that the event names, combines or drops, with the classes that they become."""
+        yield from ()
+
+    @property
+    def reverted_digest(self) -> str | None:
+        """The digest of the event that the event undoes."""
+        return None
 
     def find_recipe_order(self, name: str, /) -> tuple[int, str, int] | None:
         """Return the place of a recipe from another branch: generation and digest of its first event, place there."""

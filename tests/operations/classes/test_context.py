@@ -122,6 +122,72 @@ def test_names_and_branches_keep_context(dataset: Dataset) -> None:
     np.testing.assert_array_equal(read_mask(dataset), draw_mask("pond"))
 
 
+def test_merges_from_either_side_agree(tmp_path: Path) -> None:
+    """The later change counts, and follows a class that got another name beside it."""
+    dataset = Dataset.init(tmp_path / "a", classes=["pond", "cloud", "reed", "fog"], scm=False)
+    dataset.set_context_classes(["pond", "fog"])
+    dataset.create_branch("survey")
+    for step in range(3):
+        dataset.set_attributes({"step": step})
+    dataset.set_context_classes("pond", remove=True)
+    dataset.set_context_classes("pond")
+    dataset.set_context_classes("cloud")
+    dataset.remap_classes({"fog": None})
+    dataset.switch_branch("survey")
+    dataset.set_context_classes("pond", remove=True)
+    dataset.rename_class("cloud", "haze")
+    dataset.set_context_classes("reed")
+    other = Dataset.open(shutil.copytree(dataset.root, tmp_path / "b", symlinks=True))
+    dataset.merge_branch("main")
+    other.switch_branch("main")
+    other.merge_branch("survey")
+    for merged in (dataset, other):
+        assert set(list_context(merged)) == {"pond", "haze", "reed"}
+        merged.add_classes(["cloud", "fog"])
+        assert set(list_context(merged)) == {"pond", "haze", "reed"}
+        merged.set_context_classes(["cloud"])
+        merged.set_context_classes(["haze"], remove=True)
+        assert set(list_context(merged)) == {"pond", "cloud", "reed"}
+
+
+def test_context_ends_with_class(tmp_path: Path) -> None:
+    dataset = Dataset.init(tmp_path / "dataset", classes=["pond"], context_classes=["cloud", "fog"], scm=False)
+    dataset.remap_classes({"cloud": None})
+    assert list_context(dataset) == ["fog"]
+    dataset.add_classes(["cloud"])
+    assert list_context(dataset) == ["fog"]
+    dataset.revert_event("HEAD")
+    dataset.revert_event("@3")
+    assert set(list_context(dataset)) == {"cloud", "fog"}
+    assert list_context(dataset, 3) == ["fog"]
+
+
+def test_remaps_that_rename_keep_context(tmp_path: Path) -> None:
+    dataset = Dataset.init(tmp_path / "dataset", classes=["pond", "reed"], context_classes=["cloud", "fog"], scm=False)
+    dataset.remap_classes({"cloud": "clouds"})
+    assert set(list_context(dataset)) == {"clouds", "fog"}
+    dataset.remap_classes({"clouds": "haze", "fog": "haze"})
+    assert list_context(dataset) == ["haze"]
+    dataset.remap_classes({"haze": "pond", "pond": "haze"})
+    assert list_context(dataset) == ["pond"]
+    dataset.remap_classes({"pond": "water", "reed": "water"})
+    assert list_context(dataset) == []
+    for position, context in ((6, ["pond"]), (5, ["haze"]), (4, ["clouds", "fog"]), (3, ["cloud", "fog"])):
+        dataset.revert_event(f"@{position}")
+        assert sorted(list_context(dataset)) == context
+
+
+def test_reverted_renaming_takes_context_back(dataset: Dataset) -> None:
+    dataset.rename_class("cloud", "haze")
+    for name in ("cloud", "haze", "cloud"):
+        dataset.revert_event("HEAD")
+        assert list_context(dataset) == [name]
+    dataset.add_classes(["haze"])
+    assert list_context(dataset) == ["cloud"]
+    dataset.update()
+    np.testing.assert_array_equal(read_mask(dataset), draw_mask("pond", "road"))
+
+
 def test_extracted_dataset_keeps_context(dataset: Dataset, tmp_path: Path) -> None:
     extracted = dataset.extract_collection("source", tmp_path / "extracted", scm=False)
     assert list_context(extracted) == ["cloud"]
