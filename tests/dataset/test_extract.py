@@ -161,5 +161,5 @@ def test_extract_command(source: Dataset, tmp_path: Path) -> None:
     result = CliRunner().invoke(geographer_command, arguments)
     assert result.exit_code == 0
     assert "3 features, 2 rasters, 0 labels in" in result.stdout
-    assert "Warning: labels not imported: 2" in result.stderr
+    assert "Warning: labels not imported: 2 (label 'bounds' has a --width, which may draw lines" in result.stderr
     assert CliRunner().invoke(geographer_command, arguments[:-3]).exit_code == 2

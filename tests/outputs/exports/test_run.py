@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -15,12 +17,18 @@ from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
 from geographer.outputs.exports.formats import FORMATS, find_exporter
 from tests.cli.runner import run_command
+from tests.read_only import make_read_only, obey_file_modes
 from tests.sample_history import read_contents
 
 
 @pytest.fixture(scope="module")
 def dataset(sample_history, tmp_path_factory):
     return Dataset.open(shutil.copytree(sample_history.at_v1, tmp_path_factory.mktemp("export") / "dataset"))
+
+
+def run_process(root, *arguments):
+    command = [sys.executable, "-m", "geographer", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=obey_file_modes)
 
 
 def test_export_is_recorded_once(sample_history, tmp_path):
@@ -43,6 +51,15 @@ def test_export_is_recorded_once(sample_history, tmp_path):
     assert not dataset.verify()
     dataset.export_samples("npy", tmp_path / "last", channels="last", record=False)
     assert len(dataset.log()) == before + 1
+
+
+def test_read_only_dataset_is_exported_without_an_event(dataset, tmp_path):
+    export = ["export", "npy", "--to", str(tmp_path / "npy")]
+    with make_read_only(dataset.root):
+        failed = run_process(dataset.root, *export)
+        assert "is read-only, so the export cannot be recorded. Pass --no-record" in failed.stderr
+        assert not (tmp_path / "npy").exists()
+        assert run_process(dataset.root, *export, "--no-record").returncode == 0
 
 
 def test_export_has_arrays_tables_and_card(dataset, tmp_path):
