@@ -1,7 +1,8 @@
 """Merged classes: distinct values, and a class for each feature."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -26,20 +27,22 @@ class MergedClasses(NamedTuple):
     """The classes after the merge that events after the common ones changed, and those that got another value.
 
     `places` has the creating events of those whose row in the merge event, or whose first side, says another one.
+    `values` are those of all classes.
     """
 
     rows: list[MergedRow]
     renumbered: list[str]
     places: dict[str, ClassPlace]
+    values: dict[str, int]
 
 
 def merge_classes(
-    revision: Revision, common: int, contested: Sequence[MergedRow], used: Sequence[str]
+    revision: Revision, common: int, contested: Sequence[MergedRow], used: Sequence[str], ignored: Collection[int]
 ) -> MergedClasses:
     """Return the merged classes: each that a feature has (`used`) stays, and all have distinct values.
 
     Of two classes with one value, that of the later event, in the order of generation and digest, gets the next value
-    above all that are used.
+    above all that are used. So does a new class with one of the values `ignored`, of pixels to ignore in labels.
     """
     common_values = dict(revision.fetch_rows(_COMMON, {"common": common}))
     values: dict[str, dict[str, int]] = defaultdict(dict)
@@ -55,29 +58,31 @@ def merge_classes(
             final[name] = own[name] if name in own else values[name][side]
     by_side = _read_places(revision, common, values)
     created = {name: min(places.values(), default=_OLDEST) for name, places in by_side.items()}
-    renumbered = make_distinct(final, created, [*common_values.values(), *_iter_all(values)])
+    reserved = {*ignored}.difference(common_values.values())
+    renumbered = make_distinct(final, created, [*common_values.values(), *_iter_all(values)], reserved)
     rows = []
     for name, side in sorted(chosen.items()):
         is_own = name in own or name in renumbered
         rows.append(MergedRow(name, "merged", {"value": final[name]}) if is_own else MergedRow(name, side))
     rows += [MergedRow(name, "merged", {"value": final[name]}) for name in renumbered if name not in chosen]
     places = {name: created[name] for name in chosen if name in final and by_side[name].get(FIRST) != created.get(name)}
-    return MergedClasses(rows, renumbered, places)
+    return MergedClasses(rows, renumbered, places, final)
 
 
 def _iter_all(values: Mapping[str, Mapping[str, int]]) -> list[int]:
     return [value for by_side in values.values() for value in by_side.values()]
 
 
-def make_distinct(final: dict[str, int], created: Mapping[str, ClassPlace], used: Sequence[int]) -> list[str]:
-    """Give classes whose value another one has the next free value; return their names."""
-    free = max([*final.values(), *used], default=0) + 1
-    taken: set[int] = set()
+def make_distinct(
+    final: dict[str, int], created: Mapping[str, ClassPlace], used: Sequence[int], reserved: Collection[int] = ()
+) -> list[str]:
+    """Give classes whose value another one has, or that is `reserved`, the next free value; return their names."""
+    free = (value for value in count(max([*final.values(), *used], default=0) + 1) if value not in reserved)
+    taken: set[int] = {*reserved}
     renumbered = []
     for name in sorted(final, key=lambda name: (created.get(name, _OLDEST), name)):
         if final[name] in taken:
-            final[name] = free
-            free += 1
+            final[name] = next(free)
             renumbered.append(name)
         taken.add(final[name])
     return sorted(renumbered)

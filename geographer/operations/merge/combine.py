@@ -14,8 +14,10 @@ from geographer.operations.merge.events import DroppedColumns, MergedTag
 from geographer.operations.merge.facts import RecipeState, SideFacts, read_side_facts, stage_removals
 from geographer.operations.merge.label_files import (
     find_label_collections,
+    list_ignored_values,
     list_unfit_sides,
     require_no_lost_labels,
+    require_no_renumbered_masks,
 )
 from geographer.operations.merge.orders import make_order_rows
 from geographer.operations.merge.recipes import NONE, CombinedRecipes, merge_recipes
@@ -47,7 +49,8 @@ _COUNTED: Final = {"classes": "class", "features": "feature", "rasters": "raster
 class Combined:
     """The result: values of the payload by name, the rows by row table, conflicts, and classes with other values.
 
-    `has_assignments` says that assignments to parts were compared.
+    `class_values` are the values of all classes, if a side changed one. `has_assignments` says that assignments to
+    parts were compared.
     """
 
     payload: dict[str, Any] = field(default_factory=dict)
@@ -55,6 +58,7 @@ class Combined:
     conflicts: list[Conflict] = field(default_factory=list)
     renumbered: list[str] = field(default_factory=list)
     class_places: dict[str, ClassPlace] = field(default_factory=dict)
+    class_values: dict[str, int] = field(default_factory=dict)
     has_assignments: bool = False
 
 
@@ -63,7 +67,7 @@ def combine_sides(revision: Revision, sides: MergeSides, take: Take) -> Combined
 
     Raises:
         ConflictError: a name would be both a collection of added rasters and a recipe of chips, or labels that were
-            added as files would be lost.
+            added as files would be lost or show another class.
     """
     combined = Combined()
     facts = read_side_facts(revision, sides)
@@ -72,9 +76,10 @@ def combine_sides(revision: Revision, sides: MergeSides, take: Take) -> Combined
     decisions = Decisions(revision, sides)
     decisions.stage_rules(recipes.rules, sorted(removed))
     changed = decisions.find_changed_tables()
-    _combine_features(revision, sides, decisions, take, combined, changed)
+    ignored = list_ignored_values([facts[FIRST], facts[SECOND]])
+    _combine_features(revision, sides, decisions, take, combined, changed, ignored)
     _combine_rasters(revision, sides, decisions, take, combined)
-    contested = _combine_labels(decisions, recipes, changed, facts, sides)
+    contested = _combine_labels(decisions, recipes, changed, facts, sides, combined.class_values)
     combined.has_assignments = _combine_assignments(decisions, recipes, changed)
     combined.rows |= decisions.stage_net_rows()
     _combine_recipes(recipes, combined)
@@ -103,6 +108,7 @@ def _combine_features(
     take: Take,
     combined: Combined,
     changed: Collection[str],
+    ignored: Collection[int],
 ) -> None:
     conflicts: list[Conflict] = []
     used: list[str] = []
@@ -116,10 +122,11 @@ def _combine_features(
         return
     decisions.decide_declared("class_change")
     class_rows, class_conflicts = merge_contested(revision, sides, "class_change", take)
-    merged = merge_classes(revision, sides.common, class_rows, used)
+    merged = merge_classes(revision, sides.common, class_rows, used, ignored)
     decisions.apply_merged("class_change", merged.rows)
     combined.conflicts[:0] = class_conflicts
     combined.renumbered, combined.class_places = merged.renumbered, merged.places
+    combined.class_values = merged.values
 
 
 def _combine_rasters(
@@ -140,13 +147,16 @@ def _combine_labels(
     changed: Collection[str],
     facts: Mapping[str, SideFacts],
     sides: MergeSides,
+    class_values: Mapping[str, int],
 ) -> list[tuple[str, str]]:
     """Decide on labels, if there may be any to decide on; return added labels that both sides changed."""
     is_affected = NONE in recipes.rules.values() or decisions.has_absent_rasters()
     if not (is_affected or {"label_change", "label_object_change"} & set(changed)):
         return []
-    contested = decisions.decide_labels(find_label_collections(facts.values()))
+    collections = find_label_collections(facts.values())
+    contested = decisions.decide_labels(collections)
     require_no_lost_labels(decisions.find_lost_labels(list_unfit_sides(facts, recipes)), facts, sides)
+    require_no_renumbered_masks(decisions.find_renumbered_masks(class_values, collections), sides)
     return contested
 
 

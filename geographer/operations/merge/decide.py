@@ -151,6 +151,20 @@ class Decisions:
         lost = self._revision.fetch_rows((_FOLDER / "lost_labels.sql").read_text(), values)
         return [(label, side, raster_id) for label, side, raster_id in lost]
 
+    def find_renumbered_masks(
+        self, values: Mapping[str, int], collections: Mapping[str, str]
+    ) -> list[tuple[str, int, int, str, str, str]]:
+        """Return masks of files, by label in `collections`, that were added with other `values` of these classes.
+
+        Each has the class, its value, its new one, the label, the side and the raster id.
+        """
+        if not (values and collections):
+            return []
+        names = {"classes": [*values], "values": [*values.values()]}
+        names |= {"labels": [*collections], "collections": [*collections.values()]}
+        found = self._revision.fetch_rows((_FOLDER / "renumbered_masks.sql").read_text(), names)
+        return [(*row,) for row in found]
+
     def _stage_side_rows(self, table: str) -> None:
         self._run_template("side_rows.sql", table)
 

@@ -36,6 +36,34 @@ def list_unfit_sides(facts: Mapping[str, SideFacts], recipes: CombinedRecipes) -
     return sorted(found)
 
 
+def list_ignored_values(sides: Iterable[SideFacts]) -> set[int]:
+    """Return the values of pixels to ignore in labels of the sides."""
+    texts = {
+        state.parameters.get("ignore", "null")
+        for side in sides
+        for state in side.recipes.values()
+        if state.kind.startswith("label ")
+    }
+    return {int(text) for text in texts if text.isdecimal()}
+
+
+def require_no_renumbered_masks(found: Sequence[tuple[str, int, int, str, str, str]], sides: MergeSides) -> None:
+    """Raise `ConflictError` if there are masks of files with a class that gets another value: they would show another.
+
+    Each has the class, its value, its new one, the label, the side and the raster id.
+    """
+    if not found:
+        return
+    name, value, new_value, label, side, _ = found[0]
+    place = "here" if side == sides.ours else "there"
+    rasters = quote_objects("raster", sorted({row[5] for row in found if row[:5] == found[0][:5]}))
+    raise ConflictError(
+        f"class '{name}' would get the value {new_value} in place of {value}, but label '{label}' of {rasters} was "
+        f"added as a file {place}, with the value {value}. Remove the label on that side (geographer remove "
+        f"labels {label}), merge, and add its files again with: geographer add labels --values {value}={name}"
+    )
+
+
 def require_no_lost_labels(
     lost: Sequence[tuple[str, str, str]], facts: Mapping[str, SideFacts], sides: MergeSides
 ) -> None:

@@ -73,3 +73,30 @@ def test_revert_keeps_labels_of_later_events(dataset: Dataset, tmp_path: Path) -
     dataset.revert_event(dataset.log()[-1].position)
     dataset.revert_event(first)
     assert list_labels(dataset) == []
+
+
+def test_masks_keep_their_classes(dataset: Dataset, tmp_path: Path) -> None:
+    add_mask(dataset, tmp_path, "a")
+    dataset.create_branch("side")
+    dataset.add_classes(["reed"])
+    dataset.switch_branch("side")
+    dataset.add_classes(["sea"])
+    assert dataset.merge_branch("main", dry_run=True).summary["renumbered"]  # The mask is older than both classes.
+    add_mask(dataset, tmp_path, "b")
+    dataset.switch_branch("main")
+    other = write_mask(tmp_path / "other" / "a.tif", make_mask(5))
+    dataset.add_labels(other, label="mask", collection="source", replace=True)
+    with pytest.raises(
+        ConflictError, match=r"class '(reed|sea)' would get the value 4 in place of 3, but label 'mask'"
+    ):
+        dataset.merge_branch("side")
+
+
+def test_new_classes_leave_ignored_values(dataset: Dataset, tmp_path: Path) -> None:
+    dataset.create_branch("side")
+    dataset.add_classes(["reed"])
+    dataset.switch_branch("side")
+    add_mask(dataset, tmp_path, "a", ignore=3)
+    dataset.merge_branch("main")
+    assert dataset.classes()["value"].to_pylist() == [1, 2, 4]
+    assert dataset.verify() == []
