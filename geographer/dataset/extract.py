@@ -54,6 +54,6 @@ def extract_collection(
             dataset.run(SetAttributes(attributes, message=message, author=author))
     except BaseException:
         with suppress(OSError):
-            before.restore()
+            before.restore_folder()
         raise
     return dataset

@@ -19,12 +19,12 @@ class ClassEvent(NamedTuple):
     changed: frozenset[str] = frozenset()
 
     @property
-    def digest(self) -> str:
+    def event_digest(self) -> str:
         """The digest of the event."""
         return self.declaration.digest
 
     @property
-    def order(self) -> tuple[int, str]:
+    def event_order(self) -> tuple[int, str]:
         """The place of the event in an order that both sides of a merge have."""
         return self.declaration.generation, self.declaration.digest
 
@@ -61,7 +61,7 @@ class ContextReplay:
             self._end_flags(event)
         for key, value in (("context_classes", True), ("learned_classes", False)):
             for given in event.declaration.payload.get(key, ()) if event.payload.declares_context else ():
-                if (name := self._find_later_name(given, event.digest)) is not None:
+                if (name := self._find_later_name(given, event.event_digest)) is not None:
                     self._set_flag(name, event.declaration.position, value=value)
 
     def _set_flag(self, name: str, position: int, *, value: bool) -> None:
@@ -73,7 +73,7 @@ class ContextReplay:
         """Give each new class the flag of the one that it was; a combined one is context if all its parts are."""
         before = {name: self.flags.pop(name, False) for name in targets}
         times = {name: self.changed_at.pop(name) for name in targets if name in self.changed_at}
-        self._targets[event.digest], self._ended[event.digest] = targets, before
+        self._targets[event.event_digest], self._ended[event.event_digest] = targets, before
         for target in {*targets.values()} - {None}:
             if target is None or (target not in event.added and target not in targets):
                 continue
@@ -86,16 +86,16 @@ class ContextReplay:
                 self.changed_at[target] = times[sources[0]]
             elif self.flags[target]:
                 self.changed_at[target] = event.declaration.position
-        self._left.update({name: (targets[name], event.digest) for name in event.removed & targets.keys()})
+        self._left.update({name: (targets[name], event.event_digest) for name in event.removed & targets.keys()})
 
     def _end_flags(self, event: ClassEvent) -> None:
         """End the flags of the classes that an event removes."""
-        moved = self._targets.get(event.digest, {})
-        ended = self._ended.setdefault(event.digest, {})
+        moved = self._targets.get(event.event_digest, {})
+        ended = self._ended.setdefault(event.event_digest, {})
         for name in event.removed - moved.keys():
             ended[name] = self.flags.pop(name, False)
             self.changed_at.pop(name, None)
-            self._left[name] = (None, event.digest)
+            self._left[name] = (None, event.event_digest)
 
     def _revert_event(self, event: ClassEvent, reverted: str) -> None:
         """Give the classes that come back the flags of those that they were, or that they had."""
@@ -134,11 +134,11 @@ def replay_events(events: Iterable[ClassEvent], is_ancestor: Callable[[str, str]
     for event in events:
         by_position.setdefault(event.declaration.position, []).append(event)
     for position, group in sorted(by_position.items()):
-        is_later = not added or max(event.order for event in added) < min(event.order for event in group)
+        is_later = not added or max(event.event_order for event in added) < min(event.event_order for event in group)
         added += group
         before = replay
         replay = before if is_later else ContextReplay(is_ancestor)
-        for event in sorted(group if is_later else added, key=lambda event: event.order):
+        for event in sorted(group if is_later else added, key=lambda event: event.event_order):
             replay.add_event(event)
         if not is_later:
             replay.changed_at = _list_changes(before, replay, position)

@@ -22,7 +22,7 @@ _LASTING: Final = {
 }
 _SET_BACK: Final = {
     "attributes_changed": "attributes set NAME=VALUE, or attributes remove NAME",
-    "context_classes_changed": "classes context NAME..., or classes context --remove NAME...",
+    "context_classes_changed": "classes context NAME, or classes context --remove NAME",
     "dataset_described": "describe; an empty text takes a text back",
 }
 """The commands that set back what events of a kind say of the whole dataset, which no row has."""

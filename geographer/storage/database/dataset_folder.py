@@ -160,7 +160,7 @@ class FolderBefore:
         ignored = [path for path in self._paths if path.name in (".gitignore", ".dvcignore") and path.is_file()]
         self._contents = {path: path.read_bytes() for path in ignored}
 
-    def restore(self) -> None:
+    def restore_folder(self) -> None:
         """Delete what a dataset has added to the folder since, with the folders that are new."""
         _delete_paths(sorted({*self._iter_paths()} - self._paths), self._new_folders)
         for path, content in self._contents.items():
