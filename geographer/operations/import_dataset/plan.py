@@ -55,7 +55,7 @@ _COUNT_OMITTED: Final = (
     "WHERE status <> 'removed' AND NOT (status IN ('equal', 'kept') AND ours.label IS NOT NULL) "
     "AND NOT list_contains($removed_recipes::VARCHAR[], label) GROUP BY source_label ORDER BY source_label"
 )
-"""Counts by name the source labels that are not imported, without those of removed objects and those that exist here."""
+"""Counts by name the source labels that are not imported, without those of removed objects and those existing here."""
 _MAX_BYTE: Final = 255
 
 
@@ -322,8 +322,8 @@ def _list_warnings(
     nearby = sorted(n_by_label.keys() & source.nearby_labels)
     if n_nearby := sum(n_by_label[name] for name in nearby):
         warnings.append(
-            f"labels not imported: {n_nearby:,} ({quote_objects('label', nearby, 'has|have')} a --width, which may draw "
-            "lines and points beside a raster, and those are not imported). Make them with: geographer update"
+            f"labels not imported: {n_nearby:,} ({quote_objects('label', nearby, 'has|have')} a --width, which may "
+            "draw lines and points beside a raster, and those are not imported). Make them with: geographer update"
         )
     if n_labels := sum(n_by_label.values()) - n_nearby:
         reason = "class values differ"
