@@ -197,10 +197,6 @@ def _find_data(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] 
 
 def _exclude_infinite_pixels(pixels: NDArray[Any], valid: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
     """Return the valid pixels without those that are infinite or not a number."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        has_finite_sum = np.isfinite(pixels.sum())  # Much faster than a look at each pixel; it can overflow.
-    if has_finite_sum:
-        return valid
     finite: NDArray[np.bool_] = np.isfinite(pixels)
     if finite.all():
         return valid
