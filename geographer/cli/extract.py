@@ -35,8 +35,9 @@ def extract_command(
 
     It has the rasters of the collection, the features that they contain or intersect, all classes, the labels of the
     collection that are up to date, the recipes that label and split it with the assignments, and the attributes. Its
-    rasters have no parents. Labels with a --width are left out if there are lines or points: run update there. Its log records this dataset's id, the revision and its digests. To bring later changes
-    over, import this dataset there with --collection.
+    rasters have no parents. Labels with a --width are left out if there are lines or points: run update there. Its
+    log records this dataset's id, the revision and its digests. To bring later changes over, import this dataset there
+    with --collection.
     """
     command = options.format_command_line()
     dataset: Any = options.open_dataset(root)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from geographer import Dataset
@@ -43,7 +45,7 @@ def make_export(samples: int) -> RecordedExport:
     return RecordedExport(format="npy", selection=selection, options={}, samples=samples, files=1, **digests)
 
 
-WITHOUT_RECORD = {
+WITHOUT_RECORD: dict[type[Request], list[dict[str, Any]]] = {
     SetAttributes: [{"attributes": {"sensor": 1}}, {"attributes": {"sensor": True}}],
     RemoveAttributes: [{"names": ["known"]}, {"names": ["known", "other"]}],
     SetContextClasses: [{"names": ["pond"]}, {"names": ["road"]}, {"names": ["nothing"]}],
