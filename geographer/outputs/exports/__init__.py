@@ -8,6 +8,6 @@
 - `card`              the README of an export
 - `run`               one export from the selection to the manifest
 
-What several formats share: `geotiff` (images as GeoTIFF), `pictures` (images of 8 bits), `annotated_images` (of annotation
-tools), `index` (GeoParquet tables), `layers` (of vector files), `terratorch` (a configuration).
+What several formats share: `geotiff` (images as GeoTIFF), `pictures` (images of 8 bits), `annotated_images` (for
+annotation tools), `index` (GeoParquet tables), `layers` (of vector files), `terratorch` (a configuration).
 """
