@@ -151,11 +151,14 @@ def test_mask_rejects_invalid_options(dataset: Dataset, options, message: str):
     assert not (dataset.root / "labels").exists()
 
 
-def test_update_rejects_class_with_ignore_value(dataset: Dataset):
+def test_new_class_skips_ignore_value(dataset: Dataset):
     dataset.label_masks("m", collection="grid", ignore=3)
-    dataset.add_classes(["track"])
-    with pytest.raises(UsageError, match="3 is the value of class 'track'"):
-        dataset.update()
+    dataset.add_classes(["track", "road"])
+    values = dict(zip(dataset.classes()["class"].to_pylist(), dataset.classes()["value"].to_pylist(), strict=True))
+    assert (values["track"], values["road"]) == (4, 5)
+    dataset.update()
+    with pytest.raises(UsageError, match="5 is the value of class 'road'"):
+        dataset.label_masks("n", collection="grid", ignore=5)
 
 
 def test_line_width_reaches_neighbouring_chip(dataset: Dataset, tmp_path: Path):
