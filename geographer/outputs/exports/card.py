@@ -34,8 +34,8 @@ def write_card(export: Export, exporter: Exporter, facts: Mapping[str, Any]) -> 
     header: dict[str, Any] = {"pretty_name": title, "license": described.find_text("licence").lower() or "unknown"}
     header |= {"tags": ["remote-sensing", "geographer"], "size_categories": [_name_size(export.count)]}
     header |= exporter.describe_header(export)
-    parts = "\n".join(f"| {part} | {samples:,} | {scenes:,} |" for part, samples, scenes in _fetch(export, _COUNTS))
-    counts = dict(_fetch(export, _CLASS_COUNTS))
+    parts = "\n".join(f"| {part} | {samples:,} | {scenes:,} |" for part, samples, scenes in _read_rows(export, _COUNTS))
+    counts = dict(_read_rows(export, _CLASS_COUNTS))
     classes = "\n".join(f"| {item.value} | {item.name} | {counts.get(item.name, 0):,} |" for item in export.classes)
     layout = "\n".join(f"- `{path}`: {text}" for path, text in _list_files(exporter).items())
     code = f"\nRead it:\n\n```python\n{exporter.usage.strip()}\n```\n" if exporter.usage else ""
@@ -86,7 +86,7 @@ def _list_files(exporter: Exporter) -> dict[str, str]:
     return {**exporter.layout, **(tables if exporter.has_tables else {}), **common}
 
 
-def _fetch(export: Export, query: str) -> list[tuple[Any, ...]]:
+def _read_rows(export: Export, query: str) -> list[tuple[Any, ...]]:
     return export.revision.fetch_rows(query)
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from geographer.base.errors import CorruptError, NotFoundError, UsageError, quote_names
 from geographer.outputs.manifest import REVISION_FILE, compute_sha256, find_exported_folder, read_manifest
 from geographer.outputs.samples.sample_facts import SAMPLE_FACTS
-from geographer.outputs.samples.selection import SampleSelection
+from geographer.outputs.samples.selection import SampleSelection, choose_defaults, list_names
 from geographer.outputs.samples.table import name_label_columns
 from geographer.outputs.samples.training_rows import TrainingLabel, TrainingRows
 from geographer.storage.database.connection import escape_literal, memory_connection, run_script
@@ -161,27 +161,17 @@ class _ExportedFiles:
 
 def _choose_selection(connection: duckdb.DuckDBPyConnection, selection: SampleSelection) -> SampleSelection:
     """Return the selection with the defaults that `stage_samples` chooses; errors as there."""
-    split, subsets, collection, labels = selection
     # A collection with both chips and other rasters comes twice, chips last.
     collections: dict[str, bool] = dict(connection.execute(_COLLECTIONS).fetchall())
+    collection = selection.collection
     if collection is not None and collection not in collections:
-        raise NotFoundError(f"no collection '{collection}' with pixels. {_list_names('collections', [*collections])}")
-    splits = _fetch_names(connection, _SPLITS, collection=collection)
-    if collection is None and split is None and len(splits) != 1:
-        collection = _choose_collection(collections)
-        splits = _fetch_names(connection, _SPLITS, collection=collection)
-    if split is None:
-        if subsets is not None and len(splits) != 1:
-            named = f"has the splits {quote_names(splits)}. Name one" if splits else "has no split"
-            raise UsageError(f"a subset is one of a split, and collection '{collection}' {named}.")
-        split = splits[0] if len(splits) == 1 else None
-    elif split not in splits:
-        raise NotFoundError(f"no split '{split}'. {_list_names('splits', splits)}")
-    if split is not None and subsets is not None:
-        parts = _fetch_names(connection, _PARTS, split=split)
-        if unknown := [part for part in subsets if part not in parts]:
-            raise NotFoundError(f"split '{split}' has no part {quote_names(unknown)}. {_list_names('parts', parts)}")
-    return SampleSelection(split, subsets, collection, labels)
+        raise NotFoundError(f"no collection '{collection}' with pixels. {list_names('collections', [*collections])}")
+    return choose_defaults(
+        selection,
+        list_splits=lambda name: _fetch_names(connection, _SPLITS, collection=name),
+        list_parts=lambda split: _fetch_names(connection, _PARTS, split=split),
+        choose_collection=lambda: _choose_collection(collections),
+    )
 
 
 def _choose_collection(collections: Mapping[str, bool]) -> str:
@@ -197,13 +187,9 @@ def _choose_labels(connection: duckdb.DuckDBPyConnection, labels: Sequence[str] 
         return _fetch_names(connection, _PRESENT_LABELS)
     known = _fetch_names(connection, _LABELS)
     if unknown := [name for name in labels if name not in known]:
-        raise NotFoundError(f"no label {quote_names(unknown)}. {_list_names('labels', known)}")
+        raise NotFoundError(f"no label {quote_names(unknown)}. {list_names('labels', known)}")
     return [*dict.fromkeys(labels)]
 
 
 def _fetch_names(connection: duckdb.DuckDBPyConnection, query: str, **parameters: Any) -> list[str]:
     return [name for (name,) in connection.execute(query, parameters or None).fetchall()]
-
-
-def _list_names(noun: str, names: Sequence[str]) -> str:
-    return f"The {noun} are: {', '.join(names) or 'none'}."

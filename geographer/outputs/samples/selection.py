@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -84,13 +84,40 @@ def stage_samples(revision: Revision, selection: SampleSelection) -> SampleSelec
 
 
 def _choose_collection_and_split(revision: Revision, selection: SampleSelection) -> SampleSelection:
+    if selection.collection is not None:
+        require_pixels(revision, selection.collection)
+    return choose_defaults(
+        selection,
+        list_splits=lambda collection: _fetch_names(revision, _SPLITS, collection=collection),
+        list_parts=lambda split: _fetch_names(revision, _PARTS, split=split),
+        choose_collection=lambda: _choose_collection(revision),
+    )
+
+
+def choose_defaults(
+    selection: SampleSelection,
+    *,
+    list_splits: Callable[[str | None], list[str]],
+    list_parts: Callable[[str], list[str]],
+    choose_collection: Callable[[], str],
+) -> SampleSelection:
+    """Return a selection with the collection and the split that are chosen where none is given, and check its subsets.
+
+    Args:
+        selection: The selection.
+        list_splits: Returns the splits of a collection, or all.
+        list_parts: Returns the parts of a split.
+        choose_collection: Returns the only collection that fits; `UsageError` if there are several.
+
+    Raises:
+        NotFoundError: there is no such split or part.
+        UsageError: subsets need a split, and there is none, or several.
+    """
     split, subsets, collection, labels = selection
-    if collection is not None:
-        require_pixels(revision, collection)
-    splits = _fetch_names(revision, _SPLITS, collection=collection)
+    splits = list_splits(collection)
     if collection is None and split is None and len(splits) != 1:
-        collection = _choose_collection(revision)
-        splits = _fetch_names(revision, _SPLITS, collection=collection)
+        collection = choose_collection()
+        splits = list_splits(collection)
     if split is None:
         if subsets is not None and len(splits) != 1:
             named = f"has the splits {quote_names(splits)}. Name one with --split" if splits else "has no split"
@@ -98,11 +125,11 @@ def _choose_collection_and_split(revision: Revision, selection: SampleSelection)
         split = splits[0] if len(splits) == 1 else None
     elif split not in splits:
         where = "" if collection is None else f" of collection '{collection}'"
-        raise NotFoundError(f"no split '{split}'{where} at @{revision.position}. {_list_names('splits', splits)}")
+        raise NotFoundError(f"no split '{split}'{where}. {list_names('splits', splits)}")
     if split is not None and subsets is not None:
-        parts = _fetch_names(revision, _PARTS, split=split)
+        parts = list_parts(split)
         if unknown := [part for part in subsets if part not in parts]:
-            raise NotFoundError(f"split '{split}' has no part {quote_names(unknown)}. {_list_names('parts', parts)}")
+            raise NotFoundError(f"split '{split}' has no part {quote_names(unknown)}. {list_names('parts', parts)}")
     return SampleSelection(split, subsets, collection, labels)
 
 
@@ -127,7 +154,7 @@ def _choose_labels(revision: Revision, labels: Sequence[str] | None) -> list[str
         raise UsageError(f"label {quote_names(sorted(repeated))} is named twice. Name it once.")
     known = _fetch_names(revision, _ALL_LABELS)
     if unknown := [name for name in labels if name not in known]:
-        raise NotFoundError(f"no label {quote_names(unknown)} at @{revision.position}. {_list_names('labels', known)}")
+        raise NotFoundError(f"no label {quote_names(unknown)} at @{revision.position}. {list_names('labels', known)}")
     return [*labels]
 
 
@@ -135,5 +162,6 @@ def _fetch_names(revision: Revision, query: str, **parameters: str | None) -> li
     return [name for (name,) in revision.fetch_rows(query, parameters or None)]
 
 
-def _list_names(noun: str, names: Sequence[str]) -> str:
+def list_names(noun: str, names: Sequence[str]) -> str:
+    """Return a sentence that lists what there is."""
     return f"The {noun} are: {', '.join(names) or 'none yet'}."
