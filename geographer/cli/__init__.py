@@ -173,7 +173,18 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line, and end the process with the exit code of the error's class, or 0."""
     sys.excepthook = _exit_unexpected
     sys.unraisablehook = _report_unraisable
-    _handle_signals(_raise_interrupt)
+    previous = _handle_signals(_raise_interrupt)
+    try:
+        _run_command(arguments)
+    finally:
+        # The program that called us, such as a test, handles its signals itself again.
+        if not _was_interrupted():
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def _run_command(arguments: list[str] | None) -> NoReturn:
+    """Run a command, print its error in one line, and exit."""
     codecs.register_error(_ESCAPE, _escape_characters)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -239,11 +250,11 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _handle_signals(handler: Callable[[int, FrameType | None], NoReturn] | signal.Handlers) -> None:
-    """Set what SIGINT (Ctrl-C) and SIGTERM do; only the main thread may."""
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, handler)
+def _handle_signals(handler: Callable[[int, FrameType | None], NoReturn] | signal.Handlers) -> dict[int, Any]:
+    """Set what SIGINT (Ctrl-C) and SIGTERM do, and return what they did; only the main thread may."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
 def _raise_interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from geographer import Dataset
+from geographer.cli import main
 
 MAIN = [sys.executable, "-m", "geographer"]
 
@@ -89,3 +90,10 @@ def test_signal_ends_query_of_several_threads(dataset: Dataset, number):
     _, stderr = process.communicate(timeout=30)
     assert (process.returncode, "Traceback" in stderr) == (130, False), stderr
     assert stderr.startswith("Interrupted.")
+
+
+def test_main_leaves_the_signals_of_its_caller(capsys):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
