@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from selenium.webdriver import Chrome
 
 from geographer import Dataset
 from geographer.base.retry import RetryPolicy
+from tests.browser import CHROMEDRIVER, CHROMIUM, MISSING_BROWSER, open_browser
 from tests.remote_servers import RemoteServers
 from tests.sample_history import SampleHistory, create_sample_history, locate_sample_history
 from tests.sample_team import Team, copy_team, create_team
@@ -43,6 +45,19 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             patch.setenv(name, str(home / name.lower()))
         patch.setenv("GEOGRAPHER_AUTHOR", "Ada")
         yield
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A real browser without network; tests share it, so each loads its page first."""
+    with open_browser(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end of a run that pages were not tested, if there is no browser."""
+    if CHROMIUM is None or CHROMEDRIVER is None:
+        terminalreporter.write_line(f"WARNING: {MISSING_BROWSER}", red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
