@@ -19,11 +19,23 @@ CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 MISSING_BROWSER = (
     "no Chromium: pages were NOT tested in a browser. Install Debian's packages chromium and chromium-driver."
 )
-_OPTIONS = (
-    "--headless=new --no-sandbox --disable-quic --no-first-run --disable-background-networking --disable-sync "
-    "--disable-component-update --disable-default-apps --disable-extensions --disable-dev-shm-usage --mute-audio "
-    "--hide-scrollbars --force-color-profile=srgb --lang=en-US --window-size=1280,900"
-).split()
+_OPTIONS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--disable-dev-shm-usage",
+    "--mute-audio",
+    "--hide-scrollbars",
+    "--force-color-profile=srgb",
+    "--lang=en-US",
+    "--window-size=1280,900",
+]
 # WebGL is drawn in software; a name that is no loopback address does not resolve.
 _SOFTWARE = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 _CLOSED = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
