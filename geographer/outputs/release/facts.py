@@ -26,6 +26,7 @@ _PREVIOUS_TAG: Final = """
 """
 _NO_JSON: Final = ("null", "{}", "null")
 """The recipe, the software and the command of an event that records none."""
+_SHORT_DIGEST: Final = 12
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S"
 
 
@@ -215,7 +216,15 @@ def read_facts(revision: Revision, tag: str) -> ReleaseFacts:
     Raises:
         NotFoundError: there is no such tag.
     """
-    tag_facts = _read_tag(revision, tag)
+    return _read_all(revision, _read_tag(revision, tag))
+
+
+def read_untagged_facts(revision: Revision) -> ReleaseFacts:
+    """Read the same facts of an open revision that needs no tag: `@POSITION` and its digest take the tag's place."""
+    return _read_all(revision, _name_revision(revision))
+
+
+def _read_all(revision: Revision, tag_facts: ReleasedTag) -> ReleaseFacts:
     merged = locate_merged_events(revision.connection)
     merged_digests = [digest for digest, position in merged.items() if position <= revision.position]
     events = [
@@ -271,6 +280,18 @@ def _read_tag(revision: Revision, tag: str) -> ReleasedTag:
     number = version or name.removeprefix("v")
     return ReleasedTag(
         name, event_position, position, digest, content_digest, merkle_root, number, recorded_at, author, message
+    )
+
+
+def _name_revision(revision: Revision) -> ReleasedTag:
+    """Return what takes the place of a tag: the position as name, the beginning of the event's digest as version."""
+    position = revision.position
+    query = "SELECT digest, recorded_at, author, message FROM chain_event WHERE position = $at"
+    ((digest, recorded_at, author, message),) = revision.fetch_rows(query, {"at": position})
+    content_digest, merkle_root = revision.compute_content_digest(), revision.compute_merkle_root()
+    name, version = f"@{position}", digest[:_SHORT_DIGEST]
+    return ReleasedTag(
+        name, position, position, digest, content_digest, merkle_root, version, recorded_at, author, message
     )
 
 
