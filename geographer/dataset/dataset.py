@@ -81,7 +81,7 @@ class Dataset(BranchingDataset):
     `message`, `author`, `idempotency_key`, `expected_head` and `dry_run`.
 
     `DatasetReader` has the methods that read. They take `at`, a revision, and return a `Table`: Arrow, with
-    `.to_geopandas()`. Longitude precedes latitude. All errors that users can act on are `GeographerError`s:
+    `.to_geopandas()`. Longitude precedes latitude. Each error that users can act on is a `GeographerError`:
     `NotFoundError`, `ConflictError`, `UsageError`, `CorruptError`, `StorageError`.
     """
 

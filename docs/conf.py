@@ -1,0 +1,66 @@
+"""Configuration of the documentation site: `sphinx-build -W --keep-going -b html docs OUT`."""
+
+import sys
+from pathlib import Path
+
+import geographer
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+
+project = "geographer"
+author = "geographer contributors"
+release = version = geographer.__version__
+project_copyright = author
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_click",
+    "sphinx_copybutton",
+    "plain_text",
+    "repository_links",
+    "schema_pages",
+]
+exclude_patterns = ["decisions/README.md"]
+root_doc = "index"
+
+# Anchors of headings are those of the code host, so that a link with an anchor works there and here.
+myst_heading_anchors = 4
+myst_enable_extensions = ["attrs_inline"]
+# Pages outside `docs` that belong to the site, by the page that includes each; links to other files lead to the repository.
+repository_url = "https://github.com/geographer-datasets/geographer"
+repository_pages = {
+    "index": "README.md",
+    "changelog": "CHANGELOG.md",
+    "contributing": "CONTRIBUTING.md",
+    "decisions/index": "docs/decisions/README.md",
+    "releasing": "RELEASING.md",
+    "examples/glaciers": "examples/glaciers/README.md",
+    "examples/stadiums": "examples/stadiums/README.md",
+    "examples/team": "examples/team/README.md",
+}
+
+# Docstrings put code into single backticks.
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_mock_imports = ["torch", "lightning"]  # Slow to import; their classes are bases only.
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+# `$` and what a command prints are not copied.
+copybutton_prompt_text = r"[\w/-]*\$ "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
+
+html_theme = "furo"
+html_title = f"geographer {release}"
+html_static_path: list[str] = []
+html_show_sphinx = False
+html_copy_source = False
+html_last_updated_fmt = None
