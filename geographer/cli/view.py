@@ -1,0 +1,41 @@
+"""view: a page on this machine to browse a dataset by revision."""
+
+import click
+
+from geographer.cli import options, output
+from geographer.cli.help import format_example
+
+
+@click.command("view", epilog=format_example("view", "view --at v1 --port 8000 --no-open"))
+@options.at_option
+@options.make_option("--port PORT", "a free one", "Listen on this port.", type=click.IntRange(0, 65_535))
+@click.option(
+    "--open/--no-open", "must_open", default=True, show_default="--open", help="Open the page in a browser, or not."
+)
+@click.pass_obj
+def view_command(folder: str, at: str | None, port: int | None, must_open: bool) -> None:
+    """Show a local page to browse revisions: map, chips with labels, filters, history, differences.
+
+    Only this machine can open the page, by the address with the token that is printed. It only reads; other commands
+    can change the dataset meanwhile. Ctrl-C ends it. Needs the extra: pip install 'geographer-datasets[view]'.
+    """
+    from geographer.viewer.libraries import require_libraries
+
+    require_libraries()
+
+    from geographer.viewer.server import ViewerServer
+    from geographer.viewer.session import open_session
+    from geographer.viewer.viewed_dataset import ViewedDataset
+
+    dataset = ViewedDataset.open(folder, progress=output.show_progress)
+    position = dataset.choose_revision(at)
+    with open_session(dataset, position) as session:
+        server = ViewerServer(session, port or 0)
+
+        def report_address() -> None:
+            click.echo(server.url)
+            click.echo(f"Showing @{position} of '{dataset.root}'. Press Ctrl-C to end.", err=True)
+            if must_open:
+                click.launch(server.url)
+
+        server.run(report_address)

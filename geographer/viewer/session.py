@@ -1,0 +1,178 @@
+"""Viewer session: what the pages of one viewer share: map tables that follow the head, pictures, differences."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Lock, RLock
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from geographer.base.errors import GeographerError, NotFoundError
+from geographer.storage.events import Event
+from geographer.viewer.map_tables import MapTables, open_map_database
+from geographer.viewer.viewed_dataset import ViewedDataset
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from geographer.diff.difference import Diff
+    from geographer.outputs.pictures.chip_pictures import ChipPicture
+
+logger = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+_KEPT_PICTURES: Final = 200
+_KEPT_DIFFS: Final = 4
+
+
+class RecentValues:
+    """Values by key, of which the most recently used ones are kept; each is made by one thread."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._values, self._lock = size, OrderedDict[Hashable, Any](), RLock()
+
+    def read_value(self, key: Hashable, make_value: Callable[[], Value]) -> Value:
+        """Return the value of a key, which `make_value` makes unless it is kept."""
+        with self._lock:
+            if key not in self._values:
+                self._values[key] = make_value()
+                if len(self._values) > self._size:
+                    self._values.popitem(last=False)
+            self._values.move_to_end(key)
+            value: Value = self._values[key]
+            return value
+
+
+class ViewerSession:
+    """One dataset that is viewed, from the position at which the page begins."""
+
+    def __init__(self, dataset: ViewedDataset, position: int) -> None:
+        self.dataset, self.start = dataset, position
+        self._resources = ExitStack()
+        self._building = Lock()
+        self._number = 0
+        self._tables: list[MapTables] = []
+        self._head_digest = ""
+        self.replaced = False
+        """Whether a merge replaced events that pages have shown: they must be loaded again."""
+        self._pictures, self._diffs = RecentValues(_KEPT_PICTURES), RecentValues(_KEPT_DIFFS)
+
+    def close(self) -> None:
+        """Free the memory and the temporary folder."""
+        self._resources.close()
+
+    @property
+    def tables(self) -> MapTables:
+        """The map tables; the first call makes them, which takes a second for a million features."""
+        with self._building:
+            if not self._tables:
+                self._build_tables()
+            return self._tables[-1]
+
+    def follow_head(self) -> Event:
+        """Return the head; if it has moved, the map tables are made again. Other requests use the old ones meanwhile."""
+        head = self.dataset.read_chain_head()
+        with self._building:
+            if self._tables and head.digest != self._head_digest:
+                self._build_tables()
+                self._delete_old_tables()
+        return head
+
+    def read_diff(self, since: int, at: int) -> Diff:
+        """Return what differs between two positions, with flags; its objects can be shown on the map afterwards."""
+
+        def compute_diff() -> Diff:
+            dataset = self.dataset
+            with dataset.wait_for_turn():
+                return dataset.diff(dataset.name_position(since), dataset.name_position(at), flags=True)
+
+        tables = self.tables
+        for position in (since, at):
+            tables.require_position(position)
+        diff = self._diffs.read_value((self._head_digest, since, at), compute_diff)
+        for subject, kind in (("features", "feature"), ("rasters", "raster")):
+            tables.stage_table(("changes", subject, since, at), lambda kind=kind: _list_changed_keys(diff, kind))  # type: ignore[misc]
+        return diff
+
+    def prepare_diff(self, since: int, at: int) -> None:
+        """Make what the map shows of a difference, unless it was made before."""
+        if self.tables.find_staged(("changes", "rasters", since, at)) is None:
+            self.read_diff(since, at)
+
+    def stage_components(self, at: int, split: str) -> str:
+        """Return the table of the components of a split's rasters; the map can show them afterwards."""
+        tables = self.tables
+        tables.require_position(at)
+        return tables.stage_table(("components", at, split), lambda: self.dataset.read_components(at, split))
+
+    def read_picture(self, at: int, raster_id: str) -> ChipPicture:
+        """Return the picture of a raster with its labels, from the bytes that this machine has."""
+        from geographer.outputs.pictures.chip_pictures import PictureOptions
+
+        def draw_picture() -> ChipPicture:
+            pictures = self.dataset.read_pictures(at, [raster_id], PictureOptions())
+            if not pictures:
+                raise NotFoundError(f"no raster '{raster_id}' at @{at}.")
+            return pictures[0]
+
+        self.tables.require_position(at)
+        return self._pictures.read_value((self._head_digest, at, raster_id), draw_picture)
+
+    def _build_tables(self) -> None:
+        with self.dataset.wait_for_turn():
+            head = self.dataset.read_chain_head()
+            if not self._tables:
+                source = self.dataset.open_map_source()
+                self._database = self._resources.enter_context(open_map_database(source))
+            elif self._tables[-1].head > head.position or not self._continues(head):
+                self.replaced = True
+            self.dataset.open_map_source()
+            self._number += 1
+            tables = MapTables(self._database, head.position, self._number, self.dataset.wait_for_turn)
+            tables.build()
+        self._tables.append(tables)
+        self._head_digest = head.digest
+
+    def _continues(self, head: Event) -> bool:
+        """Return whether the events that pages have shown are still in the chain."""
+        old = self._tables[-1].head
+        return old <= head.position and self.dataset.read_event_at(old).digest == self._head_digest
+
+    def _delete_old_tables(self) -> None:
+        """Delete the tables before the last ones, which requests that began earlier may still read."""
+        for tables in self._tables[:-2]:
+            tables.delete()
+        del self._tables[:-2]
+
+
+def _list_changed_keys(diff: Diff, kind: str) -> pa.Table:
+    """Return `key` (of the new version, or of the old one of what was removed) and `change` of a kind's changes."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = diff.changes.get(kind)
+    if table is None or not len(table):
+        return pa.table({"key": pa.array([], pa.int64()), "change": pa.array([], pa.string())})
+    sides = [pc.struct_field(table[side].combine_chunks(), f"{kind}_key") for side in ("new", "old")]
+    return pa.table({"key": pc.coalesce(*sides), "change": table["change"]})
+
+
+@contextmanager
+def open_session(dataset: ViewedDataset, position: int) -> Iterator[ViewerSession]:
+    """Yield a session; free what it holds at the end."""
+    session = ViewerSession(dataset, position)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def warn_of_failed_start(session: ViewerSession) -> None:
+    """Make the map tables before the first request; an error is logged, and raised again when a page asks."""
+    try:
+        session.tables  # noqa: B018
+    except GeographerError as error:
+        logger.warning("%s", error)
