@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, MemoryFile
 
@@ -43,11 +43,14 @@ class PictureSettings(NamedTuple):
         bands: One band for grey, or three for red, green and blue, by number from 1 or by name. None: those that the
             file marks as red, green and blue, else the first three; with one or two bands, the first.
         stretch: None: uint8 bands stay as they are, others are stretched from their 2nd to their 98th percentile.
+        size: The width and height of the picture in pixels: smaller ones are averages, larger ones repeat pixels. None:
+            those of the raster.
     """
 
     format: Literal["png", "jpeg"]
     bands: Sequence[int | str] | None = None
     stretch: Stretch | None = None
+    size: tuple[int, int] | None = None
 
 
 UNSTRETCHED: Final = Stretch(0, 255, is_percentile=False)
@@ -63,13 +66,36 @@ def encode_picture(path: Path, settings: PictureSettings, *, with_sidecars: bool
     """
     with _open_source(path, with_sidecars=with_sidecars) as raster, translate_read_errors(path):
         numbers = _find_default_bands(raster) if settings.bands is None else find_band_numbers(raster, settings.bands)
-        pixels = np.asarray(raster.read(numbers))
-        stretch = settings.stretch
-        if stretch is None and pixels.dtype != np.uint8:
-            stretch = DEFAULT_STRETCH
-        has_masks = any(MaskFlags.all_valid not in raster.mask_flag_enums[number - 1] for number in numbers)
-        valid = np.asarray(raster.read_masks(numbers)) != 0 if has_masks else np.ones(pixels.shape, np.bool_)
-    return encode_pixels(_stretch_bands(pixels, valid, stretch), settings.format)
+        pixels, valid = _read_bands(raster, numbers, settings.size)
+    stretch = settings.stretch
+    if stretch is None and pixels.dtype != np.uint8:
+        stretch = DEFAULT_STRETCH
+    picture = _stretch_bands(pixels, valid, stretch)
+    if settings.size is not None:
+        picture = resize_pixels(picture, settings.size)
+    return encode_pixels(picture, settings.format)
+
+
+def _read_bands(
+    raster: DatasetReader, numbers: Sequence[int], size: tuple[int, int] | None
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return bands, reduced if `size` is smaller, and which pixels are valid, both of shape (bands, rows, columns)."""
+    width, height = (raster.width, raster.height) if size is None else size
+    shape = (len(numbers), min(height, raster.height), min(width, raster.width))
+    pixels = np.asarray(raster.read(numbers, out_shape=shape, resampling=Resampling.average))
+    has_masks = any(MaskFlags.all_valid not in raster.mask_flag_enums[number - 1] for number in numbers)
+    if not has_masks:
+        return pixels, np.ones(shape, np.bool_)
+    return pixels, np.asarray(raster.read_masks(numbers, out_shape=shape)) != 0
+
+
+def resize_pixels(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Return pixels, shape (…, rows, columns), in another (width, height): each is the nearest one."""
+    rows, columns = (
+        ((np.arange(count) + 0.5) * old / count).astype(np.intp)
+        for count, old in zip(size[::-1], pixels.shape[-2:], strict=True)
+    )
+    return pixels[..., rows[:, None], columns]
 
 
 def encode_pixels(
@@ -77,9 +103,15 @@ def encode_pixels(
     format: Literal["png", "jpeg"],
     palette: Mapping[int, tuple[int, int, int]] | None = None,
 ) -> bytes:
-    """Encode pixels, shape (1 or 3 bands, rows, columns), as a file; `palette` has the colours of one band's values."""
+    """Encode pixels as a file.
+
+    Args:
+        pixels: Shape (bands, rows, columns): 1 band, 3 bands, or 4, of which the last is the opacity (PNG).
+        format: The format of the file.
+        palette: The colours of the values of one band.
+    """
     count, height, width = pixels.shape
-    if count not in (1, 3):
+    if count not in (1, 3, 4):
         raise UsageError(f"a picture has 1 or 3 bands, but {count} are chosen. Pass one band, or three.")
     profile = {"count": count, "height": height, "width": width, "dtype": "uint8", **_OPTIONS[format]}
     with MemoryFile() as file, warnings.catch_warnings():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from geographer.base.errors import UsageError
 from geographer.outputs.exports.exporter import Exporter
-from geographer.outputs.exports.pictures import PictureBands, PictureStretch, make_picture_settings
+from geographer.outputs.pictures.settings import PictureBands, PictureStretch, make_picture_settings
 from geographer.planning.exported_ids import HOLE_CLASS, make_exported_id
 
 if TYPE_CHECKING:

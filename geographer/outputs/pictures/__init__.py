@@ -1,1 +1,1 @@
-"""Pictures of chips with their labels, and the colours of classes, subsets and changes, for plots, pages and the viewer."""
+"""Pictures of chips with labels, and the palette of classes, subsets and changes: for plots, pages and the viewer."""

@@ -1,0 +1,127 @@
+"""Files of pictures: those of rasters and labels that have a revision's bytes on this machine, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from geographer.base.errors import GeographerError, StorageError
+from geographer.base.values import Checksums, Grid, Transform
+from geographer.storage.dvc.store import Store
+from geographer.storage.queries.revision import Revision
+from geographer.storage.workspace.checked_files import CheckedFiles
+from geographer.storage.workspace.source_rasters import SourceRasters
+from geographer.storage.workspace.withdrawn_files import WithdrawnFile, list_withdrawn_files
+
+_RASTERS: Final = (
+    "SELECT raster_id, crs, transform, width, height, storage, path, size, md5, sha256 FROM current_raster "
+    "WHERE raster_id IN (SELECT unnest($ids::VARCHAR[])) ORDER BY raster_id"
+)
+_LABELS: Final = (
+    "SELECT label, raster_id, path, size, md5, sha256 FROM current_label "
+    "WHERE label IN (SELECT unnest($labels::VARCHAR[])) AND raster_id IN (SELECT unnest($ids::VARCHAR[])) ORDER BY ALL"
+)
+_NOT_HERE: Final = "the pixels are not on this machine: geographer checkout fetches them"
+_CATALOGUE: Final = "a footprint in a catalogue, without pixels"
+
+LabelKey = tuple[str, str]
+"""The name of a label, and the id of its raster."""
+
+
+class PictureFile(NamedTuple):
+    """A file to read; without a path, `problem` says why there is none."""
+
+    path: Path | None
+    with_sidecars: bool = False
+    problem: str | None = None
+
+
+class PictureFiles(NamedTuple):
+    """The grids and files of rasters by id, and the files of their labels."""
+
+    grids: Mapping[str, Grid]
+    rasters: Mapping[str, PictureFile]
+    labels: Mapping[LabelKey, PictureFile]
+
+
+class _StoredFile(NamedTuple):
+    path: str
+    checksums: Checksums
+
+
+def locate_files(
+    revision: Revision, root: Path, store: Store, raster_ids: Sequence[str], labels: Sequence[str], *, fetch: bool
+) -> PictureFiles:
+    """Locate the files of rasters and of their labels of these names; with `fetch`, those missing are fetched first.
+
+    What the revision does not have is left out. `StorageError` if the remote cannot be reached.
+    """
+    rows = revision.fetch_rows(_RASTERS, {"ids": [*raster_ids]})
+    grids = {row[0]: Grid(row[1], Transform(*row[2]), row[3], row[4]) for row in rows}
+    withdrawn = list_withdrawn_files(revision.connection)
+    problems: dict[Any, PictureFile] = {}
+    stored: dict[Any, _StoredFile] = {}
+    for raster_id, *_, storage, path, size, md5, sha256 in rows:
+        if problem := _find_problem(storage, withdrawn.get(md5)):
+            problems[raster_id] = PictureFile(None, problem=problem)
+        elif storage == "reference":
+            problems[raster_id] = _locate_reference(revision, root, raster_id)
+        else:
+            stored[raster_id] = _StoredFile(path, Checksums(size, md5, sha256))
+    for label, raster_id, path, *checksums in revision.fetch_rows(_LABELS, {"labels": [*labels], "ids": [*raster_ids]}):
+        stored[label, raster_id] = _StoredFile(path, Checksums(*checksums))
+    found = problems | _locate_stored(store, stored, fetch=fetch)
+    return PictureFiles(
+        grids,
+        {key: file for key, file in found.items() if isinstance(key, str)},
+        {key: file for key, file in found.items() if not isinstance(key, str)},
+    )
+
+
+def _find_problem(storage: str, withdrawn: WithdrawnFile | None) -> str | None:
+    if storage == "catalogue":
+        return _CATALOGUE
+    return withdrawn.format_reason() if withdrawn else None
+
+
+def _locate_reference(revision: Revision, root: Path, raster_id: str) -> PictureFile:
+    try:
+        sources = SourceRasters(revision, root, [raster_id])
+        sources.require_intact()
+    except GeographerError as error:
+        return PictureFile(None, problem=str(error))
+    return PictureFile(sources.raster_by_id[raster_id].path, with_sidecars=True)
+
+
+def _locate_stored(store: Store, stored: Mapping[Any, _StoredFile], *, fetch: bool) -> dict[Any, PictureFile]:
+    """Return for each key the file of the workspace, or of the cache, that has the recorded bytes."""
+    files: dict[Any, PictureFile] = {}
+    with CheckedFiles(store.root) as checked:
+        hidden = {}
+        for key, item in stored.items():
+            path = store.root / item.path
+            if _find_damage(checked, path, item.checksums):
+                hidden[key] = item
+            else:
+                files[key] = PictureFile(path)
+        if fetch and hidden:
+            store.fetch_files([item.checksums.md5 for item in hidden.values()])
+        for key, item in hidden.items():
+            files[key] = _locate_object(store, checked, item.checksums)
+    return files
+
+
+def _locate_object(store: Store, checked: CheckedFiles, checksums: Checksums) -> PictureFile:
+    path = store.find_object(checksums.md5)
+    damage = _find_damage(checked, path, checksums)
+    if damage is None:
+        return PictureFile(path)
+    return PictureFile(None, problem=_NOT_HERE if damage == "missing" else f"the file is {damage}: geographer verify")
+
+
+def _find_damage(checked: CheckedFiles, path: Path, checksums: Checksums) -> str | None:
+    try:
+        return checked.find_damage(path, checksums)
+    except StorageError:
+        return "unreadable"
