@@ -18,7 +18,7 @@ KIND: Final = "leakage certificate"
 HOLDS: Final = "holds"
 LEAKS: Final = "leaks"
 NOTHING: Final = "nothing to compare"
-_TITLES: Final = {
+LEVEL_TITLES: Final = {
     "shared_objects": "Shared objects",
     "shared_pixels": "Shared pixels",
     "distance": "Distance",
@@ -89,13 +89,14 @@ class Certificate(NamedTuple):
             yield f"  subset '{name}' is empty"
         for why, ids in sorted(self.rasters.left_out.items()):
             more = f" and {len(ids) - _MAX_SHOWN:,} more" if len(ids) > _MAX_SHOWN else ""
-            yield f"  {format_count(len(ids), 'raster')} {_PHRASES.get(why, why)}: {', '.join(ids[:_MAX_SHOWN])}{more}"
+            count = format_count(len(ids), "raster")
+            yield f"  {count} {LEFT_OUT_PHRASES.get(why, why)}: {', '.join(ids[:_MAX_SHOWN])}{more}"
         if where := self.parameters.get("where"):
             yield f"  only features for which this is true count as objects: {where}"
         for level in self.levels:
             yield from _iter_level_lines(level)
         yield f"Verdict: {_VERDICTS[self.overall_verdict]}"
-        if unchecked := [_TITLES[level.name].lower() for level in self.levels if level.holds is None]:
+        if unchecked := [LEVEL_TITLES[level.name].lower() for level in self.levels if level.holds is None]:
             yield f"Not checked: {', '.join(unchecked)}."
 
     def _repr_html_(self) -> str:
@@ -110,7 +111,7 @@ _VERDICTS: Final = {
     LEAKS: "the subsets LEAK.",
     NOTHING: "there are no two subsets to compare.",
 }
-_PHRASES: Final = {
+LEFT_OUT_PHRASES: Final = {
     "excluded": "left without a part by the split",
     "not in the split": "of its collection not in the split",
     "not in the revision": "of the split not in the revision",
@@ -123,19 +124,20 @@ _PHRASES: Final = {
 
 def _iter_level_lines(level: Level) -> Iterator[str]:
     answer = {True: "holds", False: "LEAKS", None: "not checked"}[level.holds]
-    yield f"{_TITLES[level.name]}: {answer}{_describe_counts(level)}{f'; {level.reason}' if level.reason else ''}"
+    reason = f"; {level.reason}" if level.reason else ""
+    yield f"{LEVEL_TITLES[level.name]}: {answer}{describe_counts(level.counts)}{reason}"
     for row in level.facts.get("subsets", ()):
         names = f"{row['subset_a']} and {row['subset_b']}"
         apart = f"are {row['distance_m']:,.1f} m apart at least" if row["distance_m"] else "touch"
         yield f"  {names} {apart}: {row['a']} and {row['b']}"
     for leak in level.leaks[:_MAX_SHOWN]:
-        yield f"  {leak['a']} ({leak['subset_a']}) and {leak['b']} ({leak['subset_b']}){_describe_share(leak)}"
+        yield f"  {leak['a']} ({leak['subset_a']}) and {leak['b']} ({leak['subset_b']}){describe_share(leak)}"
     if (rest := level.counts.get("pairs", 0) - _MAX_SHOWN) > 0:
         yield f"  and {format_count(rest, 'more pair')}; --json lists them"
 
 
-def _describe_counts(level: Level) -> str:
-    counts = level.counts
+def describe_counts(counts: Mapping[str, int]) -> str:
+    """Return the counts of a level in parentheses, after a blank; empty if it has none."""
     parts = []
     if "objects" in counts:
         parts.append(f"{counts['shared_objects']:,} of {format_count(counts['objects'], 'object')} in several subsets")
@@ -148,7 +150,8 @@ def _describe_counts(level: Level) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _describe_share(leak: Mapping[str, Any]) -> str:
+def describe_share(leak: Mapping[str, Any]) -> str:
+    """Return what the two rasters of a leak share, after a blank."""
     if "feature" in leak:
         return f" both show feature '{leak['feature']}'"
     if "pixels" in leak:

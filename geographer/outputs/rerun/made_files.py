@@ -24,6 +24,8 @@ _OBJECT_ROWS: Final = (
     "SELECT label, raster_id, change, feature_id, class, instance, pixels, box, corners, visible "
     "FROM chain_label_object_change WHERE position = $position"
 )
+_GROUPS: Final = "SELECT label, name, digest, list(md5) FROM ({}) GROUP BY label, name, digest"
+_REPLAYABLE_EVENTS: Final = "SELECT digest, kind FROM log.event WHERE list_contains($kinds::VARCHAR[], kind)"
 _KIND: Final = "SELECT kind FROM chain_event WHERE position = $position"
 
 
@@ -73,6 +75,22 @@ class MadeFile(NamedTuple):
         return self.label, self.raster_id
 
 
+class MadeFileGroup(NamedTuple):
+    """The derived files of one recipe or label that events of one kind made.
+
+    Attributes:
+        label: The name of the label; None: the files are chips or other rasters.
+        recipe: The name of the recipe, label or collection.
+        kind: The kind of the events; None: no event of the log made the files.
+        md5s: The MD5 of each file.
+    """
+
+    label: str | None
+    recipe: str | None
+    kind: str | None
+    md5s: list[str]
+
+
 class EventFile(NamedTuple):
     """A file as the event that made it recorded it: where it was cut, for which feature, and its checksums."""
 
@@ -99,14 +117,30 @@ def list_made_files(revision: Revision, name: str | None = None) -> list[MadeFil
     The maker of a file is the last event that recorded its bytes as its own work: in the revision's chain, or else in
     another one, from which a merge took them.
     """
-    kinds = [cls.kind for cls in list_payload_classes() if cls.is_replayable]
+    values = {"kinds": _list_replayable_kinds(), "label_files": LABEL_FILES}
     files = []
-    for row in revision.fetch_rows(_MADE_FILES.read_text(), {"kinds": kinds, "label_files": LABEL_FILES}):
+    for row in revision.fetch_rows(_MADE_FILES.read_text(), values):
         label, raster_id, recipe, path, size, md5, sha256, *others = row
         files.append(MadeFile(label, raster_id, recipe, path, Checksums(size, md5, sha256), *others))
     if "command_file" in list_row_tables(revision.connection):
         files += _list_command_outputs(revision)
     return [file for file in files if name is None or file.recipe == name]
+
+
+def group_made_files(revision: Revision) -> list[MadeFileGroup]:
+    """Return the chips, labels and rasters of commands that `list_made_files` gives, by recipe and event kind."""
+    kinds = _list_replayable_kinds()
+    kind_of_event = dict(revision.fetch_rows(_REPLAYABLE_EVENTS, {"kinds": kinds}))
+    groups: dict[tuple[str | None, str | None, str | None], list[str]] = {}
+    values = {"kinds": kinds, "label_files": LABEL_FILES}
+    for label, recipe, digest, md5s in revision.fetch_rows(_GROUPS.format(_MADE_FILES.read_text()), values):
+        groups.setdefault((label, recipe, kind_of_event.get(digest)), []).extend(md5s)
+    order = sorted(groups, key=lambda key: (key[0] is not None, *(part or "" for part in key)))
+    return [MadeFileGroup(*key, sorted(groups[key])) for key in order]
+
+
+def _list_replayable_kinds() -> list[str]:
+    return [cls.kind for cls in list_payload_classes() if cls.is_replayable]
 
 
 def _list_command_outputs(revision: Revision) -> list[MadeFile]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from geographer.base.errors import NotFoundError, UsageError
 from geographer.planning.recipe import list_recipes
@@ -16,27 +16,50 @@ from geographer.storage.queries.revision import Revision
 logger = logging.getLogger(__name__)
 
 _COUNTS: Final = (
-    "SELECT count(*), count(*) FILTER (raster_id NOT IN (SELECT raster_id FROM up_to_date_label)) "
-    "FROM current_label SEMI JOIN sample USING (raster_id) WHERE label = $label"
+    "SELECT count(*), count(*) FILTER (raster_id NOT IN (SELECT raster_id FROM up_to_date_label WHERE label = $label)) "
+    "FROM current_label WHERE label = $label"
 )
+_COUNT: Final = "SELECT count(*) FROM current_label WHERE label = $label"
+_OF_SAMPLES: Final = " AND raster_id IN (SELECT raster_id FROM sample)"
 
 
-def warn_of_outdated_labels(revision: Revision, labels: Sequence[str]) -> None:
-    """Log a warning for each of these labels that is outdated on some staged samples.
+class OutdatedLabels(NamedTuple):
+    """The labels of one name: their number, and how many are outdated; None: that cannot be determined."""
+
+    label: str
+    labels: int
+    outdated: int | None
+
+
+def count_outdated_labels(
+    revision: Revision, labels: Sequence[str], *, of_samples: bool = False
+) -> Iterator[OutdatedLabels]:
+    """Yield how many of these labels are outdated, in the order of their recipes; only of staged samples, if asked.
 
     Of custom labels, and masks that leave out features by an SQL expression, that cannot be determined.
     """
-    recipes = [recipe for recipe in list_recipes(revision) if recipe.name in labels] if labels else []
-    for recipe in recipes:
-        if not isinstance(recipe, LabelSource):
+    condition = _OF_SAMPLES if of_samples else ""
+    for recipe in list_recipes(revision) if labels else ():
+        if recipe.name not in labels or not isinstance(recipe, LabelSource):
             continue
+        found = None
         with suppress(NotFoundError, UsageError):
-            if found := recipe.find_up_to_date_labels(revision):
-                with register_table(revision.connection, "up_to_date_label", found.labels.select(["raster_id"])):
-                    ((count, outdated),) = revision.fetch_rows(_COUNTS, {"label": recipe.name})
-                if outdated:
-                    logger.warning(
-                        "%s of %s labels '%s' are outdated: features or rasters changed since they were made. "
-                        "Run geographer update.",
-                        *(f"{outdated:,}", f"{count:,}", recipe.name),
-                    )
+            found = recipe.find_up_to_date_labels(revision)
+        if found is None:
+            count = revision.fetch_value(_COUNT + condition, {"label": recipe.name})
+            yield OutdatedLabels(recipe.name, count, None)
+            continue
+        with register_table(revision.connection, "up_to_date_label", found.labels.select(["label", "raster_id"])):
+            ((count, outdated),) = revision.fetch_rows(_COUNTS + condition, {"label": recipe.name})
+        yield OutdatedLabels(recipe.name, count, outdated)
+
+
+def warn_of_outdated_labels(revision: Revision, labels: Sequence[str]) -> None:
+    """Log a warning for each of these labels that is outdated on some staged samples."""
+    for item in count_outdated_labels(revision, labels, of_samples=True):
+        if item.outdated:
+            logger.warning(
+                "%s of %s labels '%s' are outdated: features or rasters changed since they were made. "
+                "Run geographer update.",
+                *(f"{item.outdated:,}", f"{item.labels:,}", item.label),
+            )
