@@ -1,0 +1,224 @@
+// main.js: begin the page, and let each part follow the state and the revision.
+
+import { fetchAnswer, takeLatest } from "./api.js";
+import { showChanges } from "./changes.js";
+import { showComponents } from "./components.js";
+import { findElement, formatCount, formatNumber, makeElement } from "./dom.js";
+import { showError, showFilters, showTotal } from "./filters.js";
+import { showList } from "./lists.js";
+import { MapView } from "./map.js";
+import { makeSwatch } from "./marks.js";
+import { showObject } from "./panel.js";
+import { showGallery } from "./pictures.js";
+import { startSearch } from "./search.js";
+import { describePosition, extendSlider, startSlider } from "./slider.js";
+import { changeState, listenToState, loadState, makeSelection, readState } from "./state.js";
+import { showTab, startTabs } from "./tabs.js";
+
+const POLL_MILLISECONDS = 5000;
+const page = { dataset: null, revision: null, map: null, alsoHere: [] };
+const fetchRevision = takeLatest((signal, at) => fetchAnswer("revision", { at }, signal));
+const countFeatures = takeLatest((signal, selection) => fetchAnswer("count", selection, signal));
+const countRasters = takeLatest((signal, selection) => fetchAnswer("count", selection, signal));
+const VIEWS = { list: showList, chips: showGallery, object: showObject, changes: showChanges, components: showComponents };
+
+async function startPage() {
+  showNote("Reading the dataset …");
+  page.dataset = await fetchAnswer("dataset");
+  document.title = `${page.dataset.name} – geographer view`;
+  findElement("dataset-name").textContent = page.dataset.name;
+  findElement("dataset-name").title = page.dataset.folder;
+  loadState({ at: String(page.dataset.start) });
+  startSlider(page.dataset);
+  startTabs();
+  startSearch();
+  showTab(readState());
+  page.revision = await loadRevision(readState());
+  page.map = openMap(readState());
+  listenToState(followState);
+  addEventListener("popstate", () => loadState({ at: String(page.dataset.start) }));
+  document.addEventListener("object-found", () => { page.look = true; });
+  findElement("skip-link").addEventListener("click", (event) => { event.preventDefault(); findElement("side-panel").focus(); });
+  await showRevision(readState());
+  showMap(readState());
+  await showView(readState());
+  setInterval(watchHead, POLL_MILLISECONDS);
+}
+
+function openMap(state) {
+  const position = parsePosition(state.pos);
+  try {
+    if (!globalThis.maplibregl) throw new Error("the file of MapLibre cannot be read");
+    const map = new MapView("map", { box: page.revision?.box, position, onPick: pickObjects, onMove: moveMap });
+    map.otherColour = page.dataset.styles.other;
+    globalThis.viewerMap = map.map;
+    return map;
+  } catch (error) {
+    const problem = findElement("map-problem");
+    problem.textContent = `This browser cannot draw the map: it needs WebGL (${readReason(error)}). The lists, pictures and filters beside show everything.`;
+    problem.hidden = false;
+    findElement("map").hidden = true;
+    return null;
+  }
+}
+
+function readReason(error) {
+  try {
+    return JSON.parse(error.message).message ?? error.message;
+  } catch {
+    return error.message;
+  }
+}
+
+function parsePosition(text) {
+  const [zoom, latitude, longitude] = (text ?? "").split("/").map(Number);
+  const isWhole = [zoom, latitude, longitude].every(Number.isFinite) && Math.abs(latitude) <= 90;
+  return isWhole ? { zoom, center: [longitude, latitude] } : null;
+}
+
+function pickObjects(names) {
+  page.alsoHere = names;
+  changeState({ obj: names[0], tab: "object" });
+}
+
+function moveMap(position) {
+  changeState({ pos: position }, false);
+}
+
+async function followState(state, changed) {
+  try {
+    if (changed.has("tab")) showTab(state);
+    if (changed.has("at")) {
+      page.revision = (await loadRevision(state)) ?? page.revision;
+      if (state !== readState()) return;
+      await showRevision(state);
+    }
+    const isMoved = [...changed].every((name) => name === "pos");
+    if (!isMoved) showMap(state);
+    if (isMoved && !(state.tab === "list" && state.inview)) return;
+    await showView(state);
+  } catch (error) {
+    showProblem(error);
+  }
+}
+
+async function loadRevision(state) {
+  describePosition(Number(state.at), page.dataset, null);
+  return fetchRevision(state.at);
+}
+
+async function showRevision(state) {
+  const { revision, dataset } = page;
+  if (!revision) return;
+  describePosition(Number(state.at), dataset, revision.event);
+  findElement("revision-counts").textContent = `${formatCount(revision.features.number, "feature")}, ${formatCount(revision.rasters.number, "raster")}`;
+}
+
+/** Complete the choices of the state by the defaults of the revision. */
+function completeState(state) {
+  const splits = Object.keys(page.revision?.splits ?? {});
+  const split = state.split ?? splits[0];
+  const colour = state.colour ?? (split ? "subset" : "collection");
+  return { ...state, split, colour: split && splits.includes(split) ? colour : "collection" };
+}
+
+function showMap(state) {
+  const full = completeState(state);
+  const { styles } = page.dataset;
+  const isDiff = Boolean(full.since) && full.tab === "changes";
+  const kinds = { features: isDiff ? styles.change : styles.class, rasters: isDiff ? styles.change : styles[full.colour] ?? [] };
+  for (const subject of ["features", "rasters"]) {
+    const isHidden = (full.hidden ?? "").includes(subject);
+    page.map?.showSubject(subject, makeSelection(full, subject), kinds[subject], isHidden);
+  }
+  showLegend(kinds, full, isDiff);
+  showCounts(full, isDiff);
+}
+
+function showLegend(kinds, state, isDiff) {
+  const titles = { features: isDiff ? `Changes since @${state.since}` : "Features by class", rasters: `Rasters by ${state.colour}` };
+  const subjects = isDiff ? ["features"] : ["features", "rasters"].filter((subject) => !(state.hidden ?? "").includes(subject));
+  const known = { features: page.revision?.features.kinds ?? {}, rasters: knownRasterKinds(state) };
+  const parts = subjects.map((subject) => {
+    const shown = kinds[subject].filter(({ name }) => isDiff || name in known[subject]);
+    if (!shown.length || (state.colour === "component" && subject === "rasters")) return null;
+    const items = shown.slice(0, 9).map((style) => makeElement("li", {}, makeSwatch(style), style.name));
+    if (shown.length > 9) items.push(makeElement("li", {}, `and ${shown.length - 9} more`));
+    return makeElement("section", {}, makeElement("h3", {}, titles[subject]), makeElement("ul", {}, items));
+  });
+  findElement("map-legend").replaceChildren(...parts.filter(Boolean));
+}
+
+function knownRasterKinds(state) {
+  if (state.colour === "subset") return page.revision?.splits[state.split] ?? {};
+  return page.revision?.rasters.kinds ?? {};
+}
+
+async function showCounts(state, isDiff) {
+  if (isDiff) return showNote("");
+  showFilters(state, page);
+  const notes = [];
+  for (const [subject, count] of [["features", countFeatures], ["rasters", countRasters]]) {
+    try {
+      const counts = await count(makeSelection(state, subject));
+      if (!counts) return undefined;
+      showTotal(subject, counts, page.revision[subject].number);
+      showError(subject, "");
+      if (counts.beyond) notes.push(`${formatCount(counts.beyond, subject.slice(0, -1))} beyond 85° north or south, where this map ends`);
+    } catch (error) {
+      showError(subject, error.message.replace(/^--where /, ""));
+      notes.push(`The filter of ${subject} does not fit this revision.`);
+    }
+  }
+  return showNote(notes.join("; "));
+}
+
+async function showView(state) {
+  const show = VIEWS[state.tab];
+  const full = completeState(state);
+  if (state.tab !== "object" && state.obj && page.map && !page.marked) page.marked = true;
+  if (show) await show(full, page);
+  if (page.look && state.tab === "object") {
+    page.look = false;
+    const button = findElement("panel-object").querySelector("p.row button");
+    button?.click();
+    findElement("object-title")?.focus({ preventScroll: true });
+  }
+}
+
+function showNote(text) {
+  findElement("map-note").textContent = text;
+}
+
+function showProblem(error) {
+  showNotice([makeElement("strong", {}, error.message)]);
+}
+
+function showNotice(parts) {
+  const notice = findElement("notice");
+  notice.replaceChildren(...parts, makeElement("button", { type: "button", className: "plain", "aria-label": "Close this notice", onclick: () => { notice.hidden = true; } }, "Close"));
+  notice.hidden = false;
+}
+
+async function watchHead() {
+  if (document.hidden) return;
+  const status = await fetchAnswer("status").catch(() => null);
+  if (!status) return showNotice(["The viewer does not answer. Is geographer view still running in its terminal?"]);
+  if (status.replaced) return showNotice(["The history was replaced by a merge or a pull. Reload this page to see it."]);
+  if (status.head <= page.dataset.head) return undefined;
+  const tags = await fetchAnswer("dataset");
+  page.dataset.head = tags.head;
+  page.dataset.tags = tags.tags;
+  page.dataset.styles = tags.styles;
+  page.dataset.splits = tags.splits;
+  extendSlider(page.dataset);
+  describePosition(Number(readState().at), page.dataset, page.revision?.event);
+  const { event } = status;
+  const message = event.message ? `: ${event.message}` : "";
+  return showNotice([
+    `The dataset has changed: @${formatNumber(status.head)} ${event.kind.replaceAll("_", " ")} by ${event.author}${message} `,
+    makeElement("button", { type: "button", onclick: () => { findElement("notice").hidden = true; changeState({ at: status.head }); } }, "Show it"),
+  ]);
+}
+
+startPage().catch(showProblem);
