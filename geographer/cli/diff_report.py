@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from geographer.base.text import format_count
 from geographer.cli.output import format_table
+from geographer.diff.wording import HIDDEN_VALUES, describe_byte_change, describe_geometry_change, describe_move
 
 if TYPE_CHECKING:
     from geographer.diff.changes import ObjectChange
@@ -13,11 +14,7 @@ if TYPE_CHECKING:
     from geographer.diff.pixels import FileChange
 
 _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~"}
-_HIDDEN: Final = frozenset({"md5", "sha256", "pixel_digest", "size", "geometry", "id_is_integer", "transform"})
-"""Values whose change other words tell, or that are of no use in text."""
 _SHOWN_VALUES: Final = {"class": "value", "split": "part", "recipe": "kind"}
-_SAME_SHAPE_M: Final = 1e-6
-_BYTES: Final = ("sha256", "pixel_digest")
 _OBJECTS, _FLAGS, _GROUPS, _CLASSES, _VALUE_LENGTH = 20, 50, 6, 12, 40
 
 
@@ -93,7 +90,7 @@ def _format_tables(diff: "Diff", limit: int) -> Iterator[str]:
         yield "classes of features, before (rows) and after (columns):"
         yield from (f"  {line}" for line in _format_class_changes(diff))
     for (split, old, new), number in diff.moves.most_common():
-        yield f"split {split}: {format_count(number, 'raster')} from {old or 'excluded'} to {new or 'excluded'}"
+        yield describe_move(split, old, new, format_count(number, "raster"))
     files = sorted(diff.files, key=lambda file: -file.changed_pixels)
     for file in files[:limit]:
         yield from _format_file(file, diff.value_names)
@@ -157,41 +154,16 @@ def _format_object(diff: "Diff", item: "ObjectChange") -> str:
         return name if value is None else f"{name} ({value})"
     differences, texts = list_name_differences(item.old, item.new), []
     if item.kind == "feature" and diff.has_other_geometry(item.keys[0]):
-        texts.append(_format_geometry(diff, item.keys[0]))
+        texts.append(f"geometry {describe_geometry_change(diff.measures_by_id.get(item.keys[0]))}".rstrip())
     for key, (old, new) in differences.items():
-        texts += [] if key in _HIDDEN else [f"{key} {_format_value(old)} → {_format_value(new)}"]
-    if any(key in differences for key in _BYTES):
-        texts.append(_describe_bytes(differences))
+        texts += [] if key in HIDDEN_VALUES else [f"{key} {_format_value(old)} → {_format_value(new)}"]
+    if (bytes_text := describe_byte_change(differences)) is not None:
+        texts.append(bytes_text)
     return f"{name}: {', '.join(texts)}" if texts else name
-
-
-def _describe_bytes(differences: Mapping[str, Any]) -> str:
-    """Return what differs in a file: a pixel digest covers the georeference, too, which labels do not record."""
-    if "pixel_digest" not in differences:
-        return "other bytes, equal pixels"
-    return "other georeference or pixels" if "transform" in differences or "crs" in differences else "other pixels"
-
-
-def _format_geometry(diff: "Diff", feature_id: str) -> str:
-    measures = diff.measures_by_id.get(feature_id)
-    if measures is None:
-        return "geometry"
-    if measures["hausdorff"] < _SAME_SHAPE_M:
-        return "geometry (same shape, written otherwise)"
-    parts = [f"IoU {measures['iou']:.3f}"] if "iou" in measures else []
-    if measures["old_area"] or measures["new_area"]:
-        change = f" ({_format_percent(measures['area_ratio'] - 1)})" if "area_ratio" in measures else ""
-        parts.append(f"area {measures['old_area']:,.5g} → {measures['new_area']:,.5g} m²{change}")
-    parts.append(f"Hausdorff distance {measures['hausdorff']:,.3g} m, centroid moved {measures['shift']:,.3g} m")
-    return f"geometry ({', '.join(parts)})"
 
 
 def _name_value(value_names: Mapping[int, str], value: int) -> str:
     return value_names.get(value, str(value))
-
-
-def _format_percent(fraction: float) -> str:
-    return f"{fraction:+.1%}".replace("-0.0%", "0.0%").replace("+0.0%", "0.0%")
 
 
 def _format_event(position: int) -> str:

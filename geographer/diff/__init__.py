@@ -2,6 +2,7 @@
 
 - `changes`    the objects that differ, with both values
 - `selection`  which of them to show
+- `wording`    what changed, in words
 - `geometry`   how much geometries changed: overlap, area, distances in metres
 - `flags`      unusual changes, with reasons
 - `version`    PATCH, MINOR or MAJOR, from the data
