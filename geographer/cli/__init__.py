@@ -11,13 +11,17 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from geographer import __version__
 from geographer.base.errors import GeographerError, NotFoundError, StorageError, UsageError
 from geographer.cli.help import CommandGroup, format_example
+from geographer.cli.named_text import NamedText
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS: Final = {
     "init": ("init", "Create a dataset in a folder."),
@@ -103,6 +107,7 @@ COMMANDS: Final = {
         "release",
         "Write the release of a tag to a folder: what a reader needs to check, cite and load the dataset.",
     ),
+    "report": ("report", "Write a page that says what a revision is, what was checked, and how to check it."),
     "cite": ("release", "Say how to cite a tag, with its digests."),
     "git-setup": (
         "git_setup",
@@ -111,16 +116,20 @@ COMMANDS: Final = {
     "gc": ("gc", "Delete the files that neither the head nor a tag needs, from this machine or a remote."),
     "prove": ("prove", "Prove that an object is in a tag, or that the log of a tag is part of that of a later one."),
     "verify": ("verify", "Check that the log and all files are as recorded, or list what differs."),
+    "completion": ("completion", "Print the script that lets bash, zsh or fish complete commands, ids and names."),
     "audit": (
         "audit",
         "Check anybody's dataset, or a release, for leakage between subsets, damage and contradictions.",
     ),
+    "view": ("view", "Show a local page to browse revisions: map, chips with labels, filters, history, differences."),
     "demo": ("demo", "Run the whole workflow on real data, in a new folder."),
 }
 """The module of each command, which defines `<command>_command`, and the first line of its help.
 
 So `--help` need not import the modules."""
 
+COMPLETE_VARIABLE: Final = "_GEOGRAPHER_COMPLETE"
+"""The environment variable by which a shell's script asks what completes a command line."""
 EXIT_UNEXPECTED: Final = 70
 EXIT_INTERRUPTED: Final = 130
 _FOLDER_HELP: Final = "Work on the dataset in this folder, or in the nearest one above it."
@@ -136,6 +145,14 @@ class _LazyCommandGroup(CommandGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return load_command(cmd_name) if cmd_name in COMMANDS else None
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        """Return the commands, or the options, that begin with `incomplete`, without importing any."""
+        from click.shell_completion import CompletionItem
+
+        names = [(name, help_text) for name, help_text in self.describe_commands(ctx) if name.startswith(incomplete)]
+        commands = [CompletionItem(name, help=help_text) for name, help_text in names]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
+
     def describe_commands(self, ctx: click.Context) -> list[tuple[str, str]]:
         return [(name, description) for name, (_, description) in COMMANDS.items()]
 
@@ -147,7 +164,15 @@ class _LazyCommandGroup(CommandGroup):
     epilog=format_example("init lakes", "-C lakes add features lakes.gpkg --id lake_id", "-C lakes status"),
 )
 @click.version_option(__version__, prog_name="geographer")
-@click.option("-C", "folder", default=".", metavar="DIR", show_default="the current folder", help=_FOLDER_HELP)
+@click.option(
+    "-C",
+    "folder",
+    default=".",
+    metavar="DIR",
+    show_default="the current folder",
+    help=_FOLDER_HELP,
+    type=NamedText("folder"),
+)
 @click.pass_context
 def geographer_command(ctx: click.Context, folder: str) -> None:
     """Version object-centric remote-sensing datasets: every change is an event, every version is kept.
@@ -171,6 +196,10 @@ def load_command(name: str) -> click.Command:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line, and end the process with the exit code of the error's class, or 0."""
+    if instruction := os.environ.get(COMPLETE_VARIABLE):
+        from geographer.cli.completion import answer_shell
+
+        sys.exit(answer_shell(instruction))
     sys.excepthook = _exit_unexpected
     sys.unraisablehook = _report_unraisable
     previous = _handle_signals(_raise_interrupt)

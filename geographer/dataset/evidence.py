@@ -12,6 +12,7 @@ from geographer.storage.queries.table import Table
 if TYPE_CHECKING:
     from geographer.outputs.applicability.map import ApplicabilityMap
     from geographer.outputs.certificate.certificate import Certificate
+    from geographer.outputs.pages.report.write import ReportResult
     from geographer.outputs.release.citation import Citation
     from geographer.outputs.release.write import ReleaseResult
     from geographer.outputs.rerun.archive_report import ArchiveReport
@@ -151,6 +152,56 @@ class EvidenceReader(GraphReader):
         from geographer.outputs.release.write import write_release
 
         return write_release(self._unit_of_work, tag, Path(folder), audience)
+
+    def write_report(
+        self,
+        tag: RevisionSpec,
+        to: str | Path,
+        *,
+        splits: Sequence[str] = (),
+        buffer: float | None = None,
+        duplicates: bool = False,
+        where: str | None = None,
+        examples: int = 24,
+        reruns: Sequence[str | Path] = (),
+        certificates: Sequence[str | Path] = (),
+    ) -> "ReportResult":
+        """Write the page that a reviewer opens: what a revision is, what was checked, and how to check it.
+
+        It is one HTML file that needs no network, nor JavaScript. Equal datasets give equal bytes, on machines that
+        have the same files. Nothing in the dataset changes.
+
+        Args:
+            tag: The tag, or any revision. None: the newest tag, or the head if there is none.
+            to: The file.
+            splits: The splits to certify. Default: all.
+            buffer: The distance in metres that any two subsets must exceed. None: distances are measured only.
+            duplicates: Read the pixels of all rasters of the splits and look for near-duplicates.
+            where: Which features count as objects, as an SQL expression. None: those that each split declared.
+            examples: The largest number of chips that are shown, up to 200.
+            reruns: Files with what `geographer rerun --json` printed for the revision, to join.
+            certificates: Files that `geographer certify --to` wrote for the revision, to join.
+
+        Raises:
+            NotFoundError: there is no such revision, split or file.
+            UsageError: an argument is invalid, a given file is none of this revision, or `to` is not the path of a
+                file, or is a file of the dataset.
+            StorageError: a file cannot be read or written.
+            MissingLibraryError: jinja2 or matplotlib is not installed.
+        """
+        from geographer.outputs.pages.report.leakage import LeakageOptions
+        from geographer.outputs.pages.report.write import ReportOptions, write_report
+
+        if isinstance(splits, str):
+            splits = [splits]
+        options = ReportOptions(
+            splits,
+            LeakageOptions(buffer, duplicates, where),
+            examples,
+            [Path(path) for path in reruns],
+            [Path(path) for path in certificates],
+        )
+        return write_report(self._unit_of_work, tag, to, options)
 
     def cite_tag(self, tag: str) -> "Citation":
         """Return how to cite a tag: the reference in one line, BibTeX, and the content of a CITATION.cff.

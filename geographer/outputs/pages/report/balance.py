@@ -34,7 +34,8 @@ def read_balance(revision: Revision, facts: ReleaseFacts, splits: list[str]) -> 
         *(Column("Class"), Column("Value", "number"), Column("Features", "number"), Column("Share", "number")),
         Column("In no raster", "number"),
     ]
-    objects = [_tabulate_objects(revision, split) for split in splits or [None]]
+    chosen: list[str | None] = [*splits]
+    objects = [_tabulate_objects(revision, split) for split in chosen or [None]]
     return Balance(
         sentences.describe_balance(facts),
         make_table("Features by class", columns, rows, "geographer classes"),

@@ -9,7 +9,7 @@ from geographer.base.text import format_count
 
 Outcome = Literal["holds", "fails", "not checked"]
 
-MARKS: Final = {"holds": "✓", "fails": "✗", "not checked": "–"}
+MARKS: Final = {"holds": "✓", "fails": "✗", "not checked": "○"}
 """The sign of each outcome, which stands beside its words."""
 
 

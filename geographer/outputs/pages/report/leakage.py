@@ -33,7 +33,7 @@ from geographer.storage.unit_of_work import UnitOfWork
 
 _SECTION: Final = "leakage"
 _LEVEL_FACTS: Final = frozenset({"holds", "reason", "leaks", "subsets", "rasters"})
-_WORDS: Final[dict[bool | None, str]] = {True: "✓ holds", False: "✗ LEAKS", None: "– not checked"}
+_WORDS: Final[dict[bool | None, str]] = {True: "✓ holds", False: "✗ LEAKS", None: "○ not checked"}
 _VERDICTS: Final = {
     HOLDS: "The subsets share nothing on the levels that were checked.",
     LEAKS: "The subsets LEAK.",
@@ -124,7 +124,7 @@ def _read_certificate(path: Path, facts: ReleaseFacts) -> SplitReport:
         if (document.kind, document.format) != (KIND, FORMAT):
             raise msgspec.ValidationError(f"it is '{document.kind}' of format {document.format}")
         report = _make_report(json.loads(content), f"read from the file {path.name}, not computed for this page")
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
             f"'{path}' is no leakage certificate: {error}. Write one: geographer certify {facts.tag.name} --split NAME "
             "--to FILE"
@@ -150,7 +150,8 @@ def read_given_file(path: Path, noun: str) -> bytes:
 
 
 def _make_report(document: dict[str, Any], origin: str) -> SplitReport:
-    verdict = document["verdict"]
+    holds = [level["holds"] for level in document["levels"].values()]
+    verdict = LEAKS if False in holds else document["verdict"]
     outcome: Outcome = "fails" if verdict == LEAKS else "holds" if verdict == HOLDS else "not checked"
     subsets = [*document["subsets"].items(), *((name, 0) for name in document["empty_subsets"])]
     text = _VERDICTS.get(verdict, "There are no two subsets with rasters to compare.")

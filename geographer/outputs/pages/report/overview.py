@@ -69,7 +69,7 @@ def read_overview(revision: Revision, facts: ReleaseFacts, tag: str | None) -> O
 def _describe_creator(item: object) -> str:
     fields = dict(item) if isinstance(item, dict) else {}
     extra = [fields[name] for name in ("affiliation", "orcid") if fields.get(name)]
-    return f"{fields.get('name', '')}{f' ({", ".join(extra)})' if extra else ''}"
+    return str(fields.get("name", "")) + (f" ({', '.join(extra)})" if extra else "")
 
 
 def _count_objects(revision: Revision) -> ReportTable:

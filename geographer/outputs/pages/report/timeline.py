@@ -6,15 +6,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from geographer.outputs.pages.report.head_facts import HeadFacts
 from geographer.outputs.pages.report.report_table import Column, ReportTable, make_table
 from geographer.storage.queries.revision import Revision
-from geographer.storage.queries.tag_signatures import RecordedSignature
 
 _KINDS: Final = Path(__file__).with_name("event_kinds.sql")
-_TAGS: Final = (
-    "SELECT tag, version, position, strftime(recorded_at, '%Y-%m-%d') AS date, author, message, digest FROM tags "
-    "ORDER BY position DESC NULLS LAST, recorded_at DESC, tag"
-)
 
 
 class Timeline(NamedTuple):
@@ -24,21 +20,23 @@ class Timeline(NamedTuple):
     kinds: ReportTable
 
 
-def read_timeline(head: Revision, revision: Revision, signatures: list[RecordedSignature]) -> Timeline:
+def read_timeline(head: HeadFacts, revision: Revision) -> Timeline:
     """Return the tags that the log has at its head, and the events that lead to the revision."""
-    signed = Counter((item.signed.statement.tag, item.signed.statement.digest) for item in signatures)
-    rows = [
+    signed = Counter((item.signed.statement.tag, item.signed.statement.digest) for item in head.signatures)
+    tags = [
         (tag, version, _name_position(position), date, author, message, signed[tag, digest], digest)
-        for tag, version, position, date, author, message, digest in head.fetch_rows(_TAGS)
+        for tag, version, position, date, author, message, digest in head.tags
     ]
     columns = [
         *(Column("Tag"), Column("Version"), Column("Revision"), Column("Date"), Column("Author"), Column("Message")),
         *(Column("Signatures", "number"), Column("Event digest", "code")),
     ]
-    tags = make_table("Tags, newest first", columns, rows, "geographer tags")
     kinds = [Column("Kind of event"), Column("Events", "number"), Column("First"), Column("Last")]
     rows = revision.fetch_rows(_KINDS.read_text())
-    return Timeline(tags, make_table("Events that lead to the revision, by kind", kinds, rows))
+    return Timeline(
+        make_table("Tags, newest first", columns, tags, "geographer tags"),
+        make_table("Events that lead to the revision, by kind", kinds, rows),
+    )
 
 
 def _name_position(position: int | None) -> str:

@@ -1,0 +1,59 @@
+"""Citing: how to cite the revision, and the commands with which a reader checks it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from geographer.outputs.release.citation import format_reference, write_bibtex
+from geographer.outputs.release.facts import ReleaseFacts
+
+
+class CopiedText(NamedTuple):
+    """A text that a button copies: its id on the page, what it is, and the text."""
+
+    anchor: str
+    title: str
+    text: str
+
+
+class Citing(NamedTuple):
+    """How to cite, and how to check."""
+
+    citations: list[CopiedText]
+    commands: list[CopiedText]
+
+
+def describe_citing(facts: ReleaseFacts, splits: Sequence[str]) -> Citing:
+    """Return the reference, the BibTeX entry, and the commands with the digests of the revision."""
+    citations = [
+        CopiedText("reference", "Reference", format_reference(facts)),
+        CopiedText("bibtex", "BibTeX", write_bibtex(facts).rstrip("\n")),
+    ]
+    is_tag = facts.tag.name[:1] != "@"
+    name = facts.tag.name if is_tag else facts.tag.digest
+    commands = [
+        ("Get the dataset, if its authors published it at URL", ["geographer", "clone", "URL", "dataset"]),
+        ("Compare the log, the files and the event digest", ["verify", name, "--expect", facts.tag.digest]),
+        ("Compare the content digest, too", ["verify", name, "--expect", facts.tag.content_digest]),
+        *(
+            (
+                f"Compute the leakage certificate of split '{split}' again, and look at pixels, too",
+                ["certify", name, "--split", split, "--duplicates"],
+            )
+            for split in splits
+        ),
+        ("Make chips and labels again, and compare them", ["rerun", name]),
+        *([("Say whose signature the tag has", ["verify", name, "--signature", "allowed_signers"])] if is_tag else []),
+        ("Make this page again; equal datasets give equal pages", ["report", name, "--html", "report.html"]),
+    ]
+    texts = [words if words[0] == "geographer" else ["geographer", "-C", "dataset", *words] for _, words in commands]
+    titles = [title for title, _ in commands]
+    return Citing(
+        citations,
+        [
+            CopiedText(f"command-{number}", title, shlex.join(words))
+            for number, (title, words) in enumerate(zip(titles, texts, strict=True), 1)
+        ],
+    )

@@ -1,0 +1,49 @@
+"""Figures: the plots of the revision as SVG elements with their text alternatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from geographer.base.errors import NotFoundError, UsageError
+from geographer.outputs.plots.plot import Plot
+from geographer.outputs.plots.splits_plot import plot_splits
+from geographer.outputs.plots.timeline_plot import plot_timeline
+from geographer.storage.queries.revision import Revision
+
+
+class Figure(NamedTuple):
+    """A plot of the page: `svg` is empty if there is nothing to draw, and `alt` then says why."""
+
+    title: str
+    svg: str
+    alt: str
+    notes: Sequence[str] = ()
+
+
+class Figures(NamedTuple):
+    """The plots of a report; of splits one each."""
+
+    map: Figure
+    timeline: Figure
+    classes: Figure
+    splits: list[Figure]
+
+
+def draw_figures(revision: Revision, splits: Sequence[str]) -> Figures:
+    """Draw the map, the timeline, the classes and the splits of a revision."""
+    return Figures(
+        Figure("Map", "", "not drawn yet"),
+        _draw_figure("Timeline", lambda: plot_timeline(revision)),
+        Figure("Classes", "", "not drawn yet"),
+        [_draw_figure(f"Split '{split}'", partial(plot_splits, revision, split)) for split in splits],
+    )
+
+
+def _draw_figure(title: str, plot: Callable[[], Plot]) -> Figure:
+    try:
+        drawn = plot()
+        return Figure(drawn.title, drawn.to_svg(), drawn.alt, drawn.notes)
+    except (NotFoundError, UsageError) as error:
+        return Figure(title, "", str(error))
