@@ -41,6 +41,8 @@ class Parameter(NamedTuple):
         parse: Returns the value of the option's text, if that is not what `convert` does.
         cli_default: The default value of the command line, if it differs.
         since: The first version of the event's payload that records it; earlier ones do not have it.
+        kind: What the value names, such as 'recipe' or 'class', if neither metavar nor name says so; a shell completes
+            it. 'new name' is one that the dataset does not have.
     """
 
     help: str
@@ -58,6 +60,7 @@ class Parameter(NamedTuple):
     parse: Callable[[str], Any] | None = None
     cli_default: Any = None
     since: int = 1
+    kind: str = ""
 
 
 class ParameterField(NamedTuple):

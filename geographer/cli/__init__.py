@@ -116,7 +116,10 @@ COMMANDS: Final = {
     "gc": ("gc", "Delete the files that neither the head nor a tag needs, from this machine or a remote."),
     "prove": ("prove", "Prove that an object is in a tag, or that the log of a tag is part of that of a later one."),
     "verify": ("verify", "Check that the log and all files are as recorded, or list what differs."),
-    "completion": ("completion", "Print the script that lets bash, zsh or fish complete commands, ids and names."),
+    "completion": (
+        "completion",
+        "Print the script that lets bash, zsh or fish complete commands, options, ids and names.",
+    ),
     "audit": (
         "audit",
         "Check anybody's dataset, or a release, for leakage between subsets, damage and contradictions.",

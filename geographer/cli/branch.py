@@ -4,13 +4,14 @@ import click
 
 from geographer.cli import options, output
 from geographer.cli.help import format_example
+from geographer.cli.named_text import NamedText
 from geographer.dataset import Dataset
 
 _COLUMNS = ("in_use", "name", "position", "digest")
 
 
 @click.command("branch", epilog=format_example("branch lakes v1", "branch"))
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=NamedText("branch"))
 @click.argument("revision", metavar="[REV]", required=False)
 @click.option("-d", "--delete", is_flag=True, help="Delete the branch NAME; its events stay in the log.")
 @options.json_option
@@ -43,7 +44,7 @@ def branch_command(folder: str, name: str | None, revision: str | None, delete: 
 
 
 @click.command("switch", epilog=format_example("switch lakes"))
-@click.argument("name")
+@click.argument("name", type=NamedText("branch to switch to"))
 @options.json_option
 @click.pass_obj
 def switch_command(folder: str, name: str, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from geographer.base.text import format_count
 from geographer.cli import options, output
 from geographer.cli.diff_report import format_diff
 from geographer.cli.help import format_example
+from geographer.cli.named_text import NamedText
 from geographer.dataset.reader import DatasetReader
 from geographer.diff.selection import TABLES
 
@@ -46,7 +47,13 @@ _EXAMPLES: Final = (
 @options.make_option("--collection NAME", "all", "Only rasters of this collection (the chips of this recipe).")
 @options.make_option("--subset PART", "all", "Only rasters in this part of a split.")
 @options.make_option("--bbox WEST,SOUTH,EAST,NORTH", "everywhere", "Only objects that meet this box, in degrees.")
-@options.make_option("--id ids ID", "all", "Only the object of this id, and what names it. Repeatable.", multiple=True)
+@options.make_option(
+    "--id ids ID",
+    "all",
+    "Only the object of this id, and what names it. Repeatable.",
+    multiple=True,
+    type=NamedText("object id"),
+)
 @options.make_option(
     "--other DIR", "none", "B is a revision of the dataset in this folder, which has a common history."
 )

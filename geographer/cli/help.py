@@ -19,6 +19,17 @@ class CommandGroup(click.Group):
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         return [(name, command.get_short_help_str(500)) for name, command in commands if command and not command.hidden]
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the name, the command and its arguments; while a shell completes a line, its values complete, too."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command and ctx.resilient_parsing:
+            from geographer.cli.completers import add_completers
+
+            add_completers(command)
+        return name, command, rest
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order in which the commands are defined."""
         return list(self.commands)

@@ -12,6 +12,7 @@ from geographer.base.errors import UsageError
 from geographer.base.parameters import Parameter, ParameterField, ParameterSet, list_parameters
 from geographer.cli import COMMANDS, options, output
 from geographer.cli.help import CommandGroup, RenamedOption, format_example
+from geographer.cli.named_text import NamedText
 from geographer.storage.request import Request
 
 Requests = Mapping[str, type[Request]]
@@ -87,7 +88,9 @@ def make_parameter(item: ParameterField, field: msgspec.structs.FieldInfo) -> cl
     declared = item.declaration
     if declared.cli.startswith("argument"):
         nargs = -1 if declared.cli == "arguments" else 1
-        return click.Argument([item.name], metavar=declared.metavar, nargs=nargs, required=field.required)
+        return click.Argument(
+            [item.name], metavar=declared.metavar, nargs=nargs, required=field.required, type=_choose_type(item)
+        )
     flags = declared.flags.split() or [item.main_flag]
     option_class = RenamedOption if len(flags) > 1 and flags[0].startswith("--") else click.Option
     if bool in item.union_types:
@@ -103,7 +106,7 @@ def make_parameter(item: ParameterField, field: msgspec.structs.FieldInfo) -> cl
         help=f"{declared.help} Repeatable." if is_repeatable else declared.help,
         required=field.required,
         multiple=is_repeatable,
-        type=None if callback else _choose_type(item),
+        type=_choose_type(item) if callback is None or declared.kind else None,
         callback=callback,
         # To click, a default of None is a value: a required option would be optional.
         **({"default": default} if has_default else {}),
@@ -114,6 +117,8 @@ def make_parameter(item: ParameterField, field: msgspec.structs.FieldInfo) -> cl
 def _choose_type(item: ParameterField) -> "click.ParamType[Any] | None":
     """Return the type of a number or a choice; None: text."""
     declared = item.declaration
+    if declared.kind:
+        return NamedText(declared.kind)
     if choices := item.find_choices():
         return click.Choice(choices)
     for kind, (plain_type, range_type) in _NUMBERS.items():

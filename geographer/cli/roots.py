@@ -7,6 +7,7 @@ import click
 from geographer.base.text import format_count
 from geographer.cli import options, output
 from geographer.cli.help import CommandGroup, format_example
+from geographer.cli.named_text import NamedText
 from geographer.dataset.reader import DatasetReader
 
 
@@ -32,7 +33,7 @@ def roots_command(ctx: click.Context, as_json: bool) -> None:
 
 
 @roots_command.command("set", epilog=format_example("roots set sentinel2 /data/sentinel2"))
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", type=NamedText("root"))
 @click.argument("root_folder", metavar="DIR")
 @options.json_option
 @options.pass_dataset

@@ -39,7 +39,7 @@ REBUILD_COVERS: Final = Parameter(
 class NamedRequest(Request, frozen=True):
     """A request for something that has a name."""
 
-    name: Annotated[str, Parameter("The recipe's name.", "NAME", key=None, cli="argument")]
+    name: Annotated[str, Parameter("The recipe's name.", "NAME", key=None, cli="argument", kind="recipe")]
 
 
 class Recipe(NamedRequest, kw_only=True, frozen=True):

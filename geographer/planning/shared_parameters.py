@@ -17,7 +17,7 @@ TEXT: Final = {"type": "string"}
 TEXTS: Final = {"type": "array", "items": TEXT}
 OPTIONAL_TEXT: Final = {"type": ["string", "null"]}
 
-NAME: Final = Parameter("The recipe's name.", "NAME", cli="argument", schema=NAME_SCHEMA)
+NAME: Final = Parameter("The recipe's name.", "NAME", cli="argument", schema=NAME_SCHEMA, kind="recipe")
 
 WHERE: Final = Parameter(
     "Use only features for which this SQL expression over their columns is true.", "SQL", "all features"

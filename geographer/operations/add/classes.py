@@ -33,7 +33,12 @@ class AddClasses(Request, frozen=True):
     names: Annotated[
         Sequence[str],
         Parameter(
-            "The classes.", "NAME...", cli="arguments", convert=list_values, key="classes", schema=CLASS_NAMES_SCHEMA
+            *("The classes.", "NAME..."),
+            cli="arguments",
+            convert=list_values,
+            key="classes",
+            schema=CLASS_NAMES_SCHEMA,
+            kind="new name",
         ),
     ]
     context: Annotated[bool, Parameter("Let the classes be context: labels do not draw them.", key=None)] = False

@@ -72,7 +72,8 @@ _ID_FOLDERS: Final = Parameter(
     key=None,
 )
 _TAGS_HELP: Final = "Store this GDAL tag of each file as a column."
-_TAGS: Final = PATTERNS._replace(help=_TAGS_HELP, metavar="NAME", default="none", flags="--tag")
+_TAGS: Final = PATTERNS._replace(help=_TAGS_HELP, metavar="NAME", default="none", flags="--tag", kind="tag of GDAL")
+_ACQUIRED_HELP: Final = "The GDAL tag that holds the time of acquisition."
 
 
 class ExistingRaster(NamedTuple):
@@ -122,7 +123,7 @@ class AddRasters(RasterPaths, kw_only=True, frozen=True):
     mode: Mode = "copy"
     crs: CrsText = None
     footprint: Annotated[Footprint, Parameter(_FOOTPRINT_HELP)] = "bounds"
-    acquired: Annotated[str | None, Parameter("The GDAL tag that holds the time of acquisition.", "TAG")] = None
+    acquired: Annotated[str | None, Parameter(_ACQUIRED_HELP, "TAG", kind="tag of GDAL")] = None
     patterns: Annotated[str | Sequence[str], PATTERNS] = ()
     tags: Annotated[Sequence[str], _TAGS] = ()
     id_folders: Annotated[int | None, _ID_FOLDERS] = None

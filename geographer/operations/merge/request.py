@@ -77,6 +77,7 @@ class ResolveConflicts(Request, frozen=True):
             "The numbers of the conflicts.",
             "ID",
             cli="arguments",
+            kind="number of a conflict",
             convert=lambda ids: [*list_values(ids)],
             schema={"type": "array", "items": TEXT},
         ),

@@ -13,7 +13,7 @@ from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext, Request
 
 _NAMES: Final = "SELECT DISTINCT label FROM current_label ORDER BY label"
-_NAME: Final = Parameter("The label's name.", "NAME", cli="argument", schema=NAME_SCHEMA)
+_NAME: Final = Parameter("The label's name.", "NAME", cli="argument", schema=NAME_SCHEMA, kind="label")
 
 
 class RemoveLabels(Request, frozen=True):

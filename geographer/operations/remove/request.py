@@ -27,7 +27,7 @@ class RemoveFeatures(Request, frozen=True):
     event: ClassVar[type[FeaturesRemoved]] = FeaturesRemoved
     example = "remove features lake-17 lake-18 -m 'drained'"
 
-    ids: Annotated[Iterable[str | int], IDS]
+    ids: Annotated[Iterable[str | int], IDS._replace(kind="feature")]
 
     def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
         """See `Request.make_plan` and `check_ids_exist`."""
@@ -47,7 +47,7 @@ class RemoveRasters(Request, frozen=True):
     event: ClassVar[type[RastersRemoved]] = RastersRemoved
     example = "remove rasters S2A_21S018E308N -m 'clouds'"
 
-    ids: Annotated[Iterable[str], IDS]
+    ids: Annotated[Iterable[str], IDS._replace(kind="raster")]
 
     def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
         """See `Request.make_plan` and `check_ids_exist`."""

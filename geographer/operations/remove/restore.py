@@ -50,7 +50,7 @@ class RestoreFeatures(Request, frozen=True):
     event: ClassVar[type[FeaturesRestored]] = FeaturesRestored
     example = "restore features lake-17"
 
-    ids: Annotated[Iterable[str | int], IDS]
+    ids: Annotated[Iterable[str | int], IDS._replace(kind="removed feature")]
 
     def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
         """Plan the restoration.
@@ -74,7 +74,7 @@ class RestoreRasters(Request, frozen=True):
     event: ClassVar[type[RastersRestored]] = RastersRestored
     example = "restore rasters chips/S2A_21S018E308N_lake-17"
 
-    ids: Annotated[Iterable[str], IDS]
+    ids: Annotated[Iterable[str], IDS._replace(kind="removed raster")]
 
     def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:
         """Plan the restoration.

@@ -47,7 +47,7 @@ class WithdrawRasters(Request, frozen=True):
     event: ClassVar[type[RastersWithdrawn]] = RastersWithdrawn
     example = "withdraw S2A_21S018E308N --reason 'the licence ended'"
 
-    ids: Annotated[Iterable[str], IDS]
+    ids: Annotated[Iterable[str], IDS._replace(kind="any raster")]
     reason: Annotated[
         str,
         Parameter("Why; the log keeps it for ever.", "TEXT", convert=_require_reason, schema={**TEXT, "minLength": 1}),

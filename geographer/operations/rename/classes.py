@@ -32,7 +32,7 @@ class RenameClass(Request, frozen=True):
     event: ClassVar[type[ClassRenamed]] = ClassRenamed
     example = "rename class pond lake"
 
-    old_name: Annotated[str, _CLASS_NAME._replace(help="The present name.", metavar="OLD")]
+    old_name: Annotated[str, _CLASS_NAME._replace(help="The present name.", metavar="OLD", kind="class")]
     new_name: Annotated[str, _CLASS_NAME._replace(help="The new name.", metavar="NEW")]
 
     def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:

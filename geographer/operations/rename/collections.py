@@ -40,7 +40,7 @@ class RenameCollection(Request, frozen=True):
     event: ClassVar[type[CollectionRenamed]] = CollectionRenamed
     example = "rename collection source scenes"
 
-    old_name: Annotated[str, OLD_NAME]
+    old_name: Annotated[str, OLD_NAME._replace(kind="collection")]
     new_name: Annotated[str, NEW_NAME]
 
     def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:

@@ -22,7 +22,7 @@ from geographer.storage.queries.revision import Revision
 if TYPE_CHECKING:
     import pyarrow as pa
 
-OLD_NAME: Final = Parameter("The present name.", "OLD", cli="argument", schema=NAME_SCHEMA)
+OLD_NAME: Final = Parameter("The present name.", "OLD", cli="argument", schema=NAME_SCHEMA, kind="recipe")
 NEW_NAME: Final = Parameter("The new name.", "NEW", cli="argument", schema=NAME_SCHEMA)
 
 _COLLECTION_PARAMETERS: Final = {"cut": "source", "download": "into"}

@@ -150,7 +150,7 @@ class TagRevision(Request, frozen=True):
     other_events: ClassVar[tuple[type[EventPayload], ...]] = (TagSigned,)
     example = "tag v1 -m 'as in the paper' --sign ~/.ssh/id_ed25519"
 
-    name: Annotated[str, NAME._replace(help="The tag.", convert=check_tag, key="tag")]
+    name: Annotated[str, NAME._replace(help="The tag.", convert=check_tag, key="tag", kind="tag")]
     revision: Annotated[
         str | int | None, Parameter("The revision.", "[REV]", "the head", cli="argument", schema=OPTIONAL_TEXT)
     ] = None
