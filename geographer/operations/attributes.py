@@ -103,7 +103,14 @@ class RemoveAttributes(Request, frozen=True):
 
     names: Annotated[
         Sequence[str],
-        Parameter("The names of the attributes.", "NAME...", cli="arguments", convert=list_values, schema=TEXTS, kind="attribute"),
+        Parameter(
+            "The names of the attributes.",
+            "NAME...",
+            cli="arguments",
+            convert=list_values,
+            schema=TEXTS,
+            kind="attribute",
+        ),
     ]
 
     def make_plan(self, revision: Revision, _context: PlanContext, /) -> Change:

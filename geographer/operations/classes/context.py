@@ -25,7 +25,8 @@ class SetContextClasses(Request, frozen=True):
     example = "classes context cloud shadow"
 
     names: Annotated[
-        Sequence[str], Parameter("The classes.", "NAME...", cli="arguments", convert=list_values, key=None, kind="class")
+        Sequence[str],
+        Parameter("The classes.", "NAME...", cli="arguments", convert=list_values, key=None, kind="class"),
     ]
     remove: Annotated[bool, Parameter("Let labels draw the classes again.", key=None)] = False
 
