@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from urllib.parse import quote
 
@@ -26,6 +27,13 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def quote_shell_word(text: str) -> str:
+    """Return a text as one word of a shell's command line, in double quotes where that is easier to read."""
+    word = shlex.quote(text)
+    is_plain = not {'"', "$", "`", "\\", "!"} & {*text}
+    return f'"{text}"' if word != text and is_plain else word
 
 
 def encode_chip_id(text: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-
 import click
 
 from geographer.base.errors import ConflictError, NotFoundError
+from geographer.base.text import quote_shell_word
 from geographer.cli import options, output
 from geographer.cli.help import format_example
 from geographer.dataset.reader import DatasetReader
@@ -53,16 +52,10 @@ def certify_command(
             click.echo(line)
     if certificate.overall_verdict == "leaks":
         declared = dataset.find_split_filter(split, at=revision) if where is None else None
-        advice = "" if declared is None else f" The split counts the features {_quote_filter(declared)}."
+        advice = "" if declared is None else f" The split counts the features --where {quote_shell_word(declared)}."
         raise ConflictError(
             f"the subsets of split '{split}' leak. Run geographer split with --by overlap, --buffer or "
             f"--near-duplicates, or remove one raster of each pair.{advice}"
         )
     if certificate.overall_verdict != "holds":
         raise NotFoundError(f"split '{split}' has no two subsets with rasters. Assign rasters with geographer split.")
-
-
-def _quote_filter(where: str) -> str:
-    """Return the option that passes a filter, as a shell takes it."""
-    is_plain = not {'"', "$", "`", "\\", "!"} & {*where}
-    return f'--where "{where}"' if is_plain else f"--where {shlex.quote(where)}"

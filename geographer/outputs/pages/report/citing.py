@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from geographer.base.text import quote_shell_word
 from geographer.outputs.release.citation import format_reference, write_bibtex
 from geographer.outputs.release.facts import ReleaseFacts
 
@@ -25,8 +25,13 @@ class Citing(NamedTuple):
     commands: list[CopiedText]
 
 
-def describe_citing(facts: ReleaseFacts, splits: Sequence[str]) -> Citing:
-    """Return the reference, the BibTeX entry, and the commands with the digests of the revision."""
+def describe_citing(facts: ReleaseFacts, certified: Sequence[tuple[str, Sequence[str]]]) -> Citing:
+    """Return the reference, the BibTeX entry, and the commands with the digests of the revision.
+
+    Args:
+        facts: The facts of the revision.
+        certified: The splits that were certified, each with the options of `certify` that say how.
+    """
     citations = [
         CopiedText("reference", "Reference", format_reference(facts)),
         CopiedText("bibtex", "BibTeX", write_bibtex(facts).rstrip("\n")),
@@ -40,9 +45,9 @@ def describe_citing(facts: ReleaseFacts, splits: Sequence[str]) -> Citing:
         *(
             (
                 f"Compute the leakage certificate of split '{split}' again, and look at pixels, too",
-                ["certify", name, "--split", split, "--duplicates"],
+                ["certify", name, "--split", split, *options, "--duplicates"],
             )
-            for split in splits
+            for split, options in certified
         ),
         ("Make chips and labels again, and compare them", ["rerun", name]),
         *([("Say whose signature the tag has", ["verify", name, "--signature", "allowed_signers"])] if is_tag else []),
@@ -53,7 +58,7 @@ def describe_citing(facts: ReleaseFacts, splits: Sequence[str]) -> Citing:
     return Citing(
         citations,
         [
-            CopiedText(f"command-{number}", title, shlex.join(words))
+            CopiedText(f"command-{number}", title, " ".join(map(quote_shell_word, words)))
             for number, (title, words) in enumerate(zip(titles, texts, strict=True), 1)
         ],
     )

@@ -102,8 +102,19 @@ def certify_splits(
 _COMPUTED: Final = "computed when this page was made"
 
 
+def list_certify_options(revision: Revision, split: str, options: LeakageOptions) -> list[str]:
+    """Return the options of the command `certify` with which a reader computes the same."""
+    where = _choose_filter(revision, split, options)
+    words = [] if options.buffer is None else ["--buffer", f"{options.buffer:g}"]
+    return words if where is None else [*words, "--where", where]
+
+
+def _choose_filter(revision: Revision, split: str, options: LeakageOptions) -> str | None:
+    return find_declared_filter(revision, split) if options.where is None else options.where
+
+
 def _certify(work: UnitOfWork, revision: Revision, split: str, options: LeakageOptions) -> Certificate:
-    where = find_declared_filter(revision, split) if options.where is None else options.where
+    where = _choose_filter(revision, split, options)
     return certify_split(work, revision, split, buffer=options.buffer, duplicates=options.duplicates, where=where)
 
 
@@ -185,7 +196,7 @@ def _tabulate_levels(levels: dict[str, dict[str, Any]]) -> ReportTable:
         (_name_level(name), _WORDS[level["holds"]], describe_counts(_list_counts(level)).strip(" ()"), level["reason"])
         for name, level in levels.items()
     ]
-    columns = [Column("Level"), Column("Result"), Column("What was found"), Column("Why not, or not all")]
+    columns = [Column("Level"), Column("Result", "short"), Column("What was found"), Column("Why not, or not all")]
     return make_table("Levels", columns, rows)
 
 

@@ -82,7 +82,7 @@ def _tabulate_reviews(reviews: Sequence[dict[str, Any]]) -> ReportTable:
         for row in reviews
     ]
     columns = [
-        *(Column("Event"), Column("Verdict"), Column("Author"), Column("Date"), Column("Reviewed")),
+        *(Column("Event"), Column("Verdict"), Column("Author"), Column("Date", "short"), Column("Reviewed")),
         Column("Message"),
     ]
     return make_table("Reviews of changes up to the revision", columns, rows, "geographer reviews")

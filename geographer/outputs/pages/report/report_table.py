@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from geographer.base.text import format_count, quote_start
 
-ColumnKind = Literal["text", "number", "code"]
+ColumnKind = Literal["text", "number", "code", "short"]
 
 MAX_ROWS: Final = 200
 """How many rows a table shows, unless it says otherwise."""
@@ -15,7 +15,7 @@ _MAX_LETTERS: Final = 1_000
 
 
 class Column(NamedTuple):
-    """A column: its title, and how its cells are set."""
+    """A column: its title, and how its cells are set: `short` ones are not broken into lines."""
 
     title: str
     kind: ColumnKind = "text"

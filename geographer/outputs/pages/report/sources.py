@@ -74,7 +74,7 @@ def _tabulate_features(revision: Revision) -> ReportTable:
         for position, kind, recorded_at, author, source, features in revision.fetch_rows(_FEATURES.read_text())
     ]
     columns = [
-        *(Column("Event"), Column("Features", "number"), Column("Kind"), Column("File"), Column("Date")),
+        *(Column("Event"), Column("Features", "number"), Column("Kind"), Column("File"), Column("Date", "short")),
         Column("Author"),
     ]
     caption = "Sources of features: the events that recorded them as they are now"

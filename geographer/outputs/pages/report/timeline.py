@@ -28,10 +28,10 @@ def read_timeline(head: HeadFacts, revision: Revision) -> Timeline:
         for tag, version, position, date, author, message, digest in head.tags
     ]
     columns = [
-        *(Column("Tag"), Column("Version"), Column("Revision"), Column("Date"), Column("Author"), Column("Message")),
-        *(Column("Signatures", "number"), Column("Event digest", "code")),
+        *(Column("Tag"), Column("Version"), Column("Revision"), Column("Date", "short"), Column("Author")),
+        *(Column("Message"), Column("Signatures", "number"), Column("Event digest", "code")),
     ]
-    kinds = [Column("Kind of event"), Column("Events", "number"), Column("First"), Column("Last")]
+    kinds = [Column("Kind of event"), Column("Events", "number"), Column("First", "short"), Column("Last", "short")]
     rows = revision.fetch_rows(_KINDS.read_text())
     return Timeline(
         make_table("Tags, newest first", columns, tags, "geographer tags"),

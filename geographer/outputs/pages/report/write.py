@@ -18,6 +18,7 @@ from geographer.outputs.pages.report.head_facts import HeadFacts, read_head_fact
 from geographer.outputs.pages.report.leakage import (
     LeakageOptions,
     certify_splits,
+    list_certify_options,
     list_leakage_checks,
     read_certificates,
 )
@@ -181,6 +182,7 @@ def _read_contents(
         *limits.checks,
         *reproducibility.checks,
     ]
+    certified = [(split, list_certify_options(revision, split, options.leakage)) for split in splits]
     left_out = [name for name in facts.list_splits() if name not in splits]
     return {
         "tag": tag,
@@ -195,7 +197,7 @@ def _read_contents(
         "steps": describe_steps(facts),
         "reproducibility": reproducibility,
         "limits": limits,
-        "citing": describe_citing(facts, splits),
+        "citing": describe_citing(facts, certified),
         "figures": draw_figures(revision, splits),
     }, checks
 
