@@ -43,13 +43,31 @@ def use_plot_style() -> Iterator[None]:
         yield
 
 
-def make_figure(width: float, height: float, title: str) -> Figure:
-    """Return a figure of a size in inches, with its title at the upper left."""
+def make_panels(
+    title: str, heights: Sequence[float], *, width: float = 7.5, gap: float = 0.6
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with axes one below the other; sizes are in inches. What lies around them is not cut off.
+
+    matplotlib's layout engines are not used: their numbers, and so the bytes of an SVG, differ a little between runs.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    figure.suptitle(clean_text(title, 100), x=0.01, ha="left")
-    return figure
+    total = sum(heights) + gap * (len(heights) - 1)
+    figure = Figure(figsize=(width, total), facecolor="white")
+    panels, top = [], total
+    for height in heights:
+        panels.append(figure.add_axes((0.0, (top - height) / total, 1.0, height / total)))
+        top -= height + gap
+    figure.text(0.0, 1 + 0.4 / total, clean_text(title, 100), fontsize=12, fontweight="bold", va="bottom")
+    return figure, panels
+
+
+def divide_panel(axes: Axes, count: int, gap: float) -> list[Axes]:
+    """Return axes side by side in place of one; the gap is a share of its width."""
+    figure, box = axes.get_figure(), axes.get_position()
+    axes.remove()
+    width = (box.width - gap * (count - 1)) / count
+    return [figure.add_axes((box.x0 + place * (width + gap), box.y0, width, box.height)) for place in range(count)]
 
 
 def clean_text(text: object, limit: int = MAX_TEXT) -> str:
@@ -89,7 +107,11 @@ def area_options(style: Style, alpha: float = 0.35) -> dict[str, Any]:
     """Return the arguments of patches and collections that draw an area."""
     from matplotlib.colors import to_rgba
 
-    return {"facecolor": to_rgba(style.colour, alpha), "edgecolor": style.colour, "hatch": style.hatch * 3 or None}
+    return {
+        "facecolor": to_rgba(style.colour, alpha),
+        "edgecolor": style.colour,
+        "hatch": style.hatch * (1 if style.hatch in ".o" else 2) or None,
+    }
 
 
 def line_options(style: Style, width: float) -> dict[str, Any]:
@@ -122,13 +144,13 @@ def make_heading_key() -> Artist:
     return Line2D([], [], linestyle="none")
 
 
-def add_legend(figure: Figure, keys: Sequence[tuple[Artist, str]]) -> None:
-    """Draw a legend to the right of all axes."""
+def add_legend(axes: Axes, keys: Sequence[tuple[Artist, str]]) -> None:
+    """Draw a legend to the right of axes."""
     if keys:
         handles = [handle for handle, _ in keys]
         # matplotlib leaves out labels that begin with an underscore.
         labels = [f" {label}" if label.startswith("_") else label for _, label in keys]
-        figure.legend(handles, labels, loc="outside right upper", alignment="left")
+        axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, alignment="left")
 
 
 def write_message(axes: Axes, text: str) -> None:

@@ -196,12 +196,14 @@ def _choose_tag_names(timeline: _Timeline) -> list[tuple[str, float]]:
 
 
 def _draw(timeline: _Timeline) -> Figure:
-    from geographer.outputs.plots.figure import clean_axes, format_count_axis, make_figure
+    from geographer.outputs.plots.figure import clean_axes, format_count_axis, make_panels
 
     lanes = len(timeline.kinds)
-    ratios = [0.45 * bool(timeline.tags) + 0.01, *[0.8] * len(_OBJECTS), 0.3 + 0.24 * lanes]
-    figure = make_figure(9.5, 0.9 + 1.25 * sum(ratios), "Timeline")
-    axes = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios, squeeze=False)[:, 0]
+    heights = [0.4 if timeline.tags else 0.01, *[0.85] * len(_OBJECTS), 0.25 + 0.24 * lanes]
+    figure, axes = make_panels("Timeline", heights, gap=0.45)
+    for panel in axes[:-1]:
+        panel.sharex(axes[-1])
+        panel.tick_params(axis="x", labelbottom=False)
     for name, colour, panel in zip(_OBJECTS, COLOURS, axes[1:], strict=False):
         places, values = timeline.counts[name]
         # A step needs a width: the last value goes on to the end.

@@ -14,6 +14,7 @@ from geographer.base.executors import make_executor
 from geographer.outputs.samples.selection import SampleSelection, stage_samples
 from geographer.outputs.samples.training_rows import TrainingLabel, list_training_labels
 from geographer.outputs.statistics.cache import StatisticsCache, make_key
+from geographer.outputs.statistics.class_features import count_class_features
 from geographer.outputs.statistics.results import ClassObjects, DatasetStatistics, SampleStatistics
 from geographer.outputs.statistics.summaries import sum_classes, sum_images, summarize_bands, summarize_label
 from geographer.storage.queries.revision import Revision
@@ -229,9 +230,7 @@ class _StatisticsPlan:
     def _read_objects(self) -> dict[str | None, list[ClassObjects]]:
         """Return the objects of each class, by subset; None: of all samples."""
         fetch_rows = self._revision.fetch_rows
-        features = {
-            (part, name): numbers for part, name, *numbers in fetch_rows((_FOLDER / "class_features.sql").read_text())
-        }
+        features = count_class_features(self._revision)
         labels = {"labels": [label.name for label in self._labels]}
         objects: dict[tuple[str | None, str], dict[str, int]] = {}
         for part, label, name, count in fetch_rows((_FOLDER / "class_objects.sql").read_text(), labels):

@@ -1,0 +1,140 @@
+"""Geographic axes: longitudes and latitudes with the right aspect, degrees, a graticule and a scale bar."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geographer.outputs.pages.map_shapes import find_west_of_ranges
+from geographer.outputs.pictures.palette import GRID_COLOUR, TEXT_COLOUR
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MARGIN: Final = 0.04
+_LEAST_SPAN: Final = 0.004
+"""The least height of a map in degrees."""
+_LEAST_COSINE: Final = 0.08
+_METRES_PER_DEGREE: Final = 111_195.0
+"""On a sphere of the radius 6,371 km."""
+_WORLD: Final = 360.0
+
+
+class MapExtent(NamedTuple):
+    """What a map shows, in degrees: longitudes from `west`, which may reach beyond 180, and latitudes.
+
+    Attributes:
+        west: The longitude at which the map begins.
+        south: The lowest latitude.
+        east: The longitude at which it ends.
+        north: The highest latitude.
+        cut: The longitude from which on places are drawn; those west of it are drawn 360° farther east.
+    """
+
+    west: float
+    south: float
+    east: float
+    north: float
+    cut: float
+
+    @property
+    def cosine(self) -> float:
+        """The length of a degree of longitude in the middle of the map, in those of latitude."""
+        return max(math.cos(math.radians((self.south + self.north) / 2)), _LEAST_COSINE)
+
+    @property
+    def ratio(self) -> float:
+        """The height of the map in its widths."""
+        return (self.north - self.south) / ((self.east - self.west) * self.cosine)
+
+
+def find_map_extent(boxes: NDArray[np.float64], *, max_ratio: float = 2.2) -> MapExtent:
+    """Return the extent of a map of boxes (xmin, ymin, xmax, ymax in degrees), shape (n, 4), with a margin.
+
+    `xmax` of a box across the antimeridian is above 180. The map begins in the largest gap between longitudes, so that
+    it shows places on both sides of the antimeridian in one piece. Without boxes, it is the world. Its longer side is
+    at most `max_ratio` times the shorter one.
+    """
+    boxes = boxes[np.isfinite(boxes).all(axis=1)]
+    if not len(boxes):
+        return MapExtent(-180.0, -90.0, 180.0, 90.0, -180.0)
+    starts = wrap_longitudes(boxes[:, 0], -180.0)
+    ends = starts + np.clip(boxes[:, 2] - boxes[:, 0], 0, _WORLD)
+    cut = find_west_of_ranges(starts, ends)
+    starts = wrap_longitudes(starts, cut)
+    west, east = float(starts.min()), float((starts + np.clip(boxes[:, 2] - boxes[:, 0], 0, _WORLD)).max())
+    south, north = max(float(boxes[:, 1].min()), -90.0), min(float(boxes[:, 3].max()), 90.0)
+    return _widen_extent(MapExtent(west, south, min(east, west + _WORLD), north, cut), max_ratio)
+
+
+def wrap_longitudes(longitudes: NDArray[np.float64], cut: float) -> NDArray[np.float64]:
+    """Return longitudes from `cut` on, to just below `cut` + 360."""
+    return np.asarray((longitudes - cut) % _WORLD + cut)
+
+
+def _widen_extent(extent: MapExtent, max_ratio: float) -> MapExtent:
+    """Add a margin, and more where the map would be too narrow."""
+    cosine = extent.cosine
+    width, height = (extent.east - extent.west) * cosine, extent.north - extent.south
+    width, height = width * (1 + 2 * _MARGIN), height * (1 + 2 * _MARGIN)
+    width, height = max(width, height / max_ratio, _LEAST_SPAN), max(height, width / max_ratio, _LEAST_SPAN)
+    middle_x, middle_y = (extent.west + extent.east) / 2, (extent.south + extent.north) / 2
+    half_x, half_y = width / cosine / 2, height / 2
+    return MapExtent(middle_x - half_x, middle_y - half_y, middle_x + half_x, middle_y + half_y, extent.cut)
+
+
+def prepare_map_axes(axes: Axes, extent: MapExtent, *, ticks: int = 6, has_scale: bool = True) -> None:
+    """Set limits, aspect, graticule and the degrees at the axes, and draw a scale bar."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.set_xlim(extent.west, extent.east)
+    axes.set_ylim(extent.south, extent.north)
+    axes.set_aspect(1 / extent.cosine)
+    formats = ((axes.xaxis, _format_longitude), (axes.yaxis, _format_latitude))
+    for axis, format_degrees in formats:
+        axis.set_major_locator(MaxNLocator(nbins=ticks, steps=[1, 2, 3, 5, 10]))
+        axis.set_major_formatter(FuncFormatter(lambda value, _, write=format_degrees: write(value)))
+    axes.grid(color=GRID_COLOUR, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8)
+    if has_scale:
+        _draw_scale(axes, extent)
+
+
+def _format_longitude(value: float) -> str:
+    wrapped = (value + 180.0) % _WORLD - 180.0
+    return _format_degrees(180.0, "") if abs(wrapped) >= 180 else _format_degrees(wrapped, "E" if wrapped > 0 else "W")
+
+
+def _format_latitude(value: float) -> str:
+    return "" if abs(value) > 90 + 1e-9 else _format_degrees(value, "N" if value > 0 else "S")
+
+
+def _format_degrees(value: float, side: str) -> str:
+    text = f"{abs(value):.6f}".rstrip("0").rstrip(".")
+    return f"{text}°{side if text != '0' else ''}"
+
+
+def _draw_scale(axes: Axes, extent: MapExtent) -> None:
+    """Draw a scale bar at the lower left; it holds at the middle latitude."""
+    from matplotlib.patches import Rectangle
+
+    metres = (extent.east - extent.west) * extent.cosine * _METRES_PER_DEGREE
+    length = _choose_round_length(metres / 4)
+    share = length / metres
+    below: dict[str, Any] = {"transform": axes.transAxes, "zorder": 9}
+    axes.add_patch(Rectangle((0.015, 0.02), max(share + 0.03, 0.16), 0.075, color="white", alpha=0.85, lw=0, **below))
+    axes.plot([0.03, 0.03 + share], [0.04, 0.04], color=TEXT_COLOUR, linewidth=2, solid_capstyle="butt", **below)
+    for x in (0.03, 0.03 + share):
+        axes.plot([x, x], [0.03, 0.05], color=TEXT_COLOUR, linewidth=1.2, **below)
+    text = f"{length / 1000:,.10g} km" if length >= 1000 else f"{length:g} m"
+    axes.text(0.03, 0.058, text, fontsize=8, va="bottom", **below)
+
+
+def _choose_round_length(metres: float) -> float:
+    """Return the largest of 1, 2 and 5 times a power of ten that is not above `metres`."""
+    power = 10.0 ** math.floor(math.log10(metres))
+    return max(factor * power for factor in (1, 2, 5) if factor * power <= metres)
