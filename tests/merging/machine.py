@@ -368,9 +368,7 @@ class Machine:
         require_equal(f"{step}: chain", self.history.list_chain(parents[0]), chain[:-1])
         require_equal(f"{step}: parents", [*parents], refs.parents[chain[-1]])
         ours, theirs = clone.head, self.locate(clone, step.arguments["revision"])
-        content, take = self.history.merge(ours, theirs), step.arguments["on_conflict"]
-        if content.conflicts and take != "list":
-            content = self._settle(content, take)
+        content = self.history.merge(ours, theirs, take=step.arguments["on_conflict"])
         self.require_content(step, content, seen, ours, theirs)
         leaking = self.list_leaking_splits(content._replace(derived=seen.derived))
         leaks = tuple(Conflict("split", name, None, None, None, None) for name in leaking)
@@ -381,11 +379,6 @@ class Machine:
         self.undone[chain[-1]] = ours
         clone.heads[clone.branch] = chain[-1]
         self.require_conflicts(clone, step, dataset)
-
-    def _settle(self, content: Content, take: str) -> Content:
-        """Return what a merge gives that takes a side wherever both changed the same."""
-        commit = Commit("", (), 0, *content)
-        return resolve_conflicts(commit, [conflict[:3] for conflict in content.conflicts], take)
 
     def require_content(self, step: Step, content: Content, seen: Observed, ours: str, theirs: str) -> None:
         """Require what a merge, a resolution or a reversal gives, as far as it is known before `update`."""

@@ -155,17 +155,20 @@ class History:
             older |= self.list_ancestors(digest) - {digest}
         return sorted(common - older)
 
-    def merge(self, ours: str, theirs: str, bases: Iterable[str] | None = None) -> Content:
-        """Merge two commits; `bases` are the last common commits, or the one that a revert is relative to."""
+    def merge(self, ours: str, theirs: str, bases: Iterable[str] | None = None, take: str = "list") -> Content:
+        """Merge two commits; `bases` are the last common commits, or the one that a revert is relative to.
+
+        `take` is the side ('ours', 'theirs') that is taken wherever both changed the same; 'list' leaves conflicts.
+        """
         based_on = [self[digest] for digest in (self.find_bases(ours, theirs) if bases is None else bases)]
-        return merge_commits(based_on, self[ours], self[theirs])
+        return merge_commits(based_on, self[ours], self[theirs], take)
 
 
 def _make_empty(names: Iterable[str]) -> Tables:
     return {name: {} for name in names}
 
 
-def merge_commits(bases: list[Commit], ours: Commit, theirs: Commit) -> Content:
+def merge_commits(bases: list[Commit], ours: Commit, theirs: Commit, take: str = "list") -> Content:
     """Merge what is declared by object and column, renumber classes, and unite what is derived."""
     declared: Tables = {}
     conflicts: list[Conflict] = []
@@ -174,6 +177,11 @@ def merge_commits(bases: list[Commit], ours: Commit, theirs: Commit) -> Content:
             table, [base.declared[table] for base in bases], ours.declared[table], theirs.declared[table]
         )
         conflicts += found
+    if take != "list":
+        # Classes are numbered after the choice, so that only those that still have one value get another.
+        for conflict in conflicts:
+            _put_value(declared[conflict.subject], conflict, getattr(conflict, take))
+        conflicts = []
     keep_used_classes(declared, ours, theirs)
     created = _merge_creations(declared["class"], ours, theirs)
     used = [row["value"] for commit in (*bases, ours, theirs) for row in commit.declared["class"].values()]
