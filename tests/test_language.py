@@ -21,7 +21,7 @@ ALLOWED_NAMES = frozenset(f"{COMMAND_METHODS} {OTHER_ONE_WORD_NAMES}".split())
 """The one-word names that functions and methods may have: those of Dataset that equal a command, those that users override
 or call, and the verbs of input and output. The glossary explains each."""
 
-OVERRIDDEN_NAMES = "doctype emit fromtarfile seek tell readable seekable submit makedirs protect setup complete"
+OVERRIDDEN_NAMES = "doctype emit fromtarfile seek tell readable seekable submit makedirs protect setup complete get prepare initialize"
 LIBRARY_NAMES = frozenset(OVERRIDDEN_NAMES.split())
 """Methods that override a library's: io.RawIOBase, logging.Handler, TarInfo, TreeBuilder, Executor, LightningDataModule,
 click's ShellComplete, and DVC's file system."""

@@ -8,7 +8,7 @@ from geographer.cli.help import format_example
 
 @click.command("view", epilog=format_example("view", "view --at v1 --port 8000 --no-open"))
 @options.at_option
-@options.make_option("--port PORT", "a free one", "Listen on this port.", type=click.IntRange(0, 65_535))
+@options.make_option("--port NUMBER", "a free one", "Listen on this port.", type=click.IntRange(0, 65_535))
 @click.option(
     "--open/--no-open", "must_open", default=True, show_default="--open", help="Open the page in a browser, or not."
 )
@@ -33,9 +33,9 @@ def view_command(folder: str, at: str | None, port: int | None, must_open: bool)
         server = ViewerServer(session, port or 0)
 
         def report_address() -> None:
-            click.echo(server.url)
+            click.echo(server.page_address)
             click.echo(f"Showing @{position} of '{dataset.root}'. Press Ctrl-C to end.", err=True)
             if must_open:
-                click.launch(server.url)
+                click.launch(server.page_address)
 
         server.run(report_address)

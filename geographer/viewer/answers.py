@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,12 +50,23 @@ _TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+_TILE_ADDRESS: Final = re.compile(r"[0-9]{1,2}(/[0-9]{1,8}){2}")
 _JSON: Final = "application/json; charset=utf-8"
 _TILE: Final = "application/vnd.mapbox-vector-tile"
-_STATUSES: Final = ((NotFoundError, 404), (UsageError, 400), (ConflictError, 409), (StorageError, 503), (CorruptError, 500))
+_STATUSES: Final = (
+    (NotFoundError, 404),
+    (UsageError, 400),
+    (ConflictError, 409),
+    (StorageError, 503),
+    (CorruptError, 500),
+)
+_CLASSES: Final = "SELECT class FROM classes ORDER BY value"
+_COLLECTIONS: Final = "SELECT DISTINCT collection FROM current_raster ORDER BY collection"
+_TAGS: Final = "SELECT tag, position FROM tags ORDER BY position DESC, tag LIMIT $limit"
 _MAX_ROWS: Final = 200
 _MAX_EVENTS: Final = 500
 _MAX_RELATED: Final = 50
+_LISTS: Final = ("rasters", "features", "chips")
 _MAX_HISTORY: Final = 200
 _MAX_TAGS: Final = 1_000
 _SHOWN_FLAGS: Final = 100
@@ -93,7 +105,7 @@ class ViewerAnswers:
             "picture": self._describe_picture,
         }
 
-    def answer(self, path: str, parameters: Parameters) -> ViewerAnswer:
+    def answer_request(self, path: str, parameters: Parameters) -> ViewerAnswer:
         """Return the answer to a request; `path` is what follows the token."""
         try:
             return self._route_request(path, parameters)
@@ -121,13 +133,13 @@ class ViewerAnswers:
 
     def _describe_dataset(self, parameters: Parameters) -> dict[str, Any]:
         """Return what all revisions share: names, styles, tags, limits."""
-        dataset, tables = self._session.dataset, self._session.tables
+        dataset, tables = self._session.dataset, self._session.map_tables
         head = tables.head
         with dataset.open_position(head) as revision:
-            classes = [name for (name,) in revision.fetch_rows("SELECT class FROM classes ORDER BY value")]
-            tags = revision.fetch_rows("SELECT tag, position FROM tags ORDER BY position DESC, tag LIMIT $n", {"n": _MAX_TAGS})
+            classes = [name for (name,) in revision.fetch_rows(_CLASSES)]
+            tags = revision.fetch_rows(_TAGS, {"limit": _MAX_TAGS})
             columns = {name: revision.describe_columns(name) for name in ("features", "rasters")}
-            collections = [row[0] for row in revision.fetch_rows("SELECT DISTINCT collection FROM current_raster ORDER BY 1")]
+            collections = [name for (name,) in revision.fetch_rows(_COLLECTIONS)]
         splits = tables.list_splits()
         subsets = sorted({subset for split in splits for subset in tables.count_split(head, split)} - {"(excluded)"})
         return {
@@ -153,11 +165,11 @@ class ViewerAnswers:
     def _describe_status(self, parameters: Parameters) -> dict[str, Any]:
         """Return the head, which other commands may have moved."""
         event = self._session.follow_head()
-        return {"head": self._session.tables.head, "replaced": self._session.replaced, "event": _make_event(event)}
+        return {"head": self._session.map_tables.head, "replaced": self._session.replaced, "event": _make_event(event)}
 
     def _describe_revision(self, parameters: Parameters) -> dict[str, Any]:
         """Return a revision: its event, and how many objects of which kind it has."""
-        tables, at = self._session.tables, self._read_position(parameters)
+        tables, at = self._session.map_tables, self._read_position(parameters)
         features, rasters = MapSelection("features", at), MapSelection("rasters", at)
         splits = {split: tables.count_split(at, split) for split in tables.list_splits()}
         return {
@@ -170,22 +182,23 @@ class ViewerAnswers:
 
     def _list_events(self, parameters: Parameters) -> list[dict[str, Any]]:
         """Return events from the position `first` to `last`, at most 500, oldest first."""
-        head = self._session.tables.head
+        head = self._session.map_tables.head
         first = read_number(parameters, "first", 1, head)
         last = read_number(parameters, "last", first, head)
-        return [_make_event(event) for event in self._session.dataset.list_events(first, min(last, first + _MAX_EVENTS - 1))]
+        last = min(last, first + _MAX_EVENTS - 1)
+        return [_make_event(event) for event in self._session.dataset.list_events(first, last)]
 
     # Objects of a revision
 
     def _count_objects(self, parameters: Parameters) -> dict[str, Any]:
         """Return how many objects of which kind a selection has, which checks its filter, too."""
-        tables, selection = self._session.tables, self._parse_selection(parameters)
+        tables, selection = self._session.map_tables, self._parse_selection(parameters)
         counts = _make_counts(tables.count_objects(selection))
         return {**counts, "kinds": tables.count_kinds(selection), "box": tables.find_box(selection)}
 
     def _list_objects(self, parameters: Parameters) -> dict[str, Any]:
         """Return a page of the objects of a selection."""
-        tables, selection, box = self._session.tables, self._parse_selection(parameters), read_box(parameters)
+        tables, selection, box = self._session.map_tables, self._parse_selection(parameters), read_box(parameters)
         number, _ = tables.count_objects(selection, box)
         offset = read_number(parameters, "offset", 0, 2**53, 0)
         limit = read_number(parameters, "limit", 1, _MAX_ROWS, 50)
@@ -197,33 +210,30 @@ class ViewerAnswers:
         text, at = read_text(parameters, "text"), self._read_position(parameters)
         if not text:
             return []
-        found = self._session.tables.find_ids(at, text, 20)
+        found = self._session.map_tables.find_ids(at, text, 20)
         return [{"subject": subject, "id": identity, "kind": kind} for subject, identity, kind in found]
 
     def _describe_object(self, parameters: Parameters) -> dict[str, Any]:
         """Return a feature or raster: its columns, where it is, and what it is related to."""
         at, subject, identity = self._read_object(parameters)
-        dataset, table = self._session.dataset, "features" if subject == "feature" else "rasters"
+        dataset = self._session.dataset
         with dataset.wait_for_turn():
-            values = {"feature_id" if subject == "feature" else "raster_id": identity}
-            rows = json.loads("[" + ",".join(dataset.format_json_lines(table, dataset.name_position(at), **values)) + "]")
-            if not rows:
-                raise NotFoundError(f"no {subject} '{identity}' at @{at}. Choose a revision that has it.")
+            row = dataset.read_object(at, subject, identity)
             relations = dataset.list_relations(at, subject, identity, _MAX_RELATED)
-        columns, geometry = rows[0], rows[0].pop("geometry", None) or rows[0].pop("footprint", None)
+        geometry = row.pop("geometry", None) or row.pop("footprint", None)
         return {
             "subject": subject,
             "id": identity,
             "at": at,
-            "columns": columns,
+            "columns": row,
             "geometry": geometry,
             "place": self._find_place(at, subject, identity),
-            "relations": {name: _shorten_relation(value) for name, value in relations.items()},
+            "relations": {name: _shorten_list(value) if name in _LISTS else value for name, value in relations.items()},
             "fetch": f"geographer -C {_quote_path(dataset.root)} checkout",
         }
 
     def _find_place(self, at: int, subject: str, identity: str) -> dict[str, Any] | None:
-        row = self._session.tables.find_object("features" if subject == "feature" else "rasters", at, identity)
+        row = self._session.map_tables.find_object("features" if subject == "feature" else "rasters", at, identity)
         return None if row is None else _make_row(row)
 
     def _explain_object(self, parameters: Parameters) -> dict[str, Any]:
@@ -263,12 +273,12 @@ class ViewerAnswers:
         """Return the components of a split's rasters by falling size, each with its subsets and some members."""
         at, split = self._read_position(parameters), read_text(parameters, "split")
         self._session.stage_components(at, split)
-        rows = self._session.tables.list_components(at, split, _MAX_COMPONENTS)
+        rows = self._session.map_tables.list_components(at, split, _MAX_COMPONENTS)
         return {"split": split, "number": rows[0]["total"] if rows else 0, "rows": rows}
 
     def _describe_picture(self, parameters: Parameters) -> dict[str, Any]:
         """Return the size of a picture, its overlays and boxes, or why there is none."""
-        at, raster_id = self._read_position(parameters), read_text(parameters, "id")
+        at, raster_id = self._read_position(parameters), _read_id(parameters)
         picture = self._session.read_picture(at, raster_id)
         return {
             "id": raster_id,
@@ -283,7 +293,8 @@ class ViewerAnswers:
 
     def _read_picture(self, parameters: Parameters) -> ViewerAnswer:
         """Return the image of a raster, or the overlay of one of its labels."""
-        at, raster_id, label = self._read_position(parameters), read_text(parameters, "id"), read_text(parameters, "label")
+        at = self._read_position(parameters)
+        raster_id, label = _read_id(parameters), read_text(parameters, "label")
         picture = self._session.read_picture(at, raster_id)
         content = picture.overlays.get(label) if label else picture.image
         if content is None:
@@ -293,19 +304,19 @@ class ViewerAnswers:
     def _read_tile(self, path: str, parameters: Parameters) -> ViewerAnswer:
         """Return the tile `features/z/x/y` or `rasters/z/x/y`."""
         subject, *numbers = path.split("/")
-        if len(numbers) != 3 or not all(number.isascii() and number.isdigit() and len(number) < 10 for number in numbers):  # noqa: PLR2004
+        if _TILE_ADDRESS.fullmatch("/".join(numbers)) is None:
             raise NotFoundError("there is no such tile. Use tiles/features/ZOOM/COLUMN/ROW.")
         zoom, column, row = map(int, numbers)
         selection = self._prepare_selection(parse_selection(subject, parameters))
-        return ViewerAnswer(200, _TILE, self._session.tables.read_tile(selection, zoom, column, row))
+        return ViewerAnswer(200, _TILE, self._session.map_tables.read_tile(selection, zoom, column, row))
 
     # Parameters
 
     def _read_position(self, parameters: Parameters) -> int:
-        return self._session.tables.require_position(read_number(parameters, "at", 1, 2**53))
+        return self._session.map_tables.require_position(read_number(parameters, "at", 1, 2**53))
 
     def _read_object(self, parameters: Parameters) -> tuple[int, str, str]:
-        subject, identity = read_text(parameters, "subject"), "".join(parameters.get("id", [""])[:1])
+        subject, identity = read_text(parameters, "subject"), _read_id(parameters)
         if subject not in ("feature", "raster"):
             raise UsageError(f"unknown object '{subject[:40]}'. Use feature or raster.")
         return self._read_position(parameters), subject, identity
@@ -322,9 +333,18 @@ class ViewerAnswers:
         return selection
 
 
+def _read_id(parameters: Parameters) -> str:
+    """Return the id of an object as it is, with spaces at its ends."""
+    ids = parameters.get("id", ())
+    if len(ids) != 1:
+        raise UsageError("no id, or several. Name one object.")
+    return ids[0]
+
+
 def make_json_answer(value: Any, status: int = 200) -> ViewerAnswer:
     """Return a value as JSON; times and other values that JSON lacks become text."""
-    return ViewerAnswer(status, _JSON, json.dumps(value, ensure_ascii=False, default=str, allow_nan=False).encode(errors="replace"))
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return ViewerAnswer(status, _JSON, text.encode(errors="replace"))
 
 
 def _make_styles(styles: Mapping[str, Style]) -> list[dict[str, Any]]:
@@ -345,13 +365,12 @@ def _make_row(row: ListedObject) -> dict[str, Any]:
 
 
 def _make_flag(flag: Any) -> dict[str, Any]:
-    return {"object": flag.object, "ids": flag.ids, "number": flag.number, "position": flag.position, "text": flag.format_text()}
+    facts = {name: getattr(flag, name) for name in ("object", "ids", "number", "position")}
+    return {**facts, "text": flag.format_text()}
 
 
-def _shorten_relation(value: Any) -> Any:
+def _shorten_list(value: list[Any]) -> dict[str, Any]:
     """Return a list of related objects without the one beyond the limit, which says that there are more."""
-    if not isinstance(value, list):
-        return value
     return {"rows": value[:_MAX_RELATED], "hasMore": len(value) > _MAX_RELATED}
 
 

@@ -88,6 +88,6 @@ def read_box(parameters: Parameters) -> tuple[float, float, float, float] | None
         west, south, east, north = map(float, text.split(","))
     except ValueError:
         raise UsageError(f"invalid box '{text[:80]}'. Use west,south,east,north in degrees.") from None
-    if not (abs(west) <= 180 and abs(east) <= 180 and -90 <= south <= north <= 90):  # noqa: PLR2004
+    if not (abs(west) <= 180 and abs(east) <= 180 and -90 <= south <= north <= 90):
         raise UsageError(f"invalid box '{text[:80]}'. Use west,south,east,north in degrees.")
     return west, south, east, north

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from geographer.base.errors import NotFoundError, UsageError
+from geographer.base.errors import NotFoundError
 from geographer.storage.database.connection import Database, open_cursor, register_table, run_script
 from geographer.storage.database.query_limits import limit_time
 from geographer.storage.database.sql_sandbox import translate_sql_errors
@@ -41,6 +41,8 @@ _VISIBLE_PIXELS: Final = 3.0
 _LARGE_PIXELS: Final = 48.0
 _MAX_LARGE_SHAPES: Final = 300
 _CELLS: Final = 8
+_FINE_CELLS: Final = 8
+"""A tile has 8 by 8 cells with numbers, and each of them 8 by 8 fine ones, which show where the objects are."""
 _FILTER_TIMEOUT_S: Final = 20.0
 _KEPT_TABLES: Final = 24
 _ID_COLUMNS: Final = {"features": "feature_id", "rasters": "raster_id"}
@@ -50,7 +52,6 @@ _COLOURS: Final = {
     "subset": "coalesce(subset, '')",
     "component": "coalesce((component % 8)::VARCHAR, '')",
 }
-_IN_BOX: Final = "AND y1 >= $box_north AND y0 <= $box_south AND {}"
 
 
 class SourceQuery(NamedTuple):
@@ -80,7 +81,7 @@ class MapTables:
     def __init__(
         self, database: Database, head: int, number: int, wait_for_turn: Callable[[], AbstractContextManager[None]]
     ) -> None:
-        """Name the tables of the `number`-th reading of a chain; `build` fills them.
+        """Name the tables of the `number`-th reading of a chain; `fill_tables` fills them.
 
         `wait_for_turn` lets no other thread read the dataset's files meanwhile.
         """
@@ -91,14 +92,14 @@ class MapTables:
         self._staging = RLock()
         self._next_table = 0
 
-    def build(self) -> None:
+    def fill_tables(self) -> None:
         """Copy all versions from the state, which is locked meanwhile."""
         script = _read_sql("map_tables").format(schema=self._schema)
         with self._wait_for_turn(), self._database.open_connection(log="r", state="r", spatial=True) as connection:
             run_script(connection, script)
             self._connection = open_cursor(connection)
 
-    def delete(self) -> None:
+    def drop_tables(self) -> None:
         """Free the memory."""
         with self._open_cursor() as cursor:
             cursor.execute(f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")
@@ -112,27 +113,27 @@ class MapTables:
     def read_tile(self, selection: MapSelection, zoom: int, column: int, row: int) -> bytes:
         """Return a vector tile of Web Mercator (z/x/y) in the format MVT 2.
 
-        It has the layers `shapes` and `dots`, or if there are too many objects, `cells` and the largest of the shapes.
-        Each object has `id` and `kind`; a cell has `number`, the most frequent `kind`, and one `id`.
+        It has the layers `shapes` and `dots`, or if there are too many objects, `cells`, `density` and the largest of
+        the shapes. Each object has `id` and `kind`; a cell has `number`, the most frequent `kind`, and one `id`.
         """
         size = _measure_tile(zoom, column, row)
         tile = {"west": column * size, "north": row * size, "east": (column + 1) * size, "south": (row + 1) * size}
         source = self._make_source(selection)
         with self._open_cursor() as cursor:
 
-            def read_layer(name: str, **values: Any) -> Any:
+            def read_layers(name: str, **values: Any) -> tuple[Any, ...]:
                 query = _read_sql(name).format(source=source.sql)
-                fetched = cursor.execute(query, {**source.parameters, **tile, **values}).fetchone()
-                return fetched[0] if fetched else None
+                return cursor.execute(query, {**source.parameters, **tile, **values}).fetchone() or ()
 
-            if read_layer("tile_count") > MAX_TILE_OBJECTS:
+            (number,) = read_layers("tile_count")
+            if number > MAX_TILE_OBJECTS:
                 large = size * _LARGE_PIXELS / _TILE_PIXELS
-                layers = [read_layer("tile_shapes", min_size=large, limit=_MAX_LARGE_SHAPES)]
-                layers.append(read_layer("tile_cells", cells=_CELLS))
+                layers = read_layers("tile_shapes", min_size=large, limit=_MAX_LARGE_SHAPES)
+                layers += read_layers("tile_cells", cells=_CELLS, ratio=_FINE_CELLS)
             else:
                 visible = size * _VISIBLE_PIXELS / _TILE_PIXELS
-                layers = [read_layer("tile_shapes", min_size=visible, limit=MAX_TILE_OBJECTS)]
-                layers.append(read_layer("tile_dots", min_size=visible))
+                layers = read_layers("tile_shapes", min_size=visible, limit=MAX_TILE_OBJECTS)
+                layers += read_layers("tile_dots", min_size=visible)
         return b"".join(bytes(layer) for layer in layers if layer)
 
     def count_kinds(self, selection: MapSelection) -> dict[str, int]:
@@ -145,7 +146,7 @@ class MapTables:
         conditions, values = _make_box_conditions(box)
         query = f"SELECT count(*), count_if(is_beyond) FROM ({{}}) WHERE true {conditions}"  # noqa: S608
         number, beyond = self._fetch_rows(selection, query, values)[0]
-        return int(number), int(beyond)
+        return int(number), int(beyond or 0)
 
     def find_box(self, selection: MapSelection) -> Box | None:
         """Return the box around what the map shows of a selection, in degrees; None if it shows nothing."""
@@ -209,7 +210,7 @@ class MapTables:
             with self._open_cursor() as cursor, register_table(cursor, "staged_rows", rows):
                 cursor.execute(f"CREATE TABLE {self._schema}.{name} AS FROM staged_rows")
 
-        return self._stage(key, write_table)
+        return self._stage_rows(key, write_table)
 
     def stage_filter(self, subject: str, at: int, where: str) -> str:
         """Return the name of the table of keys of the objects for which an SQL expression is true.
@@ -229,9 +230,9 @@ class MapTables:
                         values,
                     )
 
-        return self._stage(("filter", subject, at, where), write_keys)
+        return self._stage_rows(("filter", subject, at, where), write_keys)
 
-    def _stage(self, key: tuple[Any, ...], write: Callable[[str], None]) -> str:
+    def _stage_rows(self, key: tuple[Any, ...], write: Callable[[str], None]) -> str:
         with self._staging:
             if key not in self._staged:
                 self._next_table += 1
@@ -277,9 +278,7 @@ class MapTables:
                 values["component"] = selection.component
         elif colour == "component":
             colour = "collection"
-        return self._format_source(
-            "raster_source", values, joins=joins, conditions=conditions, kind=_COLOURS[colour]
-        )
+        return self._format_source("raster_source", values, joins=joins, conditions=conditions, kind=_COLOURS[colour])
 
     def _make_change_source(self, selection: MapSelection, since: int) -> SourceQuery:
         changes = self.find_staged(("changes", selection.subject, since, selection.at))
@@ -335,15 +334,13 @@ def _make_box_conditions(box: Box | None) -> tuple[str, dict[str, float]]:
     if box is None:
         return "", {}
     west, south, east, north = box
-    crosses = west > east
-    condition = _IN_BOX.format("(x1 >= $box_west OR x0 <= $box_east)" if crosses else "x1 >= $box_west AND x0 <= $box_east")
+    meets = "OR" if west > east else "AND"
+    condition = f"AND y1 >= $box_north AND y0 <= $box_south AND (x1 >= $box_west {meets} x0 <= $box_east)"
     edges = {"box_west": _map_x(west), "box_east": _map_x(east), "box_north": _map_y(north), "box_south": _map_y(south)}
     return condition, edges
 
 
-def _make_listed_object(
-    id: str, kind: str, subset: str | None, parent_id: str | None, *places: Any
-) -> ListedObject:
+def _make_listed_object(id: str, kind: str, subset: str | None, parent_id: str | None, *places: Any) -> ListedObject:
     place_x, place_y, west, north, east, south, is_beyond = places
     if is_beyond:
         return ListedObject(id, kind, subset, parent_id, None, None)

@@ -51,20 +51,20 @@ class ViewerServer:
         self.port: int = self._sockets[0].getsockname()[1]
 
     @property
-    def url(self) -> str:
+    def page_address(self) -> str:
         """The address of the page, which has the token."""
         return f"http://{LOOPBACK}:{self.port}/{self.token}/"
 
     def run(self, on_started: Callable[[], None] = lambda: None, *, handle_signals: bool = True) -> None:
-        """Answer requests until Ctrl-C, SIGTERM, or `stop`."""
-        asyncio.run(self._serve(on_started, handle_signals=handle_signals))
+        """Answer requests until Ctrl-C, SIGTERM, or `stop_serving`."""
+        asyncio.run(self._serve_page(on_started, handle_signals=handle_signals))
 
-    def stop(self) -> None:
+    def stop_serving(self) -> None:
         """End `run`; any thread may call it."""
         with suppress(RuntimeError):  # It has ended.
             self._loop.call_soon_threadsafe(self._stopped.set)
 
-    async def _serve(self, on_started: Callable[[], None], *, handle_signals: bool) -> None:
+    async def _serve_page(self, on_started: Callable[[], None], *, handle_signals: bool) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
         answers = ViewerAnswers(self._session)
         settings = {"server": self, "answers": answers}
@@ -95,7 +95,7 @@ class ViewerServer:
 class _ViewerHandler(RequestHandler):
     """Checks who asks; answers in another thread."""
 
-    SUPPORTED_METHODS = ("GET",)  # type: ignore[assignment]
+    SUPPORTED_METHODS = ("GET",)
 
     def initialize(self, server: ViewerServer, answers: ViewerAnswers) -> None:
         self._server, self._viewer_answers = server, answers
@@ -109,8 +109,9 @@ class _ViewerHandler(RequestHandler):
         """Refuse requests by another name of this machine, by another page, or without the token."""
         token = self.request.path.removeprefix("/").partition("/")[0]
         is_foreign = self.request.headers.get("Sec-Fetch-Site", "none") == "cross-site"
-        if not is_known_host(self.request.host, self._server.port) or is_foreign or not is_token(token, self._server.token):
-            self._write(make_json_answer({"error": _FORBIDDEN}, 403))
+        is_allowed = is_known_host(self.request.host, self._server.port) and is_token(token, self._server.token)
+        if is_foreign or not is_allowed:
+            self._send_answer(make_json_answer({"error": _FORBIDDEN}, 403))
 
     async def get(self, path: str) -> None:
         """Answer a request."""
@@ -119,12 +120,12 @@ class _ViewerHandler(RequestHandler):
             self.redirect(f"/{self._server.token}/")
             return
         parameters = {name: self.get_query_arguments(name, strip=False) for name in self.request.query_arguments}
-        self._task = self._server.submit(rest, lambda: self._viewer_answers.answer(rest, parameters))
+        self._task = self._server.submit(rest, lambda: self._viewer_answers.answer_request(rest, parameters))
         try:
             answer = await asyncio.wrap_future(self._task)
         except asyncio.CancelledError:
             return
-        self._write(answer)
+        self._send_answer(answer)
 
     def on_connection_close(self) -> None:
         """Do not begin what the page no longer waits for, such as a tile that has left the map."""
@@ -134,11 +135,11 @@ class _ViewerHandler(RequestHandler):
     def write_error(self, status_code: int, **_: Any) -> None:
         """Answer errors that no code expects, and other methods than GET, as JSON."""
         texts = {405: "The viewer only reads: use GET.", 500: _UNEXPECTED}
-        if status_code == 405:  # noqa: PLR2004
+        if status_code == 405:
             self.set_header("Allow", "GET")
-        self._write(make_json_answer({"error": texts.get(status_code, self._reason)}, status_code))
+        self._send_answer(make_json_answer({"error": texts.get(status_code, self._reason)}, status_code))
 
-    def _write(self, answer: ViewerAnswer) -> None:
+    def _send_answer(self, answer: ViewerAnswer) -> None:
         self.set_status(answer.status)
         self.set_header("Content-Type", answer.type)
         self.finish(answer.content)

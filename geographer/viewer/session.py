@@ -65,7 +65,7 @@ class ViewerSession:
         self._resources.close()
 
     @property
-    def tables(self) -> MapTables:
+    def map_tables(self) -> MapTables:
         """The map tables; the first call makes them, which takes a second for a million features."""
         with self._building:
             if not self._tables:
@@ -73,7 +73,7 @@ class ViewerSession:
             return self._tables[-1]
 
     def follow_head(self) -> Event:
-        """Return the head; if it has moved, the map tables are made again. Other requests use the old ones meanwhile."""
+        """Return the head; if it has moved, make the map tables again."""
         head = self.dataset.read_chain_head()
         with self._building:
             if self._tables and head.digest != self._head_digest:
@@ -89,7 +89,7 @@ class ViewerSession:
             with dataset.wait_for_turn():
                 return dataset.diff(dataset.name_position(since), dataset.name_position(at), flags=True)
 
-        tables = self.tables
+        tables = self.map_tables
         for position in (since, at):
             tables.require_position(position)
         diff = self._diffs.read_value((self._head_digest, since, at), compute_diff)
@@ -99,12 +99,12 @@ class ViewerSession:
 
     def prepare_diff(self, since: int, at: int) -> None:
         """Make what the map shows of a difference, unless it was made before."""
-        if self.tables.find_staged(("changes", "rasters", since, at)) is None:
+        if self.map_tables.find_staged(("changes", "rasters", since, at)) is None:
             self.read_diff(since, at)
 
     def stage_components(self, at: int, split: str) -> str:
         """Return the table of the components of a split's rasters; the map can show them afterwards."""
-        tables = self.tables
+        tables = self.map_tables
         tables.require_position(at)
         return tables.stage_table(("components", at, split), lambda: self.dataset.read_components(at, split))
 
@@ -118,7 +118,7 @@ class ViewerSession:
                 raise NotFoundError(f"no raster '{raster_id}' at @{at}.")
             return pictures[0]
 
-        self.tables.require_position(at)
+        self.map_tables.require_position(at)
         return self._pictures.read_value((self._head_digest, at, raster_id), draw_picture)
 
     def _build_tables(self) -> None:
@@ -132,7 +132,7 @@ class ViewerSession:
             self.dataset.open_map_source()
             self._number += 1
             tables = MapTables(self._database, head.position, self._number, self.dataset.wait_for_turn)
-            tables.build()
+            tables.fill_tables()
         self._tables.append(tables)
         self._head_digest = head.digest
 
@@ -144,7 +144,7 @@ class ViewerSession:
     def _delete_old_tables(self) -> None:
         """Delete the tables before the last ones, which requests that began earlier may still read."""
         for tables in self._tables[:-2]:
-            tables.delete()
+            tables.drop_tables()
         del self._tables[:-2]
 
 
@@ -173,6 +173,6 @@ def open_session(dataset: ViewedDataset, position: int) -> Iterator[ViewerSessio
 def warn_of_failed_start(session: ViewerSession) -> None:
     """Make the map tables before the first request; an error is logged, and raised again when a page asks."""
     try:
-        session.tables  # noqa: B018
+        session.map_tables  # noqa: B018
     except GeographerError as error:
         logger.warning("%s", error)

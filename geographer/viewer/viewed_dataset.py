@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from geographer.base.errors import NotFoundError
+from geographer.base.errors import NotFoundError, UsageError
+from geographer.base.text import quote_start
 from geographer.dataset.filters import RevisionSpec
 from geographer.dataset.reader import DatasetReader
 from geographer.storage.database.connection import Database
@@ -61,7 +62,7 @@ class ViewedDataset(DatasetReader):
         with self._reading:
             yield
 
-    def read_chain_head(self) -> "Event":
+    def read_chain_head(self) -> Event:
         """Return the last event of the chain, which other commands may have moved."""
         with self._reading:
             database = self._unit_of_work.open_database_of(self.chain)
@@ -69,12 +70,12 @@ class ViewedDataset(DatasetReader):
             with database.open_connection(log="r") as connection:
                 return read_event(connection, position)
 
-    def read_event_at(self, position: int) -> "Event":
+    def read_event_at(self, position: int) -> Event:
         """Return the event at a position of the chain."""
         with self._reading, self._unit_of_work.open_database_of(self.chain).open_connection(log="r") as connection:
             return read_event(connection, position)
 
-    def list_events(self, first: int, last: int) -> "list[Event]":
+    def list_events(self, first: int, last: int) -> list[Event]:
         """Return the events of the chain from a position to another one, oldest first."""
         with self._reading, self._unit_of_work.open_database_of(self.chain).open_connection(log="r") as connection:
             return read_events_between(connection, up_to=last, last=last - first + 1)
@@ -91,14 +92,14 @@ class ViewedDataset(DatasetReader):
             return position
         return self.read_event_at(position).digest
 
-    def read_pictures(self, position: int, raster_ids: list[str], options: "PictureOptions") -> "list[ChipPicture]":
+    def read_pictures(self, position: int, raster_ids: list[str], options: PictureOptions) -> list[ChipPicture]:
         """Return pictures of rasters at a position; nothing is fetched unless the options say so."""
         from geographer.outputs.pictures.chip_pictures import read_chip_pictures
 
         with self.open_position(position) as revision:
             return [*read_chip_pictures(revision, self.root, self._unit_of_work.file_store, raster_ids, options)]
 
-    def read_components(self, position: int, split: str) -> "pa.Table":
+    def read_components(self, position: int, split: str) -> pa.Table:
         """Return the component of each raster that a split assigns, as its recipe groups them: `id`, `component`.
 
         Raises:
@@ -116,6 +117,20 @@ class ViewedDataset(DatasetReader):
             components = list_components(revision, parameters["collection"], parameters)
         ids, numbers = pa.array(components, pa.string()), pa.array(components.values(), pa.int64())
         return pa.table({"id": ids, "component": numbers})
+
+    def read_object(self, position: int, subject: str, identity: str) -> dict[str, Any]:
+        """Return the columns of a feature or raster, its geometry as GeoJSON; `NotFoundError` if there is none."""
+        values: dict[str, Any] = {"feature_id" if subject == "feature" else "raster_id": identity}
+        with self._reading:
+            try:
+                lines = self.format_json_lines(f"{subject}s", self.name_position(position), **values)
+            except UsageError:  # The ids of all features are integers, and this one is not.
+                lines = []
+        if not lines:
+            name = quote_start(identity)
+            raise NotFoundError(f"no {subject} '{name}' at @{position}. Choose a revision that has it.")
+        row: dict[str, Any] = json.loads(lines[0])
+        return row
 
     def list_relations(self, position: int, subject: str, identity: str, limit: int) -> Mapping[str, Any]:
         """Return what a feature or raster is related to: at most `limit` of each, and whether there are more."""

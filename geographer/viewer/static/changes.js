@@ -43,7 +43,7 @@ function makeForm(state, page) {
 }
 
 function makeFlags({ flags, flagNumber }) {
-  const items = flags.map((flag) => makeElement("li", {}, makeElement("span", {}, flag.text), flag.ids.length && ["feature", "raster", "chip"].includes(flag.object)
+  const items = flags.map((flag) => makeElement("li", {}, makeElement("span", {}, `${flag.text} `), flag.ids.length && ["feature", "raster", "chip"].includes(flag.object)
     ? makeElement("button", { type: "button", className: "link", onclick: () => changeState({ obj: `${flag.object === "feature" ? "feature" : "raster"}:${flag.ids[0]}`, tab: "object" }) }, "open") : ""));
   const more = flagNumber > flags.length ? makeElement("p", { className: "hint" }, `${formatNumber(flagNumber - flags.length)} more: see the command below.`) : null;
   return makeElement("section", {}, makeElement("h3", {}, flagNumber ? `Unusual changes: ${formatNumber(flagNumber)}` : "No unusual changes"), items.length ? makeElement("ul", { className: "flags" }, items) : null, more);
@@ -60,8 +60,17 @@ function makeList(state, page, list, subject, offset) {
   const subjects = makeSelect("change-subject", "List", [["features", "features"], ["rasters", "rasters and chips"]], subject, (value) => changeState({ sub: value, coff: null }));
   const kinds = makeSelect("change-kind", "that were", [["", "changed in any way"], ["added", "added"], ["removed", "removed"], ["changed", "changed"]], state.change ?? "", (value) => changeState({ change: value, coff: null }));
   return makeElement("section", {}, makeElement("p", { className: "row" }, ...subjects, ...kinds),
-    makeObjectTable({ ...list, rows: list.rows.map((row) => ({ ...row, subset: "" })) }, subject, page, "changes"),
+    makeZoom(state, subject, page), makeObjectTable({ ...list, rows: list.rows.map((row) => ({ ...row, subset: "" })) }, subject, page, "changes"),
     makePager("changes", list.number, offset, PAGE, (value) => changeState({ coff: value || null })));
+}
+
+function makeZoom(state, subject, page) {
+  if (!page.map) return null;
+  const showAll = async () => {
+    const { box } = await fetchAnswer("count", makeSelection(state, subject));
+    if (box) page.map.showBox(box);
+  };
+  return makeElement("button", { type: "button", id: "zoom-changes", onclick: showAll }, "Show these on the map");
 }
 
 function makeCommand(command) {

@@ -6,7 +6,7 @@ import { makeSwatch } from "./marks.js";
 import { changeState, makeSelection, readState } from "./state.js";
 
 const FIELDS = {
-  features: { where: "where", kinds: "class", noun: "feature", example: "area > 1000 AND class = 'lake'" },
+  features: { where: "where", kinds: "class", noun: "feature", example: "class = 'lake'" },
   rasters: { where: "rwhere", kinds: "collection", noun: "raster", example: "width > 512" },
 };
 
@@ -19,7 +19,7 @@ export function showFilters(state, page) {
 
 function makeSubject(subject, page) {
   const { where, noun, example } = FIELDS[subject];
-  const input = makeElement("textarea", { id: `where-${subject}`, rows: 2, spellcheck: false, placeholder: example, "aria-describedby": `where-${subject}-hint where-${subject}-error` });
+  const input = makeElement("textarea", { id: `where-${subject}`, rows: 2, spellcheck: false, placeholder: makeExample(subject, page) ?? example, "aria-describedby": `where-${subject}-hint where-${subject}-error` });
   const form = makeElement("form", { className: "where", onsubmit: (event) => { event.preventDefault(); applyFilter(subject); } },
     makeElement("label", { htmlFor: input.id }, `Only ${noun}s for which this SQL is true`), input,
     makeElement("p", { className: "hint", id: `where-${subject}-hint` }, describeColumns(page.dataset.columns[subject])),
@@ -39,6 +39,11 @@ function makeSubject(subject, page) {
     subject === "rasters" ? makeElement("div", { id: "raster-colours", className: "choices" }) : null,
     makeElement("div", { id: `kinds-${subject}`, className: "choices" }),
     subject === "rasters" ? makeElement("div", { id: "raster-subsets", className: "choices" }) : null);
+}
+
+function makeExample(subject, page) {
+  const [first] = page.dataset.styles.class;
+  return subject === "features" && first ? `class = '${first.name.replaceAll("'", "''")}'` : null;
 }
 
 function describeColumns(columns) {

@@ -19,7 +19,7 @@ export async function showList(state, page) {
   const box = makeElement("input", { type: "checkbox", id: "list-view", checked: inView, disabled: !page.map, onchange: () => changeState({ inview: inView ? null : "1", off: null }) });
   const controls = makeElement("p", { className: "row" },
     ...makeSelect("list-subject", "List", [["features", "features"], ["rasters", "rasters and chips"]], subject, (value) => changeState({ sub: value, off: null })),
-    box, makeElement("label", { htmlFor: "list-view" }, "Only in the map's view"));
+    makeElement("span", { className: "pair" }, box, makeElement("label", { htmlFor: "list-view" }, "Only in the map's view")));
   keepFocus(findElement("panel-list"), [
     controls, makeObjectTable(answer, subject, page, "list"), makePager("list", answer.number, offset, PAGE, (value) => changeState({ off: value || null })),
   ]);

@@ -142,12 +142,20 @@ function showLegend(kinds, state, isDiff) {
   const parts = subjects.map((subject) => {
     const shown = kinds[subject].filter(({ name }) => isDiff || name in known[subject]);
     if (!shown.length || (state.colour === "component" && subject === "rasters")) return null;
+    if (subject === "rasters" && state.colour === "subset" && countAll(known.rasters) < (page.revision?.rasters.number ?? 0)) {
+      shown.push({ name: "no subset", colour: page.dataset.styles.other, marker: "circle" });
+    }
     const items = shown.slice(0, 9).map((style) => makeElement("li", {}, makeSwatch(style), style.name));
     if (shown.length > 9) items.push(makeElement("li", {}, `and ${shown.length - 9} more`));
     return makeElement("section", {}, makeElement("h3", {}, titles[subject]), makeElement("ul", {}, items));
   });
+  if (["features", "rasters"].some((subject) => (page.revision?.[subject].number ?? 0) > page.dataset.maxTileObjects)) {
+    parts.push(makeElement("section", {}, makeElement("p", {}, "A number counts the objects around it: click it, or zoom in, to see each. Its edge has the colour of the most frequent kind.")));
+  }
   findElement("map-legend").replaceChildren(...parts.filter(Boolean));
 }
+
+const countAll = (counts) => Object.values(counts).reduce((sum, number) => sum + number, 0);
 
 function knownRasterKinds(state) {
   if (state.colour === "subset") return page.revision?.splits[state.split] ?? {};

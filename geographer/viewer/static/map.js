@@ -9,6 +9,7 @@ import { makeSelection } from "./state.js";
 const EMPTY = { type: "FeatureCollection", features: [] };
 const SUBJECTS = ["rasters", "features"];
 const NUMBER = ["get", "number"];
+const PARTS = ["fill", "line", "density", "marks", "dots", "cells"];
 const STEPS = [1000, 10_000, 100_000, 1_000_000];
 
 /** The map, or, without WebGL, nothing that asks for it. */
@@ -34,7 +35,7 @@ export class MapView {
     this.map.touchZoomRotate.disableRotation();
     this.map.keyboard.disableRotation();
     this.map.addControl(new globalThis.maplibregl.NavigationControl({ showCompass: false }), "top-left");
-    this.map.addControl(new globalThis.maplibregl.ScaleControl({ maxWidth: 120 }), "bottom-right");
+    this.map.addControl(new globalThis.maplibregl.ScaleControl({ maxWidth: 100 }), "top-left");
     this.map.on("styleimagemissing", (event) => this.addMark(event.id));
     this.map.on("error", (event) => console.info(`map: ${event.error?.message ?? event}`));
     this.loaded = new Promise((resolve) => this.map.on("load", resolve)).then(() => this.addLayers());
@@ -88,10 +89,15 @@ export class MapView {
     const before = this.map.getLayer("selected-halo") ? (isRaster && this.map.getLayer("features-fill") ? "features-fill" : "selected-halo") : undefined;
     const shapes = { source: subject, "source-layer": "shapes" };
     const add = (layer) => this.map.addLayer(layer, before);
-    add({ ...shapes, id: `${subject}-fill`, type: "fill", filter: ["==", ["geometry-type"], "Polygon"], paint: { "fill-opacity": isRaster ? 0.12 : 0.3 } });
+    add({ ...shapes, id: `${subject}-fill`, type: "fill", filter: ["==", ["geometry-type"], "Polygon"], paint: { "fill-opacity": isRaster ? 0.1 : 0.16 } });
     add({ ...shapes, id: `${subject}-line`, type: "line", paint: { "line-width": isRaster ? 2 : 1.5 } });
+    const density = { "circle-radius": ["interpolate", ["linear"], ["log10", NUMBER], 0, 1.6, 4, 5], "circle-opacity": 0.55 };
+    add({ source: subject, "source-layer": "density", id: `${subject}-density`, type: "circle", paint: density });
+    const dots = { source: subject, "source-layer": "dots", type: "symbol" };
+    const isLarge = ["boolean", ["get", "is_large"], false];
+    add({ ...dots, id: `${subject}-marks`, filter: isLarge, layout: { "icon-padding": 6 } });
     const symbols = { "icon-allow-overlap": true, "icon-ignore-placement": true };
-    add({ source: subject, "source-layer": "dots", id: `${subject}-dots`, type: "symbol", layout: symbols });
+    add({ ...dots, id: `${subject}-dots`, filter: ["!", isLarge], layout: symbols });
     add({ source: subject, "source-layer": "cells", id: `${subject}-cells`, type: "symbol", layout: { ...symbols, "symbol-sort-key": NUMBER } });
     this.paintSubject(subject);
   }
@@ -106,7 +112,7 @@ export class MapView {
       if (!this.map.getSource(subject)) this.addSubject(subject);
       else if (isNew) this.map.getSource(subject).setTiles([address]);
       this.paintSubject(subject);
-      for (const part of ["fill", "line", "dots", "cells"]) {
+      for (const part of PARTS) {
         this.map.setLayoutProperty(`${subject}-${part}`, "visibility", isHidden ? "none" : "visible");
       }
     });
@@ -118,7 +124,8 @@ export class MapView {
     const index = chooseByKind(kinds.map(({ name }, place) => [name, String(place)]), "x");
     this.map.setPaintProperty(`${subject}-fill`, "fill-color", colour);
     this.map.setPaintProperty(`${subject}-line`, "line-color", colour);
-    this.map.setLayoutProperty(`${subject}-dots`, "icon-image", ["concat", `dot|${subject}|`, index]);
+    this.map.setPaintProperty(`${subject}-density`, "circle-color", colour);
+    for (const part of ["dots", "marks"]) this.map.setLayoutProperty(`${subject}-${part}`, "icon-image", ["concat", `dot|${subject}|`, index]);
     const weight = ["to-string", ["floor", ["log10", NUMBER]]];
     this.map.setLayoutProperty(`${subject}-cells`, "icon-image", [
       "case", ["==", NUMBER, 1], ["concat", `dot|${subject}|`, index],
@@ -156,7 +163,7 @@ export class MapView {
   }
 
   findAt(point) {
-    const layers = SUBJECTS.toReversed().flatMap((subject) => ["dots", "cells", "fill", "line"].map((part) => `${subject}-${part}`));
+    const layers = SUBJECTS.toReversed().flatMap((subject) => ["dots", "marks", "cells", "fill", "line"].map((part) => `${subject}-${part}`));
     const known = layers.filter((id) => this.map.getLayer(id));
     const reach = 6;
     return this.map.queryRenderedFeatures([[point.x - reach, point.y - reach], [point.x + reach, point.y + reach]], { layers: known });

@@ -116,8 +116,8 @@ function showSentences(section, { sentences }) {
 function showHistory(section, { number, rows }) {
   const shown = rows.map((row) => [
     makeElement("button", { type: "button", className: "link", onclick: () => changeState({ at: row.position }) }, `@${row.position}`),
-    formatTime(row.recorded_at), `${row.kind.replaceAll("_", " ")}: ${row.change}${row.detail ? ` (${row.detail})` : ""}${row.parent ? `, by ${row.parent}` : ""}`,
+    formatTime(row.recorded_at).slice(0, 16), `${row.kind.replaceAll("_", " ")}: ${row.change}${row.detail ? ` (${row.detail})` : ""}${row.parent ? `, by ${row.parent}` : ""}`,
     `${row.author}${row.message ? `: ${row.message}` : ""}`,
   ]);
-  section.replaceChildren(makeElement("h3", {}, "History"), makeTable(`${number} event${number === 1 ? "" : "s"}, newest first`, ["At", "Time", "What", "Who"], shown));
+  section.replaceChildren(makeElement("h3", {}, "History"), makeTable(`${number} event${number === 1 ? "" : "s"}, newest first`, ["At", "UTC", "What", "Who"], shown));
 }

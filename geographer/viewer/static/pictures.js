@@ -14,10 +14,11 @@ export async function showGallery(state, page) {
   const offset = Number(state.goff ?? 0);
   const answer = await fetchPage({ ...makeSelection({ ...state, tab: "" }, "rasters"), offset, limit: PAGE });
   if (!answer) return;
-  const figures = answer.rows.map((row) => makeFigure(state, row, page));
+  const legend = makeElement("div", { id: "gallery-legend" });
+  const figures = answer.rows.map((row) => makeFigure(state, row, { ...page, legend }));
   keepFocus(findElement("panel-chips"), [
     makeElement("p", { className: "row" }, formatCount(answer.number, "raster"), " of the filter. ", ...makeLabelToggle(state)),
-    makeElement("div", { className: "gallery" }, figures),
+    legend, makeElement("div", { className: "gallery" }, figures),
     makePager("gallery", answer.number, offset, PAGE, (value) => changeState({ goff: value || null })),
   ]);
 }
@@ -36,12 +37,12 @@ function makeFigure(state, row, page) {
 export function makePicture(state, id, page) {
   const frame = makeElement("div", { className: "picture", "data-id": id }, makeElement("p", { className: "hint" }, "…"));
   fetchAnswer("picture", { at: state.at, id })
-    .then((picture) => fillPicture(frame, state, picture))
-    .catch((error) => showProblem(frame, error.message, page));
+    .then((picture) => fillPicture(frame, state, picture, page.legend))
+    .catch((error) => showProblem(frame, error.message));
   return frame;
 }
 
-function fillPicture(frame, state, picture) {
+function fillPicture(frame, state, picture, legend) {
   const parts = [];
   const layers = makeElement("div", { className: "layers" });
   layers.style.aspectRatio = `${picture.width} / ${picture.height}`;
@@ -53,9 +54,18 @@ function fillPicture(frame, state, picture) {
   }
   if (layers.children.length) parts.push(layers);
   const classes = Object.entries(picture.classes);
-  if (state.labels !== "off" && classes.length) parts.push(makeClassLegend(classes));
+  if (state.labels !== "off" && classes.length) {
+    if (legend) extendLegend(legend, classes);
+    else parts.push(makeClassLegend(classes));
+  }
   if (picture.problem) parts.push(makeProblem(picture.problem));
   frame.replaceChildren(...parts);
+}
+
+/** Let the one legend of a gallery have the classes of one more picture. */
+function extendLegend(legend, classes) {
+  legend.classNames = new Map([...(legend.classNames ?? []), ...classes]);
+  legend.replaceChildren(makeClassLegend([...legend.classNames]));
 }
 
 function makeClassLegend(classes) {
