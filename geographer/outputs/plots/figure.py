@@ -21,6 +21,7 @@ MATPLOTLIB_MARKERS: Final = {
 """matplotlib's name of each marker of the palette."""
 MAX_TEXT: Final = 34
 """The largest number of letters of a name in a plot."""
+_HEADING: Final = "heading"
 _STYLE: Final[dict[str, Any]] = {
     **{"font.family": ["DejaVu Sans"], "font.size": 9, "text.parse_math": False, "text.color": TEXT_COLOUR},
     **{"svg.fonttype": "none", "svg.hashsalt": "geographer", "path.simplify": True, "hatch.linewidth": 0.7},
@@ -44,7 +45,7 @@ def use_plot_style() -> Iterator[None]:
 
 
 def make_panels(
-    title: str, heights: Sequence[float], *, width: float = 7.5, gap: float = 0.6
+    title: str, heights: Sequence[float], *, width: float = 7.5, gap: float = 0.6, title_gap: float = 0.4
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with axes one below the other; sizes are in inches. What lies around them is not cut off.
 
@@ -58,7 +59,7 @@ def make_panels(
     for height in heights:
         panels.append(figure.add_axes((0.0, (top - height) / total, 1.0, height / total)))
         top -= height + gap
-    figure.text(0.0, 1 + 0.4 / total, clean_text(title, 100), fontsize=12, fontweight="bold", va="bottom")
+    figure.text(0.0, 1 + title_gap / total, clean_text(title, 100), fontsize=12, fontweight="bold", va="bottom")
     return figure, panels
 
 
@@ -139,6 +140,13 @@ def marker_options(style: Style, size: float = 6) -> dict[str, Any]:
 
 def make_heading_key() -> Artist:
     """Return the key of a heading in a legend, which is nothing."""
+    key = make_blank_key()
+    key.set_gid(_HEADING)
+    return key
+
+
+def make_blank_key() -> Artist:
+    """Return the key of a line of a legend that has none."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], linestyle="none")
@@ -151,6 +159,11 @@ def add_legend(axes: Axes, keys: Sequence[tuple[Artist, str]]) -> None:
         # matplotlib leaves out labels that begin with an underscore.
         labels = [f" {label}" if label.startswith("_") else label for _, label in keys]
         axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, alignment="left")
+        legend = axes.get_legend()
+        for handle, text in zip(handles, legend.get_texts(), strict=True):
+            if handle.get_gid() == _HEADING:
+                text.set_fontweight("bold")
+                text.set_x(-20)
 
 
 def write_message(axes: Axes, text: str) -> None:

@@ -1,0 +1,190 @@
+"""Map content: which features and rasters a map shows, read from a revision: as shapes, or as numbers in a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geographer.base.errors import NotFoundError, quote_names
+from geographer.outputs.plots.geo_axes import MapExtent, find_map_extent
+from geographer.outputs.plots.splits_plot import choose_split, sort_subsets
+from geographer.planning.collections import require_collection
+from geographer.storage.database.sql_sandbox import translate_sql_errors
+from geographer.storage.queries.revision import KEY_COLUMN, Revision
+
+_FOLDER: Final = Path(__file__).parent
+MAX_SHAPES: Final = 5_000
+"""More features are drawn as their number in each cell of a grid."""
+MAX_FOOTPRINTS: Final = 20_000
+"""Of more rasters, every so many is drawn."""
+_CELLS_ACROSS: Final = 120
+_SPLITS: Final = "SELECT DISTINCT split FROM current_split ORDER BY split"
+_CLASSES: Final = "SELECT class FROM classes"
+_SHAPES: Final = (
+    "SELECT class, ST_AsWKB(geometry)::BLOB AS wkb FROM current_feature SEMI JOIN map_feature USING (feature_key) "
+    "ORDER BY feature_key"
+)
+_FOOTPRINTS: Final = (
+    "SELECT kind, name, ST_AsWKB(footprint)::BLOB AS wkb FROM (SELECT raster_key, footprint FROM current_raster) "
+    "JOIN (SELECT raster_key, kind, name, row_number() OVER (ORDER BY raster_key) AS place FROM map_raster) "
+    "USING (raster_key) WHERE place % $step = 0 AND footprint IS NOT NULL ORDER BY raster_key"
+)
+_KINDS: Final = ("rasters", "chips", "subset")
+
+
+class MapFilter(NamedTuple):
+    """What a map shows.
+
+    Attributes:
+        where: An SQL expression over features.
+        classes: Features of these classes; None: of all.
+        collection: Rasters of this collection; None: of all.
+        split: The split whose subsets chips have; None: the only one, if there is one.
+    """
+
+    where: str | None = None
+    classes: Sequence[str] | None = None
+    collection: str | None = None
+    split: str | None = None
+
+
+class Footprints(NamedTuple):
+    """Rasters of one kind.
+
+    Attributes:
+        kind: `rasters` and `chips` have the name of a collection, `subset` that of a subset.
+        name: What they are called.
+        number: How many there are.
+        shapes: The footprints that are drawn.
+    """
+
+    kind: str
+    name: str
+    number: int
+    shapes: NDArray[np.object_]
+
+
+class MapContent(NamedTuple):
+    """What a map shows.
+
+    Attributes:
+        extent: The part of the globe.
+        counts: The numbers of features by class.
+        shapes: The features by class in longitude/latitude; None: they are too many.
+        density: The number of features in each cell, shape (rows, columns), from the south; None if there are shapes.
+        footprints: The rasters; those of subsets last.
+        split: The split whose subsets the chips have.
+        notes: What is left out.
+    """
+
+    extent: MapExtent
+    counts: Mapping[str, int]
+    shapes: Mapping[str, NDArray[np.object_]] | None
+    density: NDArray[np.int64] | None
+    footprints: Sequence[Footprints]
+    split: str | None
+    notes: Sequence[str]
+
+
+def read_map(revision: Revision, chosen: MapFilter) -> MapContent:
+    """Read what a map shows.
+
+    Raises:
+        NotFoundError: there is no such class, collection or split, or `where` names an unknown column.
+        UsageError: `where` is not one SQL expression.
+    """
+    split = _stage_rasters(revision, chosen)
+    _stage_features(revision, chosen)
+    counts = dict(revision.fetch_rows((_FOLDER / "map_counts.sql").read_text()))
+    boxes = revision.fetch_rows((_FOLDER / "map_ranges.sql").read_text())
+    extent = find_map_extent(np.array(boxes, np.float64).reshape(-1, 4))
+    notes = []
+    total = sum(counts.values())
+    shapes, density = None, None
+    if total <= MAX_SHAPES:
+        shapes = _read_shapes(revision)
+    else:
+        density = _read_density(revision, extent)
+        notes.append(f"More than {MAX_SHAPES:,} features: the map shows their number in each cell of a grid.")
+    footprints, step = _read_footprints(revision)
+    if step > 1:
+        notes.append(f"Of {sum(item.number for item in footprints):,} rasters, one in {step} is drawn.")
+    return MapContent(extent, counts, shapes, density, footprints, split, notes)
+
+
+def _stage_features(revision: Revision, chosen: MapFilter) -> None:
+    """Create `map_feature`: the features of a map with their boxes in degrees."""
+    if chosen.classes is not None:
+        known = [name for (name,) in revision.fetch_rows(_CLASSES)]
+        if unknown := [name for name in chosen.classes if name not in known]:
+            raise NotFoundError(
+                f"no class {quote_names(unknown)} at @{revision.position}. See geographer classes list."
+            )
+    conditions = ["true"] if chosen.classes is None else ["class IN (SELECT unnest($classes::VARCHAR[]))"]
+    parameters = {} if chosen.classes is None else {"classes": [*chosen.classes]}
+    with translate_sql_errors(chosen.where):
+        if chosen.where is not None:
+            condition = revision.validate_filter("features", chosen.where)
+            conditions.append(f"feature_key IN (SELECT {KEY_COLUMN} FROM features_unordered WHERE {condition})")  # noqa: S608
+        revision.connection.execute(
+            "CREATE OR REPLACE TEMP TABLE map_feature AS SELECT feature_key, class, xmin, ymin, xmax, ymax "  # noqa: S608
+            f"FROM current_feature WHERE {' AND '.join(conditions)}",
+            parameters,
+        )
+
+
+def _stage_rasters(revision: Revision, chosen: MapFilter) -> str | None:
+    """Create `map_raster`: the rasters of a map with their boxes in degrees; return the split of the chips."""
+    if chosen.collection is not None:
+        require_collection(revision, chosen.collection)
+    splits = [name for (name,) in revision.fetch_rows(_SPLITS)]
+    split = splits[0] if len(splits) == 1 else None
+    if chosen.split is not None:
+        split = choose_split(revision, chosen.split)
+    query = (_FOLDER / "map_rasters.sql").read_text()
+    revision.connection.execute(query, {"split": split, "collection": chosen.collection})
+    return split
+
+
+def _read_shapes(revision: Revision) -> dict[str, NDArray[np.object_]]:
+    rows = revision.fetch_arrow(_SHAPES)
+    geometries = np.asarray(shapely.from_wkb(rows["wkb"].to_numpy(zero_copy_only=False)), object)
+    classes = np.array(rows["class"].to_pylist(), object)
+    return {name: geometries[classes == name] for name in dict.fromkeys(classes.tolist())}
+
+
+def _read_density(revision: Revision, extent: MapExtent) -> NDArray[np.int64]:
+    """Return the number of features in each cell of a grid over a map, shape (rows, columns), from the south."""
+    width = (extent.east - extent.west) / _CELLS_ACROSS
+    rows = max(1, round((extent.north - extent.south) / (width * extent.cosine)))
+    height = (extent.north - extent.south) / rows
+    grid = np.zeros((rows, _CELLS_ACROSS), np.int64)
+    values = {"west": extent.west, "south": extent.south, "cell_width": width, "cell_height": height, "cut": extent.cut}
+    cells = revision.fetch_rows((_FOLDER / "map_density.sql").read_text(), values)
+    for column, row, number in cells:
+        grid[min(max(row, 0), rows - 1), min(max(column, 0), _CELLS_ACROSS - 1)] += number
+    return grid
+
+
+def _read_footprints(revision: Revision) -> tuple[list[Footprints], int]:
+    """Return the rasters, those of subsets last, and of how many one is drawn."""
+    groups = revision.fetch_rows((_FOLDER / "map_footprints.sql").read_text())
+    step = max(1, -(-sum(number for *_, number in groups) // MAX_FOOTPRINTS))
+    rows = revision.fetch_arrow(_FOOTPRINTS, {"step": step})
+    shapes = np.asarray(shapely.from_wkb(rows["wkb"].to_numpy(zero_copy_only=False)), object)
+    owners = list(zip(rows["kind"].to_pylist(), rows["name"].to_pylist(), strict=True))
+    subsets = sort_subsets([name for kind, name, _ in groups if kind == "subset"])
+    order = sorted(
+        groups,
+        key=lambda group: (_KINDS.index(group[0]), subsets.index(group[1]) if group[0] == "subset" else group[1]),
+    )
+    found = []
+    for kind, name, number in order:
+        own = np.array([owner == (kind, name) for owner in owners], bool)
+        found.append(Footprints(kind, name, number, shapes[own]))
+    return found, step

@@ -1,0 +1,318 @@
+"""Map: the features by class, and the footprints of rasters, chips by subset, in degrees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from geographer.base.text import format_count
+from geographer.outputs.pictures.chip_pictures import read_class_styles
+from geographer.outputs.pictures.palette import DASHES, LINE_COLOUR, OTHER_COLOUR, Style, assign_subset_styles
+from geographer.outputs.plots.plot import Plot, PlotTable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.path import Path
+    from numpy.typing import NDArray
+
+    from geographer.outputs.pages.map import PageMap
+    from geographer.outputs.plots.geo_axes import MapExtent
+    from geographer.outputs.plots.map_content import Footprints, MapContent
+    from geographer.storage.queries.revision import Revision
+
+_MAX_CLASSES: Final = 12
+_WIDTH: Final = 6.6
+"""The width of the map in inches; its height follows from the extent, within limits."""
+_HEIGHTS: Final = (2.4, 8.0)
+_MAX_VECTORS: Final = 30_000
+"""Shapes of more vertices than these are drawn as pixels, also in an SVG."""
+_PIXELS_ACROSS: Final = 2_500
+_SMALL_SHARE: Final = 0.008
+"""An area smaller than this share of the map also gets a marker."""
+_TURN: Final = 360.0
+
+
+def plot_map(
+    revision: Revision,
+    *,
+    where: str | None = None,
+    classes: Sequence[str] | None = None,
+    collection: str | None = None,
+    split: str | None = None,
+) -> Plot:
+    """Return the map of a revision; its HTML page has a map to move and zoom.
+
+    Args:
+        revision: The revision.
+        where: An SQL expression over features: those to show.
+        classes: Features of these classes; None: of all.
+        collection: Rasters of this collection; None: of all.
+        split: The split whose subsets chips have; None: the only one, if there is one.
+
+    Raises:
+        MissingLibraryError: matplotlib is not installed.
+        NotFoundError: there is no such class, collection or split, or `where` names an unknown column.
+        UsageError: `where` is not one SQL expression.
+    """
+    from geographer.outputs.plots.map_content import MapFilter, read_map
+
+    content = read_map(revision, MapFilter(where, classes, collection, split))
+    styles = _choose_styles(read_class_styles(revision), content.counts)
+    rows: list[Sequence[Any]] = [("features", name, number) for name, number in content.counts.items()]
+    rows += [(_name_kind(item, content), item.name, item.number) for item in content.footprints]
+    total = sum(content.counts.values())
+    parts = [format_count(total, "feature")]
+    parts += [f"{_name_kind(item, content)} {item.name}: {item.number:,}" for item in content.footprints]
+    extent = content.extent
+    alt = f"Map of {', '.join(parts)}, from {extent.south:.4g} to {extent.north:.4g} degrees of latitude."
+    return Plot(
+        f"Map at @{revision.position}",
+        alt,
+        PlotTable(("what", "name", "number"), rows),
+        lambda: _draw(content, styles),
+        notes=content.notes,
+        build_map=lambda: _build_page_map(content, styles, alt),
+    )
+
+
+def _name_kind(item: Footprints, content: MapContent) -> str:
+    names = {"rasters": "rasters in", "chips": "chips in", "subset": f"samples of split {content.split} in"}
+    return names[item.kind]
+
+
+def _choose_styles(styles: Mapping[str, Style], counts: Mapping[str, int]) -> dict[str, Style]:
+    """Return how the most frequent classes are drawn; others have no entry."""
+    ranked = sorted(counts, key=lambda name: (-counts[name], name))
+    kept = {*(ranked if len(ranked) <= _MAX_CLASSES else ranked[: _MAX_CLASSES - 1])}
+    # A class with the value 0 is the background.
+    return {name: styles.get(name, _BACKGROUND) for name in counts if name in kept}
+
+
+_BACKGROUND: Final = Style("#7f7f7f", (), "square", "")
+_OTHERS: Final = Style(OTHER_COLOUR, (), "diamond", "")
+
+
+def _list_footprint_styles(content: MapContent) -> list[Style]:
+    """Return how the outlines of rasters are drawn: subsets in their colours, others grey with dashes."""
+    subsets = assign_subset_styles([item.name for item in content.footprints if item.kind == "subset"])
+    styles = []
+    for place, item in enumerate(content.footprints):
+        plain = Style(LINE_COLOUR, DASHES[place % len(DASHES)], "square", "")
+        is_outside = item.kind != "subset" or item.name == "no subset"
+        styles.append(plain if is_outside else subsets[item.name]._replace(hatch=""))
+    return styles
+
+
+def _draw(content: MapContent, styles: Mapping[str, Style]) -> Figure:
+    from geographer.outputs.plots.figure import add_legend, make_heading_key, make_panels, write_message
+    from geographer.outputs.plots.geo_axes import prepare_map_axes
+
+    height = min(max(_WIDTH * content.extent.ratio, _HEIGHTS[0]), _HEIGHTS[1])
+    width = min(_WIDTH, height / content.extent.ratio)
+    figure, (axes,) = make_panels("Map", [height], width=width, title_gap=0.15)
+    keys: list[tuple[Artist, str]] = []
+    if not content.counts and not content.footprints:
+        write_message(axes, "no features and no rasters")
+        return figure
+    outlines = [*zip(content.footprints, _list_footprint_styles(content), strict=True)]
+    _draw_outlines(axes, [pair for pair in outlines if pair[0].kind == "rasters"], content, 1.0)
+    if content.counts:
+        keys += [(make_heading_key(), f"{format_count(sum(content.counts.values()), 'feature')}:")]
+        keys += _draw_features(axes, content, styles)
+    _draw_outlines(axes, [pair for pair in outlines if pair[0].kind != "rasters"], content, 1.5)
+    keys += _list_outline_keys(outlines, content)
+    prepare_map_axes(axes, content.extent)
+    add_legend(axes, keys)
+    return figure
+
+
+def _list_outline_keys(
+    outlines: Sequence[tuple[Footprints, Style]], content: MapContent
+) -> Iterator[tuple[Artist, str]]:
+    from matplotlib.lines import Line2D
+
+    from geographer.outputs.plots.figure import clean_text, line_options, make_heading_key
+
+    heading = ""
+    for item, style in outlines:
+        if (kind := _name_kind(item, content).removesuffix(" in")) != heading:
+            heading = kind
+            yield make_heading_key(), f"{clean_text(heading)}:"
+        width = 1.0 if item.kind == "rasters" else 1.5
+        yield (
+            Line2D([], [], color=style.colour, **line_options(style, width)),
+            f"{clean_text(item.name)} ({item.number:,})",
+        )
+
+
+def _draw_outlines(axes: Axes, outlines: Sequence[tuple[Footprints, Style]], content: MapContent, width: float) -> None:
+    from matplotlib.collections import PathCollection
+    from matplotlib.patheffects import Normal, Stroke
+
+    from geographer.outputs.plots.figure import line_options, marker_options
+
+    extent = content.extent
+    for item, style in outlines:
+        polygons, _ = _place_shapes(item.shapes, content)
+        # The border between the two parts of a footprint across the antimeridian is drawn, too.
+        paths = [_make_path(polygon) for polygon in polygons]
+        options: dict[str, Any] = {**line_options(style, width), "rasterized": len(paths) > 1500}
+        options["path_effects"] = [Stroke(linewidth=width + 1.4, foreground="white", alpha=0.8), Normal()]
+        outline = PathCollection(paths, facecolor="none", edgecolor=style.colour, **options)
+        axes.add_collection(outline, autolim=False)
+        middles = _find_small_shapes(polygons, extent)
+        if item.kind != "rasters" and len(middles):
+            size = 7 if len(middles) < 300 else 4
+            marker = marker_options(style, size) | {"markerfacecolor": "none", "markeredgecolor": style.colour}
+            axes.plot(*middles.T, linestyle="none", rasterized=len(middles) > 1500, **marker | {"markeredgewidth": 1.3})
+
+
+def _find_small_shapes(shapes: NDArray[np.object_], extent: MapExtent) -> NDArray[np.float64]:
+    """Return the middles of points, and of shapes that would hardly be seen, shape (n, 2)."""
+    import numpy as np
+    import shapely
+
+    bounds = shapely.bounds(shapes).reshape(-1, 4)
+    limits = np.array([extent.east - extent.west, extent.north - extent.south]) * _SMALL_SHARE
+    is_small = ((bounds[:, 2:] - bounds[:, :2]) < limits).all(axis=1)
+    return np.asarray((bounds[is_small, :2] + bounds[is_small, 2:]) / 2)
+
+
+def _draw_features(axes: Axes, content: MapContent, styles: Mapping[str, Style]) -> Iterator[tuple[Artist, str]]:
+    """Draw the features, and yield the lines of the legend; those of other classes are drawn first."""
+    from geographer.outputs.plots.figure import clean_text, make_area_key, make_blank_key, make_marker_key
+
+    if content.shapes is None:
+        _draw_density(axes, content)
+    others = [name for name in content.counts if name not in styles]
+    for name in others if content.shapes is not None else ():
+        _draw_class(axes, content.shapes[name], _OTHERS, content)
+    for name, style in styles.items():
+        text = f"{clean_text(name)} ({content.counts[name]:,})"
+        if content.shapes is None:
+            yield make_blank_key(), text
+        else:
+            has_areas = _draw_class(axes, content.shapes[name], style, content)
+            yield (make_area_key(style) if has_areas else make_marker_key(style)), text
+    if others:
+        number = sum(content.counts[name] for name in others)
+        text = f"{len(others)} other classes ({number:,})"
+        yield (make_blank_key() if content.shapes is None else make_marker_key(_OTHERS)), text
+
+
+def _draw_class(axes: Axes, geometries: NDArray[np.object_], style: Style, content: MapContent) -> bool:
+    """Draw the features of a class, and return whether most are areas or lines."""
+    import shapely
+    from matplotlib.collections import PathCollection
+
+    from geographer.outputs.plots.figure import area_options, line_options, marker_options
+
+    parts, vertices = _place_shapes(geometries, content)
+    dimensions = shapely.get_dimensions(parts)
+    is_rasterized = vertices > _MAX_VECTORS or len(parts) > 2000
+    for dimension, options in ((2, area_options(style)), (1, {"facecolor": "none", "edgecolor": style.colour})):
+        paths = [_make_path(part) for part in parts[dimensions == dimension]]
+        lines = line_options(style, 0.8 if dimension == 2 else 1.4)
+        axes.add_collection(PathCollection(paths, rasterized=is_rasterized, **options, **lines), autolim=False)
+    points = _find_small_shapes(parts, content.extent)
+    size = 5.5 if len(points) < 300 else 3.5 if len(points) < 2000 else 2.0
+    axes.plot(points[:, 0], points[:, 1], linestyle="none", rasterized=is_rasterized, **marker_options(style, size))
+    return len(points) < len(parts) and int((dimensions > 0).sum()) * 2 >= len(parts)
+
+
+def _place_shapes(geometries: NDArray[np.object_], content: MapContent) -> tuple[NDArray[np.object_], int]:
+    """Return points, lines and polygons where the map shows them, simplified to its pixels, and their vertices."""
+    import numpy as np
+    import shapely
+
+    parts = geometries[~shapely.is_missing(geometries)]
+    while len(parts) and (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():
+        parts = shapely.get_parts(parts)
+    parts = parts[~shapely.is_empty(parts)]
+    if not len(parts):
+        return parts, 0
+    points, owners = shapely.get_coordinates(parts, return_index=True)
+    moved = shapely.bounds(parts)[:, 0] < content.extent.cut
+    points[:, 0] += np.where(moved, _TURN, 0.0)[owners]
+    placed = shapely.set_coordinates(shapely.force_2d(parts), points)
+    if len(points) > _MAX_VECTORS:
+        placed = shapely.simplify(placed, (content.extent.east - content.extent.west) / _PIXELS_ACROSS)
+    return placed, int(shapely.get_num_coordinates(placed).sum())
+
+
+def _make_path(shape: Any) -> Path:
+    """Return a line, or a polygon with its holes, as a path."""
+    import numpy as np
+    import shapely
+    from matplotlib.path import Path
+
+    rings = shapely.get_rings(shape) if shape.geom_type == "Polygon" else [shape]
+    vertices, codes = [], []
+    for ring in rings:
+        points = shapely.get_coordinates(ring)
+        vertices.append(points)
+        kinds = np.full(len(points), Path.LINETO, Path.code_type)
+        kinds[0] = Path.MOVETO
+        if shape.geom_type == "Polygon":
+            kinds[-1] = Path.CLOSEPOLY
+        codes.append(kinds)
+    return Path(np.concatenate(vertices), np.concatenate(codes))
+
+
+def _draw_density(axes: Axes, content: MapContent) -> None:
+    """Draw the number of features in each cell, and what the colours mean."""
+    import numpy as np
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm
+
+    assert content.density is not None
+    grid = np.ma.masked_equal(content.density, 0)
+    extent = content.extent
+    colours = LinearSegmentedColormap.from_list("density", ["#c6dbef", "#0072b2", "#08243f"])
+    norm = LogNorm(1, max(int(grid.max()), 2))
+    box = (extent.west, extent.east, extent.south, extent.north)
+    image = axes.imshow(
+        grid, origin="lower", extent=box, aspect="auto", cmap=colours, norm=norm, interpolation="none", zorder=1
+    )
+    side = axes.inset_axes((1.03, 0.0, 0.035, 0.4))
+    bar = axes.get_figure().colorbar(image, cax=side)
+    bar.set_label("features in a cell", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+
+
+def _build_page_map(content: MapContent, styles: Mapping[str, Style], alt: str) -> PageMap:
+    """Return the map for a page: a layer for each class, collection and subset."""
+    import numpy as np
+
+    from geographer.outputs.pages.map import DensityLayer, MapLayer, MapMarks, build_map
+
+    layers = []
+    densities = []
+    outlines = [*zip(content.footprints, _list_footprint_styles(content), strict=True)]
+    for place, (item, style) in enumerate(outlines):
+        marks = MapMarks(style, item.shapes, np.arange(len(item.shapes)), 0.0)
+        title = _name_kind(item, content).removesuffix(" in")
+        layers.append(MapLayer(f"footprint-{place}", item.name, title, (marks,)))
+    if content.shapes is not None:
+        for place, (name, shapes) in enumerate(content.shapes.items()):
+            marks = MapMarks(styles.get(name, _OTHERS), shapes, np.arange(len(shapes)))
+            layers.append(MapLayer(f"class-{place}", name, "features", (marks,)))
+    elif content.density is not None:
+        points = _spread_density(content)
+        densities.append(DensityLayer("features", "features", "features", Style("#0072b2", (), "circle", ""), points))
+    return build_map(layers, densities, label=alt)
+
+
+def _spread_density(content: MapContent) -> NDArray[np.float64]:
+    """Return the middle of its cell for each feature, shape (n, 2), in longitude/latitude."""
+    import numpy as np
+
+    assert content.density is not None
+    extent, (rows, columns) = content.extent, content.density.shape
+    x = extent.west + (np.arange(columns) + 0.5) * (extent.east - extent.west) / columns
+    y = extent.south + (np.arange(rows) + 0.5) * (extent.north - extent.south) / rows
+    centres = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    centres[:, 0] = (centres[:, 0] + 180.0) % _TURN - 180.0
+    return np.repeat(centres, content.density.reshape(-1), axis=0)
