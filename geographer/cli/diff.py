@@ -27,6 +27,7 @@ _EXAMPLES: Final = (
     "diff v1 v2",
     "diff v1 --flags --subset test",
     "diff v1 v2 --only features --class lake --geojson",
+    "diff v1 v2 --html diff.html",
 )
 
 
@@ -64,6 +65,10 @@ _EXAMPLES: Final = (
 @options.json_object_option
 @click.option("--geojson", "as_geojson", is_flag=True, help="Print GeoJSON with the old and the new geometries.")
 @options.make_option("--patch patch_file FILE", "none", "Write the differences to this file, for geographer apply.")
+@options.make_option("--html html_file FILE", "none", "Write a page with map, table and chips to this file.")
+@options.make_option(
+    "--chips NUMBER", "24 and 5 MB", "With --html: pictures of at most so many chips.", type=click.IntRange(0)
+)
 @click.option("--exit-code", "with_exit_code", is_flag=True, help="Exit with 1 if there are differences, else with 0.")
 @options.pass_dataset
 def diff_command(
@@ -78,6 +83,8 @@ def diff_command(
     as_json: bool,
     as_geojson: bool,
     patch_file: str | None,
+    html_file: str | None,
+    chips: int | None,
     with_exit_code: bool,
     ids: tuple[str, ...],
     **conditions: Any,
@@ -86,8 +93,12 @@ def diff_command(
 
     Counts come first, then flags, then the objects, grouped by class or collection. --stat and --flags print only that.
     """
-    if sum((as_json, as_geojson, patch_file is not None)) > 1:
-        raise click.UsageError("--json, --geojson and --patch exclude each other. Pass one of them.")
+    if sum((as_json, as_geojson, patch_file is not None, html_file is not None)) > 1:
+        raise click.UsageError("--json, --geojson, --html and --patch exclude each other. Pass one of them.")
+    if chips is not None and html_file is None:
+        raise click.UsageError("--chips is about the pictures in a page. Pass --html FILE, too.")
+    if html_file is not None and stat:
+        raise click.UsageError("a page has the counts beside the objects. Leave --stat out.")
     if as_geojson and (stat or flags):
         raise click.UsageError("--geojson has the objects alone. Leave --stat and --flags out, or pass --json.")
     if pixels and conditions["only"] and not _WITH_FILES & {*conditions["only"]}:
@@ -101,6 +112,12 @@ def diff_command(
         count = dataset.write_patch(a, b, patch_file)
         click.echo(f"'{patch_file}': {format_count(count, 'object')}")
         _exit_if_different(with_exit_code and count > 0)
+        return
+    if html_file is not None:
+        page: dict[str, Any] = {"chips": chips, "limit": limit, "flagged_only": flags, "pixels": pixels, "other": other}
+        written = dataset.write_diff_page(a, b, html_file, **page, **conditions)
+        click.echo(written.format_text())
+        _exit_if_different(with_exit_code and not written.is_empty)
         return
     sections = {name for name, is_wanted in (("counts", stat), ("flags", flags)) if is_wanted} or {*_SECTIONS}
     needs_flags = "flags" in sections and not as_geojson

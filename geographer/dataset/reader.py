@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from geographer.diff.selection import DiffConditions, DiffSelection
     from geographer.diff.version import DatasetVersion
     from geographer.outputs.impact.report import Impact
+    from geographer.outputs.pages.diff.build import WrittenDiffPage
+    from geographer.outputs.pages.diff.facts import PageSide
     from geographer.outputs.reproduce import ReproduceResult
     from geographer.sharing.status import SharingStatus
     from geographer.storage.workspace.verify_report import VerifyResult
@@ -262,6 +264,64 @@ class DatasetReader(TrainingReader):
             else:
                 require_common_history(ours, theirs, name)
             return compute_other_diff(ours, theirs, selection, options, common)
+
+    def write_diff_page(
+        self,
+        a: RevisionSpec,
+        b: RevisionSpec,
+        to: str | Path,
+        *,
+        chips: int | None = None,
+        limit: int | None = None,
+        flagged_only: bool = False,
+        pixels: bool = False,
+        other: str | Path | None = None,
+        **conditions: "Unpack[DiffConditions]",
+    ) -> "WrittenDiffPage":
+        """Write what differs between two revisions to an HTML page, which needs no other file; see docs/diff.md.
+
+        It has the flags, a map, a table, and the pictures of chips on both sides. Equal revisions give equal bytes.
+
+        Args:
+            a: The old side; None as in `diff`.
+            b: The new side; None: the head.
+            to: The file.
+            chips: The most chips whose pictures are in the page. Default: 24, and at most 5 MB of pictures.
+            limit: The most objects in the table. Default: 20,000, or 5,000 of more.
+            flagged_only: List only flagged objects.
+            pixels: Also compare pixels; see `diff`.
+            other: The folder of another dataset; see `diff`.
+            conditions: Which objects to list; see `DiffSelection`.
+
+        Raises:
+            MissingLibraryError: bokeh or jinja2, of the extra `plot`, is not installed.
+            UsageError, StorageError: the file cannot be written, or is the dataset's own.
+            NotFoundError, ConflictError: see `diff`.
+        """
+        from geographer.outputs.pages.diff.build import DiffPageOptions, write_diff_page
+
+        options = DiffPageOptions(limit, chips, flagged_only)
+        diff = self.diff(a, b, flags=True, pixels=pixels, other=other, **conditions)
+        old, new = self._open_page_sides(a, b, other)
+        return write_diff_page(diff, old, new, to, options)
+
+    def _open_page_sides(
+        self, a: RevisionSpec, b: RevisionSpec, other: str | Path | None
+    ) -> "tuple[PageSide, PageSide]":
+        """Return where the page of a difference reads both sides; they are opened one after the other."""
+        from geographer.outputs.pages.diff.facts import PageSide
+
+        work, theirs = self._unit_of_work, self._unit_of_work
+        old: Location | RevisionSpec = a
+        new: Location | RevisionSpec = b
+        if other is None:
+            old, new = self._locate_sides(a, b)
+        else:
+            theirs = UnitOfWork(find_dataset_root(Path(other)))
+        return (
+            PageSide(work.root.name, work.root, work.file_store, partial(work.open_revision, old)),
+            PageSide(theirs.root.name, theirs.root, theirs.file_store, partial(theirs.open_revision, new)),
+        )
 
     def write_patch(self, a: RevisionSpec, b: RevisionSpec, path: str | Path) -> int:
         """Write the patch from revision `a` to `b` to a file, and return the number of objects that it changes.

@@ -165,7 +165,7 @@ def build_map(layers: Sequence[MapLayer], densities: Sequence[DensityLayer] = ()
     _draw_selection(plot)
     data = {
         **{"label": label, "frame": frame._asdict(), "item": _make_item(plot), "layers": drawn},
-        "densities": [density.key for density in densities],
+        "densities": [[density.key, f"{density.group.lower()} {density.title}"] for density in densities],
     }
     legend = [*map(_describe_density, densities), *map(_describe_layer, layers)]
     return PageMap(data, [_read_bokeh(), read_script("map.js")], legend, tolerance)
@@ -216,7 +216,6 @@ def _draw_marks(plot: figure, name: str, marks: MapMarks, mark: Mark, *, is_visi
     line: dict[str, Any] = {
         "line_color": style.colour,
         "line_width": marks.line_width,
-        "line_dash": _scale_dash(style, marks),
     }
     source = _make_source(name, ("x", "y") if mark == "point" else ("xs", "ys"))
     renderer: GlyphRenderer[Any]
@@ -237,6 +236,8 @@ def _draw_marks(plot: figure, name: str, marks: MapMarks, mark: Mark, *, is_visi
         areas: dict[str, Any] = {"fill_color": style.colour, "fill_alpha": marks.fill}
         has_hatch = bool(style.hatch) and marks.fill > 0
         renderer = plot.patches("xs", "ys", source=source, **line, **areas, **(hatch if has_hatch else {}))
+    if mark != "point":
+        renderer.glyph.line_dash = _scale_dash(style, marks)
     _finish_renderer(renderer, name, is_visible=is_visible)
 
 

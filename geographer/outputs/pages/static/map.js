@@ -251,6 +251,10 @@
       for (const [name, renderer] of this.renderers) if (name.split("/")[0] === layer) renderer.visible = isVisible;
     }
 
+    isDensity(layer) {
+      return this.data.densities.some(([key]) => key === layer);
+    }
+
     hasPlace(place) {
       return this.shapesOfPlace.has(place);
     }
@@ -368,13 +372,13 @@
 
     describeCell(x, y) {
       const texts = [];
-      for (const key of this.data.densities) {
+      for (const [key, title] of this.data.densities) {
         const data = this.findSource(key).data;
         const get = (name, index) => (data.get ? data.get(name) : data[name])[index];
         const count = (data.get ? data.get("count") : data.count).length;
         for (let index = 0; index < count; index += 1) {
           if (x >= get("left", index) && x < get("right", index) && y >= get("bottom", index) && y < get("top", index)) {
-            texts.push(`${get("count", index).toLocaleString("en")} ${key.replace("density-", "")}`);
+            texts.push(`${get("count", index).toLocaleString("en")} ${title}`);
           }
         }
       }
