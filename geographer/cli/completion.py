@@ -73,7 +73,7 @@ class BashScript(_CompletionScript):
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the whole words, and the one at the cursor."""
-        line, replaced = sys.argv[1:3]
+        line, replaced, *_ = [*sys.argv[1:], "", ""]
         words, text, _ = WordReader(line).read_words()
         before = line[: len(line) - len(replaced)] if line.endswith(replaced) else line
         _, self._kept, self._quote = WordReader(before).read_words()
@@ -96,7 +96,7 @@ class ZshScript(_CompletionScript):
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the whole words, and the one at the cursor."""
-        *words, typed = sys.argv[1:]
+        *words, typed = sys.argv[1:] or [""]
         return words, WordReader(typed).read_words().text
 
 
@@ -107,7 +107,7 @@ class FishScript(_CompletionScript):
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the whole words, and the one at the cursor."""
-        words, text, _ = WordReader(sys.argv[1], is_fish=True).read_words()
+        words, text, _ = WordReader("".join(sys.argv[1:2]), is_fish=True).read_words()
         return words[1:], text
 
     def format_completion(self, item: CompletionItem[str]) -> str:

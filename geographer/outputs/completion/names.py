@@ -77,6 +77,10 @@ TABLE_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "labels": ("label", "raster_id", "path", "md5"),
     "objects": ("label", "raster_id", "feature_id", "class", "instance", "pixels", "box", "corners", "visible"),
     "splits": ("split", "raster_id", "part"),
+    "samples": (
+        *("raster_id", "collection", "part", "component", "parent_id", "feature_id", "class", "classes", "path"),
+        *("sha256", "crs", "transform", "width", "height", "bands", "dtype", "nodata", "acquired", "footprint"),
+    ),
 }
 """The columns that each table has in every dataset; a test compares them with the tables."""
 
