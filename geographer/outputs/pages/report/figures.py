@@ -7,10 +7,13 @@ from functools import partial
 from typing import NamedTuple
 
 from geographer.base.errors import NotFoundError, UsageError
+from geographer.outputs.plots.classes_plot import plot_classes
+from geographer.outputs.plots.map_plot import plot_map
 from geographer.outputs.plots.plot import Plot
 from geographer.outputs.plots.splits_plot import plot_splits
 from geographer.outputs.plots.timeline_plot import plot_timeline
 from geographer.storage.queries.revision import Revision
+from geographer.storage.unit_of_work import UnitOfWork
 
 
 class Figure(NamedTuple):
@@ -31,12 +34,13 @@ class Figures(NamedTuple):
     splits: list[Figure]
 
 
-def draw_figures(revision: Revision, splits: Sequence[str]) -> Figures:
+def draw_figures(work: UnitOfWork, revision: Revision, splits: Sequence[str]) -> Figures:
     """Draw the map, the timeline, the classes and the splits of a revision."""
+    first = next(iter(splits), None)
     return Figures(
-        Figure("Map", "", "not drawn yet"),
+        _draw_figure("Map", lambda: plot_map(revision, split=first)),
         _draw_figure("Timeline", lambda: plot_timeline(revision)),
-        Figure("Classes", "", "not drawn yet"),
+        _draw_figure("Classes", lambda: plot_classes(revision, work, split=first, with_pixels=False)),
         [_draw_figure(f"Split '{split}'", partial(plot_splits, revision, split)) for split in splits],
     )
 

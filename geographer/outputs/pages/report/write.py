@@ -198,7 +198,7 @@ def _read_contents(
         "reproducibility": reproducibility,
         "limits": limits,
         "citing": describe_citing(facts, certified),
-        "figures": draw_figures(revision, splits),
+        "figures": draw_figures(work, revision, splits),
     }, checks
 
 
