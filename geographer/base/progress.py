@@ -2,11 +2,79 @@
 
 from __future__ import annotations
 
+import html
+import sys
+import time
 from collections.abc import Callable
+from typing import Any, Final
+from uuid import uuid4
 
 ProgressCallback = Callable[[str, int, int], None]
 """Called with the phase ('chips cut'), the number of items done, and their total."""
 
+_DELAY_S: Final = 0.5
+_INTERVAL_S: Final = 0.25
+
 
 def ignore_progress(_phase: str, _done: int, _total: int) -> None:
     """Discard progress reports."""
+
+
+def show_notebook_progress(phase: str, done: int, total: int) -> None:
+    """Show a line that is updated in place and removed at the end, if this process is the kernel of a notebook.
+
+    A phase that takes less than half a second shows nothing; a longer one is updated at most four times a second.
+    """
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = get_shell() if get_shell else None
+    if getattr(shell, "kernel", None) is not None:
+        _line.report(shell, phase, done, total)
+
+
+class NotebookLine:
+    """The line of progress below the cell that runs; it is also removed at the end of the cell, whatever raised there."""
+
+    def __init__(self, read_clock: Callable[[], float] = time.monotonic) -> None:
+        self._read_clock = read_clock
+        self._shell: Any = None
+        self._has_begun = False
+        self._next_time = 0.0
+        self._display_id: str | None = None
+
+    def report(self, shell: Any, phase: str, done: int, total: int) -> None:
+        """Show how far a phase is in the notebook of `shell`, or remove the line when all is done."""
+        now = self._read_clock()
+        if done >= total:
+            self.remove_line()
+        elif not self._has_begun:
+            self._has_begun, self._next_time = True, now + _DELAY_S
+        elif now >= self._next_time:
+            self._next_time = now + _INTERVAL_S
+            self._show_line(shell, phase, done, total)
+
+    def remove_line(self, _result: object = None) -> None:
+        """Empty the line, if there is one."""
+        display_id, self._display_id, self._has_begun = self._display_id, None, False
+        if display_id is not None:
+            _publish({"text/plain": "", "text/html": ""}, display_id, is_update=True)
+
+    def _show_line(self, shell: Any, phase: str, done: int, total: int) -> None:
+        if shell is not self._shell:
+            self._shell = shell
+            shell.events.register("post_run_cell", self.remove_line)
+        is_update = self._display_id is not None
+        self._display_id = self._display_id or uuid4().hex
+        text = f"{phase}: {done:,} of {total:,}"
+        escaped = html.escape(text)
+        bar = f'<progress max="{total}" value="{done}" aria-label="{escaped}"></progress> {escaped}'
+        _publish({"text/plain": text, "text/html": bar}, self._display_id, is_update=is_update)
+
+
+def _publish(data: dict[str, str], display_id: str, *, is_update: bool) -> None:
+    """Send a new or changed output to the notebook."""
+    from IPython.display import publish_display_data
+
+    publish_display_data(data, transient={"display_id": display_id}, update=is_update)
+
+
+_line: Final = NotebookLine()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from geographer.base.atomic_files import translate_os_errors
 from geographer.base.errors import ReadOnlyError
 from geographer.base.html import DisplayedDict, DisplayedList
-from geographer.base.progress import ProgressCallback, ignore_progress
+from geographer.base.progress import ProgressCallback, show_notebook_progress
 from geographer.dataset.branching import BranchingDataset
 from geographer.dataset.filters import RevisionSpec
 from geographer.dataset.methods import make_method
@@ -208,7 +208,7 @@ class Dataset(BranchingDataset):
         at: RevisionSpec = None,
         pixels: bool = True,
         revisions: "RevisionSelection" = "tags",
-        progress: ProgressCallback = ignore_progress,
+        progress: ProgressCallback = show_notebook_progress,
         command: str = "",
     ) -> Self:
         """Make a copy of a published dataset on this machine, with its history.

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from geographer.base.progress import ProgressCallback, ignore_progress
+from geographer.base.progress import ProgressCallback, show_notebook_progress
 from geographer.dataset.filters import (
     Filters,
     RevisionSpec,
@@ -49,13 +49,15 @@ Parameters = Sequence[Any] | Mapping[str, Any] | None
 class TableReader:
     """The tables of a dataset; `DatasetReader` has the other methods that read."""
 
-    def __init__(self, root: Path, *, command: str = "", progress: ProgressCallback = ignore_progress) -> None:
+    def __init__(self, root: Path, *, command: str = "", progress: ProgressCallback = show_notebook_progress) -> None:
         """Use the dataset in the folder `root`; the log records `command` as the command line."""
         self.root = root
         self._unit_of_work = UnitOfWork(root, command=command, progress=progress)
 
     @classmethod
-    def open(cls, path: str | Path = ".", *, command: str = "", progress: ProgressCallback = ignore_progress) -> Self:
+    def open(
+        cls, path: str | Path = ".", *, command: str = "", progress: ProgressCallback = show_notebook_progress
+    ) -> Self:
         """Open the dataset in the folder `path`, or in the nearest folder above it; NotFoundError if there is none."""
         return cls(find_dataset_root(Path(path)), command=command, progress=progress)
 

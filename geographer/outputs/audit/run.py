@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from geographer.base.errors import NotFoundError, StorageError, UsageError
-from geographer.base.progress import ProgressCallback, ignore_progress
+from geographer.base.progress import ProgressCallback, ignore_progress, show_notebook_progress
 from geographer.base.text import format_count
 from geographer.outputs.audit.checks import duplicates, files, ground, names, near_duplicates, objects
 from geographer.outputs.audit.checks.pairs import ReadSamples
@@ -48,7 +48,7 @@ def audit_dataset(
     buffer: float | None = None,
     near_duplicates: bool = True,
     workers: int = 1,
-    progress: ProgressCallback = ignore_progress,
+    progress: ProgressCallback = show_notebook_progress,
 ) -> AuditReport:
     """Audit a dataset in any layout for leakage between its subsets, damage and labels that contradict.
 

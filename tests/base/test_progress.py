@@ -1,0 +1,127 @@
+"""Progress in notebooks: what a shell with a kernel is sent; and that of a real kernel, which a cell leaves without a trace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from geographer.base import progress
+from geographer.base.progress import NotebookLine, show_notebook_progress
+
+CELL = """
+import time
+from geographer import Dataset
+from geographer.base import progress
+
+sent = []
+publish = progress._publish
+def record_output(data, display_id, *, is_update):
+    sent.append(data["text/plain"])
+    publish(data, display_id, is_update=is_update)
+progress._publish = record_output
+
+work = Dataset.open("dataset")._unit_of_work
+def run_slowly(count, phase):
+    for done in range(1, count + 1):
+        time.sleep(0.15)
+        work.progress(phase, done, count)
+run_slowly(6, "chips <cut>")
+print(len(sent), sent[0], repr(sent[-1]))
+"""
+FAILING_CELL = "run_slowly(2, 'fast')\nrun_slowly(5, 'slow')\nwork.progress('never done', 1, 9)\ntime.sleep(0.6)\nwork.progress('never done', 2, 9)\nraise ValueError"
+
+
+class FakeShell:
+    """A shell of IPython with a kernel, which collects the functions that are called after a cell."""
+
+    kernel = object()
+
+    def __init__(self) -> None:
+        self.events = self
+        self.functions: list[Callable[..., None]] = []
+
+    def register(self, event: str, function: Callable[..., None]) -> None:
+        assert event == "post_run_cell"
+        self.functions.append(function)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, bool]]:
+    """What is sent to the notebook: text, HTML, and whether it replaces an output."""
+    messages: list[tuple[str, str, bool]] = []
+
+    def record_output(data: dict[str, str], _display_id: str, *, is_update: bool) -> None:
+        messages.append((data["text/plain"], data["text/html"], is_update))
+
+    monkeypatch.setattr(progress, "_publish", record_output)
+    return messages
+
+
+def test_line_is_updated_and_removed(sent: list[tuple[str, str, bool]]):
+    now, shell = [0.0], FakeShell()
+    line = NotebookLine(lambda: now[0])
+    for tenth in range(31):
+        now[0] = tenth / 10
+        line.report(shell, "chips <cut>", tenth, 30)
+    texts = [text for text, _, _ in sent]
+    assert texts[0] == "chips <cut>: 5 of 30"
+    assert texts[-1] == ""
+    # In 2.5 s, four a second, and the last one that removes the line.
+    assert len(texts) <= 11
+    assert [is_update for *_, is_update in sent] == [False] + [True] * (len(sent) - 1)
+    assert "chips &lt;cut&gt;" in sent[0][1]
+    assert len(shell.functions) == 1
+
+
+def test_short_work_shows_nothing(sent: list[tuple[str, str, bool]]):
+    now, shell = [0.0], FakeShell()
+    line = NotebookLine(lambda: now[0])
+    for start in range(5):
+        for done in range(1, 5):
+            now[0] = start + done / 10
+            line.report(shell, f"{done} MB", done, 4)
+    assert sent == []
+
+
+def test_end_of_cell_removes_the_line(sent: list[tuple[str, str, bool]]):
+    now, shell = [0.0], FakeShell()
+    line = NotebookLine(lambda: now[0])
+    for now[0] in (0.0, 1.0):
+        line.report(shell, "chips cut", 1, 30)
+    assert len(sent) == 1
+    for function in shell.functions:
+        function(None)
+    assert [text for text, *_ in sent][1:] == [""]
+
+
+@pytest.mark.parametrize("shell", [None, object()])
+def test_no_line_outside_notebooks(shell: object, sent: list[tuple[str, str, bool]], monkeypatch: pytest.MonkeyPatch):
+    module: Any = ModuleType("IPython")
+    module.get_ipython = lambda: shell
+    monkeypatch.setitem(sys.modules, "IPython", module)
+    monkeypatch.setattr(progress, "_line", NotebookLine(iter(range(100)).__next__))
+    for done in range(9):
+        show_notebook_progress("chips cut", done, 9)
+    assert sent == []
+
+
+def test_kernel_shows_progress_and_removes_it(tmp_path: Path, empty_dataset: Path):
+    (tmp_path / "dataset").symlink_to(empty_dataset)
+    cells = [nbformat.v4.new_code_cell(source) for source in (CELL, FAILING_CELL)]
+    cells[1].metadata["tags"] = ["raises-exception"]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    for cell in cells:
+        displays = [output for output in cell.outputs if output.output_type == "display_data"]
+        assert [output.data["text/plain"] for output in displays] == [""] * len(displays) != []
+    (printed,) = [output.text for output in cells[0].outputs if output.output_type == "stream"]
+    number, *first = printed.split()
+    assert 2 <= int(number) <= 4
+    assert first[:2] == ["chips", "<cut>:"]
