@@ -32,7 +32,7 @@ def show_notebook_progress(phase: str, done: int, total: int) -> None:
 
 
 class NotebookLine:
-    """The line of progress below the cell that runs; it is also removed at the end of the cell, whatever raised there."""
+    """The line of progress below the cell that runs; the end of the cell removes it, too."""
 
     def __init__(self, read_clock: Callable[[], float] = time.monotonic) -> None:
         self._read_clock = read_clock
@@ -72,9 +72,10 @@ class NotebookLine:
 
 def _publish(data: dict[str, str], display_id: str, *, is_update: bool) -> None:
     """Send a new or changed output to the notebook."""
-    from IPython.display import publish_display_data
+    from IPython import display
 
-    publish_display_data(data, transient={"display_id": display_id}, update=is_update)
+    publish: Any = display.publish_display_data
+    publish(data, transient={"display_id": display_id}, update=is_update)
 
 
 _line: Final = NotebookLine()

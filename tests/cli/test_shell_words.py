@@ -29,7 +29,7 @@ SAMPLES = [
 ]
 
 
-@settings(max_examples=settings.default.max_examples // 2)
+@settings(max_examples=50)
 @given(TEXTS, TEXTS, st.sampled_from(QUOTES))
 def test_reader_reads_what_is_quoted(first: str, second: str, quote: Quote):
     whole = quote_rest(first, "") or '""'
