@@ -92,6 +92,7 @@ COMMANDS: Final = {
     "components": ("split", "List the groups of rasters that must stay together."),
     "samples": ("samples", "List what to train on: images with labels, ids, subset, classes and grid."),
     "stats": ("stats", "Compute statistics of samples: bands, pixels by class, objects, for each subset."),
+    "plot": ("plot", "Draw a map, a contact sheet of chips, classes, splits or the timeline."),
     "export": ("export", "Write samples in the format of a training library."),
     "sql": ("query", "Run a read-only SELECT over the tables of a revision."),
     "extract": ("extract", "Make a new dataset of one collection, with what its rasters show, in the folder DIR."),

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 from geographer.base.errors import ConflictError, UsageError
-from geographer.base.html import DisplayedDict, DisplayedList, render_fields
+from geographer.base.html import DisplayedDict, DisplayedList
 from geographer.dataset.filters import RevisionSpec
 from geographer.dataset.ids import read_id
-from geographer.dataset.training import TrainingReader
+from geographer.dataset.plots import PlotReader
 from geographer.outputs.history import read_history
 from geographer.planning.attributes import read_attributes
 from geographer.storage.database.dataset_folder import find_dataset_root
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from geographer.storage.workspace.verify_report import VerifyResult
 
 
-class DatasetReader(TrainingReader):
+class DatasetReader(PlotReader):
     """What can be done with a dataset without changing it: read it at any revision, check out files, verify."""
 
     def open_raster(self, raster_id: str | int, *, at: RevisionSpec = None) -> "RasterioDataset":
@@ -648,7 +648,7 @@ class DatasetReader(TrainingReader):
         )
 
     def _repr_html_(self) -> str:
-        return render_fields("Dataset", self.status())
+        return self._render_overview(self.status())
 
 
 _MAX_INTEGER: Final = 2**63 - 1

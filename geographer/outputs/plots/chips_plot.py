@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.base.errors import NotFoundError, UsageError, quote_names
 from geographer.base.text import format_count
-from geographer.outputs.pictures.chip_pictures import ChipPicture, PictureBox, PictureOptions, read_chip_pictures
+from geographer.outputs.pictures.chip_pictures import (
+    ChipPicture,
+    PictureBox,
+    PictureOptions,
+    read_chip_pictures,
+    read_class_styles,
+)
 from geographer.outputs.pictures.palette import OTHER_COLOUR, TEXT_COLOUR, Style
 from geographer.outputs.plots.plot import Plot, PlotTable
+from geographer.outputs.plots.splits_plot import sort_subsets
 from geographer.outputs.samples.selection import SampleSelection, stage_samples
 from geographer.outputs.samples.training_rows import list_training_labels
 from geographer.storage.database.connection import run_script
@@ -115,13 +122,14 @@ def plot_chips(
         notes.append(f"Labels that are not drawn: {', '.join(others)}. Choose with --labels.")
     if problems := sum(tile.picture.problem is not None for tile in tiles):
         notes.append(f"{format_count(problems, 'picture')} could not be read or drawn in full; the table says why.")
-    classes = [*dict.fromkeys(name for tile in tiles for name in tile.picture.styles)]
+    styles = _collect_styles(tiles, read_class_styles(revision))
+    classes = [*styles]
     drawn = f", with label {' and '.join(labels)}" if labels else ", without labels"
     alt = f"Contact sheet of {len(tiles):,} of {format_count(total, 'raster')}{drawn}."
     if classes:
         alt += f" The labels show {', '.join(classes[:12])}{' and others' * (len(classes) > 12)}."
     table = PlotTable(("raster", "subset", "class", "shown classes", "boxes", "problem"), _list_rows(tiles))
-    return Plot(f"Chips at @{revision.position}", alt, table, lambda: _draw(tiles, columns, notes), notes=notes)
+    return Plot(f"Chips at @{revision.position}", alt, table, lambda: _draw(tiles, styles, columns, notes), notes=notes)
 
 
 def _require_number(name: str, value: Any, largest: int) -> None:
@@ -143,7 +151,9 @@ def _choose_rasters(revision: Revision, chosen: ChipSelection) -> tuple[list[tup
             )
     values = {"classes": None if chosen.classes is None else [*chosen.classes], "limit": chosen.limit}
     run_script(revision.connection, (_FOLDER / "contact_sheet.sql").read_text(), values)
-    rows = revision.fetch_rows("SELECT raster_id, part, class FROM shown_sample ORDER BY part, raster_id")
+    rows = revision.fetch_rows("SELECT raster_id, part, class FROM shown_sample ORDER BY raster_id")
+    order = {part: place for place, part in enumerate(sort_subsets([*{part for _, part, _ in rows if part}]))}
+    rows.sort(key=lambda row: order.get(row[1], -1))
     total = revision.fetch_value("SELECT any_value(total) FROM shown_sample") or 0
     if not rows:
         raise NotFoundError("no sample shows these classes. Choose others with --class, or leave it out.")
@@ -180,6 +190,12 @@ def _choose_labels(
     return drawn, [label.name for label in labels if label.name not in drawn]
 
 
+def _collect_styles(tiles: Sequence[_Tile], classes: Mapping[str, Style]) -> dict[str, Style]:
+    """Return how the classes are drawn that the pictures show, in the order of class values."""
+    shown = {name: style for tile in tiles for name, style in tile.picture.styles.items()}
+    return {name: shown[name] for name in classes if name in shown} | shown
+
+
 def _list_rows(tiles: Sequence[_Tile]) -> list[Sequence[Any]]:
     return [
         (
@@ -191,7 +207,7 @@ def _list_rows(tiles: Sequence[_Tile]) -> list[Sequence[Any]]:
     ]
 
 
-def _draw(tiles: Sequence[_Tile], columns: int, notes: Sequence[str]) -> Figure:
+def _draw(tiles: Sequence[_Tile], styles: Mapping[str, Style], columns: int, notes: Sequence[str]) -> Figure:
     from matplotlib.figure import Figure
 
     from geographer.outputs.plots.figure import add_legend, clean_text, make_area_key
@@ -211,9 +227,6 @@ def _draw(tiles: Sequence[_Tile], columns: int, notes: Sequence[str]) -> Figure:
     if notes:
         text = fill(" ".join(clean_text(note, 300) for note in notes), max(30, int(width * 13)))
         figure.text(0.0, -0.12 / height, text, fontsize=8, va="top")
-    styles: dict[str, Style] = {}
-    for tile in tiles:
-        styles |= tile.picture.styles
     shown = [*styles.items()][:_MAX_KEYS]
     keys = [(make_area_key(style), clean_text(name)) for name, style in shown]
     if rest := len(styles) - len(shown):

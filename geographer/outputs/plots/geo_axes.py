@@ -41,14 +41,14 @@ class MapExtent(NamedTuple):
     cut: float
 
     @property
-    def cosine(self) -> float:
+    def lon_scale(self) -> float:
         """The length of a degree of longitude in the middle of the map, in those of latitude."""
         return max(math.cos(math.radians((self.south + self.north) / 2)), _LEAST_COSINE)
 
     @property
-    def ratio(self) -> float:
+    def side_ratio(self) -> float:
         """The height of the map in its widths."""
-        return (self.north - self.south) / ((self.east - self.west) * self.cosine)
+        return (self.north - self.south) / ((self.east - self.west) * self.lon_scale)
 
 
 def find_map_extent(boxes: NDArray[np.float64], *, max_ratio: float = 2.2) -> MapExtent:
@@ -77,12 +77,12 @@ def wrap_longitudes(longitudes: NDArray[np.float64], cut: float) -> NDArray[np.f
 
 def _widen_extent(extent: MapExtent, max_ratio: float) -> MapExtent:
     """Add a margin, and more where the map would be too narrow."""
-    cosine = extent.cosine
-    width, height = (extent.east - extent.west) * cosine, extent.north - extent.south
+    lon_scale = extent.lon_scale
+    width, height = (extent.east - extent.west) * lon_scale, extent.north - extent.south
     width, height = width * (1 + 2 * _MARGIN), height * (1 + 2 * _MARGIN)
     width, height = max(width, height / max_ratio, _LEAST_SPAN), max(height, width / max_ratio, _LEAST_SPAN)
     middle_x, middle_y = (extent.west + extent.east) / 2, (extent.south + extent.north) / 2
-    half_x, half_y = width / cosine / 2, height / 2
+    half_x, half_y = width / lon_scale / 2, height / 2
     return MapExtent(middle_x - half_x, middle_y - half_y, middle_x + half_x, middle_y + half_y, extent.cut)
 
 
@@ -92,7 +92,7 @@ def prepare_map_axes(axes: Axes, extent: MapExtent, *, ticks: int = 6, has_scale
 
     axes.set_xlim(extent.west, extent.east)
     axes.set_ylim(extent.south, extent.north)
-    axes.set_aspect(1 / extent.cosine)
+    axes.set_aspect(1 / extent.lon_scale)
     formats = ((axes.xaxis, _format_longitude), (axes.yaxis, _format_latitude))
     for axis, format_degrees in formats:
         axis.set_major_locator(MaxNLocator(nbins=ticks, steps=[1, 2, 3, 5, 10]))
@@ -122,7 +122,7 @@ def _draw_scale(axes: Axes, extent: MapExtent) -> None:
     """Draw a scale bar at the lower left; it holds at the middle latitude."""
     from matplotlib.patches import Rectangle
 
-    metres = (extent.east - extent.west) * extent.cosine * _METRES_PER_DEGREE
+    metres = (extent.east - extent.west) * extent.lon_scale * _METRES_PER_DEGREE
     length = _choose_round_length(metres / 4)
     share = length / metres
     below: dict[str, Any] = {"transform": axes.transAxes, "zorder": 9}

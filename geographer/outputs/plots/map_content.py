@@ -18,11 +18,6 @@ from geographer.storage.database.sql_sandbox import translate_sql_errors
 from geographer.storage.queries.revision import KEY_COLUMN, Revision
 
 _FOLDER: Final = Path(__file__).parent
-MAX_SHAPES: Final = 5_000
-"""More features are drawn as their number in each cell of a grid."""
-MAX_FOOTPRINTS: Final = 20_000
-"""Of more rasters, every so many is drawn."""
-_CELLS_ACROSS: Final = 120
 _SPLITS: Final = "SELECT DISTINCT split FROM current_split ORDER BY split"
 _CLASSES: Final = "SELECT class FROM classes"
 _SHAPES: Final = (
@@ -53,6 +48,20 @@ class MapFilter(NamedTuple):
     split: str | None = None
 
 
+class MapLimits(NamedTuple):
+    """What a map draws at most.
+
+    Attributes:
+        shapes: More features are drawn as their number in each cell of a grid.
+        footprints: Of more rasters, one in so many is drawn.
+        cells: How many cells are side by side.
+    """
+
+    shapes: int = 5_000
+    footprints: int = 20_000
+    cells: int = 120
+
+
 class Footprints(NamedTuple):
     """Rasters of one kind.
 
@@ -67,6 +76,9 @@ class Footprints(NamedTuple):
     name: str
     number: int
     shapes: NDArray[np.object_]
+
+
+_LIMITS: Final = MapLimits()
 
 
 class MapContent(NamedTuple):
@@ -91,7 +103,7 @@ class MapContent(NamedTuple):
     notes: Sequence[str]
 
 
-def read_map(revision: Revision, chosen: MapFilter) -> MapContent:
+def read_map(revision: Revision, chosen: MapFilter, limits: MapLimits = _LIMITS) -> MapContent:
     """Read what a map shows.
 
     Raises:
@@ -106,12 +118,12 @@ def read_map(revision: Revision, chosen: MapFilter) -> MapContent:
     notes = []
     total = sum(counts.values())
     shapes, density = None, None
-    if total <= MAX_SHAPES:
+    if total <= limits.shapes:
         shapes = _read_shapes(revision)
     else:
-        density = _read_density(revision, extent)
-        notes.append(f"More than {MAX_SHAPES:,} features: the map shows their number in each cell of a grid.")
-    footprints, step = _read_footprints(revision)
+        density = _read_density(revision, extent, limits.cells)
+        notes.append(f"More than {limits.shapes:,} features: the map shows their number in each cell of a grid.")
+    footprints, step = _read_footprints(revision, limits.footprints)
     if step > 1:
         notes.append(f"Of {sum(item.number for item in footprints):,} rasters, one in {step} is drawn.")
     return MapContent(extent, counts, shapes, density, footprints, split, notes)
@@ -158,23 +170,23 @@ def _read_shapes(revision: Revision) -> dict[str, NDArray[np.object_]]:
     return {name: geometries[classes == name] for name in dict.fromkeys(classes.tolist())}
 
 
-def _read_density(revision: Revision, extent: MapExtent) -> NDArray[np.int64]:
+def _read_density(revision: Revision, extent: MapExtent, across: int) -> NDArray[np.int64]:
     """Return the number of features in each cell of a grid over a map, shape (rows, columns), from the south."""
-    width = (extent.east - extent.west) / _CELLS_ACROSS
-    rows = max(1, round((extent.north - extent.south) / (width * extent.cosine)))
+    width = (extent.east - extent.west) / across
+    rows = max(1, round((extent.north - extent.south) / (width * extent.lon_scale)))
     height = (extent.north - extent.south) / rows
-    grid = np.zeros((rows, _CELLS_ACROSS), np.int64)
+    grid = np.zeros((rows, across), np.int64)
     values = {"west": extent.west, "south": extent.south, "cell_width": width, "cell_height": height, "cut": extent.cut}
     cells = revision.fetch_rows((_FOLDER / "map_density.sql").read_text(), values)
     for column, row, number in cells:
-        grid[min(max(row, 0), rows - 1), min(max(column, 0), _CELLS_ACROSS - 1)] += number
+        grid[min(max(row, 0), rows - 1), min(max(column, 0), across - 1)] += number
     return grid
 
 
-def _read_footprints(revision: Revision) -> tuple[list[Footprints], int]:
+def _read_footprints(revision: Revision, limit: int) -> tuple[list[Footprints], int]:
     """Return the rasters, those of subsets last, and of how many one is drawn."""
     groups = revision.fetch_rows((_FOLDER / "map_footprints.sql").read_text())
-    step = max(1, -(-sum(number for *_, number in groups) // MAX_FOOTPRINTS))
+    step = max(1, -(-sum(number for *_, number in groups) // limit))
     rows = revision.fetch_arrow(_FOOTPRINTS, {"step": step})
     shapes = np.asarray(shapely.from_wkb(rows["wkb"].to_numpy(zero_copy_only=False)), object)
     owners = list(zip(rows["kind"].to_pylist(), rows["name"].to_pylist(), strict=True))

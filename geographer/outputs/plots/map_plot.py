@@ -110,8 +110,8 @@ def _draw(content: MapContent, styles: Mapping[str, Style]) -> Figure:
     from geographer.outputs.plots.figure import add_legend, make_heading_key, make_panels, write_message
     from geographer.outputs.plots.geo_axes import prepare_map_axes
 
-    height = min(max(_WIDTH * content.extent.ratio, _HEIGHTS[0]), _HEIGHTS[1])
-    width = min(_WIDTH, height / content.extent.ratio)
+    height = min(max(_WIDTH * content.extent.side_ratio, _HEIGHTS[0]), _HEIGHTS[1])
+    width = min(_WIDTH, height / content.extent.side_ratio)
     figure, (axes,) = make_panels("Map", [height], width=width, title_gap=0.15)
     keys: list[tuple[Artist, str]] = []
     if not content.counts and not content.footprints:

@@ -98,7 +98,7 @@ class Plot:
             return render_page("plot.html.jinja", title=self.title, description=self.alt, svg=self.to_svg(), **values)
         return _render_map_page(self.title, self.alt, self._build_map(), values)
 
-    def save(self, path: str | Path, *, dpi: int = 150, root: Path | None = None) -> Path:
+    def write_file(self, path: str | Path, *, dpi: int = 150, root: Path | None = None) -> Path:
         """Write the plot to a file, and return its path; the suffix says the format: .png, .svg or .html.
 
         Args:
@@ -116,6 +116,9 @@ class Plot:
             return write_page(target, self.to_html(), root)
         write_atomic(target, self.to_png(dpi) if suffix == ".png" else self.to_svg().encode())
         return target
+
+    save = write_file
+    """The name that matplotlib's users expect."""
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<p>{_escape_text(note)}</p>" for note in self.notes)
@@ -136,7 +139,7 @@ class Plot:
 
 
 def require_plot_suffix(path: str | Path) -> str:
-    """Return the suffix of a plot's file; `UsageError` unless it is one of those that `Plot.save` writes."""
+    """Return the suffix of a plot's file; `UsageError` unless it is one of those that `Plot.write_file` writes."""
     suffix = Path(path).suffix.lower() if isinstance(path, str | Path) else ""
     if suffix == ".htm":
         return ".html"

@@ -56,7 +56,7 @@ class _Split(NamedTuple):
     places: Mapping[str, NDArray[np.float64]]
 
     @property
-    def styles(self) -> dict[str, Style]:
+    def subset_styles(self) -> dict[str, Style]:
         """How the subsets are drawn."""
         return assign_subset_styles(self.parts)
 
@@ -167,7 +167,7 @@ def _draw(split: _Split) -> Figure:
     _draw_classes(middle, split)
     _draw_components(lower, split)
     _draw_maps(maps, split)
-    styles: dict[str, Style] = {**split.styles, _NO_PART: _NO_STYLE} if split.unassigned else split.styles
+    styles: dict[str, Style] = {**split.subset_styles, _NO_PART: _NO_STYLE} if split.unassigned else split.subset_styles
     keys = [(make_area_key(style, alpha=0.75), clean_text(part)) for part, style in styles.items()]
     add_legend(upper, keys)
     return figure
@@ -180,7 +180,7 @@ def _draw_sizes(axes: Axes, split: _Split) -> None:
     total = max(sum(split.sizes.values()), 1)
     for row, part in enumerate(split.parts):
         share = 100 * split.sizes[part] / total
-        axes.barh(row, share, 0.66, **area_options(split.styles[part], 0.75))
+        axes.barh(row, share, 0.66, **area_options(split.subset_styles[part], 0.75))
         wanted = f", wanted {100 * split.wanted[part]:.3g} %" if part in split.wanted else ""
         axes.text(
             max(share, 100 * split.wanted.get(part, 0)) + 1,
@@ -212,7 +212,7 @@ def _draw_classes(axes: Axes, split: _Split) -> None:
         total, left = sum(counts.values()), 0.0
         for part in split.parts:
             width = 100 * counts.get(part, 0) / total
-            axes.barh(row, width, 0.7, left, **area_options(split.styles[part], 0.75), linewidth=0.6)
+            axes.barh(row, width, 0.7, left, **area_options(split.subset_styles[part], 0.75), linewidth=0.6)
             if width > 7:
                 axes.text(
                     left + width / 2, row, f"{counts[part]:,}", va="center", ha="center", bbox=_LABEL_BOX, fontsize=8
@@ -242,7 +242,7 @@ def _draw_components(axes: Axes, split: _Split) -> None:
         write_message(axes, "components: not known")
         return
     for place, (part, size) in enumerate(split.components[:_MAX_COMPONENTS]):
-        axes.bar(place, size, 0.8, **area_options(split.styles.get(part, _NO_STYLE), 0.75), linewidth=0.6)
+        axes.bar(place, size, 0.8, **area_options(split.subset_styles.get(part, _NO_STYLE), 0.75), linewidth=0.6)
     rest = split.components[_MAX_COMPONENTS:]
     more = f"; {len(rest):,} smaller ones of {rest[0][1]} or fewer are left out" if rest else ""
     axes.set_title(f"rasters in each of {format_count(len(split.components), 'component')}{more}")
@@ -269,7 +269,7 @@ def _draw_maps(axes: Axes, split: _Split) -> None:
     for panel, part in zip(panels, parts, strict=False):
         for points, colour, size in (
             (everything, _BACK_COLOUR, 5.0),
-            (split.places[part], split.styles[part].colour, 11.0),
+            (split.places[part], split.subset_styles[part].colour, 11.0),
         ):
             step = max(1, len(points) // _MAX_POINTS)
             x = wrap_longitudes(points[::step, 0], extent.cut)
@@ -278,7 +278,7 @@ def _draw_maps(axes: Axes, split: _Split) -> None:
                 x,
                 points[::step, 1],
                 s=size,
-                marker=MATPLOTLIB_MARKERS[split.styles[part].marker] if is_front else "o",
+                marker=MATPLOTLIB_MARKERS[split.subset_styles[part].marker] if is_front else "o",
                 facecolor=colour,
                 edgecolor=TEXT_COLOUR if is_front else "none",
                 linewidth=0.3,

@@ -88,14 +88,14 @@ def plot_timeline(revision: Revision, *, by: TimelineAxis = "event") -> Plot:
     table = PlotTable(("position", "kind", "recorded at (UTC)", *_OBJECTS), _list_rows(events, numbers))
     return Plot(
         f"Timeline to @{revision.position}",
-        _describe(timeline, numbers),
+        _describe_timeline(timeline, numbers),
         table,
         lambda: _draw(timeline),
         notes=_list_notes(timeline, recorded),
     )
 
 
-def _describe(timeline: _Timeline, numbers: Mapping[str, NDArray[np.int64]]) -> str:
+def _describe_timeline(timeline: _Timeline, numbers: Mapping[str, NDArray[np.int64]]) -> str:
     last = ", ".join(f"{int(values[-1]):,} {name}" for name, values in numbers.items())
     times = timeline.times
     return (
