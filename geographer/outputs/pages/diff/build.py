@@ -259,9 +259,7 @@ def _render(diff: Diff, old: PageSide, new: PageSide, parts: _Parts) -> str:
             "diff-data": {
                 "rows": parts.encoded,
                 "total": parts.listed.total,
-                "flags": [
-                    [flag.score, [reason.code for reason in flag.reasons], flag.format_text()] for flag in diff.flags
-                ],
+                "flags": _encode_flags(diff.flags, parts.listed.rows),
                 "events": {str(number): list(event[1:]) for number, event in parts.events.items()},
                 "split": parts.split,
             },
@@ -332,4 +330,14 @@ def _find_target(name: str, kind: str, rows: Mapping[str, int], parts: _Parts) -
     places = [("feature" if kind == "feature" else "raster", name)]
     place = next((parts.places[item] for item in places if item in parts.places), -1)
     row = rows.get(name, next((index for text, index in rows.items() if text.endswith(f"/{name}")), -1))
-    return {"name": name, "row": row, "place": place}
+    # What has neither, such as a class that vanished, chooses the objects that have its name.
+    filters = [filter for filter, values in _list_names(parts).items() if filter == kind and name in values]
+    return {"name": name, "row": row, "place": place, "filter": filters[0] if filters else ""}
+
+
+def _list_names(parts: _Parts) -> dict[str, set[str]]:
+    """Return the classes and the splits that rows have, by what flags call them."""
+    rows = [row.item for row in parts.listed.rows]
+    sides = [side for item in rows for side in (item.old, item.new) if side]
+    classes = {side["class"] for side in sides if side.get("class") is not None}
+    return {"class": classes, "split": {item.keys[0] for item in rows if item.kind == "split"}}

@@ -164,6 +164,7 @@
       this.place = place;
       this.select.value = place;
       const [old, fresh] = this.pairs.get(place);
+      this.shape = `${(old || fresh).width} / ${(old || fresh).height}`;
       this.fillSide("chip-old", old);
       this.fillSide("chip-new", fresh);
       document.getElementById("chip-both").replaceChildren(this.makePicture(old, "old"), this.makePicture(fresh, "new"));
@@ -180,11 +181,11 @@
     // Return the image with its labels above it, or an empty box.
     makePicture(picture, side) {
       const box = makeElement("div", null, { class: `chip-layers ${side}` });
+      box.style.aspectRatio = picture ? `${picture.width} / ${picture.height}` : this.shape;
       if (!picture) {
         box.append(makeElement("p", "Not in this revision.", { class: "chip-empty" }));
         return box;
       }
-      box.style.aspectRatio = `${picture.width} / ${picture.height}`;
       if (picture.image === null) box.append(makeElement("p", picture.problem || "No pixels here.", { class: "chip-empty" }));
       else box.append(this.makeImage(picture.image, `Pixels of the chip, ${side}`));
       if (document.getElementById("chip-labels").checked) {
@@ -273,6 +274,9 @@
       this.filters = new Filters(document.getElementById("filters"), this.rows, this.data.flags, () => this.applyFilters());
       this.chips = new Chips(this.rowsOfPlace);
       this.chips.onChoose = (place) => this.selectPlace(place, false);
+      for (const button of document.querySelectorAll("button[data-filter]")) {
+        button.addEventListener("click", () => this.followName(button.dataset.filter, button.dataset.value));
+      }
       for (const button of document.querySelectorAll("button[data-row]")) {
         button.addEventListener("click", () => this.followFlag(Number(button.dataset.row), Number(button.dataset.place)));
       }
@@ -377,6 +381,19 @@
       if (row >= 0) this.select(row, true);
       else this.selectPlace(place, false);
       document.getElementById("map-title").scrollIntoView({ block: "start" });
+    }
+
+    // Show the objects that have the name of a class, or the assignments of a split.
+    followName(filter, name) {
+      this.filters.form.reset();
+      if (filter === "class") this.filters.set("class", `=${name}`);
+      else {
+        this.filters.set("kind", "=split");
+        this.filters.set("text", `${name}/`);
+      }
+      this.applyFilters();
+      document.getElementById("objects-title").scrollIntoView({ block: "start" });
+      document.getElementById("filters").elements[filter === "class" ? "class" : "text"].focus();
     }
 
     showDetails(number) {
