@@ -203,7 +203,7 @@ def _make_rows(balance: _Balance) -> tuple[list[str], list[Sequence[Any]]]:
     columns = ["class", "all features"]
     columns += [f"{panel.title}: {subset}" for panel in balance.panels for subset in balance.subsets]
     names = [*dict.fromkeys([*balance.features, *(name for name, _ in _rank_classes(balance))])]
-    rows = [
+    rows: list[Sequence[Any]] = [
         (
             name,
             balance.features.get(name),

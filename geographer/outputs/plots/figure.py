@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from geographer.outputs.pictures.palette import GRID_COLOUR, LINE_COLOUR, TEXT_COLOUR, Style
 
@@ -65,7 +65,7 @@ def make_panels(
 
 def divide_panel(axes: Axes, count: int, gap: float) -> list[Axes]:
     """Return axes side by side in place of one; the gap is a share of its width."""
-    figure, box = axes.get_figure(), axes.get_position()
+    figure, box = axes.figure, axes.get_position()
     axes.remove()
     width = (box.width - gap * (count - 1)) / count
     return [figure.add_axes((box.x0 + place * (width + gap), box.y0, width, box.height)) for place in range(count)]
@@ -80,7 +80,7 @@ def clean_text(text: object, limit: int = MAX_TEXT) -> str:
     return f"{letters[: limit - 1 - half]}…{letters[-half:]}"
 
 
-def clean_axes(axes: Axes, *, grid: str = "") -> None:
+def clean_axes(axes: Axes, *, grid: Literal["x", "y", ""] = "") -> None:
     """Leave out the frame at the top and right of axes; draw the grid of an axis, `x` or `y`."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -158,8 +158,9 @@ def add_legend(axes: Axes, keys: Sequence[tuple[Artist, str]]) -> None:
         handles = [handle for handle, _ in keys]
         # matplotlib leaves out labels that begin with an underscore.
         labels = [f" {label}" if label.startswith("_") else label for _, label in keys]
-        axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, alignment="left")
-        legend = axes.get_legend()
+        legend = axes.legend(
+            handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, alignment="left"
+        )
         for handle, text in zip(handles, legend.get_texts(), strict=True):
             if handle.get_gid() == _HEADING:
                 text.set_fontweight("bold")

@@ -21,11 +21,13 @@ _FOLDER: Final = Path(__file__).parent
 _SPLITS: Final = "SELECT DISTINCT split FROM current_split ORDER BY split"
 _CLASSES: Final = "SELECT class FROM classes"
 _SHAPES: Final = (
-    "SELECT class, ST_AsWKB(geometry)::BLOB AS wkb FROM current_feature SEMI JOIN map_feature USING (feature_key) "
+    "SELECT class, feature_id, ST_AsWKB(geometry)::BLOB AS wkb FROM current_feature "
+    "SEMI JOIN map_feature USING (feature_key) "
     "ORDER BY feature_key"
 )
 _FOOTPRINTS: Final = (
-    "SELECT kind, name, ST_AsWKB(footprint)::BLOB AS wkb FROM (SELECT raster_key, footprint FROM current_raster) "
+    "SELECT kind, name, raster_id, ST_AsWKB(footprint)::BLOB AS wkb "
+    "FROM (SELECT raster_key, raster_id, footprint FROM current_raster) "
     "JOIN (SELECT raster_key, kind, name, row_number() OVER (ORDER BY raster_key) AS place FROM map_raster) "
     "USING (raster_key) WHERE place % $step = 0 AND footprint IS NOT NULL ORDER BY raster_key"
 )
@@ -69,12 +71,21 @@ class Footprints(NamedTuple):
         kind: `rasters` and `chips` have the name of a collection, `subset` that of a subset.
         name: What they are called.
         number: How many there are.
-        shapes: The footprints that are drawn.
+        ids: The rasters that are drawn.
+        shapes: Their footprints.
     """
 
     kind: str
     name: str
     number: int
+    ids: Sequence[str]
+    shapes: NDArray[np.object_]
+
+
+class Features(NamedTuple):
+    """The features of a class: their ids, and their geometries in longitude/latitude."""
+
+    ids: Sequence[str]
     shapes: NDArray[np.object_]
 
 
@@ -87,8 +98,8 @@ class MapContent(NamedTuple):
     Attributes:
         extent: The part of the globe.
         counts: The numbers of features by class.
-        shapes: The features by class in longitude/latitude; None: they are too many.
-        density: The number of features in each cell, shape (rows, columns), from the south; None if there are shapes.
+        features: The features by class; None: they are too many.
+        density: The number of features in each cell, shape (rows, columns), from the south; None if there are features.
         footprints: The rasters; those of subsets last.
         split: The split whose subsets the chips have.
         notes: What is left out.
@@ -96,7 +107,7 @@ class MapContent(NamedTuple):
 
     extent: MapExtent
     counts: Mapping[str, int]
-    shapes: Mapping[str, NDArray[np.object_]] | None
+    features: Mapping[str, Features] | None
     density: NDArray[np.int64] | None
     footprints: Sequence[Footprints]
     split: str | None
@@ -117,16 +128,16 @@ def read_map(revision: Revision, chosen: MapFilter, limits: MapLimits = _LIMITS)
     extent = find_map_extent(np.array(boxes, np.float64).reshape(-1, 4))
     notes = []
     total = sum(counts.values())
-    shapes, density = None, None
+    features, density = None, None
     if total <= limits.shapes:
-        shapes = _read_shapes(revision)
+        features = _read_features(revision)
     else:
         density = _read_density(revision, extent, limits.cells)
         notes.append(f"More than {limits.shapes:,} features: the map shows their number in each cell of a grid.")
     footprints, step = _read_footprints(revision, limits.footprints)
     if step > 1:
         notes.append(f"Of {sum(item.number for item in footprints):,} rasters, one in {step} is drawn.")
-    return MapContent(extent, counts, shapes, density, footprints, split, notes)
+    return MapContent(extent, counts, features, density, footprints, split, notes)
 
 
 def _stage_features(revision: Revision, chosen: MapFilter) -> None:
@@ -163,11 +174,15 @@ def _stage_rasters(revision: Revision, chosen: MapFilter) -> str | None:
     return split
 
 
-def _read_shapes(revision: Revision) -> dict[str, NDArray[np.object_]]:
+def _read_features(revision: Revision) -> dict[str, Features]:
     rows = revision.fetch_arrow(_SHAPES)
     geometries = np.asarray(shapely.from_wkb(rows["wkb"].to_numpy(zero_copy_only=False)), object)
     classes = np.array(rows["class"].to_pylist(), object)
-    return {name: geometries[classes == name] for name in dict.fromkeys(classes.tolist())}
+    ids = np.array(rows["feature_id"].to_pylist(), object)
+    return {
+        name: Features(ids[classes == name].tolist(), geometries[classes == name])
+        for name in dict.fromkeys(classes.tolist())
+    }
 
 
 def _read_density(revision: Revision, extent: MapExtent, across: int) -> NDArray[np.int64]:
@@ -189,6 +204,7 @@ def _read_footprints(revision: Revision, limit: int) -> tuple[list[Footprints], 
     step = max(1, -(-sum(number for *_, number in groups) // limit))
     rows = revision.fetch_arrow(_FOOTPRINTS, {"step": step})
     shapes = np.asarray(shapely.from_wkb(rows["wkb"].to_numpy(zero_copy_only=False)), object)
+    ids = np.array(rows["raster_id"].to_pylist(), object)
     owners = list(zip(rows["kind"].to_pylist(), rows["name"].to_pylist(), strict=True))
     subsets = sort_subsets([name for kind, name, _ in groups if kind == "subset"])
     order = sorted(
@@ -198,5 +214,5 @@ def _read_footprints(revision: Revision, limit: int) -> tuple[list[Footprints], 
     found = []
     for kind, name, number in order:
         own = np.array([owner == (kind, name) for owner in owners], bool)
-        found.append(Footprints(kind, name, number, shapes[own]))
+        found.append(Footprints(kind, name, number, ids[own].tolist(), shapes[own]))
     return found, step

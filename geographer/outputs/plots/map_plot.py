@@ -74,7 +74,7 @@ def plot_map(
         PlotTable(("what", "name", "number"), rows),
         lambda: _draw(content, styles),
         notes=content.notes,
-        build_map=lambda: _build_page_map(content, styles, alt),
+        build_map=lambda: (_build_page_map(content, styles, alt), _list_place_names(content)),
     )
 
 
@@ -185,22 +185,23 @@ def _draw_features(axes: Axes, content: MapContent, styles: Mapping[str, Style])
     """Draw the features, and yield the lines of the legend; those of other classes are drawn first."""
     from geographer.outputs.plots.figure import clean_text, make_area_key, make_blank_key, make_marker_key
 
-    if content.shapes is None:
+    if content.features is None:
         _draw_density(axes, content)
     others = [name for name in content.counts if name not in styles]
-    for name in others if content.shapes is not None else ():
-        _draw_class(axes, content.shapes[name], _OTHERS, content)
+    for name in others:
+        if content.features is not None:
+            _draw_class(axes, content.features[name].shapes, _OTHERS, content)
     for name, style in styles.items():
         text = f"{clean_text(name)} ({content.counts[name]:,})"
-        if content.shapes is None:
+        if content.features is None:
             yield make_blank_key(), text
         else:
-            has_areas = _draw_class(axes, content.shapes[name], style, content)
+            has_areas = _draw_class(axes, content.features[name].shapes, style, content)
             yield (make_area_key(style) if has_areas else make_marker_key(style)), text
     if others:
         number = sum(content.counts[name] for name in others)
         text = f"{len(others)} other classes ({number:,})"
-        yield (make_blank_key() if content.shapes is None else make_marker_key(_OTHERS)), text
+        yield (make_blank_key() if content.features is None else make_marker_key(_OTHERS)), text
 
 
 def _draw_class(axes: Axes, geometries: NDArray[np.object_], style: Style, content: MapContent) -> bool:
@@ -277,7 +278,7 @@ def _draw_density(axes: Axes, content: MapContent) -> None:
         grid, origin="lower", extent=box, aspect="auto", cmap=colours, norm=norm, interpolation="none", zorder=1
     )
     side = axes.inset_axes((1.03, 0.0, 0.035, 0.4))
-    bar = axes.get_figure().colorbar(image, cax=side)
+    bar = axes.figure.colorbar(image, cax=side)
     bar.set_label("features in a cell", fontsize=8)
     bar.ax.tick_params(labelsize=8)
 
@@ -287,22 +288,32 @@ def _build_page_map(content: MapContent, styles: Mapping[str, Style], alt: str) 
     import numpy as np
 
     from geographer.outputs.pages.map import DensityLayer, MapLayer, MapMarks, build_map
+    from geographer.outputs.pages.page import read_script
 
-    layers = []
-    densities = []
+    layers, densities, first = [], [], 0
     outlines = [*zip(content.footprints, _list_footprint_styles(content), strict=True)]
     for place, (item, style) in enumerate(outlines):
-        marks = MapMarks(style, item.shapes, np.arange(len(item.shapes)), 0.0)
+        marks = MapMarks(style, item.shapes, np.arange(first, first + len(item.ids)), 0.0)
         title = _name_kind(item, content).removesuffix(" in")
         layers.append(MapLayer(f"footprint-{place}", item.name, title, (marks,)))
-    if content.shapes is not None:
-        for place, (name, shapes) in enumerate(content.shapes.items()):
-            marks = MapMarks(styles.get(name, _OTHERS), shapes, np.arange(len(shapes)))
-            layers.append(MapLayer(f"class-{place}", name, "features", (marks,)))
-    elif content.density is not None:
-        points = _spread_density(content)
-        densities.append(DensityLayer("features", "features", "features", Style("#0072b2", (), "circle", ""), points))
-    return build_map(layers, densities, label=alt)
+        first += len(item.ids)
+    for place, (name, features) in enumerate((content.features or {}).items()):
+        marks = MapMarks(styles.get(name, _OTHERS), features.shapes, np.arange(first, first + len(features.ids)))
+        layers.append(MapLayer(f"class-{place}", name, "features", (marks,)))
+        first += len(features.ids)
+    if content.density is not None:
+        style = Style("#0072b2", (), "circle", "")
+        densities.append(DensityLayer("features", "features", "features", style, _spread_density(content)))
+    page_map = build_map(layers, densities, label=alt)
+    return page_map._replace(scripts=[*page_map.scripts, read_script("plot_map.js")])
+
+
+def _list_place_names(content: MapContent) -> list[str]:
+    """Return what the page says at each place of its map: see `_build_page_map` for their numbers."""
+    names = [f"{item.name}: {raster_id}" for item in content.footprints for raster_id in item.ids]
+    for class_name, features in (content.features or {}).items():
+        names += [f"{class_name}: {feature_id}" for feature_id in features.ids]
+    return names
 
 
 def _spread_density(content: MapContent) -> NDArray[np.float64]:

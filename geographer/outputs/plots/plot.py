@@ -48,7 +48,7 @@ class Plot:
         draw_figure: Callable[[], Figure],
         *,
         notes: Sequence[str] = (),
-        build_map: Callable[[], PageMap] | None = None,
+        build_map: Callable[[], tuple[PageMap, Sequence[str]]] | None = None,
     ) -> None:
         """Make a plot.
 
@@ -58,7 +58,7 @@ class Plot:
             table: See the attributes.
             draw_figure: Draws it; called in a block of `use_plot_style`.
             notes: See the attributes.
-            build_map: Builds the map of its page. None: the page has the figure.
+            build_map: Builds the map of its page, and the names of its places. None: the page has the figure.
 
         Raises:
             MissingLibraryError: matplotlib is not installed.
@@ -96,7 +96,7 @@ class Plot:
         }
         if self._build_map is None:
             return render_page("plot.html.jinja", title=self.title, description=self.alt, svg=self.to_svg(), **values)
-        return _render_map_page(self.title, self.alt, self._build_map(), values)
+        return _render_map_page(self.title, self.alt, *self._build_map(), values)
 
     def write_file(self, path: str | Path, *, dpi: int = 150, root: Path | None = None) -> Path:
         """Write the plot to a file, and return its path; the suffix says the format: .png, .svg or .html.
@@ -148,11 +148,11 @@ def require_plot_suffix(path: str | Path) -> str:
     return suffix
 
 
-def _render_map_page(title: str, alt: str, page_map: PageMap, values: dict[str, Any]) -> str:
+def _render_map_page(title: str, alt: str, page_map: PageMap, names: Sequence[str], values: dict[str, Any]) -> str:
     from geographer.outputs.pages.map import MAP_DATA
     from geographer.outputs.pages.page import read_script
 
-    data = {MAP_DATA: page_map.data}
+    data = {MAP_DATA: page_map.data, "map-names": [*names]}
     pages: dict[str, Any] = {"scripts": page_map.scripts, "styles": [read_script("map.css")], "data": data}
     return render_page("plot_map.html.jinja", title=title, description=alt, map=page_map, **pages, **values)
 

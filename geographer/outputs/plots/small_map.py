@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry.polygon import orient
 
 from geographer.base.errors import GeographerError
 from geographer.outputs.pictures.palette import GRID_COLOUR, LINE_COLOUR
@@ -80,7 +81,7 @@ def _draw_features(content: MapContent, frame: _Frame) -> Iterator[str]:
     if content.density is not None:
         yield from _draw_density(content.density, frame)
         return
-    shapes = [*(content.shapes or {}).values()]
+    shapes = [features.shapes for features in (content.features or {}).values()]
     style = f'fill="{_COLOUR}" fill-opacity="0.25" stroke="{_COLOUR}" stroke-width="0.8"'
     yield from _draw_shapes(np.concatenate(shapes), frame, style) if shapes else ()
 
@@ -99,7 +100,7 @@ def _draw_shapes(shapes: NDArray[np.object_], frame: _Frame, style: str) -> Iter
     middles = np.round((bounds[is_small, :2] + bounds[is_small, 2:]) / 2, 1)
     lines = "".join(_write_line(shape) for shape in shapely.simplify(moved[~is_small], 0.6))
     if lines:
-        yield f'<path d="{lines}" fill-rule="evenodd" {style}/>'
+        yield f'<path d="{lines}" {style}/>'
     if len(middles):
         dots = "".join(f"M{x:g} {y:g}h0" for x, y in np.unique(middles, axis=0).tolist())
         yield f'<path d="{dots}" fill="none" stroke="{_COLOUR if _COLOUR in style else LINE_COLOUR}" ' + (
@@ -108,7 +109,8 @@ def _draw_shapes(shapes: NDArray[np.object_], frame: _Frame, style: str) -> Iter
 
 
 def _write_line(shape: Any) -> str:
-    rings = shapely.get_rings(shape) if shape.geom_type == "Polygon" else [shape]
+    # With outer rings in one direction and holes in the other, areas that overlap do not cancel each other.
+    rings = shapely.get_rings(orient(shape)) if shape.geom_type == "Polygon" else [shape]
     end = "z" if shape.geom_type == "Polygon" else ""
     texts = []
     for ring in rings:

@@ -143,7 +143,7 @@ def _make_bins(times: NDArray[np.float64]) -> NDArray[np.int64]:
     if len(times) <= _BINS:
         return np.arange(len(times))
     span = max(float(times[-1] - times[0]), 1e-6)
-    return np.minimum(((times - times[0]) / span * _BINS).astype(np.int64), _BINS - 1)
+    return np.asarray(np.minimum(((times - times[0]) / span * _BINS).astype(np.int64), _BINS - 1), np.int64)
 
 
 def _bin_kinds(
@@ -264,16 +264,18 @@ def _draw_tags(axes: Sequence[Axes], timeline: _Timeline) -> None:
 
 
 def _set_axis(axes: Axes, timeline: _Timeline) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    import matplotlib.dates as dates
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     margin = _find_margin(timeline)
     start, end = _to_axis(timeline, [timeline.places[0] - margin, timeline.places[-1] + margin])
     axes.set_xlim(start, end)
     if timeline.by == "time":
-        locator = AutoDateLocator(minticks=3, maxticks=8)
+        make_locator: Any = dates.AutoDateLocator
+        make_formatter: Any = dates.ConciseDateFormatter
+        locator = make_locator(minticks=3, maxticks=8)
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.xaxis.set_major_formatter(make_formatter(locator))
         axes.set_xlabel("time of recording (UTC); dashed lines are tags")
     else:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))

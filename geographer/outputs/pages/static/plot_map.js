@@ -1,0 +1,16 @@
+// plot_map.js: the map of a plot: a tap selects an object, the pointer names it.
+(function () {
+  "use strict";
+
+  const names = JSON.parse(document.getElementById("map-names").textContent);
+
+  function describePlace(place) {
+    return names[place] || "";
+  }
+
+  async function showMap() {
+    const map = await window.geographer.createMap({ onTap: (place) => map.select(place), describe: describePlace });
+  }
+
+  showMap();
+})();
