@@ -344,12 +344,12 @@ def _make_listed_object(id: str, kind: str, subset: str | None, parent_id: str |
     place_x, place_y, west, north, east, south, is_beyond = places
     if is_beyond:
         return ListedObject(id, kind, subset, parent_id, None, None)
-    place = (_longitude(place_x), _latitude(place_y))
+    place = (_find_longitude(place_x), _find_latitude(place_y))
     return ListedObject(id, kind, subset, parent_id, place, _make_degrees_box(west, north, east, south))
 
 
 def _make_degrees_box(west: float, north: float, east: float, south: float) -> Box:
-    return _longitude(west), _latitude(south), _longitude(east), _latitude(north)
+    return _find_longitude(west), _find_latitude(south), _find_longitude(east), _find_latitude(north)
 
 
 def _map_x(longitude: float) -> float:
@@ -361,11 +361,11 @@ def _map_y(latitude: float) -> float:
     return 0.5 - math.log(math.tan(math.radians(45 + bounded / 2))) / (2 * math.pi)
 
 
-def _longitude(x: float) -> float:
+def _find_longitude(x: float) -> float:
     return x * 360 - 180
 
 
-def _latitude(y: float) -> float:
+def _find_latitude(y: float) -> float:
     return math.degrees(2 * math.atan(math.exp(math.pi * (1 - 2 * y)))) - 90
 
 

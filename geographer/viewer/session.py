@@ -127,7 +127,7 @@ class ViewerSession:
             if not self._tables:
                 source = self.dataset.open_map_source()
                 self._database = self._resources.enter_context(open_map_database(source))
-            elif self._tables[-1].head > head.position or not self._continues(head):
+            elif self._tables[-1].head > head.position or not self._has_same_events(head):
                 self.replaced = True
             self.dataset.open_map_source()
             self._number += 1
@@ -136,7 +136,7 @@ class ViewerSession:
         self._tables.append(tables)
         self._head_digest = head.digest
 
-    def _continues(self, head: Event) -> bool:
+    def _has_same_events(self, head: Event) -> bool:
         """Return whether the events that pages have shown are still in the chain."""
         old = self._tables[-1].head
         return old <= head.position and self.dataset.read_event_at(old).digest == self._head_digest

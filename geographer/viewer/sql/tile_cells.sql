@@ -7,7 +7,7 @@ WITH fine AS (
            floor((place_x - $west) / ($east - $west) * $cells * $ratio)::INTEGER AS col,
            floor((place_y - $north) / ($south - $north) * $cells * $ratio)::INTEGER AS "row"
     FROM ({source})
-    WHERE place_x >= $west AND place_x < $east AND place_y >= $north AND place_y < $south
+    WHERE place_x >= $west AND place_x < $east AND place_y >= $north AND place_y < $south AND NOT is_beyond
     GROUP BY ALL
 ), density AS (
     SELECT sum(number)::BIGINT AS number, arg_max(kind, (number, kind)) AS kind,

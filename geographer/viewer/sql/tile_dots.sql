@@ -5,6 +5,6 @@ WITH dot AS (
            ST_AsMVTGeom(ST_Point((place_x - $west) / ($east - $west) * 4096, (place_y - $south) / ($north - $south) * 4096),
                         {{'min_x': 0, 'min_y': 0, 'max_x': 4096, 'max_y': 4096}}::BOX_2D, 4096, 0, false) AS geometry
     FROM ({source})
-    WHERE place_x >= $west AND place_x < $east AND place_y >= $north AND place_y < $south
+    WHERE place_x >= $west AND place_x < $east AND place_y >= $north AND place_y < $south AND NOT is_beyond
 )
 SELECT ST_AsMVT(dot, 'dots', 4096, 'geometry') FROM dot;
