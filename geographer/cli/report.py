@@ -92,7 +92,7 @@ def report_command(
     if as_json:
         output.print_json_line({**result._asdict(), "path": str(result.path)})
         return
-    click.echo(f"'{html}' is the report of {result.revision} {result.digest[:12]}: {result.bytes:,} bytes")
+    click.echo(f"'{html}' is the report of {result.revision} {result.digest[:12]}, one file that needs no network")
     click.echo(result.verdict)
     if result.failed:
         click.echo(f"failed: {'; '.join(result.failed)}")

@@ -20,6 +20,7 @@ from geographer.outputs.applicability.map import ApplicabilityMap
 from geographer.outputs.certificate.certificate import Certificate
 from geographer.outputs.exports.run import ExportResult
 from geographer.outputs.impact.report import Impact
+from geographer.outputs.pages.report.write import ReportResult
 from geographer.outputs.release.citation import Citation
 from geographer.outputs.release.write import ReleaseResult
 from geographer.outputs.reproduce import ReproduceResult
@@ -71,6 +72,7 @@ NAMES = {
     **{
         "ExportResult": ExportResult,
         "ReleaseResult": ReleaseResult,
+        "ReportResult": ReportResult,
         "FetchResult": FetchResult,
         "PushResult": PushResult,
         "GarbageReport": GarbageReport,
