@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from geographer.base.errors import StorageError
@@ -42,13 +42,8 @@ class ViewerServer:
         self._tiles = ThreadPoolExecutor(_TILE_THREADS, "geographer-tiles")
         self._reads = ThreadPoolExecutor(_READ_THREADS, "geographer-reads")
         self.token = token or make_token()
-        try:
-            self._sockets = bind_sockets(port, LOOPBACK)
-        except OSError as error:
-            raise StorageError(
-                f"cannot listen on port {port} of {LOOPBACK} ({error.strerror}). Pass another --port, or none."
-            ) from error
-        self.port: int = self._sockets[0].getsockname()[1]
+        self._socket = _listen_on_loopback(port)
+        self.port: int = self._socket.getsockname()[1]
 
     @property
     def page_address(self) -> str:
@@ -69,7 +64,7 @@ class ViewerServer:
         answers = ViewerAnswers(self._session)
         settings = {"server": self, "answers": answers}
         server = HTTPServer(Application([(r"/(.*)", _ViewerHandler, settings)], log_function=_ignore_request))
-        server.add_sockets(self._sockets)
+        server.add_socket(self._socket)
         if handle_signals:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._loop.add_signal_handler(number, self._stopped.set)
@@ -143,6 +138,21 @@ class _ViewerHandler(RequestHandler):
         self.set_status(answer.status)
         self.set_header("Content-Type", answer.type)
         self.finish(answer.content)
+
+
+def _listen_on_loopback(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        listener.bind((LOOPBACK, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise StorageError(
+            f"cannot listen on port {port} of {LOOPBACK} ({error.strerror}). Pass another --port, or none."
+        ) from error
+    return listener
 
 
 def _ignore_request(_handler: RequestHandler) -> None:

@@ -26,6 +26,7 @@ Value = TypeVar("Value")
 
 _KEPT_PICTURES: Final = 200
 _KEPT_DIFFS: Final = 4
+_NO_PIXELS: Final = "A footprint in a catalogue, without pixels."
 
 
 class RecentValues:
@@ -110,9 +111,11 @@ class ViewerSession:
 
     def read_picture(self, at: int, raster_id: str) -> ChipPicture:
         """Return the picture of a raster with its labels, from the bytes that this machine has."""
-        from geographer.outputs.pictures.chip_pictures import PictureOptions
+        from geographer.outputs.pictures.chip_pictures import ChipPicture, PictureOptions
 
         def draw_picture() -> ChipPicture:
+            if self.dataset.read_storage(at, raster_id) == "catalogue":
+                return ChipPicture(raster_id, 0, 0, None, {}, {}, {}, _NO_PIXELS)
             pictures = self.dataset.read_pictures(at, [raster_id], PictureOptions())
             if not pictures:
                 raise NotFoundError(f"no raster '{raster_id}' at @{at}.")

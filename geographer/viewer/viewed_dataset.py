@@ -92,6 +92,14 @@ class ViewedDataset(DatasetReader):
             return position
         return self.read_event_at(position).digest
 
+    def read_storage(self, position: int, raster_id: str) -> str:
+        """Return how a raster is stored: 'dvc', 'reference' or 'catalogue'; `NotFoundError` if there is none."""
+        with self.open_position(position) as revision:
+            storage = revision.fetch_value(_STORAGE, {"id": raster_id})
+        if storage is None:
+            raise NotFoundError(f"no raster '{quote_start(raster_id)}' at @{position}. See geographer rasters.")
+        return str(storage)
+
     def read_pictures(self, position: int, raster_ids: list[str], options: PictureOptions) -> list[ChipPicture]:
         """Return pictures of rasters at a position; nothing is fetched unless the options say so."""
         from geographer.outputs.pictures.chip_pictures import read_chip_pictures

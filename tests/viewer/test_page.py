@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,6 +59,10 @@ def find_element(browser: Chrome, selector: str) -> WebElement:
 
 def read_text(browser: Chrome, selector: str) -> str:
     return str(browser.execute_script("return document.querySelector(arguments[0])?.textContent ?? ''", selector))
+
+
+def _shows_object(browser: Chrome, identity: str) -> bool:
+    return read_text(browser, "#object-title") == identity
 
 
 def check_quiet(browser: Chrome, server: ViewerServer) -> None:
@@ -165,7 +170,7 @@ def test_hostile_texts_stay_text(browser: Chrome, world_server: ViewerServer) ->
         browser.execute_script(
             "location.hash = 'at=3&tab=object&obj=' + encodeURIComponent(arguments[0])", f"feature:{identity}"
         )
-        wait_until(lambda identity=identity: read_text(browser, "#object-title") == identity)
+        wait_until(partial(_shows_object, browser, identity))
         wait_until(lambda: "was added from" in read_text(browser, "#object-why"))
     assert browser.execute_script("return document.querySelectorAll('aside img, aside script, aside b').length") == 0
     check_quiet(browser, world_server)

@@ -56,9 +56,9 @@ def test_page_and_its_files(server: ViewerServer) -> None:
     assert (response.status, response.headers["Location"]) == (302, f"/{server.token}/")
 
 
-@pytest.mark.parametrize("path", ["/", "/x/", "/api/dataset", "/{}x/", "/{}%00/", "//{}/", "/é/"])
+@pytest.mark.parametrize("path", ["/", "/x/", "/api/dataset", "/{}x/", "/{}%00/", "//{}/", "/%C3%A9/"])
 def test_wrong_token(server: ViewerServer, path: str) -> None:
-    response, content = request(server, path.format(server.token[:-1] + "é").encode().decode("latin-1"))
+    response, content = request(server, path.format(server.token))
     assert (response.status, "token" in json.loads(content)["error"]) == (403, True)
     assert server.token.encode() not in content
 
@@ -123,6 +123,7 @@ def test_interrupt_ends_the_command(world_root: Path) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", int(port))
         connection.request("GET", f"/{token}/api/dataset")
         assert json.loads(connection.getresponse().read())["start"] == 2
+        connection.close()
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=30)
     assert (process.returncode, output) == (0, "")
