@@ -155,7 +155,7 @@ def _count_pixels(
 
     rows = revision.fetch_rows(_LABEL_FILES, {"label": label.name})
     files = locate_files(revision, work.root, work.file_store, [row[1] for row in rows], [label.name], fetch=False)
-    names = {value: name for name, value in revision.fetch_rows("SELECT class, value FROM classes")}
+    names = {0: "background"} | {v: name for name, v in revision.fetch_rows("SELECT class, value FROM classes")}
     counts: Counts = {}
     missing = 0
     for part in dict.fromkeys(row[0] for row in rows):

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from geographer.outputs.pages.map_shapes import find_west_of_ranges
@@ -21,6 +22,7 @@ _LEAST_COSINE: Final = 0.08
 _METRES_PER_DEGREE: Final = 111_195.0
 """On a sphere of the radius 6,371 km."""
 _WORLD: Final = 360.0
+_HALF: Final = 180.0 - 1e-9
 
 
 class MapExtent(NamedTuple):
@@ -68,6 +70,42 @@ def find_map_extent(boxes: NDArray[np.float64], *, max_ratio: float = 2.2) -> Ma
     west, east = float(starts.min()), float((starts + np.clip(boxes[:, 2] - boxes[:, 0], 0, _WORLD)).max())
     south, north = max(float(boxes[:, 1].min()), -90.0), min(float(boxes[:, 3].max()), 90.0)
     return _widen_extent(MapExtent(west, south, min(east, west + _WORLD), north, cut), max_ratio)
+
+
+def split_geometries(geometries: NDArray[np.object_]) -> tuple[NDArray[np.object_], NDArray[np.intp]]:
+    """Return the points, lines and polygons of geometries, none of which is missing, and the index of each one's."""
+    parts, owners = geometries, np.arange(len(geometries))
+    while len(parts) and (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():
+        parts, indices = shapely.get_parts(parts, return_index=True)
+        owners = owners[indices]
+    is_kept = ~shapely.is_empty(parts)
+    return shapely.force_2d(parts[is_kept]), owners[is_kept]
+
+
+def shift_parts(parts: NDArray[np.object_], cut: float) -> NDArray[np.object_]:
+    """Return parts in longitude/latitude as a map that begins at the longitude `cut` has them."""
+    points, owners = shapely.get_coordinates(parts, return_index=True)
+    points[:, 0] += np.where(shapely.bounds(parts)[:, 0] < cut, _WORLD, 0.0)[owners]
+    return np.asarray(shapely.set_coordinates(parts.copy(), points), object)
+
+
+def join_halves(
+    parts: NDArray[np.object_], placed: NDArray[np.object_], owners: NDArray[np.intp]
+) -> NDArray[np.object_]:
+    """Return placed parts, with those of a geometry that was divided at the antimeridian as one.
+
+    Args:
+        parts: Parts in longitude/latitude, shape (n,).
+        placed: The same parts where the map has them.
+        owners: The index of each part's geometry.
+    """
+    bounds = shapely.bounds(parts)
+    east, west = bounds[:, 2] >= _HALF, bounds[:, 0] <= -_HALF
+    crossing = np.intersect1d(owners[east], owners[west])
+    is_half = np.isin(owners, crossing) & (east | west) & (shapely.get_dimensions(parts) > 0)
+    joined = [shapely.union_all(placed[is_half & (owners == owner)]) for owner in crossing.tolist()]
+    found = split_geometries(np.array(joined, object))[0] if joined else placed[:0]
+    return np.concatenate([placed[~is_half], found])
 
 
 def wrap_longitudes(longitudes: NDArray[np.float64], cut: float) -> NDArray[np.float64]:

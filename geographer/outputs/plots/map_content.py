@@ -155,10 +155,12 @@ def _stage_features(revision: Revision, chosen: MapFilter) -> None:
             condition = revision.validate_filter("features", chosen.where)
             conditions.append(f"feature_key IN (SELECT {KEY_COLUMN} FROM features_unordered WHERE {condition})")  # noqa: S608
         revision.connection.execute(
-            "CREATE OR REPLACE TEMP TABLE map_feature AS SELECT feature_key, class, xmin, ymin, xmax, ymax "  # noqa: S608
+            "CREATE OR REPLACE TEMP TABLE map_feature AS SELECT feature_key, class, ST_XMin(geometry) AS xmin, "  # noqa: S608
+            "ST_YMin(geometry) AS ymin, ST_XMax(geometry) AS xmax, ST_YMax(geometry) AS ymax "
             f"FROM current_feature WHERE {' AND '.join(conditions)}",
             parameters,
         )
+    revision.connection.execute((_FOLDER / "map_crossing.sql").read_text())
 
 
 def _stage_rasters(revision: Revision, chosen: MapFilter) -> str | None:

@@ -32,7 +32,6 @@ _MAX_VECTORS: Final = 30_000
 _PIXELS_ACROSS: Final = 2_500
 _SMALL_SHARE: Final = 0.008
 """An area smaller than this share of the map also gets a marker."""
-_TURN: Final = 360.0
 
 
 def plot_map(
@@ -157,7 +156,6 @@ def _draw_outlines(axes: Axes, outlines: Sequence[tuple[Footprints, Style]], con
     extent = content.extent
     for item, style in outlines:
         polygons, _ = _place_shapes(item.shapes, content)
-        # The border between the two parts of a footprint across the antimeridian is drawn, too.
         paths = [_make_path(polygon) for polygon in polygons]
         options: dict[str, Any] = {**line_options(style, width), "rasterized": len(paths) > 1500}
         options["path_effects"] = [Stroke(linewidth=width + 1.4, foreground="white", alpha=0.8), Normal()]
@@ -226,22 +224,20 @@ def _draw_class(axes: Axes, geometries: NDArray[np.object_], style: Style, conte
 
 def _place_shapes(geometries: NDArray[np.object_], content: MapContent) -> tuple[NDArray[np.object_], int]:
     """Return points, lines and polygons where the map shows them, simplified to its pixels, and their vertices."""
-    import numpy as np
     import shapely
 
-    parts = geometries[~shapely.is_missing(geometries)]
-    while len(parts) and (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():
-        parts = shapely.get_parts(parts)
-    parts = parts[~shapely.is_empty(parts)]
+    from geographer.outputs.plots.geo_axes import join_halves, shift_parts, split_geometries
+
+    known = geometries[~shapely.is_missing(geometries)]
+    parts, owners = split_geometries(known)
     if not len(parts):
         return parts, 0
-    points, owners = shapely.get_coordinates(parts, return_index=True)
-    moved = shapely.bounds(parts)[:, 0] < content.extent.cut
-    points[:, 0] += np.where(moved, _TURN, 0.0)[owners]
-    placed = shapely.set_coordinates(shapely.force_2d(parts), points)
-    if len(points) > _MAX_VECTORS:
+    placed = shift_parts(parts, content.extent.cut)
+    vertices = int(shapely.get_num_coordinates(placed).sum())
+    if vertices > _MAX_VECTORS:
         placed = shapely.simplify(placed, (content.extent.east - content.extent.west) / _PIXELS_ACROSS)
-    return placed, int(shapely.get_num_coordinates(placed).sum())
+        vertices = int(shapely.get_num_coordinates(placed).sum())
+    return join_halves(parts, placed, owners), vertices
 
 
 def _make_path(shape: Any) -> Path:
@@ -325,5 +321,5 @@ def _spread_density(content: MapContent) -> NDArray[np.float64]:
     x = extent.west + (np.arange(columns) + 0.5) * (extent.east - extent.west) / columns
     y = extent.south + (np.arange(rows) + 0.5) * (extent.north - extent.south) / rows
     centres = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    centres[:, 0] = (centres[:, 0] + 180.0) % _TURN - 180.0
+    centres[:, 0] = (centres[:, 0] + 180.0) % 360.0 - 180.0
     return np.repeat(centres, content.density.reshape(-1), axis=0)

@@ -15,7 +15,7 @@ from shapely.geometry.polygon import orient
 
 from geographer.base.errors import GeographerError
 from geographer.outputs.pictures.palette import GRID_COLOUR, LINE_COLOUR
-from geographer.outputs.plots.geo_axes import MapExtent
+from geographer.outputs.plots.geo_axes import MapExtent, join_halves, shift_parts, split_geometries
 from geographer.outputs.plots.map_content import MapContent, MapFilter, MapLimits, read_map
 from geographer.storage.queries.revision import Revision
 
@@ -37,7 +37,7 @@ class _Frame(NamedTuple):
     def place_points(self, lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return pixels, x to the right and y down, of longitudes and latitudes, shape (n, 2)."""
         extent = self.extent
-        x = np.where(lonlat[:, 0] < extent.cut, lonlat[:, 0] + 360.0, lonlat[:, 0]) - extent.west
+        x = lonlat[:, 0] - extent.west
         y = extent.north - lonlat[:, 1]
         scale = (self.width / (extent.east - extent.west), self.height / (extent.north - extent.south))
         return np.round(np.column_stack((x, y)) * scale, 1)
@@ -88,13 +88,11 @@ def _draw_features(content: MapContent, frame: _Frame) -> Iterator[str]:
 
 def _draw_shapes(shapes: NDArray[np.object_], frame: _Frame, style: str) -> Iterator[str]:
     """Yield a path for all lines and areas, and one for the points and what is too small to be seen."""
-    parts = shapes[~shapely.is_missing(shapes)]
-    while len(parts) and (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():
-        parts = shapely.get_parts(parts)
-    parts = parts[~shapely.is_empty(parts)]
+    parts, owners = split_geometries(shapes[~shapely.is_missing(shapes)])
     if not len(parts):
         return
-    moved = shapely.transform(shapely.force_2d(parts), frame.place_points)
+    placed = join_halves(parts, shift_parts(parts, frame.extent.cut), owners)
+    moved = shapely.transform(placed, frame.place_points)
     bounds = shapely.bounds(moved)
     is_small = ((bounds[:, 2:] - bounds[:, :2]) < _DOT).all(axis=1)
     middles = np.round((bounds[is_small, :2] + bounds[is_small, 2:]) / 2, 1)

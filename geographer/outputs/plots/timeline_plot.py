@@ -27,6 +27,7 @@ _OBJECTS: Final = ("features", "rasters", "chips")
 _MAX_KINDS: Final = 12
 _BINS: Final = 400
 """The number of times that are distinguished; events and counts in between are one."""
+_MAX_TICKS: Final = 7
 _MAX_TABLE: Final = 500
 _TAG_DISTANCE: Final = 0.022
 """How far apart the names of tags are, as a share of the width."""
@@ -265,7 +266,7 @@ def _draw_tags(axes: Sequence[Axes], timeline: _Timeline) -> None:
 
 def _set_axis(axes: Axes, timeline: _Timeline) -> None:
     import matplotlib.dates as dates
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter
 
     margin = _find_margin(timeline)
     start, end = _to_axis(timeline, [timeline.places[0] - margin, timeline.places[-1] + margin])
@@ -278,9 +279,17 @@ def _set_axis(axes: Axes, timeline: _Timeline) -> None:
         axes.xaxis.set_major_formatter(make_formatter(locator))
         axes.set_xlabel("time of recording (UTC); dashed lines are tags")
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+        axes.xaxis.set_major_locator(FixedLocator(_choose_ticks(timeline)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _name_position(timeline, value)))
         axes.set_xlabel("event, and time of its recording (UTC); dashed lines are tags")
+
+
+def _choose_ticks(timeline: _Timeline) -> list[float]:
+    """Return the positions of a few events, evenly among all."""
+    import numpy as np
+
+    indices = np.unique(np.linspace(0, len(timeline.positions) - 1, _MAX_TICKS).round().astype(np.int64))
+    return [float(position) for position in timeline.positions[indices]]
 
 
 def _name_position(timeline: _Timeline, value: float) -> str:
