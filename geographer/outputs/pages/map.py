@@ -193,6 +193,9 @@ def _make_figure(shapes: int) -> figure:
         height=_HEIGHT,
         sizing_mode="stretch_width",
         min_border=4,
+        min_border_left=68,
+        min_border_bottom=28,
+        min_border_right=16,
         x_range=Range1d(start=-1, end=1),
         y_range=Range1d(start=-1, end=1),
         tools=[PanTool(), WheelZoomTool(modifiers="ctrl")],
@@ -201,7 +204,8 @@ def _make_figure(shapes: int) -> figure:
         outline_line_color=LINE_COLOUR,
         lod_threshold=_MOVING_SHAPES,
         lod_factor=max(2, -(-shapes // _MOVING_SHAPES)),
-        lod_timeout=250,
+        lod_interval=2000,
+        lod_timeout=400,
     )
     for axis, grid in ((plot.xaxis[0], plot.xgrid[0]), (plot.yaxis[0], plot.ygrid[0])):
         axis.ticker = FixedTicker(ticks=[])

@@ -24,9 +24,11 @@
 
   function readRow(data, item) {
     const [kind, name, change, classes, collection, subsets, event, flags, place, values] = item;
-    const facts = data.events[event] || [];
-    const texts = [name, formatSides(classes), collection, ...values.flat(), ...facts, ...flags.map((flag) => data.flags[flag][1])];
-    return { kind, name, change, classes, collection, subsets, event, flags, place, values, text: texts.join(" ").toLowerCase() };
+    const joinText = () => {
+      const texts = [name, formatSides(classes), collection, ...values.flat(), ...(data.events[event] || [])];
+      return [...texts, ...flags.map((flag) => data.flags[flag][1])].join(" ").toLowerCase();
+    };
+    return { kind, name, change, classes, collection, subsets, event, flags, place, values, joinText };
   }
 
   class Filters {
@@ -81,24 +83,47 @@
       return ["kind", "change", "class", "collection", "subset", "flag", "text"].every((name) => this.read(name).trim() === ANY);
     }
 
+    // Return the rows that all filters accept; each filter is read once.
+    choose() {
+      this.readWanted();
+      const chosen = [];
+      this.rows.forEach((row, number) => {
+        if (this.acceptsWanted(row)) chosen.push(number);
+      });
+      return chosen;
+    }
+
     accepts(row) {
+      this.readWanted();
+      return this.acceptsWanted(row);
+    }
+
+    readWanted() {
+      const names = ["kind", "change", "class", "collection", "subset", "flag"];
+      this.wanted = Object.fromEntries(names.map((name) => [name, this.read(name)]));
+      this.words = this.read("text").toLowerCase().split(/\s+/).filter(Boolean);
+    }
+
+    acceptsWanted(row) {
       const has = (name, value) => {
-        const wanted = this.read(name);
+        const wanted = this.wanted[name];
         return wanted === ANY || listSides(value).some((side) => (side === null ? wanted === "null" : wanted === `=${side}`));
       };
       return has("kind", row.kind) && has("change", row.change) && has("class", row.classes) && has("collection", row.collection) &&
-        has("subset", row.subsets) && this.acceptsFlags(row) && this.acceptsText(row);
+        has("subset", row.subsets) && this.acceptsFlags(row) && this.words.every((word) => this.getText(row).includes(word));
     }
 
     acceptsFlags(row) {
-      const wanted = this.read("flag");
+      const wanted = this.wanted.flag;
       if (wanted === "flagged") return row.flags.length > 0;
       if (wanted === "plain") return row.flags.length === 0;
       return wanted === ANY || row.flags.some((flag) => this.flags[flag][0].includes(wanted.slice(1)));
     }
 
-    acceptsText(row) {
-      return this.read("text").toLowerCase().split(/\s+/).every((word) => row.text.includes(word));
+    // The text of a row is joined when it is first searched.
+    getText(row) {
+      row.text ??= row.joinText();
+      return row.text;
     }
   }
 
@@ -318,7 +343,7 @@
     async start() {
       this.applyFilters();
       this.map = await createMap({ onTap: (place) => this.selectPlace(place, true), describe: (place) => this.describePlace(place) });
-      this.applyFilters();
+      if (!this.filters.isAny()) this.applyFilters();
       if (this.selected !== undefined) this.showOnMap(this.rows[this.selected].place);
       document.documentElement.dataset.drawn = String(Math.round(performance.now()));
     }
@@ -329,7 +354,7 @@
     }
 
     applyFilters() {
-      const shown = [...this.rows.keys()].filter((row) => this.filters.accepts(this.rows[row]));
+      const shown = this.filters.choose();
       this.table.setRows(shown);
       this.showCounts(shown);
       if (!this.map) return;

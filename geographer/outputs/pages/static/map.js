@@ -9,6 +9,7 @@
   const PAN_SHARE = 0.25;
   const MIN_SPAN_M = 40;
   const MAX_SPAN_M = 4.2e7;
+  const DETAILED_SHAPES = 1500;
   const NICE_DEGREES = [1, 2, 5, 10, 15, 30, 45, 60, 90];
 
   // Let canvases of this page be drawn by the CPU: without a graphics card, an accelerated canvas takes seconds to draw
@@ -165,13 +166,17 @@
 
     async draw() {
       this.unpack();
-      const views = await window.Bokeh.embed.embed_item(this.data.item, this.element);
-      this.view = views.roots[0];
-      this.plot = this.view.model;
+      // Shapes are filled in before the first layout, so that they are drawn once.
+      const content = window.Bokeh.require("document").Document.from_json(this.data.item.doc);
+      this.plot = content.get_model_by_id(this.data.item.root_id);
       this.readLayers();
-      await this.waitForLayout();
+      this.setDetail(false);
       this.fillSources();
-      this.fit(this.data.frame.bounds);
+      const views = await window.Bokeh.embed.add_document_standalone(content, this.element);
+      this.view = views.roots[0];
+      await this.waitForLayout();
+      this.fitAll();
+      this.update();
       this.listen();
       await this.waitForPaint();
     }
@@ -195,6 +200,29 @@
       this.renderers = new Map();
       for (const renderer of this.plot.renderers) this.renderers.set(renderer.name.slice("layer:".length), renderer);
       for (const [name, renderer] of this.renderers) this.visible.set(name.split("/")[0], renderer.visible);
+      const isOwn = (name) => name.includes("/") && !name.startsWith("selection/");
+      this.ownRenderers = [...this.renderers].filter(([name]) => isOwn(name)).map(([, renderer]) => renderer);
+      this.details = new Map(this.ownRenderers.map(({ glyph }) => [glyph, { dash: glyph.line_dash, hatch: glyph.hatch_pattern }]));
+    }
+
+    // Dashes and hatches take most of the time of drawing, and are not seen while thousands of shapes are in view.
+    setDetail(isDetailed) {
+      if (this.isDetailed === isDetailed) return;
+      this.isDetailed = isDetailed;
+      for (const { glyph } of this.ownRenderers) {
+        const { dash, hatch } = this.details.get(glyph);
+        if (dash) glyph.line_dash = isDetailed ? dash : { value: [] };
+        if (hatch) glyph.hatch_pattern = isDetailed ? hatch : { value: null };
+      }
+    }
+
+    updateDetail() {
+      const [xmin, ymin, xmax, ymax] = this.getSpan();
+      let seen = 0;
+      for (const { bounds, layer } of this.shapes) {
+        if (bounds[2] >= xmin && bounds[0] <= xmax && bounds[3] >= ymin && bounds[1] <= ymax && this.visible.get(layer)) seen += 1;
+      }
+      this.setDetail(seen <= DETAILED_SHAPES);
     }
 
     findSource(name) {
@@ -393,6 +421,7 @@
 
     update() {
       this.updateAspect();
+      this.updateDetail();
       this.updateTicks();
       this.updateScale();
       if (this.selected !== null) this.drawRing();
@@ -443,7 +472,6 @@
       this.plot.on_event("mousemove", (event) => this.handleMove(event));
       this.element.addEventListener("keydown", (event) => this.handleKey(event));
       window.addEventListener("beforeprint", () => this.preparePrint());
-      this.update();
     }
 
     handleKey(event) {
