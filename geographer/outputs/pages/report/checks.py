@@ -10,7 +10,7 @@ from geographer.base.text import format_count
 Outcome = Literal["holds", "fails", "not checked"]
 
 MARKS: Final = {"holds": "✓", "fails": "✗", "not checked": "○"}
-"""The sign of each outcome, which stands beside its words."""
+"""The sign of each outcome, shown beside its words."""
 
 
 class Check(NamedTuple):
@@ -29,12 +29,12 @@ class Check(NamedTuple):
     section: str
 
     @property
-    def mark(self) -> str:
+    def outcome_mark(self) -> str:
         """The sign of the outcome."""
         return MARKS[self.outcome]
 
 
-class Verdict(NamedTuple):
+class ReportVerdict(NamedTuple):
     """The verdict of a report: a sentence, and the names of the checks by outcome."""
 
     sentence: str
@@ -43,7 +43,7 @@ class Verdict(NamedTuple):
     unchecked: list[str]
 
 
-def make_verdict(checks: Sequence[Check]) -> Verdict:
+def make_verdict(checks: Sequence[Check]) -> ReportVerdict:
     """Return the verdict of these checks."""
     failed, held, unchecked = (
         [check.name for check in checks if check.outcome == outcome] for outcome in ("fails", "holds", "not checked")
@@ -55,4 +55,4 @@ def make_verdict(checks: Sequence[Check]) -> Verdict:
         sentence = f"{format_count(done, 'check')} made, and none failed." if done else "Nothing was checked."
     if unchecked:
         sentence += f" {len(unchecked):,} {'was' if len(unchecked) == 1 else 'were'} not made."
-    return Verdict(sentence, failed, held, unchecked)
+    return ReportVerdict(sentence, failed, held, unchecked)

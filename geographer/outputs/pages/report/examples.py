@@ -50,7 +50,7 @@ class Example(NamedTuple):
     problem: str | None
 
     @property
-    def alt(self) -> str:
+    def image_text(self) -> str:
         """The image in words."""
         return f"Chip {self.raster_id}, subset {self.part}, shows {', '.join(self.classes) or 'no feature'}"
 

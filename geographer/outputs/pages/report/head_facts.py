@@ -15,7 +15,7 @@ _TAGS: Final = (
 
 
 class TagRow(NamedTuple):
-    """A tag: `position` is that of its revision, None if a merge brought the tag; `date` that of its event."""
+    """A tag: `position` is that of its revision, None if the tag came by a merge; `date` that of its event."""
 
     tag: str
     version: str | None

@@ -49,7 +49,7 @@ class LeakageOptions(NamedTuple):
     where: str | None = None
 
 
-class SplitReport(NamedTuple):
+class CertifiedSplit(NamedTuple):
     """A certificate as the page shows it.
 
     Attributes:
@@ -94,9 +94,9 @@ class _Document(msgspec.Struct):
 
 def certify_splits(
     work: UnitOfWork, revision: Revision, splits: Sequence[str], options: LeakageOptions
-) -> list[SplitReport]:
+) -> list[CertifiedSplit]:
     """Certify these splits at the revision."""
-    return [_make_report(_certify(work, revision, split, options).to_dict(), _COMPUTED) for split in splits]
+    return [_make_report(_certify_one_split(work, revision, split, options).to_dict(), _COMPUTED) for split in splits]
 
 
 _COMPUTED: Final = "computed when this page was made"
@@ -113,12 +113,12 @@ def _choose_filter(revision: Revision, split: str, options: LeakageOptions) -> s
     return find_declared_filter(revision, split) if options.where is None else options.where
 
 
-def _certify(work: UnitOfWork, revision: Revision, split: str, options: LeakageOptions) -> Certificate:
+def _certify_one_split(work: UnitOfWork, revision: Revision, split: str, options: LeakageOptions) -> Certificate:
     where = _choose_filter(revision, split, options)
     return certify_split(work, revision, split, buffer=options.buffer, duplicates=options.duplicates, where=where)
 
 
-def read_certificates(paths: Sequence[Path], facts: ReleaseFacts) -> list[SplitReport]:
+def read_certificates(paths: Sequence[Path], facts: ReleaseFacts) -> list[CertifiedSplit]:
     """Read certificates from files that `certify --to` wrote.
 
     Raises:
@@ -128,7 +128,7 @@ def read_certificates(paths: Sequence[Path], facts: ReleaseFacts) -> list[SplitR
     return [_read_certificate(path, facts) for path in paths]
 
 
-def _read_certificate(path: Path, facts: ReleaseFacts) -> SplitReport:
+def _read_certificate(path: Path, facts: ReleaseFacts) -> CertifiedSplit:
     content = read_given_file(path, "certificate")
     try:
         document = msgspec.json.decode(content, type=_Document)
@@ -160,14 +160,14 @@ def read_given_file(path: Path, noun: str) -> bytes:
         raise StorageError(f"cannot read the {noun} '{path}': {error}. Name a file that can be read.") from error
 
 
-def _make_report(document: dict[str, Any], origin: str) -> SplitReport:
+def _make_report(document: dict[str, Any], origin: str) -> CertifiedSplit:
     holds = [level["holds"] for level in document["levels"].values()]
     verdict = LEAKS if False in holds else document["verdict"]
     outcome: Outcome = "fails" if verdict == LEAKS else "holds" if verdict == HOLDS else "not checked"
     subsets = [*document["subsets"].items(), *((name, 0) for name in document["empty_subsets"])]
     text = _VERDICTS.get(verdict, "There are no two subsets with rasters to compare.")
     unchecked = [_name_level(name) for name, level in document["levels"].items() if level["holds"] is None]
-    return SplitReport(
+    return CertifiedSplit(
         document["split"],
         origin,
         outcome,
@@ -246,7 +246,7 @@ def _join_names(names: Sequence[str], total: int) -> str:
     return ", ".join(shown) + (f" and {total - len(shown):,} more" if total > len(shown) else "")
 
 
-def list_leakage_checks(reports: Sequence[SplitReport]) -> list[Check]:
+def list_leakage_checks(reports: Sequence[CertifiedSplit]) -> list[Check]:
     """Return a check for each certificate; one that was not made if the revision has no split."""
     if not reports:
         detail = "the revision has no split; users who make one must prevent leakage themselves"

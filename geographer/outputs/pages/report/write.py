@@ -35,7 +35,7 @@ from geographer.storage.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     from geographer.outputs.pages.report.examples import Examples
-    from geographer.outputs.pages.report.leakage import SplitReport
+    from geographer.outputs.pages.report.leakage import CertifiedSplit
 
 _FOLDER: Final = Path(__file__).parent
 _TEMPLATE: Final = "report/report.html.jinja"
@@ -173,7 +173,7 @@ def _read_contents(
     reproducibility = read_reproducibility(work, revision, facts, head.signatures, options.reruns)
     sources = read_sources(revision, facts)
     limits = read_limits(head, revision, facts)
-    leakage: list[SplitReport] = [*certify_splits(work, revision, splits, options.leakage), *given]
+    leakage: list[CertifiedSplit] = [*certify_splits(work, revision, splits, options.leakage), *given]
     examples: Examples = read_examples(work, revision, splits[0] if splits else None, options.examples)
     checks = [
         _check_content(revision, facts, tag),
