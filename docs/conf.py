@@ -1,11 +1,20 @@
 """Configuration of the documentation site: `sphinx-build -W --keep-going -b html docs OUT`."""
 
+import atexit
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+
+from sphinx.ext.autodoc import mock
 
 import geographer
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+# They are optional and slow to import, and nothing is documented of them. The option of autodoc imports them anyway,
+# when it reads the source of a module.
+mocked = ExitStack()
+mocked.enter_context(mock(["lightning", "torch"]))
+atexit.register(mocked.close)
 
 project = "geographer"
 author = "geographer contributors"
@@ -28,7 +37,7 @@ root_doc = "index"
 # Anchors of headings are those of the code host, so that a link with an anchor works there and here.
 myst_heading_anchors = 4
 myst_enable_extensions = ["attrs_inline"]
-# Pages outside `docs` that belong to the site, by the page that includes each; links to other files lead to the repository.
+# Files outside `docs` by the page that includes each; links to other files lead to the repository.
 repository_url = "https://github.com/geographer-datasets/geographer"
 repository_pages = {
     "index": "README.md",
@@ -46,7 +55,6 @@ default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True}
-autodoc_mock_imports = ["torch", "lightning"]  # Slow to import; their classes are bases only.
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True

@@ -47,9 +47,10 @@ class Step(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """The folder in which the walk was run, and its steps."""
+    """The folder in which the walk was run, that in which it went on with training, and its steps."""
 
     folder: Path
+    training: Path
     steps: list[Step]
 
 
@@ -144,7 +145,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     steps += run_commands(training / "glaciers", training, read_console_commands(TRAINING, EXPORTS))
     steps += run_commands(start / "glaciers", start, read_console_commands(REFERENCE, PROVENANCE))
     steps += run_commands(copy / "glaciers", copy, read_console_commands(EVIDENCE_FOR_A_PAPER, EVIDENCE))
-    return Walk(start, steps)
+    return Walk(start, training, steps)
 
 
 def test_walk_prints_what_is_shown(walk):
@@ -177,6 +178,13 @@ def test_python_snippet_runs_after_the_walk(walk):
         check=False,
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_exports_python_runs_after_the_walk(walk, monkeypatch):
+    monkeypatch.chdir(walk.training / "glaciers")
+    names: dict[str, list] = {}
+    exec(compile("".join(find_blocks(EXPORTS, "python")), "docs/exports.md", "exec"), names)
+    assert len(names["masks"]) > 0
 
 
 def test_data_line_finds_the_example_data(tmp_path):

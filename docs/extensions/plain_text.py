@@ -26,9 +26,7 @@ def escape_lines(_app: Sphinx, _context: Any, lines: list[str]) -> None:
     lines[:] = map(escape_markup, lines)
 
 
-def escape_docstring(
-    _app: Sphinx, _kind: str, _name: str, _object: Any, _options: Any, lines: list[str]
-) -> None:
+def escape_docstring(_app: Sphinx, _kind: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
     """Escape a docstring, before its sections are read."""
     lines[:] = map(escape_markup, lines)
 

@@ -198,6 +198,20 @@ def test_readme_shows_final_counts(example_run):
     assert parse_counts((EXAMPLE / "README.md").read_text(encoding="utf-8")) == parse_counts(example_run[1])
 
 
+def mask_variable_text(text: str) -> str:
+    """Replace digests, whole or shortened, times, folders and ports, which differ from run to run."""
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text).replace("$URL", "http://127.0.0.1:0")
+    text = re.sub(r"'/[^']*/out/", "'/…/out/", re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", text))
+    return re.sub(r"\b[0-9a-f]{12,64}\b…?", "#", text)
+
+
+def test_readme_shows_printed_commands(example_run):
+    (block,) = re.findall(r"```console\n(.*?)```", (EXAMPLE / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    printed = [re.sub(r" +", " ", line) for line in mask_variable_text(example_run[1]).splitlines()]
+    shown = [re.sub(r" +", " ", line) for line in mask_variable_text(block).splitlines() if line != "…"]
+    assert [line for line in shown if line.rstrip() not in printed] == []
+
+
 def test_fewer_scenes_and_chips_than_stadiums(example_run):
     counts = parse_counts(example_run[1])
     for tag, stadiums in (("v1", len(read_rows(FIRST))), ("v2", len(read_rows(FIRST, MORE)))):

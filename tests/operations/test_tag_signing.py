@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,7 @@ from geographer.base.errors import ConflictError, NotFoundError, SourceError, Us
 from geographer.cli import options
 from geographer.operations.tag import signatures
 from geographer.storage.events.signed_tag import make_signature_files
+from tests import REPOSITORY
 from tests.cli.runner import read_rows, run_command
 from tests.reliability.forging import edit_database, recompute_log, remove_history
 from tests.sample_keys import write_key
@@ -54,6 +56,14 @@ def read_signed_tags(dataset):
     return [*parse_payload(event.kind, event.version, event.payload).iter_signed_tags()]
 
 
+def read_documented_commands():
+    """Return the commands of the log format that check a signature by `openssl` or `ssh-keygen`, and a time stamp, for v2.1."""
+    document = (REPOSITORY / "docs" / "log-format.md").read_text()
+    commands = re.findall(r"```sh\n(.*?)\n```", document, re.DOTALL)
+    assert len(commands) == 3
+    return [command.replace("v1.", "v2.1.") for command in commands]
+
+
 def run_program(folder, command):
     """Run a command in a folder, and return whether it succeeded."""
     return subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, check=False).returncode == 0
@@ -88,8 +98,8 @@ def test_programs_accept_signatures(dataset, tmp_path, monkeypatch, kind, openss
     folder = write_signature_files(dataset, tmp_path / "files")
     statement = json.loads((folder / "v2.1.json").read_text())
     assert statement == {"statement": "geographer tag 1", **result.summary["tag"]}
-    plain = "openssl pkeyutl -verify -pubin -inkey v2.1.pub -rawin -in v2.1.json -sigfile v2.1.sig"
-    ssh = "ssh-keygen -Y verify -f <(echo ada $(cat v2.1.pub)) -I ada -n geographer -s v2.1.sig < v2.1.json"
+    (folder / "allowed_signers").write_text(f"ada@example.org {(folder / 'v2.1.pub').read_text()}")
+    plain, ssh, _ = read_documented_commands()
     command = plain if kind == "ed25519" and not openssh else ssh
     assert run_program(folder, command)
     (folder / "v2.1.json").write_text(json.dumps({**statement, "tag": "v3"}))
@@ -347,7 +357,8 @@ def test_authority_stamps_signature(dataset, tmp_path, authority, monkeypatch, f
         monkeypatch.setattr(signatures, "_MAX_BODY_S", 0.2)
         with pytest.raises(SourceError, match="the authority did not answer within 0 s"):
             dataset.tag("v2", timestamp=url)
-    assert run_program(folder, f"openssl ts -verify -data v2.1.stamped -in v2.1.tsr -CAfile {authority.root_file}")
+    shutil.copy(authority.root_file, folder / "root.pem")
+    assert run_program(folder, read_documented_commands()[2])
     assert run_program(folder, "cmp v2.1.stamped <(cat v2.1.json; echo; base64 -w0 v2.1.sig)")
     result = dataset.verify("v2", timestamps=authority.root_file)
     time = dataset.list_signatures().to_pylist()[0]["time_stamp"]
