@@ -85,6 +85,11 @@ SCRIPTS: Final[dict[str, list[Step]]] = {
         _run("B", "update"),
         *_exchange(),
     ],
+    "outdated labels": [
+        _run("B", "run_recipe", name="instances", variant=0, replace=False),
+        _add("A", "f9", 4, 5, class_="reed"),
+        *_exchange(_run("B", "push"), _run("A", "add_class", name="moss"), _run("A", "fetch"), _merge("A")),
+    ],
     "recipes": [
         _run("A", "run_recipe", name="grid", variant=1, replace=True),
         _run("A", "run_recipe", name="parts", variant=1, replace=True),
@@ -94,5 +99,5 @@ SCRIPTS: Final[dict[str, list[Step]]] = {
     "published": [_run("A", "add_class", name="moss"), _run("B", "add_class", name="moss"), *_exchange()],
 }
 """The steps by name. At the end, the last clone decides its conflicts, and what it has after `update` is checked."""
-MIRRORED: Final = ("order", "labels")
+MIRRORED: Final = ("order", "labels", "outdated labels")
 """The scripts whose merges are made from either side, too."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.base.errors import ConflictError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _LAST: Final = (
     "SELECT coalesce(max(TRY_CAST(conflict AS BIGINT)), 0) FROM log.merge_conflict JOIN side_event USING (event_key)"
 )
+_TAKEN_LABELS: Final = Path(__file__).with_name("taken_labels.sql")
 
 
 class CombinedPlan(NamedTuple):
@@ -79,7 +81,7 @@ def plan_merge(revision: Revision, name: str, onto: str | None, on_conflict: OnC
         bases=[*sides.bases],
         common=sides.common,
         follows_published=onto is not None,
-        labels_up_to=sides.common if list(sides.bases) == [common.digest] else 0,
+        labels_up_to=_find_labels_position(revision, sides) if list(sides.bases) == [common.digest] else 0,
         renumbered=combined.renumbered,
         on_conflict=on_conflict,
         conflicts=len(combined.conflicts) if is_listed else 0,
@@ -90,6 +92,15 @@ def plan_merge(revision: Revision, name: str, onto: str | None, on_conflict: OnC
     return plan._replace(
         splits=SplitSides(revision, sides, has_rows=combined.has_assignments), last_number=last_number + event.conflicts
     )
+
+
+def _find_labels_position(revision: Revision, sides: MergeSides) -> int:
+    """Return the position up to which all labels of the second side take changes into account.
+
+    Those that it took from elsewhere itself may be older than the common events.
+    """
+    taken: int | None = revision.fetch_value(_TAKEN_LABELS.read_text())
+    return sides.common if taken is None else min(sides.common, taken)
 
 
 def make_plan(
