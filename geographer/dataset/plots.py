@@ -1,9 +1,9 @@
 """Plots of a dataset: `dataset.plot.map()`, `.chips()`, `.classes()`, `.splits()` and `.timeline()`."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from geographer.base.errors import UsageError
+from geographer.base.errors import GeographerError, UsageError
 from geographer.base.html import render_fields
 from geographer.dataset.filters import Ids, RevisionSpec
 from geographer.dataset.ids import read_ids
@@ -206,13 +206,16 @@ class PlotReader(TrainingReader):
 
     plot = property(_make_plots, doc=DatasetPlots.__doc__)
 
-    def _render_overview(self, status: dict[str, object]) -> str:
+    def _render_overview(self, read_status: Callable[[], Mapping[str, Any]]) -> str:
         """Return a small map, if there is anything to show, and the table of the status, for notebooks."""
         from geographer.outputs.plots.small_map import draw_small_map
 
-        with self._unit_of_work.open_revision(None) as revision:
-            shown = draw_small_map(revision)
-        return shown + render_fields("Dataset", status)
+        try:
+            table = render_fields("Dataset", read_status())
+            with self._unit_of_work.open_revision(None) as revision:
+                return draw_small_map(revision) + table
+        except GeographerError as error:
+            return render_fields("Dataset", {"root": self._unit_of_work.root, "error": error})
 
 
 def _read_names(argument: str, value: str | Sequence[str] | None) -> list[str] | None:

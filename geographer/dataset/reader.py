@@ -648,7 +648,7 @@ class DatasetReader(PlotReader):
         )
 
     def _repr_html_(self) -> str:
-        return self._render_overview(self.status())
+        return self._render_overview(self.status)
 
 
 _MAX_INTEGER: Final = 2**63 - 1

@@ -31,6 +31,7 @@ _FOOTPRINTS: Final = (
     "JOIN (SELECT raster_key, kind, name, row_number() OVER (ORDER BY raster_key) AS place FROM map_raster) "
     "USING (raster_key) WHERE place % $step = 0 AND footprint IS NOT NULL ORDER BY raster_key"
 )
+_MAX_EXACT_BOXES: Final = 50_000
 _KINDS: Final = ("rasters", "chips", "subset")
 
 
@@ -155,12 +156,21 @@ def _stage_features(revision: Revision, chosen: MapFilter) -> None:
             condition = revision.validate_filter("features", chosen.where)
             conditions.append(f"feature_key IN (SELECT {KEY_COLUMN} FROM features_unordered WHERE {condition})")  # noqa: S608
         revision.connection.execute(
-            "CREATE OR REPLACE TEMP TABLE map_feature AS SELECT feature_key, class, ST_XMin(geometry) AS xmin, "  # noqa: S608
-            "ST_YMin(geometry) AS ymin, ST_XMax(geometry) AS xmax, ST_YMax(geometry) AS ymax "
+            f"CREATE OR REPLACE TEMP TABLE map_feature AS SELECT feature_key, class, {_choose_boxes(revision)} "  # noqa: S608
             f"FROM current_feature WHERE {' AND '.join(conditions)}",
             parameters,
         )
-    revision.connection.execute((_FOLDER / "map_crossing.sql").read_text())
+    # Reading the geometries of a million features takes longer than all the rest.
+    if revision.fetch_value("SELECT true FROM map_feature WHERE xmax - xmin > 180 LIMIT 1"):
+        revision.connection.execute((_FOLDER / "map_crossing.sql").read_text())
+
+
+def _choose_boxes(revision: Revision) -> str:
+    """Return the boxes of features, as columns: exact ones, or of very many the recorded ones, which are wider."""
+    if int(revision.fetch_value("SELECT count(*) FROM current_feature")) > _MAX_EXACT_BOXES:
+        return "xmin, ymin, xmax, ymax"
+    sides = ("XMin", "YMin", "XMax", "YMax")
+    return ", ".join(f"ST_{side}(geometry) AS {side.lower()}" for side in sides)
 
 
 def _stage_rasters(revision: Revision, chosen: MapFilter) -> str | None:

@@ -263,6 +263,7 @@ def _draw_density(axes: Axes, content: MapContent) -> None:
     """Draw the number of features in each cell, and what the colours mean."""
     import numpy as np
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     assert content.density is not None
     grid = np.ma.masked_equal(content.density, 0)
@@ -275,8 +276,10 @@ def _draw_density(axes: Axes, content: MapContent) -> None:
     )
     side = axes.inset_axes((1.03, 0.0, 0.035, 0.4))
     bar = axes.figure.colorbar(image, cax=side)
-    bar.set_label("features in a cell", fontsize=8)
+    bar.ax.set_title("features in a cell", fontsize=8.5)
     bar.ax.tick_params(labelsize=8)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _build_page_map(content: MapContent, styles: Mapping[str, Style], alt: str) -> PageMap:
