@@ -250,14 +250,18 @@ class UnitOfWork:
         if self._disagreement:
             logger.warning(self._disagreement)
             self._disagreement = None
-        chain, position = self.locate_revision(revision)
-        database = self.open_database_of(chain)
-        with database.open_connection(log="r"), ExitStack() as stack:
+        with ExitStack() as log_stack, ExitStack() as state_stack:
+            log_stack.enter_context(self.database.open_connection(log="r"))
+            chain, position = self.locate_revision(revision)
+            if chain != self.branch_name:
+                log_stack.close()
+            database = self.open_database_of(chain)
+            log_stack.enter_context(database.open_connection(log="r"))
             if database.file_path("state").exists():
                 with suppress(DamagedFileError):
-                    stack.enter_context(database.open_connection(state="r"))
+                    state_stack.enter_context(database.open_connection(state="r"))
             if read_state_position(database) < position:
-                stack.close()
+                state_stack.close()
                 update_state(database)
             yield database, position
 
@@ -267,10 +271,8 @@ class UnitOfWork:
         `ConflictError` if its digest does not start with `expected_head`, if the workspace is at an older revision, or
         if the lock file is at another one.
         """
-        head = self.read_head()
-        if expected_head is not None and not (head.digest.startswith(expected_head) and expected_head):
-            actual = f"@{head.position} {head.digest[:12]}"
-            raise ConflictError(f"the head is {actual}, not the expected {expected_head}. See geographer log.")
+        if expected_head is not None:
+            self._require_head(expected_head)
         if problem := self.compare_lock().problem:
             raise ConflictError(problem)
         # Each attachment of the log takes two milliseconds; files are not written while it keeps other processes out.
@@ -284,6 +286,12 @@ class UnitOfWork:
         self.sync_workspace(head)
         self.write_history()
         return head
+
+    def _require_head(self, expected_head: str) -> None:
+        head = self.read_head()
+        if not (head.digest.startswith(expected_head) and expected_head):
+            actual = f"@{head.position} {head.digest[:12]}"
+            raise ConflictError(f"the head is {actual}, not the expected {expected_head}. See geographer log.")
 
     def complete_withdrawals(self, head: Head) -> None:
         """Delete the withdrawn files that this machine still has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
@@ -24,6 +25,11 @@ _USER_TYPES: Final = frozenset({"BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE"
 
 TABLES: Final = ("features", "rasters", "edges", "chips", "labels", "objects", "splits", "events", "tags", "classes")
 """The tables of a revision, by their names in SQL, on the command line and in Python."""
+
+_USER_COLUMNS: Final = (
+    "SELECT subject, name, type FROM state.user_column WHERE position <= $position ORDER BY position, ordinal"
+)
+"""The records of user columns, oldest first; one without a type drops the column."""
 
 _NON_INTEGER_OBJECT: Final = "SELECT 1 FROM current_label_object WHERE TRY_CAST(feature_id AS BIGINT) IS NULL LIMIT 1"
 """Finds label objects whose feature id is not an integer: labels may be older than the present features."""
@@ -120,9 +126,22 @@ class Revision:
 
     def list_user_columns(self, subject: str) -> dict[str, str]:
         """Return the user columns of 'feature' or 'raster' with types that hold the values of all events."""
-        parameters = {"subject": subject, "position": self.position}
-        rows = self.fetch_rows((_FOLDER / "user_columns.sql").read_text(), parameters)
-        return {name: choose_common_type(types) for name, types in rows}
+        return {name: choose_common_type(types) for name, types in self._recorded_types.get(subject, {}).items()}
+
+    @cached_property
+    def _recorded_types(self) -> dict[str, dict[str, list[str]]]:
+        """The types of each user column by subject and name, in the order of its first record since it was dropped.
+
+        SQL with window functions would take 7 ms, which is much of what opening a revision takes.
+        """
+        columns: dict[str, dict[str, list[str]]] = {}
+        for subject, name, recorded_type in self.fetch_rows(_USER_COLUMNS, {"position": self.position}):
+            types = columns.setdefault(subject, {})
+            if recorded_type is None:
+                types.pop(name, None)
+            elif recorded_type not in types.setdefault(name, []):
+                types[name].append(recorded_type)
+        return columns
 
     def validate_filter(
         self, table: str, expression: str | None, option: str = "--where", extra_columns: Iterable[str] = ()
