@@ -192,14 +192,14 @@ class EvidenceReader(GraphReader):
         from geographer.outputs.pages.report.leakage import LeakageOptions
         from geographer.outputs.pages.report.write import ReportOptions, write_report
 
-        if isinstance(splits, str):
-            splits = [splits]
         options = ReportOptions(
-            splits,
+            [splits] if isinstance(splits, str) else splits,
             LeakageOptions(buffer, duplicates, where),
             examples,
-            [Path(path) for path in reruns],
-            [Path(path) for path in certificates],
+            *(
+                [Path(paths)] if isinstance(paths, str | Path) else [*map(Path, paths)]
+                for paths in (reruns, certificates)
+            ),
         )
         return write_report(self._unit_of_work, tag, to, options)
 

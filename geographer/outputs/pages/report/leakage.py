@@ -251,4 +251,9 @@ def list_leakage_checks(reports: Sequence[CertifiedSplit]) -> list[Check]:
     if not reports:
         detail = "the revision has no split; users who make one must prevent leakage themselves"
         return [Check("leakage between subsets", "not checked", detail, _SECTION)]
-    return [Check(f"leakage of split '{item.split}'", item.outcome, item.verdict, _SECTION) for item in reports]
+    return [Check(_name_check(item), item.outcome, item.verdict, _SECTION) for item in reports]
+
+
+def _name_check(report: CertifiedSplit) -> str:
+    given = "" if report.origin == _COMPUTED else ", by a given certificate"
+    return f"leakage of split '{report.split}'{given}"

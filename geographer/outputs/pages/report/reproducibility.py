@@ -190,7 +190,7 @@ def read_rerun(path: Path, facts: ReleaseFacts) -> GivenRerun:
         ]
         plans = int(summary.get("other plans", 0))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"'{path}' is no report of a rerun: {error!r}. {advice}") from error
+        raise UsageError(f"'{path}' is no report of a rerun: it does not end with a summary. {advice}") from error
     if digest != facts.tag.digest:
         raise UsageError(
             f"the rerun in '{path}' is of the revision {digest[:12]}, not of {facts.tag.name} {facts.tag.digest[:12]}. "
