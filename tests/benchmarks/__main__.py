@@ -27,6 +27,7 @@ from tests.benchmarks import (
     startup,
     statistics,
     training,
+    viewing,
 )
 from tests.benchmarks.measure import Row, format_table
 
@@ -55,6 +56,7 @@ BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
     22: training.compare_chip_loading,
     23: exporting.compare_exports,
     24: statistics.compare_statistics,
+    28: viewing.measure_viewer,
 }
 """Each takes a new folder and a scale; the first line of its docstring is its title in the help."""
 
