@@ -103,7 +103,9 @@ class _ViewerHandler(RequestHandler):
     def prepare(self) -> None:
         """Refuse requests by another name of this machine, by another page, or without the token."""
         token = self.request.path.removeprefix("/").partition("/")[0]
-        is_foreign = self.request.headers.get("Sec-Fetch-Site", "none") == "cross-site"
+        headers = self.request.headers
+        # A link elsewhere may lead here, as it has the token; what another page loads may not.
+        is_foreign = headers.get("Sec-Fetch-Site") == "cross-site" and headers.get("Sec-Fetch-Mode") != "navigate"
         is_allowed = is_known_host(self.request.host, self._server.port) and is_token(token, self._server.token)
         if is_foreign or not is_allowed:
             self._send_answer(make_json_answer({"error": _FORBIDDEN}, 403))

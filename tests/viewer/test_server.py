@@ -79,7 +79,9 @@ def test_request_by_another_name(server: ViewerServer, host: str) -> None:
 
 
 def test_request_of_another_page(server: ViewerServer) -> None:
-    assert request(server, f"/{server.token}/", Sec_Fetch_Site="cross-site")[0].status == 403
+    address = f"/{server.token}/"
+    assert request(server, address, Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")[0].status == 403
+    assert request(server, address, Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0].status == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE"])
