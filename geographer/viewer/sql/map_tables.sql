@@ -15,7 +15,7 @@ CREATE SCHEMA {schema};
 CREATE TABLE {schema}.feature AS
 WITH bounds AS (
     SELECT feature_key AS key, feature_id AS id, class AS kind, valid_from, valid_to, geometry,
-           extent.min_x AS west, extent.max_x AS east, extent.min_y AS south, extent.max_y AS north
+           ST_XMin(extent) AS west, ST_XMax(extent) AS east, ST_YMin(extent) AS south, ST_YMax(extent) AS north
     FROM (SELECT *, ST_Extent(geometry) AS extent FROM state.feature)
 ), boxes AS (
     SELECT *, map_x(west) AS x0, map_y(north) AS y0, map_x(east) AS x1, map_y(south) AS y1,
