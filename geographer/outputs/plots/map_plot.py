@@ -62,11 +62,9 @@ def plot_map(
     styles = _choose_styles(read_class_styles(revision), content.counts)
     rows: list[Sequence[Any]] = [("features", name, number) for name, number in content.counts.items()]
     rows += [(_name_kind(item, content), item.name, item.number) for item in content.footprints]
-    total = sum(content.counts.values())
-    parts = [format_count(total, "feature")]
-    parts += [f"{_name_kind(item, content)} {item.name}: {item.number:,}" for item in content.footprints]
     extent = content.extent
-    alt = f"Map of {', '.join(parts)}, from {extent.south:.4g} to {extent.north:.4g} degrees of latitude."
+    parts = [format_count(sum(content.counts.values()), "feature"), *_describe_footprints(content)]
+    alt = f"Map of {'; '.join(parts)}; from {extent.south:.4g} to {extent.north:.4g} degrees of latitude."
     return Plot(
         f"Map at @{revision.position}",
         alt,
@@ -75,6 +73,15 @@ def plot_map(
         notes=content.notes,
         build_map=lambda: (_build_page_map(content, styles, alt), _list_place_names(content)),
     )
+
+
+def _describe_footprints(content: MapContent) -> Iterator[str]:
+    """Yield the numbers of rasters and chips by collection, and of samples by subset."""
+    headings = {"rasters": "rasters", "chips": "chips", "subset": f"subsets of '{content.split}'"}
+    for kind, heading in headings.items():
+        numbers = [f"{item.name} {item.number:,}" for item in content.footprints if item.kind == kind]
+        if numbers:
+            yield f"{heading}: {', '.join(numbers)}"
 
 
 def _name_kind(item: Footprints, content: MapContent) -> str:

@@ -126,7 +126,7 @@ def write_diff_page(
     target = write_page(path, page, old.root)
     numbers = (parts.listed.total, len(parts.listed.rows), len(diff.flags), len(parts.pictured))
     return WrittenDiffPage(
-        target, target.stat().st_size, *numbers, len(parts.chips) - len(parts.pictured), diff.is_empty
+        Path(path), target.stat().st_size, *numbers, len(parts.chips) - len(parts.pictured), diff.is_empty
     )
 
 
