@@ -73,8 +73,14 @@ def write_changed_polygons(root: Path, count: int) -> None:
     angles = np.linspace(0, 2 * np.pi, VERTICES, endpoint=False)
     outlines = np.column_stack((np.cos(angles), np.sin(angles))) * radii
     payload = FeaturesAdded(
-        **{"request": {}, "source": "", "columns": {}, "features": 0, "skipped": 0, "classes": []},
-        **{"crs": "EPSG:4326", "ids": FeatureIds("column", "id")},
+        request={},
+        source="",
+        columns={},
+        features=0,
+        skipped=0,
+        classes=[],
+        crs="EPSG:4326",
+        ids=FeatureIds("column", "id"),
     )
     database = Database(root / ".geographer")
     with database.open_connection(log="w", spatial=True) as connection:

@@ -64,14 +64,15 @@ def _fill_pixels(changed: ChangedGeometries) -> Floats:
 def _find_moved(changed: ChangedGeometries, pixels: Floats) -> Iterator[FlagCandidate]:
     """Yield the features that moved more than a pixel; if many did, those first that moved unlike their neighbours."""
     measures = changed.measures
-    distances = measures.shift_distance / pixels
+    shifts = measures.shift_distance
+    distances = shifts / pixels
     is_common = np.count_nonzero(distances > _MOVED_PIXELS) > max(MIN_SAMPLE, _COMMON_SHARE * len(distances))
     moved = measure_shift_deviations(measures) / pixels if is_common else distances
     limit = compute_limit(moved, _MOVED_PIXELS)
     for index in np.flatnonzero((moved > limit) | (distances > _MOVED_PIXELS)):
         angle = np.arctan2(measures.shift_north[index], measures.shift_east[index])
         direction = _COMPASS[round(angle / (np.pi / 4)) % 8]
-        text = f"moved {distances[index]:.1f} pixels ({measures.shift_distance[index]:.3g} m) to the {direction}"
+        text = f"moved {distances[index]:.1f} pixels ({shifts[index]:.3g} m) to the {direction}"
         if is_common and moved[index] > limit:
             text += f", {moved[index]:.1f} pixels off its neighbours' shift"
         reason = Reason("moved", text, float(moved[index] / limit), "moved more than a pixel")
@@ -80,11 +81,12 @@ def _find_moved(changed: ChangedGeometries, pixels: Floats) -> Iterator[FlagCand
 
 def _find_resized(changed: ChangedGeometries) -> Iterator[FlagCandidate]:
     measures = changed.measures
-    changes = np.abs(np.log(measures.area_ratio))
+    ratios = measures.area_ratio
+    changes = np.abs(np.log(ratios))
     limit = compute_limit(changes, _AREA_CHANGE)
     for index in np.flatnonzero(changes > limit):
-        verb = "shrank" if measures.area_ratio[index] < 1 else "grew"
-        text = f"{verb} to {measures.area_ratio[index]:.0%} of its area (IoU {measures.iou[index]:.2f})"
+        verb = "shrank" if ratios[index] < 1 else "grew"
+        text = f"{verb} to {ratios[index]:.0%} of its area (IoU {measures.iou[index]:.2f})"
         yield _make_candidate(
             changed, index, Reason(verb, text, float(changes[index] / limit), f"{verb} by more than 8 %")
         )
