@@ -142,7 +142,7 @@ def _read_facts(
 
     names = _choose_labels(revision, options.labels)
     files = locate_files(revision, root, store, raster_ids, names, fetch=options.fetch)
-    if unknown := [raster_id for raster_id in raster_ids if raster_id not in files.grids]:
+    if unknown := [raster_id for raster_id in raster_ids if raster_id not in files.sizes]:
         raise NotFoundError(f"no raster {quote_names(unknown)} at @{revision.position}. See geographer rasters.")
     objects: dict[LabelKey, list[tuple[Any, ...]]] = {}
     for label, raster_id, *row in revision.fetch_rows(_OBJECTS, {"labels": names, "ids": [*raster_ids]}):
@@ -163,8 +163,8 @@ def _choose_labels(revision: Revision, wanted: Sequence[str] | None) -> list[str
 
 
 def _make_picture(raster_id: str, facts: _Facts, settings: PictureSettings, max_side: int) -> ChipPicture:
-    grid = facts.files.grids[raster_id]
-    size = choose_picture_size(grid.width, grid.height, max_side)
+    width, height = facts.files.sizes[raster_id]
+    size = choose_picture_size(width, height, max_side)
     image, *problems = _read_image(facts.files.rasters[raster_id], settings._replace(size=size))
     boxes: dict[str, list[PictureBox]] = {}
     overlays: dict[str, bytes] = {}
@@ -173,7 +173,7 @@ def _make_picture(raster_id: str, facts: _Facts, settings: PictureSettings, max_
         key = label.name, raster_id
         if label.kind == "boxes":
             rows = facts.objects.get(key, ())
-            boxes[label.name] = [_make_box(row, size[0] / grid.width, size[1] / grid.height) for row in rows]
+            boxes[label.name] = [_make_box(row, size[0] / width, size[1] / height) for row in rows]
         elif key in facts.files.labels:
             overlay = _read_overlay(facts, label, raster_id, size)
             if isinstance(overlay, str):

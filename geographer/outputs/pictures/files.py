@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from geographer.base.errors import GeographerError, StorageError
-from geographer.base.values import Checksums, Grid, Transform
+from geographer.base.values import Checksums
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles
@@ -15,7 +15,7 @@ from geographer.storage.workspace.source_rasters import SourceRasters
 from geographer.storage.workspace.withdrawn_files import WithdrawnFile, list_withdrawn_files
 
 _RASTERS: Final = (
-    "SELECT raster_id, crs, transform, width, height, storage, path, size, md5, sha256 FROM current_raster "
+    "SELECT raster_id, width, height, storage, path, size, md5, sha256 FROM current_raster "
     "WHERE raster_id IN (SELECT unnest($ids::VARCHAR[])) ORDER BY raster_id"
 )
 _LABELS: Final = (
@@ -38,9 +38,9 @@ class PictureFile(NamedTuple):
 
 
 class PictureFiles(NamedTuple):
-    """The grids and files of rasters by id, and the files of their labels."""
+    """The sizes (width, height) and the files of rasters by id, and the files of their labels."""
 
-    grids: Mapping[str, Grid]
+    sizes: Mapping[str, tuple[int, int]]
     rasters: Mapping[str, PictureFile]
     labels: Mapping[LabelKey, PictureFile]
 
@@ -58,7 +58,8 @@ def locate_files(
     What the revision does not have is left out. `StorageError` if the remote cannot be reached.
     """
     rows = revision.fetch_rows(_RASTERS, {"ids": [*raster_ids]})
-    grids = {row[0]: Grid(row[1], Transform(*row[2]), row[3], row[4]) for row in rows}
+    # A footprint in a catalogue has no size.
+    sizes = {raster_id: (width or 1, height or 1) for raster_id, width, height, *_ in rows}
     withdrawn = list_withdrawn_files(revision.connection)
     problems: dict[Any, PictureFile] = {}
     stored: dict[Any, _StoredFile] = {}
@@ -73,7 +74,7 @@ def locate_files(
         stored[label, raster_id] = _StoredFile(path, Checksums(*checksums))
     found = problems | _locate_stored(store, stored, fetch=fetch)
     return PictureFiles(
-        grids,
+        sizes,
         {key: file for key, file in found.items() if isinstance(key, str)},
         {key: file for key, file in found.items() if not isinstance(key, str)},
     )
