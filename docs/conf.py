@@ -52,6 +52,8 @@ repository_pages = {
 
 # Docstrings put code into single backticks.
 default_role = "code"
+# Quotes and hyphens are what a reader types.
+smartquotes = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True}
@@ -71,4 +73,6 @@ html_title = f"geographer {release}"
 html_static_path: list[str] = []
 html_show_sphinx = False
 html_copy_source = False
+# Browsers let a page that was opened from a folder read no other file, as excerpts in the results would need.
+html_show_search_summary = False
 html_last_updated_fmt = None

@@ -22,8 +22,22 @@ def escape_markup(line: str) -> str:
 
 
 def escape_lines(_app: Sphinx, _context: Any, lines: list[str]) -> None:
-    """Escape the description or the example of a command."""
+    """Escape the description of a command."""
     lines[:] = map(escape_markup, lines)
+
+
+def show_example(_app: Sphinx, _context: Any, lines: list[str]) -> None:
+    """Show the example of a command as code; it has lines of the form `|   geographer init lakes`."""
+    commands = [line.removeprefix("|").strip() for line in lines if line.startswith("|  ")]
+    if commands:
+        lines[:] = [
+            ".. rubric:: Example",
+            "",
+            ".. code-block:: console",
+            "",
+            *(f"   $ {text}" for text in commands),
+            "",
+        ]
 
 
 def escape_docstring(_app: Sphinx, _kind: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
@@ -48,6 +62,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to the events of autodoc and sphinx-click."""
     app.connect("autodoc-process-docstring", escape_docstring, priority=BEFORE_NAPOLEON)
     app.connect("sphinx-click-process-description", escape_lines)
-    app.connect("sphinx-click-process-epilog", escape_lines)
+    app.connect("sphinx-click-process-epilog", show_example)
     app.connect("sphinx-click-process-options", show_options)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -45,7 +45,8 @@ def describe_schema(path: Path, repository_url: str) -> Iterator[str]:
 
 def list_properties(schema: dict[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, str, str]]:
     """Yield the name, type and description of each property, nested ones after the one that holds them."""
-    required = schema.get("required", [])
+    # A schema that extends another one leaves to it what is required.
+    required = schema.get("properties", {}) if "$ref" in schema else schema.get("required", [])
     for name, declared in schema.get("properties", {}).items():
         if not isinstance(declared, dict):
             continue
