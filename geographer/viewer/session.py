@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,8 @@ Value = TypeVar("Value")
 
 _KEPT_PICTURES: Final = 200
 _KEPT_DIFFS: Final = 4
+_OLD_TABLES_S: Final = 10.0
+"""So long requests that began earlier may read the tables before the last ones."""
 _NO_PIXELS: Final = "A footprint in a catalogue, without pixels."
 
 
@@ -56,7 +59,7 @@ class ViewerSession:
         self._building = Lock()
         self._number = 0
         self._tables: list[MapTables] = []
-        self._head_digest = ""
+        self._head_digest, self._built_at = "", 0.0
         self.replaced = False
         """Whether a merge replaced events that pages have shown: they must be loaded again."""
         self._pictures, self._diffs = RecentValues(_KEPT_PICTURES), RecentValues(_KEPT_DIFFS)
@@ -67,19 +70,22 @@ class ViewerSession:
 
     @property
     def map_tables(self) -> MapTables:
-        """The map tables; the first call makes them, which takes a second for a million features."""
+        """The last map tables; the first call makes them, which takes a second for a million features."""
+        if self._tables:
+            return self._tables[-1]
         with self._building:
             if not self._tables:
                 self._build_tables()
             return self._tables[-1]
 
     def follow_head(self) -> Event:
-        """Return the head; if it has moved, make the map tables again."""
+        """Return the head; if it has moved, make the map tables again, while other requests read the old ones."""
         head = self.dataset.read_chain_head()
         with self._building:
+            if len(self._tables) > 1 and time.monotonic() > self._built_at + _OLD_TABLES_S:
+                self._tables.pop(0).drop_tables()
             if self._tables and head.digest != self._head_digest:
                 self._build_tables()
-                self._delete_old_tables()
         return head
 
     def read_diff(self, since: int, at: int) -> Diff:
@@ -137,18 +143,12 @@ class ViewerSession:
             tables = MapTables(self._database, head.position, self._number, self.dataset.wait_for_turn)
             tables.fill_tables()
         self._tables.append(tables)
-        self._head_digest = head.digest
+        self._head_digest, self._built_at = head.digest, time.monotonic()
 
     def _has_same_events(self, head: Event) -> bool:
         """Return whether the events that pages have shown are still in the chain."""
         old = self._tables[-1].head
         return old <= head.position and self.dataset.read_event_at(old).digest == self._head_digest
-
-    def _delete_old_tables(self) -> None:
-        """Delete the tables before the last ones, which requests that began earlier may still read."""
-        for tables in self._tables[:-2]:
-            tables.drop_tables()
-        del self._tables[:-2]
 
 
 def _list_changed_keys(diff: Diff, kind: str) -> pa.Table:

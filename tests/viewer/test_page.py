@@ -136,6 +136,8 @@ def test_everything_is_reached_by_keyboard(browser: Chrome, server: ViewerServer
     browser.execute_script("document.querySelector('#list-object-0').focus()")
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     wait_until(lambda: read_text(browser, "#object-title"))
+    browser.execute_script("location.hash = arguments[0]", f"at={V1}&tab=list&sub=rasters")
+    wait_until(lambda: "around" in read_text(browser, "#panel-list tbody tr:nth-child(4) td:nth-child(2)"))
     search = find_element(browser, "#search-text")
     search.send_keys("around/a_p1")
     wait_until(lambda: "around/a_p1" in read_text(browser, "#search-results"))

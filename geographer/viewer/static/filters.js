@@ -128,7 +128,7 @@ async function applyFilter(subject) {
     showError(subject, "");
     changeState({ [where]: text, off: null, goff: null });
   } catch (error) {
-    showError(subject, error.message.replace(/^--where /, ""));
+    showError(subject, error.message.replace(/^--where:? /, ""));
   }
 }
 

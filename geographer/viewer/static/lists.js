@@ -3,7 +3,7 @@
 import { fetchAnswer, takeLatest } from "./api.js";
 import { findElement, formatCount, formatNumber, makeElement, makeTable } from "./dom.js";
 import { keepFocus, makeSelect } from "./filters.js";
-import { changeState, makeSelection, readState } from "./state.js";
+import { changeState, makeSelection } from "./state.js";
 
 const PAGE = 50;
 const fetchPage = takeLatest((signal, parameters) => fetchAnswer("list", parameters, signal));
@@ -14,7 +14,7 @@ export async function showList(state, page) {
   const inView = state.inview === "1";
   const offset = Number(state.off ?? 0);
   const selection = makeSelection(state, subject);
-  const answer = await fetchPage({ ...selection, offset, limit: PAGE, box: inView && page.map ? page.map.readBox() : null });
+  const answer = await fetchPage({ ...selection, colour: null, offset, limit: PAGE, box: inView && page.map ? page.map.readBox() : null });
   if (!answer) return;
   const box = makeElement("input", { type: "checkbox", id: "list-view", checked: inView, disabled: !page.map, onchange: () => changeState({ inview: inView ? null : "1", off: null }) });
   const controls = makeElement("p", { className: "row" },
@@ -30,7 +30,7 @@ export function makeObjectTable(answer, subject, page, name) {
   const noun = subject === "features" ? "feature" : "raster";
   const rows = answer.rows.map((row, index) => [
     makeObjectButton(noun, row.id, `${name}-object-${index}`), row.kind, ...(subject === "rasters" ? [row.subset ?? ""] : []),
-    row.box && page.map ? makeElement("button", { type: "button", className: "plain", id: `${name}-place-${index}`, "aria-label": `Show ${row.id} on the map`, onclick: () => page.map.showBox(row.box) }, "Map") : row.box ? "" : "beyond the map",
+    row.box && page.map ? makeElement("button", { type: "button", className: "plain", id: `${name}-place-${index}`, "aria-label": `Show ${row.id} on the map`, onclick: () => page.map.showBox(row.box, row.place) }, "Map") : row.box ? "" : "beyond the map",
   ]);
   const heads = ["Id", subject === "features" ? "Class" : "Collection", ...(subject === "rasters" ? ["Subset"] : []), "Place"];
   return makeTable(formatCount(answer.number, noun), heads, rows);
@@ -51,5 +51,3 @@ export function makePager(name, number, offset, size, goTo) {
     makeElement("span", {}, `${formatNumber(offset + 1)}–${formatNumber(Math.min(offset + size, number))} of ${formatNumber(number)}`),
     button("after", "Next", offset + size, offset + size >= number), button("last", "Last", last, offset >= last));
 }
-
-export { readState };

@@ -174,7 +174,7 @@ async function showCounts(state, isDiff) {
       showError(subject, "");
       if (counts.beyond) notes.push(`${formatCount(counts.beyond, subject.slice(0, -1))} beyond 85° north or south, where this map ends`);
     } catch (error) {
-      showError(subject, error.message.replace(/^--where /, ""));
+      showError(subject, error.message.replace(/^--where:? /, ""));
       notes.push(`The filter of ${subject} does not fit this revision.`);
     }
   }
@@ -184,7 +184,6 @@ async function showCounts(state, isDiff) {
 async function showView(state) {
   const show = VIEWS[state.tab];
   const full = completeState(state);
-  if (state.tab !== "object" && state.obj && page.map && !page.marked) page.marked = true;
   if (show) await show(full, page);
   if (page.look && state.tab === "object") {
     page.look = false;

@@ -4,12 +4,15 @@ import { formatParameters } from "./api.js";
 import { debounce } from "./dom.js";
 import { makeGraticule } from "./graticule.js";
 import { drawCount, drawDot, drawText, shortenNumber } from "./marks.js";
-import { makeSelection } from "./state.js";
 
 const EMPTY = { type: "FeatureCollection", features: [] };
 const SUBJECTS = ["rasters", "features"];
 const NUMBER = ["get", "number"];
 const PARTS = ["fill", "line", "density", "marks", "dots", "cells"];
+const ORDER = [
+  "features-fill", "rasters-fill", "rasters-line", "features-line", "rasters-density", "features-density", "rasters-marks", "features-marks",
+  "rasters-dots", "features-dots", "rasters-cells", "features-cells", "selected-halo", "selected-line", "selected-dot", "labels-left", "labels-bottom",
+];
 const STEPS = [1000, 10_000, 100_000, 1_000_000];
 
 /** The map, or, without WebGL, nothing that asks for it. */
@@ -86,10 +89,9 @@ export class MapView {
     const source = { type: "vector", tiles: [this.addresses[subject] ?? makeAddress({ subject, at: 1 })], minzoom: 0, maxzoom: 18 };
     if (!this.addresses[subject]) return;
     this.map.addSource(subject, source);
-    const before = this.map.getLayer("selected-halo") ? (isRaster && this.map.getLayer("features-fill") ? "features-fill" : "selected-halo") : undefined;
     const shapes = { source: subject, "source-layer": "shapes" };
-    const add = (layer) => this.map.addLayer(layer, before);
-    add({ ...shapes, id: `${subject}-fill`, type: "fill", filter: ["==", ["geometry-type"], "Polygon"], paint: { "fill-opacity": isRaster ? 0.1 : 0.16 } });
+    const add = (layer) => this.map.addLayer(layer);
+    add({ ...shapes, id: `${subject}-fill`, type: "fill", filter: ["==", ["geometry-type"], "Polygon"], paint: { "fill-opacity": isRaster ? 0.1 : 0.12 } });
     add({ ...shapes, id: `${subject}-line`, type: "line", paint: { "line-width": isRaster ? 2 : 1.5 } });
     const density = { "circle-radius": ["interpolate", ["linear"], ["log10", NUMBER], 0, 1.6, 4, 5], "circle-opacity": 0.55 };
     add({ source: subject, "source-layer": "density", id: `${subject}-density`, type: "circle", paint: density });
@@ -100,6 +102,7 @@ export class MapView {
     add({ ...dots, id: `${subject}-dots`, filter: ["!", isLarge], layout: symbols });
     add({ source: subject, "source-layer": "cells", id: `${subject}-cells`, type: "symbol", layout: { ...symbols, "symbol-sort-key": NUMBER } });
     this.paintSubject(subject);
+    ORDER.filter((id) => this.map.getLayer(id)).forEach((id) => this.map.moveLayer(id));
   }
 
   /** Show the tiles of a selection; `kinds` are the styles of its kinds. */
@@ -155,8 +158,12 @@ export class MapView {
     this.loaded.then(() => this.map.getSource("selected").setData(data));
   }
 
-  /** Move to a box in degrees. */
-  showBox([west, south, east, north]) {
+  /** Move to a box in degrees; to `place` in it, if the box is that of something on both sides of the antimeridian. */
+  showBox([west, south, east, north], place = null) {
+    if (place && east - west > 180) {
+      this.map.easeTo({ center: place, zoom: Math.max(this.map.getZoom(), 5) });
+      return;
+    }
     const isPoint = east - west < 1e-9 && north - south < 1e-9;
     if (isPoint) this.map.easeTo({ center: [west, south], zoom: Math.max(this.map.getZoom(), 13) });
     else this.map.fitBounds([west, Math.max(south, -85), east, Math.min(north, 85)], { padding: 60, maxZoom: 17 });
@@ -201,5 +208,3 @@ function makeNumberText() {
   const round = (unit) => ["to-string", ["*", unit, ["round", ["/", NUMBER, unit]]]];
   return ["case", ["<", NUMBER, STEPS[0]], ["to-string", NUMBER], ["<", NUMBER, STEPS[1]], round(100), ["<", NUMBER, STEPS[3]], round(1000), round(100_000)];
 }
-
-export { makeSelection };

@@ -43,7 +43,7 @@ function makeSections(object, state, page) {
   const kind = columns.class ?? columns.collection;
   const noun = relations.parent ? "chip" : subject;
   const lead = makeElement("p", { className: "row" }, `${noun}, ${kind}`, place?.place ? ` · ${formatPlace(place.place)} ` : " · beyond the map ",
-    place?.box && page.map ? makeElement("button", { type: "button", onclick: () => page.map.showBox(place.box) }, "Show on the map") : null);
+    place?.box && page.map ? makeElement("button", { type: "button", onclick: () => page.map.showBox(place.box, place.place) }, "Show on the map") : null);
   return [
     title, lead, ...makeAlsoHere(state, page), ...makePictureSection(object, state, page),
     makeElement("section", { id: "object-why" }, makeElement("h3", {}, "Why it is here"), makeElement("p", { className: "hint" }, "…")),
@@ -61,9 +61,8 @@ function makeAlsoHere(state, page) {
 
 function makePictureSection(object, state, page) {
   if (object.subject !== "raster" || object.relations.storage === "catalogue") return [];
-  const picture = makePicture(state, object.id, page);
-  return [makeElement("section", { className: "one-picture" }, picture,
-    makeElement("p", { className: "row" }, ...makeLabelToggle(state, "object"), makeElement("span", { className: "hint" }, "Files that are not on this machine come with: ", makeElement("code", {}, object.fetch))))];
+  const picture = makePicture(state, object.id, { fetch: object.fetch });
+  return [makeElement("section", { className: "one-picture" }, picture, makeElement("p", { className: "row" }, ...makeLabelToggle(state, "object")))];
 }
 
 function makeRelations({ subject, relations }) {

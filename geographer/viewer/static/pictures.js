@@ -12,7 +12,7 @@ const fetchPage = takeLatest((signal, parameters) => fetchAnswer("list", paramet
 /** Show the gallery of the rasters that the filters leave. */
 export async function showGallery(state, page) {
   const offset = Number(state.goff ?? 0);
-  const answer = await fetchPage({ ...makeSelection({ ...state, tab: "" }, "rasters"), offset, limit: PAGE });
+  const answer = await fetchPage({ ...makeSelection({ ...state, tab: "" }, "rasters"), colour: null, offset, limit: PAGE });
   if (!answer) return;
   const legend = makeElement("div", { id: "gallery-legend" });
   const figures = answer.rows.map((row) => makeFigure(state, row, { ...page, legend }));
@@ -37,12 +37,12 @@ function makeFigure(state, row, page) {
 export function makePicture(state, id, page) {
   const frame = makeElement("div", { className: "picture", "data-id": id }, makeElement("p", { className: "hint" }, "…"));
   fetchAnswer("picture", { at: state.at, id })
-    .then((picture) => fillPicture(frame, state, picture, page.legend))
+    .then((picture) => fillPicture(frame, state, picture, page))
     .catch((error) => showProblem(frame, error.message));
   return frame;
 }
 
-function fillPicture(frame, state, picture, legend) {
+function fillPicture(frame, state, picture, { legend, fetch }) {
   const parts = [];
   const layers = makeElement("div", { className: "layers" });
   layers.style.aspectRatio = `${picture.width} / ${picture.height}`;
@@ -59,6 +59,7 @@ function fillPicture(frame, state, picture, legend) {
     else parts.push(makeClassLegend(classes));
   }
   if (picture.problem) parts.push(makeProblem(picture.problem));
+  if (picture.problem && fetch) parts.push(makeElement("p", { className: "hint" }, "This command fetches files: ", makeElement("code", {}, fetch)));
   frame.replaceChildren(...parts);
 }
 

@@ -16,6 +16,8 @@ export function startSlider(dataset) {
   const step = (by) => changeState({ at: Math.min(Math.max(Number(readState().at) + by, 1), dataset.head) });
   findElement("slider-previous").addEventListener("click", () => step(-1));
   findElement("slider-next").addEventListener("click", () => step(1));
+  const number = findElement("slider-number");
+  number.addEventListener("change", () => number.checkValidity() && number.value && changeState({ at: number.value }));
   const select = findElement("slider-tag");
   select.addEventListener("change", () => select.value && changeState({ at: select.value }));
   extendSlider(dataset);
@@ -25,6 +27,7 @@ export function startSlider(dataset) {
 export function extendSlider(dataset) {
   const slider = findElement("slider");
   slider.max = dataset.head;
+  findElement("slider-number").max = dataset.head;
   slider.disabled = dataset.head === 1;
   const share = (position) => (dataset.head === 1 ? 0 : (position - 1) / (dataset.head - 1));
   const marks = dataset.tags.slice(0, MAX_MARKS).map(({ tag, position }) => {
@@ -41,6 +44,7 @@ export function extendSlider(dataset) {
 export function describePosition(position, dataset, event) {
   const slider = findElement("slider");
   slider.value = position;
+  findElement("slider-number").value = position;
   const tags = dataset.tags.filter((tag) => tag.position === position).map(({ tag }) => tag);
   const name = `@${position} of ${dataset.head}${tags.length ? `, tag ${tags.join(", ")}` : ""}`;
   slider.setAttribute("aria-valuetext", event ? `${name}: ${event.kind.replaceAll("_", " ")}` : name);
