@@ -65,7 +65,7 @@ class MapLimits(NamedTuple):
     cells: int = 120
 
 
-class Footprints(NamedTuple):
+class DrawnRasters(NamedTuple):
     """Rasters of one kind.
 
     Attributes:
@@ -83,7 +83,7 @@ class Footprints(NamedTuple):
     shapes: NDArray[np.object_]
 
 
-class Features(NamedTuple):
+class DrawnFeatures(NamedTuple):
     """The features of a class: their ids, and their geometries in longitude/latitude."""
 
     ids: Sequence[str]
@@ -108,9 +108,9 @@ class MapContent(NamedTuple):
 
     extent: MapExtent
     counts: Mapping[str, int]
-    features: Mapping[str, Features] | None
+    features: Mapping[str, DrawnFeatures] | None
     density: NDArray[np.int64] | None
-    footprints: Sequence[Footprints]
+    footprints: Sequence[DrawnRasters]
     split: str | None
     notes: Sequence[str]
 
@@ -186,13 +186,13 @@ def _stage_rasters(revision: Revision, chosen: MapFilter) -> str | None:
     return split
 
 
-def _read_features(revision: Revision) -> dict[str, Features]:
+def _read_features(revision: Revision) -> dict[str, DrawnFeatures]:
     rows = revision.fetch_arrow(_SHAPES)
     geometries = np.asarray(shapely.from_wkb(rows["wkb"].to_numpy(zero_copy_only=False)), object)
     classes = np.array(rows["class"].to_pylist(), object)
     ids = np.array(rows["feature_id"].to_pylist(), object)
     return {
-        name: Features(ids[classes == name].tolist(), geometries[classes == name])
+        name: DrawnFeatures(ids[classes == name].tolist(), geometries[classes == name])
         for name in dict.fromkeys(classes.tolist())
     }
 
@@ -210,7 +210,7 @@ def _read_density(revision: Revision, extent: MapExtent, across: int) -> NDArray
     return grid
 
 
-def _read_footprints(revision: Revision, limit: int) -> tuple[list[Footprints], int]:
+def _read_footprints(revision: Revision, limit: int) -> tuple[list[DrawnRasters], int]:
     """Return the rasters, those of subsets last, and of how many one is drawn."""
     groups = revision.fetch_rows((_FOLDER / "map_footprints.sql").read_text())
     step = max(1, -(-sum(number for *_, number in groups) // limit))
@@ -226,5 +226,5 @@ def _read_footprints(revision: Revision, limit: int) -> tuple[list[Footprints], 
     found = []
     for kind, name, number in order:
         own = np.array([owner == (kind, name) for owner in owners], bool)
-        found.append(Footprints(kind, name, number, ids[own].tolist(), shapes[own]))
+        found.append(DrawnRasters(kind, name, number, ids[own].tolist(), shapes[own]))
     return found, step

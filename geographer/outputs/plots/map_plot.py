@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from geographer.outputs.pages.map import PageMap
     from geographer.outputs.plots.geo_axes import MapExtent
-    from geographer.outputs.plots.map_content import Footprints, MapContent
+    from geographer.outputs.plots.map_content import DrawnRasters, MapContent
     from geographer.storage.queries.revision import Revision
 
 _MAX_CLASSES: Final = 12
@@ -84,7 +84,7 @@ def _describe_footprints(content: MapContent) -> Iterator[str]:
             yield f"{heading}: {', '.join(numbers)}"
 
 
-def _name_kind(item: Footprints, content: MapContent) -> str:
+def _name_kind(item: DrawnRasters, content: MapContent) -> str:
     names = {"rasters": "rasters in", "chips": "chips in", "subset": f"samples of split {content.split} in"}
     return names[item.kind]
 
@@ -136,7 +136,7 @@ def _draw(content: MapContent, styles: Mapping[str, Style]) -> Figure:
 
 
 def _list_outline_keys(
-    outlines: Sequence[tuple[Footprints, Style]], content: MapContent
+    outlines: Sequence[tuple[DrawnRasters, Style]], content: MapContent
 ) -> Iterator[tuple[Artist, str]]:
     from matplotlib.lines import Line2D
 
@@ -154,7 +154,9 @@ def _list_outline_keys(
         )
 
 
-def _draw_outlines(axes: Axes, outlines: Sequence[tuple[Footprints, Style]], content: MapContent, width: float) -> None:
+def _draw_outlines(
+    axes: Axes, outlines: Sequence[tuple[DrawnRasters, Style]], content: MapContent, width: float
+) -> None:
     from matplotlib.collections import PathCollection
     from matplotlib.patheffects import Normal, Stroke
 
