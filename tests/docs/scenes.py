@@ -124,6 +124,7 @@ SCENES: dict[str, Scene] = {
     "docs/annotations.md": prepare_annotations,
     "docs/log-format.md": prepare_log,
     "docs/patch-format.md": prepare_patches,
+    "docs/plots.md": prepare_training,
     "docs/reference.md": prepare_masks,
     "docs/sharing.md": prepare_git_server,
     "docs/statistics.md": prepare_training,
