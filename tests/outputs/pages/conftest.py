@@ -23,7 +23,7 @@ def described_history(sample_history: SampleHistory, tmp_path_factory: pytest.Te
         title=f"Ponds {HOSTILE}",
         creators=["Ada Lovelace <0000-0002-1825-0097> (University of London)"],
         licence="CC-BY-4.0",
-        intent=f"Counting {HOSTILE}.",
+        intent=f"Counting {HOSTILE} {'y' * 300}.",
         ethics="It shows no people.",
         source_licences={"source": "CC0-1.0"},
     )
