@@ -1,5 +1,6 @@
 """The command line: one module for each command or a few related ones, which parses, calls `Dataset` and prints."""
 
+import atexit
 import codecs
 import io
 import os
@@ -291,9 +292,14 @@ def _handle_signals(handler: Callable[[int, FrameType | None], NoReturn] | signa
 
 
 def _raise_interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """Handle SIGINT and SIGTERM. C libraries can swallow the exception, so `show_progress` raises it again."""
+    """Handle SIGINT and SIGTERM. C libraries can swallow the exception, so `show_progress` raises it again.
+
+    A second signal ends the process at once: what it leaves, the next command removes, as after a crash.
+    """
     from geographer.cli import output
 
+    if output.interrupted.is_set():
+        os._exit(EXIT_INTERRUPTED)
     output.interrupted.set()
     if connection := sys.modules.get("geographer.storage.database.connection"):
         connection.interrupt_queries()
@@ -336,6 +342,10 @@ def _redact_message(message: str) -> str:
 
 
 def _exit_interrupted() -> NoReturn:
-    _handle_signals(signal.SIG_DFL)  # A second signal ends the process at once.
+    """Print one line, run the exit functions, which delete temporary folders, and end the process.
+
+    Python's finalization is left out: threads of C libraries that the signal stopped could crash there.
+    """
     click.echo("Interrupted. Nothing incomplete was recorded; run the same command again to continue.", err=True)
-    sys.exit(EXIT_INTERRUPTED)
+    atexit._run_exitfuncs()
+    os._exit(EXIT_INTERRUPTED)

@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tests.reliability import appends, crafted, edits, flips, inputs, kills, secrets
+from tests.reliability import appends, crafted, edits, flips, inputs, interrupts, kills, secrets
 from tests.reliability.example import create_example
 from tests.reliability.processes import isolate_environment, start_fork_server
 from tests.reliability.stage import KINDS, Stage, format_table, run_attack
 
 ATTACKS: Final = {
-    module.__name__.rpartition(".")[2]: module for module in (kills, appends, flips, edits, inputs, crafted, secrets)
+    module.__name__.rpartition(".")[2]: module
+    for module in (kills, interrupts, appends, flips, edits, inputs, crafted, secrets)
 }
 
 

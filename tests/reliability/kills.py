@@ -53,7 +53,7 @@ def attack_case(stage: Stage, one: Try, step: str) -> Iterator[Fault]:
     (retry,) = run(root, command)
     yield from _check_exit(step, retry)
     yield from _check_log(before, root, [retry])
-    yield from _compare(stage.example, step, root)
+    yield from compare_with_undisturbed(stage.example, step, root)
     yield from one.find_changes_outside(root)
 
 
@@ -79,7 +79,7 @@ def _check_log(before: Path, root: Path, finished: list[Finished]) -> Iterator[F
         yield Fault("lost", f"log.duckdb lacks {missing or 'earlier events'}")
 
 
-def _compare(example: Example, step: str, root: Path) -> Iterator[Fault]:
+def compare_with_undisturbed(example: Example, step: str, root: Path) -> Iterator[Fault]:
     """Yield faults unless verify and DVC are content, and the dataset equals that of an undisturbed run."""
     verify, dvc = run(root, ("verify", "--json"), ("dvc", "status"))
     findings = [json.loads(line) for line in verify.out.splitlines() if line.startswith('{"what"')]
