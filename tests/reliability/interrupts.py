@@ -41,7 +41,6 @@ READING: Final[dict[str, Command]] = {
     "rasters": ("rasters", "-o", "{out}/rasters.parquet"),
     "extract": ("extract", "chips", "--at", "v3", "--to", "{out}/extract"),
     "checkout to": ("checkout", "v1", "--to", "{out}/checkout"),
-    "audit": ("audit", "{release}"),
     "reproduce": ("reproduce", "v3", "--to", "{out}/reproduced"),
     "clone": ("clone", "{remote}", "{out}/clone"),
     "push": ("push",),
@@ -53,12 +52,11 @@ READING: Final[dict[str, Command]] = {
 
 
 class Prepared(NamedTuple):
-    """What commands start from: a dataset to read or push, a clone that is behind the remote, a remote, a release."""
+    """What commands start from: a dataset to read or push, a copy of it from before its last push, and a remote."""
 
     root: Path
     behind: Path
     remote: Path
-    release: Path
 
 
 class Undisturbed(NamedTuple):
@@ -69,9 +67,9 @@ class Undisturbed(NamedTuple):
 
 
 def list_cases(stage: Stage) -> list[str]:
-    """List the commands that are interrupted: each in turn."""
+    """List the commands that are interrupted, each in turn; of the short form's dataset, only the mutations."""
     steps = [step for step in stage.example.before if step != "end"]
-    names = [*steps, *(READING if "import" in stage.example.before else ("verify", "checkout to"))]
+    names = [*steps, *(READING if "import" in stage.example.before else ())]
     return [names[number % len(names)] for number in range(TRIES)]
 
 
@@ -129,13 +127,13 @@ def _prepare_command(example: Example, prepared: Prepared | None, name: str, one
         remote.mkdir()
     root = one.copy_dataset(prepared.behind if name in ("fetch", "pull") else prepared.root)
     (root / ".dvc" / "config.local").write_text(f"['remote \"store\"']\n    url = {remote}\n")
-    places = {"out": one.folder / "out", "remote": remote, "release": prepared.release}
+    places = {"out": one.folder / "out", "remote": remote}
     return root, [word.format(**places) for word in READING[name]]
 
 
 def _prepare_datasets(example: Example, one: Try) -> Prepared:
-    """Make a dataset with a described tag and a remote, a clone from before its last event, and its release."""
-    remote, release, behind = one.folder / "remote", one.folder / "release", one.folder / "behind"
+    """Make a dataset with a described tag and a remote, and its copy from before its last push."""
+    remote, behind = one.folder / "remote", one.folder / "behind"
     remote.mkdir()
     root = one.copy_dataset(example.before["end"])
     commands: list[Command] = [
@@ -146,11 +144,10 @@ def _prepare_datasets(example: Example, one: Try) -> Prepared:
         ("describe", "--intent", "tests", "--ethics", "none"),
         ("tag", "v3"),
         ("push",),
-        ("release", "v3", "--to", str(release)),
     ]
     if failed := [str(done) for done in run(root, *commands) if done.code]:
         raise RuntimeError(f"cannot make the datasets whose commands are interrupted: {failed}")
-    return Prepared(root, behind, remote, release)
+    return Prepared(root, behind, remote)
 
 
 def _run_undisturbed(example: Example, prepared: Prepared | None, name: str, one: Try) -> Undisturbed:
