@@ -183,10 +183,11 @@ def test_places_are_shared(sizes, limit, expected):
 
 def run_diff(dataset: Dataset, *arguments: str) -> int:
     """Run `geographer diff v1 v2` with more arguments, and return the exit code."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as exited:
+    with pytest.MonkeyPatch.context() as patch:
         for name in ("excepthook", "unraisablehook"):
             patch.setattr(sys, name, getattr(sys, name))
-        main(["-C", str(dataset.root), "diff", "v1", "v2", *arguments])
+        with pytest.raises(SystemExit) as exited:
+            main(["-C", str(dataset.root), "diff", "v1", "v2", *arguments])
     assert isinstance(exited.value.code, int)
     return exited.value.code
 
