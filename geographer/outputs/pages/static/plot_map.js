@@ -8,8 +8,13 @@
     return names[place] || "";
   }
 
+  function selectPlace(map, place) {
+    map.select(place);
+    document.querySelector('button[data-map="selection"]').disabled = false;
+  }
+
   async function showMap() {
-    const map = await window.geographer.createMap({ onTap: (place) => map.select(place), describe: describePlace });
+    const map = await window.geographer.createMap({ onTap: (place) => selectPlace(map, place), describe: describePlace });
   }
 
   showMap();
