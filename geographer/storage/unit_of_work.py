@@ -130,10 +130,11 @@ class UnitOfWork:
         request = request.resolve_inputs(self.open_revision)
         info, recorded_request = self._make_commit_info(request), _make_recorded_request(request)
         is_repeated = partial(self._is_repeated, request, recorded_request)
-        with self.database.open_connection(log="r") as connection:
-            repeated = find_event_by_key(connection, info.idempotency_key)
-            if repeated is None and info.idempotency_key is not None:
-                repeated = find_merged_event(connection, info.idempotency_key, is_repeated)
+        repeated = None
+        if info.idempotency_key is not None:
+            with self.database.open_connection(log="r") as connection:
+                repeated = find_event_by_key(connection, info.idempotency_key)
+                repeated = repeated or find_merged_event(connection, info.idempotency_key, is_repeated)
         if repeated is not None:
             if not is_repeated(repeated):
                 raise make_key_error(repeated)
