@@ -28,7 +28,7 @@ def show_notebook_progress(phase: str, done: int, total: int) -> None:
     get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = get_shell() if get_shell else None
     if getattr(shell, "kernel", None) is not None:
-        _line.report(shell, phase, done, total)
+        _line.report_progress(shell, phase, done, total)
 
 
 class NotebookLine:
@@ -41,7 +41,7 @@ class NotebookLine:
         self._next_time = 0.0
         self._display_id: str | None = None
 
-    def report(self, shell: Any, phase: str, done: int, total: int) -> None:
+    def report_progress(self, shell: Any, phase: str, done: int, total: int) -> None:
         """Show how far a phase is in the notebook of `shell`, or remove the line when all is done."""
         now = self._read_clock()
         if done >= total:
@@ -56,7 +56,7 @@ class NotebookLine:
         """Empty the line, if there is one."""
         display_id, self._display_id, self._has_begun = self._display_id, None, False
         if display_id is not None:
-            _publish({"text/plain": "", "text/html": ""}, display_id, is_update=True)
+            _send_output({"text/plain": "", "text/html": ""}, display_id, is_update=True)
 
     def _show_line(self, shell: Any, phase: str, done: int, total: int) -> None:
         if shell is not self._shell:
@@ -67,10 +67,10 @@ class NotebookLine:
         text = f"{phase}: {done:,} of {total:,}"
         escaped = html.escape(text)
         bar = f'<progress max="{total}" value="{done}" aria-label="{escaped}"></progress> {escaped}'
-        _publish({"text/plain": text, "text/html": bar}, self._display_id, is_update=is_update)
+        _send_output({"text/plain": text, "text/html": bar}, self._display_id, is_update=is_update)
 
 
-def _publish(data: dict[str, str], display_id: str, *, is_update: bool) -> None:
+def _send_output(data: dict[str, str], display_id: str, *, is_update: bool) -> None:
     """Send a new or changed output to the notebook."""
     from IPython import display
 

@@ -21,11 +21,11 @@ from geographer import Dataset
 from geographer.base import progress
 
 sent = []
-publish = progress._publish
+publish = progress._send_output
 def record_output(data, display_id, *, is_update):
     sent.append(data["text/plain"])
     publish(data, display_id, is_update=is_update)
-progress._publish = record_output
+progress._send_output = record_output
 
 work = Dataset.open("dataset")._unit_of_work
 def run_slowly(count, phase):
@@ -60,7 +60,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, bool]]:
     def record_output(data: dict[str, str], _display_id: str, *, is_update: bool) -> None:
         messages.append((data["text/plain"], data["text/html"], is_update))
 
-    monkeypatch.setattr(progress, "_publish", record_output)
+    monkeypatch.setattr(progress, "_send_output", record_output)
     return messages
 
 
@@ -69,7 +69,7 @@ def test_line_is_updated_and_removed(sent: list[tuple[str, str, bool]]):
     line = NotebookLine(lambda: now[0])
     for tenth in range(31):
         now[0] = tenth / 10
-        line.report(shell, "chips <cut>", tenth, 30)
+        line.report_progress(shell, "chips <cut>", tenth, 30)
     texts = [text for text, _, _ in sent]
     assert texts[0] == "chips <cut>: 5 of 30"
     assert texts[-1] == ""
@@ -86,7 +86,7 @@ def test_short_work_shows_nothing(sent: list[tuple[str, str, bool]]):
     for start in range(5):
         for done in range(1, 5):
             now[0] = start + done / 10
-            line.report(shell, f"{done} MB", done, 4)
+            line.report_progress(shell, f"{done} MB", done, 4)
     assert sent == []
 
 
@@ -94,7 +94,7 @@ def test_end_of_cell_removes_the_line(sent: list[tuple[str, str, bool]]):
     now, shell = [0.0], FakeShell()
     line = NotebookLine(lambda: now[0])
     for now[0] in (0.0, 1.0):
-        line.report(shell, "chips cut", 1, 30)
+        line.report_progress(shell, "chips cut", 1, 30)
     assert len(sent) == 1
     for function in shell.functions:
         function(None)
