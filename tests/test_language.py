@@ -21,7 +21,9 @@ ALLOWED_NAMES = frozenset(f"{COMMAND_METHODS} {OTHER_ONE_WORD_NAMES}".split())
 """The one-word names that functions and methods may have: those of Dataset that equal a command, those that users override
 or call, and the verbs of input and output. The glossary explains each."""
 
-OVERRIDDEN_NAMES = "doctype emit fromtarfile seek tell readable seekable submit makedirs protect setup complete get prepare initialize"
+OVERRIDDEN_NAMES = (
+    "doctype emit fromtarfile seek tell readable seekable submit makedirs protect setup complete get prepare initialize"
+)
 LIBRARY_NAMES = frozenset(OVERRIDDEN_NAMES.split())
 """Methods that override a library's: io.RawIOBase, logging.Handler, TarInfo, TreeBuilder, Executor, LightningDataModule,
 click's ShellComplete, and DVC's file system."""
@@ -80,7 +82,15 @@ def test_allowed_names_are_in_the_glossary() -> None:
 
 
 def test_no_old_words_in_code_and_documents() -> None:
-    patterns = ("geographer/**/*.py", "geographer/**/*.sql", "tests/**/*.py", "docs/**/*", "examples/**/*.py", "*.md")
+    patterns = (
+        "geographer/**/*.py",
+        "geographer/**/*.sql",
+        "tests/**/*.py",
+        "docs/**/*.md",
+        "docs/**/*.py",
+        "examples/**/*.py",
+        "*.md",
+    )
     found = [
         f"{path.relative_to(REPOSITORY)}:{number} {line.strip()[:100]}"
         for path in iter_files(*patterns, "examples/**/*.md")
