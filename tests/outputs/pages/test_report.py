@@ -19,6 +19,7 @@ from geographer.outputs.pages.report.reproducibility import read_rerun
 from tests.outputs.pages.conftest import HOSTILE
 from tests.outputs.pages.report_reader import ReportReader
 from tests.sample_history import point_geometry, write_features
+from tests.sample_keys import write_key
 
 CHECKS = "Checks"
 NO_EXAMPLES = {"examples": 0}
@@ -268,7 +269,7 @@ def test_revision_without_files_or_tag(described, tmp_path):
 def test_features_only_with_hostile_names(dataset, tmp_path):
     points = {HOSTILE: (HOSTILE, point_geometry(1, 1)), "x" * 200: ("y" * 200, point_geometry(2, 2))}
     dataset.add_features(write_features(tmp_path / "f.geojson", points), crs="EPSG:32633", message=HOSTILE)
-    dataset.tag("v1", message=HOSTILE)
+    dataset.tag("v1", message=HOSTILE, sign=write_key(tmp_path / "key.pem"))
     result = dataset.write_report(None, tmp_path / "page.html")
     page = ReportReader(result.path)
     assert page.list_addresses() == []
@@ -276,6 +277,8 @@ def test_features_only_with_hostile_names(dataset, tmp_path):
     assert page.find_row("Features by class", HOSTILE)[1] == "1"
     assert result.failed == []
     assert "leakage between subsets" in result.unchecked
+    assert find_check(page, "signature")[0] == "✓ holds"
+    assert page.find_row("Tags, newest first", "v1")[4:6] == [HOSTILE, "1"]
 
 
 def write_lines(path: Path, rows: list[dict]) -> Path:

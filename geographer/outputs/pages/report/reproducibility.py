@@ -255,7 +255,7 @@ def _check_signatures(
     if findings:
         return table, Check("signature", "fails", "; ".join(finding.detail for finding in findings), SECTION)
     advice = f"whose keys they are was not checked: geographer verify {tag} --signature FILE"
-    detail = f"{format_count(len(recorded), 'signature')} fit what the log gives; {advice}"
+    detail = f"{format_count(len(recorded), 'signature')}: what was signed is what the log gives; {advice}"
     return table, Check("signature", "holds", detail, SECTION)
 
 
