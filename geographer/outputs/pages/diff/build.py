@@ -19,7 +19,7 @@ from geographer.diff.flags.flag import Flag
 from geographer.diff.wording import describe_move
 from geographer.outputs.pages.diff.chips import DEFAULT_CHIPS, MAX_BYTES, encode_pairs, list_chips, read_side_pictures
 from geographer.outputs.pages.diff.facts import (
-    EventFacts,
+    ChangeEvent,
     PageSide,
     RasterPlace,
     read_events,
@@ -122,7 +122,7 @@ def write_diff_page(
     for name, value in (("limit", options.limit), ("chips", options.chips)):
         _require_count(name, value)
     parts = _collect_parts(diff, old, new, options)
-    page = _render(diff, old, new, parts)
+    page = _render_parts(diff, old, new, parts)
     target = write_page(path, page, old.root)
     numbers = (parts.listed.total, len(parts.listed.rows), len(diff.flags), len(parts.pictured))
     return WrittenDiffPage(
@@ -140,7 +140,7 @@ class _Parts(NamedTuple):
 
     listed: ListedRows
     encoded: list[list[Any]]
-    events: Mapping[int, EventFacts]
+    events: Mapping[int, ChangeEvent]
     places: Mapping[Place, int]
     map: PageMap
     has_density: bool
@@ -193,7 +193,7 @@ def _read_side(
     has_density: bool,
     positions: Iterable[int],
     changes: Sequence[str],
-) -> tuple[dict[str, RasterPlace], list[DensityLayer], dict[int, EventFacts]]:
+) -> tuple[dict[str, RasterPlace], list[DensityLayer], dict[int, ChangeEvent]]:
     """Return the rasters of the table, the densities of rasters of some changes, and events, of one side."""
     with side.open_revision() as revision:
         found = select_rasters_by_change(diff) if has_density else {}
@@ -245,7 +245,7 @@ def _read_pictures(
     return {name: item for name, item in pictures[0].items() if name in chips}, pictures[1]
 
 
-def _render(diff: Diff, old: PageSide, new: PageSide, parts: _Parts) -> str:
+def _render_parts(diff: Diff, old: PageSide, new: PageSide, parts: _Parts) -> str:
     names = _name_revision(diff.old), _name_revision(diff.new)
     title = f"{old.name}: {names[0]} → {names[1]}" + (f" in {new.name}" if new.root != old.root else "")
     return render_page(
