@@ -19,6 +19,7 @@ from tests.benchmarks import (
     flags,
     history,
     merging,
+    pages,
     pixels,
     previous_library,
     releasing,
@@ -56,6 +57,8 @@ BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
     22: training.compare_chip_loading,
     23: exporting.compare_exports,
     24: statistics.compare_statistics,
+    25: pages.measure_difference_page,
+    26: pages.measure_density_page,
     28: viewing.measure_viewer,
 }
 """Each takes a new folder and a scale; the first line of its docstring is its title in the help."""
