@@ -13,7 +13,7 @@ from tests.cli.runner import run_command
 from tests.sample_history import SampleHistory
 
 
-@pytest.mark.parametrize("kind", ["map", "chips", "classes", "splits", "timeline"])
+@pytest.mark.parametrize("kind", ["chips", "classes", "splits"])
 def test_plots_are_written(sample_history: SampleHistory, tmp_path, kind: str) -> None:
     path = tmp_path / f"{kind}.svg"
     printed = json.loads(run_command(sample_history.root, "plot", kind, "-o", str(path), "--json"))

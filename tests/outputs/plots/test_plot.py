@@ -69,6 +69,7 @@ def test_svg_is_one_labelled_element(plots: dict[str, Plot], formats: dict[str, 
     assert len({*ids}) == len(ids)
     references = {*re.findall(r'(?:url\(#|href="#)([^)"]+)', formats[kind].svg)}
     assert references <= {*ids}
+    assert "figure_1" not in formats[kind].svg
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,10 +118,10 @@ def test_hostile_names_are_texts(hostile: Dataset) -> None:
 
 def test_matplotlib_keeps_its_settings(history: Dataset) -> None:
     with matplotlib.rc_context({"font.size": 31.0, "text.parse_math": True, "savefig.facecolor": "red"}):
-        inside = history.plot.splits().to_svg()
+        inside = history.plot.classes(pixels=False).to_svg()
         assert matplotlib.rcParams["font.size"] == 31.0
         assert matplotlib.rcParams["text.parse_math"] is True
-    assert inside == history.plot.splits().to_svg()
+    assert inside == history.plot.classes(pixels=False).to_svg()
 
 
 def test_files_are_written_by_suffix(plots: dict[str, Plot], tmp_path) -> None:
