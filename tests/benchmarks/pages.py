@@ -43,7 +43,7 @@ def _measure_page(folder: Path, count: int, *, has_target: bool) -> list[Row]:
     subject = f"page of {count:,} changed polygons"
     limits = [
         (f"{subject}: load", load, LOAD_S, "s"),
-        (f"{subject}: longest mean time of a frame while dragged", 1 / frames, 1 / FRAMES_PER_S, "s"),
+        (f"{subject}: a frame while dragged", 1 / frames, 1 / FRAMES_PER_S, "s"),
         (f"{subject}: size", size, PAGE_MB, "MB"),
     ]
     rows = [check_limit(name, value, limit, unit=unit) for name, value, limit, unit in limits]

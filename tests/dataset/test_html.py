@@ -21,6 +21,7 @@ from geographer.outputs.certificate.certificate import Certificate
 from geographer.outputs.exports.run import ExportResult
 from geographer.outputs.impact.report import Impact
 from geographer.outputs.pages.report.write import ReportResult
+from geographer.outputs.pages.diff.build import WrittenDiffPage
 from geographer.outputs.release.citation import Citation
 from geographer.outputs.release.write import ReleaseResult
 from geographer.outputs.reproduce import ReproduceResult
@@ -68,6 +69,7 @@ NAMES = {
         "Dataset": Dataset,
     },
     "DatasetStatistics": DatasetStatistics,
+    "WrittenDiffPage": WrittenDiffPage,
     **{"ApplicabilityMap": ApplicabilityMap, "Certificate": Certificate, "Citation": Citation},
     **{
         "ExportResult": ExportResult,
