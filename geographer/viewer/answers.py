@@ -168,8 +168,9 @@ class ViewerAnswers:
         return {"head": self._session.map_tables.head, "replaced": self._session.replaced, "event": _make_event(event)}
 
     def _describe_revision(self, parameters: Parameters) -> dict[str, Any]:
-        """Return a revision: its event, and how many objects of which kind it has."""
-        tables, at = self._session.map_tables, self._read_position(parameters)
+        """Return a revision, by default that at which the viewer began: its event, and its numbers of objects."""
+        tables = self._session.map_tables
+        at = tables.require_position(read_number(parameters, "at", 1, 2**53, self._session.start))
         features, rasters = MapSelection("features", at), MapSelection("rasters", at)
         splits = {split: tables.count_split(at, split) for split in tables.list_splits()}
         return {

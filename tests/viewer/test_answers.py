@@ -102,7 +102,7 @@ def test_missing_pixels_are_said(history_root: Path, tmp_path: Path) -> None:
     [
         ("revision", {"at": 99}, 404, "the head is @25"),
         ("revision", {"at": "HEAD"}, 400, "invalid at"),
-        ("revision", {}, 400, "invalid at"),
+        ("list", {}, 400, "invalid at"),
         ("revision", {"at": "9" * 400}, 400, "invalid at"),
         ("revision", {"at": ["1", "2"]}, 400, "several values"),
         ("object", {"at": 1, "subject": "feature", "id": "p1"}, 404, "no feature 'p1' at @1"),

@@ -113,6 +113,12 @@ def test_slider_moves_to_another_revision_and_back(browser: Chrome, server: View
     check_quiet(browser, server)
 
 
+def test_bookmark_of_no_revision_shows_the_start(browser: Chrome, server: ViewerServer) -> None:
+    open_page(browser, server, "at=99&tab=list")
+    assert "no revision @99" in read_text(browser, "#notice")
+    wait_until(lambda: f"@{HEAD}" in read_text(browser, "#slider-event"))
+
+
 def test_wrong_filter_is_said_at_its_field(browser: Chrome, server: ViewerServer) -> None:
     open_page(browser, server, f"at={V1}")
     field = find_element(browser, "#where-features")

@@ -24,6 +24,9 @@ const VIEWS = { list: showList, chips: showGallery, object: showObject, changes:
 
 async function startPage() {
   showNote("Reading the dataset …");
+  globalThis.maplibregl?.prewarm();
+  const first = fetchRevision(new URLSearchParams(location.hash.slice(1)).get("at") ?? "");
+  first.catch(() => {}); // An error is shown when the dataset is known.
   page.dataset = await fetchAnswer("dataset");
   document.title = `${page.dataset.name} – geographer view`;
   findElement("dataset-name").textContent = page.dataset.name;
@@ -33,7 +36,7 @@ async function startPage() {
   startTabs();
   startSearch();
   showTab(readState());
-  page.revision = await loadRevision(readState());
+  page.revision = await first.catch((error) => beginAtStart(error));
   page.map = openMap(readState());
   listenToState(followState);
   addEventListener("popstate", () => loadState({ at: String(page.dataset.start) }));
@@ -43,6 +46,13 @@ async function startPage() {
   showMap(readState());
   await showView(readState());
   setInterval(watchHead, POLL_MILLISECONDS);
+}
+
+/** Show the revision at which the viewer began, because there is none as the address has it. */
+async function beginAtStart(error) {
+  showProblem(error);
+  changeState({ at: page.dataset.start }, false);
+  return loadRevision(readState());
 }
 
 function openMap(state) {
@@ -166,9 +176,11 @@ async function showCounts(state, isDiff) {
   if (isDiff) return showNote("");
   showFilters(state, page);
   const notes = [];
-  for (const [subject, count] of [["features", countFeatures], ["rasters", countRasters]]) {
+  const counting = { features: countFeatures(makeSelection(state, "features")), rasters: countRasters(makeSelection(state, "rasters")) };
+  counting.rasters.catch(() => {}); // It is awaited below.
+  for (const subject of ["features", "rasters"]) {
     try {
-      const counts = await count(makeSelection(state, subject));
+      const counts = await counting[subject];
       if (!counts) return undefined;
       showTotal(subject, counts, page.revision[subject].number);
       showError(subject, "");
