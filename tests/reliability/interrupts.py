@@ -28,11 +28,11 @@ _WORKERS: Final = ("cut", "boxes", "label", "objects", "update")
 READING: Final[dict[str, Command]] = {
     "verify": ("verify",),
     "stats": ("stats", "--at", "v3", "--collection", "chips", "-o", "{out}/stats.json"),
-    "export coco": ("export", "coco", "--labels", "mask", "--at", "v3", "--no-record", "--to", "{out}/coco"),
+    "export coco": ("export", "coco", "--labels", "bounds", "--at", "v3", "--no-record", "--to", "{out}/coco"),
     "export webdataset": ("export", "webdataset", "--labels", "mask", "--at", "v3", "--no-record", "--to", "{out}/web"),
     "release": ("release", "v3", "--to", "{out}/release"),
     "rerun": ("rerun", "v3"),
-    "certify": ("certify", "v3", "--split", "parts", "--to", "{out}/certificate.json"),
+    "certify": ("certify", "v1", "--split", "parts", "--to", "{out}/certificate.json"),
     "diff": ("diff", "v1", "v3", "--patch", "{out}/patch.json"),
     "diff page": ("diff", "v1", "v3", "--html", "{out}/diff.html"),
     "report": ("report", "v3", "--html", "{out}/report.html"),
