@@ -114,7 +114,10 @@ def plot_chips(
     labels, others = _choose_labels(revision, ids, chosen.labels)
     options = PictureOptions(bands, stretch, labels, _PICTURE_SIDE, fetch)
     pictures = read_chip_pictures(revision, work.root, work.file_store, ids, options)
-    tiles = [_Tile(picture, part, name) for picture, (_, part, name) in zip(pictures, rows, strict=True)]
+    tiles = []
+    for picture, (_, part, name) in zip(pictures, rows, strict=True):
+        tiles.append(_Tile(picture, part, name))
+        work.progress("pictures", len(tiles), len(rows))
     notes = []
     if total > len(rows):
         notes.append(f"{total - len(rows):,} of {total:,} samples are left out.")

@@ -25,6 +25,7 @@ _SPLITS: Final = "SELECT DISTINCT split FROM current_split ORDER BY split"
 _MAX_CLASSES: Final = 12
 _MAX_COMPONENTS: Final = 60
 _MAX_MAPS: Final = 6
+_MAPS_ACROSS: Final = 3
 _MAX_POINTS: Final = 20_000
 _NO_PART: Final = "no subset"
 _NO_STYLE: Final = Style(OTHER_COLOUR, (), "diamond", ".")
@@ -161,8 +162,9 @@ def _draw(split: _Split) -> Figure:
     from geographer.outputs.plots.figure import add_legend, clean_text, make_area_key, make_panels
 
     shown = min(len(split.classes), _MAX_CLASSES)
-    heights = [0.1 + 0.3 * max(len(split.parts), 1), 0.1 + 0.27 * max(shown, 1), 1.1, 1.8]
-    figure, (upper, middle, lower, maps) = make_panels(f"Split {split.name}", heights)
+    rows = max(1, -(-min(len(split.parts), _MAX_MAPS) // _MAPS_ACROSS))
+    heights = [0.1 + 0.3 * max(len(split.parts), 1), 0.1 + 0.27 * max(shown, 1), 1.1, *[1.8] * rows]
+    figure, (upper, middle, lower, *maps) = make_panels(f"Split {split.name}", heights)
     _draw_sizes(upper, split)
     _draw_classes(middle, split)
     _draw_components(lower, split)
@@ -215,7 +217,14 @@ def _draw_classes(axes: Axes, split: _Split) -> None:
             axes.barh(row, width, 0.7, left, **area_options(split.subset_styles[part], 0.75), linewidth=0.6)
             if width > 7:
                 axes.text(
-                    left + width / 2, row, f"{counts[part]:,}", va="center", ha="center", bbox=_LABEL_BOX, fontsize=8
+                    left + width / 2,
+                    row,
+                    f"{counts[part]:,}",
+                    va="center",
+                    ha="center",
+                    bbox=_LABEL_BOX,
+                    fontsize=8,
+                    zorder=6,
                 )
             left += width
     reached = 0.0
@@ -252,7 +261,7 @@ def _draw_components(axes: Axes, split: _Split) -> None:
     clean_axes(axes, grid="y")
 
 
-def _draw_maps(axes: Axes, split: _Split) -> None:
+def _draw_maps(rows: Sequence[Axes], split: _Split) -> None:
     """Draw a small map for each subset, with the rasters of all in grey."""
     import numpy as np
 
@@ -262,10 +271,10 @@ def _draw_maps(axes: Axes, split: _Split) -> None:
     parts = split.parts[:_MAX_MAPS]
     everything = np.concatenate([split.places[part] for part in split.parts]) if split.parts else np.empty((0, 2))
     if not len(everything):
-        write_message(axes, "no raster has a place on the globe")
+        write_message(rows[0], "no raster has a place on the globe")
         return
     extent = find_map_extent(np.concatenate([everything, everything], axis=1), max_ratio=1.6)
-    panels = divide_panel(axes, max(len(parts), 3), 0.1)
+    panels = [panel for axes in rows for panel in divide_panel(axes, _MAPS_ACROSS, 0.1)]
     for panel, part in zip(panels, parts, strict=False):
         for points, colour, size in (
             (everything, _BACK_COLOUR, 5.0),
@@ -285,6 +294,6 @@ def _draw_maps(axes: Axes, split: _Split) -> None:
                 rasterized=len(x) > 1000,
             )
         prepare_map_axes(panel, extent, ticks=2, has_scale=False)
-        panel.set_title(f"{clean_text(part, 20)}: {split.sizes[part]:,}")
+        panel.set_title(f"{clean_text(part, 16)}: {split.sizes[part]:,}")
     for panel in panels[len(parts) :]:
         panel.set_axis_off()
