@@ -20,8 +20,8 @@ from geographer.outputs.applicability.map import ApplicabilityMap
 from geographer.outputs.certificate.certificate import Certificate
 from geographer.outputs.exports.run import ExportResult
 from geographer.outputs.impact.report import Impact
-from geographer.outputs.pages.report.write import ReportResult
 from geographer.outputs.pages.diff.build import WrittenDiffPage
+from geographer.outputs.pages.report.write import ReportResult
 from geographer.outputs.release.citation import Citation
 from geographer.outputs.release.write import ReleaseResult
 from geographer.outputs.reproduce import ReproduceResult
