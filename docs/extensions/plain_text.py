@@ -27,17 +27,15 @@ def escape_lines(_app: Sphinx, _context: Any, lines: list[str]) -> None:
 
 
 def show_example(_app: Sphinx, _context: Any, lines: list[str]) -> None:
-    """Show the example of a command as code; it has lines of the form `|   geographer init lakes`."""
-    commands = [line.removeprefix("|").strip() for line in lines if line.startswith("|  ")]
-    if commands:
-        lines[:] = [
-            ".. rubric:: Example",
-            "",
-            ".. code-block:: console",
-            "",
-            *(f"   $ {text}" for text in commands),
-            "",
-        ]
+    """Show the end of a help as code under a title: `| Example:`, then lines such as `|   geographer log`."""
+    shown: list[str] = []
+    for line in lines:
+        text = line.removeprefix("|").strip()
+        if line.startswith("|   "):
+            shown.append("   $ " + text if text.startswith("geographer ") else "   " + text)
+        elif text:
+            shown += ["", f".. rubric:: {text.removesuffix(':')}", "", ".. code-block:: console", ""]
+    lines[:] = [*shown, ""]
 
 
 def escape_docstring(_app: Sphinx, _kind: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:

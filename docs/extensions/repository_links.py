@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
-from pygments.lexers.shell import BashSessionLexer
+from docutils import nodes  # type: ignore[import-untyped]
+from pygments.lexers.shell import BashSessionLexer  # type: ignore[import-untyped]
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
@@ -38,7 +38,7 @@ class RepositoryLinks(SphinxTransform):
         """Return the folder from which the page's links lead on: that of the file that the page includes."""
         included = self.config.repository_pages.get(self.env.docname)
         if included:
-            return (self.find_repository() / included).parent
+            return Path(self.find_repository(), included).parent
         return Path(self.env.doc2path(self.env.docname)).parent
 
     def find_repository(self) -> Path:
@@ -80,7 +80,7 @@ class RepositoryLinks(SphinxTransform):
 def is_relative_link(node: nodes.Node) -> bool:
     """Return whether a node is a link of Markdown to another file."""
     is_link = isinstance(node, addnodes.pending_xref | addnodes.download_reference)
-    return is_link and node.get("reftype") == "myst"  # type: ignore[attr-defined]
+    return is_link and node.get("reftype") == "myst"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -150,7 +150,7 @@ def iter_commands():
         if isinstance(command, CommandGroup):
             context = click.Context(command)
             nested = {word: command.get_command(context, word) for word in command.list_commands(context)}
-            yield from (([name, word], inner) for word, inner in nested.items() if not inner.hidden)
+            yield from (([name, word], inner) for word, inner in nested.items() if inner and not inner.hidden)
 
 
 def test_every_public_name_is_documented(site):
