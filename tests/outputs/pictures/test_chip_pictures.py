@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,8 @@ def test_picture_of_a_chip_equals_its_pixels(dataset: Dataset) -> None:
 
 def test_overlay_of_a_mask_has_the_colours_of_classes(dataset: Dataset) -> None:
     (picture,) = read_pictures(dataset, CHIP)
-    with dataset.open_label("mask", CHIP) as label:
+    label: Any = dataset.open_label("mask", CHIP)
+    with label:
         values = np.kron(label.read(1), np.ones((16, 16), np.uint8))
     overlay = decode_png(picture.overlays["mask"])
     classes = {row["class"]: row["value"] for row in dataset.classes().to_pylist()}

@@ -148,7 +148,7 @@ def test_empty_dataset_has_plots(dataset: Dataset) -> None:
 def test_small_map_is_small_and_complete(history: Dataset, hostile: Dataset, dataset: Dataset) -> None:
     for source in (history, hostile):
         text = source._repr_html_()
-        svg = ElementTree.fromstring(re.search(r"<svg.*</svg>", text, re.DOTALL)[0])
+        svg = ElementTree.fromstring(text[text.index("<svg") : text.index("</svg>") + 6])
         assert svg.get("role") == "img"
         assert len(text) < 60_000
         assert text.endswith("</table>")
@@ -159,11 +159,11 @@ def test_small_map_is_small_and_complete(history: Dataset, hostile: Dataset, dat
 def test_small_map_joins_what_crosses_the_antimeridian(hostile: Dataset) -> None:
     with hostile._unit_of_work.open_revision(None) as revision:
         svg = ElementTree.fromstring(draw_small_map(revision))
-    width = float(svg.get("width"))
+    width = float(svg.get("width", ""))
     numbers = [
         float(x)
         for path in svg.iter("{http://www.w3.org/2000/svg}path")
-        for x in re.findall(r"[ML]([\d.]+) ", path.get("d"))
+        for x in re.findall(r"[ML]([\d.]+) ", path.get("d", ""))
     ]
     assert min(numbers) > 0
     assert max(numbers) < width

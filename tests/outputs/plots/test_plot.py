@@ -6,7 +6,7 @@ import io
 import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -149,7 +149,8 @@ def test_other_paths_are_refused(plots: dict[str, Plot], tmp_path, name: str, er
 
 
 def test_dpi_is_checked(plots: dict[str, Plot]) -> None:
-    for dpi in (0, 5000, 96.0, True):
+    wrong: tuple[Any, ...] = (0, 5000, 96.0, True)
+    for dpi in wrong:
         with pytest.raises(UsageError, match="invalid dpi"):
             plots["splits"].to_png(dpi)
 
