@@ -49,8 +49,15 @@ def translate_os_errors(path: Path) -> Iterator[None]:
 
 
 def write_atomic(target: Path, content: bytes, protect: Protect | None = None) -> None:
-    """Write `content` to `target` atomically, or raise `StorageError`; a file with equal content is not touched."""
+    """Write `content` to `target` atomically, or raise `StorageError`; a file with equal content is not touched.
+
+    A device or a pipe, such as /dev/null, is written to: a file must not replace it.
+    """
     with translate_os_errors(target):
+        if target.exists() and not target.is_file():
+            with target.open("wb") as file:
+                file.write(content)
+            return
         if target.is_file() and target.read_bytes() == content:
             return
         with temporary_sibling(target) as temporary:

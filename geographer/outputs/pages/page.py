@@ -103,7 +103,7 @@ def write_page(path: str | Path, page: str, root: Path | None = None) -> Path:
     """Write a page to a file, which is replaced when the new one is complete, and return its path.
 
     Args:
-        path: The file. A symbolic link is followed.
+        path: The file. A symbolic link is followed. A device or a pipe, such as /dev/stdout, is written to.
         page: The HTML.
         root: The dataset's folder, whose own files are refused.
 
@@ -117,7 +117,8 @@ def write_page(path: str | Path, page: str, root: Path | None = None) -> Path:
     except UnicodeEncodeError:
         # A file name that is not UTF-8 has letters that UTF-8 lacks: they are shown as escapes.
         content = page.encode(errors="backslashreplace")
-    write_atomic(target, content)
+    # What /dev/stdout leads to, such as a pipe, has no other path.
+    write_atomic(Path(path) if Path(path).is_relative_to("/dev") else target, content)
     return target
 
 

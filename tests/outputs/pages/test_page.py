@@ -1,6 +1,9 @@
 import base64
 import hashlib
+import os
 import re
+import stat
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 
 import pytest
@@ -58,6 +61,16 @@ def test_written_page_replaces_a_file(tmp_path):
     assert write_page(tmp_path / "link.html", "<p>\udcff", tmp_path / "elsewhere").resolve() == target
     assert target.read_bytes() == b"<p>\\udcff"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.html", "page.html"]
+
+
+def test_pipe_is_written_to(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as reader:
+        received = reader.submit((tmp_path / "pipe").read_bytes)
+        write_page(tmp_path / "pipe", "<p>")
+        assert received.result(10) == b"<p>"
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
 @pytest.mark.parametrize("name", ["geographer.lock", "rasters/a.html", "history.dvc", ".gitignore", ".geographer/x"])

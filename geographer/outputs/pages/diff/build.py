@@ -123,11 +123,10 @@ def write_diff_page(
         _require_count(name, value)
     parts = _collect_parts(diff, old, new, options)
     page = _render_parts(diff, old, new, parts)
-    target = write_page(path, page, old.root)
+    write_page(path, page, old.root)
+    size = len(page.encode(errors="backslashreplace"))
     numbers = (parts.listed.total, len(parts.listed.rows), len(diff.flags), len(parts.pictured))
-    return WrittenDiffPage(
-        Path(path), target.stat().st_size, *numbers, len(parts.chips) - len(parts.pictured), diff.is_empty
-    )
+    return WrittenDiffPage(Path(path), size, *numbers, len(parts.chips) - len(parts.pictured), diff.is_empty)
 
 
 def _require_count(name: str, value: Any) -> None:
