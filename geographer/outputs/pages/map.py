@@ -264,7 +264,8 @@ def _draw_density(
     }
     renderer = plot.quad(
         "left", "right", "top", "bottom", source=source, fill_color=density.style.colour, fill_alpha="alpha",
-        line_color=None, hatch_pattern=density.style.hatch or None, hatch_color=TEXT_COLOUR, hatch_alpha=0.35, hatch_scale=10,
+        line_color=None, hatch_pattern=density.style.hatch or None, hatch_color=TEXT_COLOUR, hatch_alpha=0.35,
+        hatch_scale=10,
     )  # fmt: skip
     _finish_renderer(renderer, density.key, is_visible=True)
 
