@@ -283,7 +283,7 @@ def _draw_problem(axes: Axes, picture: ChipPicture) -> None:
     from geographer.outputs.plots.figure import clean_text
 
     axes.add_patch(Rectangle((0, 0), picture.width, picture.height, facecolor=_BACKGROUND, edgecolor=OTHER_COLOUR))
-    text = fill(clean_text(picture.problem or "", 110), 24)
+    text = fill(clean_text((picture.problem or "").partition("; ")[0], 110), 24)
     axes.text(picture.width / 2, picture.height / 2, text, ha="center", va="center", fontsize=6.5)
 
 

@@ -250,7 +250,7 @@ def _draw_panel(
         write_message(axes, "none")
         return
     thickness = 0.82 / len(styles)
-    largest = max(1, *(number for _, counts in groups for number in counts.values()))
+    largest = max([1, *(number for _, counts in groups for number in counts.values())])
     for row, (_, counts) in enumerate(groups):
         for place, (subset, style) in enumerate(styles.items()):
             y = row - 0.41 + thickness * (place + 0.5)

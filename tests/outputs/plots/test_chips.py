@@ -69,6 +69,13 @@ def test_missing_pixels_take_a_text(sample_history: SampleHistory, tmp_path) -> 
     assert sum(problem is not None for problem in problems.values()) == 1
     assert "1 picture could not be read" in plot.notes[-1]
     assert plot.to_png(40)
+    labels = dataset.labels()["path"].to_pylist()
+    for path in labels:
+        delete_object(root, path, 8)
+        (root / path).unlink()
+    plot = dataset.plot.classes()
+    assert plot.notes == (f"The pixels of {len(labels)} masks are not on this machine.",)
+    assert plot.to_png(40)
 
 
 @pytest.mark.parametrize(
