@@ -1,5 +1,8 @@
 """view: a page on this machine to browse a dataset by revision."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import click
 
 from geographer.cli import options, output
@@ -23,19 +26,20 @@ def view_command(folder: str, at: str | None, port: int | None, must_open: bool)
 
     require_libraries()
 
+    from geographer.viewer.access import write_redirect
     from geographer.viewer.server import ViewerServer
     from geographer.viewer.session import open_session
     from geographer.viewer.viewed_dataset import ViewedDataset
 
     dataset = ViewedDataset.open(folder, progress=output.show_progress)
     position = dataset.choose_revision(at)
-    with open_session(dataset, position) as session:
+    with TemporaryDirectory(prefix="geographer-view-") as private, open_session(dataset, position) as session:
         server = ViewerServer(session, port or 0)
 
         def report_address() -> None:
             click.echo(server.page_address)
             click.echo(f"Showing @{position} of '{dataset.root}'. Press Ctrl-C to end.", err=True)
             if must_open:
-                click.launch(server.page_address)
+                click.launch(str(write_redirect(Path(private), server.page_address)))
 
         server.run(report_address)

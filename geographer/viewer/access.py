@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import html
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
@@ -24,6 +26,20 @@ HEADERS: Final[Mapping[str, str]] = {
     "Server": "geographer",
 }
 """The headers of every answer: no other host is asked, no other page may embed or read it, nothing is kept."""
+
+
+def write_redirect(folder: Path, address: str) -> Path:
+    """Write a page that leads to an address, which only the user can read; return its path.
+
+    Other users of the machine see the arguments of programs, so a browser must not get the address, which has the
+    token, as an argument.
+    """
+    path = folder / "open.html"
+    path.touch(mode=0o600)
+    path.write_text(
+        f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(address)}"><title>geographer</title>'
+    )
+    return path
 
 
 def make_token() -> str:
