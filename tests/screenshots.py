@@ -1,7 +1,7 @@
 """Take the pictures of the documents: `python -m tests.screenshots [DATASET]` writes `docs/images/*.png`.
 
-Plots are of the dataset that the first tutorial makes, pages of what `geographer demo` makes: of DATASET, or without it, the
-demo is run. A picture has at most 256 colours and 150 kB.
+DATASET is what `geographer demo` makes; without it, the demo is run. The pictures of the first tutorial show the dataset that it makes.
+A picture has at most 256 colours and 150 kB.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -52,10 +52,14 @@ class Page(NamedTuple):
 SHOW_MAP = "[...document.querySelectorAll('h2')].find(title => title.textContent === 'Map').scrollIntoView()"
 PLOTS = (
     Plot("plot-map", "map"),
-    Plot("plot-chips", "chips --limit 12 --columns 6 --bands 4,3,2"),
+    Plot("plot-chips", "chips --limit 8"),
     Plot("plot-classes", "classes"),
     Plot("plot-splits", "splits"),
     Plot("plot-timeline", "timeline"),
+)
+TUTORIAL_PLOTS = (
+    Plot("ponds-map", "map"),
+    Plot("ponds-chips", "chips --limit 12 --columns 6 --bands 4,3,2"),
 )
 PAGES = (
     Page("diff-page", "diff v1 v2 --html", height=950, script=SHOW_MAP),
@@ -85,9 +89,9 @@ def run_geographer(dataset: Path, *arguments: str) -> None:
     subprocess.run([*GEOGRAPHER, "-C", str(dataset), *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
-def draw_plots(dataset: Path, folder: Path) -> None:
-    """Draw the pictures of `geographer plot`."""
-    for plot in PLOTS:
+def draw_plots(dataset: Path, plots: Sequence[Plot], folder: Path) -> None:
+    """Draw pictures by `geographer plot`."""
+    for plot in plots:
         file = folder / f"{plot.name}.png"
         run_geographer(dataset, "plot", *plot.arguments.split(), "--dpi", "100", "-o", str(file))
         save_picture(plot.name, file.read_bytes())
@@ -130,7 +134,8 @@ def serve_viewer(dataset: Path) -> Iterator[str]:
 def take_pictures(dataset: Path, folder: Path) -> None:
     """Take all pictures of a dataset, with scratch files in a folder."""
     IMAGES.mkdir(exist_ok=True)
-    draw_plots(make_tutorial_dataset(folder / "tutorial"), folder)
+    draw_plots(dataset, PLOTS, folder)
+    draw_plots(make_tutorial_dataset(folder / "tutorial"), TUTORIAL_PLOTS, folder)
     with open_browser(folder) as browser:
         for page in PAGES:
             file = folder / f"{page.name}.html"
