@@ -279,13 +279,16 @@ def test_other_dataset_is_compared(sample_history, dataset, tmp_path):
         dataset.diff(other=stranger.root)
 
 
-def test_documentation_shows_real_output(sample_history, monkeypatch):
+def test_documentation_shows_real_output(sample_history, monkeypatch, tmp_path):
     """The commands and the snippet of docs/diff.md, without the line of digests and times."""
     document = (Path(__file__).parents[2] / "docs" / "diff.md").read_text()
-    (console,) = re.findall(r"```console\n\$ geographer (.*?)```", document, re.DOTALL)
+    console, page = re.findall(r"```console\n\$ geographer (.*?)```", document, re.DOTALL)
     command, _, *shown = console.splitlines()
     printed = run_command(sample_history.root, *command.split()).splitlines()
     assert [line for line in shown if line != "…" and line not in printed] == []
+    monkeypatch.chdir(tmp_path)
+    command, shown = page.splitlines()
+    assert run_command(sample_history.root, *command.split()) == f"{shown}\n"
     (snippet,) = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
     monkeypatch.chdir(sample_history.root)
     exec(compile(snippet, "docs/diff.md", "exec"), {})
