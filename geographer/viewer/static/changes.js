@@ -60,7 +60,7 @@ function makeList(state, page, list, subject, offset) {
   const subjects = makeSelect("change-subject", "List", [["features", "features"], ["rasters", "rasters and chips"]], subject, (value) => changeState({ sub: value, coff: null }));
   const kinds = makeSelect("change-kind", "that were", [["", "changed in any way"], ["added", "added"], ["removed", "removed"], ["changed", "changed"]], state.change ?? "", (value) => changeState({ change: value, coff: null }));
   return makeElement("section", {}, makeElement("p", { className: "row" }, ...subjects, ...kinds),
-    makeZoom(state, subject, page), makeObjectTable({ ...list, rows: list.rows.map((row) => ({ ...row, subset: "" })) }, subject, page, "changes"),
+    makeZoom(state, subject, page), makeObjectTable(list, subject, page, "changes"),
     makePager("changes", list.number, offset, PAGE, (value) => changeState({ coff: value || null })));
 }
 

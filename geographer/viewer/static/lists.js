@@ -28,11 +28,12 @@ export async function showList(state, page) {
 /** Return a table of objects: the id opens the object, a button shows where it is. */
 export function makeObjectTable(answer, subject, page, name) {
   const noun = subject === "features" ? "feature" : "raster";
+  const hasSubset = subject === "rasters" && name !== "changes";
   const rows = answer.rows.map((row, index) => [
-    makeObjectButton(noun, row.id, `${name}-object-${index}`), row.kind, ...(subject === "rasters" ? [row.subset ?? ""] : []),
+    makeObjectButton(noun, row.id, `${name}-object-${index}`), row.kind, ...(hasSubset ? [row.subset ?? ""] : []),
     row.box && page.map ? makeElement("button", { type: "button", className: "plain", id: `${name}-place-${index}`, "aria-label": `Show ${row.id} on the map`, onclick: () => page.map.showBox(row.box, row.place) }, "Map") : row.box ? "" : "beyond the map",
   ]);
-  const heads = ["Id", subject === "features" ? "Class" : "Collection", ...(subject === "rasters" ? ["Subset"] : []), "Place"];
+  const heads = ["Id", name === "changes" ? "Change" : subject === "features" ? "Class" : "Collection", ...(hasSubset ? ["Subset"] : []), "Place"];
   return makeTable(formatCount(answer.number, noun), heads, rows);
 }
 

@@ -159,7 +159,7 @@ function showLegend(kinds, state, isDiff) {
     if (shown.length > 9) items.push(makeElement("li", {}, `and ${shown.length - 9} more`));
     return makeElement("section", {}, makeElement("h3", {}, titles[subject]), makeElement("ul", {}, items));
   });
-  if (["features", "rasters"].some((subject) => (page.revision?.[subject].number ?? 0) > page.dataset.maxTileObjects)) {
+  if (!isDiff && ["features", "rasters"].some((subject) => (page.revision?.[subject].number ?? 0) > page.dataset.maxTileObjects)) {
     parts.push(makeElement("section", {}, makeElement("p", {}, "A number counts the objects around it: click it, or zoom in, to see each. Its edge has the colour of the most frequent kind.")));
   }
   findElement("map-legend").replaceChildren(...parts.filter(Boolean));
