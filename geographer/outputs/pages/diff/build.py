@@ -19,7 +19,7 @@ from geographer.diff.flags.flag import Flag
 from geographer.diff.wording import describe_move
 from geographer.outputs.pages.diff.chips import DEFAULT_CHIPS, MAX_BYTES, encode_pairs, list_chips, read_side_pictures
 from geographer.outputs.pages.diff.facts import (
-    ChangeEvent,
+    RowEvent,
     PageSide,
     RasterPlace,
     read_events,
@@ -139,7 +139,7 @@ class _Parts(NamedTuple):
 
     listed: ListedRows
     encoded: list[list[Any]]
-    events: Mapping[int, ChangeEvent]
+    events: Mapping[int, RowEvent]
     places: Mapping[Place, int]
     map: PageMap
     has_density: bool
@@ -192,7 +192,7 @@ def _read_side(
     has_density: bool,
     positions: Iterable[int],
     changes: Sequence[str],
-) -> tuple[dict[str, RasterPlace], list[DensityLayer], dict[int, ChangeEvent]]:
+) -> tuple[dict[str, RasterPlace], list[DensityLayer], dict[int, RowEvent]]:
     """Return the rasters of the table, the densities of rasters of some changes, and events, of one side."""
     with side.open_revision() as revision:
         found = select_rasters_by_change(diff) if has_density else {}

@@ -54,7 +54,7 @@ class RasterPlace(NamedTuple):
     parts: Mapping[str, str]
 
 
-class ChangeEvent(NamedTuple):
+class RowEvent(NamedTuple):
     """The event of a change: its position, kind, time (UTC), author and message."""
 
     position: int
@@ -84,7 +84,7 @@ def read_raster_points(revision: Revision, raster_ids: pa.Array | pa.ChunkedArra
     return np.column_stack([table[name].to_numpy() for name in ("lon", "lat")]).astype(float)
 
 
-def read_events(revision: Revision, positions: Iterable[int]) -> dict[int, ChangeEvent]:
+def read_events(revision: Revision, positions: Iterable[int]) -> dict[int, RowEvent]:
     """Return the events at these positions of the revision's chain, by position."""
     rows = revision.fetch_rows(_EVENTS, {"positions": sorted({*positions})})
-    return {row[0]: ChangeEvent(*row) for row in rows}
+    return {row[0]: RowEvent(*row) for row in rows}
