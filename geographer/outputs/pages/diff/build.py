@@ -19,9 +19,9 @@ from geographer.diff.flags.flag import Flag
 from geographer.diff.wording import describe_move
 from geographer.outputs.pages.diff.chips import DEFAULT_CHIPS, MAX_BYTES, encode_pairs, list_chips, read_side_pictures
 from geographer.outputs.pages.diff.facts import (
-    RowEvent,
     PageSide,
     RasterPlace,
+    RowEvent,
     read_events,
     read_raster_places,
     read_raster_points,
