@@ -27,6 +27,7 @@ from geographer.dataset.reader import DatasetReader
     "--buffer METRES", "only measured", "The distance that any two subsets must exceed.", type=click.FloatRange(min=0)
 )
 @click.option("--duplicates", is_flag=True, help="Also read all pixels and look for near-duplicates.")
+@click.option("--verify", is_flag=True, help="Also hash the log and all files of the revision.")
 @options.make_option(
     "--where SQL",
     "what the split declared",
@@ -65,6 +66,7 @@ def report_command(
     splits: tuple[str, ...],
     buffer: float | None,
     duplicates: bool,
+    verify: bool,
     where: str | None,
     examples: int,
     reruns: tuple[str, ...],
@@ -76,7 +78,7 @@ def report_command(
     TAG is a tag or any revision; without it, it is the newest tag, or the head if there is none. The page is one file
     that needs no network: description, digests, map, timeline, class balance, leakage certificates of all splits,
     example chips, sources and licences, recipes, what can be made again, known limits, how to cite and how to check.
-    Equal datasets give equal files. Bytes of files are not read, except those of the chips that are shown.
+    Equal datasets give equal files. Without --verify, no files are read but those of the chips that are shown.
     """
     result = dataset.write_report(
         tag,
@@ -84,6 +86,7 @@ def report_command(
         splits=splits,
         buffer=buffer,
         duplicates=duplicates,
+        verify=verify,
         where=where,
         examples=examples,
         reruns=reruns,

@@ -165,6 +165,7 @@ class EvidenceReader(GraphReader):
         examples: int = 24,
         reruns: Sequence[str | Path] = (),
         certificates: Sequence[str | Path] = (),
+        verify: bool = False,
     ) -> "ReportResult":
         """Write the page that a reviewer opens: what a revision is, what was checked, and how to check it.
 
@@ -181,6 +182,7 @@ class EvidenceReader(GraphReader):
             examples: The largest number of chips that are shown, up to 200.
             reruns: Files with what `geographer rerun --json` printed for the revision, to join.
             certificates: Files that `geographer certify --to` wrote for the revision, to join.
+            verify: Read the log and all files of the revision and compare them with their digests.
 
         Raises:
             NotFoundError: there is no such revision, split or file.
@@ -200,6 +202,7 @@ class EvidenceReader(GraphReader):
                 [Path(paths)] if isinstance(paths, str | Path) else [*map(Path, paths)]
                 for paths in (reruns, certificates)
             ),
+            verify=verify,
         )
         return write_report(self._unit_of_work, tag, to, options)
 

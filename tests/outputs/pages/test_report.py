@@ -334,6 +334,22 @@ def test_files_of_other_revisions_are_refused(described, tmp_path):
         dataset.write_report("v2", tmp_path / "page.html", certificates=[tmp_path / "v1.json"])
 
 
+def test_verified_files_are_a_check(described, tmp_path):
+    folder = tmp_path / "dataset"
+    shutil.copytree(described, folder, symlinks=True)
+    dataset = Dataset.open(folder)
+    page = tmp_path / "page.html"
+    result = dataset.write_report("v2", page, examples=0, verify=True)
+    assert "files of the revision" not in [*result.failed, *result.unchecked]
+    assert find_check(ReportReader(page), "files of the revision")[-1].endswith("as recorded")
+    altered = max((folder / "rasters").rglob("*.tif"), key=lambda path: path.name)
+    altered.unlink()
+    altered.write_bytes(b"altered")
+    failed = dataset.write_report("v2", page, examples=0, verify=True).failed
+    assert {*failed} - {*result.failed} == {"files of the revision"}
+    assert altered.name in find_check(ReportReader(page), "files of the revision")[-1]
+
+
 def test_wrong_arguments_change_nothing(described, tmp_path):
     dataset = Dataset.open(described)
     to = tmp_path / "page.html"

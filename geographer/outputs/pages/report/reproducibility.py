@@ -22,11 +22,12 @@ from geographer.outputs.rerun.report import RESULTS
 from geographer.storage.queries.revision import Revision
 from geographer.storage.queries.tag_signatures import RecordedSignature
 from geographer.storage.unit_of_work import UnitOfWork
-from geographer.storage.workspace.verify_report import VerifyReport
+from geographer.storage.workspace.verify_report import VerifyReport, VerifyResult
 from geographer.storage.workspace.verify_signatures import SignatureOptions, SignatureVerifier, TagFacts
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 
 SECTION: Final = "reproducibility"
+_FILES: Final = "files of the revision"
 _STORED: Final = Path(__file__).with_name("stored_files.sql")
 _REFERENCES: Final = "SELECT count(*) FROM current_raster WHERE storage = 'reference'"
 _STATEMENT: Final = (
@@ -83,8 +84,9 @@ def read_reproducibility(
     facts: ReleaseFacts,
     signatures: Sequence[RecordedSignature],
     reruns: Sequence[Path],
+    verified: VerifyResult | None,
 ) -> Reproducibility:
-    """Return what of a revision can be made again; errors as for `read_reruns`."""
+    """Return what of a revision can be made again, and what its verification found; errors as for `read_rerun`."""
     given = [read_rerun(path, facts) for path in reruns]
     withdrawn = list_withdrawn_files(revision.connection)
     stored = revision.fetch_rows(_STORED.read_text())
@@ -93,6 +95,7 @@ def read_reproducibility(
     signed, signature_check = _check_signatures(revision, facts, signatures)
     rows = [(file.raster_id, f"@{file.position}", file.reason) for md5, file in withdrawn.items()]
     present = {md5 for _, _, md5 in stored}
+    counts = (len(present), len(missing & present), len(withdrawn.keys() & present))
     rows = sorted({row for row, md5 in zip(rows, withdrawn, strict=True) if md5 in present})
     return Reproducibility(
         _tabulate_made(groups, facts, withdrawn.keys(), missing),
@@ -102,7 +105,7 @@ def read_reproducibility(
         signed,
         given,
         [
-            _check_presence(len(present), len(missing & present), len(withdrawn.keys() & present)),
+            _check_presence(*counts) if verified is None else _check_files(verified, facts),
             *([item.check for item in given] or [_describe_missing_rerun(groups, facts)]),
             signature_check,
         ],
@@ -150,9 +153,21 @@ def _tabulate_stored(rows: Sequence[tuple[str, str, str]], withdrawn: Any, missi
     return make_table("Files that DVC keeps; the machine is the one that made this page", columns, cells)
 
 
+def _check_files(verified: VerifyResult, facts: ReleaseFacts) -> Check:
+    """Return what the verification of the log and of all files of the revision found."""
+    if verified:
+        count, first = format_count(len(verified), "finding"), verified[0]
+        detail = f"{count} of geographer verify {facts.tag.name}, such as {first.kind}: {first.subject}: {first.detail}"
+        return Check(_FILES, "fails", detail, SECTION)
+    if verified.report.withdrawn:
+        detail = f"{format_count(len(verified.report.withdrawn), 'file')} withdrawn: their bytes are deleted everywhere"
+        return Check(_FILES, "fails", detail, SECTION)
+    return Check(_FILES, "holds", f"{verified.report.list_lines()[0]}; log and files are as recorded", SECTION)
+
+
 def _check_presence(total: int, missing: int, withdrawn: int) -> Check:
-    name = "files of the revision"
-    hint = "their bytes were not read: geographer verify reads and hashes them"
+    name = _FILES
+    hint = "their bytes were not read: --verify hashes them"
     if withdrawn:
         detail = f"{format_count(withdrawn, 'file')} of {total:,} withdrawn: their bytes are deleted everywhere"
         return Check(name, "fails", detail, SECTION)

@@ -36,6 +36,7 @@ from geographer.storage.unit_of_work import UnitOfWork
 if TYPE_CHECKING:
     from geographer.outputs.pages.report.examples import Examples
     from geographer.outputs.pages.report.leakage import CertifiedSplit
+    from geographer.storage.workspace.verify_report import VerifyResult
 
 _FOLDER: Final = Path(__file__).parent
 _TEMPLATE: Final = "report/report.html.jinja"
@@ -53,6 +54,7 @@ class ReportOptions(NamedTuple):
         examples: The largest number of chips that are shown.
         reruns: Files that `rerun --json` printed.
         certificates: Files that `certify --to` wrote.
+        verify: Whether the log and all files of the revision are read and compared with their digests.
     """
 
     splits: Sequence[str] = ()
@@ -60,6 +62,7 @@ class ReportOptions(NamedTuple):
     examples: int = DEFAULT_EXAMPLES
     reruns: Sequence[Path] = ()
     certificates: Sequence[Path] = ()
+    verify: bool = False
 
 
 class ReportResult(NamedTuple):
@@ -98,7 +101,8 @@ def write_report(work: UnitOfWork, tag: str | int | None, path: str | Path, opti
 
     Raises:
         NotFoundError: there is no such revision, split or file.
-        UsageError: an option is invalid, a given file is of another revision, or the path is no file's.
+        UsageError: an option is invalid, a given file is of another revision, the path is no file's, or the revision
+            to verify is of another branch.
         StorageError: a file cannot be read or written.
         MissingLibraryError: jinja2 or matplotlib is not installed.
     """
@@ -107,11 +111,12 @@ def write_report(work: UnitOfWork, tag: str | int | None, path: str | Path, opti
     if isinstance(options.examples, bool) or not 0 <= options.examples <= _MAX_EXAMPLES:
         raise UsageError(f"invalid number of examples {options.examples!r}. Use 0 to {_MAX_EXAMPLES}.")
     location, name, head = _locate_report(work, tag)
+    verified = _verify_files(work, location) if options.verify else None
     with work.open_revision(location) as revision:
         found = _find_tag(head, name, revision.position)
         facts = read_facts(revision, found) if found else read_untagged_facts(revision)
         splits = _choose_splits(facts, options.splits)
-        values, checks = _read_contents(work, revision, facts, head, found, splits, options)
+        values, checks = _read_contents(work, revision, facts, head, found, splits, options, verified)
     verdict = make_verdict(checks)
     page = render_page(
         _TEMPLATE,
@@ -145,6 +150,18 @@ def _locate_report(work: UnitOfWork, tag: str | int | None) -> tuple[Location, s
     )
 
 
+def _verify_files(work: UnitOfWork, location: Location) -> VerifyResult:
+    """Compare the log and all files of a revision of the branch in use with what was recorded."""
+    from geographer.storage.workspace.verify import VerifyOptions, verify_dataset
+
+    if location.branch != work.locate_revision(None).branch:
+        raise UsageError(
+            f"cannot verify files of {location.branch}, not the branch in use. Switch to it, or leave --verify out."
+        )
+    options = VerifyOptions(location.position, hashes_tags=False, workspace_position=work.workspace_position)
+    return verify_dataset(work.database, work.file_store, options)
+
+
 def _find_tag(head: HeadFacts, name: str | None, position: int) -> str | None:
     """Return the tag that names the revision: the given one, or else the newest one."""
     tags = [row.tag for row in head.tags if row.position == position]
@@ -167,10 +184,11 @@ def _read_contents(
     tag: str | None,
     splits: list[str],
     options: ReportOptions,
+    verified: VerifyResult | None,
 ) -> tuple[dict[str, Any], list[Check]]:
     """Return the values of the template by name, and the checks."""
     given = read_certificates(options.certificates, facts)
-    reproducibility = read_reproducibility(work, revision, facts, head.signatures, options.reruns)
+    reproducibility = read_reproducibility(work, revision, facts, head.signatures, options.reruns, verified)
     sources = read_sources(revision, facts)
     limits = read_limits(head, revision, facts)
     leakage: list[CertifiedSplit] = [*certify_splits(work, revision, splits, options.leakage), *given]
