@@ -36,7 +36,8 @@ def count_outdated_labels(
 ) -> Iterator[OutdatedLabels]:
     """Yield how many of these labels are outdated, in the order of their recipes; only of staged samples, if asked.
 
-    Of custom labels, and masks that leave out features by an SQL expression, that cannot be determined.
+    An outdated label can still come out as it is, since not every change of a feature reaches a pixel. Of custom labels,
+    and masks that leave out features by an SQL expression, that cannot be determined.
     """
     condition = _OF_SAMPLES if of_samples else ""
     for recipe in list_recipes(revision) if labels else ():
@@ -59,7 +60,7 @@ def warn_of_outdated_labels(revision: Revision, labels: Sequence[str]) -> None:
     for item in count_outdated_labels(revision, labels, of_samples=True):
         if item.outdated:
             logger.warning(
-                "%s of %s labels '%s' are outdated: features or rasters changed since they were made. "
-                "Run geographer update.",
+                "%s of %s labels '%s' may be outdated: features or rasters changed since they were made. "
+                "geographer update makes those again that come out differently.",
                 *(f"{item.outdated:,}", f"{item.labels:,}", item.label),
             )
