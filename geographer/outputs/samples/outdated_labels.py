@@ -36,8 +36,8 @@ def count_outdated_labels(
 ) -> Iterator[OutdatedLabels]:
     """Yield how many of these labels are outdated, in the order of their recipes; only of staged samples, if asked.
 
-    An outdated label can still come out as it is, since not every change of a feature reaches a pixel. Of custom labels,
-    and masks that leave out features by an SQL expression, that cannot be determined.
+    An outdated label can still come out as it is, since not every change of a feature reaches a pixel. Of custom
+    labels, and masks that leave out features by an SQL expression, that cannot be determined.
     """
     condition = _OF_SAMPLES if of_samples else ""
     for recipe in list_recipes(revision) if labels else ():

@@ -97,7 +97,7 @@ def _check_labels(outdated: Sequence[OutdatedLabels]) -> list[Check]:
     wrong = [item for item in outdated if item.outdated]
     if wrong:
         texts = [f"{item.outdated:,} of {item.labels:,} labels '{quote_start(item.label)}'" for item in wrong]
-        detail = f"features or rasters changed after {', '.join(texts)}; geographer update makes those again that differ"
+        detail = f"features or rasters changed after {', '.join(texts)}; geographer update makes again what differs"
         return [Check(name, "not checked", detail, _SECTION)]
     unknown = [item.label for item in outdated if item.outdated is None]
     if not outdated or len(unknown) == len(outdated):
