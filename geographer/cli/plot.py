@@ -2,17 +2,25 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from geographer.cli import options, output
 from geographer.cli.help import CommandGroup, format_example
+from geographer.cli.named_text import NamedText
 from geographer.dataset.reader import DatasetReader
 
 if TYPE_CHECKING:
     from geographer.outputs.plots.plot import Plot
 
+_RASTER: Final = NamedText("raster")
+_BANDS: options.Decorator = options.make_option(
+    "--bands BANDS", "those that the file marks", "One band, or red, green and blue: 4,3,2."
+)
+_STRETCH: options.Decorator = options.make_option(
+    "--stretch 2,98|0:3000|none", "2,98; uint8 stays as it is", "What becomes black and white: percentiles, or values."
+)
 _SPLIT: options.Decorator = options.make_option("--split NAME", "the only one", "The split whose subsets are shown.")
 
 
@@ -65,20 +73,19 @@ def plot_command() -> None:
 @options.make_option("--class classes NAME", "all", "Only features of this class. Repeatable.", multiple=True)
 @options.make_option("--collection NAME", "all", "Only rasters of this collection.")
 @_SPLIT
+@options.make_option(
+    "--background RASTER", "none", "A raster to draw under the features; the map shows its extent.", type=_RASTER
+)
+@_BANDS
+@_STRETCH
 @_write_plot
-def map_command(
-    dataset: DatasetReader,
-    where: str | None,
-    classes: tuple[str, ...],
-    collection: str | None,
-    split: str | None,
-    at: str | None,
-) -> "Plot":
+def map_command(dataset: DatasetReader, classes: tuple[str, ...], **values: Any) -> "Plot":
     """Draw features by class, and footprints of rasters, chips by subset.
 
-    More than 5,000 features are drawn as their number in each cell of a grid.
+    More than 5,000 features are drawn as their number in each cell of a grid. With --background, the map shows the
+    extent of a raster and what meets it; with --where or --class, the part where those features are.
     """
-    plot: Plot = dataset.plot.map(where=where, class_=classes or None, collection=collection, split=split, at=at)
+    plot: Plot = dataset.plot.map(class_=classes or None, **values)
     return plot
 
 
@@ -91,10 +98,8 @@ def map_command(
 @options.make_option(
     "--labels NAME", "a mask and a label of boxes", "The label to draw; repeatable. 'none': no label.", multiple=True
 )
-@options.make_option("--bands BANDS", "those that the file marks", "One band, or red, green and blue: 4,3,2.")
-@options.make_option(
-    "--stretch 2,98|0:3000|none", "2,98; uint8 stays as it is", "What becomes black and white: percentiles, or values."
-)
+@_BANDS
+@_STRETCH
 @click.option(
     "--columns",
     metavar="COUNT",

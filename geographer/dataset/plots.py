@@ -11,6 +11,7 @@ from geographer.dataset.training import TrainingReader
 from geographer.storage.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
+    from geographer.outputs.plots.map_background import MapBackground
     from geographer.outputs.plots.plot import Plot
     from geographer.outputs.plots.timeline_plot import TimelineAxis
 
@@ -31,6 +32,9 @@ class DatasetPlots:
         class_: str | Sequence[str] | None = None,
         collection: str | None = None,
         split: str | None = None,
+        background: str | None = None,
+        bands: str | Sequence[int | str] | None = None,
+        stretch: str | tuple[float, float] | None = None,
         at: RevisionSpec = None,
     ) -> "Plot":
         """Return a map of the features by class, and of the footprints of rasters, chips by subset; in degrees.
@@ -42,19 +46,39 @@ class DatasetPlots:
             class_: Only features of this class, or these.
             collection: Only rasters of this collection.
             split: The split whose subsets the chips have. Default: the only one, if there is only one.
+            background: The raster whose picture lies under the features; its file is fetched if it is not on this
+                machine. The map then shows what meets its box; with `where` or `class_`, where those features are.
+            bands: The bands of the background; see `draw_chips`.
+            stretch: What becomes black and white in it; see `draw_chips`.
             at: The revision. Default: the head.
 
         Raises:
-            NotFoundError: there is no such revision, class, collection, split or column.
-            UsageError: `where` is not one SQL expression.
+            NotFoundError: there is no such revision, class, collection, split, raster or column.
+            UsageError: `where` is not one SQL expression; the background has no pixels or no such band, or cannot be
+                drawn in degrees; `bands` or `stretch` without `background`.
+            StorageError: the file of the background was withdrawn, or cannot be fetched.
+            CorruptError: the file of the background is damaged.
             MissingLibraryError: matplotlib is not installed.
         """
         from geographer.outputs.plots.map_plot import plot_map
 
         classes = _read_names("class_", class_)
-        _require_texts(where=where, collection=collection, split=split)
+        _require_texts(where=where, collection=collection, split=split, background=background)
+        picture = self._choose_background(background, bands, stretch)
+        chosen: dict[str, Any] = {"where": where, "classes": classes, "collection": collection, "split": split}
         with self._work.open_revision(at) as revision:
-            return plot_map(revision, where=where, classes=classes, collection=collection, split=split)
+            return plot_map(revision, **chosen, background=picture)
+
+    def _choose_background(self, raster_id: str | None, bands: Any, stretch: Any) -> "MapBackground | None":
+        from geographer.outputs.pictures.settings import parse_picture_bands, parse_stretch
+        from geographer.outputs.plots.map_background import MapBackground
+
+        look = parse_picture_bands(bands), parse_stretch(stretch)
+        if raster_id is not None:
+            return MapBackground(self._work, raster_id, *look)
+        if look != (None, None):
+            raise UsageError("bands and stretch are those of the background. Name a raster with --background.")
+        return None
 
     map = draw_map
 

@@ -65,12 +65,8 @@ def encode_picture(path: Path, settings: PictureSettings, *, with_sidecars: bool
         UsageError: it is not a raster, or has no such band.
     """
     with _open_source(path, with_sidecars=with_sidecars) as raster, translate_read_errors(path):
-        numbers = _find_default_bands(raster) if settings.bands is None else find_band_numbers(raster, settings.bands)
-        pixels, valid = _read_bands(raster, numbers, settings.size)
-    stretch = settings.stretch
-    if stretch is None and pixels.dtype != np.uint8:
-        stretch = DEFAULT_STRETCH
-    picture = _stretch_bands(pixels, valid, stretch)
+        pixels, valid = _read_bands(raster, choose_picture_bands(raster, settings), settings.size)
+    picture = stretch_bands(pixels, valid, settings.stretch)
     if settings.size is not None:
         picture = resize_pixels(picture, settings.size)
     return encode_pixels(picture, settings.format)
@@ -133,8 +129,10 @@ def _open_source(path: Path, *, with_sidecars: bool) -> Iterator[DatasetReader]:
             yield raster
 
 
-def _find_default_bands(raster: DatasetReader) -> list[int]:
-    """Return the numbers of the bands to show."""
+def choose_picture_bands(raster: DatasetReader, settings: PictureSettings) -> list[int]:
+    """Return the numbers of the bands to show; `UsageError` if the raster has no such band."""
+    if settings.bands is not None:
+        return find_band_numbers(raster, settings.bands)
     if raster.count < 3:
         return [1]
     meanings = raster.colorinterp
@@ -143,10 +141,11 @@ def _find_default_bands(raster: DatasetReader) -> list[int]:
     return [1, 2, 3]
 
 
-def _stretch_bands(pixels: NDArray[Any], valid: NDArray[np.bool_], stretch: Stretch | None) -> NDArray[np.uint8]:
-    """Return the bands as uint8, 0 where a pixel is not valid, shape (bands, rows, columns)."""
-    if stretch is None:
+def stretch_bands(pixels: NDArray[Any], valid: NDArray[np.bool_], stretch: Stretch | None) -> NDArray[np.uint8]:
+    """Return the bands as uint8, 0 where a pixel is not valid, shape (bands, rows, columns); see `PictureSettings`."""
+    if stretch is None and pixels.dtype == np.uint8:
         return np.where(valid, pixels, 0).astype(np.uint8)
+    stretch = stretch or DEFAULT_STRETCH
     real = pixels.real if np.iscomplexobj(pixels) else pixels
     values = real.astype(np.float64)
     valid = valid & np.isfinite(values)

@@ -6,6 +6,8 @@ its legend; `static/map.js` joins them.
 
 from __future__ import annotations
 
+import base64
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -14,7 +16,9 @@ import shapely
 from numpy.typing import NDArray
 
 from geographer.outputs.pages.map_shapes import (
+    EARTH_RADIUS_M,
     MARKS,
+    MapFrame,
     Mark,
     find_west_of_ranges,
     list_longitude_ranges,
@@ -97,6 +101,24 @@ class DensityLayer(NamedTuple):
     points: NDArray[np.float64]
 
 
+class MapImage(NamedTuple):
+    """An image below all layers; the map at first shows its extent.
+
+    Attributes:
+        pixels: Red, green, blue and opacity, shape (rows, columns, 4), in equal steps of latitude from the north.
+        west: The longitude of its left side in degrees.
+        south: The latitude of its lower side.
+        east: The longitude of its right side, above `west`, perhaps beyond 180.
+        north: The latitude of its upper side.
+    """
+
+    pixels: NDArray[np.uint8]
+    west: float
+    south: float
+    east: float
+    north: float
+
+
 class LegendEntry(NamedTuple):
     """A line of the legend: a layer, how many shapes it has, and how they are drawn."""
 
@@ -126,7 +148,13 @@ class PageMap(NamedTuple):
     tolerance: float
 
 
-def build_map(layers: Sequence[MapLayer], densities: Sequence[DensityLayer] = (), *, label: str = "Map") -> PageMap:
+def build_map(
+    layers: Sequence[MapLayer],
+    densities: Sequence[DensityLayer] = (),
+    *,
+    label: str = "Map",
+    images: Sequence[MapImage] = (),
+) -> PageMap:
     """Return a map of layers, the first of which are at the bottom, densities below all.
 
     Bytes are equal whenever the layers are. Outlines are simplified if they have very many vertices.
@@ -135,6 +163,7 @@ def build_map(layers: Sequence[MapLayer], densities: Sequence[DensityLayer] = ()
         layers: The layers; those without shapes are left out.
         densities: Densities; those without points are left out.
         label: What the map shows, for those who don't see it.
+        images: Images below densities and layers.
 
     Raises:
         MissingLibraryError: Bokeh is not installed.
@@ -143,15 +172,19 @@ def build_map(layers: Sequence[MapLayer], densities: Sequence[DensityLayer] = ()
     layers = [layer for layer in layers if any(_count_shapes(marks) for marks in layer.marks)]
     densities = [density for density in densities if len(density.points)]
     everything = [marks for layer in layers for marks in layer.marks]
-    west = _find_west(everything, densities)
+    west = _find_west(everything, densities, images)
     projected = [project_geometries(marks.geometries, west) for marks in everything]
     projected, tolerance = simplify_outlines(projected) if projected else ([], 0.0)
     points = [project_lonlat(density.points, west) for density in densities]
     boxes = [shapely.bounds(group) for group in projected] + [np.column_stack((xy, xy)) for xy in points]
+    image_boxes = [_project_box(image, west) for image in images]
+    boxes += [box[np.newaxis] for box in image_boxes]
     frame = make_frame(np.concatenate(boxes) if boxes else np.empty((0, 4)), west)
     packed = [pack_shapes(group, marks.places, frame) for group, marks in zip(projected, everything, strict=True)]
     plot = _make_figure(sum(len(item.places) for shapes in packed for item in shapes))
     cell = max(frame.bounds[2] - frame.bounds[0], frame.bounds[3] - frame.bounds[1], 1.0) / _CELLS_ACROSS
+    for place, (image, box) in enumerate(zip(images, image_boxes, strict=True)):
+        _draw_image(plot, f"image-{place}", image, box - np.tile((frame.x, frame.y), 2))
     for density, xy in zip(densities, points, strict=True):
         _draw_density(plot, density, xy - (frame.x, frame.y), (frame.bounds[0], frame.bounds[1]), cell)
     numbers = iter(packed)
@@ -163,17 +196,50 @@ def build_map(layers: Sequence[MapLayer], densities: Sequence[DensityLayer] = ()
                 _draw_marks(plot, f"{layer.key}/{index}/{item.mark}", marks, item.mark, is_visible=layer.is_visible)
         drawn.append({"key": layer.key, "parts": [to_json(shapes) for _, shapes in parts]})
     _draw_selection(plot)
+    shown = frame._replace(bounds=_find_shown_bounds(image_boxes, frame)) if images else frame
     data = {
-        **{"label": label, "frame": frame._asdict(), "item": _make_item(plot), "layers": drawn},
+        **{"label": label, "frame": shown._asdict(), "item": _make_item(plot), "layers": drawn},
         "densities": [[density.key, f"{density.group.lower()} {density.title}"] for density in densities],
     }
     legend = [*map(_describe_density, densities), *map(_describe_layer, layers)]
     return PageMap(data, [_read_bokeh(), read_script("map.js")], legend, tolerance)
 
 
-def _find_west(everything: Sequence[MapMarks], densities: Sequence[DensityLayer]) -> float:
+def _project_box(image: MapImage, west: float) -> NDArray[np.float64]:
+    """Return xmin, ymin, xmax, ymax of an image in Mercator coordinates."""
+    corners = np.array([[image.west, image.south], [image.west, image.north]])
+    (xmin, ymin), (_, ymax) = project_lonlat(corners, west)
+    return np.array([xmin, ymin, xmin + EARTH_RADIUS_M * math.radians(image.east - image.west), ymax])
+
+
+def _find_shown_bounds(boxes: Sequence[NDArray[np.float64]], frame: MapFrame) -> tuple[float, float, float, float]:
+    found = np.array(boxes) - np.tile((frame.x, frame.y), 2)
+    xmin, ymin, xmax, ymax = (*found[:, :2].min(axis=0).tolist(), *found[:, 2:].max(axis=0).tolist())
+    return xmin, ymin, xmax, ymax
+
+
+def _draw_image(plot: figure, name: str, image: MapImage, box: NDArray[np.float64]) -> None:
+    """Draw an image, whose rows become equal steps of Mercator's projection."""
+    from geographer.rasters.pictures import encode_pixels
+
+    xmin, ymin, xmax, ymax = box.tolist()
+    rows = len(image.pixels)
+    edges = project_lonlat(np.array([[0.0, image.north], [0.0, image.south]]))[:, 1]
+    steps = edges[0] + (np.arange(rows) + 0.5) / rows * (edges[1] - edges[0])
+    latitudes = np.degrees(np.arctan(np.sinh(steps / EARTH_RADIUS_M)))
+    sources = ((image.north - latitudes) / (image.north - image.south) * rows).astype(int)
+    pixels = image.pixels[np.clip(sources, 0, rows - 1)]
+    url = "data:image/png;base64," + base64.b64encode(encode_pixels(np.moveaxis(pixels, -1, 0), "png")).decode()
+    source = _make_source(name, ())
+    source.data = {"url": [url], "x": [xmin], "y": [ymax], "w": [xmax - xmin], "h": [ymax - ymin]}
+    renderer = plot.image_url("url", "x", "y", "w", "h", source=source, anchor="top_left")
+    _finish_renderer(renderer, name, is_visible=True)
+
+
+def _find_west(everything: Sequence[MapMarks], densities: Sequence[DensityLayer], images: Sequence[MapImage]) -> float:
     ranges = [list_longitude_ranges(marks.geometries) for marks in everything]
     ranges += [(density.points[:, 0], density.points[:, 0]) for density in densities]
+    ranges += [(np.array([image.west]), np.array([image.east])) for image in images]
     if not ranges:
         return -180.0
     return find_west_of_ranges(*(np.concatenate([pair[side] for pair in ranges]) for side in (0, 1)))

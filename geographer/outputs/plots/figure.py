@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    LegendKey = Artist | tuple[Artist, ...]
+    """What a legend draws beside a text: one artist, or several above each other."""
+
 MATPLOTLIB_MARKERS: Final = {
     **{"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "inverted_triangle": "v", "hex": "h"},
     **{"star": "*", "plus": "P"},
@@ -152,7 +155,7 @@ def make_blank_key() -> Artist:
     return Line2D([], [], linestyle="none")
 
 
-def add_legend(axes: Axes, keys: Sequence[tuple[Artist, str]]) -> None:
+def add_legend(axes: Axes, keys: Sequence[tuple[LegendKey, str]]) -> None:
     """Draw a legend to the right of axes."""
     if keys:
         handles = [handle for handle, _ in keys]
@@ -162,7 +165,7 @@ def add_legend(axes: Axes, keys: Sequence[tuple[Artist, str]]) -> None:
             handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, alignment="left"
         )
         for handle, text in zip(handles, legend.get_texts(), strict=True):
-            if handle.get_gid() == _HEADING:
+            if not isinstance(handle, tuple) and handle.get_gid() == _HEADING:
                 text.set_fontweight("bold")
                 text.set_x(-20)
 

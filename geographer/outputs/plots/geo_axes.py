@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -72,6 +73,20 @@ def find_map_extent(boxes: NDArray[np.float64], *, max_ratio: float = 2.2) -> Ma
     return _widen_extent(MapExtent(west, south, min(east, west + _WORLD), north, cut), max_ratio)
 
 
+def focus_map_extent(box: Sequence[float], boxes: NDArray[np.float64], *, max_ratio: float = 2.2) -> MapExtent:
+    """Return the extent of a map of one box, with a margin, where what reaches beyond it is drawn in one piece.
+
+    Args:
+        box: xmin, ymin, xmax, ymax in degrees.
+        boxes: The boxes of what is drawn, shape (n, 4).
+        max_ratio: See `find_map_extent`.
+    """
+    cut = find_map_extent(np.vstack([boxes, [box]])).cut
+    west = float(wrap_longitudes(np.array([box[0]]), cut)[0])
+    width = min(max(box[2] - box[0], 0.0), _WORLD)
+    return _widen_extent(MapExtent(west, max(box[1], -90.0), west + width, min(box[3], 90.0), cut), max_ratio)
+
+
 def split_geometries(geometries: NDArray[np.object_]) -> tuple[NDArray[np.object_], NDArray[np.intp]]:
     """Return the points, lines and polygons of geometries, none of which is missing, and the index of each one's."""
     parts, owners = geometries, np.arange(len(geometries))
@@ -126,15 +141,21 @@ def _widen_extent(extent: MapExtent, max_ratio: float) -> MapExtent:
 
 def prepare_map_axes(axes: Axes, extent: MapExtent, *, ticks: int = 6, has_scale: bool = True) -> None:
     """Set limits, aspect, graticule and the degrees at the axes, and draw a scale bar."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
 
     axes.set_xlim(extent.west, extent.east)
     axes.set_ylim(extent.south, extent.north)
     axes.set_aspect(1 / extent.lon_scale)
-    formats = ((axes.xaxis, _format_longitude), (axes.yaxis, _format_latitude))
-    for axis, format_degrees in formats:
-        axis.set_major_locator(MaxNLocator(nbins=ticks, steps=[1, 2, 3, 5, 10]))
-        axis.set_major_formatter(FuncFormatter(lambda value, _, write=format_degrees: write(value)))
+    sides = (
+        (axes.xaxis, (extent.west, extent.east), _format_longitude),
+        (axes.yaxis, (extent.south, extent.north), _format_latitude),
+    )
+    for axis, limits, format_degrees in sides:
+        values = MaxNLocator(nbins=ticks, steps=[1, 2, 5, 10]).tick_values(*limits)
+        decimals = _count_decimals(float(values[1] - values[0]))
+        shown = [value for value in values.tolist() if limits[0] <= value <= limits[1]]
+        axis.set_major_locator(FixedLocator(shown))
+        axis.set_major_formatter(FixedFormatter([format_degrees(value, decimals) for value in shown]))
     axes.grid(color=GRID_COLOUR, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8)
@@ -142,34 +163,47 @@ def prepare_map_axes(axes: Axes, extent: MapExtent, *, ticks: int = 6, has_scale
         _draw_scale(axes, extent)
 
 
-def _format_longitude(value: float) -> str:
+def describe_extent(extent: MapExtent) -> str:
+    """Return between which longitudes and latitudes a map lies, in words."""
+    decimals = _count_decimals(10.0 ** math.floor(math.log10((extent.north - extent.south) / 10)))
+    west, east = (_format_longitude(value, decimals) for value in (extent.west, extent.east))
+    south, north = (_format_latitude(min(max(value, -90), 90), decimals) for value in (extent.south, extent.north))
+    return f"from {west} to {east} and from {south} to {north}"
+
+
+def _count_decimals(step: float) -> int:
+    """Return how many decimals multiples of a step have, at most six."""
+    return next((number for number in range(6) if abs(round(step, number) - step) < step * 1e-6), 6)
+
+
+def _format_longitude(value: float, decimals: int) -> str:
     wrapped = (value + 180.0) % _WORLD - 180.0
-    return _format_degrees(180.0, "") if abs(wrapped) >= 180 else _format_degrees(wrapped, "E" if wrapped > 0 else "W")
+    letter = "" if round(abs(wrapped), decimals) >= 180 else "E" if wrapped > 0 else "W"
+    return _format_degrees(wrapped, decimals, letter)
 
 
-def _format_latitude(value: float) -> str:
-    return "" if abs(value) > 90 + 1e-9 else _format_degrees(value, "N" if value > 0 else "S")
+def _format_latitude(value: float, decimals: int) -> str:
+    return "" if abs(value) > 90 + 1e-9 else _format_degrees(value, decimals, "N" if value > 0 else "S")
 
 
-def _format_degrees(value: float, side: str) -> str:
-    text = f"{abs(value):.6f}".rstrip("0").rstrip(".")
-    return f"{text}°{side if text != '0' else ''}"
+def _format_degrees(value: float, decimals: int, letter: str) -> str:
+    text = f"{abs(value):.{decimals}f}"
+    return f"{text}°{letter if float(text) else ''}"
 
 
 def _draw_scale(axes: Axes, extent: MapExtent) -> None:
-    """Draw a scale bar at the lower left; it holds at the middle latitude."""
-    from matplotlib.patches import Rectangle
-
+    """Draw a scale bar above the upper right corner; it holds at the middle latitude."""
     metres = (extent.east - extent.west) * extent.lon_scale * _METRES_PER_DEGREE
     length = _choose_round_length(metres / 4)
     share = length / metres
-    below: dict[str, Any] = {"transform": axes.transAxes, "zorder": 9}
-    axes.add_patch(Rectangle((0.015, 0.02), max(share + 0.03, 0.16), 0.075, color="white", alpha=0.85, lw=0, **below))
-    axes.plot([0.03, 0.03 + share], [0.04, 0.04], color=TEXT_COLOUR, linewidth=2, solid_capstyle="butt", **below)
-    for x in (0.03, 0.03 + share):
-        axes.plot([x, x], [0.03, 0.05], color=TEXT_COLOUR, linewidth=1.2, **below)
+    height = axes.get_window_extent().height / axes.figure.dpi
+    bottom, tick = 1 + 0.08 / height, 0.06 / height
+    above: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False, "color": TEXT_COLOUR}
+    axes.plot([1 - share, 1], [bottom, bottom], linewidth=2, solid_capstyle="butt", **above)
+    for x in (1 - share, 1):
+        axes.plot([x, x], [bottom - tick / 2, bottom + tick], linewidth=1.2, **above)
     text = f"{length / 1000:,.10g} km" if length >= 1000 else f"{length:g} m"
-    axes.text(0.03, 0.058, text, fontsize=8, va="bottom", **below)
+    axes.text(1 - share - 0.015, bottom, text, fontsize=8, va="center", ha="right", transform=axes.transAxes)
 
 
 def _choose_round_length(metres: float) -> float:

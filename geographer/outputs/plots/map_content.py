@@ -11,7 +11,8 @@ import shapely
 from numpy.typing import NDArray
 
 from geographer.base.errors import NotFoundError, quote_names
-from geographer.outputs.plots.geo_axes import MapExtent, find_map_extent
+from geographer.base.text import format_count
+from geographer.outputs.plots.geo_axes import MapExtent, find_map_extent, focus_map_extent
 from geographer.outputs.plots.splits_plot import choose_split, sort_subsets
 from geographer.planning.collections import require_collection
 from geographer.storage.database.sql_sandbox import translate_sql_errors
@@ -20,6 +21,11 @@ from geographer.storage.queries.revision import KEY_COLUMN, Revision
 _FOLDER: Final = Path(__file__).parent
 _SPLITS: Final = "SELECT DISTINCT split FROM current_split ORDER BY split"
 _CLASSES: Final = "SELECT class FROM classes"
+_BOX: Final = "SELECT bbox_xmin, bbox_ymin, bbox_xmax, bbox_ymax FROM current_raster WHERE raster_id = $id"
+_CHOSEN_BOX: Final = (
+    "SELECT greatest(min(xmin), $xmin), greatest(min(ymin), $ymin), least(max(xmax), $xmax), least(max(ymax), $ymax) "
+    "FROM map_feature"
+)
 _SHAPES: Final = (
     "SELECT class, feature_id, ST_AsWKB(geometry)::BLOB AS wkb FROM current_feature "
     "SEMI JOIN map_feature USING (feature_key) "
@@ -43,12 +49,14 @@ class MapFilter(NamedTuple):
         classes: Features of these classes; None: of all.
         collection: Rasters of this collection; None: of all.
         split: The split whose subsets chips have; None: the only one, if there is one.
+        area: A raster: only what meets its box is shown, and the map shows its box, or that of the chosen features.
     """
 
     where: str | None = None
     classes: Sequence[str] | None = None
     collection: str | None = None
     split: str | None = None
+    area: str | None = None
 
 
 class MapLimits(NamedTuple):
@@ -119,15 +127,19 @@ def read_map(revision: Revision, chosen: MapFilter, limits: MapLimits = _LIMITS)
     """Read what a map shows.
 
     Raises:
-        NotFoundError: there is no such class, collection or split, or `where` names an unknown column.
+        NotFoundError: there is no such class, collection, split or raster, or `where` names an unknown column.
         UsageError: `where` is not one SQL expression.
     """
     split = _stage_rasters(revision, chosen)
     _stage_features(revision, chosen)
-    counts = dict(revision.fetch_rows((_FOLDER / "map_counts.sql").read_text()))
-    boxes = revision.fetch_rows((_FOLDER / "map_ranges.sql").read_text())
-    extent = find_map_extent(np.array(boxes, np.float64).reshape(-1, 4))
     notes = []
+    focus = None
+    if chosen.area is not None:
+        focus, left_out = _focus_on_raster(revision, chosen)
+        notes += left_out
+    counts = dict(revision.fetch_rows((_FOLDER / "map_counts.sql").read_text()))
+    boxes = np.array(revision.fetch_rows((_FOLDER / "map_ranges.sql").read_text()), np.float64).reshape(-1, 4)
+    extent = find_map_extent(boxes) if focus is None else focus_map_extent(focus, boxes)
     total = sum(counts.values())
     features, density = None, None
     if total <= limits.shapes:
@@ -163,6 +175,29 @@ def _stage_features(revision: Revision, chosen: MapFilter) -> None:
     # Reading the geometries of a million features takes longer than all the rest.
     if revision.fetch_value("SELECT true FROM map_feature WHERE xmax - xmin > 180 LIMIT 1"):
         revision.connection.execute((_FOLDER / "map_crossing.sql").read_text())
+
+
+def _focus_on_raster(revision: Revision, chosen: MapFilter) -> tuple[Sequence[float], list[str]]:
+    """Leave out what does not meet the raster's box; return the box that the map shows, and what was left out."""
+    rows = revision.fetch_rows(_BOX, {"id": chosen.area})
+    if not rows:
+        raise NotFoundError(f"no raster '{chosen.area}' at @{revision.position}. See geographer rasters.")
+    (box,) = rows
+    sides = dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+    tables = ("map_feature", "map_raster")
+    before = [revision.fetch_value(f"SELECT count(*) FROM {table}") for table in tables]  # noqa: S608
+    for name in ("map_focus.sql", "map_focus_rasters.sql"):
+        revision.connection.execute((_FOLDER / name).read_text(), sides)
+    after = [revision.fetch_value(f"SELECT count(*) FROM {table}") for table in tables]  # noqa: S608
+    left_out = [
+        format_count(old - new, noun)
+        for old, new, noun in zip(before, after, ("feature", "raster"), strict=True)
+        if old > new
+    ]
+    notes = [f"Outside of raster '{chosen.area}', and left out: {' and '.join(left_out)}."] if left_out else []
+    if after[0] and (chosen.where is not None or chosen.classes is not None):
+        (box,) = revision.fetch_rows(_CHOSEN_BOX, sides)
+    return box, notes
 
 
 def _choose_boxes(revision: Revision) -> str:

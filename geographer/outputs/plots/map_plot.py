@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from matplotlib.path import Path
     from numpy.typing import NDArray
 
-    from geographer.outputs.pages.map import PageMap
+    from geographer.outputs.pages.map import MapImage, PageMap
+    from geographer.outputs.plots.figure import LegendKey
     from geographer.outputs.plots.geo_axes import MapExtent
-    from geographer.outputs.plots.map_content import DrawnRasters, MapContent
+    from geographer.outputs.plots.map_background import BackgroundPicture, MapBackground
+    from geographer.outputs.plots.map_content import DrawnFeatures, DrawnRasters, MapContent
     from geographer.storage.queries.revision import Revision
 
 _MAX_CLASSES: Final = 12
+_BACKGROUND_DPI: Final = 300
+_PAGE_FILL: Final = 0.25
+_PAGE_PIXELS: Final = 1200
 _WIDTH: Final = 6.6
 """The width of the map in inches; its height follows from the extent, within limits."""
 _HEIGHTS: Final = (2.4, 8.0)
@@ -41,6 +46,7 @@ def plot_map(
     classes: Sequence[str] | None = None,
     collection: str | None = None,
     split: str | None = None,
+    background: MapBackground | None = None,
 ) -> Plot:
     """Return the map of a revision; its HTML page has a map to move and zoom.
 
@@ -50,28 +56,40 @@ def plot_map(
         classes: Features of these classes; None: of all.
         collection: Rasters of this collection; None: of all.
         split: The split whose subsets chips have; None: the only one, if there is one.
+        background: A raster whose picture lies under the features; the map then shows what meets it: its box, or with
+            `where` or `classes` that of the features.
 
     Raises:
         MissingLibraryError: matplotlib is not installed.
-        NotFoundError: there is no such class, collection or split, or `where` names an unknown column.
-        UsageError: `where` is not one SQL expression.
+        NotFoundError: there is no such class, collection, split or raster, or `where` names an unknown column.
+        UsageError: `where` is not one SQL expression, or the raster has no pixels or no such band.
+        StorageError: the file of the raster was withdrawn, or cannot be fetched.
+        CorruptError: the file of the raster is damaged.
     """
+    from geographer.outputs.plots.geo_axes import describe_extent
+    from geographer.outputs.plots.map_background import read_background
     from geographer.outputs.plots.map_content import MapFilter, read_map
 
-    content = read_map(revision, MapFilter(where, classes, collection, split))
+    area = background.raster_id if background else None
+    content = read_map(revision, MapFilter(where, classes, collection, split, area))
+    picture = None
+    if background is not None:
+        width, height = _choose_size(content.extent)
+        pixels = round(width * _BACKGROUND_DPI), round(height * _BACKGROUND_DPI)
+        picture = read_background(revision, background, content.extent, pixels)
     styles = _choose_styles(read_class_styles(revision), content.counts)
     rows: list[Sequence[Any]] = [("features", name, number) for name, number in content.counts.items()]
     rows += [(_name_kind(item, content), item.name, item.number) for item in content.footprints]
-    extent = content.extent
     parts = [format_count(sum(content.counts.values()), "feature"), *_describe_footprints(content)]
-    alt = f"Map of {'; '.join(parts)}; from {extent.south:.4g} to {extent.north:.4g} degrees of latitude."
+    shown = f" on raster '{area}'" if area is not None else ""
+    alt = f"Map of {'; '.join(parts)}{shown}; {describe_extent(content.extent)}."
     return Plot(
         f"Map at @{revision.position}",
         alt,
         PlotTable(("what", "name", "number"), rows),
-        lambda: _draw(content, styles),
+        lambda: _draw(content, styles, picture),
         notes=content.notes,
-        build_map=lambda: (_build_page_map(content, styles, alt), _list_place_names(content)),
+        build_map=lambda: (_build_page_map(content, styles, alt, picture), _list_place_names(content)),
     )
 
 
@@ -85,7 +103,7 @@ def _describe_footprints(content: MapContent) -> Iterator[str]:
 
 
 def _name_kind(item: DrawnRasters, content: MapContent) -> str:
-    names = {"rasters": "rasters in", "chips": "chips in", "subset": f"samples of split {content.split} in"}
+    names = {"rasters": "rasters in", "chips": "chips in", "subset": f"samples of split '{content.split}' in"}
     return names[item.kind]
 
 
@@ -112,27 +130,40 @@ def _list_footprint_styles(content: MapContent) -> list[Style]:
     return styles
 
 
-def _draw(content: MapContent, styles: Mapping[str, Style]) -> Figure:
+def _choose_size(extent: MapExtent) -> tuple[float, float]:
+    """Return the width and height of a map in inches."""
+    height = min(max(_WIDTH * extent.side_ratio, _HEIGHTS[0]), _HEIGHTS[1])
+    return min(_WIDTH, height / extent.side_ratio), height
+
+
+def _draw(content: MapContent, styles: Mapping[str, Style], picture: BackgroundPicture | None) -> Figure:
     from geographer.outputs.plots.figure import add_legend, make_heading_key, make_panels, write_message
     from geographer.outputs.plots.geo_axes import prepare_map_axes
 
-    height = min(max(_WIDTH * content.extent.side_ratio, _HEIGHTS[0]), _HEIGHTS[1])
-    width = min(_WIDTH, height / content.extent.side_ratio)
+    width, height = _choose_size(content.extent)
     figure, (axes,) = make_panels("Map", [height], width=width, title_gap=0.15)
-    keys: list[tuple[Artist, str]] = []
-    if not content.counts and not content.footprints:
+    keys: list[tuple[LegendKey, str]] = []
+    if picture is not None:
+        _draw_background(axes, picture)
+    elif not content.counts and not content.footprints:
         write_message(axes, "no features and no rasters")
         return figure
     outlines = [*zip(content.footprints, _list_footprint_styles(content), strict=True)]
     _draw_outlines(axes, [pair for pair in outlines if pair[0].kind == "rasters"], content, 1.0)
     if content.counts:
         keys += [(make_heading_key(), f"{format_count(sum(content.counts.values()), 'feature')}:")]
-        keys += _draw_features(axes, content, styles)
+        keys += _draw_features(axes, content, styles, has_background=picture is not None)
     _draw_outlines(axes, [pair for pair in outlines if pair[0].kind != "rasters"], content, 1.5)
     keys += _list_outline_keys(outlines, content)
     prepare_map_axes(axes, content.extent)
     add_legend(axes, keys)
     return figure
+
+
+def _draw_background(axes: Axes, picture: BackgroundPicture) -> None:
+    extent = picture.extent
+    box = (extent.west, extent.east, extent.south, extent.north)
+    axes.imshow(picture.pixels, extent=box, aspect="auto", interpolation="auto", zorder=0.1)
 
 
 def _list_outline_keys(
@@ -188,47 +219,61 @@ def _find_small_shapes(shapes: NDArray[np.object_], extent: MapExtent) -> NDArra
     return np.asarray((bounds[is_small, :2] + bounds[is_small, 2:]) / 2)
 
 
-def _draw_features(axes: Axes, content: MapContent, styles: Mapping[str, Style]) -> Iterator[tuple[Artist, str]]:
+def _draw_features(
+    axes: Axes, content: MapContent, styles: Mapping[str, Style], *, has_background: bool
+) -> Iterator[tuple[LegendKey, str]]:
     """Draw the features, and yield the lines of the legend; those of other classes are drawn first."""
-    from geographer.outputs.plots.figure import clean_text, make_area_key, make_blank_key, make_marker_key
+    from geographer.outputs.plots.figure import clean_text, make_blank_key, make_marker_key
 
     if content.features is None:
         _draw_density(axes, content)
     others = [name for name in content.counts if name not in styles]
     for name in others:
         if content.features is not None:
-            _draw_class(axes, content.features[name].shapes, _OTHERS, content)
+            _draw_class(axes, content.features[name].shapes, _OTHERS, content, has_background=has_background)
     for name, style in styles.items():
         text = f"{clean_text(name)} ({content.counts[name]:,})"
         if content.features is None:
             yield make_blank_key(), text
         else:
-            has_areas = _draw_class(axes, content.features[name].shapes, style, content)
-            yield (make_area_key(style) if has_areas else make_marker_key(style)), text
+            yield _draw_class(axes, content.features[name].shapes, style, content, has_background=has_background), text
     if others:
         number = sum(content.counts[name] for name in others)
         text = f"{len(others)} other classes ({number:,})"
         yield (make_blank_key() if content.features is None else make_marker_key(_OTHERS)), text
 
 
-def _draw_class(axes: Axes, geometries: NDArray[np.object_], style: Style, content: MapContent) -> bool:
-    """Draw the features of a class, and return whether most are areas or lines."""
+def _draw_class(
+    axes: Axes, geometries: NDArray[np.object_], style: Style, content: MapContent, *, has_background: bool
+) -> LegendKey:
+    """Draw the features of a class, and return its key: an area, a marker, or both.
+
+    Above a background, areas are outlines with a halo.
+    """
     import shapely
     from matplotlib.collections import PathCollection
+    from matplotlib.patches import Patch
+    from matplotlib.patheffects import Normal, Stroke
 
-    from geographer.outputs.plots.figure import area_options, line_options, marker_options
+    from geographer.outputs.plots.figure import area_options, line_options, make_marker_key, marker_options
 
     parts, vertices = _place_shapes(geometries, content)
     dimensions = shapely.get_dimensions(parts)
     is_rasterized = vertices > _MAX_VECTORS or len(parts) > 2000
-    for dimension, options in ((2, area_options(style)), (1, {"facecolor": "none", "edgecolor": style.colour})):
+    outline = {"facecolor": "none", "edgecolor": style.colour}
+    areas = outline if has_background else area_options(style)
+    halo = [Stroke(linewidth=2.2, foreground="white", alpha=0.8), Normal()] if has_background else None
+    for dimension, options in ((2, areas), (1, outline)):
         paths = [_make_path(part) for part in parts[dimensions == dimension]]
-        lines = line_options(style, 0.8 if dimension == 2 else 1.4)
+        lines = line_options(style, 0.8 if dimension == 2 else 1.4) | {"path_effects": halo}
         axes.add_collection(PathCollection(paths, rasterized=is_rasterized, **options, **lines), autolim=False)
     points = _find_small_shapes(parts, content.extent)
-    size = 5.5 if len(points) < 300 else 3.5 if len(points) < 2000 else 2.0
+    size = 4.5 if len(points) < 300 else 3.5 if len(points) < 2000 else 2.0
     axes.plot(points[:, 0], points[:, 1], linestyle="none", rasterized=is_rasterized, **marker_options(style, size))
-    return len(points) < len(parts) and int((dimensions > 0).sum()) * 2 >= len(parts)
+    area, marker = Patch(**areas), make_marker_key(style)
+    if not len(points):
+        return area
+    return (area, marker) if len(points) < len(parts) else marker
 
 
 def _place_shapes(geometries: NDArray[np.object_], content: MapContent) -> tuple[NDArray[np.object_], int]:
@@ -291,7 +336,9 @@ def _draw_density(axes: Axes, content: MapContent) -> None:
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _build_page_map(content: MapContent, styles: Mapping[str, Style], alt: str) -> PageMap:
+def _build_page_map(
+    content: MapContent, styles: Mapping[str, Style], alt: str, picture: BackgroundPicture | None
+) -> PageMap:
     """Return the map for a page: a layer for each class, collection and subset."""
     import numpy as np
 
@@ -305,21 +352,43 @@ def _build_page_map(content: MapContent, styles: Mapping[str, Style], alt: str) 
         title = _name_kind(item, content).removesuffix(" in")
         layers.append(MapLayer(f"footprint-{place}", item.name, title, (marks,)))
         first += len(item.ids)
-    for place, (name, features) in enumerate((content.features or {}).items()):
-        marks = MapMarks(styles.get(name, _OTHERS), features.shapes, np.arange(first, first + len(features.ids)))
+    for place, (name, features) in enumerate(_sort_features(content)):
+        places = np.arange(first, first + len(features.ids))
+        marks = MapMarks(styles.get(name, _OTHERS), features.shapes, places, _PAGE_FILL if picture is None else 0.0)
         layers.append(MapLayer(f"class-{place}", name, "features", (marks,)))
         first += len(features.ids)
     if content.density is not None:
         style = Style("#0072b2", (), "circle", "")
         densities.append(DensityLayer("features", "features", "features", style, _spread_density(content)))
-    page_map = build_map(layers, densities, label=alt)
+    images = [] if picture is None else [_make_page_image(picture)]
+    page_map = build_map(layers, densities, label=alt, images=images)
     return page_map._replace(scripts=[*page_map.scripts, read_script("plot_map.js")])
+
+
+def _make_page_image(picture: BackgroundPicture) -> MapImage:
+    """Return the picture for a page, with as many pixels as a screen has for it, at most."""
+    import numpy as np
+    from PIL import Image
+
+    from geographer.outputs.pages.map import MapImage
+
+    extent = picture.extent
+    rows, columns = picture.pixels.shape[:2]
+    share = min(1.0, _PAGE_PIXELS / max(rows, columns))
+    image = Image.fromarray(picture.pixels).resize((max(1, round(columns * share)), max(1, round(rows * share))))
+    return MapImage(np.asarray(image), extent.west, extent.south, extent.east, extent.north)
+
+
+def _sort_features(content: MapContent) -> list[tuple[str, DrawnFeatures]]:
+    """Return the features by class, in the order of class values."""
+    features = content.features or {}
+    return [(name, features[name]) for name in content.counts if name in features]
 
 
 def _list_place_names(content: MapContent) -> list[str]:
     """Return what the page says at each place of its map: see `_build_page_map` for their numbers."""
     names = [f"{item.name}: {raster_id}" for item in content.footprints for raster_id in item.ids]
-    for class_name, features in (content.features or {}).items():
+    for class_name, features in _sort_features(content):
         names += [f"{class_name}: {feature_id}" for feature_id in features.ids]
     return names
 

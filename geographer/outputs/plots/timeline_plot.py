@@ -55,12 +55,16 @@ class _Timeline(NamedTuple):
     tags: Sequence[tuple[str, float]]
 
 
-def plot_timeline(revision: Revision, *, by: TimelineAxis = "event") -> Plot:
+def plot_timeline(
+    revision: Revision, *, by: TimelineAxis = "event", tags: Sequence[tuple[str, int]] | None = None
+) -> Plot:
     """Return the plot of the events up to a revision.
 
     Args:
         revision: The revision.
         by: `event`: events are evenly spaced; `time`: as far apart as their times.
+        tags: Names and positions of the tags to show, ascending. None: those that were set up to the revision, which
+            its own tag is not.
 
     Raises:
         MissingLibraryError: matplotlib is not installed.
@@ -76,7 +80,8 @@ def plot_timeline(revision: Revision, *, by: TimelineAxis = "event") -> Plot:
     times = np.maximum.accumulate(recorded)
     places = positions.astype(np.float64) if by == "event" else times
     numbers = _accumulate_counts(revision, positions)
-    tags = [(tag, float(places[np.searchsorted(positions, position)])) for tag, position in revision.fetch_rows(_TAGS)]
+    named = revision.fetch_rows(_TAGS) if tags is None else tags
+    shown = [(tag, float(places[np.searchsorted(positions, position)])) for tag, position in named]
     timeline = _Timeline(
         by,
         places,
@@ -84,7 +89,7 @@ def plot_timeline(revision: Revision, *, by: TimelineAxis = "event") -> Plot:
         positions,
         _bin_kinds(np.array(events["kind"].to_pylist(), object), places),
         {name: _bin_counts(places, values) for name, values in numbers.items()},
-        tags,
+        shown,
     )
     table = PlotTable(("position", "kind", "recorded at (UTC)", *_OBJECTS), _list_rows(events, numbers))
     return Plot(
