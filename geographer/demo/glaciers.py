@@ -3,11 +3,9 @@
 import json
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
-from geographer.base.atomic_files import write_atomic
 from geographer.base.errors import ConflictError, NotFoundError
 from geographer.base.text import format_count
 from geographer.dataset import Dataset
@@ -97,36 +95,5 @@ def _collect_digests(dataset: Dataset) -> dict[str, dict[str, str | int]]:
 
 
 def _plot_map(dataset: Dataset, path: Path) -> Path:
-    """Draw the RGB raster with glaciers as dots and chips as frames, coloured by their part of the split."""
-    import matplotlib as mpl
-    import rasterio
-    import shapely
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    colours = {"train": "#ffd166", "val": "#4cc9f0", "test": "#f72585", None: "#ffffff"}
-    scene = dataset.rasters(where="raster_id = 'rmnp-rgb'")["path"][0].as_py()
-    with rasterio.open(dataset.root / scene) as raster:
-        pixels, bounds = raster.read([1, 2, 3]), raster.bounds
-    extent = (bounds.left, bounds.right, bounds.bottom, bounds.top)
-    parts = dict(zip(*(dataset.splits()[name].to_pylist() for name in ("raster_id", "part")), strict=True))
-    chips = dataset.rasters(where=f"collection = '{CHIPS}'")
-    figure, axes = pyplot.subplots(figsize=(8.6, 6.9), dpi=110, layout="constrained")
-    axes.imshow(pixels.transpose(1, 2, 0), extent=extent)
-    frames = shapely.from_wkb(chips["footprint"].to_pylist())
-    for raster_id, frame in zip(chips["raster_id"].to_pylist(), frames, strict=True):
-        part = parts.get(raster_id)
-        axes.plot(*frame.exterior.xy, color=colours[part], linewidth=2, label=part or "left out")
-    dots = shapely.from_wkb(dataset.features(where="class = 'glacier'")["geometry"].to_pylist())
-    x, y = shapely.get_x(dots), shapely.get_y(dots)
-    axes.scatter(x, y, s=9, label="glacier", color="white", edgecolor="black", linewidth=0.6, zorder=3)
-    unique = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    axes.legend(unique.values(), unique.keys(), loc="lower right")
-    axes.set(xlim=extent[:2], ylim=extent[2:], xlabel="longitude (°)", ylabel="latitude (°)")
-    axes.set_title("Glaciers of the Rocky Mountain National Park: chips by part of the split", fontsize=11)
-    png = BytesIO()
-    figure.savefig(png, format="png", metadata={"Software": None})
-    pyplot.close(figure)
-    write_atomic(path, png.getvalue())
-    return path
+    """Draw the RGB raster with the park, glaciers, and chips by subset."""
+    return dataset.plot.map(background="rmnp-rgb", class_=["park", "glacier"], collection=CHIPS).save(path, dpi=110)
