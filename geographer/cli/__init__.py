@@ -144,6 +144,13 @@ _ESCAPE: Final = "geographer_escape"
 class _LazyCommandGroup(CommandGroup):
     """A group that imports a command's module when the command is called."""
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; for KeyboardInterrupt, unlike for Abort, click would print an empty line."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise click.Abort from error
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -346,6 +353,9 @@ def _exit_interrupted() -> NoReturn:
 
     Python's finalization is left out: threads of C libraries that the signal stopped could crash there.
     """
+    if sys.stderr and sys.stderr.isatty():
+        # End the line in which a terminal shows ^C.
+        click.echo(err=True)
     click.echo("Interrupted. Nothing incomplete was recorded; run the same command again to continue.", err=True)
     atexit._run_exitfuncs()
     os._exit(EXIT_INTERRUPTED)
