@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 ProgressCallback = Callable[[str, int, int], None]
 """Called with the phase ('chips cut'), the number of items done, and their total."""
+
+Item = TypeVar("Item")
 
 _DELAY_S: Final = 0.5
 _INTERVAL_S: Final = 0.25
@@ -18,6 +20,13 @@ _INTERVAL_S: Final = 0.25
 
 def ignore_progress(_phase: str, _done: int, _total: int) -> None:
     """Discard progress reports."""
+
+
+def iter_with_progress(items: Sequence[Item], phase: str, progress: ProgressCallback) -> Iterator[Item]:
+    """Yield the items, and report each as done when the next is asked for."""
+    for done, item in enumerate(items, 1):
+        yield item
+        progress(phase, done, len(items))
 
 
 def show_notebook_progress(phase: str, done: int, total: int) -> None:

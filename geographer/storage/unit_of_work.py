@@ -105,7 +105,7 @@ class UnitOfWork:
     @cached_property
     def file_store(self) -> Store:
         """The dataset's files in DVC."""
-        return Store(self.root)
+        return Store(self.root, self.progress)
 
     def create_log(self, request: Request, change: Change) -> ChangeResult:
         """Create the log with its first event."""

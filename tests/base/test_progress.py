@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from geographer import Dataset
 from geographer.base import progress
 from geographer.base.progress import NotebookLine, show_notebook_progress
+from tests.sample_history import SampleHistory, write_scenes
 
 CELL = """
 import time
@@ -125,3 +128,23 @@ def test_kernel_shows_progress_and_removes_it(tmp_path: Path, empty_dataset: Pat
     number, *first = printed.split()
     assert 2 <= int(number) <= 4
     assert first[:2] == ["chips", "<cut>:"]
+
+
+def test_work_on_files_reports_progress(sample_history: SampleHistory, tmp_path: Path):
+    reports: list[tuple[str, int, int]] = []
+    dataset = Dataset.open(
+        shutil.copytree(sample_history.root, tmp_path / "dataset"), progress=lambda *report: reports.append(report)
+    )
+
+    def list_phases(work: Callable[[], object]) -> set[str]:
+        reports.clear()
+        work()
+        assert {phase for phase, done, total in reports if done == total} == {phase for phase, *_ in reports}
+        return {phase for phase, *_ in reports}
+
+    assert list_phases(dataset.verify) >= {"files checked", "objects checked"}
+    assert list_phases(lambda: dataset.checkout("v1")) >= {"files restored"}
+    assert list_phases(lambda: dataset.checkout("v1", to=tmp_path / "copy")) >= {"files restored"}
+    dataset.checkout("HEAD")
+    rasters = write_scenes(tmp_path / "new", "x", "y", offset=9)
+    assert list_phases(lambda: dataset.add_rasters(rasters, collection="more")) >= {"rasters read", "files stored"}

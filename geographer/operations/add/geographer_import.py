@@ -115,7 +115,7 @@ class ImportGeographer(DirectoryRequest, kw_only=True, frozen=True):
             paths = [directory.raster_file(name) for name, _, _, on_disk in listed if on_disk]
             addition = AddRasters(paths, collection=self.collection, mode=self.mode, on_error=self.on_error)
             properties = {raster_id: text for _, raster_id, text, _ in listed}
-            rasters = plan_raster_addition(revision, context.root, addition, properties)
+            rasters = plan_raster_addition(revision, context, addition, properties)
             footprints = _make_footprint_rows(revision, source, context)
         labelled = _list_rasters_to_label(rasters.rows, {id: name for name, id, _, on_disk in listed if on_disk})
         labels = plan_geographer_labels(revision, directory, labelled, existing | classes, self.label)

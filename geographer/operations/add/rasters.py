@@ -14,6 +14,7 @@ import msgspec
 from geographer.base.atomic_files import TEMPORARY_FILES, translate_os_errors
 from geographer.base.errors import ConflictError, GeographerError, UsageError, quote_names, quote_objects
 from geographer.base.parameters import Parameter
+from geographer.base.progress import iter_with_progress
 from geographer.base.redaction import require_no_credentials
 from geographer.base.text import quote_start
 from geographer.base.values import Checksums, validate_name
@@ -132,12 +133,12 @@ class AddRasters(RasterPaths, kw_only=True, frozen=True):
 
     def make_plan(self, revision: Revision, context: PlanContext, /) -> Change:
         """See `plan_raster_addition`."""
-        change = plan_raster_addition(revision, context.root, self)
+        change = plan_raster_addition(revision, context, self)
         return replace(change, rows=omit_lone_skips(f"collection {self.collection}", change.rows))
 
 
 def plan_raster_addition(
-    revision: Revision, root: Path, request: AddRasters, properties_by_id: Mapping[str, str] | None = None
+    revision: Revision, context: PlanContext, request: AddRasters, properties_by_id: Mapping[str, str] | None = None
 ) -> Change:
     """Plan the `rasters_added` event for files and folders. Reads every pixel once.
 
@@ -150,6 +151,7 @@ def plan_raster_addition(
         CorruptError: A file is damaged.
         ConflictError: An id or file name is repeated or already in the dataset.
     """
+    root = context.root
     _require_free_collection(revision, request.collection)
     request, files = _find_files(revision, request)
     existing = _find_existing_rasters(revision, [*files])
@@ -158,7 +160,7 @@ def plan_raster_addition(
     references = RecordedFiles({}, {})
     if request.mode == "reference":
         references = Roots(root).record_files(files.values(), revision.connection)
-    described, skipped = _describe_files(revision, root, [*files.values()], references, request)
+    described, skipped = _describe_files(revision, context, [*files.values()], references, request)
     columns, properties = make_tag_columns(request.tags if described else (), [file.tags for file in described])
     if properties_by_id:
         ids = [file.row["raster_id"] for file in described]
@@ -220,15 +222,15 @@ def _make_changed_rows(
 
 
 def _describe_files(
-    revision: Revision, root: Path, files: list[Path], references: RecordedFiles, request: AddRasters
+    revision: Revision, context: PlanContext, files: list[Path], references: RecordedFiles, request: AddRasters
 ) -> tuple[list[DescribedFile], NamedTexts]:
     """Return the valid files, and the names of invalid ones with the reasons."""
     names = (request.collection, request.crs, request.footprint, request.acquired, request.id_folders or 0)
     options = RasterOptions(*names)
     described, skipped = [], []
-    for path in files:
+    for path in iter_with_progress(files, "rasters read", context.progress):
         try:
-            with _embed_temporarily(root, path, request.mode) as embedded:
+            with _embed_temporarily(context.root, path, request.mode) as embedded:
                 row, checksums, tags = describe_raster(path, options, references.path_by_file.get(path), embedded)
             _reject_unusable_crs(revision, path, row["crs"])
             require_no_credentials("path of a raster", [row["path"]])

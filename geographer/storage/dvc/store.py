@@ -26,6 +26,7 @@ from geographer.base.atomic_files import (
     write_atomic,
 )
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, StorageError, UsageError
+from geographer.base.progress import ProgressCallback, ignore_progress, iter_with_progress
 from geographer.base.values import Checksums
 from geographer.storage.author import complete_environment
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
@@ -67,8 +68,9 @@ class Store:
     place = "in the cache"
     remedy = "Run dvc pull if a remote has the files, and geographer verify to list all damage."
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, progress: ProgressCallback = ignore_progress) -> None:
         self.root = root.resolve()
+        self.progress = progress
         complete_environment()
 
     @classmethod
@@ -130,7 +132,7 @@ class Store:
             StorageError: the disk is full or cannot be written.
         """
         link_types = ["reflink"]
-        for path, sums in files:
+        for path, sums in iter_with_progress(files, "files stored", self.progress):
             target = self._prepare_object_path(sums.md5)
             with translate_os_errors(target):
                 if move and self._move_into_cache(path, sums, target):
@@ -156,7 +158,7 @@ class Store:
         link_types = ["hardlink", "symlink"] if link else list(self._object_db.cache_types)
         damages = [
             self._write_workspace_file(sums, path, link_types, is_trusted=sums.md5 in trusted_md5s)
-            for sums, path in files
+            for sums, path in iter_with_progress(files, "files restored", self.progress)
         ]
         missing = [index for index, damage in enumerate(damages) if damage == "missing"]
         not_fetched = self.fetch_files([files[index][0].md5 for index in missing])
@@ -167,7 +169,8 @@ class Store:
 
     def check_files(self, checksums: Sequence[Checksums]) -> dict[str, FileDamage]:
         """Hash (SHA-256) the cache's copies, or else retained ones, and return the damaged by MD5; fetch nothing."""
-        damages = ((sums.md5, check_file(self.find_object(sums.md5), sums)) for sums in checksums)
+        counted = iter_with_progress(checksums, "objects checked", self.progress)
+        damages = ((sums.md5, check_file(self.find_object(sums.md5), sums)) for sums in counted)
         return {md5: damage for md5, damage in damages if damage}
 
     def fetch_files(self, md5s: Sequence[str], remote: Remote | None = None) -> dict[str, FileDamage]:
@@ -434,7 +437,7 @@ class Store:
     def _fetch_missing(self, missing: Sequence[str], remote: Remote) -> dict[str, FileDamage]:
         with ExitStack() as stack:
             paths = {md5: stack.enter_context(temporary_sibling(self._prepare_object_path(md5))) for md5 in missing}
-            error = remote.download_objects(paths)
+            error = remote.download_objects(paths, self.progress)
             damages = {md5: damage for md5, path in paths.items() if (damage := self._verify_and_add(md5, path))}
         if error:
             raise remote.make_error(error) from error

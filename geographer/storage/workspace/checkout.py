@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Protocol
 from geographer.base.atomic_files import FileDamage, translate_os_errors
 from geographer.base.errors import CorruptError, quote_names
 from geographer.base.html import render_object
+from geographer.base.progress import iter_with_progress
 from geographer.base.text import format_count
 from geographer.base.values import Checksums
 from geographer.storage.database.connection import register_table
@@ -112,10 +113,12 @@ def update_workspace(
     obsolete_paths = [path for path, _ in obsolete_files]
     workspace = SafeFolder(store.root)
     if check_all:
-        shown = set(files).difference(to_write)
+        shown = [*set(files).difference(to_write)]
         with CheckedFiles(store.root) as checked:
             to_write += [
-                file for file in shown if checked.find_damage(workspace.require_inside(file.path), file.checksums)
+                file
+                for file in iter_with_progress(shown, "files checked", store.progress)
+                if checked.find_damage(workspace.require_inside(file.path), file.checksums)
             ]
     to_restore = to_write if current is None else _move_files(workspace, to_write, obsolete_files)
     restore_files(revision, store, store.root, to_restore, trusted_md5s, linked_md5s)

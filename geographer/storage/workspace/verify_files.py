@@ -12,6 +12,7 @@ import duckdb
 
 from geographer.base.atomic_files import FileDamage, check_file
 from geographer.base.errors import ConflictError, StorageError
+from geographer.base.progress import iter_with_progress
 from geographer.base.text import format_count
 from geographer.base.values import Checksums
 from geographer.storage.database.dataset_folder import list_abandoned_staging
@@ -85,7 +86,7 @@ class FileVerifier:
             files = [file for file in files if (file.path, file.checksums.md5) in shared]
         self._report.checked["workspace_files"] = len(files)
         workspace = SafeFolder(self._store.root)
-        for file in files:
+        for file in iter_with_progress(files, "files checked", self._store.progress):
             try:
                 damage = check_file(workspace.require_inside(file.path), file.checksums)
             except ConflictError as error:
@@ -146,7 +147,7 @@ class FileVerifier:
                     files.setdefault((logged.file.path, logged.file.checksums), (logged, position))
         if files:
             self._report.checked["referenced_files"] = len(files)
-        for logged, position in files.values():
+        for logged, position in iter_with_progress([*files.values()], "references checked", self._store.progress):
             path = self._roots.locate_file(logged.file.path)
             if root := self._roots.find_unset_root(logged.file.path):
                 location = f"where it was referenced: root '{root}' is not set here: geographer roots set {root} DIR"
