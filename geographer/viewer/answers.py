@@ -21,6 +21,7 @@ from geographer.base.errors import (
 from geographer.outputs.pictures.palette import (
     CHANGE_STYLES,
     COLOURS,
+    DASHES,
     OTHER_COLOUR,
     Style,
     assign_styles,
@@ -152,11 +153,11 @@ class ViewerAnswers:
             "splits": splits,
             "columns": columns,
             "styles": {
-                "class": _make_styles(assign_styles(classes)),
-                "collection": _make_styles(assign_styles(collections)),
+                "class": _make_styles(_vary_dashes(assign_styles(classes))),
+                "collection": _make_styles(_vary_dashes(assign_styles(collections))),
                 "subset": _make_styles(assign_subset_styles(subsets)),
                 "change": _make_styles(CHANGE_STYLES),
-                "component": _make_styles(assign_styles([str(number) for number in range(len(COLOURS))])),
+                "component": _make_styles(_vary_dashes(assign_styles([str(number) for number in range(len(COLOURS))]))),
                 "other": OTHER_COLOUR,
             },
             "maxTileObjects": MAX_TILE_OBJECTS,
@@ -248,8 +249,7 @@ class ViewerAnswers:
     def _list_history(self, parameters: Parameters) -> dict[str, Any]:
         """Return the events that touched an object, newest first."""
         _, subject, identity = self._read_object(parameters)
-        with self._session.dataset.wait_for_turn():
-            rows = self._session.dataset.history(f"{subject}:{identity}")
+        rows = self._session.dataset.list_history(subject, identity)
         return {"number": len(rows), "rows": [*reversed(rows[-_MAX_HISTORY:])]}
 
     # Differences, components and pictures
@@ -350,6 +350,12 @@ def make_json_answer(value: Any, status: int = 200) -> ViewerAnswer:
 
 def _make_styles(styles: Mapping[str, Style]) -> list[dict[str, Any]]:
     return [{"name": name, **style._asdict()} for name, style in styles.items()]
+
+
+def _vary_dashes(styles: Mapping[str, Style]) -> dict[str, Style]:
+    """Return styles whose outlines differ by dashes, too, also where only colours and markers do."""
+    dashes = enumerate(styles.items())
+    return {name: style._replace(dash=DASHES[place % len(DASHES)]) for place, (name, style) in dashes}
 
 
 def _make_event(event: Event) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from geographer.base.errors import NotFoundError, UsageError
 from geographer.base.text import quote_start
 from geographer.dataset.filters import RevisionSpec
 from geographer.dataset.reader import DatasetReader
+from geographer.outputs.history import read_history
 from geographer.storage.database.connection import Database
 from geographer.storage.log.branches import Location
 from geographer.storage.log.read import read_event, read_events_between
@@ -139,6 +140,11 @@ class ViewedDataset(DatasetReader):
             raise NotFoundError(f"no {subject} '{name}' at @{position}. Choose a revision that has it.")
         row: dict[str, Any] = json.loads(lines[0])
         return row
+
+    def list_history(self, subject: str, identity: str) -> list[dict[str, Any]]:
+        """Return the events of the chain that touched a feature or raster, oldest first; see `read_history`."""
+        with self._reading, self._unit_of_work.open_tables(self._unit_of_work.locate_head(self.chain)) as (tables, _):
+            return read_history(tables, f"{subject}:{identity}")
 
     def list_relations(self, position: int, subject: str, identity: str, limit: int) -> Mapping[str, Any]:
         """Return what a feature or raster is related to: at most `limit` of each, and whether there are more."""

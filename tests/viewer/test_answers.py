@@ -50,6 +50,17 @@ def test_object_has_relations(history_session: ViewerSession, history_root: Path
     assert "around/a_p1" in [row["raster_id"] for row in feature["relations"]["rasters"]["rows"]]
 
 
+def test_history_is_of_the_shown_branch(tmp_path: Path, world_root: Path) -> None:
+    dataset = Dataset.open(shutil.copytree(world_root, tmp_path / "dataset", symlinks=True))
+    dataset.create_branch("other")
+    dataset.switch_branch("other")
+    dataset.remove_features(["s1"], message="on the branch")
+    dataset.switch_branch("main")
+    with open_viewer(dataset.root, "other") as session:
+        rows = ask(session, "history", at=3, subject="feature", id="s1")[1]["rows"]
+    assert (rows[0]["position"], rows[0]["message"]) == (4, "on the branch")
+
+
 def test_diff_counts_what_the_dataset_counts(history_session: ViewerSession, history_root: Path) -> None:
     status, diff = ask(history_session, "diff", since=V1, at=HEAD)
     expected = Dataset.open(history_root).diff(V1, HEAD, flags=True)
