@@ -20,6 +20,7 @@ from geographer.outputs.audit.layouts.complete import complete_layout
 from geographer.outputs.audit.layouts.configurations import read_configuration
 from geographer.outputs.audit.layouts.croissant import CroissantFile, read_croissant, read_croissant_split
 from geographer.outputs.audit.layouts.documents import Document, require_document, select_documents
+from geographer.outputs.audit.layouts.exports import check_manifest, describe_export, find_export_format
 from geographer.outputs.audit.layouts.folders import read_folders, read_without_split
 from geographer.outputs.audit.layouts.split_lists import read_split_lists
 from geographer.outputs.audit.leaks import LeakTable
@@ -54,7 +55,7 @@ def audit_dataset(
 
     No dataset of `geographer` is needed, and nothing is changed. The layouts are: images in folders by subset; lists
     of a split as text, CSV, JSON or Parquet; COCO; YOLO; configurations of TerraTorch; Croissant; and a folder that
-    `release` or `checkout --to` wrote.
+    `release`, `checkout --to` or `export` wrote.
 
     Args:
         path: The folder of the dataset, or a file in it that describes it.
@@ -77,7 +78,8 @@ def audit_dataset(
         parse_buffer(buffer)
     options = AuditOptions(buffer, near_duplicates, workers, progress)
     folder, chosen = _find_folder(Path(path), None if split is None else Path(split))
-    if is_release(folder) and (split is None or not Path(split).is_file()):
+    export_format = find_export_format(folder)
+    if export_format is None and is_release(folder) and (split is None or not Path(split).is_file()):
         require_unpacked(folder)
         contents = ReleaseContents.read_folder(folder)
         findings: list[AuditFinding] = []
@@ -89,7 +91,10 @@ def audit_dataset(
     index = FolderIndex(folder)
     layout, croissant = read_layout(index, chosen)
     findings = [] if croissant is None else [*croissant.findings]
-    last_check = _check_checksums(croissant, findings)
+    if export_format is None:
+        last_check = _check_checksums(croissant, findings)
+    else:
+        layout, last_check = describe_export(layout, export_format), check_manifest(folder, findings)
     report = _check_layout(str(path), folder, layout, options, [], findings)
     report.checks.append(last_check)
     return report

@@ -15,6 +15,7 @@ from geographer.outputs.audit.layouts.tables import TableEntry, read_table_entri
 from geographer.outputs.audit.names import (
     find_path_subset,
     find_subset,
+    is_label_path,
     is_subset_word,
     normalise_subset,
     replace_subset,
@@ -116,7 +117,7 @@ def _collect_splits(
         except DocumentError as error:
             problems.append(f"{show_path(document.name)} was not used: {error}")
             continue
-        if not entries and find_list_subset(document.name) is not None:
+        if not entries and find_list_subset(document.name) is not None and not is_label_path(document.name):
             problems.append(f"{show_path(document.name)} was not used: it lists no image of the folder")
         if entries:
             family = replace_subset(document.name) if _is_by_file(document, entries) else document.name
