@@ -258,7 +258,7 @@ def test_reference_names_only_existing_options():
         names = command.list_commands(context) if isinstance(command, click.Group) else []
         inner = [command.get_command(context, word) for word in names] if isinstance(command, click.Group) else []
         for nested in [*filter(None, inner)] or [command]:
-            options |= {flag for parameter in nested.params for flag in parameter.opts}
+            options |= {flag for parameter in nested.params for flag in (*parameter.opts, *parameter.secondary_opts)}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", REFERENCE))
     assert named <= options
 
