@@ -194,14 +194,15 @@ class EvidenceReader(GraphReader):
         from geographer.outputs.pages.report.leakage import LeakageOptions
         from geographer.outputs.pages.report.write import ReportOptions, write_report
 
+        given = [
+            [Path(paths)] if isinstance(paths, str | Path) else [*map(Path, paths)] for paths in (reruns, certificates)
+        ]
         options = ReportOptions(
             [splits] if isinstance(splits, str) else splits,
             LeakageOptions(buffer, duplicates, where),
             examples,
-            *(
-                [Path(paths)] if isinstance(paths, str | Path) else [*map(Path, paths)]
-                for paths in (reruns, certificates)
-            ),
+            reruns=given[0],
+            certificates=given[1],
             verify=verify,
         )
         return write_report(self._unit_of_work, tag, to, options)

@@ -21,6 +21,8 @@ _SHOWN_DIGEST: Final = 12
 _MAX_COMMAND: Final = 200
 _RARE: Final = 0.05
 _MAX_NAMES: Final = 12
+_TITLE_NAMES: Final = 3
+"""How many classes a title names that the authors did not write."""
 _QUIET_PARAMETERS: Final = frozenset({"source", "collection", "size", "seed"})
 
 
@@ -41,7 +43,8 @@ def format_size(size: int) -> str:
 def make_title(facts: ReleaseFacts) -> str:
     """Return the title: the described one, or the classes and numbers."""
     names = [item.name for item in facts.classes if item.features]
-    subject = join_words(names[:3]) if names else "features"
+    rest = [format_count(len(names) - _TITLE_NAMES, "more class")] if len(names) > _TITLE_NAMES else []
+    subject = join_words([*names[:_TITLE_NAMES], *rest]) if names else "features"
     described = " ".join(facts.description.find_text("title").split())
     return described or f"Remote-sensing dataset of {subject} ({format_count(facts.features, 'feature')})"
 

@@ -14,8 +14,10 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import NotFoundError, StorageError, UsageError
+from geographer.outputs.pages.report import checks
 from geographer.outputs.pages.report.leakage import read_certificates
 from geographer.outputs.pages.report.reproducibility import read_rerun
+from geographer.outputs.release.sentences import make_title
 from tests.outputs.pages.conftest import HOSTILE
 from tests.outputs.pages.report_reader import ReportReader
 from tests.sample_history import point_geometry, write_features
@@ -89,6 +91,34 @@ def test_facts_are_those_of_log_and_state(report, result, tables, tag):
     )
     assert counts["events"] == f"{at:,}"
     assert [row[0] for row in report.tables["Tags, newest first"][1:]] == ["v2", "v1"]
+    assert "with 2 tags. After the last event" in report.source
+    assert "tags" not in counts
+
+
+def test_version_is_that_of_the_tag(report, tables, tag):
+    assert tag["version"] is None
+    assert "version <strong>" not in report.source
+    assert "none recorded: citations have 2, from the tag's name" in report.texts["what"]
+
+
+@pytest.mark.parametrize("number", [3, 4, 5])
+def test_title_counts_classes_that_it_leaves_out(number):
+    facts: Any = SimpleNamespace(
+        classes=[SimpleNamespace(name=f"class{place}", features=1) for place in range(number)],
+        description=SimpleNamespace(find_text=lambda name: ""),
+        features=number,
+    )
+    subject = {3: "class1 and class2", 4: "class1, class2 and 1 more class", 5: "class1, class2 and 2 more classes"}
+    assert make_title(facts) == f"Remote-sensing dataset of class0, {subject[number]} ({number} features)"
+
+
+def test_check_names_are_documented(report):
+    """A name is a claim, so that it reads rightly with each outcome."""
+    page = (Path(__file__).parents[3] / "docs" / "evidence.md").read_text()
+    names = {row[0].replace("'parts'", "NAME") for row in report.tables[CHECKS][1:]}
+    constants = {value for name, value in vars(checks).items() if name.isupper() and isinstance(value, str)}
+    assert len(constants) > 10
+    assert all(f"| {name} |" in page for name in names | constants)
 
 
 def test_class_balance_equals_tables(report, tables, tag):
@@ -120,7 +150,7 @@ def test_sources_say_who_states_licences(report):
     rows = {row[0]: row[1:] for row in report.tables["Sources of rasters"][1:]}
     assert rows["source"][3:5] == ["CC0-1.0", "the authors (geographer describe)"]
     assert rows["archive"][3:5] == ["⚠ unknown", "no one"]
-    result, detail = find_check(report, "licences of sources")
+    result, detail = find_check(report, "licences stated for all sources")
     unknown = sum(int(row[0]) for row in rows.values() if row[3] == "⚠ unknown")
     total = sum(int(row[0]) for row in rows.values())
     assert result == "✗ FAILS"
@@ -135,7 +165,7 @@ def test_certificate_is_that_of_certify(report, described):
     levels = [row[1] for row in report.tables["Levels"][1:]]
     assert levels == [words[level["holds"]] for level in certificate["levels"].values()]
     assert (
-        find_check(report, "leakage of split 'parts'")[0].casefold()
+        find_check(report, "no leakage in split 'parts'")[0].casefold()
         == {
             "holds": "✓ holds",
             "leaks": "✗ fails",
@@ -257,10 +287,10 @@ def test_revision_without_files_or_tag(described, tmp_path):
     shutil.copytree(described, root, ignore=shutil.ignore_patterns("files", "md5", "rasters", "labels", "*.tif"))
     result = Dataset.open(root).write_report("@7", tmp_path / "bare.html", examples=4)
     page = ReportReader(result.path)
-    assert (result.revision, "content digest" in result.unchecked) == ("@7", True)
+    assert (result.revision, "content digest as recorded" in result.unchecked) == ("@7", True)
     assert not [tag for tag, _ in page.elements if tag == "img"]
     assert "have no picture here" in page.texts["examples"]
-    assert find_check(page, "files of the revision")[0] == "○ not checked"
+    assert find_check(page, "files as recorded")[0] == "○ not checked"
     stored = page.tables["Files that DVC keeps; the machine is the one that made this page"]
     assert all(row[1] == row[2] for row in stored[1:])
     assert f"geographer -C dataset verify {result.digest} --expect {result.digest}" in page.texts.values()
@@ -276,8 +306,8 @@ def test_features_only_with_hostile_names(dataset, tmp_path):
     assert {tag for tag, _ in page.elements} <= ALLOWED_TAGS
     assert page.find_row("Features by class", HOSTILE)[1] == "1"
     assert result.failed == []
-    assert "leakage between subsets" in result.unchecked
-    assert find_check(page, "signature")[0] == "✓ holds"
+    assert "no leakage between subsets" in result.unchecked
+    assert find_check(page, "signature matches the log")[0] == "✓ holds"
     assert page.find_row("Tags, newest first", "v1")[4:6] == [HOSTILE, "1"]
 
 
@@ -301,9 +331,9 @@ def test_given_files_are_joined(described, result, tmp_path):
     leaks = page.tables["Findings: pairs of rasters of different subsets"]
     assert leaks[1][1:5] == ["around/a_p1", "train", HOSTILE, "test"]
     assert "6 more pairs not shown here" in page.texts["leakage"]
-    assert find_check(page, "rerun")[0] == "✗ FAILS"
+    assert find_check(page, "derived files the same in a rerun")[0] == "✗ FAILS"
     assert page.tables["Files that are not as recorded"][1] == ["around/a_p2", "different", HOSTILE]
-    assert find_check(page, "leakage of split 'parts', by a given certificate")[0] == "✗ FAILS"
+    assert find_check(page, "no leakage in split 'parts', by a given certificate")[0] == "✗ FAILS"
 
 
 @pytest.mark.parametrize(
@@ -340,14 +370,14 @@ def test_verified_files_are_a_check(described, tmp_path):
     dataset = Dataset.open(folder)
     page = tmp_path / "page.html"
     result = dataset.write_report("v2", page, examples=0, verify=True)
-    assert "files of the revision" not in [*result.failed, *result.unchecked]
-    assert find_check(ReportReader(page), "files of the revision")[-1].endswith("as recorded")
+    assert "files as recorded" not in [*result.failed, *result.unchecked]
+    assert find_check(ReportReader(page), "files as recorded")[-1].endswith("as recorded")
     altered = max((folder / "rasters").rglob("*.tif"), key=lambda path: path.name)
     altered.unlink()
     altered.write_bytes(b"altered")
     failed = dataset.write_report("v2", page, examples=0, verify=True).failed
-    assert {*failed} - {*result.failed} == {"files of the revision"}
-    assert altered.name in find_check(ReportReader(page), "files of the revision")[-1]
+    assert {*failed} - {*result.failed} == {"files as recorded"}
+    assert altered.name in find_check(ReportReader(page), "files as recorded")[-1]
 
 
 def test_wrong_arguments_change_nothing(described, tmp_path):

@@ -1,4 +1,7 @@
-"""Checks: what a report compared, what it left out, and what failed, each as a row; and the verdict in plain words."""
+"""Checks: what a report compared, what it left out, and what failed, each as a row; and the verdict in plain words.
+
+The name of a check is the claim that holds, fails or was not checked. docs/evidence.md lists the names, which stay.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,19 @@ from geographer.base.text import format_count
 
 Outcome = Literal["holds", "fails", "not checked"]
 
+CONTENT_DIGEST: Final = "content digest as recorded"
+LICENCES: Final = "licences stated for all sources"
+LABELS: Final = "labels up to date"
+CONFLICTS: Final = "no open conflicts of merges"
+LOG_ROWS: Final = "all rows of the log usable"
+REVIEWS: Final = "no change rejected by reviewers"
+FILES: Final = "files as recorded"
+RERUN: Final = "derived files the same in a rerun"
+ARCHIVES: Final = "rasters the same in their archives"
+SIGNATURE: Final = "signature matches the log"
+LEAKAGE: Final = "no leakage between subsets"
+"""The check of a revision without splits; see `name_leakage_check`."""
+
 MARKS: Final = {"holds": "✓", "fails": "✗", "not checked": "○"}
 """The sign of each outcome, shown beside its words."""
 
@@ -17,7 +33,7 @@ class Check(NamedTuple):
     """A check.
 
     Attributes:
-        name: What is checked.
+        name: The claim that is checked.
         outcome: Whether it holds.
         detail: What was compared, or why it was not, and how to do it.
         section: The anchor of the section that says more.
@@ -32,6 +48,11 @@ class Check(NamedTuple):
     def outcome_mark(self) -> str:
         """The sign of the outcome."""
         return MARKS[self.outcome]
+
+
+def name_leakage_check(split: str, *, is_given: bool) -> str:
+    """Return the name of the check of a split's certificate; `is_given`: the certificate was given as a file."""
+    return f"no leakage in split '{split}'{', by a given certificate' if is_given else ''}"
 
 
 class ReportVerdict(NamedTuple):

@@ -34,12 +34,14 @@ class Figures(NamedTuple):
     splits: list[Figure]
 
 
-def draw_figures(work: UnitOfWork, revision: Revision, splits: Sequence[str]) -> Figures:
-    """Draw the map, the timeline, the classes and the splits of a revision."""
+def draw_figures(
+    work: UnitOfWork, revision: Revision, splits: Sequence[str], tags: Sequence[tuple[str, int]]
+) -> Figures:
+    """Draw the map, the timeline with these tags, the classes and the splits of a revision."""
     first = next(iter(splits), None)
     return Figures(
         _draw_figure("Map", lambda: plot_map(revision, split=first)),
-        _draw_figure("Timeline", lambda: plot_timeline(revision)),
+        _draw_figure("Timeline", lambda: plot_timeline(revision, tags=tags)),
         _draw_figure("Classes", lambda: plot_classes(revision, work, split=first, with_pixels=False)),
         [_draw_figure(f"Split '{split}'", partial(plot_splits, revision, split)) for split in splits],
     )

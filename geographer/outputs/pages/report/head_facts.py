@@ -33,6 +33,11 @@ class HeadFacts(NamedTuple):
     signatures: list[RecordedSignature]
     reviews: list[dict[str, Any]]
 
+    def list_tags_until(self, position: int) -> list[tuple[str, int]]:
+        """Return the tags of the revisions up to this one with their positions, ascending."""
+        places = [(row.tag, row.position) for row in self.tags if row.position is not None and row.position <= position]
+        return sorted(places, key=lambda place: (place[1], place[0]))
+
 
 def read_head_facts(head: Revision) -> HeadFacts:
     """Read what the head of a chain says of earlier revisions."""

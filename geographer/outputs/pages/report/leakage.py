@@ -25,7 +25,7 @@ from geographer.outputs.certificate.certificate import (
 )
 from geographer.outputs.certificate.certify import certify_split
 from geographer.outputs.certificate.objects import find_declared_filter
-from geographer.outputs.pages.report.checks import Check, Outcome
+from geographer.outputs.pages.report.checks import LEAKAGE, Check, Outcome, name_leakage_check
 from geographer.outputs.pages.report.report_table import MAX_ROWS, Column, ReportTable, make_table
 from geographer.outputs.release.facts import ReleaseFacts
 from geographer.storage.queries.revision import Revision
@@ -250,10 +250,8 @@ def list_leakage_checks(reports: Sequence[CertifiedSplit]) -> list[Check]:
     """Return a check for each certificate; one that was not made if the revision has no split."""
     if not reports:
         detail = "the revision has no split; users who make one must prevent leakage themselves"
-        return [Check("leakage between subsets", "not checked", detail, _SECTION)]
-    return [Check(_name_check(item), item.outcome, item.verdict, _SECTION) for item in reports]
-
-
-def _name_check(report: CertifiedSplit) -> str:
-    given = "" if report.origin == _COMPUTED else ", by a given certificate"
-    return f"leakage of split '{report.split}'{given}"
+        return [Check(LEAKAGE, "not checked", detail, _SECTION)]
+    return [
+        Check(name_leakage_check(item.split, is_given=item.origin != _COMPUTED), item.outcome, item.verdict, _SECTION)
+        for item in reports
+    ]

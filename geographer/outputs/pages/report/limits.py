@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from geographer.base.text import format_count, quote_start
-from geographer.outputs.pages.report.checks import Check
+from geographer.outputs.pages.report.checks import CONFLICTS, LABELS, LOG_ROWS, REVIEWS, Check
 from geographer.outputs.pages.report.head_facts import HeadFacts
 from geographer.outputs.pages.report.overview import NOT_DESCRIBED
 from geographer.outputs.pages.report.report_table import Column, ReportTable, make_table
@@ -62,8 +62,10 @@ def read_limits(head: HeadFacts, revision: Revision, facts: ReleaseFacts) -> Lim
         _tabulate_reviews(reviews),
         [
             *_check_labels(outdated),
-            _check_count("conflicts of merges", len(conflicts), "is open", "are open"),
-            _check_count("rows of the log", unreadable, "cannot be used", "cannot be used"),
+            _check_count(CONFLICTS, len(conflicts), f"{format_count(len(conflicts), 'conflict')} open", "none is open"),
+            _check_count(
+                LOG_ROWS, unreadable, f"{format_count(unreadable, 'row')} cannot be used", "each is in the tables"
+            ),
             *_check_reviews(reviews),
         ],
     )
@@ -93,24 +95,22 @@ def _name_end(row: dict[str, Any], end: str) -> str:
 
 
 def _check_labels(outdated: Sequence[OutdatedLabels]) -> list[Check]:
-    name = "labels up to date"
     wrong = [item for item in outdated if item.outdated]
     if wrong:
         texts = [f"{item.outdated:,} of {item.labels:,} labels '{quote_start(item.label)}'" for item in wrong]
         detail = f"features or rasters changed after {', '.join(texts)}; geographer update makes again what differs"
-        return [Check(name, "not checked", detail, _SECTION)]
+        return [Check(LABELS, "not checked", detail, _SECTION)]
     unknown = [item.label for item in outdated if item.outdated is None]
     if not outdated or len(unknown) == len(outdated):
         return [
-            Check(name, "not checked", "that cannot be determined" if unknown else "no recipe makes labels", _SECTION)
+            Check(LABELS, "not checked", "that cannot be determined" if unknown else "no recipe makes labels", _SECTION)
         ]
     rest = f"; of '{', '.join(map(quote_start, unknown))}' that {_UNKNOWN}" if unknown else ""
-    return [Check(name, "holds", f"recipes would make the labels again as they are{rest}", _SECTION)]
+    return [Check(LABELS, "holds", f"recipes would make the labels again as they are{rest}", _SECTION)]
 
 
-def _check_count(name: str, count: int, singular: str, plural: str) -> Check:
-    detail = f"{count:,} {singular if count == 1 else plural}" if count else f"none {singular}"
-    return Check(name, "fails" if count else "holds", detail, _SECTION)
+def _check_count(name: str, count: int, some: str, none: str) -> Check:
+    return Check(name, "fails" if count else "holds", some if count else none, _SECTION)
 
 
 def _check_reviews(reviews: Sequence[dict[str, Any]]) -> list[Check]:
@@ -118,6 +118,6 @@ def _check_reviews(reviews: Sequence[dict[str, Any]]) -> list[Check]:
     last = {(row["from_digest"], row["to_digest"]): row["verdict"] for row in reviews}
     rejected = sum(verdict == "reject" for verdict in last.values())
     if not last:
-        return [Check("reviews", "not checked", "no one reviewed a change up to the revision", _SECTION)]
+        return [Check(REVIEWS, "not checked", "no one reviewed a change up to the revision", _SECTION)]
     detail = f"{format_count(len(last), 'change')} reviewed, {rejected:,} of them rejected at last"
-    return [Check("reviews", "fails" if rejected else "holds", detail, _SECTION)]
+    return [Check(REVIEWS, "fails" if rejected else "holds", detail, _SECTION)]

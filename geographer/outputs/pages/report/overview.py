@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from geographer.outputs.pages.report.head_facts import TagRow
 from geographer.outputs.pages.report.report_table import Column, ReportTable, make_table
 from geographer.outputs.release import sentences
 from geographer.outputs.release.citation import Creators
@@ -11,7 +12,7 @@ from geographer.outputs.release.facts import ReleaseFacts
 from geographer.outputs.release.licences import NO_LICENCE
 from geographer.storage.queries.revision import Revision
 
-_COUNTS: Final = ("features", "classes", "rasters", "chips", "edges", "labels", "objects", "splits", "events", "tags")
+_COUNTS: Final = ("features", "classes", "rasters", "chips", "edges", "labels", "objects", "splits", "events")
 _LOG_ROOT: Final = "SELECT log_root FROM tags WHERE tag = $tag"
 NOT_DESCRIBED: Final = "The authors do not say."
 
@@ -38,14 +39,14 @@ class Overview(NamedTuple):
     digests: ReportTable
 
 
-def read_overview(revision: Revision, facts: ReleaseFacts, tag: str | None) -> Overview:
+def read_overview(revision: Revision, facts: ReleaseFacts, tag: TagRow | None) -> Overview:
     """Return what the dataset is at a revision, whose facts are given; `tag` is None if it has none."""
     creators = Creators(facts)
     described = facts.description.fields
     people = [_describe_creator(item) for item in creators.people]
     named = [
-        ("Tag", tag or "none: a tag is a permanent name, which a paper cites"),
-        ("Version", facts.tag.version),
+        ("Tag", tag.tag if tag else "none: a tag is a permanent name, which a paper cites"),
+        ("Version", _describe_version(facts, tag)),
         ("Revision", f"@{facts.tag.position} of {len(facts.events):,} events"),
         ("Recorded", f"{facts.tag.recorded_at[:10]} by {facts.tag.author}"),
         ("Message", facts.tag.message),
@@ -62,8 +63,15 @@ def read_overview(revision: Revision, facts: ReleaseFacts, tag: str | None) -> O
         [(name, value) for name, value in named if value],
         _count_objects(revision),
         _describe_collections(facts),
-        _list_digests(revision, facts, tag),
+        _list_digests(revision, facts, tag.tag if tag else None),
     )
+
+
+def _describe_version(facts: ReleaseFacts, tag: TagRow | None) -> str:
+    """Return the version; citations have that of the tag's name if none was recorded."""
+    if tag is None:
+        return ""
+    return tag.version or f"none recorded: citations have {facts.tag.version}, from the tag's name"
 
 
 def _describe_creator(item: object) -> str:

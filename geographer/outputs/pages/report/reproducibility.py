@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from geographer.base.errors import UsageError
 from geographer.base.text import format_count
-from geographer.outputs.pages.report.checks import Check
+from geographer.outputs.pages.report.checks import ARCHIVES, FILES, RERUN, SIGNATURE, Check
 from geographer.outputs.pages.report.leakage import read_given_file
 from geographer.outputs.pages.report.report_table import Column, ReportTable, make_table
 from geographer.outputs.pages.report.steps import list_plugins
@@ -27,7 +27,6 @@ from geographer.storage.workspace.verify_signatures import SignatureOptions, Sig
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 
 SECTION: Final = "reproducibility"
-_FILES: Final = "files of the revision"
 _STORED: Final = Path(__file__).with_name("stored_files.sql")
 _REFERENCES: Final = "SELECT count(*) FROM current_raster WHERE storage = 'reference'"
 _STATEMENT: Final = (
@@ -44,12 +43,14 @@ class GivenRerun(NamedTuple):
     """A report of `rerun --json` that was given as a file.
 
     Attributes:
+        title: What it is a report of.
         origin: Its name and its SHA-256.
         check: Whether all came out as recorded.
         results: The numbers of files by result.
         findings: The files that did not.
     """
 
+    title: str
     origin: str
     check: Check
     results: ReportTable
@@ -158,30 +159,29 @@ def _check_files(verified: VerifyResult, facts: ReleaseFacts) -> Check:
     if verified:
         count, first = format_count(len(verified), "finding"), verified[0]
         detail = f"{count} of geographer verify {facts.tag.name}, such as {first.kind}: {first.subject}: {first.detail}"
-        return Check(_FILES, "fails", detail, SECTION)
+        return Check(FILES, "fails", detail, SECTION)
     if verified.report.withdrawn:
         detail = f"{format_count(len(verified.report.withdrawn), 'file')} withdrawn: their bytes are deleted everywhere"
-        return Check(_FILES, "fails", detail, SECTION)
-    return Check(_FILES, "holds", f"{verified.report.list_lines()[0]}; log and files are as recorded", SECTION)
+        return Check(FILES, "fails", detail, SECTION)
+    return Check(FILES, "holds", f"{verified.report.list_lines()[0]}; log and files are as recorded", SECTION)
 
 
 def _check_presence(total: int, missing: int, withdrawn: int) -> Check:
-    name = _FILES
     hint = "their bytes were not read: --verify hashes them"
     if withdrawn:
         detail = f"{format_count(withdrawn, 'file')} of {total:,} withdrawn: their bytes are deleted everywhere"
-        return Check(name, "fails", detail, SECTION)
+        return Check(FILES, "fails", detail, SECTION)
     if missing:
         detail = f"{missing:,} of {format_count(total, 'file')} are not on the machine that made this page; {hint}"
-        return Check(name, "not checked", detail, SECTION)
+        return Check(FILES, "not checked", detail, SECTION)
     detail = f"all {format_count(total, 'file')} are on the machine that made this page; {hint}"
-    return Check(name, "not checked", detail if total else "the revision has no files", SECTION)
+    return Check(FILES, "not checked", detail if total else "the revision has no files", SECTION)
 
 
 def _describe_missing_rerun(groups: Sequence[MadeFileGroup], facts: ReleaseFacts) -> Check:
     count = sum(len(group.md5s) for group in groups)
     detail = f"{format_count(count, 'derived file')} not made again: geographer rerun {facts.tag.name}"
-    return Check("rerun", "not checked", detail if count else "the revision has no derived files", SECTION)
+    return Check(RERUN, "not checked", detail if count else "the revision has no derived files", SECTION)
 
 
 def read_rerun(path: Path, facts: ReleaseFacts) -> GivenRerun:
@@ -211,11 +211,11 @@ def read_rerun(path: Path, facts: ReleaseFacts) -> GivenRerun:
             f"the rerun in '{path}' is of the revision {digest[:12]}, not of {facts.tag.name} {facts.tag.digest[:12]}. "
             f"{advice}"
         )
-    name = "rerun against archives" if is_archive else "rerun"
     columns = [Column("File"), Column("Result"), Column("Why")]
     return GivenRerun(
+        "Rerun against archives" if is_archive else "Rerun",
         f"read from the file {path.name}, not computed for this page; SHA-256 {hashlib.sha256(content).hexdigest()}",
-        _check_counts(name, counts, plans),
+        _check_counts(ARCHIVES if is_archive else RERUN, counts, plans),
         make_table("Results", [Column("Result"), Column("Files", "number")], counts),
         make_table("Files that are not as recorded", columns, findings, "geographer rerun"),
     )
@@ -260,7 +260,7 @@ def _check_signatures(
     table = make_table("Signatures of the tag", columns, rows, "geographer tags")
     if not recorded:
         detail = "only tags have one" if tag.startswith("@") else "the tag has none"
-        return table, Check("signature", "not checked", detail, SECTION)
+        return table, Check(SIGNATURE, "not checked", detail, SECTION)
     names = ("digest", "content_digest", "merkle_root", "version", "log_root")
     (values,) = revision.fetch_rows(_STATEMENT, {"tag": tag})
     statement = dict(zip(names, values, strict=True))
@@ -268,10 +268,10 @@ def _check_signatures(
     verifier = SignatureVerifier(SignatureOptions(), report)
     findings = [*verifier.check_tags({tag: TagFacts(facts.tag.event_position, statement)}, recorded)]
     if findings:
-        return table, Check("signature", "fails", "; ".join(finding.detail for finding in findings), SECTION)
+        return table, Check(SIGNATURE, "fails", "; ".join(finding.detail for finding in findings), SECTION)
     advice = f"whose keys they are was not checked: geographer verify {tag} --signature FILE"
     detail = f"{format_count(len(recorded), 'signature')}: what was signed is what the log gives; {advice}"
-    return table, Check("signature", "holds", detail, SECTION)
+    return table, Check(SIGNATURE, "holds", detail, SECTION)
 
 
 def _describe_stamp(item: RecordedSignature) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from geographer.base.text import format_count
-from geographer.outputs.pages.report.checks import Check
+from geographer.outputs.pages.report.checks import LICENCES, Check
 from geographer.outputs.pages.report.report_table import Column, ReportTable, make_table
 from geographer.outputs.release import sentences
 from geographer.outputs.release.facts import ReleaseFacts
@@ -31,11 +31,11 @@ class Sources(NamedTuple):
     def make_check(self) -> Check:
         """Return the check whether each source has a licence."""
         if not self.total:
-            return Check("licences of sources", "not checked", "the revision has no rasters", "sources")
+            return Check(LICENCES, "not checked", "the revision has no rasters", "sources")
         detail = f"{self.unknown:,} of {format_count(self.total, 'raster')} that are no chips have no stated licence"
         if not self.unknown:
             detail = "each source of rasters has a stated licence; whether it is right cannot be computed"
-        return Check("licences of sources", "fails" if self.unknown else "holds", detail, "sources")
+        return Check(LICENCES, "fails" if self.unknown else "holds", detail, "sources")
 
 
 def read_sources(revision: Revision, facts: ReleaseFacts) -> Sources:

@@ -10,11 +10,11 @@ from geographer.base.errors import NotFoundError, UsageError, quote_names
 from geographer.base.html import render_object
 from geographer.outputs.pages.page import read_script, render_page, require_packages, resolve_page_path, write_page
 from geographer.outputs.pages.report.balance import read_balance
-from geographer.outputs.pages.report.checks import Check, make_verdict
+from geographer.outputs.pages.report.checks import CONTENT_DIGEST, Check, make_verdict
 from geographer.outputs.pages.report.citing import describe_citing
 from geographer.outputs.pages.report.examples import read_examples
 from geographer.outputs.pages.report.figures import draw_figures
-from geographer.outputs.pages.report.head_facts import HeadFacts, read_head_facts
+from geographer.outputs.pages.report.head_facts import HeadFacts, TagRow, read_head_facts
 from geographer.outputs.pages.report.leakage import (
     LeakageOptions,
     certify_splits,
@@ -73,9 +73,10 @@ class ReportResult(NamedTuple):
         revision: The tag, or `@` and the position.
         digest: The digest of the revision's event.
         bytes: The size of the page.
-        verdict: What was checked, in a sentence.
+        verdict: How many checks were made and failed, in a sentence.
         failed: The names of the checks that failed.
-        unchecked: The names of what was not checked.
+        held: The names of the checks that hold.
+        unchecked: The names of the checks that were not made.
     """
 
     path: Path
@@ -84,6 +85,7 @@ class ReportResult(NamedTuple):
     bytes: int
     verdict: str
     failed: list[str]
+    held: list[str]
     unchecked: list[str]
 
     def _repr_html_(self) -> str:
@@ -114,7 +116,7 @@ def write_report(work: UnitOfWork, tag: str | int | None, path: str | Path, opti
     verified = _verify_files(work, location) if options.verify else None
     with work.open_revision(location) as revision:
         found = _find_tag(head, name, revision.position)
-        facts = read_facts(revision, found) if found else read_untagged_facts(revision)
+        facts = read_facts(revision, found.tag) if found else read_untagged_facts(revision)
         splits = _choose_splits(facts, options.splits)
         values, checks = _read_contents(work, revision, facts, head, found, splits, options, verified)
     verdict = make_verdict(checks)
@@ -130,9 +132,7 @@ def write_report(work: UnitOfWork, tag: str | int | None, path: str | Path, opti
     )
     write_page(target, page, work.root)
     size = target.stat().st_size
-    return ReportResult(
-        target, facts.tag.name, facts.tag.digest, size, verdict.sentence, verdict.failed, verdict.unchecked
-    )
+    return ReportResult(target, facts.tag.name, facts.tag.digest, size, *verdict)
 
 
 def _locate_report(work: UnitOfWork, tag: str | int | None) -> tuple[Location, str | None, HeadFacts]:
@@ -162,10 +162,10 @@ def _verify_files(work: UnitOfWork, location: Location) -> VerifyResult:
     return verify_dataset(work.database, work.file_store, options)
 
 
-def _find_tag(head: HeadFacts, name: str | None, position: int) -> str | None:
+def _find_tag(head: HeadFacts, name: str | None, position: int) -> TagRow | None:
     """Return the tag that names the revision: the given one, or else the newest one."""
-    tags = [row.tag for row in head.tags if row.position == position]
-    return name if name in tags else next(iter(tags), None)
+    tags = [row for row in head.tags if row.position == position]
+    return next((row for row in tags if row.tag == name), next(iter(tags), None))
 
 
 def _choose_splits(facts: ReleaseFacts, splits: Sequence[str]) -> list[str]:
@@ -181,7 +181,7 @@ def _read_contents(
     revision: Revision,
     facts: ReleaseFacts,
     head: HeadFacts,
-    tag: str | None,
+    tag: TagRow | None,
     splits: list[str],
     options: ReportOptions,
     verified: VerifyResult | None,
@@ -194,7 +194,7 @@ def _read_contents(
     leakage: list[CertifiedSplit] = [*certify_splits(work, revision, splits, options.leakage), *given]
     examples: Examples = read_examples(work, revision, splits[0] if splits else None, options.examples)
     checks = [
-        _check_content(revision, facts, tag),
+        _check_content(revision, facts, tag.tag if tag else None),
         *list_leakage_checks(leakage),
         sources.make_check(),
         *limits.checks,
@@ -203,7 +203,8 @@ def _read_contents(
     certified = [(split, list_certify_options(revision, split, options.leakage)) for split in splits]
     left_out = [name for name in facts.list_splits() if name not in splits]
     return {
-        "tag": tag,
+        "tag": tag.tag if tag else None,
+        "version": tag.version if tag else None,
         "facts": facts,
         "overview": read_overview(revision, facts, tag),
         "timeline": read_timeline(head, revision),
@@ -216,13 +217,13 @@ def _read_contents(
         "reproducibility": reproducibility,
         "limits": limits,
         "citing": describe_citing(facts, certified),
-        "figures": draw_figures(work, revision, splits),
+        "figures": draw_figures(work, revision, splits, head.list_tags_until(revision.position)),
     }, checks
 
 
 def _check_content(revision: Revision, facts: ReleaseFacts, tag: str | None) -> Check:
     """Compare the content digest and the Merkle root that the tables give with those that the tag records."""
-    name, section = "content digest", "what"
+    name, section = CONTENT_DIGEST, "what"
     if tag is None:
         detail = "the revision has no tag, whose digest the tables could be compared with: geographer tag NAME"
         return Check(name, "not checked", detail, section)
