@@ -86,10 +86,9 @@ class ViewerAnswer:
 class ViewerAnswers:
     """Answers the requests of one session; any thread may call it."""
 
-    def __init__(self, session: ViewerSession) -> None:
+    def __init__(self, session: ViewerSession, files: Mapping[str, Path] | None = None) -> None:
         self._session = session
-        self._files = {path.name: path for path in _STATIC.iterdir() if path.suffix in _TYPES}
-        self._files |= {name: find_maplibre_folder() / name for name in MAPLIBRE_FILES}
+        self._files = files or _find_files()
         self._answers: dict[str, Callable[[Parameters], Any]] = {
             "dataset": self._describe_dataset,
             "status": self._describe_status,
@@ -109,7 +108,9 @@ class ViewerAnswers:
     def answer_request(self, path: str, parameters: Parameters) -> ViewerAnswer:
         """Return the answer to a request; `path` is what follows the token."""
         try:
-            return self._route_request(path, parameters)
+            session = self._session.choose_chain(read_text(parameters, "chain"))
+            answers = self if session is self._session else ViewerAnswers(session, self._files)
+            return answers._route_request(path, parameters)
         except GeographerError as error:
             status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
             return make_json_answer({"error": str(error)}, status)
@@ -147,6 +148,7 @@ class ViewerAnswers:
             "name": dataset.root.name,
             "folder": str(dataset.root),
             "branch": dataset.chain,
+            "branches": [branch.name for branch in dataset.list_chains()],
             "head": head,
             "start": self._session.start,
             "tags": [{"tag": tag, "position": position} for tag, position in tags],
@@ -332,6 +334,12 @@ class ViewerAnswers:
         elif selection.split and (selection.component is not None or selection.colour == "component"):
             self._session.stage_components(selection.at, selection.split)
         return selection
+
+
+def _find_files() -> dict[str, Path]:
+    """Return the files of the page by name, with MapLibre's."""
+    files = {path.name: path for path in _STATIC.iterdir() if path.suffix in _TYPES}
+    return files | {name: find_maplibre_folder() / name for name in MAPLIBRE_FILES}
 
 
 def _read_id(parameters: Parameters) -> str:

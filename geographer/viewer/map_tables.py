@@ -39,6 +39,8 @@ MAX_ZOOM: Final = 22
 _TILE_PIXELS: Final = 512
 _VISIBLE_PIXELS: Final = 3.0
 _LARGE_PIXELS: Final = 48.0
+_MARK_PIXELS: Final = 32.0
+"""An outline of this size has the mark of its kind in its middle, which does not hide it."""
 _MAX_LARGE_SHAPES: Final = 300
 _CELLS: Final = 8
 _FINE_CELLS: Final = 8
@@ -133,7 +135,8 @@ class MapTables:
             else:
                 visible = size * _VISIBLE_PIXELS / _TILE_PIXELS
                 layers = read_layers("tile_shapes", min_size=visible, limit=MAX_TILE_OBJECTS)
-                layers += read_layers("tile_dots", min_size=visible)
+                marked = size * _MARK_PIXELS / _TILE_PIXELS
+                layers += read_layers("tile_dots", min_size=visible, mark_size=marked)
         return b"".join(bytes(layer) for layer in layers if layer)
 
     def count_kinds(self, selection: MapSelection) -> dict[str, int]:

@@ -29,6 +29,8 @@ _KEPT_PICTURES: Final = 200
 _KEPT_DIFFS: Final = 4
 _OLD_TABLES_S: Final = 10.0
 """So long requests that began earlier may read the tables before the last ones."""
+_KEPT_CHAINS: Final = 3
+"""So many other chains keep their map tables in memory."""
 _NO_PIXELS: Final = "A footprint in a catalogue, without pixels."
 
 
@@ -60,13 +62,40 @@ class ViewerSession:
         self._number = 0
         self._tables: list[MapTables] = []
         self._head_digest, self._built_at = "", 0.0
+        self._used_at = time.monotonic()
         self.replaced = False
         """Whether a merge replaced events that pages have shown: they must be loaded again."""
         self._pictures, self._diffs = RecentValues(_KEPT_PICTURES), RecentValues(_KEPT_DIFFS)
+        self._others, self._choosing = OrderedDict[str, ViewerSession](), Lock()
 
     def close(self) -> None:
         """Free the memory and the temporary folder."""
+        for other in self._others.values():
+            other.close()
         self._resources.close()
+
+    def choose_chain(self, name: str) -> ViewerSession:
+        """Return the session of a chain, by default of that at which the viewer began; a chosen one begins at its head.
+
+        Raises:
+            NotFoundError: the log has no such branch.
+        """
+        if not name or name == self.dataset.chain:
+            return self
+        with self._choosing:
+            if name not in self._others:
+                dataset = self.dataset.open_chain(name)
+                self._others[name] = ViewerSession(dataset, dataset.read_chain_head().position)
+            self._others.move_to_end(name)
+            self._close_oldest()
+            self._others[name]._used_at = time.monotonic()
+            return self._others[name]
+
+    def _close_oldest(self) -> None:
+        """Free the memory of the chain that was not used for the longest time, if no request reads it any more."""
+        oldest = next(iter(self._others.values()))
+        if len(self._others) > _KEPT_CHAINS and time.monotonic() > oldest._used_at + _OLD_TABLES_S:
+            self._others.popitem(last=False)[1].close()
 
     @property
     def map_tables(self) -> MapTables:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from geographer.outputs.pictures.chip_pictures import ChipPicture, PictureOptions
+    from geographer.sharing.branches import Branch
     from geographer.storage.events import Event
 
 _CHIPS: Final = "SELECT raster_id FROM current_raster WHERE parent_id = $id ORDER BY raster_key LIMIT $limit"
@@ -51,6 +52,26 @@ class ViewedDataset(DatasetReader):
         with self._reading:
             self.chain, position = self._unit_of_work.locate_revision(at)
         return position
+
+    def open_chain(self, name: str) -> ViewedDataset:
+        """Return the dataset with another chain: a branch, or a fetched one; threads wait for each other at both.
+
+        Raises:
+            NotFoundError: the log has no such branch.
+        """
+        names = [branch.name for branch in self.list_chains()]
+        if name not in names:
+            raise NotFoundError(f"no branch '{quote_start(name)}'. The branches are {', '.join(names[:20])}.")
+        other = ViewedDataset(self.root, progress=self._unit_of_work.progress)
+        other._reading, other.chain = self._reading, name
+        return other
+
+    def list_chains(self) -> list[Branch]:
+        """Return the branches by name, then the fetched ones."""
+        from geographer.sharing.branches import list_branches
+
+        with self._reading:
+            return list_branches(self._unit_of_work)
 
     def open_map_source(self) -> Database:
         """Return the database of the chain, whose state is up to date."""

@@ -2,6 +2,8 @@
 -- needs: state.feature, state.raster, state.split, {schema} (formatted) · makes: macros map_x, map_y, map_geometry, {schema} with feature, raster and split
 -- Map coordinates are those of Web Mercator from 0 to 1, x to the east and y to the south. Latitudes beyond 85.05 degrees are at
 -- the edge. `place_x`, `place_y` is the middle of the box; of what crosses the antimeridian, a point on it.
+-- Of a small feature the state has the box around its edges, wider by 1e-9 degrees and the bend of an edge, which is far below a pixel
+-- there; reading it saves the decoding of the geometry.
 CREATE OR REPLACE TEMP MACRO map_x(longitude) AS (longitude + 180) / 360;
 CREATE OR REPLACE TEMP MACRO map_y(latitude) AS
     0.5 - ln(tan(radians(45 + greatest(least(latitude, 85.05112877980659), -85.05112877980659) / 2))) / (2 * pi());
@@ -15,8 +17,11 @@ CREATE SCHEMA {schema};
 CREATE TABLE {schema}.feature AS
 WITH bounds AS (
     SELECT feature_key AS key, feature_id AS id, class AS kind, valid_from, valid_to, geometry,
-           ST_XMin(extent) AS west, ST_XMax(extent) AS east, ST_YMin(extent) AS south, ST_YMax(extent) AS north
-    FROM (SELECT *, ST_Extent(geometry) AS extent FROM state.feature)
+           CASE WHEN is_small THEN xmin + 1e-9 ELSE ST_XMin(geometry) END AS west,
+           CASE WHEN is_small THEN xmax - 1e-9 ELSE ST_XMax(geometry) END AS east,
+           CASE WHEN is_small THEN ymin + 1e-9 ELSE ST_YMin(geometry) END AS south,
+           CASE WHEN is_small THEN ymax - 1e-9 ELSE ST_YMax(geometry) END AS north
+    FROM (SELECT *, xmax - xmin < 0.1 AND ymax - ymin < 0.1 AND greatest(abs(ymin), abs(ymax)) < 80 AS is_small FROM state.feature)
 ), boxes AS (
     SELECT *, map_x(west) AS x0, map_y(north) AS y0, map_x(east) AS x1, map_y(south) AS y1,
            CASE WHEN east - west > 180 THEN ST_PointOnSurface(geometry) END AS place
@@ -26,7 +31,7 @@ SELECT key, id, kind, valid_from, valid_to, x0, y0, x1, y1,
        CASE WHEN place IS NULL THEN (x0 + x1) / 2 ELSE map_x(ST_X(place)) END AS place_x,
        CASE WHEN place IS NULL THEN (y0 + y1) / 2 ELSE map_y(ST_Y(place)) END AS place_y,
        south > 85.05112877980659 OR north < -85.05112877980659 AS is_beyond,
-       CASE WHEN west < east OR south < north THEN map_geometry(geometry, south, north) END AS geometry
+       CASE WHEN greatest(east - west, north - south) > 1e-8 THEN map_geometry(geometry, south, north) END AS geometry
 FROM boxes;
 
 -- A raster that is off the globe has an empty footprint, and no box.

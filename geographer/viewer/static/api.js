@@ -1,12 +1,14 @@
 // api.js: ask the server, which answers JSON; an error has the server's words.
 
+import { readState } from "./state.js";
+
 /** An error that the page shows as text. */
 export class ViewerError extends Error {}
 
-/** Return parameters as text: arrays are repeated, empty values left out. */
+/** Return parameters as text, with the chain that the page shows: arrays are repeated, empty values left out. */
 export function formatParameters(parameters) {
   const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(parameters)) {
+  for (const [name, value] of Object.entries({ ...parameters, chain: readState().chain })) {
     for (const item of Array.isArray(value) ? value : [value]) {
       if (item !== undefined && item !== null && item !== "") search.append(name, item);
     }

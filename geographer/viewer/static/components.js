@@ -35,7 +35,7 @@ export async function showComponents(state, page) {
 function makeComponentTable(answer, split, page, state) {
   const styles = page.dataset.styles.component;
   const rows = answer.rows.map((row) => [
-    makeElement("span", { className: "change" }, makeSwatch(styles[row.component % styles.length]), makeElement("button", { type: "button", className: "link", id: `component-${row.component}`, "aria-pressed": state.component === String(row.component) ? "true" : "false", onclick: () => pickComponent(row, split, page) }, String(row.component))),
+    makeElement("span", { className: "change" }, makeSwatch(styles[row.component % styles.length], true), makeElement("button", { type: "button", className: "link", id: `component-${row.component}`, "aria-pressed": state.component === String(row.component) ? "true" : "false", onclick: () => pickComponent(row, split, page) }, String(row.component))),
     String(row.size), row.subsets.filter(Boolean).join(", ") || "none", makeElement("span", {}, ...row.members.slice(0, 2).map((id) => makeElement("span", { className: "member" }, makeObjectButton("raster", id))), row.size > 2 ? `and ${row.size - 2} more` : ""),
   ]);
   const shown = answer.number > answer.rows.length ? `, the ${answer.rows.length} largest` : "";

@@ -94,7 +94,7 @@ function showChoices(container, title, name, counts, styles, state) {
   const items = names.map((kind, index) => {
     const id = `choice-${name}-${index}`;
     const box = makeElement("input", { type: "checkbox", id, checked: !chosen.length || chosen.includes(kind), onchange: () => toggleChoice(name, kind, names) });
-    return makeElement("li", {}, box, makeSwatch(byName.get(kind) ?? { colour: "#767676", marker: "circle" }),
+    return makeElement("li", {}, box, makeSwatch(byName.get(kind) ?? { colour: "#767676", marker: "circle", dash: [7, 2, 1.5, 2] }, name !== "class"),
       makeElement("label", { htmlFor: id }, kind || "(none)"), makeElement("span", { className: "number" }, formatNumber(numbers.get(kind) ?? 0)));
   });
   const all = chosen.length ? makeElement("button", { type: "button", className: "plain", id: `all-${name}`, onclick: () => changeState({ [name]: null }) }, "Show all") : null;

@@ -2,6 +2,7 @@
 
 const STEPS = [45, 30, 15, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001];
 const LIMIT = 85.0511;
+const MARGIN = 0.04; // So near the map's edges, labels would be cut.
 
 /** Return the lines and labels for what a map shows, as GeoJSON. */
 export function makeGraticule(bounds) {
@@ -11,13 +12,14 @@ export function makeGraticule(bounds) {
   const north = Math.min(bounds.getNorth(), LIMIT);
   const step = chooseStep(Math.max(east - west, 1e-6));
   const features = [];
+  const isInside = (value, low, high) => value > low + (high - low) * MARGIN && value < high - (high - low) * MARGIN;
   for (const longitude of listMultiples(west, east, step)) {
     features.push(makeLine([[longitude, south], [longitude, north]]));
-    features.push(makeLabel([longitude, south], formatDegrees(wrapLongitude(longitude), step, "E", "W"), "bottom"));
+    if (isInside(longitude, west, east)) features.push(makeLabel([longitude, south], formatDegrees(wrapLongitude(longitude), step, "E", "W"), "bottom"));
   }
   for (const latitude of listMultiples(south, north, step)) {
     features.push(makeLine([[west, latitude], [east, latitude]]));
-    features.push(makeLabel([west, latitude], formatDegrees(latitude, step, "N", "S"), "left"));
+    if (isInside(latitude, south, north)) features.push(makeLabel([west, latitude], formatDegrees(latitude, step, "N", "S"), "left"));
   }
   for (const edge of [-LIMIT, LIMIT]) features.push(makeLine([[west, edge], [east, edge]]));
   return { type: "FeatureCollection", features };

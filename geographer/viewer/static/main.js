@@ -25,21 +25,23 @@ const VIEWS = { list: showList, chips: showGallery, object: showObject, changes:
 async function startPage() {
   showNote("Reading the dataset …");
   globalThis.maplibregl?.prewarm();
-  const first = fetchRevision(new URLSearchParams(location.hash.slice(1)).get("at") ?? "");
+  loadState({});
+  const first = fetchRevision(readState().at ?? "");
   first.catch(() => {}); // An error is shown when the dataset is known.
-  page.dataset = await fetchAnswer("dataset");
+  page.dataset = await fetchAnswer("dataset").catch((error) => beginAtFirstChain(error));
   document.title = `${page.dataset.name} – geographer view`;
   findElement("dataset-name").textContent = page.dataset.name;
   findElement("dataset-name").title = page.dataset.folder;
   loadState({ at: String(page.dataset.start) });
-  startSlider(page.dataset);
+  startSlider(page);
   startTabs();
+  findElement("map-legend").open = !matchMedia("(max-width: 820px)").matches;
   startSearch();
   showTab(readState());
   page.revision = await first.catch((error) => beginAtStart(error));
   page.map = openMap(readState());
   listenToState(followState);
-  addEventListener("popstate", () => loadState({ at: String(page.dataset.start) }));
+  addEventListener("popstate", () => loadState({}));
   document.addEventListener("object-found", () => { page.look = true; });
   findElement("skip-link").addEventListener("click", (event) => { event.preventDefault(); findElement("side-panel").focus(); });
   await showRevision(readState());
@@ -53,6 +55,14 @@ async function beginAtStart(error) {
   showProblem(error);
   changeState({ at: page.dataset.start }, false);
   return loadRevision(readState());
+}
+
+/** Show the chain at which the viewer began, because there is none as the address has it. */
+async function beginAtFirstChain(error) {
+  if (!readState().chain) throw error;
+  showProblem(error);
+  changeState({ chain: null, at: null }, false);
+  return fetchAnswer("dataset");
 }
 
 function openMap(state) {
@@ -98,7 +108,13 @@ function moveMap(position) {
 async function followState(state, changed) {
   try {
     if (changed.has("tab")) showTab(state);
-    if (changed.has("at")) {
+    if (changed.has("chain")) {
+      page.dataset = await fetchAnswer("dataset");
+      extendSlider(page.dataset);
+    }
+    if (state !== readState()) return;
+    if (!state.at) return changeState({ at: page.dataset.start }, false);
+    if (changed.has("at") || changed.has("chain")) {
       page.revision = (await loadRevision(state)) ?? page.revision;
       if (state !== readState()) return;
       await showRevision(state);
@@ -153,16 +169,16 @@ function showLegend(kinds, state, isDiff) {
     const shown = kinds[subject].filter(({ name }) => isDiff || name in known[subject]);
     if (!shown.length || (state.colour === "component" && subject === "rasters")) return null;
     if (subject === "rasters" && state.colour === "subset" && countAll(known.rasters) < (page.revision?.rasters.number ?? 0)) {
-      shown.push({ name: "no subset", colour: page.dataset.styles.other, marker: "circle" });
+      shown.push({ name: "no subset", colour: page.dataset.styles.other, marker: "circle", dash: [7, 2, 1.5, 2] });
     }
-    const items = shown.slice(0, 9).map((style) => makeElement("li", {}, makeSwatch(style), style.name));
+    const items = shown.slice(0, 9).map((style) => makeElement("li", {}, makeSwatch(style, subject === "rasters"), style.name));
     if (shown.length > 9) items.push(makeElement("li", {}, `and ${shown.length - 9} more`));
     return makeElement("section", {}, makeElement("h3", {}, titles[subject]), makeElement("ul", {}, items));
   });
   if (!isDiff && ["features", "rasters"].some((subject) => (page.revision?.[subject].number ?? 0) > page.dataset.maxTileObjects)) {
     parts.push(makeElement("section", {}, makeElement("p", {}, "A number counts the objects around it: click it, or zoom in, to see each. Its edge has the colour of the most frequent kind.")));
   }
-  findElement("map-legend").replaceChildren(...parts.filter(Boolean));
+  findElement("legend-parts").replaceChildren(...parts.filter(Boolean));
 }
 
 const countAll = (counts) => Object.values(counts).reduce((sum, number) => sum + number, 0);

@@ -8,9 +8,12 @@ import { drawCount, drawDot, drawText, shortenNumber } from "./marks.js";
 const EMPTY = { type: "FeatureCollection", features: [] };
 const SUBJECTS = ["rasters", "features"];
 const NUMBER = ["get", "number"];
-const PARTS = ["fill", "line", "density", "marks", "dots", "cells"];
+const REST = 4;
+const LINES = [0, 1, 2, 3, REST].map((place) => `line-${place}`);
+const PARTS = ["fill", ...LINES, "density", "marks", "dots", "cells"];
+const REST_DASH = [7, 2, 1.5, 2];
 const ORDER = [
-  "features-fill", "rasters-fill", "rasters-line", "features-line", "rasters-density", "features-density", "rasters-marks", "features-marks",
+  "rasters-fill", "features-fill", ...LINES.map((part) => `rasters-${part}`), ...LINES.map((part) => `features-${part}`), "rasters-density", "features-density", "rasters-marks", "features-marks",
   "rasters-dots", "features-dots", "rasters-cells", "features-cells", "selected-halo", "selected-line", "selected-dot", "labels-left", "labels-bottom",
 ];
 const STEPS = [1000, 10_000, 100_000, 1_000_000];
@@ -37,8 +40,8 @@ export class MapView {
     });
     this.map.touchZoomRotate.disableRotation();
     this.map.keyboard.disableRotation();
-    this.map.addControl(new globalThis.maplibregl.NavigationControl({ showCompass: false }), "top-left");
-    this.map.addControl(new globalThis.maplibregl.ScaleControl({ maxWidth: 100 }), "top-left");
+    this.map.addControl(new globalThis.maplibregl.NavigationControl({ showCompass: false }), "bottom-right");
+    this.map.addControl(new globalThis.maplibregl.ScaleControl({ maxWidth: 100 }), "bottom-right");
     this.map.on("styleimagemissing", (event) => this.addMark(event.id));
     this.map.on("error", (event) => console.info(`map: ${event.error?.message ?? event}`));
     this.loaded = new Promise((resolve) => this.map.on("load", resolve)).then(() => this.addLayers());
@@ -91,13 +94,13 @@ export class MapView {
     this.map.addSource(subject, source);
     const shapes = { source: subject, "source-layer": "shapes" };
     const add = (layer) => this.map.addLayer(layer);
-    add({ ...shapes, id: `${subject}-fill`, type: "fill", filter: ["==", ["geometry-type"], "Polygon"], paint: { "fill-opacity": isRaster ? 0.1 : 0.12 } });
-    add({ ...shapes, id: `${subject}-line`, type: "line", paint: { "line-width": isRaster ? 2 : 1.5 } });
+    add({ ...shapes, id: `${subject}-fill`, type: "fill", filter: ["==", ["geometry-type"], "Polygon"], paint: { "fill-opacity": isRaster ? 0.04 : 0.3 } });
+    for (const part of LINES) add({ ...shapes, id: `${subject}-${part}`, type: "line", paint: { "line-width": isRaster ? 2.2 : 1.3 } });
     const density = { "circle-radius": ["interpolate", ["linear"], ["log10", NUMBER], 0, 1.6, 4, 5], "circle-opacity": 0.55 };
     add({ source: subject, "source-layer": "density", id: `${subject}-density`, type: "circle", paint: density });
     const dots = { source: subject, "source-layer": "dots", type: "symbol" };
     const isLarge = ["boolean", ["get", "is_large"], false];
-    add({ ...dots, id: `${subject}-marks`, filter: isLarge, layout: { "icon-padding": 6 } });
+    add({ ...dots, id: `${subject}-marks`, filter: isRaster ? false : ["all", isLarge, ["boolean", ["get", "has_mark"], false]], layout: { "icon-padding": 6 } });
     const symbols = { "icon-allow-overlap": true, "icon-ignore-placement": true };
     add({ ...dots, id: `${subject}-dots`, filter: ["!", isLarge], layout: symbols });
     add({ source: subject, "source-layer": "cells", id: `${subject}-cells`, type: "symbol", layout: { ...symbols, "symbol-sort-key": NUMBER } });
@@ -126,7 +129,7 @@ export class MapView {
     const colour = chooseByKind(kinds.map(({ name, colour }) => [name, colour]), this.otherColour ?? "#767676");
     const index = chooseByKind(kinds.map(({ name }, place) => [name, String(place)]), "x");
     this.map.setPaintProperty(`${subject}-fill`, "fill-color", colour);
-    this.map.setPaintProperty(`${subject}-line`, "line-color", colour);
+    this.paintLines(subject, colour);
     this.map.setPaintProperty(`${subject}-density`, "circle-color", colour);
     for (const part of ["dots", "marks"]) this.map.setLayoutProperty(`${subject}-${part}`, "icon-image", ["concat", `dot|${subject}|`, index]);
     const weight = ["to-string", ["floor", ["log10", NUMBER]]];
@@ -139,12 +142,28 @@ export class MapView {
     }
   }
 
+  /** Give outlines the colours and dashes of their kinds: a layer has one pattern of dashes. */
+  paintLines(subject, colour) {
+    const groups = new Map();
+    for (const { name, dash } of this.kinds[subject]) groups.set(String(dash), { dash, names: [...(groups.get(String(dash))?.names ?? []), name] });
+    const known = this.kinds[subject].map(({ name }) => name);
+    const patterns = [...groups.values()].slice(0, REST);
+    LINES.forEach((part, place) => {
+      const { dash, names } = patterns[place] ?? { dash: [], names: [] };
+      const isKnown = (list) => ["in", ["get", "kind"], ["literal", list]];
+      const layer = `${subject}-${part}`;
+      this.map.setFilter(layer, place === REST ? ["!", isKnown(known)] : isKnown(names));
+      this.map.setPaintProperty(layer, "line-dasharray", place === REST ? REST_DASH : dash.length ? dash : undefined);
+      this.map.setPaintProperty(layer, "line-color", colour);
+    });
+  }
+
   addMark(id) {
     const [type, ...parts] = id.split("|");
     const style = this.kinds[parts[0]]?.[Number(parts[1])] ?? { colour: "#767676", marker: "circle" };
     const draw = {
       text: () => drawText(parts.join("|")),
-      dot: () => drawDot(style.colour, style.marker),
+      dot: () => drawDot(style.colour, style.marker, 4.5, parts[0] === "rasters"),
       cell: () => drawCount(shortenNumber(Number(parts[3])), style.colour, parts[0] === "rasters", Number(parts[2])),
     }[type];
     if (!draw || this.map.hasImage(id)) return;
@@ -170,7 +189,7 @@ export class MapView {
   }
 
   findAt(point) {
-    const layers = SUBJECTS.toReversed().flatMap((subject) => ["dots", "marks", "cells", "fill", "line"].map((part) => `${subject}-${part}`));
+    const layers = SUBJECTS.toReversed().flatMap((subject) => ["dots", "marks", "cells", "fill", ...LINES].map((part) => `${subject}-${part}`));
     const known = layers.filter((id) => this.map.getLayer(id));
     const reach = 6;
     return this.map.queryRenderedFeatures([[point.x - reach, point.y - reach], [point.x + reach, point.y + reach]], { layers: known });

@@ -39,19 +39,23 @@ function traceMarker(context, marker, size) {
   (PATHS[marker] || PATHS.circle)(context, size);
 }
 
-/** Draw a dot: its marker says the kind as well as its colour does. */
-export function drawDot(colour, marker, size = 4.5) {
-  const [canvas, context] = openCanvas(18, 18);
-  context.translate(9, 9);
+function paintMarker(context, colour, marker, size, isHollow) {
   traceMarker(context, marker, size);
-  context.lineWidth = 2.5;
+  context.lineWidth = isHollow ? 4 : 2.5;
   context.strokeStyle = "#ffffff";
   context.stroke();
-  context.fillStyle = colour;
+  context.fillStyle = isHollow ? "#ffffff" : colour;
   context.fill();
-  context.lineWidth = 0.7;
-  context.strokeStyle = "#1a1a1a";
+  context.lineWidth = isHollow ? 2 : 0.7;
+  context.strokeStyle = isHollow ? colour : "#1a1a1a";
   context.stroke();
+}
+
+/** Draw a dot: its marker says the kind as well as its colour does; that of a raster is hollow. */
+export function drawDot(colour, marker, size = 4.5, isHollow = false) {
+  const [canvas, context] = openCanvas(18, 18);
+  context.translate(9, 9);
+  paintMarker(context, colour, marker, size, isHollow);
   return readImage(canvas, context);
 }
 
@@ -89,13 +93,21 @@ export function drawText(text) {
   return readImage(canvas, context);
 }
 
-/** Return an element that shows a kind in legends and lists: its marker in its colour. */
-export function makeSwatch(style) {
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = 18 * RATIO;
+/** Return an element that shows a kind in legends and lists: its dot, and its outline: that of a raster is hollow and thicker. */
+export function makeSwatch(style, isRaster = false) {
+  const [canvas, context] = openCanvas(44, 18);
   canvas.className = "swatch";
   canvas.setAttribute("aria-hidden", "true");
-  canvas.getContext("2d").putImageData(drawDot(style.colour, style.marker, 5).image, 0, 0);
+  const width = isRaster ? 2.2 : 1.3;
+  context.fillStyle = `${style.colour}${isRaster ? "0a" : "4d"}`;
+  context.fillRect(20.5, 2.5, 22, 13);
+  context.strokeStyle = style.colour;
+  context.lineWidth = width;
+  context.setLineDash((style.dash ?? []).map((length) => length * width));
+  context.strokeRect(20.5, 2.5, 22, 13);
+  context.setLineDash([]);
+  context.translate(9, 9);
+  paintMarker(context, style.colour, style.marker, 4.5, isRaster);
   return canvas;
 }
 

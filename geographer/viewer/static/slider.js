@@ -5,26 +5,41 @@ import { changeState, readState } from "./state.js";
 
 const MAX_MARKS = 150;
 
-/** Connect the slider with the state; `dataset` has `head` and `tags`. */
-export function startSlider(dataset) {
+/** Connect the slider with the state; `page.dataset` has `branches`, `head` and `tags`. */
+export function startSlider(page) {
   const slider = findElement("slider");
   const goTo = debounce((position) => changeState({ at: position }), 180);
   slider.addEventListener("input", () => {
-    describePosition(Number(slider.value), dataset, null);
+    describePosition(Number(slider.value), page.dataset, null);
     goTo(slider.value);
   });
-  const step = (by) => changeState({ at: Math.min(Math.max(Number(readState().at) + by, 1), dataset.head) });
+  const step = (by) => changeState({ at: Math.min(Math.max(Number(readState().at) + by, 1), page.dataset.head) });
   findElement("slider-previous").addEventListener("click", () => step(-1));
   findElement("slider-next").addEventListener("click", () => step(1));
   const number = findElement("slider-number");
   number.addEventListener("change", () => number.checkValidity() && number.value && changeState({ at: number.value }));
   const select = findElement("slider-tag");
   select.addEventListener("change", () => select.value && changeState({ at: select.value }));
-  extendSlider(dataset);
+  const branch = findElement("slider-branch");
+  branch.addEventListener("change", () => chooseBranch(branch.value));
+  extendSlider(page.dataset);
+}
+
+/** Show the head of another chain; what the address has of the old one's revisions is left out. */
+function chooseBranch(chain) {
+  changeState({ chain, at: null, since: null, change: null, component: null, split: null, subset: null, off: null, goff: null, coff: null });
+}
+
+/** List the chains that can be shown. */
+function listBranches({ branch, branches }) {
+  const names = branches.includes(branch) ? branches : [branch, ...branches];
+  const options = names.map((name) => makeElement("option", { value: name, selected: name === branch }, name));
+  findElement("slider-branch").replaceChildren(...options);
 }
 
 /** Let the slider reach the head of the dataset, and mark its tags. */
 export function extendSlider(dataset) {
+  listBranches(dataset);
   const slider = findElement("slider");
   slider.max = dataset.head;
   findElement("slider-number").max = dataset.head;
