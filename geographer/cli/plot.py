@@ -130,6 +130,7 @@ def chips_command(
     """Draw images with their masks, instances and boxes side by side.
 
     Samples are shown, or the rasters named as arguments. Of more than --limit samples, a digest of their ids chooses.
+    Images without any label have the outlines of their features, with their ids, unless --labels is 'none'.
     """
     drawn: Any = [] if labels == ("none",) else labels or None
     plot: Plot = dataset.plot.chips(

@@ -108,7 +108,8 @@ class DatasetPlots:
             subset: Only samples of this subset, or these.
             collection: Only samples of this collection. Default: that of the split, or the only one of chips.
             class_: Only samples that show this class, or one of these.
-            labels: The labels to draw; an empty list: none. Default: one mask (or the like), and one label of boxes.
+            labels: The labels to draw; an empty list: none. Default: one mask (or the like), and one label of boxes; if
+                these images have no label, the outlines of the features that they contain or intersect, with their ids.
             bands: One band, or red, green and blue, by number from 1 or by name, such as `4,3,2`. Default: those that
                 the file marks, else the first three, or the first.
             stretch: What becomes black and white: two percentiles `2,98` of each band's valid pixels, two values

@@ -9,6 +9,7 @@ from typing import Final
 from geographer.base.errors import ConflictError, NotFoundError
 from geographer.base.text import format_count
 from geographer.dataset import Dataset
+from geographer.outputs.plots.plot import Plot
 from geographer.storage.events import ChangeResult
 
 CHIPS: Final = "chips"
@@ -96,4 +97,5 @@ def _collect_digests(dataset: Dataset) -> dict[str, dict[str, str | int]]:
 
 def _plot_map(dataset: Dataset, path: Path) -> Path:
     """Draw the RGB raster with the park, glaciers, and chips by subset."""
-    return dataset.plot.map(background="rmnp-rgb", class_=["park", "glacier"], collection=CHIPS).save(path, dpi=110)
+    plot: Plot = dataset.plot.map(background="rmnp-rgb", class_=["park", "glacier"], collection=CHIPS)
+    return plot.save(path, dpi=110)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
-from rasterio.transform import array_bounds, from_bounds
 from rasterio.vrt import WarpedVRT
 
 from geographer.base.errors import UsageError
@@ -84,7 +83,9 @@ def _list_shifts(grid: Grid, target: LonLatGrid) -> list[float]:
     """Return by how many degrees to shift the target, to be where a raster in degrees has its pixels."""
     if not parse_crs(grid.crs).is_geographic:
         return [0.0]
-    west, _, east, _ = array_bounds(grid.height, grid.width, rasterio.Affine(*grid.transform))
+    to_degrees = rasterio.Affine(*grid.transform)
+    corners = [to_degrees @ (column, row) for column in (0, grid.width) for row in (0, grid.height)]
+    west, east = min(x for x, _ in corners), max(x for x, _ in corners)
     turns = [turn * _WORLD for turn in (0, -1, 1, -2, 2)]
     return [shift for shift in turns if target.west + shift < east and target.east + shift > west]
 
@@ -92,7 +93,8 @@ def _list_shifts(grid: Grid, target: LonLatGrid) -> list[float]:
 def _read_part(
     raster: DatasetReader, numbers: Sequence[int], grid: Grid, target: LonLatGrid
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    transform = from_bounds(*target)
+    pixel = (target.east - target.west) / target.width, (target.north - target.south) / target.height
+    transform = rasterio.Affine(pixel[0], 0, target.west, 0, -pixel[1], target.north)
     has_alpha = ColorInterp.alpha in raster.colorinterp
     try:
         with warnings.catch_warnings():
@@ -108,7 +110,9 @@ def _read_part(
                 resampling=Resampling.average,
                 add_alpha=not has_alpha,
             ) as warped:
-                return np.asarray(warped.read(numbers)), np.asarray(warped.dataset_mask()) != 0
+                # The dataset mask does not have the opacity if there is one other band.
+                opacity = warped.read(warped.colorinterp.index(ColorInterp.alpha) + 1)
+                return np.asarray(warped.read(numbers)), np.asarray(opacity) != 0
     except RasterioError as error:
         raise UsageError(
             f"raster '{raster.name}' cannot be warped to longitudes and latitudes: {error}. Choose another raster."

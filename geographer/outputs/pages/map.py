@@ -214,7 +214,8 @@ def _project_box(image: MapImage, west: float) -> NDArray[np.float64]:
 
 def _find_shown_bounds(boxes: Sequence[NDArray[np.float64]], frame: MapFrame) -> tuple[float, float, float, float]:
     found = np.array(boxes) - np.tile((frame.x, frame.y), 2)
-    xmin, ymin, xmax, ymax = (*found[:, :2].min(axis=0).tolist(), *found[:, 2:].max(axis=0).tolist())
+    xmin, ymin = found[:, :2].min(axis=0).tolist()
+    xmax, ymax = found[:, 2:].max(axis=0).tolist()
     return xmin, ymin, xmax, ymax
 
 

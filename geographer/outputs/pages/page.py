@@ -99,19 +99,20 @@ def encode_json(value: Any) -> str:
     return text.translate(_JSON_ESCAPES)
 
 
-def write_page(path: str | Path, page: str, root: Path | None = None) -> Path:
+def write_page(path: str | Path, page: str, root: Path | None = None, *, what: str = "a page") -> Path:
     """Write a page to a file, which is replaced when the new one is complete, and return its path.
 
     Args:
         path: The file. A symbolic link is followed. A device or a pipe, such as /dev/stdout, is written to.
         page: The HTML.
         root: The dataset's folder, whose own files are refused.
+        what: What errors call the page.
 
     Raises:
         UsageError: the path is that of a folder or of a file of the dataset, or is no path of a file.
         StorageError: the file cannot be written.
     """
-    target = resolve_page_path(path, root)
+    target = resolve_page_path(path, root, what=what)
     try:
         content = page.encode()
     except UnicodeEncodeError:
@@ -122,17 +123,17 @@ def write_page(path: str | Path, page: str, root: Path | None = None) -> Path:
     return target
 
 
-def resolve_page_path(path: str | Path, root: Path | None = None) -> Path:
+def resolve_page_path(path: str | Path, root: Path | None = None, *, what: str = "a page") -> Path:
     """Return the file that a page is written to; see `write_page` for the arguments and errors."""
     if not isinstance(path, str | os.PathLike) or not Path(path).name or "\0" in str(path):
-        raise UsageError(f"cannot write a page to {str(path)!r}: it is not the path of a file. Name a file.")
+        raise UsageError(f"cannot write {what} to {str(path)!r}: it is not the path of a file. Name a file.")
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise UsageError(f"cannot write a page to '{path}': it is a folder. Name a file in it, such as page.html.")
+        raise UsageError(f"cannot write {what} to '{path}': it is a folder. Name a file in it.")
     if not target.parent.is_dir():
-        raise StorageError(f"cannot write '{path}': '{Path(path).parent}' is not a folder. Make it, or name another.")
+        raise StorageError(f"cannot write {what} to '{path}': '{Path(path).parent}' is not a folder. Make it, or name another.")
     if root is not None and _is_file_of_dataset(target, Path(os.path.realpath(root))):
-        raise UsageError(f"cannot write a page to '{path}': the dataset keeps its own files there. Name another file.")
+        raise UsageError(f"cannot write {what} to '{path}': the dataset keeps its own files there. Name another file.")
     return target
 
 

@@ -19,6 +19,7 @@ from geographer.outputs.pictures.chip_pictures import (
     read_class_styles,
 )
 from geographer.outputs.pictures.palette import OTHER_COLOUR, TEXT_COLOUR, Style
+from geographer.outputs.plots.chip_outlines import ChipOutline, draw_chip_outlines, read_chip_outlines
 from geographer.outputs.plots.plot import Plot, PlotTable
 from geographer.outputs.plots.splits_plot import sort_subsets
 from geographer.outputs.samples.selection import SampleSelection, stage_samples
@@ -58,7 +59,8 @@ class ChipSelection(NamedTuple):
         subsets: Only of these subsets.
         collection: Only of this collection.
         classes: Only samples that show one of these classes, or were cut for a feature of one.
-        labels: The labels to draw; None: one mask or the like, and one label of boxes.
+        labels: The labels to draw; None: one mask or the like, and one label of boxes, or without any label the
+            outlines of the features.
         limit: How many are shown at most.
     """
 
@@ -77,6 +79,7 @@ class _Tile(NamedTuple):
     picture: ChipPicture
     part: str | None
     class_name: str | None
+    outlines: Sequence[ChipOutline] = ()
 
 
 def plot_chips(
@@ -114,9 +117,11 @@ def plot_chips(
     labels, others = _choose_labels(revision, ids, chosen.labels)
     options = PictureOptions(bands, stretch, labels, _PICTURE_SIDE, fetch)
     pictures = read_chip_pictures(revision, work.root, work.file_store, ids, options)
+    # Without any label, the features are what there is to see.
+    outlines = read_chip_outlines(revision, ids) if chosen.labels is None and not labels else {}
     tiles = []
-    for picture, (_, part, name) in zip(pictures, rows, strict=True):
-        tiles.append(_Tile(picture, part, name))
+    for picture, (raster_id, part, name) in zip(pictures, rows, strict=True):
+        tiles.append(_Tile(picture, part, name, outlines.get(raster_id, ())))
         work.progress("pictures", len(tiles), len(rows))
     notes = []
     if total > len(rows):
@@ -128,9 +133,12 @@ def plot_chips(
     styles = _collect_styles(tiles, read_class_styles(revision))
     classes = [*styles]
     drawn = f", with label {' and '.join(labels)}" if labels else ", without labels"
+    if outlines:
+        drawn += f", with the outlines of {format_count(sum(map(len, outlines.values())), 'feature')}"
     alt = f"Contact sheet of {len(tiles):,} of {format_count(total, 'raster')}{drawn}."
     if classes:
-        alt += f" The labels show {', '.join(classes[:12])}{' and others' * (len(classes) > 12)}."
+        what = "outlines" if outlines else "labels"
+        alt += f" The {what} show {', '.join(classes[:12])}{' and others' * (len(classes) > 12)}."
     table = PlotTable(("raster", "subset", "class", "shown classes", "boxes", "problem"), _list_rows(tiles))
     return Plot(f"Chips at @{revision.position}", alt, table, lambda: _draw(tiles, styles, columns, notes), notes=notes)
 
@@ -196,13 +204,15 @@ def _choose_labels(
 def _collect_styles(tiles: Sequence[_Tile], classes: Mapping[str, Style]) -> dict[str, Style]:
     """Return how the classes are drawn that the pictures show, in the order of class values."""
     shown = {name: style for tile in tiles for name, style in tile.picture.styles.items()}
+    outlined = {outline.class_name for tile in tiles for outline in tile.outlines}
+    shown |= {name: classes.get(name, _OTHER_STYLE) for name in sorted(outlined)}
     return {name: shown[name] for name in classes if name in shown} | shown
 
 
 def _list_rows(tiles: Sequence[_Tile]) -> list[Sequence[Any]]:
     return [
         (
-            *(tile.picture.raster_id, tile.part, tile.class_name, ", ".join(tile.picture.styles)),
+            *(tile.picture.raster_id, tile.part, tile.class_name, ", ".join(_list_classes(tile))),
             sum(len(boxes) for boxes in tile.picture.boxes.values()),
             tile.picture.problem,
         )
@@ -210,10 +220,22 @@ def _list_rows(tiles: Sequence[_Tile]) -> list[Sequence[Any]]:
     ]
 
 
+def _find_point_classes(tiles: Sequence[_Tile]) -> set[str]:
+    """Return the classes that the pictures show as markers only."""
+    outlines = [outline for tile in tiles for outline in tile.outlines]
+    others = {name for tile in tiles for name in tile.picture.styles}
+    others |= {outline.class_name for outline in outlines if "Point" not in outline.geometry.geom_type}
+    return {outline.class_name for outline in outlines} - others
+
+
+def _list_classes(tile: _Tile) -> list[str]:
+    return [*dict.fromkeys([*tile.picture.styles, *(outline.class_name for outline in tile.outlines)])]
+
+
 def _draw(tiles: Sequence[_Tile], styles: Mapping[str, Style], columns: int, notes: Sequence[str]) -> Figure:
     from matplotlib.figure import Figure
 
-    from geographer.outputs.plots.figure import add_legend, clean_text, make_area_key
+    from geographer.outputs.plots.figure import add_legend, clean_text, make_area_key, make_marker_key
 
     columns = min(columns, len(tiles))
     rows = math.ceil(len(tiles) / columns)
@@ -225,13 +247,14 @@ def _draw(tiles: Sequence[_Tile], styles: Mapping[str, Style], columns: int, not
         bottom = height - row * (_TILE + _CAPTION + _GAP) - _TILE
         box = (column * (_TILE + _GAP) / width, bottom / height, _TILE / width, _TILE / height)
         axes.append(figure.add_axes(box))
-        _draw_tile(axes[-1], tile)
+        _draw_tile(axes[-1], tile, styles)
     figure.text(0.0, 1 + 0.12 / height, "Chips", fontsize=12, fontweight="bold", va="bottom")
     if notes:
         text = fill(" ".join(clean_text(note, 300) for note in notes), max(30, int(width * 13)))
         figure.text(0.0, -0.12 / height, text, fontsize=8, va="top")
     shown = [*styles.items()][:_MAX_KEYS]
-    keys = [(make_area_key(style), clean_text(name)) for name, style in shown]
+    dots = _find_point_classes(tiles)
+    keys = [((make_marker_key if name in dots else make_area_key)(style), clean_text(name)) for name, style in shown]
     if rest := len(styles) - len(shown):
         keys.append((make_area_key(Style(OTHER_COLOUR, (), "circle", "")), f"{rest} more"))
     add_legend(axes[min(columns, len(axes)) - 1], keys)
@@ -239,10 +262,11 @@ def _draw(tiles: Sequence[_Tile], styles: Mapping[str, Style], columns: int, not
 
 
 _MAX_KEYS: Final = 30
+_OTHER_STYLE: Final = Style(OTHER_COLOUR, (), "diamond", "")
 
 
-def _draw_tile(axes: Axes, tile: _Tile) -> None:
-    """Draw an image, its overlays and its boxes, with the caption below."""
+def _draw_tile(axes: Axes, tile: _Tile, styles: Mapping[str, Style]) -> None:
+    """Draw an image, its overlays, its boxes and its outlines, with the caption below."""
     from geographer.outputs.plots.figure import clean_text
 
     picture = tile.picture
@@ -263,6 +287,8 @@ def _draw_tile(axes: Axes, tile: _Tile) -> None:
     for boxes in picture.boxes.values():
         for place, box in enumerate(boxes):
             _draw_box(axes, picture, box, picture.styles, has_text=place < _MAX_BOX_TEXTS)
+    if picture.image is not None:
+        draw_chip_outlines(axes, picture, tile.outlines, styles)
     lines = [clean_text(picture.raster_id, 30), clean_text(" · ".join(filter(None, (tile.part, tile.class_name))), 32)]
     below: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "top", "fontsize": 7}
     axes.text(0.5, -0.01, "\n".join(lines), **below)

@@ -59,6 +59,7 @@ class _Balance(NamedTuple):
     features: Mapping[str, int]
     panels: Sequence[_Panel]
     notes: Sequence[str]
+    background: str = "background"
 
 
 def plot_classes(
@@ -116,16 +117,19 @@ def _read_balance(
     for (part, name), (_, number) in found.items():
         if (part is not None) == bool(subsets):
             counts.setdefault(name, {})[part or _ALL] = number
-    where = f" of split {chosen.split}" if chosen.split else ""
+    where = f" of split '{chosen.split}'" if chosen.split else ""
     panels = [_Panel(f"features on the samples{where}", counts)]
     notes = []
     label, problem = _choose_label(revision, chosen) if with_pixels else (None, None)
     if label is not None:
         pixels, problem = _count_pixels(revision, work, label, has_subsets=bool(subsets))
-        panels.append(_Panel(f"pixels in label {label.name}", pixels))
+        panels.append(_Panel(f"pixels in label '{label.name}'", pixels))
     if problem:
         notes.append(problem)
-    return _Balance(subsets or [_ALL], features, panels, notes)
+    background = revision.fetch_value("SELECT class FROM classes WHERE value = 0") or "background"
+    if left_out := sum(sum(panel.counts.get(background, {}).values()) for panel in panels[1:]):
+        notes.append(f"The {left_out:,} pixels of class '{background}' have no bar.")
+    return _Balance(subsets or [_ALL], features, panels, notes, background)
 
 
 def _list_parts(revision: Revision) -> list[str]:
@@ -217,7 +221,8 @@ def _make_rows(balance: _Balance) -> tuple[list[str], list[Sequence[Any]]]:
 def _draw(balance: _Balance) -> Figure:
     from geographer.outputs.plots.figure import add_legend, clean_text, divide_panel, make_area_key, make_panels
 
-    ranked = [name for name, _ in _rank_classes(balance)]
+    # The background has most pixels: beside it, other bars would be too short, and it has no features.
+    ranked = [name for name, _ in _rank_classes(balance) if name != balance.background]
     shown, rest = ranked[:_MAX_CLASSES], ranked[_MAX_CLASSES:]
     rows = len(shown) + bool(rest)
     height = max(1.0, rows * (0.12 + 0.17 * len(balance.subsets)))

@@ -151,7 +151,7 @@ def prepare_map_axes(axes: Axes, extent: MapExtent, *, ticks: int = 6, has_scale
         (axes.yaxis, (extent.south, extent.north), _format_latitude),
     )
     for axis, limits, format_degrees in sides:
-        values = MaxNLocator(nbins=ticks, steps=[1, 2, 5, 10]).tick_values(*limits)
+        values = np.asarray(MaxNLocator(nbins=ticks, steps=[1, 2, 5, 10]).tick_values(*limits))
         decimals = _count_decimals(float(values[1] - values[0]))
         shown = [value for value in values.tolist() if limits[0] <= value <= limits[1]]
         axis.set_major_locator(FixedLocator(shown))

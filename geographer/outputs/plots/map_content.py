@@ -31,6 +31,10 @@ _SHAPES: Final = (
     "SEMI JOIN map_feature USING (feature_key) "
     "ORDER BY feature_key"
 )
+_MIDDLES: Final = (
+    "SELECT (xmin + xmax) / 2 AS lon, (ymin + ymax) / 2 AS lat FROM map_feature "
+    "WHERE isfinite(xmin + ymin + xmax + ymax)"
+)
 _FOOTPRINTS: Final = (
     "SELECT kind, name, raster_id, ST_AsWKB(footprint)::BLOB AS wkb "
     "FROM (SELECT raster_key, raster_id, footprint FROM current_raster) "
@@ -109,6 +113,7 @@ class MapContent(NamedTuple):
         counts: The numbers of features by class.
         features: The features by class; None: they are too many.
         density: The number of features in each cell, shape (rows, columns), from the south; None if there are features.
+        middles: With a density, the middles of the features' boxes in longitude/latitude, shape (n, 2).
         footprints: The rasters; those of subsets last.
         split: The split whose subsets the chips have.
         notes: What is left out.
@@ -118,6 +123,7 @@ class MapContent(NamedTuple):
     counts: Mapping[str, int]
     features: Mapping[str, DrawnFeatures] | None
     density: NDArray[np.int64] | None
+    middles: NDArray[np.float64] | None
     footprints: Sequence[DrawnRasters]
     split: str | None
     notes: Sequence[str]
@@ -141,16 +147,17 @@ def read_map(revision: Revision, chosen: MapFilter, limits: MapLimits = _LIMITS)
     boxes = np.array(revision.fetch_rows((_FOLDER / "map_ranges.sql").read_text()), np.float64).reshape(-1, 4)
     extent = find_map_extent(boxes) if focus is None else focus_map_extent(focus, boxes)
     total = sum(counts.values())
-    features, density = None, None
+    features, density, middles = None, None, None
     if total <= limits.shapes:
         features = _read_features(revision)
     else:
         density = _read_density(revision, extent, limits.cells)
+        middles = _read_middles(revision)
         notes.append(f"More than {limits.shapes:,} features: the map shows their number in each cell of a grid.")
     footprints, step = _read_footprints(revision, limits.footprints)
     if step > 1:
         notes.append(f"Of {sum(item.number for item in footprints):,} rasters, one in {step} is drawn.")
-    return MapContent(extent, counts, features, density, footprints, split, notes)
+    return MapContent(extent, counts, features, density, middles, footprints, split, notes)
 
 
 def _stage_features(revision: Revision, chosen: MapFilter) -> None:
@@ -188,6 +195,8 @@ def _focus_on_raster(revision: Revision, chosen: MapFilter) -> tuple[Sequence[fl
     before = [revision.fetch_value(f"SELECT count(*) FROM {table}") for table in tables]  # noqa: S608
     for name in ("map_focus.sql", "map_focus_rasters.sql"):
         revision.connection.execute((_FOLDER / name).read_text(), sides)
+    turned = {"xmin": sides["xmin"], "xmax": sides["xmax"]}
+    revision.connection.execute((_FOLDER / "map_focus_turns.sql").read_text(), turned)
     after = [revision.fetch_value(f"SELECT count(*) FROM {table}") for table in tables]  # noqa: S608
     left_out = [
         format_count(old - new, noun)
@@ -243,6 +252,13 @@ def _read_density(revision: Revision, extent: MapExtent, across: int) -> NDArray
     for column, row, number in cells:
         grid[min(max(row, 0), rows - 1), min(max(column, 0), across - 1)] += number
     return grid
+
+
+def _read_middles(revision: Revision) -> NDArray[np.float64]:
+    """Return the middles of the boxes of all features of a map, longitudes from -180 to 180, shape (n, 2)."""
+    rows = revision.fetch_arrow(_MIDDLES)
+    longitudes, latitudes = (rows[name].to_numpy().astype(np.float64) for name in ("lon", "lat"))
+    return np.column_stack(((longitudes + 180.0) % 360.0 - 180.0, latitudes))
 
 
 def _read_footprints(revision: Revision, limit: int) -> tuple[list[DrawnRasters], int]:

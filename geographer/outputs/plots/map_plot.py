@@ -357,9 +357,9 @@ def _build_page_map(
         marks = MapMarks(styles.get(name, _OTHERS), features.shapes, places, _PAGE_FILL if picture is None else 0.0)
         layers.append(MapLayer(f"class-{place}", name, "features", (marks,)))
         first += len(features.ids)
-    if content.density is not None:
+    if content.middles is not None:
         style = Style("#0072b2", (), "circle", "")
-        densities.append(DensityLayer("features", "features", "features", style, _spread_density(content)))
+        densities.append(DensityLayer("features", "features", "features", style, content.middles))
     images = [] if picture is None else [_make_page_image(picture)]
     page_map = build_map(layers, densities, label=alt, images=images)
     return page_map._replace(scripts=[*page_map.scripts, read_script("plot_map.js")])
@@ -391,16 +391,3 @@ def _list_place_names(content: MapContent) -> list[str]:
     for class_name, features in _sort_features(content):
         names += [f"{class_name}: {feature_id}" for feature_id in features.ids]
     return names
-
-
-def _spread_density(content: MapContent) -> NDArray[np.float64]:
-    """Return the middle of its cell for each feature, shape (n, 2), in longitude/latitude."""
-    import numpy as np
-
-    assert content.density is not None
-    extent, (rows, columns) = content.extent, content.density.shape
-    x = extent.west + (np.arange(columns) + 0.5) * (extent.east - extent.west) / columns
-    y = extent.south + (np.arange(rows) + 0.5) * (extent.north - extent.south) / rows
-    centres = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    centres[:, 0] = (centres[:, 0] + 180.0) % 360.0 - 180.0
-    return np.repeat(centres, content.density.reshape(-1), axis=0)

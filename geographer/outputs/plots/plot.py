@@ -111,7 +111,7 @@ class Plot:
             StorageError: the file cannot be written.
         """
         suffix = require_plot_suffix(path)
-        target = resolve_page_path(path, root)
+        target = resolve_page_path(path, root, what="a plot")
         if suffix == ".html":
             return write_page(target, self.to_html(), root)
         write_atomic(target, self.to_png(dpi) if suffix == ".png" else self.to_svg().encode())

@@ -91,9 +91,9 @@ def plot_splits(revision: Revision, split: str | None = None) -> Plot:
         notes.append("The split has no recipe, so its components are not known.")
     sizes = ", ".join(f"{part} {found.sizes[part]:,}" for part in found.parts)
     components = f", in {format_count(len(found.components), 'component')}" if found.components else ""
-    alt = f"Split {found.name} of {format_count(total, 'raster')}{components}: {sizes or 'no subset'}."
+    alt = f"Split '{found.name}' of {format_count(total, 'raster')}{components}: {sizes or 'no subset'}."
     columns = ("of", "subset", "number", "share", "wanted share")
-    title = f"Split {found.name} at @{revision.position}"
+    title = f"Split '{found.name}' at @{revision.position}"
     return Plot(title, alt, PlotTable(columns, rows), lambda: _draw(found), notes=notes)
 
 
@@ -164,7 +164,7 @@ def _draw(split: _Split) -> Figure:
     shown = min(len(split.classes), _MAX_CLASSES)
     rows = max(1, -(-min(len(split.parts), _MAX_MAPS) // _MAPS_ACROSS))
     heights = [0.1 + 0.3 * max(len(split.parts), 1), 0.1 + 0.27 * max(shown, 1), 1.1, *[1.8] * rows]
-    figure, (upper, middle, lower, *maps) = make_panels(f"Split {split.name}", heights)
+    figure, (upper, middle, lower, *maps) = make_panels(f"Split '{split.name}'", heights)
     _draw_sizes(upper, split)
     _draw_classes(middle, split)
     _draw_components(lower, split)
@@ -253,7 +253,7 @@ def _draw_components(axes: Axes, split: _Split) -> None:
     for place, (part, size) in enumerate(split.components[:_MAX_COMPONENTS]):
         axes.bar(place, size, 0.8, **area_options(split.subset_styles.get(part, _NO_STYLE), 0.75), linewidth=0.6)
     rest = split.components[_MAX_COMPONENTS:]
-    more = f"; {len(rest):,} smaller ones of {rest[0][1]} or fewer are left out" if rest else ""
+    more = f"; {len(rest):,} more, of at most {format_count(rest[0][1], 'raster')}, are not drawn" if rest else ""
     axes.set_title(f"rasters in each of {format_count(len(split.components), 'component')}{more}")
     axes.set_xticks([])
     axes.set_xlim(-0.8, max(min(len(split.components), _MAX_COMPONENTS), 12) - 0.2)

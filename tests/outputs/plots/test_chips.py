@@ -57,6 +57,19 @@ def test_images_in_the_svg_are_those_of_the_chips(history: Dataset) -> None:
     assert np.abs(nearest - pixels).max() <= 1 or np.abs(nearest[::-1] - pixels).max() <= 1
 
 
+def test_images_without_labels_have_outlines(history: Dataset) -> None:
+    plot = history.plot.chips(["a"])
+    edges = history.edges(where="raster_id = 'a'").to_pylist()
+    assert f"with the outlines of {len(edges)} features" in plot.alt
+    texts = [*ElementTree.fromstring(plot.to_svg()).itertext()]
+    assert {"p2", "q1"} <= {*texts}
+    assert plot.table.rows[0][3] == "pond, quarry, water"
+    without = history.plot.chips(["a"], labels=[])
+    assert "outlines" not in without.alt
+    assert "p1" not in [*ElementTree.fromstring(without.to_svg()).itertext()]
+    assert "outlines" not in history.plot.chips(["around/a_p2"]).alt
+
+
 def test_missing_pixels_take_a_text(sample_history: SampleHistory, tmp_path) -> None:
     root = shutil.copytree(sample_history.at_v1, tmp_path / "dataset")
     dataset = Dataset.open(root)

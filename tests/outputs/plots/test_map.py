@@ -31,7 +31,7 @@ def test_map_counts_features_rasters_and_subsets(history: Dataset) -> None:
     }
     parts = history.splits().to_pylist()
     for part in ("train", "test"):
-        assert numbers["samples of split parts in", part] == sum(row["part"] == part for row in parts)
+        assert numbers["samples of split 'parts' in", part] == sum(row["part"] == part for row in parts)
     members = {row["raster_id"] for row in parts}
     others = [row for row in history.rasters().to_pylist() if row["raster_id"] not in members]
     found = {name: number for (what, name), number in numbers.items() if what in ("rasters in", "chips in")}
