@@ -22,11 +22,12 @@ ALLOWED_NAMES = frozenset(f"{COMMAND_METHODS} {OTHER_ONE_WORD_NAMES}".split())
 or call, and the verbs of input and output. The glossary explains each."""
 
 OVERRIDDEN_NAMES = (
-    "doctype emit fromtarfile seek tell readable seekable submit makedirs protect setup complete get prepare initialize"
+    "doctype emit fromtarfile seek tell readable seekable submit makedirs protect setup complete get prepare initialize "
+    "invoke"
 )
 LIBRARY_NAMES = frozenset(OVERRIDDEN_NAMES.split())
 """Methods that override a library's: io.RawIOBase, logging.Handler, TarInfo, TreeBuilder, Executor, LightningDataModule,
-click's ShellComplete, and DVC's file system."""
+click's Group and ShellComplete, and DVC's file system."""
 
 OLD_WORDS = re.compile(
     r"\b(told|brought|mend(ed|s|ing)?|anew|afresh|whoever|(a|another) person('s)?|be had|stands|gives? way|in the way|"
