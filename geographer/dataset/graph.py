@@ -26,7 +26,8 @@ class GraphReader(TableReader):
             at: The revision; None: the head.
 
         Returns:
-            A list of ids (text) or of absolute paths (`pathlib.Path`); for many features, a dictionary of lists by feature.
+            A list of ids (text) or of absolute paths (`pathlib.Path`); for many features, a dictionary of lists by
+            feature.
 
         Raises:
             NotFoundError: the revision has no such feature.

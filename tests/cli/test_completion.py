@@ -121,7 +121,9 @@ def test_each_text_parameter_has_a_kind_or_is_free():
     assert unknown == []
 
 
-@pytest.mark.parametrize("words", ["geographer fea", "geographer -C nowhere features --feature a", "geographer features --class '"])
+@pytest.mark.parametrize(
+    "words", ["geographer fea", "geographer -C nowhere features --feature a", "geographer features --class '"]
+)
 def test_answers_are_silent_outside_datasets(
     words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -131,7 +131,9 @@ def resolve_page_path(path: str | Path, root: Path | None = None, *, what: str =
     if target.is_dir():
         raise UsageError(f"cannot write {what} to '{path}': it is a folder. Name a file in it.")
     if not target.parent.is_dir():
-        raise StorageError(f"cannot write {what} to '{path}': '{Path(path).parent}' is not a folder. Make it, or name another.")
+        raise StorageError(
+            f"cannot write {what} to '{path}': '{Path(path).parent}' is not a folder. Make it, or name another."
+        )
     if root is not None and _is_file_of_dataset(target, Path(os.path.realpath(root))):
         raise UsageError(f"cannot write {what} to '{path}': the dataset keeps its own files there. Name another file.")
     return target
