@@ -172,7 +172,7 @@ class Diff:
         old, new = (pc.struct_field(table[side], "part").to_pylist() for side in ("old", "new"))
         return Counter(zip(table["split"].to_pylist(), old, new, strict=True))
 
-    def _make_measures(self) -> tuple[list[str], GeometryChanges]:
+    def _make_measures(self) -> tuple[pa.Array, GeometryChanges]:
         """The features whose geometry changed, and by how much; see `GeometryChanges` for the units."""
         return measure_changed_geometries(self.geometries)
 
@@ -184,7 +184,7 @@ class Diff:
         names, values = list(columns), zip(*(column.tolist() for column in columns.values()), strict=True)
         return {
             feature_id: {name: value for name, value in zip(names, row, strict=True) if value == value}
-            for feature_id, row in zip(ids, values, strict=True)
+            for feature_id, row in zip(ids.to_pylist(), values, strict=True)
         }
 
     @cached_property

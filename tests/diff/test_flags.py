@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from geographer import Dataset
@@ -175,17 +176,35 @@ def test_shift_of_neighbours_is_not_unusual(tiles):
     ones, zeros = np.ones(300), np.zeros(300)
     distances = np.hypot(east, north)
     measures = GeometryChanges(ones * 0.9, ones, ones * 400, ones * 400, distances, east, north, lon, lat, ones, zeros)
-    names = [f"f{n}" for n in range(300)]
-    changed = ChangedGeometries(names, names, [2] * 300, measures, ones * 10)
+    names = pa.array([f"f{n}" for n in range(300)])
+    changed = ChangedGeometries(names, names, np.full(300, 2), measures, ones * 10)
     flags = rank_candidates(find_changed_geometries(changed), changed=300)
     assert flags[0].ids == ("f0",)
     assert "off its neighbours' shift" in flags[0].format_text()
     assert [flag.number for flag in flags] == [1, 299]
 
 
+def test_columns_rank_as_single_candidates_do():
+    rng = np.random.default_rng(5)
+    count = 2000
+    old_area, new_area = (np.where(rng.random(count) < 0.01, 0.0, rng.lognormal(5, 0.1, count)) for _ in range(2))
+    iou, parts = rng.beta(40, 1, count), (rng.random(count) < 0.02) * 1.0
+    east, north, distances = rng.normal(0, 4, count), rng.normal(0, 4, count), rng.exponential(9, count)
+    lon, lat = rng.uniform(10, 11, count), rng.uniform(50, 51, count)
+    measures = GeometryChanges(iou, iou, old_area, new_area, distances, east, north, lon, lat, np.zeros(count), parts)
+    names = pa.array([f"f{n}" for n in range(count)])
+    changed = ChangedGeometries(names, names, rng.integers(2, 9, count), measures, np.full(count, 10.0))
+    with np.errstate(divide="ignore"):
+        groups = [*find_changed_geometries(changed)]
+    single = [group.make_candidate(index) for group in groups for index in range(len(group.ids))]
+    flags = rank_candidates(groups, count)
+    assert {flag.reasons[0].code for flag in flags} >= {"moved", "grew", "lost_area", "reshaped"}
+    assert flags == rank_candidates(single, count)
+
+
 def test_conditions_do_not_change_what_is_usual():
     candidates = make_candidates(500, 1.5)
-    flags = rank_candidates(candidates, 500, {*candidates[:2]}.__contains__)
+    flags = rank_candidates(candidates, 500, lambda group: np.arange(len(group.ids)) < 2)
     assert [(flag.number, flag.reasons[0].alike) for flag in flags] == [(2, "moved")]
 
 

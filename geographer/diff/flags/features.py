@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from geographer.base.text import format_count
-from geographer.diff.flags.flag import MIN_SAMPLE, FlagCandidate, Reason, compute_limit
+from geographer.diff.flags.flag import MIN_SAMPLE, CandidateGroup, FlagCandidate, Reason, compute_limit, split_rows
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from geographer.storage.queries.revision import Revision
 
 _ADDED: Final = Path(__file__).with_name("added_features.sql")
@@ -27,21 +26,26 @@ _MIN_DISTANCE_DEG: Final = 1.0
 _DISTANCE_FACTOR: Final = 10.0
 
 
-def find_class_flips(features: pa.Table) -> Iterator[FlagCandidate]:
+def find_class_flips(features: pa.Table) -> Iterator[CandidateGroup]:
     """Yield the features of another class; the rarer a change from one class to another, the higher its score.
 
     Args:
         features: The changes of features, as `fetch_changes` returns them.
     """
     table = features.filter(pc.equal(features["change"], "changed"))
-    ids, positions = table["feature_id"].to_pylist(), table["position"].to_pylist()
-    old, new = (pc.struct_field(table[side], "class").to_pylist() for side in ("old", "new"))
-    flips = [row for row in zip(ids, positions, old, new, strict=True) if row[2] != row[3]]
-    counts = Counter((before, after) for _, _, before, after in flips)
-    for feature_id, position, before, after in flips:
-        score = _CLASS_SCORE + float(np.log10(len(features) / counts[before, after]))
-        reason = Reason("class", f"class {before} → {after}", score, f"class {before} → {after}")
-        yield FlagCandidate("feature", feature_id, f"feature {feature_id}", position, reason)
+    old, new = (pc.struct_field(table[side], "class") for side in ("old", "new"))
+    names = pa.table({**{name: table[name] for name in ("feature_id", "position")}, "before": old, "after": new})
+    for pair, flips in split_rows(names.filter(pc.not_equal(old, new)), ("before", "after")):
+        score = _CLASS_SCORE + float(np.log10(len(features) / len(flips)))
+        text = f"class {pair['before']} → {pair['after']}"
+        ids, positions = flips["feature_id"].combine_chunks(), flips["position"].to_numpy()
+        make = partial(_make_flip, ids, positions, Reason("class", text, score, text))
+        yield CandidateGroup("feature", "class", ids, positions, np.full(len(ids), score), make)
+
+
+def _make_flip(ids: pa.Array, positions: Any, reason: Reason, index: int) -> FlagCandidate:
+    feature_id = ids[index].as_py()
+    return FlagCandidate("feature", feature_id, f"feature {feature_id}", int(positions[index]), reason)
 
 
 def find_added_outliers(revision: Revision) -> Iterator[FlagCandidate]:
@@ -55,15 +59,15 @@ def find_added_outliers(revision: Revision) -> Iterator[FlagCandidate]:
 
 def _find_unusual_sizes(table: pa.Table) -> Iterator[FlagCandidate]:
     areas = table["area"].to_numpy()
-    names, groups = np.unique(np.array(table["class"].to_pylist()), return_inverse=True)
-    for number, name in enumerate(names):
-        rows = np.flatnonzero((groups == number) & (areas > 0))
+    for name in sorted(pc.unique(table["class"]).to_pylist()):
+        is_named = pc.equal(table["class"], name).to_numpy()
+        rows = np.flatnonzero(is_named & (areas > 0))
         if len(rows) < MIN_SAMPLE:
             continue
         sizes = np.log(areas[rows])
         deviations = np.abs(sizes - np.median(sizes))
         limit = compute_limit(deviations, float(np.log(_SIZE_FACTOR)))
-        for index in np.flatnonzero(deviations > limit):
+        for index in _select_highest(deviations, limit):
             factor = np.exp(deviations[index])
             word = "larger" if sizes[index] > np.median(sizes) else "smaller"
             text = f"added {name} {factor:,.0f} times {word} than the median of {format_count(len(rows), 'added one')}"
@@ -76,9 +80,15 @@ def _find_remote(table: pa.Table) -> Iterator[FlagCandidate]:
     x = (x - x[0] + 180) % 360 - 180
     distances = np.hypot((x - np.median(x)) * np.cos(np.radians(np.median(y))), y - np.median(y))
     limit = max(_MIN_DISTANCE_DEG, _DISTANCE_FACTOR * float(np.quantile(distances, 0.9)))
-    for index in np.flatnonzero(distances > limit):
+    for index in _select_highest(distances, limit):
         text = f"added {distances[index]:.1f} degrees away from the middle of the others"
         yield _make_outlier(table, index, text, distances[index] / limit, "added, far from the others")
+
+
+def _select_highest(values: Any, limit: float) -> Any:
+    """Return the indices of the highest values above a limit, as many as are shown, in their own order."""
+    above = np.flatnonzero(values > limit)
+    return np.sort(above[np.argsort(-values[above], kind="stable")[:_MAX_OUTLIERS]])
 
 
 def _make_outlier(table: pa.Table, index: Any, text: str, excess: float, alike: str) -> FlagCandidate:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from geographer.base.text import format_count
@@ -51,6 +53,32 @@ class FlagCandidate(NamedTuple):
     related: tuple[str, ...] = ()
 
 
+class CandidateGroup(NamedTuple):
+    """Candidates of one kind of object that are alike, as columns: of a million, few ever become objects.
+
+    Attributes:
+        object: The kind of the objects.
+        code: The code of their reasons.
+        ids: The id of each, strings; shape (n,).
+        positions: The position of the event of each, int64; shape (n,).
+        scores: The score of each, float64; shape (n,).
+        make_candidate: Makes the candidate of an index.
+        related: Lists of ids of other objects; None: there are none.
+    """
+
+    object: str
+    code: str
+    ids: pa.Array
+    positions: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    make_candidate: Callable[[int], FlagCandidate]
+    related: pa.Array | None = None
+
+
+Choice = Callable[[CandidateGroup], NDArray[np.bool_]]
+"""Which candidates of a group to show."""
+
+
 class Flag(NamedTuple):
     """An object to look at, or `number` objects that changed alike, of which `ids` has some.
 
@@ -72,28 +100,48 @@ class Flag(NamedTuple):
 
 
 def rank_candidates(
-    candidates: Iterable[FlagCandidate], changed: int, is_chosen: Callable[[FlagCandidate], bool] = lambda _: True
+    candidates: Iterable[FlagCandidate | CandidateGroup], changed: int, choose: Choice | None = None
 ) -> list[Flag]:
     """Return flags by falling score: one for each object with all its reasons, and one for many that changed alike.
 
     `changed` is the number of objects that differ. What happened to more than 2 % of them, and to more than 15, is the
-    change itself: those objects become one flag, except for the outliers among them. Only candidates that are chosen
-    become flags, but what is usual depends on all.
+    change itself: those objects become one flag, except for the outliers among them. Only candidates that `choose`
+    selects become flags, but what is usual depends on all.
     """
-    groups: dict[tuple[str, str], list[FlagCandidate]] = defaultdict(list)
-    for candidate in candidates:
-        groups[candidate.object, candidate.reason.alike].append(candidate)
     by_object: dict[tuple[str, str], list[FlagCandidate]] = defaultdict(list)
     joined = []
-    for group in groups.values():
-        listed, alike = _separate_outliers(group, max(_MAX_ALIKE, _MAX_SHARE * changed))
-        if chosen := [candidate for candidate in alike if is_chosen(candidate)]:
-            joined.append(_join_alike(chosen))
-        for candidate in listed:
-            if is_chosen(candidate):
-                by_object[candidate.object, candidate.id].append(candidate)
+    for group in group_candidates(candidates):
+        is_listed = _find_listed(group.scores, max(_MAX_ALIKE, _MAX_SHARE * changed))
+        is_chosen = np.ones(len(is_listed), bool) if choose is None else choose(group)
+        if (alike := np.flatnonzero(~is_listed & is_chosen)).size:
+            joined.append(_join_alike(group, alike))
+        for index in np.flatnonzero(is_listed & is_chosen):
+            candidate = group.make_candidate(int(index))
+            by_object[candidate.object, candidate.id].append(candidate)
     flags = joined + [_join_reasons(found) for found in by_object.values()]
     return sorted(flags, key=lambda flag: (-flag.score, flag.object, flag.name))
+
+
+def group_candidates(candidates: Iterable[FlagCandidate | CandidateGroup]) -> list[CandidateGroup]:
+    """Return groups, and candidates that are alike as one, in the order in which each group began."""
+    groups: dict[tuple[str, ...], CandidateGroup | list[FlagCandidate]] = {}
+    for number, item in enumerate(candidates):
+        if isinstance(item, CandidateGroup):
+            groups[(str(number),)] = item
+            continue
+        found = groups.setdefault((item.object, item.reason.alike), [])
+        assert isinstance(found, list)
+        found.append(item)
+    return [_make_group(group) if isinstance(group, list) else group for group in groups.values()]
+
+
+def split_rows(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+    """Yield the rows that have equal values in some columns, and those values; in the order of the first rows."""
+    numbered = table.select(list(columns)).append_column("row", pa.array(np.arange(len(table))))
+    grouped = numbered.group_by(list(columns), use_threads=False).aggregate([("row", "list")])
+    rows = grouped["row_list"].combine_chunks()
+    for number, values in enumerate(grouped.select(list(columns)).to_pylist()):
+        yield values, table.take(rows[number].values)
 
 
 def compute_limit(values: NDArray[np.float64], floor: float) -> float:
@@ -110,28 +158,40 @@ def compute_limit(values: NDArray[np.float64], floor: float) -> float:
     return max(floor, min(median + spread, _TAIL_FACTOR * float(np.quantile(known, _TAIL_QUANTILE))))
 
 
-def _separate_outliers(group: list[FlagCandidate], limit: float) -> tuple[list[FlagCandidate], list[FlagCandidate]]:
-    """Return the candidates to list one by one, and those that are alike; all are listed if they are few."""
-    if len(group) <= limit:
-        return group, []
-    scores = np.array([candidate.reason.score for candidate in group])
+def _make_group(found: Sequence[FlagCandidate]) -> CandidateGroup:
+    first = found[0]
+    return CandidateGroup(
+        object=first.object,
+        code=first.reason.code,
+        ids=pa.array([item.id for item in found], pa.string()),
+        positions=np.array([item.position for item in found], np.int64),
+        scores=np.array([item.reason.score for item in found], np.float64),
+        make_candidate=found.__getitem__,
+        related=pa.array([item.related for item in found], pa.list_(pa.string())),
+    )
+
+
+def _find_listed(scores: NDArray[np.float64], limit: float) -> NDArray[np.bool_]:
+    """Return which candidates to list one by one: all if they are few, else the outliers."""
+    if len(scores) <= limit:
+        return np.ones(len(scores), bool)
     highest = compute_limit(scores, max(1.0, _OUTLIER_FACTOR * float(np.median(scores))))
-    order = np.argsort(-scores, kind="stable")
-    outliers = {int(index) for index in order[:_MAX_OUTLIERS] if scores[index] > highest}
-    listed = [candidate for index, candidate in enumerate(group) if index in outliers]
-    return listed, [candidate for index, candidate in enumerate(group) if index not in outliers]
+    order = np.argsort(-scores, kind="stable")[:_MAX_OUTLIERS]
+    is_listed = np.zeros(len(scores), bool)
+    is_listed[order[scores[order] > highest]] = True
+    return is_listed
 
 
-def _join_alike(group: Sequence[FlagCandidate]) -> Flag:
-    group = sorted(group, key=lambda candidate: candidate.id)
-    first = group[0]
-    positions = {candidate.position for candidate in group}
-    names = tuple(candidate.id for candidate in group[:_MAX_NAMES])
+def _join_alike(group: CandidateGroup, rows: NDArray[np.int64]) -> Flag:
+    ids = group.ids.take(pa.array(rows))
+    first_rows = pc.select_k_unstable(ids, k=min(_MAX_NAMES, len(ids)), sort_keys=[("ids", "ascending")])
+    first = group.make_candidate(int(rows[first_rows[0].as_py()]))
+    names = tuple(ids.take(first_rows).to_pylist())
     text = f"{first.reason.alike} (such as {', '.join(names)})"
-    score = min(1.0, float(np.median([candidate.reason.score for candidate in group])))
+    score = min(1.0, float(np.median(group.scores[rows])))
     reason = Reason(first.reason.code, text, score, first.reason.alike)
-    name = format_count(len(group), first.object)
-    return Flag(first.object, names, name, len(group), max(positions), score, (reason,), ())
+    name = format_count(len(rows), first.object)
+    return Flag(first.object, names, name, len(rows), int(group.positions[rows].max()), score, (reason,), ())
 
 
 def _join_reasons(found: Sequence[FlagCandidate]) -> Flag:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from geographer.algorithms.geometry_change import GeometryChanges, measure_shift_deviations
 from geographer.base.text import format_count
-from geographer.diff.flags.flag import MIN_SAMPLE, FlagCandidate, Reason, compute_limit
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from geographer.diff.flags.flag import MIN_SAMPLE, CandidateGroup, FlagCandidate, Reason, compute_limit
 
 Floats = NDArray[np.float64]
 
@@ -32,24 +30,24 @@ _COMPASS: Final = ("east", "north-east", "north", "north-west", "west", "south-w
 class ChangedGeometries(NamedTuple):
     """Features whose geometry changed: id, name and event of each, the measures, and the pixel size in metres or NaN.
 
-    `pixels` is that of the finest raster that shows the feature; shape (n,).
+    `ids` and `names` are strings, `positions` int64. `pixels` is that of the finest raster that shows the feature;
+    shape (n,).
     """
 
-    ids: Sequence[str]
-    names: Sequence[str]
-    positions: Sequence[int]
+    ids: pa.Array
+    names: pa.Array
+    positions: NDArray[np.int64]
     measures: GeometryChanges
     pixels: Floats
 
 
-def find_changed_geometries(changed: ChangedGeometries) -> Iterator[FlagCandidate]:
+def find_changed_geometries(changed: ChangedGeometries) -> Iterator[CandidateGroup]:
     """Yield the features that moved more than a pixel, or changed in area, shape or parts, more than is usual here."""
     if not len(changed.ids):
         return
     pixels = _fill_pixels(changed)
-    yield from _find_moved(changed, pixels)
-    yield from _find_resized(changed)
-    yield from _find_reshaped(changed, pixels)
+    groups = [_find_moved(changed, pixels), *_find_resized(changed), *_find_reshaped(changed, pixels)]
+    yield from (group for group in groups if len(group.ids))
 
 
 def _fill_pixels(changed: ChangedGeometries) -> Floats:
@@ -61,48 +59,58 @@ def _fill_pixels(changed: ChangedGeometries) -> Floats:
     return np.where(widths > 0, widths, max(1.0, float(np.median(changed.measures.shift_distance))))
 
 
-def _find_moved(changed: ChangedGeometries, pixels: Floats) -> Iterator[FlagCandidate]:
-    """Yield the features that moved more than a pixel; if many did, those first that moved unlike their neighbours."""
+def _find_moved(changed: ChangedGeometries, pixels: Floats) -> CandidateGroup:
+    """Return the features that moved more than a pixel; if many did, those first that moved unlike their neighbours."""
     measures = changed.measures
     shifts = measures.shift_distance
     distances = shifts / pixels
     is_common = np.count_nonzero(distances > _MOVED_PIXELS) > max(MIN_SAMPLE, _COMMON_SHARE * len(distances))
     moved = measure_shift_deviations(measures) / pixels if is_common else distances
     limit = compute_limit(moved, _MOVED_PIXELS)
-    for index in np.flatnonzero((moved > limit) | (distances > _MOVED_PIXELS)):
+
+    def describe(index: int) -> str:
         angle = np.arctan2(measures.shift_north[index], measures.shift_east[index])
         direction = _COMPASS[round(angle / (np.pi / 4)) % 8]
         text = f"moved {distances[index]:.1f} pixels ({shifts[index]:.3g} m) to the {direction}"
         if is_common and moved[index] > limit:
             text += f", {moved[index]:.1f} pixels off its neighbours' shift"
-        reason = Reason("moved", text, float(moved[index] / limit), "moved more than a pixel")
-        yield _make_candidate(changed, index, reason)
+        return text
+
+    rows = np.flatnonzero((moved > limit) | (distances > _MOVED_PIXELS))
+    return _make_group(changed, rows, moved / limit, _Wording("moved", "moved more than a pixel", describe))
 
 
-def _find_resized(changed: ChangedGeometries) -> Iterator[FlagCandidate]:
+def _find_resized(changed: ChangedGeometries) -> Iterator[CandidateGroup]:
     measures = changed.measures
     ratios = measures.area_ratio
     changes = np.abs(np.log(ratios))
     limit = compute_limit(changes, _AREA_CHANGE)
-    for index in np.flatnonzero(changes > limit):
-        verb = "shrank" if ratios[index] < 1 else "grew"
-        text = f"{verb} to {ratios[index]:.0%} of its area (IoU {measures.iou[index]:.2f})"
-        yield _make_candidate(
-            changed, index, Reason(verb, text, float(changes[index] / limit), f"{verb} by more than 8 %")
-        )
-    for index in np.flatnonzero((measures.old_area == 0) & (measures.new_area > 0)):
-        reason = Reason("became_area", "became an area", _BECAME_AREA_SCORE, "became areas")
-        yield _make_candidate(changed, index, reason)
-    for index in np.flatnonzero((measures.old_area > 0) & (measures.new_area == 0)):
-        reason = Reason("lost_area", "lost its area", _LOST_AREA_SCORE, "lost their area")
-        yield _make_candidate(changed, index, reason)
+    resized = []
+    for verb, has_direction in (("shrank", ratios < 1), ("grew", ratios >= 1)):
+
+        def describe(index: int, verb: str = verb) -> str:
+            return f"{verb} to {ratios[index]:.0%} of its area (IoU {measures.iou[index]:.2f})"
+
+        rows = np.flatnonzero((changes > limit) & has_direction)
+        wording = _Wording(verb, f"{verb} by more than 8 %", describe)
+        resized.append((rows, _make_group(changed, rows, changes / limit, wording)))
+    # The first feature decides which of both comes first.
+    yield from (group for _, group in sorted(resized, key=lambda item: item[0][:1].tolist()))
+    became_area = np.flatnonzero((measures.old_area == 0) & (measures.new_area > 0))
+    wording = _Wording("became_area", "became areas", lambda _: "became an area")
+    yield _make_group(changed, became_area, np.full(len(ratios), _BECAME_AREA_SCORE), wording)
+    lost_area = np.flatnonzero((measures.old_area > 0) & (measures.new_area == 0))
+    wording = _Wording("lost_area", "lost their area", lambda _: "lost its area")
+    yield _make_group(changed, lost_area, np.full(len(ratios), _LOST_AREA_SCORE), wording)
 
 
-def _find_reshaped(changed: ChangedGeometries, pixels: Floats) -> Iterator[FlagCandidate]:
+def _find_reshaped(changed: ChangedGeometries, pixels: Floats) -> Iterator[CandidateGroup]:
     measures = changed.measures
-    for index in np.flatnonzero(measures.new_parts > measures.old_parts):
-        text = f"split into {format_count(int(measures.new_parts[index]), 'part')}"
-        yield _make_candidate(changed, index, Reason("split", text, _MORE_PARTS_SCORE, "got more parts"))
+    split = np.flatnonzero(measures.new_parts > measures.old_parts)
+    wording = _Wording(
+        "split", "got more parts", lambda index: f"split into {format_count(int(measures.new_parts[index]), 'part')}"
+    )
+    yield _make_group(changed, split, np.full(len(pixels), _MORE_PARTS_SCORE), wording)
     shape_changes = 1 - measures.aligned_iou
     # A change of size alone is already reported; what counts is by how much the outline differs beyond it.
     resized = 1 - np.exp(-np.abs(np.log(measures.area_ratio)))
@@ -110,12 +118,36 @@ def _find_reshaped(changed: ChangedGeometries, pixels: Floats) -> Iterator[FlagC
     shape_limit = compute_limit(1 - measures.aligned_iou, _SHAPE_CHANGE)
     spikes = (measures.hausdorff - measures.shift_distance) / pixels
     scores = np.fmax(shape_changes / shape_limit, spikes / compute_limit(spikes, _SPIKE_PIXELS))
-    for index in np.flatnonzero(scores > 1):
+
+    def describe(index: int) -> str:
         iou, distance = measures.aligned_iou[index], measures.hausdorff[index] / pixels[index]
         overlap = f"IoU {iou:.2f} where centroids coincide, " if np.isfinite(iou) else ""
-        text = f"changed its outline ({overlap}up to {distance:.1f} pixels)"
-        yield _make_candidate(changed, index, Reason("reshaped", text, float(scores[index]), "changed their outlines"))
+        return f"changed its outline ({overlap}up to {distance:.1f} pixels)"
+
+    yield _make_group(
+        changed, np.flatnonzero(scores > 1), scores, _Wording("reshaped", "changed their outlines", describe)
+    )
 
 
-def _make_candidate(changed: ChangedGeometries, index: Any, reason: Reason) -> FlagCandidate:
-    return FlagCandidate("feature", changed.ids[index], changed.names[index], changed.positions[index], reason)
+class _Wording(NamedTuple):
+    """How reasons are called: code, words for many objects, and the text for the feature of an index."""
+
+    code: str
+    alike: str
+    describe: Callable[[int], str]
+
+
+def _make_group(
+    changed: ChangedGeometries, rows: NDArray[np.int64], scores: Floats, wording: _Wording
+) -> CandidateGroup:
+    """Return the features of some rows as candidates; `scores` has those of all rows."""
+    chosen = scores[rows]
+
+    def make_candidate(index: int) -> FlagCandidate:
+        row = int(rows[index])
+        reason = Reason(wording.code, wording.describe(row), float(chosen[index]), wording.alike)
+        name = changed.names[row].as_py()
+        return FlagCandidate("feature", changed.ids[row].as_py(), name, int(changed.positions[row]), reason)
+
+    ids = changed.ids.take(pa.array(rows))
+    return CandidateGroup("feature", wording.code, ids, changed.positions[rows], chosen, make_candidate)

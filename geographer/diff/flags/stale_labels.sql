@@ -1,6 +1,7 @@
 -- stale_labels.sql: changed features that lie on labels which were last made before that change
 -- needs: changed_feature, changed_geometry, chain_event, state.edge, state.raster, state.label, state.recipe, $new ·
--- makes: one result: feature_id, position, has_other_values (not only another geometry), labels (count), label, raster_ids (at most 3)
+-- makes: one result: feature_id, position, has_other_values (not only another geometry), labels (count), label, raster_ids (at most 3),
+-- label_ids (of label and each of raster_ids)
 WITH renamed_class AS (
     -- The labels that the renaming of a class does not concern.
     SELECT payload->>'$.old_name' AS old_name, payload->>'$.new_name' AS new_name,
@@ -36,5 +37,5 @@ WITH renamed_class AS (
           FROM renamed_class WHERE old_name = old_class AND new_name = new_class AND list_contains(kept_labels, label))))
 )
 SELECT feature_id, position, bool_or(has_other_values) AS has_other_values, count(*) AS labels, min(label) AS label,
-       list(raster_id ORDER BY raster_id)[:3] AS raster_ids
+       list(raster_id ORDER BY raster_id)[:3] AS raster_ids, list_transform(raster_ids, lambda id: min(label) || '/' || id) AS label_ids
 FROM stale GROUP BY feature_id, position ORDER BY feature_id;
