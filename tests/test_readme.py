@@ -180,6 +180,7 @@ def test_python_snippet_runs_after_the_walk(walk):
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
 def test_exports_python_runs_after_the_walk(walk, monkeypatch):
     monkeypatch.chdir(walk.training / "glaciers")
     names: dict[str, list] = {}
