@@ -188,6 +188,40 @@ def test_reduced_motion_does_not_blink(page: Chrome):
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+def test_first_chip_differs_on_both_sides(page: Chrome):
+    assert wait_until(
+        page, "document.querySelectorAll('#chip-old img').length && document.querySelectorAll('#chip-new img').length"
+    )
+    assert "Not in this revision" not in page.find_element(By.ID, "chip-pair").text
+    assert Select(page.find_element(By.ID, "chip")).first_selected_option.text.count("/") == 1
+
+
+def test_words_of_the_table_do_not_break(page: Chrome):
+    size = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        assert page.execute_script(LIST_BROKEN_WORDS) == []
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+LIST_BROKEN_WORDS = """
+    const broken = [];
+    for (const cell of document.querySelectorAll("#objects td")) {
+      const node = cell.firstChild;
+      if (!node) continue;
+      for (const word of node.data.matchAll(/[^\\s]+/g)) {
+        const range = document.createRange();
+        range.setStart(node, word.index);
+        range.setEnd(node, word.index + word[0].length);
+        if (new Set([...range.getClientRects()].map((box) => Math.round(box.top))).size > 1) broken.push(word[0]);
+      }
+    }
+    return broken;
+"""
+"""Words of cells that are on two lines."""
+
+
 def test_chips_show_labels_and_select_rows(page: Chrome):
     select = Select(page.find_element(By.ID, "chip"))
     select.select_by_visible_text("around/a_q2")

@@ -97,6 +97,20 @@ def test_chips_of_both_sides_are_their_own_bytes(dataset, page):
     old, new = sides[places["around/a_p1"]]
     assert new is None
     assert set(old["overlays"]) == {"mask"}
+    assert [places.get(name, place) for name, (place, _) in zip(data["names"], data["pairs"], strict=True)] == [*sides]
+
+
+def test_changed_chips_come_before_added_ones(page):
+    data, rows = read_data(page, "chip-data"), read_data(page, "diff-data")["rows"]
+    flagged = {row[8] for row in rows if row[7]}
+    pairs = [sides for place, sides in data["pairs"] if place not in flagged]
+    assert pairs
+    has_both = [None not in sides for sides in pairs]
+    changed = [number for number, sides in enumerate(pairs) if None not in sides and sides[0] != sides[1]]
+    alone = [number for number, both in enumerate(has_both) if not both]
+    assert changed
+    assert alone
+    assert max(changed) < min(alone)
 
 
 def test_chips_are_limited(dataset, tmp_path):

@@ -16,20 +16,32 @@ if TYPE_CHECKING:
 DEFAULT_CHIPS: Final = 24
 MAX_BYTES: Final = 5_000_000
 """The most bytes of PNG in a page whose number of chips was not chosen."""
+_LAST_RANK: Final = 3
 PICTURE_SIDE: Final = 256
 """The largest side of the picture of a chip, in pixels."""
 
 
 def list_chips(rows: Sequence[DiffRow], rasters: Rasters) -> list[str]:
-    """Return the chips of rows, the most unusual first; those that only changed their subset last."""
-    chips: dict[str, bool] = {}
+    """Return the chips of rows: flagged, changed, added or removed ones, and those that only changed their subset."""
+    ranks: dict[str, int] = {}
     for row in rows:
         if row.place is None or row.place[0] != "raster":
             continue
         raster_id = row.place[1]
-        if any(side is not None and side.is_chip for side in rasters.get(raster_id, ())):
-            chips[raster_id] = chips.get(raster_id, False) or row.item.kind != "split" or bool(row.flags)
-    return sorted(chips, key=lambda raster_id: not chips[raster_id])
+        sides = rasters.get(raster_id, ())
+        if any(side is not None and side.is_chip for side in sides):
+            ranks[raster_id] = min(
+                ranks.get(raster_id, _LAST_RANK), _rank_chip(row, is_on_both_sides=None not in sides)
+            )
+    return sorted(ranks, key=lambda raster_id: ranks[raster_id])
+
+
+def _rank_chip(row: DiffRow, *, is_on_both_sides: bool) -> int:
+    if row.flags:
+        return 0
+    if row.item.kind == "split":
+        return _LAST_RANK
+    return 1 if is_on_both_sides else 2
 
 
 def read_side_pictures(side: PageSide, raster_ids: Sequence[str], max_bytes: int | None) -> dict[str, ChipPicture]:
@@ -63,7 +75,7 @@ def encode_pairs(
     for pictures in sides:
         for picture in pictures.values():
             classes |= picture.classes
-    return {"images": list(images), "pairs": pairs, "classes": dict(sorted(classes.items()))}
+    return {"images": list(images), "names": list(chips), "pairs": pairs, "classes": dict(sorted(classes.items()))}
 
 
 def _encode_picture(picture: ChipPicture | None, images: dict[str, int]) -> dict[str, Any] | None:

@@ -129,19 +129,19 @@
 
   // Pictures are decoded when they are first shown.
   class Chips {
-    constructor(rowsOfPlace) {
+    constructor() {
       this.data = readData("chip-data");
       this.pairs = new Map(this.data.pairs);
       this.places = [...this.pairs.keys()];
+      this.names = new Map(this.places.map((place, index) => [place, this.data.names[index]]));
       this.select = document.getElementById("chip");
-      this.rowsOfPlace = rowsOfPlace;
       this.showsNew = true;
       if (this.select) this.connect();
     }
 
     connect() {
       this.select.replaceChildren(...this.places.map((place) => {
-        const option = makeElement("option", this.nameChip(place));
+        const option = makeElement("option", this.names.get(place));
         option.value = place;
         return option;
       }));
@@ -155,7 +155,7 @@
       const motion = matchMedia("(prefers-reduced-motion: reduce)");
       motion.addEventListener("change", () => this.adaptMotion(motion.matches));
       this.adaptMotion(motion.matches);
-      this.show(this.places[0]);
+      this.show(this.places.find((place) => this.looksChanged(place)) ?? this.places[0]);
     }
 
     // Without motion, the button swaps the two pictures once.
@@ -166,9 +166,10 @@
       button.textContent = isReduced ? "Swap" : "Blink";
     }
 
-    nameChip(place) {
-      const { name } = this.rowsOfPlace.get(place);
-      return name;
+    // Return whether both sides have pictures, and they differ.
+    looksChanged(place) {
+      const [old, fresh] = this.pairs.get(place);
+      return Boolean(old && fresh) && JSON.stringify(old) !== JSON.stringify(fresh);
     }
 
     has(place) {
@@ -297,7 +298,7 @@
       this.nameRasters();
       this.table = new PagedTable(document.getElementById("objects"), document.getElementById("pager"), this.makeColumns(), (row) => this.select(row));
       this.filters = new Filters(document.getElementById("filters"), this.rows, this.data.flags, () => this.applyFilters());
-      this.chips = new Chips(this.rowsOfPlace);
+      this.chips = new Chips();
       this.chips.onChoose = (place) => this.selectPlace(place, false);
       for (const button of document.querySelectorAll("button[data-filter]")) {
         button.addEventListener("click", () => this.followName(button.dataset.filter, button.dataset.value));
