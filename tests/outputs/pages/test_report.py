@@ -14,9 +14,11 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import NotFoundError, StorageError, UsageError
+from geographer.cli.report import report_command
 from geographer.outputs.pages.report import checks
-from geographer.outputs.pages.report.leakage import read_certificates
+from geographer.outputs.pages.report.leakage import LeakageOptions, read_certificates
 from geographer.outputs.pages.report.reproducibility import read_rerun
+from geographer.outputs.pages.report.write import ReportOptions, list_report_options
 from geographer.outputs.release.sentences import make_title
 from tests.outputs.pages.conftest import HOSTILE
 from tests.outputs.pages.report_reader import ReportReader
@@ -403,3 +405,21 @@ def test_wrong_arguments_change_nothing(described, tmp_path):
         with pytest.raises(error):
             dataset.write_report("v2", to, **options)
     assert not [*tmp_path.iterdir()]
+
+
+def test_command_makes_the_same_page() -> None:
+    leakage = LeakageOptions(5.5, duplicates=True, where="class = 'x'")
+    options = ReportOptions(["a b"], leakage, 0, [Path("in/rerun.json")], [Path("in/split.json")], verify=True)
+    read = report_command.make_context("report", ["--html", "x", *list_report_options(options)]).params
+    assert (read["splits"], read["examples"], read["verify"]) == (("a b",), 0, True)
+    assert (read["buffer"], read["duplicates"], read["where"]) == leakage
+    assert (read["reruns"], read["certificates"]) == (("rerun.json",), ("split.json",))
+    assert list_report_options(ReportOptions()) == []
+
+
+def test_commands_name_a_tag_like_an_option_by_its_digest(dataset: Dataset) -> None:
+    dataset.tag("-x")
+    dataset.write_report("-x", dataset.root / "page.html")
+    text = ReportReader(dataset.root / "page.html").text
+    assert "-C dataset verify" in text
+    assert " verify -x" not in text

@@ -150,6 +150,19 @@ def _locate_report(work: UnitOfWork, tag: str | int | None) -> tuple[Location, s
     )
 
 
+def list_report_options(options: ReportOptions) -> list[str]:
+    """Return the options of the command `report` with which a reader makes the same page; files are named alone."""
+    words = [word for split in options.splits for word in ("--split", split)]
+    words += [] if options.leakage.buffer is None else ["--buffer", f"{options.leakage.buffer:g}"]
+    words += ["--duplicates"] * options.leakage.duplicates
+    words += [] if options.leakage.where is None else ["--where", options.leakage.where]
+    words += [] if options.examples == DEFAULT_EXAMPLES else ["--examples", str(options.examples)]
+    words += [word for path in options.reruns for word in ("--rerun", Path(path).name)]
+    words += [word for path in options.certificates for word in ("--certificate", Path(path).name)]
+    words += ["--verify"] * options.verify
+    return words
+
+
 def _verify_files(work: UnitOfWork, location: Location) -> VerifyResult:
     """Compare the log and all files of a revision of the branch in use with what was recorded."""
     from geographer.storage.workspace.verify import VerifyOptions, verify_dataset
@@ -216,7 +229,7 @@ def _read_contents(
         "steps": describe_steps(facts),
         "reproducibility": reproducibility,
         "limits": limits,
-        "citing": describe_citing(facts, certified),
+        "citing": describe_citing(facts, certified, list_report_options(options)),
         "figures": draw_figures(work, revision, splits, head.list_tags_until(revision.position)),
     }, checks
 
