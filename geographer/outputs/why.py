@@ -135,7 +135,8 @@ class _Explainer:
         else:
             sentences.append("No chip was cut for it alone.")
         sentences += [
-            f"Label '{label['label']}' draws it on {format_count(label['rasters'], 'raster')}."
+            f"{format_count(label['rasters'], 'raster')} that show{pluralize_verb(label['rasters'])} it "
+            f"{'has' if label['rasters'] == 1 else 'have'} a label '{label['label']}'."
             for label in row["labels"]
         ] or ["No label is on a raster that shows it."]
         return {**facts, "sentences": sentences}

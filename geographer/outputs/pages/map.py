@@ -168,7 +168,7 @@ def build_map(
     Raises:
         MissingLibraryError: Bokeh is not installed.
     """
-    require_packages("a map in a page", "bokeh")
+    require_packages("a map in a page", "jinja2", "bokeh")
     layers = [layer for layer in layers if any(_count_shapes(marks) for marks in layer.marks)]
     densities = [density for density in densities if len(density.points)]
     everything = [marks for layer in layers for marks in layer.marks]

@@ -163,7 +163,8 @@ def read_given_file(path: Path, noun: str) -> bytes:
 def _make_report(document: dict[str, Any], origin: str) -> CertifiedSplit:
     holds = [level["holds"] for level in document["levels"].values()]
     verdict = LEAKS if False in holds else document["verdict"]
-    outcome: Outcome = "fails" if verdict == LEAKS else "holds" if verdict == HOLDS else "not checked"
+    is_clean = verdict == HOLDS and True in holds
+    outcome: Outcome = "fails" if verdict == LEAKS else "holds" if is_clean else "not checked"
     subsets = [*document["subsets"].items(), *((name, 0) for name in document["empty_subsets"])]
     text = _VERDICTS.get(verdict, "There are no two subsets with rasters to compare.")
     unchecked = [_name_level(name) for name, level in document["levels"].items() if level["holds"] is None]
