@@ -27,13 +27,19 @@ def view_command(folder: str, at: str | None, port: int | None, must_open: bool)
     require_libraries()
 
     from geographer.viewer.access import write_redirect
-    from geographer.viewer.server import ViewerServer
     from geographer.viewer.session import open_session
     from geographer.viewer.viewed_dataset import ViewedDataset
 
     dataset = ViewedDataset.open(folder, progress=output.show_progress)
     position = dataset.choose_revision(at)
-    with TemporaryDirectory(prefix="geographer-view-") as private, open_session(dataset, position) as session:
+    with (
+        TemporaryDirectory(prefix="geographer-view-") as private,
+        open_session(dataset, position, begins_at_head=at is None) as session,
+    ):
+        session.begin_reading()  # The web server is imported meanwhile.
+
+        from geographer.viewer.server import ViewerServer
+
         server = ViewerServer(session, port or 0)
 
         def report_address() -> None:

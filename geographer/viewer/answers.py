@@ -36,7 +36,7 @@ from geographer.viewer.map_selection import (
     read_number,
     read_text,
 )
-from geographer.viewer.map_tables import MAX_TILE_OBJECTS, ListedObject
+from geographer.viewer.map_tables import MAX_TILE_OBJECTS, ListedObject, SelectionSummary
 
 if TYPE_CHECKING:
     from geographer.storage.events import Event
@@ -178,10 +178,10 @@ class ViewerAnswers:
         splits = {split: tables.count_split(at, split) for split in tables.list_splits()}
         return {
             "event": _make_event(self._session.dataset.read_event_at(at)),
-            "features": {"kinds": tables.count_kinds(features), **_make_counts(tables.count_objects(features))},
-            "rasters": {"kinds": tables.count_kinds(rasters), **_make_counts(tables.count_objects(rasters))},
+            "features": _make_counts(tables.summarize_selection(features)),
+            "rasters": _make_counts(tables.summarize_selection(rasters)),
             "splits": {split: subsets for split, subsets in splits.items() if subsets},
-            "box": tables.find_box(features) or tables.find_box(rasters),
+            "box": tables.summarize_selection(features).box or tables.summarize_selection(rasters).box,
         }
 
     def _list_events(self, parameters: Parameters) -> list[dict[str, Any]]:
@@ -196,9 +196,8 @@ class ViewerAnswers:
 
     def _count_objects(self, parameters: Parameters) -> dict[str, Any]:
         """Return how many objects of which kind a selection has, which checks its filter, too."""
-        tables, selection = self._session.map_tables, self._parse_selection(parameters)
-        counts = _make_counts(tables.count_objects(selection))
-        return {**counts, "kinds": tables.count_kinds(selection), "box": tables.find_box(selection)}
+        selection = self._parse_selection(parameters)
+        return _make_counts(self._session.map_tables.summarize_selection(selection))
 
     def _list_objects(self, parameters: Parameters) -> dict[str, Any]:
         """Return a page of the objects of a selection."""
@@ -371,8 +370,8 @@ def _make_event(event: Event) -> dict[str, Any]:
     return {name: getattr(event, name) for name in names}
 
 
-def _make_counts(counts: tuple[int, int]) -> dict[str, int]:
-    return {"number": counts[0], "beyond": counts[1]}
+def _make_counts(summary: SelectionSummary) -> dict[str, Any]:
+    return summary._asdict()
 
 
 def _make_row(row: ListedObject) -> dict[str, Any]:

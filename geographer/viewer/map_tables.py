@@ -39,14 +39,15 @@ MAX_ZOOM: Final = 22
 _TILE_PIXELS: Final = 512
 _VISIBLE_PIXELS: Final = 3.0
 _LARGE_PIXELS: Final = 48.0
-_MARK_PIXELS: Final = 32.0
-"""An outline of this size has the mark of its kind in its middle, which does not hide it."""
+_MARK_PIXELS: Final = (32.0, 100.0)
+"""An outline of a size between these has the mark of its kind in its middle, which does not hide it."""
 _MAX_LARGE_SHAPES: Final = 300
 _CELLS: Final = 8
 _FINE_CELLS: Final = 8
 """A tile has 8 by 8 cells with numbers, and each of them 8 by 8 fine ones, which show where the objects are."""
 _FILTER_TIMEOUT_S: Final = 20.0
 _KEPT_TABLES: Final = 24
+_KEPT_SUMMARIES: Final = 200
 _ID_COLUMNS: Final = {"features": "feature_id", "rasters": "raster_id"}
 _TABLES: Final = {"features": "feature", "rasters": "raster"}
 _COLOURS: Final = {
@@ -77,6 +78,22 @@ class ListedObject(NamedTuple):
     box: Box | None
 
 
+class SelectionSummary(NamedTuple):
+    """What a selection has.
+
+    Attributes:
+        kinds: The number of objects of each kind, by falling number.
+        number: How many objects it has.
+        beyond: How many of them no map shows.
+        box: The box around the others, in degrees; None without any.
+    """
+
+    kinds: dict[str, int]
+    number: int
+    beyond: int
+    box: Box | None
+
+
 class MapTables:
     """The tables of one chain up to the position `head`; any thread may read them."""
 
@@ -92,6 +109,7 @@ class MapTables:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._staged: OrderedDict[tuple[Any, ...], str] = OrderedDict()
         self._staging = RLock()
+        self._summaries: dict[MapSelection, SelectionSummary] = {}
         self._next_table = 0
 
     def fill_tables(self) -> None:
@@ -135,14 +153,23 @@ class MapTables:
             else:
                 visible = size * _VISIBLE_PIXELS / _TILE_PIXELS
                 layers = read_layers("tile_shapes", min_size=visible, limit=MAX_TILE_OBJECTS)
-                marked = size * _MARK_PIXELS / _TILE_PIXELS
-                layers += read_layers("tile_dots", min_size=visible, mark_size=marked)
+                lowest, highest = (size * pixels / _TILE_PIXELS for pixels in _MARK_PIXELS)
+                layers += read_layers("tile_dots", min_size=visible, min_mark=lowest, max_mark=highest)
         return b"".join(bytes(layer) for layer in layers if layer)
 
     def count_kinds(self, selection: MapSelection) -> dict[str, int]:
         """Return how many objects of each kind a selection has, by falling number."""
         query = "SELECT kind, count(*) AS number FROM ({}) GROUP BY kind ORDER BY number DESC, kind"
         return dict(self._fetch_rows(selection, query))
+
+    def summarize_selection(self, selection: MapSelection) -> SelectionSummary:
+        """Return the numbers of a selection and the box around it, which takes one scan; the last ones are kept."""
+        if selection not in self._summaries:
+            rows = self._fetch_rows(selection, _read_sql("selection_summary").replace("{source}", "{}"))
+            while len(self._summaries) >= _KEPT_SUMMARIES:
+                self._summaries.pop(next(iter(self._summaries)), None)
+            self._summaries[selection] = _make_summary(rows)
+        return self._summaries[selection]
 
     def count_objects(self, selection: MapSelection, box: Box | None = None) -> tuple[int, int]:
         """Return how many objects a selection has, in a box if one is given, and how many of them no map shows."""
@@ -341,6 +368,16 @@ def _make_box_conditions(box: Box | None) -> tuple[str, dict[str, float]]:
     condition = f"AND y1 >= $box_north AND y0 <= $box_south AND (x1 >= $box_west {meets} x0 <= $box_east)"
     edges = {"box_west": _map_x(west), "box_east": _map_x(east), "box_north": _map_y(north), "box_south": _map_y(south)}
     return condition, edges
+
+
+def _make_summary(rows: list[tuple[Any, ...]]) -> SelectionSummary:
+    kinds = {kind: number for kind, number, *_ in rows}
+    edges = [row[3:] for row in rows if row[3] is not None]
+    box = None
+    if edges:
+        west, north, east, south = zip(*edges, strict=True)
+        box = _make_degrees_box(min(west), min(north), max(east), max(south))
+    return SelectionSummary(kinds, sum(kinds.values()), sum(row[2] for row in rows), box)
 
 
 def _make_listed_object(id: str, kind: str, subset: str | None, parent_id: str | None, *places: Any) -> ListedObject:

@@ -18,7 +18,7 @@ from geographer.base.errors import StorageError
 from geographer.storage.database.connection import interrupt_queries
 from geographer.viewer.access import HEADERS, LOOPBACK, is_known_host, is_token, make_token
 from geographer.viewer.answers import ViewerAnswer, ViewerAnswers, make_json_answer
-from geographer.viewer.session import ViewerSession, warn_of_failed_start
+from geographer.viewer.session import ViewerSession
 
 logger = logging.getLogger(__name__)
 logging.getLogger("tornado.access").setLevel(logging.ERROR)
@@ -68,7 +68,7 @@ class ViewerServer:
         if handle_signals:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._loop.add_signal_handler(number, self._stopped.set)
-        self._reads.submit(warn_of_failed_start, self._session)
+        self._session.begin_reading()
         on_started()
         await self._stopped.wait()
         server.stop()

@@ -6,11 +6,13 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from geographer.base.errors import GeographerError, NotFoundError
+from geographer.storage.database.connection import interrupt_queries
 from geographer.storage.events import Event
 from geographer.viewer.map_tables import MapTables, open_map_database
 from geographer.viewer.viewed_dataset import ViewedDataset
@@ -55,14 +57,15 @@ class RecentValues:
 class ViewerSession:
     """One dataset that is viewed, from the position at which the page begins."""
 
-    def __init__(self, dataset: ViewedDataset, position: int) -> None:
-        self.dataset, self.start = dataset, position
+    def __init__(self, dataset: ViewedDataset, position: int, *, begins_at_head: bool = False) -> None:
+        self.dataset, self._start, self._begins_at_head = dataset, position, begins_at_head
         self._resources = ExitStack()
         self._building = Lock()
         self._number = 0
         self._tables: list[MapTables] = []
         self._head_digest, self._built_at = "", 0.0
         self._used_at = time.monotonic()
+        self._copying: Future[None] | None = None
         self.replaced = False
         """Whether a merge replaced events that pages have shown: they must be loaded again."""
         self._pictures, self._diffs = RecentValues(_KEPT_PICTURES), RecentValues(_KEPT_DIFFS)
@@ -70,9 +73,24 @@ class ViewerSession:
 
     def close(self) -> None:
         """Free the memory and the temporary folder."""
+        if self._copying is not None:
+            interrupt_queries()
+            wait([self._copying])
         for other in self._others.values():
             other.close()
         self._resources.close()
+
+    def begin_reading(self) -> None:
+        """Make the map tables in another thread, so that they are ready when a page asks."""
+        if self._copying is None:
+            pool = ThreadPoolExecutor(1, "geographer-copy")
+            self._copying = pool.submit(warn_of_failed_start, self)
+            pool.shutdown(wait=False)
+
+    @property
+    def start(self) -> int:
+        """The position at which a page begins: that which was asked for, or the head."""
+        return self.map_tables.head if self._begins_at_head else self._start
 
     def choose_chain(self, name: str) -> ViewerSession:
         """Return the session of a chain, by default of that at which the viewer began; a chosen one begins at its head.
@@ -85,7 +103,7 @@ class ViewerSession:
         with self._choosing:
             if name not in self._others:
                 dataset = self.dataset.open_chain(name)
-                self._others[name] = ViewerSession(dataset, dataset.read_chain_head().position)
+                self._others[name] = ViewerSession(dataset, dataset.read_chain_head().position, begins_at_head=True)
             self._others.move_to_end(name)
             self._close_oldest()
             self._others[name]._used_at = time.monotonic()
@@ -193,9 +211,9 @@ def _list_changed_keys(diff: Diff, kind: str) -> pa.Table:
 
 
 @contextmanager
-def open_session(dataset: ViewedDataset, position: int) -> Iterator[ViewerSession]:
+def open_session(dataset: ViewedDataset, position: int, *, begins_at_head: bool = False) -> Iterator[ViewerSession]:
     """Yield a session; free what it holds at the end."""
-    session = ViewerSession(dataset, position)
+    session = ViewerSession(dataset, position, begins_at_head=begins_at_head)
     try:
         yield session
     finally:

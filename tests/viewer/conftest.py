@@ -56,11 +56,15 @@ def write_world(path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def world_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of features all over the globe: three revisions, of which the last one removes a feature."""
+    """A dataset of features all over the globe: three revisions, and a branch with one more, which each remove a feature."""
     folder = tmp_path_factory.mktemp("world")
     dataset = Dataset.init(folder / "world", scm=False)
     dataset.add_features(write_world(folder / "world.geojson"))
     dataset.remove_features(["s3"], message="<script>alert(2)</script>")
+    dataset.create_branch("survey")
+    dataset.switch_branch("survey")
+    dataset.remove_features(["s1"])
+    dataset.switch_branch("main")
     return dataset.root
 
 

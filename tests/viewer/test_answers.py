@@ -188,15 +188,29 @@ def test_reading_while_another_process_writes(world_root: Path, tmp_path: Path) 
         assert ask(session, "revision", at=6)[0] == 200
 
 
-def test_another_chain_is_viewed_by_its_revision(world_root: Path, tmp_path: Path) -> None:
-    root = shutil.copytree(world_root, tmp_path / "branched")
-    dataset = Dataset.open(root)
-    dataset.create_branch("survey")
-    dataset.switch_branch("survey")
-    dataset.remove_features(["s1"])
-    dataset.switch_branch("main")
-    with open_viewer(root, "survey") as session:
+def test_another_chain_is_viewed_by_its_revision(world_root: Path) -> None:
+    with open_viewer(world_root, "survey") as session:
         assert (session.start, session.dataset.chain) == (4, "survey")
         assert ask(session, "object", at=4, subject="feature", id="s1")[0] == 404
         counts = ask(session, "diff", since=3, at=4)[1]["counts"]
         assert [(count["object"], count["change"], count["number"]) for count in counts] == [("feature", "removed", 1)]
+
+
+def test_a_request_chooses_the_chain(world_session: ViewerSession) -> None:
+    _, dataset = ask(world_session, "dataset")
+    assert (dataset["branch"], dataset["branches"], dataset["head"]) == ("main", ["main", "survey"], 3)
+    _, other = ask(world_session, "dataset", chain="survey")
+    assert (other["branch"], other["head"], other["start"]) == ("survey", 4, 4)
+    numbers = [ask(world_session, "revision", chain=chain)[1]["features"]["number"] for chain in ("main", "survey", "")]
+    assert numbers == [numbers[0], numbers[0] - 1, numbers[0]]
+    assert ask(world_session, "object", at=4, subject="feature", id="s0", chain="survey")[0] == 200
+    assert ask(world_session, "object", at=4, subject="feature", id="s0", chain="main")[0] == 404
+    status, error = ask(world_session, "dataset", chain="none")
+    assert (status, error["error"]) == (404, "no branch 'none'. The branches are main, survey.")
+
+
+def test_outlines_differ_by_dashes(history_session: ViewerSession) -> None:
+    styles = ask(history_session, "dataset")[1]["styles"]
+    for name in ("class", "collection", "subset"):
+        dashes = [str(style["dash"]) for style in styles[name]][:4]
+        assert len(set(dashes)) == len(dashes), name

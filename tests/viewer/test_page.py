@@ -113,6 +113,38 @@ def test_slider_moves_to_another_revision_and_back(browser: Chrome, server: View
     check_quiet(browser, server)
 
 
+def test_branch_is_chosen_by_keyboard_and_left_by_back(browser: Chrome, world_server: ViewerServer) -> None:
+    open_page(browser, world_server, "at=2")
+    before = read_text(browser, "#revision-counts")
+    find_element(browser, "#slider-branch").send_keys("survey")
+    wait_until(lambda: "@4 of 4" in read_text(browser, "#slider-event"))
+    assert "chain=survey" in browser.current_url
+    wait_until(lambda: "features" in read_text(browser, "#revision-counts") != before)
+    browser.execute_script("document.getElementById('map-legend').open = false")
+    assert not find_element(browser, "#legend-parts").is_displayed()
+    browser.back()
+    wait_until(lambda: "@2 of 3" in read_text(browser, "#slider-event"))
+    wait_until(lambda: read_text(browser, "#revision-counts") == before)
+    check_quiet(browser, world_server)
+
+
+def test_bookmark_of_no_branch_shows_the_first(browser: Chrome, world_server: ViewerServer) -> None:
+    open_page(browser, world_server, "chain=none&at=2")
+    assert "no branch 'none'" in read_text(browser, "#notice")
+    wait_until(lambda: "@3 of 3" in read_text(browser, "#slider-event"))
+
+
+def test_subsets_have_dashes_on_the_map(browser: Chrome, server: ViewerServer) -> None:
+    open_page(browser, server, f"at={V1}")
+    script = (
+        "return viewerMap.getStyle().layers.filter((layer) => layer.id.startsWith('rasters-line'))"
+        ".map((layer) => [String(layer.filter.flat(3)), String(layer.paint['line-dasharray'] ?? '')])"
+    )
+    patterns = {dash for names, dash in browser.execute_script(script) if "train" in names or "test" in names}
+    assert len(patterns) > 1
+    assert "" in patterns
+
+
 def test_bookmark_of_no_revision_shows_the_start(browser: Chrome, server: ViewerServer) -> None:
     open_page(browser, server, "at=99&tab=list")
     assert "no revision @99" in read_text(browser, "#notice")

@@ -23,16 +23,22 @@ WITH bounds AS (
            CASE WHEN is_small THEN ymax - 1e-9 ELSE ST_YMax(geometry) END AS north
     FROM (SELECT *, xmax - xmin < 0.1 AND ymax - ymin < 0.1 AND greatest(abs(ymin), abs(ymax)) < 80 AS is_small FROM state.feature)
 ), boxes AS (
-    SELECT *, map_x(west) AS x0, map_y(north) AS y0, map_x(east) AS x1, map_y(south) AS y1,
-           CASE WHEN east - west > 180 THEN ST_PointOnSurface(geometry) END AS place
-    FROM bounds
+    SELECT *, map_x(west) AS x0, map_y(north) AS y0, map_x(east) AS x1, map_y(south) AS y1 FROM bounds
 )
 SELECT key, id, kind, valid_from, valid_to, x0, y0, x1, y1,
-       CASE WHEN place IS NULL THEN (x0 + x1) / 2 ELSE map_x(ST_X(place)) END AS place_x,
-       CASE WHEN place IS NULL THEN (y0 + y1) / 2 ELSE map_y(ST_Y(place)) END AS place_y,
+       (x0 + x1) / 2 AS place_x, (y0 + y1) / 2 AS place_y,
        south > 85.05112877980659 OR north < -85.05112877980659 AS is_beyond,
        CASE WHEN greatest(east - west, north - south) > 1e-8 THEN map_geometry(geometry, south, north) END AS geometry
 FROM boxes;
+
+-- The wide ones are found without their geometries, which are long to read.
+CREATE TEMP TABLE wide AS SELECT key FROM {schema}.feature WHERE x1 - x0 > 0.5;
+
+UPDATE {schema}.feature SET place_x = map_x(ST_X(place)), place_y = map_y(ST_Y(place))
+FROM (SELECT key AS wide_key, ST_PointOnSurface(geometry) AS place FROM {schema}.feature WHERE key IN (FROM wide))
+WHERE key = wide_key AND place IS NOT NULL;
+
+DROP TABLE wide;
 
 -- A raster that is off the globe has an empty footprint, and no box.
 CREATE TABLE {schema}.raster AS

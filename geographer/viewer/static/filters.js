@@ -48,7 +48,7 @@ function makeExample(subject, page) {
 
 function describeColumns(columns) {
   const shown = Object.entries(columns).filter(([, type]) => !type.startsWith("GEOMETRY")).map(([name]) => name);
-  return `Columns: ${shown.slice(0, 14).join(", ")}${shown.length > 14 ? ` and ${shown.length - 14} more` : ""}.`;
+  return `Columns: ${shown.slice(0, 14).join(", ")}${shown.length > 14 ? ` and ${shown.length - 14} more` : ""}${"geometry" in columns ? ", and geometry, in degrees" : ""}.`;
 }
 
 function updateSubject(subject, state, page) {

@@ -26,6 +26,7 @@ async function startPage() {
   showNote("Reading the dataset …");
   globalThis.maplibregl?.prewarm();
   loadState({});
+  page.map = openMap(readState());
   const first = fetchRevision(readState().at ?? "");
   first.catch(() => {}); // An error is shown when the dataset is known.
   page.dataset = await fetchAnswer("dataset").catch((error) => beginAtFirstChain(error));
@@ -35,11 +36,13 @@ async function startPage() {
   loadState({ at: String(page.dataset.start) });
   startSlider(page);
   startTabs();
+  findElement("map-all").addEventListener("click", showAll);
+  addEventListener("keydown", (event) => event.key === "0" && !event.target.closest("input, textarea, select") && showAll());
   findElement("map-legend").open = !matchMedia("(max-width: 820px)").matches;
   startSearch();
   showTab(readState());
   page.revision = await first.catch((error) => beginAtStart(error));
-  page.map = openMap(readState());
+  page.map?.beginAtBox(page.revision?.box);
   listenToState(followState);
   addEventListener("popstate", () => loadState({}));
   document.addEventListener("object-found", () => { page.look = true; });
@@ -69,8 +72,7 @@ function openMap(state) {
   const position = parsePosition(state.pos);
   try {
     if (!globalThis.maplibregl) throw new Error("the file of MapLibre cannot be read");
-    const map = new MapView("map", { box: page.revision?.box, position, onPick: pickObjects, onMove: moveMap });
-    map.otherColour = page.dataset.styles.other;
+    const map = new MapView("map", { position, onPick: pickObjects, onMove: moveMap });
     globalThis.viewerMap = map.map;
     return map;
   } catch (error) {
@@ -80,6 +82,10 @@ function openMap(state) {
     findElement("map").hidden = true;
     return null;
   }
+}
+
+function showAll() {
+  if (page.revision?.box) page.map?.showAll(page.revision.box);
 }
 
 function readReason(error) {
@@ -176,7 +182,7 @@ function showLegend(kinds, state, isDiff) {
     return makeElement("section", {}, makeElement("h3", {}, titles[subject]), makeElement("ul", {}, items));
   });
   if (!isDiff && ["features", "rasters"].some((subject) => (page.revision?.[subject].number ?? 0) > page.dataset.maxTileObjects)) {
-    parts.push(makeElement("section", {}, makeElement("p", {}, "A number counts the objects around it: click it, or zoom in, to see each. Its edge has the colour of the most frequent kind.")));
+    parts.push(makeElement("section", {}, makeElement("p", {}, "A number counts the objects around it: click it, or zoom in, to see each. Its edge and the mark on it are those of the most frequent kind.")));
   }
   findElement("legend-parts").replaceChildren(...parts.filter(Boolean));
 }
@@ -200,12 +206,14 @@ async function showCounts(state, isDiff) {
       if (!counts) return undefined;
       showTotal(subject, counts, page.revision[subject].number);
       showError(subject, "");
+      if (!counts.number && page.revision[subject].number) notes.push(`No ${subject.slice(0, -1)} fits the filter`);
       if (counts.beyond) notes.push(`${formatCount(counts.beyond, subject.slice(0, -1))} beyond 85° north or south, where this map ends`);
     } catch (error) {
       showError(subject, error.message.replace(/^--where:? /, ""));
       notes.push(`The filter of ${subject} does not fit this revision.`);
     }
   }
+  if (!page.revision.features.number && !page.revision.rasters.number) notes.push(`There is nothing on the map at @${state.at}`);
   return showNote(notes.join("; "));
 }
 

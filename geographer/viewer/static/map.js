@@ -20,7 +20,9 @@ const STEPS = [1000, 10_000, 100_000, 1_000_000];
 
 /** The map, or, without WebGL, nothing that asks for it. */
 export class MapView {
-  constructor(container, { box, position, onPick, onMove }) {
+  constructor(container, { position, onPick, onMove }) {
+    this.hasPlace = Boolean(position);
+    this.firstPosition = "";
     this.onPick = onPick;
     this.kinds = { features: [], rasters: [] };
     this.addresses = {};
@@ -28,8 +30,7 @@ export class MapView {
     this.map = new globalThis.maplibregl.Map({
       container,
       style: makeBaseStyle(),
-      ...(position ? { center: position.center, zoom: position.zoom } : { bounds: box || [-170, -60, 170, 75] }),
-      fitBoundsOptions: { padding: 40, maxZoom: 15 },
+      ...(position ? { center: position.center, zoom: position.zoom } : { bounds: [-170, -60, 170, 75] }),
       attributionControl: false,
       dragRotate: false,
       pitchWithRotate: false,
@@ -48,9 +49,21 @@ export class MapView {
     const updateGraticule = () => this.map.getSource("graticule")?.setData(makeGraticule(this.map.getBounds()));
     this.loaded.then(updateGraticule);
     this.map.on("moveend", updateGraticule);
-    this.map.on("moveend", debounce(() => onMove(this.readPosition()), 150));
+    this.map.on("moveend", debounce(() => this.readPosition() !== this.firstPosition && onMove(this.readPosition()), 150));
     this.map.on("click", (event) => this.pickObjects(event));
     this.map.on("mousemove", debounce((event) => this.showCursor(event), 30));
+  }
+
+  /** Begin at a box, unless the address had a place. */
+  beginAtBox(box) {
+    if (this.hasPlace || !box) return;
+    this.showAll(box, { animate: false });
+    this.firstPosition = this.readPosition();
+  }
+
+  /** Show a box as a whole. */
+  showAll([west, south, east, north], options = {}) {
+    this.map.fitBounds([west, Math.max(south, -85), east, Math.min(north, 85)], { padding: 40, maxZoom: 15, ...options });
   }
 
   /** Return where the map is, as `zoom/latitude/longitude`. */
@@ -164,7 +177,7 @@ export class MapView {
     const draw = {
       text: () => drawText(parts.join("|")),
       dot: () => drawDot(style.colour, style.marker, 4.5, parts[0] === "rasters"),
-      cell: () => drawCount(shortenNumber(Number(parts[3])), style.colour, parts[0] === "rasters", Number(parts[2])),
+      cell: () => drawCount(shortenNumber(Number(parts[3])), style, parts[0] === "rasters", Number(parts[2])),
     }[type];
     if (!draw || this.map.hasImage(id)) return;
     const { image, pixelRatio } = draw();

@@ -59,10 +59,10 @@ export function drawDot(colour, marker, size = 4.5, isHollow = false) {
   return readImage(canvas, context);
 }
 
-/** Draw a count: larger for more objects, with the colour of the most frequent kind around it; square for rasters. */
-export function drawCount(label, colour, isSquare, weight) {
+/** Draw a count: larger for more objects, with the colour and the marker of the most frequent kind; square for rasters. */
+export function drawCount(label, { colour, marker }, isSquare, weight) {
   const radius = 11 + 2.6 * Math.min(weight, 6);
-  const side = 2 * radius + 6;
+  const side = 2 * radius + 12;
   const [canvas, context] = openCanvas(side, side);
   context.translate(side / 2, side / 2);
   traceMarker(context, isSquare ? "square" : "circle", radius);
@@ -76,6 +76,8 @@ export function drawCount(label, colour, isSquare, weight) {
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.fillText(label, 0, 0.5);
+  context.translate(0, -radius + 1);
+  paintMarker(context, colour, marker, 3.2, isSquare);
   return readImage(canvas, context);
 }
 

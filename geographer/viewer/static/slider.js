@@ -17,7 +17,12 @@ export function startSlider(page) {
   findElement("slider-previous").addEventListener("click", () => step(-1));
   findElement("slider-next").addEventListener("click", () => step(1));
   const number = findElement("slider-number");
-  number.addEventListener("change", () => number.checkValidity() && number.value && changeState({ at: number.value }));
+  number.addEventListener("change", () => {
+    if (number.checkValidity() && number.value) return changeState({ at: number.value });
+    number.reportValidity();
+    number.value = readState().at;
+    return undefined;
+  });
   const select = findElement("slider-tag");
   select.addEventListener("change", () => select.value && changeState({ at: select.value }));
   const branch = findElement("slider-branch");
