@@ -149,7 +149,7 @@ def test_columns_sort(page: Chrome):
 
 def test_layers_are_hidden_and_not_hit(page: Chrome):
     for box in page.find_elements(By.CSS_SELECTOR, "input[data-layer]"):
-        if box.get_attribute("data-layer").startswith("chips"):
+        if str(box.get_attribute("data-layer")).startswith("chips"):
             box.click()
     hidden = page.execute_script(
         f"return [...{MAP}.renderers].filter(([name]) => name.startsWith('chips')).map(([, item]) => item.visible)"
