@@ -82,7 +82,8 @@ def plot_map(
     rows += [(_name_kind(item, content), item.name, item.number) for item in content.footprints]
     parts = [format_count(sum(content.counts.values()), "feature"), *_describe_footprints(content)]
     shown = f" on raster '{area}'" if area is not None else ""
-    alt = f"Map of {'; '.join(parts)}{shown}; {describe_extent(content.extent)}."
+    where_text = f"; {describe_extent(content.extent)}" if content.counts or content.footprints else ""
+    alt = f"Map of {'; '.join(parts)}{shown}{where_text}."
     return Plot(
         f"Map at @{revision.position}",
         alt,

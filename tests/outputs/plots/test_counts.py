@@ -33,8 +33,8 @@ def test_classes_count_features_and_pixels_by_subset(history: Dataset) -> None:
     for name, row in rows.items():
         assert row["all features"] == sum(own == name for own in classes.values())
         for part in ("train", "test"):
-            assert row[f"pixels in label mask: {part}"] == pixels[name, part]
-            assert row[f"features on the samples of split parts: {part}"] == features[name, part]
+            assert row[f"pixels in label 'mask': {part}"] == pixels[name, part]
+            assert row[f"features on the samples of split 'parts': {part}"] == features[name, part]
 
 
 def test_classes_without_pixels_or_with_another_label(history: Dataset) -> None:
