@@ -130,6 +130,9 @@ def test_missing_pixels_are_said(sample_history, tmp_path):
     problems = [side["problem"] for _, sides in data["pairs"] for side in sides if side and side["image"] is None]
     assert problems
     assert all(problems)
+    images = [[side["image"] for side in sides if side] for _, sides in data["pairs"]]
+    assert written.chips_without_pixels == sum(not any(side) for side in images) > 0
+    assert "not on this machine" in written.format_text()
 
 
 def test_flagged_objects_alone(dataset, tmp_path):

@@ -73,6 +73,7 @@ class WrittenDiffPage(NamedTuple):
         flags: The number of flags.
         chips: The number of chips that are in the page with their pictures.
         chips_left_out: The number of other chips that differ, of those in the table.
+        chips_without_pixels: The number of chips in the page whose pixels are not on this machine.
         is_empty: Whether nothing differs.
     """
 
@@ -83,6 +84,7 @@ class WrittenDiffPage(NamedTuple):
     flags: int
     chips: int
     chips_left_out: int
+    chips_without_pixels: int
     is_empty: bool
 
     def format_text(self) -> str:
@@ -92,7 +94,9 @@ class WrittenDiffPage(NamedTuple):
             parts.append(f"{self.listed:,} of them listed")
         if self.chips or self.chips_left_out:
             left_out = f" ({self.chips_left_out:,} left out)" if self.chips_left_out else ""
-            parts.append(f"pictures of {format_count(self.chips, 'chip')}{left_out}")
+            parts.append(f"pictures of {format_count(self.chips - self.chips_without_pixels, 'chip')}{left_out}")
+        if self.chips_without_pixels:
+            parts.append(f"pixels of {format_count(self.chips_without_pixels, 'chip')} are not on this machine")
         return f"'{self.path}': {', '.join(parts)}, {self.size / 1e6:.1f} MB"
 
     def _repr_html_(self) -> str:
@@ -126,7 +130,8 @@ def write_diff_page(
     write_page(path, page, old.root)
     size = len(page.encode(errors="backslashreplace"))
     numbers = (parts.listed.total, len(parts.listed.rows), len(diff.flags), len(parts.pictured))
-    return WrittenDiffPage(Path(path), size, *numbers, len(parts.chips) - len(parts.pictured), diff.is_empty)
+    left_out = len(parts.chips) - len(parts.pictured)
+    return WrittenDiffPage(Path(path), size, *numbers, left_out, parts.without_pixels, diff.is_empty)
 
 
 def _require_count(name: str, value: Any) -> None:
@@ -145,6 +150,7 @@ class _Parts(NamedTuple):
     has_density: bool
     chips: Sequence[str]
     pictured: Sequence[str]
+    without_pixels: int
     pairs: Mapping[str, Any]
     split: str | None
 
@@ -171,6 +177,7 @@ def _collect_parts(diff: Diff, old: PageSide, new: PageSide, options: DiffPageOp
     )
     chips, pictures = list_chips(listed.rows, rasters), _read_pictures(listed.rows, rasters, old, new, options)
     pictured = [name for name in chips if any(name in side for side in pictures)]
+    seen = {name for side in pictures for name, picture in side.items() if picture.image is not None}
     return _Parts(
         listed,
         [encode_row(row, context) for row in listed.rows],
@@ -180,6 +187,7 @@ def _collect_parts(diff: Diff, old: PageSide, new: PageSide, options: DiffPageOp
         has_density,
         chips,
         pictured,
+        sum(name not in seen for name in pictured),
         encode_pairs(pictured, places, pictures),
         split,
     )
