@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,6 +20,8 @@ from tests.reliability.kills import compare_with_undisturbed
 from tests.reliability.oracles import hash_data, hash_tree, read_history
 from tests.reliability.processes import TIMEOUT_S, Command, Finished, run
 from tests.reliability.stage import Fault, Stage, Try, find_failures
+from tests.stac_servers import Fault as HttpFault
+from tests.stac_servers import serve_faulty_archive
 
 TRIES: Final = 400
 INTERRUPTED: Final = 130
@@ -36,7 +39,8 @@ READING: Final[dict[str, Command]] = {
     "diff": ("diff", "v1", "v3", "--patch", "{out}/patch.json"),
     "diff page": ("diff", "v1", "v3", "--html", "{out}/diff.html"),
     "report": ("report", "v3", "--html", "{out}/report.html"),
-    "plot": ("plot", "map", "-o", "{out}/map.png"),
+    "plot map": ("plot", "map", "-o", "{out}/map.png"),
+    "plot chips": ("plot", "chips", "-o", "{out}/chips.html"),
     "features": ("features", "-o", "{out}/features.gpkg"),
     "rasters": ("rasters", "-o", "{out}/rasters.parquet"),
     "extract": ("extract", "chips", "--at", "v3", "--to", "{out}/extract"),
@@ -47,23 +51,48 @@ READING: Final[dict[str, Command]] = {
     "fetch": ("fetch",),
     "pull": ("pull",),
     "gc": ("gc",),
+    "audit": ("audit", "{audited}"),
+    "switch": ("switch", "other"),
+    "merge": ("merge", "other"),
+    "apply": ("apply", "{patch}"),
+    "download": ("download", "shelf", "--source", "stac", "--source-option", "url={archive}", "--collection", "scenes"),
+    "view": ("view", "--no-open"),
 }
-"""Commands that change no event, by name; what they write is in the folder `out`, which is empty before."""
+"""Further commands, by name; what they write beside the dataset is in the folder `out`, which is empty before."""
+_ENDLESS: Final = ("view",)
+"""Commands that only a signal ends, with exit code 0."""
+_ENDLESS_S: Final = 5.0
+"""The time in which these are interrupted."""
+_WITHOUT_KEY: Final = ("init", "clone", "extract")
+"""Commands that make a dataset, and have no key: repeated after they were done, they are refused."""
+_UNFINISHED: Final = ("*/.geographer/clone", "*/MANIFEST")
+"""The files of an unfinished clone or checkout, by which the same command continues, and verify finds what lacks."""
+_WARNINGS: Final = re.compile(r"(([Ww]arning: |Matplotlib is building the font cache|Showing @).*\n)*")
+_running: Final = ExitStack()
+"""The servers that run until the process ends."""
 
 
 class Prepared(NamedTuple):
-    """What commands start from: a dataset to read or push, a copy of it from before its last push, and a remote."""
+    """What commands start from.
+
+    A dataset with a branch to merge, a copy of it from before its last push, its remote, images to audit, a patch to
+    apply, and the URL of an archive that sends slowly.
+    """
 
     root: Path
     behind: Path
     remote: Path
+    audited: Path
+    patch: Path
+    archive: str
 
 
 class Undisturbed(NamedTuple):
-    """An uninterrupted run: its seconds, and the hashes of what it wrote."""
+    """An uninterrupted run: its seconds, and the hashes of what it wrote beside the dataset and in it."""
 
     seconds: float
     written: dict[str, str]
+    data: dict[str, str]
 
 
 def list_cases(stage: Stage) -> list[str]:
@@ -97,12 +126,11 @@ def attack_case(stage: Stage, one: Try, name: str) -> Iterator[Fault]:
             yield from _check_leftovers(started, one.folder, finished, undisturbed)
         if finished.code == 0:
             break
-    if finished.code != 0:
+    if finished.code != 0 and name not in _ENDLESS:
         # The fork server's processes cannot have workers; their number does not change the outputs.
         (retry,) = run(root, ["1" if word == "2" else word for word in command])
         yield from find_failures([retry])
-        # There is no key for init: repeated after it was done, it is refused.
-        if retry.code != 0 and not (name == "init" and retry.code == 4):
+        if retry.code != 0 and not (name in _WITHOUT_KEY and retry.code == 4):
             yield Fault("lost", f"{retry}")
     if name in stage.example.before:
         yield from compare_with_undisturbed(stage.example, name, root)
@@ -112,6 +140,9 @@ def attack_case(stage: Stage, one: Try, name: str) -> Iterator[Fault]:
     if (written := _hash_output(out)) != undisturbed.written:
         different = sorted(written.items() ^ undisturbed.written.items())
         yield Fault("silent", f"other output than without the signal: {different[:3]}")
+    if (data := _hash_dataset(root)) != undisturbed.data:
+        different = sorted(data.items() ^ undisturbed.data.items())
+        yield Fault("silent", f"another dataset than without the signal: {different[:3]}")
 
 
 def _prepare_command(example: Example, prepared: Prepared | None, name: str, one: Try) -> tuple[Path, Command]:
@@ -127,13 +158,13 @@ def _prepare_command(example: Example, prepared: Prepared | None, name: str, one
         remote.mkdir()
     root = one.copy_dataset(prepared.behind if name in ("fetch", "pull") else prepared.root)
     (root / ".dvc" / "config.local").write_text(f"['remote \"store\"']\n    url = {remote}\n")
-    places = {"out": one.folder / "out", "remote": remote}
+    places = prepared._asdict() | {"out": one.folder / "out", "remote": remote}
     return root, [word.format(**places) for word in READING[name]]
 
 
 def _prepare_datasets(example: Example, one: Try) -> Prepared:
-    """Make a dataset with a described tag and a remote, and its copy from before its last push."""
-    remote, behind = one.folder / "remote", one.folder / "behind"
+    """Make a dataset with a described tag, two branches and a remote, and what else commands need."""
+    remote, behind, audited, patch = (one.folder / name for name in ("remote", "behind", "audited", "patch.json"))
     remote.mkdir()
     root = one.copy_dataset(example.before["end"])
     commands: list[Command] = [
@@ -141,22 +172,42 @@ def _prepare_datasets(example: Example, one: Try) -> Prepared:
         ("dvc", "remote", "add", "--default", "store", str(remote)),
         ("push",),
         ("call", "shutil:copytree", ".", str(behind)),
+        ("branch", "other"),
+        ("switch", "other"),
+        ("add", "classes", "lake"),
+        ("cut", "around", "more", "--size", "8", "--workers", "1"),
+        ("diff", "main", "other", "--patch", str(patch)),
+        ("switch", "main"),
         ("describe", "--intent", "tests", "--ethics", "none"),
         ("tag", "v3"),
         ("push",),
+        ("checkout", "v1", "--to", str(audited)),
     ]
     if failed := [str(done) for done in run(root, *commands) if done.code]:
         raise RuntimeError(f"cannot make the datasets whose commands are interrupted: {failed}")
-    return Prepared(root, behind, remote)
+    return Prepared(root, behind, remote, audited, patch, _start_archive(example.inputs))
+
+
+def _start_archive(inputs: Path) -> str:
+    """Serve two scenes over STAC until this process ends, 64 pieces of each in half a second; return the URL."""
+    archive = _running.enter_context(serve_faulty_archive())
+    for name, west in (("a", 14.99), ("b", 15.0063)):
+        file = f"{name}.tif"
+        archive.add_item(name, (west, 46.94, west + 0.0163, 46.96), {file: (inputs / file).read_bytes()})
+        archive.set_fault(f"{name}/{file}", HttpFault(piece_delay=0.008))
+    return archive.url
 
 
 def _run_undisturbed(example: Example, prepared: Prepared | None, name: str, one: Try) -> Undisturbed:
     root, command = _prepare_command(example, prepared, name, one)
+    if name in _ENDLESS:
+        return Undisturbed(_ENDLESS_S, {}, _hash_dataset(root))
     start = time.perf_counter()
     finished = Started(one.folder, root, command).wait()
     if finished.code:
         raise RuntimeError(f"a command fails without a signal: {finished}")
-    return Undisturbed(time.perf_counter() - start, _hash_output(one.folder / "out"))
+    seconds = time.perf_counter() - start
+    return Undisturbed(seconds, _hash_output(one.folder / "out"), _hash_dataset(root))
 
 
 class Started:
@@ -226,12 +277,12 @@ def _list_session(session: int) -> list[str]:
 def _check_end(finished: Finished, *, is_twice: bool) -> Iterator[Fault]:
     """Yield faults unless the command was done before the signal, or ended with 130 and one line; a second may cut it off."""
     # While Python ends, after the work is done, it no longer handles signals.
-    is_ended_by_signal = finished.code in (-signal.SIGINT, -signal.SIGTERM) and not finished.err
+    is_ended_by_signal = finished.code in (-signal.SIGINT, -signal.SIGTERM) and _WARNINGS.fullmatch(finished.err)
     if finished.code == 0 or is_ended_by_signal or (is_twice and finished.code == INTERRUPTED):
         return
     if finished.code != INTERRUPTED:
         yield Fault("crash" if finished.code < 0 else "traceback", f"interrupted {finished}")
-    elif not finished.err.endswith(_MESSAGE) or "Traceback" in finished.err:
+    elif not finished.err.endswith(_MESSAGE) or not _WARNINGS.fullmatch(finished.err.removesuffix(_MESSAGE)):
         yield Fault("traceback", f"interrupted {finished}: {finished.err[-300:]!r}")
 
 
@@ -242,13 +293,19 @@ def _check_leftovers(started: Started, folder: Path, finished: Finished, expecte
     if temporary := sorted(path.name for path in (folder / "temporary").iterdir()):
         yield Fault("outside", f"temporary files are left by {finished}: {temporary[:3]}")
     written = _hash_output(folder / "out")
-    if written not in ({}, expected.written):
+    is_continued = any(True for name in _UNFINISHED for _ in (folder / "out").glob(name))
+    if written not in ({}, expected.written) and not is_continued:
         yield Fault("silent", f"a partial output is left by {finished}: {sorted(written)[:3]}")
+
+
+def _hash_dataset(root: Path) -> dict[str, str]:
+    """Return the hashes of a dataset: of its content, the kinds of its events, and its files."""
+    history = read_history(root)
+    return {"content": history.content_digest, "kinds": " ".join(history.kinds), **hash_data(root)}
 
 
 def _hash_output(out: Path) -> dict[str, str]:
     """Return the hashes of what a command wrote; of a dataset, those of its data."""
     for log in out.glob("*/.geographer/log.duckdb"):
-        root = log.parents[1]
-        return {"content": read_history(root).content_digest, **hash_data(root)}
+        return _hash_dataset(log.parents[1])
     return {path: digest for path, digest in hash_tree(out).items() if path != "./"}
