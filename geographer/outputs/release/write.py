@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ from geographer.storage.queries.logged_content import LoggedContent
 from geographer.storage.queries.revision import Revision
 from geographer.storage.queries.tag_signatures import read_tag_signatures
 from geographer.storage.unit_of_work import UnitOfWork
+from geographer.storage.workspace.paths import require_free_of_dataset
 
 Audience = Literal["neurips", "zenodo"]
 """For whom a release is laid out."""
@@ -102,7 +104,7 @@ def write_release(work: UnitOfWork, tag: str, folder: Path, audience: Audience |
             raise NotFoundError(f"'{tag}' is not a tag. geographer tags lists them.")
         _require_description(facts)
         certificates = {split: _certify_split(work, revision, split) for split in facts.list_splits()}
-        with _open_staging(folder, audience) as staging:
+        with _open_staging(work.root, folder, audience) as staging:
             files = fill_release(work, revision, facts, staging, certificates, audience)
     size = sum(file.size for file in files.values())
     digest = compute_sha256(folder / MANIFEST)
@@ -160,11 +162,15 @@ def _iter_warnings(facts: ReleaseFacts, audience: Audience | None) -> Iterator[s
 
 
 @contextmanager
-def _open_staging(folder: Path, audience: Audience | None) -> Iterator[Path]:
-    """Yield the folder that the release is written to: for a deposit a new one, which then becomes `folder`."""
-    if audience != "zenodo":
+def _open_staging(root: Path, folder: Path, audience: Audience | None) -> Iterator[Path]:
+    """Yield the folder that the release is written to: a new one, which then becomes `folder`, so that none is partial.
+
+    A folder that exists is yielded itself, and keeps what is right of an earlier release; a deposit is always new.
+    """
+    if audience != "zenodo" and os.path.lexists(folder):
         yield folder
         return
+    require_free_of_dataset(root, folder)
     with translate_os_errors(folder):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

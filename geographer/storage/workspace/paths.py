@@ -166,10 +166,8 @@ def prepare_export_folder(root: Path, folder: Path) -> Path:
         UsageError: it has the dataset in it, or is one of the dataset's own folders.
         ConflictError, StorageError: a file is in its place; it cannot be created or written.
     """
-    target, full_root = Path(os.path.realpath(folder)), root.resolve()
-    own_folders = [full_root / name for name in _OWN_FOLDERS]
-    if full_root.is_relative_to(target) or any(map(target.is_relative_to, own_folders)):
-        raise UsageError(f"cannot write to '{folder}': the dataset is there. Choose another folder for --to.")
+    require_free_of_dataset(root, folder)
+    target = Path(os.path.realpath(folder))
     existing = next(path for path in (target, *target.parents) if os.path.lexists(path))
     require_real_folder(existing)
     with translate_os_errors(target):
@@ -177,6 +175,14 @@ def prepare_export_folder(root: Path, folder: Path) -> Path:
     require_writable(target)
     require_real_folder(target / "tables")
     return target
+
+
+def require_free_of_dataset(root: Path, folder: Path) -> None:
+    """Raise `UsageError` if a folder to write to has the dataset in `root` in it, or is one of its own folders."""
+    target, full_root = Path(os.path.realpath(folder)), root.resolve()
+    own_folders = [full_root / name for name in _OWN_FOLDERS]
+    if full_root.is_relative_to(target) or any(map(target.is_relative_to, own_folders)):
+        raise UsageError(f"cannot write to '{folder}': the dataset is there. Choose another folder for --to.")
 
 
 def check_new_paths(revision: Revision, store: Store, rows: Mapping[str, pa.Table | str]) -> None:

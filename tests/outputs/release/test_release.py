@@ -16,6 +16,7 @@ import pytest
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
+from geographer.outputs.release import write
 from geographer.outputs.release.citation import split_name
 from geographer.outputs.release.croissant import NEURIPS_PROPERTIES
 from geographer.outputs.release.facts import read_facts
@@ -315,7 +316,19 @@ def test_release_needs_a_tag_and_an_empty_folder(described, tmp_path):
     for audience in (None, "zenodo"):
         with pytest.raises(ConflictError, match="not empty"):
             dataset.write_release("v1", tmp_path / "full", audience=audience)
+    with pytest.raises(UsageError, match="the dataset is there"):
+        dataset.write_release("v1", described / "labels" / "new")
     assert [*tmp_path.rglob("*")] == [tmp_path / "full", tmp_path / "full/notes.txt"]
+
+
+def test_interrupted_release_leaves_no_folder(described, tmp_path, monkeypatch):
+    def interrupt_work(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(write, "write_catalogue", interrupt_work)
+    with pytest.raises(KeyboardInterrupt):
+        Dataset.open(described).write_release("v1", tmp_path / "v1")
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize(
