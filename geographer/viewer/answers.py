@@ -150,7 +150,7 @@ class ViewerAnswers:
             "branch": dataset.chain,
             "branches": [branch.name for branch in dataset.list_chains()],
             "head": head,
-            "start": self._session.start,
+            "start": self._session.start_position,
             "tags": [{"tag": tag, "position": position} for tag, position in tags],
             "splits": splits,
             "columns": columns,
@@ -173,7 +173,7 @@ class ViewerAnswers:
     def _describe_revision(self, parameters: Parameters) -> dict[str, Any]:
         """Return a revision, by default that at which the viewer began: its event, and its numbers of objects."""
         tables = self._session.map_tables
-        at = tables.require_position(read_number(parameters, "at", 1, 2**53, self._session.start))
+        at = tables.require_position(read_number(parameters, "at", 1, 2**53, self._session.start_position))
         features, rasters = MapSelection("features", at), MapSelection("rasters", at)
         splits = {split: tables.count_split(at, split) for split in tables.list_splits()}
         return {

@@ -88,7 +88,7 @@ class ViewerSession:
             pool.shutdown(wait=False)
 
     @property
-    def start(self) -> int:
+    def start_position(self) -> int:
         """The position at which a page begins: that which was asked for, or the head."""
         return self.map_tables.head if self._begins_at_head else self._start
 

@@ -190,7 +190,7 @@ def test_reading_while_another_process_writes(world_root: Path, tmp_path: Path) 
 
 def test_another_chain_is_viewed_by_its_revision(world_root: Path) -> None:
     with open_viewer(world_root, "survey") as session:
-        assert (session.start, session.dataset.chain) == (4, "survey")
+        assert (session.start_position, session.dataset.chain) == (4, "survey")
         assert ask(session, "object", at=4, subject="feature", id="s1")[0] == 404
         counts = ask(session, "diff", since=3, at=4)[1]["counts"]
         assert [(count["object"], count["change"], count["number"]) for count in counts] == [("feature", "removed", 1)]

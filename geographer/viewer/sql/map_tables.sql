@@ -1,5 +1,5 @@
 -- map_tables.sql: every version of the features and rasters of a chain in map coordinates, and its splits, as tables in memory
--- needs: state.feature, state.raster, state.split, {schema} (formatted) · makes: macros map_x, map_y, map_geometry, {schema} with feature, raster and split
+-- needs: state.feature, state.raster, state.split, {schema} (formatted) · makes: macros map_x, map_y, map_geometry, wide (dropped), {schema} with feature, raster and split
 -- Map coordinates are those of Web Mercator from 0 to 1, x to the east and y to the south. Latitudes beyond 85.05 degrees are at
 -- the edge. `place_x`, `place_y` is the middle of the box; of what crosses the antimeridian, a point on it.
 -- Of a small feature the state has the box around its edges, wider by 1e-9 degrees and the bend of an edge, which is far below a pixel
