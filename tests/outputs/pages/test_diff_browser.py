@@ -285,3 +285,15 @@ def test_other_pages_run_nothing_foreign(browser: Chrome, addresses: dict[str, s
         ticks = browser.execute_script(f"return [...{MAP}.plot.below[0].major_label_overrides.values()].join(' ')")
         assert "°E" in ticks
         assert browser.execute_script("return geographer.page.rows.length") == 14
+
+
+def test_without_scripts_flags_and_counts_remain(browser: Chrome, addresses: dict[str, str]):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get(addresses["sample"])
+        shown = {title.get_attribute("id"): title.is_displayed() for title in browser.find_elements(By.TAG_NAME, "h2")}
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    assert shown["flags-title"]
+    assert shown["counts-title"]
+    assert not any(shown[f"{name}-title"] for name in ("map", "objects", "chips"))
