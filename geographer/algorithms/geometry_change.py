@@ -62,7 +62,7 @@ class GeometryChanges(NamedTuple):
         return np.where(has_areas, self.new_area / np.where(has_areas, self.old_area, 1.0), np.nan)
 
 
-def measure_geometry_changes(old: Geometries, new: Geometries) -> GeometryChanges:
+def measure_geometry_changes(old: Geometries, new: Geometries, tolerance: float = 0.0) -> GeometryChanges:
     """Measure how each new geometry differs from the old one.
 
     Each pair is projected sinusoidally, which preserves areas, with the central meridian through the centroid of the
@@ -71,15 +71,25 @@ def measure_geometry_changes(old: Geometries, new: Geometries) -> GeometryChange
     Args:
         old: Geometries in longitude/latitude (EPSG:4326), shape (n,), split at the antimeridian.
         new: As `old`.
+        tolerance: Overlaps, which take most of the time, are not computed where they differ less than this: `iou` is
+            NaN where areas do, by their logarithm, and `aligned_iou` is 1 where outlines do, as a share of the area.
     """
     old, new = _join_at_antimeridian(old, new)
     origins = shapely.get_coordinates(shapely.centroid(old))
     old, new = (_make_valid(_project_locally(side, origins)) for side in (old, new))
     old_area, new_area = shapely.area(old), shapely.area(new)
     shifts = shapely.get_coordinates(shapely.centroid(new)) - shapely.get_coordinates(shapely.centroid(old))
+    has_areas = (old_area > 0) & (new_area > 0)
+    is_resized, is_alike = has_areas, np.zeros(len(old), bool)
+    aligned = _shift_geometries(new, -shifts)
+    if tolerance:
+        ratios = np.divide(new_area, old_area, out=np.ones(len(old)), where=has_areas)
+        is_resized = has_areas & (np.abs(np.log(ratios)) > tolerance)
+        is_alike = has_areas & _find_alike_outlines(old, aligned, tolerance * old_area)
+    aligned_iou = _compute_iou(old, aligned, old_area + new_area, has_areas & ~is_alike)
     return GeometryChanges(
-        iou=_compute_iou(old, new, old_area, new_area),
-        aligned_iou=_compute_iou(old, _shift_geometries(new, -shifts), old_area, new_area),
+        iou=_compute_iou(old, new, old_area + new_area, is_resized),
+        aligned_iou=np.where(is_alike, 1.0, aligned_iou),
         old_area=old_area,
         new_area=new_area,
         hausdorff=shapely.hausdorff_distance(old, new),
@@ -158,10 +168,36 @@ def _shift_geometries(geometries: Geometries, shifts: Floats) -> Geometries:
     return translated
 
 
-def _compute_iou(old: Geometries, new: Geometries, old_area: Floats, new_area: Floats) -> Floats:
-    has_areas = (old_area > 0) & (new_area > 0)
+def _find_alike_outlines(old: Geometries, new: Geometries, areas: Floats) -> NDArray[np.bool_]:
+    """Return which pairs are polygons of as many vertices whose moves sweep less than some areas; shape (n,).
+
+    An edge whose ends move by at most d sweeps at most d times its length and 2 d; what one polygon covers and the
+    other does not lies in what the edges sweep.
+    """
+    counts = shapely.get_num_coordinates(old)
+    is_paired = (counts == shapely.get_num_coordinates(new)) & (counts > 0)
+    for side in (old, new):
+        is_paired &= (shapely.get_type_id(side) == shapely.GeometryType.POLYGON) & (
+            shapely.get_num_interior_rings(side) == 0
+        )
+    is_alike = np.zeros(len(old), bool)
+    if not is_paired.any():
+        return is_alike
+    gaps = shapely.get_coordinates(new[is_paired]) - shapely.get_coordinates(old[is_paired])
+    starts = np.concatenate([[0], np.cumsum(counts[is_paired])[:-1]])
+    moves = np.maximum.reduceat(np.hypot(gaps[:, 0], gaps[:, 1]), starts)
+    swept = moves * (shapely.length(old[is_paired]) + 2 * moves * counts[is_paired])
+    is_alike[is_paired] = swept < areas[is_paired]
+    return is_alike
+
+
+def _compute_iou(old: Geometries, new: Geometries, areas: Floats, is_wanted: NDArray[np.bool_]) -> Floats:
+    """Return the area of the intersection divided by that of the union, where wanted, else NaN; shape (n,).
+
+    `areas` are the sums of both areas.
+    """
     iou = np.full(len(old), np.nan)
-    shared = shapely.area(shapely.intersection(old[has_areas], new[has_areas]))
-    iou[has_areas] = shared / (old_area[has_areas] + new_area[has_areas] - shared)
+    shared = shapely.area(shapely.intersection(old[is_wanted], new[is_wanted]))
+    iou[is_wanted] = shared / (areas[is_wanted] - shared)
     clipped: Floats = np.clip(iou, 0.0, 1.0)
     return clipped

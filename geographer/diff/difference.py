@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -145,16 +145,17 @@ class Diff:
         counts: dict[tuple[str, str], int] = {}
         for kind in _TABLE_ORDER:
             if kind in self.changes:
-                changes = Counter(sorted(self.changes[kind]["change"].to_pylist()))
-                counts |= {(_format_kind(kind), change): number for change, number in changes.items()}
+                changes = _count_rows(self.changes[kind].select(["change"]))
+                counts |= {(_format_kind(kind), change): number for (change,), number in sorted(changes.items())}
         return counts
 
     @cached_property
     def group_counts(self) -> list[Count]:
         """The numbers of objects by kind, group and change; chips are apart from other rasters."""
-        changes = chain.from_iterable(table["change"].to_pylist() for table in self.changes.values())
-        groups = chain.from_iterable(_iter_groups(kind, table) for kind, table in self.changes.items())
-        counts = Counter((*group, change) for group, change in zip(groups, changes, strict=True))
+        counts: Counter[tuple[str, str, str]] = Counter()
+        for kind, table in self.changes.items():
+            for (*group, change), number in _count_rows(_name_groups(kind, table)).items():
+                counts[group[0], group[1], change] += number
         return [Count(*key, number) for key, number in sorted(counts.items(), key=lambda item: _sort_group(item[0]))]
 
     @cached_property
@@ -169,8 +170,8 @@ class Diff:
         if "split" not in self.changes:
             return Counter()
         table = self.changes["split"].filter(pc.equal(self.changes["split"]["change"], "changed"))
-        old, new = (pc.struct_field(table[side], "part").to_pylist() for side in ("old", "new"))
-        return Counter(zip(table["split"].to_pylist(), old, new, strict=True))
+        old, new = (pc.struct_field(table[side], "part") for side in ("old", "new"))
+        return _count_rows(pa.table({"split": table["split"], "from": old, "to": new}))
 
     def _make_measures(self) -> tuple[pa.Array, GeometryChanges]:
         """The features whose geometry changed, and by how much; see `GeometryChanges` for the units."""
@@ -222,13 +223,12 @@ class Diff:
         """
         rows: dict[tuple[str, str], tuple[str, dict[str, list[int]]]] = {}
         for kind, table in self.changes.items():
-            changes = table["change"].to_pylist()
-            for row, (group, change) in enumerate(zip(_iter_groups(kind, table), changes, strict=True)):
-                rows.setdefault(group, (kind, {}))[1].setdefault(change, []).append(row)
-        for group in _sort_groups(rows):
-            kind, by_change = rows[group]
-            ordered = [row for change in _LISTED_ORDER for row in by_change.get(change, ())]
-            yield *group, len(ordered), iter_changes(kind, self.changes[kind].take(ordered[:limit]))
+            for (name, group, change), indices in _group_rows(_name_groups(kind, table)):
+                rows.setdefault((name, group), (kind, {}))[1][change] = indices
+        for key in _sort_groups(rows):
+            kind, by_change = rows[key]
+            ordered = pa.concat_arrays([by_change[change] for change in _LISTED_ORDER if change in by_change])
+            yield *key, len(ordered), iter_changes(kind, self.changes[kind].take(ordered.slice(0, limit)))
 
     def has_other_geometry(self, feature_id: str) -> bool:
         """Return whether the geometry of a feature differs between the two sides."""
@@ -374,30 +374,50 @@ def _name_revision(revision: Revision, position: int) -> RevisionName:
     return RevisionName(position, event.digest, event.recorded_at, tuple(tags))
 
 
-def _iter_groups(kind: str, table: pa.Table) -> Iterator[tuple[str, str]]:
-    """Yield the kind and the group of each row: the class of a feature, the collection of a raster, else the name."""
-    if kind in ("recipe", "class"):
-        yield from ((kind, "") for _ in range(len(table)))
-    elif kind in ("label", _LABEL_OBJECT, "split"):
-        yield from ((_format_kind(kind), name) for name in table["label" if kind != "split" else "split"].to_pylist())
+def _name_groups(kind: str, table: pa.Table) -> pa.Table:
+    """Return `kind`, `group` (class of a feature, collection of a raster, or a name) and `change` of each row."""
+    names, groups = pa.scalar(_format_kind(kind)), pa.scalar("")
+    if kind in ("label", _LABEL_OBJECT, "split"):
+        groups = table["label" if kind != "split" else "split"]
     elif kind == "raster":
-        parents, groups = (_coalesce_sides(table, name) for name in ("parent_id", "collection"))
-        for parent, group in zip(parents, groups, strict=True):
-            yield ("raster" if parent is None else "chip"), group
-    else:
-        yield from ((kind, group) for group in _coalesce_sides(table, "class" if kind == "feature" else "relation"))
+        names = pc.if_else(pc.is_null(_coalesce_sides(table, "parent_id")), "raster", "chip")
+        groups = _coalesce_sides(table, "collection")
+    elif kind not in ("recipe", "class"):
+        groups = _coalesce_sides(table, "class" if kind == "feature" else "relation")
+    columns = {"kind": names, "group": groups, "change": table["change"]}
+    return pa.table(
+        {
+            name: pa.repeat(column, len(table)) if isinstance(column, pa.Scalar) else column
+            for name, column in columns.items()
+        }
+    )
 
 
-def _coalesce_sides(table: pa.Table, name: str) -> list[Any]:
-    new, old = (pc.struct_field(table[side], name) for side in ("new", "old"))
-    values: list[Any] = pc.coalesce(new, old).to_pylist()
-    return values
+def _count_rows(table: pa.Table) -> Counter[tuple[Any, ...]]:
+    """Return how often each row is in a table, in the order of the first ones."""
+    grouped = table.group_by(table.column_names, use_threads=False).aggregate([([], "count_all")])
+    keys = zip(*(grouped[name].to_pylist() for name in table.column_names), strict=True)
+    return Counter(dict(zip(keys, grouped["count_all"].to_pylist(), strict=True)))
 
 
-def _count_pairs(table: pa.Table, name: str) -> Counter[tuple[Any, Any]]:
+def _group_rows(table: pa.Table) -> Iterator[tuple[tuple[Any, ...], pa.Array]]:
+    """Yield each row that is in a table, and the indices of its occurrences."""
+    names = table.column_names
+    numbered = table.append_column("row", pa.array(range(len(table)), pa.int64()))
+    grouped = numbered.group_by(names, use_threads=False).aggregate([("row", "list")])
+    rows = grouped["row_list"].combine_chunks()
+    for number, values in enumerate(grouped.select(names).to_pylist()):
+        yield tuple(values.values()), rows[number].values
+
+
+def _coalesce_sides(table: pa.Table, name: str) -> pa.ChunkedArray:
+    return pc.coalesce(*(pc.struct_field(table[side], name) for side in ("new", "old")))
+
+
+def _count_pairs(table: pa.Table, name: str) -> Counter[tuple[Any, ...]]:
     table = table.filter(pc.equal(table["change"], "changed"))
-    old, new = (pc.struct_field(table[side], name).to_pylist() for side in ("old", "new"))
-    return Counter(pair for pair in zip(old, new, strict=True) if pair[0] != pair[1])
+    old, new = (pc.struct_field(table[side], name) for side in ("old", "new"))
+    return _count_rows(pa.table({"old": old, "new": new}).filter(pc.not_equal(old, new)))
 
 
 _SHOWN_ORDER: Final = ("recipe", "class", "feature", "raster", "chip", "edge", "label", "label object", "split")

@@ -1,4 +1,4 @@
--- recorded_geometry.sql: the geometries of versions of features: as recorded (`native`, WKB in `crs`), and in longitude/latitude (`geometry`)
+-- recorded_geometry.sql: the geometries of versions of features: as recorded (`native`, WKB in `crs`), and in longitude/latitude (`geometry`; null if that is `native`)
 -- needs: geometry_version (feature_id, is_new, feature_key), chain_feature_change, state.feature ·
 -- makes: temp table recorded_geometry: feature_id, is_new, native, crs, geometry
 CREATE OR REPLACE TEMP TABLE recorded_geometry AS
@@ -16,5 +16,5 @@ WITH recorded AS MATERIALIZED (
     WHERE feature_key IN (SELECT feature_key FROM recorded WHERE ST_XMax(transformed) - ST_XMin(transformed) > 180)
 )
 SELECT feature_id, is_new, native, crs,
-       CASE WHEN transformed IS NULL THEN native ELSE ST_AsWKB(coalesce(wide.geometry, transformed))::BLOB END AS geometry
+       CASE WHEN transformed IS NOT NULL THEN ST_AsWKB(coalesce(wide.geometry, transformed))::BLOB END AS geometry
 FROM recorded LEFT JOIN wide USING (feature_key);

@@ -30,6 +30,24 @@ def project_locally(geometry, lon, lat):
     return shapely.transform(geometry, lambda xy: np.column_stack(transformer.transform(*xy.T)))
 
 
+def test_tolerance_leaves_out_overlaps_of_alike_outlines_only():
+    rng = np.random.default_rng(3)
+    old = np.array([make_circle(11, 48, radius) for radius in rng.uniform(20, 300, 60)], object)
+    noise = np.repeat(10.0 ** rng.uniform(-13, -3, 60), 17)
+    moved = shapely.get_coordinates(old) + 0.0005
+    moved += rng.normal(0, 1, moved.shape) * noise[:, None]
+    moved[16::17] = moved[0::17]
+    new = shapely.set_coordinates(old.copy(), moved)
+    exact, rough = (measure_geometry_changes(old, new, tolerance) for tolerance in (0.0, 1e-4))
+    is_alike = rough.aligned_iou == 1
+    assert 5 < is_alike.sum() < 40
+    assert (exact.aligned_iou[is_alike] > 1 - 1e-4).all()
+    assert rough.aligned_iou[~is_alike] == pytest.approx(exact.aligned_iou[~is_alike], abs=0)
+    has_iou = np.isfinite(rough.iou)
+    assert (np.abs(np.log(exact.area_ratio[~has_iou])) <= 1e-4).all()
+    assert rough.iou[has_iou] == pytest.approx(exact.iou[has_iou], abs=0)
+
+
 @pytest.mark.parametrize(("lon", "lat"), [(15.0, 47.0), (-70.0, -33.0), (0.0, 0.0), (100.0, 78.0)])
 def test_measures_agree_with_geodesics(lon, lat):
     old = make_circle(lon, lat, 120)

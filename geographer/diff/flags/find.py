@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _PIXELS: Final = Path(__file__).with_name("feature_pixels.sql")
 _FEATURES: Final = "SELECT feature_id, change, position, old, new FROM changed_feature ORDER BY feature_id"
 _KINDS: Final = {"feature": "feature", "raster": "raster", "chip": "raster"}
+_TOLERANCE: Final = 1e-4
+"""Far below the least change of an area or outline that is a flag; see `measure_geometry_changes`."""
 _CHOSEN: Final = "FROM candidate WHERE id IN (FROM chosen_{})"
 _COUNTS: Final = ("SELECT count(*) FROM changed_feature", "SELECT count(*) FROM changed_raster")
 _TABLES: Final = {
@@ -83,7 +85,7 @@ def find_flags(
 def _list_changed_geometries(
     revision: Revision, sides: Sides, features: pa.Table, geometries: pa.Table
 ) -> ChangedGeometries:
-    ids, measures = measure_changed_geometries(geometries)
+    ids, measures = measure_changed_geometries(geometries, _TOLERANCE)
     rows = features.take(pc.index_in(ids, features["feature_id"].combine_chunks()))
     classes = pc.struct_field(rows["new"], "class").combine_chunks()
     return ChangedGeometries(

@@ -58,8 +58,9 @@ def list_feature_densities(diff: Diff) -> list[DensityLayer]:
     layers = []
     for change in _CHANGES:
         ids = table.filter(pc.equal(table["change"], change))["feature_id"]
-        chosen = diff.geometries.filter(pc.is_in(diff.geometries["feature_id"], ids.combine_chunks()))
-        points = [_locate_geometries(batch) for batch in chosen.to_batches(max_chunksize=_CHUNK)]
+        rows = pc.indices_nonzero(pc.is_in(diff.geometries["feature_id"], ids.combine_chunks()))
+        chunks = (rows.slice(start, _CHUNK) for start in range(0, len(rows), _CHUNK))
+        points = [_locate_geometries(diff.geometries.take(chunk)) for chunk in chunks]
         layers.append(_make_density("features", "Features", change, points))
     return layers
 
@@ -94,7 +95,7 @@ def _make_density(key: str, group: str, change: str, points: Iterable[NDArray[np
     return DensityLayer(f"density-{key}-{change}", title, group, CHANGE_STYLES[change], located)
 
 
-def _locate_geometries(batch: pa.RecordBatch) -> NDArray[np.float64]:
+def _locate_geometries(batch: pa.Table) -> NDArray[np.float64]:
     """Return the middle of the first part of each geometry, on the new side if it has one."""
     wkb = pc.coalesce(batch["new_geometry"], batch["old_geometry"]).to_numpy(zero_copy_only=False)
     bounds = shapely.bounds(shapely.get_geometry(shapely.from_wkb(wkb), 0))
