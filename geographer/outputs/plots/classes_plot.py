@@ -123,7 +123,9 @@ def _read_balance(
     label, problem = _choose_label(revision, chosen) if with_pixels else (None, None)
     if label is not None:
         pixels, problem = _count_pixels(revision, work, label, has_subsets=bool(subsets))
-        panels.append(_Panel(f"pixels in label '{label.name}'", pixels))
+        # Without any mask on this machine, the numbers are not known: bars of no length would say that there are none.
+        if pixels or problem is None:
+            panels.append(_Panel(f"pixels in label '{label.name}'{', as far as known' * bool(problem)}", pixels))
     if problem:
         notes.append(problem)
     background = revision.fetch_value("SELECT class FROM classes WHERE value = 0") or "background"

@@ -71,7 +71,7 @@ def test_antimeridian_is_crossed_in_one_piece(hostile: Dataset) -> None:
     assert 178.8 < extent.west < 179
     assert 180.9 < extent.east < 181.1
     texts = "".join(ElementTree.fromstring(hostile.plot.map().to_svg()).itertext())
-    assert "180°" in texts
+    assert "180.0°" in texts
     assert "179.5°W" in texts
 
 
