@@ -68,7 +68,7 @@ def _find_moved(changed: ChangedGeometries, pixels: Floats) -> CandidateGroup:
     moved = measure_shift_deviations(measures) / pixels if is_common else distances
     limit = compute_limit(moved, _MOVED_PIXELS)
 
-    def describe(index: int) -> str:
+    def describe_move(index: int) -> str:
         angle = np.arctan2(measures.shift_north[index], measures.shift_east[index])
         direction = _COMPASS[round(angle / (np.pi / 4)) % 8]
         text = f"moved {distances[index]:.1f} pixels ({shifts[index]:.3g} m) to the {direction}"
@@ -77,7 +77,7 @@ def _find_moved(changed: ChangedGeometries, pixels: Floats) -> CandidateGroup:
         return text
 
     rows = np.flatnonzero((moved > limit) | (distances > _MOVED_PIXELS))
-    return _make_group(changed, rows, moved / limit, _Wording("moved", "moved more than a pixel", describe))
+    return _make_group(changed, rows, moved / limit, _Wording("moved", "moved more than a pixel", describe_move))
 
 
 def _find_resized(changed: ChangedGeometries) -> Iterator[CandidateGroup]:
@@ -88,11 +88,11 @@ def _find_resized(changed: ChangedGeometries) -> Iterator[CandidateGroup]:
     resized = []
     for verb, has_direction in (("shrank", ratios < 1), ("grew", ratios >= 1)):
 
-        def describe(index: int, verb: str = verb) -> str:
+        def describe_area(index: int, verb: str = verb) -> str:
             return f"{verb} to {ratios[index]:.0%} of its area (IoU {measures.iou[index]:.2f})"
 
         rows = np.flatnonzero((changes > limit) & has_direction)
-        wording = _Wording(verb, f"{verb} by more than 8 %", describe)
+        wording = _Wording(verb, f"{verb} by more than 8 %", describe_area)
         resized.append((rows, _make_group(changed, rows, changes / limit, wording)))
     # The first feature decides which of both comes first.
     yield from (group for _, group in sorted(resized, key=lambda item: item[0][:1].tolist()))
@@ -119,13 +119,13 @@ def _find_reshaped(changed: ChangedGeometries, pixels: Floats) -> Iterator[Candi
     spikes = (measures.hausdorff - measures.shift_distance) / pixels
     scores = np.fmax(shape_changes / shape_limit, spikes / compute_limit(spikes, _SPIKE_PIXELS))
 
-    def describe(index: int) -> str:
+    def describe_outline(index: int) -> str:
         iou, distance = measures.aligned_iou[index], measures.hausdorff[index] / pixels[index]
         overlap = f"IoU {iou:.2f} where centroids coincide, " if np.isfinite(iou) else ""
         return f"changed its outline ({overlap}up to {distance:.1f} pixels)"
 
     yield _make_group(
-        changed, np.flatnonzero(scores > 1), scores, _Wording("reshaped", "changed their outlines", describe)
+        changed, np.flatnonzero(scores > 1), scores, _Wording("reshaped", "changed their outlines", describe_outline)
     )
 
 
