@@ -46,6 +46,7 @@ def open_browser(folder: Path, *options: str) -> Iterator[Chrome]:
     """Start a browser with a new profile in `folder`; skip the test if this machine has none."""
     if CHROMIUM is None or CHROMEDRIVER is None:
         pytest.skip(MISSING_BROWSER)
+    folder.mkdir(parents=True, exist_ok=True)
     settings = ChromeOptions()
     settings.binary_location = CHROMIUM
     for option in (*_OPTIONS, *_SOFTWARE, _CLOSED, f"--user-data-dir={folder / 'profile'}", *options):
