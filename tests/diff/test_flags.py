@@ -188,7 +188,7 @@ def test_columns_rank_as_single_candidates_do():
     rng = np.random.default_rng(5)
     count = 2000
     old_area, new_area = (np.where(rng.random(count) < 0.01, 0.0, rng.lognormal(5, 0.1, count)) for _ in range(2))
-    iou, parts = rng.beta(40, 1, count), (rng.random(count) < 0.02) * 1.0
+    iou, parts = rng.beta(40, 1, count), np.where(rng.random(count) < 0.02, 1.0, 0.0)
     east, north, distances = rng.normal(0, 4, count), rng.normal(0, 4, count), rng.exponential(9, count)
     lon, lat = rng.uniform(10, 11, count), rng.uniform(50, 51, count)
     measures = GeometryChanges(iou, iou, old_area, new_area, distances, east, north, lon, lat, np.zeros(count), parts)
