@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,12 +55,13 @@ def open_browser(folder: Path, *options: str) -> Iterator[Chrome]:
     settings.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     downloads = {"download.default_directory": str(folder), "download.prompt_for_download": False}
     settings.add_experimental_option("prefs", downloads)
-    environment = {**os.environ, "TMPDIR": str(folder)}
-    driver = Chrome(settings, Service(CHROMEDRIVER, env=environment))
-    try:
-        yield driver
-    finally:
-        driver.quit()
+    # The path of a socket has at most 107 letters, so the browser's temporary folder needs a short one.
+    with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as short_folder:
+        driver = Chrome(settings, Service(CHROMEDRIVER, env={**os.environ, "TMPDIR": short_folder}))
+        try:
+            yield driver
+        finally:
+            driver.quit()
 
 
 def list_requests(driver: Chrome) -> list[str]:
