@@ -179,7 +179,7 @@ def test_reduced_motion_does_not_blink(page: Chrome):
     reduce = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", reduce)
     button = page.find_element(By.ID, "chip-blink")
-    assert wait_until(page, "document.getElementById('chip-blink').textContent") == "Swap"
+    assert wait_until(page, "document.getElementById('chip-blink').textContent === 'Swap'")
     layer = "return document.querySelector('#chip-both .chip-layers.new').style.opacity"
     button.click()
     first = page.execute_script(layer)
