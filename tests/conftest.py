@@ -15,7 +15,7 @@ from selenium.webdriver import Chrome
 
 from geographer import Dataset
 from geographer.base.retry import RetryPolicy
-from tests.browser import CHROMEDRIVER, CHROMIUM, MISSING_BROWSER, open_browser
+from tests.browser import CHROMEDRIVER, CHROMIUM, MISSING_BROWSER, list_console_errors, list_requests, open_browser
 from tests.remote_servers import RemoteServers
 from tests.sample_history import SampleHistory, create_sample_history, locate_sample_history
 from tests.sample_team import Team, copy_team, create_team
@@ -48,10 +48,18 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """A real browser without network; tests share it, so each loads its page first."""
+def _shared_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     with open_browser(tmp_path_factory.mktemp("browser")) as driver:
         yield driver
+
+
+@pytest.fixture
+def browser(_shared_browser: Chrome) -> Chrome:
+    """A real browser without network, at an empty page; what earlier tests asked for and reported is forgotten."""
+    _shared_browser.get("about:blank")
+    list_requests(_shared_browser)
+    list_console_errors(_shared_browser)
+    return _shared_browser
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
