@@ -140,7 +140,9 @@ def plot_chips(
         what = "outlines" if outlines else "labels"
         alt += f" The {what} show {', '.join(classes[:12])}{' and others' * (len(classes) > 12)}."
     table = PlotTable(("raster", "subset", "class", "shown classes", "boxes", "problem"), _list_rows(tiles))
-    return Plot(f"Chips at @{revision.position}", alt, table, lambda: _draw(tiles, styles, columns, notes), notes=notes)
+    return Plot(
+        f"Chips at @{revision.position}", alt, table, lambda: _draw_figure(tiles, styles, columns, notes), notes=notes
+    )
 
 
 def _require_number(name: str, value: Any, largest: int) -> None:
@@ -232,7 +234,7 @@ def _list_classes(tile: _Tile) -> list[str]:
     return [*dict.fromkeys([*tile.picture.styles, *(outline.class_name for outline in tile.outlines)])]
 
 
-def _draw(tiles: Sequence[_Tile], styles: Mapping[str, Style], columns: int, notes: Sequence[str]) -> Figure:
+def _draw_figure(tiles: Sequence[_Tile], styles: Mapping[str, Style], columns: int, notes: Sequence[str]) -> Figure:
     from matplotlib.figure import Figure
 
     from geographer.outputs.plots.figure import add_legend, clean_text, make_area_key, make_marker_key

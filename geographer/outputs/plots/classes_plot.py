@@ -103,7 +103,7 @@ def plot_classes(
     )
     table = PlotTable(*_make_rows(balance))
     title = f"Classes at @{revision.position}"
-    return Plot(title, alt, table, lambda: _draw(balance), notes=balance.notes)
+    return Plot(title, alt, table, lambda: _draw_figure(balance), notes=balance.notes)
 
 
 def _read_balance(
@@ -220,7 +220,7 @@ def _make_rows(balance: _Balance) -> tuple[list[str], list[Sequence[Any]]]:
     return columns, rows
 
 
-def _draw(balance: _Balance) -> Figure:
+def _draw_figure(balance: _Balance) -> Figure:
     from geographer.outputs.plots.figure import add_legend, clean_text, divide_panel, make_area_key, make_panels
 
     # The background has most pixels: beside it, other bars would be too short, and it has no features.

@@ -88,7 +88,7 @@ def plot_map(
         f"Map at @{revision.position}",
         alt,
         PlotTable(("what", "name", "number"), rows),
-        lambda: _draw(content, styles, picture),
+        lambda: _draw_figure(content, styles, picture),
         notes=content.notes,
         build_map=lambda: (_build_page_map(content, styles, alt, picture), _list_place_names(content)),
     )
@@ -137,7 +137,7 @@ def _choose_size(extent: MapExtent) -> tuple[float, float]:
     return min(_WIDTH, height / extent.side_ratio), height
 
 
-def _draw(content: MapContent, styles: Mapping[str, Style], picture: BackgroundPicture | None) -> Figure:
+def _draw_figure(content: MapContent, styles: Mapping[str, Style], picture: BackgroundPicture | None) -> Figure:
     from geographer.outputs.plots.figure import add_legend, make_heading_key, make_panels, write_message
     from geographer.outputs.plots.geo_axes import prepare_map_axes
 

@@ -94,7 +94,7 @@ def plot_splits(revision: Revision, split: str | None = None) -> Plot:
     alt = f"Split '{found.name}' of {format_count(total, 'raster')}{components}: {sizes or 'no subset'}."
     columns = ("of", "subset", "number", "share", "wanted share")
     title = f"Split '{found.name}' at @{revision.position}"
-    return Plot(title, alt, PlotTable(columns, rows), lambda: _draw(found), notes=notes)
+    return Plot(title, alt, PlotTable(columns, rows), lambda: _draw_figure(found), notes=notes)
 
 
 def choose_split(revision: Revision, split: str | None) -> str:
@@ -158,7 +158,7 @@ def _measure_components(
     return sorted(((part, size) for (_, part), size in sizes.items()), key=lambda item: (-item[1], item[0]))
 
 
-def _draw(split: _Split) -> Figure:
+def _draw_figure(split: _Split) -> Figure:
     from geographer.outputs.plots.figure import add_legend, clean_text, make_area_key, make_panels
 
     shown = min(len(split.classes), _MAX_CLASSES)

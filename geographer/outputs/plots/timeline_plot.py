@@ -96,7 +96,7 @@ def plot_timeline(
         f"Timeline to @{revision.position}",
         _describe_timeline(timeline, numbers),
         table,
-        lambda: _draw(timeline),
+        lambda: _draw_figure(timeline),
         notes=_list_notes(timeline, recorded),
     )
 
@@ -201,7 +201,7 @@ def _choose_tag_names(timeline: _Timeline) -> list[tuple[str, float]]:
     return chosen
 
 
-def _draw(timeline: _Timeline) -> Figure:
+def _draw_figure(timeline: _Timeline) -> Figure:
     from geographer.outputs.plots.figure import clean_axes, format_count_axis, make_panels
 
     lanes = len(timeline.kinds)
