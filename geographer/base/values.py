@@ -33,6 +33,13 @@ class Window(NamedTuple):
     height: int
 
 
+def clip_window(window: Window, width: int, height: int) -> Window | None:
+    """Return the part of a window inside a raster of `width` x `height` pixels; None if no pixel is inside."""
+    col, row = max(window.col, 0), max(window.row, 0)
+    right, bottom = min(window.col + window.width, width), min(window.row + window.height, height)
+    return Window(col, row, right - col, bottom - row) if right > col and bottom > row else None
+
+
 class Size(NamedTuple):
     """Width and height, in pixels (`px`, whole numbers) or in metres on the ground (`m`)."""
 

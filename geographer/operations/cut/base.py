@@ -12,11 +12,11 @@ from msgspec import UNSET, UnsetType
 
 from geographer.base.errors import ConflictError, NotFoundError, UsageError, quote_objects
 from geographer.base.parameters import Parameter
-from geographer.base.values import Size, Window, validate_name
+from geographer.base.values import Size, Window, clip_window, validate_name
 from geographer.operations.cut.chip_labels import ChipLabels, add_label_rows
 from geographer.operations.cut.events import ChipsCut, CoverReport, CutterRun
 from geographer.operations.cut.windows.chip_names import make_names_distinct
-from geographer.operations.cut.windows.chips import Chip, Shortage, WindowFilter, clip_window
+from geographer.operations.cut.windows.chips import Chip, Shortage, WindowFilter
 from geographer.planning.collections import require_pixels
 from geographer.planning.raster_rows import describe_grid, make_raster_rows
 from geographer.planning.recipe import Recipe, find_recipe, list_recipe_records, list_recipes

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from geographer.base.executors import make_executor
+from geographer.base.executors.executor import make_executor
 from geographer.base.values import Checksums, Grid, Window
 from geographer.operations.cut.windows.chips import Chip
 from geographer.planning.label_files import AddedLabel, list_added_labels, list_unfit_labels, make_label_path

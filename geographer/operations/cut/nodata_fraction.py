@@ -7,8 +7,7 @@ import numpy as np
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
-from geographer.base.values import Window
-from geographer.operations.cut.windows.chips import clip_window
+from geographer.base.values import Window, clip_window
 from geographer.rasters.read import translate_read_errors
 
 _MAX_OPEN_FILES = 64

@@ -5,24 +5,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
-from rasterio.windows import Window as RasterioWindow
 
-from geographer.base.errors import UsageError
-from geographer.base.executors import make_executor
+from geographer.base.executors.executor import make_executor
 from geographer.base.values import Checksums, Grid, Window
-from geographer.operations.cut.windows.chips import clip_window
-from geographer.rasters.metadata import read_metadata
-from geographer.rasters.nodata import is_same_nodata, read_nodata
-from geographer.rasters.pixel_digest import make_row_buffer
-from geographer.rasters.read import open_raster, read_grid, translate_read_errors
+from geographer.rasters.read import open_raster
+from geographer.rasters.windows import WindowReader
 from geographer.rasters.write import encode_geotiff, write_and_hash
 
 _MAX_BATCH = 1000
@@ -137,19 +130,15 @@ class _ChipReader:
 
     def __init__(self, raster: DatasetReader, crs: str | None) -> None:
         self._raster = raster
-        self._grid = read_grid(raster, crs)
-        self._dtype = np.dtype(raster.dtypes[0])
-        flags = raster.mask_flag_enums[0]
-        self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-        self._nodata = read_nodata(raster)
-        self._read_metadata = cache(partial(read_metadata, raster, self._grid.crs))
+        self._windows = WindowReader(raster, crs)
 
     def sort_by_block(self, tasks: list[_IndexedTask]) -> list[_IndexedTask]:
         """Validate all tasks and sort them by the block of their first pixel."""
         height, width = self._raster.block_shapes[0]
         keys = []
         for index, task in tasks:
-            self._validate_task(task)
+            name = Path(task.destination).stem
+            self._windows.require_window(task.window, task.bands or (), task.pad_value, name)
             col, row, *_ = task.window
             keys.append((row // height, col // width, row, col, index))
         return [item for _, item in sorted(zip(keys, tasks, strict=True))]
@@ -157,11 +146,9 @@ class _ChipReader:
     def encode_chip(self, index: int, task: ChipTask) -> _ChipWriter:
         """Read and compress a chip; return a function that writes and hashes it."""
         bands = task.bands or tuple(self._raster.indexes)
-        metadata = self._read_metadata(bands)
-        transform = self._grid.transform.for_window(task.window)
-        grid = Grid(self._grid.crs, transform, task.window.width, task.window.height)
+        metadata, grid = self._windows.read_metadata(bands), self._windows.make_grid(task.window)
         pixels, mask = self._read_pixels(task, bands)
-        content = encode_geotiff(pixels, metadata, transform, mask)
+        content = encode_geotiff(pixels, metadata, grid.transform, mask)
 
         def write_chip() -> ChipResult:
             checksums, digest = write_and_hash(Path(task.destination), content, pixels, grid)
@@ -174,45 +161,4 @@ class _ChipReader:
         self, task: ChipTask, bands: Sequence[int]
     ) -> tuple[NDArray[np.generic], NDArray[np.uint8] | None]:
         """Return pixels, shape (bands, rows, columns), and the mask, shape (rows, columns), if there is one."""
-        window, inside = task.window, self._clip_to_raster(task)
-        pixels = make_row_buffer(len(bands), window.height, window.width, self._dtype)
-        mask = np.zeros((window.height, window.width), np.uint8) if self._has_mask else None
-        if inside != window:
-            pad_value = self._find_exact_pad_value(task)
-            for index, band in enumerate(bands):
-                is_alpha = self._raster.colorinterp[band - 1] == ColorInterp.alpha
-                pixels[index] = self._dtype.type(0 if is_alpha else pad_value)
-        rows = slice(inside.row - window.row, inside.row - window.row + inside.height)
-        columns = slice(inside.col - window.col, inside.col - window.col + inside.width)
-        with translate_read_errors(self._raster.name):
-            self._raster.read(list(bands), window=RasterioWindow(*inside), out=pixels[:, rows, columns])
-            if mask is not None:
-                mask[rows, columns] = self._raster.read_masks(1, window=RasterioWindow(*inside))
-        return pixels, mask
-
-    def _clip_to_raster(self, task: ChipTask) -> Window:
-        """Return the part of the window inside the raster: all of it, if there is no `pad_value`."""
-        inside = clip_window(task.window, self._raster.width, self._raster.height)
-        if inside is not None and (inside == task.window or task.pad_value is not None):
-            return inside
-        window = f"window {tuple(task.window)} of chip '{Path(task.destination).stem}'"
-        raster = f"raster '{self._raster.name}' ({self._raster.width} x {self._raster.height} pixels)"
-        if inside is None:
-            raise UsageError(f"{window} contains no pixel of {raster}.")
-        raise UsageError(f"{window} crosses the edge of {raster}. Shift it inside, or pad it.")
-
-    def _find_exact_pad_value(self, task: ChipTask) -> float | None:
-        """Return the pad value of a task; of a nodata value, which the state rounds to float64, the exact one."""
-        return self._nodata if is_same_nodata(self._nodata, task.pad_value) else task.pad_value
-
-    def _validate_task(self, task: ChipTask) -> None:
-        self._clip_to_raster(task)
-        pad_value = self._find_exact_pad_value(task)
-        if pad_value is not None and self._dtype.kind in "iu":
-            limits = np.iinfo(self._dtype.name)
-            if not limits.min <= pad_value <= limits.max or pad_value != int(pad_value):
-                numbers = f"Use a whole number from {limits.min} to {limits.max}."
-                raise UsageError(f"invalid pad value {pad_value} for {self._dtype}. {numbers}")
-        if unknown := set(task.bands or ()) - set(self._raster.indexes):
-            bands = f"Use bands 1 to {self._raster.count}."
-            raise UsageError(f"raster '{self._raster.name}' has no band {min(unknown)}. {bands}")
+        return self._windows.read_pixels(task.window, bands, task.pad_value, Path(task.destination).stem)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from geographer.base.values import Window
+from geographer.base.values import Window, clip_window
 from geographer.operations.cut.windows.chip_names import make_feature_chip_name
-from geographer.operations.cut.windows.chips import Chip, Obstacle, PlannedChips, WindowFilter, clip_window, list_unmet
+from geographer.operations.cut.windows.chips import Chip, Obstacle, PlannedChips, WindowFilter, list_unmet
 from geographer.operations.cut.windows.positions import SUBPIXEL_STEPS
 
 if TYPE_CHECKING:

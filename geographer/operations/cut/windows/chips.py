@@ -78,10 +78,3 @@ def _describe_shortage(obstacles: Sequence[int]) -> str:
         return "; ".join(Obstacle(number).reason_text for number in sorted({*obstacles} - {0}, reverse=True))
     count = len(obstacles)
     return f"only {count} rasters contain it" if count > 1 else f"{'only 1' if count else 'no'} raster contains it"
-
-
-def clip_window(window: Window, width: int, height: int) -> Window | None:
-    """Return the part of a window inside a raster of `width` x `height` pixels; None if no pixel is inside."""
-    col, row = max(window.col, 0), max(window.row, 0)
-    right, bottom = min(window.col + window.width, width), min(window.row + window.height, height)
-    return Window(col, row, right - col, bottom - row) if right > col and bottom > row else None
