@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from geographer.base.executors import make_executor
+from geographer.base.executors.executor import make_executor
 from geographer.base.progress import ProgressCallback
 from geographer.rasters.images import Describe, ImageFacts, read_image
 

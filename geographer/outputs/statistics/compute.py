@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.base.errors import UsageError
-from geographer.base.executors import make_executor
+from geographer.base.executors.executor import make_executor
 from geographer.outputs.samples.selection import SampleSelection, stage_samples
 from geographer.outputs.samples.training_rows import TrainingLabel, list_training_labels
 from geographer.outputs.statistics.cache import StatisticsCache, make_key

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geographer.base.errors import CorruptError, NotFoundError, UsageError, quote_names, quote_objects
-from geographer.base.executors import IsolatedScript
+from geographer.base.executors.isolated_script import IsolatedScript
 from geographer.planning.vectors.columns import SourceColumn
 from geographer.storage.database.connection import find_spatial_extension
 

@@ -15,7 +15,7 @@ import pytest
 import shapely
 
 from geographer.base.errors import CorruptError, GeographerError, NotFoundError, UsageError
-from geographer.base.executors import IsolatedScript
+from geographer.base.executors.isolated_script import IsolatedScript
 from geographer.planning.vectors import gdal_files
 from geographer.planning.vectors.text_files import parse_code_page
 

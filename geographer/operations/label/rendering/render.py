@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from geographer.base.executors import make_executor
+from geographer.base.executors.executor import make_executor
 from geographer.operations.label.events import Note
 from geographer.operations.label.tasks import LabelledObject, LabelResult, LabelTask
 from geographer.planning.up_to_date_labels import LabelSettings

@@ -16,7 +16,10 @@ import psutil
 import pytest
 
 from geographer.base.errors import CorruptError, StorageError, UsageError
-from geographer.base.executors import InlineExecutor, IsolatedScript, ProcessExecutor, make_executor
+from geographer.base.executors.executor import make_executor
+from geographer.base.executors.inline import InlineExecutor
+from geographer.base.executors.isolated_script import IsolatedScript
+from geographer.base.executors.processes import ProcessExecutor
 
 
 def yield_twice(batch: list[int]) -> Iterator[int]:
@@ -141,7 +144,7 @@ def run_sleeping_workers(folder: Path) -> Iterator[tuple[subprocess.Popen[str], 
     """A Python process, in a group of its own, whose two workers are running `sleep_with_marker`; and their ids."""
     script = folder.with_name(folder.name + ".py")
     script.write_text(
-        "import signal, sys; from pathlib import Path; from geographer.base.executors import ProcessExecutor\n"
+        "import signal, sys; from pathlib import Path; from geographer.base.executors.processes import ProcessExecutor\n"
         f"from {__name__} import sleep_with_marker\n"
         "if __name__ == '__main__':\n"
         "    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it\n"
