@@ -185,8 +185,20 @@ class _LazyCommandGroup(CommandGroup):
     help=_FOLDER_HELP,
     type=NamedText("folder"),
 )
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    show_default="70% of what the machine or its cgroup has",
+    help="Memory of each process, e.g. 8GB; queries spill the rest to disk.",
+)
+@click.option(
+    "--disk-limit",
+    metavar="SIZE",
+    show_default="half of the free space",
+    help="Disk space for what queries spill, e.g. 100GB.",
+)
 @click.pass_context
-def geographer_command(ctx: click.Context, folder: str) -> None:
+def geographer_command(ctx: click.Context, folder: str, memory_limit: str | None, disk_limit: str | None) -> None:
     """Version object-centric remote-sensing datasets: every change is an event, every version is kept.
 
     A dataset starts from features, gathers rasters that show them, and becomes chips, labels and a leakage-free split.
@@ -197,6 +209,33 @@ def geographer_command(ctx: click.Context, folder: str) -> None:
     except OSError as error:
         raise NotFoundError(f"the current folder cannot be read ({error.strerror}). Change to another one.") from error
     ctx.obj = folder
+    if memory_limit is not None or disk_limit is not None:
+        ctx.call_on_close(_set_resource_limits(memory_limit, disk_limit))
+
+
+def _set_resource_limits(memory_limit: str | None, disk_limit: str | None) -> Callable[[], None]:
+    """Set the limits for this process and those that it starts; return what resets them."""
+    from geographer.base.resource_limits import (
+        DISK_VARIABLE,
+        MEMORY_VARIABLE,
+        parse_byte_count,
+        parse_memory_limit,
+    )
+
+    limits = {
+        MEMORY_VARIABLE: memory_limit and parse_memory_limit(memory_limit, "--memory-limit"),
+        DISK_VARIABLE: disk_limit and parse_byte_count(disk_limit, "--disk-limit"),
+    }
+    before = {name: os.environ.pop(name, None) for name, limit in limits.items() if limit is not None}
+    os.environ.update({name: str(limits[name]) for name in before})
+
+    def reset_limits() -> None:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+    return reset_limits
 
 
 def load_command(name: str) -> click.Command:

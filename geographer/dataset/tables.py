@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from geographer.base.progress import ProgressCallback, show_notebook_progress
+from geographer.base.resource_limits import read_resource_limits
 from geographer.dataset.filters import (
     Filters,
     RevisionSpec,
@@ -56,10 +57,34 @@ class TableReader:
 
     @classmethod
     def open(
-        cls, path: str | Path = ".", *, command: str = "", progress: ProgressCallback = show_notebook_progress
+        cls,
+        path: str | Path = ".",
+        *,
+        command: str = "",
+        progress: ProgressCallback = show_notebook_progress,
+        memory_limit: str | int | None = None,
+        disk_limit: str | int | None = None,
     ) -> Self:
-        """Open the dataset in the folder `path`, or in the nearest folder above it; NotFoundError if there is none."""
-        return cls(find_dataset_root(Path(path)), command=command, progress=progress)
+        """Open the dataset in the folder `path`, or in the nearest folder above it.
+
+        Args:
+            path: The folder.
+            command: The command line that the log records.
+            progress: Shows the progress of long steps.
+            memory_limit: The memory that this process may use, in bytes or such as `8GB`: what queries need above it is
+                spilled to disk. Default: that of `GEOGRAPHER_MEMORY_LIMIT`, or 70 % of the memory of the machine or of
+                its control group.
+            disk_limit: The disk space for what is spilled. Default: that of `GEOGRAPHER_DISK_LIMIT`, or half of the
+                free space.
+
+        Raises:
+            NotFoundError: there is no dataset.
+            UsageError: a limit is not a size, or too small.
+        """
+        dataset = cls(find_dataset_root(Path(path)), command=command, progress=progress)
+        if memory_limit is not None or disk_limit is not None:
+            dataset._unit_of_work.database.set_limits(read_resource_limits(memory_limit, disk_limit))
+        return dataset
 
     @accept_filters(select_rows)
     def read_table(self, name: str, at: RevisionSpec, table_filter: TableFilter) -> Table:

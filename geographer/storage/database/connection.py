@@ -27,6 +27,7 @@ from geographer.base.errors import (
     UsageError,
 )
 from geographer.base.polling import acquire_with_timeout
+from geographer.base.resource_limits import ResourceLimits, read_resource_limits
 from geographer.storage.database.duckdb_errors import (
     can_mean_damage,
     is_commit_durable,
@@ -38,6 +39,7 @@ from geographer.storage.database.duckdb_errors import (
     is_permission_error,
     is_wal_error,
 )
+from geographer.storage.database.spill_folder import explain_memory_error, limit_resources, set_limits
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -211,9 +213,13 @@ def _make_damage_error(name: str, path: Path, error: object) -> DamagedFileError
     return DamagedFileError(f"'{path}' is damaged ({reason}). {_REMEDIES.get(name, _REMEDIES['log'])}", path)
 
 
-def connect_memory() -> duckdb.DuckDBPyConnection:
-    """Return a connection to a new in-memory database with the pinned settings."""
+def connect_memory(limits: ResourceLimits | None = None, folder: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Return a connection to a new in-memory database with the pinned settings.
+
+    What exceeds the memory limit is written to a temporary folder in `folder`, by default in that of the system.
+    """
     connection = duckdb.connect(":memory:", config=SETTINGS)
+    limit_resources(connection, limits or read_resource_limits(), folder)
     _CONNECTIONS.add(connection)
     return connection
 
@@ -271,6 +277,7 @@ class Database:
         self._attached: dict[FileName, AttachMode] = {}
         self._lock = RLock()
         self._original: Database | None = None
+        self._limits: ResourceLimits | None = None
         self.branch = DEFAULT_BRANCH
         """The branch in use: queries read its chain."""
         self.find_log_fault: Callable[[duckdb.DuckDBPyConnection], str | None] | None = None
@@ -294,8 +301,20 @@ class Database:
         """Return another database for the same files, with separate settings and views."""
         clone = Database(self._folder)
         clone._files, clone._original, clone.find_log_fault = dict(self._files), self, self.find_log_fault
-        clone.branch = self.branch
+        clone.branch, clone._limits = self.branch, self._limits
         return clone
+
+    @property
+    def resource_limits(self) -> ResourceLimits:
+        """The limits of memory and of temporary files: those that were set, or else the process's."""
+        return self._limits or read_resource_limits()
+
+    def set_limits(self, limits: ResourceLimits) -> None:
+        """Limit the memory and the temporary files of this database."""
+        with self._lock:
+            self._limits = limits
+            if self._connection is not None:
+                set_limits(self._connection, limits, self._folder)
 
     def change_branch(self, branch: str) -> None:
         """Let queries read the chain of another branch."""
@@ -396,7 +415,7 @@ class Database:
 
     def _get_connection(self, spatial: bool) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
-            self._connection = connect_memory()
+            self._connection = connect_memory(self.resource_limits, self._folder)
             self._connection.execute("SET TimeZone = 'UTC'")
             if self.branch != DEFAULT_BRANCH:
                 set_branch(self._connection, self.branch)
@@ -455,7 +474,7 @@ class Database:
         while causes[-1].__cause__ is not None and isinstance(causes[-1].__cause__, Exception):
             causes.append(causes[-1].__cause__)
         if isinstance(error, duckdb.OutOfMemoryException):
-            return StorageError(f"not enough memory ({error}). End other programs, then run the same command again.")
+            return StorageError(explain_memory_error(error, self.resource_limits))
         if any(can_mean_damage(cause) for cause in causes):
             damage = self._find_damage(connection)
             if damage is None and any(is_damage_error(cause) for cause in causes):

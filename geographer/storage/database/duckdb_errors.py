@@ -16,6 +16,7 @@ _INTERRUPT_MESSAGE: Final = "Query interrupted"
 _DURABLE_MESSAGE: Final = "COMMIT succeeded"
 _NEWER_FILE_MESSAGE: Final = "read a database file with version number"
 _WAL_MESSAGE: Final = "replaying WAL file"
+_DISK_BUDGET_MESSAGE: Final = "max_temp_directory_size"
 _READ_ONLY: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _DISK: Final = (
     *_READ_ONLY,
@@ -71,6 +72,11 @@ def is_wal_error(error: BaseException) -> bool:
 def is_newer_file_error(error: BaseException) -> bool:
     """Return whether a newer version of DuckDB wrote the file."""
     return _NEWER_FILE_MESSAGE in str(error)
+
+
+def is_disk_budget_error(error: BaseException) -> bool:
+    """Return whether the temporary files of a query exceed the size that they may have."""
+    return isinstance(error, duckdb.OutOfMemoryException) and _DISK_BUDGET_MESSAGE in str(error)
 
 
 def is_commit_durable(error: BaseException) -> bool:

@@ -6,7 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -65,7 +65,9 @@ def make_timeout_error(timeout_s: float) -> UsageError:
 
 def limit_memory(connection: duckdb.DuckDBPyConnection) -> None:
     """Let the connection's queries fail, instead of filling the disk, if they need more memory than there is."""
-    connection.execute("SET temp_directory = ''")
+    # Once a query has used the folder, DuckDB keeps it.
+    with suppress(duckdb.NotImplementedException):
+        connection.execute("SET temp_directory = ''")
 
 
 def fetch_limited_table(connection: duckdb.DuckDBPyConnection, query: str, parameters: Any = None) -> pa.Table:
