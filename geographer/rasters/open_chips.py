@@ -11,6 +11,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
+from geographer.rasters.chip_address import is_chip_address
 from geographer.rasters.read import NO_SIDECARS, open_raster
 
 
@@ -35,6 +36,8 @@ def open_chip(path: str) -> DatasetReader:
     Raises:
         NotFoundError, UsageError, CorruptError: as for `open_raster`.
     """
+    if is_chip_address(path):
+        return open_raster(Path(path))
     try:
         return _ChipReader(path, driver="GTiff", sharing=False)
     except RasterioError:

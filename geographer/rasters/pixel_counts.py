@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -26,8 +25,11 @@ from geographer.algorithms.value_counts import (
     merge_distributions,
 )
 from geographer.base.errors import UsageError
+from geographer.base.executors.task_files import locate_file
+from geographer.rasters.chip_address import ChipAddress
 from geographer.rasters.open_chips import ignore_sidecars, open_chip
 from geographer.rasters.read import iter_strips, open_raster, translate_read_errors
+from geographer.rasters.virtual_chips import VirtualRaster, open_virtual_window
 
 _STRIP_BYTES: Final = 1 << 25
 _UNSCALED: Final = (1.0, 0.0)
@@ -229,34 +231,41 @@ def count_class_pixels(files: Iterable[RasterPath], *, is_multilabel: bool, igno
     return labels
 
 
-def _iter_rasters(files: Iterable[RasterPath]) -> Iterator[tuple[str, DatasetReader]]:
+def _iter_rasters(files: Iterable[RasterPath]) -> Iterator[tuple[str, DatasetReader | VirtualRaster]]:
     """Open files one after the other."""
     for with_sidecars, group in groupby(files, lambda file: file.with_sidecars):
         with _choose_environment(with_sidecars):
             for path, _ in group:
-                with open_raster(Path(path)) if with_sidecars else open_chip(path) as raster:
+                with _open_file(path, with_sidecars) as raster:
                     yield path, raster
+
+
+def _open_file(path: str, with_sidecars: bool) -> DatasetReader | VirtualRaster:
+    if address := ChipAddress.from_path(path):
+        return open_virtual_window(address)
+    file = locate_file(path)
+    return open_raster(file) if with_sidecars else open_chip(str(file))
 
 
 def _choose_environment(with_sidecars: bool) -> AbstractContextManager[None]:
     return nullcontext() if with_sidecars else ignore_sidecars()
 
 
-def _list_band_names(raster: DatasetReader) -> list[str | None]:
+def _list_band_names(raster: DatasetReader | VirtualRaster) -> list[str | None]:
     return [
         description or ("alpha" if color == ColorInterp.alpha else None)
         for description, color in zip(raster.descriptions, raster.colorinterp, strict=True)
     ]
 
 
-def _count_image(raster: DatasetReader, bands: Sequence[BandCounts]) -> None:
+def _count_image(raster: DatasetReader | VirtualRaster, bands: Sequence[BandCounts]) -> None:
     if raster.count != len(bands):
         raise UsageError(f"raster '{raster.name}' has {raster.count} bands, but others have {len(bands)}.")
     dtype = np.dtype(raster.dtypes[0])
     scales = zip(raster.scales, raster.offsets, strict=True)
     counts = [band.find_counts(dtype.name, scale) for band, scale in zip(bands, scales, strict=True)]
     flags = raster.mask_flag_enums
-    nodata = raster.nodata
+    nodata: Any = raster.nodata
     is_decided_by_nodata = all(item == [MaskFlags.nodata] for item in flags)
     for window in _list_windows(raster):
         pixels = raster.read(window=window)
@@ -294,7 +303,7 @@ def _count_valid(pixels: NDArray[Any], band: BandCounts, values: ValueCounts) ->
     values.add_values(pixels)
 
 
-def _list_windows(raster: DatasetReader) -> list[RasterioWindow | None]:
+def _list_windows(raster: DatasetReader | VirtualRaster) -> list[RasterioWindow | None]:
     """Return the windows to read one after the other; None is the whole raster, which takes less to read."""
     size = raster.count * raster.width * raster.height * np.dtype(raster.dtypes[0]).itemsize
     return [None] if size <= _STRIP_BYTES else [*iter_strips(raster, _STRIP_BYTES)]

@@ -24,6 +24,7 @@ from shapely.geometry.polygon import orient
 
 from geographer.base.errors import CorruptError, NotFoundError, UsageError, quote_names
 from geographer.base.values import Grid, Transform
+from geographer.rasters.chip_address import ChipAddress
 from geographer.rasters.crs import crs_to_text, parse_crs
 from geographer.rasters.nodata import read_nodata
 
@@ -95,6 +96,10 @@ def open_raster(path: Path, *, with_sidecars: bool = True) -> DatasetReader:
 
     Raise NotFoundError, UsageError or CorruptError if the file does not exist, is not a raster, or is a damaged TIFF.
     """
+    if address := ChipAddress.from_path(path):
+        from geographer.rasters.virtual_chips import open_virtual_chip
+
+        return open_virtual_chip(address)
     if not path.exists():
         raise NotFoundError(f"raster '{path}' not found. Check the path.")
     if not path.is_file() or not path.stat().st_size:

@@ -16,9 +16,11 @@ from rasterio.io import DatasetReader
 
 from geographer.base.band_names import find_band
 from geographer.base.errors import CorruptError, UsageError, quote_names
+from geographer.rasters.chip_address import ChipAddress
 from geographer.rasters.nodata import read_nodata
 from geographer.rasters.open_chips import ignore_sidecars, open_chip
 from geographer.rasters.read import open_raster, translate_read_errors
+from geographer.rasters.virtual_chips import VirtualRaster, open_virtual_window
 
 _EXACT_IN_FLOAT32: Final = frozenset({"uint8", "int8", "uint16", "int16", "float32"})
 _WIDE_INTEGERS: Final = frozenset({"int64", "uint64"})
@@ -114,7 +116,9 @@ class OpenChips:
         with translate_read_errors(file.path):
             return np.asarray(raster.read(out_dtype=dtype))
 
-    def _open_file(self, file: ChipPath) -> DatasetReader:
+    def _open_file(self, file: ChipPath) -> DatasetReader | VirtualRaster:
+        if address := ChipAddress.from_path(file.path):
+            return open_virtual_window(address)  # its source stays open
         files = self._files.list_own()
         raster = files.get(file.content)
         if raster is None:
@@ -154,7 +158,7 @@ def _open_file(file: ChipPath) -> DatasetReader:
         return open_chip(file.path)
 
 
-def _require_dtype(raster: DatasetReader, dtype: str) -> None:
+def _require_dtype(raster: DatasetReader | VirtualRaster, dtype: str) -> None:
     stored = raster.dtypes[0]
     if np.dtype(dtype).kind != "f" and not np.can_cast(stored, dtype):
         raise UsageError(
@@ -162,12 +166,12 @@ def _require_dtype(raster: DatasetReader, dtype: str) -> None:
         )
 
 
-def find_band_numbers(raster: DatasetReader, bands: Sequence[int | str]) -> list[int]:
+def find_band_numbers(raster: DatasetReader | VirtualRaster, bands: Sequence[int | str]) -> list[int]:
     """Return the numbers, from 1, of bands that are given by number or name; `UsageError` if one is not there."""
     return [_find_band_number(raster, band) for band in bands]
 
 
-def _find_band_number(raster: DatasetReader, band: int | str) -> int:
+def _find_band_number(raster: DatasetReader | VirtualRaster, band: int | str) -> int:
     if isinstance(band, int):
         if 1 <= band <= raster.count:
             return band

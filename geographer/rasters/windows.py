@@ -1,7 +1,8 @@
 """Read windows of an open raster, pixel for pixel, padded where they leave it; with the metadata that they inherit."""
 
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,18 @@ class WindowReader:
         flags = raster.mask_flag_enums[0]
         self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
+    @cached_property
+    def band_properties(self) -> dict[str, tuple[Any, ...]]:
+        """What each band has, by rasterio's name; reading one takes as long as reading a small window."""
+        names = ("dtypes", "descriptions", "scales", "offsets", "colorinterp", "mask_flag_enums", "block_shapes")
+        return {name: tuple(getattr(self.raster, name)) for name in names}
+
+    @cached_property
+    def stored_nodata(self) -> float | None:
+        """The nodata value as rasterio has it."""
+        nodata: float | None = self.raster.nodata
+        return nodata
+
     def make_grid(self, window: Window) -> Grid:
         """Return the grid of a window."""
         return Grid(self.grid.crs, self.grid.transform.for_window(window), window.width, window.height)
@@ -52,13 +65,34 @@ class WindowReader:
             for index, band in enumerate(bands):
                 is_alpha = self.raster.colorinterp[band - 1] == ColorInterp.alpha
                 pixels[index] = self.dtype.type(0 if is_alpha else exact_value)
-        rows = slice(inside.row - window.row, inside.row - window.row + inside.height)
-        columns = slice(inside.col - window.col, inside.col - window.col + inside.width)
+        rows, columns = _select_inside(window, inside)
         with translate_read_errors(self.raster.name):
             self.raster.read(list(bands), window=RasterioWindow(*inside), out=pixels[:, rows, columns])
             if mask is not None:
                 mask[rows, columns] = self.raster.read_masks(1, window=RasterioWindow(*inside))
         return pixels, mask
+
+    def read_bands(
+        self, window: Window, bands: Sequence[int], pad_value: float | None, dtype: str | None
+    ) -> NDArray[np.generic]:
+        """Return pixels alone, shape (bands, rows, columns), as `dtype`; None: as stored."""
+        if clip_window(window, self.raster.width, self.raster.height) != window:
+            pixels, _ = self.read_pixels(window, bands, pad_value, "")
+            return np.ascontiguousarray(pixels, dtype=dtype)
+        with translate_read_errors(self.raster.name):
+            return np.asarray(self.raster.read(list(bands), window=RasterioWindow(*window), out_dtype=dtype))
+
+    def read_valid(self, window: Window, band: int, pad_value: float | None) -> NDArray[np.uint8]:
+        """Return 255 for valid pixels of a band and 0 for others, shape (rows, columns).
+
+        Padding is valid unless its value is nodata.
+        """
+        inside = self.clip_to_raster(window, pad_value, "")
+        is_nodata = self.nodata is not None and is_same_nodata(self.nodata, pad_value)
+        valid = np.full((window.height, window.width), 0 if is_nodata else 255, np.uint8)
+        with translate_read_errors(self.raster.name):
+            valid[_select_inside(window, inside)] = self.raster.read_masks(band, window=RasterioWindow(*inside))
+        return valid
 
     def clip_to_raster(self, window: Window, pad_value: float | None, name: str) -> Window:
         """Return the part of the window of the chip `name` inside the raster: all of it, if there is no `pad_value`."""
@@ -87,3 +121,9 @@ class WindowReader:
         if unknown := set(bands) - set(self.raster.indexes):
             numbers = f"Use bands 1 to {self.raster.count}."
             raise UsageError(f"raster '{self.raster.name}' has no band {min(unknown)}. {numbers}")
+
+
+def _select_inside(window: Window, inside: Window) -> tuple[slice, slice]:
+    """Return the rows and columns of a window that lie in the part `inside` of it."""
+    row, col = inside.row - window.row, inside.col - window.col
+    return slice(row, row + inside.height), slice(col, col + inside.width)

@@ -20,6 +20,7 @@ from geographer.rasters.nodata import PLACEHOLDER, is_wide_nodata, write_wide_no
 from geographer.rasters.pixel_digest import compute_array_digest
 
 _PREDICTORS = {"i": 2, "u": 2, "f": 3, "c": 1}
+_COMPRESSION = ("compress", "zstd_level", "predictor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,12 @@ class GeoTiffMetadata:
 
 
 def encode_geotiff(
-    pixels: NDArray[np.generic], metadata: GeoTiffMetadata, transform: Transform, mask: NDArray[np.uint8] | None = None
+    pixels: NDArray[np.generic],
+    metadata: GeoTiffMetadata,
+    transform: Transform,
+    mask: NDArray[np.uint8] | None = None,
+    *,
+    is_compressed: bool = True,
 ) -> bytes:
     """Encode `pixels`, shape (bands, rows, columns), as a GeoTIFF with ZSTD; equal arguments give equal bytes.
 
@@ -57,6 +63,8 @@ def encode_geotiff(
     _, height, width = pixels.shape
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), MemoryFile() as file:
         options = make_creation_options(metadata, height, width)
+        if not is_compressed:
+            options = {name: value for name, value in options.items() if name not in _COMPRESSION}
         with file.open(**options, transform=rasterio.Affine(*transform)) as raster:
             write_metadata(raster, metadata)
             raster.write(pixels)
